@@ -1,0 +1,67 @@
+/**
+ * Time as a parameter, so that a whole gateway runs in a test on simulated time (test/kit/clock.ts).
+ *
+ * Ages and deadlines use `monoMs`, which never steps; `wallMs` is only for what is written down.
+ */
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch; may step when the host's clock is set. */
+  wallMs(): number;
+  /** Milliseconds since some fixed moment; never steps back. Fractional. */
+  monoMs(): number;
+  after(ms: number, run: () => void): Timer;
+  every(ms: number, run: () => void): Timer;
+}
+
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monoMs: () => performance.now(),
+  after(ms, run) {
+    const handle = setTimeout(run, ms);
+    return { cancel: () => clearTimeout(handle) };
+  },
+  every(ms, run) {
+    const handle = setInterval(run, ms);
+    return { cancel: () => clearInterval(handle) };
+  },
+};
+
+/** Resolves after `ms`, or at once (never rejects) when `signal` aborts. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      timer.cancel();
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = clock.after(ms, done);
+    signal?.addEventListener("abort", done);
+  });
+}
+
+/** Settles as `work` does, or rejects with `message` after `ms`: no call to a far side waits for ever. */
+export function withDeadline<T>(clock: Clock, ms: number, message: string, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(ms, () => reject(new Error(`${message}: no answer within ${ms} ms`)));
+    work.then(resolve, reject).finally(() => timer.cancel());
+  });
+}
+
+/**
+ * How long to wait before try `attempt` (from 0): exponential with full jitter, so that a fleet of gateways does
+ * not return to a recovering server in step.
+ */
+export function backoffMs(
+  attempt: number,
+  baseMs: number,
+  maxMs: number,
+  random: () => number = Math.random,
+): number {
+  const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt, 30));
+  return Math.max(baseMs / 2, random() * ceiling);
+}

@@ -1,0 +1,211 @@
+/**
+ * PostgreSQL as Sluice uses it: postgres.js with the options that keep it honest, and a deadline around every call.
+ *
+ * A server may accept and never answer, a firewall may swallow a connection, a backend may be killed: postgres.js then
+ * leaves a promise pending for ever. So at the deadline the client is abandoned with all its connections and the next call
+ * starts on a new one. `max_pipeline: 1` avoids the known ways to lose a query, and patches/ cures the one in COPY
+ * (a COPY that the server refuses never settled). Statements are not prepared: that survives a pooler and a restart,
+ * and costs a round trip a batch. Bun.SQL was the alternative: one driver for look-ups and COPY is simpler to watch.
+ */
+import { readFileSync } from "node:fs";
+import { finished } from "node:stream/promises";
+import postgres from "postgres";
+import { systemClock, withDeadline, type Clock } from "./clock.ts";
+import { count, optional, urlOf, type Values } from "./settings.ts";
+
+export const postgresSettings = {
+  url: optional({
+    name: "DATABASE_URL",
+    unit: "url",
+    secret: true,
+    check: urlOf(["postgres", "postgresql"]),
+    help: "PostgreSQL for the registry and the tables; without it both live in a local SQLite file. Takes sslmode and sslrootcert.",
+  }),
+  poolMax: count({
+    name: "PG_POOL_MAX",
+    default: 10,
+    min: 2,
+    max: 1000,
+    unit: "connections",
+    help: "Most connections to PostgreSQL at a time, besides the one that listens for changes.",
+  }),
+  timeoutMs: count({
+    name: "PG_TIMEOUT_MS",
+    default: 10_000,
+    min: 100,
+    max: 600_000,
+    unit: "ms",
+    help: "How long PostgreSQL may take for one query or one transaction before it counts as away.",
+  }),
+};
+
+export type Sql = postgres.Sql;
+export type Transaction = postgres.TransactionSql;
+
+export interface PostgresOptions {
+  readonly url: string;
+  readonly poolMax: Values<typeof postgresSettings>["poolMax"];
+  readonly timeoutMs: Values<typeof postgresSettings>["timeoutMs"];
+  readonly clock?: Clock;
+}
+
+export interface Postgres {
+  /** host:port/database, without user and password. */
+  readonly place: string;
+  readonly options: PostgresOptions;
+  /** For what may be asked twice: a connection that was lost meanwhile is tried once more. */
+  ask<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
+  /** One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown. */
+  transaction<T>(what: string, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export function openPostgres(options: PostgresOptions): Postgres {
+  const clock = options.clock ?? systemClock;
+  const { timeoutMs } = options;
+  const place = placeOf(options.url);
+  let client = openClient(options);
+
+  function abandon(old: Sql): void {
+    if (client === old) client = openClient(options);
+    void end(old, timeoutMs);
+  }
+
+  async function call<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    const sql = client;
+    let answered = false;
+    const answer = work(sql).finally(() => {
+      answered = true;
+    });
+    try {
+      return await withDeadline(clock, timeoutMs, "the server", answer);
+    } catch (cause) {
+      if (!answered) abandon(sql);
+      throw new Error(`PostgreSQL at ${place}, ${what}`, { cause });
+    }
+  }
+
+  return {
+    place,
+    options,
+    async ask(what, work) {
+      try {
+        return await call(what, work);
+      } catch (error) {
+        if (!isConnectionLost(error)) throw error;
+        return call(what, work);
+      }
+    },
+    transaction(what, work) {
+      const bounded = async (tx: Transaction) => {
+        await tx.unsafe(boundsOf(timeoutMs));
+        return work(tx);
+      };
+      return call(
+        what,
+        (sql) => sql.begin("isolation level read committed read write", bounded) as ReturnType<typeof work>,
+      );
+    },
+    close: () => end(client, Math.min(timeoutMs, 5000)),
+  };
+}
+
+/** A bare client, for a connection that is watched by its owner. */
+export function openClient(options: PostgresOptions, more: ClientOptions = {}): Sql {
+  const { url, tls } = splitTls(options.url);
+  // max_pipeline is known to postgres.js and absent from its types, which a literal in the call would be held to.
+  const known = {
+    max: options.poolMax,
+    max_pipeline: 1,
+    backoff: () => 0.25,
+    connect_timeout: Math.min(5, options.timeoutMs / 1000),
+    idle_timeout: 60,
+    max_lifetime: 1800,
+    keep_alive: 15,
+    prepare: false,
+    fetch_types: false,
+    onnotice: () => {},
+    connection: { application_name: "sluice", TimeZone: "UTC" },
+    ...tls,
+    ...more,
+  };
+  return postgres(url, known);
+}
+
+interface ClientOptions {
+  readonly max?: number;
+  /** seconds; null: never */
+  readonly max_lifetime?: number | null;
+  readonly idle_timeout?: number;
+  readonly onclose?: () => void;
+  /** Known to postgres.js, absent from its types. */
+  readonly onnotify?: (channel: string, payload: string) => void;
+}
+
+/** Ends a client whatever state it is in; what still runs on it has `graceMs`. */
+export async function end(sql: Sql, graceMs: number): Promise<void> {
+  await sql.end({ timeout: graceMs / 1000 }).catch(() => {});
+}
+
+/**
+ * `COPY … FROM STDIN` of one text in one message.
+ * @param statement such as `copy t (a, b) from stdin`
+ */
+export async function copy(tx: Transaction, statement: string, text: string): Promise<void> {
+  const stream = await tx.unsafe(statement).writable();
+  const done = finished(stream);
+  stream.end(text);
+  await done;
+}
+
+/** A PostgreSQL array of text as a parameter: postgres.js knows array types only with `fetch_types`. */
+export function arrayText(values: readonly (string | number | null)[]): string {
+  const items = values.map((v) => (v === null ? "NULL" : `"${String(v).replace(/["\\]/g, "\\$&")}"`));
+  return `{${items.join(",")}}`;
+}
+
+/** The server's own error among the causes of `error`. */
+export function serverError(error: unknown): postgres.PostgresError | undefined {
+  if (error instanceof postgres.PostgresError) return error;
+  return error instanceof Error ? serverError(error.cause) : undefined;
+}
+
+/** A backend that was ended, or a connection that broke: classes 08 and 57P, and what the driver says itself. */
+function isConnectionLost(error: unknown): boolean {
+  const code = serverError(error)?.code;
+  if (code !== undefined) return /^(08|57P)/.test(code);
+  const { cause } = error as Error;
+  return cause instanceof Error && "code" in cause && /^(CONNECTION_|ECONN|EPIPE)/.test(String(cause.code));
+}
+
+/**
+ * What the server itself is to give up on, so that an abandoned transaction does not keep its locks: a client
+ * that is gone without a word is noticed within half a minute, in COPY too (where statement_timeout does not reach).
+ * SET LOCAL, because a pooler refuses these as start-up parameters.
+ */
+function boundsOf(timeoutMs: number): string {
+  return [
+    `set local statement_timeout = ${timeoutMs}`,
+    `set local idle_in_transaction_session_timeout = ${timeoutMs}`,
+    "set local tcp_keepalives_idle = 10",
+    "set local tcp_keepalives_interval = 5",
+    "set local tcp_keepalives_count = 3",
+  ].join("; ");
+}
+
+function placeOf(url: string): string {
+  const { host, pathname } = new URL(url);
+  return `${host}${pathname}`;
+}
+
+/** libpq's `sslrootcert=FILE`, which postgres.js would pass on to the server as a parameter. */
+function splitTls(url: string): { url: string; tls: { ssl?: { ca: string; rejectUnauthorized: true } } } {
+  const parsed = new URL(url);
+  const file = parsed.searchParams.get("sslrootcert");
+  if (file === null || file === "system") return { url, tls: {} };
+  parsed.searchParams.delete("sslrootcert");
+  return {
+    url: parsed.toString(),
+    tls: { ssl: { ca: readFileSync(file, "utf8"), rejectUnauthorized: true } },
+  };
+}

@@ -1,0 +1,124 @@
+/**
+ * The tables in PostgreSQL, as text. What existing deployments have keeps its name, columns and types; only
+ * sluice_position, the two overlap columns and the triggers are ours.
+ */
+
+/** What a gateway listens to. */
+export const registryChannel = "sluice_registry";
+
+/** A rotated-away token's hash and how long it stays good. */
+export const overlapColumns: Readonly<Record<string, string>> = {
+  previous_token_hash: "text",
+  previous_token_until: "timestamptz",
+};
+
+/** Table → statements that make it. */
+export const tables: Readonly<Record<string, readonly string[]>> = {
+  device_registry: [
+    `create table device_registry (
+       tenant_id text not null, device_id text not null, site_id text not null,
+       status text not null default 'ACTIVE', provision_token_hash text,
+       provisioned_at timestamptz not null default now(), fw_version text,
+       metadata jsonb not null default '{}', previous_token_hash text, previous_token_until timestamptz,
+       primary key (tenant_id, device_id))`,
+  ],
+  raw_events: [
+    `create table raw_events (
+       id bigserial primary key, ingested_at timestamptz not null default now(), event_ts timestamptz,
+       topic text not null, tenant_id text, site_id text, device_id text, msg_type text,
+       payload jsonb not null, accepted boolean not null default true)`,
+    "create index raw_events_accepted_ingested_idx on raw_events (accepted, ingested_at desc)",
+  ],
+  quarantine_events: [
+    `create table quarantine_events (
+       id bigserial primary key, ingested_at timestamptz not null default now(), event_ts timestamptz,
+       topic text not null, tenant_id text, site_id text, device_id text, msg_type text,
+       reason text not null, payload jsonb not null)`,
+    "create index quarantine_events_ingested_idx on quarantine_events (ingested_at desc)",
+  ],
+  quarantine_counters_minute: [
+    `create table quarantine_counters_minute (
+       bucket_minute timestamptz not null, tenant_id text not null, reason text not null,
+       cnt bigint not null default 0, primary key (bucket_minute, tenant_id, reason))`,
+    "create index quarantine_counters_tenant_idx on quarantine_counters_minute (tenant_id, bucket_minute desc)",
+  ],
+  app_settings: [
+    `create table app_settings (
+       key text primary key, value text not null, updated_at timestamptz not null default now())`,
+  ],
+  // One row an epoch (a start of a gateway on its spool): everything up to and including seq is in these tables.
+  sluice_position: [
+    `create table sluice_position (
+       epoch text primary key, gateway_id text not null, seq bigint not null,
+       delivered bigint not null, ignored bigint not null, refused bigint not null, skipped bigint not null,
+       updated_at timestamptz not null default now())`,
+  ],
+};
+
+/** The columns that a check looks at. */
+const judged = "site_id, status, provision_token_hash, previous_token_hash, previous_token_until";
+
+/**
+ * One statement sends one notification, however many rows it changed: the devices while they are few, else their
+ * tenant, else all. Columns that no check looks at (metadata, firmware) change without one. NOTIFY takes under 8000 bytes.
+ */
+export const triggerFunction = `
+create or replace function sluice_registry_changed() returns trigger language plpgsql as $body$
+declare
+  devices text[]; tenants text[]; message text;
+begin
+  if tg_table_name = 'app_settings' then
+    perform pg_notify('${registryChannel}', '{"settings":true}');
+    return null;
+  elsif tg_op = 'INSERT' then
+    select array_agg(json_build_array(tenant_id, device_id)::text), array_agg(distinct tenant_id)
+      into devices, tenants from new_rows;
+  elsif tg_op = 'DELETE' then
+    select array_agg(json_build_array(tenant_id, device_id)::text), array_agg(distinct tenant_id)
+      into devices, tenants from old_rows;
+  elsif tg_op = 'UPDATE' then
+    select array_agg(distinct json_build_array(tenant_id, device_id)::text), array_agg(distinct tenant_id)
+      into devices, tenants from (
+        select tenant_id, device_id, ${judged} from new_rows
+        except select tenant_id, device_id, ${judged} from old_rows
+        union all
+        (select tenant_id, device_id, ${judged} from old_rows
+         except select tenant_id, device_id, ${judged} from new_rows)) as changed;
+  end if;
+  if tg_op = 'TRUNCATE' then
+    message := '{"all":true}';
+  elsif devices is null then
+    return null;
+  elsif cardinality(devices) <= 64 then
+    message := '{"devices":[' || array_to_string(devices, ',') || ']}';
+  elsif cardinality(tenants) = 1 then
+    message := json_build_object('tenant', tenants[1])::text;
+  end if;
+  if message is null or octet_length(message) > 7900 then
+    message := '{"all":true}';
+  end if;
+  perform pg_notify('${registryChannel}', message);
+  return null;
+end $body$`;
+
+const onDevices = [
+  { name: "sluice_device_insert", when: "insert on device_registry referencing new table as new_rows" },
+  {
+    name: "sluice_device_update",
+    when: "update on device_registry referencing old table as old_rows new table as new_rows",
+  },
+  { name: "sluice_device_delete", when: "delete on device_registry referencing old table as old_rows" },
+  { name: "sluice_device_truncate", when: "truncate on device_registry" },
+].map((trigger) => ({ ...trigger, table: "device_registry" }));
+
+export const triggers = [
+  ...onDevices,
+  {
+    name: "sluice_settings",
+    table: "app_settings",
+    when: "insert or update or delete or truncate on app_settings",
+  },
+];
+
+/** How many triggers there are when every change is told. */
+export const triggersWanted = triggers.length;

@@ -1,0 +1,120 @@
+/**
+ * A setting is one row in the file that uses it: name, default, unit, one sentence.
+ *
+ * `sluice help settings`, the sample environment file and the README table are printed from these rows; config.ts
+ * gathers them, reads the environment once and reports every mistake at once.
+ */
+import { z } from "zod";
+
+export interface Setting<T> {
+  readonly name: string;
+  /** Turns the text of the environment into a value, or says what is wrong with it. */
+  readonly schema: z.ZodType<T>;
+  /** The default as one would write it in the environment; null: no default, the setting is optional. */
+  readonly default: string | null;
+  /** What a number counts, or the form of the text: "ms", "bytes", "url", "0 or 1". */
+  readonly unit: string;
+  /** One sentence. */
+  readonly help: string;
+  /** Never printed; may be given as NAME_FILE, the path of a file that holds it. */
+  readonly secret: boolean;
+}
+
+export type Settings = Readonly<Record<string, Setting<unknown>>>;
+/** The values that a table of settings gives once read. */
+export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer T> ? T : never };
+
+type Row = { name: string; help: string };
+
+function row<T>(
+  { name, help }: Row,
+  fallback: string | null,
+  unit: string,
+  schema: z.ZodType<T>,
+  secret = false,
+): Setting<T> {
+  return { name, schema, default: fallback, unit, help, secret };
+}
+
+/** A whole number within bounds. */
+export function count(
+  spec: Row & { default: number; unit: string; min?: number; max?: number },
+): Setting<number> {
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
+  const wanted =
+    max === Number.MAX_SAFE_INTEGER
+      ? `a whole number, ${min} or more`
+      : `a whole number from ${min} to ${max}`;
+  const schema = z
+    .string()
+    .regex(/^\d{1,16}$/, wanted)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max, wanted);
+  return row(spec, String(spec.default), spec.unit, schema);
+}
+
+/** A number that may have a fraction, 0 or more. */
+export function decimal(spec: Row & { default: number; unit: string }): Setting<number> {
+  const wanted = "a number, 0 or more";
+  const schema = z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, wanted)
+    .transform(Number);
+  return row(spec, String(spec.default), spec.unit, schema);
+}
+
+/** 1 / 0, and what people write for them. */
+export function flag(spec: Row & { default: boolean }): Setting<boolean> {
+  const schema = z
+    .string()
+    .toLowerCase()
+    .refine((s) => ["0", "1", "true", "false", "yes", "no", "on", "off"].includes(s), "0 or 1")
+    .transform((s) => ["1", "true", "yes", "on"].includes(s));
+  return row(spec, spec.default ? "1" : "0", "0 or 1", schema);
+}
+
+/** One of a few words; upper and lower case are the same. */
+export function choice<const W extends readonly string[]>(
+  spec: Row & { default: W[number]; words: W },
+): Setting<W[number]> {
+  const { words } = spec;
+  const schema = z
+    .string()
+    .transform((s) => words.find((w) => w.toLowerCase() === s.toLowerCase()) ?? s)
+    .refine((s) => words.includes(s), `one of ${words.join(", ")}`);
+  return row(spec, spec.default, words.join(" | "), schema);
+}
+
+export function text(
+  spec: Row & { default: string; unit?: string; check?: z.ZodType<string> },
+): Setting<string> {
+  return row(spec, spec.default, spec.unit ?? "text", spec.check ?? z.string());
+}
+
+/** Text that may be absent. */
+export function optional(
+  spec: Row & { unit?: string; secret?: boolean; check?: z.ZodType<string> },
+): Setting<string | undefined> {
+  return row(spec, null, spec.unit ?? "text", (spec.check ?? z.string()).optional(), spec.secret);
+}
+
+/** A URL with one of the given schemes; a password in it is masked wherever it is printed. */
+export function urlOf(schemes: readonly string[]): z.ZodType<string> {
+  return z
+    .string()
+    .refine(
+      (s) => URL.canParse(s) && schemes.includes(new URL(s).protocol.slice(0, -1)),
+      `a URL that begins with ${schemes.map((s) => `${s}://`).join(" or ")}`,
+    );
+}
+
+/** The URL as it may be shown: no password, no token. */
+export function maskUrl(url: string): string {
+  if (!URL.canParse(url)) return "***";
+  const shown = new URL(url);
+  if (shown.password) shown.password = "***";
+  for (const key of [...shown.searchParams.keys()]) {
+    if (/pass|token|secret|key/i.test(key)) shown.searchParams.set(key, "***");
+  }
+  return shown.toString();
+}
