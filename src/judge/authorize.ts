@@ -1,0 +1,125 @@
+/**
+ * Stage "registry": is this the device that it says it is, and may it speak?
+ *
+ * Tokens are 24 random bytes, so an unsalted SHA-256 is sound, and it is what existing registries hold. Digests are compared in
+ * constant time; the token itself goes no further than here.
+ */
+import { timingSafeEqual } from "node:crypto";
+import { flag } from "../core/settings.ts";
+import { no, type No, type Reasons } from "./verdict.ts";
+
+export const registryReasons = {
+  UNREGISTERED_DEVICE: {
+    help: "The registry has no such device.",
+    remedy:
+      "Register it: sluice devices add. With AUTO_PROVISION=1 the first message registers it, without a token.",
+  },
+  DEVICE_REVOKED: {
+    help: "The device's status is not ACTIVE.",
+    remedy: "If it is to speak again: sluice devices activate.",
+  },
+  SITE_MISMATCH_REGISTRY_VS_PAYLOAD: {
+    help: "The payload's site_id is not the site the device is registered for.",
+    remedy: "Mend the device's configuration, or register the device for its new site.",
+  },
+  TOKEN_NOT_SET_IN_REGISTRY: {
+    help: "The device is registered without a token, and tokens are required.",
+    remedy: "Make one: sluice devices rotate-token; or, where devices have none, REQUIRE_TOKEN=0.",
+  },
+  TOKEN_MISSING: {
+    help: "The payload has no provision_token.",
+    remedy: "Configure the device with its token.",
+  },
+  TOKEN_INVALID: {
+    help: "The payload's provision_token is not the device's.",
+    remedy: "Configure the device with its current token, or make a new one: sluice devices rotate-token.",
+  },
+  REGISTRY_UNAVAILABLE: {
+    help: "The registry could not be asked in time; the message is kept and judged again when it can.",
+    remedy: "See to the database; nothing is to be done about the message.",
+  },
+} as const satisfies Reasons;
+
+type Code = Exclude<keyof typeof registryReasons, "REGISTRY_UNAVAILABLE">;
+
+export const authorizeSettings = {
+  requireToken: flag({
+    name: "REQUIRE_TOKEN",
+    default: true,
+    help: "0: devices need no token; registration, status and site are still checked.",
+  }),
+};
+
+/** What the judge needs to know of a device; a registry's row has more. */
+export interface DeviceAuth {
+  readonly siteId: string;
+  /** ACTIVE may speak; anything else may not. */
+  readonly status: string;
+  /** Hex SHA-256 of the token; null: none set. */
+  readonly tokenHash: string | null;
+  /** A token that was rotated away stays good until this wall-clock ms. */
+  readonly previousTokenHash: string | null;
+  readonly previousTokenUntilMs: number | null;
+}
+
+/** What a message says of its device. */
+export interface Claim {
+  readonly siteId: string | null;
+  /** The token itself, or (judged later) only its hash. */
+  readonly token: string | undefined;
+  readonly tokenHash: string | null;
+  /** Wall clock at arrival: a token that was good then is good. */
+  readonly receivedMs: number;
+}
+
+/** null: the device proved itself. */
+export function authorize(device: DeviceAuth | null, claim: Claim, requireToken: boolean): No<Code> | null {
+  if (device === null) return no("UNREGISTERED_DEVICE");
+  if (device.status !== "ACTIVE") return no("DEVICE_REVOKED", `status is ${device.status}`);
+  if (device.siteId !== claim.siteId) {
+    return no(
+      "SITE_MISMATCH_REGISTRY_VS_PAYLOAD",
+      `registered for ${device.siteId}, payload says ${claim.siteId}`,
+    );
+  }
+  return requireToken ? checkToken(device, claim) : null;
+}
+
+function checkToken(device: DeviceAuth, claim: Claim): No<Code> | null {
+  if (!device.tokenHash) return no("TOKEN_NOT_SET_IN_REGISTRY");
+  if (claim.token !== undefined) Bun.SHA256.hash(claim.token, presented);
+  else if (claim.tokenHash === null) return no("TOKEN_MISSING");
+  else if (!readDigest(claim.tokenHash, presented)) return no("TOKEN_INVALID");
+  if (!readDigest(device.tokenHash, stored)) {
+    return no("TOKEN_INVALID", "the registry's provision_token_hash is not 64 hex digits");
+  }
+  if (timingSafeEqual(stored, presented) || isPrevious(device, claim.receivedMs)) return null;
+  return no("TOKEN_INVALID");
+}
+
+/** Compares with what `presented` holds. */
+function isPrevious(device: DeviceAuth, atMs: number): boolean {
+  const { previousTokenHash: hash, previousTokenUntilMs: untilMs } = device;
+  if (hash === null || untilMs === null || atMs >= untilMs) return false;
+  return readDigest(hash, stored) && timingSafeEqual(stored, presented);
+}
+
+// Two buffers for all: the judge is synchronous, and a message is not to cost an allocation here.
+const presented = Buffer.alloc(32);
+const stored = Buffer.alloc(32);
+
+/** Hex in lower or upper case; false where it is not 64 hex digits. */
+function readDigest(hex: string, into: Buffer): boolean {
+  return hex.length === 64 && into.write(hex, "hex") === 32;
+}
+
+/** The token's hash as the spool may keep it. */
+export function hashOf(token: string): string {
+  return Bun.SHA256.hash(token, "hex");
+}
+
+/** undefined where the payload presents none. A number or an object is no token: no registry could hold its hash. */
+export function tokenOf(body: Readonly<Record<string, unknown>>): string | undefined {
+  const token = body["provision_token"];
+  return typeof token === "string" && token !== "" ? token : undefined;
+}

@@ -1,0 +1,142 @@
+/**
+ * A message on its way through the judge, and the entry that comes of it.
+ *
+ * One object that is filled in as the stages pass, so that a reject has all that was known by then and the usual message costs
+ * one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
+ */
+import type { Entry, Kind } from "../core/entry.ts";
+import type { Message } from "../core/message.ts";
+import { readable } from "./decode.ts";
+import { hide, rawPayload, rawText, redact } from "./redact.ts";
+import { readTopic, storableTopic, type Address } from "./topic.ts";
+import { isNo, type No } from "./verdict.ts";
+
+type Arrival = Pick<Message, "receivedMs" | "topic" | "payload">;
+
+export interface Candidate {
+  readonly receivedMs: number;
+  readonly topic: string;
+  readonly bytes: Uint8Array;
+  /** More bytes than are allowed: only the beginning is kept. */
+  isOversize: boolean;
+  /** From the topic. */
+  address: Address | null;
+  /** Once it is known to be a JSON object that can be stored. */
+  text: string | null;
+  token: string | undefined;
+  /** Of a message that comes from the spool, whose token is known only so. */
+  tokenHash: string | null;
+  siteId: string | null;
+  eventMs: number | null;
+  eventNs: number;
+}
+
+/** Of what is too large, this much is kept. */
+const headBytes = 1024;
+/** Of a detail, in UTF-16 units. */
+const detailCharsMax = 200;
+
+const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
+const utf8 = new TextEncoder();
+
+export function candidateOf({ receivedMs, topic, payload }: Arrival): Candidate {
+  return {
+    receivedMs,
+    topic,
+    bytes: payload,
+    isOversize: false,
+    address: null,
+    text: null,
+    token: undefined,
+    tokenHash: null,
+    siteId: null,
+    eventMs: null,
+    eventNs: 0,
+  };
+}
+
+/** A deferred entry: what its payload says is known, its token only by hash. */
+export function fromSpool(entry: Entry): Candidate {
+  const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash } = entry;
+  const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload) });
+  const address = readTopic(topic);
+  it.address = isNo(address) ? null : address;
+  it.text = payload;
+  return Object.assign(it, { tokenHash, siteId, eventMs, eventNs });
+}
+
+/** A kept reject, from its beginning. */
+export function fromReject({ receivedMs, topic, payload }: Entry): Candidate {
+  return candidateOf({ receivedMs, topic, payload: utf8.encode(rawText(payload)) });
+}
+
+/** Empty strings where the topic names no device. */
+export function addressOf(it: Candidate): Address {
+  return it.address ?? nowhere;
+}
+
+export function toEvent(it: Candidate): Entry {
+  return toEntry(it, "event", null, redact(it.text ?? "", it.token), false, null);
+}
+
+/** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
+export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Entry {
+  return toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash);
+}
+
+/** `keeps`: with its payload; else "". */
+export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean): Entry {
+  const entry = toEntry(it, "reject", why, keeps ? payloadOf(it) : "", mirror, null);
+  const shown = hide(entry.topic, it.token);
+  if (shown === entry.topic && hide(it.siteId ?? "", it.token) === (it.siteId ?? "")) return entry;
+  const hidden = (text: string | null) => (text === null ? null : hide(text, it.token));
+  return {
+    ...entry,
+    topic: shown,
+    tenantId: hidden(entry.tenantId),
+    deviceId: hidden(entry.deviceId),
+    msgType: hidden(entry.msgType),
+    siteId: hidden(entry.siteId),
+  };
+}
+
+function payloadOf(it: Candidate): string {
+  if (it.text !== null) return redact(it.text, it.token);
+  if (it.isOversize) return rawPayload(readable(it.bytes.subarray(0, headBytes)), it.bytes.length);
+  return rawPayload(readable(it.bytes));
+}
+
+function toEntry(
+  it: Candidate,
+  kind: Kind,
+  why: No | null,
+  payload: string,
+  mirror: boolean,
+  tokenHash: string | null,
+): Entry {
+  const { address } = it;
+  return {
+    seq: 0,
+    kind,
+    receivedMs: it.receivedMs,
+    topic: address === null ? storableTopic(it.topic) : it.topic,
+    tenantId: address === null ? null : address.tenantId,
+    deviceId: address === null ? null : address.deviceId,
+    msgType: address === null ? null : address.msgType,
+    siteId: it.siteId,
+    eventMs: it.eventMs,
+    eventNs: it.eventNs,
+    reason: why === null ? null : why.no,
+    detail: why === null ? null : detailOf(why, it.token),
+    payload,
+    mirror,
+    tokenHash,
+  };
+}
+
+/** Blanked first and cut afterwards: a token cut in two could not be found. */
+function detailOf({ detail }: No, token: string | undefined): string | null {
+  if (detail === null) return null;
+  const shown = hide(detail, token).toWellFormed();
+  return shown.length <= detailCharsMax ? shown : `${shown.slice(0, detailCharsMax).toWellFormed()}…`;
+}

@@ -1,0 +1,91 @@
+/**
+ * Stages "size" and "json": from the bytes on the wire to an object whose text any of our stores can hold.
+ *
+ * Size is asked first and of the bytes as they came: what is too large is never parsed. (The services before measured
+ * the payload after parsing and writing it anew, so a message's fate hung on how it was spelled.)
+ */
+import { count } from "../core/settings.ts";
+import { unstorable } from "./unstorable.ts";
+import { no, type No, type Reasons } from "./verdict.ts";
+
+export const sizeReasons = {
+  PAYLOAD_TOO_LARGE: {
+    help: "The payload has more bytes than MAX_PAYLOAD_BYTES.",
+    remedy: "Send less in one message, or raise MAX_PAYLOAD_BYTES.",
+  },
+} as const satisfies Reasons;
+
+export const jsonReasons = {
+  MALFORMED_JSON: {
+    help: "The payload is not JSON in UTF-8.",
+    remedy: "Mend the device's encoder; NaN, Infinity, comments and trailing commas are not JSON.",
+  },
+  NOT_AN_OBJECT: {
+    help: "The payload is JSON, but not an object.",
+    remedy: "Send one JSON object a message.",
+  },
+  UNSTORABLE_TEXT: {
+    help: "The payload is JSON that PostgreSQL cannot hold: \\u0000, half a surrogate pair, too deep, or too large a number.",
+    remedy: "Mend the device's encoder; binary data belongs into base64.",
+  },
+} as const satisfies Reasons;
+
+export const sizeSettings = {
+  payloadBytesMax: count({
+    name: "MAX_PAYLOAD_BYTES",
+    default: 8192,
+    min: 1,
+    unit: "bytes",
+    help: "A message with a larger payload is rejected as PAYLOAD_TOO_LARGE before it is parsed.",
+  }),
+};
+
+export type Body = Readonly<Record<string, unknown>>;
+
+export interface Decoded {
+  /** The device's own text. */
+  readonly text: string;
+  readonly body: Body;
+}
+
+const strict = new TextDecoder("utf-8", { fatal: true });
+const lenient = new TextDecoder("utf-8");
+
+export function oversize(payload: Uint8Array, bytesMax: number): No<keyof typeof sizeReasons> | null {
+  return payload.length > bytesMax
+    ? no("PAYLOAD_TOO_LARGE", `${payload.length} bytes, ${bytesMax} are allowed`)
+    : null;
+}
+
+/** A byte order mark at the start is passed over, as RFC 8259 §8.1 allows. */
+export function decode(payload: Uint8Array): Decoded | No<keyof typeof jsonReasons> {
+  let text: string;
+  try {
+    text = strict.decode(payload);
+  } catch {
+    return no("MALFORMED_JSON", "not UTF-8");
+  }
+  return decodeText(text);
+}
+
+export function decodeText(text: string): Decoded | No<keyof typeof jsonReasons> {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // The parser's own words quote the text, and with it perhaps a token.
+    return no("MALFORMED_JSON", text === "" ? "empty" : null);
+  }
+  const why = unstorable(text);
+  if (why !== null) return no("UNSTORABLE_TEXT", why);
+  return isObject(body) ? { text, body } : no("NOT_AN_OBJECT");
+}
+
+export function isObject(value: unknown): value is Body {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The bytes as text for people, whatever they are. */
+export function readable(bytes: Uint8Array): string {
+  return lenient.decode(bytes);
+}

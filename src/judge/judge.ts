@@ -1,0 +1,192 @@
+/**
+ * The judge: decides for each message whether it is what it claims, in the order in which `examine` and `decide` read.
+ *
+ * Synchronous, without I/O, and it counts nothing but rates: it returns what happened. A message whose device is not at hand
+ * comes back as `Pending`; the registry is asked for all such together, and `resume` ends the matter. Stages return a `No` rather
+ * than throw; the one try/catch is for a bug of ours, which must cost one message and not the gateway.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import type { Message } from "../core/message.ts";
+import type { Values } from "../core/settings.ts";
+import { authorize, authorizeSettings, hashOf, tokenOf, type DeviceAuth } from "./authorize.ts";
+import {
+  addressOf,
+  candidateOf,
+  fromReject,
+  fromSpool,
+  toDeferred,
+  toEvent,
+  toReject,
+  type Candidate,
+} from "./candidate.ts";
+import { decode, oversize, sizeSettings } from "./decode.ts";
+import { readEnvelope, siteOf } from "./envelope.ts";
+import { createKeeper, keepSettings, mirrors } from "./keep.ts";
+import { createLimiter, rateSettings } from "./limit.ts";
+import { scrub } from "./redact.ts";
+import { readTopic, type Address } from "./topic.ts";
+import { isNo, no, type No, type Reasons } from "./verdict.ts";
+
+export const faultReasons = {
+  JUDGE_FAULT: {
+    help: "Sluice itself failed on this message: a bug.",
+    remedy: "Report it, with the detail and with what was kept of the payload.",
+  },
+} as const satisfies Reasons;
+
+/** Those that app_settings may change while the gateway runs. */
+export const policySettings = { ...keepSettings, ...sizeSettings, ...rateSettings };
+export const judgeSettings = { ...policySettings, ...authorizeSettings };
+
+export type Policy = Values<typeof policySettings>;
+
+/** A message whose device must be looked up before it can be judged. Holds the token: never to be written or logged. */
+export interface Pending extends Address {
+  readonly pending: true;
+  readonly siteId: string;
+  /** For `resume` alone. */
+  readonly candidate: Candidate;
+}
+
+export interface Judge {
+  /** An Entry (event or reject, seq 0), or a Pending: its device must be looked up first. Never throws. */
+  judge(message: Message): Entry | Pending;
+  /**
+   * The registry answered: a row; null, not registered; or "unavailable", it could not be asked in time, which makes a
+   * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. Never throws.
+   */
+  resume(pending: Pending, answer: DeviceAuth | null | "unavailable"): Entry;
+  /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
+  rejudge(entry: Entry, answer: DeviceAuth | null): Entry;
+  /** A kept reject judged anew at an operator's word: everything but its token, which is gone, and its rate. */
+  replay(entry: Entry, answer: DeviceAuth | null): Entry;
+  /** The key of the device that a message speaks for; undefined where its topic names none. */
+  deviceOf(message: Message): string | undefined;
+}
+
+export interface JudgeOptions {
+  /** Asked for every message: app_settings may change it. */
+  readonly policy: () => Policy;
+  readonly auth: {
+    get(tenantId: string, deviceId: string): DeviceAuth | undefined;
+    /** May a cached row that said no be read anew now? Bounded a device and time. */
+    mayReread(tenantId: string, deviceId: string): boolean;
+  };
+  readonly requireToken: boolean;
+  readonly clock: Clock;
+}
+
+/** A message older than this did not wait for the registry: the clock was set. */
+const parkedMaxMs = 60_000;
+
+export function isPending(outcome: Entry | Pending): outcome is Pending {
+  return "pending" in outcome;
+}
+
+export function createJudge({ policy, auth, requireToken, clock }: JudgeOptions): Judge {
+  const proven = createLimiter();
+  const failing = createLimiter();
+  const keeper = createKeeper();
+
+  function decide(it: Candidate): Entry | Pending {
+    const why = examine(it, policy().payloadBytesMax);
+    if (why !== null) return fail(it, why);
+    const { tenantId, deviceId } = addressOf(it);
+    const device = auth.get(tenantId, deviceId);
+    if (device === undefined) return pendingOf(it);
+    const refusal = authorize(device, it, requireToken);
+    if (refusal === null) return admit(it);
+    const mayHeal = refusal.no !== "TOKEN_MISSING" && auth.mayReread(tenantId, deviceId);
+    return mayHeal ? pendingOf(it) : fail(it, refusal);
+  }
+
+  /** The device proved itself: only now is its own allowance spent. */
+  function admit(it: Candidate): Entry {
+    return take(proven, it) ? toEvent(it) : reject(it, no("RATE_LIMITED"));
+  }
+
+  /** What fails under a device's name has an allowance of its own, so that nobody spends the device's. */
+  function fail(it: Candidate, why: No): Entry {
+    const isLimited = it.address !== null && !it.isOversize && !take(failing, it);
+    return reject(it, isLimited ? no("RATE_LIMITED", `after ${why.no}`) : why);
+  }
+
+  function take(limiter: typeof proven, it: Candidate): boolean {
+    const { rateLimitRps, rateLimitBurst } = policy();
+    // By the time of arrival: those that waited for the registry are judged all at once.
+    const parkedMs = Math.min(Math.max(clock.wallMs() - it.receivedMs, 0), parkedMaxMs);
+    return limiter.take(addressOf(it).key, clock.monoMs() - parkedMs, rateLimitRps, rateLimitBurst);
+  }
+
+  function reject(it: Candidate, why: No): Entry {
+    const current = policy();
+    const keeps = keeper.keeps(current, it.address?.key ?? "", why.no, it.receivedMs);
+    return toReject(it, why, keeps, mirrors(current));
+  }
+
+  function defer(it: Candidate): Entry {
+    const why = no("REGISTRY_UNAVAILABLE");
+    if (!take(failing, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
+    return toDeferred(it, why, it.token === undefined ? null : hashOf(it.token));
+  }
+
+  /** Whatever happens, the message is answered for. */
+  function guarded<T>(it: Candidate, work: (it: Candidate) => T): T | Entry {
+    try {
+      return work(it);
+    } catch (error) {
+      it.text = null;
+      const detail = error instanceof Error ? scrub(`${error.name}: ${error.message}`) : null;
+      return toReject(it, no("JUDGE_FAULT", detail), true, false);
+    }
+  }
+
+  return {
+    judge: (message) => guarded(candidateOf(message), decide),
+    resume: ({ candidate }, answer) =>
+      guarded(candidate, (it) => {
+        if (answer === "unavailable") return defer(it);
+        const refusal = authorize(answer, it, requireToken);
+        return refusal === null ? admit(it) : fail(it, refusal);
+      }),
+    rejudge: (entry, answer) =>
+      guarded(fromSpool(entry), (it) => {
+        const refusal = authorize(answer, it, requireToken);
+        return refusal === null ? toEvent(it) : reject(it, refusal);
+      }),
+    replay: (entry, answer) =>
+      guarded(fromReject(entry), (it) => {
+        const refusal = examine(it, policy().payloadBytesMax) ?? authorize(answer, it, false);
+        return refusal === null ? toEvent(it) : reject(it, refusal);
+      }),
+    deviceOf(message) {
+      const address = readTopic(message.topic);
+      return isNo(address) ? undefined : address.key;
+    },
+  };
+}
+
+function pendingOf(it: Candidate): Pending {
+  return { ...addressOf(it), pending: true, siteId: it.siteId ?? "", candidate: it };
+}
+
+/** All that can be said of a message without asking who its device is; fills `it` as far as it comes. */
+function examine(it: Candidate, payloadBytesMax: number): No | null {
+  const address = readTopic(it.topic);
+  if (!isNo(address)) it.address = address;
+  const large = oversize(it.bytes, payloadBytesMax);
+  it.isOversize = large !== null;
+  if (large !== null) return large;
+  if (isNo(address)) return address;
+  const decoded = decode(it.bytes);
+  if (isNo(decoded)) return decoded;
+  it.text = decoded.text;
+  it.token = tokenOf(decoded.body);
+  it.siteId = siteOf(decoded.body);
+  const envelope = readEnvelope(decoded.body, address, it.receivedMs);
+  if (isNo(envelope)) return envelope;
+  it.eventMs = envelope.eventMs;
+  it.eventNs = envelope.eventNs;
+  return null;
+}

@@ -1,0 +1,51 @@
+/**
+ * Stage "metrics": flat, few, and named so that any store can hold them. Asked of every message type that carries some.
+ */
+import { isObject } from "./decode.ts";
+import { no, type No, type Reasons } from "./verdict.ts";
+
+/** Metrics in one message. */
+const metricsMax = 50;
+/** Of a metric's name, in Unicode code points. */
+const metricKeyCharsMax = 128;
+
+export const metricReasons = {
+  TOO_MANY_METRICS: {
+    help: `metrics has more than ${metricsMax} members.`,
+    remedy: "Split the reading into several messages.",
+  },
+  METRIC_KEY_INVALID: {
+    help: `A metric's name is empty, longer than ${metricKeyCharsMax} characters, or holds a control character.`,
+    remedy: "Rename the metric on the device.",
+  },
+  METRIC_VALUE_INVALID: {
+    help: "metrics is not an object, or a value is not a finite number, boolean, string or null.",
+    remedy: "Send metrics flat: one name, one value.",
+  },
+} as const satisfies Reasons;
+
+// Unicode category Cc.
+// oxlint-disable-next-line no-control-regex
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** null where there is nothing to object to. */
+export function checkMetrics(metrics: unknown): No<keyof typeof metricReasons> | null {
+  if (metrics === undefined || metrics === null) return null;
+  if (!isObject(metrics)) return no("METRIC_VALUE_INVALID", "metrics is not an object");
+  const keys = Object.keys(metrics);
+  if (keys.length > metricsMax) return no("TOO_MANY_METRICS", `${keys.length} metrics`);
+  for (const key of keys) {
+    if (!isName(key)) return no("METRIC_KEY_INVALID", `metric ${JSON.stringify(key)}`);
+    if (!isFlat(metrics[key])) return no("METRIC_VALUE_INVALID", `metric ${JSON.stringify(key)}`);
+  }
+  return null;
+}
+
+function isName(key: string): boolean {
+  if (key === "" || controlCharacter.test(key)) return false;
+  return key.length <= metricKeyCharsMax || [...key].length <= metricKeyCharsMax;
+}
+
+function isFlat(value: unknown): boolean {
+  return typeof value === "number" ? Number.isFinite(value) : value === null || typeof value !== "object";
+}

@@ -1,0 +1,32 @@
+/**
+ * All reasons for which the judge rejects, in the order in which it asks. Counters, metrics, dashboard, `sluice help reasons` and
+ * the tests' list follow from this table; the rows stand with the stages that own them.
+ */
+import { registryReasons } from "./authorize.ts";
+import { jsonReasons, sizeReasons } from "./decode.ts";
+import { envelopeReasons } from "./envelope.ts";
+import { faultReasons } from "./judge.ts";
+import { rateReasons } from "./limit.ts";
+import { metricReasons } from "./metrics.ts";
+import { topicReasons } from "./topic.ts";
+import type { Reason, Reasons } from "./verdict.ts";
+
+export interface ReasonRow extends Reason {
+  readonly code: string;
+  readonly stage: string;
+}
+
+const stages: Readonly<Record<string, Reasons>> = {
+  size: sizeReasons,
+  topic: topicReasons,
+  json: jsonReasons,
+  envelope: envelopeReasons,
+  metrics: metricReasons,
+  registry: registryReasons,
+  rate: rateReasons,
+  fault: faultReasons,
+};
+
+export const reasons: readonly ReasonRow[] = Object.entries(stages).flatMap(([stage, rows]) =>
+  Object.entries(rows).map(([code, row]) => ({ code, stage, ...row })),
+);

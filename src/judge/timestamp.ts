@@ -1,0 +1,75 @@
+/**
+ * Event time as devices write it: ISO 8601 text, or seconds or milliseconds since the epoch.
+ *
+ * Our own parser, because Date.parse reads "2026-02-30" as March, takes "1" for a year, a time without a zone for local
+ * time, and drops everything below a millisecond.
+ */
+
+/** Whole milliseconds since the epoch and the nanoseconds within that millisecond, 0…999,999. */
+export interface Instant {
+  readonly ms: number;
+  readonly ns: number;
+}
+
+/** Below this a number counts seconds (until the year 5138), from there on milliseconds (since 1973). */
+const secondsBelow = 1e11;
+/** What 64 bits of nanoseconds hold: 1677-09-21 to 2262-04-11. */
+const minMs = -9_223_372_036_854;
+const maxMs = 9_223_372_036_853;
+const dayLengthMs = 86_400_000;
+
+// Date, then a time, then a zone; extended (with - and :) and basic form; fraction after point or comma (ISO 8601-1 §5.3.1.3).
+const iso8601 =
+  /^(\d{4})(-?)(\d\d)\2(\d\d)(?:[Tt ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?(Z|z|[+-]\d\d(?::?\d\d)?)?)?$/;
+
+/** What most devices send. On days that every month has, Date.parse reads this form rightly, at a tenth of the cost. */
+const usualForm = /^\d{4}-\d\d-(?:[01]\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3})?Z$/;
+
+/** null where `value` is no time or lies outside 1677-09-21…2262-04-11. */
+export function readTimestamp(value: unknown): Instant | null {
+  if (typeof value === "string") return fromIso(value);
+  if (typeof value === "number") return fromEpoch(value);
+  return null;
+}
+
+/** A fraction is kept to the microsecond: a double has no more to give. */
+function fromEpoch(value: number): Instant | null {
+  const inSeconds = Math.abs(value) < secondsBelow;
+  const whole = Math.floor(value);
+  const micros = Math.round((value - whole) * (inSeconds ? 1e6 : 1e3));
+  const ms = (inSeconds ? whole * 1000 : whole) + Math.floor(micros / 1000);
+  return within(ms, (micros % 1000) * 1000);
+}
+
+function fromIso(text: string): Instant | null {
+  if (usualForm.test(text)) return within(Date.parse(text), 0);
+  const parts = iso8601.exec(text);
+  if (parts === null) return null;
+  const [, year, , month, day, hour = "0", minute = "0", second = "0", fraction = "", zone = ""] = parts;
+  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return null;
+  const date = dayMs(Number(year), Number(month), Number(day));
+  const offset = offsetMs(zone);
+  if (date === null || offset === null) return null;
+  const nanos = Number(fraction.padEnd(9, "0"));
+  const time = (Number(hour) * 3600 + Number(minute) * 60 + Number(second)) * 1000;
+  return within(date + time - offset + Math.floor(nanos / 1e6), nanos % 1e6);
+}
+
+/** null where there is no such day. Years below 1677 are out of range anyway, and Date.UTC misreads those below 100. */
+function dayMs(year: number, month: number, day: number): number | null {
+  if (year < 1677 || month < 1 || month > 12 || day < 1) return null;
+  const ms = Date.UTC(year, month - 1, day);
+  return day <= 28 || new Date(ms).getUTCDate() === day ? ms : null;
+}
+
+function offsetMs(zone: string): number | null {
+  if (zone === "" || zone === "Z" || zone === "z") return 0;
+  const hours = Number(zone.slice(1, 3));
+  const minutes = Number(zone.slice(3).replace(":", ""));
+  if (hours * 60 + minutes >= dayLengthMs / 60_000 || minutes > 59) return null;
+  return (zone.startsWith("-") ? -1 : 1) * (hours * 60 + minutes) * 60_000;
+}
+
+function within(ms: number, ns: number): Instant | null {
+  return ms >= minMs && ms <= maxMs ? { ms, ns } : null;
+}

@@ -1,0 +1,47 @@
+/**
+ * Stage "topic": who speaks is read from the topic alone, because that is what a broker's access rules can bind.
+ *
+ * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are refused (MQTT 5 §1.5.4
+ * advises against them, and a stored line must stay one line), and so is a level too long to be an indexed key.
+ */
+import { no, type No, type Reasons } from "./verdict.ts";
+
+export const topicReasons = {
+  BAD_TOPIC_FORMAT: {
+    help: "The topic is not tenant/{tenant}/device/{device}/{type}.",
+    remedy:
+      "Publish to exactly these five levels, none empty, or narrow MQTT_TOPIC so that other topics do not come.",
+  },
+} as const satisfies Reasons;
+
+export interface Address {
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly msgType: string;
+  /** One string a device; unique because a level cannot hold "/". */
+  readonly key: string;
+}
+
+/** In UTF-16 units. PostgreSQL cannot index a key of more than about 2,700 bytes. */
+const levelCharsMax = 512;
+// oxlint-disable-next-line no-control-regex
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
+
+export function readTopic(topic: string): Address | No<keyof typeof topicReasons> {
+  const levels = topic.split("/");
+  const [root, tenantId, word, deviceId, msgType] = levels;
+  if (levels.length !== 5 || root !== "tenant" || word !== "device") return no("BAD_TOPIC_FORMAT");
+  if (!tenantId || !deviceId || !msgType) return no("BAD_TOPIC_FORMAT", "a level is empty");
+  if (controlCharacter.test(topic) || !topic.isWellFormed()) {
+    return no("BAD_TOPIC_FORMAT", "it holds characters that cannot be stored");
+  }
+  if (Math.max(tenantId.length, deviceId.length, msgType.length) > levelCharsMax) {
+    return no("BAD_TOPIC_FORMAT", `a level is longer than ${levelCharsMax} characters`);
+  }
+  return { tenantId, deviceId, msgType, key: `${tenantId}/${deviceId}` };
+}
+
+/** The topic as it may be stored, whatever it holds. */
+export function storableTopic(topic: string): string {
+  return topic.includes("\0") ? topic.replaceAll("\0", "\uFFFD").toWellFormed() : topic.toWellFormed();
+}

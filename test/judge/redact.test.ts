@@ -1,0 +1,149 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { aToken } from "../kit/builders.ts";
+import { rawPayload, rawText, redact, scrub } from "../../src/judge/redact.ts";
+
+describe("redact", () => {
+  test.each([
+    ["the usual", `{"a":1.0,"provision_token":"${aToken}"}`, '{"a":1.0,"provision_token":"***"}'],
+    ["with spaces", `{"provision_token" : "${aToken}" }`, '{"provision_token" : "***" }'],
+    [
+      "twice",
+      `{"provision_token":"x","provision_token":"${aToken}"}`,
+      '{"provision_token":"***","provision_token":"***"}',
+    ],
+    ["deep", `{"a":[{"provision_token":"s3cret"}]}`, '{"a":[{"provision_token":"***"}]}'],
+    ["in another case", `{"Provision_Token":"s3cret"}`, '{"Provision_Token":"***"}'],
+    ["a number", `{"provision_token":12345678.5}`, '{"provision_token":"***"}'],
+    ["an object", `{"provision_token":{"a":["}"]},"b":1}`, '{"provision_token":"***","b":1}'],
+    ["with an escaped quote", `{"provision_token":"a\\"b","b":1}`, '{"provision_token":"***","b":1}'],
+    ["null says nothing", `{"provision_token":null}`, '{"provision_token":null}'],
+    ["a key spelled with escapes", `{"provision\\u005ftoken":"s3cret"}`, '{"provision_token":"***"}'],
+    [
+      "an escaped key that a duplicate hides",
+      `{"a":{"\\u0070rovision_token":"s3cret"},"a":1}`,
+      '{"a":{"provision_token":"***"},"a":1}',
+    ],
+    ["an escaped backslash is no escape", `{"a":"\\\\u0041"}`, '{"a":"\\\\u0041"}'],
+    [
+      "other escapes stay",
+      `{"unit":"\\u00b0C","provision_token":"x"}`,
+      '{"unit":"\\u00b0C","provision_token":"***"}',
+    ],
+    ["a longer name is another key", `{"my_provision_token":"x"}`, '{"my_provision_token":"x"}'],
+    ["elsewhere", `{"note":"I am ${aToken}!","${aToken}":1}`, '{"note":"I am ***!","***":1}'],
+    ["line breaks", `{\r\n"a":\n1}`, '{  "a": 1}'],
+  ])("%s", (_, text, wanted) => {
+    expect(redact(text, aToken)).toBe(wanted);
+  });
+
+  test("JSON within JSON", () => {
+    const text = JSON.stringify({ note: JSON.stringify({ provision_token: "s3cret", a: "b" }) });
+    const out = redact(text, undefined);
+    expect(out).not.toContain("s3cret");
+    expect(JSON.parse(out)).toBeObject();
+  });
+
+  test("a token of digits breaks no number", () => {
+    const text = '{"provision_token":"12345678","a":12345678.5,"b":"12345678"}';
+    expect(redact(text, "12345678")).toBe('{"provision_token":"***","a":12345678.5,"b":"***"}');
+  });
+
+  test("a short token is blanked where it stands, and not searched elsewhere", () => {
+    expect(redact('{"provision_token":"lab","site_id":"lab"}', "lab")).toBe(
+      '{"provision_token":"***","site_id":"lab"}',
+    );
+  });
+
+  /** Keys that look like the name, values that hold the token, and anything else. */
+  const token = fc
+    .string({ minLength: 8, maxLength: 40, unit: "grapheme-ascii" })
+    .filter((s) => s !== "********");
+  const name = fc.constantFrom(
+    "provision_token",
+    "Provision_Token",
+    "provision_token ",
+    "note",
+    "ts",
+    "a\\",
+    'q"',
+  );
+
+  test("no token survives, the text stays one line of valid JSON, and all other values stay", () => {
+    fc.assert(
+      fc.property(
+        token,
+        fc.array(name),
+        fc.jsonValue(),
+        fc.boolean(),
+        fc.boolean(),
+        (secret, names, other, pretty, escaped) => {
+          const value = {
+            ...Object.fromEntries(names.map((key, at) => [key, at % 2 ? `<${secret}>` : secret])),
+            other,
+          };
+          const body = { provision_token: secret, deep: [value] };
+          let text = JSON.stringify(body, null, pretty ? 2 : 0);
+          if (escaped)
+            text = text
+              .replaceAll("_", "\\u005f")
+              .replaceAll("e", "\\u0065")
+              .replace(/\\\\u00/g, "\\\\\\\\u00");
+          try {
+            JSON.parse(text);
+          } catch {
+            return; // An escape was put where it is none; not of interest.
+          }
+          const out = redact(text, secret);
+          expect(out).not.toMatch(/[\r\n]/);
+          const back = JSON.parse(out) as typeof body;
+          expect(back.provision_token).toBe("***");
+          expect(everyString(back).filter((string) => string.includes(secret))).toEqual([]);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("text without a token stays byte for byte", () => {
+    fc.assert(
+      fc.property(fc.json(), (text) => {
+        fc.pre(!/provision_token/i.test(text) && !/\\u00[2-7]/.test(text));
+        expect(redact(text, undefined)).toBe(text.replace(/[\r\n]/g, " "));
+      }),
+    );
+  });
+});
+
+function everyString(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, member]) => [key, ...everyString(member)]);
+}
+
+describe("text that is not JSON", () => {
+  test.each([
+    ['{"provision_token":"s3cret-value', '{"provision_token":"***'],
+    ["{'provision_token': 's3cret', a", "{'provision_token': '***', a"],
+    ["provision_token=s3cret&a=1", "provision_token=***&a=1"],
+    ["<provision_token>s3cret</provision_token>", "<provision_token>***</provision_token>"],
+    ["PROVISION-TOKEN: s3cret", "PROVISION-TOKEN: ***"],
+    ["provision_token s3cret", "provision_token ***"],
+    ['{\\"provision_token\\":\\"s3cret\\"', '{\\"provision_token\\":\\"***\\"'],
+    ["hello tok-dev-0001 there", "hello tok-*** there"],
+    ["provision_token=s3cret-value x s3cret-value", "provision_token=*** x ***"],
+  ])("%p", (text, wanted) => {
+    expect(scrub(text)).toBe(wanted);
+  });
+
+  test("is kept as one line of JSON that PostgreSQL takes, and found again", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        const kept = rawPayload(text);
+        expect(kept).not.toMatch(/[\r\n]|\\u0000|\\ud[89a-f]/);
+        expect(rawText(kept)).toBe((JSON.parse(kept) as { _raw: string })._raw);
+      }),
+    );
+    expect(rawText('{"_raw":"x","site_id":"lab-1"}')).toBe('{"_raw":"x","site_id":"lab-1"}');
+  });
+});
