@@ -1,0 +1,257 @@
+/**
+ * The auth cache: what the judge asks for every message instead of the registry.
+ *
+ * A row is *fresh* for the TTL. Past it, it is *stale*: kept, and served only while the registry cannot be asked, so that an outage
+ * of the database is not one of the site. While changes may be missed (the watch was lost), a row is fresh for no more than
+ * unwatchedFreshMs, and rows from before the watch stood again count as unverified, as do those from an earlier life of
+ * the process: they serve as stale ones do. Only rows that were found are cached, never misses.
+ *
+ * A Map keeps insertion order and a row is put in anew at each caching, so the oldest stand in front: nothing is ever sorted,
+ * and a check costs the same among a hundred devices as among a million.
+ */
+import type { Clock } from "../core/clock.ts";
+import { count, type Values } from "../core/settings.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "./registry.ts";
+
+export const cacheSettings = {
+  ttlSeconds: count({
+    name: "AUTH_CACHE_TTL_SECONDS",
+    default: 60,
+    max: 31_536_000,
+    unit: "s",
+    help: "How long a device's registry row is trusted before it is read again; 0 turns the cache off.",
+  }),
+  sizeMax: count({
+    name: "AUTH_CACHE_MAX_SIZE",
+    default: 10_000,
+    min: 1,
+    max: 10_000_000,
+    unit: "devices",
+    help: "Most devices cached; at the bound the oldest tenth goes.",
+  }),
+  staleSeconds: count({
+    name: "AUTH_CACHE_STALE_SECONDS",
+    default: 86_400,
+    max: 31_536_000,
+    unit: "s",
+    help: "How long past the TTL a row still serves while the registry cannot be asked.",
+  }),
+};
+
+/** Without a watch a revocation is not told; this is how late it may then be seen. */
+export const unwatchedFreshMs = 1000;
+/** A row that said no is read anew at most this often a device. */
+export const rereadEveryMs = 5000;
+/** Part of the cache that goes at the bound. */
+const evictedShare = 0.1;
+/** Distinct tenants, sites and states that are shared. */
+const wordsMax = 10_000;
+
+/** In the names of `/stats` and `/admin/cache/stats`. */
+export interface CacheStats {
+  readonly size: number;
+  readonly max_size: number;
+  readonly ttl_seconds: number;
+  readonly hits: number;
+  readonly misses: number;
+  /** 0…1; null before the first check. */
+  readonly hit_rate: number | null;
+  /** Look-ups that the registry did not answer. */
+  readonly errors: number;
+  /** Hits by a row past its TTL or unverified, while the registry could not be asked. */
+  readonly stale_hits: number;
+  readonly evictions: number;
+}
+
+/** A row as it is kept over a restart. */
+export interface CachedRow extends DeviceAuth {
+  readonly cachedWallMs: number;
+}
+
+interface Cached extends DeviceAuth {
+  /** Monotonic; when it was read. */
+  readonly cachedMs: number;
+  /** Which trust it was read under. */
+  readonly trust: number;
+  /** Monotonic; when it was last read anew because it said no. */
+  rereadMs: number;
+}
+
+const never = Number.NEGATIVE_INFINITY;
+
+export class DeviceAuthCache {
+  readonly #settings: Values<typeof cacheSettings>;
+  readonly #clock: Clock;
+  readonly #rows = new Map<string, Cached>();
+  /** Tenants, sites and states repeat: one string for all rows. It saves a quarter of the memory, and as much of the collector's work. */
+  readonly #words = new Map<string, string>();
+  readonly #ttlMs: number;
+  readonly #keptMs: number;
+  #freshMs: number;
+  /** Rows of an earlier trust are unverified. */
+  #trust = 1;
+  #isAvailable = true;
+  #hits = 0;
+  #misses = 0;
+  #errors = 0;
+  #staleHits = 0;
+  #evictions = 0;
+
+  constructor(settings: Values<typeof cacheSettings>, clock: Clock) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#ttlMs = settings.ttlSeconds * 1000;
+    this.#keptMs = this.#ttlMs + settings.staleSeconds * 1000;
+    this.#freshMs = this.#ttlMs;
+  }
+
+  /** undefined: not at hand, to be looked up. */
+  get(tenantId: string, deviceId: string): DeviceAuth | undefined {
+    const key = deviceKey(tenantId, deviceId);
+    const row = this.#rows.get(key);
+    if (row !== undefined) {
+      const ageMs = this.#clock.monoMs() - row.cachedMs;
+      const isFresh = ageMs < this.#freshMs && row.trust === this.#trust;
+      if (isFresh || (!this.#isAvailable && ageMs < this.#keptMs)) {
+        this.#hits++;
+        if (!isFresh) this.#staleHits++;
+        return row;
+      }
+      if (ageMs >= this.#keptMs) this.#rows.delete(key);
+    }
+    this.#misses++;
+    return undefined;
+  }
+
+  /** Was it found in the registry before? Such devices are looked up before those never heard of. */
+  has(tenantId: string, deviceId: string): boolean {
+    return this.#rows.has(deviceKey(tenantId, deviceId));
+  }
+
+  put(row: DeviceAuth): void {
+    this.#insert(row, this.#clock.monoMs(), this.#trust);
+  }
+
+  /** May the row of a device be read anew because it said no? At most once in rereadEveryMs; asking counts as doing. */
+  mayReread(tenantId: string, deviceId: string): boolean {
+    const row = this.#rows.get(deviceKey(tenantId, deviceId));
+    const nowMs = this.#clock.monoMs();
+    if (row === undefined || !this.#isAvailable || nowMs - row.rereadMs < rereadEveryMs) return false;
+    row.rereadMs = nowMs;
+    return true;
+  }
+
+  invalidate(tenantId: string, deviceId: string): boolean {
+    return this.#rows.delete(deviceKey(tenantId, deviceId));
+  }
+
+  /** Of all tenants where null. How many rows went. */
+  invalidateTenant(tenantId: string | null): number {
+    const before = this.#rows.size;
+    if (tenantId === null) this.#rows.clear();
+    else for (const [key, row] of this.#rows) if (row.tenantId === tenantId) this.#rows.delete(key);
+    return before - this.#rows.size;
+  }
+
+  clear(): void {
+    this.#rows.clear();
+  }
+
+  /** Can the registry be asked? While it cannot, stale and unverified rows serve. */
+  setAvailable(isAvailable: boolean): void {
+    this.#isAvailable = isAvailable;
+  }
+
+  countError(): void {
+    this.#errors++;
+  }
+
+  /** The watch was lost: from now on changes may be missed. */
+  unwatched(): void {
+    this.#freshMs = Math.min(this.#ttlMs, unwatchedFreshMs);
+  }
+
+  /** The watch stands: what was read before is unverified, what is read from now on is good for the TTL. */
+  watched(): void {
+    this.#freshMs = this.#ttlMs;
+    this.#trust++;
+  }
+
+  /** Devices in use (read within the last TTL) whose rows are unverified, oldest first. May be walked in parts. */
+  *unverified(): Generator<DeviceId> {
+    for (const row of this.#rows.values()) {
+      if (row.trust !== this.#trust && this.#clock.monoMs() - row.cachedMs < this.#ttlMs) yield row;
+    }
+  }
+
+  stats(): CacheStats {
+    const asked = this.#hits + this.#misses;
+    return {
+      size: this.#rows.size,
+      max_size: this.#settings.sizeMax,
+      ttl_seconds: this.#settings.ttlSeconds,
+      hits: this.#hits,
+      misses: this.#misses,
+      hit_rate: asked === 0 ? null : this.#hits / asked,
+      errors: this.#errors,
+      stale_hits: this.#staleHits,
+      evictions: this.#evictions,
+    };
+  }
+
+  /** All rows for the local file, oldest first. May be walked in parts. */
+  *snapshot(): Generator<CachedRow> {
+    const bootWallMs = this.#clock.wallMs() - this.#clock.monoMs();
+    for (const { cachedMs, trust: _, rereadMs: __, ...row } of this.#rows.values()) {
+      yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
+    }
+  }
+
+  /** Takes back a snapshot, oldest first. The rows count as expired: they serve as stale ones until they are read anew. */
+  restore(rows: Iterable<CachedRow>): void {
+    const [wallMs, monoMs] = [this.#clock.wallMs(), this.#clock.monoMs()];
+    for (const { cachedWallMs, ...row } of rows) {
+      const ageMs = Math.max(wallMs - cachedWallMs, this.#ttlMs);
+      if (ageMs < this.#keptMs) this.#insert(row, monoMs - ageMs, 0);
+    }
+  }
+
+  #insert(row: DeviceAuth, cachedMs: number, trust: number): void {
+    if (this.#ttlMs === 0) return;
+    const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = row;
+    const key = deviceKey(tenantId, deviceId);
+    const present = this.#rows.get(key);
+    if (present !== undefined) this.#rows.delete(key);
+    else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();
+    const rereadMs = present?.rereadMs ?? never;
+    this.#rows.set(key, {
+      tenantId: this.#word(tenantId),
+      deviceId,
+      siteId: this.#word(siteId),
+      status: this.#word(status),
+      tokenHash,
+      previousTokenHash,
+      previousTokenUntilMs,
+      cachedMs,
+      trust,
+      rereadMs,
+    });
+  }
+
+  #word(text: string): string {
+    const known = this.#words.get(text);
+    if (known !== undefined) return known;
+    if (this.#words.size >= wordsMax) this.#words.clear();
+    this.#words.set(text, text);
+    return text;
+  }
+
+  #evict(): void {
+    let due = Math.max(1, Math.floor(this.#settings.sizeMax * evictedShare));
+    this.#evictions += due;
+    for (const key of this.#rows.keys()) {
+      if (due-- === 0) return;
+      this.#rows.delete(key);
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Changes of the registry in PostgreSQL, as the triggers of core/schema tell them: one notification a statement. The
+ * watch does not claim to stand where the triggers are missing; then a change is seen when the cache's TTL ends.
+ */
+import { explain, type Log } from "../core/log.ts";
+import type { Postgres, Sql } from "../core/postgres.ts";
+import { registryChannel, triggersWanted } from "../core/schema.ts";
+import { listen } from "./listen.ts";
+import type { RegistryWatcher } from "./registry.ts";
+
+export interface Watching {
+  readonly db: Postgres;
+  readonly log: Log;
+  tablesExist(): Promise<void>;
+  readonly watcher: RegistryWatcher;
+}
+
+/** Tells the watcher until the returned function is called. */
+export function watchChanges({ db, log, tablesExist, watcher }: Watching): () => Promise<void> {
+  let said = "";
+  return listen({
+    options: db.options,
+    channel: registryChannel,
+    async check(sql) {
+      await tablesExist();
+      await checkTriggers(sql);
+    },
+    notified: (payload) => tell(watcher, payload),
+    restored() {
+      said = "";
+      log.info("listening for changes of the registry");
+      watcher.restored();
+    },
+    lost(why, stood) {
+      const text = explain(why);
+      if (text !== said) log.warn({ reason: text }, "changes of the registry are not being told");
+      said = text;
+      if (stood) watcher.lost();
+    },
+  });
+}
+
+async function checkTriggers(sql: Sql): Promise<void> {
+  const rows = await sql`select 1 from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
+    and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))`;
+  if (rows.length < triggersWanted) {
+    throw new Error(
+      "device_registry and app_settings have no triggers that tell changes: run `sluice migrate`",
+    );
+  }
+}
+
+/** A payload as sluice_registry_changed() writes it; anything else might mean anything. */
+function tell(watcher: RegistryWatcher, payload: string): void {
+  const told = parse(payload);
+  if (told.settings === true) watcher.settings();
+  else if (Array.isArray(told.devices)) {
+    const pairs = told.devices as [string, string][];
+    watcher.devices(pairs.map(([tenantId, deviceId]) => ({ tenantId, deviceId })));
+  } else watcher.tenant(typeof told.tenant === "string" ? told.tenant : null);
+}
+
+function parse(payload: string): { settings?: unknown; devices?: unknown; tenant?: unknown } {
+  try {
+    return Object(JSON.parse(payload));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The devices that wait for the registry, each once, and the order in which they are asked for.
+ *
+ * A flight is queued, then under way, then answered; it may be queued again. Two queues: devices that were registered when last
+ * seen, and strangers.
+ */
+import { deviceKey, type DeviceAuth, type DeviceId } from "./registry.ts";
+
+/** null: not registered. unavailable: the registry could not be asked in time. */
+export type Answer = DeviceAuth | null | "unavailable";
+
+export interface Flight {
+  readonly key: string;
+  readonly tenantId: string;
+  readonly deviceId: string;
+  /** What the first message says of its site. */
+  siteId: string | null;
+  /** Monotonic; then the answer is "unavailable". */
+  readonly deadlineMs: number;
+  readonly isKnown: boolean;
+  /** A change was told since the query left: its answer does not count. */
+  isVoid: boolean;
+  isSecondTry: boolean;
+  readonly waiting: ((answer: Answer) => void)[];
+}
+
+export interface Flights {
+  get(key: string): Flight | undefined;
+  /** In the order in which they were opened. */
+  all(): Iterable<Flight>;
+  size(): number;
+  open(id: DeviceId, siteId: string | null, deadlineMs: number, isKnown: boolean): Flight;
+  /** Up to `max` for one query: known ones, then what `more` opens, then strangers. */
+  take(max: number, more: () => Flight | undefined): Flight[];
+  hasQueued(): boolean;
+  /** To be asked for once more, before others; nothing where it was answered meanwhile. */
+  requeue(flight: Flight): void;
+  answer(flight: Flight, answer: Answer): void;
+}
+
+export function createFlights(): Flights {
+  const open = new Map<string, Flight>();
+  const known = new Set<Flight>();
+  const strangers = new Set<Flight>();
+  const queueOf = (flight: Flight) => (flight.isKnown ? known : strangers);
+
+  function takeFrom(queue: Set<Flight>, max: number, batch: Flight[]) {
+    for (const flight of queue) {
+      if (batch.length >= max) return;
+      queue.delete(flight);
+      batch.push(flight);
+    }
+  }
+
+  return {
+    get: (key) => open.get(key),
+    all: () => open.values(),
+    size: () => open.size,
+    open({ tenantId, deviceId }, siteId, deadlineMs, isKnown) {
+      const key = deviceKey(tenantId, deviceId);
+      const changes = { isVoid: false, isSecondTry: false };
+      const flight: Flight = {
+        key,
+        tenantId,
+        deviceId,
+        siteId,
+        deadlineMs,
+        isKnown,
+        ...changes,
+        waiting: [],
+      };
+      open.set(key, flight);
+      queueOf(flight).add(flight);
+      return flight;
+    },
+    take(max, more) {
+      const batch: Flight[] = [];
+      takeFrom(known, max, batch);
+      while (batch.length < max) {
+        const flight = more();
+        if (flight === undefined) break;
+        takeFrom(known, max, batch);
+      }
+      takeFrom(strangers, max, batch);
+      for (const flight of batch) flight.isVoid = false;
+      return batch;
+    },
+    hasQueued: () => known.size + strangers.size > 0,
+    requeue(flight) {
+      if (open.get(flight.key) === flight) queueOf(flight).add(flight);
+    },
+    answer(flight, answer) {
+      if (open.get(flight.key) !== flight) return;
+      open.delete(flight.key);
+      queueOf(flight).delete(flight);
+      for (const done of flight.waiting) done(answer);
+    },
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * The auth cache over a restart: cached rows in a SQLite file beside the spool, so that a reboot in the middle of a registry
+ * outage is no outage. Only what changed is written (a row that is merely read anew, once an hour): flash wears.
+ *
+ * It holds hashes of tokens, as the registry does, never a token.
+ */
+import { openSqlite } from "../core/sqlite.ts";
+import type { CachedRow, DeviceAuthCache } from "./cache.ts";
+import { deviceKey } from "./registry.ts";
+
+export interface SavedCache {
+  /** Fills the cache from the file. */
+  restore(): void;
+  /** Brings the file up to date, a part at a time so that messages are not kept waiting. */
+  save(): Promise<void>;
+  close(): void;
+}
+
+const rowsAPart = 5_000;
+const refreshMs = 3_600_000;
+
+interface Row {
+  tenant_id: string;
+  device_id: string;
+  site_id: string;
+  status: string;
+  token_hash: string | null;
+  previous_token_hash: string | null;
+  previous_token_until_ms: number | null;
+  cached_ms: number;
+}
+
+const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, device_id TEXT NOT NULL, site_id TEXT NOT NULL,
+  status TEXT NOT NULL, token_hash TEXT, previous_token_hash TEXT, previous_token_until_ms INTEGER, cached_ms INTEGER NOT NULL,
+  PRIMARY KEY (tenant_id, device_id)) WITHOUT ROWID`;
+
+/** @throws where the file cannot be opened */
+export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
+  const db = openSqlite(path);
+  db.run(table);
+  const put = db.query("INSERT OR REPLACE INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const drop = db.query("DELETE FROM auth_cache WHERE tenant_id = ? AND device_id = ?");
+  /** Device → what the file holds of it. */
+  let onFile = new Map<string, number>();
+
+  function restore(): void {
+    const rows = db.query<Row, []>("SELECT * FROM auth_cache ORDER BY cached_ms").all().map(cachedRowOf);
+    onFile = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), gist(row)]));
+    cache.restore(rows);
+  }
+
+  async function save(): Promise<void> {
+    const seen = new Set<string>();
+    let part: CachedRow[] = [];
+    for (const row of cache.snapshot()) {
+      seen.add(deviceKey(row.tenantId, row.deviceId));
+      if (onFile.get(deviceKey(row.tenantId, row.deviceId)) === gist(row)) continue;
+      part.push(row);
+      if (part.length < rowsAPart) continue;
+      write(part, []);
+      part = [];
+      await Bun.sleep(0);
+    }
+    const gone = [...onFile.keys()].filter((key) => !seen.has(key));
+    if (part.length + gone.length > 0) write(part, gone);
+  }
+
+  const write = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {
+    for (const row of rows) {
+      const {
+        tenantId,
+        deviceId,
+        siteId,
+        status,
+        tokenHash,
+        previousTokenHash,
+        previousTokenUntilMs,
+        cachedWallMs,
+      } = row;
+      put.run(
+        tenantId,
+        deviceId,
+        siteId,
+        status,
+        tokenHash,
+        previousTokenHash,
+        previousTokenUntilMs,
+        cachedWallMs,
+      );
+      onFile.set(deviceKey(tenantId, deviceId), gist(row));
+    }
+    for (const key of gone) {
+      const slash = key.indexOf("/");
+      drop.run(key.slice(0, slash), key.slice(slash + 1));
+      onFile.delete(key);
+    }
+  });
+
+  return { restore, save, close: () => db.close() };
+}
+
+function cachedRowOf(row: Row): CachedRow {
+  return {
+    tenantId: row.tenant_id,
+    deviceId: row.device_id,
+    siteId: row.site_id,
+    status: row.status,
+    tokenHash: row.token_hash,
+    previousTokenHash: row.previous_token_hash,
+    previousTokenUntilMs: row.previous_token_until_ms,
+    cachedWallMs: row.cached_ms,
+  };
+}
+
+function gist({ cachedWallMs, ...row }: CachedRow): number {
+  return Bun.hash.crc32(`${Object.values(row).join("\n")}\n${Math.floor(cachedWallMs / refreshMs)}`);
+}

@@ -1,0 +1,44 @@
+/**
+ * What a watched registry tells, turned into what the cache and the look-ups under way make of it.
+ *
+ * A query may have been answered before the change it crosses on its way: its answer is void for the devices that changed.
+ */
+import type { DeviceAuthCache } from "./cache.ts";
+import type { Flights } from "./flights.ts";
+import { deviceKey, type RegistryWatcher } from "./registry.ts";
+
+interface Parts {
+  readonly cache: DeviceAuthCache;
+  readonly flights: Flights;
+  /** Reads anew, in bulk, what is in use and unverified. */
+  readonly verify: () => void;
+  readonly onSettings: (() => void) | undefined;
+}
+
+export function createWatcher({ cache, flights, verify, onSettings }: Parts): RegistryWatcher {
+  const voidAll = (tenantId: string | null) => {
+    for (const flight of flights.all()) {
+      if (tenantId === null || flight.tenantId === tenantId) flight.isVoid = true;
+    }
+  };
+  return {
+    devices(ids) {
+      for (const { tenantId, deviceId } of ids) {
+        cache.invalidate(tenantId, deviceId);
+        const flight = flights.get(deviceKey(tenantId, deviceId));
+        if (flight !== undefined) flight.isVoid = true;
+      }
+    },
+    tenant(tenantId) {
+      cache.invalidateTenant(tenantId);
+      voidAll(tenantId);
+    },
+    settings: () => onSettings?.(),
+    lost: () => cache.unwatched(),
+    restored() {
+      cache.watched();
+      voidAll(null);
+      verify();
+    },
+  };
+}

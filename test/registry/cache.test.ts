@@ -1,0 +1,239 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DeviceAuthCache, rereadEveryMs, unwatchedFreshMs } from "../../src/registry/cache.ts";
+import { aDevice } from "../kit/builders.ts";
+import { simulatedClock } from "../kit/clock.ts";
+
+function cached(settings: Partial<{ ttlSeconds: number; sizeMax: number; staleSeconds: number }> = {}) {
+  const clock = simulatedClock();
+  const cache = new DeviceAuthCache({ ttlSeconds: 60, sizeMax: 100, staleSeconds: 3600, ...settings }, clock);
+  const put = (deviceId: string, tenantId = "acme") => cache.put(aDevice({ tenantId, deviceId }));
+  const has = (deviceId: string, tenantId = "acme") => cache.get(tenantId, deviceId) !== undefined;
+  return { clock, cache, put, has };
+}
+
+describe("a row", () => {
+  test("is served for the TTL by the monotonic clock, whatever the wall clock does", () => {
+    const { clock, put, has } = cached();
+    put("d");
+    clock.stepWall(-86_400_000);
+    clock.advance(59_999);
+    clock.stepWall(2 * 86_400_000);
+    expect(has("d")).toBe(true);
+    clock.advance(1);
+    expect(has("d")).toBe(false);
+  });
+
+  test("is of one tenant", () => {
+    const { put, has } = cached();
+    put("d", "a");
+    expect([has("d", "a"), has("d", "b")]).toEqual([true, false]);
+  });
+
+  test("is as it was put in, and put in anew replaces it and its age", () => {
+    const { clock, cache } = cached();
+    cache.put(aDevice());
+    clock.advance(30_000);
+    cache.put(aDevice({ status: "REVOKED", previousTokenHash: "ab", previousTokenUntilMs: 5 }));
+    clock.advance(59_000);
+    expect(cache.get("acme", "dev-0001")).toMatchObject(
+      aDevice({ status: "REVOKED", previousTokenHash: "ab", previousTokenUntilMs: 5 }),
+    );
+  });
+
+  test("a TTL of 0 turns the cache off, for outages too", () => {
+    const { cache, put, has } = cached({ ttlSeconds: 0 });
+    put("d");
+    cache.setAvailable(false);
+    expect([has("d"), cache.stats().size]).toEqual([false, 0]);
+  });
+});
+
+describe("at the bound", () => {
+  test("the oldest tenth by time of caching goes, not the least used", () => {
+    const { cache, put, has } = cached();
+    for (let at = 0; at < 100; at++) put(`d${at}`);
+    put("d0");
+    for (let at = 0; at < 5; at++) has("d1");
+    put("one more");
+    expect(cache.stats()).toMatchObject({ size: 91, evictions: 10 });
+    expect([0, 1, 10, 11, 99].map((at) => has(`d${at}`))).toEqual([true, false, false, true, true]);
+  });
+
+  test("to update a device that is present evicts nobody", () => {
+    const { cache, put } = cached();
+    for (let at = 0; at < 100; at++) put(`d${at}`);
+    for (let at = 0; at < 100; at++) put(`d${at}`);
+    expect(cache.stats()).toMatchObject({ size: 100, evictions: 0 });
+  });
+
+  test("a cache of one device keeps the last", () => {
+    const { cache, put, has } = cached({ sizeMax: 1 });
+    put("a");
+    put("b");
+    expect([has("a"), has("b"), cache.stats().size]).toEqual([false, true, 1]);
+  });
+});
+
+describe("forgetting", () => {
+  test("one device, a tenant, all", () => {
+    const { cache, put, has } = cached();
+    for (const device of ["d", "e"]) for (const tenant of ["a", "b"]) put(device, tenant);
+    expect(cache.invalidate("a", "d")).toBe(true);
+    expect(cache.invalidate("a", "d")).toBe(false);
+    expect([has("d", "a"), has("d", "b"), has("e", "a")]).toEqual([false, true, true]);
+    expect(cache.invalidateTenant("b")).toBe(2);
+    expect([has("e", "a"), has("e", "b")]).toEqual([true, false]);
+    expect(cache.invalidateTenant(null)).toBe(1);
+    put("d");
+    cache.clear();
+    expect(cache.stats().size).toBe(0);
+  });
+});
+
+describe("while the registry cannot be asked", () => {
+  test("rows past the TTL serve within the stale window, and are counted", () => {
+    const { clock, cache, put, has } = cached();
+    put("d");
+    clock.advance(61_000);
+    cache.setAvailable(false);
+    expect(has("d")).toBe(true);
+    expect(cache.stats()).toMatchObject({ hits: 1, stale_hits: 1, misses: 0 });
+    cache.setAvailable(true);
+    expect(has("d")).toBe(false);
+    cache.setAvailable(false);
+    clock.advance(3_599_000);
+    expect(has("d")).toBe(false);
+    expect(cache.stats().size).toBe(0);
+  });
+
+  test("a forgotten row does not come back", () => {
+    const { cache, put, has } = cached();
+    put("d");
+    cache.setAvailable(false);
+    cache.invalidate("acme", "d");
+    expect(has("d")).toBe(false);
+  });
+});
+
+describe("when the watch was lost", () => {
+  test("a row is fresh for a second only, until the watch stands again", () => {
+    const { clock, cache, put, has } = cached();
+    put("d");
+    clock.advance(500);
+    cache.unwatched();
+    expect(has("d")).toBe(true);
+    clock.advance(unwatchedFreshMs - 500);
+    expect(has("d")).toBe(false);
+  });
+
+  test("what was read before it stood again is unverified until it is read anew", () => {
+    const { clock, cache, put, has } = cached();
+    put("old");
+    clock.advance(60_000);
+    put("d");
+    put("e");
+    cache.unwatched();
+    cache.watched();
+    expect([has("d"), has("e")]).toEqual([false, false]);
+    expect([...cache.unverified()].map((row) => row.deviceId)).toEqual(["d", "e"]);
+    put("d");
+    clock.advance(30_000);
+    expect([has("d"), has("e")]).toEqual([true, false]);
+    cache.setAvailable(false);
+    expect(has("e")).toBe(true);
+  });
+});
+
+test("a row that says no may be read anew once in a while, not while the registry is away, and reading it changes nothing in that", () => {
+  const { clock, cache, put } = cached();
+  const may = () => cache.mayReread("acme", "d");
+  expect(may()).toBe(false);
+  put("d");
+  expect([may(), may()]).toEqual([true, false]);
+  put("d");
+  expect(may()).toBe(false);
+  clock.advance(rereadEveryMs);
+  cache.setAvailable(false);
+  expect(may()).toBe(false);
+  cache.setAvailable(true);
+  expect(may()).toBe(true);
+});
+
+describe("over a restart", () => {
+  test("restored rows serve while the registry is away, and not before they are read anew when it is there", () => {
+    const before = cached();
+    before.put("d");
+    before.put("e");
+    before.clock.advance(10_000);
+    const rows = [...before.cache.snapshot()];
+    expect(rows.map((row) => row.cachedWallMs)).toEqual([
+      before.clock.wallMs() - 10_000,
+      before.clock.wallMs() - 10_000,
+    ]);
+    expect(rows[0]).toEqual({ ...aDevice({ deviceId: "d" }), cachedWallMs: before.clock.wallMs() - 10_000 });
+    const { cache, clock, put, has } = cached();
+    cache.restore(rows);
+    expect(has("d")).toBe(false);
+    cache.setAvailable(false);
+    expect(has("d")).toBe(true);
+    put("d");
+    cache.setAvailable(true);
+    expect([has("d"), has("e")]).toEqual([true, false]);
+    clock.advance(1);
+    expect([...cache.snapshot()].map((row) => row.deviceId)).toEqual(["e", "d"]);
+  });
+
+  test("rows older than the stale window do not come back, and the bound holds", () => {
+    const { cache, clock } = cached({ sizeMax: 10 });
+    const row = (deviceId: string, cachedWallMs: number) => ({ ...aDevice({ deviceId }), cachedWallMs });
+    cache.restore([row("old", clock.wallMs() - 3_660_000)]);
+    expect(cache.stats().size).toBe(0);
+    cache.restore(Array.from({ length: 50 }, (_, at) => row(`d${at}`, clock.wallMs() - 1000)));
+    expect(cache.stats().size).toBe(10);
+  });
+});
+
+test("stats tell size, hits and misses; the rate is null before the first check", () => {
+  const { cache, put, has } = cached();
+  expect(cache.stats()).toEqual({
+    size: 0,
+    max_size: 100,
+    ttl_seconds: 60,
+    hits: 0,
+    misses: 0,
+    hit_rate: null,
+    errors: 0,
+    stale_hits: 0,
+    evictions: 0,
+  });
+  put("d");
+  for (const device of ["d", "d", "d", "e"]) has(device);
+  expect(cache.stats()).toMatchObject({ hits: 3, misses: 1, hit_rate: 0.75 });
+});
+
+test("it never holds more than its bound, and serves only what was put in and not forgotten", () => {
+  const step = fc.record({
+    what: fc.constantFrom("put", "get", "invalidate", "advance", "clear"),
+    device: fc.integer({ min: 0, max: 15 }).map((at) => `d${at}`),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const { clock, cache, put, has } = cached({ sizeMax: 10, ttlSeconds: 5 });
+      const putAtMs = new Map<string, number>();
+      for (const { what, device } of steps) {
+        if (what === "put") putAtMs.set(device, clock.monoMs());
+        if (what === "put") put(device);
+        if (what === "invalidate") putAtMs.delete(device);
+        if (what === "invalidate") cache.invalidate("acme", device);
+        if (what === "advance") clock.advance(1000);
+        if (what === "clear") putAtMs.clear();
+        if (what === "clear") cache.clear();
+        const isGood = clock.monoMs() - (putAtMs.get(device) ?? -Infinity) < 5000;
+        if (has(device)) expect(isGood).toBe(true);
+        if (what === "put") expect(has(device)).toBe(true);
+        expect(cache.stats().size).toBeLessThanOrEqual(10);
+      }
+    }),
+  );
+});
