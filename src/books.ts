@@ -1,0 +1,116 @@
+/**
+ * The books of the intake: what became of every message received, since ever.
+ *
+ * They are written with each group in one transaction (spool.ts), so they are true after any crash. What is still
+ * being judged is not written: after a crash nobody acknowledged it, and it is received again.
+ */
+
+export interface BookTotals {
+  readonly received: number;
+  readonly accepted: number;
+  readonly rejected: Readonly<Record<string, number>>;
+  readonly duplicate: number;
+}
+
+const rejectedPrefix = "rejected:";
+
+export class Books {
+  #received: number;
+  #accepted: number;
+  #duplicate: number;
+  /** Messages spooled before they could be judged, and those of them that were judged since. */
+  #deferred: number;
+  #rejudged: number;
+  #rejudgedTo: number;
+  readonly #rejected = new Map<string, number>();
+
+  /** @param kept the counters as the spool last wrote them */
+  constructor(kept: ReadonlyMap<string, number>) {
+    const read = (name: string) => kept.get(name) ?? 0;
+    this.#received = read("received");
+    this.#accepted = read("accepted");
+    this.#duplicate = read("duplicate");
+    this.#deferred = read("deferred");
+    this.#rejudged = read("rejudged");
+    this.#rejudgedTo = read("rejudged_to");
+    for (const [name, value] of kept) {
+      if (name.startsWith(rejectedPrefix)) this.#rejected.set(name.slice(rejectedPrefix.length), value);
+    }
+  }
+
+  receive(): void {
+    this.#received++;
+  }
+
+  accept(): void {
+    this.#accepted++;
+  }
+
+  reject(reason: string): void {
+    this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1);
+  }
+
+  duplicate(): void {
+    this.#duplicate++;
+  }
+
+  defer(): void {
+    this.#deferred++;
+  }
+
+  /** A deferred message was judged; all of them up to `seq` of the spool were. */
+  rejudge(seq: number): void {
+    this.#rejudged++;
+    this.#rejudgedTo = seq;
+  }
+
+  get rejudgedTo(): number {
+    return this.#rejudgedTo;
+  }
+
+  /** Messages on the disk whose judgement is still to come. */
+  get awaiting(): number {
+    return this.#deferred - this.#rejudged;
+  }
+
+  /** Entries that the spool was ever given. */
+  get spooled(): number {
+    return this.#accepted + this.#rejectedSum() + this.#deferred;
+  }
+
+  totals(): BookTotals {
+    return {
+      received: this.#received,
+      accepted: this.#accepted,
+      rejected: Object.fromEntries(this.#rejected),
+      duplicate: this.#duplicate,
+    };
+  }
+
+  /** received = accepted + rejected + duplicate + judging, where `inMemory` of those judging have not reached the disk. */
+  balancedWith(inMemory: number): boolean {
+    return (
+      this.#received === this.#accepted + this.#rejectedSum() + this.#duplicate + this.awaiting + inMemory
+    );
+  }
+
+  /** As the spool is to write them, without the `inMemory` messages that no disk knows of. */
+  toKeep(inMemory: number): Map<string, number> {
+    const kept = new Map([
+      ["received", this.#received - inMemory],
+      ["accepted", this.#accepted],
+      ["duplicate", this.#duplicate],
+      ["deferred", this.#deferred],
+      ["rejudged", this.#rejudged],
+      ["rejudged_to", this.#rejudgedTo],
+    ]);
+    for (const [reason, n] of this.#rejected) kept.set(rejectedPrefix + reason, n);
+    return kept;
+  }
+
+  #rejectedSum(): number {
+    let sum = 0;
+    for (const n of this.#rejected.values()) sum += n;
+    return sum;
+  }
+}

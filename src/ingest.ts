@@ -1,0 +1,242 @@
+/**
+ * The intake: a message's way to the disk. receive → judge → group → one fsync → settled (the source sends PUBACK).
+ *
+ * Judging is synchronous while the device is cached. A device that is not parks its message, and its later ones behind
+ * it so that each device keeps its order, until one look-up answers for all. Only here are messages counted.
+ *
+ * When the spool cannot take a group (its bound, a full disk) the intake is held: the group stays, nothing is
+ * acknowledged, and it is tried again until there is room. The sources' windows bound what can pile up meanwhile.
+ */
+import type { Clock, Timer } from "./core/clock.ts";
+import type { Entry } from "./core/entry.ts";
+import { explain, type Log } from "./core/log.ts";
+import type { Intake, Message } from "./core/message.ts";
+import type { Books } from "./books.ts";
+import { isPending, type Judge, type Pending } from "./judge/judge.ts";
+import { deviceKey, type DeviceAuth } from "./registry/registry.ts";
+import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
+import type { Alongside } from "./spool/alongside.ts";
+
+/** What a look-up answers: the device, null where it is not registered, or that nobody could be asked in time. */
+export type Answer = DeviceAuth | null | "unavailable";
+
+export interface IngestParts {
+  readonly judge: Judge;
+  readonly books: Books;
+  readonly window: RedeliveryWindow;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly lingerMs: number;
+  resolve(pending: Pending, done: (answer: Answer) => void): void;
+  append(entries: readonly Entry[], alongside: Alongside): void;
+  settled(messages: readonly Message[]): void;
+  /** These entries are on the disk and still to be judged. */
+  deferred(entries: readonly Entry[]): void;
+}
+
+/** A message with what the redelivery window says of it. */
+interface Received {
+  readonly message: Message;
+  /** Its fingerprint; 0 for QoS 0, which is never delivered again. */
+  readonly print: number;
+  readonly duplicate: boolean;
+}
+
+/** A group is written at once when it holds this many messages. */
+const groupMessagesMax = 1_000;
+/** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
+const intakeMessagesMax = 70_000;
+/** The same for their payloads. */
+const intakeBytesMax = 256 * 1024 * 1024;
+const retryHeldMs = 250;
+
+export class Ingest implements Intake {
+  readonly #parts: IngestParts;
+  /** The open group: messages to settle with it, and the entries of those that have one (a duplicate has none). */
+  #messages: Message[] = [];
+  #entries: Entry[] = [];
+  #prints: number[] = [];
+  #timer: Timer | undefined;
+  /** By device: the messages that wait for its look-up, oldest first. */
+  readonly #parked = new Map<string, Received[]>();
+  #parkedCount = 0;
+  /** Payloads of the messages in memory, open group and parked. */
+  #bytes = 0;
+  /** By device: how many of its messages are on the disk and still to be judged (see rejudge.ts). */
+  readonly #deferred = new Map<string, number>();
+  #held: string | null = null;
+  readonly #waitingForRoom: (() => void)[] = [];
+  readonly #onCommit: (() => void)[] = [];
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts;
+  }
+
+  receive(message: Message): void {
+    this.#parts.books.receive();
+    this.#bytes += message.payload.length;
+    const received = this.#recognise(message);
+    if (this.#parked.size > 0) {
+      const key = this.#parts.judge.deviceOf(message);
+      const queue = key === undefined ? undefined : this.#parked.get(key);
+      if (queue) {
+        queue.push(received);
+        this.#parkedCount++;
+        return;
+      }
+    }
+    const verdict = this.#judge(received);
+    if (verdict && isPending(verdict)) this.#park(received, verdict);
+    else this.#group(received, verdict);
+  }
+
+  isFull(): boolean {
+    return this.#messages.length + this.#parkedCount >= intakeMessagesMax || this.#bytes >= intakeBytesMax;
+  }
+
+  whenRoom(resume: () => void): void {
+    this.#waitingForRoom.push(resume);
+  }
+
+  /** Messages received that are neither counted as something nor on the disk. */
+  get inMemory(): number {
+    return this.#parkedCount;
+  }
+
+  /** Entries counted that are not on the disk yet. */
+  get openEntries(): number {
+    return this.#entries.length;
+  }
+
+  /** Why nothing is taken in; null while it is. */
+  get held(): string | null {
+    return this.#held;
+  }
+
+  /** Writes the open group now. */
+  flush(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#messages.length > 0 || this.#onCommit.length > 0) this.#commit();
+  }
+
+  /** Spools the judgement of entries that had been deferred, all up to `seq` of the spool; `committed` is called once that is durable. */
+  rejudged(entries: readonly Entry[], seq: number, committed: () => void): void {
+    for (const entry of entries) {
+      this.#parts.books.rejudge(seq);
+      this.#count(entry);
+      this.#entries.push(entry);
+      this.#undefer(entry);
+    }
+    this.#onCommit.push(committed);
+    this.flush();
+  }
+
+  /** This entry is on the disk and still to be judged. */
+  defer(entry: Entry): void {
+    const key = deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
+    this.#deferred.set(key, (this.#deferred.get(key) ?? 0) + 1);
+  }
+
+  #undefer(entry: Entry): void {
+    const key = deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
+    const left = (this.#deferred.get(key) ?? 0) - 1;
+    if (left > 0) this.#deferred.set(key, left);
+    else this.#deferred.delete(key);
+  }
+
+  #recognise(message: Message): Received {
+    if (message.qos === 0) return { message, print: 0, duplicate: false };
+    const { window } = this.#parts;
+    const print = fingerprint(message);
+    if (message.dup && window.has(print)) return { message, print, duplicate: true };
+    window.add(print);
+    return { message, print, duplicate: false };
+  }
+
+  /** undefined: a packet delivered again, which has its entry already. */
+  #judge({ message, duplicate }: Received): Entry | Pending | undefined {
+    if (duplicate) return undefined;
+    const verdict = this.#parts.judge.judge(message);
+    // Behind messages that wait on the disk for the registry, a device's next one waits there too.
+    if (isPending(verdict) && this.#deferred.has(verdict.key))
+      return this.#parts.judge.resume(verdict, "unavailable");
+    return verdict;
+  }
+
+  #park(received: Received, pending: Pending): void {
+    this.#parked.set(pending.key, [received]);
+    this.#parkedCount++;
+    this.#parts.resolve(pending, (answer) => this.#resume(pending, answer));
+  }
+
+  /** The look-up has answered: judges what waited for it, in order, with what comes meanwhile last. */
+  #resume(pending: Pending, answer: Answer): void {
+    const queue = this.#parked.get(pending.key) ?? [];
+    for (const received of queue) {
+      const verdict = received === queue[0] ? pending : this.#judge(received);
+      const entry = verdict && isPending(verdict) ? this.#parts.judge.resume(verdict, answer) : verdict;
+      this.#parkedCount--;
+      this.#group(received, entry);
+    }
+    this.#parked.delete(pending.key);
+  }
+
+  #group({ message, print, duplicate }: Received, entry: Entry | undefined): void {
+    if (entry) {
+      this.#count(entry);
+      this.#entries.push(entry);
+      if (entry.kind === "deferred") this.defer(entry);
+    } else {
+      this.#parts.books.duplicate();
+    }
+    this.#messages.push(message);
+    // Only now, with its entry: a fingerprint on the disk before the message would have its redelivery taken for a duplicate.
+    if (print !== 0 && !duplicate) this.#prints.push(print);
+    if (this.#held !== null) return;
+    if (this.#messages.length >= groupMessagesMax) this.flush();
+    else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
+  }
+
+  #count(entry: Entry): void {
+    const { books } = this.#parts;
+    if (entry.kind === "event") books.accept();
+    else if (entry.kind === "deferred") books.defer();
+    else books.reject(entry.reason ?? "");
+  }
+
+  #commit(): void {
+    const { append, settled, books, clock } = this.#parts;
+    // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
+    const beyondBound = this.#onCommit.length > 0;
+    try {
+      append(this.#entries, { books: books.toKeep(this.#parkedCount), prints: this.#prints, beyondBound });
+    } catch (error) {
+      this.#hold(explain(error));
+      this.#timer = clock.after(retryHeldMs, () => this.flush());
+      return;
+    }
+    this.#release();
+    const messages = this.#messages;
+    for (const { payload } of messages) this.#bytes -= payload.length;
+    const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
+    this.#messages = [];
+    this.#entries = [];
+    this.#prints = [];
+    settled(messages);
+    if (deferred.length > 0) this.#parts.deferred(deferred);
+    for (const committed of this.#onCommit.splice(0)) committed();
+    if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
+  }
+
+  #hold(why: string): void {
+    if (this.#held === null)
+      this.#parts.log.error({ error: why }, "intake held: nothing is acknowledged until there is room");
+    this.#held = why;
+  }
+
+  #release(): void {
+    if (this.#held !== null) this.#parts.log.info("intake released");
+    this.#held = null;
+  }
+}

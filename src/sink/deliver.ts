@@ -1,0 +1,58 @@
+/**
+ * One delivery to a far side: within the sink's deadline, called off when the gateway's patience ends, and its account checked.
+ */
+import { withDeadline, type Clock } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import type { Delivery, Outcome, Sink } from "./sink.ts";
+
+export interface Attempt {
+  readonly batch: Pick<Delivery, "entries" | "epoch" | "before">;
+  /** Puts an entry into the dead letters, durable when it returns. */
+  readonly refuse: (entry: Entry, why: string) => void;
+  readonly clock: Clock;
+  /** Aborts when nothing may take any longer. */
+  readonly stop: AbortSignal;
+}
+
+/** @throws (an outage) where the sink did, did not answer in time, or told of other entries than it was given */
+export async function deliver(sink: Sink, { batch, refuse, clock, stop }: Attempt): Promise<Outcome> {
+  const refused = new Set<number>();
+  const patience = new AbortController();
+  const delivery: Delivery = {
+    ...batch,
+    signal: patience.signal,
+    refuse(entry, why) {
+      refuse(entry, why);
+      refused.add(entry.seq);
+    },
+  };
+  try {
+    const outcome = await unlessStopped(
+      stop,
+      withDeadline(clock, sink.deadlineMs, sink.name, sink.deliver(delivery)),
+    );
+    check(sink.name, outcome, batch.entries.length, refused.size);
+    return outcome;
+  } finally {
+    patience.abort();
+  }
+}
+
+/** As `work`, but rejects at once when `stop` aborts. */
+export function unlessStopped<T>(stop: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cut = () => reject(new Error("the gateway stops"));
+    if (stop.aborted) cut();
+    stop.addEventListener("abort", cut);
+    work.then(resolve, reject).finally(() => stop.removeEventListener("abort", cut));
+  });
+}
+
+/** Entries that an earlier try refused, of which only the answer was lost, are in the account and not refused again. */
+function check(name: string, outcome: Outcome, given: number, refused: number): void {
+  const { delivered, ignored, refused: told } = outcome;
+  if (delivered + ignored + told === given && Math.min(delivered, ignored) >= 0 && told >= refused) return;
+  throw new Error(
+    `${name} was given ${given} entries, refused ${refused} and accounts for ${JSON.stringify(outcome)}: a fault in Sluice, please report it`,
+  );
+}

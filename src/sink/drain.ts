@@ -1,0 +1,279 @@
+/**
+ * The drain: brings the spool to one sink, for ever, at that sink's own pace.
+ *
+ * One loop: read ahead into lanes (a sink's own division, such as a database; most sinks have one), deliver every lane that
+ * is due, side by side and each in order, sleep until something happens. What the read-ahead may hold, who is in
+ * whose way and how far the cursor is stands in readahead.ts; here are time, failures and the far side.
+ *
+ * Nothing else retries, waits or counts. Every entry ends as exactly one of delivered, ignored, refused or skipped, or is
+ * still waiting.
+ */
+import { backoffMs, sleep, withDeadline, type Clock, type Timer } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import { explain, type Log } from "../core/log.ts";
+import { deliver, unlessStopped } from "./deliver.ts";
+import type { Lane } from "./lane.ts";
+import { Outage } from "./outage.ts";
+import { ReadAhead, type DrainedSpool } from "./readahead.ts";
+import { resumeFrom } from "./resume.ts";
+import type { Sink, Totals } from "./sink.ts";
+
+export interface DrainStats extends Totals {
+  /** Entries that were ever offered to this sink: what the five others must add up to. */
+  readonly spooled: number;
+  readonly waiting: number;
+  /** Why nothing moves, in the far side's words; null while all is well. */
+  readonly trouble: string | null;
+}
+
+export interface DrainOptions {
+  readonly sink: Sink;
+  readonly spool: DrainedSpool;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: () => number;
+}
+
+const backoffBaseMs = 250;
+const backoffMaxMs = 30_000;
+/** Between two stretches of reading: the rest of the program has its turn. */
+const breathMs = 1;
+
+export class Drain {
+  readonly sink: Sink;
+  readonly #spool: DrainedSpool;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #random: () => number;
+  readonly #ahead: ReadAhead;
+  readonly #stop = new AbortController();
+  #inFlight = 0;
+  /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
+  #trouble: string | null = null;
+  #attempt = 0;
+  #readAtMs = 0;
+  #finishing = false;
+  #wake: () => void = () => {};
+  #timer: Timer | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor({ sink, spool, clock, log, random = Math.random }: DrainOptions) {
+    this.sink = sink;
+    this.#spool = spool;
+    this.#clock = clock;
+    this.#log = log.child({ sink: sink.name });
+    this.#random = random;
+    this.#ahead = new ReadAhead(sink, spool);
+  }
+
+  start(): void {
+    this.#spool.onAppend(() => this.#wake());
+    this.#stop.signal.addEventListener("abort", () => this.#wake());
+    this.#running = this.#run();
+  }
+
+  /** Lets the sink finish what the spool holds, at most `graceMs` and only while nothing fails; then ends. */
+  async stop(graceMs: number): Promise<void> {
+    this.#finishing = true;
+    this.#wake();
+    const timer = this.#clock.after(graceMs, () => this.#stop.abort());
+    await this.#running;
+    timer.cancel();
+    await this.sink.close();
+  }
+
+  stats(): DrainStats {
+    let trouble = this.#trouble;
+    for (const lane of this.#ahead.lanes) trouble ??= lane.trouble;
+    return { ...this.#ahead.stats(), trouble };
+  }
+
+  async #run(): Promise<void> {
+    await this.#resume();
+    while (!this.#stop.signal.aborted) {
+      const woken = this.#nextWake();
+      const now = this.#clock.monoMs();
+      const readAtMs = this.#fill(now);
+      const laneAtMs = this.#launch(now);
+      // Nothing under way and nothing more to read: whatever is left waits for a far side that fails.
+      if (this.#finishing && this.#inFlight === 0 && (this.#trouble !== null || readAtMs > now + breathMs))
+        break;
+      this.#wakeAt(Math.min(readAtMs, laneAtMs), now);
+      await woken;
+    }
+    this.#timer?.cancel();
+    while (this.#inFlight > 0) await this.#nextWake();
+  }
+
+  /** Asks a sink that keeps its own position where it stands, until it answers. */
+  async #resume(): Promise<void> {
+    while (this.sink.positions && !this.#stop.signal.aborted) {
+      const now = this.#clock.monoMs();
+      try {
+        await this.#askPosition(this.sink.positions.bind(this.sink));
+        return this.#recovered();
+      } catch (error) {
+        if (this.#finishing) return this.#stop.abort();
+        const woken = this.#nextWake();
+        this.#wakeAt(now + this.#failed(error), now);
+        await woken;
+      }
+    }
+  }
+
+  async #askPosition(positions: NonNullable<Sink["positions"]>): Promise<void> {
+    const { epochs } = this.#spool;
+    const asked = positions(epochs.map((e) => e.epoch));
+    const what = `${this.sink.name} position`;
+    const held = await unlessStopped(
+      this.#stop.signal,
+      withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
+    );
+    const { seq, totals } = resumeFrom(epochs, held, this.#spool.head, this.#spool.first - 1);
+    const known = this.#ahead.totals;
+    const further = Math.max(0, seq - this.#ahead.cursor);
+    this.#ahead.moveTo(seq, totals ?? { ...known, delivered: known.delivered + further });
+  }
+
+  /** Reads ahead. @returns when to do so again, if nothing is appended before */
+  #fill(now: number): number {
+    if (now < this.#readAtMs) return this.#readAtMs;
+    const { skipped } = this.#ahead.totals;
+    let more = false;
+    try {
+      more = this.#ahead.fill(now);
+      if (this.#attempt > 0) this.#recovered();
+    } catch (error) {
+      this.#readAtMs = now + this.#failed(error);
+      return this.#readAtMs;
+    } finally {
+      this.#warnOfSkipped(skipped);
+    }
+    return more ? now + breathMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Starts every delivery that is due. @returns when the next will be, if nothing happens before */
+  #launch(now: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const lane of [...this.#ahead.lanes]) {
+      if (lane.busy) continue;
+      const dueMs = this.#dueMs(lane, now);
+      if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
+      else if (this.#inFlight < (this.sink.concurrency ?? 1)) void this.#serve(lane);
+    }
+    return nextMs;
+  }
+
+  #dueMs(lane: Lane, now: number): number {
+    if (lane.scanned !== undefined) return lane.retryAtMs;
+    if (lane.length === 0) return Number.POSITIVE_INFINITY;
+    const { batchTrigger = this.sink.batchMax, batchBytesMax, lingerMs } = this.sink;
+    const full = lane.length >= batchTrigger || lane.bytes >= batchBytesMax || this.#finishing;
+    return Math.max(lane.retryAtMs, full ? now : lane.sinceMs + lingerMs);
+  }
+
+  /** One delivery of a lane, or one stretch of a detour's search. Never rejects. */
+  async #serve(lane: Lane): Promise<void> {
+    this.#inFlight++;
+    lane.busy = true;
+    this.#ahead.toBack(lane);
+    try {
+      if (lane.scanned !== undefined && lane.length === 0) this.#scan(lane);
+      if (lane.length > 0) await this.#deliver(lane);
+      else await sleep(this.#clock, breathMs, this.#stop.signal);
+    } catch (error) {
+      this.#laneFailed(lane, error);
+    } finally {
+      lane.busy = false;
+      this.#inFlight--;
+      this.#ahead.forgetIfIdle(lane);
+      this.#wake();
+    }
+  }
+
+  #scan(lane: Lane): void {
+    const { skipped } = this.#ahead.totals;
+    this.#ahead.scan(lane, this.#clock.monoMs());
+    this.#warnOfSkipped(skipped);
+  }
+
+  async #deliver(lane: Lane): Promise<void> {
+    const { sink } = this;
+    const { epoch, last } = this.#epochOf(lane.unsettledFrom);
+    const upTo = sink.positions ? last : Number.MAX_SAFE_INTEGER;
+    const entries = lane.peek(sink.batchMax, sink.batchBytesMax, upTo);
+    const outcome = await deliver(sink, {
+      batch: { entries, epoch, before: { ...this.#ahead.totals } },
+      refuse: (entry, why) => this.#refuse(entry, why),
+      clock: this.#clock,
+      stop: this.#stop.signal,
+    });
+    this.#ahead.settle(lane, entries, outcome, this.#clock.monoMs());
+    if (lane.attempt > 0) this.#log.info({ lane: lane.key }, "sink delivers again");
+    lane.attempt = 0;
+    lane.trouble = null;
+    lane.retryAtMs = 0;
+  }
+
+  #refuse(entry: Entry, why: string): void {
+    this.#spool.deadLetters.put(this.sink.name, this.#epochOf(entry.seq).epoch, entry, why);
+  }
+
+  #laneFailed(lane: Lane, error: unknown): void {
+    const why = explain(error);
+    const waitMs = this.#waitMs(error, lane.attempt++);
+    if (why !== lane.trouble && !this.#stop.signal.aborted)
+      this.#log.warn(
+        { error: why, lane: lane.key, retry_ms: Math.round(waitMs) },
+        "sink cannot deliver; waiting",
+      );
+    lane.trouble = why;
+    lane.retryAtMs = this.#clock.monoMs() + waitMs;
+    if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);
+  }
+
+  /** @returns how long to wait */
+  #failed(error: unknown): number {
+    const why = explain(error);
+    const waitMs = this.#waitMs(error, this.#attempt++);
+    if (why !== this.#trouble && !this.#stop.signal.aborted)
+      this.#log.warn({ error: why, retry_ms: Math.round(waitMs) }, "sink cannot go on; waiting");
+    this.#trouble = why;
+    return waitMs;
+  }
+
+  #recovered(): void {
+    this.#trouble = null;
+    this.#attempt = 0;
+  }
+
+  #waitMs(error: unknown, attempt: number): number {
+    const floorMs = error instanceof Outage ? error.retryAfterMs : 0;
+    return Math.max(floorMs, backoffMs(attempt, backoffBaseMs, backoffMaxMs, this.#random));
+  }
+
+  #warnOfSkipped(before: number): void {
+    const skipped = this.#ahead.totals.skipped - before;
+    if (skipped > 0) this.#log.warn({ skipped }, "entries left the spool before this sink had taken them");
+  }
+
+  /** The start of the gateway that wrote `seq`, and the last seq it wrote. */
+  #epochOf(seq: number): { epoch: string; last: number } {
+    const { epochs, head } = this.#spool;
+    let at = epochs.length - 1;
+    while (at > 0 && (epochs[at]?.first ?? 0) > seq) at--;
+    return { epoch: epochs[at]?.epoch ?? "", last: (epochs[at + 1]?.first ?? head + 1) - 1 };
+  }
+
+  #nextWake(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #wakeAt(atMs: number, now: number): void {
+    this.#timer?.cancel();
+    if (atMs < Number.POSITIVE_INFINITY)
+      this.#timer = this.#clock.after(Math.max(1, atMs - now), () => this.#wake());
+  }
+}

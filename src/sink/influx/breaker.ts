@@ -1,0 +1,45 @@
+/**
+ * A breaker for the far side as a whole: while it is down, one batch asks now and then and the other databases do not each
+ * wait for a time-out of their own. What concerns one database (a limit, a poison batch) never comes here.
+ */
+import { backoffMs, type Clock } from "../../core/clock.ts";
+import { Outage } from "../outage.ts";
+
+export interface Breaker {
+  /** @throws {Outage} while the far side is known to be down; now and then lets one through to ask. */
+  check(): void;
+  /** The far side answered. */
+  up(): void;
+  /** It did not, or said that it cannot. */
+  down(outage: Outage): void;
+}
+
+/** Failures in a row before the breaker opens. */
+const failuresMax = 3;
+const openMinMs = 1_000;
+const openMaxMs = 30_000;
+
+export function createBreaker(clock: Clock, random: () => number): Breaker {
+  let failures = 0;
+  let closedUntilMs = 0;
+  let last = new Outage("");
+
+  return {
+    check() {
+      if (failures < failuresMax) return;
+      const waitMs = closedUntilMs - clock.monoMs();
+      if (waitMs > 0)
+        throw new Outage(`waiting for ${last.message}`, { retryAfterMs: waitMs, alarm: last.alarm });
+      closedUntilMs = clock.monoMs() + openMaxMs;
+    },
+    up() {
+      failures = 0;
+    },
+    down(outage) {
+      failures += 1;
+      last = outage;
+      const pauseMs = backoffMs(Math.max(0, failures - failuresMax), openMinMs, openMaxMs, random);
+      closedUntilMs = clock.monoMs() + Math.max(outage.retryAfterMs, pauseMs);
+    },
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * Files of line protocol as a target, for sites without a network: `<database>.lp` is appended to and fsynced; at a
+ * size or an age it is closed and becomes `<database>-<time>.lp.gz`, which `influx write`, `influxdb3 write` and curl load.
+ *
+ * Compressing as one writes was not taken: after a crash a plain file is mended by cutting its torn last line (its
+ * entries come again), a torn gzip stream is not. Lines that come twice that way are identical, which is harmless.
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  createReadStream,
+  createWriteStream,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import type { Clock, Timer } from "../../core/clock.ts";
+import { explain, type Log } from "../../core/log.ts";
+import { Outage } from "../outage.ts";
+import type { Target } from "./target.ts";
+
+export interface FilesOptions {
+  readonly directory: string;
+  readonly bytesMax: number;
+  readonly ageSeconds: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: FilesOptions): Target {
+  /** Databases with an open file, and when that closes by age. */
+  const open = new Map<string, Timer>();
+  let packing = Promise.resolve();
+  let serial = 0;
+  let bytesSent = 0;
+  let mended = false;
+
+  const currentOf = (database: string) => join(directory, `${database}.lp`);
+
+  /** What an earlier process left behind is closed, so that every file has one beginning and one end. */
+  function mend() {
+    if (mended) return;
+    mkdirSync(directory, { recursive: true });
+    for (const name of readdirSync(directory)) {
+      if (name.endsWith(".lp.gz.tmp")) rmSync(join(directory, name));
+      if (!name.endsWith(".lp")) continue;
+      cutTornLine(join(directory, name));
+      rotate(name.slice(0, -".lp".length));
+    }
+    mended = true;
+  }
+
+  function rotate(database: string) {
+    open.get(database)?.cancel();
+    open.delete(database);
+    const stamp = new Date(clock.wallMs()).toISOString().replace(/[-:.]/g, "");
+    const closed = join(directory, `${database}-${stamp}-${(serial += 1)}.lp`);
+    renameSync(currentOf(database), closed);
+    packing = packing
+      .then(() => pack(closed))
+      .catch((error: unknown) => {
+        log.warn(
+          { path: closed, error: explain(error) },
+          "cannot compress a file of lines; it stays as it is",
+        );
+      });
+  }
+
+  function append(database: string, body: Uint8Array) {
+    const fd = openSync(currentOf(database), "a");
+    try {
+      const before = fstatSync(fd).size;
+      try {
+        for (let at = 0; at < body.length;) at += writeSync(fd, body, at);
+        fsyncSync(fd);
+      } catch (error) {
+        ftruncateSync(fd, before);
+        throw error;
+      }
+      return before + body.length;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  function post(database: string, body: string) {
+    const bytes = new TextEncoder().encode(`${body}\n`);
+    mend();
+    const size = append(database, bytes);
+    bytesSent += bytes.length;
+    if (!open.has(database)) {
+      open.set(
+        database,
+        clock.after(ageSeconds * 1000, () => rotate(database)),
+      );
+      syncDirectory(directory);
+    }
+    if (size >= bytesMax) rotate(database);
+  }
+
+  return {
+    kind: () => Promise.resolve("file"),
+    async post(database, body) {
+      try {
+        post(database, body);
+        return { kind: "stored" };
+      } catch (cause) {
+        const message = `cannot write lines to ${directory}: see that it exists, can be written and has room`;
+        throw new Outage(message, { alarm: true, retryAfterMs: 5_000, cause });
+      }
+    },
+    async probe() {
+      mkdirSync(directory, { recursive: true });
+      accessSync(directory, constants.W_OK);
+      return `files of line protocol in ${directory}`;
+    },
+    label: `file ${directory}`,
+    get bytesSent() {
+      return bytesSent;
+    },
+    async close() {
+      for (const database of [...open.keys()]) rotate(database);
+      await packing;
+    },
+  };
+}
+
+function cutTornLine(path: string) {
+  truncateSync(path, readFileSync(path).lastIndexOf("\n") + 1);
+}
+
+function syncDirectory(directory: string) {
+  const fd = openSync(directory, "r");
+  fsyncSync(fd);
+  closeSync(fd);
+}
+
+/** `x.lp` → `x.lp.gz`, which appears whole or not at all. */
+async function pack(path: string) {
+  const target = join(path, "..", `${basename(path)}.gz`);
+  await pipeline(createReadStream(path), createGzip(), createWriteStream(`${target}.tmp`));
+  const fd = openSync(`${target}.tmp`, "r");
+  fsyncSync(fd);
+  closeSync(fd);
+  renameSync(`${target}.tmp`, target);
+  rmSync(path);
+}

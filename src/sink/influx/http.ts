@@ -1,0 +1,69 @@
+/**
+ * One request to InfluxDB: with a deadline, a bounded answer and no redirects (which would carry the token elsewhere).
+ */
+import type { Clock } from "../../core/clock.ts";
+import { explain } from "../../core/log.ts";
+import { Outage } from "../outage.ts";
+import type { Answer } from "./answer.ts";
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+export interface Request {
+  readonly method: "GET" | "POST";
+  /** Path and query, below the base URL. */
+  readonly path: string;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws {Outage} where there is no answer in time. */
+export type Http = (request: Request) => Promise<Answer>;
+
+interface Options {
+  /** Without a trailing slash. */
+  readonly base: string;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly fetch: Fetch;
+}
+
+/** An answer that lists every line of a full batch as refused fits; what is longer is cut. */
+const answerBytesMax = 8_000_000;
+
+export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
+  return async ({ method, path, body, headers = {}, signal }) => {
+    signal?.throwIfAborted();
+    const stop = new AbortController();
+    const forward = () => stop.abort(signal?.reason);
+    signal?.addEventListener("abort", forward);
+    const timer = clock.after(timeoutMs, () => stop.abort(new Error(`no answer within ${timeoutMs} ms`)));
+    try {
+      const response = await fetch(base + path, {
+        method,
+        headers,
+        signal: stop.signal,
+        redirect: "manual",
+        ...(body === undefined ? {} : { body }),
+      });
+      return { status: response.status, headers: response.headers, text: await readText(response) };
+    } catch (cause) {
+      const why = stop.signal.aborted ? explain(stop.signal.reason) : explain(cause);
+      throw new Outage(`InfluxDB at ${base}: ${why}`, { cause });
+    } finally {
+      timer.cancel();
+      signal?.removeEventListener("abort", forward);
+    }
+  };
+}
+
+async function readText(response: Response): Promise<string> {
+  if (response.body === null) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of response.body) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length > answerBytesMax) break;
+  }
+  return text;
+}

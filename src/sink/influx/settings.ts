@@ -1,0 +1,117 @@
+/**
+ * The settings of the InfluxDB sink.
+ */
+import { z } from "zod";
+import { choice, count, flag, optional, text, urlOf } from "../../core/settings.ts";
+
+const url = urlOf(["http", "https", "file"]).refine(
+  (s) => !URL.canParse(s) || new URL(s).username + new URL(s).password === "",
+  "a URL without a user: give INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
+);
+
+export const influxSettings = {
+  url: optional({
+    name: "INFLUXDB_URL",
+    unit: "url",
+    help: "InfluxDB server, or file:///directory for files of line protocol; without it there is no InfluxDB sink.",
+    check: url,
+  }),
+  token: optional({ name: "INFLUXDB_TOKEN", secret: true, help: "Token of InfluxDB 3 or 2." }),
+  username: optional({
+    name: "INFLUXDB_USERNAME",
+    help: "User, where the server wants a password (InfluxDB 1).",
+  }),
+  password: optional({ name: "INFLUXDB_PASSWORD", secret: true, help: "Password of INFLUXDB_USERNAME." }),
+  org: text({ name: "INFLUXDB_ORG", default: "", help: "Organization, which InfluxDB 2 wants." }),
+  api: choice({
+    name: "INFLUXDB_API",
+    default: "auto",
+    words: ["auto", "v3", "v2", "v1", "file"],
+    help: "Which write interface the server has; auto asks it.",
+  }),
+  database: text({
+    name: "INFLUXDB_DATABASE",
+    default: "telemetry_{tenant_id}",
+    help: "Database (bucket) of a tenant; without {tenant_id} all tenants share it and the tenant is a tag (InfluxDB 3 Core holds 5 databases).",
+    check: z
+      .string()
+      .regex(/^[^{}]*(\{tenant_id\}[^{}]*)?$/, "a name with {tenant_id} in it once, or not at all")
+      .min(1),
+  }),
+  writeEnabled: flag({
+    name: "INFLUXDB_WRITE_ENABLED",
+    default: true,
+    help: "0 turns writing to InfluxDB off.",
+  }),
+  batchSize: count({
+    name: "INFLUX_BATCH_SIZE",
+    default: 500,
+    unit: "lines",
+    min: 1,
+    max: 10_000,
+    help: "A database with this many lines waiting is written at once; behind a backlog a batch grows to 10,000.",
+  }),
+  flushIntervalMs: count({
+    name: "INFLUX_FLUSH_INTERVAL_MS",
+    default: 1000,
+    unit: "ms",
+    max: 3_600_000,
+    help: "Fewer lines than INFLUX_BATCH_SIZE wait this long.",
+  }),
+  concurrency: count({
+    name: "INFLUX_CONCURRENCY",
+    default: 4,
+    unit: "requests",
+    min: 1,
+    max: 64,
+    help: "Requests under way at the same time, one a database.",
+  }),
+  timeoutMs: count({
+    name: "INFLUX_TIMEOUT_MS",
+    default: 10_000,
+    unit: "ms",
+    min: 100,
+    max: 600_000,
+    help: "A request without an answer for this long has failed and is repeated.",
+  }),
+  integerFields: text({
+    name: "INFLUX_INTEGER_FIELDS",
+    default: "seq,rssi_dbm",
+    unit: "names",
+    help: "Fields written as integers, separated by commas; every other number is a float.",
+  }),
+  onCollision: choice({
+    name: "INFLUX_ON_COLLISION",
+    default: "shift",
+    words: ["shift", "keep"],
+    help: "A second, different reading of a device at one time: shift moves it by 1 ns, keep lets it overwrite the first.",
+  }),
+  retention: optional({
+    name: "INFLUX_RETENTION",
+    unit: "30d | 12h | 4w | forever",
+    help: "Creates a missing database before its first write, to keep data this long; without it InfluxDB 3 creates it, to keep data for ever.",
+    check: z
+      .string()
+      .regex(/^([1-9]\d{0,5}[hdw]|forever)$/, "hours, days or weeks such as 12h, 30d or 4w, or forever"),
+  }),
+  fileBytesMax: count({
+    name: "INFLUX_FILE_MAX_BYTES",
+    default: 67_108_864,
+    unit: "bytes",
+    min: 1024,
+    help: "A file of lines is closed and compressed at this size.",
+  }),
+  fileAgeSeconds: count({
+    name: "INFLUX_FILE_MAX_AGE_SECONDS",
+    default: 3600,
+    unit: "s",
+    min: 1,
+    help: "A file of lines is closed and compressed at this age.",
+  }),
+  whenFull: choice({
+    name: "INFLUX_WHEN_FULL",
+    default: "hold",
+    words: ["hold", "skip"],
+    help: "When the spool is full because InfluxDB is behind: hold the intake, or skip InfluxDB's oldest entries.",
+  }),
+};

@@ -1,0 +1,72 @@
+/**
+ * What only this sink counts, for /stats: requests, lines under way, databases that wait for an operator.
+ */
+import type { Clock } from "../../core/clock.ts";
+import type { Entry } from "../../core/entry.ts";
+import { explain } from "../../core/log.ts";
+import { Outage } from "../outage.ts";
+import type { Verdict } from "./answer.ts";
+
+export interface Tally {
+  /** A delivery begins; the result is called at its end with the error, or null. */
+  begin(database: string, entries: readonly Entry[]): (error: unknown) => void;
+  answered(verdict: Verdict): void;
+  failed(why: string): void;
+  refused(): void;
+  stats(): Readonly<Record<string, unknown>>;
+}
+
+/** Parked databases that are remembered by name. */
+const parkedMax = 1_000;
+
+export function createTally(clock: Clock): Tally {
+  /** Lines parked and why, by database. */
+  const parked = new Map<string, { lines: number; why: string }>();
+  const underWay = new Map<string, { lines: number; sinceMs: number }>();
+  let writesOk = 0;
+  let writesErr = 0;
+  let flushes = 0;
+  let refused = 0;
+  let lastError: string | null = null;
+
+  return {
+    begin(database, entries) {
+      flushes += 1;
+      const lines = entries.length;
+      underWay.set(database, { lines, sinceMs: entries[0]?.receivedMs ?? clock.wallMs() });
+      return (error) => {
+        underWay.delete(database);
+        if (error === null) parked.delete(database);
+        else if (error instanceof Outage && error.alarm && parked.size < parkedMax)
+          parked.set(database, { lines, why: explain(error) });
+      };
+    },
+    answered(verdict) {
+      if (verdict.kind === "stored" || (verdict.kind === "lines" && verdict.othersStored)) writesOk += 1;
+      else writesErr += 1;
+      if ("why" in verdict) lastError = verdict.why;
+    },
+    failed(why) {
+      writesErr += 1;
+      lastError = why;
+    },
+    refused() {
+      refused += 1;
+    },
+    stats() {
+      const waiting = [...underWay.values()];
+      const oldestMs = Math.min(...waiting.map(({ sinceMs }) => sinceMs));
+      return {
+        writes_ok: writesOk,
+        writes_err: writesErr,
+        flushes,
+        buffer_depth: waiting.reduce((sum, { lines }) => sum + lines, 0),
+        oldest_age_seconds: waiting.length === 0 ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000,
+        lines_refused: refused,
+        lines_parked: [...parked.values()].reduce((sum, { lines }) => sum + lines, 0),
+        parked: Object.fromEntries([...parked].map(([database, { why }]) => [database, why])),
+        last_error: lastError,
+      };
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * A lane: the entries of one division of a sink that have been read and wait to be delivered, in order.
+ *
+ * A lane on a detour holds only the batch at hand; the rest of its entries wait in the spool, from `scanned` on.
+ */
+import type { Entry } from "../core/entry.ts";
+
+export class Lane {
+  readonly key: string;
+  /** A delivery is under way. */
+  busy = false;
+  /** Failed tries in a row, and why the last one failed. */
+  attempt = 0;
+  trouble: string | null = null;
+  /** Not before this (monotonic ms). */
+  retryAtMs = 0;
+  /** When the oldest waiting entry came (monotonic ms). */
+  sinceMs = 0;
+  bytes = 0;
+  /** On a detour: the next seq of the spool to look at; undefined while it is read with the others. */
+  scanned: number | undefined = undefined;
+  /** On a detour: its unsettled entries at or before the drain's cursor. */
+  waiting = 0;
+  #queue: Entry[] = [];
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  /** The first seq that is not settled; for a lane without entries, the next it will look at. */
+  get unsettledFrom(): number {
+    return this.#queue[0]?.seq ?? this.scanned ?? 0;
+  }
+
+  push(entry: Entry, nowMs: number): void {
+    if (this.#queue.length === 0) this.sinceMs = nowMs;
+    this.#queue.push(entry);
+    this.bytes += entry.payload.length;
+  }
+
+  /** The oldest entries up to the bounds, or up to seq `last`; at least one. They stay until `drop`. */
+  peek(countMax: number, bytesMax: number, last: number): Entry[] {
+    let bytes = 0;
+    let n = 0;
+    for (const entry of this.#queue) {
+      bytes += entry.payload.length;
+      if (n > 0 && (n >= countMax || bytes > bytesMax || entry.seq > last)) break;
+      n++;
+    }
+    return this.#queue.slice(0, n);
+  }
+
+  /** Forgets the oldest `n`. */
+  drop(n: number, nowMs: number): void {
+    for (const entry of this.#queue.splice(0, n)) this.bytes -= entry.payload.length;
+    this.sinceMs = nowMs;
+  }
+
+  /** Takes everything out. */
+  empty(): Entry[] {
+    this.bytes = 0;
+    return this.#queue.splice(0);
+  }
+}

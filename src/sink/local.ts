@@ -1,0 +1,122 @@
+/**
+ * The local sink: the same tables in one SQLite file beside the spool, for a site without a PostgreSQL. The same
+ * promise as the postgres sink: rows and position in one transaction. SQLite takes any text, so nothing is ever refused.
+ */
+import type { Database } from "bun:sqlite";
+import { systemClock, type Clock } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import { migrateSqlite } from "../core/schema.ts";
+import { openSqlite } from "../core/sqlite.ts";
+import {
+  advanced,
+  baseOf,
+  meant,
+  outcomeOf,
+  standingOf,
+  type PositionRow,
+  type Standing,
+} from "./position.ts";
+import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "./rows.ts";
+import type { Delivery, Outcome, Position, Sink } from "./sink.ts";
+
+export interface LocalSinkOptions {
+  /** The SQLite file, local.db in the data directory; made where it is missing. */
+  readonly path: string;
+  readonly gatewayId: string;
+  readonly clock?: Clock;
+}
+
+/** @throws where the file cannot be opened or is damaged */
+export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOptions): Sink {
+  const db = openSqlite(path);
+  migrateSqlite(db);
+  const write = writer(db);
+  const known = new Map<string, number>();
+
+  function positions(epochs: readonly string[]): Position[] {
+    const rows = epochs.flatMap((epoch) => write.position.get(epoch) ?? []);
+    for (const row of rows) known.set(row.epoch, Number(row.seq));
+    return rows.map((row) => ({ epoch: row.epoch, ...standingOf(row) }));
+  }
+
+  function putPosition(epoch: string, { seq, totals }: Standing): void {
+    const { delivered, ignored, refused, skipped } = totals;
+    const at = timeText(clock.wallMs(), 0);
+    write.putPosition.run(epoch, gatewayId, seq, delivered, ignored, refused, skipped, at);
+  }
+
+  const store = db.transaction((delivery: Delivery): Standing => {
+    const { entries, epoch, before } = delivery;
+    const first = entries[0]?.seq ?? 0;
+    const row = write.position.get(epoch);
+    const base = baseOf(row ? standingOf(row) : undefined, known.get(epoch), delivery, first);
+    const fresh = entries.filter((entry) => entry.seq > base.seq);
+    const delivered = fresh.filter(meant).length;
+    const settled = { delivered, ignored: fresh.length - delivered, refused: 0 };
+    const after = advanced(base, settled, entries.at(-1)?.seq ?? base.seq, before.skipped);
+    outcomeOf(before, after.totals, entries.length);
+    if (fresh.length === 0) return base;
+    write.rows(fresh);
+    putPosition(epoch, after);
+    return after;
+  });
+
+  return {
+    name: "local",
+    batchMax: 5000,
+    batchBytesMax: 8 * 1024 * 1024,
+    lingerMs: 25,
+    deadlineMs: 30_000,
+    whenFull: "hold",
+    // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
+    positions: async (epochs) => positions(epochs),
+    // oxlint-disable-next-line typescript/require-await
+    async deliver(delivery): Promise<Outcome> {
+      const standing = store.immediate(delivery);
+      known.set(delivery.epoch, standing.seq);
+      return outcomeOf(delivery.before, standing.totals, delivery.entries.length);
+    },
+    // oxlint-disable-next-line typescript/require-await
+    async probe() {
+      write.position.get("");
+      return `SQLite at ${path}`;
+    },
+    // oxlint-disable-next-line typescript/require-await
+    close: async () => db.close(),
+  };
+}
+
+/** The prepared statements. */
+function writer(db: Database) {
+  const columns = "ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type";
+  const raw = db.query(
+    `INSERT INTO raw_events (${columns}, accepted, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const quarantined = db.query(
+    `INSERT INTO quarantine_events (${columns}, reason, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const count = db.query(
+    `INSERT INTO quarantine_counters_minute (bucket_minute, tenant_id, reason, cnt) VALUES (?, ?, ?, ?)
+     ON CONFLICT (bucket_minute, tenant_id, reason) DO UPDATE SET cnt = cnt + excluded.cnt`,
+  );
+
+  function rows(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const common = commonColumns(entry);
+      if (isRaw(entry)) raw.run(...common, entry.kind === "event" ? 1 : 0, rawPayload(entry));
+      if (isQuarantined(entry)) quarantined.run(...common, reasonOf(entry), entry.payload);
+    }
+    for (const c of countRejects(entries)) count.run(c.bucketMinute, c.tenantId, c.reason, c.cnt);
+  }
+
+  return {
+    rows,
+    position: db.query<PositionRow, [string]>("SELECT * FROM sluice_position WHERE epoch = ?"),
+    putPosition: db.query("INSERT OR REPLACE INTO sluice_position VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
+  };
+}
+
+function commonColumns(entry: Entry): (string | null)[] {
+  const { topic, tenantId, siteId, deviceId, msgType } = entry;
+  return [timeText(entry.receivedMs, 0), eventTime(entry), topic, tenantId, siteId, deviceId, msgType];
+}

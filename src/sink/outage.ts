@@ -1,0 +1,17 @@
+/**
+ * What a sink throws when the far side could not take a batch now. Any other error is an outage too; this one tells the
+ * drain how long to keep away and whether a person has to act.
+ */
+export class Outage extends Error {
+  override readonly name = "Outage";
+  /** A floor under the drain's own back-off, in ms: what the far side asked for. */
+  readonly retryAfterMs: number;
+  /** It does not mend itself: the message says what an operator has to do. */
+  readonly alarm: boolean;
+
+  constructor(message: string, options: { retryAfterMs?: number; alarm?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.retryAfterMs = options.retryAfterMs ?? 0;
+    this.alarm = options.alarm ?? false;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Entries as rows: what goes into which table. Pure, and shared by the PostgreSQL and the SQLite sink.
+ */
+import type { Entry } from "../core/entry.ts";
+
+/** One row of quarantine_counters_minute to add. */
+export interface RejectCount {
+  /** ISO 8601, UTC, a whole minute. */
+  readonly bucketMinute: string;
+  readonly tenantId: string;
+  readonly reason: string;
+  cnt: number;
+}
+
+/** Events, and rejects that are mirrored. */
+export function isRaw(entry: Entry): boolean {
+  return entry.kind === "event" || (entry.kind === "reject" && entry.mirror);
+}
+
+/** Rejects whose payload is kept. */
+export function isQuarantined(entry: Entry): boolean {
+  return entry.kind === "reject" && entry.payload !== "";
+}
+
+export function reasonOf(entry: Entry): string {
+  return entry.reason ?? "UNKNOWN";
+}
+
+/** The payload for raw_events. A mirrored reject gets its two marker keys at the end, where a later key wins over the device's own. */
+export function rawPayload(entry: Entry): string {
+  if (entry.kind === "event") return entry.payload;
+  const marks = `"_rejected":true,"_reject_reason":${JSON.stringify(reasonOf(entry))}}`;
+  const payload = entry.payload.trim();
+  if (payload === "" || /^\{\s*\}$/.test(payload)) return `{${marks}`;
+  if (payload.startsWith("{")) return `${payload.slice(0, -1)},${marks}`;
+  return `{"_payload":${payload},${marks}`;
+}
+
+/** Rejects by minute, tenant and reason. Sorted, so that two gateways lock these rows in the same order. */
+export function countRejects(entries: readonly Entry[]): RejectCount[] {
+  const counts = new Map<string, RejectCount>();
+  for (const entry of entries) {
+    if (entry.kind !== "reject") continue;
+    const minute = Math.floor(entry.receivedMs / 60_000);
+    const tenantId = entry.tenantId ?? "unknown";
+    const reason = reasonOf(entry);
+    const key = `${minute}\n${reason}\n${tenantId}`;
+    const known = counts.get(key);
+    if (known) known.cnt++;
+    else counts.set(key, { bucketMinute: timeText(minute * 60_000, 0), tenantId, reason, cnt: 1 });
+  }
+  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count);
+}
+
+let second = Number.NaN;
+let secondText = "";
+
+/**
+ * ISO 8601 in UTC, to the microsecond. Most entries of a batch share a second, whose text is kept.
+ * @param ms whole ms since the epoch @param ns 0…999999 within it
+ */
+export function timeText(ms: number, ns: number): string {
+  const s = Math.floor(ms / 1000);
+  if (s !== second) {
+    second = s;
+    secondText = new Date(s * 1000).toISOString().slice(0, -4);
+  }
+  const micros = (ms - s * 1000) * 1000 + Math.floor(ns / 1000);
+  return `${secondText}${String(micros).padStart(6, "0")}Z`;
+}
+
+export function eventTime(entry: Entry): string | null {
+  return entry.eventMs === null ? null : timeText(entry.eventMs, entry.eventNs);
+}

@@ -1,0 +1,110 @@
+/**
+ * Dead letters: entries that a far side will never take, each with that side's own words. Kept in the spool's file,
+ * durable before the sink's cursor passes the entry, until an operator replays or discards them.
+ */
+import type { Database } from "bun:sqlite";
+import type { Clock } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import { decodeGroup, encodeGroup } from "./codec.ts";
+
+export interface DeadLetter {
+  readonly id: number;
+  readonly sink: string;
+  readonly refusedMs: number;
+  readonly why: string;
+  readonly entry: Entry;
+}
+
+export interface DeadLetterFilter {
+  readonly sink?: string;
+  readonly tenantId?: string;
+  readonly deviceId?: string;
+  /** Continue after this id. */
+  readonly after?: number;
+  readonly limit: number;
+}
+
+interface Row {
+  id: number;
+  sink: string;
+  seq: number;
+  refused_ms: number;
+  why: string;
+  codec: number;
+  crc: number;
+  body: Uint8Array;
+}
+
+const whyLengthMax = 2_000;
+
+export class DeadLetters {
+  readonly #db: Database;
+  readonly #clock: Clock;
+
+  constructor(db: Database, clock: Clock) {
+    this.#db = db;
+    this.#clock = clock;
+  }
+
+  /** Durable when it returns; the same entry refused again by the same sink is one dead letter. */
+  put(sink: string, epoch: string, entry: Entry, why: string): void {
+    const { codec, crc, body } = encodeGroup([entry]);
+    this.#db
+      .query(
+        `INSERT OR IGNORE INTO dead_letters (sink, epoch, seq, refused_ms, why, tenant_id, device_id, codec, crc, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        sink,
+        epoch,
+        entry.seq,
+        this.#clock.wallMs(),
+        why.slice(0, whyLengthMax),
+        entry.tenantId,
+        entry.deviceId,
+        codec,
+        crc,
+        body,
+      );
+  }
+
+  count(): number {
+    return this.#db.query<{ n: number }, []>("SELECT count(*) AS n FROM dead_letters").get()?.n ?? 0;
+  }
+
+  list(filter: DeadLetterFilter): DeadLetter[] {
+    const { sink = null, tenantId = null, deviceId = null, after = 0, limit } = filter;
+    return this.#db
+      .query<
+        Row,
+        {
+          sink: string | null;
+          tenantId: string | null;
+          deviceId: string | null;
+          after: number;
+          limit: number;
+        }
+      >(
+        `SELECT id, sink, seq, refused_ms, why, codec, crc, body FROM dead_letters
+         WHERE id > $after AND ($sink IS NULL OR sink = $sink) AND ($tenantId IS NULL OR tenant_id = $tenantId)
+           AND ($deviceId IS NULL OR device_id = $deviceId) ORDER BY id LIMIT $limit`,
+      )
+      .all({ sink, tenantId, deviceId, after, limit })
+      .map(letterOf);
+  }
+
+  get(id: number): DeadLetter | undefined {
+    const row = this.#db.query<Row, [number]>("SELECT * FROM dead_letters WHERE id = ?").get(id);
+    return row ? letterOf(row) : undefined;
+  }
+
+  remove(id: number): boolean {
+    return this.#db.query("DELETE FROM dead_letters WHERE id = ?").run(id).changes > 0;
+  }
+}
+
+function letterOf(row: Row): DeadLetter {
+  const [entry] = decodeGroup(row, row.seq, 1);
+  if (!entry) throw new Error(`dead letter ${row.id} is empty`);
+  return { id: row.id, sink: row.sink, refusedMs: row.refused_ms, why: row.why, entry };
+}

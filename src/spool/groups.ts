@@ -1,0 +1,149 @@
+/**
+ * The groups as rows of SQLite: written, found by a seq they hold, given up. Every statement is prepared once.
+ */
+import type { Database } from "bun:sqlite";
+import type { Entry } from "../core/entry.ts";
+import { explain } from "../core/log.ts";
+import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
+import { memoryBytes } from "./tail.ts";
+
+/** What a group costs on the disk beside its body: keys, page and index overhead. */
+const overheadBytes = 64;
+/** Entries in one row: what a reader in the middle of the backlog decodes at a time. */
+const entriesMax = 1_000;
+
+/** A group of entries on its way to the disk. */
+export interface Encoded extends Group {
+  readonly entries: readonly Entry[];
+  /** What it counts for against the spool's bound. */
+  readonly bytes: number;
+}
+
+/** Of the groups decoded last: several sinks, or lanes of one, that catch up side by side decode each group once. */
+const recentBytesMax = 16 * 1024 * 1024;
+
+interface Place {
+  readonly last: number;
+  readonly count: number;
+}
+
+/** The entries as rows will hold them, in groups of a size that can be read at a time. */
+export function encodeAll(entries: readonly Entry[]): Encoded[] {
+  const groups: Encoded[] = [];
+  for (let from = 0; from < entries.length; from += entriesMax) {
+    const some = entries.length <= entriesMax ? entries : entries.slice(from, from + entriesMax);
+    const group = encodeGroup(some);
+    groups.push({ ...group, entries: some, bytes: group.body.length + overheadBytes });
+  }
+  return groups;
+}
+
+export class Groups {
+  readonly #insert;
+  readonly #holding;
+  readonly #body;
+  readonly #recent = new Map<number, readonly Entry[]>();
+  #recentBytes = 0;
+  readonly #oldest;
+  readonly #receivedMs;
+  readonly #sizes;
+  readonly #remove;
+  readonly #totals;
+
+  constructor(db: Database) {
+    this.#insert = db.query(
+      "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    this.#holding = db.query<Place, [number]>(
+      "SELECT last, count FROM groups WHERE last >= ? ORDER BY last LIMIT 1",
+    );
+    this.#body = db.query<Group, [number]>("SELECT codec, crc, body FROM groups WHERE last = ?");
+    this.#oldest = db.query<Place, []>("SELECT last, count FROM groups ORDER BY last LIMIT 1");
+    this.#receivedMs = db.query<{ received_ms: number }, [number]>(
+      "SELECT received_ms FROM groups WHERE last > ? ORDER BY last LIMIT 1",
+    );
+    const bytes = `length(body) + ${overheadBytes}`;
+    this.#sizes = db.query<{ last: number; bytes: number }, [number, number]>(
+      `SELECT last, ${bytes} AS bytes FROM groups WHERE last <= ? ORDER BY last LIMIT ?`,
+    );
+    this.#remove = db.query("DELETE FROM groups WHERE last <= ?");
+    this.#totals = db.query<{ last: number; bytes: number }, []>(
+      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${bytes}), 0) AS bytes FROM groups`,
+    );
+  }
+
+  /** The newest seq (0: none) and the bytes of all. */
+  totals(): { last: number; bytes: number } {
+    return this.#totals.get() ?? { last: 0, bytes: 0 };
+  }
+
+  /** The oldest seq held. */
+  first(): number | undefined {
+    const row = this.#oldest.get();
+    return row ? row.last - row.count + 1 : undefined;
+  }
+
+  receivedMsAfter(seq: number): number | undefined {
+    return this.#receivedMs.get(seq)?.received_ms;
+  }
+
+  /** @param last the seq of the group's last entry */
+  insert({ entries, codec, crc, body }: Encoded, last: number): void {
+    this.#insert.run(last, entries.length, entries[0]?.receivedMs ?? 0, codec, crc, body);
+  }
+
+  /** Entries from `seq`, or from the oldest after it, to the end of the group that holds it. */
+  read(seq: number): readonly Entry[] {
+    const place = this.#holding.get(seq);
+    if (!place) return [];
+    const first = place.last - place.count + 1;
+    const entries = this.#recent.get(place.last) ?? this.#decode(place, first);
+    return seq <= first ? entries : entries.slice(seq - first);
+  }
+
+  #decode({ last, count }: Place, first: number): readonly Entry[] {
+    try {
+      const group = this.#body.get(last);
+      if (!group) throw new Error("it has no body");
+      const entries = decodeGroup(group, first, count);
+      this.#remember(last, entries);
+      return entries;
+    } catch (cause) {
+      const mend = "stop the gateway and run `sluice spool repair`";
+      throw new Error(`the spool's group ${first} to ${last} is damaged (${explain(cause)}): ${mend}`, {
+        cause,
+      });
+    }
+  }
+
+  #remember(last: number, entries: readonly Entry[]): void {
+    this.#recent.set(last, entries);
+    this.#recentBytes += memoryBytes(entries);
+    for (const [oldest, gone] of this.#recent) {
+      if (this.#recentBytes <= recentBytesMax) break;
+      this.#recent.delete(oldest);
+      this.#recentBytes -= memoryBytes(gone);
+    }
+  }
+
+  /** True where a whole group lies at or before `seq`. */
+  anyUpTo(seq: number): boolean {
+    return (this.#oldest.get()?.last ?? Number.MAX_SAFE_INTEGER) <= seq;
+  }
+
+  /**
+   * Gives up the oldest groups that end at or before `seq`: at most `groupsMax`, and no more than it takes to free
+   * `bytesWanted`. Inside the caller's transaction. @returns the bytes freed
+   */
+  remove(seq: number, groupsMax: number, bytesWanted = Number.POSITIVE_INFINITY): number {
+    let freed = 0;
+    let upTo = 0;
+    for (const { last, bytes } of this.#sizes.all(seq, groupsMax)) {
+      if (freed >= bytesWanted) break;
+      freed += bytes;
+      upTo = last;
+    }
+    if (upTo > 0) this.#remove.run(upTo);
+    return freed;
+  }
+}

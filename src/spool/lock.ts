@@ -1,0 +1,31 @@
+/**
+ * One gateway a spool: an exclusive lock that the operating system gives back when the process dies, however it dies.
+ *
+ * A database of its own holds the lock (an open exclusive transaction) so that the spool's file stays readable to
+ * `sluice spool status`. A pid file lost: it survives kill -9 and must then be guessed about.
+ */
+import { Database, SQLiteError } from "bun:sqlite";
+import { join } from "node:path";
+import { explain } from "../core/log.ts";
+
+/** @throws where another process holds it, or where it cannot be written */
+export function lockSpool(dataDir: string): () => void {
+  const path = join(dataDir, "spool.lock");
+  let db: Database | undefined;
+  try {
+    db = new Database(path, { create: true });
+    db.run("PRAGMA busy_timeout = 0");
+    db.run("BEGIN EXCLUSIVE");
+  } catch (cause) {
+    db?.close();
+    throw new Error(reasonOf(cause, dataDir, path), { cause });
+  }
+  const held = db;
+  return () => held.close();
+}
+
+function reasonOf(cause: unknown, dataDir: string, path: string): string {
+  if (cause instanceof SQLiteError && cause.code?.startsWith("SQLITE_BUSY") === true)
+    return `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`;
+  return `cannot lock ${path} (${explain(cause)}): see that its directory exists, can be written and has room`;
+}

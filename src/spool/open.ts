@@ -1,0 +1,62 @@
+/**
+ * Opens a spool's file: integrity, format, and the note that a gateway has started on it. Whatever is wrong comes out as one
+ * sentence that names the file and the mend.
+ */
+import { join } from "node:path";
+import type { Database } from "bun:sqlite";
+import { explain } from "../core/log.ts";
+import { openSqlite } from "../core/sqlite.ts";
+import { prepareSpool } from "./schema.ts";
+
+export interface Epoch {
+  readonly epoch: string;
+  /** The first seq that this start of the gateway wrote, or will write. */
+  readonly first: number;
+}
+
+/** A larger file is not read through at a start; each of its groups is checked when it is read. */
+const quickCheckBytesMax = 256 * 1024 * 1024;
+const pageBytes = 4096;
+/** Far more starts than a far side can be behind. */
+const epochsMax = 1_000;
+
+/** @param use what is read at once and fails where the file is damaged; the file is closed again then */
+export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
+  const path = join(dataDir, "spool.db");
+  const db = openSqlite(path, pageBytes);
+  try {
+    const verdict = quickCheck(db);
+    if (verdict !== "ok") throw damaged(path, verdict);
+    prepareSpool(db, path);
+    return use(db);
+  } catch (error) {
+    db.close();
+    if (error instanceof Error && "code" in error && /^SQLITE_(CORRUPT|NOTADB)/.test(String(error.code)))
+      throw damaged(path, explain(error), error);
+    throw error;
+  }
+}
+
+/** Records this start; starts that wrote nothing, and those beyond memory, are forgotten. @returns all, oldest first */
+export function beginEpoch(db: Database, first: number): Epoch[] {
+  const epoch = Bun.randomUUIDv7();
+  db.transaction(() => {
+    db.query("DELETE FROM epochs WHERE first >= ?").run(first);
+    db.query("INSERT INTO epochs (epoch, first) VALUES (?, ?)").run(epoch, first);
+    db.query(
+      "DELETE FROM epochs WHERE first < (SELECT first FROM epochs ORDER BY first DESC LIMIT 1 OFFSET ?)",
+    ).run(epochsMax - 1);
+  })();
+  return db.query<Epoch, []>("SELECT epoch, first FROM epochs ORDER BY first").all();
+}
+
+function quickCheck(db: Database): string {
+  const pages = db.query<{ page_count: number }, []>("PRAGMA page_count").get()?.page_count ?? 0;
+  if (pages * pageBytes > quickCheckBytesMax) return "ok";
+  return db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer";
+}
+
+function damaged(path: string, how: string, cause?: unknown): Error {
+  const mend = "run `sluice spool repair`, which keeps what can be read, before anything else touches it";
+  return new Error(`${path} is damaged (${how}): ${mend}`, { cause });
+}

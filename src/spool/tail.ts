@@ -1,0 +1,51 @@
+/**
+ * The newest groups in memory, so that sinks which keep up never read the disk. Bounded by bytes; the oldest go first.
+ */
+import type { Entry } from "../core/entry.ts";
+
+const bytesMax = 32 * 1024 * 1024;
+/** What an entry costs in memory beside its payload; a deliberate over-estimate. */
+const entryOverheadBytes = 400;
+
+/** What entries cost in memory. */
+export function memoryBytes(entries: readonly Entry[]): number {
+  let bytes = entries.length * entryOverheadBytes;
+  for (const entry of entries) bytes += entry.payload.length * 2;
+  return bytes;
+}
+
+interface Held {
+  readonly first: number;
+  readonly entries: readonly Entry[];
+  readonly bytes: number;
+}
+
+export class Tail {
+  #groups: Held[] = [];
+  #bytes = 0;
+
+  push(entries: readonly Entry[]): void {
+    const bytes = memoryBytes(entries);
+    this.#groups.push({ first: entries[0]?.seq ?? 0, entries, bytes });
+    this.#bytes += bytes;
+    let gone = 0;
+    while (this.#bytes > bytesMax && gone < this.#groups.length - 1)
+      this.#bytes -= this.#groups[gone++]?.bytes ?? 0;
+    if (gone > 0) this.#groups.splice(0, gone);
+  }
+
+  /** The entries of the group that holds `seq`, from `seq` on; undefined where it is not in memory. */
+  from(seq: number): readonly Entry[] | undefined {
+    let low = 0;
+    let high = this.#groups.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const group = this.#groups[middle];
+      if (!group) return undefined;
+      if (seq < group.first) high = middle - 1;
+      else if (seq >= group.first + group.entries.length) low = middle + 1;
+      else return seq === group.first ? group.entries : group.entries.slice(seq - group.first);
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,85 @@
+/** Entries for the suites of sinks. */
+import type { Entry } from "../../src/core/entry.ts";
+import type { Delivery, Outcome, Sink, Totals } from "../../src/sink/sink.ts";
+
+export const noTotals: Totals = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
+
+/** A telemetry event whose metric `n` is its seq. */
+export function event(seq: number, more: Partial<Entry> = {}): Entry {
+  return {
+    seq,
+    kind: "event",
+    receivedMs: 1_789_000_000_000 + seq,
+    topic: "tenant/acme/device/d1/telemetry",
+    tenantId: "acme",
+    deviceId: "d1",
+    msgType: "telemetry",
+    siteId: "lab-1",
+    eventMs: 1_789_000_000_000 + seq,
+    eventNs: 123_456,
+    reason: null,
+    detail: null,
+    payload: `{"site_id":"lab-1","seq":${seq},"metrics":{"n":${seq}}}`,
+    mirror: false,
+    tokenHash: null,
+    ...more,
+  };
+}
+
+export function reject(seq: number, more: Partial<Entry> = {}): Entry {
+  return event(seq, { kind: "reject", reason: "TOKEN_INVALID", ...more });
+}
+
+export function deferred(seq: number): Entry {
+  return event(seq, { kind: "deferred", reason: "REGISTRY_UNAVAILABLE", tokenHash: "ab".repeat(32) });
+}
+
+export function events(first: number, last: number): Entry[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => event(first + i));
+}
+
+/** A delivery that remembers what was refused. */
+export function delivery(
+  entries: readonly Entry[],
+  more: { epoch?: string; before?: Totals; signal?: AbortSignal } = {},
+): Delivery & { refused: Map<number, string> } {
+  const refused = new Map<number, string>();
+  return {
+    entries,
+    epoch: more.epoch ?? "epoch-1",
+    before: more.before ?? noTotals,
+    signal: more.signal ?? new AbortController().signal,
+    refuse: (entry, why) => void refused.set(entry.seq, why),
+    refused,
+  };
+}
+
+/** Hands entries over as the drain does, a lane at a time. Those of no lane are ignored. */
+export async function deliverAll(
+  sink: Sink,
+  entries: readonly Entry[],
+  more: Parameters<typeof delivery>[1] = {},
+): Promise<{ outcome: Outcome; refused: Map<number, string> }> {
+  const lanes = Map.groupBy(entries, (entry) => (sink.lane ? sink.lane(entry) : ""));
+  const total = { delivered: 0, ignored: lanes.get(null)?.length ?? 0, refused: 0 };
+  const refused = new Map<number, string>();
+  lanes.delete(null);
+  for (const lane of lanes.values()) {
+    const given = delivery(lane, more);
+    const outcome = await sink.deliver(given);
+    total.delivered += outcome.delivered;
+    total.ignored += outcome.ignored;
+    total.refused += outcome.refused;
+    for (const [seq, why] of given.refused) refused.set(seq, why);
+  }
+  return { outcome: total, refused };
+}
+
+export function plus(a: Totals, b: Outcome): Totals {
+  return {
+    delivered: a.delivered + b.delivered,
+    ignored: a.ignored + b.ignored,
+    refused: a.refused + b.refused,
+    skipped: a.skipped,
+  };
+}

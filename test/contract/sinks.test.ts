@@ -1,0 +1,141 @@
+/** What every sink promises (src/sink/sink.ts), asked of each. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { explain } from "../../src/core/log.ts";
+import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
+import { until } from "../kit/until.ts";
+import { fixtures, type OpenSink, type SinkFixture } from "./fixtures.ts";
+
+for (const fixture of fixtures) {
+  const { name, unavailable } = fixture;
+  const title = unavailable === "" ? `the ${name} sink` : `the ${name} sink (skipped: ${unavailable})`;
+  describe.skipIf(unavailable !== "")(title, () => suite(fixture));
+}
+
+function suite(fixture: SinkFixture): void {
+  let open: OpenSink;
+  beforeEach(async () => {
+    open = await fixture.open();
+  });
+  afterEach(() => open.stop());
+
+  test("says its name and its bounds", () => {
+    const { sink } = open;
+    expect(sink.name).toBe(fixture.name);
+    expect(sink.batchMax).toBeGreaterThan(0);
+    expect(sink.batchBytesMax).toBeGreaterThan(0);
+    expect(sink.lingerMs).toBeGreaterThanOrEqual(0);
+    expect(sink.deadlineMs).toBeGreaterThan(0);
+  });
+
+  test("says in one sentence that its far side can be used", async () => {
+    expect(await open.sink.probe()).toMatch(/\S/);
+  });
+
+  test("stores every event once and accounts for every entry", async () => {
+    const entries = [...events(1, 20), reject(21), deferred(22), event(23), reject(24, { payload: "" })];
+    const { outcome, refused } = await deliverAll(open.sink, entries);
+    expect(outcome.delivered + outcome.ignored + outcome.refused).toBe(entries.length);
+    expect(outcome.refused).toBe(0);
+    expect(refused.size).toBe(0);
+    expect(await open.stored()).toEqual([...events(1, 20), event(23)].map((e) => e.seq));
+  });
+
+  test("takes any text in names and values", async () => {
+    const hostile = [
+      "\\",
+      "\\N",
+      "\\.",
+      "tab\there",
+      "new\nline",
+      "\r",
+      '"quoted"',
+      "a,b=c d",
+      "ünïcödé 🌊",
+      "'",
+    ];
+    const entries = hostile.map((text, i) =>
+      event(i + 1, {
+        siteId: text,
+        payload: JSON.stringify({ site_id: text, metrics: { n: i + 1, [`m${text}`]: text } }),
+      }),
+    );
+    const { outcome } = await deliverAll(open.sink, entries);
+    expect(outcome.refused).toBe(0);
+    expect(await open.stored()).toEqual(entries.map((e) => e.seq));
+  });
+
+  test("stores the same when the same entries come again", async () => {
+    const first = await deliverAll(open.sink, events(1, 10));
+    const again = await deliverAll(open.sink, events(1, 10));
+    expect(again.outcome).toEqual(first.outcome);
+    expect(await open.stored()).toEqual(events(1, 10).map((e) => e.seq));
+  });
+
+  test("goes on after a restart", async () => {
+    await deliverAll(open.sink, events(1, 10));
+    const before = { ...noTotals, delivered: 10 };
+    await deliverAll(await open.reopen(), events(11, 15), { before });
+    expect(await open.stored()).toEqual(events(1, 15).map((e) => e.seq));
+  });
+
+  // What a sink does not claim is not asked of it.
+  const withPositions = fixture.positions ? test : () => {};
+  withPositions("tells its position with the totals, and none for an epoch it has not seen", async () => {
+    await deliverAll(open.sink, [event(1), deferred(2), event(3)]);
+    const totals = { delivered: 2, ignored: 1, refused: 0, skipped: 0 };
+    const restarted = await open.reopen();
+    expect(await restarted.positions?.(["another", "epoch-1"])).toEqual([
+      { epoch: "epoch-1", seq: 3, totals },
+    ]);
+  });
+
+  withPositions("writes only the rest when a part of the batch is in already", async () => {
+    await deliverAll(open.sink, events(1, 6));
+    const { outcome } = await deliverAll(await open.reopen(), events(1, 10));
+    expect(outcome).toEqual({ delivered: 10, ignored: 0, refused: 0 });
+    expect(await open.stored()).toEqual(events(1, 10).map((e) => e.seq));
+  });
+
+  withPositions("keeps the epochs of a spool apart", async () => {
+    const first = await deliverAll(open.sink, events(1, 5), { epoch: "a" });
+    const before = plus(noTotals, first.outcome);
+    await deliverAll(open.sink, events(6, 8), { epoch: "b", before });
+    const positions = await open.sink.positions?.(["a", "b"]);
+    expect(positions?.map((p) => [p.epoch, p.seq, p.totals.delivered]).sort()).toEqual([
+      ["a", 5, 5],
+      ["b", 8, 8],
+    ]);
+  });
+
+  withPositions("does not write where the totals do not fit what is stored", async () => {
+    await deliverAll(open.sink, events(1, 5), { epoch: "a" });
+    const wrong = delivery(events(1, 3), { epoch: "a", before: { ...noTotals, delivered: 9 } });
+    expect(await open.sink.deliver(wrong).catch(explain)).toContain("does not fit");
+    expect(await open.stored()).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  const withOutages = fixture.outages ? test : () => {};
+  for (const mode of ["refuse", "hang"] as const) {
+    withOutages(`is out while its far side would ${mode}, and goes on by itself`, async () => {
+      await deliverAll(open.sink, events(1, 3));
+      open.far?.(mode);
+      const before = { ...noTotals, delivered: 3 };
+      const failed = await open.sink.deliver(delivery(events(4, 6), { before })).catch(explain);
+      expect(failed).toBeString();
+      await expect(open.sink.probe()).rejects.toThrow();
+      open.far?.("pass");
+      await until(() => deliverAll(open.sink, events(4, 6), { before }));
+      expect(await open.stored()).toEqual([1, 2, 3, 4, 5, 6]);
+    });
+  }
+
+  const withPoison = fixture.poison ? test : () => {};
+  withPoison("refuses what is never taken, with reasons, and stores the rest", async () => {
+    const entries = [event(1), event(2, fixture.poison), event(3), event(4, fixture.poison), ...events(5, 9)];
+    const { outcome, refused } = await deliverAll(open.sink, entries);
+    expect(outcome).toEqual({ delivered: 7, ignored: 0, refused: 2 });
+    expect([...refused.keys()].sort()).toEqual([2, 4]);
+    expect([...refused.values()].join()).toMatch(/\w/);
+    expect(await open.stored()).toEqual([1, 3, 5, 6, 7, 8, 9]);
+  });
+}

@@ -1,0 +1,118 @@
+/** A gateway as an operator runs it: the compiled executable, a data directory, an environment. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Stats } from "../../src/http/view.ts";
+
+export interface GatewayProcess {
+  readonly pid: number;
+  readonly dataDir: string;
+  readonly url: string;
+  stats(): Promise<Stats>;
+  /** SIGTERM; the exit code. */
+  stop(): Promise<number>;
+  kill9(): Promise<void>;
+  /** null while it runs. */
+  exitCode(): number | null;
+  /** CPU used so far, in µs. */
+  cpuMicros(): number;
+  /** Most memory used so far, in bytes. */
+  peakBytes(): number;
+  /** What it logged. */
+  log(): string;
+}
+
+/** Another one than dist/sluice can be named, so that a long run is not disturbed by a build. */
+export const executable = process.env["SLUICE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/sluice");
+
+/** What a command says: its exit code and everything it printed. */
+export async function sluice(env: Record<string, string>, ...words: string[]) {
+  const child = Bun.spawn([executable, ...words], {
+    env: { PATH: process.env["PATH"], ...env },
+    cwd: tmpdir(),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, out, err };
+}
+
+/**
+ * Starts it and waits until it answers. `HTTP_LISTEN` is on a free port. Its log goes beside the data directory, not into it: the
+ * disk under that may be full.
+ * @throws with its log where it ends instead
+ */
+export async function startGateway(
+  env: Record<string, string>,
+  dataDir = join(mkdtempSync(join(tmpdir(), "sluice-gateway-")), "data"),
+): Promise<GatewayProcess> {
+  if (!existsSync(executable)) throw new Error(`${executable} is missing: bun run build`);
+  mkdirSync(dataDir, { recursive: true });
+  const logFile = `${dataDir}-${process.hrtime.bigint()}.log`;
+  const child = Bun.spawn([executable, "run"], {
+    env: {
+      PATH: process.env["PATH"],
+      HTTP_LISTEN: "127.0.0.1:0",
+      DATA_DIR: dataDir,
+      GATEWAY_ID: "test-gateway",
+      ...env,
+    },
+    cwd: tmpdir(),
+    stdio: ["ignore", Bun.file(logFile), Bun.file(logFile)],
+  });
+  const log = () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : "");
+  const url = await addressIn(log, () => child.exitCode).catch((error: unknown) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
+  return {
+    pid: child.pid,
+    dataDir,
+    url,
+    log,
+    exitCode: () => child.exitCode ?? (child.signalCode === null ? null : 128),
+    stats: async () => (await (await fetch(`${url}/stats`)).json()) as Stats,
+    async stop() {
+      child.kill("SIGTERM");
+      return child.exited;
+    },
+    async kill9() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+    cpuMicros() {
+      const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+      return (Number(fields[11]) + Number(fields[12])) * 10_000;
+    },
+    peakBytes: () =>
+      Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0) * 1024,
+  };
+}
+
+async function addressIn(log: () => string, exitCode: () => number | null): Promise<string> {
+  for (let tries = 0; tries < 1200; tries++) {
+    const address = /"http":"([^"]+)"/.exec(log())?.[1];
+    if (address) return `http://${address}`;
+    if (exitCode() !== null) throw new Error(`the gateway ended (${exitCode()}):\n${log()}`);
+    await Bun.sleep(25);
+  }
+  throw new Error(`the gateway did not start:\n${log()}`);
+}
+
+/** Asks until `holds` is true of the stats; the last stats. @throws with them when it takes longer than `deadlineMs` */
+export async function statsWhen(
+  gateway: Pick<GatewayProcess, "stats" | "log">,
+  holds: (stats: Stats) => boolean,
+  deadlineMs = 60_000,
+): Promise<Stats> {
+  const until = performance.now() + deadlineMs;
+  for (;;) {
+    const stats = await gateway.stats();
+    if (holds(stats)) return stats;
+    if (performance.now() > until)
+      throw new Error(`not reached: ${JSON.stringify(stats)}\n${gateway.log().slice(-4000)}`);
+    await Bun.sleep(20);
+  }
+}

@@ -1,0 +1,81 @@
+/** An InfluxDB sink for tests: default settings but for what a test changes, its own data directory, simulated time on request. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock, type Clock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { Setting, Values } from "../../src/core/settings.ts";
+import { influxSettings, influxSink } from "../../src/sink/influx.ts";
+import type { Outcome, Sink } from "../../src/sink/sink.ts";
+import { delivery } from "../contract/entries.ts";
+
+type InfluxValues = Values<typeof influxSettings>;
+
+/** The defaults of the table of settings, changed. */
+export function influxValues(changed: Partial<InfluxValues>): InfluxValues {
+  const rows: [string, Setting<unknown>][] = Object.entries(influxSettings);
+  const defaults = rows.map(([key, row]) => [
+    key,
+    row.default === null ? undefined : row.schema.parse(row.default),
+  ]);
+  return { ...(Object.fromEntries(defaults) as InfluxValues), ...changed };
+}
+
+export interface TestSink {
+  readonly sink: Sink;
+  readonly dataDir: string;
+  /** Delivers one batch; what was refused stays in `refused`. */
+  deliver(entries: readonly Entry[], signal?: AbortSignal): Promise<Outcome>;
+  /** Delivers until it works, as the drain does; the number of tries. */
+  persist(entries: readonly Entry[]): Promise<number>;
+  /** seq → why. */
+  readonly refused: Map<number, string>;
+  /** As after a restart of the gateway. */
+  restart(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export function openInflux(changed: Partial<InfluxValues>, clock: Clock = systemClock): TestSink {
+  const dataDir = mkdtempSync(join(tmpdir(), "sluice-influx-"));
+  const settings = influxValues({ timeoutMs: 5_000, ...changed });
+  const make = () => influxSink({ settings, clock, log: silentLog, dataDir, random: () => 0.5 });
+  const refused = new Map<number, string>();
+  let sink = make();
+
+  async function deliver(entries: readonly Entry[], signal?: AbortSignal) {
+    const given = delivery(entries, signal === undefined ? {} : { signal });
+    try {
+      return await sink.deliver(given);
+    } finally {
+      for (const [seq, why] of given.refused) refused.set(seq, why);
+    }
+  }
+
+  return {
+    get sink() {
+      return sink;
+    },
+    dataDir,
+    refused,
+    deliver,
+    async persist(entries) {
+      for (let tries = 1; ; tries += 1) {
+        try {
+          await deliver(entries);
+          return tries;
+        } catch (error) {
+          if (tries >= 50) throw error;
+        }
+      }
+    },
+    async restart() {
+      await sink.close();
+      sink = make();
+    },
+    async dispose() {
+      await sink.close();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}

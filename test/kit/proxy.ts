@@ -1,0 +1,105 @@
+/**
+ * A TCP proxy that misbehaves on demand, for any protocol: what a far side does that hangs, refuses or cuts the line.
+ */
+import net, { type AddressInfo, type Socket } from "node:net";
+
+/**
+ * pass: as if it were not there. refuse: new connections are closed at once, old ones too. blackhole: accepts and keeps
+ * everything, answers nothing (also on connections that stand). reset: as refuse, with RST. What a black hole swallowed is gone:
+ * before passing again, cut.
+ */
+export type ProxyMode = "pass" | "refuse" | "blackhole" | "reset";
+
+/** One connection through the proxy: the same object for all its pieces. */
+export interface ProxiedConnection {
+  cut(): void;
+}
+
+/** Sees (and may swallow, by returning false) a piece. */
+export type Look = (piece: Buffer, connection: ProxiedConnection) => boolean | void;
+
+export interface Proxy {
+  readonly port: number;
+  /** Connections accepted so far. */
+  accepted(): number;
+  mode(mode: ProxyMode): void;
+  /** Delays everything in both directions. */
+  delay(ms: number): void;
+  /** Cuts all connections, once. */
+  cut(): void;
+  /** Looks at each piece that the far side sends back. */
+  onAnswer(look: Look): void;
+  /** The same for what the near side sends. */
+  onSend(look: Look): void;
+  stop(): Promise<void>;
+}
+
+export async function startProxy(target: { host?: string; port: number }): Promise<Proxy> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let mode: ProxyMode = "pass";
+  let delayMs = 0;
+  let accepted = 0;
+  let lookAnswer: Look = () => {};
+  let lookSend: Look = () => {};
+
+  function pipe(from: Socket, to: Socket, look: () => Look, connection: ProxiedConnection): void {
+    from.on("data", (piece: Buffer) => {
+      if (mode === "blackhole") return;
+      if (look()(piece, connection) === false) return;
+      if (delayMs === 0) to.write(piece);
+      else setTimeout(() => to.writable && to.write(piece), delayMs);
+    });
+    from.on("error", () => {});
+    // In a black hole not even the end of a connection comes through.
+    from.on("close", () => mode !== "blackhole" && to.destroy());
+  }
+
+  const server = net.createServer((near) => {
+    accepted++;
+    if (mode === "refuse" || mode === "reset") {
+      close(near);
+      return;
+    }
+    const far = net.connect(target.port, target.host ?? "127.0.0.1");
+    const pair = [near, far] as const;
+    const connection = { cut: () => pair.forEach(close) };
+    pairs.add(pair);
+    near.on("close", () => pairs.delete(pair));
+    pipe(near, far, () => lookSend, connection);
+    pipe(far, near, () => lookAnswer, connection);
+  });
+
+  function close(socket: Socket): void {
+    if (mode === "reset") socket.resetAndDestroy();
+    else socket.destroy();
+  }
+
+  function cutAll(): void {
+    for (const pair of pairs) pair.forEach(close);
+    pairs.clear();
+  }
+
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    accepted: () => accepted,
+    mode(wanted) {
+      mode = wanted;
+      if (wanted === "refuse" || wanted === "reset") cutAll();
+    },
+    delay(ms) {
+      delayMs = ms;
+    },
+    cut: cutAll,
+    onAnswer(look) {
+      lookAnswer = look;
+    },
+    onSend(look) {
+      lookSend = look;
+    },
+    async stop() {
+      cutAll();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/** What the tests of the sources share: an intake that one settles by hand, settings from text, waiting by condition. */
+import pino from "pino";
+import type { Log } from "../../src/core/log.ts";
+import type { Intake, Message, Source } from "../../src/core/message.ts";
+import type { Setting, Settings, Values } from "../../src/core/settings.ts";
+
+export interface FakeIntake extends Intake {
+  readonly messages: Message[];
+  full: boolean;
+  /** There is room: lets go on what was held. */
+  drain(): void;
+  texts(): string[];
+}
+
+/** Keeps what it gets; with `settle` it gives everything back to that source at the end of the turn. */
+export function fakeIntake(settle?: () => Source): FakeIntake {
+  let resumes: (() => void)[] = [];
+  let group: Message[] = [];
+  const flush = () => {
+    const settled = group;
+    group = [];
+    settle?.().settled(settled);
+  };
+  const intake: FakeIntake = {
+    messages: [],
+    full: false,
+    receive(message) {
+      intake.messages.push(message);
+      if (settle !== undefined && group.push(message) === 1) setImmediate(flush);
+    },
+    isFull: () => intake.full,
+    whenRoom: (resume) => void resumes.push(resume),
+    drain() {
+      intake.full = false;
+      const waiting = resumes;
+      resumes = [];
+      for (const resume of waiting) resume();
+    },
+    texts: () => intake.messages.map(textOf),
+  };
+  return intake;
+}
+
+const textOf = (message: Message): string => Buffer.from(message.payload).toString();
+
+/** The values of a table of settings: the defaults, and `given` as it would stand in the environment. */
+export function settingsOf<const S extends Settings>(
+  table: S,
+  given: Readonly<Record<string, string>>,
+): Values<S> {
+  const rows = Object.entries<Setting<unknown>>(table).map(([key, row]) => {
+    const said = given[row.name] ?? row.default ?? undefined;
+    return [key, row.schema.parse(said)];
+  });
+  return Object.fromEntries(rows) as Values<S>;
+}
+
+/** Waits until `holds`, looking often; the deadline is generous, for a slow machine is no failure. */
+export async function until(what: string, holds: () => boolean, deadlineMs = 20_000): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
+    await Bun.sleep(5);
+  }
+}
+
+/** A log that keeps its lines. */
+export function recordingLog(): {
+  readonly log: Log;
+  readonly lines: { msg: string; [field: string]: unknown }[];
+} {
+  const lines: { msg: string; [field: string]: unknown }[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  return { log, lines };
+}

@@ -1,0 +1,15 @@
+/** Waits by condition, with a generous deadline. */
+
+/** Until `work` neither throws nor answers false. @returns its answer */
+export async function until<T>(work: () => T | Promise<T>, deadlineMs = 20_000): Promise<T> {
+  for (const end = Date.now() + deadlineMs; ;) {
+    try {
+      const answer = await work();
+      if (answer !== false) return answer;
+      if (Date.now() > end) throw new Error(`not within ${deadlineMs} ms: ${String(work)}`);
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+    await Bun.sleep(20);
+  }
+}

@@ -1,0 +1,103 @@
+/** Files of line protocol: nothing torn, nothing lost, and what is in them can be loaded. */
+import { afterEach, expect, test } from "bun:test";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { event, events } from "../contract/entries.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { openInflux } from "../kit/influxsink.ts";
+import { parseLines } from "../kit/lineparser.ts";
+
+const cleanups: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+function start(settings: Parameters<typeof openInflux>[0] = {}) {
+  const directory = join(mkdtempSync(join(tmpdir(), "sluice-lp-")), "lines");
+  const clock = simulatedClock();
+  const influx = openInflux({ url: pathToFileURL(directory).href, ...settings }, clock);
+  cleanups.push(() => rmSync(directory, { recursive: true, force: true }), influx.dispose);
+  return { directory, clock, influx };
+}
+
+const names = (directory: string) => readdirSync(directory).toSorted();
+
+/** The lines of every file, compressed or not. */
+function lines(directory: string) {
+  return names(directory).flatMap((name) => {
+    const bytes = readFileSync(join(directory, name));
+    return parseLines((name.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString());
+  });
+}
+
+test("a delivered batch is in the file of its database", async () => {
+  const { directory, influx } = start();
+  await influx.deliver(events(1, 3));
+  await influx.deliver([event(4, { tenantId: "b" })]);
+  expect(names(directory)).toEqual(["telemetry_acme.lp", "telemetry_b.lp"]);
+  expect(lines(directory).filter((line) => "point" in line)).toHaveLength(4);
+});
+
+test("a file is closed and compressed at its size", async () => {
+  const { directory, influx } = start({ fileBytesMax: 1_024 });
+  await influx.deliver(events(1, 100));
+  await influx.deliver(events(101, 103));
+  await influx.sink.close();
+  expect(names(directory).every((name) => /^telemetry_acme-\d{8}T\d{9}Z-\d\.lp\.gz$/.test(name))).toBe(true);
+  expect(names(directory)).toHaveLength(2);
+  expect(lines(directory)).toHaveLength(103);
+});
+
+test("a file is closed at its age", async () => {
+  const { directory, clock, influx } = start({ fileAgeSeconds: 60 });
+  await influx.deliver(events(1, 3));
+  clock.advance(60_000);
+  expect(names(directory)).not.toContain("telemetry_acme.lp");
+  await influx.deliver(events(4, 5));
+  await influx.sink.close();
+  expect(names(directory)).toHaveLength(2);
+  expect(lines(directory)).toHaveLength(5);
+});
+
+test("after a crash the torn line is cut, the rest is closed, and what was being compressed is done again", async () => {
+  const { directory, influx } = start();
+  mkdirSync(directory);
+  writeFileSync(
+    join(directory, "telemetry_acme.lp"),
+    "telemetry,device_id=d1,site_id=s v=1 1\ntelemetry,dev",
+  );
+  writeFileSync(join(directory, "telemetry_b-x-1.lp"), "telemetry,device_id=d1,site_id=s v=1 1\n");
+  appendFileSync(join(directory, "telemetry_b-x-1.lp.gz.tmp"), "half");
+  await influx.deliver(events(1, 2));
+  await influx.sink.close();
+  expect(names(directory).every((name) => name.endsWith(".lp.gz"))).toBe(true);
+  expect(lines(directory).map((line) => "point" in line)).toEqual([true, true, true, true]);
+});
+
+test("a string with a line feed is refused: tools read these files line by line", async () => {
+  const { influx } = start();
+  const two = event(1, { payload: JSON.stringify({ metrics: { note: "a\nb" } }) });
+  expect(await influx.deliver([two, event(2)])).toEqual({ delivered: 1, ignored: 0, refused: 1 });
+});
+
+test("a directory that cannot be written is an outage that alarms", async () => {
+  const { directory, influx } = start();
+  writeFileSync(directory, "a file where the directory should be");
+  await expect(influx.deliver(events(1, 2))).rejects.toMatchObject({ alarm: true });
+  await expect(influx.sink.probe()).rejects.toThrow();
+  rmSync(directory);
+  expect(await influx.deliver(events(1, 2))).toEqual({ delivered: 2, ignored: 0, refused: 0 });
+  expect(await influx.sink.probe()).toContain(directory);
+});
