@@ -1,0 +1,96 @@
+/**
+ * The embedded broker's way into the intake: messages wait here while it is full, and with them their senders, each of
+ * which is read one chunk at a time. So what can wait is bounded by the number of connections.
+ */
+import type { Client, PublishPacket } from "aedes";
+import type { Intake, Message } from "../core/message.ts";
+
+export class BrokerMessage implements Message {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly dup: boolean;
+  readonly sender: string;
+  readonly packetId: number;
+  readonly receivedMs: number;
+  /** null: published by the broker itself. */
+  readonly #client: Client | null;
+  readonly #isWill: boolean;
+  readonly #goOn: () => void;
+
+  constructor(client: Client | null, packet: PublishPacket, receivedMs: number, goOn: () => void) {
+    // aedes publishes the will of a client when its connection has gone; it has no packet identifier and nobody to answer.
+    this.#isWill = client === null || client.closed;
+    this.topic = packet.topic;
+    this.payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
+    this.qos = this.#isWill ? 0 : packet.qos;
+    this.dup = !this.#isWill && packet.dup;
+    this.sender = client?.id ?? "";
+    this.packetId = this.qos === 0 ? 0 : (packet.messageId ?? 0);
+    this.receivedMs = receivedMs;
+    this.#client = client;
+    this.#goOn = goOn;
+  }
+
+  /** Its sender left before it was taken: it will send the message again. */
+  abandoned(): boolean {
+    return !this.#isWill && this.#client?.closed === true;
+  }
+
+  /** Lets aedes acknowledge and pass on. For a client that left, that would only leave traces in aedes. */
+  acknowledge(): void {
+    if (!this.abandoned()) this.#goOn();
+  }
+}
+
+export interface Gate {
+  open(intake: Intake): void;
+  /** From now on nothing is taken, and so nothing acknowledged. */
+  shut(): void;
+  take(message: BrokerMessage): void;
+  settled(messages: readonly Message[]): void;
+  unacknowledged(): number;
+}
+
+export function intakeGate(): Gate {
+  let intake: Intake | undefined;
+  let waiting: BrokerMessage[] = [];
+  let unsettled = 0;
+
+  function hand(to: Intake, message: BrokerMessage): void {
+    if (message.qos > 0) unsettled += 1;
+    to.receive(message);
+    if (message.qos === 0) message.acknowledge();
+  }
+
+  function resume(): void {
+    const held = waiting;
+    waiting = [];
+    for (const message of held) take(message);
+  }
+
+  function take(message: BrokerMessage): void {
+    if (intake === undefined || message.abandoned()) return;
+    if (waiting.length === 0 && !intake.isFull()) return hand(intake, message);
+    if (waiting.push(message) === 1) intake.whenRoom(resume);
+  }
+
+  return {
+    open: (to) => {
+      intake = to;
+    },
+    shut() {
+      intake = undefined;
+      waiting = [];
+    },
+    take,
+    settled(messages) {
+      for (const message of messages) {
+        if (!(message instanceof BrokerMessage) || message.qos === 0) continue;
+        unsettled -= 1;
+        message.acknowledge();
+      }
+    },
+    unacknowledged: () => unsettled + waiting.length,
+  };
+}

@@ -1,0 +1,61 @@
+/** A bound TCP or TLS port that hands over sockets, bounded in number. */
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { explain } from "../core/log.ts";
+import type { ListenAddress } from "../core/listen.ts";
+
+export interface Listener {
+  address(): ListenAddress;
+  /** Takes no more connections; those that are there stay. */
+  stop(): void;
+}
+
+export interface ListenerSpec {
+  /** The setting, for the error message. */
+  readonly setting: string;
+  readonly where: ListenAddress;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly accept: (socket: Socket) => void;
+  /** A TLS handshake failed. */
+  readonly failed: (error: Error) => void;
+}
+
+const HANDSHAKE_MS = 10_000;
+/** The kernel looks whether a silent peer is still there (a device may use no keep-alive of MQTT's own). */
+const TCP_KEEPALIVE_MS = 60_000;
+
+/** @throws where the port cannot be bound; the message names the setting and the mend. */
+export async function listenOn(spec: ListenerSpec): Promise<Listener> {
+  const { where, accept } = spec;
+  const welcome = (socket: Socket) => {
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+    accept(socket);
+  };
+  const server: Server =
+    spec.tls === undefined
+      ? createServer(welcome)
+      : createTlsServer({ ...spec.tls, handshakeTimeout: HANDSHAKE_MS }, welcome).on(
+          "tlsClientError",
+          spec.failed,
+        );
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => {
+      const mend = "is another broker running here? Stop it or choose another port";
+      reject(
+        new Error(
+          `${spec.setting}: cannot listen on ${where.host}:${where.port} (${explain(cause)}): ${mend}`,
+          { cause },
+        ),
+      );
+    });
+    server.listen(where.port, where.host, resolve);
+  });
+  return {
+    address() {
+      const bound = server.address();
+      return typeof bound === "object" && bound !== null ? { host: bound.address, port: bound.port } : where;
+    },
+    stop: () => void server.close(),
+  };
+}

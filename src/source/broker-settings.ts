@@ -1,0 +1,64 @@
+/** The settings of the embedded broker. */
+import { z } from "zod";
+import { isLoopback, parseListen } from "../core/listen.ts";
+import { count, flag, optional, text, type Values } from "../core/settings.ts";
+import { pemMistakes } from "./pem.ts";
+
+const listenAddress = z
+  .string()
+  .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:1883 or [::]:1883");
+
+export const brokerSettings = {
+  listen: text({
+    name: "BROKER_LISTEN",
+    default: "127.0.0.1:1883",
+    unit: "host:port",
+    check: listenAddress,
+    help: "Where the embedded broker listens, when there is no MQTT_URL.",
+  }),
+  tlsListen: optional({
+    name: "BROKER_TLS_LISTEN",
+    unit: "host:port",
+    check: listenAddress,
+    help: "Where it listens with TLS as well; needs BROKER_TLS_CERT and BROKER_TLS_KEY.",
+  }),
+  tlsCert: optional({
+    name: "BROKER_TLS_CERT",
+    unit: "path",
+    help: "PEM file of the embedded broker's certificate.",
+  }),
+  tlsKey: optional({ name: "BROKER_TLS_KEY", unit: "path", help: "PEM file of the key of BROKER_TLS_CERT." }),
+  requireAuth: flag({
+    name: "BROKER_REQUIRE_AUTH",
+    default: false,
+    help: "Refuse devices that do not prove themselves at CONNECT (user name <tenant>/<device>, password = token).",
+  }),
+  maxConnections: count({
+    name: "BROKER_MAX_CONNECTIONS",
+    default: 10_000,
+    unit: "connections",
+    min: 1,
+    help: "Connections beyond this many are closed at once.",
+  }),
+};
+
+export type BrokerSettings = Values<typeof brokerSettings>;
+
+/** What is wrong with these settings taken together, a sentence each; for config.ts. */
+export function brokerMistakes(settings: BrokerSettings): string[] {
+  const mistakes: string[] = [];
+  const { listen, tlsListen, tlsCert, tlsKey, requireAuth } = settings;
+  const host = parseListen(listen)?.host ?? "";
+  if (!isLoopback(host) && !requireAuth)
+    mistakes.push(
+      `BROKER_LISTEN=${listen} can be reached from other hosts without proof of identity: set BROKER_REQUIRE_AUTH=1, or listen on 127.0.0.1`,
+    );
+  const tlsHost = tlsListen === undefined ? undefined : parseListen(tlsListen)?.host;
+  if (tlsHost !== undefined && !isLoopback(tlsHost) && !requireAuth)
+    mistakes.push(
+      `BROKER_TLS_LISTEN=${tlsListen} can be reached from other hosts without proof of identity: set BROKER_REQUIRE_AUTH=1`,
+    );
+  if (tlsListen !== undefined && (tlsCert === undefined || tlsKey === undefined))
+    mistakes.push("BROKER_TLS_LISTEN needs BROKER_TLS_CERT and BROKER_TLS_KEY");
+  return [...mistakes, ...pemMistakes({ BROKER_TLS_CERT: tlsCert, BROKER_TLS_KEY: tlsKey })];
+}

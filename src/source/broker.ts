@@ -1,0 +1,168 @@
+/**
+ * The source for sites without a broker: the gateway is one itself (aedes, MQTT 3.1.1).
+ *
+ * aedes asks `authorizePublish` before it acknowledges. There a message goes to the intake, and the answer is given when it
+ * comes back as settled: so the device's PUBACK (QoS 2: PUBREC) waits for the same fsync as everything else. A
+ * client is read one chunk at a time, which bounds what it can have on the way.
+ *
+ * It is an intake and not a general broker: it keeps no sessions and no retained messages, because both are memory that
+ * any client can fill. Those connected may subscribe, and get what is published meanwhile.
+ */
+import { Socket } from "node:net";
+import { Aedes, type Client } from "aedes";
+import { type Clock, sleep } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Source } from "../core/message.ts";
+import type { Authenticate } from "./broker-access.ts";
+import { intakeGate } from "./broker-intake.ts";
+import { type Listener, listenOn } from "./broker-listener.ts";
+import { brokerRules } from "./broker-rules.ts";
+import { parseListen, type ListenAddress } from "../core/listen.ts";
+import type { BrokerSettings } from "./broker-settings.ts";
+import { packetSizeGuard } from "./packet-size.ts";
+import { readPem } from "./pem.ts";
+import { throttledWarn, type Warn } from "./throttled-warn.ts";
+
+export { brokerMistakes, brokerSettings } from "./broker-settings.ts";
+
+export interface BrokerOptions {
+  readonly settings: BrokerSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Absent: credentials cannot be checked, and who gives some is refused. */
+  readonly authenticate?: Authenticate;
+  /** Largest MQTT packet; a client that announces a larger one is disconnected. Must leave room above the payload bound. */
+  readonly maxPacketBytes?: number;
+}
+
+export interface BrokerSource extends Source {
+  /** Where it listens, with the real port where 0 was asked for. */
+  address(): ListenAddress;
+  /** The same for TLS; undefined where BROKER_TLS_LISTEN is not set. */
+  tlsAddress(): ListenAddress | undefined;
+}
+
+const PACKET_BYTES_MAX = 256 * 1024;
+/** How long `close` waits for clients to take their last acknowledgements. */
+const GOODBYE_MS = 1000;
+
+export function brokerSource(options: BrokerOptions): BrokerSource {
+  const { settings, clock, log, maxPacketBytes = PACKET_BYTES_MAX } = options;
+  const warn = throttledWarn(log, clock);
+  const gate = intakeGate();
+  const broker = new Aedes(brokerRules(options, gate));
+  const sockets = new Set<Socket>();
+  let plain: Listener | undefined;
+  let secure: Listener | undefined;
+
+  const sayWhy = (client: Client, error: Error) =>
+    warn(
+      { client_id: shownId(client), remote: remoteOf(client) },
+      `a client was disconnected: ${error.message}`,
+    );
+  broker.on("clientError", sayWhy);
+  broker.on("connectionError", sayWhy);
+  // Without a listener, node:events would end the process.
+  broker.addListener("error", (error: Error) => warn({}, `the embedded broker: ${error.message}`));
+
+  function accept(socket: Socket): void {
+    if (sockets.size >= settings.maxConnections) {
+      warn({ max: settings.maxConnections }, "connection refused: BROKER_MAX_CONNECTIONS are there already");
+      return void socket.destroy();
+    }
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    broker.handle(socket);
+    refuseLargePackets(socket, maxPacketBytes, warn);
+  }
+  const failed = (error: Error) => warn({}, `TLS handshake failed: ${error.message}`);
+  const stopListening = () => {
+    gate.shut();
+    plain?.stop();
+    secure?.stop();
+  };
+
+  return {
+    async start(intake) {
+      gate.open(intake);
+      await broker.listen();
+      const where = addressOf("BROKER_LISTEN", settings.listen);
+      plain = await listenOn({ setting: "BROKER_LISTEN", where, accept, failed });
+      if (settings.tlsListen === undefined) return announce();
+      const tls = {
+        cert: readPem("BROKER_TLS_CERT", settings.tlsCert ?? ""),
+        key: readPem("BROKER_TLS_KEY", settings.tlsKey ?? ""),
+      };
+      const tlsWhere = addressOf("BROKER_TLS_LISTEN", settings.tlsListen);
+      secure = await listenOn({ setting: "BROKER_TLS_LISTEN", where: tlsWhere, tls, accept, failed });
+      announce();
+    },
+    settled: (messages) => gate.settled(messages),
+    stopIntake() {
+      stopListening();
+      return Promise.resolve();
+    },
+    async close() {
+      stopListening();
+      await sayGoodbye(sockets, clock);
+      await new Promise<void>((resolve) => broker.close(resolve));
+      plain = undefined;
+      secure = undefined;
+    },
+    status: () => ({
+      kind: "broker",
+      connected: plain !== undefined,
+      detail: detail(),
+      reconnects: 0,
+      unacknowledged: gate.unacknowledged(),
+    }),
+    address() {
+      if (plain === undefined) throw new Error("the broker does not listen: start it first");
+      return plain.address();
+    },
+    tlsAddress: () => secure?.address(),
+  };
+
+  function detail(): string {
+    if (plain === undefined) return "the embedded broker is not running";
+    const places = [plain, ...(secure === undefined ? [] : [secure])].map((listener) => {
+      const { host, port } = listener.address();
+      return `${host}:${port}${listener === secure ? " (TLS)" : ""}`;
+    });
+    return `the embedded broker listens on ${places.join(" and ")}; ${sockets.size} connections`;
+  }
+
+  function announce(): void {
+    log.info({ require_auth: settings.requireAuth }, detail());
+  }
+}
+
+/** A client id may be 64 KiB long, and is null before CONNECT. */
+const shownId = ({ id }: { readonly id: string | null }) => id?.slice(0, 64);
+const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
+
+/** Beside aedes' own reading: a `data` listener does not change the flow where there is one for `readable`. */
+function refuseLargePackets(socket: Socket, bytesMax: number, warn: Warn): void {
+  const tooLarge = packetSizeGuard(bytesMax);
+  socket.on("data", (chunk: Buffer) => {
+    const bytes = tooLarge(chunk);
+    if (bytes === undefined) return;
+    warn({ bytes, max: bytesMax }, "a client was disconnected: its packet is too large");
+    socket.destroy();
+  });
+}
+
+async function sayGoodbye(sockets: ReadonlySet<Socket>, clock: Clock): Promise<void> {
+  const gone = [...sockets].map(
+    (socket) => new Promise<void>((resolve) => void socket.once("close", () => resolve())),
+  );
+  for (const socket of sockets) socket.end();
+  await Promise.race([Promise.all(gone), sleep(clock, GOODBYE_MS)]);
+  for (const socket of sockets) socket.destroy();
+}
+
+function addressOf(setting: string, said: string): ListenAddress {
+  const where = parseListen(said);
+  if (where === undefined) throw new Error(`${setting}=${said} is not host:port`);
+  return where;
+}

@@ -1,0 +1,176 @@
+/**
+ * The settings of the MQTT client, and how they become the options of MQTT.js.
+ *
+ * Options are given as an object: the URL form of MQTT.js prints DEP0169 on standard error in a compiled executable.
+ */
+import type { IClientOptions } from "mqtt";
+import { z } from "zod";
+import { choice, count, optional, text, urlOf, type Values } from "../core/settings.ts";
+import { pemMistakes, readPem } from "./pem.ts";
+
+/** MQTT 5 §4.7: + is a whole level, # the whole last one. */
+const topicFilter = z
+  .string()
+  .regex(
+    /^(?!\$share\/)(?:[^+#\0/]*|\+)(?:\/(?:[^+#\0/]*|\+))*(?:\/#)?$|^#$/,
+    "a topic filter: + as a whole level, # as the whole last level (MQTT_SHARE_GROUP makes a shared subscription)",
+  )
+  .min(1, "a topic filter");
+
+const SECONDS_MAX = 0xffff_fffe;
+
+export const mqttSettings = {
+  url: optional({
+    name: "MQTT_URL",
+    unit: "url",
+    check: urlOf(["mqtt", "mqtts", "ws", "wss"]),
+    help: "The broker to take messages from (mqtt, mqtts, ws or wss; absent: the gateway is the broker itself).",
+  }),
+  username: optional({ name: "MQTT_USERNAME", help: "User name at the broker; may also stand in MQTT_URL." }),
+  password: optional({
+    name: "MQTT_PASSWORD",
+    secret: true,
+    help: "Password at the broker; may also stand in MQTT_URL.",
+  }),
+  clientId: optional({
+    name: "MQTT_CLIENT_ID",
+    help: "Names the session at the broker, so it must be this gateway's alone (absent: sluice-<GATEWAY_ID>).",
+  }),
+  topic: text({
+    name: "MQTT_TOPIC",
+    default: "tenant/+/device/+/+",
+    unit: "topic filter",
+    check: topicFilter,
+    help: "What to subscribe to, at QoS 1; when changing it change MQTT_CLIENT_ID too, for a session keeps its old subscription.",
+  }),
+  shareGroup: optional({
+    name: "MQTT_SHARE_GROUP",
+    unit: "name",
+    check: z.string().regex(/^[^+#/\0]+$/, "a name without + # /"),
+    help: "Gateways with the same name here share the messages among them ($share/<name>/<topic>).",
+  }),
+  tlsCa: optional({
+    name: "MQTT_TLS_CA",
+    unit: "path",
+    help: "PEM file of the CA that signed the broker's certificate.",
+  }),
+  tlsCert: optional({ name: "MQTT_TLS_CERT", unit: "path", help: "PEM file of our client certificate." }),
+  tlsKey: optional({ name: "MQTT_TLS_KEY", unit: "path", help: "PEM file of the key of MQTT_TLS_CERT." }),
+  keepaliveSeconds: count({
+    name: "MQTT_KEEPALIVE_SECONDS",
+    default: 30,
+    unit: "seconds",
+    min: 1,
+    max: 65_535,
+    help: "A connection that is silent for one and a half times this long is given up and made anew.",
+  }),
+  sessionExpirySeconds: count({
+    name: "MQTT_SESSION_EXPIRY_SECONDS",
+    default: 7 * 86_400,
+    unit: "seconds",
+    min: 1,
+    max: SECONDS_MAX,
+    help: "How long the broker keeps our session, and what arrives for it, while we are away (MQTT 5).",
+  }),
+  receiveMaximum: count({
+    name: "MQTT_RECEIVE_MAXIMUM",
+    default: 20_000,
+    unit: "messages",
+    min: 1,
+    max: 65_535,
+    help: "Most messages the broker may send ahead of our acknowledgement (MQTT 5; with 3.1.1 the broker decides).",
+  }),
+  version: choice({
+    name: "MQTT_VERSION",
+    default: "auto",
+    words: ["auto", "5", "3.1.1"],
+    help: "auto: MQTT 5, and 3.1.1 where the broker refuses that.",
+  }),
+};
+
+export type MqttSettings = Values<typeof mqttSettings>;
+export type MqttVersion = 5 | 4;
+
+/** How long a broker may take to answer CONNECT or SUBSCRIBE. */
+export const ANSWER_MS = 10_000;
+
+/** What is wrong with these settings taken together, a sentence each; for config.ts. */
+export function mqttMistakes(settings: MqttSettings): string[] {
+  const mistakes: string[] = [];
+  const { url, tlsCa, tlsCert, tlsKey } = settings;
+  if ((tlsCert === undefined) !== (tlsKey === undefined))
+    mistakes.push("MQTT_TLS_CERT and MQTT_TLS_KEY belong together: set both or neither");
+  if (url !== undefined && !/^(mqtts|wss):/.test(url) && (tlsCa ?? tlsCert ?? tlsKey) !== undefined)
+    mistakes.push(
+      "MQTT_TLS_CA, MQTT_TLS_CERT and MQTT_TLS_KEY need an MQTT_URL that begins with mqtts:// or wss://",
+    );
+  return [...mistakes, ...pemMistakes({ MQTT_TLS_CA: tlsCa, MQTT_TLS_CERT: tlsCert, MQTT_TLS_KEY: tlsKey })];
+}
+
+export function filterOf({ topic, shareGroup }: MqttSettings): string {
+  return shareGroup === undefined ? topic : `$share/${shareGroup}/${topic}`;
+}
+
+/** The broker as it may be shown: no user, no password, no query. */
+export function placeOf(url: string): string {
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
+}
+
+/**
+ * @param clean true: a session that ends with the connection; false: one that the broker keeps.
+ * @throws where MQTT_URL is absent or a certificate cannot be read.
+ */
+export function clientOptions(
+  settings: MqttSettings,
+  clientId: string,
+  version: MqttVersion,
+  clean: boolean,
+): IClientOptions {
+  if (settings.url === undefined) throw new Error("MQTT_URL is not set");
+  const url = new URL(settings.url);
+  const protocol = protocolOf(url);
+  const username = settings.username ?? decodeURIComponent(url.username);
+  const password = settings.password ?? decodeURIComponent(url.password);
+  return {
+    protocol,
+    hostname: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port === "" ? DEFAULT_PORT[protocol] : Number(url.port),
+    ...(protocol.startsWith("ws") && { path: url.pathname + url.search }),
+    ...(username !== "" && { username }),
+    ...(password !== "" && { password }),
+    ...tlsFiles(settings),
+    clientId,
+    clean,
+    protocolVersion: version,
+    keepalive: settings.keepaliveSeconds,
+    connectTimeout: ANSWER_MS,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    timerVariant: "native",
+    log: () => {},
+    ...(version === 5 && {
+      properties: {
+        receiveMaximum: settings.receiveMaximum,
+        ...(!clean && { sessionExpiryInterval: settings.sessionExpirySeconds }),
+      },
+    }),
+  };
+}
+
+const DEFAULT_PORT = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 };
+
+function protocolOf(url: URL): keyof typeof DEFAULT_PORT {
+  const name = url.protocol.slice(0, -1);
+  if (name === "mqtt" || name === "mqtts" || name === "ws" || name === "wss") return name;
+  throw new Error(`MQTT_URL: ${name} is none of mqtt, mqtts, ws, wss`);
+}
+
+function tlsFiles({ tlsCa, tlsCert, tlsKey }: MqttSettings): { ca?: string; cert?: string; key?: string } {
+  return {
+    ...(tlsCa !== undefined && { ca: readPem("MQTT_TLS_CA", tlsCa) }),
+    ...(tlsCert !== undefined && { cert: readPem("MQTT_TLS_CERT", tlsCert) }),
+    ...(tlsKey !== undefined && { key: readPem("MQTT_TLS_KEY", tlsKey) }),
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * What people are told about a broker: why a connection failed, as one sentence that an operator can act on, and what
+ * to know about one that works. Pure: facts in, words out.
+ *
+ * Reason codes: MQTT 5 §3.2.2.2 (CONNACK) and §3.14.2.1 (DISCONNECT), MQTT 3.1.1 §3.2.2.3.
+ */
+import type { IConnackPacket } from "mqtt";
+import { explain } from "../core/log.ts";
+import type { MqttSettings, MqttVersion } from "./mqtt-options.ts";
+
+/** A connection that ended with a reason code from the broker. */
+export class BrokerReason extends Error {
+  readonly code: number;
+
+  constructor(code: number) {
+    super(`reason code ${code}`);
+    this.code = code;
+  }
+}
+
+/** The connection was closed without a word; `answered`: after the broker had accepted CONNECT. */
+export class Closed extends Error {
+  readonly answered: boolean;
+
+  constructor(answered: boolean) {
+    super("connection closed");
+    this.answered = answered;
+  }
+}
+
+const BAD_LOGIN = "refuses the user name or password: check MQTT_USERNAME and MQTT_PASSWORD";
+const NOT_AUTHORIZED =
+  "refuses us as not authorized: check MQTT_USERNAME and MQTT_PASSWORD and the broker's access list";
+const BAD_CLIENT_ID = "refuses the client id: check MQTT_CLIENT_ID";
+const BAD_VERSION = "does not speak this version of MQTT: see MQTT_VERSION";
+
+const REASONS: Readonly<Record<number, string>> = {
+  1: BAD_VERSION,
+  2: BAD_CLIENT_ID,
+  3: "says that it is not available",
+  4: BAD_LOGIN,
+  5: NOT_AUTHORIZED,
+  130: "reports a protocol error",
+  132: BAD_VERSION,
+  133: BAD_CLIENT_ID,
+  134: BAD_LOGIN,
+  135: NOT_AUTHORIZED,
+  136: "says that it is not available",
+  137: "says that it is busy",
+  138: "has banned us",
+  139: "is shutting down",
+  141: "gave us up after the keep-alive time",
+  142: "gave the session to another client with the same id: each gateway needs a GATEWAY_ID (or MQTT_CLIENT_ID) of its own",
+  147: "says that the Receive Maximum was exceeded",
+  149: "says that a packet was too large",
+  151: "says that a quota is exceeded",
+  156: "asks us to use another server",
+  157: "asks us to use another server",
+  159: "says that we connect too often",
+};
+
+const UNTRUSTED = "has a certificate that no CA we trust has signed: set MQTT_TLS_CA to its CA";
+const SYSTEM: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "refuses the connection: nothing listens there",
+  ECONNRESET: "reset the connection",
+  EPIPE: "reset the connection",
+  ETIMEDOUT: "does not answer",
+  EHOSTUNREACH: "cannot be reached: no route to the host",
+  ENETUNREACH: "cannot be reached: no route to the network",
+  ENOTFOUND: "cannot be found: its host name does not resolve",
+  EAI_AGAIN: "cannot be found: the name server does not answer",
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  CERT_SIGNATURE_FAILURE: UNTRUSTED,
+  CERT_HAS_EXPIRED: "has a certificate that has expired",
+  CERT_NOT_YET_VALID: "has a certificate that is not valid yet: check this host's clock",
+  ERR_TLS_CERT_ALTNAME_INVALID: "has a certificate for another host name",
+};
+
+/** `place`: the broker without its credentials. The sentence begins with it. */
+export function describeFailure(error: unknown, place: string): string {
+  if (error instanceof Closed) return `${place} closed the connection${error.answered ? "" : UNANSWERED}`;
+  const code = codeOf(error);
+  if (typeof code === "number")
+    return `${place} ${REASONS[code] ?? `ended the connection with reason code ${code}`}`;
+  const known = code === undefined ? undefined : SYSTEM[code];
+  if (known !== undefined) return `${place} ${known}`;
+  const said = explain(error);
+  if (said === "connack timeout") return `${place} accepts connections but does not answer CONNECT`;
+  if (said === "Keepalive timeout") return `${place} fell silent: no answer to a ping`;
+  return `${place}: ${said}`;
+}
+
+const UNANSWERED =
+  " instead of answering CONNECT (not MQTT, a client certificate wanted, or MQTT 5 unknown: see MQTT_TLS_CERT, MQTT_VERSION)";
+
+/** Did the broker refuse the version, so that 3.1.1 is worth a try? Its answer may come in either version's form. */
+export function refusesVersion(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 1 || code === 132;
+}
+
+function codeOf(error: unknown): number | string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "number" || typeof error.code === "string" ? error.code : undefined;
+}
+
+export const versionName = (version: MqttVersion) => (version === 5 ? "MQTT 5" : "MQTT 3.1.1");
+
+/** What an operator should know about a connection that works but does not give all that was asked for. */
+export function remarksOn(
+  server: IConnackPacket["properties"],
+  settings: MqttSettings,
+  version: MqttVersion,
+): string[] {
+  const remarks: string[] = [];
+  if (version === 4) {
+    const refused = settings.version === "auto" ? "the broker refuses MQTT 5; " : "";
+    remarks.push(`${refused}with 3.1.1 ${WINDOW_31}`);
+    if (settings.shareGroup !== undefined) remarks.push(SHARED_31);
+  }
+  if (server?.sharedSubscriptionAvailable === false && settings.shareGroup !== undefined)
+    remarks.push("the broker has no shared subscriptions: unset MQTT_SHARE_GROUP");
+  const kept = server?.sessionExpiryInterval;
+  if (kept !== undefined && kept < settings.sessionExpirySeconds)
+    remarks.push(`the broker keeps our session for ${kept} s only`);
+  return remarks;
+}
+
+const WINDOW_31 =
+  "the broker alone sets the window of unacknowledged messages, and may drop silently what piles up behind it" +
+  " (Mosquitto: 20, then 1,000 queued; raise max_inflight_messages and max_queued_messages)";
+const SHARED_31 = "a broker that does not know shared subscriptions delivers nothing to MQTT_SHARE_GROUP";

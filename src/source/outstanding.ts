@@ -1,0 +1,90 @@
+/**
+ * The unacknowledged messages of one connection, in the order in which they came.
+ *
+ * Messages become durable in groups and in any order; their acknowledgements go out in the order of receipt (MQTT 5
+ * §4.6): the settled prefix. It is encoded into one buffer, because a packet and a write for each message is what
+ * the bare library spends most on. The number of waiting messages is bounded by the Receive Maximum.
+ */
+import type { Message } from "../core/message.ts";
+
+/** One shape for every message of the hot path; `settled` is the one thing that changes. */
+export class MqttMessage implements Message {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly dup: boolean;
+  readonly sender = "";
+  readonly packetId: number;
+  readonly receivedMs: number;
+  settled = false;
+
+  constructor(
+    topic: string,
+    payload: Uint8Array,
+    qos: 0 | 1 | 2,
+    dup: boolean,
+    packetId: number,
+    receivedMs: number,
+  ) {
+    this.topic = topic;
+    this.payload = payload;
+    this.qos = qos;
+    this.dup = dup;
+    this.packetId = packetId;
+    this.receivedMs = receivedMs;
+  }
+}
+
+export interface Outstanding {
+  push(message: MqttMessage): void;
+  /** The acknowledgements of the settled prefix, ready to be written; undefined when there are none. Removes them. */
+  takeAcks(): Buffer | undefined;
+  size(): number;
+}
+
+const PUBACK = 0x40;
+const PUBREC = 0x50;
+const ACK_BYTES = 4;
+/** Shift the array only once this many dead slots stand at its head: the cost of a message stays constant. */
+const DEAD_SLOTS_MAX = 4096;
+
+export function outstanding(): Outstanding {
+  let queue: MqttMessage[] = [];
+  let head = 0;
+
+  return {
+    push: (message) => void queue.push(message),
+    size: () => queue.length - head,
+    takeAcks() {
+      let end = head;
+      while (queue[end]?.settled === true) end += 1;
+      if (end === head) return undefined;
+      const acks = encode(queue, head, end);
+      head = end;
+      if (head === queue.length) {
+        queue = [];
+        head = 0;
+      } else if (head > DEAD_SLOTS_MAX) {
+        queue = queue.slice(head);
+        head = 0;
+      }
+      return acks;
+    },
+  };
+}
+
+/** Without a reason code both mean success, in MQTT 5 (§3.4.2.1, §3.5.2.1) as in 3.1.1. */
+function encode(queue: readonly MqttMessage[], from: number, to: number): Buffer {
+  const bytes = Buffer.allocUnsafe((to - from) * ACK_BYTES);
+  let at = 0;
+  for (let i = from; i < to; i += 1) {
+    const message = queue[i];
+    if (message === undefined) break;
+    bytes[at] = message.qos === 2 ? PUBREC : PUBACK;
+    bytes[at + 1] = 2;
+    bytes[at + 2] = message.packetId >> 8;
+    bytes[at + 3] = message.packetId & 0xff;
+    at += ACK_BYTES;
+  }
+  return bytes;
+}

@@ -1,0 +1,245 @@
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { connectAsync, type IClientOptions } from "mqtt";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { brokerMistakes, brokerSettings, brokerSource } from "../../src/source/broker.ts";
+import { cleanUp, device, embeddedBroker, endLater, idsOf, ping, returnCodeOf } from "../kit/embedded.ts";
+import { fakeIntake, settingsOf, until } from "../kit/source.ts";
+import { makeCertificates } from "../kit/tls.ts";
+import { connectPacket, publishPacket, type WireClient, wireClient } from "../kit/wire.ts";
+
+afterEach(cleanUp);
+const certificates = makeCertificates();
+afterAll(() => certificates.remove());
+
+describe("acknowledgement", () => {
+  test("PUBACK waits until the message is settled; several arrive meanwhile", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    const client = await device(port);
+    client.send(publishPacket(1, "a"), publishPacket(2, "b"), publishPacket(3, "c", { dup: true }));
+    await until("3 messages", () => intake.messages.length === 3);
+    expect(intake.messages[2]).toMatchObject({ qos: 1, dup: true, sender: "c1", packetId: 3 });
+    expect(idsOf(client, "puback")).toEqual([]);
+    expect(source.status().unacknowledged).toBe(3);
+    source.settled(intake.messages.slice(0, 2));
+    await until("2 acknowledgements", () => idsOf(client, "puback").length === 2);
+    expect(idsOf(client, "puback")).toEqual([1, 2]);
+    source.settled(intake.messages.slice(2));
+    await until("the third", () => idsOf(client, "puback").length === 3);
+    expect(source.status().unacknowledged).toBe(0);
+  });
+
+  test("QoS 2: PUBREC waits, a redelivery before PUBREL has the DUP flag, and the handshake ends", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    const client = await device(port);
+    client.send(publishPacket(7, "a", { qos: 2 }));
+    await until("a message", () => intake.messages.length === 1);
+    expect(idsOf(client, "pubrec")).toEqual([]);
+    source.settled(intake.messages.slice(0, 1));
+    await until("PUBREC", () => idsOf(client, "pubrec").length === 1);
+    client.send(publishPacket(7, "a", { qos: 2, dup: true }));
+    await until("the redelivery", () => intake.messages.length === 2);
+    expect(intake.messages[1]).toMatchObject({ qos: 2, dup: true, packetId: 7, sender: "c1" });
+    source.settled(intake.messages.slice(1));
+    await until("PUBREC again", () => idsOf(client, "pubrec").length === 2);
+    client.send({ cmd: "pubrel", messageId: 7 });
+    await until("PUBCOMP", () => idsOf(client, "pubcomp").length === 1);
+    expect(intake.messages.length).toBe(2);
+  });
+
+  test("what settles after its sender has gone harms nobody", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    for (const qos of [1, 2] as const) {
+      const client = await device(port, `gone${qos}`);
+      client.send(publishPacket(1, "a", { qos }));
+      await until("a message", () => intake.messages.length === qos);
+      client.socket.destroy();
+    }
+    await until("nobody there", () => source.status().detail.includes("; 0 connections"));
+    source.settled(intake.messages);
+    const next = await device(port, "next");
+    await ping(next);
+    expect(source.status().unacknowledged).toBe(0);
+  });
+
+  test("while the intake is full messages wait with their sender, and are taken in order afterwards", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    const client = await device(port);
+    const leaver = await device(port, "leaver");
+    intake.full = true;
+    leaver.send(publishPacket(1, "leaves before it is taken"));
+    await until("one waits", () => source.status().unacknowledged === 1);
+    leaver.socket.destroy();
+    client.send(
+      publishPacket(1, "one"),
+      publishPacket(0, "zero", { qos: 0 }),
+      publishPacket(2, "two", { qos: 2 }),
+    );
+    await until("all wait", () => source.status().unacknowledged === 4);
+    await until("it left", () => source.status().detail.includes("; 1 connections"));
+    expect(intake.messages).toEqual([]);
+    intake.drain();
+    expect(intake.texts()).toEqual(["one", "zero", "two"]);
+  });
+
+  test("after stopIntake nobody gets in, nothing is taken or acknowledged, and what was taken still is", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    const client = await device(port);
+    const other = await device(port, "c2");
+    client.send(publishPacket(1, "before"));
+    await until("a message", () => intake.messages.length === 1);
+    await source.stopIntake();
+    other.send(publishPacket(2, "after"));
+    source.settled(intake.messages);
+    await until("the acknowledgement", () => idsOf(client, "puback").length === 1);
+    await expect(wireClient(port)).rejects.toThrow();
+    await source.close();
+    await until("closed", () => client.closed() && other.closed());
+    expect(idsOf(other, "puback")).toEqual([]);
+    expect(intake.texts()).toEqual(["before"]);
+  });
+});
+
+describe("clients", () => {
+  test("publishers through MQTT.js, QoS 0, 1 and 2, plain and with TLS", async () => {
+    const tlsEnv = {
+      BROKER_TLS_LISTEN: "127.0.0.1:0",
+      BROKER_TLS_CERT: certificates.serverCert,
+      BROKER_TLS_KEY: certificates.serverKey,
+    };
+    const { source, intake, port } = await embeddedBroker(tlsEnv, {}, true);
+    const tls: IClientOptions = {
+      protocol: "mqtts",
+      host: "localhost",
+      port: source.tlsAddress()?.port ?? 0,
+      ca: await Bun.file(certificates.ca).text(),
+    };
+    const texts: string[] = [];
+    for (const options of [{ host: "127.0.0.1", port }, tls]) {
+      const client = await connectAsync({ protocolVersion: 4, reconnectPeriod: 0, ...options });
+      endLater(() => client.endAsync(true));
+      for (const qos of [0, 1, 2] as const) {
+        texts.push(`${options.port} ${qos}`);
+        await client.publishAsync("tenant/acme/device/d1/telemetry", `${options.port} ${qos}`, { qos });
+      }
+    }
+    await until("6 messages", () => intake.messages.length === 6);
+    expect(intake.texts()).toEqual(texts);
+  });
+
+  test("one with the same client id takes over", async () => {
+    const { intake, port } = await embeddedBroker({}, {}, true);
+    const first = await device(port, "same");
+    const second = await device(port, "same");
+    await until("the first is closed", () => first.closed());
+    second.send(publishPacket(1, "second"));
+    await until("PUBACK", () => idsOf(second, "puback").length === 1);
+    expect(intake.texts()).toEqual(["second"]);
+  });
+
+  test("the will of a device that vanishes is a message", async () => {
+    const { intake, port } = await embeddedBroker();
+    const client = await wireClient(port);
+    const will = {
+      topic: "tenant/acme/device/d1/status",
+      payload: Buffer.from("gone"),
+      qos: 1,
+      retain: true,
+    } as const;
+    client.send({ ...connectPacket("w"), cmd: "connect", will } as Parameters<WireClient["send"]>[0]);
+    await until("CONNACK", () => client.packets.length === 1);
+    client.socket.destroy();
+    await until("the will", () => intake.messages.length === 1);
+    expect(intake.messages[0]).toMatchObject({
+      topic: will.topic,
+      qos: 0,
+      packetId: 0,
+      sender: "w",
+      dup: false,
+    });
+  });
+
+  test("subscribers get what is published while they are there, and no retained message or session afterwards", async () => {
+    const { port } = await embeddedBroker({}, {}, true);
+    const publisher = await device(port, "p");
+    const subscribe = async (clean: boolean) => {
+      const client = await connectAsync({
+        host: "127.0.0.1",
+        port,
+        protocolVersion: 4,
+        clientId: "s",
+        clean,
+      });
+      const got: string[] = [];
+      client.on("message", (_topic, payload) => void got.push(payload.toString()));
+      await client.subscribeAsync("tenant/#", { qos: 1 });
+      return { client, got };
+    };
+    const one = await subscribe(false);
+    publisher.send(publishPacket(1, "kept?", { retain: true }));
+    await until("it is passed on", () => one.got.length === 1);
+    await one.client.endAsync();
+    publisher.send(publishPacket(2, "missed"));
+    await until("PUBACK", () => idsOf(publisher, "puback").length === 2);
+    const two = await subscribe(false);
+    publisher.send(publishPacket(3, "seen"));
+    await until("it is passed on", () => two.got.includes("seen"));
+    expect(two.got).toEqual(["seen"]);
+    await two.client.endAsync(true);
+  });
+});
+
+describe("bounds", () => {
+  test("a packet beyond the bound closes that connection before it has arrived, and no other", async () => {
+    const { intake, port } = await embeddedBroker({}, { maxPacketBytes: 10_000 }, true);
+    const bad = await device(port, "bad");
+    const good = await device(port, "good");
+    // 200 MB announced, a few bytes sent.
+    bad.socket.write(Buffer.from([0x32, 0x80, 0x80, 0x80, 0x64, 0, 1, 0x78]));
+    await until("closed", () => bad.closed());
+    good.send(publishPacket(1, "x".repeat(9000)));
+    await until("PUBACK", () => idsOf(good, "puback").length === 1);
+    expect(intake.messages.length).toBe(1);
+  });
+
+  test("connections beyond the bound are closed", async () => {
+    const { source, port } = await embeddedBroker({ BROKER_MAX_CONNECTIONS: "2" });
+    await device(port, "one");
+    const two = await device(port, "two");
+    const three = await device(port, "three");
+    await until("closed", () => three.closed());
+    expect(three.packets).toEqual([]);
+    two.socket.destroy();
+    await until("there is room", () => source.status().detail.includes("; 1 connections"));
+    expect(returnCodeOf(await device(port, "four"))).toBe(0);
+  });
+
+  test("a port that is taken is one clear sentence", async () => {
+    const { port } = await embeddedBroker();
+    const settings = settingsOf(brokerSettings, { BROKER_LISTEN: `127.0.0.1:${port}` });
+    const second = brokerSource({ settings, clock: systemClock, log: silentLog });
+    await expect(second.start(fakeIntake())).rejects.toThrow(
+      `BROKER_LISTEN: cannot listen on 127.0.0.1:${port}`,
+    );
+    await second.close();
+  });
+});
+
+test("nobody publishes under topics that begin with $", async () => {
+  const { intake, port } = await embeddedBroker();
+  const client = await device(port);
+  client.send(publishPacket(1, "x", { topic: "$SYS/broker/uptime" }));
+  await until("closed", () => client.closed());
+  expect(intake.messages).toEqual([]);
+});
+
+test("mistakes: reachable from other hosts without proof of identity, TLS without certificate", () => {
+  const mistakesOf = (env: Record<string, string>) => brokerMistakes(settingsOf(brokerSettings, env));
+  expect(mistakesOf({})).toEqual([]);
+  expect(mistakesOf({ BROKER_LISTEN: "[::1]:1883" })).toEqual([]);
+  expect(mistakesOf({ BROKER_LISTEN: "0.0.0.0:1883" })[0]).toContain("set BROKER_REQUIRE_AUTH=1");
+  expect(mistakesOf({ BROKER_LISTEN: "127.evil.example:1883" })).toHaveLength(1);
+  expect(mistakesOf({ BROKER_LISTEN: "0.0.0.0:1883", BROKER_REQUIRE_AUTH: "1" })).toEqual([]);
+  expect(mistakesOf({ BROKER_TLS_LISTEN: "127.0.0.1:8883" })[0]).toContain("BROKER_TLS_CERT");
+  expect(brokerSettings.listen.schema.safeParse("1883").success).toBe(false);
+});

@@ -1,0 +1,177 @@
+/** Deferred acknowledgement, byte by byte: it rests on an order of events inside MQTT.js 5.16.0. */
+import { afterEach, describe, expect, test } from "bun:test";
+import mqttManifest from "mqtt/package.json" with { type: "json" };
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { Source } from "../../src/core/message.ts";
+import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { fakeIntake, settingsOf, until } from "../kit/source.ts";
+import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function connected(options: WireBrokerOptions = {}, env: Record<string, string> = {}) {
+  const broker = await wireBroker(options);
+  const intake = fakeIntake();
+  const settings = settingsOf(mqttSettings, {
+    MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
+    MQTT_VERSION: options.version === 4 ? "3.1.1" : "5",
+    ...env,
+  });
+  const source = mqttSource({
+    settings,
+    gatewayId: "g1",
+    clock: systemClock,
+    log: silentLog,
+    random: () => 0,
+  });
+  ends.push(
+    () => broker.close(),
+    () => source.close(),
+  );
+  await source.start(intake);
+  return { broker, intake, source };
+}
+
+const acksOf = (broker: WireBroker, cmd = "puback") =>
+  broker.packets.filter((packet) => packet.cmd === cmd).map((packet) => packet.messageId);
+
+async function received(intake: ReturnType<typeof fakeIntake>, count: number, source: Source) {
+  await until(`${count} messages`, () => intake.messages.length >= count);
+  expect(source.status().unacknowledged).toBeGreaterThan(0);
+}
+
+test("MQTT.js has the version that the deferred acknowledgement was checked against", () => {
+  expect(mqttManifest.version).toBe("5.16.0");
+});
+
+describe.each([5, 4] as const)("with protocol level %d", (version) => {
+  test("many messages arrive without any acknowledgement, and a settled group is acknowledged in one write", async () => {
+    const { broker, intake, source } = await connected({ version });
+    for (let id = 1; id <= 300; id += 1) broker.send(publishPacket(id, `m${id}`));
+    await received(intake, 300, source);
+    expect(acksOf(broker)).toEqual([]);
+
+    const chunksBefore = broker.chunks.length;
+    source.settled(intake.messages);
+    await until("acknowledgements", () => acksOf(broker).length === 300);
+    expect(acksOf(broker)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
+    expect(broker.chunks.length - chunksBefore).toBe(1);
+    expect(source.status().unacknowledged).toBe(0);
+  });
+
+  test("what settles out of order is acknowledged in the order of receipt", async () => {
+    const { broker, intake, source } = await connected({ version });
+    for (let id = 1; id <= 4; id += 1) broker.send(publishPacket(id, `m${id}`));
+    await received(intake, 4, source);
+    source.settled(intake.messages.slice(2));
+    source.settled(intake.messages.slice(0, 1));
+    await until("the first", () => acksOf(broker).length === 1);
+    source.settled(intake.messages.slice(1, 2));
+    await until("the rest", () => acksOf(broker).length === 4);
+    expect(acksOf(broker)).toEqual([1, 2, 3, 4]);
+  });
+
+  test("QoS 2 of an old subscription: PUBREC waits, PUBREL is answered", async () => {
+    const { broker, intake, source } = await connected({ version });
+    broker.send(publishPacket(9, "two", { qos: 2 }));
+    await received(intake, 1, source);
+    expect(intake.messages[0]?.qos).toBe(2);
+    expect(acksOf(broker, "pubrec")).toEqual([]);
+    source.settled(intake.messages);
+    await until("PUBREC", () => acksOf(broker, "pubrec").length === 1);
+    broker.send({ cmd: "pubrel", messageId: 9 });
+    await until("PUBCOMP", () => acksOf(broker, "pubcomp").length === 1);
+    expect(intake.messages.length).toBe(1);
+  });
+});
+
+test("acknowledgements of a lost connection are discarded, and a redelivered message has the DUP flag", async () => {
+  const { broker, intake, source } = await connected({
+    connack: (number) => ({ sessionPresent: number > 0 }),
+  });
+  broker.send(publishPacket(1, "old"));
+  await received(intake, 1, source);
+  broker.connections[0]?.destroy();
+  await until("a second connection", () => broker.connections.length === 2 && source.status().connected);
+  expect(source.status()).toMatchObject({ reconnects: 1, unacknowledged: 0 });
+
+  // The broker uses identifier 1 for something else now: an acknowledgement of the old one would lose it.
+  broker.send(publishPacket(1, "new"));
+  broker.send(publishPacket(2, "old", { dup: true }));
+  await received(intake, 3, source);
+  source.settled(intake.messages.slice(0, 1));
+  source.settled(intake.messages.slice(2));
+  broker.send({ cmd: "pubrel", messageId: 77 });
+  await until("a fence", () => acksOf(broker, "pubcomp").length === 1);
+  expect(acksOf(broker)).toEqual([]);
+  source.settled(intake.messages.slice(1, 2));
+  await until("both", () => acksOf(broker).length === 2);
+  expect(acksOf(broker)).toEqual([1, 2]);
+  expect(intake.messages.map((message) => message.dup)).toEqual([false, false, true]);
+});
+
+test("after stopIntake messages are neither taken nor acknowledged, while those taken before still are", async () => {
+  const { broker, intake, source } = await connected();
+  broker.send(publishPacket(1, "before"));
+  await received(intake, 1, source);
+  await source.stopIntake();
+  broker.send(publishPacket(2, "after"));
+  broker.send({ cmd: "pubrel", messageId: 77 });
+  await until("a fence", () => acksOf(broker, "pubcomp").length === 1);
+  source.settled(intake.messages);
+  await source.close();
+  await until("goodbye", () => broker.packets.some((packet) => packet.cmd === "disconnect"));
+  expect(acksOf(broker)).toEqual([1]);
+  expect(intake.texts()).toEqual(["before"]);
+});
+
+test("close sends the acknowledgements that are due, and leaves the session alive", async () => {
+  const { broker, intake, source } = await connected({}, { MQTT_SESSION_EXPIRY_SECONDS: "3600" });
+  broker.send(publishPacket(1, "one"));
+  await received(intake, 1, source);
+  source.settled(intake.messages);
+  await source.close();
+  await until("goodbye", () => broker.packets.some((packet) => packet.cmd === "disconnect"));
+  expect(acksOf(broker)).toEqual([1]);
+  const hello = broker.packets.find((packet) => packet.cmd === "connect");
+  expect(hello).toMatchObject({
+    clean: false,
+    clientId: "sluice-g1",
+    properties: { sessionExpiryInterval: 3600, receiveMaximum: 20_000 },
+  });
+  const goodbye = broker.packets.find((packet) => packet.cmd === "disconnect");
+  expect(goodbye?.properties?.sessionExpiryInterval).toBeUndefined();
+});
+
+test("a broker that says why it ends the connection is quoted; one that refuses the subscription too", async () => {
+  const { broker, source } = await connected();
+  broker.send({ cmd: "disconnect", reasonCode: 142 });
+  await until("the reason", () => source.status().detail.includes("another client with the same id"));
+
+  const refused = await connected({ granted: 135 });
+  expect(refused.source.status()).toMatchObject({ connected: false });
+  expect(refused.source.status().detail).toContain("refuses to subscribe us to tenant/+/device/+/+");
+});
+
+test("subscribes at QoS 1 and asks for retained messages only when the subscription is new", async () => {
+  const { broker } = await connected({}, { MQTT_SHARE_GROUP: "site" });
+  const subscribe = broker.packets.find((packet) => packet.cmd === "subscribe");
+  expect(subscribe).toMatchObject({
+    subscriptions: [{ topic: "$share/site/tenant/+/device/+/+", qos: 1, rh: 1 }],
+  });
+});
+
+test("with MQTT 3.1.1 a full intake stops the reading at the window, and goes on afterwards", async () => {
+  const { broker, intake } = await connected({ version: 4 }, { MQTT_RECEIVE_MAXIMUM: "10" });
+  intake.full = true;
+  for (let id = 1; id <= 100; id += 1) broker.send(publishPacket(id, `m${id}`));
+  await until("the window", () => intake.messages.length === 11);
+  await Bun.sleep(50);
+  expect(intake.messages.length).toBe(11);
+  intake.drain();
+  await until("all", () => intake.messages.length === 100);
+});

@@ -1,0 +1,72 @@
+/** How the source comes back: when, how loudly, and until when. */
+import { afterEach, expect, test } from "bun:test";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
+import { type Log, silentLog } from "../../src/core/log.ts";
+import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
+import { type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** Notes how long was to be waited, and does not. */
+function impatientClock() {
+  const waits: number[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    after(ms, run) {
+      waits.push(ms);
+      return systemClock.after(1, run);
+    },
+  };
+  return { clock, waits };
+}
+
+async function dialling(options: WireBrokerOptions, clock: Clock, log: Log = silentLog) {
+  const broker = await wireBroker(options);
+  const settings = settingsOf(mqttSettings, {
+    MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
+    MQTT_VERSION: "5",
+  });
+  const source = mqttSource({ settings, gatewayId: "g1", clock, log, random: () => 1 });
+  ends.push(
+    () => broker.close(),
+    () => source.close(),
+  );
+  await source.start(fakeIntake());
+  return { broker, source };
+}
+
+const REFUSED = { connack: () => ({ reasonCode: 134 }) };
+
+test("the wait doubles up to its bound, and the back-off does not end", async () => {
+  const { clock, waits } = impatientClock();
+  const { broker } = await dialling(REFUSED, clock);
+  await until("9 tries", () => broker.connections.length >= 9);
+  expect(waits.slice(0, 8)).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+});
+
+test("a cause is logged once, not at every retry, and again when it changes", async () => {
+  const { clock } = impatientClock();
+  const { log, lines } = recordingLog();
+  const connack = (connection: number) => ({ reasonCode: connection < 4 ? 134 : connection < 8 ? 133 : 0 });
+  const { source } = await dialling({ connack }, clock, log);
+  await until("a connection", () => source.status().connected);
+  expect(lines.map((line) => line.msg.replace(/^mqtt:\S+ /, ""))).toEqual([
+    "refuses the user name or password: check MQTT_USERNAME and MQTT_PASSWORD",
+    "refuses the client id: check MQTT_CLIENT_ID",
+    "connected, MQTT 5, subscribed to tenant/+/device/+/+",
+  ]);
+});
+
+test("after close it does not come back", async () => {
+  const { clock } = impatientClock();
+  const { broker, source } = await dialling(REFUSED, clock);
+  await until("2 tries", () => broker.connections.length >= 2);
+  await source.close();
+  const before = broker.connections.length;
+  await Bun.sleep(50);
+  expect(broker.connections.length).toBe(before);
+});

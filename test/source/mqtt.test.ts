@@ -1,0 +1,222 @@
+/** The client of a broker against a real Mosquitto, and against the embedded broker as one that knows MQTT 3.1.1 only. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { Source } from "../../src/core/message.ts";
+import { brokerSettings, brokerSource } from "../../src/source/broker.ts";
+import { probeMqtt } from "../../src/source/mqtt-probe.ts";
+import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import {
+  type Mosquitto,
+  mosquittoAvailable,
+  type MosquittoOptions,
+  startMosquitto,
+} from "../kit/mosquitto.ts";
+import { type FakeIntake, fakeIntake, settingsOf, until } from "../kit/source.ts";
+
+const TOPIC = "tenant/acme/device/d1/telemetry";
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function mosquitto(options?: MosquittoOptions): Promise<Mosquitto> {
+  const broker = await startMosquitto(options);
+  ends.push(() => broker.dispose());
+  return broker;
+}
+
+const settingsFor = (port: number, env: Record<string, string> = {}) =>
+  settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}`, ...env });
+
+function sourceAt(port: number, env: Record<string, string> = {}, gatewayId = "g1"): Source {
+  const settings = settingsFor(port, env);
+  const source = mqttSource({ settings, gatewayId, clock: systemClock, log: silentLog, random: () => 0 });
+  ends.push(() => source.close());
+  return source;
+}
+
+/** A source that settles what it receives. */
+async function running(port: number, env: Record<string, string> = {}, gatewayId = "g1") {
+  const source = sourceAt(port, env, gatewayId);
+  const intake = fakeIntake(() => source);
+  await source.start(intake);
+  return { source, intake };
+}
+
+async function publisher(port: number): Promise<MqttClient> {
+  const client = await connectAsync({ host: "127.0.0.1", port, protocolVersion: 4, reconnectPeriod: 0 });
+  client.on("error", () => {});
+  ends.push(() => client.endAsync(true));
+  return client;
+}
+
+const publishAll = (client: MqttClient, texts: readonly string[], qos: 0 | 1 | 2 = 1) =>
+  Promise.all(texts.map((text) => client.publishAsync(TOPIC, text, { qos })));
+
+const numbered = (count: number, name = "m") => Array.from({ length: count }, (_, i) => `${name}${i}`);
+const unique = (intake: FakeIntake) => [...new Set(intake.texts())].toSorted();
+
+describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
+  test("the broker stops at exactly the Receive Maximum, and goes on when the oldest is acknowledged", async () => {
+    const { port } = await mosquitto();
+    const source = sourceAt(port, { MQTT_RECEIVE_MAXIMUM: "50" });
+    const intake = fakeIntake();
+    await source.start(intake);
+    await publishAll(await publisher(port), numbered(200));
+    await until("a full window", () => intake.messages.length >= 50);
+    const client = await publisher(port);
+    await client.publishAsync(TOPIC, "beyond", { qos: 1 });
+    expect(intake.messages.length).toBe(50);
+    expect(source.status().unacknowledged).toBe(50);
+
+    let settled = 0;
+    await until("the rest", () => {
+      source.settled(intake.messages.slice(settled));
+      settled = intake.messages.length;
+      return settled >= 201;
+    });
+    expect(intake.texts()).toEqual([...numbered(200), "beyond"]);
+  });
+
+  test("publishers of QoS 0, 1 and 2 are all received, each once", async () => {
+    const { port } = await mosquitto();
+    const { intake } = await running(port);
+    const client = await publisher(port);
+    for (const qos of [0, 1, 2] as const) await publishAll(client, numbered(20, `q${qos}-`), qos);
+    await until("60 messages", () => intake.messages.length >= 60);
+    expect(unique(intake)).toEqual([0, 1, 2].flatMap((qos) => numbered(20, `q${qos}-`)).toSorted());
+    expect(intake.messages.length).toBe(60);
+    expect(intake.messages.find((message) => message.qos === 0)?.packetId).toBe(0);
+    expect(intake.messages.filter((message) => message.qos === 1).length).toBe(40);
+  });
+
+  test("what comes while we are away waits in the session", async () => {
+    const { port } = await mosquitto();
+    const first = await running(port);
+    await first.source.close();
+    await publishAll(await publisher(port), numbered(30));
+    const second = await running(port);
+    await until("30 messages", () => second.intake.messages.length >= 30);
+    expect(unique(second.intake)).toEqual(numbered(30).toSorted());
+  });
+
+  test("what was not acknowledged comes again with the DUP flag", async () => {
+    const { port } = await mosquitto();
+    const first = sourceAt(port);
+    const intake = fakeIntake();
+    await first.start(intake);
+    await publishAll(await publisher(port), ["once"]);
+    await until("the message", () => intake.messages.length === 1);
+    await first.close();
+    const second = await running(port);
+    await until("the message again", () => second.intake.messages.length === 1);
+    const [before, after] = [intake.messages[0], second.intake.messages[0]];
+    expect(after).toMatchObject({ dup: true, packetId: before?.packetId, sender: "" });
+    expect(after?.payload).toEqual(before?.payload);
+  });
+
+  test("survives a restart of the broker, and subscribes again when that lost the session", async () => {
+    const broker = await mosquitto();
+    const { source, intake } = await running(broker.port);
+    for (const forget of [false, true]) {
+      await broker.restart({ forget });
+      await until("a new connection", () => source.status().connected);
+      await publishAll(await publisher(broker.port), [`forget ${forget}`]);
+      await until("a message", () => intake.texts().includes(`forget ${forget}`));
+    }
+    expect(source.status().reconnects).toBe(2);
+  });
+
+  test("a broker that is away is no error: start resolves, the detail says why, and it connects later", async () => {
+    const broker = await mosquitto();
+    await broker.stop();
+    const { source } = await running(broker.port);
+    expect(source.status()).toMatchObject({ connected: false, reconnects: 0 });
+    expect(source.status().detail).toContain("nothing listens there");
+    await broker.restart();
+    await until("a connection", () => source.status().connected);
+  });
+
+  test("two gateways in a share group get every message once between them", async () => {
+    const { port } = await mosquitto();
+    const one = await running(port, { MQTT_SHARE_GROUP: "site" }, "g1");
+    const two = await running(port, { MQTT_SHARE_GROUP: "site" }, "g2");
+    await publishAll(await publisher(port), numbered(100));
+    const both = () => [...one.intake.texts(), ...two.intake.texts()];
+    await until("100 messages", () => both().length >= 100);
+    expect(both().toSorted()).toEqual(numbered(100).toSorted());
+    expect(one.intake.messages.length).toBeGreaterThan(0);
+    expect(two.intake.messages.length).toBeGreaterThan(0);
+  });
+
+  test("a wrong password is named, without the password; the right one works from the URL too", async () => {
+    const { port } = await mosquitto({ users: { gate: "s3cret/@" } });
+    const wrong = await running(port, { MQTT_USERNAME: "gate", MQTT_PASSWORD: "hunter2" });
+    expect(wrong.source.status().detail).toContain("check MQTT_USERNAME and MQTT_PASSWORD");
+    expect(wrong.source.status().detail).not.toContain("hunter2");
+    const url = `mqtt://gate:${encodeURIComponent("s3cret/@")}@127.0.0.1:${port}`;
+    const right = await running(port, { MQTT_URL: url }, "g2");
+    expect(right.source.status().connected).toBe(true);
+    expect(right.source.status().detail).not.toContain("s3cret");
+  });
+
+  test("a QoS 0 flood is held while the intake is full, without losing the connection, and goes on afterwards", async () => {
+    const { port } = await mosquitto({ lines: ["max_queued_messages 0"] });
+    const { source, intake } = await running(port, { MQTT_KEEPALIVE_SECONDS: "1" });
+    intake.full = true;
+    const client = await publisher(port);
+    await publishAll(client, numbered(500), 0);
+    await until("the first", () => intake.messages.length === 1);
+    // Longer than the keep-alive time: neither side may take our not reading for silence.
+    await Bun.sleep(2500);
+    expect(intake.messages.length).toBe(1);
+    expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
+    intake.drain();
+    await until("all", () => intake.messages.length === 500);
+    expect(intake.texts()).toEqual(numbered(500));
+  });
+
+  test("probe: the version is told, and a running gateway keeps its session", async () => {
+    const { port } = await mosquitto();
+    const { source } = await running(port);
+    expect(await probeMqtt(settingsFor(port))).toBe(
+      `mqtt://127.0.0.1:${port} speaks MQTT 5; it may send 20000 messages ahead of our acknowledgement`,
+    );
+    expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
+  });
+});
+
+test("probe: a broker that is not there is one sentence", async () => {
+  await expect(probeMqtt(settingsFor(1))).rejects.toThrow(
+    "mqtt://127.0.0.1:1 refuses the connection: nothing listens there",
+  );
+});
+
+describe("with a broker that knows MQTT 3.1.1 only", () => {
+  async function embedded() {
+    const settings = settingsOf(brokerSettings, { BROKER_LISTEN: "127.0.0.1:0" });
+    const broker = brokerSource({ settings, clock: systemClock, log: silentLog });
+    await broker.start(fakeIntake(() => broker));
+    ends.push(() => broker.close());
+    return broker.address().port;
+  }
+
+  test("falls back, receives, and warns of the window by name", async () => {
+    const port = await embedded();
+    const { source, intake } = await running(port);
+    expect(source.status().connected).toBe(true);
+    expect(source.status().detail).toContain("the broker refuses MQTT 5");
+    expect(source.status().detail).toContain("max_inflight_messages");
+    await publishAll(await publisher(port), numbered(20));
+    await until("20 messages", () => intake.messages.length >= 20);
+    expect(await probeMqtt(settingsFor(port))).toContain("speaks MQTT 3.1.1");
+  });
+
+  test("MQTT_VERSION=5 does not fall back", async () => {
+    const { source } = await running(await embedded(), { MQTT_VERSION: "5" });
+    expect(source.status()).toMatchObject({ connected: false });
+    expect(source.status().detail).toContain("see MQTT_VERSION");
+  });
+});
