@@ -1,0 +1,114 @@
+/**
+ * One connection of the simulator to a broker, over MQTT.js, which says of each message whether the broker answered for it.
+ *
+ * Two things that MQTT.js 5.16 leaves to its user are done here: it does not keep to the Receive Maximum of the
+ * broker (MQTT 5 §3.3.4), and what it sends again after a reconnect lacks the DUP flag that MQTT 5 §3.3.1.1 demands,
+ * without which no receiver can recognise it.
+ */
+import mqtt, { type IClientOptions } from "mqtt";
+import { type Clock, withDeadline } from "../core/clock.ts";
+import { maskUrl } from "../core/settings.ts";
+
+const CONNECT_DEADLINE_MS = 10_000;
+const RECONNECT_MS = 250;
+/** Packet identifiers are 16 bits (MQTT 5 §2.2.1). */
+const IN_FLIGHT_MAX = 65_535;
+
+export interface ConnectionOptions {
+  /** mqtt, mqtts, ws or wss; user and password may stand in it. */
+  readonly brokerUrl: string;
+  readonly protocolVersion: 4 | 5;
+  readonly clientId: string;
+  readonly clock: Clock;
+}
+
+/**
+ * QoS 1: the PUBACK came, QoS 2: the PUBCOMP; QoS 0: handed to the socket. refused: the broker answered with an error
+ * (MQTT 5 §3.4.2.1), or the connection of a QoS 0 message was gone.
+ */
+export type Answer = "acknowledged" | "refused";
+
+export interface Connection {
+  /** Whether one more may be sent now: connected, and below the broker's Receive Maximum. */
+  hasRoom(): boolean;
+  /** `answered` is called at most once; not at all where the broker never answers. */
+  publish(topic: string, payload: Buffer, qos: 0 | 1 | 2, answered: (answer: Answer) => void): void;
+  /** Ends in good order where nothing is in flight, else at once. */
+  close(): Promise<void>;
+}
+
+/** Connects, once: a broker that is away is an error; one that goes away later is waited for. */
+export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+  const client = mqtt.connect(clientOptions(options));
+  let inFlight = 0;
+  let inFlightMax = IN_FLIGHT_MAX;
+  client.on("connect", (connack) => {
+    inFlightMax = Math.min(IN_FLIGHT_MAX, connack.properties?.receiveMaximum ?? IN_FLIGHT_MAX);
+  });
+  const written = markRedelivery(client);
+
+  const connected = new Promise<void>((resolve, reject) => {
+    client.once("connect", () => resolve());
+    // Stays on for the life of the client: an unheard "error" would be thrown, and a lost connection mends itself.
+    client.on("error", reject);
+  });
+  const name = `cannot connect to ${maskUrl(options.brokerUrl)}`;
+  try {
+    await withDeadline(options.clock, CONNECT_DEADLINE_MS, name, connected);
+  } catch (cause) {
+    client.end(true);
+    throw new Error(name, { cause });
+  }
+
+  return {
+    hasRoom: () => client.connected && inFlight < inFlightMax,
+    publish(topic, payload, qos, answered) {
+      inFlight += 1;
+      client.publish(topic, payload, { qos }, (error) => {
+        inFlight -= 1;
+        answered(error ? "refused" : "acknowledged");
+      });
+    },
+    close: () => {
+      written.clear();
+      return client.endAsync(inFlight > 0 || !client.connected);
+    },
+  };
+}
+
+/** Sets DUP on what was written before under the same packet identifier and not answered since. */
+function markRedelivery(client: mqtt.MqttClient): Set<number> {
+  const written = new Set<number>();
+  client.on("packetsend", (packet) => {
+    if (packet.cmd !== "publish" || packet.qos === 0 || packet.messageId === undefined) return;
+    packet.dup = written.has(packet.messageId);
+    written.add(packet.messageId);
+  });
+  client.on("packetreceive", (packet) => {
+    if (packet.cmd === "puback" || packet.cmd === "pubcomp" || packet.cmd === "pubrec") {
+      if (packet.messageId !== undefined) written.delete(packet.messageId);
+    }
+  });
+  return written;
+}
+
+/** As an object: MQTT.js parses a URL with an interface that prints a deprecation warning in a compiled executable. */
+function clientOptions(options: ConnectionOptions): IClientOptions {
+  const url = new URL(options.brokerUrl);
+  const protocol = url.protocol.slice(0, -1) as "mqtt" | "mqtts" | "ws" | "wss";
+  const defaultPort = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }[protocol];
+  return {
+    protocol,
+    hostname: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: Number(url.port) || defaultPort,
+    ...(protocol.startsWith("ws") && { path: url.pathname }),
+    ...(url.username && { username: decodeURIComponent(url.username) }),
+    ...(url.password && { password: decodeURIComponent(url.password) }),
+    clientId: options.clientId,
+    protocolVersion: options.protocolVersion,
+    reconnectPeriod: RECONNECT_MS,
+    reconnectOnConnackError: true,
+    queueQoSZero: false,
+    timerVariant: "native",
+  };
+}

@@ -1,0 +1,40 @@
+/**
+ * A fleet as rows for the device registry, hashes only, so that an operator can register it where the gateway looks.
+ *
+ * SQL that PostgreSQL and SQLite both take, and that may be run again: a device that exists is brought to the fleet's
+ * state. Or CSV, for `COPY device_registry (…) FROM STDIN WITH (FORMAT csv, HEADER)`.
+ */
+import type { FleetDevice } from "./device.ts";
+
+const COLUMNS = "tenant_id, device_id, site_id, status, provision_token_hash";
+const ROWS_PER_INSERT = 500;
+
+export function* registrySql(devices: readonly FleetDevice[]): Generator<string> {
+  for (let from = 0; from < devices.length; from += ROWS_PER_INSERT) {
+    const rows = devices
+      .slice(from, from + ROWS_PER_INSERT)
+      .map((device) => `(${cells(device).map(sqlText).join(", ")})`);
+    yield `INSERT INTO device_registry (${COLUMNS}) VALUES\n  ${rows.join(",\n  ")}
+ON CONFLICT (tenant_id, device_id) DO UPDATE SET
+  site_id = excluded.site_id, status = excluded.status, provision_token_hash = excluded.provision_token_hash;\n`;
+  }
+}
+
+export function* registryCsv(devices: readonly FleetDevice[]): Generator<string> {
+  yield `${COLUMNS.replaceAll(" ", "")}\n`;
+  for (const device of devices) yield `${cells(device).map(csvText).join(",")}\n`;
+}
+
+function cells({ tenantId, deviceId, siteId, status, tokenHash }: FleetDevice): (string | null)[] {
+  return [tenantId, deviceId, siteId, status, tokenHash];
+}
+
+function sqlText(text: string | null): string {
+  return text === null ? "NULL" : `'${text.replaceAll("'", "''")}'`;
+}
+
+/** RFC 4180; unquoted emptiness is NULL to PostgreSQL. */
+function csvText(text: string | null): string {
+  if (text === null) return "";
+  return /[",\r\n]/.test(text) || text === "" ? `"${text.replaceAll('"', '""')}"` : text;
+}
