@@ -1,0 +1,16 @@
+/** The configuration as a command asks for it: all mistakes end the command, remarks go to standard error. */
+import { loadConfig, type Loaded } from "../config.ts";
+import { ConfigurationError, type Context } from "./command.ts";
+
+type Configured = Extract<Loaded, { config: unknown }>;
+
+export function configured(context: Context): Configured {
+  const loaded = loadConfig(context.env);
+  for (const warning of loaded.warnings) context.stderr(`warning: ${warning}\n`);
+  if ("config" in loaded) return loaded;
+  const { mistakes } = loaded;
+  const count = mistakes.length === 1 ? "a mistake" : `${mistakes.length} mistakes`;
+  throw new ConfigurationError(
+    `${count} in the configuration, nothing was changed:\n${mistakes.map((text) => `  ${text}\n`).join("")}`,
+  );
+}

@@ -1,0 +1,27 @@
+/** `sluice health`: does the gateway on this host answer? For a container's HEALTHCHECK, whose image has no HTTP client. */
+import { parseListen } from "../core/listen.ts";
+import { command, toggle } from "./command.ts";
+import { configured } from "./configuration.ts";
+
+const answerMs = 3_000;
+
+export const health = command({
+  name: "health",
+  summary: "Ask the gateway on this host whether it answers (HTTP_LISTEN)",
+  options: { ready: toggle("--ready", "Whether every part of it is ready, too") },
+  async run(context, { options }) {
+    const { config } = configured(context);
+    const url = `http://${reachable(config.http.listen)}${options.ready ? "/readyz" : "/healthz"}`;
+    const response = await fetch(url, { signal: AbortSignal.timeout(answerMs) });
+    context.stdout(`${(await response.text()).trim()}\n`);
+    return response.ok ? 0 : 1;
+  },
+});
+
+/** A listener on every interface is asked on loopback. */
+function reachable(listen: string): string {
+  const { host, port } = parseListen(listen) ?? { host: "127.0.0.1", port: 8080 };
+  if (host === "0.0.0.0") return `127.0.0.1:${port}`;
+  if (host === "::") return `[::1]:${port}`;
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

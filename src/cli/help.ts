@@ -1,0 +1,31 @@
+/** `sluice help <topic>`: printed from the tables in the code, so that it cannot be out of date. */
+import { helpSettings, sampleEnv, settingsJson, settingsTable } from "../config/print.ts";
+import { reasons } from "../judge/reasons.ts";
+import { systemdUnit } from "./systemd.ts";
+
+interface Topic {
+  readonly summary: string;
+  /** For people. */
+  print(): string;
+  /** The same for a script, where one would want it. */
+  json?(): unknown;
+}
+
+export const topics: Readonly<Record<string, Topic>> = {
+  settings: { summary: "Every setting, its default and unit", print: helpSettings, json: settingsJson },
+  reasons: { summary: "Why messages are rejected, and the mend", print: helpReasons, json: () => reasons },
+  environment: { summary: "A sample environment file with every setting", print: sampleEnv },
+  markdown: { summary: "The settings as tables of Markdown", print: settingsTable },
+  systemd: { summary: "A unit file for systemd", print: () => systemdUnit },
+};
+
+/** undefined where there is no such topic. */
+export function topicHelp(name: string, asJson: boolean): string | undefined {
+  const topic = Object.hasOwn(topics, name) ? topics[name] : undefined;
+  if (topic?.json === undefined || !asJson) return topic?.print();
+  return `${JSON.stringify(topic.json())}\n`;
+}
+
+function helpReasons(): string {
+  return reasons.map(({ code, help, remedy }) => `${code}\n    ${help}\n    ${remedy}\n`).join("");
+}

@@ -1,0 +1,103 @@
+/**
+ * The command line: the table of commands, and the way from words to an exit code.
+ *
+ * commander splits the words and prints the help; it neither ends the process nor writes past the context, so that a test
+ * sees everything and src/main.ts stays the only place that exits.
+ */
+import { CommanderError, Command as Words } from "commander";
+import { explain } from "../core/log.ts";
+import { commit, version } from "../version.ts";
+import { check } from "./check.ts";
+import { type Command, type CommandGroup, ConfigurationError, type Context, UsageError } from "./command.ts";
+import { demo } from "./demo.ts";
+import { devices } from "./devices.ts";
+import { topicHelp, topics } from "./help.ts";
+import { health } from "./health.ts";
+import { migrate } from "./migrate.ts";
+import { run } from "./run.ts";
+import { simulate } from "./simulate.ts";
+
+const commands: readonly (Command | CommandGroup)[] = [run, demo, simulate, check, health, migrate, devices];
+
+const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };
+
+/** @param argv the words after the program's name */
+export async function execute(argv: readonly string[], context: Context): Promise<number> {
+  let code = exitCode.done;
+  const program = describe(context, (result) => {
+    code = result;
+  });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return code;
+  } catch (error) {
+    return report(error, context);
+  }
+}
+
+function describe(context: Context, done: (code: number) => void): Words {
+  const program = new Words("sluice")
+    .description("On-site IoT ingest gateway: MQTT in, durable on local disk, exactly once into PostgreSQL.")
+    .version(`sluice ${version} (${commit})`, "--version", "Print version and commit")
+    .helpOption("-h, --help", "Print help")
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({ writeOut: context.stdout, writeErr: context.stderr })
+    .showHelpAfterError("Run `sluice help` to see what there is.");
+  for (const entry of commands) {
+    const words = program.command(entry.name).description(entry.summary);
+    if ("run" in entry) attach(words, entry, context, done);
+    else
+      for (const sub of entry.commands)
+        attach(words.command(sub.name).description(sub.summary), sub, context, done);
+  }
+  attachHelp(program, context);
+  return program;
+}
+
+function attach(words: Words, command: Command, context: Context, done: (code: number) => void): void {
+  const names = Object.keys(command.arguments);
+  for (const [name, help] of Object.entries(command.arguments)) words.argument(`<${name}>`, help);
+  for (const { flags, help } of Object.values(command.options)) words.option(flags, help);
+  words.action(async (...given: unknown[]) => {
+    const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
+    done(await command.run(context, args, words.opts()));
+  });
+}
+
+/** `help <command>` as well as `help <topic>`, which commander's own does not know. */
+function attachHelp(program: Words, context: Context): void {
+  const list = Object.entries(topics).map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`);
+  const words = program
+    .command("help")
+    .description("Print help on a command or a topic")
+    .argument("[topic...]", "a command, or one of the topics")
+    .option("--json", "print a topic as JSON, where a script would want it")
+    .addHelpText("after", `\nTopics:\n${list.join("\n")}`);
+  words.action((asked: readonly string[], { json = false }: { json?: boolean }) => {
+    const topic = topicHelp(asked.join(" "), json);
+    if (topic !== undefined) return context.stdout(topic);
+    let found = program;
+    for (const word of asked) {
+      const next = found.commands.find((command) => command.name() === word);
+      if (next === undefined) throw new UsageError(`there is no help on "${asked.join(" ")}"`);
+      found = next;
+    }
+    found.outputHelp();
+  });
+}
+
+function report(error: unknown, context: Context): number {
+  if (error instanceof CommanderError)
+    return error.code === "commander.help" || error.exitCode !== 0 ? exitCode.usage : exitCode.done;
+  if (error instanceof UsageError) {
+    context.stderr(`error: ${error.message}\nRun \`sluice help\` to see what there is.\n`);
+    return exitCode.usage;
+  }
+  if (error instanceof ConfigurationError) {
+    context.stderr(error.message);
+    return exitCode.configuration;
+  }
+  context.stderr(`error: ${explain(error)}\n`);
+  return exitCode.failed;
+}

@@ -1,0 +1,59 @@
+/**
+ * What `sluice check` asks of each far side. The sinks follow from their list; they are given a scratch directory, so that a
+ * check run by root leaves no file of root's in the gateway's.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../config.ts";
+import { thisHost } from "../config/host.ts";
+import { systemClock } from "../core/clock.ts";
+import { silentLog } from "../core/log.ts";
+import { openPostgres } from "../core/postgres.ts";
+import { createSinks } from "../sink/index.ts";
+import { probeMqtt } from "../source/mqtt-probe.ts";
+
+export interface Probe {
+  readonly part: string;
+  /** One sentence; throws where the part cannot be used. */
+  readonly probe: () => Promise<string>;
+}
+
+/** `close` ends what the probes opened. */
+export function createProbes(config: Config): { probes: readonly Probe[]; close: () => Promise<void> } {
+  const { general, postgres, influx } = config;
+  const db = postgres.url === undefined ? undefined : openPostgres({ ...postgres, url: postgres.url });
+  const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
+  const sinks = createSinks({
+    dataDir,
+    gatewayId: general.gatewayId,
+    db,
+    influx,
+    clock: systemClock,
+    log: silentLog,
+  });
+  const farSides = sinks.filter(({ name }) => name !== "local");
+  return {
+    probes: [
+      { part: "disk", probe: () => probeDisk(general.dataDir) },
+      { part: "source", probe: () => probeSource(config) },
+      ...farSides.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
+    ],
+    async close() {
+      for (const sink of sinks) await sink.close();
+      await db?.close();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function probeDisk(dataDir: string): Promise<string> {
+  if (thisHost.canWrite(dataDir)) return Promise.resolve(`${dataDir} can be written`);
+  const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
+  return Promise.reject(new Error(why));
+}
+
+function probeSource({ mqtt, broker }: Config): Promise<string> {
+  if (mqtt.url !== undefined) return probeMqtt(mqtt);
+  return Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${broker.listen}`);
+}

@@ -1,0 +1,179 @@
+/**
+ * `sluice simulate`: a simulated fleet over any broker.
+ *
+ * It is the sender's half of a reconciliation: the summary says how many messages the broker acknowledged, by the verdict that
+ * the gateway must have given them. `--print-registry` gives the operator the rows that make the fleet known to it.
+ */
+import { z } from "zod";
+import { explain } from "../core/log.ts";
+import { urlOf } from "../core/settings.ts";
+import { faultNames, faultOf, parseFaults } from "../simulator/fault.ts";
+import { createFleet, type Fleet } from "../simulator/fleet.ts";
+import { publishFleet, type PublishResult } from "../simulator/publisher.ts";
+import { registryCsv, registrySql } from "../simulator/registration.ts";
+import { command, type Context, number, type Option, toggle, UsageError } from "./command.ts";
+import { progressLine, table } from "./report.ts";
+
+const DRAIN_MS = 10_000;
+
+const options = {
+  broker: broker(),
+  devices: number("--devices <n>", "Devices that may speak", { default: 25, min: 1, max: 1_000_000 }),
+  tenants: tenants(),
+  rate: number("--rate <n>", "Messages a second; 0: as fast as the broker acknowledges", {
+    default: 50,
+    fraction: true,
+  }),
+  seconds: number("--seconds <n>", "Stop after so long; 0: at Ctrl-C", { default: 0, fraction: true }),
+  count: number("--count <n>", "Stop after so many messages; 0: no such bound", { default: 0 }),
+  qos: number("--qos <n>", "MQTT quality of service", { default: 1, max: 2 }),
+  seed: number("--seed <n>", "The same seed gives the same devices, tokens and messages", { default: 1 }),
+  faults: faultShares("none"),
+  mqtt: protocol(),
+  connections: number("--connections <n>", "Devices share so many connections", {
+    default: 4,
+    min: 1,
+    max: 10_000,
+  }),
+  window: number("--window <n>", "Most messages without an answer", { default: 1000, min: 1, max: 60_000 }),
+  clientId: clientId(),
+  printRegistry: registryForm(),
+  json: toggle("--json", "Print the summary as JSON"),
+};
+
+export const simulate = command({
+  name: "simulate",
+  summary: "Publish the messages of a simulated fleet to a broker",
+  options,
+  async run(context, { options: given }) {
+    const fleet = createFleet(given);
+    if (given.printRegistry) return printRegistry(context, fleet, given.printRegistry);
+    if (given.broker === undefined) throw new UsageError("--broker <url>: is needed");
+    const result = await publishFleet({
+      brokerUrl: given.broker,
+      fleet,
+      rate: given.rate,
+      qos: given.qos === 0 ? 0 : given.qos === 1 ? 1 : 2,
+      protocolVersion: given.mqtt,
+      ...(given.seconds > 0 && { seconds: given.seconds }),
+      ...(given.count > 0 && { count: given.count }),
+      connections: given.connections,
+      window: given.window,
+      drainMs: DRAIN_MS,
+      clientIdPrefix: given.clientId,
+      signal: context.signal,
+      onProgress: (counts) => context.stderr(`${progressLine(counts)}\n`),
+    });
+    context.stdout(given.json ? `${JSON.stringify(summary(result))}\n` : describe(result));
+    return result.acknowledged === result.sent ? 0 : 1;
+  },
+});
+
+function printRegistry(context: Context, fleet: Fleet, form: "sql" | "csv"): number {
+  const lines = form === "sql" ? registrySql(fleet.devices) : registryCsv(fleet.devices);
+  for (const line of lines) context.stdout(line);
+  return 0;
+}
+
+/** Names as in GET /stats: snake_case, unit last. */
+function summary(result: PublishResult): Record<string, unknown> {
+  const { p50Ms, p95Ms, p99Ms, maxMs } = result.latency;
+  return {
+    sent: result.sent,
+    acknowledged: result.acknowledged,
+    refused: result.refused,
+    unanswered: result.unanswered,
+    elapsed_seconds: Math.round(result.elapsedMs) / 1000,
+    ack_ms: { p50: micros(p50Ms), p95: micros(p95Ms), p99: micros(p99Ms), max: micros(maxMs) },
+    expected: result.expected,
+  };
+}
+
+function describe(result: PublishResult): string {
+  const rows = Object.entries(result.expected).map(([outcome, sent]) => [outcome, String(sent)]);
+  const { p50Ms, p99Ms, maxMs } = result.latency;
+  return [
+    progressLine(result),
+    `acknowledgement after ${ms(p50Ms)} ms (half), ${ms(p99Ms)} ms (99 of 100), ${ms(maxMs)} ms (longest)`,
+    "",
+    table([["expected verdict", "acknowledged"], ...rows]),
+  ].join("\n");
+}
+
+/** Milliseconds to the microsecond. */
+function micros(value: number | null): number | null {
+  return value === null ? null : Math.round(value * 1000) / 1000;
+}
+
+function ms(value: number | null): string {
+  return value === null ? "-" : value.toFixed(1);
+}
+
+function broker(): Option<string | undefined> {
+  return {
+    flags: "--broker <url>",
+    help: "mqtt://, mqtts://, ws:// or wss://; user and password may stand in it",
+    schema: urlOf(["mqtt", "mqtts", "ws", "wss"]).optional(),
+  };
+}
+
+function protocol(): Option<4 | 5> {
+  const schema = z
+    .enum(["5", "3.1.1"], "must be 5 or 3.1.1")
+    .optional()
+    .transform((version) => (version === "3.1.1" ? 4 : 5));
+  return { flags: "--mqtt <version>", help: "MQTT version, 5 or 3.1.1 (default 5)", schema };
+}
+
+function registryForm(): Option<"sql" | "csv" | undefined> {
+  return {
+    flags: "--print-registry <form>",
+    help: "Print the fleet as rows of device_registry, sql or csv, and publish nothing",
+    schema: z.enum(["sql", "csv"], "must be sql or csv").optional(),
+  };
+}
+
+/** Two runs at one broker must not share client ids: the broker would disconnect the one for the other. */
+function clientId(): Option<string> {
+  const schema = z
+    .string()
+    .optional()
+    .transform((given) => given ?? `sluice-sim-${crypto.randomUUID().slice(0, 8)}`);
+  return {
+    flags: "--client-id <prefix>",
+    help: "Client ids begin so (default: one of its own each run)",
+    schema,
+  };
+}
+
+function tenants(): Option<[string, ...string[]]> {
+  const schema = z
+    .string()
+    .default("demo")
+    .transform((text, context): [string, ...string[]] => {
+      const [first = "", ...more] = text.split(",");
+      const names: [string, ...string[]] = [first, ...more];
+      if (names.every((name) => /^[^\s/+#]+$/.test(name))) return names;
+      context.addIssue("must be names separated by commas, without /, +, # and spaces");
+      return z.NEVER;
+    });
+  return { flags: "--tenants <names>", help: "Devices are dealt out to these (default demo)", schema };
+}
+
+/** `--faults`, for `demo` too. */
+export function faultShares(fallback: string) {
+  const schema = z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      try {
+        return parseFaults(text);
+      } catch (error) {
+        context.addIssue(explain(error));
+        return z.NEVER;
+      }
+    });
+  const list = faultNames.map((name) => `${name} (${faultOf(name).expected})`).join(", ");
+  const help = `all, none, or a list such as bad-token=0.02,oversize=0.01 (default ${fallback}): ${list}`;
+  return { flags: "--faults <list>", help, schema };
+}

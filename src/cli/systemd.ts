@@ -1,0 +1,50 @@
+/**
+ * The unit file that `sluice help systemd` prints. A user that exists only while it runs, one directory it may write
+ * (StateDirectory= becomes the default of DATA_DIR), and a restart whatever happened: the spool makes that safe. A wrong
+ * configuration (78) is not restarted, since it will not mend itself.
+ */
+export const systemdUnit = `[Unit]
+Description=Sluice IoT ingest gateway
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=/usr/local/bin/sluice run
+EnvironmentFile=-/etc/sluice/sluice.env
+# A secret: LoadCredential=database-url:/etc/sluice/database-url and
+# Environment=DATABASE_URL_FILE=%d/database-url
+DynamicUser=yes
+StateDirectory=sluice
+StateDirectoryMode=0700
+Restart=always
+RestartSec=2
+RestartPreventExitStatus=2 78
+TimeoutStopSec=60
+LimitNOFILE=65536
+
+CapabilityBoundingSet=
+LockPersonality=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+`;

@@ -1,0 +1,93 @@
+/**
+ * The configuration: every part's settings, read once from the environment, all mistakes at once (DESIGN, promise 6).
+ *
+ * Nothing here changes anything: a wrong configuration ends with exit code 78 before the spool is touched. There is no
+ * configuration file: units, containers and shells all set environment variables well, and secrets come as NAME_FILE.
+ */
+import { httpMistakes } from "./http/server.ts";
+import { brokerMistakes } from "./source/broker.ts";
+import { mqttMistakes } from "./source/mqtt.ts";
+import { type Host, thisHost } from "./config/host.ts";
+import { type Effective, type Env, readTable, type TableRead } from "./config/read.ts";
+import { type Config, tables } from "./config/tables.ts";
+import { unknownNames } from "./config/unknown.ts";
+
+export type { Config } from "./config/tables.ts";
+export type { Effective } from "./config/read.ts";
+
+export type Loaded =
+  | {
+      readonly config: Config;
+      readonly effective: readonly Effective[];
+      readonly warnings: readonly string[];
+    }
+  | { readonly mistakes: readonly string[]; readonly warnings: readonly string[] };
+
+/** Every mistake is one line that names the setting, its value (masked), what is wrong and the mend. */
+export function loadConfig(env: Env, host: Host = thisHost): Loaded {
+  const reads = Object.entries(tables).map(([name, table]) => [name, readTable(table, env, host)] as const);
+  const config = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
+  const found = unknownNames(env, ...namesOf());
+  const mistakes = allMistakes(
+    reads.map(([, read]) => read),
+    config,
+  );
+  mistakes.push(...found.mistakes);
+  if (mistakes.length > 0) return { mistakes, warnings: found.warnings };
+  return {
+    config,
+    effective: reads.flatMap(([, read]) => read.effective).map(settledBy(config)),
+    warnings: found.warnings,
+  };
+}
+
+/**
+ * What is wrong with each setting, then with settings taken together (each part knows its own). The latter says nothing new
+ * about one that is mistaken by itself.
+ */
+function allMistakes(reads: readonly TableRead[], { mqtt, broker, http }: Config): string[] {
+  const single = reads.flatMap(({ mistakes }) => mistakes);
+  const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
+  const noOtherBroker = mqtt.url === undefined && !isMistaken("MQTT_URL");
+  const crossed = [
+    ...mqttMistakes(mqtt),
+    ...(noOtherBroker ? brokerMistakes(broker) : []),
+    ...httpMistakes(http),
+  ];
+  const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));
+  return [...single.map(({ text }) => text), ...fresh];
+}
+
+/** Gives the settings whose default is found, not written, their value. `values` has the shape of the tables it was read by. */
+function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Config {
+  const read = values as Config;
+  const { general } = read;
+  return {
+    ...read,
+    general: {
+      ...general,
+      dataDir: general.dataDir ?? defaultDataDir(env, host),
+      gatewayId: general.gatewayId ?? host.name(),
+    },
+  };
+}
+
+/** systemd's StateDirectory= (several are colon-separated), else the place of the Filesystem Hierarchy Standard, else here. */
+function defaultDataDir(env: Env, host: Host): string {
+  const given = env["STATE_DIRECTORY"]?.split(":")[0];
+  if (given) return given;
+  return host.canWrite("/var/lib/sluice") ? "/var/lib/sluice" : "./sluice-data";
+}
+
+function settledBy({ general }: Config): (row: Effective) => Effective {
+  const found: Readonly<Record<string, string>> = {
+    DATA_DIR: general.dataDir,
+    GATEWAY_ID: general.gatewayId,
+  };
+  return (row) => ({ ...row, value: row.value ?? found[row.name] ?? null });
+}
+
+function namesOf(): [known: string[], secrets: string[]] {
+  const settings = Object.values(tables).flatMap((table) => Object.values(table));
+  return [settings.map(({ name }) => name), settings.filter(({ secret }) => secret).map(({ name }) => name)];
+}

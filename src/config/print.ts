@@ -1,0 +1,69 @@
+/** The tables of settings as people read them: `sluice help settings`, a sample environment file, the README's table. */
+import type { Setting } from "../core/settings.ts";
+import { tables, titles } from "./tables.ts";
+
+/** For a terminal. */
+export function helpSettings(): string {
+  return sections((title, rows) => {
+    const lines = rows.map(
+      (row) => `  ${row.name}  (${defaultOf(row)})${secretNote(row)}\n      ${row.help}\n`,
+    );
+    return `${title}\n\n${lines.join("")}`;
+  });
+}
+
+/** For `EnvironmentFile=` of a unit or `--env-file` of a container: every setting, commented out, with its default. */
+export function sampleEnv(): string {
+  return sections((title, rows) => {
+    const lines = rows.map((row) => `# ${row.help}\n#${row.name}=${row.default ?? ""}\n`);
+    return `# --- ${title} ---\n${lines.join("")}`;
+  });
+}
+
+/** For a script. */
+export function settingsJson(): readonly Readonly<Record<string, unknown>>[] {
+  return Object.values<Readonly<Record<string, Setting<unknown>>>>(tables).flatMap((table) =>
+    Object.values(table).map(({ name, default: fallback, unit, help, secret }) => ({
+      name,
+      default: fallback,
+      unit,
+      help,
+      secret,
+    })),
+  );
+}
+
+/** Markdown. A test holds the README equal to it. */
+export function settingsTable(): string {
+  return sections((title, rows) => {
+    const lines = rows.map(
+      (row) =>
+        `| \`${row.name}\` | ${row.default ? `\`${row.default}\`` : ""} | ${unitOf(row)} | ${cell(row.help)} |\n`,
+    );
+    return `### ${title}\n\n| Setting | Default | Unit | What it does |\n| --- | --- | --- | --- |\n${lines.join("")}`;
+  });
+}
+
+function sections(print: (title: string, rows: readonly Setting<unknown>[]) => string): string {
+  const parts: Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>> = tables;
+  const names: Readonly<Record<string, string>> = titles;
+  return Object.entries(parts)
+    .map(([part, table]) => print(names[part] ?? part, Object.values(table)))
+    .join("\n");
+}
+
+function defaultOf({ default: fallback, unit }: Setting<unknown>): string {
+  return !fallback ? `${unit}, optional` : `${unit}, default ${fallback}`;
+}
+
+function secretNote({ secret, name }: Setting<unknown>): string {
+  return secret ? `  or ${name}_FILE` : "";
+}
+
+function unitOf(row: Setting<unknown>): string {
+  return cell(row.secret ? `${row.unit}, or a path in \`${row.name}_FILE\`` : row.unit);
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}

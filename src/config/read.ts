@@ -1,0 +1,87 @@
+/**
+ * One table of settings read from the environment. Every mistake is collected, none thrown: an operator who cannot reach
+ * the machine twice wants to hear all of them. A mistaken setting reads as its default, so that the checks across settings can still run.
+ */
+import { explain } from "../core/log.ts";
+import { maskUrl, type Setting, type Settings } from "../core/settings.ts";
+import type { Host } from "./host.ts";
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** One setting as it is in force, fit to be printed. */
+export interface Effective {
+  readonly name: string;
+  /** Masked; null: not set. */
+  readonly value: string | null;
+  readonly origin: "default" | "environment" | "file";
+}
+
+export interface Mistake {
+  readonly name: string;
+  /** Name, value (masked), what is wrong and the mend. */
+  readonly text: string;
+}
+
+export interface TableRead {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly mistakes: readonly Mistake[];
+  readonly effective: readonly Effective[];
+}
+
+type Raw = { text: string | null; origin: Effective["origin"] } | { mistake: string };
+
+export function readTable(table: Settings, env: Env, host: Host): TableRead {
+  const values: Record<string, unknown> = {};
+  const mistakes: Mistake[] = [];
+  const effective: Effective[] = [];
+  for (const [key, setting] of Object.entries(table)) {
+    const { name, schema } = setting;
+    const raw = find(setting, env, host);
+    const text = "text" in raw ? raw.text : setting.default;
+    const read = schema.safeParse(text ?? undefined);
+    values[key] = read.success ? read.data : schema.parse(setting.default ?? undefined);
+    if ("mistake" in raw) mistakes.push({ name, text: raw.mistake });
+    else effective.push({ name, value: masked(setting, raw.text), origin: raw.origin });
+    if (!read.success) mistakes.push({ name, text: wrong(setting, text, read.error.issues[0]?.message) });
+  }
+  return { values, mistakes, effective };
+}
+
+/** The text of a setting before it is understood. Empty is unset, so that `NAME=` in a unit or compose file means nothing. */
+function find(setting: Setting<unknown>, env: Env, host: Host): Raw {
+  const { name, secret } = setting;
+  const given = env[name]?.trim() ?? "";
+  const path = secret ? (env[`${name}_FILE`]?.trim() ?? "") : "";
+  if (given !== "" && path !== "") {
+    return { mistake: `${name} and ${name}_FILE=${path} are both set: unset one of them` };
+  }
+  if (given !== "") return { text: given, origin: "environment" };
+  if (path === "") return { text: setting.default, origin: "default" };
+  try {
+    const text = host.readText(path).trim();
+    return text === ""
+      ? {
+          mistake: `${name}_FILE=${path}: the file is empty; write the secret into it, or unset ${name}_FILE`,
+        }
+      : { text, origin: "file" };
+  } catch (error) {
+    const why = explain(error);
+    return {
+      mistake: `${name}_FILE=${path}: cannot be read (${why}); see that it exists and Sluice's user may read it`,
+    };
+  }
+}
+
+function wrong(setting: Setting<unknown>, text: string | null, wanted = "another value"): string {
+  const { name, help } = setting;
+  const fallback = setting.default === null ? "unset it" : `unset it for the default, ${setting.default}`;
+  return `${name}=${masked(setting, text) ?? ""}: wanted is ${wanted}; correct it, or ${fallback}. ${help}`;
+}
+
+/** Fit to be printed: no secret, and no password within a URL even where the URL is broken. */
+function masked(setting: Setting<unknown>, text: string | null): string | null {
+  if (text === null) return null;
+  const isUrl = setting.unit.includes("url") || (!setting.secret && text.includes("://"));
+  if (isUrl && URL.canParse(text)) return maskUrl(text);
+  return setting.secret || (isUrl && text.includes("@")) ? "***" : text;
+}

@@ -1,0 +1,86 @@
+/**
+ * Every setting of Sluice: each part's table, gathered. Help, sample file, README and the reading itself walk this object;
+ * a new part is one line here. What belongs to no one part stands in `generalSettings`.
+ */
+import { z } from "zod";
+import { choice, count, optional, type Values } from "../core/settings.ts";
+import { postgresSettings } from "../core/postgres.ts";
+import { httpSettings } from "../http/server.ts";
+import { judgeSettings } from "../judge/judge.ts";
+import { cacheSettings } from "../registry/cache.ts";
+import { lookupSettings } from "../registry/lookup.ts";
+import { influxSettings } from "../sink/influx/settings.ts";
+import { brokerSettings } from "../source/broker.ts";
+import { mqttSettings } from "../source/mqtt.ts";
+import { spoolSettings } from "../spool/spool.ts";
+
+const generalSettings = {
+  dataDir: optional({
+    name: "DATA_DIR",
+    unit: "directory",
+    help: "Where the spool and the local store live (absent: $STATE_DIRECTORY, else /var/lib/sluice where that can be written, else ./sluice-data).",
+  }),
+  gatewayId: optional({
+    name: "GATEWAY_ID",
+    unit: "name",
+    check: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,64}$/, "up to 64 letters, digits, dots, dashes and underscores"),
+    help: "Names this gateway in stats, logs and its MQTT session (absent: the host name).",
+  }),
+  logLevel: choice({
+    name: "LOG_LEVEL",
+    default: "info",
+    words: ["debug", "info", "warn", "error", "silent"],
+    help: "The least that is logged.",
+  }),
+  logStatsEverySeconds: count({
+    name: "LOG_STATS_EVERY_SECONDS",
+    default: 30,
+    unit: "seconds",
+    max: 86_400,
+    help: "How often a line with the stats is logged; 0: never.",
+  }),
+  settingsPollSeconds: count({
+    name: "SETTINGS_POLL_SECONDS",
+    default: 5,
+    unit: "seconds",
+    min: 1,
+    max: 3_600,
+    help: "How often app_settings is read where changes to it cannot be watched.",
+  }),
+};
+
+export const tables = {
+  general: generalSettings,
+  mqtt: mqttSettings,
+  broker: brokerSettings,
+  judge: judgeSettings,
+  cache: cacheSettings,
+  lookup: lookupSettings,
+  spool: spoolSettings,
+  postgres: postgresSettings,
+  influx: influxSettings,
+  http: httpSettings,
+};
+
+/** What the tables are called where people read them. */
+export const titles: Readonly<Record<keyof typeof tables, string>> = {
+  general: "General",
+  mqtt: "Source: a broker",
+  broker: "Source: the embedded broker",
+  judge: "Judge",
+  cache: "Auth cache",
+  lookup: "Look-ups in the registry",
+  spool: "Spool",
+  postgres: "PostgreSQL",
+  influx: "InfluxDB",
+  http: "HTTP",
+};
+
+type Tables = { readonly [K in keyof typeof tables]: Values<(typeof tables)[K]> };
+
+/** The values of all settings; `dataDir` and `gatewayId` are settled. */
+export type Config = Omit<Tables, "general"> & {
+  readonly general: Tables["general"] & { readonly dataDir: string; readonly gatewayId: string };
+};

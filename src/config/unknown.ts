@@ -1,0 +1,96 @@
+/**
+ * Names in the environment that are no setting, but look as if somebody meant one: those of the services that Sluice
+ * replaces, and near misses. A gateway that silently ran on its defaults would be worse than one that says so.
+ */
+import type { Env } from "./read.ts";
+
+export interface Findings {
+  readonly mistakes: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** Names of the replaced services that Sluice does without, and why. */
+const withoutNeed: Readonly<Record<string, string>> = {
+  INGEST_WORKER_COUNT: "one process uses what the machine has",
+  INGEST_QUEUE_SIZE: "the queue is on the disk, bounded by SPOOL_MAX_BYTES",
+  MAX_BUFFER_SIZE: "the queue is on the disk, bounded by SPOOL_MAX_BYTES",
+  BATCH_SIZE: "batches follow from what waits; for InfluxDB see INFLUX_BATCH_SIZE",
+  FLUSH_INTERVAL_MS: "see SPOOL_LINGER_MS, and for InfluxDB INFLUX_FLUSH_INTERVAL_MS",
+  PG_POOL_MIN: "connections are opened as needed",
+  BUCKET_TTL_SECONDS: "rate limits are bounded by themselves",
+  BUCKET_CLEANUP_INTERVAL: "rate limits are bounded by themselves",
+  COUNTERS_ENABLED: "rejects are always counted",
+  CERT_AUTH_ENABLED: "devices prove themselves by token",
+  METRIC_MAP_CACHE_TTL: "metrics are not renamed",
+  METRIC_MAP_CACHE_SIZE: "metrics are not renamed",
+  DELIVERY_WORKER_COUNT: "every sink has its own pace",
+};
+
+/** Groups of names that became one URL. The password stays a name in what is printed. */
+const nowUrls = [
+  {
+    url: "MQTT_URL",
+    names: ["MQTT_HOST", "MQTT_PORT"],
+    mend: (env: Env) => `mqtt://${env["MQTT_HOST"] || "localhost"}:${env["MQTT_PORT"] || "1883"}`,
+  },
+  {
+    url: "DATABASE_URL",
+    names: ["PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"],
+    mend: (env: Env) =>
+      `postgres://${env["PG_USER"] || "iot"}:<PG_PASS>@${env["PG_HOST"] || "localhost"}:${env["PG_PORT"] || "5432"}/${env["PG_DB"] || "iotcloud"}`,
+  },
+];
+
+/** `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. */
+export function unknownNames(env: Env, known: readonly string[], secrets: readonly string[]): Findings {
+  const mistakes: string[] = [];
+  const warnings: string[] = [];
+  const isSet = (name: string) => (env[name] ?? "").trim() !== "";
+  for (const { url, names, mend } of nowUrls) {
+    const set = names.filter((name) => isSet(name) && !known.includes(name));
+    if (set.length === 0) continue;
+    const read = isSet(url) || isSet(`${url}_FILE`);
+    if (read) warnings.push(`${set.join(", ")}: not read, since ${url} is set; unset them`);
+    else mistakes.push(`${set.join(", ")}: not read by Sluice; set ${url}=${mend(env)} instead`);
+  }
+  const handled = new Set([
+    ...known,
+    ...secrets.map((name) => `${name}_FILE`),
+    ...nowUrls.flatMap(({ names }) => names),
+  ]);
+  for (const name of Object.keys(env).filter((n) => !handled.has(n) && isSet(n))) {
+    const why = withoutNeed[name];
+    const meant = why === undefined ? nearest(name, known) : undefined;
+    if (why !== undefined) warnings.push(`${name}: not needed (${why}); unset it`);
+    else if (meant !== undefined) warnings.push(`${name}: not a setting; did you mean ${meant}?`);
+  }
+  return { mistakes, warnings };
+}
+
+/** The setting that a name was probably meant to be: as few letters off as one in five, upper case and underscores aside. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  if (name.endsWith("_FILE") && known.includes(name.slice(0, -"_FILE".length))) return name.slice(0, -5);
+  const plain = bare(name);
+  return known
+    .map((setting) => ({ setting, off: distance(plain, bare(setting)) }))
+    .filter(({ setting, off }) => off <= Math.floor(bare(setting).length / 5))
+    .toSorted((a, b) => a.off - b.off)[0]?.setting;
+}
+
+function bare(name: string): string {
+  return name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "");
+}
+
+/** Levenshtein's distance; names are short. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,202 @@
+/**
+ * The one page that builds every part, starts them in order and stops them in reverse.
+ *
+ * Order of a start: what can refuse (the spool's lock and integrity, the listeners' addresses) before what takes messages. Order
+ * of a stop: the intake first, then the open group and its acknowledgements, then the sinks, the disk last.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Books } from "./books.ts";
+import type { Config } from "./config.ts";
+import { systemClock, type Clock } from "./core/clock.ts";
+import { explain, type Log } from "./core/log.ts";
+import type { Source } from "./core/message.ts";
+import { openPostgres } from "./core/postgres.ts";
+import { startHttpServer, type HttpServer } from "./http/server.ts";
+import type { GatewayView } from "./http/view.ts";
+import { Ingest } from "./ingest.ts";
+import { createJudge } from "./judge/judge.ts";
+import { authorize } from "./judge/authorize.ts";
+import { livePolicy } from "./policy.ts";
+import { DeviceAuthCache } from "./registry/cache.ts";
+import { localRegistry } from "./registry/local.ts";
+import { createLookup } from "./registry/lookup.ts";
+import { postgresRegistry } from "./registry/postgres.ts";
+import { savedCache } from "./registry/saved.ts";
+import { Rejudge } from "./rejudge.ts";
+import { createSinks } from "./sink/index.ts";
+import { Drain } from "./sink/drain.ts";
+import { brokerSource } from "./source/broker.ts";
+import { mqttSource } from "./source/mqtt.ts";
+import { RedeliveryWindow } from "./spool/redelivery.ts";
+import { Spool } from "./spool/spool.ts";
+import { statsLine, viewOf } from "./view.ts";
+
+export interface Gateway {
+  /** Resolves when messages are taken. Far sides that are away are no error: it goes on without them. */
+  start(): Promise<void>;
+  /** Takes nothing more, acknowledges what is on the disk, lets sinks finish within a bound, closes. */
+  stop(): Promise<void>;
+  readonly view: GatewayView;
+  /** host:port of the HTTP listener; once started. */
+  httpAddress(): string;
+  /** Where devices connect when the gateway is itself the broker; else undefined. */
+  brokerAddress(): { host: string; port: number } | undefined;
+}
+
+const stopGraceMs = 10_000;
+const saveCacheEveryMs = 10_000;
+/** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
+const packetBytesAbovePayload = 1_048_576;
+
+export async function createGateway(options: { config: Config; log: Log; clock?: Clock }): Promise<Gateway> {
+  const { config, log, clock = systemClock } = options;
+  const { dataDir, gatewayId } = config.general;
+  mkdirSync(dataDir, { recursive: true, mode: 0o750 });
+  const spool = new Spool({ dataDir, settings: config.spool, clock });
+  const { url, poolMax, timeoutMs } = config.postgres;
+  const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
+  const registry = db
+    ? postgresRegistry({ db, log })
+    : localRegistry({ path: join(dataDir, "local.db"), clock });
+
+  const policy = livePolicy(config.judge, log);
+  const cache = new DeviceAuthCache(config.cache, clock);
+  const saved = savedCache(join(dataDir, "auth-cache.db"), cache);
+  saved.restore();
+  const lookup = createLookup({
+    registry,
+    cache,
+    clock,
+    log,
+    settings: config.lookup,
+    onAvailable: () => rejudge.nudge(),
+    onSettings: () => void pollSettings(),
+  });
+  const judge = createJudge({
+    policy: policy.get,
+    auth: cache,
+    requireToken: config.judge.requireToken,
+    clock,
+  });
+
+  const books = new Books(spool.alongside.books());
+  const window = new RedeliveryWindow(config.spool.redeliveryWindow);
+  for (const print of spool.alongside.prints()) window.add(print);
+  const ingest = new Ingest({
+    judge,
+    books,
+    window,
+    clock,
+    log,
+    lingerMs: config.spool.lingerMs,
+    resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
+    append: (entries, alongside) => spool.append(entries, alongside),
+    settled: (messages) => source.settled(messages),
+    deferred: (entries) => rejudge.add(entries),
+  });
+  const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });
+
+  const sinks = createSinks({ dataDir, gatewayId, db, influx: config.influx, clock, log });
+  const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));
+  spool.keepFor(sinks.map((sink) => sink.name));
+
+  const broker =
+    config.mqtt.url === undefined
+      ? brokerSource({
+          settings: config.broker,
+          clock,
+          log,
+          authenticate,
+          maxPacketBytes: config.judge.payloadBytesMax + packetBytesAbovePayload,
+        })
+      : undefined;
+  const source: Source = broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log });
+  const parts = {
+    gatewayId,
+    clock,
+    startedMonoMs: clock.monoMs(),
+    source,
+    ingest,
+    books,
+    policy,
+    cache,
+    lookup,
+    spool,
+    drains,
+  };
+  const view = viewOf(parts);
+  let http: HttpServer | undefined;
+  const closers: (() => unknown)[] = [];
+
+  /** A device on the embedded broker, at CONNECT. */
+  async function authenticate(tenantId: string, deviceId: string, token: string): Promise<boolean> {
+    const device =
+      cache.get(tenantId, deviceId) ?? (await registry.find([{ tenantId, deviceId }]))[0] ?? null;
+    const claim = { siteId: device?.siteId ?? null, token, tokenHash: null, receivedMs: clock.wallMs() };
+    return authorize(device, claim, true) === null;
+  }
+
+  async function pollSettings(): Promise<void> {
+    try {
+      policy.apply(await registry.settings());
+    } catch (error) {
+      log.debug({ error: explain(error) }, "app_settings cannot be read; the last values stay");
+    }
+  }
+
+  async function keepCache(): Promise<void> {
+    await saved
+      .save()
+      .catch((error: unknown) =>
+        log.warn({ error: explain(error) }, "the auth cache cannot be kept for a restart"),
+      );
+  }
+
+  async function start(): Promise<void> {
+    http = startHttpServer({ settings: config.http, view, clock, log });
+    await pollSettings();
+    const unwatch = registry.watch(lookup.watcher());
+    const polling = clock.every(config.general.settingsPollSeconds * 1000, () => void pollSettings());
+    const saving = clock.every(saveCacheEveryMs, () => void keepCache());
+    closers.push(
+      unwatch,
+      () => polling.cancel(),
+      () => saving.cancel(),
+      keepCache,
+      saved.close,
+    );
+    if (config.general.logStatsEverySeconds > 0) {
+      const stats = clock.every(config.general.logStatsEverySeconds * 1000, () =>
+        log.info(statsLine(parts), "stats"),
+      );
+      closers.push(() => stats.cancel());
+    }
+    for (const drain of drains) drain.start();
+    rejudge.start();
+    await source.start(ingest);
+  }
+
+  async function stop(): Promise<void> {
+    await source.stopIntake();
+    ingest.flush();
+    await rejudge.stop();
+    await Promise.all(drains.map((drain) => drain.stop(stopGraceMs)));
+    await source.close();
+    for (const close of closers.splice(0)) await close();
+    lookup.close();
+    await http?.stop();
+    log.info(statsLine(parts), "stats");
+    await registry.close();
+    await db?.close();
+    spool.close();
+  }
+
+  return {
+    view,
+    start,
+    stop,
+    httpAddress: () => http?.address ?? "",
+    brokerAddress: () => broker?.address(),
+  };
+}

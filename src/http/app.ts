@@ -1,0 +1,61 @@
+/**
+ * The HTTP surface: a Hono app over a view of the gateway. Each area's routes are a file of their own; what holds for all
+ * of them (who may ask, sizes, headers, how an error looks) stands here.
+ */
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import { secureHeaders } from "hono/secure-headers";
+import type { Clock } from "../core/clock.ts";
+import { explain, type Log } from "../core/log.ts";
+import { createAttempts } from "./attempts.ts";
+import { cacheRoutes } from "./cache.ts";
+import { bearer, type HttpEnv, onlyThisHost } from "./guard.ts";
+import { problem } from "./problem.ts";
+import { statusRoutes } from "./status.ts";
+import type { GatewayView } from "./view.ts";
+
+export const bodyBytesMax = 65_536;
+
+export interface AppOptions {
+  readonly view: GatewayView;
+  /** undefined: /admin is open, to this host only. */
+  readonly adminToken: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function createApp({ view, adminToken, clock, log }: AppOptions): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  app.use(
+    secureHeaders({ strictTransportSecurity: false, contentSecurityPolicy: { defaultSrc: ["'none'"] } }),
+  );
+  app.use(async (c, next) => {
+    await next();
+    c.header("cache-control", "no-store");
+  });
+  if (adminToken === undefined) app.use(onlyThisHost());
+  else app.use("/admin/*", bearer(adminToken, createAttempts(clock)));
+  app.use(
+    bodyLimit({ maxSize: bodyBytesMax, onError: () => problem(413, `At most ${bodyBytesMax} bytes.`) }),
+  );
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) =>
+        problem(405, `${c.req.method} is not possible here, but ${methods.join(", ")} is.`, {
+          headers: { allow: methods.join(", ") },
+        }),
+    }),
+  );
+  app.route("/", statusRoutes(view));
+  app.route("/admin/cache", cacheRoutes(view.cache));
+  app.notFound((c) => problem(404, `There is nothing at ${c.req.path}.`));
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return problem(error.status, error.message);
+    log.error({ method: c.req.method, path: c.req.path, error: explain(error) }, "an HTTP request failed");
+    return problem(500, "Something went wrong inside; the log says what.");
+  });
+  return app;
+}

@@ -1,0 +1,64 @@
+/**
+ * Who may ask. Two ways, one of which always holds (config.ts sees to it):
+ *
+ * - no token, listener on loopback: whoever is on this host. A browser on this host is not its owner's hand, though: a
+ *   page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in Host) or by a plain
+ *   cross-site request (seen in Origin and Sec-Fetch-Site). Both are refused on every path.
+ * - a token: /admin wants it as `Authorization: Bearer` (RFC 6750), compared in constant time, tries limited.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { MiddlewareHandler } from "hono";
+import type { Attempts } from "./attempts.ts";
+import { isLoopback } from "../core/listen.ts";
+import { problem } from "./problem.ts";
+
+export interface HttpEnv {
+  Bindings: {
+    /** The peer's address; behind a reverse proxy the proxy's. */
+    readonly clientAddress: string;
+  };
+}
+
+export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    const host = c.req.header("host") ?? "";
+    const origin = c.req.header("origin");
+    const site = c.req.header("sec-fetch-site") ?? "none";
+    if (!isLoopback(host.replace(/:\d+$/, ""))) {
+      return problem(
+        403,
+        "Without ADMIN_TOKEN only requests to localhost, 127.0.0.1 or [::1] are answered: ask by one of these names, or set ADMIN_TOKEN.",
+      );
+    }
+    const foreign = origin !== undefined && origin !== `http://${host}`;
+    if (foreign || !["none", "same-origin"].includes(site)) {
+      return problem(403, "Without ADMIN_TOKEN requests from other web pages are not answered.");
+    }
+    return next();
+  };
+}
+
+export function bearer(token: string, attempts: Attempts): MiddlewareHandler<HttpEnv> {
+  const wanted = sha256(token);
+  return async (c, next) => {
+    const client = c.env.clientAddress;
+    const waitMs = attempts.waitMs(client);
+    if (waitMs > 0) {
+      const seconds = Math.ceil(waitMs / 1000);
+      return problem(429, `Too many wrong tokens from this address: try again in ${seconds} s.`, {
+        headers: { "retry-after": String(seconds) },
+      });
+    }
+    const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+    if (given !== undefined && timingSafeEqual(sha256(given), wanted)) return next();
+    if (given !== undefined) attempts.failed(client);
+    return problem(401, "This needs the header `Authorization: Bearer <ADMIN_TOKEN>`.", {
+      headers: { "www-authenticate": 'Bearer realm="sluice"' },
+    });
+  };
+}
+
+/** Digests are of one length whatever was sent, so that the comparison tells nothing of the token. */
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

@@ -1,0 +1,21 @@
+/** Errors as problem details (RFC 9457), so that a script finds status, title and detail in one place whatever went wrong. */
+import { STATUS_CODES } from "node:http";
+
+/** `detail`: one sentence on what was wrong and the mend; never a secret, nor an internal error's words. */
+export function problem(
+  status: number,
+  detail: string,
+  more: { headers?: Readonly<Record<string, string>>; members?: Readonly<Record<string, unknown>> } = {},
+): Response {
+  const body = {
+    type: "about:blank",
+    title: STATUS_CODES[status] ?? "Error",
+    status,
+    detail,
+    ...more.members,
+  };
+  return new Response(`${JSON.stringify(body)}\n`, {
+    status,
+    headers: { "content-type": "application/problem+json", ...more.headers },
+  });
+}

@@ -1,0 +1,78 @@
+/** The listener in front of the app. */
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { optional, text, type Values } from "../core/settings.ts";
+import { z } from "zod";
+import { bodyBytesMax, createApp } from "./app.ts";
+import { isLoopback, parseListen } from "../core/listen.ts";
+import type { GatewayView } from "./view.ts";
+
+export const httpSettings = {
+  listen: text({
+    name: "HTTP_LISTEN",
+    default: "127.0.0.1:8080",
+    unit: "host:port",
+    help: "Where health, stats and administration are served; beyond loopback it needs ADMIN_TOKEN.",
+    check: z
+      .string()
+      .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:8080 or [::1]:8080"),
+  }),
+  adminToken: optional({
+    name: "ADMIN_TOKEN",
+    secret: true,
+    help: "What /admin wants as `Authorization: Bearer`; without it /admin is open to this host alone.",
+    check: z.string().regex(/^\S{16,}$/, "at least 16 characters without spaces"),
+  }),
+};
+
+/** What is wrong with these settings taken together; for config.ts. */
+export function httpMistakes({ listen, adminToken }: Values<typeof httpSettings>): string[] {
+  if (adminToken !== undefined || isLoopback(parseListen(listen)?.host ?? "")) return [];
+  return [
+    `HTTP_LISTEN=${listen}: reaches beyond this host, which needs ADMIN_TOKEN; set one (such as what \`openssl rand -hex 24\` prints), or listen on 127.0.0.1`,
+  ];
+}
+
+const stopGraceMs = 2_000;
+
+export interface HttpServer {
+  /** host:port as bound, for a URL. */
+  readonly address: string;
+  /** Lets requests finish, within a bound. */
+  stop(): Promise<void>;
+}
+
+/** @throws where the address cannot be bound; the message names the setting. */
+export function startHttpServer(options: {
+  settings: Values<typeof httpSettings>;
+  view: GatewayView;
+  clock: Clock;
+  log: Log;
+}): HttpServer {
+  const { settings, view, clock, log } = options;
+  const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
+  const app = createApp({ view, adminToken: settings.adminToken, clock, log });
+  try {
+    const server = Bun.serve({
+      hostname: host,
+      port,
+      idleTimeout: 30,
+      maxRequestBodySize: bodyBytesMax * 2,
+      fetch: (request, bun) =>
+        app.fetch(request, { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
+    });
+    const shown = host.includes(":") ? `[${host}]` : host;
+    return { address: `${shown}:${server.port ?? port}`, stop: () => stopServer(server, clock) };
+  } catch (cause) {
+    throw new Error(
+      `cannot listen on ${settings.listen}: see that nothing else does, or set HTTP_LISTEN to another address`,
+      { cause },
+    );
+  }
+}
+
+async function stopServer(server: Bun.Server<undefined>, clock: Clock): Promise<void> {
+  const patience = clock.after(stopGraceMs, () => void server.stop(true));
+  await server.stop();
+  patience.cancel();
+}

@@ -1,0 +1,44 @@
+/**
+ * argv in, exit code out. The only place that ends the process or listens to its signals.
+ *
+ * The first SIGINT or SIGTERM asks the command to finish; a second ends at once. Both are safe, as is a crash: what was
+ * acknowledged is on the disk. So an error that nobody expected is not lived with, but ends the process for a clean start.
+ */
+import { execute } from "./cli/index.ts";
+import type { Context } from "./cli/command.ts";
+import { createLog, explain } from "./core/log.ts";
+
+const stop = new AbortController();
+
+for (const [signal, number] of [
+  ["SIGINT", 2],
+  ["SIGTERM", 15],
+] as const) {
+  process.on(signal, () => {
+    if (stop.signal.aborted) process.exit(128 + number);
+    stop.abort(signal);
+  });
+}
+
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    createLog("error", 2).error({ event, error: explain(error), stack }, "unexpected error, ending");
+    process.exit(1);
+  });
+}
+
+/** A reader that went away (`sluice … | head`) is no error. */
+process.stdout.on("error", () => process.exit(0));
+
+const context: Context = {
+  env: process.env,
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+  signal: stop.signal,
+  createLog,
+};
+
+const code = await execute(process.argv.slice(2), context);
+await new Promise<void>((flushed) => void process.stdout.write("", () => flushed()));
+process.exit(code);

@@ -1,0 +1,140 @@
+/**
+ * What the gateway shows of itself: `/stats`, `/readyz` and the stats line of the log, computed when asked.
+ *
+ * `balanced` compares counts that are kept apart: what came in with what became of it, the intake's with the spool's, and
+ * each sink's with what it was offered.
+ */
+import type { Books } from "./books.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Source } from "./core/message.ts";
+import type { GatewayView, PartReadiness, SinkStats, Stats } from "./http/view.ts";
+import type { Ingest } from "./ingest.ts";
+import type { LivePolicy } from "./policy.ts";
+import type { DeviceAuthCache } from "./registry/cache.ts";
+import type { Lookup } from "./registry/lookup.ts";
+import type { Drain, DrainStats } from "./sink/drain.ts";
+import type { Spool } from "./spool/spool.ts";
+import { version } from "./version.ts";
+
+export interface ViewedParts {
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly startedMonoMs: number;
+  readonly source: Source;
+  readonly ingest: Ingest;
+  readonly books: Books;
+  readonly policy: LivePolicy;
+  readonly cache: DeviceAuthCache;
+  readonly lookup: Lookup;
+  readonly spool: Spool;
+  readonly drains: readonly Drain[];
+}
+
+export function viewOf(parts: ViewedParts): GatewayView {
+  return {
+    stats: () => statsOf(parts),
+    ready: () => readinessOf(parts),
+    cache: {
+      stats: () => parts.cache.stats(),
+      clear: () => parts.cache.clear(),
+      invalidate: (tenantId, deviceId) => parts.cache.invalidate(tenantId, deviceId),
+    },
+  };
+}
+
+function statsOf(parts: ViewedParts): Stats {
+  const { gatewayId, clock, books, ingest, policy, cache, lookup, spool, source } = parts;
+  const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
+  const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
+  const oldestMs = waiting === 0 ? undefined : spool.receivedMsAfter(spool.head - waiting);
+  return {
+    version,
+    gateway_id: gatewayId,
+    uptime_seconds: Math.floor((clock.monoMs() - parts.startedMonoMs) / 1000),
+    balanced: balanced(
+      parts,
+      drained.map(({ stats }) => stats),
+    ),
+    mode: policy.get().mode,
+    ingest: {
+      ...books.totals(),
+      judging: ingest.inMemory + books.awaiting,
+      deferred: books.awaiting,
+      held: ingest.held,
+      settings_mistakes: policy.mistakes(),
+    },
+    source: source.status(),
+    auth_cache: cache.stats(),
+    registry: lookup.stats(),
+    spool: {
+      entries: waiting,
+      bytes: spool.bytes,
+      oldest_age_seconds:
+        oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000)),
+      last_seq: spool.head,
+      dead_letters: spool.deadLetters.count(),
+    },
+    sinks: Object.fromEntries(drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(stats, drain)])),
+  };
+}
+
+function sinkStats({ trouble, ...totals }: DrainStats, drain: Drain): SinkStats {
+  return { ...totals, trouble, ...drain.sink.stats?.() };
+}
+
+function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainStats[]): boolean {
+  const intake = books.balancedWith(ingest.inMemory);
+  const onDisk = spool.head === books.spooled - ingest.openEntries;
+  const sinks = drains.every(
+    (d) => d.spooled === d.delivered + d.ignored + d.refused + d.skipped + d.waiting,
+  );
+  return intake && onDisk && sinks;
+}
+
+function readinessOf({ source, ingest, lookup, drains }: ViewedParts): PartReadiness[] {
+  const { kind, connected, detail } = source.status();
+  const registry = lookup.stats();
+  return [
+    { part: `source ${kind}`, ok: connected, detail },
+    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? "takes messages" },
+    {
+      part: "registry",
+      ok: registry.available,
+      detail: registry.available ? "answers" : "does not answer; known devices go on",
+    },
+    ...drains.map((drain) => {
+      const { trouble } = drain.stats();
+      return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? "delivers" };
+    }),
+  ];
+}
+
+/** The stats line of the log, under the names that operators of the replaced services know. */
+export function statsLine(parts: ViewedParts): Record<string, unknown> {
+  const { ingest, auth_cache, spool, sinks, balanced: isBalanced, mode } = statsOf(parts);
+  const { payloadBytesMax, rateLimitRps, rateLimitBurst } = parts.policy.get();
+  const influx = sinks["influx"];
+  return {
+    received: ingest.received,
+    accepted: ingest.accepted,
+    rejected: ingest.rejected,
+    duplicate: ingest.duplicate,
+    queue: ingest.judging,
+    spool_entries: spool.entries,
+    spool_bytes: spool.bytes,
+    balanced: isBalanced,
+    mode,
+    max_payload_bytes: payloadBytesMax,
+    rate_limit_rps: rateLimitRps,
+    rate_limit_burst: rateLimitBurst,
+    auth_cache_hits: auth_cache.hits,
+    auth_cache_misses: auth_cache.misses,
+    auth_cache_size: auth_cache.size,
+    ...(influx && {
+      influx_batch_ok: influx["writes_ok"],
+      influx_batch_err: influx["writes_err"],
+      influx_flushes: influx["flushes"],
+      influx_buffer: influx["buffer_depth"],
+    }),
+  };
+}

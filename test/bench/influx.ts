@@ -1,0 +1,130 @@
+/**
+ * How fast lines go into a real InfluxDB 1.x and into an endpoint that throws everything away, what they cost, and the
+ * floor: a bare loop that posts the same bodies, built and compressed beforehand.
+ *
+ * Only `deliver` is timed; the entries are made, and their garbage collected, outside of it. The endpoint is a process of its own, so that its CPU is
+ * not counted as ours.
+ */
+import { gunzipSync } from "node:zlib";
+import type { Entry } from "../../src/core/entry.ts";
+import { event } from "../contract/entries.ts";
+import { influxdUnavailable, startInfluxd } from "../kit/influxd.ts";
+import { openInflux } from "../kit/influxsink.ts";
+
+const batchLines = [500, 5_000, 10_000];
+
+export async function run([count = "200000"]: readonly string[]): Promise<void> {
+  const lines = Number(count);
+  const nowhere = await startNowhere();
+  const influxd = influxdUnavailable() === "" ? await startInfluxd() : null;
+  console.log(`${lines} lines of 6 fields\n`);
+  for (const size of batchLines) {
+    report(`${size} a batch, null endpoint: bare loop`, await bare(nowhere.url, lines, size));
+    report(
+      `${size} a batch, null endpoint: sluice`,
+      await sluice({ url: nowhere.url, api: "v3" }, lines, size),
+    );
+    if (influxd === null) continue;
+    await influxd.query('CREATE DATABASE "floor"');
+    report(`${size} a batch, influxd: bare loop`, await bare(`${influxd.url}/write?db=floor`, lines, size));
+    const settings = { url: influxd.url, api: "v1", retention: "forever" } as const;
+    report(`${size} a batch, influxd: sluice`, await sluice(settings, lines, size));
+  }
+  if (influxd === null) console.log(`no influxd: ${influxdUnavailable()}`);
+  await influxd?.stop();
+  nowhere.stop();
+}
+
+interface Cost {
+  readonly lines: number;
+  ms: number;
+  cpuMicros: number;
+}
+
+function report(what: string, { lines, ms, cpuMicros }: Cost): void {
+  const rate = Math.round((lines / ms) * 1000).toLocaleString("en");
+  console.log(
+    `${what.padEnd(44)} ${rate.padStart(10)} lines/s  ${(cpuMicros / lines).toFixed(2)} µs CPU a line`,
+  );
+}
+
+/** Times `work` alone for each batch. */
+async function timed(
+  lines: number,
+  size: number,
+  work: (entries: Entry[]) => Promise<() => Promise<unknown>>,
+): Promise<Cost> {
+  const cost = { lines, ms: 0, cpuMicros: 0 };
+  for (let first = 1; first <= lines; first += size) {
+    const post = await work(batchOf(first, size));
+    Bun.gc(true);
+    const [began, cpu] = [performance.now(), process.cpuUsage()];
+    await post();
+    const used = process.cpuUsage(cpu);
+    cost.ms += performance.now() - began;
+    cost.cpuMicros += used.user + used.system;
+  }
+  return cost;
+}
+
+function sluice(settings: Parameters<typeof openInflux>[0], lines: number, size: number): Promise<Cost> {
+  const influx = openInflux(settings);
+  return timed(lines, size, async (entries) => () => influx.deliver(entries)).finally(influx.dispose);
+}
+
+/** Posts what the sink would send, taken from it beforehand. */
+async function bare(url: string, lines: number, size: number): Promise<Cost> {
+  let taken: Uint8Array<ArrayBuffer> = new Uint8Array();
+  const trap = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    async fetch(request) {
+      taken = new Uint8Array(await request.arrayBuffer());
+      return new Response(null, { status: 204 });
+    },
+  });
+  const influx = openInflux({ url: `http://127.0.0.1:${trap.port}`, api: "v3" });
+  const headers = { "content-encoding": "gzip" };
+  const cost = await timed(lines, size, async (entries) => {
+    await influx.deliver(entries);
+    const body = taken;
+    return () => fetch(url, { method: "POST", headers, body }).then((answer) => answer.text());
+  });
+  if (gunzipSync(taken).length === 0) throw new Error("nothing was posted");
+  await influx.dispose();
+  await trap.stop(true);
+  return cost;
+}
+
+function batchOf(first: number, size: number): Entry[] {
+  return Array.from({ length: size }, (_, i) => {
+    const seq = first + i;
+    const metrics = {
+      battery_pct: 87.5,
+      temp_c: 20 + (seq % 100) / 10,
+      rssi_dbm: -85,
+      snr_db: 12.4,
+      uplink_ok: true,
+    };
+    const payload = JSON.stringify({
+      version: "1",
+      ts: "2026-11-21T00:00:00Z",
+      site_id: "lab-1",
+      seq,
+      metrics,
+    });
+    return event(seq, { deviceId: `sensor-${seq % 1_000}`, payload });
+  });
+}
+
+/** An endpoint in another process that answers 204 to everything. */
+async function startNowhere(): Promise<{ url: string; stop(): void }> {
+  const script = `const server = Bun.serve({ port: 0, hostname: "127.0.0.1", async fetch(request) {
+    await request.arrayBuffer();
+    return new Response(null, { status: 204 });
+  } });
+  console.log(server.port);`;
+  const running = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+  const { value } = await running.stdout.getReader().read();
+  return { url: `http://127.0.0.1:${new TextDecoder().decode(value).trim()}`, stop: () => running.kill() };
+}

@@ -1,0 +1,196 @@
+/** The compiled executable, started as an operator would: from a directory that has nothing of ours in it. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { version } from "../../package.json";
+
+const executable = join(import.meta.dir, "../../dist/sluice");
+const missing = !existsSync(executable);
+
+let directory: string;
+let data: string;
+let env: Record<string, string>;
+let running: Bun.Subprocess[];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-binary-"));
+  data = join(directory, "data");
+  mkdirSync(join(directory, "cwd"));
+  env = {
+    PATH: process.env["PATH"] ?? "",
+    DATA_DIR: data,
+    GATEWAY_ID: "test",
+    HTTP_LISTEN: "127.0.0.1:0",
+    BROKER_LISTEN: "127.0.0.1:0",
+  };
+  running = [];
+});
+
+afterEach(async () => {
+  for (const child of running) {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function spawn(...words: string[]) {
+  const cwd = join(directory, "cwd");
+  const child = Bun.spawn([executable, ...words], {
+    cwd,
+    env,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  running.push(child);
+  return child;
+}
+
+async function sluice(...words: string[]) {
+  const child = spawn(...words);
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, out, err };
+}
+
+/** Starts `run`; resolves when its log says so, with what the line holds. */
+async function started() {
+  const child = spawn("run");
+  const lines = logLines(child.stdout);
+  const line = await lines.until("started");
+  return { child, lines, http: String(line["http"]).replace(/^http:\/\//, "") };
+}
+
+function logLines(stream: ReadableStream<Uint8Array>) {
+  const reader = stream.getReader();
+  const text = new TextDecoder();
+  let buffer = "";
+  return {
+    async until(message: string): Promise<Record<string, unknown>> {
+      for (;;) {
+        const end = buffer.indexOf("\n");
+        if (end < 0) {
+          const { value, done } = await reader.read();
+          if (done) throw new Error(`the log ended before "${message}"`);
+          buffer += text.decode(value, { stream: true });
+          continue;
+        }
+        const line = JSON.parse(buffer.slice(0, end)) as Record<string, unknown>;
+        buffer = buffer.slice(end + 1);
+        if (String(line["message"]).startsWith(message)) return line;
+      }
+    },
+  };
+}
+
+/** Every file below the data directory and what it holds. */
+function fingerprint(): Record<string, string> {
+  const files = readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(
+    files.map((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      return [path, createHash("sha256").update(readFileSync(path)).digest("hex")];
+    }),
+  );
+}
+
+describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: bun run build)", () => {
+  test("says which version it is, and leaves nothing behind", async () => {
+    const { code, out } = await sluice("--version");
+    expect(code).toBe(0);
+    expect(out).toStartWith(`sluice ${version} (`);
+    expect(readdirSync(join(directory, "cwd"))).toEqual([]);
+    expect(existsSync(data)).toBe(false);
+  });
+
+  test("prints its help, and 2 for words it does not know", async () => {
+    expect(await sluice("help")).toMatchObject({ code: 0, err: "" });
+    expect(await sluice("fly")).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("runs, answers, and stops at SIGTERM with exit code 0", async () => {
+    const { child, http } = await started();
+    expect(await (await fetch(`http://${http}/healthz`)).json()).toEqual({ status: "ok" });
+    expect(await (await fetch(`http://${http}/stats`)).json()).toMatchObject({ version, balanced: true });
+    env["HTTP_LISTEN"] = http;
+    expect(await sluice("health", "--ready")).toMatchObject({ code: 0 });
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+    expect(await sluice("health")).toMatchObject({ code: 1 });
+  });
+
+  test("a wrong configuration ends with 78, says every mistake, and does not touch the spool", async () => {
+    const { child } = await started();
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(0);
+    const before = fingerprint();
+    expect(Object.keys(before)).not.toEqual([]);
+    env = { ...env, SPOOL_LINGER_MS: "soon", MQTT_URL: "nonsense" };
+    const { code, out, err } = await sluice("run");
+    expect({ code, out }).toEqual({ code: 78, out: "" });
+    expect(err).toContain("SPOOL_LINGER_MS=soon");
+    expect(err).toContain("MQTT_URL=nonsense");
+    expect(fingerprint()).toEqual(before);
+  });
+
+  test("a stray .env and bunfig.toml change nothing", async () => {
+    const cwd = join(directory, "cwd");
+    writeFileSync(join(cwd, ".env"), "LOG_LEVEL=loud\nSPOOL_LINGER_MS=77\n");
+    writeFileSync(join(cwd, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
+    writeFileSync(join(cwd, "preload.ts"), 'await Bun.write("preloaded", "");\n');
+    const { code, out } = await sluice("check", "--json");
+    expect(code).toBe(0);
+    const { settings } = JSON.parse(out) as { settings: { name: string; origin: string }[] };
+    expect(settings.find(({ name }) => name === "SPOOL_LINGER_MS")).toMatchObject({ origin: "default" });
+    expect(existsSync(join(cwd, "preloaded"))).toBe(false);
+  });
+
+  test("a second signal ends at once what the first could not", async () => {
+    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    try {
+      // A PostgreSQL that takes connections and never answers keeps the gateway from starting, and so from stopping.
+      env = { ...env, DATABASE_URL: `postgres://me@127.0.0.1:${silent.port}/db`, PG_TIMEOUT_MS: "600000" };
+      const child = spawn("run");
+      while (!existsSync(data)) await Bun.sleep(5);
+      // Two signals at once may count as one: so again, until it ends.
+      while (child.exitCode === null) {
+        child.kill("SIGTERM");
+        await Bun.sleep(50);
+      }
+      expect(child.exitCode).toBe(143);
+    } finally {
+      silent.stop(true);
+    }
+  });
+
+  test("two gateways cannot open one spool", async () => {
+    await started();
+    const { code, err } = await sluice("run");
+    expect(code).toBe(1);
+    expect(err).toContain(data);
+  });
+
+  test("output that nobody reads any more is no error", async () => {
+    const shell = Bun.spawn(["sh", "-c", '"$0" help settings | head -1; exit 0', executable], {
+      cwd: directory,
+      env,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    expect(await new Response(shell.stdout).text()).toBe("General\n");
+    expect(await new Response(shell.stderr).text()).toBe("");
+  });
+});

@@ -1,0 +1,239 @@
+/** The command line: exit codes, usage, and what goes to which stream. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Context } from "../../src/cli/command.ts";
+import { execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { reasons } from "../../src/judge/reasons.ts";
+
+let directory: string;
+let env: Record<string, string>;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-cli-"));
+  env = { DATA_DIR: join(directory, "data"), GATEWAY_ID: "test" };
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+async function sluice(...words: string[]) {
+  let out = "";
+  let err = "";
+  const context: Context = {
+    env,
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    createLog: () => silentLog,
+  };
+  return { code: await execute(words, context), out, err };
+}
+
+describe("usage", () => {
+  test("--version prints version and commit", async () => {
+    const { code, out } = await sluice("--version");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^sluice \d+\.\d+\.\d+ \(.+\)\n$/);
+  });
+
+  test("--help and help print every command to standard output", async () => {
+    for (const words of [["--help"], ["help"]]) {
+      const { code, out, err } = await sluice(...words);
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      for (const name of ["run", "demo", "simulate", "migrate", "check", "health", "devices", "help"]) {
+        expect(out).toMatch(new RegExp(`^  ${name} `, "m"));
+      }
+    }
+  });
+
+  test.each([
+    ["no words", []],
+    ["an unknown command", ["fly"]],
+    ["an unknown option", ["run", "--fast"]],
+    ["an unknown help topic", ["help", "nothing"]],
+    ["a missing argument", ["devices", "show", "acme"]],
+    ["one argument too many", ["devices", "show", "acme", "d1", "d2"]],
+    ["a group without its command", ["devices"]],
+    ["a missing option", ["devices", "add", "acme", "d1"]],
+    ["a number that is none", ["devices", "list", "--limit", "many"]],
+    ["an id that is not one level of a topic", ["devices", "show", "acme/inc", "d1"]],
+    ["metadata that is no object", ["devices", "add", "acme", "d1", "--site", "s", "--metadata", "[1]"]],
+  ])("%s: exit code 2, said on standard error", async (_, words) => {
+    const { code, out, err } = await sluice(...words);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).not.toBe("");
+  });
+
+  test("help on a command", async () => {
+    const { code, out } = await sluice("help", "devices", "add");
+    expect(code).toBe(0);
+    expect(out).toContain("--site <id>");
+  });
+});
+
+describe("help topics", () => {
+  test("settings", async () => {
+    expect((await sluice("help", "settings")).out).toContain("SPOOL_LINGER_MS  (ms, default 5)");
+    const rows = JSON.parse((await sluice("help", "settings", "--json")).out) as { name: string }[];
+    expect(rows.map(({ name }) => name)).toContain("HTTP_LISTEN");
+  });
+
+  test("reasons: every one", async () => {
+    const { out } = await sluice("help", "reasons");
+    for (const { code, remedy } of reasons) {
+      expect(out).toContain(`${code}
+`);
+      expect(out).toContain(remedy);
+    }
+  });
+
+  test("the sample environment file sets nothing until a line is uncommented, and is then the default", async () => {
+    const { out } = await sluice("help", "environment");
+    const lines = out.split("\n").filter((line) => line !== "");
+    expect(lines.filter((line) => !line.startsWith("#"))).toEqual([]);
+    expect(lines).toContain("#HTTP_LISTEN=127.0.0.1:8080");
+  });
+
+  test("the unit file runs the gateway without privileges and does not restart a wrong configuration", async () => {
+    const { out } = await sluice("help", "systemd");
+    for (const line of [
+      "DynamicUser=yes",
+      "StateDirectory=sluice",
+      "Restart=always",
+      "RestartPreventExitStatus=2 78",
+    ]) {
+      expect(out.split("\n")).toContain(line);
+    }
+  });
+});
+
+describe("a wrong configuration", () => {
+  test.each(["run", "check", "migrate", "health", "devices list"])(
+    "%s: exit code 78, every mistake, nothing touched",
+    async (line) => {
+      env = { ...env, LOG_LEVEL: "loud", SPOOL_LINGER_MS: "soon", ADMIN_TOKEN: "hunter2" };
+      const { code, out, err } = await sluice(...line.split(" "));
+      expect({ code, out }).toEqual({ code: 78, out: "" });
+      expect(err).toStartWith("3 mistakes in the configuration, nothing was changed:\n");
+      for (const name of ["LOG_LEVEL=loud", "SPOOL_LINGER_MS=soon", "ADMIN_TOKEN=***"])
+        expect(err).toContain(name);
+      expect(err).not.toContain("hunter2");
+      expect(readdirSync(directory)).toEqual([]);
+    },
+  );
+
+  test("a remark does not stop a command and goes to standard error", async () => {
+    env["SPOOL_LINGERMS"] = "5";
+    const { code, out, err } = await sluice("devices", "list", "--json");
+    expect({ code, out }).toEqual({ code: 0, out: "[]\n" });
+    expect(err).toBe("warning: SPOOL_LINGERMS: not a setting; did you mean SPOOL_LINGER_MS?\n");
+  });
+});
+
+describe("devices, in the local store", () => {
+  const json = async (...words: string[]) => JSON.parse((await sluice(...words, "--json")).out) as unknown;
+
+  test("add prints the token once, alone on standard output; only its hash is kept", async () => {
+    const { code, out, err } = await sluice(
+      "devices",
+      "add",
+      "acme",
+      "d1",
+      "--site",
+      "hall-7",
+      "--metadata",
+      '{"a":1}',
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/^tok-[A-Za-z0-9_-]{32}\n$/);
+    expect(err).toContain("not shown again");
+    expect(await json("devices", "show", "acme", "d1")).toMatchObject({
+      tenant_id: "acme",
+      device_id: "d1",
+      site_id: "hall-7",
+      status: "ACTIVE",
+      token_set: true,
+      metadata: { a: 1 },
+    });
+    for (const file of readdirSync(join(directory, "data"))) {
+      expect(readFileSync(join(directory, "data", file), "latin1")).not.toContain(out.trim());
+    }
+  });
+
+  test("add twice is refused and changes nothing", async () => {
+    await sluice("devices", "add", "acme", "d1", "--site", "hall-7");
+    const { code, out, err } = await sluice("devices", "add", "acme", "d1", "--site", "hall-8");
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain("rotate-token");
+    expect(await json("devices", "show", "acme", "d1")).toMatchObject({ site_id: "hall-7" });
+  });
+
+  test("revoke, activate, rotate-token, remove", async () => {
+    const { out: first } = await sluice("devices", "add", "acme", "d1", "--site", "hall-7");
+    expect(await json("devices", "revoke", "acme", "d1")).toMatchObject({ status: "REVOKED" });
+    expect(await json("devices", "activate", "acme", "d1")).toMatchObject({ status: "ACTIVE" });
+    const rotated = (await json("devices", "rotate-token", "acme", "d1", "--grace-seconds", "60")) as {
+      token: string;
+    };
+    expect(rotated.token).toMatch(/^tok-/);
+    expect(rotated.token).not.toBe(first.trim());
+    expect((await sluice("devices", "remove", "acme", "d1")).code).toBe(0);
+    expect(await json("devices", "list")).toEqual([]);
+  });
+
+  test.each(["show", "revoke", "activate", "rotate-token", "remove"])(
+    "%s of an unknown device: exit code 1",
+    async (name) => {
+      const { code, out, err } = await sluice("devices", name, "acme", "nobody");
+      expect({ code, out, err }).toEqual({ code: 1, out: "", err: "device acme/nobody is not registered\n" });
+    },
+  );
+
+  test("list filters, bounds and prints a table", async () => {
+    for (const id of ["a1", "a2", "b1"]) await sluice("devices", "add", "acme", id, "--site", `site-${id}`);
+    const ids = async (...words: string[]) =>
+      ((await json("devices", "list", ...words)) as { device_id: string }[]).map((d) => d.device_id);
+    expect(await ids()).toEqual(["a1", "a2", "b1"]);
+    expect(await ids("--match", "a")).toEqual(["a1", "a2"]);
+    expect(await ids("--site", "site-b1")).toEqual(["b1"]);
+    expect(await ids("--tenant", "other")).toEqual([]);
+    expect(await ids("--limit", "2")).toEqual(["a1", "a2"]);
+    expect((await sluice("devices", "list")).out.split("\n")).toHaveLength(5);
+  });
+});
+
+describe("migrate and check, without servers", () => {
+  test("migrate creates the local store, and does nothing the second time", async () => {
+    const first = JSON.parse((await sluice("migrate", "--json")).out) as { done: string[] };
+    expect(first.done).toContain("created table raw_events");
+    const second = JSON.parse((await sluice("migrate", "--json")).out) as { done: string[] };
+    expect(second.done).toEqual([]);
+  });
+
+  test("check is good where everything can be used, and leaves no file", async () => {
+    const { code, out } = await sluice("check");
+    expect(code).toBe(0);
+    expect(out).toContain(`DATA_DIR=${env["DATA_DIR"]}`);
+    expect(out).toMatch(/^source +ok/m);
+    expect(existsSync(join(directory, "data"))).toBe(false);
+  });
+
+  test("check names the far side that cannot be reached: exit code 1, no password", async () => {
+    env = {
+      ...env,
+      MQTT_URL: "mqtt://me:hunter2@127.0.0.1:1",
+      DATABASE_URL: "postgres://me:hunter2@127.0.0.1:1/db",
+      PG_TIMEOUT_MS: "1000",
+    };
+    const { code, out, err } = await sluice("check", "--json");
+    expect(code).toBe(1);
+    expect(out + err).not.toContain("hunter2");
+    const { probes } = JSON.parse(out) as { probes: { part: string; ok: boolean }[] };
+    expect(probes.map(({ part, ok }) => [part, ok])).toEqual([
+      ["disk", true],
+      ["source", false],
+      ["postgres", false],
+    ]);
+  });
+});

@@ -1,0 +1,115 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { UsageError } from "../../src/cli/command.ts";
+import { simulate } from "../../src/cli/simulate.ts";
+import { startAedes, startScripted, type TestBroker } from "../simulator/brokers.ts";
+import { trial } from "./simulate-context.ts";
+
+let broker: TestBroker | undefined;
+afterEach(async () => {
+  await broker?.crash();
+  broker = undefined;
+});
+
+const toAedes = { rate: "0", mqtt: "3.1.1" };
+
+describe("sluice simulate", () => {
+  test("publishes the fleet and sums up what a gateway must make of it", async () => {
+    const topics: string[] = [];
+    broker = await startAedes((packet, done) => {
+      topics.push(packet.topic);
+      done();
+    });
+    const { run, out } = trial();
+    const options = {
+      ...toAedes,
+      broker: broker.url,
+      count: "400",
+      tenants: "acme,globex",
+      faults: "bad-token=0.2",
+      json: true,
+    };
+    expect(await run(simulate, options as Record<string, string | true>)).toBe(0);
+    const summary = JSON.parse(out.join("")) as { sent: number; expected: Record<string, number> };
+    expect(summary).toMatchObject({ sent: 400, acknowledged: 400, refused: 0, unanswered: 0 });
+    expect(Object.keys(summary.expected).toSorted()).toEqual(["TOKEN_INVALID", "event"]);
+    expect((summary.expected["event"] ?? 0) + (summary.expected["TOKEN_INVALID"] ?? 0)).toBe(400);
+    expect(topics).toHaveLength(400);
+    expect(new Set(topics.map((topic) => topic.split("/")[1]))).toEqual(new Set(["acme", "globex"]));
+  });
+
+  test("prints the same in words without --json", async () => {
+    broker = await startAedes((_packet, done) => done());
+    const { run, out } = trial();
+    expect(await run(simulate, { ...toAedes, broker: broker.url, count: "50" })).toBe(0);
+    expect(out.join("")).toContain("sent 50");
+    expect(out.join("")).toMatch(/event +50/);
+  });
+
+  test("the same seed publishes the same devices", async () => {
+    const seen: string[][] = [];
+    broker = await startAedes((packet, done) => {
+      seen.at(-1)?.push(packet.topic);
+      done();
+    });
+    for (const seed of ["5", "5", "6"]) {
+      seen.push([]);
+      const faults = "unknown-device=0.5";
+      await trial().run(simulate, {
+        ...toAedes,
+        broker: broker.url,
+        count: "60",
+        seed,
+        faults,
+        connections: "1",
+      });
+    }
+    expect(seen[1]).toEqual(seen[0] ?? []);
+    expect(seen[2]).not.toEqual(seen[0] ?? []);
+  });
+
+  test("ends with 1 where the broker refused a message", async () => {
+    let answered = 0;
+    broker = await startScripted(100, (_packet, answer) => answer(++answered === 7 ? 0x97 : 0));
+    const { run, out } = trial();
+    expect(await run(simulate, { rate: "0", broker: broker.url, count: "20", json: true })).toBe(1);
+    expect(JSON.parse(out.join(""))).toMatchObject({ sent: 20, acknowledged: 19, refused: 1 });
+  });
+
+  test("ends at Ctrl-C with its summary", async () => {
+    const { run, out, interrupt } = trial();
+    let received = 0;
+    broker = await startAedes((_packet, done) => {
+      if (++received === 20) interrupt();
+      done();
+    });
+    expect(await run(simulate, { ...toAedes, broker: broker.url, json: true })).toBe(0);
+    const { sent, acknowledged } = JSON.parse(out.join("")) as { sent: number; acknowledged: number };
+    expect(sent).toBe(acknowledged);
+    expect(sent).toBe(received);
+  });
+
+  test.each(["sql", "csv"])(
+    "--print-registry %s prints the fleet with hashes and no token, and needs no broker",
+    async (form) => {
+      const { run, out } = trial();
+      expect(await run(simulate, { printRegistry: form, devices: "30" })).toBe(0);
+      expect(out.join("")).toMatch(/dev-0030.*lab-1.*ACTIVE.*[0-9a-f]{64}/);
+      expect(out.join("")).not.toContain("tok-");
+    },
+  );
+
+  test.each([
+    [{}, /--broker.*needed/],
+    [{ broker: "http://here" }, /--broker.*begins with mqtt/],
+    [{ broker: "mqtt://here", faults: "bad-tokn" }, /--faults.*no fault "bad-tokn"/],
+    [{ broker: "mqtt://here", tenants: "a/b" }, /--tenants.*without/],
+    [{ broker: "mqtt://here", qos: "3" }, /--qos.*from 0 to 2/],
+    [{ broker: "mqtt://here", mqtt: "4" }, /--mqtt.*3\.1\.1/],
+  ])("%j is a usage error that says what is wrong", async (options, words) => {
+    const failure = await trial()
+      .run(simulate, options as Record<string, string>)
+      .catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(UsageError);
+    expect((failure as Error).message).toMatch(words);
+  });
+});

@@ -1,0 +1,258 @@
+/** Every route of the HTTP surface, and who is let in. */
+import { beforeEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { createApp } from "../../src/http/app.ts";
+import type { GatewayView, PartReadiness, Stats } from "../../src/http/view.ts";
+
+const token = "a-token-of-some-length";
+const cacheStats = { size: 1, max_size: 10, ttl_seconds: 60, hits: 3, misses: 1, hit_rate: 0.75, errors: 0 };
+const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, waiting: 2 };
+const stats: Stats = {
+  version: "1.2.3",
+  gateway_id: 'gate"way',
+  uptime_seconds: 12.5,
+  balanced: true,
+  ingest: { received: 9, accepted: 5, rejected: { TOKEN_INVALID: 3 }, duplicate: 1, judging: 0, held: 4 },
+  auth_cache: cacheStats,
+  spool: { entries: 8, bytes: 4096, oldest_age_seconds: 0.5 },
+  sinks: { postgres: sink, influx: { ...sink, writes_ok: 7, last_error: "words are no metric" } },
+};
+
+let parts: PartReadiness[];
+let forgotten: string[];
+let view: GatewayView;
+
+beforeEach(() => {
+  parts = [{ part: "source", ok: true, detail: "connected" }];
+  forgotten = [];
+  view = {
+    stats: () => stats,
+    ready: () => parts,
+    cache: {
+      stats: () => cacheStats,
+      clear: () => void forgotten.push("all"),
+      invalidate: (tenant, device) => forgotten.push(`${tenant} ${device}`) > 1,
+    },
+  };
+});
+
+type Ask = {
+  method?: string;
+  headers?: Record<string, string>;
+  token?: string;
+  from?: string;
+  body?: string;
+};
+
+function client(adminToken?: string, clock = systemClock) {
+  const app = createApp({ view, adminToken, clock, log: silentLog });
+  return async (path: string, { method = "GET", headers = {}, token: bearer, from, body }: Ask = {}) => {
+    const request = new Request(`http://localhost:8080${path}`, {
+      method,
+      headers: {
+        host: "localhost:8080",
+        ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body }),
+    });
+    return app.fetch(request, { clientAddress: from ?? "127.0.0.1" });
+  };
+}
+
+async function expectProblem(response: Response, status: number): Promise<Record<string, unknown>> {
+  expect(response.status).toBe(status);
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  const body = (await response.json()) as Record<string, unknown>;
+  expect(body).toMatchObject({ type: "about:blank", status });
+  expect(body["title"]).toBeString();
+  expect(body["detail"]).toBeString();
+  return body;
+}
+
+describe("status", () => {
+  test("/healthz answers as long as the process does", async () => {
+    const response = await client()("/healthz");
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ status: "ok" });
+  });
+
+  test("/readyz is 200 when every part is ready", async () => {
+    const response = await client()("/readyz");
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ status: "ready", parts });
+  });
+
+  test("/readyz is 503 and names each part that is not ready", async () => {
+    parts.push({ part: "postgres", ok: false, detail: "connection refused" });
+    const body = await expectProblem(await client()("/readyz"), 503);
+    expect(body["detail"]).toBe("postgres: connection refused");
+    expect(body["parts"]).toEqual(parts);
+  });
+
+  test("/stats is the stats of the view as they are", async () => {
+    const response = await client()("/stats");
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual(stats);
+  });
+
+  test("/metrics prints every number of the stats once and no text", async () => {
+    const response = await client()("/metrics");
+    expect(response.headers.get("content-type")).toStartWith("text/plain; version=0.0.4");
+    const text = await response.text();
+    const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    expect(samples).toContain('sluice_build_info{version="1.2.3",gateway_id="gate\\"way"} 1');
+    expect(samples).toContain("sluice_received_total 9");
+    expect(samples).toContain('sluice_rejected_total{reason="TOKEN_INVALID"} 3');
+    expect(samples).toContain("sluice_ingest_held 4");
+    expect(samples).toContain('sluice_sink_delivered_total{sink="influx"} 5');
+    expect(samples).toContain('sluice_sink_waiting{sink="postgres"} 2');
+    expect(samples).toContain('sluice_sink_writes_ok{sink="influx"} 7');
+    expect(text).not.toContain("words");
+    expect(new Set(samples).size).toBe(samples.length);
+    for (const line of samples) expect(line).toMatch(/^sluice_[a-z0-9_]+(\{.+\})? -?\d+(\.\d+)?$/);
+  });
+});
+
+describe("/admin/cache", () => {
+  test("stats", async () => {
+    expect(await (await client()("/admin/cache/stats")).json()).toEqual(cacheStats);
+  });
+
+  test("clear", async () => {
+    const response = await client()("/admin/cache/clear", { method: "POST" });
+    expect(await response.json()).toEqual({ status: "cache cleared" });
+    expect(forgotten).toEqual(["all"]);
+  });
+
+  test("one device, percent-encoded, and whether it was there", async () => {
+    const ask = client();
+    const first = await ask("/admin/cache/devices/acme%20inc/dev%25-1", { method: "DELETE" });
+    expect(await first.json()).toEqual({ status: "device forgotten", cached: false });
+    const second = await ask("/admin/cache/devices/t/d", { method: "DELETE" });
+    expect(await second.json()).toEqual({ status: "device forgotten", cached: true });
+    expect(forgotten).toEqual(["acme inc dev%-1", "t d"]);
+  });
+
+  test.each(["t%2Fx/d", "t/d%23", "t/%ZZ", "t/%2B"])("malformed: %s", async (path) => {
+    await expectProblem(await client()(`/admin/cache/devices/${path}`, { method: "DELETE" }), 400);
+    expect(forgotten).toEqual([]);
+  });
+});
+
+describe("errors are problem details", () => {
+  test("404", async () => {
+    await expectProblem(await client()("/nowhere"), 404);
+  });
+
+  test("405 with Allow", async () => {
+    const response = await client()("/admin/cache/clear");
+    expect(response.headers.get("allow")).toBe("POST");
+    await expectProblem(response, 405);
+  });
+
+  test("413", async () => {
+    const body = "x".repeat(100_000);
+    const headers = { "content-length": String(body.length) };
+    await expectProblem(await client()("/admin/cache/clear", { method: "POST", body, headers }), 413);
+    expect(forgotten).toEqual([]);
+  });
+
+  test("500 says nothing of the inside", async () => {
+    view = {
+      ...view,
+      stats: () => {
+        throw new Error("postgres://me:secret@db");
+      },
+    };
+    const body = await expectProblem(await client()("/stats"), 500);
+    expect(JSON.stringify(body)).not.toContain("secret");
+  });
+
+  test("every answer carries the security headers", async () => {
+    for (const path of ["/healthz", "/nowhere"]) {
+      const { headers } = await client()(path);
+      expect(headers.get("x-content-type-options")).toBe("nosniff");
+      expect(headers.get("content-security-policy")).toBe("default-src 'none'");
+      expect(headers.get("cache-control")).toBe("no-store");
+    }
+  });
+});
+
+describe("without a token", () => {
+  const paths = ["/healthz", "/stats", "/admin/cache/stats"];
+
+  test.each(["localhost:8080", "127.0.0.1", "127.1.2.3:1", "[::1]:8080", "LOCALHOST"])(
+    "Host %s is answered",
+    async (host) => {
+      for (const path of paths) expect((await client()(path, { headers: { host } })).status).toBe(200);
+    },
+  );
+
+  test.each([
+    "attacker.example",
+    "attacker.example:8080",
+    "127.0.0.1.attacker.example",
+    "10.0.0.1",
+    "localhost.evil",
+    "",
+  ])("Host %p is refused: a name that resolves to loopback", async (host) => {
+    for (const path of paths) await expectProblem(await client()(path, { headers: { host } }), 403);
+  });
+
+  test.each(["http://attacker.example", "null", "http://localhost:3000", "https://localhost:8080"])(
+    "Origin %s is refused: another page",
+    async (origin) => {
+      const response = await client()("/admin/cache/clear", { method: "POST", headers: { origin } });
+      await expectProblem(response, 403);
+      expect(forgotten).toEqual([]);
+    },
+  );
+
+  test("its own page is answered", async () => {
+    const headers = { origin: "http://localhost:8080", "sec-fetch-site": "same-origin" };
+    expect((await client()("/admin/cache/clear", { method: "POST", headers })).status).toBe(200);
+  });
+
+  test("a cross-site request without Origin is refused", async () => {
+    await expectProblem(await client()("/stats", { headers: { "sec-fetch-site": "cross-site" } }), 403);
+  });
+});
+
+describe("with a token", () => {
+  test("/admin wants it, the rest does not", async () => {
+    const ask = client(token);
+    expect((await ask("/stats", { headers: { host: "gateway.lan" } })).status).toBe(200);
+    expect((await ask("/admin/cache/stats", { token })).status).toBe(200);
+    const response = await ask("/admin/cache/stats");
+    expect(response.headers.get("www-authenticate")).toStartWith("Bearer");
+    await expectProblem(response, 401);
+  });
+
+  test.each(["wrong", `${token}x`, token.slice(1), ""])("%p does not open it", async (wrong) => {
+    await expectProblem(await client(token)("/admin/cache/clear", { method: "POST", token: wrong }), 401);
+    expect(forgotten).toEqual([]);
+  });
+
+  test("an address with ten wrong tokens waits a minute, others do not", async () => {
+    let nowMs = 0;
+    const ask = client(token, { ...systemClock, monoMs: () => nowMs });
+    for (let i = 0; i < 10; i += 1) {
+      await expectProblem(await ask("/admin/cache/stats", { token: "wrong", from: `2001:db8::${i}` }), 401);
+    }
+    const held = await ask("/admin/cache/stats", { token, from: "2001:db8::ffff" });
+    expect(held.headers.get("retry-after")).toBe("60");
+    await expectProblem(held, 429);
+    expect((await ask("/admin/cache/stats", { token, from: "2001:db8:0:1::1" })).status).toBe(200);
+    expect((await ask("/admin/cache/stats", { token, from: "::ffff:10.0.0.1" })).status).toBe(200);
+    nowMs = 60_000;
+    expect((await ask("/admin/cache/stats", { token, from: "2001:db8::1" })).status).toBe(200);
+  });
+
+  test("asking without a token is no attempt", async () => {
+    const ask = client(token);
+    for (let i = 0; i < 20; i += 1) await ask("/admin/cache/stats");
+    expect((await ask("/admin/cache/stats", { token })).status).toBe(200);
+  });
+});

@@ -1,0 +1,109 @@
+/** The listener itself: addresses, and what of the guards depends on a real connection. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { isLoopback, parseListen } from "../../src/core/listen.ts";
+import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
+import type { CacheStats, GatewayView } from "../../src/http/view.ts";
+
+const cache: CacheStats = {
+  size: 0,
+  max_size: 1,
+  ttl_seconds: 1,
+  hits: 0,
+  misses: 0,
+  hit_rate: null,
+  errors: 0,
+};
+const view: GatewayView = {
+  stats: () => ({
+    version: "0",
+    gateway_id: "g",
+    uptime_seconds: 0,
+    balanced: true,
+    ingest: { received: 0, accepted: 0, rejected: {}, duplicate: 0, judging: 0 },
+    auth_cache: cache,
+    spool: { entries: 0, bytes: 0, oldest_age_seconds: 0 },
+    sinks: {},
+  }),
+  ready: () => [],
+  cache: { stats: () => cache, clear: () => {}, invalidate: () => false },
+};
+
+const servers: HttpServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop();
+});
+
+function start(listen: string, adminToken?: string): HttpServer {
+  const server = startHttpServer({
+    settings: { listen, adminToken },
+    view,
+    clock: systemClock,
+    log: silentLog,
+  });
+  servers.push(server);
+  return server;
+}
+
+describe("HTTP_LISTEN", () => {
+  test.each([
+    ["127.0.0.1:8080", { host: "127.0.0.1", port: 8080 }],
+    ["[::1]:0", { host: "::1", port: 0 }],
+    [":9000", { host: "0.0.0.0", port: 9000 }],
+    ["gateway.lan:80", { host: "gateway.lan", port: 80 }],
+  ])("%s", (text, address) => expect(parseListen(text)).toEqual(address));
+
+  test.each(["8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", "::1:80", "http://a:80", "a b:80", ""])(
+    "%p is none",
+    (text) => expect(parseListen(text)).toBeUndefined(),
+  );
+
+  test.each(["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]", "LocalHost"])("%s is loopback", (host) =>
+    expect(isLoopback(host)).toBe(true),
+  );
+  test.each(["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.nip.io", "localhost.example", "1270.0.0.1", ""])(
+    "%p is not",
+    (host) => expect(isLoopback(host)).toBe(false),
+  );
+});
+
+test.each(["127.0.0.1:0", "[::1]:0"])("%s: the address says the port that was bound", async (listen) => {
+  const { address } = start(listen);
+  expect(address).not.toEndWith(":0");
+  expect((await fetch(`http://${address}/healthz`)).status).toBe(200);
+  expect((await fetch(`http://${address}/stats`, { method: "HEAD" })).status).toBe(200);
+});
+
+test("an address that is taken is said with its setting and the mend", () => {
+  const { address } = start("127.0.0.1:0");
+  expect(() => start(address)).toThrow(
+    `cannot listen on ${address}: see that nothing else does, or set HTTP_LISTEN`,
+  );
+});
+
+test("over a real connection a foreign Host is refused and wrong tokens are counted by address", async () => {
+  const open = start("127.0.0.1:0");
+  const headers = { host: "attacker.example" };
+  expect((await fetch(`http://${open.address}/stats`, { headers })).status).toBe(403);
+
+  const closed = start("127.0.0.1:0", "a-token-of-some-length");
+  const status = async (token: string) => {
+    const url = `http://${closed.address}/admin/cache/stats`;
+    return (await fetch(url, { headers: { authorization: `Bearer ${token}` } })).status;
+  };
+  expect(await status("a-token-of-some-length")).toBe(200);
+  for (let i = 0; i < 10; i += 1) expect(await status("wrong")).toBe(401);
+  expect(await status("a-token-of-some-length")).toBe(429);
+});
+
+test("a body without a length that is too large is refused", async () => {
+  const { address } = start("127.0.0.1:0");
+  const body = new ReadableStream({
+    start(controller) {
+      for (let i = 0; i < 20; i += 1) controller.enqueue(new Uint8Array(10_000));
+      controller.close();
+    },
+  });
+  expect((await fetch(`http://${address}/admin/cache/clear`, { method: "POST", body })).status).toBe(413);
+});
