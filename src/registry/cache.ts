@@ -153,8 +153,9 @@ export class DeviceAuthCache {
     return before - this.#rows.size;
   }
 
-  clear(): void {
-    this.#rows.clear();
+  /** How many rows went. */
+  clear(): number {
+    return this.invalidateTenant(null);
   }
 
   /** Can the registry be asked? While it cannot, stale and unverified rows serve. */

@@ -1,13 +1,13 @@
 /**
  * A LISTEN that is watched. A connection that went silently (a firewall, a pulled cable) looks like one on which
- * nothing happens, so a small query goes over it every other second, with a deadline; postgres.js's own `listen` does not
+ * nothing happens, so a small query goes over it every second, with a deadline; postgres.js's own `listen` does not
  * do that, and gives up for good when a renewal fails.
  */
 import { backoffMs, sleep, systemClock, withDeadline } from "../core/clock.ts";
 import { end, openClient, type PostgresOptions, type Sql } from "../core/postgres.ts";
 
-const checkEveryMs = 2000;
-const answerWithinMs = 3000;
+const checkEveryMs = 1000;
+const answerWithinMs = 2000;
 const retryBaseMs = 250;
 const retryMaxMs = 5000;
 

@@ -1,5 +1,5 @@
 /** What every registry promises (src/registry/registry.ts), asked of each. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import type { NewDevice, Registry } from "../../src/registry/registry.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { until } from "../kit/until.ts";
 import { recorder, tells } from "./recorder.ts";
+
+setDefaultTimeout(60_000);
 
 interface Fixture {
   readonly name: string;

@@ -1,74 +1,7 @@
-/** A fake registry, because what is tested here is timing: when it is asked, for whom, and what happens when it does not answer. */
 import { describe, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
-import { DeviceAuthCache } from "../../src/registry/cache.ts";
-import { createLookup, queryDeadlineMs, queryDevicesMax } from "../../src/registry/lookup.ts";
-import type { Answer } from "../../src/registry/flights.ts";
-import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/registry/registry.ts";
+import { queryDevicesMax } from "../../src/registry/lookup.ts";
 import { aDevice } from "../kit/builders.ts";
-import { simulatedClock } from "../kit/clock.ts";
-
-type Mood = "answers" | "refuses" | "hangs";
-
-function setting(options: { autoProvision?: boolean; answersAfterMs?: number; sizeMax?: number } = {}) {
-  const clock = simulatedClock();
-  const cache = new DeviceAuthCache(
-    { ttlSeconds: 60, sizeMax: options.sizeMax ?? 10_000, staleSeconds: 86_400 },
-    clock,
-  );
-  const devices = new Map<string, DeviceAuth>();
-  const queries: DeviceId[][] = [];
-  const provisioned: string[] = [];
-  const events: string[] = [];
-  const it = { mood: "answers" as Mood, answersAfterMs: options.answersAfterMs ?? 5 };
-
-  function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
-    queries.push([...ids]);
-    // The answer is of now, and arrives later: as with a real database.
-    const rows = ids.flatMap((id) => devices.get(deviceKey(id.tenantId, id.deviceId)) ?? []);
-    if (it.mood === "refuses") return Promise.reject(new Error("connection refused"));
-    if (it.mood === "hangs") return new Promise(() => {});
-    return new Promise((resolve) => clock.after(it.answersAfterMs, () => resolve(rows)));
-  }
-
-  const lookup = createLookup({
-    registry: {
-      find,
-      provision(list) {
-        for (const { tenantId, deviceId, siteId } of list) {
-          provisioned.push(`${deviceId} at ${siteId}`);
-          devices.set(
-            deviceKey(tenantId, deviceId),
-            aDevice({ tenantId, deviceId, siteId, tokenHash: null }),
-          );
-        }
-        return Promise.resolve();
-      },
-    },
-    cache,
-    clock,
-    settings: { registryWaitMs: 5000, autoProvision: options.autoProvision ?? false },
-    log: silentLog,
-    random: () => 1,
-    onAvailable: () => events.push("available"),
-    onSettings: () => events.push("settings"),
-  });
-
-  const register = (deviceId: string) => devices.set(deviceKey("acme", deviceId), aDevice({ deviceId }));
-  const answers = new Map<string, string[]>();
-  const ask = (deviceId: string) => {
-    const list = answers.get(deviceId) ?? [];
-    answers.set(deviceId, list);
-    lookup.resolve("acme", deviceId, "lab-1", (answer) => list.push(nameOf(answer)));
-    return list;
-  };
-  return { ...{ clock, cache, devices, queries, provisioned, events, lookup, register, ask }, fake: it };
-}
-
-function nameOf(answer: Answer): string {
-  if (answer === null) return "unknown";
-  return answer === "unavailable" ? answer : answer.status;
-}
+import { nameOf, setting } from "./asked.ts";
 
 describe("misses", () => {
   test("of a moment are one query, and are answered in order; found rows are cached, others not", async () => {
@@ -176,85 +109,6 @@ describe("a flood of 100,000 made-up ids", () => {
   });
 });
 
-describe("when the registry does not answer", () => {
-  test.each(["refuses", "hangs"] as const)("it %s: stale rows serve, at once from then on", async (mood) => {
-    const { clock, cache, register, ask, fake, lookup } = setting();
-    register("a");
-    cache.put(aDevice({ deviceId: "a" }));
-    clock.advance(61_000);
-    fake.mood = mood;
-    expect(cache.get("acme", "a")).toBeUndefined();
-    const answers = ask("a");
-    await clock.pass(queryDeadlineMs + 10);
-    expect(answers).toEqual(["ACTIVE"]);
-    expect(cache.get("acme", "a")).toBeDefined();
-    expect(cache.stats()).toMatchObject({ stale_hits: 2, hits: 2, misses: 1 });
-    expect(lookup.stats()).toMatchObject({ available: false, waiting: 0 });
-    expect(lookup.stats().last_error).toContain(mood === "hangs" ? "no answer" : "refused");
-  });
-
-  test("unknown devices wait REGISTRY_WAIT_MS, and not at all once it has been away as long", async () => {
-    const { clock, ask, fake, lookup } = setting();
-    fake.mood = "refuses";
-    const first = ask("a");
-    await clock.pass(4998);
-    expect(first).toEqual([]);
-    await clock.pass(2);
-    expect(first).toEqual(["unavailable"]);
-    await clock.pass(10);
-    const second = ask("b");
-    expect(second).toEqual([]);
-    await clock.pass(1);
-    expect(second).toEqual(["unavailable"]);
-    expect(lookup.stats().waiting).toBe(0);
-  });
-
-  test("it is tried again, seldom, until it answers; what still waits is answered then, and onAvailable is called once", async () => {
-    const { clock, cache, register, ask, fake, queries, events, lookup } = setting();
-    register("a");
-    fake.mood = "refuses";
-    ask("gone");
-    await clock.pass(600_000);
-    expect(queries.length).toBeGreaterThan(60);
-    expect(queries.length).toBeLessThan(200);
-    expect(events).toEqual([]);
-    fake.mood = "answers";
-    await clock.pass(6000);
-    expect(events).toEqual(["available"]);
-    const answers = ask("a");
-    await clock.pass(30);
-    expect(answers).toEqual(["ACTIVE"]);
-    expect(cache.get("acme", "a")).toBeDefined();
-    expect(lookup.stats()).toMatchObject({ available: true, last_error: null });
-    const asked = queries.length;
-    await clock.pass(60_000);
-    expect(queries).toHaveLength(asked);
-  });
-
-  test("a short absence costs an unknown device only the wait", async () => {
-    const { clock, register, ask, fake } = setting();
-    register("a");
-    fake.mood = "refuses";
-    const answers = ask("a");
-    await clock.pass(200);
-    fake.mood = "answers";
-    await clock.pass(2000);
-    expect(answers).toEqual(["ACTIVE"]);
-  });
-
-  test("a restart in the middle of the absence changes nothing for known devices", async () => {
-    const before = setting();
-    before.cache.put(aDevice({ deviceId: "a" }));
-    const { clock, cache, ask, fake } = setting();
-    fake.mood = "refuses";
-    cache.restore(before.cache.snapshot());
-    const answers = ask("a");
-    await clock.pass(10);
-    expect(answers).toEqual(["ACTIVE"]);
-    expect(cache.get("acme", "a")).toBeDefined();
-  });
-});
-
 describe("changes", () => {
   test("that are told are looked up with the next message", async () => {
     const { clock, cache, devices, ask, register, lookup } = setting();
@@ -291,10 +145,10 @@ describe("changes", () => {
     const answers = ask("a");
     for (let at = 0; at < 50; at++) {
       await clock.pass(1);
+      expect(cache.has("acme", "a")).toBe(false);
       lookup.watcher().tenant("acme");
     }
     expect(answers).toEqual(["ACTIVE"]);
-    expect(cache.has("acme", "a")).toBe(false);
   });
 
   test("missed while the watch was lost are caught up in bulk, before any stranger", async () => {

@@ -1,5 +1,5 @@
 /** What only the registry in PostgreSQL has to survive. The rest is in contract.test.ts. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain, silentLog, type Log } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
@@ -10,6 +10,8 @@ import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgre
 import { startProxy, type Proxy } from "../kit/proxy.ts";
 import { until } from "../kit/until.ts";
 import { recorder, tells, type Recorder } from "./recorder.ts";
+
+setDefaultTimeout(60_000);
 
 const unavailable = postgresAvailable();
 const d1 = { tenantId: "acme", deviceId: "d1" };

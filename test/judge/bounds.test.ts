@@ -1,0 +1,100 @@
+import { describe, expect, test } from "bun:test";
+import type { Pending } from "../../src/judge/judge.ts";
+import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
+import { court, entryOf, pendingOf, withoutDevice, type Court } from "./court.ts";
+
+describe("rates", () => {
+  test("a device that proved itself spends its burst, and then its rate", () => {
+    const it = court();
+    const outcomes = () => Array.from({ length: 25 }, () => entryOf(it.judge.judge(now(it))).reason);
+    expect(outcomes().filter((reason) => reason === null)).toHaveLength(20);
+    it.clock.advance(1000);
+    expect(outcomes().filter((reason) => reason === null)).toHaveLength(5);
+    expect(outcomes().every((reason) => reason === "RATE_LIMITED")).toBe(true);
+  });
+
+  test("what fails under a device's name never spends the device's own allowance", () => {
+    const it = court();
+    for (let at = 0; at < 100; at++) it.judge.judge(now(it, aBody({ provision_token: "tok-wrong" })));
+    for (let at = 0; at < 100; at++) it.judge.judge(now(it, "{"));
+    expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
+  });
+
+  test("what fails too often becomes RATE_LIMITED, and the detail names the first reason", () => {
+    const it = court();
+    const outcomes = Array.from({ length: 21 }, () => entryOf(it.judge.judge(now(it, "{"))));
+    expect(outcomes.slice(0, 20).every((entry) => entry.reason === "MALFORMED_JSON")).toBe(true);
+    expect(outcomes.at(-1)).toMatchObject({ reason: "RATE_LIMITED", detail: "after MALFORMED_JSON" });
+  });
+
+  test("messages that waited for the registry are charged by the time they came", () => {
+    const it = withoutDevice(court({ policy: { rateLimitRps: 10, rateLimitBurst: 1 } }));
+    const parked: Pending[] = [];
+    for (let at = 0; at < 30; at++) {
+      parked.push(pendingOf(it.judge.judge(now(it))));
+      it.clock.advance(100);
+    }
+    expect(parked.map((pending) => it.judge.resume(pending, aDevice()).kind)).toEqual(
+      parked.map(() => "event"),
+    );
+  });
+
+  test("the limits in force are those of this moment, and 0 is none", () => {
+    const it = court({ policy: { rateLimitRps: 1, rateLimitBurst: 1 } });
+    expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
+    expect(entryOf(it.judge.judge(now(it))).reason).toBe("RATE_LIMITED");
+    it.policy = aPolicy({ rateLimitRps: 0 });
+    expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
+  });
+
+  function now(it: Court, payload: unknown = aBody()) {
+    return aMessage(payload, { receivedMs: it.clock.wallMs() });
+  }
+});
+
+describe("what is kept of a reject", () => {
+  const at = (receivedMs: number, payload = "{") => aMessage(payload, { receivedMs });
+
+  test("PROD keeps the first payload a device, reason and minute, whatever the other settings", () => {
+    const it = court({ policy: { storeRejects: true, mirrorRejects: true, rateLimitRps: 0 } });
+    const minute = Date.UTC(2026, 10, 21);
+    const kept = [at(minute), at(minute + 59_999), at(minute + 1, "[]"), at(minute + 60_000)].map(
+      (message) => {
+        const entry = entryOf(it.judge.judge(message));
+        expect(entry.mirror).toBe(false);
+        return entry.payload !== "";
+      },
+    );
+    expect(kept).toEqual([true, false, true, true]);
+  });
+
+  test("messages of the minute before, which waited, do not begin the sampling anew", () => {
+    const it = court({ policy: { rateLimitRps: 0 } });
+    const minute = Date.UTC(2026, 10, 21);
+    const arrivals = [minute, minute - 1, minute, minute - 1, minute];
+    const kept = arrivals.filter((ms) => entryOf(it.judge.judge(at(ms))).payload !== "");
+    expect(kept).toEqual([minute]);
+  });
+
+  test("PROD keeps a bounded number of payloads a minute, of all devices together", () => {
+    const it = court({ policy: { rateLimitRps: 0 } });
+    let kept = 0;
+    for (let device = 0; device < 3000; device++) {
+      const message = aMessage("{", { topic: `tenant/acme/device/d${device}/telemetry` });
+      if (entryOf(it.judge.judge(message)).payload !== "") kept++;
+    }
+    expect(kept).toBe(1000);
+  });
+
+  test.each([
+    [{ storeRejects: true, mirrorRejects: false }, true, false],
+    [{ storeRejects: true, mirrorRejects: true }, true, true],
+    [{ storeRejects: false, mirrorRejects: true }, true, true],
+    [{ storeRejects: false, mirrorRejects: false }, false, false],
+  ])("DEV with %j", (settings, keeps, mirror) => {
+    const it = court({ policy: { mode: "DEV", rateLimitRps: 0, ...settings } });
+    it.judge.judge(at(0));
+    const second = entryOf(it.judge.judge(at(0)));
+    expect([second.payload !== "", second.mirror]).toEqual([keeps, mirror]);
+  });
+});

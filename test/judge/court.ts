@@ -1,0 +1,53 @@
+/** A judge with one device at hand, whose answers a test sets. */
+import type { Entry } from "../../src/core/entry.ts";
+import { createJudge, isPending, type Judge, type Pending, type Policy } from "../../src/judge/judge.ts";
+import type { DeviceAuth } from "../../src/registry/registry.ts";
+import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
+import { simulatedClock, type SimulatedClock } from "../kit/clock.ts";
+
+export interface Court {
+  readonly judge: Judge;
+  readonly clock: SimulatedClock;
+  device: DeviceAuth | undefined;
+  mayReread: boolean;
+  policy: Policy;
+}
+
+export function court(options: { policy?: Partial<Policy>; requireToken?: boolean } = {}): Court {
+  const clock = simulatedClock();
+  const it: Court = {
+    clock,
+    device: aDevice(),
+    mayReread: false,
+    policy: aPolicy(options.policy),
+    judge: createJudge({
+      policy: () => it.policy,
+      auth: { get: () => it.device, mayReread: () => it.mayReread },
+      requireToken: options.requireToken ?? true,
+      clock,
+    }),
+  };
+  return it;
+}
+
+export function entryOf(outcome: Entry | Pending): Entry {
+  if (isPending(outcome)) throw new Error("pending");
+  return outcome;
+}
+
+export function pendingOf(outcome: Entry | Pending): Pending {
+  if (!isPending(outcome)) throw new Error(`not pending but ${outcome.reason ?? outcome.kind}`);
+  return outcome;
+}
+
+export function withoutDevice(it: Court): Court {
+  it.device = undefined;
+  return it;
+}
+
+export const dev = { mode: "DEV", storeRejects: true, rateLimitRps: 0 } as const;
+export const body = (changes: Record<string, unknown>) => aMessage(aBody(changes));
+export const onTopic = (name: string) => aMessage(aBody(), { topic: name });
+export const metrics = (value: unknown) => body({ metrics: value });
+export const many = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, at) => [`m${at}`, at]));

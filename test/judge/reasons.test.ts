@@ -1,0 +1,152 @@
+import { describe, expect, test } from "bun:test";
+import { reasons } from "../../src/judge/reasons.ts";
+import type { DeviceAuth } from "../../src/registry/registry.ts";
+import { aBody, aDevice, aMessage, aToken } from "../kit/builders.ts";
+import { body, court, dev, entryOf, many, metrics, onTopic, pendingOf, withoutDevice } from "./court.ts";
+
+/** Each reason, and what brings it about. */
+const rejects: [
+  reason: string,
+  what: string,
+  message: ReturnType<typeof aMessage>,
+  device?: Partial<DeviceAuth>,
+][] = [
+  ["PAYLOAD_TOO_LARGE", "8193 bytes, JSON or not", aMessage("x".repeat(8193))],
+  [
+    "PAYLOAD_TOO_LARGE",
+    "too large and a bad topic: size is asked first",
+    aMessage("x".repeat(8193), { topic: "a/b" }),
+  ],
+  ["BAD_TOPIC_FORMAT", "four levels", onTopic("tenant/acme/device/dev-0001")],
+  ["BAD_TOPIC_FORMAT", "six levels", onTopic("tenant/acme/device/dev-0001/telemetry/x")],
+  ["BAD_TOPIC_FORMAT", "an empty tenant", onTopic("tenant//device/dev-0001/telemetry")],
+  ["BAD_TOPIC_FORMAT", "an empty device", onTopic("tenant/acme/device//telemetry")],
+  ["BAD_TOPIC_FORMAT", "an empty type", onTopic("tenant/acme/device/dev-0001/")],
+  ["BAD_TOPIC_FORMAT", "another word", onTopic("tenants/acme/device/dev-0001/telemetry")],
+  ["BAD_TOPIC_FORMAT", "a line break", onTopic("tenant/acme/device/dev\n1/telemetry")],
+  ["BAD_TOPIC_FORMAT", "a NUL", onTopic("tenant/acme/device/dev\u00001/telemetry")],
+  [
+    "BAD_TOPIC_FORMAT",
+    "a level of 513 characters",
+    onTopic(`tenant/acme/device/${"d".repeat(513)}/telemetry`),
+  ],
+  ["MALFORMED_JSON", "nothing", aMessage("")],
+  ["MALFORMED_JSON", "half an object", aMessage('{"site_id":"lab-1"')],
+  ["MALFORMED_JSON", "NaN", aMessage('{"site_id":"lab-1","metrics":{"a":NaN}}')],
+  ["MALFORMED_JSON", "not UTF-8", aMessage(new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x7d]))],
+  ["NOT_AN_OBJECT", "an array", aMessage('["ts"]')],
+  ["NOT_AN_OBJECT", "null", aMessage("null")],
+  ["NOT_AN_OBJECT", "a number", aMessage("5")],
+  ["UNSTORABLE_TEXT", "\\u0000", body({ note: "\0" })],
+  ["UNSTORABLE_TEXT", "half a surrogate pair", aMessage('{"site_id":"lab-1","note":"\\ud800"}')],
+  ["TENANT_MISMATCH_TOPIC_VS_PAYLOAD", "another tenant", body({ tenant_id: "other" })],
+  ["TENANT_MISMATCH_TOPIC_VS_PAYLOAD", "true", body({ tenant_id: true })],
+  ["DEVICE_MISMATCH_TOPIC_VS_PAYLOAD", "another device", body({ device_id: "dev-0002" })],
+  ["DEVICE_MISMATCH_TOPIC_VS_PAYLOAD", "a number", body({ device_id: 1 })],
+  ["MSG_TYPE_MISMATCH_TOPIC_VS_PAYLOAD", "another type", body({ msg_type: "heartbeat" })],
+  ["MISSING_SITE_ID", "none", body({ site_id: undefined })],
+  ["MISSING_SITE_ID", "null", body({ site_id: null })],
+  ["MISSING_SITE_ID", "empty", body({ site_id: "" })],
+  ["MISSING_SITE_ID", "a number", body({ site_id: 7 })],
+  ["BAD_TIMESTAMP", "no time", body({ ts: "yesterday" })],
+  ["BAD_TIMESTAMP", "an object", body({ ts: {} })],
+  ["BAD_SEQ", "a fraction", body({ seq: 1.5 })],
+  ["BAD_SEQ", "text", body({ seq: "120" })],
+  ["BAD_SEQ", "beyond 2^53", body({ seq: 2 ** 53 })],
+  ["TOO_MANY_METRICS", "51", metrics(many(51))],
+  ["METRIC_KEY_INVALID", "empty", metrics({ "": 1 })],
+  ["METRIC_KEY_INVALID", "129 characters", metrics({ ["k".repeat(129)]: 1 })],
+  ["METRIC_KEY_INVALID", "a line break", metrics({ "a\nb": 1 })],
+  ["METRIC_VALUE_INVALID", "nested", metrics({ a: { b: 1 } })],
+  ["METRIC_VALUE_INVALID", "a list", metrics({ a: [1] })],
+  ["METRIC_VALUE_INVALID", "not an object", metrics([1])],
+  ["METRIC_VALUE_INVALID", "text instead of metrics", metrics("full")],
+  ["METRIC_VALUE_INVALID", "no finite number", aMessage('{"site_id":"lab-1","metrics":{"a":1e999}}')],
+  ["DEVICE_REVOKED", "not ACTIVE", aMessage(), { status: "REVOKED" }],
+  ["SITE_MISMATCH_REGISTRY_VS_PAYLOAD", "another site", aMessage(), { siteId: "lab-2" }],
+  ["TOKEN_NOT_SET_IN_REGISTRY", "no hash", aMessage(), { tokenHash: null }],
+  ["TOKEN_NOT_SET_IN_REGISTRY", "an empty hash", aMessage(), { tokenHash: "" }],
+  ["TOKEN_MISSING", "no token", body({ provision_token: undefined })],
+  ["TOKEN_MISSING", "an empty token", body({ provision_token: "" })],
+  ["TOKEN_MISSING", "a number", body({ provision_token: 5 })],
+  ["TOKEN_INVALID", "another token", body({ provision_token: "tok-another" })],
+  ["TOKEN_INVALID", "a hash in the registry that is none", aMessage(), { tokenHash: "zz" }],
+  ["TOKEN_INVALID", "64 characters that are no hex", aMessage(), { tokenHash: "z".repeat(64) }],
+];
+
+describe("rejects", () => {
+  test.each(rejects.map(([reason, what, message, device = {}]) => [reason, what, message, device] as const))(
+    "%s: %s",
+    (reason, _, message, device) => {
+      const it = court({ policy: dev });
+      it.device = aDevice(device);
+      const entry = entryOf(it.judge.judge(message));
+      expect(entry.kind).toBe("reject");
+      expect(entry.reason).toBe(reason);
+      expect(entry.seq).toBe(0);
+      expect(entry.payload).not.toContain(aToken);
+      expect(typeof JSON.parse(entry.payload)).toBe("object");
+    },
+  );
+
+  test("every reason but those of the registry's absence, the rate and our own faults is in this table", () => {
+    const elsewhere = new Set(["UNREGISTERED_DEVICE", "REGISTRY_UNAVAILABLE", "RATE_LIMITED", "JUDGE_FAULT"]);
+    const wanted = reasons.map((row) => row.code).filter((code) => !elsewhere.has(code));
+    expect([...new Set(rejects.map(([reason]) => reason))].toSorted()).toEqual(wanted.toSorted());
+  });
+
+  test("every reason says in one sentence what it means and what to do", () => {
+    for (const { code, stage, help, remedy } of reasons) {
+      expect(code).toMatch(/^[A-Z_]+$/);
+      expect(stage).toMatch(/^[a-z]+$/);
+      expect(help).toMatch(/^[^.]{10,}.*\.$/);
+      expect(remedy.length).toBeGreaterThan(10);
+    }
+    expect(new Set(reasons.map((row) => row.code)).size).toBe(reasons.length);
+  });
+
+  test("a reject holds of the message what was known by then", () => {
+    const it = court({ policy: dev });
+    const entry = entryOf(it.judge.judge(body({ tenant_id: "other" })));
+    expect(entry).toMatchObject({
+      tenantId: "acme",
+      deviceId: "dev-0001",
+      msgType: "telemetry",
+      siteId: "lab-1",
+    });
+    it.device = aDevice({ status: "REVOKED" });
+    expect(entryOf(it.judge.judge(aMessage()))).toMatchObject({
+      siteId: "lab-1",
+      eventMs: Date.UTC(2026, 10, 21),
+      eventNs: 0,
+    });
+  });
+
+  test("of a payload that is too large the beginning is kept, without the token", () => {
+    const it = court({ policy: dev });
+    const entry = entryOf(
+      it.judge.judge(aMessage(`{"provision_token":"${aToken}","x":"${"é".repeat(9000)}"}`)),
+    );
+    const kept = JSON.parse(entry.payload) as { _raw: string; _bytes: number };
+    expect(kept._bytes).toBeGreaterThan(18_000);
+    expect(kept._raw.length).toBeLessThanOrEqual(1024);
+    expect(kept._raw).toStartWith('{"provision_token":"***"');
+  });
+
+  test("a topic that holds a NUL is kept in a form that PostgreSQL takes", () => {
+    const it = court({ policy: dev });
+    const entry = entryOf(it.judge.judge(onTopic("tenant/acme/device/dev\0/telemetry")));
+    expect(entry.topic).toBe("tenant/acme/device/dev\uFFFD/telemetry");
+  });
+
+  test("a token in the topic, the site or a detail is blanked there too", () => {
+    const it = court({ policy: dev });
+    const message = aMessage(aBody({ device_id: undefined, site_id: `at ${aToken}` }), {
+      topic: `tenant/acme/device/${aToken}/telemetry`,
+    });
+    const entry = entryOf(it.judge.resume(pendingOf(withoutDevice(it).judge.judge(message)), null));
+    expect(entry).toMatchObject({ reason: "UNREGISTERED_DEVICE", deviceId: "***", siteId: "at ***" });
+    const bad = entryOf(it.judge.judge(body({ ts: `${"x".repeat(180)}${aToken}` })));
+    for (const kept of [entry, bad]) expect(JSON.stringify(kept)).not.toContain(aToken.slice(0, 12));
+  });
+});

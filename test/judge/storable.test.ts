@@ -1,0 +1,88 @@
+/** The judge's idea of what PostgreSQL can hold, against a real one: what it lets through must never be a poison. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import postgres from "postgres";
+import { decodeText } from "../../src/judge/decode.ts";
+import { rawPayload, redact } from "../../src/judge/redact.ts";
+import { unstorable } from "../../src/judge/unstorable.ts";
+import { isNo } from "../../src/judge/verdict.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+
+const unavailable = postgresAvailable();
+
+/** Fragments at and beside each limit. */
+const fragments = [
+  ...["1", "1.0", "-0", "1e131071", "1e131072", "9e131071", "1e131073", "0.1e131073", "1e-16383", "1e-16384"],
+  ...[
+    "0e131073",
+    "0e-16384",
+    "1.5e-16382",
+    "1.5e-16383",
+    "1e999999999999",
+    "1E+9999",
+    "-1e99999",
+    "1e2147483648",
+  ],
+  ...[
+    "\\u0000",
+    "\\\\u0000",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\\ude00",
+    "\\ud83dx",
+    "\\ud83d\\n",
+    "\\u0001",
+    "\\uffff",
+  ].map((escape) => `"${escape}"`),
+  ...['"\u{10ffff}"', '"\u007f"', '"\u2028"', `${"[".repeat(63)}${"]".repeat(63)}`, `{"a":{},"a":"\\u0000"}`],
+];
+
+describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
+  let sql: postgres.Sql;
+  beforeAll(async () => {
+    sql = postgres(await (await sharedPostgres()).createDatabase(), { max: 1, onnotice: () => {} });
+  });
+  afterAll(() => sql.end());
+
+  const takes = async (text: string) => {
+    try {
+      await sql.unsafe("SELECT $1::text::jsonb", [text]);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  test.each(fragments)(
+    "%s: what the judge takes, it takes; what is kept of what the judge refuses, too",
+    async (fragment) => {
+      const text = `{"a":${fragment}}`;
+      if (unstorable(text) === null) expect(await takes(text)).toBe(true);
+      else expect(await takes(rawPayload(text))).toBe(true);
+    },
+  );
+
+  test("it refuses what the judge calls unstorable, but for the depth that only the stack bounds", async () => {
+    for (const fragment of ["1e131073", "1e-16384", '"\\u0000"', '"\\ud83d"', '{"a":"\\ude00","a":1}']) {
+      expect([fragment, unstorable(`{"a":${fragment}}`) !== null, await takes(`{"a":${fragment}}`)]).toEqual([
+        fragment,
+        true,
+        false,
+      ]);
+    }
+  });
+
+  test("any text that passes the decoder, and any that does not in the form it is kept in, is taken", async () => {
+    const text = fc.oneof(
+      fc.json(),
+      fc.string({ unit: "binary" }).map((s) => JSON.stringify({ [s]: s })),
+    );
+    await fc.assert(
+      fc.asyncProperty(text, async (any) => {
+        const kept = isNo(decodeText(any)) ? rawPayload(any) : redact(any, undefined);
+        expect(await takes(kept)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

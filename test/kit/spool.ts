@@ -1,0 +1,109 @@
+/**
+ * Spools in folders of their own, and entries to put into them.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import type { Alongside } from "../../src/spool/alongside.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "./clock.ts";
+
+export interface SpoolSettings {
+  readonly lingerMs: number;
+  readonly bytesMax: number;
+  readonly freeBytesMin: number;
+  readonly redeliveryWindow: number;
+}
+
+export const defaultSpoolSettings: SpoolSettings = {
+  lingerMs: 5,
+  bytesMax: 1_000_000_000,
+  freeBytesMin: 0,
+  redeliveryWindow: 100_000,
+};
+
+/** Folders and spools of one test file; `clear` ends them all. */
+export function spoolKit() {
+  const dirs: string[] = [];
+  const open = new Set<Spool>();
+
+  function dir(): string {
+    const made = mkdtempSync(join(tmpdir(), "sluice-spool-"));
+    dirs.push(made);
+    return made;
+  }
+
+  return {
+    dir,
+    /** Opens one; in a new folder unless one is given. */
+    spool(options: { dataDir?: string; clock?: Clock } & Partial<SpoolSettings> = {}): Spool {
+      const { dataDir = dir(), clock = simulatedClock(), ...settings } = options;
+      const spool = new Spool({ dataDir, settings: { ...defaultSpoolSettings, ...settings }, clock });
+      open.add(spool);
+      return spool;
+    },
+    close(spool: Spool): void {
+      if (open.delete(spool)) spool.close();
+    },
+    clear(): void {
+      for (const spool of open) spool.close();
+      open.clear();
+      for (const each of dirs.splice(0)) rmSync(each, { recursive: true, force: true });
+    },
+  };
+}
+
+export const nothingAlongside: Alongside = { books: new Map(), prints: [] };
+
+/** An accepted event, with changes. */
+export function anEntry(changes: Partial<Entry> = {}): Entry {
+  return {
+    seq: 0,
+    kind: "event",
+    receivedMs: Date.UTC(2026, 10, 21),
+    topic: "tenant/acme/device/dev-0001/telemetry",
+    tenantId: "acme",
+    deviceId: "dev-0001",
+    msgType: "telemetry",
+    siteId: "lab-1",
+    eventMs: Date.UTC(2026, 10, 21),
+    eventNs: 0,
+    reason: null,
+    detail: null,
+    payload: '{"metrics":{"temp_c":24.3}}',
+    mirror: false,
+    tokenHash: null,
+    ...changes,
+  };
+}
+
+/** `n` entries whose payload says which they are, counted from `from`. */
+export function entries(n: number, from = 1, changes: Partial<Entry> = {}): Entry[] {
+  return Array.from({ length: n }, (_, i) => anEntry({ payload: `{"n":${from + i}}`, ...changes }));
+}
+
+/** A payload of so many bytes that no compression makes smaller. */
+export function incompressible(bytes: number): string {
+  const random = crypto.getRandomValues(new Uint8Array(Math.min(65_536, Math.ceil((bytes * 3) / 4))));
+  return `{"x":"${Buffer.from(random).toString("base64").slice(0, bytes)}"}`;
+}
+
+/** Everything a spool holds from `seq` on. */
+export function readAll(spool: Pick<Spool, "read" | "head">, seq = 1): Entry[] {
+  const all: Entry[] = [];
+  for (let at = seq; at <= spool.head;) {
+    const some = spool.read(at);
+    if (some.length === 0) break;
+    all.push(...some);
+    at = (some.at(-1)?.seq ?? at) + 1;
+  }
+  return all;
+}
+
+/** A sink that has settled everything up to `seq`. */
+export function settledTo(seq: number, changes: Partial<ReturnType<Spool["sinkState"]>> = {}) {
+  const none = { start: 0, ignored: 0, refused: 0, skipped: 0, detours: new Map() };
+  return { ...none, seq, delivered: seq, ...changes };
+}

@@ -1,0 +1,72 @@
+/** A look-up over a fake registry, because what is tested is timing: when it is asked, for whom, and what if it does not answer. */
+import { silentLog } from "../../src/core/log.ts";
+import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import type { Answer } from "../../src/registry/flights.ts";
+import { createLookup } from "../../src/registry/lookup.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/registry/registry.ts";
+import { aDevice } from "../kit/builders.ts";
+import { simulatedClock } from "../kit/clock.ts";
+
+type Mood = "answers" | "refuses" | "hangs";
+
+export function setting(
+  options: { autoProvision?: boolean; answersAfterMs?: number; sizeMax?: number } = {},
+) {
+  const clock = simulatedClock();
+  const cache = new DeviceAuthCache(
+    { ttlSeconds: 60, sizeMax: options.sizeMax ?? 10_000, staleSeconds: 86_400 },
+    clock,
+  );
+  const devices = new Map<string, DeviceAuth>();
+  const queries: DeviceId[][] = [];
+  const provisioned: string[] = [];
+  const events: string[] = [];
+  const it = { mood: "answers" as Mood, answersAfterMs: options.answersAfterMs ?? 5 };
+
+  function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
+    queries.push([...ids]);
+    // The answer is of now, and arrives later: as with a real database.
+    const rows = ids.flatMap((id) => devices.get(deviceKey(id.tenantId, id.deviceId)) ?? []);
+    if (it.mood === "refuses") return Promise.reject(new Error("connection refused"));
+    if (it.mood === "hangs") return new Promise(() => {});
+    return new Promise((resolve) => clock.after(it.answersAfterMs, () => resolve(rows)));
+  }
+
+  const lookup = createLookup({
+    registry: {
+      find,
+      provision(list) {
+        for (const { tenantId, deviceId, siteId } of list) {
+          provisioned.push(`${deviceId} at ${siteId}`);
+          devices.set(
+            deviceKey(tenantId, deviceId),
+            aDevice({ tenantId, deviceId, siteId, tokenHash: null }),
+          );
+        }
+        return Promise.resolve();
+      },
+    },
+    cache,
+    clock,
+    settings: { registryWaitMs: 5000, autoProvision: options.autoProvision ?? false },
+    log: silentLog,
+    random: () => 1,
+    onAvailable: () => events.push("available"),
+    onSettings: () => events.push("settings"),
+  });
+
+  const register = (deviceId: string) => devices.set(deviceKey("acme", deviceId), aDevice({ deviceId }));
+  const answers = new Map<string, string[]>();
+  const ask = (deviceId: string) => {
+    const list = answers.get(deviceId) ?? [];
+    answers.set(deviceId, list);
+    lookup.resolve("acme", deviceId, "lab-1", (answer) => list.push(nameOf(answer)));
+    return list;
+  };
+  return { ...{ clock, cache, devices, queries, provisioned, events, lookup, register, ask }, fake: it };
+}
+
+export function nameOf(answer: Answer): string {
+  if (answer === null) return "unknown";
+  return answer === "unavailable" ? answer : answer.status;
+}

@@ -1,0 +1,83 @@
+import { describe, expect, test } from "bun:test";
+import { queryDeadlineMs } from "../../src/registry/lookup.ts";
+import { aDevice } from "../kit/builders.ts";
+import { setting } from "./asked.ts";
+
+describe("when the registry does not answer", () => {
+  test.each(["refuses", "hangs"] as const)("it %s: stale rows serve, at once from then on", async (mood) => {
+    const { clock, cache, register, ask, fake, lookup } = setting();
+    register("a");
+    cache.put(aDevice({ deviceId: "a" }));
+    clock.advance(61_000);
+    fake.mood = mood;
+    expect(cache.get("acme", "a")).toBeUndefined();
+    const answers = ask("a");
+    await clock.pass(queryDeadlineMs + 10);
+    expect(answers).toEqual(["ACTIVE"]);
+    expect(cache.get("acme", "a")).toBeDefined();
+    expect(cache.stats()).toMatchObject({ stale_hits: 2, hits: 2, misses: 1 });
+    expect(lookup.stats()).toMatchObject({ available: false, waiting: 0 });
+    expect(lookup.stats().last_error).toContain(mood === "hangs" ? "no answer" : "refused");
+  });
+
+  test("unknown devices wait REGISTRY_WAIT_MS, and not at all once it has been away as long", async () => {
+    const { clock, ask, fake, lookup } = setting();
+    fake.mood = "refuses";
+    const first = ask("a");
+    await clock.pass(4998);
+    expect(first).toEqual([]);
+    await clock.pass(2);
+    expect(first).toEqual(["unavailable"]);
+    await clock.pass(10);
+    const second = ask("b");
+    expect(second).toEqual([]);
+    await clock.pass(1);
+    expect(second).toEqual(["unavailable"]);
+    expect(lookup.stats().waiting).toBe(0);
+  });
+
+  test("it is tried again, seldom, until it answers; what still waits is answered then, and onAvailable is called once", async () => {
+    const { clock, cache, register, ask, fake, queries, events, lookup } = setting();
+    register("a");
+    fake.mood = "refuses";
+    ask("gone");
+    await clock.pass(600_000);
+    expect(queries.length).toBeGreaterThan(60);
+    expect(queries.length).toBeLessThan(200);
+    expect(events).toEqual([]);
+    fake.mood = "answers";
+    await clock.pass(6000);
+    expect(events).toEqual(["available"]);
+    const answers = ask("a");
+    await clock.pass(30);
+    expect(answers).toEqual(["ACTIVE"]);
+    expect(cache.get("acme", "a")).toBeDefined();
+    expect(lookup.stats()).toMatchObject({ available: true, last_error: null });
+    const asked = queries.length;
+    await clock.pass(60_000);
+    expect(queries).toHaveLength(asked);
+  });
+
+  test("a short absence costs an unknown device only the wait", async () => {
+    const { clock, register, ask, fake } = setting();
+    register("a");
+    fake.mood = "refuses";
+    const answers = ask("a");
+    await clock.pass(200);
+    fake.mood = "answers";
+    await clock.pass(2000);
+    expect(answers).toEqual(["ACTIVE"]);
+  });
+
+  test("a restart in the middle of the absence changes nothing for known devices", async () => {
+    const before = setting();
+    before.cache.put(aDevice({ deviceId: "a" }));
+    const { clock, cache, ask, fake } = setting();
+    fake.mood = "refuses";
+    cache.restore(before.cache.snapshot());
+    const answers = ask("a");
+    await clock.pass(10);
+    expect(answers).toEqual(["ACTIVE"]);
+    expect(cache.get("acme", "a")).toBeDefined();
+  });
+});
