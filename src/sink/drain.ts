@@ -14,7 +14,7 @@ import { explain, type Log } from "../core/log.ts";
 import { deliver, unlessStopped } from "./deliver.ts";
 import type { Lane } from "./lane.ts";
 import { Outage } from "./outage.ts";
-import { ReadAhead, type DrainedSpool } from "./readahead.ts";
+import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./readahead.ts";
 import { resumeFrom } from "./resume.ts";
 import type { Sink, Totals } from "./sink.ts";
 
@@ -32,6 +32,8 @@ export interface DrainOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: () => number;
+  /** Most entries read and not settled. */
+  readonly entriesMax?: number;
 }
 
 const backoffBaseMs = 250;
@@ -57,13 +59,20 @@ export class Drain {
   #timer: Timer | undefined;
   #running: Promise<void> = Promise.resolve();
 
-  constructor({ sink, spool, clock, log, random = Math.random }: DrainOptions) {
+  constructor({
+    sink,
+    spool,
+    clock,
+    log,
+    random = Math.random,
+    entriesMax = readAheadEntriesMax,
+  }: DrainOptions) {
     this.sink = sink;
     this.#spool = spool;
     this.#clock = clock;
     this.#log = log.child({ sink: sink.name });
     this.#random = random;
-    this.#ahead = new ReadAhead(sink, spool);
+    this.#ahead = new ReadAhead(sink, spool, entriesMax);
   }
 
   start(): void {

@@ -12,7 +12,9 @@ import {
   baseOf,
   meant,
   outcomeOf,
+  replacedBy,
   standingOf,
+  stillWanted,
   type PositionRow,
   type Standing,
 } from "./position.ts";
@@ -51,12 +53,13 @@ export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOpt
     const row = write.position.get(epoch);
     const base = baseOf(row ? standingOf(row) : undefined, known.get(epoch), delivery, first);
     const fresh = entries.filter((entry) => entry.seq > base.seq);
-    const delivered = fresh.filter(meant).length;
+    const wanted = write.takePlaces(fresh.filter((entry) => meant("local", entry)));
+    const delivered = wanted.length;
     const settled = { delivered, ignored: fresh.length - delivered, refused: 0 };
     const after = advanced(base, settled, entries.at(-1)?.seq ?? base.seq, before.skipped);
     outcomeOf(before, after.totals, entries.length);
     if (fresh.length === 0) return base;
-    write.rows(fresh);
+    write.rows(wanted);
     putPosition(epoch, after);
     return after;
   });
@@ -109,8 +112,23 @@ function writer(db: Database) {
     for (const c of countRejects(entries)) count.run(c.bucketMinute, c.tenantId, c.reason, c.cnt);
   }
 
+  const takePlace = db.query("DELETE FROM quarantine_events WHERE id = ? AND ingested_at LIKE ?");
+
+  /** Removes the rows in whose place entries come. @returns the entries that may be stored */
+  function takePlaces(entries: readonly Entry[]): readonly Entry[] {
+    // To the millisecond, which is what an entry knows of its arrival.
+    const gone = replacedBy(entries).filter(
+      ({ id, receivedMs }) => takePlace.run(id, `${timeText(receivedMs, 0).slice(0, 23)}%`).changes > 0,
+    );
+    return stillWanted(
+      entries,
+      gone.map(({ id }) => id),
+    );
+  }
+
   return {
     rows,
+    takePlaces,
     position: db.query<PositionRow, [string]>("SELECT * FROM sluice_position WHERE epoch = ?"),
     putPosition: db.query("INSERT OR REPLACE INTO sluice_position VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
   };

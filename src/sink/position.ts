@@ -3,7 +3,7 @@
  * under its lock is held against what we believe; what is in already is not written again, and what became of it is
  * the difference of the totals. So the answer to a lost COMMIT is found by just delivering again.
  */
-import type { Entry } from "../core/entry.ts";
+import { isFor, type Entry } from "../core/entry.ts";
 import type { Delivery, Outcome, Totals } from "./sink.ts";
 
 /** How far the far side has got in one epoch. */
@@ -81,6 +81,33 @@ export function outcomeOf(before: Totals, after: Totals, count: number): Outcome
 }
 
 /** A deferred entry is not for the tables: it comes again as an event or a reject. */
-export function meant(entry: Entry): boolean {
-  return entry.kind !== "deferred";
+export function meant(sink: string, entry: Entry): boolean {
+  return entry.kind !== "deferred" && isFor(sink, entry);
+}
+
+/** A row of quarantine_events that an entry takes the place of. */
+export interface Replaced {
+  readonly id: number;
+  /** When its message came: a row of another database that happens to have this id is left alone. */
+  readonly receivedMs: number;
+}
+
+/** The rows that go with these entries. */
+export function replacedBy(entries: readonly Entry[]): Replaced[] {
+  return entries.flatMap(({ returned, receivedMs }) => {
+    const id = returned?.quarantineId ?? null;
+    return id === null ? [] : { id, receivedMs };
+  });
+}
+
+/**
+ * Those to store, now that the rows they take the place of are `gone`: where a row was not there, another gateway or an
+ * earlier replay has stored its message, or an operator has discarded it.
+ */
+export function stillWanted(entries: readonly Entry[], gone: readonly number[]): readonly Entry[] {
+  const left = new Set(gone);
+  return entries.filter(({ returned }) => {
+    const id = returned?.quarantineId ?? null;
+    return id === null || left.delete(id);
+  });
 }

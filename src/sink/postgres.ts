@@ -17,11 +17,13 @@ import {
   baseOf,
   meant,
   outcomeOf,
+  replacedBy,
   standingOf,
+  stillWanted,
   type PositionRow,
   type Standing,
 } from "./position.ts";
-import { countRejects } from "./rows.ts";
+import { countRejects, timeText } from "./rows.ts";
 import type { Delivery, Outcome, Position, Sink } from "./sink.ts";
 
 export interface PostgresSinkOptions {
@@ -45,6 +47,9 @@ interface Run {
   standing: Standing | undefined;
 }
 
+const name = "postgres";
+const isMeant = (entry: Entry) => meant(name, entry);
+
 export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
   const tablesExist = whenTablesExist(db);
   /** Epoch → the last seq that we know to be committed. */
@@ -66,7 +71,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
     const run: Run = { delivery, pending: [], proven: false, standing: undefined };
     await settle(run, delivery.entries);
     if (run.pending.length > 0) {
-      if (!run.proven && delivery.entries.filter(meant).length > 1) throw allRefused(run.pending);
+      if (!run.proven && delivery.entries.filter(isMeant).length > 1) throw allRefused(run.pending);
       await store(run, []);
     }
     const { before, entries } = delivery;
@@ -75,7 +80,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
 
   /** Stores `entries`; where that is refused, by halves. */
   async function settle(run: Run, entries: readonly Entry[]): Promise<void> {
-    if (run.pending.length > 0 && !run.proven && !entries.some(meant)) {
+    if (run.pending.length > 0 && !run.proven && !entries.some(isMeant)) {
       run.pending.push(...entries.map((entry) => ({ entry, why: null })));
       return;
     }
@@ -111,14 +116,15 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
         first,
       );
       const fresh = entries.filter((entry) => entry.seq > base.seq);
+      const wanted = await takePlaces(tx, fresh.filter(isMeant));
       const refused = pending.filter((p) => p.why !== null && p.entry.seq > base.seq);
       const ignored = pending.filter((p) => p.why === null && p.entry.seq > base.seq).length;
-      const delivered = fresh.filter(meant).length;
+      const delivered = wanted.length;
       const settled = { delivered, ignored: ignored + fresh.length - delivered, refused: refused.length };
       const after = advanced(base, settled, last, delivery.before.skipped);
       outcomeOf(delivery.before, after.totals, last - (delivery.entries[0]?.seq ?? last) + 1);
       if (base.seq >= last) return base;
-      await write(tx, fresh);
+      await write(tx, wanted);
       await putPosition(tx, delivery.epoch, after);
       for (const { entry, why } of refused) delivery.refuse(entry, why ?? "");
       return after;
@@ -126,7 +132,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
     known.set(delivery.epoch, standing.seq);
     run.standing = standing;
     run.pending = [];
-    run.proven ||= entries.some(meant);
+    run.proven ||= entries.some(isMeant);
   }
 
   function putPosition(tx: Transaction, epoch: string, { seq, totals }: Standing) {
@@ -153,7 +159,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
   }
 
   return {
-    name: "postgres",
+    name,
     batchMax: 5000,
     batchBytesMax: 8 * 1024 * 1024,
     lingerMs: 25,
@@ -197,6 +203,20 @@ async function lockedStanding(tx: Transaction, epoch: string): Promise<Standing 
   await lock(tx, [epoch]);
   const [row] = await tx<PositionRow[]>`select * from sluice_position where epoch = ${epoch}`;
   return row && standingOf(row);
+}
+
+/** Removes the rows in whose place entries come. @returns the entries that may be stored */
+async function takePlaces(tx: Transaction, entries: readonly Entry[]): Promise<readonly Entry[]> {
+  const replaced = replacedBy(entries);
+  if (replaced.length === 0) return entries;
+  const gone = await tx<{ id: string }[]>`
+    delete from quarantine_events as q using unnest(${arrayText(replaced.map((r) => r.id))}::bigint[],
+      ${arrayText(replaced.map((r) => timeText(r.receivedMs, 0)))}::timestamptz[]) as r (id, received)
+    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received returning q.id`;
+  return stillWanted(
+    entries,
+    gone.map((row) => Number(row.id)),
+  );
 }
 
 async function write(tx: Transaction, entries: readonly Entry[]): Promise<void> {

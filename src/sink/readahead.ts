@@ -5,7 +5,7 @@
  * keeps a cursor of its own, from which it is read a stretch at a time; at the common cursor it rejoins. A queue a lane
  * on the disk lost: everything would be written twice, for the rare day on which one far side is away.
  */
-import type { Entry } from "../core/entry.ts";
+import { isFor, type Entry } from "../core/entry.ts";
 import { Lane } from "./lane.ts";
 import type { EpochRange } from "./resume.ts";
 import type { Outcome, Sink, Totals } from "./sink.ts";
@@ -30,7 +30,7 @@ export interface DrainedSpool {
   setSinkState(sink: string, state: DrainState): void;
 }
 
-const entriesMax = 40_000;
+export const readAheadEntriesMax = 40_000;
 const bytesMax = 32 * 1024 * 1024;
 /** Most entries read at a stretch, so that the intake is not kept waiting: some milliseconds from the disk. */
 const stretchEntries = 4_000;
@@ -39,13 +39,15 @@ const noDetours: DrainState["detours"] = new Map();
 export class ReadAhead {
   readonly #sink: Sink;
   readonly #spool: DrainedSpool;
+  readonly #entriesMax: number;
   readonly #lanes = new Map<string, Lane>();
   #window: Window;
   #start: number;
 
-  constructor(sink: Sink, spool: DrainedSpool) {
+  constructor(sink: Sink, spool: DrainedSpool, entriesMax: number) {
     this.#sink = sink;
     this.#spool = spool;
+    this.#entriesMax = entriesMax;
     const state = spool.sinkState(sink.name);
     this.#start = state.start;
     this.#window = new Window(entriesMax, state.seq, state);
@@ -81,7 +83,7 @@ export class ReadAhead {
   /** Goes on after `seq`, where the far side says it stands. */
   moveTo(seq: number, totals: Totals): void {
     this.#start = seq - totals.delivered - totals.ignored - totals.refused - totals.skipped;
-    this.#window = new Window(entriesMax, seq, totals);
+    this.#window = new Window(this.#entriesMax, seq, totals);
     this.#save();
   }
 
@@ -134,7 +136,7 @@ export class ReadAhead {
       const entries = this.#spool.read(at);
       for (const entry of entries) {
         if (entry.seq > cursor) break;
-        if (this.#sink.lane?.(entry) === lane.key) lane.push(entry, nowMs);
+        if (this.#laneOf(entry) === lane.key) lane.push(entry, nowMs);
       }
       at = Math.min((entries.at(-1)?.seq ?? cursor) + 1, cursor + 1);
       lane.scanned = at;
@@ -174,7 +176,7 @@ export class ReadAhead {
 
   /** @returns the bytes that it holds in memory now */
   #place(entry: Entry, nowMs: number): number {
-    const key = this.#sink.lane ? this.#sink.lane(entry) : "";
+    const key = this.#laneOf(entry);
     this.#window.push();
     if (key === null) {
       this.#window.settle(entry.seq, "ignored");
@@ -223,6 +225,12 @@ export class ReadAhead {
     lane.scanned = undefined;
     window.advance();
     this.#save();
+  }
+
+  /** null: not for this sink. One with a position is told of every entry, and ignores by itself. */
+  #laneOf(entry: Entry): string | null {
+    if (!this.#sink.positions && !isFor(this.#sink.name, entry)) return null;
+    return this.#sink.lane ? this.#sink.lane(entry) : "";
   }
 
   #bytes(): number {

@@ -52,21 +52,27 @@ export function countRejects(entries: readonly Entry[]): RejectCount[] {
   return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count);
 }
 
-let second = Number.NaN;
-let secondText = "";
+/** Texts of whole seconds: the entries of a batch share a few (when they came, and when they were measured). */
+const secondTexts = new Map<number, string>();
+const secondTextsMax = 64;
+
+function secondText(second: number): string {
+  const known = secondTexts.get(second);
+  if (known !== undefined) return known;
+  if (secondTexts.size >= secondTextsMax) secondTexts.clear();
+  const text = new Date(second * 1000).toISOString().slice(0, -4);
+  secondTexts.set(second, text);
+  return text;
+}
 
 /**
- * ISO 8601 in UTC, to the microsecond. Most entries of a batch share a second, whose text is kept.
+ * ISO 8601 in UTC, to the microsecond.
  * @param ms whole ms since the epoch @param ns 0…999999 within it
  */
 export function timeText(ms: number, ns: number): string {
-  const s = Math.floor(ms / 1000);
-  if (s !== second) {
-    second = s;
-    secondText = new Date(s * 1000).toISOString().slice(0, -4);
-  }
-  const micros = (ms - s * 1000) * 1000 + Math.floor(ns / 1000);
-  return `${secondText}${String(micros).padStart(6, "0")}Z`;
+  const second = Math.floor(ms / 1000);
+  const micros = (ms - second * 1000) * 1000 + Math.floor(ns / 1000);
+  return `${secondText(second)}${String(micros).padStart(6, "0")}Z`;
 }
 
 export function eventTime(entry: Entry): string | null {

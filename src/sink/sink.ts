@@ -63,7 +63,8 @@ export interface Sink {
 
   /**
    * Which lane an entry goes by; null: not meant for this sink. Lanes are delivered side by side, each in order; one in
-   * trouble does not delay the others. Absent: a single lane, and every entry reaches `deliver`.
+   * trouble does not delay the others. Absent: a single lane. What was brought back for another sink alone reaches only
+   * the `deliver` of a sink with a position.
    */
   lane?(entry: Entry): string | null;
   /** Most lanes delivered at the same time. Default 1. */

@@ -3,10 +3,18 @@
  * ratios, and run it twice before you believe a difference.
  */
 import * as auth from "./auth.ts";
+import * as backlog from "./backlog.ts";
 import * as influx from "./influx.ts";
 import * as ingest from "./ingest.ts";
+import * as soak from "./soak.ts";
 
-const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = { ingest, auth, influx };
+const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
+  ingest,
+  auth,
+  influx,
+  backlog,
+  soak,
+};
 
 const [name = "", ...words] = process.argv.slice(2);
 const bench = benches[name];

@@ -8,15 +8,18 @@
 import { gunzipSync } from "node:zlib";
 import type { Entry } from "../../src/core/entry.ts";
 import { event } from "../contract/entries.ts";
-import { influxdUnavailable, startInfluxd } from "../kit/influxd.ts";
+import { influxdAvailable, startInfluxd } from "../kit/influxd.ts";
+import { hourAway } from "../kit/houraway.ts";
 import { openInflux } from "../kit/influxsink.ts";
 
 const batchLines = [500, 5_000, 10_000];
 
-export async function run([count = "200000"]: readonly string[]): Promise<void> {
+/** `outage [msg/s]`: an hour without InfluxDB, and how fast the backlog goes out then. Else: how many lines. */
+export async function run([count = "200000", perSecond = "1000"]: readonly string[]): Promise<void> {
+  if (count === "outage") return outage(Number(perSecond));
   const lines = Number(count);
   const nowhere = await startNowhere();
-  const influxd = influxdUnavailable() === "" ? await startInfluxd() : null;
+  const influxd = influxdAvailable() === "" ? await startInfluxd() : null;
   console.log(`${lines} lines of 6 fields\n`);
   for (const size of batchLines) {
     report(`${size} a batch, null endpoint: bare loop`, await bare(nowhere.url, lines, size));
@@ -30,9 +33,21 @@ export async function run([count = "200000"]: readonly string[]): Promise<void> 
     const settings = { url: influxd.url, api: "v1", retention: "forever" } as const;
     report(`${size} a batch, influxd: sluice`, await sluice(settings, lines, size));
   }
-  if (influxd === null) console.log(`no influxd: ${influxdUnavailable()}`);
+  if (influxd === null) console.log(`no influxd: ${influxdAvailable()}`);
   await influxd?.stop();
   nowhere.stop();
+}
+
+async function outage(perSecond: number): Promise<void> {
+  const { spooled, other, failures, influx, arrived, drainMs } = await hourAway({ perSecond, tenants: 4 });
+  const rate = Math.round((spooled / drainMs) * 1000).toLocaleString("en");
+  console.log(
+    `an hour without InfluxDB at ${perSecond} msg/s: ${failures} requests failed; the other sink had`,
+  );
+  console.log(
+    `${other.waiting} waiting at its end. Then ${arrived} of ${spooled} arrived, ${influx.refused} refused, ${influx.skipped} skipped,`,
+  );
+  console.log(`at ${rate} lines/s (entries made as they are read, the requests thrown away)`);
 }
 
 interface Cost {

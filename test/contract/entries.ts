@@ -22,6 +22,7 @@ export function event(seq: number, more: Partial<Entry> = {}): Entry {
     payload: `{"site_id":"lab-1","seq":${seq},"metrics":{"n":${seq}}}`,
     mirror: false,
     tokenHash: null,
+    returned: null,
     ...more,
   };
 }

@@ -14,6 +14,7 @@ import { postgresSink } from "../../src/sink/postgres.ts";
 import type { Sink } from "../../src/sink/sink.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { startProxy } from "../kit/proxy.ts";
+import { inInflux } from "./influx.ts";
 
 export interface SinkFixture {
   readonly name: string;
@@ -109,4 +110,4 @@ const inPostgres: SinkFixture = {
   },
 };
 
-export const fixtures: readonly SinkFixture[] = [local, inPostgres];
+export const fixtures: readonly SinkFixture[] = [local, inPostgres, inInflux];

@@ -1,9 +1,11 @@
 /** What every sink promises (src/sink/sink.ts), asked of each. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { explain } from "../../src/core/log.ts";
 import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
 import { until } from "../kit/until.ts";
 import { fixtures, type OpenSink, type SinkFixture } from "./fixtures.ts";
+
+setDefaultTimeout(60_000);
 
 for (const fixture of fixtures) {
   const { name, unavailable } = fixture;
@@ -40,7 +42,7 @@ function suite(fixture: SinkFixture): void {
     expect(await open.stored()).toEqual([...events(1, 20), event(23)].map((e) => e.seq));
   });
 
-  test("takes any text in names and values", async () => {
+  test("takes any text in names and values, or refuses it by name", async () => {
     const hostile = [
       "\\",
       "\\N",
@@ -59,9 +61,11 @@ function suite(fixture: SinkFixture): void {
         payload: JSON.stringify({ site_id: text, metrics: { n: i + 1, [`m${text}`]: text } }),
       }),
     );
-    const { outcome } = await deliverAll(open.sink, entries);
-    expect(outcome.refused).toBe(0);
-    expect(await open.stored()).toEqual(entries.map((e) => e.seq));
+    const { refused } = await deliverAll(open.sink, entries);
+    const stored = await open.stored();
+    // A database's columns take any text; line protocol has no spelling for some names.
+    if (fixture.positions) expect(refused.size).toBe(0);
+    expect([...stored, ...refused.keys()].sort((a, b) => a - b)).toEqual(entries.map((e) => e.seq));
   });
 
   test("stores the same when the same entries come again", async () => {

@@ -113,6 +113,6 @@ export async function statsWhen(
     if (holds(stats)) return stats;
     if (performance.now() > until)
       throw new Error(`not reached: ${JSON.stringify(stats)}\n${gateway.log().slice(-4000)}`);
-    await Bun.sleep(20);
+    await Bun.sleep(50);
   }
 }

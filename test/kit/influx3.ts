@@ -43,6 +43,7 @@ export interface Influx3 {
   readonly databases: Map<string, FakeDatabase>;
   /** Every write request with the status it got; 0: none. */
   readonly writes: { readonly write: Write; readonly status: number }[];
+  /** Requests to create a database. */
   readonly created: { readonly db: string; readonly retention_period?: string }[];
   /** Points stored in all databases. */
   stored(): number;
@@ -166,12 +167,11 @@ export async function startInflux3(initial: Influx3Options = {}): Promise<Influx
         [...databases.keys(), "_internal"].map((name) => ({ "iox::database": name })),
       );
     const asked = JSON.parse(raw.toString()) as Influx3["created"][number];
+    created.push(asked);
     if (databases.has(asked.db))
       return json(409, { error: `attempted to create a resource that already exists: ${asked.db}` });
     const database = open(asked.db);
-    if (!(database instanceof FakeDatabase)) return database;
-    created.push(asked);
-    return { status: 200 };
+    return database instanceof FakeDatabase ? { status: 200 } : database;
   }
 
   function route(request: IncomingMessage, raw: Buffer): Fault {

@@ -14,11 +14,9 @@ export interface Influxd {
 const binary = Bun.which("influxd") ?? "/usr/bin/influxd";
 
 /** "" where it can be started, else why not. */
-export function influxdUnavailable(): string {
+export function influxdAvailable(): string {
   return existsSync(binary) ? "" : "influxd is not installed (apt-get install influxdb)";
 }
-
-export const influxdAvailable = (): boolean => influxdUnavailable() === "";
 
 export async function startInfluxd(): Promise<Influxd> {
   const dir = mkdtempSync(join(tmpdir(), "sluice-influxd-"));

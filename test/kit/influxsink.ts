@@ -6,14 +6,14 @@ import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
-import { influxSettings, influxSink } from "../../src/sink/influx.ts";
+import { influxSettings, influxSink, type InfluxOptions } from "../../src/sink/influx.ts";
 import type { Outcome, Sink } from "../../src/sink/sink.ts";
 import { delivery } from "../contract/entries.ts";
 
 type InfluxValues = Values<typeof influxSettings>;
 
 /** The defaults of the table of settings, changed. */
-export function influxValues(changed: Partial<InfluxValues>): InfluxValues {
+function influxValues(changed: Partial<InfluxValues>): InfluxValues {
   const rows: [string, Setting<unknown>][] = Object.entries(influxSettings);
   const defaults = rows.map(([key, row]) => [
     key,
@@ -36,10 +36,15 @@ export interface TestSink {
   dispose(): Promise<void>;
 }
 
-export function openInflux(changed: Partial<InfluxValues>, clock: Clock = systemClock): TestSink {
+export function openInflux(
+  changed: Partial<InfluxValues>,
+  clock: Clock = systemClock,
+  fetch?: InfluxOptions["fetch"],
+): TestSink {
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-influx-"));
   const settings = influxValues({ timeoutMs: 5_000, ...changed });
-  const make = () => influxSink({ settings, clock, log: silentLog, dataDir, random: () => 0.5 });
+  const make = () =>
+    influxSink({ settings, clock, log: silentLog, dataDir, random: () => 0.5, ...(fetch && { fetch }) });
   const refused = new Map<number, string>();
   let sink = make();
 

@@ -75,6 +75,7 @@ export function anEntry(changes: Partial<Entry> = {}): Entry {
     payload: '{"metrics":{"temp_c":24.3}}',
     mirror: false,
     tokenHash: null,
+    returned: null,
     ...changes,
   };
 }

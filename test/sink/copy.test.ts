@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import * as fc from "fast-check";
 import postgres from "postgres";
 import { arrayText, copy } from "../../src/core/postgres.ts";
@@ -6,6 +6,8 @@ import { copyText, quarantineRows, rawRows } from "../../src/sink/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../src/sink/rows.ts";
 import { deferred, event, reject } from "../contract/entries.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+
+setDefaultTimeout(60_000);
 
 describe("rows in the text format of COPY", () => {
   test("a row has its columns in order, null as \\N, and ends with a newline", () => {

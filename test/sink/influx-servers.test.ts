@@ -5,7 +5,7 @@ import type { Entry } from "../../src/core/entry.ts";
 import { event, events } from "../contract/entries.ts";
 import { startInflux2 } from "../kit/influx2.ts";
 import { startInflux3 } from "../kit/influx3.ts";
-import { influxdUnavailable, startInfluxd, type Influxd } from "../kit/influxd.ts";
+import { influxdAvailable, startInfluxd, type Influxd } from "../kit/influxd.ts";
 import { openInflux } from "../kit/influxsink.ts";
 
 const opened: { dispose(): Promise<void> }[] = [];
@@ -95,6 +95,14 @@ describe("version 2", () => {
     expect(await influx.sink.probe()).toContain("1 databases in use");
   });
 
+  test("a bucket that was removed is made again", async () => {
+    const { server, influx } = start("30d");
+    await influx.deliver(events(1, 2));
+    server.buckets.clear();
+    await expect(influx.deliver(events(3, 4))).rejects.toThrow("not found");
+    expect(await influx.deliver(events(3, 4))).toEqual(all(2));
+  });
+
   test("a type conflict that names no line: the lesson finds it, numbers are written as the column's type", async () => {
     const { server, influx } = start("forever");
     await influx.deliver([reading(1, { v: 1.5, rssi_dbm: -80 })]);
@@ -108,7 +116,7 @@ describe("version 2", () => {
   });
 });
 
-const why = influxdUnavailable();
+const why = influxdAvailable();
 
 describe.skipIf(why !== "")(
   why === "" ? "version 1, the real one" : `version 1, the real one (skipped: ${why})`,

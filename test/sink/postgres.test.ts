@@ -1,5 +1,5 @@
 /** What only the postgres sink has to survive. The rest is in test/contract. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
@@ -9,6 +9,8 @@ import { deferred, delivery, event, events, noTotals, reject } from "../contract
 import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
 import { startProxy, type Proxy } from "../kit/proxy.ts";
 import { until } from "../kit/until.ts";
+
+setDefaultTimeout(60_000);
 
 const unavailable = postgresAvailable();
 const poison = { payload: '{"metrics":{"n":1,"text":"\\u0000"}}' };
@@ -293,7 +295,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server
     await admin.end({ timeout: 5 });
     await db.close();
     await server.stop();
-  }, 60_000);
+  });
 });
 
 /** Holds up every COPY until the returned function is called. */

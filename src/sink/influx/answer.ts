@@ -35,15 +35,22 @@ const alarmRetryMs = 30_000;
 /** No far side keeps us away for longer than this. */
 const retryAfterMaxMs = 600_000;
 
+/**
+ * Words that are about the database or the request, at the beginning: further on, a metric's name or text may be quoted,
+ * and a device must not be able to park its tenant.
+ */
 const ofDatabase =
-  /would exceed limit of \d+ databases|soft-deleted|db name|database or rp name|database (name|is) required|missing query parameter|limit exceeded|database not found|bucket .*not found|Authorization header was malformed|content-encoding|invalid precision/i;
+  /^HTTP \d+: ([^"']{0,80}: )?(adding a new database would exceed|cannot write to soft-deleted|invalid character in database|db name|database name|database is required|database not found|bucket name|missing query parameter|serde error|max-series-per-database|max-values-per-tag|authorization header was malformed|unacceptable content-encoding|invalid precision)/i;
+/** Not of the line, though it may be said of each. */
+const databaseLimit = /^adding a new database would exceed/i;
 const ofBody = /max request size|decoding gzip|not valid utf8/i;
 const ofLines =
   /partial write|unable to parse|parsing failed|line protocol|field type conflict|column type|beyond retention|dropped=\d/i;
 
 export function judgeAnswer(answer: Answer, nowMs: number): Verdict {
   const { status } = answer;
-  if (status === 200 || status === 201 || status === 204) return { kind: "stored" };
+  // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
+  if (status === 204) return { kind: "stored" };
   const body = parse(answer.text);
   const why = `HTTP ${status}: ${wordsOf(answer.text, body)}`;
   if (status === 413) return { kind: "too-large", why };
@@ -59,6 +66,8 @@ export function judgeAnswer(answer: Answer, nowMs: number): Verdict {
 
 function judgeRefusal(why: string, body: unknown): Verdict {
   const lines = linesOf(body);
+  const limit = [...(lines?.refused.values() ?? [])].find((words) => databaseLimit.test(words));
+  if (limit !== undefined) return parked(`${why}: ${limit}${databaseHint(limit)}`, false);
   if (lines !== null) return lines;
   if (ofDatabase.test(why)) return parked(`${why}${databaseHint(why)}`, false);
   if (ofLines.test(why)) {
@@ -69,7 +78,7 @@ function judgeRefusal(why: string, body: unknown): Verdict {
 }
 
 /** `data` of InfluxDB 3: an array where the other lines are stored, an object (the first bad line) where none is. */
-function linesOf(body: unknown): Verdict | null {
+function linesOf(body: unknown): (Verdict & { kind: "lines" }) | null {
   const data = isRecord(body) ? body["data"] : undefined;
   const listed = Array.isArray(data) ? data : [data];
   const refused = new Map<number, string>();
@@ -87,7 +96,7 @@ function parked(why: string, down: boolean): Verdict {
 function hintFor(status: number): string {
   if (status === 401) return " (check INFLUXDB_TOKEN)";
   if (status === 403) return " (the token may not write here)";
-  if (status < 400) return " (a redirect or another service: check INFLUXDB_URL)";
+  if (status < 400) return " (not InfluxDB's answer: check INFLUXDB_URL)";
   if (status === 404)
     return " (check INFLUXDB_URL and INFLUXDB_API; or create the database, or set INFLUX_RETENTION)";
   return "";

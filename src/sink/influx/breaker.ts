@@ -6,8 +6,10 @@ import { backoffMs, type Clock } from "../../core/clock.ts";
 import { Outage } from "../outage.ts";
 
 export interface Breaker {
-  /** @throws {Outage} while the far side is known to be down; now and then lets one through to ask. */
+  /** @throws {Outage} as the last one, while the far side is known to be down. */
   check(): void;
+  /** As `check`; now and then lets one through to ask, and counts on `up` or `down` afterwards. */
+  enter(): void;
   /** The far side answered. */
   up(): void;
   /** It did not, or said that it cannot. */
@@ -24,12 +26,16 @@ export function createBreaker(clock: Clock, random: () => number): Breaker {
   let closedUntilMs = 0;
   let last = new Outage("");
 
+  function check() {
+    const waitMs = closedUntilMs - clock.monoMs();
+    if (failures >= failuresMax && waitMs > 0)
+      throw new Outage(last.message, { retryAfterMs: waitMs, alarm: last.alarm });
+  }
+
   return {
-    check() {
-      if (failures < failuresMax) return;
-      const waitMs = closedUntilMs - clock.monoMs();
-      if (waitMs > 0)
-        throw new Outage(`waiting for ${last.message}`, { retryAfterMs: waitMs, alarm: last.alarm });
+    check,
+    enter() {
+      check();
       closedUntilMs = clock.monoMs() + openMaxMs;
     },
     up() {

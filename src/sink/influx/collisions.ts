@@ -9,8 +9,8 @@
  */
 import type { Line, Table } from "../line.ts";
 
-/** Entry seq → nanoseconds given to it; only those of entries that met another. */
-export type Shifts = Map<number, number>;
+/** Entry seq → the time given to it; only those of entries that met another. */
+export type Shifts = Map<number, string>;
 
 export interface Collisions {
   /** The line with the time at which nothing else is overwritten. */
@@ -67,36 +67,36 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
     return track;
   }
 
-  /** Nanoseconds by which a line moves that finds its time taken. */
-  function shiftFor(slot: Slot, slots: readonly Slot[], line: Line): number {
+  /** The time of a line whose own is taken. */
+  function timeFor(slot: Slot, slots: readonly Slot[], line: Line): string {
     const { seq } = line.entry;
-    if (slot.seq === seq || slot.fields === line.fields) return 0;
+    if (slot.time === line.time && (slot.seq === seq || slot.fields === line.fields)) return slot.time;
     const others = (slot.others ??= []);
     const same = others.findIndex((other) => other.seq === seq || other.fields === line.fields);
-    if (same >= 0) return same + 1;
+    if (same >= 0) return later(slot.time, same + 1);
     count += 1;
-    if (mode === "keep") return 0;
+    if (mode === "keep") return line.time;
     do slot.shifted += 1;
-    while (slots.some(({ time }) => time === later(slot.time, slot.shifted)));
+    while (slots.some((other) => other !== slot && covers(other, later(slot.time, slot.shifted))));
     if (others.length < othersMax && slot.shifted === others.length + 1)
       others.push({ seq, fields: line.fields });
-    return slot.shifted;
+    return later(slot.time, slot.shifted);
   }
 
   return {
     place(line, shifts) {
       const { seq } = line.entry;
       const given = shifts.size === 0 ? undefined : shifts.get(seq);
-      if (given !== undefined) return moved(line, given);
+      if (given !== undefined) return { ...line, time: given };
       const track = trackOf(line);
-      for (const slot of track.slots) {
-        if (slot.time !== line.time) continue;
-        const shift = shiftFor(slot, track.slots, line);
-        shifts.set(seq, shift);
-        return moved(line, shift);
+      const slot = slotAt(track.slots, line.time);
+      if (slot === undefined) {
+        remember(track, line);
+        return line;
       }
-      remember(track, line);
-      return line;
+      const time = timeFor(slot, track.slots, line);
+      shifts.set(seq, time);
+      return { ...line, time };
     },
     get count() {
       return count;
@@ -117,6 +117,19 @@ function remember(track: Track, { entry, time, fields }: Line) {
   track.oldest = (track.oldest + 1) % slotsMax;
 }
 
-const moved = (line: Line, ns: number): Line => (ns === 0 ? line : { ...line, time: later(line.time, ns) });
+/** The slot of this time, or else one that gave it away. */
+function slotAt(slots: readonly Slot[], time: string): Slot | undefined {
+  let near: Slot | undefined;
+  for (const slot of slots) {
+    if (slot.time === time) return slot;
+    if (slot.shifted > 0 && covers(slot, time)) near = slot;
+  }
+  return near;
+}
+
+function covers({ time, shifted }: Slot, asked: string): boolean {
+  const ns = BigInt(asked) - BigInt(time);
+  return ns >= 0n && ns <= BigInt(shifted);
+}
 
 const later = (time: string, ns: number): string => String(BigInt(time) + BigInt(ns));

@@ -43,7 +43,7 @@ export async function createDatabase(ask: Ask, kind: ApiKind, name: string, rete
       `cannot create database ${name}: HTTP ${answer.status} ${answer.text.trim().slice(0, 300)}`,
       {
         retryAfterMs: 30_000,
-        alarm: true,
+        alarm: answer.status < 500,
       },
     );
 }

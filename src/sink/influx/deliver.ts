@@ -2,7 +2,6 @@
  * One batch of one database: entries to lines, lines to the target, an outcome for every entry.
  */
 import type { Entry } from "../../core/entry.ts";
-import { explain } from "../../core/log.ts";
 import { encodeLine, textOf, Unwritable, type Grammar, type Line } from "../line.ts";
 import type { Delivery, Outcome } from "../sink.ts";
 import type { Collisions } from "./collisions.ts";
@@ -68,7 +67,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       tally.answered(verdict);
       return verdict;
     } catch (error) {
-      tally.failed(explain(error));
+      tally.failed();
       throw error;
     }
   }

@@ -78,6 +78,15 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
       });
   }
 
+  /** Where nobody waits for it: what cannot be closed now is closed after the next start. */
+  function tryRotate(database: string) {
+    try {
+      rotate(database);
+    } catch (error) {
+      log.warn({ path: currentOf(database), error: explain(error) }, "cannot close a file of lines");
+    }
+  }
+
   function append(database: string, body: Uint8Array) {
     const fd = openSync(currentOf(database), "a");
     try {
@@ -103,7 +112,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
     if (!open.has(database)) {
       open.set(
         database,
-        clock.after(ageSeconds * 1000, () => rotate(database)),
+        clock.after(ageSeconds * 1000, () => tryRotate(database)),
       );
       syncDirectory(directory);
     }
@@ -131,7 +140,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
       return bytesSent;
     },
     async close() {
-      for (const database of [...open.keys()]) rotate(database);
+      for (const database of [...open.keys()]) tryRotate(database);
       await packing;
     },
   };

@@ -49,7 +49,7 @@ export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
       return { status: response.status, headers: response.headers, text: await readText(response) };
     } catch (cause) {
       const why = stop.signal.aborted ? explain(stop.signal.reason) : explain(cause);
-      throw new Outage(`InfluxDB at ${base}: ${why}`, { cause });
+      throw new Outage(`InfluxDB at ${base}: ${why}`);
     } finally {
       timer.cancel();
       signal?.removeEventListener("abort", forward);

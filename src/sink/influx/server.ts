@@ -38,6 +38,7 @@ export function createServer(options: ServerOptions): Target {
   const breaker = createBreaker(clock, options.random);
   const created = new Set<string>();
   let finding: Promise<Api> | null = null;
+  let announced = false;
   let api: Api | null =
     options.api === "auto" ? null : { kind: options.api, label: `InfluxDB (${options.api})` };
   let bytesSent = 0;
@@ -54,7 +55,7 @@ export function createServer(options: ServerOptions): Target {
 
   /** Runs against the server, telling the breaker how it went. */
   async function guarded<T>(signal: AbortSignal, work: (found: Api) => Promise<T>): Promise<T> {
-    breaker.check();
+    breaker.enter();
     try {
       return await work(await known());
     } catch (error) {
@@ -64,15 +65,18 @@ export function createServer(options: ServerOptions): Target {
   }
 
   async function known(): Promise<Api> {
-    if (api !== null) return api;
-    finding ??= detect(http, credentials).finally(() => (finding = null));
-    const answer = await finding;
-    if (api === null) announce(answer);
-    return (api = answer);
+    if (api === null) {
+      finding ??= detect(http, credentials).finally(() => (finding = null));
+      api = await finding;
+    }
+    announce(api);
+    return api;
   }
 
   function announce(found: Api) {
-    log.info({ influx: found.label, api: found.kind }, "InfluxDB found");
+    if (announced) return;
+    announced = true;
+    log.info({ influx: found.label, api: found.kind }, "InfluxDB is the target");
     if (options.perTenant && isCore(found))
       log.warn(
         `InfluxDB 3 Core holds ${coreDatabasesMax} databases and INFLUXDB_DATABASE makes one of every tenant: the data of tenants beyond that waits; name one database for all to share`,
@@ -124,6 +128,7 @@ export function createServer(options: ServerOptions): Target {
 
   return {
     async kind(signal) {
+      breaker.check();
       if (api !== null) return api.kind;
       const { kind } = await guarded(signal, (found) => Promise.resolve(found));
       breaker.up();
@@ -156,7 +161,8 @@ export function createServer(options: ServerOptions): Target {
   };
 }
 
-const isCore = ({ kind, label }: Api) => kind === "v3" && /core/i.test(label);
+/** Where the server does not say what it is, the stricter one is assumed. */
+const isCore = ({ kind, label }: Api) => kind === "v3" && !/enterprise|cloud/i.test(label);
 
 function parkedBy({ message, retryAfterMs }: Outage): Verdict {
   return { kind: "away", why: message, retryAfterMs, down: false, alarm: true };

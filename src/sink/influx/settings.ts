@@ -16,7 +16,12 @@ export const influxSettings = {
     help: "InfluxDB server, or file:///directory for files of line protocol; without it there is no InfluxDB sink.",
     check: url,
   }),
-  token: optional({ name: "INFLUXDB_TOKEN", secret: true, help: "Token of InfluxDB 3 or 2." }),
+  token: optional({
+    name: "INFLUXDB_TOKEN",
+    secret: true,
+    help: "Token of InfluxDB 3 or 2.",
+    check: z.string().regex(/^[!-~]+$/, "letters, digits and signs, without spaces"),
+  }),
   username: optional({
     name: "INFLUXDB_USERNAME",
     help: "User, where the server wants a password (InfluxDB 1).",

@@ -77,9 +77,10 @@ export async function ship(all: readonly Line[], shipping: Shipping): Promise<vo
   /** The server names the lines. Those that can be written as their column's type are, once more; the rest is refused. */
   function listed(lines: readonly Line[], verdict: Verdict & { kind: "lines" }, lessons: number) {
     const { refused: words, othersStored } = verdict;
-    if (Math.max(...words.keys()) >= lines.length) return searched(lines, misnumbered(words), lessons);
+    if ([...words.keys()].some((index) => lines[index] === undefined))
+      return searched(lines, misnumbered(words), lessons);
     if (othersStored) keep(lines.filter((_, index) => !words.has(index)));
-    for (const [index, why] of words) lines.slice(index, index + 1).forEach((line) => learn(line, why));
+    lines.forEach((line, index) => words.has(index) && learn(line, words.get(index) ?? ""));
     const anew = lines.flatMap((line, index) => {
       const why = words.get(index);
       if (why === undefined) return othersStored ? [] : [line];

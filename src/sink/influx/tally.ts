@@ -10,8 +10,10 @@ import type { Verdict } from "./answer.ts";
 export interface Tally {
   /** A delivery begins; the result is called at its end with the error, or null. */
   begin(database: string, entries: readonly Entry[]): (error: unknown) => void;
+  /** A request with one. */
   answered(verdict: Verdict): void;
-  failed(why: string): void;
+  /** A request without an answer. */
+  failed(): void;
   refused(): void;
   stats(): Readonly<Record<string, unknown>>;
 }
@@ -36,6 +38,7 @@ export function createTally(clock: Clock): Tally {
       underWay.set(database, { lines, sinceMs: entries[0]?.receivedMs ?? clock.wallMs() });
       return (error) => {
         underWay.delete(database);
+        if (error !== null) lastError = explain(error);
         if (error === null) parked.delete(database);
         else if (error instanceof Outage && error.alarm && parked.size < parkedMax)
           parked.set(database, { lines, why: explain(error) });
@@ -46,9 +49,8 @@ export function createTally(clock: Clock): Tally {
       else writesErr += 1;
       if ("why" in verdict) lastError = verdict.why;
     },
-    failed(why) {
+    failed() {
       writesErr += 1;
-      lastError = why;
     },
     refused() {
       refused += 1;

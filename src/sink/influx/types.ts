@@ -162,7 +162,7 @@ const words: Readonly<Record<string, ColumnType>> = {
 /** Reads the type out of a type conflict's words, as InfluxDB 3 and as 1 and 2 put it. */
 export function lessonIn(message: string): Lesson | null {
   const v3 = /column type for column '(.+)', expected iox::column_type::(?:field::)?(\w+)/.exec(message);
-  const v1 = /input field "(.+?)" on measurement "(.+?)" is type \w+, already exists as type (\w+)/.exec(
+  const v1 = /input field "(.+)" on measurement "(.+)" is type \w+, already exists as type (\w+)/.exec(
     message,
   );
   const column = v3?.[1] ?? v1?.[1];

@@ -1,0 +1,64 @@
+/** What the HTTP surface sees, for its tests: invented stats, and a real registry and settings in memory. */
+import { deviceStore, settingStore } from "../../src/administration.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { CacheStats, GatewayView, Stats } from "../../src/http/view.ts";
+import { livePolicy } from "../../src/policy.ts";
+import { localRegistry } from "../../src/registry/local.ts";
+import type { DeviceId, Registry } from "../../src/registry/registry.ts";
+import { aPolicy } from "./builders.ts";
+
+export const someCacheStats: CacheStats = {
+  size: 1,
+  max_size: 10,
+  ttl_seconds: 60,
+  hits: 3,
+  misses: 1,
+  hit_rate: 0.75,
+  errors: 0,
+  stale_hits: 0,
+  evictions: 0,
+};
+
+export const noStats: Stats = {
+  version: "0",
+  gateway_id: "g",
+  uptime_seconds: 0,
+  balanced: true,
+  ingest: { received: 0, accepted: 0, rejected: {}, duplicate: 0, judging: 0 },
+  auth_cache: someCacheStats,
+  spool: { entries: 0, bytes: 0, oldest_age_seconds: 0 },
+  sinks: {},
+};
+
+export interface FakeView {
+  readonly view: GatewayView;
+  readonly registry: Registry;
+  /** Devices that the cache was told to forget, as tenant/device; "tenant/*" and "*" for more. */
+  readonly forgotten: string[];
+}
+
+export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
+  const registry = localRegistry({ path: ":memory:" });
+  const policy = livePolicy(aPolicy(), silentLog);
+  const forgotten: string[] = [];
+  const forget = (ids: readonly DeviceId[]) => {
+    for (const { tenantId, deviceId } of ids) forgotten.push(`${tenantId}/${deviceId}`);
+    return ids.length;
+  };
+  const view: GatewayView = {
+    stats: () => noStats,
+    ready: () => [],
+    cache: {
+      stats: () => someCacheStats,
+      queries: () => 0,
+      clear: () => forgotten.push("*"),
+      forget,
+      forgetTenant: (tenantId) => forgotten.push(`${tenantId}/*`),
+    },
+    devices: deviceStore(registry, forget),
+    settings: settingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
+    rejects: { list: () => [] },
+    ...changes,
+  };
+  return { view, registry, forgotten };
+}

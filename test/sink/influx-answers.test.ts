@@ -1,0 +1,137 @@
+/** What each answer of InfluxDB means for the lines that were sent. */
+import { describe, expect, test } from "bun:test";
+import { judgeAnswer, type Verdict } from "../../src/sink/influx/answer.ts";
+
+const nowMs = Date.UTC(2026, 0, 1);
+
+function judge(status: number, body: unknown, headers: Record<string, string> = {}): Verdict {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return judgeAnswer({ status, headers: new Headers(headers), text }, nowMs);
+}
+
+const line = (number: number, message: string) => ({
+  error_message: message,
+  line_number: number,
+  original_line: "telemetry",
+});
+
+describe("answers", () => {
+  const parked = { kind: "away", alarm: true, down: false };
+  const some = { kind: "some" };
+
+  test.each<[string, number, unknown, object]>([
+    ["stored", 204, "", { kind: "stored" }],
+    ["another service's 200", 200, "<html>", { kind: "away", alarm: true }],
+    [
+      "v3: one database too many",
+      422,
+      { error: "Adding a new database would exceed limit of 5 databases" },
+      parked,
+    ],
+    [
+      "v3: the same, said of each line",
+      422,
+      { error: "partial write", data: [line(1, "Adding a new database would exceed limit of 5 databases")] },
+      parked,
+    ],
+    [
+      "v3 by way of v2: one too many",
+      400,
+      { code: "invalid", message: "Adding a new database would exceed limit of 5 databases" },
+      parked,
+    ],
+    ["v3: bad name", 400, { error: "db name did not start with a number or letter" }, parked],
+    [
+      "v3: soft-deleted",
+      400,
+      { error: "cannot write to soft-deleted database 'x' - it is marked for deletion" },
+      parked,
+    ],
+    ["v3: no query", 400, "missing query parameter 'db'", parked],
+    [
+      "v3: header",
+      400,
+      { error: "Authorization header was malformed, the request was not authenticated" },
+      parked,
+    ],
+    [
+      "no token",
+      401,
+      { error: "the request was not authenticated" },
+      { kind: "away", alarm: true, down: true },
+    ],
+    ["no permission", 403, { error: "no" }, { kind: "away", alarm: true, down: true }],
+    ["nothing there", 404, "Not found", parked],
+    ["v3: too large", 413, "max request size (10485760 bytes) exceeded", { kind: "too-large" }],
+    ["v3 before 3.10: too large", 500, "max request size (10485760 bytes) exceeded", { kind: "too-large" }],
+    ["v3 before 3.10: bad gzip", 500, "error decoding gzip stream: x", { kind: "fault", poison: true }],
+    ["v3 before 3.10: bad text", 500, "body content is not valid utf8: x", { kind: "fault", poison: true }],
+    ["server error", 500, "write buffer error: error from wal: x", { kind: "fault", poison: false }],
+    ["words not known", 400, "computer says no", { kind: "fault", poison: true }],
+    ["v2: parse error", 400, { code: "invalid", message: "unable to parse 'x': missing fields" }, some],
+    [
+      "v2: conflict",
+      422,
+      {
+        code: "unprocessable entity",
+        message: "failure writing points to database: partial write: field type conflict: x dropped=3",
+      },
+      { kind: "some", dropped: 3 },
+    ],
+    [
+      "v1: conflict",
+      400,
+      { error: "partial write: field type conflict: x dropped=1" },
+      { kind: "some", dropped: 1 },
+    ],
+    [
+      "v1: retention",
+      400,
+      { error: "partial write: points beyond retention policy dropped=4" },
+      { kind: "some", dropped: 4 },
+    ],
+    [
+      "v1: too many series",
+      400,
+      { error: "partial write: max-series-per-database limit exceeded: (1000000) dropped=5" },
+      parked,
+    ],
+    ["v1: no database", 404, { error: 'database not found: "x"' }, parked],
+    ["busy", 429, "", { kind: "away", alarm: false, down: true, retryAfterMs: 0 }],
+  ])("%s", (_, status, body, wanted) => {
+    expect(judge(status, body)).toMatchObject(wanted);
+  });
+
+  test("v3: lines by number, the others stored", () => {
+    const body = {
+      error: "partial write of line protocol occurred",
+      data: [line(2, "bad"), line(5, "worse")],
+    };
+    const refused = new Map([
+      [1, "bad"],
+      [4, "worse"],
+    ]);
+    for (const status of [400, 422])
+      expect(judge(status, body)).toEqual({ kind: "lines", refused, othersStored: true });
+  });
+
+  test("v3 without partial writes: the first bad line, none stored, in every version's words", () => {
+    for (const error of ["line protocol parsing error", "parsing failed for write_lp endpoint"])
+      expect(judge(400, { error, data: line(1, "bad") })).toEqual({
+        kind: "lines",
+        refused: new Map([[0, "bad"]]),
+        othersStored: false,
+      });
+  });
+
+  test("a device's text in the server's words does not make it an answer about the database", () => {
+    const error = `partial write: field type conflict: input field "x: database not found" on measurement "m" is type string, already exists as type float dropped=1`;
+    expect(judge(400, { error })).toMatchObject(some);
+  });
+
+  test("an operator is told what to do, in at most a few hundred characters", () => {
+    const long = judge(401, "x".repeat(10_000));
+    expect(long).toMatchObject({ why: expect.stringMatching(/INFLUXDB_TOKEN/) });
+    expect(JSON.stringify(long).length).toBeLessThan(800);
+  });
+});
