@@ -22,6 +22,8 @@ export class Books {
   #deferred: number;
   #rejudged: number;
   #rejudgedTo: number;
+  /** Dead letters that were appended anew. */
+  #replayed: number;
   readonly #rejected = new Map<string, number>();
 
   /** @param kept the counters as the spool last wrote them */
@@ -33,6 +35,7 @@ export class Books {
     this.#deferred = read("deferred");
     this.#rejudged = read("rejudged");
     this.#rejudgedTo = read("rejudged_to");
+    this.#replayed = read("replayed");
     for (const [name, value] of kept) {
       if (name.startsWith(rejectedPrefix)) this.#rejected.set(name.slice(rejectedPrefix.length), value);
     }
@@ -64,6 +67,10 @@ export class Books {
     this.#rejudgedTo = seq;
   }
 
+  replay(): void {
+    this.#replayed++;
+  }
+
   get rejudgedTo(): number {
     return this.#rejudgedTo;
   }
@@ -75,7 +82,12 @@ export class Books {
 
   /** Entries that the spool was ever given. */
   get spooled(): number {
-    return this.#accepted + this.#rejectedSum() + this.#deferred;
+    return this.#accepted + this.#rejectedSum() + this.#deferred + this.#replayed;
+  }
+
+  /** Dead letters that were brought back: entries of the spool that no message came for. */
+  get replayed(): number {
+    return this.#replayed;
   }
 
   totals(): BookTotals {
@@ -103,6 +115,7 @@ export class Books {
       ["deferred", this.#deferred],
       ["rejudged", this.#rejudged],
       ["rejudged_to", this.#rejudgedTo],
+      ["replayed", this.#replayed],
     ]);
     for (const [reason, n] of this.#rejected) kept.set(rejectedPrefix + reason, n);
     return kept;
@@ -113,4 +126,36 @@ export class Books {
     for (const n of this.#rejected.values()) sum += n;
     return sum;
   }
+}
+
+/** Where a message was waiting in the spool to be judged, and damage has taken it. */
+const lostReason = "LOST_TO_DAMAGE";
+
+/**
+ * The counters after damage to the spool (spool/repair.ts), so that they balance over what there is. What was deferred and is
+ * gone is counted as judged, a reject whose entry is lost too; entries of which nothing is known any more count as accepted.
+ */
+export function mendBooks(
+  kept: ReadonlyMap<string, number>,
+  held: { readonly head: number; deferred(after: number): number },
+): { books: ReadonlyMap<string, number>; head: number; notes: string[] } {
+  const notes: string[] = [];
+  const books = new Map(kept);
+  const add = (name: string, n: number) => books.set(name, (books.get(name) ?? 0) + n);
+  const unknown = held.head - new Books(books).spooled;
+  if (unknown !== 0) {
+    add("accepted", unknown);
+    notes.push(`the books did not tell of ${unknown} entries: counted as accepted`);
+  }
+  const lost = new Books(books).awaiting - held.deferred(books.get("rejudged_to") ?? 0);
+  if (lost > 0) {
+    add("rejudged", lost);
+    add(rejectedPrefix + lostReason, lost);
+    notes.push(`${lost} messages waited to be judged and are lost: counted as rejected (${lostReason})`);
+  }
+  const mended = new Books(books);
+  const { accepted, rejected, duplicate } = mended.totals();
+  const rejects = Object.values(rejected).reduce((sum, n) => sum + n, 0);
+  books.set("received", accepted + rejects + duplicate + mended.awaiting);
+  return { books, head: mended.spooled, notes };
 }

@@ -11,11 +11,12 @@ import type { Clock, Timer } from "./core/clock.ts";
 import type { Entry } from "./core/entry.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Intake, Message } from "./core/message.ts";
-import type { Books } from "./books.ts";
+import { Books } from "./books.ts";
 import { isPending, type Judge, type Pending } from "./judge/judge.ts";
 import { deviceKey, type DeviceAuth } from "./registry/registry.ts";
 import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
 import type { Alongside } from "./spool/alongside.ts";
+import type { Oldest } from "./watchdog.ts";
 
 /** What a look-up answers: the device, null where it is not registered, or that nobody could be asked in time. */
 export type Answer = DeviceAuth | null | "unavailable";
@@ -42,6 +43,14 @@ interface Received {
   readonly duplicate: boolean;
 }
 
+/** The messages of a device that wait for its look-up, oldest first. */
+interface Parked {
+  readonly pending: Pending;
+  /** Monotonic; when the first came. */
+  readonly sinceMs: number;
+  readonly queue: Received[];
+}
+
 /** A group is written at once when it holds this many messages. */
 const groupMessagesMax = 1_000;
 /** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
@@ -56,9 +65,10 @@ export class Ingest implements Intake {
   #messages: Message[] = [];
   #entries: Entry[] = [];
   #prints: number[] = [];
+  #groupSinceMs = 0;
   #timer: Timer | undefined;
   /** By device: the messages that wait for its look-up, oldest first. */
-  readonly #parked = new Map<string, Received[]>();
+  readonly #parked = new Map<string, Parked>();
   #parkedCount = 0;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
@@ -78,9 +88,9 @@ export class Ingest implements Intake {
     const received = this.#recognise(message);
     if (this.#parked.size > 0) {
       const key = this.#parts.judge.deviceOf(message);
-      const queue = key === undefined ? undefined : this.#parked.get(key);
-      if (queue) {
-        queue.push(received);
+      const parked = key === undefined ? undefined : this.#parked.get(key);
+      if (parked) {
+        parked.queue.push(received);
         this.#parkedCount++;
         return;
       }
@@ -113,6 +123,28 @@ export class Ingest implements Intake {
     return this.#held;
   }
 
+  /** The message that has waited longest in memory; undefined where none waits. */
+  oldest(): Oldest | undefined {
+    const [parked] = this.#parked.values();
+    const nowMs = this.#parts.clock.monoMs();
+    if (parked)
+      return {
+        waitedMs: nowMs - parked.sinceMs,
+        topic: parked.queue[0]?.message.topic ?? "",
+        stage: "look-up",
+      };
+    const [first] = this.#messages;
+    return first && { waitedMs: nowMs - this.#groupSinceMs, topic: first.topic, stage: "group" };
+  }
+
+  /** Spools unjudged what has waited for a look-up for longer than this: it is judged again by itself. */
+  giveUpLookups(waitedMs: number): void {
+    const since = this.#parts.clock.monoMs() - waitedMs;
+    for (const parked of [...this.#parked.values()]) {
+      if (parked.sinceMs <= since) this.#resume(parked, "unavailable");
+    }
+  }
+
   /** Writes the open group now. */
   flush(): void {
     this.#timer?.cancel();
@@ -130,6 +162,23 @@ export class Ingest implements Intake {
     }
     this.#onCommit.push(committed);
     this.flush();
+  }
+
+  /**
+   * Spools what an operator brings back, at once or not at all: behind the open group, with what these entries are
+   * to the books in the same transaction.
+   * @throws where the intake is held or the spool has no room; nothing is changed then
+   */
+  bringBack(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
+    const { append, books } = this.#parts;
+    // Again where a source spoke from within `settled`: the books are to hold what is on the disk and nothing more.
+    do this.flush();
+    while (this.#held === null && this.#messages.length > 0);
+    if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
+    const draft = new Books(books.toKeep(this.#parkedCount));
+    count(draft);
+    append(entries, { books: draft.toKeep(0), prints: [], letters });
+    count(books);
   }
 
   /** This entry is on the disk and still to be judged. */
@@ -165,14 +214,17 @@ export class Ingest implements Intake {
   }
 
   #park(received: Received, pending: Pending): void {
-    this.#parked.set(pending.key, [received]);
+    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [received] };
+    this.#parked.set(pending.key, parked);
     this.#parkedCount++;
-    this.#parts.resolve(pending, (answer) => this.#resume(pending, answer));
+    this.#parts.resolve(pending, (answer) => this.#resume(parked, answer));
   }
 
   /** The look-up has answered: judges what waited for it, in order, with what comes meanwhile last. */
-  #resume(pending: Pending, answer: Answer): void {
-    const queue = this.#parked.get(pending.key) ?? [];
+  #resume(parked: Parked, answer: Answer): void {
+    const { pending, queue } = parked;
+    // An answer that comes after the watchdog gave it up is nobody's.
+    if (this.#parked.get(pending.key) !== parked) return;
     for (const received of queue) {
       const verdict = received === queue[0] ? pending : this.#judge(received);
       const entry = verdict && isPending(verdict) ? this.#parts.judge.resume(verdict, answer) : verdict;
@@ -190,6 +242,7 @@ export class Ingest implements Intake {
     } else {
       this.#parts.books.duplicate();
     }
+    if (this.#messages.length === 0) this.#groupSinceMs = this.#parts.clock.monoMs();
     this.#messages.push(message);
     // Only now, with its entry: a fingerprint on the disk before the message would have its redelivery taken for a duplicate.
     if (print !== 0 && !duplicate) this.#prints.push(print);
@@ -208,9 +261,9 @@ export class Ingest implements Intake {
   #commit(): void {
     const { append, settled, books, clock } = this.#parts;
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
-    const beyondBound = this.#onCommit.length > 0;
+    const endsTheHold = this.#onCommit.length > 0;
     try {
-      append(this.#entries, { books: books.toKeep(this.#parkedCount), prints: this.#prints, beyondBound });
+      append(this.#entries, { books: books.toKeep(this.#parkedCount), prints: this.#prints, endsTheHold });
     } catch (error) {
       this.#hold(explain(error));
       this.#timer = clock.after(retryHeldMs, () => this.flush());
@@ -223,9 +276,9 @@ export class Ingest implements Intake {
     this.#messages = [];
     this.#entries = [];
     this.#prints = [];
-    settled(messages);
     if (deferred.length > 0) this.#parts.deferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
+    settled(messages);
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
   }
 

@@ -11,6 +11,14 @@
  */
 export type Kind = "event" | "reject" | "deferred";
 
+/** What an operator brought back: a dead letter, or a kept reject that the judge lets in now. */
+export interface Returned {
+  /** The one sink that it is for; the others ignore it. null: it is for all. */
+  readonly only: string | null;
+  /** The row of quarantine_events in whose place it comes: that row goes in the transaction that stores this. null: none. */
+  readonly quarantineId: number | null;
+}
+
 export interface Entry {
   /** Position in the spool, from 1, without holes; 0 until the spool has appended it. */
   seq: number;
@@ -40,6 +48,13 @@ export interface Entry {
   readonly mirror: boolean;
   /** Lower-case hex SHA-256 of the token a deferred message presented, so that it can be judged later; else null. */
   readonly tokenHash: string | null;
+  /** null for what came in by itself. */
+  readonly returned: Returned | null;
+}
+
+/** Not for this sink alone means for every sink. */
+export function isFor(sink: string, { returned }: Entry): boolean {
+  return returned === null || returned.only === null || returned.only === sink;
 }
 
 /** What an event's payload holds for a time-series store. Entries are valid by construction: this cannot fail on an event. */

@@ -44,6 +44,8 @@ export interface Source {
   start(intake: Intake): Promise<void>;
   /** These messages are durable (or recognised as duplicates of durable ones): acknowledge them. In the order of receipt per sender. */
   settled(messages: readonly Message[]): void;
+  /** Drops the connections there are, so that what is not acknowledged is delivered again. The last resort of the watchdog. */
+  reconnect(): void;
   /** Stops taking messages; acknowledgements still go out. */
   stopIntake(): Promise<void>;
   /** Sends what acknowledgements are due and closes. */

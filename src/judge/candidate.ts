@@ -6,7 +6,8 @@
  */
 import type { Entry, Kind } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
-import { readable } from "./decode.ts";
+import { tokenOf } from "./authorize.ts";
+import { isObject, readable } from "./decode.ts";
 import { hide, rawPayload, rawText, redact } from "./redact.ts";
 import { readTopic, storableTopic, type Address } from "./topic.ts";
 import { isNo, type No } from "./verdict.ts";
@@ -81,7 +82,8 @@ export function toEvent(it: Candidate): Entry {
 
 /** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
 export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Entry {
-  return toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash);
+  const entry = toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash);
+  return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, it.token) };
 }
 
 /** `keeps`: with its payload; else "". */
@@ -103,7 +105,17 @@ export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean
 function payloadOf(it: Candidate): string {
   if (it.text !== null) return redact(it.text, it.token);
   if (it.isOversize) return rawPayload(readable(it.bytes.subarray(0, headBytes)), it.bytes.length);
-  return rawPayload(readable(it.bytes));
+  return rawPayload(withoutTokens(readable(it.bytes)));
+}
+
+/** JSON that cannot be kept as such (U+0000, no object) is still searched as what it is. */
+function withoutTokens(text: string): string {
+  try {
+    const body: unknown = JSON.parse(text);
+    return redact(text, isObject(body) ? tokenOf(body) : undefined);
+  } catch {
+    return text;
+  }
 }
 
 function toEntry(
@@ -131,6 +143,7 @@ function toEntry(
     payload,
     mirror,
     tokenHash,
+    returned: null,
   };
 }
 

@@ -158,7 +158,8 @@ export function createJudge({ policy, auth, requireToken, clock }: JudgeOptions)
     replay: (entry, answer) =>
       guarded(fromReject(entry), (it) => {
         const refusal = examine(it, policy().payloadBytesMax) ?? authorize(answer, it, false);
-        return refusal === null ? toEvent(it) : reject(it, refusal);
+        // It stays where it is kept: it takes no part in the sampling of what comes in.
+        return refusal === null ? toEvent(it) : toReject(it, refusal, true, false);
       }),
     deviceOf(message) {
       const address = readTopic(message.topic);
@@ -178,12 +179,15 @@ function examine(it: Candidate, payloadBytesMax: number): No | null {
   const large = oversize(it.bytes, payloadBytesMax);
   it.isOversize = large !== null;
   if (large !== null) return large;
-  if (isNo(address)) return address;
   const decoded = decode(it.bytes);
+  if (!isNo(decoded)) {
+    it.text = decoded.text;
+    it.token = tokenOf(decoded.body);
+    it.siteId = siteOf(decoded.body);
+  }
+  // Only now, for the token must be known where it is to be blanked.
+  if (isNo(address)) return address;
   if (isNo(decoded)) return decoded;
-  it.text = decoded.text;
-  it.token = tokenOf(decoded.body);
-  it.siteId = siteOf(decoded.body);
   const envelope = readEnvelope(decoded.body, address, it.receivedMs);
   if (isNo(envelope)) return envelope;
   it.eventMs = envelope.eventMs;

@@ -26,6 +26,8 @@ export interface Address {
 const levelCharsMax = 512;
 // oxlint-disable-next-line no-control-regex
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
+/** As the registry issues them, 24 bytes in base64url: a topic is stored, shown and indexed as it is. */
+const issuedToken = /tok-[\w-]{32}/;
 
 export function readTopic(topic: string): Address | No<keyof typeof topicReasons> {
   const levels = topic.split("/");
@@ -34,6 +36,9 @@ export function readTopic(topic: string): Address | No<keyof typeof topicReasons
   if (!tenantId || !deviceId || !msgType) return no("BAD_TOPIC_FORMAT", "a level is empty");
   if (controlCharacter.test(topic) || !topic.isWellFormed()) {
     return no("BAD_TOPIC_FORMAT", "it holds characters that cannot be stored");
+  }
+  if (topic.includes("tok-") && issuedToken.test(topic)) {
+    return no("BAD_TOPIC_FORMAT", "a level is a token; a topic is no place for secrets");
   }
   if (Math.max(tenantId.length, deviceId.length, msgType.length) > levelCharsMax) {
     return no("BAD_TOPIC_FORMAT", `a level is longer than ${levelCharsMax} characters`);

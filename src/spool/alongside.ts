@@ -8,8 +8,10 @@ export interface Alongside {
   readonly books: ReadonlyMap<string, number>;
   /** See redelivery.ts. */
   readonly prints: readonly number[];
-  /** Write it though the spool is at its byte bound: it ends what the bound is full of. */
-  readonly beyondBound?: boolean;
+  /** Dead letters whose entries are among those appended: they go. */
+  readonly letters?: readonly number[];
+  /** With it ends what keeps the spool from giving up entries (see `Spool.holdFrom`): then it is written beyond the byte bound. */
+  readonly endsTheHold?: boolean;
 }
 
 export class AlongsideTables {
@@ -18,6 +20,7 @@ export class AlongsideTables {
   readonly #window: number;
   readonly #putBook;
   readonly #putPrints;
+  readonly #removeLetter;
   #held: number;
   /** What the transaction under way makes of `#held` and `#books`. */
   #change = 0;
@@ -30,6 +33,7 @@ export class AlongsideTables {
     this.#window = window;
     this.#putBook = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
     this.#putPrints = db.query("INSERT INTO packets (count, prints) VALUES (?, ?)");
+    this.#removeLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
     const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
@@ -48,9 +52,12 @@ export class AlongsideTables {
   }
 
   /** Inside the caller's transaction, as is `trim`, one of the two a transaction; call `written` once that has committed. */
-  write({ books, prints }: Alongside): void {
+  write({ books, prints, letters = [] }: Alongside): void {
     for (const [name, value] of books) {
       if (this.#books.get(name) !== value) this.#putBook.run(name, value);
+    }
+    for (const id of letters) {
+      if (this.#removeLetter.run(id).changes !== 1) throw new Error(`dead letter ${id} is gone`);
     }
     this.#next = books;
     this.#change = prints.length;

@@ -7,7 +7,7 @@
  * encoding is one join. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the
  * bytes that it saves.
  */
-import type { Entry, Kind } from "../core/entry.ts";
+import type { Entry, Kind, Returned } from "../core/entry.ts";
 
 /** Strings must be well-formed: half a surrogate pair, which no UTF-8 holds, comes back as U+FFFD. */
 export interface Group {
@@ -41,7 +41,8 @@ function lineOf(e: Entry): string {
   const head = `${letterOf[e.kind]}\t${e.receivedMs}\t${field(e.topic)}\t${field(e.tenantId)}\t${field(e.deviceId)}\t${field(e.msgType)}\t${field(e.siteId)}\t`;
   const time = `${e.eventMs ?? "\\N"}\t${e.eventNs}`;
   const escaped = e.payload.includes("\n");
-  const flags = (e.mirror ? "m" : "") + (escaped ? "e" : "");
+  const letters = (e.mirror ? "m" : "") + (escaped ? "e" : "");
+  const flags = e.returned === null ? letters : letters + returnedText(e.returned);
   return `${head}${time}\t${field(e.reason)}\t${field(e.detail)}\t${flags}\t${field(e.tokenHash)}\t${escaped ? field(e.payload) : e.payload}`;
 }
 
@@ -58,7 +59,9 @@ function entryOf(line: string, seq: number): Entry {
   }
   const [letter = "", received, topic = "", tenant = "", device = "", type = "", site = "", ms = "", ns] =
     fields;
-  const [reason = "", detail = "", flags = "", token = ""] = fields.slice(9);
+  const [reason = "", detail = "", marks = "", token = ""] = fields.slice(9);
+  const colon = marks.indexOf(":");
+  const flags = colon < 0 ? marks : marks.slice(0, colon);
   const kind = kindOf[letter];
   if (!kind) throw new Error(`entry ${seq} is of unknown kind "${letter}"`);
   return {
@@ -77,7 +80,18 @@ function entryOf(line: string, seq: number): Entry {
     payload: flags.includes("e") ? (unfield(line.slice(from)) ?? "") : line.slice(from),
     mirror: flags.includes("m"),
     tokenHash: unfield(token),
+    returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
   };
+}
+
+/** Behind the flags: `:sink:quarantine id`, either of which may be empty. */
+function returnedText({ only, quarantineId }: Returned): string {
+  return `:${only ?? ""}:${quarantineId ?? ""}`;
+}
+
+function returnedOf(text: string): Returned {
+  const [only = "", id = ""] = text.split(":");
+  return { only: only === "" ? null : only, quarantineId: id === "" ? null : Number(id) };
 }
 
 export function encodeGroup(entries: readonly Entry[]): Group {

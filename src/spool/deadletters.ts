@@ -5,6 +5,7 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
+import { explain } from "../core/log.ts";
 import { decodeGroup, encodeGroup } from "./codec.ts";
 
 export interface DeadLetter {
@@ -19,8 +20,13 @@ export interface DeadLetterFilter {
   readonly sink?: string;
   readonly tenantId?: string;
   readonly deviceId?: string;
-  /** Continue after this id. */
+  readonly ids?: readonly number[];
+  /** Refused at this wall-clock ms or later, and before that one. */
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+  /** Continue after this id, up to and including that one. */
   readonly after?: number;
+  readonly upTo?: number;
   readonly limit: number;
 }
 
@@ -72,24 +78,33 @@ export class DeadLetters {
     return this.#db.query<{ n: number }, []>("SELECT count(*) AS n FROM dead_letters").get()?.n ?? 0;
   }
 
+  /** The newest id; 0 where there is none. */
+  lastId(): number {
+    return this.#db.query<{ id: number | null }, []>("SELECT max(id) AS id FROM dead_letters").get()?.id ?? 0;
+  }
+
   list(filter: DeadLetterFilter): DeadLetter[] {
-    const { sink = null, tenantId = null, deviceId = null, after = 0, limit } = filter;
+    const { sink = null, tenantId = null, deviceId = null, ids = null, after = 0, limit } = filter;
+    const { sinceMs = null, untilMs = null, upTo = null } = filter;
     return this.#db
-      .query<
-        Row,
-        {
-          sink: string | null;
-          tenantId: string | null;
-          deviceId: string | null;
-          after: number;
-          limit: number;
-        }
-      >(
+      .query<Row, Record<string, string | number | null>>(
         `SELECT id, sink, seq, refused_ms, why, codec, crc, body FROM dead_letters
-         WHERE id > $after AND ($sink IS NULL OR sink = $sink) AND ($tenantId IS NULL OR tenant_id = $tenantId)
-           AND ($deviceId IS NULL OR device_id = $deviceId) ORDER BY id LIMIT $limit`,
+         WHERE id > $after AND ($upTo IS NULL OR id <= $upTo) AND ($sink IS NULL OR sink = $sink)
+           AND ($tenantId IS NULL OR tenant_id = $tenantId) AND ($deviceId IS NULL OR device_id = $deviceId)
+           AND ($sinceMs IS NULL OR refused_ms >= $sinceMs) AND ($untilMs IS NULL OR refused_ms < $untilMs)
+           AND ($ids IS NULL OR id IN (SELECT value FROM json_each($ids))) ORDER BY id LIMIT $limit`,
       )
-      .all({ sink, tenantId, deviceId, after, limit })
+      .all({
+        sink,
+        tenantId,
+        deviceId,
+        ids: ids && JSON.stringify(ids),
+        after,
+        upTo,
+        sinceMs,
+        untilMs,
+        limit,
+      })
       .map(letterOf);
   }
 
@@ -98,13 +113,26 @@ export class DeadLetters {
     return row ? letterOf(row) : undefined;
   }
 
-  remove(id: number): boolean {
-    return this.#db.query("DELETE FROM dead_letters WHERE id = ?").run(id).changes > 0;
+  /** Durable when it returns. */
+  remove(ids: readonly number[]): void {
+    this.#db
+      .query("DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))")
+      .run(JSON.stringify(ids));
   }
 }
 
 function letterOf(row: Row): DeadLetter {
-  const [entry] = decodeGroup(row, row.seq, 1);
-  if (!entry) throw new Error(`dead letter ${row.id} is empty`);
+  const entry = letterEntry(row);
   return { id: row.id, sink: row.sink, refusedMs: row.refused_ms, why: row.why, entry };
+}
+
+function letterEntry(row: Row): Entry {
+  try {
+    const [entry] = decodeGroup(row, row.seq, 1);
+    if (!entry) throw new Error("it is empty");
+    return entry;
+  } catch (cause) {
+    const mend = "stop the gateway and run `sluice spool repair`";
+    throw new Error(`dead letter ${row.id} is damaged (${explain(cause)}): ${mend}`, { cause });
+  }
 }

@@ -47,6 +47,7 @@ export class Groups {
   readonly #oldest;
   readonly #receivedMs;
   readonly #sizes;
+  readonly #ages;
   readonly #remove;
   readonly #totals;
 
@@ -65,6 +66,9 @@ export class Groups {
     const bytes = `length(body) + ${overheadBytes}`;
     this.#sizes = db.query<{ last: number; bytes: number }, [number, number]>(
       `SELECT last, ${bytes} AS bytes FROM groups WHERE last <= ? ORDER BY last LIMIT ?`,
+    );
+    this.#ages = db.query<{ last: number; received_ms: number }, [number]>(
+      "SELECT last, received_ms FROM groups ORDER BY last LIMIT ?",
     );
     this.#remove = db.query("DELETE FROM groups WHERE last <= ?");
     this.#totals = db.query<{ last: number; bytes: number }, []>(
@@ -124,6 +128,16 @@ export class Groups {
       this.#recent.delete(oldest);
       this.#recentBytes -= memoryBytes(gone);
     }
+  }
+
+  /** The last seq of the oldest groups that came before a wall-clock ms, looking at so many; 0 where there is none. */
+  olderThan(receivedMs: number, groupsMax: number): number {
+    let last = 0;
+    for (const group of this.#ages.all(groupsMax)) {
+      if (group.received_ms >= receivedMs) break;
+      last = group.last;
+    }
+    return last;
   }
 
   /** True where a whole group lies at or before `seq`. */

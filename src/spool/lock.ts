@@ -8,7 +8,12 @@ import { Database, SQLiteError } from "bun:sqlite";
 import { join } from "node:path";
 import { explain } from "../core/log.ts";
 
-/** @throws where another process holds it, or where it cannot be written */
+/** Another process has the spool open. */
+export class SpoolInUse extends Error {
+  override readonly name = "SpoolInUse";
+}
+
+/** @throws SpoolInUse where another process holds it, or where it cannot be written */
 export function lockSpool(dataDir: string): () => void {
   const path = join(dataDir, "spool.lock");
   let db: Database | undefined;
@@ -18,14 +23,20 @@ export function lockSpool(dataDir: string): () => void {
     db.run("BEGIN EXCLUSIVE");
   } catch (cause) {
     db?.close();
-    throw new Error(reasonOf(cause, dataDir, path), { cause });
+    throw failure(cause, dataDir, path);
   }
   const held = db;
   return () => held.close();
 }
 
-function reasonOf(cause: unknown, dataDir: string, path: string): string {
+function failure(cause: unknown, dataDir: string, path: string): Error {
   if (cause instanceof SQLiteError && cause.code?.startsWith("SQLITE_BUSY") === true)
-    return `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`;
-  return `cannot lock ${path} (${explain(cause)}): see that its directory exists, can be written and has room`;
+    return new SpoolInUse(
+      `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`,
+      { cause },
+    );
+  return new Error(
+    `cannot lock ${path} (${explain(cause)}): see that its directory exists, can be written and has room`,
+    { cause },
+  );
 }

@@ -3,7 +3,7 @@
  * sentence that names the file and the mend.
  */
 import { join } from "node:path";
-import type { Database } from "bun:sqlite";
+import { SQLiteError, type Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
 import { openSqlite } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
@@ -16,25 +16,33 @@ export interface Epoch {
 
 /** A larger file is not read through at a start; each of its groups is checked when it is read. */
 const quickCheckBytesMax = 256 * 1024 * 1024;
-const pageBytes = 4096;
+export const pageBytes = 4096;
 /** Far more starts than a far side can be behind. */
 const epochsMax = 1_000;
 
 /** @param use what is read at once and fails where the file is damaged; the file is closed again then */
 export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   const path = join(dataDir, "spool.db");
-  const db = openSqlite(path, pageBytes);
+  let db: Database | undefined;
   try {
+    db = openSqlite(path, pageBytes);
     const verdict = quickCheck(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
     return use(db);
   } catch (error) {
-    db.close();
-    if (error instanceof Error && "code" in error && /^SQLITE_(CORRUPT|NOTADB)/.test(String(error.code)))
-      throw damaged(path, explain(error), error);
+    db?.close();
+    const cause = error instanceof SQLiteError ? error : error instanceof Error ? error.cause : undefined;
+    if (cause instanceof SQLiteError && /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code ?? ""))
+      throw damaged(path, explain(cause), error);
     throw error;
   }
+}
+
+/** The last seq ever given: the newest group may be gone (repair.ts), but never its number. */
+export function headOf(db: Database, last: number): number {
+  const begun = db.query<{ first: number | null }, []>("SELECT max(first) AS first FROM epochs").get()?.first;
+  return Math.max(last, (begun ?? 1) - 1);
 }
 
 /** Records this start; starts that wrote nothing, and those beyond memory, are forgotten. @returns all, oldest first */

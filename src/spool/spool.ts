@@ -12,14 +12,14 @@
 import type { Database } from "bun:sqlite";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
-import { explain } from "../core/log.ts";
-import { count, type Values } from "../core/settings.ts";
+import { choice, count, type Values } from "../core/settings.ts";
 import { AlongsideTables, type Alongside } from "./alongside.ts";
 import { Cursors, type Detour, type SinkState } from "./cursors.ts";
 import { DeadLetters } from "./deadletters.ts";
+import { commit, giveBack, keepFree, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
-import { beginEpoch, openSpoolFile, type Epoch } from "./open.ts";
+import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
 import { Tail } from "./tail.ts";
 
 export const spoolSettings = {
@@ -37,6 +37,24 @@ export const spoolSettings = {
     min: 65_536,
     help: "Most bytes of undelivered entries (compressed) that the spool holds; at this bound the intake is held.",
   }),
+  whenFull: choice({
+    name: "SPOOL_WHEN_FULL",
+    default: "hold",
+    words: ["hold", "drop_oldest"],
+    help: "At SPOOL_MAX_BYTES: hold (nothing more is acknowledged, nothing is lost) or drop_oldest (the oldest undelivered entries are given up and counted as skipped).",
+  }),
+  ageMaxSeconds: count({
+    name: "SPOOL_MAX_AGE_SECONDS",
+    default: 0,
+    unit: "seconds",
+    help: "Undelivered entries older than this are given up, counted as skipped, by sinks that may skip (SPOOL_WHEN_FULL=drop_oldest); 0: never.",
+  }),
+  freeBytesMin: count({
+    name: "SPOOL_MIN_FREE_BYTES",
+    default: 67_108_864,
+    unit: "bytes",
+    help: "What the spool leaves free on its disk, of which it needs 32 MiB itself to give up what is delivered; with less, the intake is held. 0: no floor.",
+  }),
   redeliveryWindow: count({
     name: "REDELIVERY_WINDOW",
     default: 100_000,
@@ -47,16 +65,9 @@ export const spoolSettings = {
   }),
 };
 
-/** Not now: the spool is at its bound or the disk is full. What was to be appended is still the caller's. */
-export class SpoolFull extends Error {
-  override readonly name = "SpoolFull";
-}
-
 const trimGroupsMax = 500;
 const trimEveryMs = 200;
 const flushIdleMs = 1_000;
-const vacuumPagesMax = 1_000;
-const freePagesKept = 4_000;
 /** At the bound, a best-effort sink gives up this much more than is asked for, so that it is not asked for each group. */
 const giveUpBytes = 65_536;
 
@@ -70,6 +81,7 @@ export class Spool {
   readonly deadLetters: DeadLetters;
   /** The books and the redelivery window as a start finds them. */
   readonly alongside: AlongsideTables;
+  readonly #dataDir: string;
   readonly #db: Database;
   readonly #unlock: () => void;
   readonly #groups: Groups;
@@ -86,10 +98,12 @@ export class Spool {
   #heldFrom = Number.MAX_SAFE_INTEGER;
   #head: number;
   #bytes: number;
+  #appendedBytes = 0;
   #trimmedAtMs = 0;
 
   /** @throws one clear sentence where the spool is in use, damaged, of a later version, or cannot be written */
   constructor({ dataDir, settings, clock }: SpoolOptions) {
+    this.#dataDir = dataDir;
     this.#settings = settings;
     this.#clock = clock;
     this.#unlock = lockSpool(dataDir);
@@ -99,7 +113,8 @@ export class Spool {
         const { last, bytes } = groups.totals();
         const cursors = new Cursors(db);
         const alongside = new AlongsideTables(db, settings.redeliveryWindow);
-        return { db, groups, cursors, alongside, bytes, head: last, epochs: beginEpoch(db, last + 1) };
+        const head = headOf(db, last);
+        return { db, groups, cursors, alongside, bytes, head, epochs: beginEpoch(db, head + 1) };
       });
       this.#db = parts.db;
       this.#groups = parts.groups;
@@ -126,6 +141,11 @@ export class Spool {
     return this.#groups.first() ?? this.#head + 1;
   }
 
+  /** Bytes of all groups since this start: what was written to the disk, once. */
+  get appendedBytes(): number {
+    return this.#appendedBytes;
+  }
+
   /** Bytes of the groups held. */
   get bytes(): number {
     return this.#bytes;
@@ -149,7 +169,10 @@ export class Spool {
     const groups = encodeAll(entries);
     let bytes = 0;
     for (const group of groups) bytes += group.bytes;
-    if (entries.length > 0 && alongside.beyondBound !== true) this.#makeRoom(bytes);
+    if (entries.length > 0) {
+      this.#makeRoom(bytes, alongside.endsTheHold ?? false);
+      keepFree(this.#db, this.#dataDir, this.#settings.freeBytesMin, bytes);
+    }
     this.#commit(() => {
       let last = this.#head;
       for (const group of groups) this.#groups.insert(group, (last += group.entries.length));
@@ -159,6 +182,7 @@ export class Spool {
     if (entries.length === 0) return;
     for (const entry of entries) entry.seq = ++this.#head;
     this.#bytes += bytes;
+    this.#appendedBytes += bytes;
     for (const group of groups) this.#tail.push(group.entries);
     if (this.#clock.monoMs() - this.#trimmedAtMs > trimEveryMs) this.#trim(this.#settled(), trimGroupsMax);
     for (const listener of this.#listeners) listener();
@@ -213,25 +237,25 @@ export class Spool {
   }
 
   #commit(write: () => void): void {
-    try {
-      this.#db.transaction(write)();
-    } catch (cause) {
-      throw new SpoolFull(`the spool cannot be written (${explain(cause)})`, { cause });
-    }
+    commit(this.#db, write);
     this.#cursors.written();
     this.alongside.written();
   }
 
   /** @throws SpoolFull where `bytes` more would pass the bound */
-  #makeRoom(bytes: number): void {
+  #makeRoom(bytes: number, endsTheHold: boolean): void {
     const { bytesMax } = this.#settings;
     const over = () => this.#bytes + bytes - bytesMax;
-    const held = this.#settledBy(this.#keptFor);
-    if (over() > 0) this.#trim(this.#settled(), -1);
-    if (over() > 0) this.#trim(Math.min(held, this.#head - 1), -1, over() + giveUpBytes);
+    if (over() <= 0) return;
+    const settled = this.#settledBy(this.#keptFor);
+    const free = Math.min(settled, this.#heldFrom - 1);
+    this.#trim(this.#settled(), -1);
+    if (over() > 0) this.#trim(Math.min(free, this.#head - 1), -1, over() + giveUpBytes);
     // The newest group stays though it is settled: it must not keep the next one out, however small the bound is.
-    if (over() > 0 && held < this.#head)
-      throw new SpoolFull(`the spool holds ${this.#bytes} bytes and may hold ${bytesMax} (SPOOL_MAX_BYTES)`);
+    if (over() <= 0 || free >= this.#head) return;
+    // The hold ends only with what is to be written now: to refuse it would be for ever.
+    if (endsTheHold && settled > free) return;
+    throw new SpoolFull(`the spool holds ${this.#bytes} bytes and may hold ${bytesMax} (SPOOL_MAX_BYTES)`);
   }
 
   /** Gives up the oldest groups up to `seq`: so many (-1: all), or as many as free so many bytes. */
@@ -254,23 +278,26 @@ export class Spool {
   #idle(): void {
     const settled = this.#settled();
     if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);
-    const free =
-      this.#db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
-    if (free <= freePagesKept) return;
-    try {
-      this.#db.run(`PRAGMA incremental_vacuum(${vacuumPagesMax})`);
-    } catch {
-      // The same: it is tried again in a second.
-    }
+    this.#expire();
+    giveBack(this.#db);
+  }
+
+  /** What is too old goes, but for what a sink that holds has still to deliver. */
+  #expire(): void {
+    const { ageMaxSeconds } = this.#settings;
+    if (ageMaxSeconds === 0) return;
+    const old = this.#groups.olderThan(this.#clock.wallMs() - ageMaxSeconds * 1000, trimGroupsMax);
+    const seq = Math.min(old, this.#settledBy(this.#keptFor), this.#heldFrom - 1, this.#head - 1);
+    if (seq >= this.first) this.#trim(seq, trimGroupsMax);
   }
 
   /** Up to where groups may go as a matter of course. The newest stays: it tells the head after a restart. */
   #settled(): number {
     const all = this.#keptFor && [...this.#keptFor, ...this.#keptUntilFull];
-    return Math.min(this.#settledBy(all), this.#head - 1);
+    return Math.min(this.#settledBy(all), this.#heldFrom - 1, this.#head - 1);
   }
 
   #settledBy(sinks: readonly string[] | undefined): number {
-    return sinks ? Math.min(this.#cursors.settledBy(sinks), this.#heldFrom - 1) : 0;
+    return sinks ? this.#cursors.settledBy(sinks) : 0;
   }
 }

@@ -1,10 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { explain } from "../../src/core/log.ts";
 import { openPostgres, postgresSettings, type Postgres } from "../../src/core/postgres.ts";
 import { freePort, postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
 import { startProxy, type Proxy } from "../kit/proxy.ts";
 import { makeCertificates } from "../kit/tls.ts";
 import { until } from "../kit/until.ts";
+
+setDefaultTimeout(60_000);
 
 test("DATABASE_URL takes PostgreSQL's schemes only, and is a secret", () => {
   const { schema, secret } = postgresSettings.url;

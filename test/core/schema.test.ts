@@ -1,8 +1,10 @@
 import { Database } from "bun:sqlite";
-import { beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
 import { createMissing, migratePostgres, migrateSqlite } from "../../src/core/schema.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+
+setDefaultTimeout(60_000);
 
 /** Tables as existing deployments have them. */
 const existing = [

@@ -7,17 +7,15 @@ import { join } from "node:path";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import type { Alongside } from "../../src/spool/alongside.ts";
-import { Spool } from "../../src/spool/spool.ts";
+import type { Values } from "../../src/core/settings.ts";
+import { Spool, spoolSettings } from "../../src/spool/spool.ts";
 import { simulatedClock } from "./clock.ts";
 
-export interface SpoolSettings {
-  readonly lingerMs: number;
-  readonly bytesMax: number;
-  readonly freeBytesMin: number;
-  readonly redeliveryWindow: number;
-}
+export type SpoolSettings = Values<typeof spoolSettings>;
 
 export const defaultSpoolSettings: SpoolSettings = {
+  whenFull: "hold",
+  ageMaxSeconds: 0,
   lingerMs: 5,
   bytesMax: 1_000_000_000,
   freeBytesMin: 0,

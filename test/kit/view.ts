@@ -1,6 +1,7 @@
 /** What the HTTP surface sees, for its tests: invented stats, and a real registry and settings in memory. */
 import { deviceStore, settingStore } from "../../src/administration.ts";
 import { silentLog } from "../../src/core/log.ts";
+import type { Desk } from "../../src/http/desk.ts";
 import type { CacheStats, GatewayView, Stats } from "../../src/http/view.ts";
 import { livePolicy } from "../../src/policy.ts";
 import { localRegistry } from "../../src/registry/local.ts";
@@ -19,7 +20,7 @@ export const someCacheStats: CacheStats = {
   evictions: 0,
 };
 
-export const noStats: Stats = {
+const noStats: Stats = {
   version: "0",
   gateway_id: "g",
   uptime_seconds: 0,
@@ -58,7 +59,19 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
     devices: deviceStore(registry, forget),
     settings: settingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
+    deadLetters: emptyDesk(),
+    quarantine: emptyDesk(),
     ...changes,
   };
   return { view, registry, forgotten };
+}
+
+function emptyDesk<Row, Full>(): Desk<Row, Full> {
+  const nothing = { matched: 0, done: 0, kept: [], next: null, up_to: 0 };
+  return {
+    list: () => Promise.resolve([]),
+    show: () => Promise.resolve(undefined),
+    replay: () => Promise.resolve(nothing),
+    discard: () => Promise.resolve(nothing),
+  };
 }

@@ -230,21 +230,6 @@ test("a batch never spans two starts of the spool, and says which one it is of",
   expect(sink.calls.map((call) => call.delivery.before.delivered)).toEqual([0, 3, 7]);
 });
 
-test("a sink without a position may take entries of two starts in one batch", async () => {
-  const dataDir = kit.dir();
-  const first = kit.spool({ dataDir });
-  put(first, 3);
-  kit.close(first);
-  const clock = simulatedClock();
-  const spool = kit.spool({ dataDir, clock });
-  put(spool, 2);
-  const sink = memorySink();
-  const drain = new Drain({ sink, spool, clock, log: silentLog });
-  drain.start();
-  await clock.pass(10);
-  expect(sink.calls.map((call) => call.seqs)).toEqual([[1, 2, 3, 4, 5]]);
-});
-
 describe("the position", () => {
   test("is asked for until the far side answers; until then nothing is delivered", async () => {
     const far = farSide();

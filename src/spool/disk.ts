@@ -1,0 +1,66 @@
+/**
+ * The spool's file and the room on its disk: writing where there may be none, leaving some free, giving some back.
+ */
+import { statfsSync } from "node:fs";
+import type { Database } from "bun:sqlite";
+import { explain } from "../core/log.ts";
+import { pageBytes } from "./open.ts";
+
+/** Not now: the spool is at its bound or the disk is full. What was to be appended is still the caller's. */
+export class SpoolFull extends Error {
+  override readonly name = "SpoolFull";
+}
+
+const vacuumPagesMax = 1_000;
+/** Free pages that stay in the file, to be used by what comes next. */
+const freePagesKept = 4_000;
+
+/**
+ * One transaction, all or nothing; it may be tried twice.
+ * @throws SpoolFull where it cannot be written
+ */
+export function commit(db: Database, write: () => void): void {
+  const transaction = db.transaction(write);
+  try {
+    transaction();
+  } catch {
+    // Where only the write-ahead log has no room to grow: it begins anew, and once more.
+    try {
+      db.query("PRAGMA wal_checkpoint(RESTART)").all();
+      transaction();
+    } catch (cause) {
+      throw new SpoolFull(`the spool cannot be written (${explain(cause)})`, { cause });
+    }
+  }
+}
+
+/**
+ * A disk that is full to the last byte has no room for the note that something was given up: so it must not come to that.
+ * @throws SpoolFull where `bytes` more would leave less than `freeBytesMin`; free pages of the file count as free
+ */
+export function keepFree(db: Database, dataDir: string, freeBytesMin: number, bytes: number): void {
+  if (freeBytesMin === 0) return;
+  const { bavail, bsize } = statfsSync(dataDir);
+  let free = bavail * bsize;
+  if (free - bytes < freeBytesMin) free += freePages(db) * pageBytes;
+  if (free - bytes >= freeBytesMin) return;
+  throw new SpoolFull(
+    `the disk of ${dataDir} has ${free} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
+  );
+}
+
+/** Gives free pages back to the file system, some at a time, while there are many. */
+export function giveBack(db: Database): void {
+  try {
+    if (freePages(db) <= freePagesKept) return;
+    // One page a row; the file itself is cut by the checkpoint.
+    db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
+    db.query("PRAGMA wal_checkpoint(PASSIVE)").all();
+  } catch {
+    // A disk that cannot be written now; it is tried again in a second.
+  }
+}
+
+function freePages(db: Database): number {
+  return db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
+}

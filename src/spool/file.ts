@@ -1,0 +1,67 @@
+/**
+ * A spool's file as it is, to read only.
+ *
+ * SQLite does not look into a file that is shorter than its header says: such a one is read through a copy with the missing
+ * pages as zeros, so that the file itself stays the evidence it is.
+ */
+import { Database } from "bun:sqlite";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
+import { join } from "node:path";
+
+/** @throws where there is no spool, or no room for a copy of one that was cut */
+export function withFile<T>(dataDir: string, work: (db: Database, path: string) => T): T {
+  const path = join(dataDir, "spool.db");
+  if (!existsSync(path)) throw new Error(`there is no spool in ${dataDir}: see DATA_DIR`);
+  const bytes = bytesWanted(path);
+  if (bytes === null) return withDatabase(path, (db) => work(db, path));
+  const padded = `${path}.padded`;
+  try {
+    copyFileSync(path, padded, constants.COPYFILE_FICLONE);
+    truncateSync(padded, bytes);
+    return withDatabase(padded, (db) => work(db, path));
+  } finally {
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(padded + suffix, { force: true });
+  }
+}
+
+/** What a file that was cut should have; null where it was not, or does not say. */
+export function bytesWanted(path: string): number | null {
+  if (logBytes(path) > 0) return null;
+  const fd = openSync(path, "r");
+  try {
+    const header = Buffer.alloc(100);
+    // sqlite.org/fileformat.html, 1.3: the page count holds where the two change counters agree.
+    if (readSync(fd, header, 0, 100, 0) < 100) return null;
+    if (header.readUInt32BE(24) !== header.readUInt32BE(92)) return null;
+    const wanted = header.readUInt16BE(16) * header.readUInt32BE(28);
+    return wanted > fstatSync(fd).size ? wanted : null;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Of the write-ahead log, which then says how long the file is; 0 where there is nothing in it. */
+export function logBytes(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function withDatabase<T>(path: string, work: (db: Database) => T): T {
+  const db = new Database(path, { readonly: true });
+  try {
+    db.run("PRAGMA busy_timeout = 5000");
+    return work(db);
+  } finally {
+    db.close();
+  }
+}

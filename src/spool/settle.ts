@@ -1,0 +1,31 @@
+/**
+ * After damage: cursors and detours that add up again. Everything a sink was offered up to its cursor is delivered, ignored,
+ * refused, skipped or waits on a detour; what no row tells of any more is skipped.
+ */
+import type { Database } from "bun:sqlite";
+
+interface Standing {
+  readonly sink: string;
+  /** Entries up to the cursor that no row accounts for; negative where rows tell of more than there were. */
+  readonly missing: number;
+}
+
+/** @returns what was changed, one sentence a sink */
+export function settleCursors(db: Database): string[] {
+  db.run("DELETE FROM detours WHERE sink NOT IN (SELECT sink FROM cursors)");
+  const off = db
+    .query<Standing, []>(
+      `SELECT sink, seq - start - delivered - ignored - refused - skipped
+         - (SELECT coalesce(sum(waiting), 0) FROM detours WHERE detours.sink = cursors.sink) AS missing
+       FROM cursors WHERE missing <> 0`,
+    )
+    .all();
+  return off.map(({ sink, missing }) => {
+    if (missing > 0) {
+      db.query("UPDATE cursors SET skipped = skipped + ? WHERE sink = ?").run(missing, sink);
+      return `${missing} entries waited for a part of sink ${sink} and are not listed any more: counted as skipped`;
+    }
+    db.query("UPDATE cursors SET start = start + ? WHERE sink = ?").run(missing, sink);
+    return `the totals of sink ${sink} did not add up: its beginning was moved back`;
+  });
+}

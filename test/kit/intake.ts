@@ -1,0 +1,173 @@
+/**
+ * An intake over a real spool with a judge and a registry that a test holds in its hand.
+ *
+ * The judge goes by the payload: `{"n":7}` is accepted if its device may speak, `{"n":7,"bad":true}` is rejected.
+ */
+import type { Entry } from "../../src/core/entry.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { Message } from "../../src/core/message.ts";
+import { Books } from "../../src/books.ts";
+import { Ingest, type Answer } from "../../src/ingest.ts";
+import type { Pending } from "../../src/judge/judge.ts";
+import type { DeviceAuth } from "../../src/registry/registry.ts";
+import { Rejudge } from "../../src/rejudge.ts";
+import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { aDevice } from "./builders.ts";
+import { simulatedClock } from "./clock.ts";
+import { anEntry, readAll, type spoolKit } from "./spool.ts";
+
+/** What a registry knows: devices by id; those it does not know are not registered. */
+export interface FakeRegistry {
+  available: boolean;
+  readonly devices: Set<string>;
+  /** How often it was asked about deferred messages. */
+  finds: number;
+}
+
+type Kit = ReturnType<typeof spoolKit>;
+
+export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), bytesMax = 1_000_000_000) {
+  const clock = simulatedClock();
+  const spool: Spool = kit.spool({ dataDir, clock, bytesMax });
+  spool.keepFor(["sink"]);
+  spool.setSinkState("sink", spool.sinkState("sink"));
+  const books = new Books(spool.alongside.books());
+  const window = new RedeliveryWindow(1_000);
+  for (const print of spool.alongside.prints()) window.add(print);
+  const cached = new Set<string>();
+  const waiting: { pending: Pending; done: (answer: Answer) => void }[] = [];
+  const settled: Message[] = [];
+  const state = { full: false, onSettled: undefined as ((messages: readonly Message[]) => void) | undefined };
+
+  const judge = {
+    judge(message: Message): Entry | Pending {
+      const entry = entryOf(message);
+      if (entry.payload.includes('"bad":true')) return { ...entry, kind: "reject", reason: "BAD" };
+      return cached.has(entry.deviceId ?? "") ? entry : pendingOf(entry);
+    },
+    resume: (pending: Pending, answer: Answer) => verdictOf(pending.candidate as unknown as Entry, answer),
+    rejudge: (entry: Entry, answer: DeviceAuth | null) => verdictOf({ ...entry, seq: 0 }, answer),
+    replay: (entry: Entry) => entry,
+    deviceOf: (message: Message) => `acme/${message.topic.split("/")[3]}`,
+  };
+  const ingest: Ingest = new Ingest({
+    judge,
+    books,
+    window,
+    clock,
+    log: silentLog,
+    lingerMs: 5,
+    resolve: (pending, done) => waiting.push({ pending, done }),
+    append(entries, alongside) {
+      if (state.full) throw new Error("the spool is full");
+      spool.append(entries, alongside);
+    },
+    settled(messages) {
+      settled.push(...messages);
+      state.onSettled?.(messages);
+    },
+    deferred: (entries) => rejudge.add(entries),
+  });
+  const rejudge = new Rejudge({
+    spool,
+    books,
+    judge,
+    ingest,
+    registry: {
+      find(ids) {
+        registry.finds++;
+        if (!registry.available) return Promise.reject(new Error("registry is away"));
+        return Promise.resolve(
+          ids.filter((id) => registry.devices.has(id.deviceId)).map((id) => aDevice({ ...id })),
+        );
+      },
+    },
+    clock,
+    log: silentLog,
+  });
+
+  /** The look-ups that wait, oldest first: asks the registry for each. */
+  function answerLookups(count = waiting.length): void {
+    for (const { pending, done } of waiting.splice(0, count)) {
+      const known = registry.devices.has(pending.deviceId);
+      if (registry.available && known) cached.add(pending.deviceId);
+      done(!registry.available ? "unavailable" : known ? aDevice({ deviceId: pending.deviceId }) : null);
+    }
+  }
+
+  return {
+    dataDir,
+    clock,
+    spool,
+    books,
+    ingest,
+    rejudge,
+    registry,
+    cached,
+    waiting,
+    settled,
+    state,
+    answer: answerLookups,
+    /** Whether all counts agree, with one another and with the disk. */
+    balanced: () => books.balancedWith(ingest.inMemory) && spool.head === books.spooled - ingest.openEntries,
+    /** What was decided, in the order of the disk: the `n` of each event or reject, by device. */
+    decided(): Map<string, number[]> {
+      const byDevice = new Map<string, number[]>();
+      for (const entry of readAll(spool, spool.first)) {
+        if (entry.kind === "deferred") continue;
+        const list = byDevice.get(entry.deviceId ?? "") ?? [];
+        byDevice.set(entry.deviceId ?? "", list);
+        list.push(numberOf(entry.payload));
+      }
+      return byDevice;
+    },
+  };
+}
+
+export function numberOf(payload: string | Uint8Array): number {
+  const text = typeof payload === "string" ? payload : new TextDecoder().decode(payload);
+  return (JSON.parse(text) as { n: number }).n;
+}
+
+export function aDeviceMessage(
+  n: number,
+  deviceId: string,
+  changes: Partial<Message> = {},
+  bad = false,
+): Message {
+  return {
+    topic: `tenant/acme/device/${deviceId}/telemetry`,
+    payload: new TextEncoder().encode(JSON.stringify(bad ? { n, bad } : { n })),
+    qos: 1,
+    dup: false,
+    sender: "",
+    packetId: n,
+    receivedMs: 1_000 + n,
+    ...changes,
+  };
+}
+
+function entryOf({ topic, payload, receivedMs }: Message): Entry {
+  const deviceId = topic.split("/")[3] ?? "";
+  return anEntry({ topic, deviceId, receivedMs, payload: new TextDecoder().decode(payload) });
+}
+
+function pendingOf(entry: Entry): Pending {
+  const { tenantId, deviceId, siteId, msgType } = entry;
+  return {
+    pending: true,
+    key: `${tenantId}/${deviceId}`,
+    tenantId: tenantId ?? "",
+    deviceId: deviceId ?? "",
+    siteId: siteId ?? "",
+    msgType: msgType ?? "",
+    candidate: entry as unknown as Pending["candidate"],
+  };
+}
+
+function verdictOf(entry: Entry, answer: Answer): Entry {
+  if (answer === "unavailable") return { ...entry, kind: "deferred", reason: "REGISTRY_UNAVAILABLE" };
+  if (answer === null) return { ...entry, kind: "reject", reason: "UNREGISTERED_DEVICE" };
+  return { ...entry, kind: "event", reason: null };
+}

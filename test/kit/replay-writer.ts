@@ -1,0 +1,49 @@
+/**
+ * A process of its own that brings dead letters back until it is killed: `DATA_DIR` is its one argument. It writes `lettersMax`
+ * entries, each refused, and then replays them a few at a time, saying so on its output.
+ */
+import { Books } from "../../src/books.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { letterDesk } from "../../src/replay/letters.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { defaultSpoolSettings, entries, readAll } from "./spool.ts";
+
+export const lettersMax = 2_000;
+
+export function open(dataDir: string) {
+  const spool = new Spool({ dataDir, settings: defaultSpoolSettings, clock: systemClock });
+  const desk = letterDesk({
+    letters: spool.deadLetters,
+    sinks: ["influx"],
+    bringBack(some, letters) {
+      const books = new Books(spool.alongside.books());
+      for (const _ of some) books.replay();
+      spool.append(some, { books: books.toKeep(0), prints: [], letters });
+    },
+  });
+  return { spool, desk };
+}
+
+if (import.meta.main) {
+  const { spool, desk } = open(process.argv[2] ?? "");
+  if (spool.head === 0) {
+    const books = new Books(new Map());
+    for (let n = 0; n < lettersMax; n++) {
+      books.receive();
+      books.accept();
+    }
+    spool.append(entries(lettersMax), { books: books.toKeep(0), prints: [] });
+    // In one transaction they would be faster, but this is not what is tested.
+    for (const entry of readAll(spool).slice(0, lettersMax))
+      spool.deadLetters.put("influx", "e", entry, "no");
+  }
+  console.log("ready");
+  const chosen = spool.deadLetters.list({ limit: lettersMax }).map(({ id }) => id);
+  for (let at = 0; at < chosen.length; at += 3) {
+    await desk.replay({ ids: chosen.slice(at, at + 3), after: 0, dry_run: false });
+    console.log("some");
+    await Bun.sleep(0);
+  }
+  console.log("done");
+  await Bun.sleep(60_000);
+}

@@ -1,0 +1,92 @@
+/** Groups as bytes: nothing is lost in them, and no damage passes unseen. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { Entry } from "../../src/core/entry.ts";
+import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
+import { anEntry, entries } from "../kit/spool.ts";
+
+const text = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc.string(),
+  fc.constantFrom("", "\\N", "\\", "\t", "\n", "\r", "\u0000", "\u2028", "\ufeff", "\\t\\n", "a\\\nb"),
+);
+const maybe = fc.option(text);
+
+const entry: fc.Arbitrary<Entry> = fc.record({
+  seq: fc.constant(0),
+  kind: fc.constantFrom("event", "reject", "deferred"),
+  receivedMs: fc.nat({ max: 4e12 }),
+  topic: text,
+  tenantId: maybe,
+  deviceId: maybe,
+  msgType: maybe,
+  siteId: maybe,
+  eventMs: fc.option(fc.integer({ min: -62_135_596_800_000, max: 253_402_300_799_999 })),
+  eventNs: fc.nat({ max: 999_999 }),
+  reason: maybe,
+  detail: maybe,
+  payload: fc.oneof(text, fc.json()),
+  mirror: fc.boolean(),
+  tokenHash: maybe,
+  returned: fc.option(
+    fc.record({ only: fc.option(fc.constantFrom("postgres", "influx")), quarantineId: fc.option(fc.nat()) }),
+  ),
+});
+
+describe("a group", () => {
+  test("comes back as it was, whatever its strings hold", () => {
+    fc.assert(
+      fc.property(
+        fc.array(entry, { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1 }),
+        (group, first) => {
+          const back = decodeGroup(encodeGroup(group), first, group.length);
+          expect(back).toEqual(group.map((e, i) => ({ ...e, seq: first + i })));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("of a few lines is plain, of many is compressed to a fraction", () => {
+    const few = encodeGroup(entries(2));
+    const many = encodeGroup(entries(500));
+    expect([few.codec, many.codec]).toEqual([0, 1]);
+    expect(many.body.length).toBeLessThan(few.body.length * 250 * 0.2);
+  });
+
+  test.each([2, 500])("of %i entries with a flipped bit anywhere is not taken", (size) => {
+    const group = encodeGroup(entries(size));
+    for (let at = 0; at < group.body.length; at++) {
+      const body = Uint8Array.from(group.body);
+      body[at] = (body[at] ?? 0) ^ (1 << (at % 8));
+      expect(() => decodeGroup({ ...group, body }, 1, size)).toThrow("checksum");
+    }
+  });
+
+  test("cut short or lengthened is not taken", () => {
+    const group = encodeGroup(entries(3));
+    for (const body of [group.body.slice(0, -1), Buffer.concat([group.body, Buffer.of(0)])])
+      expect(() => decodeGroup({ ...group, body }, 1, 3)).toThrow("checksum");
+  });
+
+  test("of another count than noted, or of an unknown codec, is not taken", () => {
+    const group = encodeGroup(entries(3));
+    expect(() => decodeGroup(group, 1, 2)).toThrow("it holds 3 entries, not 2");
+    expect(() => decodeGroup({ ...group, codec: 7 }, 1, 3)).toThrow("codec 7 is unknown");
+  });
+
+  test.each([
+    ["x\t1\tt", "fields, not 13"],
+    [`x${"\t0".repeat(12)}\t{}`, 'unknown kind "x"'],
+  ])("whose line is %j is not taken", (line, why) => {
+    const body = Buffer.from(line);
+    const group = { body, codec: 0, crc: Bun.hash.crc32(body) };
+    expect(() => decodeGroup(group, 1, 1)).toThrow(why);
+  });
+
+  test("keeps the payload byte for byte, so that numbers keep their digits", () => {
+    const payload = '{"a":1.0,"b":1152921504606846976,"c":"\\u00e9 \\ud83d"}';
+    expect(decodeGroup(encodeGroup([anEntry({ payload })]), 1, 1)[0]?.payload).toBe(payload);
+  });
+});

@@ -1,0 +1,205 @@
+/** The spool across processes: kill -9 at random moments, the lock, and a disk without room. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SpoolFull } from "../../src/spool/disk.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { anEntry, incompressible, nothingAlongside, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const writer = fileURLToPath(import.meta.resolve("../kit/spool-writer.ts"));
+
+/** A process that writes until it has said `lines` lines; what it said was durable is in `durable`. */
+async function writeUntil(dataDir: string, lines: number) {
+  const child = Bun.spawn([process.execPath, writer, dataDir], { stdout: "pipe", stderr: "inherit" });
+  const said: string[] = [];
+  let rest = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop() ?? "";
+    said.push(...parts);
+    if (said.length > lines) break;
+  }
+  return { child, durable: Number(said.at(-1)?.replace("open ", "")) };
+}
+
+async function kill(child: Bun.Subprocess): Promise<void> {
+  child.kill("SIGKILL");
+  await child.exited;
+}
+
+describe("kill -9", () => {
+  test("at any moment leaves all that append had returned for, whole groups, no hole, and true books", async () => {
+    const dataDir = kit.dir();
+    let before = 0;
+    for (let round = 0; round < 12; round++) {
+      const { child, durable } = await writeUntil(dataDir, (round * 17) % 60);
+      await Bun.sleep(Math.random() * 20);
+      await kill(child);
+      const spool = kit.spool({ dataDir });
+      expect(spool.head).toBeGreaterThanOrEqual(durable);
+      expect(spool.head).toBeGreaterThanOrEqual(before);
+      const all = readAll(spool);
+      expect(all.length).toBe(spool.head);
+      expect(all.every((e, i) => e.seq === i + 1 && e.payload === `{"n":${i + 1}}`)).toBe(true);
+      expect(spool.alongside.books().get("accepted") ?? 0).toBe(spool.head);
+      // The cursor went along with each group: it stands at the one before.
+      const { seq, delivered } = spool.sinkState("postgres");
+      expect(delivered).toBe(seq);
+      expect(spool.alongside.prints().at(-1) ?? 0).toBe(spool.head === 0 ? 0 : seq + 1);
+      before = spool.head;
+      kit.close(spool);
+    }
+    expect(before).toBeGreaterThan(1_000);
+  });
+
+  test("gives the lock back, which until then keeps every other process out", async () => {
+    const dataDir = kit.dir();
+    const { child } = await writeUntil(dataDir, 1);
+    expect(() => kit.spool({ dataDir })).toThrow("in use by another gateway");
+    const second = spawnSync(process.execPath, [writer, dataDir], { encoding: "utf8" });
+    expect(second.status).not.toBe(0);
+    expect(second.stderr).toContain(`the spool in ${dataDir} is in use by another gateway`);
+    await kill(child);
+    expect(kit.spool({ dataDir }).head).toBeGreaterThan(0);
+  });
+});
+
+function mount(dir: string, megabytes: number): boolean {
+  return Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${megabytes}m`, "tmpfs", dir]).success;
+}
+
+function unmount(dir: string): void {
+  Bun.spawnSync(["umount", "-l", dir]);
+}
+
+/** A file system of its own, where this user may mount one. */
+const disk = join(kit.dir(), "disk");
+mkdirSync(disk);
+const mounted = mount(disk, 8);
+if (mounted) unmount(disk);
+
+describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () => {
+  function onSmallDisk(use: (dataDir: string) => void, megabytes = 8): void {
+    const dir = kit.dir();
+    expect(mount(dir, megabytes)).toBe(true);
+    try {
+      use(dir);
+    } finally {
+      unmount(dir);
+    }
+  }
+  const bulky = () => [anEntry({ payload: incompressible(50_000) })];
+  const fill = (append: () => void) => {
+    for (;;) {
+      try {
+        append();
+      } catch (error) {
+        return error;
+      }
+    }
+  };
+
+  test("refuses the append whole, and goes on where it was once there is room", () => {
+    onSmallDisk((dataDir) => {
+      const ballast = join(dataDir, "ballast");
+      const spool = kit.spool({ dataDir });
+      writeFileSync(ballast, Buffer.alloc(4_000_000));
+      let accepted = 0;
+      const append = () => {
+        spool.append(bulky(), { books: new Map([["accepted", accepted + 1]]), prints: [accepted + 1] });
+        accepted++;
+      };
+      const error = fill(append);
+      expect(error).toBeInstanceOf(SpoolFull);
+      expect(String(error)).toContain("the spool cannot be written");
+      expect(append).toThrow(SpoolFull);
+      expect(spool.head).toBe(accepted);
+      expect(readAll(spool)).toHaveLength(accepted);
+      rmSync(ballast);
+      append();
+      kit.close(spool);
+      const again = kit.spool({ dataDir });
+      expect(again.head).toBe(accepted);
+      expect(readAll(again)).toHaveLength(accepted);
+      expect(again.alongside.books().get("accepted")).toBe(accepted);
+      expect(again.alongside.prints()).toHaveLength(accepted);
+      kit.close(again);
+    });
+  });
+
+  test("is not what the spool makes: at its floor it refuses, and has room again when the sinks have settled", () => {
+    onSmallDisk((dataDir) => {
+      const clock = simulatedClock();
+      const spool = kit.spool({ dataDir, clock, freeBytesMin: 32_000_000 });
+      spool.keepFor(["postgres"]);
+      spool.setSinkState("postgres", settledTo(0));
+      expect(fill(() => spool.append(bulky(), nothingAlongside))).toBeInstanceOf(SpoolFull);
+      const full = spool.head;
+      spool.setSinkState("postgres", settledTo(full));
+      clock.advance(3_000);
+      expect(spool.first).toBe(full);
+      for (let i = 1; i <= 800; i++) {
+        spool.append(bulky(), nothingAlongside);
+        spool.setSinkState("postgres", settledTo(spool.head));
+        clock.advance(300);
+      }
+      expect(spool.head).toBe(full + 800);
+      kit.close(spool);
+    }, 64);
+  });
+
+  test("that others fill to the last byte leaves the spool what it has, to be used again and again", () => {
+    onSmallDisk((dataDir) => {
+      const clock = simulatedClock();
+      const passing = (spool: Spool, groups: number) => {
+        for (let i = 0; i < groups; i++) {
+          spool.append(bulky(), nothingAlongside);
+          spool.setSinkState("postgres", settledTo(spool.head));
+          clock.advance(1_000);
+        }
+      };
+      const first = kit.spool({ dataDir });
+      for (let i = 0; i < 60; i++) first.append(bulky(), nothingAlongside);
+      kit.close(first);
+      const spool = kit.spool({ dataDir, clock });
+      spool.keepFor(["postgres"]);
+      spool.setSinkState("postgres", settledTo(60));
+      clock.advance(1_000);
+      passing(spool, 20);
+      fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(4_096)));
+      passing(spool, 100);
+      expect(spool.head).toBe(180);
+      kit.close(spool);
+    });
+  });
+
+  test("is no trouble for the timers: neither the idle flush nor closing throws", () => {
+    onSmallDisk((dataDir) => {
+      const clock = simulatedClock();
+      const spool = kit.spool({ dataDir, clock });
+      spool.keepFor(["postgres"]);
+      fill(() => spool.append(bulky(), nothingAlongside));
+      fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(1_000)));
+      for (let seq = 0; seq < 20; seq++) {
+        spool.setSinkState("postgres", settledTo(seq));
+        clock.advance(1_000);
+      }
+      spool.append([], nothingAlongside);
+      kit.close(spool);
+    });
+  });
+
+  test("is told when opening", () => {
+    onSmallDisk((dataDir) => {
+      fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(100_000)));
+      fill(() => writeFileSync(join(dataDir, `small${Math.random()}`), Buffer.alloc(100)));
+      expect(() => kit.spool({ dataDir })).toThrow(/room|full/);
+    });
+  });
+});

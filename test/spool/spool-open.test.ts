@@ -1,0 +1,120 @@
+/** Opening a spool: starts, the lock, the format, and files that are damaged. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
+import type { Spool } from "../../src/spool/spool.ts";
+import { anEntry, entries, incompressible, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const put = (spool: Spool, ...sizes: number[]) => {
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), nothingAlongside);
+};
+const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
+
+describe("epochs", () => {
+  const epochsOf = (dataDir: string, appended: number) => {
+    const spool = kit.spool({ dataDir });
+    if (appended > 0) put(spool, appended);
+    const { epochs } = spool;
+    kit.close(spool);
+    return epochs;
+  };
+
+  test("each start is one, with the first seq it writes", () => {
+    const dataDir = kit.dir();
+    epochsOf(dataDir, 5);
+    epochsOf(dataDir, 2);
+    const epochs = epochsOf(dataDir, 1);
+    expect(epochs.map((e) => e.first)).toEqual([1, 6, 8]);
+    expect(new Set(epochs.map((e) => e.epoch)).size).toBe(3);
+  });
+
+  test("a start that wrote nothing is forgotten", () => {
+    const dataDir = kit.dir();
+    const [wrote] = epochsOf(dataDir, 5);
+    for (let i = 0; i < 5; i++) epochsOf(dataDir, 0);
+    const epochs = epochsOf(dataDir, 0);
+    expect(epochs.map((e) => e.first)).toEqual([1, 6]);
+    expect(epochs[0]).toEqual(wrote);
+  });
+});
+
+describe("opening", () => {
+  test("a second one of the same folder is refused until the first is closed", () => {
+    const dataDir = kit.dir();
+    const first = kit.spool({ dataDir });
+    expect(() => kit.spool({ dataDir })).toThrow(
+      `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`,
+    );
+    put(first, 1);
+    kit.close(first);
+    expect(kit.spool({ dataDir }).head).toBe(1);
+  });
+
+  test("a folder that is not there is said so, and not taken for one in use", () => {
+    expect(() => kit.spool({ dataDir: join(kit.dir(), "gone") })).toThrow(
+      /cannot lock .*gone.*directory exists/,
+    );
+  });
+
+  test("a spool of a later format is refused and left as it is", () => {
+    const dataDir = kit.dir();
+    kit.close(kit.spool({ dataDir }));
+    const path = join(dataDir, "spool.db");
+    const db = new Database(path);
+    db.run("PRAGMA user_version = 2");
+    db.close();
+    expect(() => kit.spool({ dataDir })).toThrow("was written by a later version of sluice (format 2)");
+    const after = new Database(path, { readonly: true });
+    expect(after.query("PRAGMA user_version").get()).toEqual({ user_version: 2 });
+    after.close();
+  });
+
+  test.each([
+    ["no database at all", () => Buffer.alloc(8_192, "x")],
+    ["a database with a page overwritten", (whole: Buffer) => overwritten(whole, 4_096)],
+    [
+      "a database cut in half",
+      (whole: Buffer) => whole.subarray(0, Math.floor(whole.length / 8_192) * 4_096),
+    ],
+  ])("a file that is %s is refused with a sentence that says what to do", (_, spoil) => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    for (let i = 0; i < 30; i++) spool.append(bulky(3, 5_000), nothingAlongside);
+    kit.close(spool);
+    const path = join(dataDir, "spool.db");
+    writeFileSync(path, spoil(readFileSync(path)));
+    rmSync(`${path}-wal`, { force: true });
+    expect(() => kit.spool({ dataDir })).toThrow(/spool\.db is damaged .*sluice spool repair/s);
+    expect(() => kit.spool({ dataDir })).not.toThrow("in use");
+  });
+
+  test("a group damaged inside its page is not found at the start, but named when it is read; others are read", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    put(spool, 10);
+    spool.append([anEntry({ payload: '{"find":"this needle in the file"}' })], nothingAlongside);
+    put(spool, 10);
+    kit.close(spool);
+    const path = join(dataDir, "spool.db");
+    const at = readFileSync(path).indexOf("this needle");
+    const fd = openSync(path, "r+");
+    writeSync(fd, "THIS", at);
+    closeSync(fd);
+    const again = kit.spool({ dataDir });
+    expect(() => again.read(11)).toThrow(
+      "the spool's group 11 to 11 is damaged (its checksum does not match its bytes): stop the gateway and run `sluice spool repair`",
+    );
+    expect(again.read(1)).toHaveLength(10);
+    expect(again.read(12)).toHaveLength(10);
+  });
+});
+
+function overwritten(whole: Buffer, at: number): Buffer {
+  const spoilt = Buffer.from(whole);
+  spoilt.fill(0x5a, at, at + 8_192);
+  return spoilt;
+}

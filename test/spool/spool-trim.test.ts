@@ -1,0 +1,259 @@
+/** What the spool gives up, what it keeps, and when it takes no more. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { SpoolFull } from "../../src/spool/disk.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import {
+  anEntry,
+  entries,
+  incompressible,
+  nothingAlongside,
+  readAll,
+  settledTo,
+  spoolKit,
+} from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const numbers = (spool: Spool, from = 1) => readAll(spool, from).map((e) => e.seq);
+const put = (spool: Spool, ...sizes: number[]) => {
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), nothingAlongside);
+};
+const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
+
+describe("giving up groups", () => {
+  function drained(sinks: Record<string, ReturnType<typeof settledTo>>, untilFull: string[] = []) {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock });
+    put(spool, 10, 10, 10, 10);
+    for (const [sink, state] of Object.entries(sinks)) spool.setSinkState(sink, state);
+    spool.keepFor(
+      Object.keys(sinks).filter((sink) => !untilFull.includes(sink)),
+      untilFull,
+    );
+    return { spool, trim: () => clock.advance(1_000) };
+  }
+
+  test("only what every sink has settled goes, whole groups at a time", () => {
+    const { spool, trim } = drained({ postgres: settledTo(35), influx: settledTo(25) });
+    trim();
+    expect(spool.first).toBe(21);
+    spool.setSinkState("influx", settledTo(40));
+    trim();
+    expect(spool.first).toBe(31);
+  });
+
+  test("a lane on a detour keeps what it has not settled", () => {
+    const { spool, trim } = drained({
+      influx: settledTo(40, { detours: new Map([["acme", { seq: 15, waiting: 3 }]]) }),
+    });
+    trim();
+    expect(spool.first).toBe(11);
+  });
+
+  test("nothing goes from a held seq on", () => {
+    const { spool, trim } = drained({ postgres: settledTo(40) });
+    spool.holdFrom(12);
+    trim();
+    expect(spool.first).toBe(11);
+    spool.holdFrom(Number.MAX_SAFE_INTEGER);
+    trim();
+    expect(spool.first).toBe(31);
+  });
+
+  test("a sink that nobody has heard of yet keeps everything", () => {
+    const { spool, trim } = drained({ postgres: settledTo(40) });
+    spool.keepFor(["postgres", "redis"]);
+    trim();
+    expect(spool.first).toBe(1);
+  });
+
+  test("nothing goes before somebody has said for whom it is kept, not even on closing", () => {
+    const dataDir = kit.dir();
+    const clock = simulatedClock();
+    const spool = kit.spool({ dataDir, clock });
+    put(spool, 10, 10);
+    spool.setSinkState("postgres", settledTo(20));
+    clock.advance(5_000);
+    kit.close(spool);
+    expect(kit.spool({ dataDir }).first).toBe(1);
+  });
+
+  test("a best-effort sink keeps its entries while there is room", () => {
+    const { spool, trim } = drained({ postgres: settledTo(40), redis: settledTo(15) }, ["redis"]);
+    trim();
+    expect(spool.first).toBe(11);
+  });
+
+  test("the newest group stays, so that the head is right after a restart", () => {
+    const dataDir = kit.dir();
+    const clock = simulatedClock();
+    const spool = kit.spool({ dataDir, clock });
+    spool.keepFor(["postgres"]);
+    put(spool, 10, 10, 5);
+    spool.setSinkState("postgres", settledTo(25));
+    clock.advance(1_000);
+    expect(spool.first).toBe(21);
+    kit.close(spool);
+    const again = kit.spool({ dataDir });
+    expect([again.head, again.first]).toEqual([25, 21]);
+    put(again, 1);
+    expect(numbers(again, 26)).toEqual([26]);
+  });
+
+  test("a sink new to a spool begins with the oldest entry held", () => {
+    const { spool, trim } = drained({ postgres: settledTo(25) });
+    trim();
+    expect(spool.sinkState("kafka")).toMatchObject({ start: 20, seq: 20, delivered: 0 });
+  });
+
+  test("bytes are those of the groups held, after trimming and after a restart too", () => {
+    const dataDir = kit.dir();
+    const clock = simulatedClock();
+    const spool = kit.spool({ dataDir, clock });
+    spool.keepFor(["postgres"]);
+    spool.append(bulky(1, 10_000), nothingAlongside);
+    const one = spool.bytes;
+    expect(one).toBeGreaterThan(7_000);
+    spool.append(bulky(1, 20_000), nothingAlongside);
+    const both = spool.bytes;
+    spool.setSinkState("postgres", settledTo(2));
+    clock.advance(1_000);
+    expect(spool.bytes).toBe(both - one);
+    kit.close(spool);
+    expect(kit.spool({ dataDir }).bytes).toBe(both - one);
+  });
+
+  test("space is given back to the file system once a big backlog is drained", () => {
+    const dataDir = kit.dir();
+    const clock = simulatedClock();
+    const spool = kit.spool({ dataDir, clock });
+    spool.keepFor(["postgres"]);
+    spool.setSinkState("postgres", settledTo(0));
+    for (let i = 0; i < 120; i++) spool.append(bulky(8, 60_000), nothingAlongside);
+    const path = join(dataDir, "spool.db");
+    const full = statSync(path).size;
+    expect(full).toBeGreaterThan(30_000_000);
+    spool.setSinkState("postgres", settledTo(spool.head));
+    for (let second = 0; second < 60; second++) {
+      clock.advance(1_000);
+      put(spool, 1);
+    }
+    expect(statSync(path).size).toBeLessThan(full * 0.7);
+    kit.close(spool);
+    expect(statSync(path).size).toBeLessThan(20_000_000);
+  });
+});
+
+describe("at the byte bound", () => {
+  const bytesMax = 200_000;
+
+  test("an append is refused whole, and taken once the sinks have made room", () => {
+    const spool = kit.spool({ bytesMax });
+    spool.keepFor(["postgres"]);
+    spool.setSinkState("postgres", settledTo(0));
+    let fits = 0;
+    const append = () => spool.append(bulky(1, 30_000), nothingAlongside);
+    expect(() => {
+      for (;;) {
+        append();
+        fits++;
+      }
+    }).toThrow(/the spool holds \d+ bytes and may hold 200000 \(SPOOL_MAX_BYTES\)/);
+    expect(spool.head).toBe(fits);
+    expect(spool.bytes).toBeLessThanOrEqual(bytesMax);
+    expect(append).toThrow(SpoolFull);
+    spool.setSinkState("postgres", settledTo(2));
+    append();
+    expect([spool.head, spool.first]).toEqual([fits + 1, 3]);
+  });
+
+  test("an append without entries passes: it takes no room", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir, bytesMax });
+    spool.keepFor(["postgres"]);
+    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), nothingAlongside);
+    expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
+    spool.append([], { books: new Map([["duplicate", 1]]), prints: [] });
+    kit.close(spool);
+    expect(kit.spool({ dataDir }).alongside.books().get("duplicate")).toBe(1);
+  });
+
+  test("best-effort sinks lose their oldest entries, and only as many as it takes", () => {
+    const spool = kit.spool({ bytesMax });
+    spool.keepFor(["postgres"], ["redis"]);
+    spool.setSinkState("redis", settledTo(0));
+    for (let i = 1; i <= 30; i++) {
+      spool.append(bulky(1, 30_000), nothingAlongside);
+      spool.setSinkState("postgres", settledTo(i));
+    }
+    expect(spool.head).toBe(30);
+    expect(spool.first).toBeGreaterThan(24);
+    expect(spool.first).toBeLessThan(30);
+    expect(spool.bytes).toBeLessThanOrEqual(bytesMax);
+  });
+
+  test("a group larger than the bound is taken once everything else is settled", () => {
+    const spool = kit.spool({ bytesMax: 65_536 });
+    spool.keepFor(["postgres"]);
+    for (let i = 1; i <= 3; i++) {
+      spool.setSinkState("postgres", settledTo(spool.head));
+      spool.append(bulky(3, 60_000), nothingAlongside);
+    }
+    expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
+    expect(spool.head).toBe(9);
+  });
+
+  test("what ends a hold is taken where only the hold is in the way", () => {
+    const spool = kit.spool({ bytesMax });
+    spool.keepFor(["postgres"]);
+    spool.setSinkState("postgres", settledTo(0));
+    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), nothingAlongside);
+    spool.holdFrom(1);
+    const ending = () => spool.append(bulky(1, 60_000), { ...nothingAlongside, endsTheHold: true });
+    expect(ending).toThrow(SpoolFull);
+    spool.setSinkState("postgres", settledTo(8));
+    expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
+    ending();
+    expect(spool.head).toBe(9);
+  });
+});
+
+test("an append is refused where the disk would be left with less than its floor", () => {
+  const spool = kit.spool({ freeBytesMin: Number.MAX_SAFE_INTEGER });
+  expect(() => put(spool, 1)).toThrow(SpoolFull);
+  expect(() => put(spool, 1)).toThrow(
+    /has \d+ bytes free and must keep 9007199254740991 \(SPOOL_MIN_FREE_BYTES\)/,
+  );
+  expect(spool.head).toBe(0);
+});
+
+describe("the age bound", () => {
+  test("gives up what is too old, for sinks that may skip", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock, ageMaxSeconds: 120 });
+    spool.keepFor([], ["postgres"]);
+    spool.setSinkState("postgres", settledTo(0));
+    for (let i = 0; i < 4; i++) {
+      spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+      clock.advance(60_000);
+    }
+    expect(spool.first).toBe(21);
+    clock.advance(1_000);
+    expect(spool.first).toBe(31);
+  });
+
+  test("keeps it for a sink that holds", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock, ageMaxSeconds: 60 });
+    spool.keepFor(["postgres"], ["influx"]);
+    spool.setSinkState("postgres", settledTo(5));
+    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    clock.advance(120_000);
+    expect(spool.first).toBe(1);
+  });
+});

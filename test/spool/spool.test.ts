@@ -1,0 +1,170 @@
+/** The spool in one process: what is appended is read again, with what goes along. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
+import { SpoolFull } from "../../src/spool/disk.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import {
+  anEntry,
+  entries,
+  incompressible,
+  nothingAlongside,
+  readAll,
+  settledTo,
+  spoolKit,
+} from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const numbers = (spool: Spool, from = 1) => readAll(spool, from).map((e) => e.seq);
+const sequence = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const put = (spool: Spool, ...sizes: number[]) => {
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), nothingAlongside);
+};
+const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
+
+describe("appending and reading", () => {
+  test("entries get their seq in order, from 1, without holes", () => {
+    const spool = kit.spool();
+    const group = entries(3);
+    put(spool, 2);
+    spool.append(group, nothingAlongside);
+    expect(group.map((e) => e.seq)).toEqual([3, 4, 5]);
+    expect(spool.head).toBe(5);
+  });
+
+  test("what was appended is read again after a restart, from any seq", () => {
+    const dataDir = kit.dir();
+    const first = kit.spool({ dataDir });
+    put(first, 3, 1, 700, 2);
+    const before = readAll(first);
+    kit.close(first);
+    const spool = kit.spool({ dataDir });
+    expect(readAll(spool)).toEqual(before);
+    for (const seq of [1, 2, 4, 5, 300, 705, 706]) expect(numbers(spool, seq)).toEqual(sequence(seq, 706));
+    expect(spool.read(707)).toEqual([]);
+  });
+
+  test("an append of very many entries is read in pieces of a bounded size", () => {
+    const dataDir = kit.dir();
+    const writer = kit.spool({ dataDir });
+    put(writer, 3_500);
+    kit.close(writer);
+    const spool = kit.spool({ dataDir });
+    expect(spool.read(1)).toHaveLength(1_000);
+    expect(numbers(spool)).toEqual(sequence(1, 3_500));
+  });
+
+  test("listeners hear of each append, but not of one without entries", () => {
+    const spool = kit.spool();
+    let heard = 0;
+    spool.onAppend(() => heard++);
+    put(spool, 1, 2);
+    spool.append([], { books: new Map([["duplicate", 1]]), prints: [] });
+    expect(heard).toBe(2);
+  });
+
+  test("a group that left memory is read from the disk, and by several readers", () => {
+    const spool = kit.spool();
+    for (let i = 0; i < 40; i++) spool.append(bulky(10, 60_000), nothingAlongside);
+    expect(numbers(spool)).toEqual(sequence(1, 400));
+    expect(spool.read(5)[0]).toMatchObject({ seq: 5 });
+    expect(spool.read(5)).toEqual(spool.read(1).slice(4));
+  });
+
+  test("the oldest entry after a seq tells since when somebody waits", () => {
+    const spool = kit.spool();
+    spool.append([anEntry({ receivedMs: 10 })], nothingAlongside);
+    spool.append([anEntry({ receivedMs: 20 })], nothingAlongside);
+    expect([0, 1, 2].map((seq) => spool.receivedMsAfter(seq))).toEqual([10, 20, undefined]);
+  });
+});
+
+describe("what goes with a group", () => {
+  test("books, fingerprints and cursors are there again after a restart", () => {
+    const dataDir = kit.dir();
+    const first = kit.spool({ dataDir });
+    const detours = new Map([["acme", { seq: 1, waiting: 1 }]]);
+    first.setSinkState("influx", settledTo(1, { detours }));
+    first.append(entries(2), { books: new Map([["accepted", 2]]), prints: [11, 2 ** 52] });
+    kit.close(first);
+    const spool = kit.spool({ dataDir });
+    expect([...spool.alongside.books()]).toEqual([["accepted", 2]]);
+    expect(spool.alongside.prints()).toEqual([11, 2 ** 52]);
+    expect(spool.sinkState("influx")).toEqual(settledTo(1, { detours }));
+  });
+
+  test("a detour that ended is not there after a restart", () => {
+    const dataDir = kit.dir();
+    const first = kit.spool({ dataDir });
+    first.setSinkState("influx", settledTo(1, { detours: new Map([["acme", { seq: 1, waiting: 1 }]]) }));
+    put(first, 1);
+    first.setSinkState("influx", settledTo(1));
+    put(first, 1);
+    kit.close(first);
+    expect(kit.spool({ dataDir }).sinkState("influx").detours.size).toBe(0);
+  });
+
+  test("nothing of it is written where the append fails", () => {
+    const dataDir = kit.dir();
+    const first = kit.spool({ dataDir, bytesMax: 65_536 });
+    first.keepFor(["slow"]);
+    first.append(bulky(1, 50_000), { books: new Map([["accepted", 1]]), prints: [1] });
+    const more = { books: new Map([["accepted", 2]]), prints: [2] };
+    expect(() => first.append(bulky(1, 50_000), more)).toThrow(SpoolFull);
+    kit.close(first);
+    const spool = kit.spool({ dataDir });
+    expect([...spool.alongside.books()]).toEqual([["accepted", 1]]);
+    expect(spool.alongside.prints()).toEqual([1]);
+    expect(spool.head).toBe(1);
+  });
+
+  test("a book that did not change keeps its value", () => {
+    const dataDir = kit.dir();
+    const first = kit.spool({ dataDir });
+    for (const accepted of [1, 2])
+      first.append(entries(1), {
+        books: new Map([
+          ["accepted", accepted],
+          ["duplicate", 7],
+        ]),
+        prints: [],
+      });
+    kit.close(first);
+    expect(Object.fromEntries(kit.spool({ dataDir }).alongside.books())).toEqual({
+      accepted: 2,
+      duplicate: 7,
+    });
+  });
+
+  test("cursors reach the disk within a second although nothing is appended", () => {
+    const dataDir = kit.dir();
+    const clock = simulatedClock();
+    const spool = kit.spool({ dataDir, clock });
+    put(spool, 3);
+    spool.setSinkState("influx", settledTo(3));
+    clock.advance(1_000);
+    const db = new Database(join(dataDir, "spool.db"), { readonly: true });
+    expect(db.query("SELECT sink, seq FROM cursors").all()).toEqual([{ sink: "influx", seq: 3 }]);
+    db.close();
+  });
+
+  test("the redelivery window is trimmed to little more than its size, the newest kept", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock, redeliveryWindow: 100 });
+    spool.keepFor([]);
+    for (let i = 0; i < 100; i++) {
+      clock.advance(250);
+      spool.append(entries(1), {
+        books: new Map(),
+        prints: [i * 5, i * 5 + 1, i * 5 + 2, i * 5 + 3, i * 5 + 4],
+      });
+      expect(spool.alongside.prints().length).toBeLessThan(125);
+    }
+    const prints = spool.alongside.prints();
+    expect(prints.length).toBeGreaterThanOrEqual(100);
+    expect(prints).toEqual(sequence(500 - prints.length, 499));
+  });
+});
