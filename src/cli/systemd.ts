@@ -9,6 +9,10 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+Type=notify
+NotifyAccess=all
+# Fed by progress, not by a timer: a gateway that stands still is started anew.
+WatchdogSec=120
 ExecStart=/usr/local/bin/sluice run
 EnvironmentFile=-/etc/sluice/sluice.env
 # A secret: LoadCredential=database-url:/etc/sluice/database-url and

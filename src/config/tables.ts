@@ -13,6 +13,7 @@ import { influxSettings } from "../sink/influx/settings.ts";
 import { brokerSettings } from "../source/broker.ts";
 import { mqttSettings } from "../source/mqtt.ts";
 import { spoolSettings } from "../spool/spool.ts";
+import { watchdogSettings } from "../watchdog.ts";
 
 const generalSettings = {
   dataDir: optional({
@@ -59,6 +60,7 @@ export const tables = {
   cache: cacheSettings,
   lookup: lookupSettings,
   spool: spoolSettings,
+  watchdog: watchdogSettings,
   postgres: postgresSettings,
   influx: influxSettings,
   http: httpSettings,
@@ -73,6 +75,7 @@ export const titles: Readonly<Record<keyof typeof tables, string>> = {
   cache: "Auth cache",
   lookup: "Look-ups in the registry",
   spool: "Spool",
+  watchdog: "Watchdog",
   postgres: "PostgreSQL",
   influx: "InfluxDB",
   http: "HTTP",

@@ -98,6 +98,9 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       announce();
     },
     settled: (messages) => gate.settled(messages),
+    reconnect() {
+      for (const socket of sockets) socket.destroy();
+    },
     stopIntake() {
       stopListening();
       return Promise.resolve();

@@ -45,6 +45,8 @@ export interface Connection {
   stopIntake(): void;
   /** Says goodbye without ending the session. Resolves when closed, at the latest after 2 s. */
   close(): Promise<void>;
+  /** Breaks the connection off; `over` is called as for any that was lost. */
+  abandon(): void;
   unacknowledged(): number;
 }
 
@@ -132,6 +134,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
       held?.cancel();
       return goodbye(client, clock);
     },
+    abandon: () => void client.stream.destroy(),
     unacknowledged: () => waiting.size(),
   };
 }

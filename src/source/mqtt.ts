@@ -109,6 +109,7 @@ export function mqttSource({ settings, gatewayId, clock, log, random = Math.rand
       for (const message of messages) if (message instanceof MqttMessage) message.settled = true;
       connection?.acknowledge();
     },
+    reconnect: () => connection?.abandon(),
     stopIntake() {
       stopped = true;
       connection?.stopIntake();

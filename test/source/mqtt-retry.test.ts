@@ -70,3 +70,11 @@ test("after close it does not come back", async () => {
   await Bun.sleep(50);
   expect(broker.connections.length).toBe(before);
 });
+
+test("asked to reconnect, it breaks off and is connected again by itself", async () => {
+  const { clock } = impatientClock();
+  const { broker, source } = await dialling({}, clock);
+  source.reconnect();
+  await until("a second connection", () => broker.connections.length === 2 && source.status().connected);
+  expect(source.status().reconnects).toBe(1);
+});
