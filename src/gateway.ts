@@ -6,31 +6,37 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { authenticator } from "./authenticate.ts";
 import { Books } from "./books.ts";
 import type { Config } from "./config.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
 import { openPostgres } from "./core/postgres.ts";
+import { createOutlook } from "./outlook.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
 import type { GatewayView } from "./http/view.ts";
 import { Ingest } from "./ingest.ts";
 import { createJudge } from "./judge/judge.ts";
-import { authorize } from "./judge/authorize.ts";
 import { livePolicy } from "./policy.ts";
 import { DeviceAuthCache } from "./registry/cache.ts";
 import { localRegistry } from "./registry/local.ts";
 import { createLookup } from "./registry/lookup.ts";
 import { postgresRegistry } from "./registry/postgres.ts";
+import type { Registry } from "./registry/registry.ts";
 import { savedCache } from "./registry/saved.ts";
+import { RecentRejects } from "./rejects.ts";
 import { Rejudge } from "./rejudge.ts";
+import { createDesks } from "./replay/desks.ts";
 import { createSinks } from "./sink/index.ts";
 import { Drain } from "./sink/drain.ts";
+import type { Sink } from "./sink/sink.ts";
 import { brokerSource } from "./source/broker.ts";
 import { mqttSource } from "./source/mqtt.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { Spool } from "./spool/spool.ts";
-import { statsLine, viewOf } from "./view.ts";
+import { readingOf, statsLine, viewOf } from "./view.ts";
+import { startWatchdog } from "./watchdog.ts";
 
 export interface Gateway {
   /** Resolves when messages are taken. Far sides that are away are no error: it goes on without them. */
@@ -40,6 +46,8 @@ export interface Gateway {
   readonly view: GatewayView;
   /** host:port of the HTTP listener; once started. */
   httpAddress(): string;
+  /** False where something stands still without a name for why; see watchdog.ts. */
+  isProgressing(): boolean;
   /** Where devices connect when the gateway is itself the broker; else undefined. */
   brokerAddress(): { host: string; port: number } | undefined;
 }
@@ -49,16 +57,25 @@ const saveCacheEveryMs = 10_000;
 /** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
 const packetBytesAbovePayload = 1_048_576;
 
-export async function createGateway(options: { config: Config; log: Log; clock?: Clock }): Promise<Gateway> {
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** In place of those that the settings name. */
+  readonly source?: Source;
+  readonly registry?: Registry;
+}
+
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log, clock = systemClock } = options;
   const { dataDir, gatewayId } = config.general;
   mkdirSync(dataDir, { recursive: true, mode: 0o750 });
   const spool = new Spool({ dataDir, settings: config.spool, clock });
   const { url, poolMax, timeoutMs } = config.postgres;
   const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
-  const registry = db
-    ? postgresRegistry({ db, log })
-    : localRegistry({ path: join(dataDir, "local.db"), clock });
+  const registry =
+    options.registry ??
+    (db ? postgresRegistry({ db, log }) : localRegistry({ path: join(dataDir, "local.db"), clock }));
 
   const policy = livePolicy(config.judge, log);
   const cache = new DeviceAuthCache(config.cache, clock);
@@ -80,6 +97,7 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
     clock,
   });
 
+  const rejects = new RecentRejects();
   const books = new Books(spool.alongside.books());
   const window = new RedeliveryWindow(config.spool.redeliveryWindow);
   for (const print of spool.alongside.prints()) window.add(print);
@@ -91,7 +109,10 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
     log,
     lingerMs: config.spool.lingerMs,
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
-    append: (entries, alongside) => spool.append(entries, alongside),
+    append(entries, alongside) {
+      spool.append(entries, alongside);
+      rejects.note(entries);
+    },
     settled: (messages) => source.settled(messages),
     deferred: (entries) => rejudge.add(entries),
   });
@@ -99,19 +120,37 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
 
   const sinks = createSinks({ dataDir, gatewayId, db, influx: config.influx, clock, log });
   const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));
-  spool.keepFor(sinks.map((sink) => sink.name));
+  const maySkip = (sink: Sink) => sink.whenFull === "skip" || config.spool.whenFull === "drop_oldest";
+  const [skipping = [], holding = []] = [true, false].map((skips) =>
+    sinks.filter((s) => maySkip(s) === skips).map((s) => s.name),
+  );
+  spool.keepFor(holding, skipping);
+
+  const desks = createDesks({ dataDir, db, spool, sinks, ingest, registry, judge, log });
 
   const broker =
-    config.mqtt.url === undefined
+    options.source === undefined && config.mqtt.url === undefined
       ? brokerSource({
           settings: config.broker,
           clock,
           log,
-          authenticate,
+          authenticate: authenticator({ cache, lookup, clock }),
           maxPacketBytes: config.judge.payloadBytesMax + packetBytesAbovePayload,
         })
       : undefined;
-  const source: Source = broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log });
+  const source = options.source ?? broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log });
+  const outlook = createOutlook({
+    clock,
+    bytesMax: config.spool.bytesMax,
+    read: () => readingOf(spool, drains),
+  });
+  const watchdog = startWatchdog({
+    seconds: config.watchdog.seconds,
+    clock,
+    log,
+    intake: ingest,
+    source: { unacknowledged: () => source.status().unacknowledged, reconnect: () => source.reconnect() },
+  });
   const parts = {
     gatewayId,
     clock,
@@ -120,26 +159,31 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
     ingest,
     books,
     policy,
+    registry,
+    rejects,
     cache,
     lookup,
     spool,
     drains,
+    desks,
+    outlook,
+    watchdog,
+    bytesMax: config.spool.bytesMax,
+    pollSettings,
   };
   const view = viewOf(parts);
   let http: HttpServer | undefined;
-  const closers: (() => unknown)[] = [];
+  const closers: (() => unknown)[] = [watchdog.stop, outlook.stop];
 
-  /** A device on the embedded broker, at CONNECT. */
-  async function authenticate(tenantId: string, deviceId: string, token: string): Promise<boolean> {
-    const device =
-      cache.get(tenantId, deviceId) ?? (await registry.find([{ tenantId, deviceId }]))[0] ?? null;
-    const claim = { siteId: device?.siteId ?? null, token, tokenHash: null, receivedMs: clock.wallMs() };
-    return authorize(device, claim, true) === null;
-  }
-
+  /** Two may be under way; what was read earlier must not take the place of what was read later. */
+  let [settingsAsked, settingsApplied] = [0, 0];
   async function pollSettings(): Promise<void> {
+    const asked = ++settingsAsked;
     try {
-      policy.apply(await registry.settings());
+      const rows = await registry.settings();
+      if (asked < settingsApplied) return;
+      settingsApplied = asked;
+      policy.apply(rows);
     } catch (error) {
       log.debug({ error: explain(error) }, "app_settings cannot be read; the last values stay");
     }
@@ -154,7 +198,13 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
   }
 
   async function start(): Promise<void> {
-    http = startHttpServer({ settings: config.http, view, clock, log });
+    http = startHttpServer({
+      settings: config.http,
+      view,
+      auditFile: join(dataDir, "audit.ndjson"),
+      clock,
+      log,
+    });
     await pollSettings();
     const unwatch = registry.watch(lookup.watcher());
     const polling = clock.every(config.general.settingsPollSeconds * 1000, () => void pollSettings());
@@ -187,6 +237,7 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
     lookup.close();
     await http?.stop();
     log.info(statsLine(parts), "stats");
+    await desks.close();
     await registry.close();
     await db?.close();
     spool.close();
@@ -196,6 +247,7 @@ export async function createGateway(options: { config: Config; log: Log; clock?:
     view,
     start,
     stop,
+    isProgressing: watchdog.isProgressing,
     httpAddress: () => http?.address ?? "",
     brokerAddress: () => broker?.address(),
   };

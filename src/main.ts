@@ -36,6 +36,7 @@ const context: Context = {
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
   signal: stop.signal,
+  isTerminal: process.stderr.isTTY,
   createLog,
 };
 

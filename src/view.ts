@@ -4,6 +4,7 @@
  * `balanced` compares counts that are kept apart: what came in with what became of it, the intake's with the spool's, and
  * each sink's with what it was offered.
  */
+import { cacheView, deviceStore, settingStore } from "./administration.ts";
 import type { Books } from "./books.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Source } from "./core/message.ts";
@@ -12,9 +13,14 @@ import type { Ingest } from "./ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "./registry/cache.ts";
 import type { Lookup } from "./registry/lookup.ts";
+import type { Registry } from "./registry/registry.ts";
+import type { RecentRejects } from "./rejects.ts";
+import type { Desks } from "./replay/desks.ts";
 import type { Drain, DrainStats } from "./sink/drain.ts";
 import type { Spool } from "./spool/spool.ts";
+import type { Outlook, Reading } from "./outlook.ts";
 import { version } from "./version.ts";
+import type { Watchdog } from "./watchdog.ts";
 
 export interface ViewedParts {
   readonly gatewayId: string;
@@ -24,21 +30,31 @@ export interface ViewedParts {
   readonly ingest: Ingest;
   readonly books: Books;
   readonly policy: LivePolicy;
+  readonly registry: Registry;
+  readonly rejects: RecentRejects;
   readonly cache: DeviceAuthCache;
   readonly lookup: Lookup;
   readonly spool: Spool;
   readonly drains: readonly Drain[];
+  readonly desks: Desks;
+  readonly outlook: Outlook;
+  readonly watchdog: Watchdog;
+  readonly bytesMax: number;
+  /** Reads app_settings and puts it in force. */
+  pollSettings(): Promise<void>;
 }
 
 export function viewOf(parts: ViewedParts): GatewayView {
+  const { cache, lookup, registry, policy } = parts;
   return {
     stats: () => statsOf(parts),
     ready: () => readinessOf(parts),
-    cache: {
-      stats: () => parts.cache.stats(),
-      clear: () => parts.cache.clear(),
-      invalidate: (tenantId, deviceId) => parts.cache.invalidate(tenantId, deviceId),
-    },
+    cache: cacheView(cache, lookup),
+    devices: deviceStore(registry, (ids) => lookup.watcher().devices(ids)),
+    settings: settingStore(registry, policy.get, parts.pollSettings),
+    rejects: parts.rejects,
+    deadLetters: parts.desks.deadLetters,
+    quarantine: parts.desks.quarantine,
   };
 }
 
@@ -60,21 +76,37 @@ function statsOf(parts: ViewedParts): Stats {
       ...books.totals(),
       judging: ingest.inMemory + books.awaiting,
       deferred: books.awaiting,
+      replayed: books.replayed,
       held: ingest.held,
       settings_mistakes: policy.mistakes(),
     },
     source: source.status(),
+    watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
     auth_cache: cache.stats(),
     registry: lookup.stats(),
     spool: {
       entries: waiting,
       bytes: spool.bytes,
+      bytes_max: parts.bytesMax,
       oldest_age_seconds:
         oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000)),
       last_seq: spool.head,
       dead_letters: spool.deadLetters.count(),
+      ...parts.outlook.stats(),
     },
     sinks: Object.fromEntries(drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(stats, drain)])),
+  };
+}
+
+/** What the outlook goes by. */
+export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
+  const waitingEntries = Math.max(0, ...drains.map((drain) => drain.stats().waiting));
+  return {
+    spooledEntries: spool.head,
+    spooledBytes: spool.appendedBytes,
+    settledEntries: spool.head - waitingEntries,
+    heldBytes: spool.bytes,
+    waitingEntries,
   };
 }
 
@@ -122,6 +154,8 @@ export function statsLine(parts: ViewedParts): Record<string, unknown> {
     queue: ingest.judging,
     spool_entries: spool.entries,
     spool_bytes: spool.bytes,
+    offline_hours_left: spool["offline_hours_left"],
+    drain_seconds_left: spool["drain_seconds_left"],
     balanced: isBalanced,
     mode,
     max_payload_bytes: payloadBytesMax,

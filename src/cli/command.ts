@@ -16,6 +16,8 @@ export interface Context {
   readonly stderr: (text: string) => void;
   /** Aborts at the first SIGINT or SIGTERM: finish what is held and return. */
   readonly signal: AbortSignal;
+  /** Standard error is a terminal, where a line may be written over. */
+  readonly isTerminal?: boolean;
   /** `fd` 1 for a service whose log is its output, 2 where standard output holds the result. */
   readonly createLog: (level: LogLevel, fd: 1 | 2) => Log;
 }

@@ -1,5 +1,6 @@
 /** What `sluice devices` prints: a table for people, JSON for scripts; a token alone on standard output. */
-import type { DeviceId, DeviceRecord } from "../registry/registry.ts";
+import { columnsOf } from "../http/device-columns.ts";
+import type { Device, DeviceId } from "../http/device-store.ts";
 import type { Context } from "./command.ts";
 import { table } from "./report.ts";
 
@@ -15,38 +16,24 @@ export function printToken(context: Context, id: DeviceId, token: string, asJson
 export function printDevice(
   context: Context,
   id: DeviceId,
-  found: DeviceRecord | undefined,
+  found: Device | undefined,
   asJson: boolean,
 ): number {
   if (found === undefined) return unknownDevice(context, id);
-  context.stdout(asJson ? jsonLine(asColumns(found)) : deviceTable([found]));
+  context.stdout(asJson ? jsonLine(columnsOf(found)) : deviceTable([found]));
   return 0;
 }
 
-export function printDevices(context: Context, found: readonly DeviceRecord[], asJson: boolean): number {
-  context.stdout(asJson ? jsonLine(found.map(asColumns)) : deviceTable(found));
+export function printDevices(context: Context, found: readonly Device[], asJson: boolean): number {
+  context.stdout(asJson ? jsonLine(found.map(columnsOf)) : deviceTable(found));
   return 0;
-}
-
-/** Under the names of the columns, as in the tables and over HTTP. */
-function asColumns(d: DeviceRecord): Readonly<Record<string, unknown>> {
-  return {
-    tenant_id: d.tenantId,
-    device_id: d.deviceId,
-    site_id: d.siteId,
-    status: d.status,
-    token_set: d.tokenSet,
-    provisioned_at: d.provisionedAt,
-    fw_version: d.fwVersion,
-    metadata: d.metadata,
-  };
 }
 
 function jsonLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`;
 }
 
-function deviceTable(found: readonly DeviceRecord[]): string {
+function deviceTable(found: readonly Device[]): string {
   const rows = found.map((d) => [
     d.tenantId,
     d.deviceId,

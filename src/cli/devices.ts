@@ -2,28 +2,13 @@
  * `sluice devices …`: the registry from the command line. A token is printed once, when it is made, and is nowhere else:
  * the registry keeps its SHA-256. A running gateway hears of every change by itself.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { z } from "zod";
-import type { DeviceFilter, DeviceId, DeviceRecord, Registry } from "../registry/registry.ts";
-import {
-  command,
-  type CommandGroup,
-  type Context,
-  neededWords,
-  number,
-  type Option,
-  toggle,
-  UsageError,
-  words,
-} from "./command.ts";
-import { configured } from "./configuration.ts";
+import { filterOf, pageMax } from "../http/devices.ts";
+import type { Device, DeviceFilter, DeviceStore } from "../http/device-store.ts";
+import { newToken } from "../http/token.ts";
+import { command, type CommandGroup, neededWords, number, UsageError, words } from "./command.ts";
 import { named, printDevice, printDevices, printToken, unknownDevice } from "./device-print.ts";
-import { openRegistry } from "./registry.ts";
-
-const pageMax = 1_000;
-
-const json = toggle("--json", "Print the answer as JSON");
-const which = { tenant: "The tenant's id", device: "The device's id" };
+import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-store.ts";
+import { exportFile, importFile } from "./devices-bulk.ts";
 
 const add = command({
   name: "add",
@@ -32,20 +17,20 @@ const add = command({
   options: {
     site: neededWords("--site <id>", "The site that its messages must name"),
     firmware: words("--firmware <version>", "Its firmware version"),
-    metadata: metadata(),
-    json,
+    metadata: metadataOption(),
+    ...common,
   },
   run: (context, { args, options }) =>
-    withRegistry(context, async (registry) => {
+    withDevices(context, options, async (store) => {
       const id = deviceId(args);
       const { token, tokenHash } = newToken();
-      const [added] = await registry.add([
+      const [added] = await store.add([
         {
           ...id,
           siteId: options.site,
           tokenHash,
           fwVersion: options.firmware ?? null,
-          metadata: options.metadata,
+          metadata: options.metadata ?? {},
         },
       ]);
       if (added !== true) {
@@ -62,22 +47,13 @@ const list = command({
   name: "list",
   summary: "List devices",
   options: {
-    tenant: words("--tenant <id>", "Only of this tenant"),
-    site: words("--site <id>", "Only of this site"),
-    status: words("--status <status>", "Only with this status"),
-    match: words("--match <text>", "Only where the device's id contains this"),
+    ...filterOptions,
     limit: number("--limit <n>", "At most so many", { default: 1_000_000, min: 1 }),
-    json,
+    ...common,
   },
   run: (context, { options }) =>
-    withRegistry(context, async (registry) => {
-      const filter = {
-        ...(options.tenant !== undefined && { tenantId: options.tenant }),
-        ...(options.site !== undefined && { siteId: options.site }),
-        ...(options.status !== undefined && { status: options.status }),
-        ...(options.match !== undefined && { match: options.match }),
-      };
-      const found = await listAll(registry, filter, options.limit);
+    withDevices(context, options, async (store) => {
+      const found = await listAll(store, filterOf(options), options.limit);
       return printDevices(context, found, options.json);
     }),
 });
@@ -86,11 +62,35 @@ const show = command({
   name: "show",
   summary: "Show a device",
   arguments: which,
-  options: { json },
+  options: common,
   run: (context, { args, options }) =>
-    withRegistry(context, async (registry) => {
+    withDevices(context, options, async (store) => {
       const id = deviceId(args);
-      return printDevice(context, id, await registry.get(id), options.json);
+      return printDevice(context, id, await store.get(id), options.json);
+    }),
+});
+
+const update = command({
+  name: "update",
+  summary: "Change a device's site, firmware version or metadata",
+  arguments: which,
+  options: {
+    site: words("--site <id>", "The site that its messages must name from now on"),
+    firmware: words("--firmware <version>", "Its firmware version"),
+    metadata: metadataOption(),
+    ...common,
+  },
+  run: (context, { args, options: { site, firmware, metadata, ...options } }) =>
+    withDevices(context, options, async (store) => {
+      const change = {
+        ...(site !== undefined && { siteId: site }),
+        ...(firmware !== undefined && { fwVersion: firmware }),
+        ...(metadata !== undefined && { metadata }),
+      };
+      if (Object.keys(change).length === 0)
+        throw new UsageError("nothing to change: give --site, --firmware or --metadata");
+      const id = deviceId(args);
+      return printDevice(context, id, await store.update(id, change), options.json);
     }),
 });
 
@@ -102,14 +102,14 @@ const rotateToken = command({
   summary: "Give a device a new token and print it, once",
   arguments: which,
   options: {
-    graceSeconds: number("--grace-seconds <n>", "How long the old token stays good", { default: 0 }),
-    json,
+    grace: number("--grace <seconds>", "How long the old token stays good", { default: 0, max: 315_360_000 }),
+    ...common,
   },
   run: (context, { args, options }) =>
-    withRegistry(context, async (registry) => {
+    withDevices(context, options, async (store) => {
       const id = deviceId(args);
       const { token, tokenHash } = newToken();
-      const changed = await registry.update(id, { tokenHash, graceMs: options.graceSeconds * 1000 });
+      const changed = await store.update(id, { tokenHash, graceMs: options.grace * 1000 });
       return changed === undefined
         ? unknownDevice(context, id)
         : printToken(context, id, token, options.json);
@@ -120,10 +120,11 @@ const remove = command({
   name: "remove",
   summary: "Remove a device from the registry; what it sent stays",
   arguments: which,
-  run: (context, { args }) =>
-    withRegistry(context, async (registry) => {
+  options: common,
+  run: (context, { args, options }) =>
+    withDevices(context, options, async (store) => {
       const id = deviceId(args);
-      if (!(await registry.remove(id))) return unknownDevice(context, id);
+      if (!(await store.remove(id))) return unknownDevice(context, id);
       context.stdout(`${named(id)} is removed\n`);
       return 0;
     }),
@@ -132,7 +133,7 @@ const remove = command({
 export const devices: CommandGroup = {
   name: "devices",
   summary: "Register devices, give them tokens, revoke them",
-  commands: [add, list, show, revoke, activate, rotateToken, remove],
+  commands: [add, list, show, update, revoke, activate, rotateToken, remove, importFile, exportFile],
 };
 
 function setStatus(name: string, status: string, summary: string) {
@@ -140,72 +141,26 @@ function setStatus(name: string, status: string, summary: string) {
     name,
     summary,
     arguments: which,
-    options: { json },
+    options: common,
     run: (context, { args, options }) =>
-      withRegistry(context, async (registry) => {
+      withDevices(context, options, async (store) => {
         const id = deviceId(args);
-        return printDevice(context, id, await registry.update(id, { status }), options.json);
+        return printDevice(context, id, await store.update(id, { status }), options.json);
       }),
   });
 }
 
-async function withRegistry(
-  context: Context,
-  work: (registry: Registry) => Promise<number>,
-): Promise<number> {
-  const { config } = configured(context);
-  const registry = openRegistry(config, context.createLog(config.general.logLevel, 2));
-  try {
-    return await work(registry);
-  } finally {
-    await registry.close();
-  }
-}
-
 async function listAll(
-  registry: Registry,
+  store: DeviceStore,
   filter: Omit<DeviceFilter, "limit" | "after">,
   limit: number,
-): Promise<DeviceRecord[]> {
-  const found: DeviceRecord[] = [];
+): Promise<Device[]> {
+  const found: Device[] = [];
   for (;;) {
     const wanted = Math.min(pageMax, limit - found.length);
     const after = found.at(-1);
-    const page = await registry.list({ ...filter, limit: wanted, ...(after !== undefined && { after }) });
+    const page = await store.list({ ...filter, limit: wanted, ...(after !== undefined && { after }) });
     found.push(...page);
     if (page.length < wanted || found.length >= limit) return found;
   }
-}
-
-/** 192 random bits: too many to guess, so that the plain SHA-256 which the registry has always held is enough. */
-function newToken(): { token: string; tokenHash: string } {
-  const token = `tok-${randomBytes(24).toString("base64url")}`;
-  return { token, tokenHash: createHash("sha256").update(token).digest("hex") };
-}
-
-/** Each is one level of a topic name (MQTT 5 §4.7). */
-function deviceId({ tenant, device }: { tenant: string; device: string }): DeviceId {
-  for (const level of [tenant, device]) {
-    if (level === "" || /[/+#]/.test(level)) {
-      throw new UsageError(
-        `"${level}" cannot be an id: it is one level of an MQTT topic, so not empty and without / + #`,
-      );
-    }
-  }
-  return { tenantId: tenant, deviceId: device };
-}
-
-function metadata(): Option<Readonly<Record<string, unknown>>> {
-  const schema = z
-    .string()
-    .default("{}")
-    .transform((text, context) => {
-      try {
-        return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
-      } catch {
-        context.addIssue({ code: "custom", message: "must be a JSON object" });
-        return z.NEVER;
-      }
-    });
-  return { flags: "--metadata <json>", help: "A JSON object kept with it", schema };
 }

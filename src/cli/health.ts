@@ -19,7 +19,7 @@ export const health = command({
 });
 
 /** A listener on every interface is asked on loopback. */
-function reachable(listen: string): string {
+export function reachable(listen: string): string {
   const { host, port } = parseListen(listen) ?? { host: "127.0.0.1", port: 8080 };
   if (host === "0.0.0.0") return `127.0.0.1:${port}`;
   if (host === "::") return `[::1]:${port}`;

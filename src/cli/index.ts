@@ -7,17 +7,35 @@
 import { CommanderError, Command as Words } from "commander";
 import { explain } from "../core/log.ts";
 import { commit, version } from "../version.ts";
+import { cache } from "./cache.ts";
 import { check } from "./check.ts";
 import { type Command, type CommandGroup, ConfigurationError, type Context, UsageError } from "./command.ts";
+import { deadLetters } from "./deadletters.ts";
 import { demo } from "./demo.ts";
 import { devices } from "./devices.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { migrate } from "./migrate.ts";
+import { quarantine } from "./quarantine.ts";
 import { run } from "./run.ts";
+import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
+import { spool } from "./spool.ts";
 
-const commands: readonly (Command | CommandGroup)[] = [run, demo, simulate, check, health, migrate, devices];
+const commands: readonly (Command | CommandGroup)[] = [
+  run,
+  demo,
+  simulate,
+  check,
+  health,
+  migrate,
+  devices,
+  cache,
+  settings,
+  spool,
+  deadLetters,
+  quarantine,
+];
 
 const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };
 

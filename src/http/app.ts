@@ -10,24 +10,39 @@ import { secureHeaders } from "hono/secure-headers";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { createAttempts } from "./attempts.ts";
-import { cacheRoutes } from "./cache.ts";
+import type { AuditLog } from "./audit.ts";
+import { bulkEndpoints, importPath } from "./bulk/routes.ts";
+import { cacheEndpoints } from "./cache.ts";
+import { RegistryError } from "./device-store.ts";
+import { deadLetterEndpoints } from "./deadletters.ts";
+import { deviceEndpoints } from "./devices.ts";
+import { docEndpoints, docsPolicy } from "./docs.ts";
+import { mount } from "./endpoint.ts";
 import { bearer, type HttpEnv, onlyThisHost } from "./guard.ts";
 import { problem } from "./problem.ts";
-import { statusRoutes } from "./status.ts";
+import { quarantineEndpoints } from "./quarantine.ts";
+import { rejectEndpoints } from "./rejects.ts";
+import { settingEndpoints } from "./settings.ts";
+import { statusEndpoints } from "./status.ts";
 import type { GatewayView } from "./view.ts";
 
-export const bodyBytesMax = 65_536;
+const bodyBytesMax = 65_536;
 
 export interface AppOptions {
   readonly view: GatewayView;
   /** undefined: /admin is open, to this host only. */
   readonly adminToken: string | undefined;
+  readonly audit: AuditLog;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export function createApp({ view, adminToken, clock, log }: AppOptions): Hono<HttpEnv> {
+export function createApp({ view, adminToken, audit, clock, log }: AppOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
+  app.use("/docs", async (c, next) => {
+    await next();
+    c.header("content-security-policy", docsPolicy);
+  });
   app.use(
     secureHeaders({ strictTransportSecurity: false, contentSecurityPolicy: { defaultSrc: ["'none'"] } }),
   );
@@ -37,9 +52,11 @@ export function createApp({ view, adminToken, clock, log }: AppOptions): Hono<Ht
   });
   if (adminToken === undefined) app.use(onlyThisHost());
   else app.use("/admin/*", bearer(adminToken, createAttempts(clock)));
-  app.use(
-    bodyLimit({ maxSize: bodyBytesMax, onError: () => problem(413, `At most ${bodyBytesMax} bytes.`) }),
-  );
+  const limit = bodyLimit({
+    maxSize: bodyBytesMax,
+    onError: () => problem(413, `At most ${bodyBytesMax} bytes.`),
+  });
+  app.use((c, next) => (c.req.path === importPath ? next() : limit(c, next)));
   app.use(
     methodNotAllowed({
       app,
@@ -49,11 +66,27 @@ export function createApp({ view, adminToken, clock, log }: AppOptions): Hono<Ht
         }),
     }),
   );
-  app.route("/", statusRoutes(view));
-  app.route("/admin/cache", cacheRoutes(view.cache));
+  const endpoints = [
+    ...statusEndpoints(view),
+    ...cacheEndpoints(view.cache),
+    ...bulkEndpoints(view.devices),
+    ...deviceEndpoints(view.devices),
+    ...settingEndpoints(view.settings),
+    ...rejectEndpoints(view.rejects),
+    ...deadLetterEndpoints(view.deadLetters),
+    ...quarantineEndpoints(view.quarantine),
+  ];
+  mount(app, [...endpoints, ...docEndpoints(endpoints, () => view.stats().version)], audit);
   app.notFound((c) => problem(404, `There is nothing at ${c.req.path}.`));
   app.onError((error, c) => {
     if (error instanceof HTTPException) return problem(error.status, error.message);
+    if (error instanceof RegistryError) {
+      log.warn(
+        { path: c.req.path, error: explain(error) },
+        "the registry did not do what was asked over HTTP",
+      );
+      return problem(error.status, error.message);
+    }
     log.error({ method: c.req.method, path: c.req.path, error: explain(error) }, "an HTTP request failed");
     return problem(500, "Something went wrong inside; the log says what.");
   });

@@ -1,38 +1,96 @@
-/** /admin/cache: look into the auth cache, empty it, or forget one device. */
-import { Hono } from "hono";
-import type { HttpEnv } from "./guard.ts";
-import { problem } from "./problem.ts";
-import type { GatewayView } from "./view.ts";
+/** /admin/cache: look into the auth cache, empty it, or forget a device, several, a tenant's. */
+import { z } from "zod";
+import { deviceIdColumns } from "./device-columns.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { cacheStats } from "./schemas.ts";
+import type { CacheView } from "./view.ts";
 
-export function cacheRoutes(cache: GatewayView["cache"]): Hono<HttpEnv> {
-  return new Hono<HttpEnv>()
-    .get("/stats", (c) => c.json(cache.stats()))
-    .post("/clear", (c) => {
-      cache.clear();
-      return c.json({ status: "cache cleared" });
-    })
-    .delete("/devices/:tenant/:device", (c) => {
-      const { tenant, device } = c.req.param();
-      if (!isReadable(c.req.url) || !isLevel(tenant) || !isLevel(device)) {
-        return problem(
-          400,
-          "Tenant and device are each one level of an MQTT topic, percent-encoded: no / + # in them.",
-        );
-      }
-      return c.json({ status: "device forgotten", cached: cache.invalidate(tenant, device) });
-    });
+const listMax = 1_000;
+
+const band = z.enum(["good", "warning", "critical"]);
+type Band = z.infer<typeof band>;
+
+/** Each: the share above (hit rate) or below (size, errors) which it is good, and then that at which it is critical. */
+const bands = { hitRate: [0.9, 0.7], size: [0.8, 0.95], errors: [0.01, 0.1] } as const;
+
+const statsWithBands = cacheStats.extend({
+  bands: z.object({
+    hit_rate: band
+      .nullable()
+      .describe("Good above 90 %, critical below 70 %; null before the first look-up."),
+    size: band.describe("Of max_size: good below 80 %, critical from 95 %."),
+    errors: band.describe("Of the queries to the registry: good below 1 %, critical from 10 %."),
+  }),
+});
+const forgotten = z.object({ status: z.string(), forgotten: z.number().describe("Rows that were cached.") });
+
+export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/admin/cache/stats",
+      id: "cache.stats",
+      summary: "How the auth cache does",
+      answer: { help: "Counts since the start, and a judgement on them.", schema: statsWithBands },
+      handle: () => ({ ...cache.stats(), bands: bandsOf(cache) }),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/admin/cache/clear",
+      id: "cache.clear",
+      summary: "Forget all devices; each is read anew with its next message",
+      answer: { help: "Done.", schema: forgotten },
+      handle: () => ({ status: "cache cleared", forgotten: cache.clear() }),
+    }),
+    endpoint({
+      method: "POST",
+      path: "/admin/cache/invalidate",
+      id: "cache.invalidate",
+      summary: `Forget up to ${listMax} devices`,
+      body: z.strictObject({ devices: z.array(deviceIdColumns).min(1).max(listMax) }),
+      answer: { help: "Done.", schema: forgotten },
+      problems: [422],
+      handle({ body: { devices }, note }) {
+        note({ devices: devices.length });
+        const ids = devices.map((id) => ({ tenantId: id.tenant_id, deviceId: id.device_id }));
+        return { status: "devices forgotten", forgotten: cache.forget(ids) };
+      },
+    }),
+    endpoint({
+      method: "DELETE",
+      path: "/admin/cache/devices/{tenant}/{device}",
+      id: "cache.forget_device",
+      summary: "Forget one device",
+      answer: { help: "Done.", schema: z.object({ status: z.string(), cached: z.boolean() }) },
+      handle({ params: { tenant = "", device = "" } }) {
+        const count = cache.forget([{ tenantId: tenant, deviceId: device }]);
+        return { status: "device forgotten", cached: count > 0 };
+      },
+    }),
+    endpoint({
+      method: "DELETE",
+      path: "/admin/cache/tenants/{tenant}",
+      id: "cache.forget_tenant",
+      summary: "Forget a tenant's devices",
+      answer: { help: "Done.", schema: forgotten },
+      handle: ({ params: { tenant = "" } }) => ({
+        status: "tenant forgotten",
+        forgotten: cache.forgetTenant(tenant),
+      }),
+    }),
+  ];
 }
 
-/** One level of a topic name (MQTT 5 §4.7). */
-function isLevel(text: string): boolean {
-  return text !== "" && !/[/+#]/.test(text);
+function bandsOf(cache: CacheView): z.infer<typeof statsWithBands>["bands"] {
+  const { hit_rate: hitRate, size, max_size: sizeMax, errors } = cache.stats();
+  const [good, critical] = bands.hitRate;
+  return {
+    hit_rate: hitRate === null ? null : hitRate > good ? "good" : hitRate < critical ? "critical" : "warning",
+    size: below(size / sizeMax, bands.size),
+    errors: below(errors / Math.max(1, cache.queries()), bands.errors),
+  };
 }
 
-function isReadable(url: string): boolean {
-  try {
-    decodeURIComponent(new URL(url).pathname);
-    return true;
-  } catch {
-    return false;
-  }
+function below(share: number, [good, critical]: readonly [number, number]): Band {
+  return share < good ? "good" : share < critical ? "warning" : "critical";
 }

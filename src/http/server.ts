@@ -3,7 +3,9 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { optional, text, type Values } from "../core/settings.ts";
 import { z } from "zod";
-import { bodyBytesMax, createApp } from "./app.ts";
+import { createApp } from "./app.ts";
+import { createAudit, fingerprint } from "./audit.ts";
+import { importBytesMax } from "./bulk/routes.ts";
 import { isLoopback, parseListen } from "../core/listen.ts";
 import type { GatewayView } from "./view.ts";
 
@@ -46,18 +48,22 @@ export interface HttpServer {
 export function startHttpServer(options: {
   settings: Values<typeof httpSettings>;
   view: GatewayView;
+  /** Where changes are written down, besides the log. */
+  auditFile: string;
   clock: Clock;
   log: Log;
 }): HttpServer {
-  const { settings, view, clock, log } = options;
+  const { settings, view, auditFile, clock, log } = options;
   const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
-  const app = createApp({ view, adminToken: settings.adminToken, clock, log });
+  const { adminToken } = settings;
+  const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
+  const app = createApp({ view, adminToken, audit, clock, log });
   try {
     const server = Bun.serve({
       hostname: host,
       port,
       idleTimeout: 30,
-      maxRequestBodySize: bodyBytesMax * 2,
+      maxRequestBodySize: importBytesMax * 2,
       fetch: (request, bun) =>
         app.fetch(request, { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
     });

@@ -1,22 +1,54 @@
 /** GET /healthz (does the process answer), /readyz (can every part do its work), /stats (the books), /metrics (the same for Prometheus). */
-import { Hono } from "hono";
-import type { HttpEnv } from "./guard.ts";
+import { z } from "zod";
+import { endpoint, type Endpoint } from "./endpoint.ts";
 import { metricsText } from "./metrics.ts";
 import { problem } from "./problem.ts";
+import { readySchema, statsSchema } from "./schemas.ts";
 import type { GatewayView } from "./view.ts";
 
-export function statusRoutes(view: GatewayView): Hono<HttpEnv> {
-  return new Hono<HttpEnv>()
-    .get("/healthz", (c) => c.json({ status: "ok" }))
-    .get("/readyz", (c) => {
-      const parts = view.ready();
-      const unready = parts.filter((part) => !part.ok);
-      if (unready.length === 0) return c.json({ status: "ready", parts });
-      const reasons = unready.map(({ part, detail }) => `${part}: ${detail}`).join("; ");
-      return problem(503, reasons, { members: { parts } });
-    })
-    .get("/stats", (c) => c.json(view.stats()))
-    .get("/metrics", (c) =>
-      c.body(metricsText(view.stats()), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
-    );
+export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/healthz",
+      id: "status.health",
+      summary: "Does the process answer",
+      answer: { help: "It does.", schema: z.object({ status: z.literal("ok") }) },
+      handle: () => ({ status: "ok" as const }),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/readyz",
+      id: "status.ready",
+      summary: "Can every part do its work",
+      answer: { help: "Every part can.", schema: readySchema },
+      problems: [503],
+      handle() {
+        const parts = view.ready();
+        const unready = parts.filter((part) => !part.ok);
+        if (unready.length === 0) return { status: "ready" as const, parts };
+        const reasons = unready.map(({ part, detail }) => `${part}: ${detail}`).join("; ");
+        return problem(503, reasons, { members: { parts } });
+      },
+    }),
+    endpoint({
+      method: "GET",
+      path: "/stats",
+      id: "status.stats",
+      summary: "The books and the state of every part",
+      answer: { help: "Since ever, over restarts.", schema: statsSchema },
+      handle: () => view.stats(),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/metrics",
+      id: "status.metrics",
+      summary: "The same for Prometheus",
+      answer: { help: "Text format 0.0.4.", media: ["text/plain"] },
+      handle: () =>
+        new Response(metricsText(view.stats()), {
+          headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+        }),
+    }),
+  ];
 }

@@ -3,6 +3,10 @@
  *
  * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
  */
+import type { LetterDesk } from "./deadletters.ts";
+import type { DeviceId, DeviceStore } from "./device-store.ts";
+import type { QuarantineDesk } from "./quarantine.ts";
+import type { SettingStore } from "./setting-store.ts";
 
 /** Totals of a sink since its birth, and what only this sink counts. spooled = delivered + ignored + refused + skipped + waiting. */
 export interface SinkStats {
@@ -33,7 +37,11 @@ export interface CacheStats {
   readonly misses: number;
   /** hits / (hits + misses), from 0 to 1; null before the first look-up. */
   readonly hit_rate: number | null;
+  /** Look-ups that the registry did not answer. */
   readonly errors: number;
+  /** Hits by a row past its TTL or unverified, while the registry could not be asked. */
+  readonly stale_hits: number;
+  readonly evictions: number;
 }
 
 export interface SpoolStats {
@@ -62,13 +70,47 @@ export interface PartReadiness {
   readonly detail: string;
 }
 
+export interface CacheView {
+  stats(): CacheStats;
+  /** Queries asked of the registry since the start: what `errors` is a part of. */
+  queries(): number;
+  /** How many rows went. */
+  clear(): number;
+  /** How many of the devices were cached. What is being looked up for them now does not count either. */
+  forget(devices: readonly DeviceId[]): number;
+  forgetTenant(tenantId: string): number;
+}
+
+/** Rejects since the start, the latest first, added up by reason and device. */
+export interface RejectRow {
+  readonly reason: string;
+  /** null where the topic named no device. */
+  readonly tenant_id: string | null;
+  readonly device_id: string | null;
+  readonly count: number;
+  /** ISO 8601, UTC; by arrival. */
+  readonly first_at: string;
+  readonly last_at: string;
+  /** What exactly was wrong with the last one; null where the code says it all. Never holds a token. */
+  readonly detail: string | null;
+}
+
+export interface RejectsView {
+  list(filter: {
+    reason?: string;
+    tenantId?: string;
+    deviceId?: string;
+    limit: number;
+  }): readonly RejectRow[];
+}
+
 export interface GatewayView {
   stats(): Stats;
   ready(): readonly PartReadiness[];
-  readonly cache: {
-    stats(): CacheStats;
-    clear(): void;
-    /** Whether the device was cached. */
-    invalidate(tenantId: string, deviceId: string): boolean;
-  };
+  readonly cache: CacheView;
+  readonly devices: DeviceStore;
+  readonly settings: SettingStore;
+  readonly rejects: RejectsView;
+  readonly deadLetters: LetterDesk;
+  readonly quarantine: QuarantineDesk;
 }

@@ -173,7 +173,7 @@ describe("devices, in the local store", () => {
     const { out: first } = await sluice("devices", "add", "acme", "d1", "--site", "hall-7");
     expect(await json("devices", "revoke", "acme", "d1")).toMatchObject({ status: "REVOKED" });
     expect(await json("devices", "activate", "acme", "d1")).toMatchObject({ status: "ACTIVE" });
-    const rotated = (await json("devices", "rotate-token", "acme", "d1", "--grace-seconds", "60")) as {
+    const rotated = (await json("devices", "rotate-token", "acme", "d1", "--grace", "60")) as {
       token: string;
     };
     expect(rotated.token).toMatch(/^tok-/);

@@ -3,10 +3,10 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createApp } from "../../src/http/app.ts";
-import type { GatewayView, PartReadiness, Stats } from "../../src/http/view.ts";
+import { fakeView, someCacheStats } from "../kit/view.ts";
+import type { CacheStats, GatewayView, PartReadiness, Stats } from "../../src/http/view.ts";
 
 const token = "a-token-of-some-length";
-const cacheStats = { size: 1, max_size: 10, ttl_seconds: 60, hits: 3, misses: 1, hit_rate: 0.75, errors: 0 };
 const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, waiting: 2 };
 const stats: Stats = {
   version: "1.2.3",
@@ -14,7 +14,7 @@ const stats: Stats = {
   uptime_seconds: 12.5,
   balanced: true,
   ingest: { received: 9, accepted: 5, rejected: { TOKEN_INVALID: 3 }, duplicate: 1, judging: 0, held: 4 },
-  auth_cache: cacheStats,
+  auth_cache: someCacheStats,
   spool: { entries: 8, bytes: 4096, oldest_age_seconds: 0.5 },
   sinks: { postgres: sink, influx: { ...sink, writes_ok: 7, last_error: "words are no metric" } },
 };
@@ -25,16 +25,7 @@ let view: GatewayView;
 
 beforeEach(() => {
   parts = [{ part: "source", ok: true, detail: "connected" }];
-  forgotten = [];
-  view = {
-    stats: () => stats,
-    ready: () => parts,
-    cache: {
-      stats: () => cacheStats,
-      clear: () => void forgotten.push("all"),
-      invalidate: (tenant, device) => forgotten.push(`${tenant} ${device}`) > 1,
-    },
-  };
+  ({ view, forgotten } = fakeView({ stats: () => stats, ready: () => parts }));
 });
 
 type Ask = {
@@ -46,7 +37,7 @@ type Ask = {
 };
 
 function client(adminToken?: string, clock = systemClock) {
-  const app = createApp({ view, adminToken, clock, log: silentLog });
+  const app = createApp({ view, adminToken, audit: () => {}, clock, log: silentLog });
   return async (path: string, { method = "GET", headers = {}, token: bearer, from, body }: Ask = {}) => {
     const request = new Request(`http://localhost:8080${path}`, {
       method,
@@ -116,23 +107,66 @@ describe("status", () => {
 });
 
 describe("/admin/cache", () => {
-  test("stats", async () => {
-    expect(await (await client()("/admin/cache/stats")).json()).toEqual(cacheStats);
+  test("stats, with a judgement on each share", async () => {
+    const bands = async (changes: Partial<CacheStats>, queries = 0) => {
+      const cache = {
+        ...view.cache,
+        stats: () => ({ ...someCacheStats, ...changes }),
+        queries: () => queries,
+      };
+      ({ view } = fakeView({ cache }));
+      return ((await (await client()("/admin/cache/stats")).json()) as { bands: unknown }).bands;
+    };
+    expect(await (await client()("/admin/cache/stats")).json()).toEqual({
+      ...someCacheStats,
+      bands: { hit_rate: "warning", size: "good", errors: "good" },
+    });
+    expect(await bands({ hit_rate: null, size: 0 })).toEqual({
+      hit_rate: null,
+      size: "good",
+      errors: "good",
+    });
+    for (const [rate, band] of [
+      [0.91, "good"],
+      [0.9, "warning"],
+      [0.7, "warning"],
+      [0.69, "critical"],
+    ] as const)
+      expect(await bands({ hit_rate: rate })).toMatchObject({ hit_rate: band });
+    for (const [size, band] of [
+      [79, "good"],
+      [80, "warning"],
+      [94, "warning"],
+      [95, "critical"],
+    ] as const)
+      expect(await bands({ size, max_size: 100 })).toMatchObject({ size: band });
+    for (const [errors, band] of [
+      [0, "good"],
+      [1, "warning"],
+      [9, "warning"],
+      [10, "critical"],
+    ] as const)
+      expect(await bands({ errors }, 100)).toMatchObject({ errors: band });
   });
 
   test("clear", async () => {
     const response = await client()("/admin/cache/clear", { method: "POST" });
-    expect(await response.json()).toEqual({ status: "cache cleared" });
-    expect(forgotten).toEqual(["all"]);
+    expect(await response.json()).toEqual({ status: "cache cleared", forgotten: 1 });
+    expect(forgotten).toEqual(["*"]);
   });
 
-  test("one device, percent-encoded, and whether it was there", async () => {
+  test("one device, percent-encoded; a list; a tenant", async () => {
     const ask = client();
     const first = await ask("/admin/cache/devices/acme%20inc/dev%25-1", { method: "DELETE" });
-    expect(await first.json()).toEqual({ status: "device forgotten", cached: false });
-    const second = await ask("/admin/cache/devices/t/d", { method: "DELETE" });
-    expect(await second.json()).toEqual({ status: "device forgotten", cached: true });
-    expect(forgotten).toEqual(["acme inc dev%-1", "t d"]);
+    expect(await first.json()).toEqual({ status: "device forgotten", cached: true });
+    const devices = [
+      { tenant_id: "t", device_id: "d1" },
+      { tenant_id: "t", device_id: "d2" },
+    ];
+    const list = await ask("/admin/cache/invalidate", { method: "POST", body: JSON.stringify({ devices }) });
+    expect(await list.json()).toEqual({ status: "devices forgotten", forgotten: 2 });
+    expect((await ask("/admin/cache/tenants/t", { method: "DELETE" })).status).toBe(200);
+    expect(forgotten).toEqual(["acme inc/dev%-1", "t/d1", "t/d2", "t/*"]);
   });
 
   test.each(["t%2Fx/d", "t/d%23", "t/%ZZ", "t/%2B"])("malformed: %s", async (path) => {

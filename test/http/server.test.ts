@@ -1,44 +1,29 @@
 /** The listener itself: addresses, and what of the guards depends on a real connection. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { isLoopback, parseListen } from "../../src/core/listen.ts";
 import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
-import type { CacheStats, GatewayView } from "../../src/http/view.ts";
+import { type DeviceFilter, RegistryError } from "../../src/http/device-store.ts";
+import type { GatewayView } from "../../src/http/view.ts";
+import { fakeView } from "../kit/view.ts";
 
-const cache: CacheStats = {
-  size: 0,
-  max_size: 1,
-  ttl_seconds: 1,
-  hits: 0,
-  misses: 0,
-  hit_rate: null,
-  errors: 0,
-};
-const view: GatewayView = {
-  stats: () => ({
-    version: "0",
-    gateway_id: "g",
-    uptime_seconds: 0,
-    balanced: true,
-    ingest: { received: 0, accepted: 0, rejected: {}, duplicate: 0, judging: 0 },
-    auth_cache: cache,
-    spool: { entries: 0, bytes: 0, oldest_age_seconds: 0 },
-    sinks: {},
-  }),
-  ready: () => [],
-  cache: { stats: () => cache, clear: () => {}, invalidate: () => false },
-};
+const { view } = fakeView();
+const auditFile = join(mkdtempSync(join(tmpdir(), "sluice-http-")), "audit.ndjson");
 
 const servers: HttpServer[] = [];
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
 });
 
-function start(listen: string, adminToken?: string): HttpServer {
+function start(listen: string, adminToken?: string, shown: GatewayView = view): HttpServer {
   const server = startHttpServer({
     settings: { listen, adminToken },
-    view,
+    view: shown,
+    auditFile,
     clock: systemClock,
     log: silentLog,
   });
@@ -95,6 +80,24 @@ test("over a real connection a foreign Host is refused and wrong tokens are coun
   expect(await status("a-token-of-some-length")).toBe(200);
   for (let i = 0; i < 10; i += 1) expect(await status("wrong")).toBe(401);
   expect(await status("a-token-of-some-length")).toBe(429);
+});
+
+test("an export that cannot be finished is cut off, so that it does not look whole", async () => {
+  const { view: whole, registry } = fakeView();
+  const ids = Array.from({ length: 1_500 }, (_, n) => ({ tenantId: "acme", deviceId: `d${n}`, siteId: "s" }));
+  await registry.add(ids);
+  let pages = 0;
+  const list = (filter: DeviceFilter) =>
+    ++pages > 1 ? Promise.reject(new RegistryError(false, new Error("gone"))) : whole.devices.list(filter);
+  const { address } = start("127.0.0.1:0", undefined, { ...whole, devices: { ...whole.devices, list } });
+  const response = await fetch(`http://${address}/admin/devices/export`);
+  expect(response.status).toBe(200);
+  expect(
+    await response.text().then(
+      () => "whole",
+      () => "cut off",
+    ),
+  ).toBe("cut off");
 });
 
 test("a body without a length that is too large is refused", async () => {

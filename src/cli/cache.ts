@@ -1,0 +1,83 @@
+/** `sluice cache …`: the auth cache of a running gateway. It lives in that process, so there is no other way to it than HTTP. */
+import { z } from "zod";
+import { command, type CommandGroup, type Context, toggle, words } from "./command.ts";
+import { gatewayOptions } from "./gateway-client.ts";
+import { clientOf } from "./remote.ts";
+import { table } from "./report.ts";
+
+const common = {
+  gateway: {
+    ...gatewayOptions.gateway,
+    help: `${gatewayOptions.gateway.help} (default: the one on this host, HTTP_LISTEN)`,
+  },
+  tokenFile: gatewayOptions.tokenFile,
+  json: toggle("--json", "Print the answer as JSON"),
+};
+
+const stats = command({
+  name: "stats",
+  summary: "Show how the cache does, and whether that is good",
+  options: common,
+  async run(context, { options }) {
+    const answer = shown.parse(await clientOf(context, options).ask("GET", "/admin/cache/stats"));
+    if (options.json) return print(context, answer);
+    const { bands, ...counts } = answer;
+    const rows = Object.entries(counts).map(([name, value]) => [name, textOf(value), bands[name] ?? ""]);
+    context.stdout(table([["", "value", "band"], ...rows]));
+    return 0;
+  },
+});
+
+const clear = command({
+  name: "clear",
+  summary: "Forget all devices; each is read anew with its next message",
+  options: common,
+  run: async (context, { options }) => forget(context, options, "POST", "/admin/cache/clear"),
+});
+
+const invalidate = command({
+  name: "invalidate",
+  summary: "Forget a tenant's devices, or one of them",
+  arguments: { tenant: "The tenant's id" },
+  options: { device: words("--device <id>", "Only this device"), ...common },
+  run: async (context, { args, options }) => {
+    const tenant = encodeURIComponent(args.tenant);
+    const path =
+      options.device === undefined
+        ? `/admin/cache/tenants/${tenant}`
+        : `/admin/cache/devices/${tenant}/${encodeURIComponent(options.device)}`;
+    return forget(context, options, "DELETE", path);
+  },
+});
+
+export const cache: CommandGroup = {
+  name: "cache",
+  summary: "Look into a running gateway's auth cache, or make it forget",
+  commands: [stats, clear, invalidate],
+};
+
+type Asked = { gateway: string | undefined; tokenFile: string | undefined; json: boolean };
+
+const shown = z.looseObject({ bands: z.record(z.string(), z.string().nullable()) });
+const forgotten = z.object({
+  status: z.string(),
+  forgotten: z.number().optional(),
+  cached: z.boolean().optional(),
+});
+
+async function forget(context: Context, options: Asked, method: string, path: string): Promise<number> {
+  const answer = forgotten.parse(await clientOf(context, options).ask(method, path));
+  if (options.json) return print(context, answer);
+  context.stdout(`${answer.status}; it held ${answer.forgotten ?? Number(answer.cached)} of them\n`);
+  return 0;
+}
+
+function print(context: Context, answer: unknown): number {
+  context.stdout(`${JSON.stringify(answer)}\n`);
+  return 0;
+}
+
+function textOf(value: unknown): string {
+  if (value === null) return "-";
+  return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(4) : JSON.stringify(value);
+}

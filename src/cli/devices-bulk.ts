@@ -1,0 +1,104 @@
+/** `sluice devices import|export`: files of devices, line by line, whatever their size. */
+import { explain } from "../core/log.ts";
+import { csvLine } from "../http/bulk/csv.ts";
+import { readDevices, writeDevices, type Format } from "../http/bulk/format.ts";
+import { importDevices, noResult, type ImportResult } from "../http/bulk/import.ts";
+import { filterOf } from "../http/devices.ts";
+import { z } from "zod";
+import { command, type Context, type Option, toggle } from "./command.ts";
+import { common, filterOptions, withDevices } from "./device-store.ts";
+
+export const importFile = command({
+  name: "import",
+  summary: "Register the devices of a CSV or NDJSON file; those that exist are left as they are",
+  arguments: { file: "The file, with the names of `devices export`; - for standard input" },
+  options: {
+    format: format("csv or ndjson (default: as the file's name ends, else ndjson)"),
+    makeTokens: toggle(
+      "--make-tokens",
+      "Make tokens for devices without a provision_token_hash, and print them to standard output",
+    ),
+    ...common,
+  },
+  run: (context, { args: { file }, options }) =>
+    withDevices(context, options, async (devices) => {
+      const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
+      const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
+      const result = noResult();
+      const printTokens = tokenPrinter(context, options.json);
+      const added = () => {
+        printTokens(result);
+        progress(context, result);
+        if (context.signal.aborted) throw new Error("stopped; import the file again to go on");
+      };
+      let trouble: unknown;
+      try {
+        await importDevices(readDevices(bytes, kind), devices, {
+          result,
+          makeTokens: options.makeTokens,
+          added,
+        });
+      } catch (error) {
+        trouble = error;
+      }
+      return conclude(context, file, result, { trouble, asJson: options.json && !options.makeTokens });
+    }),
+});
+
+export const exportFile = command({
+  name: "export",
+  summary: "Print all devices that match, for `devices import`; never tokens or their hashes",
+  options: { format: format("csv or ndjson (default ndjson)"), ...filterOptions, ...common },
+  run: (context, { options }) =>
+    withDevices(context, options, async (devices) => {
+      for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson")) {
+        if (context.signal.aborted) return 1;
+        context.stdout(text);
+      }
+      return 0;
+    }),
+});
+
+function format(help: string): Option<Format | undefined> {
+  return {
+    flags: "--format <format>",
+    help,
+    schema: z.enum(["csv", "ndjson"], "must be csv or ndjson").optional(),
+  };
+}
+
+/** Prints what tokens there are and lets go of them, so that a fleet's are not held at once. */
+function tokenPrinter(context: Context, asJson: boolean): (result: ImportResult) => void {
+  let isFirst = true;
+  return ({ tokens }) => {
+    const made = tokens.splice(0);
+    if (made.length === 0) return;
+    const rows = made.map(({ tenant_id, device_id, token }) => ({ tenant_id, device_id, token }));
+    if (isFirst && !asJson) context.stdout(csvLine(["tenant_id", "device_id", "token"]));
+    isFirst = false;
+    context.stdout(
+      rows.map((row) => (asJson ? `${JSON.stringify(row)}\n` : csvLine(Object.values(row)))).join(""),
+    );
+  };
+}
+
+function progress(context: Context, { read, added }: ImportResult): void {
+  if (context.isTerminal === true) context.stderr(`\r${read} lines read, ${added} devices added`);
+}
+
+function conclude(
+  context: Context,
+  file: string,
+  result: ImportResult,
+  { trouble, asJson }: { trouble: unknown; asJson: boolean },
+): number {
+  const { read, added, existing, wrong, remarks } = result;
+  if (context.isTerminal === true) context.stderr("\n");
+  if (asJson) context.stdout(`${JSON.stringify({ read, added, existing, wrong, remarks })}\n`);
+  else {
+    for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
+    context.stderr(`${read} lines: ${added} added, ${existing} registered before, ${wrong} wrong\n`);
+  }
+  if (trouble !== undefined) context.stderr(`error: ${explain(trouble)}\n`);
+  return trouble === undefined && wrong === 0 ? 0 : 1;
+}

@@ -1,0 +1,146 @@
+/**
+ * A running gateway as a command sees it: its /admin over HTTP, behind the same interfaces as the database, so that a command is
+ * written once. The administrator's token comes from the environment or a file, never from an argument that `ps` would show.
+ */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { isLoopback } from "../core/listen.ts";
+import { importResult } from "../http/bulk/import.ts";
+import { deviceColumns, deviceOf } from "../http/device-columns.ts";
+import type { DeviceChange, DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../http/device-store.ts";
+import type { SettingStore } from "../http/setting-store.ts";
+import { settingSchema } from "../http/settings.ts";
+import { type Context, UsageError, words } from "./command.ts";
+
+export const gatewayOptions = {
+  gateway: words(
+    "--gateway <url>",
+    "A running gateway (ADMIN_TOKEN holds its token), such as http://127.0.0.1:8080",
+  ),
+  tokenFile: words("--token-file <path>", "A file that holds the gateway's token, in place of ADMIN_TOKEN"),
+};
+
+export interface GatewayClient {
+  /** The answer's JSON; undefined where the problem is of status `none` (404). @throws with the problem's own words */
+  ask(method: string, path: string, body?: unknown, none?: number): Promise<unknown>;
+}
+
+const answerMs = 60_000;
+
+export function gatewayClient(context: Context, url: string, tokenFile: string | undefined): GatewayClient {
+  const base = baseOf(url);
+  const token = tokenFile === undefined ? context.env["ADMIN_TOKEN"] : readFileSync(tokenFile, "utf8").trim();
+  if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
+    context.stderr(`warning: ${base.origin} is not https: the token can be read on the way\n`);
+  const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+
+  async function ask(method: string, path: string, body?: unknown, none = 404): Promise<unknown> {
+    const isText = typeof body === "string";
+    const response = await fetch(new URL(path, base), {
+      method,
+      headers: { ...authorization, "content-type": isText ? "application/x-ndjson" : "application/json" },
+      ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
+      // A token is for this gateway, and not for where it may point to.
+      redirect: "error",
+      signal: AbortSignal.any([context.signal, AbortSignal.timeout(answerMs)]),
+    }).catch((cause: unknown) => {
+      throw new Error(`${base.origin} cannot be asked`, { cause });
+    });
+    if (response.ok) return response.json();
+    const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
+    if (response.status === none && detail !== undefined) return undefined;
+    const mend = response.status === 401 ? " Give its token in ADMIN_TOKEN or with --token-file." : "";
+    throw new Error(`${base.origin} answers ${response.status}: ${detail ?? response.statusText}${mend}`);
+  }
+
+  return { ask };
+}
+
+const problem = z.object({ detail: z.string().optional() });
+const page = z.object({ devices: z.array(deviceColumns) });
+
+export function devicesOf({ ask }: GatewayClient): DeviceStore {
+  const one = (answer: unknown) => (answer === undefined ? undefined : deviceOf(deviceColumns.parse(answer)));
+  return {
+    list: async (filter) =>
+      page.parse(await ask("GET", `/admin/devices?${queryOf(filter)}`)).devices.map(deviceOf),
+    get: async (id) => one(await ask("GET", pathOf(id))),
+    async add(devices) {
+      const [first, ...others] = devices;
+      if (first !== undefined && others.length === 0)
+        return [(await ask("POST", "/admin/devices", lineOf(first), 409)) !== undefined];
+      const text = devices.map((device) => `${JSON.stringify(lineOf(device))}\n`).join("");
+      const result = importResult.parse(await ask("POST", "/admin/devices/import", text));
+      const remarks = new Map(result.remarks.map(({ line, why }) => [line, why]));
+      if (result.wrong > 0)
+        throw new Error([...remarks].map(([line, why]) => `device ${line}: ${why}`).join("; "));
+      return devices.map((_, at) => !remarks.has(at + 1));
+    },
+    async update(id, change) {
+      if (change.tokenHash === undefined) return one(await ask("PATCH", pathOf(id), changeOf(change)));
+      const grace = Math.ceil((change.graceMs ?? 0) / 1000);
+      const body = { provision_token_hash: change.tokenHash, grace_seconds: grace };
+      return one(await ask("POST", `${pathOf(id)}/rotate-token`, body));
+    },
+    remove: async (id) => (await ask("DELETE", pathOf(id))) !== undefined,
+  };
+}
+
+export function settingsOf({ ask }: GatewayClient): SettingStore {
+  return {
+    list: async () =>
+      z.object({ settings: z.array(settingSchema) }).parse(await ask("GET", "/admin/settings")).settings,
+    async set(key, value) {
+      const answer = await ask("PUT", `/admin/settings/${encodeURIComponent(key)}`, { value });
+      return answer === undefined ? undefined : settingSchema.parse(answer);
+    },
+  };
+}
+
+function baseOf(url: string): URL {
+  const base = URL.canParse(url) ? new URL(url) : undefined;
+  if (
+    base === undefined ||
+    !["http:", "https:"].includes(base.protocol) ||
+    base.username + base.password !== ""
+  )
+    throw new UsageError(
+      "--gateway: must be http://host:port or https://host:port, without user or password",
+    );
+  return base;
+}
+
+function pathOf({ tenantId, deviceId }: DeviceId): string {
+  return `/admin/devices/${encodeURIComponent(tenantId)}/${encodeURIComponent(deviceId)}`;
+}
+
+function queryOf({ tenantId, siteId, status, match, limit, after }: DeviceFilter): string {
+  const query = {
+    ...(tenantId !== undefined && { tenant: tenantId }),
+    ...(siteId !== undefined && { site: siteId }),
+    ...(status !== undefined && { status }),
+    ...(match !== undefined && { match }),
+    ...(after !== undefined && { after: `${after.tenantId}/${after.deviceId}` }),
+    limit: String(limit),
+  };
+  return new URLSearchParams(query).toString();
+}
+
+function lineOf(device: NewDevice): Readonly<Record<string, unknown>> {
+  return {
+    tenant_id: device.tenantId,
+    device_id: device.deviceId,
+    ...changeOf(device),
+    ...(device.tokenHash && { provision_token_hash: device.tokenHash }),
+  };
+}
+
+/** JSON leaves out what is undefined. */
+function changeOf({
+  siteId,
+  status,
+  fwVersion,
+  metadata,
+}: DeviceChange | NewDevice): Readonly<Record<string, unknown>> {
+  return { site_id: siteId, status, fw_version: fwVersion, metadata };
+}

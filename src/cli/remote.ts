@@ -1,0 +1,56 @@
+/** The desks of a running gateway, asked over HTTP. */
+import { z } from "zod";
+import { type Desk, type DeskSpec, outcomeSchema } from "../http/desk.ts";
+import type { Context } from "./command.ts";
+import { configured } from "./configuration.ts";
+import { type GatewayClient, gatewayClient } from "./gateway-client.ts";
+import { reachable } from "./health.ts";
+
+export interface WhichGateway {
+  /** Its URL; undefined: the gateway on this host, which is known by its settings, its token among them. */
+  readonly gateway: string | undefined;
+  readonly tokenFile: string | undefined;
+}
+
+export function clientOf(context: Context, { gateway, tokenFile }: WhichGateway): GatewayClient {
+  if (gateway !== undefined) return gatewayClient(context, gateway, tokenFile);
+  const { listen, adminToken } = configured(context).config.http;
+  const env = { ...context.env, ADMIN_TOKEN: adminToken };
+  return gatewayClient({ ...context, env }, `http://${reachable(listen)}`, tokenFile);
+}
+
+export function remoteDesk<Row, Full>(
+  context: Context,
+  which: WhichGateway,
+  { path, row, full }: DeskSpec<Row, Full>,
+): Desk<Row, Full> {
+  // What has been asked for is waited for: an interrupt ends the command between two batches.
+  const client = clientOf({ ...context, signal: new AbortController().signal }, which);
+  const page = z.object({ rows: z.array(row) });
+
+  async function ask(method: string, at: string, body?: unknown): Promise<unknown> {
+    try {
+      return await client.ask(method, `${path}${at}`, body);
+    } catch (error) {
+      // Without a cause it is an answer, in the gateway's own words.
+      if (!(error instanceof Error) || error.cause === undefined) throw error;
+      throw new Error("a gateway must run for this (see HTTP_LISTEN, or name it with --gateway)", {
+        cause: error,
+      });
+    }
+  }
+
+  return {
+    async list(query) {
+      const given = Object.entries(query).filter(([, value]) => value !== undefined);
+      const words = new URLSearchParams(given.map(([key, value]): [string, string] => [key, String(value)]));
+      return page.parse(await ask("GET", `?${words.toString()}`)).rows;
+    },
+    async show(id) {
+      const found = await ask("GET", `/${id}`);
+      return found === undefined ? undefined : full.parse(found);
+    },
+    replay: async (selection) => outcomeSchema.parse(await ask("POST", "/replay", selection)),
+    discard: async (selection) => outcomeSchema.parse(await ask("POST", "/discard", selection)),
+  };
+}

@@ -1,0 +1,87 @@
+/** `sluice settings …`: what the table app_settings may change while gateways run. Every gateway hears of it by itself. */
+import { settingStore } from "../administration.ts";
+import type { SettingRow, SettingStore } from "../http/setting-store.ts";
+import { silentLog } from "../core/log.ts";
+import { livePolicy } from "../policy.ts";
+import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
+import { configured } from "./configuration.ts";
+import { gatewayClient, gatewayOptions, settingsOf } from "./gateway-client.ts";
+import { openRegistry } from "./registry.ts";
+import { table } from "./report.ts";
+
+const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
+const which = { name: "The setting, such as RATE_LIMIT_RPS" };
+
+const list = command({
+  name: "list",
+  summary: "Show the settings that may be changed while gateways run, and what is in force",
+  options: common,
+  run: (context, { options }) =>
+    withSettings(context, options, async (settings) => print(context, await settings.list(), options.json)),
+});
+
+const set = command({
+  name: "set",
+  summary: "Change a setting on every gateway that shares this registry",
+  arguments: { ...which, value: "What it is to be" },
+  options: common,
+  run: (context, { args, options }) => change(context, options, args.name, args.value),
+});
+
+const unset = command({
+  name: "unset",
+  summary: "Go back to what each gateway's environment says",
+  arguments: which,
+  options: common,
+  run: (context, { args, options }) => change(context, options, args.name, null),
+});
+
+export const settings: CommandGroup = {
+  name: "settings",
+  summary: "Change settings while gateways run",
+  commands: [list, set, unset],
+};
+
+type Asked = { gateway: string | undefined; tokenFile: string | undefined; json: boolean };
+
+function change(context: Context, options: Asked, name: string, value: string | null): Promise<number> {
+  return withSettings(context, options, async (store) => {
+    const row = await store.set(name, value);
+    if (row === undefined)
+      throw new UsageError(
+        `${name} cannot be changed while gateways run; \`sluice settings list\` shows what can`,
+      );
+    return print(context, [row], options.json);
+  });
+}
+
+async function withSettings(
+  context: Context,
+  options: Asked,
+  work: (store: SettingStore) => Promise<number>,
+): Promise<number> {
+  if (options.gateway !== undefined)
+    return work(settingsOf(gatewayClient(context, options.gateway, options.tokenFile)));
+  const { config } = configured(context);
+  const registry = openRegistry(config, context.createLog(config.general.logLevel, 2));
+  const policy = livePolicy(config.judge, silentLog);
+  const read = async () => policy.apply(await registry.settings());
+  try {
+    await read();
+    return await work(settingStore(registry, policy.get, read));
+  } finally {
+    await registry.close();
+  }
+}
+
+function print(context: Context, rows: readonly SettingRow[], asJson: boolean): number {
+  if (asJson) context.stdout(`${JSON.stringify(rows)}\n`);
+  else {
+    const cells = rows.map(({ key, value, source, unit }) => [key, value, source, unit]);
+    context.stdout(table([["setting", "value", "from", "unit"], ...cells]));
+    for (const { key, stored, mistake } of rows)
+      if (mistake !== null)
+        context.stderr(`warning: app_settings ${key}="${stored}" ${mistake}; it is not in force\n`);
+  }
+  return 0;
+}

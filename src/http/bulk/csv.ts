@@ -1,0 +1,81 @@
+/**
+ * CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes; LF alone ends a record too. Read piece by piece as
+ * it comes. Written here because the parsers at hand read whole texts or bring streams of their own.
+ */
+
+/** A record is one line, unless a quoted cell holds line breaks. */
+export interface CsvRecord {
+  /** Of its first line, from 1. */
+  readonly line: number;
+  readonly cells: readonly string[];
+}
+
+/** @throws where a record is longer than `charsMax`, of which an unclosed quote is the usual cause */
+export async function* csvRecords(text: AsyncIterable<string>, charsMax: number): AsyncGenerator<CsvRecord> {
+  let cells: string[] = [];
+  let cell = "";
+  let quoted = false;
+  let wasQuote = false;
+  let line = 1;
+  let firstLine = 1;
+  let chars = 0;
+
+  const take = (): CsvRecord => {
+    const record = { line: firstLine, cells: [...cells, cell.endsWith("\r") ? cell.slice(0, -1) : cell] };
+    [cells, cell, chars, firstLine] = [[], "", 0, line];
+    return record;
+  };
+
+  for await (const piece of text) {
+    for (const char of piece) {
+      if (char === "\n") line++;
+      if (++chars > charsMax) throw new Error(tooLong(firstLine, charsMax));
+      if (wasQuote && char !== '"') quoted = false;
+      if (quoted && wasQuote) [cell, wasQuote] = [`${cell}"`, false];
+      else if (quoted) {
+        if (char === '"') wasQuote = true;
+        else cell += char;
+      } else {
+        wasQuote = false;
+        if (char === '"' && cell === "") quoted = true;
+        else if (char === ",") {
+          cells.push(cell);
+          cell = "";
+        } else if (char === "\n") yield take();
+        else cell += char;
+      }
+    }
+  }
+  if (chars > 0) yield take();
+}
+
+/** Lines that end in LF or CRLF, numbered from 1. */
+export async function* lines(
+  text: AsyncIterable<string>,
+  charsMax: number,
+): AsyncGenerator<{ line: number; text: string }> {
+  let rest = "";
+  let line = 1;
+  for await (const piece of text) {
+    const parts = (rest + piece).split("\n");
+    rest = parts.pop() ?? "";
+    for (const part of parts) yield { line: line++, text: bounded(part, line - 1, charsMax) };
+    bounded(rest, line, charsMax);
+  }
+  if (rest !== "") yield { line, text: rest };
+}
+
+/** A record with its line end. */
+export function csvLine(cells: readonly string[]): string {
+  const written = cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell));
+  return `${written.join(",")}\r\n`;
+}
+
+function bounded(text: string, line: number, charsMax: number): string {
+  if (text.length > charsMax) throw new Error(tooLong(line, charsMax));
+  return text;
+}
+
+function tooLong(line: number, charsMax: number): string {
+  return `line ${line}: longer than ${charsMax} characters`;
+}

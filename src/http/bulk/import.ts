@@ -1,0 +1,88 @@
+/**
+ * Registers the devices of a file, a thousand at a time. A device that exists is left as it is, so that a file that ended
+ * half way is simply imported again.
+ */
+import { z } from "zod";
+import type { DeviceStore, NewDevice } from "../device-store.ts";
+import { newToken } from "../token.ts";
+import type { ReadLine } from "./format.ts";
+
+const batchSize = 1_000;
+/** Lines named in the answer; beyond it they are only counted. */
+const remarksMax = 1_000;
+
+const remark = z.object({ line: z.number(), why: z.string() });
+const token = z.object({ line: z.number(), tenant_id: z.string(), device_id: z.string(), token: z.string() });
+
+export const importResult = z.object({
+  read: z
+    .number()
+    .describe("Lines that were read, without empty ones and a heading. = added + existing + wrong"),
+  added: z.number(),
+  existing: z.number().describe("Registered before, and left as they are."),
+  wrong: z.number().describe("Lines that are no device."),
+  remarks: z.array(remark).describe(`The first ${remarksMax} lines of which no device was added, and why.`),
+  tokens: z.array(token).describe("With make_tokens: shown in this answer only."),
+});
+export type ImportResult = z.infer<typeof importResult>;
+
+export function noResult(): ImportResult {
+  return { read: 0, added: 0, existing: 0, wrong: 0, remarks: [], tokens: [] };
+}
+
+/**
+ * @param result filled as it goes, so that it stands when this throws half way
+ * @param makeTokens for devices that come without a hash
+ * @param added called after each thousand, with those of them that were added
+ */
+export async function importDevices(
+  found: AsyncIterable<ReadLine>,
+  devices: DeviceStore,
+  {
+    result,
+    makeTokens,
+    added,
+  }: { result: ImportResult; makeTokens: boolean; added?: (some: readonly NewDevice[]) => void },
+): Promise<void> {
+  let batch: { line: number; device: NewDevice; token: string | undefined }[] = [];
+
+  async function flush(): Promise<void> {
+    const registering = batch;
+    batch = [];
+    if (registering.length === 0) return;
+    const answers = await devices.add(registering.map(({ device }) => device));
+    for (const [at, { line, device, token: made }] of registering.entries()) {
+      result.read++;
+      if (answers[at] !== true) {
+        result.existing++;
+        remarkOn(result, line, "is registered already");
+        continue;
+      }
+      result.added++;
+      if (made !== undefined)
+        result.tokens.push({ line, tenant_id: device.tenantId, device_id: device.deviceId, token: made });
+    }
+    added?.(registering.filter((_, at) => answers[at] === true).map(({ device }) => device));
+  }
+
+  try {
+    for await (const read of found) {
+      if ("why" in read) {
+        result.read++;
+        result.wrong++;
+        remarkOn(result, read.line, read.why);
+        continue;
+      }
+      const made = makeTokens && !read.device.tokenHash ? newToken() : undefined;
+      const device = made === undefined ? read.device : { ...read.device, tokenHash: made.tokenHash };
+      batch.push({ line: read.line, device, token: made?.token });
+      if (batch.length >= batchSize) await flush();
+    }
+  } finally {
+    await flush();
+  }
+}
+
+function remarkOn(result: ImportResult, line: number, why: string): void {
+  if (result.remarks.length < remarksMax) result.remarks.push({ line, why });
+}

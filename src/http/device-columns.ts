@@ -1,0 +1,107 @@
+/** A device as it is written outside: under the names of the registry's columns, over HTTP, in files and on the command line. */
+import { z } from "zod";
+import type { Device, DeviceChange, NewDevice } from "./device-store.ts";
+
+const idCharsMax = 256;
+
+/** One level of a topic name (MQTT 5 §4.7) that tables and files can hold. */
+const level = z
+  .string()
+  .max(idCharsMax)
+  .regex(
+    /^[^/+#\p{Cc}\p{Cs}]+$/u,
+    "must be one level of an MQTT topic: not empty, without / + # and control characters",
+  );
+const site = z
+  .string()
+  .min(1)
+  .max(idCharsMax)
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "must be without control characters");
+const firmware = z
+  .string()
+  .max(idCharsMax)
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "must be without control characters")
+  .nullable();
+/** Any other word in the registry means "not active" too, but a slip here would silence a device. */
+const status = z.enum(["ACTIVE", "REVOKED", "PENDING"]);
+const metadata = z.record(z.string(), z.unknown());
+export const tokenHash = z
+  .string()
+  .regex(/^[0-9a-fA-F]{64}$/, "must be the SHA-256 of the token, 64 hex digits")
+  .toLowerCase();
+
+export const deviceIdColumns = z.strictObject({ tenant_id: level, device_id: level });
+
+/** A device to register. A token is never taken, only its hash. */
+export const newDeviceColumns = z.strictObject({
+  tenant_id: level,
+  device_id: level,
+  site_id: site,
+  status: status.optional(),
+  provision_token_hash: tokenHash.optional(),
+  fw_version: firmware.optional(),
+  metadata: metadata.optional(),
+});
+
+export const changeColumns = z
+  .strictObject({ site_id: site, status, fw_version: firmware, metadata })
+  .partial()
+  .refine((change) => Object.keys(change).length > 0, "nothing to change");
+
+export const deviceColumns = z.object({
+  tenant_id: z.string(),
+  device_id: z.string(),
+  site_id: z.string(),
+  status: z.string().describe("ACTIVE may speak; anything else may not."),
+  token_set: z.boolean(),
+  provisioned_at: z.string().nullable().describe("ISO 8601, UTC."),
+  fw_version: z.string().nullable(),
+  metadata: z.record(z.string(), z.unknown()).readonly(),
+});
+
+export function columnsOf(device: Device): z.infer<typeof deviceColumns> {
+  return {
+    tenant_id: device.tenantId,
+    device_id: device.deviceId,
+    site_id: device.siteId,
+    status: device.status,
+    token_set: device.tokenSet,
+    provisioned_at: device.provisionedAt,
+    fw_version: device.fwVersion,
+    metadata: device.metadata,
+  };
+}
+
+export function deviceOf(columns: z.infer<typeof deviceColumns>): Device {
+  return {
+    tenantId: columns.tenant_id,
+    deviceId: columns.device_id,
+    siteId: columns.site_id,
+    status: columns.status,
+    tokenSet: columns.token_set,
+    provisionedAt: columns.provisioned_at,
+    fwVersion: columns.fw_version,
+    metadata: columns.metadata,
+  };
+}
+
+export function newDeviceOf(columns: z.infer<typeof newDeviceColumns>): NewDevice {
+  return {
+    tenantId: columns.tenant_id,
+    deviceId: columns.device_id,
+    siteId: columns.site_id,
+    ...(columns.status !== undefined && { status: columns.status }),
+    ...(columns.provision_token_hash !== undefined && { tokenHash: columns.provision_token_hash }),
+    ...(columns.fw_version !== undefined && { fwVersion: columns.fw_version }),
+    ...(columns.metadata !== undefined && { metadata: columns.metadata }),
+  };
+}
+
+export function changeOf(columns: z.infer<typeof changeColumns>): DeviceChange {
+  return {
+    ...(columns.site_id !== undefined && { siteId: columns.site_id }),
+    ...(columns.status !== undefined && { status: columns.status }),
+    ...(columns.fw_version !== undefined && { fwVersion: columns.fw_version }),
+    ...(columns.metadata !== undefined && { metadata: columns.metadata }),
+  };
+}

@@ -1,0 +1,203 @@
+/**
+ * /admin/devices: the registry over HTTP. A token is in one answer, the one it is made for, and in no request: who has a token
+ * already gives its hash.
+ */
+import { z } from "zod";
+import {
+  changeColumns,
+  changeOf,
+  columnsOf,
+  deviceColumns,
+  newDeviceColumns,
+  newDeviceOf,
+  tokenHash,
+} from "./device-columns.ts";
+import type { Device, DeviceChange, DeviceFilter, DeviceId, DeviceStore } from "./device-store.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { problem } from "./problem.ts";
+import { newToken } from "./token.ts";
+
+export const pageMax = 1_000;
+/** Ten years: beyond it, it is no overlap. */
+const graceSecondsMax = 315_360_000;
+
+export const filterQuery = {
+  tenant: z.string().optional().describe("Only of this tenant."),
+  site: z.string().optional().describe("Only of this site."),
+  status: z.string().optional().describe("Only with this status."),
+  match: z.string().optional().describe("Only where the device's id contains this."),
+};
+const listQuery = z.strictObject({
+  ...filterQuery,
+  limit: z.coerce.number().int().min(1).max(pageMax).default(100),
+  after: z
+    .string()
+    .regex(/^[^/]+\/[^/]+$/, "must be the `next` of an earlier answer")
+    .optional()
+    .describe("Go on after this device: the `next` of the answer before."),
+});
+const page = z.object({
+  devices: z.array(deviceColumns),
+  next: z.string().nullable().describe("For `after`; null: that was the last page."),
+});
+const made = deviceColumns.extend({
+  token: z.string().optional().describe("Shown in this answer only; absent where none was made."),
+});
+const newDevice = newDeviceColumns
+  .extend({ make_token: z.boolean().default(false).describe("Make a token and show it in the answer.") })
+  .refine(
+    (d) => !(d.make_token && d.provision_token_hash !== undefined),
+    "make_token or provision_token_hash, not both",
+  );
+const rotation = z.strictObject({
+  grace_seconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(graceSecondsMax)
+    .default(0)
+    .describe("How long the old token stays good."),
+  provision_token_hash: tokenHash
+    .optional()
+    .describe("The new token's SHA-256, where it was made elsewhere; absent: one is made."),
+});
+const removed = z.object({ status: z.literal("device removed") });
+
+export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/admin/devices",
+      id: "devices.list",
+      summary: "List devices, in order of tenant and device",
+      query: listQuery,
+      answer: { help: "A page.", schema: page },
+      problems: [503],
+      async handle({ query }) {
+        const found = await devices.list({ ...filterOf(query), limit: query.limit, ...afterOf(query.after) });
+        const last = found.length < query.limit ? undefined : found.at(-1);
+        return {
+          devices: found.map(columnsOf),
+          next: last === undefined ? null : `${last.tenantId}/${last.deviceId}`,
+        };
+      },
+    }),
+    endpoint({
+      method: "POST",
+      path: "/admin/devices",
+      id: "devices.create",
+      summary: "Register a device, with a token made here, the hash of one made elsewhere, or none",
+      body: newDevice,
+      answer: { status: 201, help: "Registered.", schema: made },
+      problems: [409, 422, 503],
+      async handle({ body: { make_token: makes, ...columns }, note }) {
+        note({ tenant: columns.tenant_id, device: columns.device_id, site: columns.site_id });
+        const token = makes ? newToken() : undefined;
+        const device = { ...newDeviceOf(columns), ...(token && { tokenHash: token.tokenHash }) };
+        const [added] = await devices.add([device]);
+        if (added !== true) return problem(409, "A device of this id is registered already.");
+        const found = await devices.get(device);
+        if (found === undefined) return problem(409, "The device was removed again meanwhile.");
+        return { ...columnsOf(found), ...(token && { token: token.token }) };
+      },
+    }),
+    endpoint({
+      method: "GET",
+      path: "/admin/devices/{tenant}/{device}",
+      id: "devices.read",
+      summary: "Read a device",
+      answer: { help: "The device.", schema: deviceColumns },
+      problems: [404, 503],
+      handle: async ({ params }) => shownOrUnknown(await devices.get(idOf(params))),
+    }),
+    endpoint({
+      method: "PATCH",
+      path: "/admin/devices/{tenant}/{device}",
+      id: "devices.update",
+      summary: "Change a device's site, status, firmware version or metadata",
+      body: changeColumns,
+      answer: { help: "The device as it is now.", schema: deviceColumns },
+      problems: [404, 422, 503],
+      async handle({ params, body, note }) {
+        note({ change: body });
+        return shownOrUnknown(await devices.update(idOf(params), changeOf(body)));
+      },
+    }),
+    endpoint({
+      method: "DELETE",
+      path: "/admin/devices/{tenant}/{device}",
+      id: "devices.remove",
+      summary: "Remove a device from the registry; what it sent stays",
+      answer: { help: "Removed.", schema: removed },
+      problems: [404, 503],
+      handle: async ({ params }) =>
+        (await devices.remove(idOf(params))) ? { status: "device removed" as const } : unknown(),
+    }),
+    statusEndpoint(devices, "revoke", { status: "REVOKED" }, "Refuse a device's messages from now on"),
+    statusEndpoint(devices, "activate", { status: "ACTIVE" }, "Let a device's messages in again"),
+    endpoint({
+      method: "POST",
+      path: "/admin/devices/{tenant}/{device}/rotate-token",
+      id: "devices.rotate_token",
+      summary: "Give a device a new token",
+      body: rotation,
+      answer: { help: "The device, and its token where it was made here.", schema: made },
+      problems: [404, 422, 503],
+      async handle({ params, body, note }) {
+        note({ grace_seconds: body.grace_seconds, made_here: body.provision_token_hash === undefined });
+        const token = body.provision_token_hash === undefined ? newToken() : undefined;
+        const hash = token?.tokenHash ?? body.provision_token_hash ?? "";
+        const device = await devices.update(idOf(params), {
+          tokenHash: hash,
+          graceMs: body.grace_seconds * 1000,
+        });
+        return device === undefined
+          ? unknown()
+          : { ...columnsOf(device), ...(token && { token: token.token }) };
+      },
+    }),
+  ];
+}
+
+export function filterOf(query: {
+  tenant?: string | undefined;
+  site?: string | undefined;
+  status?: string | undefined;
+  match?: string | undefined;
+}): Omit<DeviceFilter, "limit" | "after"> {
+  return {
+    ...(query.tenant !== undefined && { tenantId: query.tenant }),
+    ...(query.site !== undefined && { siteId: query.site }),
+    ...(query.status !== undefined && { status: query.status }),
+    ...(query.match !== undefined && { match: query.match }),
+  };
+}
+
+function statusEndpoint(devices: DeviceStore, word: string, change: DeviceChange, summary: string): Endpoint {
+  return endpoint({
+    method: "POST",
+    path: `/admin/devices/{tenant}/{device}/${word}`,
+    id: `devices.${word}`,
+    summary,
+    answer: { help: "The device as it is now.", schema: deviceColumns },
+    problems: [404, 503],
+    handle: async ({ params }) => shownOrUnknown(await devices.update(idOf(params), change)),
+  });
+}
+
+function afterOf(after: string | undefined): { after?: DeviceId } {
+  const [tenantId, deviceId] = after?.split("/") ?? [];
+  return tenantId === undefined || deviceId === undefined ? {} : { after: { tenantId, deviceId } };
+}
+
+function idOf({ tenant = "", device = "" }: Readonly<Record<string, string>>): DeviceId {
+  return { tenantId: tenant, deviceId: device };
+}
+
+function shownOrUnknown(device: Device | undefined) {
+  return device === undefined ? unknown() : columnsOf(device);
+}
+
+function unknown(): Response {
+  return problem(404, "No device of this id is registered.");
+}

@@ -1,0 +1,93 @@
+/**
+ * /openapi.json and /docs: the same document for programs and for people.
+ *
+ * The page is made here of the document: no script, nothing from elsewhere, so that it works on a site without a way out
+ * and under a policy that allows it one style sheet. Scalar and its like are megabytes of script for the same reading.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { openApi, type JsonSchema, type OpenApi, type Operation } from "./openapi.ts";
+
+const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
+h2{margin:2rem 0 .5rem;text-transform:capitalize}details{border:1px solid #d0d7de;border-radius:6px;margin:.4rem 0;padding:.4rem .8rem}
+summary{cursor:pointer}code,pre{font:13px/1.45 ui-monospace,monospace}pre{background:#f6f8fa;padding:.6rem;overflow:auto;border-radius:6px}
+.method{display:inline-block;min-width:4.5em;font-weight:700}table{border-collapse:collapse}td,th{text-align:left;padding:.1rem 1rem .1rem 0;vertical-align:top}
+@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}details{border-color:#30363d}pre{background:#161b22}}`;
+
+/** For /docs in place of the policy of every other answer. */
+export const docsPolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'`;
+
+/** @param others all endpoints but these two */
+export function docEndpoints(others: readonly Endpoint[], version: () => string): readonly Endpoint[] {
+  const endpoints: readonly Endpoint[] = [
+    endpoint({
+      method: "GET",
+      path: "/openapi.json",
+      id: "docs.openapi",
+      summary: "This description for programs, as OpenAPI 3.1",
+      answer: { help: "The document.", schema: z.looseObject({ openapi: z.literal("3.1.0") }) },
+      handle: () => ({ ...made() }),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/docs",
+      id: "docs.page",
+      summary: "This description for people",
+      answer: { help: "A page that loads nothing from elsewhere.", media: ["text/html"] },
+      handle: () => new Response(page(made()), { headers: { "content-type": "text/html; charset=utf-8" } }),
+    }),
+  ];
+  let document: OpenApi | undefined;
+  const made = () => (document ??= openApi([...others, ...endpoints], version()));
+  return endpoints;
+}
+
+function page({ info, paths }: OpenApi): string {
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  );
+  const tags = [...new Set(operations.map(({ operation }) => operation.tags[0] ?? ""))];
+  const sections = tags.map((tag) => {
+    const within = operations.filter(({ operation }) => operation.tags[0] === tag);
+    return `<h2>${escape(tag)}</h2>${within.map((it) => section(it.method, it.path, it.operation)).join("")}`;
+  });
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${escape(info.title)} API</title><style>${style}</style>
+<h1>${escape(info.title)} ${escape(info.version)}</h1><p>${escape(info.description)}</p>
+<p>For programs: <a href="/openapi.json">/openapi.json</a></p>${sections.join("\n")}</html>\n`;
+}
+
+function section(method: string, path: string, operation: Operation): string {
+  const { parameters, requestBody, responses } = operation;
+  const rows = parameters.map(
+    ({ name, in: where, description = "", schema }) =>
+      `<tr><td><code>${escape(name)}</code><td>${where}<td>${escape(description)}${defaultOf(schema)}`,
+  );
+  const table = rows.length === 0 ? "" : `<table><tr><th>Parameter<th>In<th>${rows.join("")}</table>`;
+  const body = requestBody === undefined ? "" : `<h4>Body</h4>${contents(requestBody.content)}`;
+  const answers = Object.entries(responses).map(([status, { description, content }]) => {
+    const isProblem = "application/problem+json" in content;
+    return `<h4>${status} ${escape(description)}</h4>${isProblem ? "" : contents(content)}`;
+  });
+  return `<details><summary><code><span class="method">${method.toUpperCase()}</span> ${escape(path)}</code> ${escape(operation.summary)}</summary>
+${table}${body}${answers.join("")}</details>`;
+}
+
+function contents(content: Readonly<Record<string, { readonly schema: JsonSchema }>>): string {
+  return Object.entries(content)
+    .map(([media, { schema }]) => {
+      const shape =
+        media === "application/json" ? `<pre>${escape(JSON.stringify(schema, null, 2))}</pre>` : "";
+      return `<p><code>${escape(media)}</code></p>${shape}`;
+    })
+    .join("");
+}
+
+function defaultOf({ default: value }: JsonSchema): string {
+  return value === undefined ? "" : ` (default ${escape(JSON.stringify(value))})`;
+}
+
+function escape(text: string): string {
+  return Bun.escapeHTML(text);
+}

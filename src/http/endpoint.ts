@@ -1,0 +1,149 @@
+/**
+ * The shape of an endpoint: one row, from which follow its route, what is checked of a request, its line in the audit log
+ * and its part of the OpenAPI document.
+ *
+ * @hono/zod-openapi was the alternative: it makes a document of routes too, but knows neither audit nor streams, and says a
+ * wrong request in words of its own. Here zod checks and zod writes the JSON Schema, and the rest is this file.
+ */
+import type { Context, Hono } from "hono";
+import type { z } from "zod";
+import { explain } from "../core/log.ts";
+import type { AuditLog } from "./audit.ts";
+import { RegistryError } from "./device-store.ts";
+import type { HttpEnv } from "./guard.ts";
+import { problem } from "./problem.ts";
+
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Details = Readonly<Record<string, unknown>>;
+
+/** A request that was understood. */
+export interface Asked<Q, B> {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Q;
+  readonly body: B;
+  /** For bodies that are streams. */
+  readonly request: Request;
+  /** What the audit log is to say beyond the names in the path. Never a token, nor its hash. */
+  note(details: Details): void;
+}
+
+/** What is answered where all went well. */
+export interface Answer<A> {
+  readonly status?: 200 | 201;
+  readonly help: string;
+  /** For JSON; else the media types of what `handle` makes itself. */
+  readonly schema?: z.ZodType<A>;
+  readonly media?: readonly string[];
+}
+
+interface Spec<Q, B, A> {
+  readonly method: Method;
+  /** As OpenAPI has it: /admin/devices/{tenant}/{device}. */
+  readonly path: string;
+  /** Its name in the document and in the audit log. */
+  readonly id: string;
+  readonly summary: string;
+  readonly query?: z.ZodType<Q>;
+  readonly body?: z.ZodType<B>;
+  /** Media types of a body that `handle` reads itself. */
+  readonly stream?: readonly string[];
+  readonly answer: Answer<A>;
+  /** Statuses of problems it may answer with, besides those that any endpoint may. */
+  readonly problems?: readonly number[];
+  handle(asked: Asked<Q, B>): A | Response | Promise<A | Response>;
+}
+
+export type Endpoint = Omit<Spec<unknown, unknown, unknown>, "handle"> & {
+  respond(c: Context<HttpEnv>, note: (details: Details) => void): Promise<Response>;
+};
+
+export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): Endpoint {
+  return {
+    ...spec,
+    async respond(c, note) {
+      const params = readParams(c);
+      if (params === undefined) {
+        return problem(
+          400,
+          "Tenant and device are each one level of an MQTT topic, percent-encoded: no / + # in them.",
+        );
+      }
+      const query = read(spec.query, c.req.query());
+      if (!query.ok) return problem(400, `Query: ${query.why}.`);
+      const body = await readBody(spec.body, c.req.raw);
+      if (body instanceof Response) return body;
+      const given = { params, query: query.value, body: body.value, request: c.req.raw, note };
+      const answer = await spec.handle(given);
+      return answer instanceof Response ? answer : c.json(answer as object, spec.answer.status ?? 200);
+    },
+  };
+}
+
+/** Routes of the app. What changes something leaves a line in the audit log, however it ended. */
+export function mount(app: Hono<HttpEnv>, endpoints: readonly Endpoint[], audit: AuditLog): void {
+  for (const { method, path, id, respond } of endpoints) {
+    const route = path.replace(/\{(\w+)\}/g, ":$1");
+    app.on(method, route, async (c) => {
+      if (method === "GET") return respond(c, () => {});
+      let details: Details = {};
+      const target = c.req.param() as Details;
+      const written = (status: number, more: Details = {}) =>
+        audit({ from: c.env.clientAddress, action: id, ...target, ...details, status, ...more });
+      try {
+        const response = await respond(c, (more) => {
+          details = { ...details, ...more };
+        });
+        written(response.status);
+        return response;
+      } catch (error) {
+        written(error instanceof RegistryError ? error.status : 500, { error: explain(error) });
+        throw error;
+      }
+    });
+  }
+}
+
+type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly why: string };
+
+function read<T>(schema: z.ZodType<T> | undefined, given: unknown): Read<T> {
+  // Without a schema T is undefined: an endpoint that declares no query or body is given none.
+  if (schema === undefined) return { ok: true, value: undefined as T };
+  const parsed = schema.safeParse(given);
+  return parsed.success ? { ok: true, value: parsed.data } : { ok: false, why: whyOf(parsed.error) };
+}
+
+/** Where and what, without the value: it might be a secret that was put in the wrong place. */
+export function whyOf(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 5)
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
+    .join("; ");
+}
+
+async function readBody<T>(
+  schema: z.ZodType<T> | undefined,
+  request: Request,
+): Promise<{ value: T } | Response> {
+  let given: unknown;
+  if (schema !== undefined) {
+    try {
+      const text = await request.text();
+      given = text === "" ? {} : JSON.parse(text);
+    } catch {
+      return problem(400, "The body is not JSON.");
+    }
+  }
+  const body = read(schema, given);
+  return body.ok ? body : problem(422, `Body: ${body.why}.`);
+}
+
+/** undefined where one cannot be an id (MQTT 5 §4.7: one level of a topic name) or the path cannot be decoded. */
+function readParams(c: Context<HttpEnv>): Readonly<Record<string, string>> | undefined {
+  try {
+    decodeURIComponent(new URL(c.req.url).pathname);
+  } catch {
+    return undefined;
+  }
+  const params = c.req.param() as Readonly<Record<string, string>>;
+  return Object.values(params).every((level) => level !== "" && !/[/+#]/.test(level)) ? params : undefined;
+}

@@ -1,0 +1,128 @@
+/** The OpenAPI 3.1 document, made of the rows that make the routes. Its schemas are zod's own JSON Schema (draft 2020-12, as 3.1 has it). */
+import { STATUS_CODES } from "node:http";
+import { z } from "zod";
+import type { Endpoint } from "./endpoint.ts";
+import { problemSchema } from "./schemas.ts";
+
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+interface MediaTypes {
+  readonly [media: string]: { readonly schema: JsonSchema };
+}
+export interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly tags: readonly string[];
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly in: "path" | "query";
+    readonly required: boolean;
+    readonly schema: JsonSchema;
+    readonly description?: string;
+  }[];
+  readonly requestBody?: { readonly required: boolean; readonly content: MediaTypes };
+  readonly responses: Readonly<
+    Record<string, { readonly description: string; readonly content: MediaTypes }>
+  >;
+}
+export interface OpenApi {
+  readonly openapi: "3.1.0";
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: Readonly<Record<string, unknown>>;
+}
+
+/** What any endpoint under /admin may answer with, and any that takes a body. */
+const adminProblems = [400, 401, 403, 429];
+const anyProblems = [403, 500];
+
+export function openApi(endpoints: readonly Endpoint[], version: string): OpenApi {
+  const paths: Record<string, Record<string, Operation>> = {};
+  for (const endpoint of endpoints) {
+    (paths[endpoint.path] ??= {})[endpoint.method.toLowerCase()] = operation(endpoint);
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Sluice",
+      version,
+      description:
+        "Health, stats and administration of one gateway. With ADMIN_TOKEN, /admin wants it as `Authorization: Bearer`; without it, only this host is answered.",
+    },
+    paths,
+    components: {
+      securitySchemes: { adminToken: { type: "http", scheme: "bearer" } },
+      schemas: { Problem: jsonSchema(problemSchema, "output") },
+    },
+  };
+}
+
+function operation(endpoint: Endpoint): Operation {
+  const { id, path, summary, body, stream, answer } = endpoint;
+  const isAdmin = path.startsWith("/admin/");
+  const given =
+    body === undefined ? (stream ?? []).map(textOf) : [["application/json", jsonOf(body, "input")] as const];
+  const answered =
+    answer.schema === undefined
+      ? (answer.media ?? []).map(textOf)
+      : [["application/json", jsonOf(answer.schema, "output")] as const];
+  const problems = new Set([...(isAdmin ? adminProblems : []), ...anyProblems, ...(endpoint.problems ?? [])]);
+  if (given.length > 0) problems.add(413);
+  return {
+    operationId: id,
+    summary,
+    tags: [id.split(".")[0] ?? id],
+    ...(isAdmin && { security: [{ adminToken: [] }, {}] }),
+    parameters: [...pathParameters(path), ...queryParameters(endpoint.query)],
+    ...(given.length > 0 && { requestBody: { required: true, content: Object.fromEntries(given) } }),
+    responses: {
+      [String(answer.status ?? 200)]: { description: answer.help, content: Object.fromEntries(answered) },
+      ...Object.fromEntries(
+        [...problems].sort((a, b) => a - b).map((status) => [String(status), problemOf(status)]),
+      ),
+    },
+  };
+}
+
+function pathParameters(path: string): Operation["parameters"] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => ({
+    name,
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+}
+
+function queryParameters(query: z.ZodType | undefined): Operation["parameters"] {
+  if (query === undefined) return [];
+  const { properties = {} } = jsonSchema(query, "input") as { properties?: Record<string, JsonSchema> };
+  return Object.entries(properties).map(([name, { description, ...schema }]) => ({
+    name,
+    in: "query",
+    required: false,
+    schema,
+    ...(typeof description === "string" && { description }),
+  }));
+}
+
+function problemOf(status: number): { description: string; content: MediaTypes } {
+  const schema = { $ref: "#/components/schemas/Problem" };
+  return {
+    description: STATUS_CODES[status] ?? "Error",
+    content: { "application/problem+json": { schema } },
+  };
+}
+
+function jsonOf(schema: z.ZodType, io: "input" | "output"): { schema: JsonSchema } {
+  return { schema: jsonSchema(schema, io) };
+}
+
+function textOf(media: string): readonly [string, { schema: JsonSchema }] {
+  return [media, { schema: { type: "string" } }];
+}
+
+function jsonSchema(schema: z.ZodType, io: "input" | "output"): JsonSchema {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any" });
+  return rest;
+}

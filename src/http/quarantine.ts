@@ -1,0 +1,38 @@
+/** /admin/quarantine: kept rejects, as the table quarantine_events holds them. */
+import { z } from "zod";
+import { type Desk, deskEndpoints, type DeskSpec, filterFields } from "./desk.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+const quarantineRow = z.object({
+  id: z.number(),
+  reason: z.string(),
+  tenant_id: z.string().nullable(),
+  device_id: z.string().nullable(),
+  msg_type: z.string().nullable(),
+  ingested_at: z.string(),
+});
+const quarantineFull = quarantineRow.extend({
+  topic: z.string(),
+  site_id: z.string().nullable(),
+  event_ts: z.string().nullable(),
+  payload: z.string().describe("JSON as text; what was no JSON is under `_raw`."),
+});
+
+export type QuarantineLine = z.infer<typeof quarantineRow>;
+export type QuarantineFull = z.infer<typeof quarantineFull>;
+export type QuarantineDesk = Desk<QuarantineLine, QuarantineFull>;
+
+export const quarantineDeskSpec: DeskSpec<QuarantineLine, QuarantineFull> = {
+  path: "/admin/quarantine",
+  id: "quarantine",
+  things: "quarantined messages",
+  replayed:
+    "each is judged anew under today's registry (not by its token, which is gone) and keeps its times; what is accepted leaves the quarantine",
+  fields: { reason: z.string().optional().describe("Only with this reason."), ...filterFields },
+  row: quarantineRow,
+  full: quarantineFull,
+};
+
+export function quarantineEndpoints(desk: QuarantineDesk): readonly Endpoint[] {
+  return deskEndpoints(quarantineDeskSpec, desk);
+}

@@ -1,0 +1,45 @@
+/** /admin/rejects: which devices are being rejected, and why. */
+import { z } from "zod";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import type { RejectsView } from "./view.ts";
+
+const rows = z.array(
+  z.object({
+    reason: z.string().describe("See `sluice help reasons`."),
+    tenant_id: z.string().nullable(),
+    device_id: z.string().nullable().describe("null: the topic named no device."),
+    count: z.number(),
+    first_at: z.string(),
+    last_at: z.string(),
+    detail: z.string().nullable().describe("What exactly was wrong with the last one."),
+  }),
+);
+
+export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/admin/rejects",
+      id: "rejects.list",
+      summary: "Rejects since this gateway started, by reason and device, the latest first",
+      query: z.strictObject({
+        reason: z.string().optional(),
+        tenant: z.string().optional(),
+        device: z.string().optional(),
+        limit: z.coerce.number().int().min(1).max(1_000).default(100),
+      }),
+      answer: {
+        help: "Of each reason, the devices it befell last.",
+        schema: z.object({ rejects: rows.readonly() }),
+      },
+      handle: ({ query: { reason, tenant, device, limit } }) => ({
+        rejects: rejects.list({
+          ...(reason !== undefined && { reason }),
+          ...(tenant !== undefined && { tenantId: tenant }),
+          ...(device !== undefined && { deviceId: device }),
+          limit,
+        }),
+      }),
+    }),
+  ];
+}

@@ -1,0 +1,58 @@
+/** What /readyz and /stats answer, as schemas: the document is made of them, and the tests hold real answers against them. */
+import { z } from "zod";
+import type { Stats } from "./view.ts";
+
+const count = z.number().int().min(0);
+
+export const cacheStats = z.looseObject({
+  size: count,
+  max_size: count,
+  ttl_seconds: z.number(),
+  hits: count,
+  misses: count,
+  hit_rate: z
+    .number()
+    .min(0)
+    .max(1)
+    .nullable()
+    .describe("hits / (hits + misses); null before the first look-up."),
+  errors: count.describe("Look-ups that the registry did not answer."),
+  stale_hits: count.describe("Hits by rows past their time, while the registry could not be asked."),
+  evictions: count,
+});
+
+const sinkStats = z
+  .looseObject({ delivered: count, ignored: count, refused: count, skipped: count, waiting: count })
+  .describe("spooled = delivered + ignored + refused + skipped + waiting");
+
+export const statsSchema: z.ZodType<Stats> = z.looseObject({
+  version: z.string(),
+  gateway_id: z.string(),
+  uptime_seconds: z.number(),
+  balanced: z.boolean().describe("Whether the books balance."),
+  ingest: z
+    .looseObject({
+      received: count,
+      accepted: count,
+      rejected: z.record(z.string(), count),
+      duplicate: count,
+      judging: count,
+    })
+    .describe("received = accepted + rejected{reason} + duplicate + judging"),
+  auth_cache: cacheStats,
+  spool: z.looseObject({ entries: count, bytes: count, oldest_age_seconds: z.number() }),
+  sinks: z.record(z.string(), sinkStats),
+});
+
+const parts = z.array(z.object({ part: z.string(), ok: z.boolean(), detail: z.string() })).readonly();
+export const readySchema = z.object({ status: z.literal("ready"), parts });
+
+/** RFC 9457. */
+export const problemSchema = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string().describe("What was wrong and the mend, in a sentence."),
+  })
+  .describe("Problem details, RFC 9457; some problems have further members.");

@@ -1,0 +1,63 @@
+/** /admin/settings: the table app_settings over HTTP, with what each row may be. */
+import { z } from "zod";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { problem } from "./problem.ts";
+import { SettingRefused, type SettingStore } from "./setting-store.ts";
+
+export const settingSchema = z.object({
+  key: z.string(),
+  value: z.string().describe("What is in force."),
+  source: z.enum(["environment", "database"]),
+  stored: z
+    .string()
+    .nullable()
+    .describe("What the table holds; null: nothing, the environment's value is in force."),
+  unit: z.string(),
+  help: z.string(),
+  mistake: z.string().nullable().describe("Why `stored` is not in force; null where it is."),
+});
+const wanted = z.strictObject({
+  value: z
+    .union([
+      z.string().max(256),
+      z.number().transform(String),
+      z.boolean().transform((is) => (is ? "1" : "0")),
+      z.null(),
+    ])
+    .describe("null: back to the environment's value."),
+});
+
+export function settingEndpoints(settings: SettingStore): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "GET",
+      path: "/admin/settings",
+      id: "settings.list",
+      summary: "The settings that may be changed while gateways run, and what is in force",
+      answer: { help: "All of them.", schema: z.object({ settings: z.array(settingSchema).readonly() }) },
+      problems: [503],
+      handle: async () => ({ settings: await settings.list() }),
+    }),
+    endpoint({
+      method: "PUT",
+      path: "/admin/settings/{key}",
+      id: "settings.set",
+      summary: "Change a setting on every gateway that shares this registry; here at once",
+      body: wanted,
+      answer: { help: "The setting as it is now.", schema: settingSchema },
+      problems: [404, 422, 503],
+      async handle({ params: { key = "" }, body: { value }, note }) {
+        note({ value });
+        try {
+          return (
+            (await settings.set(key, value)) ??
+            problem(404, "There is no such setting; see GET /admin/settings.")
+          );
+        } catch (error) {
+          if (error instanceof SettingRefused) return problem(422, error.message);
+          throw error;
+        }
+      },
+    }),
+  ];
+}

@@ -1,0 +1,87 @@
+/**
+ * The rejects since the start, by reason and device, for an operator who asks "what is wrong with this device".
+ *
+ * In memory, because it is wanted most while PostgreSQL is away; quarantine_events has the history. Bounded a reason, so that a
+ * flood of made-up ids pushes out only other UNREGISTERED_DEVICE rows, and not the device whose token is wrong.
+ */
+import type { Entry } from "./core/entry.ts";
+import type { RejectRow, RejectsView } from "./http/view.ts";
+import { deviceKey } from "./registry/registry.ts";
+
+/** Devices kept a reason. */
+const devicesMax = 1_000;
+const detailCharsMax = 256;
+
+interface Row {
+  readonly reason: string;
+  readonly tenantId: string | null;
+  readonly deviceId: string | null;
+  readonly firstMs: number;
+  lastMs: number;
+  count: number;
+  detail: string | null;
+}
+
+export class RecentRejects implements RejectsView {
+  /** Reason → device → row; the latest last. */
+  readonly #reasons = new Map<string, Map<string, Row>>();
+
+  note(entries: readonly Entry[]): void {
+    for (const entry of entries) if (entry.kind === "reject") this.#note(entry);
+  }
+
+  list({ reason, tenantId, deviceId, limit }: Parameters<RejectsView["list"]>[0]): readonly RejectRow[] {
+    return [...this.#reasons.values()]
+      .flatMap((rows) => [...rows.values()])
+      .filter((row) => reason === undefined || row.reason === reason)
+      .filter((row) => tenantId === undefined || row.tenantId === tenantId)
+      .filter((row) => deviceId === undefined || row.deviceId === deviceId)
+      .sort((a, b) => b.lastMs - a.lastMs)
+      .slice(0, limit)
+      .map(shown);
+  }
+
+  #note({ reason, tenantId, deviceId, receivedMs, detail }: Entry): void {
+    const rows = this.#rowsOf(reason ?? "");
+    const key = deviceKey(tenantId ?? "", deviceId ?? "");
+    const row = rows.get(key) ?? {
+      reason: reason ?? "",
+      tenantId,
+      deviceId,
+      firstMs: receivedMs,
+      lastMs: receivedMs,
+      count: 0,
+      detail: null,
+    };
+    row.count++;
+    row.lastMs = receivedMs;
+    row.detail = detail === null ? null : bounded(detail);
+    if (!rows.delete(key) && rows.size >= devicesMax) rows.delete(rows.keys().next().value ?? "");
+    rows.set(key, row);
+  }
+
+  #rowsOf(reason: string): Map<string, Row> {
+    const present = this.#reasons.get(reason);
+    if (present !== undefined) return present;
+    const rows = new Map<string, Row>();
+    this.#reasons.set(reason, rows);
+    return rows;
+  }
+}
+
+/** A copy where it is cut: a slice would keep the whole in memory. */
+function bounded(detail: string): string {
+  return detail.length <= detailCharsMax ? detail : Buffer.from(detail.slice(0, detailCharsMax)).toString();
+}
+
+function shown({ reason, tenantId, deviceId, count, firstMs, lastMs, detail }: Row): RejectRow {
+  return {
+    reason,
+    tenant_id: tenantId,
+    device_id: deviceId,
+    count,
+    first_at: new Date(firstMs).toISOString(),
+    last_at: new Date(lastMs).toISOString(),
+    detail,
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * The table quarantine_events as an operator reads it: the rejects that were kept. Written by the sinks in rows.ts' words;
+ * read here the same way from PostgreSQL and from the local file, also rows that another service wrote.
+ */
+
+export interface QuarantineFilter {
+  readonly reason?: string | undefined;
+  readonly tenantId?: string | undefined;
+  readonly deviceId?: string | undefined;
+  readonly ids?: readonly number[] | undefined;
+  /** ISO 8601, by arrival: from then on, and before then. */
+  readonly since?: string | undefined;
+  readonly until?: string | undefined;
+  /** After this id, up to and including that one. */
+  readonly after: number;
+  readonly upTo?: number | undefined;
+  readonly limit: number;
+}
+
+export interface QuarantineRow {
+  readonly id: number;
+  /** ISO 8601, UTC, to the microsecond. */
+  readonly ingestedAt: string;
+  readonly eventTs: string | null;
+  readonly topic: string;
+  readonly tenantId: string | null;
+  readonly siteId: string | null;
+  readonly deviceId: string | null;
+  readonly msgType: string | null;
+  readonly reason: string;
+  /** JSON as text. */
+  readonly payload: string;
+}
+
+/** Every method rejects while the store cannot be used. */
+export interface QuarantineTable {
+  /** In order of id. */
+  list(filter: QuarantineFilter): Promise<QuarantineRow[]>;
+  /** The newest id; 0 where there is none. */
+  lastId(): Promise<number>;
+  /** @returns how many there were */
+  remove(ids: readonly number[]): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Wall clock at arrival, to the ms, which is what an entry keeps of it. */
+export function receivedMsOf({ ingestedAt }: QuarantineRow): number {
+  return Date.parse(`${ingestedAt.slice(0, 23)}Z`);
+}

@@ -1,0 +1,203 @@
+/** The commands against a running gateway: the same answers as against the database, the token never in an argument. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { sha256 } from "../kit/builders.ts";
+import { type InProcess, scratch, startInProcess, stopAll } from "../kit/inprocess.ts";
+
+const ADMIN_TOKEN = "a-token-of-some-length";
+let running: InProcess;
+let directory: string;
+let url: string;
+let env: Record<string, string>;
+
+beforeEach(async () => {
+  directory = scratch();
+  running = await startInProcess({ ADMIN_TOKEN, DATA_DIR: join(directory, "gateway") });
+  url = `http://${running.gateway.httpAddress()}`;
+  env = { ADMIN_TOKEN };
+});
+afterEach(stopAll);
+
+async function sluice(words: string[], isTerminal = false) {
+  let out = "";
+  let err = "";
+  const code = await execute(words, {
+    env,
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    isTerminal,
+    createLog: () => silentLog,
+  });
+  return { code, out, err };
+}
+
+/** Against the gateway and against its own store: what follows must hold of both. */
+const places = [
+  ["a running gateway", () => ["--gateway", url]],
+  [
+    "the local store",
+    () => {
+      env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test" };
+      return [];
+    },
+  ],
+] as const;
+
+describe.each(places)("devices, through %s", (_, where) => {
+  const run = (...words: string[]) => sluice(["devices", ...words, ...where()]);
+  const json = async (...words: string[]) =>
+    JSON.parse((await run(...words, "--json")).out) as Record<string, unknown>;
+  const hashOf = async (deviceId: string) => {
+    const { gateway } = running;
+    const listed = await gateway.view.devices.get({ tenantId: "acme", deviceId });
+    return listed?.tokenSet;
+  };
+
+  test("add, show, update, revoke, activate, rotate-token, remove", async () => {
+    const added = await run("add", "acme", "d1", "--site", "s", "--metadata", '{"a":1}');
+    expect(added.code).toBe(0);
+    expect(added.out).toMatch(/^tok-\S{32}\n$/);
+    expect(await run("add", "acme", "d1", "--site", "s")).toMatchObject({ code: 1, out: "" });
+    expect(await hashOf("d1")).toBe(true);
+    expect(await json("show", "acme", "d1")).toMatchObject({
+      site_id: "s",
+      token_set: true,
+      metadata: { a: 1 },
+    });
+    expect(await json("update", "acme", "d1", "--site", "s2", "--firmware", "7")).toMatchObject({
+      site_id: "s2",
+      fw_version: "7",
+      metadata: { a: 1 },
+    });
+    expect(await json("revoke", "acme", "d1")).toMatchObject({ status: "REVOKED" });
+    expect(await json("activate", "acme", "d1")).toMatchObject({ status: "ACTIVE" });
+    const rotated = await json("rotate-token", "acme", "d1", "--grace", "60");
+    expect(rotated["token"]).toMatch(/^tok-\S{32}$/);
+    expect(rotated["token"]).not.toBe(added.out.trim());
+    expect((await run("remove", "acme", "d1")).code).toBe(0);
+    expect(await run("show", "acme", "d1")).toEqual({
+      code: 1,
+      out: "",
+      err: "device acme/d1 is not registered\n",
+    });
+    expect((await run("update", "acme", "d1")).code).toBe(2);
+  });
+
+  test("import and export: every line answered for, tokens once, and a fleet over several pages", async () => {
+    const file = join(directory, "fleet.csv");
+    const rows = Array.from(
+      { length: 1200 },
+      (_u, n) => `acme,d${String(n).padStart(4, "0")},s,${n === 0 ? sha256("tok-some") : ""}`,
+    );
+    writeFileSync(
+      file,
+      ["tenant_id,device_id,site_id,provision_token_hash", ...rows, "acme,bad/id,s,"].join("\n"),
+    );
+    const imported = await run("import", file, "--make-tokens");
+    expect(imported.code).toBe(1);
+    expect(imported.err).toContain(`${file}:1202: device_id: must be one level`);
+    expect(imported.err).toEndWith("1201 lines: 1200 added, 0 registered before, 1 wrong\n");
+    const tokens = imported.out.trim().split("\r\n");
+    expect(tokens[0]).toBe("tenant_id,device_id,token");
+    expect(tokens).toHaveLength(1200);
+    expect(tokens[1]).toMatch(/^acme,d0001,tok-\S{32}$/);
+
+    expect(await json("import", file)).toMatchObject({ read: 1201, added: 0, existing: 1200, wrong: 1 });
+    const exported = await run("export", "--format", "csv", "--match", "d00");
+    expect(exported.out.trim().split("\r\n")).toHaveLength(101);
+    expect(exported.out).not.toContain("tok-");
+    expect(exported.out).not.toContain(sha256("tok-some"));
+    const listed = JSON.parse((await run("list", "--json")).out) as unknown[];
+    expect(listed).toHaveLength(1200);
+  });
+});
+
+test("progress is drawn over itself on a terminal, and only there", async () => {
+  const file = join(directory, "fleet.ndjson");
+  writeFileSync(file, '{"tenant_id":"acme","device_id":"d1","site_id":"s"}\n');
+  expect((await sluice(["devices", "import", file, "--gateway", url], true)).err).toContain(
+    "\r1 lines read, 1 devices added\n",
+  );
+  expect((await sluice(["devices", "import", file, "--gateway", url])).err).not.toContain("\r");
+});
+
+describe("cache and settings", () => {
+  const where = () => ["--gateway", url];
+
+  test("stats with bands, clear, invalidate", async () => {
+    const { code, out } = await sluice(["cache", "stats", ...where()]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^size +0 +good$/m);
+    const stats = JSON.parse((await sluice(["cache", "stats", "--json", ...where()])).out) as unknown;
+    expect(stats).toMatchObject({ size: 0, bands: { size: "good", hit_rate: null } });
+    for (const words of [["clear"], ["invalidate", "acme"], ["invalidate", "acme", "--device", "d1"]])
+      expect(await sluice(["cache", ...words, ...where()])).toMatchObject({
+        code: 0,
+        out: expect.stringContaining("held 0"),
+      });
+  });
+
+  test("without --gateway the one on this host is asked, with the token of its settings", async () => {
+    env = { ADMIN_TOKEN, HTTP_LISTEN: url.slice("http://".length), DATA_DIR: join(directory, "other") };
+    expect(await sluice(["cache", "clear"])).toMatchObject({ code: 0 });
+  });
+
+  test("settings: list, set at once on the gateway, refuse, unset", async () => {
+    expect((await sluice(["settings", "list", ...where()])).out).toMatch(/^MODE +PROD +environment/m);
+    expect(await sluice(["settings", "set", "MODE", "DEV", ...where()])).toMatchObject({ code: 0 });
+    expect(running.stats()["mode"]).toBe("DEV");
+    const refused = await sluice(["settings", "set", "MODE", "TEST", ...where()]);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("MODE must be one of PROD, DEV") });
+    expect(await sluice(["settings", "set", "NONE", "1", ...where()])).toMatchObject({ code: 2 });
+    await sluice(["settings", "unset", "MODE", ...where()]);
+    expect(running.stats()["mode"]).toBe("PROD");
+  });
+
+  test("settings against the store reach the running gateway too", async () => {
+    env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test" };
+    expect(await sluice(["settings", "set", "RATE_LIMIT_RPS", "7", "--json"])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('"value":"7"'),
+    });
+    expect((await sluice(["settings", "set", "RATE_LIMIT_RPS", "fast"])).err).toContain(
+      "RATE_LIMIT_RPS must be a number, 0 or more",
+    );
+  });
+});
+
+describe("who asks", () => {
+  test("without its token: said with the mend, exit code 1", async () => {
+    env = {};
+    const { code, out, err } = await sluice(["devices", "list", "--gateway", url]);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain("ADMIN_TOKEN or with --token-file");
+  });
+
+  test("the token from a file", async () => {
+    env = {};
+    const file = join(directory, "token");
+    writeFileSync(file, `${ADMIN_TOKEN}\n`);
+    expect(await sluice(["devices", "list", "--json", "--gateway", url, "--token-file", file])).toMatchObject(
+      { code: 0, out: "[]\n" },
+    );
+  });
+
+  test.each(["127.0.0.1:8080", "ftp://host", "http://me:secret@host:8080"])(
+    "%s is no gateway: exit code 2, not repeated",
+    async (gateway) => {
+      const { code, err } = await sluice(["devices", "list", "--gateway", gateway]);
+      expect(code).toBe(2);
+      expect(err).not.toContain("secret");
+    },
+  );
+
+  test("a gateway that does not answer: exit code 1", async () => {
+    const { code, out, err } = await sluice(["cache", "stats", "--gateway", "http://127.0.0.1:1"]);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toStartWith("error: http://127.0.0.1:1 cannot be asked: ");
+  });
+});

@@ -1,0 +1,162 @@
+/** `sluice spool …` as people and scripts see it. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Books } from "../../src/books.ts";
+import type { Context } from "../../src/cli/command.ts";
+import { execute } from "../../src/cli/index.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { event, reject } from "../contract/entries.ts";
+import { parseLines } from "../kit/lineparser.ts";
+import { defaultSpoolSettings, settledTo } from "../kit/spool.ts";
+
+let directory: string;
+let dataDir: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-cli-spool-"));
+  dataDir = join(directory, "data");
+  mkdirSync(dataDir);
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+async function sluice(...words: string[]) {
+  let out = "";
+  let err = "";
+  const context: Context = {
+    env: { DATA_DIR: dataDir, GATEWAY_ID: "test" },
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    createLog: () => silentLog,
+  };
+  return { code: await execute(["spool", ...words], context), out, err };
+}
+
+function open(): Spool {
+  return new Spool({ dataDir, settings: defaultSpoolSettings, clock: systemClock });
+}
+
+function fill(...groups: (readonly Entry[])[]): void {
+  const spool = open();
+  const books = new Books(new Map());
+  for (const group of groups) {
+    for (const { kind, reason } of group) {
+      books.receive();
+      if (kind === "event") books.accept();
+      else books.reject(reason ?? "");
+    }
+    spool.append(group, { books: books.toKeep(0), prints: [] });
+  }
+  spool.setSinkState("postgres", settledTo(2));
+  spool.setSinkState(
+    "influx",
+    settledTo(3, { detours: new Map([["telemetry_acme", { seq: 2, waiting: 1 }]]) }),
+  );
+  spool.close();
+}
+
+function damage(text: string): void {
+  const at = readFileSync(join(dataDir, "spool.db")).indexOf(text);
+  expect(at).toBeGreaterThan(0);
+  writeSync(openSync(join(dataDir, "spool.db"), "r+"), "#", at);
+}
+
+const three = () => [event(0), event(0, { payload: '{"seq":2,"metrics":{"n":2.50}}' }), reject(0)];
+
+describe("sluice spool", () => {
+  test("status says where everybody stands, also while a gateway has the spool", async () => {
+    fill(three(), [event(0)]);
+    const spool = open();
+    const { code, out } = await sluice("status");
+    expect(code).toBe(0);
+    expect(out).toContain("in use by a gateway");
+    expect(out).toMatch(/entries +4 in 2 groups, seq 1 to 4/);
+    expect(out).toMatch(/postgres +2 /);
+    expect(out).toContain("influx telemetry_acme");
+    spool.close();
+    const json = JSON.parse((await sluice("status", "--json")).out) as Record<string, unknown>;
+    expect(json).toMatchObject({ inUse: false, head: 4, entries: 4, books: { received: 4, accepted: 3 } });
+    expect(json["sinks"]).toMatchObject([
+      { sink: "influx", waiting: 2 },
+      { sink: "postgres", waiting: 2 },
+    ]);
+  });
+
+  test.each(["verify", "repair", "export", "compact"])("%s refuses a spool in use", async (tool) => {
+    fill(three());
+    const spool = open();
+    const { code, out, err } = await sluice(tool);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain("stop it first");
+    spool.close();
+  });
+
+  test.each(["status", "verify", "repair", "export", "compact"])(
+    "%s says where no spool is",
+    async (tool) => {
+      const { code, err } = await sluice(tool);
+      expect(code).toBe(1);
+      expect(err).toContain("there is no spool");
+    },
+  );
+
+  test("verify is 0 for a sound spool, and 1 with the seqs that are damaged; repair says what it could not keep", async () => {
+    fill(three(), [event(0, { payload: '{"seq":4,"marker":1}' })], [event(0)]);
+    expect(await sluice("verify")).toMatchObject({ code: 0, out: expect.stringContaining("sound") });
+    damage('"marker":1');
+    const found = await sluice("verify");
+    expect(found).toMatchObject({ code: 1 });
+    expect(found.out).toMatch(/damaged: seq 4 to 4 \(1 entry\): .*checksum/);
+    expect(JSON.parse((await sluice("verify", "--json")).out)).toMatchObject({
+      damaged: [{ from: 4, to: 4 }],
+    });
+    const done = await sluice("repair");
+    expect(done.code).toBe(0);
+    expect(done.out).toContain("kept 4 entries in 2 groups; could not keep 1 entries");
+    expect(done.out).toMatch(/lost: seq 4 to 4/);
+    expect(await sluice("verify")).toMatchObject({ code: 0 });
+    expect((await sluice("repair")).out).toContain("nothing to repair");
+  });
+
+  test("export writes NDJSON with the payload's own digits", async () => {
+    fill(three());
+    const { code, out, err } = await sluice("export");
+    expect(code).toBe(0);
+    expect(err).toContain("3 lines");
+    const lines = out.trimEnd().split("\n");
+    expect(lines.map((line) => (JSON.parse(line) as { seq: number }).seq)).toEqual([1, 2, 3]);
+    expect(lines[1]).toContain('"payload":{"seq":2,"metrics":{"n":2.50}}}');
+    expect((await sluice("export", "--sink", "postgres")).out.trimEnd().split("\n")).toHaveLength(1);
+    expect((await sluice("export", "--tenant", "nobody")).out).toBe("");
+  });
+
+  test("export writes line protocol that a strict parser reads, and names what has none", async () => {
+    const wrong = event(0, { payload: '{"metrics":{"bad\\\\name":1}}' });
+    fill(three(), [wrong]);
+    const output = join(directory, "lines.lp");
+    const { code, err } = await sluice("export", "--format", "lp", "--output", output);
+    expect(code).toBe(1);
+    expect(err).toContain("seq 4 has no line");
+    const text = readFileSync(output, "utf8");
+    expect(parseLines(text)).toHaveLength(2);
+    expect(text).toMatch(/^telemetry,tenant_id=acme,device_id=d1,site_id=lab-1 seq=0i,n=0 /);
+    expect((await sluice("export", "--format", "lp", "--tenant", "acme")).out).toMatch(
+      /^telemetry,device_id=d1/,
+    );
+    expect((await sluice("export", "--output", output)).err).toContain("EEXIST");
+  });
+
+  test("compact says what it gave back", async () => {
+    fill(three());
+    expect(JSON.parse((await sluice("compact", "--json")).out)).toEqual({
+      before: expect.any(Number),
+      after: expect.any(Number),
+    });
+    expect(await sluice("verify")).toMatchObject({ code: 0 });
+  });
+});

@@ -1,0 +1,117 @@
+/** What a PostgreSQL does to its clients, survived by a whole gateway without a restart of ours. */
+import { afterEach, describe, expect, test } from "bun:test";
+import postgres from "postgres";
+import {
+  endLater,
+  fleet,
+  type InProcess,
+  registered,
+  startInProcess,
+  stopAll,
+  telemetry,
+} from "../kit/inprocess.ts";
+import { postgresAvailable, startPostgres } from "../kit/postgres.ts";
+import { startProxy } from "../kit/proxy.ts";
+import { until } from "../kit/until.ts";
+
+const absent = postgresAvailable();
+const ids = fleet(50);
+
+describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`, () => {
+  afterEach(stopAll);
+
+  async function site() {
+    const server = await startPostgres();
+    endLater(() => server.stop());
+    const proxy = await startProxy({ port: server.port });
+    endLater(() => proxy.stop());
+    const url = await server.createDatabase();
+    const env = {
+      DATABASE_URL: url.replace(`:${server.port}/`, `:${proxy.port}/`),
+      // So that rows are read anew all the time, and a server that hangs counts as away soon.
+      AUTH_CACHE_TTL_SECONDS: "1",
+      PG_TIMEOUT_MS: "1000",
+      RATE_LIMIT_RPS: "0",
+    };
+    const running = await startInProcess(env);
+    await running.gateway.view.devices.add(registered([...ids, "late"]));
+    return {
+      server,
+      proxy,
+      running,
+      sql: () => postgres(url, { max: 1, fetch_types: false, onnotice: () => {} }),
+    };
+  }
+
+  let seq = 0;
+  async function speak({ source, acknowledged }: InProcess, devices: readonly string[] = ids): Promise<void> {
+    seq++;
+    source.give(...devices.map((id) => telemetry(id, seq)));
+    await acknowledged();
+  }
+
+  /** Known devices go on all through it; a device never heard of is judged, and a change told, once it is over. */
+  async function survives(
+    { running, sql }: Awaited<ReturnType<typeof site>>,
+    fault: () => unknown,
+    mend: () => unknown,
+  ): Promise<void> {
+    await speak(running);
+    await fault();
+    let rounds = 1;
+    for (const end = performance.now() + 3_000; performance.now() < end; rounds++) {
+      await speak(running);
+      await Bun.sleep(100);
+    }
+    await speak(running, ["late"]);
+    await mend();
+    await until(() => running.stats().ingest.accepted === ids.length * rounds + 1);
+    expect(running.stats().ingest).toMatchObject({ rejected: {}, judging: 0 });
+    await until(
+      () =>
+        running.stats()["registry"] !== undefined &&
+        (running.stats()["registry"] as { available: boolean }).available,
+    );
+    const client = sql();
+    endLater(() => client.end({ timeout: 5 }));
+    await client`update device_registry set status = 'REVOKED' where device_id = ${ids[0] ?? ""}`;
+    await until(async () => {
+      await speak(running, ids.slice(0, 1));
+      return (running.rejected()["DEVICE_REVOKED"] ?? 0) > 0;
+    });
+    await until(() => Object.values(running.stats().sinks).every(({ waiting }) => waiting === 0));
+    expect(running.stats().balanced).toBe(true);
+  }
+
+  test("a server that restarts: its connections and what was prepared on them are gone", async () => {
+    const it = await site();
+    await survives(
+      it,
+      () => it.server.kill9(),
+      () => it.server.start(),
+    );
+  });
+
+  test("a connection that is cut under load, again and again", async () => {
+    const it = await site();
+    const cutting = setInterval(() => it.proxy.cut(), 50);
+    endLater(() => clearInterval(cutting));
+    await survives(
+      it,
+      () => {},
+      () => clearInterval(cutting),
+    );
+  });
+
+  test("a server that accepts and never answers", async () => {
+    const it = await site();
+    await survives(
+      it,
+      () => it.proxy.mode("blackhole"),
+      () => {
+        it.proxy.cut();
+        it.proxy.mode("pass");
+      },
+    );
+  });
+});
