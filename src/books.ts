@@ -25,6 +25,7 @@ export class Books {
   /** Dead letters that were appended anew. */
   #replayed: number;
   readonly #rejected = new Map<string, number>();
+  readonly #atStart: BookTotals;
 
   /** @param kept the counters as the spool last wrote them */
   constructor(kept: ReadonlyMap<string, number>) {
@@ -39,6 +40,7 @@ export class Books {
     for (const [name, value] of kept) {
       if (name.startsWith(rejectedPrefix)) this.#rejected.set(name.slice(rejectedPrefix.length), value);
     }
+    this.#atStart = this.totals();
   }
 
   receive(): void {
@@ -96,6 +98,20 @@ export class Books {
       accepted: this.#accepted,
       rejected: Object.fromEntries(this.#rejected),
       duplicate: this.#duplicate,
+    };
+  }
+
+  /** The same since this start. */
+  sinceStart(): BookTotals {
+    const [now, then] = [this.totals(), this.#atStart];
+    const rejected = Object.entries(now.rejected).map(
+      ([reason, n]) => [reason, n - (then.rejected[reason] ?? 0)] as const,
+    );
+    return {
+      received: now.received - then.received,
+      accepted: now.accepted - then.accepted,
+      rejected: Object.fromEntries(rejected.filter(([, n]) => n > 0)),
+      duplicate: now.duplicate - then.duplicate,
     };
   }
 

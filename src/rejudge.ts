@@ -15,7 +15,7 @@ import { deviceKey, type DeviceLookup } from "./registry/registry.ts";
 import { unlessStopped } from "./sink/deliver.ts";
 import type { Spool } from "./spool/spool.ts";
 
-const batchMax = 1_000;
+const batchMax = 5_000;
 /** Entries looked through at a stretch, so that the intake is not kept waiting. */
 const stretchEntries = 4_000;
 const breathMs = 1;

@@ -79,6 +79,7 @@ function statsOf(parts: ViewedParts): Stats {
       replayed: books.replayed,
       held: ingest.held,
       settings_mistakes: policy.mistakes(),
+      since_start: books.sinceStart(),
     },
     source: source.status(),
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
@@ -110,8 +111,8 @@ export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
   };
 }
 
-function sinkStats({ trouble, ...totals }: DrainStats, drain: Drain): SinkStats {
-  return { ...totals, trouble, ...drain.sink.stats?.() };
+function sinkStats(stats: DrainStats, drain: Drain): SinkStats {
+  return { ...stats, ...drain.sink.stats?.() };
 }
 
 function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainStats[]): boolean {

@@ -2,18 +2,10 @@
  * `list`, `show`, `replay` and `discard` over a desk (http/desk.ts): the same words for dead letters and for the quarantine.
  * What is asked for is done a batch at a time, with progress on standard error, and may be interrupted between two batches.
  */
-import { z } from "zod";
-import type { Desk, Filter, Outcome } from "../http/desk.ts";
-import {
-  command,
-  type CommandGroup,
-  type Context,
-  number,
-  type Option,
-  toggle,
-  UsageError,
-  words,
-} from "./command.ts";
+import type { Desk, Filter } from "../http/desk.ts";
+import { command, type CommandGroup, type Context, number, type Option, toggle } from "./command.ts";
+import { report, runThrough } from "./desk-batches.ts";
+import { filterOf, filters, selecting, selectionOf, whichOf } from "./desk-options.ts";
 import { gatewayOptions } from "./gateway-client.ts";
 import type { WhichGateway } from "./remote.ts";
 import { table } from "./report.ts";
@@ -36,22 +28,7 @@ export interface DeskCommands<Row, Full> {
 }
 
 const pageMax = 1_000;
-/** Of those that stay, so many are named; all are counted. */
-const keptNamedMax = 1_000;
-
 const json = toggle("--json", "Print the answer as JSON");
-const filters = {
-  tenant: words("--tenant <id>", "Only of this tenant"),
-  device: words("--device <id>", "Only of this device"),
-  since: moment("--since <time>", "Only from this time on: ISO 8601, or 90m, 24h, 7d ago"),
-  until: moment("--until <time>", "Only before this time"),
-};
-const selecting = {
-  ids: ids(),
-  all: toggle("--all", "All of them"),
-  dryRun: toggle("--dry-run", "Only say what would be done"),
-};
-
 export function deskCommands<Row extends { id: number }, Full extends object>(
   spec: DeskCommands<Row, Full>,
 ): CommandGroup {
@@ -136,64 +113,6 @@ export function deskCommands<Row extends { id: number }, Full extends object>(
   };
 }
 
-type Options = Readonly<Record<string, unknown>>;
-
-interface Total {
-  matched: number;
-  done: number;
-  keptCount: number;
-  kept: Outcome["kept"];
-  readonly why: Map<string, number>;
-  stopped: boolean;
-}
-
-async function runThrough(
-  context: Context,
-  batch: (after: number, upTo: number | undefined) => Promise<Outcome>,
-): Promise<Total> {
-  const total: Total = { matched: 0, done: 0, keptCount: 0, kept: [], why: new Map(), stopped: false };
-  let upTo: number | undefined;
-  for (let after: number | null = 0; after !== null;) {
-    const outcome: Outcome = await batch(after, upTo);
-    total.matched += outcome.matched;
-    total.done += outcome.done;
-    total.keptCount += outcome.kept.length;
-    total.kept.push(...outcome.kept.slice(0, keptNamedMax - total.kept.length));
-    for (const { why } of outcome.kept) total.why.set(why, (total.why.get(why) ?? 0) + 1);
-    upTo = outcome.up_to;
-    after = outcome.next;
-    if (after !== null)
-      context.stderr(`${total.matched} looked at, ${total.done} done, ${total.keptCount} stay …\n`);
-    total.stopped = after !== null && context.signal.aborted;
-    if (total.stopped) break;
-  }
-  return total;
-}
-
-function report(
-  context: Context,
-  {
-    total,
-    things,
-    done,
-    dryRun,
-    asJson,
-  }: { total: Total; things: string; done: string; dryRun: boolean; asJson: boolean },
-): void {
-  const { matched, keptCount, kept, why, stopped } = total;
-  if (asJson) {
-    const answer = { matched, done: total.done, kept_count: keptCount, kept, dry_run: dryRun, stopped };
-    return context.stdout(`${JSON.stringify(answer)}\n`);
-  }
-  context.stdout(
-    `${total.done} of ${matched} ${things} ${dryRun ? "would be " : ""}${done}, ${keptCount} stay\n`,
-  );
-  const reasons = [...why].sort(([, a], [, b]) => b - a).slice(0, 20);
-  if (reasons.length > 0)
-    context.stdout(table([["because", "count"], ...reasons.map(([text, n]) => [text, String(n)])]));
-  if (stopped) context.stderr("interrupted: the rest was not looked at\n");
-}
-
 async function listAll<Row extends { id: number }>(
   desk: Desk<Row, unknown>,
   filter: Filter,
@@ -208,31 +127,6 @@ async function listAll<Row extends { id: number }>(
   }
 }
 
-function selectionOf(options: Options) {
-  const filter = filterOf(options);
-  const chosen = options["ids"] as readonly number[] | undefined;
-  const isFiltered = Object.keys(filter).length > 0 || chosen !== undefined;
-  if (!isFiltered && options["all"] !== true) throw new UsageError("say which: --ids, a filter, or --all");
-  return {
-    ...filter,
-    ...(chosen && { ids: chosen }),
-    ...(!isFiltered && { all: true }),
-    dry_run: options["dryRun"] === true,
-  };
-}
-
-function filterOf(options: Options): Filter {
-  const names = ["sink", "reason", ...Object.keys(filters)];
-  return Object.fromEntries(
-    names.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]),
-  );
-}
-
-function whichOf(options: Options): WhichGateway {
-  const text = (value: unknown) => (typeof value === "string" ? value : undefined);
-  return { gateway: text(options["gateway"]), tokenFile: text(options["tokenFile"]) };
-}
-
 /** Name and value, one a line. */
 function lines(found: object): string {
   const entries = Object.entries(found);
@@ -244,33 +138,4 @@ function lines(found: object): string {
 
 function cell(value: string | number | null): string {
   return value === null ? "-" : String(value);
-}
-
-function ids(): Option<readonly number[] | undefined> {
-  const schema = z
-    .string()
-    .regex(/^\d{1,15}(,\d{1,15}){0,999}$/, "must be ids with commas between them, at most 1000")
-    .transform((text) => text.split(",").map(Number))
-    .optional();
-  return { flags: "--ids <list>", help: "These, by id, with commas between them", schema };
-}
-
-const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** As ISO 8601. */
-function moment(flags: string, help: string): Option<string | undefined> {
-  const schema = z
-    .string()
-    .transform((text, context) => {
-      const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-      const ms = count === undefined ? Date.parse(text) : Date.now() - Number(count) * (units[unit] ?? 0);
-      if (!Number.isNaN(ms)) return new Date(ms).toISOString();
-      context.addIssue({
-        code: "custom",
-        message: "must be a time such as 2026-11-21T08:00:00Z, or 90m, 24h, 7d ago",
-      });
-      return z.NEVER;
-    })
-    .optional();
-  return { flags, help, schema };
 }

@@ -125,7 +125,7 @@ function hiddenIn(string: string, written: string | RegExp, instead: string): st
 /** A whole JSON string, even one that is cut off; what has no such quotes is left to `namedValue`. */
 const quotedValue = /(provision[_-]?token"\s*:\s*")((?:[^"\\]|\\.)+)/gi;
 const namedValue =
-  /(provision[_-]?token[\\"'\s]*[:=>][\\"'\s]*|provision[_-]?token\s+)([^\\"'\s<>,;&}\]]+)/gi;
+  /(provision[_-]?token[\\"'\s]*[:=>][\\"'\s[]*|provision[_-]?token\s+)([^\\"'\s<>,;&}\]]+)/gi;
 const issuedToken = /tok-[\w-]{4,}/g;
 
 /**

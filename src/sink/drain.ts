@@ -24,6 +24,8 @@ export interface DrainStats extends Totals {
   readonly waiting: number;
   /** Why nothing moves, in the far side's words; null while all is well. */
   readonly trouble: string | null;
+  /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
+  readonly alarms: readonly { readonly lane: string; readonly why: string }[];
 }
 
 export interface DrainOptions {
@@ -38,6 +40,7 @@ export interface DrainOptions {
 
 const backoffBaseMs = 250;
 const backoffMaxMs = 30_000;
+const alarmsMax = 20;
 /** Between two stretches of reading: the rest of the program has its turn. */
 const breathMs = 1;
 
@@ -93,8 +96,12 @@ export class Drain {
 
   stats(): DrainStats {
     let trouble = this.#trouble;
-    for (const lane of this.#ahead.lanes) trouble ??= lane.trouble;
-    return { ...this.#ahead.stats(), trouble };
+    const alarms: { lane: string; why: string }[] = [];
+    for (const lane of this.#ahead.lanes) {
+      trouble ??= lane.trouble;
+      if (lane.isAlarm && alarms.length < alarmsMax) alarms.push({ lane: lane.key, why: lane.trouble ?? "" });
+    }
+    return { ...this.#ahead.stats(), trouble, alarms };
   }
 
   async #run(): Promise<void> {
@@ -139,9 +146,10 @@ export class Drain {
       withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
     );
     const { seq, totals } = resumeFrom(epochs, held, this.#spool.head, this.#spool.first - 1);
+    if (totals) return this.#ahead.moveTo(seq, totals);
     const known = this.#ahead.totals;
     const further = Math.max(0, seq - this.#ahead.cursor);
-    this.#ahead.moveTo(seq, totals ?? { ...known, delivered: known.delivered + further });
+    this.#ahead.startAnew(seq, { ...known, delivered: known.delivered + further });
   }
 
   /** Reads ahead. @returns when to do so again, if nothing is appended before */
@@ -221,6 +229,7 @@ export class Drain {
     if (lane.attempt > 0) this.#log.info({ lane: lane.key }, "sink delivers again");
     lane.attempt = 0;
     lane.trouble = null;
+    lane.isAlarm = false;
     lane.retryAtMs = 0;
   }
 
@@ -231,11 +240,13 @@ export class Drain {
   #laneFailed(lane: Lane, error: unknown): void {
     const why = explain(error);
     const waitMs = this.#waitMs(error, lane.attempt++);
-    if (why !== lane.trouble && !this.#stop.signal.aborted)
-      this.#log.warn(
-        { error: why, lane: lane.key, retry_ms: Math.round(waitMs) },
-        "sink cannot deliver; waiting",
-      );
+    lane.isAlarm = error instanceof Outage && error.alarm;
+    if (why !== lane.trouble && !this.#stop.signal.aborted) {
+      const said = { error: why, lane: lane.key, retry_ms: Math.round(waitMs) };
+      if (lane.isAlarm)
+        this.#log.error(said, "sink cannot deliver until somebody acts; what is for it waits");
+      else this.#log.warn(said, "sink cannot deliver; waiting");
+    }
     lane.trouble = why;
     lane.retryAtMs = this.#clock.monoMs() + waitMs;
     if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);

@@ -12,6 +12,8 @@ export class Lane {
   /** Failed tries in a row, and why the last one failed. */
   attempt = 0;
   trouble: string | null = null;
+  /** The trouble will not end by itself: an operator must act. */
+  isAlarm = false;
   /** Not before this (monotonic ms). */
   retryAtMs = 0;
   /** When the oldest waiting entry came (monotonic ms). */

@@ -80,11 +80,16 @@ export class ReadAhead {
     return { ...this.#window.shown(), spooled: this.#spool.head - this.#start, waiting };
   }
 
-  /** Goes on after `seq`, where the far side says it stands. */
+  /** Goes on after `seq`, where the far side says it stands, with its totals: that they add up is for the books to see. */
   moveTo(seq: number, totals: Totals): void {
-    this.#start = seq - totals.delivered - totals.ignored - totals.refused - totals.skipped;
     this.#window = new Window(this.#entriesMax, seq, totals);
     this.#save();
+  }
+
+  /** Goes on after `seq` where nobody has totals that fit: counted from here, with `totals` for what was. */
+  startAnew(seq: number, totals: Totals): void {
+    this.#start = seq - totals.delivered - totals.ignored - totals.refused - totals.skipped;
+    this.moveTo(seq, totals);
   }
 
   /**

@@ -149,6 +149,16 @@ export function headNoted(db: Database): number {
   return head;
 }
 
+/** What a damaged file yields, until reading it fails; what fails in the loop over it is thrown as ever. */
+export function* asFarAsReadable<T>(items: Generator<T>, failed: (error: unknown) => void): Generator<T> {
+  for (;;) {
+    const next = attempt(() => items.next());
+    if (!next.ok) failed(next.error);
+    if (!next.ok || next.value.done === true) break;
+    yield next.value.value;
+  }
+}
+
 type Attempt<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
 export function attempt<T>(work: () => T): Attempt<T> {

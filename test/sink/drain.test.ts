@@ -43,6 +43,7 @@ describe("delivering", () => {
       skipped: 0,
       waiting: 0,
       trouble: null,
+      alarms: [],
     });
   });
 

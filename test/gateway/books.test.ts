@@ -1,0 +1,82 @@
+/** The books of a whole gateway: true after a restart, and seen to be false when any counter is. */
+import { Database } from "bun:sqlite";
+import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { localRegistry } from "../../src/registry/local.ts";
+import { fleet, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
+
+afterEach(stopAll);
+
+/** A data directory with the books of a gateway that accepted, rejected and recognised, and was stopped. */
+async function usedSite(): Promise<string> {
+  const dataDir = scratch();
+  const registry = localRegistry({ path: join(dataDir, "local.db") });
+  await registry.add(registered(fleet(2)));
+  await registry.close();
+  const { gateway, source, acknowledged, stats } = await startInProcess({ DATA_DIR: dataDir });
+  const [first = "", second = ""] = fleet(2);
+  const again = telemetry(first, 3);
+  source.give(telemetry(first, 1), telemetry(second, 2, { provision_token: "tok-wrong" }), again, {
+    ...again,
+    dup: true,
+  });
+  await acknowledged();
+  await until(() => stats().sinks["local"]?.waiting === 0);
+  await gateway.stop();
+  return dataDir;
+}
+
+function alter(dataDir: string, sql: string): void {
+  const db = new Database(join(dataDir, "spool.db"));
+  expect(db.run(sql).changes).toBe(1);
+  db.close();
+}
+
+describe("the books", () => {
+  test("are kept over a restart, and tell since ever from since start", async () => {
+    const dataDir = await usedSite();
+    const { stats } = await startInProcess({ DATA_DIR: dataDir });
+    const { balanced, ingest, sinks } = stats();
+    expect(balanced).toBe(true);
+    expect(ingest).toMatchObject({
+      received: 4,
+      accepted: 2,
+      rejected: { TOKEN_INVALID: 1 },
+      duplicate: 1,
+      judging: 0,
+    });
+    expect(ingest["since_start"]).toEqual({ received: 0, accepted: 0, rejected: {}, duplicate: 0 });
+    expect(sinks["local"]).toMatchObject({ delivered: 3, ignored: 0, refused: 0, skipped: 0, waiting: 0 });
+  });
+
+  test.each(["received", "accepted", "duplicate", "rejected:TOKEN_INVALID"])(
+    "do not balance when the counter %s is off by one",
+    async (name) => {
+      const dataDir = await usedSite();
+      alter(dataDir, `UPDATE books SET value = value + 1 WHERE name = '${name}'`);
+      const { stats } = await startInProcess({ DATA_DIR: dataDir });
+      expect(stats().balanced).toBe(false);
+    },
+  );
+
+  test.each(["deferred", "replayed"])("do not balance when the counter %s is off by one", async (name) => {
+    const dataDir = await usedSite();
+    alter(dataDir, `INSERT OR REPLACE INTO books (name, value) VALUES ('${name}', 1)`);
+    const { stats } = await startInProcess({ DATA_DIR: dataDir });
+    expect(stats().balanced).toBe(false);
+  });
+
+  test.each(["delivered", "ignored", "refused", "skipped"])(
+    "do not balance when the sink's own count of %s is off by one",
+    async (name) => {
+      const dataDir = await usedSite();
+      const db = new Database(join(dataDir, "local.db"));
+      expect(db.run(`UPDATE sluice_position SET ${name} = ${name} + 1`).changes).toBe(1);
+      db.close();
+      const { stats } = await startInProcess({ DATA_DIR: dataDir });
+      await until(() => !stats().balanced);
+      expect(stats().balanced).toBe(false);
+    },
+  );
+});
