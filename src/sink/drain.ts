@@ -57,6 +57,8 @@ export class Drain {
   #trouble: string | null = null;
   #attempt = 0;
   #readAtMs = 0;
+  /** A delivery failed, and with it what we know of the far side's position: a lost answer, a database put back from a backup. */
+  #isUnsure = false;
   #finishing = false;
   #wake: () => void = () => {};
   #timer: Timer | undefined;
@@ -107,6 +109,7 @@ export class Drain {
   async #run(): Promise<void> {
     await this.#resume();
     while (!this.#stop.signal.aborted) {
+      if (this.#isUnsure && this.#inFlight === 0) await this.#resume();
       const woken = this.#nextWake();
       const now = this.#clock.monoMs();
       const readAtMs = this.#fill(now);
@@ -121,7 +124,7 @@ export class Drain {
     while (this.#inFlight > 0) await this.#nextWake();
   }
 
-  /** Asks a sink that keeps its own position where it stands, until it answers. */
+  /** Asks a sink that keeps its own position where it stands, until it answers; what was read is read again from there. */
   async #resume(): Promise<void> {
     while (this.sink.positions && !this.#stop.signal.aborted) {
       const now = this.#clock.monoMs();
@@ -145,6 +148,7 @@ export class Drain {
       this.#stop.signal,
       withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
     );
+    this.#isUnsure = false;
     const { seq, totals } = resumeFrom(epochs, held, this.#spool.head, this.#spool.first - 1);
     if (totals) return this.#ahead.moveTo(seq, totals);
     const known = this.#ahead.totals;
@@ -240,6 +244,7 @@ export class Drain {
   #laneFailed(lane: Lane, error: unknown): void {
     const why = explain(error);
     const waitMs = this.#waitMs(error, lane.attempt++);
+    this.#isUnsure = this.sink.positions !== undefined;
     lane.isAlarm = error instanceof Outage && error.alarm;
     if (why !== lane.trouble && !this.#stop.signal.aborted) {
       const said = { error: why, lane: lane.key, retry_ms: Math.round(waitMs) };

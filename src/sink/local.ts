@@ -37,6 +37,7 @@ export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOpt
 
   function positions(epochs: readonly string[]): Position[] {
     const rows = epochs.flatMap((epoch) => write.position.get(epoch) ?? []);
+    known.clear();
     for (const row of rows) known.set(row.epoch, Number(row.seq));
     return rows.map((row) => ({ epoch: row.epoch, ...standingOf(row) }));
   }

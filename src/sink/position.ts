@@ -45,7 +45,7 @@ export function baseOf(
 ): Standing {
   if (known !== undefined && (stored?.seq ?? 0) < known) {
     throw new Error(
-      `the tables hold position ${stored?.seq ?? "none"} of this spool although ${known} was confirmed: were they restored from a backup? What the spool still has is delivered again after a restart of the gateway`,
+      `the tables hold position ${stored?.seq ?? "none"} of this spool although ${known} was confirmed: were they restored from a backup? What the spool still has is delivered again`,
     );
   }
   return stored ?? { seq: first - 1, totals: delivery.before };

@@ -83,6 +83,7 @@ export class ReadAhead {
   /** Goes on after `seq`, where the far side says it stands, with its totals: that they add up is for the books to see. */
   moveTo(seq: number, totals: Totals): void {
     this.#window = new Window(this.#entriesMax, seq, totals);
+    for (const lane of this.#lanes.values()) lane.empty();
     this.#save();
   }
 
