@@ -12,7 +12,7 @@ import { lookupSettings } from "../registry/lookup.ts";
 import { influxSettings } from "../sink/influx/settings.ts";
 import { brokerSettings } from "../source/broker.ts";
 import { mqttSettings } from "../source/mqtt.ts";
-import { spoolSettings } from "../spool/spool.ts";
+import { spoolSettings } from "../spool/settings.ts";
 import { watchdogSettings } from "../watchdog.ts";
 
 const generalSettings = {

@@ -64,20 +64,14 @@ export class Drain {
   #timer: Timer | undefined;
   #running: Promise<void> = Promise.resolve();
 
-  constructor({
-    sink,
-    spool,
-    clock,
-    log,
-    random = Math.random,
-    entriesMax = readAheadEntriesMax,
-  }: DrainOptions) {
+  constructor(options: DrainOptions) {
+    const { sink, spool, clock, log } = options;
     this.sink = sink;
     this.#spool = spool;
     this.#clock = clock;
     this.#log = log.child({ sink: sink.name });
-    this.#random = random;
-    this.#ahead = new ReadAhead(sink, spool, entriesMax);
+    this.#random = options.random ?? Math.random;
+    this.#ahead = new ReadAhead(sink, spool, options.entriesMax ?? readAheadEntriesMax);
   }
 
   start(): void {

@@ -12,7 +12,7 @@
 import type { Database } from "bun:sqlite";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
-import { choice, count, type Values } from "../core/settings.ts";
+import type { Values } from "../core/settings.ts";
 import { AlongsideTables, type Alongside } from "./alongside.ts";
 import { Cursors, type Detour, type SinkState } from "./cursors.ts";
 import { DeadLetters } from "./deadletters.ts";
@@ -20,50 +20,8 @@ import { commit, giveBack, keepFree, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
 import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
+import type { spoolSettings } from "./settings.ts";
 import { Tail } from "./tail.ts";
-
-export const spoolSettings = {
-  lingerMs: count({
-    name: "SPOOL_LINGER_MS",
-    default: 5,
-    unit: "ms",
-    max: 10_000,
-    help: "How long a group of messages is collected before it is written with one fsync and acknowledged.",
-  }),
-  bytesMax: count({
-    name: "SPOOL_MAX_BYTES",
-    default: 10_737_418_240,
-    unit: "bytes",
-    min: 65_536,
-    help: "Most bytes of undelivered entries (compressed) that the spool holds; at this bound the intake is held.",
-  }),
-  whenFull: choice({
-    name: "SPOOL_WHEN_FULL",
-    default: "hold",
-    words: ["hold", "drop_oldest"],
-    help: "At SPOOL_MAX_BYTES: hold (nothing more is acknowledged, nothing is lost) or drop_oldest (the oldest undelivered entries are given up and counted as skipped).",
-  }),
-  ageMaxSeconds: count({
-    name: "SPOOL_MAX_AGE_SECONDS",
-    default: 0,
-    unit: "seconds",
-    help: "Undelivered entries older than this are given up, counted as skipped, by sinks that may skip (SPOOL_WHEN_FULL=drop_oldest); 0: never.",
-  }),
-  freeBytesMin: count({
-    name: "SPOOL_MIN_FREE_BYTES",
-    default: 67_108_864,
-    unit: "bytes",
-    help: "What the spool leaves free on its disk, of which it needs 32 MiB itself to give up what is delivered; with less, the intake is held. 0: no floor.",
-  }),
-  redeliveryWindow: count({
-    name: "REDELIVERY_WINDOW",
-    default: 100_000,
-    unit: "messages",
-    min: 1,
-    max: 10_000_000,
-    help: "How many acknowledged packets are remembered to recognise one that is delivered again.",
-  }),
-};
 
 const trimGroupsMax = 500;
 const trimEveryMs = 200;

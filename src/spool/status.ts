@@ -2,6 +2,7 @@
 import type { Database } from "bun:sqlite";
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { explain } from "../core/log.ts";
 import { headOf } from "./open.ts";
 import { withFile } from "./file.ts";
 import { lockSpool, SpoolInUse } from "./lock.ts";
@@ -42,9 +43,17 @@ export interface SpoolStatus {
 
 /** @throws where there is no spool, or it cannot be read */
 export function spoolStatus(dataDir: string): SpoolStatus {
-  return withFile(dataDir, (db, path) =>
-    db.transaction(() => ({ path, inUse: isInUse(dataDir), ...contentsOf(db), ...spaceOf(path) }))(),
-  );
+  return withFile(dataDir, (db, path) => {
+    try {
+      const contents = db.transaction(() => contentsOf(db))();
+      return { path, inUse: isInUse(dataDir), ...contents, ...spaceOf(path) };
+    } catch (cause) {
+      throw new Error(
+        `${path} cannot be read (${explain(cause)}): see what \`sluice spool verify\` says of it`,
+        { cause },
+      );
+    }
+  });
 }
 
 function contentsOf(db: Database) {

@@ -8,7 +8,8 @@ import type { Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import type { Alongside } from "../../src/spool/alongside.ts";
 import type { Values } from "../../src/core/settings.ts";
-import { Spool, spoolSettings } from "../../src/spool/spool.ts";
+import type { spoolSettings } from "../../src/spool/settings.ts";
+import { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "./clock.ts";
 
 export type SpoolSettings = Values<typeof spoolSettings>;

@@ -13,30 +13,32 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Books, mendBooks } from "../../src/books.ts";
+import { Books } from "../../src/books.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { Drain } from "../../src/sink/drain.ts";
+import { openPostgres } from "../../src/core/postgres.ts";
+import { postgresSink } from "../../src/sink/postgres.ts";
 import { localSink } from "../../src/sink/local.ts";
 import type { Sink } from "../../src/sink/sink.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { compactSpool, exportSpool } from "../../src/spool/export.ts";
-import { repairSpool } from "../../src/spool/repair.ts";
 import type { Lost } from "../../src/spool/salvage.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { spoolStatus } from "../../src/spool/status.ts";
 import { verifySpool } from "../../src/spool/verify.ts";
 import { anEntry, entries, incompressible, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+import { repair as repairNow, spooled } from "../kit/repair-runner.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { until } from "../kit/until.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const nowMs = Date.UTC(2026, 10, 21);
-const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 const verify = (dataDir: string) => verifySpool({ dataDir, spooled });
-const repair = (dataDir: string) => repairSpool({ dataDir, spooled, mendBooks, nowMs });
+const repair = (dataDir: string) => repairNow(dataDir, nowMs);
 
 /** Appends with the books that the intake would write. */
 function append(spool: Spool, some: readonly Entry[]): void {
@@ -333,6 +335,56 @@ describe("repair", () => {
   });
 });
 
+describe("a repair killed with -9 at any moment", () => {
+  test("leaves the damaged spool or the repaired one, and another repair ends the matter", async () => {
+    const source = filled(60);
+    flipBody(source, 300);
+    const script = join(import.meta.dir, "../kit/repair-runner.ts");
+    for (const ms of [60, 90, 110, 130, 150, 180]) {
+      const dir = kit.dir();
+      cpSync(join(source, "spool.db"), join(dir, "spool.db"));
+      const child = Bun.spawn([process.execPath, script, dir], { stdio: ["ignore", "ignore", "inherit"] });
+      await Bun.sleep(ms);
+      child.kill("SIGKILL");
+      await child.exited;
+      repair(dir);
+      const spool = kit.spool({ dataDir: dir });
+      expect(numbers(readAll(spool))).toEqual([...range(1, 290), ...range(301, 600)]);
+      expect(booksOf(spool).balancedWith(0)).toBe(true);
+      kit.close(spool);
+      expect(readdirSync(dir).filter((name) => name.includes("repairing"))).toEqual([]);
+    }
+  });
+});
+
+describe.skipIf(postgresAvailable() !== "")(`PostgreSQL (${postgresAvailable() || "there"})`, () => {
+  test("takes what is on both sides of a hole exactly once, and its position passes over it", async () => {
+    const dataDir = filled(6);
+    flipBody(dataDir, 30);
+    repair(dataDir);
+    const url = await (await sharedPostgres()).createDatabase();
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 5_000 });
+    for (let start = 0; start < 2; start++) {
+      const spool = kit.spool({ dataDir, clock: systemClock });
+      if (start === 1) append(spool, large(61));
+      const sink = postgresSink({ db, gatewayId: "g" });
+      const drain = new Drain({ sink, spool, clock: systemClock, log: silentLog });
+      drain.start();
+      await until(() => drain.stats().waiting === 0);
+      expect(drain.stats()).toMatchObject({ delivered: start === 0 ? 50 : 60, skipped: 10, trouble: null });
+      await drain.stop(1_000);
+      kit.close(spool);
+    }
+    const rows = await db.ask(
+      "counting",
+      (sql) => sql<{ n: number }[]>`
+      select (payload->>'n')::int as n from raw_events order by id`,
+    );
+    expect(rows.map(({ n }) => n)).toEqual([...range(1, 20), ...range(31, 70)]);
+    await db.close();
+  });
+});
+
 describe("export", () => {
   function exported(dataDir: string, sink?: string) {
     const seqs: number[] = [];
@@ -389,6 +441,8 @@ describe("compact", () => {
     const dir = filled();
     truncateSync(join(dir, "spool.db"), 40_960);
     expect(() => compactSpool(dir)).toThrow("repair");
+    overwrite(dir, 0, new Uint8Array(4096));
+    expect(() => spoolStatus(dir)).toThrow("spool verify");
   });
 });
 
