@@ -68,7 +68,8 @@ const forgotten = z.object({
 async function forget(context: Context, options: Asked, method: string, path: string): Promise<number> {
   const answer = forgotten.parse(await clientOf(context, options).ask(method, path));
   if (options.json) return print(context, answer);
-  context.stdout(`${answer.status}; it held ${answer.forgotten ?? Number(answer.cached)} of them\n`);
+  const held = answer.forgotten ?? (answer.cached === undefined ? undefined : Number(answer.cached));
+  context.stdout(held === undefined ? `${answer.status}\n` : `${answer.status}; it held ${held} of them\n`);
   return 0;
 }
 

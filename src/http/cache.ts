@@ -14,6 +14,7 @@ type Band = z.infer<typeof band>;
 const bands = { hitRate: [0.9, 0.7], size: [0.8, 0.95], errors: [0.01, 0.1] } as const;
 
 const statsWithBands = cacheStats.extend({
+  ttl: z.number().describe("As ttl_seconds, under the name that older dashboards ask for."),
   bands: z.object({
     hit_rate: band
       .nullable()
@@ -32,15 +33,18 @@ export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
       id: "cache.stats",
       summary: "How the auth cache does",
       answer: { help: "Counts since the start, and a judgement on them.", schema: statsWithBands },
-      handle: () => ({ ...cache.stats(), bands: bandsOf(cache) }),
+      handle: () => ({ ...cache.stats(), ttl: cache.stats().ttl_seconds, bands: bandsOf(cache) }),
     }),
     endpoint({
       method: "POST",
       path: "/admin/cache/clear",
       id: "cache.clear",
       summary: "Forget all devices; each is read anew with its next message",
-      answer: { help: "Done.", schema: forgotten },
-      handle: () => ({ status: "cache cleared", forgotten: cache.clear() }),
+      answer: { help: "Done.", schema: z.strictObject({ status: z.literal("cache cleared") }) },
+      handle({ note }) {
+        note({ forgotten: cache.clear() });
+        return { status: "cache cleared" as const };
+      },
     }),
     endpoint({
       method: "POST",

@@ -93,9 +93,10 @@ function blankEveryValue(text: string): string {
   return out + text.slice(kept);
 }
 
-/** A JSON string that speaks of a token, perhaps JSON within JSON. */
+/** A JSON string that speaks of a token, perhaps JSON within JSON. Where nothing is to be blanked it stays as it was spelled. */
 function scrubString(string: string): string {
-  return JSON.stringify(scrub(String(JSON.parse(string))));
+  const scrubbed = scrub(String(JSON.parse(string)));
+  return scrubbed.includes(blank) ? JSON.stringify(scrubbed) : string;
 }
 
 /** Only within strings: a token of digits must not break a number in two. */

@@ -2,9 +2,9 @@
  * Does memory stay where it is? The executable between a real Mosquitto and a real PostgreSQL at a steady rate that the machine
  * holds, with some of every kind of reject, watched from outside: resident memory, open files, bytes of the spool.
  *
- * The first half is for caches and the collector's generations to fill. The second half's least-squares slope tells:
- * blocks of it are averaged before the fit, because neighbouring samples are not independent (the collector's saw-tooth) and
- * would make any slope look certain.
+ * The first half is for caches and the collector's generations to fill; the second half's least-squares slope tells. The line is
+ * fitted to the floor of each block of it, because what leaks raises the floor, while the collector's saw-tooth above it
+ * would drown any slope, and neighbouring samples are not independent, which would make it look certain.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import { startPostgres } from "../kit/postgres.ts";
 
 const sampleEveryMs = 1_000;
 const pageBytes = 4_096;
-/** Averages that the line is fitted to, and Student's t for 95 % with two degrees of freedom less. */
+/** Blocks whose floors the line is fitted to, and Student's t for 95 % with two degrees of freedom less. */
 const blocks = 12;
 const studentsT = 2.228;
 /** What leaks for each message leaks at least a pointer of it. */
@@ -65,7 +65,9 @@ export async function run([seconds = "600", perSecond = "3000"]: readonly string
   clearInterval(timer);
   const stats = await statsWhen(gateway, ({ sinks }) => sinks["postgres"]?.waiting === 0);
   await tell(gateway, samples);
-  console.log(`\nsent ${sent}, acknowledged by the broker ${acknowledged}, received ${stats.ingest.received}`);
+  console.log(
+    `\nsent ${sent}, acknowledged by the broker ${acknowledged}, received ${stats.ingest.received}`,
+  );
   console.log(`peak memory ${megabytes(gateway.peakBytes())} MB, balanced: ${stats.balanced}`);
   console.log(verdict(samples.slice(samples.length / 2), sent / Number(seconds)));
   await gateway.stop();
@@ -113,8 +115,8 @@ async function tell(gateway: GatewayProcess, samples: readonly Sample[]): Promis
 }
 
 function verdict(samples: readonly Sample[], rate: number): string {
-  const memory = slopeOf(averaged(samples, ({ rssBytes }) => rssBytes));
-  const files = slopeOf(averaged(samples, (sample) => sample.files));
+  const memory = slopeOf(floors(samples, ({ rssBytes }) => rssBytes));
+  const files = slopeOf(floors(samples, ({ files: open }) => open));
   const aMinute = (bytesAMs: number) => Math.round((bytesAMs * 60_000) / 1024);
   const aMessage = (bytesAMs: number) => (bytesAMs * 1000) / rate;
   const low = aMessage(memory.perMs - memory.margin);
@@ -128,12 +130,11 @@ function verdict(samples: readonly Sample[], rate: number): string {
 
 type Point = readonly [atMs: number, value: number];
 
-function averaged(samples: readonly Sample[], valueOf: (sample: Sample) => number): Point[] {
+function floors(samples: readonly Sample[], valueOf: (sample: Sample) => number): Point[] {
   const size = Math.max(1, Math.floor(samples.length / blocks));
-  const mean = (of: readonly number[]) => of.reduce((sum, n) => sum + n, 0) / of.length;
   return Array.from({ length: Math.min(blocks, samples.length) }, (_, i) => {
     const block = samples.slice(i * size, (i + 1) * size);
-    return [mean(block.map(({ atMs }) => atMs)), mean(block.map(valueOf))];
+    return [block[block.length >> 1]?.atMs ?? 0, Math.min(...block.map(valueOf))];
   });
 }
 

@@ -134,7 +134,8 @@ describe("cache and settings", () => {
     expect(out).toMatch(/^size +0 +good$/m);
     const stats = JSON.parse((await sluice(["cache", "stats", "--json", ...where()])).out) as unknown;
     expect(stats).toMatchObject({ size: 0, bands: { size: "good", hit_rate: null } });
-    for (const words of [["clear"], ["invalidate", "acme"], ["invalidate", "acme", "--device", "d1"]])
+    expect(await sluice(["cache", "clear", ...where()])).toMatchObject({ code: 0, out: "cache cleared\n" });
+    for (const words of [["invalidate", "acme"], ["invalidate", "acme", "--device", "d1"]])
       expect(await sluice(["cache", ...words, ...where()])).toMatchObject({
         code: 0,
         out: expect.stringContaining("held 0"),

@@ -119,6 +119,7 @@ describe("/admin/cache", () => {
     };
     expect(await (await client()("/admin/cache/stats")).json()).toEqual({
       ...someCacheStats,
+      ttl: someCacheStats.ttl_seconds,
       bands: { hit_rate: "warning", size: "good", errors: "good" },
     });
     expect(await bands({ hit_rate: null, size: 0 })).toEqual({
@@ -151,7 +152,7 @@ describe("/admin/cache", () => {
 
   test("clear", async () => {
     const response = await client()("/admin/cache/clear", { method: "POST" });
-    expect(await response.json()).toEqual({ status: "cache cleared", forgotten: 1 });
+    expect(await response.json()).toEqual({ status: "cache cleared" });
     expect(forgotten).toEqual(["*"]);
   });
 

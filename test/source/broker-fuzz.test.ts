@@ -28,22 +28,30 @@ const HELLO = [4, 5].map((protocolVersion) =>
 
 const goodBytes = fc.constantFrom(...GOOD).map((packet) => mqttPacket.generate(packet));
 const anyBytes = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
-const damaged = fc
-  .tuple(fc.oneof(goodBytes, fc.constantFrom(...HELLO)), fc.nat(), fc.integer({ min: 0, max: 255 }))
-  .map(([bytes, at, value]) => {
+/** One byte is another, or the end is missing. */
+const damagedOf = (packets: fc.Arbitrary<Buffer>) =>
+  fc.tuple(packets, fc.nat(), fc.option(fc.integer({ min: 0, max: 255 }))).map(([bytes, at, value]) => {
     const copy = Buffer.from(bytes);
+    if (value === null) return copy.subarray(0, at % copy.length);
     copy[at % copy.length] = value;
     return copy;
   });
+const hello = fc.constantFrom(...HELLO);
+const damaged = damagedOf(fc.oneof(goodBytes, hello));
 const part = fc.oneof(
   { weight: 5, arbitrary: goodBytes },
   { weight: 2, arbitrary: damaged },
   { weight: 1, arbitrary: anyBytes },
 );
-const greeting = fc.constantFrom(HELLO[0], HELLO[0], HELLO[0], HELLO[0], HELLO[1], Buffer.alloc(0));
+const greeting = fc.oneof(
+  { weight: 8, arbitrary: fc.constant(HELLO[0] ?? Buffer.alloc(0)) },
+  { weight: 1, arbitrary: hello },
+  { weight: 2, arbitrary: damagedOf(hello) },
+  { weight: 1, arbitrary: fc.constant(Buffer.alloc(0)) },
+);
 const conversation = fc
   .tuple(greeting, fc.array(part, { minLength: 1, maxLength: 8 }))
-  .map(([hello, parts]) => Buffer.concat([hello ?? Buffer.alloc(0), ...parts]));
+  .map(([first, parts]) => Buffer.concat([first, ...parts]));
 
 const PATIENCE_MS = 5;
 

@@ -1,0 +1,188 @@
+/**
+ * A backlog, as after a long outage of PostgreSQL: how fast it drains beside the live rate, and what that costs the intake.
+ *
+ * Three measurements, each on a spool and a database of its own: messages alone (loaded into the broker beforehand, as in the ingest
+ * bench), a backlog alone, and both at once. The backlog is written by the spool itself in this process, as the gateway would have
+ * written it: to let it grow through the intake would take as long as the outage.
+ */
+import postgres from "postgres";
+import { systemClock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import type { Stats } from "../../src/http/view.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { createFleet, type Fleet, type FleetMessage } from "../../src/simulator/fleet.ts";
+import { publishFleet } from "../../src/simulator/publisher.ts";
+import { registrySql } from "../../src/simulator/registration.ts";
+import { type GatewayProcess, startGateway, statsWhen } from "../kit/gateway.ts";
+import { type Mosquitto, startMosquitto } from "../kit/mosquitto.ts";
+import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
+import { defaultSpoolSettings } from "../kit/spool.ts";
+
+/** What the intake may lose to a drain. */
+const ratioMin = 0.75;
+const groupEntries = 1_000;
+const patienceMs = 600_000;
+
+interface Site {
+  readonly mosquitto: Mosquitto;
+  readonly server: PostgresServer;
+  readonly fleet: Fleet;
+}
+
+interface Load {
+  readonly name: string;
+  readonly backlog: number;
+  readonly messages: number;
+}
+
+interface Rates {
+  /** Messages a second made durable here, and entries a second stored in PostgreSQL meanwhile and in all. */
+  readonly intake: number;
+  readonly storedMeanwhile: number;
+  readonly stored: number;
+  readonly cpuMicros: number;
+  readonly peakBytes: number;
+  readonly balanced: boolean;
+}
+
+export async function run([entries = "1000000", count = "100000"]: readonly string[]): Promise<void> {
+  const [backlog, messages] = [Number(entries), Number(count)];
+  const site: Site = {
+    server: await startPostgres({ fsync: true }),
+    mosquitto: await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] }),
+    fleet: createFleet({ seed: 7, devices: 1_000, tenants: ["acme", "globex", "initech"], faults: {} }),
+  };
+  console.log(`a backlog of ${backlog} entries, and ${messages} messages waiting in the broker\n`);
+  const live = await measure(site, { name: "live", backlog: 0, messages });
+  const drain = await measure(site, { name: "drain", backlog, messages: 0 });
+  const both = await measure(site, { name: "both", backlog, messages });
+  await site.mosquitto.dispose();
+  await site.server.stop();
+  const ratio = both.intake / live.intake;
+  console.log(
+    [
+      `live, no backlog     ${perSecond(live.intake)} durable   ${perSecond(live.stored)} stored   ${tail(live)}`,
+      `backlog alone        ${perSecond(Number.NaN)} durable   ${perSecond(drain.stored)} stored   ${tail(drain)}`,
+      `both at once         ${perSecond(both.intake)} durable   ${perSecond(both.stored)} stored   ${tail(both)}`,
+      `\na backlog drains at ${(drain.stored / live.stored).toFixed(2)} of the live rate, and at ${(both.storedMeanwhile / live.stored).toFixed(2)} while messages come in as fast as they can`,
+      `the intake beside it runs at ${ratio.toFixed(2)} of its rate without (${ratio >= ratioMin ? "enough" : "too slow"}: ${ratioMin} is wanted)`,
+    ].join("\n"),
+  );
+}
+
+function perSecond(rate: number): string {
+  return (Number.isNaN(rate) ? "–" : `${Math.round(rate).toLocaleString("en")}/s`).padStart(10);
+}
+
+function tail({ cpuMicros, peakBytes, balanced }: Rates): string {
+  return `${cpuMicros.toFixed(1)} µs CPU an entry, peak ${Math.round(peakBytes / 1e6)} MB, balanced: ${balanced}`;
+}
+
+async function measure(
+  { mosquitto, server, fleet }: Site,
+  { name, backlog, messages }: Load,
+): Promise<Rates> {
+  const databaseUrl = await server.createDatabase();
+  const env = {
+    MQTT_URL: `mqtt://127.0.0.1:${mosquitto.port}`,
+    DATABASE_URL: databaseUrl,
+    GATEWAY_ID: `backlog-${name}`,
+    RATE_LIMIT_RPS: "0",
+  };
+  const first = await startGateway(env);
+  await statsWhen(first, (stats) => (stats["source"] as { connected: boolean }).connected);
+  await first.stop();
+  await register(databaseUrl, fleet);
+  fill(first.dataDir, backlog, fleet);
+  if (messages > 0) await load(mosquitto.port, messages, fleet);
+  const gateway = await startGateway(env, first.dataDir);
+  const rates = await watch(gateway, backlog, messages);
+  await gateway.stop();
+  return rates;
+}
+
+async function watch(gateway: GatewayProcess, backlog: number, messages: number): Promise<Rates> {
+  const stored = ({ sinks }: Stats) => sinks["postgres"]?.delivered ?? 0;
+  const accepted = ({ ingest }: Stats) => ingest.accepted - backlog;
+  const cpuFrom = gateway.cpuMicros();
+  const begun = await statsWhen(gateway, (stats) => stored(stats) > 0 || accepted(stats) > 0, patienceMs);
+  const from = performance.now();
+  const durable = await statsWhen(gateway, (stats) => accepted(stats) >= messages, patienceMs);
+  const durableMs = performance.now() - from;
+  if (messages > 0 && backlog > 0 && stored(durable) >= backlog)
+    throw new Error("the backlog was gone before the messages were in: measure with a larger one");
+  const all = backlog + messages;
+  const { balanced } = await statsWhen(gateway, (stats) => stored(stats) >= all, patienceMs);
+  const storedMs = performance.now() - from;
+  return {
+    intake: ((messages - accepted(begun)) / durableMs) * 1000,
+    storedMeanwhile: ((stored(durable) - stored(begun)) / durableMs) * 1000,
+    stored: ((all - stored(begun)) / storedMs) * 1000,
+    cpuMicros: (gateway.cpuMicros() - cpuFrom) / all,
+    peakBytes: gateway.peakBytes(),
+    balanced,
+  };
+}
+
+async function register(url: string, { devices }: Fleet): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice() {} });
+  for (const statement of registrySql(devices)) await sql.unsafe(statement);
+  await sql.end();
+}
+
+function load(port: number, count: number, fleet: Fleet): Promise<unknown> {
+  return publishFleet({
+    brokerUrl: `mqtt://127.0.0.1:${port}`,
+    fleet,
+    rate: 0,
+    qos: 1,
+    protocolVersion: 5,
+    count,
+    connections: 4,
+    window: 2_000,
+    drainMs: 60_000,
+    clientIdPrefix: `bench-${Math.random()}`,
+  });
+}
+
+/** Books and all, so that they balance afterwards. */
+function fill(dataDir: string, count: number, fleet: Fleet): void {
+  const settings = { ...defaultSpoolSettings, bytesMax: 10 ** 12 };
+  const spool = new Spool({ dataDir, settings, clock: systemClock });
+  for (let done = 0; done < count;) {
+    const size = Math.min(groupEntries, count - done);
+    const entries = Array.from({ length: size }, () => entryOf(fleet.next(Date.now())));
+    done += size;
+    const books = new Map([
+      ["received", done],
+      ["accepted", done],
+    ]);
+    spool.append(entries, { books, prints: [] });
+  }
+  spool.close();
+}
+
+/** What the judge makes of a good message. */
+function entryOf({ topic, payload }: FleetMessage): Entry {
+  const [, tenantId = null, , deviceId = null, msgType = null] = topic.split("/");
+  const body = JSON.parse(payload.toString()) as { site_id: string };
+  const now = Date.now();
+  return {
+    seq: 0,
+    kind: "event",
+    receivedMs: now,
+    topic,
+    tenantId,
+    deviceId,
+    msgType,
+    siteId: body.site_id,
+    eventMs: now,
+    eventNs: 0,
+    reason: null,
+    detail: null,
+    payload: JSON.stringify({ ...body, provision_token: "***" }),
+    mirror: false,
+    tokenHash: null,
+    returned: null,
+  };
+}

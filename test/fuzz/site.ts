@@ -1,0 +1,120 @@
+/**
+ * A gateway's first half in memory: the real intake, judge, books and redelivery window, with a registry and a disk that misbehave by
+ * chance. The registry answers late, or that it cannot be asked; the disk refuses a group now and then. Time is simulated.
+ */
+import { Books } from "../../src/books.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { Message } from "../../src/core/message.ts";
+import { type Answer, Ingest } from "../../src/ingest.ts";
+import { createJudge, type Policy } from "../../src/judge/judge.ts";
+import { type DeviceAuth, deviceKey } from "../../src/registry/registry.ts";
+import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import type { Random } from "../../src/simulator/random.ts";
+import { aPolicy } from "../kit/builders.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { devices } from "./world.ts";
+
+export const startMs = Date.UTC(2026, 10, 21);
+
+export interface Site {
+  /** Takes a message; for one judged at once, its entry is made before this returns. */
+  receive(message: Message): void;
+  /** The registry answers what it was asked, and deferred messages are judged again. */
+  registryAnswers(): void;
+  /** Lets time pass: groups close. */
+  pass(ms: number): void;
+  /** Empties everything, with a disk that takes all. */
+  end(): void;
+  nowMs(): number;
+  readonly books: Books;
+  readonly ingest: Ingest;
+  /** Messages that came back to be acknowledged; entries and fingerprints of packets written. */
+  settled(): number;
+  written(): number;
+  prints(): number;
+}
+
+const policies: readonly [Policy, ...Policy[]] = [
+  aPolicy({ mode: "DEV", storeRejects: true, mirrorRejects: true, rateLimitRps: 0 }),
+  aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0 }),
+  aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300_000 }),
+  aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300 }),
+  aPolicy({ rateLimitRps: 1, rateLimitBurst: 3 }),
+];
+
+/** @param wrote called for each group that the disk takes */
+export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => void): Site {
+  const clock = simulatedClock(startMs);
+  const rows = new Map(devices.map(({ row }) => [deviceKey(row.tenantId, row.deviceId), row]));
+  const asked: (() => void)[] = [];
+  const deferred: Entry[] = [];
+  const books = new Books(new Map());
+  let settled = 0;
+  let written = 0;
+  let prints = 0;
+  let diskFails = 0.01;
+  const find = (tenantId: string, deviceId: string): DeviceAuth | null =>
+    rows.get(deviceKey(tenantId, deviceId)) ?? null;
+
+  const judge = createJudge({
+    policy: () => policies[Math.floor(clock.wallMs() / 1000) % policies.length] ?? policies[0],
+    auth: {
+      get: (tenantId, deviceId) =>
+        chance.next() < 0.95 ? (find(tenantId, deviceId) ?? undefined) : undefined,
+      mayReread: () => chance.next() < 0.1,
+    },
+    requireToken: true,
+    clock,
+  });
+  const ingest = new Ingest({
+    judge,
+    books,
+    window: new RedeliveryWindow(1_000),
+    clock,
+    log: silentLog,
+    lingerMs: 5,
+    resolve({ tenantId, deviceId }, done) {
+      const answer: Answer = chance.next() < 0.05 ? "unavailable" : find(tenantId, deviceId);
+      asked.push(() => done(answer));
+    },
+    append(entries, alongside) {
+      if (chance.next() < diskFails) throw new Error("the disk is full");
+      prints += alongside.prints.length;
+      for (const entry of entries) entry.seq = ++written;
+      wrote(entries);
+    },
+    settled: (messages) => void (settled += messages.length),
+    deferred: (entries) => void deferred.push(...entries),
+  });
+
+  function registryAnswers(): void {
+    for (const answer of asked.splice(0)) answer();
+    const waiting = deferred.splice(0);
+    const last = waiting.at(-1);
+    if (last === undefined) return;
+    const judged = waiting.map((entry) =>
+      judge.rejudge(entry, find(entry.tenantId ?? "", entry.deviceId ?? "")),
+    );
+    ingest.rejudged(judged, last.seq, () => {});
+  }
+
+  return {
+    receive: (message) => ingest.receive(message),
+    registryAnswers,
+    pass: (ms) => clock.advance(ms),
+    nowMs: clock.wallMs,
+    end() {
+      diskFails = 0;
+      registryAnswers();
+      clock.advance(1_000);
+      registryAnswers();
+      clock.advance(1_000);
+    },
+    books,
+    ingest,
+    settled: () => settled,
+    written: () => written,
+    prints: () => prints,
+  };
+}
