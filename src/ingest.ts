@@ -12,8 +12,9 @@ import type { Entry } from "./core/entry.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Intake, Message } from "./core/message.ts";
 import { Books } from "./books.ts";
+import { DeferredDevices } from "./deferred.ts";
 import { isPending, type Judge, type Pending } from "./judge/judge.ts";
-import { deviceKey, type DeviceAuth } from "./registry/registry.ts";
+import type { DeviceAuth } from "./registry/registry.ts";
 import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
 import type { Alongside } from "./spool/alongside.ts";
 import type { Oldest } from "./watchdog.ts";
@@ -72,8 +73,7 @@ export class Ingest implements Intake {
   #parkedCount = 0;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
-  /** By device: how many of its messages are on the disk and still to be judged (see rejudge.ts). */
-  readonly #deferred = new Map<string, number>();
+  readonly #deferred = new DeferredDevices();
   #held: string | null = null;
   readonly #waitingForRoom: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
@@ -158,7 +158,7 @@ export class Ingest implements Intake {
       this.#parts.books.rejudge(seq);
       this.#count(entry);
       this.#entries.push(entry);
-      this.#undefer(entry);
+      this.#deferred.remove(entry);
     }
     this.#onCommit.push(committed);
     this.flush();
@@ -183,15 +183,7 @@ export class Ingest implements Intake {
 
   /** This entry is on the disk and still to be judged. */
   defer(entry: Entry): void {
-    const key = deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
-    this.#deferred.set(key, (this.#deferred.get(key) ?? 0) + 1);
-  }
-
-  #undefer(entry: Entry): void {
-    const key = deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
-    const left = (this.#deferred.get(key) ?? 0) - 1;
-    if (left > 0) this.#deferred.set(key, left);
-    else this.#deferred.delete(key);
+    this.#deferred.add(entry);
   }
 
   #recognise(message: Message): Received {
@@ -208,7 +200,7 @@ export class Ingest implements Intake {
     if (duplicate) return undefined;
     const verdict = this.#parts.judge.judge(message);
     // Behind messages that wait on the disk for the registry, a device's next one waits there too.
-    if (isPending(verdict) && this.#deferred.has(verdict.key))
+    if (isPending(verdict) && this.#deferred.holds(verdict.key))
       return this.#parts.judge.resume(verdict, "unavailable");
     return verdict;
   }

@@ -28,8 +28,8 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   });
 }
 
-/** A reader that went away (`sluice … | head`) is no error. */
-process.stdout.on("error", () => process.exit(0));
+/** A reader that went away (`sluice … | head`) is no error; a log that cannot be written is one. */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 const context: Context = {
   env: process.env,

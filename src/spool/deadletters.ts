@@ -52,6 +52,16 @@ export class DeadLetters {
     this.#clock = clock;
   }
 
+  /** With one fsync: a far side may refuse thousands at once, and everything else waits for the disk meanwhile. */
+  putAll(
+    sink: string,
+    letters: readonly { readonly epoch: string; readonly entry: Entry; readonly why: string }[],
+  ): void {
+    this.#db.transaction(() => {
+      for (const { epoch, entry, why } of letters) this.put(sink, epoch, entry, why);
+    })();
+  }
+
   /** Durable when it returns; the same entry refused again by the same sink is one dead letter. */
   put(sink: string, epoch: string, entry: Entry, why: string): void {
     const { codec, crc, body } = encodeGroup([entry]);

@@ -4,6 +4,7 @@
 import { statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
+import { busyTimeoutMs } from "../core/sqlite.ts";
 import { pageBytes } from "./open.ts";
 
 /** Not now: the spool is at its bound or the disk is full. What was to be appended is still the caller's. */
@@ -40,13 +41,34 @@ export function commit(db: Database, write: () => void): void {
  */
 export function keepFree(db: Database, dataDir: string, freeBytesMin: number, bytes: number): void {
   if (freeBytesMin === 0) return;
-  const { bavail, bsize } = statfsSync(dataDir);
-  let free = bavail * bsize;
-  if (free - bytes < freeBytesMin) free += freePages(db) * pageBytes;
-  if (free - bytes >= freeBytesMin) return;
+  const short = () => freeBytesMin + bytes - freeBytes(db, dataDir);
+  if (short() <= 0) return;
+  cutBack(db);
+  if (short() <= 0) return;
   throw new SpoolFull(
-    `the disk of ${dataDir} has ${free} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
+    `the disk of ${dataDir} has ${freeBytes(db, dataDir)} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
   );
+}
+
+function freeBytes(db: Database, dataDir: string): number {
+  const { bavail, bsize } = statfsSync(dataDir);
+  return bavail * bsize + freePages(db) * pageBytes;
+}
+
+/**
+ * What fills the disk may be the write-ahead log of what was delivered long ago: while nothing is appended nothing else
+ * would shorten it, and the intake would be held for ever. Does not wait for anybody who reads the file.
+ */
+function cutBack(db: Database): void {
+  try {
+    db.run("PRAGMA busy_timeout = 0");
+    db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
+    db.query("PRAGMA wal_checkpoint(TRUNCATE)").all();
+  } catch {
+    // The disk cannot be written at all: the caller finds it as short as before.
+  } finally {
+    db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+  }
 }
 
 /** Gives free pages back to the file system, some at a time, while there are many. */

@@ -7,6 +7,7 @@ import { SQLiteError, type Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
 import { openSqlite } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
+import { noteState, whatIsMissing } from "./state.ts";
 
 export interface Epoch {
   readonly epoch: string;
@@ -23,13 +24,17 @@ const epochsMax = 1_000;
 /** @param use what is read at once and fails where the file is damaged; the file is closed again then */
 export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   const path = join(dataDir, "spool.db");
+  const missing = whatIsMissing(dataDir);
+  if (missing !== undefined) throw new Error(missing);
   let db: Database | undefined;
   try {
     db = openSqlite(path, pageBytes);
     const verdict = quickCheck(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
-    return use(db);
+    const used = use(db);
+    noteState(dataDir, "open");
+    return used;
   } catch (error) {
     db?.close();
     const cause = error instanceof SQLiteError ? error : error instanceof Error ? error.cause : undefined;

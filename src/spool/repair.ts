@@ -13,6 +13,7 @@ import { logBytes, withFile } from "./file.ts";
 import { lockSpool } from "./lock.ts";
 import { rebuild, type MendBooks } from "./rebuild.ts";
 import { attempt } from "./salvage.ts";
+import { noteState } from "./state.ts";
 import { inspect, type Verified, type VerifyOptions } from "./verify.ts";
 
 export interface RepairOptions extends VerifyOptions {
@@ -42,8 +43,9 @@ export function repairSpool(options: RepairOptions): Repaired {
         ? { before, notes: [] }
         : { before, notes: rebuild(db, `${path}.repairing`, before, options.mendBooks) };
     });
-    if (made.before.sound) return { ...made, original: null };
-    return { ...made, original: exchange(dataDir, nowMs) };
+    const original = made.before.sound ? null : exchange(dataDir, nowMs);
+    noteState(dataDir, "closed");
+    return { ...made, original };
   } finally {
     unlock();
   }

@@ -21,6 +21,7 @@ import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
 import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./settings.ts";
+import { noteState } from "./state.ts";
 import { Tail } from "./tail.ts";
 
 const trimGroupsMax = 500;
@@ -190,8 +191,17 @@ export class Spool {
     this.#timer.cancel();
     this.#listeners = [];
     this.#idle();
+    this.#noteClosed();
     this.#db.close();
     this.#unlock();
+  }
+
+  #noteClosed(): void {
+    try {
+      noteState(this.#dataDir, "closed");
+    } catch {
+      // A full disk: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
+    }
   }
 
   #commit(write: () => void): void {

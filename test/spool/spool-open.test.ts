@@ -1,8 +1,19 @@
 /** Opening a spool: starts, the lock, the format, and files that are damaged. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { Books, mendBooks } from "../../src/books.ts";
+import { repairSpool } from "../../src/spool/repair.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { anEntry, entries, incompressible, nothingAlongside, spoolKit } from "../kit/spool.ts";
 
@@ -118,3 +129,38 @@ function overwritten(whole: Buffer, at: number): Buffer {
   spoilt.fill(0x5a, at, at + 8_192);
   return spoilt;
 }
+
+describe("what is missing is not taken for what never was", () => {
+  test("a spool whose file is gone does not begin anew without a word", () => {
+    const dataDir = kit.dir();
+    kit.close(kit.spool({ dataDir }));
+    rmSync(join(dataDir, "spool.db"));
+    expect(() => kit.spool({ dataDir })).toThrow(
+      /spool\.db is missing although there was a spool here: put it back/,
+    );
+    expect(existsSync(join(dataDir, "spool.db"))).toBe(false);
+    rmSync(join(dataDir, "spool.state"));
+    expect(kit.spool({ dataDir }).head).toBe(0);
+  });
+
+  test("a write-ahead log that is gone after a crash is said so, and repair goes on with what there is", () => {
+    const dataDir = kit.dir();
+    const crashed = kit.spool({ dataDir });
+    const copy = kit.dir();
+    cpSync(dataDir, copy, { recursive: true });
+    kit.close(crashed);
+    rmSync(join(copy, "spool.db-wal"));
+    expect(() => kit.spool({ dataDir: copy })).toThrow(
+      /spool\.db-wal is missing although the spool was not closed/,
+    );
+    repairSpool({ dataDir: copy, spooled: (books) => new Books(books).spooled, mendBooks, nowMs: 0 });
+    expect(() => kit.spool({ dataDir: copy })).not.toThrow();
+  });
+
+  test("a spool that was closed in order needs no write-ahead log", () => {
+    const dataDir = kit.dir();
+    kit.close(kit.spool({ dataDir }));
+    rmSync(join(dataDir, "spool.db-wal"), { force: true });
+    expect(() => kit.spool({ dataDir })).not.toThrow();
+  });
+});

@@ -24,12 +24,16 @@ const openMaxMs = 30_000;
 export function createBreaker(clock: Clock, random: () => number): Breaker {
   let failures = 0;
   let closedUntilMs = 0;
+  /** One is asking: the others look again soon, for it may find that all is well. */
+  let isAsking = false;
   let last = new Outage("");
 
   function check() {
     const waitMs = closedUntilMs - clock.monoMs();
-    if (failures >= failuresMax && waitMs > 0)
-      throw new Outage(last.message, { retryAfterMs: waitMs, alarm: last.alarm });
+    if (failures >= failuresMax && waitMs > 0) {
+      const retryAfterMs = isAsking ? Math.min(waitMs, openMinMs) : waitMs;
+      throw new Outage(last.message, { retryAfterMs, alarm: last.alarm });
+    }
   }
 
   return {
@@ -37,11 +41,14 @@ export function createBreaker(clock: Clock, random: () => number): Breaker {
     enter() {
       check();
       closedUntilMs = clock.monoMs() + openMaxMs;
+      isAsking = true;
     },
     up() {
       failures = 0;
+      isAsking = false;
     },
     down(outage) {
+      isAsking = false;
       failures += 1;
       last = outage;
       const pauseMs = backoffMs(Math.max(0, failures - failuresMax), openMinMs, openMaxMs, random);
