@@ -75,7 +75,7 @@ export function memorySink(settings: Partial<Sink> = {}): MemorySink {
       if (sink.ignores(entry)) {
         outcome.ignored++;
       } else if (why !== undefined) {
-        delivery.refuse(entry, why);
+        delivery.refuse([{ entry, why }]);
         outcome.refused++;
       } else {
         list.push(entry.seq);

@@ -1,0 +1,76 @@
+/** The broker is killed, restarted, and forgets our session. */
+import { until } from "../../kit/until.ts";
+import type { Fault } from "../fault.ts";
+import { tuned, type Site } from "../site.ts";
+
+interface SourceStatus {
+  readonly connected: boolean;
+  readonly reconnects: number;
+}
+
+async function sourceOf(site: Site): Promise<SourceStatus> {
+  return (await site.gateway.stats())["source"] as SourceStatus;
+}
+
+/** Does that to the broker, and waits until the gateway has noticed and is connected anew. */
+async function reconnected(site: Site, work: () => Promise<void>): Promise<void> {
+  const { reconnects } = await sourceOf(site);
+  await work();
+  await until(async () => {
+    const source = await sourceOf(site);
+    return source.connected && source.reconnects > reconnects;
+  }, 60_000);
+}
+
+const publisherRepeats = "what the publisher sends again after its own reconnect is new to the broker";
+
+export const brokerFaults: readonly Fault[] = [
+  {
+    name: "broker-kill9",
+    says: "Mosquitto: `kill -9` under load, with its store saved at every change",
+    site: { brokerLines: [...tuned, "autosave_interval 1", "autosave_on_changes true"] },
+    few: 3,
+    many: 8,
+    brokerErrs: `${publisherRepeats}; what it acknowledged after its last save is gone with it`,
+    async run(site, times, random) {
+      for (let i = 0; i < times; i++) {
+        await Bun.sleep(random.whole(100, 600));
+        await reconnected(site, async () => {
+          await site.broker.kill9();
+          await site.broker.restart();
+        });
+      }
+      return times;
+    },
+  },
+  {
+    name: "broker-restart",
+    says: "Mosquitto: stopped in order and started again under load",
+    few: 3,
+    many: 8,
+    brokerErrs: publisherRepeats,
+    async run(site, times, random) {
+      for (let i = 0; i < times; i++) {
+        await Bun.sleep(random.whole(100, 600));
+        await reconnected(site, () => site.broker.restart());
+      }
+      return times;
+    },
+  },
+  {
+    name: "broker-forgets-session",
+    says: "Mosquitto: restarted without its store, so that our session and subscription are gone",
+    site: { rate: 0 },
+    few: 2,
+    many: 5,
+    async run(site, times) {
+      await site.publish({ count: 200 });
+      for (let i = 0; i < times; i++) {
+        await until(async () => (await site.rows()).length >= 200 * (i + 1));
+        await reconnected(site, () => site.broker.restart({ forget: true }));
+        await site.publish({ count: 200 });
+      }
+      return times;
+    },
+  },
+];

@@ -1,0 +1,19 @@
+/** All faults, in the order of the table. */
+import type { Fault } from "../fault.ts";
+import { brokerFaults } from "./broker.ts";
+import { clockFaults } from "./clock.ts";
+import { diskFaults } from "./disk.ts";
+import { gatewayFaults } from "./gateway.ts";
+import { influxFaults } from "./influx.ts";
+import { networkFaults } from "./network.ts";
+import { postgresFaults } from "./postgres.ts";
+
+export const faults: readonly Fault[] = [
+  ...gatewayFaults,
+  ...brokerFaults,
+  ...postgresFaults,
+  ...influxFaults,
+  ...networkFaults,
+  ...diskFaults,
+  ...clockFaults,
+];

@@ -1,0 +1,189 @@
+/** PostgreSQL crashes, hangs, refuses, is full, is read-only, loses a table, loses an answer. */
+import { until } from "../../kit/until.ts";
+import type { ProxiedConnection } from "../../kit/proxy.ts";
+import type { Fault } from "../fault.ts";
+import { refused } from "../../kit/oracle.ts";
+import { backends, becomeStandby, crash, disconnect, promote, signal } from "../postgres-server.ts";
+import type { Site } from "../site.ts";
+
+/** Waits until the postgres sink says what is wrong: the fault has been felt. */
+async function felt(site: Site): Promise<void> {
+  await until(async () => (await site.gateway.stats()).sinks["postgres"]?.["trouble"] !== null, 60_000);
+}
+
+/** Waits until it delivers again. */
+async function over(site: Site): Promise<void> {
+  await until(async () => {
+    const sink = (await site.gateway.stats()).sinks["postgres"];
+    return sink?.["trouble"] === null && sink.waiting < 1000;
+  }, 90_000);
+}
+
+/** A fault that begins, is felt, and ends. */
+async function outages(
+  site: Site,
+  times: number,
+  begin: () => Promise<unknown>,
+  end: () => Promise<unknown>,
+): Promise<number> {
+  for (let i = 0; i < times; i++) {
+    await begin();
+    await felt(site);
+    await end();
+    await over(site);
+  }
+  return times;
+}
+
+export const postgresFaults: readonly Fault[] = [
+  {
+    name: "postgres-kill9",
+    says: "PostgreSQL: `kill -9` of the server, and started again",
+    few: 1,
+    many: 10,
+    run: (site, times) =>
+      outages(
+        site,
+        times,
+        () => crash(site.server),
+        () => site.server.start(),
+      ),
+  },
+  {
+    name: "postgres-restart",
+    says: "PostgreSQL: immediate restart (a backend is killed, the server resets itself)",
+    few: 3,
+    many: 20,
+    async run(site, times) {
+      for (let i = 0; i < times; i++) {
+        await until(async () => {
+          const [one] = await backends(site);
+          if (one === undefined) return false;
+          signal([one], "SIGKILL");
+          return true;
+        });
+        await until(() => site.sql((sql) => sql`select 1`));
+        await over(site);
+      }
+      return times;
+    },
+  },
+  {
+    name: "postgres-hangs",
+    says: "PostgreSQL: hangs (its backends are stopped), later goes on",
+    few: 1,
+    many: 5,
+    async run(site, times) {
+      let stopped: number[] = [];
+      return outages(
+        site,
+        times,
+        async () => {
+          stopped = await backends(site);
+          signal(stopped, "SIGSTOP");
+        },
+        () => Promise.resolve(signal(stopped, "SIGCONT")),
+      );
+    },
+  },
+  {
+    name: "postgres-read-only",
+    says: "PostgreSQL: read-only (a standby), then promoted",
+    few: 1,
+    many: 5,
+    run: (site, times) =>
+      outages(
+        site,
+        times,
+        () => becomeStandby(site),
+        () => promote(site),
+      ),
+  },
+  {
+    name: "postgres-out-of-connections",
+    says: "PostgreSQL: out of connections",
+    few: 1,
+    many: 5,
+    run: (site, times) =>
+      outages(
+        site,
+        times,
+        async () => {
+          await site.sql((sql) => sql`alter role sluice connection limit 0`);
+          await disconnect(site);
+        },
+        () => site.sql((sql) => sql`alter role sluice connection limit -1`),
+      ),
+  },
+  {
+    name: "postgres-table-dropped",
+    says: "PostgreSQL: `raw_events` dropped, made again by `sluice migrate`",
+    few: 1,
+    many: 5,
+    run: (site, times) =>
+      outages(
+        site,
+        times,
+        async () => {
+          const aside = `raw_events_${site.aside.length}`;
+          await site.sql((sql) =>
+            sql.begin(async (tx) => {
+              await tx`lock table raw_events in access exclusive mode`;
+              await tx.unsafe(`create table ${aside} as select * from raw_events`);
+              await tx`drop table raw_events`;
+            }),
+          );
+          site.aside.push(aside);
+        },
+        () => site.migrate(),
+      ),
+  },
+  {
+    name: "postgres-commit-answer-lost",
+    says: "PostgreSQL: the answer to COMMIT is lost",
+    few: 5,
+    many: 50,
+    async run(site, times) {
+      let lost = 0;
+      const committing = new WeakSet<ProxiedConnection>();
+      site.databaseLine.onSend((piece, connection) => {
+        if (lost < times && piece.includes("commit\0")) committing.add(connection);
+      });
+      site.databaseLine.onAnswer((_, connection) => {
+        if (!committing.has(connection)) return true;
+        lost++;
+        connection.cut();
+        return false;
+      });
+      await until(() => lost >= times, 120_000);
+      site.databaseLine.onSend(() => {});
+      site.databaseLine.onAnswer(() => {});
+      return lost;
+    },
+  },
+  {
+    name: "poison",
+    says: "Poison: 20 entries in a row that PostgreSQL refuses, on an untuned Mosquitto",
+    site: {
+      brokerLines: [],
+      rate: 0,
+      spoil: (n, text) =>
+        n >= 100 && n < 120
+          ? { text: text.replace(/,"n":/, ',"poison":true,"n":'), expected: refused }
+          : null,
+      faults: {},
+    },
+    few: 20,
+    many: 20,
+    async run(site) {
+      await site.sql(
+        (sql) => sql`alter table raw_events add constraint no_poison check (payload->>'poison' is null)`,
+      );
+      await site.publish({ count: 400, rate: 400 });
+      await until(async () => (await site.gateway.stats()).sinks["postgres"]?.waiting === 0, 60_000);
+      return (await site.gateway.stats()).sinks["postgres"]?.refused ?? 0;
+    },
+    also: (_, [stats]) =>
+      stats?.spool["dead_letters"] === 20 ? [] : [`dead letters: ${String(stats?.spool["dead_letters"])}`],
+  },
+];
