@@ -4,11 +4,11 @@
  * Order of a start: what can refuse (the spool's lock and integrity, the listeners' addresses) before what takes messages. Order
  * of a stop: the intake first, then the open group and its acknowledgements, then the sinks, the disk last.
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { authenticator } from "./authenticate.ts";
 import { Books } from "./books.ts";
 import type { Config } from "./config.ts";
+import { makeDataDir } from "./config/host.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
@@ -18,6 +18,7 @@ import { startHttpServer, type HttpServer } from "./http/server.ts";
 import type { GatewayView } from "./http/view.ts";
 import { Ingest } from "./ingest.ts";
 import { createJudge } from "./judge/judge.ts";
+import { withoutTokens } from "./judge/redact.ts";
 import { livePolicy } from "./policy.ts";
 import { DeviceAuthCache } from "./registry/cache.ts";
 import { localRegistry } from "./registry/local.ts";
@@ -69,7 +70,7 @@ export interface GatewayOptions {
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log, clock = systemClock } = options;
   const { dataDir, gatewayId } = config.general;
-  mkdirSync(dataDir, { recursive: true, mode: 0o750 });
+  makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock });
   const { url, poolMax, timeoutMs } = config.postgres;
   const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
@@ -135,6 +136,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           clock,
           log,
           authenticate: authenticator({ cache, lookup, clock }),
+          withoutTokens,
           maxPacketBytes: config.judge.payloadBytesMax + packetBytesAbovePayload,
         })
       : undefined;
@@ -146,6 +148,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const watchdog = startWatchdog({
     seconds: config.watchdog.seconds,
+    lookupMs: config.lookup.registryWaitMs,
     clock,
     log,
     intake: ingest,

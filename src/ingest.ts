@@ -84,7 +84,7 @@ export class Ingest implements Intake {
 
   receive(message: Message): void {
     this.#parts.books.receive();
-    this.#bytes += message.payload.length;
+    this.#bytes += message.payload.length + message.topic.length;
     const received = this.#recognise(message);
     if (this.#parked.size > 0) {
       const key = this.#parts.judge.deviceOf(message);
@@ -263,7 +263,7 @@ export class Ingest implements Intake {
     }
     this.#release();
     const messages = this.#messages;
-    for (const { payload } of messages) this.#bytes -= payload.length;
+    for (const { payload, topic } of messages) this.#bytes -= payload.length + topic.length;
     const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
     this.#messages = [];
     this.#entries = [];

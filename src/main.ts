@@ -8,6 +8,9 @@ import { execute } from "./cli/index.ts";
 import type { Context } from "./cli/command.ts";
 import { createLog, explain } from "./core/log.ts";
 
+/** What is written holds payloads: it is for our own user and group alone, whoever made the directory that it is in. */
+process.umask(process.umask() | 0o027);
+
 const stop = new AbortController();
 
 for (const [signal, number] of [

@@ -30,6 +30,8 @@ export interface Oldest {
 
 interface Parts {
   readonly seconds: number;
+  /** How long a look-up may take by its own deadline: that wait has a name. */
+  readonly lookupMs: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly intake: {
@@ -51,7 +53,7 @@ export interface Watchdog {
 
 const lookEveryMs = 1_000;
 
-export function startWatchdog({ seconds, clock, log, intake, source }: Parts): Watchdog {
+export function startWatchdog({ seconds, lookupMs, clock, log, intake, source }: Parts): Watchdog {
   const limitMs = seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
   let stalls = 0;
   let stalled = false;
@@ -65,7 +67,8 @@ export function startWatchdog({ seconds, clock, log, intake, source }: Parts): W
     const isUnsent = oldest === undefined && source.unacknowledged() > 0;
     unsentSinceMs = isUnsent ? (unsentSinceMs ?? clock.monoMs()) : undefined;
     const unsentMs = unsentSinceMs === undefined ? 0 : clock.monoMs() - unsentSinceMs;
-    stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs || unsentMs > limitMs);
+    const named = oldest?.stage === "look-up" ? lookupMs : 0;
+    stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs + named || unsentMs > limitMs);
     if (!stalled || clock.monoMs() < nextMendMs) return;
     stalls++;
     nextMendMs = clock.monoMs() + limitMs;
@@ -73,7 +76,7 @@ export function startWatchdog({ seconds, clock, log, intake, source }: Parts): W
       { ...oldest, unacknowledged: source.unacknowledged() },
       "stalled: freeing what waits, and connecting anew",
     );
-    intake.giveUpLookups(limitMs);
+    intake.giveUpLookups(limitMs + lookupMs);
     intake.flush();
     source.reconnect();
   }

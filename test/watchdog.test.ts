@@ -3,7 +3,7 @@ import { silentLog } from "../src/core/log.ts";
 import { startWatchdog, type Oldest } from "../src/watchdog.ts";
 import { simulatedClock } from "./kit/clock.ts";
 
-function site() {
+function site(lookupMs = 0) {
   const clock = simulatedClock();
   const done: string[] = [];
   const state = { held: null as string | null, since: undefined as number | undefined, unacknowledged: 0 };
@@ -13,6 +13,7 @@ function site() {
       : { waitedMs: clock.monoMs() - state.since, topic: "tenant/a/device/b/telemetry", stage: "look-up" };
   const watchdog = startWatchdog({
     seconds: 60,
+    lookupMs,
     clock,
     log: silentLog,
     intake: {
@@ -67,6 +68,16 @@ describe("the stall watchdog", () => {
     state.unacknowledged = 20;
     clock.advance(63_000);
     expect(done).toContain("reconnect");
+  });
+
+  test("a look-up has the time that REGISTRY_WAIT_MS gives it, and no device is cut off for it", () => {
+    const { clock, done, state, watchdog } = site(600_000);
+    state.since = clock.monoMs();
+    clock.advance(650_000);
+    expect(done).toEqual([]);
+    expect(watchdog.isProgressing()).toBe(true);
+    clock.advance(20_000);
+    expect(done).toEqual(["give up look-ups", "flush", "reconnect"]);
   });
 
   test("a held intake has a name for why it waits: it is left alone", () => {

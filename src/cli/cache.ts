@@ -69,7 +69,8 @@ async function forget(context: Context, options: Asked, method: string, path: st
   const answer = forgotten.parse(await clientOf(context, options).ask(method, path));
   if (options.json) return print(context, answer);
   const held = answer.forgotten ?? (answer.cached === undefined ? undefined : Number(answer.cached));
-  context.stdout(held === undefined ? `${answer.status}\n` : `${answer.status}; it held ${held} of them\n`);
+  const told = held === undefined ? "" : `: ${held} ${held === 1 ? "device was" : "devices were"} cached`;
+  context.stdout(`${answer.status}${told}\n`);
   return 0;
 }
 

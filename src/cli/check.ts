@@ -47,7 +47,8 @@ async function ask({ part, probe }: Probe): Promise<Probed> {
 
 function asText(effective: readonly Effective[], found: readonly Probed[]): string {
   const settings = effective.map(
-    ({ name, value, origin }) => `${name}=${value ?? ""}`.padEnd(48) + `  # ${origin}\n`,
+    ({ name, value, origin }) =>
+      `${name}=${value ?? ""}`.padEnd(48) + `  # ${value === null ? "not set" : origin}\n`,
   );
   const rows = found.map(({ part, ok, detail }) =>
     [part.padEnd(10), ok ? "ok    " : "FAILED", detail].join("  "),

@@ -89,7 +89,8 @@ function readOptions(options: Options, raw: Readonly<Record<string, unknown>>): 
   const values: Record<string, unknown> = {};
   for (const [key, { flags, schema }] of Object.entries(options)) {
     const read = schema.safeParse(raw[key]);
-    if (!read.success) throw new UsageError(`${flags}: ${read.error.issues[0]?.message ?? "not understood"}`);
+    if (!read.success)
+      throw new UsageError(`${flags} ${read.error.issues[0]?.message ?? "is not understood"}`);
     values[key] = read.data;
   }
   return values;

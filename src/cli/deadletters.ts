@@ -54,9 +54,8 @@ async function openSpool(config: Config): Promise<OpenDesk<LetterRow, LetterFull
   }
 }
 
-/** Of the far sides that the settings name. */
-async function sinkNames(config: Config): Promise<string[]> {
-  const { probes, close } = createProbes(config);
+async function sinkNames(config: Config): Promise<readonly string[]> {
+  const { sinks, close } = createProbes(config);
   await close();
-  return probes.map(({ part }) => part);
+  return sinks;
 }

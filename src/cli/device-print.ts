@@ -29,6 +29,12 @@ export function printDevices(context: Context, found: readonly Device[], asJson:
   return 0;
 }
 
+export function printRemoved(context: Context, id: DeviceId, asJson: boolean): number {
+  const removed = { tenant_id: id.tenantId, device_id: id.deviceId, removed: true };
+  context.stdout(asJson ? jsonLine(removed) : `${named(id)} is removed\n`);
+  return 0;
+}
+
 function jsonLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`;
 }

@@ -7,6 +7,7 @@ import { filterOf } from "../http/devices.ts";
 import { z } from "zod";
 import { command, type Context, type Option, toggle } from "./command.ts";
 import { common, filterOptions, withDevices } from "./device-store.ts";
+import { gatewayOptions } from "./gateway-client.ts";
 
 export const importFile = command({
   name: "import",
@@ -22,6 +23,7 @@ export const importFile = command({
   },
   run: (context, { args: { file }, options }) =>
     withDevices(context, options, async (devices) => {
+      if (file !== "-" && !(await Bun.file(file).exists())) throw new Error(`there is no file ${file}`);
       const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
       const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
       const result = noResult();
@@ -48,7 +50,7 @@ export const importFile = command({
 export const exportFile = command({
   name: "export",
   summary: "Print all devices that match, for `devices import`; never tokens or their hashes",
-  options: { format: format("csv or ndjson (default ndjson)"), ...filterOptions, ...common },
+  options: { format: format("csv or ndjson (default ndjson)"), ...filterOptions, ...gatewayOptions },
   run: (context, { options }) =>
     withDevices(context, options, async (devices) => {
       for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson")) {

@@ -6,7 +6,7 @@ import { filterOf, pageMax } from "../http/devices.ts";
 import type { Device, DeviceFilter, DeviceStore } from "../http/device-store.ts";
 import { newToken } from "../http/token.ts";
 import { command, type CommandGroup, neededWords, number, UsageError, words } from "./command.ts";
-import { named, printDevice, printDevices, printToken, unknownDevice } from "./device-print.ts";
+import { named, printDevice, printDevices, printRemoved, printToken, unknownDevice } from "./device-print.ts";
 import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-store.ts";
 import { exportFile, importFile } from "./devices-bulk.ts";
 
@@ -125,8 +125,7 @@ const remove = command({
     withDevices(context, options, async (store) => {
       const id = deviceId(args);
       if (!(await store.remove(id))) return unknownDevice(context, id);
-      context.stdout(`${named(id)} is removed\n`);
-      return 0;
+      return printRemoved(context, id, options.json);
     }),
 });
 

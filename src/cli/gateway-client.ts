@@ -44,7 +44,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
       redirect: "error",
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(answerMs)]),
     }).catch((cause: unknown) => {
-      throw new Error(`${base.origin} cannot be asked`, { cause });
+      throw new Error(`no gateway answers at ${base.origin}`, { cause });
     });
     if (response.ok) return response.json();
     const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
@@ -105,7 +105,7 @@ function baseOf(url: string): URL {
     base.username + base.password !== ""
   )
     throw new UsageError(
-      "--gateway: must be http://host:port or https://host:port, without user or password",
+      "--gateway <url> must be http://host:port or https://host:port, without user or password",
     );
   return base;
 }

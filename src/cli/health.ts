@@ -12,7 +12,9 @@ export const health = command({
   async run(context, { options }) {
     const { config } = configured(context);
     const url = `http://${reachable(config.http.listen)}${options.ready ? "/readyz" : "/healthz"}`;
-    const response = await fetch(url, { signal: AbortSignal.timeout(answerMs) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(answerMs) }).catch((cause: unknown) => {
+      throw new Error(`no gateway answers at ${url}`, { cause });
+    });
     context.stdout(`${(await response.text()).trim()}\n`);
     return response.ok ? 0 : 1;
   },

@@ -1,5 +1,5 @@
 /** `sluice help <topic>`: printed from the tables in the code, so that it cannot be out of date. */
-import { helpSettings, sampleEnv, settingsJson, settingsTable } from "../config/print.ts";
+import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from "../config/print.ts";
 import { reasons } from "../judge/reasons.ts";
 import { systemdUnit } from "./systemd.ts";
 
@@ -27,5 +27,7 @@ export function topicHelp(name: string, asJson: boolean): string | undefined {
 }
 
 function helpReasons(): string {
-  return reasons.map(({ code, help, remedy }) => `${code}\n    ${help}\n    ${remedy}\n`).join("");
+  return reasons
+    .map(({ code, help, remedy }) => `${code}\n${wrapped(help, "    ")}${wrapped(remedy, "    ")}`)
+    .join("");
 }

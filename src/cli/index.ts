@@ -60,10 +60,16 @@ function describe(context: Context, done: (code: number) => void): Words {
     .helpOption("-h, --help", "Print help")
     .helpCommand(false)
     .exitOverride()
-    .configureOutput({ writeOut: context.stdout, writeErr: context.stderr })
+    .configureOutput({
+      writeOut: context.stdout,
+      writeErr: context.stderr,
+      getOutHelpWidth: helpWidth,
+      getErrHelpWidth: helpWidth,
+    })
     .showHelpAfterError("Run `sluice help` to see what there is.");
   for (const entry of commands) {
-    const words = program.command(entry.name).description(entry.summary);
+    const words = program.command(entry.name).description(entry.summary).helpCommand(false);
+    words.showHelpAfterError(`Run \`sluice ${entry.name} --help\` to see what there is.`);
     if ("run" in entry) attach(words, entry, context, done);
     else
       for (const sub of entry.commands)
@@ -73,13 +79,21 @@ function describe(context: Context, done: (code: number) => void): Words {
   return program;
 }
 
+/** As wide as it is read on a screen and in a log: the same everywhere. */
+const helpWidth = () => 100;
+
 function attach(words: Words, command: Command, context: Context, done: (code: number) => void): void {
   const names = Object.keys(command.arguments);
   for (const [name, help] of Object.entries(command.arguments)) words.argument(`<${name}>`, help);
   for (const { flags, help } of Object.values(command.options)) words.option(flags, help);
   words.action(async (...given: unknown[]) => {
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
-    done(await command.run(context, args, words.opts()));
+    try {
+      done(await command.run(context, args, words.opts()));
+    } catch (error) {
+      if (error instanceof UsageError) words.error(`error: ${error.message}`, { exitCode: exitCode.usage });
+      throw error;
+    }
   });
 }
 
@@ -92,6 +106,7 @@ function attachHelp(program: Words, context: Context): void {
     .argument("[topic...]", "a command, or one of the topics")
     .option("--json", "print a topic as JSON, where a script would want it")
     .addHelpText("after", `\nTopics:\n${list.join("\n")}`);
+  program.addHelpText("after", `\nTopics of \`sluice help\`: ${Object.keys(topics).join(", ")}.`);
   words.action((asked: readonly string[], { json = false }: { json?: boolean }) => {
     const topic = topicHelp(asked.join(" "), json);
     if (topic !== undefined) return context.stdout(topic);

@@ -1,7 +1,7 @@
 /** `sluice migrate`: brings the tables to what this version wants. May be run at any time and as often as one likes. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
+import { makeDataDir } from "../config/host.ts";
 import { openPostgres } from "../core/postgres.ts";
 import { migratePostgres, migrateSqlite } from "../core/schema.ts";
 import { openSqlite } from "../core/sqlite.ts";
@@ -26,7 +26,7 @@ export const migrate = command({
 
 async function migrateStore({ general, postgres }: Config): Promise<{ where: string; done: string[] }> {
   if (postgres.url === undefined) {
-    mkdirSync(general.dataDir, { recursive: true, mode: 0o750 });
+    makeDataDir(general.dataDir);
     const path = join(general.dataDir, "local.db");
     const local = openSqlite(path);
     try {

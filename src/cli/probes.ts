@@ -10,6 +10,7 @@ import { thisHost } from "../config/host.ts";
 import { systemClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { openPostgres } from "../core/postgres.ts";
+import { probePostgres, probeRegistry } from "./probe-postgres.ts";
 import { createSinks } from "../sink/index.ts";
 import { probeMqtt } from "../source/mqtt-probe.ts";
 
@@ -19,8 +20,15 @@ export interface Probe {
   readonly probe: () => Promise<string>;
 }
 
-/** `close` ends what the probes opened. */
-export function createProbes(config: Config): { probes: readonly Probe[]; close: () => Promise<void> } {
+export interface Probes {
+  readonly probes: readonly Probe[];
+  /** Names of all sinks that the settings make. */
+  readonly sinks: readonly string[];
+  /** Ends what the probes opened. */
+  close(): Promise<void>;
+}
+
+export function createProbes(config: Config): Probes {
   const { general, postgres, influx } = config;
   const db = postgres.url === undefined ? undefined : openPostgres({ ...postgres, url: postgres.url });
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
@@ -37,8 +45,13 @@ export function createProbes(config: Config): { probes: readonly Probe[]; close:
     probes: [
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       { part: "source", probe: () => probeSource(config) },
-      ...farSides.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
+      ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, influx) }]),
+      ...farSides.map((sink) => ({
+        part: sink.name,
+        probe: () => (db !== undefined && sink.name === "postgres" ? probePostgres(db, sink) : sink.probe()),
+      })),
     ],
+    sinks: sinks.map(({ name }) => name),
     async close() {
       for (const sink of sinks) await sink.close();
       await db?.close();

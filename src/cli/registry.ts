@@ -1,7 +1,7 @@
 /** The registry that the settings name, for a command: PostgreSQL, else the local file. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
+import { makeDataDir } from "../config/host.ts";
 import type { Log } from "../core/log.ts";
 import { openPostgres } from "../core/postgres.ts";
 import { localRegistry } from "../registry/local.ts";
@@ -10,7 +10,7 @@ import type { Registry } from "../registry/registry.ts";
 
 export function openRegistry({ general, postgres }: Config, log: Log): Registry {
   if (postgres.url === undefined) {
-    mkdirSync(general.dataDir, { recursive: true, mode: 0o750 });
+    makeDataDir(general.dataDir);
     return localRegistry({ path: join(general.dataDir, "local.db") });
   }
   const db = openPostgres({ ...postgres, url: postgres.url });

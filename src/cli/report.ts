@@ -1,4 +1,4 @@
-/** What `demo` and `simulate` print in common: a line a second, and tables. */
+/** What commands print in common: a line a second, tables, sizes, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
 
 export function progressLine({ sent, acknowledged, refused, unanswered, elapsedMs }: PublishCounts): string {
@@ -7,10 +7,40 @@ export function progressLine({ sent, acknowledged, refused, unanswered, elapsedM
   return `${seconds} s: sent ${sent} (${rate} msg/s), acknowledged ${acknowledged}, refused ${refused}, unanswered ${unanswered}`;
 }
 
-/** Rows under a heading: the first column left, numbers right. Ends with a newline. */
+/** Rows under a heading: text left, columns of numbers right. Ends with a newline. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const columns = (rows[0] ?? []).map((_, at) => {
+    const cells = rows.map((row) => row[at] ?? "");
+    const values = cells.slice(1).filter((cell) => cell !== "-" && cell !== "");
+    const isNumeric = at > 0 && values.length > 0 && values.every((cell) => /^-?[\d.]+$/.test(cell));
+    return { width: Math.max(...cells.map((cell) => cell.length)), isNumeric };
+  });
   const line = (row: readonly string[]) =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join("  ");
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
+    columns.map(({ width, isNumeric }, at) => {
+      const cell = row[at] ?? "";
+      return isNumeric ? cell.padStart(width) : cell.padEnd(width);
+    });
+  return rows.map((row) => `${line(row).join("  ").trimEnd()}\n`).join("");
+}
+
+/** A size as people say it: "0 bytes", "4.0 KiB", "10.0 GiB". */
+export function size(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
+}
+
+/** A line of JSON whose names are as in GET /stats: snake_case. */
+export function jsonLine(value: unknown): string {
+  return `${JSON.stringify(inSnakeCase(value))}\n`;
+}
+
+function inSnakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inSnakeCase);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([name, member]) => [
+    name.replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    inSnakeCase(member),
+  ]);
+  return Object.fromEntries(members);
 }

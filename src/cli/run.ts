@@ -1,7 +1,13 @@
-/** `sluice run`: the gateway, until it is told to stop. Its standard output is the log. */
+/**
+ * `sluice run`: the gateway, until it is told to stop. Its standard output is the log, why it could not start included; a
+ * wrong configuration is told in plain words on standard error, since it says what the log is to be.
+ */
 import { systemClock } from "../core/clock.ts";
-import { createGateway } from "../gateway.ts";
+import { explain, type Log } from "../core/log.ts";
+import type { Config } from "../config.ts";
+import { createGateway, type Gateway } from "../gateway.ts";
 import { systemdOf } from "../systemd.ts";
+import { commit, version } from "../version.ts";
 import { command } from "./command.ts";
 import { configured } from "./configuration.ts";
 
@@ -11,12 +17,23 @@ export const run = command({
   async run(context) {
     const { config } = configured(context);
     const log = context.createLog(config.general.logLevel, 1);
-    const gateway = await createGateway({ config, log });
+    const gateway = await started(config, log);
+    if (gateway === undefined) return 1;
     const systemd = systemdOf({ env: context.env, clock: systemClock, log });
-    await gateway.start();
     systemd.notify("READY=1");
     const starve = systemd.feed(gateway.isProgressing);
-    log.info({ http: gateway.httpAddress(), broker: gateway.brokerAddress() }, "started");
+    const { gatewayId, dataDir } = config.general;
+    log.info(
+      {
+        version,
+        commit,
+        gateway_id: gatewayId,
+        data_dir: dataDir,
+        http: gateway.httpAddress(),
+        broker: gateway.brokerAddress(),
+      },
+      "started",
+    );
     await aborted(context.signal);
     log.info({ signal: context.signal.reason }, "stopping; a second signal ends at once");
     systemd.notify("STOPPING=1");
@@ -26,6 +43,27 @@ export const run = command({
     return 0;
   },
 });
+
+/** undefined where it cannot start, which the log then says. */
+async function started(config: Config, log: Log): Promise<Gateway | undefined> {
+  try {
+    return await starting(await createGateway({ config, log }));
+  } catch (error) {
+    log.fatal({ error: explain(error) }, "cannot start");
+    return undefined;
+  }
+}
+
+/** What was opened before something refused is closed again. */
+async function starting(gateway: Gateway): Promise<Gateway> {
+  try {
+    await gateway.start();
+    return gateway;
+  } catch (error) {
+    await gateway.stop().catch(() => {});
+    throw error;
+  }
+}
 
 function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();

@@ -48,7 +48,8 @@ export const simulate = command({
   async run(context, { options: given }) {
     const fleet = createFleet(given);
     if (given.printRegistry) return printRegistry(context, fleet, given.printRegistry);
-    if (given.broker === undefined) throw new UsageError("--broker <url>: is needed");
+    if (given.broker === undefined)
+      throw new UsageError("--broker <url> is needed, such as mqtt://127.0.0.1:1883");
     const result = await publishFleet({
       brokerUrl: given.broker,
       fleet,
@@ -110,10 +111,17 @@ function ms(value: number | null): string {
 }
 
 function broker(): Option<string | undefined> {
+  const url = urlOf(["mqtt", "mqtts", "ws", "wss"]);
   return {
     flags: "--broker <url>",
     help: "mqtt://, mqtts://, ws:// or wss://; user and password may stand in it",
-    schema: urlOf(["mqtt", "mqtts", "ws", "wss"]).optional(),
+    schema: z
+      .string()
+      .refine(
+        (s) => url.safeParse(s).success,
+        "must be a URL such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss)",
+      )
+      .optional(),
   };
 }
 

@@ -3,18 +3,18 @@ import type { Repaired } from "../spool/repair.ts";
 import type { Lost } from "../spool/salvage.ts";
 import type { SpoolStatus } from "../spool/status.ts";
 import type { Verified } from "../spool/verify.ts";
-import { table } from "./report.ts";
+import { size, table } from "./report.ts";
 
 export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number): string {
   const { head, first, groups, entries, bytes, oldestReceivedMs, newestReceivedMs, files } = status;
   const facts = [
     ["spool", `${status.path}, ${status.inUse ? "in use by a gateway" : "not in use"}`],
     ["entries", entries === 0 ? "none held" : `${entries} in ${groups} groups, seq ${first} to ${head}`],
-    ["bytes", `${bytes} of ${bytesMax} (${((bytes * 100) / bytesMax).toFixed(1)} %)`],
+    ["bytes", `${size(bytes)} of ${size(bytesMax)} (${((bytes * 100) / bytesMax).toFixed(1)} %)`],
     ["oldest", oldestReceivedMs === null ? "-" : `${age(nowMs - oldestReceivedMs)} old`],
     ["room", roomText(status, bytesMax)],
-    ["files", files.map(({ path, bytes: size }) => `${path} ${size}`).join(", ")],
-    ["disk free", String(status.diskFreeBytes)],
+    ["files", files.map((file) => `${file.path} ${size(file.bytes)}`).join(", ")],
+    ["disk free", size(status.diskFreeBytes)],
     ["dead letters", String(status.deadLetters)],
   ];
   if (newestReceivedMs !== null) facts.splice(4, 0, ["newest", `${age(nowMs - newestReceivedMs)} old`]);
@@ -32,26 +32,30 @@ export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number)
       ...sinks,
     ]),
     ...(detours.length === 0 ? [] : [table([["detour", "from seq", "waiting"], ...detours])]),
-    table([["books", "count"], ...books]),
+    ...(books.length === 0 ? [] : [table([["books", "count"], ...books])]),
   ].join("\n");
 }
 
 /** Bytes left until the bound, and for how long, at the rate at which what is held came in. */
-export function room(status: SpoolStatus, bytesMax: number): { bytes: number; seconds: number | null } {
-  const bytes = Math.max(0, bytesMax - status.bytes);
+export function room(
+  status: SpoolStatus,
+  bytesMax: number,
+): { roomBytes: number; roomSeconds: number | null } {
+  const roomBytes = Math.max(0, bytesMax - status.bytes);
   const { oldestReceivedMs: from, newestReceivedMs: to } = status;
   const ms = from === null || to === null ? 0 : to - from;
   return {
-    bytes,
-    seconds: ms < 60_000 || status.bytes === 0 ? null : Math.floor((bytes * ms) / status.bytes / 1000),
+    roomBytes,
+    roomSeconds:
+      ms < 60_000 || status.bytes === 0 ? null : Math.floor((roomBytes * ms) / status.bytes / 1000),
   };
 }
 
 function roomText(status: SpoolStatus, bytesMax: number): string {
-  const { bytes, seconds } = room(status, bytesMax);
-  return seconds === null
-    ? `${bytes} bytes`
-    : `${bytes} bytes, ${age(seconds * 1000)} at the rate of what is held`;
+  const { roomBytes, roomSeconds } = room(status, bytesMax);
+  return roomSeconds === null
+    ? size(roomBytes)
+    : `${size(roomBytes)}, ${age(roomSeconds * 1000)} at the rate of what is held`;
 }
 
 export function verifiedText(found: Verified): string {

@@ -13,6 +13,7 @@ import { spoolStatus } from "../spool/status.ts";
 import { verifySpool } from "../spool/verify.ts";
 import { command, type CommandGroup, type Context, toggle, words } from "./command.ts";
 import { configured } from "./configuration.ts";
+import { jsonLine, size } from "./report.ts";
 import { lineProtocol, ndjson, tryLine } from "./spool-lines.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./spool-print.ts";
 
@@ -29,7 +30,7 @@ const status = command({
     const { bytesMax } = config.spool;
     context.stdout(
       options.json
-        ? jsonLine({ ...found, bytesMax, room: room(found, bytesMax) })
+        ? jsonLine({ ...found, bytesMax, ...room(found, bytesMax) })
         : statusText(found, bytesMax, Date.now()),
     );
     return Promise.resolve(0);
@@ -114,12 +115,14 @@ const compact = command({
   options: { json },
   run: (context, { options }) =>
     alone(context, (dataDir) => {
-      const size = () => spoolStatus(dataDir).files.reduce((sum, { bytes }) => sum + bytes, 0);
-      const before = size();
+      const measure = () => spoolStatus(dataDir).files.reduce((sum, { bytes }) => sum + bytes, 0);
+      const before = measure();
       compactSpool(dataDir);
-      const after = size();
+      const after = measure();
       context.stdout(
-        options.json ? jsonLine({ before, after }) : `${before} bytes before, ${after} bytes now\n`,
+        options.json
+          ? jsonLine({ bytesBefore: before, bytesAfter: after })
+          : `${size(before)} before, ${size(after)} now\n`,
       );
       return 0;
     }),
@@ -145,22 +148,27 @@ function alone(context: Context, work: (dataDir: string) => number): Promise<num
   }
 }
 
-/** Text to standard output, or durable in a new file once closed. */
+/** Text to standard output, or durable in a new file once closed; a file is made only when the spool could be read. */
 function openOutput(
   context: Context,
   path: string | undefined,
 ): { write(text: string): void; close(): void } {
   if (path === undefined) return { write: context.stdout, close: () => {} };
-  const fd = openSync(path, "wx", 0o640);
+  let fd: number | undefined;
+  const file = () => (fd ??= create(path));
   return {
-    write: (text) => void writeSync(fd, text),
+    write: (text) => void writeSync(file(), text),
     close() {
-      fsyncSync(fd);
-      closeSync(fd);
+      fsyncSync(file());
+      closeSync(file());
     },
   };
 }
 
-function jsonLine(value: unknown): string {
-  return `${JSON.stringify(value)}\n`;
+function create(path: string): number {
+  try {
+    return openSync(path, "wx", 0o640);
+  } catch (cause) {
+    throw new Error(`--output ${path} cannot be made`, { cause });
+  }
 }

@@ -1,5 +1,5 @@
 /** What reading a configuration asks of the host it runs on. A parameter, so that a test has no disk and no host name. */
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 
@@ -23,3 +23,14 @@ export const thisHost: Host = {
   },
   readText: (path) => readFileSync(path, "utf8"),
 };
+
+/** Makes the directory where it is not there yet. @throws in words that name the setting */
+export function makeDataDir(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o750 });
+  } catch (cause) {
+    throw new Error(`DATA_DIR=${dataDir} cannot be made: see who owns the directory above, or set another`, {
+      cause,
+    });
+  }
+}

@@ -6,7 +6,7 @@ import { tables, titles } from "./tables.ts";
 export function helpSettings(): string {
   return sections((title, rows) => {
     const lines = rows.map(
-      (row) => `  ${row.name}  (${defaultOf(row)})${secretNote(row)}\n      ${row.help}\n`,
+      (row) => `  ${row.name}  (${defaultOf(row)})${secretNote(row)}\n${wrapped(row.help, "      ")}`,
     );
     return `${title}\n\n${lines.join("")}`;
   });
@@ -15,7 +15,7 @@ export function helpSettings(): string {
 /** For `EnvironmentFile=` of a unit or `--env-file` of a container: every setting, commented out, with its default. */
 export function sampleEnv(): string {
   return sections((title, rows) => {
-    const lines = rows.map((row) => `# ${row.help}\n#${row.name}=${row.default ?? ""}\n`);
+    const lines = rows.map((row) => `${wrapped(row.help, "# ")}#${row.name}=${row.default ?? ""}\n`);
     return `# --- ${title} ---\n${lines.join("")}`;
   });
 }
@@ -66,4 +66,17 @@ function unitOf(row: Setting<unknown>): string {
 
 function cell(text: string): string {
   return text.replaceAll("|", "\\|");
+}
+
+/** Lines of at most 100 characters, each behind `margin`. */
+export function wrapped(text: string, margin: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && margin.length + line.length + 1 + word.length > 100) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line].map((each) => `${margin}${each}\n`).join("");
 }

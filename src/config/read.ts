@@ -75,7 +75,7 @@ function find(setting: Setting<unknown>, env: Env, host: Host): Raw {
 function wrong(setting: Setting<unknown>, text: string | null, wanted = "another value"): string {
   const { name, help } = setting;
   const fallback = setting.default === null ? "unset it" : `unset it for the default, ${setting.default}`;
-  return `${name}=${masked(setting, text) ?? ""}: wanted is ${wanted}; correct it, or ${fallback}. ${help}`;
+  return `${name}=${masked(setting, text) ?? ""}: must be ${wanted}; correct it, or ${fallback}. ${help}`;
 }
 
 /** Fit to be printed: no secret, and no password within a URL even where the URL is broken. */

@@ -7,7 +7,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { serverError, type Postgres, type Transaction } from "./postgres.ts";
-import { overlapColumns, tables, triggers, triggerFunction } from "./schema/postgres.ts";
+import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./schema/postgres.ts";
 import { sqliteTables } from "./schema/sqlite.ts";
 
 export { registryChannel, triggersWanted } from "./schema/postgres.ts";
@@ -47,6 +47,30 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
     }
   };
   return () => (ready ??= prepare());
+}
+
+/** What a start of a gateway or `migrate` would find. Changes nothing. */
+export interface Found {
+  readonly missingTables: readonly string[];
+  /** Whether the role may create them. */
+  readonly mayCreate: boolean;
+  /** All the triggers that tell changes of the registry are there and enabled. */
+  readonly tellsChanges: boolean;
+}
+
+export function inspectPostgres(db: Postgres): Promise<Found> {
+  return db.ask("looking for the tables", async (sql) => {
+    const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
+    const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
+      select has_schema_privilege(current_schema(), 'create') as may_create,
+        (select count(*)::int from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
+          and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))) as triggers`;
+    return {
+      missingTables: missing.map((each) => each.missing),
+      mayCreate: row?.may_create === true,
+      tellsChanges: (row?.triggers ?? 0) >= triggersWanted,
+    };
+  });
 }
 
 async function change(

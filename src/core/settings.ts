@@ -113,6 +113,8 @@ export function maskUrl(url: string): string {
   if (!URL.canParse(url)) return "***";
   const shown = new URL(url);
   if (shown.password) shown.password = "***";
+  // Hosted brokers take a token as the user, alone.
+  else if (shown.username && !shown.protocol.startsWith("postgres")) shown.username = "***";
   for (const key of [...shown.searchParams.keys()]) {
     if (/pass|token|secret|key/i.test(key)) shown.searchParams.set(key, "***");
   }

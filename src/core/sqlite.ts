@@ -4,9 +4,6 @@
 import { Database } from "bun:sqlite";
 import { explain } from "./log.ts";
 
-/** How long a statement waits for another process that has the file locked. */
-export const busyTimeoutMs = 5_000;
-
 /**
  * Opens (and creates) a database file.
  * @throws where the file is not a database, is damaged, or the directory cannot be written; the message names the file and the mend.
@@ -18,7 +15,7 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     db.run("PRAGMA auto_vacuum = INCREMENTAL");
     db.run("PRAGMA journal_mode = WAL");
     db.run("PRAGMA synchronous = FULL");
-    db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    db.run("PRAGMA busy_timeout = 5000");
     db.run("PRAGMA wal_autocheckpoint = 4000");
     db.run("PRAGMA journal_size_limit = 67108864");
     return db;

@@ -77,7 +77,7 @@ export function createApp({ view, adminToken, audit, clock, log }: AppOptions): 
     ...quarantineEndpoints(view.quarantine),
   ];
   mount(app, [...endpoints, ...docEndpoints(endpoints, () => view.stats().version)], audit);
-  app.notFound((c) => problem(404, `There is nothing at ${c.req.path}.`));
+  app.notFound((c) => problem(404, `There is nothing at ${c.req.path}; /docs lists what there is.`));
   app.onError((error, c) => {
     if (error instanceof HTTPException) return problem(error.status, error.message);
     if (error instanceof RegistryError) {

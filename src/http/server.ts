@@ -62,6 +62,10 @@ export function startHttpServer(options: {
     const server = Bun.serve({
       hostname: host,
       port,
+      // Else Bun would answer an error of ours with a page of our source.
+      development: false,
+      // That alone would let a second gateway take the same address without a word.
+      reusePort: false,
       idleTimeout: 30,
       maxRequestBodySize: importBytesMax * 2,
       fetch: (request, bun) =>

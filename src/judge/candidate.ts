@@ -34,6 +34,10 @@ export interface Candidate {
 
 /** Of what is too large, this much is kept. */
 const headBytes = 1024;
+/** Of a reject's topic, in UTF-16 units: more than any topic that names a device, so that what is cut never becomes one. */
+const topicCharsMax = 2_048;
+/** Of a reject's site, in UTF-16 units. */
+const siteCharsMax = 512;
 /** Of a detail, in UTF-16 units. */
 const detailCharsMax = 200;
 
@@ -89,8 +93,9 @@ export function toDeferred(it: Candidate, why: No, tokenHash: string | null): En
 /** `keeps`: with its payload; else "". */
 export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean): Entry {
   const entry = toEntry(it, "reject", why, keeps ? payloadOf(it) : "", mirror, null);
-  const shown = hide(entry.topic, it.token);
-  if (shown === entry.topic && hide(it.siteId ?? "", it.token) === (it.siteId ?? "")) return entry;
+  const shown = cut(hide(entry.topic, it.token), topicCharsMax);
+  const siteId = it.siteId === null ? null : cut(hide(it.siteId, it.token), siteCharsMax);
+  if (shown === entry.topic && siteId === it.siteId) return entry;
   const hidden = (text: string | null) => (text === null ? null : hide(text, it.token));
   return {
     ...entry,
@@ -98,8 +103,13 @@ export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean
     tenantId: hidden(entry.tenantId),
     deviceId: hidden(entry.deviceId),
     msgType: hidden(entry.msgType),
-    siteId: hidden(entry.siteId),
+    siteId,
   };
+}
+
+/** Both may be as long as a packet allows, and a reject is kept in memory and on the disk like any entry. A copy: a slice would keep the whole in memory. */
+function cut(text: string, charsMax: number): string {
+  return text.length <= charsMax ? text : `${Buffer.from(text.slice(0, charsMax)).toString()}…`;
 }
 
 function payloadOf(it: Candidate): string {

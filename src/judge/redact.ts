@@ -150,6 +150,27 @@ export function rawPayload(text: string, bytes?: number): string {
   return JSON.stringify(bytes === undefined ? { _raw: shown } : { _raw: shown, _bytes: bytes });
 }
 
+const lenient = new TextDecoder("utf-8");
+const utf8 = new TextEncoder();
+
+/** A payload as it may be passed on to others than the judge: the very same bytes where nothing in it looks like a token. */
+export function withoutTokens(payload: Uint8Array): Uint8Array {
+  const text = lenient.decode(payload);
+  const isSuspect = [tokenNameAnyCase, escapedAscii, /tok-|\0/].some((sign) => sign.test(text));
+  return isSuspect ? utf8.encode(passedOn(text)) : payload;
+}
+
+function passedOn(text: string): string {
+  let body: { readonly provision_token?: unknown } | null;
+  try {
+    body = JSON.parse(text) as typeof body;
+  } catch {
+    return scrub(legible(text));
+  }
+  const token = body?.provision_token;
+  return redact(text, typeof token === "string" && token !== "" ? token : undefined);
+}
+
 /** UTF-16 reads as text with U+0000 between its characters: what it spells must not escape the search. */
 function legible(text: string): string {
   if (!text.includes("\0")) return text;

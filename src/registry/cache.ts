@@ -18,7 +18,7 @@ export const cacheSettings = {
     name: "AUTH_CACHE_TTL_SECONDS",
     default: 60,
     max: 31_536_000,
-    unit: "s",
+    unit: "seconds",
     help: "How long a device's registry row is trusted before it is read again; 0 turns the cache off.",
   }),
   sizeMax: count({
@@ -33,7 +33,7 @@ export const cacheSettings = {
     name: "AUTH_CACHE_STALE_SECONDS",
     default: 86_400,
     max: 31_536_000,
-    unit: "s",
+    unit: "seconds",
     help: "How long past the TTL a row still serves while the registry cannot be asked.",
   }),
 };

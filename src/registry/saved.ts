@@ -52,17 +52,22 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
   async function save(): Promise<void> {
     const seen = new Set<string>();
     let part: CachedRow[] = [];
+    let looked = 0;
     for (const row of cache.snapshot()) {
-      seen.add(deviceKey(row.tenantId, row.deviceId));
-      if (onFile.get(deviceKey(row.tenantId, row.deviceId)) === gist(row)) continue;
-      part.push(row);
-      if (part.length < rowsAPart) continue;
-      write(part, []);
+      const key = deviceKey(row.tenantId, row.deviceId);
+      seen.add(key);
+      if (onFile.get(key) !== gist(row)) part.push(row);
+      if (++looked % rowsAPart > 0) continue;
+      if (part.length > 0) write(part, []);
       part = [];
       await Bun.sleep(0);
     }
-    const gone = [...onFile.keys()].filter((key) => !seen.has(key));
-    if (part.length + gone.length > 0) write(part, gone);
+    if (part.length > 0) write(part, []);
+    if (onFile.size > seen.size)
+      write(
+        [],
+        [...onFile.keys()].filter((key) => !seen.has(key)),
+      );
   }
 
   const write = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {

@@ -2,13 +2,12 @@
  * One delivery to a far side: within the sink's deadline, called off when the gateway's patience ends, and its account checked.
  */
 import { withDeadline, type Clock } from "../core/clock.ts";
-import type { Entry } from "../core/entry.ts";
-import type { Delivery, Outcome, Sink } from "./sink.ts";
+import type { Delivery, Outcome, Refusal, Sink } from "./sink.ts";
 
 export interface Attempt {
   readonly batch: Pick<Delivery, "entries" | "epoch" | "before">;
-  /** Puts an entry into the dead letters, durable when it returns. */
-  readonly refuse: (entry: Entry, why: string) => void;
+  /** Puts entries into the dead letters, durable when it returns. */
+  readonly refuse: (refusals: readonly Refusal[]) => void;
   readonly clock: Clock;
   /** Aborts when nothing may take any longer. */
   readonly stop: AbortSignal;
@@ -21,9 +20,9 @@ export async function deliver(sink: Sink, { batch, refuse, clock, stop }: Attemp
   const delivery: Delivery = {
     ...batch,
     signal: patience.signal,
-    refuse(entry, why) {
-      refuse(entry, why);
-      refused.add(entry.seq);
+    refuse(refusals) {
+      refuse(refusals);
+      for (const { entry } of refusals) refused.add(entry.seq);
     },
   };
   try {

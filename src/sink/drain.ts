@@ -9,14 +9,13 @@
  * still waiting.
  */
 import { backoffMs, sleep, withDeadline, type Clock, type Timer } from "../core/clock.ts";
-import type { Entry } from "../core/entry.ts";
 import { explain, type Log } from "../core/log.ts";
 import { deliver, unlessStopped } from "./deliver.ts";
 import type { Lane } from "./lane.ts";
 import { Outage } from "./outage.ts";
 import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./readahead.ts";
-import { resumeFrom } from "./resume.ts";
-import type { Sink, Totals } from "./sink.ts";
+import { epochOf, resumeFrom } from "./resume.ts";
+import type { Refusal, Sink, Totals } from "./sink.ts";
 
 export interface DrainStats extends Totals {
   /** Entries that were ever offered to this sink: what the five others must add up to. */
@@ -127,10 +126,17 @@ export class Drain {
         return this.#recovered();
       } catch (error) {
         if (this.#finishing) return this.#stop.abort();
-        const woken = this.#nextWake();
-        this.#wakeAt(now + this.#failed(error), now);
-        await woken;
+        await this.#rest(now + this.#failed(error));
       }
+    }
+  }
+
+  /** What is appended meanwhile is no reason to ask any sooner; a stop is. */
+  async #rest(untilMs: number): Promise<void> {
+    for (let now = this.#clock.monoMs(); now < untilMs && !this.#finishing; now = this.#clock.monoMs()) {
+      const woken = this.#nextWake();
+      this.#wakeAt(untilMs, now);
+      await woken;
     }
   }
 
@@ -144,6 +150,8 @@ export class Drain {
     );
     this.#isUnsure = false;
     const { seq, totals } = resumeFrom(epochs, held, this.#spool.head, this.#spool.first - 1);
+    // Further than we knew: only the answer was lost.
+    if (seq > this.#ahead.cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
     if (totals) return this.#ahead.moveTo(seq, totals);
     const known = this.#ahead.totals;
     const further = Math.max(0, seq - this.#ahead.cursor);
@@ -214,25 +222,26 @@ export class Drain {
 
   async #deliver(lane: Lane): Promise<void> {
     const { sink } = this;
-    const { epoch, last } = this.#epochOf(lane.unsettledFrom);
+    const { epoch, last } = epochOf(this.#spool, lane.unsettledFrom);
     const upTo = sink.positions ? last : Number.MAX_SAFE_INTEGER;
     const entries = lane.peek(sink.batchMax, sink.batchBytesMax, upTo);
     const outcome = await deliver(sink, {
       batch: { entries, epoch, before: { ...this.#ahead.totals } },
-      refuse: (entry, why) => this.#refuse(entry, why),
+      refuse: (refusals) => this.#refuse(refusals),
       clock: this.#clock,
       stop: this.#stop.signal,
     });
     this.#ahead.settle(lane, entries, outcome, this.#clock.monoMs());
-    if (lane.attempt > 0) this.#log.info({ lane: lane.key }, "sink delivers again");
-    lane.attempt = 0;
-    lane.trouble = null;
-    lane.isAlarm = false;
-    lane.retryAtMs = 0;
+    this.#delivers(lane);
   }
 
-  #refuse(entry: Entry, why: string): void {
-    this.#spool.deadLetters.put(this.sink.name, this.#epochOf(entry.seq).epoch, entry, why);
+  #delivers(lane: Lane): void {
+    if (lane.recover()) this.#log.info({ lane: lane.key }, "sink delivers again");
+  }
+
+  #refuse(refusals: readonly Refusal[]): void {
+    const letters = refusals.map((it) => ({ ...it, epoch: epochOf(this.#spool, it.entry.seq).epoch }));
+    this.#spool.deadLetters.putAll(this.sink.name, letters);
   }
 
   #laneFailed(lane: Lane, error: unknown): void {
@@ -274,14 +283,6 @@ export class Drain {
   #warnOfSkipped(before: number): void {
     const skipped = this.#ahead.totals.skipped - before;
     if (skipped > 0) this.#log.warn({ skipped }, "entries left the spool before this sink had taken them");
-  }
-
-  /** The start of the gateway that wrote `seq`, and the last seq it wrote. */
-  #epochOf(seq: number): { epoch: string; last: number } {
-    const { epochs, head } = this.#spool;
-    let at = epochs.length - 1;
-    while (at > 0 && (epochs[at]?.first ?? 0) > seq) at--;
-    return { epoch: epochs[at]?.epoch ?? "", last: (epochs[at + 1]?.first ?? head + 1) - 1 };
   }
 
   #nextWake(): Promise<void> {

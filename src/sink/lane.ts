@@ -62,6 +62,16 @@ export class Lane {
     this.sinceMs = nowMs;
   }
 
+  /** It delivers. @returns true where it did not before */
+  recover(): boolean {
+    const hadFailed = this.attempt > 0;
+    this.attempt = 0;
+    this.trouble = null;
+    this.isAlarm = false;
+    this.retryAtMs = 0;
+    return hadFailed;
+  }
+
   /** Takes everything out. */
   empty(): Entry[] {
     this.bytes = 0;

@@ -126,7 +126,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
       if (base.seq >= last) return base;
       await write(tx, wanted);
       await putPosition(tx, delivery.epoch, after);
-      for (const { entry, why } of refused) delivery.refuse(entry, why ?? "");
+      if (refused.length > 0) delivery.refuse(refused.map(({ entry, why }) => ({ entry, why: why ?? "" })));
       return after;
     });
     known.set(delivery.epoch, standing.seq);

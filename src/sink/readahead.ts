@@ -8,7 +8,7 @@
 import { isFor, type Entry } from "../core/entry.ts";
 import { Lane } from "./lane.ts";
 import type { EpochRange } from "./resume.ts";
-import type { Outcome, Sink, Totals } from "./sink.ts";
+import type { Outcome, Refusal, Sink, Totals } from "./sink.ts";
 import { Window } from "./window.ts";
 
 /** Where a sink stands, as the spool keeps it. */
@@ -23,7 +23,7 @@ export interface DrainedSpool {
   readonly head: number;
   readonly first: number;
   readonly epochs: readonly EpochRange[];
-  readonly deadLetters: { put(sink: string, epoch: string, entry: Entry, why: string): void };
+  readonly deadLetters: { putAll(sink: string, letters: readonly (Refusal & { epoch: string })[]): void };
   read(seq: number): readonly Entry[];
   onAppend(listener: () => void): void;
   sinkState(sink: string): DrainState;

@@ -41,3 +41,13 @@ export function resumeFrom(
   }
   return { seq: floor, totals: undefined };
 }
+
+/** The start of the gateway that wrote `seq`, and the last seq it wrote. */
+export function epochOf(
+  { epochs, head }: { readonly epochs: readonly EpochRange[]; readonly head: number },
+  seq: number,
+): { epoch: string; last: number } {
+  let at = epochs.length - 1;
+  while (at > 0 && (epochs[at]?.first ?? 0) > seq) at--;
+  return { epoch: epochs[at]?.epoch ?? "", last: (epochs[at + 1]?.first ?? head + 1) - 1 };
+}

@@ -16,11 +16,17 @@ export interface Outcome {
   readonly refused: number;
 }
 
+/** An entry that the far side will never take, and its words. */
+export interface Refusal {
+  readonly entry: Entry;
+  readonly why: string;
+}
+
 /** A batch on its way. Entries are in order of `seq`; for a sink with a position, without holes. */
 export interface Delivery {
   readonly entries: readonly Entry[];
-  /** Puts an entry into the dead letters, durable when it returns; doing so twice is harmless. `why`: the far side's words. */
-  refuse(entry: Entry, why: string): void;
+  /** Puts entries into the dead letters with one fsync, durable when it returns; doing so twice is harmless. */
+  refuse(refusals: readonly Refusal[]): void;
   /** Aborts when the gateway stops or the drain's patience ends. */
   readonly signal: AbortSignal;
   /** Which start of the spool the entries belong to, and the totals of this sink before this batch; see `Position`. */

@@ -22,7 +22,7 @@ export class BrokerMessage implements Message {
     // aedes publishes the will of a client when its connection has gone; it has no packet identifier and nobody to answer.
     this.#isWill = client === null || client.closed;
     this.topic = packet.topic;
-    this.payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
+    this.payload = bytesOf(packet);
     this.qos = this.#isWill ? 0 : packet.qos;
     this.dup = !this.#isWill && packet.dup;
     this.sender = client?.id ?? "";
@@ -41,6 +41,10 @@ export class BrokerMessage implements Message {
   acknowledge(): void {
     if (!this.abandoned()) this.#goOn();
   }
+}
+
+export function bytesOf({ payload }: PublishPacket): Uint8Array {
+  return typeof payload === "string" ? Buffer.from(payload) : payload;
 }
 
 export interface Gate {

@@ -1,11 +1,12 @@
 /**
  * What aedes asks us about its clients: may it connect, publish, subscribe. `authorizePublish` is where messages go to
- * the intake; aedes goes on (PUBACK, then to subscribers) when its callback is called.
+ * the intake; aedes goes on (PUBACK, then to subscribers) when its callback is called. A device shows its token to us alone:
+ * subscribers get the payload without it.
  */
 import type { AedesOptions, AuthenticateError, Client } from "aedes";
 import { type Clock, withDeadline } from "../core/clock.ts";
 import { admit, type Authenticate, mayUse, type OwnTopic } from "./broker-access.ts";
-import { BrokerMessage, type Gate } from "./broker-intake.ts";
+import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
 
 /** How long a client may take to send CONNECT, and a subscriber to take what it is sent. */
@@ -17,10 +18,17 @@ export interface RulesOptions {
   readonly settings: BrokerSettings;
   readonly clock: Clock;
   readonly authenticate?: Authenticate;
+  /** A payload as subscribers may see it. */
+  readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
 }
 
-export function brokerRules({ settings, clock, authenticate }: RulesOptions, gate: Gate): AedesOptions {
+export function brokerRules(
+  { settings, clock, authenticate, withoutTokens }: RulesOptions,
+  gate: Gate,
+): AedesOptions {
   const owners = clientOwners();
+  /** Somebody was ever let subscribe. */
+  let isListenedTo = false;
   const timely: Authenticate | undefined =
     authenticate && ((...who) => withDeadline(clock, AUTHENTICATE_MS, "the registry", authenticate(...who)));
 
@@ -52,10 +60,16 @@ export function brokerRules({ settings, clock, authenticate }: RulesOptions, gat
         return done(new Error("PUBLISH refused: not the device's own topic"));
       }
       packet.retain = false;
-      gate.take(new BrokerMessage(client, packet, clock.wallMs(), () => done(null)));
+      const passOn = () => {
+        if (isListenedTo && withoutTokens) packet.payload = Buffer.from(withoutTokens(bytesOf(packet)));
+        done(null);
+      };
+      gate.take(new BrokerMessage(client, packet, clock.wallMs(), passOn));
     },
     authorizeSubscribe(client, subscription, done) {
-      done(null, mayUse(owners.ownTopic(client), subscription.topic) ? subscription : null);
+      const isOwn = mayUse(owners.ownTopic(client), subscription.topic);
+      isListenedTo ||= isOwn;
+      done(null, isOwn ? subscription : null);
     },
   };
 }
@@ -68,10 +82,10 @@ function clientOwners() {
 
   return {
     ownTopic,
-    /** False where the client id is another device's. */
+    /** False where the client id is that of another device that proved itself: who did not has no claim to keep it. */
     add(client: Client, own: OwnTopic): boolean {
       const holder = holders.get(client.id);
-      if (holder !== undefined && !holder.closed && ownTopic(holder) !== own) return false;
+      if (holder !== undefined && !holder.closed && ![own, null].includes(ownTopic(holder))) return false;
       ownTopics.set(client, own);
       holders.set(client.id, client);
       client.conn.once("close", () => {

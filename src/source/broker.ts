@@ -31,6 +31,8 @@ export interface BrokerOptions {
   readonly log: Log;
   /** Absent: credentials cannot be checked, and who gives some is refused. */
   readonly authenticate?: Authenticate;
+  /** A payload as subscribers may see it; absent: as it came. */
+  readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
   /** Largest MQTT packet; a client that announces a larger one is disconnected. Must leave room above the payload bound. */
   readonly maxPacketBytes?: number;
 }

@@ -22,30 +22,34 @@ export interface SinkState {
   readonly detours: ReadonlyMap<string, Detour>;
 }
 
+const noDetours: SinkState["detours"] = new Map();
+
 type Row = Omit<SinkState, "detours"> & { sink: string };
 
 export class Cursors {
   readonly #states = new Map<string, SinkState>();
   readonly #dirty = new Set<string>();
-  /** Sinks that may have detours on the disk. */
-  readonly #detoured = new Set<string>();
+  /** The detours as they stand on the disk: of a thousand lanes, a group moves a few, and only those are written. */
+  readonly #onDisk = new Map<string, SinkState["detours"]>();
   readonly #put;
-  readonly #clearDetours;
+  readonly #dropDetour;
   readonly #putDetour;
 
   constructor(db: Database) {
     this.#put = db.query(
       "INSERT OR REPLACE INTO cursors (sink, start, seq, delivered, ignored, refused, skipped) VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
-    this.#clearDetours = db.query("DELETE FROM detours WHERE sink = ?");
-    this.#putDetour = db.query("INSERT INTO detours (sink, lane, seq, waiting) VALUES (?, ?, ?, ?)");
+    this.#dropDetour = db.query("DELETE FROM detours WHERE sink = ? AND lane = ?");
+    this.#putDetour = db.query(
+      "INSERT OR REPLACE INTO detours (sink, lane, seq, waiting) VALUES (?, ?, ?, ?)",
+    );
     const detoursOf = db.query<Detour & { lane: string }, [string]>(
       "SELECT lane, seq, waiting FROM detours WHERE sink = ?",
     );
     for (const { sink, ...row } of db.query<Row, []>("SELECT * FROM cursors").all()) {
-      const detours = detoursOf.all(sink).map(({ lane, ...detour }) => [lane, detour] as const);
-      if (detours.length > 0) this.#detoured.add(sink);
-      this.#states.set(sink, { ...row, detours: new Map(detours) });
+      const detours = new Map(detoursOf.all(sink).map(({ lane, ...detour }) => [lane, detour] as const));
+      this.#onDisk.set(sink, detours);
+      this.#states.set(sink, { ...row, detours });
     }
   }
 
@@ -69,18 +73,24 @@ export class Cursors {
       if (!state) continue;
       const { detours, start, seq, delivered, ignored, refused, skipped } = state;
       this.#put.run(sink, start, seq, delivered, ignored, refused, skipped);
-      if (detours.size === 0 && !this.#detoured.has(sink)) continue;
-      this.#detoured.add(sink);
-      this.#clearDetours.run(sink);
-      for (const [lane, detour] of detours) this.#putDetour.run(sink, lane, detour.seq, detour.waiting);
+      this.#writeDetours(sink, this.#onDisk.get(sink) ?? noDetours, detours);
     }
   }
 
   written(): void {
     for (const sink of this.#dirty) {
-      if (this.#states.get(sink)?.detours.size === 0) this.#detoured.delete(sink);
+      const state = this.#states.get(sink);
+      if (state) this.#onDisk.set(sink, state.detours);
     }
     this.#dirty.clear();
+  }
+
+  #writeDetours(sink: string, before: SinkState["detours"], now: SinkState["detours"]): void {
+    for (const lane of before.keys()) if (!now.has(lane)) this.#dropDetour.run(sink, lane);
+    for (const [lane, { seq, waiting }] of now) {
+      const known = before.get(lane);
+      if (known?.seq !== seq || known.waiting !== waiting) this.#putDetour.run(sink, lane, seq, waiting);
+    }
   }
 
   /** Everything up to this seq is settled by every sink of `sinks`; 0 where one of them is unknown. */

@@ -4,8 +4,7 @@
 import { statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
-import { busyTimeoutMs } from "../core/sqlite.ts";
-import { pageBytes } from "./open.ts";
+import { busyTimeoutMs, pageBytes } from "./open.ts";
 
 /** Not now: the spool is at its bound or the disk is full. What was to be appended is still the caller's. */
 export class SpoolFull extends Error {

@@ -7,7 +7,7 @@ import { SQLiteError, type Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
 import { openSqlite } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
-import { noteState, whatIsMissing } from "./state.ts";
+import { keepLog, noteState, whatIsMissing } from "./state.ts";
 
 export interface Epoch {
   readonly epoch: string;
@@ -18,6 +18,8 @@ export interface Epoch {
 /** A larger file is not read through at a start; each of its groups is checked when it is read. */
 const quickCheckBytesMax = 256 * 1024 * 1024;
 export const pageBytes = 4096;
+/** How long a write waits where somebody else (an operator's sqlite3) has the file locked: the whole gateway waits with it, and it is tried again anyway. */
+export const busyTimeoutMs = 250;
 /** Far more starts than a far side can be behind. */
 const epochsMax = 1_000;
 
@@ -32,7 +34,9 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     const verdict = quickCheck(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
+    db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     const used = use(db);
+    keepLog(db, true);
     noteState(dataDir, "open");
     return used;
   } catch (error) {

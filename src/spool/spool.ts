@@ -21,7 +21,7 @@ import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
 import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./settings.ts";
-import { noteState } from "./state.ts";
+import { keepLog, noteState } from "./state.ts";
 import { Tail } from "./tail.ts";
 
 const trimGroupsMax = 500;
@@ -199,6 +199,7 @@ export class Spool {
   #noteClosed(): void {
     try {
       noteState(this.#dataDir, "closed");
+      keepLog(this.#db, false);
     } catch {
       // A full disk: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
     }

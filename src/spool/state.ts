@@ -3,6 +3,7 @@
  * missing, and cannot know of a write-ahead log that is gone: without this word a spool that was lost would start anew
  * without a word, and what it held would be gone with balanced books.
  */
+import { constants, type Database } from "bun:sqlite";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -16,6 +17,14 @@ const stateFile = (dataDir: string) => join(dataDir, "spool.state");
 
 export function noteState(dataDir: string, state: SpoolState): void {
   writeFileSync(stateFile(dataDir), `${state}\n`, { flush: true });
+}
+
+/**
+ * Whether SQLite leaves the write-ahead log when it closes the file. It closes it as the process exits, too (a second signal,
+ * an unexpected error): a log that is gone while the word is "open" must mean that it was lost.
+ */
+export function keepLog(db: Database, keep: boolean): void {
+  db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, keep ? 1 : 0);
 }
 
 /** What must be there and is not, with the mend; undefined where nothing is missing. */

@@ -4,13 +4,13 @@
 import type { Entry } from "../core/entry.ts";
 
 const bytesMax = 32 * 1024 * 1024;
-/** What an entry costs in memory beside its payload; a deliberate over-estimate. */
+/** What an entry costs in memory beside its payload and its topic; a deliberate over-estimate. */
 const entryOverheadBytes = 400;
 
 /** What entries cost in memory. */
 export function memoryBytes(entries: readonly Entry[]): number {
   let bytes = entries.length * entryOverheadBytes;
-  for (const entry of entries) bytes += entry.payload.length * 2;
+  for (const { payload, topic } of entries) bytes += (payload.length + topic.length) * 2;
   return bytes;
 }
 

@@ -178,9 +178,13 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
 
   test("two gateways cannot open one spool", async () => {
     await started();
-    const { code, err } = await sluice("run");
-    expect(code).toBe(1);
-    expect(err).toContain(data);
+    const { code, out, err } = await sluice("run");
+    expect({ code, err }).toEqual({ code: 1, err: "" });
+    expect(JSON.parse(out.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({
+      level: "fatal",
+      message: "cannot start",
+      error: expect.stringContaining(data),
+    });
   });
 
   test("output that nobody reads any more is no error", async () => {

@@ -1,19 +1,22 @@
 /** The command line: exit codes, usage, and what goes to which stream. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pino from "pino";
 import type { Context } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { type Log, silentLog } from "../../src/core/log.ts";
 import { reasons } from "../../src/judge/reasons.ts";
 
 let directory: string;
 let env: Record<string, string>;
+let log: Log;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "sluice-cli-"));
   env = { DATA_DIR: join(directory, "data"), GATEWAY_ID: "test" };
+  log = silentLog;
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -25,7 +28,7 @@ async function sluice(...words: string[]) {
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),
     signal: new AbortController().signal,
-    createLog: () => silentLog,
+    createLog: () => log,
   };
   return { code: await execute(words, context), out, err };
 }
@@ -84,8 +87,9 @@ describe("help topics", () => {
     for (const { code, remedy } of reasons) {
       expect(out).toContain(`${code}
 `);
-      expect(out).toContain(remedy);
+      expect(out.replaceAll(/\s+/g, " ")).toContain(remedy);
     }
+    expect(out.split("\n").filter((line) => line.length > 100)).toEqual([]);
   });
 
   test("the sample environment file sets nothing until a line is uncommented, and is then the default", async () => {
@@ -178,7 +182,9 @@ describe("devices, in the local store", () => {
     };
     expect(rotated.token).toMatch(/^tok-/);
     expect(rotated.token).not.toBe(first.trim());
-    expect((await sluice("devices", "remove", "acme", "d1")).code).toBe(0);
+    const removed = await sluice("devices", "remove", "acme", "d1", "--json");
+    expect(removed.code).toBe(0);
+    expect(JSON.parse(removed.out)).toEqual({ tenant_id: "acme", device_id: "d1", removed: true });
     expect(await json("devices", "list")).toEqual([]);
   });
 
@@ -233,7 +239,21 @@ describe("migrate and check, without servers", () => {
     expect(probes.map(({ part, ok }) => [part, ok])).toEqual([
       ["disk", true],
       ["source", false],
+      ["registry", false],
       ["postgres", false],
+    ]);
+  });
+
+  test("run tells its log why it cannot start", async () => {
+    const file = join(directory, "file");
+    writeFileSync(file, "");
+    env = { ...env, DATA_DIR: join(file, "data") };
+    const logged: string[] = [];
+    log = pino({ messageKey: "message" }, { write: (line: string) => void logged.push(line) });
+    const { code, out, err } = await sluice("run");
+    expect({ code, out, err }).toEqual({ code: 1, out: "", err: "" });
+    expect(logged.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({ message: "cannot start", error: expect.stringContaining("DATA_DIR=") }),
     ]);
   });
 });

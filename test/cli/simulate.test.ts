@@ -100,7 +100,7 @@ describe("sluice simulate", () => {
 
   test.each([
     [{}, /--broker.*needed/],
-    [{ broker: "http://here" }, /--broker.*begins with mqtt/],
+    [{ broker: "http://here" }, /--broker <url> must be a URL such as mqtt/],
     [{ broker: "mqtt://here", faults: "bad-tokn" }, /--faults.*no fault "bad-tokn"/],
     [{ broker: "mqtt://here", tenants: "a/b" }, /--tenants.*without/],
     [{ broker: "mqtt://here", qos: "3" }, /--qos.*from 0 to 2/],

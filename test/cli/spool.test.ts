@@ -80,7 +80,7 @@ describe("sluice spool", () => {
     expect(out).toContain("influx telemetry_acme");
     spool.close();
     const json = JSON.parse((await sluice("status", "--json")).out) as Record<string, unknown>;
-    expect(json).toMatchObject({ inUse: false, head: 4, entries: 4, books: { received: 4, accepted: 3 } });
+    expect(json).toMatchObject({ in_use: false, head: 4, entries: 4, books: { received: 4, accepted: 3 } });
     expect(json["sinks"]).toMatchObject([
       { sink: "influx", waiting: 2 },
       { sink: "postgres", waiting: 2 },
@@ -154,8 +154,8 @@ describe("sluice spool", () => {
   test("compact says what it gave back", async () => {
     fill(three());
     expect(JSON.parse((await sluice("compact", "--json")).out)).toEqual({
-      before: expect.any(Number),
-      after: expect.any(Number),
+      bytes_before: expect.any(Number),
+      bytes_after: expect.any(Number),
     });
     expect(await sluice("verify")).toMatchObject({ code: 0 });
   });

@@ -50,7 +50,9 @@ export function delivery(
     epoch: more.epoch ?? "epoch-1",
     before: more.before ?? noTotals,
     signal: more.signal ?? new AbortController().signal,
-    refuse: (entry, why) => void refused.set(entry.seq, why),
+    refuse(refusals) {
+      for (const { entry, why } of refusals) refused.set(entry.seq, why);
+    },
     refused,
   };
 }

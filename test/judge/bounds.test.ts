@@ -53,6 +53,19 @@ describe("rates", () => {
 });
 
 describe("what is kept of a reject", () => {
+  test("a topic or a site as long as a packet is cut, the topic to one that still names no device", () => {
+    const { judge } = court();
+    const topic = `tenant/${"a".repeat(30_000)}/device/d/${"b".repeat(30_000)}`;
+    const far = entryOf(judge.judge(aMessage(aBody(), { topic })));
+    expect(far).toMatchObject({ reason: "BAD_TOPIC_FORMAT", tenantId: null });
+    expect(far.topic).toHaveLength(2_049);
+    const again = entryOf(judge.judge(aMessage(aBody(), { topic: far.topic })));
+    expect(again).toMatchObject({ reason: "BAD_TOPIC_FORMAT", topic: far.topic });
+    const site = entryOf(judge.judge(aMessage(aBody({ site_id: "s".repeat(6_000) }))));
+    expect(site.reason).toBe("SITE_MISMATCH_REGISTRY_VS_PAYLOAD");
+    expect(site.siteId).toHaveLength(513);
+  });
+
   const at = (receivedMs: number, payload = "{") => aMessage(payload, { receivedMs });
 
   test("PROD keeps the first payload a device, reason and minute, whatever the other settings", () => {

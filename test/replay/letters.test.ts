@@ -29,7 +29,7 @@ function farSide(name: string) {
     whenFull: "hold",
     deliver({ entries: some, refuse }) {
       for (const entry of some) {
-        if (it.refuses) refuse(entry, "not of a type that I take");
+        if (it.refuses) refuse([{ entry, why: "not of a type that I take" }]);
         else it.got.push(entry.payload);
       }
       const n = some.length;

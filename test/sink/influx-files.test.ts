@@ -71,6 +71,18 @@ test("a file is closed at its age", async () => {
   expect(lines(directory)).toHaveLength(5);
 });
 
+test("a clock that begins anew at each boot has no file written over another", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-lp-"));
+  cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+  for (const boot of [0, 1, 2]) {
+    const influx = openInflux({ url: pathToFileURL(directory).href }, simulatedClock());
+    await influx.deliver(events(boot * 10 + 1, boot * 10 + 10));
+    await influx.dispose();
+  }
+  expect(names(directory)).toHaveLength(3);
+  expect(lines(directory)).toHaveLength(30);
+});
+
 test("after a crash the torn line is cut, the rest is closed, and what was being compressed is done again", async () => {
   const { directory, influx } = start();
   mkdirSync(directory);

@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { explain } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
 import { postgresSink } from "../../src/sink/postgres.ts";
-import type { Outcome, Sink } from "../../src/sink/sink.ts";
+import type { Outcome, Refusal, Sink } from "../../src/sink/sink.ts";
 import { deferred, delivery, event, events, noTotals, reject } from "../contract/entries.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
 import { startProxy, type Proxy } from "../kit/proxy.ts";
@@ -160,7 +160,9 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     const refused = new Map<number, string>();
     const again = () => ({
       ...delivery(entries),
-      refuse: (e: { seq: number }, why: string) => void refused.set(e.seq, why),
+      refuse: (refusals: readonly Refusal[]) => {
+        for (const { entry, why } of refusals) refused.set(entry.seq, why);
+      },
     });
     expect(await sink.deliver(again()).catch(explain)).toBeString();
     committed = false;

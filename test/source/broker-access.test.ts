@@ -78,6 +78,14 @@ describe("proof of identity at CONNECT", () => {
     await until("its own does", () => first.closed());
   });
 
+  test("a client id that somebody without credentials holds is no obstacle to a device that proves itself", async () => {
+    const { port } = await embeddedBroker({}, { authenticate });
+    const squatter = await device(port, "meter");
+    expect(returnCodeOf(await device(port, "meter", login("d1")))).toBe(0);
+    await until("the other is gone", () => squatter.closed());
+    expect(returnCodeOf(await device(port, "meter"))).toBe(2);
+  });
+
   test("a refused token is in no log line; the cause is, once", async () => {
     const { log, lines } = recordingLog();
     const { port } = await embeddedBroker({}, { authenticate, log });

@@ -3,7 +3,7 @@
  */
 import type { Entry } from "../../core/entry.ts";
 import { encodeLine, textOf, Unwritable, type Grammar, type Line } from "../line.ts";
-import type { Delivery, Outcome } from "../sink.ts";
+import type { Delivery, Outcome, Refusal } from "../sink.ts";
 import type { Collisions } from "./collisions.ts";
 import { nameFault } from "./database.ts";
 import { ship, type Progress, type Shipping } from "./ship.ts";
@@ -24,6 +24,8 @@ interface Round {
   readonly delivery: Delivery;
   readonly progress: Progress;
   readonly outcome: { delivered: number; ignored: number; refused: number };
+  /** Refused in this round and not in the dead letters yet. */
+  readonly refusals: Refusal[];
   /** What was stored in this round; looked at only where the round does not end well. */
   readonly stored: (readonly Line[])[];
 }
@@ -35,11 +37,19 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
   const encode = (database: string, entry: Entry) =>
     encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar);
 
-  function refuse({ progress, outcome, delivery }: Round, entry: Entry, why: string) {
-    delivery.refuse(entry, why);
+  function refuse({ outcome, refusals }: Round, entry: Entry, why: string) {
+    refusals.push({ entry, why });
     outcome.refused += 1;
-    tally.refused();
-    progress.settled.set(entry.seq, true);
+  }
+
+  /** All at once at the end of a round, for each time costs an fsync. */
+  function bury({ progress, delivery, refusals }: Round) {
+    if (refusals.length === 0) return;
+    delivery.refuse(refusals);
+    for (const { entry } of refusals.splice(0)) {
+      tally.refused();
+      progress.settled.set(entry.seq, true);
+    }
   }
 
   /** The line of an entry that is to be sent; null where there is nothing to send. */
@@ -109,16 +119,18 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     const progress = unfinished.get(database) ?? newProgress();
     unfinished.set(database, progress);
     const outcome = { delivered: 0, ignored: 0, refused: 0 };
-    const stored: (readonly Line[])[] = [];
+    const round: Round = { database, delivery, progress, outcome, refusals: [], stored: [] };
     const end = tally.begin(database, delivery.entries);
     try {
-      await run({ database, delivery, progress, outcome, stored });
+      await run(round);
+      bury(round);
       unfinished.delete(database);
       end(null);
       return outcome;
     } catch (error) {
-      for (const line of stored.flat()) progress.settled.set(line.entry.seq, false);
+      for (const line of round.stored.flat()) progress.settled.set(line.entry.seq, false);
       end(error);
+      bury(round);
       throw error;
     }
   };

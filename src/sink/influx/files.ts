@@ -11,6 +11,7 @@ import {
   constants,
   createReadStream,
   createWriteStream,
+  existsSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -66,7 +67,10 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
     open.get(database)?.cancel();
     open.delete(database);
     const stamp = new Date(clock.wallMs()).toISOString().replace(/[-:.]/g, "");
-    const closed = join(directory, `${database}-${stamp}-${(serial += 1)}.lp`);
+    // A clock that begins anew at each boot gives a stamp twice.
+    let closed: string;
+    do closed = join(directory, `${database}-${stamp}-${(serial += 1)}.lp`);
+    while (existsSync(closed) || existsSync(`${closed}.gz`));
     renameSync(currentOf(database), closed);
     packing = packing
       .then(() => pack(closed))

@@ -109,7 +109,7 @@ export const influxSettings = {
   fileAgeSeconds: count({
     name: "INFLUX_FILE_MAX_AGE_SECONDS",
     default: 3600,
-    unit: "s",
+    unit: "seconds",
     min: 1,
     help: "A file of lines is closed and compressed at this age.",
   }),

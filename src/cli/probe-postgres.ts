@@ -1,0 +1,49 @@
+/**
+ * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it starts, a
+ * check only says that it would.
+ */
+import type { Config } from "../config.ts";
+import type { Postgres } from "../core/postgres.ts";
+import { inspectPostgres } from "../core/schema.ts";
+import type { Sink } from "../sink/sink.ts";
+
+/** InfluxDB 3 Core's limit, see `INFLUXDB_DATABASE`. */
+const coreDatabasesMax = 5;
+
+export async function probePostgres(db: Postgres, sink: Sink): Promise<string> {
+  const { missingTables, mayCreate } = await inspectPostgres(db);
+  if (missingTables.length === 0) return sink.probe();
+  const found = `PostgreSQL at ${db.place} has no ${missingTables.join(", ")}`;
+  if (mayCreate) return `${found}; the gateway creates them when it starts, as does \`sluice migrate\``;
+  throw new Error(
+    `${found}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may`,
+  );
+}
+
+export async function probeRegistry(db: Postgres, influx: Config["influx"]): Promise<string> {
+  const { missingTables, tellsChanges } = await inspectPostgres(db);
+  if (missingTables.includes("device_registry")) return "no devices: the table is still to be created";
+  const { devices, tenants } = await countDevices(db);
+  const remarks = [`${devices} devices of ${tenants} tenants`];
+  if (!tellsChanges)
+    remarks.push(
+      "changes are seen only after AUTH_CACHE_TTL_SECONDS: run `sluice migrate`, which adds triggers",
+    );
+  if (tenants > coreDatabasesMax && isDatabaseEach(influx))
+    remarks.push(
+      `INFLUXDB_DATABASE makes a database of each tenant, of which InfluxDB 3 Core holds ${coreDatabasesMax}`,
+    );
+  return remarks.join("; ");
+}
+
+function countDevices(db: Postgres): Promise<{ devices: number; tenants: number }> {
+  return db.ask("counting the devices", async (sql) => {
+    const [row] = await sql<{ devices: number; tenants: number }[]>`
+      select count(*)::int as devices, count(distinct tenant_id)::int as tenants from device_registry`;
+    return row ?? { devices: 0, tenants: 0 };
+  });
+}
+
+function isDatabaseEach({ url, writeEnabled, database }: Config["influx"]): boolean {
+  return url !== undefined && !url.startsWith("file:") && writeEnabled && database.includes("{tenant_id}");
+}

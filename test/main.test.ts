@@ -1,0 +1,58 @@
+/** The process itself: what it leaves on the disk is nobody else's to read, and its log may fail without it. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "./kit/postgres.ts";
+
+let dataDir: string;
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "sluice-main-"));
+  chmodSync(dataDir, 0o755);
+});
+afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
+
+test("files in a data directory that others may enter are closed to them", async () => {
+  const main = join(import.meta.dir, "..", "src", "main.ts");
+  const child = Bun.spawn(["sh", "-c", `umask 022; exec "$0" "$1" run`, process.execPath, main], {
+    env: { ...process.env, DATA_DIR: dataDir, HTTP_LISTEN: "127.0.0.1:0", BROKER_LISTEN: "127.0.0.1:0" },
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  let log = "";
+  for await (const chunk of child.stdout) {
+    log += Buffer.from(chunk).toString();
+    if (log.includes('"started"')) break;
+  }
+  const open = readdirSync(dataDir).filter((name) => (statSync(join(dataDir, name)).mode & 0o007) !== 0);
+  const files = readdirSync(dataDir);
+  child.kill();
+  expect(await child.exited).toBe(0);
+  expect(files).toEqual(expect.arrayContaining(["spool.db", "spool.db-wal", "local.db", "auth-cache.db"]));
+  expect(open).toEqual([]);
+}, 60_000);
+
+test("a log that cannot be written does not end it", async () => {
+  const main = join(import.meta.dir, "..", "src", "main.ts");
+  const port = await freePort();
+  const child = Bun.spawn(["sh", "-c", `exec "$0" "$1" run > /dev/full`, process.execPath, main], {
+    env: {
+      ...process.env,
+      DATA_DIR: dataDir,
+      HTTP_LISTEN: `127.0.0.1:${port}`,
+      BROKER_LISTEN: "127.0.0.1:0",
+      LOG_STATS_EVERY_SECONDS: "1",
+    },
+    stderr: "ignore",
+  });
+  const uptime = () =>
+    fetch(`http://127.0.0.1:${port}/stats`).then(
+      async (answer) => ((await answer.json()) as { uptime_seconds: number }).uptime_seconds,
+      () => -1,
+    );
+  // By then two lines of stats were not written.
+  while (child.exitCode === null && (await uptime()) < 2) await Bun.sleep(100);
+  expect(child.exitCode).toBeNull();
+  child.kill();
+  expect(await child.exited).toBe(0);
+}, 60_000);

@@ -1,0 +1,59 @@
+/** The auth cache on the disk: what changed is written, what went is gone, and nobody waits long for it. */
+import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import { savedCache } from "../../src/registry/saved.ts";
+import { aDevice } from "../kit/builders.ts";
+import { simulatedClock } from "../kit/clock.ts";
+
+const dirs: string[] = [];
+afterEach(() => {
+  for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true });
+});
+
+function setUp(devices: number) {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-saved-"));
+  dirs.push(dir);
+  const settings = { ttlSeconds: 60, sizeMax: 100_000, staleSeconds: 86_400 };
+  const clock = simulatedClock();
+  const make = () => new DeviceAuthCache(settings, clock);
+  const cache = make();
+  for (let n = 0; n < devices; n++) cache.put(aDevice({ deviceId: `d${n}` }));
+  const path = join(dir, "auth-cache.db");
+  /** Ids that a next start would find. */
+  const kept = () => {
+    const next = make();
+    const saved = savedCache(path, next);
+    saved.restore();
+    saved.close();
+    return [...next.snapshot()].map(({ deviceId }) => deviceId);
+  };
+  return { cache, saved: savedCache(path, cache), kept };
+}
+
+test("what is cached is found again, what went is not", async () => {
+  const { cache, saved, kept } = setUp(12_000);
+  await saved.save();
+  expect(kept()).toHaveLength(12_000);
+  cache.invalidate("acme", "d7");
+  cache.invalidate("acme", "d11999");
+  cache.put(aDevice({ deviceId: "new" }));
+  await saved.save();
+  saved.close();
+  const found = new Set(kept());
+  expect(found.size).toBe(11_999);
+  expect([found.has("d7"), found.has("d11999"), found.has("new")]).toEqual([false, false, true]);
+});
+
+test("a large cache of which nothing changed is looked through a part at a time", async () => {
+  const { saved } = setUp(12_000);
+  await saved.save();
+  let turns = 0;
+  const turn = setInterval(() => turns++, 0);
+  await saved.save();
+  clearInterval(turn);
+  saved.close();
+  expect(turns).toBeGreaterThan(0);
+});
