@@ -12,6 +12,8 @@ export interface Reading {
   readonly settledEntries: number;
   readonly heldBytes: number;
   readonly waitingEntries: number;
+  /** What the process has written to disks, as the system counts it; undefined where it does not. */
+  readonly writtenBytes: number | undefined;
 }
 
 /** In the names of `/stats`. */
@@ -22,7 +24,7 @@ export interface OutlookStats {
   readonly offline_hours_left: number | null;
   /** Until the sink that is furthest behind has caught up; null where it is not catching up. */
   readonly drain_seconds_left: number | null;
-  /** Spooled bytes a day at this rate: they are written twice (log and file), which is what wears flash. */
+  /** What all of this process writes to disks a day at this rate, as the system counts it: what wears flash. */
   readonly written_bytes_per_day: number | null;
 }
 
@@ -52,13 +54,14 @@ export function createOutlook(options: { clock: Clock; bytesMax: number; read: (
     const perSecond = (of: (reading: Reading) => number) => (of(now) - of(oldest.reading)) / seconds;
     const entries = perSecond((r) => r.spooledEntries);
     const bytes = perSecond((r) => r.spooledBytes);
+    const written = perSecond((r) => r.writtenBytes ?? Number.NaN);
     const gain = perSecond((r) => r.settledEntries) - entries;
     return {
       entries_per_second: rounded(entries),
       bytes_per_second: rounded(bytes),
       offline_hours_left: bytes > 0 ? rounded(Math.max(0, bytesMax - now.heldBytes) / bytes / 3600) : null,
       drain_seconds_left: drainSeconds(now.waitingEntries, gain),
-      written_bytes_per_day: Math.round(bytes * 2 * 86_400),
+      written_bytes_per_day: Number.isNaN(written) ? null : Math.round(written * 86_400),
     };
   }
 

@@ -41,8 +41,15 @@ export function livePolicy(fromEnvironment: Policy, log: Log): LivePolicy {
     const changed = Object.keys(next).filter((key) => next[key] !== current[key as keyof Policy]);
     // Every key of policySettings is present and was read by its own schema, or was good before.
     current = next as unknown as Policy;
-    if (changed.length > 0) log.info({ policy: current }, "settings changed by the database");
+    if (changed.length > 0) log.info(namedValues(current), "settings changed by the database");
   }
 
   return { get: () => current, apply, mistakes: () => mistakes };
+}
+
+/** Under the names that operators know. */
+function namedValues(policy: Policy): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(policySettings).map(([key, { name }]) => [name, policy[key as keyof Policy]]),
+  );
 }

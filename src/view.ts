@@ -4,6 +4,7 @@
  * `balanced` compares counts that are kept apart: what came in with what became of it, the intake's with the spool's, and
  * each sink's with what it was offered.
  */
+import { readFileSync } from "node:fs";
 import { cacheView, deviceStore, settingStore } from "./administration.ts";
 import type { Books } from "./books.ts";
 import type { Clock } from "./core/clock.ts";
@@ -108,7 +109,18 @@ export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
     settledEntries: spool.head - waitingEntries,
     heldBytes: spool.bytes,
     waitingEntries,
+    writtenBytes: writtenBytes(),
   };
+}
+
+/** proc(5), /proc/pid/io: bytes that this process caused to be sent to the storage layer. Linux alone counts them. */
+function writtenBytes(): number | undefined {
+  try {
+    const written = /^write_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1];
+    return written === undefined ? undefined : Number(written);
+  } catch {
+    return undefined;
+  }
 }
 
 function sinkStats(stats: DrainStats, drain: Drain): SinkStats {

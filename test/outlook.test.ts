@@ -4,13 +4,21 @@ import { simulatedClock } from "./kit/clock.ts";
 
 function site(bytesMax = 3_600_000) {
   const clock = simulatedClock();
-  const state = { spooledEntries: 0, spooledBytes: 0, settledEntries: 0, heldBytes: 0, waitingEntries: 0 };
+  const state = {
+    spooledEntries: 0,
+    spooledBytes: 0,
+    settledEntries: 0,
+    heldBytes: 0,
+    waitingEntries: 0,
+    writtenBytes: 0,
+  };
   const outlook = createOutlook({ clock, bytesMax, read: (): Reading => ({ ...state }) });
   /** So many seconds at these rates. */
   const live = (seconds: number, spooled: number, settled: number) => {
     for (let i = 0; i < seconds; i++) {
       state.spooledEntries += spooled;
       state.spooledBytes += spooled * 10;
+      state.writtenBytes += spooled * 40;
       state.settledEntries += settled;
       state.waitingEntries = state.spooledEntries - state.settledEntries;
       state.heldBytes = state.waitingEntries * 10;
@@ -34,7 +42,7 @@ describe("the outlook", () => {
     // 3,600,000 bytes less the 60,000 held, at 1,000 bytes a second.
     expect(stats.offline_hours_left).toBeCloseTo(0.98, 2);
     expect(stats.drain_seconds_left).toBeNull();
-    expect(stats.written_bytes_per_day).toBe(172_800_000);
+    expect(stats.written_bytes_per_day).toBe(345_600_000);
   });
 
   test("catching up: the seconds until the last entry is delivered", () => {

@@ -42,7 +42,8 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
       throw new NotNow(`${underWay.size} messages are on their way back already; see \`sinks\` in /stats`);
     const { rows, upTo, next } = await select(selection);
     const waiting = rows.filter(({ id }) => !underWay.has(id));
-    const judged = await judgeAll(waiting);
+    const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
+    const judged = await judgeAll(asked);
     // Judged while others may have asked for the same: from here on nothing waits.
     const fresh = judged.filter(({ id }) => !underWay.has(id));
     const accepted = fresh.filter(({ entry }) => entry.kind === "event");
@@ -51,7 +52,7 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
     return {
       matched: rows.length,
       done: accepted.length,
-      kept: kept.map(({ id, entry }) => ({ id, why: whyOf(entry) })),
+      kept: [...kept.map(({ id, entry }) => ({ id, why: whyOf(entry) })), ...unproven.map(keptUnproven)],
       next,
       up_to: upTo,
     };
@@ -125,6 +126,21 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
       return { matched: rows.length, done, kept: [], next, up_to: upTo };
     },
   };
+}
+
+/** Who sent these could not prove to be the device, and the token is gone: they come back only where an operator names them. */
+const unprovenReasons = ["TOKEN_MISSING", "TOKEN_INVALID"];
+
+function mayReturn({ reason }: QuarantineRow, selection: Selection): boolean {
+  return !unprovenReasons.includes(reason) || selection.reason === reason || selection.ids !== undefined;
+}
+
+function keptUnproven({ id, reason }: QuarantineRow): { id: number; why: string } {
+  return { id, why: `${reason}: it comes back only when it is asked for by this reason or by its id` };
+}
+
+function partition<T>(all: readonly T[], fits: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(fits), all.filter((one) => !fits(one))];
 }
 
 /** A kept reject as the judge takes it: what it goes by is topic, payload and time of arrival. */

@@ -5,8 +5,7 @@
  * is due, side by side and each in order, sleep until something happens. What the read-ahead may hold, who is in
  * whose way and how far the cursor is stands in readahead.ts; here are time, failures and the far side.
  *
- * Nothing else retries, waits or counts. Every entry ends as exactly one of delivered, ignored, refused or skipped, or is
- * still waiting.
+ * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
  */
 import { backoffMs, sleep, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
@@ -39,6 +38,8 @@ export interface DrainOptions {
 
 const backoffBaseMs = 250;
 const backoffMaxMs = 30_000;
+/** To ask for a position costs little, and everything waits for it. */
+const askEveryMaxMs = 5_000;
 const alarmsMax = 20;
 /** Between two stretches of reading: the rest of the program has its turn. */
 const breathMs = 1;
@@ -126,7 +127,7 @@ export class Drain {
         return this.#recovered();
       } catch (error) {
         if (this.#finishing) return this.#stop.abort();
-        await this.#rest(now + this.#failed(error));
+        await this.#rest(now + this.#failed(error, askEveryMaxMs));
       }
     }
   }
@@ -158,7 +159,7 @@ export class Drain {
     this.#ahead.startAnew(seq, { ...known, delivered: known.delivered + further });
   }
 
-  /** Reads ahead. @returns when to do so again, if nothing is appended before */
+  /** Reads ahead. @returns when to do so again */
   #fill(now: number): number {
     if (now < this.#readAtMs) return this.#readAtMs;
     const { skipped } = this.#ahead.totals;
@@ -261,9 +262,9 @@ export class Drain {
   }
 
   /** @returns how long to wait */
-  #failed(error: unknown): number {
+  #failed(error: unknown, maxMs = backoffMaxMs): number {
     const why = explain(error);
-    const waitMs = this.#waitMs(error, this.#attempt++);
+    const waitMs = this.#waitMs(error, this.#attempt++, maxMs);
     if (why !== this.#trouble && !this.#stop.signal.aborted)
       this.#log.warn({ error: why, retry_ms: Math.round(waitMs) }, "sink cannot go on; waiting");
     this.#trouble = why;
@@ -275,9 +276,9 @@ export class Drain {
     this.#attempt = 0;
   }
 
-  #waitMs(error: unknown, attempt: number): number {
+  #waitMs(error: unknown, attempt: number, maxMs = backoffMaxMs): number {
     const floorMs = error instanceof Outage ? error.retryAfterMs : 0;
-    return Math.max(floorMs, backoffMs(attempt, backoffBaseMs, backoffMaxMs, this.#random));
+    return Math.max(floorMs, backoffMs(attempt, backoffBaseMs, maxMs, this.#random));
   }
 
   #warnOfSkipped(before: number): void {

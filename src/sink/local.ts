@@ -69,7 +69,7 @@ export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOpt
     name: "local",
     batchMax: 5000,
     batchBytesMax: 8 * 1024 * 1024,
-    lingerMs: 25,
+    lingerMs: 250,
     deadlineMs: 30_000,
     whenFull: "hold",
     // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject

@@ -1,5 +1,5 @@
 /**
- * Where every sink stands in the spool. Kept in memory, written with the next group or by the idle flush: a cursor that
+ * Where every sink stands in the spool. Kept in memory, written once a second: a cursor that
  * lags after a crash means entries delivered again (harmless for InfluxDB; PostgreSQL keeps its own position), never lost.
  */
 import type { Database } from "bun:sqlite";

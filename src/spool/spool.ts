@@ -2,8 +2,8 @@
  * The spool: the durable log that cuts the program in two.
  *
  * Groups of entries go in, each with one fsync; sinks read from where they stand. Everything that must hold together
- * after a crash is written in the same transaction: the entries, the books, the packets' fingerprints, and whatever
- * sinks have reached meanwhile (their cursors ride along with the next group, or with the idle flush).
+ * after a crash is written in the same transaction: the entries, the books and the packets' fingerprints; and, once a
+ * second, what sinks have reached together with the giving up of what all of them have settled.
  *
  * SQLite and not a hand-written log: measured at 0.8 of its speed, and in return power loss, torn pages, space reuse
  * and a tool to look inside are solved. bun:sqlite is synchronous, which here is a virtue: the commit that precedes a
@@ -24,8 +24,9 @@ import type { spoolSettings } from "./settings.ts";
 import { keepLog, noteState } from "./state.ts";
 import { Tail } from "./tail.ts";
 
-const trimGroupsMax = 500;
-const trimEveryMs = 200;
+const trimGroupsMax = 2_000;
+/** How often cursors are written and settled groups given up: each is a few pages, which wears flash and costs a group nothing to wait for. */
+const trimEveryMs = 1_000;
 const flushIdleMs = 1_000;
 /** At the bound, a best-effort sink gives up this much more than is asked for, so that it is not asked for each group. */
 const giveUpBytes = 65_536;
@@ -136,7 +137,6 @@ export class Spool {
       let last = this.#head;
       for (const group of groups) this.#groups.insert(group, (last += group.entries.length));
       this.alongside.write(alongside);
-      this.#cursors.write();
     });
     if (entries.length === 0) return;
     for (const entry of entries) entry.seq = ++this.#head;
@@ -182,7 +182,7 @@ export class Spool {
     return { start, seq: start, delivered: 0, ignored: 0, refused: 0, skipped: 0, detours };
   }
 
-  /** Takes effect at once; on the disk with the next group, or within a second. */
+  /** Takes effect at once; on the disk within a second. */
   setSinkState(sink: string, state: SinkState): void {
     this.#cursors.set(sink, state);
   }
@@ -207,7 +207,6 @@ export class Spool {
 
   #commit(write: () => void): void {
     commit(this.#db, write);
-    this.#cursors.written();
     this.alongside.written();
   }
 
@@ -237,13 +236,14 @@ export class Spool {
         freed = this.#groups.remove(seq, groupsMax, bytesWanted);
         this.alongside.trim();
       });
+      this.#cursors.written();
       this.#bytes -= freed;
     } catch {
       // A disk that cannot be written now: the next append says so to its caller, and this is tried again in a second.
     }
   }
 
-  /** Once a second: cursors that no group took along, groups everybody has settled, pages that can be given back. */
+  /** Once a second: cursors, groups everybody has settled, pages that can be given back. */
   #idle(): void {
     const settled = this.#settled();
     if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);

@@ -37,6 +37,18 @@ describe("while the far side is away", () => {
     expect(asked).toBeLessThan(10);
   });
 
+  test("however long that is, it is asked every few seconds", async () => {
+    const { clock, sink, drain, put } = setUp();
+    let isAway = true;
+    sink.positions = () => (isAway ? Promise.reject(new Error("away")) : Promise.resolve([]));
+    put(1);
+    drain.start();
+    await clock.pass(600_000);
+    isAway = false;
+    await clock.pass(5_100);
+    expect(drain.stats()).toMatchObject({ delivered: 1, trouble: null });
+  });
+
   test("a stop does not wait for the next time it would be asked", async () => {
     const { clock, sink, drain, put } = setUp();
     sink.positions = () => Promise.reject(new Error("away"));

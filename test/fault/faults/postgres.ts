@@ -142,7 +142,7 @@ export const postgresFaults: readonly Fault[] = [
     name: "postgres-commit-answer-lost",
     says: "PostgreSQL: the answer to COMMIT is lost",
     few: 5,
-    many: 50,
+    many: 20,
     async run(site, times) {
       let lost = 0;
       const committing = new WeakSet<ProxiedConnection>();
