@@ -129,10 +129,10 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
 }
 
 /** Who sent these could not prove to be the device, and the token is gone: they come back only where an operator names them. */
-const unprovenReasons = ["TOKEN_MISSING", "TOKEN_INVALID"];
+const unprovenReasons: ReadonlySet<string> = new Set(["TOKEN_MISSING", "TOKEN_INVALID"]);
 
 function mayReturn({ reason }: QuarantineRow, selection: Selection): boolean {
-  return !unprovenReasons.includes(reason) || selection.reason === reason || selection.ids !== undefined;
+  return !unprovenReasons.has(reason) || selection.reason === reason || selection.ids !== undefined;
 }
 
 function keptUnproven({ id, reason }: QuarantineRow): { id: number; why: string } {
