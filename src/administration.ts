@@ -3,7 +3,8 @@
  * with its failures named, every change followed by this gateway's cache at once, app_settings read by the judge's own schemas.
  */
 import { serverError } from "./core/postgres.ts";
-import { RegistryError, type DeviceId, type DeviceStore } from "./http/device-store.ts";
+import type { DeviceId, DeviceStore } from "./core/device.ts";
+import { RegistryError } from "./http/registry-error.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "./http/setting-store.ts";
 import type { CacheView } from "./http/view.ts";
 import { policySettings, type Policy } from "./judge/judge.ts";

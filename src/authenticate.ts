@@ -7,7 +7,7 @@ import { authorize } from "./judge/authorize.ts";
 import type { DeviceAuthCache } from "./registry/cache.ts";
 import type { Answer } from "./registry/flights.ts";
 import type { Lookup } from "./registry/lookup.ts";
-import type { DeviceAuth } from "./registry/registry.ts";
+import type { DeviceAuth } from "./core/device.ts";
 
 /** Does this token belong to this device, and may it speak? Rejects when the registry cannot tell now. */
 export function authenticator({

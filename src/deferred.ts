@@ -5,7 +5,7 @@
  * told apart, and every device that must be looked up waits on the disk: order is kept, at the price of some delay.
  */
 import type { Entry } from "./core/entry.ts";
-import { deviceKey } from "./registry/registry.ts";
+import { deviceKey } from "./core/device.ts";
 
 export const deferredDevicesMax = 100_000;
 

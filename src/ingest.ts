@@ -14,7 +14,7 @@ import type { Intake, Message } from "./core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
 import { isPending, type Judge, type Pending } from "./judge/judge.ts";
-import type { DeviceAuth } from "./registry/registry.ts";
+import type { DeviceAuth } from "./core/device.ts";
 import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
 import type { Alongside } from "./spool/alongside.ts";
 import type { Oldest } from "./watchdog.ts";

@@ -6,7 +6,7 @@
  */
 import type { Entry } from "./core/entry.ts";
 import type { RejectRow, RejectsView } from "./http/view.ts";
-import { deviceKey } from "./registry/registry.ts";
+import { deviceKey } from "./core/device.ts";
 
 /** Devices kept a reason. */
 const devicesMax = 1_000;

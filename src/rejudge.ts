@@ -11,7 +11,8 @@ import { explain, type Log } from "./core/log.ts";
 import type { Books } from "./books.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Judge } from "./judge/judge.ts";
-import { deviceKey, type DeviceLookup } from "./registry/registry.ts";
+import { deviceKey } from "./core/device.ts";
+import type { DeviceLookup } from "./registry/registry.ts";
 import { unlessStopped } from "./sink/deliver.ts";
 import type { Spool } from "./spool/spool.ts";
 

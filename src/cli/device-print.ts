@@ -1,6 +1,6 @@
 /** What `sluice devices` prints: a table for people, JSON for scripts; a token alone on standard output. */
 import { columnsOf } from "../http/device-columns.ts";
-import type { Device, DeviceId } from "../http/device-store.ts";
+import type { Device, DeviceId } from "../core/device.ts";
 import type { Context } from "./command.ts";
 import { table } from "./report.ts";
 

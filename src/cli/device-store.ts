@@ -1,6 +1,6 @@
 /** What the commands about devices have in common: which store they work on, and how a device is named. */
 import { z } from "zod";
-import type { DeviceId, DeviceStore } from "../http/device-store.ts";
+import type { DeviceId, DeviceStore } from "../core/device.ts";
 import { type Context, type Option, toggle, UsageError, words } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { devicesOf, gatewayClient, gatewayOptions } from "./gateway-client.ts";

@@ -3,7 +3,7 @@
  * the registry keeps its SHA-256. A running gateway hears of every change by itself.
  */
 import { filterOf, pageMax } from "../http/devices.ts";
-import type { Device, DeviceFilter, DeviceStore } from "../http/device-store.ts";
+import type { Device, DeviceFilter, DeviceStore } from "../core/device.ts";
 import { newToken } from "../http/token.ts";
 import { command, type CommandGroup, neededWords, number, UsageError, words } from "./command.ts";
 import { named, printDevice, printDevices, printRemoved, printToken, unknownDevice } from "./device-print.ts";

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { isLoopback } from "../core/listen.ts";
 import { importResult } from "../http/bulk/import.ts";
 import { deviceColumns, deviceOf } from "../http/device-columns.ts";
-import type { DeviceChange, DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../http/device-store.ts";
+import type { DeviceChange, DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/device.ts";
 import type { SettingStore } from "../http/setting-store.ts";
 import { settingSchema } from "../http/settings.ts";
 import { type Context, UsageError, words } from "./command.ts";

@@ -13,7 +13,7 @@ import { createAttempts } from "./attempts.ts";
 import type { AuditLog } from "./audit.ts";
 import { bulkEndpoints, importPath } from "./bulk/routes.ts";
 import { cacheEndpoints } from "./cache.ts";
-import { RegistryError } from "./device-store.ts";
+import { RegistryError } from "./registry-error.ts";
 import { deadLetterEndpoints } from "./deadletters.ts";
 import { deviceEndpoints } from "./devices.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";

@@ -1,6 +1,6 @@
 /** A device as it is written outside: under the names of the registry's columns, over HTTP, in files and on the command line. */
 import { z } from "zod";
-import type { Device, DeviceChange, NewDevice } from "./device-store.ts";
+import type { Device, DeviceChange, NewDevice } from "../core/device.ts";
 
 const idCharsMax = 256;
 

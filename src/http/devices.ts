@@ -12,7 +12,7 @@ import {
   newDeviceOf,
   tokenHash,
 } from "./device-columns.ts";
-import type { Device, DeviceChange, DeviceFilter, DeviceId, DeviceStore } from "./device-store.ts";
+import type { Device, DeviceChange, DeviceFilter, DeviceId, DeviceStore } from "../core/device.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import { newToken } from "./token.ts";

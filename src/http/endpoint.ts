@@ -9,7 +9,7 @@ import type { Context, Hono } from "hono";
 import type { z } from "zod";
 import { explain } from "../core/log.ts";
 import type { AuditLog } from "./audit.ts";
-import { RegistryError } from "./device-store.ts";
+import { RegistryError } from "./registry-error.ts";
 import type { HttpEnv } from "./guard.ts";
 import { problem } from "./problem.ts";
 

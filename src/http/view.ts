@@ -4,7 +4,7 @@
  * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
  */
 import type { LetterDesk } from "./deadletters.ts";
-import type { DeviceId, DeviceStore } from "./device-store.ts";
+import type { DeviceId, DeviceStore } from "../core/device.ts";
 import type { QuarantineDesk } from "./quarantine.ts";
 import type { SettingStore } from "./setting-store.ts";
 

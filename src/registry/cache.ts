@@ -11,7 +11,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { count, type Values } from "../core/settings.ts";
-import { deviceKey, type DeviceAuth, type DeviceId } from "./registry.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 
 export const cacheSettings = {
   ttlSeconds: count({

@@ -4,7 +4,7 @@
  * A flight is queued, then under way, then answered; it may be queued again. Two queues: devices that were registered when last
  * seen, and strangers.
  */
-import { deviceKey, type DeviceAuth, type DeviceId } from "./registry.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 
 /** null: not registered. unavailable: the registry could not be asked in time. */
 export type Answer = DeviceAuth | null | "unavailable";

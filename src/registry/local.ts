@@ -7,16 +7,8 @@ import type { Database, SQLQueryBindings } from "bun:sqlite";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { migrateSqlite } from "../core/schema.ts";
 import { openSqlite } from "../core/sqlite.ts";
-import type {
-  DeviceAuth,
-  DeviceChange,
-  DeviceFilter,
-  DeviceId,
-  DeviceRecord,
-  NewDevice,
-  Registry,
-  RegistryWatcher,
-} from "./registry.ts";
+import type { DeviceAuth, DeviceChange, DeviceFilter, DeviceId, Device, NewDevice } from "../core/device.ts";
+import type { Registry, RegistryWatcher } from "./registry.ts";
 
 const pollEveryMs = 250;
 
@@ -190,11 +182,11 @@ function authOf(row: DeviceRow): DeviceAuth {
   };
 }
 
-function recordOrNone(row: DeviceRow | undefined): DeviceRecord | undefined {
+function recordOrNone(row: DeviceRow | undefined): Device | undefined {
   return row && recordOf(row);
 }
 
-function recordOf(row: DeviceRow): DeviceRecord {
+function recordOf(row: DeviceRow): Device {
   return {
     tenantId: row.tenant_id,
     deviceId: row.device_id,

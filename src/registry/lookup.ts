@@ -14,13 +14,8 @@ import { explain, type Log } from "../core/log.ts";
 import { count, flag, type Values } from "../core/settings.ts";
 import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
-import {
-  deviceKey,
-  type DeviceAuth,
-  type DeviceId,
-  type DeviceLookup,
-  type RegistryWatcher,
-} from "./registry.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
+import type { DeviceLookup, RegistryWatcher } from "./registry.ts";
 import { createWatcher } from "./watcher.ts";
 
 export const lookupSettings = {

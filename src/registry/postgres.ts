@@ -7,15 +7,8 @@ import type { Log } from "../core/log.ts";
 import { arrayText, type Postgres, type Transaction } from "../core/postgres.ts";
 import { whenTablesExist } from "../core/schema.ts";
 import { watchChanges } from "./changes.ts";
-import type {
-  DeviceAuth,
-  DeviceChange,
-  DeviceFilter,
-  DeviceId,
-  DeviceRecord,
-  NewDevice,
-  Registry,
-} from "./registry.ts";
+import type { DeviceAuth, DeviceChange, DeviceFilter, DeviceId, Device, NewDevice } from "../core/device.ts";
+import type { Registry } from "./registry.ts";
 
 export interface PostgresRegistryOptions {
   readonly db: Postgres;
@@ -87,7 +80,7 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
     });
   }
 
-  async function list(filter: DeviceFilter): Promise<DeviceRecord[]> {
+  async function list(filter: DeviceFilter): Promise<Device[]> {
     await tablesExist();
     const { tenantId = null, siteId = null, status = null, match = null, after, limit } = filter;
     const rows = await db.ask(
@@ -105,7 +98,7 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
     return rows.map(recordOf);
   }
 
-  async function get(id: DeviceId): Promise<DeviceRecord | undefined> {
+  async function get(id: DeviceId): Promise<Device | undefined> {
     await tablesExist();
     const rows = await db.ask(
       "reading a device",
@@ -115,7 +108,7 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
     return rows[0] && recordOf(rows[0]);
   }
 
-  async function update(id: DeviceId, change: DeviceChange): Promise<DeviceRecord | undefined> {
+  async function update(id: DeviceId, change: DeviceChange): Promise<Device | undefined> {
     await tablesExist();
     return db.transaction("changing a device", async (tx) => {
       if (change.tokenHash !== undefined) await keepPreviousToken(tx, id, change.graceMs);
@@ -213,7 +206,7 @@ function authOf(row: AuthRow): DeviceAuth {
   };
 }
 
-function recordOf(row: RecordRow): DeviceRecord {
+function recordOf(row: RecordRow): Device {
   return {
     tenantId: row.tenant_id,
     deviceId: row.device_id,

@@ -6,7 +6,7 @@
  */
 import { openSqlite } from "../core/sqlite.ts";
 import type { CachedRow, DeviceAuthCache } from "./cache.ts";
-import { deviceKey } from "./registry.ts";
+import { deviceKey } from "../core/device.ts";
 
 export interface SavedCache {
   /** Fills the cache from the file. */

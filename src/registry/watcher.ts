@@ -5,7 +5,8 @@
  */
 import type { DeviceAuthCache } from "./cache.ts";
 import type { Flights } from "./flights.ts";
-import { deviceKey, type RegistryWatcher } from "./registry.ts";
+import { deviceKey } from "../core/device.ts";
+import type { RegistryWatcher } from "./registry.ts";
 
 interface Parts {
   readonly cache: DeviceAuthCache;

@@ -13,7 +13,8 @@ import { explain, type Log } from "../core/log.ts";
 import { NotNow, type Outcome, type Selection } from "../http/desk.ts";
 import type { QuarantineDesk, QuarantineFull, QuarantineLine } from "../http/quarantine.ts";
 import type { Judge } from "../judge/judge.ts";
-import { deviceKey, type DeviceLookup } from "../registry/registry.ts";
+import { deviceKey } from "../core/device.ts";
+import type { DeviceLookup } from "../registry/registry.ts";
 import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../sink/quarantine.ts";
 
 export interface QuarantineParts {

@@ -8,7 +8,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { type Answer, Ingest } from "../../src/ingest.ts";
 import { createJudge, type Policy } from "../../src/judge/judge.ts";
-import { type DeviceAuth, deviceKey } from "../../src/registry/registry.ts";
+import { type DeviceAuth, deviceKey } from "../../src/core/device.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import type { Random } from "../../src/simulator/random.ts";
 import { aPolicy } from "../kit/builders.ts";

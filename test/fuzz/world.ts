@@ -2,7 +2,7 @@
  * The devices of the fuzz and the nasty values it is made of. Names that are legal in a topic and awkward everywhere behind it; tokens
  * as the registry issues them, and such as an operator might invent.
  */
-import type { DeviceAuth } from "../../src/registry/registry.ts";
+import type { DeviceAuth } from "../../src/core/device.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
 import { raw, type Value } from "./json.ts";
 

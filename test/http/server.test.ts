@@ -7,7 +7,8 @@ import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { isLoopback, parseListen } from "../../src/core/listen.ts";
 import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
-import { type DeviceFilter, RegistryError } from "../../src/http/device-store.ts";
+import type { DeviceFilter } from "../../src/core/device.ts";
+import { RegistryError } from "../../src/http/registry-error.ts";
 import type { GatewayView } from "../../src/http/view.ts";
 import { fakeView } from "../kit/view.ts";
 

@@ -1,7 +1,7 @@
 /** A judge with one device at hand, whose answers a test sets. */
 import type { Entry } from "../../src/core/entry.ts";
 import { createJudge, isPending, type Judge, type Pending, type Policy } from "../../src/judge/judge.ts";
-import type { DeviceAuth } from "../../src/registry/registry.ts";
+import type { DeviceAuth } from "../../src/core/device.ts";
 import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
 import { simulatedClock, type SimulatedClock } from "../kit/clock.ts";
 

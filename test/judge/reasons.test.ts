@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { reasons } from "../../src/judge/reasons.ts";
-import type { DeviceAuth } from "../../src/registry/registry.ts";
+import type { DeviceAuth } from "../../src/core/device.ts";
 import { aBody, aDevice, aMessage, aToken } from "../kit/builders.ts";
 import { body, court, dev, entryOf, many, metrics, onTopic, pendingOf, withoutDevice } from "./court.ts";
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Message } from "../../src/core/message.ts";
 import { judgeSettings, type Policy } from "../../src/judge/judge.ts";
-import type { DeviceAuth } from "../../src/registry/registry.ts";
+import type { DeviceAuth } from "../../src/core/device.ts";
 
 export const aToken = "tok-MDEyMzQ1Njc4OWFiY2RlZmdoaWpr";
 

@@ -7,7 +7,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Intake, Message, Source } from "../../src/core/message.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../src/gateway.ts";
 import type { Stats } from "../../src/http/view.ts";
-import type { NewDevice } from "../../src/registry/registry.ts";
+import type { NewDevice } from "../../src/core/device.ts";
 import { aBody, aMessage, sha256 } from "./builders.ts";
 import { until } from "./until.ts";
 

@@ -9,7 +9,7 @@ import type { Message } from "../../src/core/message.ts";
 import { Books } from "../../src/books.ts";
 import { Ingest, type Answer } from "../../src/ingest.ts";
 import type { Pending } from "../../src/judge/judge.ts";
-import type { DeviceAuth } from "../../src/registry/registry.ts";
+import type { DeviceAuth } from "../../src/core/device.ts";
 import { Rejudge } from "../../src/rejudge.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import type { Spool } from "../../src/spool/spool.ts";

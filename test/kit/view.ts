@@ -5,7 +5,8 @@ import type { Desk } from "../../src/http/desk.ts";
 import type { CacheStats, GatewayView, Stats } from "../../src/http/view.ts";
 import { livePolicy } from "../../src/policy.ts";
 import { localRegistry } from "../../src/registry/local.ts";
-import type { DeviceId, Registry } from "../../src/registry/registry.ts";
+import type { DeviceId } from "../../src/core/device.ts";
+import type { Registry } from "../../src/registry/registry.ts";
 import { aPolicy } from "./builders.ts";
 
 export const someCacheStats: CacheStats = {

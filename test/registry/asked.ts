@@ -3,7 +3,7 @@ import { silentLog } from "../../src/core/log.ts";
 import { DeviceAuthCache } from "../../src/registry/cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createLookup } from "../../src/registry/lookup.ts";
-import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/registry/registry.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device.ts";
 import { aDevice } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
 

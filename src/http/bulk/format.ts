@@ -1,7 +1,7 @@
 /** Devices in files: NDJSON (an object a line) or CSV (a heading that names the columns), under the names of the columns. */
 import { z } from "zod";
 import { columnsOf, newDeviceColumns, newDeviceOf } from "../device-columns.ts";
-import type { Device, DeviceFilter, DeviceStore, NewDevice } from "../device-store.ts";
+import type { Device, DeviceFilter, DeviceStore, NewDevice } from "../../core/device.ts";
 import { whyOf } from "../endpoint.ts";
 import { csvLine, csvRecords, lines } from "./csv.ts";
 

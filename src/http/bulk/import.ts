@@ -3,7 +3,7 @@
  * half way is simply imported again.
  */
 import { z } from "zod";
-import type { DeviceStore, NewDevice } from "../device-store.ts";
+import type { DeviceStore, NewDevice } from "../../core/device.ts";
 import { newToken } from "../token.ts";
 import type { ReadLine } from "./format.ts";
 

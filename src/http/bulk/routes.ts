@@ -3,7 +3,8 @@
  * The answer to an import is held, for tokens may be in it; hence the bound on its lines.
  */
 import { z } from "zod";
-import { RegistryError, type DeviceStore, type NewDevice } from "../device-store.ts";
+import type { DeviceStore, NewDevice } from "../../core/device.ts";
+import { RegistryError } from "../registry-error.ts";
 import { filterOf, filterQuery } from "../devices.ts";
 import { endpoint, type Endpoint } from "../endpoint.ts";
 import { problem } from "../problem.ts";

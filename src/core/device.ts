@@ -1,6 +1,5 @@
 /**
- * The devices as administration works on them. The registry satisfies it, and so does a running gateway seen through HTTP
- * (cli/gateway-client.ts), so that routes and commands are written once.
+ * A device: what the registry knows of it, what the judge needs of that, and what administration may do with it.
  */
 
 export interface DeviceId {
@@ -8,7 +7,19 @@ export interface DeviceId {
   readonly deviceId: string;
 }
 
-/** Never a token, nor its hash. */
+/** What the judge needs to know of a device. */
+export interface DeviceAuth extends DeviceId {
+  readonly siteId: string;
+  /** ACTIVE may speak; anything else may not. */
+  readonly status: string;
+  /** Lower-case hex SHA-256 of the token; null: none set. */
+  readonly tokenHash: string | null;
+  /** A token that was rotated away stays good until this wall-clock ms; null: none. */
+  readonly previousTokenHash: string | null;
+  readonly previousTokenUntilMs: number | null;
+}
+
+/** A device as administration shows it. Never a token, nor its hash. */
 export interface Device extends DeviceId {
   readonly siteId: string;
   readonly status: string;
@@ -22,7 +33,6 @@ export interface Device extends DeviceId {
 export interface NewDevice extends DeviceId {
   readonly siteId: string;
   readonly status?: string;
-  /** Lower-case hex SHA-256. */
   readonly tokenHash?: string | null;
   readonly fwVersion?: string | null;
   readonly metadata?: Readonly<Record<string, unknown>>;
@@ -45,11 +55,15 @@ export interface DeviceChange {
   readonly status?: string;
   readonly fwVersion?: string | null;
   readonly metadata?: Readonly<Record<string, unknown>>;
+  /** A new token's hash. With `graceMs` the old one stays good that long. */
   readonly tokenHash?: string;
   readonly graceMs?: number;
 }
 
-/** Every call rejects with a RegistryError where the registry does not do it. */
+/**
+ * The devices as administration works on them: a registry, or a running gateway seen through HTTP. Every call rejects where
+ * it cannot be done.
+ */
 export interface DeviceStore {
   list(filter: DeviceFilter): Promise<Device[]>;
   get(id: DeviceId): Promise<Device | undefined>;
@@ -60,18 +74,7 @@ export interface DeviceStore {
   remove(id: DeviceId): Promise<boolean>;
 }
 
-/** The registry did not do what it was asked; its own words are the cause, for the log. */
-export class RegistryError extends Error {
-  /** HTTP's: 422, it answered and will never take this; 503, it could not be asked, and a change may or may not have been made. */
-  readonly status: 422 | 503;
-
-  constructor(refused: boolean, cause: unknown) {
-    super(
-      refused
-        ? "The registry refuses this; the log says why."
-        : "The registry does not answer; whether a change was made is unknown. Try again when it is back.",
-      { cause },
-    );
-    this.status = refused ? 422 : 503;
-  }
+/** One string a device. Unique because an MQTT level cannot hold "/". */
+export function deviceKey(tenantId: string, deviceId: string): string {
+  return `${tenantId}/${deviceId}`;
 }
