@@ -14,13 +14,10 @@ import type { Intake, Message } from "./core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
 import { isPending, type Judge, type Pending } from "./judge/judge.ts";
-import type { DeviceAuth } from "./core/device.ts";
+import type { Answer } from "./registry/flights.ts";
 import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
 import type { Alongside } from "./spool/alongside.ts";
 import type { Oldest } from "./watchdog.ts";
-
-/** What a look-up answers: the device, null where it is not registered, or that nobody could be asked in time. */
-export type Answer = DeviceAuth | null | "unavailable";
 
 export interface IngestParts {
   readonly judge: Judge;

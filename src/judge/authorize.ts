@@ -5,6 +5,7 @@
  * constant time; the token itself goes no further than here.
  */
 import { timingSafeEqual } from "node:crypto";
+import type { DeviceAuth } from "../core/device.ts";
 import { flag } from "../core/settings.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
 
@@ -49,18 +50,6 @@ export const authorizeSettings = {
     help: "0: devices need no token; registration, status and site are still checked.",
   }),
 };
-
-/** What the judge needs to know of a device; a registry's row has more. */
-export interface DeviceAuth {
-  readonly siteId: string;
-  /** ACTIVE may speak; anything else may not. */
-  readonly status: string;
-  /** Hex SHA-256 of the token; null: none set. */
-  readonly tokenHash: string | null;
-  /** A token that was rotated away stays good until this wall-clock ms. */
-  readonly previousTokenHash: string | null;
-  readonly previousTokenUntilMs: number | null;
-}
 
 /** What a message says of its device. */
 export interface Claim {

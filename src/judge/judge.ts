@@ -6,10 +6,11 @@
  * than throw; the one try/catch is for a bug of ours, which must cost one message and not the gateway.
  */
 import type { Clock } from "../core/clock.ts";
+import type { DeviceAuth } from "../core/device.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import type { Values } from "../core/settings.ts";
-import { authorize, authorizeSettings, hashOf, tokenOf, type DeviceAuth } from "./authorize.ts";
+import { authorize, authorizeSettings, hashOf, tokenOf } from "./authorize.ts";
 import {
   addressOf,
   candidateOf,
