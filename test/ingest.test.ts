@@ -233,3 +233,36 @@ describe("a spool that takes nothing", () => {
     }
   });
 });
+
+describe("the watchdog gives a look-up up", () => {
+  test("the message is spooled unjudged and settled; younger ones go on waiting", () => {
+    const part = intake(kit, registry());
+    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.clock.advance(60_000);
+    part.ingest.receive(aDeviceMessage(2, "b"));
+    expect(part.ingest.oldest()).toMatchObject({ stage: "look-up", waitedMs: 60_000 });
+    part.ingest.giveUpLookups(60_000);
+    part.ingest.flush();
+    expect(numbers(part.settled)).toEqual([1]);
+    expect(part.ingest.inMemory).toBe(1);
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("an answer that comes too late is not taken for that of the device's next message", async () => {
+    const part = intake(kit, registry());
+    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.ingest.giveUpLookups(0);
+    part.ingest.flush();
+    await part.clock.pass(1_000);
+    expect(part.decided().get("a")).toEqual([1]);
+    part.ingest.receive(aDeviceMessage(2, "a"));
+    expect(part.waiting).toHaveLength(2);
+    part.answer(1);
+    part.ingest.flush();
+    expect(part.decided().get("a")).toEqual([1]);
+    part.answer();
+    part.ingest.flush();
+    expect(part.decided().get("a")).toEqual([1, 2]);
+    expect(part.balanced()).toBe(true);
+  });
+});
