@@ -1,6 +1,6 @@
 /**
  * How long can we be offline, and how long until we have caught up? Estimated from the last ten minutes, for `/stats` and the
- * stats line; shown as null rather than guessed while there is nothing to go by.
+ * stats line; null, "not known yet", rather than guessed from the first seconds.
  */
 import type { Clock, Timer } from "./core/clock.ts";
 
@@ -30,6 +30,8 @@ export interface OutlookStats {
 
 const readEveryMs = 10_000;
 const readingsMax = 60;
+/** What less than a minute shows is the noise of a start: three messages would make years of it. */
+const knownAfterSeconds = 60;
 
 export interface Outlook {
   stats(): OutlookStats;
@@ -50,7 +52,7 @@ export function createOutlook(options: { clock: Clock; bytesMax: number; read: (
     const oldest = readings[0];
     const now = read();
     const seconds = (clock.monoMs() - (oldest?.atMs ?? 0)) / 1000;
-    if (oldest === undefined || seconds < 1) return nothingKnown;
+    if (oldest === undefined || seconds < knownAfterSeconds) return nothingKnown;
     const perSecond = (of: (reading: Reading) => number) => (of(now) - of(oldest.reading)) / seconds;
     const entries = perSecond((r) => r.spooledEntries);
     const bytes = perSecond((r) => r.spooledBytes);

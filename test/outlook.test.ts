@@ -33,6 +33,15 @@ describe("the outlook", () => {
     expect(site().outlook.stats().offline_hours_left).toBeNull();
   });
 
+  test("says nothing of its first minute: three messages would make years of it", () => {
+    const { outlook, live } = site();
+    live(1, 3, 3);
+    live(58, 0, 0);
+    expect(Object.values(outlook.stats())).toEqual([null, null, null, null, null]);
+    live(1, 0, 0);
+    expect(outlook.stats().entries_per_second).toBe(0.05);
+  });
+
   test("offline: the hours until the bound at the present rate", () => {
     const { outlook, live } = site();
     live(60, 100, 0);

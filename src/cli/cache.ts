@@ -22,7 +22,8 @@ const stats = command({
     const answer = shown.parse(await clientOf(context, options).ask("GET", "/admin/cache/stats"));
     if (options.json) return print(context, answer);
     const { bands, ...counts } = answer;
-    const rows = Object.entries(counts).map(([name, value]) => [name, textOf(value), bands[name] ?? ""]);
+    const bandOf = (name: string) => (bands[name] === null ? "not known yet" : (bands[name] ?? ""));
+    const rows = Object.entries(counts).map(([name, value]) => [name, textOf(value), bandOf(name)]);
     context.stdout(table([["", "value", "band"], ...rows]));
     return 0;
   },

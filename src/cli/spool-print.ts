@@ -54,7 +54,7 @@ export function room(
 function roomText(status: SpoolStatus, bytesMax: number): string {
   const { roomBytes, roomSeconds } = room(status, bytesMax);
   return roomSeconds === null
-    ? size(roomBytes)
+    ? `${size(roomBytes)}; for how long is not known yet: less than a minute of messages is held`
     : `${size(roomBytes)}, ${age(roomSeconds * 1000)} at the rate of what is held`;
 }
 

@@ -6,13 +6,19 @@
 export const systemdUnit = `[Unit]
 Description=Sluice IoT ingest gateway
 Wants=network-online.target
-After=network-online.target
+# Where systemd waits for the clock to be set (systemd-time-wait-sync.service), so does Sluice; else it copes (README).
+After=network-online.target time-sync.target
 
 [Service]
 Type=notify
 NotifyAccess=all
 # Fed by progress, not by a timer: a gateway that stands still is started anew.
 WatchdogSec=120
+# No core dump: it would hold tokens, and its stack of the runtime would be taken for the cause.
+WatchdogSignal=SIGKILL
+LimitCORE=0
+# A leak or a flood ends this service and not the host; it needs about 450 MB at 60,000 messages a second.
+MemoryMax=75%
 ExecStart=/usr/local/bin/sluice run
 EnvironmentFile=-/etc/sluice/sluice.env
 # A secret: LoadCredential=database-url:/etc/sluice/database-url and

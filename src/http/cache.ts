@@ -12,15 +12,22 @@ type Band = z.infer<typeof band>;
 
 /** Each: the share above (hit rate) or below (size, errors) which it is good, and then that at which it is critical. */
 const bands = { hitRate: [0.9, 0.7], size: [0.8, 0.95], errors: [0.01, 0.1] } as const;
+/** The hit rate is judged from here on, and from ten look-ups a device cached: at first sight each must miss. */
+const lookupsMin = 100;
+const lookupsPerDeviceMin = 10;
 
 const statsWithBands = cacheStats.extend({
   ttl: z.number().describe("As ttl_seconds, under the name that older dashboards ask for."),
   bands: z.object({
     hit_rate: band
       .nullable()
-      .describe("Good above 90 %, critical below 70 %; null before the first look-up."),
+      .describe(
+        "Good above 90 %, critical below 70 %; null: not known yet, while most look-ups are the first of their device.",
+      ),
     size: band.describe("Of max_size: good below 80 %, critical from 95 %."),
-    errors: band.describe("Of the queries to the registry: good below 1 %, critical from 10 %."),
+    errors: band
+      .nullable()
+      .describe("Of the queries to the registry: good below 1 %, critical from 10 %; null before the first."),
   }),
 });
 const forgotten = z.object({ status: z.string(), forgotten: z.number().describe("Rows that were cached.") });
@@ -86,12 +93,21 @@ export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
 }
 
 function bandsOf(cache: CacheView): z.infer<typeof statsWithBands>["bands"] {
-  const { hit_rate: hitRate, size, max_size: sizeMax, errors } = cache.stats();
+  const { hit_rate: hitRate, hits, misses, size, max_size: sizeMax, errors } = cache.stats();
   const [good, critical] = bands.hitRate;
+  const isEarly = hits + misses < Math.max(lookupsMin, size * lookupsPerDeviceMin);
+  const queries = cache.queries();
   return {
-    hit_rate: hitRate === null ? null : hitRate > good ? "good" : hitRate < critical ? "critical" : "warning",
+    hit_rate:
+      hitRate === null || isEarly
+        ? null
+        : hitRate > good
+          ? "good"
+          : hitRate < critical
+            ? "critical"
+            : "warning",
     size: below(size / sizeMax, bands.size),
-    errors: below(errors / Math.max(1, cache.queries()), bands.errors),
+    errors: queries === 0 ? null : below(errors / queries, bands.errors),
   };
 }
 

@@ -132,6 +132,7 @@ describe("cache and settings", () => {
     const { code, out } = await sluice(["cache", "stats", ...where()]);
     expect(code).toBe(0);
     expect(out).toMatch(/^size +0 +good$/m);
+    expect(out).toMatch(/^hit_rate +- +not known yet$/m);
     const stats = JSON.parse((await sluice(["cache", "stats", "--json", ...where()])).out) as unknown;
     expect(stats).toMatchObject({ size: 0, bands: { size: "good", hit_rate: null } });
     expect(await sluice(["cache", "clear", ...where()])).toMatchObject({ code: 0, out: "cache cleared\n" });

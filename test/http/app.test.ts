@@ -120,12 +120,12 @@ describe("/admin/cache", () => {
     expect(await (await client()("/admin/cache/stats")).json()).toEqual({
       ...someCacheStats,
       ttl: someCacheStats.ttl_seconds,
-      bands: { hit_rate: "warning", size: "good", errors: "good" },
+      bands: { hit_rate: null, size: "good", errors: null },
     });
     expect(await bands({ hit_rate: null, size: 0 })).toEqual({
       hit_rate: null,
       size: "good",
-      errors: "good",
+      errors: null,
     });
     for (const [rate, band] of [
       [0.91, "good"],
@@ -133,7 +133,13 @@ describe("/admin/cache", () => {
       [0.7, "warning"],
       [0.69, "critical"],
     ] as const)
-      expect(await bands({ hit_rate: rate })).toMatchObject({ hit_rate: band });
+      expect(await bands({ hit_rate: rate, hits: 75, misses: 25 })).toMatchObject({ hit_rate: band });
+    for (const [looked, size, band] of [
+      [99, 1, null],
+      [999, 100, null],
+      [1_000, 100, "critical"],
+    ] as const)
+      expect(await bands({ hit_rate: 0.1, hits: 0, misses: looked, size })).toMatchObject({ hit_rate: band });
     for (const [size, band] of [
       [79, "good"],
       [80, "warning"],
