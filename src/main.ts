@@ -6,10 +6,13 @@
  */
 import { execute } from "./cli/index.ts";
 import type { Context } from "./cli/command.ts";
-import { createLog, explain } from "./core/log.ts";
+import { createLog, explain, logWritten } from "./core/log.ts";
 
 /** What is written holds payloads: it is for our own user and group alone, whoever made the directory that it is in. */
 process.umask(process.umask() | 0o027);
+
+/** How long the end of the process waits for whatever reads the log. */
+const logPatienceMs = 1_000;
 
 const stop = new AbortController();
 
@@ -27,7 +30,7 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   process.on(event, (error: unknown) => {
     const stack = error instanceof Error ? error.stack : undefined;
     createLog("error", 2).error({ event, error: explain(error), stack }, "unexpected error, ending");
-    process.exit(1);
+    void logWritten(logPatienceMs).then(() => process.exit(1));
   });
 }
 
@@ -44,5 +47,6 @@ const context: Context = {
 };
 
 const code = await execute(process.argv.slice(2), context);
+await logWritten(logPatienceMs);
 await new Promise<void>((flushed) => void process.stdout.write("", () => flushed()));
 process.exit(code);

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { cacheView, deviceStore, settingStore } from "./administration.ts";
 import type { Books } from "./books.ts";
 import type { Clock } from "./core/clock.ts";
+import { logLinesLost } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
 import type { GatewayView, PartReadiness, SinkStats, Stats } from "./http/view.ts";
 import type { Ingest } from "./ingest.ts";
@@ -18,6 +19,7 @@ import type { Registry } from "./registry/registry.ts";
 import type { RecentRejects } from "./rejects.ts";
 import type { Desks } from "./replay/desks.ts";
 import type { Drain, DrainStats } from "./sink/drain.ts";
+import type { LetterWatch } from "./spool/letterwatch.ts";
 import type { Spool } from "./spool/spool.ts";
 import type { Outlook, Reading } from "./outlook.ts";
 import { version } from "./version.ts";
@@ -40,6 +42,7 @@ export interface ViewedParts {
   readonly desks: Desks;
   readonly outlook: Outlook;
   readonly watchdog: Watchdog;
+  readonly letterWatch: LetterWatch;
   readonly bytesMax: number;
   /** Reads app_settings and puts it in force. */
   pollSettings(): Promise<void>;
@@ -63,7 +66,9 @@ function statsOf(parts: ViewedParts): Stats {
   const { gatewayId, clock, books, ingest, policy, cache, lookup, spool, source } = parts;
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
-  const oldestMs = waiting === 0 ? undefined : spool.receivedMsAfter(spool.head - waiting);
+  const oldestMs =
+    waiting === 0 ? undefined : unlessDiskFails(() => spool.receivedMsAfter(spool.head - waiting));
+  const letters = unlessDiskFails(() => spool.deadLetters.totals()) ?? { count: 0, bytes: 0 };
   return {
     version,
     gateway_id: gatewayId,
@@ -83,6 +88,7 @@ function statsOf(parts: ViewedParts): Stats {
       since_start: books.sinceStart(),
     },
     source: source.status(),
+    log: { lines_lost: logLinesLost() },
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
     auth_cache: cache.stats(),
     registry: lookup.stats(),
@@ -93,11 +99,22 @@ function statsOf(parts: ViewedParts): Stats {
       oldest_age_seconds:
         oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000)),
       last_seq: spool.head,
-      dead_letters: spool.deadLetters.count(),
+      dead_letters: letters.count,
+      dead_letters_bytes: letters.bytes,
+      dead_letters_discarded: spool.deadLetters.discarded,
       ...parts.outlook.stats(),
     },
     sinks: Object.fromEntries(drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(stats, drain)])),
   };
+}
+
+/** The numbers that are read from the disk are left out while it cannot be read: the rest is what an operator needs then. */
+function unlessDiskFails<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }
 
 /** What the outlook goes by. */
@@ -131,12 +148,13 @@ function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainS
   const intake = books.balancedWith(ingest.inMemory);
   const onDisk = spool.head === books.spooled - ingest.openEntries;
   const sinks = drains.every(
-    (d) => d.spooled === d.delivered + d.ignored + d.refused + d.skipped + d.waiting,
+    (d) =>
+      d.spooled <= spool.head && d.spooled === d.delivered + d.ignored + d.refused + d.skipped + d.waiting,
   );
   return intake && onDisk && sinks;
 }
 
-function readinessOf({ source, ingest, lookup, drains }: ViewedParts): PartReadiness[] {
+function readinessOf({ source, ingest, lookup, drains, letterWatch }: ViewedParts): PartReadiness[] {
   const { kind, connected, detail } = source.status();
   const registry = lookup.stats();
   return [
@@ -151,6 +169,11 @@ function readinessOf({ source, ingest, lookup, drains }: ViewedParts): PartReadi
       const { trouble } = drain.stats();
       return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? "delivers" };
     }),
+    {
+      part: "dead letters",
+      ok: true,
+      detail: unlessDiskFails(letterWatch.detail) ?? "the disk cannot be read",
+    },
   ];
 }
 

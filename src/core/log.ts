@@ -1,20 +1,20 @@
 /**
- * The log: JSON lines, nothing a message. pino writes in-process and synchronously; its worker transports do not
- * survive compilation into one executable.
+ * The log: JSON lines, none per message. pino makes the lines and log-output.ts writes them; pino's own worker transports do
+ * not survive compilation into one executable.
  */
 import pino from "pino";
+import { logOutput, type LogOutput } from "./log-output.ts";
 
 export type Log = pino.Logger;
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** What waits while the log cannot be written; beyond it lines go missing. */
-const waitingBytesMax = 1_000_000;
+/** One output per descriptor, however many loggers write to it. */
+const outputs = new Map<number, LogOutput>();
 
-/** `fd`: 1 for a service whose log is its output, 2 where standard output belongs to a command's result. */
+/** `fd`: 1 for a service whose log is its output, 2 if standard output belongs to a command's result. */
 export function createLog(level: LogLevel, fd: 1 | 2 = 1): Log {
-  const destination = pino.destination({ dest: fd, sync: true, maxLength: waitingBytesMax });
-  // A full disk under the log is no reason to stop taking messages: the lines wait, and come when there is room.
-  destination.on("error", () => {});
+  const output = outputs.get(fd) ?? logOutput(fd, saysLost);
+  outputs.set(fd, output);
   return pino(
     {
       level,
@@ -23,8 +23,25 @@ export function createLog(level: LogLevel, fd: 1 | 2 = 1): Log {
       formatters: { level: (label) => ({ level: label }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
-    destination,
+    output,
   );
+}
+
+/** Lines of this process that were lost because nobody read the log or its disk was full. */
+export function logLinesLost(): number {
+  let lost = 0;
+  for (const output of outputs.values()) lost += output.lost();
+  return lost;
+}
+
+/** Resolves once every line is written, at the latest after so many ms: a reader that stopped must not keep us from ending. */
+export async function logWritten(maxMs: number): Promise<void> {
+  await Promise.all([...outputs.values()].map((output) => output.drained(maxMs)));
+}
+
+function saysLost(count: number): string {
+  const message = "log lines are lost: whatever reads the log did not keep up, or its disk was full";
+  return `${JSON.stringify({ level: "warn", time: new Date().toISOString(), lost: count, message })}\n`;
 }
 
 /** For tests and commands that report in their own words. */

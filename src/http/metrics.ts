@@ -34,6 +34,7 @@ export function metricsText(stats: Stats): string {
     metric("duplicate_total", "counter", "Redeliveries recognised", one(ingest.duplicate)),
     metric("judging", "gauge", "Messages on their way to a verdict", one(ingest.judging)),
     extras("ingest", ingest, ingestNames),
+    metric("log_lines_lost_total", "counter", "Lines of the log that nobody took", one(stats.log.lines_lost)),
     metric("auth_cache_size", "gauge", "Devices cached", one(cache.size)),
     metric("auth_cache_max_size", "gauge", "Most devices cached", one(cache.max_size)),
     metric("auth_cache_hits_total", "counter", "Look-ups answered from memory", one(cache.hits)),

@@ -39,6 +39,7 @@ export const statsSchema: z.ZodType<Stats> = z.looseObject({
       judging: count,
     })
     .describe("received = accepted + rejected{reason} + duplicate + judging"),
+  log: z.object({ lines_lost: count.describe("Lines of the log that nobody took in time.") }),
   auth_cache: cacheStats,
   spool: z.looseObject({ entries: count, bytes: count, oldest_age_seconds: z.number() }),
   sinks: z.record(z.string(), sinkStats),

@@ -57,6 +57,8 @@ export interface Stats {
   readonly uptime_seconds: number;
   readonly balanced: boolean;
   readonly ingest: IngestStats;
+  /** Lines of the log that nobody took in time. */
+  readonly log: { readonly lines_lost: number };
   readonly auth_cache: CacheStats;
   readonly spool: SpoolStats;
   readonly sinks: Readonly<Record<string, SinkStats>>;

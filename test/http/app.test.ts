@@ -14,6 +14,7 @@ const stats: Stats = {
   uptime_seconds: 12.5,
   balanced: true,
   ingest: { received: 9, accepted: 5, rejected: { TOKEN_INVALID: 3 }, duplicate: 1, judging: 0, held: 4 },
+  log: { lines_lost: 0 },
   auth_cache: someCacheStats,
   spool: { entries: 8, bytes: 4096, oldest_age_seconds: 0.5 },
   sinks: { postgres: sink, influx: { ...sink, writes_ok: 7, last_error: "words are no metric" } },
