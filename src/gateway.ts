@@ -34,6 +34,7 @@ import { Drain } from "./sink/drain.ts";
 import type { Sink } from "./sink/sink.ts";
 import { brokerSource } from "./source/broker.ts";
 import { mqttSource } from "./source/mqtt.ts";
+import { watchLetters } from "./spool/letterwatch.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { Spool } from "./spool/spool.ts";
 import { readingOf, statsLine, viewOf } from "./view.ts";
@@ -154,6 +155,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     intake: ingest,
     source: { unacknowledged: () => source.status().unacknowledged, reconnect: () => source.reconnect() },
   });
+  const letterWatch = watchLetters({ letters: spool.deadLetters, clock, log });
   const parts = {
     gatewayId,
     clock,
@@ -171,12 +173,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     desks,
     outlook,
     watchdog,
+    letterWatch,
     bytesMax: config.spool.bytesMax,
     pollSettings,
   };
   const view = viewOf(parts);
   let http: HttpServer | undefined;
-  const closers: (() => unknown)[] = [watchdog.stop, outlook.stop];
+  const closers: (() => unknown)[] = [watchdog.stop, letterWatch.stop, outlook.stop];
 
   /** Two may be under way; what was read earlier must not take the place of what was read later. */
   let [settingsAsked, settingsApplied] = [0, 0];

@@ -273,7 +273,10 @@ export class Ingest implements Intake {
 
   #hold(why: string): void {
     if (this.#held === null)
-      this.#parts.log.error({ error: why }, "intake held: nothing is acknowledged until there is room");
+      this.#parts.log.error(
+        { error: why },
+        "intake held: nothing is acknowledged until the spool can be written",
+      );
     this.#held = why;
   }
 

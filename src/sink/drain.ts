@@ -155,8 +155,18 @@ export class Drain {
     if (seq > this.#ahead.cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
     if (totals) return this.#ahead.moveTo(seq, totals);
     const known = this.#ahead.totals;
-    const further = Math.max(0, seq - this.#ahead.cursor);
+    const further = seq - this.#ahead.cursor;
+    if (further < 0) return this.#deliverAgain(seq);
     this.#ahead.startAnew(seq, { ...known, delivered: known.delivered + further });
+  }
+
+  /** The far side holds no position of ours although it was given entries: it was put in another's place, and is counted anew. */
+  #deliverAgain(seq: number): void {
+    this.#log.warn(
+      { from: seq + 1 },
+      "the position is gone at the sink: what the spool holds is delivered again",
+    );
+    this.#ahead.startAnew(seq, { delivered: 0, ignored: 0, refused: 0, skipped: 0 });
   }
 
   /** Reads ahead. @returns when to do so again */

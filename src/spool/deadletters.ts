@@ -1,12 +1,14 @@
 /**
  * Dead letters: entries that a far side will never take, each with that side's own words. Kept in the spool's file,
- * durable before the sink's cursor passes the entry, until an operator replays or discards them.
+ * durable before the sink's cursor passes the entry, until an operator replays or discards them
+ * or they are beyond their bounds (letterbounds.ts).
  */
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { explain } from "../core/log.ts";
 import { decodeGroup, encodeGroup } from "./codec.ts";
+import { makeRoom, removeOlder, totalsOf, type LetterTotals } from "./letterbounds.ts";
 
 export interface DeadLetter {
   readonly id: number;
@@ -41,15 +43,33 @@ interface Row {
   body: Uint8Array;
 }
 
+/** What one call of `putAll` wrote. */
+export interface Refused {
+  readonly sink: string;
+  readonly count: number;
+  readonly last: { readonly entry: Entry; readonly why: string };
+}
+
+export interface LetterBounds {
+  readonly letterBytesMax: number;
+  /** 0: none goes for its age. */
+  readonly letterAgeMaxDays: number;
+}
+
 const whyLengthMax = 2_000;
+const dayMs = 86_400_000;
 
 export class DeadLetters {
   readonly #db: Database;
   readonly #clock: Clock;
+  readonly #bounds: LetterBounds;
+  #listeners: ((refused: Refused) => void)[] = [];
+  #discarded = 0;
 
-  constructor(db: Database, clock: Clock) {
+  constructor(db: Database, clock: Clock, bounds: LetterBounds) {
     this.#db = db;
     this.#clock = clock;
+    this.#bounds = bounds;
   }
 
   /** With one fsync: a far side may refuse thousands at once, and everything else waits for the disk meanwhile. */
@@ -57,9 +77,25 @@ export class DeadLetters {
     sink: string,
     letters: readonly { readonly epoch: string; readonly entry: Entry; readonly why: string }[],
   ): void {
+    let discarded = 0;
     this.#db.transaction(() => {
       for (const { epoch, entry, why } of letters) this.put(sink, epoch, entry, why);
+      discarded = makeRoom(this.#db, this.#bounds.letterBytesMax);
     })();
+    this.#discarded += discarded;
+    const last = letters.at(-1);
+    if (last) for (const listener of this.#listeners) listener({ sink, count: letters.length, last });
+  }
+
+  onRefused(listener: (refused: Refused) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Lets go of some of those that are too old; called once a second. */
+  expire(): void {
+    const { letterAgeMaxDays } = this.#bounds;
+    if (letterAgeMaxDays === 0 || this.totals().count === 0) return;
+    this.#discarded += removeOlder(this.#db, this.#clock.wallMs() - letterAgeMaxDays * dayMs);
   }
 
   /** Durable when it returns; the same entry refused again by the same sink is one dead letter. */
@@ -84,8 +120,13 @@ export class DeadLetters {
       );
   }
 
-  count(): number {
-    return this.#db.query<{ n: number }, []>("SELECT count(*) AS n FROM dead_letters").get()?.n ?? 0;
+  totals(): LetterTotals {
+    return totalsOf(this.#db);
+  }
+
+  /** Those that went at the bounds since this start. */
+  get discarded(): number {
+    return this.#discarded;
   }
 
   /** The newest id; 0 where there is none. */

@@ -20,8 +20,8 @@ const quickCheckBytesMax = 256 * 1024 * 1024;
 export const pageBytes = 4096;
 /** How long a write waits where somebody else (an operator's sqlite3) has the file locked: the whole gateway waits with it, and it is tried again anyway. */
 export const busyTimeoutMs = 250;
-/** Far more starts than a far side can be behind. */
-const epochsMax = 1_000;
+/** Starts that are remembered though none of their entries is held any more: a restored database may still name them. */
+const settledEpochsMax = 1_000;
 
 /** @param use what is read at once and fails where the file is damaged; the file is closed again then */
 export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
@@ -54,15 +54,20 @@ export function headOf(db: Database, last: number): number {
   return Math.max(last, (begun ?? 1) - 1);
 }
 
-/** Records this start; starts that wrote nothing, and those beyond memory, are forgotten. @returns all, oldest first */
-export function beginEpoch(db: Database, first: number): Epoch[] {
+/**
+ * Records this start. Starts that wrote nothing are forgotten, and old ones of which nothing is held any more: to forget one
+ * whose entries still wait for a sink would have them delivered twice.
+ * @returns all that are remembered, oldest first
+ */
+export function beginEpoch(db: Database, first: number, oldestHeld: number): Epoch[] {
   const epoch = Bun.randomUUIDv7();
   db.transaction(() => {
     db.query("DELETE FROM epochs WHERE first >= ?").run(first);
     db.query("INSERT INTO epochs (epoch, first) VALUES (?, ?)").run(epoch, first);
     db.query(
-      "DELETE FROM epochs WHERE first < (SELECT first FROM epochs ORDER BY first DESC LIMIT 1 OFFSET ?)",
-    ).run(epochsMax - 1);
+      `DELETE FROM epochs WHERE first < (SELECT first FROM epochs ORDER BY first DESC LIMIT 1 OFFSET ?)
+         AND first < (SELECT max(first) FROM epochs WHERE first <= ?)`,
+    ).run(settledEpochsMax - 1, oldestHeld);
   })();
   return db.query<Epoch, []>("SELECT epoch, first FROM epochs ORDER BY first").all();
 }

@@ -34,6 +34,20 @@ export const spoolSettings = {
     unit: "bytes",
     help: "What the spool leaves free on its disk, of which it needs 32 MiB itself to give up what is delivered; with less, the intake is held. 0: no floor.",
   }),
+  letterBytesMax: count({
+    name: "DEAD_LETTERS_MAX_BYTES",
+    default: 268_435_456,
+    unit: "bytes",
+    min: 1_048_576,
+    help: "Most bytes of dead letters that are kept; beyond it the oldest of the device that has most of them go.",
+  }),
+  letterAgeMaxDays: count({
+    name: "DEAD_LETTERS_MAX_AGE_DAYS",
+    default: 90,
+    unit: "days",
+    max: 36_500,
+    help: "Dead letters older than this go; 0: none does.",
+  }),
   redeliveryWindow: count({
     name: "REDELIVERY_WINDOW",
     default: 100_000,

@@ -48,6 +48,7 @@ export class Spool {
   readonly #tail = new Tail();
   readonly #cursors: Cursors;
   readonly #epochs: readonly Epoch[];
+  readonly #newestEpoch;
   readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
@@ -68,14 +69,7 @@ export class Spool {
     this.#clock = clock;
     this.#unlock = lockSpool(dataDir);
     try {
-      const parts = openSpoolFile(dataDir, (db) => {
-        const groups = new Groups(db);
-        const { last, bytes } = groups.totals();
-        const cursors = new Cursors(db);
-        const alongside = new AlongsideTables(db, settings.redeliveryWindow);
-        const head = headOf(db, last);
-        return { db, groups, cursors, alongside, bytes, head, epochs: beginEpoch(db, head + 1) };
-      });
+      const parts = openSpoolFile(dataDir, (db) => takeOver(db, settings.redeliveryWindow));
       this.#db = parts.db;
       this.#groups = parts.groups;
       this.#cursors = parts.cursors;
@@ -87,7 +81,10 @@ export class Spool {
       this.#unlock();
       throw error;
     }
-    this.deadLetters = new DeadLetters(this.#db, clock);
+    this.#newestEpoch = this.#db.query<{ epoch: string }, []>(
+      "SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1",
+    );
+    this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
   }
 
@@ -206,8 +203,23 @@ export class Spool {
   }
 
   #commit(write: () => void): void {
-    commit(this.#db, write);
+    commit(this.#db, () => {
+      this.#checkOwner();
+      write();
+    });
     this.alongside.written();
+  }
+
+  /**
+   * Whoever removed spool.lock let a second gateway in, and two writers would number the same seqs: the later start owns the
+   * spool, and the earlier one writes and acknowledges nothing any more.
+   * @throws where another gateway has begun after this one
+   */
+  #checkOwner(): void {
+    if (this.#newestEpoch.get()?.epoch === this.#epochs.at(-1)?.epoch) return;
+    throw new Error(
+      `another gateway has opened the spool in ${this.#dataDir} since (was spool.lock removed?): stop this one`,
+    );
   }
 
   /** @throws SpoolFull where `bytes` more would pass the bound */
@@ -245,10 +257,15 @@ export class Spool {
 
   /** Once a second: cursors, groups everybody has settled, pages that can be given back. */
   #idle(): void {
-    const settled = this.#settled();
-    if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);
-    this.#expire();
-    giveBack(this.#db);
+    try {
+      const settled = this.#settled();
+      if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);
+      this.#expire();
+      this.deadLetters.expire();
+      giveBack(this.#db);
+    } catch {
+      // A disk that cannot be read now, which whoever reads or appends next says; this is tried again in a second.
+    }
   }
 
   /** What is too old goes, but for what a sink that holds has still to deliver. */
@@ -269,4 +286,17 @@ export class Spool {
   #settledBy(sinks: readonly string[] | undefined): number {
     return sinks ? this.#cursors.settledBy(sinks) : 0;
   }
+}
+
+/** In one transaction: were the lock removed, whoever still writes could otherwise append between the look and the claim. */
+function takeOver(db: Database, window: number) {
+  const claim = db.transaction(() => {
+    const groups = new Groups(db);
+    const { last, bytes } = groups.totals();
+    const head = headOf(db, last);
+    const epochs = beginEpoch(db, head + 1, groups.first() ?? head + 1);
+    const alongside = new AlongsideTables(db, window);
+    return { db, groups, cursors: new Cursors(db), alongside, bytes, head, epochs };
+  });
+  return claim.immediate();
 }

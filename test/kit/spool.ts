@@ -20,6 +20,8 @@ export const defaultSpoolSettings: SpoolSettings = {
   lingerMs: 5,
   bytesMax: 1_000_000_000,
   freeBytesMin: 0,
+  letterBytesMax: 1_000_000_000,
+  letterAgeMaxDays: 0,
   redeliveryWindow: 100_000,
 };
 

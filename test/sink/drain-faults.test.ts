@@ -120,7 +120,7 @@ describe("refusing", () => {
     put(spool, 2);
     drain.start();
     await clock.pass(1_000);
-    expect(spool.deadLetters.count()).toBe(1);
+    expect(spool.deadLetters.totals().count).toBe(1);
     expect(drain.stats()).toMatchObject({ delivered: 1, refused: 1, waiting: 0 });
   });
 

@@ -49,7 +49,7 @@ describe("dead letters", () => {
     first.deadLetters.put("influx", "epoch-2", entry, "again");
     kit.close(first);
     const { deadLetters } = kit.spool({ dataDir });
-    expect(deadLetters.count()).toBe(3);
+    expect(deadLetters.totals().count).toBe(3);
     const [letter] = deadLetters.list({ limit: 10, sink: "postgres" });
     expect(letter).toMatchObject({ sink: "postgres", refusedMs: 5_000, why: "w".repeat(2_000), entry });
   });

@@ -1,0 +1,63 @@
+/** Who owns a spool, and which starts it remembers: what must hold so that no entry is lost or delivered twice. */
+import { afterEach, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { resumeFrom } from "../../src/sink/resume.ts";
+import { SpoolFull } from "../../src/spool/disk.ts";
+import { anEntry, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+test("a gateway whose lock was removed acknowledges nothing once another has opened its spool, and loses nothing", () => {
+  const dataDir = kit.dir();
+  const first = kit.spool({ dataDir });
+  first.append([anEntry(), anEntry()], nothingAlongside);
+  rmSync(join(dataDir, "spool.lock"));
+  const second = kit.spool({ dataDir });
+  expect(() => first.append([anEntry()], nothingAlongside)).toThrow(SpoolFull);
+  expect(() => first.append([anEntry()], nothingAlongside)).toThrow("another gateway has opened the spool");
+  second.append([anEntry(), anEntry()], nothingAlongside);
+  expect(second.head).toBe(4);
+  kit.close(first);
+  kit.close(second);
+  expect(kit.spool({ dataDir }).head).toBe(4);
+});
+
+const noneHeld = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
+
+test("every start is remembered while any entry of it is held, however many there are", () => {
+  const dataDir = kit.dir();
+  const starts = 1_050;
+  const epochs: string[] = [];
+  for (let i = 0; i < starts; i++) {
+    const spool = kit.spool({ dataDir });
+    spool.keepFor(["postgres", "influx"]);
+    spool.append([anEntry()], nothingAlongside);
+    epochs.push(spool.epochs.at(-1)?.epoch ?? "");
+    kit.close(spool);
+  }
+  const spool = kit.spool({ dataDir });
+  expect(spool.epochs.map(({ epoch }) => epoch).slice(0, starts)).toEqual(epochs);
+  // PostgreSQL committed up to the tenth and has been away since: it goes on after that one, not at the oldest held.
+  const position = { epoch: epochs[9] ?? "", seq: 10, totals: noneHeld };
+  expect(resumeFrom(spool.epochs, [position], spool.head, spool.first - 1).seq).toBe(10);
+}, 60_000);
+
+test("of starts whose entries are settled the last thousand are remembered", () => {
+  const dataDir = kit.dir();
+  for (let i = 0; i < 1_010; i++) {
+    const spool = kit.spool({ dataDir });
+    spool.keepFor(["postgres"]);
+    spool.append([anEntry()], nothingAlongside);
+    spool.setSinkState("postgres", {
+      start: 0,
+      seq: i + 1,
+      ...noneHeld,
+      delivered: i + 1,
+      detours: new Map(),
+    });
+    kit.close(spool);
+  }
+  expect(kit.spool({ dataDir }).epochs.length).toBe(1_000);
+}, 60_000);
