@@ -151,7 +151,8 @@ export class Site {
 
   /** Starts one more. `more` must name another GATEWAY_ID, `dataDir` another directory, while the first is there. */
   async startAnother(more: Record<string, string> = {}, dataDir = this.dataDir): Promise<Gateway> {
-    const { launch = startGateway } = this.options;
+    const { launch = (given: Record<string, string>, dir: string) => startGateway(given, dir) } =
+      this.options;
     const gateway = await launch({ ...this.env, ...more }, dataDir);
     this.#gateways.push(gateway);
     return gateway;

@@ -1,5 +1,5 @@
 /** A gateway as an operator runs it: the compiled executable, a data directory, an environment. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Stats } from "../../src/http/view.ts";
@@ -47,10 +47,13 @@ export async function sluice(env: Record<string, string>, ...words: string[]) {
 export async function startGateway(
   env: Record<string, string>,
   dataDir = join(mkdtempSync(join(tmpdir(), "sluice-gateway-")), "data"),
+  /** Where its output goes, and the file in which that arrives: another one if a reader stands between. */
+  through?: { readonly output: string; readonly log: string },
 ): Promise<GatewayProcess> {
   if (!existsSync(executable)) throw new Error(`${executable} is missing: bun run build`);
   mkdirSync(dataDir, { recursive: true });
-  const logFile = `${dataDir}-${process.hrtime.bigint()}.log`;
+  const logFile = through?.log ?? `${dataDir}-${process.hrtime.bigint()}.log`;
+  const output = openSync(through?.output ?? logFile, "a");
   const child = Bun.spawn([executable, "run"], {
     env: {
       PATH: process.env["PATH"],
@@ -60,8 +63,9 @@ export async function startGateway(
       ...env,
     },
     cwd: tmpdir(),
-    stdio: ["ignore", Bun.file(logFile), Bun.file(logFile)],
+    stdio: ["ignore", output, output],
   });
+  closeSync(output);
   const log = () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : "");
   const url = await addressIn(log, () => child.exitCode).catch((error: unknown) => {
     child.kill("SIGKILL");

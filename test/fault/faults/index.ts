@@ -4,6 +4,7 @@ import { brokerFaults } from "./broker.ts";
 import { clockFaults } from "./clock.ts";
 import { diskFaults } from "./disk.ts";
 import { gatewayFaults } from "./gateway.ts";
+import { hostFaults } from "./host.ts";
 import { influxFaults } from "./influx.ts";
 import { networkFaults } from "./network.ts";
 import { postgresFaults } from "./postgres.ts";
@@ -15,5 +16,6 @@ export const faults: readonly Fault[] = [
   ...influxFaults,
   ...networkFaults,
   ...diskFaults,
+  ...hostFaults,
   ...clockFaults,
 ];
