@@ -30,6 +30,7 @@ import { RecentRejects } from "./rejects.ts";
 import { Rejudge } from "./rejudge.ts";
 import { createDesks } from "./replay/desks.ts";
 import { createSinks } from "./sink/index.ts";
+import { keepRetention } from "./sink/retention.ts";
 import { Drain } from "./sink/drain.ts";
 import type { Sink } from "./sink/sink.ts";
 import { brokerSource } from "./source/broker.ts";
@@ -121,6 +122,15 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });
 
   const sinks = createSinks({ dataDir, gatewayId, db, influx: config.influx, clock, log });
+  const retention = db
+    ? undefined
+    : keepRetention({
+        path: join(dataDir, "local.db"),
+        settings: config.local,
+        freeBytesMin: config.spool.freeBytesMin,
+        clock,
+        log,
+      });
   const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));
   const maySkip = (sink: Sink) => sink.whenFull === "skip" || config.spool.whenFull === "drop_oldest";
   const [skipping = [], holding = []] = [true, false].map((skips) =>
@@ -144,7 +154,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const source = options.source ?? broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log });
   const outlook = createOutlook({
     clock,
-    bytesMax: config.spool.bytesMax,
     read: () => readingOf(spool, drains),
   });
   const watchdog = startWatchdog({
@@ -174,12 +183,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     outlook,
     watchdog,
     letterWatch,
+    retention,
     bytesMax: config.spool.bytesMax,
     pollSettings,
   };
   const view = viewOf(parts);
   let http: HttpServer | undefined;
-  const closers: (() => unknown)[] = [watchdog.stop, letterWatch.stop, outlook.stop];
+  const closers: (() => unknown)[] = [
+    () => retention?.close(),
+    watchdog.stop,
+    letterWatch.stop,
+    outlook.stop,
+  ];
 
   /** Two may be under way; what was read earlier must not take the place of what was read later. */
   let [settingsAsked, settingsApplied] = [0, 0];

@@ -4,13 +4,14 @@
  */
 import type { Clock, Timer } from "./core/clock.ts";
 
-/** What is read of the gateway every few seconds. All but the held bytes and the waiting entries are totals that only grow. */
+/** What is read of the gateway every few seconds. All but the room and the waiting entries are totals that only grow. */
 export interface Reading {
   readonly spooledEntries: number;
   readonly spooledBytes: number;
   /** Settled by the sink that is furthest behind. */
   readonly settledEntries: number;
-  readonly heldBytes: number;
+  /** Until the spool takes no more: its bound, or what its disk has free. */
+  readonly roomBytes: number;
   readonly waitingEntries: number;
   /** What the process has written to disks, as the system counts it; undefined where it does not. */
   readonly writtenBytes: number | undefined;
@@ -20,7 +21,7 @@ export interface Reading {
 export interface OutlookStats {
   readonly entries_per_second: number | null;
   readonly bytes_per_second: number | null;
-  /** Until the spool is at its bound, if nothing were delivered from now on. */
+  /** Until the spool is at its bound or the disk at its floor, if nothing were delivered from now on. */
   readonly offline_hours_left: number | null;
   /** Until the sink that is furthest behind has caught up; null where it is not catching up. */
   readonly drain_seconds_left: number | null;
@@ -38,8 +39,8 @@ export interface Outlook {
   stop(): void;
 }
 
-export function createOutlook(options: { clock: Clock; bytesMax: number; read: () => Reading }): Outlook {
-  const { clock, bytesMax, read } = options;
+export function createOutlook(options: { clock: Clock; read: () => Reading }): Outlook {
+  const { clock, read } = options;
   const readings: { atMs: number; reading: Reading }[] = [];
   const note = () => {
     readings.push({ atMs: clock.monoMs(), reading: read() });
@@ -61,7 +62,7 @@ export function createOutlook(options: { clock: Clock; bytesMax: number; read: (
     return {
       entries_per_second: rounded(entries),
       bytes_per_second: rounded(bytes),
-      offline_hours_left: bytes > 0 ? rounded(Math.max(0, bytesMax - now.heldBytes) / bytes / 3600) : null,
+      offline_hours_left: bytes > 0 ? rounded(now.roomBytes / bytes / 3600) : null,
       drain_seconds_left: drainSeconds(now.waitingEntries, gain),
       written_bytes_per_day: Number.isNaN(written) ? null : Math.round(written * 86_400),
     };

@@ -18,6 +18,7 @@ import type { Lookup } from "./registry/lookup.ts";
 import type { Registry } from "./registry/registry.ts";
 import type { RecentRejects } from "./rejects.ts";
 import type { Desks } from "./replay/desks.ts";
+import type { Retention } from "./sink/retention.ts";
 import type { Drain, DrainStats } from "./sink/drain.ts";
 import type { LetterWatch } from "./spool/letterwatch.ts";
 import type { Spool } from "./spool/spool.ts";
@@ -43,6 +44,7 @@ export interface ViewedParts {
   readonly outlook: Outlook;
   readonly watchdog: Watchdog;
   readonly letterWatch: LetterWatch;
+  readonly retention: Retention | undefined;
   readonly bytesMax: number;
   /** Reads app_settings and puts it in force. */
   pollSettings(): Promise<void>;
@@ -104,6 +106,7 @@ function statsOf(parts: ViewedParts): Stats {
       dead_letters_discarded: spool.deadLetters.discarded,
       ...parts.outlook.stats(),
     },
+    ...(parts.retention && { local_store: parts.retention.stats() }),
     sinks: Object.fromEntries(drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(stats, drain)])),
   };
 }
@@ -124,7 +127,7 @@ export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
     spooledEntries: spool.head,
     spooledBytes: spool.appendedBytes,
     settledEntries: spool.head - waitingEntries,
-    heldBytes: spool.bytes,
+    roomBytes: unlessDiskFails(() => spool.roomBytes) ?? 0,
     waitingEntries,
     writtenBytes: writtenBytes(),
   };

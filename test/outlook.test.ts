@@ -8,11 +8,11 @@ function site(bytesMax = 3_600_000) {
     spooledEntries: 0,
     spooledBytes: 0,
     settledEntries: 0,
-    heldBytes: 0,
+    roomBytes: bytesMax,
     waitingEntries: 0,
     writtenBytes: 0,
   };
-  const outlook = createOutlook({ clock, bytesMax, read: (): Reading => ({ ...state }) });
+  const outlook = createOutlook({ clock, read: (): Reading => ({ ...state }) });
   /** So many seconds at these rates. */
   const live = (seconds: number, spooled: number, settled: number) => {
     for (let i = 0; i < seconds; i++) {
@@ -21,7 +21,7 @@ function site(bytesMax = 3_600_000) {
       state.writtenBytes += spooled * 40;
       state.settledEntries += settled;
       state.waitingEntries = state.spooledEntries - state.settledEntries;
-      state.heldBytes = state.waitingEntries * 10;
+      state.roomBytes = bytesMax - state.waitingEntries * 10;
       clock.advance(1000);
     }
   };

@@ -10,6 +10,7 @@ import { judgeSettings } from "../judge/judge.ts";
 import { cacheSettings } from "../registry/cache.ts";
 import { lookupSettings } from "../registry/lookup.ts";
 import { influxSettings } from "../sink/influx/settings.ts";
+import { localSettings } from "../sink/retention.ts";
 import { brokerSettings } from "../source/broker.ts";
 import { mqttSettings } from "../source/mqtt.ts";
 import { spoolSettings } from "../spool/settings.ts";
@@ -61,6 +62,7 @@ export const tables = {
   lookup: lookupSettings,
   spool: spoolSettings,
   watchdog: watchdogSettings,
+  local: localSettings,
   postgres: postgresSettings,
   influx: influxSettings,
   http: httpSettings,
@@ -76,6 +78,7 @@ export const titles: Readonly<Record<keyof typeof tables, string>> = {
   lookup: "Look-ups in the registry",
   spool: "Spool",
   watchdog: "Watchdog",
+  local: "Local store",
   postgres: "PostgreSQL",
   influx: "InfluxDB",
   http: "HTTP",

@@ -65,3 +65,14 @@ export function backoffMs(
   const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt, 30));
   return Math.max(baseMs / 2, random() * ceiling);
 }
+
+/**
+ * The time by which old things go. A wall clock that steps forward by years (a wrong time server, a dead battery) would make
+ * everything old at once, so it counts only as far as the time that really passed since the newest thing that was known.
+ * @param newestMs when that was, by the wall clock; undefined: nothing is known yet
+ */
+export function ageClock(clock: Clock, newestMs: number | undefined): () => number {
+  const fromMs = newestMs ?? clock.wallMs();
+  const startedMs = clock.monoMs();
+  return () => Math.min(clock.wallMs(), fromMs + clock.monoMs() - startedMs);
+}

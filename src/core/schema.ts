@@ -9,6 +9,7 @@ import type { Database } from "bun:sqlite";
 import { serverError, type Postgres, type Transaction } from "./postgres.ts";
 import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./schema/postgres.ts";
 import { sqliteTables } from "./schema/sqlite.ts";
+import { openSqlite } from "./sqlite.ts";
 
 export { registryChannel, triggersWanted } from "./schema/postgres.ts";
 
@@ -152,4 +153,16 @@ export function migrateSqlite(db: Database): string[] {
   return Object.keys(sqliteTables)
     .filter((name) => !before.has(name))
     .map((name) => `created table ${name}`);
+}
+
+/**
+ * The local store with its tables, for work that runs beside a gateway's event loop: nothing waits in it for another process
+ * that writes (`whenNotBusy` tries again).
+ * @throws if the file cannot be opened or is damaged
+ */
+export function openLocalStore(path: string): Database {
+  const db = openSqlite(path);
+  migrateSqlite(db);
+  db.run("PRAGMA busy_timeout = 0");
+  return db;
 }

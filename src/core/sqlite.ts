@@ -1,7 +1,7 @@
 /**
  * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
  */
-import { Database } from "bun:sqlite";
+import { Database, SQLiteError } from "bun:sqlite";
 import { explain } from "./log.ts";
 
 /**
@@ -25,4 +25,27 @@ export function openSqlite(path: string, pageSize = 4096): Database {
       { cause },
     );
   }
+}
+
+const busyRetryMs = 20;
+const busyPatienceMs = 5_000;
+
+/**
+ * Does `work`, again and again for a while if another process is writing to the file. bun:sqlite's own wait (busy_timeout)
+ * would stop the whole gateway meanwhile, health included.
+ * @throws what `work` throws, at the latest after 5 s
+ */
+export async function whenNotBusy<T>(work: () => T): Promise<T> {
+  for (const end = performance.now() + busyPatienceMs; ;) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > end) throw error;
+    }
+    await Bun.sleep(busyRetryMs);
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof SQLiteError && error.code?.startsWith("SQLITE_BUSY") === true;
 }

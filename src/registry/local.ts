@@ -5,8 +5,8 @@
  */
 import type { Database, SQLQueryBindings } from "bun:sqlite";
 import { systemClock, type Clock } from "../core/clock.ts";
-import { migrateSqlite } from "../core/schema.ts";
-import { openSqlite } from "../core/sqlite.ts";
+import { openLocalStore } from "../core/schema.ts";
+import { whenNotBusy } from "../core/sqlite.ts";
 import type { DeviceAuth, DeviceChange, DeviceFilter, DeviceId, Device, NewDevice } from "../core/device.ts";
 import type { Registry, RegistryWatcher } from "./registry.ts";
 
@@ -38,8 +38,7 @@ interface Changes {
 
 /** @throws where the file cannot be opened or is damaged */
 export function localRegistry({ path, clock = systemClock }: LocalRegistryOptions): Registry {
-  const db = openSqlite(path);
-  migrateSqlite(db);
+  const db = openLocalStore(path);
   const one = db.query<DeviceRow, [string, string]>(
     "SELECT * FROM device_registry WHERE tenant_id = ? AND device_id = ?",
   );
@@ -95,10 +94,10 @@ export function localRegistry({ path, clock = systemClock }: LocalRegistryOption
     return () => Promise.resolve(timer.cancel());
   }
 
-  const answered = <A extends readonly unknown[], T>(work: (...args: A) => T) => {
-    // oxlint-disable-next-line typescript/require-await -- what SQLite throws is to reject
-    return async (...args: A) => work(...args);
-  };
+  const answered =
+    <A extends readonly unknown[], T>(work: (...args: A) => T) =>
+    (...args: A) =>
+      whenNotBusy(() => work(...args));
 
   return {
     watch,

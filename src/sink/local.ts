@@ -5,8 +5,8 @@
 import type { Database } from "bun:sqlite";
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
-import { migrateSqlite } from "../core/schema.ts";
-import { openSqlite } from "../core/sqlite.ts";
+import { openLocalStore } from "../core/schema.ts";
+import { whenNotBusy } from "../core/sqlite.ts";
 import {
   advanced,
   baseOf,
@@ -30,8 +30,7 @@ export interface LocalSinkOptions {
 
 /** @throws where the file cannot be opened or is damaged */
 export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOptions): Sink {
-  const db = openSqlite(path);
-  migrateSqlite(db);
+  const db = openLocalStore(path);
   const write = writer(db);
   const known = new Map<string, number>();
 
@@ -74,9 +73,8 @@ export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOpt
     whenFull: "hold",
     // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
     positions: async (epochs) => positions(epochs),
-    // oxlint-disable-next-line typescript/require-await
     async deliver(delivery): Promise<Outcome> {
-      const standing = store.immediate(delivery);
+      const standing = await whenNotBusy(() => store.immediate(delivery));
       known.set(delivery.epoch, standing.seq);
       return outcomeOf(delivery.before, standing.totals, delivery.entries.length);
     },

@@ -1,12 +1,11 @@
 /** quarantine_events in the local SQLite file. */
-import { migrateSqlite } from "../core/schema.ts";
-import { openSqlite } from "../core/sqlite.ts";
+import { openLocalStore } from "../core/schema.ts";
+import { whenNotBusy } from "../core/sqlite.ts";
 import type { QuarantineRow, QuarantineTable } from "./quarantine.ts";
 
 /** @throws where the file cannot be opened or is damaged */
 export function localQuarantine(path: string): QuarantineTable {
-  const db = openSqlite(path);
-  migrateSqlite(db);
+  const db = openLocalStore(path);
   const list = db.query<QuarantineRow, Record<string, string | number | null>>(
     `SELECT id, ingested_at AS ingestedAt, event_ts AS eventTs, topic, tenant_id AS tenantId, site_id AS siteId,
        device_id AS deviceId, msg_type AS msgType, reason, payload
@@ -36,8 +35,7 @@ export function localQuarantine(path: string): QuarantineTable {
       }),
     // oxlint-disable-next-line typescript/require-await
     lastId: async () => lastId.get()?.id ?? 0,
-    // oxlint-disable-next-line typescript/require-await
-    remove: async (ids) => remove.run(JSON.stringify(ids)).changes,
+    remove: (ids) => whenNotBusy(() => remove.run(JSON.stringify(ids)).changes),
     // oxlint-disable-next-line typescript/require-await
     close: async () => db.close(),
   };

@@ -4,7 +4,7 @@
  * or they are beyond their bounds (letterbounds.ts).
  */
 import type { Database } from "bun:sqlite";
-import type { Clock } from "../core/clock.ts";
+import { ageClock, type Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { explain } from "../core/log.ts";
 import { decodeGroup, encodeGroup } from "./codec.ts";
@@ -62,6 +62,7 @@ const dayMs = 86_400_000;
 export class DeadLetters {
   readonly #db: Database;
   readonly #clock: Clock;
+  readonly #ageNowMs: () => number;
   readonly #bounds: LetterBounds;
   #listeners: ((refused: Refused) => void)[] = [];
   #discarded = 0;
@@ -70,6 +71,10 @@ export class DeadLetters {
     this.#db = db;
     this.#clock = clock;
     this.#bounds = bounds;
+    const newest = db.query<{ refused_ms: number }, []>(
+      "SELECT refused_ms FROM dead_letters ORDER BY id DESC LIMIT 1",
+    );
+    this.#ageNowMs = ageClock(clock, newest.get()?.refused_ms);
   }
 
   /** With one fsync: a far side may refuse thousands at once, and everything else waits for the disk meanwhile. */
@@ -95,7 +100,7 @@ export class DeadLetters {
   expire(): void {
     const { letterAgeMaxDays } = this.#bounds;
     if (letterAgeMaxDays === 0 || this.totals().count === 0) return;
-    this.#discarded += removeOlder(this.#db, this.#clock.wallMs() - letterAgeMaxDays * dayMs);
+    this.#discarded += removeOlder(this.#db, this.#ageNowMs() - letterAgeMaxDays * dayMs);
   }
 
   /** Durable when it returns; the same entry refused again by the same sink is one dead letter. */

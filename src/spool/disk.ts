@@ -49,7 +49,8 @@ export function keepFree(db: Database, dataDir: string, freeBytesMin: number, by
   );
 }
 
-function freeBytes(db: Database, dataDir: string): number {
+/** Bytes that the spool's disk has free; free pages of its file count as free. */
+export function freeBytes(db: Database, dataDir: string): number {
   const { bavail, bsize } = statfsSync(dataDir);
   return bavail * bsize + freePages(db) * pageBytes;
 }

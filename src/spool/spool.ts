@@ -16,7 +16,7 @@ import type { Values } from "../core/settings.ts";
 import { AlongsideTables, type Alongside } from "./alongside.ts";
 import { Cursors, type Detour, type SinkState } from "./cursors.ts";
 import { DeadLetters } from "./deadletters.ts";
-import { commit, giveBack, keepFree, SpoolFull } from "./disk.ts";
+import { commit, freeBytes, giveBack, keepFree, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
 import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
@@ -106,6 +106,16 @@ export class Spool {
   /** Bytes of the groups held. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /**
+   * Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer.
+   * @throws if the disk cannot be read
+   */
+  get roomBytes(): number {
+    const { bytesMax, freeBytesMin } = this.#settings;
+    const free = freeBytes(this.#db, this.#dataDir) - freeBytesMin;
+    return Math.max(0, Math.min(bytesMax - this.#bytes, free));
   }
 
   /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
