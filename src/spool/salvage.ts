@@ -128,7 +128,7 @@ export function lastKey(db: Database, table: string): number {
 const unknownKeyMax = 1_000_000;
 
 /** Up to here no sink needs anything; 0 where that is not known. */
-function settledByAll(db: Database): number {
+export function settledByAll(db: Database): number {
   const found = attempt(() =>
     db
       .query<{ seq: number | null }, []>(

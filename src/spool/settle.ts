@@ -25,7 +25,10 @@ export function settleCursors(db: Database): string[] {
       db.query("UPDATE cursors SET skipped = skipped + ? WHERE sink = ?").run(missing, sink);
       return `${missing} entries waited for a part of sink ${sink} and are not listed any more: counted as skipped`;
     }
-    db.query("UPDATE cursors SET start = start + ? WHERE sink = ?").run(missing, sink);
-    return `the totals of sink ${sink} did not add up: its beginning was moved back`;
+    db.query(
+      `UPDATE cursors SET delivered = max(0, delivered + $missing), start = start + min(0, delivered + $missing)
+         WHERE sink = $sink`,
+    ).run({ missing, sink });
+    return `the totals of sink ${sink} did not add up: ${-missing} fewer are counted as delivered`;
   });
 }

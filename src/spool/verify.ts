@@ -9,7 +9,7 @@ import { explain } from "../core/log.ts";
 import { decodeGroup, type Group } from "./codec.ts";
 import { bytesWanted, withFile } from "./file.ts";
 import { lockSpool } from "./lock.ts";
-import { absent, attempt, groupsOf, headNoted, keysOf, lastKey, type Lost } from "./salvage.ts";
+import { absent, attempt, groupsOf, headNoted, keysOf, lastKey, settledByAll, type Lost } from "./salvage.ts";
 import { formatVersion } from "./schema.ts";
 
 export interface BadLetter {
@@ -82,7 +82,8 @@ export function inspect(db: Database, path: string, spooled: VerifyOptions["spoo
   if (!scanned.ok) pages.push(explain(scanned.error));
   const counted = noted(db, spooled);
   const head = Math.max(found.last, headNoted(db), damaged.at(-1)?.to ?? 0, counted ?? 0);
-  const ended = Math.max(found.last, damaged.at(-1)?.to ?? 0);
+  // What every sink has settled is not missing, though no group tells of it any more.
+  const ended = Math.max(found.last, damaged.at(-1)?.to ?? 0, settledByAll(db));
   const letters = lettersOf(db);
   const books =
     counted === head ? null : `they tell of ${counted ?? "nothing that can be read"}, not of ${head} entries`;

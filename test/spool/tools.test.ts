@@ -250,6 +250,41 @@ describe("repair", () => {
     expect([spool.head, booksOf(spool).balancedWith(0)]).toEqual([0, true]);
   });
 
+  test("what every sink had settled before is not missing after the repair, whatever could not be read", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    spool.keepFor(["a"]);
+    for (let n = 0; n < 10; n++) append(spool, large(n * 10 + 1));
+    spool.setSinkState("a", settledTo(90));
+    kit.close(spool);
+    flipBody(dataDir, 100);
+    const { damaged, missing } = verify(dataDir);
+    expect([damaged.map(({ from, to }) => [from, to]), missing]).toEqual([[[91, 100]], []]);
+    repair(dataDir);
+    expect(verify(dataDir)).toMatchObject({
+      sound: true,
+      head: 100,
+      missing: [{ from: 91, to: 100, why: "the newest groups are gone" }],
+    });
+    // A sink passes over the hole: nothing is missing any more.
+    const repaired = kit.spool({ dataDir });
+    repaired.keepFor(["a"]);
+    repaired.setSinkState("a", settledTo(100));
+    kit.close(repaired);
+    expect(verify(dataDir).missing).toEqual([]);
+  });
+
+  test("a cursor that tells of more than there was is set right without inventing entries", () => {
+    const dataDir = filled();
+    const db = new Database(join(dataDir, "spool.db"));
+    db.run("INSERT INTO cursors VALUES ('a', 0, 100, 120, 5, 0, 0)");
+    db.close();
+    flipBody(dataDir, 50);
+    repair(dataDir);
+    const { start, seq, delivered, ignored } = kit.spool({ dataDir }).sinkState("a");
+    expect([start, seq, delivered, ignored]).toEqual([0, 100, 95, 5]);
+  });
+
   test("dead letters stay, and a damaged one is named", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
