@@ -36,6 +36,7 @@ import type { Sink } from "./sink/sink.ts";
 import { brokerSource } from "./source/broker.ts";
 import { mqttSource } from "./source/mqtt.ts";
 import { watchLetters } from "./spool/letterwatch.ts";
+import { throttledWarn } from "./source/throttled-warn.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { Spool } from "./spool/spool.ts";
 import { readingOf, statsLine, viewOf } from "./view.ts";
@@ -57,6 +58,8 @@ export interface Gateway {
 
 const stopGraceMs = 10_000;
 const saveCacheEveryMs = 10_000;
+/** What the backlog of one device may take of the spool at once. */
+const spoolShareMax = 1 / 4;
 /** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
 const packetBytesAbovePayload = 1_048_576;
 
@@ -97,10 +100,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     policy: policy.get,
     auth: cache,
     requireToken: config.judge.requireToken,
+    backlogBytesMax: config.spool.bytesMax * spoolShareMax,
     clock,
   });
 
-  const rejects = new RecentRejects();
+  const rejects = new RecentRejects(throttledWarn(log, clock));
   const books = new Books(spool.alongside.books());
   const window = new RedeliveryWindow(config.spool.redeliveryWindow);
   for (const print of spool.alongside.prints()) window.add(print);

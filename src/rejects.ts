@@ -3,13 +3,19 @@
  *
  * In memory, because it is wanted most while PostgreSQL is away; quarantine_events has the history. Bounded a reason, so that a
  * flood of made-up ids pushes out only other UNREGISTERED_DEVICE rows, and not the device whose token is wrong.
+ *
+ * A device that is limited is good data turned away, so it is said without being asked: in the log, and in /readyz.
  */
 import type { Entry } from "./core/entry.ts";
 import type { RejectRow, RejectsView } from "./http/view.ts";
 import { deviceKey } from "./core/device.ts";
+import type { Warn } from "./source/throttled-warn.ts";
 
 /** Devices kept a reason. */
 const devicesMax = 1_000;
+const limitedReason = "RATE_LIMITED";
+/** For so long after its last limited message a device counts as limited. */
+const limitedMs = 600_000;
 const detailCharsMax = 256;
 
 interface Row {
@@ -25,9 +31,20 @@ interface Row {
 export class RecentRejects implements RejectsView {
   /** Reason → device → row; the latest last. */
   readonly #reasons = new Map<string, Map<string, Row>>();
+  readonly #warn: Warn;
+
+  constructor(warn: Warn) {
+    this.#warn = warn;
+  }
 
   note(entries: readonly Entry[]): void {
     for (const entry of entries) if (entry.kind === "reject") this.#note(entry);
+  }
+
+  /** Devices (of at most so many as are kept) that were limited within the last ten minutes. */
+  limitedDevices(wallMs: number): number {
+    const rows = [...this.#rowsOf(limitedReason).values()];
+    return rows.filter(({ lastMs }) => wallMs - lastMs < limitedMs).length;
   }
 
   list({ reason, tenantId, deviceId, limit }: Parameters<RejectsView["list"]>[0]): readonly RejectRow[] {
@@ -58,6 +75,11 @@ export class RecentRejects implements RejectsView {
     row.detail = detail === null ? null : bounded(detail);
     if (!rows.delete(key) && rows.size >= devicesMax) rows.delete(rows.keys().next().value ?? "");
     rows.set(key, row);
+    if (reason === limitedReason)
+      this.#warn(
+        { tenant: tenantId, device: deviceId, limited_since_start: row.count },
+        "a device sends more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow: RATE_LIMITED; what is kept of it comes back with `sluice quarantine replay --reason RATE_LIMITED`",
+      );
   }
 
   #rowsOf(reason: string): Map<string, Row> {

@@ -157,12 +157,20 @@ function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainS
   return intake && onDisk && sinks;
 }
 
-function readinessOf({ source, ingest, lookup, drains, letterWatch }: ViewedParts): PartReadiness[] {
+/** Limited devices do not make the gateway unready, but who looks shall see them. */
+function takes({ rejects, clock }: ViewedParts): string {
+  const limited = rejects.limitedDevices(clock.wallMs());
+  if (limited === 0) return "takes messages";
+  return `takes messages; ${limited} device${limited === 1 ? "" : "s"} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
+}
+
+function readinessOf(parts: ViewedParts): PartReadiness[] {
+  const { source, ingest, lookup, drains, letterWatch } = parts;
   const { kind, connected, detail } = source.status();
   const registry = lookup.stats();
   return [
     { part: `source ${kind}`, ok: connected, detail },
-    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? "takes messages" },
+    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
     {
       part: "registry",
       ok: registry.available,

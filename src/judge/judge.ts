@@ -24,7 +24,7 @@ import {
 import { decode, oversize, sizeSettings } from "./decode.ts";
 import { readEnvelope, siteOf } from "./envelope.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
-import { createLimiter, rateSettings } from "./limit.ts";
+import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
 import { scrub } from "./redact.ts";
 import { readTopic, type Address } from "./topic.ts";
 import { isNo, no, type No, type Reasons } from "./verdict.ts";
@@ -75,6 +75,8 @@ export interface JudgeOptions {
     mayReread(tenantId: string, deviceId: string): boolean;
   };
   readonly requireToken: boolean;
+  /** What the backlog of one device may take of the spool at once. */
+  readonly backlogBytesMax: number;
   readonly clock: Clock;
 }
 
@@ -85,50 +87,59 @@ export function isPending(outcome: Entry | Pending): outcome is Pending {
   return "pending" in outcome;
 }
 
-export function createJudge({ policy, auth, requireToken, clock }: JudgeOptions): Judge {
+export function createJudge(options: JudgeOptions): Judge {
+  const { policy, auth, requireToken, backlogBytesMax, clock } = options;
   const proven = createLimiter();
-  const failing = createLimiter();
+  /** Of what waits for the registry, so that nobody spends the allowance of a device whose name he uses. */
+  const unproven = createLimiter();
+  const kept = createLimiter();
   const keeper = createKeeper();
+  let rated: Policy | undefined;
+  let rate: Rate | undefined;
 
   function decide(it: Candidate): Entry | Pending {
     const why = examine(it, policy().payloadBytesMax);
-    if (why !== null) return fail(it, why);
+    if (why !== null) return reject(it, why);
     const { tenantId, deviceId } = addressOf(it);
     const device = auth.get(tenantId, deviceId);
     if (device === undefined) return pendingOf(it);
     const refusal = authorize(device, it, requireToken);
     if (refusal === null) return admit(it);
     const mayHeal = refusal.no !== "TOKEN_MISSING" && auth.mayReread(tenantId, deviceId);
-    return mayHeal ? pendingOf(it) : fail(it, refusal);
+    return mayHeal ? pendingOf(it) : reject(it, refusal);
   }
 
-  /** The device proved itself: only now is its own allowance spent. */
+  /** The device proved itself: only now is its own allowance spent. What is beyond it is kept for a replay. */
   function admit(it: Candidate): Entry {
-    return take(proven, it) ? toEvent(it) : reject(it, no("RATE_LIMITED"));
-  }
-
-  /** What fails under a device's name has an allowance of its own, so that nobody spends the device's. */
-  function fail(it: Candidate, why: No): Entry {
-    const isLimited = it.address !== null && !it.isOversize && !take(failing, it);
-    return reject(it, isLimited ? no("RATE_LIMITED", `after ${why.no}`) : why);
+    if (take(proven, it)) return toEvent(it);
+    const why = no("RATE_LIMITED");
+    const keeps = samples(it, why) || kept.take(addressOf(it).key, arrivedMs(it), it.bytes.length, keptRate);
+    return toReject(it, why, keeps, mirrors(policy()));
   }
 
   function take(limiter: typeof proven, it: Candidate): boolean {
-    const { rateLimitRps, rateLimitBurst } = policy();
-    // By the time of arrival: those that waited for the registry are judged all at once.
+    const current = policy();
+    if (current !== rated) [rated, rate] = [current, rateOf(current, backlogBytesMax)];
+    return rate === undefined || limiter.take(addressOf(it).key, arrivedMs(it), it.bytes.length, rate);
+  }
+
+  /** Monotonic: those that waited for the registry are judged all at once, and charged by the time they came. */
+  function arrivedMs(it: Candidate): number {
     const parkedMs = Math.min(Math.max(clock.wallMs() - it.receivedMs, 0), parkedMaxMs);
-    return limiter.take(addressOf(it).key, clock.monoMs() - parkedMs, rateLimitRps, rateLimitBurst);
+    return clock.monoMs() - parkedMs;
   }
 
   function reject(it: Candidate, why: No): Entry {
-    const current = policy();
-    const keeps = keeper.keeps(current, it.address?.key ?? "", why.no, it.receivedMs);
-    return toReject(it, why, keeps, mirrors(current));
+    return toReject(it, why, samples(it, why), mirrors(policy()));
+  }
+
+  function samples(it: Candidate, why: No): boolean {
+    return keeper.keeps(policy(), it.address?.key ?? "", why.no, it.receivedMs);
   }
 
   function defer(it: Candidate): Entry {
     const why = no("REGISTRY_UNAVAILABLE");
-    if (!take(failing, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
+    if (!take(unproven, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
     return toDeferred(it, why, it.token === undefined ? null : hashOf(it.token));
   }
 
@@ -149,7 +160,7 @@ export function createJudge({ policy, auth, requireToken, clock }: JudgeOptions)
       guarded(candidate, (it) => {
         if (answer === "unavailable") return defer(it);
         const refusal = authorize(answer, it, requireToken);
-        return refusal === null ? admit(it) : fail(it, refusal);
+        return refusal === null ? admit(it) : reject(it, refusal);
       }),
     rejudge: (entry, answer) =>
       guarded(fromSpool(entry), (it) => {

@@ -49,6 +49,7 @@ function judged(cache: DeviceAuthCache, ids: readonly string[]): number {
     policy: () => policy,
     auth: cache,
     requireToken: true,
+    backlogBytesMax: 1e9,
     clock: systemClock,
   });
   const messages = ids.map(telemetryOf);

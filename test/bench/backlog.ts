@@ -87,7 +87,6 @@ async function measure(
     MQTT_URL: `mqtt://127.0.0.1:${mosquitto.port}`,
     DATABASE_URL: databaseUrl,
     GATEWAY_ID: `backlog-${name}`,
-    RATE_LIMIT_RPS: "0",
   };
   const first = await startGateway(env);
   await statsWhen(first, (stats) => (stats["source"] as { connected: boolean }).connected);

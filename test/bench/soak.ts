@@ -39,9 +39,9 @@ export async function run([seconds = "600", perSecond = "3000"]: readonly string
   const gateway = await startGateway({
     MQTT_URL: `mqtt://127.0.0.1:${mosquitto.port}`,
     DATABASE_URL: databaseUrl,
-    RATE_LIMIT_RPS: "0",
   });
-  const fleet = fleetOf(1_000);
+  // As many as stay below RATE_LIMIT_RPS for however long it runs.
+  const fleet = fleetOf(Math.max(1_000, rate));
   await register(databaseUrl, fleet.devices);
   await statsWhen(gateway, (stats) => (stats["source"] as { connected: boolean }).connected);
   console.log(`${seconds} s at ${rate} messages/s of ${fleet.devices.length} devices\n`);

@@ -115,7 +115,6 @@ export class Site {
       }),
       MODE: "DEV",
       STORE_REJECTS: "1",
-      RATE_LIMIT_RPS: "0",
       ...(this.influx && {
         INFLUXDB_URL: `http://127.0.0.1:${this.influx.line.port}`,
         INFLUXDB_TOKEN: influxToken,

@@ -41,7 +41,7 @@ const policies: readonly [Policy, ...Policy[]] = [
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0 }),
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300_000 }),
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300 }),
-  aPolicy({ rateLimitRps: 1, rateLimitBurst: 3 }),
+  aPolicy({ rateLimitRps: 1, rateLimitBurst: 3, rateLimitBacklogSeconds: 0 }),
 ];
 
 /** @param wrote called for each group that the disk takes */
@@ -66,6 +66,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
       mayReread: () => chance.next() < 0.1,
     },
     requireToken: true,
+    backlogBytesMax: 1e9,
     clock,
   });
   const ingest = new Ingest({

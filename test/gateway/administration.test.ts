@@ -8,7 +8,7 @@ const ADMIN_TOKEN = "a-token-of-some-length";
 let running: InProcess;
 
 beforeEach(async () => {
-  running = await startInProcess({ ADMIN_TOKEN, RATE_LIMIT_RPS: "0" });
+  running = await startInProcess({ ADMIN_TOKEN });
   await running.gateway.view.devices.add(registered(["d1"]));
 });
 afterEach(stopAll);

@@ -31,7 +31,6 @@ describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`
       // So that rows are read anew all the time, and a server that hangs counts as away soon.
       AUTH_CACHE_TTL_SECONDS: "1",
       PG_TIMEOUT_MS: "1000",
-      RATE_LIMIT_RPS: "0",
     };
     const running = await startInProcess(env);
     await running.gateway.view.devices.add(registered([...ids, "late"]));

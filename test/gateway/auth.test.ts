@@ -31,7 +31,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
   /** Once it is being told of changes. */
   async function start(env: Record<string, string> = {}): Promise<InProcess> {
     const { log, lines } = recordingLog();
-    const running = await startInProcess({ DATABASE_URL: url, RATE_LIMIT_RPS: "0", ...env }, { log });
+    const running = await startInProcess({ DATABASE_URL: url, ...env }, { log });
     await until(() => lines.some(({ msg }) => msg === "listening for changes of the registry"));
     return running;
   }
@@ -138,7 +138,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
 
   test("100,000 made-up ids beside 1,000 honest devices: the honest lose nothing, and the registry is asked a bounded number of times", async () => {
     const honest = fleet(1_000);
-    const running = await start({ RATE_LIMIT_RPS: "5" });
+    const running = await start();
     await running.gateway.view.devices.add(registered(honest));
     // One in ten is not cached when the flood comes.
     await say(running, ...honest.slice(100).map((id) => telemetry(id, 0)));

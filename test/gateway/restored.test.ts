@@ -15,7 +15,7 @@ test.skipIf(absent !== "")(
     const sql = postgres(url, { max: 1, fetch_types: false });
     endLater(() => sql.end({ timeout: 5 }));
     const [id = ""] = fleet(1);
-    const { gateway, source, stats } = await startInProcess({ DATABASE_URL: url, RATE_LIMIT_RPS: "0" });
+    const { gateway, source, stats } = await startInProcess({ DATABASE_URL: url });
     await gateway.view.devices.add(registered([id]));
     const delivered = () => stats().sinks["postgres"]?.delivered;
 

@@ -1,34 +1,57 @@
 import { describe, expect, test } from "bun:test";
 import type { Pending } from "../../src/judge/judge.ts";
-import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
+import { aBody, aDevice, aMessage, aPolicy, aToken } from "../kit/builders.ts";
 import { court, entryOf, pendingOf, withoutDevice, type Court } from "./court.ts";
 
 describe("rates", () => {
-  test("a device that proved itself spends its burst, and then its rate", () => {
+  test("a device that flushes what it buffered for hours loses none of it, with the default settings", () => {
     const it = court();
-    const outcomes = () => Array.from({ length: 25 }, () => entryOf(it.judge.judge(now(it))).reason);
-    expect(outcomes().filter((reason) => reason === null)).toHaveLength(20);
+    const outcomes = Array.from({ length: 20_000 }, () => entryOf(it.judge.judge(now(it))).kind);
+    expect(outcomes.every((kind) => kind === "event")).toBe(true);
+  });
+
+  test("a device that floods spends its backlog and its burst, and then its rate", () => {
+    const it = court({ policy: { rateLimitBacklogSeconds: 10 } });
+    const outcomes = () => Array.from({ length: 100 }, () => entryOf(it.judge.judge(now(it))).reason);
+    expect(outcomes().filter((reason) => reason === null)).toHaveLength(70);
     it.clock.advance(1000);
     expect(outcomes().filter((reason) => reason === null)).toHaveLength(5);
     expect(outcomes().every((reason) => reason === "RATE_LIMITED")).toBe(true);
   });
 
-  test("what fails under a device's name never spends the device's own allowance", () => {
-    const it = court();
-    for (let at = 0; at < 100; at++) it.judge.judge(now(it, aBody({ provision_token: "tok-wrong" })));
-    for (let at = 0; at < 100; at++) it.judge.judge(now(it, "{"));
+  test("the payload of what is limited after proof is kept, without its token, up to a bound", () => {
+    const it = court({ policy: strict });
+    const limited = Array.from({ length: 10_100 }, () => entryOf(it.judge.judge(now(it)))).slice(1);
+    expect(limited.every(({ reason }) => reason === "RATE_LIMITED")).toBe(true);
+    // One more than the bound: the sample of this minute.
+    expect(limited.filter(({ payload }) => payload !== "")).toHaveLength(10_001);
+    expect(limited[0]?.payload).toContain('"seq":120');
+    expect(limited[0]?.payload).not.toContain(aToken);
+  });
+
+  test("what fails under a device's name keeps its own reason and never spends the device's allowance", () => {
+    const it = court({ policy: strict });
+    for (const bad of [aBody({ provision_token: "tok-wrong" }), "{"]) {
+      const reasons = Array.from({ length: 100 }, () => entryOf(it.judge.judge(now(it, bad))).reason);
+      expect(new Set(reasons).size).toBe(1);
+      expect(reasons).not.toContain("RATE_LIMITED");
+    }
     expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
   });
 
-  test("what fails too often becomes RATE_LIMITED, and the detail names the first reason", () => {
-    const it = court();
-    const outcomes = Array.from({ length: 21 }, () => entryOf(it.judge.judge(now(it, "{"))));
-    expect(outcomes.slice(0, 20).every((entry) => entry.reason === "MALFORMED_JSON")).toBe(true);
-    expect(outcomes.at(-1)).toMatchObject({ reason: "RATE_LIMITED", detail: "after MALFORMED_JSON" });
+  test("what waits on the disk for the registry has an allowance of its own", () => {
+    const it = withoutDevice(court({ policy: { ...strict, rateLimitBurst: 3 } }));
+    const deferred = Array.from({ length: 4 }, () =>
+      it.judge.resume(pendingOf(it.judge.judge(now(it))), "unavailable"),
+    );
+    expect(deferred.map(({ kind }) => kind)).toEqual(["deferred", "deferred", "deferred", "reject"]);
+    expect(deferred[3]).toMatchObject({ reason: "RATE_LIMITED", detail: "after REGISTRY_UNAVAILABLE" });
+    it.device = aDevice();
+    expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
   });
 
   test("messages that waited for the registry are charged by the time they came", () => {
-    const it = withoutDevice(court({ policy: { rateLimitRps: 10, rateLimitBurst: 1 } }));
+    const it = withoutDevice(court({ policy: { ...strict, rateLimitRps: 10 } }));
     const parked: Pending[] = [];
     for (let at = 0; at < 30; at++) {
       parked.push(pendingOf(it.judge.judge(now(it))));
@@ -40,12 +63,14 @@ describe("rates", () => {
   });
 
   test("the limits in force are those of this moment, and 0 is none", () => {
-    const it = court({ policy: { rateLimitRps: 1, rateLimitBurst: 1 } });
+    const it = court({ policy: strict });
     expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
     expect(entryOf(it.judge.judge(now(it))).reason).toBe("RATE_LIMITED");
     it.policy = aPolicy({ rateLimitRps: 0 });
     expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
   });
+
+  const strict = { rateLimitRps: 1, rateLimitBurst: 1, rateLimitBacklogSeconds: 0 };
 
   function now(it: Court, payload: unknown = aBody()) {
     return aMessage(payload, { receivedMs: it.clock.wallMs() });

@@ -24,6 +24,7 @@ export function court(options: { policy?: Partial<Policy>; requireToken?: boolea
       policy: () => it.policy,
       auth: { get: () => it.device, mayReread: () => it.mayReread },
       requireToken: options.requireToken ?? true,
+      backlogBytesMax: 1e9,
       clock,
     }),
   };

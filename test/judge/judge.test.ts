@@ -219,6 +219,7 @@ test("a bug in the judge costs one message, not the gateway, and tells no token"
       mayReread: () => false,
     },
     requireToken: true,
+    backlogBytesMax: 1e9,
     clock,
   });
   const entry = entryOf(judge.judge(aMessage()));

@@ -1,6 +1,20 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
+import { bucketsMax, createLimiter, keptRate, rateOf, type Rate } from "../../src/judge/limit.ts";
+import { aPolicy } from "../kit/builders.ts";
+
+const backlogBytesMax = 1e9;
+
+function rate(rps: number, burst = 20, backlogSeconds = 0, bytesMax = backlogBytesMax): Rate {
+  const policy = aPolicy({
+    rateLimitRps: rps,
+    rateLimitBurst: burst,
+    rateLimitBacklogSeconds: backlogSeconds,
+  });
+  const found = rateOf(policy, bytesMax);
+  if (found === undefined) throw new Error("no limit");
+  return found;
+}
 
 test("it lets through exactly what a bucket of tokens would", () => {
   const steps = fc.array(
@@ -14,16 +28,18 @@ test("it lets through exactly what a bucket of tokens would", () => {
       steps,
       fc.constantFrom(1, 2, 4, 5, 0.5),
       fc.integer({ min: 1, max: 20 }),
-      (taken, rps, burst) => {
+      fc.constantFrom(0, 1, 60),
+      (taken, rps, burst, backlogSeconds) => {
         const limiter = createLimiter();
+        const depth = burst + backlogSeconds * rps;
         const buckets = new Map<string, { tokens: number; atMs: number }>();
         let nowMs = 17;
         for (const { afterMs, key } of taken) {
           nowMs += afterMs;
-          const bucket = buckets.get(key) ?? { tokens: burst, atMs: nowMs };
-          const tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) * rps) / 1000);
+          const bucket = buckets.get(key) ?? { tokens: depth, atMs: nowMs };
+          const tokens = Math.min(depth, bucket.tokens + ((nowMs - bucket.atMs) * rps) / 1000);
           const isWanted = tokens >= 1 - 1e-9;
-          expect(limiter.take(key, nowMs, rps, burst)).toBe(isWanted);
+          expect(limiter.take(key, nowMs, 0, rate(rps, burst, backlogSeconds))).toBe(isWanted);
           buckets.set(key, { tokens: isWanted ? tokens - 1 : tokens, atMs: nowMs });
         }
       },
@@ -31,23 +47,127 @@ test("it lets through exactly what a bucket of tokens would", () => {
   );
 });
 
-test("buckets that are full again are forgotten", () => {
-  const limiter = createLimiter();
-  for (let at = 0; at < 1000; at++) limiter.take(`d${at}`, 0, 5, 20);
-  expect(limiter.size()).toBe(1000);
-  limiter.take("x", 4001, 5, 20);
-  limiter.take("x", 8002, 5, 20);
-  expect(limiter.size()).toBe(2);
+describe("a device that generates no more than its rate", () => {
+  const policy = aPolicy();
+  const dayMs = 86_400_000;
+
+  test("is never limited, whatever outages, queues and orders stand between, with the default settings", () => {
+    const outage = fc.record({
+      /** It generates so long, then all that is queued comes, in a moment or over a while. */
+      awayMs: fc.integer({ min: 0, max: 7 * dayMs }),
+      flushMs: fc.constantFrom(0, 1, 5_000, 600_000),
+    });
+    const share = fc.constantFrom(1, 0.5, 0.2);
+    fc.assert(
+      fc.property(fc.array(outage, { minLength: 1, maxLength: 3 }), share, (outages, part) => {
+        const limiter = createLimiter();
+        let [nowMs, generated, taken] = [0, 0, 0];
+        const perMs = (policy.rateLimitRps * part) / 1000;
+        for (const { awayMs, flushMs } of outages) {
+          // One of a thousand stands for a thousand, of as many bytes; a property must be quick.
+          nowMs += awayMs;
+          generated += Math.floor(awayMs * perMs);
+          const queued = Math.ceil((generated - taken) / 1000);
+          for (let at = 0; at < queued; at++) {
+            const atMs = nowMs + (flushMs * at) / queued;
+            expect(limiter.take("d", atMs, 300_000, thousandth)).toBe(true);
+          }
+          nowMs += flushMs;
+          taken = generated;
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  /** The default rate, counted in thousands. */
+  const one = rateOf(policy, 10_737_418_240 / 4);
+  if (one === undefined) throw new Error("no limit by default");
+  const thousandth: Rate = {
+    ...one,
+    messageMs: one.messageMs * 1000,
+    messagesMs: one.messagesMs + 1000 * one.messageMs,
+  };
 });
 
-test("a flood of names takes a bounded memory", () => {
-  const limiter = createLimiter();
-  for (let at = 0; at < 3 * bucketsMax; at++) limiter.take(`d${at}`, 0, 5, 20);
-  expect(limiter.size()).toBeLessThanOrEqual(2 * bucketsMax);
+describe("a device that floods", () => {
+  test("has its backlog once, then its lasting rate", () => {
+    const limiter = createLimiter();
+    const limited = rate(5, 20, 60);
+    const letThrough = (atMs: number, many: number) =>
+      Array.from({ length: many }, () => limiter.take("d", atMs, 100, limited)).filter(Boolean).length;
+    expect(letThrough(0, 10_000)).toBe(320);
+    expect(letThrough(10_000, 10_000)).toBe(50);
+    expect(letThrough(11_000, 10_000)).toBe(5);
+  });
+
+  test("takes no more than the bytes of a backlog, and then those of the largest messages at its rate", () => {
+    const limiter = createLimiter();
+    const limited = rate(5, 20, 604_800, 1_000_000);
+    const bytes = 8_192;
+    let taken = 0;
+    while (limiter.take("d", 0, bytes, limited)) taken += bytes;
+    expect(taken).toBeGreaterThan(1_000_000 - bytes);
+    expect(taken).toBeLessThanOrEqual(1_000_000);
+    for (let second = 1; second <= 10; second++) {
+      const passed = Array.from({ length: 50 }, () => limiter.take("d", second * 1000, bytes, limited));
+      expect(passed.filter(Boolean).length).toBeGreaterThanOrEqual(5);
+      expect(passed.filter(Boolean).length).toBeLessThanOrEqual(6);
+    }
+  });
+
+  test("of the largest messages at its lasting rate is not limited by its bytes, however small the spool", () => {
+    const limiter = createLimiter();
+    const limited = rate(5, 20, 604_800, 1);
+    for (let at = 0; at < 1_000; at++) expect(limiter.take("d", at * 200, 8_192, limited)).toBe(true);
+  });
+
+  test("does not get its credit anew by a crowd of other devices, nor by trying on while it is limited", () => {
+    const limiter = createLimiter();
+    const limited = rate(1, 20, 1_000);
+    while (limiter.take("flooder", 0, 1, limited));
+    for (let round = 0; round < 3; round++) {
+      for (let at = 0; at < bucketsMax; at++) limiter.take(`d${round}-${at}`, 0, 1, limited);
+      expect(limiter.take("flooder", 0, 1, limited)).toBe(false);
+    }
+    expect(limiter.size()).toBeLessThanOrEqual(2 * bucketsMax);
+  });
 });
 
-test("0 is no limit, and takes no memory", () => {
+describe("memory", () => {
+  test("buckets that are full again are forgotten", () => {
+    const limiter = createLimiter();
+    const limited = rate(5, 20);
+    const fillMs = Math.max(limited.messagesMs, limited.bytesMs);
+    for (let at = 0; at < 1000; at++) limiter.take(`d${at}`, 0, 0, limited);
+    expect(limiter.size()).toBe(1000);
+    limiter.take("x", fillMs + 1, 0, limited);
+    limiter.take("x", 2 * fillMs + 2, 0, limited);
+    expect(limiter.size()).toBeLessThanOrEqual(2);
+  });
+
+  test("a flood of names takes a bounded memory, and leaves a device that spoke little its credit", () => {
+    const limiter = createLimiter();
+    const limited = rate(5, 20, 60);
+    limiter.take("honest", 0, 0, limited);
+    for (let at = 0; at < 3 * bucketsMax; at++) limiter.take(`d${at}`, 0, 0, limited);
+    expect(limiter.size()).toBeLessThanOrEqual(2 * bucketsMax);
+    const passed = Array.from({ length: 319 }, () => limiter.take("honest", 0, 0, limited));
+    expect(passed.every(Boolean)).toBe(true);
+  });
+});
+
+test("0 is no limit", () => {
+  expect(rateOf(aPolicy({ rateLimitRps: 0 }), backlogBytesMax)).toBeUndefined();
+});
+
+test("what is kept of the limited is 10,000 payloads and 64 MiB per device and day", () => {
   const limiter = createLimiter();
-  for (let at = 0; at < 100; at++) expect(limiter.take("a", 0, 0, 1)).toBe(true);
-  expect(limiter.size()).toBe(0);
+  const taken = (bytes: number, atMs: number) => {
+    let many = 0;
+    while (limiter.take(`of ${bytes}`, atMs, bytes, keptRate)) many++;
+    return many;
+  };
+  expect([taken(100, 0), taken(8_192, 0), taken(1_048_576, 0)]).toEqual([10_000, 8_192, 64]);
+  expect([taken(100, 3_600_000), taken(1_048_576, 3_600_000)]).toEqual([416, 2]);
 });

@@ -59,7 +59,7 @@ export function aDevice(changes: Partial<DeviceAuth> = {}): DeviceAuth {
 
 /** The defaults, with `changes`. */
 export function aPolicy(changes: Partial<Policy> = {}): Policy {
-  const { payloadBytesMax, rateLimitRps, rateLimitBurst } = judgeSettings;
+  const { payloadBytesMax, rateLimitRps, rateLimitBurst, rateLimitBacklogSeconds } = judgeSettings;
   return {
     mode: "PROD",
     storeRejects: false,
@@ -67,6 +67,7 @@ export function aPolicy(changes: Partial<Policy> = {}): Policy {
     payloadBytesMax: Number(payloadBytesMax.default),
     rateLimitRps: Number(rateLimitRps.default),
     rateLimitBurst: Number(rateLimitBurst.default),
+    rateLimitBacklogSeconds: Number(rateLimitBacklogSeconds.default),
     ...changes,
   };
 }

@@ -35,8 +35,6 @@ for (const { name, absent } of stores) {
       env = {
         MODE: "DEV",
         STORE_REJECTS: "1",
-        RATE_LIMIT_RPS: "100000",
-        RATE_LIMIT_BURST: "100000",
         BROKER_LISTEN: "127.0.0.1:0",
         ADMIN_TOKEN: "a-token-of-some-length",
         ...(name === "postgres" && { DATABASE_URL: await (await sharedPostgres()).createDatabase() }),

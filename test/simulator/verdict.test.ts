@@ -20,7 +20,13 @@ const defaults = Object.fromEntries(
 function judgeOf(limits: { rateLimitRps?: number } = {}): Judge {
   const policy = { ...defaults, ...limits };
   const auth = { get: () => undefined, mayReread: () => false };
-  return createJudge({ policy: () => policy, auth, requireToken: true, clock: systemClock });
+  return createJudge({
+    policy: () => policy,
+    auth,
+    requireToken: true,
+    backlogBytesMax: 1e9,
+    clock: systemClock,
+  });
 }
 
 /** What the judge says when the registry holds the fleet. */

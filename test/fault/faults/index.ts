@@ -1,5 +1,6 @@
 /** All faults, in the order of the table. */
 import type { Fault } from "../fault.ts";
+import { backlogFaults } from "./backlog.ts";
 import { brokerFaults } from "./broker.ts";
 import { clockFaults } from "./clock.ts";
 import { diskFaults } from "./disk.ts";
@@ -11,6 +12,7 @@ import { postgresFaults } from "./postgres.ts";
 
 export const faults: readonly Fault[] = [
   ...gatewayFaults,
+  ...backlogFaults,
   ...brokerFaults,
   ...postgresFaults,
   ...influxFaults,
