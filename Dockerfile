@@ -7,6 +7,8 @@ RUN bun install --frozen-lockfile --production
 COPY tsconfig.json bunfig.toml build.ts ./
 COPY src ./src
 ARG COMMIT=unknown
+# The commit's time: docker build --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) …
+ARG SOURCE_DATE_EPOCH
 RUN SLUICE_COMMIT=${COMMIT} bun run build.ts
 
 FROM debian:bookworm-slim

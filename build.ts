@@ -1,5 +1,5 @@
 /**
- * Builds dist/sluice: one executable with everything in it, version and commit stamped in.
+ * Builds dist/sluice: one executable with everything in it, version, commit and its time stamped in.
  *
  *   bun run build.ts [--target=bun-linux-arm64] [--outfile=dist/sluice]
  *
@@ -8,22 +8,25 @@
  */
 import { parseArgs } from "node:util";
 
-function commit(): string {
-  const git = Bun.spawnSync(["git", "rev-parse", "--short=12", "HEAD"], {
-    cwd: import.meta.dir,
-    stderr: "ignore",
-  });
-  return git.success ? git.stdout.toString().trim() : "unknown";
+/** "" where there is no git, or no commit. */
+function git(...words: string[]): string {
+  try {
+    const asked = Bun.spawnSync(["git", ...words], { cwd: import.meta.dir, stderr: "ignore" });
+    return asked.success ? asked.stdout.toString().trim() : "";
+  } catch {
+    return "";
+  }
 }
 
-/** The image and other builds without .git hand the commit on in SLUICE_COMMIT. */
-function stamp(): string {
-  if (process.env["SLUICE_COMMIT"]) return process.env["SLUICE_COMMIT"];
-  try {
-    return commit();
-  } catch {
-    return "unknown"; // git is not installed
-  }
+/**
+ * The image and other builds without .git hand both on, in SLUICE_COMMIT and SOURCE_DATE_EPOCH. The time is the commit's and not
+ * that of the build, so that one commit gives one executable. "0": not known.
+ */
+const commit = process.env["SLUICE_COMMIT"] || git("rev-parse", "--short=12", "HEAD") || "unknown";
+const commitSeconds = process.env["SOURCE_DATE_EPOCH"] || git("log", "-1", "--format=%ct") || "0";
+if (!/^\d{1,11}$/.test(commitSeconds)) {
+  console.error(`SOURCE_DATE_EPOCH=${commitSeconds} must be a whole number: seconds since 1970`);
+  process.exit(1);
 }
 
 const { values } = parseArgs({
@@ -42,7 +45,7 @@ const built = await Bun.build({
   bytecode: true,
   format: "esm",
   sourcemap: "linked",
-  define: { SLUICE_COMMIT: JSON.stringify(stamp()) },
+  define: { SLUICE_COMMIT: JSON.stringify(commit), SLUICE_COMMIT_SECONDS: commitSeconds },
   throw: false,
 });
 

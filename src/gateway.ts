@@ -14,6 +14,7 @@ import { explain, type Log } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
 import { openPostgres } from "./core/postgres.ts";
 import { createOutlook } from "./outlook.ts";
+import { hostClock } from "./hostclock.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
 import type { GatewayView } from "./http/view.ts";
 import { Ingest } from "./ingest.ts";
@@ -39,6 +40,7 @@ import { watchLetters } from "./spool/letterwatch.ts";
 import { throttledWarn } from "./source/throttled-warn.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { Spool } from "./spool/spool.ts";
+import { builtMs } from "./version.ts";
 import { readingOf, statsLine, viewOf } from "./view.ts";
 import { startWatchdog } from "./watchdog.ts";
 
@@ -73,10 +75,12 @@ export interface GatewayOptions {
 }
 
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { config, log, clock = systemClock } = options;
+  const { config, log } = options;
+  const clock = hostClock({ host: options.clock ?? systemClock, builtMs, log });
   const { dataDir, gatewayId } = config.general;
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock });
+  clock.begin(spool.newestMs());
   const { url, poolMax, timeoutMs } = config.postgres;
   const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
   const registry =
@@ -102,6 +106,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     requireToken: config.judge.requireToken,
     backlogBytesMax: config.spool.bytesMax * spoolShareMax,
     clock,
+    isTimeKnown: clock.isTimeKnown,
   });
 
   const rejects = new RecentRejects(throttledWarn(log, clock));
@@ -193,8 +198,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const view = viewOf(parts);
   let http: HttpServer | undefined;
+  clock.onTimeKnown(() => rejudge.nudge());
   const closers: (() => unknown)[] = [
     () => retention?.close(),
+    clock.stop,
     watchdog.stop,
     letterWatch.stop,
     outlook.stop,

@@ -1,6 +1,6 @@
 /**
- * Judges again what had to be spooled unjudged because the registry could not be asked (REGISTRY_UNAVAILABLE), in order,
- * once it answers. The judgement is appended as a new entry in the same transaction as the note of how far this has come,
+ * Judges again what had to be spooled unjudged because the registry could not be asked (REGISTRY_UNAVAILABLE) or nobody knew the time
+ * (CLOCK_NOT_SET), in order, once both can be had. The judgement is appended as a new entry in the same transaction as the note of how far this has come,
  * so every deferred message ends as one event or one reject, whatever crashes in between.
  *
  * The entries wait in the spool and are looked for there, a batch at a time: a list of them in memory would grow with the outage.
@@ -9,6 +9,7 @@ import { backoffMs, sleep, type Clock } from "./core/clock.ts";
 import type { Entry } from "./core/entry.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Books } from "./books.ts";
+import type { HostClock } from "./hostclock.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Judge } from "./judge/judge.ts";
 import { deviceKey } from "./core/device.ts";
@@ -23,13 +24,16 @@ const breathMs = 1;
 const backoffBaseMs = 500;
 const backoffMaxMs = 10_000;
 
+/** See hostclock.ts. */
+type RejudgeClock = Clock & Pick<HostClock, "isTimeKnown" | "correctionMs">;
+
 export interface RejudgeParts {
   readonly spool: Spool;
   readonly books: Books;
   readonly judge: Pick<Judge, "rejudge">;
   readonly ingest: Pick<Ingest, "defer" | "rejudged">;
   readonly registry: Pick<DeviceLookup, "find">;
-  readonly clock: Clock;
+  readonly clock: RejudgeClock;
   readonly log: Log;
 }
 
@@ -43,6 +47,10 @@ export class Rejudge {
   #nudge = new AbortController();
   readonly #stop = new AbortController();
   #trouble: string | null = null;
+  /** What waits for the clock (CLOCK_NOT_SET): some of it is left, and when the latest that an earlier run left came. */
+  #awaitsTime = false;
+  #latestMs: number | undefined;
+  #shiftMs: number | undefined;
 
   /** From now on the spool keeps what is still to be judged. */
   constructor(parts: RejudgeParts) {
@@ -64,6 +72,7 @@ export class Rejudge {
       const entries = spool.read(seq);
       for (const entry of deferredOf(entries)) {
         ingest.defer(entry);
+        if (awaitsTime(entry)) [this.#awaitsTime, this.#latestMs] = [true, entry.receivedMs];
         found++;
       }
       seq = (entries.at(-1)?.seq ?? spool.head) + 1;
@@ -78,12 +87,14 @@ export class Rejudge {
   add(entries: readonly Entry[]): void {
     if (this.#left === 0) this.#from = entries[0]?.seq ?? this.#from;
     this.#left += entries.length;
+    this.#awaitsTime ||= entries.some(awaitsTime);
     this.#go();
   }
 
-  /** The registry answers: no need to wait out the back-off. */
+  /** The registry answers, or the time is known: no need to wait out the back-off. */
   nudge(): void {
     this.#nudge.abort();
+    this.#go();
   }
 
   /** What is under way counts only if it has reached the disk. */
@@ -96,12 +107,18 @@ export class Rejudge {
   #go(): void {
     const first = this.#batch[0]?.seq ?? this.#from;
     this.#parts.spool.holdFrom(this.#left > 0 ? first : Number.MAX_SAFE_INTEGER);
-    if (this.#left > 0 && !this.#stop.signal.aborted) this.#running ??= this.#run();
+    if (this.#left === 0) this.#awaitsTime = false;
+    if (this.#mayRun()) this.#running ??= this.#run();
+  }
+
+  #mayRun(): boolean {
+    const isTime = !this.#awaitsTime || this.#parts.clock.isTimeKnown();
+    return this.#left > 0 && isTime && !this.#stop.signal.aborted;
   }
 
   async #run(): Promise<void> {
     const { clock } = this.#parts;
-    for (let attempt = 0; this.#left > 0 && !this.#stop.signal.aborted;) {
+    for (let attempt = 0; this.#mayRun();) {
       try {
         this.#collect();
         if (this.#batch.length > 0) await this.#judgeBatch();
@@ -136,7 +153,7 @@ export class Rejudge {
     );
     const found = await unlessStopped(this.#stop.signal, registry.find([...ids.values()]));
     const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
-    const judged = batch.map((entry) => judge.rejudge(entry, devices.get(keyOf(entry)) ?? null));
+    const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), devices.get(keyOf(entry)) ?? null));
     this.#trouble = null;
     const durable = new Promise<void>((resolve) =>
       ingest.rejudged(judged, batch.at(-1)?.seq ?? 0, () => {
@@ -149,6 +166,15 @@ export class Rejudge {
     await unlessStopped(this.#stop.signal, durable);
   }
 
+  /** With the time that its arrival had. What an earlier run left came, at the latest, when this run began. */
+  #timed(entry: Entry): Entry {
+    if (!awaitsTime(entry)) return entry;
+    const { clock } = this.#parts;
+    this.#shiftMs ??= clock.correctionMs() ?? clock.wallMs() - (this.#latestMs ?? entry.receivedMs);
+    const receivedMs = entry.receivedMs + this.#shiftMs;
+    return { ...entry, receivedMs, eventMs: receivedMs, eventNs: 0 };
+  }
+
   #note(error: unknown): void {
     const why = explain(error);
     if (why !== this.#trouble && !this.#stop.signal.aborted)
@@ -158,6 +184,10 @@ export class Rejudge {
       );
     this.#trouble = why;
   }
+}
+
+function awaitsTime({ reason }: Entry): boolean {
+  return reason === "CLOCK_NOT_SET";
 }
 
 function deferredOf(entries: readonly Entry[]): Entry[] {

@@ -7,9 +7,9 @@
 import { readFileSync } from "node:fs";
 import { cacheView, deviceStore, settingStore } from "./administration.ts";
 import type { Books } from "./books.ts";
-import type { Clock } from "./core/clock.ts";
 import { logLinesLost } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
+import type { HostClock } from "./hostclock.ts";
 import type { GatewayView, PartReadiness, SinkStats, Stats } from "./http/view.ts";
 import type { Ingest } from "./ingest.ts";
 import type { LivePolicy } from "./policy.ts";
@@ -28,7 +28,7 @@ import type { Watchdog } from "./watchdog.ts";
 
 export interface ViewedParts {
   readonly gatewayId: string;
-  readonly clock: Clock;
+  readonly clock: HostClock;
   readonly startedMonoMs: number;
   readonly source: Source;
   readonly ingest: Ingest;
@@ -90,6 +90,7 @@ function statsOf(parts: ViewedParts): Stats {
       since_start: books.sinceStart(),
     },
     source: source.status(),
+    clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
     log: { lines_lost: logLinesLost() },
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
     auth_cache: cache.stats(),
@@ -165,11 +166,13 @@ function takes({ rejects, clock }: ViewedParts): string {
 }
 
 function readinessOf(parts: ViewedParts): PartReadiness[] {
-  const { source, ingest, lookup, drains, letterWatch } = parts;
+  const { source, clock, ingest, lookup, drains, letterWatch } = parts;
   const { kind, connected, detail } = source.status();
+  const doubt = clock.doubt();
   const registry = lookup.stats();
   return [
     { part: `source ${kind}`, ok: connected, detail },
+    { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
     { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
     {
       part: "registry",

@@ -210,3 +210,45 @@ describe("stopping", () => {
     expect(again.balanced()).toBe(true);
   });
 });
+
+describe("readings without a time of their own, while nobody knows the time", () => {
+  /** Deferred as the judge does it, `n` ms after the moment 1,000. */
+  function timeless(part: ReturnType<typeof intake>, ...ns: number[]): void {
+    part.state.isTimeKnown = false;
+    for (const n of ns) part.ingest.receive(aDeviceMessage(n, "clockless"));
+    part.ingest.flush();
+  }
+  const timesOf = (part: ReturnType<typeof intake>) =>
+    readAll(part.spool, part.spool.first).flatMap((e) =>
+      e.kind === "event" ? [[e.receivedMs, e.eventMs]] : [],
+    );
+
+  test("wait on the disk, whatever the registry says, and are moved to their time once it is known", async () => {
+    const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
+    timeless(part, 1, 2, 500);
+    await part.clock.pass(3_600_000);
+    expect(part.books.awaiting).toBe(3);
+    expect(part.registry.finds).toBe(0);
+    [part.state.isTimeKnown, part.state.correctionMs] = [true, 1_000_000];
+    part.rejudge.nudge();
+    await part.clock.pass(1_000);
+    expect(timesOf(part)).toEqual([1, 2, 500].map((n) => [1_001_000 + n, 1_001_000 + n]));
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("survive a restart before the clock is set, and one after it: then they came no later than this run began", async () => {
+    const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
+    timeless(part, 1, 2, 500);
+    const second = afterCrash(part);
+    second.state.isTimeKnown = false;
+    second.rejudge.start();
+    await second.clock.pass(60_000);
+    expect(second.books.awaiting).toBe(3);
+    const third = afterCrash(second);
+    third.rejudge.start();
+    await third.clock.pass(1_000);
+    const beganMs = third.clock.wallMs() - 1_000;
+    expect(timesOf(third)).toEqual([499, 498, 0].map((ago) => [beganMs - ago, beganMs - ago]));
+    expect(third.balanced()).toBe(true);
+  });
+});

@@ -7,7 +7,8 @@
 
 /**
  * event: accepted. reject: the judge said no; `reason` says why. deferred: durable and acknowledged, but its device could not
- * be looked up (`REGISTRY_UNAVAILABLE`); it is judged again and then appended anew as an event or a reject.
+ * be looked up (`REGISTRY_UNAVAILABLE`) or nobody knows the time (`CLOCK_NOT_SET`); it is judged again and then appended anew as
+ * an event or a reject.
  */
 export type Kind = "event" | "reject" | "deferred";
 

@@ -11,6 +11,11 @@ export interface Message {
   readonly qos: 0 | 1 | 2;
   /** The DUP flag of MQTT 5 §3.3.1.1: the sender tried to deliver this packet before. */
   readonly dup: boolean;
+  /**
+   * The broker we are a client of had kept it (MQTT 5 §3.3.1.3) and sends it because we subscribe: it may be a year old. At our own
+   * broker a PUBLISH with the retain flag is an ordinary live message.
+   */
+  readonly retained: boolean;
   /** Whose packet identifiers these are: "" for the broker we are a client of, else the device's client id. */
   readonly sender: string;
   /** The packet identifier; 0 for QoS 0, which has none. */

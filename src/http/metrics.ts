@@ -28,6 +28,12 @@ export function metricsText(stats: Stats): string {
     ]),
     metric("uptime_seconds", "gauge", "Since start", one(stats.uptime_seconds)),
     metric("balanced", "gauge", "1 while the books balance", one(Number(stats.balanced))),
+    metric(
+      "clock_believed",
+      "gauge",
+      "1 while the host's clock is believed",
+      one(Number(stats.clock.believed)),
+    ),
     metric("received_total", "counter", "Messages taken in", one(ingest.received)),
     metric("accepted_total", "counter", "Messages accepted as events", one(ingest.accepted)),
     metric("rejected_total", "counter", "Messages the judge rejected", rejected(stats)),

@@ -40,6 +40,9 @@ export const statsSchema: z.ZodType<Stats> = z.looseObject({
     })
     .describe("received = accepted + rejected{reason} + duplicate + judging"),
   log: z.object({ lines_lost: count.describe("Lines of the log that nobody took in time.") }),
+  clock: z
+    .object({ believed: z.boolean(), time_known: z.boolean(), detail: z.string().nullable() })
+    .describe("Whether the host's clock is believed; while the time is not known, readings without ts wait."),
   auth_cache: cacheStats,
   spool: z.looseObject({ entries: count, bytes: count, oldest_age_seconds: z.number() }),
   sinks: z.record(z.string(), sinkStats),

@@ -51,11 +51,21 @@ export interface SpoolStats {
   readonly [more: string]: unknown;
 }
 
+export interface ClockStats {
+  /** The host's clock can be right; times are its. */
+  readonly believed: boolean;
+  /** False: readings without a time of their own wait on the disk. */
+  readonly time_known: boolean;
+  /** What is wrong with it; null where nothing. */
+  readonly detail: string | null;
+}
+
 export interface Stats {
   readonly version: string;
   readonly gateway_id: string;
   readonly uptime_seconds: number;
   readonly balanced: boolean;
+  readonly clock: ClockStats;
   readonly ingest: IngestStats;
   /** Lines of the log that nobody took in time. */
   readonly log: { readonly lines_lost: number };

@@ -12,7 +12,7 @@ import { hide, rawPayload, rawText, redact } from "./redact.ts";
 import { readTopic, storableTopic, type Address } from "./topic.ts";
 import { isNo, type No } from "./verdict.ts";
 
-type Arrival = Pick<Message, "receivedMs" | "topic" | "payload">;
+type Arrival = Pick<Message, "receivedMs" | "topic" | "payload" | "retained">;
 
 export interface Candidate {
   readonly receivedMs: number;
@@ -20,6 +20,10 @@ export interface Candidate {
   readonly bytes: Uint8Array;
   /** More bytes than are allowed: only the beginning is kept. */
   isOversize: boolean;
+  /** The broker had kept it: see `Message.retained`. */
+  readonly isRetained: boolean;
+  /** `eventMs` is the device's word and not the moment of arrival. */
+  hasOwnTime: boolean;
   /** From the topic. */
   address: Address | null;
   /** Once it is known to be a JSON object that can be stored. */
@@ -44,12 +48,14 @@ const detailCharsMax = 200;
 const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
 const utf8 = new TextEncoder();
 
-export function candidateOf({ receivedMs, topic, payload }: Arrival): Candidate {
+export function candidateOf({ receivedMs, topic, payload, retained }: Arrival): Candidate {
   return {
     receivedMs,
     topic,
     bytes: payload,
     isOversize: false,
+    isRetained: retained,
+    hasOwnTime: false,
     address: null,
     text: null,
     token: undefined,
@@ -63,7 +69,7 @@ export function candidateOf({ receivedMs, topic, payload }: Arrival): Candidate 
 /** A deferred entry: what its payload says is known, its token only by hash. */
 export function fromSpool(entry: Entry): Candidate {
   const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash } = entry;
-  const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload) });
+  const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
   const address = readTopic(topic);
   it.address = isNo(address) ? null : address;
   it.text = payload;
@@ -71,8 +77,9 @@ export function fromSpool(entry: Entry): Candidate {
 }
 
 /** A kept reject, from its beginning. */
-export function fromReject({ receivedMs, topic, payload }: Entry): Candidate {
-  return candidateOf({ receivedMs, topic, payload: utf8.encode(rawText(payload)) });
+export function fromReject({ receivedMs, topic, payload, reason }: Entry): Candidate {
+  const retained = reason === "RETAINED_WITHOUT_TIME";
+  return candidateOf({ receivedMs, topic, payload: utf8.encode(rawText(payload)), retained });
 }
 
 /** Empty strings where the topic names no device. */

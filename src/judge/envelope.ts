@@ -6,7 +6,6 @@
  */
 import type { Body } from "./decode.ts";
 import { checkMetrics, type metricReasons } from "./metrics.ts";
-import { readTimestamp } from "./timestamp.ts";
 import type { Address } from "./topic.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
 
@@ -27,10 +26,6 @@ export const envelopeReasons = {
     help: "The payload has no site_id, or one that is not a non-empty string.",
     remedy: "Send the site that the device is registered for.",
   },
-  BAD_TIMESTAMP: {
-    help: "ts is neither ISO 8601 nor an epoch in s or ms, or lies outside 1677-09-21 to 2262-04-11.",
-    remedy: "Send ISO 8601 in UTC, or leave ts out: the time of arrival then counts.",
-  },
   BAD_SEQ: {
     help: "seq is not a whole number within ±(2^53 − 1).",
     remedy: "Send a whole number, or leave seq out.",
@@ -39,24 +34,14 @@ export const envelopeReasons = {
 
 type Code = keyof typeof envelopeReasons | keyof typeof metricReasons;
 
-export interface Envelope {
-  readonly siteId: string;
-  readonly eventMs: number;
-  readonly eventNs: number;
-}
-
-/** `receivedMs` is the event time of a message without ts. */
-export function readEnvelope(body: Body, address: Address, receivedMs: number): Envelope | No<Code> {
+/** null where there is nothing to object to. */
+export function checkEnvelope(body: Body, address: Address): No<Code> | null {
   const mismatch = contradiction(body, address);
   if (mismatch !== null) return mismatch;
-  const siteId = siteOf(body);
-  if (siteId === null) return no("MISSING_SITE_ID");
-  const ts = body["ts"] ?? null;
-  const time = ts === null ? { ms: receivedMs, ns: 0 } : readTimestamp(ts);
-  if (time === null) return no("BAD_TIMESTAMP", `ts is ${JSON.stringify(ts)}`);
+  if (siteOf(body) === null) return no("MISSING_SITE_ID");
   const seq = body["seq"] ?? null;
   if (seq !== null && !Number.isSafeInteger(seq)) return no("BAD_SEQ", `seq is ${JSON.stringify(seq)}`);
-  return checkMetrics(body["metrics"]) ?? { siteId, eventMs: time.ms, eventNs: time.ns };
+  return checkMetrics(body["metrics"]);
 }
 
 function contradiction(body: Body, address: Address): No<Code> | null {

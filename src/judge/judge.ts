@@ -22,10 +22,11 @@ import {
   type Candidate,
 } from "./candidate.ts";
 import { decode, oversize, sizeSettings } from "./decode.ts";
-import { readEnvelope, siteOf } from "./envelope.ts";
+import { checkEnvelope, siteOf } from "./envelope.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
 import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
 import { scrub } from "./redact.ts";
+import { readTime, timeSettings } from "./time.ts";
 import { readTopic, type Address } from "./topic.ts";
 import { isNo, no, type No, type Reasons } from "./verdict.ts";
 
@@ -37,7 +38,7 @@ export const faultReasons = {
 } as const satisfies Reasons;
 
 /** Those that app_settings may change while the gateway runs. */
-export const policySettings = { ...keepSettings, ...sizeSettings, ...rateSettings };
+export const policySettings = { ...keepSettings, ...sizeSettings, ...rateSettings, ...timeSettings };
 export const judgeSettings = { ...policySettings, ...authorizeSettings };
 
 export type Policy = Values<typeof policySettings>;
@@ -55,7 +56,8 @@ export interface Judge {
   judge(message: Message): Entry | Pending;
   /**
    * The registry answered: a row; null, not registered; or "unavailable", it could not be asked in time, which makes a
-   * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. Never throws.
+   * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. A message that counts by its arrival, while nobody knows
+   * the time, is deferred as CLOCK_NOT_SET. Never throws.
    */
   resume(pending: Pending, answer: DeviceAuth | null | "unavailable"): Entry;
   /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
@@ -78,6 +80,8 @@ export interface JudgeOptions {
   /** What the backlog of one device may take of the spool at once. */
   readonly backlogBytesMax: number;
   readonly clock: Clock;
+  /** Does the host know the time? Absent: always. See hostclock.ts. */
+  readonly isTimeKnown?: () => boolean;
 }
 
 /** A message older than this did not wait for the registry: the clock was set. */
@@ -88,7 +92,7 @@ export function isPending(outcome: Entry | Pending): outcome is Pending {
 }
 
 export function createJudge(options: JudgeOptions): Judge {
-  const { policy, auth, requireToken, backlogBytesMax, clock } = options;
+  const { policy, auth, requireToken, backlogBytesMax, clock, isTimeKnown = () => true } = options;
   const proven = createLimiter();
   /** Of what waits for the registry, so that nobody spends the allowance of a device whose name he uses. */
   const unproven = createLimiter();
@@ -98,7 +102,7 @@ export function createJudge(options: JudgeOptions): Judge {
   let rate: Rate | undefined;
 
   function decide(it: Candidate): Entry | Pending {
-    const why = examine(it, policy().payloadBytesMax);
+    const why = examine(it, policy(), isTimeKnown());
     if (why !== null) return reject(it, why);
     const { tenantId, deviceId } = addressOf(it);
     const device = auth.get(tenantId, deviceId);
@@ -111,10 +115,16 @@ export function createJudge(options: JudgeOptions): Judge {
 
   /** The device proved itself: only now is its own allowance spent. What is beyond it is kept for a replay. */
   function admit(it: Candidate): Entry {
-    if (take(proven, it)) return toEvent(it);
+    if (take(proven, it))
+      return lacksTime(it) ? toDeferred(it, no("CLOCK_NOT_SET"), tokenHashOf(it)) : toEvent(it);
     const why = no("RATE_LIMITED");
     const keeps = samples(it, why) || kept.take(addressOf(it).key, arrivedMs(it), it.bytes.length, keptRate);
     return toReject(it, why, keeps, mirrors(policy()));
+  }
+
+  /** It counts by its arrival, of which nobody knows the time yet. */
+  function lacksTime(it: Candidate): boolean {
+    return !it.hasOwnTime && !isTimeKnown();
   }
 
   function take(limiter: typeof proven, it: Candidate): boolean {
@@ -140,7 +150,7 @@ export function createJudge(options: JudgeOptions): Judge {
   function defer(it: Candidate): Entry {
     const why = no("REGISTRY_UNAVAILABLE");
     if (!take(unproven, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
-    return toDeferred(it, why, it.token === undefined ? null : hashOf(it.token));
+    return toDeferred(it, lacksTime(it) ? no("CLOCK_NOT_SET") : why, tokenHashOf(it));
   }
 
   /** Whatever happens, the message is answered for. */
@@ -169,7 +179,7 @@ export function createJudge(options: JudgeOptions): Judge {
       }),
     replay: (entry, answer) =>
       guarded(fromReject(entry), (it) => {
-        const refusal = examine(it, policy().payloadBytesMax) ?? authorize(answer, it, false);
+        const refusal = examine(it, policy(), true) ?? authorize(answer, it, false);
         // It stays where it is kept: it takes no part in the sampling of what comes in.
         return refusal === null ? toEvent(it) : toReject(it, refusal, true, false);
       }),
@@ -180,15 +190,19 @@ export function createJudge(options: JudgeOptions): Judge {
   };
 }
 
+function tokenHashOf({ token }: Candidate): string | null {
+  return token === undefined ? null : hashOf(token);
+}
+
 function pendingOf(it: Candidate): Pending {
   return { ...addressOf(it), pending: true, siteId: it.siteId ?? "", candidate: it };
 }
 
 /** All that can be said of a message without asking who its device is; fills `it` as far as it comes. */
-function examine(it: Candidate, payloadBytesMax: number): No | null {
+function examine(it: Candidate, policy: Policy, isTimeKnown: boolean): No | null {
   const address = readTopic(it.topic);
   if (!isNo(address)) it.address = address;
-  const large = oversize(it.bytes, payloadBytesMax);
+  const large = oversize(it.bytes, policy.payloadBytesMax);
   it.isOversize = large !== null;
   if (large !== null) return large;
   const decoded = decode(it.bytes);
@@ -200,9 +214,5 @@ function examine(it: Candidate, payloadBytesMax: number): No | null {
   // Only now, for the token must be known where it is to be blanked.
   if (isNo(address)) return address;
   if (isNo(decoded)) return decoded;
-  const envelope = readEnvelope(decoded.body, address, it.receivedMs);
-  if (isNo(envelope)) return envelope;
-  it.eventMs = envelope.eventMs;
-  it.eventNs = envelope.eventNs;
-  return null;
+  return checkEnvelope(decoded.body, address) ?? readTime(it, decoded.body, policy, isTimeKnown);
 }

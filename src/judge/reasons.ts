@@ -8,6 +8,7 @@ import { envelopeReasons } from "./envelope.ts";
 import { faultReasons } from "./judge.ts";
 import { rateReasons } from "./limit.ts";
 import { metricReasons } from "./metrics.ts";
+import { timeReasons } from "./time.ts";
 import { topicReasons } from "./topic.ts";
 import type { Reason, Reasons } from "./verdict.ts";
 
@@ -22,6 +23,7 @@ const stages: Readonly<Record<string, Reasons>> = {
   json: jsonReasons,
   envelope: envelopeReasons,
   metrics: metricReasons,
+  time: timeReasons,
   registry: registryReasons,
   rate: rateReasons,
   fault: faultReasons,

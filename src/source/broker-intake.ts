@@ -10,6 +10,7 @@ export class BrokerMessage implements Message {
   readonly payload: Uint8Array;
   readonly qos: 0 | 1 | 2;
   readonly dup: boolean;
+  readonly retained = false;
   readonly sender: string;
   readonly packetId: number;
   readonly receivedMs: number;

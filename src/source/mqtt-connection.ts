@@ -154,7 +154,8 @@ function takeOver(
   client.handleMessage = (packet, goOn) => {
     const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
     const packetId = qos === 0 ? 0 : (packet.messageId ?? 0);
-    deliver(new MqttMessage(packet.topic, payload, qos, packet.dup, packetId, clock.wallMs()), goOn);
+    const { topic, dup, retain } = packet;
+    deliver(new MqttMessage(topic, payload, qos, dup, retain, packetId, clock.wallMs()), goOn);
   };
 }
 

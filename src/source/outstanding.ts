@@ -13,6 +13,7 @@ export class MqttMessage implements Message {
   readonly payload: Uint8Array;
   readonly qos: 0 | 1 | 2;
   readonly dup: boolean;
+  readonly retained: boolean;
   readonly sender = "";
   readonly packetId: number;
   readonly receivedMs: number;
@@ -23,6 +24,7 @@ export class MqttMessage implements Message {
     payload: Uint8Array,
     qos: 0 | 1 | 2,
     dup: boolean,
+    retained: boolean,
     packetId: number,
     receivedMs: number,
   ) {
@@ -30,6 +32,7 @@ export class MqttMessage implements Message {
     this.payload = payload;
     this.qos = qos;
     this.dup = dup;
+    this.retained = retained;
     this.packetId = packetId;
     this.receivedMs = receivedMs;
   }

@@ -46,6 +46,7 @@ export class Groups {
   #recentBytes = 0;
   readonly #oldest;
   readonly #receivedMs;
+  readonly #newest;
   readonly #sizes;
   readonly #ages;
   readonly #remove;
@@ -63,6 +64,7 @@ export class Groups {
     this.#receivedMs = db.query<{ received_ms: number }, [number]>(
       "SELECT received_ms FROM groups WHERE last > ? ORDER BY last LIMIT 1",
     );
+    this.#newest = db.query<{ ms: number | null }, []>("SELECT max(received_ms) AS ms FROM groups");
     const bytes = `length(body) + ${overheadBytes}`;
     this.#sizes = db.query<{ last: number; bytes: number }, [number, number]>(
       `SELECT last, ${bytes} AS bytes FROM groups WHERE last <= ? ORDER BY last LIMIT ?`,
@@ -85,6 +87,11 @@ export class Groups {
   first(): number | undefined {
     const row = this.#oldest.get();
     return row ? row.last - row.count + 1 : undefined;
+  }
+
+  /** Looks through all groups. */
+  newestMs(): number | undefined {
+    return this.#newest.get()?.ms ?? undefined;
   }
 
   receivedMsAfter(seq: number): number | undefined {

@@ -10,7 +10,7 @@
  * PUBACK needs no promise.
  */
 import type { Database } from "bun:sqlite";
-import type { Clock, Timer } from "../core/clock.ts";
+import { ageClock, type Clock, type Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Values } from "../core/settings.ts";
 import { AlongsideTables, type Alongside } from "./alongside.ts";
@@ -61,6 +61,7 @@ export class Spool {
   #bytes: number;
   #appendedBytes = 0;
   #trimmedAtMs = 0;
+  readonly #ageNowMs: () => number;
 
   /** @throws one clear sentence where the spool is in use, damaged, of a later version, or cannot be written */
   constructor({ dataDir, settings, clock }: SpoolOptions) {
@@ -84,6 +85,7 @@ export class Spool {
     this.#newestEpoch = this.#db.query<{ epoch: string }, []>(
       "SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1",
     );
+    this.#ageNowMs = ageClock(clock, this.newestMs());
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
   }
@@ -121,6 +123,11 @@ export class Spool {
   /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
   get epochs(): readonly Epoch[] {
     return this.#epochs;
+  }
+
+  /** Wall clock at which the newest entry was received; undefined if none is held. */
+  newestMs(): number | undefined {
+    return this.#groups.newestMs();
   }
 
   /** Wall clock at which the oldest entry after `seq` was received; undefined where there is none. */
@@ -282,7 +289,7 @@ export class Spool {
   #expire(): void {
     const { ageMaxSeconds } = this.#settings;
     if (ageMaxSeconds === 0) return;
-    const old = this.#groups.olderThan(this.#clock.wallMs() - ageMaxSeconds * 1000, trimGroupsMax);
+    const old = this.#groups.olderThan(this.#ageNowMs() - ageMaxSeconds * 1000, trimGroupsMax);
     const seq = Math.min(old, this.#settledBy(this.#keptFor), this.#heldFrom - 1, this.#head - 1);
     if (seq >= this.first) this.#trim(seq, trimGroupsMax);
   }

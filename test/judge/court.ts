@@ -11,6 +11,7 @@ export interface Court {
   device: DeviceAuth | undefined;
   mayReread: boolean;
   policy: Policy;
+  isTimeKnown: boolean;
 }
 
 export function court(options: { policy?: Partial<Policy>; requireToken?: boolean } = {}): Court {
@@ -19,6 +20,7 @@ export function court(options: { policy?: Partial<Policy>; requireToken?: boolea
     clock,
     device: aDevice(),
     mayReread: false,
+    isTimeKnown: true,
     policy: aPolicy(options.policy),
     judge: createJudge({
       policy: () => it.policy,
@@ -26,6 +28,7 @@ export function court(options: { policy?: Partial<Policy>; requireToken?: boolea
       requireToken: options.requireToken ?? true,
       backlogBytesMax: 1e9,
       clock,
+      isTimeKnown: () => it.isTimeKnown,
     }),
   };
   return it;

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { reasons } from "../../src/judge/reasons.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
+import type { Policy } from "../../src/judge/judge.ts";
 import { aBody, aDevice, aMessage, aToken } from "../kit/builders.ts";
 import { body, court, dev, entryOf, many, metrics, onTopic, pendingOf, withoutDevice } from "./court.ts";
+
+const retained = (payload: Record<string, unknown>) => aMessage(payload, { retained: true });
 
 /** Each reason, and what brings it about. */
 const rejects: [
@@ -10,6 +13,7 @@ const rejects: [
   what: string,
   message: ReturnType<typeof aMessage>,
   device?: Partial<DeviceAuth>,
+  policy?: Partial<Policy>,
 ][] = [
   ["PAYLOAD_TOO_LARGE", "8193 bytes, JSON or not", aMessage("x".repeat(8193))],
   [
@@ -50,6 +54,18 @@ const rejects: [
   ["MISSING_SITE_ID", "a number", body({ site_id: 7 })],
   ["BAD_TIMESTAMP", "no time", body({ ts: "yesterday" })],
   ["BAD_TIMESTAMP", "an object", body({ ts: {} })],
+  ["RETAINED_WITHOUT_TIME", "no ts", retained(aBody({ ts: undefined }))],
+  ["RETAINED_WITHOUT_TIME", "null for ts", retained(aBody({ ts: null }))],
+  ["BAD_TIMESTAMP", "retained or not", retained(aBody({ ts: "yesterday" }))],
+  ["TIMESTAMP_OUT_OF_RANGE", "ahead", body({ ts: "2026-11-21T00:10:01Z" }), {}, { tsFutureSecondsMax: 600 }],
+  ["TIMESTAMP_OUT_OF_RANGE", "back", body({ ts: "2026-11-18T23:59:59Z" }), {}, { tsAgeDaysMax: 2 }],
+  [
+    "RETAINED_WITHOUT_TIME",
+    "its ts is not believed, and its arrival says nothing",
+    retained(aBody({ ts: 12 })),
+    {},
+    { tsAgeDaysMax: 2, tsOutOfRange: "arrival" },
+  ],
   ["BAD_SEQ", "a fraction", body({ seq: 1.5 })],
   ["BAD_SEQ", "text", body({ seq: "120" })],
   ["BAD_SEQ", "beyond 2^53", body({ seq: 2 ** 53 })],
@@ -75,22 +91,29 @@ const rejects: [
 ];
 
 describe("rejects", () => {
-  test.each(rejects.map(([reason, what, message, device = {}]) => [reason, what, message, device] as const))(
-    "%s: %s",
-    (reason, _, message, device) => {
-      const it = court({ policy: dev });
-      it.device = aDevice(device);
-      const entry = entryOf(it.judge.judge(message));
-      expect(entry.kind).toBe("reject");
-      expect(entry.reason).toBe(reason);
-      expect(entry.seq).toBe(0);
-      expect(entry.payload).not.toContain(aToken);
-      expect(typeof JSON.parse(entry.payload)).toBe("object");
-    },
-  );
+  test.each(
+    rejects.map(
+      ([reason, what, message, device = {}, policy = {}]) => [reason, what, message, device, policy] as const,
+    ),
+  )("%s: %s", (reason, _, message, device, policy) => {
+    const it = court({ policy: { ...dev, ...policy } });
+    it.device = aDevice(device);
+    const entry = entryOf(it.judge.judge(message));
+    expect(entry.kind).toBe("reject");
+    expect(entry.reason).toBe(reason);
+    expect(entry.seq).toBe(0);
+    expect(entry.payload).not.toContain(aToken);
+    expect(typeof JSON.parse(entry.payload)).toBe("object");
+  });
 
   test("every reason but those of the registry's absence, the rate and our own faults is in this table", () => {
-    const elsewhere = new Set(["UNREGISTERED_DEVICE", "REGISTRY_UNAVAILABLE", "RATE_LIMITED", "JUDGE_FAULT"]);
+    const elsewhere = new Set([
+      "UNREGISTERED_DEVICE",
+      "REGISTRY_UNAVAILABLE",
+      "CLOCK_NOT_SET",
+      "RATE_LIMITED",
+      "JUDGE_FAULT",
+    ]);
     const wanted = reasons.map((row) => row.code).filter((code) => !elsewhere.has(code));
     expect([...new Set(rejects.map(([reason]) => reason))].toSorted()).toEqual(wanted.toSorted());
   });

@@ -32,6 +32,7 @@ export function aMessage(payload: unknown = aBody(), changes: Partial<Message> =
     payload: bytesOf(payload),
     qos: 1,
     dup: false,
+    retained: false,
     sender: "",
     packetId: 1,
     receivedMs: Date.UTC(2026, 10, 21),
@@ -68,6 +69,9 @@ export function aPolicy(changes: Partial<Policy> = {}): Policy {
     rateLimitRps: Number(rateLimitRps.default),
     rateLimitBurst: Number(rateLimitBurst.default),
     rateLimitBacklogSeconds: Number(rateLimitBacklogSeconds.default),
+    tsFutureSecondsMax: 0,
+    tsAgeDaysMax: 0,
+    tsOutOfRange: "reject",
     ...changes,
   };
 }

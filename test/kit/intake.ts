@@ -39,12 +39,19 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   const cached = new Set<string>();
   const waiting: { pending: Pending; done: (answer: Answer) => void }[] = [];
   const settled: Message[] = [];
-  const state = { full: false, onSettled: undefined as ((messages: readonly Message[]) => void) | undefined };
+  const state = {
+    full: false,
+    onSettled: undefined as ((messages: readonly Message[]) => void) | undefined,
+    isTimeKnown: true,
+    correctionMs: undefined as number | undefined,
+  };
 
   const judge = {
     judge(message: Message): Entry | Pending {
       const entry = entryOf(message);
       if (entry.payload.includes('"bad":true')) return { ...entry, kind: "reject", reason: "BAD" };
+      if (entry.deviceId === "clockless" && !state.isTimeKnown)
+        return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET" };
       return cached.has(entry.deviceId ?? "") ? entry : pendingOf(entry);
     },
     resume: (pending: Pending, answer: Answer) => verdictOf(pending.candidate as unknown as Entry, answer),
@@ -84,7 +91,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
         );
       },
     },
-    clock,
+    clock: { ...clock, isTimeKnown: () => state.isTimeKnown, correctionMs: () => state.correctionMs },
     log: silentLog,
   });
 
@@ -142,6 +149,7 @@ export function aDeviceMessage(
     payload: new TextEncoder().encode(JSON.stringify(bad ? { n, bad } : { n })),
     qos: 1,
     dup: false,
+    retained: false,
     sender: "",
     packetId: n,
     receivedMs: 1_000 + n,

@@ -28,6 +28,7 @@ const noStats: Stats = {
   balanced: true,
   ingest: { received: 0, accepted: 0, rejected: {}, duplicate: 0, judging: 0 },
   log: { lines_lost: 0 },
+  clock: { believed: true, time_known: true, detail: null },
   auth_cache: someCacheStats,
   spool: { entries: 0, bytes: 0, oldest_age_seconds: 0 },
   sinks: {},

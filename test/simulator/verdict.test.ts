@@ -36,6 +36,7 @@ function verdictOf(judge: Judge, fleet: Fleet, { topic, payload }: FleetMessage)
     payload,
     qos: 1,
     dup: false,
+    retained: false,
     sender: "",
     packetId: 1,
     receivedMs: Date.now(),

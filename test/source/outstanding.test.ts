@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { MqttMessage, outstanding } from "../../src/source/outstanding.ts";
 
 const message = (packetId: number, qos: 1 | 2 = 1) =>
-  new MqttMessage("tenant/a/device/b/telemetry", new Uint8Array(), qos, false, packetId, 0);
+  new MqttMessage("tenant/a/device/b/telemetry", new Uint8Array(), qos, false, false, packetId, 0);
 
 describe("outstanding", () => {
   test("acknowledges nothing before the oldest message is settled", () => {

@@ -246,6 +246,26 @@ describe("the age bound", () => {
     expect(spool.first).toBe(31);
   });
 
+  test("counts the time that passed while the gateway ran: a clock that is set makes nothing old", () => {
+    const clock = simulatedClock();
+    const dataDir = kit.dir();
+    const first = kit.spool({ clock, ageMaxSeconds: 120, dataDir });
+    first.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    first.close();
+    clock.stepWall(90 * 86_400_000);
+    const spool = kit.spool({ clock, ageMaxSeconds: 120, dataDir });
+    spool.keepFor([], ["postgres"]);
+    spool.setSinkState("postgres", settledTo(0));
+    clock.advance(119_000);
+    expect(spool.first).toBe(1);
+    clock.stepWall(-180 * 86_400_000);
+    clock.advance(1_000);
+    clock.stepWall(90 * 86_400_000);
+    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    clock.advance(2_000);
+    expect(spool.first).toBe(11);
+  });
+
   test("keeps it for a sink that holds", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, ageMaxSeconds: 60 });

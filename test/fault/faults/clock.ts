@@ -1,10 +1,17 @@
-/** The wall clock is set forth and back a day. The only fault that needs the gateway inside this process: its clock is a parameter. */
+/**
+ * What wall clocks do. Set forth and back a day: the only fault that needs the gateway inside this process, where its clock is a
+ * parameter. Begun in 1970: the executable itself, to whose process libfaketime tells the time that a file says.
+ */
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import pino from "pino";
 import { loadConfig } from "../../../src/config.ts";
 import { systemClock, type Clock } from "../../../src/core/clock.ts";
 import { createGateway } from "../../../src/gateway.ts";
+import { statsWhen } from "../../kit/gateway.ts";
 import type { Fault } from "../fault.ts";
-import type { Gateway } from "../site.ts";
+import type { Gateway, Site } from "../site.ts";
 
 const dayMs = 86_400_000;
 let offsetMs = 0;
@@ -39,6 +46,51 @@ async function launch(env: Record<string, string>, dataDir: string): Promise<Gat
   };
 }
 
+/** Tells each process that begins 00:10 of the first day, as a host without a clock chip does at every boot; then the true time. */
+const timeFile = join(tmpdir(), `sluice-fault-clock-${process.pid}`);
+const unset = "@1970-01-01 00:10:00\n";
+const set = "+0\n";
+
+function libfaketime(): string | undefined {
+  const root = "/usr/lib";
+  const dirs = existsSync(root) ? readdirSync(root).map((name) => join(root, name, "faketime")) : [];
+  return dirs.map((dir) => join(dir, "libfaketime.so.1")).find((path) => existsSync(path));
+}
+
+/** When each message was made, by its number. */
+const madeMs: number[] = [];
+
+/** Every second message says no time. */
+function withoutTime(n: number, text: string): { text: string; expected: string } {
+  madeMs[n] = Date.now();
+  return { text: n % 2 === 0 ? text : text.replace(/"ts":"[^"]*",/, ""), expected: "event" };
+}
+
+/** Nothing is in 1970, and nothing has a time before it was made or after it was stored. */
+async function timesAreTrue(site: Site): Promise<string[]> {
+  const rows = await site.sql(
+    (sql) => sql<{ n: number; timeless: boolean; event: number; arrived: number; now: number }[]>`
+      select (payload->>'n')::int as n, payload->>'ts' is null as timeless,
+        extract(epoch from event_ts)::float8 * 1000 as event, extract(epoch from ingested_at)::float8 * 1000 as arrived,
+        extract(epoch from now())::float8 * 1000 as now from raw_events`,
+  );
+  const timeless = rows.filter((row) => row.timeless);
+  const slackMs = 2_000;
+  const wrong = timeless.filter(
+    (row) => row.event < (madeMs[row.n] ?? 0) - slackMs || row.event > row.now + slackMs,
+  );
+  const inThePast = rows.filter((row) => row.arrived < Date.UTC(2025, 0));
+  return [
+    ...(timeless.length === 0 ? ["no message without a time was stored"] : []),
+    ...(wrong.length > 0
+      ? [`${wrong.length} messages have a wrong time, the first ${JSON.stringify(wrong[0])}`]
+      : []),
+    ...(inThePast.length > 0
+      ? [`${inThePast.length} rows arrived in ${new Date(inThePast[0]?.arrived ?? 0).toISOString()}`]
+      : []),
+  ];
+}
+
 export const clockFaults: readonly Fault[] = [
   {
     name: "clock-stepped",
@@ -54,5 +106,38 @@ export const clockFaults: readonly Fault[] = [
       offsetMs = 0;
       return times;
     },
+  },
+  {
+    name: "clock-1970",
+    says: "Host booted in 1970, `kill -9` again and again, then its clock is set: readings without a time get theirs",
+    site: {
+      faults: {},
+      spoil: withoutTime,
+      env: {
+        LD_PRELOAD: libfaketime() ?? "",
+        FAKETIME_TIMESTAMP_FILE: timeFile,
+        FAKETIME_NO_CACHE: "1",
+        FAKETIME_DONT_FAKE_MONOTONIC: "1",
+      },
+    },
+    few: 2,
+    many: 20,
+    prepare() {
+      writeFileSync(timeFile, unset);
+      return libfaketime() === undefined ? "libfaketime is not installed" : "";
+    },
+    done: () => rmSync(timeFile, { force: true }),
+    async run(site, times) {
+      for (let i = 0; i < times; i++) {
+        await statsWhen(site.gateway, ({ ingest }) => ingest.judging > (i + 1) * 50);
+        await site.killAndStart();
+      }
+      const { clock } = await site.gateway.stats();
+      if (clock.believed || clock.time_known) throw new Error(`1970 is believed: ${JSON.stringify(clock)}`);
+      writeFileSync(timeFile, set);
+      await statsWhen(site.gateway, (stats) => stats.clock.believed && stats.ingest.judging === 0);
+      return times;
+    },
+    also: timesAreTrue,
   },
 ];

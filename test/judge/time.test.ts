@@ -1,0 +1,79 @@
+import { describe, expect, test } from "bun:test";
+import { aBody, aMessage } from "../kit/builders.ts";
+import { body, court, dev, entryOf, pendingOf, withoutDevice } from "./court.ts";
+
+const arrivalMs = Date.UTC(2026, 10, 21);
+
+describe("the time of a device's message", () => {
+  test.each([
+    ["within both bounds", "2026-11-21T00:09:59Z", Date.UTC(2026, 10, 21, 0, 9, 59)],
+    ["at the bound", "2026-11-21T00:10:00Z", Date.UTC(2026, 10, 21, 0, 10)],
+    ["beyond: that of arrival", "2031-01-01T00:00:00Z", arrivalMs],
+    ["long ago: that of arrival", 12, arrivalMs],
+    ["none: that of arrival", undefined, arrivalMs],
+  ])("%s", (_, ts, eventMs) => {
+    const it = court({
+      policy: { ...dev, tsFutureSecondsMax: 600, tsAgeDaysMax: 2, tsOutOfRange: "arrival" },
+    });
+    expect(entryOf(it.judge.judge(body({ ts })))).toMatchObject({ kind: "event", eventMs, eventNs: 0 });
+  });
+
+  test("is as far off as it likes by default", () => {
+    const it = court({ policy: dev });
+    for (const ts of ["1999-01-01T00:00:00Z", "2200-01-01T00:00:00Z", 12])
+      expect(entryOf(it.judge.judge(body({ ts }))).kind).toBe("event");
+  });
+
+  test("is not held against a clock that does not know the time", () => {
+    const it = court({ policy: { ...dev, tsFutureSecondsMax: 600, tsAgeDaysMax: 2 } });
+    it.isTimeKnown = false;
+    expect(entryOf(it.judge.judge(body({ ts: "2031-01-01T00:00:00Z" }))).kind).toBe("event");
+  });
+});
+
+describe("while nobody knows the time", () => {
+  test("a reading with a time of its own is accepted, one without waits, its token kept as a hash alone", () => {
+    const it = court({ policy: dev });
+    it.isTimeKnown = false;
+    expect(entryOf(it.judge.judge(body({}))).kind).toBe("event");
+    const waits = entryOf(it.judge.judge(body({ ts: undefined })));
+    expect(waits).toMatchObject({ kind: "deferred", reason: "CLOCK_NOT_SET", eventMs: arrivalMs });
+    expect(waits.tokenHash).toMatch(/^[0-9a-f]{64}$/);
+    it.isTimeKnown = true;
+    const corrected = { ...waits, receivedMs: arrivalMs + 1, eventMs: arrivalMs + 1 };
+    expect(entryOf(it.judge.rejudge(corrected, it.device ?? null))).toMatchObject({
+      kind: "event",
+      receivedMs: arrivalMs + 1,
+      eventMs: arrivalMs + 1,
+      tokenHash: null,
+    });
+  });
+
+  test("who did not prove himself is rejected at once, and who cannot be looked up waits for both", () => {
+    const it = court({ policy: dev });
+    it.isTimeKnown = false;
+    const bad = body({ ts: undefined, provision_token: "tok-another" });
+    expect(entryOf(it.judge.judge(bad)).reason).toBe("TOKEN_INVALID");
+    const pending = () => pendingOf(withoutDevice(it).judge.judge(body({ ts: undefined })));
+    expect(it.judge.resume(pending(), null).reason).toBe("UNREGISTERED_DEVICE");
+    expect(it.judge.resume(pending(), "unavailable").reason).toBe("CLOCK_NOT_SET");
+    const timed = pendingOf(it.judge.judge(body({})));
+    expect(it.judge.resume(timed, "unavailable").reason).toBe("REGISTRY_UNAVAILABLE");
+  });
+});
+
+describe("a message that the broker had kept", () => {
+  test("counts by its own time", () => {
+    const it = court({ policy: dev });
+    const ts = "2026-08-01T00:00:00Z";
+    const entry = entryOf(it.judge.judge(aMessage(aBody({ ts }), { retained: true })));
+    expect(entry).toMatchObject({ kind: "event", eventMs: Date.parse(ts) });
+  });
+
+  test("without one stays a reject when it is replayed", () => {
+    const it = court({ policy: dev });
+    const entry = entryOf(it.judge.judge(aMessage(aBody({ ts: undefined }), { retained: true })));
+    expect(entry.reason).toBe("RETAINED_WITHOUT_TIME");
+    expect(it.judge.replay(entry, it.device ?? null).reason).toBe("RETAINED_WITHOUT_TIME");
+  });
+});
