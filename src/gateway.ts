@@ -39,6 +39,7 @@ import { mqttSource } from "./source/mqtt.ts";
 import { watchLetters } from "./spool/letterwatch.ts";
 import { throttledWarn } from "./source/throttled-warn.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
+import { RetainedTopics } from "./spool/retained.ts";
 import { Spool } from "./spool/spool.ts";
 import { builtMs } from "./version.ts";
 import { readingOf, statsLine, viewOf } from "./view.ts";
@@ -117,6 +118,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     judge,
     books,
     window,
+    retained: new RetainedTopics(spool.alongside.retained()),
     clock,
     log,
     lingerMs: config.spool.lingerMs,

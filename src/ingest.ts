@@ -17,12 +17,14 @@ import { isPending, type Judge, type Pending } from "./judge/judge.ts";
 import type { Answer } from "./registry/flights.ts";
 import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
 import type { Alongside } from "./spool/alongside.ts";
+import type { RetainedTopics } from "./spool/retained.ts";
 import type { Oldest } from "./watchdog.ts";
 
 export interface IngestParts {
   readonly judge: Judge;
   readonly books: Books;
   readonly window: RedeliveryWindow;
+  readonly retained: RetainedTopics;
   readonly clock: Clock;
   readonly log: Log;
   readonly lingerMs: number;
@@ -63,6 +65,7 @@ export class Ingest implements Intake {
   #messages: Message[] = [];
   #entries: Entry[] = [];
   #prints: number[] = [];
+  #retained = new Map<number, number | null>();
   #groupSinceMs = 0;
   #timer: Timer | undefined;
   /** By device: the messages that wait for its look-up, oldest first. */
@@ -184,10 +187,12 @@ export class Ingest implements Intake {
   }
 
   #recognise(message: Message): Received {
-    if (message.qos === 0) return { message, print: 0, duplicate: false };
-    const { window } = this.#parts;
+    const { window, retained } = this.#parts;
+    const duplicate = message.retained && retained.holds(message);
+    if (message.qos === 0) return { message, print: 0, duplicate };
     const print = fingerprint(message);
-    if (message.dup && window.has(print)) return { message, print, duplicate: true };
+    const isKnown = message.retained ? window.holdsContent(print) : message.dup && window.has(print);
+    if (duplicate || isKnown) return { message, print, duplicate: true };
     window.add(print);
     return { message, print, duplicate: false };
   }
@@ -235,6 +240,8 @@ export class Ingest implements Intake {
     this.#messages.push(message);
     // Only now, with its entry: a fingerprint on the disk before the message would have its redelivery taken for a duplicate.
     if (print !== 0 && !duplicate) this.#prints.push(print);
+    if (entry?.kind !== "reject")
+      for (const [topic, content] of this.#parts.retained.note(message)) this.#retained.set(topic, content);
     if (this.#held !== null) return;
     if (this.#messages.length >= groupMessagesMax) this.flush();
     else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
@@ -252,7 +259,8 @@ export class Ingest implements Intake {
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
     const endsTheHold = this.#onCommit.length > 0;
     try {
-      append(this.#entries, { books: books.toKeep(this.#parkedCount), prints: this.#prints, endsTheHold });
+      const [prints, retained] = [this.#prints, this.#retained];
+      append(this.#entries, { books: books.toKeep(this.#parkedCount), prints, retained, endsTheHold });
     } catch (error) {
       this.#hold(explain(error));
       this.#timer = clock.after(retryHeldMs, () => this.flush());
@@ -265,6 +273,7 @@ export class Ingest implements Intake {
     this.#messages = [];
     this.#entries = [];
     this.#prints = [];
+    this.#retained = new Map();
     if (deferred.length > 0) this.#parts.deferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
     settled(messages);

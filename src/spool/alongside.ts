@@ -3,11 +3,14 @@
  * the packets that its entries came in, so that both are true after any crash.
  */
 import type { Database } from "bun:sqlite";
+import type { RetainedRow } from "./retained.ts";
 
 export interface Alongside {
   readonly books: ReadonlyMap<string, number>;
   /** See redelivery.ts. */
   readonly prints: readonly number[];
+  /** See retained.ts. */
+  readonly retained?: Iterable<RetainedRow>;
   /** Dead letters whose entries are among those appended: they go. */
   readonly letters?: readonly number[];
   /** With it ends what keeps the spool from giving up entries (see `Spool.holdFrom`): then it is written beyond the byte bound. */
@@ -20,6 +23,8 @@ export class AlongsideTables {
   readonly #window: number;
   readonly #putBook;
   readonly #putPrints;
+  readonly #putRetained;
+  readonly #removeRetained;
   readonly #removeLetter;
   #held: number;
   /** What the transaction under way makes of `#held` and `#books`. */
@@ -33,6 +38,8 @@ export class AlongsideTables {
     this.#window = window;
     this.#putBook = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
     this.#putPrints = db.query("INSERT INTO packets (count, prints) VALUES (?, ?)");
+    this.#putRetained = db.query("INSERT OR REPLACE INTO retained (topic, content, id) VALUES (?, ?, NULL)");
+    this.#removeRetained = db.query("DELETE FROM retained WHERE topic = ?");
     this.#removeLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
@@ -51,10 +58,22 @@ export class AlongsideTables {
     return rows.flatMap(({ prints }) => [...new Float64Array(prints.slice().buffer)]);
   }
 
+  /** Topics of retained messages with what is on the disk of each, oldest first. */
+  retained(): [topic: number, content: number][] {
+    return this.#db
+      .query<{ topic: number; content: number }, []>("SELECT topic, content FROM retained ORDER BY id")
+      .all()
+      .map(({ topic, content }) => [topic, content]);
+  }
+
   /** Inside the caller's transaction, as is `trim`, one of the two a transaction; call `written` once that has committed. */
-  write({ books, prints, letters = [] }: Alongside): void {
+  write({ books, prints, retained = [], letters = [] }: Alongside): void {
     for (const [name, value] of books) {
       if (this.#books.get(name) !== value) this.#putBook.run(name, value);
+    }
+    for (const [topic, content] of retained) {
+      if (content === null) this.#removeRetained.run(topic);
+      else this.#putRetained.run(topic, content);
     }
     for (const id of letters) {
       if (this.#removeLetter.run(id).changes !== 1) throw new Error(`dead letter ${id} is gone`);

@@ -20,6 +20,8 @@ const tables = [
   `CREATE TABLE IF NOT EXISTS books (name TEXT PRIMARY KEY, value INTEGER NOT NULL)`,
   // Fingerprints of acknowledged packets (8 bytes each), kept longer than the groups they came with.
   `CREATE TABLE IF NOT EXISTS packets (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, prints BLOB NOT NULL)`,
+  // Fingerprints of topics that a broker keeps a message of, and of the last message of each that is on the disk.
+  `CREATE TABLE IF NOT EXISTS retained (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL UNIQUE, content INTEGER NOT NULL)`,
   // What a far side will never take: the entry as a group of one, with the far side's words.
   `CREATE TABLE IF NOT EXISTS dead_letters (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
      refused_ms INTEGER NOT NULL, why TEXT NOT NULL, tenant_id TEXT, device_id TEXT, codec INTEGER NOT NULL, crc INTEGER NOT NULL,

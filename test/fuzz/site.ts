@@ -11,6 +11,7 @@ import type { Answer } from "../../src/registry/flights.ts";
 import { createJudge, type Policy } from "../../src/judge/judge.ts";
 import { type DeviceAuth, deviceKey } from "../../src/core/device.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import { RetainedTopics } from "../../src/spool/retained.ts";
 import type { Random } from "../../src/simulator/random.ts";
 import { aPolicy } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
@@ -73,6 +74,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     judge,
     books,
     window: new RedeliveryWindow(1_000),
+    retained: new RetainedTopics([]),
     clock,
     log: silentLog,
     lingerMs: 5,

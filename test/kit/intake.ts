@@ -13,6 +13,7 @@ import type { Pending } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
 import { Rejudge } from "../../src/rejudge.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import { RetainedTopics } from "../../src/spool/retained.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { aDevice } from "./builders.ts";
 import { simulatedClock } from "./clock.ts";
@@ -63,6 +64,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     judge,
     books,
     window,
+    retained: new RetainedTopics(spool.alongside.retained()),
     clock,
     log: silentLog,
     lingerMs: 5,

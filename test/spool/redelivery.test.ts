@@ -1,6 +1,7 @@
 /** The redelivery window in memory, and the dead letters beside the groups. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { fingerprint, RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import { RetainedTopics, retainedTopicsMax } from "../../src/spool/retained.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { aDeviceMessage } from "../kit/intake.ts";
 import { anEntry, spoolKit } from "../kit/spool.ts";
@@ -35,6 +36,45 @@ describe("the redelivery window", () => {
     expect(Number.isSafeInteger(fingerprint(message))).toBe(true);
     expect(fingerprint({ ...message, dup: true, receivedMs: 5 })).toBe(fingerprint(message));
     expect(new Set([message, ...others].map(fingerprint)).size).toBe(5);
+  });
+});
+
+describe("retained messages", () => {
+  const copy = (n: number, deviceId = "a") => ({ ...aDeviceMessage(n, deviceId), retained: true });
+
+  test("are known by topic and bytes, whatever the packet, and by the last live one of their topic", () => {
+    const topics = new RetainedTopics([]);
+    expect(topics.note(aDeviceMessage(1, "a"))).toEqual([]);
+    expect(topics.holds(copy(1))).toBe(false);
+    const kept = topics.note(copy(1));
+    expect(kept).toHaveLength(1);
+    const restarted = new RetainedTopics(kept.map(([topic, content]) => [topic, content ?? 0]));
+    expect(restarted.holds({ ...copy(1), packetId: 77 })).toBe(true);
+    expect([copy(2), copy(1, "b")].map((message) => restarted.holds(message))).toEqual([false, false]);
+    expect(restarted.note(aDeviceMessage(2, "a"))).toHaveLength(1);
+    expect([1, 2].map((n) => restarted.holds(copy(n)))).toEqual([false, true]);
+  });
+
+  test("are remembered for a bounded number of topics: the quietest is forgotten, on the disk too", () => {
+    const topics = new RetainedTopics([]);
+    for (let n = 0; n < retainedTopicsMax; n++) topics.note(copy(1, `d${n}`));
+    topics.note(aDeviceMessage(2, "d0"));
+    const rows = topics.note(copy(1, "one more"));
+    expect(rows.map(([, content]) => content === null)).toEqual([false, true]);
+    expect(topics.holds(copy(2, "d0"))).toBe(true);
+    expect(topics.holds(copy(1, "d1"))).toBe(false);
+  });
+
+  test("whose original was heard live are known by the window, as long as it holds it", () => {
+    const window = new RedeliveryWindow(2);
+    const [heard, other] = [fingerprint(aDeviceMessage(1, "a")), fingerprint(aDeviceMessage(2, "a"))];
+    const copied = fingerprint({ ...copy(1), packetId: 9 });
+    window.add(heard);
+    expect(window.holdsContent(copied)).toBe(true);
+    expect(window.holdsContent(other)).toBe(false);
+    for (const print of [other, other]) window.add(print);
+    expect(window.holdsContent(copied)).toBe(false);
+    expect(window.holdsContent(other)).toBe(true);
   });
 });
 
