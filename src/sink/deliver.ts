@@ -5,7 +5,7 @@ import { withDeadline, type Clock } from "../core/clock.ts";
 import type { Delivery, Outcome, Refusal, Sink } from "./sink.ts";
 
 export interface Attempt {
-  readonly batch: Pick<Delivery, "entries" | "epoch" | "before">;
+  readonly batch: Pick<Delivery, "entries" | "epoch" | "before" | "aside" | "later">;
   /** Puts entries into the dead letters, durable when it returns. */
   readonly refuse: (refusals: readonly Refusal[]) => void;
   readonly clock: Clock;

@@ -55,11 +55,14 @@ export class Drain {
   #inFlight = 0;
   /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
   #trouble: string | null = null;
+  #isAlarm = false;
   #attempt = 0;
   #readAtMs = 0;
   /** A delivery failed, and with it what we know of the far side's position: a lost answer, a database put back from a backup. */
   #isUnsure = false;
   #finishing = false;
+  /** Entries that an operator puts aside, with why, until they are settled. */
+  readonly #aside = new Map<number, string>();
   #wake: () => void = () => {};
   #timer: Timer | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -93,6 +96,7 @@ export class Drain {
   stats(): DrainStats {
     let trouble = this.#trouble;
     const alarms: { lane: string; why: string }[] = [];
+    if (this.#isAlarm) alarms.push({ lane: "", why: trouble ?? "" });
     for (const lane of this.#ahead.lanes) {
       trouble ??= lane.trouble;
       if (lane.isAlarm && alarms.length < alarmsMax) alarms.push({ lane: lane.key, why: lane.trouble ?? "" });
@@ -237,12 +241,19 @@ export class Drain {
     const upTo = sink.positions ? last : Number.MAX_SAFE_INTEGER;
     const entries = lane.peek(sink.batchMax, sink.batchBytesMax, upTo);
     const outcome = await deliver(sink, {
-      batch: { entries, epoch, before: { ...this.#ahead.totals } },
+      batch: {
+        entries,
+        epoch,
+        before: { ...this.#ahead.totals },
+        aside: this.#aside,
+        later: (seq) => (seq > this.#spool.head ? [] : this.#spool.read(seq)),
+      },
       refuse: (refusals) => this.#refuse(refusals),
       clock: this.#clock,
       stop: this.#stop.signal,
     });
     this.#ahead.settle(lane, entries, outcome, this.#clock.monoMs());
+    for (const { seq } of entries) this.#aside.delete(seq);
     this.#delivers(lane);
   }
 
@@ -259,13 +270,13 @@ export class Drain {
     const why = explain(error);
     const waitMs = this.#waitMs(error, lane.attempt++);
     this.#isUnsure = this.sink.positions !== undefined;
-    lane.isAlarm = error instanceof Outage && error.alarm;
-    if (why !== lane.trouble && !this.#stop.signal.aborted) {
+    const isAlarm = error instanceof Outage && error.alarm;
+    if ((why !== lane.trouble || isAlarm !== lane.isAlarm) && !this.#stop.signal.aborted) {
       const said = { error: why, lane: lane.key, retry_ms: Math.round(waitMs) };
-      if (lane.isAlarm)
-        this.#log.error(said, "sink cannot deliver until somebody acts; what is for it waits");
+      if (isAlarm) this.#log.error(said, "sink cannot deliver until somebody acts; what is for it waits");
       else this.#log.warn(said, "sink cannot deliver; waiting");
     }
+    lane.isAlarm = isAlarm;
     lane.trouble = why;
     lane.retryAtMs = this.#clock.monoMs() + waitMs;
     if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);
@@ -275,20 +286,31 @@ export class Drain {
   #failed(error: unknown, maxMs = backoffMaxMs): number {
     const why = explain(error);
     const waitMs = this.#waitMs(error, this.#attempt++, maxMs);
-    if (why !== this.#trouble && !this.#stop.signal.aborted)
-      this.#log.warn({ error: why, retry_ms: Math.round(waitMs) }, "sink cannot go on; waiting");
+    const isAlarm = error instanceof Outage && error.alarm;
+    if ((why !== this.#trouble || isAlarm !== this.#isAlarm) && !this.#stop.signal.aborted) {
+      const said = { error: why, retry_ms: Math.round(waitMs) };
+      if (isAlarm) this.#log.error(said, "sink cannot go on until somebody acts; what is for it waits");
+      else this.#log.warn(said, "sink cannot go on; waiting");
+    }
     this.#trouble = why;
+    this.#isAlarm = isAlarm;
     return waitMs;
   }
 
   #recovered(): void {
+    if (this.#trouble !== null) this.#log.info("sink goes on");
+    this.#isAlarm = false;
     this.#trouble = null;
     this.#attempt = 0;
   }
 
   #waitMs(error: unknown, attempt: number, maxMs = backoffMaxMs): number {
-    const floorMs = error instanceof Outage ? error.retryAfterMs : 0;
-    return Math.max(floorMs, backoffMs(attempt, backoffBaseMs, maxMs, this.#random));
+    const { retryAfterMs, retryMaxMs } =
+      error instanceof Outage ? error : { retryAfterMs: 0, retryMaxMs: maxMs };
+    return Math.max(
+      retryAfterMs,
+      backoffMs(attempt, backoffBaseMs, Math.min(maxMs, retryMaxMs), this.#random),
+    );
   }
 
   #warnOfSkipped(before: number): void {

@@ -1,17 +1,28 @@
+/** What a sink throws when the far side could not take a batch now. */
+
+interface OutageOptions {
+  readonly retryAfterMs?: number;
+  readonly retryMaxMs?: number;
+  readonly alarm?: boolean;
+  readonly cause?: unknown;
+}
+
 /**
- * What a sink throws when the far side could not take a batch now. Any other error is an outage too; this one tells the
- * drain how long to keep away and whether a person has to act.
+ * Any other error is an outage too; this one tells the drain how long to keep away and whether a person has to act.
  */
 export class Outage extends Error {
   override readonly name = "Outage";
   /** A floor under the drain's own back-off, in ms: what the far side asked for. */
   readonly retryAfterMs: number;
+  /** A lid on the drain's own back-off, in ms: it may end with any entry that comes. */
+  readonly retryMaxMs: number;
   /** It does not mend itself: the message says what an operator has to do. */
   readonly alarm: boolean;
 
-  constructor(message: string, options: { retryAfterMs?: number; alarm?: boolean; cause?: unknown } = {}) {
+  constructor(message: string, options: OutageOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.retryAfterMs = options.retryAfterMs ?? 0;
+    this.retryMaxMs = options.retryMaxMs ?? Number.POSITIVE_INFINITY;
     this.alarm = options.alarm ?? false;
   }
 }

@@ -2,16 +2,13 @@
  * The postgres sink: the rows of a batch and the position they came from, in one transaction.
  *
  * An advisory lock on the epoch comes first: it waits out a transaction whose answer was lost, of this process or of
- * one that was killed, so that the position read after it is final. What PostgreSQL will never take (SQLSTATE classes 22,
- * 23 and 54) is found by halving, each half a transaction of its own in the order of the spool: however long that takes,
- * what is done stays done. (Savepoints in one transaction lost: a batch with many bad rows would never end in time.)
- * Before an entry is refused, a harmless row of its kind must pass (and is rolled back), and some entry of the batch
- * must have passed: a broken table must not eat the backlog.
+ * one that was killed, so that the position read after it is final. If PostgreSQL refuses a batch, whatever the SQLSTATE, a
+ * trial finds the entries that it refuses (postgres/sieve.ts); what that proves is stored at once, and the rest is an outage.
+ * So each transaction has its own deadline, and what is done stays done.
  */
 import type { Entry } from "../core/entry.ts";
-import { arrayText, copy, serverError, type Postgres, type Transaction } from "../core/postgres.ts";
+import { arrayText, serverError, type Postgres, type Transaction } from "../core/postgres.ts";
 import { whenTablesExist } from "../core/schema.ts";
-import { copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
 import {
   advanced,
   baseOf,
@@ -23,8 +20,11 @@ import {
   type PositionRow,
   type Standing,
 } from "./position.ts";
-import { countRejects, timeText } from "./rows.ts";
-import type { Delivery, Outcome, Position, Sink } from "./sink.ts";
+import { createSieve, trialsMax } from "./postgres/sieve.ts";
+import { asOutage, isPassing } from "./postgres/words.ts";
+import { writeByCopy, writeByInsert, type Write } from "./postgres/write.ts";
+import { timeText } from "./rows.ts";
+import type { Delivery, Outcome, Position, Refusal, Sink } from "./sink.ts";
 
 export interface PostgresSinkOptions {
   /** Shared with the registry or not; closing it is the caller's. */
@@ -32,20 +32,10 @@ export interface PostgresSinkOptions {
   readonly gatewayId: string;
 }
 
-/** An entry that waits for the next commit: to be refused with these words, or (null) to be ignored. */
-interface Pending {
-  readonly entry: Entry;
-  readonly why: string | null;
-}
-
-/** One `deliver` under way. */
-interface Run {
-  readonly delivery: Delivery;
-  pending: Pending[];
-  /** Some entry of this delivery has been stored. */
-  proven: boolean;
-  standing: Standing | undefined;
-}
+const batchMax = 5000;
+const batchBytesMax = 8 * 1024 * 1024;
+/** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
+const transactionsMax = trialsMax + 3;
 
 const name = "postgres";
 const isMeant = (entry: Entry) => meant(name, entry);
@@ -54,8 +44,18 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
   const tablesExist = whenTablesExist(db);
   /** Epoch → the last seq that we know to be committed. */
   const known = new Map<string, number>();
+  const sieve = createSieve({ db, isMeant, batchMax, batchBytesMax });
+  let write = writeByCopy;
 
   async function positions(epochs: readonly string[]): Promise<Position[]> {
+    try {
+      return await readPositions(epochs);
+    } catch (error) {
+      throw asOutage(error);
+    }
+  }
+
+  async function readPositions(epochs: readonly string[]): Promise<Position[]> {
     await tablesExist();
     const rows = await db.transaction("reading the position", async (tx) => {
       await lock(tx, epochs);
@@ -67,47 +67,63 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
   }
 
   async function deliver(delivery: Delivery): Promise<Outcome> {
-    await tablesExist();
-    const run: Run = { delivery, pending: [], proven: false, standing: undefined };
-    await settle(run, delivery.entries);
-    if (run.pending.length > 0) {
-      if (!run.proven && delivery.entries.filter(isMeant).length > 1) throw allRefused(run.pending);
-      await store(run, []);
-    }
-    const { before, entries } = delivery;
-    return outcomeOf(before, run.standing?.totals ?? before, entries.length);
-  }
-
-  /** Stores `entries`; where that is refused, by halves. */
-  async function settle(run: Run, entries: readonly Entry[]): Promise<void> {
-    if (run.pending.length > 0 && !run.proven && !entries.some(isMeant)) {
-      run.pending.push(...entries.map((entry) => ({ entry, why: null })));
-      return;
-    }
     try {
-      await store(run, entries);
+      await tablesExist();
+      const standing = await settle(delivery);
+      return outcomeOf(delivery.before, standing.totals, delivery.entries.length);
     } catch (error) {
-      const why = refusalOf(error);
-      if (why === undefined) throw error;
-      const [only] = entries;
-      if (entries.length > 1 || only === undefined) {
-        const half = entries.length >> 1;
-        await settle(run, entries.slice(0, half));
-        await settle(run, entries.slice(half));
-      } else {
-        await proveTable(only, why);
-        run.pending.push({ entry: only, why });
-      }
+      throw asOutage(error);
     }
   }
 
-  /** One transaction: what is pending, these entries, and the position after them. */
-  async function store(run: Run, entries: readonly Entry[]): Promise<void> {
-    const { delivery, pending } = run;
+  async function settle(delivery: Delivery): Promise<Standing> {
+    try {
+      return await store(delivery, delivery.entries, delivery.aside, write);
+    } catch (error) {
+      if (!isOfStatement(error)) throw error;
+      return isolate(delivery, error);
+    }
+  }
+
+  /** Finds the entries that are refused, and settles what can be. @throws (an outage) if that is not all */
+  async function isolate(delivery: Delivery, error: unknown): Promise<Standing> {
+    const { entries, aside } = delivery;
+    const { count, refusals, held } = await sieve.judge(delivery);
+    if (count > 0) {
+      const settled = new Map([...aside, ...refusals]);
+      const standing = await storeProven(delivery, entries.slice(0, count), settled);
+      if (count === entries.length) return standing;
+    }
+    throw held ? sieve.outageOf(held) : error;
+  }
+
+  /** Stores what a trial has proved; by INSERT if COPY still refuses what the trial, which inserts, has taken. */
+  async function storeProven(
+    delivery: Delivery,
+    entries: readonly Entry[],
+    refusals: ReadonlyMap<number, string>,
+  ): Promise<Standing> {
+    try {
+      return await store(delivery, entries, refusals, write);
+    } catch (error) {
+      if (write === writeByInsert || !isOfStatement(error) || isPassing(serverError(error)?.code ?? ""))
+        throw error;
+    }
+    const standing = await store(delivery, entries, refusals, writeByInsert);
+    write = writeByInsert;
+    return standing;
+  }
+
+  /** One transaction: these entries, but for the refused ones, which become dead letters, and the position after them. */
+  async function store(
+    delivery: Delivery,
+    entries: readonly Entry[],
+    refusals: ReadonlyMap<number, string>,
+    writeRows: Write,
+  ): Promise<Standing> {
     if (delivery.signal.aborted) throw new Error("the delivery was called off");
-    const all = [...pending.map((p) => p.entry), ...entries];
-    const first = all[0]?.seq ?? 0;
-    const last = all.at(-1)?.seq ?? 0;
+    const first = entries[0]?.seq ?? 0;
+    const last = entries.at(-1)?.seq ?? 0;
     const standing = await db.transaction("writing a batch", async (tx) => {
       const base = baseOf(
         await lockedStanding(tx, delivery.epoch),
@@ -116,23 +132,29 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
         first,
       );
       const fresh = entries.filter((entry) => entry.seq > base.seq);
-      const wanted = await takePlaces(tx, fresh.filter(isMeant));
-      const refused = pending.filter((p) => p.why !== null && p.entry.seq > base.seq);
-      const ignored = pending.filter((p) => p.why === null && p.entry.seq > base.seq).length;
+      const refused = fresh.flatMap((entry) => refusalOf(entry, refusals));
+      const wanted = await takePlaces(
+        tx,
+        fresh.filter((entry) => isMeant(entry) && !refusals.has(entry.seq)),
+      );
       const delivered = wanted.length;
-      const settled = { delivered, ignored: ignored + fresh.length - delivered, refused: refused.length };
-      const after = advanced(base, settled, last, delivery.before.skipped);
+      const ignored = fresh.length - delivered - refused.length;
+      const after = advanced(
+        base,
+        { delivered, ignored, refused: refused.length },
+        last,
+        delivery.before.skipped,
+      );
       outcomeOf(delivery.before, after.totals, last - (delivery.entries[0]?.seq ?? last) + 1);
       if (base.seq >= last) return base;
-      await write(tx, wanted);
+      await writeRows(tx, wanted);
       await putPosition(tx, delivery.epoch, after);
-      if (refused.length > 0) delivery.refuse(refused.map(({ entry, why }) => ({ entry, why: why ?? "" })));
+      if (refused.length > 0) delivery.refuse(refused);
       return after;
     });
     known.set(delivery.epoch, standing.seq);
-    run.standing = standing;
-    run.pending = [];
-    run.proven ||= entries.some(isMeant);
+    sieve.settled(standing.seq);
+    return standing;
   }
 
   function putPosition(tx: Transaction, epoch: string, { seq, totals }: Standing) {
@@ -144,26 +166,12 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
         skipped = excluded.skipped, updated_at = excluded.updated_at`;
   }
 
-  /** Writes a harmless row of the entry's kind and takes it back. @throws (an outage) where even that is refused */
-  async function proveTable(entry: Entry, why: string): Promise<void> {
-    const takenBack = new Error("taken back");
-    try {
-      await db.transaction("trying a harmless row", async (tx) => {
-        await write(tx, [harmless(entry)]);
-        throw takenBack;
-      });
-    } catch (cause) {
-      if (cause instanceof Error && cause.cause === takenBack) return;
-      throw new Error(`nothing at all is taken (an entry was refused with ${why})`, { cause });
-    }
-  }
-
   return {
     name,
-    batchMax: 5000,
-    batchBytesMax: 8 * 1024 * 1024,
+    batchMax,
+    batchBytesMax,
     lingerMs: 25,
-    deadlineMs: db.options.timeoutMs * 4,
+    deadlineMs: db.options.timeoutMs * transactionsMax,
     whenFull: "hold",
     positions,
     deliver,
@@ -219,46 +227,12 @@ async function takePlaces(tx: Transaction, entries: readonly Entry[]): Promise<r
   );
 }
 
-async function write(tx: Transaction, entries: readonly Entry[]): Promise<void> {
-  const raw = rawRows(entries);
-  if (raw !== "") await copy(tx, copyRaw, raw);
-  const quarantined = quarantineRows(entries);
-  if (quarantined !== "") await copy(tx, copyQuarantine, quarantined);
-  const counts = countRejects(entries);
-  if (counts.length === 0) return;
-  await tx`insert into quarantine_counters_minute as c (bucket_minute, tenant_id, reason, cnt)
-    select * from unnest(${arrayText(counts.map((c) => c.bucketMinute))}::timestamptz[],
-      ${arrayText(counts.map((c) => c.tenantId))}::text[], ${arrayText(counts.map((c) => c.reason))}::text[],
-      ${arrayText(counts.map((c) => c.cnt))}::bigint[])
-    on conflict (bucket_minute, tenant_id, reason) do update set cnt = c.cnt + excluded.cnt`;
+function refusalOf(entry: Entry, refusals: ReadonlyMap<number, string>): Refusal[] {
+  const why = refusals.get(entry.seq);
+  return why === undefined || !isMeant(entry) ? [] : [{ entry, why }];
 }
 
-/** The entry with its times and its nulls, but text that any table takes. */
-function harmless(entry: Entry): Entry {
-  const text = (value: string | null) => (value === null ? null : "sluice-probe");
-  return {
-    ...entry,
-    topic: "sluice-probe",
-    tenantId: text(entry.tenantId),
-    deviceId: text(entry.deviceId),
-    msgType: text(entry.msgType),
-    siteId: text(entry.siteId),
-    reason: text(entry.reason),
-    payload: entry.payload === "" ? "" : "{}",
-  };
-}
-
-/** PostgreSQL's words where it will never take the data: data exception, integrity violation, too complex. Else undefined. */
-function refusalOf(error: unknown): string | undefined {
-  const server = serverError(error);
-  if (server === undefined || !/^(22|23|54)/.test(server.code)) return undefined;
-  const detail = server.detail ? ` (${server.detail})` : "";
-  return `${server.code} ${server.message}${detail}`.slice(0, 500);
-}
-
-function allRefused(pending: readonly Pending[]): Error {
-  const why = pending.find((p) => p.why !== null)?.why;
-  return new Error(
-    `all ${pending.length} entries of a batch were refused, the first with ${why}: see to the tables (none was given up)`,
-  );
+/** The server refuses a statement and lives on; anything else is no news of an entry. */
+function isOfStatement(error: unknown): boolean {
+  return serverError(error)?.severity === "ERROR";
 }

@@ -25,6 +25,10 @@ export interface Refusal {
 /** A batch on its way. Entries are in order of `seq`; for a sink with a position, without holes. */
 export interface Delivery {
   readonly entries: readonly Entry[];
+  /** Entries that an operator puts aside, with why, by seq: to be refused without asking the far side. Only for a sink with a position. */
+  readonly aside: ReadonlyMap<number, string>;
+  /** The spool's entries from a seq on, as many as are at hand; none: it holds no more. For proof by an entry of another batch. */
+  later(seq: number): readonly Entry[];
   /** Puts entries into the dead letters with one fsync, durable when it returns; doing so twice is harmless. */
   refuse(refusals: readonly Refusal[]): void;
   /** Aborts when the gateway stops or the drain's patience ends. */

@@ -42,14 +42,17 @@ export function events(first: number, last: number): Entry[] {
 /** A delivery that remembers what was refused. */
 export function delivery(
   entries: readonly Entry[],
-  more: { epoch?: string; before?: Totals; signal?: AbortSignal } = {},
+  more: Partial<Delivery> = {},
 ): Delivery & { refused: Map<number, string> } {
   const refused = new Map<number, string>();
   return {
     entries,
-    epoch: more.epoch ?? "epoch-1",
-    before: more.before ?? noTotals,
-    signal: more.signal ?? new AbortController().signal,
+    epoch: "epoch-1",
+    before: noTotals,
+    signal: new AbortController().signal,
+    aside: new Map(),
+    later: () => [],
+    ...more,
     refuse(refusals) {
       for (const { entry, why } of refusals) refused.set(entry.seq, why);
     },

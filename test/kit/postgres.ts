@@ -26,8 +26,8 @@ export interface PostgresServer {
   readonly url: string;
   readonly port: number;
   pid(): number;
-  /** A fresh, empty database; its URL. */
-  createDatabase(): Promise<string>;
+  /** A fresh, empty database, UTF8 or of the encoding named; its URL. */
+  createDatabase(encoding?: string): Promise<string>;
   /** Fast shutdown and start again, on the same port. */
   restart(): Promise<void>;
   /** As a crash does it; `start` brings it back. */
@@ -110,10 +110,10 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     url,
     port,
     pid: () => server?.pid ?? 0,
-    async createDatabase() {
+    async createDatabase(encoding = "UTF8") {
       const name = `test_${++databases}`;
       const sql = postgres(url, { max: 1, fetch_types: false });
-      await sql.unsafe(`create database ${name}`);
+      await sql.unsafe(`create database ${name} encoding '${encoding}' template template0`);
       await sql.end({ timeout: 5 });
       return `postgres://postgres@127.0.0.1:${port}/${name}`;
     },

@@ -92,7 +92,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     ]);
   });
 
-  test("poison entries are found by halving and refused with PostgreSQL's words, one at each end too", async () => {
+  test("poison entries are found and refused with PostgreSQL's words, one at each end too", async () => {
     const bad = new Set([1, 2, 37, 64, 100]);
     const entries = events(1, 100).map((e) => (bad.has(e.seq) ? event(e.seq, poison) : e));
     const given = delivery(entries);
@@ -108,11 +108,29 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect((await sink.positions?.(["epoch-1"]))?.[0]).toMatchObject({ seq: 100, totals: { refused: 5 } });
   });
 
-  test("a single poison entry is refused when its table takes others", async () => {
-    const given = delivery([event(1, poison)]);
-    expect(await sink.deliver(given)).toEqual({ delivered: 0, ignored: 0, refused: 1 });
-    expect(given.refused.size).toBe(1);
+  test("a lone poison entry waits, and is refused when an entry behind it passes", async () => {
+    const alone = delivery([event(1, poison)]);
+    expect(await tried(alone)).toContain("22P05");
+    expect(alone.refused.size).toBe(0);
+    const behind = delivery([event(1, poison)], { later: (seq) => (seq <= 2 ? [event(2)] : []) });
+    expect(await sink.deliver(behind)).toEqual({ delivered: 0, ignored: 0, refused: 1 });
+    expect(behind.refused.size).toBe(1);
     expect(await storedSeqs()).toEqual([]);
+  });
+
+  test("what an operator puts aside is refused untried, with his words, and the rest is stored", async () => {
+    const given = delivery([event(1, poison), event(2), event(3)], {
+      aside: new Map([
+        [1, "put aside"],
+        [3, "put aside"],
+      ]),
+    });
+    expect(await sink.deliver(given)).toEqual({ delivered: 1, ignored: 0, refused: 2 });
+    expect([...given.refused]).toEqual([
+      [1, "put aside"],
+      [3, "put aside"],
+    ]);
+    expect(await storedSeqs()).toEqual([2]);
   });
 
   test("when every entry would be refused it is an outage: nothing is given up, and it heals", async () => {
@@ -129,7 +147,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
 
   test("a batch of nothing but poison is an outage too", async () => {
     const given = delivery([event(1, poison), deferred(2), event(3, poison)]);
-    expect(await tried(given)).toContain("all 3 entries");
+    expect(await tried(given)).toContain("refuses entry 1, and no entry behind it");
     expect(given.refused.size).toBe(0);
     expect(await sink.positions?.(["epoch-1"])).toEqual([]);
   });

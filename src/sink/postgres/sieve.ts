@@ -1,0 +1,105 @@
+/**
+ * The sieve: which entries of a batch that PostgreSQL has refused may be settled, and how.
+ *
+ * A refusal needs a proof (verdict.ts): another real entry that passes. If the batch has none, the entries behind it are
+ * tried, a few batches per delivery. If none of them passes either, nothing that could be stored waits behind the refused
+ * ones, so to wait for the next entry costs nobody anything. Lanes per device, each with a detour, were the alternative: a
+ * position per lane in every transaction, for what one more trial finds out.
+ */
+import type { Entry } from "../../core/entry.ts";
+import type { Postgres } from "../../core/postgres.ts";
+import type { Delivery } from "../sink.ts";
+import { tryEach } from "./trial.ts";
+import { verdictOf, type Held, type Verdict } from "./verdict.ts";
+import { isPassing, unproven } from "./words.ts";
+import { tablesOf, type Table } from "./write.ts";
+
+/** How many batches behind its own one delivery tries; the next delivery goes on from there. */
+const searchBatchesMax = 4;
+/** Trials of one delivery at most. */
+export const trialsMax = 1 + searchBatchesMax;
+
+export interface SieveOptions {
+  readonly db: Postgres;
+  /** Is an entry for the tables at all? */
+  readonly isMeant: (entry: Entry) => boolean;
+  /** Of one trial. */
+  readonly batchMax: number;
+  readonly batchBytesMax: number;
+}
+
+export interface Sieve {
+  judge(delivery: Delivery): Promise<Verdict>;
+  /** What to throw for the entry that is held. */
+  outageOf(held: Held): Error;
+  /** Everything up to this seq is settled. */
+  settled(seq: number): void;
+}
+
+export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptions): Sieve {
+  const strikes = new Map<number, number>();
+  /** Entries behind the batch at hand that a table has taken in a trial. */
+  const witnesses = new Map<Table, Entry>();
+  let searchFrom = 0;
+  /** The refused entry that everything waits for, and how often it was tried. */
+  let waiting = { seq: 0, tries: 0 };
+
+  async function judge(delivery: Delivery): Promise<Verdict> {
+    const { entries, aside } = delivery;
+    const isTried = (entry: Entry) => isMeant(entry) && !aside.has(entry.seq);
+    const last = entries.at(-1)?.seq ?? 0;
+    for (const [table, { seq }] of witnesses) if (seq <= last) witnesses.delete(table);
+    const tried = [...entries.filter(isTried), ...witnesses.values()];
+    const trial = await tryEach(db, tried);
+    const proven = new Set(trial.passed.flatMap(tablesOf));
+    const refused = tried.filter(({ seq }) => !isPassing(trial.refused.get(seq)?.code ?? "08"));
+    const open = new Set(refused.flatMap(tablesOf).filter((table) => !proven.has(table)));
+    if (open.size > 0) for (const table of await search(delivery, last, [...open])) proven.add(table);
+    return verdictOf({ entries, isTried, trial, proven, strikes });
+  }
+
+  /** Tries the entries behind the batch until one has passed in each table. @returns the tables that took one */
+  async function search({ later }: Delivery, last: number, open: readonly Table[]): Promise<Table[]> {
+    const found = () => open.filter((table) => witnesses.has(table));
+    searchFrom = Math.max(searchFrom, last + 1);
+    for (let i = 0; i < searchBatchesMax && found().length < open.length; i++) {
+      const { entries, next } = behind(later, searchFrom);
+      const tried = entries.filter((e) => isMeant(e) && tablesOf(e).some((table) => open.includes(table)));
+      const trial = tried.length > 0 ? await tryEach(db, tried) : undefined;
+      for (const entry of trial ? trial.passed : [])
+        for (const table of tablesOf(entry)) witnesses.set(table, entry);
+      // At the end of the spool the next search begins anew: what was refused may pass by then.
+      searchFrom = next ?? 0;
+      if (next === undefined) break;
+    }
+    return found();
+  }
+
+  /** Entries from `from` on, as many as a trial takes. `next`: where to go on; undefined at the spool's end. */
+  function behind(later: Delivery["later"], from: number): { entries: Entry[]; next: number | undefined } {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    let next = from;
+    for (let read = later(next); read.length > 0; read = later(next)) {
+      for (const entry of read) {
+        next = entry.seq + 1;
+        bytes += entry.payload.length;
+        if (entries.push(entry) === batchMax || bytes > batchBytesMax) return { entries, next };
+      }
+    }
+    return { entries, next: undefined };
+  }
+
+  return {
+    judge,
+    outageOf({ entry: { seq }, note, unproven: tables }) {
+      if (isPassing(note.code) || tables.length === 0)
+        return new Error(`PostgreSQL: ${note.message} (${note.code})`);
+      waiting = { seq, tries: waiting.seq === seq ? waiting.tries + 1 : 1 };
+      return unproven(seq, note, waiting.tries);
+    },
+    settled(upTo) {
+      for (const seq of strikes.keys()) if (seq <= upTo) strikes.delete(seq);
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * What follows from a trial. Pure.
+ *
+ * An entry that is refused by itself is refused for good if another real entry passes in each of its tables at the same time:
+ * a broken table must not eat the backlog, and no artificial row can prove that it is sound, for every constraint that
+ * refuses one can refuse the other. An error that may be over in a moment (a deadlock) must come back several times first.
+ */
+import type { Entry } from "../../core/entry.ts";
+import { refusalWords, isPassing } from "./words.ts";
+import type { Note, Trial } from "./trial.ts";
+import { tablesOf, type Table } from "./write.ts";
+
+export interface Verdict {
+  /** So many entries, from the first on, may be settled now. */
+  readonly count: number;
+  /** Why entries among them are refused, by seq. */
+  readonly refusals: ReadonlyMap<number, string>;
+  /** The entry after them, if it was refused and may yet be stored. */
+  readonly held: Held | undefined;
+}
+
+export interface Held {
+  readonly entry: Entry;
+  readonly note: Note;
+  /** The tables of which nothing is known but refusals. */
+  readonly unproven: readonly Table[];
+}
+
+const strikesMax = 5;
+
+/** How often an entry met an error that may be over in a moment while others passed, by seq. */
+export type Strikes = Map<number, number>;
+
+export interface Evidence {
+  readonly entries: readonly Entry[];
+  /** Which of them were in the trial, in this order. */
+  readonly isTried: (entry: Entry) => boolean;
+  readonly trial: Trial;
+  /** The tables that took another entry. */
+  readonly proven: ReadonlySet<Table>;
+  readonly strikes: Strikes;
+}
+
+export function verdictOf({ entries, isTried, trial, proven, strikes }: Evidence): Verdict {
+  const refusals = new Map<number, string>();
+  let count = 0;
+  let held: Held | undefined;
+  let left = trial.passed.length + trial.refused.size;
+  for (const entry of entries) {
+    if (isTried(entry) && left-- === 0) break;
+    const note = trial.refused.get(entry.seq);
+    if (note) {
+      const unproven = tablesOf(entry).filter((table) => !proven.has(table));
+      const stays = unproven.length > 0 || (isPassing(note.code) && strike(strikes, entry.seq) < strikesMax);
+      if (stays) held ??= { entry, note, unproven };
+      else if (!held) refusals.set(entry.seq, refusalWords(note));
+    }
+    if (!held) count++;
+  }
+  return { count, refusals, held };
+}
+
+function strike(strikes: Strikes, seq: number): number {
+  const count = (strikes.get(seq) ?? 0) + 1;
+  strikes.set(seq, count);
+  return count;
+}

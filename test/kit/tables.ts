@@ -1,0 +1,99 @@
+/** A database with the tables, a spool and a drain to it, as a role that owns nothing. */
+import postgres from "postgres";
+import { systemClock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import { silentLog, type Log } from "../../src/core/log.ts";
+import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
+import { migratePostgres } from "../../src/core/schema.ts";
+import { Drain } from "../../src/sink/drain.ts";
+import { postgresSink } from "../../src/sink/postgres.ts";
+import type { DeadLetter } from "../../src/spool/deadletters.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { sharedPostgres } from "./postgres.ts";
+import { startProxy } from "./proxy.ts";
+import { nothingAlongside, spoolKit } from "./spool.ts";
+import { until } from "./until.ts";
+
+export interface OpenTables {
+  readonly drain: Drain;
+  readonly spool: Spool;
+  /** As the superuser. */
+  run(statements: readonly string[]): Promise<void>;
+  put(entries: readonly Entry[]): void;
+  letters(): DeadLetter[];
+  /** How many rows are in raw_events. */
+  stored(): Promise<number>;
+  /** Transactions of the sink so far. */
+  transactions(): number;
+  /** Waits until nothing waits. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TableOptions {
+  /** As in CREATE DATABASE: UTF8, LATIN1, SQL_ASCII. */
+  readonly encoding?: string;
+  readonly timeoutMs?: number;
+  /** Each piece between the sink and the server takes so long. */
+  readonly delayMs?: number;
+  readonly log?: Log;
+}
+
+const grants = [
+  "grant select, insert, update, delete on device_registry, app_settings, quarantine_counters_minute, sluice_position to sluice",
+  "grant select, insert on raw_events to sluice",
+  "grant select, insert, delete on quarantine_events to sluice",
+  "grant usage on sequence raw_events_id_seq, quarantine_events_id_seq to sluice",
+];
+
+export async function openTables(options: TableOptions = {}): Promise<OpenTables> {
+  const { encoding = "UTF8", timeoutMs = 5_000, delayMs = 0, log = silentLog } = options;
+  const server = await sharedPostgres();
+  const url = await server.createDatabase(encoding);
+  const admin = postgres(url, { max: 1, fetch_types: false, onnotice() {} });
+  const owner = openPostgres({ url, poolMax: 2, timeoutMs: 10_000 });
+  await migratePostgres(owner);
+  await owner.close();
+  const run = async (statements: readonly string[]) => {
+    for (const statement of statements) await admin.unsafe(statement);
+  };
+  await admin.unsafe("create role sluice login").catch(() => {});
+  await run(grants);
+  const proxy = await startProxy({ port: server.port });
+  proxy.delay(delayMs);
+  const through = url.replace("postgres@", "sluice@").replace(`:${server.port}/`, `:${proxy.port}/`);
+  const { db, transactions } = counted(openPostgres({ url: through, poolMax: 2, timeoutMs }));
+  const kit = spoolKit();
+  const spool = kit.spool({ clock: systemClock });
+  const sink = postgresSink({ db, gatewayId: "gw" });
+  const drain = new Drain({ sink, spool, clock: systemClock, log, random: () => 0 });
+  return {
+    drain,
+    spool,
+    run,
+    put: (entries) => spool.append(entries, nothingAlongside),
+    letters: () => spool.deadLetters.list({ limit: 10_000 }),
+    async stored() {
+      const [row] = await admin<{ n: number }[]>`select count(*)::int as n from raw_events`;
+      return row?.n ?? 0;
+    },
+    transactions,
+    settled: () => until(() => drain.stats().waiting === 0, 30_000),
+    async close() {
+      await drain.stop(0);
+      await db.close();
+      await proxy.stop();
+      await admin.end({ timeout: 5 });
+      kit.clear();
+    },
+  };
+}
+
+function counted(db: Postgres): { db: Postgres; transactions: () => number } {
+  let count = 0;
+  const transaction: Postgres["transaction"] = (what, work) => {
+    count++;
+    return db.transaction(what, work);
+  };
+  return { db: { ...db, transaction }, transactions: () => count };
+}
