@@ -8,7 +8,7 @@
  * and costs a round trip a batch. Bun.SQL was the alternative: one driver for look-ups and COPY is simpler to watch.
  */
 import { readFileSync } from "node:fs";
-import { finished } from "node:stream/promises";
+import { finished } from "node:stream";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "./clock.ts";
 import { count, optional, urlOf, type Values } from "./settings.ts";
@@ -153,9 +153,10 @@ export async function end(sql: Sql, graceMs: number): Promise<void> {
  */
 export async function copy(tx: Transaction, statement: string, text: string): Promise<void> {
   const stream = await tx.unsafe(statement).writable();
-  const done = finished(stream);
-  stream.end(text);
-  await done;
+  await new Promise<void>((resolve, reject) => {
+    finished(stream, (error) => (error ? reject(error) : resolve()));
+    stream.end(text);
+  });
 }
 
 /** A PostgreSQL array of text as a parameter: postgres.js knows array types only with `fetch_types`. */

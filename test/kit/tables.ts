@@ -78,7 +78,7 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
       return row?.n ?? 0;
     },
     transactions,
-    settled: () => until(() => drain.stats().waiting === 0, 30_000),
+    settled: async () => void (await until(() => drain.stats().waiting === 0, 30_000)),
     async close() {
       await drain.stop(0);
       await db.close();

@@ -1,0 +1,26 @@
+/** Calls what is named as PostgreSQL in every way that the gateway does, a few times. Exit code 1 if anything was thrown where nobody listens. */
+import { copy, openClient, openPostgres } from "../../src/core/postgres.ts";
+
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (error: unknown) => {
+    process.stderr.write(`${event}: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exit(1);
+  });
+}
+
+const options = { url: process.argv[2] ?? "", poolMax: 2, timeoutMs: 150 };
+const db = openPostgres(options);
+const listening = openClient(options, { max: 1 });
+void listening.listen("channel", () => {}).catch(() => {});
+for (let i = 0; i < 3; i++) {
+  await Promise.allSettled([
+    db.ask("asking", (sql) => sql`select ${"x"}::text as x`),
+    db.transaction("copying", (tx) => copy(tx, "copy t (x) from stdin", "x\n")),
+    db.transaction("copying much", (tx) => copy(tx, "copy t (x) from stdin", "x\n".repeat(500_000))),
+  ]);
+}
+await Promise.race([db.close(), Bun.sleep(500)]);
+await Promise.race([listening.end({ timeout: 0.1 }), Bun.sleep(500)]);
+// What is thrown late counts too.
+await Bun.sleep(100);
+process.exit(0);
