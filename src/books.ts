@@ -17,6 +17,7 @@ const rejectedPrefix = "rejected:";
 export class Books {
   #received: number;
   #accepted: number;
+  #withoutMetrics: number;
   #duplicate: number;
   /** Messages spooled before they could be judged, and those of them that were judged since. */
   #deferred: number;
@@ -32,6 +33,7 @@ export class Books {
     const read = (name: string) => kept.get(name) ?? 0;
     this.#received = read("received");
     this.#accepted = read("accepted");
+    this.#withoutMetrics = read("without_metrics");
     this.#duplicate = read("duplicate");
     this.#deferred = read("deferred");
     this.#rejudged = read("rejudged");
@@ -47,8 +49,14 @@ export class Books {
     this.#received++;
   }
 
-  accept(): void {
+  accept(isEmpty = false): void {
     this.#accepted++;
+    if (isEmpty) this.#withoutMetrics++;
+  }
+
+  /** Of those accepted: telemetry without metrics, of which InfluxDB gets no reading. */
+  get withoutMetrics(): number {
+    return this.#withoutMetrics;
   }
 
   reject(reason: string): void {
@@ -127,6 +135,7 @@ export class Books {
     const kept = new Map([
       ["received", this.#received - inMemory],
       ["accepted", this.#accepted],
+      ["without_metrics", this.#withoutMetrics],
       ["duplicate", this.#duplicate],
       ["deferred", this.#deferred],
       ["rejudged", this.#rejudged],

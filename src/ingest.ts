@@ -249,7 +249,7 @@ export class Ingest implements Intake {
 
   #count(entry: Entry): void {
     const { books } = this.#parts;
-    if (entry.kind === "event") books.accept();
+    if (entry.kind === "event") books.accept(entry.detail !== null);
     else if (entry.kind === "deferred") books.defer();
     else books.reject(entry.reason ?? "");
   }

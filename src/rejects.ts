@@ -4,7 +4,8 @@
  * In memory, because it is wanted most while PostgreSQL is away; quarantine_events has the history. Bounded a reason, so that a
  * flood of made-up ids pushes out only other UNREGISTERED_DEVICE rows, and not the device whose token is wrong.
  *
- * A device that is limited is good data turned away, so it is said without being asked: in the log, and in /readyz.
+ * A device that is limited is good data turned away, so it is said without being asked: in the log, and in /readyz. Telemetry
+ * without metrics is accepted, but nothing of it arrives where readings are looked for: it is shown here too, and logged.
  */
 import type { Entry } from "./core/entry.ts";
 import type { RejectRow, RejectsView } from "./http/view.ts";
@@ -14,12 +15,14 @@ import type { Warn } from "./source/throttled-warn.ts";
 /** Devices kept a reason. */
 const devicesMax = 1_000;
 const limitedReason = "RATE_LIMITED";
+const emptyReason = "TELEMETRY_WITHOUT_METRICS";
 /** For so long after its last limited message a device counts as limited. */
 const limitedMs = 600_000;
 const detailCharsMax = 256;
 
 interface Row {
   readonly reason: string;
+  readonly accepted: boolean;
   readonly tenantId: string | null;
   readonly deviceId: string | null;
   readonly firstMs: number;
@@ -38,7 +41,10 @@ export class RecentRejects implements RejectsView {
   }
 
   note(entries: readonly Entry[]): void {
-    for (const entry of entries) if (entry.kind === "reject") this.#note(entry);
+    for (const entry of entries) {
+      if (entry.kind === "reject") this.#note(entry, entry.reason ?? "", false);
+      else if (entry.kind === "event" && entry.detail !== null) this.#noteEmpty(entry);
+    }
   }
 
   /** Devices (of at most so many as are kept) that were limited within the last ten minutes. */
@@ -58,11 +64,20 @@ export class RecentRejects implements RejectsView {
       .map(shown);
   }
 
-  #note({ reason, tenantId, deviceId, receivedMs, detail }: Entry): void {
-    const rows = this.#rowsOf(reason ?? "");
+  #noteEmpty(entry: Entry): void {
+    this.#note(entry, emptyReason, true);
+    this.#warn(
+      { tenant: entry.tenantId, device: entry.deviceId, detail: entry.detail },
+      "telemetry without metrics: stored, but InfluxDB gets no reading of it; /admin/rejects says of which devices",
+    );
+  }
+
+  #note({ tenantId, deviceId, receivedMs, detail }: Entry, reason: string, accepted: boolean): void {
+    const rows = this.#rowsOf(reason);
     const key = deviceKey(tenantId ?? "", deviceId ?? "");
     const row = rows.get(key) ?? {
-      reason: reason ?? "",
+      reason,
+      accepted,
       tenantId,
       deviceId,
       firstMs: receivedMs,
@@ -96,9 +111,10 @@ function bounded(detail: string): string {
   return detail.length <= detailCharsMax ? detail : Buffer.from(detail.slice(0, detailCharsMax)).toString();
 }
 
-function shown({ reason, tenantId, deviceId, count, firstMs, lastMs, detail }: Row): RejectRow {
+function shown({ reason, accepted, tenantId, deviceId, count, firstMs, lastMs, detail }: Row): RejectRow {
   return {
     reason,
+    accepted,
     tenant_id: tenantId,
     device_id: deviceId,
     count,

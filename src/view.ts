@@ -85,6 +85,7 @@ function statsOf(parts: ViewedParts): Stats {
       judging: ingest.inMemory + books.awaiting,
       deferred: books.awaiting,
       replayed: books.replayed,
+      telemetry_without_metrics: books.withoutMetrics,
       held: ingest.held,
       settings_mistakes: policy.mistakes(),
       since_start: books.sinceStart(),

@@ -38,7 +38,10 @@ export interface Entry {
   readonly eventNs: number;
   /** Reject code (see judge/reasons.ts); null for an event. */
   readonly reason: string | null;
-  /** What exactly was wrong, for people; null where the code says it all. Never holds a token. */
+  /**
+   * What exactly was wrong, for people; null where the code says it all. Of an event: that it is telemetry without metrics
+   * (TELEMETRY_WITHOUT_METRICS), else null. Never holds a token.
+   */
   readonly detail: string | null;
   /**
    * The payload as one line of valid JSON, tokens blanked. "" where a reject is counted but not kept (see

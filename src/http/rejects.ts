@@ -6,6 +6,9 @@ import type { RejectsView } from "./view.ts";
 const rows = z.array(
   z.object({
     reason: z.string().describe("See `sluice help reasons`."),
+    accepted: z
+      .boolean()
+      .describe("true: stored, but without metrics, so that InfluxDB gets no reading of it."),
     tenant_id: z.string().nullable(),
     device_id: z.string().nullable().describe("null: the topic named no device."),
     count: z.number(),

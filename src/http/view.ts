@@ -96,6 +96,8 @@ export interface CacheView {
 /** Rejects since the start, the latest first, added up by reason and device. */
 export interface RejectRow {
   readonly reason: string;
+  /** No reject: TELEMETRY_WITHOUT_METRICS, of which InfluxDB gets no reading. */
+  readonly accepted: boolean;
   /** null where the topic named no device. */
   readonly tenant_id: string | null;
   readonly device_id: string | null;

@@ -34,6 +34,8 @@ export interface Candidate {
   siteId: string | null;
   eventMs: number | null;
   eventNs: number;
+  /** What is to be said of it though it is accepted; see metrics.ts. */
+  remark: string | null;
 }
 
 /** Of what is too large, this much is kept. */
@@ -63,17 +65,18 @@ export function candidateOf({ receivedMs, topic, payload, retained }: Arrival): 
     siteId: null,
     eventMs: null,
     eventNs: 0,
+    remark: null,
   };
 }
 
 /** A deferred entry: what its payload says is known, its token only by hash. */
 export function fromSpool(entry: Entry): Candidate {
-  const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash } = entry;
+  const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash, detail } = entry;
   const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
   const address = readTopic(topic);
   it.address = isNo(address) ? null : address;
   it.text = payload;
-  return Object.assign(it, { tokenHash, siteId, eventMs, eventNs });
+  return Object.assign(it, { tokenHash, siteId, eventMs, eventNs, remark: detail });
 }
 
 /** A kept reject, from its beginning. */
@@ -88,13 +91,17 @@ export function addressOf(it: Candidate): Address {
 }
 
 export function toEvent(it: Candidate): Entry {
-  return toEntry(it, "event", null, redact(it.text ?? "", it.token), false, null);
+  return remarked(it, toEntry(it, "event", null, redact(it.text ?? "", it.token), false, null));
 }
 
 /** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
 export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Entry {
-  const entry = toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash);
+  const entry = remarked(it, toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash));
   return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, it.token) };
+}
+
+function remarked({ remark, token }: Candidate, entry: Entry): Entry {
+  return remark === null ? entry : { ...entry, detail: detailOf(remark, token) };
 }
 
 /** `keeps`: with its payload; else "". */
@@ -156,7 +163,7 @@ function toEntry(
     eventMs: it.eventMs,
     eventNs: it.eventNs,
     reason: why === null ? null : why.no,
-    detail: why === null ? null : detailOf(why, it.token),
+    detail: why === null || why.detail === null ? null : detailOf(why.detail, it.token),
     payload,
     mirror,
     tokenHash,
@@ -165,8 +172,7 @@ function toEntry(
 }
 
 /** Blanked first and cut afterwards: a token cut in two could not be found. */
-function detailOf({ detail }: No, token: string | undefined): string | null {
-  if (detail === null) return null;
+function detailOf(detail: string, token: string | undefined): string {
   const shown = hide(detail, token).toWellFormed();
   return shown.length <= detailCharsMax ? shown : `${shown.slice(0, detailCharsMax).toWellFormed()}…`;
 }

@@ -25,6 +25,7 @@ import { decode, oversize, sizeSettings } from "./decode.ts";
 import { checkEnvelope, siteOf } from "./envelope.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
 import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
+import { remarkOn } from "./metrics.ts";
 import { scrub } from "./redact.ts";
 import { readTime, timeSettings } from "./time.ts";
 import { readTopic, type Address } from "./topic.ts";
@@ -214,5 +215,7 @@ function examine(it: Candidate, policy: Policy, isTimeKnown: boolean): No | null
   // Only now, for the token must be known where it is to be blanked.
   if (isNo(address)) return address;
   if (isNo(decoded)) return decoded;
-  return checkEnvelope(decoded.body, address) ?? readTime(it, decoded.body, policy, isTimeKnown);
+  const why = checkEnvelope(decoded.body, address) ?? readTime(it, decoded.body, policy, isTimeKnown);
+  if (why === null) it.remark = remarkOn(decoded.body, address.msgType);
+  return why;
 }

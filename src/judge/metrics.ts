@@ -1,13 +1,15 @@
 /**
  * Stage "metrics": flat, few, and named so that any store can hold them. Asked of every message type that carries some.
  */
-import { isObject } from "./decode.ts";
+import { isObject, type Body } from "./decode.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
 
 /** Metrics in one message. */
 const metricsMax = 50;
 /** Of a metric's name, in Unicode code points. */
 const metricKeyCharsMax = 128;
+/** Members named in a remark. */
+const besideMax = 5;
 
 export const metricReasons = {
   TOO_MANY_METRICS: {
@@ -21,6 +23,10 @@ export const metricReasons = {
   METRIC_VALUE_INVALID: {
     help: "metrics is not an object, or a value is not a finite number, boolean, string or null.",
     remedy: "Send metrics flat: one name, one value.",
+  },
+  TELEMETRY_WITHOUT_METRICS: {
+    help: "No reject: telemetry that is accepted and stored, but has no metrics (or only nulls), so that InfluxDB gets no reading of it.",
+    remedy: 'Send readings as members of "metrics"; the detail names those that stand beside it.',
   },
 } as const satisfies Reasons;
 
@@ -39,6 +45,22 @@ export function checkMetrics(metrics: unknown): No<keyof typeof metricReasons> |
     if (!isFlat(metrics[key])) return no("METRIC_VALUE_INVALID", `metric ${JSON.stringify(key)}`);
   }
   return null;
+}
+
+/** What to say of telemetry that no time series gets a reading of; null where there is nothing to say. */
+export function remarkOn(body: Body, msgType: string): string | null {
+  if (msgType !== "telemetry") return null;
+  const metrics = body["metrics"] ?? null;
+  // Checked before: an object.
+  if (metrics !== null && Object.values(metrics).some((value) => value !== null)) return null;
+  const beside = Object.keys(body).filter((key) => key !== "seq" && key !== "ts" && isReading(body[key]));
+  const what = metrics === null ? "no metrics" : "metrics holds no value";
+  return beside.length === 0 ? what : `${what}; beside it: ${beside.slice(0, besideMax).join(", ")}`;
+}
+
+function isReading(value: unknown): boolean {
+  if (typeof value === "number") return true;
+  return typeof value === "object" && value !== null && Object.values(value).some(isReading);
 }
 
 function isName(key: string): boolean {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fleet, type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
 
 const ADMIN_TOKEN = "a-token-of-some-length";
 let running: InProcess;
@@ -52,6 +53,24 @@ test("rejects are found by device and reason, counted, with what was wrong", asy
   ]);
   expect(await rejects("?limit=1")).toHaveLength(1);
   expect(await rejects("?tenant=other")).toEqual([]);
+});
+
+test("telemetry without metrics is stored, counted over restarts, and shown with what stands in their place", async () => {
+  const before = running.stats().ingest.accepted;
+  await say(telemetry("d1", 1, { metrics: undefined, temperature: 21 }), telemetry("d1", 2, { metrics: {} }));
+  expect(await rejects("?reason=TELEMETRY_WITHOUT_METRICS")).toMatchObject([
+    { accepted: true, device_id: "d1", count: 2, detail: "metrics holds no value" },
+  ]);
+  expect(running.stats().ingest).toMatchObject({
+    accepted: before + 2,
+    telemetry_without_metrics: 2,
+    rejected: {},
+  });
+  await until(() => running.stats().sinks["local"]?.waiting === 0);
+  expect(running.stats().sinks["local"]?.delivered).toBe(before + 2);
+  expect(await (await ask("GET", "/metrics")).text()).toContain(
+    "sluice_ingest_telemetry_without_metrics 2\n",
+  );
 });
 
 test("a flood of made-up ids does not push out what is wrong with a real device", async () => {

@@ -15,6 +15,7 @@ let document: OpenApi;
 
 beforeEach(async () => {
   const reject = {
+    accepted: false,
     reason: "TOKEN_INVALID",
     tenant_id: "acme",
     device_id: null,

@@ -16,7 +16,7 @@ describe("events", () => {
     );
     expect(entry).toMatchObject({
       reason: null,
-      detail: null,
+      detail: "no metrics; beside it: big",
       mirror: false,
       tokenHash: null,
       siteId: "lab-1",

@@ -111,6 +111,7 @@ describe("rejects", () => {
       "UNREGISTERED_DEVICE",
       "REGISTRY_UNAVAILABLE",
       "CLOCK_NOT_SET",
+      "TELEMETRY_WITHOUT_METRICS",
       "RATE_LIMITED",
       "JUDGE_FAULT",
     ]);
