@@ -4,8 +4,10 @@
  * The first SIGINT or SIGTERM asks the command to finish; a second ends at once. Both are safe, as is a crash: what was
  * acknowledged is on the disk. So an error that nobody expected is not lived with, but ends the process for a clean start.
  */
+import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
 import type { Context } from "./cli/command.ts";
+import { toStandardError, toStandardOutput } from "./cli/output.ts";
 import { createLog, explain, logWritten } from "./core/log.ts";
 
 /** What is written holds payloads: it is for our own user and group alone, whoever made the directory that it is in. */
@@ -34,19 +36,15 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   });
 }
 
-/** A reader that went away (`sluice … | head`) is no error; a log that cannot be written is one. */
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-
 const context: Context = {
   env: process.env,
-  stdout: (text) => void process.stdout.write(text),
-  stderr: (text) => void process.stderr.write(text),
+  stdout: toStandardOutput,
+  stderr: toStandardError,
   signal: stop.signal,
-  isTerminal: process.stderr.isTTY,
+  isTerminal: isatty(2),
   createLog,
 };
 
 const code = await execute(process.argv.slice(2), context);
 await logWritten(logPatienceMs);
-await new Promise<void>((flushed) => void process.stdout.write("", () => flushed()));
 process.exit(code);

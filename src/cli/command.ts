@@ -11,8 +11,9 @@ import type { Log, LogLevel } from "../core/log.ts";
 /** What a command may touch of the process. main.ts gives the real one, a test its own. */
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Writes as it is: the newline is the caller's. */
+  /** Writes as it is, all of it: the newline is the caller's. @throws OutputLost, which ends the command with 1 */
   readonly stdout: (text: string) => void;
+  /** The same, but never throws: what is said about the work does not end it. */
   readonly stderr: (text: string) => void;
   /** Aborts at the first SIGINT or SIGTERM: finish what is held and return. */
   readonly signal: AbortSignal;

@@ -4,13 +4,12 @@ import type { Device, DeviceId } from "../core/device.ts";
 import type { Context } from "./command.ts";
 import { table } from "./report.ts";
 
-export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): number {
+export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): void {
   if (asJson) context.stdout(jsonLine({ tenant_id: id.tenantId, device_id: id.deviceId, token }));
   else {
     context.stdout(`${token}\n`);
     context.stderr(`this is the token of ${named(id)}; it is not shown again\n`);
   }
-  return 0;
 }
 
 export function printDevice(

@@ -2,7 +2,6 @@
 import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import { type Context, type Option, toggle, UsageError, words } from "./command.ts";
-import { configured } from "./configuration.ts";
 import { devicesOf, gatewayClient, gatewayOptions } from "./gateway-client.ts";
 import { openRegistry } from "./registry.ts";
 
@@ -15,16 +14,19 @@ export const filterOptions = {
   match: words("--match <text>", "Only where the device's id contains this"),
 };
 
-/** The registry that the settings name, or with --gateway that of a running gateway. */
+/**
+ * The registry that the settings name, or with --gateway that of a running gateway.
+ * @param mayMake the command puts devices in, so that a local store that is missing is made
+ */
 export async function withDevices(
   context: Context,
   options: { gateway: string | undefined; tokenFile: string | undefined },
   work: (devices: DeviceStore) => Promise<number>,
+  mayMake = false,
 ): Promise<number> {
   if (options.gateway !== undefined)
     return work(devicesOf(gatewayClient(context, options.gateway, options.tokenFile)));
-  const { config } = configured(context);
-  const registry = openRegistry(config, context.createLog(config.general.logLevel, 2));
+  const registry = openRegistry(context, mayMake);
   try {
     return await work(registry);
   } finally {

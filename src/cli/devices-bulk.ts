@@ -1,6 +1,7 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
 import { explain } from "../core/log.ts";
 import { csvLine } from "../http/bulk/csv.ts";
+import type { DeviceStore } from "../core/device.ts";
 import { readDevices, writeDevices, type Format } from "../http/bulk/format.ts";
 import { importDevices, noResult, type ImportResult } from "../http/bulk/import.ts";
 import { filterOf } from "../http/devices.ts";
@@ -21,15 +22,15 @@ export const importFile = command({
     ),
     ...common,
   },
-  run: (context, { args: { file }, options }) =>
-    withDevices(context, options, async (devices) => {
+  run(context, { args: { file }, options }) {
+    const register = async (devices: DeviceStore) => {
       if (file !== "-" && !(await Bun.file(file).exists())) throw new Error(`there is no file ${file}`);
       const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
       const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
       const result = noResult();
       const printTokens = tokenPrinter(context, options.json);
-      const added = () => {
-        printTokens(result);
+      const added = async () => {
+        await printedOrRemoved(devices, result, printTokens);
         progress(context, result);
         if (context.signal.aborted) throw new Error("stopped; import the file again to go on");
       };
@@ -44,7 +45,9 @@ export const importFile = command({
         trouble = error;
       }
       return conclude(context, file, result, { trouble, asJson: options.json && !options.makeTokens });
-    }),
+    };
+    return withDevices(context, options, register, true);
+  },
 });
 
 export const exportFile = command({
@@ -69,18 +72,43 @@ function format(help: string): Option<Format | undefined> {
   };
 }
 
-/** Prints what tokens there are and lets go of them, so that a fleet's are not held at once. */
-function tokenPrinter(context: Context, asJson: boolean): (result: ImportResult) => void {
+type MadeTokens = ImportResult["tokens"];
+
+/**
+ * Prints what tokens there are and lets go of them, so that a fleet's are not held at once. A device whose token could not be
+ * printed would be of no use, and is removed again.
+ */
+async function printedOrRemoved(
+  devices: DeviceStore,
+  result: ImportResult,
+  print: (made: MadeTokens) => void,
+): Promise<void> {
+  const made = result.tokens.splice(0);
+  try {
+    print(made);
+  } catch (error) {
+    for (const { tenant_id: tenantId, device_id: id } of made)
+      await devices.remove({ tenantId, deviceId: id });
+    result.added -= made.length;
+    result.read -= made.length;
+    throw new Error(
+      `the last ${made.length} devices are removed again, since their tokens could not be printed`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function tokenPrinter(context: Context, asJson: boolean): (made: MadeTokens) => void {
   let isFirst = true;
-  return ({ tokens }) => {
-    const made = tokens.splice(0);
+  return (made) => {
     if (made.length === 0) return;
     const rows = made.map(({ tenant_id, device_id, token }) => ({ tenant_id, device_id, token }));
-    if (isFirst && !asJson) context.stdout(csvLine(["tenant_id", "device_id", "token"]));
+    const heading = isFirst && !asJson ? csvLine(["tenant_id", "device_id", "token"]) : "";
     isFirst = false;
-    context.stdout(
-      rows.map((row) => (asJson ? `${JSON.stringify(row)}\n` : csvLine(Object.values(row)))).join(""),
-    );
+    const lines = rows.map((row) => (asJson ? `${JSON.stringify(row)}\n` : csvLine(Object.values(row))));
+    context.stdout(heading + lines.join(""));
   };
 }
 

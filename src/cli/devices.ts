@@ -3,9 +3,17 @@
  * the registry keeps its SHA-256. A running gateway hears of every change by itself.
  */
 import { filterOf, pageMax } from "../http/devices.ts";
-import type { Device, DeviceFilter, DeviceStore } from "../core/device.ts";
+import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../core/device.ts";
 import { newToken } from "../http/token.ts";
-import { command, type CommandGroup, neededWords, number, UsageError, words } from "./command.ts";
+import {
+  command,
+  type CommandGroup,
+  type Context,
+  neededWords,
+  number,
+  UsageError,
+  words,
+} from "./command.ts";
 import { named, printDevice, printDevices, printRemoved, printToken, unknownDevice } from "./device-print.ts";
 import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-store.ts";
 import { exportFile, importFile } from "./devices-bulk.ts";
@@ -20,27 +28,27 @@ const add = command({
     metadata: metadataOption(),
     ...common,
   },
-  run: (context, { args, options }) =>
-    withDevices(context, options, async (store) => {
-      const id = deviceId(args);
+  run(context, { args, options }) {
+    const id = deviceId(args);
+    const register = async (store: DeviceStore) => {
+      if ((await store.get(id)) !== undefined) return isRegistered(context, id);
       const { token, tokenHash } = newToken();
-      const [added] = await store.add([
-        {
-          ...id,
-          siteId: options.site,
-          tokenHash,
-          fwVersion: options.firmware ?? null,
-          metadata: options.metadata ?? {},
-        },
-      ]);
-      if (added !== true) {
-        context.stderr(
-          `${named(id)} is registered already; \`sluice devices rotate-token\` gives it a new token\n`,
-        );
-        return 1;
-      }
-      return printToken(context, id, token, options.json);
-    }),
+      // Before the device is there: one that is registered and whose token nobody has seen would be of no use.
+      printToken(context, id, token, options.json);
+      const device = {
+        ...id,
+        siteId: options.site,
+        tokenHash,
+        fwVersion: options.firmware ?? null,
+        metadata: options.metadata ?? {},
+      };
+      return inForce(
+        context,
+        async () => (await store.add([device]))[0] === true || isRegistered(context, id),
+      );
+    };
+    return withDevices(context, options, register, true);
+  },
 });
 
 const list = command({
@@ -64,8 +72,7 @@ const show = command({
   arguments: which,
   options: common,
   run: (context, { args, options }) =>
-    withDevices(context, options, async (store) => {
-      const id = deviceId(args);
+    withDevice(context, args, options, async (store, id) => {
       return printDevice(context, id, await store.get(id), options.json);
     }),
 });
@@ -81,7 +88,7 @@ const update = command({
     ...common,
   },
   run: (context, { args, options: { site, firmware, metadata, ...options } }) =>
-    withDevices(context, options, async (store) => {
+    withDevice(context, args, options, async (store, id) => {
       const change = {
         ...(site !== undefined && { siteId: site }),
         ...(firmware !== undefined && { fwVersion: firmware }),
@@ -89,7 +96,6 @@ const update = command({
       };
       if (Object.keys(change).length === 0)
         throw new UsageError("nothing to change: give --site, --firmware or --metadata");
-      const id = deviceId(args);
       return printDevice(context, id, await store.update(id, change), options.json);
     }),
 });
@@ -106,13 +112,15 @@ const rotateToken = command({
     ...common,
   },
   run: (context, { args, options }) =>
-    withDevices(context, options, async (store) => {
-      const id = deviceId(args);
+    withDevice(context, args, options, async (store, id) => {
+      if ((await store.get(id)) === undefined) return unknownDevice(context, id);
       const { token, tokenHash } = newToken();
-      const changed = await store.update(id, { tokenHash, graceMs: options.grace * 1000 });
-      return changed === undefined
-        ? unknownDevice(context, id)
-        : printToken(context, id, token, options.json);
+      printToken(context, id, token, options.json);
+      const change = { tokenHash, graceMs: options.grace * 1000 };
+      return inForce(
+        context,
+        async () => (await store.update(id, change)) !== undefined || unknownDevice(context, id),
+      );
     }),
 });
 
@@ -122,8 +130,7 @@ const remove = command({
   arguments: which,
   options: common,
   run: (context, { args, options }) =>
-    withDevices(context, options, async (store) => {
-      const id = deviceId(args);
+    withDevice(context, args, options, async (store, id) => {
       if (!(await store.remove(id))) return unknownDevice(context, id);
       return printRemoved(context, id, options.json);
     }),
@@ -142,8 +149,7 @@ function setStatus(name: string, status: string, summary: string) {
     arguments: which,
     options: common,
     run: (context, { args, options }) =>
-      withDevices(context, options, async (store) => {
-        const id = deviceId(args);
+      withDevice(context, args, options, async (store, id) => {
         return printDevice(context, id, await store.update(id, { status }), options.json);
       }),
   });
@@ -162,4 +168,33 @@ async function listAll(
     found.push(...page);
     if (page.length < wanted || found.length >= limit) return found;
   }
+}
+
+function isRegistered(context: Context, id: DeviceId): number {
+  context.stderr(
+    `${named(id)} is registered already; \`sluice devices rotate-token\` gives it a new token\n`,
+  );
+  return 1;
+}
+
+/** @param change makes a token that was printed good; true, or an exit code. Where it does not, that is said. */
+async function inForce(context: Context, change: () => Promise<true | number>): Promise<number> {
+  let done: true | number = 1;
+  try {
+    done = await change();
+    return done === true ? 0 : done;
+  } finally {
+    if (done !== true) context.stderr("the token that was printed is not in force\n");
+  }
+}
+
+/** What is wrong with an id is said before any store is looked for. */
+function withDevice(
+  context: Context,
+  args: { tenant: string; device: string },
+  options: Parameters<typeof withDevices>[1],
+  work: (store: DeviceStore, id: DeviceId) => Promise<number>,
+): Promise<number> {
+  const id = deviceId(args);
+  return withDevices(context, options, (store) => work(store, id));
 }

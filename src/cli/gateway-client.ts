@@ -11,6 +11,7 @@ import type { DeviceChange, DeviceFilter, DeviceId, DeviceStore, NewDevice } fro
 import type { SettingStore } from "../http/setting-store.ts";
 import { settingSchema } from "../http/settings.ts";
 import { type Context, UsageError, words } from "./command.ts";
+import { sayStore } from "./registry.ts";
 
 export const gatewayOptions = {
   gateway: words(
@@ -32,6 +33,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   const token = tokenFile === undefined ? context.env["ADMIN_TOKEN"] : readFileSync(tokenFile, "utf8").trim();
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
     context.stderr(`warning: ${base.origin} is not https: the token can be read on the way\n`);
+  sayStore(context, `the gateway at ${base.origin}`);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
   async function ask(method: string, path: string, body?: unknown, none = 404): Promise<unknown> {

@@ -16,6 +16,7 @@ import { devices } from "./devices.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { migrate } from "./migrate.ts";
+import { OutputLost } from "./output.ts";
 import { quarantine } from "./quarantine.ts";
 import { run } from "./run.ts";
 import { settings } from "./settings.ts";
@@ -131,6 +132,6 @@ function report(error: unknown, context: Context): number {
     context.stderr(error.message);
     return exitCode.configuration;
   }
-  context.stderr(`error: ${explain(error)}\n`);
+  if (!(error instanceof OutputLost && error.isUnread)) context.stderr(`error: ${explain(error)}\n`);
   return exitCode.failed;
 }

@@ -1,18 +1,44 @@
-/** The registry that the settings name, for a command: PostgreSQL, else the local file. */
+/**
+ * The registry that the settings name, for a command: PostgreSQL, else the local file. Which one it is is said every time: a
+ * shell that lost DATABASE_URL on the way would otherwise work on another store without a word.
+ */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "../config.ts";
 import { makeDataDir } from "../config/host.ts";
-import type { Log } from "../core/log.ts";
 import { openPostgres } from "../core/postgres.ts";
 import { localRegistry } from "../registry/local.ts";
 import { postgresRegistry } from "../registry/postgres.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Context } from "./command.ts";
+import { configured } from "./configuration.ts";
 
-export function openRegistry({ general, postgres }: Config, log: Log): Registry {
-  if (postgres.url === undefined) {
-    makeDataDir(general.dataDir);
-    return localRegistry({ path: join(general.dataDir, "local.db") });
-  }
+/**
+ * @param mayMake the command puts something into the store, so that a local one that is missing is made
+ * @throws if the local store is not there: to look never makes one
+ */
+export function openRegistry(context: Context, mayMake: boolean): Registry {
+  const { general, postgres } = configured(context).config;
+  if (postgres.url === undefined) return openLocal(context, general.dataDir, mayMake);
   const db = openPostgres({ ...postgres, url: postgres.url });
+  sayStore(context, `PostgreSQL, ${db.place}`);
+  const log = context.createLog(general.logLevel, 2);
   return { ...postgresRegistry({ db, log }), close: () => db.close() };
+}
+
+function openLocal(context: Context, dataDir: string, mayMake: boolean): Registry {
+  const path = join(dataDir, "local.db");
+  const isThere = existsSync(path);
+  if (!isThere && !mayMake)
+    throw new Error(
+      `there is no local store at ${path}: see DATA_DIR, or DATABASE_URL if the devices are in PostgreSQL`,
+    );
+  if (!isThere) makeDataDir(dataDir);
+  const registry = localRegistry({ path });
+  sayStore(context, `the local store, ${path}${isThere ? "" : ", which is new"}`);
+  return registry;
+}
+
+/** Before the first word of the answer. */
+export function sayStore(context: Context, store: string): void {
+  context.stderr(`in ${store}\n`);
 }

@@ -45,26 +45,28 @@ export const settings: CommandGroup = {
 type Asked = { gateway: string | undefined; tokenFile: string | undefined; json: boolean };
 
 function change(context: Context, options: Asked, name: string, value: string | null): Promise<number> {
-  return withSettings(context, options, async (store) => {
+  const put = async (store: SettingStore) => {
     const row = await store.set(name, value);
     if (row === undefined)
       throw new UsageError(
         `${name} cannot be changed while gateways run; \`sluice settings list\` shows what can`,
       );
     return print(context, [row], options.json);
-  });
+  };
+  return withSettings(context, options, put, value !== null);
 }
 
 async function withSettings(
   context: Context,
   options: Asked,
   work: (store: SettingStore) => Promise<number>,
+  mayMake = false,
 ): Promise<number> {
   if (options.gateway !== undefined)
     return work(settingsOf(gatewayClient(context, options.gateway, options.tokenFile)));
-  const { config } = configured(context);
-  const registry = openRegistry(config, context.createLog(config.general.logLevel, 2));
-  const policy = livePolicy(config.judge, silentLog);
+  const { judge } = configured(context).config;
+  const registry = openRegistry(context, mayMake);
+  const policy = livePolicy(judge, silentLog);
   const read = async () => policy.apply(await registry.settings());
   try {
     await read();

@@ -2,17 +2,19 @@
  * `sluice spool …`: look at the spool's file, check it, mend it, carry away what it holds. Only `status` may be asked while a
  * gateway runs; the others refuse.
  */
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { Books, mendBooks } from "../books.ts";
 import type { Entry } from "../core/entry.ts";
 import { compactSpool, exportSpool } from "../spool/export.ts";
+import { spoolIn } from "../spool/file.ts";
 import { SpoolInUse } from "../spool/lock.ts";
 import { repairSpool } from "../spool/repair.ts";
 import { spoolStatus } from "../spool/status.ts";
 import { verifySpool } from "../spool/verify.ts";
 import { command, type CommandGroup, type Context, toggle, words } from "./command.ts";
 import { configured } from "./configuration.ts";
+import { writeAll } from "./output.ts";
 import { jsonLine, size } from "./report.ts";
 import { lineProtocol, ndjson, tryLine } from "./spool-lines.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./spool-print.ts";
@@ -94,16 +96,21 @@ const carry = command({
         } else if (tried.line !== null) written++;
         return "line" in tried && tried.line !== null ? `${tried.line}\n` : "";
       };
-      exportSpool({
-        dataDir,
-        ...(options.sink !== undefined && { sink: options.sink }),
-        take: (entries) => out.write(entries.map(put).join("")),
-        miss(lost) {
-          missed += lost.to - lost.from + 1;
-          context.stderr(`not exported: ${lostText(lost)}\n`);
-        },
-      });
-      out.close();
+      try {
+        exportSpool({
+          dataDir,
+          ...(options.sink !== undefined && { sink: options.sink }),
+          take: (entries) => out.write(entries.map(put).join("")),
+          miss(lost) {
+            missed += lost.to - lost.from + 1;
+            context.stderr(`not exported: ${lostText(lost)}\n`);
+          },
+        });
+        out.close();
+      } catch (error) {
+        out.abandon();
+        throw error;
+      }
       context.stderr(`${written} lines, ${missed} entries that could not be exported\n`);
       return missed === 0 ? 0 : 1;
     }),
@@ -137,6 +144,7 @@ export const spool: CommandGroup = {
 /** `work` has the spool for itself; where a gateway has it, that is said in words of this command. */
 function alone(context: Context, work: (dataDir: string) => number): Promise<number> {
   const { config } = configured(context);
+  spoolIn(config.general.dataDir);
   try {
     return Promise.resolve(work(config.general.dataDir));
   } catch (error) {
@@ -148,19 +156,27 @@ function alone(context: Context, work: (dataDir: string) => number): Promise<num
   }
 }
 
-/** Text to standard output, or durable in a new file once closed; a file is made only when the spool could be read. */
-function openOutput(
-  context: Context,
-  path: string | undefined,
-): { write(text: string): void; close(): void } {
-  if (path === undefined) return { write: context.stdout, close: () => {} };
+interface Output {
+  write(text: string): void;
+  /** What was written is durable. */
+  close(): void;
+  /** It is of no use: a file goes again. */
+  abandon(): void;
+}
+
+/** Text to standard output, or into a new file, which is made only once the spool could be read. */
+function openOutput(context: Context, path: string | undefined): Output {
+  if (path === undefined) return { write: context.stdout, close() {}, abandon() {} };
   let fd: number | undefined;
   const file = () => (fd ??= create(path));
   return {
-    write: (text) => void writeSync(file(), text),
+    write: (text) => writeAll(file(), text, path),
     close() {
       fsyncSync(file());
       closeSync(file());
+    },
+    abandon() {
+      if (fd !== undefined) rmSync(path, { force: true });
     },
   };
 }

@@ -2,7 +2,9 @@
  * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
  */
 import { Database, SQLiteError } from "bun:sqlite";
+import { existsSync } from "node:fs";
 import { explain } from "./log.ts";
+import { giveToOwner, whyNotOurs } from "./owner.ts";
 
 /**
  * Opens (and creates) a database file.
@@ -10,7 +12,9 @@ import { explain } from "./log.ts";
  */
 export function openSqlite(path: string, pageSize = 4096): Database {
   try {
+    const isNew = !existsSync(path);
     const db = new Database(path, { create: true, strict: true });
+    if (isNew && path !== ":memory:") giveToOwner(path);
     db.run(`PRAGMA page_size = ${pageSize}`);
     db.run("PRAGMA auto_vacuum = INCREMENTAL");
     db.run("PRAGMA journal_mode = WAL");
@@ -20,10 +24,8 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     db.run("PRAGMA journal_size_limit = 67108864");
     return db;
   } catch (cause) {
-    throw new Error(
-      `cannot open ${path} (${explain(cause)}): see that its directory exists, can be written and has room`,
-      { cause },
-    );
+    const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
   }
 }
 

@@ -19,10 +19,16 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-/** @throws where there is no spool, or no room for a copy of one that was cut */
-export function withFile<T>(dataDir: string, work: (db: Database, path: string) => T): T {
+/** Asked before the lock, which would make its file. @throws if there is no spool */
+export function spoolIn(dataDir: string): string {
   const path = join(dataDir, "spool.db");
   if (!existsSync(path)) throw new Error(`there is no spool in ${dataDir}: see DATA_DIR`);
+  return path;
+}
+
+/** @throws where there is no spool, or no room for a copy of one that was cut */
+export function withFile<T>(dataDir: string, work: (db: Database, path: string) => T): T {
+  const path = spoolIn(dataDir);
   const bytes = bytesWanted(path);
   if (bytes === null) return withDatabase(path, (db) => work(db, path));
   const padded = `${path}.padded`;

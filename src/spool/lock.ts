@@ -5,8 +5,10 @@
  * `sluice spool status`. A pid file lost: it survives kill -9 and must then be guessed about.
  */
 import { Database, SQLiteError } from "bun:sqlite";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../core/log.ts";
+import { giveToOwner, whyNotOurs } from "../core/owner.ts";
 
 /** Another process has the spool open. */
 export class SpoolInUse extends Error {
@@ -18,7 +20,9 @@ export function lockSpool(dataDir: string): () => void {
   const path = join(dataDir, "spool.lock");
   let db: Database | undefined;
   try {
+    const isNew = !existsSync(path);
     db = new Database(path, { create: true });
+    if (isNew) giveToOwner(path);
     db.run("PRAGMA busy_timeout = 0");
     db.run("BEGIN EXCLUSIVE");
   } catch (cause) {
@@ -35,8 +39,6 @@ function failure(cause: unknown, dataDir: string, path: string): Error {
       `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`,
       { cause },
     );
-  return new Error(
-    `cannot lock ${path} (${explain(cause)}): see that its directory exists, can be written and has room`,
-    { cause },
-  );
+  const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
+  return new Error(`cannot lock ${path} (${explain(cause)}): ${cure}`, { cause });
 }

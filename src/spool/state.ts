@@ -6,6 +6,7 @@
 import { constants, type Database } from "bun:sqlite";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { giveToOwner } from "../core/owner.ts";
 
 /**
  * open: written once the write-ahead log is there. closed: written just before it is closed in order, so that a crash in
@@ -16,7 +17,10 @@ export type SpoolState = "open" | "closed";
 const stateFile = (dataDir: string) => join(dataDir, "spool.state");
 
 export function noteState(dataDir: string, state: SpoolState): void {
-  writeFileSync(stateFile(dataDir), `${state}\n`, { flush: true });
+  const path = stateFile(dataDir);
+  const isNew = !existsSync(path);
+  writeFileSync(path, `${state}\n`, { flush: true });
+  if (isNew) giveToOwner(path);
 }
 
 /**

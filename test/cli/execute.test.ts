@@ -33,6 +33,8 @@ async function sluice(...words: string[]) {
   return { code: await execute(words, context), out, err };
 }
 
+const inLocalStore = () => `in the local store, ${join(directory, "data", "local.db")}\n`;
+
 describe("usage", () => {
   test("--version prints version and commit", async () => {
     const { code, out } = await sluice("--version");
@@ -128,10 +130,13 @@ describe("a wrong configuration", () => {
   );
 
   test("a remark does not stop a command and goes to standard error", async () => {
+    await sluice("migrate");
     env["SPOOL_LINGERMS"] = "5";
     const { code, out, err } = await sluice("devices", "list", "--json");
     expect({ code, out }).toEqual({ code: 0, out: "[]\n" });
-    expect(err).toBe("warning: SPOOL_LINGERMS: not a setting; did you mean SPOOL_LINGER_MS?\n");
+    expect(err).toBe(
+      `warning: SPOOL_LINGERMS: not a setting; did you mean SPOOL_LINGER_MS?\n${inLocalStore()}`,
+    );
   });
 });
 
@@ -191,8 +196,10 @@ describe("devices, in the local store", () => {
   test.each(["show", "revoke", "activate", "rotate-token", "remove"])(
     "%s of an unknown device: exit code 1",
     async (name) => {
+      await sluice("migrate");
       const { code, out, err } = await sluice("devices", name, "acme", "nobody");
-      expect({ code, out, err }).toEqual({ code: 1, out: "", err: "device acme/nobody is not registered\n" });
+      const said = `${inLocalStore()}device acme/nobody is not registered\n`;
+      expect({ code, out, err }).toEqual({ code: 1, out: "", err: said });
     },
   );
 

@@ -79,11 +79,9 @@ describe.each(places)("devices, through %s", (_, where) => {
     expect(rotated["token"]).toMatch(/^tok-\S{32}$/);
     expect(rotated["token"]).not.toBe(added.out.trim());
     expect((await run("remove", "acme", "d1")).code).toBe(0);
-    expect(await run("show", "acme", "d1")).toEqual({
-      code: 1,
-      out: "",
-      err: "device acme/d1 is not registered\n",
-    });
+    const gone = await run("show", "acme", "d1");
+    expect([gone.code, gone.out]).toEqual([1, ""]);
+    expect(gone.err).toMatch(/^in the .+\ndevice acme\/d1 is not registered\n$/);
     expect((await run("update", "acme", "d1")).code).toBe(2);
   });
 
@@ -203,6 +201,8 @@ describe("who asks", () => {
   test("a gateway that does not answer: exit code 1", async () => {
     const { code, out, err } = await sluice(["cache", "stats", "--gateway", "http://127.0.0.1:1"]);
     expect({ code, out }).toEqual({ code: 1, out: "" });
-    expect(err).toStartWith("error: no gateway answers at http://127.0.0.1:1: ");
+    expect(err).toStartWith(
+      "in the gateway at http://127.0.0.1:1\nerror: no gateway answers at http://127.0.0.1:1: ",
+    );
   });
 });

@@ -33,7 +33,7 @@ export function noResult(): ImportResult {
 /**
  * @param result filled as it goes, so that it stands when this throws half way
  * @param makeTokens for devices that come without a hash
- * @param added called after each thousand, with those of them that were added
+ * @param added called after each thousand, with those of them that were added; what it throws ends the import
  */
 export async function importDevices(
   found: AsyncIterable<ReadLine>,
@@ -42,7 +42,11 @@ export async function importDevices(
     result,
     makeTokens,
     added,
-  }: { result: ImportResult; makeTokens: boolean; added?: (some: readonly NewDevice[]) => void },
+  }: {
+    result: ImportResult;
+    makeTokens: boolean;
+    added?: (some: readonly NewDevice[]) => void | Promise<void>;
+  },
 ): Promise<void> {
   let batch: { line: number; device: NewDevice; token: string | undefined }[] = [];
 
@@ -62,7 +66,7 @@ export async function importDevices(
       if (made !== undefined)
         result.tokens.push({ line, tenant_id: device.tenantId, device_id: device.deviceId, token: made });
     }
-    added?.(registering.filter((_, at) => answers[at] === true).map(({ device }) => device));
+    await added?.(registering.filter((_, at) => answers[at] === true).map(({ device }) => device));
   }
 
   try {

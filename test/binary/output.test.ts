@@ -1,0 +1,169 @@
+/**
+ * Every command that prints much, into every output that an operator may give it: a slow reader, one that leaves, a full device,
+ * a full disk, none at all. Either all of it arrives, or the exit code is not 0 and nothing is changed.
+ */
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { simulatedClock } from "../kit/clock.ts";
+import { executable, sluice } from "../kit/gateway.ts";
+import { defaultSpoolSettings, entries, nothingAlongside } from "../kit/spool.ts";
+import { Spool } from "../../src/spool/spool.ts";
+
+const devices = 2_000;
+const held = 3_000;
+
+let directory: string;
+let data: string;
+
+beforeAll(async () => {
+  if (!existsSync(executable)) return;
+  directory = mkdtempSync(join(tmpdir(), "sluice-output-"));
+  data = join(directory, "data");
+  const csv = Array.from({ length: devices }, (_, i) => `acme,device-${i},hall-7`);
+  writeFileSync(join(directory, "fleet.csv"), `tenant_id,device_id,site_id\n${csv.join("\n")}\n`);
+  const { code } = await sluice({ DATA_DIR: data }, "devices", "import", join(directory, "fleet.csv"));
+  expect(code).toBe(0);
+  const spool = new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() });
+  spool.append(entries(held), nothingAlongside);
+  spool.close();
+}, 60_000);
+
+afterAll(() => {
+  if (directory) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Runs it in a shell, where the redirections of operators are at home. `$S` is the command with its words. */
+async function shell(script: string, words: readonly string[] = []) {
+  const child = Bun.spawn(["bash", "-c", script, "bash", ...words], {
+    env: { PATH: process.env["PATH"], DATA_DIR: data, S: executable },
+    cwd: directory,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, out, err };
+}
+
+/** Command → the lines that it prints. */
+const commands: readonly [string, string[], number][] = [
+  ["spool export", ["spool", "export"], held],
+  ["devices list", ["devices", "list"], devices + 1],
+  ["devices export", ["devices", "export"], devices],
+  ["devices export as CSV", ["devices", "export", "--format", "csv"], devices + 1],
+  ["help settings", ["help", "settings"], -1],
+  ["help environment", ["help", "environment"], -1],
+  ["simulate --print-registry", ["simulate", "--devices", "2000", "--print-registry", "csv"], -1],
+];
+
+describe.skipIf(!existsSync(executable))("output of the executable (skipped without: bun run build)", () => {
+  test.each(commands)("%s arrives whole behind a slow reader", async (_, words, lines) => {
+    const { code, out } = await shell('"$S" "$@" | { sleep 0.3; wc -l; }; exit ${PIPESTATUS[0]}', words);
+    const whole = await shell('"$S" "$@"', words);
+    expect(code).toBe(0);
+    expect(Number(out)).toBe(whole.out.split("\n").length - 1);
+    if (lines >= 0) expect(Number(out)).toBe(lines);
+  });
+
+  test.each(commands)("%s into a full device: exit code 1 and the reason", async (_, words) => {
+    const { code, err } = await shell('"$S" "$@" > /dev/full', words);
+    expect(code).toBe(1);
+    expect(err).toContain("standard output cannot be written: ENOSPC");
+  });
+
+  test.each(commands)("%s with standard output closed: exit code 1 and the reason", async (_, words) => {
+    const { code, err } = await shell('"$S" "$@" >&-', words);
+    expect(code).toBe(1);
+    expect(err).toContain("standard output cannot be written: it is closed");
+  });
+
+  test.each(commands)("%s to nowhere, as asked for: exit code 0", async (_, words) => {
+    expect((await shell('"$S" "$@" > /dev/null 2>&1 < /dev/null', words)).code).toBe(0);
+  });
+
+  test.each(commands)("%s for a reader that leaves: not done, and no words about it", async (_, words) => {
+    const { code, err } = await shell('"$S" "$@" | true; exit ${PIPESTATUS[0]}', words);
+    expect(err).not.toContain("error");
+    expect([0, 1]).toContain(code);
+  });
+
+  test("what is said to people may be lost without harm", async () => {
+    const { code, out } = await shell('"$S" devices list 2> /dev/full | wc -l; exit ${PIPESTATUS[0]}');
+    expect([code, Number(out)]).toEqual([0, devices + 1]);
+    expect((await shell('"$S" devices list 2>&- > /dev/null')).code).toBe(0);
+  });
+
+  const registered = async () =>
+    (JSON.parse((await shell('"$S" devices list --json')).out) as { device_id: string }[]).map(
+      (device) => device.device_id,
+    );
+
+  describe("a token that cannot be printed", () => {
+    const outputs = ["> /dev/full", ">&-", "| true"];
+
+    test.each(outputs)("devices add %s registers nothing", async (output) => {
+      const { code } = await shell(
+        `"$S" devices add acme secret-1 --site s ${output}; exit \${PIPESTATUS[0]}`,
+      );
+      const ids = await registered();
+      // A reader that leaves may have left after it had the token.
+      if (output === "| true" && code === 0) return;
+      expect(code).toBe(1);
+      expect(ids).not.toContain("secret-1");
+    });
+
+    test.each(outputs.slice(0, 2))("devices rotate-token %s leaves the old one in force", async (output) => {
+      await shell('"$S" devices add acme rotated --site s');
+      const before = readHash("rotated");
+      expect((await shell(`"$S" devices rotate-token acme rotated ${output}`)).code).toBe(1);
+      expect(readHash("rotated")).toBe(before);
+    });
+
+    test.each(outputs.slice(0, 2))("devices import --make-tokens %s adds nothing", async (output) => {
+      const before = await registered();
+      writeFileSync(
+        join(directory, "more.csv"),
+        "tenant_id,device_id,site_id\nacme,more-1,s\nacme,more-2,s\n",
+      );
+      const { code, err } = await shell(`"$S" devices import more.csv --make-tokens ${output}`);
+      expect(code).toBe(1);
+      expect(err).toContain("removed again");
+      expect(await registered()).toEqual(before);
+    });
+  });
+
+  const disk = join(tmpdir(), `sluice-output-disk-${process.pid}`);
+  mkdirSync(disk, { recursive: true });
+  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]);
+  afterAll(() => {
+    Bun.spawnSync(["umount", "-l", disk]);
+    rmSync(disk, { recursive: true, force: true });
+  });
+
+  test.skipIf(!mounted.success)(
+    `a full disk: exit code 1, and a file that was cut is not left${mounted.success ? "" : " (nothing can be mounted here)"}`,
+    async () => {
+      const redirected = await shell(`"$S" spool export > ${disk}/export`);
+      expect([redirected.code, redirected.err.includes("ENOSPC")]).toEqual([1, true]);
+      rmSync(join(disk, "export"));
+      const named = await shell(`"$S" spool export --output ${disk}/named`);
+      expect([named.code, named.err.includes("ENOSPC")]).toEqual([1, true]);
+      expect(existsSync(join(disk, "named"))).toBe(false);
+    },
+  );
+});
+
+function readHash(device: string): string | undefined {
+  const db = new Database(join(data, "local.db"), { readonly: true });
+  const row = db
+    .query<{ hash: string }, [string]>(
+      "SELECT provision_token_hash AS hash FROM device_registry WHERE device_id = ?",
+    )
+    .get(device);
+  db.close();
+  return row?.hash;
+}
