@@ -12,6 +12,7 @@
 import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { count, flag, type Values } from "../core/settings.ts";
+import { allowance } from "./allowance.ts";
 import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
@@ -29,10 +30,14 @@ export const lookupSettings = {
   autoProvision: flag({
     name: "AUTO_PROVISION",
     default: false,
-    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected.",
+    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected. At most 1,000 at once and 10 a minute lastingly: import a larger fleet.",
   }),
 };
 
+/** Devices that AUTO_PROVISION registers at once, and lastingly: anybody can make up a million. */
+export const provisionedAtOnceMax = 1_000;
+const provisionedPerSecond = 10 / 60;
+const limitedSayEveryMs = 600_000;
 /** Devices in one query. */
 export const queryDevicesMax = 5000;
 /** Queries under way at once. */
@@ -59,6 +64,8 @@ export interface LookupStats {
   readonly waiting: number;
   /** Answered "unavailable" because too many were waiting. */
   readonly overflowed: number;
+  /** Unknown devices that AUTO_PROVISION did not register because there were too many. */
+  readonly not_provisioned: number;
   readonly last_error: string | null;
 }
 
@@ -102,7 +109,9 @@ export function createLookup(options: LookupOptions): Lookup {
   let retryOf: DeviceId | null = null;
   let isClosed = false;
   let lastError: string | null = null;
-  const counts = { queries: 0, devices: 0, errors: 0, overflowed: 0 };
+  const counts = { queries: 0, devices: 0, errors: 0, overflowed: 0, not_provisioned: 0 };
+  const mayProvision = allowance(clock, provisionedAtOnceMax, provisionedPerSecond);
+  let limitedSaidMs = Number.NEGATIVE_INFINITY;
 
   function resolve(
     tenantId: string,
@@ -191,15 +200,28 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   async function provision(strangers: Flight[]): Promise<void> {
-    const devices = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
+    const wanted = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
       siteId === null ? [] : [{ tenantId, deviceId, siteId }],
     );
+    const devices = wanted.slice(0, mayProvision(wanted.length));
+    limited(wanted.length - devices.length);
     if (devices.length === 0) return;
     try {
       await withDeadline(clock, queryDeadlineMs, "AUTO_PROVISION", registry.provision(devices));
     } catch (error) {
       note(error);
     }
+  }
+
+  function limited(count: number) {
+    if (count === 0) return;
+    counts.not_provisioned += count;
+    if (clock.monoMs() - limitedSaidMs < limitedSayEveryMs) return;
+    limitedSaidMs = clock.monoMs();
+    log.warn(
+      { not_registered: counts.not_provisioned },
+      `more new devices than AUTO_PROVISION registers (${provisionedAtOnceMax} at once, 10 a minute lastingly): the others stay UNREGISTERED_DEVICE; sluice devices import registers a fleet`,
+    );
   }
 
   function note(error: unknown) {

@@ -42,6 +42,8 @@ const policies: readonly [Policy, ...Policy[]] = [
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0 }),
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300_000 }),
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300 }),
+  aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, tsFutureSecondsMax: 60, tsAgeDaysMax: 365 }),
+  aPolicy({ rateLimitRps: 0, tsAgeDaysMax: 365, tsOutOfRange: "arrival" }),
   aPolicy({ rateLimitRps: 1, rateLimitBurst: 3, rateLimitBacklogSeconds: 0 }),
 ];
 
@@ -69,6 +71,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     requireToken: true,
     backlogBytesMax: 1e9,
     clock,
+    isTimeKnown: () => Math.floor(clock.wallMs() / 1000) % 11 > 0,
   });
   const ingest = new Ingest({
     judge,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { queryDevicesMax } from "../../src/registry/lookup.ts";
+import { provisionedAtOnceMax, queryDevicesMax } from "../../src/registry/lookup.ts";
 import { aDevice } from "../kit/builders.ts";
 import { nameOf, setting } from "./asked.ts";
 
@@ -181,6 +181,22 @@ describe("changes", () => {
 });
 
 describe("AUTO_PROVISION", () => {
+  test("of 20,000 made-up devices registers 1,000, and then 10 a minute; the others stay unknown", async () => {
+    const { clock, provisioned, ask, lookup } = setting({ autoProvision: true });
+    const lists: string[][] = [];
+    const flood = async () => {
+      for (let at = 0; at < 20_000; at++) lists.push(ask(`made-up-${lists.length}`));
+      await clock.pass(1_000);
+    };
+    await flood();
+    expect(provisioned).toHaveLength(provisionedAtOnceMax);
+    expect(lists.every(([first]) => first === "unknown")).toBe(true);
+    expect(lookup.stats().not_provisioned).toBe(20_000 - provisionedAtOnceMax);
+    await clock.pass(59_000);
+    await flood();
+    expect(provisioned).toHaveLength(provisionedAtOnceMax + 10);
+  });
+
   test("registers an unknown device; its first message is still of an unknown one, its next is not", async () => {
     const { clock, provisioned, ask, register } = setting({ autoProvision: true });
     register("known");
