@@ -13,7 +13,7 @@ export interface Effective {
   readonly name: string;
   /** Masked; null: not set. */
   readonly value: string | null;
-  readonly origin: "default" | "environment" | "file";
+  readonly origin: "default" | "environment" | "file" | "kept in DATA_DIR";
 }
 
 export interface Mistake {
