@@ -63,11 +63,11 @@ async function client(port: number, options: Record<string, unknown> = {}): Prom
 /** Publishes without a pause on several connections until told to stop; resolves with all that it sent. */
 async function flood(port: number): Promise<() => Promise<string[]>> {
   const sent: string[] = [];
-  let going = true;
+  const ending = new AbortController();
   const lines = await Promise.all(Array.from({ length: 4 }, () => client(port)));
   const done = Promise.all(
     lines.map(async (line, n) => {
-      for (let i = 0; going; i += 1) {
+      for (let i = 0; !ending.signal.aborted; i += 1) {
         const text = `flood ${n} ${i}`;
         await line.publishAsync(TOPIC, text, { qos: 1 });
         sent.push(text);
@@ -75,7 +75,7 @@ async function flood(port: number): Promise<() => Promise<string[]>> {
     }),
   );
   return async () => {
-    going = false;
+    ending.abort();
     await done;
     return sent;
   };
