@@ -63,7 +63,7 @@ export interface Gateway {
 
 const stopGraceMs = 10_000;
 const saveCacheEveryMs = 10_000;
-/** What the backlog of one device may take of the spool at once. */
+/** What the backlog of one device may take of the spool at once, and what devices never seen before, while they cannot be looked up. */
 const spoolShareMax = 1 / 4;
 /** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
 const packetBytesAbovePayload = 1_048_576;
@@ -125,6 +125,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     clock,
     log,
     lingerMs: config.spool.lingerMs,
+    deferredBytesMax: config.spool.bytesMax * spoolShareMax,
+    isKnown: ({ tenantId, deviceId }) => cache.has(tenantId, deviceId),
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
     append(entries, alongside) {
       spool.append(entries, alongside);

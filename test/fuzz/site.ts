@@ -81,6 +81,8 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     clock,
     log: silentLog,
     lingerMs: 5,
+    deferredBytesMax: 300,
+    isKnown: () => chance.next() < 0.5,
     resolve({ tenantId, deviceId }, done) {
       const answer: Answer = chance.next() < 0.05 ? "unavailable" : find(tenantId, deviceId);
       asked.push(() => done(answer));
@@ -98,12 +100,11 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
   function registryAnswers(): void {
     for (const answer of asked.splice(0)) answer();
     const waiting = deferred.splice(0);
-    const last = waiting.at(-1);
-    if (last === undefined) return;
+    if (waiting.length === 0) return;
     const judged = waiting.map((entry) =>
       judge.rejudge(entry, find(entry.tenantId ?? "", entry.deviceId ?? "")),
     );
-    ingest.rejudged(judged, last.seq, () => {});
+    ingest.rejudged(waiting, judged, () => {});
   }
 
   return {
