@@ -17,6 +17,7 @@ import type { DeviceAuthCache } from "./registry/cache.ts";
 import type { Lookup } from "./registry/lookup.ts";
 import type { Registry } from "./registry/registry.ts";
 import type { RecentRejects } from "./rejects.ts";
+import { setAsideAt } from "./replay/aside.ts";
 import type { Desks } from "./replay/desks.ts";
 import type { Retention } from "./sink/retention.ts";
 import type { Drain, DrainStats } from "./sink/drain.ts";
@@ -60,6 +61,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
     settings: settingStore(registry, policy.get, parts.pollSettings),
     rejects: parts.rejects,
     deadLetters: parts.desks.deadLetters,
+    setAside: setAsideAt(parts.drains, parts.clock),
     quarantine: parts.desks.quarantine,
   };
 }

@@ -11,13 +11,14 @@ import { type LetterFull, type LetterRow, letterDeskSpec } from "../http/deadlet
 import { letterDesk } from "../replay/letters.ts";
 import { SpoolInUse } from "../spool/lock.ts";
 import { Spool } from "../spool/spool.ts";
-import { words } from "./command.ts";
+import { type CommandGroup, words } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { deskCommands, type OpenDesk } from "./desk.ts";
 import { createProbes } from "./probes.ts";
 import { remoteDesk } from "./remote.ts";
+import { setAside } from "./set-aside.ts";
 
-export const deadLetters = deskCommands<LetterRow, LetterFull>({
+const deskGroup = deskCommands<LetterRow, LetterFull>({
   name: "dead-letters",
   summary: "Look through what far sides refused, bring it back or discard it",
   things: letterDeskSpec.things,
@@ -29,6 +30,8 @@ export const deadLetters = deskCommands<LetterRow, LetterFull>({
     return local ?? { desk: remoteDesk(context, which, letterDeskSpec), close: () => Promise.resolve() };
   },
 });
+
+export const deadLetters: CommandGroup = { ...deskGroup, commands: [...deskGroup.commands, setAside] };
 
 /** undefined where a gateway has the spool, or there is none here. */
 async function openSpool(config: Config): Promise<OpenDesk<LetterRow, LetterFull> | undefined> {

@@ -9,6 +9,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
+import { asideEndpoint } from "./aside.ts";
 import { createAttempts } from "./attempts.ts";
 import type { AuditLog } from "./audit.ts";
 import { bulkEndpoints, importPath } from "./bulk/routes.ts";
@@ -74,6 +75,7 @@ export function createApp({ view, adminToken, audit, clock, log }: AppOptions): 
     ...settingEndpoints(view.settings),
     ...rejectEndpoints(view.rejects),
     ...deadLetterEndpoints(view.deadLetters),
+    asideEndpoint(view.setAside),
     ...quarantineEndpoints(view.quarantine),
   ];
   mount(app, [...endpoints, ...docEndpoints(endpoints, () => view.stats().version)], audit);

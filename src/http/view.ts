@@ -3,6 +3,7 @@
  *
  * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
  */
+import type { SetAside } from "./aside.ts";
 import type { LetterDesk } from "./deadletters.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import type { QuarantineDesk } from "./quarantine.ts";
@@ -126,5 +127,6 @@ export interface GatewayView {
   readonly settings: SettingStore;
   readonly rejects: RejectsView;
   readonly deadLetters: LetterDesk;
+  readonly setAside: SetAside;
   readonly quarantine: QuarantineDesk;
 }

@@ -2,6 +2,7 @@
  * One delivery to a far side: within the sink's deadline, called off when the gateway's patience ends, and its account checked.
  */
 import { withDeadline, type Clock } from "../core/clock.ts";
+import { withoutAside } from "./aside.ts";
 import type { Delivery, Outcome, Refusal, Sink } from "./sink.ts";
 
 export interface Attempt {
@@ -26,10 +27,8 @@ export async function deliver(sink: Sink, { batch, refuse, clock, stop }: Attemp
     },
   };
   try {
-    const outcome = await unlessStopped(
-      stop,
-      withDeadline(clock, sink.deadlineMs, sink.name, sink.deliver(delivery)),
-    );
+    const delivering = sink.positions ? sink.deliver(delivery) : withoutAside(sink, delivery);
+    const outcome = await unlessStopped(stop, withDeadline(clock, sink.deadlineMs, sink.name, delivering));
     check(sink.name, outcome, batch.entries.length, refused.size);
     return outcome;
   } finally {

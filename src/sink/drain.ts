@@ -7,14 +7,16 @@
  *
  * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
  */
-import { backoffMs, sleep, withDeadline, type Clock, type Timer } from "../core/clock.ts";
-import { explain, type Log } from "../core/log.ts";
+import { sleep, withDeadline, type Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver, unlessStopped } from "./deliver.ts";
 import type { Lane } from "./lane.ts";
-import { Outage } from "./outage.ts";
 import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./readahead.ts";
-import { epochOf, resumeFrom } from "./resume.ts";
+import { epochOf, goOnFrom } from "./resume.ts";
 import type { Refusal, Sink, Totals } from "./sink.ts";
+import { Trouble } from "./trouble.ts";
+import { Wake } from "./wake.ts";
 
 export interface DrainStats extends Totals {
   /** Entries that were ever offered to this sink: what the five others must add up to. */
@@ -36,8 +38,6 @@ export interface DrainOptions {
   readonly entriesMax?: number;
 }
 
-const backoffBaseMs = 250;
-const backoffMaxMs = 30_000;
 /** To ask for a position costs little, and everything waits for it. */
 const askEveryMaxMs = 5_000;
 const alarmsMax = 20;
@@ -54,17 +54,13 @@ export class Drain {
   readonly #stop = new AbortController();
   #inFlight = 0;
   /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
-  #trouble: string | null = null;
-  #isAlarm = false;
-  #attempt = 0;
+  readonly #trouble = new Trouble();
   #readAtMs = 0;
   /** A delivery failed, and with it what we know of the far side's position: a lost answer, a database put back from a backup. */
   #isUnsure = false;
   #finishing = false;
-  /** Entries that an operator puts aside, with why, until they are settled. */
-  readonly #aside = new Map<number, string>();
-  #wake: () => void = () => {};
-  #timer: Timer | undefined;
+  readonly #aside = new Aside();
+  readonly #wake: Wake;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: DrainOptions) {
@@ -72,21 +68,22 @@ export class Drain {
     this.sink = sink;
     this.#spool = spool;
     this.#clock = clock;
+    this.#wake = new Wake(clock);
     this.#log = log.child({ sink: sink.name });
     this.#random = options.random ?? Math.random;
     this.#ahead = new ReadAhead(sink, spool, options.entriesMax ?? readAheadEntriesMax);
   }
 
   start(): void {
-    this.#spool.onAppend(() => this.#wake());
-    this.#stop.signal.addEventListener("abort", () => this.#wake());
+    this.#spool.onAppend(this.#wake.now);
+    this.#stop.signal.addEventListener("abort", this.#wake.now);
     this.#running = this.#run();
   }
 
   /** Lets the sink finish what the spool holds, at most `graceMs` and only while nothing fails; then ends. */
   async stop(graceMs: number): Promise<void> {
     this.#finishing = true;
-    this.#wake();
+    this.#wake.now();
     const timer = this.#clock.after(graceMs, () => this.#stop.abort());
     await this.#running;
     timer.cancel();
@@ -94,32 +91,52 @@ export class Drain {
   }
 
   stats(): DrainStats {
-    let trouble = this.#trouble;
-    const alarms: { lane: string; why: string }[] = [];
-    if (this.#isAlarm) alarms.push({ lane: "", why: trouble ?? "" });
-    for (const lane of this.#ahead.lanes) {
-      trouble ??= lane.trouble;
-      if (lane.isAlarm && alarms.length < alarmsMax) alarms.push({ lane: lane.key, why: lane.trouble ?? "" });
-    }
-    return { ...this.#ahead.stats(), trouble, alarms };
+    const troubles = [{ key: "", trouble: this.#trouble }, ...this.#ahead.lanes].filter(
+      (each) => each.trouble.why !== null,
+    );
+    const alarms = troubles.filter((each) => each.trouble.isAlarm).slice(0, alarmsMax);
+    return {
+      ...this.#ahead.stats(),
+      trouble: troubles[0]?.trouble.why ?? null,
+      alarms: alarms.map(({ key, trouble }) => ({ lane: key, why: trouble.why ?? "" })),
+    };
+  }
+
+  /** A lane in trouble, the one that is named or the first, with at most `count` entries of its head. */
+  inTrouble(count: number, key?: string): Stuck | undefined {
+    const lane = stuckLane(this.#ahead.lanes, key);
+    if (lane?.length === 0 && !lane.busy) this.#scan(lane);
+    return lane && stuckOf(lane, this.sink.name, count);
+  }
+
+  /** Entries of a stuck lane are to be refused, untried. Resolves once they are dead letters. */
+  setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
+    const done = this.#aside.put(entries, `put aside by an operator: ${trouble}`);
+    for (const lane of this.#ahead.lanes) if (lane.key === key) lane.retryAtMs = 0;
+    this.#wake.now();
+    return done;
   }
 
   async #run(): Promise<void> {
     await this.#resume();
     while (!this.#stop.signal.aborted) {
       if (this.#isUnsure && this.#inFlight === 0) await this.#resume();
-      const woken = this.#nextWake();
+      const woken = this.#wake.next();
       const now = this.#clock.monoMs();
       const readAtMs = this.#fill(now);
       const laneAtMs = this.#launch(now);
       // Nothing under way and nothing more to read: whatever is left waits for a far side that fails.
-      if (this.#finishing && this.#inFlight === 0 && (this.#trouble !== null || readAtMs > now + breathMs))
+      if (
+        this.#finishing &&
+        this.#inFlight === 0 &&
+        (this.#trouble.why !== null || readAtMs > now + breathMs)
+      )
         break;
-      this.#wakeAt(Math.min(readAtMs, laneAtMs), now);
+      this.#wake.at(Math.min(readAtMs, laneAtMs));
       await woken;
     }
-    this.#timer?.cancel();
-    while (this.#inFlight > 0) await this.#nextWake();
+    this.#wake.cancel();
+    while (this.#inFlight > 0) await this.#wake.next();
   }
 
   /** Asks a sink that keeps its own position where it stands, until it answers; what was read is read again from there. */
@@ -139,8 +156,8 @@ export class Drain {
   /** What is appended meanwhile is no reason to ask any sooner; a stop is. */
   async #rest(untilMs: number): Promise<void> {
     for (let now = this.#clock.monoMs(); now < untilMs && !this.#finishing; now = this.#clock.monoMs()) {
-      const woken = this.#nextWake();
-      this.#wakeAt(untilMs, now);
+      const woken = this.#wake.next();
+      this.#wake.at(untilMs);
       await woken;
     }
   }
@@ -154,23 +171,11 @@ export class Drain {
       withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
     );
     this.#isUnsure = false;
-    const { seq, totals } = resumeFrom(epochs, held, this.#spool.head, this.#spool.first - 1);
+    const { cursor } = this.#ahead;
+    const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log);
     // Further than we knew: only the answer was lost.
-    if (seq > this.#ahead.cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
-    if (totals) return this.#ahead.moveTo(seq, totals);
-    const known = this.#ahead.totals;
-    const further = seq - this.#ahead.cursor;
-    if (further < 0) return this.#deliverAgain(seq);
-    this.#ahead.startAnew(seq, { ...known, delivered: known.delivered + further });
-  }
-
-  /** The far side holds no position of ours although it was given entries: it was put in another's place, and is counted anew. */
-  #deliverAgain(seq: number): void {
-    this.#log.warn(
-      { from: seq + 1 },
-      "the position is gone at the sink: what the spool holds is delivered again",
-    );
-    this.#ahead.startAnew(seq, { delivered: 0, ignored: 0, refused: 0, skipped: 0 });
+    if (seq > cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
+    this.#aside.settledTo(seq);
   }
 
   /** Reads ahead. @returns when to do so again */
@@ -180,7 +185,7 @@ export class Drain {
     let more = false;
     try {
       more = this.#ahead.fill(now);
-      if (this.#attempt > 0) this.#recovered();
+      this.#recovered();
     } catch (error) {
       this.#readAtMs = now + this.#failed(error);
       return this.#readAtMs;
@@ -225,7 +230,7 @@ export class Drain {
       lane.busy = false;
       this.#inFlight--;
       this.#ahead.forgetIfIdle(lane);
-      this.#wake();
+      this.#wake.now();
     }
   }
 
@@ -239,13 +244,13 @@ export class Drain {
     const { sink } = this;
     const { epoch, last } = epochOf(this.#spool, lane.unsettledFrom);
     const upTo = sink.positions ? last : Number.MAX_SAFE_INTEGER;
-    const entries = lane.peek(sink.batchMax, sink.batchBytesMax, upTo);
+    const entries = this.#aside.batchOf(lane.peek(sink.batchMax, sink.batchBytesMax, upTo));
     const outcome = await deliver(sink, {
       batch: {
         entries,
         epoch,
         before: { ...this.#ahead.totals },
-        aside: this.#aside,
+        aside: this.#aside.whys,
         later: (seq) => (seq > this.#spool.head ? [] : this.#spool.read(seq)),
       },
       refuse: (refusals) => this.#refuse(refusals),
@@ -253,12 +258,14 @@ export class Drain {
       stop: this.#stop.signal,
     });
     this.#ahead.settle(lane, entries, outcome, this.#clock.monoMs());
-    for (const { seq } of entries) this.#aside.delete(seq);
+    this.#aside.settled(entries);
     this.#delivers(lane);
   }
 
   #delivers(lane: Lane): void {
-    if (lane.recover()) this.#log.info({ lane: lane.key }, "sink delivers again");
+    lane.retryAtMs = 0;
+    if (lane.trouble.why !== null)
+      lane.trouble.ends(this.#log.child({ lane: lane.key }), "sink delivers again");
   }
 
   #refuse(refusals: readonly Refusal[]): void {
@@ -267,66 +274,30 @@ export class Drain {
   }
 
   #laneFailed(lane: Lane, error: unknown): void {
-    const why = explain(error);
-    const waitMs = this.#waitMs(error, lane.attempt++);
     this.#isUnsure = this.sink.positions !== undefined;
-    const isAlarm = error instanceof Outage && error.alarm;
-    if ((why !== lane.trouble || isAlarm !== lane.isAlarm) && !this.#stop.signal.aborted) {
-      const said = { error: why, lane: lane.key, retry_ms: Math.round(waitMs) };
-      if (isAlarm) this.#log.error(said, "sink cannot deliver until somebody acts; what is for it waits");
-      else this.#log.warn(said, "sink cannot deliver; waiting");
-    }
-    lane.isAlarm = isAlarm;
-    lane.trouble = why;
+    const log = this.#stop.signal.aborted ? undefined : this.#log.child({ lane: lane.key });
+    const waitMs = lane.trouble.begins(error, { cannot: "deliver", log, random: this.#random });
     lane.retryAtMs = this.#clock.monoMs() + waitMs;
     if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);
   }
 
   /** @returns how long to wait */
-  #failed(error: unknown, maxMs = backoffMaxMs): number {
-    const why = explain(error);
-    const waitMs = this.#waitMs(error, this.#attempt++, maxMs);
-    const isAlarm = error instanceof Outage && error.alarm;
-    if ((why !== this.#trouble || isAlarm !== this.#isAlarm) && !this.#stop.signal.aborted) {
-      const said = { error: why, retry_ms: Math.round(waitMs) };
-      if (isAlarm) this.#log.error(said, "sink cannot go on until somebody acts; what is for it waits");
-      else this.#log.warn(said, "sink cannot go on; waiting");
-    }
-    this.#trouble = why;
-    this.#isAlarm = isAlarm;
-    return waitMs;
+  #failed(error: unknown, maxMs?: number): number {
+    const log = this.#stop.signal.aborted ? undefined : this.#log;
+    return this.#trouble.begins(error, {
+      cannot: "go on",
+      log,
+      random: this.#random,
+      ...(maxMs && { maxMs }),
+    });
   }
 
   #recovered(): void {
-    if (this.#trouble !== null) this.#log.info("sink goes on");
-    this.#isAlarm = false;
-    this.#trouble = null;
-    this.#attempt = 0;
-  }
-
-  #waitMs(error: unknown, attempt: number, maxMs = backoffMaxMs): number {
-    const { retryAfterMs, retryMaxMs } =
-      error instanceof Outage ? error : { retryAfterMs: 0, retryMaxMs: maxMs };
-    return Math.max(
-      retryAfterMs,
-      backoffMs(attempt, backoffBaseMs, Math.min(maxMs, retryMaxMs), this.#random),
-    );
+    this.#trouble.ends(this.#log, "sink goes on");
   }
 
   #warnOfSkipped(before: number): void {
     const skipped = this.#ahead.totals.skipped - before;
     if (skipped > 0) this.#log.warn({ skipped }, "entries left the spool before this sink had taken them");
-  }
-
-  #nextWake(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
-  #wakeAt(atMs: number, now: number): void {
-    this.#timer?.cancel();
-    if (atMs < Number.POSITIVE_INFINITY)
-      this.#timer = this.#clock.after(Math.max(1, atMs - now), () => this.#wake());
   }
 }

@@ -4,16 +4,13 @@
  * A lane on a detour holds only the batch at hand; the rest of its entries wait in the spool, from `scanned` on.
  */
 import type { Entry } from "../core/entry.ts";
+import { Trouble } from "./trouble.ts";
 
 export class Lane {
   readonly key: string;
   /** A delivery is under way. */
   busy = false;
-  /** Failed tries in a row, and why the last one failed. */
-  attempt = 0;
-  trouble: string | null = null;
-  /** The trouble will not end by itself: an operator must act. */
-  isAlarm = false;
+  readonly trouble = new Trouble();
   /** Not before this (monotonic ms). */
   retryAtMs = 0;
   /** When the oldest waiting entry came (monotonic ms). */
@@ -60,16 +57,6 @@ export class Lane {
   drop(n: number, nowMs: number): void {
     for (const entry of this.#queue.splice(0, n)) this.bytes -= entry.payload.length;
     this.sinceMs = nowMs;
-  }
-
-  /** It delivers. @returns true where it did not before */
-  recover(): boolean {
-    const hadFailed = this.attempt > 0;
-    this.attempt = 0;
-    this.trouble = null;
-    this.isAlarm = false;
-    this.retryAtMs = 0;
-    return hadFailed;
   }
 
   /** Takes everything out. */

@@ -1,6 +1,6 @@
 /**
  * The local sink: the same tables in one SQLite file beside the spool, for a site without a PostgreSQL. The same
- * promise as the postgres sink: rows and position in one transaction. SQLite takes any text, so nothing is ever refused.
+ * promise as the postgres sink: rows and position in one transaction. SQLite takes any text, so nothing is refused but what an operator puts aside.
  */
 import type { Database } from "bun:sqlite";
 import { systemClock, type Clock } from "../core/clock.ts";
@@ -12,6 +12,7 @@ import {
   baseOf,
   meant,
   outcomeOf,
+  refusedOf,
   replacedBy,
   standingOf,
   stillWanted,
@@ -53,14 +54,19 @@ export function localSink({ path, gatewayId, clock = systemClock }: LocalSinkOpt
     const row = write.position.get(epoch);
     const base = baseOf(row ? standingOf(row) : undefined, known.get(epoch), delivery, first);
     const fresh = entries.filter((entry) => entry.seq > base.seq);
-    const wanted = write.takePlaces(fresh.filter((entry) => meant("local", entry)));
+    const refused = refusedOf("local", fresh, delivery.aside);
+    const wanted = write.takePlaces(
+      fresh.filter((entry) => meant("local", entry) && !delivery.aside.has(entry.seq)),
+    );
     const delivered = wanted.length;
-    const settled = { delivered, ignored: fresh.length - delivered, refused: 0 };
+    const ignored = fresh.length - delivered - refused.length;
+    const settled = { delivered, ignored, refused: refused.length };
     const after = advanced(base, settled, entries.at(-1)?.seq ?? base.seq, before.skipped);
     outcomeOf(before, after.totals, entries.length);
     if (fresh.length === 0) return base;
     write.rows(wanted);
     putPosition(epoch, after);
+    if (refused.length > 0) delivery.refuse(refused);
     return after;
   });
 

@@ -4,7 +4,7 @@
  * the difference of the totals. So the answer to a lost COMMIT is found by just delivering again.
  */
 import { isFor, type Entry } from "../core/entry.ts";
-import type { Delivery, Outcome, Totals } from "./sink.ts";
+import type { Delivery, Outcome, Refusal, Totals } from "./sink.ts";
 
 /** How far the far side has got in one epoch. */
 export interface Standing {
@@ -83,6 +83,19 @@ export function outcomeOf(before: Totals, after: Totals, count: number): Outcome
 /** A deferred entry is not for the tables: it comes again as an event or a reject. */
 export function meant(sink: string, entry: Entry): boolean {
   return entry.kind !== "deferred" && isFor(sink, entry);
+}
+
+/** Those of the entries that are refused for a reason that is known, by seq. */
+export function refusedOf(
+  sink: string,
+  entries: readonly Entry[],
+  whys: ReadonlyMap<number, string>,
+): Refusal[] {
+  if (whys.size === 0) return [];
+  return entries.flatMap((entry) => {
+    const why = whys.get(entry.seq);
+    return why === undefined || !meant(sink, entry) ? [] : [{ entry, why }];
+  });
 }
 
 /** A row of quarantine_events that an entry takes the place of. */

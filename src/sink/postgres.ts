@@ -14,6 +14,7 @@ import {
   baseOf,
   meant,
   outcomeOf,
+  refusedOf,
   replacedBy,
   standingOf,
   stillWanted,
@@ -24,7 +25,7 @@ import { createSieve, trialsMax } from "./postgres/sieve.ts";
 import { asOutage, isPassing } from "./postgres/words.ts";
 import { writeByCopy, writeByInsert, type Write } from "./postgres/write.ts";
 import { timeText } from "./rows.ts";
-import type { Delivery, Outcome, Position, Refusal, Sink } from "./sink.ts";
+import type { Delivery, Outcome, Position, Sink } from "./sink.ts";
 
 export interface PostgresSinkOptions {
   /** Shared with the registry or not; closing it is the caller's. */
@@ -132,7 +133,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
         first,
       );
       const fresh = entries.filter((entry) => entry.seq > base.seq);
-      const refused = fresh.flatMap((entry) => refusalOf(entry, refusals));
+      const refused = refusedOf(name, fresh, refusals);
       const wanted = await takePlaces(
         tx,
         fresh.filter((entry) => isMeant(entry) && !refusals.has(entry.seq)),
@@ -225,11 +226,6 @@ async function takePlaces(tx: Transaction, entries: readonly Entry[]): Promise<r
     entries,
     gone.map((row) => Number(row.id)),
   );
-}
-
-function refusalOf(entry: Entry, refusals: ReadonlyMap<number, string>): Refusal[] {
-  const why = refusals.get(entry.seq);
-  return why === undefined || !isMeant(entry) ? [] : [{ entry, why }];
 }
 
 /** The server refuses a statement and lives on; anything else is no news of an entry. */

@@ -5,6 +5,7 @@
  * spool), so that a spool restored from a copy is told from the one that went on: of an epoch both know, what both have
  * is settled; entries of epochs the far side never heard of are not, whatever their numbers.
  */
+import type { Log } from "../core/log.ts";
 import type { Position, Totals } from "./sink.ts";
 
 export interface EpochRange {
@@ -40,6 +41,36 @@ export function resumeFrom(
       : { seq: end, totals: undefined };
   }
   return { seq: floor, totals: undefined };
+}
+
+/** What reads ahead, as far as it is moved. */
+export interface Resumable {
+  readonly cursor: number;
+  readonly totals: Totals;
+  moveTo(seq: number, totals: Totals): void;
+  startAnew(seq: number, totals: Totals): void;
+}
+
+/** Moves to where the far side says it stands. @returns that seq */
+export function goOnFrom(
+  ahead: Resumable,
+  held: readonly Position[],
+  spool: { readonly epochs: readonly EpochRange[]; readonly head: number; readonly first: number },
+  log: Log,
+): number {
+  const { seq, totals } = resumeFrom(spool.epochs, held, spool.head, spool.first - 1);
+  const known = ahead.totals;
+  const further = seq - ahead.cursor;
+  if (totals) {
+    ahead.moveTo(seq, totals);
+  } else if (further >= 0) {
+    ahead.startAnew(seq, { ...known, delivered: known.delivered + further });
+  } else {
+    // It holds no position of ours although it was given entries: it was put in another's place, and is counted anew.
+    log.warn({ from: seq + 1 }, "the position is gone at the sink: what the spool holds is delivered again");
+    ahead.startAnew(seq, { delivered: 0, ignored: 0, refused: 0, skipped: 0 });
+  }
+  return seq;
 }
 
 /** The start of the gateway that wrote `seq`, and the last seq it wrote. */

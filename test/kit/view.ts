@@ -63,6 +63,7 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
     settings: settingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
     deadLetters: emptyDesk(),
+    setAside: () => Promise.resolve(undefined),
     quarantine: emptyDesk(),
     ...changes,
   };

@@ -9,7 +9,7 @@ import type { Note } from "./trial.ts";
  * system, internal.
  */
 export function isPassing(code: string): boolean {
-  return /^(08|40|53|55|57|58|XX)/.test(code);
+  return /^(08|40|53|55006|55P03|57|58|XX)/.test(code);
 }
 
 const cures: readonly (readonly [codes: RegExp, cure: string])[] = [
