@@ -7,6 +7,7 @@
 import { httpMistakes } from "./http/server.ts";
 import { brokerMistakes } from "./source/broker.ts";
 import { mqttMistakes } from "./source/mqtt.ts";
+import { keptGatewayId, nameOfHost } from "./config/gateway-id.ts";
 import { type Host, thisHost } from "./config/host.ts";
 import { type Effective, type Env, readTable, type TableRead } from "./config/read.ts";
 import { type Config, tables } from "./config/tables.ts";
@@ -36,7 +37,7 @@ export function loadConfig(env: Env, host: Host = thisHost): Loaded {
   if (mistakes.length > 0) return { mistakes, warnings: found.warnings };
   return {
     config,
-    effective: reads.flatMap(([, read]) => read.effective).map(settledBy(config)),
+    effective: reads.flatMap(([, read]) => read.effective).map(settledBy(config, host)),
     warnings: found.warnings,
   };
 }
@@ -62,14 +63,9 @@ function allMistakes(reads: readonly TableRead[], { mqtt, broker, http }: Config
 function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Config {
   const read = values as Config;
   const { general } = read;
-  return {
-    ...read,
-    general: {
-      ...general,
-      dataDir: general.dataDir ?? defaultDataDir(env, host),
-      gatewayId: general.gatewayId ?? host.name(),
-    },
-  };
+  const dataDir = general.dataDir ?? defaultDataDir(env, host);
+  const gatewayId = general.gatewayId ?? keptGatewayId(dataDir, host) ?? nameOfHost(host);
+  return { ...read, general: { ...general, dataDir, gatewayId } };
 }
 
 /** systemd's StateDirectory= (several are colon-separated), else the place of the Filesystem Hierarchy Standard, else here. */
@@ -79,12 +75,15 @@ function defaultDataDir(env: Env, host: Host): string {
   return host.canWrite("/var/lib/sluice") ? "/var/lib/sluice" : "./sluice-data";
 }
 
-function settledBy({ general }: Config): (row: Effective) => Effective {
-  const found: Readonly<Record<string, string>> = {
-    DATA_DIR: general.dataDir,
-    GATEWAY_ID: general.gatewayId,
+function settledBy({ general }: Config, host: Host): (row: Effective) => Effective {
+  const found: Readonly<Record<string, Partial<Effective>>> = {
+    DATA_DIR: { value: general.dataDir },
+    GATEWAY_ID: {
+      value: general.gatewayId,
+      ...(keptGatewayId(general.dataDir, host) !== undefined && { origin: "kept in DATA_DIR" }),
+    },
   };
-  return (row) => ({ ...row, value: row.value ?? found[row.name] ?? null });
+  return (row) => (row.value === null ? { ...row, ...found[row.name] } : row);
 }
 
 function namesOf(): [known: string[], secrets: string[]] {

@@ -1,40 +1,49 @@
 /**
- * Which devices have messages on the disk that are still to be judged: a device's next message must not overtake them.
+ * What waits on the disk to be judged: of which devices, whose next message must not overtake it, and how many bytes.
  *
- * Bounded: a flood of made-up ids while the registry is away would add a name each. Beyond the bound names are no longer
- * told apart, and every device that must be looked up waits on the disk: order is kept, at the price of some delay.
+ * Of a fixed size, however many names a flood makes up while the registry is away: devices are counted in as many cells
+ * as there are, by a hash of their name. Two that share one wait for each other, at the price of some delay. (A list of names with
+ * a bound had every device wait once it was full; those filled it again, and it never emptied while the flood went on.)
  */
-import type { Entry } from "./core/entry.ts";
 import { deviceKey } from "./core/device.ts";
+import type { Entry } from "./core/entry.ts";
 
-export const deferredDevicesMax = 100_000;
+/** A power of two; four bytes each. */
+export const cells = 1_048_576;
+/** What an entry weighs besides its topic and payload. */
+const entryBytes = 200;
 
 export class DeferredDevices {
-  readonly #counts = new Map<string, number>();
-  /** Messages of devices beyond the bound. */
-  #others = 0;
+  /** Made when there is something to count. */
+  #counts: Uint32Array | undefined;
+  #bytes = 0;
+
+  /** Of all that waits, about. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   add(entry: Entry): void {
-    const key = keyOf(entry);
-    const known = this.#counts.get(key);
-    if (known === undefined && this.#counts.size >= deferredDevicesMax) this.#others++;
-    else this.#counts.set(key, (known ?? 0) + 1);
+    this.#counts ??= new Uint32Array(cells);
+    this.#change(this.#counts, entry, 1);
   }
 
   remove(entry: Entry): void {
-    const key = keyOf(entry);
-    const known = this.#counts.get(key);
-    if (known === undefined) this.#others--;
-    else if (known > 1) this.#counts.set(key, known - 1);
-    else this.#counts.delete(key);
+    if (this.#counts) this.#change(this.#counts, entry, -1);
   }
 
   /** Must the next message of this device (`deviceKey`) wait too? */
   holds(key: string): boolean {
-    return this.#others > 0 || this.#counts.has(key);
+    return this.#counts !== undefined && this.#counts[cellOf(key)] !== 0;
+  }
+
+  #change(counts: Uint32Array, { tenantId, deviceId, topic, payload }: Entry, by: 1 | -1): void {
+    const cell = cellOf(deviceKey(tenantId ?? "", deviceId ?? ""));
+    counts[cell] = (counts[cell] ?? 0) + by;
+    this.#bytes += by * (entryBytes + topic.length + payload.length);
   }
 }
 
-function keyOf(entry: Entry): string {
-  return deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
+function cellOf(key: string): number {
+  return Bun.hash.crc32(key) % cells;
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { authenticator } from "./authenticate.ts";
 import { Books } from "./books.ts";
 import type { Config } from "./config.ts";
+import { keepGatewayId } from "./config/gateway-id.ts";
 import { makeDataDir } from "./config/host.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
 import { explain, type Log } from "./core/log.ts";
@@ -36,6 +37,7 @@ import { Drain } from "./sink/drain.ts";
 import type { Sink } from "./sink/sink.ts";
 import { brokerSource } from "./source/broker.ts";
 import { mqttSource } from "./source/mqtt.ts";
+import { sessionMemory } from "./source/session-memory.ts";
 import { watchLetters } from "./spool/letterwatch.ts";
 import { throttledWarn } from "./source/throttled-warn.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
@@ -61,7 +63,7 @@ export interface Gateway {
 
 const stopGraceMs = 10_000;
 const saveCacheEveryMs = 10_000;
-/** What the backlog of one device may take of the spool at once. */
+/** What the backlog of one device may take of the spool at once, and what devices never seen before, while they cannot be looked up. */
 const spoolShareMax = 1 / 4;
 /** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
 const packetBytesAbovePayload = 1_048_576;
@@ -81,6 +83,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { dataDir, gatewayId } = config.general;
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock });
+  keepGatewayId(dataDir, gatewayId, log);
   clock.begin(spool.newestMs());
   const { url, poolMax, timeoutMs } = config.postgres;
   const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
@@ -122,6 +125,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     clock,
     log,
     lingerMs: config.spool.lingerMs,
+    deferredBytesMax: config.spool.bytesMax * spoolShareMax,
+    isKnown: ({ tenantId, deviceId }) => cache.has(tenantId, deviceId),
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
     append(entries, alongside) {
       spool.append(entries, alongside);
@@ -162,7 +167,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           maxPacketBytes: config.judge.payloadBytesMax + packetBytesAbovePayload,
         })
       : undefined;
-  const source = options.source ?? broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log });
+  const memory = sessionMemory(join(dataDir, "mqtt-session.json"), log);
+  const source =
+    options.source ?? broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log, memory });
   const outlook = createOutlook({
     clock,
     read: () => readingOf(spool, drains),

@@ -28,6 +28,10 @@ export interface IngestParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly lingerMs: number;
+  /** With so many bytes waiting on the disk to be judged, devices never seen before are turned away. */
+  readonly deferredBytesMax: number;
+  /** Was this device ever accepted? */
+  isKnown(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
   append(entries: readonly Entry[], alongside: Alongside): void;
   settled(messages: readonly Message[]): void;
@@ -55,6 +59,8 @@ interface Parked {
 const groupMessagesMax = 1_000;
 /** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
 const intakeMessagesMax = 70_000;
+/** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
+const parkedMax = 20_000;
 /** The same for their payloads. */
 const intakeBytesMax = 256 * 1024 * 1024;
 const retryHeldMs = 250;
@@ -101,7 +107,8 @@ export class Ingest implements Intake {
   }
 
   isFull(): boolean {
-    return this.#messages.length + this.#parkedCount >= intakeMessagesMax || this.#bytes >= intakeBytesMax;
+    const waiting = this.#messages.length + this.#parkedCount;
+    return waiting >= intakeMessagesMax || this.#parkedCount >= parkedMax || this.#bytes >= intakeBytesMax;
   }
 
   whenRoom(resume: () => void): void {
@@ -152,13 +159,14 @@ export class Ingest implements Intake {
     if (this.#messages.length > 0 || this.#onCommit.length > 0) this.#commit();
   }
 
-  /** Spools the judgement of entries that had been deferred, all up to `seq` of the spool; `committed` is called once that is durable. */
-  rejudged(entries: readonly Entry[], seq: number, committed: () => void): void {
+  /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
+  rejudged(waited: readonly Entry[], entries: readonly Entry[], committed: () => void): void {
+    const seq = waited.at(-1)?.seq ?? 0;
+    for (const entry of waited) this.#deferred.remove(entry);
     for (const entry of entries) {
       this.#parts.books.rejudge(seq);
       this.#count(entry);
       this.#entries.push(entry);
-      this.#deferred.remove(entry);
     }
     this.#onCommit.push(committed);
     this.flush();
@@ -203,8 +211,16 @@ export class Ingest implements Intake {
     const verdict = this.#parts.judge.judge(message);
     // Behind messages that wait on the disk for the registry, a device's next one waits there too.
     if (isPending(verdict) && this.#deferred.holds(verdict.key))
-      return this.#parts.judge.resume(verdict, "unavailable");
+      return this.#conclude(verdict, "unavailable");
     return verdict;
+  }
+
+  /** Strangers may fill a part of the disk with what waits to be judged; who was ever accepted waits there whatever they do. */
+  #conclude(pending: Pending, answer: Answer): Entry {
+    const { judge, deferredBytesMax, isKnown } = this.#parts;
+    const isCrowded =
+      answer === "unavailable" && this.#deferred.bytes >= deferredBytesMax && !isKnown(pending);
+    return judge.resume(pending, isCrowded ? "crowded" : answer);
   }
 
   #park(received: Received, pending: Pending): void {
@@ -221,7 +237,7 @@ export class Ingest implements Intake {
     if (this.#parked.get(pending.key) !== parked) return;
     for (const received of queue) {
       const verdict = received === queue[0] ? pending : this.#judge(received);
-      const entry = verdict && isPending(verdict) ? this.#parts.judge.resume(verdict, answer) : verdict;
+      const entry = verdict && isPending(verdict) ? this.#conclude(verdict, answer) : verdict;
       this.#parkedCount--;
       this.#group(received, entry);
     }

@@ -156,7 +156,7 @@ export class Rejudge {
     const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), devices.get(keyOf(entry)) ?? null));
     this.#trouble = null;
     const durable = new Promise<void>((resolve) =>
-      ingest.rejudged(judged, batch.at(-1)?.seq ?? 0, () => {
+      ingest.rejudged(batch, judged, () => {
         this.#batch = [];
         this.#left -= batch.length;
         this.#go();

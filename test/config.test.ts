@@ -38,6 +38,19 @@ describe("reading", () => {
     expect(config.http).toEqual({ listen: "127.0.0.1:8080", adminToken: undefined });
   });
 
+  test("the gateway's name is the one kept in DATA_DIR, at first the host's, and GATEWAY_ID counts over it", () => {
+    const keeping = {
+      readText: (path: string) => (path === "/data/gateway-id" ? "kept-1\n" : host.readText(path)),
+    };
+    const nameOf = (loaded: Loaded) => configOf(loaded).effective.find(({ name }) => name === "GATEWAY_ID");
+    const first = nameOf(load({ DATA_DIR: "/data" }));
+    expect(first).toMatchObject({ value: "gateway-7", origin: "default" });
+    const kept = nameOf(load({ DATA_DIR: "/data" }, keeping));
+    expect(kept).toMatchObject({ value: "kept-1", origin: "kept in DATA_DIR" });
+    const given = nameOf(load({ DATA_DIR: "/data", GATEWAY_ID: "g9" }, keeping));
+    expect(given).toMatchObject({ value: "g9", origin: "environment" });
+  });
+
   test("an empty text is an unset one, and blanks around a value are no part of it", () => {
     const { config } = configOf(
       load({ SPOOL_LINGER_MS: "", GATEWAY_ID: "  ", LOG_STATS_EVERY_SECONDS: " 7 " }),
@@ -89,7 +102,7 @@ describe("mistakes", () => {
     const mistakes = mistakesOf(
       load({
         LOG_LEVEL: "loud",
-        SPOOL_LINGER_MS: "5ms",
+        SPOOL_LINGER_MS: "soon",
         HTTP_LISTEN: "0.0.0.0:8080",
         BROKER_TLS_LISTEN: "127.0.0.1:8883",
         PG_HOST: "db",
@@ -97,7 +110,7 @@ describe("mistakes", () => {
     );
     for (const [name, value, mend] of [
       ["LOG_LEVEL", "loud", "debug, info, warn"],
-      ["SPOOL_LINGER_MS", "5ms", "a whole number from 0 to 10000"],
+      ["SPOOL_LINGER_MS", "soon", "a whole number from 0 to 10000"],
       ["HTTP_LISTEN", "0.0.0.0:8080", "ADMIN_TOKEN"],
       ["BROKER_TLS_LISTEN", "", "BROKER_TLS_CERT"],
       ["PG_HOST", "db", "DATABASE_URL=postgres://"],

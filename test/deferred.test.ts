@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { DeferredDevices, deferredDevicesMax } from "../src/deferred.ts";
+import { cells, DeferredDevices } from "../src/deferred.ts";
 import { anEntry } from "./kit/spool.ts";
 
 const of = (deviceId: string) => anEntry({ kind: "deferred", tenantId: "acme", deviceId });
@@ -10,15 +10,20 @@ test("a device is held as long as one of its messages waits, and no other", () =
   deferred.add(of("a"));
   deferred.remove(of("a"));
   expect([deferred.holds("acme/a"), deferred.holds("acme/b")]).toEqual([true, false]);
+  expect(deferred.bytes).toBeGreaterThan(200);
   deferred.remove(of("a"));
   expect(deferred.holds("acme/a")).toBe(false);
+  expect(deferred.bytes).toBe(0);
 });
 
-test("beyond the bound every device is held, until the flood has been judged", () => {
+test("a flood of names holds few others, and nobody once it has been judged", () => {
   const deferred = new DeferredDevices();
-  const flood = Array.from({ length: deferredDevicesMax + 2 }, (_, i) => of(`made-up-${i}`));
+  const flood = Array.from({ length: cells / 4 }, (_, i) => of(`made-up-${i}`));
   for (const entry of flood) deferred.add(entry);
-  expect(deferred.holds("acme/honest")).toBe(true);
+  expect(flood.every(({ deviceId }) => deferred.holds(`acme/${deviceId}`))).toBe(true);
+  const honest = Array.from({ length: 1_000 }, (_, i) => `acme/honest-${i}`);
+  expect(honest.filter((key) => deferred.holds(key)).length).toBeLessThan(350);
   for (const entry of flood) deferred.remove(entry);
-  expect(deferred.holds("acme/honest")).toBe(false);
+  expect(honest.some((key) => deferred.holds(key))).toBe(false);
+  expect(deferred.bytes).toBe(0);
 });

@@ -108,6 +108,35 @@ describe("messages whose device could not be looked up", () => {
   });
 });
 
+describe("a flood of strangers while the registry is away", () => {
+  test("fills no more than its part of the disk, and known devices go on waiting there", async () => {
+    const part = intake(kit, away(), kit.dir(), 400_000);
+    for (let n = 1; n <= 2_000; n++) part.ingest.receive(aDeviceMessage(n, `stranger-${n}`));
+    part.answer();
+    part.ingest.flush();
+    const turnedAway = part.books.totals().rejected["TOO_MANY_STRANGERS"] ?? 0;
+    expect(turnedAway).toBeGreaterThan(1_000);
+    expect(part.books.awaiting).toBe(2_000 - turnedAway);
+    for (let n = 1; n <= 10; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    part.answer();
+    part.ingest.flush();
+    expect(part.books.awaiting).toBe(2_010 - turnedAway);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(part.books.totals()).toMatchObject({
+      accepted: 10,
+      rejected: { TOO_MANY_STRANGERS: turnedAway, UNREGISTERED_DEVICE: 2_000 - turnedAway },
+    });
+    expect(part.balanced()).toBe(true);
+    // What was judged gives its room back.
+    part.ingest.receive(aDeviceMessage(1, "stranger-new"));
+    part.registry.available = false;
+    part.answer();
+    part.ingest.flush();
+    expect(part.books.awaiting).toBe(1);
+  });
+});
+
 describe("a restart", () => {
   test("goes on where the last run was, and loses and doubles nothing", async () => {
     const first = intake(kit, away());

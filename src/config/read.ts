@@ -13,7 +13,7 @@ export interface Effective {
   readonly name: string;
   /** Masked; null: not set. */
   readonly value: string | null;
-  readonly origin: "default" | "environment" | "file";
+  readonly origin: "default" | "environment" | "file" | "kept in DATA_DIR";
 }
 
 export interface Mistake {
@@ -82,6 +82,7 @@ function wrong(setting: Setting<unknown>, text: string | null, wanted = "another
 function masked(setting: Setting<unknown>, text: string | null): string | null {
   if (text === null) return null;
   const isUrl = setting.unit.includes("url") || (!setting.secret && text.includes("://"));
-  if (isUrl && URL.canParse(text)) return maskUrl(text);
+  // Without its scheme, `user:password@host` reads as a URL whose scheme is the user.
+  if (isUrl && text.includes("://") && URL.canParse(text)) return maskUrl(text);
   return setting.secret || (isUrl && text.includes("@")) ? "***" : text;
 }

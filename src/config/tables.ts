@@ -6,6 +6,7 @@ import { z } from "zod";
 import { choice, count, optional, type Values } from "../core/settings.ts";
 import { postgresSettings } from "../core/postgres.ts";
 import { httpSettings } from "../http/server.ts";
+import { gatewayIdPattern } from "./gateway-id.ts";
 import { judgeSettings } from "../judge/judge.ts";
 import { cacheSettings } from "../registry/cache.ts";
 import { lookupSettings } from "../registry/lookup.ts";
@@ -25,10 +26,8 @@ const generalSettings = {
   gatewayId: optional({
     name: "GATEWAY_ID",
     unit: "name",
-    check: z
-      .string()
-      .regex(/^[A-Za-z0-9._-]{1,64}$/, "up to 64 letters, digits, dots, dashes and underscores"),
-    help: "Names this gateway in stats, logs and its MQTT session (absent: the host name).",
+    check: z.string().regex(gatewayIdPattern, "up to 64 letters, digits, dots, dashes and underscores"),
+    help: "Names this gateway in stats, logs and its MQTT session (absent: the name kept in DATA_DIR, at first the host name).",
   }),
   logLevel: choice({
     name: "LOG_LEVEL",

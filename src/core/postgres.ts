@@ -7,19 +7,20 @@
  * (a COPY that the server refuses never settled). Statements are not prepared: that survives a pooler and a restart,
  * and costs a round trip a batch. Bun.SQL was the alternative: one driver for look-ups and COPY is simpler to watch.
  */
-import { readFileSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import { finished } from "node:stream";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "./clock.ts";
-import { count, optional, urlOf, type Values } from "./settings.ts";
+import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./postgres-url.ts";
+import { count, optional, type Values } from "./settings.ts";
 
 export const postgresSettings = {
   url: optional({
     name: "DATABASE_URL",
     unit: "url",
     secret: true,
-    check: urlOf(["postgres", "postgresql"]),
-    help: "PostgreSQL for the registry and the tables; without it both live in a local SQLite file. Takes sslmode and sslrootcert.",
+    check: postgresUrl,
+    help: "PostgreSQL for the registry and the tables; without it both live in a local SQLite file. As libpq reads it: several hosts, a socket directory, sslmode, sslrootcert, sslcert, sslkey, target_session_attrs.",
   }),
   poolMax: count({
     name: "PG_POOL_MAX",
@@ -63,7 +64,7 @@ export interface Postgres {
 export function openPostgres(options: PostgresOptions): Postgres {
   const clock = options.clock ?? systemClock;
   const { timeoutMs } = options;
-  const place = placeOf(options.url);
+  const place = placeOf(parsePostgresUrl(options.url));
   let client = openClient(options);
 
   function abandon(old: Sql): void {
@@ -112,7 +113,8 @@ export function openPostgres(options: PostgresOptions): Postgres {
 
 /** A bare client, for a connection that is watched by its owner. */
 export function openClient(options: PostgresOptions, more: ClientOptions = {}): Sql {
-  const { url, tls } = splitTls(options.url);
+  const url = parsePostgresUrl(options.url);
+  const [first] = url.hosts;
   // max_pipeline is known to postgres.js and absent from its types, which a literal in the call would be held to.
   const known = {
     max: options.poolMax,
@@ -125,11 +127,19 @@ export function openClient(options: PostgresOptions, more: ClientOptions = {}): 
     prepare: false,
     fetch_types: false,
     onnotice: () => {},
-    connection: { application_name: "sluice", TimeZone: "UTC" },
-    ...tls,
+    connection: { application_name: "sluice", TimeZone: "UTC", ...url.parameters },
+    ...(first && isAbsolute(first.host)
+      ? { path: `${first.host}/.s.PGSQL.${first.port}` }
+      : { host: url.hosts.map(({ host }) => host), port: url.hosts.map(({ port }) => port) }),
+    // Absent, postgres.js takes them from the system's user, as libpq does.
+    ...(url.user !== null && { user: url.user }),
+    ...(url.database !== null && { database: url.database }),
+    pass: url.password,
+    ssl: tlsOf(url.tls),
+    ...(url.targetSessionAttrs !== null && { target_session_attrs: url.targetSessionAttrs }),
     ...more,
   };
-  return postgres(url, known);
+  return postgres(known as unknown as postgres.Options<Record<string, never>>);
 }
 
 interface ClientOptions {
@@ -192,21 +202,4 @@ function boundsOf(timeoutMs: number): string {
     "set local tcp_keepalives_interval = 5",
     "set local tcp_keepalives_count = 3",
   ].join("; ");
-}
-
-function placeOf(url: string): string {
-  const { host, pathname } = new URL(url);
-  return `${host}${pathname}`;
-}
-
-/** libpq's `sslrootcert=FILE`, which postgres.js would pass on to the server as a parameter. */
-function splitTls(url: string): { url: string; tls: { ssl?: { ca: string; rejectUnauthorized: true } } } {
-  const parsed = new URL(url);
-  const file = parsed.searchParams.get("sslrootcert");
-  if (file === null || file === "system") return { url, tls: {} };
-  parsed.searchParams.delete("sslrootcert");
-  return {
-    url: parsed.toString(),
-    tls: { ssl: { ca: readFileSync(file, "utf8"), rejectUnauthorized: true } },
-  };
 }

@@ -5,6 +5,7 @@
  * gathers them, reads the environment once and reports every mistake at once.
  */
 import { z } from "zod";
+import { readMeasure, suchAs } from "./measure.ts";
 
 export interface Setting<T> {
   readonly name: string;
@@ -36,21 +37,33 @@ function row<T>(
   return { name, schema, default: fallback, unit, help, secret };
 }
 
-/** A whole number within bounds. */
-export function count(
-  spec: Row & { default: number; unit: string; min?: number; max?: number },
-): Setting<number> {
-  const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
-  const wanted =
+interface Bounds {
+  readonly unit: string;
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** A whole number within bounds; a size or a duration, by its unit, may have a suffix (10GB, 7d). */
+export function count(spec: Row & Bounds & { default: number }): Setting<number> {
+  return row(spec, String(spec.default), spec.unit, whole(spec));
+}
+
+/** The same, that may be absent. */
+export function optionalCount(spec: Row & Bounds): Setting<number | undefined> {
+  return row(spec, null, spec.unit, whole(spec).optional());
+}
+
+function whole({ unit, min = 0, max = Number.MAX_SAFE_INTEGER }: Bounds): z.ZodType<number> {
+  const range =
     max === Number.MAX_SAFE_INTEGER
       ? `a whole number, ${min} or more`
       : `a whole number from ${min} to ${max}`;
-  const schema = z
+  const such = suchAs(unit);
+  const wanted = such === undefined ? range : `${range} (${unit}), or ${such}`;
+  return z
     .string()
-    .regex(/^\d{1,16}$/, wanted)
-    .transform(Number)
-    .refine((n) => n >= min && n <= max, wanted);
-  return row(spec, String(spec.default), spec.unit, schema);
+    .transform((said) => readMeasure(said, unit))
+    .refine((n) => Number.isSafeInteger(n) && n >= min && n <= max, wanted);
 }
 
 /** A number that may have a fraction, 0 or more. */

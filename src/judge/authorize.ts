@@ -39,9 +39,14 @@ export const registryReasons = {
     help: "The registry could not be asked in time; the message is kept and judged again when it can.",
     remedy: "See to the database; nothing is to be done about the message.",
   },
+  TOO_MANY_STRANGERS: {
+    help: "The registry could not be asked, the device was never seen before, and what waits to be judged has a quarter of SPOOL_MAX_BYTES.",
+    remedy:
+      "See to the database, and to who may publish at the broker; devices that were ever accepted are not affected.",
+  },
 } as const satisfies Reasons;
 
-type Code = Exclude<keyof typeof registryReasons, "REGISTRY_UNAVAILABLE">;
+type Code = Exclude<keyof typeof registryReasons, "REGISTRY_UNAVAILABLE" | "TOO_MANY_STRANGERS">;
 
 export const authorizeSettings = {
   requireToken: flag({

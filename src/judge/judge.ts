@@ -60,7 +60,7 @@ export interface Judge {
    * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. A message that counts by its arrival, while nobody knows
    * the time, is deferred as CLOCK_NOT_SET. Never throws.
    */
-  resume(pending: Pending, answer: DeviceAuth | null | "unavailable"): Entry;
+  resume(pending: Pending, answer: DeviceAuth | null | "unavailable" | "crowded"): Entry;
   /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
   rejudge(entry: Entry, answer: DeviceAuth | null): Entry;
   /** A kept reject judged anew at an operator's word: everything but its token, which is gone, and its rate. */
@@ -170,6 +170,7 @@ export function createJudge(options: JudgeOptions): Judge {
     resume: ({ candidate }, answer) =>
       guarded(candidate, (it) => {
         if (answer === "unavailable") return defer(it);
+        if (answer === "crowded") return reject(it, no("TOO_MANY_STRANGERS"));
         const refusal = authorize(answer, it, requireToken);
         return refusal === null ? admit(it) : reject(it, refusal);
       }),

@@ -2,7 +2,7 @@
  * The auth cache: what the judge asks for every message instead of the registry.
  *
  * A row is *fresh* for the TTL. Past it, it is *stale*: kept, and served only while the registry cannot be asked, so that an outage
- * of the database is not one of the site. While changes may be missed (the watch was lost), a row is fresh for no more than
+ * of the database is not one of the site. Past that, it is kept for `has` alone, until the bound. While changes may be missed (the watch was lost), a row is fresh for no more than
  * unwatchedFreshMs, and rows from before the watch stood again count as unverified, as do those from an earlier life of
  * the process: they serve as stale ones do. Only rows that were found are cached, never misses.
  *
@@ -117,13 +117,12 @@ export class DeviceAuthCache {
         if (!isFresh) this.#staleHits++;
         return row;
       }
-      if (ageMs >= this.#keptMs) this.#rows.delete(key);
     }
     this.#misses++;
     return undefined;
   }
 
-  /** Was it found in the registry before? Such devices are looked up before those never heard of. */
+  /** Was it found in the registry before, however long ago? Such devices go before those never heard of. */
   has(tenantId: string, deviceId: string): boolean {
     return this.#rows.has(deviceKey(tenantId, deviceId));
   }
@@ -212,8 +211,7 @@ export class DeviceAuthCache {
   restore(rows: Iterable<CachedRow>): void {
     const [wallMs, monoMs] = [this.#clock.wallMs(), this.#clock.monoMs()];
     for (const { cachedWallMs, ...row } of rows) {
-      const ageMs = Math.max(wallMs - cachedWallMs, this.#ttlMs);
-      if (ageMs < this.#keptMs) this.#insert(row, monoMs - ageMs, 0);
+      this.#insert(row, monoMs - Math.max(wallMs - cachedWallMs, this.#ttlMs), 0);
     }
   }
 

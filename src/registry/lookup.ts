@@ -5,13 +5,18 @@
  * verified after the watch was lost, then ids never heard of. So a flood of made-up ids costs a bounded number of queries a second
  * and stands behind the fleet, without a cache of denials (which would deny a device that has just been registered).
  *
- * When the registry does not answer, stale rows serve, the others wait at most REGISTRY_WAIT_MS, and one query at a time is
- * tried again with back-off until it answers. A change that is told while a query is under way makes its answer void for that device:
+ * As long as the registry answers, whoever waits is answered: a queue that is longer than a registry is quick ends where the
+ * intake is full, whose bound is the bound here. (To answer "unavailable" beyond a bound of our own had the flood, and every
+ * device that was not cached, spooled unjudged faster than it could be judged again.)
+ *
+ * When the registry has not answered for REGISTRY_WAIT_MS, whoever has waited as long is told so; stale rows serve, and one
+ * query at a time is tried again with back-off until it answers. A change that is told while a query is under way makes its answer void for that device:
  * it may have been read before the change.
  */
 import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { count, flag, type Values } from "../core/settings.ts";
+import { allowance } from "./allowance.ts";
 import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
@@ -29,22 +34,24 @@ export const lookupSettings = {
   autoProvision: flag({
     name: "AUTO_PROVISION",
     default: false,
-    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected.",
+    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected. At most 1,000 at once and 10 a minute lastingly: import a larger fleet.",
   }),
 };
 
+/** Devices that AUTO_PROVISION registers at once, and lastingly: anybody can make up a million. */
+export const provisionedAtOnceMax = 1_000;
+const provisionedPerSecond = 10 / 60;
+const limitedSayEveryMs = 600_000;
 /** Devices in one query. */
 export const queryDevicesMax = 5000;
 /** Queries under way at once. */
-const queriesMax = 2;
+const queriesMax = 4;
 /** Between the starts of two queries; with queryDevicesMax, the most that a flood can ask of the registry. */
 const queryEveryMs = 20;
 /** A first miss waits this long for company. */
 const gatherMs = 1;
 /** A query that takes longer counts as failed: a server may accept and never answer. */
 export const queryDeadlineMs = 2000;
-/** Unknown ids waiting; beyond it the answer is "unavailable" at once. */
-const waitingMax = 65_536;
 const retryBaseMs = 250;
 const retryMaxMs = 5000;
 
@@ -57,8 +64,8 @@ export interface LookupStats {
   readonly errors: number;
   /** Devices that wait for an answer. */
   readonly waiting: number;
-  /** Answered "unavailable" because too many were waiting. */
-  readonly overflowed: number;
+  /** Unknown devices that AUTO_PROVISION did not register because there were too many. */
+  readonly not_provisioned: number;
   readonly last_error: string | null;
 }
 
@@ -98,11 +105,14 @@ export function createLookup(options: LookupOptions): Lookup {
   let expiry: Timer | null = null;
   /** Monotonic; null while the registry answers. */
   let awaySinceMs: number | null = null;
+  let lastAnswerMs = Number.NEGATIVE_INFINITY;
   let attempt = 0;
   let retryOf: DeviceId | null = null;
   let isClosed = false;
   let lastError: string | null = null;
-  const counts = { queries: 0, devices: 0, errors: 0, overflowed: 0 };
+  const counts = { queries: 0, devices: 0, errors: 0, not_provisioned: 0 };
+  const mayProvision = allowance(clock, provisionedAtOnceMax, provisionedPerSecond);
+  let limitedSaidMs = Number.NEGATIVE_INFINITY;
 
   function resolve(
     tenantId: string,
@@ -120,9 +130,7 @@ export function createLookup(options: LookupOptions): Lookup {
       return;
     }
     const isKnown = cache.has(tenantId, deviceId);
-    const isOverflow = !isKnown && flights.size() >= waitingMax;
-    if (isOverflow) counts.overflowed++;
-    if (isOverflow || hasLongBeenAway()) return queueMicrotask(() => done("unavailable"));
+    if (hasLongBeenAway()) return queueMicrotask(() => done("unavailable"));
     const deadlineMs = clock.monoMs() + settings.registryWaitMs;
     flights.open({ tenantId, deviceId }, siteId, deadlineMs, isKnown).waiting.push(done);
     if (awaySinceMs === null) schedule(gatherMs);
@@ -191,15 +199,28 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   async function provision(strangers: Flight[]): Promise<void> {
-    const devices = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
+    const wanted = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
       siteId === null ? [] : [{ tenantId, deviceId, siteId }],
     );
+    const devices = wanted.slice(0, mayProvision(wanted.length));
+    limited(wanted.length - devices.length);
     if (devices.length === 0) return;
     try {
       await withDeadline(clock, queryDeadlineMs, "AUTO_PROVISION", registry.provision(devices));
     } catch (error) {
       note(error);
     }
+  }
+
+  function limited(count: number) {
+    if (count === 0) return;
+    counts.not_provisioned += count;
+    if (clock.monoMs() - limitedSaidMs < limitedSayEveryMs) return;
+    limitedSaidMs = clock.monoMs();
+    log.warn(
+      { not_registered: counts.not_provisioned },
+      `more new devices than AUTO_PROVISION registers (${provisionedAtOnceMax} at once, 10 a minute lastingly): the others stay UNREGISTERED_DEVICE; sluice devices import registers a fleet`,
+    );
   }
 
   function note(error: unknown) {
@@ -226,6 +247,7 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   function answered() {
+    lastAnswerMs = clock.monoMs();
     if (awaySinceMs === null) return;
     log.info({ away_ms: Math.round(clock.monoMs() - awaySinceMs) }, "the registry answers again");
     [awaySinceMs, retryOf, lastError] = [null, null, null];
@@ -237,7 +259,7 @@ export function createLookup(options: LookupOptions): Lookup {
   function expire() {
     expiry = null;
     for (const flight of flights.all()) {
-      const leftMs = flight.deadlineMs - clock.monoMs();
+      const leftMs = Math.max(flight.deadlineMs, lastAnswerMs + settings.registryWaitMs) - clock.monoMs();
       if (leftMs > 0) {
         expiry = clock.after(leftMs, expire);
         return;

@@ -4,25 +4,16 @@
  * column that is not there is null.
  */
 import type { Log } from "../core/log.ts";
-import { arrayText, type Postgres, type Transaction } from "../core/postgres.ts";
+import { type Postgres, type Transaction } from "../core/postgres.ts";
 import { whenTablesExist } from "../core/schema.ts";
 import { watchChanges } from "./changes.ts";
+import { createFind } from "./find.ts";
 import type { DeviceAuth, DeviceChange, DeviceFilter, DeviceId, Device, NewDevice } from "../core/device.ts";
 import type { Registry } from "./registry.ts";
 
 export interface PostgresRegistryOptions {
   readonly db: Postgres;
   readonly log: Log;
-}
-
-interface AuthRow {
-  tenant_id: string;
-  device_id: string;
-  site_id: string;
-  status: string;
-  hash: string | null;
-  previous_hash: string | null;
-  previous_until_ms: number | null;
 }
 
 interface RecordRow {
@@ -42,19 +33,11 @@ const recordColumns = `tenant_id, device_id, site_id, status, provision_token_ha
 export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
   const tablesExist = whenTablesExist(db);
 
+  const found = createFind({ db, log });
+
   async function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
     await tablesExist();
-    const { tenants, devices } = idArrays(ids);
-    const rows = await db.ask(
-      "looking up devices",
-      (sql) => sql<AuthRow[]>`
-        select r.tenant_id, r.device_id, r.site_id, r.status, r.provision_token_hash as hash,
-          to_jsonb(r) ->> 'previous_token_hash' as previous_hash,
-          (extract(epoch from (to_jsonb(r) ->> 'previous_token_until')::timestamptz) * 1000)::float8 as previous_until_ms
-        from unnest(${tenants}::text[], ${devices}::text[]) as wanted (tenant_id, device_id)
-        join device_registry r on r.tenant_id = wanted.tenant_id and r.device_id = wanted.device_id`,
-    );
-    return rows.map(authOf);
+    return found(ids);
   }
 
   async function provision(
@@ -183,27 +166,6 @@ async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Pr
       previous_token_until = case when ${graceMs}::float8 > 0 and provision_token_hash is not null
         then now() + ${graceMs}::float8 * interval '1 millisecond' end
     where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`;
-}
-
-/** Without ids that hold U+0000: no text of PostgreSQL can, and one would spoil the query for all. */
-function idArrays(ids: readonly DeviceId[]): { tenants: string; devices: string } {
-  const possible = ids.filter((id) => !id.tenantId.includes("\0") && !id.deviceId.includes("\0"));
-  return {
-    tenants: arrayText(possible.map((id) => id.tenantId)),
-    devices: arrayText(possible.map((id) => id.deviceId)),
-  };
-}
-
-function authOf(row: AuthRow): DeviceAuth {
-  return {
-    tenantId: row.tenant_id,
-    deviceId: row.device_id,
-    siteId: row.site_id,
-    status: row.status,
-    tokenHash: row.hash,
-    previousTokenHash: row.previous_hash,
-    previousTokenUntilMs: row.previous_until_ms,
-  };
 }
 
 function recordOf(row: RecordRow): Device {

@@ -1,7 +1,8 @@
 /**
- * Entries as rows: what goes into which table. Pure, and shared by the PostgreSQL and the SQLite sink.
+ * Entries as rows: what goes into which table. Shared by the PostgreSQL and the SQLite sink.
  */
 import type { Entry } from "../core/entry.ts";
+import { countedTenants } from "./counted-tenants.ts";
 
 /** One row of quarantine_counters_minute to add. */
 export interface RejectCount {
@@ -37,13 +38,15 @@ export function rawPayload(entry: Entry): string {
 }
 
 /** Rejects by minute, tenant and reason. Sorted, so that two gateways lock these rows in the same order. */
-export function countRejects(entries: readonly Entry[]): RejectCount[] {
+export function countRejects(entries: readonly Entry[], tenants = countedTenants): RejectCount[] {
   const counts = new Map<string, RejectCount>();
+  for (const { kind, tenantId } of entries)
+    if (kind === "event" && tenantId !== null) tenants.heard(tenantId);
   for (const entry of entries) {
     if (entry.kind !== "reject") continue;
     const minute = Math.floor(entry.receivedMs / 60_000);
-    const tenantId = entry.tenantId ?? "unknown";
     const reason = reasonOf(entry);
+    const tenantId = tenants.nameFor(entry.tenantId, minute, reason);
     const key = `${minute}\n${reason}\n${tenantId}`;
     const known = counts.get(key);
     if (known) known.cnt++;

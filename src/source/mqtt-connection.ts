@@ -15,25 +15,29 @@ import type { Intake } from "../core/message.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 import { ANSWER_MS } from "./mqtt-options.ts";
 import { MqttMessage, outstanding } from "./outstanding.ts";
+import { type Overlap, overlap } from "./overlap.ts";
+import { subscribe, type Subscribed } from "./subscribe.ts";
 
 export interface Ready {
   readonly sessionPresent: boolean;
   /** What the broker says in CONNACK about itself (MQTT 5 §3.2.2.3). */
   readonly server: IConnackPacket["properties"];
-  /** Granted for our subscription; undefined when the session still had it. */
-  readonly grantedQos: number | undefined;
+  readonly subscribed: Subscribed;
 }
 
 export interface ConnectionSpec {
   readonly options: IClientOptions;
-  readonly filter: string;
-  /** The session is known to have our subscription, if it is present. */
-  readonly subscribed: boolean;
-  /** With MQTT 3.1.1 nothing makes the broker keep to a window: we stop reading beyond this many unacknowledged. */
-  readonly windowMax: number;
+  readonly filters: readonly string[];
+  /** What the session may have besides, and is to lose. */
+  readonly obsolete: readonly string[];
+  /** Notes what the session has from now on, before it is asked for and again when it was answered. May throw. */
+  note(filters: readonly string[]): void;
   readonly clock: Clock;
   readonly intake: Intake;
+  /** Connected, and the broker has answered for every filter. */
   ready(facts: Ready): void;
+  /** So many messages came by an old and by a new subscription, and were taken once. */
+  takenOnce(copies: number): void;
   /** Called once, unless `close` was called first. */
   over(cause: unknown): void;
 }
@@ -51,6 +55,8 @@ export interface Connection {
 }
 
 const GOODBYE_MS = 2000;
+/** How long after the answer to UNSUBSCRIBE copies may still be on their way. */
+const OVERLAP_MS = 10_000;
 
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
@@ -59,44 +65,53 @@ export function openConnection(spec: ConnectionSpec): Connection {
   let taking = true;
   let answered = false;
   let ended = false;
+  let taken = 0;
   let deadline: Timer | undefined;
   let held: Timer | undefined;
 
+  let both: Overlap | undefined;
+  let overlapping: Timer | undefined;
+
+  const stopTimers = () => {
+    for (const timer of [deadline, held, overlapping]) timer?.cancel();
+  };
   const end = (cause: unknown) => {
     if (ended) return;
     ended = true;
-    deadline?.cancel();
-    held?.cancel();
+    stopTimers();
     client.end(true);
     spec.over(cause);
   };
-  const expectSuback = () => {
+  /** It may stand behind all that the session held for us; as long as that comes in, the broker is there. */
+  const expectAnswer = () => {
+    const before = taken;
     deadline = clock.after(ANSWER_MS, () => {
-      if (held === undefined) end(new Error(`no answer to SUBSCRIBE within ${ANSWER_MS} ms`));
-      else expectSuback();
+      if (held !== undefined || taken > before) expectAnswer();
+      else end(new Error(`no answer to SUBSCRIBE within ${ANSWER_MS} ms`));
     });
+  };
+  const endOverlap = (copies: number) => {
+    both = undefined;
+    if (copies > 0) spec.takenOnce(copies);
   };
   client.on("error", end);
   client.on("disconnect", (packet) => end(new BrokerReason(packet.reasonCode ?? 0)));
   client.on("close", () => end(new Closed(answered)));
-  client.on("connect", (connack) => {
+  client.on("connect", ({ sessionPresent, properties: server }) => {
     answered = true;
-    if (connack.sessionPresent && spec.subscribed) {
-      spec.ready({ sessionPresent: true, server: connack.properties, grantedQos: undefined });
-      return;
-    }
-    expectSuback();
-    // Retain Handling 1 (MQTT 5 §3.8.3.1): retained messages only for a new subscription, not again at every start.
-    client.subscribe(spec.filter, { qos: 1, rh: 1 }, (error, granted) => {
-      deadline?.cancel();
+    const obsolete = sessionPresent ? spec.obsolete : [];
+    const failure = attempt(() => spec.note([...spec.filters, ...obsolete]));
+    if (failure) return end(failure);
+    expectAnswer();
+    if (obsolete.length > 0) both = overlap();
+    subscribe(client, spec.filters, obsolete, (error, subscribed) => {
       if (ended) return;
-      if (error)
-        return end(new Error(`the broker refuses to subscribe us to ${spec.filter}`, { cause: error }));
-      spec.ready({
-        sessionPresent: connack.sessionPresent,
-        server: connack.properties,
-        grantedQos: granted?.[0]?.qos ?? 0,
-      });
+      deadline?.cancel();
+      const why = error ?? attempt(() => spec.note([...spec.filters, ...(subscribed?.kept ?? [])]));
+      if (why !== null || subscribed === undefined) return end(why);
+      const copies = both?.copies;
+      if (copies) overlapping = clock.after(OVERLAP_MS, () => endOverlap(copies()));
+      spec.ready({ sessionPresent, server, subscribed });
     });
   });
 
@@ -109,34 +124,51 @@ export function openConnection(spec: ConnectionSpec): Connection {
     });
   };
   takeOver(client, clock, (message, goOn) => {
-    if (taking && !ended) {
-      if (message.qos > 0) waiting.push(message);
-      intake.receive(message);
-      const unbounded = message.qos === 0 || waiting.size() > spec.windowMax;
-      if (unbounded && intake.isFull()) return hold(goOn);
+    if (!taking || ended) return goOn();
+    taken += 1;
+    if (message.qos > 0) waiting.push(message);
+    if (both?.isCopy(message)) {
+      // Acknowledged in its turn, and so not before the first copy is on the disk.
+      message.settled = true;
+      acknowledge();
+      return goOn();
     }
-    goOn();
+    intake.receive(message);
+    // Whatever its QoS: the window of QoS 1 and 2 bounds messages, not bytes.
+    if (intake.isFull()) hold(goOn);
+    else goOn();
   });
 
+  function acknowledge(): void {
+    if (ended) return;
+    const acks = waiting.takeAcks();
+    if (acks !== undefined) client.stream.write(acks);
+  }
+
   return {
-    acknowledge() {
-      if (ended) return;
-      const acks = waiting.takeAcks();
-      if (acks !== undefined) client.stream.write(acks);
-    },
+    acknowledge,
     stopIntake: () => {
       taking = false;
     },
     close() {
       if (ended) return Promise.resolve();
       ended = true;
-      deadline?.cancel();
-      held?.cancel();
+      stopTimers();
       return goodbye(client, clock);
     },
     abandon: () => void client.stream.destroy(),
     unacknowledged: () => waiting.size(),
   };
+}
+
+/** What went wrong; null: nothing. */
+function attempt(work: () => void): Error | null {
+  try {
+    work();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 /** Routes every PUBLISH to `deliver`, which calls `goOn` for the next one. */

@@ -5,7 +5,7 @@
  */
 import type { IClientOptions } from "mqtt";
 import { z } from "zod";
-import { choice, count, optional, text, urlOf, type Values } from "../core/settings.ts";
+import { choice, count, optional, optionalCount, text, urlOf, type Values } from "../core/settings.ts";
 import { pemMistakes, readPem } from "./pem.ts";
 
 /** MQTT 5 §4.7: + is a whole level, # the whole last one. */
@@ -41,7 +41,7 @@ export const mqttSettings = {
     default: "tenant/+/device/+/+",
     unit: "topic filter",
     check: topicFilter,
-    help: "What to subscribe to, at QoS 1; when changing it change MQTT_CLIENT_ID too, for a session keeps its old subscription.",
+    help: "What to subscribe to, at QoS 1.",
   }),
   shareGroup: optional({
     name: "MQTT_SHARE_GROUP",
@@ -64,13 +64,12 @@ export const mqttSettings = {
     max: 65_535,
     help: "A connection that is silent for one and a half times this long is given up and made anew.",
   }),
-  sessionExpirySeconds: count({
+  sessionExpirySeconds: optionalCount({
     name: "MQTT_SESSION_EXPIRY_SECONDS",
-    default: 7 * 86_400,
     unit: "seconds",
     min: 1,
     max: SECONDS_MAX,
-    help: "How long the broker keeps our session, and what arrives for it, while we are away (MQTT 5).",
+    help: "How long the broker keeps our session, and what arrives for it, while we are away (MQTT 5; absent: 7d, and 10m in a share group).",
   }),
   receiveMaximum: count({
     name: "MQTT_RECEIVE_MAXIMUM",
@@ -107,8 +106,17 @@ export function mqttMistakes(settings: MqttSettings): string[] {
   return [...mistakes, ...pemMistakes({ MQTT_TLS_CA: tlsCa, MQTT_TLS_CERT: tlsCert, MQTT_TLS_KEY: tlsKey })];
 }
 
-export function filterOf({ topic, shareGroup }: MqttSettings): string {
-  return shareGroup === undefined ? topic : `$share/${shareGroup}/${topic}`;
+/** What we subscribe to. A list, for a gateway may have several. */
+export function filtersOf({ topic, shareGroup }: MqttSettings): string[] {
+  return [topic].map((filter) => (shareGroup === undefined ? filter : `$share/${shareGroup}/${filter}`));
+}
+
+const ALONE_SECONDS = 7 * 86_400;
+/** In a share group what is kept for a member that does not come back is kept from the others. */
+const IN_GROUP_SECONDS = 600;
+
+export function sessionExpiryOf({ sessionExpirySeconds, shareGroup }: MqttSettings): number {
+  return sessionExpirySeconds ?? (shareGroup === undefined ? ALONE_SECONDS : IN_GROUP_SECONDS);
 }
 
 /** The broker as it may be shown: no user, no password, no query. */
@@ -153,7 +161,7 @@ export function clientOptions(
     ...(version === 5 && {
       properties: {
         receiveMaximum: settings.receiveMaximum,
-        ...(!clean && { sessionExpiryInterval: settings.sessionExpirySeconds }),
+        ...(!clean && { sessionExpiryInterval: sessionExpiryOf(settings) }),
       },
     }),
   };

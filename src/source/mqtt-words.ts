@@ -6,7 +6,7 @@
  */
 import type { IConnackPacket } from "mqtt";
 import { explain } from "../core/log.ts";
-import type { MqttSettings, MqttVersion } from "./mqtt-options.ts";
+import { type MqttSettings, type MqttVersion, sessionExpiryOf } from "./mqtt-options.ts";
 
 /** A connection that ended with a reason code from the broker. */
 export class BrokerReason extends Error {
@@ -50,7 +50,7 @@ const REASONS: Readonly<Record<number, string>> = {
   138: "has banned us",
   139: "is shutting down",
   141: "gave us up after the keep-alive time",
-  142: "gave the session to another client with the same id: each gateway needs a GATEWAY_ID (or MQTT_CLIENT_ID) of its own",
+  142: "gave the session to another client with the same id",
   147: "says that the Receive Maximum was exceeded",
   149: "says that a packet was too large",
   151: "says that a quota is exceeded",
@@ -125,7 +125,7 @@ export function remarksOn(
   if (server?.sharedSubscriptionAvailable === false && settings.shareGroup !== undefined)
     remarks.push("the broker has no shared subscriptions: unset MQTT_SHARE_GROUP");
   const kept = server?.sessionExpiryInterval;
-  if (kept !== undefined && kept < settings.sessionExpirySeconds)
+  if (kept !== undefined && kept < sessionExpiryOf(settings))
     remarks.push(`the broker keeps our session for ${kept} s only`);
   return remarks;
 }
@@ -134,3 +134,13 @@ const WINDOW_31 =
   "the broker alone sets the window of unacknowledged messages, and may drop silently what piles up behind it" +
   " (Mosquitto: 20, then 1,000 queued; raise max_inflight_messages and max_queued_messages)";
 const SHARED_31 = "a broker that does not know shared subscriptions delivers nothing to MQTT_SHARE_GROUP";
+
+/** What a share group does with the messages of a member that is away. */
+export function groupNote(settings: MqttSettings, version: MqttVersion): string {
+  const seconds = sessionExpiryOf(settings);
+  const until =
+    version === 5
+      ? `for ${seconds} s (MQTT_SESSION_EXPIRY_SECONDS); then they are lost, and the others get all that comes from then on`
+      : "for as long as it keeps sessions (MQTT 3.1.1 lets us not say how long), and the others do not get them";
+  return `share group ${settings.shareGroup}: while a member is away, the broker keeps its share of the messages for it ${until}`;
+}

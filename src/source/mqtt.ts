@@ -8,9 +8,11 @@ import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Intake, Source } from "../core/message.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
-import { clientOptions, filterOf, type MqttSettings, type MqttVersion, placeOf } from "./mqtt-options.ts";
-import { describeFailure, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
+import { clientOptions, filtersOf, type MqttSettings, type MqttVersion, placeOf } from "./mqtt-options.ts";
+import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
 import { MqttMessage } from "./outstanding.ts";
+import { sessionMemory, type SessionMemory } from "./session-memory.ts";
+import { takeovers } from "./takeovers.ts";
 
 export { mqttMistakes, mqttSettings } from "./mqtt-options.ts";
 
@@ -19,6 +21,8 @@ export interface MqttOptions {
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** What our sessions were given before; absent: nothing is known of it. */
+  readonly memory?: SessionMemory;
   readonly random?: () => number;
 }
 
@@ -26,21 +30,26 @@ const RETRY_BASE_MS = 500;
 const RETRY_MAX_MS = 30_000;
 /** A connection that lasted this long was a good one: the next wait is short again. */
 const GOOD_CONNECTION_MS = 10_000;
+const TAKEN_ONCE = "messages came by our old and our new subscription, and were taken once";
 
 /** @throws where MQTT_URL is absent. */
-export function mqttSource({ settings, gatewayId, clock, log, random = Math.random }: MqttOptions): Source {
+export function mqttSource(options: MqttOptions): Source {
+  const { settings, gatewayId, clock, log, random = Math.random } = options;
+  const { memory = sessionMemory(undefined, log) } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
-  const filter = filterOf(settings);
+  const filters = filtersOf(settings);
   const clientId = settings.clientId ?? `sluice-${gatewayId}`;
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
+  const rivals = takeovers(clock, clientId);
 
   let version = preferred;
   let connection: Connection | undefined;
   let retry: Timer | undefined;
   let detail = `${place}: not started`;
+  /** The last that was logged of how it stands. */
+  let said = "";
   let connected = false;
-  let subscribed = false;
   let stopped = false;
   let attempt = 0;
   let reconnects = 0;
@@ -49,15 +58,17 @@ export function mqttSource({ settings, gatewayId, clock, log, random = Math.rand
 
   function dial(intake: Intake): void {
     dialledMs = clock.monoMs();
+    const hadSession = memory.hasSession(clientId, place);
     try {
       connection = openConnection({
         options: clientOptions(settings, clientId, version, false),
-        filter,
-        subscribed,
-        windowMax: settings.receiveMaximum,
+        filters,
+        obsolete: memory.filtersOf(clientId).filter((filter) => !filters.includes(filter)),
+        note: (now) => memory.note(clientId, place, now),
         clock,
         intake,
-        ready,
+        ready: (facts) => ready(facts, hadSession),
+        takenOnce: (messages) => log.info({ broker: place, messages }, TAKEN_ONCE),
         over: (cause) => over(intake, cause),
       });
     } catch (error) {
@@ -65,34 +76,48 @@ export function mqttSource({ settings, gatewayId, clock, log, random = Math.rand
     }
   }
 
-  function ready(facts: Ready): void {
-    if (subscribed && !facts.sessionPresent)
+  function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
+    if (hadSession && !sessionPresent)
       log.warn(
         { broker: place },
         "the broker lost our session and what it had kept for us; subscribed again",
       );
     connected = true;
-    subscribed = true;
-    const remarks = remarksOn(facts.server, settings, version);
-    if (facts.grantedQos === 0) remarks.push("it grants QoS 0 only: what comes while we are away is lost");
-    detail = [`${place}: connected, ${versionName(version)}, subscribed to ${filter}`, ...remarks].join("; ");
-    if (remarks.length > 0) log.warn({ broker: place, client_id: clientId }, detail);
-    else log.info({ broker: place, client_id: clientId, session_present: facts.sessionPresent }, detail);
+    const remarks = remarksOn(server, settings, version);
+    if (subscribed.grantedQos === 0)
+      remarks.push("it grants QoS 0 only: what comes while we are away is lost");
+    if (subscribed.kept.length > 0)
+      remarks.push(`it refuses to end our old subscription to ${subscribed.kept.join(", ")}`);
+    detail = [
+      `${place}: connected, ${versionName(version)}, subscribed to ${filters.join(", ")}`,
+      ...remarks,
+    ].join("; ");
+    const facts = { broker: place, client_id: clientId, session_present: sessionPresent };
+    if (detail !== said || rivals.suspicion() === undefined)
+      log[remarks.length > 0 ? "warn" : "info"](facts, detail);
+    if (said === "" && settings.shareGroup !== undefined) log.info(facts, groupNote(settings, version));
+    said = detail;
     first.resolve();
   }
 
   function over(intake: Intake, cause: unknown): void {
     connection = undefined;
     if (connected) reconnects += 1;
-    connected = false;
+    const lastedMs = clock.monoMs() - dialledMs;
     if (settings.version === "auto" && version === 5 && refusesVersion(cause)) {
       version = 4;
       return dial(intake);
     }
-    const why = describeFailure(cause, place);
-    if (why !== detail) log.warn({ broker: place }, why);
+    const before = rivals.suspicion();
+    if (connected) rivals.ended(cause, lastedMs);
+    connected = false;
+    const rival = rivals.suspicion();
+    const why = [describeFailure(cause, place), ...(rival === undefined ? [] : [rival])].join("; ");
+    // Two that take turns would fill the log: the suspicion is told once.
+    if (why !== detail && (rival === undefined || rival !== before))
+      log.warn({ broker: place, client_id: clientId }, why);
     detail = why;
-    attempt = clock.monoMs() - dialledMs >= GOOD_CONNECTION_MS ? 0 : attempt + 1;
+    attempt = lastedMs >= GOOD_CONNECTION_MS ? 0 : attempt + 1;
     version = preferred;
     first.resolve();
     if (stopped) return;
@@ -127,7 +152,7 @@ export function mqttSource({ settings, gatewayId, clock, log, random = Math.rand
     status: () => ({
       kind: "mqtt",
       connected,
-      detail,
+      detail: connected ? [detail, rivals.suspicion() ?? []].flat().join("; ") : detail,
       reconnects,
       unacknowledged: connection?.unacknowledged() ?? 0,
     }),

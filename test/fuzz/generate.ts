@@ -40,7 +40,7 @@ export function generate(chance: Random, receivedMs: number): Generated {
     payload,
     qos,
     dup: false,
-    retained: false,
+    retained: qos > 0 && chance.next() < 0.05,
     sender: chance.pick(["", "c1"]),
     packetId: qos === 0 ? 0 : chance.whole(1, 65_535),
     receivedMs,

@@ -35,12 +35,15 @@ function kindFault({
   msgType,
 }: Entry): string | null {
   if (kind === "event") {
-    if (reason !== null || detail !== null || mirror) return "an event with a reject's marks";
+    if (reason !== null || mirror) return "an event with a reject's marks";
+    if (detail !== null && !/^(no metrics|metrics holds no value)/.test(detail))
+      return "an event with a detail that is no remark on its metrics";
     if (!siteId || !tenantId || !deviceId || !msgType) return "an event of nobody";
     if (/\p{Cc}/u.test(tenantId + deviceId + msgType)) return "a name with control characters";
   } else if (reason === null || !codes.has(reason)) return `the reason ${reason} is in no table`;
   if (reason === "JUDGE_FAULT") return `the judge failed: ${detail}`;
-  if (kind === "deferred" && reason !== "REGISTRY_UNAVAILABLE") return `deferred for ${reason}`;
+  if (kind === "deferred" && reason !== "REGISTRY_UNAVAILABLE" && reason !== "CLOCK_NOT_SET")
+    return `deferred for ${reason}`;
   if (tokenHash !== null && (kind !== "deferred" || !/^[0-9a-f]{64}$/.test(tokenHash)))
     return "a token hash where none belongs";
   return null;

@@ -42,6 +42,8 @@ const policies: readonly [Policy, ...Policy[]] = [
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0 }),
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300_000 }),
   aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, payloadBytesMax: 300 }),
+  aPolicy({ mode: "DEV", storeRejects: true, rateLimitRps: 0, tsFutureSecondsMax: 60, tsAgeDaysMax: 365 }),
+  aPolicy({ rateLimitRps: 0, tsAgeDaysMax: 365, tsOutOfRange: "arrival" }),
   aPolicy({ rateLimitRps: 1, rateLimitBurst: 3, rateLimitBacklogSeconds: 0 }),
 ];
 
@@ -69,6 +71,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     requireToken: true,
     backlogBytesMax: 1e9,
     clock,
+    isTimeKnown: () => Math.floor(clock.wallMs() / 1000) % 11 > 0,
   });
   const ingest = new Ingest({
     judge,
@@ -78,6 +81,8 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     clock,
     log: silentLog,
     lingerMs: 5,
+    deferredBytesMax: 300,
+    isKnown: () => chance.next() < 0.5,
     resolve({ tenantId, deviceId }, done) {
       const answer: Answer = chance.next() < 0.05 ? "unavailable" : find(tenantId, deviceId);
       asked.push(() => done(answer));
@@ -95,12 +100,11 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
   function registryAnswers(): void {
     for (const answer of asked.splice(0)) answer();
     const waiting = deferred.splice(0);
-    const last = waiting.at(-1);
-    if (last === undefined) return;
+    if (waiting.length === 0) return;
     const judged = waiting.map((entry) =>
       judge.rejudge(entry, find(entry.tenantId ?? "", entry.deviceId ?? "")),
     );
-    ingest.rejudged(judged, last.seq, () => {});
+    ingest.rejudged(waiting, judged, () => {});
   }
 
   return {

@@ -110,6 +110,7 @@ describe("rejects", () => {
     const elsewhere = new Set([
       "UNREGISTERED_DEVICE",
       "REGISTRY_UNAVAILABLE",
+      "TOO_MANY_STRANGERS",
       "CLOCK_NOT_SET",
       "TELEMETRY_WITHOUT_METRICS",
       "RATE_LIMITED",

@@ -55,7 +55,8 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
         return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET" };
       return cached.has(entry.deviceId ?? "") ? entry : pendingOf(entry);
     },
-    resume: (pending: Pending, answer: Answer) => verdictOf(pending.candidate as unknown as Entry, answer),
+    resume: (pending: Pending, answer: Answer | "crowded") =>
+      verdictOf(pending.candidate as unknown as Entry, answer),
     rejudge: (entry: Entry, answer: DeviceAuth | null) => verdictOf({ ...entry, seq: 0 }, answer),
     replay: (entry: Entry) => entry,
     deviceOf: (message: Message) => `acme/${message.topic.split("/")[3]}`,
@@ -68,6 +69,8 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     clock,
     log: silentLog,
     lingerMs: 5,
+    deferredBytesMax: bytesMax / 4,
+    isKnown: ({ deviceId }) => !deviceId.startsWith("stranger"),
     resolve: (pending, done) => waiting.push({ pending, done }),
     append(entries, alongside) {
       if (state.full) throw new Error("the spool is full");
@@ -177,7 +180,8 @@ function pendingOf(entry: Entry): Pending {
   };
 }
 
-function verdictOf(entry: Entry, answer: Answer): Entry {
+function verdictOf(entry: Entry, answer: Answer | "crowded"): Entry {
+  if (answer === "crowded") return { ...entry, kind: "reject", reason: "TOO_MANY_STRANGERS" };
   if (answer === "unavailable") return { ...entry, kind: "deferred", reason: "REGISTRY_UNAVAILABLE" };
   if (answer === null) return { ...entry, kind: "reject", reason: "UNREGISTERED_DEVICE" };
   return { ...entry, kind: "event", reason: null };

@@ -25,6 +25,8 @@ export interface PostgresServer {
   /** Of the database "postgres". */
   readonly url: string;
   readonly port: number;
+  /** Where its Unix socket is. */
+  readonly socketDirectory: string;
   pid(): number;
   /** A fresh, empty database, UTF8 or of the encoding named; its URL. */
   createDatabase(encoding?: string): Promise<string>;
@@ -75,7 +77,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   let server: ChildProcess | undefined;
 
   async function start(): Promise<void> {
-    const settings = [`port=${port}`, "listen_addresses=127.0.0.1", `unix_socket_directories=${dir}`];
+    const settings = [`port=${port}`, "listen_addresses=127.0.0.1,::1", `unix_socket_directories=${dir}`];
     settings.push(`fsync=${options.fsync ? "on" : "off"}`, "max_connections=60", "shared_buffers=32MB");
     if (options.tls) settings.push("ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key");
     const args = ["-D", data, ...settings.flatMap((s) => ["-c", s])];
@@ -109,6 +111,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   return {
     url,
     port,
+    socketDirectory: dir,
     pid: () => server?.pid ?? 0,
     async createDatabase(encoding = "UTF8") {
       const name = `test_${++databases}`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { queryDevicesMax } from "../../src/registry/lookup.ts";
+import { provisionedAtOnceMax, queryDevicesMax } from "../../src/registry/lookup.ts";
 import { aDevice } from "../kit/builders.ts";
 import { nameOf, setting } from "./asked.ts";
 
@@ -81,7 +81,7 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(Math.max(...latencies)).toBeLessThanOrEqual(50);
     expect(queries.length).toBeLessThanOrEqual((clock.monoMs() - startMs) / 20 + 1);
     expect(Math.max(...queries.map((ids) => ids.length))).toBeLessThanOrEqual(queryDevicesMax);
-    expect(lookup.stats()).toMatchObject({ waiting: 0, overflowed: 0, errors: 0 });
+    expect(lookup.stats()).toMatchObject({ waiting: 0, errors: 0 });
   });
 
   test("does not keep honest devices waiting, that stand behind it in the queue", async () => {
@@ -95,17 +95,26 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(queries).toHaveLength(1);
   });
 
-  test("is refused beyond a bound of ids that wait, but not known devices", async () => {
-    const { clock, cache, ask, lookup, register } = setting();
+  test("is answered to the last id, however long it takes, as long as the registry answers", async () => {
+    const { clock, ask, lookup, register } = setting({ answersAfterMs: 1_900 });
+    const lists = Array.from({ length: 100_000 }, (_, at) => ask(`made-up-${at}`));
     register("honest");
-    cache.put(aDevice({ deviceId: "honest" }));
-    const lists = Array.from({ length: 70_000 }, (_, at) => ask(`made-up-${at}`));
     const honest = ask("honest");
-    await clock.pass(1);
-    expect(lists.filter((list) => list[0] === "unavailable")).toHaveLength(70_000 - 65_536);
-    expect(lookup.stats().overflowed).toBe(70_000 - 65_536);
-    await clock.pass(10);
+    await clock.pass(12_000);
+    expect(lists.every((list) => list[0] === "unknown")).toBe(true);
     expect(honest).toEqual(["ACTIVE"]);
+    expect(lookup.stats()).toMatchObject({ available: true, waiting: 0, errors: 0 });
+  });
+
+  test("is told that the registry is away once that has not answered for as long as one waits", async () => {
+    const { clock, ask, fake } = setting({ answersAfterMs: 1_000 });
+    const lists = Array.from({ length: 100_000 }, (_, at) => ask(`made-up-${at}`));
+    await clock.pass(2_500);
+    fake.mood = "hangs";
+    await clock.pass(6_000);
+    const answers = lists.map((list) => list[0]);
+    expect(answers.filter((answer) => answer === "unknown")).toHaveLength(60_000);
+    expect(answers.filter((answer) => answer === "unavailable")).toHaveLength(40_000);
   });
 });
 
@@ -181,6 +190,22 @@ describe("changes", () => {
 });
 
 describe("AUTO_PROVISION", () => {
+  test("of 20,000 made-up devices registers 1,000, and then 10 a minute; the others stay unknown", async () => {
+    const { clock, provisioned, ask, lookup } = setting({ autoProvision: true });
+    const lists: string[][] = [];
+    const flood = async () => {
+      for (let at = 0; at < 20_000; at++) lists.push(ask(`made-up-${lists.length}`));
+      await clock.pass(1_000);
+    };
+    await flood();
+    expect(provisioned).toHaveLength(provisionedAtOnceMax);
+    expect(lists.every(([first]) => first === "unknown")).toBe(true);
+    expect(lookup.stats().not_provisioned).toBe(20_000 - provisionedAtOnceMax);
+    await clock.pass(59_000);
+    await flood();
+    expect(provisioned).toHaveLength(provisionedAtOnceMax + 10);
+  });
+
   test("registers an unknown device; its first message is still of an unknown one, its next is not", async () => {
     const { clock, provisioned, ask, register } = setting({ autoProvision: true });
     register("known");

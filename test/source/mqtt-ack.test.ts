@@ -163,15 +163,32 @@ test("subscribes at QoS 1 and asks for retained messages only when the subscript
   expect(subscribe).toMatchObject({
     subscriptions: [{ topic: "$share/site/tenant/+/device/+/+", qos: 1, rh: 1 }],
   });
+  const hello = broker.packets.find((packet) => packet.cmd === "connect");
+  expect(hello).toMatchObject({ properties: { sessionExpiryInterval: 600 } });
 });
 
-test("with MQTT 3.1.1 a full intake stops the reading at the window, and goes on afterwards", async () => {
-  const { broker, intake } = await connected({ version: 4 }, { MQTT_RECEIVE_MAXIMUM: "10" });
-  intake.full = true;
-  for (let id = 1; id <= 100; id += 1) broker.send(publishPacket(id, `m${id}`));
-  await until("the window", () => intake.messages.length === 11);
-  await Bun.sleep(50);
-  expect(intake.messages.length).toBe(11);
-  intake.drain();
-  await until("all", () => intake.messages.length === 100);
+test.each([
+  [4, 1],
+  [5, 1],
+  [5, 2],
+] as const)(
+  "with level %d and QoS %d a full intake stops the reading, and goes on afterwards",
+  async (version, qos) => {
+    const { broker, intake } = await connected({ version });
+    intake.full = true;
+    for (let id = 1; id <= 100; id += 1) broker.send(publishPacket(id, `m${id}`, { qos }));
+    await until("the first", () => intake.messages.length === 1);
+    await Bun.sleep(50);
+    expect(intake.messages.length).toBe(1);
+    intake.drain();
+    await until("all", () => intake.messages.length === 100);
+  },
+);
+
+test("subscribed is said after the broker's answer, at every connect, also of a session that is still there", async () => {
+  const { broker, source } = await connected({ connack: () => ({ sessionPresent: true }) });
+  expect(source.status().detail).toContain("subscribed to");
+  broker.connections[0]?.destroy();
+  await until("a second connection", () => broker.connections.length === 2 && source.status().connected);
+  expect(broker.packets.filter((packet) => packet.cmd === "subscribe").length).toBe(2);
 });

@@ -1,4 +1,5 @@
-/** The broker is killed, restarted, and forgets our session. */
+/** The broker is killed, restarted, forgets our session, or remembers more of it than we intend. */
+import { connectAsync } from "mqtt";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
 import { tuned, type Site } from "../site.ts";
@@ -73,4 +74,60 @@ export const brokerFaults: readonly Fault[] = [
       return times;
     },
   },
+  {
+    name: "subscription-changed",
+    says: "MQTT_TOPIC narrowed and widened, MQTT_SHARE_GROUP set, renamed and unset, under load",
+    site: { rate: 1000 },
+    few: 4,
+    many: 20,
+    async run(site, times, random) {
+      for (let i = 0; i < times; i++) {
+        await Bun.sleep(random.whole(100, 300));
+        const before = site.gateway;
+        if (random.whole(0, 1) === 0) await before.stop();
+        else await before.kill9();
+        const change = subscriptions[i % subscriptions.length];
+        site.replace(before, await site.startAnother(change));
+        await until(async () => (await sourceOf(site)).connected, 60_000);
+      }
+      return times;
+    },
+  },
+  {
+    name: "session-lost",
+    says: "Another client takes our client id and ends our subscription",
+    site: { rate: 0 },
+    few: 2,
+    many: 5,
+    async run(site, times) {
+      await site.publish({ count: 200 });
+      for (let i = 0; i < times; i++) {
+        await until(async () => (await site.rows()).length >= 200 * (i + 1));
+        await reconnected(site, () => takeSubscription(site.broker.port));
+        await site.publish({ count: 200 });
+      }
+      return times;
+    },
+  },
 ];
+
+const subscriptions: readonly Record<string, string>[] = [
+  { MQTT_SHARE_GROUP: "site" },
+  { MQTT_SHARE_GROUP: "plant" },
+  { MQTT_TOPIC: "#" },
+  {},
+];
+
+async function takeSubscription(port: number): Promise<void> {
+  const rival = await connectAsync({
+    port,
+    clientId: "sluice-test-gateway",
+    clean: false,
+    protocolVersion: 5,
+    properties: { sessionExpiryInterval: 3600 },
+    reconnectPeriod: 0,
+  });
+  rival.on("error", () => {});
+  await rival.unsubscribeAsync("tenant/+/device/+/+");
+  await rival.endAsync(true);
+}

@@ -1,0 +1,48 @@
+/**
+ * Makes the session at the broker what we intend: subscribes to our filters and takes back those that are ours no more.
+ *
+ * At every connect, also to a session that should have them: another client may have had our id meanwhile. First the new,
+ * then the old, so that no message falls between the two; one that comes by both is taken once (overlap.ts).
+ */
+import type { MqttClient } from "mqtt";
+
+export interface Subscribed {
+  /** The least that was granted for one of them. */
+  readonly grantedQos: number;
+  /** Old filters that the broker does not let go. */
+  readonly kept: readonly string[];
+}
+
+/** @param done called once with both answers, or with why not */
+export function subscribe(
+  client: MqttClient,
+  filters: readonly string[],
+  obsolete: readonly string[],
+  done: (error: Error | null, subscribed?: Subscribed) => void,
+): void {
+  let grantedQos: number | undefined;
+  let kept: readonly string[] | undefined = obsolete.length === 0 ? [] : undefined;
+  const settle = () => {
+    if (grantedQos !== undefined && kept !== undefined) done(null, { grantedQos, kept });
+  };
+  // Retain Handling 1 (MQTT 5 §3.8.3.1): retained messages only for a new subscription, not again at every connect.
+  client.subscribe([...filters], { qos: 1, rh: 1 }, (cause, granted) => {
+    if (cause) {
+      return done(new Error(`the broker refuses to subscribe us to ${filters.join(", ")}`, { cause }));
+    }
+    grantedQos = Math.min(2, ...(granted ?? []).map(({ qos }) => qos));
+    settle();
+  });
+  if (obsolete.length === 0) return;
+  client.unsubscribe([...obsolete], (cause, packet) => {
+    if (cause) return done(new Error("the broker does not answer UNSUBSCRIBE", { cause }));
+    kept = refused(obsolete, packet);
+    settle();
+  });
+}
+
+/** Reason codes of UNSUBACK (MQTT 5 §3.11.3); 3.1.1 has none. */
+function refused(filters: readonly string[], packet: unknown): readonly string[] {
+  const { granted = [] } = (packet ?? {}) as { granted?: readonly number[] };
+  return filters.filter((_, i) => (granted[i] ?? 0) >= 0x80);
+}

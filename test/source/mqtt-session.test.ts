@@ -1,0 +1,205 @@
+/** What the broker remembers of us against what we intend: every change of a subscription, and a session that lost it. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connectAsync, type MqttClient } from "mqtt";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { sessionMemory } from "../../src/source/session-memory.ts";
+import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
+
+const TOPIC = "tenant/acme/device/d1/telemetry";
+const OTHER = "tenant/globex/device/d1/telemetry";
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+function scratch(): string {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-session-"));
+  ends.push(() => rmSync(dir, { recursive: true, force: true }));
+  return join(dir, "mqtt-session.json");
+}
+
+async function mosquitto() {
+  const broker = await startMosquitto({ lines: ["max_queued_messages 0"] });
+  ends.push(() => broker.dispose());
+  return broker;
+}
+
+/** A gateway as a start makes it: what it knows of its session is in the file. */
+async function running(env: Record<string, string>, file: string, log = silentLog) {
+  const source = mqttSource({
+    settings: settingsOf(mqttSettings, env),
+    gatewayId: "g1",
+    clock: systemClock,
+    log,
+    memory: sessionMemory(file, log),
+    random: () => 0,
+  });
+  const intake = fakeIntake(() => source);
+  ends.push(() => source.close());
+  await source.start(intake);
+  return { source, intake };
+}
+
+async function client(port: number, options: Record<string, unknown> = {}): Promise<MqttClient> {
+  const made = await connectAsync({
+    host: "127.0.0.1",
+    port,
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+    ...options,
+  });
+  made.on("error", () => {});
+  ends.push(() => made.endAsync(true));
+  return made;
+}
+
+/** Publishes without a pause on several connections until told to stop; resolves with all that it sent. */
+async function flood(port: number): Promise<() => Promise<string[]>> {
+  const sent: string[] = [];
+  const ending = new AbortController();
+  const lines = await Promise.all(Array.from({ length: 4 }, () => client(port)));
+  const done = Promise.all(
+    lines.map(async (line, n) => {
+      for (let i = 0; !ending.signal.aborted; i += 1) {
+        const text = `flood ${n} ${i}`;
+        await line.publishAsync(TOPIC, text, { qos: 1 });
+        sent.push(text);
+      }
+    }),
+  );
+  return async () => {
+    ending.abort();
+    await done;
+    return sent;
+  };
+}
+
+const plain = {};
+const group = (name: string) => ({ MQTT_SHARE_GROUP: name });
+const topic = (filter: string) => ({ MQTT_TOPIC: filter });
+type Env = Record<string, string>;
+
+/** Each matches TOPIC before and after; `gone`: a topic that only the old filter matches. */
+const changes: readonly { says: string; from: Env; to: Env; gone?: string }[] = [
+  { says: "nothing", from: plain, to: plain },
+  { says: "topic narrowed", from: plain, to: topic("tenant/acme/device/+/+"), gone: OTHER },
+  { says: "topic widened", from: topic("tenant/acme/device/+/+"), to: plain },
+  { says: "topic widened to all", from: plain, to: topic("#") },
+  { says: "share group set", from: plain, to: group("site") },
+  { says: "share group unset", from: group("site"), to: plain },
+  { says: "share group renamed", from: group("site"), to: group("plant") },
+  {
+    says: "share group set and topic narrowed",
+    from: plain,
+    to: { ...group("site"), ...topic("tenant/acme/#") },
+    gone: OTHER,
+  },
+  {
+    says: "topic narrowed in a share group",
+    from: group("site"),
+    to: { ...group("site"), ...topic(TOPIC) },
+    gone: OTHER,
+  },
+];
+
+describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
+  describe.each(["5", "3.1.1"])("MQTT %s", (version) => {
+    test.each(changes)(
+      "$says: what comes before, meanwhile and after is taken once",
+      async ({ from, to, gone }) => {
+        const { port } = await mosquitto();
+        const file = scratch();
+        const at = (host: string) => ({ MQTT_URL: `mqtt://${host}:${port}`, MQTT_VERSION: version });
+        const first = await running({ ...at("127.0.0.1"), ...from }, file);
+        const stop = await flood(port);
+        await until("some", () => first.intake.messages.length > 20);
+        await first.source.close();
+        await Bun.sleep(20);
+        const second = await running({ ...at("localhost"), ...to }, file);
+        const seen = second.intake.messages.length;
+        await until("more", () => second.intake.messages.length > seen + 50);
+        const sent = await stop();
+        const line = await client(port);
+        if (gone !== undefined) await line.publishAsync(gone, "not ours", { qos: 1 });
+        await line.publishAsync(TOPIC, "fence", { qos: 1 });
+        await line.publishAsync(TOPIC, "end", { qos: 1 });
+        await until("the end", () => second.intake.texts().includes("end"));
+        const again = new Set(
+          second.intake.messages
+            .filter(({ dup }) => dup)
+            .map(({ payload }) => Buffer.from(payload).toString()),
+        );
+        const texts = [...first.intake.texts().filter((text) => !again.has(text)), ...second.intake.texts()];
+        expect(texts.toSorted()).toEqual([...sent, "fence", "end"].toSorted());
+      },
+      30_000,
+    );
+
+    test("another client that took our id and the subscription away: subscribed again, and nothing is missed", async () => {
+      const { port } = await mosquitto();
+      const { log, lines } = recordingLog();
+      const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
+      const { source, intake } = await running(env, scratch(), log);
+      for (let i = 0; i < 3; i += 1) {
+        const before = source.status().reconnects;
+        const rival = await client(port, { clientId: "sluice-g1", clean: false });
+        await rival.unsubscribeAsync("tenant/+/device/+/+").catch(() => {});
+        await until(
+          "a new connection",
+          () => source.status().reconnects > before && source.status().connected,
+        );
+      }
+      const line = await client(port);
+      for (let i = 0; i < 20; i += 1) await line.publishAsync(TOPIC, `m${i}`, { qos: 1 });
+      await until("20 messages", () => intake.messages.length === 20);
+      expect(source.status()).toMatchObject({ connected: true });
+      expect(source.status().detail).toContain("another client with the same id, sluice-g1");
+      expect(lines.filter(({ msg }) => msg.includes("another client with the same id")).length).toBe(1);
+    });
+  });
+
+  test("a session that the broker has lost since the last start is told", async () => {
+    const broker = await mosquitto();
+    const file = scratch();
+    const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` };
+    await (await running(env, file)).source.close();
+    await broker.restart({ forget: true });
+    const { log, lines } = recordingLog();
+    await running(env, file, log);
+    expect(lines.map(({ msg }) => msg)).toContainEqual(
+      expect.stringContaining("the broker lost our session"),
+    );
+  });
+
+  test("in a share group it is told once what becomes of the share of a member that is away", async () => {
+    const { port } = await mosquitto();
+    const { log, lines } = recordingLog();
+    const { source } = await running(
+      { MQTT_URL: `mqtt://127.0.0.1:${port}`, ...group("site") },
+      scratch(),
+      log,
+    );
+    source.reconnect();
+    await until("a new connection", () => source.status().reconnects === 1 && source.status().connected);
+    expect(lines.filter(({ msg }) => msg.includes("for 600 s (MQTT_SESSION_EXPIRY_SECONDS)")).length).toBe(1);
+  });
+});
+
+test("a file that cannot be read is told, and begun anew", () => {
+  const file = scratch();
+  writeFileSync(file, "[1, 2");
+  const { log, lines } = recordingLog();
+  const memory = sessionMemory(file, log);
+  expect(lines.map(({ msg }) => msg)).toEqual([expect.stringContaining("cannot be read")]);
+  memory.note("sluice-g1", "mqtt://a:1883", ["x/#"]);
+  expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({ "sluice-g1": { "mqtt://a:1883": ["x/#"] } });
+  expect(sessionMemory(file, log).filtersOf("sluice-g1")).toEqual(["x/#"]);
+  expect(sessionMemory(file, log).filtersOf("sluice-g2")).toEqual([]);
+});
