@@ -19,7 +19,15 @@ export interface ConnectionOptions {
   readonly brokerUrl: string;
   readonly protocolVersion: 4 | 5;
   readonly clientId: string;
+  /** In place of the URL's. */
+  readonly login?: Login;
   readonly clock: Clock;
+}
+
+/** How a device proves itself at CONNECT. */
+export interface Login {
+  readonly username: string;
+  readonly password: string;
 }
 
 /**
@@ -104,6 +112,7 @@ function clientOptions(options: ConnectionOptions): IClientOptions {
     ...(protocol.startsWith("ws") && { path: url.pathname }),
     ...(url.username && { username: decodeURIComponent(url.username) }),
     ...(url.password && { password: decodeURIComponent(url.password) }),
+    ...options.login,
     clientId: options.clientId,
     protocolVersion: options.protocolVersion,
     reconnectPeriod: RECONNECT_MS,

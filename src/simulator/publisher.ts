@@ -6,7 +6,7 @@
  * the order of the fleet: simple, and each device's order is kept, at the price that a broker which is away stops all.
  */
 import { type Clock, sleep, systemClock } from "../core/clock.ts";
-import { type Answer, type Connection, openConnection } from "./connection.ts";
+import { type Answer, type Connection, type Login, openConnection } from "./connection.ts";
 import type { Fleet, FleetMessage } from "./fleet.ts";
 import { createLatency, type Percentiles } from "./latency.ts";
 import { createPacer } from "./pacer.ts";
@@ -31,6 +31,8 @@ export interface PublishOptions {
   readonly signal?: AbortSignal;
   /** Devices share so many connections; as many as devices: one each. */
   readonly connections: number;
+  /** How each connection proves itself; absent: as the URL says. */
+  readonly logins?: readonly Login[];
   /** Most messages without an answer, over all connections. */
   readonly window: number;
   /** Longest wait for the last answers. */
@@ -84,7 +86,7 @@ export async function publishFleet(options: PublishOptions): Promise<PublishResu
 
 /** Opens all connections, or none. */
 async function openAll(
-  { brokerUrl, protocolVersion, connections, clientIdPrefix }: PublishOptions,
+  { brokerUrl, protocolVersion, connections, logins, clientIdPrefix }: PublishOptions,
   clock: Clock,
 ): Promise<Connection[]> {
   const open: Connection[] = [];
@@ -93,6 +95,7 @@ async function openAll(
       brokerUrl,
       protocolVersion,
       clientId: `${clientIdPrefix}-${number}`,
+      ...(logins && { login: logins[number - 1] }),
       clock,
     });
   while (open.length < connections) {

@@ -9,7 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type postgres from "postgres";
 import type { Stats } from "../../src/http/view.ts";
-import { publishFleet } from "../../src/simulator/publisher.ts";
+import type { Login } from "../../src/simulator/connection.ts";
+import type { FleetDevice } from "../../src/simulator/device.ts";
+import { publishFleet, type PublishResult } from "../../src/simulator/publisher.ts";
 import { registrySql } from "../../src/simulator/registration.ts";
 import { startInflux3, type Influx3 } from "../kit/influx3.ts";
 import { sluice, startGateway, type GatewayProcess } from "../kit/gateway.ts";
@@ -34,6 +36,8 @@ export interface SiteOptions {
   readonly spoil?: Parameters<typeof createOracle>[1];
   readonly env?: Readonly<Record<string, string>>;
   readonly dataDir?: string;
+  /** Others send too; their messages have no "n". */
+  readonly strangers?: boolean;
   /** The gateway is the broker itself, and the publisher talks to it. */
   readonly embedded?: boolean;
   /** No PostgreSQL: the tables are in the gateway's local store. */
@@ -41,6 +45,15 @@ export interface SiteOptions {
   /** An InfluxDB (the fake of version 3) beside PostgreSQL, behind a proxy of its own. */
   readonly influx?: boolean;
   readonly launch?: (env: Record<string, string>, dataDir: string) => Promise<Gateway>;
+}
+
+/** `logins`: one connection for each device, which proves itself. */
+interface Limit {
+  readonly count?: number;
+  readonly rate?: number;
+  readonly signal?: AbortSignal;
+  readonly logins?: readonly Login[];
+  readonly connections?: number;
 }
 
 export interface Load {
@@ -178,10 +191,21 @@ export class Site {
     };
   }
 
+  get brokerUrl(): string {
+    return `mqtt://127.0.0.1:${this.options.embedded ? this.embeddedPort : this.broker.port}`;
+  }
+
+  /** How the devices that may speak prove themselves at CONNECT, one after the other. */
+  logins(): Login[] {
+    return this.oracle.fleet.devices
+      .filter(({ status, tokenHash }) => status === "ACTIVE" && tokenHash !== null)
+      .map(({ tenantId, deviceId, token }) => ({ username: `${tenantId}/${deviceId}`, password: token }));
+  }
+
   /** Publishes until `count` or the signal; resolves when the broker has answered for all of it. */
-  async publish(limit: { count?: number; rate?: number; signal?: AbortSignal }): Promise<void> {
-    await publishFleet({
-      brokerUrl: `mqtt://127.0.0.1:${this.options.embedded ? this.embeddedPort : this.broker.port}`,
+  publish(limit: Limit): Promise<PublishResult> {
+    return publishFleet({
+      brokerUrl: this.brokerUrl,
       fleet: this.oracle.fleet,
       onAcknowledged: this.oracle.acknowledge,
       rate: 0,
@@ -209,9 +233,9 @@ export class Site {
     if (code !== 0) throw new Error(`sluice migrate: ${code}\n${out}${err}`);
   }
 
-  /** Puts the fleet into the registry. */
-  register(): Promise<void> {
-    return this.#tables.run(registrySql(this.oracle.fleet.devices));
+  /** Puts devices into the registry. */
+  register(devices: readonly FleetDevice[] = this.oracle.fleet.devices): Promise<void> {
+    return this.#tables.run(registrySql(devices));
   }
 
   /** All that is stored. */
@@ -244,7 +268,11 @@ export async function openSite(server: PostgresServer, options: SiteOptions): Pr
   const broker = await startMosquitto({ lines: options.brokerLines ?? tuned });
   const brokerLine = await startProxy({ port: broker.port });
   const databaseLine = await startProxy({ port: server.port });
-  const oracle = createOracle({ seed: 7, devices, tenants: ["acme", "globex"], faults }, options.spoil);
+  const oracle = createOracle(
+    { seed: 7, devices, tenants: ["acme", "globex"], faults },
+    options.spoil,
+    options.strangers,
+  );
   oracle.watch(brokerLine, protocolVersion);
   const databaseUrl = await server.createDatabase();
   const influx = options.influx ? await openInflux() : undefined;

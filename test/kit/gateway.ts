@@ -47,14 +47,19 @@ export async function sluice(env: Record<string, string>, ...words: string[]) {
 export async function startGateway(
   env: Record<string, string>,
   dataDir = join(mkdtempSync(join(tmpdir(), "sluice-gateway-")), "data"),
-  /** Where its output goes, and the file in which that arrives: another one if a reader stands between. */
-  through?: { readonly output: string; readonly log: string },
+  how: {
+    /** Where its output goes, and the file in which that arrives: another one if a reader stands between. */
+    readonly output?: string;
+    readonly log?: string;
+    /** Words before the command, for what becomes it: its process identifier stays. */
+    readonly within?: readonly string[];
+  } = {},
 ): Promise<GatewayProcess> {
   if (!existsSync(executable)) throw new Error(`${executable} is missing: bun run build`);
   mkdirSync(dataDir, { recursive: true });
-  const logFile = through?.log ?? `${dataDir}-${process.hrtime.bigint()}.log`;
-  const output = openSync(through?.output ?? logFile, "a");
-  const child = Bun.spawn([executable, "run"], {
+  const logFile = how.log ?? `${dataDir}-${process.hrtime.bigint()}.log`;
+  const output = openSync(how.output ?? logFile, "a");
+  const child = Bun.spawn([...(how.within ?? []), executable, "run"], {
     env: {
       PATH: process.env["PATH"],
       HTTP_LISTEN: "127.0.0.1:0",

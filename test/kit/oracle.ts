@@ -59,10 +59,14 @@ interface Sent {
 export const refused = "refused";
 const wrongShown = 5;
 
-/** @param spoil changes some messages: what `n` is to become, with other text */
+/**
+ * @param spoil changes some messages: what `n` is to become, with other text
+ * @param strangers others send too: a row without a number is theirs
+ */
 export function createOracle(
   options: FleetOptions,
   spoil?: (n: number, text: string) => { text: string; expected: string } | null,
+  strangers = false,
 ): Oracle {
   const fleet = createFleet(options);
   const sent: Sent[] = [];
@@ -97,7 +101,7 @@ export function createOracle(
       if (found) found.acknowledged = true;
     },
     watch: (proxy, protocolVersion) => watch(proxy, protocolVersion, line),
-    judge: (rows) => judge(sent, rows),
+    judge: (rows) => judge(sent, strangers ? numbered(rows) : rows),
   };
 }
 
@@ -137,6 +141,10 @@ function watch(proxy: Proxy, protocolVersion: 4 | 5, line: Line): void {
 
 function numberIn(payload: Buffer): number {
   return Number(/"n":(\d+)\}$/.exec(payload.subarray(-24).toString("latin1"))?.[1] ?? -1);
+}
+
+function* numbered(rows: Iterable<StoredRow>): Generator<StoredRow> {
+  for (const row of rows) if (typeof row.payload?.["n"] === "number") yield row;
 }
 
 function judge(sent: readonly Sent[], rows: Iterable<StoredRow>): Verdict {

@@ -1,0 +1,6 @@
+/** All attacks, in the order of the table. */
+import type { Attack } from "../attack.ts";
+import { connectionAttacks } from "./connections.ts";
+import { memoryAttacks } from "./memory.ts";
+
+export const attacks: readonly Attack[] = [...connectionAttacks, ...memoryAttacks];

