@@ -14,7 +14,7 @@ import type { GatewayView, PartReadiness, SinkStats, Stats } from "./http/view.t
 import type { Ingest } from "./ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "./registry/cache.ts";
-import type { Lookup } from "./registry/lookup.ts";
+import type { Lookup, LookupStats } from "./registry/lookup.ts";
 import type { Registry } from "./registry/registry.ts";
 import type { RecentRejects } from "./rejects.ts";
 import { setAsideAt } from "./replay/aside.ts";
@@ -180,7 +180,7 @@ function readinessOf(parts: ViewedParts): PartReadiness[] {
     {
       part: "registry",
       ok: registry.available,
-      detail: registry.available ? "answers" : "does not answer; known devices go on",
+      detail: registryDetail(registry),
     },
     ...drains.map((drain) => {
       const { trouble } = drain.stats();
@@ -192,6 +192,13 @@ function readinessOf(parts: ViewedParts): PartReadiness[] {
       detail: unlessDiskFails(letterWatch.detail) ?? "the disk cannot be read",
     },
   ];
+}
+
+function registryDetail({ available, changes_unheard: unheard }: LookupStats): string {
+  if (!available) return "does not answer; known devices go on";
+  return unheard === null
+    ? "answers"
+    : `answers, but changes are not told, so devices are read anew every second: ${unheard}`;
 }
 
 /** The stats line of the log, under the names that operators of the replaced services know. */

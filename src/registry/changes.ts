@@ -25,6 +25,11 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
       await tablesExist();
       await checkTriggers(sql);
     },
+    notify: (channel, payload) =>
+      db.ask(
+        "notifying ourselves",
+        async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`),
+      ),
     notified: (payload) => tell(watcher, payload),
     restored() {
       said = "";
@@ -33,7 +38,13 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
     },
     lost(why, stood) {
       const text = explain(why);
-      if (text !== said) log.warn({ reason: text }, "changes of the registry are not being told");
+      if (text !== said) {
+        log.warn(
+          { reason: text },
+          "changes of the registry are not being told: devices are read anew every second",
+        );
+        watcher.unheard?.(text);
+      }
       said = text;
       if (stood) watcher.lost();
     },

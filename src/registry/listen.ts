@@ -2,10 +2,17 @@
  * A LISTEN that is watched. A connection that went silently (a firewall, a pulled cable) looks like one on which
  * nothing happens, so a small query goes over it every second, with a deadline; postgres.js's own `listen` does not
  * do that, and gives up for good when a renewal fails.
+ *
+ * That LISTEN was accepted proves nothing: behind a pooler in transaction mode it stands on a connection that is somebody else's a
+ * moment later. So before it counts, and now and then, a notification of our own is sent over another connection and must be
+ * heard on this one. It has a channel of its own, of which gateways of other versions know nothing.
  */
-import { backoffMs, sleep, systemClock, withDeadline } from "../core/clock.ts";
+import { randomUUID } from "node:crypto";
+import { backoffMs, sleep, systemClock, withDeadline, type Clock } from "../core/clock.ts";
 import { end, openClient, type PostgresOptions, type Sql } from "../core/postgres.ts";
 
+const echoChannel = "sluice_echo";
+const echoEveryMs = 10_000;
 const checkEveryMs = 1000;
 const answerWithinMs = 2000;
 const retryBaseMs = 250;
@@ -16,6 +23,8 @@ export interface Listening {
   readonly channel: string;
   /** Asked on the listening connection before it counts, and again and again; throws where notifications cannot be relied on. */
   check(sql: Sql): Promise<void>;
+  /** Sends a notification over another connection. */
+  notify(channel: string, payload: string): Promise<void>;
   notified(payload: string): void;
   /** It does not stand (any more), and why. Said at each failed try too. */
   lost(why: unknown, stood: boolean): void;
@@ -44,22 +53,25 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   const clock = spec.options.clock ?? systemClock;
   const dropped = Promise.withResolvers<never>();
   dropped.promise.catch(() => {});
+  const echo = echoes(spec, clock);
   const sql = openClient(spec.options, {
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
     onclose: () => dropped.reject(new Error("the connection was closed")),
-    onnotify: (_channel, payload) => {
-      if (!signal.aborted) spec.notified(payload);
+    onnotify: (channel, payload) => {
+      if (channel === echoChannel) echo.heard(payload);
+      else if (!signal.aborted) spec.notified(payload);
     },
   });
   const answered = (work: Promise<unknown>) =>
     withDeadline(clock, answerWithinMs, "the server", Promise.race([work, dropped.promise]));
   let stands = false;
   try {
-    await answered(sql.unsafe(`listen ${spec.channel}`));
+    await answered(sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`));
     while (!signal.aborted) {
       await answered(spec.check(sql));
+      await Promise.race([echo.due(), dropped.promise]);
       if (!stands && !signal.aborted) spec.restored();
       stands = true;
       await Promise.race([sleep(clock, checkEveryMs, signal), dropped.promise]);
@@ -71,3 +83,31 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   }
   return stands;
 }
+
+/** A server that ends idle sessions (idle_session_timeout, PostgreSQL 14 and later) must not end this one again and again. */
+const neverIdle = `select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'`;
+
+/** Our own notifications: sent when due, and awaited. */
+function echoes(spec: Listening, clock: Clock) {
+  let nextMs = clock.monoMs();
+  let waiting: { readonly payload: string; readonly heard: () => void } | undefined;
+  return {
+    heard(payload: string) {
+      if (payload === waiting?.payload) waiting.heard();
+    },
+    /** @throws if a notification was not heard */
+    async due(): Promise<void> {
+      if (clock.monoMs() < nextMs) return;
+      const payload = randomUUID();
+      const heard = new Promise<void>((resolve) => {
+        waiting = { payload, heard: resolve };
+      });
+      await withDeadline(clock, answerWithinMs, "the server", spec.notify(echoChannel, payload));
+      await withDeadline(clock, answerWithinMs, notHeard, heard);
+      nextMs = clock.monoMs() + echoEveryMs;
+    },
+  };
+}
+
+const notHeard =
+  "a notification of our own was not heard: behind a connection pooler in transaction mode LISTEN does not work; connect past it, or in session mode";

@@ -67,6 +67,8 @@ export interface LookupStats {
   /** Unknown devices that AUTO_PROVISION did not register because there were too many. */
   readonly not_provisioned: number;
   readonly last_error: string | null;
+  /** Why changes of the registry are not told, so that devices are read anew every second; null: they are told. */
+  readonly changes_unheard: string | null;
 }
 
 export interface Lookup {
@@ -110,6 +112,7 @@ export function createLookup(options: LookupOptions): Lookup {
   let retryOf: DeviceId | null = null;
   let isClosed = false;
   let lastError: string | null = null;
+  let unheard: string | null = "not heard yet";
   const counts = { queries: 0, devices: 0, errors: 0, not_provisioned: 0 };
   const mayProvision = allowance(clock, provisionedAtOnceMax, provisionedPerSecond);
   let limitedSaidMs = Number.NEGATIVE_INFINITY;
@@ -286,14 +289,20 @@ export function createLookup(options: LookupOptions): Lookup {
     schedule(0);
   }
 
+  const onHearing = (trouble: string | null) => {
+    unheard = trouble;
+  };
+  const watcher = createWatcher({ cache, flights, verify, onSettings: options.onSettings, onHearing });
+
   return {
     resolve,
-    watcher: () => createWatcher({ cache, flights, verify, onSettings: options.onSettings }),
+    watcher: () => watcher,
     stats: () => ({
       available: awaySinceMs === null,
       ...counts,
       waiting: flights.size(),
       last_error: lastError,
+      changes_unheard: unheard,
     }),
     close() {
       isClosed = true;

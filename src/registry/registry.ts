@@ -23,6 +23,8 @@ export interface RegistryWatcher {
   settings(): void;
   /** The watch was lost: changes may be missed from now on. */
   lost(): void;
+  /** Changes are not told, and why; said again when the reason changes. */
+  unheard?(why: string): void;
   /** The watch stands (again): every change from now on is told. Called at first success too. */
   restored(): void;
 }

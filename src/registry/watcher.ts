@@ -14,9 +14,11 @@ interface Parts {
   /** Reads anew, in bulk, what is in use and unverified. */
   readonly verify: () => void;
   readonly onSettings: (() => void) | undefined;
+  /** null: changes are told. */
+  readonly onHearing: (trouble: string | null) => void;
 }
 
-export function createWatcher({ cache, flights, verify, onSettings }: Parts): RegistryWatcher {
+export function createWatcher({ cache, flights, verify, onSettings, onHearing }: Parts): RegistryWatcher {
   const voidAll = (tenantId: string | null) => {
     for (const flight of flights.all()) {
       if (tenantId === null || flight.tenantId === tenantId) flight.isVoid = true;
@@ -36,7 +38,9 @@ export function createWatcher({ cache, flights, verify, onSettings }: Parts): Re
     },
     settings: () => onSettings?.(),
     lost: () => cache.unwatched(),
+    unheard: onHearing,
     restored() {
+      onHearing(null);
       cache.watched();
       voidAll(null);
       verify();

@@ -8,6 +8,7 @@ import { gatewayFaults } from "./gateway.ts";
 import { hostFaults } from "./host.ts";
 import { influxFaults } from "./influx.ts";
 import { networkFaults } from "./network.ts";
+import { poolerFaults } from "./pooler.ts";
 import { postgresFaults } from "./postgres.ts";
 
 export const faults: readonly Fault[] = [
@@ -15,6 +16,7 @@ export const faults: readonly Fault[] = [
   ...backlogFaults,
   ...brokerFaults,
   ...postgresFaults,
+  ...poolerFaults,
   ...influxFaults,
   ...networkFaults,
   ...diskFaults,
