@@ -7,6 +7,7 @@ import type { DeviceId, DeviceStore } from "./core/device.ts";
 import { RegistryError } from "./http/registry-error.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "./http/setting-store.ts";
 import type { CacheView } from "./http/view.ts";
+import type { Setting } from "./core/settings.ts";
 import { policySettings, type Policy } from "./judge/judge.ts";
 import type { DeviceAuthCache } from "./registry/cache.ts";
 import type { Lookup } from "./registry/lookup.ts";
@@ -66,7 +67,7 @@ export function settingStore(
       return {
         key: name,
         value,
-        source: read?.success ? "database" : "environment",
+        source: read?.success ? "database" : isDefault(setting, value) ? "default" : "environment",
         stored,
         unit,
         help,
@@ -88,6 +89,11 @@ export function settingStore(
       return (await list()).find((row) => row.key === name);
     },
   };
+}
+
+/** One that the environment sets to its default counts as such: there is no difference. */
+function isDefault({ schema, default: fallback }: Setting<Policy[keyof Policy]>, value: string): boolean {
+  return textOf(schema.parse(fallback ?? undefined)) === value;
 }
 
 function textOf(value: Policy[keyof Policy]): string {

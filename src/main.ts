@@ -6,7 +6,7 @@
  */
 import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
-import type { Context } from "./cli/command.ts";
+import type { Process } from "./cli/command.ts";
 import { toStandardError, toStandardOutput } from "./cli/output.ts";
 import { createLog, explain, logWritten } from "./core/log.ts";
 
@@ -36,12 +36,13 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   });
 }
 
-const context: Context = {
+const context: Process = {
   env: process.env,
   stdout: toStandardOutput,
   stderr: toStandardError,
   signal: stop.signal,
   isTerminal: isatty(2),
+  isOutputTerminal: isatty(1),
   createLog,
 };
 

@@ -8,8 +8,8 @@
 import { z } from "zod";
 import type { Log, LogLevel } from "../core/log.ts";
 
-/** What a command may touch of the process. main.ts gives the real one, a test its own. */
-export interface Context {
+/** What there is of the process. main.ts gives the real one, a test its own. */
+export interface Process {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Writes as it is, all of it: the newline is the caller's. @throws OutputLost, which ends the command with 1 */
   readonly stdout: (text: string) => void;
@@ -19,8 +19,16 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Standard error is a terminal, where a line may be written over. */
   readonly isTerminal?: boolean;
+  /** Standard output is one. */
+  readonly isOutputTerminal?: boolean;
   /** `fd` 1 for a service whose log is its output, 2 where standard output holds the result. */
   readonly createLog: (level: LogLevel, fd: 1 | 2) => Log;
+}
+
+/** What a command may touch: the process, where `stdout` and `stderr` escape what a terminal would obey. */
+export interface Context extends Process {
+  /** Lines for another program, byte for byte; they are escaped only if standard output is a terminal. @throws OutputLost */
+  readonly exact: (text: string) => void;
 }
 
 export interface Option<T> {

@@ -3,12 +3,21 @@
  * What is asked for is done a batch at a time, with progress on standard error, and may be interrupted between two batches.
  */
 import type { Desk, Filter } from "../http/desk.ts";
-import { command, type CommandGroup, type Context, number, type Option, toggle } from "./command.ts";
+import {
+  command,
+  type CommandGroup,
+  type Context,
+  number,
+  type Option,
+  toggle,
+  UsageError,
+} from "./command.ts";
 import { report, runThrough } from "./desk-batches.ts";
 import { filterOf, filters, selecting, selectionOf, whichOf } from "./desk-options.ts";
 import { gatewayOptions } from "./gateway-client.ts";
 import type { WhichGateway } from "./remote.ts";
 import { table } from "./report.ts";
+import { oneLine } from "./terminal.ts";
 
 export interface OpenDesk<Row, Full> {
   readonly desk: Desk<Row, Full>;
@@ -67,16 +76,19 @@ export function deskCommands<Row extends { id: number }, Full extends object>(
     summary: "Show one with its payload",
     arguments: { id: "Its id, as `list` has it" },
     options: { json, ...gatewayOptions },
-    run: (context, { args, options }) =>
-      at(context, options, async (desk) => {
-        const found = /^\d{1,15}$/.test(args.id) ? await desk.show(Number(args.id)) : undefined;
+    run(context, { args, options }) {
+      if (!/^\d{1,15}$/.test(args.id))
+        throw new UsageError(`"${args.id}" is no id: it is a number, as \`list\` has it`);
+      return at(context, options, async (desk) => {
+        const found = await desk.show(Number(args.id));
         if (found === undefined) {
           context.stderr(`there is none with the id ${args.id} among the ${things}\n`);
           return 1;
         }
         context.stdout(options.json ? `${JSON.stringify(found)}\n` : lines(found));
         return 0;
-      }),
+      });
+    },
   });
 
   const act = (verb: "replay" | "discard", done: string, help: string) =>
@@ -132,7 +144,7 @@ function lines(found: object): string {
   const entries = Object.entries(found);
   const width = Math.max(...entries.map(([key]) => key.length));
   return entries
-    .map(([key, value]) => `${key.padEnd(width)}  ${cell(value as string | number | null)}\n`)
+    .map(([key, value]) => `${key.padEnd(width)}  ${oneLine(cell(value as string | number | null))}\n`)
     .join("");
 }
 

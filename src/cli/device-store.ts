@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import { type Context, type Option, toggle, UsageError, words } from "./command.ts";
 import { devicesOf, gatewayClient, gatewayOptions } from "./gateway-client.ts";
+import type { Registry } from "../registry/registry.ts";
 import { openRegistry } from "./registry.ts";
 
 export const which = { tenant: "The tenant's id", device: "The device's id" };
@@ -21,14 +22,14 @@ export const filterOptions = {
 export async function withDevices(
   context: Context,
   options: { gateway: string | undefined; tokenFile: string | undefined },
-  work: (devices: DeviceStore) => Promise<number>,
+  work: (devices: DeviceStore, find?: Registry["find"]) => Promise<number>,
   mayMake = false,
 ): Promise<number> {
   if (options.gateway !== undefined)
     return work(devicesOf(gatewayClient(context, options.gateway, options.tokenFile)));
   const registry = openRegistry(context, mayMake);
   try {
-    return await work(registry);
+    return await work(registry, registry.find.bind(registry));
   } finally {
     await registry.close();
   }

@@ -6,7 +6,7 @@ import { readDevices, writeDevices, type Format } from "../http/bulk/format.ts";
 import { importDevices, noResult, type ImportResult } from "../http/bulk/import.ts";
 import { filterOf } from "../http/devices.ts";
 import { z } from "zod";
-import { command, type Context, type Option, toggle } from "./command.ts";
+import { command, type Context, type Option, toggle, UsageError } from "./command.ts";
 import { common, filterOptions, withDevices } from "./device-store.ts";
 import { gatewayOptions } from "./gateway-client.ts";
 
@@ -52,16 +52,28 @@ export const importFile = command({
 
 export const exportFile = command({
   name: "export",
-  summary: "Print all devices that match, for `devices import`; never tokens or their hashes",
-  options: { format: format("csv or ndjson (default ndjson)"), ...filterOptions, ...gatewayOptions },
-  run: (context, { options }) =>
-    withDevices(context, options, async (devices) => {
-      for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson")) {
+  summary: "Print all devices that match, for `devices import`; never tokens",
+  options: {
+    format: format("csv or ndjson (default ndjson)"),
+    withHashes: toggle(
+      "--with-hashes",
+      "With the hashes of their tokens, so that a registry can be moved; not with --gateway",
+    ),
+    ...filterOptions,
+    ...gatewayOptions,
+  },
+  run(context, { options }) {
+    if (options.withHashes && options.gateway !== undefined)
+      throw new UsageError("--with-hashes reads the registry itself: a gateway gives no hashes (--gateway)");
+    return withDevices(context, options, async (devices, find) => {
+      const hashes = options.withHashes ? find : undefined;
+      for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson", hashes)) {
         if (context.signal.aborted) return 1;
-        context.stdout(text);
+        context.exact(text);
       }
       return 0;
-    }),
+    });
+  },
 });
 
 function format(help: string): Option<Format | undefined> {
@@ -108,8 +120,13 @@ function tokenPrinter(context: Context, asJson: boolean): (made: MadeTokens) => 
     const heading = isFirst && !asJson ? csvLine(["tenant_id", "device_id", "token"]) : "";
     isFirst = false;
     const lines = rows.map((row) => (asJson ? `${JSON.stringify(row)}\n` : csvLine(Object.values(row))));
-    context.stdout(heading + lines.join(""));
+    context.exact(heading + lines.join(""));
   };
+}
+
+function tokenlessWarning(count: number): string {
+  const who = count === 1 ? "1 device that was added has" : `${count} of the devices that were added have`;
+  return `warning: ${who} no token, and without one nothing is let in while REQUIRE_TOKEN is 1; \`sluice devices rotate-token\` makes one, \`import --make-tokens\` makes them for all\n`;
 }
 
 function progress(context: Context, { read, added }: ImportResult): void {
@@ -122,13 +139,17 @@ function conclude(
   result: ImportResult,
   { trouble, asJson }: { trouble: unknown; asJson: boolean },
 ): number {
-  const { read, added, existing, wrong, remarks } = result;
+  const { read, added, without_token: tokenless, existing, wrong, remarks } = result;
   if (context.isTerminal === true) context.stderr("\n");
-  if (asJson) context.stdout(`${JSON.stringify({ read, added, existing, wrong, remarks })}\n`);
+  if (asJson)
+    context.stdout(
+      `${JSON.stringify({ read, added, without_token: tokenless, existing, wrong, remarks })}\n`,
+    );
   else {
     for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
     context.stderr(`${read} lines: ${added} added, ${existing} registered before, ${wrong} wrong\n`);
   }
+  if (tokenless > 0) context.stderr(tokenlessWarning(tokenless));
   if (trouble !== undefined) context.stderr(`error: ${explain(trouble)}\n`);
   return trouble === undefined && wrong === 0 ? 0 : 1;
 }

@@ -2,9 +2,12 @@
  * `sluice devices …`: the registry from the command line. A token is printed once, when it is made, and is nowhere else:
  * the registry keeps its SHA-256. A running gateway hears of every change by itself.
  */
+import { changeColumns, changeOf, newDeviceColumns, newDeviceOf } from "../http/device-columns.ts";
 import { filterOf, pageMax } from "../http/devices.ts";
+import { whyOf } from "../http/endpoint.ts";
 import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../core/device.ts";
 import { newToken } from "../http/token.ts";
+import type { z } from "zod";
 import {
   command,
   type CommandGroup,
@@ -30,18 +33,19 @@ const add = command({
   },
   run(context, { args, options }) {
     const id = deviceId(args);
+    const described = meant(newDeviceColumns, {
+      tenant_id: id.tenantId,
+      device_id: id.deviceId,
+      site_id: options.site,
+      fw_version: options.firmware,
+      metadata: options.metadata,
+    });
     const register = async (store: DeviceStore) => {
       if ((await store.get(id)) !== undefined) return isRegistered(context, id);
       const { token, tokenHash } = newToken();
       // Before the device is there: one that is registered and whose token nobody has seen would be of no use.
       printToken(context, id, token, options.json);
-      const device = {
-        ...id,
-        siteId: options.site,
-        tokenHash,
-        fwVersion: options.firmware ?? null,
-        metadata: options.metadata ?? {},
-      };
+      const device = { ...newDeviceOf(described), tokenHash };
       return inForce(
         context,
         async () => (await store.add([device]))[0] === true || isRegistered(context, id),
@@ -87,17 +91,14 @@ const update = command({
     metadata: metadataOption(),
     ...common,
   },
-  run: (context, { args, options: { site, firmware, metadata, ...options } }) =>
-    withDevice(context, args, options, async (store, id) => {
-      const change = {
-        ...(site !== undefined && { siteId: site }),
-        ...(firmware !== undefined && { fwVersion: firmware }),
-        ...(metadata !== undefined && { metadata }),
-      };
-      if (Object.keys(change).length === 0)
-        throw new UsageError("nothing to change: give --site, --firmware or --metadata");
+  run(context, { args, options: { site, firmware, metadata, ...options } }) {
+    if (site === undefined && firmware === undefined && metadata === undefined)
+      throw new UsageError("nothing to change: give --site, --firmware or --metadata");
+    const change = changeOf(meant(changeColumns, { site_id: site, fw_version: firmware, metadata }));
+    return withDevice(context, args, options, async (store, id) => {
       return printDevice(context, id, await store.update(id, change), options.json);
-    }),
+    });
+  },
 });
 
 const revoke = setStatus("revoke", "REVOKED", "Refuse a device's messages from now on");
@@ -186,6 +187,13 @@ async function inForce(context: Context, change: () => Promise<true | number>): 
   } finally {
     if (done !== true) context.stderr("the token that was printed is not in force\n");
   }
+}
+
+/** By the same rules as over HTTP. @throws UsageError */
+function meant<T>(schema: z.ZodType<T>, given: unknown): T {
+  const read = schema.safeParse(given);
+  if (!read.success) throw new UsageError(whyOf(read.error));
+  return read.data;
 }
 
 /** What is wrong with an id is said before any store is looked for. */

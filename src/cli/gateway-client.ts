@@ -3,14 +3,17 @@
  * written once. The administrator's token comes from the environment or a file, never from an argument that `ps` would show.
  */
 import { readFileSync } from "node:fs";
+import { thisHost } from "../config/host.ts";
+import { readTable } from "../config/read.ts";
 import { z } from "zod";
 import { isLoopback } from "../core/listen.ts";
 import { importResult } from "../http/bulk/import.ts";
 import { deviceColumns, deviceOf } from "../http/device-columns.ts";
 import type { DeviceChange, DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/device.ts";
+import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../http/setting-store.ts";
 import { settingSchema } from "../http/settings.ts";
-import { type Context, UsageError, words } from "./command.ts";
+import { ConfigurationError, type Context, UsageError, words } from "./command.ts";
 import { sayStore } from "./registry.ts";
 
 export const gatewayOptions = {
@@ -30,7 +33,7 @@ const answerMs = 60_000;
 
 export function gatewayClient(context: Context, url: string, tokenFile: string | undefined): GatewayClient {
   const base = baseOf(url);
-  const token = tokenFile === undefined ? context.env["ADMIN_TOKEN"] : readFileSync(tokenFile, "utf8").trim();
+  const token = tokenFile === undefined ? configuredToken(context) : tokenIn(tokenFile);
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
     context.stderr(`warning: ${base.origin} is not https: the token can be read on the way\n`);
   sayStore(context, `the gateway at ${base.origin}`);
@@ -51,6 +54,8 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     if (response.ok) return response.json();
     const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
     if (response.status === none && detail !== undefined) return undefined;
+    // What it was asked cannot be meant (it says which part), so the words were wrong.
+    if (detail !== undefined && [400, 422].includes(response.status)) throw new UsageError(detail);
     const mend = response.status === 401 ? " Give its token in ADMIN_TOKEN or with --token-file." : "";
     throw new Error(`${base.origin} answers ${response.status}: ${detail ?? response.statusText}${mend}`);
   }
@@ -99,6 +104,22 @@ export function settingsOf({ ask }: GatewayClient): SettingStore {
   };
 }
 
+/** As the service reads it: ADMIN_TOKEN, or the file that ADMIN_TOKEN_FILE names. */
+function configuredToken({ env }: Context): string | undefined {
+  const { values, mistakes } = readTable({ adminToken: httpSettings.adminToken }, env, thisHost);
+  if (mistakes.length > 0) throw new ConfigurationError(mistakes.map(({ text }) => `${text}\n`).join(""));
+  const { adminToken } = values;
+  return typeof adminToken === "string" ? adminToken : undefined;
+}
+
+function tokenIn(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    throw new Error(`--token-file ${file} cannot be read`, { cause });
+  }
+}
+
 function baseOf(url: string): URL {
   const base = URL.canParse(url) ? new URL(url) : undefined;
   if (
@@ -134,6 +155,10 @@ function lineOf(device: NewDevice): Readonly<Record<string, unknown>> {
     device_id: device.deviceId,
     ...changeOf(device),
     ...(device.tokenHash && { provision_token_hash: device.tokenHash }),
+    ...(device.previousTokenHash && {
+      previous_token_hash: device.previousTokenHash,
+      previous_token_until: device.previousTokenUntil,
+    }),
   };
 }
 

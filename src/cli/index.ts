@@ -9,7 +9,14 @@ import { explain } from "../core/log.ts";
 import { commit, version } from "../version.ts";
 import { cache } from "./cache.ts";
 import { check } from "./check.ts";
-import { type Command, type CommandGroup, ConfigurationError, type Context, UsageError } from "./command.ts";
+import {
+  type Command,
+  type CommandGroup,
+  ConfigurationError,
+  type Context,
+  type Process,
+  UsageError,
+} from "./command.ts";
 import { deadLetters } from "./deadletters.ts";
 import { demo } from "./demo.ts";
 import { devices } from "./devices.ts";
@@ -22,8 +29,10 @@ import { run } from "./run.ts";
 import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
 import { spool } from "./spool.ts";
+import { printable } from "./terminal.ts";
 
-const commands: readonly (Command | CommandGroup)[] = [
+/** Every command, in the order of the help. */
+export const commands: readonly (Command | CommandGroup)[] = [
   run,
   demo,
   simulate,
@@ -41,7 +50,8 @@ const commands: readonly (Command | CommandGroup)[] = [
 const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };
 
 /** @param argv the words after the program's name */
-export async function execute(argv: readonly string[], context: Context): Promise<number> {
+export async function execute(argv: readonly string[], process: Process): Promise<number> {
+  const context = contextOf(process);
   let code = exitCode.done;
   const program = describe(context, (result) => {
     code = result;
@@ -52,6 +62,12 @@ export async function execute(argv: readonly string[], context: Context): Promis
   } catch (error) {
     return report(error, context);
   }
+}
+
+function contextOf(process: Process): Context {
+  const stdout = (text: string) => process.stdout(printable(text));
+  const exact = process.isOutputTerminal === true ? stdout : process.stdout;
+  return { ...process, stdout, exact, stderr: (text) => process.stderr(printable(text)) };
 }
 
 function describe(context: Context, done: (code: number) => void): Words {
@@ -70,14 +86,20 @@ function describe(context: Context, done: (code: number) => void): Words {
     .showHelpAfterError("Run `sluice help` to see what there is.");
   for (const entry of commands) {
     const words = program.command(entry.name).description(entry.summary).helpCommand(false);
-    words.showHelpAfterError(`Run \`sluice ${entry.name} --help\` to see what there is.`);
+    hint(words);
     if ("run" in entry) attach(words, entry, context, done);
     else
       for (const sub of entry.commands)
-        attach(words.command(sub.name).description(sub.summary), sub, context, done);
+        attach(hint(words.command(sub.name).description(sub.summary)), sub, context, done);
   }
   attachHelp(program, context);
   return program;
+}
+
+/** After a mistake: the help of the very command that was meant. */
+function hint(words: Words): Words {
+  const group = words.parent === null || words.parent.parent === null ? "" : `${words.parent.name()} `;
+  return words.showHelpAfterError(`Run \`sluice ${group}${words.name()} --help\` to see what there is.`);
 }
 
 /** As wide as it is read on a screen and in a log: the same everywhere. */

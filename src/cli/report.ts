@@ -1,5 +1,6 @@
 /** What commands print in common: a line a second, tables, sizes, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
+import { oneLine } from "./terminal.ts";
 
 export function progressLine({ sent, acknowledged, refused, unanswered, elapsedMs }: PublishCounts): string {
   const rate = elapsedMs > 0 ? Math.round((sent * 1000) / elapsedMs) : 0;
@@ -8,7 +9,8 @@ export function progressLine({ sent, acknowledged, refused, unanswered, elapsedM
 }
 
 /** Rows under a heading: text left, columns of numbers right. Ends with a newline. */
-export function table(rows: readonly (readonly string[])[]): string {
+export function table(given: readonly (readonly string[])[]): string {
+  const rows = given.map((row) => row.map(oneLine));
   const columns = (rows[0] ?? []).map((_, at) => {
     const cells = rows.map((row) => row[at] ?? "");
     const values = cells.slice(1).filter((cell) => cell !== "-" && cell !== "");

@@ -1,6 +1,6 @@
 /** `sluice settings …`: what the table app_settings may change while gateways run. Every gateway hears of it by itself. */
 import { settingStore } from "../administration.ts";
-import type { SettingRow, SettingStore } from "../http/setting-store.ts";
+import { SettingRefused, type SettingRow, type SettingStore } from "../http/setting-store.ts";
 import { silentLog } from "../core/log.ts";
 import { livePolicy } from "../policy.ts";
 import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
@@ -30,7 +30,7 @@ const set = command({
 
 const unset = command({
   name: "unset",
-  summary: "Go back to what each gateway's environment says",
+  summary: "Go back to what each gateway's environment says, else to the default",
   arguments: which,
   options: common,
   run: (context, { args, options }) => change(context, options, args.name, null),
@@ -46,7 +46,9 @@ type Asked = { gateway: string | undefined; tokenFile: string | undefined; json:
 
 function change(context: Context, options: Asked, name: string, value: string | null): Promise<number> {
   const put = async (store: SettingStore) => {
-    const row = await store.set(name, value);
+    const row = await store.set(name, value).catch((error: unknown) => {
+      throw error instanceof SettingRefused ? new UsageError(error.message) : error;
+    });
     if (row === undefined)
       throw new UsageError(
         `${name} cannot be changed while gateways run; \`sluice settings list\` shows what can`,

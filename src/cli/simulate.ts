@@ -72,7 +72,7 @@ export const simulate = command({
 
 function printRegistry(context: Context, fleet: Fleet, form: "sql" | "csv"): number {
   const lines = form === "sql" ? registrySql(fleet.devices) : registryCsv(fleet.devices);
-  for (const line of lines) context.stdout(line);
+  for (const line of lines) context.exact(line);
   return 0;
 }
 

@@ -166,7 +166,7 @@ interface Output {
 
 /** Text to standard output, or into a new file, which is made only once the spool could be read. */
 function openOutput(context: Context, path: string | undefined): Output {
-  if (path === undefined) return { write: context.stdout, close() {}, abandon() {} };
+  if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
   let fd: number | undefined;
   const file = () => (fd ??= create(path));
   return {

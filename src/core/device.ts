@@ -34,6 +34,9 @@ export interface NewDevice extends DeviceId {
   readonly siteId: string;
   readonly status?: string;
   readonly tokenHash?: string | null;
+  /** A token that was rotated away, and until when (ISO 8601) it is good: of a device that moves from another registry. */
+  readonly previousTokenHash?: string;
+  readonly previousTokenUntil?: string;
   readonly fwVersion?: string | null;
   readonly metadata?: Readonly<Record<string, unknown>>;
 }

@@ -39,6 +39,8 @@ export const newDeviceColumns = z.strictObject({
   site_id: site,
   status: status.optional(),
   provision_token_hash: tokenHash.optional(),
+  previous_token_hash: tokenHash.optional(),
+  previous_token_until: z.iso.datetime({ offset: true }).optional(),
   fw_version: firmware.optional(),
   metadata: metadata.optional(),
 });
@@ -92,6 +94,11 @@ export function newDeviceOf(columns: z.infer<typeof newDeviceColumns>): NewDevic
     siteId: columns.site_id,
     ...(columns.status !== undefined && { status: columns.status }),
     ...(columns.provision_token_hash !== undefined && { tokenHash: columns.provision_token_hash }),
+    ...(columns.previous_token_hash !== undefined &&
+      columns.previous_token_until !== undefined && {
+        previousTokenHash: columns.previous_token_hash,
+        previousTokenUntil: columns.previous_token_until,
+      }),
     ...(columns.fw_version !== undefined && { fwVersion: columns.fw_version }),
     ...(columns.metadata !== undefined && { metadata: columns.metadata }),
   };

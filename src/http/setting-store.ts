@@ -5,8 +5,8 @@ export interface SettingRow {
   readonly key: string;
   /** What is in force, as one would write it. */
   readonly value: string;
-  readonly source: "environment" | "database";
-  /** What the table holds; null: nothing, and the environment's value is in force. */
+  readonly source: "default" | "environment" | "database";
+  /** What the table holds; null: nothing, and the environment's value (else the default) is in force. */
   readonly stored: string | null;
   readonly unit: string;
   readonly help: string;

@@ -7,11 +7,11 @@ import { SettingRefused, type SettingStore } from "./setting-store.ts";
 export const settingSchema = z.object({
   key: z.string(),
   value: z.string().describe("What is in force."),
-  source: z.enum(["environment", "database"]),
+  source: z.enum(["default", "environment", "database"]),
   stored: z
     .string()
     .nullable()
-    .describe("What the table holds; null: nothing, the environment's value is in force."),
+    .describe("What the table holds; null: nothing, the environment's value (else the default) is in force."),
   unit: z.string(),
   help: z.string(),
   mistake: z.string().nullable().describe("Why `stored` is not in force; null where it is."),
@@ -24,7 +24,7 @@ const wanted = z.strictObject({
       z.boolean().transform((is) => (is ? "1" : "0")),
       z.null(),
     ])
-    .describe("null: back to the environment's value."),
+    .describe("null: back to the environment's value, else the default."),
 });
 
 export function settingEndpoints(settings: SettingStore): readonly Endpoint[] {

@@ -48,11 +48,13 @@ export function localRegistry({ path, clock = systemClock }: LocalRegistryOption
   const add = db.transaction((devices: readonly NewDevice[]) =>
     devices.map((d) => {
       const { status = "ACTIVE", tokenHash = null, fwVersion = null, metadata = {} } = d;
-      const values = [d.tenantId, d.deviceId, d.siteId, status, tokenHash, now(), fwVersion];
+      const previous = [d.previousTokenHash ?? null, d.previousTokenUntil ?? null];
+      const values = [d.tenantId, d.deviceId, d.siteId, status, tokenHash, now(), fwVersion, ...previous];
       const done = db
         .query(
           `INSERT INTO device_registry (tenant_id, device_id, site_id, status, provision_token_hash, provisioned_at,
-             fw_version, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+             fw_version, previous_token_hash, previous_token_until, metadata)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
         )
         .run(...values, JSON.stringify(metadata));
       return done.changes > 0;

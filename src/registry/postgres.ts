@@ -57,9 +57,14 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
           status text, hash text, fw_version text, metadata jsonb)
         order by tenant_id, device_id, n
         on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
-      const added = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
+      const left = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
       // The first of two of one id is the one that was added.
-      return devices.map((d) => added.delete(key(d.tenantId, d.deviceId)));
+      const added = devices.map((d) => left.delete(key(d.tenantId, d.deviceId)));
+      await addPreviousTokens(
+        tx,
+        devices.filter((_, at) => added[at]).filter((d) => d.previousTokenHash),
+      );
+      return added;
     });
   }
 
@@ -166,6 +171,17 @@ async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Pr
       previous_token_until = case when ${graceMs}::float8 > 0 and provision_token_hash is not null
         then now() + ${graceMs}::float8 * interval '1 millisecond' end
     where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`;
+}
+
+/** By themselves, since an old deployment has no such columns and most devices no such token. */
+async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[]): Promise<void> {
+  if (devices.length === 0) return;
+  const text = JSON.stringify(
+    devices.map((d) => ({ ...newRow(d, 0), previous: d.previousTokenHash, until: d.previousTokenUntil })),
+  );
+  await tx`update device_registry r set previous_token_hash = d.previous, previous_token_until = d.until
+    from jsonb_to_recordset(${text}::text::jsonb) as d (tenant_id text, device_id text, previous text, until timestamptz)
+    where r.tenant_id = d.tenant_id and r.device_id = d.device_id`;
 }
 
 function recordOf(row: RecordRow): Device {

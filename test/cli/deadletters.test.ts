@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Context } from "../../src/cli/command.ts";
+import type { Process } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
 import { loadConfig } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -53,7 +53,7 @@ async function start(): Promise<string[]> {
 async function sluice(...words: string[]) {
   let out = "";
   let err = "";
-  const context: Context = {
+  const context: Process = {
     env,
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),
@@ -92,7 +92,7 @@ describe.each([
       payload: expect.stringContaining('"n":2'),
     });
     expect(await sluice("show", "77", ...where)).toMatchObject({ code: 1, out: "" });
-    expect(await sluice("show", "x", ...where)).toMatchObject({ code: 1, out: "" });
+    expect(await sluice("show", "x", ...where)).toMatchObject({ code: 2, out: "" });
   });
 
   test("replay brings back what there is a sink for, and says what stays and why", async () => {

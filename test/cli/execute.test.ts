@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
-import type { Context } from "../../src/cli/command.ts";
+import type { Process } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { reasons } from "../../src/judge/reasons.ts";
@@ -23,7 +23,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 async function sluice(...words: string[]) {
   let out = "";
   let err = "";
-  const context: Context = {
+  const context: Process = {
     env,
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),

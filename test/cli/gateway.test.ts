@@ -114,6 +114,22 @@ describe.each(places)("devices, through %s", (_, where) => {
   });
 });
 
+test("devices that come without a token are warned of", async () => {
+  const file = join(directory, "fleet.ndjson");
+  const hash = sha256("tok-some");
+  writeFileSync(
+    file,
+    `{"tenant_id":"acme","device_id":"d1","site_id":"s"}\n{"tenant_id":"acme","device_id":"d2","site_id":"s","provision_token_hash":"${hash}"}\n`,
+  );
+  const { code, err } = await sluice(["devices", "import", file, "--gateway", url]);
+  expect(code).toBe(0);
+  expect(err).toContain("warning: 1 device that was added has no token");
+  expect((await sluice(["devices", "import", file, "--gateway", url])).err).not.toContain("no token");
+  const all = ["devices", "import", file, "--make-tokens", "--json", "--gateway", url];
+  await sluice(["devices", "remove", "acme", "d1", "--gateway", url]);
+  expect((await sluice(all)).err).not.toContain("no token");
+});
+
 test("progress is drawn over itself on a terminal, and only there", async () => {
   const file = join(directory, "fleet.ndjson");
   writeFileSync(file, '{"tenant_id":"acme","device_id":"d1","site_id":"s"}\n');
@@ -150,18 +166,21 @@ describe("cache and settings", () => {
   });
 
   test("settings: list, set at once on the gateway, refuse, unset", async () => {
-    expect((await sluice(["settings", "list", ...where()])).out).toMatch(/^MODE +PROD +environment/m);
+    expect((await sluice(["settings", "list", ...where()])).out).toMatch(/^MODE +PROD +default/m);
     expect(await sluice(["settings", "set", "MODE", "DEV", ...where()])).toMatchObject({ code: 0 });
     expect(running.stats()["mode"]).toBe("DEV");
     const refused = await sluice(["settings", "set", "MODE", "TEST", ...where()]);
-    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("MODE must be one of PROD, DEV") });
+    expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("MODE must be one of PROD, DEV") });
     expect(await sluice(["settings", "set", "NONE", "1", ...where()])).toMatchObject({ code: 2 });
     await sluice(["settings", "unset", "MODE", ...where()]);
     expect(running.stats()["mode"]).toBe("PROD");
   });
 
   test("settings against the store reach the running gateway too", async () => {
-    env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test" };
+    env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test", RATE_LIMIT_BURST: "9" };
+    const listed = (await sluice(["settings", "list"])).out;
+    expect(listed).toMatch(/^RATE_LIMIT_BURST +9 +environment/m);
+    expect(listed).toMatch(/^RATE_LIMIT_RPS +5 +default/m);
     expect(await sluice(["settings", "set", "RATE_LIMIT_RPS", "7", "--json"])).toMatchObject({
       code: 0,
       out: expect.stringContaining('"value":"7"'),
@@ -187,6 +206,22 @@ describe("who asks", () => {
     expect(await sluice(["devices", "list", "--json", "--gateway", url, "--token-file", file])).toMatchObject(
       { code: 0, out: "[]\n" },
     );
+  });
+
+  test("the token from the file that ADMIN_TOKEN_FILE names, as the service reads it", async () => {
+    const file = join(directory, "token");
+    writeFileSync(file, `${ADMIN_TOKEN}\n`);
+    env = { ADMIN_TOKEN_FILE: file };
+    const words = ["devices", "list", "--json", "--gateway", url];
+    expect(await sluice(words)).toMatchObject({ code: 0, out: "[]\n" });
+    env = { ADMIN_TOKEN_FILE: `${file}-none` };
+    expect(await sluice(words)).toMatchObject({
+      code: 78,
+      out: "",
+      err: expect.stringContaining("ADMIN_TOKEN_FILE"),
+    });
+    env = { ADMIN_TOKEN_FILE: file, ADMIN_TOKEN };
+    expect((await sluice(words)).code).toBe(78);
   });
 
   test.each(["127.0.0.1:8080", "ftp://host", "http://me:secret@host:8080"])(

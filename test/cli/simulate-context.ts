@@ -19,6 +19,7 @@ export function trial(): Trial {
   const context: Context = {
     env: {},
     stdout: (text) => void out.push(text),
+    exact: (text) => void out.push(text),
     stderr: (text) => void err.push(text),
     signal: stop.signal,
     createLog: () => silentLog,

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Books } from "../../src/books.ts";
-import type { Context } from "../../src/cli/command.ts";
+import type { Process } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
@@ -27,7 +27,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 async function sluice(...words: string[]) {
   let out = "";
   let err = "";
-  const context: Context = {
+  const context: Process = {
     env: { DATA_DIR: dataDir, GATEWAY_ID: "test" },
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),

@@ -16,7 +16,7 @@ beforeEach(() => {
 const ndjson = "application/x-ndjson";
 const csv = "text/csv";
 const hash = sha256("tok-some");
-const nothing = { read: 0, added: 0, existing: 0, wrong: 0, remarks: [], tokens: [] };
+const nothing = { read: 0, added: 0, without_token: 0, existing: 0, wrong: 0, remarks: [], tokens: [] };
 const load = async (text: string, type = ndjson, query = "") =>
   ask("POST", `/admin/devices/import${query}`, text, type);
 
@@ -192,7 +192,7 @@ describe("export", () => {
     expect(text).not.toContain(hash);
     const other = fakeView();
     const imported = await asker(other.view)("POST", "/admin/devices/import", text, type);
-    expect(imported.json).toEqual({ ...nothing, read: 1251, added: 1251 });
+    expect(imported.json).toEqual({ ...nothing, read: 1251, added: 1251, without_token: 1251 });
     expect(await other.registry.get({ tenantId: "acme", deviceId: "d2" })).toMatchObject({
       siteId: 's,"1"',
       metadata: { n: 2 },

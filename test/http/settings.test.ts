@@ -25,7 +25,7 @@ test("all of them, with what is in force", async () => {
   );
   expect(await rowOf("RATE_LIMIT_RPS")).toMatchObject({
     value: "5",
-    source: "environment",
+    source: "default",
     stored: null,
     mistake: null,
   });
@@ -64,7 +64,7 @@ test("a row that somebody else spoilt is shown with its mistake, and the last go
   await fake.registry.setSetting("RATE_LIMIT_RPS", "fast");
   expect(await rowOf("RATE_LIMIT_RPS")).toMatchObject({
     value: "5",
-    source: "environment",
+    source: "default",
     stored: "fast",
     mistake: expect.stringContaining("number"),
   });

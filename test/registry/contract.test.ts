@@ -77,6 +77,21 @@ function suite(fixture: Fixture): void {
   });
   const id = (deviceId: string) => ({ tenantId: "acme", deviceId });
 
+  test("a device that moves here brings the token that was rotated away", async () => {
+    const previousTokenUntil = "2031-01-02T03:04:05.000Z";
+    const moved = device("d1", { previousTokenHash: "cd".repeat(32), previousTokenUntil });
+    expect(await registry.add([moved, device("d2"), moved])).toEqual([true, true, false]);
+    const found = await registry.find([id("d1"), id("d2")]);
+    expect(found.toSorted((a, b) => (a.deviceId < b.deviceId ? -1 : 1))).toEqual([
+      expect.objectContaining({
+        deviceId: "d1",
+        previousTokenHash: "cd".repeat(32),
+        previousTokenUntilMs: Date.parse(previousTokenUntil),
+      }),
+      expect.objectContaining({ deviceId: "d2", previousTokenHash: null, previousTokenUntilMs: null }),
+    ]);
+  });
+
   test("finds what is registered, in one call, and nothing else", async () => {
     await registry.add([device("d1"), device("d2", { tokenHash: null, status: "REVOKED" })]);
     const found = await registry.find([

@@ -1,7 +1,13 @@
 /**
  * CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes; LF alone ends a record too. Read piece by piece as
  * it comes. Written here because the parsers at hand read whole texts or bring streams of their own.
+ *
+ * A spreadsheet runs a cell that begins like a formula, and what a device is called is not ours to choose: such a cell is written
+ * with an apostrophe before it, which spreadsheets know, and read without.
  */
+
+/** As OWASP lists them (CSV injection), with their full-width forms. */
+const formula = /^'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;
 
 /** A record is one line, unless a quoted cell holds line breaks. */
 export interface CsvRecord {
@@ -21,7 +27,10 @@ export async function* csvRecords(text: AsyncIterable<string>, charsMax: number)
   let chars = 0;
 
   const take = (): CsvRecord => {
-    const record = { line: firstLine, cells: [...cells, cell.endsWith("\r") ? cell.slice(0, -1) : cell] };
+    const record = {
+      line: firstLine,
+      cells: [...cells, cell.endsWith("\r") ? cell.slice(0, -1) : cell].map(unguarded),
+    };
     [cells, cell, chars, firstLine] = [[], "", 0, line];
     return record;
   };
@@ -67,8 +76,15 @@ export async function* lines(
 
 /** A record with its line end. */
 export function csvLine(cells: readonly string[]): string {
-  const written = cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell));
+  const written = cells.map((cell) => {
+    const safe = formula.test(cell) ? `'${cell}` : cell;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  });
   return `${written.join(",")}\r\n`;
+}
+
+function unguarded(cell: string): string {
+  return cell.startsWith("'") && formula.test(cell) ? cell.slice(1) : cell;
 }
 
 function bounded(text: string, line: number, charsMax: number): string {

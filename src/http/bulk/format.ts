@@ -1,7 +1,15 @@
 /** Devices in files: NDJSON (an object a line) or CSV (a heading that names the columns), under the names of the columns. */
 import { z } from "zod";
 import { columnsOf, newDeviceColumns, newDeviceOf } from "../device-columns.ts";
-import type { Device, DeviceFilter, DeviceStore, NewDevice } from "../../core/device.ts";
+import {
+  type Device,
+  type DeviceAuth,
+  type DeviceFilter,
+  type DeviceId,
+  deviceKey,
+  type DeviceStore,
+  type NewDevice,
+} from "../../core/device.ts";
 import { whyOf } from "../endpoint.ts";
 import { csvLine, csvRecords, lines } from "./csv.ts";
 
@@ -28,6 +36,9 @@ const written = [
   "fw_version",
   "metadata",
 ] as const;
+const hashesWritten = ["provision_token_hash", "previous_token_hash", "previous_token_until"] as const;
+/** What the registry keeps of the tokens of devices. */
+export type FindHashes = (ids: readonly DeviceId[]) => Promise<DeviceAuth[]>;
 
 /** What export writes can be imported: the columns that only tell something are passed over. */
 const fileColumns = newDeviceColumns
@@ -50,27 +61,60 @@ export async function* readDevices(
   }
 }
 
-/** Asks the registry a page at a time, when the text is wanted. */
+/**
+ * Asks the registry a page at a time, when the text is wanted.
+ * @param findHashes for a registry that moves; absent: devices are written without what is kept of their tokens
+ */
 export async function* writeDevices(
   devices: DeviceStore,
   filter: Omit<DeviceFilter, "limit" | "after">,
   format: Format,
+  findHashes?: FindHashes,
 ): AsyncGenerator<string> {
-  if (format === "csv") yield csvLine(written);
+  const names = findHashes === undefined ? written : [...written, ...hashesWritten];
+  if (format === "csv") yield csvLine(names);
   let after: Device | undefined;
   for (;;) {
     const page = await devices.list({ ...filter, limit: pageSize, ...(after && { after }) });
-    if (page.length > 0) yield page.map((device) => lineOf(device, format)).join("");
+    const rows: Columns[] =
+      findHashes === undefined ? page.map(columnsOf) : await withHashes(page, findHashes);
+    if (rows.length > 0) yield rows.map((row) => lineOf(row, names, format)).join("");
     after = page.at(-1);
     if (page.length < pageSize) return;
   }
 }
 
-function lineOf(device: Device, format: Format): string {
-  const columns = columnsOf(device);
+type Columns = Readonly<Record<string, string | boolean | null | Readonly<Record<string, unknown>>>>;
+
+/** A device that was removed between the two questions is left out. */
+async function withHashes(page: readonly Device[], find: FindHashes): Promise<Columns[]> {
+  const found = new Map((await find(page)).map((auth) => [deviceKey(auth.tenantId, auth.deviceId), auth]));
+  return page.flatMap((device) => {
+    const auth = found.get(deviceKey(device.tenantId, device.deviceId));
+    return auth === undefined ? [] : [{ ...columnsOf(device), ...hashColumns(auth) }];
+  });
+}
+
+/** An import takes no null: what is not there is not written. */
+function hashColumns({
+  tokenHash: hash,
+  previousTokenHash: previous,
+  previousTokenUntilMs: untilMs,
+}: DeviceAuth): Columns {
+  return {
+    ...(hash !== null && { provision_token_hash: hash }),
+    ...(previous !== null &&
+      untilMs !== null && {
+        previous_token_hash: previous,
+        previous_token_until: new Date(untilMs).toISOString(),
+      }),
+  };
+}
+
+function lineOf(columns: Columns, names: readonly string[], format: Format): string {
   if (format === "ndjson") return `${JSON.stringify(columns)}\n`;
   return csvLine(
-    written.map((name) => {
+    names.map((name) => {
       const value = columns[name];
       return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "");
     }),

@@ -19,6 +19,9 @@ export const importResult = z.object({
     .number()
     .describe("Lines that were read, without empty ones and a heading. = added + existing + wrong"),
   added: z.number(),
+  without_token: z
+    .number()
+    .describe("Of those added: devices without a token, which are not let in while REQUIRE_TOKEN is 1."),
   existing: z.number().describe("Registered before, and left as they are."),
   wrong: z.number().describe("Lines that are no device."),
   remarks: z.array(remark).describe(`The first ${remarksMax} lines of which no device was added, and why.`),
@@ -27,7 +30,7 @@ export const importResult = z.object({
 export type ImportResult = z.infer<typeof importResult>;
 
 export function noResult(): ImportResult {
-  return { read: 0, added: 0, existing: 0, wrong: 0, remarks: [], tokens: [] };
+  return { read: 0, added: 0, without_token: 0, existing: 0, wrong: 0, remarks: [], tokens: [] };
 }
 
 /**
@@ -63,6 +66,7 @@ export async function importDevices(
         continue;
       }
       result.added++;
+      if (!device.tokenHash) result.without_token++;
       if (made !== undefined)
         result.tokens.push({ line, tenant_id: device.tenantId, device_id: device.deviceId, token: made });
     }

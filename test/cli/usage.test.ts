@@ -1,0 +1,106 @@
+/** Words that cannot be meant: exit code 2 with every command, said on standard error, and nothing is done. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Command } from "../../src/cli/command.ts";
+import { commands, execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-usage-"));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+async function sluice(words: readonly string[]) {
+  let out = "";
+  let err = "";
+  const code = await execute(words, {
+    env: { DATA_DIR: join(directory, "data"), HTTP_LISTEN: "127.0.0.1:1" },
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: AbortSignal.abort(),
+    createLog: () => silentLog,
+  });
+  return { code, out, err };
+}
+
+interface Named {
+  /** The words that name it. */
+  readonly name: readonly string[];
+  readonly command: Command;
+}
+
+const all: Named[] = commands.flatMap((entry) =>
+  "run" in entry
+    ? [{ name: [entry.name], command: entry }]
+    : entry.commands.map((command) => ({ name: [entry.name, command.name], command })),
+);
+
+const argumentsOf = ({ command }: Named) => Object.keys(command.arguments).map(() => "1");
+const isNeeded = (it: Command["options"][string]) => !it.schema.safeParse(undefined).success;
+const longFlag = (flags: string) => flags.split(" ")[0] ?? "";
+/** Words that would do, but for the option that is tried. */
+function goodWords(named: Named, but?: string): string[] {
+  const needed = Object.values(named.command.options).filter((it) => isNeeded(it) && it.flags !== but);
+  return [...named.name, ...argumentsOf(named), ...needed.flatMap((it) => [longFlag(it.flags), "x"])];
+}
+
+/** No number, name of a list, time or JSON, and no level of a topic. */
+const nonsense = "+/#!";
+
+const mistakes: [string, string[]][] = all.flatMap((named) => {
+  const { command } = named;
+  const good = goodWords(named);
+  const values = Object.values(command.options).filter(
+    (it) => it.flags.includes("<") && !it.schema.safeParse(nonsense).success,
+  );
+  const rows: [string, string[]][] = [
+    ["an unknown option", [...good, "--no-such-option"]],
+    ["one argument too many", [...good, "1"]],
+    ...values.map(({ flags }): [string, string[]] => [
+      `a bad ${longFlag(flags)}`,
+      [...goodWords(named, flags), longFlag(flags), nonsense],
+    ]),
+    ...Object.values(command.options)
+      .filter((it) => it.flags.includes("<"))
+      .map(({ flags }): [string, string[]] => [
+        `${longFlag(flags)} without its value`,
+        [...goodWords(named, flags), longFlag(flags)],
+      ]),
+    ...Object.values(command.options)
+      .filter(isNeeded)
+      .map(({ flags }): [string, string[]] => [`no ${longFlag(flags)}`, goodWords(named, flags)]),
+  ];
+  if ("gateway" in command.options)
+    rows.push(["a gateway that is no URL", [...good, "--gateway", "nonsense"]]);
+  if (Object.keys(command.arguments).length > 0) rows.push(["a missing argument", [...named.name]]);
+  if (command.arguments["device"] !== undefined)
+    rows.push(["an id that is none", good.map((word) => (word === "1" ? nonsense : word))]);
+  return rows.map(([what, words]): [string, string[]] => [`${named.name.join(" ")}: ${what}`, words]);
+});
+
+test.each(mistakes)("%s", async (_, words) => {
+  const { code, out, err } = await sluice(words);
+  expect([code, out]).toEqual([2, ""]);
+  expect(err).toStartWith("error: ");
+  expect(readdirSync(directory)).toEqual([]);
+});
+
+test.each(all.map((named) => [named.name.join(" "), named] as const))(
+  "%s: after a mistake its own help is named",
+  async (name, named) => {
+    const { err } = await sluice([...goodWords(named), "--no-such-option"]);
+    expect(err).toEndWith(`Run \`sluice ${name} --help\` to see what there is.\n`);
+  },
+);
+
+test.each([
+  [["dead-letters", "show", "x"]],
+  [["quarantine", "replay"]],
+  [["simulate"]],
+  [["help", "x", "y"]],
+])("%j", async (words) => {
+  expect(await sluice(words)).toMatchObject({ code: 2, out: "" });
+});
