@@ -7,8 +7,9 @@
 import type { Entry, Kind } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
-import { isObject, readable } from "./decode.ts";
-import { hide, rawPayload, rawText, redact } from "./redact.ts";
+import { isObject } from "./decode.ts";
+import { redact, secretsIn } from "./redact.ts";
+import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import { readTopic, storableTopic, type Address } from "./topic.ts";
 import { isNo, type No } from "./verdict.ts";
 
@@ -40,6 +41,8 @@ export interface Candidate {
 
 /** Of what is too large, this much is kept. */
 const headBytes = 1024;
+/** Of what is no JSON object, so much is searched for secrets that stand in its topic too. */
+const searchedBytes = 8_192;
 /** Of a reject's topic, in UTF-16 units: more than any topic that names a device, so that what is cut never becomes one. */
 const topicCharsMax = 2_048;
 /** Of a reject's site, in UTF-16 units. */
@@ -97,20 +100,22 @@ export function toEvent(it: Candidate): Entry {
 /** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
 export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Entry {
   const entry = remarked(it, toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash));
-  return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, it.token) };
+  return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, secretsOf(it)) };
 }
 
-function remarked({ remark, token }: Candidate, entry: Entry): Entry {
-  return remark === null ? entry : { ...entry, detail: detailOf(remark, token) };
+function remarked(it: Candidate, entry: Entry): Entry {
+  const { remark } = it;
+  return remark === null ? entry : { ...entry, detail: detailOf(remark, it) };
 }
 
 /** `keeps`: with its payload; else "". */
 export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean): Entry {
   const entry = toEntry(it, "reject", why, keeps ? payloadOf(it) : "", mirror, null);
-  const shown = cut(hide(entry.topic, it.token), topicCharsMax);
-  const siteId = it.siteId === null ? null : cut(hide(it.siteId, it.token), siteCharsMax);
+  const secrets = secretsOf(it);
+  const shown = cut(hide(entry.topic, secrets), topicCharsMax);
+  const siteId = it.siteId === null ? null : cut(hide(it.siteId, secrets), siteCharsMax);
   if (shown === entry.topic && siteId === it.siteId) return entry;
-  const hidden = (text: string | null) => (text === null ? null : hide(text, it.token));
+  const hidden = (text: string | null) => (text === null ? null : hide(text, secrets));
   return {
     ...entry,
     topic: shown,
@@ -142,6 +147,11 @@ function withoutTokens(text: string): string {
   }
 }
 
+/** What must not be shown of it. */
+function secretsOf({ text, token, bytes }: Candidate): readonly string[] {
+  return text === null ? namedIn(readable(bytes.subarray(0, searchedBytes))) : secretsIn(text, token);
+}
+
 function toEntry(
   it: Candidate,
   kind: Kind,
@@ -163,7 +173,7 @@ function toEntry(
     eventMs: it.eventMs,
     eventNs: it.eventNs,
     reason: why === null ? null : why.no,
-    detail: why === null || why.detail === null ? null : detailOf(why.detail, it.token),
+    detail: why === null || why.detail === null ? null : detailOf(why.detail, it),
     payload,
     mirror,
     tokenHash,
@@ -172,7 +182,7 @@ function toEntry(
 }
 
 /** Blanked first and cut afterwards: a token cut in two could not be found. */
-function detailOf(detail: string, token: string | undefined): string {
-  const shown = hide(detail, token).toWellFormed();
+function detailOf(detail: string, it: Candidate): string {
+  const shown = hide(detail, secretsOf(it)).toWellFormed();
   return shown.length <= detailCharsMax ? shown : `${shown.slice(0, detailCharsMax).toWellFormed()}…`;
 }

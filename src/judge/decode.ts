@@ -49,7 +49,6 @@ export interface Decoded {
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true });
-const lenient = new TextDecoder("utf-8");
 
 export function oversize(payload: Uint8Array, bytesMax: number): No<keyof typeof sizeReasons> | null {
   return payload.length > bytesMax
@@ -83,9 +82,4 @@ export function decodeText(text: string): Decoded | No<keyof typeof jsonReasons>
 
 export function isObject(value: unknown): value is Body {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The bytes as text for people, whatever they are. */
-export function readable(bytes: Uint8Array): string {
-  return lenient.decode(bytes);
 }

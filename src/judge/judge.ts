@@ -26,7 +26,7 @@ import { checkEnvelope, siteOf } from "./envelope.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
 import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
 import { remarkOn } from "./metrics.ts";
-import { scrub } from "./redact.ts";
+import { scrub } from "./scrub.ts";
 import { readTime, timeSettings } from "./time.ts";
 import { readTopic, type Address } from "./topic.ts";
 import { isNo, no, type No, type Reasons } from "./verdict.ts";

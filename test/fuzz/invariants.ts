@@ -75,10 +75,12 @@ function payloadFault({ kind, payload }: Entry): string | null {
   }
 }
 
-/** No member called provision_token has a value but *** or null. */
+/** No member whose name spells a secret has a value but ***, or one that can be none. */
 function nakedToken(value: object): string | null {
   for (const [key, member] of Object.entries(value)) {
-    if (key.toLowerCase() === "provision_token" && member !== "***" && member !== null)
+    const name = key.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+    const isSecret = /(?:token|password|secret|authorization)$/.test(name);
+    if (isSecret && member !== "***" && member !== null && typeof member !== "boolean")
       return "a token that is not blanked";
     const inside = typeof member === "object" && member !== null ? nakedToken(member) : null;
     if (inside !== null) return inside;

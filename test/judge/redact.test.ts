@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { aToken } from "../kit/builders.ts";
-import { rawPayload, rawText, redact, scrub } from "../../src/judge/redact.ts";
+import { redact } from "../../src/judge/redact.ts";
+import { rawPayload, rawText, scrub } from "../../src/judge/scrub.ts";
 
 describe("redact", () => {
   test.each([
@@ -30,7 +31,27 @@ describe("redact", () => {
       `{"unit":"\\u00b0C","provision_token":"x"}`,
       '{"unit":"\\u00b0C","provision_token":"***"}',
     ],
-    ["a longer name is another key", `{"my_provision_token":"x"}`, '{"my_provision_token":"x"}'],
+    ["a longer name", `{"my_provision_token":"x"}`, '{"my_provision_token":"***"}'],
+    [
+      "a name that only speaks of one: a number is none",
+      `{"token_count":5,"a":"b"}`,
+      '{"token_count":5,"a":"b"}',
+    ],
+    [
+      "nor is its text one to be searched for",
+      `{"token_type":"telemetry","m":"telemetry"}`,
+      '{"token_type":"***","m":"telemetry"}',
+    ],
+    [
+      "no secret in true, false or null",
+      `{"token":null,"secret":true,"pwd":false}`,
+      '{"token":null,"secret":true,"pwd":false}',
+    ],
+    [
+      "an innocent value that holds the word",
+      `{"site_id":"secret-lab","n":"passwords"}`,
+      '{"site_id":"secret-lab","n":"passwords"}',
+    ],
     ["elsewhere", `{"note":"I am ${aToken}!","${aToken}":1}`, '{"note":"I am ***!","***":1}'],
     ["line breaks", `{\r\n"a":\n1}`, '{  "a": 1}'],
   ])("%s", (_, text, wanted) => {

@@ -1,0 +1,115 @@
+/**
+ * Text that is not JSON, without what looks like a secret: what follows a word that names one (and the same characters wherever else
+ * they stand), and whatever begins with "tok-" as the tokens do that a registry hands out.
+ */
+import { secretSign } from "./secret-names.ts";
+
+export const blank = "***";
+/** A shorter secret is blanked where it is presented, but not searched elsewhere: it would be found in innocent text. */
+export const secretCharsSearched = 8;
+/** Secrets of one message that are searched elsewhere. */
+export const secretsMax = 16;
+
+/** As the registry issues them (24 bytes in base64url), or somewhat shorter: no name is as long. */
+export const wholeToken = /tok-[\w-]{24,}/g;
+const issuedToken = /tok-[\w-]{4,}/g;
+
+const name = `(?:${secretSign.source})[\\w-]{0,32}`;
+/** A whole JSON string, even one that is cut off; what has no such quotes is left to `namedValue`. */
+const quotedValue = new RegExp(`(${name}"\\s*:\\s*")((?:[^"\\\\]|\\\\.)+)`, "gi");
+const namedValue = new RegExp(
+  `(${name}[\\\\"'\\s]{0,8}[:=>][\\\\"'\\s[]{0,8}(?:(?:bearer|basic)\\s+)?|(?:provision[_-]?token|bearer)\\s+)([^\\\\"'\\s<>,;&}\\]]+)`,
+  "gi",
+);
+
+/** A printable ASCII character spelled as an escape: nobody does so but to hide a name. */
+export const escapedAscii = /\\u00[2-7]/i;
+
+export function scrub(text: string): string {
+  const plain = escapedAscii.test(text) ? spellOut(text) : text;
+  if (!isSuspect(plain)) return plain;
+  const out = plain
+    .replace(quotedValue, `$1${blank}`)
+    .replace(namedValue, `$1${blank}`)
+    .replace(issuedToken, `tok-${blank}`);
+  return hide(out, valuesIn(plain));
+}
+
+/** What text that is not JSON names as a secret. */
+export function namedIn(text: string): string[] {
+  const plain = escapedAscii.test(text) ? spellOut(text) : text;
+  return isSuspect(plain) ? valuesIn(plain) : [];
+}
+
+function isSuspect(plain: string): boolean {
+  return secretSign.test(plain) || /bearer|tok-/i.test(plain);
+}
+
+function valuesIn(plain: string): string[] {
+  const found = [quotedValue, namedValue].flatMap((value) =>
+    [...plain.matchAll(value)].flatMap(([, , written = ""]) => [written, ...unescaped(written)]),
+  );
+  return found.filter(({ length }) => length >= secretCharsSearched).slice(0, secretsMax);
+}
+
+/** What stands between quotes, as it may stand elsewhere. */
+function unescaped(written: string): string[] {
+  if (!written.includes("\\")) return [];
+  try {
+    return [String(JSON.parse(`"${written}"`))];
+  } catch {
+    return [];
+  }
+}
+
+/** Text for people (a topic, a detail) without these secrets, and without any token that the registry issued. */
+export function hide(text: string, secrets: readonly string[]): string {
+  let shown = text;
+  for (const secret of secrets) {
+    if (secret.length < secretCharsSearched) continue;
+    shown = shown.replaceAll(secret, blank);
+    const written = JSON.stringify(secret).slice(1, -1);
+    if (written !== secret) shown = shown.replaceAll(written, blank);
+  }
+  return shown.includes("tok-") ? shown.replace(wholeToken, `tok-${blank}`) : shown;
+}
+
+/** Characters written as escapes in plain, and those that need an escape as JSON.stringify writes it; the JSON value stays the same. */
+export function spellOut(line: string): string {
+  return line.replace(
+    /\\(?:u([0-9a-f]{4})|(.))/gi,
+    (escape, hex: string | undefined, letter: string | undefined) => {
+      if (hex === undefined) return letter === "/" ? "/" : escape;
+      const unit = Number.parseInt(hex, 16);
+      const char = String.fromCharCode(unit);
+      return unit < 0x20 || unit === 0x22 || unit === 0x5c ? JSON.stringify(char).slice(1, -1) : char;
+    },
+  );
+}
+
+const lenient = new TextDecoder("utf-8");
+
+/** The bytes as text for people, whatever they are. */
+export function readable(bytes: Uint8Array): string {
+  return lenient.decode(bytes);
+}
+
+/** UTF-16 reads as text with U+0000 between its characters: what it spells must not escape the search. */
+export function legible(text: string): string {
+  if (!text.includes("\0")) return text;
+  const spelled = text.replaceAll("\0", "");
+  return secretSign.test(spelled) || spelled.includes("tok-") ? spelled : text;
+}
+
+/** What was not a JSON object, as one: the scrubbed text under `_raw`; `bytes` where the text is only the beginning of that many. */
+export function rawPayload(text: string, bytes?: number): string {
+  const shown = scrub(legible(text)).replaceAll("\0", "\uFFFD").toWellFormed();
+  return JSON.stringify(bytes === undefined ? { _raw: shown } : { _raw: shown, _bytes: bytes });
+}
+
+/** The text that `rawPayload` keeps, or else the payload itself. */
+export function rawText(payload: string): string {
+  if (!payload.startsWith('{"_raw":')) return payload;
+  const { _raw: raw, _bytes, ...rest } = JSON.parse(payload) as Record<string, unknown>;
+  return typeof raw === "string" && Object.keys(rest).length === 0 ? raw : payload;
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test";
+import { withoutTokens } from "../../src/judge/redact.ts";
+import { isPending } from "../../src/judge/judge.ts";
+import { aDevice, aMessage, sha256 } from "../kit/builders.ts";
+import { formsOf, hidings, secrets } from "../kit/secrets.ts";
+import { court, dev } from "./court.ts";
+
+describe("a secret is nowhere in what is kept, shown or passed on", () => {
+  test.each(secrets)("%s", (secret) => {
+    const it = court({ policy: dev });
+    it.device = aDevice({ tokenHash: sha256(secret) });
+    const leaks: string[] = [];
+    let count = 0;
+    for (const { what, topic, payload } of hidings(secret)) {
+      const message = aMessage(payload, { topic });
+      const outcome = it.judge.judge(message);
+      if (isPending(outcome)) throw new Error("the device is at hand");
+      const kept = JSON.stringify({ ...outcome, tokenHash: null });
+      const passedOn = Buffer.from(withoutTokens(message.payload)).toString();
+      // Whatever the number of backslashes that levels of JSON put into it.
+      const bare = (text: string) => text.replaceAll("\\", "");
+      const isIn = (text: string) => formsOf(secret).some((form) => bare(text).includes(bare(form)));
+      if (isIn(kept) || isIn(passedOn)) leaks.push(`${what}: ${kept}`);
+      count++;
+    }
+    expect(leaks.slice(0, 5)).toEqual([]);
+    expect(count).toBeGreaterThan(1_000);
+  });
+
+  test.each([
+    "provision-token: SECRET-value-1",
+    "Authorization: Bearer SECRET-value-1",
+    "token=SECRET-value-1&a=1",
+    "a=1;Password = SECRET-value-1",
+    "<apiKey>SECRET-value-1</apiKey>",
+    "{'clientSecret': 'SECRET-value-1'",
+    "Bearer SECRET-value-1",
+    '{"accessToken":"SECRET-value-1","a":',
+    'temp 21 "passwd" : "SECRET-value-1 with blanks"',
+  ])("in text that is not JSON: %s", (text) => {
+    const it = court({ policy: dev });
+    const outcome = it.judge.judge(aMessage(text));
+    expect(JSON.stringify(outcome)).not.toContain("SECRET");
+    expect(JSON.stringify(outcome)).not.toContain("with blanks");
+  });
+
+  test("text without end costs no time without end", () => {
+    const it = court({ policy: { ...dev, payloadBytesMax: 1_000_000 } });
+    const startMs = performance.now();
+    for (const part of ["token", "token-", "tokentoken ", "token ", "token\\\\ ", '"token', "bearer "])
+      it.judge.judge(aMessage(part.repeat(1_000_000 / part.length)));
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+  });
+});
