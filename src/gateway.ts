@@ -169,7 +169,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       : undefined;
   const memory = sessionMemory(join(dataDir, "mqtt-session.json"), log);
   const source =
-    options.source ?? broker ?? mqttSource({ settings: config.mqtt, gatewayId, clock, log, memory });
+    options.source ??
+    broker ??
+    mqttSource({
+      settings: config.mqtt,
+      gatewayId,
+      clock,
+      log,
+      memory,
+      payloadBytesMax: () => policy.get().payloadBytesMax,
+    });
   const outlook = createOutlook({
     clock,
     read: () => readingOf(spool, drains),

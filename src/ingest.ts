@@ -62,7 +62,7 @@ const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
 const parkedMax = 20_000;
 /** The same for their payloads. */
-const intakeBytesMax = 256 * 1024 * 1024;
+const intakeBytesMax = 64 * 1024 * 1024;
 const retryHeldMs = 250;
 
 export class Ingest implements Intake {

@@ -8,6 +8,8 @@
 export interface Message {
   readonly topic: string;
   readonly payload: Uint8Array;
+  /** How large the payload was, if `payload` is only its beginning: the rest was let go, being more than is allowed. */
+  readonly wholeBytes?: number | undefined;
   readonly qos: 0 | 1 | 2;
   /** The DUP flag of MQTT 5 §3.3.1.1: the sender tried to deliver this packet before. */
   readonly dup: boolean;

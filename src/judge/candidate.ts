@@ -13,12 +13,14 @@ import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import { readTopic, storableTopic, type Address } from "./topic.ts";
 import { isNo, type No } from "./verdict.ts";
 
-type Arrival = Pick<Message, "receivedMs" | "topic" | "payload" | "retained">;
+type Arrival = Pick<Message, "receivedMs" | "topic" | "payload" | "wholeBytes" | "retained">;
 
 export interface Candidate {
   readonly receivedMs: number;
   readonly topic: string;
   readonly bytes: Uint8Array;
+  /** Of the payload as it was sent; more than `bytes` has if it was cut. */
+  readonly wholeBytes: number;
   /** More bytes than are allowed: only the beginning is kept. */
   isOversize: boolean;
   /** The broker had kept it: see `Message.retained`. */
@@ -53,11 +55,12 @@ const detailCharsMax = 200;
 const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
 const utf8 = new TextEncoder();
 
-export function candidateOf({ receivedMs, topic, payload, retained }: Arrival): Candidate {
+export function candidateOf({ receivedMs, topic, payload, wholeBytes, retained }: Arrival): Candidate {
   return {
     receivedMs,
     topic,
     bytes: payload,
+    wholeBytes: wholeBytes ?? payload.length,
     isOversize: false,
     isRetained: retained,
     hasOwnTime: false,
@@ -133,7 +136,7 @@ function cut(text: string, charsMax: number): string {
 
 function payloadOf(it: Candidate): string {
   if (it.text !== null) return redact(it.text, it.token);
-  if (it.isOversize) return rawPayload(readable(it.bytes.subarray(0, headBytes)), it.bytes.length);
+  if (it.isOversize) return rawPayload(readable(it.bytes.subarray(0, headBytes)), it.wholeBytes);
   return rawPayload(withoutTokens(readable(it.bytes)));
 }
 

@@ -50,9 +50,14 @@ export interface Decoded {
 
 const strict = new TextDecoder("utf-8", { fatal: true });
 
-export function oversize(payload: Uint8Array, bytesMax: number): No<keyof typeof sizeReasons> | null {
-  return payload.length > bytesMax
-    ? no("PAYLOAD_TOO_LARGE", `${payload.length} bytes, ${bytesMax} are allowed`)
+/** `wholeBytes`: as it was sent. What was cut on the way is too large, whatever is allowed meanwhile. */
+export function oversize(
+  payload: Uint8Array,
+  wholeBytes: number,
+  bytesMax: number,
+): No<keyof typeof sizeReasons> | null {
+  return wholeBytes > bytesMax || wholeBytes > payload.length
+    ? no("PAYLOAD_TOO_LARGE", `${wholeBytes} bytes, ${bytesMax} are allowed`)
     : null;
 }
 

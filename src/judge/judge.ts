@@ -204,7 +204,7 @@ function pendingOf(it: Candidate): Pending {
 function examine(it: Candidate, policy: Policy, isTimeKnown: boolean): No | null {
   const address = readTopic(it.topic);
   if (!isNo(address)) it.address = address;
-  const large = oversize(it.bytes, policy.payloadBytesMax);
+  const large = oversize(it.bytes, it.wholeBytes, policy.payloadBytesMax);
   it.isOversize = large !== null;
   if (large !== null) return large;
   const decoded = decode(it.bytes);

@@ -9,11 +9,13 @@
  * send the answer ourselves: PUBACK, or PUBREC where an old session still sends QoS 2 (the library then answers PUBREL
  * with PUBCOMP). This rests on an order of events inside MQTT.js 5.16.0; test/source/mqtt-ack.test.ts holds it.
  */
+import type { Duplex, Writable } from "node:stream";
 import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Intake } from "../core/message.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 import { ANSWER_MS } from "./mqtt-options.ts";
+import { type Cutter, headBytes, packetCutter } from "./large-packets.ts";
 import { MqttMessage, outstanding } from "./outstanding.ts";
 import { type Overlap, overlap } from "./overlap.ts";
 import { subscribe, type Subscribed } from "./subscribe.ts";
@@ -34,6 +36,8 @@ export interface ConnectionSpec {
   note(filters: readonly string[]): void;
   readonly clock: Clock;
   readonly intake: Intake;
+  /** Of a larger payload only the beginning is kept. May change. */
+  payloadBytesMax(): number;
   /** Connected, and the broker has answered for every filter. */
   ready(facts: Ready): void;
   /** So many messages came by an old and by a new subscription, and were taken once. */
@@ -50,7 +54,7 @@ export interface Connection {
   /** Says goodbye without ending the session. Resolves when closed, at the latest after 2 s. */
   close(): Promise<void>;
   /** Breaks the connection off; `over` is called as for any that was lost. */
-  abandon(): void;
+  abandon(why: string): void;
   unacknowledged(): number;
 }
 
@@ -60,7 +64,7 @@ const OVERLAP_MS = 10_000;
 
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
-  const client = connect(spec.options);
+  const { client, cutter } = connectCutting(spec, (error) => end(error));
   const waiting = outstanding();
   let taking = true;
   let answered = false;
@@ -123,7 +127,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
       goOn();
     });
   };
-  takeOver(client, clock, (message, goOn) => {
+  takeOver(client, cutter, spec, (message, goOn) => {
     if (!taking || ended) return goOn();
     taken += 1;
     if (message.qos > 0) waiting.push(message);
@@ -156,7 +160,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
       stopTimers();
       return goodbye(client, clock);
     },
-    abandon: () => void client.stream.destroy(),
+    abandon: (why) => end(new Error(why)),
     unacknowledged: () => waiting.size(),
   };
 }
@@ -171,23 +175,61 @@ function attempt(work: () => void): Error | null {
   }
 }
 
+/** As MQTT.js connects, but that its parser gets what the cutter lets pass. */
+function connectCutting(spec: ConnectionSpec, refuse: (error: Error) => void) {
+  const client = connect({ ...spec.options, manualConnect: true });
+  const cutter = packetCutter(spec.options.protocolVersion === 5 ? 5 : 4, spec.payloadBytesMax);
+  const build = client["streamBuilder"] as (owner: MqttClient) => Duplex;
+  client["streamBuilder"] = (owner: MqttClient) => {
+    const stream = build(owner);
+    const pipe = stream.pipe.bind(stream);
+    stream.pipe = (parser) => {
+      readThrough(parser as unknown as Writable, cutter, refuse);
+      return pipe(parser);
+    };
+    return stream;
+  };
+  client.connect();
+  return { client, cutter };
+}
+
+function readThrough(parser: Writable, cutter: Cutter, refuse: (error: Error) => void): void {
+  const parse = parser._write.bind(parser);
+  parser._write = (chunk: Buffer, encoding, done) => {
+    let passing: Buffer | undefined;
+    const failure = attempt(() => {
+      passing = cutter.cut(chunk);
+    });
+    if (failure !== null) refuse(failure);
+    if (passing === undefined || passing.length === 0) done();
+    else parse(passing, encoding, done);
+  };
+}
+
 /** Routes every PUBLISH to `deliver`, which calls `goOn` for the next one. */
 function takeOver(
   client: MqttClient,
-  clock: Clock,
+  cutter: Cutter,
+  { clock, payloadBytesMax }: ConnectionSpec,
   deliver: (message: MqttMessage, goOn: () => void) => void,
 ): void {
   let qos: 0 | 1 | 2 = 0;
+  let wholeBytes: number | undefined;
   client.on("packetreceive", (packet) => {
     if (packet.cmd !== "publish") return;
     qos = packet.qos;
     packet.qos = 0;
+    wholeBytes = cutter.nextWhole();
   });
-  client.handleMessage = (packet, goOn) => {
-    const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
-    const packetId = qos === 0 ? 0 : (packet.messageId ?? 0);
-    const { topic, dup, retain } = packet;
-    deliver(new MqttMessage(topic, payload, qos, dup, retain, packetId, clock.wallMs()), goOn);
+  client.handleMessage = ({ topic, dup, retain, messageId, payload: given }, goOn) => {
+    let payload = typeof given === "string" ? Buffer.from(given) : given;
+    if (payload.length > payloadBytesMax()) {
+      wholeBytes ??= payload.length;
+      // A copy, so that the large one goes.
+      payload = Buffer.from(payload.subarray(0, headBytes));
+    }
+    const packetId = qos === 0 ? 0 : (messageId ?? 0);
+    deliver(new MqttMessage(topic, payload, qos, dup, retain, packetId, clock.wallMs(), wholeBytes), goOn);
   };
 }
 

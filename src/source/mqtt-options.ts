@@ -125,6 +125,15 @@ export function placeOf(url: string): string {
   return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
 }
 
+/** What a broker may send beyond MAX_PAYLOAD_BYTES: topic and headers, and room for a payload that is to be rejected by name. */
+const PACKET_BYTES_ABOVE_PAYLOAD = 1_048_576;
+/** MQTT 5 §2.1.4. */
+const PACKET_BYTES_MAX = 268_435_455 + 5;
+
+/** The Maximum Packet Size that we tell the broker (MQTT 5 §3.1.2.11.4): it discards what is larger. */
+export const packetBytesMax = (payloadBytesMax: number) =>
+  Math.min(payloadBytesMax + PACKET_BYTES_ABOVE_PAYLOAD, PACKET_BYTES_MAX);
+
 /**
  * @param clean true: a session that ends with the connection; false: one that the broker keeps.
  * @throws where MQTT_URL is absent or a certificate cannot be read.
@@ -134,6 +143,7 @@ export function clientOptions(
   clientId: string,
   version: MqttVersion,
   clean: boolean,
+  maximumPacketSize = PACKET_BYTES_MAX,
 ): IClientOptions {
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const url = new URL(settings.url);
@@ -161,6 +171,7 @@ export function clientOptions(
     ...(version === 5 && {
       properties: {
         receiveMaximum: settings.receiveMaximum,
+        maximumPacketSize,
         ...(!clean && { sessionExpiryInterval: sessionExpiryOf(settings) }),
       },
     }),

@@ -8,7 +8,14 @@ import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Intake, Source } from "../core/message.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
-import { clientOptions, filtersOf, type MqttSettings, type MqttVersion, placeOf } from "./mqtt-options.ts";
+import {
+  clientOptions,
+  filtersOf,
+  type MqttSettings,
+  type MqttVersion,
+  packetBytesMax,
+  placeOf,
+} from "./mqtt-options.ts";
 import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
 import { MqttMessage } from "./outstanding.ts";
 import { sessionMemory, type SessionMemory } from "./session-memory.ts";
@@ -23,6 +30,8 @@ export interface MqttOptions {
   readonly log: Log;
   /** What our sessions were given before; absent: nothing is known of it. */
   readonly memory?: SessionMemory;
+  /** MAX_PAYLOAD_BYTES as it is now. */
+  readonly payloadBytesMax?: () => number;
   readonly random?: () => number;
 }
 
@@ -30,12 +39,15 @@ const RETRY_BASE_MS = 500;
 const RETRY_MAX_MS = 30_000;
 /** A connection that lasted this long was a good one: the next wait is short again. */
 const GOOD_CONNECTION_MS = 10_000;
+/** Where nobody says how large a payload may be. */
+const PAYLOAD_BYTES_MAX = 256 * 1024;
+const LOOK_AGAIN_MS = 1000;
 const TAKEN_ONCE = "messages came by our old and our new subscription, and were taken once";
 
 /** @throws where MQTT_URL is absent. */
 export function mqttSource(options: MqttOptions): Source {
   const { settings, gatewayId, clock, log, random = Math.random } = options;
-  const { memory = sessionMemory(undefined, log) } = options;
+  const { memory = sessionMemory(undefined, log), payloadBytesMax = () => PAYLOAD_BYTES_MAX } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
   const filters = filtersOf(settings);
@@ -46,6 +58,7 @@ export function mqttSource(options: MqttOptions): Source {
   let version = preferred;
   let connection: Connection | undefined;
   let retry: Timer | undefined;
+  let looking: Timer | undefined;
   let detail = `${place}: not started`;
   /** The last that was logged of how it stands. */
   let said = "";
@@ -54,14 +67,19 @@ export function mqttSource(options: MqttOptions): Source {
   let attempt = 0;
   let reconnects = 0;
   let dialledMs = 0;
+  /** The Maximum Packet Size that the connection began with. */
+  let toldBytes = 0;
   const first = Promise.withResolvers<void>();
 
   function dial(intake: Intake): void {
     dialledMs = clock.monoMs();
     const hadSession = memory.hasSession(clientId, place);
+    const told = packetBytesMax(payloadBytesMax());
+    toldBytes = told;
     try {
       connection = openConnection({
-        options: clientOptions(settings, clientId, version, false),
+        options: clientOptions(settings, clientId, version, false, told),
+        payloadBytesMax,
         filters,
         obsolete: memory.filtersOf(clientId).filter((filter) => !filters.includes(filter)),
         note: (now) => memory.note(clientId, place, now),
@@ -74,6 +92,11 @@ export function mqttSource(options: MqttOptions): Source {
     } catch (error) {
       over(intake, error);
     }
+  }
+
+  function withSuspicion(text: string): string {
+    const rival = rivals.suspicion();
+    return rival === undefined ? text : `${text}; ${rival}`;
   }
 
   function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
@@ -112,7 +135,7 @@ export function mqttSource(options: MqttOptions): Source {
     if (connected) rivals.ended(cause, lastedMs);
     connected = false;
     const rival = rivals.suspicion();
-    const why = [describeFailure(cause, place), ...(rival === undefined ? [] : [rival])].join("; ");
+    const why = withSuspicion(describeFailure(cause, place));
     // Two that take turns would fill the log: the suspicion is told once.
     if (why !== detail && (rival === undefined || rival !== before))
       log.warn({ broker: place, client_id: clientId }, why);
@@ -127,6 +150,11 @@ export function mqttSource(options: MqttOptions): Source {
   return {
     start(intake) {
       dial(intake);
+      // What the broker thinks too large it discards without a word, so it must know at once when more is allowed.
+      looking = clock.every(LOOK_AGAIN_MS, () => {
+        if (packetBytesMax(payloadBytesMax()) > toldBytes)
+          connection?.abandon("MAX_PAYLOAD_BYTES was raised");
+      });
       return first.promise;
     },
     settled(messages) {
@@ -134,16 +162,18 @@ export function mqttSource(options: MqttOptions): Source {
       for (const message of messages) if (message instanceof MqttMessage) message.settled = true;
       connection?.acknowledge();
     },
-    reconnect: () => connection?.abandon(),
+    reconnect: () => connection?.abandon("connecting anew"),
     stopIntake() {
       stopped = true;
       connection?.stopIntake();
       retry?.cancel();
+      looking?.cancel();
       return Promise.resolve();
     },
     async close() {
       stopped = true;
       retry?.cancel();
+      looking?.cancel();
       connection?.acknowledge();
       await connection?.close();
       connected = false;
@@ -152,7 +182,7 @@ export function mqttSource(options: MqttOptions): Source {
     status: () => ({
       kind: "mqtt",
       connected,
-      detail: connected ? [detail, rivals.suspicion() ?? []].flat().join("; ") : detail,
+      detail: connected ? withSuspicion(detail) : detail,
       reconnects,
       unacknowledged: connection?.unacknowledged() ?? 0,
     }),

@@ -17,6 +17,7 @@ export class MqttMessage implements Message {
   readonly sender = "";
   readonly packetId: number;
   readonly receivedMs: number;
+  readonly wholeBytes: number | undefined;
   settled = false;
 
   constructor(
@@ -27,6 +28,7 @@ export class MqttMessage implements Message {
     retained: boolean,
     packetId: number,
     receivedMs: number,
+    wholeBytes?: number,
   ) {
     this.topic = topic;
     this.payload = payload;
@@ -35,6 +37,7 @@ export class MqttMessage implements Message {
     this.retained = retained;
     this.packetId = packetId;
     this.receivedMs = receivedMs;
+    this.wholeBytes = wholeBytes;
   }
 }
 

@@ -4,7 +4,7 @@ import mqttManifest from "mqtt/package.json" with { type: "json" };
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/message.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { type MqttOptions, mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
@@ -13,7 +13,11 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function connected(options: WireBrokerOptions = {}, env: Record<string, string> = {}) {
+async function connected(
+  options: WireBrokerOptions = {},
+  env: Record<string, string> = {},
+  more: Partial<MqttOptions> = {},
+) {
   const broker = await wireBroker(options);
   const intake = fakeIntake();
   const settings = settingsOf(mqttSettings, {
@@ -27,6 +31,7 @@ async function connected(options: WireBrokerOptions = {}, env: Record<string, st
     clock: systemClock,
     log: silentLog,
     random: () => 0,
+    ...more,
   });
   ends.push(
     () => broker.close(),
@@ -191,4 +196,23 @@ test("subscribed is said after the broker's answer, at every connect, also of a 
   broker.connections[0]?.destroy();
   await until("a second connection", () => broker.connections.length === 2 && source.status().connected);
   expect(broker.packets.filter((packet) => packet.cmd === "subscribe").length).toBe(2);
+});
+
+test("a payload beyond the bound is handed on as its beginning, with its size; a raised bound is told the broker", async () => {
+  let payloadBytesMax = 100;
+  const { broker, intake } = await connected({}, {}, { payloadBytesMax: () => payloadBytesMax });
+  const told = () =>
+    broker.packets
+      .filter((packet) => packet.cmd === "connect")
+      .map(({ properties }) => properties?.maximumPacketSize);
+  for (const [i, size] of [100, 101, 300_000].entries()) broker.send(publishPacket(i + 1, "x".repeat(size)));
+  await until("3 messages", () => intake.messages.length === 3);
+  expect(intake.messages.map(({ payload, wholeBytes }) => [payload.length, wholeBytes])).toEqual([
+    [100, undefined],
+    [101, 101],
+    [4096, 300_000],
+  ]);
+  payloadBytesMax = 5_000_000;
+  await until("a new connection", () => told().length === 2);
+  expect(told()).toEqual([1_048_676, 6_048_576]);
 });

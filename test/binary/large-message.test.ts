@@ -1,0 +1,40 @@
+/** One message of 100 MB at an external broker costs the gateway nothing but its bytes on the line: it is answered and goes. */
+import { existsSync } from "node:fs";
+import { afterEach, describe, expect, test } from "bun:test";
+import { connectAsync } from "mqtt";
+import { executable, startGateway, statsWhen } from "../kit/gateway.ts";
+import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const TOPIC = "tenant/acme/device/d1/telemetry";
+const LARGE_BYTES = 100_000_000;
+/** What the process takes by itself is about 110 MB; to hold the message once would be as much again. */
+const PEAK_BYTES_MAX = 190_000_000;
+
+describe.skipIf(!mosquittoAvailable() || !existsSync(executable))(
+  "the executable at a mosquitto (skipped where one of them is missing)",
+  () => {
+    test("MQTT 3.1.1, where the broker cannot be told: it is rejected by its size, and what is behind it comes", async () => {
+      const broker = await startMosquitto();
+      ends.push(() => broker.dispose());
+      const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, MQTT_VERSION: "3.1.1" };
+      const gateway = await startGateway(env);
+      ends.push(() => gateway.kill9());
+      await statsWhen(gateway, ({ source }) => (source as { connected: boolean }).connected);
+      const client = await connectAsync({ port: broker.port, protocolVersion: 4, reconnectPeriod: 0 });
+      ends.push(() => client.endAsync(true));
+      await client.publishAsync(TOPIC, Buffer.alloc(LARGE_BYTES, 65), { qos: 1 });
+      await client.publishAsync(TOPIC, "{}", { qos: 1 });
+      const { ingest } = await statsWhen(gateway, (stats) => stats.ingest.received === 2);
+      expect(ingest.rejected).toEqual({ PAYLOAD_TOO_LARGE: 1, MISSING_SITE_ID: 1 });
+      const found = await fetch(`${gateway.url}/admin/rejects`);
+      expect(await found.text()).toContain(`${LARGE_BYTES} bytes, 8192 are allowed`);
+      await statsWhen(gateway, ({ source }) => (source as { unacknowledged: number }).unacknowledged === 0);
+      expect(gateway.peakBytes()).toBeLessThan(PEAK_BYTES_MAX);
+    }, 60_000);
+  },
+);
