@@ -221,7 +221,7 @@ describe("a spool that takes nothing", () => {
       let n = 0;
       for (; n < 70_000 && !part.ingest.isFull(); n++)
         part.ingest.receive(aDeviceMessage(n, "a", { qos: 0, payload: padding }));
-      expect(n).toBe(bytes === 1 ? 70_000 : Math.ceil((256 * 1024 * 1024) / padding.length));
+      expect(n).toBe(bytes === 1 ? 70_000 : Math.ceil((64 * 1024 * 1024) / padding.length));
       let resumed = 0;
       part.ingest.whenRoom(() => resumed++);
       part.clock.advance(1_000);
