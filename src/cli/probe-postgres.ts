@@ -1,10 +1,11 @@
 /**
  * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it starts, a
- * check only says that it would.
+ * check only says that it would. What the gateway does to tables that are there is rehearsed (sink/postgres/rehearsal.ts).
  */
 import type { Config } from "../config.ts";
 import type { Postgres } from "../core/postgres.ts";
 import { inspectPostgres } from "../core/schema.ts";
+import { hearsChanges } from "../registry/changes.ts";
 import type { Sink } from "../sink/sink.ts";
 
 /** InfluxDB 3 Core's limit, see `INFLUXDB_DATABASE`. */
@@ -22,6 +23,7 @@ export async function probePostgres(db: Postgres, sink: Sink): Promise<string> {
 
 export async function probeRegistry(db: Postgres, influx: Config["influx"]): Promise<string> {
   const { missingTables, tellsChanges } = await inspectPostgres(db);
+  await hearsChanges(db);
   if (missingTables.includes("device_registry")) return "no devices: the table is still to be created";
   const { devices, tenants } = await countDevices(db);
   const remarks = [`${devices} devices of ${tenants} tenants`];

@@ -5,7 +5,7 @@
 import { explain, type Log } from "../core/log.ts";
 import type { Postgres, Sql } from "../core/postgres.ts";
 import { registryChannel, triggersWanted } from "../core/schema.ts";
-import { listen } from "./listen.ts";
+import { hearsItself, listen } from "./listen.ts";
 import type { RegistryWatcher } from "./registry.ts";
 
 export interface Watching {
@@ -49,6 +49,14 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
       if (stood) watcher.lost();
     },
   });
+}
+
+const notifier = (db: Postgres) => (channel: string, payload: string) =>
+  db.ask("notifying ourselves", async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`));
+
+/** For `sluice check`. @throws why a change of the registry would not be heard */
+export function hearsChanges(db: Postgres): Promise<void> {
+  return hearsItself({ options: db.options, channel: registryChannel, notify: notifier(db) });
 }
 
 async function checkTriggers(sql: Sql): Promise<void> {

@@ -31,6 +31,23 @@ export interface Listening {
   restored(): void;
 }
 
+/** Whether notifications arrive, for `sluice check`. @throws why not */
+export async function hearsItself(spec: Pick<Listening, "options" | "channel" | "notify">): Promise<void> {
+  const heard = Promise.withResolvers<void>();
+  const stop = listen({
+    ...spec,
+    check: () => Promise.resolve(),
+    notified() {},
+    lost: (why) => heard.reject(why),
+    restored: () => heard.resolve(),
+  });
+  try {
+    await heard.promise;
+  } finally {
+    await stop();
+  }
+}
+
 /** Listens until the returned function is called. */
 export function listen(spec: Listening): () => Promise<void> {
   const stopping = new AbortController();

@@ -21,6 +21,7 @@ import {
   type PositionRow,
   type Standing,
 } from "./position.ts";
+import { rehearse } from "./postgres/rehearsal.ts";
 import { createSieve, trialsMax } from "./postgres/sieve.ts";
 import { asOutage, isPassing } from "./postgres/words.ts";
 import { writeByCopy, writeByInsert, type Write } from "./postgres/write.ts";
@@ -178,12 +179,23 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
     deliver,
     async probe() {
       await tablesExist();
-      const version = await db.ask("probing", async (tx) => {
-        await tx`select 1 from sluice_position limit 1`;
-        const [row] = await tx<{ version: string }[]>`select current_setting('server_version') as version`;
-        return row?.version;
+      const server = await db.ask("probing", async (tx) => {
+        const [row] = await tx<{ version: string; encoding: string }[]>`
+          select current_setting('server_version') as version, current_setting('server_encoding') as encoding`;
+        return row;
       });
-      return `PostgreSQL ${version} at ${db.place}`;
+      const start = { seq: 0, totals: { delivered: 0, ignored: 0, refused: 0, skipped: 0 } };
+      const { problems, remarks } = await rehearse(db, async (tx, epoch) => {
+        await lockedStanding(tx, epoch);
+        await putPosition(tx, epoch, start);
+      });
+      if (problems.length > 0)
+        throw new Error(
+          `PostgreSQL at ${db.place}: ${problems.join("; ")}: mend the tables, or grant the role of DATABASE_URL its rights (README, PostgreSQL)`,
+        );
+      const encoding = server?.encoding ?? "";
+      if (encoding !== "UTF8") remarks.push(`its encoding is ${encoding}: what that cannot hold is refused`);
+      return [`PostgreSQL ${server?.version} at ${db.place}`, ...remarks].join("; ");
     },
     close: () => Promise.resolve(),
   };

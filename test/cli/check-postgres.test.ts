@@ -5,6 +5,7 @@ import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
 import { migratePostgres } from "../../src/core/schema.ts";
+import { pgBouncerAvailable, startPgBouncer } from "../kit/pgbouncer.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 setDefaultTimeout(60_000);
@@ -63,5 +64,182 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     expect((await check()).registry?.detail).toMatch(/6 tenants; INFLUXDB_DATABASE .* holds 5$/);
     await run("drop trigger sluice_settings on app_settings");
     expect((await check()).registry?.detail).toContain("`sluice migrate`, which adds triggers");
+  });
+
+  describe("a database that cannot take what the gateway writes", () => {
+    const as = (role: string) => {
+      const limited = new URL(url);
+      limited.username = role;
+      return limited.href;
+    };
+    const raising = (when: string, level: string) => `
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not today'; end $$;
+      create ${when} on raw_events ${level} execute function refuse()`;
+
+    /** What stands in the way → statements that put it there, and what the check must name. */
+    const obstacles: readonly [string, string, string | RegExp][] = [
+      [
+        "no right to insert",
+        "revoke insert on raw_events from sluice_app",
+        "permission denied for table raw_events",
+      ],
+      [
+        "no right to insert rejects",
+        "revoke insert on quarantine_events from sluice_app",
+        "permission denied for table quarantine_events",
+      ],
+      [
+        "no right to remove what is replayed",
+        "revoke delete on quarantine_events from sluice_app",
+        "permission denied for table quarantine_events",
+      ],
+      [
+        "no right to count",
+        "revoke update on quarantine_counters_minute from sluice_app",
+        "permission denied for table quarantine_counters_minute",
+      ],
+      [
+        "no right to the position",
+        "revoke update on sluice_position from sluice_app",
+        "permission denied for table sluice_position",
+      ],
+      [
+        "no right to the settings",
+        "revoke select on app_settings from sluice_app",
+        "permission denied for table app_settings",
+      ],
+      [
+        "no right to the sequence",
+        "revoke usage on sequence raw_events_id_seq from sluice_app",
+        "sequence raw_events_id_seq",
+      ],
+      [
+        "no right to the sequence of rejects",
+        "revoke usage on sequence quarantine_events_id_seq from sluice_app",
+        "sequence quarantine_events_id_seq",
+      ],
+      [
+        "a policy without permission",
+        "alter table raw_events enable row level security",
+        'row-level security policy for table "raw_events"',
+      ],
+      ["a missing column", "alter table raw_events drop column topic", 'column "topic"'],
+      ["a missing column of rejects", "alter table quarantine_events drop column reason", 'column "reason"'],
+      [
+        "a column of its own that must not be null",
+        "alter table raw_events add column region text not null default ''; alter table raw_events alter region drop default",
+        'column "region"',
+      ],
+      [
+        "a view that takes nothing",
+        "alter table raw_events rename to events; create view raw_events as select distinct * from events; grant all on raw_events to sluice_app",
+        'view "raw_events"',
+      ],
+      ["a trigger that raises", raising("trigger t before insert", "for each row"), "not today"],
+      [
+        "a trigger of the statement that raises",
+        raising("trigger t before insert", "for each statement"),
+        "not today",
+      ],
+      [
+        "a deferred trigger that raises",
+        raising("constraint trigger t after insert", "deferrable initially deferred for each row"),
+        "not today",
+      ],
+      ["ids that are uuids", "alter table raw_events alter device_id type uuid using null", "device_id"],
+      ["times that are numbers", "alter table raw_events alter event_ts type bigint using null", "event_ts"],
+      ["payloads that are numbers", "alter table raw_events alter payload type int using null", "payload"],
+      [
+        "no partition for today",
+        `alter table raw_events rename to old; create table raw_events (like old including defaults) partition by range (ingested_at);
+        create table raw_past partition of raw_events for values from ('2001-01-01') to ('2002-01-01'); grant all on raw_events to sluice_app`,
+        "no partition",
+      ],
+      ["a read-only server", "alter role sluice_app set default_transaction_read_only = on", /^$/],
+    ];
+
+    test.each(obstacles)("%s", async (_, statements, named) => {
+      await migratePostgres(db);
+      await run(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
+        alter role sluice_app reset all;
+        grant select, insert, update, delete on all tables in schema public to sluice_app;
+        grant usage on all sequences in schema public to sluice_app`);
+      const before = await check(as("sluice_app"));
+      expect(before.postgres).toMatchObject({ ok: true });
+      await run(statements);
+      const { code, postgres } = await check(as("sluice_app"));
+      // The gateway asks for read-write transactions itself: this one is no obstacle.
+      if (named instanceof RegExp) return expect(postgres).toMatchObject({ ok: true });
+      expect(code).toBe(1);
+      expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
+    });
+
+    test("it leaves no row", async () => {
+      await migratePostgres(db);
+      await check();
+      for (const table of [
+        "raw_events",
+        "quarantine_events",
+        "quarantine_counters_minute",
+        "sluice_position",
+      ]) {
+        const rows = await db.ask("looking", (sql) => sql.unsafe(`select 1 from ${table}`));
+        expect([table, rows.length]).toEqual([table, 0]);
+      }
+    });
+
+    test.each([
+      ["a type that must be known", "alter table raw_events add check (msg_type in ('heartbeat'))"],
+      [
+        "devices that must be registered",
+        "alter table raw_events add foreign key (tenant_id, device_id) references device_registry",
+      ],
+    ])("%s is a remark: only some entries are refused", async (_, statements) => {
+      await migratePostgres(db);
+      await run("insert into device_registry (tenant_id, device_id, site_id) values ('acme', 'd', 's')");
+      await run(statements.replace("('heartbeat')", "('heartbeat', 'nothing')"));
+      const { postgres } = await check();
+      expect(postgres?.detail).toContain("raw_events");
+    });
+
+    test("what the sink does row by row is a remark: a policy that permits", async () => {
+      await migratePostgres(db);
+      await run(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
+        grant select, insert, update, delete on all tables in schema public to sluice_app;
+        grant usage on all sequences in schema public to sluice_app;
+        alter table raw_events enable row level security;
+        create policy all_of_it on raw_events using (true) with check (true)`);
+      const { postgres } = await check(as("sluice_app"));
+      expect(postgres).toMatchObject({ ok: true, detail: expect.stringContaining("one by one") });
+    });
+
+    test("an encoding that holds not everything is named", async () => {
+      const latin = await (await sharedPostgres()).createDatabase("LATIN1");
+      const other = openPostgres({ url: latin, poolMax: 2, timeoutMs: 5000 });
+      await migratePostgres(other);
+      await other.close();
+      expect((await check(latin)).postgres).toMatchObject({
+        ok: true,
+        detail: expect.stringContaining("LATIN1"),
+      });
+    });
+
+    test.skipIf(pgBouncerAvailable !== "")(
+      `a pooler in transaction mode is named ${pgBouncerAvailable}`,
+      async () => {
+        await migratePostgres(db);
+        const pooler = await startPgBouncer(await sharedPostgres(), "transaction");
+        try {
+          const { code, registry, postgres } = await check(pooler.url(url));
+          expect([code, postgres?.ok]).toEqual([1, true]);
+          expect(registry).toMatchObject({
+            ok: false,
+            detail: expect.stringContaining("pooler in transaction mode"),
+          });
+        } finally {
+          await pooler.stop();
+        }
+      },
+    );
   });
 });
