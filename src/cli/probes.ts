@@ -11,8 +11,10 @@ import { systemClock } from "../core/clock.ts";
 import { silentLog } from "../core/log.ts";
 import { openPostgres } from "../core/postgres.ts";
 import { probePostgres, probeRegistry } from "./probe-postgres.ts";
+import { hostClock } from "../hostclock.ts";
 import { createSinks } from "../sink/index.ts";
 import { probeMqtt } from "../source/mqtt-probe.ts";
+import { builtMs } from "../version.ts";
 
 export interface Probe {
   readonly part: string;
@@ -43,6 +45,7 @@ export function createProbes(config: Config): Probes {
   const farSides = sinks.filter(({ name }) => name !== "local");
   return {
     probes: [
+      { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       { part: "source", probe: () => probeSource(config) },
       ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, influx) }]),
@@ -58,6 +61,12 @@ export function createProbes(config: Config): Probes {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+function probeClock(): Promise<string> {
+  const doubt = hostClock({ host: systemClock, builtMs, log: silentLog }).doubt();
+  if (doubt !== null) return Promise.reject(new Error(doubt));
+  return Promise.resolve(`the host's clock says ${new Date().toISOString()}`);
 }
 
 function probeDisk(dataDir: string): Promise<string> {

@@ -31,7 +31,8 @@ describe.skipIf(!existsSync(executable))("the executable (skipped where dist/slu
     };
     const first = await startGateway(env, dataDir);
     const registry = localRegistry({ path: join(dataDir, "local.db") });
-    await registry.add([aDevice({ tokenHash: sha256(secrets[1] ?? "") })]);
+    const { tenantId, deviceId, siteId } = aDevice();
+    await registry.add([{ tenantId, deviceId, siteId, tokenHash: sha256(secrets[1] ?? "") }]);
     await registry.close();
     const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { clientId: "of-many-secrets" });
     let sent = 0;

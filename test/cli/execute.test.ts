@@ -244,6 +244,7 @@ describe("migrate and check, without servers", () => {
     expect(out + err).not.toContain("hunter2");
     const { probes } = JSON.parse(out) as { probes: { part: string; ok: boolean }[] };
     expect(probes.map(({ part, ok }) => [part, ok])).toEqual([
+      ["clock", true],
       ["disk", true],
       ["source", false],
       ["registry", false],

@@ -29,6 +29,21 @@ describe("acknowledgement", () => {
     expect(source.status().unacknowledged).toBe(0);
   });
 
+  test("the retain flag changes nothing: a live message is a live one, and nothing is kept for a later subscriber", async () => {
+    const { source, intake, port } = await embeddedBroker({}, {}, true);
+    const client = await device(port);
+    client.send(publishPacket(1, "a", { retain: true }));
+    await until("a message", () => intake.messages.length === 1);
+    expect(intake.messages[0]).toMatchObject({ retained: false });
+    await until("PUBACK", () => idsOf(client, "puback").length === 1);
+    const later = await device(port, "later");
+    later.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] });
+    await until("SUBACK", () => idsOf(later, "suback").length === 1);
+    await ping(later);
+    expect(later.packets.filter(({ cmd }) => cmd === "publish")).toEqual([]);
+    expect(source.status().unacknowledged).toBe(0);
+  });
+
   test("QoS 2: PUBREC waits, a redelivery before PUBREL has the DUP flag, and the handshake ends", async () => {
     const { source, intake, port } = await embeddedBroker();
     const client = await device(port);
