@@ -4,6 +4,7 @@ import type { Config } from "../config.ts";
 import { systemClock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { silentLog } from "../core/log.ts";
+import { grammarOf } from "../sink/influx/api.ts";
 import { createTypeMap } from "../sink/influx/types.ts";
 import { encodeLine, textOf, Unwritable } from "../sink/line.ts";
 
@@ -42,7 +43,7 @@ export function lineProtocol({ general, influx }: Config, tenantTag: boolean): L
     clock: systemClock,
     log: silentLog,
   });
-  const grammar = { tenantTag, lineFeed: false };
+  const grammar = grammarOf("file", false, tenantTag);
   return (entry) => {
     const type = entry.msgType ?? "";
     if (entry.kind !== "event" || !["telemetry", "heartbeat"].includes(type)) return null;

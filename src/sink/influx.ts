@@ -12,10 +12,13 @@ import type { Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Log } from "../core/log.ts";
 import type { Values } from "../core/settings.ts";
+import { isWithoutDatabases } from "./influx/api.ts";
 import { createCollisions } from "./influx/collisions.ts";
+import { retentionSeconds } from "./influx/database.ts";
 import { createDeliver } from "./influx/deliver.ts";
 import { createFiles } from "./influx/files.ts";
 import type { Fetch } from "./influx/http.ts";
+import { createPace } from "./influx/pace.ts";
 import { createServer } from "./influx/server.ts";
 import type { influxSettings } from "./influx/settings.ts";
 import { createTally } from "./influx/tally.ts";
@@ -40,25 +43,40 @@ const linesMax = 10_000;
 const batchBytesMax = 5_000_000;
 /** Room for some requests of a halving; what is settled by then is kept for the next try. */
 const requestsPerDelivery = 4;
+const dayMs = 86_400_000;
 const tables = new Set<string | null>(["telemetry", "heartbeat"]);
 
 /** @throws where INFLUXDB_URL and INFLUXDB_API do not fit. */
 export function influxSink(options: InfluxOptions): Sink {
   const { settings, clock } = options;
   const [prefix = "", suffix] = settings.database.split("{tenant_id}");
-  const shared = suffix === undefined;
+  const isOne = isWithoutDatabases(settings.api);
+  const shared = suffix === undefined || isOne;
   const directory = directoryOf(settings);
-  const target = directory === null ? server(options, !shared) : files(options, directory);
+  const target = directory === null ? server(options) : files(options, directory);
   const types = typeMap(options, shared);
   const collisions = createCollisions(settings.onCollision);
   const tally = createTally(clock);
-  const grammar = { tenantTag: shared, lineFeed: directory === null };
-  const deliver = createDeliver({ target, types, collisions, grammar, tally });
-  const databaseOf = (entry: Entry) => (shared ? prefix : prefix + (entry.tenantId ?? "") + suffix);
+  const pace = createPace(linesMax);
+  const deliver = createDeliver({
+    target,
+    types,
+    collisions,
+    tally,
+    pace,
+    clock,
+    tenantTag: shared,
+    distanceMaxMs: settings.timeDistanceMaxDays * dayMs,
+    retentionMs: retentionSeconds(settings.retention ?? "forever") * 1_000,
+  });
+  const name = isOne ? settings.api : prefix;
+  const databaseOf = (entry: Entry) => (shared ? name : prefix + (entry.tenantId ?? "") + suffix);
 
   return {
     name: "influx",
-    batchMax: linesMax,
+    get batchMax() {
+      return pace.lines;
+    },
     batchBytesMax,
     batchTrigger: settings.batchSize,
     lingerMs: settings.flushIntervalMs,
@@ -76,6 +94,7 @@ export function influxSink(options: InfluxOptions): Sink {
       ...tally.stats(),
       bytes_sent: target.bytesSent,
       target: target.label,
+      batch_lines_max: pace.lines,
       collisions: collisions.count,
       columns_known: types.size,
     }),
@@ -97,18 +116,21 @@ function directoryOf({ url, api }: InfluxOptions["settings"]): string | null {
   return isFile ? fileURLToPath(url) : null;
 }
 
-function server(
-  { settings, clock, log, random = Math.random, fetch = globalThis.fetch }: InfluxOptions,
-  perTenant: boolean,
-): Target {
-  const { url = "", api, token, username, password, org, retention, timeoutMs } = settings;
+function server({
+  settings,
+  clock,
+  log,
+  random = Math.random,
+  fetch = globalThis.fetch,
+}: InfluxOptions): Target {
+  const { url = "", api, token, username, password, org, retention, database, timeoutMs } = settings;
   return createServer({
     url,
     api: api === "file" ? "auto" : api,
     credentials: { token, username, password },
     org,
     retention,
-    perTenant,
+    database,
     timeoutMs,
     clock,
     log,

@@ -7,7 +7,8 @@
  * in string fields they are exact everywhere.
  *
  * A number's look never chooses its type (21 and 21.5 are one column): it is a float unless its name is declared an
- * integer or the column is known to be one.
+ * integer or the column is believed to be one. A value that its column is believed not to take has a line all the same
+ * (`misfit`): the belief may be old or of another shard, and only the far side refuses for a column's type.
  */
 import { nanoseconds, telemetryOf, type Entry } from "../core/entry.ts";
 
@@ -15,14 +16,12 @@ export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
 
 /** A field of one table, as far as it is known. */
 export interface Column {
-  /** The escaped name and `=`; null where the name cannot be a field. */
+  /** The escaped name and `=`; null if the name cannot be a field. */
   readonly head: string | null;
   /** Its numbers are whole by declaration (INFLUX_INTEGER_FIELDS). */
   readonly integer: boolean;
-  /** What the far side keeps it as; null: not known yet. */
-  type: ColumnType | null;
-  /** The far side confirmed `type` since this process started: what does not fit is refused here. */
-  sure: boolean;
+  /** What the far side is believed to keep it as; null: not known yet. */
+  readonly type: ColumnType | null;
 }
 
 /** The columns of one table of one database. */
@@ -39,15 +38,28 @@ export interface Line {
   readonly fields: string;
   /** Nanoseconds since the epoch. */
   readonly time: string;
-  /** Columns not yet confirmed, with the type this line gives them; null where there is none. */
-  readonly unsure: readonly (readonly [Column, ColumnType])[] | null;
+  /** Columns by name whose type is not known or another one, with the type this line gives them; null if there is none. */
+  readonly news: readonly (readonly [string, ColumnType])[] | null;
+  /** A column is believed to be of another type. */
+  readonly misfit: boolean;
 }
 
+/** What a far side can hold of that which an event can say. */
 export interface Grammar {
   /** The tenant is the first tag, for databases that tenants share. */
   readonly tenantTag: boolean;
-  /** May a string hold a line feed? Servers read it exactly; tools that read a file line by line do not. */
+  /** May a string hold a line feed? InfluxDB reads it exactly; what reads line by line writes another series with it. */
   readonly lineFeed: boolean;
+  /** Is text kept? VictoriaMetrics makes a 0 of it, so that it is left out. */
+  readonly texts: boolean;
+  /** Are there integers beyond 2^53? */
+  readonly integers: boolean;
+  /** Characters that no field name may have beyond those that nobody takes. */
+  readonly badName: RegExp | null;
+  /** Field names that differ only in case are one column. */
+  readonly caseless: boolean;
+  /** The first time it takes. */
+  readonly fromMs: number;
 }
 
 /** Why an entry can never be written. */
@@ -76,25 +88,41 @@ export function escapeName(name: string): string | null {
  */
 export function encodeLine(entry: Entry, table: Table, grammar: Grammar): Line | null {
   const { seq, metrics } = telemetryOf(entry);
-  const unsure: Unsure = [];
+  const made: Making = { entry, table, grammar, news: null, misfit: false };
   const parts: string[] = [];
-  if (seq !== undefined) parts.push(field(entry, table, "seq", seq, grammar, unsure));
+  if (seq !== undefined) parts.push(field(made, "seq", seq));
   for (const name of Object.keys(metrics)) {
     const value = metrics[name];
-    if (value === null || value === undefined) continue;
+    if (value === null || value === undefined || (typeof value === "string" && !grammar.texts)) continue;
     if (name === "seq" && seq !== undefined)
       throw refusal(entry, name, "stands for the message's own seq too");
-    parts.push(field(entry, table, name, value, grammar, unsure));
+    parts.push(field(made, name, value));
   }
   if (parts.length === 0) return null;
+  if (grammar.caseless) refuseTwins(entry, metrics);
   return {
     entry,
     table,
     series: seriesOf(entry, table.name, grammar),
     fields: parts.join(","),
-    time: timeOf(entry),
-    unsure: unsure.length > 0 ? unsure : null,
+    time: timeOf(entry, grammar),
+    news: made.news,
+    misfit: made.misfit,
   };
+}
+
+function refuseTwins(entry: Entry, metrics: object) {
+  const seen = new Set<string>();
+  for (const name of Object.keys(metrics)) {
+    if (seen.has(name.toLowerCase())) throw refusal(entry, name, "differs from another only in case");
+    seen.add(name.toLowerCase());
+  }
+}
+
+/** The table as it is if a column has this type. */
+export function withType(table: Table, name: string, type: ColumnType): Table {
+  const column = { ...table.column(name), type };
+  return { name: table.name, column: (field) => (field === name ? column : table.column(field)) };
 }
 
 function seriesOf(entry: Entry, table: string, grammar: Grammar): string {
@@ -108,53 +136,68 @@ function tag(name: string, value: string | null): string {
   throw new Unwritable(`tag ${name} cannot be ${JSON.stringify(value ?? "")} in line protocol`);
 }
 
-/** The years that 64-bit nanoseconds can hold: 1677 to 2262. */
-const msMax = 9_223_372_036_853;
+/** The years that 64-bit nanoseconds can hold begin in 1677. */
+export const earliestMs = -9_223_372_036_853;
+/**
+ * They end on 2262-04-11 at 23:47:16. InfluxDB 3 divides time into pieces of ten minutes, and a point in the last,
+ * incomplete one kills its write-ahead log for good half an hour later: nothing of it may be sent.
+ */
+export const endMs = Date.UTC(2262, 3, 11, 23, 40);
 
-function timeOf(entry: Entry): string {
+function timeOf(entry: Entry, { fromMs }: Grammar): string {
   const ms = entry.eventMs ?? entry.receivedMs;
-  if (Math.abs(ms) <= msMax) return nanoseconds(ms, entry.eventNs);
-  throw new Unwritable(`event time ${ms} ms is outside of 1677 to 2262, which is what InfluxDB can hold`);
+  if (ms >= fromMs && ms < endMs) return nanoseconds(ms, entry.eventNs);
+  const years = `${new Date(fromMs).getUTCFullYear()} to 2262-04-11T23:40:00Z`;
+  throw new Unwritable(`event time ${ms} ms is outside of ${years}, which is what the database can hold`);
 }
 
-type Unsure = [Column, ColumnType][];
+/** A line being made. */
+interface Making {
+  readonly entry: Entry;
+  readonly table: Table;
+  readonly grammar: Grammar;
+  news: [string, ColumnType][] | null;
+  misfit: boolean;
+}
 
-function field(
-  entry: Entry,
-  table: Table,
-  name: string,
-  value: number | boolean | string,
-  grammar: Grammar,
-  unsure: Unsure,
-): string {
+function field(made: Making, name: string, value: number | boolean | string): string {
+  const { entry, table, grammar } = made;
   const column = table.column(name);
-  if (column.head === null) throw refusal(entry, name, "cannot be the name of a field in InfluxDB");
-  const type = typeFor(column, value);
-  if (type === null)
-    throw refusal(entry, name, `is a ${typeof value}; its column in ${table.name} is ${column.type}`);
-  if (!column.sure) unsure.push([column, type]);
+  if (column.head === null || grammar.badName?.test(name))
+    throw refusal(entry, name, "cannot be the name of a field in InfluxDB");
+  const type = typeFor(made, name, column, value);
+  if (column.type !== type) {
+    (made.news ??= []).push([name, type]);
+    if (column.type !== null) made.misfit = true;
+  }
   if (typeof value === "boolean") return column.head + String(value);
   if (typeof value === "string") return column.head + quoted(entry, name, value, grammar);
   if (type === "integer") return `${column.head}${wholeDigits(entry, name, value)}i`;
   if (!Number.isFinite(value)) throw refusal(entry, name, "is beyond the range of a double");
+  if (!isExact(entry, name, value))
+    throw refusal(entry, name, "has digits that a float does not keep; name it in INFLUX_INTEGER_FIELDS");
   return column.head + String(value);
 }
 
-/** The type to write a value as; null where its column, known for sure, cannot hold it. */
-function typeFor(column: Column, value: number | boolean | string): ColumnType | null {
-  const kind = typeof value;
-  const known = column.type;
-  if (kind === "number" && (known === "float" || known === "integer")) return known;
-  if (known !== null && known !== kind && column.sure) return null;
-  if (kind === "number") return column.integer ? "integer" : "float";
-  return kind === "boolean" ? "boolean" : "string";
+function typeFor(
+  { entry, grammar }: Making,
+  name: string,
+  column: Column,
+  value: number | boolean | string,
+): ColumnType {
+  if (typeof value !== "number") return typeof value === "boolean" ? "boolean" : "string";
+  if (column.type === "float") return "float";
+  if (!column.integer && column.type !== "integer") return "float";
+  if (!grammar.integers && !Number.isSafeInteger(value)) return "float";
+  // A declaration is ours to keep; a belief about the far side is not to refuse by.
+  return column.integer || isWhole(entry, name, value) ? "integer" : "float";
 }
 
 /** Quotes and backslashes are escaped; everything else stands for itself (section "string" of the line protocol). */
 function quoted(entry: Entry, name: string, value: string, grammar: Grammar): string {
   if (!value.isWellFormed()) throw refusal(entry, name, "is not valid Unicode");
   if (!grammar.lineFeed && value.includes("\n"))
-    throw refusal(entry, name, "has a line feed, which a file of lines cannot hold");
+    throw refusal(entry, name, "has a line feed, which what reads line by line cannot hold");
   return `"${/["\\]/.test(value) ? value.replace(/["\\]/g, "\\$&") : value}"`;
 }
 
@@ -162,9 +205,21 @@ function wholeDigits(entry: Entry, name: string, value: number): string {
   if (Number.isSafeInteger(value)) return String(value);
   if (!Number.isInteger(value)) throw refusal(entry, name, `is ${value}; its column holds whole numbers`);
   const digits = sourceOf(entry, name);
-  if (!/^-?\d+$/.test(digits) || BigInt.asIntN(64, BigInt(digits)) !== BigInt(digits))
-    throw refusal(entry, name, `is ${digits}; its column holds whole numbers of 64 bits`);
+  if (!isInt64(digits)) throw refusal(entry, name, `is ${digits}; its column holds whole numbers of 64 bits`);
   return String(BigInt(digits));
+}
+
+const isInt64 = (digits: string) =>
+  /^-?\d{1,20}$/.test(digits) && BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);
+
+const isWhole = (entry: Entry, name: string, value: number) =>
+  Number.isSafeInteger(value) || (Number.isInteger(value) && isInt64(sourceOf(entry, name)));
+
+/** A whole number as the device wrote it, digit by digit, is what the double holds. */
+function isExact(entry: Entry, name: string, value: number): boolean {
+  if (!Number.isInteger(value) || Number.isSafeInteger(value)) return true;
+  const digits = sourceOf(entry, name);
+  return !/^-?\d+$/.test(digits) || BigInt(digits) === BigInt(value);
 }
 
 type Reviver = (this: unknown, key: string, value: unknown) => unknown;

@@ -2,6 +2,7 @@
 import { type Entry, nanoseconds, telemetryOf } from "../../src/core/entry.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
 import { quarantineRows, rawRows } from "../../src/sink/copy.ts";
+import { grammarOf } from "../../src/sink/influx/api.ts";
 import { encodeLine, textOf, type Grammar, type Table, Unwritable } from "../../src/sink/line.ts";
 import { countRejects } from "../../src/sink/rows.ts";
 import { type FieldValue, parseLine } from "../kit/lineparser.ts";
@@ -64,14 +65,11 @@ function eventText({ eventMs, eventNs }: Entry): string | null {
   return `${new Date(eventMs).toISOString().slice(0, -1)}${String(Math.floor(eventNs / 1000)).padStart(3, "0")}Z`;
 }
 
-const grammars: readonly Grammar[] = [
-  { tenantTag: false, lineFeed: true },
-  { tenantTag: true, lineFeed: false },
-];
+const grammars: readonly Grammar[] = [grammarOf("v3", true, false), grammarOf("file", false, true)];
 
 /** "written", "empty" (nothing to write) or "refused". @throws where a line does not say what the event says */
 export function throughLine(entry: Entry, table: Table): "written" | "empty" | "refused" {
-  const grammar = grammars[entry.seq % 2] ?? { tenantTag: false, lineFeed: true };
+  const grammar = grammars[entry.seq % 2] ?? grammarOf("v3", true, false);
   let text: string;
   try {
     const line = encodeLine(entry, table, grammar);

@@ -1,7 +1,26 @@
 /**
  * A strict reader of line protocol, written from the grammar as InfluxDB 3 parses it and apart from the encoder, so that
  * the two can be held against each other. Where versions differ it takes the stricter one: what it accepts, all accept.
+ * The fakes of servers name what theirs takes beyond that (`Leniency`), as 3.10.1 and 2.7.12 do.
  */
+
+/** What a server takes although others do not. */
+export interface Leniency {
+  /** A tag twice (3: taken, and ruins the table). */
+  readonly duplicateTag?: boolean;
+  /** A field twice: the last one counts (2). */
+  readonly duplicateField?: boolean;
+  /** A field with a tag's name, and the names of time: for the store to judge, not for the grammar. */
+  readonly anyFieldName?: boolean;
+  /** Control characters but TAB and LF in names and tags. */
+  readonly controls?: boolean;
+  /** 1e400 is an infinity (3). */
+  readonly infinity?: boolean;
+  /** A line without a time is of now. */
+  readonly timeless?: boolean;
+  /** A longer string is refused, in these words. */
+  readonly stringBytesMax?: number;
+}
 
 export type FieldValue =
   | { readonly type: "float"; readonly value: number }
@@ -21,12 +40,12 @@ export type Parsed =
   { readonly text: string; readonly point: Point } | { readonly text: string; readonly error: string };
 
 /** The lines of a body; blank ones and comments do not count. */
-export function parseLines(body: string): Parsed[] {
+export function parseLines(body: string, lenient: Leniency = {}): Parsed[] {
   return splitLines(body)
     .filter((text) => text.trim() !== "" && !text.startsWith("#"))
     .map((text) => {
       try {
-        return { text, point: parseLine(text) };
+        return { text, point: parseLine(text, lenient) };
       } catch (error) {
         return { text, error: error instanceof Error ? error.message : String(error) };
       }
@@ -60,17 +79,18 @@ function splitLines(body: string): string[] {
 
 interface Cursor {
   readonly text: string;
+  readonly lenient: Leniency;
   at: number;
 }
 
-export function parseLine(text: string): Point {
-  const cursor = { text, at: 0 };
+export function parseLine(text: string, lenient: Leniency = {}): Point {
+  const cursor = { text, lenient, at: 0 };
   const measurement = name(cursor, ", ", ", ", "measurement");
   const tags = new Map<string, string>();
   while (taken(cursor, ",")) {
     const key = name(cursor, ",= ", "=", "tag key");
     expect(cursor, "=");
-    if (tags.has(key)) throw new Error(`duplicate tag '${key}'`);
+    if (tags.has(key) && !lenient.duplicateTag) throw new Error(`duplicate tag '${key}'`);
     tags.set(key, name(cursor, ",= ", ", ", "tag value"));
   }
   expect(cursor, " ");
@@ -78,11 +98,13 @@ export function parseLine(text: string): Point {
   do {
     const key = name(cursor, ",= ", "=", "field key");
     expect(cursor, "=");
-    if (fields.has(key))
+    if (fields.has(key) && !lenient.duplicateField)
       throw new Error(`invalid line protocol - multiple instances of '${key}' field found`);
-    if (tags.has(key) || key === "time") throw new Error(`'${key}' cannot be a field`);
+    if ((tags.has(key) || key === "time") && !lenient.anyFieldName)
+      throw new Error(`'${key}' cannot be a field`);
     fields.set(key, fieldValue(cursor));
   } while (taken(cursor, ","));
+  if (cursor.at === text.length && lenient.timeless) return { measurement, tags, fields, time: nowNs() };
   expect(cursor, " ");
   const digits = text.slice(cursor.at);
   if (!/^-?\d+$/.test(digits)) throw new Error("Could not parse entire line");
@@ -90,6 +112,8 @@ export function parseLine(text: string): Point {
   if (BigInt.asIntN(64, time) !== time) throw new Error("timestamp out of range");
   return { measurement, tags, fields, time };
 }
+
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 function taken(cursor: Cursor, char: string): boolean {
   if (cursor.text[cursor.at] !== char) return false;
@@ -111,7 +135,8 @@ function name(cursor: Cursor, escapable: string, ends: string, what: string): st
       value += next;
       cursor.at += 1;
     } else if (ends.includes(char)) break;
-    else if (char < " " || char === "\u007f") throw new Error(`control character in ${what}`);
+    else if ("\t\n".includes(char) || ((char < " " || char === "\u007f") && !cursor.lenient.controls))
+      throw new Error(`control character in ${what}`);
     else if (escapable.includes(char)) throw new Error(`bare ${JSON.stringify(char)} in ${what}`);
     else value += char;
   }
@@ -131,7 +156,7 @@ function fieldValue(cursor: Cursor): FieldValue {
   if (/^-?\d+i$/.test(token)) return { type: "integer", value: int64(token.slice(0, -1)) };
   if (!/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(token)) throw new Error(`invalid field value ${token}`);
   const value = Number(token);
-  if (!Number.isFinite(value)) throw new Error(`float out of range ${token}`);
+  if (!Number.isFinite(value) && !cursor.lenient.infinity) throw new Error(`float out of range ${token}`);
   return { type: "float", value };
 }
 
@@ -148,6 +173,8 @@ function quotedString(cursor: Cursor): string {
     const next = cursor.text.charAt(cursor.at + 1);
     if (char === '"') {
       cursor.at += 1;
+      if (Buffer.byteLength(value) > (cursor.lenient.stringBytesMax ?? Infinity))
+        throw new Error("String is greater than 1MB");
       return value;
     }
     if (char === "\\" && (next === '"' || next === "\\")) {

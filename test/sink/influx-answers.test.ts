@@ -1,12 +1,18 @@
 /** What each answer of InfluxDB means for the lines that were sent. */
 import { describe, expect, test } from "bun:test";
+import type { ApiKind } from "../../src/sink/influx/api.ts";
 import { judgeAnswer, type Verdict } from "../../src/sink/influx/answer.ts";
 
 const nowMs = Date.UTC(2026, 0, 1);
 
-function judge(status: number, body: unknown, headers: Record<string, string> = {}): Verdict {
+function judge(
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+  kind: ApiKind = "v3",
+): Verdict {
   const text = typeof body === "string" ? body : JSON.stringify(body);
-  return judgeAnswer({ status, headers: new Headers(headers), text }, nowMs);
+  return judgeAnswer({ status, headers: new Headers(headers), text }, kind, nowMs);
 }
 
 const line = (number: number, message: string) => ({
@@ -60,7 +66,7 @@ describe("answers", () => {
       { error: "the request was not authenticated" },
       { kind: "away", alarm: true, down: true },
     ],
-    ["no permission", 403, { error: "no" }, { kind: "away", alarm: true, down: true }],
+    ["no permission", 403, { error: "no" }, parked],
     ["nothing there", 404, "Not found", parked],
     ["v3: too large", 413, "max request size (10485760 bytes) exceeded", { kind: "too-large" }],
     ["v3 before 3.10: too large", 500, "max request size (10485760 bytes) exceeded", { kind: "too-large" }],
@@ -94,7 +100,57 @@ describe("answers", () => {
       "v1: too many series",
       400,
       { error: "partial write: max-series-per-database limit exceeded: (1000000) dropped=5" },
-      parked,
+      { kind: "some", dropped: 5, othersStored: true },
+    ],
+    [
+      "v1: too many values of a tag",
+      400,
+      {
+        error:
+          'partial write: max-values-per-tag limit exceeded (1/1): measurement="telemetry" tag="device_id" value="d2" dropped=1',
+      },
+      { kind: "some", dropped: 1, othersStored: true },
+    ],
+    [
+      "v2: no organization given",
+      400,
+      { code: "invalid", message: "Please provide either orgID or org" },
+      { kind: "away", alarm: true, down: true, why: expect.stringContaining("INFLUXDB_ORG") },
+    ],
+    [
+      "v2: organization unknown",
+      404,
+      { code: "not found", message: 'organization name "nope" not found' },
+      { kind: "away", alarm: true, down: true, why: expect.stringContaining("INFLUXDB_ORG") },
+    ],
+    [
+      "v2.0: retention, as a server error",
+      500,
+      {
+        code: "internal error",
+        message:
+          "unexpected error writing points to database: partial write: points beyond retention policy dropped=500",
+      },
+      { kind: "some", dropped: 500, othersStored: true, suspicion: { kind: "old", count: 500 } },
+    ],
+    [
+      "v2: retention, the count in front",
+      422,
+      {
+        code: "unprocessable entity",
+        message:
+          "failure writing points to database: partial write: dropped 276 points outside retention policy of duration 720h0m0s",
+      },
+      { kind: "some", dropped: 276, othersStored: true, suspicion: { kind: "old", count: 276 } },
+    ],
+    [
+      "v2.7: retention, longer than people read",
+      422,
+      {
+        code: "unprocessable entity",
+        message: `failure writing points to database: partial write: dropped 7 points outside retention policy of duration 720h0m0s - oldest point m,t=${"a".repeat(600)} at 2017-07-14T02:40:00Z dropped because it violates a Retention Policy Lower Bound at 2026-10-26T21:42:34.016200458Z, newest point m,t=dropped=99 dropped=7 for database: ff043e085673a935 for retention policy: autogen`,
+      },
+      { kind: "some", dropped: 7, suspicion: { kind: "old", count: 7 } },
     ],
     ["v1: no database", 404, { error: 'database not found: "x"' }, parked],
     ["busy", 429, "", { kind: "away", alarm: false, down: true, retryAfterMs: 0 }],

@@ -7,7 +7,7 @@ import { event } from "../contract/entries.ts";
 
 const table: Table = {
   name: "telemetry",
-  column: () => ({ head: "v=", integer: false, type: "float", sure: true }),
+  column: () => ({ head: "v=", integer: false, type: "float" }),
 };
 
 const line = (seq: number, time: number | bigint, fields = `v=${seq}`, device = "d"): Line => ({
@@ -16,7 +16,8 @@ const line = (seq: number, time: number | bigint, fields = `v=${seq}`, device = 
   series: `telemetry,device_id=${device}`,
   fields,
   time: String(time),
-  unsure: null,
+  news: null,
+  misfit: false,
 });
 
 function times(mode: "shift" | "keep", lines: readonly Line[]): number[] {

@@ -136,10 +136,13 @@ describe("what the server refuses", () => {
     expect([...influx.refused]).toEqual([[2, "bad"]]);
   });
 
-  test("a column too many refuses nothing that it does not name", async () => {
-    const { influx } = await start({ columnsMax: 3 });
-    expect((await outage(influx.deliver(events(1, 3)))).message).toContain("columns per table");
-    expect(influx.refused.size).toBe(0);
+  test("a column too many costs the lines that have it, and no other", async () => {
+    const { server, influx } = await start({ columnsMax: 4 });
+    const batch = [event(1), reading(2, { m: 1 }), event(3)];
+    expect(await influx.deliver(batch)).toEqual({ delivered: 2, ignored: 0, refused: 1 });
+    expect(influx.refused.get(2)).toContain("exceed number of columns per table limit of 4");
+    expect(await influx.deliver([event(4)])).toEqual(all(1));
+    expect(server.stored()).toBe(3);
   });
 });
 
@@ -147,7 +150,7 @@ describe("column types", () => {
   test("an integer field whose column is a float is written as one, in one request more", async () => {
     const { server, influx } = await start();
     await influx.deliver([reading(1, { seq: 1, rssi_dbm: 1 })]);
-    server.databases.get("telemetry_acme")?.tables.get("telemetry")?.columns.set("rssi_dbm", "float");
+    server.databases.get("telemetry_acme")?.retype("telemetry", "rssi_dbm", "float");
     await influx.restart();
     expect(await influx.deliver([reading(2, { rssi_dbm: -85 }), reading(3, { rssi_dbm: -86 })])).toEqual(
       all(2),
@@ -158,7 +161,7 @@ describe("column types", () => {
     expect(server.writes).toHaveLength(4);
   });
 
-  test("a string in a column of floats is refused before it is sent, with device and metric", async () => {
+  test("a string in a column of floats goes apart, and the server refuses it", async () => {
     const { server, influx } = await start();
     await influx.deliver([reading(1, { temp_c: 20.5 })]);
     expect(await influx.deliver([reading(2, { temp_c: "n/a" }), reading(3, { temp_c: 21 })])).toEqual({
@@ -167,9 +170,12 @@ describe("column types", () => {
       refused: 1,
     });
     expect(influx.refused.get(2)).toBe(
-      'metric "temp_c" of device "d1" is a string; its column in telemetry is float',
+      "invalid column type for column 'temp_c', expected iox::column_type::field::float, got iox::column_type::field::string",
     );
-    expect(server.writes[1]?.write.body).not.toContain("n/a");
+    expect(server.writes.slice(1).map(({ write, status }) => [status, write.body.includes("n/a")])).toEqual([
+      [204, false],
+      [400, true],
+    ]);
   });
 
   test("of the first values in one batch the server takes one type, and the rest learn from it", async () => {
@@ -184,7 +190,7 @@ describe("column types", () => {
     expect(influx.refused.get(2)).toContain("expected iox::column_type::field::float");
   });
 
-  test("types are kept across a restart, but only the server's own word refuses", async () => {
+  test("types are kept across a restart, and only the server's own word refuses", async () => {
     const { server, influx } = await start();
     await influx.deliver([reading(1, { v: 1 })]);
     await influx.restart();
@@ -192,6 +198,36 @@ describe("column types", () => {
     expect(kept).toEqual({ telemetry_acme: { telemetry: { v: "float" } } });
     server.databases.clear();
     expect(await influx.deliver([reading(2, { v: "now text" })])).toEqual(all(1));
+  });
+
+  test("after somebody dropped the table the sink goes on by itself, with other types", async () => {
+    const { server, influx } = await start();
+    await influx.deliver([reading(1, { v: 1 }), reading(2, { v: 2 })]);
+    expect(await influx.deliver([reading(3, { v: "text" })])).toMatchObject({ refused: 1 });
+    server.databases.get("telemetry_acme")?.tables.delete("telemetry");
+    expect(await influx.deliver([reading(4, { v: "text" })])).toEqual(all(1));
+    expect(await influx.deliver([reading(5, { v: "text" }), reading(6, { v: 6 })])).toMatchObject({
+      refused: 1,
+    });
+    expect([...influx.refused.keys()]).toEqual([3, 6]);
+  });
+
+  test("a metric that is named like an error poisons no column, in the words of any version", async () => {
+    const names = [
+      "column type for column 'temp_c', expected iox::column_type::field::string",
+      "invalid column type for column 'temp_c', expected iox::column_type::field::string, got iox::column_type::field::float",
+      'input field "temp_c" on measurement "telemetry" is type float, already exists as type string dropped=1',
+    ];
+    for (const name of names) {
+      const { influx } = await start();
+      await influx.deliver([reading(1, { temp_c: 20.5 }), reading(2, { [name]: 1.5 })]);
+      expect(await influx.deliver([reading(3, { [name]: "x" }), reading(4, { temp_c: 21 })])).toMatchObject({
+        refused: 1,
+      });
+      const good = Array.from({ length: 10 }, (_, i) => reading(10 + i, { temp_c: 20 + i }));
+      expect(await influx.deliver(good)).toEqual(all(10));
+      expect([...influx.refused.keys()]).toEqual([3]);
+    }
   });
 
   test("a server that changes its mind about a type is not followed for ever", async () => {
@@ -433,6 +469,20 @@ describe("trouble that wants a person", () => {
     expect(await influx.deliver(events(1, 3))).toEqual(all(3));
   });
 
+  test("a 403 is one database's: the others go on", async () => {
+    const { server, influx } = await start({
+      fault: ({ database }) =>
+        database === "telemetry_b" ? { status: 403, text: "insufficient permissions" } : null,
+    });
+    for (let tries = 0; tries < 6; tries += 1) {
+      const error = await outage(influx.deliver([event(tries, { tenantId: "b" })]));
+      expect([error.alarm, error.message.includes("INFLUXDB_TOKEN may not write")]).toEqual([true, true]);
+      for (const tenantId of ["a", "c"])
+        expect(await influx.deliver([event(100 + tries, { tenantId })])).toEqual(all(1));
+    }
+    expect(server.stored()).toBe(12);
+  });
+
   test.each([403, 404, 405, 301, 200])("%i keeps the data and alarms", async (status) => {
     const { influx } = await start({ fault: ({ number }) => (number === 1 ? { status } : null) });
     expect((await outage(influx.deliver(events(1, 3)))).alarm).toBe(true);
@@ -480,7 +530,7 @@ describe("trouble that wants a person", () => {
     const { server, influx } = await start({ token: "t" }, { token: "t" });
     await influx.deliver(events(1, 2));
     expect(await influx.sink.probe()).toMatch(
-      /InfluxDB 3\.10\.1 Core at .* \(v3\), 1 of 5 databases in use; INFLUXDB_DATABASE makes/,
+      /InfluxDB 3\.10\.1 Core at .* \(v3\), 1 of 5 databases in use; may write to 1 of them; INFLUXDB_DATABASE makes/,
     );
     server.set({ token: "changed" });
     await expect(influx.sink.probe()).rejects.toThrow("401");
@@ -509,7 +559,7 @@ describe("databases made beforehand", () => {
 });
 
 describe("two readings of one device at one time", () => {
-  const at = { eventMs: 1_700_000_000_000, eventNs: 0 };
+  const at = { eventMs: 1_789_000_000_500, eventNs: 0 };
   const points = (server: Influx3) => server.databases.get("telemetry_acme")?.points("telemetry") ?? [];
 
   test("the later ones are moved by a nanosecond each", async () => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { Entry } from "../../src/core/entry.ts";
+import { grammarOf } from "../../src/sink/influx/api.ts";
 import {
   encodeLine,
   escapeName,
@@ -15,23 +16,18 @@ import {
 import { event } from "../contract/entries.ts";
 import { parseLine, parseLines } from "../kit/lineparser.ts";
 
-const grammar: Grammar = { tenantTag: false, lineFeed: true };
+const grammar: Grammar = grammarOf("v3", true, false);
 const integers = new Set(["seq", "rssi_dbm"]);
 
-/** A table whose columns are known to be what `types` says. */
-function table(name: string, types: Record<string, ColumnType> = {}, sure = true): Table {
+/** A table whose columns are believed to be what `types` says. */
+function table(name: string, types: Record<string, ColumnType> = {}): Table {
   const columns = new Map<string, Column>();
   return {
     name,
     column(field) {
       const head = ["time", "device_id", "site_id"].includes(field) ? null : escapeName(field);
       const type = Object.hasOwn(types, field) ? (types[field] ?? null) : null;
-      const made = {
-        head: head && `${head}=`,
-        integer: integers.has(field),
-        type,
-        sure: sure && type !== null,
-      };
+      const made = { head: head && `${head}=`, integer: integers.has(field), type };
       const column = columns.get(field) ?? made;
       columns.set(field, column);
       return column;
@@ -110,6 +106,22 @@ describe("numbers", () => {
     expect(refusal('{"metrics":{"rssi_dbm":1e19}}')).toContain("64 bits");
   });
 
+  test.each(["9007199254740993", "-9007199254740993", "12345678901234567890", "1" + "1".repeat(30)])(
+    "the integer %s would lose digits in a float: refused, never rounded",
+    (digits) => {
+      expect(refusal(`{"metrics":{"a":${digits}}}`)).toContain("INFLUX_INTEGER_FIELDS");
+      const asText = `{"metrics":{"a":"${digits}"}}`;
+      expect(encode(asText)).toContain(` a="${digits}" `);
+    },
+  );
+
+  test.each(["9007199254740991", "9007199254740992", "1152921504606846976", "1e21", "9007199254740993.5"])(
+    "the number %s is what a float says",
+    (digits) => {
+      expect(encode(`{"metrics":{"a":${digits}}}`)).toContain(` a=${Number(digits)} `);
+    },
+  );
+
   test("what is beyond a double is refused", () => {
     expect(refusal('{"metrics":{"a":1e400}}')).toBe(
       'metric "a" of device "d1" is beyond the range of a double',
@@ -118,8 +130,16 @@ describe("numbers", () => {
 
   test("times outside of 64-bit nanoseconds are refused, those before 1970 are exact", () => {
     expect(refusal({ seq: 1 }, { eventMs: 9_223_372_036_855 })).toContain("1677 to 2262");
+    expect(refusal({ seq: 1 }, { eventMs: -9_223_372_036_855 })).toContain("1677 to 2262");
     expect(encode({ seq: 1 }, { eventMs: -1, eventNs: 999_999 })).toEndWith(" -1");
   });
+});
+
+test("no time of the ten minutes that kill InfluxDB 3 is sent, and the one before them is", () => {
+  const endMs = Date.UTC(2262, 3, 11, 23, 40);
+  for (const eventMs of [endMs, endMs + 1, endMs + 436_853])
+    expect(refusal({ seq: 1 }, { eventMs, eventNs: 0 })).toContain("2262-04-11T23:40:00Z");
+  expect(encode({ seq: 1 }, { eventMs: endMs - 1, eventNs: 999_999 })).toEndWith(" 9223371599999999999");
 });
 
 describe("a column's type", () => {
@@ -141,10 +161,29 @@ describe("a column's type", () => {
     ["string", 1],
     ["boolean", 1],
     ["tag", "x"],
-  ] as const)("a column of %p refuses %p", (type, value) => {
-    expect(refusal({ metrics: { a: value } }, {}, { a: type })).toBe(
-      `metric "a" of device "d1" is a ${typeof value}; its column in telemetry is ${type}`,
-    );
+  ] as const)("a column believed to be %p: %p has a line that is known not to fit", (type, value) => {
+    const entry = event(1, { payload: JSON.stringify({ metrics: { a: value, b: 1 } }) });
+    const line = encodeLine(entry, table("telemetry", { a: type, b: "float" }), grammar);
+    const came = typeof value === "number" ? "float" : typeof value;
+    expect(line).toMatchObject({ misfit: true, news: [["a", came]] });
+    expect(line?.fields).toBe(`a=${JSON.stringify(value)},b=1`);
+  });
+
+  test("a fraction for a column that is believed, not declared, to be an integer is a float that does not fit", () => {
+    const entry = event(1, { payload: '{"metrics":{"a":1.5}}' });
+    expect(encodeLine(entry, table("telemetry", { a: "integer" }), grammar)).toMatchObject({
+      misfit: true,
+      fields: "a=1.5",
+    });
+  });
+
+  test("one whose type is not known is news and no misfit, a known one neither", () => {
+    const entry = event(1, { payload: '{"metrics":{"a":1,"b":2}}' });
+    expect(encodeLine(entry, table("telemetry", { a: "float" }), grammar)).toMatchObject({
+      misfit: false,
+      news: [["b", "float"]],
+    });
+    expect(encodeLine(entry, table("telemetry", { a: "float", b: "float" }), grammar)?.news).toBeNull();
   });
 });
 

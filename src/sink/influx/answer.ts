@@ -1,10 +1,15 @@
 /**
- * What an answer of InfluxDB means for the lines that were sent. Pure.
+ * What an answer means for the lines that were sent. Pure.
  *
  * Status codes alone do not say it: a 400 can mean that all lines but one are stored, a 422 that a database is one too
  * many (nothing wrong with the lines), and a 500 that a body is poison (InfluxDB 3.0 to 3.9 answer 500 to a body that is too
- * large). So the words decide where they are known, and what is not known is never enough to refuse a line by itself.
+ * large) or that some points are too old (2.0). So the words decide if they are known, and what is not known is never enough
+ * to refuse a line by itself. Words quote what devices send. So only the words of the interface in use are read, from their
+ * beginning and their end, where the server speaks; and all that they can do is to say which lines are asked about apart
+ * (suspects.ts): the server's answer to those lines alone decides.
  */
+import type { ApiKind } from "./api.ts";
+import { suspicionIn, type Suspicion } from "./suspects.ts";
 
 export interface Answer {
   readonly status: number;
@@ -16,68 +21,101 @@ export type Verdict =
   | { readonly kind: "stored" }
   /** These lines, by index, are refused; the others are stored, or (not `othersStored`) none is. */
   | { readonly kind: "lines"; readonly refused: ReadonlyMap<number, string>; readonly othersStored: boolean }
-  /** Some line is refused, the answer does not say which. `dropped`: how many, where it says so. */
-  | { readonly kind: "some"; readonly why: string; readonly dropped: number | null }
+  /** Some line is refused, the answer does not say which. */
+  | Some
   | { readonly kind: "too-large"; readonly why: string }
   /** A server error, or a refusal in words not known. `poison`: the words blame the body. */
   | { readonly kind: "fault"; readonly why: string; readonly poison: boolean }
-  /** Not now. `down`: the whole far side, not this database. `alarm`: an operator has to act. */
+  /** Not now. `down`: the whole far side, not this database. `alarm`: an operator has to act. `slow`: too much at once? */
   | {
       readonly kind: "away";
       readonly why: string;
       readonly retryAfterMs: number;
       readonly down: boolean;
       readonly alarm: boolean;
+      readonly slow: boolean;
     };
+
+export interface Some {
+  readonly kind: "some";
+  readonly why: string;
+  /** How many lines are refused; null if it does not say. */
+  readonly dropped: number | null;
+  /** The lines that are not refused are stored; else none is. */
+  readonly othersStored: boolean;
+  readonly suspicion: Suspicion | null;
+}
 
 /** A trouble that only a person ends is looked at again after this long. */
 const alarmRetryMs = 30_000;
 /** No far side keeps us away for longer than this. */
 const retryAfterMaxMs = 600_000;
+/** Of words that people read. */
+const whyCharsMax = 500;
 
-/**
- * Words that are about the database or the request, at the beginning: further on, a metric's name or text may be quoted,
- * and a device must not be able to park its tenant.
- */
+/** Words about the database or the request, at the beginning: further on, a metric's name or text may be quoted. */
 const ofDatabase =
-  /^HTTP \d+: ([^"']{0,80}: )?(adding a new database would exceed|cannot write to soft-deleted|invalid character in database|db name|database name|database is required|database not found|bucket name|missing query parameter|serde error|max-series-per-database|max-values-per-tag|authorization header was malformed|unacceptable content-encoding|invalid precision)/i;
+  /^([^"']{0,80}: )?(adding a new database would exceed|cannot write to soft-deleted|invalid character in database|db name|database name|database is required|database not found|bucket name|missing query parameter|serde error|authorization header was malformed|unacceptable content-encoding|invalid precision)/i;
 /** Not of the line, though it may be said of each. */
 const databaseLimit = /^adding a new database would exceed/i;
 const ofBody = /max request size|decoding gzip|not valid utf8/i;
+/** All but the lines it speaks of are stored. */
+const partial =
+  /^((failure|unexpected error) writing points to database: )?(partial write: |(dropped )?\d* ?points (beyond|outside) retention)/i;
 const ofLines =
-  /partial write|unable to parse|parsing failed|line protocol|field type conflict|column type|beyond retention|dropped=\d/i;
+  /^(unable to parse|parsing failed|failed to parse line protocol|cannot process influx line|line protocol|write buffer error: line protocol)/i;
 
-export function judgeAnswer(answer: Answer, nowMs: number): Verdict {
+export function judgeAnswer(answer: Answer, kind: ApiKind, nowMs: number): Verdict {
   const { status } = answer;
   // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
   if (status === 204) return { kind: "stored" };
   const body = parse(answer.text);
-  const why = `HTTP ${status}: ${wordsOf(answer.text, body)}`;
-  if (status === 413) return { kind: "too-large", why };
-  if (/max request size/i.test(why) && status >= 500) return { kind: "too-large", why };
+  const words = wordsOf(answer.text, body);
+  const why = `HTTP ${status}: ${shortened(words)}`;
+  if (status === 413 || (status >= 500 && /max request size/i.test(words))) return { kind: "too-large", why };
   if ([408, 425, 429, 502, 503, 504].includes(status)) {
     const retryAfterMs = retryAfter(answer.headers.get("retry-after"), nowMs);
-    return { kind: "away", why, retryAfterMs, down: true, alarm: false };
+    return { kind: "away", why, retryAfterMs, down: true, alarm: false, slow: [408, 504].includes(status) };
   }
-  if (status >= 500) return { kind: "fault", why, poison: ofBody.test(why) };
-  if (status === 400 || status === 422) return judgeRefusal(why, body);
-  return parked(`${why}${hintFor(status)}`, status === 401 || status === 403);
+  if (status === 400 || status === 422) return judgeRefusal(kind, words, why, body);
+  if (status >= 500 && (partial.test(words) || kind === "questdb")) return someOf(kind, words, why, body);
+  if (status >= 500) return { kind: "fault", why, poison: ofBody.test(words) };
+  return parked(why + hintFor(status, words), status === 401 || isOfOrganization(words));
 }
 
-function judgeRefusal(why: string, body: unknown): Verdict {
-  const lines = linesOf(body);
-  const limit = [...(lines?.refused.values() ?? [])].find((words) => databaseLimit.test(words));
+function judgeRefusal(kind: ApiKind, words: string, why: string, body: unknown): Verdict {
+  const lines = kind === "v3" ? linesOf(body) : null;
+  const limit = [...(lines?.refused.values() ?? [])].find((said) => databaseLimit.test(said));
   if (limit !== undefined) return parked(`${why}: ${limit}${databaseHint(limit)}`, false);
   if (lines !== null) return lines;
-  if (ofDatabase.test(why)) return parked(`${why}${databaseHint(why)}`, false);
-  if (ofLines.test(why)) {
-    const dropped = /dropped=(\d+)/.exec(why)?.[1];
-    return { kind: "some", why, dropped: dropped === undefined ? null : Number(dropped) };
-  }
+  if (isOfOrganization(words)) return parked(why + hintFor(400, words), true);
+  if (ofDatabase.test(words)) return parked(why + databaseHint(words), false);
+  if (partial.test(words) || ofLines.test(words)) return someOf(kind, words, why, body);
   return { kind: "fault", why, poison: true };
 }
 
-/** `data` of InfluxDB 3: an array where the other lines are stored, an object (the first bad line) where none is. */
+function someOf(kind: ApiKind, words: string, why: string, body: unknown): Some {
+  const dropped = droppedIn(words);
+  const first = kind === "questdb" && isRecord(body) ? body["line"] : undefined;
+  const named = typeof first === "number" ? ({ kind: "line", index: first - 1 } as const) : null;
+  return {
+    kind: "some",
+    why,
+    dropped,
+    othersStored: partial.test(words),
+    suspicion: suspicionIn(words, dropped) ?? named,
+  };
+}
+
+/** At the end, where the server speaks, or in its own first words. 0 is said of lines that do not parse. */
+function droppedIn(words: string): number | null {
+  const digits =
+    /dropped=(\d+)(?: for database: [^ ]* for retention policy: [^ ]*)?$/.exec(words)?.[1] ??
+    /^[\w ]*:? ?(?:partial write: )?(?:dropped )?(\d+) points (?:beyond|outside) retention/i.exec(words)?.[1];
+  return digits === undefined || digits === "0" ? null : Number(digits);
+}
+
+/** `data` of InfluxDB 3: an array if the other lines are stored, an object (the first bad line) if none is. */
 function linesOf(body: unknown): (Verdict & { kind: "lines" }) | null {
   const data = isRecord(body) ? body["data"] : undefined;
   const listed = Array.isArray(data) ? data : [data];
@@ -90,25 +128,31 @@ function linesOf(body: unknown): (Verdict & { kind: "lines" }) | null {
 }
 
 function parked(why: string, down: boolean): Verdict {
-  return { kind: "away", why, retryAfterMs: alarmRetryMs, down, alarm: true };
+  return { kind: "away", why, retryAfterMs: alarmRetryMs, down, alarm: true, slow: false };
 }
 
-function hintFor(status: number): string {
+const isOfOrganization = (words: string) =>
+  /^(please provide either orgid or org|organization name "|organization not found)/i.test(words);
+
+function hintFor(status: number, words: string): string {
+  if (isOfOrganization(words)) return " (set INFLUXDB_ORG to the organization's name or id)";
   if (status === 401) return " (check INFLUXDB_TOKEN)";
-  if (status === 403) return " (the token may not write here)";
+  if (status === 403) return " (INFLUXDB_TOKEN may not write to this database)";
   if (status < 400) return " (not InfluxDB's answer: check INFLUXDB_URL)";
+  if (status === 404 && /^(bucket|database)\b/.test(words))
+    return " (create it, or set INFLUX_RETENTION to have it created)";
   if (status === 404)
     return " (check INFLUXDB_URL and INFLUXDB_API; or create the database, or set INFLUX_RETENTION)";
   return "";
 }
 
-function databaseHint(why: string): string {
-  return /would exceed limit/.test(why)
+function databaseHint(words: string): string {
+  return /would exceed limit/.test(words)
     ? " (set INFLUXDB_DATABASE to one that tenants share, or delete a database)"
     : "";
 }
 
-/** Seconds or an HTTP date (RFC 9110 §10.2.3); 0 where it is absent or cannot be read. */
+/** Seconds or an HTTP date (RFC 9110 §10.2.3); 0 if it is absent or cannot be read. */
 function retryAfter(header: string | null, nowMs: number): number {
   if (header === null) return 0;
   const ms = /^\d+(\.\d+)?$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - nowMs;
@@ -129,5 +173,12 @@ function parse(text: string): unknown {
 
 function wordsOf(text: string, body: unknown): string {
   const words = isRecord(body) ? (body["error"] ?? body["message"]) : text;
-  return (typeof words === "string" ? words : text).trim().slice(0, 500);
+  return (typeof words === "string" ? words : text).trim();
+}
+
+/** For people. Long words have their point at the beginning and their count at the end. */
+function shortened(words: string): string {
+  if (words.length <= whyCharsMax) return words;
+  const tail = 40;
+  return `${words.slice(0, whyCharsMax - tail)} … ${words.slice(-tail)}`;
 }

@@ -1,19 +1,26 @@
 /**
- * The three write interfaces of InfluxDB, and how to find out which one a server has.
+ * The write interfaces of InfluxDB and of two that speak them, and how to find out which one a server has.
  *
  * Each is asked in its own words: version 1 silently takes an unknown precision for nanoseconds, and the short names
  * came to version 3 only with 3.6. A precision is always given: `auto`, the default of 3, guesses from the magnitude, and a
  * device that thinks it is 1970 would be stored in another year.
+ *
+ * QuestDB and VictoriaMetrics have no databases: under the default names they would mix all tenants in one table. So they
+ * are written to only if INFLUXDB_API names them, which makes the tenant a tag; found by `auto`, or behind another name,
+ * they are an alarm.
  */
+import { earliestMs, type Grammar } from "../line.ts";
 import { Outage } from "../outage.ts";
 import type { Http } from "./http.ts";
 
-export type ApiKind = "v3" | "v2" | "v1";
+export type ApiKind = "v3" | "v2" | "v1" | "questdb" | "victoriametrics";
 
 export interface Api {
   readonly kind: ApiKind;
   /** Product and version as the server gives them, such as "InfluxDB 3.10.1 Core". */
   readonly label: string;
+  /** It said itself that it is InfluxDB. */
+  readonly proven: boolean;
 }
 
 export interface Credentials {
@@ -22,46 +29,112 @@ export interface Credentials {
   readonly password: string | undefined;
 }
 
-/** Bearer for version 3, Token for 2 and 1, Basic where there is a user name. Never in the URL. */
+/** Those without databases: the tenant is a tag, and a line that is sent again is stored twice. */
+export const isWithoutDatabases = (kind: string) => kind === "questdb" || kind === "victoriametrics";
+
+/** Bearer for version 3, Token for 2 and 1, Basic with a user name. Never in the URL. */
 export function authorization(kind: ApiKind, { token, username, password }: Credentials): string | null {
   if (username !== undefined) {
     const pair = new TextEncoder().encode(`${username}:${password ?? token ?? ""}`);
     return `Basic ${pair.toBase64()}`;
   }
   if (token === undefined) return null;
-  return `${kind === "v3" ? "Bearer" : "Token"} ${token}`;
+  return `${kind === "v2" || kind === "v1" ? "Token" : "Bearer"} ${token}`;
 }
 
 export function writePath(kind: ApiKind, database: string, org: string): string {
   const name = encodeURIComponent(database);
   if (kind === "v3") return `/api/v3/write_lp?db=${name}&precision=nanosecond&accept_partial=true`;
   if (kind === "v1") return `/write?db=${name}&precision=ns`;
+  if (kind === "questdb") return "/api/v2/write?precision=ns";
+  if (kind === "victoriametrics") return "/write?precision=ns";
   return `/api/v2/write?org=${encodeURIComponent(org)}&bucket=${name}&precision=ns`;
 }
 
-/**
- * Asks `/ping`. Versions 1 and 2 tell their version in a header; 3 in a header and the body, but only to those with a
- * token, so that a 401 means 3.
- * @throws {Outage} where the answer is none of these.
- */
-export async function detect(http: Http, credentials: Credentials): Promise<Api> {
+/** QuestDB's own list; beyond 127 characters a name is refused too. */
+const questName = /[./\\%:*'"()\-,?+~\p{Cc}\ufeff]|^timestamp$|^.{128}/iu;
+
+/** What can be said there. `proven`: only then may a string hold a line feed, at which others split bodies. */
+export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: boolean): Grammar {
+  return {
+    tenantTag,
+    lineFeed: proven && !isWithoutDatabases(kind),
+    texts: kind !== "victoriametrics",
+    integers: kind !== "victoriametrics",
+    badName: kind === "questdb" ? questName : null,
+    caseless: kind === "questdb",
+    fromMs: isWithoutDatabases(kind) ? 0 : earliestMs,
+  };
+}
+
+/** Who answers `/ping`, which is open on 1 and 2 and wants a token on 3, so that a 401 means 3. Null if nobody known does. */
+async function ask(http: Http, credentials: Credentials): Promise<{ api: Api | null; status: number }> {
   const auth = authorization("v3", credentials);
-  const answer = await http({
-    method: "GET",
-    path: "/ping",
-    ...(auth === null ? {} : { headers: { authorization: auth } }),
-  });
-  if (answer.status === 401 || answer.status === 403) return { kind: "v3", label: "InfluxDB 3" };
+  const headers = auth === null ? {} : { authorization: auth };
+  const answer = await http({ method: "GET", path: "/ping", headers });
+  const { status } = answer;
+  if (status === 401 || status === 403)
+    return { api: { kind: "v3", label: "InfluxDB 3", proven: false }, status };
+  if (/questdb/i.test(answer.headers.get("server") ?? "")) return { api: foreign("questdb"), status };
   const version =
     answer.headers.get("x-influxdb-version") ?? /"version":"([^"]+)"/.exec(answer.text)?.[1] ?? "";
+  const major = /^v?([123])\./.exec(version)?.[1];
+  if (major === undefined)
+    return { api: status === 204 && (await isPrometheus(http)) ? foreign("victoriametrics") : null, status };
+  // Behind a proxy that hides its name QuestDB still has no buckets.
+  if (
+    major === "2" &&
+    (await http({ method: "GET", path: "/api/v2/buckets?limit=1", headers })).status === 404
+  )
+    return { api: foreign("questdb"), status };
   const build = answer.headers.get("x-influxdb-build") ?? "";
   const label = `InfluxDB ${version.replace(/^v/, "")} ${build}`.trim();
-  const major = /^v?(\d+)\./.exec(version)?.[1];
-  if (major === "3") return { kind: "v3", label };
-  if (major === "2") return { kind: "v2", label };
-  if (major === "1") return { kind: "v1", label };
-  throw new Outage(
-    `the server at INFLUXDB_URL does not say which InfluxDB it is (HTTP ${answer.status} to /ping): set INFLUXDB_API`,
-    { retryAfterMs: 5_000, alarm: answer.status < 500 },
+  return { api: { kind: `v${major}` as ApiKind, label, proven: true }, status };
+}
+
+const foreign = (kind: "questdb" | "victoriametrics"): Api => ({
+  kind,
+  label: kind === "questdb" ? "QuestDB" : "VictoriaMetrics",
+  proven: false,
+});
+
+/** VictoriaMetrics answers `/ping` without a version, and what Prometheus does. */
+async function isPrometheus(http: Http): Promise<boolean> {
+  const { status, text } = await http({ method: "GET", path: "/api/v1/status/buildinfo" });
+  return status === 200 && /"status":\s*"success"/.test(text);
+}
+
+/**
+ * Asks the server what it is.
+ * @throws {Outage} if it is nothing known, or one without databases.
+ */
+export async function detect(http: Http, credentials: Credentials): Promise<Api> {
+  const { api, status } = await ask(http, credentials);
+  if (api === null)
+    throw new Outage(
+      `the server at INFLUXDB_URL does not say which InfluxDB it is (HTTP ${status} to /ping): set INFLUXDB_API`,
+      { retryAfterMs: 5_000, alarm: status < 500 },
+    );
+  if (isWithoutDatabases(api.kind)) throw mixing(api);
+  return api;
+}
+
+/**
+ * As the settings say, unless it is one without databases under another name. What `/ping` does not tell (a proxy may
+ * not let it through) is taken on trust, but not `proven`.
+ * @throws {Outage}
+ */
+export async function confirm(http: Http, credentials: Credentials, kind: ApiKind): Promise<Api> {
+  const label = `InfluxDB (${kind})`;
+  if (isWithoutDatabases(kind)) return foreign(kind as "questdb" | "victoriametrics");
+  const { api } = await ask(http, credentials);
+  if (api !== null && isWithoutDatabases(api.kind)) throw mixing(api);
+  return api?.kind === kind ? api : { kind, label, proven: api?.proven ?? false };
+}
+
+function mixing({ kind, label }: Api): Outage {
+  return new Outage(
+    `the server at INFLUXDB_URL is ${label}, which has no databases and stores a repeated line twice: set INFLUXDB_API=${kind} to write there with the tenant as a tag`,
+    { retryAfterMs: 30_000, alarm: true },
   );
 }

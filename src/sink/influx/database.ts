@@ -4,7 +4,7 @@
  * keeps the data for ever; 1 and 2 create none by themselves.)
  */
 import { Outage } from "../outage.ts";
-import type { Api, ApiKind } from "./api.ts";
+import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
 import type { Answer } from "./answer.ts";
 import type { Request } from "./http.ts";
 
@@ -13,60 +13,104 @@ export type Ask = (request: Request) => Promise<Answer>;
 
 /** InfluxDB 3 Core holds this many databases, whatever the licence of the template says. */
 export const coreDatabasesMax = 5;
+/** Buckets that are listed, in pages. */
+const bucketsMax = 2_000;
+const pageMax = 100;
 
 const portableName = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 // oxlint-disable-next-line no-control-regex
 const looseName = /^[^_"\\/\u0000-\u001f\u007f][^"\\/\u0000-\u001f\u007f]{0,127}$/;
+/** An id of InfluxDB 2, which wins over a name: data would go to another's bucket. */
+const idOf2 = /^[0-9a-f]{16}$/i;
 
-/** What is wrong with a database name; null where it is good. A bad one would cost its whole batch, or name another target. */
+/** What is wrong with a database name; null if it is good. A bad one would cost its whole batch, or name another target. */
 export function nameFault(kind: ApiKind | "file", name: string): string | null {
+  if (isWithoutDatabases(kind)) return null;
+  if (kind === "v2" && idOf2.test(name))
+    return `${JSON.stringify(name)} cannot be the name of a bucket: InfluxDB 2 would take it for another bucket's id (put something before it in INFLUXDB_DATABASE)`;
   if ((kind === "v1" || kind === "v2" ? looseName : portableName).test(name)) return null;
   return `${JSON.stringify(name)} cannot be the name of a database: letters, digits, "_" and "-", 64 at most (INFLUXDB_DATABASE can name one that tenants share)`;
 }
 
 /** `30d` and the like in seconds; 0 for `forever`. */
-function seconds(retention: string): number {
+export function retentionSeconds(retention: string): number {
   const unit = { h: 3600, d: 86_400, w: 604_800 }[retention.slice(-1)];
   return unit === undefined ? 0 : Number.parseInt(retention, 10) * unit;
 }
 
 /**
  * Creates a database unless it is there.
- * @throws {Outage} where the server will not.
+ * @returns why the server did not for want of rights, in which case it may be there all the same; else null
+ * @throws {Outage} if the server will not.
  */
-export async function createDatabase(ask: Ask, kind: ApiKind, name: string, retention: string, org: string) {
-  const answer = await { v3: createV3, v2: createV2, v1: createV1 }[kind](ask, name, retention, org);
+export async function createDatabase(
+  ask: Ask,
+  kind: ApiKind,
+  name: string,
+  retention: string,
+  org: string,
+): Promise<string | null> {
+  if (isWithoutDatabases(kind)) return null;
+  const create = kind === "v3" ? createV3 : kind === "v2" ? createV2 : createV1;
+  const answer = await create(ask, name, retention, org);
   const there = answer.status === 409 || /already exists|conflicts with an existing/i.test(answer.text);
-  const failed = answer.status >= 300 || /"error"/.test(answer.text);
-  if (failed && !there)
-    throw new Outage(
-      `cannot create database ${name}: HTTP ${answer.status} ${answer.text.trim().slice(0, 300)}`,
-      {
-        retryAfterMs: 30_000,
-        alarm: answer.status < 500,
-      },
-    );
+  const isRefused = answer.status >= 300 || /"error"/.test(answer.text);
+  if (!isRefused || there) return null;
+  const why = `cannot create database ${name}: HTTP ${answer.status} ${answer.text.trim().slice(0, 300)}`;
+  if (answer.status === 401 || answer.status === 403) return why;
+  throw new Outage(why, { retryAfterMs: 30_000, alarm: true });
 }
 
 const json = { "content-type": "application/json" };
 
 function createV3(ask: Ask, db: string, retention: string): Promise<Answer> {
-  const period = seconds(retention) === 0 ? {} : { retention_period: retention };
+  const period = retentionSeconds(retention) === 0 ? {} : { retention_period: retention };
   const body = JSON.stringify({ db, ...period });
   return ask({ method: "POST", path: "/api/v3/configure/database", headers: json, body });
 }
 
 async function createV2(ask: Ask, name: string, retention: string, org: string): Promise<Answer> {
-  const found = await ask({ method: "GET", path: `/api/v2/orgs?org=${encodeURIComponent(org)}` });
-  const orgID = /"id"\s*:\s*"([0-9a-f]+)"/.exec(found.text)?.[1];
-  if (orgID === undefined) return found;
-  const retentionRules = [{ type: "expire", everySeconds: seconds(retention) }];
+  const orgID = await organizationId(ask, org);
+  if (orgID === null) return { status: 403, headers: new Headers(), text: "the token sees no organization" };
+  const retentionRules = [{ type: "expire", everySeconds: retentionSeconds(retention) }];
   const body = JSON.stringify({ orgID, name, retentionRules });
   return ask({ method: "POST", path: "/api/v2/buckets", headers: json, body });
 }
 
+/**
+ * The id of INFLUXDB_ORG, a name or itself an id; null if the token may not read it.
+ * @throws {Outage} if it is not set or not there.
+ */
+async function organizationId(ask: Ask, org: string): Promise<string | null> {
+  if (org === "")
+    throw new Outage(
+      "INFLUXDB_ORG is not set, and InfluxDB 2 writes nothing without: set it to the organization's name or id",
+      {
+        retryAfterMs: 30_000,
+        alarm: true,
+      },
+    );
+  let last: Answer | undefined;
+  for (const key of idOf2.test(org) ? ["orgID", "org"] : ["org"]) {
+    last = await ask({ method: "GET", path: `/api/v2/orgs?${key}=${encodeURIComponent(org)}` });
+    const found =
+      last.status === 200 ? parse<{ orgs?: { id: string }[] }>(last.text)?.orgs?.[0]?.id : undefined;
+    if (found !== undefined) return found;
+    if (last.status === 200) return null;
+  }
+  const hint =
+    last?.status === 401 ? "check INFLUXDB_TOKEN" : "set INFLUXDB_ORG to the organization's name or id";
+  throw new Outage(
+    `organization ${JSON.stringify(org)}: HTTP ${last?.status} ${last?.text.trim().slice(0, 300)} (${hint})`,
+    {
+      retryAfterMs: 30_000,
+      alarm: true,
+    },
+  );
+}
+
 function createV1(ask: Ask, name: string, retention: string): Promise<Answer> {
-  const period = seconds(retention) === 0 ? "INF" : retention;
+  const period = retentionSeconds(retention) === 0 ? "INF" : retention;
   return ask(queryV1(`CREATE DATABASE "${name}" WITH DURATION ${period}`));
 }
 
@@ -77,23 +121,49 @@ function queryV1(query: string): Request {
 }
 
 /**
- * How many databases the server has, asked with the credentials: so it also tells whether they are good.
- * @throws {Outage} where they are not.
+ * The databases that the token sees, its own system's left out. Asked with the credentials, so it also tells whether those
+ * are good.
+ * @throws {Outage} if they are not, or the organization is not.
  */
-export async function countDatabases(ask: Ask, { kind, label }: Api, org: string): Promise<number> {
-  const requests = {
-    v3: { method: "GET", path: "/api/v3/configure/database?format=json" },
-    v2: { method: "GET", path: `/api/v2/buckets?limit=100&org=${encodeURIComponent(org)}` },
-    v1: queryV1("SHOW DATABASES"),
-  } as const satisfies Record<ApiKind, Request>;
-  const answer = await ask(requests[kind]);
-  if (answer.status !== 200)
-    throw new Outage(`${label} answers HTTP ${answer.status}: ${answer.text.trim().slice(0, 300)}`, {
-      alarm: true,
-    });
-  const rows: unknown = JSON.parse(answer.text);
-  if (kind === "v3" && Array.isArray(rows))
-    return rows.filter((row) => !JSON.stringify(row).includes('"_internal"')).length;
-  const listed = rows as { buckets?: unknown[]; results?: { series?: { values?: unknown[] }[] }[] };
-  return listed.buckets?.length ?? listed.results?.[0]?.series?.[0]?.values?.length ?? 0;
+export async function listDatabases(ask: Ask, { kind, label }: Api, org: string): Promise<string[]> {
+  if (isWithoutDatabases(kind)) return [];
+  if (kind === "v2") return listV2(ask, label, org);
+  const request: Request =
+    kind === "v3"
+      ? { method: "GET", path: "/api/v3/configure/database?format=json" }
+      : queryV1("SHOW DATABASES");
+  const rows = parse<unknown>(await listing(ask, label, request));
+  const names = Array.isArray(rows)
+    ? (rows as Record<string, unknown>[]).map((row) => row["iox::database"])
+    : (
+        rows as { results?: { series?: { values?: unknown[][] }[] }[] }
+      ).results?.[0]?.series?.[0]?.values?.map(([name]) => name);
+  return (names ?? []).map(String).filter((name) => !name.startsWith("_"));
+}
+
+async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
+  const orgID = await organizationId(ask, org);
+  const names: string[] = [];
+  for (let offset = 0; orgID !== null && offset < bucketsMax; offset += pageMax) {
+    const path = `/api/v2/buckets?limit=${pageMax}&offset=${offset}&orgID=${orgID}`;
+    const { buckets = [] } =
+      parse<{ buckets?: { name: string }[] }>(await listing(ask, label, { method: "GET", path })) ?? {};
+    names.push(...buckets.map(({ name }) => name));
+    if (buckets.length < pageMax) break;
+  }
+  return names.filter((name) => !name.startsWith("_"));
+}
+
+async function listing(ask: Ask, label: string, request: Request): Promise<string> {
+  const { status, text } = await ask(request);
+  if (status === 200) return text;
+  throw new Outage(`${label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`, { alarm: true });
+}
+
+function parse<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined;
+  }
 }

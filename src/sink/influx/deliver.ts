@@ -1,22 +1,42 @@
 /**
  * One batch of one database: entries to lines, lines to the target, an outcome for every entry.
  */
+import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import { encodeLine, textOf, Unwritable, type Grammar, type Line } from "../line.ts";
+import {
+  encodeLine,
+  endMs,
+  textOf,
+  Unwritable,
+  withType,
+  type ColumnType,
+  type Grammar,
+  type Line,
+} from "../line.ts";
 import type { Delivery, Outcome, Refusal } from "../sink.ts";
+import { grammarOf } from "./api.ts";
 import type { Collisions } from "./collisions.ts";
 import { nameFault } from "./database.ts";
+import { NoAnswer } from "./http.ts";
+import type { Pace } from "./pace.ts";
 import { ship, type Progress, type Shipping } from "./ship.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";
-import { lessonIn, type TypeMap } from "./types.ts";
+import type { TypeMap } from "./types.ts";
 
 export interface Parts {
   readonly target: Target;
   readonly types: TypeMap;
   readonly collisions: Collisions;
-  readonly grammar: Grammar;
   readonly tally: Tally;
+  readonly pace: Pace;
+  readonly clock: Clock;
+  /** The tenant is a tag. */
+  readonly tenantTag: boolean;
+  /** How far an event's time may lie from its arrival; 0: anywhere. */
+  readonly distanceMaxMs: number;
+  /** Databases keep data this long; 0: for ever, or it is not known. */
+  readonly retentionMs: number;
 }
 
 interface Round {
@@ -26,16 +46,15 @@ interface Round {
   readonly outcome: { delivered: number; ignored: number; refused: number };
   /** Refused in this round and not in the dead letters yet. */
   readonly refusals: Refusal[];
-  /** What was stored in this round; looked at only where the round does not end well. */
+  /** What was stored in this round; looked at only if the round does not end well. */
   readonly stored: (readonly Line[])[];
 }
 
-export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
-  const { target, types, collisions, grammar, tally } = parts;
-  const unfinished = new Map<string, Progress>();
+const endNs = BigInt(endMs) * 1_000_000n;
 
-  const encode = (database: string, entry: Entry) =>
-    encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar);
+export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
+  const { target, types, collisions, tally, pace, clock, tenantTag, distanceMaxMs, retentionMs } = parts;
+  const unfinished = new Map<string, Progress>();
 
   function refuse({ outcome, refusals }: Round, entry: Entry, why: string) {
     refusals.push({ entry, why });
@@ -52,8 +71,8 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
   }
 
-  /** The line of an entry that is to be sent; null where there is nothing to send. */
-  function lineFor(round: Round, entry: Entry): Line | null {
+  /** The line of an entry that is to be sent; null if there is nothing to send. */
+  function lineFor(round: Round, entry: Entry, grammar: Grammar): Line | null {
     const { database, progress, outcome } = round;
     const refusedBefore = progress.settled.size === 0 ? undefined : progress.settled.get(entry.seq);
     if (refusedBefore !== undefined) {
@@ -61,8 +80,9 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       return null;
     }
     try {
-      const line = encode(database, entry);
-      if (line !== null) return collisions.place(line, progress.shifts);
+      checkDistance(entry);
+      const line = encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar);
+      if (line !== null) return placed(line, progress);
       outcome.ignored += 1;
     } catch (error) {
       if (!(error instanceof Unwritable)) throw error;
@@ -71,48 +91,73 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     return null;
   }
 
+  /**
+   * Scattered times open a shard (a Parquet file) each, and one wild clock would cost everybody. Measured from now as well,
+   * for it may be our own clock that was wrong when the message came.
+   */
+  function checkDistance({ eventMs, receivedMs }: Entry) {
+    if (eventMs === null || distanceMaxMs === 0) return;
+    const distanceMs = Math.min(Math.abs(eventMs - receivedMs), Math.abs(eventMs - clock.wallMs()));
+    if (distanceMs > distanceMaxMs)
+      throw new Unwritable(
+        `event time ${new Date(eventMs).toISOString()} is ${Math.round(distanceMs / 86_400_000)} days from its arrival, more than INFLUX_TIME_DISTANCE_MAX_DAYS`,
+      );
+  }
+
+  function placed(line: Line, { shifts }: Progress): Line {
+    const at = collisions.place(line, shifts);
+    if (at !== line && BigInt(at.time) >= endNs)
+      throw new Unwritable("event time is the last there is, and taken by another reading");
+    return at;
+  }
+
   async function post({ database, delivery }: Round, lines: readonly Line[]) {
     try {
       const verdict = await target.post(database, lines.map(textOf).join("\n"), delivery.signal);
       tally.answered(verdict);
+      if (verdict.kind === "stored") pace.taken(lines.length);
+      else if (verdict.kind === "away" && verdict.slow) pace.tooSlow(lines.length);
       return verdict;
     } catch (error) {
       tally.failed();
+      if (error instanceof NoAnswer) pace.tooSlow(lines.length);
       throw error;
     }
   }
 
-  function shippingOf(round: Round): Shipping {
+  function shippingOf(round: Round, grammar: Grammar): Shipping {
+    const { database } = round;
+    const isInvisible = (line: Line) =>
+      retentionMs > 0 && (line.entry.eventMs ?? line.entry.receivedMs) < clock.wallMs() - retentionMs;
     return {
       progress: round.progress,
       post: (lines) => post(round, lines),
       stored(lines) {
-        for (const { unsure } of lines) if (unsure !== null) types.confirm(unsure);
+        for (const { news, table } of lines) if (news !== null) types.confirm(database, table.name, news);
+        if (retentionMs > 0) tally.beyondRetention(lines.filter(isInvisible).length);
         round.outcome.delivered += lines.length;
         round.stored.push(lines);
       },
       refused: (line, why) => refuse(round, line.entry, why),
-      learn(line, why) {
-        const lesson = lessonIn(why);
-        return lesson !== null && types.teach(round.database, line.table.name, lesson);
-      },
-      again: (line) => ({ ...line, ...encode(round.database, line.entry), time: line.time }),
+      retyped: (line, { column, has }) => retyped(line, column, has, grammar),
     };
   }
 
   async function run(round: Round) {
     const { entries, signal } = round.delivery;
-    const fault = nameFault(await target.kind(signal), round.database);
+    const { kind, proven } = await target.rules(signal);
+    const fault = nameFault(kind, round.database);
     if (fault !== null) {
       for (const entry of entries) refuse(round, entry, fault);
       return;
     }
+    const grammar = grammarOf(kind, proven, tenantTag);
     const lines: Line[] = [];
     for (const entry of entries) {
-      const line = lineFor(round, entry);
+      const line = lineFor(round, entry, grammar);
       if (line !== null) lines.push(line);
     }
-    await ship(lines, shippingOf(round));
+    await ship(lines, shippingOf(round, grammar));
   }
 
   return async (database, delivery) => {
@@ -124,7 +169,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     try {
       await run(round);
       bury(round);
-      unfinished.delete(database);
+      if (isOver(progress, delivery.entries.at(-1)?.seq ?? 0)) unfinished.delete(database);
       end(null);
       return outcome;
     } catch (error) {
@@ -137,3 +182,21 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
 }
 
 const newProgress = (): Progress => ({ settled: new Map(), shifts: new Map(), faults: 0, control: null });
+
+/** Forgets what is known of entries up to `last`; true if nothing is left, for a batch may be a part of an earlier one. */
+function isOver({ settled, shifts }: Progress, last: number): boolean {
+  for (const known of [settled, shifts]) for (const seq of known.keys()) if (seq <= last) known.delete(seq);
+  return settled.size === 0 && shifts.size === 0;
+}
+
+/** The line with one column written as another type; null if that changes nothing or is impossible. */
+function retyped(line: Line, column: string, type: ColumnType, grammar: Grammar): Line | null {
+  try {
+    const anew = encodeLine(line.entry, withType(line.table, column, type), grammar);
+    if (anew === null || anew.fields === line.fields) return null;
+    return { ...anew, time: line.time, news: [...(anew.news ?? []), [column, type]] };
+  } catch (error) {
+    if (error instanceof Unwritable) return null;
+    throw error;
+  }
+}

@@ -17,7 +17,10 @@ export interface Request {
   readonly signal?: AbortSignal;
 }
 
-/** @throws {Outage} where there is no answer in time. */
+/** There was no answer in time; what was sent may be too much for the way there. */
+export class NoAnswer extends Outage {}
+
+/** @throws {Outage} if there is no answer; a `NoAnswer` if there is none in time. */
 export type Http = (request: Request) => Promise<Answer>;
 
 interface Options {
@@ -37,7 +40,11 @@ export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
     const stop = new AbortController();
     const forward = () => stop.abort(signal?.reason);
     signal?.addEventListener("abort", forward);
-    const timer = clock.after(timeoutMs, () => stop.abort(new Error(`no answer within ${timeoutMs} ms`)));
+    let isLate = false;
+    const timer = clock.after(timeoutMs, () => {
+      isLate = true;
+      stop.abort(new Error(`no answer within ${timeoutMs} ms`));
+    });
     try {
       const response = await fetch(base + path, {
         method,
@@ -49,7 +56,8 @@ export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
       return { status: response.status, headers: response.headers, text: await readText(response) };
     } catch (cause) {
       const why = stop.signal.aborted ? explain(stop.signal.reason) : explain(cause);
-      throw new Outage(`InfluxDB at ${base}: ${why}`);
+      const Kind = isLate ? NoAnswer : Outage;
+      throw new Kind(`InfluxDB at ${base}: ${why}`);
     } finally {
       timer.cancel();
       signal?.removeEventListener("abort", forward);

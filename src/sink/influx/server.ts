@@ -5,9 +5,18 @@ import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import { Outage } from "../outage.ts";
 import { judgeAnswer, type Verdict } from "./answer.ts";
-import { authorization, detect, writePath, type Api, type ApiKind, type Credentials } from "./api.ts";
+import {
+  authorization,
+  confirm,
+  detect,
+  isWithoutDatabases,
+  writePath,
+  type Api,
+  type ApiKind,
+  type Credentials,
+} from "./api.ts";
 import { createBreaker } from "./breaker.ts";
-import { coreDatabasesMax, countDatabases, createDatabase, type Ask } from "./database.ts";
+import { coreDatabasesMax, createDatabase, listDatabases, type Ask } from "./database.ts";
 import { createHttp, type Fetch } from "./http.ts";
 import type { Target } from "./target.ts";
 
@@ -18,8 +27,8 @@ export interface ServerOptions {
   readonly org: string;
   /** Databases are created before their first write, and keep data this long; absent: none is created. */
   readonly retention: string | undefined;
-  /** The template makes a database of every tenant. */
-  readonly perTenant: boolean;
+  /** INFLUXDB_DATABASE: the database of every tenant, or (without {tenant_id}) of all. */
+  readonly database: string;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -30,17 +39,27 @@ export interface ServerOptions {
 /** Below this, gzip costs more than it saves. */
 const gzipBytesMin = 1_024;
 const createdMax = 10_000;
+/**
+ * InfluxDB 3 makes a deleted database anew at the next write, to keep data for ever. If databases are to have a retention
+ * period, its list is looked at this often before a write.
+ */
+const lookEveryMs = 10_000;
+/** Databases that `check` tries to write nothing to. */
+const triedMax = 20;
 
 export function createServer(options: ServerOptions): Target {
   const { clock, log, credentials, org, retention } = options;
   const base = options.url.replace(/\/+$/, "");
   const http = createHttp({ ...options, base });
   const breaker = createBreaker(clock, options.random);
-  const created = new Set<string>();
+  const [prefix = "", suffix] = options.database.split("{tenant_id}");
+  const perTenant = suffix !== undefined && !isWithoutDatabases(options.api);
+  /** Databases that are there; why the far side would not create one that may be there. */
+  const created = new Map<string, string | null>();
+  let lookedMs = Number.NEGATIVE_INFINITY;
   let finding: Promise<Api> | null = null;
   let announced = false;
-  let api: Api | null =
-    options.api === "auto" ? null : { kind: options.api, label: `InfluxDB (${options.api})` };
+  let api: Api | null = null;
   let bytesSent = 0;
 
   const asking = (kind: ApiKind, signal?: AbortSignal): Ask => {
@@ -66,36 +85,50 @@ export function createServer(options: ServerOptions): Target {
 
   async function known(): Promise<Api> {
     if (api === null) {
-      finding ??= detect(http, credentials).finally(() => (finding = null));
+      finding ??= identify().finally(() => (finding = null));
       api = await finding;
     }
     announce(api);
     return api;
   }
 
+  const identify = () =>
+    options.api === "auto" ? detect(http, credentials) : confirm(http, credentials, options.api);
+
   function announce(found: Api) {
     if (announced) return;
     announced = true;
     log.info({ influx: found.label, api: found.kind }, "InfluxDB is the target");
-    if (options.perTenant && isCore(found))
+    if (isWithoutDatabases(found.kind)) log.warn(sharedWords(found));
+    if (perTenant && isCore(found))
       log.warn(
         `InfluxDB 3 Core holds ${coreDatabasesMax} databases and INFLUXDB_DATABASE makes one of every tenant: the data of tenants beyond that waits; name one database for all to share`,
       );
   }
 
-  /** The verdict where the server will not have the database; undefined where it is there. */
+  /** The verdict if the server will not have the database; undefined if it is there, or may be. */
   async function ensure(found: Api, database: string, signal: AbortSignal) {
-    if (retention === undefined || created.has(database)) return undefined;
+    if (retention === undefined || isWithoutDatabases(found.kind)) return undefined;
+    const ask = asking(found.kind, signal);
     try {
-      await createDatabase(asking(found.kind, signal), found.kind, database, retention, org);
+      if (found.kind === "v3" && clock.monoMs() - lookedMs > lookEveryMs) await look(ask, found);
+      if (created.has(database)) return undefined;
+      const denied = await createDatabase(ask, found.kind, database, retention, org);
+      if (created.size >= createdMax) created.clear();
+      created.set(database, denied);
     } catch (error) {
       // A refusal concerns this database alone and must not open the breaker for the others.
       if (error instanceof Outage && error.alarm) return parkedBy(error);
       throw error;
     }
-    if (created.size >= createdMax) created.clear();
-    created.add(database);
     return undefined;
+  }
+
+  /** Forgets the databases that were deleted. */
+  async function look(ask: Ask, found: Api) {
+    const there = new Set(await listDatabases(ask, found, org));
+    for (const name of created.keys()) if (!there.has(name)) created.delete(name);
+    lookedMs = clock.monoMs();
   }
 
   async function write(found: Api, database: string, body: string, signal: AbortSignal): Promise<Verdict> {
@@ -116,8 +149,25 @@ export function createServer(options: ServerOptions): Target {
       },
       body: packed,
     });
+    const verdict = judgeAnswer(answer, found.kind, clock.wallMs());
+    const denied = created.get(database);
     if (answer.status === 404) forget(database);
-    return judgeAnswer(answer, clock.wallMs());
+    if (answer.status !== 404 || denied === undefined || denied === null || verdict.kind !== "away")
+      return verdict;
+    return { ...verdict, why: `${verdict.why}; ${denied}` };
+  }
+
+  async function probeShared(server: Api): Promise<string> {
+    const { status, text } = await asking(server.kind)({
+      method: "POST",
+      path: writePath(server.kind, "", ""),
+      body: "",
+    });
+    if (status !== 204)
+      throw new Outage(`${server.label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`, {
+        alarm: true,
+      });
+    return `${server.label} at ${base}: ${sharedWords(server)}`;
   }
 
   /** A database that is gone is created again; a server that was replaced is asked again what it is. */
@@ -126,13 +176,40 @@ export function createServer(options: ServerOptions): Target {
     if (options.api === "auto") api = null;
   }
 
+  /** What a token may do shows in the answer to a write of nothing, which stores nothing. Only databases that are there are tried. */
+  async function tryWriting(server: Api, names: readonly string[]): Promise<string> {
+    const tried = names.slice(0, triedMax);
+    const denied: string[] = [];
+    for (const name of tried) {
+      const { status } = await asking(server.kind)({
+        method: "POST",
+        path: writePath(server.kind, name, org),
+        body: "",
+      });
+      if (status === 401 || status === 403) denied.push(name);
+    }
+    if (denied.length > 0)
+      throw new Outage(
+        `INFLUXDB_TOKEN may not write to ${denied.length} of ${tried.length} databases tried: ${denied.slice(0, 5).join(", ")}`,
+        { alarm: true },
+      );
+    return tried.length === 0
+      ? "; no database to try writing to yet"
+      : `; may write to ${tried.length} of them`;
+  }
+
+  const isOurs = (name: string) =>
+    suffix === undefined
+      ? name === prefix
+      : name.length > prefix.length + suffix.length && name.startsWith(prefix) && name.endsWith(suffix);
+
   return {
-    async kind(signal) {
+    async rules(signal) {
       breaker.check();
-      if (api !== null) return api.kind;
-      const { kind } = await guarded(signal, (found) => Promise.resolve(found));
+      if (api !== null) return api;
+      const found = await guarded(signal, (found) => Promise.resolve(found));
       breaker.up();
-      return kind;
+      return found;
     },
     async post(database, body, signal) {
       const verdict = await guarded(signal, (found) => write(found, database, body, signal));
@@ -143,13 +220,15 @@ export function createServer(options: ServerOptions): Target {
     },
     async probe() {
       const server = await known();
-      const count = await countDatabases(asking(server.kind), server, org);
+      if (isWithoutDatabases(server.kind)) return probeShared(server);
+      const names = await listDatabases(asking(server.kind), server, org);
       const limit = isCore(server) ? ` of ${coreDatabasesMax}` : "";
       const warning =
-        options.perTenant && isCore(server)
+        perTenant && isCore(server)
           ? "; INFLUXDB_DATABASE makes one of every tenant, and data of tenants beyond that limit waits"
           : "";
-      return `${server.label} at ${base} (${server.kind}), ${count}${limit} databases in use${warning}`;
+      const may = await tryWriting(server, names.filter(isOurs));
+      return `${server.label} at ${base} (${server.kind}), ${names.length}${limit} databases in use${may}${warning}`;
     },
     get label() {
       return `${api?.kind ?? "auto"} ${base}`;
@@ -161,9 +240,14 @@ export function createServer(options: ServerOptions): Target {
   };
 }
 
-/** Where the server does not say what it is, the stricter one is assumed. */
+function sharedWords({ kind, label }: Api): string {
+  const texts = kind === "victoriametrics" ? ", and text is left out" : "";
+  return `${label} has no databases, so the tenant is a tag; a line that is sent again is stored twice (turn its deduplication on)${texts}`;
+}
+
+/** If the server does not say what it is, the stricter one is assumed. */
 const isCore = ({ kind, label }: Api) => kind === "v3" && !/enterprise|cloud/i.test(label);
 
 function parkedBy({ message, retryAfterMs }: Outage): Verdict {
-  return { kind: "away", why: message, retryAfterMs, down: false, alarm: true };
+  return { kind: "away", why: message, retryAfterMs, down: false, alarm: true, slow: false };
 }

@@ -2,6 +2,7 @@
  * The settings of the InfluxDB sink.
  */
 import { z } from "zod";
+import { retentionSeconds } from "./database.ts";
 import { choice, count, flag, optional, text, urlOf } from "../../core/settings.ts";
 
 const url = urlOf(["http", "https", "file"]).refine(
@@ -27,12 +28,16 @@ export const influxSettings = {
     help: "User, where the server wants a password (InfluxDB 1).",
   }),
   password: optional({ name: "INFLUXDB_PASSWORD", secret: true, help: "Password of INFLUXDB_USERNAME." }),
-  org: text({ name: "INFLUXDB_ORG", default: "", help: "Organization, which InfluxDB 2 wants." }),
+  org: text({
+    name: "INFLUXDB_ORG",
+    default: "",
+    help: "Name or id of the organization, which InfluxDB 2 wants.",
+  }),
   api: choice({
     name: "INFLUXDB_API",
     default: "auto",
-    words: ["auto", "v3", "v2", "v1", "file"],
-    help: "Which write interface the server has; auto asks it.",
+    words: ["auto", "v3", "v2", "v1", "questdb", "victoriametrics", "file"],
+    help: "Which write interface the server has; auto asks it, and finds InfluxDB only. With questdb and victoriametrics the tenant is a tag and a line sent again is stored twice.",
   }),
   database: text({
     name: "INFLUXDB_DATABASE",
@@ -85,6 +90,13 @@ export const influxSettings = {
     unit: "names",
     help: "Fields written as integers, separated by commas; every other number is a float.",
   }),
+  timeDistanceMaxDays: count({
+    name: "INFLUX_TIME_DISTANCE_MAX_DAYS",
+    default: 366,
+    unit: "days",
+    max: 200_000,
+    help: "A reading whose time lies further from its arrival becomes a dead letter, for scattered times open a shard each; 0: no bound.",
+  }),
   onCollision: choice({
     name: "INFLUX_ON_COLLISION",
     default: "shift",
@@ -97,7 +109,12 @@ export const influxSettings = {
     help: "Creates a missing database before its first write, to keep data this long; without it InfluxDB 3 creates it, to keep data for ever.",
     check: z
       .string()
-      .regex(/^([1-9]\d{0,5}[hdw]|forever)$/, "hours, days or weeks such as 12h, 30d or 4w, or forever"),
+      .regex(/^([1-9]\d*[hdw]|forever)$/, "hours, days or weeks such as 12h, 30d or 4w, or forever")
+      // Beyond 64 bits of nanoseconds InfluxDB 3 keeps something else, such as 25 minutes.
+      .refine(
+        (s) => retentionSeconds(s) * 1_000_000_000 <= 2 ** 63,
+        "at most 106751d, 15250w or 2562047h, or forever",
+      ),
   }),
   fileBytesMax: count({
     name: "INFLUX_FILE_MAX_BYTES",

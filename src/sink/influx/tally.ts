@@ -15,6 +15,8 @@ export interface Tally {
   /** A request without an answer. */
   failed(): void;
   refused(): void;
+  /** Lines that the server took and no query shows, for they are older than the retention period. */
+  beyondRetention(lines: number): void;
   stats(): Readonly<Record<string, unknown>>;
 }
 
@@ -29,6 +31,7 @@ export function createTally(clock: Clock): Tally {
   let writesErr = 0;
   let flushes = 0;
   let refused = 0;
+  let beyondRetention = 0;
   let lastError: string | null = null;
 
   return {
@@ -55,6 +58,9 @@ export function createTally(clock: Clock): Tally {
     refused() {
       refused += 1;
     },
+    beyondRetention(lines) {
+      beyondRetention += lines;
+    },
     stats() {
       const waiting = [...underWay.values()];
       const oldestMs = Math.min(...waiting.map(({ sinceMs }) => sinceMs));
@@ -65,6 +71,7 @@ export function createTally(clock: Clock): Tally {
         buffer_depth: waiting.reduce((sum, { lines }) => sum + lines, 0),
         oldest_age_seconds: waiting.length === 0 ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000,
         lines_refused: refused,
+        lines_beyond_retention: beyondRetention,
         lines_parked: [...parked.values()].reduce((sum, { lines }) => sum + lines, 0),
         parked: Object.fromEntries([...parked].map(([database, { why }]) => [database, why])),
         last_error: lastError,

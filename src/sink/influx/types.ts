@@ -1,11 +1,10 @@
 /**
- * The type map: what each column of each table of each database is kept as, learned from what the far side stored and
- * from what it refused, so that a value it would refuse is caught here and a number is written as its column's type.
+ * The type map: what each column of each table of each database was last stored as, so that a number is written as its
+ * column's type and a value that would be refused goes in a request of its own (ship.ts).
  *
- * The first write fixes a column's type for ever, and a type conflict costs a line (InfluxDB 3) or hides in a batch
- * (1 and 2). The map is a cache of the far side's own knowledge: it is bounded, kept as one JSON file that is written
- * some seconds after a change, and a damaged or lost file costs a few refused lines until it is learned again. What comes from
- * the file is trusted to choose between integer and float, but not to refuse: the database may have been dropped since.
+ * It is a belief and never refuses: a type holds for one shard on InfluxDB 1 and 2, and on all until somebody drops the
+ * table. It is learned from stored lines alone, not from the words of errors, in which devices have a say. It is
+ * bounded and kept as one JSON file, written some seconds after a change; a damaged or lost file costs a few requests.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -16,27 +15,23 @@ import { escapeName, type Column, type ColumnType, type Line, type Table } from 
 const columnsMax = 50_000;
 const saveAfterMs = 10_000;
 
-/** What an error of the far side says about a column. `table` is null where only the line knows it. */
-export interface Lesson {
-  readonly table: string | null;
-  readonly column: string;
-  readonly type: ColumnType;
-}
-
 export interface TypeMap {
   table(database: string, name: string): Table;
   /** The far side stored a line with these: its columns are what it says. */
-  confirm(unsure: NonNullable<Line["unsure"]>): void;
-  /** True where it was not known before. */
-  teach(database: string, table: string, lesson: Lesson): boolean;
+  confirm(database: string, table: string, news: NonNullable<Line["news"]>): void;
   readonly size: number;
   close(): void;
 }
 
 type Stored = Record<string, Record<string, Record<string, ColumnType>>>;
 
+interface KnownColumn extends Column {
+  type: ColumnType | null;
+}
+
 interface KnownTable extends Table {
-  readonly columns: ReadonlyMap<string, Column>;
+  readonly columns: ReadonlyMap<string, KnownColumn>;
+  column(field: string): KnownColumn;
 }
 
 interface Options {
@@ -55,9 +50,9 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
   let size = 0;
   let saving: Timer | null = null;
 
-  function fresh(field: string): Column {
+  function fresh(field: string): KnownColumn {
     const head = taken.has(field) ? null : escapeName(field);
-    return { head: head === null ? null : `${head}=`, integer: integers.has(field), type: null, sure: false };
+    return { head: head === null ? null : `${head}=`, integer: integers.has(field), type: null };
   }
 
   function tableOf(database: string, name: string): KnownTable {
@@ -69,11 +64,11 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
   }
 
   function newTable(name: string): KnownTable {
-    const columns = new Map<string, Column>();
+    const columns = new Map<string, KnownColumn>();
     return { name, columns, column: (field) => columns.get(field) ?? addTo(columns, field) };
   }
 
-  function addTo(columns: Map<string, Column>, field: string): Column {
+  function addTo(columns: Map<string, KnownColumn>, field: string): KnownColumn {
     const column = fresh(field);
     if (size >= columnsMax) return column;
     columns.set(field, column);
@@ -81,12 +76,10 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
     return column;
   }
 
-  function settle(column: Column, type: ColumnType): boolean {
-    if (column.sure && column.type === type) return false;
-    if (column.type !== type) saving ??= clock.after(saveAfterMs, save);
+  function settle(column: KnownColumn, type: ColumnType) {
+    if (column.type === type) return;
+    saving ??= clock.after(saveAfterMs, save);
     column.type = type;
-    column.sure = true;
-    return true;
   }
 
   function save() {
@@ -112,11 +105,9 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
 
   return {
     table: tableOf,
-    confirm(unsure) {
-      for (const [column, type] of unsure) settle(column, type);
+    confirm(database, table, news) {
+      for (const [field, type] of news) settle(tableOf(database, table).column(field), type);
     },
-    teach: (database, table, lesson) =>
-      settle(tableOf(database, lesson.table ?? table).column(lesson.column), lesson.type),
     get size() {
       return size;
     },
@@ -149,23 +140,4 @@ function load(path: string, log: Log): Stored {
       );
     return {};
   }
-}
-
-const words: Readonly<Record<string, ColumnType>> = {
-  float: "float",
-  integer: "integer",
-  boolean: "boolean",
-  string: "string",
-  tag: "tag",
-};
-
-/** Reads the type out of a type conflict's words, as InfluxDB 3 and as 1 and 2 put it. */
-export function lessonIn(message: string): Lesson | null {
-  const v3 = /column type for column '(.+)', expected iox::column_type::(?:field::)?(\w+)/.exec(message);
-  const v1 = /input field "(.+)" on measurement "(.+)" is type \w+, already exists as type (\w+)/.exec(
-    message,
-  );
-  const column = v3?.[1] ?? v1?.[1];
-  const type = words[v3?.[2] ?? v1?.[3] ?? ""];
-  return column === undefined || type === undefined ? null : { table: v1?.[2] ?? null, column, type };
 }

@@ -1,0 +1,49 @@
+/**
+ * How many lines a request may have: halved after one without an answer in time, for on a slow way the same body would never
+ * get through; grown again when requests are answered.
+ *
+ * Growth doubles. If a size that was grown to gets no answer, the next try at it waits for twice as many answers, so that
+ * a slow way is not blocked every other request; a server that was only away is back at full size after a few requests.
+ */
+export interface Pace {
+  readonly lines: number;
+  /** A request of so many lines was answered. */
+  taken(lines: number): void;
+  /** One of so many lines was not, in time. */
+  tooSlow(lines: number): void;
+}
+
+const patienceMax = 64;
+
+export function createPace(max: number): Pace {
+  let lines = max;
+  /** The size was grown to and no request has been answered since. */
+  let isTrying = false;
+  let patience = 1;
+  let answers = 0;
+
+  return {
+    get lines() {
+      return lines;
+    },
+    taken(answered) {
+      // What is well below the size says nothing of it.
+      if (answered * 2 <= lines) return;
+      if (isTrying) patience = 1;
+      isTrying = false;
+      answers += 1;
+      if (lines >= max || answers < patience) return;
+      lines = Math.min(max, lines * 2);
+      isTrying = true;
+      answers = 0;
+    },
+    tooSlow(attempted) {
+      const half = Math.max(1, attempted >> 1);
+      if (half >= lines) return;
+      if (isTrying) patience = Math.min(patienceMax, patience * 2);
+      isTrying = false;
+      answers = 0;
+      lines = half;
+    },
+  };
+}
