@@ -122,7 +122,7 @@ function refuseTwins(entry: Entry, metrics: object) {
 /** The table as it is if a column has this type. */
 export function withType(table: Table, name: string, type: ColumnType): Table {
   const column = { ...table.column(name), type };
-  return { name: table.name, column: (field) => (field === name ? column : table.column(field)) };
+  return { name: table.name, column: (asked) => (asked === name ? column : table.column(asked)) };
 }
 
 function seriesOf(entry: Entry, table: string, grammar: Grammar): string {

@@ -216,7 +216,7 @@ export async function startInflux3(initial: Influx3Options = {}): Promise<Influx
         200,
         [...databases.keys(), "_internal"].map((name) => ({ "iox::database": name })),
       );
-    if (!/^application\/json/.test(headers["content-type"] ?? ""))
+    if (!headers["content-type"]?.startsWith("application/json"))
       return { status: 415, text: "unacceptable content-type, expected: application/json" };
     const asked = JSON.parse(raw.toString()) as Influx3["created"][number];
     const { db, retention_period: period } = asked;

@@ -30,7 +30,8 @@ export interface Credentials {
 }
 
 /** Those without databases: the tenant is a tag, and a line that is sent again is stored twice. */
-export const isWithoutDatabases = (kind: string) => kind === "questdb" || kind === "victoriametrics";
+export const isWithoutDatabases = (kind: string): kind is "questdb" | "victoriametrics" =>
+  kind === "questdb" || kind === "victoriametrics";
 
 /** Bearer for version 3, Token for 2 and 1, Basic with a user name. Never in the URL. */
 export function authorization(kind: ApiKind, { token, username, password }: Credentials): string | null {
@@ -126,7 +127,7 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
  */
 export async function confirm(http: Http, credentials: Credentials, kind: ApiKind): Promise<Api> {
   const label = `InfluxDB (${kind})`;
-  if (isWithoutDatabases(kind)) return foreign(kind as "questdb" | "victoriametrics");
+  if (isWithoutDatabases(kind)) return foreign(kind);
   const { api } = await ask(http, credentials);
   if (api !== null && isWithoutDatabases(api.kind)) throw mixing(api);
   return api?.kind === kind ? api : { kind, label, proven: api?.proven ?? false };

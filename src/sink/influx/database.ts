@@ -94,7 +94,9 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
   for (const key of idOf2.test(org) ? ["orgID", "org"] : ["org"]) {
     last = await ask({ method: "GET", path: `/api/v2/orgs?${key}=${encodeURIComponent(org)}` });
     const found =
-      last.status === 200 ? parse<{ orgs?: { id: string }[] }>(last.text)?.orgs?.[0]?.id : undefined;
+      last.status === 200
+        ? (parse(last.text) as { orgs?: { id: string }[] } | undefined)?.orgs?.[0]?.id
+        : undefined;
     if (found !== undefined) return found;
     if (last.status === 200) return null;
   }
@@ -132,7 +134,7 @@ export async function listDatabases(ask: Ask, { kind, label }: Api, org: string)
     kind === "v3"
       ? { method: "GET", path: "/api/v3/configure/database?format=json" }
       : queryV1("SHOW DATABASES");
-  const rows = parse<unknown>(await listing(ask, label, request));
+  const rows = parse(await listing(ask, label, request));
   const names = Array.isArray(rows)
     ? (rows as Record<string, unknown>[]).map((row) => row["iox::database"])
     : (
@@ -143,11 +145,12 @@ export async function listDatabases(ask: Ask, { kind, label }: Api, org: string)
 
 async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
   const orgID = await organizationId(ask, org);
+  if (orgID === null) return [];
   const names: string[] = [];
-  for (let offset = 0; orgID !== null && offset < bucketsMax; offset += pageMax) {
+  for (let offset = 0; offset < bucketsMax; offset += pageMax) {
     const path = `/api/v2/buckets?limit=${pageMax}&offset=${offset}&orgID=${orgID}`;
-    const { buckets = [] } =
-      parse<{ buckets?: { name: string }[] }>(await listing(ask, label, { method: "GET", path })) ?? {};
+    const listed = parse(await listing(ask, label, { method: "GET", path }));
+    const { buckets = [] } = (listed ?? {}) as { buckets?: { name: string }[] };
     names.push(...buckets.map(({ name }) => name));
     if (buckets.length < pageMax) break;
   }
@@ -160,9 +163,9 @@ async function listing(ask: Ask, label: string, request: Request): Promise<strin
   throw new Outage(`${label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`, { alarm: true });
 }
 
-function parse<T>(text: string): T | undefined {
+function parse(text: string): unknown {
   try {
-    return JSON.parse(text) as T;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

@@ -207,9 +207,9 @@ export function createServer(options: ServerOptions): Target {
     async rules(signal) {
       breaker.check();
       if (api !== null) return api;
-      const found = await guarded(signal, (found) => Promise.resolve(found));
+      const rules = await guarded(signal, (found) => Promise.resolve(found));
       breaker.up();
-      return found;
+      return rules;
     },
     async post(database, body, signal) {
       const verdict = await guarded(signal, (found) => write(found, database, body, signal));

@@ -78,6 +78,7 @@ function suspectsOf(lines: readonly Line[], suspicion: Suspicion): Set<Line> {
     case "quoted":
       return quoted(lines, suspicion.words);
     case "line":
+    default:
       return new Set(lines.slice(suspicion.index, suspicion.index + 1));
   }
 }

@@ -1,0 +1,183 @@
+/** A slow way, a server that never answers, and one whose log is dead: what gets through, and at what size. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { Outage } from "../../src/sink/outage.ts";
+import { createPace } from "../../src/sink/influx/pace.ts";
+import { event, events } from "../contract/entries.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { startInflux3, type Influx3 } from "../kit/influx3.ts";
+import { openInflux, type TestSink } from "../kit/influxsink.ts";
+
+const opened: { dispose(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const thing of opened.splice(0).toReversed()) await thing.dispose();
+});
+
+async function start(
+  fake: Parameters<typeof startInflux3>[0] = {},
+): Promise<{ server: Influx3; influx: TestSink }> {
+  const server = await startInflux3(fake);
+  opened.push({ dispose: () => server.stop() });
+  const influx = openInflux({ url: server.url, timeoutMs: 150 });
+  opened.push(influx);
+  return { server, influx };
+}
+
+describe("the size of a request", () => {
+  test("halves with each time-out, and what was lost of it at once comes back in as many answers", () => {
+    const pace = createPace(10_000);
+    for (const attempted of [9_000, 4_500, 2_250]) pace.tooSlow(attempted);
+    expect(pace.lines).toBe(1_125);
+    for (let answers = 0; answers < 4; answers += 1) pace.taken(pace.lines);
+    expect(pace.lines).toBe(10_000);
+  });
+
+  test("of several under way that get no answer only the first halves it", () => {
+    const pace = createPace(10_000);
+    for (let lane = 0; lane < 4; lane += 1) pace.tooSlow(9_000);
+    expect(pace.lines).toBe(4_500);
+  });
+
+  test("a size that fails again and again is tried less and less often", () => {
+    const pace = createPace(10_000);
+    const carries = 3_000;
+    let timeouts = 0;
+    for (let requests = 0; requests < 500; requests += 1) {
+      if (pace.lines <= carries) pace.taken(pace.lines);
+      else {
+        pace.tooSlow(pace.lines);
+        timeouts += 1;
+      }
+    }
+    expect(timeouts).toBeLessThan(20);
+    for (let answers = 0; answers < 200; answers += 1) pace.taken(pace.lines);
+    expect(pace.lines).toBe(10_000);
+  });
+
+  test("small requests say nothing of it", () => {
+    const pace = createPace(10_000);
+    pace.tooSlow(9_000);
+    for (let answers = 0; answers < 100; answers += 1) pace.taken(100);
+    expect(pace.lines).toBe(4_500);
+  });
+});
+
+/** As the drain does: the oldest entries, as many as the sink takes at a time, until all are delivered. */
+async function drain(influx: TestSink, last: number): Promise<number> {
+  let done = 0;
+  for (let tries = 1; ; tries += 1) {
+    const upTo = Math.min(last, done + influx.sink.batchMax);
+    try {
+      await influx.deliver(events(done + 1, upTo));
+      done = upTo;
+    } catch (error) {
+      if (tries > 40) throw error;
+      await Bun.sleep(error instanceof Outage ? error.retryAfterMs + 1 : 0);
+    }
+    if (done === last) return tries;
+  }
+}
+
+test("a body that is too slow for the way is made smaller until it gets through, and grows again", async () => {
+  const { server, influx } = await start();
+  server.set({ fault: ({ body }) => (body.split("\n").length > 300 ? "hang" : null) });
+  await drain(influx, 2_000);
+  expect(server.stored()).toBe(2_000);
+  expect(influx.sink.batchMax).toBeLessThanOrEqual(600);
+  server.set({ fault: () => null });
+  for (let n = 0; n < 70 && influx.sink.batchMax < 10_000; n += 1)
+    await influx.deliver(events(3_001, 3_000 + influx.sink.batchMax));
+  expect(influx.sink.batchMax).toBe(10_000);
+});
+
+test("a full disk gives no answer until there is room: nothing is lost, and all is delivered then", async () => {
+  const { server, influx } = await start();
+  server.set({ diskFull: true });
+  for (let tries = 0; tries < 2; tries += 1)
+    await expect(influx.deliver(events(1, 50))).rejects.toThrow("no answer within 150 ms");
+  server.set({ diskFull: false });
+  await drain(influx, 50);
+  expect(server.stored()).toBe(50);
+  expect(influx.refused.size).toBe(0);
+});
+
+describe("the write-ahead log of InfluxDB 3", () => {
+  const endMs = Date.UTC(2262, 3, 11, 23, 40);
+
+  test("the fake dies as the real one does: of a point of the last minutes, for good", async () => {
+    const { server } = await start({ walFilesMax: 2 });
+    const write = (line: string) =>
+      fetch(`${server.url}/api/v3/write_lp?db=d&precision=nanosecond`, {
+        method: "POST",
+        body: line,
+        signal: AbortSignal.timeout(100),
+      });
+    expect((await write(`m,t=a f=1 ${endMs}000000`)).status).toBe(204);
+    for (const time of [1, 2]) expect((await write(`m,t=a f=1 ${time}`)).status).toBe(204);
+    expect((await write("m,t=a f=1 3")).status).toBe(500);
+    await expect(write("m,t=a f=1 4")).rejects.toThrow();
+    expect((await fetch(`${server.url}/ping`)).status).toBe(200);
+    server.restart();
+    expect((await write("m,t=a f=1 5")).status).toBe(500);
+    expect(server.walDead).toBe(true);
+  });
+
+  test("no message of a device kills it, whatever INFLUX_TIME_DISTANCE_MAX_DAYS says", async () => {
+    const { server } = await start({ walFilesMax: 0 });
+    const influx = openInflux({ url: server.url, timeDistanceMaxDays: 0 });
+    opened.push(influx);
+    const at = { eventMs: endMs - 1, eventNs: 999_999 };
+    const last = [1, 2].map((seq) => event(seq, { ...at, payload: `{"metrics":{"v":${seq}}}` }));
+    const beyond = [0, 1, 436_853].map((ms) => event(10 + ms, { eventMs: endMs + ms, eventNs: 0 }));
+    // The second of the two at the last good nanosecond would be moved by one.
+    expect(await influx.deliver([...last, ...beyond, event(5)])).toEqual({
+      delivered: 2,
+      ignored: 0,
+      refused: 4,
+    });
+    for (let seq = 20; seq < 25; seq += 1) await influx.deliver([event(seq)]);
+    expect(server.walDead).toBe(false);
+  });
+});
+
+describe("how far a time lies from its arrival", () => {
+  const dayMs = 86_400_000;
+  const received = 1_789_000_000_000;
+
+  test("scattered years of one device open no shard, and name the setting", async () => {
+    const { server, influx } = await start();
+    const wild = Array.from({ length: 290 }, (_, i) =>
+      event(i + 1, { receivedMs: received, eventMs: Date.UTC(1970 + i, 0, 1) }),
+    );
+    const { delivered, refused } = await influx.deliver([...wild, event(1_000)]);
+    expect([delivered, refused]).toEqual([3, 288]);
+    expect(influx.refused.get(1)).toContain("INFLUX_TIME_DISTANCE_MAX_DAYS");
+    expect(server.stored()).toBe(3);
+  });
+
+  test.each([
+    ["just within, past", -366 * dayMs, 0],
+    ["just beyond, past", -366 * dayMs - 1, 1],
+    ["just within, ahead", 366 * dayMs, 0],
+    ["just beyond, ahead", 366 * dayMs + 1, 1],
+  ])("%s", async (_, ms, refused) => {
+    const clock = simulatedClock(received + dayMs / 2);
+    const influx = openInflux(
+      { url: "http://influx.invalid" },
+      clock,
+      async () => new Response(null, { status: 204, headers: { "x-influxdb-version": "3.10.1" } }),
+    );
+    opened.push(influx);
+    const arrived = ms < 0 ? received : received + dayMs / 2;
+    expect(await influx.deliver([event(1, { receivedMs: arrived, eventMs: arrived + ms })])).toMatchObject({
+      refused,
+    });
+  });
+
+  test("a clock of ours that was wrong when the message came refuses none", async () => {
+    const { influx } = await start();
+    expect(await influx.deliver([event(1, { receivedMs: 5_000, eventMs: Date.now() })])).toMatchObject({
+      delivered: 1,
+    });
+  });
+});
