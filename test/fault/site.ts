@@ -40,6 +40,8 @@ export interface SiteOptions {
   readonly strangers?: boolean;
   /** The gateway is the broker itself, and the publisher talks to it. */
   readonly embedded?: boolean;
+  /** Of the database; absent: UTF8. */
+  readonly encoding?: string;
   /** No PostgreSQL: the tables are in the gateway's local store. */
   readonly local?: boolean;
   /** An InfluxDB (the fake of version 3) beside PostgreSQL, behind a proxy of its own. */
@@ -274,7 +276,7 @@ export async function openSite(server: PostgresServer, options: SiteOptions): Pr
     options.strangers,
   );
   oracle.watch(brokerLine, protocolVersion);
-  const databaseUrl = await server.createDatabase();
+  const databaseUrl = await server.createDatabase(options.encoding);
   const influx = options.influx ? await openInflux() : undefined;
   const embeddedPort = await freePort();
   const parts = {

@@ -4,7 +4,7 @@ import type { ProxiedConnection } from "../../kit/proxy.ts";
 import type { Fault } from "../fault.ts";
 import { refused } from "../../kit/oracle.ts";
 import { backends, becomeStandby, crash, disconnect, promote, signal } from "../postgres-server.ts";
-import type { Site } from "../site.ts";
+import type { Site, SiteOptions } from "../site.ts";
 
 /** Waits until the postgres sink says what is wrong: the fault has been felt. */
 async function felt(site: Site): Promise<void> {
@@ -33,6 +33,33 @@ async function outages(
     await over(site);
   }
   return times;
+}
+
+const noPoison = "alter table raw_events add constraint no_poison check (payload->>'poison' is null)";
+
+function poison(text: string) {
+  return { text: text.replace(/,"n":/, ',"poison":true,"n":'), expected: refused };
+}
+
+function everyTenth(note: string): NonNullable<SiteOptions["spoil"]> {
+  return (n, text) =>
+    n % 10 === 5 ? { text: text.replace(/,"n":/, `,"note":"${note}","n":`), expected: refused } : null;
+}
+
+/** 400 messages, some of which PostgreSQL refuses. @returns how many it did */
+async function poisoned(site: Site, constraint?: string): Promise<number> {
+  if (constraint !== undefined) await site.sql((sql) => sql.unsafe(constraint));
+  await site.publish({ count: 400, rate: 400 });
+  await until(async () => {
+    const { ingest, sinks } = await site.gateway.stats();
+    return ingest.received >= 400 && sinks["postgres"]?.waiting === 0;
+  }, 60_000);
+  return (await site.gateway.stats()).sinks["postgres"]?.refused ?? 0;
+}
+
+function lettersAre(count: number): NonNullable<Fault["also"]> {
+  return (_, [stats]) =>
+    stats?.spool["dead_letters"] === count ? [] : [`dead letters: ${String(stats?.spool["dead_letters"])}`];
 }
 
 export const postgresFaults: readonly Fault[] = [
@@ -167,23 +194,46 @@ export const postgresFaults: readonly Fault[] = [
     site: {
       brokerLines: [],
       rate: 0,
-      spoil: (n, text) =>
-        n >= 100 && n < 120
-          ? { text: text.replace(/,"n":/, ',"poison":true,"n":'), expected: refused }
-          : null,
+      spoil: (n, text) => (n >= 100 && n < 120 ? poison(text) : null),
       faults: {},
     },
     few: 20,
     many: 20,
-    async run(site) {
-      await site.sql(
-        (sql) => sql`alter table raw_events add constraint no_poison check (payload->>'poison' is null)`,
-      );
-      await site.publish({ count: 400, rate: 400 });
-      await until(async () => (await site.gateway.stats()).sinks["postgres"]?.waiting === 0, 60_000);
-      return (await site.gateway.stats()).sinks["postgres"]?.refused ?? 0;
+    run: (site) => poisoned(site, noPoison),
+    also: lettersAre(20),
+  },
+  {
+    name: "postgres-constraint",
+    says: "PostgreSQL: 20 ms away, and a CHECK that every tenth message breaks, 30 in a row among them",
+    site: {
+      rate: 0,
+      spoil: (n, text) => (n % 10 === 5 || (n >= 100 && n < 130) ? poison(text) : null),
+      faults: {},
     },
-    also: (_, [stats]) =>
-      stats?.spool["dead_letters"] === 20 ? [] : [`dead letters: ${String(stats?.spool["dead_letters"])}`],
+    few: 67,
+    many: 67,
+    run(site) {
+      site.databaseLine.delay(20);
+      return poisoned(site, noPoison);
+    },
+    also: lettersAre(67),
+  },
+  {
+    name: "postgres-latin1",
+    says: "PostgreSQL: a LATIN1 database, and every tenth message has a character that it has not",
+    site: { encoding: "LATIN1", rate: 0, spoil: everyTenth("\u6e29"), faults: {} },
+    few: 40,
+    many: 40,
+    run: (site) => poisoned(site),
+    also: lettersAre(40),
+  },
+  {
+    name: "postgres-sql-ascii",
+    says: "PostgreSQL: a SQL_ASCII database, and every tenth message has an escape that jsonb cannot hold there",
+    site: { encoding: "SQL_ASCII", rate: 0, spoil: everyTenth("\\u6e29"), faults: {} },
+    few: 40,
+    many: 40,
+    run: (site) => poisoned(site),
+    also: lettersAre(40),
   },
 ];
