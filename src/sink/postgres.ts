@@ -6,6 +6,7 @@
  * trial finds the entries that it refuses (postgres/sieve.ts); what that proves is stored at once, and the rest is an outage.
  * So each transaction has its own deadline, and what is done stays done.
  */
+import { systemClock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { arrayText, serverError, type Postgres, type Transaction } from "../core/postgres.ts";
 import { whenTablesExist } from "../core/schema.ts";
@@ -34,7 +35,7 @@ export interface PostgresSinkOptions {
   readonly gatewayId: string;
 }
 
-const batchMax = 5000;
+const entriesMax = 5000;
 const batchBytesMax = 8 * 1024 * 1024;
 /** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
 const transactionsMax = trialsMax + 3;
@@ -43,11 +44,13 @@ const name = "postgres";
 const isMeant = (entry: Entry) => meant(name, entry);
 
 export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
+  const { timeoutMs, clock = systemClock } = db.options;
   const tablesExist = whenTablesExist(db);
   /** Epoch → the last seq that we know to be committed. */
   const known = new Map<string, number>();
-  const sieve = createSieve({ db, isMeant, batchMax, batchBytesMax });
+  const sieve = createSieve({ db, isMeant, batchMax: () => batchMax, batchBytesMax });
   let write = writeByCopy;
+  let batchMax = entriesMax;
 
   async function positions(epochs: readonly string[]): Promise<Position[]> {
     try {
@@ -69,11 +72,16 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
   }
 
   async function deliver(delivery: Delivery): Promise<Outcome> {
+    const { before, entries } = delivery;
+    const startMs = clock.monoMs();
     try {
       await tablesExist();
       const standing = await settle(delivery);
-      return outcomeOf(delivery.before, standing.totals, delivery.entries.length);
+      if (clock.monoMs() - startMs < timeoutMs / 3) batchMax = Math.min(2 * batchMax, entriesMax);
+      return outcomeOf(before, standing.totals, entries.length);
     } catch (error) {
+      // No answer, or none in time: perhaps the line is too slow for so many.
+      if (serverError(error) === undefined) batchMax = Math.max(1, entries.length >> 1);
       throw asOutage(error);
     }
   }
@@ -170,10 +178,12 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
 
   return {
     name,
-    batchMax,
+    get batchMax() {
+      return batchMax;
+    },
     batchBytesMax,
     lingerMs: 25,
-    deadlineMs: db.options.timeoutMs * transactionsMax,
+    deadlineMs: timeoutMs * transactionsMax,
     whenFull: "hold",
     positions,
     deliver,

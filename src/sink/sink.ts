@@ -59,7 +59,7 @@ export interface Position {
 
 export interface Sink {
   readonly name: string;
-  /** Most entries and payload bytes in one `deliver`. */
+  /** Most entries and payload bytes in one `deliver`; a sink may change its mind from one to the next. */
   readonly batchMax: number;
   readonly batchBytesMax: number;
   /** Delivers a lane as soon as it holds this many entries, without waiting for `lingerMs`. Default `batchMax`. */

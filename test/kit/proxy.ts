@@ -25,6 +25,8 @@ export interface Proxy {
   mode(mode: ProxyMode): void;
   /** Delays everything in both directions. */
   delay(ms: number): void;
+  /** What the near side sends goes on at so many bytes a second. */
+  throttle(bytesPerSecond: number): void;
   /** Cuts all connections, once. */
   cut(): void;
   /** Looks at each piece that the far side sends back. */
@@ -38,6 +40,7 @@ export async function startProxy(target: { host?: string; port: number }): Promi
   const pairs = new Set<readonly [Socket, Socket]>();
   let mode: ProxyMode = "pass";
   let delayMs = 0;
+  let bytesPerSecond = Number.POSITIVE_INFINITY;
   let accepted = 0;
   let lookAnswer: Look = () => {};
   let lookSend: Look = () => {};
@@ -66,6 +69,11 @@ export async function startProxy(target: { host?: string; port: number }): Promi
     pairs.add(pair);
     near.on("close", () => pairs.delete(pair));
     pipe(near, far, () => lookSend, connection);
+    near.on("data", ({ length }: Buffer) => {
+      if (bytesPerSecond === Number.POSITIVE_INFINITY) return;
+      near.pause();
+      setTimeout(() => near.resume(), (length / bytesPerSecond) * 1000);
+    });
     pipe(far, near, () => lookAnswer, connection);
   });
 
@@ -86,6 +94,9 @@ export async function startProxy(target: { host?: string; port: number }): Promi
     mode(wanted) {
       mode = wanted;
       if (wanted === "refuse" || wanted === "reset") cutAll();
+    },
+    throttle(rate) {
+      bytesPerSecond = rate;
     },
     delay(ms) {
       delayMs = ms;

@@ -10,12 +10,14 @@ import { postgresSink } from "../../src/sink/postgres.ts";
 import type { DeadLetter } from "../../src/spool/deadletters.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { sharedPostgres } from "./postgres.ts";
-import { startProxy } from "./proxy.ts";
+import { startProxy, type Proxy } from "./proxy.ts";
 import { nothingAlongside, spoolKit } from "./spool.ts";
 import { until } from "./until.ts";
 
 export interface OpenTables {
   readonly drain: Drain;
+  /** Between the sink and the server. */
+  readonly proxy: Proxy;
   readonly spool: Spool;
   /** As the superuser. */
   run(statements: readonly string[]): Promise<void>;
@@ -69,6 +71,7 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
   const drain = new Drain({ sink, spool, clock: systemClock, log, random: () => 0 });
   return {
     drain,
+    proxy,
     spool,
     run,
     put: (entries) => spool.append(entries, nothingAlongside),

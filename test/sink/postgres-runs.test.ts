@@ -53,6 +53,20 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     expect(site.drain.stats()).toMatchObject({ delivered: 1, refused: 5_006, trouble: null, alarms: [] });
   });
 
+  test("a line so slow that a whole batch never passes in time gets smaller ones, and whole ones when it is fast", async () => {
+    await open({ timeoutMs: 500 });
+    site.proxy.throttle(600_000);
+    const payload = JSON.stringify({ metrics: { text: "x".repeat(200) } });
+    site.put([...Array.from({ length: 2_000 }, () => anEntry({ payload })), ...bad(2), ...good(1)]);
+    site.drain.start();
+    await site.settled();
+    expect(site.drain.stats()).toMatchObject({ delivered: 2_001, refused: 2 });
+    site.proxy.throttle(Number.POSITIVE_INFINITY);
+    for (let i = 0; i < 4; i++) site.put(good(5_000));
+    await site.settled();
+    expect(site.drain.sink.batchMax).toBe(5_000);
+  });
+
   test("refused rows of one table prove nothing of another", async () => {
     await open();
     await site.run(["alter table raw_events add check (false) not valid"]);

@@ -24,7 +24,7 @@ export interface SieveOptions {
   /** Is an entry for the tables at all? */
   readonly isMeant: (entry: Entry) => boolean;
   /** Of one trial. */
-  readonly batchMax: number;
+  readonly batchMax: () => number;
   readonly batchBytesMax: number;
 }
 
@@ -84,7 +84,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
       for (const entry of read) {
         next = entry.seq + 1;
         bytes += entry.payload.length;
-        if (entries.push(entry) === batchMax || bytes > batchBytesMax) return { entries, next };
+        if (entries.push(entry) >= batchMax() || bytes > batchBytesMax) return { entries, next };
       }
     }
     return { entries, next: undefined };
