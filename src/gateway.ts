@@ -14,6 +14,7 @@ import { systemClock, type Clock } from "./core/clock.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
 import { openPostgres } from "./core/postgres.ts";
+import { isLocalStoreInUse } from "./core/schema.ts";
 import { createOutlook } from "./outlook.ts";
 import { hostClock } from "./hostclock.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
@@ -83,9 +84,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { dataDir, gatewayId } = config.general;
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock });
+  const { url, poolMax, timeoutMs } = config.postgres;
+  if (url !== undefined) refuseToLeaveBehind(spool, join(dataDir, "local.db"));
   keepGatewayId(dataDir, gatewayId, log);
   clock.begin(spool.newestMs());
-  const { url, poolMax, timeoutMs } = config.postgres;
   const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
   const registry =
     options.registry ??
@@ -301,4 +303,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     httpAddress: () => http?.address ?? "",
     brokerAddress: () => broker?.address(),
   };
+}
+
+/**
+ * A site that ran on its local store and is given a DATABASE_URL has its devices and its place in the spool there: to go on would
+ * reject every device, and store again what is stored.
+ */
+function refuseToLeaveBehind(spool: Spool, path: string): void {
+  if (spool.hasSink("postgres") || !isLocalStoreInUse(path)) return;
+  spool.close();
+  throw new Error(
+    `this site ran on its local store, ${path}: \`sluice migrate --from-local\` moves its devices and rows to PostgreSQL; or remove that file to begin anew`,
+  );
 }

@@ -5,15 +5,24 @@ import { makeDataDir } from "../config/host.ts";
 import { openPostgres } from "../core/postgres.ts";
 import { migratePostgres, migrateSqlite } from "../core/schema.ts";
 import { openSqlite } from "../core/sqlite.ts";
-import { command, toggle } from "./command.ts";
+import { command, type Context, toggle, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
+import { moveLocal } from "./move-local.ts";
+import { sayStore } from "./registry.ts";
 
 export const migrate = command({
   name: "migrate",
   summary: "Create or complete the tables in PostgreSQL (DATABASE_URL) or the local store",
-  options: { json: toggle("--json", "Print what was done as JSON") },
+  options: {
+    fromLocal: toggle(
+      "--from-local",
+      "Move devices, settings and rows of the local store to PostgreSQL; the gateway must be stopped",
+    ),
+    json: toggle("--json", "Print what was done as JSON"),
+  },
   async run(context, { options }) {
     const { config } = configured(context);
+    if (options.fromLocal) return fromLocal(context, config, options.json);
     const { where, done } = await migrateStore(config);
     if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
     else {
@@ -38,6 +47,27 @@ async function migrateStore({ general, postgres }: Config): Promise<{ where: str
   const db = openPostgres({ ...postgres, url: postgres.url });
   try {
     return { where: db.place, done: await migratePostgres(db) };
+  } finally {
+    await db.close();
+  }
+}
+
+/** Exit code 1 if a row stayed behind. */
+async function fromLocal(context: Context, config: Config, asJson: boolean): Promise<number> {
+  const { url } = config.postgres;
+  if (url === undefined) throw new UsageError("--from-local moves to PostgreSQL: set DATABASE_URL");
+  const db = openPostgres({ ...config.postgres, url });
+  sayStore(context, `PostgreSQL, ${db.place}`);
+  try {
+    const { rows, refused, file } = await moveLocal(config, db, (table, n) => {
+      if (context.isTerminal) context.stderr(`\r${table}: ${n} rows`);
+    });
+    if (context.isTerminal) context.stderr("\n");
+    const counts = Object.entries(rows).map(([table, n]) => `${table}: ${n} moved\n`);
+    context.stdout(asJson ? `${JSON.stringify({ rows, refused, file })}\n` : counts.join(""));
+    for (const why of refused) context.stderr(`not moved: ${why}\n`);
+    context.stderr(`the local store is ${file} now; remove it when you have seen that all is well\n`);
+    return refused.length === 0 ? 0 : 1;
   } finally {
     await db.close();
   }

@@ -6,6 +6,7 @@
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
 import type { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
 import { serverError, type Postgres, type Transaction } from "./postgres.ts";
 import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./schema/postgres.ts";
 import { sqliteTables } from "./schema/sqlite.ts";
@@ -165,4 +166,17 @@ export function openLocalStore(path: string): Database {
   migrateSqlite(db);
   db.run("PRAGMA busy_timeout = 0");
   return db;
+}
+
+/** Whether a site has run on this local store: devices are in it, or rows were. */
+export function isLocalStoreInUse(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const db = openLocalStore(path);
+  try {
+    const used =
+      "SELECT EXISTS (SELECT 1 FROM device_registry) OR EXISTS (SELECT 1 FROM sluice_position) AS used";
+    return db.query<{ used: number }, []>(used).get()?.used === 1;
+  } finally {
+    db.close();
+  }
 }

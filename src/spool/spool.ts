@@ -188,6 +188,11 @@ export class Spool {
     this.#heldFrom = seq;
   }
 
+  /** Whether this sink was ever offered anything. */
+  hasSink(sink: string): boolean {
+    return this.#cursors.get(sink) !== undefined;
+  }
+
   sinkState(sink: string): SinkState {
     const known = this.#cursors.get(sink);
     if (known) return known;
