@@ -123,6 +123,24 @@ describe("mistakes", () => {
     expect(mistakes).toHaveLength(5);
   });
 
+  test.each([
+    ["106751d", null],
+    ["15250w", null],
+    ["2562047h", null],
+    ["forever", null],
+    ["106752d", "at most 106751d"],
+    ["15251w", "at most 106751d"],
+    ["2562048h", "at most 106751d"],
+    ["213504d", "at most 106751d"],
+    [`${"9".repeat(30)}d`, "at most 106751d"],
+    ["0d", "hours, days or weeks"],
+    ["30m", "hours, days or weeks"],
+  ])("INFLUX_RETENTION=%s: what InfluxDB 3 would keep as something else is a mistake", (value, mend) => {
+    const loaded = load({ INFLUX_RETENTION: value });
+    expect("mistakes" in loaded).toBe(mend !== null);
+    if (mend !== null) expect(mistakesOf(loaded)).toEqual([expect.stringContaining(mend)]);
+  });
+
   test("no secret is shown, however wrong it is", () => {
     const mistakes = mistakesOf(
       load({

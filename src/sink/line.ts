@@ -164,7 +164,7 @@ function field(made: Making, name: string, value: number | boolean | string): st
   const { entry, table, grammar } = made;
   const column = table.column(name);
   if (column.head === null || grammar.badName?.test(name))
-    throw refusal(entry, name, "cannot be the name of a field in InfluxDB");
+    throw refusal(entry, name, "cannot be the name of a field there");
   const type = typeFor(made, name, column, value);
   if (column.type !== type) {
     (made.news ??= []).push([name, type]);
@@ -197,7 +197,7 @@ function typeFor(
 function quoted(entry: Entry, name: string, value: string, grammar: Grammar): string {
   if (!value.isWellFormed()) throw refusal(entry, name, "is not valid Unicode");
   if (!grammar.lineFeed && value.includes("\n"))
-    throw refusal(entry, name, "has a line feed, which what reads line by line cannot hold");
+    throw refusal(entry, name, "has a line feed, which would end the line there");
   return `"${/["\\]/.test(value) ? value.replace(/["\\]/g, "\\$&") : value}"`;
 }
 

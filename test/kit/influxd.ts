@@ -18,11 +18,15 @@ export function influxdAvailable(): string {
   return existsSync(binary) ? "" : "influxd is not installed (apt-get install influxdb)";
 }
 
-export async function startInfluxd(): Promise<Influxd> {
+/** `data` and `http`: further lines of those sections of its configuration. */
+export async function startInfluxd({
+  data = "",
+  http: httpLines = "",
+}: { data?: string; http?: string } = {}): Promise<Influxd> {
   const dir = mkdtempSync(join(tmpdir(), "sluice-influxd-"));
   const [http, rpc] = [await freePort(), await freePort()];
   const config = join(dir, "influxdb.conf");
-  writeFileSync(config, configOf(dir, http, rpc));
+  writeFileSync(config, `${configOf(dir, http, rpc)}${httpLines}\n`.replace("[data]", `[data]\n${data}`));
   const running = Bun.spawn([binary, "-config", config], { stdout: "ignore", stderr: "ignore" });
   const url = `http://127.0.0.1:${http}`;
   await answering(url);

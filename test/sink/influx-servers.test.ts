@@ -1,11 +1,11 @@
-/** The other targets: version 2 (a fake), the real version 1, and which one `auto` finds. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+/** Version 2 (a fake; the real version 1 is in influx1.test.ts), retention on 3, and which one `auto` finds. */
+import { afterEach, describe, expect, test } from "bun:test";
 import { Outage } from "../../src/sink/outage.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { event, events as eventsOf } from "../contract/entries.ts";
+import { simulatedClock } from "../kit/clock.ts";
 import { orgId, startInflux2 } from "../kit/influx2.ts";
 import { startInflux3 } from "../kit/influx3.ts";
-import { influxdAvailable, startInfluxd, type Influxd } from "../kit/influxd.ts";
 import { openInflux } from "../kit/influxsink.ts";
 
 const opened: { dispose(): Promise<void> }[] = [];
@@ -124,115 +124,72 @@ describe("version 2", () => {
     expect(influx.refused.get(2)).toContain("already exists as type float");
     expect(server.buckets.get("telemetry_acme")?.size).toBe(3);
   });
+
+  const dayMs = 86_400_000;
+  const of = (atMs: number, seq: number, metrics: Record<string, unknown>) =>
+    reading(seq, metrics, { receivedMs: atMs, eventMs: atMs + seq, eventNs: 0 });
+
+  test.each(["2.7", "short", "2.0"] as const)(
+    "lines older than the retention period, in the words of %s: fresh ones are stored at once, by few requests",
+    async (retentionWords) => {
+      const { server, influx } = start("30d");
+      server.set({ retentionWords });
+      const now = Date.now();
+      const mixed = Array.from({ length: 600 }, (_, i) =>
+        of(i % 2 === 0 ? now : now - 60 * dayMs, i + 1, { n: i }),
+      );
+      expect(await influx.deliver(mixed)).toEqual({ delivered: 300, ignored: 0, refused: 300 });
+      expect(server.writes).toHaveLength(2);
+      expect(server.buckets.get("telemetry_acme")?.size).toBe(300);
+    },
+  );
+
+  test("types are of a week: what an old reading was is nothing to today's", async () => {
+    const { server, influx } = start("forever");
+    const now = Date.now();
+    const then = now - 200 * dayMs;
+    await influx.deliver([of(now, 1, { v: 1 })]);
+    expect(await influx.deliver([of(then, 2, { v: "text" })])).toEqual(all(1));
+    for (let seq = 3; seq < 8; seq += 1)
+      expect(await influx.deliver([of(now, seq, { v: seq })])).toEqual(all(1));
+    const both = [
+      of(then, 10, { v: "x" }),
+      of(now, 11, { v: 2 }),
+      of(then, 12, { v: 3 }),
+      of(now, 13, { v: "y" }),
+    ];
+    expect(await influx.deliver(both)).toEqual({ delivered: 2, ignored: 0, refused: 2 });
+    expect([...influx.refused.keys()].toSorted()).toEqual([12, 13]);
+    expect(server.buckets.get("telemetry_acme")?.size).toBe(9);
+  });
 });
 
-const why = influxdAvailable();
+describe("retention on version 3", () => {
+  async function start() {
+    const server = await startInflux3();
+    opened.push({ dispose: () => server.stop() });
+    const clock = simulatedClock(Date.now());
+    const influx = openInflux({ url: server.url, retention: "30d" }, clock);
+    opened.push(influx);
+    return { server, clock, influx };
+  }
 
-describe.skipIf(why !== "")(
-  why === "" ? "version 1, the real one" : `version 1, the real one (skipped: ${why})`,
-  () => {
-    let server: Influxd;
-    let databases = 0;
+  test("a database that somebody deletes is made anew with its period, before a write makes it without", async () => {
+    const { server, clock, influx } = await start();
+    await influx.deliver(events(1, 2));
+    server.databases.clear();
+    clock.advance(10_001);
+    expect(await influx.deliver(events(3, 4))).toEqual(all(2));
+    expect(server.databases.get("telemetry_acme")?.rules.retentionMs).toBe(30 * 86_400_000);
+    expect(server.created).toHaveLength(2);
+  });
 
-    beforeAll(async () => {
-      server = await startInfluxd();
-    });
-    afterAll(() => server?.stop());
-
-    function start(more: Parameters<typeof openInflux>[0] = {}) {
-      const database = `d${(databases += 1)}`;
-      return { database, influx: open({ url: server.url, database, retention: "forever", ...more }) };
-    }
-
-    const rows = (database: string, table = "telemetry") =>
-      server.query(`SELECT * FROM "${table}"`, database);
-
-    test("reads back what was sent: every type, and every character that has a spelling", async () => {
-      const { database, influx } = start();
-      const metrics = {
-        battery_pct: 87.5,
-        temp_c: 24,
-        tiny: 5e-324,
-        huge: 1.7976931348623157e308,
-        rssi_dbm: -85,
-        uplink_ok: true,
-        "k,e=y w\"i'th": 1e21,
-        text: 'a "quoted" \\ back\\\\slash, two\nlines\r\n=#🌊',
-        "empty string": "",
-      };
-      const odd = { tenantId: "t,=", deviceId: 'd "1" ,=', siteId: "s=é, #" };
-      const before = event(1, { payload: '{"seq":1}' });
-      const after = event(3, { payload: '{"seq":3}' });
-      const payload = JSON.stringify({ seq: 2, metrics });
-      expect(await influx.deliver([before, event(2, { ...odd, payload }), after])).toEqual(all(3));
-      const read = await rows(database);
-      expect(read).toHaveLength(3);
-      const { time, tenant_id, device_id, site_id, seq, ...fields } = read[1] ?? {};
-      expect({ tenantId: tenant_id, deviceId: device_id, siteId: site_id }).toEqual(odd);
-      expect([time, seq]).toEqual(["1789000000002123456", 2]);
-      expect(fields).toEqual(metrics);
-    });
-
-    test("integers of 64 bits keep their digits, and are integers there", async () => {
-      const { database, influx } = start();
-      await influx.deliver([event(1, { payload: '{"metrics":{"rssi_dbm":-9223372036854775807,"v":1}}' })]);
-      expect((await rows(database))[0]).toMatchObject({ rssi_dbm: "-9223372036854775807" });
-      const types = await server.query('SHOW FIELD KEYS FROM "telemetry"', database);
-      expect(types).toEqual([
-        { fieldKey: "rssi_dbm", fieldType: "integer" },
-        { fieldKey: "v", fieldType: "float" },
-      ]);
-    });
-
-    test("a database a tenant, many of them", async () => {
-      const { influx } = start({ database: "many_{tenant_id}" });
-      for (let n = 1; n <= 8; n += 1)
-        expect(await influx.deliver([event(n, { tenantId: `t${n}` })])).toEqual(all(1));
-      expect(await rows("many_t8")).toHaveLength(1);
-    });
-
-    test("without a retention period a missing database parks its tenant", async () => {
-      const database = "nowhere";
-      const influx = open({ url: server.url, database });
-      const error: unknown = await influx.deliver(events(1, 2)).catch((reason: unknown) => reason);
-      expect(error).toHaveProperty("alarm", true);
-      expect(error).toHaveProperty("message", expect.stringContaining("INFLUX_RETENTION"));
-      await server.query(`CREATE DATABASE "${database}"`);
-      expect(await influx.deliver(events(1, 2))).toEqual(all(2));
-    });
-
-    test("a type conflict costs the line that has it, and no other", async () => {
-      const { database, influx } = start();
-      await influx.deliver([reading(1, { v: 1.5 })]);
-      await influx.restart();
-      await Bun.write(`${influx.dataDir}/influx-types.json`, "{}");
-      await influx.restart();
-      const batch = [
-        reading(2, { v: 2 }),
-        reading(3, { v: "text" }),
-        ...[4, 5, 6].map((n) => reading(n, { v: n })),
-      ];
-      expect(await influx.deliver(batch)).toEqual({ delivered: 4, ignored: 0, refused: 1 });
-      expect(influx.refused.get(3)).toContain("already exists as type float");
-      expect(await rows(database)).toHaveLength(5);
-    });
-
-    test("what is beyond the retention period is refused in the server's words, all at once", async () => {
-      const { influx } = start({ retention: "30d" });
-      const old = [1, 2, 3, 4].map((n) => event(n, { eventMs: Date.UTC(2026, 0, 1) + n }));
-      expect(await influx.deliver(old)).toEqual({ delivered: 0, ignored: 0, refused: 4 });
-      expect(influx.refused.get(1)).toContain("points beyond retention policy dropped=4");
-      expect(influx.sink.stats?.()).toMatchObject({ writes_err: 1 });
-    });
-
-    test("a batch of 10,000 lines goes in whole, and again without doubling", async () => {
-      const { database, influx } = start();
-      const batch = events(1, 10_000);
-      expect(await influx.deliver(batch)).toEqual(all(10_000));
-      expect(await influx.deliver(batch)).toEqual(all(10_000));
-      expect(await server.query('SELECT count("n") FROM "telemetry"', database)).toMatchObject([
-        { count: 10_000 },
-      ]);
-    });
-  },
-);
+  test("what it takes and never shows is counted", async () => {
+    const { server, influx } = await start();
+    const atMs = Date.now() - 31 * 86_400_000;
+    const old = [1, 2, 3].map((seq) => reading(seq, { v: seq }, { receivedMs: atMs, eventMs: atMs + seq }));
+    expect(await influx.deliver([...old, ...events(4, 5)])).toEqual(all(5));
+    expect(influx.sink.stats?.()).toMatchObject({ lines_beyond_retention: 3 });
+    expect(server.databases.get("telemetry_acme")).toMatchObject({ size: 2, invisible: 3 });
+  });
+});
