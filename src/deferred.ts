@@ -1,5 +1,5 @@
 /**
- * What waits on the disk to be judged: of which devices, whose next message must not overtake it, and how many bytes.
+ * What waits on the disk for the registry: of which devices, whose next message must not overtake it, and how many bytes.
  *
  * Of a fixed size, however many names a flood makes up while the registry is away: devices are counted in as many cells
  * as there are, by a hash of their name. Two that share one wait for each other, at the price of some delay. (A list of names with
@@ -24,12 +24,13 @@ export class DeferredDevices {
   }
 
   add(entry: Entry): void {
+    if (hasProved(entry)) return;
     this.#counts ??= new Uint32Array(cells);
     this.#change(this.#counts, entry, 1);
   }
 
   remove(entry: Entry): void {
-    if (this.#counts) this.#change(this.#counts, entry, -1);
+    if (this.#counts && !hasProved(entry)) this.#change(this.#counts, entry, -1);
   }
 
   /** Must the next message of this device (`deviceKey`) wait too? */
@@ -42,6 +43,11 @@ export class DeferredDevices {
     counts[cell] = (counts[cell] ?? 0) + by;
     this.#bytes += by * (entryBytes + topic.length + payload.length);
   }
+}
+
+/** It waits for the clock alone: its device goes on, and is looked up as ever. */
+function hasProved({ reason }: Entry): boolean {
+  return reason === "CLOCK_NOT_SET";
 }
 
 function cellOf(key: string): number {

@@ -47,7 +47,7 @@ export class Rejudge {
   #nudge = new AbortController();
   readonly #stop = new AbortController();
   #trouble: string | null = null;
-  /** What waits for the clock (CLOCK_NOT_SET): some of it is left, and when the latest that an earlier run left came. */
+  /** What waits for the clock: some of it is left, and when the latest that an earlier run left came. */
   #awaitsTime = false;
   #latestMs: number | undefined;
   #shiftMs: number | undefined;
@@ -186,8 +186,9 @@ export class Rejudge {
   }
 }
 
-function awaitsTime({ reason }: Entry): boolean {
-  return reason === "CLOCK_NOT_SET";
+/** It came when nobody knew the time. */
+function awaitsTime({ kind, eventMs }: Entry): boolean {
+  return kind === "deferred" && eventMs === null;
 }
 
 function deferredOf(entries: readonly Entry[]): Entry[] {

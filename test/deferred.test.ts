@@ -27,3 +27,15 @@ test("a flood of names holds few others, and nobody once it has been judged", ()
   expect(honest.some((key) => deferred.holds(key))).toBe(false);
   expect(deferred.bytes).toBe(0);
 });
+
+test("what waits for the clock alone holds nobody: its device is looked up as ever", () => {
+  const deferred = new DeferredDevices();
+  const waits = anEntry({ kind: "deferred", tenantId: "acme", deviceId: "a", reason: "CLOCK_NOT_SET" });
+  deferred.add(of("a"));
+  deferred.add(waits);
+  deferred.remove(of("a"));
+  expect(deferred.holds("acme/a")).toBe(false);
+  deferred.remove(waits);
+  deferred.add(of("a"));
+  expect(deferred.holds("acme/a")).toBe(true);
+});

@@ -33,7 +33,7 @@ export interface Entry {
   readonly msgType: string | null;
   /** From the payload; null where it has none. */
   readonly siteId: string | null;
-  /** Event time: whole ms since the epoch, and the nanoseconds within that ms (0…999999). null where it could not be read. */
+  /** Event time: whole ms since the epoch, and the nanoseconds within that ms (0…999999). null where it could not be read, or (deferred) is not known yet. */
   readonly eventMs: number | null;
   readonly eventNs: number;
   /** Reject code (see judge/reasons.ts); null for an event. */

@@ -25,8 +25,6 @@ export interface Candidate {
   isOversize: boolean;
   /** The broker had kept it: see `Message.retained`. */
   readonly isRetained: boolean;
-  /** `eventMs` is the device's word and not the moment of arrival. */
-  hasOwnTime: boolean;
   /** From the topic. */
   address: Address | null;
   /** Once it is known to be a JSON object that can be stored. */
@@ -35,6 +33,7 @@ export interface Candidate {
   /** Of a message that comes from the spool, whose token is known only so. */
   tokenHash: string | null;
   siteId: string | null;
+  /** null, once examined: it is the moment of arrival, of which nobody knew the time then. */
   eventMs: number | null;
   eventNs: number;
   /** What is to be said of it though it is accepted; see metrics.ts. */
@@ -63,7 +62,6 @@ export function candidateOf({ receivedMs, topic, payload, wholeBytes, retained }
     wholeBytes: wholeBytes ?? payload.length,
     isOversize: false,
     isRetained: retained,
-    hasOwnTime: false,
     address: null,
     text: null,
     token: undefined,

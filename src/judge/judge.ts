@@ -58,7 +58,7 @@ export interface Judge {
   /**
    * The registry answered: a row; null, not registered; or "unavailable", it could not be asked in time, which makes a
    * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. A message that counts by its arrival, while nobody knows
-   * the time, is deferred as CLOCK_NOT_SET. Never throws.
+   * the time, is deferred without an event time, as CLOCK_NOT_SET if its device proved itself. Never throws.
    */
   resume(pending: Pending, answer: DeviceAuth | null | "unavailable" | "crowded"): Entry;
   /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
@@ -117,15 +117,10 @@ export function createJudge(options: JudgeOptions): Judge {
   /** The device proved itself: only now is its own allowance spent. What is beyond it is kept for a replay. */
   function admit(it: Candidate): Entry {
     if (take(proven, it))
-      return lacksTime(it) ? toDeferred(it, no("CLOCK_NOT_SET"), tokenHashOf(it)) : toEvent(it);
+      return it.eventMs === null ? toDeferred(it, no("CLOCK_NOT_SET"), null) : toEvent(it);
     const why = no("RATE_LIMITED");
     const keeps = samples(it, why) || kept.take(addressOf(it).key, arrivedMs(it), it.bytes.length, keptRate);
     return toReject(it, why, keeps, mirrors(policy()));
-  }
-
-  /** It counts by its arrival, of which nobody knows the time yet. */
-  function lacksTime(it: Candidate): boolean {
-    return !it.hasOwnTime && !isTimeKnown();
   }
 
   function take(limiter: typeof proven, it: Candidate): boolean {
@@ -151,7 +146,7 @@ export function createJudge(options: JudgeOptions): Judge {
   function defer(it: Candidate): Entry {
     const why = no("REGISTRY_UNAVAILABLE");
     if (!take(unproven, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
-    return toDeferred(it, lacksTime(it) ? no("CLOCK_NOT_SET") : why, tokenHashOf(it));
+    return toDeferred(it, why, it.token === undefined ? null : hashOf(it.token));
   }
 
   /** Whatever happens, the message is answered for. */
@@ -176,7 +171,8 @@ export function createJudge(options: JudgeOptions): Judge {
       }),
     rejudge: (entry, answer) =>
       guarded(fromSpool(entry), (it) => {
-        const refusal = authorize(answer, it, requireToken);
+        // Who waited for the clock alone had shown a good token.
+        const refusal = authorize(answer, it, requireToken && entry.reason !== "CLOCK_NOT_SET");
         return refusal === null ? toEvent(it) : reject(it, refusal);
       }),
     replay: (entry, answer) =>
@@ -190,10 +186,6 @@ export function createJudge(options: JudgeOptions): Judge {
       return isNo(address) ? undefined : address.key;
     },
   };
-}
-
-function tokenHashOf({ token }: Candidate): string | null {
-  return token === undefined ? null : hashOf(token);
 }
 
 function pendingOf(it: Candidate): Pending {

@@ -55,25 +55,29 @@ type Code = Exclude<keyof typeof timeReasons, "CLOCK_NOT_SET">;
 
 const dayMs = 86_400_000;
 
-/** Fills in the event time. `isTimeKnown`: the moment of arrival is a time that a device's can be held against. */
+/**
+ * Fills in the event time; it stays null where it is that of arrival and nobody knows the time. `isTimeKnown`: the moment of arrival is
+ * a time, which a device's can be held against.
+ */
 export function readTime(it: Candidate, body: Body, policy: Policy, isTimeKnown: boolean): No<Code> | null {
   const ts = body["ts"] ?? null;
-  if (ts === null) return arrivalOf(it, null);
+  if (ts === null) return arrivalOf(it, null, isTimeKnown);
   const own = readTimestamp(ts);
   if (own === null) return no("BAD_TIMESTAMP", `ts is ${JSON.stringify(ts)}`);
   const why = isTimeKnown ? outOfRange(own.ms - it.receivedMs, policy) : null;
   if (why === null) {
     it.eventMs = own.ms;
     it.eventNs = own.ns;
-    it.hasOwnTime = true;
     return null;
   }
-  return policy.tsOutOfRange === "reject" ? no("TIMESTAMP_OUT_OF_RANGE", why) : arrivalOf(it, why);
+  return policy.tsOutOfRange === "reject"
+    ? no("TIMESTAMP_OUT_OF_RANGE", why)
+    : arrivalOf(it, why, isTimeKnown);
 }
 
-function arrivalOf(it: Candidate, why: string | null): No<Code> | null {
+function arrivalOf(it: Candidate, why: string | null, isTimeKnown: boolean): No<Code> | null {
   if (it.isRetained) return no("RETAINED_WITHOUT_TIME", why);
-  it.eventMs = it.receivedMs;
+  if (isTimeKnown) it.eventMs = it.receivedMs;
   return null;
 }
 

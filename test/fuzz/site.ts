@@ -102,7 +102,10 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     const waiting = deferred.splice(0);
     if (waiting.length === 0) return;
     const judged = waiting.map((entry) =>
-      judge.rejudge(entry, find(entry.tenantId ?? "", entry.deviceId ?? "")),
+      judge.rejudge(
+        { ...entry, eventMs: entry.eventMs ?? entry.receivedMs },
+        find(entry.tenantId ?? "", entry.deviceId ?? ""),
+      ),
     );
     ingest.rejudged(waiting, judged, () => {});
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { aBody, aMessage } from "../kit/builders.ts";
+import { aBody, aDevice, aMessage, sha256 } from "../kit/builders.ts";
 import { body, court, dev, entryOf, pendingOf, withoutDevice } from "./court.ts";
 
 const arrivalMs = Date.UTC(2026, 10, 21);
@@ -32,16 +32,22 @@ describe("the time of a device's message", () => {
 });
 
 describe("while nobody knows the time", () => {
-  test("a reading with a time of its own is accepted, one without waits, its token kept as a hash alone", () => {
+  test("a reading with a time of its own is accepted, one without waits; that its token was good counts", () => {
     const it = court({ policy: dev });
     it.isTimeKnown = false;
     expect(entryOf(it.judge.judge(body({}))).kind).toBe("event");
     const waits = entryOf(it.judge.judge(body({ ts: undefined })));
-    expect(waits).toMatchObject({ kind: "deferred", reason: "CLOCK_NOT_SET", eventMs: arrivalMs });
-    expect(waits.tokenHash).toMatch(/^[0-9a-f]{64}$/);
+    expect(waits).toMatchObject({
+      kind: "deferred",
+      reason: "CLOCK_NOT_SET",
+      eventMs: null,
+      tokenHash: null,
+    });
     it.isTimeKnown = true;
     const corrected = { ...waits, receivedMs: arrivalMs + 1, eventMs: arrivalMs + 1 };
-    expect(entryOf(it.judge.rejudge(corrected, it.device ?? null))).toMatchObject({
+    expect(it.judge.rejudge(corrected, aDevice({ status: "REVOKED" })).reason).toBe("DEVICE_REVOKED");
+    const rotated = aDevice({ tokenHash: sha256("tok-another") });
+    expect(it.judge.rejudge(corrected, rotated)).toMatchObject({
       kind: "event",
       receivedMs: arrivalMs + 1,
       eventMs: arrivalMs + 1,
@@ -56,9 +62,15 @@ describe("while nobody knows the time", () => {
     expect(entryOf(it.judge.judge(bad)).reason).toBe("TOKEN_INVALID");
     const pending = () => pendingOf(withoutDevice(it).judge.judge(body({ ts: undefined })));
     expect(it.judge.resume(pending(), null).reason).toBe("UNREGISTERED_DEVICE");
-    expect(it.judge.resume(pending(), "unavailable").reason).toBe("CLOCK_NOT_SET");
+    const both = it.judge.resume(pending(), "unavailable");
+    expect(both).toMatchObject({ reason: "REGISTRY_UNAVAILABLE", eventMs: null });
+    expect(both.tokenHash).toMatch(/^[0-9a-f]{64}$/);
     const timed = pendingOf(it.judge.judge(body({})));
-    expect(it.judge.resume(timed, "unavailable").reason).toBe("REGISTRY_UNAVAILABLE");
+    expect(it.judge.resume(timed, "unavailable")).toMatchObject({ eventMs: Date.UTC(2026, 10, 21) });
+    // It came before the time was known, and its look-up was answered after.
+    const early = pending();
+    it.isTimeKnown = true;
+    expect(it.judge.resume(early, aDevice())).toMatchObject({ reason: "CLOCK_NOT_SET", eventMs: null });
   });
 });
 

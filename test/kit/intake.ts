@@ -52,7 +52,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       const entry = entryOf(message);
       if (entry.payload.includes('"bad":true')) return { ...entry, kind: "reject", reason: "BAD" };
       if (entry.deviceId === "clockless" && !state.isTimeKnown)
-        return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET" };
+        return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET", eventMs: null };
       return cached.has(entry.deviceId ?? "") ? entry : pendingOf(entry);
     },
     resume: (pending: Pending, answer: Answer | "crowded") =>
