@@ -10,7 +10,7 @@ import { mqttMistakes } from "./source/mqtt.ts";
 import { keptGatewayId, nameOfHost } from "./config/gateway-id.ts";
 import { type Host, thisHost } from "./config/host.ts";
 import { type Effective, type Env, readTable, type TableRead } from "./config/read.ts";
-import { type Config, tables } from "./config/tables.ts";
+import { allSettings, type Config, tables } from "./config/tables.ts";
 import { unknownNames } from "./config/unknown.ts";
 
 export type { Config } from "./config/tables.ts";
@@ -24,11 +24,14 @@ export type Loaded =
     }
   | { readonly mistakes: readonly string[]; readonly warnings: readonly string[] };
 
-/** Every mistake is one line that names the setting, its value (masked), what is wrong and the mend. */
-export function loadConfig(env: Env, host: Host = thisHost): Loaded {
+/**
+ * Every mistake is one line that names the setting, its value (masked), what is wrong and the mend.
+ * @param fileNames those of `env` that stand in a file of settings, where nothing else should
+ */
+export function loadConfig(env: Env, host: Host = thisHost, fileNames: ReadonlySet<string> = none): Loaded {
   const reads = Object.entries(tables).map(([name, table]) => [name, readTable(table, env, host)] as const);
   const config = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
-  const found = unknownNames(env, ...namesOf());
+  const found = unknownNames(env, namesOf(), fileNames);
   const mistakes = allMistakes(
     reads.map(([, read]) => read),
     config,
@@ -86,7 +89,9 @@ function settledBy({ general }: Config, host: Host): (row: Effective) => Effecti
   return (row) => (row.value === null ? { ...row, ...found[row.name] } : row);
 }
 
-function namesOf(): [known: string[], secrets: string[]] {
-  const settings = Object.values(tables).flatMap((table) => Object.values(table));
-  return [settings.map(({ name }) => name), settings.filter(({ secret }) => secret).map(({ name }) => name)];
+const none: ReadonlySet<string> = new Set();
+
+function namesOf(): { known: string[]; secrets: string[] } {
+  const known = allSettings.map(({ name }) => name);
+  return { known, secrets: allSettings.filter(({ secret }) => secret).map(({ name }) => name) };
 }

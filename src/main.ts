@@ -38,6 +38,7 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
 
 const context: Process = {
   env: process.env,
+  uid: process.getuid?.(),
   stdout: toStandardOutput,
   stderr: toStandardError,
   signal: stop.signal,

@@ -11,6 +11,12 @@ import type { Log, LogLevel } from "../core/log.ts";
 /** What there is of the process. main.ts gives the real one, a test its own. */
 export interface Process {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Those of `env` that stand in a file of ours alone, where an unknown name is a mistake. */
+  readonly fileNames?: ReadonlySet<string>;
+  /** Who it runs as; root is shown what a unit of this host gives the service. Absent: not asked. */
+  readonly uid?: number | undefined;
+  /** For tests: in place of / . */
+  readonly root?: string;
   /** Writes as it is, all of it: the newline is the caller's. @throws OutputLost, which ends the command with 1 */
   readonly stdout: (text: string) => void;
   /** The same, but never throws: what is said about the work does not end it. */

@@ -1,11 +1,12 @@
 /** The configuration as a command asks for it: all mistakes end the command, remarks go to standard error. */
+import { thisHost } from "../config/host.ts";
 import { loadConfig, type Loaded } from "../config.ts";
 import { ConfigurationError, type Context } from "./command.ts";
 
 type Configured = Extract<Loaded, { config: unknown }>;
 
 export function configured(context: Context): Configured {
-  const loaded = loadConfig(context.env);
+  const loaded = loadConfig(context.env, thisHost, context.fileNames);
   for (const warning of loaded.warnings) context.stderr(`warning: ${warning}\n`);
   if ("config" in loaded) return loaded;
   const { mistakes } = loaded;

@@ -20,6 +20,7 @@ import {
 import { deadLetters } from "./deadletters.ts";
 import { demo } from "./demo.ts";
 import { devices } from "./devices.ts";
+import { withSettings } from "./environment.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { migrate } from "./migrate.ts";
@@ -109,10 +110,15 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
   const names = Object.keys(command.arguments);
   for (const [name, help] of Object.entries(command.arguments)) words.argument(`<${name}>`, help);
   for (const { flags, help } of Object.values(command.options)) words.option(flags, help);
+  words.option(
+    "--env-file <path>",
+    "Take settings from this file too, read as systemd reads EnvironmentFile=",
+  );
   words.action(async (...given: unknown[]) => {
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
     try {
-      done(await command.run(context, args, words.opts()));
+      const { envFile, ...options } = words.opts<{ envFile?: string }>();
+      done(await command.run(withSettings(context, envFile, command.name), args, options));
     } catch (error) {
       if (error instanceof UsageError) words.error(`error: ${error.message}`, { exitCode: exitCode.usage });
       throw error;

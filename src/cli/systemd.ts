@@ -21,8 +21,7 @@ LimitCORE=0
 MemoryMax=75%
 ExecStart=/usr/local/bin/sluice run
 EnvironmentFile=-/etc/sluice/sluice.env
-# A secret: LoadCredential=database-url:/etc/sluice/database-url and
-# Environment=DATABASE_URL_FILE=%d/database-url
+# A secret, such as that of DATABASE_URL: LoadCredential=database-url:/etc/sluice/database-url
 DynamicUser=yes
 StateDirectory=sluice
 StateDirectoryMode=0700

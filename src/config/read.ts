@@ -2,8 +2,9 @@
  * One table of settings read from the environment. Every mistake is collected, none thrown: an operator who cannot reach
  * the machine twice wants to hear all of them. A mistaken setting reads as its default, so that the checks across settings can still run.
  */
+import { join } from "node:path";
 import { explain } from "../core/log.ts";
-import { maskUrl, type Setting, type Settings } from "../core/settings.ts";
+import { credentialOf, maskUrl, type Setting, type Settings } from "../core/settings.ts";
 import type { Host } from "./host.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -56,19 +57,27 @@ function find(setting: Setting<unknown>, env: Env, host: Host): Raw {
     return { mistake: `${name} and ${name}_FILE=${path} are both set: unset one of them` };
   }
   if (given !== "") return { text: given, origin: "environment" };
-  if (path === "") return { text: setting.default, origin: "default" };
+  if (path !== "") return fromFile(`${name}_FILE=${path}`, path, host);
+  const dir = secret ? (env["CREDENTIALS_DIRECTORY"] ?? "") : "";
+  const byUnit =
+    dir === ""
+      ? undefined
+      : fromFile(`${name}, credential ${credentialOf(name)}`, join(dir, credentialOf(name)), host, true);
+  return byUnit ?? { text: setting.default, origin: "default" };
+}
+
+/** `mayLack`: undefined if there is no such file. */
+function fromFile(said: string, path: string, host: Host): Raw;
+function fromFile(said: string, path: string, host: Host, mayLack: true): Raw | undefined;
+function fromFile(said: string, path: string, host: Host, mayLack = false): Raw | undefined {
   try {
     const text = host.readText(path).trim();
-    return text === ""
-      ? {
-          mistake: `${name}_FILE=${path}: the file is empty; write the secret into it, or unset ${name}_FILE`,
-        }
-      : { text, origin: "file" };
+    if (text !== "") return { text, origin: "file" };
+    return { mistake: `${said}: the file is empty; write the secret into it, or give no file` };
   } catch (error) {
+    if (mayLack && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     const why = explain(error);
-    return {
-      mistake: `${name}_FILE=${path}: cannot be read (${why}); see that it exists and Sluice's user may read it`,
-    };
+    return { mistake: `${said}: cannot be read (${why}); see that it exists and Sluice's user may read it` };
   }
 }
 

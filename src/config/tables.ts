@@ -3,7 +3,15 @@
  * a new part is one line here. What belongs to no one part stands in `generalSettings`.
  */
 import { z } from "zod";
-import { choice, count, optional, type Values } from "../core/settings.ts";
+import {
+  choice,
+  count,
+  credentialOf,
+  optional,
+  type Setting,
+  type Settings,
+  type Values,
+} from "../core/settings.ts";
 import { postgresSettings } from "../core/postgres.ts";
 import { httpSettings } from "../http/server.ts";
 import { gatewayIdPattern } from "./gateway-id.ts";
@@ -66,6 +74,15 @@ export const tables = {
   influx: influxSettings,
   http: httpSettings,
 };
+
+export const allSettings: readonly Setting<unknown>[] = Object.values<Settings>(tables).flatMap((table) =>
+  Object.values(table),
+);
+
+/** Names of credentials as a unit gives them (LoadCredential=database-url:…) → the secret setting that each is. */
+export const credentialNames: ReadonlyMap<string, string> = new Map(
+  allSettings.filter(({ secret }) => secret).map(({ name }) => [credentialOf(name), name]),
+);
 
 /** What the tables are called where people read them. */
 export const titles: Readonly<Record<keyof typeof tables, string>> = {

@@ -41,8 +41,15 @@ const nowUrls = [
   },
 ];
 
-/** `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. */
-export function unknownNames(env: Env, known: readonly string[], secrets: readonly string[]): Findings {
+/**
+ * `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. `fileNames`: those that stand in a file of
+ * settings, where a near miss is a mistake: nobody has it there by chance.
+ */
+export function unknownNames(
+  env: Env,
+  { known, secrets }: { readonly known: readonly string[]; readonly secrets: readonly string[] },
+  fileNames: ReadonlySet<string>,
+): Findings {
   const mistakes: string[] = [];
   const warnings: string[] = [];
   const isSet = (name: string) => (env[name] ?? "").trim() !== "";
@@ -61,8 +68,11 @@ export function unknownNames(env: Env, known: readonly string[], secrets: readon
   for (const name of Object.keys(env).filter((n) => !handled.has(n) && isSet(n))) {
     const why = withoutNeed[name];
     const meant = why === undefined ? nearest(name, known) : undefined;
+    const isWritten = fileNames.has(name);
     if (why !== undefined) warnings.push(`${name}: not needed (${why}); unset it`);
-    else if (meant !== undefined) warnings.push(`${name}: not a setting; did you mean ${meant}?`);
+    else if (meant !== undefined)
+      (isWritten ? mistakes : warnings).push(`${name}: not a setting; did you mean ${meant}?`);
+    else if (isWritten) warnings.push(`${name}: not a setting`);
   }
   return { mistakes, warnings };
 }

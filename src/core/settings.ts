@@ -25,6 +25,11 @@ export type Settings = Readonly<Record<string, Setting<unknown>>>;
 /** The values that a table of settings gives once read. */
 export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer T> ? T : never };
 
+/** The name of a secret as a systemd credential: database-url for DATABASE_URL. */
+export function credentialOf(name: string): string {
+  return name.toLowerCase().replaceAll("_", "-");
+}
+
 type Row = { name: string; help: string };
 
 function row<T>(

@@ -1,0 +1,65 @@
+/**
+ * The environment that a command reads its settings from: the process's own, and over what that lacks the file of --env-file, or for
+ * root on a host with the unit what the unit gives the service. What is typed for one command counts over what is written for all.
+ */
+import { readFileSync } from "node:fs";
+import type { Env } from "../config/read.ts";
+import { parseEnvFile } from "../config/env-file.ts";
+import { credentialNames } from "../config/tables.ts";
+import { unitEnvironment } from "../config/unit.ts";
+import { explain } from "../core/log.ts";
+import { ConfigurationError, type Context } from "./command.ts";
+
+/** Settings from a file; `path` for people. */
+interface Written {
+  readonly path: string;
+  readonly values: ReadonlyMap<string, string>;
+}
+
+export function withSettings(context: Context, envFile: string | undefined, command: string): Context {
+  if (envFile !== undefined) return merged(context, read(context, envFile));
+  // systemd has given the service all of it already.
+  if (context.uid !== 0 || context.env["INVOCATION_ID"] !== undefined) return context;
+  const found = unitSettings(context);
+  if (found === undefined) return context;
+  if (command !== "health") context.stderr(`settings: ${found.path}\n`);
+  return merged(context, found);
+}
+
+function merged(context: Context, { path, values }: Written): Context {
+  const isSet = (name: string) => (context.env[name] ?? "").trim() !== "";
+  const other = [...values].filter(([name, value]) => isSet(name) && context.env[name] !== value);
+  for (const [name] of other) context.stderr(`warning: ${name} of the environment counts over ${path}\n`);
+  const more = [...values].filter(([name]) => !isSet(name) && !isSet(otherForm(name)));
+  const env: Env = { ...context.env, ...Object.fromEntries(more) };
+  return { ...context, env, fileNames: new Set(values.keys()) };
+}
+
+/** NAME of NAME_FILE and the other way round: one of them is typed, so the written one is not meant. */
+const otherForm = (name: string) =>
+  name.endsWith("_FILE") ? name.slice(0, -"_FILE".length) : `${name}_FILE`;
+
+function read(context: Context, path: string): Written {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigurationError(`--env-file ${path}: cannot be read (${explain(error)})\n`);
+  }
+  const { values, ignored } = parseEnvFile(text);
+  for (const why of ignored) context.stderr(`warning: ${path}, ${why}: ignored, as systemd does\n`);
+  return { path, values };
+}
+
+function unitSettings(context: Context): Written | undefined {
+  const unit = unitEnvironment(context.root);
+  if (unit === undefined) return undefined;
+  const files = unit.files.map((path) => read(context, path));
+  const values = new Map([...unit.values, ...files.flatMap((file) => [...file.values])]);
+  for (const [id, path] of unit.credentials) {
+    const name = credentialNames.get(id);
+    if (name !== undefined && !values.has(name) && !values.has(`${name}_FILE`))
+      values.set(`${name}_FILE`, path);
+  }
+  return { path: ["unit sluice.service", ...files.map(({ path }) => path)].join(", "), values };
+}

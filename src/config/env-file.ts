@@ -1,0 +1,105 @@
+/**
+ * A file of settings as systemd reads one (EnvironmentFile= in systemd.exec(5)), so that a command sees what the service sees. A shell
+ * reads the same file differently: it ends at the & of a URL, and goes on with half of it.
+ *
+ * The states are those of systemd's own parser (src/basic/env-file.c).
+ */
+
+export interface EnvFile {
+  readonly values: ReadonlyMap<string, string>;
+  /** Lines that systemd passes over without a word, and what is wrong with them. */
+  readonly ignored: readonly string[];
+}
+
+type State =
+  "line" | "name" | "before" | "value" | "escaped" | "single" | "double" | "doubleEscaped" | "comment";
+
+const isSpace = (c: string) => c === " " || c === "\t" || c === "\r" || c === "\n";
+const isNewline = (c: string) => c === "\n" || c === "\r";
+
+export function parseEnvFile(text: string): EnvFile {
+  const values = new Map<string, string>();
+  const ignored: string[] = [];
+  let state: State = "line";
+  let name = "";
+  let value = "";
+  /** Length of the value without the blanks at its end, which count only if something follows. */
+  let kept = 0;
+  let line = 1;
+  let began = 1;
+
+  const add = (c: string) => {
+    value += c;
+    kept = value.length;
+  };
+  const assign = () => {
+    const trimmed = name.trimEnd();
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(trimmed)) values.set(trimmed, value.slice(0, kept));
+    else ignored.push(`line ${began}: ${shown(trimmed)} is no name`);
+    state = "line";
+  };
+  const step: Readonly<Record<State, (c: string) => void>> = {
+    line(c) {
+      if (c === "#" || c === ";") state = "comment";
+      else if (!isSpace(c)) {
+        [state, name, value, kept, began] = ["name", c, "", 0, line];
+        if (c === "=") state = "before";
+      }
+    },
+    name(c) {
+      if (isNewline(c)) {
+        ignored.push(`line ${began}: no = in it`);
+        state = "line";
+      } else if (c === "=") state = "before";
+      else name += c;
+    },
+    before(c) {
+      if (isNewline(c)) assign();
+      else if (c === "'") state = "single";
+      else if (c === '"') state = "double";
+      else if (c === "\\") state = "escaped";
+      else if (!isSpace(c)) {
+        state = "value";
+        add(c);
+      }
+    },
+    value(c) {
+      if (isNewline(c)) assign();
+      else if (c === "\\") state = "escaped";
+      else if (isSpace(c)) value += c;
+      else add(c);
+    },
+    escaped(c) {
+      state = "value";
+      if (!isNewline(c)) add(c);
+    },
+    single(c) {
+      if (c === "'") state = "before";
+      else add(c);
+    },
+    double(c) {
+      if (c === '"') state = "before";
+      else if (c === "\\") state = "doubleEscaped";
+      else add(c);
+    },
+    doubleEscaped(c) {
+      state = "double";
+      if ('"\\`$'.includes(c)) add(c);
+      else if (c !== "\n") add(`\\${c}`);
+    },
+    comment(c) {
+      if (isNewline(c)) state = "line";
+    },
+  };
+  for (const c of text.replace(/^\uFEFF/, "")) {
+    step[state](c);
+    if (c === "\n") line += 1;
+  }
+  const last = state as State;
+  if (last === "name") ignored.push(`line ${began}: no = in it`);
+  else if (last !== "line" && last !== "comment") assign();
+  return { values, ignored };
+}
+
+/** A line may be a secret that lost its name. */
+const shown = (name: string) => (/^[\w.-]{1,40}$/.test(name) ? name : "what stands before =");

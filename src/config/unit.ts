@@ -1,0 +1,104 @@
+/**
+ * What the unit of this host gives the service: the files of its EnvironmentFile=, its Environment= and its credentials. So that a
+ * command that root runs beside the service works on what the service works on, and not on a new local store.
+ *
+ * The unit's files are read and not asked of systemctl, which a command would have to wait for and which cannot say them escaped
+ * in one way. Drop-ins count as systemd has it: later ones add, an empty value begins anew.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface UnitEnvironment {
+  /** Environment=, with %d replaced by where the credentials are. */
+  readonly values: ReadonlyMap<string, string>;
+  /** Of EnvironmentFile=, those that are there; they count over `values`. */
+  readonly files: readonly string[];
+  /** LoadCredential=: id → the file to read. */
+  readonly credentials: ReadonlyMap<string, string>;
+}
+
+const unitName = "sluice.service";
+const unitDirs = [
+  "etc/systemd/system",
+  "run/systemd/system",
+  "usr/local/lib/systemd/system",
+  "usr/lib/systemd/system",
+  "lib/systemd/system",
+];
+
+/** undefined: there is no such unit. @param root for tests: another directory than / */
+export function unitEnvironment(root = "/"): UnitEnvironment | undefined {
+  const dirs = unitDirs.map((dir) => join(root, dir));
+  const unit = dirs.map((dir) => join(dir, unitName)).find(existsSync);
+  if (unit === undefined) return undefined;
+  const lines = [unit, ...dirs.flatMap((dir) => dropIns(join(dir, `${unitName}.d`)))].flatMap(serviceLines);
+  const credentials = new Map(
+    listOf(lines, "LoadCredential").map((said) => credentialOf(root, said) ?? ["", ""]),
+  );
+  const values = listOf(lines, "Environment")
+    .flatMap(wordsOf)
+    .flatMap((word) => assignmentOf(word, credentials));
+  const files = listOf(lines, "EnvironmentFile")
+    .map((path) => join(root, path.replace(/^-/, "")))
+    .filter(existsSync);
+  return { values: new Map(values), files, credentials };
+}
+
+function dropIns(dir: string): string[] {
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir)
+    .filter((name) => name.endsWith(".conf"))
+    .toSorted()
+    .map((name) => join(dir, name));
+}
+
+/** `NAME=value` of the section [Service]; a line that ends with \\ goes on in the next. */
+function serviceLines(path: string): string[] {
+  let section = "";
+  return readFileSync(path, "utf8")
+    .replaceAll(/\\\n/g, " ")
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => {
+      if (line.startsWith("[")) section = line;
+      return section === "[Service]" && !/^[[#;]/.test(line);
+    });
+}
+
+function listOf(lines: readonly string[], name: string): string[] {
+  const list: string[] = [];
+  for (const line of lines.filter((each) => each.startsWith(`${name}=`))) {
+    const said = line.slice(name.length + 1).trim();
+    if (said === "") list.length = 0;
+    else list.push(said);
+  }
+  return list;
+}
+
+/** Of a service that runs, the credential as it has it; else the file that it would be loaded from. */
+function credentialOf(root: string, said: string): [id: string, path: string] | undefined {
+  const [id = "", path = ""] = said.split(/:(.*)/s);
+  const loaded = join(root, "run/credentials", unitName, id);
+  if (existsSync(loaded)) return [id, loaded];
+  return path.startsWith("/") ? [id, join(root, path)] : undefined;
+}
+
+/** Environment= holds several assignments, each of which may be quoted. */
+function wordsOf(said: string): string[] {
+  return [...said.matchAll(/"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S+)/g)].map(
+    ([, double, single, bare]) => double?.replaceAll(/\\(.)/g, "$1") ?? single ?? bare ?? "",
+  );
+}
+
+function assignmentOf(word: string, credentials: ReadonlyMap<string, string>): [string, string][] {
+  const at = word.indexOf("=");
+  if (at <= 0) return [];
+  const value = word
+    .slice(at + 1)
+    .replace(
+      /^(?:%d|\$\{CREDENTIALS_DIRECTORY\})\/(.+)$/,
+      (whole, id: string) => credentials.get(id) ?? whole,
+    )
+    .replaceAll("%%", "%");
+  return [[word.slice(0, at), value]];
+}

@@ -1,0 +1,167 @@
+/** Where a command takes its settings from: the environment, --env-file, and for root the unit of this host. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Process } from "../../src/cli/command.ts";
+import { execute } from "../../src/cli/index.ts";
+import { systemdUnit } from "../../src/cli/systemd.ts";
+import { silentLog } from "../../src/core/log.ts";
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "sluice-env-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function write(path: string, text: string): string {
+  const full = join(root, path);
+  mkdirSync(dirname(full), { recursive: true });
+  writeFileSync(full, text);
+  return full;
+}
+
+async function sluice(words: readonly string[], more: Partial<Process> = {}) {
+  let out = "";
+  let err = "";
+  const code = await execute(words, {
+    env: { DATA_DIR: join(root, "data") },
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    createLog: () => silentLog,
+    root,
+    ...more,
+  });
+  return { code, out, err };
+}
+
+/** What `check` says is in force; DATA_DIR is named in `env`, so nothing else is looked for. */
+async function inForce(name: string, words: readonly string[] = [], more: Partial<Process> = {}) {
+  const { out, err, code } = await sluice(["check", "--json", ...words], more);
+  if (code === 78) return err;
+  const { settings } = JSON.parse(out) as {
+    settings: { name: string; value: string | null; origin: string }[];
+  };
+  return settings.find((row) => row.name === name);
+}
+
+describe("--env-file", () => {
+  test("is read as systemd reads it", async () => {
+    const file = write("s.env", '# ours\nGATEWAY_ID="g 1\nLOG_LEVEL=warn\n');
+    expect(await inForce("GATEWAY_ID", ["--env-file", file])).toContain("GATEWAY_ID=g 1");
+    const good = write("t.env", "MQTT_TOPIC='a/+' \n;x\nSPOOL_MAX_BYTES = 10GB\n");
+    expect(await inForce("MQTT_TOPIC", ["--env-file", good])).toMatchObject({ value: "a/+" });
+    expect(await inForce("SPOOL_MAX_BYTES", ["--env-file", good])).toMatchObject({ value: "10GB" });
+  });
+
+  test("is taken by every command", async () => {
+    const help = await Promise.all(
+      [
+        ["run"],
+        ["demo"],
+        ["simulate"],
+        ["check"],
+        ["health"],
+        ["migrate"],
+        ["devices", "list"],
+        ["spool", "verify"],
+        ["cache", "stats"],
+        ["settings", "list"],
+      ].map((words) => sluice([...words, "--help"])),
+    );
+    for (const { out } of help) expect(out).toContain("--env-file <path>");
+  });
+
+  test("the environment counts over it, and that is said", async () => {
+    const file = write("s.env", "GATEWAY_ID=written\nADMIN_TOKEN=sixteen-characters-1\n");
+    const typed = {
+      env: {
+        DATA_DIR: join(root, "data"),
+        GATEWAY_ID: "typed",
+        ADMIN_TOKEN_FILE: write("t", "sixteen-characters-2"),
+      },
+    };
+    const { err } = await sluice(["check", "--env-file", file], typed);
+    expect(err).toContain(`GATEWAY_ID of the environment counts over ${file}`);
+    expect(await inForce("GATEWAY_ID", ["--env-file", file], typed)).toMatchObject({ value: "typed" });
+    expect(await inForce("ADMIN_TOKEN", ["--env-file", file], typed)).toMatchObject({ origin: "file" });
+  });
+
+  test("an unknown name in it that looks like ours is a mistake; what systemd ignores is told", async () => {
+    const file = write("s.env", "SPOOL_LINGERMS=5\nTZ=UTC\nexport X=1\n");
+    const { code, err } = await sluice(["check", "--env-file", file]);
+    expect(code).toBe(78);
+    expect(err).toContain("SPOOL_LINGERMS: not a setting; did you mean SPOOL_LINGER_MS?");
+    expect(err).toContain("TZ: not a setting\n");
+    expect(err).toContain("line 3");
+  });
+
+  test("one that cannot be read is a mistake of the configuration", async () => {
+    for (const file of [join(root, "none.env"), root]) {
+      const { code, err } = await sluice(["devices", "list", "--env-file", file]);
+      expect({ code, named: err.includes(`--env-file ${file}: cannot be read`) }).toEqual({
+        code: 78,
+        named: true,
+      });
+    }
+  });
+});
+
+describe("root on a host with the unit", () => {
+  const asRoot = { uid: 0 };
+
+  test("sees what the service sees: files, Environment=, credentials, drop-ins", async () => {
+    write("etc/systemd/system/sluice.service", systemdUnit);
+    write("etc/sluice/sluice.env", "GATEWAY_ID=of-the-unit\n");
+    write(
+      "etc/systemd/system/sluice.service.d/site.conf",
+      "[Unit]\nEnvironment=LOG_LEVEL=none\n[Service]\nLoadCredential=admin-token:/secrets/admin\nLoadCredential=mqtt:/secrets/mqtt\n" +
+        'Environment="MQTT_TOPIC=a/b c/+" MQTT_USERNAME=me \\\n  MQTT_PASSWORD_FILE=%d/mqtt\n',
+    );
+    write("secrets/admin", "sixteen-characters-1\n");
+    const mqtt = write("secrets/mqtt", "hunter2\n");
+    expect(await inForce("GATEWAY_ID", [], asRoot)).toMatchObject({ value: "of-the-unit" });
+    expect(await inForce("MQTT_TOPIC", [], asRoot)).toMatchObject({ value: "a/b c/+" });
+    expect(await inForce("MQTT_USERNAME", [], asRoot)).toMatchObject({ value: "me" });
+    expect(await inForce("MQTT_PASSWORD", [], asRoot)).toMatchObject({ value: "***", origin: "file" });
+    expect(await inForce("ADMIN_TOKEN", [], asRoot)).toMatchObject({ origin: "file" });
+    expect((await sluice(["check"], asRoot)).err).toContain(
+      `settings: unit sluice.service, ${join(root, "etc/sluice/sluice.env")}`,
+    );
+    rmSync(mqtt);
+    expect(await inForce("MQTT_PASSWORD", [], asRoot)).toContain("MQTT_PASSWORD_FILE");
+  });
+
+  test("not so another user, the service itself, or whoever names a file", async () => {
+    write("usr/lib/systemd/system/sluice.service", systemdUnit);
+    write("etc/sluice/sluice.env", "GATEWAY_ID=of-the-unit\n");
+    const env = { DATA_DIR: join(root, "data"), GATEWAY_ID: "" };
+    expect(await inForce("GATEWAY_ID", [], { env, ...asRoot })).toMatchObject({ value: "of-the-unit" });
+    expect(await inForce("GATEWAY_ID", [], { env, uid: 1000 })).not.toMatchObject({ value: "of-the-unit" });
+    expect(
+      await inForce("GATEWAY_ID", [], { env: { ...env, INVOCATION_ID: "x" }, ...asRoot }),
+    ).not.toMatchObject({ value: "of-the-unit" });
+    const file = write("s.env", "GATEWAY_ID=named\n");
+    expect(await inForce("GATEWAY_ID", ["--env-file", file], { env, ...asRoot })).toMatchObject({
+      value: "named",
+    });
+  });
+
+  test("without the unit nothing is looked for", async () => {
+    write("etc/sluice/sluice.env", "GATEWAY_ID=of-the-unit\n");
+    expect(await inForce("GATEWAY_ID", [], asRoot)).not.toMatchObject({ value: "of-the-unit" });
+  });
+});
+
+test("a credential of the unit is the secret of its name, without a word in a setting", async () => {
+  const dir = dirname(write("creds/admin-token", "sixteen-characters-1\n"));
+  const env = { DATA_DIR: join(root, "data"), CREDENTIALS_DIRECTORY: dir };
+  expect(await inForce("ADMIN_TOKEN", [], { env })).toMatchObject({ value: "***", origin: "file" });
+  expect(await inForce("MQTT_PASSWORD", [], { env })).toMatchObject({ origin: "default" });
+  write("creds/mqtt-password", "");
+  expect(await inForce("MQTT_PASSWORD", [], { env })).toContain(
+    "MQTT_PASSWORD, credential mqtt-password: the file is empty",
+  );
+  chmodSync(dir, 0o700);
+});

@@ -1,0 +1,48 @@
+/** A file of settings is read as systemd reads it: the examples of systemd.exec(5) and of systemd's own test (test-env-file.c). */
+import { describe, expect, test } from "bun:test";
+import { parseEnvFile } from "../../src/config/env-file.ts";
+
+const read = (text: string) => Object.fromEntries(parseEnvFile(text).values);
+
+describe("values", () => {
+  test.each([
+    ["a=a", { a: "a" }],
+    ["a=", { a: "" }],
+    ["a=a\nb=b\\\nc\nd=d", { a: "a", b: "bc", d: "d" }],
+    ["a=a\\\n  b=b", { a: "a  b=b" }],
+    ["a = a  \n b=\tb c \r\n", { a: "a", b: "b c" }],
+    ["# a=1\n; b=2\n\n  # c=3\nd=4", { d: "4" }],
+    ["# ends with a backslash\\\na=1", { a: "1" }],
+    ["a=1 # no comment", { a: "1 # no comment" }],
+    [
+      "a=postgres://me:p%40ss@db/x?sslmode=verify-full&sslrootcert=/ca.pem",
+      { a: "postgres://me:p%40ss@db/x?sslmode=verify-full&sslrootcert=/ca.pem" },
+    ],
+    ["a='single $x \\ \"q\"'", { a: 'single $x \\ "q"' }],
+    ["a='two\nlines'\nb=1", { a: "two\nlines", b: "1" }],
+    ['a="double \\" \\\\ \\$ \\` \\n"', { a: 'double " \\ $ ` \\n' }],
+    ['a="goes \\\non"', { a: "goes on" }],
+    ['a="x"\'y\' "z"', { a: "xyz" }],
+    ['a="x"y', { a: "xy" }],
+    ['a=x"y"', { a: 'x"y"' }],
+    ["a=\\\\ \\x \\'", { a: "\\ x '" }],
+    ['a="  kept  "  ', { a: "  kept  " }],
+    ["a=1\na=2", { a: "2" }],
+    ["\uFEFFa=1", { a: "1" }],
+    ["a=x\\", { a: "x" }],
+    ["a='open", { a: "open" }],
+  ] as const)("%j", (text, wanted) => {
+    expect(read(text)).toEqual(wanted);
+  });
+});
+
+test("what systemd passes over without a word is told, and not the secret that may stand there", () => {
+  const { values, ignored } = parseEnvFile("export A=1\nhunter2 hunter2\n\nB=2\n=3\ns3cret/+ =x");
+  expect([...values]).toEqual([["B", "2"]]);
+  expect(ignored).toEqual([
+    "line 1: what stands before = is no name",
+    "line 2: no = in it",
+    "line 5: what stands before = is no name",
+    "line 6: what stands before = is no name",
+  ]);
+});
