@@ -41,6 +41,8 @@ export interface Attack {
   /** How often in the selection for CI (0: not in it) and in the long run. */
   readonly few: number;
   readonly many: number;
+  /** Makes ready, in the test's process, with the gateway running. */
+  before?(site: Site): Promise<void>;
   run(target: Target, times: number): Promise<number>;
   /** What else must hold at the end: a sentence for each thing that does not. */
   also?(site: Site, gateway: GatewayProcess, stats: readonly Stats[]): string[] | Promise<string[]>;
@@ -97,6 +99,7 @@ export function faultOf(attack: Attack): Fault & { noticed(): Noticed | undefine
     const isAlive = () => gateway?.exitCode() === null;
     const target = targetOf(site, gateway);
     await site.register([ownDevice]);
+    await attack.before?.(site);
     const honest = { site, gateway, auth: attack.auth ?? false };
     const calm = await watchNeighbours(honest, () => Bun.sleep(calmMs));
     let happened = 0;

@@ -1,6 +1,7 @@
 /** All attacks, in the order of the table. */
 import type { Attack } from "../attack.ts";
 import { connectionAttacks } from "./connections.ts";
+import { floodAttacks } from "./floods.ts";
 import { memoryAttacks } from "./memory.ts";
 
-export const attacks: readonly Attack[] = [...connectionAttacks, ...memoryAttacks];
+export const attacks: readonly Attack[] = [...connectionAttacks, ...memoryAttacks, ...floodAttacks];

@@ -1,4 +1,6 @@
 /** The gateway itself is killed, stopped, doubled; and what a broker sends again is known. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Random } from "../../../src/simulator/random.ts";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
@@ -121,5 +123,40 @@ export const gatewayFaults: readonly Fault[] = [
       stats.length === 2 && stats.every(({ ingest }) => ingest.received > 0)
         ? []
         : ["not both gateways took part"],
+  },
+  {
+    name: "lock-removed",
+    says: "`rm spool.lock` while it runs, and a second gateway on the same spool: the first one acknowledges nothing more",
+    few: 2,
+    many: 20,
+    async run(site, times, random) {
+      for (let i = 0; i < times; i++) {
+        const first = site.gateway;
+        rmSync(join(site.dataDir, "spool.lock"));
+        const second = await site.startAnother();
+        // Both of them are at work, and take the session from each other.
+        await Bun.sleep(random.whole(500, 1500));
+        site.replace(first, second);
+        await first.kill9();
+      }
+      return times;
+    },
+  },
+  {
+    name: "many-starts",
+    says: "More than 1,000 starts while InfluxDB is away: what PostgreSQL has had is not brought there again",
+    site: { rate: 0, influx: true },
+    few: 0,
+    many: 1_020,
+    async run(site, times) {
+      site.influx?.line.mode("refuse");
+      for (let i = 0; i < times; i++) {
+        await site.publish({ count: 1 });
+        await until(async () => (await site.gateway.stats()).sinks["postgres"]?.waiting === 0);
+        await site.killAndStart();
+      }
+      site.influx?.line.mode("pass");
+      return times;
+    },
   },
 ];
