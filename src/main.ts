@@ -28,12 +28,14 @@ for (const [signal, number] of [
   });
 }
 
-for (const event of ["uncaughtException", "unhandledRejection"] as const) {
-  process.on(event, (error: unknown) => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    createLog("error", 2).error({ event, error: explain(error), stack }, "unexpected error, ending");
-    void logWritten(logPatienceMs).then(() => process.exit(1));
-  });
+for (const event of ["uncaughtException", "unhandledRejection"] as const)
+  process.on(event, (error: unknown) => void endWith(event, error));
+
+async function endWith(event: string, error: unknown): Promise<void> {
+  const stack = error instanceof Error ? error.stack : undefined;
+  createLog("error", 2).error({ event, error: explain(error), stack }, "unexpected error, ending");
+  await logWritten(logPatienceMs);
+  process.exit(1);
 }
 
 const context: Process = {

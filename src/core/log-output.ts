@@ -27,12 +27,12 @@ export interface LogOutput {
 
 /** @param saysLost the line that stands for `count` lost ones */
 export function logOutput(fd: number, saysLost: (count: number) => string): LogOutput {
-  let lines: Buffer[] = [];
+  const lines: Buffer[] = [];
   let waitingBytes = 0;
   let lost = 0;
   let lostSaid = 0;
   let isWriting = false;
-  let onDrained: (() => void)[] = [];
+  const onDrained: (() => void)[] = [];
 
   function add(line: string): void {
     const bytes = Buffer.from(line);

@@ -215,9 +215,9 @@ export function createLookup(options: LookupOptions): Lookup {
     }
   }
 
-  function limited(count: number) {
-    if (count === 0) return;
-    counts.not_provisioned += count;
+  function limited(more: number) {
+    if (more === 0) return;
+    counts.not_provisioned += more;
     if (clock.monoMs() - limitedSaidMs < limitedSayEveryMs) return;
     limitedSaidMs = clock.monoMs();
     log.warn(

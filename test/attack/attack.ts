@@ -64,7 +64,7 @@ export const targetSchema = z.object({
 });
 export type Target = z.infer<typeof targetSchema>;
 
-export const memoryBytesMax = 512 * 1024 * 1024;
+const memoryBytesMax = 512 * 1024 * 1024;
 const honestDevices = 12;
 const calmMs = 1500;
 const from = "127.0.0.66";

@@ -80,9 +80,9 @@ async function floodThrough(
   isOver: () => boolean,
 ): Promise<void> {
   const body = '{"site_id":"lab-1","provision_token":"tok-x","metrics":{"a":1}}';
-  for (let n = 0; n < strangersMax && !isOver();) {
-    const packets = Array.from({ length: 1_000 }, () =>
-      publishPacket(0, body, { qos: 0, topic: `tenant/acme/device/made-up-${n++}/telemetry` }),
+  for (let from = 0; from < strangersMax && !isOver(); from += 1_000) {
+    const packets = Array.from({ length: 1_000 }, (_, i) =>
+      publishPacket(0, body, { qos: 0, topic: `tenant/acme/device/made-up-${from + i}/telemetry` }),
     );
     send(...packets);
     if (socket.writableNeedDrain) await new Promise((resolve) => socket.once("drain", resolve));

@@ -75,8 +75,8 @@ export function createOracle(
   function next(atMs: number): FleetMessage {
     const message = fleet.next(atMs);
     const n = sent.length;
-    const numbered = `${message.payload.toString().slice(0, -1)},"n":${n}}`;
-    const { text, expected } = spoil?.(n, numbered) ?? { text: numbered, expected: message.expected };
+    const whole = `${message.payload.toString().slice(0, -1)},"n":${n}}`;
+    const { text, expected } = spoil?.(n, whole) ?? { text: whole, expected: message.expected };
     sent.push({ text, expected, acknowledged: false, taken: false, passed: 0, rows: 0 });
     const made = { ...message, expected, payload: Buffer.from(text) };
     numbers.set(made, n);

@@ -1,5 +1,5 @@
 /** The local store within bounds: rows go by age and for room, and another process that writes stops nothing else. */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -146,13 +146,13 @@ describe("the local store", () => {
 });
 
 /** A file system of 160 MB. @returns why there is none, "" if there is */
-function mount(path: string): string {
-  mkdirSync(path, { recursive: true });
-  const done = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", path]);
+function mount(disk: string): string {
+  mkdirSync(disk, { recursive: true });
+  const done = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", disk]);
   return done.success ? "" : `no small file system can be mounted here: ${done.stderr.toString().trim()}`;
 }
 
-function unmount(path: string): void {
-  Bun.spawnSync(["umount", "-l", path]);
-  rmSync(path, { recursive: true, force: true });
+function unmount(disk: string): void {
+  Bun.spawnSync(["umount", "-l", disk]);
+  rmSync(disk, { recursive: true, force: true });
 }

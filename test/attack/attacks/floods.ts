@@ -72,8 +72,9 @@ export const floodAttacks: readonly Attack[] = [
     costs: "a small message each",
     site: "broker",
     env: { DEAD_LETTERS_MAX_BYTES: "1MiB" },
-    before: (site) =>
-      site.sql((sql) => sql.unsafe("alter table raw_events add check (msg_type <> 'poison')")).then(() => {}),
+    async before(site) {
+      await site.sql((sql) => sql.unsafe("alter table raw_events add check (msg_type <> 'poison')"));
+    },
     few: 3_000,
     many: 60_000,
     run: (target, times) =>
