@@ -4,6 +4,7 @@
  */
 import type { Config, Effective } from "../config.ts";
 import { explain } from "../core/log.ts";
+import { maskedIn } from "../core/mask.ts";
 import { command, toggle } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { createProbes, type Probe } from "./probes.ts";
@@ -20,7 +21,7 @@ export const check = command({
   options: { json: toggle("--json", "Print the answer as JSON") },
   async run(context, { options }) {
     const { config, effective } = configured(context);
-    const found = await probeAll(config);
+    const found = maskedIn(await probeAll(config));
     context.stdout(
       options.json ? `${JSON.stringify({ settings: effective, probes: found })}\n` : asText(effective, found),
     );

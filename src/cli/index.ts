@@ -6,6 +6,7 @@
  */
 import { CommanderError, Command as Words } from "commander";
 import { explain } from "../core/log.ts";
+import { masked } from "../core/mask.ts";
 import { commit, version } from "../version.ts";
 import { cache } from "./cache.ts";
 import { check } from "./check.ts";
@@ -68,7 +69,7 @@ export async function execute(argv: readonly string[], process: Process): Promis
 function contextOf(process: Process): Context {
   const stdout = (text: string) => process.stdout(printable(text));
   const exact = process.isOutputTerminal === true ? stdout : process.stdout;
-  return { ...process, stdout, exact, stderr: (text) => process.stderr(printable(text)) };
+  return { ...process, stdout, exact, stderr: (text) => process.stderr(printable(masked(text))) };
 }
 
 function describe(context: Context, done: (code: number) => void): Words {

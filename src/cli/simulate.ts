@@ -6,18 +6,18 @@
  */
 import { z } from "zod";
 import { explain } from "../core/log.ts";
-import { urlOf } from "../core/settings.ts";
 import { faultNames, faultOf, parseFaults } from "../simulator/fault.ts";
 import { createFleet, type Fleet } from "../simulator/fleet.ts";
 import { publishFleet, type PublishResult } from "../simulator/publisher.ts";
 import { registryCsv, registrySql } from "../simulator/registration.ts";
-import { command, type Context, number, type Option, toggle, UsageError } from "./command.ts";
+import { command, type Context, number, type Option, toggle } from "./command.ts";
 import { progressLine, table } from "./report.ts";
+import { brokerOptions, whichBroker } from "./simulate-broker.ts";
 
 const DRAIN_MS = 10_000;
 
 const options = {
-  broker: broker(),
+  ...brokerOptions,
   devices: number("--devices <n>", "Devices that may speak", { default: 25, min: 1, max: 1_000_000 }),
   tenants: tenants(),
   rate: number("--rate <n>", "Messages a second; 0: as fast as the broker acknowledges", {
@@ -48,10 +48,9 @@ export const simulate = command({
   async run(context, { options: given }) {
     const fleet = createFleet(given);
     if (given.printRegistry) return printRegistry(context, fleet, given.printRegistry);
-    if (given.broker === undefined)
-      throw new UsageError("--broker <url> is needed, such as mqtt://127.0.0.1:1883");
+    const brokerUrl = whichBroker(context, given);
     const result = await publishFleet({
-      brokerUrl: given.broker,
+      brokerUrl,
       fleet,
       rate: given.rate,
       qos: given.qos === 0 ? 0 : given.qos === 1 ? 1 : 2,
@@ -108,21 +107,6 @@ function micros(value: number | null): number | null {
 
 function ms(value: number | null): string {
   return value === null ? "-" : value.toFixed(1);
-}
-
-function broker(): Option<string | undefined> {
-  const url = urlOf(["mqtt", "mqtts", "ws", "wss"]);
-  return {
-    flags: "--broker <url>",
-    help: "mqtt://, mqtts://, ws:// or wss://; user and password may stand in it",
-    schema: z
-      .string()
-      .refine(
-        (s) => url.safeParse(s).success,
-        "must be a URL such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss)",
-      )
-      .optional(),
-  };
 }
 
 function protocol(): Option<4 | 5> {

@@ -4,7 +4,8 @@
  */
 import { join } from "node:path";
 import { explain } from "../core/log.ts";
-import { credentialOf, maskUrl, type Setting, type Settings } from "../core/settings.ts";
+import { keepSecret, masked } from "../core/mask.ts";
+import { credentialOf, type Setting, type Settings } from "../core/settings.ts";
 import type { Host } from "./host.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -39,10 +40,11 @@ export function readTable(table: Settings, env: Env, host: Host): TableRead {
     const { name, schema } = setting;
     const raw = find(setting, env, host);
     const text = "text" in raw ? raw.text : setting.default;
+    if (text !== null && (setting.secret || isUrl(setting, text))) keepSecret(text);
     const read = schema.safeParse(text ?? undefined);
     values[key] = read.success ? read.data : schema.parse(setting.default ?? undefined);
     if ("mistake" in raw) mistakes.push({ name, text: raw.mistake });
-    else effective.push({ name, value: masked(setting, raw.text), origin: raw.origin });
+    else effective.push({ name, value: shown(setting, raw.text), origin: raw.origin });
     if (!read.success) mistakes.push({ name, text: wrong(setting, text, read.error.issues[0]?.message) });
   }
   return { values, mistakes, effective };
@@ -54,10 +56,10 @@ function find(setting: Setting<unknown>, env: Env, host: Host): Raw {
   const given = env[name]?.trim() ?? "";
   const path = secret ? (env[`${name}_FILE`]?.trim() ?? "") : "";
   if (given !== "" && path !== "") {
-    return { mistake: `${name} and ${name}_FILE=${path} are both set: unset one of them` };
+    return { mistake: `${name} and ${name}_FILE are both set: unset one of them` };
   }
   if (given !== "") return { text: given, origin: "environment" };
-  if (path !== "") return fromFile(`${name}_FILE=${path}`, path, host);
+  if (path !== "") return fromFile(`${name}_FILE=${pathShown(path)}`, path, host);
   const dir = secret ? (env["CREDENTIALS_DIRECTORY"] ?? "") : "";
   const byUnit =
     dir === ""
@@ -65,6 +67,9 @@ function find(setting: Setting<unknown>, env: Env, host: Host): Raw {
       : fromFile(`${name}, credential ${credentialOf(name)}`, join(dir, credentialOf(name)), host, true);
   return byUnit ?? { text: setting.default, origin: "default" };
 }
+
+/** Somebody may have given the secret itself. */
+const pathShown = (path: string) => (/^[./%~]/.test(path) ? path : "***");
 
 /** `mayLack`: undefined if there is no such file. */
 function fromFile(said: string, path: string, host: Host): Raw;
@@ -76,7 +81,7 @@ function fromFile(said: string, path: string, host: Host, mayLack = false): Raw 
     return { mistake: `${said}: the file is empty; write the secret into it, or give no file` };
   } catch (error) {
     if (mayLack && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    const why = explain(error);
+    const why = explain(error).replaceAll(path, pathShown(path));
     return { mistake: `${said}: cannot be read (${why}); see that it exists and Sluice's user may read it` };
   }
 }
@@ -84,14 +89,17 @@ function fromFile(said: string, path: string, host: Host, mayLack = false): Raw 
 function wrong(setting: Setting<unknown>, text: string | null, wanted = "another value"): string {
   const { name, help } = setting;
   const fallback = setting.default === null ? "unset it" : `unset it for the default, ${setting.default}`;
-  return `${name}=${masked(setting, text) ?? ""}: must be ${wanted}; correct it, or ${fallback}. ${help}`;
+  return `${name}=${shown(setting, text) ?? ""}: must be ${wanted}; correct it, or ${fallback}. ${help}`;
 }
 
 /** Fit to be printed: no secret, and no password within a URL even where the URL is broken. */
-function masked(setting: Setting<unknown>, text: string | null): string | null {
+function shown(setting: Setting<unknown>, text: string | null): string | null {
   if (text === null) return null;
-  const isUrl = setting.unit.includes("url") || (!setting.secret && text.includes("://"));
-  // Without its scheme, `user:password@host` reads as a URL whose scheme is the user.
-  if (isUrl && text.includes("://") && URL.canParse(text)) return maskUrl(text);
-  return setting.secret || (isUrl && text.includes("@")) ? "***" : text;
+  if (isUrl(setting, text) && /^[a-z][a-z0-9+.-]*:\/\/[^\s"'<>]*$/i.test(text)) return masked(text);
+  // Without its scheme, or with a blank in it, one cannot tell where a password begins and ends.
+  return setting.secret || (isUrl(setting, text) && /[@?]/.test(text)) ? "***" : masked(text);
+}
+
+function isUrl({ unit, secret }: Setting<unknown>, text: string): boolean {
+  return unit.includes("url") || (!secret && text.includes("://"));
 }

@@ -35,7 +35,7 @@ export interface NewDevice extends DeviceId {
   readonly status?: string;
   readonly tokenHash?: string | null;
   /** A token that was rotated away, and until when (ISO 8601) it is good: of a device that moves from another registry. */
-  readonly previousTokenHash?: string;
+  readonly previousTokenHash?: string | null;
   readonly previousTokenUntil?: string;
   readonly fwVersion?: string | null;
   readonly metadata?: Readonly<Record<string, unknown>>;

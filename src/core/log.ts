@@ -1,9 +1,10 @@
 /**
  * The log: JSON lines, none per message. pino makes the lines and log-output.ts writes them; pino's own worker transports do
- * not survive compilation into one executable.
+ * not survive compilation into one executable. Every text in a line is masked, whoever wrote it.
  */
 import pino from "pino";
 import { logOutput, type LogOutput } from "./log-output.ts";
+import { masked, maskedIn } from "./mask.ts";
 
 export type Log = pino.Logger;
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -20,6 +21,11 @@ export function createLog(level: LogLevel, fd: 1 | 2 = 1): Log {
       level,
       base: null,
       messageKey: "message",
+      hooks: {
+        logMethod(given, log) {
+          Reflect.apply(log, this, given.map(maskedIn));
+        },
+      },
       formatters: { level: (label) => ({ level: label }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
@@ -47,10 +53,14 @@ function saysLost(count: number): string {
 /** For tests and commands that report in their own words. */
 export const silentLog: Log = pino({ level: "silent" });
 
-/** An error's own words and those of its causes, without stack: what an operator can act on. */
+/** An error's own words and those of its causes, masked, without stack: what an operator can act on. */
 export function explain(error: unknown): string {
+  return masked(wordsOf(error));
+}
+
+function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // Bun asks the reader back where a connection is refused.
   const text = (error.message || error.name).replace(/Unable to connect\. Is .*\?$/, "cannot connect");
-  return error.cause === undefined ? text : `${text}: ${explain(error.cause)}`;
+  return error.cause === undefined ? text : `${text}: ${wordsOf(error.cause)}`;
 }

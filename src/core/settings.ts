@@ -125,16 +125,3 @@ export function urlOf(schemes: readonly string[]): z.ZodType<string> {
       `a URL that begins with ${schemes.map((s) => `${s}://`).join(" or ")}`,
     );
 }
-
-/** The URL as it may be shown: no password, no token. */
-export function maskUrl(url: string): string {
-  if (!URL.canParse(url)) return "***";
-  const shown = new URL(url);
-  if (shown.password) shown.password = "***";
-  // Hosted brokers take a token as the user, alone.
-  else if (shown.username && !shown.protocol.startsWith("postgres")) shown.username = "***";
-  for (const key of [...shown.searchParams.keys()]) {
-    if (/pass|token|secret|key/i.test(key)) shown.searchParams.set(key, "***");
-  }
-  return shown.toString();
-}

@@ -43,12 +43,12 @@ export function asideEndpoint(setAside: SetAside): Endpoint {
     summary: "Put the oldest entries that a sink in trouble waits with into the dead letters, untried",
     body: asked,
     answer: { help: "Which they are.", schema: asideAnswer },
-    problems: [422],
+    problems: [409, 422],
     async handle({ body, note }) {
       const answer = await setAside(body);
       if (answer === undefined)
         return problem(
-          422,
+          409,
           "No sink (and lane) of this name is in trouble with entries waiting: see `sinks` in /stats.",
         );
       const seqs = answer.entries.map(({ seq }) => seq);

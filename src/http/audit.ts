@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { appendFileSync, renameSync, statSync } from "node:fs";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
+import { maskedIn } from "../core/mask.ts";
 
 export const auditBytesMax = 10_000_000;
 
@@ -21,7 +22,7 @@ export function createAudit(options: { file: string; who: string; clock: Clock; 
   const { file, who, clock, log } = options;
   let bytes = sizeOf(file);
   return (line) => {
-    const record = { at: new Date(clock.wallMs()).toISOString(), who, ...line };
+    const record = maskedIn({ at: new Date(clock.wallMs()).toISOString(), who, ...line });
     log.info({ audit: record }, "audit");
     const text = `${JSON.stringify(record)}\n`;
     try {

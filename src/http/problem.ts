@@ -1,5 +1,6 @@
 /** Errors as problem details (RFC 9457), so that a script finds status, title and detail in one place whatever went wrong. */
 import { STATUS_CODES } from "node:http";
+import { masked } from "../core/mask.ts";
 
 /** `detail`: one sentence on what was wrong and the mend; never a secret, nor an internal error's words. */
 export function problem(
@@ -11,7 +12,7 @@ export function problem(
     type: "about:blank",
     title: STATUS_CODES[status] ?? "Error",
     status,
-    detail,
+    detail: masked(detail),
     ...more.members,
   };
   return new Response(`${JSON.stringify(body)}\n`, {

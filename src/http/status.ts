@@ -1,5 +1,6 @@
 /** GET /healthz (does the process answer), /readyz (can every part do its work), /stats (the books), /metrics (the same for Prometheus). */
 import { z } from "zod";
+import { maskedIn } from "../core/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { metricsText } from "./metrics.ts";
 import { problem } from "./problem.ts";
@@ -24,7 +25,7 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       answer: { help: "Every part can.", schema: readySchema },
       problems: [503],
       handle() {
-        const parts = view.ready();
+        const parts = maskedIn(view.ready());
         const unready = parts.filter((part) => !part.ok);
         if (unready.length === 0) return { status: "ready" as const, parts };
         const reasons = unready.map(({ part, detail }) => `${part}: ${detail}`).join("; ");
@@ -37,7 +38,7 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       id: "status.stats",
       summary: "The books and the state of every part",
       answer: { help: "Since ever, over restarts.", schema: statsSchema },
-      handle: () => view.stats(),
+      handle: () => maskedIn(view.stats()),
     }),
     endpoint({
       method: "GET",
@@ -46,7 +47,7 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       summary: "The same for Prometheus",
       answer: { help: "Text format 0.0.4.", media: ["text/plain"] },
       handle: () =>
-        new Response(metricsText(view.stats()), {
+        new Response(metricsText(maskedIn(view.stats())), {
           headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
         }),
     }),

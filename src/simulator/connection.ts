@@ -7,7 +7,7 @@
  */
 import mqtt, { type IClientOptions } from "mqtt";
 import { type Clock, withDeadline } from "../core/clock.ts";
-import { maskUrl } from "../core/settings.ts";
+import { masked } from "../core/mask.ts";
 
 const CONNECT_DEADLINE_MS = 10_000;
 const RECONNECT_MS = 250;
@@ -60,7 +60,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     // Stays on for the life of the client: an unheard "error" would be thrown, and a lost connection mends itself.
     client.on("error", reject);
   });
-  const name = `cannot connect to ${maskUrl(options.brokerUrl)}`;
+  const name = `cannot connect to ${masked(options.brokerUrl)}`;
   try {
     await withDeadline(options.clock, CONNECT_DEADLINE_MS, name, connected);
   } catch (cause) {

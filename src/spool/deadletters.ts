@@ -7,6 +7,7 @@ import type { Database } from "bun:sqlite";
 import { ageClock, type Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { explain } from "../core/log.ts";
+import { masked } from "../core/mask.ts";
 import { decodeGroup, encodeGroup } from "./codec.ts";
 import { makeRoom, removeOlder, totalsOf, type LetterTotals } from "./letterbounds.ts";
 
@@ -116,7 +117,7 @@ export class DeadLetters {
         epoch,
         entry.seq,
         this.#clock.wallMs(),
-        why.slice(0, whyLengthMax),
+        masked(why).slice(0, whyLengthMax),
         entry.tenantId,
         entry.deviceId,
         codec,

@@ -1,6 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { UsageError } from "../../src/cli/command.ts";
 import { simulate } from "../../src/cli/simulate.ts";
+import { explain } from "../../src/core/log.ts";
 import { startAedes, startScripted, type TestBroker } from "../simulator/brokers.ts";
 import { trial } from "./simulate-context.ts";
 
@@ -98,8 +102,27 @@ describe("sluice simulate", () => {
     },
   );
 
+  test("a password in --broker is warned of and not repeated; a file keeps it out of the list of processes", async () => {
+    const { run, err } = trial();
+    const url = "mqtt://me:s3cret@127.0.0.1:1";
+    const failure = (options: Record<string, string>) => run(simulate, options).catch(explain);
+    expect(await failure({ broker: url })).toContain("cannot connect to mqtt://me:***@127.0.0.1:1");
+    expect(err.join("")).toContain("--broker-file");
+    const file = join(mkdtempSync(join(tmpdir(), "sluice-broker-")), "url");
+    writeFileSync(file, `${url}\n`);
+    err.splice(0);
+    expect(await failure({ brokerFile: file })).toContain("cannot connect to mqtt://me:***@127.0.0.1:1");
+    expect(err).toEqual([]);
+    writeFileSync(file, "me:s3cret@host");
+    const mistaken = await failure({ brokerFile: file });
+    expect(mistaken).toContain("what it holds must be a URL");
+    expect(mistaken).not.toContain("s3cret");
+    expect(await failure({ brokerFile: `${file}-none` })).toContain("cannot be read");
+  });
+
   test.each([
     [{}, /--broker.*needed/],
+    [{ broker: "mqtt://here", brokerFile: "/url" }, /two brokers/],
     [{ broker: "http://here" }, /--broker <url> must be a URL such as mqtt/],
     [{ broker: "mqtt://here", faults: "bad-tokn" }, /--faults.*no fault "bad-tokn"/],
     [{ broker: "mqtt://here", tenants: "a/b" }, /--tenants.*without/],

@@ -5,10 +5,15 @@ import { z } from "zod";
 import { retentionSeconds } from "./database.ts";
 import { choice, count, flag, optional, text, urlOf } from "../../core/settings.ts";
 
-const url = urlOf(["http", "https", "file"]).refine(
-  (s) => !URL.canParse(s) || new URL(s).username + new URL(s).password === "",
-  "a URL without a user: give INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
-);
+const url = urlOf(["http", "https", "file"])
+  .refine(
+    (s) => !URL.canParse(s) || new URL(s).username + new URL(s).password === "",
+    "a URL without a user: give INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
+  )
+  .refine(
+    (s) => !/[?#]/.test(s),
+    "a URL without a query: give INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
+  );
 
 export const influxSettings = {
   url: optional({
