@@ -52,7 +52,7 @@ test.each([
   ["STORE_REJECTS", "maybe"],
   ["RATE_LIMIT_RPS", "-1"],
   ["RATE_LIMIT_BURST", "0"],
-  ["MAX_PAYLOAD_BYTES", "8 KiB"],
+  ["MAX_PAYLOAD_BYTES", "8 horses"],
 ])("%s = %s: 422 that names the row, and nothing is written", async (key, value) => {
   const refused = await ask("PUT", `/admin/settings/${key}`, { value });
   expect(refused).toMatchObject({ status: 422, type: "application/problem+json" });
