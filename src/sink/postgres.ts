@@ -23,6 +23,7 @@ import {
   type Standing,
 } from "./position.ts";
 import { rehearse } from "./postgres/rehearsal.ts";
+import { Outage } from "./outage.ts";
 import { createSieve, trialsMax } from "./postgres/sieve.ts";
 import { asOutage, isPassing } from "./postgres/words.ts";
 import { writeByCopy, writeByInsert, type Write } from "./postgres/write.ts";
@@ -74,16 +75,23 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
   async function deliver(delivery: Delivery): Promise<Outcome> {
     const { before, entries } = delivery;
     const startMs = clock.monoMs();
+    let answers = true;
     try {
       await tablesExist();
       const standing = await settle(delivery);
-      if (clock.monoMs() - startMs < timeoutMs / 3) batchMax = Math.min(2 * batchMax, entriesMax);
       return outcomeOf(before, standing.totals, entries.length);
     } catch (error) {
-      // No answer, or none in time: perhaps the line is too slow for so many.
-      if (serverError(error) === undefined) batchMax = Math.max(1, entries.length >> 1);
+      answers = error instanceof Outage || serverError(error) !== undefined;
       throw asOutage(error);
+    } finally {
+      batchMax = nextBatch(entries.length, answers, clock.monoMs() - startMs);
     }
+  }
+
+  /** Halves a batch that brought no answer, or none in time: the line may be too slow for so many. */
+  function nextBatch(tried: number, answers: boolean, tookMs: number): number {
+    if (!answers) return Math.max(1, tried >> 1);
+    return tookMs < timeoutMs / 3 ? Math.min(2 * batchMax, entriesMax) : batchMax;
   }
 
   async function settle(delivery: Delivery): Promise<Standing> {

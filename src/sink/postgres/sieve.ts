@@ -8,6 +8,7 @@
  */
 import type { Entry } from "../../core/entry.ts";
 import type { Postgres } from "../../core/postgres.ts";
+import { Outage } from "../outage.ts";
 import type { Delivery } from "../sink.ts";
 import { tryEach } from "./trial.ts";
 import { verdictOf, type Held, type Verdict } from "./verdict.ts";
@@ -31,7 +32,7 @@ export interface SieveOptions {
 export interface Sieve {
   judge(delivery: Delivery): Promise<Verdict>;
   /** What to throw for the entry that is held. */
-  outageOf(held: Held): Error;
+  outageOf(held: Held): Outage;
   /** Everything up to this seq is settled. */
   settled(seq: number): void;
 }
@@ -94,7 +95,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
     judge,
     outageOf({ entry: { seq }, note, unproven: tables }) {
       if (isPassing(note.code) || tables.length === 0)
-        return new Error(`PostgreSQL: ${note.message} (${note.code})`);
+        return new Outage(`PostgreSQL: ${note.message} (${note.code})`);
       waiting = { seq, tries: waiting.seq === seq ? waiting.tries + 1 : 1 };
       return unproven(seq, note, waiting.tries);
     },

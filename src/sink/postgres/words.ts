@@ -47,11 +47,11 @@ export function unproven(seq: number, { code, message }: Note, tries: number): O
 }
 
 /** A lone refused entry is no alarm while the next one may settle it. */
-const triesBeforeAlarm = 4;
+const triesBeforeAlarm = 8;
 /** The entry that settles it may come at any time, and everything waits for it. */
 const unprovenRetryMaxMs = 5_000;
 
-/** For the dead letter: it holds the row anyway. */
+/** For the dead letter, whose words are logged too. Only the DETAIL of 22P05 quotes nothing but the character that is meant. */
 export function refusalWords({ code, message, detail }: Note): string {
-  return `${code} ${message}${detail === "" ? "" : ` (${detail})`}`.slice(0, 500);
+  return code === "22P05" && detail !== "" ? `${code} ${message} (${detail})` : `${code} ${message}`;
 }
