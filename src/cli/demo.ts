@@ -4,6 +4,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { systemClock, sleep } from "../core/clock.ts";
+import { hostPort } from "../core/listen.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
 import { createFleet } from "../simulator/fleet.ts";
 import { publishFleet, type PublishCounts, type PublishResult } from "../simulator/publisher.ts";
@@ -147,5 +148,5 @@ function welcome(gateway: Gateway, dataDir: string): string {
 function brokerUrl(gateway: Gateway): string {
   const address = gateway.brokerAddress();
   if (!address) throw new Error("the gateway of the demo has no broker");
-  return `mqtt://${address.host}:${address.port}`;
+  return `mqtt://${hostPort(address)}`;
 }

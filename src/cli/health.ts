@@ -1,5 +1,5 @@
 /** `sluice health`: does the gateway on this host answer? For a container's HEALTHCHECK, whose image has no HTTP client. */
-import { parseListen } from "../core/listen.ts";
+import { hostPort, parseListen } from "../core/listen.ts";
 import { command, toggle } from "./command.ts";
 import { configured } from "./configuration.ts";
 
@@ -25,5 +25,5 @@ export function reachable(listen: string): string {
   const { host, port } = parseListen(listen) ?? { host: "127.0.0.1", port: 8080 };
   if (host === "0.0.0.0") return `127.0.0.1:${port}`;
   if (host === "::") return `[::1]:${port}`;
-  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return hostPort({ host, port });
 }

@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { z } from "zod";
+import { hostPort } from "./listen.ts";
 import { explain } from "./log.ts";
 
 export interface PostgresUrl {
@@ -130,8 +131,7 @@ const orNull = (text: string) => (text === "" ? null : text);
 
 /** host:port/database, without user and password. */
 export function placeOf({ hosts, database }: PostgresUrl): string {
-  const names = hosts.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`);
-  return `${names.join(",")}/${database ?? ""}`;
+  return `${hosts.map(hostPort).join(",")}/${database ?? ""}`;
 }
 
 type TlsOption = boolean | "require" | "allow" | "prefer" | "verify-full" | Readonly<Record<string, unknown>>;

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { createApp } from "./app.ts";
 import { createAudit, fingerprint } from "./audit.ts";
 import { importBytesMax } from "./bulk/routes.ts";
-import { isLoopback, parseListen } from "../core/listen.ts";
+import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
 import type { GatewayView } from "./view.ts";
 
 export const httpSettings = {
@@ -71,8 +71,7 @@ export function startHttpServer(options: {
       fetch: (request, bun) =>
         app.fetch(request, { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
     });
-    const shown = host.includes(":") ? `[${host}]` : host;
-    return { address: `${shown}:${server.port ?? port}`, stop: () => stopServer(server, clock) };
+    return { address: hostPort({ host, port: server.port ?? port }), stop: () => stopServer(server, clock) };
   } catch (cause) {
     throw new Error(
       `cannot listen on ${settings.listen}: see that nothing else does, or set HTTP_LISTEN to another address`,

@@ -32,6 +32,10 @@ import { readTopic, type Address } from "./topic.ts";
 import { isNo, no, type No, type Reasons } from "./verdict.ts";
 
 export const faultReasons = {
+  LOST_TO_DAMAGE: {
+    help: "The message waited on the disk to be judged, and damage to the spool took it.",
+    remedy: "`sluice spool repair` said how many; the device may have what it sent.",
+  },
   JUDGE_FAULT: {
     help: "Sluice itself failed on this message: a bug.",
     remedy: "Report it, with the detail and with what was kept of the payload.",

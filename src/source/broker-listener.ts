@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { explain } from "../core/log.ts";
-import type { ListenAddress } from "../core/listen.ts";
+import { hostPort, type ListenAddress } from "../core/listen.ts";
 
 export interface Listener {
   address(): ListenAddress;
@@ -43,10 +43,9 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     server.once("error", (cause) => {
       const mend = "is another broker running here? Stop it or choose another port";
       reject(
-        new Error(
-          `${spec.setting}: cannot listen on ${where.host}:${where.port} (${explain(cause)}): ${mend}`,
-          { cause },
-        ),
+        new Error(`${spec.setting}: cannot listen on ${hostPort(where)} (${explain(cause)}): ${mend}`, {
+          cause,
+        }),
       );
     });
     server.listen(where.port, where.host, resolve);

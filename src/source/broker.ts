@@ -17,7 +17,7 @@ import type { Authenticate } from "./broker-access.ts";
 import { intakeGate } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { brokerRules } from "./broker-rules.ts";
-import { parseListen, type ListenAddress } from "../core/listen.ts";
+import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
 import { packetSizeGuard } from "./packet-size.ts";
 import { readPem } from "./pem.ts";
@@ -131,8 +131,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
   function detail(): string {
     if (plain === undefined) return "the embedded broker is not running";
     const places = [plain, ...(secure === undefined ? [] : [secure])].map((listener) => {
-      const { host, port } = listener.address();
-      return `${host}:${port}${listener === secure ? " (TLS)" : ""}`;
+      return `${hostPort(listener.address())}${listener === secure ? " (TLS)" : ""}`;
     });
     return `the embedded broker listens on ${places.join(" and ")}; ${sockets.size} connections`;
   }

@@ -112,6 +112,7 @@ describe("rejects", () => {
       "REGISTRY_UNAVAILABLE",
       "TOO_MANY_STRANGERS",
       "CLOCK_NOT_SET",
+      "LOST_TO_DAMAGE",
       "TELEMETRY_WITHOUT_METRICS",
       "RATE_LIMITED",
       "JUDGE_FAULT",
