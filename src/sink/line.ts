@@ -30,14 +30,40 @@ export interface Table {
   column(field: string): Column;
 }
 
-export interface Line {
+/** Whole ms since the epoch, and the nanoseconds within that ms. */
+export interface Time {
+  readonly ms: number;
+  readonly ns: number;
+}
+
+/** One time of a series and its first reading, overwritten in place. */
+export interface Slot {
+  ms: number;
+  ns: number;
+  seq: number;
+  fields: string;
+  /** Further readings, a nanosecond on each; null in the usual case. */
+  others: { readonly seq: number; readonly fields: string }[] | null;
+  /** Nanoseconds given away beyond this time. */
+  shifted: number;
+}
+
+/** One device in one table, and its last times. */
+export interface Series {
+  readonly tenantId: string | null;
+  readonly siteId: string | null;
+  /** Measurement and tags. */
+  readonly text: string;
+  readonly slots: Slot[];
+  /** Which slot is overwritten next. */
+  oldest: number;
+}
+
+export interface Line extends Time {
   readonly entry: Entry;
   readonly table: Table;
-  /** Measurement and tags. */
-  readonly series: string;
+  readonly series: Series;
   readonly fields: string;
-  /** Nanoseconds since the epoch. */
-  readonly time: string;
   /** Columns by name whose type is not known or another one, with the type this line gives them; null if there is none. */
   readonly news: readonly (readonly [string, ColumnType])[] | null;
   /** A column is believed to be of another type. */
@@ -67,7 +93,21 @@ export class Unwritable extends Error {
   override readonly name = "Unwritable";
 }
 
-export const textOf = (line: Line): string => `${line.series} ${line.fields} ${line.time}`;
+export const textOf = ({ series, fields, ms, ns }: Line): string =>
+  `${series.text} ${fields} ${nanoseconds(ms, ns)}`;
+
+/** The lines of a body. */
+export function bodyOf(lines: readonly Line[]): string {
+  let body = "";
+  for (const line of lines) body += body === "" ? textOf(line) : `\n${textOf(line)}`;
+  return body;
+}
+
+/** A time so many nanoseconds on. */
+export function later({ ms, ns }: Time, by: number): Time {
+  const sum = ns + by;
+  return { ms: ms + Math.floor(sum / 1_000_000), ns: sum % 1_000_000 };
+}
 
 /** Control characters, backslash and halves of surrogate pairs have no spelling that every version reads the same. */
 // oxlint-disable-next-line no-control-regex
@@ -83,29 +123,36 @@ export function escapeName(name: string): string | null {
 }
 
 /**
- * The line of an event; null where it has no field to write (a heartbeat without seq and metrics).
- * @throws {Unwritable} with the metric and the device where it cannot be written exactly.
+ * The line of an event; null if it has no field to write (a heartbeat without seq and metrics).
+ * `seriesOf`: gives the series that are known already.
+ * @throws {Unwritable} with the metric and the device if it cannot be written exactly.
  */
-export function encodeLine(entry: Entry, table: Table, grammar: Grammar): Line | null {
+export function encodeLine(
+  entry: Entry,
+  table: Table,
+  grammar: Grammar,
+  seriesOf: (entry: Entry, table: Table, grammar: Grammar) => Series = newSeries,
+): Line | null {
   const { seq, metrics } = telemetryOf(entry);
-  const made: Making = { entry, table, grammar, news: null, misfit: false };
-  const parts: string[] = [];
-  if (seq !== undefined) parts.push(field(made, "seq", seq));
-  for (const name of Object.keys(metrics)) {
+  const made: Making = { entry, table, grammar, news: null, misfit: false, fields: "" };
+  if (seq !== undefined) add(made, "seq", seq);
+  for (const name in metrics) {
     const value = metrics[name];
     if (value === null || value === undefined || (typeof value === "string" && !grammar.texts)) continue;
     if (name === "seq" && seq !== undefined)
       throw refusal(entry, name, "stands for the message's own seq too");
-    parts.push(field(made, name, value));
+    add(made, name, value);
   }
-  if (parts.length === 0) return null;
+  const { fields } = made;
+  if (fields === "") return null;
   if (grammar.caseless) refuseTwins(entry, metrics);
   return {
     entry,
     table,
-    series: seriesOf(entry, table.name, grammar),
-    fields: parts.join(","),
-    time: timeOf(entry, grammar),
+    series: seriesOf(entry, table, grammar),
+    fields,
+    ms: msOf(entry, grammar),
+    ns: entry.eventNs,
     news: made.news,
     misfit: made.misfit,
   };
@@ -125,7 +172,13 @@ export function withType(table: Table, name: string, type: ColumnType): Table {
   return { name: table.name, column: (asked) => (asked === name ? column : table.column(asked)) };
 }
 
-function seriesOf(entry: Entry, table: string, grammar: Grammar): string {
+function newSeries(entry: Entry, { name }: Table, grammar: Grammar): Series {
+  const { tenantId, siteId } = entry;
+  return { tenantId, siteId, text: seriesText(entry, name, grammar), slots: [], oldest: 0 };
+}
+
+/** Measurement and tags. @throws {Unwritable} */
+export function seriesText(entry: Entry, table: string, grammar: Grammar): string {
   const tags = `,device_id=${tag("device_id", entry.deviceId)},site_id=${tag("site_id", entry.siteId)}`;
   return grammar.tenantTag ? `${table},tenant_id=${tag("tenant_id", entry.tenantId)}${tags}` : table + tags;
 }
@@ -144,9 +197,9 @@ export const earliestMs = -9_223_372_036_853;
  */
 export const endMs = Date.UTC(2262, 3, 11, 23, 40);
 
-function timeOf(entry: Entry, { fromMs }: Grammar): string {
+function msOf(entry: Entry, { fromMs }: Grammar): number {
   const ms = entry.eventMs ?? entry.receivedMs;
-  if (ms >= fromMs && ms < endMs) return nanoseconds(ms, entry.eventNs);
+  if (ms >= fromMs && ms < endMs) return ms;
   const years = `${new Date(fromMs).getUTCFullYear()} to 2262-04-11T23:40:00Z`;
   throw new Unwritable(`event time ${ms} ms is outside of ${years}, which is what the database can hold`);
 }
@@ -158,11 +211,24 @@ interface Making {
   readonly grammar: Grammar;
   news: [string, ColumnType][] | null;
   misfit: boolean;
+  fields: string;
 }
 
-function field(made: Making, name: string, value: number | boolean | string): string {
-  const { entry, table, grammar } = made;
-  const column = table.column(name);
+/** Adds a field; the usual case at a glance: a number that its column is known to take, with no digits to lose. */
+function add(made: Making, name: string, value: number | boolean | string): void {
+  const column = made.table.column(name);
+  const { head, type } = column;
+  const isPlain =
+    typeof value === "number" && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER;
+  const before = made.fields === "" ? "" : `${made.fields},`;
+  if (!isPlain || head === null) made.fields = before + field(made, name, column, value);
+  else if (type === "float") made.fields = `${before}${head}${value}`;
+  else if (type === "integer" && Number.isInteger(value)) made.fields = `${before}${head}${value}i`;
+  else made.fields = before + field(made, name, column, value);
+}
+
+function field(made: Making, name: string, column: Column, value: number | boolean | string): string {
+  const { entry, grammar } = made;
   if (column.head === null || grammar.badName?.test(name))
     throw refusal(entry, name, "cannot be the name of a field there");
   const type = typeFor(made, name, column, value);

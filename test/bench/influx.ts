@@ -128,7 +128,8 @@ function batchOf(first: number, size: number): Entry[] {
       seq,
       metrics,
     });
-    return event(seq, { deviceId: `sensor-${seq % 1_000}`, payload });
+    // Whole strings, as they are once the topic was read, the device looked up and the entry spooled.
+    return event(seq, { deviceId: JSON.parse(`"sensor-${seq % 1_000}"`) as string, payload });
   });
 }
 

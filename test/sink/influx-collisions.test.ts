@@ -1,8 +1,10 @@
 /** No reading takes another's place: what a window remembers, and how far it moves a reading. */
-import { describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
+import { grammarOf } from "../../src/sink/influx/api.ts";
 import { createCollisions, type Shifts } from "../../src/sink/influx/collisions.ts";
-import type { Line, Table } from "../../src/sink/line.ts";
+import { createSeries } from "../../src/sink/influx/series.ts";
+import type { Line, Table, Time } from "../../src/sink/line.ts";
 import { event } from "../contract/entries.ts";
 
 const table: Table = {
@@ -10,36 +12,46 @@ const table: Table = {
   column: () => ({ head: "v=", integer: false, type: "float" }),
 };
 
+const grammar = grammarOf("v3", true, false);
+let seriesOf = createSeries();
+beforeEach(() => (seriesOf = createSeries()));
+
+const ns = (time: Time): number => time.ms * 1_000_000 + time.ns;
+
 const line = (seq: number, time: number | bigint, fields = `v=${seq}`, device = "d"): Line => ({
   entry: event(seq),
   table,
-  series: `telemetry,device_id=${device}`,
+  series: seriesOf(event(seq, { deviceId: device }), table, grammar),
   fields,
-  time: String(time),
+  ms: Math.floor(Number(time) / 1_000_000),
+  ns: Number(time) % 1_000_000,
   news: null,
   misfit: false,
 });
 
-function times(mode: "shift" | "keep", lines: readonly Line[]): number[] {
+function times(mode: "shift" | "keep", make: () => readonly Line[]): number[] {
+  seriesOf = createSeries();
   const collisions = createCollisions(mode);
   const shifts: Shifts = new Map();
-  return lines.map((each) => Number(collisions.place(each, shifts).time));
+  return make().map((each) => ns(collisions.place(each, shifts)));
 }
 
 describe("the window of collisions", () => {
   test("a device whose clock stands still loses no reading", () => {
-    const lines = Array.from({ length: 1_000 }, (_, i) => line(i + 1, 500));
+    const lines = () => Array.from({ length: 1_000 }, (_, i) => line(i + 1, 500));
     expect(new Set(times("shift", lines)).size).toBe(1_000);
   });
 
   test("a reading is not moved onto another one's time", () => {
-    expect(times("shift", [line(1, 10), line(2, 11), line(3, 10), line(4, 10)])).toEqual([10, 11, 12, 13]);
-    expect(times("shift", [line(1, 10), line(2, 10), line(3, 11)])).toEqual([10, 11, 12]);
+    expect(times("shift", () => [line(1, 10), line(2, 11), line(3, 10), line(4, 10)])).toEqual([
+      10, 11, 12, 13,
+    ]);
+    expect(times("shift", () => [line(1, 10), line(2, 10), line(3, 11)])).toEqual([10, 11, 12]);
   });
 
   test("a reading that comes again keeps its time, whatever came between", () => {
     const collisions = createCollisions("shift");
-    const place = (each: Line) => collisions.place(each, new Map()).time;
+    const place = (each: Line) => String(ns(collisions.place(each, new Map())));
     expect([place(line(1, 10)), place(line(2, 10)), place(line(3, 10))]).toEqual(["10", "11", "12"]);
     expect([place(line(2, 10)), place(line(1, 10)), place(line(9, 10, "v=3"))]).toEqual(["11", "10", "12"]);
     expect(collisions.count).toBe(2);
@@ -51,12 +63,12 @@ describe("the window of collisions", () => {
     collisions.place(line(1, 10), shifts);
     collisions.place(line(2, 10), shifts);
     for (let time = 100; time < 200; time += 1) collisions.place(line(time, time), shifts);
-    expect(collisions.place(line(2, 10), shifts).time).toBe("11");
+    expect(String(ns(collisions.place(line(2, 10), shifts)))).toBe("11");
   });
 
   test("late readings are compared too, and tens of thousands of devices are bounded", () => {
     const collisions = createCollisions("shift");
-    const place = (each: Line) => collisions.place(each, new Map()).time;
+    const place = (each: Line) => String(ns(collisions.place(each, new Map())));
     for (const time of [10, 30, 20]) place(line(time, time));
     expect(place(line(99, 20))).toBe("21");
     for (let n = 0; n < 20_000; n += 1) place(line(n, 10, "v=0", `d${n}`));
@@ -67,7 +79,7 @@ describe("the window of collisions", () => {
   test("keep moves nothing and counts each once", () => {
     const collisions = createCollisions("keep");
     const shifts: Shifts = new Map();
-    const place = (each: Line) => collisions.place(each, shifts).time;
+    const place = (each: Line) => String(ns(collisions.place(each, shifts)));
     expect([place(line(1, 10)), place(line(2, 10)), place(line(2, 10))]).toEqual(["10", "10", "10"]);
     expect(collisions.count).toBe(1);
   });
@@ -78,13 +90,14 @@ describe("the window of collisions", () => {
     });
     fc.assert(
       fc.property(arrivals, (readings) => {
+        seriesOf = createSeries();
         const collisions = createCollisions("shift");
         const stored = new Map<string, string>();
         for (const [i, { time, value }] of readings.entries()) {
           const placed = collisions.place(line(i + 1, time, `v=${value}`), new Map());
-          const there = stored.get(placed.time) ?? placed.fields;
+          const there = stored.get(String(ns(placed))) ?? placed.fields;
           if (there !== placed.fields) return false;
-          stored.set(placed.time, placed.fields);
+          stored.set(String(ns(placed)), placed.fields);
         }
         return true;
       }),

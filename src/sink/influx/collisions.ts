@@ -7,10 +7,10 @@
  * bytes. The window is memory: after a restart it starts empty, and a pair torn apart by the restart is not noticed.
  * A cleverer key (a sequence number as a tag) was not taken: it would make a series of every message.
  */
-import type { Line, Table } from "../line.ts";
+import { later, type Line, type Slot, type Time } from "../line.ts";
 
 /** Entry seq → the time given to it; only those of entries that met another. */
-export type Shifts = Map<number, string>;
+export type Shifts = Map<number, Time>;
 
 export interface Collisions {
   /** The line with the time at which nothing else is overwritten. */
@@ -18,85 +18,44 @@ export interface Collisions {
   readonly count: number;
 }
 
-interface Reading {
-  readonly seq: number;
-  readonly fields: string;
-}
-
-/** One time of a series and its first reading. Overwritten in place: this is the one thing a line leaves behind. */
-interface Slot {
-  time: string;
-  seq: number;
-  fields: string;
-  /** Further readings, a nanosecond on each; null in the usual case. */
-  others: Reading[] | null;
-  /** Nanoseconds given away beyond `time`. */
-  shifted: number;
-}
-
-/** The last times of one series. */
-interface Track {
-  readonly slots: Slot[];
-  /** Which slot is overwritten next. */
-  oldest: number;
-}
-
 /** Times of a series that are remembered. */
 const slotsMax = 4;
-/** Series that are remembered, at least; up to twice as many are. */
-const seriesMax = 8_192;
 /** Further readings at one time that a repeated one is looked for among. */
 const othersMax = 64;
 
-type Tracks = Map<Table, Map<string, Track>>;
-
 export function createCollisions(mode: "shift" | "keep"): Collisions {
-  let young: Tracks = new Map();
-  let old: Tracks = new Map();
-  let size = 0;
   let count = 0;
 
-  function trackOf({ table, series }: Line): Track {
-    const known = young.get(table)?.get(series);
-    if (known !== undefined) return known;
-    if (size >= seriesMax) [old, young, size] = [young, new Map(), 0];
-    const track = old.get(table)?.get(series) ?? { slots: [], oldest: 0 };
-    const tracks = young.get(table) ?? new Map<string, Track>();
-    young.set(table, tracks.set(series, track));
-    size += 1;
-    return track;
-  }
-
   /** The time of a line whose own is taken. */
-  function timeFor(slot: Slot, slots: readonly Slot[], line: Line): string {
+  function timeFor(slot: Slot, slots: readonly Slot[], line: Line): Time {
     const { seq } = line.entry;
-    if (slot.time === line.time && (slot.seq === seq || slot.fields === line.fields)) return slot.time;
+    if (distance(slot, line) === 0 && (slot.seq === seq || slot.fields === line.fields)) return slot;
     const others = (slot.others ??= []);
     const same = others.findIndex((other) => other.seq === seq || other.fields === line.fields);
-    if (same >= 0) return later(slot.time, same + 1);
+    if (same >= 0) return later(slot, same + 1);
     count += 1;
-    if (mode === "keep") return line.time;
+    if (mode === "keep") return line;
     do slot.shifted += 1;
-    while (slots.some((other) => other !== slot && covers(other, later(slot.time, slot.shifted))));
+    while (slots.some((other) => other !== slot && covers(other, later(slot, slot.shifted))));
     if (others.length < othersMax && slot.shifted === others.length + 1)
       others.push({ seq, fields: line.fields });
-    return later(slot.time, slot.shifted);
+    return later(slot, slot.shifted);
   }
 
   return {
     place(line, shifts) {
       const { seq } = line.entry;
       const given = shifts.size === 0 ? undefined : shifts.get(seq);
-      if (given !== undefined) return { ...line, time: given };
-      const track = trackOf(line);
-      const slot = slotAt(track.slots, line.time);
+      if (given !== undefined) return { ...line, ms: given.ms, ns: given.ns };
+      const { slots } = line.series;
+      const slot = slotAt(slots, line);
       if (slot === undefined) {
-        remember(track, line);
+        remember(line);
         return line;
       }
-      const time = timeFor(slot, track.slots, line);
-      shifts.set(seq, time);
-      return { ...line, time };
+      const { ms, ns } = timeFor(slot, slots, line);
+      shifts.set(seq, { ms, ns });
+      return { ...line, ms, ns };
     },
     get count() {
       return count;
@@ -104,32 +63,34 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   };
 }
 
-function remember(track: Track, { entry, time, fields }: Line) {
-  const slot = track.slots[track.oldest];
-  if (slot === undefined) track.slots.push({ time, seq: entry.seq, fields, others: null, shifted: 0 });
+function remember({ entry, ms, ns, fields, series }: Line) {
+  const slot = series.slots[series.oldest];
+  if (slot === undefined) series.slots.push({ ms, ns, seq: entry.seq, fields, others: null, shifted: 0 });
   else {
-    slot.time = time;
+    slot.ms = ms;
+    slot.ns = ns;
     slot.seq = entry.seq;
     slot.fields = fields;
     slot.others = null;
     slot.shifted = 0;
   }
-  track.oldest = (track.oldest + 1) % slotsMax;
+  series.oldest = (series.oldest + 1) % slotsMax;
 }
 
 /** The slot of this time, or else one that gave it away. */
-function slotAt(slots: readonly Slot[], time: string): Slot | undefined {
+function slotAt(slots: readonly Slot[], at: Time): Slot | undefined {
   let near: Slot | undefined;
   for (const slot of slots) {
-    if (slot.time === time) return slot;
-    if (slot.shifted > 0 && covers(slot, time)) near = slot;
+    if (slot.ms === at.ms && slot.ns === at.ns) return slot;
+    if (slot.shifted > 0 && covers(slot, at)) near = slot;
   }
   return near;
 }
 
-function covers({ time, shifted }: Slot, asked: string): boolean {
-  const ns = BigInt(asked) - BigInt(time);
-  return ns >= 0n && ns <= BigInt(shifted);
-}
+/** From one time to another, in ns; exact as far as it matters. */
+const distance = (from: Time, to: Time): number => (to.ms - from.ms) * 1_000_000 + to.ns - from.ns;
 
-const later = (time: string, ns: number): string => String(BigInt(time) + BigInt(ns));
+function covers(slot: Slot, asked: Time): boolean {
+  const ns = distance(slot, asked);
+  return ns >= 0 && ns <= slot.shifted;
+}

@@ -4,9 +4,9 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
 import {
+  bodyOf,
   encodeLine,
   endMs,
-  textOf,
   Unwritable,
   withType,
   type ColumnType,
@@ -19,6 +19,7 @@ import type { Collisions } from "./collisions.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
 import type { Pace } from "./pace.ts";
+import { createSeries } from "./series.ts";
 import { ship, type Progress, type Shipping } from "./ship.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";
@@ -50,10 +51,9 @@ interface Round {
   readonly stored: (readonly Line[])[];
 }
 
-const endNs = BigInt(endMs) * 1_000_000n;
-
 export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
   const { target, types, collisions, tally, pace, clock, tenantTag, distanceMaxMs, retentionMs } = parts;
+  const series = createSeries();
   const unfinished = new Map<string, Progress>();
 
   function refuse({ outcome, refusals }: Round, entry: Entry, why: string) {
@@ -81,7 +81,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
     try {
       checkDistance(entry);
-      const line = encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar);
+      const line = encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar, series);
       if (line !== null) return placed(line, progress);
       outcome.ignored += 1;
     } catch (error) {
@@ -106,14 +106,13 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
 
   function placed(line: Line, { shifts }: Progress): Line {
     const at = collisions.place(line, shifts);
-    if (at !== line && BigInt(at.time) >= endNs)
-      throw new Unwritable("event time is the last there is, and taken by another reading");
+    if (at.ms >= endMs) throw new Unwritable("event time is the last there is, and taken by another reading");
     return at;
   }
 
   async function post({ database, delivery }: Round, lines: readonly Line[]) {
     try {
-      const verdict = await target.post(database, lines.map(textOf).join("\n"), delivery.signal);
+      const verdict = await target.post(database, bodyOf(lines), delivery.signal);
       tally.answered(verdict);
       if (verdict.kind === "stored") pace.taken(lines.length);
       else if (verdict.kind === "away" && verdict.slow) pace.tooSlow(lines.length);
@@ -194,7 +193,7 @@ function retyped(line: Line, column: string, type: ColumnType, grammar: Grammar)
   try {
     const anew = encodeLine(line.entry, withType(line.table, column, type), grammar);
     if (anew === null || anew.fields === line.fields) return null;
-    return { ...anew, time: line.time, news: [...(anew.news ?? []), [column, type]] };
+    return { ...anew, ms: line.ms, ns: line.ns, news: [...(anew.news ?? []), [column, type]] };
   } catch (error) {
     if (error instanceof Unwritable) return null;
     throw error;

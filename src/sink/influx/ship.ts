@@ -224,8 +224,9 @@ export async function ship(all: readonly Line[], shipping: Shipping): Promise<vo
   }
 
   // What is believed not to fit its column goes apart, so that its refusal is no search among the good ones.
-  await send(all.filter(({ misfit }) => !misfit));
-  await send(all.filter(({ misfit }) => misfit));
+  const misfits = all.filter(({ misfit }) => misfit);
+  await send(misfits.length === 0 ? all : all.filter(({ misfit }) => !misfit));
+  await send(misfits);
   await convict();
 }
 

@@ -108,13 +108,9 @@ function hasColumn({ entry }: Line, { column, came }: Suspicion & { kind: "type"
     : came === null || came === typeof value;
 }
 
-/** Oldest first. Times are decimal digits, some before 1970. */
-export function byTime(lines: readonly Line[]): Line[] {
-  return lines
-    .map((line) => ({ line, time: BigInt(line.time) }))
-    .sort((a, b) => (a.time < b.time ? -1 : Number(a.time > b.time)))
-    .map(({ line }) => line);
-}
+/** Oldest first. */
+export const byTime = (lines: readonly Line[]): Line[] =>
+  lines.toSorted((a, b) => a.ms - b.ms || a.ns - b.ns);
 
 /**
  * The order in which neighbours are most alike: types are kept for a week of time at a time (1 and 2), and what else is
@@ -122,5 +118,7 @@ export function byTime(lines: readonly Line[]): Line[] {
  */
 export function ordered(lines: readonly Line[], suspicion: Suspicion | null): Line[] {
   if (suspicion?.kind === "type") return byTime(lines);
-  return lines.toSorted((a, b) => (a.series < b.series ? -1 : Number(a.series > b.series)));
+  return lines.toSorted((a, b) =>
+    a.series.text < b.series.text ? -1 : Number(a.series.text > b.series.text),
+  );
 }

@@ -1,0 +1,42 @@
+/**
+ * The series that lines went to lately: a device's measurement and tags as line protocol writes them, and the last times of
+ * its readings (collisions.ts). Made once per device and not once per line, which is what most of a line's cost was.
+ *
+ * Two generations, so that forgetting costs nothing: those in use move to the young one, the old one goes as a whole.
+ */
+import type { Entry } from "../../core/entry.ts";
+import { seriesText, type Grammar, type Series, type Table } from "../line.ts";
+
+export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => Series;
+
+/** Series that are remembered, at least; up to twice as many are. */
+const seriesMax = 8_192;
+
+type Known = Map<Table, Map<string | null, Series>>;
+
+export function createSeries(): SeriesOf {
+  let young: Known = new Map();
+  let old: Known = new Map();
+  let size = 0;
+
+  return (entry, table, grammar) => {
+    const { deviceId, siteId, tenantId } = entry;
+    let devices = young.get(table);
+    const known = devices?.get(deviceId);
+    // A device that moves to another site is another series.
+    if (known !== undefined && known.siteId === siteId && known.tenantId === tenantId) return known;
+    const before = old.get(table)?.get(deviceId);
+    const series =
+      before !== undefined && before.siteId === siteId && before.tenantId === tenantId
+        ? before
+        : { siteId, tenantId, text: seriesText(entry, table.name, grammar), slots: [], oldest: 0 };
+    if (size >= seriesMax) {
+      [old, young, size] = [young, new Map(), 0];
+      devices = undefined;
+    }
+    if (devices === undefined) young.set(table, (devices = new Map()));
+    devices.set(deviceId, series);
+    size += 1;
+    return series;
+  };
+}
