@@ -87,7 +87,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { url, poolMax, timeoutMs } = config.postgres;
   if (url !== undefined) refuseToLeaveBehind(spool, join(dataDir, "local.db"));
   keepGatewayId(dataDir, gatewayId, log);
-  clock.begin(spool.newestMs());
+  clock.begin(spool.newestAtStartMs);
   const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
   const registry =
     options.registry ??

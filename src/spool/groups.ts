@@ -22,6 +22,14 @@ export interface Encoded extends Group {
 /** Of the groups decoded last: several sinks, or lanes of one, that catch up side by side decode each group once. */
 const recentBytesMax = 16 * 1024 * 1024;
 
+interface Held {
+  /** The newest seq; 0: none. */
+  readonly last: number;
+  readonly bytes: number;
+  /** Wall clock at which the latest was received; null: none. */
+  readonly newestMs: number | null;
+}
+
 interface Place {
   readonly last: number;
   readonly count: number;
@@ -46,7 +54,6 @@ export class Groups {
   #recentBytes = 0;
   readonly #oldest;
   readonly #receivedMs;
-  readonly #newest;
   readonly #sizes;
   readonly #ages;
   readonly #remove;
@@ -64,7 +71,6 @@ export class Groups {
     this.#receivedMs = db.query<{ received_ms: number }, [number]>(
       "SELECT received_ms FROM groups WHERE last > ? ORDER BY last LIMIT 1",
     );
-    this.#newest = db.query<{ ms: number | null }, []>("SELECT max(received_ms) AS ms FROM groups");
     const bytes = `length(body) + ${overheadBytes}`;
     this.#sizes = db.query<{ last: number; bytes: number }, [number, number]>(
       `SELECT last, ${bytes} AS bytes FROM groups WHERE last <= ? ORDER BY last LIMIT ?`,
@@ -73,25 +79,20 @@ export class Groups {
       "SELECT last, received_ms FROM groups ORDER BY last LIMIT ?",
     );
     this.#remove = db.query("DELETE FROM groups WHERE last <= ?");
-    this.#totals = db.query<{ last: number; bytes: number }, []>(
-      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${bytes}), 0) AS bytes FROM groups`,
+    this.#totals = db.query<Held, []>(
+      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${bytes}), 0) AS bytes, max(received_ms) AS newestMs FROM groups`,
     );
   }
 
-  /** The newest seq (0: none) and the bytes of all. */
-  totals(): { last: number; bytes: number } {
-    return this.#totals.get() ?? { last: 0, bytes: 0 };
+  /** Looks through all groups. */
+  totals(): Held {
+    return this.#totals.get() ?? { last: 0, bytes: 0, newestMs: null };
   }
 
   /** The oldest seq held. */
   first(): number | undefined {
     const row = this.#oldest.get();
     return row ? row.last - row.count + 1 : undefined;
-  }
-
-  /** Looks through all groups. */
-  newestMs(): number | undefined {
-    return this.#newest.get()?.ms ?? undefined;
   }
 
   receivedMsAfter(seq: number): number | undefined {

@@ -41,6 +41,8 @@ export class Spool {
   readonly deadLetters: DeadLetters;
   /** The books and the redelivery window as a start finds them. */
   readonly alongside: AlongsideTables;
+  /** Wall clock at which the newest entry was received that an earlier run left; undefined if there is none. */
+  readonly newestAtStartMs: number | undefined;
   readonly #dataDir: string;
   readonly #db: Database;
   readonly #unlock: () => void;
@@ -77,6 +79,7 @@ export class Spool {
       this.alongside = parts.alongside;
       this.#head = parts.head;
       this.#bytes = parts.bytes;
+      this.newestAtStartMs = parts.newestMs ?? undefined;
       this.#epochs = parts.epochs;
     } catch (error) {
       this.#unlock();
@@ -85,7 +88,7 @@ export class Spool {
     this.#newestEpoch = this.#db.query<{ epoch: string }, []>(
       "SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1",
     );
-    this.#ageNowMs = ageClock(clock, this.newestMs());
+    this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
   }
@@ -123,11 +126,6 @@ export class Spool {
   /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
   get epochs(): readonly Epoch[] {
     return this.#epochs;
-  }
-
-  /** Wall clock at which the newest entry was received; undefined if none is held. */
-  newestMs(): number | undefined {
-    return this.#groups.newestMs();
   }
 
   /** Wall clock at which the oldest entry after `seq` was received; undefined where there is none. */
@@ -314,11 +312,11 @@ export class Spool {
 function takeOver(db: Database, window: number) {
   const claim = db.transaction(() => {
     const groups = new Groups(db);
-    const { last, bytes } = groups.totals();
+    const { last, bytes, newestMs } = groups.totals();
     const head = headOf(db, last);
     const epochs = beginEpoch(db, head + 1, groups.first() ?? head + 1);
     const alongside = new AlongsideTables(db, window);
-    return { db, groups, cursors: new Cursors(db), alongside, bytes, head, epochs };
+    return { db, groups, cursors: new Cursors(db), alongside, bytes, newestMs, head, epochs };
   });
   return claim.immediate();
 }

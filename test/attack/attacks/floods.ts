@@ -66,6 +66,27 @@ export const floodAttacks: readonly Attack[] = [
     },
   },
   {
+    name: "made-up-registered",
+    says: "publishes for made-up devices, each twice, to a gateway with AUTO_PROVISION",
+    who: "anybody whom the site's broker lets publish",
+    costs: "a small message each",
+    site: "broker",
+    env: { AUTO_PROVISION: "1" },
+    few: 0,
+    many: 60_000,
+    run: (target, times) =>
+      flood(target, times, (i) => ({
+        topic: `tenant/acme/device/made-up-${i % (times / 2)}/telemetry`,
+        payload,
+      })),
+    async also(site) {
+      const [row] = await site.sql(
+        (sql) => sql<{ n: number }[]>`select count(*)::int as n from device_registry`,
+      );
+      return (row?.n ?? 0) <= 1_100 ? [] : [`${row?.n} devices in device_registry`];
+    },
+  },
+  {
     name: "refused-flood",
     says: "sends messages that a constraint of raw_events refuses, none good between them",
     who: "one registered device",
