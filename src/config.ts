@@ -36,12 +36,14 @@ export function loadConfig(env: Env, host: Host = thisHost, fileNames: ReadonlyS
     reads.map(([, read]) => read),
     config,
   );
-  mistakes.push(...found.mistakes);
-  if (mistakes.length > 0) return { mistakes, warnings: found.warnings };
+  const exposure = host.exposureOf(config.general.dataDir);
+  mistakes.push(...found.mistakes, ...exposure.mistakes);
+  const warnings = [...found.warnings, ...reads.flatMap(([, read]) => read.warnings), ...exposure.warnings];
+  if (mistakes.length > 0) return { mistakes, warnings };
   return {
     config,
     effective: reads.flatMap(([, read]) => read.effective).map(settledBy(config, host)),
-    warnings: found.warnings,
+    warnings,
   };
 }
 

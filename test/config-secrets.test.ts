@@ -10,6 +10,8 @@ const secret = "s3cret";
 const host: Host = {
   name: () => "gateway-7",
   canWrite: () => true,
+  exposureOf: () => ({ mistakes: [], warnings: [] }),
+  isReadByAll: () => false,
   readText: (path) => {
     if (path === "/run/secret") return `${secret}\n`;
     throw new Error(`ENOENT: no such file or directory, open '${path}'`);

@@ -7,6 +7,8 @@ import { loadConfig, type Loaded } from "../src/config.ts";
 const host: Host = {
   name: () => "gateway-7",
   canWrite: () => true,
+  exposureOf: () => ({ mistakes: [], warnings: [] }),
+  isReadByAll: () => false,
   readText(path) {
     if (path === "/run/secret") return "a-secret-from-a-file\n";
     if (path === "/run/empty") return "\n";

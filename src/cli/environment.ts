@@ -3,9 +3,10 @@
  * root on a host with the unit what the unit gives the service. What is typed for one command counts over what is written for all.
  */
 import { readFileSync } from "node:fs";
-import type { Env } from "../config/read.ts";
+import { type Env, readByAll } from "../config/read.ts";
 import { parseEnvFile } from "../config/env-file.ts";
-import { credentialNames } from "../config/tables.ts";
+import { isReadByAll } from "../config/exposure.ts";
+import { allSettings, credentialNames } from "../config/tables.ts";
 import { unitEnvironment } from "../config/unit.ts";
 import { explain } from "../core/log.ts";
 import { ConfigurationError, type Context } from "./command.ts";
@@ -48,6 +49,8 @@ function read(context: Context, path: string): Written {
   }
   const { values, ignored } = parseEnvFile(text);
   for (const why of ignored) context.stderr(`warning: ${path}, ${why}: ignored, as systemd does\n`);
+  const secret = allSettings.find((setting) => setting.secret && values.get(setting.name));
+  if (secret !== undefined && isReadByAll(path)) context.stderr(`warning: ${readByAll(secret.name, path)}\n`);
   return { path, values };
 }
 

@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
+import { type Exposure, exposureOf, isReadByAll } from "./exposure.ts";
 
 export interface Host {
   name(): string;
@@ -9,6 +10,9 @@ export interface Host {
   canWrite(directory: string): boolean;
   /** @throws where it cannot be read */
   readText(path: string): string;
+  /** What is wrong with the rights of the data directory. */
+  exposureOf(dataDir: string): Exposure;
+  isReadByAll(path: string): boolean;
 }
 
 export const thisHost: Host = {
@@ -22,6 +26,8 @@ export const thisHost: Host = {
     }
   },
   readText: (path) => readFileSync(path, "utf8"),
+  exposureOf,
+  isReadByAll,
 };
 
 /** Makes the directory where it is not there yet. @throws in words that name the setting */

@@ -27,14 +27,18 @@ export interface Mistake {
 export interface TableRead {
   readonly values: Readonly<Record<string, unknown>>;
   readonly mistakes: readonly Mistake[];
+  readonly warnings: readonly string[];
   readonly effective: readonly Effective[];
 }
 
-type Raw = { text: string | null; origin: Effective["origin"] } | { mistake: string };
+type Raw =
+  | { text: string | null; origin: Effective["origin"]; /** Where it was read. */ path?: string }
+  | { mistake: string };
 
 export function readTable(table: Settings, env: Env, host: Host): TableRead {
   const values: Record<string, unknown> = {};
   const mistakes: Mistake[] = [];
+  const warnings: string[] = [];
   const effective: Effective[] = [];
   for (const [key, setting] of Object.entries(table)) {
     const { name, schema } = setting;
@@ -43,11 +47,13 @@ export function readTable(table: Settings, env: Env, host: Host): TableRead {
     if (text !== null && (setting.secret || isUrl(setting, text))) keepSecret(text);
     const read = schema.safeParse(text ?? undefined);
     values[key] = read.success ? read.data : schema.parse(setting.default ?? undefined);
+    const path = isKeyFile(setting) ? text : "path" in raw ? raw.path : undefined;
+    if (path && host.isReadByAll(path)) warnings.push(readByAll(name, path));
     if ("mistake" in raw) mistakes.push({ name, text: raw.mistake });
     else effective.push({ name, value: shown(setting, raw.text), origin: raw.origin });
     if (!read.success) mistakes.push({ name, text: wrong(setting, text, read.error.issues[0]?.message) });
   }
-  return { values, mistakes, effective };
+  return { values, mistakes, warnings, effective };
 }
 
 /** The text of a setting before it is understood. Empty is unset, so that `NAME=` in a unit or compose file means nothing. */
@@ -77,13 +83,22 @@ function fromFile(said: string, path: string, host: Host, mayLack: true): Raw | 
 function fromFile(said: string, path: string, host: Host, mayLack = false): Raw | undefined {
   try {
     const text = host.readText(path).trim();
-    if (text !== "") return { text, origin: "file" };
+    if (text !== "") return { text, origin: "file", path };
     return { mistake: `${said}: the file is empty; write the secret into it, or give no file` };
   } catch (error) {
     if (mayLack && (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     const why = explain(error).replaceAll(path, pathShown(path));
     return { mistake: `${said}: cannot be read (${why}); see that it exists and Sluice's user may read it` };
   }
+}
+
+/** A file that is a secret itself. */
+function isKeyFile({ name, unit }: Setting<unknown>): boolean {
+  return unit === "path" && name.endsWith("_KEY");
+}
+
+export function readByAll(name: string, path: string): string {
+  return `${name}: every user of this host can read ${path}: chmod o-r ${path}`;
 }
 
 function wrong(setting: Setting<unknown>, text: string | null, wanted = "another value"): string {

@@ -4,14 +4,14 @@
  *
  * SQLite itself gives the -wal and -shm files of a database to the owner of the database.
  */
-import { accessSync, chownSync, constants, existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, lchownSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Gives a file that root has just made to the owner of its directory. */
 export function giveToOwner(path: string): void {
   if (process.geteuid?.() !== 0) return;
   const { uid, gid } = statSync(dirname(path));
-  if (uid !== 0) chownSync(path, uid, gid);
+  if (uid !== 0) lchownSync(path, uid, gid);
 }
 
 /** Why this process cannot open a database file, and the cure; undefined if it may. */

@@ -1,0 +1,83 @@
+/**
+ * Who else could read, or replace, what the gateway relies on.
+ *
+ * Refused: what lets another user put a file of his in place of ours, for then nothing that is read back is to be believed, and a
+ * tool of root's would write where he wants. Warned of: what an operator may have meant, or cannot change (a mounted volume of
+ * root's, a secret of a container that is alone).
+ */
+import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+export interface Exposure {
+  readonly mistakes: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const root = 0;
+/** Permission bits of everybody else (inode(7)). */
+const othersRead = 0o004;
+const othersWrite = 0o002;
+const othersEnter = 0o001;
+/** In such a directory a file is replaced by its owner alone. */
+const sticky = 0o1000;
+
+const nothing: Exposure = { mistakes: [], warnings: [] };
+
+/** What is wrong with the data directory; nothing while there is none. @param self the user of this process */
+export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root): Exposure {
+  const found = statSync(dataDir, { throwIfNoEntry: false });
+  if (found === undefined || !found.isDirectory()) return nothing;
+  const { uid, mode } = found;
+  const mistakes: string[] = [];
+  const warnings: string[] = [];
+  // Root may work for whoever owns it; a directory of root's is as safe as the host.
+  if (self !== root && uid !== self && uid !== root)
+    mistakes.push(
+      `DATA_DIR=${dataDir} belongs to user ${uid} and this is user ${self}: the owner could replace what is in it; run as that user, or as root: chown -R ${self} ${dataDir}`,
+    );
+  if ((mode & othersWrite) !== 0) {
+    const said = `DATA_DIR=${dataDir} can be written by every user of this host`;
+    const mend = `chmod o-w ${dataDir}`;
+    const mayBeMeant = (mode & sticky) !== 0 || (uid === root && self !== root);
+    if (mayBeMeant) warnings.push(`${said}: ${mend}`);
+    else mistakes.push(`${said}, who could replace what is in it: ${mend}`);
+  }
+  return { mistakes: [...mistakes, ...faultsWithin(dataDir)], warnings };
+}
+
+function faultsWithin(dataDir: string): string[] {
+  return namesIn(dataDir).flatMap((name) => {
+    const path = join(dataDir, name);
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found?.isSymbolicLink())
+      return [
+        `DATA_DIR: ${path} is a symbolic link, which is not followed: put the file itself there, or set DATA_DIR to the directory that it is in`,
+      ];
+    if (found?.isFile() && (found.mode & othersWrite) !== 0)
+      return [`DATA_DIR: ${path} can be written by every user of this host: chmod o-w ${path}`];
+    return [];
+  });
+}
+
+/** A tool of another user's may not look into it, and will be told so where it opens a file. */
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** Every user of this host can read the file: it, and all directories above it. */
+export function isReadByAll(path: string): boolean {
+  try {
+    const real = realpathSync(path);
+    if ((statSync(real).mode & othersRead) === 0) return false;
+    for (let above = dirname(real); ; above = dirname(above)) {
+      if ((statSync(above).mode & othersEnter) === 0) return false;
+      if (above === dirname(above)) return true;
+    }
+  } catch {
+    return false;
+  }
+}

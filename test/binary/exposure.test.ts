@@ -1,0 +1,183 @@
+/** A data directory that others may write, files that lead elsewhere, secrets that everybody reads: refused or warned of, as root and not. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exposureOf } from "../../src/config/exposure.ts";
+import { executable } from "../kit/gateway.ts";
+
+/** nobody */
+const service = 65_534;
+const other = 12_345;
+const isRoot = process.geteuid?.() === 0;
+const canTry = isRoot && existsSync(executable) && Bun.which("setpriv") !== null;
+
+let directory: string;
+let data: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-exposure-"));
+  chmodSync(directory, 0o755);
+  data = join(directory, "data");
+  mkdirSync(data);
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+async function as(user: number, env: Record<string, string>, ...words: string[]) {
+  const child = Bun.spawn(["setpriv", `--reuid=${user}`, "--clear-groups", executable, ...words], {
+    env: { PATH: process.env["PATH"], DATA_DIR: data, ...env },
+    cwd: "/",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, out, err };
+}
+
+interface Case {
+  readonly what: string;
+  readonly owner: number;
+  readonly mode: number;
+  readonly user: number;
+  readonly code: 0 | 78;
+  readonly says: string;
+}
+
+const cases: Case[] = [
+  { what: "our own", owner: service, mode: 0o750, user: service, code: 0, says: "" },
+  { what: "our own, open to all", owner: service, mode: 0o777, user: service, code: 78, says: "chmod o-w" },
+  {
+    what: "of another user",
+    owner: other,
+    mode: 0o770,
+    user: service,
+    code: 78,
+    says: "belongs to user 12345",
+  },
+  {
+    what: "of another user, open to all",
+    owner: other,
+    mode: 0o777,
+    user: service,
+    code: 78,
+    says: "chown -R",
+  },
+  {
+    what: "a volume of root's, open to all",
+    owner: 0,
+    mode: 0o777,
+    user: service,
+    code: 0,
+    says: "chmod o-w",
+  },
+  { what: "one like /tmp", owner: 0, mode: 0o1777, user: service, code: 0, says: "chmod o-w" },
+  { what: "the service's, for a tool of root's", owner: service, mode: 0o750, user: 0, code: 0, says: "" },
+  {
+    what: "the service's, open to all, for root",
+    owner: service,
+    mode: 0o777,
+    user: 0,
+    code: 78,
+    says: "chmod",
+  },
+];
+
+describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or dist/sluice)", () => {
+  test.each(cases.map((it) => [it.what, it] as const))("%s", async (_, { owner, mode, user, code, says }) => {
+    chownSync(data, owner, owner);
+    chmodSync(data, mode);
+    const done = await as(user, {}, "migrate");
+    expect([done.code, done.err]).toEqual([code, expect.stringContaining(says)]);
+    if (code === 78) expect(readdirSync(data)).toEqual([]);
+    if (says === "") expect(done.err).not.toContain("DATA_DIR=");
+  });
+
+  test("run refuses before it touches anything, and names the setting", async () => {
+    chownSync(data, service, service);
+    chmodSync(data, 0o777);
+    const { code, err } = await as(service, {}, "run");
+    expect([code, readdirSync(data)]).toEqual([78, []]);
+    expect(err).toContain(`DATA_DIR=${data} can be written by every user`);
+  });
+
+  test.each([
+    ["spool.db", service],
+    ["spool.lock", service],
+    ["local.db", service],
+    ["local.db", 0],
+    ["audit.ndjson", service],
+  ])("%s that leads elsewhere is not followed by user %d", async (name, user) => {
+    chownSync(data, service, service);
+    const elsewhere = join(directory, "elsewhere");
+    mkdirSync(elsewhere, { mode: 0o777 });
+    chmodSync(elsewhere, 0o777);
+    symlinkSync(join(elsewhere, "target"), join(data, name));
+    for (const words of [["run"], ["migrate"], ["devices", "add", "acme", "d", "--site", "s"]]) {
+      const { code, err } = await as(user, {}, ...words);
+      expect([words, code, err]).toEqual([
+        words,
+        78,
+        expect.stringContaining(`${join(data, name)} is a symbolic link`),
+      ]);
+    }
+    expect(readdirSync(elsewhere)).toEqual([]);
+  });
+
+  test("a file in it that all may write", async () => {
+    chownSync(data, service, service);
+    writeFileSync(join(data, "local.db"), "");
+    chmodSync(join(data, "local.db"), 0o666);
+    const { code, err } = await as(service, {}, "devices", "list");
+    expect([code, err]).toEqual([78, expect.stringContaining(`chmod o-w ${join(data, "local.db")}`)]);
+  });
+
+  test("a secret that all can read is warned of, and only where they can get at it", async () => {
+    chownSync(data, service, service);
+    const inner = join(directory, "inner");
+    mkdirSync(inner);
+    const file = join(inner, "token");
+    writeFileSync(file, "a-token-of-some-length\n");
+    chownSync(inner, service, service);
+    chownSync(file, service, service);
+    const warning = `ADMIN_TOKEN: every user of this host can read ${file}: chmod o-r ${file}`;
+    const said = async () => (await as(service, { ADMIN_TOKEN_FILE: file }, "migrate")).err;
+    chmodSync(inner, 0o755);
+    chmodSync(file, 0o644);
+    expect(await said()).toContain(warning);
+    chmodSync(inner, 0o750);
+    expect(await said()).not.toContain("warning");
+    chmodSync(inner, 0o755);
+    chmodSync(file, 0o640);
+    expect(await said()).not.toContain("warning");
+  });
+
+  test("a file of settings with a secret in it that all can read", async () => {
+    const file = join(directory, "sluice.env");
+    writeFileSync(file, `DATA_DIR=${data}\nADMIN_TOKEN=a-token-of-some-length\n`);
+    chmodSync(file, 0o644);
+    const words = ["migrate", "--env-file", file];
+    expect((await as(0, {}, ...words)).err).toContain(
+      `ADMIN_TOKEN: every user of this host can read ${file}`,
+    );
+    chmodSync(file, 0o600);
+    expect((await as(0, {}, ...words)).err).not.toContain("every user");
+  });
+});
+
+test("a directory that is not there, or a file in its place, is another matter", () => {
+  writeFileSync(join(directory, "file"), "");
+  for (const path of [join(directory, "none"), join(directory, "file")])
+    expect(exposureOf(path)).toEqual({ mistakes: [], warnings: [] });
+});
