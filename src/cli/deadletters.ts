@@ -11,10 +11,11 @@ import { type LetterFull, type LetterRow, letterDeskSpec } from "../http/deadlet
 import { letterDesk } from "../replay/letters.ts";
 import { SpoolInUse } from "../spool/lock.ts";
 import { Spool } from "../spool/spool.ts";
-import { type CommandGroup, words } from "./command.ts";
+import { type CommandGroup, type Context, words } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { deskCommands, type OpenDesk } from "./desk.ts";
 import { createProbes } from "./probes.ts";
+import { sayStore } from "./registry.ts";
 import { remoteDesk } from "./remote.ts";
 import { setAside } from "./set-aside.ts";
 
@@ -26,7 +27,8 @@ const deskGroup = deskCommands<LetterRow, LetterFull>({
   heading: ["id", "sink", "refused", "kind", "tenant", "device", "why"],
   cells: (row) => [row.id, row.sink, row.refused_at, row.kind, row.tenant_id, row.device_id, row.why],
   async open(context, which) {
-    const local = which.gateway === undefined ? await openSpool(configured(context).config) : undefined;
+    const local =
+      which.gateway === undefined ? await openSpool(context, configured(context).config) : undefined;
     return local ?? { desk: remoteDesk(context, which, letterDeskSpec), close: () => Promise.resolve() };
   },
 });
@@ -34,12 +36,17 @@ const deskGroup = deskCommands<LetterRow, LetterFull>({
 export const deadLetters: CommandGroup = { ...deskGroup, commands: [...deskGroup.commands, setAside] };
 
 /** undefined where a gateway has the spool, or there is none here. */
-async function openSpool(config: Config): Promise<OpenDesk<LetterRow, LetterFull> | undefined> {
+async function openSpool(
+  context: Context,
+  config: Config,
+): Promise<OpenDesk<LetterRow, LetterFull> | undefined> {
   const { dataDir } = config.general;
-  if (!existsSync(join(dataDir, "spool.db"))) return undefined;
+  const path = join(dataDir, "spool.db");
+  if (!existsSync(path)) return undefined;
   try {
     const sinks = await sinkNames(config);
     const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
+    sayStore(context, `the spool, ${path}`);
     const desk = letterDesk({
       letters: spool.deadLetters,
       sinks,

@@ -1,14 +1,12 @@
 /** `sluice migrate`: brings the tables to what this version wants. May be run at any time and as often as one likes. */
-import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { makeDataDir } from "../config/host.ts";
 import { openPostgres } from "../core/postgres.ts";
 import { migratePostgres, migrateSqlite } from "../core/schema.ts";
 import { openSqlite } from "../core/sqlite.ts";
 import { command, type Context, toggle, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { moveLocal } from "./move-local.ts";
-import { sayStore } from "./registry.ts";
+import { localStore, sayStore } from "./registry.ts";
 
 export const migrate = command({
   name: "migrate",
@@ -23,7 +21,7 @@ export const migrate = command({
   async run(context, { options }) {
     const { config } = configured(context);
     if (options.fromLocal) return fromLocal(context, config, options.json);
-    const { where, done } = await migrateStore(config);
+    const { where, done } = await migrateStore(context, config);
     if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
     else {
       for (const step of done) context.stdout(`${step}\n`);
@@ -33,10 +31,12 @@ export const migrate = command({
   },
 });
 
-async function migrateStore({ general, postgres }: Config): Promise<{ where: string; done: string[] }> {
+async function migrateStore(
+  context: Context,
+  { general, postgres }: Config,
+): Promise<{ where: string; done: string[] }> {
   if (postgres.url === undefined) {
-    makeDataDir(general.dataDir);
-    const path = join(general.dataDir, "local.db");
+    const path = localStore(context, general.dataDir, true);
     const local = openSqlite(path);
     try {
       return { where: path, done: migrateSqlite(local) };
@@ -45,6 +45,7 @@ async function migrateStore({ general, postgres }: Config): Promise<{ where: str
     }
   }
   const db = openPostgres({ ...postgres, url: postgres.url });
+  sayStore(context, `PostgreSQL, ${db.place}`);
   try {
     return { where: db.place, done: await migratePostgres(db) };
   } finally {

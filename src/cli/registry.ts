@@ -18,14 +18,16 @@ import { configured } from "./configuration.ts";
  */
 export function openRegistry(context: Context, mayMake: boolean): Registry {
   const { general, postgres } = configured(context).config;
-  if (postgres.url === undefined) return openLocal(context, general.dataDir, mayMake);
+  if (postgres.url === undefined)
+    return localRegistry({ path: localStore(context, general.dataDir, mayMake) });
   const db = openPostgres({ ...postgres, url: postgres.url });
   sayStore(context, `PostgreSQL, ${db.place}`);
   const log = context.createLog(general.logLevel, 2);
   return { ...postgresRegistry({ db, log }), close: () => db.close() };
 }
 
-function openLocal(context: Context, dataDir: string, mayMake: boolean): Registry {
+/** The path of the local store, which is said. @throws if it is not there and none may be made */
+export function localStore(context: Context, dataDir: string, mayMake: boolean): string {
   const path = join(dataDir, "local.db");
   const isThere = existsSync(path);
   if (!isThere && !mayMake)
@@ -33,9 +35,8 @@ function openLocal(context: Context, dataDir: string, mayMake: boolean): Registr
       `there is no local store at ${path}: see DATA_DIR, or DATABASE_URL if the devices are in PostgreSQL`,
     );
   if (!isThere) makeDataDir(dataDir);
-  const registry = localRegistry({ path });
   sayStore(context, `the local store, ${path}${isThere ? "" : ", which is new"}`);
-  return registry;
+  return path;
 }
 
 /** Before the first word of the answer. */

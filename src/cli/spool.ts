@@ -15,6 +15,7 @@ import { verifySpool } from "../spool/verify.ts";
 import { command, type CommandGroup, type Context, toggle, words } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { writeAll } from "./output.ts";
+import { sayStore } from "./registry.ts";
 import { jsonLine, size } from "./report.ts";
 import { lineProtocol, ndjson, tryLine } from "./spool-lines.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./spool-print.ts";
@@ -28,6 +29,7 @@ const status = command({
   options: { json },
   run(context, { options }) {
     const { config } = configured(context);
+    sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
     const found = spoolStatus(config.general.dataDir);
     const { bytesMax } = config.spool;
     context.stdout(
@@ -144,7 +146,7 @@ export const spool: CommandGroup = {
 /** `work` has the spool for itself; where a gateway has it, that is said in words of this command. */
 function alone(context: Context, work: (dataDir: string) => number): Promise<number> {
   const { config } = configured(context);
-  spoolIn(config.general.dataDir);
+  sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
   try {
     return Promise.resolve(work(config.general.dataDir));
   } catch (error) {

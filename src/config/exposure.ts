@@ -5,7 +5,7 @@
  * tool of root's would write where he wants. Warned of: what an operator may have meant, or cannot change (a mounted volume of
  * root's, a secret of a container that is alone).
  */
-import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 export interface Exposure {
@@ -25,8 +25,8 @@ const nothing: Exposure = { mistakes: [], warnings: [] };
 
 /** What is wrong with the data directory; nothing while there is none. @param self the user of this process */
 export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root): Exposure {
-  const found = statSync(dataDir, { throwIfNoEntry: false });
-  if (found === undefined || !found.isDirectory()) return nothing;
+  const found = directoryAt(dataDir);
+  if (found === undefined) return nothing;
   const { uid, mode } = found;
   const mistakes: string[] = [];
   const warnings: string[] = [];
@@ -43,6 +43,16 @@ export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root):
     else mistakes.push(`${said}, who could replace what is in it: ${mend}`);
   }
   return { mistakes: [...mistakes, ...faultsWithin(dataDir)], warnings };
+}
+
+/** What cannot be looked at is said where it is to be used. */
+function directoryAt(path: string): Stats | undefined {
+  try {
+    const found = statSync(path);
+    return found.isDirectory() ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function faultsWithin(dataDir: string): string[] {

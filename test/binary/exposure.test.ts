@@ -156,6 +156,8 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     chmodSync(inner, 0o755);
     chmodSync(file, 0o644);
     expect(await said()).toContain(warning);
+    const key = await as(service, { MQTT_TLS_KEY: file }, "migrate");
+    expect(key.err).toContain(`MQTT_TLS_KEY: every user of this host can read ${file}`);
     chmodSync(inner, 0o750);
     expect(await said()).not.toContain("warning");
     chmodSync(inner, 0o755);
@@ -178,6 +180,6 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
 
 test("a directory that is not there, or a file in its place, is another matter", () => {
   writeFileSync(join(directory, "file"), "");
-  for (const path of [join(directory, "none"), join(directory, "file")])
+  for (const path of [join(directory, "none"), join(directory, "file"), join(directory, "file", "data")])
     expect(exposureOf(path)).toEqual({ mistakes: [], warnings: [] });
 });

@@ -136,6 +136,15 @@ describe.skipIf(!existsSync(executable))("a command that puts nothing in makes n
   test("each command says where it works", async () => {
     expect((await asRoot("migrate")).out).toContain(join(data, "local.db"));
     expect((await asRoot("devices", "list")).err).toBe(`in the local store, ${join(data, "local.db")}\n`);
+    expect((await asRoot("settings", "list")).err).toBe(`in the local store, ${join(data, "local.db")}\n`);
+    new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() }).close();
+    const ofSpool = [...readers, ["dead-letters", "list"]].filter(
+      ([group]) => group !== "devices" && group !== "settings",
+    );
+    for (const words of ofSpool) {
+      const { err: said } = await asRoot(...words);
+      expect([words, said.split("\n")[0]]).toEqual([words, `in the spool, ${join(data, "spool.db")}`]);
+    }
     const elsewhere = { DATA_DIR: join(directory, "new") };
     const added = await sluice(elsewhere, "devices", "add", "acme", "d", "--site", "s");
     expect(added.err).toContain(`in the local store, ${join(directory, "new", "local.db")}, which is new`);
