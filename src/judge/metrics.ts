@@ -51,11 +51,15 @@ export function checkMetrics(metrics: unknown): No<keyof typeof metricReasons> |
 export function remarkOn(body: Body, msgType: string): string | null {
   if (msgType !== "telemetry") return null;
   const metrics = body["metrics"] ?? null;
-  // Checked before: an object.
-  if (metrics !== null && Object.values(metrics).some((value) => value !== null)) return null;
+  if (isObject(metrics) && holdsValue(metrics)) return null;
   const beside = Object.keys(body).filter((key) => key !== "seq" && key !== "ts" && isReading(body[key]));
   const what = metrics === null ? "no metrics" : "metrics holds no value";
   return beside.length === 0 ? what : `${what}; beside it: ${beside.slice(0, besideMax).join(", ")}`;
+}
+
+function holdsValue(metrics: Body): boolean {
+  for (const key in metrics) if (metrics[key] !== null) return true;
+  return false;
 }
 
 function isReading(value: unknown): boolean {

@@ -33,8 +33,8 @@ const urlSafe = /^[\w.~+=:-]*$/;
  */
 export function redact(text: string, token: string | undefined): string {
   const { line, found } = blankNamed(plainSpelled(text, token), token);
-  const secrets = token === undefined ? found : [token, ...found];
-  const blanked = secrets.reduce(blankElsewhere, line);
+  let blanked = token === undefined ? line : blankElsewhere(line, token);
+  for (const secret of found) blanked = blankElsewhere(blanked, secret);
   // One that it holds elsewhere and did not present: under an innocent name, say, or another device's.
   return blanked.includes("tok-") ? blankInStrings(blanked, wholeToken, `tok-${blank}`) : blanked;
 }

@@ -15,6 +15,8 @@ export type RetainedRow = readonly [topic: number, content: number | null];
 /** Beyond it the topic that was quiet for longest is forgotten: its message is then stored once more at the next connect. */
 export const retainedTopicsMax = 100_000;
 
+const nothing: readonly RetainedRow[] = [];
+
 export class RetainedTopics {
   readonly #contents: Map<number, number>;
 
@@ -30,10 +32,10 @@ export class RetainedTopics {
 
   /** A message goes to the disk. @returns what is to be written with it */
   note({ topic, payload, retained }: Message): readonly RetainedRow[] {
-    if (!retained && this.#contents.size === 0) return [];
+    if (!retained && this.#contents.size === 0) return nothing;
     const key = print(topic);
     const isKnown = this.#contents.delete(key);
-    if (!retained && !isKnown) return [];
+    if (!retained && !isKnown) return nothing;
     const content = print(payload);
     this.#contents.set(key, content);
     const [oldest = key] = this.#contents.keys();
