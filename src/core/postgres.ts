@@ -43,6 +43,9 @@ export const postgresSettings = {
 export type Sql = postgres.Sql;
 export type Transaction = postgres.TransactionSql;
 
+/** Of one statement, by column. */
+export type Rows = readonly Readonly<Record<string, unknown>>[];
+
 export interface PostgresOptions {
   readonly url: string;
   readonly poolMax: Values<typeof postgresSettings>["poolMax"];
@@ -56,8 +59,15 @@ export interface Postgres {
   readonly options: PostgresOptions;
   /** For what may be asked twice: a connection that was lost meanwhile is tried once more. */
   ask<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
-  /** One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown. */
-  transaction<T>(what: string, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown.
+   * @param opening statements that go along with the first request; their rows, a list per statement, go to `work`
+   */
+  transaction<T>(
+    what: string,
+    work: (tx: Transaction, opened: readonly Rows[]) => Promise<T>,
+    opening?: readonly string[],
+  ): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -97,10 +107,10 @@ export function openPostgres(options: PostgresOptions): Postgres {
         return call(what, work);
       }
     },
-    transaction(what, work) {
+    transaction(what, work, opening = []) {
       const bounded = async (tx: Transaction) => {
-        await tx.unsafe(boundsOf(timeoutMs));
-        return work(tx);
+        const results: readonly Rows[] = await tx.unsafe([boundsOf(timeoutMs), ...opening].join("; "));
+        return work(tx, opening.length === 0 ? [] : results.slice(-opening.length));
       };
       return call(
         what,
@@ -173,6 +183,12 @@ export async function copy(tx: Transaction, statement: string, text: string): Pr
 export function arrayText(values: readonly (string | number | null)[]): string {
   const items = values.map((v) => (v === null ? "NULL" : `"${String(v).replace(/["\\]/g, "\\$&")}"`));
   return `{${items.join(",")}}`;
+}
+
+/** A text as a literal in a statement; null: as `null`. */
+export function literal(value: string | null): string {
+  if (value === null) return "null";
+  return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
 }
 
 /** The server's own error among the causes of `error`. */

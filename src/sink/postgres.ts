@@ -8,7 +8,7 @@
  */
 import { systemClock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
-import { arrayText, serverError, type Postgres, type Transaction } from "../core/postgres.ts";
+import { arrayText, serverError, type Postgres, type Rows, type Transaction } from "../core/postgres.ts";
 import { whenTablesExist } from "../core/schema.ts";
 import {
   advanced,
@@ -25,6 +25,7 @@ import {
 import { rehearse } from "./postgres/rehearsal.ts";
 import { Outage } from "./outage.ts";
 import { createSieve, trialsMax } from "./postgres/sieve.ts";
+import { lock, lockedStanding, openedStanding, openingOf, putPosition } from "./postgres/standing.ts";
 import { asOutage, isPassing } from "./postgres/words.ts";
 import { writeByCopy, writeByInsert, type Write } from "./postgres/write.ts";
 import { timeText } from "./rows.ts";
@@ -142,13 +143,9 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
     if (delivery.signal.aborted) throw new Error("the delivery was called off");
     const first = entries[0]?.seq ?? 0;
     const last = entries.at(-1)?.seq ?? 0;
-    const standing = await db.transaction("writing a batch", async (tx) => {
-      const base = baseOf(
-        await lockedStanding(tx, delivery.epoch),
-        known.get(delivery.epoch),
-        delivery,
-        first,
-      );
+    const { epoch } = delivery;
+    const work = async (tx: Transaction, opened: readonly Rows[]) => {
+      const base = baseOf(await openedStanding(tx, epoch, opened), known.get(epoch), delivery, first);
       const fresh = entries.filter((entry) => entry.seq > base.seq);
       const refused = refusedOf(name, fresh, refusals);
       const wanted = await takePlaces(
@@ -166,22 +163,14 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
       outcomeOf(delivery.before, after.totals, last - (delivery.entries[0]?.seq ?? last) + 1);
       if (base.seq >= last) return base;
       await writeRows(tx, wanted);
-      await putPosition(tx, delivery.epoch, after);
+      await putPosition(tx, gatewayId, epoch, after);
       if (refused.length > 0) delivery.refuse(refused);
       return after;
-    });
-    known.set(delivery.epoch, standing.seq);
+    };
+    const standing = await db.transaction("writing a batch", work, openingOf(epoch));
+    known.set(epoch, standing.seq);
     sieve.settled(standing.seq);
     return standing;
-  }
-
-  function putPosition(tx: Transaction, epoch: string, { seq, totals }: Standing) {
-    const { delivered, ignored, refused, skipped } = totals;
-    return tx`insert into sluice_position (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
-      values (${epoch}, ${gatewayId}, ${seq}, ${delivered}, ${ignored}, ${refused}, ${skipped}, now())
-      on conflict (epoch) do update set gateway_id = excluded.gateway_id, seq = excluded.seq,
-        delivered = excluded.delivered, ignored = excluded.ignored, refused = excluded.refused,
-        skipped = excluded.skipped, updated_at = excluded.updated_at`;
   }
 
   return {
@@ -205,7 +194,7 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
       const start = { seq: 0, totals: { delivered: 0, ignored: 0, refused: 0, skipped: 0 } };
       const { problems, remarks } = await rehearse(db, async (tx, epoch) => {
         await lockedStanding(tx, epoch);
-        await putPosition(tx, epoch, start);
+        await putPosition(tx, gatewayId, epoch, start);
       });
       if (problems.length > 0)
         throw new Error(
@@ -217,31 +206,6 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
     },
     close: () => Promise.resolve(),
   };
-}
-
-/**
- * One writer an epoch, until the end of the transaction. Who holds the lock and has long been waiting for its client is
- * our own past (abandoned at a deadline, or a host that lost power): it is ended. One at work, as in its COMMIT, is
- * waited for.
- */
-async function lock(tx: Transaction, epochs: readonly string[]): Promise<void> {
-  const keys = tx`select distinct hashtextextended('sluice:' || epoch, 0) as key
-    from unnest(${arrayText(epochs)}::text[]) as epoch order by 1`;
-  const [tried] = await tx<{ locked: boolean | null }[]>`
-    select bool_and(pg_try_advisory_xact_lock(key)) as locked from (${keys}) as keys`;
-  if (tried?.locked !== false) return;
-  await tx`select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid) join (${keys}) as keys
-      on classid = ((key >> 32) & 4294967295)::oid and objid = (key & 4294967295)::oid
-    where locktype = 'advisory' and granted and pid <> pg_backend_pid()
-      and wait_event = 'ClientRead' and state_change < clock_timestamp() - interval '1 second'`;
-  await tx`select pg_advisory_xact_lock(key) from (${keys}) as keys`;
-}
-
-/** A statement of its own after the lock: in read committed it sees what the lock waited for. */
-async function lockedStanding(tx: Transaction, epoch: string): Promise<Standing | undefined> {
-  await lock(tx, [epoch]);
-  const [row] = await tx<PositionRow[]>`select * from sluice_position where epoch = ${epoch}`;
-  return row && standingOf(row);
 }
 
 /** Removes the rows in whose place entries come. @returns the entries that may be stored */

@@ -94,9 +94,9 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
 
 function counted(db: Postgres): { db: Postgres; transactions: () => number } {
   let count = 0;
-  const transaction: Postgres["transaction"] = (what, work) => {
+  const transaction: Postgres["transaction"] = (...asked) => {
     count++;
-    return db.transaction(what, work);
+    return db.transaction(...asked);
   };
   return { db: { ...db, transaction }, transactions: () => count };
 }

@@ -4,7 +4,7 @@
  *
  * The values of an INSERT are literals, which take a column's type as COPY's text does, whatever type a site has given it.
  */
-import { arrayText, copy, type Transaction } from "../../core/postgres.ts";
+import { arrayText, copy, literal, type Transaction } from "../../core/postgres.ts";
 import type { Entry } from "../../core/entry.ts";
 import { copyQuarantine, copyRaw, quarantineRows, rawRows } from "../copy.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "../rows.ts";
@@ -69,9 +69,4 @@ function row(entry: Entry, ...last: readonly string[]): string {
   const { receivedMs, topic, tenantId, siteId, deviceId, msgType } = entry;
   const common = [timeText(receivedMs, 0), eventTime(entry), topic, tenantId, siteId, deviceId, msgType];
   return `(${[...common, ...last].map(literal).join(", ")})`;
-}
-
-function literal(value: string | null): string {
-  if (value === null) return "null";
-  return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
 }
