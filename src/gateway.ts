@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { authenticator } from "./authenticate.ts";
 import { Books } from "./books.ts";
-import type { Config } from "./config.ts";
+import type { Config, Loaded } from "./config.ts";
 import { keepGatewayId } from "./config/gateway-id.ts";
 import { makeDataDir } from "./config/host.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
@@ -32,6 +32,7 @@ import { savedCache } from "./registry/saved.ts";
 import { RecentRejects } from "./rejects.ts";
 import { Rejudge } from "./rejudge.ts";
 import { createDesks } from "./replay/desks.ts";
+import { readAgainMs, rotation } from "./rotation.ts";
 import { createSinks } from "./sink/index.ts";
 import { keepRetention } from "./sink/retention.ts";
 import { Drain } from "./sink/drain.ts";
@@ -73,6 +74,8 @@ export interface GatewayOptions {
   readonly config: Config;
   readonly log: Log;
   readonly clock?: Clock;
+  /** Reads the configuration again, for secrets that are renewed while it runs; absent: they are not. */
+  readonly reload?: () => Loaded;
   /** In place of those that the settings name. */
   readonly source?: Source;
   readonly registry?: Registry;
@@ -84,11 +87,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { dataDir, gatewayId } = config.general;
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock });
-  const { url, poolMax, timeoutMs } = config.postgres;
+  const { url } = config.postgres;
   if (url !== undefined) refuseToLeaveBehind(spool, join(dataDir, "local.db"));
   keepGatewayId(dataDir, gatewayId, log);
   clock.begin(spool.newestAtStartMs);
-  const db = url === undefined ? undefined : openPostgres({ url, poolMax, timeoutMs, clock });
+  const db = url === undefined ? undefined : openPostgres(postgresOptions(config, clock));
   const registry =
     options.registry ??
     (db ? postgresRegistry({ db, log }) : localRegistry({ path: join(dataDir, "local.db"), clock }));
@@ -260,11 +263,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await pollSettings();
     const unwatch = registry.watch(lookup.watcher());
     const polling = clock.every(config.general.settingsPollSeconds * 1000, () => void pollSettings());
+    const renewal = options.reload && rotation(config, options.reload, log);
+    const renewing = clock.every(readAgainMs, () => {
+      renewal?.();
+      broker?.renewTls();
+    });
     const saving = clock.every(saveCacheEveryMs, () => void keepCache());
     closers.push(
       unwatch,
       () => polling.cancel(),
       () => saving.cancel(),
+      () => renewing.cancel(),
       keepCache,
       saved.close,
     );
@@ -315,4 +324,17 @@ function refuseToLeaveBehind(spool: Spool, path: string): void {
   throw new Error(
     `this site ran on its local store, ${path}: \`sluice migrate --from-local\` moves its devices and rows to PostgreSQL; or remove that file to begin anew`,
   );
+}
+
+/** Not taken apart, for DATABASE_URL may be renewed. */
+function postgresOptions({ postgres }: Config, clock: Clock) {
+  const { url = "", poolMax, timeoutMs } = postgres;
+  return {
+    get url() {
+      return postgres.url ?? url;
+    },
+    poolMax,
+    timeoutMs,
+    clock,
+  };
 }

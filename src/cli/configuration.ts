@@ -5,11 +5,15 @@ import { ConfigurationError, type Context } from "./command.ts";
 
 type Configured = Extract<Loaded, { config: unknown }>;
 
+export function loaded({ env, fileNames }: Context): Loaded {
+  return loadConfig(env, thisHost, fileNames);
+}
+
 export function configured(context: Context): Configured {
-  const loaded = loadConfig(context.env, thisHost, context.fileNames);
-  for (const warning of loaded.warnings) context.stderr(`warning: ${warning}\n`);
-  if ("config" in loaded) return loaded;
-  const { mistakes } = loaded;
+  const found = loaded(context);
+  for (const warning of found.warnings) context.stderr(`warning: ${warning}\n`);
+  if ("config" in found) return found;
+  const { mistakes } = found;
   const count = mistakes.length === 1 ? "a mistake" : `${mistakes.length} mistakes`;
   throw new ConfigurationError(
     `${count} in the configuration, nothing was changed:\n${mistakes.map((text) => `  ${text}\n`).join("")}`,

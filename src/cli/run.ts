@@ -3,13 +3,12 @@
  * wrong configuration is told in plain words on standard error, since it says what the log is to be.
  */
 import { systemClock } from "../core/clock.ts";
-import { explain, type Log } from "../core/log.ts";
-import type { Config } from "../config.ts";
-import { createGateway, type Gateway } from "../gateway.ts";
+import { explain } from "../core/log.ts";
+import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
 import { systemdOf } from "../systemd.ts";
 import { commit, version } from "../version.ts";
 import { command } from "./command.ts";
-import { configured } from "./configuration.ts";
+import { configured, loaded } from "./configuration.ts";
 
 export const run = command({
   name: "run",
@@ -17,7 +16,7 @@ export const run = command({
   async run(context) {
     const { config } = configured(context);
     const log = context.createLog(config.general.logLevel, 1);
-    const gateway = await started(config, log);
+    const gateway = await started({ config, log, reload: () => loaded(context) });
     if (gateway === undefined) return 1;
     const systemd = systemdOf({ env: context.env, clock: systemClock, log });
     systemd.notify("READY=1");
@@ -45,11 +44,11 @@ export const run = command({
 });
 
 /** undefined where it cannot start, which the log then says. */
-async function started(config: Config, log: Log): Promise<Gateway | undefined> {
+async function started(options: GatewayOptions): Promise<Gateway | undefined> {
   try {
-    return await starting(await createGateway({ config, log }));
+    return await starting(await createGateway(options));
   } catch (error) {
-    log.fatal({ error: explain(error) }, "cannot start");
+    options.log.fatal({ error: explain(error) }, "cannot start");
     return undefined;
   }
 }

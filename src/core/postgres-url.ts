@@ -4,11 +4,10 @@
  * postgres.js would read it by itself, but takes `[::1]` apart at its colons, knows no percent-encoded socket directory and sends
  * parameters that it does not know to the server, which then refuses every connection.
  */
-import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { hostPort } from "./listen.ts";
-import { explain } from "./log.ts";
+import { lastGood, readTls, type TlsTexts } from "./pem.ts";
 
 export interface PostgresUrl {
   /** Tried in turn. A host that begins with / is the directory of a socket, and then the only one. */
@@ -141,11 +140,13 @@ type TlsOption = boolean | "require" | "allow" | "prefer" | "verify-full" | Read
  * @throws naming the parameter and the file, if a file cannot be used
  */
 export function tlsOf({ mode, rootCert, cert, key }: PostgresTls): TlsOption {
-  const files = {
-    ...(rootCert !== null && rootCert !== "system" && { ca: pem("sslrootcert", rootCert) }),
-    ...(cert !== null && { cert: pem("sslcert", cert) }),
-    ...(key !== null && { key: pem("sslkey", key) }),
+  const paths = {
+    ca: rootCert === null || rootCert === "system" ? undefined : rootCert,
+    cert: cert ?? undefined,
+    key: key ?? undefined,
   };
+  const texts = lastGood(() => readTls({ ca: "sslrootcert", cert: "sslcert", key: "sslkey" }, paths));
+  const files = texts();
   if (mode === "disable") return false;
   const isVerified = rootCert !== null || mode === "verify-full" || mode === "verify-ca";
   if (Object.keys(files).length === 0 && mode !== "verify-ca") {
@@ -154,21 +155,17 @@ export function tlsOf({ mode, rootCert, cert, key }: PostgresTls): TlsOption {
   }
   const isByName = mode !== "verify-ca";
   return {
-    ...files,
+    ...renewed(files, texts),
     rejectUnauthorized: isVerified,
     ...(!isByName && { checkServerIdentity: () => undefined }),
   };
 }
 
-function pem(parameter: string, path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new Error(`a URL whose ${parameter}=${path} can be read (${explain(error)})`, { cause: error });
-  }
-  if (!text.includes("-----BEGIN ")) throw new Error(`a URL whose ${parameter}=${path} is a PEM file`);
-  return text;
+/** Read again whenever a connection takes them over, which postgres.js does by `Object.assign`. */
+function renewed(files: TlsTexts, texts: () => TlsTexts): TlsTexts {
+  const kinds = Object.keys(files) as (keyof TlsTexts)[];
+  const getters = kinds.map((kind) => [kind, { enumerable: true, get: () => texts()[kind] }] as const);
+  return Object.defineProperties({}, Object.fromEntries(getters));
 }
 
 /** For the setting: everything that can be known of it without a connection, its files included. */

@@ -47,6 +47,7 @@ export type Transaction = postgres.TransactionSql;
 export type Rows = readonly Readonly<Record<string, unknown>>[];
 
 export interface PostgresOptions {
+  /** Read at each use: it may be renewed. */
   readonly url: string;
   readonly poolMax: Values<typeof postgresSettings>["poolMax"];
   readonly timeoutMs: Values<typeof postgresSettings>["timeoutMs"];
@@ -74,8 +75,19 @@ export interface Postgres {
 export function openPostgres(options: PostgresOptions): Postgres {
   const clock = options.clock ?? systemClock;
   const { timeoutMs } = options;
-  const place = placeOf(parsePostgresUrl(options.url));
+  let { url } = options;
+  let place = placeOf(parsePostgresUrl(url));
   let client = openClient(options);
+
+  /** The URL may have been renewed (a password): what is under way ends on the old connections. */
+  function current(): Sql {
+    if (url !== options.url) {
+      ({ url } = options);
+      place = placeOf(parsePostgresUrl(url));
+      abandon(client);
+    }
+    return client;
+  }
 
   function abandon(old: Sql): void {
     if (client === old) client = openClient(options);
@@ -83,7 +95,7 @@ export function openPostgres(options: PostgresOptions): Postgres {
   }
 
   async function call<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T> {
-    const sql = client;
+    const sql = current();
     let answered = false;
     const answer = work(sql).finally(() => {
       answered = true;
@@ -97,7 +109,9 @@ export function openPostgres(options: PostgresOptions): Postgres {
   }
 
   return {
-    place,
+    get place() {
+      return place;
+    },
     options,
     async ask(what, work) {
       try {

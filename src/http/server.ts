@@ -55,9 +55,16 @@ export function startHttpServer(options: {
 }): HttpServer {
   const { settings, view, auditFile, clock, log } = options;
   const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
-  const { adminToken } = settings;
-  const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
-  const app = createApp({ view, adminToken, audit, clock, log });
+  const appFor = (adminToken: string | undefined) => {
+    const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
+    return { adminToken, app: createApp({ view, adminToken, audit, clock, log }) };
+  };
+  let served = appFor(settings.adminToken);
+  /** Its token may have been renewed. */
+  const app = () => {
+    if (settings.adminToken !== served.adminToken) served = appFor(settings.adminToken);
+    return served.app;
+  };
   try {
     const server = Bun.serve({
       hostname: host,
@@ -69,7 +76,7 @@ export function startHttpServer(options: {
       idleTimeout: 30,
       maxRequestBodySize: importBytesMax * 2,
       fetch: (request, bun) =>
-        app.fetch(request, { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
+        app().fetch(request, { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
     });
     return { address: hostPort({ host, port: server.port ?? port }), stop: () => stopServer(server, clock) };
   } catch (cause) {

@@ -20,7 +20,7 @@ import { createFiles } from "./influx/files.ts";
 import type { Fetch } from "./influx/http.ts";
 import { createPace } from "./influx/pace.ts";
 import { createServer } from "./influx/server.ts";
-import type { influxSettings } from "./influx/settings.ts";
+import { fetchWith, type influxSettings } from "./influx/settings.ts";
 import { createTally } from "./influx/tally.ts";
 import type { Target } from "./influx/target.ts";
 import { createTypeMap } from "./influx/types.ts";
@@ -121,13 +121,14 @@ function server({
   clock,
   log,
   random = Math.random,
-  fetch = globalThis.fetch,
+  fetch = fetchWith(settings),
 }: InfluxOptions): Target {
-  const { url = "", api, token, username, password, org, retention, database, timeoutMs } = settings;
+  const { url = "", api, org, retention, database, timeoutMs } = settings;
   return createServer({
     url,
     api: api === "file" ? "auto" : api,
-    credentials: { token, username, password },
+    // Not taken apart: they are read at each request, for they may be renewed.
+    credentials: settings,
     org,
     retention,
     database,

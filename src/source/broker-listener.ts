@@ -3,9 +3,12 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { explain } from "../core/log.ts";
 import { hostPort, type ListenAddress } from "../core/listen.ts";
+import type { TlsTexts } from "../core/pem.ts";
 
 export interface Listener {
   address(): ListenAddress;
+  /** Shows those that connect from now on the certificate that there is now. */
+  renew(): void;
   /** Takes no more connections; those that are there stay. */
   stop(): void;
 }
@@ -14,7 +17,8 @@ export interface ListenerSpec {
   /** The setting, for the error message. */
   readonly setting: string;
   readonly where: ListenAddress;
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Asked for at the start and at each `renew`. */
+  readonly tls?: () => TlsTexts;
   readonly accept: (socket: Socket) => void;
   /** A TLS handshake failed. */
   readonly failed: (error: Error) => void;
@@ -32,13 +36,9 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     accept(socket);
   };
-  const server: Server =
-    spec.tls === undefined
-      ? createServer(welcome)
-      : createTlsServer({ ...spec.tls, handshakeTimeout: HANDSHAKE_MS }, welcome).on(
-          "tlsClientError",
-          spec.failed,
-        );
+  const secure = spec.tls && createTlsServer({ ...spec.tls(), handshakeTimeout: HANDSHAKE_MS }, welcome);
+  secure?.on("tlsClientError", spec.failed);
+  const server: Server = secure ?? createServer(welcome);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
       const mend = "is another broker running here? Stop it or choose another port";
@@ -50,11 +50,14 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     });
     server.listen(where.port, where.host, resolve);
   });
+  // Later ones are of a single connection (no descriptor left for it), and must not end the process.
+  server.on("error", spec.failed);
   return {
     address() {
       const bound = server.address();
       return typeof bound === "object" && bound !== null ? { host: bound.address, port: bound.port } : where;
     },
+    renew: () => secure?.setSecureContext(spec.tls?.() ?? {}),
     stop: () => void server.close(),
   };
 }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { isLoopback, parseListen } from "../core/listen.ts";
 import { count, flag, optional, text, type Values } from "../core/settings.ts";
-import { pemMistakes } from "./pem.ts";
+import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 
 const listenAddress = z
   .string()
@@ -60,5 +60,12 @@ export function brokerMistakes(settings: BrokerSettings): string[] {
     );
   if (tlsListen !== undefined && (tlsCert === undefined || tlsKey === undefined))
     mistakes.push("BROKER_TLS_LISTEN needs BROKER_TLS_CERT and BROKER_TLS_KEY");
-  return [...mistakes, ...pemMistakes({ BROKER_TLS_CERT: tlsCert, BROKER_TLS_KEY: tlsKey })];
+  return [...mistakes, ...tlsMistakes(TLS_NAMES, { cert: tlsCert, key: tlsKey })];
+}
+
+const TLS_NAMES = { cert: "BROKER_TLS_CERT", key: "BROKER_TLS_KEY" };
+
+/** @throws naming the setting and the file */
+export function brokerTls({ tlsCert, tlsKey }: BrokerSettings): TlsTexts {
+  return readTls(TLS_NAMES, { cert: tlsCert, key: tlsKey });
 }

@@ -18,9 +18,9 @@ import { intakeGate } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { brokerRules } from "./broker-rules.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
-import type { BrokerSettings } from "./broker-settings.ts";
+import { lastGood } from "../core/pem.ts";
+import { type BrokerSettings, brokerTls } from "./broker-settings.ts";
 import { packetSizeGuard } from "./packet-size.ts";
-import { readPem } from "./pem.ts";
 import { throttledWarn, type Warn } from "./throttled-warn.ts";
 
 export { brokerMistakes, brokerSettings } from "./broker-settings.ts";
@@ -42,6 +42,8 @@ export interface BrokerSource extends Source {
   address(): ListenAddress;
   /** The same for TLS; undefined where BROKER_TLS_LISTEN is not set. */
   tlsAddress(): ListenAddress | undefined;
+  /** Reads certificate and key again; those that connect from now on are shown what there is. */
+  renewTls(): void;
 }
 
 const PACKET_BYTES_MAX = 256 * 1024;
@@ -91,10 +93,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       const where = addressOf("BROKER_LISTEN", settings.listen);
       plain = await listenOn({ setting: "BROKER_LISTEN", where, accept, failed });
       if (settings.tlsListen === undefined) return announce();
-      const tls = {
-        cert: readPem("BROKER_TLS_CERT", settings.tlsCert ?? ""),
-        key: readPem("BROKER_TLS_KEY", settings.tlsKey ?? ""),
-      };
+      const tls = lastGood(() => brokerTls(settings));
       const tlsWhere = addressOf("BROKER_TLS_LISTEN", settings.tlsListen);
       secure = await listenOn({ setting: "BROKER_TLS_LISTEN", where: tlsWhere, tls, accept, failed });
       announce();
@@ -126,6 +125,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       return plain.address();
     },
     tlsAddress: () => secure?.address(),
+    renewTls: () => secure?.renew(),
   };
 
   function detail(): string {

@@ -6,7 +6,7 @@
 import type { IClientOptions } from "mqtt";
 import { z } from "zod";
 import { choice, count, optional, optionalCount, text, urlOf, type Values } from "../core/settings.ts";
-import { pemMistakes, readPem } from "./pem.ts";
+import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 
 /** MQTT 5 §4.7: + is a whole level, # the whole last one. */
 const topicFilter = z
@@ -103,7 +103,7 @@ export function mqttMistakes(settings: MqttSettings): string[] {
     mistakes.push(
       "MQTT_TLS_CA, MQTT_TLS_CERT and MQTT_TLS_KEY need an MQTT_URL that begins with mqtts:// or wss://",
     );
-  return [...mistakes, ...pemMistakes({ MQTT_TLS_CA: tlsCa, MQTT_TLS_CERT: tlsCert, MQTT_TLS_KEY: tlsKey })];
+  return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 
 /** What we subscribe to. A list, for a gateway may have several. */
@@ -134,17 +134,19 @@ const PACKET_BYTES_MAX = 268_435_455 + 5;
 export const packetBytesMax = (payloadBytesMax: number) =>
   Math.min(payloadBytesMax + PACKET_BYTES_ABOVE_PAYLOAD, PACKET_BYTES_MAX);
 
-/**
- * @param clean true: a session that ends with the connection; false: one that the broker keeps.
- * @throws where MQTT_URL is absent or a certificate cannot be read.
- */
-export function clientOptions(
-  settings: MqttSettings,
-  clientId: string,
-  version: MqttVersion,
-  clean: boolean,
-  maximumPacketSize = PACKET_BYTES_MAX,
-): IClientOptions {
+export interface ClientOptions {
+  readonly clientId: string;
+  readonly version: MqttVersion;
+  /** True: a session that ends with the connection; false: one that the broker keeps. */
+  readonly clean: boolean;
+  readonly maximumPacketSize?: number;
+  /** Absent: read now. */
+  readonly tls?: TlsTexts;
+}
+
+/** @throws where MQTT_URL is absent or a certificate cannot be read. */
+export function clientOptions(settings: MqttSettings, options: ClientOptions): IClientOptions {
+  const { clientId, version, clean, maximumPacketSize = PACKET_BYTES_MAX, tls = tlsOf(settings) } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const url = new URL(settings.url);
   const protocol = protocolOf(url);
@@ -157,7 +159,7 @@ export function clientOptions(
     ...(protocol.startsWith("ws") && { path: url.pathname + url.search }),
     ...(username !== "" && { username }),
     ...(password !== "" && { password }),
-    ...tlsFiles(settings),
+    ...tls,
     clientId,
     clean,
     protocolVersion: version,
@@ -186,10 +188,9 @@ function protocolOf(url: URL): keyof typeof DEFAULT_PORT {
   throw new Error(`MQTT_URL: ${name} is none of mqtt, mqtts, ws, wss`);
 }
 
-function tlsFiles({ tlsCa, tlsCert, tlsKey }: MqttSettings): { ca?: string; cert?: string; key?: string } {
-  return {
-    ...(tlsCa !== undefined && { ca: readPem("MQTT_TLS_CA", tlsCa) }),
-    ...(tlsCert !== undefined && { cert: readPem("MQTT_TLS_CERT", tlsCert) }),
-    ...(tlsKey !== undefined && { key: readPem("MQTT_TLS_KEY", tlsKey) }),
-  };
+const TLS_NAMES = { ca: "MQTT_TLS_CA", cert: "MQTT_TLS_CERT", key: "MQTT_TLS_KEY" };
+
+/** @throws naming the setting and the file */
+export function tlsOf({ tlsCa, tlsCert, tlsKey }: MqttSettings): TlsTexts {
+  return readTls(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey });
 }

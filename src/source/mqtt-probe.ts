@@ -37,7 +37,7 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
 function ask(settings: MqttSettings, version: MqttVersion): Promise<Answer> {
   const clientId = `sluice-check-${randomBytes(4).toString("hex")}`;
   return new Promise((resolve) => {
-    const client = connect(clientOptions(settings, clientId, version, true));
+    const client = connect(clientOptions(settings, { clientId, version, clean: true }));
     let answer: Answer = { failure: new Closed(false) };
     client.on("error", (failure) => {
       resolve({ failure });

@@ -6,6 +6,7 @@
  */
 import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import { lastGood } from "../core/pem.ts";
 import type { Intake, Source } from "../core/message.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
@@ -15,6 +16,7 @@ import {
   type MqttVersion,
   packetBytesMax,
   placeOf,
+  tlsOf,
 } from "./mqtt-options.ts";
 import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
 import { MqttMessage } from "./outstanding.ts";
@@ -54,6 +56,7 @@ export function mqttSource(options: MqttOptions): Source {
   const clientId = settings.clientId ?? `sluice-${gatewayId}`;
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
   const rivals = takeovers(clock, clientId);
+  const tls = lastGood(() => tlsOf(settings));
 
   let version = preferred;
   let connection: Connection | undefined;
@@ -78,7 +81,13 @@ export function mqttSource(options: MqttOptions): Source {
     toldBytes = told;
     try {
       connection = openConnection({
-        options: clientOptions(settings, clientId, version, false, told),
+        options: clientOptions(settings, {
+          clientId,
+          version,
+          clean: false,
+          maximumPacketSize: told,
+          tls: tls(),
+        }),
         payloadBytesMax,
         filters,
         obsolete: memory.filtersOf(clientId).filter((filter) => !filters.includes(filter)),

@@ -3,7 +3,8 @@
  */
 import { z } from "zod";
 import { retentionSeconds } from "./database.ts";
-import { choice, count, flag, optional, text, urlOf } from "../../core/settings.ts";
+import { lastGood, readTls, tlsMistakes } from "../../core/pem.ts";
+import { choice, count, flag, optional, text, urlOf, type Values } from "../../core/settings.ts";
 
 const url = urlOf(["http", "https", "file"])
   .refine(
@@ -33,6 +34,11 @@ export const influxSettings = {
     help: "User, where the server wants a password (InfluxDB 1).",
   }),
   password: optional({ name: "INFLUXDB_PASSWORD", secret: true, help: "Password of INFLUXDB_USERNAME." }),
+  tlsCa: optional({
+    name: "INFLUXDB_TLS_CA",
+    unit: "path",
+    help: "PEM file of the CA that signed the server's certificate (absent: those that this host trusts).",
+  }),
   org: text({
     name: "INFLUXDB_ORG",
     default: "",
@@ -142,3 +148,21 @@ export const influxSettings = {
     help: "When the spool is full because InfluxDB is behind: hold the intake, or skip InfluxDB's oldest entries.",
   }),
 };
+
+const TLS_NAMES = { ca: "INFLUXDB_TLS_CA" };
+
+/** What is wrong with these settings taken together, a sentence each; for config.ts. */
+export function influxMistakes({ url: where, tlsCa }: Values<typeof influxSettings>): string[] {
+  if (tlsCa !== undefined && where !== undefined && !where.startsWith("https:"))
+    return ["INFLUXDB_TLS_CA needs an INFLUXDB_URL that begins with https://"];
+  return tlsMistakes(TLS_NAMES, { ca: tlsCa });
+}
+
+/** `fetch` as these settings have it: with the CA in its file, read at each request, which is renewed without a restart. */
+export function fetchWith({ tlsCa }: Values<typeof influxSettings>): typeof globalThis.fetch {
+  if (tlsCa === undefined) return globalThis.fetch;
+  const tls = lastGood(() => readTls(TLS_NAMES, { ca: tlsCa }));
+  const trusting = (url: string | URL | Request, init?: RequestInit) =>
+    globalThis.fetch(url, { ...init, tls: tls() });
+  return Object.assign(trusting, globalThis.fetch);
+}
