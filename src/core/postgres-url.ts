@@ -168,10 +168,20 @@ function renewed(files: TlsTexts, texts: () => TlsTexts): TlsTexts {
   return Object.defineProperties({}, Object.fromEntries(getters));
 }
 
+function usable(tls: PostgresTls): void {
+  try {
+    tlsOf(tls);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`a URL whose TLS files can be used (${why})`, { cause: error });
+  }
+}
+
 /** For the setting: everything that can be known of it without a connection, its files included. */
 export const postgresUrl: z.ZodType<string> = z.string().superRefine((text, context) => {
   try {
-    tlsOf(parsePostgresUrl(text).tls);
+    const { tls } = parsePostgresUrl(text);
+    usable(tls);
   } catch (error) {
     context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
   }

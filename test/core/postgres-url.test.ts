@@ -63,14 +63,22 @@ test.each([
   [
     "a certificate that is not there",
     "postgres://u:hunter2@h/d?sslrootcert=/nowhere/ca.pem",
-    "sslrootcert=/nowhere/ca.pem can be read",
+    "sslrootcert: cannot read /nowhere/ca.pem",
   ],
-  ["a certificate that is a directory", `postgres://u:hunter2@h/d?sslrootcert=${directory}`, "can be read"],
-  ["an empty certificate", `postgres://u:hunter2@h/d?sslcert=${directory}/empty.pem`, "is a PEM file"],
+  [
+    "a certificate that is a directory",
+    `postgres://u:hunter2@h/d?sslrootcert=${directory}`,
+    "sslrootcert: cannot read",
+  ],
+  [
+    "an empty certificate",
+    `postgres://u:hunter2@h/d?sslcert=${directory}/empty.pem`,
+    "holds no certificate in PEM",
+  ],
   [
     "a key that is not there",
     "postgres://u:hunter2@h/d?sslkey=/nowhere/key.pem",
-    "sslkey=/nowhere/key.pem can be read",
+    "sslkey: cannot read /nowhere/key.pem",
   ],
 ])("%s is a mistake of the configuration that names DATABASE_URL and no password", (_, url, wanted) => {
   expect(postgresUrl.safeParse(url).error?.issues[0]?.message).toContain(wanted);

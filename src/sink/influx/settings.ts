@@ -162,7 +162,7 @@ export function influxMistakes({ url: where, tlsCa }: Values<typeof influxSettin
 export function fetchWith({ tlsCa }: Values<typeof influxSettings>): typeof globalThis.fetch {
   if (tlsCa === undefined) return globalThis.fetch;
   const tls = lastGood(() => readTls(TLS_NAMES, { ca: tlsCa }));
-  const trusting = (url: string | URL | Request, init?: RequestInit) =>
-    globalThis.fetch(url, { ...init, tls: tls() });
+  const trusting = (where: string | URL | Request, init?: RequestInit) =>
+    globalThis.fetch(where, { ...init, tls: tls() });
   return Object.assign(trusting, globalThis.fetch);
 }
