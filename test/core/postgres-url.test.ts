@@ -75,11 +75,7 @@ test.each([
     `postgres://u:hunter2@h/d?sslcert=${directory}/empty.pem`,
     "holds no certificate in PEM",
   ],
-  [
-    "a key that is not there",
-    "postgres://u:hunter2@h/d?sslkey=/nowhere/key.pem",
-    "sslkey: cannot read /nowhere/key.pem",
-  ],
+  ["a key that is not there", "postgres://u:hunter2@h/d?sslkey=/nowhere/key.pem", "sslkey: cannot read"],
 ])("%s is a mistake of the configuration that names DATABASE_URL and no password", (_, url, wanted) => {
   expect(postgresUrl.safeParse(url).error?.issues[0]?.message).toContain(wanted);
   const loaded = loadConfig({ DATABASE_URL: url, DATA_DIR: directory });
