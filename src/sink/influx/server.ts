@@ -231,7 +231,7 @@ export function createServer(options: ServerOptions): Target {
       return `${server.label} at ${base} (${server.kind}), ${names.length}${limit} databases in use${may}${warning}`;
     },
     get label() {
-      return `${api?.kind ?? "auto"} ${base}`;
+      return `${api?.kind ?? options.api} ${base}`;
     },
     get bytesSent() {
       return bytesSent;

@@ -3,7 +3,7 @@
  * (A fake of InfluxDB 3, since the real one cannot be made to answer so.)
  */
 import type { Stats } from "../../../src/http/view.ts";
-import type { Fault as Answer, Influx3 } from "../../kit/influx3.ts";
+import type { Fault as Answer, Influx3, Write } from "../../kit/influx3.ts";
 import type { Proxy } from "../../kit/proxy.ts";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
@@ -46,6 +46,15 @@ function points(site: Site, stats: readonly Stats[], refusedWanted: number): str
   ];
 }
 
+/** The last stops the write-ahead log of InfluxDB 3 for good. */
+const wildTimes = [
+  "1970-01-01T00:00:12Z",
+  "1999-12-31T23:59:59Z",
+  "2016-02-29T00:00:00Z",
+  "2100-01-01T00:00:00Z",
+  "2262-04-11T23:45:00Z",
+];
+
 function answers(name: string, says: string, few: number, answer: Answer): Fault {
   return {
     name: `influx-${name}`,
@@ -76,8 +85,76 @@ export const influxFaults: readonly Fault[] = [
   answers("503", "503 for a while", 1, { status: 503, text: "overloaded" }),
   // As the first.
   answers("401", "401 for a while", 0, { status: 401, text: "the request was not authenticated" }),
+  answers("403", "403 to one database of its token for a while", 0, {
+    status: 403,
+    text: "the token may not write here",
+  }),
   answers("hangs", "takes the request and never answers, for a while", 1, "hang"),
   answers("reset", "stores the lines and breaks the connection before it answers", 1, "reset-after-store"),
+  {
+    name: "influx-disk-full",
+    says: "InfluxDB: its disk full, so that no write is answered until there is room",
+    site: { influx: true, env: { INFLUX_TIMEOUT_MS: "1000" } },
+    few: 1,
+    many: 3,
+    run: (site, times) =>
+      outages(
+        site,
+        times,
+        () => influxOf(site).server.set({ diskFull: true }),
+        () => influxOf(site).server.set({ diskFull: false }),
+      ),
+    also: (site, stats) => points(site, stats, 0),
+  },
+  {
+    name: "influx-slow-way",
+    says: "InfluxDB: a way to it on which no body of more than 40 lines is answered in time",
+    site: { influx: true, rate: 600, env: { INFLUX_TIMEOUT_MS: "1000", INFLUX_FLUSH_INTERVAL_MS: "1000" } },
+    few: 1,
+    many: 4,
+    async run(site, times) {
+      const { server } = influxOf(site);
+      const isLong = ({ body }: Write) => body.split("\n").length > 40;
+      server.set({ fault: (write) => (isLong(write) ? "hang" : null) });
+      const unanswered = () =>
+        server.writes.filter(({ write, status }) => status === 0 && isLong(write)).length;
+      await until(() => unanswered() >= times, 60_000);
+      const stored = server.stored();
+      await until(() => server.stored() >= stored + 200, 60_000);
+      server.set({ fault: () => null });
+      return unanswered();
+    },
+    also: (site, stats) => points(site, stats, 0),
+  },
+  {
+    name: "influx-wild-clock",
+    says: "InfluxDB: a device whose clock runs wild, up to the time that kills InfluxDB 3",
+    site: {
+      influx: true,
+      rate: 0,
+      faults: {},
+      devices: 10,
+      spoil: (n, text) =>
+        n >= 100 && n < 160 && text.includes('"temp_c":')
+          ? {
+              text: text.replace(/"ts":"[^"]*"/, `"ts":"${wildTimes[n % wildTimes.length]}"`),
+              expected: "event",
+            }
+          : null,
+    },
+    few: 20,
+    many: 20,
+    async run(site) {
+      influxOf(site).server.set({ walFilesMax: 0 });
+      await site.publish({ count: 300, rate: 600 });
+      await until(async () => (await sinks(site))["influx"]?.waiting === 0, 60_000);
+      return (await sinks(site))["influx"]?.refused ?? 0;
+    },
+    also: (site, stats) => [
+      ...points(site, stats, 20),
+      ...(influxOf(site).server.walDead ? ["the write-ahead log is dead"] : []),
+    ],
+  },
   {
     name: "influx-gone",
     says: "InfluxDB: gone for a while (connections refused)",
