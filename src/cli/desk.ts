@@ -17,7 +17,7 @@ import { filterOf, filters, selecting, selectionOf, whichOf } from "./desk-optio
 import { gatewayOptions } from "./gateway-client.ts";
 import type { WhichGateway } from "./remote.ts";
 import { table } from "./report.ts";
-import { oneLine } from "./terminal.ts";
+import { oneLine } from "../core/terminal.ts";
 
 export interface OpenDesk<Row, Full> {
   readonly desk: Desk<Row, Full>;

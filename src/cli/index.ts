@@ -31,7 +31,7 @@ import { run } from "./run.ts";
 import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
 import { spool } from "./spool.ts";
-import { printable } from "./terminal.ts";
+import { printable } from "../core/terminal.ts";
 
 /** Every command, in the order of the help. */
 export const commands: readonly (Command | CommandGroup)[] = [

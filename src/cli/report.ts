@@ -1,6 +1,6 @@
 /** What commands print in common: a line a second, tables, sizes, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
-import { oneLine } from "./terminal.ts";
+import { oneLine } from "../core/terminal.ts";
 
 export function progressLine({ sent, acknowledged, refused, unanswered, elapsedMs }: PublishCounts): string {
   const rate = elapsedMs > 0 ? Math.round((sent * 1000) / elapsedMs) : 0;

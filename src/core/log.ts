@@ -1,10 +1,11 @@
 /**
  * The log: JSON lines, none per message. pino makes the lines and log-output.ts writes them; pino's own worker transports do
- * not survive compilation into one executable. Every text in a line is masked, whoever wrote it.
+ * not survive compilation into one executable. Every text in a line is masked, whoever wrote it, and none does anything to a terminal.
  */
 import pino from "pino";
 import { logOutput, type LogOutput } from "./log-output.ts";
 import { masked, maskedIn } from "./mask.ts";
+import { printable } from "./terminal.ts";
 
 export type Log = pino.Logger;
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -29,7 +30,7 @@ export function createLog(level: LogLevel, fd: 1 | 2 = 1): Log {
       formatters: { level: (label) => ({ level: label }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
-    output,
+    { write: (line: string) => output.write(printable(line)) },
   );
 }
 

@@ -8,6 +8,7 @@
 import type { Context, Hono } from "hono";
 import type { z } from "zod";
 import { explain } from "../core/log.ts";
+import { printable } from "../core/terminal.ts";
 import type { AuditLog } from "./audit.ts";
 import { RegistryError } from "./registry-error.ts";
 import type { HttpEnv } from "./guard.ts";
@@ -74,7 +75,9 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
       if (body instanceof Response) return body;
       const given = { params, query: query.value, body: body.value, request: c.req.raw, note };
       const answer = await spec.handle(given);
-      return answer instanceof Response ? answer : c.json(answer as object, spec.answer.status ?? 200);
+      if (answer instanceof Response) return answer;
+      const json = printable(JSON.stringify(answer));
+      return c.body(json, spec.answer.status ?? 200, { "content-type": "application/json" });
     },
   };
 }

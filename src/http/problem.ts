@@ -1,6 +1,7 @@
 /** Errors as problem details (RFC 9457), so that a script finds status, title and detail in one place whatever went wrong. */
 import { STATUS_CODES } from "node:http";
 import { masked } from "../core/mask.ts";
+import { printable } from "../core/terminal.ts";
 
 /** `detail`: one sentence on what was wrong and the mend; never a secret, nor an internal error's words. */
 export function problem(
@@ -15,7 +16,7 @@ export function problem(
     detail: masked(detail),
     ...more.members,
   };
-  return new Response(`${JSON.stringify(body)}\n`, {
+  return new Response(`${printable(JSON.stringify(body))}\n`, {
     status,
     headers: { "content-type": "application/problem+json", ...more.headers },
   });

@@ -170,6 +170,34 @@ describe.skipIf(unavailable !== "")(
   },
 );
 
+test.skipIf(!existsSync(executable))(
+  "a terminal obeys nothing of the log and of answers over HTTP (skipped without dist/sluice)",
+  async () => {
+    const brokerPort = await freePort();
+    const gateway = await startGateway({ BROKER_LISTEN: `127.0.0.1:${brokerPort}`, ADMIN_TOKEN: adminToken });
+    const evil = "\u009b2J\u202e\u007f";
+    await connectAsync(`mqtt://x:y@127.0.0.1:${brokerPort}`, { clientId: evil, reconnectPeriod: 0 }).catch(
+      () => {},
+    );
+    const client = await connectAsync(`mqtt://127.0.0.1:${brokerPort}`);
+    await client.publishAsync(`tenant/acme/device/\u202eback/telemetry`, "{}", { qos: 1 });
+    await client.endAsync();
+    await statsWhen(gateway, ({ ingest }) => ingest.received === 1);
+    const headers = { authorization: `Bearer ${adminToken}` };
+    const rejects = await (await fetch(`${gateway.url}/admin/rejects`, { headers })).text();
+    const unknown = await fetch(`${gateway.url}/admin/devices/acme/${encodeURIComponent(evil)}x`, {
+      headers,
+    });
+    const texts = [rejects, await unknown.text(), gateway.log()];
+    await gateway.stop();
+    for (const text of texts) expect(text).not.toMatch(/[\x7f-\x9f\u202e]/);
+    expect(JSON.stringify(JSON.parse(rejects))).toContain("\u202eback");
+    expect(gateway.log()).toContain(String.raw`\u009b2J`);
+    rmSync(gateway.dataDir, { recursive: true, force: true });
+  },
+  60_000,
+);
+
 function leaksIn(shown: readonly [string, string][]): string[][] {
   return shown.flatMap(([what, text]) =>
     secrets.filter((secret) => text.includes(secret)).map((secret) => [what, secret, text.slice(0, 3_000)]),

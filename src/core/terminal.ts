@@ -2,8 +2,9 @@
  * Text from outside as a terminal may be shown it. A device names its topic and site as it likes, and a terminal obeys what it is
  * sent: it would clear the screen, hide lines or write what the operator types next.
  *
- * Escaped as JSON escapes (`\u001b`), so that one way serves both: within JSON the value stays the same, and there control
- * characters stand in strings alone. Always, not for a terminal only: what is kept in a file is read with one later.
+ * Escaped as JSON escapes (`\u001b`), so that one way serves commands, the log and answers over HTTP: within JSON the value stays the
+ * same, for there control characters stand in strings alone (and JSON.stringify leaves those of C1, which terminals obey too).
+ * Always, not for a terminal only: what is kept in a file is read with one later.
  */
 
 /** A line break is ours, and so is a carriage return at the beginning, which writes over a line of progress. */
