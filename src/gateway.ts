@@ -115,7 +115,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     requireToken: config.judge.requireToken,
     backlogBytesMax: config.spool.bytesMax * spoolShareMax,
     clock,
-    isTimeKnown: clock.isTimeKnown,
   });
 
   const rejects = new RecentRejects(throttledWarn(log, clock));

@@ -15,6 +15,8 @@ export interface Clock {
   monoMs(): number;
   after(ms: number, run: () => void): Timer;
   every(ms: number, run: () => void): Timer;
+  /** False: `wallMs` is no more than an order, since the host does not know the time (hostclock.ts). Absent: it always does. */
+  isTimeKnown?(): boolean;
 }
 
 export const systemClock: Clock = {

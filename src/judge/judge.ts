@@ -85,8 +85,6 @@ export interface JudgeOptions {
   /** What the backlog of one device may take of the spool at once. */
   readonly backlogBytesMax: number;
   readonly clock: Clock;
-  /** Does the host know the time? Absent: always. See hostclock.ts. */
-  readonly isTimeKnown?: () => boolean;
 }
 
 /** A message older than this did not wait for the registry: the clock was set. */
@@ -97,7 +95,7 @@ export function isPending(outcome: Entry | Pending): outcome is Pending {
 }
 
 export function createJudge(options: JudgeOptions): Judge {
-  const { policy, auth, requireToken, backlogBytesMax, clock, isTimeKnown = () => true } = options;
+  const { policy, auth, requireToken, backlogBytesMax, clock } = options;
   const proven = createLimiter();
   /** Of what waits for the registry, so that nobody spends the allowance of a device whose name he uses. */
   const unproven = createLimiter();
@@ -107,7 +105,7 @@ export function createJudge(options: JudgeOptions): Judge {
   let rate: Rate | undefined;
 
   function decide(it: Candidate): Entry | Pending {
-    const why = examine(it, policy(), isTimeKnown());
+    const why = examine(it, policy(), clock.isTimeKnown?.() ?? true);
     if (why !== null) return reject(it, why);
     const { tenantId, deviceId } = addressOf(it);
     const device = auth.get(tenantId, deviceId);

@@ -70,8 +70,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     },
     requireToken: true,
     backlogBytesMax: 1e9,
-    clock,
-    isTimeKnown: () => Math.floor(clock.wallMs() / 1000) % 11 > 0,
+    clock: { ...clock, isTimeKnown: () => Math.floor(clock.wallMs() / 1000) % 11 > 0 },
   });
   const ingest = new Ingest({
     judge,

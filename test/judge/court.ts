@@ -27,8 +27,7 @@ export function court(options: { policy?: Partial<Policy>; requireToken?: boolea
       auth: { get: () => it.device, mayReread: () => it.mayReread },
       requireToken: options.requireToken ?? true,
       backlogBytesMax: 1e9,
-      clock,
-      isTimeKnown: () => it.isTimeKnown,
+      clock: { ...clock, isTimeKnown: () => it.isTimeKnown },
     }),
   };
   return it;

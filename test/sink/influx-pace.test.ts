@@ -155,6 +155,16 @@ describe("how far a time lies from its arrival", () => {
     expect(server.stored()).toBe(3);
   });
 
+  test("is nobody's fault while the host does not know the time", async () => {
+    const clock = { ...simulatedClock(received), isTimeKnown: () => false };
+    const influx = openInflux({ url: (await start()).server.url }, clock);
+    const { delivered, refused } = await influx.deliver([
+      event(1, { receivedMs: received, eventMs: received + 500 * dayMs }),
+    ]);
+    expect([delivered, refused]).toEqual([1, 0]);
+    await influx.dispose();
+  });
+
   test.each([
     ["just within, past", -366 * dayMs, 0],
     ["just beyond, past", -366 * dayMs - 1, 1],

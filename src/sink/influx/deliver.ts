@@ -96,7 +96,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
    * for it may be our own clock that was wrong when the message came.
    */
   function checkDistance({ eventMs, receivedMs }: Entry) {
-    if (eventMs === null || distanceMaxMs === 0) return;
+    if (eventMs === null || distanceMaxMs === 0 || clock.isTimeKnown?.() === false) return;
     const distanceMs = Math.min(Math.abs(eventMs - receivedMs), Math.abs(eventMs - clock.wallMs()));
     if (distanceMs > distanceMaxMs)
       throw new Unwritable(
