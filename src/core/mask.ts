@@ -47,11 +47,16 @@ export function masked(text: string): string {
   for (const secret of secrets) if (shown.includes(secret)) shown = shown.replaceAll(secret, blank);
   return shown
     .replace(login, (_, scheme: string, user: string) => `${scheme}${loginShown(scheme, user)}@`)
-    .replace(inQuery, `$1${blank}`)
-    .replace(named, `$1${blank}`)
+    .replace(inQuery, hidden)
+    .replace(named, hidden)
     .replace(authorization, `$1${blank}`)
     .replace(issued, `tok-${blank}`)
     .replace(quotedRow, "$1…)");
+}
+
+/** A colon at the end of the value is the sentence's. */
+function hidden(_: string, name: string, value: string): string {
+  return `${name}${blank}${value.endsWith(":") ? ":" : ""}`;
 }
 
 /** The same of every text within: an answer, a line of the log. */

@@ -45,7 +45,7 @@ const unsupported = new Set(
 /** @throws Error with what it must be; never with the URL, which holds a password */
 export function parsePostgresUrl(text: string): PostgresUrl {
   const parts = /^postgres(?:ql)?:\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text);
-  if (!parts) throw new Error("a URL such as postgres://user:password@host:5432/database");
+  if (!parts) throw new Error("a URL such as postgres://user:<password>@host:5432/database");
   const [, login = "", hostSpec = "", path = "", query = ""] = parts;
   const [user = "", ...password] = login.split(":");
   const given = parametersOf(query);

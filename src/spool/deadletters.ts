@@ -117,7 +117,7 @@ export class DeadLetters {
         epoch,
         entry.seq,
         this.#clock.wallMs(),
-        masked(why).slice(0, whyLengthMax),
+        masked(why.slice(0, 2 * whyLengthMax)).slice(0, whyLengthMax),
         entry.tenantId,
         entry.deviceId,
         codec,

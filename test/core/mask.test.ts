@@ -22,7 +22,7 @@ describe("a URL", () => {
   ])("with %s", (_, url, shown) => {
     expect(masked(url)).toBe(shown);
     expect(masked(masked(url))).toBe(shown);
-    expect(masked(`cannot connect to ${url} (refused)`)).toBe(`cannot connect to ${shown} (refused)`);
+    expect(masked(`cannot connect to ${url}: refused`)).toBe(`cannot connect to ${shown}: refused`);
   });
 });
 
