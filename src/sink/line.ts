@@ -16,7 +16,7 @@ export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
 
 /** A field of one table, as far as it is known. */
 export interface Column {
-  /** The escaped name and `=`; null if the name cannot be a field. */
+  /** A comma, the escaped name and `=`; null if the name cannot be a field. */
   readonly head: string | null;
   /** Its numbers are whole by declaration (INFLUX_INTEGER_FIELDS). */
   readonly integer: boolean;
@@ -134,16 +134,15 @@ export function encodeLine(
   seriesOf: (entry: Entry, table: Table, grammar: Grammar) => Series = newSeries,
 ): Line | null {
   const { seq, metrics } = telemetryOf(entry);
-  const made: Making = { entry, table, grammar, news: null, misfit: false, fields: "" };
-  if (seq !== undefined) add(made, "seq", seq);
+  const made: Making = { entry, table, grammar, news: null, misfit: false };
+  let fields = seq === undefined ? "" : added("", made, "seq", seq);
   for (const name in metrics) {
     const value = metrics[name];
     if (value === null || value === undefined || (typeof value === "string" && !grammar.texts)) continue;
     if (name === "seq" && seq !== undefined)
       throw refusal(entry, name, "stands for the message's own seq too");
-    add(made, name, value);
+    fields = added(fields, made, name, value);
   }
-  const { fields } = made;
   if (fields === "") return null;
   if (grammar.caseless) refuseTwins(entry, metrics);
   return {
@@ -211,38 +210,38 @@ interface Making {
   readonly grammar: Grammar;
   news: [string, ColumnType][] | null;
   misfit: boolean;
-  fields: string;
 }
 
-/** Adds a field; the usual case at a glance: a number that its column is known to take, with no digits to lose. */
-function add(made: Making, name: string, value: number | boolean | string): void {
+/** With one more field. First the usual case: what its column is known to take, with no digits to lose. */
+function added(fields: string, made: Making, name: string, value: number | boolean | string): string {
   const column = made.table.column(name);
-  const { head, type } = column;
-  const isPlain =
-    typeof value === "number" && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER;
-  const before = made.fields === "" ? "" : `${made.fields},`;
-  if (!isPlain || head === null) made.fields = before + field(made, name, column, value);
-  else if (type === "float") made.fields = `${before}${head}${value}`;
-  else if (type === "integer" && Number.isInteger(value)) made.fields = `${before}${head}${value}i`;
-  else made.fields = before + field(made, name, column, value);
+  if (column.head === null) throw refusal(made.entry, name, "cannot be the name of a field there");
+  const { type } = column;
+  const head = fields === "" ? column.head.slice(1) : column.head;
+  if (typeof value === "number") {
+    if (type === "float" && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER)
+      return `${fields}${head}${value}`;
+    if (type === "integer" && Number.isSafeInteger(value)) return `${fields}${head}${value}i`;
+  } else if (type === "boolean" && value === true) return `${fields}${head}true`;
+  return `${fields}${head}${valueOf(made, name, column, value)}`;
 }
 
-function field(made: Making, name: string, column: Column, value: number | boolean | string): string {
+/** A value as line protocol writes it, held against what its column is believed to be. */
+function valueOf(made: Making, name: string, column: Column, value: number | boolean | string): string {
   const { entry, grammar } = made;
-  if (column.head === null || grammar.badName?.test(name))
-    throw refusal(entry, name, "cannot be the name of a field there");
+  if (grammar.badName?.test(name)) throw refusal(entry, name, "cannot be the name of a field there");
   const type = typeFor(made, name, column, value);
   if (column.type !== type) {
     (made.news ??= []).push([name, type]);
     if (column.type !== null) made.misfit = true;
   }
-  if (typeof value === "boolean") return column.head + String(value);
-  if (typeof value === "string") return column.head + quoted(entry, name, value, grammar);
-  if (type === "integer") return `${column.head}${wholeDigits(entry, name, value)}i`;
+  if (typeof value === "boolean") return String(value);
+  if (typeof value === "string") return quoted(entry, name, value, grammar);
+  if (type === "integer") return `${wholeDigits(entry, name, value)}i`;
   if (!Number.isFinite(value)) throw refusal(entry, name, "is beyond the range of a double");
   if (!isExact(entry, name, value))
     throw refusal(entry, name, "has digits that a float does not keep; name it in INFLUX_INTEGER_FIELDS");
-  return column.head + String(value);
+  return String(value);
 }
 
 function typeFor(

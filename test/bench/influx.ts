@@ -1,6 +1,7 @@
 /**
- * How fast lines go into a real InfluxDB 1.x and into an endpoint that throws everything away, what they cost, and the
- * floor: a bare loop that posts the same bodies, built and compressed beforehand.
+ * How fast lines go into a real InfluxDB 1.x and into an endpoint that throws everything away, what they cost, and what they
+ * cost a bare poster, which has the lines as text, joins, compresses and posts them: what any client must do. The floor
+ * below it is the request alone, with bodies built and compressed beforehand.
  *
  * Only `deliver` is timed; the entries are made, and their garbage collected, outside of it. The endpoint is a process of its own, so that its CPU is
  * not counted as ours.
@@ -22,20 +23,44 @@ export async function run([count = "200000", perSecond = "1000"]: readonly strin
   const influxd = influxdAvailable() === "" ? await startInfluxd() : null;
   console.log(`${lines} lines of 6 fields\n`);
   for (const size of batchLines) {
-    report(`${size} a batch, null endpoint: bare loop`, await bare(nowhere.url, lines, size));
-    report(
-      `${size} a batch, null endpoint: sluice`,
-      await sluice({ url: nowhere.url, api: "v3" }, lines, size),
+    await compare(
+      `${size} a batch, null endpoint`,
+      nowhere.url,
+      { url: nowhere.url, api: "v3" },
+      lines,
+      size,
     );
     if (influxd === null) continue;
     await influxd.query('CREATE DATABASE "floor"');
-    report(`${size} a batch, influxd: bare loop`, await bare(`${influxd.url}/write?db=floor`, lines, size));
     const settings = { url: influxd.url, api: "v1", retention: "forever" } as const;
-    report(`${size} a batch, influxd: sluice`, await sluice(settings, lines, size));
+    await compare(`${size} a batch, influxd`, `${influxd.url}/write?db=floor`, settings, lines, size);
   }
   if (influxd === null) console.log(`no influxd: ${influxdAvailable()}`);
   await influxd?.stop();
   nowhere.stop();
+}
+
+async function compare(
+  what: string,
+  url: string,
+  settings: Parameters<typeof openInflux>[0],
+  lines: number,
+  size: number,
+): Promise<void> {
+  const compress = (text: string[]) => Bun.gzipSync(text.join("\n"), { level: 1 });
+  report(
+    `${what}: the request alone`,
+    await posted(url, lines, size, (texts) =>
+      (
+        (body) => () =>
+          body
+      )(compress(texts)),
+    ),
+  );
+  const bare = await posted(url, lines, size, (texts) => () => compress(texts));
+  report(`${what}: bare poster`, bare);
+  const cost = await sluice(settings, lines, size);
+  report(`${what}: sluice`, cost, ` = ${(cost.cpuMicros / bare.cpuMicros).toFixed(1)} × the bare poster`);
 }
 
 async function outage(perSecond: number): Promise<void> {
@@ -56,10 +81,10 @@ interface Cost {
   cpuMicros: number;
 }
 
-function report(what: string, { lines, ms, cpuMicros }: Cost): void {
+function report(what: string, { lines, ms, cpuMicros }: Cost, more = ""): void {
   const rate = Math.round((lines / ms) * 1000).toLocaleString("en");
   console.log(
-    `${what.padEnd(44)} ${rate.padStart(10)} lines/s  ${(cpuMicros / lines).toFixed(2)} µs CPU a line`,
+    `${what.padEnd(44)} ${rate.padStart(10)} lines/s  ${(cpuMicros / lines).toFixed(2)} µs CPU a line${more}`,
   );
 }
 
@@ -87,8 +112,13 @@ function sluice(settings: Parameters<typeof openInflux>[0], lines: number, size:
   return timed(lines, size, async (entries) => () => influx.deliver(entries)).finally(influx.dispose);
 }
 
-/** Posts what the sink would send, taken from it beforehand. */
-async function bare(url: string, lines: number, size: number): Promise<Cost> {
+/** Posts the lines that the sink would send, taken from it beforehand. `ready`: what is made of them before the time runs. */
+async function posted(
+  url: string,
+  lines: number,
+  size: number,
+  ready: (texts: string[]) => () => Uint8Array<ArrayBuffer>,
+): Promise<Cost> {
   let taken: Uint8Array<ArrayBuffer> = new Uint8Array();
   const trap = Bun.serve({
     port: 0,
@@ -102,10 +132,9 @@ async function bare(url: string, lines: number, size: number): Promise<Cost> {
   const headers = { "content-encoding": "gzip" };
   const cost = await timed(lines, size, async (entries) => {
     await influx.deliver(entries);
-    const body = taken;
-    return () => fetch(url, { method: "POST", headers, body }).then((answer) => answer.text());
+    const body = ready(new TextDecoder().decode(gunzipSync(taken)).split("\n"));
+    return () => fetch(url, { method: "POST", headers, body: body() }).then((answer) => answer.text());
   });
-  if (gunzipSync(taken).length === 0) throw new Error("nothing was posted");
   await influx.dispose();
   await trap.stop(true);
   return cost;

@@ -9,7 +9,7 @@ import { event } from "../contract/entries.ts";
 
 const table: Table = {
   name: "telemetry",
-  column: () => ({ head: "v=", integer: false, type: "float" }),
+  column: () => ({ head: ",v=", integer: false, type: "float" }),
 };
 
 const grammar = grammarOf("v3", true, false);

@@ -27,7 +27,7 @@ function table(name: string, types: Record<string, ColumnType> = {}): Table {
     column(field) {
       const head = ["time", "device_id", "site_id"].includes(field) ? null : escapeName(field);
       const type = Object.hasOwn(types, field) ? (types[field] ?? null) : null;
-      const made = { head: head && `${head}=`, integer: integers.has(field), type };
+      const made = { head: head && `,${head}=`, integer: integers.has(field), type };
       const column = columns.get(field) ?? made;
       columns.set(field, column);
       return column;

@@ -52,7 +52,7 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
 
   function fresh(field: string): KnownColumn {
     const head = taken.has(field) ? null : escapeName(field);
-    return { head: head === null ? null : `${head}=`, integer: integers.has(field), type: null };
+    return { head: head === null ? null : `,${head}=`, integer: integers.has(field), type: null };
   }
 
   function tableOf(database: string, name: string): KnownTable {
