@@ -18,7 +18,7 @@ import {
   spellOut,
   wholeToken,
 } from "./scrub.ts";
-import { secrecyOf, secretSign } from "./secret-names.ts";
+import { isSecret, secrecyOf, secretSign } from "./secret-names.ts";
 
 const usualStart = '"provision_';
 const usualName = '"provision_token"';
@@ -102,10 +102,12 @@ function blankEveryNamed(text: string): Blanked {
     const end = endOfString(text, open);
     const colon = skipBlank(text, end);
     const string = text.slice(open, end);
+    const secrecy = text.charAt(colon) === ":" ? secrecyOf(string) : "none";
     const from = skipBlank(text, colon + 1);
-    const to = text.charAt(colon) === ":" ? endOfSecret(text, string, from) : from;
-    if (to > from) {
-      if (secrecyOf(string) === "all") note(found, text.slice(from, to));
+    const to = secrecy === "none" ? from : endOfValue(text, from);
+    const value = text.slice(from, to);
+    if (isSecret(secrecy, value)) {
+      if (secrecy !== "about") note(found, value);
       out += `${text.slice(kept, from)}"${blank}"`;
       kept = open = to;
     } else {
@@ -114,17 +116,6 @@ function blankEveryNamed(text: string): Blanked {
     }
   }
   return { line: out + text.slice(kept), found };
-}
-
-/** Where the value that begins at `from` ends, if its name makes it a secret; else `from`. */
-function endOfSecret(text: string, name: string, from: number): number {
-  const secrecy = secrecyOf(name);
-  if (secrecy === "none") return from;
-  const first = text.charAt(from);
-  // Neither null, true nor false is a secret.
-  if ("ntf".includes(first)) return from;
-  const isText = first === '"' || first === "{" || first === "[";
-  return isText || secrecy === "all" ? endOfValue(text, from) : from;
 }
 
 /**

@@ -15,10 +15,13 @@ export const wholeToken = /tok-[\w-]{24,}/g;
 const issuedToken = /tok-[\w-]{4,}/g;
 
 const name = `(?:${secretSign.source})[\\w-]{0,32}`;
-/** A whole JSON string, even one that is cut off; what has no such quotes is left to `namedValue`. */
+/**
+ * A whole JSON string, even one that is cut off; what has no such quotes is left to `namedValue`: three characters or more, of which
+ * the first is no "=", since base64 may spell "pwd" by chance and end with "==".
+ */
 const quotedValue = new RegExp(`(${name}"\\s*:\\s*")((?:[^"\\\\]|\\\\.)+)`, "gi");
 const namedValue = new RegExp(
-  `(${name}[\\\\"'\\s]{0,8}[:=>][\\\\"'\\s[]{0,8}(?:(?:bearer|basic)\\s+)?|(?:provision[_-]?token|bearer)\\s+)([^\\\\"'\\s<>,;&}\\]]+)`,
+  `(${name}[\\\\"'\\s]{0,8}[:=>][\\\\"'\\s[]{0,8}(?:(?:bearer|basic)\\s+)?|(?:provision[_-]?token|bearer)\\s+)([^\\\\"'\\s<>,;&}\\]=][^\\\\"'\\s<>,;&}\\]]{2,})`,
   "gi",
 );
 

@@ -12,14 +12,24 @@ const secretName = new RegExp(`(?:${words})s?$`);
 const speaksOfOne = new RegExp(words);
 
 /**
- * all: whatever it holds is blanked. text: it only speaks of a secret (`token_count`, `secret_level`): a number in it is none.
- * none: it is like any other.
+ * token: the device's own, whatever its value. secret: text, or a whole number that is long enough to be one; a metric may be called
+ * `pwd` (present weather). about: it only speaks of a secret (`token_count`, `secret_level`): a number in it is none. none: any other.
  */
-export type Secrecy = "all" | "text" | "none";
+export type Secrecy = "token" | "secret" | "about" | "none";
 
 export function secrecyOf(name: string): Secrecy {
   if (!secretSign.test(name)) return "none";
   const plain = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
-  if (secretName.test(plain)) return "all";
-  return speaksOfOne.test(plain) ? "text" : "none";
+  if (plain === "provisiontoken") return "token";
+  if (secretName.test(plain)) return "secret";
+  return speaksOfOne.test(plain) ? "about" : "none";
 }
+
+/** Is a value, as its JSON text, to be blanked under such a name? Neither null, true nor false is a secret. */
+export function isSecret(secrecy: Secrecy, value: string): boolean {
+  if (secrecy === "none" || /^[ntf]/.test(value)) return false;
+  if (/^["{[]/.test(value) || secrecy === "token") return true;
+  return secrecy === "secret" && longNumber.test(value);
+}
+
+const longNumber = /^\d{6,}$/;

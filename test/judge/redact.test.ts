@@ -52,6 +52,12 @@ describe("redact", () => {
       `{"site_id":"secret-lab","n":"passwords"}`,
       '{"site_id":"secret-lab","n":"passwords"}',
     ],
+    ["a metric of that name", `{"pwd":21,"token":1.5,"secret":-3}`, '{"pwd":21,"token":1.5,"secret":-3}'],
+    [
+      "a number that is one",
+      `{"password":123456,"provisionToken":7}`,
+      '{"password":"***","provisionToken":"***"}',
+    ],
     ["elsewhere", `{"note":"I am ${aToken}!","${aToken}":1}`, '{"note":"I am ***!","***":1}'],
     ["line breaks", `{\r\n"a":\n1}`, '{  "a": 1}'],
   ])("%s", (_, text, wanted) => {
@@ -141,6 +147,13 @@ function everyString(value: unknown): string[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, member]) => [key, ...everyString(member)]);
 }
+
+test("data in base64 that spells a name by chance stays as it is", () => {
+  for (const data of ["AQIDpwdBBBQ==", "cGFzpwd=", "tokenAAA=", "AApwd+/pwd=="]) {
+    const text = JSON.stringify({ data, nested: { frm_payload: data } });
+    expect(redact(text, undefined)).toBe(text);
+  }
+});
 
 describe("text that is not JSON", () => {
   test.each([
