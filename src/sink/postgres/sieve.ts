@@ -10,13 +10,15 @@ import type { Entry } from "../../core/entry.ts";
 import type { Postgres } from "../../core/postgres.ts";
 import { Outage } from "../outage.ts";
 import type { Delivery } from "../sink.ts";
-import { tryEach } from "./trial.ts";
+import { tryEach, type Note } from "./trial.ts";
 import { verdictOf, type Held, type Verdict } from "./verdict.ts";
 import { isPassing, unproven } from "./words.ts";
 import { tablesOf, type Table } from "./write.ts";
 
 /** How many batches behind its own one delivery tries; the next delivery goes on from there. */
 const searchBatchesMax = 4;
+/** After a search of the whole spool so many deliveries look only at what has come since; then it begins anew, for the tables may be mended. */
+const pauseDeliveries = 10;
 /** Trials of one delivery at most. */
 export const trialsMax = 1 + searchBatchesMax;
 
@@ -42,6 +44,8 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
   /** Entries behind the batch at hand that a table has taken in a trial. */
   const witnesses = new Map<Table, Entry>();
   let searchFrom = 0;
+  /** Deliveries until the search begins anew; 0: it has not been through yet. */
+  let pause = 0;
   /** The refused entry that everything waits for, and how often it was tried. */
   let waiting = { seq: 0, tries: 0 };
 
@@ -53,7 +57,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
     const tried = [...entries.filter(isTried), ...witnesses.values()];
     const trial = await tryEach(db, tried);
     const proven = new Set(trial.passed.flatMap(tablesOf));
-    const refused = tried.filter(({ seq }) => !isPassing(trial.refused.get(seq)?.code ?? "08"));
+    const refused = tried.filter(({ seq }) => lasts(trial.refused.get(seq)));
     const open = new Set(refused.flatMap(tablesOf).filter((table) => !proven.has(table)));
     if (open.size > 0) for (const table of await search(delivery, last, [...open])) proven.add(table);
     return verdictOf({ entries, isTried, trial, proven, strikes });
@@ -62,33 +66,35 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
   /** Tries the entries behind the batch until one has passed in each table. @returns the tables that took one */
   async function search({ later }: Delivery, last: number, open: readonly Table[]): Promise<Table[]> {
     const found = () => open.filter((table) => witnesses.has(table));
+    if (pause > 0 && --pause === 0) searchFrom = 0;
     searchFrom = Math.max(searchFrom, last + 1);
     for (let i = 0; i < searchBatchesMax && found().length < open.length; i++) {
-      const { entries, next } = behind(later, searchFrom);
+      const entries = behind(later, searchFrom);
       const tried = entries.filter((e) => isMeant(e) && tablesOf(e).some((table) => open.includes(table)));
       const trial = tried.length > 0 ? await tryEach(db, tried) : undefined;
       for (const entry of trial ? trial.passed : [])
         for (const table of tablesOf(entry)) witnesses.set(table, entry);
-      // At the end of the spool the next search begins anew: what was refused may pass by then.
-      searchFrom = next ?? 0;
-      if (next === undefined) break;
+      if (entries.length === 0) {
+        pause ||= pauseDeliveries;
+        break;
+      }
+      searchFrom = (entries.at(-1)?.seq ?? 0) + 1;
     }
     return found();
   }
 
-  /** Entries from `from` on, as many as a trial takes. `next`: where to go on; undefined at the spool's end. */
-  function behind(later: Delivery["later"], from: number): { entries: Entry[]; next: number | undefined } {
+  /** Entries from `from` on, as many as a trial takes; none: the spool ends here. */
+  function behind(later: Delivery["later"], from: number): Entry[] {
     const entries: Entry[] = [];
     let bytes = 0;
-    let next = from;
-    for (let read = later(next); read.length > 0; read = later(next)) {
+    for (let read = later(from); read.length > 0; read = later(from)) {
       for (const entry of read) {
-        next = entry.seq + 1;
+        from = entry.seq + 1;
         bytes += entry.payload.length;
-        if (entries.push(entry) >= batchMax() || bytes > batchBytesMax) return { entries, next };
+        if (entries.push(entry) >= batchMax() || bytes > batchBytesMax) return entries;
       }
     }
-    return { entries, next: undefined };
+    return entries;
   }
 
   return {
@@ -103,4 +109,8 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
       for (const seq of strikes.keys()) if (seq <= upTo) strikes.delete(seq);
     },
   };
+}
+
+function lasts(note: Note | undefined): boolean {
+  return note !== undefined && !isPassing(note.code);
 }
