@@ -13,19 +13,15 @@ import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver, unlessStopped } from "./deliver.ts";
 import type { Lane } from "./lane.ts";
 import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./readahead.ts";
-import { epochOf, goOnFrom } from "./resume.ts";
+import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
 import type { Refusal, Sink, Totals } from "./sink.ts";
-import { Trouble } from "./trouble.ts";
+import { told, Trouble, type Told } from "./trouble.ts";
 import { Wake } from "./wake.ts";
 
-export interface DrainStats extends Totals {
+export interface DrainStats extends Totals, Told {
   /** Entries that were ever offered to this sink: what the five others must add up to. */
   readonly spooled: number;
   readonly waiting: number;
-  /** Why nothing moves, in the far side's words; null while all is well. */
-  readonly trouble: string | null;
-  /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
-  readonly alarms: readonly { readonly lane: string; readonly why: string }[];
 }
 
 export interface DrainOptions {
@@ -40,7 +36,6 @@ export interface DrainOptions {
 
 /** To ask for a position costs little, and everything waits for it. */
 const askEveryMaxMs = 5_000;
-const alarmsMax = 20;
 /** Between two stretches of reading: the rest of the program has its turn. */
 const breathMs = 1;
 
@@ -91,15 +86,8 @@ export class Drain {
   }
 
   stats(): DrainStats {
-    const troubles = [{ key: "", trouble: this.#trouble }, ...this.#ahead.lanes].filter(
-      (each) => each.trouble.why !== null,
-    );
-    const alarms = troubles.filter((each) => each.trouble.isAlarm).slice(0, alarmsMax);
-    return {
-      ...this.#ahead.stats(),
-      trouble: troubles[0]?.trouble.why ?? null,
-      alarms: alarms.map(({ key, trouble }) => ({ lane: key, why: trouble.why ?? "" })),
-    };
+    const own = { key: "", trouble: this.#trouble };
+    return { ...this.#ahead.stats(), ...told([own, ...this.#ahead.lanes]) };
   }
 
   /** A lane in trouble, the one that is named or the first, with at most `count` entries of its head. */
@@ -176,6 +164,7 @@ export class Drain {
     // Further than we knew: only the answer was lost.
     if (seq > cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
     this.#aside.settledTo(seq);
+    takeBackUnsettled(this.sink.name, seq, this.#spool);
   }
 
   /** Reads ahead. @returns when to do so again */

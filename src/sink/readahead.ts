@@ -23,7 +23,10 @@ export interface DrainedSpool {
   readonly head: number;
   readonly first: number;
   readonly epochs: readonly EpochRange[];
-  readonly deadLetters: { putAll(sink: string, letters: readonly (Refusal & { epoch: string })[]): void };
+  readonly deadLetters: {
+    putAll(sink: string, letters: readonly (Refusal & { epoch: string })[]): void;
+    takeBack(sink: string, epochs: readonly string[], seq: number): void;
+  };
   read(seq: number): readonly Entry[];
   onAppend(listener: () => void): void;
   sinkState(sink: string): DrainState;

@@ -6,6 +6,7 @@
  * is settled; entries of epochs the far side never heard of are not, whatever their numbers.
  */
 import type { Log } from "../core/log.ts";
+import type { DrainedSpool } from "./readahead.ts";
 import type { Position, Totals } from "./sink.ts";
 
 export interface EpochRange {
@@ -71,6 +72,25 @@ export function goOnFrom(
     ahead.startAnew(seq, { delivered: 0, ignored: 0, refused: 0, skipped: 0 });
   }
   return seq;
+}
+
+/**
+ * Takes back the dead letters of entries that the far side has not settled, but was about to: its answer, or we, were lost on the
+ * way. It may take them now, and a dead letter that is brought back later would be stored a second time. What the spool
+ * has given up does not come again, so its letter stays.
+ */
+export function takeBackUnsettled(
+  sink: string,
+  settled: number,
+  { epochs, first, deadLetters }: Pick<DrainedSpool, "epochs" | "first" | "deadLetters">,
+): void {
+  const from = Math.max(settled + 1, first);
+  const unsettled = epochs.filter((_, i) => (epochs[i + 1]?.first ?? Number.POSITIVE_INFINITY) > from);
+  deadLetters.takeBack(
+    sink,
+    unsettled.map(({ epoch }) => epoch),
+    from,
+  );
 }
 
 /** The start of the gateway that wrote `seq`, and the last seq it wrote. */

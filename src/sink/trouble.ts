@@ -45,3 +45,22 @@ export class Trouble {
     this.#attempt = 0;
   }
 }
+
+export interface Told {
+  /** Why nothing moves, in the far side's words; null while all is well. */
+  readonly trouble: string | null;
+  /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
+  readonly alarms: readonly { readonly lane: string; readonly why: string }[];
+}
+
+const alarmsMax = 20;
+
+/** As stats show it; the first in trouble speaks for all. */
+export function told(all: readonly { readonly key: string; readonly trouble: Trouble }[]): Told {
+  const first = all.find(({ trouble }) => trouble.why !== null);
+  const alarms = all.filter(({ trouble }) => trouble.isAlarm).slice(0, alarmsMax);
+  return {
+    trouble: first?.trouble.why ?? null,
+    alarms: alarms.map(({ key, trouble }) => ({ lane: key, why: trouble.why ?? "" })),
+  };
+}

@@ -170,6 +170,14 @@ export class DeadLetters {
     return row ? letterOf(row) : undefined;
   }
 
+  /** Forgets what a sink refused of these epochs from `seq` on: nobody settled it, so it comes again and is decided anew. */
+  takeBack(sink: string, epochs: readonly string[], seq: number): void {
+    const which = "FROM dead_letters WHERE sink = ? AND epoch = ? AND seq >= ?";
+    const found = this.#db.query(`SELECT 1 ${which} LIMIT 1`);
+    for (const epoch of epochs)
+      if (found.get(sink, epoch, seq)) this.#db.query(`DELETE ${which}`).run(sink, epoch, seq);
+  }
+
   /** Durable when it returns. */
   remove(ids: readonly number[]): void {
     this.#db

@@ -288,3 +288,51 @@ test("a sink whose entries were given up while it was away finds the gap at its 
   expect(far.rows).toEqual(payloads(31, 50));
   expect(drain.stats()).toMatchObject({ spooled: 50, delivered: 20, skipped: 30, waiting: 0 });
 });
+
+describe("an entry that was refused in a transaction that never ended", () => {
+  const letters = (spool: Spool) => spool.deadLetters.list({ limit: 100 }).map(({ entry }) => entry.seq);
+
+  /** Refuses entry 2, and loses the connection before that is settled, or hears nothing more. */
+  function refusing(far: ReturnType<typeof farSide>, then: "lost" | "silent") {
+    const it = setUp(far);
+    it.sink.deliver = (delivery) => {
+      const [, second] = delivery.entries;
+      if (second) delivery.refuse([{ entry: second, why: "no" }]);
+      return then === "lost"
+        ? Promise.reject(new Error("connection lost before COMMIT"))
+        : new Promise(() => {});
+    };
+    return it;
+  }
+
+  test("leaves no dead letter if it is taken the next time", async () => {
+    const far = farSide();
+    const it = refusing(far, "lost");
+    const takes = far.sink().deliver;
+    put(it.spool, 3);
+    it.drain.start();
+    await it.clock.pass(100);
+    it.sink.deliver = takes;
+    await it.clock.pass(5_000);
+    expect(it.drain.stats()).toMatchObject({ delivered: 3, refused: 0, waiting: 0 });
+    expect(letters(it.spool)).toEqual([]);
+  });
+
+  test("nor after a crash; those of another sink stay", async () => {
+    const far = farSide();
+    const it = refusing(far, "silent");
+    put(it.spool, 3);
+    it.drain.start();
+    await it.clock.pass(1);
+    expect(letters(it.spool)).toEqual([2]);
+    const copy = kit.dir();
+    cpSync(it.dataDir, copy, { recursive: true });
+    const again = setUp(far, copy);
+    const [first] = again.spool.epochs;
+    again.spool.deadLetters.put("other", first?.epoch ?? "", entries(1, 3)[0] as never, "another sink's");
+    again.drain.start();
+    await again.clock.pass(1_000);
+    expect(again.drain.stats()).toMatchObject({ delivered: 3, refused: 0 });
+    expect(again.spool.deadLetters.list({ limit: 9 }).map(({ sink }) => sink)).toEqual(["other"]);
+  });
+});
