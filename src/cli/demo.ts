@@ -58,6 +58,15 @@ export const demo = command({
         const say = given.json ? context.stderr : context.stdout;
         say(welcome(gateway, site.dataDir));
         const books = await openBooks(gateway, store);
+        // Whoever looks on may leave while it runs: it then ends as at Ctrl-C.
+        const unread = new AbortController();
+        const sayLive = (counts: PublishCounts) => {
+          try {
+            say(liveLine(counts, gateway));
+          } catch (error) {
+            unread.abort(error);
+          }
+        };
         const sent = await publishFleet({
           fleet,
           brokerUrl: brokerUrl(gateway),
@@ -69,9 +78,10 @@ export const demo = command({
           window: WINDOW,
           drainMs: DRAIN_MS,
           clientIdPrefix: "demo",
-          signal: context.signal,
-          onProgress: (counts) => say(liveLine(counts, gateway)),
+          signal: AbortSignal.any([context.signal, unread.signal]),
+          onProgress: sayLive,
         });
+        unread.signal.throwIfAborted();
         return report(context, given.json, await books.close(sent));
       } finally {
         await gateway.stop();

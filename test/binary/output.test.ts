@@ -4,11 +4,12 @@
  */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { simulatedClock } from "../kit/clock.ts";
-import { executable, sluice } from "../kit/gateway.ts";
+import { commands } from "../../src/cli/index.ts";
+import { executable, type GatewayProcess, sluice, startGateway } from "../kit/gateway.ts";
 import { defaultSpoolSettings, entries, nothingAlongside } from "../kit/spool.ts";
 import { Spool } from "../../src/spool/spool.ts";
 
@@ -50,7 +51,7 @@ async function shell(script: string, words: readonly string[] = []) {
 }
 
 /** Command → the lines that it prints. */
-const commands: readonly [string, string[], number][] = [
+const long: readonly [string, string[], number][] = [
   ["spool export", ["spool", "export"], held],
   ["devices list", ["devices", "list"], devices + 1],
   ["devices export", ["devices", "export"], devices],
@@ -60,8 +61,46 @@ const commands: readonly [string, string[], number][] = [
   ["simulate --print-registry", ["simulate", "--devices", "2000", "--print-registry", "csv"], -1],
 ];
 
+/** Command → words with which it prints something, in this order: some of them change what is there. */
+const printing: Readonly<Record<string, string>> = {
+  demo: "--seconds 1",
+  simulate: "--print-registry sql",
+  check: "",
+  health: "",
+  migrate: "",
+  "devices add": "acme added --site s",
+  "devices list": "",
+  "devices show": "acme device-1",
+  "devices update": "acme device-1 --site s",
+  "devices revoke": "acme device-1",
+  "devices activate": "acme device-1",
+  "devices rotate-token": "acme device-1",
+  "devices export": "",
+  "devices import": "one.ndjson --json",
+  "devices remove": "acme device-ANOTHER",
+  "cache stats": "--gateway GATEWAY",
+  "cache clear": "--gateway GATEWAY",
+  "cache invalidate": "acme --gateway GATEWAY",
+  "settings list": "",
+  "settings set": "MODE PROD",
+  "settings unset": "MODE",
+  "spool status": "",
+  "spool verify": "",
+  "spool repair": "",
+  "spool export": "",
+  "spool compact": "",
+  "dead-letters list": "",
+  "dead-letters replay": "--all",
+  "dead-letters discard": "--all",
+  "quarantine list": "--gateway GATEWAY",
+  "quarantine replay": "--all --gateway GATEWAY",
+  "quarantine discard": "--all --gateway GATEWAY",
+};
+/** A gateway prints its log; the others find nothing here to print. */
+const silent = ["run", "dead-letters show", "dead-letters set-aside", "quarantine show"];
+
 describe.skipIf(!existsSync(executable))("output of the executable (skipped without: bun run build)", () => {
-  test.each(commands)("%s arrives whole behind a slow reader", async (_, words, lines) => {
+  test.each(long)("%s arrives whole behind a slow reader", async (_, words, lines) => {
     const { code, out } = await shell('"$S" "$@" | { sleep 0.3; wc -l; }; exit ${PIPESTATUS[0]}', words);
     const whole = await shell('"$S" "$@"', words);
     expect(code).toBe(0);
@@ -69,23 +108,23 @@ describe.skipIf(!existsSync(executable))("output of the executable (skipped with
     if (lines >= 0) expect(Number(out)).toBe(lines);
   });
 
-  test.each(commands)("%s into a full device: exit code 1 and the reason", async (_, words) => {
+  test.each(long)("%s into a full device: exit code 1 and the reason", async (_, words) => {
     const { code, err } = await shell('"$S" "$@" > /dev/full', words);
     expect(code).toBe(1);
     expect(err).toContain("standard output cannot be written: ENOSPC");
   });
 
-  test.each(commands)("%s with standard output closed: exit code 1 and the reason", async (_, words) => {
+  test.each(long)("%s with standard output closed: exit code 1 and the reason", async (_, words) => {
     const { code, err } = await shell('"$S" "$@" >&-', words);
     expect(code).toBe(1);
     expect(err).toContain("standard output cannot be written: it is closed");
   });
 
-  test.each(commands)("%s to nowhere, as asked for: exit code 0", async (_, words) => {
+  test.each(long)("%s to nowhere, as asked for: exit code 0", async (_, words) => {
     expect((await shell('"$S" "$@" > /dev/null 2>&1 < /dev/null', words)).code).toBe(0);
   });
 
-  test.each(commands)("%s for a reader that leaves: not done, and no words about it", async (_, words) => {
+  test.each(long)("%s for a reader that leaves: not done, and no words about it", async (_, words) => {
     const { code, err } = await shell('"$S" "$@" | true; exit ${PIPESTATUS[0]}', words);
     expect(err).not.toContain("error");
     expect([0, 1]).toContain(code);
@@ -95,6 +134,53 @@ describe.skipIf(!existsSync(executable))("output of the executable (skipped with
     const { code, out } = await shell('"$S" devices list 2> /dev/full | wc -l; exit ${PIPESTATUS[0]}');
     expect([code, Number(out)]).toEqual([0, devices + 1]);
     expect((await shell('"$S" devices list 2>&- > /dev/null')).code).toBe(0);
+  });
+
+  test("a demo whose reader leaves ends in order and leaves nothing behind", async () => {
+    const temporary = join(directory, "tmp");
+    mkdirSync(temporary);
+    const { code, out, err } = await shell(
+      `TMPDIR=${temporary} "$S" demo --seconds 20 | head -1; exit \${PIPESTATUS[0]}`,
+    );
+    expect([code, err]).toEqual([1, ""]);
+    expect(out).toStartWith("Sluice demo: ");
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+
+  describe("every command whose result cannot be written: exit code 1 and the reason", () => {
+    let gateway: GatewayProcess;
+    beforeAll(async () => {
+      gateway = await startGateway({ BROKER_LISTEN: "127.0.0.1:0" });
+      writeFileSync(join(directory, "one.ndjson"), '{"tenant_id":"acme","device_id":"one","site_id":"s"}\n');
+    });
+    afterAll(async () => {
+      await gateway.stop();
+      rmSync(gateway.dataDir, { recursive: true, force: true });
+    });
+
+    test("the table names every command that prints a result", () => {
+      const named = commands.flatMap((entry) =>
+        "run" in entry ? [entry.name] : entry.commands.map(({ name }) => `${entry.name} ${name}`),
+      );
+      const tried = Object.keys(printing);
+      expect([...tried, ...silent].sort()).toEqual(named.toSorted());
+    });
+
+    test.each(
+      Object.entries(printing).flatMap(([name, words]) =>
+        ["> /dev/full", ">&-"].map((output): [string, string, string] => [name, output, words]),
+      ),
+    )("%s %s", async (name, output, words) => {
+      const another = output.includes("full") ? "2" : "3";
+      const given = words.replaceAll("GATEWAY", gateway.url).replace("ANOTHER", another);
+      const script = `HTTP_LISTEN=${new URL(gateway.url).host} "$S" ${name} ${given} ${output}`;
+      const { code, err } = await shell(script);
+      expect([script, code, err]).toEqual([
+        script,
+        1,
+        expect.stringContaining("standard output cannot be written"),
+      ]);
+    });
   });
 
   const registered = async () =>
