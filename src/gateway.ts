@@ -22,6 +22,7 @@ import type { GatewayView } from "./http/view.ts";
 import { Ingest } from "./ingest.ts";
 import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
+import { KnownMessages } from "./known.ts";
 import { livePolicy } from "./policy.ts";
 import { DeviceAuthCache } from "./registry/cache.ts";
 import { localRegistry } from "./registry/local.ts";
@@ -119,13 +120,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   const rejects = new RecentRejects(throttledWarn(log, clock));
   const books = new Books(spool.alongside.books());
-  const window = new RedeliveryWindow(config.spool.redeliveryWindow);
-  for (const print of spool.alongside.prints()) window.add(print);
+  const known = new KnownMessages({
+    window: new RedeliveryWindow(config.spool.redeliveryWindow, spool.alongside.packets()),
+    retained: new RetainedTopics(spool.alongside.retained()),
+  });
   const ingest = new Ingest({
     judge,
     books,
-    window,
-    retained: new RetainedTopics(spool.alongside.retained()),
+    known,
     clock,
     log,
     lingerMs: config.spool.lingerMs,

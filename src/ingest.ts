@@ -13,18 +13,16 @@ import { explain, type Log } from "./core/log.ts";
 import type { Intake, Message } from "./core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
+import type { KnownMessages } from "./known.ts";
 import { isPending, type Judge, type Pending } from "./judge/judge.ts";
 import type { Answer } from "./registry/flights.ts";
-import { fingerprint, type RedeliveryWindow } from "./spool/redelivery.ts";
 import type { Alongside } from "./spool/alongside.ts";
-import type { RetainedTopics } from "./spool/retained.ts";
 import type { Oldest } from "./watchdog.ts";
 
 export interface IngestParts {
   readonly judge: Judge;
   readonly books: Books;
-  readonly window: RedeliveryWindow;
-  readonly retained: RetainedTopics;
+  readonly known: KnownMessages;
   readonly clock: Clock;
   readonly log: Log;
   readonly lingerMs: number;
@@ -39,20 +37,12 @@ export interface IngestParts {
   deferred(entries: readonly Entry[]): void;
 }
 
-/** A message with what the redelivery window says of it. */
-interface Received {
-  readonly message: Message;
-  /** Its fingerprint; 0 for QoS 0, which is never delivered again. */
-  readonly print: number;
-  readonly duplicate: boolean;
-}
-
 /** The messages of a device that wait for its look-up, oldest first. */
 interface Parked {
   readonly pending: Pending;
   /** Monotonic; when the first came. */
   readonly sinceMs: number;
-  readonly queue: Received[];
+  readonly queue: Message[];
 }
 
 /** A group is written at once when it holds this many messages. */
@@ -70,8 +60,6 @@ export class Ingest implements Intake {
   /** The open group: messages to settle with it, and the entries of those that have one (a duplicate has none). */
   #messages: Message[] = [];
   #entries: Entry[] = [];
-  #prints: number[] = [];
-  #retained = new Map<number, number | null>();
   #groupSinceMs = 0;
   #timer: Timer | undefined;
   /** By device: the messages that wait for its look-up, oldest first. */
@@ -91,19 +79,18 @@ export class Ingest implements Intake {
   receive(message: Message): void {
     this.#parts.books.receive();
     this.#bytes += message.payload.length + message.topic.length;
-    const received = this.#recognise(message);
     if (this.#parked.size > 0) {
       const key = this.#parts.judge.deviceOf(message);
       const parked = key === undefined ? undefined : this.#parked.get(key);
       if (parked) {
-        parked.queue.push(received);
+        parked.queue.push(message);
         this.#parkedCount++;
         return;
       }
     }
-    const verdict = this.#judge(received);
-    if (verdict && isPending(verdict)) this.#park(received, verdict);
-    else this.#group(received, verdict);
+    const verdict = this.#judge(message);
+    if (verdict && isPending(verdict)) this.#park(message, verdict);
+    else this.#group(message, verdict);
   }
 
   isFull(): boolean {
@@ -137,7 +124,7 @@ export class Ingest implements Intake {
     if (parked)
       return {
         waitedMs: nowMs - parked.sinceMs,
-        topic: parked.queue[0]?.message.topic ?? "",
+        topic: parked.queue[0]?.topic ?? "",
         stage: "look-up",
       };
     const [first] = this.#messages;
@@ -185,7 +172,7 @@ export class Ingest implements Intake {
     if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
     const draft = new Books(books.toKeep(this.#parkedCount));
     count(draft);
-    append(entries, { books: draft.toKeep(0), prints: [], letters });
+    append(entries, { books: draft.toKeep(0), letters });
     count(books);
   }
 
@@ -194,20 +181,9 @@ export class Ingest implements Intake {
     this.#deferred.add(entry);
   }
 
-  #recognise(message: Message): Received {
-    const { window, retained } = this.#parts;
-    const duplicate = message.retained && retained.holds(message);
-    if (message.qos === 0) return { message, print: 0, duplicate };
-    const print = fingerprint(message);
-    const isKnown = message.retained ? window.holdsContent(print) : message.dup && window.has(print);
-    if (duplicate || isKnown) return { message, print, duplicate: true };
-    window.add(print);
-    return { message, print, duplicate: false };
-  }
-
   /** undefined: a packet delivered again, which has its entry already. */
-  #judge({ message, duplicate }: Received): Entry | Pending | undefined {
-    if (duplicate) return undefined;
+  #judge(message: Message): Entry | Pending | undefined {
+    if (this.#parts.known.has(message)) return undefined;
     const verdict = this.#parts.judge.judge(message);
     // Behind messages that wait on the disk for the registry, a device's next one waits there too.
     if (isPending(verdict) && this.#deferred.holds(verdict.key))
@@ -223,8 +199,8 @@ export class Ingest implements Intake {
     return judge.resume(pending, isCrowded ? "crowded" : answer);
   }
 
-  #park(received: Received, pending: Pending): void {
-    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [received] };
+  #park(message: Message, pending: Pending): void {
+    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [message] };
     this.#parked.set(pending.key, parked);
     this.#parkedCount++;
     this.#parts.resolve(pending, (answer) => this.#resume(parked, answer));
@@ -235,16 +211,16 @@ export class Ingest implements Intake {
     const { pending, queue } = parked;
     // An answer that comes after the watchdog gave it up is nobody's.
     if (this.#parked.get(pending.key) !== parked) return;
-    for (const received of queue) {
-      const verdict = received === queue[0] ? pending : this.#judge(received);
+    for (const message of queue) {
+      const verdict = message === queue[0] ? pending : this.#judge(message);
       const entry = verdict && isPending(verdict) ? this.#conclude(verdict, answer) : verdict;
       this.#parkedCount--;
-      this.#group(received, entry);
+      this.#group(message, entry);
     }
     this.#parked.delete(pending.key);
   }
 
-  #group({ message, print, duplicate }: Received, entry: Entry | undefined): void {
+  #group(message: Message, entry: Entry | undefined): void {
     if (entry) {
       this.#count(entry);
       this.#entries.push(entry);
@@ -252,12 +228,9 @@ export class Ingest implements Intake {
     } else {
       this.#parts.books.duplicate();
     }
+    this.#parts.known.note(message, entry);
     if (this.#messages.length === 0) this.#groupSinceMs = this.#parts.clock.monoMs();
     this.#messages.push(message);
-    // Only now, with its entry: a fingerprint on the disk before the message would have its redelivery taken for a duplicate.
-    if (print !== 0 && !duplicate) this.#prints.push(print);
-    if (entry?.kind !== "reject")
-      for (const [topic, content] of this.#parts.retained.note(message)) this.#retained.set(topic, content);
     if (this.#held !== null) return;
     if (this.#messages.length >= groupMessagesMax) this.flush();
     else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
@@ -271,25 +244,23 @@ export class Ingest implements Intake {
   }
 
   #commit(): void {
-    const { append, settled, books, clock } = this.#parts;
+    const { append, settled, books, known, clock } = this.#parts;
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
     const endsTheHold = this.#onCommit.length > 0;
     try {
-      const [prints, retained] = [this.#prints, this.#retained];
-      append(this.#entries, { books: books.toKeep(this.#parkedCount), prints, retained, endsTheHold });
+      append(this.#entries, { books: books.toKeep(this.#parkedCount), ...known.toWrite(), endsTheHold });
     } catch (error) {
       this.#hold(explain(error));
       this.#timer = clock.after(retryHeldMs, () => this.flush());
       return;
     }
     this.#release();
+    known.committed();
     const messages = this.#messages;
     for (const { payload, topic } of messages) this.#bytes -= payload.length + topic.length;
     const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
     this.#messages = [];
     this.#entries = [];
-    this.#prints = [];
-    this.#retained = new Map();
     if (deferred.length > 0) this.#parts.deferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
     settled(messages);

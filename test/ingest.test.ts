@@ -195,6 +195,123 @@ describe("a packet delivered again", () => {
   });
 });
 
+describe("a flood between a message and its redelivery", () => {
+  const flooded = (part: ReturnType<typeof intake>) => {
+    part.cached.add("a").add("b");
+    for (let n = 0; n < 6_000; n++)
+      part.ingest.receive(aDeviceMessage(n, n % 2 === 0 ? "b" : `made-up-${n}`, {}, n % 2 !== 0));
+    part.clock.advance(10);
+  };
+
+  test("of rejects and of another device's events does not make it forgotten, nor does a restart", () => {
+    const first = intake(kit, registry());
+    first.cached.add("a");
+    const message = aDeviceMessage(1, "a");
+    first.ingest.receive(message);
+    flooded(first);
+    first.ingest.receive({ ...message, dup: true });
+    first.clock.advance(10);
+    expect(first.books.totals().duplicate).toBe(1);
+    const part = afterCrash(first);
+    flooded(part);
+    part.ingest.receive({ ...message, dup: true });
+    part.clock.advance(10);
+    expect(part.books.totals().duplicate).toBe(2);
+    expect(part.balanced()).toBe(true);
+  });
+});
+
+describe("a reading tried again on a new connection, without DUP", () => {
+  /** A connection, and what is sent on it. */
+  function connection() {
+    const it = { isGone: false };
+    const send = (n: number, body: object, packetId = n): Message =>
+      aDeviceMessage(n, "a", {
+        packetId,
+        sender: "client-a",
+        payload: new TextEncoder().encode(JSON.stringify({ n, ...body })),
+        abandoned: () => it.isGone,
+      });
+    return { send, end: () => void (it.isGone = true) };
+  }
+  const withDevice = () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    return part;
+  };
+
+  test.each([{ seq: 5 }, { ts: "2026-11-21T00:00:00Z" }])(
+    "twenty times during a hold (%j): stored once",
+    (body) => {
+      const part = withDevice();
+      part.state.full = true;
+      for (let tries = 1; tries < 20; tries++) {
+        const { send, end } = connection();
+        part.ingest.receive(send(1, body, tries));
+        part.clock.advance(300);
+        end();
+      }
+      part.ingest.receive(connection().send(1, body, 20));
+      part.state.full = false;
+      part.clock.advance(1_000);
+      expect(part.settled).toHaveLength(20);
+      expect(part.books.totals()).toMatchObject({ received: 20, accepted: 1, duplicate: 19 });
+      expect(part.balanced()).toBe(true);
+    },
+  );
+
+  test("is known while the first waits for its look-up", () => {
+    const part = intake(kit, registry());
+    const { send, end } = connection();
+    part.ingest.receive(send(1, { seq: 1 }));
+    end();
+    part.ingest.receive(connection().send(1, { seq: 1 }));
+    part.answer();
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
+  });
+
+  test("is known after the first was stored too, if nobody was told of it, and only once", () => {
+    const part = withDevice();
+    const { send, end } = connection();
+    part.ingest.receive(send(1, { seq: 1 }));
+    end();
+    part.clock.advance(10);
+    const second = connection();
+    part.ingest.receive(second.send(1, { seq: 1 }));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
+    part.ingest.receive(second.send(1, { seq: 1 }));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 1 });
+  });
+
+  test.each([
+    ["without ts and seq", {}, {}],
+    ["of another value", { seq: 1, v: 1 }, { seq: 1, v: 2 }],
+    ["of another seq", { seq: 1 }, { seq: 2 }],
+  ])("%s: is another message", (_, earlier, later) => {
+    const part = withDevice();
+    const { send, end } = connection();
+    part.ingest.receive(send(1, earlier));
+    end();
+    part.ingest.receive(connection().send(1, later));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
+  });
+
+  test("is another message as long as the connection of the first stands, and from a broker that sets DUP", () => {
+    const part = withDevice();
+    part.state.full = true;
+    const { send } = connection();
+    for (const message of [send(1, { seq: 1 }), send(1, { seq: 1 })]) part.ingest.receive(message);
+    for (let n = 0; n < 2; n++) part.ingest.receive(aDeviceMessage(2, "a"));
+    part.state.full = false;
+    part.clock.advance(1_000);
+    expect(part.books.totals()).toMatchObject({ accepted: 4, duplicate: 0 });
+  });
+});
+
 describe("a spool that takes nothing", () => {
   test("holds the intake: nothing is acknowledged, nothing lost, and all goes on when there is room", () => {
     const part = intake(kit, registry());

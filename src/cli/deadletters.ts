@@ -53,7 +53,7 @@ async function openSpool(
       bringBack(entries, letters) {
         const books = new Books(spool.alongside.books());
         for (const _ of entries) books.replay();
-        spool.append(entries, { books: books.toKeep(0), prints: [], letters });
+        spool.append(entries, { books: books.toKeep(0), letters });
       },
     });
     // oxlint-disable-next-line typescript/require-await

@@ -24,6 +24,8 @@ export interface Message {
   readonly packetId: number;
   /** Wall clock at arrival, milliseconds since the Unix epoch. Fixed once: it is the event time where a device sends none. */
   readonly receivedMs: number;
+  /** The sender's connection ended, so that no acknowledgement can reach it. Absent: it sets DUP on what it sends again. */
+  abandoned?(): boolean;
 }
 
 export interface Intake {

@@ -3,12 +3,15 @@
  * the packets that its entries came in, so that both are true after any crash.
  */
 import type { Database } from "bun:sqlite";
+import { unproven, type RedeliveryWindow } from "./redelivery.ts";
 import type { RetainedRow } from "./retained.ts";
 
 export interface Alongside {
   readonly books: ReadonlyMap<string, number>;
-  /** See redelivery.ts. */
-  readonly prints: readonly number[];
+  /** The packets that the entries came in, fingerprint and owner of each one after the other; see redelivery.ts. */
+  readonly packets?: readonly number[];
+  /** All that are to be known, these too: once the table holds twice as many, it is written anew from here. */
+  readonly window?: Pick<RedeliveryWindow, "pairs">;
   /** See retained.ts. */
   readonly retained?: Iterable<RetainedRow>;
   /** Dead letters whose entries are among those appended: they go. */
@@ -19,10 +22,11 @@ export interface Alongside {
 
 export class AlongsideTables {
   readonly #db: Database;
-  /** How many fingerprints to keep at least. */
-  readonly #window: number;
+  /** How many packets the window holds at most. */
+  readonly #windowSize: number;
   readonly #putBook;
-  readonly #putPrints;
+  readonly #putPackets;
+  readonly #removePackets;
   readonly #putRetained;
   readonly #removeRetained;
   readonly #removeLetter;
@@ -33,11 +37,12 @@ export class AlongsideTables {
   /** The counters as they stand on the disk, so that only those that moved are written. */
   #books: ReadonlyMap<string, number>;
 
-  constructor(db: Database, window: number) {
+  constructor(db: Database, windowSize: number) {
     this.#db = db;
-    this.#window = window;
+    this.#windowSize = windowSize;
     this.#putBook = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
-    this.#putPrints = db.query("INSERT INTO packets (count, prints) VALUES (?, ?)");
+    this.#putPackets = db.query("INSERT INTO packets (count, prints) VALUES (?, ?)");
+    this.#removePackets = db.query("DELETE FROM packets");
     this.#putRetained = db.query("INSERT OR REPLACE INTO retained (topic, content, id) VALUES (?, ?, NULL)");
     this.#removeRetained = db.query("DELETE FROM retained WHERE topic = ?");
     this.#removeLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
@@ -52,10 +57,12 @@ export class AlongsideTables {
     return this.#books;
   }
 
-  /** Fingerprints of the packets last acknowledged, oldest first. */
-  prints(): number[] {
-    const rows = this.#db.query<{ prints: Uint8Array }, []>("SELECT prints FROM packets ORDER BY id").all();
-    return rows.flatMap(({ prints }) => [...new Float64Array(prints.slice().buffer)]);
+  /** The packets last acknowledged, oldest first: fingerprint and owner of each, one after the other. */
+  packets(): number[] {
+    return this.#db
+      .query<{ count: number; prints: Uint8Array }, []>("SELECT count, prints FROM packets ORDER BY id")
+      .all()
+      .flatMap(({ count, prints }) => pairsIn(prints, count));
   }
 
   /** Topics of retained messages with what is on the disk of each, oldest first. */
@@ -66,8 +73,8 @@ export class AlongsideTables {
       .map(({ topic, content }) => [topic, content]);
   }
 
-  /** Inside the caller's transaction, as is `trim`, one of the two a transaction; call `written` once that has committed. */
-  write({ books, prints, retained = [], letters = [] }: Alongside): void {
+  /** Inside the caller's transaction; call `written` once that has committed. */
+  write({ books, packets = [], window, retained = [], letters = [] }: Alongside): void {
     for (const [name, value] of books) {
       if (this.#books.get(name) !== value) this.#putBook.run(name, value);
     }
@@ -79,26 +86,16 @@ export class AlongsideTables {
       if (this.#removeLetter.run(id).changes !== 1) throw new Error(`dead letter ${id} is gone`);
     }
     this.#next = books;
-    this.#change = prints.length;
-    if (prints.length > 0)
-      this.#putPrints.run(prints.length, new Uint8Array(Float64Array.from(prints).buffer));
+    this.#change = 0;
+    if (packets.length > 0) this.#writePackets(packets, window);
   }
 
-  /** Forgets the oldest fingerprints, a tenth of the window at a time. */
-  trim(): void {
-    this.#next = undefined;
-    this.#change = 0;
-    if (this.#held < this.#window * 1.1) return;
-    const rows = this.#db
-      .query<{ id: number; count: number }, []>("SELECT id, count FROM packets ORDER BY id")
-      .all();
-    let upTo = 0;
-    for (const { id, count } of rows) {
-      if (this.#held + this.#change - count < this.#window) break;
-      this.#change -= count;
-      upTo = id;
-    }
-    this.#db.query("DELETE FROM packets WHERE id <= ?").run(upTo);
+  #writePackets(added: readonly number[], window: Alongside["window"]): void {
+    const isDue = window !== undefined && this.#held + added.length / 2 > 2 * this.#windowSize;
+    const pairs = isDue ? window.pairs() : Float64Array.from(added);
+    if (isDue) this.#removePackets.run();
+    this.#putPackets.run(pairs.length / 2, new Uint8Array(pairs.buffer));
+    this.#change = pairs.length / 2 - (isDue ? this.#held : 0);
   }
 
   written(): void {
@@ -107,4 +104,10 @@ export class AlongsideTables {
     this.#books = this.#next ?? this.#books;
     this.#next = undefined;
   }
+}
+
+/** The first version wrote fingerprints alone. */
+function pairsIn(bytes: Uint8Array, count: number): number[] {
+  const numbers = [...new Float64Array(bytes.slice().buffer)];
+  return numbers.length === count ? numbers.flatMap((print) => [print, unproven]) : numbers;
 }

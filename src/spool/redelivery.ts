@@ -2,9 +2,16 @@
  * The redelivery window: which packets are on the disk already, so that one the sender sends again (DUP set) is known.
  *
  * A fingerprint stands for sender, packet identifier, topic and bytes. A publisher that means to say the same thing
- * twice sends without DUP, and is heard twice. The window covers the last `size` acknowledged packets; the spool keeps
+ * twice sends without DUP, and is heard twice. The window covers the last packets, of which there may be `size`; the spool keeps
  * the fingerprints with the groups, so it survives a restart.
+ *
+ * It is a ring, but nobody can push another's packets out: each belongs to the device that proved itself with it, and half of the
+ * window is shared out among the devices in it. The newest of a device, up to its share, are passed over when room is made. All
+ * that proved nothing (rejects, what waits unjudged) belongs to one owner, so a flood of it takes room from itself. By device and not
+ * by client id, because anybody can make up client ids; the other half still goes by age, so that what a broker may have on
+ * the way to us (MQTT_RECEIVE_MAXIMUM) is covered whoever sent it.
  */
+import type { Entry } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 
 /** The packet identifier in the last 16 bits, so that what it came with can be known without it (`holdsContent`). */
@@ -16,16 +23,30 @@ export function fingerprint({ sender, topic, payload, packetId }: Message): numb
 const packetIds = 65_536;
 const contentOf = (print: number) => Math.floor(print / packetIds);
 
+/** Of all that proved nothing. */
+export const unproven = 0;
+
+export function ownerOf({ kind, tenantId, deviceId }: Entry): number {
+  return kind === "event" ? Bun.hash.crc32(`${tenantId}/${deviceId}`) : unproven;
+}
+
 export class RedeliveryWindow {
-  readonly #ring: Float64Array;
+  readonly #prints: Float64Array;
+  readonly #owners: Uint32Array;
   readonly #known = new Map<number, number>();
+  /** How many packets of each owner are in the window. */
+  readonly #held = new Map<number, number>();
   /** How often each content is in the window; only once somebody asked. */
   #contents: Map<number, number> | undefined;
+  /** Where the oldest is, once it is full. */
   #next = 0;
   #filled = 0;
 
-  constructor(size: number) {
-    this.#ring = new Float64Array(size);
+  /** @param kept as `pairs` gives them */
+  constructor(size: number, kept: ArrayLike<number> = []) {
+    this.#prints = new Float64Array(size);
+    this.#owners = new Uint32Array(size);
+    for (let i = 0; i < kept.length; i += 2) this.add(kept[i] ?? 0, kept[i + 1] ?? unproven);
   }
 
   has(print: number): boolean {
@@ -38,18 +59,40 @@ export class RedeliveryWindow {
     return this.#contents.has(contentOf(print));
   }
 
-  add(print: number): void {
-    if (this.#filled === this.#ring.length) this.#forget(this.#ring[this.#next] ?? 0);
+  add(print: number, owner: number): void {
+    if (this.#filled === this.#prints.length) this.#makeRoom();
     else this.#filled++;
-    this.#ring[this.#next] = print;
-    this.#next = (this.#next + 1) % this.#ring.length;
-    change(this.#known, print, 1);
-    if (this.#contents) change(this.#contents, contentOf(print), 1);
+    this.#prints[this.#next] = print;
+    this.#owners[this.#next] = owner;
+    this.#next = (this.#next + 1) % this.#prints.length;
+    this.#count(print, owner, 1);
   }
 
-  #forget(print: number): void {
-    change(this.#known, print, -1);
-    if (this.#contents) change(this.#contents, contentOf(print), -1);
+  /** Fingerprint and owner of each packet, one after the other, oldest first. */
+  pairs(): Float64Array {
+    const size = this.#prints.length;
+    const from = this.#filled === size ? this.#next : 0;
+    const pairs = new Float64Array(2 * this.#filled);
+    for (let i = 0; i < this.#filled; i++) {
+      const at = (from + i) % size;
+      pairs[2 * i] = this.#prints[at] ?? 0;
+      pairs[2 * i + 1] = this.#owners[at] ?? unproven;
+    }
+    return pairs;
+  }
+
+  /** Passing over one makes it the newest. All shares together are half of the ring, so there is always one to be forgotten. */
+  #makeRoom(): void {
+    const share = Math.floor(this.#prints.length / 2 / this.#held.size);
+    while ((this.#held.get(this.#owners[this.#next] ?? unproven) ?? 0) <= share)
+      this.#next = (this.#next + 1) % this.#prints.length;
+    this.#count(this.#prints[this.#next] ?? 0, this.#owners[this.#next] ?? unproven, -1);
+  }
+
+  #count(print: number, owner: number, by: 1 | -1): void {
+    change(this.#known, print, by);
+    change(this.#held, owner, by);
+    if (this.#contents) change(this.#contents, contentOf(print), by);
   }
 }
 

@@ -18,7 +18,7 @@ const tables = [
   `CREATE TABLE IF NOT EXISTS detours (sink TEXT NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL, waiting INTEGER NOT NULL,
      PRIMARY KEY (sink, lane))`,
   `CREATE TABLE IF NOT EXISTS books (name TEXT PRIMARY KEY, value INTEGER NOT NULL)`,
-  // Fingerprints of acknowledged packets (8 bytes each), kept longer than the groups they came with.
+  // Acknowledged packets (fingerprint and owner, 8 bytes each), kept longer than the groups they came with.
   `CREATE TABLE IF NOT EXISTS packets (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, prints BLOB NOT NULL)`,
   // Fingerprints of topics that a broker keeps a message of, and of the last message of each that is on the disk.
   `CREATE TABLE IF NOT EXISTS retained (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL UNIQUE, content INTEGER NOT NULL)`,

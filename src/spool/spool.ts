@@ -150,6 +150,7 @@ export class Spool {
       for (const group of groups) this.#groups.insert(group, (last += group.entries.length));
       this.alongside.write(alongside);
     });
+    this.alongside.written();
     if (entries.length === 0) return;
     for (const entry of entries) entry.seq = ++this.#head;
     this.#bytes += bytes;
@@ -227,7 +228,6 @@ export class Spool {
       this.#checkOwner();
       write();
     });
-    this.alongside.written();
   }
 
   /**
@@ -266,7 +266,6 @@ export class Spool {
       this.#commit(() => {
         this.#cursors.write();
         freed = this.#groups.remove(seq, groupsMax, bytesWanted);
-        this.alongside.trim();
       });
       this.#cursors.written();
       this.#bytes -= freed;

@@ -156,7 +156,7 @@ function fill(dataDir: string, count: number, fleet: Fleet): void {
       ["received", done],
       ["accepted", done],
     ]);
-    spool.append(entries, { books, prints: [] });
+    spool.append(entries, { books });
   }
   spool.close();
 }

@@ -60,7 +60,6 @@ describe.skipIf(!canTry)("tools that root runs (skipped without root, setpriv or
         ["received", 1],
         ["accepted", 1],
       ]),
-      prints: [],
     });
     spool.close();
     rmSync(join(data, "spool.lock"));

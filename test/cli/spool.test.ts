@@ -50,7 +50,7 @@ function fill(...groups: (readonly Entry[])[]): void {
       if (kind === "event") books.accept();
       else books.reject(reason ?? "");
     }
-    spool.append(group, { books: books.toKeep(0), prints: [] });
+    spool.append(group, { books: books.toKeep(0) });
   }
   spool.setSinkState("postgres", settledTo(2));
   spool.setSinkState(

@@ -73,7 +73,7 @@ function run(): Map<string, number> {
   found.set("duplicate", duplicate);
   // Each message came back to be acknowledged, and has one final entry or was a duplicate.
   expect([broken, received, site.settled(), open.size]).toEqual([undefined, runs, runs, duplicate]);
-  expect(site.prints()).toBe(acknowledged - duplicate);
+  expect(site.packets()).toBe(acknowledged - duplicate);
   expect([site.books.balancedWith(0), site.books.awaiting, site.books.spooled]).toEqual([
     true,
     0,

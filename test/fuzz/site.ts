@@ -7,6 +7,7 @@ import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Ingest } from "../../src/ingest.ts";
+import { KnownMessages } from "../../src/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createJudge, type Policy } from "../../src/judge/judge.ts";
 import { type DeviceAuth, deviceKey } from "../../src/core/device.ts";
@@ -34,7 +35,7 @@ export interface Site {
   /** Messages that came back to be acknowledged; entries and fingerprints of packets written. */
   settled(): number;
   written(): number;
-  prints(): number;
+  packets(): number;
 }
 
 const policies: readonly [Policy, ...Policy[]] = [
@@ -56,7 +57,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
   const books = new Books(new Map());
   let settled = 0;
   let written = 0;
-  let prints = 0;
+  let packets = 0;
   let diskFails = 0.01;
   const find = (tenantId: string, deviceId: string): DeviceAuth | null =>
     rows.get(deviceKey(tenantId, deviceId)) ?? null;
@@ -75,8 +76,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
   const ingest = new Ingest({
     judge,
     books,
-    window: new RedeliveryWindow(1_000),
-    retained: new RetainedTopics([]),
+    known: new KnownMessages({ window: new RedeliveryWindow(1_000), retained: new RetainedTopics([]) }),
     clock,
     log: silentLog,
     lingerMs: 5,
@@ -88,7 +88,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     },
     append(entries, alongside) {
       if (chance.next() < diskFails) throw new Error("the disk is full");
-      prints += alongside.prints.length;
+      packets += (alongside.packets?.length ?? 0) / 2;
       for (const entry of entries) entry.seq = ++written;
       wrote(entries);
     },
@@ -125,6 +125,6 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     ingest,
     settled: () => settled,
     written: () => written,
-    prints: () => prints,
+    packets: () => packets,
   };
 }

@@ -8,6 +8,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Books } from "../../src/books.ts";
 import { Ingest } from "../../src/ingest.ts";
+import { KnownMessages } from "../../src/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import type { Pending } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
@@ -31,12 +32,14 @@ type Kit = ReturnType<typeof spoolKit>;
 
 export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), bytesMax = 1_000_000_000) {
   const clock = simulatedClock();
-  const spool: Spool = kit.spool({ dataDir, clock, bytesMax });
+  const spool: Spool = kit.spool({ dataDir, clock, bytesMax, redeliveryWindow: 1_000 });
   spool.keepFor(["sink"]);
   spool.setSinkState("sink", spool.sinkState("sink"));
   const books = new Books(spool.alongside.books());
-  const window = new RedeliveryWindow(1_000);
-  for (const print of spool.alongside.prints()) window.add(print);
+  const known = new KnownMessages({
+    window: new RedeliveryWindow(1_000, spool.alongside.packets()),
+    retained: new RetainedTopics(spool.alongside.retained()),
+  });
   const cached = new Set<string>();
   const waiting: { pending: Pending; done: (answer: Answer) => void }[] = [];
   const settled: Message[] = [];
@@ -64,8 +67,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   const ingest: Ingest = new Ingest({
     judge,
     books,
-    window,
-    retained: new RetainedTopics(spool.alongside.retained()),
+    known,
     clock,
     log: silentLog,
     lingerMs: 5,
@@ -103,9 +105,11 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   /** The look-ups that wait, oldest first: asks the registry for each. */
   function answerLookups(count = waiting.length): void {
     for (const { pending, done } of waiting.splice(0, count)) {
-      const known = registry.devices.has(pending.deviceId);
-      if (registry.available && known) cached.add(pending.deviceId);
-      done(!registry.available ? "unavailable" : known ? aDevice({ deviceId: pending.deviceId }) : null);
+      const isRegistered = registry.devices.has(pending.deviceId);
+      if (registry.available && isRegistered) cached.add(pending.deviceId);
+      done(
+        !registry.available ? "unavailable" : isRegistered ? aDevice({ deviceId: pending.deviceId }) : null,
+      );
     }
   }
 

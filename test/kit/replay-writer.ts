@@ -18,7 +18,7 @@ export function open(dataDir: string) {
     bringBack(some, letters) {
       const books = new Books(spool.alongside.books());
       for (const _ of some) books.replay();
-      spool.append(some, { books: books.toKeep(0), prints: [], letters });
+      spool.append(some, { books: books.toKeep(0), letters });
     },
   });
   return { spool, desk };
@@ -32,7 +32,7 @@ if (import.meta.main) {
       books.receive();
       books.accept();
     }
-    spool.append(entries(lettersMax), { books: books.toKeep(0), prints: [] });
+    spool.append(entries(lettersMax), { books: books.toKeep(0) });
     // In one transaction they would be faster, but this is not what is tested.
     for (const entry of readAll(spool).slice(0, lettersMax))
       spool.deadLetters.put("influx", "e", entry, "no");

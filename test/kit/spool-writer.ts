@@ -27,7 +27,7 @@ for (let group = 1; ; group++) {
     skipped: 0,
     detours: new Map(),
   });
-  spool.append(entries(size, from), { books, prints: [from] });
+  spool.append(entries(size, from), { books, packets: [from, 1] });
   console.log(spool.head);
   await Bun.sleep(0);
 }

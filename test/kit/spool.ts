@@ -56,7 +56,7 @@ export function spoolKit() {
   };
 }
 
-export const nothingAlongside: Alongside = { books: new Map(), prints: [] };
+export const nothingAlongside: Alongside = { books: new Map() };
 
 /** An accepted event, with changes. */
 export function anEntry(changes: Partial<Entry> = {}): Entry {

@@ -57,7 +57,7 @@ function site() {
     bringBack(some, letters) {
       if (isHeld) throw new Error("the disk is full");
       for (const _ of some) books.replay();
-      spool.append(some, { books: books.toKeep(0), prints: [], letters });
+      spool.append(some, { books: books.toKeep(0), letters });
     },
   });
   return {
@@ -73,7 +73,7 @@ function site() {
         books.receive();
         books.accept();
       }
-      spool.append(entries(n), { books: books.toKeep(0), prints: [] });
+      spool.append(entries(n), { books: books.toKeep(0) });
     },
     settled: () => until(() => drains.every((drain) => drain.stats().waiting === 0)),
     async stop() {

@@ -53,7 +53,7 @@ describe("kill -9", () => {
       expect(delivered).toBe(seq);
       expect(seq).toBeLessThanOrEqual(spool.head);
       // Each group's fingerprint is the seq of its first entry: the last is that of the last group.
-      const print = spool.alongside.prints().at(-1);
+      const print = spool.alongside.packets().at(-2);
       expect(print === undefined ? 0 : spool.read(print).at(-1)?.seq).toBe(spool.head);
       before = spool.head;
       kit.close(spool);
@@ -115,7 +115,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       writeFileSync(ballast, Buffer.alloc(4_000_000));
       let accepted = 0;
       const append = () => {
-        spool.append(bulky(), { books: new Map([["accepted", accepted + 1]]), prints: [accepted + 1] });
+        spool.append(bulky(), { books: new Map([["accepted", accepted + 1]]), packets: [accepted + 1, 1] });
         accepted++;
       };
       const error = fill(append);
@@ -131,7 +131,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       expect(again.head).toBe(accepted);
       expect(readAll(again)).toHaveLength(accepted);
       expect(again.alongside.books().get("accepted")).toBe(accepted);
-      expect(again.alongside.prints()).toHaveLength(accepted);
+      expect(again.alongside.packets()).toHaveLength(2 * accepted);
       kit.close(again);
     });
   });

@@ -1,6 +1,6 @@
 /** The redelivery window in memory, and the dead letters beside the groups. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { fingerprint, RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import { fingerprint, RedeliveryWindow, unproven } from "../../src/spool/redelivery.ts";
 import { RetainedTopics, retainedTopicsMax } from "../../src/spool/retained.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { aDeviceMessage } from "../kit/intake.ts";
@@ -12,17 +12,48 @@ afterEach(() => kit.clear());
 describe("the redelivery window", () => {
   test("knows the last `size` packets and no more", () => {
     const window = new RedeliveryWindow(3);
-    for (const print of [1, 2, 3, 4]) window.add(print);
+    for (const print of [1, 2, 3, 4]) window.add(print, 1);
     expect([1, 2, 3, 4].map((print) => window.has(print))).toEqual([false, true, true, true]);
   });
 
   test("knows a packet that is in it twice until both have left", () => {
     const window = new RedeliveryWindow(3);
-    for (const print of [1, 1, 2]) window.add(print);
-    window.add(3);
+    for (const print of [1, 1, 2]) window.add(print, 1);
+    window.add(3, 1);
     expect(window.has(1)).toBe(true);
-    window.add(4);
+    window.add(4, 1);
     expect(window.has(1)).toBe(false);
+  });
+
+  test("keeps the newest of a quiet device, whatever another sends or what proves nothing", () => {
+    const window = new RedeliveryWindow(1_000);
+    for (let n = 0; n < 10; n++) window.add(1_000_000 + n, 7);
+    for (let n = 0; n < 101_000; n++) window.add(n, n % 2 === 0 ? 8 : unproven);
+    const quiet = Array.from({ length: 10 }, (_, n) => window.has(1_000_000 + n));
+    expect(quiet.every(Boolean)).toBe(true);
+  });
+
+  test("gives a device no more than its share of half the window, so that the last half-window is always known", () => {
+    const window = new RedeliveryWindow(1_000);
+    for (let n = 0; n < 900; n++) window.add(1_000_000 + n, n % 9);
+    for (let n = 0; n < 3_000; n++) {
+      window.add(n, 100);
+      for (let back = 0; back < 400; back += 57) if (n >= back) expect(window.has(n - back)).toBe(true);
+    }
+  });
+
+  test("of more devices than it has room for forgets the oldest", () => {
+    const window = new RedeliveryWindow(100);
+    for (let n = 0; n < 1_000; n++) window.add(n, n);
+    expect([899, 900, 999].map((print) => window.has(print))).toEqual([false, true, true]);
+  });
+
+  test("is after a restart what it was", () => {
+    const window = new RedeliveryWindow(100);
+    for (let n = 0; n < 1_000; n++) window.add(n, n % 100 === 0 ? 7 : 8);
+    const again = new RedeliveryWindow(100, window.pairs());
+    expect(again.pairs()).toEqual(window.pairs());
+    expect(again.has(0)).toBe(window.has(0));
   });
 
   test("a fingerprint is a safe integer that changes with sender, packet, topic and every byte", () => {
@@ -69,10 +100,10 @@ describe("retained messages", () => {
     const window = new RedeliveryWindow(2);
     const [heard, other] = [fingerprint(aDeviceMessage(1, "a")), fingerprint(aDeviceMessage(2, "a"))];
     const copied = fingerprint({ ...copy(1), packetId: 9 });
-    window.add(heard);
+    window.add(heard, 1);
     expect(window.holdsContent(copied)).toBe(true);
     expect(window.holdsContent(other)).toBe(false);
-    for (const print of [other, other]) window.add(print);
+    for (const print of [other, other]) window.add(print, 1);
     expect(window.holdsContent(copied)).toBe(false);
     expect(window.holdsContent(other)).toBe(true);
   });

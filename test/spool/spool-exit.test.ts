@@ -23,7 +23,7 @@ function exitWith(last: string): void {
     import { event } from "${root}/test/contract/entries.ts";
     import { defaultSpoolSettings } from "${root}/test/kit/spool.ts";
     const spool = new Spool({ dataDir: process.argv.at(-1), settings: defaultSpoolSettings, clock: systemClock });
-    spool.append([event(0)], { books: new Map(), prints: [] });
+    spool.append([event(0)], { books: new Map() });
     ${last}`;
   const child = Bun.spawnSync([process.execPath, "-e", program, dataDir], { cwd: root });
   expect({ code: child.exitCode, error: child.stderr.toString() }).toEqual({ code: 1, error: "" });

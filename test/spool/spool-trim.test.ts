@@ -177,7 +177,7 @@ describe("at the byte bound", () => {
     spool.keepFor(["postgres"]);
     for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), nothingAlongside);
     expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
-    spool.append([], { books: new Map([["duplicate", 1]]), prints: [] });
+    spool.append([], { books: new Map([["duplicate", 1]]) });
     kit.close(spool);
     expect(kit.spool({ dataDir }).alongside.books().get("duplicate")).toBe(1);
   });

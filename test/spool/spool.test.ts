@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { SpoolFull } from "../../src/spool/disk.ts";
+import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import {
@@ -62,7 +63,7 @@ describe("appending and reading", () => {
     let heard = 0;
     spool.onAppend(() => heard++);
     put(spool, 1, 2);
-    spool.append([], { books: new Map([["duplicate", 1]]), prints: [] });
+    spool.append([], { books: new Map([["duplicate", 1]]) });
     expect(heard).toBe(2);
   });
 
@@ -88,11 +89,11 @@ describe("what goes with a group", () => {
     const first = kit.spool({ dataDir });
     const detours = new Map([["acme", { seq: 1, waiting: 1 }]]);
     first.setSinkState("influx", settledTo(1, { detours }));
-    first.append(entries(2), { books: new Map([["accepted", 2]]), prints: [11, 2 ** 52] });
+    first.append(entries(2), { books: new Map([["accepted", 2]]), packets: [11, 1, 2 ** 52, 2] });
     kit.close(first);
     const spool = kit.spool({ dataDir });
     expect([...spool.alongside.books()]).toEqual([["accepted", 2]]);
-    expect(spool.alongside.prints()).toEqual([11, 2 ** 52]);
+    expect(spool.alongside.packets()).toEqual([11, 1, 2 ** 52, 2]);
     expect(spool.sinkState("influx")).toEqual(settledTo(1, { detours }));
   });
 
@@ -111,13 +112,13 @@ describe("what goes with a group", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir, bytesMax: 65_536 });
     first.keepFor(["slow"]);
-    first.append(bulky(1, 50_000), { books: new Map([["accepted", 1]]), prints: [1] });
-    const more = { books: new Map([["accepted", 2]]), prints: [2] };
+    first.append(bulky(1, 50_000), { books: new Map([["accepted", 1]]), packets: [1, 0] });
+    const more = { books: new Map([["accepted", 2]]), packets: [2, 0] };
     expect(() => first.append(bulky(1, 50_000), more)).toThrow(SpoolFull);
     kit.close(first);
     const spool = kit.spool({ dataDir });
     expect([...spool.alongside.books()]).toEqual([["accepted", 1]]);
-    expect(spool.alongside.prints()).toEqual([1]);
+    expect(spool.alongside.packets()).toEqual([1, 0]);
     expect(spool.head).toBe(1);
   });
 
@@ -130,7 +131,6 @@ describe("what goes with a group", () => {
           ["accepted", accepted],
           ["duplicate", 7],
         ]),
-        prints: [],
       });
     kit.close(first);
     expect(Object.fromEntries(kit.spool({ dataDir }).alongside.books())).toEqual({
@@ -151,20 +151,33 @@ describe("what goes with a group", () => {
     db.close();
   });
 
-  test("the redelivery window is trimmed to little more than its size, the newest kept", () => {
-    const clock = simulatedClock();
-    const spool = kit.spool({ clock, redeliveryWindow: 100 });
+  test("the redelivery window is written anew once it is there twice, as it then is, and never with what is not on the disk", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir, redeliveryWindow: 100 });
     spool.keepFor([]);
+    const window = new RedeliveryWindow(100);
+    window.add(1_000_000, 7);
     for (let i = 0; i < 100; i++) {
-      clock.advance(250);
-      spool.append(entries(1), {
-        books: new Map(),
-        prints: [i * 5, i * 5 + 1, i * 5 + 2, i * 5 + 3, i * 5 + 4],
-      });
-      expect(spool.alongside.prints().length).toBeLessThan(125);
+      const packets = Array.from({ length: 5 }, (_, n) => [i * 5 + n, 1]).flat();
+      for (let n = 0; n < packets.length; n += 2) window.add(packets[n] ?? 0, packets[n + 1] ?? 0);
+      spool.append(entries(1), { books: new Map(), packets, window });
+      expect(spool.alongside.packets().length / 2).toBeLessThanOrEqual(205);
     }
-    const prints = spool.alongside.prints();
-    expect(prints.length).toBeGreaterThanOrEqual(100);
-    expect(prints).toEqual(sequence(500 - prints.length, 499));
+    const again = new RedeliveryWindow(100, spool.alongside.packets());
+    expect(sequence(410, 499).every((print) => again.has(print))).toBe(true);
+    expect(again.has(1_000_000)).toBe(true);
+    expect(again.has(100)).toBe(false);
+  });
+
+  test("fingerprints that the first version wrote are still known", () => {
+    const dataDir = kit.dir();
+    kit.close(kit.spool({ dataDir }));
+    const db = new Database(join(dataDir, "spool.db"));
+    db.query("INSERT INTO packets (count, prints) VALUES (?, ?)").run(
+      2,
+      new Uint8Array(Float64Array.from([11, 12]).buffer),
+    );
+    db.close();
+    expect(kit.spool({ dataDir }).alongside.packets()).toEqual([11, 0, 12, 0]);
   });
 });

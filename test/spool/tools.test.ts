@@ -49,7 +49,7 @@ function append(spool: Spool, some: readonly Entry[]): void {
     else if (kind === "deferred") books.defer();
     else books.reject(reason ?? "");
   }
-  spool.append(some, { books: books.toKeep(0), prints: [] });
+  spool.append(some, { books: books.toKeep(0) });
 }
 
 /** A closed spool of so many groups of ten entries, each too large for a page. */

@@ -1,0 +1,53 @@
+/** A device at the embedded broker that tries one reading again and again while the intake is held. */
+import { join } from "node:path";
+import { afterEach, expect, test } from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
+import { localRegistry } from "../../src/registry/local.ts";
+import { cleanUp, device } from "../kit/embedded.ts";
+import { registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
+import { publishPacket } from "../kit/wire.ts";
+
+afterEach(async () => {
+  await cleanUp();
+  await stopAll();
+});
+
+const body = (id: string, seq: number, changes = {}) =>
+  new TextDecoder().decode(telemetry(id, seq, changes).payload);
+const topic = (id: string) => ({ topic: `tenant/acme/device/${id}/telemetry` });
+
+test("on a new connection and with a new packet identifier each time: it is one entry", async () => {
+  const registry = localRegistry({ path: join(scratch(), "registry.db"), clock: systemClock });
+  await registry.add(registered(["d1", "d2"]));
+  const { gateway, stats } = await startInProcess(
+    {
+      BROKER_LISTEN: "127.0.0.1:0",
+      // Nobody listens there: nothing is delivered, and so the spool becomes full.
+      DATABASE_URL: "postgres://sluice@127.0.0.1:1/none",
+      SPOOL_MAX_BYTES: "65536",
+    },
+    { withBroker: true, registry },
+  );
+  const port = gateway.brokerAddress()?.port ?? 0;
+  const filler = await device(port, "filler");
+  let sent = 0;
+  while (stats().ingest["held"] === null) {
+    const noise = Buffer.from(crypto.getRandomValues(new Uint8Array(3_000))).toString("base64");
+    filler.send(publishPacket(++sent, body("d2", sent, { noise }), topic("d2")));
+    await Bun.sleep(20);
+  }
+  const before = stats().ingest.received;
+  for (let tries = 1; tries <= 20; tries++) {
+    const client = await device(port, "client-d1");
+    client.send(publishPacket(tries, body("d1", 1), topic("d1")));
+    await until(() => stats().ingest.received === before + tries);
+    client.socket.destroy();
+    await until(() => JSON.stringify(stats()["source"]).includes("1 connections"));
+  }
+  const { ingest, balanced } = stats();
+  expect(balanced).toBe(true);
+  expect(ingest.duplicate).toBe(19);
+  expect(ingest.accepted).toBe(sent + 1);
+  expect(ingest["held"]).not.toBeNull();
+});
