@@ -7,7 +7,7 @@
 import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { hostPort } from "./listen.ts";
-import { lastGood, readTls, type TlsTexts } from "./pem.ts";
+import { lastGood, readTls, type TlsPaths, type TlsTexts } from "./pem.ts";
 
 export interface PostgresUrl {
   /** Tried in turn. A host that begins with / is the directory of a socket, and then the only one. */
@@ -139,13 +139,10 @@ type TlsOption = boolean | "require" | "allow" | "prefer" | "verify-full" | Read
  * postgres.js' `ssl`. With a root certificate the server is always checked against it, and by name unless sslmode says otherwise.
  * @throws naming the parameter and the file, if a file cannot be used
  */
-export function tlsOf({ mode, rootCert, cert, key }: PostgresTls): TlsOption {
-  const paths = {
-    ca: rootCert === null || rootCert === "system" ? undefined : rootCert,
-    cert: cert ?? undefined,
-    key: key ?? undefined,
-  };
-  const texts = lastGood(() => readTls({ ca: "sslrootcert", cert: "sslcert", key: "sslkey" }, paths));
+export function tlsOf(tls: PostgresTls): TlsOption {
+  const { mode, rootCert } = tls;
+  const paths = pathsOf(tls);
+  const texts = textsOf(paths);
   const files = texts();
   if (mode === "disable") return false;
   const isVerified = rootCert !== null || mode === "verify-full" || mode === "verify-ca";
@@ -161,6 +158,17 @@ export function tlsOf({ mode, rootCert, cert, key }: PostgresTls): TlsOption {
   };
 }
 
+const tlsNames = { ca: "sslrootcert", cert: "sslcert", key: "sslkey" };
+/** By path, for clients come and go, and the last good text is to outlive them. As many as there are URLs. */
+const readers = new Map<string, () => TlsTexts>();
+
+function textsOf(paths: TlsPaths): () => TlsTexts {
+  const key = JSON.stringify(paths);
+  const known = readers.get(key) ?? lastGood(() => readTls(tlsNames, paths));
+  readers.set(key, known);
+  return known;
+}
+
 /** Read again whenever a connection takes them over, which postgres.js does by `Object.assign`. */
 function renewed(files: TlsTexts, texts: () => TlsTexts): TlsTexts {
   const kinds = Object.keys(files) as (keyof TlsTexts)[];
@@ -168,9 +176,17 @@ function renewed(files: TlsTexts, texts: () => TlsTexts): TlsTexts {
   return Object.defineProperties({}, Object.fromEntries(getters));
 }
 
+function pathsOf({ rootCert, cert, key }: PostgresTls): TlsPaths {
+  return {
+    ca: rootCert === null || rootCert === "system" ? undefined : rootCert,
+    cert: cert ?? undefined,
+    key: key ?? undefined,
+  };
+}
+
 function usable(tls: PostgresTls): void {
   try {
-    tlsOf(tls);
+    readTls(tlsNames, pathsOf(tls));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`a URL whose TLS files can be used (${why})`, { cause: error });

@@ -71,20 +71,23 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   const dropped = Promise.withResolvers<never>();
   dropped.promise.catch(() => {});
   const echo = echoes(spec, clock);
-  const sql = openClient(spec.options, {
-    max: 1,
-    max_lifetime: null,
-    idle_timeout: 0,
-    onclose: () => dropped.reject(new Error("the connection was closed")),
-    onnotify: (channel, payload) => {
-      if (channel === echoChannel) echo.heard(payload);
-      else if (!signal.aborted) spec.notified(payload);
-    },
-  });
+  let sql: Sql | undefined;
+  const open = () =>
+    openClient(spec.options, {
+      max: 1,
+      max_lifetime: null,
+      idle_timeout: 0,
+      onclose: () => dropped.reject(new Error("the connection was closed")),
+      onnotify: (channel, payload) => {
+        if (channel === echoChannel) echo.heard(payload);
+        else if (!signal.aborted) spec.notified(payload);
+      },
+    });
   const answered = (work: Promise<unknown>) =>
     withDeadline(clock, answerWithinMs, "the server", Promise.race([work, dropped.promise]));
   let stands = false;
   try {
+    sql = open();
     await answered(sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`));
     while (!signal.aborted) {
       await answered(spec.check(sql));
@@ -96,7 +99,7 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   } catch (error) {
     if (!signal.aborted) spec.lost(error, stands);
   } finally {
-    await end(sql, 0);
+    if (sql !== undefined) await end(sql, 0);
   }
   return stands;
 }

@@ -57,7 +57,13 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
       const bound = server.address();
       return typeof bound === "object" && bound !== null ? { host: bound.address, port: bound.port } : where;
     },
-    renew: () => secure?.setSecureContext(spec.tls?.() ?? {}),
+    renew() {
+      try {
+        secure?.setSecureContext(spec.tls?.() ?? {});
+      } catch (error) {
+        spec.failed(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
     stop: () => void server.close(),
   };
 }

@@ -83,6 +83,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     if (ended) return;
     ended = true;
     stopTimers();
+    mute(client);
     client.end(true);
     spec.over(cause);
   };
@@ -158,6 +159,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
       if (ended) return Promise.resolve();
       ended = true;
       stopTimers();
+      mute(client);
       return goodbye(client, clock);
     },
     abandon: (why) => end(new Error(why)),
@@ -191,6 +193,11 @@ function connectCutting(spec: ConnectionSpec, refuse: (error: Error) => void) {
   };
   client.connect();
   return { client, cutter };
+}
+
+/** What has come and was not handled yet goes: MQTT.js would look for it in stores that it has closed, and throw where nobody catches. */
+function mute(client: MqttClient): void {
+  client["_currentPump"] = undefined;
 }
 
 function readThrough(parser: Writable, cutter: Cutter, refuse: (error: Error) => void): void {
