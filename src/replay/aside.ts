@@ -3,7 +3,7 @@ import { sleep, type Clock } from "../core/clock.ts";
 import type { SetAside } from "../http/aside.ts";
 import type { Drain } from "../sink/drain.ts";
 
-const waitMs = 10_000;
+const waitMs = 5_000;
 
 export function setAsideAt(drains: readonly Drain[], clock: Clock): SetAside {
   return async ({ sink, lane, count, dry_run: dryRun }) => {

@@ -47,7 +47,7 @@ export function unproven(seq: number, { code, message }: Note, tries: number): O
 }
 
 /** A lone refused entry is no alarm while the next one may settle it. */
-const triesBeforeAlarm = 8;
+const triesBeforeAlarm = 5;
 /** The entry that settles it may come at any time, and everything waits for it. */
 const unprovenRetryMaxMs = 5_000;
 
