@@ -11,7 +11,7 @@ const host: Host = {
   name: () => "gateway-7",
   canWrite: () => true,
   exposureOf: () => ({ mistakes: [], warnings: [] }),
-  isReadByAll: () => false,
+  exposureOfSecret: () => undefined,
   readText: (path) => {
     if (path === "/run/secret") return `${secret}\n`;
     throw new Error(`ENOENT: no such file or directory, open '${path}'`);

@@ -8,7 +8,7 @@ const host: Host = {
   name: () => "gateway-7",
   canWrite: () => true,
   exposureOf: () => ({ mistakes: [], warnings: [] }),
-  isReadByAll: () => false,
+  exposureOfSecret: () => undefined,
   readText(path) {
     if (path === "/run/secret") return "a-secret-from-a-file\n";
     if (path === "/run/empty") return "\n";

@@ -3,9 +3,9 @@
  * root on a host with the unit what the unit gives the service. What is typed for one command counts over what is written for all.
  */
 import { readFileSync } from "node:fs";
-import { type Env, readByAll } from "../config/read.ts";
+import type { Env } from "../config/read.ts";
 import { parseEnvFile } from "../config/env-file.ts";
-import { isReadByAll } from "../config/exposure.ts";
+import { exposureOfSecret } from "../config/exposure.ts";
 import { allSettings, credentialNames } from "../config/tables.ts";
 import { unitEnvironment } from "../config/unit.ts";
 import { explain } from "../core/log.ts";
@@ -50,7 +50,8 @@ function read(context: Context, path: string): Written {
   const { values, ignored } = parseEnvFile(text);
   for (const why of ignored) context.stderr(`warning: ${path}, ${why}: ignored, as systemd does\n`);
   const secret = allSettings.find((setting) => setting.secret && values.get(setting.name));
-  if (secret !== undefined && isReadByAll(path)) context.stderr(`warning: ${readByAll(secret.name, path)}\n`);
+  const exposure = secret && exposureOfSecret(path);
+  if (exposure !== undefined) context.stderr(`warning: ${secret?.name}: ${exposure}\n`);
   return { path, values };
 }
 

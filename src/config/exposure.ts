@@ -42,7 +42,10 @@ export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root):
     if (mayBeMeant) warnings.push(`${said}: ${mend}`);
     else mistakes.push(`${said}, who could replace what is in it: ${mend}`);
   }
-  return { mistakes: [...mistakes, ...faultsWithin(dataDir)], warnings };
+  return {
+    mistakes: [...mistakes, ...faultsWithin(dataDir)],
+    warnings: [...warnings, ...faultsAbove(dataDir)],
+  };
 }
 
 /** What cannot be looked at is said where it is to be used. */
@@ -69,6 +72,16 @@ function faultsWithin(dataDir: string): string[] {
   });
 }
 
+/** Whoever may write a directory may put another in place of what is in it. */
+function faultsAbove(dataDir: string): string[] {
+  return above(realpathSync(dataDir))
+    .filter(({ mode }) => (mode & othersWrite) !== 0 && (mode & sticky) === 0)
+    .map(
+      ({ path }) =>
+        `DATA_DIR=${dataDir}: every user of this host can write ${path} above it: chmod o-w ${path}`,
+    );
+}
+
 /** A tool of another user's may not look into it, and will be told so where it opens a file. */
 function namesIn(directory: string): readonly string[] {
   try {
@@ -78,16 +91,22 @@ function namesIn(directory: string): readonly string[] {
   }
 }
 
-/** Every user of this host can read the file: it, and all directories above it. */
-export function isReadByAll(path: string): boolean {
+/** What every user of this host can do with a file that holds a secret, and the mend; undefined: nothing. */
+export function exposureOfSecret(path: string): string | undefined {
   try {
     const real = realpathSync(path);
-    if ((statSync(real).mode & othersRead) === 0) return false;
-    for (let above = dirname(real); ; above = dirname(above)) {
-      if ((statSync(above).mode & othersEnter) === 0) return false;
-      if (above === dirname(above)) return true;
-    }
+    const { mode } = statSync(real);
+    const can = (mode & othersWrite) !== 0 ? "write" : (mode & othersRead) !== 0 ? "read" : undefined;
+    if (can === undefined || !above(real).every(({ mode: m }) => (m & othersEnter) !== 0)) return undefined;
+    return `every user of this host can ${can} ${path}: chmod o-rw ${path}`;
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+/** The directories that lead to it, from the nearest up. */
+function above(path: string): { readonly path: string; readonly mode: number }[] {
+  const parent = dirname(path);
+  const here = { path: parent, mode: statSync(parent).mode };
+  return parent === dirname(parent) ? [here] : [here, ...above(parent)];
 }

@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
-import { type Exposure, exposureOf, isReadByAll } from "./exposure.ts";
+import { type Exposure, exposureOf, exposureOfSecret } from "./exposure.ts";
 
 export interface Host {
   name(): string;
@@ -12,7 +12,8 @@ export interface Host {
   readText(path: string): string;
   /** What is wrong with the rights of the data directory. */
   exposureOf(dataDir: string): Exposure;
-  isReadByAll(path: string): boolean;
+  /** What everybody can do with that file; undefined: nothing. */
+  exposureOfSecret(path: string): string | undefined;
 }
 
 export const thisHost: Host = {
@@ -27,7 +28,7 @@ export const thisHost: Host = {
   },
   readText: (path) => readFileSync(path, "utf8"),
   exposureOf,
-  isReadByAll,
+  exposureOfSecret,
 };
 
 /** Makes the directory where it is not there yet. @throws in words that name the setting */

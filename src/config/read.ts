@@ -48,7 +48,8 @@ export function readTable(table: Settings, env: Env, host: Host): TableRead {
     const read = schema.safeParse(text ?? undefined);
     values[key] = read.success ? read.data : schema.parse(setting.default ?? undefined);
     const path = isKeyFile(setting) ? text : "path" in raw ? raw.path : undefined;
-    if (path && host.isReadByAll(path)) warnings.push(readByAll(name, path));
+    const exposure = path ? host.exposureOfSecret(path) : undefined;
+    if (exposure !== undefined) warnings.push(`${name}: ${exposure}`);
     if ("mistake" in raw) mistakes.push({ name, text: raw.mistake });
     else effective.push({ name, value: shown(setting, raw.text), origin: raw.origin });
     if (!read.success) mistakes.push({ name, text: wrong(setting, text, read.error.issues[0]?.message) });
@@ -95,10 +96,6 @@ function fromFile(said: string, path: string, host: Host, mayLack = false): Raw 
 /** A file that is a secret itself. */
 function isKeyFile({ name, unit }: Setting<unknown>): boolean {
   return unit === "path" && name.endsWith("_KEY");
-}
-
-export function readByAll(name: string, path: string): string {
-  return `${name}: every user of this host can read ${path}: chmod o-r ${path}`;
 }
 
 function wrong(setting: Setting<unknown>, text: string | null, wanted = "another value"): string {

@@ -135,6 +135,15 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     expect(readdirSync(elsewhere)).toEqual([]);
   });
 
+  test("a directory above it that all may write is warned of", async () => {
+    chownSync(data, service, service);
+    const mend = `every user of this host can write ${directory} above it`;
+    chmodSync(directory, 0o777);
+    expect((await as(service, {}, "migrate")).err).toContain(mend);
+    chmodSync(directory, 0o1777);
+    expect((await as(service, {}, "migrate")).err).not.toContain("warning");
+  });
+
   test("a file in it that all may write", async () => {
     chownSync(data, service, service);
     writeFileSync(join(data, "local.db"), "");
@@ -151,13 +160,16 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     writeFileSync(file, "a-token-of-some-length\n");
     chownSync(inner, service, service);
     chownSync(file, service, service);
-    const warning = `ADMIN_TOKEN: every user of this host can read ${file}: chmod o-r ${file}`;
+    const warning = `ADMIN_TOKEN: every user of this host can read ${file}: chmod o-rw ${file}`;
     const said = async () => (await as(service, { ADMIN_TOKEN_FILE: file }, "migrate")).err;
     chmodSync(inner, 0o755);
     chmodSync(file, 0o644);
     expect(await said()).toContain(warning);
     const key = await as(service, { MQTT_TLS_KEY: file }, "migrate");
     expect(key.err).toContain(`MQTT_TLS_KEY: every user of this host can read ${file}`);
+    chmodSync(file, 0o642);
+    expect(await said()).toContain(`every user of this host can write ${file}`);
+    chmodSync(file, 0o644);
     chmodSync(inner, 0o750);
     expect(await said()).not.toContain("warning");
     chmodSync(inner, 0o755);
