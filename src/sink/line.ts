@@ -10,6 +10,7 @@
  * integer or the column is believed to be one. A value that its column is believed not to take has a line all the same
  * (`misfit`): the belief may be old or of another shard, and only the far side refuses for a column's type.
  */
+import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../core/entry.ts";
 
 export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
@@ -40,8 +41,7 @@ export interface Time {
 export interface Slot {
   ms: number;
   ns: number;
-  seq: number;
-  fields: string;
+  reading: Line;
   /** Further readings, a nanosecond on each; null in the usual case. */
   others: { readonly seq: number; readonly fields: string }[] | null;
   /** Nanoseconds given away beyond this time. */
@@ -101,6 +101,12 @@ export function bodyOf(lines: readonly Line[]): string {
   let body = "";
   for (const line of lines) body += body === "" ? textOf(line) : `\n${textOf(line)}`;
   return body;
+}
+
+/** The line at another time. */
+export function moved(line: Line, { ms, ns }: Time): Line {
+  const { entry, table, series, fields, news, misfit } = line;
+  return { entry, table, series, fields, ms, ns, news, misfit };
 }
 
 /** A time so many nanoseconds on. */
@@ -196,7 +202,8 @@ export const earliestMs = -9_223_372_036_853;
  */
 export const endMs = Date.UTC(2262, 3, 11, 23, 40);
 
-function msOf(entry: Entry, { fromMs }: Grammar): number {
+/** The time of an event. @throws {Unwritable} if no database holds it. */
+export function msOf(entry: Entry, { fromMs }: Grammar): number {
   const ms = entry.eventMs ?? entry.receivedMs;
   if (ms >= fromMs && ms < endMs) return ms;
   const years = `${new Date(fromMs).getUTCFullYear()} to 2262-04-11T23:40:00Z`;
@@ -272,31 +279,6 @@ function wholeDigits(entry: Entry, name: string, value: number): string {
   const digits = sourceOf(entry, name);
   if (!isInt64(digits)) throw refusal(entry, name, `is ${digits}; its column holds whole numbers of 64 bits`);
   return String(BigInt(digits));
-}
-
-const isInt64 = (digits: string) =>
-  /^-?\d{1,20}$/.test(digits) && BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);
-
-const isWhole = (entry: Entry, name: string, value: number) =>
-  Number.isSafeInteger(value) || (Number.isInteger(value) && isInt64(sourceOf(entry, name)));
-
-/** A whole number as the device wrote it, digit by digit, is what the double holds. */
-function isExact(entry: Entry, name: string, value: number): boolean {
-  if (!Number.isInteger(value) || Number.isSafeInteger(value)) return true;
-  const digits = sourceOf(entry, name);
-  return !/^-?\d+$/.test(digits) || BigInt(digits) === BigInt(value);
-}
-
-type Reviver = (this: unknown, key: string, value: unknown) => unknown;
-
-/** A metric's digits as the device wrote them: a double has lost some beyond 2^53. */
-function sourceOf(entry: Entry, name: string): string {
-  const { metrics } = JSON.parse(entry.payload, asWritten as Reviver) as { metrics: Record<string, unknown> };
-  return String(metrics[name]);
-}
-
-function asWritten(_: string, value: unknown, at: { source: string }): unknown {
-  return typeof value === "number" ? at.source : value;
 }
 
 function refusal(entry: Entry, name: string, why: string): Unwritable {

@@ -7,7 +7,7 @@
  * bytes. The window is memory: after a restart it starts empty, and a pair torn apart by the restart is not noticed.
  * A cleverer key (a sequence number as a tag) was not taken: it would make a series of every message.
  */
-import { later, type Line, type Slot, type Time } from "../line.ts";
+import { later, moved, type Line, type Slot, type Time } from "../line.ts";
 
 /** Entry seq → the time given to it; only those of entries that met another. */
 export type Shifts = Map<number, Time>;
@@ -29,7 +29,8 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   /** The time of a line whose own is taken. */
   function timeFor(slot: Slot, slots: readonly Slot[], line: Line): Time {
     const { seq } = line.entry;
-    if (distance(slot, line) === 0 && (slot.seq === seq || slot.fields === line.fields)) return slot;
+    const { entry, fields } = slot.reading;
+    if (distance(slot, line) === 0 && (entry.seq === seq || fields === line.fields)) return slot;
     const others = (slot.others ??= []);
     const same = others.findIndex((other) => other.seq === seq || other.fields === line.fields);
     if (same >= 0) return later(slot, same + 1);
@@ -46,7 +47,7 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
     place(line, shifts) {
       const { seq } = line.entry;
       const given = shifts.size === 0 ? undefined : shifts.get(seq);
-      if (given !== undefined) return { ...line, ms: given.ms, ns: given.ns };
+      if (given !== undefined) return moved(line, given);
       const { slots } = line.series;
       const slot = slotAt(slots, line);
       if (slot === undefined) {
@@ -55,7 +56,7 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
       }
       const { ms, ns } = timeFor(slot, slots, line);
       shifts.set(seq, { ms, ns });
-      return { ...line, ms, ns };
+      return moved(line, { ms, ns });
     },
     get count() {
       return count;
@@ -63,14 +64,14 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   };
 }
 
-function remember({ entry, ms, ns, fields, series }: Line) {
+function remember(reading: Line) {
+  const { ms, ns, series } = reading;
   const slot = series.slots[series.oldest];
-  if (slot === undefined) series.slots.push({ ms, ns, seq: entry.seq, fields, others: null, shifted: 0 });
+  if (slot === undefined) series.slots.push({ ms, ns, reading, others: null, shifted: 0 });
   else {
     slot.ms = ms;
     slot.ns = ns;
-    slot.seq = entry.seq;
-    slot.fields = fields;
+    slot.reading = reading;
     slot.others = null;
     slot.shifted = 0;
   }

@@ -7,11 +7,14 @@ import {
   bodyOf,
   encodeLine,
   endMs,
+  msOf,
+  textOf,
   Unwritable,
   withType,
   type ColumnType,
   type Grammar,
   type Line,
+  type Table,
 } from "../line.ts";
 import type { Delivery, Outcome, Refusal } from "../sink.ts";
 import { grammarOf } from "./api.ts";
@@ -19,7 +22,8 @@ import type { Collisions } from "./collisions.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
 import type { Pace } from "./pace.ts";
-import { createSeries } from "./series.ts";
+import { createBody, type Body } from "./scan.ts";
+import { createSeries, type KnownSeries } from "./series.ts";
 import { ship, type Progress, type Shipping } from "./ship.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";
@@ -40,6 +44,9 @@ export interface Parts {
   readonly retentionMs: number;
 }
 
+/** What a line's measurement and tags take in general; a body that needs more grows. */
+const seriesBytes = 64;
+
 interface Round {
   readonly database: string;
   readonly delivery: Delivery;
@@ -47,6 +54,11 @@ interface Round {
   readonly outcome: { delivered: number; ignored: number; refused: number };
   /** Refused in this round and not in the dead letters yet. */
   readonly refusals: Refusal[];
+  /** The lines that are believed to fit their columns, and those that are not. */
+  readonly fits: Line[];
+  readonly misfits: Line[];
+  /** Those that fit, as they are sent first. */
+  readonly body: Body;
   /** What was stored in this round; looked at only if the round does not end well. */
   readonly stored: (readonly Line[])[];
 }
@@ -71,24 +83,62 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
   }
 
-  /** The line of an entry that is to be sent; null if there is nothing to send. */
-  function lineFor(round: Round, entry: Entry, grammar: Grammar): Line | null {
-    const { database, progress, outcome } = round;
+  /** Makes the line of an entry that is to be sent. */
+  function take(round: Round, entry: Entry, grammar: Grammar): void {
+    const { progress, outcome } = round;
     const refusedBefore = progress.settled.size === 0 ? undefined : progress.settled.get(entry.seq);
     if (refusedBefore !== undefined) {
       outcome[refusedBefore ? "refused" : "delivered"] += 1;
-      return null;
+      return;
     }
     try {
       checkDistance(entry);
-      const line = encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar, series);
-      if (line !== null) return placed(line, progress);
-      outcome.ignored += 1;
+      if (!scanned(round, entry, grammar)) encoded(round, entry, grammar);
     } catch (error) {
       if (!(error instanceof Unwritable)) throw error;
       refuse(round, entry, error.message);
     }
-    return null;
+  }
+
+  /** The usual case, in one pass; false if it is another, for encodeLine to say which. */
+  function scanned({ database, progress, body, fits }: Round, entry: Entry, grammar: Grammar): boolean {
+    if (grammar.caseless) return false;
+    const table = types.table(database, entry.msgType ?? "");
+    const made = begun(entry, table, grammar);
+    if (made === null || !body.scan(entry, table, made.series)) return false;
+    try {
+      const line = placed(made, progress);
+      body.end(line);
+      fits.push(line);
+    } catch (error) {
+      body.undo();
+      throw error;
+    }
+    return true;
+  }
+
+  function begun(entry: Entry, table: Table, grammar: Grammar) {
+    try {
+      return new ScannedLine(entry, table, series(entry, table, grammar), msOf(entry, grammar), grammar);
+    } catch (error) {
+      if (error instanceof Unwritable) return null;
+      throw error;
+    }
+  }
+
+  function encoded(
+    { database, progress, outcome, body, fits, misfits }: Round,
+    entry: Entry,
+    grammar: Grammar,
+  ) {
+    const made = encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar, series);
+    if (made === null) {
+      outcome.ignored += 1;
+      return;
+    }
+    const line = placed(made, progress);
+    if (!line.misfit) body.add(textOf(line));
+    (line.misfit ? misfits : fits).push(line);
   }
 
   /**
@@ -96,7 +146,8 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
    * for it may be our own clock that was wrong when the message came.
    */
   function checkDistance({ eventMs, receivedMs }: Entry) {
-    if (eventMs === null || distanceMaxMs === 0 || clock.isTimeKnown?.() === false) return;
+    if (eventMs === null || distanceMaxMs === 0 || Math.abs(eventMs - receivedMs) <= distanceMaxMs) return;
+    if (clock.isTimeKnown?.() === false) return;
     const distanceMs = Math.min(Math.abs(eventMs - receivedMs), Math.abs(eventMs - clock.wallMs()));
     if (distanceMs > distanceMaxMs)
       throw new Unwritable(
@@ -110,9 +161,10 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     return at;
   }
 
-  async function post({ database, delivery }: Round, lines: readonly Line[]) {
+  async function post({ database, delivery, fits, body }: Round, lines: readonly Line[]) {
     try {
-      const verdict = await target.post(database, bodyOf(lines), delivery.signal);
+      const bytes = lines === fits ? body.bytes() : new TextEncoder().encode(bodyOf(lines));
+      const verdict = await target.post(database, bytes, delivery.signal);
       tally.answered(verdict);
       if (verdict.kind === "stored") pace.taken(lines.length);
       else if (verdict.kind === "away" && verdict.slow) pace.tooSlow(lines.length);
@@ -151,19 +203,27 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       return;
     }
     const grammar = grammarOf(kind, proven, tenantTag);
-    const lines: Line[] = [];
-    for (const entry of entries) {
-      const line = lineFor(round, entry, grammar);
-      if (line !== null) lines.push(line);
-    }
-    await ship(lines, shippingOf(round, grammar));
+    for (const entry of entries) take(round, entry, grammar);
+    await ship(round.fits, round.misfits, shippingOf(round, grammar));
   }
 
   return async (database, delivery) => {
     const progress = unfinished.get(database) ?? newProgress();
     unfinished.set(database, progress);
     const outcome = { delivered: 0, ignored: 0, refused: 0 };
-    const round: Round = { database, delivery, progress, outcome, refusals: [], stored: [] };
+    const { entries } = delivery;
+    const body = createBody(entries.reduce((sum, { payload }) => sum + payload.length + seriesBytes, 0));
+    const round: Round = {
+      database,
+      delivery,
+      progress,
+      outcome,
+      refusals: [],
+      fits: [],
+      misfits: [],
+      body,
+      stored: [],
+    };
     const end = tally.begin(database, delivery.entries);
     try {
       await run(round);
@@ -178,6 +238,31 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       throw error;
     }
   };
+}
+
+/** A line whose bytes are in the body; its fields are made again if anybody asks, which is rare. */
+class ScannedLine implements Line {
+  readonly entry: Entry;
+  readonly table: Table;
+  readonly series: KnownSeries;
+  readonly ms: number;
+  readonly ns: number;
+  readonly grammar: Grammar;
+  readonly news = null;
+  readonly misfit = false;
+
+  constructor(entry: Entry, table: Table, series: KnownSeries, ms: number, grammar: Grammar) {
+    this.entry = entry;
+    this.table = table;
+    this.series = series;
+    this.ms = ms;
+    this.ns = entry.eventNs;
+    this.grammar = grammar;
+  }
+
+  get fields(): string {
+    return encodeLine(this.entry, this.table, this.grammar)?.fields ?? "";
+  }
 }
 
 const newProgress = (): Progress => ({ settled: new Map(), shifts: new Map(), faults: 0, control: null });

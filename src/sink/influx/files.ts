@@ -108,8 +108,10 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
     }
   }
 
-  function post(database: string, body: string) {
-    const bytes = new TextEncoder().encode(`${body}\n`);
+  function post(database: string, body: Uint8Array) {
+    const bytes = new Uint8Array(body.length + 1);
+    bytes.set(body);
+    bytes[body.length] = 10;
     mend();
     const size = append(database, bytes);
     bytesSent += bytes.length;

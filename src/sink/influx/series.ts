@@ -6,13 +6,21 @@
  */
 import type { Entry } from "../../core/entry.ts";
 import { seriesText, type Grammar, type Series, type Table } from "../line.ts";
+import type { KnownColumn } from "./types.ts";
 
-export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => Series;
+export interface KnownSeries extends Series {
+  /** `text` and the space behind it, encoded. */
+  readonly bytes: Uint8Array;
+  /** The columns of the last message, in its order. */
+  readonly shape: KnownColumn[];
+}
+
+export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
 /** Series that are remembered, at least; up to twice as many are. */
 const seriesMax = 8_192;
 
-type Known = Map<Table, Map<string | null, Series>>;
+type Known = Map<Table, Map<string | null, KnownSeries>>;
 
 export function createSeries(): SeriesOf {
   let young: Known = new Map();
@@ -29,7 +37,7 @@ export function createSeries(): SeriesOf {
     const series =
       before !== undefined && before.siteId === siteId && before.tenantId === tenantId
         ? before
-        : { siteId, tenantId, text: seriesText(entry, table.name, grammar), slots: [], oldest: 0 };
+        : fresh(entry, table, grammar);
     if (size >= seriesMax) {
       [old, young, size] = [young, new Map(), 0];
       devices = undefined;
@@ -39,4 +47,11 @@ export function createSeries(): SeriesOf {
     size += 1;
     return series;
   };
+}
+
+function fresh(entry: Entry, { name }: Table, grammar: Grammar): KnownSeries {
+  const { siteId, tenantId } = entry;
+  const text = seriesText(entry, name, grammar);
+  const bytes = new TextEncoder().encode(`${text} `);
+  return { siteId, tenantId, text, bytes, shape: [], slots: [], oldest: 0 };
 }

@@ -131,10 +131,14 @@ export function createServer(options: ServerOptions): Target {
     lookedMs = clock.monoMs();
   }
 
-  async function write(found: Api, database: string, body: string, signal: AbortSignal): Promise<Verdict> {
+  async function write(
+    found: Api,
+    database: string,
+    plain: Uint8Array<ArrayBuffer>,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
     const parked = await ensure(found, database, signal);
     if (parked !== undefined) return parked;
-    const plain = new TextEncoder().encode(body);
     const packed = plain.length > gzipBytesMin ? Bun.gzipSync(plain, { level: 1 }) : plain;
     bytesSent += packed.length;
     const answer = await asking(

@@ -50,7 +50,11 @@ const samples = 4;
 const searchMax = 24;
 
 /** @throws {Outage} if some lines are not settled. */
-export async function ship(all: readonly Line[], shipping: Shipping): Promise<void> {
+export async function ship(
+  fits: readonly Line[],
+  misfits: readonly Line[],
+  shipping: Shipping,
+): Promise<void> {
   const { progress, stored, refused, retyped } = shipping;
   const suspects: { line: Line; why: string }[] = [];
   let failures = 0;
@@ -224,8 +228,7 @@ export async function ship(all: readonly Line[], shipping: Shipping): Promise<vo
   }
 
   // What is believed not to fit its column goes apart, so that its refusal is no search among the good ones.
-  const misfits = all.filter(({ misfit }) => misfit);
-  await send(misfits.length === 0 ? all : all.filter(({ misfit }) => !misfit));
+  await send(fits);
   await send(misfits);
   await convict();
 }

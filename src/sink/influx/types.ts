@@ -16,7 +16,7 @@ const columnsMax = 50_000;
 const saveAfterMs = 10_000;
 
 export interface TypeMap {
-  table(database: string, name: string): Table;
+  table(database: string, name: string): KnownTable;
   /** The far side stored a line with these: its columns are what it says. */
   confirm(database: string, table: string, news: NonNullable<Line["news"]>): void;
   readonly size: number;
@@ -25,11 +25,16 @@ export interface TypeMap {
 
 type Stored = Record<string, Record<string, Record<string, ColumnType>>>;
 
-interface KnownColumn extends Column {
+export interface KnownColumn extends Column {
+  readonly name: string;
+  /** `head`, encoded. */
+  readonly bytes: Uint8Array | null;
   type: ColumnType | null;
+  /** The last scan that met it (scan.ts). */
+  mark: number;
 }
 
-interface KnownTable extends Table {
+export interface KnownTable extends Table {
   readonly columns: ReadonlyMap<string, KnownColumn>;
   column(field: string): KnownColumn;
 }
@@ -50,9 +55,11 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
   let size = 0;
   let saving: Timer | null = null;
 
-  function fresh(field: string): KnownColumn {
-    const head = taken.has(field) ? null : escapeName(field);
-    return { head: head === null ? null : `,${head}=`, integer: integers.has(field), type: null };
+  function fresh(name: string): KnownColumn {
+    const escaped = taken.has(name) ? null : escapeName(name);
+    const head = escaped === null ? null : `,${escaped}=`;
+    const bytes = head === null ? null : new TextEncoder().encode(head);
+    return { name, head, bytes, integer: integers.has(name), type: null, mark: 0 };
   }
 
   function tableOf(database: string, name: string): KnownTable {

@@ -1,0 +1,246 @@
+/**
+ * From a payload's text to the bytes of its line in one pass, for the usual case: plain numbers, booleans and text in columns
+ * whose type is known. Whatever else comes (an escape, an exponent, a new column, a value that does not fit, a name twice) is
+ * left to encodeLine, which is the measure: what is scanned here reads back as the same values.
+ *
+ * Parsing the payload, making strings of its numbers and joining, copying and encoding those took two thirds of what the
+ * sink cost. A device's digits are copied as they stand, for both sides read them as the same double. The columns of a
+ * device's last message are compared first, so that in general no name is looked up.
+ */
+import { nanoseconds, type Entry } from "../../core/entry.ts";
+import type { Line } from "../line.ts";
+import type { KnownSeries } from "./series.ts";
+import type { KnownColumn, KnownTable } from "./types.ts";
+
+export interface Body {
+  /** Adds series and fields of an event's line; false, and nothing added, if it is not the usual case. */
+  scan(entry: Entry, table: KnownTable, series: KnownSeries): boolean;
+  /** Ends a line that was scanned. */
+  end(line: Pick<Line, "ms" | "ns">): void;
+  /** Takes the line that was begun back. */
+  undo(): void;
+  /** Adds a whole line. */
+  add(text: string): void;
+  /** All lines. */
+  bytes(): Uint8Array<ArrayBuffer>;
+}
+
+const space = 32;
+const quote = 34;
+const comma = 44;
+const minus = 45;
+const dot = 46;
+const zero = 48;
+const nine = 57;
+const colon = 58;
+const backslash = 92;
+const small = { f: 102, i: 105, n: 110, t: 116 };
+const open = 123;
+const close = 125;
+
+/** Whole numbers of so many digits are exact in every column. */
+const wholeDigitsMax = 15;
+/** Longer numbers are left to encodeLine. */
+const numberCharsMax = 40;
+/** What a line has beside its series and its fields, which are at most three times as long as the payload. */
+const lineBytesMax = 64;
+
+const encoder = new TextEncoder();
+const trueBytes = encoder.encode("true");
+const falseBytes = encoder.encode("false");
+/** Each scan's own, so that a column that comes twice is noticed. */
+let scans = 0;
+
+export function createBody(bytesExpected: number): Body {
+  let out = new Uint8Array(bytesExpected);
+  let at = 0;
+  let start = 0;
+  let second = Number.NaN;
+  let secondBytes = out;
+
+  function reserve(more: number) {
+    if (at + more <= out.length) return;
+    const larger = new Uint8Array(Math.max(out.length * 2, at + more));
+    larger.set(out.subarray(0, at));
+    out = larger;
+  }
+
+  function copy(bytes: Uint8Array, from: number) {
+    for (let i = from; i < bytes.length; i += 1) out[at++] = bytes[i] ?? 0;
+  }
+
+  /** Copies a number; the index behind it, or -1. */
+  function number(text: string, from: number, isWhole: boolean): number {
+    let i = from;
+    let hasDot = false;
+    let isZero = true;
+    for (let c = text.charCodeAt(i); c !== comma && c !== close && c !== space; c = text.charCodeAt(i)) {
+      // An exponent, or the end of a text that is no JSON.
+      if (!(c >= minus && c <= nine)) return -1;
+      if (c === dot) hasDot = true;
+      else if (c > zero) isZero = false;
+      out[at++] = c;
+      i += 1;
+    }
+    if (hasDot ? isWhole || i - from > numberCharsMax : i - from > wholeDigitsMax) return -1;
+    return isZero && text.charCodeAt(from) === minus ? -1 : i;
+  }
+
+  /** Copies a text with its quotes; the index behind it, or -1. */
+  function quoted(text: string, from: number): number {
+    let i = from;
+    do {
+      const c = text.charCodeAt(i);
+      if (c === backslash || !(c >= space && c < 127)) return -1;
+      out[at++] = c;
+      i += 1;
+    } while (text.charCodeAt(i) !== quote);
+    out[at++] = quote;
+    return i + 1;
+  }
+
+  /** Copies the value at `i` of a column; the index behind it, or -1. */
+  function field(text: string, i: number, { bytes, type }: KnownColumn, isFirst: boolean): number {
+    const c = text.charCodeAt(i);
+    if (c === small.n) return i + 4;
+    if (bytes === null) return -1;
+    copy(bytes, isFirst ? 1 : 0);
+    if (c === minus || (c >= zero && c <= nine)) {
+      if (type !== "float" && type !== "integer") return -1;
+      const after = number(text, i, type === "integer");
+      if (type === "integer") out[at++] = small.i;
+      return after;
+    }
+    if (c === quote) return type === "string" ? quoted(text, i) : -1;
+    if (type !== "boolean" || (c !== small.t && c !== small.f)) return -1;
+    copy(c === small.t ? trueBytes : falseBytes, 0);
+    return i + (c === small.t ? 4 : 5);
+  }
+
+  /** All of a payload. */
+  function fields(text: string, table: KnownTable, { shape }: KnownSeries): boolean {
+    const mark = (scans += 1);
+    const first = at;
+    let inMetrics = false;
+    let hadMetrics = false;
+    let known = 0;
+    let i = 1;
+    for (;;) {
+      i = skip(text, i, space);
+      if (text.charCodeAt(i) !== quote) return false;
+      const name = i + 1;
+      let column: KnownColumn | null = null;
+      if (inMetrics) {
+        const guess = shape[known];
+        column = guess !== undefined && isAt(text, name, guess.name) ? guess : lookUp(text, name, table);
+        if (column === null) return false;
+        shape[known] = column;
+        known += 1;
+        i = name + column.name.length + 1;
+      } else {
+        i = endOf(text, name) + 1;
+        if (i === 0) return false;
+        if (isAt(text, name, "seq")) column = table.column("seq");
+      }
+      i = skip(text, skip(text, i, colon), space);
+      if (column !== null) {
+        if (column.mark === mark) return false;
+        column.mark = mark;
+        i = field(text, i, column, at === first);
+      } else if (isAt(text, name, "metrics")) {
+        if (hadMetrics || text.charCodeAt(i) !== open) return false;
+        inMetrics = hadMetrics = true;
+        i += 1;
+        continue;
+      } else i = behind(text, i);
+      if (i < 0) return false;
+      i = skip(text, i, space);
+      if (inMetrics && text.charCodeAt(i) === close) {
+        inMetrics = false;
+        i = skip(text, i + 1, space);
+      }
+      if (text.charCodeAt(i) !== comma) return text.charCodeAt(i) === close && !inMetrics && at > first;
+      i += 1;
+    }
+  }
+
+  return {
+    scan(entry, table, series) {
+      const { payload } = entry;
+      reserve(series.bytes.length + payload.length * 3 + lineBytesMax);
+      start = at;
+      if (at > 0) out[at++] = 10;
+      copy(series.bytes, 0);
+      if (payload.charCodeAt(0) === open && fields(payload, table, series)) return true;
+      at = start;
+      return false;
+    },
+    end({ ms, ns }) {
+      const whole = Math.floor(ms / 1000);
+      if (whole <= 0) {
+        at += encoder.encodeInto(` ${nanoseconds(ms, ns)}`, out.subarray(at)).written;
+        return;
+      }
+      if (whole !== second) {
+        second = whole;
+        secondBytes = encoder.encode(` ${whole}`);
+      }
+      copy(secondBytes, 0);
+      let rest = (ms - whole * 1000) * 1_000_000 + ns;
+      for (let i = 8; i >= 0; i -= 1) {
+        const tenth = (rest / 10) | 0;
+        out[at + i] = zero + rest - tenth * 10;
+        rest = tenth;
+      }
+      at += 9;
+    },
+    undo() {
+      at = start;
+    },
+    add(text) {
+      start = at;
+      reserve(text.length * 3 + 1);
+      if (at > 0) out[at++] = 10;
+      at += encoder.encodeInto(text, out.subarray(at)).written;
+    },
+    bytes: () => out.subarray(0, at),
+  };
+}
+
+function skip(text: string, from: number, char: number): number {
+  let i = from;
+  while (text.charCodeAt(i) === char) i += 1;
+  return i;
+}
+
+/** Is this the name that begins there? One without escapes, for a name with any is left to encodeLine. */
+function isAt(text: string, from: number, name: string): boolean {
+  for (let i = 0; i < name.length; i += 1) if (text.charCodeAt(from + i) !== name.charCodeAt(i)) return false;
+  return text.charCodeAt(from + name.length) === quote;
+}
+
+function lookUp(text: string, from: number, table: KnownTable): KnownColumn | null {
+  const end = endOf(text, from);
+  return end < 0 ? null : table.column(text.slice(from, end));
+}
+
+/** Where a text without escapes ends; -1 if it has any, or does not end. */
+function endOf(text: string, from: number): number {
+  for (let i = from; i < text.length; i += 1) {
+    const c = text.charCodeAt(i);
+    if (c === quote) return i;
+    if (c === backslash) return -1;
+  }
+  return -1;
+}
+
+/** The index behind a plain value that is no field; -1 if it is no plain one. */
+function behind(text: string, from: number): number {
+  if (text.charCodeAt(from) === quote) return endOf(text, from + 1) + 1 || -1;
+  for (let i = from; i < text.length; i += 1) {
+    const c = text.charCodeAt(i);
+    if (c === comma || c === close || c === space) return i;
+    if (c === open || c === 91) return -1;
+  }
+  return -1;
+}

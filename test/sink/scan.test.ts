@@ -1,0 +1,181 @@
+/** The scan of a payload: what it takes reads back as what encodeLine writes, and what it does not take leaves nothing. */
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import type { Entry } from "../../src/core/entry.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { grammarOf } from "../../src/sink/influx/api.ts";
+import { createBody } from "../../src/sink/influx/scan.ts";
+import { createSeries } from "../../src/sink/influx/series.ts";
+import { createTypeMap } from "../../src/sink/influx/types.ts";
+import { encodeLine, textOf, type ColumnType } from "../../src/sink/line.ts";
+import { event } from "../contract/entries.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { parseLine, parseLines, type Point } from "../kit/lineparser.ts";
+
+const grammar = grammarOf("v3", true, false);
+const columns: Readonly<Record<string, ColumnType>> = {
+  seq: "integer",
+  rssi_dbm: "integer",
+  a: "float",
+  "b c": "float",
+  é: "float",
+  ok: "boolean",
+  text: "string",
+};
+
+function world() {
+  const types = createTypeMap({
+    path: "/nonexistent/types.json",
+    integerFields: ["seq", "rssi_dbm"],
+    reserved: ["time", "device_id", "site_id"],
+    clock: simulatedClock(),
+    log: silentLog,
+  });
+  types.confirm("d", "telemetry", Object.entries(columns));
+  return { table: types.table("d", "telemetry"), series: createSeries(), body: createBody(16) };
+}
+
+/** The text that the scan makes of a payload; null if it leaves it to encodeLine. */
+function scan(payload: string, { table, series, body } = world(), more: Partial<Entry> = {}): string | null {
+  const entry = event(1, { payload, ...more });
+  const before = body.bytes().length;
+  if (!body.scan(entry, table, series(entry, table, grammar))) {
+    expect(body.bytes().length).toBe(before);
+    return null;
+  }
+  body.end({ ms: entry.eventMs ?? 0, ns: entry.eventNs });
+  return new TextDecoder().decode(body.bytes().slice(before)).replace(/^\n/, "");
+}
+
+describe("takes", () => {
+  test.each([
+    ['{"seq":7,"metrics":{"a":21.50,"rssi_dbm":-85,"ok":true}}', "seq=7i,a=21.50,rssi_dbm=-85i,ok=true"],
+    ['{"metrics": {"a": 21, "ok": false}, "seq": 7}', "a=21,ok=false,seq=7i"],
+    ['{"version":"1","ts":"2026","x":null,"y":-1.5e9,"metrics":{"a":0.1,"b c":-0.5}}', "a=0.1,b\\ c=-0.5"],
+    [
+      '{"metrics":{"a":null,"text":"plain = text, with spaces","é":3}}',
+      'text="plain = text, with spaces",é=3',
+    ],
+    ['{"metrics":{"text":""}}', 'text=""'],
+    ['{"seq":null,"metrics":{"a":999999999999999}}', "a=999999999999999"],
+    ['{"seq":0}', "seq=0i"],
+  ])("%s", (payload, fields) => {
+    expect(scan(payload)).toBe(`telemetry,device_id=d1,site_id=lab-1 ${fields} 1789000000001123456`);
+  });
+});
+
+describe("leaves to encodeLine", () => {
+  test.each([
+    "{}",
+    '{"metrics":{}}',
+    '{"metrics":null}',
+    '{"metrics":{"a":1},"metrics":{"a":2}}',
+    '{"metrics":{"a":1,"a":2}}',
+    '{"seq":1,"seq":2}',
+    '{"seq":1,"metrics":{"seq":2}}',
+    '{"metrics":{"a":1e3}}',
+    '{"metrics":{"a":1E+3}}',
+    '{"metrics":{"a":-0}}',
+    '{"metrics":{"a":-0.0}}',
+    '{"metrics":{"a":9007199254740993}}',
+    '{"metrics":{"a":1234567890123456}}',
+    '{"metrics":{"rssi_dbm":1.5}}',
+    '{"metrics":{"rssi_dbm":9223372036854775807}}',
+    '{"metrics":{"a":"text"}}',
+    '{"metrics":{"a":true}}',
+    '{"metrics":{"ok":1}}',
+    '{"metrics":{"text":1}}',
+    '{"metrics":{"new":1}}',
+    '{"metrics":{"time":1}}',
+    '{"metrics":{"text":"a \\"quote\\""}}',
+    '{"metrics":{"text":"two\\nlines"}}',
+    '{"metrics":{"text":"ünï"}}',
+    '{"metrics":{"\\u0061":1}}',
+    '{"m\\u0065trics":{"a":1}}',
+    '{"note":"a \\"metrics\\":{","metrics":{"a":1}}',
+    '{"more":{"metrics":{"a":1}},"metrics":{"a":2}}',
+    '{"more":[1,2],"metrics":{"a":2}}',
+    '{"metrics":{"a":1}',
+    '{"metrics":{"a":',
+    '{"metrics":{"a"',
+    '{"metr',
+    "",
+    "null",
+    "[1]",
+  ])("%s", (payload) => {
+    expect(scan(payload)).toBeNull();
+  });
+});
+
+test("times before 1970 and near it are as encodeLine writes them", () => {
+  for (const eventMs of [-62_000_000_000, -1, 0, 1, 999, 1_000, 1_001, 1_789_000_000_000, 9_223_371_599_999])
+    for (const eventNs of [0, 1, 123_456, 999_999]) {
+      const text = scan('{"seq":1}', world(), { eventMs, eventNs });
+      expect(text?.split(" ").at(-1)).toBe(String(BigInt(eventMs) * 1_000_000n + BigInt(eventNs)));
+    }
+});
+
+describe("any payload", () => {
+  const name = fc.oneof(
+    fc.constantFrom(...Object.keys(columns), "new", "time"),
+    fc.string({ unit: "binary", maxLength: 4 }),
+  );
+  const number = fc.oneof(
+    { weight: 8, arbitrary: fc.integer({ min: -20_000, max: 20_000 }).map((n) => n / 100) },
+    { weight: 1, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }) },
+    { weight: 1, arbitrary: fc.maxSafeInteger() },
+  );
+  const value = fc.oneof(
+    { weight: 8, arbitrary: number },
+    fc.boolean(),
+    fc.string({ unit: "binary", maxLength: 5 }),
+    fc.constant(null),
+  );
+  const usual = fc.record(
+    { a: number, "b c": number, rssi_dbm: fc.integer(), ok: fc.boolean(), text: fc.string() },
+    { requiredKeys: [] },
+  );
+  const metrics = fc.oneof(
+    { weight: 3, arbitrary: usual },
+    { weight: 1, arbitrary: fc.dictionary(name, value, { maxKeys: 5 }) },
+  );
+  const payloads = fc.record(
+    {
+      ts: fc.string(),
+      seq: fc.oneof(fc.nat(), fc.constant(null)),
+      metrics,
+      more: fc.jsonValue({ maxDepth: 0 }),
+    },
+    { requiredKeys: ["metrics"] },
+  );
+
+  test("scanned among others reads back as encodeLine's, and swallows no neighbour", () => {
+    const known = world();
+    let taken = 0;
+    fc.assert(
+      fc.property(payloads, fc.constantFrom("", " ", "  "), (payload, gap) => {
+        const text = JSON.stringify(payload).replaceAll('":', `":${gap}`);
+        if (gap !== "" && JSON.stringify(JSON.parse(text)) !== JSON.stringify(payload)) return true;
+        const line = scan(text, known);
+        if (line === null) return true;
+        taken += 1;
+        const slow = encodeLine(event(1, { payload: text }), known.table, grammar);
+        expect(slow).not.toBeNull();
+        expect(read(parseLine(line))).toEqual(read(parseLine(slow === null ? "" : textOf(slow))));
+        return true;
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(taken).toBeGreaterThan(300);
+    expect(
+      parseLines(new TextDecoder().decode(known.body.bytes())).filter((line) => "point" in line),
+    ).toHaveLength(taken);
+  });
+
+  const read = ({ measurement, tags, fields, time }: Point) => [
+    measurement,
+    [...tags],
+    [...fields].map(([field, { type, value: v }]) => [field, type, v]).toSorted(),
+    time,
+  ];
+});
