@@ -25,17 +25,20 @@ const contentOf = (print: number) => Math.floor(print / packetIds);
 
 /** Of all that proved nothing. */
 export const unproven = 0;
+/** Devices are told apart by a hash, which costs less than a list of names; the few that share one share their part. */
+const ownersMax = 65_536;
 
 export function ownerOf({ kind, tenantId, deviceId }: Entry): number {
-  return kind === "event" ? Bun.hash.crc32(`${tenantId}/${deviceId}`) : unproven;
+  return kind === "event" ? 1 + (Bun.hash.crc32(`${tenantId}/${deviceId}`) % (ownersMax - 1)) : unproven;
 }
 
 export class RedeliveryWindow {
   readonly #prints: Float64Array;
-  readonly #owners: Uint32Array;
+  readonly #owners: Uint16Array;
   readonly #known = new Map<number, number>();
-  /** How many packets of each owner are in the window. */
-  readonly #held = new Map<number, number>();
+  /** How many packets of each owner are in the window, and how many owners have some. */
+  readonly #held = new Uint32Array(ownersMax);
+  #holders = 0;
   /** How often each content is in the window; only once somebody asked. */
   #contents: Map<number, number> | undefined;
   /** Where the oldest is, once it is full. */
@@ -45,8 +48,8 @@ export class RedeliveryWindow {
   /** @param kept as `pairs` gives them */
   constructor(size: number, kept: ArrayLike<number> = []) {
     this.#prints = new Float64Array(size);
-    this.#owners = new Uint32Array(size);
-    for (let i = 0; i < kept.length; i += 2) this.add(kept[i] ?? 0, kept[i + 1] ?? unproven);
+    this.#owners = new Uint16Array(size);
+    for (let i = 0; i < kept.length; i += 2) this.add(kept[i] ?? 0, (kept[i + 1] ?? unproven) % ownersMax);
   }
 
   has(print: number): boolean {
@@ -83,15 +86,17 @@ export class RedeliveryWindow {
 
   /** Passing over one makes it the newest. All shares together are half of the ring, so there is always one to be forgotten. */
   #makeRoom(): void {
-    const share = Math.floor(this.#prints.length / 2 / this.#held.size);
-    while ((this.#held.get(this.#owners[this.#next] ?? unproven) ?? 0) <= share)
+    const share = Math.floor(this.#prints.length / 2 / this.#holders);
+    while ((this.#held[this.#owners[this.#next] ?? unproven] ?? 0) <= share)
       this.#next = (this.#next + 1) % this.#prints.length;
     this.#count(this.#prints[this.#next] ?? 0, this.#owners[this.#next] ?? unproven, -1);
   }
 
   #count(print: number, owner: number, by: 1 | -1): void {
     change(this.#known, print, by);
-    change(this.#held, owner, by);
+    const held = (this.#held[owner] ?? 0) + by;
+    this.#held[owner] = held;
+    if (held === (by === 1 ? 1 : 0)) this.#holders += by;
     if (this.#contents) change(this.#contents, contentOf(print), by);
   }
 }
