@@ -69,6 +69,30 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     expect(site.drain.sink.batchMax).toBe(5_000);
   });
 
+  test("a lone reject that is refused holds up no event", async () => {
+    await open();
+    await site.run(["alter table quarantine_counters_minute alter column tenant_id type varchar(8)"]);
+    const reject = anEntry({ kind: "reject", reason: "TOKEN_INVALID", tenantId: "a-tenant-of-nobody" });
+    site.put([reject, ...good(3)]);
+    site.drain.start();
+    await site.settled();
+    expect(site.drain.stats()).toMatchObject({ delivered: 3, refused: 1 });
+    expect(site.letters()[0]?.why).toContain("22001");
+  });
+
+  test("rejects for which there is no table wait, for that is a fault of the table", async () => {
+    await open();
+    await site.run(["alter table quarantine_events rename column reason to why"]);
+    site.put([...good(3), anEntry({ kind: "reject", reason: "TOKEN_INVALID" }), ...good(3)]);
+    site.drain.start();
+    await until(() => site.drain.stats().alarms.length > 0);
+    expect(site.drain.stats().alarms[0]?.why).toContain("add the column");
+    expect(site.letters()).toEqual([]);
+    await site.run(["alter table quarantine_events rename column why to reason"]);
+    await site.settled();
+    expect(site.drain.stats()).toMatchObject({ delivered: 7, refused: 0 });
+  });
+
   test("refused rows of one table prove nothing of another", async () => {
     await open();
     await site.run(["alter table raw_events add check (false) not valid"]);

@@ -49,9 +49,18 @@ describe("an entry that is refused", () => {
   });
 
   test("needs a proof in each of its tables", () => {
-    const mirrored = reject(1, { mirror: true });
-    const { held } = judge({ entries: [mirrored], refused: { 1: "23514" } });
-    expect(held?.unproven).toEqual(["quarantine_events", "quarantine_counters_minute"]);
+    const entries = [reject(1, { mirror: true })];
+    const { held } = judge({ entries, refused: { 1: "23514" }, proven: ["quarantine_events"] });
+    expect(held?.unproven).toEqual(["raw_events", "quarantine_counters_minute"]);
+  });
+
+  test("as a reject is proven by any event, unless it is the table that is at fault", () => {
+    const entries = [reject(1), event(2)];
+    expect([...judge({ entries, refused: { 1: "23514" } }).refusals.keys()]).toEqual([1]);
+    expect(judge({ entries, refused: { 1: "42703" } })).toMatchObject({
+      count: 0,
+      held: { entry: { seq: 1 } },
+    });
   });
 });
 

@@ -10,8 +10,8 @@ import type { Entry } from "../../core/entry.ts";
 import type { Postgres } from "../../core/postgres.ts";
 import { Outage } from "../outage.ts";
 import type { Delivery } from "../sink.ts";
-import { tryEach, type Note } from "./trial.ts";
-import { verdictOf, type Held, type Verdict } from "./verdict.ts";
+import { tryEach } from "./trial.ts";
+import { lackingProof, verdictOf, type Held, type Verdict } from "./verdict.ts";
 import { isPassing, unproven } from "./words.ts";
 import { tablesOf, type Table } from "./write.ts";
 
@@ -57,30 +57,37 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
     const tried = [...entries.filter(isTried), ...witnesses.values()];
     const trial = await tryEach(db, tried);
     const proven = new Set(trial.passed.flatMap(tablesOf));
-    const refused = tried.filter(({ seq }) => lasts(trial.refused.get(seq)));
-    const open = new Set(refused.flatMap(tablesOf).filter((table) => !proven.has(table)));
-    if (open.size > 0) for (const table of await search(delivery, last, [...open])) proven.add(table);
+    const refused = tried.flatMap((entry) => {
+      const note = trial.refused.get(entry.seq);
+      return note === undefined || isPassing(note.code) ? [] : [{ entry, note }];
+    });
+    const lacks = () => refused.some(({ entry, note }) => lackingProof(entry, note, proven).length > 0);
+    if (lacks()) await search(delivery, last, proven, lacks);
     return verdictOf({ entries, isTried, trial, proven, strikes });
   }
 
-  /** Tries the entries behind the batch until one has passed in each table. @returns the tables that took one */
-  async function search({ later }: Delivery, last: number, open: readonly Table[]): Promise<Table[]> {
-    const found = () => open.filter((table) => witnesses.has(table));
+  /** Tries the entries behind the batch as long as it lacks a proof; adds the tables that have taken one to `proven`. */
+  async function search(
+    { later }: Delivery,
+    last: number,
+    proven: Set<Table>,
+    lacks: () => boolean,
+  ): Promise<void> {
     if (pause > 0 && --pause === 0) searchFrom = 0;
     searchFrom = Math.max(searchFrom, last + 1);
-    for (let i = 0; i < searchBatchesMax && found().length < open.length; i++) {
+    for (let i = 0; i < searchBatchesMax && lacks(); i++) {
       const entries = behind(later, searchFrom);
-      const tried = entries.filter((e) => isMeant(e) && tablesOf(e).some((table) => open.includes(table)));
-      const trial = tried.length > 0 ? await tryEach(db, tried) : undefined;
-      for (const entry of trial ? trial.passed : [])
-        for (const table of tablesOf(entry)) witnesses.set(table, entry);
       if (entries.length === 0) {
         pause ||= pauseDeliveries;
         break;
       }
       searchFrom = (entries.at(-1)?.seq ?? 0) + 1;
+      // Of tables that are proven there is nothing more to learn.
+      const open = entries.filter((e) => isMeant(e) && tablesOf(e).some((table) => !proven.has(table)));
+      const { passed } = await tryEach(db, open);
+      for (const entry of passed) for (const table of tablesOf(entry)) witnesses.set(table, entry);
+      for (const table of passed.flatMap(tablesOf)) proven.add(table);
     }
-    return found();
   }
 
   /** Entries from `from` on, as many as a trial takes; none: the spool ends here. */
@@ -109,8 +116,4 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
       for (const seq of strikes.keys()) if (seq <= upTo) strikes.delete(seq);
     },
   };
-}
-
-function lasts(note: Note | undefined): boolean {
-  return note !== undefined && !isPassing(note.code);
 }

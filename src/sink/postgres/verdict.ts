@@ -3,10 +3,11 @@
  *
  * An entry that is refused by itself is refused for good if another real entry passes in each of its tables at the same time:
  * a broken table must not eat the backlog, and no artificial row can prove that it is sound, for every constraint that
- * refuses one can refuse the other. An error that may be over in a moment (a deadlock) must come back several times first.
+ * refuses one can refuse the other. For a reject an event that passes will do: events do not wait for what may be the only
+ * reject of the day. An error that may be over in a moment (a deadlock) must come back several times first.
  */
 import type { Entry } from "../../core/entry.ts";
-import { refusalWords, isPassing } from "./words.ts";
+import { isOfTable, isPassing, refusalWords } from "./words.ts";
 import type { Note, Trial } from "./trial.ts";
 import { tablesOf, type Table } from "./write.ts";
 
@@ -31,6 +32,12 @@ const strikesMax = 5;
 /** How often an entry met an error that may be over in a moment while others passed, by seq. */
 export type Strikes = Map<number, number>;
 
+/** The tables that must take another entry before this one is refused for good. */
+export function lackingProof(entry: Entry, { code }: Note, proven: ReadonlySet<Table>): Table[] {
+  if (entry.kind === "reject" && proven.has("raw_events") && !isOfTable(code)) return [];
+  return tablesOf(entry).filter((table) => !proven.has(table));
+}
+
 export interface Evidence {
   readonly entries: readonly Entry[];
   /** Which of them were in the trial, in this order. */
@@ -50,7 +57,7 @@ export function verdictOf({ entries, isTried, trial, proven, strikes }: Evidence
     if (isTried(entry) && left-- === 0) break;
     const note = trial.refused.get(entry.seq);
     if (note) {
-      const unproven = tablesOf(entry).filter((table) => !proven.has(table));
+      const unproven = lackingProof(entry, note, proven);
       const stays = unproven.length > 0 || (isPassing(note.code) && strike(strikes, entry.seq) < strikesMax);
       if (stays) held ??= { entry, note, unproven };
       else if (!held) refusals.set(entry.seq, refusalWords(note));

@@ -26,6 +26,11 @@ function cureOf(code: string): string | undefined {
   return cures.find(([codes]) => codes.test(code))?.[1];
 }
 
+/** It concerns the table or the server, whatever the row. */
+export function isOfTable(code: string): boolean {
+  return cureOf(code) !== undefined;
+}
+
 /** A server's error that does not end by itself becomes an alarm with its cure; everything else stays what it is. */
 export function asOutage(error: unknown): unknown {
   const server = serverError(error);
