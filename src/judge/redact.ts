@@ -22,6 +22,8 @@ import { isSecret, secrecyOf, secretSign } from "./secret-names.ts";
 
 const usualStart = '"provision_';
 const usualName = '"provision_token"';
+/** Of a payload that is a reject. */
+const looksMax = 32;
 /** What follows the name where it is a key with a plain string. */
 const plainValue = /"[ \t\r\n]*:[ \t\r\n]*"([^"\\]*)"/y;
 const urlSafe = /^[\w.~+=:-]*$/;
@@ -39,9 +41,12 @@ export function redact(text: string, token: string | undefined): string {
   return blanked.includes("tok-") ? blankInStrings(blanked, wholeToken, `tok-${blank}`) : blanked;
 }
 
-/** Secrets that valid JSON names as such beside `token`, to be blanked where else they stand (a topic, a detail). */
+/**
+ * Secrets that valid JSON names as such beside `token`, to be blanked where else they stand (a topic, a detail). It looks at some
+ * members alone: this is asked for every reject, and a stranger may send as many as a payload holds.
+ */
 export function secretsIn(text: string, token: string | undefined): readonly string[] {
-  const { found } = blankNamed(plainSpelled(text, token), token);
+  const { found } = blankNamed(plainSpelled(text, token), token, looksMax);
   return token === undefined ? found : [token, ...found];
 }
 
@@ -67,9 +72,9 @@ interface Blanked {
 
 const none: readonly string[] = [];
 
-function blankNamed(line: string, token: string | undefined): Blanked {
+function blankNamed(line: string, token: string | undefined, most = Number.POSITIVE_INFINITY): Blanked {
   const usual = usualValue(line);
-  if (usual === null) return blankEveryNamed(line);
+  if (usual === null) return blankEveryNamed(line, most);
   if (usual === undefined) return { line, found: none };
   const value = line.slice(usual.from, usual.to);
   // It is presented at the top alone; further down it is a secret all the same.
@@ -94,14 +99,22 @@ function usualValue(line: string): { from: number; to: number } | undefined | nu
   return secretSign.test(line.slice(to)) ? null : { from: to - (value[1] ?? "").length, to };
 }
 
-function blankEveryNamed(text: string): Blanked {
+/** @param most looks at so many strings that may name a secret */
+function blankEveryNamed(text: string, most: number): Blanked {
   const found: string[] = [];
+  let looked = 0;
   let out = "";
   let kept = 0;
   for (let open = text.indexOf('"'); open >= 0; open = text.indexOf('"', open)) {
     const end = endOfString(text, open);
-    const colon = skipBlank(text, end);
     const string = text.slice(open, end);
+    if (!secretSign.test(string)) {
+      out += text.slice(kept, end);
+      kept = open = end;
+      continue;
+    }
+    if (looked++ >= most) break;
+    const colon = skipBlank(text, end);
     const secrecy = text.charAt(colon) === ":" ? secrecyOf(string) : "none";
     const from = skipBlank(text, colon + 1);
     const to = secrecy === "none" ? from : endOfValue(text, from);
@@ -111,7 +124,7 @@ function blankEveryNamed(text: string): Blanked {
       out += `${text.slice(kept, from)}"${blank}"`;
       kept = open = to;
     } else {
-      out += text.slice(kept, open) + (secretSign.test(string) ? scrubString(string, found) : string);
+      out += text.slice(kept, open) + scrubString(string, found);
       kept = open = end;
     }
   }

@@ -44,8 +44,11 @@ export function namedIn(text: string): string[] {
   return isSuspect(plain) ? valuesIn(plain) : [];
 }
 
+/** Without what stands between a name and its value there is none to be found. */
+const between = /[:=>]|(?:token|bearer)\s|tok-/i;
+
 function isSuspect(plain: string): boolean {
-  return secretSign.test(plain) || /bearer|tok-/i.test(plain);
+  return between.test(plain) && (secretSign.test(plain) || /bearer|tok-/i.test(plain));
 }
 
 function valuesIn(plain: string): string[] {

@@ -17,8 +17,8 @@ const speaksOfOne = new RegExp(words);
  */
 export type Secrecy = "token" | "secret" | "about" | "none";
 
+/** @param name with `secretSign` in it */
 export function secrecyOf(name: string): Secrecy {
-  if (!secretSign.test(name)) return "none";
   const plain = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
   if (plain === "provisiontoken") return "token";
   if (secretName.test(plain)) return "secret";
