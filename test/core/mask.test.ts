@@ -1,5 +1,6 @@
 /** What is taken out of text before it is shown, and what is left as it is. */
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { explain } from "../../src/core/log.ts";
 import { keepSecret, masked, maskedIn } from "../../src/core/mask.ts";
 
@@ -62,6 +63,26 @@ test("what was configured is found in any text, and however it is written", () =
   keepSecret("https://me:url-pa55word@host/?token=query-t0ken");
   for (const text of ["p@ss w0rd/9", "p%40ss%20w0rd%2F9", "url-pa55word", "query-t0ken"])
     expect(masked(`it says ${text}!`)).toBe("it says ***!");
+});
+
+test("any secret, in any text, as it is or within a URL", () => {
+  const secret = fc
+    .string({ unit: "grapheme-ascii", minLength: 8, maxLength: 40 })
+    .filter((it) => !/^[a-z]+$/i.test(it) && !it.includes("***") && !it.includes("://") && it.trim() === it);
+  const around = fc.string({ maxLength: 20 });
+  fc.assert(
+    fc.property(secret, around, around, (it, before, after) => {
+      keepSecret(it);
+      expect(masked(before + it + after)).not.toContain(it);
+      expect(masked(`${before}http://me:${encodeURIComponent(it)}@h/${after}`)).not.toContain(
+        encodeURIComponent(it),
+      );
+      expect(JSON.stringify(maskedIn({ a: [before + it + after] }))).not.toContain(
+        JSON.stringify(it).slice(1, -1),
+      );
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test("a short secret, or one that is a plain word, does not spoil every other sentence", () => {
