@@ -27,7 +27,7 @@ import { createSeries, type KnownSeries } from "./series.ts";
 import { ship, type Progress, type Shipping } from "./ship.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";
-import type { TypeMap } from "./types.ts";
+import type { KnownTable, TypeMap } from "./types.ts";
 
 export interface Parts {
   readonly target: Target;
@@ -59,6 +59,8 @@ interface Round {
   readonly misfits: Line[];
   /** Those that fit, as they are sent first. */
   readonly body: Body;
+  /** The table of the last entry. */
+  table: KnownTable | null;
   /** What was stored in this round; looked at only if the round does not end well. */
   readonly stored: (readonly Line[])[];
 }
@@ -83,6 +85,13 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
   }
 
+  /** That of the last entry, in general. */
+  function tableOf(round: Round, { msgType }: Entry): KnownTable {
+    if (round.table === null || round.table.name !== msgType)
+      round.table = types.table(round.database, msgType ?? "");
+    return round.table;
+  }
+
   /** Makes the line of an entry that is to be sent. */
   function take(round: Round, entry: Entry, grammar: Grammar): void {
     const { progress, outcome } = round;
@@ -101,9 +110,10 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
   }
 
   /** The usual case, in one pass; false if it is another, for encodeLine to say which. */
-  function scanned({ database, progress, body, fits }: Round, entry: Entry, grammar: Grammar): boolean {
+  function scanned(round: Round, entry: Entry, grammar: Grammar): boolean {
     if (grammar.caseless) return false;
-    const table = types.table(database, entry.msgType ?? "");
+    const { progress, body, fits } = round;
+    const table = tableOf(round, entry);
     const made = begun(entry, table, grammar);
     if (made === null || !body.scan(entry, table, made.series)) return false;
     try {
@@ -126,12 +136,9 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
   }
 
-  function encoded(
-    { database, progress, outcome, body, fits, misfits }: Round,
-    entry: Entry,
-    grammar: Grammar,
-  ) {
-    const made = encodeLine(entry, types.table(database, entry.msgType ?? ""), grammar, series);
+  function encoded(round: Round, entry: Entry, grammar: Grammar): void {
+    const { progress, outcome, body, fits, misfits } = round;
+    const made = encodeLine(entry, tableOf(round, entry), grammar, series);
     if (made === null) {
       outcome.ignored += 1;
       return;
@@ -222,6 +229,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       fits: [],
       misfits: [],
       body,
+      table: null,
       stored: [],
     };
     const end = tally.begin(database, delivery.entries);

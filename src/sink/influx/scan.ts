@@ -66,11 +66,16 @@ export function createBody(bytesExpected: number): Body {
   }
 
   function copy(bytes: Uint8Array, from: number) {
-    for (let i = from; i < bytes.length; i += 1) out[at++] = bytes[i] ?? 0;
+    const target = out;
+    let to = at;
+    for (let i = from; i < bytes.length; i += 1) target[to++] = bytes[i] ?? 0;
+    at = to;
   }
 
   /** Copies a number; the index behind it, or -1. */
   function number(text: string, from: number, isWhole: boolean): number {
+    const target = out;
+    let to = at;
     let i = from;
     let hasDot = false;
     let isZero = true;
@@ -79,9 +84,10 @@ export function createBody(bytesExpected: number): Body {
       if (!(c >= minus && c <= nine)) return -1;
       if (c === dot) hasDot = true;
       else if (c > zero) isZero = false;
-      out[at++] = c;
+      target[to++] = c;
       i += 1;
     }
+    at = to;
     if (hasDot ? isWhole || i - from > numberCharsMax : i - from > wholeDigitsMax) return -1;
     return isZero && text.charCodeAt(from) === minus ? -1 : i;
   }
@@ -236,7 +242,11 @@ function endOf(text: string, from: number): number {
 
 /** The index behind a plain value that is no field; -1 if it is no plain one. */
 function behind(text: string, from: number): number {
-  if (text.charCodeAt(from) === quote) return endOf(text, from + 1) + 1 || -1;
+  if (text.charCodeAt(from) === quote) {
+    const end = text.indexOf('"', from + 1);
+    // Other escapes are no matter in a text that is passed over.
+    return end < 0 || text.charCodeAt(end - 1) === backslash ? -1 : end + 1;
+  }
   for (let i = from; i < text.length; i += 1) {
     const c = text.charCodeAt(i);
     if (c === comma || c === close || c === space) return i;
