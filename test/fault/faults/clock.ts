@@ -91,6 +91,19 @@ async function timesAreTrue(site: Site): Promise<string[]> {
   ];
 }
 
+const told = {
+  LD_PRELOAD: libfaketime() ?? "",
+  FAKETIME_TIMESTAMP_FILE: timeFile,
+  FAKETIME_NO_CACHE: "1",
+  FAKETIME_DONT_FAKE_MONOTONIC: "1",
+};
+
+/** @param begin what the first process is told */
+function prepareTelling(begin: string): string {
+  writeFileSync(timeFile, begin);
+  return libfaketime() === undefined ? "libfaketime is not installed" : "";
+}
+
 export const clockFaults: readonly Fault[] = [
   {
     name: "clock-stepped",
@@ -108,24 +121,36 @@ export const clockFaults: readonly Fault[] = [
     },
   },
   {
+    name: "clock-leaps",
+    says: "Wall clock leaps to 2100, to 1970 and years ahead, and back, under load: times go on by our own count",
+    site: { faults: {}, spoil: withoutTime, env: told },
+    few: 3,
+    many: 30,
+    prepare: () => prepareTelling(set),
+    done: () => rmSync(timeFile, { force: true }),
+    async run(site, times) {
+      const leaps = ["+27000d\n", "-20000d\n", "+1200d\n"];
+      for (let i = 0; i < times; i++) {
+        writeFileSync(timeFile, leaps[i % leaps.length] ?? set);
+        await statsWhen(site.gateway, ({ clock }) => !clock.believed);
+        writeFileSync(timeFile, set);
+        await statsWhen(site.gateway, ({ clock }) => clock.believed);
+      }
+      return times;
+    },
+    also: timesAreTrue,
+  },
+  {
     name: "clock-1970",
     says: "Host booted in 1970, `kill -9` again and again, then its clock is set: readings without a time get theirs",
     site: {
       faults: {},
       spoil: withoutTime,
-      env: {
-        LD_PRELOAD: libfaketime() ?? "",
-        FAKETIME_TIMESTAMP_FILE: timeFile,
-        FAKETIME_NO_CACHE: "1",
-        FAKETIME_DONT_FAKE_MONOTONIC: "1",
-      },
+      env: told,
     },
     few: 2,
     many: 20,
-    prepare() {
-      writeFileSync(timeFile, unset);
-      return libfaketime() === undefined ? "libfaketime is not installed" : "";
-    },
+    prepare: () => prepareTelling(unset),
     done: () => rmSync(timeFile, { force: true }),
     async run(site, times) {
       for (let i = 0; i < times; i++) {
