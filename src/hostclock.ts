@@ -89,9 +89,13 @@ export function hostClock({ host, builtMs, log }: Options): HostClock {
     if (isRight(hostMs)) believe(hostMs);
     else if (state === "right") {
       state = "own";
-      doubtedAtMs = host.monoMs();
-      log.warn({ host_time: text(hostMs) }, "the host's clock is not believed: going on by our own count");
+      disbelieve();
     }
+  }
+
+  function disbelieve(): void {
+    doubtedAtMs = host.monoMs();
+    log.warn({ detail: doubt() }, "the host's clock is not believed");
   }
 
   function believe(hostMs: number): void {
@@ -132,14 +136,13 @@ export function hostClock({ host, builtMs, log }: Options): HostClock {
       state = "unknown";
       newestMs = newest <= latestMs ? newest : 0;
       offsetMs = Math.max(builtMs, newestMs) - host.monoMs();
-      doubtedAtMs = host.monoMs();
       hostOffsetMs = host.wallMs() - host.monoMs();
       timer = host.every(lookEveryMs, look);
       const hostMs = host.wallMs();
       if (isRight(hostMs)) {
         state = "right";
         believe(hostMs);
-      } else log.warn({ detail: doubt() }, "the host's clock is not believed");
+      } else disbelieve();
     },
     doubt,
     isTimeKnown: () => state !== "unknown",
