@@ -3,6 +3,7 @@
  * not survive compilation into one executable. Every text in a line is masked, whoever wrote it, and none does anything to a terminal.
  */
 import pino from "pino";
+import { descriptorsTrouble } from "./descriptors.ts";
 import { logOutput, type LogOutput } from "./log-output.ts";
 import { masked, maskedIn } from "./mask.ts";
 import { printable } from "./terminal.ts";
@@ -59,9 +60,15 @@ export function explain(error: unknown): string {
   return masked(wordsOf(error));
 }
 
+/** Bun's words where a connection is refused or cannot be tried. */
+const bunAsksBack = /(?:Unable to connect\. Is|Was there a typo in) .*\?$/;
+/** What Bun says of a connection for which it had no descriptor, too. */
+const looksRefused = /ECONNREFUSED|cannot connect/;
+
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // Bun asks the reader back where a connection is refused.
-  const text = (error.message || error.name).replace(/Unable to connect\. Is .*\?$/, "cannot connect");
-  return error.cause === undefined ? text : `${text}: ${wordsOf(error.cause)}`;
+  const text = (error.message || error.name).replace(bunAsksBack, "cannot connect");
+  if (error.cause !== undefined) return `${text}: ${wordsOf(error.cause)}`;
+  const ours = looksRefused.test(text) ? descriptorsTrouble() : undefined;
+  return ours === undefined ? text : `${text}, since ${ours}`;
 }

@@ -1,0 +1,19 @@
+/**
+ * Whether this process can open anything more. Bun tells of a connection for which there was no descriptor that the far side refused
+ * it (ECONNREFUSED), and sends its operator to a server that is well.
+ */
+import { closeSync, openSync } from "node:fs";
+
+/** What stands in the way of every file and connection, and the remedy; undefined: nothing does. */
+export function descriptorsTrouble(): string | undefined {
+  try {
+    closeSync(openSync("/dev/null", "r"));
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "EMFILE")
+      return "this process has no file descriptor left (EMFILE): raise LimitNOFILE of its unit, or ulimit -n";
+    if (code === "ENFILE") return "this host has no file descriptor left (ENFILE): raise fs.file-max";
+    return undefined;
+  }
+}
