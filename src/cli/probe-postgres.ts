@@ -6,6 +6,7 @@ import type { Config } from "../config.ts";
 import type { Postgres } from "../core/postgres.ts";
 import { inspectPostgres } from "../core/schema.ts";
 import { hearsChanges } from "../registry/changes.ts";
+import { rehearseRegistry } from "../registry/rehearsal.ts";
 import type { Sink } from "../sink/sink.ts";
 
 /** InfluxDB 3 Core's limit, see `INFLUXDB_DATABASE`. */
@@ -14,16 +15,21 @@ const coreDatabasesMax = 5;
 export async function probePostgres(db: Postgres, sink: Sink): Promise<string> {
   const { missingTables, mayCreate } = await inspectPostgres(db);
   if (missingTables.length === 0) return sink.probe();
-  const found = `PostgreSQL at ${db.place} has no ${missingTables.join(", ")}`;
-  if (mayCreate) return `${found}; the gateway creates them when it starts, as does \`sluice migrate\``;
+  const missing = missingTables.join(", ");
+  if (mayCreate)
+    return `${await sink.probe()}; it has no ${missing}: the gateway creates them when it starts, as does \`sluice migrate\``;
   throw new Error(
-    `${found}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may`,
+    `PostgreSQL at ${db.place} has no ${missing}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may`,
   );
 }
 
-export async function probeRegistry(db: Postgres, influx: Config["influx"]): Promise<string> {
-  const { missingTables, tellsChanges } = await inspectPostgres(db);
+export async function probeRegistry(
+  db: Postgres,
+  { influx, lookup }: Pick<Config, "influx" | "lookup">,
+): Promise<string> {
+  const { missingTables, mayCreate, tellsChanges } = await inspectPostgres(db);
   await hearsChanges(db);
+  await rehearseRegistry(db, lookup.autoProvision && (missingTables.length === 0 || mayCreate));
   if (missingTables.includes("device_registry")) return "no devices: the table is still to be created";
   const { devices, tenants } = await countDevices(db);
   const remarks = [`${devices} devices of ${tenants} tenants`];

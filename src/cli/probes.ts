@@ -48,7 +48,7 @@ export function createProbes(config: Config): Probes {
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       { part: "source", probe: () => probeSource(config) },
-      ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, influx) }]),
+      ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, config) }]),
       ...farSides.map((sink) => ({
         part: sink.name,
         probe: () => (db !== undefined && sink.name === "postgres" ? probePostgres(db, sink) : sink.probe()),

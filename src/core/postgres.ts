@@ -193,6 +193,24 @@ export async function copy(tx: Transaction, statement: string, text: string): Pr
   });
 }
 
+class RolledBack extends Error {}
+
+/** One transaction that is rolled back at its end: what PostgreSQL says to work, without the work. @throws what `work` throws */
+export async function rehearsal(
+  db: Postgres,
+  what: string,
+  work: (tx: Transaction) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await db.transaction(what, async (tx) => {
+      await work(tx);
+      throw new RolledBack();
+    });
+  } catch (error) {
+    if (!(error instanceof Error && error.cause instanceof RolledBack)) throw error;
+  }
+}
+
 /** A PostgreSQL array of text as a parameter: postgres.js knows array types only with `fetch_types`. */
 export function arrayText(values: readonly (string | number | null)[]): string {
   const items = values.map((v) => (v === null ? "NULL" : `"${String(v).replace(/["\\]/g, "\\$&")}"`));

@@ -21,13 +21,13 @@ export async function createMissing(db: Postgres): Promise<string[]> {
     return rows.map((row) => row.missing);
   });
   if (missing.length === 0) return [];
-  return change(db, `creating the tables ${missing.join(", ")}`, createTables);
+  return change(db, `creating the tables ${missing.join(", ")}`, createMissingTables);
 }
 
 /** Brings the database to what this version wants. @returns what was done, one sentence each; nothing where it was all there */
 export function migratePostgres(db: Postgres): Promise<string[]> {
   return change(db, "migrating", async (tx) => {
-    const done = await createTables(tx);
+    const done = await createMissingTables(tx);
     done.push(...(await addOverlapColumns(tx)));
     done.push(...(await addTriggers(tx)));
     return done;
@@ -82,8 +82,7 @@ async function change(
 ): Promise<string[]> {
   try {
     return await db.transaction(what, async (tx) => {
-      await tx.unsafe("set local lock_timeout = 5000");
-      await tx.unsafe("select pg_advisory_xact_lock(hashtextextended('sluice:schema', 0))");
+      await oneAtATime(tx);
       return work(tx);
     });
   } catch (cause) {
@@ -101,7 +100,20 @@ const missingTables = `select name as missing from (values ${Object.keys(tables)
   .join(", ")}) as t(name)
   where not exists (select 1 from pg_class where relname = name and pg_table_is_visible(oid))`;
 
-async function createTables(tx: Transaction): Promise<string[]> {
+async function oneAtATime(tx: Transaction): Promise<void> {
+  await tx.unsafe("set local lock_timeout = 5000");
+  await tx.unsafe("select pg_advisory_xact_lock(hashtextextended('sluice:schema', 0))");
+}
+
+/** What `createMissing` does, within a transaction of somebody else's. */
+export async function createTables(tx: Transaction): Promise<void> {
+  const missing = await tx.unsafe(missingTables);
+  if (missing.length === 0) return;
+  await oneAtATime(tx);
+  await createMissingTables(tx);
+}
+
+async function createMissingTables(tx: Transaction): Promise<string[]> {
   const done: string[] = [];
   const missing = await tx.unsafe<{ missing: string }[]>(missingTables);
   for (const { missing: name } of missing) {

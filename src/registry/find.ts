@@ -8,7 +8,8 @@
  */
 import type { DeviceAuth, DeviceId } from "../core/device.ts";
 import { explain, type Log } from "../core/log.ts";
-import { arrayText, serverError, type Postgres } from "../core/postgres.ts";
+import { arrayText, type Postgres } from "../core/postgres.ts";
+import { inHalves } from "./halves.ts";
 
 interface AuthRow {
   tenant_id: string;
@@ -67,29 +68,10 @@ export function createFind({
           select * from unnest(${bytesArray(ids.map((id) => id.tenantId))}::bytea[], ${bytesArray(ids.map((id) => id.deviceId))}::bytea[]))`,
     );
 
-  /** @throws what `query` throws, unless it is the fault of some of the rows */
-  async function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
-    try {
-      return await query(ids);
-    } catch (error) {
-      if (serverError(error) === undefined || ids.length === 0 || !(await answersNobody())) throw error;
-      if (ids.length > 1)
-        return [...(await find(ids.slice(0, ids.length / 2))), ...(await find(ids.slice(ids.length / 2)))];
-      log.warn(
-        { ...ids[0], error: explain(error) },
-        "this device cannot be looked up: it is taken for unknown",
-      );
-      return [];
-    }
-  }
-
-  const answersNobody = () =>
-    query([]).then(
-      () => true,
-      () => false,
+  return (ids) =>
+    inHalves(ids, query, (id, error) =>
+      log.warn({ ...id, error: explain(error) }, "this device cannot be looked up: it is taken for unknown"),
     );
-
-  return find;
 }
 
 /** A PostgreSQL array of bytea, in hex. */

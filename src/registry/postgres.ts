@@ -3,11 +3,12 @@
  * without the overlap columns (an existing deployment, not migrated) is read as it is: the row is taken as JSON, where a
  * column that is not there is null.
  */
-import type { Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log.ts";
 import { type Postgres, type Transaction } from "../core/postgres.ts";
 import { whenTablesExist } from "../core/schema.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";
+import { inHalves } from "./halves.ts";
 import type { DeviceAuth, DeviceChange, DeviceFilter, DeviceId, Device, NewDevice } from "../core/device.ts";
 import type { Registry } from "./registry.ts";
 
@@ -43,29 +44,18 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
   async function provision(
     devices: readonly { tenantId: string; deviceId: string; siteId: string }[],
   ): Promise<void> {
-    await add(devices);
+    const refused: { device: DeviceId; error: string }[] = [];
+    await inHalves(devices, add, (device, error) => refused.push({ device, error: explain(error) }));
+    if (refused.length === 0) return;
+    log.warn(
+      { not_registered: refused.length, ...refused[0] },
+      "AUTO_PROVISION cannot register what PostgreSQL refuses",
+    );
   }
 
   async function add(devices: readonly NewDevice[]): Promise<boolean[]> {
     await tablesExist();
-    const text = JSON.stringify(devices.map(newRow));
-    return db.transaction("registering devices", async (tx) => {
-      const rows = await tx<{ tenant_id: string; device_id: string }[]>`
-        insert into device_registry (tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata)
-        select tenant_id, device_id, site_id, status, hash, fw_version, metadata
-        from jsonb_to_recordset(${text}::text::jsonb) as d (n int, tenant_id text, device_id text, site_id text,
-          status text, hash text, fw_version text, metadata jsonb)
-        order by tenant_id, device_id, n
-        on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
-      const left = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
-      // The first of two of one id is the one that was added.
-      const added = devices.map((d) => left.delete(key(d.tenantId, d.deviceId)));
-      await addPreviousTokens(
-        tx,
-        devices.filter((_, at) => added[at]).filter((d) => d.previousTokenHash),
-      );
-      return added;
-    });
+    return db.transaction("registering devices", (tx) => insertDevices(tx, devices));
   }
 
   async function list(filter: DeviceFilter): Promise<Device[]> {
@@ -156,6 +146,25 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
     remove,
     close: () => Promise.resolve(),
   };
+}
+
+/** @returns per device whether it is new; the first of two of one id is the one that was added */
+export async function insertDevices(tx: Transaction, devices: readonly NewDevice[]): Promise<boolean[]> {
+  const text = JSON.stringify(devices.map(newRow));
+  const rows = await tx<{ tenant_id: string; device_id: string }[]>`
+    insert into device_registry (tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata)
+    select tenant_id, device_id, site_id, status, hash, fw_version, metadata
+    from jsonb_to_recordset(${text}::text::jsonb) as d (n int, tenant_id text, device_id text, site_id text,
+      status text, hash text, fw_version text, metadata jsonb)
+    order by tenant_id, device_id, n
+    on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
+  const left = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
+  const added = devices.map((d) => left.delete(key(d.tenantId, d.deviceId)));
+  await addPreviousTokens(
+    tx,
+    devices.filter((_, at) => added[at]).filter((d) => d.previousTokenHash),
+  );
+  return added;
 }
 
 /** Moves the present token aside for `graceMs`, or forgets the previous one. */

@@ -185,7 +185,6 @@ export function postgresSink({ db, gatewayId }: PostgresSinkOptions): Sink {
     positions,
     deliver,
     async probe() {
-      await tablesExist();
       const server = await db.ask("probing", async (tx) => {
         const [row] = await tx<{ version: string; encoding: string }[]>`
           select current_setting('server_version') as version, current_setting('server_encoding') as encoding`;

@@ -21,10 +21,10 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
   });
   const run = (statement: string) => db.transaction("preparing", (tx) => tx.unsafe(statement));
 
-  async function check(databaseUrl = url) {
+  async function check(databaseUrl = url, more: Record<string, string> = {}) {
     let out = "";
     const code = await execute(["check", "--json"], {
-      env: { DATA_DIR: tmpdir(), DATABASE_URL: databaseUrl, INFLUXDB_URL: "http://127.0.0.1:1" },
+      env: { DATA_DIR: tmpdir(), DATABASE_URL: databaseUrl, INFLUXDB_URL: "http://127.0.0.1:1", ...more },
       stdout: (text) => void (out += text),
       stderr: () => {},
       signal: new AbortController().signal,
@@ -158,12 +158,16 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       ["a read-only server", "alter role sluice_app set default_transaction_read_only = on", /^$/],
     ];
 
-    test.each(obstacles)("%s", async (_, statements, named) => {
+    async function granted(): Promise<void> {
       await migratePostgres(db);
       await run(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
         alter role sluice_app reset all;
         grant select, insert, update, delete on all tables in schema public to sluice_app;
         grant usage on all sequences in schema public to sluice_app`);
+    }
+
+    test.each(obstacles)("%s", async (_, statements, named) => {
+      await granted();
       const before = await check(as("sluice_app"));
       expect(before.postgres).toMatchObject({ ok: true });
       await run(statements);
@@ -172,6 +176,90 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       if (named instanceof RegExp) return expect(postgres).toMatchObject({ ok: true });
       expect(code).toBe(1);
       expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
+    });
+
+    const registryObstacles: readonly [string, string, string][] = [
+      [
+        "no right to read the devices",
+        "revoke select on device_registry from sluice_app",
+        "permission denied for table device_registry",
+      ],
+      [
+        "a column that the look-up reads",
+        "alter table device_registry drop column status cascade",
+        "r.status does not exist",
+      ],
+      [
+        "devices whose ids are uuids",
+        "drop trigger sluice_device_update on device_registry; alter table device_registry alter device_id type uuid using null",
+        "uuid = text",
+      ],
+      [
+        "a policy that shows no device",
+        "alter table device_registry enable row level security",
+        "row-level security of device_registry",
+      ],
+      [
+        "a policy for somebody else",
+        "alter table device_registry enable row level security; create policy p on device_registry to pg_monitor using (true)",
+        "row-level security of device_registry",
+      ],
+    ];
+    test.each(registryObstacles)("the registry: %s", async (_, statements, named) => {
+      await granted();
+      expect((await check(as("sluice_app"))).registry).toMatchObject({ ok: true });
+      await run(statements);
+      const { code, registry } = await check(as("sluice_app"));
+      expect(code).toBe(1);
+      expect(registry).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
+    });
+
+    test("a policy that shows devices is none", async () => {
+      await granted();
+      await run(
+        "alter table device_registry enable row level security; create policy p on device_registry using (true)",
+      );
+      expect((await check(as("sluice_app"))).registry).toMatchObject({ ok: true });
+    });
+
+    test.each([
+      [
+        "no right to register",
+        "revoke insert on device_registry from sluice_app",
+        "permission denied for table device_registry",
+      ],
+      [
+        "a column of its own that must not be null",
+        "alter table device_registry add column region text not null",
+        'column "region"',
+      ],
+    ])("AUTO_PROVISION: %s stands in its way alone", async (_, statements, named) => {
+      await granted();
+      await run(statements);
+      expect((await check(as("sluice_app"))).registry).toMatchObject({ ok: true });
+      const { registry } = await check(as("sluice_app"), { AUTO_PROVISION: "1" });
+      expect(registry).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
+      const rows = await db.ask("looking", (sql) => sql`select 1 from device_registry`);
+      expect(rows.length).toBe(0);
+    });
+
+    test("a table of an existing deployment is tried although others are still to be created", async () => {
+      await run(`create table raw_events (id bigserial primary key, ingested_at timestamptz not null default now(),
+        event_ts timestamptz, topic text not null, tenant_id text, site_id text, device_id uuid, msg_type text,
+        accepted boolean default true, payload jsonb)`);
+      const { code, postgres } = await check();
+      expect(code).toBe(1);
+      expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining("device_id") });
+      await run("alter table raw_events alter device_id type text");
+      expect((await check()).postgres).toMatchObject({
+        ok: true,
+        detail: expect.stringContaining("has no device_registry"),
+      });
+      const tables = await db.ask(
+        "looking",
+        (sql) => sql`select 1 from pg_tables where schemaname = 'public'`,
+      );
+      expect(tables.length).toBe(1);
     });
 
     test("it leaves no row", async () => {

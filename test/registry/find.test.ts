@@ -72,6 +72,24 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     );
   });
 
+  test("AUTO_PROVISION registers all but the names that the database cannot hold", async () => {
+    await open("LATIN1");
+    const asked = [...Object.keys(names), "new-1", "new-2"].map((name) => ({ ...idOf(name), siteId: "s" }));
+    await registry.provision(asked);
+    const rows = await sql<{ id: string }[]>`select device_id as id from device_registry
+      where device_id not like 'plain-%'`;
+    const possible = Object.keys(names).filter((name) => names[name]?.includes("LATIN1"));
+    expect(rows.map(({ id }) => id).toSorted()).toEqual([...possible, "new-1", "new-2"].toSorted());
+  });
+
+  test("AUTO_PROVISION without the right is an error, and no refusal of each device", async () => {
+    await open("UTF8");
+    await sql.unsafe("alter table device_registry rename column status to state");
+    await expect(registry.provision([{ ...idOf("new"), siteId: "s" }])).rejects.toThrow(
+      "registering devices",
+    );
+  });
+
   test("what stops every look-up is an outage, not everybody's absence", async () => {
     await open("UTF8");
     await sql.unsafe("alter table device_registry rename column status to state");

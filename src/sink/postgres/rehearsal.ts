@@ -2,10 +2,12 @@
  * What a gateway will do to the tables, done in a transaction that is rolled back: the only proof that it can. Rights, columns,
  * types, triggers, policies and poolers have too many ways to stand in the way to be read from a catalogue.
  *
- * Nothing of it stays but one or two numbers of the sequences, which PostgreSQL does not give back.
+ * Tables that are missing are created in it first, as the start of a gateway does, so that those of an existing deployment are tried
+ * before that start. Nothing of it stays but one or two numbers of the sequences, which PostgreSQL does not give back.
  */
 import type { Entry } from "../../core/entry.ts";
-import { serverError, type Postgres, type Transaction } from "../../core/postgres.ts";
+import { rehearsal, serverError, type Postgres, type Transaction } from "../../core/postgres.ts";
+import { createTables } from "../../core/schema.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface Rehearsed {
@@ -15,8 +17,6 @@ export interface Rehearsed {
   readonly remarks: string[];
 }
 
-class RolledBack extends Error {}
-
 type Found = { readonly problems: string[]; readonly remarks: string[] };
 
 /** @param putPosition writes a position of this epoch, as a batch does */
@@ -25,23 +25,19 @@ export async function rehearse(
   putPosition: (tx: Transaction, epoch: string) => Promise<unknown>,
 ): Promise<Rehearsed> {
   const found: Found = { problems: [], remarks: [] };
-  try {
-    await db.transaction("rehearsing a batch", async (tx) => {
-      await store(tx, found, "raw_events", { kind: "event" });
-      await store(tx, found, "quarantine_events", { kind: "reject", reason: "TOKEN_INVALID" });
-      await attempt(
-        tx,
-        found,
-        "quarantine_events",
-        (inner) => inner`delete from quarantine_events where false`,
-      );
-      await attempt(tx, found, "app_settings", (inner) => inner`select key, value from app_settings limit 1`);
-      await attempt(tx, found, "sluice_position", (inner) => putPosition(inner, "sluice-check"));
-      throw new RolledBack();
-    });
-  } catch (error) {
-    if (!(error instanceof Error && error.cause instanceof RolledBack)) throw error;
-  }
+  await rehearsal(db, "rehearsing a batch", async (tx) => {
+    await createTables(tx);
+    await store(tx, found, "raw_events", { kind: "event" });
+    await store(tx, found, "quarantine_events", { kind: "reject", reason: "TOKEN_INVALID" });
+    await attempt(
+      tx,
+      found,
+      "quarantine_events",
+      (inner) => inner`delete from quarantine_events where false`,
+    );
+    await attempt(tx, found, "app_settings", (inner) => inner`select key, value from app_settings limit 1`);
+    await attempt(tx, found, "sluice_position", (inner) => putPosition(inner, "sluice-check"));
+  });
   return found;
 }
 
