@@ -95,8 +95,10 @@ export function openConnection(spec: ConnectionSpec): Connection {
       else end(new Error(`no answer to SUBSCRIBE within ${ANSWER_MS} ms`));
     });
   };
-  const endOverlap = (copies: number) => {
+  /** Only now are the old filters forgotten: if we end before, copies may still come at the next connect. */
+  const endOverlap = (copies: number, kept: readonly string[]) => {
     both = undefined;
+    attempt(() => spec.note([...spec.filters, ...kept]));
     if (copies > 0) spec.takenOnce(copies);
   };
   client.on("error", end);
@@ -112,10 +114,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
     subscribe(client, spec.filters, obsolete, (error, subscribed) => {
       if (ended) return;
       deadline?.cancel();
-      const why = error ?? attempt(() => spec.note([...spec.filters, ...(subscribed?.kept ?? [])]));
-      if (why !== null || subscribed === undefined) return end(why);
+      if (error !== null || subscribed === undefined) return end(error);
       const copies = both?.copies;
-      if (copies) overlapping = clock.after(OVERLAP_MS, () => endOverlap(copies()));
+      if (copies) overlapping = clock.after(OVERLAP_MS, () => endOverlap(copies(), subscribed.kept));
       spec.ready({ sessionPresent, server, subscribed });
     });
   });
@@ -132,13 +133,14 @@ export function openConnection(spec: ConnectionSpec): Connection {
     if (!taking || ended) return goOn();
     taken += 1;
     if (message.qos > 0) waiting.push(message);
-    if (both?.isCopy(message)) {
-      // Acknowledged in its turn, and so not before the first copy is on the disk.
+    const original = both?.originalOf(message);
+    if (original === undefined) intake.receive(message);
+    else {
+      // Acknowledged in its turn, and so not before the original is on the disk; to the intake it is that one once more.
       message.settled = true;
+      intake.receive(original.again());
       acknowledge();
-      return goOn();
     }
-    intake.receive(message);
     // Whatever its QoS: the window of QoS 1 and 2 bounds messages, not bytes.
     if (intake.isFull()) hold(goOn);
     else goOn();

@@ -39,6 +39,12 @@ export class MqttMessage implements Message {
     this.receivedMs = receivedMs;
     this.wholeBytes = wholeBytes;
   }
+
+  /** The same as its sender would deliver it again. */
+  again(): MqttMessage {
+    const { topic, payload, qos, retained, packetId, receivedMs, wholeBytes } = this;
+    return new MqttMessage(topic, payload, qos, true, retained, packetId, receivedMs, wholeBytes);
+  }
 }
 
 export interface Outstanding {

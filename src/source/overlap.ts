@@ -3,9 +3,9 @@
  *
  * The new one is made before the old one is taken back, since the other way round messages would be lost in between. What a
  * broker handles in between is sent twice if one of the two is shared, or if the broker sends a copy for each subscription: two
- * packets, one directly behind the other, with their own identifiers and without DUP. Only in this moment is such a pair one message;
- * at any other time a device may well say the same thing twice. (Subscription identifiers would tell the two apart for certain,
- * but there are none in MQTT 3.1.1.)
+ * packets, one directly behind the other, with their own identifiers; and so they come again, both with DUP, if we end before they
+ * are acknowledged. Only in this moment is such a pair one message; at any other time a device may well say the same thing twice.
+ * (Subscription identifiers would tell the two apart for certain, but there are none in MQTT 3.1.1.)
  */
 import type { MqttMessage } from "./outstanding.ts";
 
@@ -13,8 +13,8 @@ import type { MqttMessage } from "./outstanding.ts";
 const APART_MS_MAX = 1000;
 
 export interface Overlap {
-  /** Is it the one before once more? To be asked of every message, in order. */
-  isCopy(message: MqttMessage): boolean;
+  /** The message that this one is a copy of; undefined: of none. To be asked of every message, in order. */
+  originalOf(message: MqttMessage): MqttMessage | undefined;
   /** How many were. */
   copies(): number;
 }
@@ -23,11 +23,13 @@ export function overlap(): Overlap {
   let before: MqttMessage | undefined;
   let copies = 0;
   return {
-    isCopy(message) {
-      const same = before !== undefined && message.qos > 0 && !message.dup && isSame(before, message);
-      if (same) copies += 1;
-      else before = message.qos > 0 ? message : undefined;
-      return same;
+    originalOf(message) {
+      if (before !== undefined && message.qos > 0 && isSame(before, message)) {
+        copies += 1;
+        return before;
+      }
+      before = message.qos > 0 ? message : undefined;
+      return undefined;
     },
     copies: () => copies,
   };
@@ -36,6 +38,7 @@ export function overlap(): Overlap {
 function isSame(a: MqttMessage, b: MqttMessage): boolean {
   return (
     a.topic === b.topic &&
+    a.dup === b.dup &&
     a.packetId !== b.packetId &&
     Math.abs(a.receivedMs - b.receivedMs) <= APART_MS_MAX &&
     Buffer.compare(a.payload, b.payload) === 0
