@@ -4,7 +4,8 @@
  * A server may accept and never answer, a firewall may swallow a connection, a backend may be killed: postgres.js then
  * leaves a promise pending for ever. So at the deadline the client is abandoned with all its connections and the next call
  * starts on a new one. `max_pipeline: 1` avoids the known ways to lose a query, and patches/ cures the one in COPY
- * (a COPY that the server refuses never settled). Statements are not prepared: that survives a pooler and a restart,
+ * (a COPY that the server refuses never settled) and every place where something was thrown that nobody listened for, which ends
+ * the process (test/core/postgres-hostile.test.ts). Statements are not prepared: that survives a pooler and a restart,
  * and costs a round trip a batch. Bun.SQL was the alternative: one driver for look-ups and COPY is simpler to watch.
  */
 import { isAbsolute } from "node:path";
