@@ -11,7 +11,7 @@ After=network-online.target time-sync.target
 
 [Service]
 Type=notify
-NotifyAccess=all
+NotifyAccess=main
 # Fed by progress, not by a timer: a gateway that stands still is started anew.
 WatchdogSec=120
 # No core dump: it would hold tokens, and its stack of the runtime would be taken for the cause.
