@@ -11,6 +11,7 @@ import type { Config, Loaded } from "./config.ts";
 import { keepGatewayId } from "./config/gateway-id.ts";
 import { makeDataDir } from "./config/host.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
+import { deviceKey } from "./core/device.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
 import { openPostgres } from "./core/postgres.ts";
@@ -28,7 +29,7 @@ import { DeviceAuthCache } from "./registry/cache.ts";
 import { localRegistry } from "./registry/local.ts";
 import { createLookup } from "./registry/lookup.ts";
 import { postgresRegistry } from "./registry/postgres.ts";
-import type { Registry } from "./registry/registry.ts";
+import type { Registry, RegistryWatcher } from "./registry/registry.ts";
 import { savedCache } from "./registry/saved.ts";
 import { RecentRejects } from "./rejects.ts";
 import { Rejudge } from "./rejudge.ts";
@@ -38,11 +39,11 @@ import { createSinks } from "./sink/index.ts";
 import { keepRetention } from "./sink/retention.ts";
 import { Drain } from "./sink/drain.ts";
 import type { Sink } from "./sink/sink.ts";
-import { brokerSource } from "./source/broker.ts";
+import { brokerSource, type BrokerSource } from "./source/broker.ts";
 import { mqttSource } from "./source/mqtt.ts";
 import { sessionMemory } from "./source/session-memory.ts";
 import { watchLetters } from "./spool/letterwatch.ts";
-import { throttledWarn } from "./source/throttled-warn.ts";
+import { throttledWarn } from "./core/throttled-warn.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
 import { Spool } from "./spool/spool.ts";
@@ -70,6 +71,8 @@ const saveCacheEveryMs = 10_000;
 const spoolShareMax = 1 / 4;
 /** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
 const packetBytesAbovePayload = 1_048_576;
+/** How often the devices that are connected are looked at, if changes of the registry are not told. */
+const recheckEveryMs = 1_000;
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -168,9 +171,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           settings: config.broker,
           clock,
           log,
-          authenticate: authenticator({ cache, lookup, clock }),
+          ...authenticator({ cache, lookup, clock }),
           withoutTokens,
-          maxPacketBytes: config.judge.payloadBytesMax + packetBytesAbovePayload,
+          packetBytesMax: () => policy.get().payloadBytesMax + packetBytesAbovePayload,
         })
       : undefined;
   const memory = sessionMemory(join(dataDir, "mqtt-session.json"), log);
@@ -262,7 +265,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       log,
     });
     await pollSettings();
-    const unwatch = registry.watch(lookup.watcher());
+    const unwatch = registry.watch(broker ? rechecking(lookup.watcher(), broker) : lookup.watcher());
+    const rechecks = clock.every(recheckEveryMs, () => {
+      if (lookup.stats().changes_unheard !== null) broker?.recheck();
+    });
+    closers.push(() => rechecks.cancel());
     const polling = clock.every(config.general.settingsPollSeconds * 1000, () => void pollSettings());
     const renewal = options.reload && rotation(config, options.reload, log);
     const renewing = clock.every(readAgainMs, () => {
@@ -312,6 +319,26 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     isProgressing: watchdog.isProgressing,
     httpAddress: () => http?.address ?? "",
     brokerAddress: () => broker?.address(),
+  };
+}
+
+/** What is told of devices concerns their connections, too. */
+function rechecking(watcher: RegistryWatcher, broker: Pick<BrokerSource, "recheck">): RegistryWatcher {
+  return {
+    ...watcher,
+    devices(ids) {
+      watcher.devices(ids);
+      const told = new Set(ids.map(({ tenantId, deviceId }) => deviceKey(tenantId, deviceId)));
+      broker.recheck((tenantId, deviceId) => told.has(deviceKey(tenantId, deviceId)));
+    },
+    tenant(told) {
+      watcher.tenant(told);
+      broker.recheck((tenantId) => told === null || told === tenantId);
+    },
+    restored() {
+      watcher.restored();
+      broker.recheck();
+    },
   };
 }
 

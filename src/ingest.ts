@@ -229,6 +229,7 @@ export class Ingest implements Intake {
       this.#parts.books.duplicate();
     }
     this.#parts.known.note(message, entry);
+    if (message.accepted === false) message.accepted = entry?.kind === "event";
     if (this.#messages.length === 0) this.#groupSinceMs = this.#parts.clock.monoMs();
     this.#messages.push(message);
     if (this.#held !== null) return;

@@ -10,7 +10,7 @@
 import type { Entry } from "./core/entry.ts";
 import type { RejectRow, RejectsView } from "./http/view.ts";
 import { deviceKey } from "./core/device.ts";
-import type { Warn } from "./source/throttled-warn.ts";
+import type { Warn } from "./core/throttled-warn.ts";
 
 /** Devices kept a reason. */
 const devicesMax = 1_000;

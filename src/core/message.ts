@@ -26,6 +26,8 @@ export interface Message {
   readonly receivedMs: number;
   /** The sender's connection ended, so that no acknowledgement can reach it. Absent: it sets DUP on what it sends again. */
   abandoned?(): boolean;
+  /** For a source that passes messages on: false until the intake makes an event of it. Absent: the source does not ask. */
+  accepted?: boolean;
 }
 
 export interface Intake {

@@ -10,7 +10,8 @@ import { secureHeaders } from "hono/secure-headers";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { asideEndpoint } from "./aside.ts";
-import { createAttempts } from "./attempts.ts";
+import { createAttempts } from "../core/attempts.ts";
+import { throttledWarn } from "../core/throttled-warn.ts";
 import type { AuditLog } from "./audit.ts";
 import { bulkEndpoints, importPath } from "./bulk/routes.ts";
 import { cacheEndpoints } from "./cache.ts";
@@ -52,7 +53,7 @@ export function createApp({ view, adminToken, audit, clock, log }: AppOptions): 
     c.header("cache-control", "no-store");
   });
   if (adminToken === undefined) app.use(onlyThisHost());
-  else app.use("/admin/*", bearer(adminToken, createAttempts(clock)));
+  else app.use("/admin/*", bearer(adminToken, createAttempts(clock), throttledWarn(log, clock)));
   const limit = bodyLimit({
     maxSize: bodyBytesMax,
     onError: () => problem(413, `At most ${bodyBytesMax} bytes.`),

@@ -8,7 +8,8 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
-import type { Attempts } from "./attempts.ts";
+import type { Attempts } from "../core/attempts.ts";
+import type { Warn } from "../core/throttled-warn.ts";
 import { isLoopback } from "../core/listen.ts";
 import { problem } from "./problem.ts";
 
@@ -21,7 +22,8 @@ export interface HttpEnv {
 
 export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const host = c.req.header("host") ?? "";
+    // A browser always sends Host, and so does HTTP/1.1; a request of HTTP/1.0 without one names nobody else.
+    const host = c.req.header("host") ?? "localhost";
     const origin = c.req.header("origin");
     const site = c.req.header("sec-fetch-site") ?? "none";
     if (!isLoopback(host.replace(/:\d+$/, ""))) {
@@ -38,20 +40,24 @@ export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
   };
 }
 
-export function bearer(token: string, attempts: Attempts): MiddlewareHandler<HttpEnv> {
+export function bearer(token: string, attempts: Attempts, warn: Warn): MiddlewareHandler<HttpEnv> {
   const wanted = sha256(token);
   return async (c, next) => {
     const client = c.env.clientAddress;
+    const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+    // The right one first: wrong ones of a neighbour behind the same address must not lock its owner out.
+    if (given !== undefined && timingSafeEqual(sha256(given), wanted)) return next();
     const waitMs = attempts.waitMs(client);
+    if (given !== undefined) {
+      attempts.wrong(client);
+      warn({ remote: client }, "wrong ADMIN_TOKEN");
+    }
     if (waitMs > 0) {
       const seconds = Math.ceil(waitMs / 1000);
       return problem(429, `Too many wrong tokens from this address: try again in ${seconds} s.`, {
         headers: { "retry-after": String(seconds) },
       });
     }
-    const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
-    if (given !== undefined && timingSafeEqual(sha256(given), wanted)) return next();
-    if (given !== undefined) attempts.failed(client);
     return problem(401, "This needs the header `Authorization: Bearer <ADMIN_TOKEN>`.", {
       headers: { "www-authenticate": 'Bearer realm="sluice"' },
     });

@@ -1,8 +1,10 @@
 /**
  * The embedded broker's way into the intake: messages wait here while it is full, and with them their senders, each of
- * which is read one chunk at a time. So what can wait is bounded by the number of connections.
+ * which is read one chunk at a time. What waits is bounded in bytes, and a sender that leaves takes along what it had here: it
+ * sends that again.
  */
 import type { Client, PublishPacket } from "aedes";
+import type { Warn } from "../core/throttled-warn.ts";
 import type { Intake, Message } from "../core/message.ts";
 
 export class BrokerMessage implements Message {
@@ -14,6 +16,7 @@ export class BrokerMessage implements Message {
   readonly sender: string;
   readonly packetId: number;
   readonly receivedMs: number;
+  accepted = false;
   /** null: published by the broker itself. */
   readonly #client: Client | null;
   readonly #isWill: boolean;
@@ -38,6 +41,16 @@ export class BrokerMessage implements Message {
     return !this.#isWill && this.#client?.closed === true;
   }
 
+  /** Calls `gone` if its sender leaves. */
+  onAbandoned(gone: () => void): void {
+    this.#client?.conn.once("close", gone);
+  }
+
+  /** Without an acknowledgement. */
+  sendAway(): void {
+    this.#client?.conn.destroy();
+  }
+
   /** Lets aedes acknowledge and pass on. For a client that left, that would only leave traces in aedes. */
   acknowledge(): void {
     if (!this.abandoned()) this.#goOn();
@@ -48,6 +61,9 @@ export function bytesOf({ payload }: PublishPacket): Uint8Array {
   return typeof payload === "string" ? Buffer.from(payload) : payload;
 }
 
+/** What all messages that wait for the intake may hold; a sender beyond it is disconnected, and comes back. */
+const waitingBytesMax = 64 * 1024 * 1024;
+
 export interface Gate {
   open(intake: Intake): void;
   /** From now on nothing is taken, and so nothing acknowledged. */
@@ -57,9 +73,10 @@ export interface Gate {
   unacknowledged(): number;
 }
 
-export function intakeGate(): Gate {
+export function intakeGate(warn: Warn): Gate {
   let intake: Intake | undefined;
-  let waiting: BrokerMessage[] = [];
+  let waiting = new Set<BrokerMessage>();
+  let waitingBytes = 0;
   let unsettled = 0;
 
   function hand(to: Intake, message: BrokerMessage): void {
@@ -70,14 +87,27 @@ export function intakeGate(): Gate {
 
   function resume(): void {
     const held = waiting;
-    waiting = [];
+    waiting = new Set();
+    waitingBytes = 0;
     for (const message of held) take(message);
   }
 
   function take(message: BrokerMessage): void {
     if (intake === undefined || message.abandoned()) return;
-    if (waiting.length === 0 && !intake.isFull()) return hand(intake, message);
-    if (waiting.push(message) === 1) intake.whenRoom(resume);
+    if (waiting.size === 0 && !intake.isFull()) return hand(intake, message);
+    if (waitingBytes + message.payload.length > waitingBytesMax) {
+      warn(
+        { max: waitingBytesMax },
+        "clients are disconnected: the intake is full, and so is what may wait for it",
+      );
+      return message.sendAway();
+    }
+    waiting.add(message);
+    waitingBytes += message.payload.length;
+    message.onAbandoned(() => {
+      if (waiting.delete(message)) waitingBytes -= message.payload.length;
+    });
+    if (waiting.size === 1) intake.whenRoom(resume);
   }
 
   return {
@@ -86,7 +116,7 @@ export function intakeGate(): Gate {
     },
     shut() {
       intake = undefined;
-      waiting = [];
+      waiting = new Set();
     },
     take,
     settled(messages) {
@@ -96,6 +126,6 @@ export function intakeGate(): Gate {
         message.acknowledge();
       }
     },
-    unacknowledged: () => unsettled + waiting.length,
+    unacknowledged: () => unsettled + waiting.size,
   };
 }

@@ -19,26 +19,32 @@ export interface ListenerSpec {
   readonly where: ListenAddress;
   /** Asked for at the start and at each `renew`. */
   readonly tls?: () => TlsTexts;
+  /** At the TCP accept; false: the connection was refused. */
+  readonly enter: (socket: Socket) => boolean;
+  /** MQTT may begin: at once, or after the TLS handshake. */
   readonly accept: (socket: Socket) => void;
   /** A TLS handshake failed. */
   readonly failed: (error: Error) => void;
 }
 
-const HANDSHAKE_MS = 10_000;
 /** The kernel looks whether a silent peer is still there (a device may use no keep-alive of MQTT's own). */
 const TCP_KEEPALIVE_MS = 60_000;
 
 /** @throws where the port cannot be bound; the message names the setting and the mend. */
 export async function listenOn(spec: ListenerSpec): Promise<Listener> {
-  const { where, accept } = spec;
+  const { where, enter, accept } = spec;
   const welcome = (socket: Socket) => {
+    if (socket.destroyed) return;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     accept(socket);
   };
-  const secure = spec.tls && createTlsServer({ ...spec.tls(), handshakeTimeout: HANDSHAKE_MS }, welcome);
+  const secure = spec.tls && createTlsServer(spec.tls(), welcome);
   secure?.on("tlsClientError", spec.failed);
-  const server: Server = secure ?? createServer(welcome);
+  const server: Server = secure ?? createServer();
+  server.on("connection", (socket) => {
+    if (enter(socket) && secure === undefined) welcome(socket);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
       const mend = "is another broker running here? Stop it or choose another port";

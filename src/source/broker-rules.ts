@@ -1,53 +1,111 @@
 /**
  * What aedes asks us about its clients: may it connect, publish, subscribe. `authorizePublish` is where messages go to
  * the intake; aedes goes on (PUBACK, then to subscribers) when its callback is called. A device shows its token to us alone:
- * subscribers get the payload without it.
+ * subscribers get what was accepted, without the token, and no more than the gateway can pass on beside its own work.
  */
-import type { AedesOptions, AuthenticateError, Client } from "aedes";
-import { type Clock, withDeadline } from "../core/clock.ts";
-import { admit, type Authenticate, mayUse, type OwnTopic } from "./broker-access.ts";
+import type { AedesOptions, AuthenticateError, Client, ConnectPacket } from "aedes";
+import { Socket } from "node:net";
+import { createAttempts } from "../core/attempts.ts";
+import { type Clock, sleep, withDeadline } from "../core/clock.ts";
+import type { Warn } from "../core/throttled-warn.ts";
+import { admit, type Authenticate, mayUse, type StillProves } from "./broker-access.ts";
+import { brokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
 
-/** How long a client may take to send CONNECT, and a subscriber to take what it is sent. */
-const CONNECT_MS = 10_000;
-const DRAIN_MS = 5000;
-const AUTHENTICATE_MS = 10_000;
+/** How long a subscriber may take to take what it is sent. */
+const drainMs = 5000;
+const authenticateMs = 10_000;
+/**
+ * A refusal is told no sooner than this after CONNECT, whatever it took to find out: how long it takes must not tell which
+ * devices there are. From an address that was wrong too often, later.
+ */
+const refusedAfterMs = 250;
+const refusedOftenAfterMs = 2_000;
+/** QoS 2 messages of a client that it has not released (MQTT 3.1.1 §4.3.3). */
+const unreleasedMax = 100;
+const subscriptionsPerClientMax = 20;
+/** Messages times subscribers that are passed on in a second; the rest is not. */
+const passedOnPerSecondMax = 2_000;
+/** Where nobody can subscribe: aedes acknowledges what is published there. */
+const nobodysTopic = "$SYS/nobody";
 
 export interface RulesOptions {
   readonly settings: BrokerSettings;
   readonly clock: Clock;
   readonly authenticate?: Authenticate;
+  readonly stillProves?: StillProves;
   /** A payload as subscribers may see it. */
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
+  readonly warn: Warn;
+  /** It is let in. */
+  readonly welcome: (socket: Socket, proved: boolean) => void;
 }
 
-export function brokerRules(
-  { settings, clock, authenticate, withoutTokens }: RulesOptions,
-  gate: Gate,
-): AedesOptions {
-  const owners = clientOwners();
-  /** Somebody was ever let subscribe. */
-  let isListenedTo = false;
+export interface BrokerRules {
+  readonly aedes: AedesOptions;
+  /** For `/stats`. */
+  counts(): { readonly refused_connects: number; readonly not_passed_on: number };
+  recheck(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
+  close(): void;
+}
+
+export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
+  const { settings, clock, authenticate, withoutTokens, warn, welcome } = options;
+  const clients = brokerClients(options);
+  const attempts = createAttempts(clock);
+  const passing = perSecond(clock, passedOnPerSecondMax);
+  let refused = 0;
+  let notPassedOn = 0;
   const timely: Authenticate | undefined =
-    authenticate && ((...who) => withDeadline(clock, AUTHENTICATE_MS, "the registry", authenticate(...who)));
+    authenticate && ((...who) => withDeadline(clock, authenticateMs, "the registry", authenticate(...who)));
 
   async function whyNot(
     client: Client,
     username?: string,
     password?: Buffer,
   ): Promise<AuthenticateError | null> {
+    const startedMs = clock.monoMs();
     const admission = await admit(username, password, settings.requireAuth, timely);
-    if (!admission.admitted) return refusal(admission.returnCode, admission.why);
-    return owners.add(client, admission.ownTopic) ? null : refusal(2, "another device has this client id");
+    const { why, returnCode } = admission.admitted ? clients.add(client, admission.proof) : admission;
+    const address = addressOf(client);
+    if (why === null) {
+      if (client.conn instanceof Socket) welcome(client.conn, username !== undefined);
+      return null;
+    }
+    refused += 1;
+    const afterMs = attempts.waitMs(address) > 0 ? refusedOftenAfterMs : refusedAfterMs;
+    if (returnCode === 4) attempts.wrong(address);
+    warn(
+      { remote: address, username: username?.slice(0, 128), client_id: client.id.slice(0, 64) },
+      `CONNECT refused: ${why}`,
+    );
+    await sleep(clock, Math.max(0, startedMs + afterMs - clock.monoMs()));
+    return refusal(returnCode, why);
   }
 
-  return {
-    connectTimeout: CONNECT_MS,
-    drainTimeout: DRAIN_MS,
-    preConnect(_client, packet, done) {
+  /** Whether it is passed on; else it goes where nobody listens, for its acknowledgement alone. */
+  function mayPassOn(message: BrokerMessage): boolean {
+    const subscribers = clients.subscribers();
+    if (subscribers === 0 || !message.accepted) return false;
+    if (passing.take(subscribers)) return true;
+    notPassedOn += 1;
+    warn(
+      { max: passedOnPerSecondMax },
+      "subscribers are not sent everything: there is more than can be passed on beside the intake",
+    );
+    return false;
+  }
+
+  const aedes: AedesOptions = {
+    connectTimeout: 10_000,
+    drainTimeout: drainMs,
+    maxInflightInbound: unreleasedMax,
+    preConnect(client, packet, done) {
+      if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
       packet.clean = true;
-      done(null, true);
+      packet.clientId = ownClientId(packet);
+      return done(null, true);
     },
     async authenticate(client, username, password, done) {
       const error = await whyNot(client, username, password);
@@ -56,41 +114,72 @@ export function brokerRules(
     authorizePublish(client, packet, done) {
       const { topic } = packet;
       if (topic.startsWith("$")) return done(new Error("PUBLISH refused: a topic that begins with $"));
-      if (!mayUse(owners.ownTopic(client), topic)) {
+      if (!mayUse(clients.ownTopic(client), topic))
         return done(new Error("PUBLISH refused: not the device's own topic"));
-      }
       packet.retain = false;
-      const passOn = () => {
-        if (isListenedTo && withoutTokens) packet.payload = Buffer.from(withoutTokens(bytesOf(packet)));
+      const message = new BrokerMessage(client, packet, clock.wallMs(), () => {
+        if (mayPassOn(message)) {
+          if (withoutTokens) packet.payload = Buffer.from(withoutTokens(bytesOf(packet)));
+        } else {
+          packet.topic = nobodysTopic;
+          packet.payload = nothing;
+        }
         done(null);
-      };
-      gate.take(new BrokerMessage(client, packet, clock.wallMs(), passOn));
+      });
+      gate.take(message);
     },
     authorizeSubscribe(client, subscription, done) {
-      const isOwn = mayUse(owners.ownTopic(client), subscription.topic);
-      isListenedTo ||= isOwn;
-      done(null, isOwn ? subscription : null);
+      const own = clients.ownTopic(client);
+      const isAllowed = own !== null && mayUse(own, subscription.topic);
+      if (own === null)
+        warn({ remote: addressOf(client) }, "SUBSCRIBE refused: the client did not prove itself at CONNECT");
+      if (!isAllowed || !clients.subscribe(client, subscription.topic, subscriptionsPerClientMax))
+        return done(null, null);
+      return done(null, subscription);
     },
   };
-}
-
-/** Who is behind each client, and whose each client id is, so that a device cannot take over another's connection. */
-function clientOwners() {
-  const ownTopics = new WeakMap<Client, OwnTopic>();
-  const holders = new Map<string, Client>();
-  const ownTopic = (client: Client | null) => (client === null ? null : (ownTopics.get(client) ?? null));
 
   return {
-    ownTopic,
-    /** False where the client id is that of another device that proved itself: who did not has no claim to keep it. */
-    add(client: Client, own: OwnTopic): boolean {
-      const holder = holders.get(client.id);
-      if (holder !== undefined && !holder.closed && ![own, null].includes(ownTopic(holder))) return false;
-      ownTopics.set(client, own);
-      holders.set(client.id, client);
-      client.conn.once("close", () => {
-        if (holders.get(client.id) === client) holders.delete(client.id);
-      });
+    aedes,
+    counts: () => ({ refused_connects: refused, not_passed_on: notPassedOn }),
+    recheck: clients.recheck,
+    close: clients.close,
+  };
+
+  function refuseVersion(client: Client, done: (error: Error | null, success: boolean) => void): void {
+    refused += 1;
+    const why = "the client speaks MQTT 5, and the embedded broker speaks 3.1.1 only";
+    warn({ remote: addressOf(client) }, `CONNECT refused: ${why}`);
+    client.conn.write(unsupportedVersion, () => done(new Error(`CONNECT refused: ${why}`), false));
+  }
+}
+
+const nothing = Buffer.alloc(0);
+/** CONNACK of MQTT 5 with "unsupported protocol version" (§3.2.2.2), at which its clients fall back (§4.13). */
+const unsupportedVersion = Buffer.from([0x20, 0x03, 0x00, 0x84, 0x00]);
+
+/**
+ * A client id is its user's own, so that no device can hold another's or take over its connection. One that did not give any
+ * keeps what aedes makes of it.
+ */
+function ownClientId({ username, clientId }: ConnectPacket): string {
+  return username === undefined || clientId === "" ? clientId : `${username}:${clientId}`;
+}
+
+function addressOf({ conn }: Client): string {
+  return (conn instanceof Socket ? conn.remoteAddress : undefined) ?? "unknown";
+}
+
+/** So much in each second of the clock. */
+function perSecond(clock: Clock, max: number) {
+  let second = 0;
+  let taken = 0;
+  return {
+    take(n: number): boolean {
+      const now = Math.floor(clock.monoMs() / 1000);
+      if (now !== second) [second, taken] = [now, 0];
+      if (taken + n > max) return false;
+      taken += n;
       return true;
     },
   };

@@ -13,15 +13,15 @@ import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Source } from "../core/message.ts";
-import type { Authenticate } from "./broker-access.ts";
+import type { Authenticate, StillProves } from "./broker-access.ts";
+import { brokerDoors } from "./broker-doors.ts";
 import { intakeGate } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { brokerRules } from "./broker-rules.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { lastGood } from "../core/pem.ts";
 import { type BrokerSettings, brokerTls } from "./broker-settings.ts";
-import { packetSizeGuard } from "./packet-size.ts";
-import { throttledWarn, type Warn } from "./throttled-warn.ts";
+import { throttledWarn } from "../core/throttled-warn.ts";
 
 export { brokerMistakes, brokerSettings } from "./broker-settings.ts";
 
@@ -31,10 +31,12 @@ export interface BrokerOptions {
   readonly log: Log;
   /** Absent: credentials cannot be checked, and who gives some is refused. */
   readonly authenticate?: Authenticate;
+  /** For `recheck`; absent: who is in stays in. */
+  readonly stillProves?: StillProves;
   /** A payload as subscribers may see it; absent: as it came. */
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
-  /** Largest MQTT packet; a client that announces a larger one is disconnected. Must leave room above the payload bound. */
-  readonly maxPacketBytes?: number;
+  /** The largest MQTT packet, asked at every packet; who announces a larger one is disconnected. Must leave room above the payload bound. */
+  readonly packetBytesMax?: () => number;
 }
 
 export interface BrokerSource extends Source {
@@ -42,6 +44,8 @@ export interface BrokerSource extends Source {
   address(): ListenAddress;
   /** The same for TLS; undefined where BROKER_TLS_LISTEN is not set. */
   tlsAddress(): ListenAddress | undefined;
+  /** The registry says something new of these devices (absent: of all): whoever does not prove himself any more is disconnected. */
+  recheck(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
   /** Reads certificate and key again; those that connect from now on are shown what there is. */
   renewTls(): void;
 }
@@ -51,33 +55,31 @@ const PACKET_BYTES_MAX = 256 * 1024;
 const GOODBYE_MS = 1000;
 
 export function brokerSource(options: BrokerOptions): BrokerSource {
-  const { settings, clock, log, maxPacketBytes = PACKET_BYTES_MAX } = options;
+  const { settings, clock, log, packetBytesMax = () => PACKET_BYTES_MAX } = options;
   const warn = throttledWarn(log, clock);
-  const gate = intakeGate();
-  const broker = new Aedes(brokerRules(options, gate));
-  const sockets = new Set<Socket>();
+  const gate = intakeGate(warn);
+  const doors = brokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
+  const rules = brokerRules({ ...options, warn, welcome: doors.welcome }, gate);
+  const broker = new Aedes(rules.aedes);
   let plain: Listener | undefined;
   let secure: Listener | undefined;
 
-  const sayWhy = (client: Client, error: Error) =>
+  const sayWhy = (client: Client, error: Error) => {
+    // The rules have said why, and to whom.
+    if (error.message.startsWith("CONNECT refused")) return;
     warn(
       { client_id: shownId(client), remote: remoteOf(client) },
       `a client was disconnected: ${error.message}`,
     );
+  };
   broker.on("clientError", sayWhy);
   broker.on("connectionError", sayWhy);
   // Without a listener, node:events would end the process.
   broker.addListener("error", (error: Error) => warn({}, `the embedded broker: ${error.message}`));
 
   function accept(socket: Socket): void {
-    if (sockets.size >= settings.maxConnections) {
-      warn({ max: settings.maxConnections }, "connection refused: BROKER_MAX_CONNECTIONS are there already");
-      return void socket.destroy();
-    }
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
     broker.handle(socket);
-    refuseLargePackets(socket, maxPacketBytes, warn);
+    doors.watch(socket);
   }
   const failed = (error: Error) => warn({}, `TLS handshake failed: ${error.message}`);
   const stopListening = () => {
@@ -91,16 +93,17 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       gate.open(intake);
       await broker.listen();
       const where = addressOf("BROKER_LISTEN", settings.listen);
-      plain = await listenOn({ setting: "BROKER_LISTEN", where, accept, failed });
+      const { enter } = doors;
+      plain = await listenOn({ setting: "BROKER_LISTEN", where, enter, accept, failed });
       if (settings.tlsListen === undefined) return announce();
       const tls = lastGood(() => brokerTls(settings));
       const tlsWhere = addressOf("BROKER_TLS_LISTEN", settings.tlsListen);
-      secure = await listenOn({ setting: "BROKER_TLS_LISTEN", where: tlsWhere, tls, accept, failed });
+      secure = await listenOn({ setting: "BROKER_TLS_LISTEN", where: tlsWhere, tls, enter, accept, failed });
       announce();
     },
     settled: (messages) => gate.settled(messages),
     reconnect() {
-      for (const socket of sockets) socket.destroy();
+      for (const socket of [...doors.sockets()]) socket.destroy();
     },
     stopIntake() {
       stopListening();
@@ -108,7 +111,9 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
     },
     async close() {
       stopListening();
-      await sayGoodbye(sockets, clock);
+      rules.close();
+      await sayGoodbye([...doors.sockets()], clock);
+      doors.close();
       await new Promise<void>((resolve) => broker.close(resolve));
       plain = undefined;
       secure = undefined;
@@ -119,7 +124,9 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       detail: detail(),
       reconnects: 0,
       unacknowledged: gate.unacknowledged(),
+      ...rules.counts(),
     }),
+    recheck: rules.recheck,
     address() {
       if (plain === undefined) throw new Error("the broker does not listen: start it first");
       return plain.address();
@@ -133,7 +140,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
     const places = [plain, ...(secure === undefined ? [] : [secure])].map((listener) => {
       return `${hostPort(listener.address())}${listener === secure ? " (TLS)" : ""}`;
     });
-    return `the embedded broker listens on ${places.join(" and ")}; ${sockets.size} connections`;
+    return `the embedded broker listens on ${places.join(" and ")}; ${doors.count()} connections`;
   }
 
   function announce(): void {
@@ -145,19 +152,8 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
 const shownId = ({ id }: { readonly id: string | null }) => id?.slice(0, 64);
 const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
 
-/** Beside aedes' own reading: a `data` listener does not change the flow where there is one for `readable`. */
-function refuseLargePackets(socket: Socket, bytesMax: number, warn: Warn): void {
-  const tooLarge = packetSizeGuard(bytesMax);
-  socket.on("data", (chunk: Buffer) => {
-    const bytes = tooLarge(chunk);
-    if (bytes === undefined) return;
-    warn({ bytes, max: bytesMax }, "a client was disconnected: its packet is too large");
-    socket.destroy();
-  });
-}
-
-async function sayGoodbye(sockets: ReadonlySet<Socket>, clock: Clock): Promise<void> {
-  const gone = [...sockets].map(
+async function sayGoodbye(sockets: readonly Socket[], clock: Clock): Promise<void> {
+  const gone = sockets.map(
     (socket) => new Promise<void>((resolve) => void socket.once("close", () => resolve())),
   );
   for (const socket of sockets) socket.end();

@@ -7,6 +7,8 @@ import type { Setting, Settings, Values } from "../../src/core/settings.ts";
 export interface FakeIntake extends Intake {
   readonly messages: Message[];
   full: boolean;
+  /** What the judge would say of all that comes. */
+  accepts: boolean;
   /** There is room: lets go on what was held. */
   drain(): void;
   texts(): string[];
@@ -24,8 +26,10 @@ export function fakeIntake(settle?: () => Source): FakeIntake {
   const intake: FakeIntake = {
     messages: [],
     full: false,
+    accepts: true,
     receive(message) {
       intake.messages.push(message);
+      if (message.accepted === false) message.accepted = intake.accepts;
       if (settle !== undefined && group.push(message) === 1) setImmediate(flush);
     },
     isFull: () => intake.full,

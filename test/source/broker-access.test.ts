@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { cleanUp, device, embeddedBroker, idsOf, ping, returnCodeOf } from "../kit/embedded.ts";
 import { recordingLog, until } from "../kit/source.ts";
-import { publishPacket } from "../kit/wire.ts";
+import mqttPacket, { type IConnectPacket } from "mqtt-packet";
+import { connectPacket, publishPacket, wireClient } from "../kit/wire.ts";
 
 afterEach(cleanUp);
 
@@ -69,21 +70,55 @@ describe("proof of identity at CONNECT", () => {
     });
   });
 
-  test("a device cannot take over the connection of another by its client id", async () => {
-    const { port } = await embeddedBroker({}, { authenticate });
+  test("a client id is its user's own: nobody holds or takes over another's", async () => {
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
+    const anonymous = await device(port, "meter");
     const first = await device(port, "meter", login("d1"));
-    expect(returnCodeOf(await device(port, "meter", login("d2")))).toBe(2);
+    expect(returnCodeOf(await device(port, "meter", login("d2")))).toBe(0);
+    await ping(anonymous);
     await ping(first);
     expect(returnCodeOf(await device(port, "meter", login("d1")))).toBe(0);
     await until("its own does", () => first.closed());
+    expect(lines.some(({ msg }) => msg.includes("taken over by another one"))).toBe(true);
   });
 
-  test("a client id that somebody without credentials holds is no obstacle to a device that proves itself", async () => {
+  test("a device has few connections at a time", async () => {
     const { port } = await embeddedBroker({}, { authenticate });
-    const squatter = await device(port, "meter");
-    expect(returnCodeOf(await device(port, "meter", login("d1")))).toBe(0);
-    await until("the other is gone", () => squatter.closed());
-    expect(returnCodeOf(await device(port, "meter"))).toBe(2);
+    const codes: (number | undefined)[] = [];
+    for (let i = 0; i < 6; i += 1) codes.push(returnCodeOf(await device(port, `c${i}`, login("d1"))));
+    expect(codes).toEqual([0, 0, 0, 0, 3, 3]);
+    expect(returnCodeOf(await device(port, "other", login("d2")))).toBe(0);
+  });
+
+  test("a device that may not speak any more is disconnected, and nobody else", async () => {
+    const revoked = new Set<string>();
+    const stillProves = ({ deviceId }: { deviceId: string }) => Promise.resolve(!revoked.has(deviceId));
+    const { source, port } = await embeddedBroker({}, { authenticate, stillProves });
+    const [one, two] = [await device(port, "a", login("d1")), await device(port, "b", login("d2"))];
+    revoked.add("d1");
+    source.recheck((tenantId, deviceId) => tenantId === "acme" && deviceId === "d2");
+    await ping(one);
+    source.recheck();
+    await until("it is gone", () => one.closed());
+    await ping(two);
+  });
+
+  test("a client of MQTT 5 gets the answer at which it falls back, and the log says who it was", async () => {
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
+    const client = await wireClient(port);
+    client.socket.write(
+      mqttPacket.generate({ ...connectPacket("five"), protocolVersion: 5 } as IConnectPacket, {
+        protocolVersion: 5,
+      }),
+    );
+    const answer = await new Promise<Buffer>((resolve) => client.socket.once("data", resolve));
+    expect([...answer]).toEqual([0x20, 0x03, 0x00, 0x84, 0x00]);
+    await until("closed", () => client.closed());
+    expect(lines.find(({ msg }) => msg.includes("3.1.1 only"))).toMatchObject({
+      remote: expect.stringContaining("127.0.0.1"),
+    });
   });
 
   test("a refused token is in no log line; the cause is, once", async () => {

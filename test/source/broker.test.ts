@@ -84,14 +84,16 @@ describe("acknowledgement", () => {
     intake.full = true;
     leaver.send(publishPacket(1, "leaves before it is taken"));
     await until("one waits", () => source.status().unacknowledged === 1);
-    leaver.socket.destroy();
     client.send(
       publishPacket(1, "one"),
       publishPacket(0, "zero", { qos: 0 }),
       publishPacket(2, "two", { qos: 2 }),
     );
     await until("all wait", () => source.status().unacknowledged === 4);
+    leaver.socket.destroy();
     await until("it left", () => source.status().detail.includes("; 1 connections"));
+    // What it had here it sends again; nothing is kept for it.
+    expect(source.status().unacknowledged).toBe(3);
     expect(intake.messages).toEqual([]);
     intake.drain();
     expect(intake.texts()).toEqual(["one", "zero", "two"]);
@@ -174,39 +176,55 @@ describe("clients", () => {
     });
   });
 
-  test("subscribers get what is published while they are there, and no retained message or session afterwards", async () => {
-    const { port } = await embeddedBroker({}, {}, true);
-    const publisher = await device(port, "p");
+  test("a device gets what is accepted of its own topic while it is there, and no retained message or session afterwards", async () => {
+    const authenticate = () => Promise.resolve(true);
+    const { port, intake } = await embeddedBroker({}, { authenticate }, true);
+    const login = { username: "acme/d1", password: "tok" };
+    const publisher = await device(port, "p", login);
     const subscribe = async (clean: boolean) => {
-      const client = await connectAsync({
-        host: "127.0.0.1",
-        port,
-        protocolVersion: 4,
-        clientId: "s",
-        clean,
-      });
+      const where = { host: "127.0.0.1", port, protocolVersion: 4, clientId: "s" } as const;
+      const client = await connectAsync({ ...where, ...login, clean });
       const got: string[] = [];
       client.on("message", (_topic, payload) => void got.push(payload.toString()));
-      await client.subscribeAsync("tenant/#", { qos: 1 });
+      await client.subscribeAsync("tenant/acme/device/d1/#", { qos: 0 });
       return { client, got };
     };
+    const topic = "tenant/acme/device/d1/telemetry";
     const one = await subscribe(false);
-    publisher.send(publishPacket(1, "kept?", { retain: true }));
+    publisher.send(publishPacket(1, "kept?", { retain: true, topic }));
     await until("it is passed on", () => one.got.length === 1);
     await one.client.endAsync();
-    publisher.send(publishPacket(2, "missed"));
+    publisher.send(publishPacket(2, "missed", { topic }));
     await until("PUBACK", () => idsOf(publisher, "puback").length === 2);
     const two = await subscribe(false);
-    publisher.send(publishPacket(3, "seen"));
+    intake.accepts = false;
+    publisher.send(publishPacket(3, "rejected", { topic }));
+    await until("PUBACK", () => idsOf(publisher, "puback").length === 3);
+    intake.accepts = true;
+    publisher.send(publishPacket(4, "seen", { topic }));
     await until("it is passed on", () => two.got.includes("seen"));
     expect(two.got).toEqual(["seen"]);
     await two.client.endAsync(true);
+  });
+
+  test("an anonymous client reads nothing, and nobody reads $SYS", async () => {
+    const { port } = await embeddedBroker({}, { authenticate: () => Promise.resolve(true) });
+    const filters = ["#", "tenant/acme/device/d1/telemetry", "$SYS/#", "+/x"];
+    const subscriptions = filters.map((topic) => ({ topic, qos: 0 as const }));
+    for (const login of [{}, { username: "acme/d2", password: "tok" }]) {
+      const client = await device(port, "reader", login);
+      client.send({ cmd: "subscribe", messageId: 1, subscriptions });
+      await until("SUBACK", () => idsOf(client, "suback").length === 1);
+      expect(client.packets.find(({ cmd }) => cmd === "suback")).toMatchObject({
+        granted: [128, 128, 128, 128],
+      });
+    }
   });
 });
 
 describe("bounds", () => {
   test("a packet beyond the bound closes that connection before it has arrived, and no other", async () => {
-    const { intake, port } = await embeddedBroker({}, { maxPacketBytes: 10_000 }, true);
+    const { intake, port } = await embeddedBroker({}, { packetBytesMax: () => 10_000 }, true);
     const bad = await device(port, "bad");
     const good = await device(port, "good");
     // 200 MB announced, a few bytes sent.

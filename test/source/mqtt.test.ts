@@ -1,10 +1,11 @@
-/** The client of a broker against a real Mosquitto, and against the embedded broker as one that knows MQTT 3.1.1 only. */
+/** The client of a broker against a real Mosquitto, and against aedes as a broker that knows MQTT 3.1.1 only. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { createServer, type AddressInfo } from "node:net";
+import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/message.ts";
-import { brokerSettings, brokerSource } from "../../src/source/broker.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
 import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import {
@@ -195,12 +196,14 @@ test("probe: a broker that is not there is one sentence", async () => {
 });
 
 describe("with a broker that knows MQTT 3.1.1 only", () => {
+  /** aedes as it is; the embedded broker made of it lets nobody read what is not his own. */
   async function embedded() {
-    const settings = settingsOf(brokerSettings, { BROKER_LISTEN: "127.0.0.1:0" });
-    const broker = brokerSource({ settings, clock: systemClock, log: silentLog });
-    await broker.start(fakeIntake(() => broker));
-    ends.push(() => broker.close());
-    return broker.address().port;
+    const broker = await Aedes.createBroker();
+    const server = createServer(broker.handle);
+    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+    ends.push(() => new Promise<void>((resolve) => broker.close(resolve)));
+    ends.push(() => void server.close());
+    return (server.address() as AddressInfo).port;
   }
 
   test("falls back, receives, and warns of the window by name", async () => {

@@ -1,6 +1,6 @@
 /** Warnings that a device can provoke: the same one is logged once in a while, with the number of those left out. */
-import type { Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Clock } from "./clock.ts";
+import type { Log } from "./log.ts";
 
 const EVERY_MS = 10_000;
 /** The texts are our own and the library's; the bound is for the case that one holds something from the wire. */

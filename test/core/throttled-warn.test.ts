@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { throttledWarn } from "../../src/source/throttled-warn.ts";
+import { throttledWarn } from "../../src/core/throttled-warn.ts";
 import { recordingLog } from "../kit/source.ts";
 
 test("the same warning is logged once in 10 s, with the number of those left out; others are not held back", () => {

@@ -1,0 +1,104 @@
+/**
+ * Who is behind each client of the embedded broker, for as long as it is connected: the topic it owns, what it proved itself
+ * with, what it subscribed to. A device that is revoked loses its connections, not only its next message.
+ */
+import type { Client } from "aedes";
+import { Socket } from "node:net";
+import { deviceKey } from "../core/device.ts";
+import type { Warn } from "../core/throttled-warn.ts";
+import type { OwnTopic, Proof, StillProves } from "./broker-access.ts";
+
+/** Connections of one device: more than it needs while an old one has not been noticed to be gone. */
+const connectionsPerDeviceMax = 4;
+
+interface Standing {
+  readonly proof: Proof | null;
+  readonly filters: Set<string>;
+}
+
+type Added =
+  { readonly why: null; readonly returnCode: 3 } | { readonly why: string; readonly returnCode: 3 };
+
+export function brokerClients({ stillProves, warn }: { stillProves?: StillProves; warn: Warn }) {
+  const standings = new Map<Client, Standing>();
+  const byId = new Map<string, Client>();
+  /** Connections per device. */
+  const counts = new Map<string, number>();
+  let filters = 0;
+  let isClosed = false;
+
+  function ownTopic(client: Client | null): OwnTopic {
+    const proof = client === null ? null : (standings.get(client)?.proof ?? null);
+    return proof === null ? null : `tenant/${proof.tenantId}/device/${proof.deviceId}/`;
+  }
+
+  function add(client: Client, proof: Proof | null): Added {
+    const key = keyOf(proof);
+    const present = counts.get(key) ?? 0;
+    if (proof !== null && present >= connectionsPerDeviceMax)
+      return { why: `the device has ${connectionsPerDeviceMax} connections already`, returnCode: 3 };
+    const before = byId.get(client.id);
+    if (before !== undefined && !before.closed)
+      warn(
+        { client_id: client.id.slice(0, 64), from: remoteOf(before), by: remoteOf(client) },
+        "a connection was taken over by another one with the same client id",
+      );
+    byId.set(client.id, client);
+    standings.set(client, { proof, filters: new Set() });
+    counts.set(key, present + 1);
+    client.conn.once("close", () => remove(client));
+    return { why: null, returnCode: 3 };
+  }
+
+  function remove(client: Client): void {
+    const standing = standings.get(client);
+    if (standing === undefined) return;
+    filters -= standing.filters.size;
+    standings.delete(client);
+    const key = keyOf(standing.proof);
+    const left = (counts.get(key) ?? 1) - 1;
+    if (left > 0) counts.set(key, left);
+    else counts.delete(key);
+    if (byId.get(client.id) === client) byId.delete(client.id);
+  }
+
+  async function check(client: Client, proof: Proof): Promise<void> {
+    // Where the registry cannot tell now, what it said last stands, as for messages.
+    const stands = await stillProves?.(proof).catch(() => true);
+    if (stands !== false || client.closed || isClosed) return;
+    const { tenantId, deviceId } = proof;
+    warn(
+      { tenant_id: tenantId, device_id: deviceId, remote: remoteOf(client) },
+      "a device was disconnected: it may not speak any more",
+    );
+    client.conn.destroy();
+  }
+
+  return {
+    add,
+    ownTopic,
+    /** How many filters all of them have: as often a message may have to be passed on. */
+    subscribers: () => filters,
+    /** False: it has as many as it may. */
+    subscribe(client: Client, filter: string, max: number): boolean {
+      const own = standings.get(client)?.filters;
+      if (own === undefined || (own.size >= max && !own.has(filter))) return false;
+      filters += own.has(filter) ? 0 : 1;
+      own.add(filter);
+      return true;
+    },
+    recheck(isMeant: (tenantId: string, deviceId: string) => boolean = () => true): void {
+      for (const [client, { proof }] of standings)
+        if (proof !== null && isMeant(proof.tenantId, proof.deviceId)) void check(client, proof);
+    },
+    close(): void {
+      isClosed = true;
+    },
+  };
+}
+
+const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
+
+function keyOf(proof: Proof | null): string {
+  return proof === null ? "" : deviceKey(proof.tenantId, proof.deviceId);
+}

@@ -1,0 +1,181 @@
+/**
+ * Who may come in at the embedded broker, and what all of them together may make it hold: counted from the TCP accept on, before
+ * TLS and before CONNECT, since who says nothing costs a descriptor too.
+ *
+ * Bounds: connections in all, below what the process has of descriptors, so that HTTP, spool and sinks always have theirs; per
+ * address, as long as nobody behind it has proved himself, a part of that; time for the handshake, for CONNECT and for the rest of a
+ * packet; a small packet before CONNACK; and one budget of bytes for all packets that are not complete: if it is passed,
+ * whoever holds most of it goes. (Rejected alternative: a bound per connection alone, which times ten thousand is all memory.)
+ */
+import type { Socket } from "node:net";
+import { readFileSync } from "node:fs";
+import type { Clock, Timer } from "../core/clock.ts";
+import { networkOf } from "../core/attempts.ts";
+import type { Warn } from "../core/throttled-warn.ts";
+import { watchPackets, type PacketWatch } from "./packet-watch.ts";
+
+export interface DoorsOptions {
+  readonly connectionsMax: number;
+  /** The largest packet of a device that is let in; asked at every packet. */
+  readonly packetBytesMax: () => number;
+  readonly clock: Clock;
+  readonly warn: Warn;
+}
+
+export interface Doors {
+  /** At the TCP accept. False: there is no room, and the connection is destroyed. */
+  enter(socket: Socket): boolean;
+  /** The handshake is over, if there is one: from now on its bytes are MQTT. Once per connection. */
+  watch(socket: Socket): void;
+  /** CONNACK was sent. `proved`: to somebody who is who he says. */
+  welcome(socket: Socket, proved: boolean): void;
+  /** Connections that are there. */
+  count(): number;
+  sockets(): Iterable<Socket>;
+  close(): void;
+}
+
+/** Descriptors that are not for devices: HTTP, PostgreSQL, files. */
+const descriptorsKept = 128;
+/** Of all connections, those of one address of which none has proved itself. */
+const strangersShare = 0.25;
+/** CONNECT with client id, user name, password and a will of ordinary size. */
+const connectBytesMax = 16_384;
+const connectMs = 10_000;
+const packetMs = 30_000;
+/** Of packets that are not complete, all connections together. */
+const unfinishedBytesMax = 64 * 1024 * 1024;
+const lookEveryMs = 1_000;
+
+interface Visitor {
+  readonly address: string;
+  readonly sinceMs: number;
+  isIn: boolean;
+  proved: boolean;
+  watch: PacketWatch | undefined;
+  /** When the packet that is not complete began; undefined if none is. */
+  unfinishedSinceMs: number | undefined;
+  unfinished: number;
+}
+
+export function brokerDoors({ connectionsMax, packetBytesMax, clock, warn }: DoorsOptions): Doors {
+  const visitors = new Map<Socket, Visitor>();
+  const strangers = new Map<string, number>();
+  const max = Math.max(1, Math.min(connectionsMax, descriptorsMax() - descriptorsKept));
+  const strangersMax = Math.max(8, Math.floor(max * strangersShare));
+  let unfinished = 0;
+
+  function enter(socket: Socket): boolean {
+    const address = networkOf(socket.remoteAddress ?? "");
+    const ofAddress = strangers.get(address) ?? 0;
+    const why =
+      visitors.size >= max
+        ? `${max} are there already (BROKER_MAX_CONNECTIONS, or the descriptors that the process may have)`
+        : `${strangersMax} of its address are there that have not proved themselves`;
+    // An error of a connection that nobody listens to would end the process.
+    socket.on("error", () => {});
+    if (visitors.size >= max || ofAddress >= strangersMax) {
+      warn({ remote: address }, `connection refused: ${why}`);
+      socket.destroy();
+      return false;
+    }
+    strangers.set(address, ofAddress + 1);
+    visitors.set(socket, {
+      address,
+      sinceMs: clock.monoMs(),
+      isIn: false,
+      proved: false,
+      watch: undefined,
+      unfinishedSinceMs: undefined,
+      unfinished: 0,
+    });
+    socket.once("close", () => leave(socket));
+    return true;
+  }
+
+  function leave(socket: Socket): void {
+    const visitor = visitors.get(socket);
+    if (visitor === undefined) return;
+    visitors.delete(socket);
+    unfinished -= visitor.unfinished;
+    if (!visitor.proved) isNoStranger(visitor.address);
+  }
+
+  function isNoStranger(address: string): void {
+    const left = (strangers.get(address) ?? 1) - 1;
+    if (left > 0) strangers.set(address, left);
+    else strangers.delete(address);
+  }
+
+  function watch(socket: Socket): void {
+    const visitor = visitors.get(socket);
+    if (visitor === undefined) return;
+    const packets = watchPackets(() => (visitor.isIn ? packetBytesMax() : connectBytesMax));
+    visitor.watch = packets;
+    // Beside aedes' own reading: a `data` listener does not change the flow if there is one for `readable`.
+    socket.on("data", (chunk: Buffer) => {
+      const why = packets.see(chunk);
+      if (why !== undefined) return end(socket, visitor, why);
+      note(visitor, packets.unfinishedBytes());
+      if (unfinished > unfinishedBytesMax) endLargest();
+    });
+  }
+
+  function note(visitor: Visitor, bytes: number): void {
+    unfinished += bytes - visitor.unfinished;
+    if (bytes === 0) visitor.unfinishedSinceMs = undefined;
+    else visitor.unfinishedSinceMs ??= clock.monoMs();
+    visitor.unfinished = bytes;
+  }
+
+  function end(socket: Socket, { address }: Visitor, why: string): void {
+    warn({ remote: address }, `a client was disconnected: ${why}`);
+    socket.destroy();
+    leave(socket);
+  }
+
+  function endLargest(): void {
+    let [largest] = visitors;
+    for (const each of visitors) if (each[1].unfinished > (largest?.[1].unfinished ?? 0)) largest = each;
+    if (largest) end(...largest, "it holds most of what is not complete, and there is too much of that");
+  }
+
+  /** Whoever has been silent for too long at a point where he may not be. */
+  function look(): void {
+    const nowMs = clock.monoMs();
+    for (const [socket, visitor] of visitors) {
+      const { isIn, sinceMs, unfinishedSinceMs } = visitor;
+      if (!isIn && nowMs - sinceMs > connectMs)
+        end(socket, visitor, visitor.watch ? "it sent no CONNECT in time" : "no TLS handshake in time");
+      else if (unfinishedSinceMs !== undefined && nowMs - unfinishedSinceMs > packetMs)
+        end(socket, visitor, "it began a packet and did not end it in time");
+    }
+  }
+
+  const timer: Timer = clock.every(lookEveryMs, look);
+
+  return {
+    enter,
+    watch,
+    welcome(socket, proved) {
+      const visitor = visitors.get(socket);
+      if (visitor === undefined) return;
+      visitor.isIn = true;
+      if (proved && !visitor.proved) isNoStranger(visitor.address);
+      visitor.proved ||= proved;
+    },
+    count: () => visitors.size,
+    sockets: () => visitors.keys(),
+    close: () => timer.cancel(),
+  };
+}
+
+/** getrlimit(2), RLIMIT_NOFILE; no bound if the system does not say. */
+function descriptorsMax(): number {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,211 @@
+/** Who comes in at the embedded broker, and what may be held for him before it is on the disk. */
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { connect as dial, type Socket } from "node:net";
+import { cleanUp, device, embeddedBroker, endLater, ping, returnCodeOf } from "../kit/embedded.ts";
+import { recordingLog, until } from "../kit/source.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { makeCertificates } from "../kit/tls.ts";
+import { watchPackets } from "../../src/source/packet-watch.ts";
+import { brokerDoors } from "../../src/source/broker-doors.ts";
+import mqttPacket from "mqtt-packet";
+import * as fc from "fast-check";
+import { connectPacket, publishPacket } from "../kit/wire.ts";
+
+afterEach(cleanUp);
+const certificates = makeCertificates();
+afterAll(() => certificates.remove());
+
+async function silent(port: number): Promise<Socket & { isClosed: boolean }> {
+  const socket = Object.assign(dial({ port, host: "127.0.0.1" }), { isClosed: false });
+  socket.on("error", () => {});
+  socket.on("close", () => {
+    socket.isClosed = true;
+  });
+  endLater(() => socket.destroy());
+  await new Promise((resolve) => socket.once("connect", resolve));
+  return socket;
+}
+
+/** As the kernel hands it over. */
+function aSocket(remoteAddress: string) {
+  const listeners = new Map<string, ((value?: unknown) => void)[]>();
+  const on = (name: string, run: (value?: unknown) => void) =>
+    void listeners.set(name, [...(listeners.get(name) ?? []), run]);
+  const emit = (name: string, value?: unknown) => {
+    for (const run of listeners.get(name) ?? []) run(value);
+  };
+  const socket = {
+    remoteAddress,
+    destroyed: false,
+    on,
+    once: on,
+    destroy() {
+      if (socket.destroyed) return;
+      socket.destroyed = true;
+      emit("close");
+    },
+  };
+  return {
+    socket: socket as unknown as Socket,
+    isGone: () => socket.destroyed,
+    receive: (chunk: Buffer) => emit("data", chunk),
+  };
+}
+
+function doors(connectionsMax = 40) {
+  const clock = simulatedClock();
+  const said: string[] = [];
+  const warn = (_: unknown, text: string) => void said.push(text);
+  const made = brokerDoors({ connectionsMax, packetBytesMax: () => 2_000_000, clock, warn });
+  const visit = (address: string) => {
+    const visitor = aSocket(address);
+    const entered = made.enter(visitor.socket);
+    if (entered) made.watch(visitor.socket);
+    return { ...visitor, entered };
+  };
+  return { ...made, clock, said, visit };
+}
+
+describe("the doors", () => {
+  test("of one address no more strangers are let in than a quarter of all; who proves himself makes room", () => {
+    const it = doors();
+    const own = Array.from({ length: 12 }, () => it.visit("10.0.0.1"));
+    expect(own.filter(({ entered }) => entered).length).toBe(10);
+    expect(it.visit("10.0.0.2").entered).toBe(true);
+    it.welcome(own[0]!.socket, true);
+    expect(it.visit("10.0.0.1").entered).toBe(true);
+    expect(it.visit("10.0.0.1").entered).toBe(false);
+    own[1]!.socket.destroy();
+    expect(it.visit("10.0.0.1").entered).toBe(true);
+    expect(it.said.some((text) => text.includes("have not proved themselves"))).toBe(true);
+  });
+
+  test("one IPv6 host, whatever addresses it makes up, is one", () => {
+    const it = doors();
+    const entered = Array.from({ length: 20 }, (_, i) => it.visit(`2001:db8:1:1::${i + 1}`).entered);
+    expect(entered.filter(Boolean).length).toBe(10);
+    expect(it.visit("2001:db8:1:2::1").entered).toBe(true);
+  });
+
+  test("who does not send CONNECT, or the rest of a packet, goes; who is silent otherwise stays", () => {
+    const it = doors();
+    const [mute, slow, idle] = [it.visit("10.0.0.1"), it.visit("10.0.0.2"), it.visit("10.0.0.3")];
+    for (const { socket } of [slow, idle]) it.welcome(socket, true);
+    it.clock.advance(9_000);
+    expect(mute.isGone()).toBe(false);
+    it.clock.advance(3_000);
+    expect(mute.isGone()).toBe(true);
+    slow.receive(Buffer.from([0x30, 0x50, 1, 2, 3]));
+    it.clock.advance(20_000);
+    slow.receive(Buffer.from([4]));
+    expect(slow.isGone()).toBe(false);
+    it.clock.advance(12_000);
+    expect([slow.isGone(), idle.isGone()]).toEqual([true, false]);
+  });
+
+  test("before CONNACK packets are small, afterwards as large as the settings say", () => {
+    const it = doors();
+    const large = Buffer.from([0x30, 0x80, 0x80, 0x04, 1]);
+    const [stranger, known] = [it.visit("10.0.0.1"), it.visit("10.0.0.2")];
+    it.welcome(known.socket, true);
+    for (const { receive } of [stranger, known]) receive(large);
+    expect([stranger.isGone(), known.isGone()]).toEqual([true, false]);
+  });
+
+  test("of packets that are not complete only so much is held: whoever holds most goes, and nobody else", () => {
+    const it = doors(1_000);
+    const megabyte = Buffer.concat([Buffer.from([0x30, 0xff, 0xff, 0x50]), Buffer.alloc(1_000_000)]);
+    const honest = it.visit("10.0.0.9");
+    it.welcome(honest.socket, true);
+    honest.receive(Buffer.from([0x30, 0x50, 1]));
+    const many = Array.from({ length: 200 }, (_, i) => {
+      const one = it.visit(`10.0.1.${i}`);
+      it.welcome(one.socket, true);
+      one.receive(megabyte);
+      return one;
+    });
+    expect(honest.isGone()).toBe(false);
+    expect(many.filter(({ isGone }) => !isGone()).length).toBeLessThan(68);
+  });
+
+  test("a TLS port counts who only connects, and lets him go", async () => {
+    const { source } = await embeddedBroker({
+      BROKER_TLS_LISTEN: "127.0.0.1:0",
+      BROKER_TLS_CERT: certificates.serverCert,
+      BROKER_TLS_KEY: certificates.serverKey,
+      BROKER_MAX_CONNECTIONS: "4",
+    });
+    const port = source.tlsAddress()?.port ?? 0;
+    const sockets: Awaited<ReturnType<typeof silent>>[] = [];
+    for (let i = 0; i < 6; i += 1) sockets.push(await silent(port));
+    await until(
+      "those beyond the bound are gone",
+      () => sockets.filter(({ isClosed }) => isClosed).length === 2,
+    );
+    expect(source.status().detail).toContain("; 4 connections");
+    await until("so are the others", () => sockets.every(({ isClosed }) => isClosed));
+    expect(source.status().detail).toContain("; 0 connections");
+  });
+
+  test("a device that was refused for a neighbour's sake gets in when there is room", async () => {
+    const { log } = recordingLog();
+    const { port } = await embeddedBroker({ BROKER_MAX_CONNECTIONS: "1" }, { log });
+    const mute = await silent(port);
+    const refused = await device(port, "d");
+    expect(refused.closed()).toBe(true);
+    mute.destroy();
+    await until("it is gone", () => mute.isClosed);
+    const client = await device(port, "d");
+    expect(returnCodeOf(client)).toBe(0);
+    await ping(client);
+  });
+});
+
+/** Cuts bytes into chunks at the given places, in whatever order these are. */
+function cut(bytes: Buffer, places: readonly number[]): Buffer[] {
+  const sorted = places.map((place) => place % (bytes.length + 1)).toSorted((a, b) => a - b);
+  return [...sorted, bytes.length].map((end, i) => bytes.subarray(i === 0 ? 0 : sorted[i - 1], end));
+}
+
+const sizes = fc.array(fc.integer({ min: 0, max: 3000 }), { minLength: 1, maxLength: 20 });
+const places = fc.array(fc.nat(), { maxLength: 30 });
+const published = (payloads: readonly number[]) =>
+  payloads.map((size, i) => mqttPacket.generate(publishPacket(i + 1, "x".repeat(size))));
+
+describe("the bytes of a connection", () => {
+  test("packets within the bound pass, and nothing is unfinished after them, however the bytes are cut", () => {
+    fc.assert(
+      fc.property(sizes, places, (payloads, cuts) => {
+        const packets = [mqttPacket.generate(connectPacket("c")), ...published(payloads)];
+        const watch = watchPackets(() => 3100);
+        for (const chunk of cut(Buffer.concat(packets), cuts)) expect(watch.see(chunk)).toBeUndefined();
+        expect(watch.unfinishedBytes()).toBe(0);
+      }),
+    );
+  });
+
+  test("of a packet that is not complete every byte is counted, however the bytes are cut", () => {
+    fc.assert(
+      fc.property(sizes, fc.nat(), places, (payloads, end, cuts) => {
+        const last = mqttPacket.generate(publishPacket(9, "y".repeat(2500)));
+        const part = last.subarray(0, end % last.length);
+        const watch = watchPackets(() => 3100);
+        for (const chunk of cut(Buffer.concat([...published(payloads), part]), cuts)) watch.see(chunk);
+        expect(watch.unfinishedBytes()).toBe(part.length);
+      }),
+    );
+  });
+
+  test("the first packet beyond the bound is reported from its header alone, however the bytes are cut", () => {
+    fc.assert(
+      fc.property(sizes, places, (payloads, cuts) => {
+        const header = mqttPacket.generate(publishPacket(9, "y".repeat(200_000))).subarray(0, 4);
+        const watch = watchPackets(() => 3100);
+        const found = cut(Buffer.concat([...published(payloads), header]), cuts).map((chunk) =>
+          watch.see(chunk),
+        );
+        expect(found.some((why) => why?.includes("too large"))).toBe(true);
+      }),
+    );
+  });
+});
