@@ -7,6 +7,7 @@ import type { Postgres } from "../core/postgres.ts";
 import { inspectPostgres } from "../core/schema.ts";
 import { hearsChanges } from "../registry/changes.ts";
 import { rehearseRegistry } from "../registry/rehearsal.ts";
+import { isWithoutDatabases } from "../sink/influx/api.ts";
 import type { Sink } from "../sink/sink.ts";
 
 /** InfluxDB 3 Core's limit, see `INFLUXDB_DATABASE`. */
@@ -52,6 +53,7 @@ function countDevices(db: Postgres): Promise<{ devices: number; tenants: number 
   });
 }
 
-function isDatabaseEach({ url, writeEnabled, database }: Config["influx"]): boolean {
-  return url !== undefined && !url.startsWith("file:") && writeEnabled && database.includes("{tenant_id}");
+function isDatabaseEach({ url, api, writeEnabled, database }: Config["influx"]): boolean {
+  const hasDatabases = url !== undefined && !url.startsWith("file:") && !isWithoutDatabases(api);
+  return hasDatabases && writeEnabled && database.includes("{tenant_id}");
 }

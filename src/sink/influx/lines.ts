@@ -1,0 +1,141 @@
+/**
+ * Entries to lines: the usual case scanned into the body at once (scan.ts), the others by encodeLine, each with the time at
+ * which it overwrites nothing. What the far side could never hold is refused here.
+ */
+import type { Clock } from "../../core/clock.ts";
+import type { Entry } from "../../core/entry.ts";
+import { encodeLine, endMs, msOf, textOf, Unwritable, type Grammar, type Line, type Table } from "../line.ts";
+import type { Refusal } from "../sink.ts";
+import type { Collisions, Shifts } from "./collisions.ts";
+import { createBody, type Body } from "./scan.ts";
+import { createSeries, type KnownSeries } from "./series.ts";
+import type { KnownTable, TypeMap } from "./types.ts";
+
+export interface Lines {
+  /** Those that are believed to fit their columns. */
+  readonly fits: Line[];
+  readonly misfits: Line[];
+  /** The bytes of those that fit. */
+  readonly body: Body;
+  /** Entries without a field to write. */
+  ignored: number;
+  readonly refused: Refusal[];
+}
+
+export interface Making {
+  readonly database: string;
+  readonly grammar: Grammar;
+  /** Times that were given to some of the entries before. */
+  readonly shifts: Shifts;
+}
+
+export interface LinesOptions {
+  readonly types: TypeMap;
+  readonly collisions: Collisions;
+  readonly clock: Clock;
+  /** How far an event's time may lie from its arrival; 0: anywhere. */
+  readonly distanceMaxMs: number;
+}
+
+/** What a line's measurement and tags take in general; a body that needs more grows. */
+const seriesBytes = 64;
+
+export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOptions) {
+  const series = createSeries();
+
+  /** The usual case, in one pass; null if it is another, for encodeLine to say which. */
+  function scanned(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
+    if (making.grammar.caseless) return null;
+    const begun = beginning(entry, table, making.grammar);
+    if (begun === null || !body.scan(entry, table, begun.series)) return null;
+    try {
+      const line = placed(begun, making.shifts);
+      body.end(line);
+      return line;
+    } catch (error) {
+      body.undo();
+      throw error;
+    }
+  }
+
+  function beginning(entry: Entry, table: Table, grammar: Grammar): ScannedLine | null {
+    try {
+      return new ScannedLine(entry, table, series(entry, table, grammar), msOf(entry, grammar), grammar);
+    } catch (error) {
+      if (error instanceof Unwritable) return null;
+      throw error;
+    }
+  }
+
+  function encoded(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
+    const made = encodeLine(entry, table, making.grammar, series);
+    if (made === null) return null;
+    const line = placed(made, making.shifts);
+    if (!line.misfit) body.add(textOf(line));
+    return line;
+  }
+
+  function placed(line: Line, shifts: Shifts): Line {
+    const at = collisions.place(line, shifts);
+    if (at.ms >= endMs) throw new Unwritable("event time is the last there is, and taken by another reading");
+    return at;
+  }
+
+  /**
+   * Scattered times open a shard (a Parquet file) each, and one wild clock would cost everybody. Measured from now as well,
+   * for it may be our own clock that was wrong when the message came.
+   */
+  function checkDistance({ eventMs, receivedMs }: Entry) {
+    if (eventMs === null || distanceMaxMs === 0 || Math.abs(eventMs - receivedMs) <= distanceMaxMs) return;
+    if (clock.isTimeKnown?.() === false) return;
+    const distanceMs = Math.min(Math.abs(eventMs - receivedMs), Math.abs(eventMs - clock.wallMs()));
+    if (distanceMs > distanceMaxMs)
+      throw new Unwritable(
+        `event time ${new Date(eventMs).toISOString()} is ${Math.round(distanceMs / 86_400_000)} days from its arrival, more than INFLUX_TIME_DISTANCE_MAX_DAYS`,
+      );
+  }
+
+  return (entries: readonly Entry[], making: Making): Lines => {
+    const body = createBody(entries.reduce((sum, { payload }) => sum + payload.length + seriesBytes, 0));
+    const lines: Lines = { fits: [], misfits: [], body, ignored: 0, refused: [] };
+    let table: KnownTable | null = null;
+    for (const entry of entries) {
+      if (table?.name !== entry.msgType) table = types.table(making.database, entry.msgType ?? "");
+      try {
+        checkDistance(entry);
+        const line = scanned(entry, table, making, body) ?? encoded(entry, table, making, body);
+        if (line === null) lines.ignored += 1;
+        else (line.misfit ? lines.misfits : lines.fits).push(line);
+      } catch (error) {
+        if (!(error instanceof Unwritable)) throw error;
+        lines.refused.push({ entry, why: error.message });
+      }
+    }
+    return lines;
+  };
+}
+
+/** A line whose bytes are in the body; its fields are made again if anybody asks, which is rare. */
+class ScannedLine implements Line {
+  readonly entry: Entry;
+  readonly table: Table;
+  readonly series: KnownSeries;
+  readonly ms: number;
+  readonly ns: number;
+  readonly grammar: Grammar;
+  readonly news = null;
+  readonly misfit = false;
+
+  constructor(entry: Entry, table: Table, series: KnownSeries, ms: number, grammar: Grammar) {
+    this.entry = entry;
+    this.table = table;
+    this.series = series;
+    this.ms = ms;
+    this.ns = entry.eventNs;
+    this.grammar = grammar;
+  }
+
+  get fields(): string {
+    return encodeLine(this.entry, this.table, this.grammar)?.fields ?? "";
+  }
+}
