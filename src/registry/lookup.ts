@@ -44,6 +44,8 @@ const provisionedPerSecond = 10 / 60;
 const limitedSayEveryMs = 600_000;
 /** Devices in one query. */
 export const queryDevicesMax = 5000;
+/** While the registry does not answer: one that is slow and not away answers a short question in time. */
+export const probeDevicesMax = 100;
 /** Queries under way at once. */
 const queriesMax = 4;
 /** Between the starts of two queries; with queryDevicesMax, the most that a flood can ask of the registry. */
@@ -153,7 +155,8 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   function start() {
-    const batch = flights.take(queryDevicesMax, takeUnverified);
+    const devicesMax = awaySinceMs === null ? queryDevicesMax : probeDevicesMax;
+    const batch = flights.take(devicesMax, takeUnverified);
     const ids: DeviceId[] = batch.map(({ tenantId, deviceId }) => ({ tenantId, deviceId }));
     // While the registry is away, something must be asked to learn that it is back.
     if (ids.length === 0 && retryOf !== null) ids.push(retryOf);
@@ -164,8 +167,10 @@ export function createLookup(options: LookupOptions): Lookup {
     nextStartMs = clock.monoMs() + queryEveryMs;
     void ask(ids, batch).finally(() => {
       running--;
-      if (awaySinceMs !== null) schedule(backoffMs(attempt++, retryBaseMs, retryMaxMs, random));
-      else if (hasMore()) schedule(0);
+      // Those that were under way together and were not answered are one try.
+      if (awaySinceMs === null && hasMore()) schedule(0);
+      else if (awaySinceMs !== null && running === 0)
+        schedule(backoffMs(attempt++, retryBaseMs, retryMaxMs, random));
     });
     if (awaySinceMs === null && hasMore()) schedule(0);
   }

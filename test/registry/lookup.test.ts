@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { provisionedAtOnceMax, queryDevicesMax } from "../../src/registry/lookup.ts";
+import { probeDevicesMax, provisionedAtOnceMax, queryDevicesMax } from "../../src/registry/lookup.ts";
 import { aDevice } from "../kit/builders.ts";
 import { nameOf, setting } from "./asked.ts";
 
@@ -104,6 +104,23 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(lists.every((list) => list[0] === "unknown")).toBe(true);
     expect(honest).toEqual(["ACTIVE"]);
     expect(lookup.stats()).toMatchObject({ available: true, waiting: 0, errors: 0 });
+  });
+
+  test("does not have a slow registry taken for one that is away: after no answer it is asked for less", async () => {
+    const { clock, ask, fake, queries, lookup } = setting({ answersAfterMs: 2_500 });
+    const lists = Array.from({ length: 20_000 }, (_, at) => ask(`made-up-${at}`));
+    await clock.pass(2_100);
+    expect(lookup.stats().available).toBe(false);
+    fake.answersAfterMs = 100;
+    await clock.pass(2_000);
+    expect(queries.map((ids) => ids.length).slice(0, 5)).toEqual([
+      5_000,
+      5_000,
+      5_000,
+      5_000,
+      probeDevicesMax,
+    ]);
+    expect(lists.filter((list) => list[0] === "unknown")).toHaveLength(20_000);
   });
 
   test("is told that the registry is away once that has not answered for as long as one waits", async () => {

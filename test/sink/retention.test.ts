@@ -119,7 +119,7 @@ describe("the local store", () => {
       const ballast = 160 - 64 - 32 - 8;
       writeFileSync(join(disk, "ballast"), Buffer.alloc(ballast * 1_048_576));
       const data = join(disk, "data");
-      const env = { DATA_DIR: data, REQUIRE_TOKEN: "0", BROKER_LISTEN: "127.0.0.1:0", RATE_LIMIT_RPS: "0" };
+      const env = { DATA_DIR: data, REQUIRE_TOKEN: "0", BROKER_LISTEN: "127.0.0.1:0" };
       expect((await sluice(env, "devices", "add", "acme", "d", "--site", "s")).code).toBe(0);
       const gateway = await startGateway(env, data);
       try {
