@@ -38,6 +38,8 @@ export interface ConnectionSpec {
   readonly intake: Intake;
   /** Of a larger payload only the beginning is kept. May change. */
   payloadBytesMax(): number;
+  /** The first message has come; before `ready`, if the session held some for us. */
+  flows(): void;
   /** Connected, and the broker has answered for every filter. */
   ready(facts: Ready): void;
   /** So many messages came by an old and by a new subscription, and were taken once. */
@@ -131,7 +133,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
   };
   takeOver(client, cutter, spec, (message, goOn) => {
     if (!taking || ended) return goOn();
-    taken += 1;
+    if (++taken === 1) spec.flows();
     if (message.qos > 0) waiting.push(message);
     const original = both?.originalOf(message);
     if (original === undefined) intake.receive(message);

@@ -94,6 +94,7 @@ export function mqttSource(options: MqttOptions): Source {
         note: (now) => memory.note(clientId, place, now),
         clock,
         intake,
+        flows,
         ready: (facts) => ready(facts, hadSession),
         takenOnce: (messages) => log.info({ broker: place, messages }, TAKEN_ONCE),
         over: (cause) => over(intake, cause),
@@ -101,6 +102,12 @@ export function mqttSource(options: MqttOptions): Source {
     } catch (error) {
       over(intake, error);
     }
+  }
+
+  /** What the session held comes before the answer to SUBSCRIBE, and may take minutes on a slow line: we are at work already. */
+  function flows(): void {
+    if (!connected) detail = `${place}: connected; the answer to SUBSCRIBE is behind what was kept for us`;
+    first.resolve();
   }
 
   function withSuspicion(text: string): string {

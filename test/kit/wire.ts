@@ -20,10 +20,12 @@ export interface WireBrokerOptions {
   readonly granted?: number;
   /** false: never answers SUBSCRIBE, nor CONNECT. */
   readonly answers?: boolean;
+  /** false: never answers SUBSCRIBE. */
+  readonly subscribes?: boolean;
 }
 
 export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireBroker> {
-  const { version = 5, granted = 1, answers = true } = options;
+  const { version = 5, granted = 1, answers = true, subscribes = true } = options;
   const packets: Packet[] = [];
   const chunks: Buffer[] = [];
   const connections: Socket[] = [];
@@ -40,7 +42,7 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
         const ok: IConnackPacket = { cmd: "connack", sessionPresent: false, returnCode: 0, reasonCode: 0 };
         write(socket, { ...ok, ...options.connack?.(number) });
       }
-      if (packet.cmd === "subscribe")
+      if (packet.cmd === "subscribe" && subscribes)
         write(socket, { cmd: "suback", messageId: packet.messageId ?? 1, granted: [granted] });
       if (packet.cmd === "pingreq") write(socket, { cmd: "pingresp" });
     });

@@ -238,3 +238,24 @@ test.each([5, 4] as const)(
     await until("a message of the new connection", () => intake.texts().includes("after"));
   },
 );
+
+test("what the session held is taken, and the start is over, before the broker answers SUBSCRIBE", async () => {
+  const broker = await wireBroker({ connack: () => ({ sessionPresent: true }), subscribes: false });
+  const settings = settingsOf(mqttSettings, {
+    MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
+    MQTT_VERSION: "5",
+  });
+  const source = mqttSource({ settings, gatewayId: "g1", clock: systemClock, log: silentLog });
+  ends.push(
+    () => broker.close(),
+    () => source.close(),
+  );
+  const intake = fakeIntake();
+  const started = source.start(intake);
+  await until("SUBSCRIBE", () => broker.packets.some(({ cmd }) => cmd === "subscribe"));
+  broker.send(publishPacket(1, "kept"));
+  await started;
+  expect(intake.texts()).toEqual(["kept"]);
+  expect(source.status()).toMatchObject({ connected: false });
+  expect(source.status().detail).toContain("the answer to SUBSCRIBE is behind");
+});
