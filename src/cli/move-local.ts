@@ -13,6 +13,7 @@ import type { Config } from "../config.ts";
 import { systemClock } from "../core/clock.ts";
 import { serverError, type Postgres, type Transaction } from "../core/postgres.ts";
 import { migratePostgres, openLocalStore } from "../core/schema.ts";
+import { isOfTable, isPassing } from "../sink/postgres/words.ts";
 import { Spool } from "../spool/spool.ts";
 
 export interface Moved {
@@ -54,11 +55,11 @@ export async function moveLocal(config: Config, db: Postgres, progress: Progress
     const rows: Record<string, number> = {};
     const refused: string[] = [];
     const move = moveId(local);
-    rows["device_registry"] = await moveDevices(local, db);
+    rows["device_registry"] = await moveDevices(local, db, refused);
     rows["app_settings"] = await moveSettings(local, db);
     for (const table of Object.keys(eventTables))
       rows[table] = await moveEvents({ local, db, move, table, refused, progress });
-    rows["quarantine_counters_minute"] = await moveCounts(local, db, move);
+    rows["quarantine_counters_minute"] = await moveCounts(local, db, move, refused);
     await movePosition(local, db);
     spool.setSinkState("postgres", spool.sinkState("local"));
     local.close();
@@ -96,8 +97,11 @@ async function moveEvents({ local, db, move, table, refused, progress }: EventsM
     `SELECT id, ${Object.keys(columns).join(", ")} FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`,
   );
   const note = `move:${move}:${table}`;
+  const before = await noted(db, note);
+  if (before.refused > 0)
+    remember(refused, `${table}: rows that an earlier try passed over: ${before.refused}`);
   let moved = 0;
-  for (let after = await noted(db, note); ;) {
+  for (let after = before.seq; ;) {
     const batch = bounded(select.all(after, batchRows));
     const last = batch.at(-1);
     if (last === undefined) return moved;
@@ -106,28 +110,51 @@ async function moveEvents({ local, db, move, table, refused, progress }: EventsM
     progress(table, moved);
   }
 
-  /** All of them in one transaction; if the server refuses that, in halves, until the row that it refuses stands alone. */
-  async function put(batch: readonly (Row & { id: number })[]): Promise<number> {
-    const last = batch.at(-1)?.id ?? 0;
-    try {
-      await db.transaction(`moving ${table}`, async (tx) => {
-        await insert(tx, table, columns, batch);
-        await putNote(tx, note, last);
-      });
-      return batch.length;
-    } catch (error) {
-      const server = serverError(error);
-      if (server === undefined || !/^(2[123]|0A|P0)/.test(server.code)) throw error;
-      if (batch.length > 1) {
-        const half = batch.length >> 1;
-        return (await put(batch.slice(0, half))) + (await put(batch.slice(half)));
-      }
-      await db.transaction(`passing over a row of ${table}`, (tx) => putNote(tx, note, last));
-      if (refused.length < refusedNamedMax)
-        refused.push(`${table} ${last}: ${server.message} (${server.code})`);
+  function put(batch: readonly (Row & { id: number })[]): Promise<number> {
+    return inParts(
+      batch,
+      (part) =>
+        db.transaction(`moving ${table}`, async (tx) => {
+          await insert(tx, table, columns, part);
+          await putNote(tx, note, part.at(-1)?.id ?? 0);
+          return part.length;
+        }),
+      async (row, why) => {
+        await db.transaction(`passing over a row of ${table}`, (tx) => putNote(tx, note, row.id, 1));
+        remember(refused, `${table} ${row.id}: ${why}`);
+      },
+    );
+  }
+}
+
+/**
+ * All of them at once; if the server refuses that, in halves, until the row that it refuses stands alone. What concerns the table
+ * or the server ends the move instead, which goes on when it is run again.
+ */
+async function inParts<R>(
+  rows: readonly R[],
+  put: (rows: readonly R[]) => Promise<number>,
+  passOver: (row: R, why: string) => unknown,
+): Promise<number> {
+  try {
+    return await put(rows);
+  } catch (error) {
+    const server = serverError(error);
+    const [first] = rows;
+    if (first === undefined || server === undefined || isPassing(server.code) || isOfTable(server.code))
+      throw error;
+    if (rows.length === 1) {
+      await passOver(first, `${server.message} (${server.code})`);
       return 0;
     }
+    const half = rows.length >> 1;
+    const moved = await inParts(rows.slice(0, half), put, passOver);
+    return moved + (await inParts(rows.slice(half), put, passOver));
   }
+}
+
+function remember(refused: string[], row: string): void {
+  if (refused.length < refusedNamedMax) refused.push(row);
 }
 
 /** The first rows, as many as one statement should carry. */
@@ -166,7 +193,7 @@ const deviceColumns = {
 };
 
 /** A device that PostgreSQL knows already stays as it is there. */
-async function moveDevices(local: Database, db: Postgres): Promise<number> {
+async function moveDevices(local: Database, db: Postgres, refused: string[]): Promise<number> {
   const select = local.query<Row, [string, string, number]>(
     `SELECT ${Object.keys(deviceColumns).join(", ")} FROM device_registry
      WHERE (tenant_id, device_id) > (?, ?) ORDER BY tenant_id, device_id LIMIT ?`,
@@ -177,10 +204,21 @@ async function moveDevices(local: Database, db: Postgres): Promise<number> {
     const batch = select.all(tenant, device, batchRows);
     const last = batch.at(-1);
     if (last === undefined) return added;
-    const { count } = await db.transaction("moving devices", (tx) =>
-      insert(tx, "device_registry", deviceColumns, batch, "on conflict do nothing"),
+    added += await inParts(
+      batch,
+      (part) =>
+        db.transaction("moving devices", async (tx) => {
+          const { count } = await insert(
+            tx,
+            "device_registry",
+            deviceColumns,
+            part,
+            "on conflict do nothing",
+          );
+          return count;
+        }),
+      (row, why) => remember(refused, `device_registry ${row["tenant_id"]}/${row["device_id"]}: ${why}`),
     );
-    added += count;
     [tenant, device] = [String(last["tenant_id"]), String(last["device_id"])];
   }
 }
@@ -195,21 +233,31 @@ async function moveSettings(local: Database, db: Postgres): Promise<number> {
 }
 
 /** Added to what PostgreSQL counts already: in one transaction, so once. */
-async function moveCounts(local: Database, db: Postgres, move: string): Promise<number> {
+async function moveCounts(local: Database, db: Postgres, move: string, refused: string[]): Promise<number> {
   const note = `move:${move}:quarantine_counters_minute`;
-  if ((await noted(db, note)) > 0) return 0;
+  if ((await noted(db, note)).seq > 0) return 0;
   const columns = { bucket_minute: "timestamptz", tenant_id: "text", reason: "text", cnt: "bigint" };
   const rows = local
     .query<Row, []>("SELECT bucket_minute, tenant_id, reason, cnt FROM quarantine_counters_minute")
     .all();
   const add = `on conflict (bucket_minute, tenant_id, reason)
     do update set cnt = quarantine_counters_minute.cnt + excluded.cnt`;
-  await db.transaction("moving the counts of rejects", async (tx) => {
+  const table = "quarantine_counters_minute";
+  return db.transaction("moving the counts of rejects", async (tx) => {
+    let moved = 0;
     for (let from = 0; from < rows.length; from += batchRows)
-      await insert(tx, "quarantine_counters_minute", columns, rows.slice(from, from + batchRows), add);
+      moved += await inParts(
+        rows.slice(from, from + batchRows),
+        async (part) => {
+          await tx.savepoint((inner) => insert(inner, table, columns, part, add));
+          return part.length;
+        },
+        ({ bucket_minute: minute, tenant_id: tenant, reason }, why) =>
+          remember(refused, `${table} ${minute} ${tenant} ${reason}: ${why}`),
+      );
     await putNote(tx, note, 1);
+    return moved;
   });
-  return rows.length;
 }
 
 /** Where the local store stands in the spool: there the gateway goes on with PostgreSQL. */
@@ -227,18 +275,19 @@ async function movePosition(local: Database, db: Postgres): Promise<void> {
   );
 }
 
-/** How far an earlier try came. */
-async function noted(db: Postgres, epoch: string): Promise<number> {
-  const rows = await db.ask(
+/** How far an earlier try came, and how many rows it passed over. */
+async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
+  const [row] = await db.ask(
     "asking how far the move is",
-    (sql) => sql<{ seq: string }[]>`
-    select seq from sluice_position where epoch = ${epoch}`,
+    (sql) => sql<{ seq: string; refused: string }[]>`
+      select seq, refused from sluice_position where epoch = ${epoch}`,
   );
-  return Number(rows[0]?.seq ?? 0);
+  return { seq: Number(row?.seq ?? 0), refused: Number(row?.refused ?? 0) };
 }
 
-function putNote(tx: Transaction, epoch: string, seq: number) {
+function putNote(tx: Transaction, epoch: string, seq: number, refused = 0) {
   return tx`insert into sluice_position (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
-    values (${epoch}, 'move', ${seq}, 0, 0, 0, 0, now())
-    on conflict (epoch) do update set seq = excluded.seq, updated_at = excluded.updated_at`;
+    values (${epoch}, 'move', ${seq}, 0, 0, ${refused}, 0, now())
+    on conflict (epoch) do update set seq = excluded.seq, refused = sluice_position.refused + excluded.refused,
+      updated_at = excluded.updated_at`;
 }

@@ -33,14 +33,17 @@ interface PostgresTls {
 
 const defaultPort = 5432;
 const sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-const sessionAttrs = ["read-write", "read-only", "primary", "standby", "prefer-standby"];
+const sessionAttrs = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
 /** What libpq knows and this program does not: passed on to the server, they would have it refuse every connection. */
 const unsupported = new Set(
   `hostaddr passfile require_auth channel_binding client_encoding fallback_application_name keepalives keepalives_idle
    keepalives_interval keepalives_count tcp_user_timeout replication gssencmode sslcompression sslcertmode sslpassword sslcrl
    sslcrldir sslsni sslnegotiation requirepeer ssl_min_protocol_version ssl_max_protocol_version krbsrvname gsslib service
-   load_balance_hosts requiressl any`.split(/\s+/),
+   load_balance_hosts requiressl`.split(/\s+/),
 );
+
+/** What begins as the connection's own parameters do is none of the server's: a misspelt sslmode must not go unnoticed. */
+const misspelt = /^(?:ssl|gss|krb|target_|connect|host|port|user|pass|db)/i;
 
 /** @throws Error with what it must be; never with the URL, which holds a password */
 export function parsePostgresUrl(text: string): PostgresUrl {
@@ -55,6 +58,7 @@ export function parsePostgresUrl(text: string): PostgresUrl {
     return value === undefined || value === "" ? null : value;
   };
   take("connect_timeout");
+  const attrs = oneOf("target_session_attrs", take("target_session_attrs"), sessionAttrs);
   const url: PostgresUrl = {
     hosts: hostsOf(hostSpec, take("host"), take("port")),
     database: take("dbname") ?? orNull(decode(path)),
@@ -66,12 +70,12 @@ export function parsePostgresUrl(text: string): PostgresUrl {
       cert: take("sslcert"),
       key: take("sslkey"),
     },
-    targetSessionAttrs: oneOf("target_session_attrs", take("target_session_attrs"), sessionAttrs),
+    targetSessionAttrs: attrs === "any" ? null : attrs,
     parameters: Object.fromEntries(given),
   };
-  const unknown = [...given.keys()].filter((name) => unsupported.has(name));
+  const unknown = [...given.keys()].filter((name) => unsupported.has(name) || misspelt.test(name));
   if (unknown.length > 0)
-    throw new Error(`a URL without the parameters ${unknown.join(", ")}, which Sluice does not support`);
+    throw new Error(`a URL without the parameters ${unknown.join(", ")}, which Sluice does not know`);
   return url;
 }
 

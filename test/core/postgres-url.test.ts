@@ -37,6 +37,10 @@ test("parameters of the connection are taken, those of the server are passed on"
   expect(url.parameters).toEqual({ application_name: "site 7", search_path: "iot" });
 });
 
+test("any session is what libpq takes without the word", () => {
+  expect(parsePostgresUrl("postgres://h/d?target_session_attrs=any").targetSessionAttrs).toBeNull();
+});
+
 const directory = mkdtempSync(join(tmpdir(), "sluice-pg-url-"));
 writeFileSync(join(directory, "empty.pem"), "");
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -58,6 +62,13 @@ test.each([
     "postgres://u:hunter2@h/d?keepalives_idle=5",
     "without the parameters keepalives_idle",
   ],
+  ["a misspelt sslmode", "postgres://u:hunter2@h/d?sslmod=require", "without the parameters sslmod"],
+  [
+    "misspelt session attributes",
+    "postgres://u:hunter2@h/d?target_session_attr=any&SSLMODE=require",
+    "without the parameters target_session_attr, SSLMODE",
+  ],
+  ["a misspelt password", "postgres://u@h/d?passwd=hunter2", "without the parameters passwd"],
   ["a socket among hosts", "postgres://u:hunter2@%2Ftmp,h/d", "one socket directory"],
   ["a parameter without a name", "postgres://u:hunter2@h/d?=x", "name=value"],
   [
