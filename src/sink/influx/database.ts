@@ -58,7 +58,9 @@ export async function createDatabase(
   if (!isRefused || there) return null;
   const why = `cannot create database ${name}: HTTP ${answer.status} ${answer.text.trim().slice(0, 300)}`;
   if (answer.status === 401 || answer.status === 403) return why;
-  throw new Outage(why, { retryAfterMs: 30_000, alarm: true });
+  // A busy server is not an operator's matter; a 500 is also said of a period that it does not take.
+  const isBusy = [408, 425, 429, 502, 503, 504].includes(answer.status);
+  throw new Outage(why, { retryAfterMs: isBusy ? 0 : 30_000, alarm: !isBusy });
 }
 
 const json = { "content-type": "application/json" };

@@ -88,6 +88,10 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
   }
 
+  function learn(database: string, lines: readonly Line[]) {
+    for (const { news, table } of lines) if (news !== null) types.confirm(database, table.name, news);
+  }
+
   function shippingOf(round: Round, made: Lines, grammar: Grammar): Shipping {
     const { database } = round;
     const isInvisible = (line: Line) =>
@@ -96,7 +100,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       progress: round.progress,
       post: (lines) => post(round, made, lines),
       stored(lines) {
-        for (const { news, table } of lines) if (news !== null) types.confirm(database, table.name, news);
+        if (lines !== made.fits || made.hasNews) learn(database, lines);
         if (retentionMs > 0) tally.beyondRetention(lines.filter(isInvisible).length);
         round.outcome.delivered += lines.length;
         round.stored.push(lines);

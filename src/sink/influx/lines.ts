@@ -17,6 +17,8 @@ export interface Lines {
   readonly misfits: Line[];
   /** The bytes of those that fit. */
   readonly body: Body;
+  /** Some line that fits says of a column what is not known yet. */
+  hasNews: boolean;
   /** Entries without a field to write. */
   ignored: number;
   readonly refused: Refusal[];
@@ -97,7 +99,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
 
   return (entries: readonly Entry[], making: Making): Lines => {
     const body = createBody(entries.reduce((sum, { payload }) => sum + payload.length + seriesBytes, 0));
-    const lines: Lines = { fits: [], misfits: [], body, ignored: 0, refused: [] };
+    const lines: Lines = { fits: [], misfits: [], body, hasNews: false, ignored: 0, refused: [] };
     let table: KnownTable | null = null;
     for (const entry of entries) {
       if (table?.name !== entry.msgType) table = types.table(making.database, entry.msgType ?? "");
@@ -105,7 +107,8 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
         checkDistance(entry);
         const line = scanned(entry, table, making, body) ?? encoded(entry, table, making, body);
         if (line === null) lines.ignored += 1;
-        else (line.misfit ? lines.misfits : lines.fits).push(line);
+        else if (line.news !== null) lines.hasNews = true;
+        if (line !== null) (line.misfit ? lines.misfits : lines.fits).push(line);
       } catch (error) {
         if (!(error instanceof Unwritable)) throw error;
         lines.refused.push({ entry, why: error.message });
