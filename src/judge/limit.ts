@@ -25,7 +25,7 @@ import type { Reasons } from "./verdict.ts";
 
 export const rateReasons = {
   RATE_LIMITED: {
-    help: "The device proved itself and sent more than its lasting rate (RATE_LIMIT_RPS) explains, even if it had been away for RATE_LIMIT_BACKLOG_SECONDS.",
+    help: "The device proved itself and sent more than its lasting rate (RATE_LIMIT_RPS) explains, even if it had been away for RATE_LIMIT_BACKLOG_SECONDS; or as much came in its name while the registry could not be asked.",
     remedy:
       "Send less often, several metrics in one message; or raise RATE_LIMIT_RPS (0 turns it off). The first 10,000 such payloads (64 MiB) per device and day are kept: sluice quarantine replay --reason RATE_LIMITED.",
   },
