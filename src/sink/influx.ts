@@ -1,9 +1,9 @@
 /**
  * The InfluxDB sink: one lane a database, one request at a time in each, an outcome for every line.
  *
- * The bytes of an entry follow from the entry, the column types and the shift it was given, so that a retry sends what
- * may already be stored once more, which changes nothing. (Types cannot make two stored versions: a server refuses the
- * one that does not fit.) An event without a field to write, a heartbeat without seq and metrics, has no line and counts as
+ * What an entry's line says follows from the entry, the column types and the shift it was given, so that a retry sends what
+ * may already be stored once more, which changes nothing (20.50 may come again as 20.5). Types cannot make two stored
+ * versions: a server refuses the one that does not fit. An event without a field to write, a heartbeat without seq and metrics, has no line and counts as
  * ignored.
  */
 import { join } from "node:path";

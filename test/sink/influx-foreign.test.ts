@@ -53,6 +53,26 @@ describe("QuestDB", () => {
     },
   );
 
+  test("behind a proxy that hides its name: it has no buckets, which tells", async () => {
+    const server = using(startQuestDb());
+    const proxy = using(
+      Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        async fetch(request) {
+          const { pathname, search } = new URL(request.url);
+          const answer = await fetch(server.url + pathname + search, request);
+          const headers = new Headers(answer.headers);
+          headers.set("server", "nginx");
+          return new Response(answer.body, { status: answer.status, headers });
+        },
+      }),
+    );
+    const influx = open({ url: `http://127.0.0.1:${proxy.port}`, org: "o" });
+    expect((await outage(influx.deliver([event(1)]))).message).toContain("set INFLUXDB_API=questdb");
+    expect(server.writes).toEqual([]);
+  });
+
   test("by name: the tenant is a tag whatever INFLUXDB_DATABASE says, and check says that repeats are stored twice", async () => {
     const server = using(startQuestDb());
     const influx = open({ url: server.url, api: "questdb" });
