@@ -16,11 +16,10 @@ interface Standing {
   readonly filters: Set<string>;
 }
 
-type Added =
-  { readonly why: null; readonly returnCode: 3 } | { readonly why: string; readonly returnCode: 3 };
-
 export function brokerClients({ stillProves, warn }: { stillProves?: StillProves; warn: Warn }) {
   const standings = new Map<Client, Standing>();
+  /** Outlives the connection: a will is published when that has gone, and is its device's all the same. */
+  const proofs = new WeakMap<Client, Proof | null>();
   const byId = new Map<string, Client>();
   /** Connections per device. */
   const counts = new Map<string, number>();
@@ -28,15 +27,28 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
   let isClosed = false;
 
   function ownTopic(client: Client | null): OwnTopic {
-    const proof = client === null ? null : (standings.get(client)?.proof ?? null);
+    const proof = client === null ? null : (proofs.get(client) ?? null);
     return proof === null ? null : `tenant/${proof.tenantId}/device/${proof.deviceId}/`;
   }
 
-  function add(client: Client, proof: Proof | null): Added {
+  /** The newest connections of a device are those that it knows of: the oldest gives way. */
+  function makeRoom(key: string): void {
+    if ((counts.get(key) ?? 0) < connectionsPerDeviceMax) return;
+    for (const [client, { proof }] of standings) {
+      if (keyOf(proof) !== key) continue;
+      warn(
+        { remote: remoteOf(client) },
+        `a client was disconnected: its device has ${connectionsPerDeviceMax} newer connections`,
+      );
+      remove(client);
+      return void client.conn.destroy();
+    }
+  }
+
+  function add(client: Client, proof: Proof | null): void {
     const key = keyOf(proof);
+    if (proof !== null) makeRoom(key);
     const present = counts.get(key) ?? 0;
-    if (proof !== null && present >= connectionsPerDeviceMax)
-      return { why: `the device has ${connectionsPerDeviceMax} connections already`, returnCode: 3 };
     const before = byId.get(client.id);
     if (before !== undefined && !before.closed)
       warn(
@@ -44,10 +56,10 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
         "a connection was taken over by another one with the same client id",
       );
     byId.set(client.id, client);
+    proofs.set(client, proof);
     standings.set(client, { proof, filters: new Set() });
     counts.set(key, present + 1);
     client.conn.once("close", () => remove(client));
-    return { why: null, returnCode: 3 };
   }
 
   function remove(client: Client): void {

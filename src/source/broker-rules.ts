@@ -12,9 +12,11 @@ import { admit, type Authenticate, mayUse, type StillProves } from "./broker-acc
 import { brokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
+import { brokerStore } from "./broker-store.ts";
 
 /** How long a subscriber may take to take what it is sent. */
 const drainMs = 5000;
+const clientIdLengthMax = 131_072;
 const authenticateMs = 10_000;
 /**
  * A refusal is told no sooner than this after CONNECT, whatever it took to find out: how long it takes must not tell which
@@ -22,8 +24,8 @@ const authenticateMs = 10_000;
  */
 const refusedAfterMs = 250;
 const refusedOftenAfterMs = 2_000;
-/** QoS 2 messages of a client that it has not released (MQTT 3.1.1 §4.3.3). */
-const unreleasedMax = 100;
+/** What may wait for a subscriber that reads slowly; what comes beyond it he misses. */
+const subscriberBytesMax = 256 * 1024;
 const subscriptionsPerClientMax = 20;
 /** Messages times subscribers that are passed on in a second; the rest is not. */
 const passedOnPerSecondMax = 2_000;
@@ -67,12 +69,13 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   ): Promise<AuthenticateError | null> {
     const startedMs = clock.monoMs();
     const admission = await admit(username, password, settings.requireAuth, timely);
-    const { why, returnCode } = admission.admitted ? clients.add(client, admission.proof) : admission;
     const address = addressOf(client);
-    if (why === null) {
+    if (admission.admitted) {
+      clients.add(client, admission.proof);
       if (client.conn instanceof Socket) welcome(client.conn, username !== undefined);
       return null;
     }
+    const { why, returnCode } = admission;
     refused += 1;
     const afterMs = attempts.waitMs(address) > 0 ? refusedOftenAfterMs : refusedAfterMs;
     if (returnCode === 4) attempts.wrong(address);
@@ -100,7 +103,9 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const aedes: AedesOptions = {
     connectTimeout: 10_000,
     drainTimeout: drainMs,
-    maxInflightInbound: unreleasedMax,
+    // A user name stands in front of a client id here; MQTT 3.1 would bound the two together at 23.
+    maxClientsIdLength: clientIdLengthMax,
+    persistence: brokerStore(),
     preConnect(client, packet, done) {
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
       packet.clean = true;
@@ -137,7 +142,15 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
         return done(null, null);
       return done(null, subscription);
     },
+    authorizeForward: (client, packet) => (mayReach(client) ? packet : null),
   };
+
+  /** Once per subscriber. */
+  function mayReach({ conn }: Client): boolean {
+    const isSlow = conn instanceof Socket && conn.writableLength > subscriberBytesMax;
+    if (isSlow) notPassedOn += 1;
+    return !isSlow;
+  }
 
   return {
     aedes,

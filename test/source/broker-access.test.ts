@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { cleanUp, device, embeddedBroker, idsOf, ping, returnCodeOf } from "../kit/embedded.ts";
 import { recordingLog, until } from "../kit/source.ts";
 import mqttPacket, { type IConnectPacket } from "mqtt-packet";
-import { connectPacket, publishPacket, wireClient } from "../kit/wire.ts";
+import { connectPacket, publishPacket, type WireClient, wireClient } from "../kit/wire.ts";
 
 afterEach(cleanUp);
 
@@ -85,10 +85,29 @@ describe("proof of identity at CONNECT", () => {
 
   test("a device has few connections at a time", async () => {
     const { port } = await embeddedBroker({}, { authenticate });
-    const codes: (number | undefined)[] = [];
-    for (let i = 0; i < 6; i += 1) codes.push(returnCodeOf(await device(port, `c${i}`, login("d1"))));
-    expect(codes).toEqual([0, 0, 0, 0, 3, 3]);
+    const own: WireClient[] = [];
+    for (let i = 0; i < 6; i += 1) own.push(await device(port, `c${i}`, login("d1")));
+    await until("the oldest gave way", () => own.filter((client) => client.closed()).length === 2);
+    expect(own.map((client) => client.closed())).toEqual([true, true, false, false, false, false]);
+    expect(own.map(returnCodeOf)).toEqual([0, 0, 0, 0, 0, 0]);
     expect(returnCodeOf(await device(port, "other", login("d2")))).toBe(0);
+  });
+
+  test("a device's will is under its own topic too", async () => {
+    const { intake, port } = await embeddedBroker({}, { authenticate }, true);
+    for (const id of ["d2", "d1"]) {
+      const client = await wireClient(port);
+      const topic = `tenant/acme/device/${id}/status`;
+      const will = { topic, payload: Buffer.from(id), qos: 1, retain: false } as const;
+      client.send({ ...connectPacket("w", login("d1")), cmd: "connect", will } as Parameters<
+        WireClient["send"]
+      >[0]);
+      await until("CONNACK", () => client.packets.length === 1);
+      client.socket.destroy();
+      await until("it is gone", () => client.closed());
+    }
+    await until("its own", () => intake.messages.length > 0);
+    expect(intake.texts()).toEqual(["d1"]);
   });
 
   test("a device that may not speak any more is disconnected, and nobody else", async () => {

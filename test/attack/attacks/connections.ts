@@ -12,8 +12,8 @@ export const connectionAttacks: readonly Attack[] = [
     costs: "a connection each, no credentials",
     auth: true,
     files: 512,
-    few: 0,
-    many: 600,
+    few: 600,
+    many: 3000,
     async run(target, times) {
       const sockets = [];
       for (let i = 0; i < times; i++) sockets.push(await open(target, target.tlsPort));

@@ -19,8 +19,8 @@ export const memoryAttacks: readonly Attack[] = [
     who: "anybody who reaches the port",
     costs: "1 MB each, no credentials",
     auth: true,
-    few: 0,
-    many: 1000,
+    few: 780,
+    many: 3000,
     async run(target, times) {
       for (let i = 0; i < times; i++) (await open(target, target.mqttPort)).write(unfinished(hugeConnect));
       await Bun.sleep(holdMs);
@@ -33,8 +33,8 @@ export const memoryAttacks: readonly Attack[] = [
     who: "one registered device",
     costs: "1 MB each",
     auth: true,
-    few: 0,
-    many: 700,
+    few: 600,
+    many: 2000,
     async run(target, times) {
       const half = unfinished(bytesOf(publishPacket(1, "x".repeat(megabyte), { topic: ownTopic(target) })));
       for (let i = 0; i < times; i++) (await openDevice(target, `half-${i}`)).write(half);
@@ -48,8 +48,8 @@ export const memoryAttacks: readonly Attack[] = [
     who: "one registered device",
     costs: "1 MB each",
     auth: true,
-    few: 0,
-    many: 700,
+    few: 600,
+    many: 2000,
     async run(target, times) {
       const device = await openDevice(target, "qos2");
       for (let i = 1; i <= times; i++) {
