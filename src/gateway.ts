@@ -43,6 +43,7 @@ import { brokerSource, type BrokerSource } from "./source/broker.ts";
 import { mqttSource } from "./source/mqtt.ts";
 import { sessionMemory } from "./source/session-memory.ts";
 import { watchLetters } from "./spool/letterwatch.ts";
+import { createAttempts } from "./core/attempts.ts";
 import { throttledWarn } from "./core/throttled-warn.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
@@ -201,8 +202,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     source: { unacknowledged: () => source.status().unacknowledged, reconnect: () => source.reconnect() },
   });
   const letterWatch = watchLetters({ letters: spool.deadLetters, clock, log });
+  const attempts = createAttempts(clock);
   const parts = {
     gatewayId,
+    attempts,
     clock,
     startedMonoMs: clock.monoMs(),
     source,
@@ -261,6 +264,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       settings: config.http,
       view,
       auditFile: join(dataDir, "audit.ndjson"),
+      attempts,
       clock,
       log,
     });

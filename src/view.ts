@@ -4,6 +4,7 @@
  * `balanced` compares counts that are kept apart: what came in with what became of it, the intake's with the spool's, and
  * each sink's with what it was offered.
  */
+import type { Attempts } from "./core/attempts.ts";
 import { readFileSync } from "node:fs";
 import { cacheView, deviceStore, settingStore } from "./administration.ts";
 import type { Books } from "./books.ts";
@@ -32,6 +33,7 @@ export interface ViewedParts {
   readonly clock: HostClock;
   readonly startedMonoMs: number;
   readonly source: Source;
+  readonly attempts: Attempts;
   readonly ingest: Ingest;
   readonly books: Books;
   readonly policy: LivePolicy;
@@ -93,6 +95,7 @@ function statsOf(parts: ViewedParts): Stats {
       since_start: books.sinceStart(),
     },
     source: source.status(),
+    http: { wrong_tokens: parts.attempts.total() },
     clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
     log: { lines_lost: logLinesLost() },
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },

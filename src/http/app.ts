@@ -10,7 +10,7 @@ import { secureHeaders } from "hono/secure-headers";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { asideEndpoint } from "./aside.ts";
-import { createAttempts } from "../core/attempts.ts";
+import { type Attempts, createAttempts } from "../core/attempts.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import type { AuditLog } from "./audit.ts";
 import { bulkEndpoints, importPath } from "./bulk/routes.ts";
@@ -34,12 +34,16 @@ export interface AppOptions {
   readonly view: GatewayView;
   /** undefined: /admin is open, to this host only. */
   readonly adminToken: string | undefined;
+  /** Wrong tokens by address, if others are to see how many there were. */
+  readonly attempts?: Attempts;
   readonly audit: AuditLog;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export function createApp({ view, adminToken, audit, clock, log }: AppOptions): Hono<HttpEnv> {
+export function createApp(options: AppOptions): Hono<HttpEnv> {
+  const { view, adminToken, audit, clock, log, attempts = createAttempts(clock) } = options;
+  const warn = throttledWarn(log, clock);
   const app = new Hono<HttpEnv>();
   app.use("/docs", async (c, next) => {
     await next();
@@ -53,7 +57,7 @@ export function createApp({ view, adminToken, audit, clock, log }: AppOptions): 
     c.header("cache-control", "no-store");
   });
   if (adminToken === undefined) app.use(onlyThisHost());
-  else app.use("/admin/*", bearer(adminToken, createAttempts(clock), throttledWarn(log, clock)));
+  else app.use("/admin/*", bearer(adminToken, attempts, warn));
   const limit = bodyLimit({
     maxSize: bodyBytesMax,
     onError: () => problem(413, `At most ${bodyBytesMax} bytes.`),
@@ -90,7 +94,9 @@ export function createApp({ view, adminToken, audit, clock, log }: AppOptions): 
       );
       return problem(error.status, error.message);
     }
-    log.error({ method: c.req.method, path: c.req.path, error: explain(error) }, "an HTTP request failed");
+    // Who cuts its request off knows that it did, and may do so a thousand times.
+    if (c.req.raw.signal.aborted) return problem(400, "The request ended before all of it had come.");
+    warn({ method: c.req.method, path: c.req.path }, `an HTTP request failed: ${explain(error)}`);
     return problem(500, "Something went wrong inside; the log says what.");
   });
   return app;

@@ -40,6 +40,8 @@ export function metricsText(stats: Stats): string {
     metric("duplicate_total", "counter", "Redeliveries recognised", one(ingest.duplicate)),
     metric("judging", "gauge", "Messages on their way to a verdict", one(ingest.judging)),
     extras("ingest", ingest, ingestNames),
+    extras("source", Object(stats["source"]), []),
+    extras("http", Object(stats["http"]), []),
     metric("log_lines_lost_total", "counter", "Lines of the log that nobody took", one(stats.log.lines_lost)),
     metric("auth_cache_size", "gauge", "Devices cached", one(cache.size)),
     metric("auth_cache_max_size", "gauge", "Most devices cached", one(cache.max_size)),

@@ -1,4 +1,5 @@
 /** The listener in front of the app. */
+import { type Attempts, createAttempts } from "../core/attempts.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { optional, text, type Values } from "../core/settings.ts";
@@ -50,14 +51,16 @@ export function startHttpServer(options: {
   view: GatewayView;
   /** Where changes are written down, besides the log. */
   auditFile: string;
+  /** Wrong tokens by address, if others are to see how many there were. */
+  attempts?: Attempts;
   clock: Clock;
   log: Log;
 }): HttpServer {
-  const { settings, view, auditFile, clock, log } = options;
+  const { settings, view, auditFile, clock, log, attempts = createAttempts(clock) } = options;
   const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
   const appFor = (adminToken: string | undefined) => {
     const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
-    return { adminToken, app: createApp({ view, adminToken, audit, clock, log }) };
+    return { adminToken, app: createApp({ view, adminToken, attempts, audit, clock, log }) };
   };
   let served = appFor(settings.adminToken);
   /** Its token may have been renewed. */
@@ -76,7 +79,7 @@ export function startHttpServer(options: {
       idleTimeout: 30,
       maxRequestBodySize: importBytesMax * 2,
       fetch: (request, bun) =>
-        app().fetch(request, { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
+        app().fetch(absolute(request), { clientAddress: bun.requestIP(request)?.address ?? "unknown" }),
     });
     return { address: hostPort({ host, port: server.port ?? port }), stop: () => stopServer(server, clock) };
   } catch (cause) {
@@ -85,6 +88,11 @@ export function startHttpServer(options: {
       { cause },
     );
   }
+}
+
+/** Of HTTP/1.0 without Host, Bun's URL is the path alone, which Hono cannot read. */
+function absolute(request: Request): Request {
+  return request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request;
 }
 
 async function stopServer(server: Bun.Server<undefined>, clock: Clock): Promise<void> {

@@ -1,5 +1,6 @@
 /** The listener itself: addresses, and what of the guards depends on a real connection. */
 import { mkdtempSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "bun:test";
@@ -10,6 +11,7 @@ import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
 import type { DeviceFilter } from "../../src/core/device.ts";
 import { RegistryError } from "../../src/http/registry-error.ts";
 import type { GatewayView } from "../../src/http/view.ts";
+import { recordingLog } from "../kit/source.ts";
 import { fakeView } from "../kit/view.ts";
 
 const { view } = fakeView();
@@ -20,13 +22,13 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
 });
 
-function start(listen: string, adminToken?: string, shown: GatewayView = view): HttpServer {
+function start(listen: string, adminToken?: string, shown: GatewayView = view, log = silentLog): HttpServer {
   const server = startHttpServer({
     settings: { listen, adminToken },
     view: shown,
     auditFile,
     clock: systemClock,
-    log: silentLog,
+    log,
   });
   servers.push(server);
   return server;
@@ -112,3 +114,36 @@ test("a body without a length that is too large is refused", async () => {
   });
   expect((await fetch(`http://${address}/admin/cache/clear`, { method: "POST", body })).status).toBe(413);
 });
+
+test("a request of HTTP/1.0 without Host is answered", async () => {
+  const { address } = start("127.0.0.1:0");
+  const said = await raw(address, "GET /healthz HTTP/1.0\r\n\r\n");
+  expect(said).toContain("200 OK");
+  expect(said).toContain('{"status":"ok"}');
+});
+
+test.each([
+  ["/admin/devices", "Content-Length: 500\r\n\r\n{"],
+  ["/admin/devices", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"],
+  ["/admin/devices/import", "Content-Length: 500\r\n\r\n{"],
+  ["/admin/devices/import", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"],
+])("requests to %s that are cut off (%p) leave no errors in the log", async (path, rest) => {
+  const { log, lines } = recordingLog();
+  const { address } = start("127.0.0.1:0", undefined, undefined, log);
+  const type = path.endsWith("import") ? "application/x-ndjson" : "application/json";
+  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n${rest}`;
+  for (let i = 0; i < 30; i += 1) await raw(address, head, true);
+  expect((await fetch(`http://${address}/healthz`)).status).toBe(200);
+  expect(lines.filter(({ audit }) => audit === undefined)).toEqual([]);
+});
+
+/** What is answered to these bytes; "" where they are `cut` off instead. */
+function raw(address: string, text: string, cut = false): Promise<string> {
+  const [host = "", port] = address.split(":");
+  const socket = connect({ host, port: Number(port) });
+  let said = "";
+  socket.on("error", () => {});
+  socket.on("data", (piece: Buffer) => void (said += piece.toString()));
+  socket.write(text, () => cut && setTimeout(() => socket.destroy(), 5));
+  return new Promise((resolve) => socket.once("close", () => resolve(said)));
+}
