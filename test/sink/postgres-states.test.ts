@@ -68,6 +68,21 @@ describe.skipIf(unavailable !== "")(`every class of SQLSTATE ${unavailable}`, ()
     expect((await site.stored()) - stored).toBe(7);
   });
 
+  test.each(["42P01", "42501", "23514", "P0001", "XX000"])(
+    "%s for every row that ends in the middle of a trial makes no dead letter",
+    async (code) => {
+      const before = site.letters().length;
+      const stored = await site.stored();
+      // The COPY meets it at its first row, the trial at its first three.
+      await site.run(["select setval('tried', 1, false)", "update raising set times = 4, every = true"]);
+      site.put(Array.from({ length: 7 }, () => anEntry({ siteId: code })));
+      await site.settled();
+      await site.run(["update raising set times = null, every = false"]);
+      expect(site.letters().length).toBe(before);
+      expect((await site.stored()) - stored).toBe(7);
+    },
+  );
+
   test.each(classes)("%s for every row is an outage: nothing is given up, and it ends", async (code) => {
     const before = site.letters().length;
     const stored = await site.stored();

@@ -10,7 +10,7 @@ import type { Entry } from "../../core/entry.ts";
 import type { Postgres } from "../../core/postgres.ts";
 import { Outage } from "../outage.ts";
 import type { Delivery } from "../sink.ts";
-import { tryEach } from "./trial.ts";
+import { tryEach, type Trial } from "./trial.ts";
 import { lackingProof, verdictOf, type Held, type Verdict } from "./verdict.ts";
 import { isPassing, unproven } from "./words.ts";
 import { tablesOf, type Table } from "./write.ts";
@@ -20,7 +20,7 @@ const searchBatchesMax = 4;
 /** After a search of the whole spool so many deliveries look only at what has come since; then it begins anew, for the tables may be mended. */
 const pauseDeliveries = 10;
 /** Trials of one delivery at most. */
-export const trialsMax = 1 + searchBatchesMax;
+export const trialsMax = 2 + searchBatchesMax;
 
 export interface SieveOptions {
   readonly db: Postgres;
@@ -54,40 +54,35 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
     const isTried = (entry: Entry) => isMeant(entry) && !aside.has(entry.seq);
     const last = entries.at(-1)?.seq ?? 0;
     for (const [table, { seq }] of witnesses) if (seq <= last) witnesses.delete(table);
-    const tried = [...entries.filter(isTried), ...witnesses.values()];
-    const trial = await tryEach(db, tried);
-    const proven = new Set(trial.passed.flatMap(tablesOf));
-    const refused = tried.flatMap((entry) => {
-      const note = trial.refused.get(entry.seq);
-      return note === undefined || isPassing(note.code) ? [] : [{ entry, note }];
-    });
-    const lacks = () => refused.some(({ entry, note }) => lackingProof(entry, note, proven).length > 0);
-    if (lacks()) await search(delivery, last, proven, lacks);
+    const attempt = () => tried([...entries.filter(isTried), ...witnesses.values()]);
+    let { trial, proven } = await attempt();
+    // What was found elsewhere counts if it passes once more, beside the refused ones.
+    if (lacks(trial, proven) && (await search(delivery, last, proven))) ({ trial, proven } = await attempt());
     return verdictOf({ entries, isTried, trial, proven, strikes });
   }
 
-  /** Tries the entries behind the batch as long as it lacks a proof; adds the tables that have taken one to `proven`. */
-  async function search(
-    { later }: Delivery,
-    last: number,
-    proven: Set<Table>,
-    lacks: () => boolean,
-  ): Promise<void> {
+  async function tried(entries: readonly Entry[]): Promise<Attempt> {
+    const trial = await tryEach(db, entries);
+    return { trial: { ...trial, entries }, proven: new Set(trial.passed.flatMap(tablesOf)) };
+  }
+
+  /** Tries the entries behind the batch until one passes in a table that is not `proven`. @returns whether one did */
+  async function search({ later }: Delivery, last: number, proven: ReadonlySet<Table>): Promise<boolean> {
     if (pause > 0 && --pause === 0) searchFrom = 0;
     searchFrom = Math.max(searchFrom, last + 1);
-    for (let i = 0; i < searchBatchesMax && lacks(); i++) {
+    for (let i = 0; i < searchBatchesMax; i++) {
       const entries = behind(later, searchFrom);
       if (entries.length === 0) {
         pause ||= pauseDeliveries;
-        break;
+        return false;
       }
       searchFrom = (entries.at(-1)?.seq ?? 0) + 1;
-      // Of tables that are proven there is nothing more to learn.
       const open = entries.filter((e) => isMeant(e) && tablesOf(e).some((table) => !proven.has(table)));
       const { passed } = await tryEach(db, open);
       for (const entry of passed) for (const table of tablesOf(entry)) witnesses.set(table, entry);
-      for (const table of passed.flatMap(tablesOf)) proven.add(table);
+      if (passed.length > 0) return true;
     }
+    return false;
   }
 
   /** Entries from `from` on, as many as a trial takes; none: the spool ends here. */
@@ -116,4 +111,18 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
       for (const seq of strikes.keys()) if (seq <= upTo) strikes.delete(seq);
     },
   };
+}
+
+interface Attempt {
+  readonly trial: Trial & { readonly entries: readonly Entry[] };
+  /** The tables that took an entry. */
+  readonly proven: ReadonlySet<Table>;
+}
+
+/** An entry was refused that may be so for good, if only there were a proof. */
+function lacks({ entries, refused }: Attempt["trial"], proven: Attempt["proven"]): boolean {
+  return entries.some((entry) => {
+    const note = refused.get(entry.seq);
+    return note !== undefined && !isPassing(note.code) && lackingProof(entry, note, proven).length > 0;
+  });
 }

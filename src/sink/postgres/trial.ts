@@ -30,28 +30,48 @@ export interface Trial {
 /** The server ends a trial before our own deadline does, so that what it has found is told. */
 const shareOfDeadline = 0.6;
 
-/** Deferred constraints are checked at once, to blame the entry that breaks them. A cancel (57014) is no news of later entries. */
+/**
+ * Deferred constraints are checked at once, to blame the entry that breaks them. Those that were refused are tried again after the
+ * others: what one of them waited for may have ended in between (a table was made), and from the first entry that passed on,
+ * nobody can change the table before we are done. A cancel (57014) is no news of later entries.
+ */
 const block = `do $block$
 declare
-  entry text;
+  entries text[] := string_to_array(current_setting('sluice.trial'), ',');
+  tried int := cardinality(entries);
+  todo int[] := array(select generate_series(1, tried));
+  refused int[];
+  notes text[];
+  cancelled text[] := '{}';
+  at int;
   code text;
   message text;
   detail text;
-  tried int := 0;
-  notes text[] := '{}';
+  note text;
 begin
   set constraints all immediate;
-  foreach entry in array string_to_array(current_setting('sluice.trial'), ',') loop
-    begin
-      execute convert_from(decode(entry, 'base64'), 'UTF8');
-    exception when others or assert_failure or query_canceled then
-      get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail;
-      notes := array_append(notes, json_build_array(tried, code, left(message, 300), left(detail, 300))::text);
-    end;
-    tried := tried + 1;
-    exit when code = '57014';
+  for round in 1..2 loop
+    refused := '{}';
+    notes := '{}';
+    foreach at in array todo loop
+      begin
+        execute convert_from(decode(entries[at], 'base64'), 'UTF8');
+      exception when others or assert_failure or query_canceled then
+        get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail;
+        note := json_build_array(at - 1, code, left(message, 300), left(detail, 300))::text;
+        if code = '57014' then
+          tried := at;
+          cancelled := array[note];
+          exit;
+        end if;
+        refused := array_append(refused, at);
+        notes := array_append(notes, note);
+      end;
+    end loop;
+    exit when refused = todo;
+    todo := refused;
   end loop;
-  perform set_config('sluice.trial', '[' || tried || ',[' || array_to_string(notes, ',') || ']]', true);
+  perform set_config('sluice.trial', '[' || tried || ',[' || array_to_string(notes || cancelled, ',') || ']]', true);
 end $block$`;
 
 export async function tryEach(db: Postgres, entries: readonly Entry[]): Promise<Trial> {

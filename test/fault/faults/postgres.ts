@@ -51,8 +51,8 @@ async function poisoned(site: Site, constraint?: string): Promise<number> {
   if (constraint !== undefined) await site.sql((sql) => sql.unsafe(constraint));
   await site.publish({ count: 400, rate: 400 });
   await until(async () => {
-    const { ingest, sinks } = await site.gateway.stats();
-    return ingest.received >= 400 && sinks["postgres"]?.waiting === 0;
+    const { delivered = 0, refused: gone = 0 } = (await site.gateway.stats()).sinks["postgres"] ?? {};
+    return delivered + gone >= 400;
   }, 60_000);
   return (await site.gateway.stats()).sinks["postgres"]?.refused ?? 0;
 }
