@@ -36,7 +36,7 @@ export async function probeRegistry(
   const remarks = [`${devices} devices of ${tenants} tenants`];
   if (!tellsChanges)
     remarks.push(
-      "changes are seen only after AUTH_CACHE_TTL_SECONDS: run `sluice migrate`, which adds triggers",
+      "changes are not told, so every device is read anew each second: run `sluice migrate`, which adds triggers",
     );
   if (tenants > coreDatabasesMax && isDatabaseEach(influx))
     remarks.push(

@@ -2,8 +2,8 @@
  * The auth cache: what the judge asks for every message instead of the registry.
  *
  * A row is *fresh* for the TTL. Past it, it is *stale*: kept, and served only while the registry cannot be asked, so that an outage
- * of the database is not one of the site. Past that, it is kept for `has` alone, until the bound. While changes may be missed (the watch was lost), a row is fresh for no more than
- * unwatchedFreshMs, and rows from before the watch stood again count as unverified, as do those from an earlier life of
+ * of the database is not one of the site. Past that, it is kept for `has` alone, until the bound. While changes may be missed (the watch was lost or never stood), a row is fresh for no
+ * more than unwatchedFreshMs, and rows from before the watch stood again count as unverified, as do those from an earlier life of
  * the process: they serve as stale ones do. Only rows that were found are cached, never misses.
  *
  * A Map keeps insertion order and a row is put in anew at each caching, so the oldest stand in front: nothing is ever sorted,
@@ -166,7 +166,7 @@ export class DeviceAuthCache {
     this.#errors++;
   }
 
-  /** The watch was lost: from now on changes may be missed. */
+  /** The watch does not stand (any more): from now on changes may be missed. */
   unwatched(): void {
     this.#freshMs = Math.min(this.#ttlMs, unwatchedFreshMs);
   }

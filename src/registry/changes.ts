@@ -1,6 +1,6 @@
 /**
  * Changes of the registry in PostgreSQL, as the triggers of core/schema tell them: one notification a statement. The
- * watch does not claim to stand where the triggers are missing; then a change is seen when the cache's TTL ends.
+ * watch does not claim to stand where the triggers are missing; then devices are read anew every second, as whenever it does not.
  */
 import { explain, type Log } from "../core/log.ts";
 import type { Postgres, Sql } from "../core/postgres.ts";
@@ -36,7 +36,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
       log.info("listening for changes of the registry");
       watcher.restored();
     },
-    lost(why, stood) {
+    lost(why) {
       const text = explain(why);
       if (text !== said) {
         log.warn(
@@ -46,7 +46,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
         watcher.unheard?.(text);
       }
       said = text;
-      if (stood) watcher.lost();
+      watcher.lost();
     },
   });
 }

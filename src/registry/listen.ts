@@ -27,7 +27,7 @@ export interface Listening {
   notify(channel: string, payload: string): Promise<void>;
   notified(payload: string): void;
   /** It does not stand (any more), and why. Said at each failed try too. */
-  lost(why: unknown, stood: boolean): void;
+  lost(why: unknown): void;
   restored(): void;
 }
 
@@ -97,7 +97,7 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
       await Promise.race([sleep(clock, checkEveryMs, signal), dropped.promise]);
     }
   } catch (error) {
-    if (!signal.aborted) spec.lost(error, stands);
+    if (!signal.aborted) spec.lost(error);
   } finally {
     if (sql !== undefined) await end(sql, 0);
   }

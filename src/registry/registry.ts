@@ -21,7 +21,7 @@ export interface RegistryWatcher {
   tenant(tenantId: string | null): void;
   /** app_settings changed. */
   settings(): void;
-  /** The watch was lost: changes may be missed from now on. */
+  /** The watch does not stand (any more): changes may be missed from now on. May be called again and again. */
   lost(): void;
   /** Changes are not told, and why; said again when the reason changes. */
   unheard?(why: string): void;

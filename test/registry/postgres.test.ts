@@ -152,11 +152,12 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     const log: Log = Object.assign(Object.create(silentLog), { warn });
     unwatch = postgresRegistry({ db, log }).watch(heard.watcher);
     await until(() => warnings.some((reason) => reason.includes("`sluice migrate`")));
-    expect(heard.calls).toEqual([]);
-    await migratePostgres(db);
-    await until(() => heard.calls.includes("restored"));
-    await admin`drop trigger sluice_device_update on device_registry`;
     await until(() => heard.calls.includes("lost"));
+    expect(heard.calls).not.toContain("restored");
+    await migratePostgres(db);
+    await until(() => heard.calls.at(-1) === "restored");
+    await admin`drop trigger sluice_device_update on device_registry`;
+    await until(() => heard.calls.at(-1) === "lost");
   });
 
   test("a table of an existing deployment, not migrated, is read and written as it is", async () => {
