@@ -19,12 +19,19 @@ async function sinks(site: Site): Promise<Stats["sinks"]> {
 }
 
 /** Begins, is felt while PostgreSQL goes on, ends. */
-async function outages(site: Site, times: number, begin: () => void, end: () => void): Promise<number> {
+async function outages(
+  site: Site,
+  times: number,
+  begin: () => void,
+  end: () => void,
+  meanwhile: () => Promise<void> = () => Promise.resolve(),
+): Promise<number> {
   for (let i = 0; i < times; i++) {
     begin();
     await until(async () => (await sinks(site))["influx"]?.["trouble"] !== null, 60_000);
     const before = (await sinks(site))["postgres"]?.delivered ?? 0;
     await until(async () => ((await sinks(site))["postgres"]?.delivered ?? 0) > before + 100, 60_000);
+    await meanwhile();
     end();
     await until(async () => (await sinks(site))["influx"]?.["trouble"] === null, 90_000);
   }
@@ -46,6 +53,7 @@ function points(site: Site, stats: readonly Stats[], refusedWanted: number): str
   ];
 }
 
+const denied: Answer = { status: 403, text: "insufficient permissions for write" };
 /** The last stops the write-ahead log of InfluxDB 3 for good. */
 const wildTimes = [
   "1970-01-01T00:00:12Z",
@@ -85,10 +93,29 @@ export const influxFaults: readonly Fault[] = [
   answers("503", "503 for a while", 1, { status: 503, text: "overloaded" }),
   // As the first.
   answers("401", "401 for a while", 0, { status: 401, text: "the request was not authenticated" }),
-  answers("403", "403 to one database of its token for a while", 0, {
-    status: 403,
-    text: "the token may not write here",
-  }),
+  {
+    name: "influx-403",
+    says: "InfluxDB: 403 to one of two databases for a while, the other goes on",
+    site: { influx: true },
+    few: 0,
+    many: 3,
+    run: (site, times) =>
+      outages(
+        site,
+        times,
+        () =>
+          influxOf(site).server.set({
+            fault: ({ database }) => (database.endsWith("_acme") ? denied : null),
+          }),
+        () => influxOf(site).server.set({ fault: () => null }),
+        async () => {
+          const other = () => influxOf(site).server.databases.get("telemetry_globex")?.size ?? 0;
+          const before = other();
+          await until(() => other() > before + 100, 60_000);
+        },
+      ),
+    also: (site, stats) => points(site, stats, 0),
+  },
   answers("hangs", "takes the request and never answers, for a while", 1, "hang"),
   answers("reset", "stores the lines and breaks the connection before it answers", 1, "reset-after-store"),
   {
