@@ -166,10 +166,10 @@ describe("version 2", () => {
 
 describe("retention on version 3", () => {
   async function start() {
-    const server = await startInflux3();
+    const server = await startInflux3({ token: "t" });
     opened.push({ dispose: () => server.stop() });
     const clock = simulatedClock(Date.now());
-    const influx = openInflux({ url: server.url, retention: "30d" }, clock);
+    const influx = openInflux({ url: server.url, token: "t", retention: "30d" }, clock);
     opened.push(influx);
     return { server, clock, influx };
   }
@@ -182,6 +182,16 @@ describe("retention on version 3", () => {
     expect(await influx.deliver(events(3, 4))).toEqual(all(2));
     expect(server.databases.get("telemetry_acme")?.rules.retentionMs).toBe(30 * 86_400_000);
     expect(server.created).toHaveLength(2);
+  });
+
+  test("a token that is no good is the server's trouble there too, and ends when it is good", async () => {
+    const { server, clock, influx } = await start();
+    await influx.deliver(events(1, 2));
+    server.set({ token: "changed" });
+    clock.advance(10_001);
+    await expect(influx.deliver(events(3, 4))).rejects.toThrow("check INFLUXDB_TOKEN");
+    server.set({ token: "t" });
+    expect(await influx.deliver(events(3, 4))).toEqual(all(2));
   });
 
   test("what it takes and never shows is counted", async () => {

@@ -124,11 +124,15 @@ export function createServer(options: ServerOptions): Target {
     return undefined;
   }
 
-  /** Forgets the databases that were deleted. */
+  /** Forgets the databases that were deleted. A list that is refused is no reason not to write: the write will tell. */
   async function look(ask: Ask, found: Api) {
-    const there = new Set(await listDatabases(ask, found, org));
-    for (const name of created.keys()) if (!there.has(name)) created.delete(name);
     lookedMs = clock.monoMs();
+    try {
+      const there = new Set(await listDatabases(ask, found, org));
+      for (const name of created.keys()) if (!there.has(name)) created.delete(name);
+    } catch (error) {
+      if (!(error instanceof Outage && error.alarm)) throw error;
+    }
   }
 
   async function write(
