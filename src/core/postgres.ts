@@ -136,6 +136,10 @@ export function openPostgres(options: PostgresOptions): Postgres {
   };
 }
 
+const connectMaxSeconds = 5;
+/** Each of several hosts gets its turn before the caller gives up, and the last one time to answer. */
+const turnsOf = (hosts: number) => (hosts === 1 ? 1 : hosts + 1);
+
 /** A bare client, for a connection that is watched by its owner. */
 export function openClient(options: PostgresOptions, more: ClientOptions = {}): Sql {
   const url = parsePostgresUrl(options.url);
@@ -145,7 +149,7 @@ export function openClient(options: PostgresOptions, more: ClientOptions = {}): 
     max: options.poolMax,
     max_pipeline: 1,
     backoff: () => 0.25,
-    connect_timeout: Math.min(5, options.timeoutMs / 1000),
+    connect_timeout: Math.min(connectMaxSeconds, options.timeoutMs / 1000 / turnsOf(url.hosts.length)),
     idle_timeout: 60,
     max_lifetime: 1800,
     keep_alive: 15,

@@ -83,12 +83,16 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
         else if (!signal.aborted) spec.notified(payload);
       },
     });
-  const answered = (work: Promise<unknown>) =>
-    withDeadline(clock, answerWithinMs, "the server", Promise.race([work, dropped.promise]));
+  const answered = (work: Promise<unknown>, withinMs = answerWithinMs) =>
+    withDeadline(clock, withinMs, "the server", Promise.race([work, dropped.promise]));
   let stands = false;
   try {
     sql = open();
-    await answered(sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`));
+    // It connects first, to the last of several hosts maybe.
+    await answered(
+      sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`),
+      spec.options.timeoutMs,
+    );
     while (!signal.aborted) {
       await answered(spec.check(sql));
       await Promise.race([echo.due(), dropped.promise]);

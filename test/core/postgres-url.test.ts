@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { loadConfig } from "../../src/config.ts";
 import { openPostgres } from "../../src/core/postgres.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "../../src/core/postgres-url.ts";
+import { hearsChanges } from "../../src/registry/changes.ts";
+import { startProxy } from "../kit/proxy.ts";
 import { freePort, postgresAvailable, sharedPostgres, type PostgresServer } from "../kit/postgres.ts";
 
 const at = (host: string, port = 5432) => ({ host, port });
@@ -144,4 +146,20 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
     expect(db.place).not.toContain("postgres@");
     await db.close();
   });
+
+  test.each(["blackhole", "refuse", "reset"] as const)(
+    "as the last of three whose others %s, to the first call and to LISTEN",
+    async (mode) => {
+      const bad = [await startProxy({ port: server.port }), await startProxy({ port: server.port })];
+      for (const proxy of bad) proxy.mode(mode);
+      const hosts = [...bad, server].map(({ port }) => `127.0.0.1:${port}`).join(",");
+      const db = openPostgres({ url: `postgres://postgres@${hosts}/postgres`, poolMax: 2, timeoutMs: 3_000 });
+      const [row] = await db.transaction("asking", (tx) => tx<{ n: number }[]>`select 1 as n`);
+      expect(row?.n).toBe(1);
+      await hearsChanges(db);
+      await db.close();
+      for (const proxy of bad) await proxy.stop();
+    },
+    30_000,
+  );
 });
