@@ -70,8 +70,6 @@ const stopGraceMs = 10_000;
 const saveCacheEveryMs = 10_000;
 /** What the backlog of one device may take of the spool at once, and what devices never seen before, while they cannot be looked up. */
 const spoolShareMax = 1 / 4;
-/** What the embedded broker takes beyond MAX_PAYLOAD_BYTES: a topic and headers, and room for a payload that is to be rejected by name. */
-const packetBytesAbovePayload = 1_048_576;
 /** How often the devices that are connected are looked at, if changes of the registry are not told. */
 const recheckEveryMs = 1_000;
 
@@ -174,7 +172,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           log,
           ...authenticator({ cache, lookup, clock }),
           withoutTokens,
-          packetBytesMax: () => policy.get().payloadBytesMax + packetBytesAbovePayload,
+          payloadBytesMax: () => policy.get().payloadBytesMax,
         })
       : undefined;
   const memory = sessionMemory(join(dataDir, "mqtt-session.json"), log);

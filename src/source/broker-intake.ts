@@ -6,6 +6,7 @@
 import type { Client, PublishPacket } from "aedes";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Intake, Message } from "../core/message.ts";
+import { headBytes } from "./large-packets.ts";
 
 export class BrokerMessage implements Message {
   readonly topic: string;
@@ -16,17 +17,28 @@ export class BrokerMessage implements Message {
   readonly sender: string;
   readonly packetId: number;
   readonly receivedMs: number;
+  readonly wholeBytes: number | undefined;
   accepted = false;
   /** null: published by the broker itself. */
   readonly #client: Client | null;
   readonly #isWill: boolean;
   readonly #goOn: () => void;
 
-  constructor(client: Client | null, packet: PublishPacket, receivedMs: number, goOn: () => void) {
+  /** Of a payload of more than `payloadBytesMax` only the beginning is kept, as a copy, so that the rest goes at once. */
+  constructor(
+    client: Client | null,
+    packet: PublishPacket,
+    receivedMs: number,
+    payloadBytesMax: number,
+    goOn: () => void,
+  ) {
     // aedes publishes the will of a client when its connection has gone; it has no packet identifier and nobody to answer.
     this.#isWill = client === null || client.closed;
     this.topic = packet.topic;
-    this.payload = bytesOf(packet);
+    const payload = bytesOf(packet);
+    const isWhole = payload.length <= payloadBytesMax;
+    this.payload = isWhole ? payload : Buffer.from(payload.subarray(0, headBytes));
+    this.wholeBytes = isWhole ? undefined : payload.length;
     this.qos = this.#isWill ? 0 : packet.qos;
     this.dup = !this.#isWill && packet.dup;
     this.sender = client?.id ?? "";

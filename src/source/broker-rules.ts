@@ -39,6 +39,8 @@ export interface RulesOptions {
   readonly stillProves?: StillProves;
   /** A payload as subscribers may see it. */
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
+  /** Of a larger payload only the beginning is kept: it is rejected by its size. Asked at every message. Absent: no bound. */
+  readonly payloadBytesMax?: () => number;
   readonly warn: Warn;
   /** It is let in. */
   readonly welcome: (socket: Socket, proved: boolean) => void;
@@ -54,6 +56,7 @@ export interface BrokerRules {
 
 export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const { settings, clock, authenticate, withoutTokens, warn, welcome } = options;
+  const { payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
   const clients = brokerClients(options);
   const attempts = createAttempts(clock);
   const passing = perSecond(clock, passedOnPerSecondMax);
@@ -122,7 +125,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
       if (!mayUse(clients.ownTopic(client), topic))
         return done(new Error("PUBLISH refused: not the device's own topic"));
       packet.retain = false;
-      const message = new BrokerMessage(client, packet, clock.wallMs(), () => {
+      const message = new BrokerMessage(client, packet, clock.wallMs(), payloadBytesMax(), () => {
         if (mayPassOn(message)) {
           if (withoutTokens) packet.payload = Buffer.from(withoutTokens(bytesOf(packet)));
         } else {
@@ -131,6 +134,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
         }
         done(null);
       });
+      if (message.wholeBytes !== undefined) packet.payload = nothing;
       gate.take(message);
     },
     authorizeSubscribe(client, subscription, done) {

@@ -35,8 +35,8 @@ export interface BrokerOptions {
   readonly stillProves?: StillProves;
   /** A payload as subscribers may see it; absent: as it came. */
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
-  /** The largest MQTT packet, asked at every packet; who announces a larger one is disconnected. Must leave room above the payload bound. */
-  readonly packetBytesMax?: () => number;
+  /** Of a larger payload only the beginning is kept; who announces a packet far larger is disconnected. Asked at every packet. */
+  readonly payloadBytesMax?: () => number;
 }
 
 export interface BrokerSource extends Source {
@@ -50,14 +50,16 @@ export interface BrokerSource extends Source {
   renewTls(): void;
 }
 
-const PACKET_BYTES_MAX = 256 * 1024;
+/** What a packet may have beyond the payload bound: a topic, and room for a payload that is to be rejected by name. */
+const PACKET_BYTES_ABOVE_PAYLOAD = 1024 * 1024;
 /** How long `close` waits for clients to take their last acknowledgements. */
 const GOODBYE_MS = 1000;
 
 export function brokerSource(options: BrokerOptions): BrokerSource {
-  const { settings, clock, log, packetBytesMax = () => PACKET_BYTES_MAX } = options;
+  const { settings, clock, log, payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
   const warn = throttledWarn(log, clock);
   const gate = intakeGate(warn);
+  const packetBytesMax = () => payloadBytesMax() + PACKET_BYTES_ABOVE_PAYLOAD;
   const doors = brokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
   const rules = brokerRules({ ...options, warn, welcome: doors.welcome }, gate);
   const broker = new Aedes(rules.aedes);

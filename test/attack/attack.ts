@@ -18,6 +18,7 @@ import type { FleetDevice } from "../../src/simulator/device.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";
 import { freePort } from "../kit/postgres.ts";
 import { startGateway, type GatewayProcess } from "../kit/gateway.ts";
+import { until } from "../kit/until.ts";
 import type { Fault } from "../fault/fault.ts";
 import type { Site } from "../fault/site.ts";
 import { watchNeighbours, type Noticed } from "./honest.ts";
@@ -36,6 +37,8 @@ export interface Attack {
   readonly site?: "embedded" | "broker";
   /** The embedded broker wants proof at CONNECT, and listens with TLS as well. */
   readonly auth?: boolean;
+  /** PostgreSQL is away and the spool full while he attacks, so nobody has a PUBACK before it is over. */
+  readonly held?: boolean;
   /** Descriptors that the gateway may have; absent: as many as this process. */
   readonly files?: number;
   /** How often in the selection for CI (0: not in it) and in the long run. */
@@ -102,9 +105,11 @@ export function faultOf(attack: Attack): Fault & { noticed(): Noticed | undefine
     await attack.before?.(site);
     const honest = { site, gateway, auth: attack.auth ?? false };
     const calm = await watchNeighbours(honest, () => Bun.sleep(calmMs));
+    const release = attack.held ? await hold(site) : undefined;
     let happened = 0;
     const during = await watchNeighbours(honest, async () => {
       happened = await assail(attack, target, times, isAlive);
+      await release?.();
     });
     noticed = { calm, during, peakBytes: isAlive() ? gateway.peakBytes() : 0 };
     if (!isAlive()) throw new Error(`the gateway was killed, ${limit.how}`);
@@ -123,7 +128,7 @@ export function faultOf(attack: Attack): Fault & { noticed(): Noticed | undefine
       strangers: true,
       protocolVersion: attack.site === "broker" ? 5 : 4,
       embedded: attack.site !== "broker",
-      local: attack.site !== "broker",
+      local: attack.site !== "broker" && !attack.held,
       env: attack.env ?? {},
       launch,
     },
@@ -139,7 +144,7 @@ export function faultOf(attack: Attack): Fault & { noticed(): Noticed | undefine
     run,
     async also(site, stats) {
       if (gateway === undefined || noticed === undefined) return [];
-      return [...late(noticed), ...((await attack.also?.(site, gateway, stats)) ?? [])];
+      return [...late(noticed, attack.held === true), ...((await attack.also?.(site, gateway, stats)) ?? [])];
     },
     noticed: () => noticed,
     how: () => limit.how,
@@ -147,8 +152,9 @@ export function faultOf(attack: Attack): Fault & { noticed(): Noticed | undefine
 }
 
 /** A sentence for each time that is too long. */
-function late({ calm, during }: Noticed): string[] {
+function late({ calm, during }: Noticed, isHeld: boolean): string[] {
   return (["pubackP99Ms", "healthMs", "connectMs"] as const).flatMap((name) => {
+    if (isHeld && name === "pubackP99Ms") return [];
     const [before, meanwhile] = [calm[name], during[name]];
     const allowedMs = Math.max(limitMs, calmTimesMax * before);
     return meanwhile <= allowedMs
@@ -182,6 +188,17 @@ function targetOf(site: Site, gateway: GatewayProcess): Target {
     pid: gateway.pid,
     own: ownDevice,
     other,
+  };
+}
+
+/** Takes the database away until the intake is held. @returns what ends that */
+async function hold(site: Site): Promise<() => Promise<void>> {
+  site.databaseLine.mode("refuse");
+  const load = site.load(400);
+  await until(async () => (await site.gateway.stats()).ingest["held"] !== null, 60_000);
+  return async () => {
+    site.databaseLine.mode("pass");
+    await load.stop();
   };
 }
 

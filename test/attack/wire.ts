@@ -28,3 +28,7 @@ export async function openDevice(target: Target, clientId: string): Promise<Sock
   });
   return socket;
 }
+
+export function ownTopic({ own }: Target): string {
+  return `tenant/${own.tenantId}/device/${own.deviceId}/telemetry`;
+}

@@ -224,7 +224,7 @@ describe("clients", () => {
 
 describe("bounds", () => {
   test("a packet beyond the bound closes that connection before it has arrived, and no other", async () => {
-    const { intake, port } = await embeddedBroker({}, { packetBytesMax: () => 10_000 }, true);
+    const { intake, port } = await embeddedBroker({}, { payloadBytesMax: () => 10_000 }, true);
     const bad = await device(port, "bad");
     const good = await device(port, "good");
     // 200 MB announced, a few bytes sent.

@@ -4,6 +4,9 @@ import { open } from "../wire.ts";
 
 const holdMs = 4000;
 
+/** Lines of the log with this in them. */
+const linesWith = (log: string, text: string) => log.split("\n").filter((line) => line.includes(text)).length;
+
 export const connectionAttacks: readonly Attack[] = [
   {
     name: "tls-silent",
@@ -34,6 +37,29 @@ export const connectionAttacks: readonly Attack[] = [
       }
       await Bun.sleep(holdMs / 2);
       return times;
+    },
+  },
+  {
+    name: "http-cut",
+    says: "cuts HTTP requests off in the middle",
+    who: "anybody who reaches the HTTP port",
+    costs: "a connection each",
+    few: 500,
+    many: 3_000,
+    async run(target, times) {
+      const half =
+        "POST /admin/devices HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{";
+      for (let i = 0; i < times; i++) {
+        const socket = await open(target, target.httpPort);
+        await new Promise<void>((done) => void socket.write(half, () => done()));
+        socket.destroy();
+      }
+      await Bun.sleep(1000);
+      return times;
+    },
+    also: (_, gateway) => {
+      const errors = linesWith(gateway.log(), "an HTTP request failed");
+      return errors > 5 ? [`${errors} lines of the log are errors of cut requests`] : [];
     },
   },
 ];

@@ -1,7 +1,7 @@
 /** Messages that are begun and never ended, and what a broker keeps for them. */
 import { publishPacket } from "../../kit/wire.ts";
 import type { Attack } from "../attack.ts";
-import { bytesOf, open, openDevice } from "../wire.ts";
+import { bytesOf, open, openDevice, ownTopic } from "../wire.ts";
 
 const megabyte = 1024 * 1024;
 const holdMs = 2000;
@@ -66,8 +66,26 @@ export const memoryAttacks: readonly Attack[] = [
       return times;
     },
   },
+  {
+    name: "held-abandoned",
+    says: "connects again and again while the intake is held, each time with a message of 1 MB",
+    who: "one registered device",
+    costs: "1 MB each",
+    held: true,
+    env: { SPOOL_MAX_BYTES: "65536", MAX_PAYLOAD_BYTES: "1048576" },
+    few: 400,
+    many: 1500,
+    async run(target, times) {
+      const packet = bytesOf(publishPacket(1, "x".repeat(megabyte), { topic: ownTopic(target) }));
+      for (let i = 0; i < times; i++) {
+        const device = await openDevice(target, `again-${i}`);
+        if (!device.write(packet)) {
+          await Promise.race([new Promise((done) => device.once("drain", done)), Bun.sleep(50)]);
+        }
+        device.destroy();
+      }
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
 ];
-
-function ownTopic({ own }: Parameters<Attack["run"]>[0]): string {
-  return `tenant/${own.tenantId}/device/${own.deviceId}/telemetry`;
-}
