@@ -35,6 +35,8 @@ export interface Intake {
   receive(message: Message): void;
   /** True while the intake holds as much as it may: a source that can (QoS 0 has no window) should stop reading. */
   isFull(): boolean;
+  /** Why nothing that comes can be written now; null while it can. */
+  readonly held: string | null;
   /** Calls `resume` once when there is room again. */
   whenRoom(resume: () => void): void;
 }

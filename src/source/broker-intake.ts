@@ -106,7 +106,9 @@ export function intakeGate(warn: Warn): Gate {
 
   function take(message: BrokerMessage): void {
     if (intake === undefined || message.abandoned()) return;
-    if (waiting.size === 0 && !intake.isFull()) return hand(intake, message);
+    // Held, it would keep what its senders abandon, and they come again with the same.
+    const hasRoom = !intake.isFull() && intake.held === null;
+    if (waiting.size === 0 && hasRoom) return hand(intake, message);
     if (waitingBytes + message.payload.length > waitingBytesMax) {
       warn(
         { max: waitingBytesMax },

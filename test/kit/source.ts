@@ -7,6 +7,7 @@ import type { Setting, Settings, Values } from "../../src/core/settings.ts";
 export interface FakeIntake extends Intake {
   readonly messages: Message[];
   full: boolean;
+  held: string | null;
   /** What the judge would say of all that comes. */
   accepts: boolean;
   /** There is room: lets go on what was held. */
@@ -26,6 +27,7 @@ export function fakeIntake(settle?: () => Source): FakeIntake {
   const intake: FakeIntake = {
     messages: [],
     full: false,
+    held: null,
     accepts: true,
     receive(message) {
       intake.messages.push(message);
@@ -36,6 +38,7 @@ export function fakeIntake(settle?: () => Source): FakeIntake {
     whenRoom: (resume) => void resumes.push(resume),
     drain() {
       intake.full = false;
+      intake.held = null;
       const waiting = resumes;
       resumes = [];
       for (const resume of waiting) resume();

@@ -99,6 +99,23 @@ describe("acknowledgement", () => {
     expect(intake.texts()).toEqual(["one", "zero", "two"]);
   });
 
+  test("while the intake is held nothing is handed over, and who comes back again and again leaves nothing behind", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    intake.held = "the disk is full";
+    for (let i = 0; i < 20; i++) {
+      const client = await device(port, `again-${i}`);
+      client.send(publishPacket(1, "the same reading"));
+      await until("it waits", () => source.status().unacknowledged === 1);
+      client.socket.destroy();
+      await until("it is let go", () => source.status().unacknowledged === 0);
+    }
+    const last = await device(port, "stays");
+    last.send(publishPacket(1, "the same reading"));
+    await until("it waits", () => source.status().unacknowledged === 1);
+    intake.drain();
+    expect(intake.texts()).toEqual(["the same reading"]);
+  });
+
   test("after stopIntake nobody gets in, nothing is taken or acknowledged, and what was taken still is", async () => {
     const { source, intake, port } = await embeddedBroker();
     const client = await device(port);

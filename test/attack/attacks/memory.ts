@@ -1,5 +1,5 @@
 /** Messages that are begun and never ended, and what a broker keeps for them. */
-import { publishPacket } from "../../kit/wire.ts";
+import { connectPacket, publishPacket } from "../../kit/wire.ts";
 import type { Attack } from "../attack.ts";
 import { bytesOf, open, openDevice, ownTopic } from "../wire.ts";
 
@@ -69,7 +69,7 @@ export const memoryAttacks: readonly Attack[] = [
   {
     name: "held-abandoned",
     says: "connects again and again while the intake is held, each time with a message of 1 MB",
-    who: "one registered device",
+    who: "anybody who may publish",
     costs: "1 MB each",
     held: true,
     env: { SPOOL_MAX_BYTES: "65536", MAX_PAYLOAD_BYTES: "1048576" },
@@ -78,7 +78,10 @@ export const memoryAttacks: readonly Attack[] = [
     async run(target, times) {
       const packet = bytesOf(publishPacket(1, "x".repeat(megabyte), { topic: ownTopic(target) }));
       for (let i = 0; i < times; i++) {
-        const device = await openDevice(target, `again-${i}`);
+        // Without credentials, which cannot be checked while the database is away.
+        const device = await open(target, target.mqttPort);
+        device.write(bytesOf(connectPacket(`again-${i}`)));
+        await new Promise((done) => device.once("data", done).once("close", done));
         if (!device.write(packet)) {
           await Promise.race([new Promise((done) => device.once("drain", done)), Bun.sleep(50)]);
         }
