@@ -17,7 +17,7 @@ const body = (id: string, seq: number, changes = {}) =>
   new TextDecoder().decode(telemetry(id, seq, changes).payload);
 const topic = (id: string) => ({ topic: `tenant/acme/device/${id}/telemetry` });
 
-test("on a new connection and with a new packet identifier each time: it is one entry", async () => {
+test("on a new connection and with a new packet identifier each time: nothing is kept of the tries that it gave up", async () => {
   const registry = localRegistry({ path: join(scratch(), "registry.db"), clock: systemClock });
   await registry.add(registered(["d1", "d2"]));
   const { gateway, stats } = await startInProcess(
@@ -37,17 +37,19 @@ test("on a new connection and with a new packet identifier each time: it is one 
     filler.send(publishPacket(++sent, body("d2", sent, { noise }), topic("d2")));
     await Bun.sleep(20);
   }
-  const before = stats().ingest.received;
+  const waiting = () => Number(Object(stats()["source"]).unacknowledged);
+  await until(() => waiting() > 0);
+  const before = { received: stats().ingest.received, waiting: waiting() };
   for (let tries = 1; tries <= 20; tries++) {
     const client = await device(port, "client-d1");
     client.send(publishPacket(tries, body("d1", 1), topic("d1")));
-    await until(() => stats().ingest.received === before + tries);
+    await until(() => waiting() === before.waiting + 1);
     client.socket.destroy();
-    await until(() => JSON.stringify(stats()["source"]).includes("1 connections"));
+    await until(() => waiting() === before.waiting);
   }
+  // The broker hands nothing over meanwhile; so the intake has no second copy to recognise (test/retries.test.ts), and no first.
   const { ingest, balanced } = stats();
   expect(balanced).toBe(true);
-  expect(ingest.duplicate).toBe(19);
-  expect(ingest.accepted).toBe(sent + 1);
+  expect(ingest.received).toBe(before.received);
   expect(ingest["held"]).not.toBeNull();
 });
