@@ -1,6 +1,6 @@
 /** The configuration as a command asks for it: all mistakes end the command, remarks go to standard error. */
 import { thisHost } from "../config/host.ts";
-import { loadConfig, type Loaded } from "../config.ts";
+import { loadConfig, type Loaded } from "../config/index.ts";
 import { ConfigurationError, type Context } from "./command.ts";
 
 type Configured = Extract<Loaded, { config: unknown }>;

@@ -1,7 +1,7 @@
 /** `sluice help <topic>`: printed from the tables in the code, so that it cannot be out of date. */
 import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from "../config/print.ts";
 import { reasons } from "../judge/reasons.ts";
-import { systemdUnit } from "./systemd.ts";
+import { systemdUnit } from "./systemd-unit.ts";
 
 interface Topic {
   readonly summary: string;

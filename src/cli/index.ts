@@ -9,7 +9,7 @@ import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
 import { commit, version } from "../version.ts";
 import { cache } from "./cache.ts";
-import { check } from "./check.ts";
+import { check } from "./check/index.ts";
 import {
   type Command,
   type CommandGroup,
@@ -18,19 +18,19 @@ import {
   type Process,
   UsageError,
 } from "./command.ts";
-import { deadLetters } from "./deadletters.ts";
-import { demo } from "./demo.ts";
-import { devices } from "./devices.ts";
+import { deadLetters } from "./review/dead-letters.ts";
+import { demo } from "./demo/index.ts";
+import { devices } from "./devices/index.ts";
 import { withSettings } from "./environment.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
-import { migrate } from "./migrate.ts";
+import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
-import { quarantine } from "./quarantine.ts";
+import { quarantine } from "./review/quarantine.ts";
 import { run } from "./run.ts";
 import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
-import { spool } from "./spool.ts";
+import { spool } from "./spool/index.ts";
 import { printable } from "../core/terminal.ts";
 
 /** Every command, in the order of the help. */

@@ -5,10 +5,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeDataDir } from "../config/host.ts";
-import { openPostgres } from "../core/postgres.ts";
-import { localRegistry } from "../registry/local.ts";
-import { postgresRegistry } from "../registry/postgres.ts";
-import type { Registry } from "../registry/registry.ts";
+import { openPostgres } from "../store/postgres/client.ts";
+import { localRegistry } from "../store/sqlite/registry.ts";
+import { postgresRegistry } from "../store/postgres/registry.ts";
+import type { Registry } from "../core/registry.ts";
 import type { Context } from "./command.ts";
 import { configured } from "./configuration.ts";
 

@@ -5,7 +5,7 @@
 import { systemClock } from "../core/clock.ts";
 import { explain } from "../core/log.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
-import { systemdOf } from "../systemd.ts";
+import { systemdOf } from "./notify.ts";
 import { commit, version } from "../version.ts";
 import { command } from "./command.ts";
 import { configured, loaded } from "./configuration.ts";

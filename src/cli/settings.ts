@@ -1,8 +1,8 @@
 /** `sluice settings …`: what the table app_settings may change while gateways run. Every gateway hears of it by itself. */
-import { settingStore } from "../administration.ts";
-import { SettingRefused, type SettingRow, type SettingStore } from "../http/setting-store.ts";
+import { settingStore } from "../admin/devices.ts";
+import { SettingRefused, type SettingRow, type SettingStore } from "../admin/setting-store.ts";
 import { silentLog } from "../core/log.ts";
-import { livePolicy } from "../policy.ts";
+import { livePolicy } from "../admin/policy.ts";
 import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { gatewayClient, gatewayOptions, settingsOf } from "./gateway-client.ts";

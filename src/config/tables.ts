@@ -12,18 +12,18 @@ import {
   type Settings,
   type Values,
 } from "../core/settings.ts";
-import { postgresSettings } from "../core/postgres.ts";
+import { postgresSettings } from "../store/postgres/client.ts";
 import { httpSettings } from "../http/server.ts";
 import { gatewayIdPattern } from "./gateway-id.ts";
 import { judgeSettings } from "../judge/judge.ts";
 import { cacheSettings } from "../registry/cache.ts";
 import { lookupSettings } from "../registry/lookup.ts";
 import { influxSettings } from "../sink/influx/settings.ts";
-import { localSettings } from "../sink/retention.ts";
+import { localSettings } from "../store/sqlite/retention.ts";
 import { brokerSettings } from "../source/broker.ts";
 import { mqttSettings } from "../source/mqtt.ts";
 import { spoolSettings } from "../spool/settings.ts";
-import { watchdogSettings } from "../watchdog.ts";
+import { watchdogSettings } from "../intake/watchdog.ts";
 
 const generalSettings = {
   dataDir: optional({

@@ -15,7 +15,7 @@ export interface Clock {
   monoMs(): number;
   after(ms: number, run: () => void): Timer;
   every(ms: number, run: () => void): Timer;
-  /** False: `wallMs` is no more than an order, since the host does not know the time (hostclock.ts). Absent: it always does. */
+  /** False: `wallMs` is no more than an order, since the host does not know the time (host-clock.ts). Absent: it always does. */
   isTimeKnown?(): boolean;
 }
 
@@ -77,4 +77,14 @@ export function ageClock(clock: Clock, newestMs: number | undefined): () => numb
   const fromMs = newestMs ?? clock.wallMs();
   const startedMs = clock.monoMs();
   return () => Math.min(clock.wallMs(), fromMs + clock.monoMs() - startedMs);
+}
+
+/** As `work`, but rejects at once when `stop` aborts. */
+export function unlessStopped<T>(stop: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cut = () => reject(new Error("the gateway stops"));
+    if (stop.aborted) cut();
+    stop.addEventListener("abort", cut);
+    work.then(resolve, reject).finally(() => stop.removeEventListener("abort", cut));
+  });
 }

@@ -13,9 +13,9 @@ import { asideEndpoint } from "./aside.ts";
 import { type Attempts, createAttempts } from "../core/attempts.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import type { AuditLog } from "./audit.ts";
-import { bulkEndpoints, importPath } from "./bulk/routes.ts";
+import { bulkEndpoints, importPath } from "./bulk.ts";
 import { cacheEndpoints } from "./cache.ts";
-import { RegistryError } from "./registry-error.ts";
+import { RegistryError } from "../admin/registry-error.ts";
 import { deadLetterEndpoints } from "./deadletters.ts";
 import { deviceEndpoints } from "./devices.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";
@@ -26,7 +26,7 @@ import { quarantineEndpoints } from "./quarantine.ts";
 import { rejectEndpoints } from "./rejects.ts";
 import { settingEndpoints } from "./settings.ts";
 import { statusEndpoints } from "./status.ts";
-import type { GatewayView } from "./view.ts";
+import type { GatewayView } from "../admin/views.ts";
 
 const bodyBytesMax = 65_536;
 

@@ -1,9 +1,9 @@
 /** /admin/cache: look into the auth cache, empty it, or forget a device, several, a tenant's. */
 import { z } from "zod";
-import { deviceIdColumns } from "./device-columns.ts";
+import { deviceIdColumns } from "../admin/device-columns.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { cacheStats } from "./schemas.ts";
-import type { CacheView } from "./view.ts";
+import type { CacheView } from "../admin/views.ts";
 
 const listMax = 1_000;
 

@@ -11,11 +11,11 @@ import {
   newDeviceColumns,
   newDeviceOf,
   tokenHash,
-} from "./device-columns.ts";
+} from "../admin/device-columns.ts";
 import type { Device, DeviceChange, DeviceFilter, DeviceId, DeviceStore } from "../core/device.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
-import { newToken } from "./token.ts";
+import { newToken } from "../admin/token.ts";
 
 export const pageMax = 1_000;
 /** Ten years: beyond it, it is no overlap. */

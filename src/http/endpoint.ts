@@ -10,7 +10,7 @@ import type { z } from "zod";
 import { explain } from "../core/log.ts";
 import { printable } from "../core/terminal.ts";
 import type { AuditLog } from "./audit.ts";
-import { RegistryError } from "./registry-error.ts";
+import { RegistryError } from "../admin/registry-error.ts";
 import type { HttpEnv } from "./guard.ts";
 import { problem } from "./problem.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Who may ask. Two ways, one of which always holds (config.ts sees to it):
+ * Who may ask. Two ways, one of which always holds (config/index.ts sees to it):
  *
  * - no token, listener on loopback: whoever is on this host. A browser on this host is not its owner's hand, though: a
  *   page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in Host) or by a plain

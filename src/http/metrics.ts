@@ -2,7 +2,7 @@
  * The stats in Prometheus' text format 0.0.4. Printed from the same object as /stats, so that the two cannot disagree and
  * nothing is counted twice; that is also why there is no metrics library here. Never labelled by device.
  */
-import type { Stats } from "./view.ts";
+import type { Stats } from "../admin/views.ts";
 
 type Kind = "counter" | "gauge" | "untyped";
 type Labels = Readonly<Record<string, string>>;

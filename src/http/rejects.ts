@@ -1,7 +1,7 @@
 /** /admin/rejects: which devices are being rejected, and why. */
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import type { RejectsView } from "./view.ts";
+import type { RejectsView } from "../admin/views.ts";
 
 const rows = z.array(
   z.object({

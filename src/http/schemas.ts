@@ -1,6 +1,6 @@
 /** What /readyz and /stats answer, as schemas: the document is made of them, and the tests hold real answers against them. */
 import { z } from "zod";
-import type { Stats } from "./view.ts";
+import type { Stats } from "../admin/views.ts";
 
 const count = z.number().int().min(0);
 

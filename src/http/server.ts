@@ -6,9 +6,9 @@ import { optional, text, type Values } from "../core/settings.ts";
 import { z } from "zod";
 import { createApp } from "./app.ts";
 import { createAudit, fingerprint } from "./audit.ts";
-import { importBytesMax } from "./bulk/routes.ts";
+import { importBytesMax } from "./bulk.ts";
 import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
-import type { GatewayView } from "./view.ts";
+import type { GatewayView } from "../admin/views.ts";
 
 export const httpSettings = {
   listen: text({
@@ -28,7 +28,7 @@ export const httpSettings = {
   }),
 };
 
-/** What is wrong with these settings taken together; for config.ts. */
+/** What is wrong with these settings taken together; for config/index.ts. */
 export function httpMistakes({ listen, adminToken }: Values<typeof httpSettings>): string[] {
   if (adminToken !== undefined || isLoopback(parseListen(listen)?.host ?? "")) return [];
   return [

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
-import { SettingRefused, type SettingStore } from "./setting-store.ts";
+import { SettingRefused, type SettingStore } from "../admin/setting-store.ts";
 
 export const settingSchema = z.object({
   key: z.string(),

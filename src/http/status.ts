@@ -5,7 +5,7 @@ import { endpoint, type Endpoint } from "./endpoint.ts";
 import { metricsText } from "./metrics.ts";
 import { problem } from "./problem.ts";
 import { readySchema, statsSchema } from "./schemas.ts";
-import type { GatewayView } from "./view.ts";
+import type { GatewayView } from "../admin/views.ts";
 
 export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
   return [

@@ -20,7 +20,7 @@ import { allowance } from "./allowance.ts";
 import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
-import type { DeviceLookup, RegistryWatcher } from "./registry.ts";
+import type { DeviceLookup, RegistryWatcher } from "../core/registry.ts";
 import { createWatcher } from "./watcher.ts";
 
 export const lookupSettings = {

@@ -6,7 +6,7 @@
 import type { DeviceAuthCache } from "./cache.ts";
 import type { Flights } from "./flights.ts";
 import { deviceKey } from "../core/device.ts";
-import type { RegistryWatcher } from "./registry.ts";
+import type { RegistryWatcher } from "../core/registry.ts";
 
 interface Parts {
   readonly cache: DeviceAuthCache;

@@ -5,12 +5,12 @@
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type { Postgres } from "../core/postgres.ts";
+import type { Postgres } from "../store/postgres/client.ts";
 import type { Values } from "../core/settings.ts";
-import { influxSink, type influxSettings } from "./influx.ts";
-import { localSink } from "./local.ts";
-import { postgresSink } from "./postgres.ts";
-import type { Sink } from "./sink.ts";
+import { influxSink, type influxSettings } from "./influx/sink.ts";
+import { localSink } from "../store/sqlite/tables.ts";
+import { postgresSink } from "../store/postgres/tables.ts";
+import type { Sink } from "../core/sink.ts";
 
 export interface SinkParts {
   readonly dataDir: string;

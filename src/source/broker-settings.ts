@@ -44,7 +44,7 @@ export const brokerSettings = {
 
 export type BrokerSettings = Values<typeof brokerSettings>;
 
-/** What is wrong with these settings taken together, a sentence each; for config.ts. */
+/** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
 export function brokerMistakes(settings: BrokerSettings): string[] {
   const mistakes: string[] = [];
   const { listen, tlsListen, tlsCert, tlsKey, requireAuth } = settings;

@@ -93,7 +93,7 @@ export type MqttVersion = 5 | 4;
 /** How long a broker may take to answer CONNECT or SUBSCRIBE. */
 export const ANSWER_MS = 10_000;
 
-/** What is wrong with these settings taken together, a sentence each; for config.ts. */
+/** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
 export function mqttMistakes(settings: MqttSettings): string[] {
   const mistakes: string[] = [];
   const { url, tlsCa, tlsCert, tlsKey } = settings;

@@ -48,7 +48,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   }
 }
 
-/** The last seq ever given: the newest group may be gone (repair.ts), but never its number. */
+/** The last seq ever given: the newest group may be gone (tools/repair.ts), but never its number. */
 export function headOf(db: Database, last: number): number {
   const begun = db.query<{ first: number | null }, []>("SELECT max(first) AS first FROM epochs").get()?.first;
   return Math.max(last, (begun ?? 1) - 1);

@@ -8,7 +8,7 @@
 import postgres from "postgres";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import type { Stats } from "../../src/http/view.ts";
+import type { Stats } from "../../src/admin/views.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { createFleet, type Fleet, type FleetMessage } from "../../src/simulator/fleet.ts";
 import { publishFleet } from "../../src/simulator/publisher.ts";

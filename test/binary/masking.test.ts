@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import postgres from "postgres";
-import { localRegistry } from "../../src/registry/local.ts";
+import { localRegistry } from "../../src/store/sqlite/registry.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
 import { executable, sluice, startGateway, statsWhen } from "../kit/gateway.ts";
 import { freePort, postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
@@ -117,7 +117,7 @@ describe.skipIf(unavailable !== "")(
 
       expect(checked.out).toMatch(/^influx +FAILED .*unauthorized/m);
       expect(leaksIn(shown)).toEqual([]);
-      expect(gateway.log()).toContain('"client_id":"tok-***"');
+      expect(gateway.log()).toContain('"client_id":"acme/d:tok-***"');
       expect(shown.find(([what]) => what === "the audit log")?.[1]).toContain("devices.update");
       expect(
         shown.find(([what]) => what === "/admin/dead-letters" || what.includes("dead-letters"))?.[1],

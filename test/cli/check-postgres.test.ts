@@ -3,8 +3,8 @@ import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { tmpdir } from "node:os";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
-import { migratePostgres } from "../../src/core/schema.ts";
+import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
+import { migratePostgres } from "../../src/store/schema.ts";
 import { pgBouncerAvailable, startPgBouncer } from "../kit/pgbouncer.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 

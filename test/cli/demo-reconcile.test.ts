@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { reconcile, reconciliationTable, since, verdictsOf } from "../../src/cli/reconcile.ts";
+import { reconcile, reconciliationTable, since, verdictsOf } from "../../src/cli/demo/reconcile.ts";
 
 const sent = { event: 90, TOKEN_INVALID: 6, BAD_SEQ: 4 };
 

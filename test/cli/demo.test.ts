@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { demo } from "../../src/cli/demo.ts";
+import { demo } from "../../src/cli/demo/index.ts";
 import { trial } from "./simulate-context.ts";
 
 interface Result {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Process } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
-import { systemdUnit } from "../../src/cli/systemd.ts";
+import { systemdUnit } from "../../src/cli/systemd-unit.ts";
 import { silentLog } from "../../src/core/log.ts";
 
 let root: string;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { openLocalStore } from "../../src/core/schema.ts";
+import { openLocalStore } from "../../src/store/schema.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 setDefaultTimeout(60_000);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Books } from "../../src/books.ts";
+import { Books } from "../../src/intake/books.ts";
 import type { Process } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
 import { systemClock } from "../../src/core/clock.ts";

@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { execute } from "../../src/cli/index.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { csvLine, csvRecords } from "../../src/http/bulk/csv.ts";
+import { csvLine, csvRecords } from "../../src/admin/bulk/csv.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { event } from "../contract/entries.ts";
 import { defaultSpoolSettings, nothingAlongside } from "../kit/spool.ts";

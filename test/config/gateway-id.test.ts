@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/index.ts";
 import { keepGatewayId } from "../../src/config/gateway-id.ts";
 import { thisHost } from "../../src/config/host.ts";
 import { silentLog } from "../../src/core/log.ts";

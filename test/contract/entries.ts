@@ -1,6 +1,6 @@
 /** Entries for the suites of sinks. */
 import type { Entry } from "../../src/core/entry.ts";
-import type { Delivery, Outcome, Sink, Totals } from "../../src/sink/sink.ts";
+import type { Delivery, Outcome, Sink, Totals } from "../../src/core/sink.ts";
 
 export const noTotals: Totals = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
 

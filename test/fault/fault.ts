@@ -6,7 +6,7 @@
  */
 import { explain } from "../../src/core/log.ts";
 import { seededRandom, type Random } from "../../src/simulator/random.ts";
-import type { Stats } from "../../src/http/view.ts";
+import type { Stats } from "../../src/admin/views.ts";
 import type { Verdict } from "../kit/oracle.ts";
 import type { PostgresServer } from "../kit/postgres.ts";
 import { openSite, type Site, type SiteOptions } from "./site.ts";

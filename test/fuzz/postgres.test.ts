@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import postgres from "postgres";
 import type { Entry } from "../../src/core/entry.ts";
-import { openPostgres, type Postgres } from "../../src/core/postgres.ts";
-import { migratePostgres } from "../../src/core/schema.ts";
+import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
+import { migratePostgres } from "../../src/store/schema.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
-import { postgresSink } from "../../src/sink/postgres.ts";
+import { postgresSink } from "../../src/store/postgres/tables.ts";
 import { delivery, noTotals, plus } from "../contract/entries.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { generate } from "./generate.ts";

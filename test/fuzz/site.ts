@@ -2,12 +2,12 @@
  * A gateway's first half in memory: the real intake, judge, books and redelivery window, with a registry and a disk that misbehave by
  * chance. The registry answers late, or that it cannot be asked; the disk refuses a group now and then. Time is simulated.
  */
-import { Books } from "../../src/books.ts";
+import { Books } from "../../src/intake/books.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
-import { Ingest } from "../../src/ingest.ts";
-import { KnownMessages } from "../../src/known.ts";
+import { Ingest } from "../../src/intake/ingest.ts";
+import { KnownMessages } from "../../src/intake/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createJudge, type Policy } from "../../src/judge/judge.ts";
 import { type DeviceAuth, deviceKey } from "../../src/core/device.ts";

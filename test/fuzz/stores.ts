@@ -1,10 +1,10 @@
 /** The way of entries into each store's own format and back, each by a reader that knows nothing of the writer. */
 import { type Entry, nanoseconds, telemetryOf } from "../../src/core/entry.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
-import { quarantineRows, rawRows } from "../../src/sink/copy.ts";
+import { quarantineRows, rawRows } from "../../src/store/postgres/copy.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
-import { encodeLine, textOf, type Grammar, type Table, Unwritable } from "../../src/sink/line.ts";
-import { countRejects } from "../../src/sink/rows.ts";
+import { encodeLine, textOf, type Grammar, type Table, Unwritable } from "../../src/sink/influx/line.ts";
+import { countRejects } from "../../src/store/rows.ts";
 import { type FieldValue, parseLine } from "../kit/lineparser.ts";
 import { readCopy, type Row } from "./copyreader.ts";
 

@@ -1,8 +1,8 @@
 /** Ten minutes without the registry, on simulated time, with a restart of the gateway in the middle. */
 import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { localRegistry } from "../../src/registry/local.ts";
-import type { Registry, RegistryWatcher } from "../../src/registry/registry.ts";
+import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import type { Registry, RegistryWatcher } from "../../src/core/registry.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
 import {
   fleet,

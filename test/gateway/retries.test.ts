@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { localRegistry } from "../../src/registry/local.ts";
+import { localRegistry } from "../../src/store/sqlite/registry.ts";
 import { cleanUp, device } from "../kit/embedded.ts";
 import { registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";

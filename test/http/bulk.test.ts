@@ -1,7 +1,7 @@
 /** Import and export of devices: CSV and NDJSON, line by line. */
 import { beforeEach, describe, expect, test } from "bun:test";
-import { csvLine, csvRecords, lines } from "../../src/http/bulk/csv.ts";
-import { RegistryError } from "../../src/http/registry-error.ts";
+import { csvLine, csvRecords, lines } from "../../src/admin/bulk/csv.ts";
+import { RegistryError } from "../../src/admin/registry-error.ts";
 import { sha256 } from "../kit/builders.ts";
 import { type FakeView, fakeView } from "../kit/view.ts";
 import { asker } from "./client.ts";

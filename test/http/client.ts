@@ -3,7 +3,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { AuditLog } from "../../src/http/audit.ts";
-import type { GatewayView } from "../../src/http/view.ts";
+import type { GatewayView } from "../../src/admin/views.ts";
 
 export interface Reply {
   readonly status: number;

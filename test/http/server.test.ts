@@ -9,8 +9,8 @@ import { silentLog } from "../../src/core/log.ts";
 import { isLoopback, parseListen } from "../../src/core/listen.ts";
 import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
 import type { DeviceFilter } from "../../src/core/device.ts";
-import { RegistryError } from "../../src/http/registry-error.ts";
-import type { GatewayView } from "../../src/http/view.ts";
+import { RegistryError } from "../../src/admin/registry-error.ts";
+import type { GatewayView } from "../../src/admin/views.ts";
 import { recordingLog } from "../kit/source.ts";
 import { fakeView } from "../kit/view.ts";
 

@@ -6,9 +6,9 @@
 import { gunzipSync } from "node:zlib";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { Drain, type DrainStats } from "../../src/sink/drain.ts";
-import type { DrainedSpool } from "../../src/sink/readahead.ts";
-import type { Sink } from "../../src/sink/sink.ts";
+import { Drain, type DrainStats } from "../../src/drain/drain.ts";
+import type { DrainedSpool } from "../../src/drain/read-ahead.ts";
+import type { Sink } from "../../src/core/sink.ts";
 import { event } from "../contract/entries.ts";
 import { simulatedClock } from "./clock.ts";
 import { openInflux } from "./influxsink.ts";

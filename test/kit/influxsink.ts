@@ -6,8 +6,8 @@ import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
-import { influxSettings, influxSink, type InfluxOptions } from "../../src/sink/influx.ts";
-import type { Outcome, Sink } from "../../src/sink/sink.ts";
+import { influxSettings, influxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
+import type { Outcome, Sink } from "../../src/core/sink.ts";
 import { delivery } from "../contract/entries.ts";
 
 type InfluxValues = Values<typeof influxSettings>;

@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/index.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Intake, Message, Source } from "../../src/core/message.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../src/gateway.ts";
-import type { Stats } from "../../src/http/view.ts";
+import type { Stats } from "../../src/admin/views.ts";
 import type { NewDevice } from "../../src/core/device.ts";
 import { aBody, aMessage, sha256 } from "./builders.ts";
 import { until } from "./until.ts";

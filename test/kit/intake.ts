@@ -6,13 +6,13 @@
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
-import { Books } from "../../src/books.ts";
-import { Ingest } from "../../src/ingest.ts";
-import { KnownMessages } from "../../src/known.ts";
+import { Books } from "../../src/intake/books.ts";
+import { Ingest } from "../../src/intake/ingest.ts";
+import { KnownMessages } from "../../src/intake/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import type { Pending } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
-import { Rejudge } from "../../src/rejudge.ts";
+import { Rejudge } from "../../src/intake/rejudge.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import { RetainedTopics } from "../../src/spool/retained.ts";
 import type { Spool } from "../../src/spool/spool.ts";

@@ -1,6 +1,6 @@
 /** A repair as the command does it; started by itself, a process that repairs the spool in `DATA_DIR`, its one argument. */
-import { Books, mendBooks } from "../../src/books.ts";
-import { repairSpool } from "../../src/spool/repair.ts";
+import { Books, mendBooks } from "../../src/intake/books.ts";
+import { repairSpool } from "../../src/spool/tools/repair.ts";
 
 export const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 

@@ -2,9 +2,9 @@
  * A process of its own that brings dead letters back until it is killed: `DATA_DIR` is its one argument. It writes `lettersMax`
  * entries, each refused, and then replays them a few at a time, saying so on its output.
  */
-import { Books } from "../../src/books.ts";
+import { Books } from "../../src/intake/books.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { letterDesk } from "../../src/replay/letters.ts";
+import { letterDesk } from "../../src/admin/review/dead-letters.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { defaultSpoolSettings, entries, readAll } from "./spool.ts";
 

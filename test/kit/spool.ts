@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import type { Alongside } from "../../src/spool/alongside.ts";
+import type { Alongside } from "../../src/spool/sidecar.ts";
 import type { Values } from "../../src/core/settings.ts";
 import type { spoolSettings } from "../../src/spool/settings.ts";
 import { Spool } from "../../src/spool/spool.ts";

@@ -1,12 +1,12 @@
 /** What the HTTP surface sees, for its tests: invented stats, and a real registry and settings in memory. */
-import { deviceStore, settingStore } from "../../src/administration.ts";
+import { deviceStore, settingStore } from "../../src/admin/devices.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Desk } from "../../src/http/desk.ts";
-import type { CacheStats, GatewayView, Stats } from "../../src/http/view.ts";
-import { livePolicy } from "../../src/policy.ts";
-import { localRegistry } from "../../src/registry/local.ts";
+import type { CacheStats, GatewayView, Stats } from "../../src/admin/views.ts";
+import { livePolicy } from "../../src/admin/policy.ts";
+import { localRegistry } from "../../src/store/sqlite/registry.ts";
 import type { DeviceId } from "../../src/core/device.ts";
-import type { Registry } from "../../src/registry/registry.ts";
+import type { Registry } from "../../src/core/registry.ts";
 import { aPolicy } from "./builders.ts";
 
 export const someCacheStats: CacheStats = {

@@ -1,5 +1,5 @@
 /** A watcher that writes down what it is told. */
-import type { RegistryWatcher } from "../../src/registry/registry.ts";
+import type { RegistryWatcher } from "../../src/core/registry.ts";
 
 export interface Recorder {
   readonly watcher: RegistryWatcher;

@@ -1,7 +1,7 @@
 /** How long the other databases stay away while the far side is down, and while one of them asks. */
 import { expect, test } from "bun:test";
 import { createBreaker } from "../../src/sink/influx/breaker.ts";
-import { Outage } from "../../src/sink/outage.ts";
+import { Outage } from "../../src/core/outage.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
 function down() {

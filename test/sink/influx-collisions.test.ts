@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { createCollisions, type Shifts } from "../../src/sink/influx/collisions.ts";
 import { createSeries } from "../../src/sink/influx/series.ts";
-import type { Line, Table, Time } from "../../src/sink/line.ts";
+import type { Line, Table, Time } from "../../src/sink/influx/line.ts";
 import { event } from "../contract/entries.ts";
 
 const table: Table = {

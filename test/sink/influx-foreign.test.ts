@@ -1,6 +1,6 @@
 /** Servers that speak line protocol and are not InfluxDB, tokens that may do little, organizations, and names that are ids. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { Outage } from "../../src/sink/outage.ts";
+import { Outage } from "../../src/core/outage.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { event } from "../contract/entries.ts";
 import { orgId, startInflux2, type Influx2Options } from "../kit/influx2.ts";

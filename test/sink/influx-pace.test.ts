@@ -1,6 +1,6 @@
 /** A slow way, a server that never answers, and one whose log is dead: what gets through, and at what size. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { Outage } from "../../src/sink/outage.ts";
+import { Outage } from "../../src/core/outage.ts";
 import { createPace } from "../../src/sink/influx/pace.ts";
 import { event, events } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";

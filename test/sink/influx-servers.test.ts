@@ -1,6 +1,6 @@
 /** Version 2 (a fake; the real version 1 is in influx1.test.ts), retention on 3, and which one `auto` finds. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { Outage } from "../../src/sink/outage.ts";
+import { Outage } from "../../src/core/outage.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { event, events as eventsOf } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Entry } from "../../src/core/entry.ts";
-import { Outage } from "../../src/sink/outage.ts";
+import { Outage } from "../../src/core/outage.ts";
 import { event, events, reject } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { startInflux3, type Influx3, type Influx3Options } from "../kit/influx3.ts";

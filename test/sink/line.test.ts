@@ -12,7 +12,7 @@ import {
   type ColumnType,
   type Grammar,
   type Table,
-} from "../../src/sink/line.ts";
+} from "../../src/sink/influx/line.ts";
 import { event } from "../contract/entries.ts";
 import { parseLine, parseLines } from "../kit/lineparser.ts";
 

@@ -7,7 +7,7 @@ import { grammarOf } from "../../src/sink/influx/api.ts";
 import { createBody } from "../../src/sink/influx/scan.ts";
 import { createSeries } from "../../src/sink/influx/series.ts";
 import { createTypeMap } from "../../src/sink/influx/types.ts";
-import { encodeLine, textOf, type ColumnType } from "../../src/sink/line.ts";
+import { encodeLine, textOf, type ColumnType } from "../../src/sink/influx/line.ts";
 import { event } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { parseLine, parseLines, type Point } from "../kit/lineparser.ts";

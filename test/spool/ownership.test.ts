@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { resumeFrom } from "../../src/sink/resume.ts";
+import { resumeFrom } from "../../src/drain/resume.ts";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import { anEntry, nothingAlongside, spoolKit } from "../kit/spool.ts";
 

@@ -12,8 +12,8 @@ import {
 } from "node:fs";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { Books, mendBooks } from "../../src/books.ts";
-import { repairSpool } from "../../src/spool/repair.ts";
+import { Books, mendBooks } from "../../src/intake/books.ts";
+import { repairSpool } from "../../src/spool/tools/repair.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { anEntry, entries, incompressible, nothingAlongside, spoolKit } from "../kit/spool.ts";
 

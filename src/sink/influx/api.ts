@@ -9,8 +9,8 @@
  * are written to only if INFLUXDB_API names them, which makes the tenant a tag; found by `auto`, or behind another name,
  * they are an alarm.
  */
-import { earliestMs, type Grammar } from "../line.ts";
-import { Outage } from "../outage.ts";
+import { earliestMs, type Grammar } from "./line.ts";
+import { Outage } from "../../core/outage.ts";
 import type { Http } from "./http.ts";
 
 export type ApiKind = "v3" | "v2" | "v1" | "questdb" | "victoriametrics";

@@ -3,7 +3,7 @@
  * wait for a time-out of their own. What concerns one database (a limit, a poison batch) never comes here.
  */
 import { backoffMs, type Clock } from "../../core/clock.ts";
-import { Outage } from "../outage.ts";
+import { Outage } from "../../core/outage.ts";
 
 export interface Breaker {
   /** @throws {Outage} as the last one, while the far side is known to be down. */

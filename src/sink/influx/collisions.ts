@@ -7,7 +7,7 @@
  * bytes. The window is memory: after a restart it starts empty, and a pair torn apart by the restart is not noticed.
  * A cleverer key (a sequence number as a tag) was not taken: it would make a series of every message.
  */
-import { later, moved, type Line, type Slot, type Time } from "../line.ts";
+import { later, moved, type Line, type Slot, type Time } from "./line.ts";
 
 /** Entry seq → the time given to it; only those of entries that met another. */
 export type Shifts = Map<number, Time>;

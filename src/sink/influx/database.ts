@@ -3,7 +3,7 @@
  * period, which InfluxDB 3 Core takes at creation only. (Without one, 3 creates a database at its first write and
  * keeps the data for ever; 1 and 2 create none by themselves.)
  */
-import { Outage } from "../outage.ts";
+import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
 import type { Answer } from "./answer.ts";
 import type { Request } from "./http.ts";

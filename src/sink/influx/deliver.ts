@@ -10,8 +10,8 @@ import {
   type ColumnType,
   type Grammar,
   type Line,
-} from "../line.ts";
-import type { Delivery, Outcome, Refusal } from "../sink.ts";
+} from "./line.ts";
+import type { Delivery, Outcome, Refusal } from "../../core/sink.ts";
 import { grammarOf } from "./api.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";

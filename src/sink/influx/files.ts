@@ -29,7 +29,7 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { Outage } from "../outage.ts";
+import { Outage } from "../../core/outage.ts";
 import type { Target } from "./target.ts";
 
 export interface FilesOptions {

@@ -3,7 +3,7 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import { explain } from "../../core/log.ts";
-import { Outage } from "../outage.ts";
+import { Outage } from "../../core/outage.ts";
 import type { Answer } from "./answer.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

@@ -4,8 +4,8 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import { encodeLine, endMs, msOf, textOf, Unwritable, type Grammar, type Line, type Table } from "../line.ts";
-import type { Refusal } from "../sink.ts";
+import { encodeLine, endMs, msOf, textOf, Unwritable, type Grammar, type Line, type Table } from "./line.ts";
+import type { Refusal } from "../../core/sink.ts";
 import type { Collisions, Shifts } from "./collisions.ts";
 import { createBody, type Body } from "./scan.ts";
 import { createSeries, type KnownSeries } from "./series.ts";

@@ -8,7 +8,7 @@
  * device's last message are compared first, so that in general no name is looked up.
  */
 import { nanoseconds, type Entry } from "../../core/entry.ts";
-import type { Line } from "../line.ts";
+import type { Line } from "./line.ts";
 import type { KnownSeries } from "./series.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
 

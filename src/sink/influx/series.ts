@@ -5,7 +5,7 @@
  * Two generations, so that forgetting costs nothing: those in use move to the young one, the old one goes as a whole.
  */
 import type { Entry } from "../../core/entry.ts";
-import { seriesText, type Grammar, type Series, type Table } from "../line.ts";
+import { seriesText, type Grammar, type Series, type Table } from "./line.ts";
 import type { KnownColumn } from "./types.ts";
 
 export interface KnownSeries extends Series {

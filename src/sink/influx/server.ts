@@ -3,7 +3,7 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
-import { Outage } from "../outage.ts";
+import { Outage } from "../../core/outage.ts";
 import { judgeAnswer, type Verdict } from "./answer.ts";
 import {
   authorization,

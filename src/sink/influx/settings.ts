@@ -151,7 +151,7 @@ export const influxSettings = {
 
 const TLS_NAMES = { ca: "INFLUXDB_TLS_CA" };
 
-/** What is wrong with these settings taken together, a sentence each; for config.ts. */
+/** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
 export function influxMistakes({ url: where, tlsCa }: Values<typeof influxSettings>): string[] {
   if (tlsCa !== undefined && where !== undefined && !where.startsWith("https:"))
     return ["INFLUXDB_TLS_CA needs an INFLUXDB_URL that begins with https://"];

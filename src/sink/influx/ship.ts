@@ -10,8 +10,8 @@
  * Requests are bounded whatever the words: if a server stores all but a few and the search for those has cost `searchMax`,
  * all lines among which they are become dead letters, from where they can be brought back.
  */
-import { Outage } from "../outage.ts";
-import type { Line } from "../line.ts";
+import { Outage } from "../../core/outage.ts";
+import type { Line } from "./line.ts";
 import type { Some, Verdict } from "./answer.ts";
 import type { Shifts } from "./collisions.ts";
 import { byTime, isOfAll, ordered, parted, typeIn, type Suspicion } from "./suspects.ts";

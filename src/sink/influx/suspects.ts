@@ -6,7 +6,7 @@
  * costs requests if it is wrong (a metric may be *named* like an error), and the server's answer to the lines alone counts.
  */
 import { telemetryOf } from "../../core/entry.ts";
-import { textOf, type ColumnType, type Line } from "../line.ts";
+import { textOf, type ColumnType, type Line } from "./line.ts";
 
 export type Suspicion =
   /** A column has another type than some lines give it. `came`: as the lines have it; null if it does not say. */

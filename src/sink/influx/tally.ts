@@ -4,7 +4,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
-import { Outage } from "../outage.ts";
+import { Outage } from "../../core/outage.ts";
 import type { Verdict } from "./answer.ts";
 
 export interface Tally {

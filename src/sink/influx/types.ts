@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { escapeName, type Column, type ColumnType, type Line, type Table } from "../line.ts";
+import { escapeName, type Column, type ColumnType, type Line, type Table } from "./line.ts";
 
 const columnsMax = 50_000;
 const saveAfterMs = 10_000;

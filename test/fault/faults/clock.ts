@@ -6,7 +6,7 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
-import { loadConfig } from "../../../src/config.ts";
+import { loadConfig } from "../../../src/config/index.ts";
 import { systemClock, type Clock } from "../../../src/core/clock.ts";
 import { createGateway } from "../../../src/gateway.ts";
 import { statsWhen } from "../../kit/gateway.ts";
@@ -46,8 +46,23 @@ async function launch(env: Record<string, string>, dataDir: string): Promise<Gat
   };
 }
 
+/** What libfaketime tells one row's processes: a file of its own, because every row is prepared before the first runs. */
+function toldBy(name: string): { file: string; env: Record<string, string> } {
+  const file = join(tmpdir(), `sluice-fault-${name}-${process.pid}`);
+  return {
+    file,
+    env: {
+      LD_PRELOAD: libfaketime() ?? "",
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: "1",
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
+    },
+  };
+}
+const leaping = toldBy("clock-leaps");
+const in1970 = toldBy("clock-1970");
+
 /** Tells each process that begins 00:10 of the first day, as a host without a clock chip does at every boot; then the true time. */
-const timeFile = join(tmpdir(), `sluice-fault-clock-${process.pid}`);
 const unset = "@1970-01-01 00:10:00\n";
 const set = "+0\n";
 
@@ -91,16 +106,9 @@ async function timesAreTrue(site: Site): Promise<string[]> {
   ];
 }
 
-const told = {
-  LD_PRELOAD: libfaketime() ?? "",
-  FAKETIME_TIMESTAMP_FILE: timeFile,
-  FAKETIME_NO_CACHE: "1",
-  FAKETIME_DONT_FAKE_MONOTONIC: "1",
-};
-
 /** @param begin what the first process is told */
-function prepareTelling(begin: string): string {
-  writeFileSync(timeFile, begin);
+function prepareTelling(file: string, begin: string): string {
+  writeFileSync(file, begin);
   return libfaketime() === undefined ? "libfaketime is not installed" : "";
 }
 
@@ -123,17 +131,17 @@ export const clockFaults: readonly Fault[] = [
   {
     name: "clock-leaps",
     says: "Wall clock leaps to 2100, to 1970 and years ahead, and back, under load: times go on by our own count",
-    site: { faults: {}, spoil: withoutTime, env: told },
+    site: { faults: {}, spoil: withoutTime, env: leaping.env },
     few: 3,
     many: 30,
-    prepare: () => prepareTelling(set),
-    done: () => rmSync(timeFile, { force: true }),
+    prepare: () => prepareTelling(leaping.file, set),
+    done: () => rmSync(leaping.file, { force: true }),
     async run(site, times) {
       const leaps = ["+27000d\n", "-20000d\n", "+1200d\n"];
       for (let i = 0; i < times; i++) {
-        writeFileSync(timeFile, leaps[i % leaps.length] ?? set);
+        writeFileSync(leaping.file, leaps[i % leaps.length] ?? set);
         await statsWhen(site.gateway, ({ clock }) => !clock.believed);
-        writeFileSync(timeFile, set);
+        writeFileSync(leaping.file, set);
         await statsWhen(site.gateway, ({ clock }) => clock.believed);
       }
       return times;
@@ -146,12 +154,12 @@ export const clockFaults: readonly Fault[] = [
     site: {
       faults: {},
       spoil: withoutTime,
-      env: told,
+      env: in1970.env,
     },
     few: 2,
     many: 20,
-    prepare: () => prepareTelling(unset),
-    done: () => rmSync(timeFile, { force: true }),
+    prepare: () => prepareTelling(in1970.file, unset),
+    done: () => rmSync(in1970.file, { force: true }),
     async run(site, times) {
       for (let i = 0; i < times; i++) {
         await statsWhen(site.gateway, ({ ingest }) => ingest.judging > (i + 1) * 50);
@@ -159,7 +167,7 @@ export const clockFaults: readonly Fault[] = [
       }
       const { clock } = await site.gateway.stats();
       if (clock.believed || clock.time_known) throw new Error(`1970 is believed: ${JSON.stringify(clock)}`);
-      writeFileSync(timeFile, set);
+      writeFileSync(in1970.file, set);
       await statsWhen(site.gateway, (stats) => stats.clock.believed && stats.ingest.judging === 0);
       return times;
     },

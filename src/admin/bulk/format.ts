@@ -1,0 +1,177 @@
+/** Devices in files: NDJSON (an object a line) or CSV (a heading that names the columns), under the names of the columns. */
+import { z } from "zod";
+import { columnsOf, newDeviceColumns, newDeviceOf } from "../device-columns.ts";
+import {
+  type Device,
+  type DeviceAuth,
+  type DeviceFilter,
+  type DeviceId,
+  deviceKey,
+  type DeviceStore,
+  type NewDevice,
+} from "../../core/device.ts";
+import { whyOf } from "../../http/endpoint.ts";
+import { csvLine, csvRecords, lines } from "./csv.ts";
+
+export type Format = "csv" | "ndjson";
+export const mediaTypes: Readonly<Record<Format, string>> = {
+  csv: "text/csv",
+  ndjson: "application/x-ndjson",
+};
+
+/** One line of a file: a device to register, or why it is none. */
+export type ReadLine = { readonly line: number } & (
+  { readonly device: NewDevice } | { readonly why: string }
+);
+
+const recordCharsMax = 65_536;
+const pageSize = 1_000;
+const written = [
+  "tenant_id",
+  "device_id",
+  "site_id",
+  "status",
+  "token_set",
+  "provisioned_at",
+  "fw_version",
+  "metadata",
+] as const;
+const hashesWritten = ["provision_token_hash", "previous_token_hash", "previous_token_until"] as const;
+/** What the registry keeps of the tokens of devices. */
+export type FindHashes = (ids: readonly DeviceId[]) => Promise<DeviceAuth[]>;
+
+/** What export writes can be imported: the columns that only tell something are passed over. */
+const fileColumns = newDeviceColumns
+  .extend({ token_set: z.unknown().optional(), provisioned_at: z.unknown().optional() })
+  .transform(newDeviceOf);
+
+/** @throws where the text cannot be told into records any more; what came before has been yielded */
+export async function* readDevices(
+  bytes: AsyncIterable<Uint8Array>,
+  format: Format,
+): AsyncGenerator<ReadLine> {
+  const records = format === "csv" ? csvObjects(textOf(bytes)) : jsonObjects(textOf(bytes));
+  for await (const { line, ...record } of records) {
+    if ("why" in record) {
+      yield { line, why: record.why };
+      continue;
+    }
+    const read = fileColumns.safeParse(record.value);
+    yield read.success ? { line, device: read.data } : { line, why: whyOf(read.error) };
+  }
+}
+
+/**
+ * Asks the registry a page at a time, when the text is wanted.
+ * @param findHashes for a registry that moves; absent: devices are written without what is kept of their tokens
+ */
+export async function* writeDevices(
+  devices: DeviceStore,
+  filter: Omit<DeviceFilter, "limit" | "after">,
+  format: Format,
+  findHashes?: FindHashes,
+): AsyncGenerator<string> {
+  const names = findHashes === undefined ? written : [...written, ...hashesWritten];
+  if (format === "csv") yield csvLine(names);
+  let after: Device | undefined;
+  for (;;) {
+    const page = await devices.list({ ...filter, limit: pageSize, ...(after && { after }) });
+    const rows: Columns[] =
+      findHashes === undefined ? page.map(columnsOf) : await withHashes(page, findHashes);
+    if (rows.length > 0) yield rows.map((row) => lineOf(row, names, format)).join("");
+    after = page.at(-1);
+    if (page.length < pageSize) return;
+  }
+}
+
+type Columns = Readonly<Record<string, string | boolean | null | Readonly<Record<string, unknown>>>>;
+
+/** A device that was removed between the two questions is left out. */
+async function withHashes(page: readonly Device[], find: FindHashes): Promise<Columns[]> {
+  const found = new Map((await find(page)).map((auth) => [deviceKey(auth.tenantId, auth.deviceId), auth]));
+  return page.flatMap((device) => {
+    const auth = found.get(deviceKey(device.tenantId, device.deviceId));
+    return auth === undefined ? [] : [{ ...columnsOf(device), ...hashColumns(auth) }];
+  });
+}
+
+/** An import takes no null: what is not there is not written. */
+function hashColumns({
+  tokenHash: hash,
+  previousTokenHash: previous,
+  previousTokenUntilMs: untilMs,
+}: DeviceAuth): Columns {
+  return {
+    ...(hash !== null && { provision_token_hash: hash }),
+    ...(previous !== null &&
+      untilMs !== null && {
+        previous_token_hash: previous,
+        previous_token_until: new Date(untilMs).toISOString(),
+      }),
+  };
+}
+
+function lineOf(columns: Columns, names: readonly string[], format: Format): string {
+  if (format === "ndjson") return `${JSON.stringify(columns)}\n`;
+  return csvLine(
+    names.map((name) => {
+      const value = columns[name];
+      return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "");
+    }),
+  );
+}
+
+async function* textOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  for await (const piece of bytes) yield decoder.decode(piece, { stream: true });
+  yield decoder.decode();
+}
+
+type Found = { readonly line: number } & ({ readonly value: unknown } | { readonly why: string });
+
+async function* jsonObjects(text: AsyncIterable<string>): AsyncGenerator<Found> {
+  for await (const { line, text: json } of lines(text, recordCharsMax)) {
+    if (json.trim() !== "") yield { line, ...parse(json, "not JSON") };
+  }
+}
+
+/** An empty cell is an absent value. */
+async function* csvObjects(text: AsyncIterable<string>): AsyncGenerator<Found> {
+  let heading: readonly string[] | undefined;
+  for await (const { line, cells } of csvRecords(text, recordCharsMax)) {
+    if (cells.length === 1 && cells[0] === "") continue;
+    if (heading === undefined) {
+      heading = headingOf(cells);
+      continue;
+    }
+    if (cells.length !== heading.length) {
+      yield { line, why: `${cells.length} cells under ${heading.length} headings` };
+      continue;
+    }
+    const entries = heading.map((name, i) => [name, cells[i] ?? ""] as const).filter(([, c]) => c !== "");
+    const value: Readonly<Record<string, string>> = Object.fromEntries(entries);
+    const metadata = value["metadata"] === undefined ? undefined : parse(value["metadata"], "");
+    if (metadata !== undefined && "why" in metadata) yield { line, why: "metadata: not JSON" };
+    else yield { line, value: metadata === undefined ? value : { ...value, metadata: metadata.value } };
+  }
+}
+
+/** A file without its heading would otherwise lose its first device, or fail line by line. */
+function headingOf(cells: readonly string[]): readonly string[] {
+  const names = cells.map((cell) => cell.trim());
+  const known = Object.keys({ ...newDeviceColumns.shape, token_set: 0, provisioned_at: 0 });
+  const wrong = names.filter((name) => !known.includes(name));
+  const needed = ["tenant_id", "device_id", "site_id"].filter((name) => !names.includes(name));
+  if (needed.length === 0 && wrong.length === 0 && new Set(names).size === names.length) return names;
+  throw new Error(
+    `line 1: the heading must name tenant_id, device_id and site_id, and besides only ${known.slice(3).join(", ")}`,
+  );
+}
+
+function parse(text: string, why: string): { value: unknown } | { why: string } {
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    return { why };
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * What administration may do to a gateway, over HTTP and (the halves that need no gateway) from the command line: the registry
+ * with its failures named, every change followed by this gateway's cache at once, app_settings read by the judge's own schemas.
+ */
+import { serverError } from "../store/postgres/client.ts";
+import type { DeviceId, DeviceStore } from "../core/device.ts";
+import { RegistryError } from "./registry-error.ts";
+import { SettingRefused, type SettingRow, type SettingStore } from "./setting-store.ts";
+import type { CacheView } from "./views.ts";
+import type { Setting } from "../core/settings.ts";
+import { policySettings, type Policy } from "../judge/judge.ts";
+import type { DeviceAuthCache } from "../registry/cache.ts";
+import type { Lookup } from "../registry/lookup.ts";
+import type { Registry } from "../core/registry.ts";
+
+/** @param changed called after each try to change something: whether a try that failed changed it is unknown */
+export function deviceStore(registry: Registry, changed: (ids: readonly DeviceId[]) => void): DeviceStore {
+  const changing = async <T>(ids: readonly DeviceId[], work: Promise<T>) => {
+    try {
+      return await named(work);
+    } finally {
+      changed(ids);
+    }
+  };
+  return {
+    list: (filter) => named(registry.list(filter)),
+    get: (id) => named(registry.get(id)),
+    add: (devices) => changing(devices, registry.add(devices)),
+    update: (id, change) => changing([id], registry.update(id, change)),
+    remove: (id) => changing([id], registry.remove(id)),
+  };
+}
+
+/** Through the look-ups' watcher, so that an answer which is under way is void too. */
+export function cacheView(cache: DeviceAuthCache, lookup: Lookup): CacheView {
+  const counted = (work: () => void) => {
+    const before = cache.stats().size;
+    work();
+    return before - cache.stats().size;
+  };
+  return {
+    stats: () => cache.stats(),
+    queries: () => lookup.stats().queries,
+    clear: () => counted(() => lookup.watcher().tenant(null)),
+    forget: (ids) => counted(() => lookup.watcher().devices(ids)),
+    forgetTenant: (tenantId) => counted(() => lookup.watcher().tenant(tenantId)),
+  };
+}
+
+/**
+ * @param policy what is in force
+ * @param changed reads app_settings anew and puts it in force
+ */
+export function settingStore(
+  registry: Pick<Registry, "settings" | "setSetting">,
+  policy: () => Policy,
+  changed: () => Promise<void>,
+): SettingStore {
+  async function list(): Promise<SettingRow[]> {
+    const rows = await named(registry.settings());
+    return Object.entries(policySettings).map(([key, setting]) => {
+      const { name, unit, help, schema } = setting;
+      const stored = rows[name] ? rows[name] : null;
+      const read = stored === null ? undefined : schema.safeParse(stored);
+      const mistake = read?.success === false ? `must be ${read.error.issues[0]?.message ?? unit}` : null;
+      const value = textOf(policy()[key as keyof Policy]);
+      return {
+        key: name,
+        value,
+        source: read?.success ? "database" : isDefault(setting, value) ? "default" : "environment",
+        stored,
+        unit,
+        help,
+        mistake,
+      };
+    });
+  }
+
+  return {
+    list,
+    async set(name, value) {
+      const setting = Object.values(policySettings).find((row) => row.name === name);
+      if (setting === undefined) return undefined;
+      const read = value === null ? undefined : setting.schema.safeParse(value);
+      if (read?.success === false)
+        throw new SettingRefused(`${name} must be ${read.error.issues[0]?.message ?? setting.unit}.`);
+      await named(registry.setSetting(name, value ?? ""));
+      await changed();
+      return (await list()).find((row) => row.key === name);
+    },
+  };
+}
+
+/** One that the environment sets to its default counts as such: there is no difference. */
+function isDefault({ schema, default: fallback }: Setting<Policy[keyof Policy]>, value: string): boolean {
+  return textOf(schema.parse(fallback ?? undefined)) === value;
+}
+
+function textOf(value: Policy[keyof Policy]): string {
+  return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
+}
+
+/** Classes 22 and 23: what was given can never be stored. Anything else is an outage. */
+async function named<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    throw new RegistryError(/^2[23]/.test(serverError(cause)?.code ?? ""), cause);
+  }
+}

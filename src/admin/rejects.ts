@@ -1,0 +1,125 @@
+/**
+ * The rejects since the start, by reason and device, for an operator who asks "what is wrong with this device".
+ *
+ * In memory, because it is wanted most while PostgreSQL is away; quarantine_events has the history. Bounded a reason, so that a
+ * flood of made-up ids pushes out only other UNREGISTERED_DEVICE rows, and not the device whose token is wrong.
+ *
+ * A device that is limited is good data turned away, so it is said without being asked: in the log, and in /readyz. Telemetry
+ * without metrics is accepted, but nothing of it arrives where readings are looked for: it is shown here too, and logged.
+ */
+import type { Entry } from "../core/entry.ts";
+import type { RejectRow, RejectsView } from "./views.ts";
+import { deviceKey } from "../core/device.ts";
+import type { Warn } from "../core/throttled-warn.ts";
+
+/** Devices kept a reason. */
+const devicesMax = 1_000;
+const limitedReason = "RATE_LIMITED";
+const emptyReason = "TELEMETRY_WITHOUT_METRICS";
+/** For so long after its last limited message a device counts as limited. */
+const limitedMs = 600_000;
+const detailCharsMax = 256;
+
+interface Row {
+  readonly reason: string;
+  readonly accepted: boolean;
+  readonly tenantId: string | null;
+  readonly deviceId: string | null;
+  readonly firstMs: number;
+  lastMs: number;
+  count: number;
+  detail: string | null;
+}
+
+export class RecentRejects implements RejectsView {
+  /** Reason → device → row; the latest last. */
+  readonly #reasons = new Map<string, Map<string, Row>>();
+  readonly #warn: Warn;
+
+  constructor(warn: Warn) {
+    this.#warn = warn;
+  }
+
+  note(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      if (entry.kind === "reject") this.#note(entry, entry.reason ?? "", false);
+      else if (entry.kind === "event" && entry.detail !== null) this.#noteEmpty(entry);
+    }
+  }
+
+  /** Devices (of at most so many as are kept) that were limited within the last ten minutes. */
+  limitedDevices(wallMs: number): number {
+    const rows = [...this.#rowsOf(limitedReason).values()];
+    return rows.filter(({ lastMs }) => wallMs - lastMs < limitedMs).length;
+  }
+
+  list({ reason, tenantId, deviceId, limit }: Parameters<RejectsView["list"]>[0]): readonly RejectRow[] {
+    return [...this.#reasons.values()]
+      .flatMap((rows) => [...rows.values()])
+      .filter((row) => reason === undefined || row.reason === reason)
+      .filter((row) => tenantId === undefined || row.tenantId === tenantId)
+      .filter((row) => deviceId === undefined || row.deviceId === deviceId)
+      .sort((a, b) => b.lastMs - a.lastMs)
+      .slice(0, limit)
+      .map(shown);
+  }
+
+  #noteEmpty(entry: Entry): void {
+    this.#note(entry, emptyReason, true);
+    this.#warn(
+      { tenant: entry.tenantId, device: entry.deviceId, detail: entry.detail },
+      "telemetry without metrics: stored, but InfluxDB gets no reading of it; /admin/rejects says of which devices",
+    );
+  }
+
+  #note({ tenantId, deviceId, receivedMs, detail }: Entry, reason: string, accepted: boolean): void {
+    const rows = this.#rowsOf(reason);
+    const key = deviceKey(tenantId ?? "", deviceId ?? "");
+    const row = rows.get(key) ?? {
+      reason,
+      accepted,
+      tenantId,
+      deviceId,
+      firstMs: receivedMs,
+      lastMs: receivedMs,
+      count: 0,
+      detail: null,
+    };
+    row.count++;
+    row.lastMs = receivedMs;
+    row.detail = detail === null ? null : bounded(detail);
+    if (!rows.delete(key) && rows.size >= devicesMax) rows.delete(rows.keys().next().value ?? "");
+    rows.set(key, row);
+    if (reason === limitedReason)
+      this.#warn(
+        { tenant: tenantId, device: deviceId, limited_since_start: row.count },
+        "a device sends more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow: RATE_LIMITED; what is kept of it comes back with `sluice quarantine replay --reason RATE_LIMITED`",
+      );
+  }
+
+  #rowsOf(reason: string): Map<string, Row> {
+    const present = this.#reasons.get(reason);
+    if (present !== undefined) return present;
+    const rows = new Map<string, Row>();
+    this.#reasons.set(reason, rows);
+    return rows;
+  }
+}
+
+/** A copy where it is cut: a slice would keep the whole in memory. */
+function bounded(detail: string): string {
+  return detail.length <= detailCharsMax ? detail : Buffer.from(detail.slice(0, detailCharsMax)).toString();
+}
+
+function shown({ reason, accepted, tenantId, deviceId, count, firstMs, lastMs, detail }: Row): RejectRow {
+  return {
+    reason,
+    accepted,
+    tenant_id: tenantId,
+    device_id: deviceId,
+    count,
+    first_at: new Date(firstMs).toISOString(),
+    last_at: new Date(lastMs).toISOString(),
+    detail,
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * Brings dead letters back: the entry is appended to the spool anew, for the one sink that refused it, in the transaction in
+ * which its dead letter goes. So it keeps every promise of any other entry: delivered once, in its turn, counted.
+ *
+ * A list of its own for the drains to read beside the log was the alternative: a second cursor, a second way to be exactly once.
+ */
+import type { Entry } from "../../core/entry.ts";
+import { explain } from "../../core/log.ts";
+import { NotNow, type Filter, type Outcome, type Selection } from "../../http/desk.ts";
+import type { LetterDesk, LetterFull, LetterRow } from "../../http/deadletters.ts";
+import type { DeadLetter, DeadLetterFilter, DeadLetters } from "../../spool/dead-letters.ts";
+
+export interface LetterParts {
+  readonly letters: DeadLetters;
+  /** The sinks that there are. */
+  readonly sinks: readonly string[];
+  /** Appends the entries and removes the dead letters, both or neither. @throws where that cannot be now */
+  bringBack(entries: readonly Entry[], letters: readonly number[]): void;
+}
+
+const batchMax = 100;
+
+export function letterDesk({ letters, sinks, bringBack }: LetterParts): LetterDesk {
+  /** One batch: `work` gets the letters that may go. */
+  function batch(
+    selection: Selection,
+    reasonToStay: (letter: DeadLetter) => string | null,
+    work: (letters: readonly DeadLetter[]) => void,
+  ): Outcome {
+    const upTo = selection.up_to ?? letters.lastId();
+    const { ids, after, dry_run: dryRun } = selection;
+    const found = letters.list({ ...filterOf(selection), ...(ids && { ids }), after, upTo, limit: batchMax });
+    const going = found.filter((letter) => reasonToStay(letter) === null);
+    const kept = found.flatMap((letter) => {
+      const why = reasonToStay(letter);
+      return why === null ? [] : { id: letter.id, why };
+    });
+    if (!dryRun && going.length > 0) work(going);
+    const next = found.length < batchMax ? null : (found.at(-1)?.id ?? null);
+    return { matched: found.length, done: going.length, kept, next, up_to: upTo };
+  }
+
+  return {
+    // oxlint-disable typescript/require-await -- the interface is of those that must wait; what is thrown is to reject
+    list: async ({ after, limit, ...filter }) =>
+      letters.list({ ...filterOf(filter), after, limit }).map(rowOf),
+    async show(id) {
+      const letter = letters.get(id);
+      return letter && fullOf(letter);
+    },
+    replay: async (selection) =>
+      batch(
+        selection,
+        ({ sink }) => (sinks.includes(sink) ? null : `there is no sink ${sink} by the settings in force`),
+        (going) => appendAnew(going, bringBack),
+      ),
+    discard: async (selection) =>
+      batch(
+        selection,
+        () => null,
+        (going) => letters.remove(going.map(({ id }) => id)),
+      ),
+    // oxlint-enable typescript/require-await
+  };
+}
+
+function appendAnew(going: readonly DeadLetter[], bringBack: LetterParts["bringBack"]): void {
+  const entries = going.map(({ sink, entry }) => ({
+    ...entry,
+    seq: 0,
+    returned: { only: sink, quarantineId: entry.returned?.quarantineId ?? null },
+  }));
+  try {
+    bringBack(
+      entries,
+      going.map(({ id }) => id),
+    );
+  } catch (error) {
+    throw new NotNow(explain(error), { cause: error });
+  }
+}
+
+function filterOf({ sink, tenant, device, since, until }: Filter): Omit<DeadLetterFilter, "limit"> {
+  return {
+    ...(sink !== undefined && { sink }),
+    ...(tenant !== undefined && { tenantId: tenant }),
+    ...(device !== undefined && { deviceId: device }),
+    ...(since !== undefined && { sinceMs: Date.parse(since) }),
+    ...(until !== undefined && { untilMs: Date.parse(until) }),
+  };
+}
+
+function rowOf({ id, sink, refusedMs, why, entry }: DeadLetter): LetterRow {
+  return {
+    id,
+    sink,
+    refused_at: new Date(refusedMs).toISOString(),
+    why,
+    kind: entry.kind,
+    tenant_id: entry.tenantId,
+    device_id: entry.deviceId,
+    msg_type: entry.msgType,
+    received_at: new Date(entry.receivedMs).toISOString(),
+  };
+}
+
+function fullOf(letter: DeadLetter): LetterFull {
+  const { seq, topic, siteId, eventMs, reason, detail, payload } = letter.entry;
+  return {
+    ...rowOf(letter),
+    seq,
+    topic,
+    site_id: siteId,
+    event_ts: eventMs === null ? null : new Date(eventMs).toISOString(),
+    reason,
+    detail,
+    payload,
+  };
+}

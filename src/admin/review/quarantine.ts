@@ -1,0 +1,187 @@
+/**
+ * Brings quarantined messages back: each is judged anew under today's registry, and what is accepted goes into the spool as an
+ * event with its own times, received and accepted anew to the books.
+ *
+ * Exactly once, whatever crashes and however many gateways share the tables: the entry names the row that it takes the place of,
+ * and the sink of the tables removes that row in the transaction in which it stores the event. Where the row is not there any
+ * more, another has been first and the entry is ignored. (Removing the rows from here, before or after the append, was the
+ * alternative: it needs a note of what is under way on both sides, and a start that cleans up after a crash.)
+ */
+import type { Books } from "../../intake/books.ts";
+import type { Entry } from "../../core/entry.ts";
+import { explain, type Log } from "../../core/log.ts";
+import { NotNow, type Outcome, type Selection } from "../../http/desk.ts";
+import type { QuarantineDesk, QuarantineFull, QuarantineLine } from "../../http/quarantine.ts";
+import type { Judge } from "../../judge/judge.ts";
+import { deviceKey } from "../../core/device.ts";
+import type { DeviceLookup } from "../../core/registry.ts";
+import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../store/quarantine.ts";
+
+export interface QuarantineParts {
+  readonly table: QuarantineTable;
+  readonly registry: Pick<DeviceLookup, "find">;
+  readonly judge: Pick<Judge, "replay">;
+  bringBack(entries: readonly Entry[], count: (books: Books) => void): void;
+  /** How far the sink of the tables is, and the last seq of the spool. */
+  settledTo(): number;
+  head(): number;
+  readonly log: Log;
+}
+
+const batchMax = 200;
+/** Messages on their way from the spool to the tables; with more, those are waited for. */
+const underWayMax = 100_000;
+
+export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
+  const { table, registry, judge, bringBack, settledTo, head } = parts;
+  /** Rows whose message was brought back and has not reached the tables: id → the last seq of its batch. */
+  const underWay = new Map<number, number>();
+
+  async function replay(selection: Selection): Promise<Outcome> {
+    for (const [id, seq] of underWay) if (seq <= settledTo()) underWay.delete(id);
+    if (underWay.size >= underWayMax)
+      throw new NotNow(`${underWay.size} messages are on their way back already; see \`sinks\` in /stats`);
+    const { rows, upTo, next } = await select(selection);
+    const waiting = rows.filter(({ id }) => !underWay.has(id));
+    const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
+    const judged = await judgeAll(asked);
+    // Judged while others may have asked for the same: from here on nothing waits.
+    const fresh = judged.filter(({ id }) => !underWay.has(id));
+    const accepted = fresh.filter(({ entry }) => entry.kind === "event");
+    if (!selection.dry_run && accepted.length > 0) append(accepted);
+    const kept = fresh.filter(({ entry }) => entry.kind !== "event");
+    return {
+      matched: rows.length,
+      done: accepted.length,
+      kept: [...kept.map(({ id, entry }) => ({ id, why: whyOf(entry) })), ...unproven.map(keptUnproven)],
+      next,
+      up_to: upTo,
+    };
+  }
+
+  function append(accepted: readonly { id: number; entry: Entry }[]): void {
+    const entries = accepted.map(({ id, entry }) => ({
+      ...entry,
+      returned: { only: null, quarantineId: id },
+    }));
+    try {
+      bringBack(entries, (books) => {
+        for (const _ of entries) {
+          books.receive();
+          books.accept();
+        }
+      });
+    } catch (error) {
+      throw new NotNow(explain(error), { cause: error });
+    }
+    for (const { id } of accepted) underWay.set(id, head());
+  }
+
+  async function judgeAll(rows: readonly QuarantineRow[]): Promise<{ id: number; entry: Entry }[]> {
+    const ids = new Map(
+      rows.map(({ tenantId, deviceId }) => [
+        deviceKey(tenantId ?? "", deviceId ?? ""),
+        { tenantId: tenantId ?? "", deviceId: deviceId ?? "" },
+      ]),
+    );
+    const found = await orNotNow(registry.find([...ids.values()]));
+    const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+    return rows.map((row) => {
+      const device = devices.get(deviceKey(row.tenantId ?? "", row.deviceId ?? "")) ?? null;
+      return { id: row.id, entry: judge.replay(entryOf(row), device) };
+    });
+  }
+
+  async function select({ ids, after, up_to, tenant, device, ...filter }: Selection) {
+    const upTo = up_to ?? (await orNotNow(table.lastId()));
+    const { reason, since, until } = filter;
+    const where = { reason, since, until, tenantId: tenant, deviceId: device, ids, after, upTo };
+    const rows = await orNotNow(table.list({ ...where, limit: batchMax }));
+    return { rows, upTo, next: rows.length < batchMax ? null : (rows.at(-1)?.id ?? null) };
+  }
+
+  async function orNotNow<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      parts.log.warn({ error: explain(error) }, "the quarantine cannot be read or changed now");
+      throw new NotNow("the database does not answer as it should; the log says how", { cause: error });
+    }
+  }
+
+  return {
+    async list({ after, limit, tenant, device, reason, since, until }) {
+      const filter = { reason, since, until, tenantId: tenant, deviceId: device, after, limit };
+      return (await orNotNow(table.list(filter))).map(lineOf);
+    },
+    async show(id) {
+      const [row] = await orNotNow(table.list({ ids: [id], after: 0, limit: 1 }));
+      return row && fullOf(row);
+    },
+    replay,
+    async discard(selection) {
+      const { rows, upTo, next } = await select(selection);
+      const going = rows.filter(({ id }) => !underWay.has(id)).map(({ id }) => id);
+      const done =
+        selection.dry_run || going.length === 0 ? going.length : await orNotNow(table.remove(going));
+      return { matched: rows.length, done, kept: [], next, up_to: upTo };
+    },
+  };
+}
+
+/** Who sent these could not prove to be the device, and the token is gone: they come back only where an operator names them. */
+const unprovenReasons: ReadonlySet<string> = new Set(["TOKEN_MISSING", "TOKEN_INVALID"]);
+
+function mayReturn({ reason }: QuarantineRow, selection: Selection): boolean {
+  return !unprovenReasons.has(reason) || selection.reason === reason || selection.ids !== undefined;
+}
+
+function keptUnproven({ id, reason }: QuarantineRow): { id: number; why: string } {
+  return { id, why: `${reason}: it comes back only when it is asked for by this reason or by its id` };
+}
+
+function partition<T>(all: readonly T[], fits: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(fits), all.filter((one) => !fits(one))];
+}
+
+/** A kept reject as the judge takes it: what it goes by is topic, payload and time of arrival. */
+function entryOf(row: QuarantineRow): Entry {
+  return {
+    seq: 0,
+    kind: "reject",
+    receivedMs: receivedMsOf(row),
+    topic: row.topic,
+    tenantId: row.tenantId,
+    deviceId: row.deviceId,
+    msgType: row.msgType,
+    siteId: row.siteId,
+    eventMs: null,
+    eventNs: 0,
+    reason: row.reason,
+    detail: null,
+    payload: row.payload,
+    mirror: false,
+    tokenHash: null,
+    returned: null,
+  };
+}
+
+function whyOf({ reason, detail }: Entry): string {
+  return detail === null ? (reason ?? "") : `${reason}: ${detail}`;
+}
+
+function lineOf(row: QuarantineRow): QuarantineLine {
+  return {
+    id: row.id,
+    reason: row.reason,
+    tenant_id: row.tenantId,
+    device_id: row.deviceId,
+    msg_type: row.msgType,
+    ingested_at: row.ingestedAt,
+  };
+}
+
+function fullOf(row: QuarantineRow): QuarantineFull {
+  const { topic, siteId, eventTs, payload } = row;
+  return { ...lineOf(row), topic, site_id: siteId, event_ts: eventTs, payload };
+}

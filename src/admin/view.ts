@@ -1,0 +1,237 @@
+/**
+ * What the gateway shows of itself: `/stats`, `/readyz` and the stats line of the log, computed when asked.
+ *
+ * `balanced` compares counts that are kept apart: what came in with what became of it, the intake's with the spool's, and
+ * each sink's with what it was offered.
+ */
+import type { Attempts } from "../core/attempts.ts";
+import { readFileSync } from "node:fs";
+import { cacheView, deviceStore, settingStore } from "./devices.ts";
+import type { Books } from "../intake/books.ts";
+import { logLinesLost } from "../core/log.ts";
+import type { Source } from "../core/message.ts";
+import type { HostClock } from "../intake/host-clock.ts";
+import type { GatewayView, PartReadiness, SinkStats, Stats } from "./views.ts";
+import type { Ingest } from "../intake/ingest.ts";
+import type { LivePolicy } from "./policy.ts";
+import type { DeviceAuthCache } from "../registry/cache.ts";
+import type { Lookup, LookupStats } from "../registry/lookup.ts";
+import type { Registry } from "../core/registry.ts";
+import type { RecentRejects } from "./rejects.ts";
+import { setAsideAt } from "./review/set-aside.ts";
+import type { Desks } from "./review/desks.ts";
+import type { Retention } from "../store/sqlite/retention.ts";
+import type { Drain, DrainStats } from "../drain/drain.ts";
+import type { LetterWatch } from "../spool/dead-letter-watch.ts";
+import type { Spool } from "../spool/spool.ts";
+import type { Outlook, Reading } from "./outlook.ts";
+import { version } from "../version.ts";
+import type { Watchdog } from "../intake/watchdog.ts";
+
+export interface ViewedParts {
+  readonly gatewayId: string;
+  readonly clock: HostClock;
+  readonly startedMonoMs: number;
+  readonly source: Source;
+  readonly attempts: Attempts;
+  readonly ingest: Ingest;
+  readonly books: Books;
+  readonly policy: LivePolicy;
+  readonly registry: Registry;
+  readonly rejects: RecentRejects;
+  readonly cache: DeviceAuthCache;
+  readonly lookup: Lookup;
+  readonly spool: Spool;
+  readonly drains: readonly Drain[];
+  readonly desks: Desks;
+  readonly outlook: Outlook;
+  readonly watchdog: Watchdog;
+  readonly letterWatch: LetterWatch;
+  readonly retention: Retention | undefined;
+  readonly bytesMax: number;
+  /** Reads app_settings and puts it in force. */
+  pollSettings(): Promise<void>;
+}
+
+export function viewOf(parts: ViewedParts): GatewayView {
+  const { cache, lookup, registry, policy } = parts;
+  return {
+    stats: () => statsOf(parts),
+    ready: () => readinessOf(parts),
+    cache: cacheView(cache, lookup),
+    devices: deviceStore(registry, (ids) => lookup.watcher().devices(ids)),
+    settings: settingStore(registry, policy.get, parts.pollSettings),
+    rejects: parts.rejects,
+    deadLetters: parts.desks.deadLetters,
+    setAside: setAsideAt(parts.drains, parts.clock),
+    quarantine: parts.desks.quarantine,
+  };
+}
+
+function statsOf(parts: ViewedParts): Stats {
+  const { gatewayId, clock, books, ingest, policy, cache, lookup, spool, source } = parts;
+  const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
+  const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
+  const oldestMs =
+    waiting === 0 ? undefined : unlessDiskFails(() => spool.receivedMsAfter(spool.head - waiting));
+  const letters = unlessDiskFails(() => spool.deadLetters.totals()) ?? { count: 0, bytes: 0 };
+  return {
+    version,
+    gateway_id: gatewayId,
+    uptime_seconds: Math.floor((clock.monoMs() - parts.startedMonoMs) / 1000),
+    balanced: balanced(
+      parts,
+      drained.map(({ stats }) => stats),
+    ),
+    mode: policy.get().mode,
+    ingest: {
+      ...books.totals(),
+      judging: ingest.inMemory + books.awaiting,
+      deferred: books.awaiting,
+      replayed: books.replayed,
+      telemetry_without_metrics: books.withoutMetrics,
+      held: ingest.held,
+      settings_mistakes: policy.mistakes(),
+      since_start: books.sinceStart(),
+    },
+    source: source.status(),
+    http: { wrong_tokens: parts.attempts.total() },
+    clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
+    log: { lines_lost: logLinesLost() },
+    watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
+    auth_cache: cache.stats(),
+    registry: lookup.stats(),
+    spool: {
+      entries: waiting,
+      bytes: spool.bytes,
+      bytes_max: parts.bytesMax,
+      oldest_age_seconds:
+        oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000)),
+      last_seq: spool.head,
+      dead_letters: letters.count,
+      dead_letters_bytes: letters.bytes,
+      dead_letters_discarded: spool.deadLetters.discarded,
+      ...parts.outlook.stats(),
+    },
+    ...(parts.retention && { local_store: parts.retention.stats() }),
+    sinks: Object.fromEntries(drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(stats, drain)])),
+  };
+}
+
+/** The numbers that are read from the disk are left out while it cannot be read: the rest is what an operator needs then. */
+function unlessDiskFails<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the outlook goes by. */
+export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
+  const waitingEntries = Math.max(0, ...drains.map((drain) => drain.stats().waiting));
+  return {
+    spooledEntries: spool.head,
+    spooledBytes: spool.appendedBytes,
+    settledEntries: spool.head - waitingEntries,
+    roomBytes: unlessDiskFails(() => spool.roomBytes) ?? 0,
+    waitingEntries,
+    writtenBytes: writtenBytes(),
+  };
+}
+
+/** proc(5), /proc/pid/io: bytes that this process caused to be sent to the storage layer. Linux alone counts them. */
+function writtenBytes(): number | undefined {
+  try {
+    const written = /^write_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1];
+    return written === undefined ? undefined : Number(written);
+  } catch {
+    return undefined;
+  }
+}
+
+function sinkStats(stats: DrainStats, drain: Drain): SinkStats {
+  return { ...stats, ...drain.sink.stats?.() };
+}
+
+function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainStats[]): boolean {
+  const intake = books.balancedWith(ingest.inMemory);
+  const onDisk = spool.head === books.spooled - ingest.openEntries;
+  const sinks = drains.every(
+    (d) =>
+      d.spooled <= spool.head && d.spooled === d.delivered + d.ignored + d.refused + d.skipped + d.waiting,
+  );
+  return intake && onDisk && sinks;
+}
+
+/** Limited devices do not make the gateway unready, but who looks shall see them. */
+function takes({ rejects, clock }: ViewedParts): string {
+  const limited = rejects.limitedDevices(clock.wallMs());
+  if (limited === 0) return "takes messages";
+  return `takes messages; ${limited} device${limited === 1 ? "" : "s"} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
+}
+
+function readinessOf(parts: ViewedParts): PartReadiness[] {
+  const { source, clock, ingest, lookup, drains, letterWatch } = parts;
+  const { kind, connected, detail } = source.status();
+  const doubt = clock.doubt();
+  const registry = lookup.stats();
+  return [
+    { part: `source ${kind}`, ok: connected, detail },
+    { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
+    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
+    {
+      part: "registry",
+      ok: registry.available,
+      detail: registryDetail(registry),
+    },
+    ...drains.map((drain) => {
+      const { trouble } = drain.stats();
+      return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? "delivers" };
+    }),
+    {
+      part: "dead letters",
+      ok: true,
+      detail: unlessDiskFails(letterWatch.detail) ?? "the disk cannot be read",
+    },
+  ];
+}
+
+function registryDetail({ available, changes_unheard: unheard }: LookupStats): string {
+  if (!available) return "does not answer; known devices go on";
+  return unheard === null
+    ? "answers"
+    : `answers, but changes are not told, so devices are read anew every second: ${unheard}`;
+}
+
+/** The stats line of the log, under the names that operators of the replaced services know. */
+export function statsLine(parts: ViewedParts): Record<string, unknown> {
+  const { ingest, auth_cache, spool, sinks, balanced: isBalanced, mode } = statsOf(parts);
+  const { payloadBytesMax, rateLimitRps, rateLimitBurst } = parts.policy.get();
+  const influx = sinks["influx"];
+  return {
+    received: ingest.received,
+    accepted: ingest.accepted,
+    rejected: ingest.rejected,
+    duplicate: ingest.duplicate,
+    queue: ingest.judging,
+    spool_entries: spool.entries,
+    spool_bytes: spool.bytes,
+    offline_hours_left: spool["offline_hours_left"],
+    drain_seconds_left: spool["drain_seconds_left"],
+    balanced: isBalanced,
+    mode,
+    max_payload_bytes: payloadBytesMax,
+    rate_limit_rps: rateLimitRps,
+    rate_limit_burst: rateLimitBurst,
+    auth_cache_hits: auth_cache.hits,
+    auth_cache_misses: auth_cache.misses,
+    auth_cache_size: auth_cache.size,
+    ...(influx && {
+      influx_batch_ok: influx["writes_ok"],
+      influx_batch_err: influx["writes_err"],
+      influx_flushes: influx["flushes"],
+      influx_buffer: influx["buffer_depth"],
+    }),
+  };
+}

@@ -1,0 +1,132 @@
+/**
+ * What the HTTP surface sees of a gateway. gateway.ts implements it; a test needs ten lines to fake it.
+ *
+ * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
+ */
+import type { SetAside } from "../http/aside.ts";
+import type { LetterDesk } from "../http/deadletters.ts";
+import type { DeviceId, DeviceStore } from "../core/device.ts";
+import type { QuarantineDesk } from "../http/quarantine.ts";
+import type { SettingStore } from "./setting-store.ts";
+
+/** Totals of a sink since its birth, and what only this sink counts. spooled = delivered + ignored + refused + skipped + waiting. */
+export interface SinkStats {
+  readonly delivered: number;
+  readonly ignored: number;
+  readonly refused: number;
+  readonly skipped: number;
+  readonly waiting: number;
+  /** writes_ok, buffer_depth and the like: numbers become metrics. */
+  readonly [more: string]: unknown;
+}
+
+/** received = accepted + rejected{reason} + duplicate + judging. */
+export interface IngestStats {
+  readonly received: number;
+  readonly accepted: number;
+  readonly rejected: Readonly<Record<string, number>>;
+  readonly duplicate: number;
+  readonly judging: number;
+  readonly [more: string]: unknown;
+}
+
+export interface CacheStats {
+  readonly size: number;
+  readonly max_size: number;
+  readonly ttl_seconds: number;
+  readonly hits: number;
+  readonly misses: number;
+  /** hits / (hits + misses), from 0 to 1; null before the first look-up. */
+  readonly hit_rate: number | null;
+  /** Look-ups that the registry did not answer. */
+  readonly errors: number;
+  /** Hits by a row past its TTL or unverified, while the registry could not be asked. */
+  readonly stale_hits: number;
+  readonly evictions: number;
+}
+
+export interface SpoolStats {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly oldest_age_seconds: number;
+  readonly [more: string]: unknown;
+}
+
+export interface ClockStats {
+  /** The host's clock can be right; times are its. */
+  readonly believed: boolean;
+  /** False: readings without a time of their own wait on the disk. */
+  readonly time_known: boolean;
+  /** What is wrong with it; null where nothing. */
+  readonly detail: string | null;
+}
+
+export interface Stats {
+  readonly version: string;
+  readonly gateway_id: string;
+  readonly uptime_seconds: number;
+  readonly balanced: boolean;
+  readonly clock: ClockStats;
+  readonly ingest: IngestStats;
+  /** Lines of the log that nobody took in time. */
+  readonly log: { readonly lines_lost: number };
+  readonly auth_cache: CacheStats;
+  readonly spool: SpoolStats;
+  readonly sinks: Readonly<Record<string, SinkStats>>;
+  readonly [more: string]: unknown;
+}
+
+/** Whether one part can do its work now. `detail`: one sentence without secrets. */
+export interface PartReadiness {
+  readonly part: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface CacheView {
+  stats(): CacheStats;
+  /** Queries asked of the registry since the start: what `errors` is a part of. */
+  queries(): number;
+  /** How many rows went. */
+  clear(): number;
+  /** How many of the devices were cached. What is being looked up for them now does not count either. */
+  forget(devices: readonly DeviceId[]): number;
+  forgetTenant(tenantId: string): number;
+}
+
+/** Rejects since the start, the latest first, added up by reason and device. */
+export interface RejectRow {
+  readonly reason: string;
+  /** No reject: TELEMETRY_WITHOUT_METRICS, of which InfluxDB gets no reading. */
+  readonly accepted: boolean;
+  /** null where the topic named no device. */
+  readonly tenant_id: string | null;
+  readonly device_id: string | null;
+  readonly count: number;
+  /** ISO 8601, UTC; by arrival. */
+  readonly first_at: string;
+  readonly last_at: string;
+  /** What exactly was wrong with the last one; null where the code says it all. Never holds a token. */
+  readonly detail: string | null;
+}
+
+export interface RejectsView {
+  list(filter: {
+    reason?: string;
+    tenantId?: string;
+    deviceId?: string;
+    limit: number;
+  }): readonly RejectRow[];
+}
+
+export interface GatewayView {
+  stats(): Stats;
+  ready(): readonly PartReadiness[];
+  readonly cache: CacheView;
+  readonly devices: DeviceStore;
+  readonly settings: SettingStore;
+  readonly rejects: RejectsView;
+  readonly deadLetters: LetterDesk;
+  readonly setAside: SetAside;
+  readonly quarantine: QuarantineDesk;
+}

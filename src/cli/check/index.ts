@@ -1,0 +1,58 @@
+/**
+ * `sluice check`: the settings in force, and whether each far side can be reached and used with them. Changes nothing, and
+ * may be run beside a running gateway: it neither takes the spool nor the MQTT session.
+ */
+import type { Config, Effective } from "../../config/index.ts";
+import { explain } from "../../core/log.ts";
+import { maskedIn } from "../../core/mask.ts";
+import { command, toggle } from "../command.ts";
+import { configured } from "../configuration.ts";
+import { createProbes, type Probe } from "./probes.ts";
+
+interface Probed {
+  readonly part: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export const check = command({
+  name: "check",
+  summary: "Print the settings in force and probe each far side",
+  options: { json: toggle("--json", "Print the answer as JSON") },
+  async run(context, { options }) {
+    const { config, effective } = configured(context);
+    const found = maskedIn(await probeAll(config));
+    context.stdout(
+      options.json ? `${JSON.stringify({ settings: effective, probes: found })}\n` : asText(effective, found),
+    );
+    return found.every(({ ok }) => ok) ? 0 : 1;
+  },
+});
+
+async function probeAll(config: Config): Promise<Probed[]> {
+  const { probes, close } = createProbes(config);
+  try {
+    return await Promise.all(probes.map(ask));
+  } finally {
+    await close();
+  }
+}
+
+async function ask({ part, probe }: Probe): Promise<Probed> {
+  try {
+    return { part, ok: true, detail: await probe() };
+  } catch (error) {
+    return { part, ok: false, detail: explain(error) };
+  }
+}
+
+function asText(effective: readonly Effective[], found: readonly Probed[]): string {
+  const settings = effective.map(
+    ({ name, value, origin }) =>
+      `${name}=${value ?? ""}`.padEnd(48) + `  # ${value === null ? "not set" : origin}\n`,
+  );
+  const rows = found.map(({ part, ok, detail }) =>
+    [part.padEnd(10), ok ? "ok    " : "FAILED", detail].join("  "),
+  );
+  return `${settings.join("")}\n${rows.map((row) => `${row}\n`).join("")}`;
+}

@@ -1,0 +1,81 @@
+/**
+ * What `sluice check` asks of each far side. The sinks follow from their list; they are given a scratch directory, so that a
+ * check run by root leaves no file of root's in the gateway's.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../../config/index.ts";
+import { thisHost } from "../../config/host.ts";
+import { systemClock } from "../../core/clock.ts";
+import { silentLog } from "../../core/log.ts";
+import { openPostgres } from "../../store/postgres/client.ts";
+import { probePostgres, probeRegistry } from "./postgres.ts";
+import { hostClock } from "../../intake/host-clock.ts";
+import { createSinks } from "../../sink/index.ts";
+import { probeMqtt } from "../../source/mqtt-probe.ts";
+import { builtMs } from "../../version.ts";
+
+export interface Probe {
+  readonly part: string;
+  /** One sentence; throws where the part cannot be used. */
+  readonly probe: () => Promise<string>;
+}
+
+export interface Probes {
+  readonly probes: readonly Probe[];
+  /** Names of all sinks that the settings make. */
+  readonly sinks: readonly string[];
+  /** Ends what the probes opened. */
+  close(): Promise<void>;
+}
+
+export function createProbes(config: Config): Probes {
+  const { general, postgres, influx } = config;
+  const db = postgres.url === undefined ? undefined : openPostgres({ ...postgres, url: postgres.url });
+  const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
+  const sinks = createSinks({
+    dataDir,
+    gatewayId: general.gatewayId,
+    db,
+    influx,
+    clock: systemClock,
+    log: silentLog,
+  });
+  const farSides = sinks.filter(({ name }) => name !== "local");
+  return {
+    probes: [
+      { part: "clock", probe: probeClock },
+      { part: "disk", probe: () => probeDisk(general.dataDir) },
+      { part: "source", probe: () => probeSource(config) },
+      ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, config) }]),
+      ...farSides.map((sink) => ({
+        part: sink.name,
+        probe: () => (db !== undefined && sink.name === "postgres" ? probePostgres(db, sink) : sink.probe()),
+      })),
+    ],
+    sinks: sinks.map(({ name }) => name),
+    async close() {
+      for (const sink of sinks) await sink.close();
+      await db?.close();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function probeClock(): Promise<string> {
+  const doubt = hostClock({ host: systemClock, builtMs, log: silentLog }).doubt();
+  if (doubt !== null) return Promise.reject(new Error(doubt));
+  return Promise.resolve(`the host's clock says ${new Date().toISOString()}`);
+}
+
+function probeDisk(dataDir: string): Promise<string> {
+  if (thisHost.canWrite(dataDir)) return Promise.resolve(`${dataDir} can be written`);
+  const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
+  return Promise.reject(new Error(why));
+}
+
+function probeSource({ mqtt, broker }: Config): Promise<string> {
+  if (mqtt.url !== undefined) return probeMqtt(mqtt);
+  return Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${broker.listen}`);
+}

@@ -1,0 +1,155 @@
+/** `sluice devices import|export`: files of devices, line by line, whatever their size. */
+import { explain } from "../../core/log.ts";
+import { csvLine } from "../../admin/bulk/csv.ts";
+import type { DeviceStore } from "../../core/device.ts";
+import { readDevices, writeDevices, type Format } from "../../admin/bulk/format.ts";
+import { importDevices, noResult, type ImportResult } from "../../admin/bulk/import.ts";
+import { filterOf } from "../../http/devices.ts";
+import { z } from "zod";
+import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
+import { common, filterOptions, withDevices } from "./store.ts";
+import { gatewayOptions } from "../gateway-client.ts";
+
+export const importFile = command({
+  name: "import",
+  summary: "Register the devices of a CSV or NDJSON file; those that exist are left as they are",
+  arguments: { file: "The file, with the names of `devices export`; - for standard input" },
+  options: {
+    format: format("csv or ndjson (default: as the file's name ends, else ndjson)"),
+    makeTokens: toggle(
+      "--make-tokens",
+      "Make tokens for devices without a provision_token_hash, and print them to standard output",
+    ),
+    ...common,
+  },
+  run(context, { args: { file }, options }) {
+    const register = async (devices: DeviceStore) => {
+      if (file !== "-" && !(await Bun.file(file).exists())) throw new Error(`there is no file ${file}`);
+      const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
+      const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
+      const result = noResult();
+      const printTokens = tokenPrinter(context, options.json);
+      const added = async () => {
+        await printedOrRemoved(devices, result, printTokens);
+        progress(context, result);
+        if (context.signal.aborted) throw new Error("stopped; import the file again to go on");
+      };
+      let trouble: unknown;
+      try {
+        await importDevices(readDevices(bytes, kind), devices, {
+          result,
+          makeTokens: options.makeTokens,
+          added,
+        });
+      } catch (error) {
+        trouble = error;
+      }
+      return conclude(context, file, result, { trouble, asJson: options.json && !options.makeTokens });
+    };
+    return withDevices(context, options, register, true);
+  },
+});
+
+export const exportFile = command({
+  name: "export",
+  summary: "Print all devices that match, for `devices import`; never tokens",
+  options: {
+    format: format("csv or ndjson (default ndjson)"),
+    withHashes: toggle(
+      "--with-hashes",
+      "With the hashes of their tokens, so that a registry can be moved; not with --gateway",
+    ),
+    ...filterOptions,
+    ...gatewayOptions,
+  },
+  run(context, { options }) {
+    if (options.withHashes && options.gateway !== undefined)
+      throw new UsageError("--with-hashes reads the registry itself: a gateway gives no hashes (--gateway)");
+    return withDevices(context, options, async (devices, find) => {
+      const hashes = options.withHashes ? find : undefined;
+      for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson", hashes)) {
+        if (context.signal.aborted) return 1;
+        context.exact(text);
+      }
+      return 0;
+    });
+  },
+});
+
+function format(help: string): Option<Format | undefined> {
+  return {
+    flags: "--format <format>",
+    help,
+    schema: z.enum(["csv", "ndjson"], "must be csv or ndjson").optional(),
+  };
+}
+
+type MadeTokens = ImportResult["tokens"];
+
+/**
+ * Prints what tokens there are and lets go of them, so that a fleet's are not held at once. A device whose token could not be
+ * printed would be of no use, and is removed again.
+ */
+async function printedOrRemoved(
+  devices: DeviceStore,
+  result: ImportResult,
+  print: (made: MadeTokens) => void,
+): Promise<void> {
+  const made = result.tokens.splice(0);
+  try {
+    print(made);
+  } catch (error) {
+    for (const { tenant_id: tenantId, device_id: id } of made)
+      await devices.remove({ tenantId, deviceId: id });
+    result.added -= made.length;
+    result.read -= made.length;
+    throw new Error(
+      `the last ${made.length} devices are removed again, since their tokens could not be printed`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function tokenPrinter(context: Context, asJson: boolean): (made: MadeTokens) => void {
+  let isFirst = true;
+  return (made) => {
+    if (made.length === 0) return;
+    const rows = made.map(({ tenant_id, device_id, token }) => ({ tenant_id, device_id, token }));
+    const heading = isFirst && !asJson ? csvLine(["tenant_id", "device_id", "token"]) : "";
+    isFirst = false;
+    const lines = rows.map((row) => (asJson ? `${JSON.stringify(row)}\n` : csvLine(Object.values(row))));
+    context.exact(heading + lines.join(""));
+  };
+}
+
+function tokenlessWarning(count: number): string {
+  const who = count === 1 ? "1 device that was added has" : `${count} of the devices that were added have`;
+  return `warning: ${who} no token, and without one nothing is let in while REQUIRE_TOKEN is 1; \`sluice devices rotate-token\` makes one, \`import --make-tokens\` makes them for all\n`;
+}
+
+function progress(context: Context, { read, added }: ImportResult): void {
+  if (context.isTerminal === true) context.stderr(`\r${read} lines read, ${added} devices added`);
+}
+
+function conclude(
+  context: Context,
+  file: string,
+  result: ImportResult,
+  { trouble, asJson }: { trouble: unknown; asJson: boolean },
+): number {
+  const { read, added, without_token: tokenless, existing, wrong, remarks } = result;
+  if (context.isTerminal === true) context.stderr("\n");
+  if (asJson)
+    context.stdout(
+      `${JSON.stringify({ read, added, without_token: tokenless, existing, wrong, remarks })}\n`,
+    );
+  else {
+    for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
+    context.stderr(`${read} lines: ${added} added, ${existing} registered before, ${wrong} wrong\n`);
+  }
+  if (tokenless > 0) context.stderr(tokenlessWarning(tokenless));
+  if (trouble !== undefined) context.stderr(`error: ${explain(trouble)}\n`);
+  return trouble === undefined && wrong === 0 ? 0 : 1;
+}

@@ -1,0 +1,208 @@
+/**
+ * `sluice devices …`: the registry from the command line. A token is printed once, when it is made, and is nowhere else:
+ * the registry keeps its SHA-256. A running gateway hears of every change by itself.
+ */
+import { changeColumns, changeOf, newDeviceColumns, newDeviceOf } from "../../admin/device-columns.ts";
+import { filterOf, pageMax } from "../../http/devices.ts";
+import { whyOf } from "../../http/endpoint.ts";
+import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../../core/device.ts";
+import { newToken } from "../../admin/token.ts";
+import type { z } from "zod";
+import {
+  command,
+  type CommandGroup,
+  type Context,
+  neededWords,
+  number,
+  UsageError,
+  words,
+} from "../command.ts";
+import { named, printDevice, printDevices, printRemoved, printToken, unknownDevice } from "./print.ts";
+import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./store.ts";
+import { exportFile, importFile } from "./bulk.ts";
+
+const add = command({
+  name: "add",
+  summary: "Register a device and print its token, once",
+  arguments: which,
+  options: {
+    site: neededWords("--site <id>", "The site that its messages must name"),
+    firmware: words("--firmware <version>", "Its firmware version"),
+    metadata: metadataOption(),
+    ...common,
+  },
+  run(context, { args, options }) {
+    const id = deviceId(args);
+    const described = meant(newDeviceColumns, {
+      tenant_id: id.tenantId,
+      device_id: id.deviceId,
+      site_id: options.site,
+      fw_version: options.firmware,
+      metadata: options.metadata,
+    });
+    const register = async (store: DeviceStore) => {
+      if ((await store.get(id)) !== undefined) return isRegistered(context, id);
+      const { token, tokenHash } = newToken();
+      // Before the device is there: one that is registered and whose token nobody has seen would be of no use.
+      printToken(context, id, token, options.json);
+      const device = { ...newDeviceOf(described), tokenHash };
+      return inForce(
+        context,
+        async () => (await store.add([device]))[0] === true || isRegistered(context, id),
+      );
+    };
+    return withDevices(context, options, register, true);
+  },
+});
+
+const list = command({
+  name: "list",
+  summary: "List devices",
+  options: {
+    ...filterOptions,
+    limit: number("--limit <n>", "At most so many", { default: 1_000_000, min: 1 }),
+    ...common,
+  },
+  run: (context, { options }) =>
+    withDevices(context, options, async (store) => {
+      const found = await listAll(store, filterOf(options), options.limit);
+      return printDevices(context, found, options.json);
+    }),
+});
+
+const show = command({
+  name: "show",
+  summary: "Show a device",
+  arguments: which,
+  options: common,
+  run: (context, { args, options }) =>
+    withDevice(context, args, options, async (store, id) => {
+      return printDevice(context, id, await store.get(id), options.json);
+    }),
+});
+
+const update = command({
+  name: "update",
+  summary: "Change a device's site, firmware version or metadata",
+  arguments: which,
+  options: {
+    site: words("--site <id>", "The site that its messages must name from now on"),
+    firmware: words("--firmware <version>", "Its firmware version"),
+    metadata: metadataOption(),
+    ...common,
+  },
+  run(context, { args, options: { site, firmware, metadata, ...options } }) {
+    if (site === undefined && firmware === undefined && metadata === undefined)
+      throw new UsageError("nothing to change: give --site, --firmware or --metadata");
+    const change = changeOf(meant(changeColumns, { site_id: site, fw_version: firmware, metadata }));
+    return withDevice(context, args, options, async (store, id) => {
+      return printDevice(context, id, await store.update(id, change), options.json);
+    });
+  },
+});
+
+const revoke = setStatus("revoke", "REVOKED", "Refuse a device's messages from now on");
+const activate = setStatus("activate", "ACTIVE", "Let a device's messages in again");
+
+const rotateToken = command({
+  name: "rotate-token",
+  summary: "Give a device a new token and print it, once",
+  arguments: which,
+  options: {
+    grace: number("--grace <seconds>", "How long the old token stays good", { default: 0, max: 315_360_000 }),
+    ...common,
+  },
+  run: (context, { args, options }) =>
+    withDevice(context, args, options, async (store, id) => {
+      if ((await store.get(id)) === undefined) return unknownDevice(context, id);
+      const { token, tokenHash } = newToken();
+      printToken(context, id, token, options.json);
+      const change = { tokenHash, graceMs: options.grace * 1000 };
+      return inForce(
+        context,
+        async () => (await store.update(id, change)) !== undefined || unknownDevice(context, id),
+      );
+    }),
+});
+
+const remove = command({
+  name: "remove",
+  summary: "Remove a device from the registry; what it sent stays",
+  arguments: which,
+  options: common,
+  run: (context, { args, options }) =>
+    withDevice(context, args, options, async (store, id) => {
+      if (!(await store.remove(id))) return unknownDevice(context, id);
+      return printRemoved(context, id, options.json);
+    }),
+});
+
+export const devices: CommandGroup = {
+  name: "devices",
+  summary: "Register devices, give them tokens, revoke them",
+  commands: [add, list, show, update, revoke, activate, rotateToken, remove, importFile, exportFile],
+};
+
+function setStatus(name: string, status: string, summary: string) {
+  return command({
+    name,
+    summary,
+    arguments: which,
+    options: common,
+    run: (context, { args, options }) =>
+      withDevice(context, args, options, async (store, id) => {
+        return printDevice(context, id, await store.update(id, { status }), options.json);
+      }),
+  });
+}
+
+async function listAll(
+  store: DeviceStore,
+  filter: Omit<DeviceFilter, "limit" | "after">,
+  limit: number,
+): Promise<Device[]> {
+  const found: Device[] = [];
+  for (;;) {
+    const wanted = Math.min(pageMax, limit - found.length);
+    const after = found.at(-1);
+    const page = await store.list({ ...filter, limit: wanted, ...(after !== undefined && { after }) });
+    found.push(...page);
+    if (page.length < wanted || found.length >= limit) return found;
+  }
+}
+
+function isRegistered(context: Context, id: DeviceId): number {
+  context.stderr(
+    `${named(id)} is registered already; \`sluice devices rotate-token\` gives it a new token\n`,
+  );
+  return 1;
+}
+
+/** @param change makes a token that was printed good; true, or an exit code. Where it does not, that is said. */
+async function inForce(context: Context, change: () => Promise<true | number>): Promise<number> {
+  let done: true | number = 1;
+  try {
+    done = await change();
+    return done === true ? 0 : done;
+  } finally {
+    if (done !== true) context.stderr("the token that was printed is not in force\n");
+  }
+}
+
+/** By the same rules as over HTTP. @throws UsageError */
+function meant<T>(schema: z.ZodType<T>, given: unknown): T {
+  const read = schema.safeParse(given);
+  if (!read.success) throw new UsageError(whyOf(read.error));
+  return read.data;
+}
+
+/** What is wrong with an id is said before any store is looked for. */
+function withDevice(
+  context: Context,
+  args: { tenant: string; device: string },
+  options: Parameters<typeof withDevices>[1],
+  work: (store: DeviceStore, id: DeviceId) => Promise<number>,
+): Promise<number> {
+  const id = deviceId(args);
+  return withDevices(context, options, (store) => work(store, id));
+}

@@ -1,0 +1,61 @@
+/** What `sluice devices` prints: a table for people, JSON for scripts; a token alone on standard output. */
+import { columnsOf } from "../../admin/device-columns.ts";
+import type { Device, DeviceId } from "../../core/device.ts";
+import type { Context } from "../command.ts";
+import { table } from "../report.ts";
+
+export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): void {
+  if (asJson) context.stdout(jsonLine({ tenant_id: id.tenantId, device_id: id.deviceId, token }));
+  else {
+    context.stdout(`${token}\n`);
+    context.stderr(`this is the token of ${named(id)}; it is not shown again\n`);
+  }
+}
+
+export function printDevice(
+  context: Context,
+  id: DeviceId,
+  found: Device | undefined,
+  asJson: boolean,
+): number {
+  if (found === undefined) return unknownDevice(context, id);
+  context.stdout(asJson ? jsonLine(columnsOf(found)) : deviceTable([found]));
+  return 0;
+}
+
+export function printDevices(context: Context, found: readonly Device[], asJson: boolean): number {
+  context.stdout(asJson ? jsonLine(found.map(columnsOf)) : deviceTable(found));
+  return 0;
+}
+
+export function printRemoved(context: Context, id: DeviceId, asJson: boolean): number {
+  const removed = { tenant_id: id.tenantId, device_id: id.deviceId, removed: true };
+  context.stdout(asJson ? jsonLine(removed) : `${named(id)} is removed\n`);
+  return 0;
+}
+
+function jsonLine(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+function deviceTable(found: readonly Device[]): string {
+  const rows = found.map((d) => [
+    d.tenantId,
+    d.deviceId,
+    d.siteId,
+    d.status,
+    d.tokenSet ? "yes" : "no",
+    d.provisionedAt ?? "-",
+    d.fwVersion ?? "-",
+  ]);
+  return table([["tenant", "device", "site", "status", "token", "provisioned", "firmware"], ...rows]);
+}
+
+export function unknownDevice(context: Context, id: DeviceId): number {
+  context.stderr(`${named(id)} is not registered\n`);
+  return 1;
+}
+
+export function named({ tenantId, deviceId: device }: DeviceId): string {
+  return `device ${tenantId}/${device}`;
+}

@@ -1,0 +1,63 @@
+/** What the commands about devices have in common: which store they work on, and how a device is named. */
+import { z } from "zod";
+import type { DeviceId, DeviceStore } from "../../core/device.ts";
+import { type Context, type Option, toggle, UsageError, words } from "../command.ts";
+import { devicesOf, gatewayClient, gatewayOptions } from "../gateway-client.ts";
+import type { Registry } from "../../core/registry.ts";
+import { openRegistry } from "../registry.ts";
+
+export const which = { tenant: "The tenant's id", device: "The device's id" };
+export const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
+export const filterOptions = {
+  tenant: words("--tenant <id>", "Only of this tenant"),
+  site: words("--site <id>", "Only of this site"),
+  status: words("--status <status>", "Only with this status"),
+  match: words("--match <text>", "Only where the device's id contains this"),
+};
+
+/**
+ * The registry that the settings name, or with --gateway that of a running gateway.
+ * @param mayMake the command puts devices in, so that a local store that is missing is made
+ */
+export async function withDevices(
+  context: Context,
+  options: { gateway: string | undefined; tokenFile: string | undefined },
+  work: (devices: DeviceStore, find?: Registry["find"]) => Promise<number>,
+  mayMake = false,
+): Promise<number> {
+  if (options.gateway !== undefined)
+    return work(devicesOf(gatewayClient(context, options.gateway, options.tokenFile)));
+  const registry = openRegistry(context, mayMake);
+  try {
+    return await work(registry, registry.find.bind(registry));
+  } finally {
+    await registry.close();
+  }
+}
+
+/** Each is one level of a topic name (MQTT 5 §4.7). */
+export function deviceId({ tenant, device }: { tenant: string; device: string }): DeviceId {
+  for (const level of [tenant, device]) {
+    if (level === "" || /[/+#]/.test(level)) {
+      throw new UsageError(
+        `"${level}" cannot be an id: it is one level of an MQTT topic, so not empty and without / + #`,
+      );
+    }
+  }
+  return { tenantId: tenant, deviceId: device };
+}
+
+export function metadataOption(): Option<Readonly<Record<string, unknown>> | undefined> {
+  const schema = z
+    .string()
+    .transform((text, context) => {
+      try {
+        return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+      } catch {
+        context.addIssue({ code: "custom", message: "must be a JSON object" });
+        return z.NEVER;
+      }
+    })
+    .optional();
+  return { flags: "--metadata <json>", help: "A JSON object kept with it", schema };
+}

@@ -1,0 +1,293 @@
+/**
+ * The move of a site from its local store to PostgreSQL: devices with their tokens' hashes, settings, rows, counts and the place in
+ * the spool, so that the gateway goes on behind the last row as if nothing had happened.
+ *
+ * Rows move in batches, each in one transaction with a note of how far that came, so an interrupted move goes on where it was
+ * and stores nothing twice. The gateway must be stopped: two writers cannot agree on what the last row is. The local file stays,
+ * under another name.
+ */
+import type { Database } from "bun:sqlite";
+import { existsSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../config/index.ts";
+import { systemClock } from "../../core/clock.ts";
+import { serverError, type Postgres, type Transaction } from "../../store/postgres/client.ts";
+import { migratePostgres, openLocalStore } from "../../store/schema.ts";
+import { isOfTable, isPassing } from "../../store/postgres/words.ts";
+import { Spool } from "../../spool/spool.ts";
+
+export interface Moved {
+  /** Rows per table that are in PostgreSQL now and were not before. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** Rows that PostgreSQL refuses, and why; they stay in the file. */
+  readonly refused: readonly string[];
+  /** Where the local file is now. */
+  readonly file: string;
+}
+
+type Row = Readonly<Record<string, string | number | null>>;
+type Progress = (table: string, rows: number) => void;
+
+const batchRows = 2_000;
+const batchChars = 4_000_000;
+const refusedNamedMax = 100;
+
+/** Tables of events: columns that move, and their types. The ids are made anew. */
+const eventTables: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  raw_events: columnsWith({ accepted: "boolean", payload: "jsonb" }),
+  quarantine_events: columnsWith({ reason: "text", payload: "jsonb" }),
+};
+
+function columnsWith(more: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const texts = ["topic", "tenant_id", "site_id", "device_id", "msg_type"].map((name) => [name, "text"]);
+  return { ingested_at: "timestamptz", event_ts: "timestamptz", ...Object.fromEntries(texts), ...more };
+}
+
+/** @throws if a gateway has the spool, there is no local store, or PostgreSQL is away; run again it goes on */
+export async function moveLocal(config: Config, db: Postgres, progress: Progress): Promise<Moved> {
+  const { dataDir } = config.general;
+  const path = join(dataDir, "local.db");
+  if (!existsSync(path)) throw new Error(`there is no local store at ${path}: see DATA_DIR`);
+  const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
+  const local = openLocalStore(path);
+  try {
+    await migratePostgres(db);
+    const rows: Record<string, number> = {};
+    const refused: string[] = [];
+    const move = moveId(local);
+    rows["device_registry"] = await moveDevices(local, db, refused);
+    rows["app_settings"] = await moveSettings(local, db);
+    for (const table of Object.keys(eventTables))
+      rows[table] = await moveEvents({ local, db, move, table, refused, progress });
+    rows["quarantine_counters_minute"] = await moveCounts(local, db, move, refused);
+    await movePosition(local, db);
+    spool.setSinkState("postgres", spool.sinkState("local"));
+    local.close();
+    const file = `${path}.moved-${new Date().toISOString().replaceAll(/[-:.]/g, "")}`;
+    renameSync(path, file);
+    return { rows, refused, file };
+  } finally {
+    local.close();
+    spool.close();
+  }
+}
+
+/** Names this move in PostgreSQL, whoever interrupts it. */
+function moveId(local: Database): string {
+  local.run("CREATE TABLE IF NOT EXISTS sluice_move (id TEXT NOT NULL)");
+  const found = local.query<{ id: string }, []>("SELECT id FROM sluice_move").get();
+  if (found) return found.id;
+  const id = Bun.randomUUIDv7();
+  local.query("INSERT INTO sluice_move VALUES (?)").run(id);
+  return id;
+}
+
+interface EventsMove {
+  readonly local: Database;
+  readonly db: Postgres;
+  readonly move: string;
+  readonly table: string;
+  readonly refused: string[];
+  readonly progress: Progress;
+}
+
+async function moveEvents({ local, db, move, table, refused, progress }: EventsMove): Promise<number> {
+  const columns = eventTables[table] ?? {};
+  const select = local.query<Row & { id: number }, [number, number]>(
+    `SELECT id, ${Object.keys(columns).join(", ")} FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`,
+  );
+  const note = `move:${move}:${table}`;
+  const before = await noted(db, note);
+  if (before.refused > 0)
+    remember(refused, `${table}: rows that an earlier try passed over: ${before.refused}`);
+  let moved = 0;
+  for (let after = before.seq; ;) {
+    const batch = bounded(select.all(after, batchRows));
+    const last = batch.at(-1);
+    if (last === undefined) return moved;
+    moved += await put(batch);
+    after = last.id;
+    progress(table, moved);
+  }
+
+  function put(batch: readonly (Row & { id: number })[]): Promise<number> {
+    return inParts(
+      batch,
+      (part) =>
+        db.transaction(`moving ${table}`, async (tx) => {
+          await insert(tx, table, columns, part);
+          await putNote(tx, note, part.at(-1)?.id ?? 0);
+          return part.length;
+        }),
+      async (row, why) => {
+        await db.transaction(`passing over a row of ${table}`, (tx) => putNote(tx, note, row.id, 1));
+        remember(refused, `${table} ${row.id}: ${why}`);
+      },
+    );
+  }
+}
+
+/**
+ * All of them at once; if the server refuses that, in halves, until the row that it refuses stands alone. What concerns the table
+ * or the server ends the move instead, which goes on when it is run again.
+ */
+async function inParts<R>(
+  rows: readonly R[],
+  put: (rows: readonly R[]) => Promise<number>,
+  passOver: (row: R, why: string) => unknown,
+): Promise<number> {
+  try {
+    return await put(rows);
+  } catch (error) {
+    const server = serverError(error);
+    const [first] = rows;
+    if (first === undefined || server === undefined || isPassing(server.code) || isOfTable(server.code))
+      throw error;
+    if (rows.length === 1) {
+      await passOver(first, `${server.message} (${server.code})`);
+      return 0;
+    }
+    const half = rows.length >> 1;
+    const moved = await inParts(rows.slice(0, half), put, passOver);
+    return moved + (await inParts(rows.slice(half), put, passOver));
+  }
+}
+
+function remember(refused: string[], row: string): void {
+  if (refused.length < refusedNamedMax) refused.push(row);
+}
+
+/** The first rows, as many as one statement should carry. */
+function bounded<T extends Row>(rows: readonly T[]): readonly T[] {
+  let chars = 0;
+  const count = rows.findIndex((row) => (chars += String(row["payload"]).length) > batchChars);
+  return count <= 0 ? rows.slice(0, count < 0 ? rows.length : 1) : rows.slice(0, count);
+}
+
+function insert(
+  tx: Transaction,
+  table: string,
+  columns: Readonly<Record<string, string>>,
+  rows: readonly Row[],
+  conflict = "",
+): Promise<{ count: number }> {
+  const names = Object.keys(columns);
+  const texts = rows.map((row, n) => ({ ...row, n }));
+  const values = names.map((name) => `${name}::text::${columns[name]}`);
+  const record = names.map((name) => `${name} text`).join(", ");
+  return tx.unsafe(
+    `insert into ${table} (${names.join(", ")}) select ${values.join(", ")}
+       from jsonb_to_recordset($1::text::jsonb) as r (n int, ${record}) order by n ${conflict}`,
+    [JSON.stringify(texts)],
+  );
+}
+
+const deviceColumns = {
+  ...Object.fromEntries(["tenant_id", "device_id", "site_id", "status"].map((name) => [name, "text"])),
+  provision_token_hash: "text",
+  provisioned_at: "timestamptz",
+  fw_version: "text",
+  metadata: "jsonb",
+  previous_token_hash: "text",
+  previous_token_until: "timestamptz",
+};
+
+/** A device that PostgreSQL knows already stays as it is there. */
+async function moveDevices(local: Database, db: Postgres, refused: string[]): Promise<number> {
+  const select = local.query<Row, [string, string, number]>(
+    `SELECT ${Object.keys(deviceColumns).join(", ")} FROM device_registry
+     WHERE (tenant_id, device_id) > (?, ?) ORDER BY tenant_id, device_id LIMIT ?`,
+  );
+  let added = 0;
+  let [tenant, device] = ["", ""];
+  for (;;) {
+    const batch = select.all(tenant, device, batchRows);
+    const last = batch.at(-1);
+    if (last === undefined) return added;
+    added += await inParts(
+      batch,
+      (part) =>
+        db.transaction("moving devices", async (tx) => {
+          const { count } = await insert(
+            tx,
+            "device_registry",
+            deviceColumns,
+            part,
+            "on conflict do nothing",
+          );
+          return count;
+        }),
+      (row, why) => remember(refused, `device_registry ${row["tenant_id"]}/${row["device_id"]}: ${why}`),
+    );
+    [tenant, device] = [String(last["tenant_id"]), String(last["device_id"])];
+  }
+}
+
+async function moveSettings(local: Database, db: Postgres): Promise<number> {
+  const columns = { key: "text", value: "text", updated_at: "timestamptz" };
+  const rows = local.query<Row, []>("SELECT key, value, updated_at FROM app_settings").all();
+  const { count } = await db.transaction("moving settings", (tx) =>
+    insert(tx, "app_settings", columns, rows, "on conflict do nothing"),
+  );
+  return count;
+}
+
+/** Added to what PostgreSQL counts already: in one transaction, so once. */
+async function moveCounts(local: Database, db: Postgres, move: string, refused: string[]): Promise<number> {
+  const note = `move:${move}:quarantine_counters_minute`;
+  if ((await noted(db, note)).seq > 0) return 0;
+  const columns = { bucket_minute: "timestamptz", tenant_id: "text", reason: "text", cnt: "bigint" };
+  const rows = local
+    .query<Row, []>("SELECT bucket_minute, tenant_id, reason, cnt FROM quarantine_counters_minute")
+    .all();
+  const add = `on conflict (bucket_minute, tenant_id, reason)
+    do update set cnt = quarantine_counters_minute.cnt + excluded.cnt`;
+  const table = "quarantine_counters_minute";
+  return db.transaction("moving the counts of rejects", async (tx) => {
+    let moved = 0;
+    for (let from = 0; from < rows.length; from += batchRows)
+      moved += await inParts(
+        rows.slice(from, from + batchRows),
+        async (part) => {
+          await tx.savepoint((inner) => insert(inner, table, columns, part, add));
+          return part.length;
+        },
+        ({ bucket_minute: minute, tenant_id: tenant, reason }, why) =>
+          remember(refused, `${table} ${minute} ${tenant} ${reason}: ${why}`),
+      );
+    await putNote(tx, note, 1);
+    return moved;
+  });
+}
+
+/** Where the local store stands in the spool: there the gateway goes on with PostgreSQL. */
+async function movePosition(local: Database, db: Postgres): Promise<void> {
+  const counts = ["seq", "delivered", "ignored", "refused", "skipped"].map((name) => [name, "bigint"]);
+  const columns = {
+    epoch: "text",
+    gateway_id: "text",
+    ...Object.fromEntries(counts),
+    updated_at: "timestamptz",
+  };
+  const rows = local.query<Row, []>("SELECT * FROM sluice_position").all();
+  await db.transaction("moving the position", (tx) =>
+    insert(tx, "sluice_position", columns, rows, "on conflict do nothing"),
+  );
+}
+
+/** How far an earlier try came, and how many rows it passed over. */
+async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
+  const [row] = await db.ask(
+    "asking how far the move is",
+    (sql) => sql<{ seq: string; refused: string }[]>`
+      select seq, refused from sluice_position where epoch = ${epoch}`,
+  );
+  return { seq: Number(row?.seq ?? 0), refused: Number(row?.refused ?? 0) };
+}
+
+function putNote(tx: Transaction, epoch: string, seq: number, refused = 0) {
+  return tx`insert into sluice_position (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
+    values (${epoch}, 'move', ${seq}, 0, 0, ${refused}, 0, now())
+    on conflict (epoch) do update set seq = excluded.seq, refused = sluice_position.refused + excluded.refused,
+      updated_at = excluded.updated_at`;
+}

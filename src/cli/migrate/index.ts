@@ -1,0 +1,75 @@
+/** `sluice migrate`: brings the tables to what this version wants. May be run at any time and as often as one likes. */
+import type { Config } from "../../config/index.ts";
+import { openPostgres } from "../../store/postgres/client.ts";
+import { migratePostgres, migrateSqlite } from "../../store/schema.ts";
+import { openSqlite } from "../../core/sqlite.ts";
+import { command, type Context, toggle, UsageError } from "../command.ts";
+import { configured } from "../configuration.ts";
+import { moveLocal } from "./from-local.ts";
+import { localStore, sayStore } from "../registry.ts";
+
+export const migrate = command({
+  name: "migrate",
+  summary: "Create or complete the tables in PostgreSQL (DATABASE_URL) or the local store",
+  options: {
+    fromLocal: toggle(
+      "--from-local",
+      "Move devices, settings and rows of the local store to PostgreSQL; the gateway must be stopped",
+    ),
+    json: toggle("--json", "Print what was done as JSON"),
+  },
+  async run(context, { options }) {
+    const { config } = configured(context);
+    if (options.fromLocal) return fromLocal(context, config, options.json);
+    const { where, done } = await migrateStore(context, config);
+    if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
+    else {
+      for (const step of done) context.stdout(`${step}\n`);
+      context.stdout(done.length === 0 ? `${where}: everything was there\n` : `${where}: done\n`);
+    }
+    return 0;
+  },
+});
+
+async function migrateStore(
+  context: Context,
+  { general, postgres }: Config,
+): Promise<{ where: string; done: string[] }> {
+  if (postgres.url === undefined) {
+    const path = localStore(context, general.dataDir, true);
+    const local = openSqlite(path);
+    try {
+      return { where: path, done: migrateSqlite(local) };
+    } finally {
+      local.close();
+    }
+  }
+  const db = openPostgres({ ...postgres, url: postgres.url });
+  sayStore(context, `PostgreSQL, ${db.place}`);
+  try {
+    return { where: db.place, done: await migratePostgres(db) };
+  } finally {
+    await db.close();
+  }
+}
+
+/** Exit code 1 if a row stayed behind. */
+async function fromLocal(context: Context, config: Config, asJson: boolean): Promise<number> {
+  const { url } = config.postgres;
+  if (url === undefined) throw new UsageError("--from-local moves to PostgreSQL: set DATABASE_URL");
+  const db = openPostgres({ ...config.postgres, url });
+  sayStore(context, `PostgreSQL, ${db.place}`);
+  try {
+    const { rows, refused, file } = await moveLocal(config, db, (table, n) => {
+      if (context.isTerminal) context.stderr(`\r${table}: ${n} rows`);
+    });
+    if (context.isTerminal) context.stderr("\n");
+    const counts = Object.entries(rows).map(([table, n]) => `${table}: ${n} moved\n`);
+    context.stdout(asJson ? `${JSON.stringify({ rows, refused, file })}\n` : counts.join(""));
+    for (const why of refused) context.stderr(`not moved: ${why}\n`);
+    context.stderr(`the local store is ${file} now; remove it when you have seen that all is well\n`);
+    return refused.length === 0 ? 0 : 1;
+  } finally {
+    await db.close();
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Tells systemd how the service is (sd_notify(3)): ready, stopping, and alive as long as there is progress.
+ *
+ * One datagram to NOTIFY_SOCKET, sent through libc, since Bun has no datagram socket in the Unix domain. systemd's own
+ * `systemd-notify` was the alternative, and was used: it needs a descriptor and a process at the very moment at which a host has
+ * none to give, and then the watchdog kills a gateway that makes progress. Without NOTIFY_SOCKET nothing is done at all.
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+import type { Clock } from "../core/clock.ts";
+import { explain, type Log } from "../core/log.ts";
+
+export interface Systemd {
+  /** state: "READY=1", "STOPPING=1", "WATCHDOG=1". */
+  notify(state: string): void;
+  /** Feeds the watchdog of the unit (WatchdogSec=) as long as `isProgressing` says so. Returns what ends it. */
+  feed(isProgressing: () => boolean): () => void;
+}
+
+interface Options {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function systemdOf({ env, clock, log }: Options): Systemd {
+  const path = env["NOTIFY_SOCKET"] ?? "";
+  const watchdogMs = Number(env["WATCHDOG_USEC"] ?? 0) / 1000;
+  // Opened at the start, and kept: a host that has no descriptor left is one that systemd must hear of.
+  const send = path === "" ? undefined : openSender(path, log);
+  let said = false;
+
+  function notify(state: string): void {
+    const error = send?.(state);
+    if (error !== undefined && !said) log.warn({ error, state }, `systemd cannot be told at ${path}`);
+    said = error !== undefined;
+  }
+
+  function feed(isProgressing: () => boolean): () => void {
+    if (send === undefined || !(watchdogMs > 0)) return () => {};
+    const timer = clock.every(watchdogMs / 3, () => {
+      if (isProgressing()) notify("WATCHDOG=1");
+    });
+    return () => timer.cancel();
+  }
+
+  return { notify, feed };
+}
+
+/** What is wrong; undefined: sent. */
+type Send = (state: string) => string | undefined;
+
+const AF_UNIX = 1;
+/** SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, of Linux. */
+const DATAGRAM = 2 | 0o4000 | 0o2000000;
+/** MSG_DONTWAIT | MSG_NOSIGNAL. */
+const NO_WAIT = 0x40 | 0x4000;
+
+function openSender(path: string, log: Log): Send {
+  try {
+    const { socket, sendto } = libc();
+    const fd = socket(AF_UNIX, DATAGRAM, 0);
+    if (fd < 0) return () => "no socket can be opened";
+    const address = addressOf(path);
+    return (state) => {
+      const bytes = Buffer.from(state);
+      const sent = sendto(fd, ptr(bytes), bytes.length, NO_WAIT, ptr(address), address.length);
+      return Number(sent) === bytes.length ? undefined : "the socket does not take it";
+    };
+  } catch (error) {
+    log.warn({ error: explain(error) }, "systemd cannot be told: libc cannot be called");
+    return () => undefined;
+  }
+}
+
+/** unix(7): a path; or, after "@", an abstract name, which begins with a zero byte and has none at its end. */
+function addressOf(path: string): Buffer {
+  const name = path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`;
+  return Buffer.concat([Buffer.from(new Uint16Array([AF_UNIX]).buffer), Buffer.from(name)]);
+}
+
+/** By the names that glibc and musl give themselves. @throws with what the last one says */
+function libc() {
+  const musl = process.arch === "arm64" ? "aarch64" : "x86_64";
+  let reason: unknown;
+  for (const name of ["libc.so.6", `libc.musl-${musl}.so.1`, `ld-musl-${musl}.so.1`]) {
+    try {
+      const { i32, u32, u64, i64, ptr: pointer } = FFIType;
+      return dlopen(name, {
+        socket: { args: [i32, i32, i32], returns: i32 },
+        sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
+      }).symbols;
+    } catch (error) {
+      reason = error;
+    }
+  }
+  throw reason;
+}

@@ -1,0 +1,63 @@
+/** A replay or discard from its first batch to its last, and what is said of it. */
+import type { Outcome } from "../../http/desk.ts";
+import type { Context } from "../command.ts";
+import { table } from "../report.ts";
+
+/** Of those that stay, so many are named; all are counted. */
+const keptNamedMax = 1_000;
+
+interface Total {
+  matched: number;
+  done: number;
+  keptCount: number;
+  kept: Outcome["kept"];
+  readonly why: Map<string, number>;
+  stopped: boolean;
+}
+
+export async function runThrough(
+  context: Context,
+  batch: (after: number, upTo: number | undefined) => Promise<Outcome>,
+): Promise<Total> {
+  const total: Total = { matched: 0, done: 0, keptCount: 0, kept: [], why: new Map(), stopped: false };
+  let upTo: number | undefined;
+  for (let after: number | null = 0; after !== null;) {
+    const outcome: Outcome = await batch(after, upTo);
+    total.matched += outcome.matched;
+    total.done += outcome.done;
+    total.keptCount += outcome.kept.length;
+    total.kept.push(...outcome.kept.slice(0, keptNamedMax - total.kept.length));
+    for (const { why } of outcome.kept) total.why.set(why, (total.why.get(why) ?? 0) + 1);
+    upTo = outcome.up_to;
+    after = outcome.next;
+    if (after !== null)
+      context.stderr(`${total.matched} looked at, ${total.done} done, ${total.keptCount} stay …\n`);
+    total.stopped = after !== null && context.signal.aborted;
+    if (total.stopped) break;
+  }
+  return total;
+}
+
+export function report(
+  context: Context,
+  {
+    total,
+    things,
+    done,
+    dryRun,
+    asJson,
+  }: { total: Total; things: string; done: string; dryRun: boolean; asJson: boolean },
+): void {
+  const { matched, keptCount, kept, why, stopped } = total;
+  if (asJson) {
+    const answer = { matched, done: total.done, kept_count: keptCount, kept, dry_run: dryRun, stopped };
+    return context.stdout(`${JSON.stringify(answer)}\n`);
+  }
+  context.stdout(
+    `${total.done} of ${matched} ${things} ${dryRun ? "would be " : ""}${done}, ${keptCount} stay\n`,
+  );
+  const reasons = [...why].sort(([, a], [, b]) => b - a).slice(0, 20);
+  if (reasons.length > 0)
+    context.stdout(table([["because", "count"], ...reasons.map(([text, n]) => [text, String(n)])]));
+  if (stopped) context.stderr("interrupted: the rest was not looked at\n");
+}

@@ -1,0 +1,153 @@
+/**
+ * `list`, `show`, `replay` and `discard` over a desk (http/desk.ts): the same words for dead letters and for the quarantine.
+ * What is asked for is done a batch at a time, with progress on standard error, and may be interrupted between two batches.
+ */
+import type { Desk, Filter } from "../../http/desk.ts";
+import {
+  command,
+  type CommandGroup,
+  type Context,
+  number,
+  type Option,
+  toggle,
+  UsageError,
+} from "../command.ts";
+import { report, runThrough } from "./batches.ts";
+import { filterOf, filters, selecting, selectionOf, whichOf } from "./options.ts";
+import { gatewayOptions } from "../gateway-client.ts";
+import type { WhichGateway } from "../remote.ts";
+import { table } from "../report.ts";
+import { oneLine } from "../../core/terminal.ts";
+
+export interface OpenDesk<Row, Full> {
+  readonly desk: Desk<Row, Full>;
+  close(): Promise<void>;
+}
+
+export interface DeskCommands<Row, Full> {
+  readonly name: string;
+  readonly summary: string;
+  /** Several of them. */
+  readonly things: string;
+  /** The filter that only this desk has. */
+  readonly own: { readonly [key in "sink" | "reason"]?: Option<string | undefined> };
+  readonly heading: readonly string[];
+  readonly cells: (row: Row) => readonly (string | number | null)[];
+  readonly open: (context: Context, which: WhichGateway) => Promise<OpenDesk<Row, Full>>;
+}
+
+const pageMax = 1_000;
+const json = toggle("--json", "Print the answer as JSON");
+export function deskCommands<Row extends { id: number }, Full extends object>(
+  spec: DeskCommands<Row, Full>,
+): CommandGroup {
+  const { name, summary, things, own } = spec;
+  const filtering: Readonly<Record<string, Option<string | undefined>>> = { ...own, ...filters };
+
+  async function at<T>(context: Context, which: WhichGateway, work: (desk: Desk<Row, Full>) => Promise<T>) {
+    const { desk, close } = await spec.open(context, which);
+    try {
+      return await work(desk);
+    } finally {
+      await close();
+    }
+  }
+
+  const list = command({
+    name: "list",
+    summary: `List ${things}, the oldest first`,
+    options: {
+      ...filtering,
+      limit: number("--limit <n>", "At most so many", { default: 1_000, min: 1 }),
+      json,
+      ...gatewayOptions,
+    },
+    run: (context, { options }) =>
+      at(context, whichOf(options), async (desk) => {
+        const rows = await listAll(desk, filterOf(options), options.limit);
+        if (options.json) context.stdout(`${JSON.stringify(rows)}\n`);
+        else context.stdout(table([spec.heading, ...rows.map((row) => spec.cells(row).map(cell))]));
+        return 0;
+      }),
+  });
+
+  const show = command({
+    name: "show",
+    summary: "Show one with its payload",
+    arguments: { id: "Its id, as `list` has it" },
+    options: { json, ...gatewayOptions },
+    run(context, { args, options }) {
+      if (!/^\d{1,15}$/.test(args.id))
+        throw new UsageError(`"${args.id}" is no id: it is a number, as \`list\` has it`);
+      return at(context, options, async (desk) => {
+        const found = await desk.show(Number(args.id));
+        if (found === undefined) {
+          context.stderr(`there is none with the id ${args.id} among the ${things}\n`);
+          return 1;
+        }
+        context.stdout(options.json ? `${JSON.stringify(found)}\n` : lines(found));
+        return 0;
+      });
+    },
+  });
+
+  const act = (verb: "replay" | "discard", done: string, help: string) =>
+    command({
+      name: verb,
+      summary: help,
+      options: { ...filtering, ...selecting, json, ...gatewayOptions },
+      run: (context, { options }) =>
+        at(context, whichOf(options), async (desk) => {
+          const selection = selectionOf(options);
+          const total = await runThrough(context, (after, upTo) =>
+            desk[verb]({ ...selection, after, up_to: upTo }),
+          );
+          report(context, {
+            total,
+            things,
+            done,
+            dryRun: selection.dry_run,
+            asJson: options.json,
+          });
+          return total.keptCount === 0 && !total.stopped ? 0 : 1;
+        }),
+    });
+
+  return {
+    name,
+    summary,
+    commands: [
+      list,
+      show,
+      act("replay", "brought back", `Bring ${things} back: --ids, a filter, or --all`),
+      act("discard", "discarded", `Discard ${things} for good: --ids, a filter, or --all`),
+    ],
+  };
+}
+
+async function listAll<Row extends { id: number }>(
+  desk: Desk<Row, unknown>,
+  filter: Filter,
+  limit: number,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (;;) {
+    const wanted = Math.min(pageMax, limit - rows.length);
+    const page = await desk.list({ ...filter, after: rows.at(-1)?.id ?? 0, limit: wanted });
+    rows.push(...page);
+    if (page.length < wanted || rows.length >= limit) return rows;
+  }
+}
+
+/** Name and value, one a line. */
+function lines(found: object): string {
+  const entries = Object.entries(found);
+  const width = Math.max(...entries.map(([key]) => key.length));
+  return entries
+    .map(([key, value]) => `${key.padEnd(width)}  ${oneLine(cell(value as string | number | null))}\n`)
+    .join("");
+}
+
+function cell(value: string | number | null): string {
+  return value === null ? "-" : String(value);
+}

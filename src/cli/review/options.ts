@@ -1,0 +1,74 @@
+/** The options of a desk's commands, and what they ask for. */
+import { z } from "zod";
+import type { Filter } from "../../http/desk.ts";
+import { type Option, toggle, UsageError, words } from "../command.ts";
+import type { WhichGateway } from "../remote.ts";
+
+/** As they were read; which of them there are depends on the command. */
+export type Options = Readonly<Record<string, unknown>>;
+
+export const filters = {
+  tenant: words("--tenant <id>", "Only of this tenant"),
+  device: words("--device <id>", "Only of this device"),
+  since: moment("--since <time>", "Only from this time on: ISO 8601, or 90m, 24h, 7d ago"),
+  until: moment("--until <time>", "Only before this time"),
+};
+export const selecting = {
+  ids: ids(),
+  all: toggle("--all", "All of them"),
+  dryRun: toggle("--dry-run", "Only say what would be done"),
+};
+
+export function selectionOf(options: Options) {
+  const filter = filterOf(options);
+  const chosen = options["ids"] as readonly number[] | undefined;
+  const isFiltered = Object.keys(filter).length > 0 || chosen !== undefined;
+  if (!isFiltered && options["all"] !== true) throw new UsageError("say which: --ids, a filter, or --all");
+  return {
+    ...filter,
+    ...(chosen && { ids: chosen }),
+    ...(!isFiltered && { all: true }),
+    dry_run: options["dryRun"] === true,
+  };
+}
+
+export function filterOf(options: Options): Filter {
+  const names = ["sink", "reason", ...Object.keys(filters)];
+  return Object.fromEntries(
+    names.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]),
+  );
+}
+
+export function whichOf(options: Options): WhichGateway {
+  const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+  return { gateway: text(options["gateway"]), tokenFile: text(options["tokenFile"]) };
+}
+
+function ids(): Option<readonly number[] | undefined> {
+  const schema = z
+    .string()
+    .regex(/^\d{1,15}(,\d{1,15}){0,999}$/, "must be ids with commas between them, at most 1000")
+    .transform((text) => text.split(",").map(Number))
+    .optional();
+  return { flags: "--ids <list>", help: "These, by id, with commas between them", schema };
+}
+
+const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** As ISO 8601. */
+function moment(flags: string, help: string): Option<string | undefined> {
+  const schema = z
+    .string()
+    .transform((text, context) => {
+      const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+      const ms = count === undefined ? Date.parse(text) : Date.now() - Number(count) * (units[unit] ?? 0);
+      if (!Number.isNaN(ms)) return new Date(ms).toISOString();
+      context.addIssue({
+        code: "custom",
+        message: "must be a time such as 2026-11-21T08:00:00Z, or 90m, 24h, 7d ago",
+      });
+      return z.NEVER;
+    })
+    .optional();
+  return { flags, help, schema };
+}

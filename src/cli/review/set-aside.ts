@@ -1,0 +1,43 @@
+/** `sluice dead-letters set-aside`: an operator decides on what a running gateway's sink is stuck at. */
+import { asideAnswer, type AsideAnswer } from "../../http/aside.ts";
+import { command, neededWords, number, toggle, words } from "../command.ts";
+import { gatewayOptions } from "../gateway-client.ts";
+import { clientOf } from "../remote.ts";
+import { table } from "../report.ts";
+
+export const setAside = command({
+  name: "set-aside",
+  summary: "Put the oldest entries that a sink in trouble waits with into the dead letters, untried",
+  options: {
+    sink: neededWords("--sink <name>", "The sink, as `sinks` in /stats names it"),
+    lane: words("--lane <name>", "The lane, as its alarm names it (default: the first in trouble)"),
+    count: number("--count <n>", "So many entries, the oldest first", { default: 1, min: 1, max: 5_000 }),
+    dryRun: toggle("--dry-run", "Only say which"),
+    json: toggle("--json", "Print the answer as JSON"),
+    ...gatewayOptions,
+  },
+  async run(context, { options: { sink, lane, count, dryRun, json, ...which } }) {
+    const body = { sink, ...(lane !== undefined && { lane }), count, dry_run: dryRun };
+    const client = clientOf(context, which);
+    const answer = asideAnswer.parse(await client.ask("POST", "/admin/dead-letters/set-aside", body));
+    if (json) context.stdout(`${JSON.stringify(answer)}\n`);
+    else context.stdout(table([["seq", "tenant", "device", "type"], ...answer.entries.map(cells)]));
+    context.stderr(`${told(answer, dryRun)}\nthe trouble was: ${answer.trouble}\n`);
+    return answer.done || dryRun ? 0 : 1;
+  },
+});
+
+const cells = ({ seq, tenant_id, device_id, msg_type }: AsideAnswer["entries"][number]) => [
+  String(seq),
+  tenant_id ?? "-",
+  device_id ?? "-",
+  msg_type ?? "-",
+];
+
+function told({ entries, done }: AsideAnswer, dryRun: boolean): string {
+  const these = `${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
+  if (dryRun) return `${these} would be put aside`;
+  return done
+    ? `${these} put aside: \`sluice dead-letters replay\` brings them back`
+    : `${these} not put aside yet: that comes by itself as soon as the far side can be asked`;
+}

@@ -1,0 +1,192 @@
+/**
+ * `sluice spool …`: look at the spool's file, check it, mend it, carry away what it holds. Only `status` may be asked while a
+ * gateway runs; the others refuse.
+ */
+import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
+import { z } from "zod";
+import { Books, mendBooks } from "../../intake/books.ts";
+import type { Entry } from "../../core/entry.ts";
+import { compactSpool, exportSpool } from "../../spool/tools/export.ts";
+import { spoolIn } from "../../spool/tools/file.ts";
+import { SpoolInUse } from "../../spool/lock.ts";
+import { repairSpool } from "../../spool/tools/repair.ts";
+import { spoolStatus } from "../../spool/tools/status.ts";
+import { verifySpool } from "../../spool/tools/verify.ts";
+import { command, type CommandGroup, type Context, toggle, words } from "../command.ts";
+import { configured } from "../configuration.ts";
+import { writeAll } from "../output.ts";
+import { sayStore } from "../registry.ts";
+import { jsonLine, size } from "../report.ts";
+import { lineProtocol, ndjson, tryLine } from "./lines.ts";
+import { lostText, repairedText, room, statusText, verifiedText } from "./print.ts";
+
+const json = toggle("--json", "Print the answer as JSON");
+const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
+
+const status = command({
+  name: "status",
+  summary: "What the spool holds and where each sink stands; also while a gateway runs",
+  options: { json },
+  run(context, { options }) {
+    const { config } = configured(context);
+    sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
+    const found = spoolStatus(config.general.dataDir);
+    const { bytesMax } = config.spool;
+    context.stdout(
+      options.json
+        ? jsonLine({ ...found, bytesMax, ...room(found, bytesMax) })
+        : statusText(found, bytesMax, Date.now()),
+    );
+    return Promise.resolve(0);
+  },
+});
+
+const verify = command({
+  name: "verify",
+  summary: "Read every group and checksum; exit code 1 where something is damaged",
+  options: { json },
+  run: (context, { options }) =>
+    alone(context, (dataDir) => {
+      const found = verifySpool({ dataDir, spooled });
+      context.stdout(options.json ? jsonLine(found) : verifiedText(found));
+      return found.sound ? 0 : 1;
+    }),
+});
+
+const repair = command({
+  name: "repair",
+  summary:
+    "Keep everything that can be read in a sound file, and say what could not be kept; the damaged file stays",
+  options: { json },
+  run: (context, { options }) =>
+    alone(context, (dataDir) => {
+      const done = repairSpool({ dataDir, spooled, mendBooks, nowMs: Date.now() });
+      context.stdout(options.json ? jsonLine(done) : repairedText(done));
+      return 0;
+    }),
+});
+
+const carry = command({
+  name: "export",
+  summary: "Print the entries for carrying away; the spool stays as it is",
+  options: {
+    sink: words("--sink <name>", "Only what this sink has not settled, or may not have"),
+    tenant: words("--tenant <id>", "Only of this tenant; in line protocol, its lines have no tenant tag"),
+    format: {
+      flags: "--format <name>",
+      help: "ndjson (default) or lp, line protocol of the events that InfluxDB would get",
+      schema: z.enum(["ndjson", "lp"], "must be ndjson or lp").default("ndjson"),
+    },
+    output: words(
+      "--output <file>",
+      "Write there, not to standard output; an existing file is not overwritten",
+    ),
+  },
+  run: (context, { options }) =>
+    alone(context, (dataDir) => {
+      const { config } = configured(context);
+      const lineOf = options.format === "lp" ? lineProtocol(config, options.tenant === undefined) : ndjson;
+      const out = openOutput(context, options.output);
+      let written = 0;
+      let missed = 0;
+      const put = (entry: Entry) => {
+        if (options.tenant !== undefined && entry.tenantId !== options.tenant) return "";
+        const tried = tryLine(lineOf, entry);
+        if ("why" in tried) {
+          missed++;
+          context.stderr(`seq ${entry.seq} has no line: ${tried.why}\n`);
+        } else if (tried.line !== null) written++;
+        return "line" in tried && tried.line !== null ? `${tried.line}\n` : "";
+      };
+      try {
+        exportSpool({
+          dataDir,
+          ...(options.sink !== undefined && { sink: options.sink }),
+          take: (entries) => out.write(entries.map(put).join("")),
+          miss(lost) {
+            missed += lost.to - lost.from + 1;
+            context.stderr(`not exported: ${lostText(lost)}\n`);
+          },
+        });
+        out.close();
+      } catch (error) {
+        out.abandon();
+        throw error;
+      }
+      context.stderr(`${written} lines, ${missed} entries that could not be exported\n`);
+      return missed === 0 ? 0 : 1;
+    }),
+});
+
+const compact = command({
+  name: "compact",
+  summary: "Give the file's free pages back to the disk",
+  options: { json },
+  run: (context, { options }) =>
+    alone(context, (dataDir) => {
+      const measure = () => spoolStatus(dataDir).files.reduce((sum, { bytes }) => sum + bytes, 0);
+      const before = measure();
+      compactSpool(dataDir);
+      const after = measure();
+      context.stdout(
+        options.json
+          ? jsonLine({ bytesBefore: before, bytesAfter: after })
+          : `${size(before)} before, ${size(after)} now\n`,
+      );
+      return 0;
+    }),
+});
+
+export const spool: CommandGroup = {
+  name: "spool",
+  summary: "Look at the spool, check and mend it, carry away what it holds",
+  commands: [status, verify, repair, carry, compact],
+};
+
+/** `work` has the spool for itself; where a gateway has it, that is said in words of this command. */
+function alone(context: Context, work: (dataDir: string) => number): Promise<number> {
+  const { config } = configured(context);
+  sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
+  try {
+    return Promise.resolve(work(config.general.dataDir));
+  } catch (error) {
+    if (!(error instanceof SpoolInUse)) throw error;
+    context.stderr(
+      `a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` may be asked while it runs)\n`,
+    );
+    return Promise.resolve(1);
+  }
+}
+
+interface Output {
+  write(text: string): void;
+  /** What was written is durable. */
+  close(): void;
+  /** It is of no use: a file goes again. */
+  abandon(): void;
+}
+
+/** Text to standard output, or into a new file, which is made only once the spool could be read. */
+function openOutput(context: Context, path: string | undefined): Output {
+  if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
+  let fd: number | undefined;
+  const file = () => (fd ??= create(path));
+  return {
+    write: (text) => writeAll(file(), text, path),
+    close() {
+      fsyncSync(file());
+      closeSync(file());
+    },
+    abandon() {
+      if (fd !== undefined) rmSync(path, { force: true });
+    },
+  };
+}
+
+function create(path: string): number {
+  try {
+    return openSync(path, "wx", 0o640);
+  } catch (cause) {
+    throw new Error(`--output ${path} cannot be made`, { cause });
+  }
+}

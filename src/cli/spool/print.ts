@@ -1,0 +1,96 @@
+/** What `sluice spool` prints for people. */
+import type { Repaired } from "../../spool/tools/repair.ts";
+import type { Lost } from "../../spool/tools/salvage.ts";
+import type { SpoolStatus } from "../../spool/tools/status.ts";
+import type { Verified } from "../../spool/tools/verify.ts";
+import { size, table } from "../report.ts";
+
+export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number): string {
+  const { head, first, groups, entries, bytes, oldestReceivedMs, newestReceivedMs, files } = status;
+  const facts = [
+    ["spool", `${status.path}, ${status.inUse ? "in use by a gateway" : "not in use"}`],
+    ["entries", entries === 0 ? "none held" : `${entries} in ${groups} groups, seq ${first} to ${head}`],
+    ["bytes", `${size(bytes)} of ${size(bytesMax)} (${((bytes * 100) / bytesMax).toFixed(1)} %)`],
+    ["oldest", oldestReceivedMs === null ? "-" : `${age(nowMs - oldestReceivedMs)} old`],
+    ["room", roomText(status, bytesMax)],
+    ["files", files.map((file) => `${file.path} ${size(file.bytes)}`).join(", ")],
+    ["disk free", size(status.diskFreeBytes)],
+    ["dead letters", String(status.deadLetters)],
+  ];
+  if (newestReceivedMs !== null) facts.splice(4, 0, ["newest", `${age(nowMs - newestReceivedMs)} old`]);
+  const sinks = status.sinks.map((s) =>
+    [s.sink, s.seq, s.delivered, s.ignored, s.refused, s.skipped, s.waiting, s.deadLetters].map(String),
+  );
+  const detours = status.sinks.flatMap(({ sink, detours: lanes }) =>
+    lanes.map(({ lane, seq, waiting }) => [`${sink} ${lane}`, String(seq), String(waiting)]),
+  );
+  const books = Object.entries(status.books).map(([name, value]) => [name, String(value)]);
+  return [
+    facts.map(([name = "", value = ""]) => `${name.padEnd(14)}${value}\n`).join(""),
+    table([
+      ["sink", "seq", "delivered", "ignored", "refused", "skipped", "waiting", "dead letters"],
+      ...sinks,
+    ]),
+    ...(detours.length === 0 ? [] : [table([["detour", "from seq", "waiting"], ...detours])]),
+    ...(books.length === 0 ? [] : [table([["books", "count"], ...books])]),
+  ].join("\n");
+}
+
+/** Bytes left until the bound, and for how long, at the rate at which what is held came in. */
+export function room(
+  status: SpoolStatus,
+  bytesMax: number,
+): { roomBytes: number; roomSeconds: number | null } {
+  const roomBytes = Math.max(0, bytesMax - status.bytes);
+  const { oldestReceivedMs: from, newestReceivedMs: to } = status;
+  const ms = from === null || to === null ? 0 : to - from;
+  return {
+    roomBytes,
+    roomSeconds:
+      ms < 60_000 || status.bytes === 0 ? null : Math.floor((roomBytes * ms) / status.bytes / 1000),
+  };
+}
+
+function roomText(status: SpoolStatus, bytesMax: number): string {
+  const { roomBytes, roomSeconds } = room(status, bytesMax);
+  return roomSeconds === null
+    ? `${size(roomBytes)}; for how long is not known yet: less than a minute of messages is held`
+    : `${size(roomBytes)}, ${age(roomSeconds * 1000)} at the rate of what is held`;
+}
+
+export function verifiedText(found: Verified): string {
+  const { path, sound, pages, groups, entries, damaged, missing, deadLetters, badLetters, books } = found;
+  return [
+    `${path}: ${sound ? "sound" : "DAMAGED"}\n`,
+    `${entries} entries in ${groups} groups and ${deadLetters} dead letters can be read\n`,
+    ...pages.map((fault) => `file: ${fault}\n`),
+    ...damaged.map((lost) => `damaged: ${lostText(lost)}\n`),
+    ...missing.map((lost) => `missing: ${lostText(lost)}\n`),
+    ...badLetters.map(({ id, why }) => `dead letter ${id}: ${why}\n`),
+    ...(books === null ? [] : [`books: ${books}\n`]),
+  ].join("");
+}
+
+export function repairedText({ before, original, notes }: Repaired): string {
+  if (original === null) return `${before.path}: sound, nothing to repair\n`;
+  const lost = before.damaged.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+  return [
+    `${before.path}: repaired; the damaged file is ${original}\n`,
+    `kept ${before.entries} entries in ${before.groups} groups; could not keep ${lost} entries\n`,
+    ...before.damaged.map((each) => `lost: ${lostText(each)}\n`),
+    ...before.badLetters.map(({ id, why }) => `lost: dead letter ${id}: ${why}\n`),
+    ...notes.map((note) => `${note}\n`),
+  ].join("");
+}
+
+export function lostText({ from, to, why }: Lost): string {
+  const count = to - from + 1;
+  return `seq ${from} to ${to} (${count} ${count === 1 ? "entry" : "entries"}): ${why}`;
+}
+
+function age(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 172_800 ? `${(seconds / 3_600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} days`;
+}

@@ -1,0 +1,101 @@
+/**
+ * The configuration: every part's settings, read once from the environment, all mistakes at once (DESIGN, promise 6).
+ *
+ * Nothing here changes anything: a wrong configuration ends with exit code 78 before the spool is touched. There is no
+ * configuration file: units, containers and shells all set environment variables well, and secrets come as NAME_FILE.
+ */
+import { influxMistakes } from "../sink/influx/settings.ts";
+import { httpMistakes } from "../http/server.ts";
+import { brokerMistakes } from "../source/broker.ts";
+import { mqttMistakes } from "../source/mqtt.ts";
+import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
+import { type Host, thisHost } from "./host.ts";
+import { type Effective, type Env, readTable, type TableRead } from "./read.ts";
+import { allSettings, type Config, tables } from "./tables.ts";
+import { unknownNames } from "./unknown.ts";
+
+export type { Config } from "./tables.ts";
+export type { Effective } from "./read.ts";
+
+export type Loaded =
+  | {
+      readonly config: Config;
+      readonly effective: readonly Effective[];
+      readonly warnings: readonly string[];
+    }
+  | { readonly mistakes: readonly string[]; readonly warnings: readonly string[] };
+
+/**
+ * Every mistake is one line that names the setting, its value (masked), what is wrong and the mend.
+ * @param fileNames those of `env` that stand in a file of settings, where nothing else should
+ */
+export function loadConfig(env: Env, host: Host = thisHost, fileNames: ReadonlySet<string> = none): Loaded {
+  const reads = Object.entries(tables).map(([name, table]) => [name, readTable(table, env, host)] as const);
+  const config = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
+  const found = unknownNames(env, namesOf(), fileNames);
+  const mistakes = allMistakes(
+    reads.map(([, read]) => read),
+    config,
+  );
+  const exposure = host.exposureOf(config.general.dataDir);
+  mistakes.push(...found.mistakes, ...exposure.mistakes);
+  const warnings = [...found.warnings, ...reads.flatMap(([, read]) => read.warnings), ...exposure.warnings];
+  if (mistakes.length > 0) return { mistakes, warnings };
+  return {
+    config,
+    effective: reads.flatMap(([, read]) => read.effective).map(settledBy(config, host)),
+    warnings,
+  };
+}
+
+/**
+ * What is wrong with each setting, then with settings taken together (each part knows its own). The latter says nothing new
+ * about one that is mistaken by itself.
+ */
+function allMistakes(reads: readonly TableRead[], { mqtt, broker, influx, http }: Config): string[] {
+  const single = reads.flatMap(({ mistakes }) => mistakes);
+  const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
+  const noOtherBroker = mqtt.url === undefined && !isMistaken("MQTT_URL");
+  const crossed = [
+    ...mqttMistakes(mqtt),
+    ...(noOtherBroker ? brokerMistakes(broker) : []),
+    ...influxMistakes(influx),
+    ...httpMistakes(http),
+  ];
+  const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));
+  return [...single.map(({ text }) => text), ...fresh];
+}
+
+/** Gives the settings whose default is found, not written, their value. `values` has the shape of the tables it was read by. */
+function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Config {
+  const read = values as Config;
+  const { general } = read;
+  const dataDir = general.dataDir ?? defaultDataDir(env, host);
+  const gatewayId = general.gatewayId ?? keptGatewayId(dataDir, host) ?? nameOfHost(host);
+  return { ...read, general: { ...general, dataDir, gatewayId } };
+}
+
+/** systemd's StateDirectory= (several are colon-separated), else the place of the Filesystem Hierarchy Standard, else here. */
+function defaultDataDir(env: Env, host: Host): string {
+  const given = env["STATE_DIRECTORY"]?.split(":")[0];
+  if (given) return given;
+  return host.canWrite("/var/lib/sluice") ? "/var/lib/sluice" : "./sluice-data";
+}
+
+function settledBy({ general }: Config, host: Host): (row: Effective) => Effective {
+  const found: Readonly<Record<string, Partial<Effective>>> = {
+    DATA_DIR: { value: general.dataDir },
+    GATEWAY_ID: {
+      value: general.gatewayId,
+      ...(keptGatewayId(general.dataDir, host) !== undefined && { origin: "kept in DATA_DIR" }),
+    },
+  };
+  return (row) => (row.value === null ? { ...row, ...found[row.name] } : row);
+}
+
+const none: ReadonlySet<string> = new Set();
+
+function namesOf(): { known: string[]; secrets: string[] } {
+  const known = allSettings.map(({ name }) => name);
+  return { known, secrets: allSettings.filter(({ secret }) => secret).map(({ name }) => name) };
+}

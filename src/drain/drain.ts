@@ -1,0 +1,292 @@
+/**
+ * The drain: brings the spool to one sink, for ever, at that sink's own pace.
+ *
+ * One loop: read ahead into lanes (a sink's own division, such as a database; most sinks have one), deliver every lane that
+ * is due, side by side and each in order, sleep until something happens. What the read-ahead may hold, who is in
+ * whose way and how far the cursor is stands in read-ahead.ts; here are time, failures and the far side.
+ *
+ * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
+ */
+import { unlessStopped, sleep, withDeadline, type Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
+import { deliver } from "./deliver.ts";
+import type { Lane } from "./lane.ts";
+import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./read-ahead.ts";
+import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
+import type { Refusal, Sink, Totals } from "../core/sink.ts";
+import { told, Trouble, type Told } from "./trouble.ts";
+import { Wake } from "./wake.ts";
+
+export interface DrainStats extends Totals, Told {
+  /** Entries that were ever offered to this sink: what the five others must add up to. */
+  readonly spooled: number;
+  readonly waiting: number;
+}
+
+export interface DrainOptions {
+  readonly sink: Sink;
+  readonly spool: DrainedSpool;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: () => number;
+  /** Most entries read and not settled. */
+  readonly entriesMax?: number;
+}
+
+/** To ask for a position costs little, and everything waits for it. */
+const askEveryMaxMs = 5_000;
+/** Between two stretches of reading: the rest of the program has its turn. */
+const breathMs = 1;
+
+export class Drain {
+  readonly sink: Sink;
+  readonly #spool: DrainedSpool;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #random: () => number;
+  readonly #ahead: ReadAhead;
+  readonly #stop = new AbortController();
+  #inFlight = 0;
+  /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
+  readonly #trouble = new Trouble();
+  #readAtMs = 0;
+  /** A delivery failed, and with it what we know of the far side's position: a lost answer, a database put back from a backup. */
+  #isUnsure = false;
+  #finishing = false;
+  readonly #aside = new Aside();
+  readonly #wake: Wake;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: DrainOptions) {
+    const { sink, spool, clock, log } = options;
+    this.sink = sink;
+    this.#spool = spool;
+    this.#clock = clock;
+    this.#wake = new Wake(clock);
+    this.#log = log.child({ sink: sink.name });
+    this.#random = options.random ?? Math.random;
+    this.#ahead = new ReadAhead(sink, spool, options.entriesMax ?? readAheadEntriesMax);
+  }
+
+  start(): void {
+    this.#spool.onAppend(this.#wake.now);
+    this.#stop.signal.addEventListener("abort", this.#wake.now);
+    this.#running = this.#run();
+  }
+
+  /** Lets the sink finish what the spool holds, at most `graceMs` and only while nothing fails; then ends. */
+  async stop(graceMs: number): Promise<void> {
+    this.#finishing = true;
+    this.#wake.now();
+    const timer = this.#clock.after(graceMs, () => this.#stop.abort());
+    await this.#running;
+    timer.cancel();
+    await this.sink.close();
+  }
+
+  stats(): DrainStats {
+    const own = { key: "", trouble: this.#trouble };
+    return { ...this.#ahead.stats(), ...told([own, ...this.#ahead.lanes]) };
+  }
+
+  /** A lane in trouble, the one that is named or the first, with at most `count` entries of its head. */
+  inTrouble(count: number, key?: string): Stuck | undefined {
+    const lane = stuckLane(this.#ahead.lanes, key);
+    if (lane?.length === 0 && !lane.busy) this.#scan(lane);
+    return lane && stuckOf(lane, this.sink.name, count);
+  }
+
+  /** Entries of a stuck lane are to be refused, untried. Resolves once they are dead letters. */
+  setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
+    const done = this.#aside.put(entries, `put aside by an operator: ${trouble}`);
+    for (const lane of this.#ahead.lanes) if (lane.key === key) lane.retryAtMs = 0;
+    this.#wake.now();
+    return done;
+  }
+
+  async #run(): Promise<void> {
+    await this.#resume();
+    while (!this.#stop.signal.aborted) {
+      if (this.#isUnsure && this.#inFlight === 0) await this.#resume();
+      const woken = this.#wake.next();
+      const now = this.#clock.monoMs();
+      const readAtMs = this.#fill(now);
+      const laneAtMs = this.#launch(now);
+      // Nothing under way and nothing more to read: whatever is left waits for a far side that fails.
+      if (
+        this.#finishing &&
+        this.#inFlight === 0 &&
+        (this.#trouble.why !== null || readAtMs > now + breathMs)
+      )
+        break;
+      this.#wake.at(Math.min(readAtMs, laneAtMs));
+      await woken;
+    }
+    this.#wake.cancel();
+    while (this.#inFlight > 0) await this.#wake.next();
+  }
+
+  /** Asks a sink that keeps its own position where it stands, until it answers; what was read is read again from there. */
+  async #resume(): Promise<void> {
+    while (this.sink.positions && !this.#stop.signal.aborted) {
+      const now = this.#clock.monoMs();
+      try {
+        await this.#askPosition(this.sink.positions.bind(this.sink));
+        return this.#recovered();
+      } catch (error) {
+        if (this.#finishing) return this.#stop.abort();
+        await this.#rest(now + this.#failed(error, askEveryMaxMs));
+      }
+    }
+  }
+
+  /** What is appended meanwhile is no reason to ask any sooner; a stop is. */
+  async #rest(untilMs: number): Promise<void> {
+    for (let now = this.#clock.monoMs(); now < untilMs && !this.#finishing; now = this.#clock.monoMs()) {
+      const woken = this.#wake.next();
+      this.#wake.at(untilMs);
+      await woken;
+    }
+  }
+
+  async #askPosition(positions: NonNullable<Sink["positions"]>): Promise<void> {
+    const { epochs } = this.#spool;
+    const asked = positions(epochs.map((e) => e.epoch));
+    const what = `${this.sink.name} position`;
+    const held = await unlessStopped(
+      this.#stop.signal,
+      withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
+    );
+    this.#isUnsure = false;
+    const { cursor } = this.#ahead;
+    const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log);
+    // Further than we knew: only the answer was lost.
+    if (seq > cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
+    this.#aside.settledTo(seq);
+    takeBackUnsettled(this.sink.name, seq, this.#spool);
+  }
+
+  /** Reads ahead. @returns when to do so again */
+  #fill(now: number): number {
+    if (now < this.#readAtMs) return this.#readAtMs;
+    const { skipped } = this.#ahead.totals;
+    let more = false;
+    try {
+      more = this.#ahead.fill(now);
+      this.#recovered();
+    } catch (error) {
+      this.#readAtMs = now + this.#failed(error);
+      return this.#readAtMs;
+    } finally {
+      this.#warnOfSkipped(skipped);
+    }
+    return more ? now + breathMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Starts every delivery that is due. @returns when the next will be, if nothing happens before */
+  #launch(now: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const lane of [...this.#ahead.lanes]) {
+      if (lane.busy) continue;
+      const dueMs = this.#dueMs(lane, now);
+      if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
+      else if (this.#inFlight < (this.sink.concurrency ?? 1)) void this.#serve(lane);
+    }
+    return nextMs;
+  }
+
+  #dueMs(lane: Lane, now: number): number {
+    if (lane.scanned !== undefined) return lane.retryAtMs;
+    if (lane.length === 0) return Number.POSITIVE_INFINITY;
+    const { batchTrigger = this.sink.batchMax, batchBytesMax, lingerMs } = this.sink;
+    const full = lane.length >= batchTrigger || lane.bytes >= batchBytesMax || this.#finishing;
+    return Math.max(lane.retryAtMs, full ? now : lane.sinceMs + lingerMs);
+  }
+
+  /** One delivery of a lane, or one stretch of a detour's search. Never rejects. */
+  async #serve(lane: Lane): Promise<void> {
+    this.#inFlight++;
+    lane.busy = true;
+    this.#ahead.toBack(lane);
+    try {
+      if (lane.scanned !== undefined && lane.length === 0) this.#scan(lane);
+      if (lane.length > 0) await this.#deliver(lane);
+      else await sleep(this.#clock, breathMs, this.#stop.signal);
+    } catch (error) {
+      this.#laneFailed(lane, error);
+    } finally {
+      lane.busy = false;
+      this.#inFlight--;
+      this.#ahead.forgetIfIdle(lane);
+      this.#wake.now();
+    }
+  }
+
+  #scan(lane: Lane): void {
+    const { skipped } = this.#ahead.totals;
+    this.#ahead.scan(lane, this.#clock.monoMs());
+    this.#warnOfSkipped(skipped);
+  }
+
+  async #deliver(lane: Lane): Promise<void> {
+    const { sink } = this;
+    const { epoch, last } = epochOf(this.#spool, lane.unsettledFrom);
+    const upTo = sink.positions ? last : Number.MAX_SAFE_INTEGER;
+    const entries = this.#aside.batchOf(lane.peek(sink.batchMax, sink.batchBytesMax, upTo));
+    const outcome = await deliver(sink, {
+      batch: {
+        entries,
+        epoch,
+        before: { ...this.#ahead.totals },
+        aside: this.#aside.whys,
+        later: (seq) => (seq > this.#spool.head ? [] : this.#spool.read(seq)),
+      },
+      refuse: (refusals) => this.#refuse(refusals),
+      clock: this.#clock,
+      stop: this.#stop.signal,
+    });
+    this.#ahead.settle(lane, entries, outcome, this.#clock.monoMs());
+    this.#aside.settled(entries);
+    this.#delivers(lane);
+  }
+
+  #delivers(lane: Lane): void {
+    lane.retryAtMs = 0;
+    if (lane.trouble.why !== null)
+      lane.trouble.ends(this.#log.child({ lane: lane.key }), "sink delivers again");
+  }
+
+  #refuse(refusals: readonly Refusal[]): void {
+    const letters = refusals.map((it) => ({ ...it, epoch: epochOf(this.#spool, it.entry.seq).epoch }));
+    this.#spool.deadLetters.putAll(this.sink.name, letters);
+  }
+
+  #laneFailed(lane: Lane, error: unknown): void {
+    this.#isUnsure = this.sink.positions !== undefined;
+    const log = this.#stop.signal.aborted ? undefined : this.#log.child({ lane: lane.key });
+    const waitMs = lane.trouble.begins(error, { cannot: "deliver", log, random: this.#random });
+    lane.retryAtMs = this.#clock.monoMs() + waitMs;
+    if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);
+  }
+
+  /** @returns how long to wait */
+  #failed(error: unknown, maxMs?: number): number {
+    const log = this.#stop.signal.aborted ? undefined : this.#log;
+    return this.#trouble.begins(error, {
+      cannot: "go on",
+      log,
+      random: this.#random,
+      ...(maxMs && { maxMs }),
+    });
+  }
+
+  #recovered(): void {
+    this.#trouble.ends(this.#log, "sink goes on");
+  }
+
+  #warnOfSkipped(before: number): void {
+    const skipped = this.#ahead.totals.skipped - before;
+    if (skipped > 0) this.#log.warn({ skipped }, "entries left the spool before this sink had taken them");
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Where a sink that keeps its own position goes on after a start.
+ *
+ * The far side's word counts, not ours: its position was committed with the data. It names the epoch (one start of the
+ * spool), so that a spool restored from a copy is told from the one that went on: of an epoch both know, what both have
+ * is settled; entries of epochs the far side never heard of are not, whatever their numbers.
+ */
+import type { Log } from "../core/log.ts";
+import type { DrainedSpool } from "./read-ahead.ts";
+import type { Position, Totals } from "../core/sink.ts";
+
+export interface EpochRange {
+  readonly epoch: string;
+  readonly first: number;
+}
+
+export interface Resumed {
+  /** Everything up to and including this seq is settled at the far side. */
+  readonly seq: number;
+  /** The far side's totals at `seq`; undefined where it has none that fit. */
+  readonly totals: Totals | undefined;
+}
+
+/**
+ * @param epochs oldest first
+ * @param head the spool's last seq
+ * @param floor the seq before the oldest entry held
+ */
+export function resumeFrom(
+  epochs: readonly EpochRange[],
+  positions: readonly Position[],
+  head: number,
+  floor: number,
+): Resumed {
+  for (let i = epochs.length - 1; i >= 0; i--) {
+    const epoch = epochs[i];
+    const position = positions.find((p) => p.epoch === epoch?.epoch);
+    if (!position) continue;
+    const end = (epochs[i + 1]?.first ?? head + 1) - 1;
+    return position.seq <= end
+      ? { seq: position.seq, totals: position.totals }
+      : { seq: end, totals: undefined };
+  }
+  return { seq: floor, totals: undefined };
+}
+
+/** What reads ahead, as far as it is moved. */
+export interface Resumable {
+  readonly cursor: number;
+  readonly totals: Totals;
+  moveTo(seq: number, totals: Totals): void;
+  startAnew(seq: number, totals: Totals): void;
+}
+
+/** Moves to where the far side says it stands. @returns that seq */
+export function goOnFrom(
+  ahead: Resumable,
+  held: readonly Position[],
+  spool: { readonly epochs: readonly EpochRange[]; readonly head: number; readonly first: number },
+  log: Log,
+): number {
+  const { seq, totals } = resumeFrom(spool.epochs, held, spool.head, spool.first - 1);
+  const known = ahead.totals;
+  const further = seq - ahead.cursor;
+  if (totals) {
+    ahead.moveTo(seq, totals);
+  } else if (further >= 0) {
+    ahead.startAnew(seq, { ...known, delivered: known.delivered + further });
+  } else {
+    // It holds no position of ours although it was given entries: it was put in another's place, and is counted anew.
+    log.warn({ from: seq + 1 }, "the position is gone at the sink: what the spool holds is delivered again");
+    ahead.startAnew(seq, { delivered: 0, ignored: 0, refused: 0, skipped: 0 });
+  }
+  return seq;
+}
+
+/**
+ * Takes back the dead letters of entries that the far side has not settled, but was about to: its answer, or we, were lost on the
+ * way. It may take them now, and a dead letter that is brought back later would be stored a second time. What the spool
+ * has given up does not come again, so its letter stays.
+ */
+export function takeBackUnsettled(
+  sink: string,
+  settled: number,
+  { epochs, first, deadLetters }: Pick<DrainedSpool, "epochs" | "first" | "deadLetters">,
+): void {
+  const from = Math.max(settled + 1, first);
+  const unsettled = epochs.filter((_, i) => (epochs[i + 1]?.first ?? Number.POSITIVE_INFINITY) > from);
+  deadLetters.takeBack(
+    sink,
+    unsettled.map(({ epoch }) => epoch),
+    from,
+  );
+}
+
+/** The start of the gateway that wrote `seq`, and the last seq it wrote. */
+export function epochOf(
+  { epochs, head }: { readonly epochs: readonly EpochRange[]; readonly head: number },
+  seq: number,
+): { epoch: string; last: number } {
+  let at = epochs.length - 1;
+  while (at > 0 && (epochs[at]?.first ?? 0) > seq) at--;
+  return { epoch: epochs[at]?.epoch ?? "", last: (epochs[at + 1]?.first ?? head + 1) - 1 };
+}

@@ -1,0 +1,66 @@
+/**
+ * What keeps a lane, or a whole drain, from going on: how often in a row, why, and how long until the next try. The log names it
+ * when it begins, when it changes and when it ends, and not in between.
+ */
+import { backoffMs } from "../core/clock.ts";
+import { explain, type Log } from "../core/log.ts";
+import { Outage } from "../core/outage.ts";
+
+const backoffBaseMs = 250;
+const backoffMaxMs = 30_000;
+
+export class Trouble {
+  /** null while all is well. */
+  why: string | null = null;
+  /** It will not end by itself: an operator must act. */
+  isAlarm = false;
+  /** Failed tries in a row. */
+  #attempt = 0;
+
+  /** One more try failed. @param cannot what, for the log @returns how long to wait */
+  begins(
+    error: unknown,
+    options: { cannot: string; log: Log | undefined; random: () => number; maxMs?: number },
+  ): number {
+    const { cannot, log, random, maxMs = backoffMaxMs } = options;
+    const outage = error instanceof Outage ? error : new Outage(explain(error));
+    const lidMs = Math.min(maxMs, outage.retryMaxMs);
+    const waitMs = Math.max(outage.retryAfterMs, backoffMs(this.#attempt++, backoffBaseMs, lidMs, random));
+    const why = explain(error);
+    if (why !== this.why || outage.alarm !== this.isAlarm) {
+      const said = { error: why, retry_ms: Math.round(waitMs) };
+      if (outage.alarm) log?.error(said, `sink cannot ${cannot} until somebody acts; what is for it waits`);
+      else log?.warn(said, `sink cannot ${cannot}; waiting`);
+    }
+    this.why = why;
+    this.isAlarm = outage.alarm;
+    return waitMs;
+  }
+
+  /** @param said for the log, if there was any trouble */
+  ends(log: Log, said: string): void {
+    if (this.why !== null) log.info(said);
+    this.why = null;
+    this.isAlarm = false;
+    this.#attempt = 0;
+  }
+}
+
+export interface Told {
+  /** Why nothing moves, in the far side's words; null while all is well. */
+  readonly trouble: string | null;
+  /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
+  readonly alarms: readonly { readonly lane: string; readonly why: string }[];
+}
+
+const alarmsMax = 20;
+
+/** As stats show it; the first in trouble speaks for all. */
+export function told(all: readonly { readonly key: string; readonly trouble: Trouble }[]): Told {
+  const first = all.find(({ trouble }) => trouble.why !== null);
+  const alarms = all.filter(({ trouble }) => trouble.isAlarm).slice(0, alarmsMax);
+  return {
+    trouble: first?.trouble.why ?? null,
+    alarms: alarms.map(({ key, trouble }) => ({ lane: key, why: trouble.why ?? "" })),
+  };
+}

@@ -1,0 +1,51 @@
+/**
+ * A device at the embedded broker's CONNECT: the judge's own rule on the cached row, with one re-read if the row says no.
+ * Through the look-ups, so that a flood of connections costs the registry no more than a flood of messages.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { DeviceAuth } from "../core/device.ts";
+import { authorize } from "../judge/authorize.ts";
+import type { DeviceAuthCache } from "../registry/cache.ts";
+import type { Answer } from "../registry/flights.ts";
+import type { Lookup } from "../registry/lookup.ts";
+
+interface Parts {
+  readonly cache: DeviceAuthCache;
+  readonly lookup: Lookup;
+  readonly clock: Clock;
+}
+
+/** A token as it was presented, or its SHA-256. */
+type Shown = { readonly token: string } | { readonly tokenHash: string };
+
+/** Both reject if the registry cannot tell now. */
+export function authenticator({ cache, lookup, clock }: Parts) {
+  async function check(tenantId: string, deviceId: string, shown: Shown): Promise<boolean> {
+    const proves = (device: DeviceAuth | null) => {
+      const { token, tokenHash } = { token: undefined, tokenHash: null, ...shown };
+      const claim = { siteId: device?.siteId ?? null, token, tokenHash, receivedMs: clock.wallMs() };
+      return authorize(device, claim, true) === null;
+    };
+    const cached = cache.get(tenantId, deviceId);
+    if (cached !== undefined && (proves(cached) || !cache.mayReread(tenantId, deviceId)))
+      return proves(cached);
+    const answer = await new Promise<Answer>((done) => lookup.resolve(tenantId, deviceId, null, done));
+    if (answer === "unavailable") throw new Error("the registry does not answer");
+    return proves(answer);
+  }
+
+  return {
+    /** Does this token belong to this device, and may it speak? */
+    authenticate: (tenantId: string, deviceId: string, token: string) => check(tenantId, deviceId, { token }),
+    /** May who proved himself with the token of this hash still speak? */
+    stillProves: ({
+      tenantId,
+      deviceId,
+      tokenHash,
+    }: {
+      tenantId: string;
+      deviceId: string;
+      tokenHash: string;
+    }) => check(tenantId, deviceId, { tokenHash }),
+  };
+}

@@ -1,0 +1,186 @@
+/**
+ * The books of the intake: what became of every message received, since ever.
+ *
+ * They are written with each group in one transaction (spool.ts), so they are true after any crash. What is still
+ * being judged is not written: after a crash nobody acknowledged it, and it is received again.
+ */
+
+export interface BookTotals {
+  readonly received: number;
+  readonly accepted: number;
+  readonly rejected: Readonly<Record<string, number>>;
+  readonly duplicate: number;
+}
+
+const rejectedPrefix = "rejected:";
+
+export class Books {
+  #received: number;
+  #accepted: number;
+  #withoutMetrics: number;
+  #duplicate: number;
+  /** Messages spooled before they could be judged, and those of them that were judged since. */
+  #deferred: number;
+  #rejudged: number;
+  #rejudgedTo: number;
+  /** Dead letters that were appended anew. */
+  #replayed: number;
+  readonly #rejected = new Map<string, number>();
+  readonly #atStart: BookTotals;
+
+  /** @param kept the counters as the spool last wrote them */
+  constructor(kept: ReadonlyMap<string, number>) {
+    const read = (name: string) => kept.get(name) ?? 0;
+    this.#received = read("received");
+    this.#accepted = read("accepted");
+    this.#withoutMetrics = read("without_metrics");
+    this.#duplicate = read("duplicate");
+    this.#deferred = read("deferred");
+    this.#rejudged = read("rejudged");
+    this.#rejudgedTo = read("rejudged_to");
+    this.#replayed = read("replayed");
+    for (const [name, value] of kept) {
+      if (name.startsWith(rejectedPrefix)) this.#rejected.set(name.slice(rejectedPrefix.length), value);
+    }
+    this.#atStart = this.totals();
+  }
+
+  receive(): void {
+    this.#received++;
+  }
+
+  accept(isEmpty = false): void {
+    this.#accepted++;
+    if (isEmpty) this.#withoutMetrics++;
+  }
+
+  /** Of those accepted: telemetry without metrics, of which InfluxDB gets no reading. */
+  get withoutMetrics(): number {
+    return this.#withoutMetrics;
+  }
+
+  reject(reason: string): void {
+    this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1);
+  }
+
+  duplicate(): void {
+    this.#duplicate++;
+  }
+
+  defer(): void {
+    this.#deferred++;
+  }
+
+  /** A deferred message was judged; all of them up to `seq` of the spool were. */
+  rejudge(seq: number): void {
+    this.#rejudged++;
+    this.#rejudgedTo = seq;
+  }
+
+  replay(): void {
+    this.#replayed++;
+  }
+
+  get rejudgedTo(): number {
+    return this.#rejudgedTo;
+  }
+
+  /** Messages on the disk whose judgement is still to come. */
+  get awaiting(): number {
+    return this.#deferred - this.#rejudged;
+  }
+
+  /** Entries that the spool was ever given. */
+  get spooled(): number {
+    return this.#accepted + this.#rejectedSum() + this.#deferred + this.#replayed;
+  }
+
+  /** Dead letters that were brought back: entries of the spool that no message came for. */
+  get replayed(): number {
+    return this.#replayed;
+  }
+
+  totals(): BookTotals {
+    return {
+      received: this.#received,
+      accepted: this.#accepted,
+      rejected: Object.fromEntries(this.#rejected),
+      duplicate: this.#duplicate,
+    };
+  }
+
+  /** The same since this start. */
+  sinceStart(): BookTotals {
+    const [now, then] = [this.totals(), this.#atStart];
+    const rejected = Object.entries(now.rejected).map(
+      ([reason, n]) => [reason, n - (then.rejected[reason] ?? 0)] as const,
+    );
+    return {
+      received: now.received - then.received,
+      accepted: now.accepted - then.accepted,
+      rejected: Object.fromEntries(rejected.filter(([, n]) => n > 0)),
+      duplicate: now.duplicate - then.duplicate,
+    };
+  }
+
+  /** received = accepted + rejected + duplicate + judging, where `inMemory` of those judging have not reached the disk. */
+  balancedWith(inMemory: number): boolean {
+    return (
+      this.#received === this.#accepted + this.#rejectedSum() + this.#duplicate + this.awaiting + inMemory
+    );
+  }
+
+  /** As the spool is to write them, without the `inMemory` messages that no disk knows of. */
+  toKeep(inMemory: number): Map<string, number> {
+    const kept = new Map([
+      ["received", this.#received - inMemory],
+      ["accepted", this.#accepted],
+      ["without_metrics", this.#withoutMetrics],
+      ["duplicate", this.#duplicate],
+      ["deferred", this.#deferred],
+      ["rejudged", this.#rejudged],
+      ["rejudged_to", this.#rejudgedTo],
+      ["replayed", this.#replayed],
+    ]);
+    for (const [reason, n] of this.#rejected) kept.set(rejectedPrefix + reason, n);
+    return kept;
+  }
+
+  #rejectedSum(): number {
+    let sum = 0;
+    for (const n of this.#rejected.values()) sum += n;
+    return sum;
+  }
+}
+
+/** Where a message was waiting in the spool to be judged, and damage has taken it. */
+const lostReason = "LOST_TO_DAMAGE";
+
+/**
+ * The counters after damage to the spool (spool/tools/repair.ts), so that they balance over what there is. What was deferred and is
+ * gone is counted as judged, a reject whose entry is lost too; entries of which nothing is known any more count as accepted.
+ */
+export function mendBooks(
+  kept: ReadonlyMap<string, number>,
+  held: { readonly head: number; deferred(after: number): number },
+): { books: ReadonlyMap<string, number>; head: number; notes: string[] } {
+  const notes: string[] = [];
+  const books = new Map(kept);
+  const add = (name: string, n: number) => books.set(name, (books.get(name) ?? 0) + n);
+  const unknown = held.head - new Books(books).spooled;
+  if (unknown !== 0) {
+    add("accepted", unknown);
+    notes.push(`the books did not tell of ${unknown} entries: counted as accepted`);
+  }
+  const lost = new Books(books).awaiting - held.deferred(books.get("rejudged_to") ?? 0);
+  if (lost > 0) {
+    add("rejudged", lost);
+    add(rejectedPrefix + lostReason, lost);
+    notes.push(`${lost} messages waited to be judged and are lost: counted as rejected (${lostReason})`);
+  }
+  const mended = new Books(books);
+  const { accepted, rejected, duplicate } = mended.totals();
+  const rejects = Object.values(rejected).reduce((sum, n) => sum + n, 0);
+  books.set("received", accepted + rejects + duplicate + mended.awaiting);
+  return { books, head: mended.spooled, notes };
+}

@@ -1,0 +1,284 @@
+/**
+ * The intake: a message's way to the disk. receive → judge → group → one fsync → settled (the source sends PUBACK).
+ *
+ * Judging is synchronous while the device is cached. A device that is not parks its message, and its later ones behind
+ * it so that each device keeps its order, until one look-up answers for all. Only here are messages counted.
+ *
+ * When the spool cannot take a group (its bound, a full disk) the intake is held: the group stays, nothing is
+ * acknowledged, and it is tried again until there is room. The sources' windows bound what can pile up meanwhile.
+ */
+import type { Clock, Timer } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import { explain, type Log } from "../core/log.ts";
+import type { Intake, Message } from "../core/message.ts";
+import { Books } from "./books.ts";
+import { DeferredDevices } from "./deferred.ts";
+import type { KnownMessages } from "./known.ts";
+import { isPending, type Judge, type Pending } from "../judge/judge.ts";
+import type { Answer } from "../registry/flights.ts";
+import type { Alongside } from "../spool/sidecar.ts";
+import type { Oldest } from "./watchdog.ts";
+
+export interface IngestParts {
+  readonly judge: Judge;
+  readonly books: Books;
+  readonly known: KnownMessages;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly lingerMs: number;
+  /** With so many bytes waiting on the disk to be judged, devices never seen before are turned away. */
+  readonly deferredBytesMax: number;
+  /** Was this device ever accepted? */
+  isKnown(pending: Pending): boolean;
+  resolve(pending: Pending, done: (answer: Answer) => void): void;
+  append(entries: readonly Entry[], alongside: Alongside): void;
+  settled(messages: readonly Message[]): void;
+  /** These entries are on the disk and still to be judged. */
+  deferred(entries: readonly Entry[]): void;
+}
+
+/** The messages of a device that wait for its look-up, oldest first. */
+interface Parked {
+  readonly pending: Pending;
+  /** Monotonic; when the first came. */
+  readonly sinceMs: number;
+  readonly queue: Message[];
+}
+
+/** A group is written at once when it holds this many messages. */
+const groupMessagesMax = 1_000;
+/** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
+const intakeMessagesMax = 70_000;
+/** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
+const parkedMax = 20_000;
+/** The same for their payloads. */
+const intakeBytesMax = 64 * 1024 * 1024;
+const retryHeldMs = 250;
+
+export class Ingest implements Intake {
+  readonly #parts: IngestParts;
+  /** The open group: messages to settle with it, and the entries of those that have one (a duplicate has none). */
+  #messages: Message[] = [];
+  #entries: Entry[] = [];
+  #groupSinceMs = 0;
+  #timer: Timer | undefined;
+  /** By device: the messages that wait for its look-up, oldest first. */
+  readonly #parked = new Map<string, Parked>();
+  #parkedCount = 0;
+  /** Payloads of the messages in memory, open group and parked. */
+  #bytes = 0;
+  readonly #deferred = new DeferredDevices();
+  #held: string | null = null;
+  readonly #waitingForRoom: (() => void)[] = [];
+  readonly #onCommit: (() => void)[] = [];
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts;
+  }
+
+  receive(message: Message): void {
+    this.#parts.books.receive();
+    this.#bytes += message.payload.length + message.topic.length;
+    if (this.#parked.size > 0) {
+      const key = this.#parts.judge.deviceOf(message);
+      const parked = key === undefined ? undefined : this.#parked.get(key);
+      if (parked) {
+        parked.queue.push(message);
+        this.#parkedCount++;
+        return;
+      }
+    }
+    const verdict = this.#judge(message);
+    if (verdict && isPending(verdict)) this.#park(message, verdict);
+    else this.#group(message, verdict);
+  }
+
+  isFull(): boolean {
+    const waiting = this.#messages.length + this.#parkedCount;
+    return waiting >= intakeMessagesMax || this.#parkedCount >= parkedMax || this.#bytes >= intakeBytesMax;
+  }
+
+  whenRoom(resume: () => void): void {
+    this.#waitingForRoom.push(resume);
+  }
+
+  /** Messages received that are neither counted as something nor on the disk. */
+  get inMemory(): number {
+    return this.#parkedCount;
+  }
+
+  /** Entries counted that are not on the disk yet. */
+  get openEntries(): number {
+    return this.#entries.length;
+  }
+
+  /** Why nothing is taken in; null while it is. */
+  get held(): string | null {
+    return this.#held;
+  }
+
+  /** The message that has waited longest in memory; undefined where none waits. */
+  oldest(): Oldest | undefined {
+    const [parked] = this.#parked.values();
+    const nowMs = this.#parts.clock.monoMs();
+    if (parked)
+      return {
+        waitedMs: nowMs - parked.sinceMs,
+        topic: parked.queue[0]?.topic ?? "",
+        stage: "look-up",
+      };
+    const [first] = this.#messages;
+    return first && { waitedMs: nowMs - this.#groupSinceMs, topic: first.topic, stage: "group" };
+  }
+
+  /** Spools unjudged what has waited for a look-up for longer than this: it is judged again by itself. */
+  giveUpLookups(waitedMs: number): void {
+    const since = this.#parts.clock.monoMs() - waitedMs;
+    for (const parked of [...this.#parked.values()]) {
+      if (parked.sinceMs <= since) this.#resume(parked, "unavailable");
+    }
+  }
+
+  /** Writes the open group now. */
+  flush(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#messages.length > 0 || this.#onCommit.length > 0) this.#commit();
+  }
+
+  /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
+  rejudged(waited: readonly Entry[], entries: readonly Entry[], committed: () => void): void {
+    const seq = waited.at(-1)?.seq ?? 0;
+    for (const entry of waited) this.#deferred.remove(entry);
+    for (const entry of entries) {
+      this.#parts.books.rejudge(seq);
+      this.#count(entry);
+      this.#entries.push(entry);
+    }
+    this.#onCommit.push(committed);
+    this.flush();
+  }
+
+  /**
+   * Spools what an operator brings back, at once or not at all: behind the open group, with what these entries are
+   * to the books in the same transaction.
+   * @throws where the intake is held or the spool has no room; nothing is changed then
+   */
+  bringBack(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
+    const { append, books } = this.#parts;
+    // Again where a source spoke from within `settled`: the books are to hold what is on the disk and nothing more.
+    do this.flush();
+    while (this.#held === null && this.#messages.length > 0);
+    if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
+    const draft = new Books(books.toKeep(this.#parkedCount));
+    count(draft);
+    append(entries, { books: draft.toKeep(0), letters });
+    count(books);
+  }
+
+  /** This entry is on the disk and still to be judged. */
+  defer(entry: Entry): void {
+    this.#deferred.add(entry);
+  }
+
+  /** undefined: a packet delivered again, which has its entry already. */
+  #judge(message: Message): Entry | Pending | undefined {
+    if (this.#parts.known.has(message)) return undefined;
+    const verdict = this.#parts.judge.judge(message);
+    // Behind messages that wait on the disk for the registry, a device's next one waits there too.
+    if (isPending(verdict) && this.#deferred.holds(verdict.key))
+      return this.#conclude(verdict, "unavailable");
+    return verdict;
+  }
+
+  /** Strangers may fill a part of the disk with what waits to be judged; who was ever accepted waits there whatever they do. */
+  #conclude(pending: Pending, answer: Answer): Entry {
+    const { judge, deferredBytesMax, isKnown } = this.#parts;
+    const isCrowded =
+      answer === "unavailable" && this.#deferred.bytes >= deferredBytesMax && !isKnown(pending);
+    return judge.resume(pending, isCrowded ? "crowded" : answer);
+  }
+
+  #park(message: Message, pending: Pending): void {
+    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [message] };
+    this.#parked.set(pending.key, parked);
+    this.#parkedCount++;
+    this.#parts.resolve(pending, (answer) => this.#resume(parked, answer));
+  }
+
+  /** The look-up has answered: judges what waited for it, in order, with what comes meanwhile last. */
+  #resume(parked: Parked, answer: Answer): void {
+    const { pending, queue } = parked;
+    // An answer that comes after the watchdog gave it up is nobody's.
+    if (this.#parked.get(pending.key) !== parked) return;
+    for (const message of queue) {
+      const verdict = message === queue[0] ? pending : this.#judge(message);
+      const entry = verdict && isPending(verdict) ? this.#conclude(verdict, answer) : verdict;
+      this.#parkedCount--;
+      this.#group(message, entry);
+    }
+    this.#parked.delete(pending.key);
+  }
+
+  #group(message: Message, entry: Entry | undefined): void {
+    if (entry) {
+      this.#count(entry);
+      this.#entries.push(entry);
+      if (entry.kind === "deferred") this.defer(entry);
+    } else {
+      this.#parts.books.duplicate();
+    }
+    this.#parts.known.note(message, entry);
+    if (message.accepted === false) message.accepted = entry?.kind === "event";
+    if (this.#messages.length === 0) this.#groupSinceMs = this.#parts.clock.monoMs();
+    this.#messages.push(message);
+    if (this.#held !== null) return;
+    if (this.#messages.length >= groupMessagesMax) this.flush();
+    else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
+  }
+
+  #count(entry: Entry): void {
+    const { books } = this.#parts;
+    if (entry.kind === "event") books.accept(entry.detail !== null);
+    else if (entry.kind === "deferred") books.defer();
+    else books.reject(entry.reason ?? "");
+  }
+
+  #commit(): void {
+    const { append, settled, books, known, clock } = this.#parts;
+    // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
+    const endsTheHold = this.#onCommit.length > 0;
+    try {
+      append(this.#entries, { books: books.toKeep(this.#parkedCount), ...known.toWrite(), endsTheHold });
+    } catch (error) {
+      this.#hold(explain(error));
+      this.#timer = clock.after(retryHeldMs, () => this.flush());
+      return;
+    }
+    this.#release();
+    known.committed();
+    const messages = this.#messages;
+    for (const { payload, topic } of messages) this.#bytes -= payload.length + topic.length;
+    const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
+    this.#messages = [];
+    this.#entries = [];
+    if (deferred.length > 0) this.#parts.deferred(deferred);
+    for (const committed of this.#onCommit.splice(0)) committed();
+    settled(messages);
+    if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
+  }
+
+  #hold(why: string): void {
+    if (this.#held === null)
+      this.#parts.log.error(
+        { error: why },
+        "intake held: nothing is acknowledged until the spool can be written",
+      );
+    this.#held = why;
+  }
+
+  #release(): void {
+    if (this.#held !== null) this.#parts.log.info("intake released");
+    this.#held = null;
+  }
+}

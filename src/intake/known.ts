@@ -1,0 +1,60 @@
+/**
+ * What is on the disk already, or on its way there: a packet that a sender delivers again (DUP), a copy that a broker had retained, a
+ * reading that a device tries again on a new connection. Asked when a message is judged, so that it counts behind an earlier
+ * one that waited for the same look-up; told when a message goes into a group, and what it learned goes to the disk with it.
+ */
+import type { Entry } from "../core/entry.ts";
+import type { Message } from "../core/message.ts";
+import { Retries } from "./retries.ts";
+import type { Alongside } from "../spool/sidecar.ts";
+import { fingerprint, ownerOf, type RedeliveryWindow } from "../spool/redelivery.ts";
+import type { RetainedTopics } from "../spool/retained.ts";
+
+export interface KnownParts {
+  readonly window: RedeliveryWindow;
+  readonly retained: RetainedTopics;
+}
+
+export class KnownMessages {
+  readonly #parts: KnownParts;
+  readonly #retries = new Retries();
+  /** Of the open group: fingerprint and owner of each packet, one after the other; topics of retained messages. */
+  #packets: number[] = [];
+  #topics = new Map<number, number | null>();
+
+  constructor(parts: KnownParts) {
+    this.#parts = parts;
+  }
+
+  has(message: Message): boolean {
+    const { window, retained } = this.#parts;
+    if (message.retained && retained.holds(message)) return true;
+    if (message.qos === 0) return false;
+    if (message.retained) return window.holdsContent(fingerprint(message));
+    return (message.dup && window.has(fingerprint(message))) || this.#retries.isRetry(message);
+  }
+
+  /** It goes into the open group; `entry` undefined: as one that is known. */
+  note(message: Message, entry: Entry | undefined): void {
+    if (entry !== undefined && message.qos > 0) {
+      const [print, owner] = [fingerprint(message), ownerOf(entry)];
+      this.#parts.window.add(print, owner);
+      this.#packets.push(print, owner);
+    }
+    this.#retries.note(message);
+    if (entry?.kind === "reject") return;
+    for (const [topic, content] of this.#parts.retained.note(message)) this.#topics.set(topic, content);
+  }
+
+  /** What is to be written with the open group: on the disk before its message, a packet would have its redelivery taken for a duplicate. */
+  toWrite(): Pick<Alongside, "packets" | "window" | "retained"> {
+    return { packets: this.#packets, window: this.#parts.window, retained: this.#topics };
+  }
+
+  /** The open group is on the disk. */
+  committed(): void {
+    this.#packets = [];
+    this.#topics = new Map();
+    this.#retries.committed();
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * Judges again what had to be spooled unjudged because the registry could not be asked (REGISTRY_UNAVAILABLE) or nobody knew the time
+ * (CLOCK_NOT_SET), in order, once both can be had. The judgement is appended as a new entry in the same transaction as the note of how far this has come,
+ * so every deferred message ends as one event or one reject, whatever crashes in between.
+ *
+ * The entries wait in the spool and are looked for there, a batch at a time: a list of them in memory would grow with the outage.
+ */
+import { backoffMs, sleep, type Clock, unlessStopped } from "../core/clock.ts";
+import type { Entry } from "../core/entry.ts";
+import { explain, type Log } from "../core/log.ts";
+import type { Books } from "./books.ts";
+import type { HostClock } from "./host-clock.ts";
+import type { Ingest } from "./ingest.ts";
+import type { Judge } from "../judge/judge.ts";
+import { deviceKey } from "../core/device.ts";
+import type { DeviceLookup } from "../core/registry.ts";
+import type { Spool } from "../spool/spool.ts";
+
+const batchMax = 5_000;
+/** Entries looked through at a stretch, so that the intake is not kept waiting. */
+const stretchEntries = 4_000;
+const breathMs = 1;
+const backoffBaseMs = 500;
+const backoffMaxMs = 10_000;
+
+/** See host-clock.ts. */
+type RejudgeClock = Clock & Pick<HostClock, "isTimeKnown" | "correctionMs">;
+
+export interface RejudgeParts {
+  readonly spool: Spool;
+  readonly books: Books;
+  readonly judge: Pick<Judge, "rejudge">;
+  readonly ingest: Pick<Ingest, "defer" | "rejudged">;
+  readonly registry: Pick<DeviceLookup, "find">;
+  readonly clock: RejudgeClock;
+  readonly log: Log;
+}
+
+export class Rejudge {
+  readonly #parts: RejudgeParts;
+  /** Deferred entries on the disk: those of the batch, and those from seq `#from` on. */
+  #left = 0;
+  #from: number;
+  #batch: Entry[] = [];
+  #running: Promise<void> | undefined;
+  #nudge = new AbortController();
+  readonly #stop = new AbortController();
+  #trouble: string | null = null;
+  /** What waits for the clock: some of it is left, and when the latest that an earlier run left came. */
+  #awaitsTime = false;
+  #latestMs: number | undefined;
+  #shiftMs: number | undefined;
+
+  /** From now on the spool keeps what is still to be judged. */
+  constructor(parts: RejudgeParts) {
+    const { books, spool } = parts;
+    this.#parts = parts;
+    this.#from = books.rejudgedTo + 1;
+    this.#left = books.awaiting;
+    if (this.#left > 0) spool.holdFrom(this.#from);
+  }
+
+  /**
+   * Finds what an earlier run left; then goes on by itself.
+   * @throws where the spool is damaged there
+   */
+  start(): void {
+    const { spool, ingest, log } = this.#parts;
+    let found = 0;
+    for (let seq = this.#from; found < this.#left && seq <= spool.head;) {
+      const entries = spool.read(seq);
+      for (const entry of deferredOf(entries)) {
+        ingest.defer(entry);
+        if (awaitsTime(entry)) [this.#awaitsTime, this.#latestMs] = [true, entry.receivedMs];
+        found++;
+      }
+      seq = (entries.at(-1)?.seq ?? spool.head) + 1;
+    }
+    if (found < this.#left)
+      log.error({ missing: this.#left - found }, "messages that were to be judged again are gone");
+    this.#left = found;
+    this.#go();
+  }
+
+  /** These are on the disk now, still to be judged. */
+  add(entries: readonly Entry[]): void {
+    if (this.#left === 0) this.#from = entries[0]?.seq ?? this.#from;
+    this.#left += entries.length;
+    this.#awaitsTime ||= entries.some(awaitsTime);
+    this.#go();
+  }
+
+  /** The registry answers, or the time is known: no need to wait out the back-off. */
+  nudge(): void {
+    this.#nudge.abort();
+    this.#go();
+  }
+
+  /** What is under way counts only if it has reached the disk. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.nudge();
+    await this.#running;
+  }
+
+  #go(): void {
+    const first = this.#batch[0]?.seq ?? this.#from;
+    this.#parts.spool.holdFrom(this.#left > 0 ? first : Number.MAX_SAFE_INTEGER);
+    if (this.#left === 0) this.#awaitsTime = false;
+    if (this.#mayRun()) this.#running ??= this.#run();
+  }
+
+  #mayRun(): boolean {
+    const isTime = !this.#awaitsTime || this.#parts.clock.isTimeKnown();
+    return this.#left > 0 && isTime && !this.#stop.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#parts;
+    for (let attempt = 0; this.#mayRun();) {
+      try {
+        this.#collect();
+        if (this.#batch.length > 0) await this.#judgeBatch();
+        else await sleep(clock, breathMs, this.#stop.signal);
+        attempt = 0;
+      } catch (error) {
+        this.#note(error);
+        if (this.#nudge.signal.aborted) this.#nudge = new AbortController();
+        if (this.#stop.signal.aborted) break;
+        await sleep(clock, backoffMs(attempt++, backoffBaseMs, backoffMaxMs), this.#nudge.signal);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  /** Fills the batch from the spool, as far as one stretch of it goes. */
+  #collect(): void {
+    const { spool } = this.#parts;
+    const until = Math.min(spool.head, this.#from + stretchEntries);
+    while (this.#from <= until && this.#batch.length < Math.min(batchMax, this.#left)) {
+      const entries = spool.read(this.#from);
+      for (const entry of deferredOf(entries)) this.#batch.push(entry);
+      this.#from = (entries.at(-1)?.seq ?? spool.head) + 1;
+    }
+  }
+
+  async #judgeBatch(): Promise<void> {
+    const { registry, judge, ingest } = this.#parts;
+    const batch = this.#batch;
+    const ids = new Map(
+      batch.map((e) => [keyOf(e), { tenantId: e.tenantId ?? "", deviceId: e.deviceId ?? "" }]),
+    );
+    const found = await unlessStopped(this.#stop.signal, registry.find([...ids.values()]));
+    const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+    const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), devices.get(keyOf(entry)) ?? null));
+    this.#trouble = null;
+    const durable = new Promise<void>((resolve) =>
+      ingest.rejudged(batch, judged, () => {
+        this.#batch = [];
+        this.#left -= batch.length;
+        this.#go();
+        resolve();
+      }),
+    );
+    await unlessStopped(this.#stop.signal, durable);
+  }
+
+  /** With the time that its arrival had. What an earlier run left came, at the latest, when this run began. */
+  #timed(entry: Entry): Entry {
+    if (!awaitsTime(entry)) return entry;
+    const { clock } = this.#parts;
+    this.#shiftMs ??= clock.correctionMs() ?? clock.wallMs() - (this.#latestMs ?? entry.receivedMs);
+    const receivedMs = entry.receivedMs + this.#shiftMs;
+    return { ...entry, receivedMs, eventMs: receivedMs, eventNs: 0 };
+  }
+
+  #note(error: unknown): void {
+    const why = explain(error);
+    if (why !== this.#trouble && !this.#stop.signal.aborted)
+      this.#parts.log.warn(
+        { error: why, waiting: this.#left },
+        "messages wait on the disk to be judged; trying again",
+      );
+    this.#trouble = why;
+  }
+}
+
+/** It came when nobody knew the time. */
+function awaitsTime({ kind, eventMs }: Entry): boolean {
+  return kind === "deferred" && eventMs === null;
+}
+
+function deferredOf(entries: readonly Entry[]): Entry[] {
+  return entries.filter((entry) => entry.kind === "deferred");
+}
+
+function keyOf(entry: Entry): string {
+  return deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
+}

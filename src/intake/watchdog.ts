@@ -1,0 +1,86 @@
+/**
+ * The stall watchdog. Nothing here should ever wait for long without a name for it (held, an outage, a look-up with its own
+ * deadline); should a bug or a library do it all the same, a site must not stand still until somebody looks.
+ *
+ * Three places can hold a message: a look-up that never answers, a group that is never written, acknowledgements that never
+ * leave. Each has its own mend, tried in that order: the message is spooled unjudged (it is judged again by itself), the
+ * group is written, the connection is made anew so that the broker delivers again. As long as none helps, systemd's
+ * watchdog is not fed either.
+ */
+import type { Clock, Timer } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { count } from "../core/settings.ts";
+
+export const watchdogSettings = {
+  seconds: count({
+    name: "WATCHDOG_SECONDS",
+    default: 60,
+    max: 86_400,
+    unit: "seconds",
+    help: "How long messages may wait for no reason that has a name before the gateway frees itself; 0: for ever.",
+  }),
+};
+
+/** The message that has waited longest in memory. */
+export interface Oldest {
+  readonly waitedMs: number;
+  readonly topic: string;
+  readonly stage: "look-up" | "group";
+}
+
+interface Parts {
+  readonly seconds: number;
+  /** How long a look-up may take by its own deadline: that wait has a name. */
+  readonly lookupMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly intake: {
+    readonly held: string | null;
+    oldest(): Oldest | undefined;
+    /** Spools what has waited for a look-up since before so many ms unjudged. */
+    giveUpLookups(waitedMs: number): void;
+    flush(): void;
+  };
+  readonly source: { unacknowledged(): number; reconnect(): void };
+}
+
+export interface Watchdog {
+  /** Nothing has stood still for as long as WATCHDOG_SECONDS. */
+  isProgressing(): boolean;
+  stalls(): number;
+  stop(): void;
+}
+
+const lookEveryMs = 1_000;
+
+export function startWatchdog({ seconds, lookupMs, clock, log, intake, source }: Parts): Watchdog {
+  const limitMs = seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
+  let stalls = 0;
+  let stalled = false;
+  /** Since when the source has had something to acknowledge while the intake held nothing of it. */
+  let unsentSinceMs: number | undefined;
+  /** What was done gets as long again to help. */
+  let nextMendMs = 0;
+
+  function look(): void {
+    const oldest = intake.oldest();
+    const isUnsent = oldest === undefined && source.unacknowledged() > 0;
+    unsentSinceMs = isUnsent ? (unsentSinceMs ?? clock.monoMs()) : undefined;
+    const unsentMs = unsentSinceMs === undefined ? 0 : clock.monoMs() - unsentSinceMs;
+    const named = oldest?.stage === "look-up" ? lookupMs : 0;
+    stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs + named || unsentMs > limitMs);
+    if (!stalled || clock.monoMs() < nextMendMs) return;
+    stalls++;
+    nextMendMs = clock.monoMs() + limitMs;
+    log.error(
+      { ...oldest, unacknowledged: source.unacknowledged() },
+      "stalled: freeing what waits, and connecting anew",
+    );
+    intake.giveUpLookups(limitMs + lookupMs);
+    intake.flush();
+    source.reconnect();
+  }
+
+  const timer: Timer = clock.every(lookEveryMs, look);
+  return { isProgressing: () => !stalled, stalls: () => stalls, stop: () => timer.cancel() };
+}

@@ -1,0 +1,286 @@
+/**
+ * An event as one line of InfluxDB line protocol: `measurement,tags fields timestamp`. Pure.
+ *
+ * What the grammar cannot carry exactly is refused by name, never altered: one unescaped quote or a trailing backslash
+ * swallows the lines behind it, and they may be another tenant's. Backslashes and control characters in names and tag
+ * values are refused because InfluxDB 1, 2 and 3 read them differently, so that no spelling is right on all of them;
+ * in string fields they are exact everywhere.
+ *
+ * A number's look never chooses its type (21 and 21.5 are one column): it is a float unless its name is declared an
+ * integer or the column is believed to be one. A value that its column is believed not to take has a line all the same
+ * (`misfit`): the belief may be old or of another shard, and only the far side refuses for a column's type.
+ */
+import { isExact, isInt64, isWhole, sourceOf } from "../digits.ts";
+import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
+
+export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
+
+/** A field of one table, as far as it is known. */
+export interface Column {
+  /** A comma, the escaped name and `=`; null if the name cannot be a field. */
+  readonly head: string | null;
+  /** Its numbers are whole by declaration (INFLUX_INTEGER_FIELDS). */
+  readonly integer: boolean;
+  /** What the far side is believed to keep it as; null: not known yet. */
+  readonly type: ColumnType | null;
+}
+
+/** The columns of one table of one database. */
+export interface Table {
+  readonly name: string;
+  column(field: string): Column;
+}
+
+/** Whole ms since the epoch, and the nanoseconds within that ms. */
+export interface Time {
+  readonly ms: number;
+  readonly ns: number;
+}
+
+/** One time of a series and its first reading, overwritten in place. */
+export interface Slot {
+  ms: number;
+  ns: number;
+  reading: Line;
+  /** Further readings, a nanosecond on each; null in the usual case. */
+  others: { readonly seq: number; readonly fields: string }[] | null;
+  /** Nanoseconds given away beyond this time. */
+  shifted: number;
+}
+
+/** One device in one table, and its last times. */
+export interface Series {
+  readonly tenantId: string | null;
+  readonly siteId: string | null;
+  /** Measurement and tags. */
+  readonly text: string;
+  readonly slots: Slot[];
+  /** Which slot is overwritten next. */
+  oldest: number;
+}
+
+export interface Line extends Time {
+  readonly entry: Entry;
+  readonly table: Table;
+  readonly series: Series;
+  readonly fields: string;
+  /** Columns by name whose type is not known or another one, with the type this line gives them; null if there is none. */
+  readonly news: readonly (readonly [string, ColumnType])[] | null;
+  /** A column is believed to be of another type. */
+  readonly misfit: boolean;
+}
+
+/** What a far side can hold of that which an event can say. */
+export interface Grammar {
+  /** The tenant is the first tag, for databases that tenants share. */
+  readonly tenantTag: boolean;
+  /** May a string hold a line feed? InfluxDB reads it exactly; what reads line by line writes another series with it. */
+  readonly lineFeed: boolean;
+  /** Is text kept? VictoriaMetrics makes a 0 of it, so that it is left out. */
+  readonly texts: boolean;
+  /** Are there integers beyond 2^53? */
+  readonly integers: boolean;
+  /** Characters that no field name may have beyond those that nobody takes. */
+  readonly badName: RegExp | null;
+  /** Field names that differ only in case are one column. */
+  readonly caseless: boolean;
+  /** The first time it takes. */
+  readonly fromMs: number;
+}
+
+/** Why an entry can never be written. */
+export class Unwritable extends Error {
+  override readonly name = "Unwritable";
+}
+
+export const textOf = ({ series, fields, ms, ns }: Line): string =>
+  `${series.text} ${fields} ${nanoseconds(ms, ns)}`;
+
+/** The lines of a body. */
+export function bodyOf(lines: readonly Line[]): string {
+  let body = "";
+  for (const line of lines) body += body === "" ? textOf(line) : `\n${textOf(line)}`;
+  return body;
+}
+
+/** The line at another time. */
+export function moved(line: Line, { ms, ns }: Time): Line {
+  const { entry, table, series, fields, news, misfit } = line;
+  return { entry, table, series, fields, ms, ns, news, misfit };
+}
+
+/** A time so many nanoseconds on. */
+export function later({ ms, ns }: Time, by: number): Time {
+  const sum = ns + by;
+  return { ms: ms + Math.floor(sum / 1_000_000), ns: sum % 1_000_000 };
+}
+
+/** Control characters, backslash and halves of surrogate pairs have no spelling that every version reads the same. */
+// oxlint-disable-next-line no-control-regex
+const impossible = /[\\\u0000-\u001f\u007f]/;
+// oxlint-disable-next-line no-control-regex
+const special = /[\\,= \u0000-\u001f\u007f\ud800-\udfff]/;
+
+/** A tag value or a name as the grammar writes it; null where it cannot. */
+export function escapeName(name: string): string | null {
+  if (name !== "" && !special.test(name)) return name;
+  if (name === "" || impossible.test(name) || !name.isWellFormed()) return null;
+  return name.replace(/[,= ]/g, "\\$&");
+}
+
+/**
+ * The line of an event; null if it has no field to write (a heartbeat without seq and metrics).
+ * `seriesOf`: gives the series that are known already.
+ * @throws {Unwritable} with the metric and the device if it cannot be written exactly.
+ */
+export function encodeLine(
+  entry: Entry,
+  table: Table,
+  grammar: Grammar,
+  seriesOf: (entry: Entry, table: Table, grammar: Grammar) => Series = newSeries,
+): Line | null {
+  const { seq, metrics } = telemetryOf(entry);
+  const made: Making = { entry, table, grammar, news: null, misfit: false };
+  let fields = seq === undefined ? "" : added("", made, "seq", seq);
+  for (const name in metrics) {
+    const value = metrics[name];
+    if (value === null || value === undefined || (typeof value === "string" && !grammar.texts)) continue;
+    if (name === "seq" && seq !== undefined)
+      throw refusal(entry, name, "stands for the message's own seq too");
+    fields = added(fields, made, name, value);
+  }
+  if (fields === "") return null;
+  if (grammar.caseless) refuseTwins(entry, metrics);
+  return {
+    entry,
+    table,
+    series: seriesOf(entry, table, grammar),
+    fields,
+    ms: msOf(entry, grammar),
+    ns: entry.eventNs,
+    news: made.news,
+    misfit: made.misfit,
+  };
+}
+
+function refuseTwins(entry: Entry, metrics: object) {
+  const seen = new Set<string>();
+  for (const name of Object.keys(metrics)) {
+    if (seen.has(name.toLowerCase())) throw refusal(entry, name, "differs from another only in case");
+    seen.add(name.toLowerCase());
+  }
+}
+
+/** The table as it is if a column has this type. */
+export function withType(table: Table, name: string, type: ColumnType): Table {
+  const column = { ...table.column(name), type };
+  return { name: table.name, column: (asked) => (asked === name ? column : table.column(asked)) };
+}
+
+function newSeries(entry: Entry, { name }: Table, grammar: Grammar): Series {
+  const { tenantId, siteId } = entry;
+  return { tenantId, siteId, text: seriesText(entry, name, grammar), slots: [], oldest: 0 };
+}
+
+/** Measurement and tags. @throws {Unwritable} */
+export function seriesText(entry: Entry, table: string, grammar: Grammar): string {
+  const tags = `,device_id=${tag("device_id", entry.deviceId)},site_id=${tag("site_id", entry.siteId)}`;
+  return grammar.tenantTag ? `${table},tenant_id=${tag("tenant_id", entry.tenantId)}${tags}` : table + tags;
+}
+
+function tag(name: string, value: string | null): string {
+  const written = escapeName(value ?? "");
+  if (written !== null) return written;
+  throw new Unwritable(`tag ${name} cannot be ${JSON.stringify(value ?? "")} in line protocol`);
+}
+
+/** The years that 64-bit nanoseconds can hold begin in 1677. */
+export const earliestMs = -9_223_372_036_853;
+/**
+ * They end on 2262-04-11 at 23:47:16. InfluxDB 3 divides time into pieces of ten minutes, and a point in the last,
+ * incomplete one kills its write-ahead log for good half an hour later: nothing of it may be sent.
+ */
+export const endMs = Date.UTC(2262, 3, 11, 23, 40);
+
+/** The time of an event. @throws {Unwritable} if no database holds it. */
+export function msOf(entry: Entry, { fromMs }: Grammar): number {
+  const ms = entry.eventMs ?? entry.receivedMs;
+  if (ms >= fromMs && ms < endMs) return ms;
+  const years = `${new Date(fromMs).getUTCFullYear()} to 2262-04-11T23:40:00Z`;
+  throw new Unwritable(`event time ${ms} ms is outside of ${years}, which is what the database can hold`);
+}
+
+/** A line being made. */
+interface Making {
+  readonly entry: Entry;
+  readonly table: Table;
+  readonly grammar: Grammar;
+  news: [string, ColumnType][] | null;
+  misfit: boolean;
+}
+
+/** With one more field. First the usual case: what its column is known to take, with no digits to lose. */
+function added(fields: string, made: Making, name: string, value: number | boolean | string): string {
+  const column = made.table.column(name);
+  if (column.head === null) throw refusal(made.entry, name, "cannot be the name of a field there");
+  const { type } = column;
+  const head = fields === "" ? column.head.slice(1) : column.head;
+  if (typeof value === "number") {
+    if (type === "float" && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER)
+      return `${fields}${head}${value}`;
+    if (type === "integer" && Number.isSafeInteger(value)) return `${fields}${head}${value}i`;
+  } else if (type === "boolean" && value === true) return `${fields}${head}true`;
+  return `${fields}${head}${valueOf(made, name, column, value)}`;
+}
+
+/** A value as line protocol writes it, held against what its column is believed to be. */
+function valueOf(made: Making, name: string, column: Column, value: number | boolean | string): string {
+  const { entry, grammar } = made;
+  if (grammar.badName?.test(name)) throw refusal(entry, name, "cannot be the name of a field there");
+  const type = typeFor(made, name, column, value);
+  if (column.type !== type) {
+    (made.news ??= []).push([name, type]);
+    if (column.type !== null) made.misfit = true;
+  }
+  if (typeof value === "boolean") return String(value);
+  if (typeof value === "string") return quoted(entry, name, value, grammar);
+  if (type === "integer") return `${wholeDigits(entry, name, value)}i`;
+  if (!Number.isFinite(value)) throw refusal(entry, name, "is beyond the range of a double");
+  if (!isExact(entry, name, value))
+    throw refusal(entry, name, "has digits that a float does not keep; name it in INFLUX_INTEGER_FIELDS");
+  return String(value);
+}
+
+function typeFor(
+  { entry, grammar }: Making,
+  name: string,
+  column: Column,
+  value: number | boolean | string,
+): ColumnType {
+  if (typeof value !== "number") return typeof value === "boolean" ? "boolean" : "string";
+  if (column.type === "float") return "float";
+  if (!column.integer && column.type !== "integer") return "float";
+  if (!grammar.integers && !Number.isSafeInteger(value)) return "float";
+  // A declaration is ours to keep; a belief about the far side is not to refuse by.
+  return column.integer || isWhole(entry, name, value) ? "integer" : "float";
+}
+
+/** Quotes and backslashes are escaped; everything else stands for itself (section "string" of the line protocol). */
+function quoted(entry: Entry, name: string, value: string, grammar: Grammar): string {
+  if (!value.isWellFormed()) throw refusal(entry, name, "is not valid Unicode");
+  if (!grammar.lineFeed && value.includes("\n"))
+    throw refusal(entry, name, "has a line feed, which would end the line there");
+  return `"${/["\\]/.test(value) ? value.replace(/["\\]/g, "\\$&") : value}"`;
+}
+
+function wholeDigits(entry: Entry, name: string, value: number): string {
+  if (Number.isSafeInteger(value)) return String(value);
+  if (!Number.isInteger(value)) throw refusal(entry, name, `is ${value}; its column holds whole numbers`);
+  const digits = sourceOf(entry, name);
+  if (!isInt64(digits)) throw refusal(entry, name, `is ${digits}; its column holds whole numbers of 64 bits`);
+  return String(BigInt(digits));
+}
+
+function refusal(entry: Entry, name: string, why: string): Unwritable {
+  return new Unwritable(`metric ${JSON.stringify(name)} of device ${JSON.stringify(entry.deviceId)} ${why}`);
+}

@@ -1,0 +1,156 @@
+/**
+ * The InfluxDB sink: one lane a database, one request at a time in each, an outcome for every line.
+ *
+ * What an entry's line says follows from the entry, the column types and the shift it was given, so that a retry sends what
+ * may already be stored once more, which changes nothing (20.50 may come again as 20.5). Types cannot make two stored
+ * versions: a server refuses the one that does not fit. An event without a field to write, a heartbeat without seq and metrics, has no line and counts as
+ * ignored.
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Clock } from "../../core/clock.ts";
+import type { Entry } from "../../core/entry.ts";
+import type { Log } from "../../core/log.ts";
+import type { Values } from "../../core/settings.ts";
+import { isWithoutDatabases } from "./api.ts";
+import { createCollisions } from "./collisions.ts";
+import { retentionSeconds } from "./database.ts";
+import { createDeliver } from "./deliver.ts";
+import { createFiles } from "./files.ts";
+import type { Fetch } from "./http.ts";
+import { createPace } from "./pace.ts";
+import { createServer } from "./server.ts";
+import { fetchWith, type influxSettings } from "./settings.ts";
+import { createTally } from "./tally.ts";
+import type { Target } from "./target.ts";
+import { createTypeMap } from "./types.ts";
+import type { Sink } from "../../core/sink.ts";
+
+export { influxSettings } from "./settings.ts";
+
+export interface InfluxOptions {
+  readonly settings: Values<typeof influxSettings>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Keeps the column types. */
+  readonly dataDir: string;
+  readonly random?: () => number;
+  readonly fetch?: Fetch;
+}
+
+/** InfluxDB 3 is fastest with batches of 10,000 lines and takes bodies of 10 MiB at most. */
+const linesMax = 10_000;
+const batchBytesMax = 5_000_000;
+/** Room for some requests of a halving; what is settled by then is kept for the next try. */
+const requestsPerDelivery = 4;
+const dayMs = 86_400_000;
+const tables = new Set<string | null>(["telemetry", "heartbeat"]);
+
+/** @throws where INFLUXDB_URL and INFLUXDB_API do not fit. */
+export function influxSink(options: InfluxOptions): Sink {
+  const { settings, clock } = options;
+  const [prefix = "", suffix] = settings.database.split("{tenant_id}");
+  const isOne = isWithoutDatabases(settings.api);
+  const shared = suffix === undefined || isOne;
+  const directory = directoryOf(settings);
+  const target = directory === null ? server(options) : files(options, directory);
+  const types = typeMap(options, shared);
+  const collisions = createCollisions(settings.onCollision);
+  const tally = createTally(clock);
+  const pace = createPace(linesMax);
+  const deliver = createDeliver({
+    target,
+    types,
+    collisions,
+    tally,
+    pace,
+    clock,
+    tenantTag: shared,
+    distanceMaxMs: settings.timeDistanceMaxDays * dayMs,
+    retentionMs: retentionSeconds(settings.retention ?? "forever") * 1_000,
+  });
+  const name = isOne ? settings.api : prefix;
+  const databaseOf = (entry: Entry) => (shared ? name : prefix + (entry.tenantId ?? "") + suffix);
+
+  return {
+    name: "influx",
+    get batchMax() {
+      return pace.lines;
+    },
+    batchBytesMax,
+    batchTrigger: settings.batchSize,
+    lingerMs: settings.flushIntervalMs,
+    deadlineMs: settings.timeoutMs * requestsPerDelivery,
+    whenFull: settings.whenFull,
+    concurrency: settings.concurrency,
+    lane: (entry) => (entry.kind === "event" && tables.has(entry.msgType) ? databaseOf(entry) : null),
+    async deliver(delivery) {
+      const [first] = delivery.entries;
+      if (first === undefined) return { delivered: 0, ignored: 0, refused: 0 };
+      return deliver(databaseOf(first), delivery);
+    },
+    probe: () => target.probe(),
+    stats: () => ({
+      ...tally.stats(),
+      bytes_sent: target.bytesSent,
+      target: target.label,
+      batch_lines_max: pace.lines,
+      collisions: collisions.count,
+      columns_known: types.size,
+    }),
+    async close() {
+      types.close();
+      await target.close();
+    },
+  };
+}
+
+/** The directory for files; null for a server. */
+function directoryOf({ url, api }: InfluxOptions["settings"]): string | null {
+  if (url === undefined) throw new Error("INFLUXDB_URL is not set");
+  const isFile = url.startsWith("file:");
+  if (api !== "auto" && (api === "file") !== isFile)
+    throw new Error(
+      `INFLUXDB_API=${api} does not fit INFLUXDB_URL: file wants file:///directory, the others a server`,
+    );
+  return isFile ? fileURLToPath(url) : null;
+}
+
+function server({
+  settings,
+  clock,
+  log,
+  random = Math.random,
+  fetch = fetchWith(settings),
+}: InfluxOptions): Target {
+  const { url = "", api, org, retention, database, timeoutMs } = settings;
+  return createServer({
+    url,
+    api: api === "file" ? "auto" : api,
+    // Not taken apart: they are read at each request, for they may be renewed.
+    credentials: settings,
+    org,
+    retention,
+    database,
+    timeoutMs,
+    clock,
+    log,
+    random,
+    fetch,
+  });
+}
+
+function files({ settings, clock, log }: InfluxOptions, directory: string): Target {
+  const { fileBytesMax: bytesMax, fileAgeSeconds: ageSeconds } = settings;
+  return createFiles({ directory, bytesMax, ageSeconds, clock, log });
+}
+
+function typeMap({ settings, dataDir, clock, log }: InfluxOptions, shared: boolean) {
+  return createTypeMap({
+    path: join(dataDir, "influx-types.json"),
+    integerFields: settings.integerFields.split(",").map((name) => name.trim()),
+    reserved: ["time", "device_id", "site_id", ...(shared ? ["tenant_id"] : [])],
+    clock,
+    log,
+  });
+}

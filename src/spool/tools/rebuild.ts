@@ -1,0 +1,143 @@
+/** A new spool file of everything that can be read of another: groups, dead letters, cursors, books, whatever tables there are. */
+import type { Database } from "bun:sqlite";
+import { rmSync } from "node:fs";
+import { openSqlite } from "../../core/sqlite.ts";
+import type { Group } from "../codec.ts";
+import { pageBytes } from "../open.ts";
+import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey } from "./salvage.ts";
+import { prepareSpool } from "../schema.ts";
+import { settleCursors } from "./settle-cursors.ts";
+import { letterFault, type Verified } from "./verify.ts";
+
+/** What the spool holds after all, for the books. */
+export interface Held {
+  /** The last seq ever given. */
+  readonly head: number;
+  /** Messages that wait to be judged, beyond `rejudged_to`. */
+  readonly deferred: (after: number) => number;
+}
+
+export interface MendedBooks {
+  readonly books: ReadonlyMap<string, number>;
+  readonly head: number;
+  /** What had to be changed, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** Makes the counters fit what there is. */
+export type MendBooks = (books: ReadonlyMap<string, number>, held: Held) => MendedBooks;
+
+/**
+ * @param before what was found in it
+ * @returns what had to be given up beside groups and dead letters, or set right, one sentence each
+ */
+export function rebuild(from: Database, path: string, before: Verified, mendBooks: MendBooks): string[] {
+  remove(path);
+  const to = openSqlite(path, pageBytes);
+  try {
+    // Until it takes its place it is nobody's, and needs no journal as large as itself.
+    to.run("PRAGMA journal_mode = OFF");
+    prepareSpool(to, path);
+    const notes: string[] = [];
+    to.transaction(() => {
+      const { entries, deferred } = copyGroups(from, to);
+      if (entries !== before.entries) throw new Error(`${before.path} changes while it is read`);
+      for (const table of tablesOf(to)) notes.push(...copyTable(from, to, table));
+      const held = {
+        head: before.head,
+        deferred: (after: number) => deferred.filter((seq) => seq > after).length,
+      };
+      notes.push(...settle(to, held, mendBooks));
+    })();
+    to.run("PRAGMA journal_mode = WAL");
+    to.close();
+    return notes;
+  } catch (error) {
+    to.close();
+    remove(path);
+    throw error;
+  }
+}
+
+/** @returns how many entries, and the seqs of those that are deferred */
+function copyGroups(from: Database, to: Database): { entries: number; deferred: number[] } {
+  const insert = to.query(
+    "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
+  );
+  const deferred: number[] = [];
+  let entries = 0;
+  for (const each of asFarAsReadable(groupsOf(from), () => {})) {
+    if ("lost" in each) continue;
+    const { last, count, received_ms: receivedMs, codec, crc, body } = each.row;
+    insert.run(last, count, receivedMs, codec, crc, body);
+    entries += count;
+    for (const { kind, seq } of each.entries) if (kind === "deferred") deferred.push(seq);
+  }
+  return { entries, deferred };
+}
+
+/** All tables but the groups, with the columns they have. */
+function tablesOf(db: Database): { name: string; columns: string[] }[] {
+  const tables = db
+    .query<{ name: string }, []>(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'groups' AND name NOT LIKE 'sqlite_%'",
+    )
+    .all();
+  return tables.map(({ name }) => {
+    const columns = db.query<{ name: string }, [string]>("SELECT name FROM pragma_table_info(?)").all(name);
+    return { name, columns: columns.map((column) => column.name) };
+  });
+}
+
+function copyTable(
+  from: Database,
+  to: Database,
+  { name, columns }: { name: string; columns: string[] },
+): string[] {
+  const names = columns.join(", ");
+  const insert = to.query(
+    `INSERT OR IGNORE INTO ${name} (${names}) VALUES (${columns.map(() => "?").join(", ")})`,
+  );
+  let lost = false;
+  const miss = () => {
+    lost = true;
+  };
+  for (const row of asFarAsReadable(rowsOf(from, name, names), miss)) {
+    // Damaged dead letters are named one by one (verify.ts).
+    if (name === "dead_letters" && letterFault(() => asLetter(row)) !== undefined) continue;
+    if (row === null) miss();
+    else insert.run(...columns.map((column) => row[column] ?? null));
+  }
+  return lost ? [`the table ${name} is damaged; rows of it are lost`] : [];
+}
+
+type Row = Readonly<Record<string, string | number | Uint8Array | null>>;
+
+/** null for what cannot be read. */
+function* rowsOf(db: Database, table: string, names: string): Generator<Row | null> {
+  const get = db.query<Row, [number]>(`SELECT ${names} FROM ${table} WHERE rowid = ?`);
+  for (const key of keysOf(db, table, lastKey(db, table))) {
+    const row = "key" in key ? attempt(() => get.get(key.key)) : undefined;
+    yield row?.ok ? row.value : null;
+  }
+}
+
+function asLetter(row: unknown): (Group & { seq: number }) | null {
+  return row as (Group & { seq: number }) | null;
+}
+
+/** Books and cursors that fit what is there, and a head that does not go back. */
+function settle(db: Database, held: Held, mendBooks: MendBooks): string[] {
+  const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
+  const { books, head, notes } = mendBooks(new Map(rows.map(({ name, value }) => [name, value])), held);
+  const put = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
+  for (const [name, value] of books) put.run(name, value);
+  const skipped = settleCursors(db);
+  db.query("DELETE FROM epochs WHERE first > ?").run(head);
+  db.query("INSERT INTO epochs (epoch, first) VALUES (?, ?)").run(Bun.randomUUIDv7(), head + 1);
+  return [...notes, ...skipped];
+}
+
+function remove(path: string): void {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+}

@@ -1,0 +1,86 @@
+/**
+ * Makes a sound spool of a damaged one: everything that can be read goes into a new file, which takes the place of the old one
+ * in one rename; the old one stays beside it.
+ *
+ * Groups behind a damaged one are as good as those before it, and are kept. Their seqs do not change, and no seq is given twice:
+ * the sinks pass over the hole and count it as skipped, so the books still balance. Mending pages in place was the alternative;
+ * it would write into the one copy there is.
+ */
+import { Database } from "bun:sqlite";
+import { closeSync, copyFileSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { logBytes, withFile } from "./file.ts";
+import { lockSpool } from "../lock.ts";
+import { rebuild, type MendBooks } from "./rebuild.ts";
+import { attempt } from "./salvage.ts";
+import { noteState } from "../state.ts";
+import { inspect, type Verified, type VerifyOptions } from "./verify.ts";
+
+export interface RepairOptions extends VerifyOptions {
+  readonly nowMs: number;
+  /** Makes the counters fit what there is. */
+  readonly mendBooks: MendBooks;
+}
+
+export interface Repaired {
+  /** What was found. */
+  readonly before: Verified;
+  /** Where the damaged file is now; null: nothing was damaged and nothing was done. */
+  readonly original: string | null;
+  /** What else had to be given up or set right, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** @throws where the spool is in use, is not there, or the disk has no room for a second one; nothing is changed then */
+export function repairSpool(options: RepairOptions): Repaired {
+  const { dataDir, spooled, nowMs } = options;
+  const unlock = lockSpool(dataDir);
+  try {
+    mergeLog(join(dataDir, "spool.db"));
+    const made = withFile(dataDir, (db, path) => {
+      const before = inspect(db, path, spooled);
+      return before.sound
+        ? { before, notes: [] }
+        : { before, notes: rebuild(db, `${path}.repairing`, before, options.mendBooks) };
+    });
+    const original = made.before.sound ? null : exchange(dataDir, nowMs);
+    noteState(dataDir, "closed");
+    return { ...made, original };
+  } finally {
+    unlock();
+  }
+}
+
+/** Brings the write-ahead log into the file, so that the file alone is the spool and one rename replaces it. */
+function mergeLog(path: string): void {
+  if (logBytes(path) === 0) return;
+  attempt(() => {
+    const db = new Database(path, { readwrite: true, create: false });
+    try {
+      db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    } finally {
+      db.close();
+    }
+  });
+}
+
+/** The new file takes the place of the old one at once, whatever crashes. @returns where the old one is */
+function exchange(dataDir: string, nowMs: number): string {
+  const path = join(dataDir, "spool.db");
+  const stamp = new Date(nowMs).toISOString().replace(/[-:.]/g, "");
+  const original = `${path}.damaged-${stamp}`;
+  sync(`${path}.repairing`);
+  if (logBytes(path) > 0) renameSync(`${path}-wal`, `${original}-wal`);
+  for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
+  // A file system without hard links gets a copy: there is a spool.db at every moment.
+  if (!attempt(() => linkSync(path, original)).ok) copyFileSync(path, original);
+  renameSync(`${path}.repairing`, path);
+  sync(dataDir);
+  return original;
+}
+
+function sync(path: string): void {
+  const fd = openSync(path, "r");
+  fsyncSync(fd);
+  closeSync(fd);
+}

@@ -1,0 +1,133 @@
+/** What a spool's file says of itself, read beside a running gateway: it may lag behind that by a second. */
+import type { Database } from "bun:sqlite";
+import { existsSync, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { explain } from "../../core/log.ts";
+import { headOf } from "../open.ts";
+import { withFile } from "./file.ts";
+import { lockSpool, SpoolInUse } from "../lock.ts";
+
+export interface SinkStanding {
+  readonly sink: string;
+  /** Everything up to it is settled, but for what waits on detours. */
+  readonly seq: number;
+  readonly delivered: number;
+  readonly ignored: number;
+  readonly refused: number;
+  readonly skipped: number;
+  /** Entries not yet settled, those of detours included. */
+  readonly waiting: number;
+  readonly detours: readonly { lane: string; seq: number; waiting: number }[];
+  readonly deadLetters: number;
+}
+
+export interface SpoolStatus {
+  readonly path: string;
+  readonly inUse: boolean;
+  /** The last seq ever given. */
+  readonly head: number;
+  /** The oldest seq held; head + 1 where none is. */
+  readonly first: number;
+  readonly groups: number;
+  readonly entries: number;
+  /** As counted against SPOOL_MAX_BYTES, nearly. */
+  readonly bytes: number;
+  readonly oldestReceivedMs: number | null;
+  readonly newestReceivedMs: number | null;
+  readonly sinks: readonly SinkStanding[];
+  readonly deadLetters: number;
+  readonly books: Readonly<Record<string, number>>;
+  readonly files: readonly { path: string; bytes: number }[];
+  readonly diskFreeBytes: number;
+}
+
+/** @throws where there is no spool, or it cannot be read */
+export function spoolStatus(dataDir: string): SpoolStatus {
+  return withFile(dataDir, (db, path) => {
+    try {
+      const contents = db.transaction(() => contentsOf(db))();
+      return { path, inUse: isInUse(dataDir), ...contents, ...spaceOf(path) };
+    } catch (cause) {
+      throw new Error(
+        `${path} cannot be read (${explain(cause)}): see what \`sluice spool verify\` says of it`,
+        { cause },
+      );
+    }
+  });
+}
+
+function contentsOf(db: Database) {
+  const groups = db
+    .query<
+      {
+        last: number;
+        first: number | null;
+        groups: number;
+        entries: number;
+        bytes: number;
+        oldest: number;
+        newest: number;
+      },
+      []
+    >(
+      `SELECT coalesce(max(last), 0) AS last, (SELECT last - count + 1 FROM groups ORDER BY last LIMIT 1) AS first,
+         count(*) AS groups, coalesce(sum(count), 0) AS entries, coalesce(sum(length(body) + 64), 0) AS bytes,
+         min(received_ms) AS oldest, max(received_ms) AS newest FROM groups`,
+    )
+    .get();
+  const head = headOf(db, groups?.last ?? 0);
+  const books = db
+    .query<{ name: string; value: number }, []>("SELECT name, value FROM books ORDER BY name")
+    .all();
+  const letters = db.query<{ sink: string; n: number }, []>(
+    "SELECT sink, count(*) AS n FROM dead_letters GROUP BY sink",
+  );
+  const lettersOf = new Map(letters.all().map(({ sink, n }) => [sink, n]));
+  return {
+    head,
+    first: groups?.first ?? head + 1,
+    groups: groups?.groups ?? 0,
+    entries: groups?.entries ?? 0,
+    bytes: groups?.bytes ?? 0,
+    oldestReceivedMs: groups?.oldest ?? null,
+    newestReceivedMs: groups?.newest ?? null,
+    sinks: sinksOf(db, head, lettersOf),
+    deadLetters: [...lettersOf.values()].reduce((sum, n) => sum + n, 0),
+    books: Object.fromEntries(books.map(({ name, value }) => [name, value])),
+  };
+}
+
+type CursorRow = Omit<SinkStanding, "waiting" | "detours" | "deadLetters">;
+
+function sinksOf(db: Database, head: number, letters: ReadonlyMap<string, number>): SinkStanding[] {
+  const rows = db
+    .query<CursorRow, []>("SELECT sink, seq, delivered, ignored, refused, skipped FROM cursors ORDER BY sink")
+    .all();
+  const detoursOf = db.query<{ lane: string; seq: number; waiting: number }, [string]>(
+    "SELECT lane, seq, waiting FROM detours WHERE sink = ? ORDER BY lane",
+  );
+  return rows.map((row) => {
+    const detours = detoursOf.all(row.sink);
+    const waiting = head - row.seq + detours.reduce((sum, detour) => sum + detour.waiting, 0);
+    return { ...row, waiting, detours, deadLetters: letters.get(row.sink) ?? 0 };
+  });
+}
+
+function spaceOf(path: string) {
+  const files = [path, `${path}-wal`].filter((file) => existsSync(file));
+  const { bavail, bsize } = statfsSync(dirname(path));
+  return {
+    files: files.map((file) => ({ path: file, bytes: statSync(file).size })),
+    diskFreeBytes: bavail * bsize,
+  };
+}
+
+function isInUse(dataDir: string): boolean {
+  try {
+    lockSpool(dataDir)();
+    return false;
+  } catch (error) {
+    if (error instanceof SpoolInUse) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Reads a whole spool, every page, group and checksum, and says what is not as it was written. Changes nothing.
+ *
+ * Seqs that are missing between two groups are told apart from damage: an earlier repair gave them up, or somebody deleted
+ * rows; there is nothing more to mend.
+ */
+import type { Database } from "bun:sqlite";
+import { explain } from "../../core/log.ts";
+import { decodeGroup, type Group } from "../codec.ts";
+import { bytesWanted, withFile } from "./file.ts";
+import { lockSpool } from "../lock.ts";
+import { absent, attempt, groupsOf, headNoted, keysOf, lastKey, settledByAll, type Lost } from "./salvage.ts";
+import { formatVersion } from "../schema.ts";
+
+export interface BadLetter {
+  readonly id: number;
+  readonly why: string;
+}
+
+export interface Verified {
+  readonly path: string;
+  /** Every byte is as it was written. */
+  readonly sound: boolean;
+  /** What SQLite finds wrong with the file's pages. */
+  readonly pages: readonly string[];
+  readonly groups: number;
+  readonly entries: number;
+  /** The oldest and the newest seq that can be read; 0 where there is none. */
+  readonly first: number;
+  readonly last: number;
+  /** The last seq ever given. */
+  readonly head: number;
+  /** Groups that cannot be read, and the newest ones where they are gone. */
+  readonly damaged: readonly Lost[];
+  /** Seqs between groups that are not there. */
+  readonly missing: readonly Lost[];
+  readonly deadLetters: number;
+  readonly badLetters: readonly BadLetter[];
+  /** Why the books do not fit what was ever spooled; null where they do. */
+  readonly books: string | null;
+}
+
+export interface VerifyOptions {
+  readonly dataDir: string;
+  /** How many entries the books say there were. */
+  readonly spooled: (books: ReadonlyMap<string, number>) => number;
+}
+
+const pageFaultsMax = 100;
+
+/** @throws where the spool is in use, is not there, or is of a later version */
+export function verifySpool({ dataDir, spooled }: VerifyOptions): Verified {
+  const unlock = lockSpool(dataDir);
+  try {
+    return withFile(dataDir, (db, path) => inspect(db, path, spooled));
+  } finally {
+    unlock();
+  }
+}
+
+export function inspect(db: Database, path: string, spooled: VerifyOptions["spooled"]): Verified {
+  const pages = pageFaults(db);
+  const wanted = bytesWanted(path);
+  if (wanted !== null) pages.unshift(`it was cut: it should have ${wanted} bytes`);
+  refuseLater(db, path);
+  const found = { groups: 0, entries: 0, first: 0, last: 0 };
+  const damaged: Lost[] = [];
+  const missing: Lost[] = [];
+  const scanned = attempt(() => {
+    for (const each of groupsOf(db)) {
+      if ("lost" in each) {
+        (each.lost.why === absent ? missing : damaged).push(each.lost);
+        continue;
+      }
+      const { last, count } = each.row;
+      found.first ||= last - count + 1;
+      found.last = last;
+      found.groups++;
+      found.entries += count;
+    }
+  });
+  if (!scanned.ok) pages.push(explain(scanned.error));
+  const counted = noted(db, spooled);
+  const head = Math.max(found.last, headNoted(db), damaged.at(-1)?.to ?? 0, counted ?? 0);
+  // What every sink has settled is not missing, though no group tells of it any more.
+  const ended = Math.max(found.last, damaged.at(-1)?.to ?? 0, settledByAll(db));
+  const letters = lettersOf(db);
+  const books =
+    counted === head ? null : `they tell of ${counted ?? "nothing that can be read"}, not of ${head} entries`;
+  const sound = pages.length + damaged.length + letters.bad.length === 0 && books === null;
+  // A head beyond the groups is what a repair leaves, or a spool that was emptied; damage shows in the pages.
+  const newest = head > ended ? [{ from: ended + 1, to: head, why: "the newest groups are gone" }] : [];
+  return {
+    path,
+    sound,
+    pages,
+    ...found,
+    head,
+    damaged: sound ? damaged : [...damaged, ...newest],
+    missing: sound ? [...missing, ...newest] : missing,
+    deadLetters: letters.count,
+    badLetters: letters.bad,
+    books,
+  };
+}
+
+function pageFaults(db: Database): string[] {
+  const faults = attempt(() =>
+    db.query<{ integrity_check: string }, []>(`PRAGMA integrity_check(${pageFaultsMax})`).all(),
+  );
+  if (!faults.ok) return [explain(faults.error)];
+  return faults.value.map((row) => row.integrity_check).filter((text) => text !== "ok");
+}
+
+function refuseLater(db: Database, path: string): void {
+  const version = attempt(() => db.query<{ user_version: number }, []>("PRAGMA user_version").get());
+  if (version.ok && (version.value?.user_version ?? 0) > formatVersion)
+    throw new Error(`${path} was written by a later version of sluice: use that version's tools`);
+}
+
+function noted(db: Database, spooled: VerifyOptions["spooled"]): number | undefined {
+  const rows = attempt(() =>
+    db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all(),
+  );
+  return rows.ok ? spooled(new Map(rows.value.map(({ name, value }) => [name, value]))) : undefined;
+}
+
+function lettersOf(db: Database): { count: number; bad: BadLetter[] } {
+  const bad: BadLetter[] = [];
+  let count = 0;
+  const scanned = attempt(() => {
+    const get = db.query<Group & { seq: number }, [number]>(
+      "SELECT seq, codec, crc, body FROM dead_letters WHERE id = ?",
+    );
+    for (const key of keysOf(db, "dead_letters", lastKey(db, "dead_letters"))) {
+      if ("unreadable" in key) {
+        bad.push({ id: key.unreadable.from, why: `ids up to ${key.unreadable.to} cannot be read` });
+        continue;
+      }
+      count++;
+      const why = letterFault(() => get.get(key.key));
+      if (why !== undefined) bad.push({ id: key.key, why });
+    }
+  });
+  if (!scanned.ok) bad.push({ id: 0, why: explain(scanned.error) });
+  return { count, bad };
+}
+
+/** What is wrong with a dead letter; undefined where nothing is. */
+export function letterFault(read: () => (Group & { seq: number }) | null): string | undefined {
+  const tried = attempt(() => {
+    const row = read();
+    if (row === null) throw new Error("it is not where it is listed");
+    decodeGroup(row, row.seq, 1);
+  });
+  return tried.ok ? undefined : explain(tried.error);
+}

@@ -1,0 +1,88 @@
+/**
+ * Changes of the registry in PostgreSQL, as the triggers of core/schema tell them: one notification a statement. The
+ * watch does not claim to stand where the triggers are missing; then devices are read anew every second, as whenever it does not.
+ */
+import { explain, type Log } from "../../core/log.ts";
+import type { Postgres, Sql } from "./client.ts";
+import { registryChannel, triggersWanted } from "../schema.ts";
+import { hearsItself, listen } from "./listen.ts";
+import type { RegistryWatcher } from "../../core/registry.ts";
+
+export interface Watching {
+  readonly db: Postgres;
+  readonly log: Log;
+  tablesExist(): Promise<void>;
+  readonly watcher: RegistryWatcher;
+}
+
+/** Tells the watcher until the returned function is called. */
+export function watchChanges({ db, log, tablesExist, watcher }: Watching): () => Promise<void> {
+  let said = "";
+  return listen({
+    options: db.options,
+    channel: registryChannel,
+    async check(sql) {
+      await tablesExist();
+      await checkTriggers(sql);
+    },
+    notify: (channel, payload) =>
+      db.ask(
+        "notifying ourselves",
+        async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`),
+      ),
+    notified: (payload) => tell(watcher, payload),
+    restored() {
+      said = "";
+      log.info("listening for changes of the registry");
+      watcher.restored();
+    },
+    lost(why) {
+      const text = explain(why);
+      if (text !== said) {
+        log.warn(
+          { reason: text },
+          "changes of the registry are not being told: devices are read anew every second",
+        );
+        watcher.unheard?.(text);
+      }
+      said = text;
+      watcher.lost();
+    },
+  });
+}
+
+const notifier = (db: Postgres) => (channel: string, payload: string) =>
+  db.ask("notifying ourselves", async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`));
+
+/** For `sluice check`. @throws why a change of the registry would not be heard */
+export function hearsChanges(db: Postgres): Promise<void> {
+  return hearsItself({ options: db.options, channel: registryChannel, notify: notifier(db) });
+}
+
+async function checkTriggers(sql: Sql): Promise<void> {
+  const rows = await sql`select 1 from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
+    and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))`;
+  if (rows.length < triggersWanted) {
+    throw new Error(
+      "device_registry and app_settings have no triggers that tell changes: run `sluice migrate`",
+    );
+  }
+}
+
+/** A payload as sluice_registry_changed() writes it; anything else might mean anything. */
+function tell(watcher: RegistryWatcher, payload: string): void {
+  const told = parse(payload);
+  if (told.settings === true) watcher.settings();
+  else if (Array.isArray(told.devices)) {
+    const pairs = told.devices as [string, string][];
+    watcher.devices(pairs.map(([tenantId, deviceId]) => ({ tenantId, deviceId })));
+  } else watcher.tenant(typeof told.tenant === "string" ? told.tenant : null);
+}
+
+function parse(payload: string): { settings?: unknown; devices?: unknown; tenant?: unknown } {
+  try {
+    return Object(JSON.parse(payload));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * PostgreSQL as Sluice uses it: postgres.js with the options that keep it honest, and a deadline around every call.
+ *
+ * A server may accept and never answer, a firewall may swallow a connection, a backend may be killed: postgres.js then
+ * leaves a promise pending for ever. So at the deadline the client is abandoned with all its connections and the next call
+ * starts on a new one. `max_pipeline: 1` avoids the known ways to lose a query, and patches/ cures the one in COPY
+ * (a COPY that the server refuses never settled) and every place where something was thrown that nobody listened for, which ends
+ * the process (test/core/postgres-hostile.test.ts). Statements are not prepared: that survives a pooler and a restart,
+ * and costs a round trip a batch. Bun.SQL was the alternative: one driver for look-ups and COPY is simpler to watch.
+ */
+import { isAbsolute } from "node:path";
+import { finished } from "node:stream";
+import postgres from "postgres";
+import { systemClock, withDeadline, type Clock } from "../../core/clock.ts";
+import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./url.ts";
+import { count, optional, type Values } from "../../core/settings.ts";
+
+export const postgresSettings = {
+  url: optional({
+    name: "DATABASE_URL",
+    unit: "url",
+    secret: true,
+    check: postgresUrl,
+    help: "PostgreSQL for the registry and the tables; without it both live in a local SQLite file. As libpq reads it: several hosts, a socket directory, sslmode, sslrootcert, sslcert, sslkey, target_session_attrs.",
+  }),
+  poolMax: count({
+    name: "PG_POOL_MAX",
+    default: 10,
+    min: 2,
+    max: 1000,
+    unit: "connections",
+    help: "Most connections to PostgreSQL at a time, besides the one that listens for changes.",
+  }),
+  timeoutMs: count({
+    name: "PG_TIMEOUT_MS",
+    default: 10_000,
+    min: 100,
+    max: 600_000,
+    unit: "ms",
+    help: "How long PostgreSQL may take for one query or one transaction before it counts as away.",
+  }),
+};
+
+export type Sql = postgres.Sql;
+export type Transaction = postgres.TransactionSql;
+
+/** Of one statement, by column. */
+export type Rows = readonly Readonly<Record<string, unknown>>[];
+
+export interface PostgresOptions {
+  /** Read at each use: it may be renewed. */
+  readonly url: string;
+  readonly poolMax: Values<typeof postgresSettings>["poolMax"];
+  readonly timeoutMs: Values<typeof postgresSettings>["timeoutMs"];
+  readonly clock?: Clock;
+}
+
+export interface Postgres {
+  /** host:port/database, without user and password. */
+  readonly place: string;
+  readonly options: PostgresOptions;
+  /** For what may be asked twice: a connection that was lost meanwhile is tried once more. */
+  ask<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
+  /**
+   * One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown.
+   * @param opening statements that go along with the first request; their rows, a list per statement, go to `work`
+   */
+  transaction<T>(
+    what: string,
+    work: (tx: Transaction, opened: readonly Rows[]) => Promise<T>,
+    opening?: readonly string[],
+  ): Promise<T>;
+  close(): Promise<void>;
+}
+
+export function openPostgres(options: PostgresOptions): Postgres {
+  const clock = options.clock ?? systemClock;
+  const { timeoutMs } = options;
+  let { url } = options;
+  let place = placeOf(parsePostgresUrl(url));
+  let client = openClient(options);
+
+  /** The URL may have been renewed (a password): what is under way ends on the old connections. */
+  function current(): Sql {
+    if (url !== options.url) {
+      ({ url } = options);
+      place = placeOf(parsePostgresUrl(url));
+      abandon(client);
+    }
+    return client;
+  }
+
+  function abandon(old: Sql): void {
+    if (client === old) client = openClient(options);
+    void end(old, timeoutMs);
+  }
+
+  async function call<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    const sql = current();
+    let answered = false;
+    const answer = work(sql).finally(() => {
+      answered = true;
+    });
+    try {
+      return await withDeadline(clock, timeoutMs, "the server", answer);
+    } catch (cause) {
+      if (!answered) abandon(sql);
+      throw new Error(`PostgreSQL at ${place}, ${what}`, { cause });
+    }
+  }
+
+  return {
+    get place() {
+      return place;
+    },
+    options,
+    async ask(what, work) {
+      try {
+        return await call(what, work);
+      } catch (error) {
+        if (!isConnectionLost(error)) throw error;
+        return call(what, work);
+      }
+    },
+    transaction(what, work, opening = []) {
+      const bounded = async (tx: Transaction) => {
+        const results: readonly Rows[] = await tx.unsafe([boundsOf(timeoutMs), ...opening].join("; "));
+        return work(tx, opening.length === 0 ? [] : results.slice(-opening.length));
+      };
+      return call(
+        what,
+        (sql) => sql.begin("isolation level read committed read write", bounded) as ReturnType<typeof work>,
+      );
+    },
+    close: () => end(client, Math.min(timeoutMs, 5000)),
+  };
+}
+
+const connectMaxSeconds = 5;
+/** Each of several hosts gets its turn before the caller gives up, and the last one time to answer. */
+const turnsOf = (hosts: number) => (hosts === 1 ? 1 : hosts + 1);
+
+/** A bare client, for a connection that is watched by its owner. */
+export function openClient(options: PostgresOptions, more: ClientOptions = {}): Sql {
+  const url = parsePostgresUrl(options.url);
+  const [first] = url.hosts;
+  // max_pipeline is known to postgres.js and absent from its types, which a literal in the call would be held to.
+  const known = {
+    max: options.poolMax,
+    max_pipeline: 1,
+    backoff: () => 0.25,
+    connect_timeout: Math.min(connectMaxSeconds, options.timeoutMs / 1000 / turnsOf(url.hosts.length)),
+    idle_timeout: 60,
+    max_lifetime: 1800,
+    keep_alive: 15,
+    prepare: false,
+    fetch_types: false,
+    onnotice: () => {},
+    connection: { application_name: "sluice", TimeZone: "UTC", ...url.parameters },
+    ...(first && isAbsolute(first.host)
+      ? { path: `${first.host}/.s.PGSQL.${first.port}` }
+      : { host: url.hosts.map(({ host }) => host), port: url.hosts.map(({ port }) => port) }),
+    // Absent, postgres.js takes them from the system's user, as libpq does.
+    ...(url.user !== null && { user: url.user }),
+    ...(url.database !== null && { database: url.database }),
+    pass: url.password,
+    ssl: tlsOf(url.tls),
+    ...(url.targetSessionAttrs !== null && { target_session_attrs: url.targetSessionAttrs }),
+    ...more,
+  };
+  return postgres(known as unknown as postgres.Options<Record<string, never>>);
+}
+
+interface ClientOptions {
+  readonly max?: number;
+  /** seconds; null: never */
+  readonly max_lifetime?: number | null;
+  readonly idle_timeout?: number;
+  readonly onclose?: () => void;
+  /** Known to postgres.js, absent from its types. */
+  readonly onnotify?: (channel: string, payload: string) => void;
+}
+
+/** Ends a client whatever state it is in; what still runs on it has `graceMs`. */
+export async function end(sql: Sql, graceMs: number): Promise<void> {
+  await sql.end({ timeout: graceMs / 1000 }).catch(() => {});
+}
+
+/**
+ * `COPY … FROM STDIN` of one text in one message.
+ * @param statement such as `copy t (a, b) from stdin`
+ */
+export async function copy(tx: Transaction, statement: string, text: string): Promise<void> {
+  const stream = await tx.unsafe(statement).writable();
+  await new Promise<void>((resolve, reject) => {
+    finished(stream, (error) => (error ? reject(error) : resolve()));
+    stream.end(text);
+  });
+}
+
+class RolledBack extends Error {}
+
+/** One transaction that is rolled back at its end: what PostgreSQL says to work, without the work. @throws what `work` throws */
+export async function rehearsal(
+  db: Postgres,
+  what: string,
+  work: (tx: Transaction) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await db.transaction(what, async (tx) => {
+      await work(tx);
+      throw new RolledBack();
+    });
+  } catch (error) {
+    if (!(error instanceof Error && error.cause instanceof RolledBack)) throw error;
+  }
+}
+
+/** A PostgreSQL array of text as a parameter: postgres.js knows array types only with `fetch_types`. */
+export function arrayText(values: readonly (string | number | null)[]): string {
+  const items = values.map((v) => (v === null ? "NULL" : `"${String(v).replace(/["\\]/g, "\\$&")}"`));
+  return `{${items.join(",")}}`;
+}
+
+/** A text as a literal in a statement; null: as `null`. */
+export function literal(value: string | null): string {
+  if (value === null) return "null";
+  return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
+}
+
+/** The server's own error among the causes of `error`. */
+export function serverError(error: unknown): postgres.PostgresError | undefined {
+  if (error instanceof postgres.PostgresError) return error;
+  return error instanceof Error ? serverError(error.cause) : undefined;
+}
+
+/** A backend that was ended, or a connection that broke: classes 08 and 57P, and what the driver says itself. */
+function isConnectionLost(error: unknown): boolean {
+  const code = serverError(error)?.code;
+  if (code !== undefined) return /^(08|57P)/.test(code);
+  const { cause } = error as Error;
+  return cause instanceof Error && "code" in cause && /^(CONNECTION_|ECONN|EPIPE)/.test(String(cause.code));
+}
+
+/**
+ * What the server itself is to give up on, so that an abandoned transaction does not keep its locks: a client
+ * that is gone without a word is noticed within half a minute, in COPY too (where statement_timeout does not reach).
+ * SET LOCAL, because a pooler refuses these as start-up parameters.
+ */
+function boundsOf(timeoutMs: number): string {
+  return [
+    `set local statement_timeout = ${timeoutMs}`,
+    `set local idle_in_transaction_session_timeout = ${timeoutMs}`,
+    "set local tcp_keepalives_idle = 10",
+    "set local tcp_keepalives_interval = 5",
+    "set local tcp_keepalives_count = 3",
+  ].join("; ");
+}

@@ -1,0 +1,34 @@
+/** Work for many at once of whom one may spoil it: a name or a row that a statement cannot digest. */
+import { serverError } from "./client.ts";
+
+/**
+ * Work for all; if the server refuses that, and not the same for nobody (which would be an outage), in halves until what it refuses
+ * stands alone. @returns the results of the others
+ * @throws what `work` throws, unless it is the fault of some of the items
+ */
+export async function inHalves<Item, Result>(
+  items: readonly Item[],
+  work: (items: readonly Item[]) => Promise<Result[]>,
+  refused: (item: Item, error: unknown) => void,
+): Promise<Result[]> {
+  try {
+    return await work(items);
+  } catch (error) {
+    const [first] = items;
+    if (serverError(error) === undefined || first === undefined || !(await succeeds(work([])))) throw error;
+    if (items.length === 1) {
+      refused(first, error);
+      return [];
+    }
+    const half = items.length >> 1;
+    const results = await inHalves(items.slice(0, half), work, refused);
+    return [...results, ...(await inHalves(items.slice(half), work, refused))];
+  }
+}
+
+function succeeds(work: Promise<unknown>): Promise<boolean> {
+  return work.then(
+    () => true,
+    () => false,
+  );
+}

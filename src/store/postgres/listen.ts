@@ -1,0 +1,137 @@
+/**
+ * A LISTEN that is watched. A connection that went silently (a firewall, a pulled cable) looks like one on which
+ * nothing happens, so a small query goes over it every second, with a deadline; postgres.js's own `listen` does not
+ * do that, and gives up for good when a renewal fails.
+ *
+ * That LISTEN was accepted proves nothing: behind a pooler in transaction mode it stands on a connection that is somebody else's a
+ * moment later. So before it counts, and now and then, a notification of our own is sent over another connection and must be
+ * heard on this one. It has a channel of its own, of which gateways of other versions know nothing.
+ */
+import { randomUUID } from "node:crypto";
+import { backoffMs, sleep, systemClock, withDeadline, type Clock } from "../../core/clock.ts";
+import { end, openClient, type PostgresOptions, type Sql } from "./client.ts";
+
+const echoChannel = "sluice_echo";
+const echoEveryMs = 10_000;
+const checkEveryMs = 1000;
+const answerWithinMs = 2000;
+const retryBaseMs = 250;
+const retryMaxMs = 5000;
+
+export interface Listening {
+  readonly options: PostgresOptions;
+  readonly channel: string;
+  /** Asked on the listening connection before it counts, and again and again; throws where notifications cannot be relied on. */
+  check(sql: Sql): Promise<void>;
+  /** Sends a notification over another connection. */
+  notify(channel: string, payload: string): Promise<void>;
+  notified(payload: string): void;
+  /** It does not stand (any more), and why. Said at each failed try too. */
+  lost(why: unknown): void;
+  restored(): void;
+}
+
+/** Whether notifications arrive, for `sluice check`. @throws why not */
+export async function hearsItself(spec: Pick<Listening, "options" | "channel" | "notify">): Promise<void> {
+  const heard = Promise.withResolvers<void>();
+  const stop = listen({
+    ...spec,
+    check: () => Promise.resolve(),
+    notified() {},
+    lost: (why) => heard.reject(why),
+    restored: () => heard.resolve(),
+  });
+  try {
+    await heard.promise;
+  } finally {
+    await stop();
+  }
+}
+
+/** Listens until the returned function is called. */
+export function listen(spec: Listening): () => Promise<void> {
+  const stopping = new AbortController();
+  const clock = spec.options.clock ?? systemClock;
+  const loop = async () => {
+    for (let attempt = 0; !stopping.signal.aborted; attempt++) {
+      if (await session(spec, stopping.signal)) attempt = 0;
+      await sleep(clock, backoffMs(attempt, retryBaseMs, retryMaxMs), stopping.signal);
+    }
+  };
+  const ended = loop();
+  return async () => {
+    stopping.abort();
+    await ended;
+  };
+}
+
+/** One connection, until it fails or `signal` aborts. @returns whether it ever stood */
+async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
+  const clock = spec.options.clock ?? systemClock;
+  const dropped = Promise.withResolvers<never>();
+  dropped.promise.catch(() => {});
+  const echo = echoes(spec, clock);
+  let sql: Sql | undefined;
+  const open = () =>
+    openClient(spec.options, {
+      max: 1,
+      max_lifetime: null,
+      idle_timeout: 0,
+      onclose: () => dropped.reject(new Error("the connection was closed")),
+      onnotify: (channel, payload) => {
+        if (channel === echoChannel) echo.heard(payload);
+        else if (!signal.aborted) spec.notified(payload);
+      },
+    });
+  const answered = (work: Promise<unknown>, withinMs = answerWithinMs) =>
+    withDeadline(clock, withinMs, "the server", Promise.race([work, dropped.promise]));
+  let stands = false;
+  try {
+    sql = open();
+    // It connects first, to the last of several hosts maybe.
+    await answered(
+      sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`),
+      spec.options.timeoutMs,
+    );
+    while (!signal.aborted) {
+      await answered(spec.check(sql));
+      await Promise.race([echo.due(), dropped.promise]);
+      if (!stands && !signal.aborted) spec.restored();
+      stands = true;
+      await Promise.race([sleep(clock, checkEveryMs, signal), dropped.promise]);
+    }
+  } catch (error) {
+    if (!signal.aborted) spec.lost(error);
+  } finally {
+    if (sql !== undefined) await end(sql, 0);
+  }
+  return stands;
+}
+
+/** A server that ends idle sessions (idle_session_timeout, PostgreSQL 14 and later) must not end this one again and again. */
+const neverIdle = `select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'`;
+
+/** Our own notifications: sent when due, and awaited. */
+function echoes(spec: Listening, clock: Clock) {
+  let nextMs = clock.monoMs();
+  let waiting: { readonly payload: string; readonly heard: () => void } | undefined;
+  return {
+    heard(payload: string) {
+      if (payload === waiting?.payload) waiting.heard();
+    },
+    /** @throws if a notification was not heard */
+    async due(): Promise<void> {
+      if (clock.monoMs() < nextMs) return;
+      const payload = randomUUID();
+      const heard = new Promise<void>((resolve) => {
+        waiting = { payload, heard: resolve };
+      });
+      await withDeadline(clock, answerWithinMs, "the server", spec.notify(echoChannel, payload));
+      await withDeadline(clock, answerWithinMs, notHeard, heard);
+      nextMs = clock.monoMs() + echoEveryMs;
+    },
+  };
+}
+
+const notHeard =
+  "a notification of our own was not heard: behind a connection pooler in transaction mode LISTEN does not work; connect past it, or in session mode";

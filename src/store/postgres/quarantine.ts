@@ -1,0 +1,58 @@
+/** quarantine_events in PostgreSQL. */
+import { arrayText, type Postgres } from "./client.ts";
+import { whenTablesExist } from "../schema.ts";
+import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../quarantine.ts";
+
+type Row = Omit<QuarantineRow, "id"> & { id: string };
+
+/** @param db its owner closes it */
+export function postgresQuarantine(db: Postgres): QuarantineTable {
+  const tablesExist = whenTablesExist(db);
+
+  async function list(filter: QuarantineFilter): Promise<QuarantineRow[]> {
+    await tablesExist();
+    const { reason = null, tenantId = null, deviceId = null, ids, since = null, until = null } = filter;
+    const rows = await db.ask(
+      "reading the quarantine",
+      (sql) => sql<Row[]>`
+        select id, ${utc(sql, "ingested_at")} as "ingestedAt", ${utc(sql, "event_ts")} as "eventTs", topic,
+          tenant_id as "tenantId", site_id as "siteId", device_id as "deviceId", msg_type as "msgType", reason,
+          payload::text as payload
+        from quarantine_events
+        where id > ${filter.after} and (${filter.upTo ?? null}::bigint is null or id <= ${filter.upTo ?? null}::bigint)
+          and (${reason}::text is null or reason = ${reason}::text)
+          and (${tenantId}::text is null or tenant_id = ${tenantId}::text)
+          and (${deviceId}::text is null or device_id = ${deviceId}::text)
+          and (${since}::timestamptz is null or ingested_at >= ${since}::timestamptz)
+          and (${until}::timestamptz is null or ingested_at < ${until}::timestamptz)
+          and (${ids === undefined} or id = any(${arrayText(ids ?? [])}::bigint[]))
+        order by id limit ${filter.limit}`,
+    );
+    return rows.map((row) => ({ ...row, id: Number(row.id) }));
+  }
+
+  return {
+    list,
+    async lastId() {
+      await tablesExist();
+      const [row] = await db.ask(
+        "reading the quarantine",
+        (sql) => sql<{ id: string | null }[]>`select max(id) as id from quarantine_events`,
+      );
+      return Number(row?.id ?? 0);
+    },
+    async remove(ids) {
+      const gone = await db.transaction(
+        "discarding from the quarantine",
+        (tx) => tx`delete from quarantine_events where id = any(${arrayText(ids)}::bigint[])`,
+      );
+      return gone.count;
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** A timestamptz as ISO 8601 text: a Date has no microseconds. */
+function utc(sql: Parameters<Parameters<Postgres["ask"]>[1]>[0], column: string) {
+  return sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}

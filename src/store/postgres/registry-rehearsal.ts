@@ -1,0 +1,41 @@
+/**
+ * What a gateway will ask of the registry, asked for `sluice check`: the look-up itself, whose columns and types a count of rows does
+ * not need, and what AUTO_PROVISION writes, in a transaction that is rolled back.
+ */
+import { silentLog } from "../../core/log.ts";
+import { rehearsal, type Postgres } from "./client.ts";
+import { createTables } from "../schema.ts";
+import { createFind } from "./find.ts";
+import { insertDevices } from "./registry.ts";
+
+const madeUp = { tenantId: "sluice-check", deviceId: "sluice-check", siteId: "sluice-check" };
+
+/** @throws what stands in the way */
+export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Promise<void> {
+  if (autoProvision) {
+    await rehearsal(db, "registering a device for AUTO_PROVISION", async (tx) => {
+      await createTables(tx);
+      await insertDevices(tx, [madeUp]);
+    });
+  }
+  const { isThere, hasPolicy } = await visibility(db);
+  if (!isThere) return;
+  await createFind({ db, log: silentLog })([madeUp]);
+  if (hasPolicy === false)
+    throw new Error(
+      `PostgreSQL at ${db.place}: row-level security of device_registry shows this role no device, so all would be unknown: create a policy for select, or disable it`,
+    );
+}
+
+/** Row-level security is silent: it hides rows and raises nothing. `hasPolicy` is null if it does not concern this role. */
+function visibility(db: Postgres): Promise<{ isThere: boolean; hasPolicy: boolean | null }> {
+  return db.ask("asking what hides devices", async (sql) => {
+    const [row] = await sql<{ is_there: boolean; has_policy: boolean | null }[]>`
+      select reg is not null as is_there, case when row_security_active(reg) then exists (
+          select 1 from pg_policy where polrelid = reg and polcmd in ('r', '*') and polpermissive
+            and (polroles = '{0}' or exists (select 1 from unnest(polroles) as r where pg_has_role(r, 'member')))
+        ) end as has_policy
+      from (select to_regclass('device_registry')::oid as reg) as t`;
+    return { isThere: row?.is_there === true, hasPolicy: row?.has_policy ?? null };
+  });
+}

@@ -1,0 +1,232 @@
+/**
+ * The registry in PostgreSQL. Look-ups are one query for all who wait; administration is plain SQL. A device_registry
+ * without the overlap columns (an existing deployment, not migrated) is read as it is: the row is taken as JSON, where a
+ * column that is not there is null.
+ */
+import { explain, type Log } from "../../core/log.ts";
+import { type Postgres, type Transaction } from "./client.ts";
+import { whenTablesExist } from "../schema.ts";
+import { watchChanges } from "./changes.ts";
+import { createFind } from "./find.ts";
+import { inHalves } from "./halves.ts";
+import type {
+  DeviceAuth,
+  DeviceChange,
+  DeviceFilter,
+  DeviceId,
+  Device,
+  NewDevice,
+} from "../../core/device.ts";
+import type { Registry } from "../../core/registry.ts";
+
+export interface PostgresRegistryOptions {
+  readonly db: Postgres;
+  readonly log: Log;
+}
+
+interface RecordRow {
+  tenant_id: string;
+  device_id: string;
+  site_id: string;
+  status: string;
+  token_set: boolean;
+  provisioned_at: Date | null;
+  fw_version: string | null;
+  metadata: Readonly<Record<string, unknown>> | null;
+}
+
+const recordColumns = `tenant_id, device_id, site_id, status, provision_token_hash is not null as token_set,
+  provisioned_at, fw_version, metadata`;
+
+export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
+  const tablesExist = whenTablesExist(db);
+
+  const found = createFind({ db, log });
+
+  async function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
+    await tablesExist();
+    return found(ids);
+  }
+
+  async function provision(
+    devices: readonly { tenantId: string; deviceId: string; siteId: string }[],
+  ): Promise<void> {
+    const refused: { device: DeviceId; error: string }[] = [];
+    await inHalves(devices, add, (device, error) => refused.push({ device, error: explain(error) }));
+    if (refused.length === 0) return;
+    log.warn(
+      { not_registered: refused.length, ...refused[0] },
+      "AUTO_PROVISION cannot register what PostgreSQL refuses",
+    );
+  }
+
+  async function add(devices: readonly NewDevice[]): Promise<boolean[]> {
+    await tablesExist();
+    return db.transaction("registering devices", (tx) => insertDevices(tx, devices));
+  }
+
+  async function list(filter: DeviceFilter): Promise<Device[]> {
+    await tablesExist();
+    const { tenantId = null, siteId = null, status = null, match = null, after, limit } = filter;
+    const rows = await db.ask(
+      "listing devices",
+      (sql) => sql<RecordRow[]>`
+        select ${sql.unsafe(recordColumns)} from device_registry
+        where (${tenantId}::text is null or tenant_id = ${tenantId})
+          and (${siteId}::text is null or site_id = ${siteId})
+          and (${status}::text is null or status = ${status})
+          and (${match}::text is null or position(${match}::text in device_id) > 0)
+          and (${after?.tenantId ?? null}::text is null
+            or (tenant_id, device_id) > (${after?.tenantId ?? null}::text, ${after?.deviceId ?? null}::text))
+        order by tenant_id, device_id limit ${limit}::int`,
+    );
+    return rows.map(recordOf);
+  }
+
+  async function get(id: DeviceId): Promise<Device | undefined> {
+    await tablesExist();
+    const rows = await db.ask(
+      "reading a device",
+      (sql) => sql<RecordRow[]>`select ${sql.unsafe(recordColumns)} from device_registry
+        where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`,
+    );
+    return rows[0] && recordOf(rows[0]);
+  }
+
+  async function update(id: DeviceId, change: DeviceChange): Promise<Device | undefined> {
+    await tablesExist();
+    return db.transaction("changing a device", async (tx) => {
+      if (change.tokenHash !== undefined) await keepPreviousToken(tx, id, change.graceMs);
+      const fw = change.fwVersion === undefined ? "keep" : "set";
+      const metadata = change.metadata === undefined ? null : JSON.stringify(change.metadata);
+      const rows = await tx<RecordRow[]>`
+        update device_registry set site_id = coalesce(${change.siteId ?? null}::text, site_id),
+          status = coalesce(${change.status ?? null}::text, status),
+          fw_version = case when ${fw}::text = 'set' then ${change.fwVersion ?? null}::text else fw_version end,
+          metadata = coalesce(${metadata}::text::jsonb, metadata),
+          provision_token_hash = coalesce(${change.tokenHash ?? null}::text, provision_token_hash)
+        where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}
+        returning ${tx.unsafe(recordColumns)}`;
+      return rows[0] && recordOf(rows[0]);
+    });
+  }
+
+  async function remove(id: DeviceId): Promise<boolean> {
+    await tablesExist();
+    const rows = await db.transaction(
+      "removing a device",
+      (tx) => tx`delete from device_registry where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}
+        returning 1`,
+    );
+    return rows.length > 0;
+  }
+
+  async function settings(): Promise<Record<string, string>> {
+    await tablesExist();
+    const rows = await db.ask(
+      "reading app_settings",
+      (sql) =>
+        sql<{ key: string; value: string }[]>`select key, value from app_settings where value is not null`,
+    );
+    return Object.fromEntries(rows.map((row) => [row.key, row.value]));
+  }
+
+  async function setSetting(name: string, value: string): Promise<void> {
+    await tablesExist();
+    await db.transaction(
+      "writing app_settings",
+      (tx) => tx`insert into app_settings (key, value, updated_at) values (${name}, ${value}, now())
+        on conflict (key) do update set value = excluded.value, updated_at = excluded.updated_at`,
+    );
+  }
+
+  return {
+    find,
+    provision,
+    watch: (watcher) => watchChanges({ db, log, tablesExist, watcher }),
+    settings,
+    setSetting,
+    list,
+    get,
+    add,
+    update,
+    remove,
+    close: () => Promise.resolve(),
+  };
+}
+
+/** @returns per device whether it is new; the first of two of one id is the one that was added */
+export async function insertDevices(tx: Transaction, devices: readonly NewDevice[]): Promise<boolean[]> {
+  const text = JSON.stringify(devices.map(newRow));
+  const rows = await tx<{ tenant_id: string; device_id: string }[]>`
+    insert into device_registry (tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata)
+    select tenant_id, device_id, site_id, status, hash, fw_version, metadata
+    from jsonb_to_recordset(${text}::text::jsonb) as d (n int, tenant_id text, device_id text, site_id text,
+      status text, hash text, fw_version text, metadata jsonb)
+    order by tenant_id, device_id, n
+    on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
+  const left = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
+  const added = devices.map((d) => left.delete(key(d.tenantId, d.deviceId)));
+  await addPreviousTokens(
+    tx,
+    devices.filter((_, at) => added[at]).filter((d) => d.previousTokenHash),
+  );
+  return added;
+}
+
+/** Moves the present token aside for `graceMs`, or forgets the previous one. */
+async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Promise<void> {
+  const columns = await tx`select 1 from pg_attribute where attrelid = to_regclass('device_registry')
+    and attname in ('previous_token_hash', 'previous_token_until') and not attisdropped`;
+  if (columns.length < 2) {
+    if (graceMs === 0) return;
+    throw new Error("device_registry has no room for a previous token: run `sluice migrate` first");
+  }
+  await tx`update device_registry set
+      previous_token_hash = case when ${graceMs}::float8 > 0 then provision_token_hash end,
+      previous_token_until = case when ${graceMs}::float8 > 0 and provision_token_hash is not null
+        then now() + ${graceMs}::float8 * interval '1 millisecond' end
+    where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`;
+}
+
+/** By themselves, since an old deployment has no such columns and most devices no such token. */
+async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[]): Promise<void> {
+  if (devices.length === 0) return;
+  const text = JSON.stringify(
+    devices.map((d) => ({ ...newRow(d, 0), previous: d.previousTokenHash, until: d.previousTokenUntil })),
+  );
+  await tx`update device_registry r set previous_token_hash = d.previous, previous_token_until = d.until
+    from jsonb_to_recordset(${text}::text::jsonb) as d (tenant_id text, device_id text, previous text, until timestamptz)
+    where r.tenant_id = d.tenant_id and r.device_id = d.device_id`;
+}
+
+function recordOf(row: RecordRow): Device {
+  return {
+    tenantId: row.tenant_id,
+    deviceId: row.device_id,
+    siteId: row.site_id,
+    status: row.status,
+    tokenSet: row.token_set,
+    provisionedAt: row.provisioned_at?.toISOString() ?? null,
+    fwVersion: row.fw_version,
+    metadata: row.metadata ?? {},
+  };
+}
+
+function newRow(device: NewDevice, n: number) {
+  const { tenantId, deviceId, siteId, status = "ACTIVE", tokenHash = null, fwVersion = null } = device;
+  return {
+    n,
+    tenant_id: tenantId,
+    device_id: deviceId,
+    site_id: siteId,
+    status,
+    hash: tokenHash,
+    fw_version: fwVersion,
+    metadata: device.metadata ?? {},
+  };
+}
+
+function key(tenantId: string, deviceId: string): string {
+  return JSON.stringify([tenantId, deviceId]);
+}

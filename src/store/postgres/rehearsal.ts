@@ -1,0 +1,137 @@
+/**
+ * What a gateway will do to the tables, done in a transaction that is rolled back: the only proof that it can. Rights, columns,
+ * types, triggers, policies and poolers have too many ways to stand in the way to be read from a catalogue.
+ *
+ * Tables that are missing are created in it first, as the start of a gateway does, so that those of an existing deployment are tried
+ * before that start. Nothing of it stays but one or two numbers of the sequences, which PostgreSQL does not give back.
+ */
+import type { Entry } from "../../core/entry.ts";
+import { rehearsal, serverError, type Postgres, type Transaction } from "./client.ts";
+import { createTables } from "../schema.ts";
+import { writeByCopy, writeByInsert } from "./write.ts";
+
+export interface Rehearsed {
+  /** What keeps the gateway from working, one sentence each; none: it can. */
+  readonly problems: readonly string[];
+  /** What an operator should know all the same. */
+  readonly remarks: string[];
+}
+
+type Found = { readonly problems: string[]; readonly remarks: string[] };
+
+/** @param putPosition writes a position of this epoch, as a batch does */
+export async function rehearse(
+  db: Postgres,
+  putPosition: (tx: Transaction, epoch: string) => Promise<unknown>,
+): Promise<Rehearsed> {
+  const found: Found = { problems: [], remarks: [] };
+  await rehearsal(db, "rehearsing a batch", async (tx) => {
+    await createTables(tx);
+    await store(tx, found, "raw_events", { kind: "event" });
+    await store(tx, found, "quarantine_events", { kind: "reject", reason: "TOKEN_INVALID" });
+    await attempt(
+      tx,
+      found,
+      "quarantine_events",
+      (inner) => inner`delete from quarantine_events where false`,
+    );
+    await attempt(tx, found, "app_settings", (inner) => inner`select key, value from app_settings limit 1`);
+    await attempt(tx, found, "sluice_position", (inner) => putPosition(inner, "sluice-check"));
+  });
+  return found;
+}
+
+/** An entry of a made-up device; if a constraint wants one that is registered, of such a one. */
+async function store(tx: Transaction, found: Found, table: string, changes: Partial<Entry>): Promise<void> {
+  const madeUp = sample({
+    tenantId: "sluice-check",
+    deviceId: "sluice-check",
+    siteId: "sluice-check",
+    ...changes,
+  });
+  const error = await tried(tx, (inner) => written(inner, madeUp, found, table));
+  if (error === undefined) return;
+  if (!isOfTheRow(error)) return void found.problems.push(wordsOf(table, error));
+  found.remarks.push(`${wordsOf(table, error)}: entries like it become dead letters`);
+  const [device] = await tx<{ tenant_id: string; device_id: string; site_id: string }[]>`
+    select tenant_id, device_id, site_id from device_registry order by tenant_id, device_id limit 1`;
+  if (device === undefined) return;
+  const { tenant_id: tenantId, device_id: deviceId, site_id: siteId } = device;
+  const real = sample({ tenantId, deviceId, siteId, ...changes });
+  await attempt(tx, found, table, (inner) => written(inner, real, found, table));
+}
+
+/** By COPY, else by INSERT, as the sink does. @throws the server's error; COPY's own if it is the same, for it names the column */
+async function written(tx: Transaction, entry: Entry, found: Found, table: string): Promise<void> {
+  const byCopy = await tried(tx, (inner) => writeByCopy(inner, [entry]).then(() => settleConstraints(inner)));
+  if (byCopy === undefined) return;
+  const byInsert = await tried(tx, (inner) =>
+    writeByInsert(inner, [entry]).then(() => settleConstraints(inner)),
+  );
+  if (byInsert !== undefined) throw byInsert.code === byCopy.code ? byCopy : byInsert;
+  found.remarks.push(`${wordsOf(table, byCopy)}: rows are inserted one by one, which is slower`);
+}
+
+const settleConstraints = (tx: Transaction) => tx.unsafe("set constraints all immediate");
+
+async function attempt(
+  tx: Transaction,
+  found: Found,
+  table: string,
+  work: (tx: Transaction) => Promise<unknown>,
+): Promise<void> {
+  const error = await tried(tx, work);
+  if (error !== undefined) found.problems.push(wordsOf(table, error));
+}
+
+/** In a savepoint. @returns the server's error; others are thrown */
+async function tried(
+  tx: Transaction,
+  work: (tx: Transaction) => Promise<unknown>,
+): Promise<ServerError | undefined> {
+  try {
+    await tx.savepoint(work);
+    return undefined;
+  } catch (error) {
+    const server = serverError(error);
+    if (server === undefined) throw error;
+    return server;
+  }
+}
+
+type ServerError = NonNullable<ReturnType<typeof serverError>>;
+
+/** A constraint that refuses this row may take another: foreign key, unique, check, exclusion. A partition for now must be there. */
+function isOfTheRow({ code, message }: ServerError): boolean {
+  return /^23(503|505|514|P01)$/.test(code) && !message.startsWith("no partition");
+}
+
+function wordsOf(table: string, { code, message, where }: ServerError): string {
+  // "COPY raw_events, line 1, column device_id: …": which column the words are about.
+  const column = /column (\w+)/.exec(where ?? "")?.[1];
+  const about = column !== undefined && !message.includes(column) ? `${table}.${column}` : table;
+  return `${about}: ${message} (${code})`;
+}
+
+function sample(changes: Partial<Entry>): Entry {
+  const nowMs = Date.now();
+  return {
+    seq: 0,
+    kind: "event",
+    receivedMs: nowMs,
+    topic: "tenant/sluice-check/device/sluice-check/telemetry",
+    tenantId: null,
+    deviceId: null,
+    msgType: "telemetry",
+    siteId: null,
+    eventMs: nowMs,
+    eventNs: 0,
+    reason: null,
+    detail: null,
+    mirror: false,
+    tokenHash: null,
+    returned: null,
+    payload: '{"metrics":{}}',
+    ...changes,
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * The sieve: which entries of a batch that PostgreSQL has refused may be settled, and how.
+ *
+ * A refusal needs a proof (verdict.ts): another real entry that passes. If the batch has none, the entries behind it are
+ * tried, a few batches per delivery. If none of them passes either, nothing that could be stored waits behind the refused
+ * ones, so to wait for the next entry costs nobody anything. Lanes per device, each with a detour, were the alternative: a
+ * position per lane in every transaction, for what one more trial finds out.
+ */
+import type { Entry } from "../../core/entry.ts";
+import type { Postgres } from "./client.ts";
+import { Outage } from "../../core/outage.ts";
+import type { Delivery } from "../../core/sink.ts";
+import { tryEach, type Trial } from "./trial.ts";
+import { lackingProof, verdictOf, type Held, type Verdict } from "./verdict.ts";
+import { isPassing, unproven } from "./words.ts";
+import { tablesOf, type Table } from "./write.ts";
+
+/** How many batches behind its own one delivery tries; the next delivery goes on from there. */
+const searchBatchesMax = 4;
+/** After a search of the whole spool so many deliveries look only at what has come since; then it begins anew, for the tables may be mended. */
+const pauseDeliveries = 10;
+/** Trials of one delivery at most. */
+export const trialsMax = 2 + searchBatchesMax;
+
+export interface SieveOptions {
+  readonly db: Postgres;
+  /** Is an entry for the tables at all? */
+  readonly isMeant: (entry: Entry) => boolean;
+  /** Of one trial. */
+  readonly batchMax: () => number;
+  readonly batchBytesMax: number;
+}
+
+export interface Sieve {
+  judge(delivery: Delivery): Promise<Verdict>;
+  /** What to throw for the entry that is held. */
+  outageOf(held: Held): Outage;
+  /** Everything up to this seq is settled. */
+  settled(seq: number): void;
+}
+
+export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptions): Sieve {
+  const strikes = new Map<number, number>();
+  /** Entries behind the batch at hand that a table has taken in a trial. */
+  const witnesses = new Map<Table, Entry>();
+  let searchFrom = 0;
+  /** Deliveries until the search begins anew; 0: it has not been through yet. */
+  let pause = 0;
+  /** The refused entry that everything waits for, and how often it was tried. */
+  let waiting = { seq: 0, tries: 0 };
+
+  async function judge(delivery: Delivery): Promise<Verdict> {
+    const { entries, aside } = delivery;
+    const isTried = (entry: Entry) => isMeant(entry) && !aside.has(entry.seq);
+    const last = entries.at(-1)?.seq ?? 0;
+    for (const [table, { seq }] of witnesses) if (seq <= last) witnesses.delete(table);
+    const attempt = () => tried([...entries.filter(isTried), ...witnesses.values()]);
+    let { trial, proven } = await attempt();
+    // What was found elsewhere counts if it passes once more, beside the refused ones.
+    if (lacks(trial, proven) && (await search(delivery, last, proven))) ({ trial, proven } = await attempt());
+    return verdictOf({ entries, isTried, trial, proven, strikes });
+  }
+
+  async function tried(entries: readonly Entry[]): Promise<Attempt> {
+    const trial = await tryEach(db, entries);
+    return { trial: { ...trial, entries }, proven: new Set(trial.passed.flatMap(tablesOf)) };
+  }
+
+  /** Tries the entries behind the batch until one passes in a table that is not `proven`. @returns whether one did */
+  async function search({ later }: Delivery, last: number, proven: ReadonlySet<Table>): Promise<boolean> {
+    if (pause > 0 && --pause === 0) searchFrom = 0;
+    searchFrom = Math.max(searchFrom, last + 1);
+    for (let i = 0; i < searchBatchesMax; i++) {
+      const entries = behind(later, searchFrom);
+      if (entries.length === 0) {
+        pause ||= pauseDeliveries;
+        return false;
+      }
+      searchFrom = (entries.at(-1)?.seq ?? 0) + 1;
+      const open = entries.filter((e) => isMeant(e) && tablesOf(e).some((table) => !proven.has(table)));
+      const { passed } = await tryEach(db, open);
+      for (const entry of passed) for (const table of tablesOf(entry)) witnesses.set(table, entry);
+      if (passed.length > 0) return true;
+    }
+    return false;
+  }
+
+  /** Entries from `from` on, as many as a trial takes; none: the spool ends here. */
+  function behind(later: Delivery["later"], from: number): Entry[] {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (let read = later(from); read.length > 0; read = later(from)) {
+      for (const entry of read) {
+        from = entry.seq + 1;
+        bytes += entry.payload.length;
+        if (entries.push(entry) >= batchMax() || bytes > batchBytesMax) return entries;
+      }
+    }
+    return entries;
+  }
+
+  return {
+    judge,
+    outageOf({ entry: { seq }, note, unproven: tables }) {
+      if (isPassing(note.code) || tables.length === 0)
+        return new Outage(`PostgreSQL: ${note.message} (${note.code})`);
+      waiting = { seq, tries: waiting.seq === seq ? waiting.tries + 1 : 1 };
+      return unproven(seq, note, waiting.tries);
+    },
+    settled(upTo) {
+      for (const seq of strikes.keys()) if (seq <= upTo) strikes.delete(seq);
+    },
+  };
+}
+
+interface Attempt {
+  readonly trial: Trial & { readonly entries: readonly Entry[] };
+  /** The tables that took an entry. */
+  readonly proven: ReadonlySet<Table>;
+}
+
+/** An entry was refused that may be so for good, if only there were a proof. */
+function lacks({ entries, refused }: Attempt["trial"], proven: Attempt["proven"]): boolean {
+  return entries.some((entry) => {
+    const note = refused.get(entry.seq);
+    return note !== undefined && !isPassing(note.code) && lackingProof(entry, note, proven).length > 0;
+  });
+}

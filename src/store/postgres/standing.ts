@@ -1,0 +1,69 @@
+/**
+ * The position in the table, under its lock. What a batch needs of it travels with the first request of its transaction, and what
+ * it writes in one: a server may be far away.
+ */
+import { arrayText, literal, type Rows, type Transaction } from "./client.ts";
+import { standingOf, type PositionRow, type Standing } from "../../core/position.ts";
+
+/**
+ * Statements that open a transaction: they take the epoch's lock if it is free, and read its position. Each statement sees
+ * what was committed before it, so the position is that of whoever had the lock before.
+ */
+export function openingOf(epoch: string): string[] {
+  return [
+    `select pg_try_advisory_xact_lock(hashtextextended('sluice:' || ${literal(epoch)}, 0)) as locked`,
+    `select * from sluice_position where epoch = ${literal(epoch)}`,
+  ];
+}
+
+/** What these statements found; if somebody else had the lock, after waiting for him. */
+export async function openedStanding(
+  tx: Transaction,
+  epoch: string,
+  [lockRows, positionRows]: readonly Rows[],
+): Promise<Standing | undefined> {
+  if (lockRows?.[0]?.["locked"] !== true) return lockedStanding(tx, epoch);
+  const row = positionRows?.[0] as PositionRow | undefined;
+  return row && standingOf(row);
+}
+
+/** A statement of its own after the lock: in read committed it sees what the lock waited for. */
+export async function lockedStanding(tx: Transaction, epoch: string): Promise<Standing | undefined> {
+  await lock(tx, [epoch]);
+  const [row] = await tx<PositionRow[]>`select * from sluice_position where epoch = ${epoch}`;
+  return row && standingOf(row);
+}
+
+/**
+ * One writer an epoch, until the end of the transaction. Who holds the lock and has long been waiting for its client is
+ * our own past (abandoned at a deadline, or a host that lost power): it is ended. One at work, as in its COMMIT, is
+ * waited for.
+ */
+export async function lock(tx: Transaction, epochs: readonly string[]): Promise<void> {
+  const keys = tx`select distinct hashtextextended('sluice:' || epoch, 0) as key
+    from unnest(${arrayText(epochs)}::text[]) as epoch order by 1`;
+  const [tried] = await tx<{ locked: boolean | null }[]>`
+    select bool_and(pg_try_advisory_xact_lock(key)) as locked from (${keys}) as keys`;
+  if (tried?.locked !== false) return;
+  await tx`select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid) join (${keys}) as keys
+      on classid = ((key >> 32) & 4294967295)::oid and objid = (key & 4294967295)::oid
+    where locktype = 'advisory' and granted and pid <> pg_backend_pid()
+      and wait_event = 'ClientRead' and state_change < clock_timestamp() - interval '1 second'`;
+  await tx`select pg_advisory_xact_lock(key) from (${keys}) as keys`;
+}
+
+export async function putPosition(
+  tx: Transaction,
+  gatewayId: string,
+  epoch: string,
+  { seq, totals }: Standing,
+): Promise<void> {
+  const { delivered, ignored, refused, skipped } = totals;
+  const numbers = [seq, delivered, ignored, refused, skipped].join(", ");
+  await tx.unsafe(`insert into sluice_position
+      (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
+    values (${literal(epoch)}, ${literal(gatewayId)}, ${numbers}, now())
+    on conflict (epoch) do update set gateway_id = excluded.gateway_id, seq = excluded.seq,
+      delivered = excluded.delivered, ignored = excluded.ignored, refused = excluded.refused,
+      skipped = excluded.skipped, updated_at = excluded.updated_at`);
+}

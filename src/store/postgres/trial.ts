@@ -1,0 +1,101 @@
+/**
+ * A trial: which entries does PostgreSQL refuse, each by itself? Everything is rolled back.
+ *
+ * A block on the server stores each entry in a subtransaction of its own and notes who was refused, with its words. So a
+ * trial is one transaction, however many are refused. Halving a batch from here was the alternative: two transactions per
+ * refused entry, which at 20 ms of distance takes half an hour for 5,000. It needs PL/pgSQL, which every database has unless
+ * somebody has taken it away. The statements travel as Base64 of their UTF-8: a character that the database's encoding
+ * does not have is then the fault of its own entry.
+ */
+import type { Entry } from "../../core/entry.ts";
+import type { Postgres } from "./client.ts";
+import { insertsOf } from "./write.ts";
+
+/** Why an entry was refused. */
+export interface Note {
+  /** SQLSTATE */
+  readonly code: string;
+  readonly message: string;
+  /** May quote the row. */
+  readonly detail: string;
+}
+
+export interface Trial {
+  /** By seq. */
+  readonly refused: ReadonlyMap<number, Note>;
+  /** In order. What is neither was not tried: a cancelled statement ends a trial early. */
+  readonly passed: readonly Entry[];
+}
+
+/** The server ends a trial before our own deadline does, so that what it has found is told. */
+const shareOfDeadline = 0.6;
+
+/**
+ * Deferred constraints are checked at once, to blame the entry that breaks them. Those that were refused are tried again after the
+ * others: what one of them waited for may have ended in between (a table was made), and from the first entry that passed on,
+ * nobody can change the table before we are done. A cancel (57014) is no news of later entries.
+ */
+const block = `do $block$
+declare
+  entries text[] := string_to_array(current_setting('sluice.trial'), ',');
+  tried int := cardinality(entries);
+  todo int[] := array(select generate_series(1, tried));
+  refused int[];
+  notes text[];
+  cancelled text[] := '{}';
+  at int;
+  code text;
+  message text;
+  detail text;
+  note text;
+begin
+  set constraints all immediate;
+  for round in 1..2 loop
+    refused := '{}';
+    notes := '{}';
+    foreach at in array todo loop
+      begin
+        execute convert_from(decode(entries[at], 'base64'), 'UTF8');
+      exception when others or assert_failure or query_canceled then
+        get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail;
+        note := json_build_array(at - 1, code, left(message, 300), left(detail, 300))::text;
+        if code = '57014' then
+          tried := at;
+          cancelled := array[note];
+          exit;
+        end if;
+        refused := array_append(refused, at);
+        notes := array_append(notes, note);
+      end;
+    end loop;
+    exit when refused = todo;
+    todo := refused;
+  end loop;
+  perform set_config('sluice.trial', '[' || tried || ',[' || array_to_string(notes || cancelled, ',') || ']]', true);
+end $block$`;
+
+export async function tryEach(db: Postgres, entries: readonly Entry[]): Promise<Trial> {
+  if (entries.length === 0) return { refused: new Map(), passed: [] };
+  const takenBack = new Error("taken back");
+  let answer = "[0,[]]";
+  try {
+    await db.transaction("finding the refused entry by PL/pgSQL", async (tx) => {
+      const statements = entries.map((entry) => Buffer.from(insertsOf(entry)).toString("base64"));
+      await tx.unsafe(`set local statement_timeout = ${Math.ceil(db.options.timeoutMs * shareOfDeadline)}`);
+      await tx.unsafe(`select set_config('sluice.trial', '${statements.join(",")}', true)`);
+      await tx.unsafe(block);
+      const [row] = await tx.unsafe<{ answer: string }[]>("select current_setting('sluice.trial') as answer");
+      answer = row?.answer ?? answer;
+      throw takenBack;
+    });
+  } catch (error) {
+    if (!(error instanceof Error) || error.cause !== takenBack) throw error;
+  }
+  const [tried, notes] = JSON.parse(answer) as [number, [number, string, string, string][]];
+  const refused = new Map<number, Note>();
+  for (const [at, code, message, detail] of notes) {
+    const entry = entries[at];
+    if (entry) refused.set(entry.seq, { code, message, detail });
+  }
+  return { refused, passed: entries.slice(0, tried).filter(({ seq }) => !refused.has(seq)) };
+}

@@ -1,0 +1,62 @@
+/** PostgreSQL's errors in words that an operator can act on, and which of them end by themselves. No DETAIL: it quotes rows. */
+import { explain } from "../../core/log.ts";
+import { serverError } from "./client.ts";
+import { Outage } from "../../core/outage.ts";
+import type { Note } from "./trial.ts";
+
+/**
+ * SQLSTATE classes of what may be over in a moment: connection, transaction rolled back, resources, object in use, operator,
+ * system, internal.
+ */
+export function isPassing(code: string): boolean {
+  return /^(08|40|53|55006|55P03|57|58|XX)/.test(code);
+}
+
+const cures: readonly (readonly [codes: RegExp, cure: string])[] = [
+  [/^42501/, "grant the role of DATABASE_URL its rights (README, PostgreSQL)"],
+  [/^(42P01|3F)/, "`sluice migrate` makes the tables that are missing"],
+  [/^42703/, "add the column that is missing"],
+  [/^25006/, "DATABASE_URL must name a server that takes writes, not a standby"],
+  [/^28/, "see to the role, its password and pg_hba.conf"],
+  [/^3D/, "make the database or correct DATABASE_URL"],
+];
+
+/** What to do about an error that concerns the table or the server, whatever the row; undefined for all others. */
+function cureOf(code: string): string | undefined {
+  return cures.find(([codes]) => codes.test(code))?.[1];
+}
+
+/** It concerns the table or the server, whatever the row. */
+export function isOfTable(code: string): boolean {
+  return cureOf(code) !== undefined;
+}
+
+/** A server's error that does not end by itself becomes an alarm with its cure; everything else stays what it is. */
+export function asOutage(error: unknown): unknown {
+  const server = serverError(error);
+  if (error instanceof Outage || server === undefined || isPassing(server.code)) return error;
+  const words = `${explain(error)} (${server.code})`;
+  const cure = cureOf(server.code) ?? "`sluice check` says what stands in the way";
+  return new Outage(words.includes("`sluice") ? words : `${words}: ${cure}`, { alarm: true });
+}
+
+/** An entry stays where it is, because nothing proves that its table would take any other. */
+export function unproven(seq: number, { code, message }: Note, tries: number): Outage {
+  const cure = cureOf(code);
+  const words = `${message} (${code})`;
+  if (cure !== undefined) return new Outage(`PostgreSQL: ${words}: ${cure}`, { alarm: true });
+  return new Outage(
+    `PostgreSQL refuses entry ${seq}, and no entry behind it shows that the table takes any: ${words}. Mend the table, or put the entry aside: \`sluice dead-letters set-aside --sink postgres\``,
+    { alarm: tries >= triesBeforeAlarm, retryMaxMs: unprovenRetryMaxMs },
+  );
+}
+
+/** A lone refused entry is no alarm while the next one may settle it. */
+const triesBeforeAlarm = 5;
+/** The entry that settles it may come at any time, and everything waits for it. */
+const unprovenRetryMaxMs = 5_000;
+
+/** For the dead letter, whose words are logged too. Only the DETAIL of 22P05 quotes nothing but the character that is meant. */
+export function refusalWords({ code, message, detail }: Note): string {
+  return code === "22P05" && detail !== "" ? `${code} ${message} (${detail})` : `${code} ${message}`;
+}

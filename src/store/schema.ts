@@ -1,0 +1,194 @@
+/**
+ * The tables, with the names and columns that existing deployments have, in PostgreSQL and in SQLite.
+ *
+ * A table that is there is used as it is. `createMissing` (at the start of a gateway) only creates tables that are not
+ * there; `migratePostgres` (the command) also adds to device_registry and app_settings what instant invalidation and
+ * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
+ */
+import type { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { serverError, type Postgres, type Transaction } from "./postgres/client.ts";
+import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./postgres/schema.ts";
+import { sqliteTables } from "./sqlite/schema.ts";
+import { openSqlite } from "../core/sqlite.ts";
+
+export { registryChannel, triggersWanted } from "./postgres/schema.ts";
+
+/** Creates the tables that are missing, complete with columns and triggers. @returns what was done; usually nothing */
+export async function createMissing(db: Postgres): Promise<string[]> {
+  const missing = await db.ask("looking for the tables", async (sql) => {
+    const rows = await sql.unsafe<{ missing: string }[]>(missingTables);
+    return rows.map((row) => row.missing);
+  });
+  if (missing.length === 0) return [];
+  return change(db, `creating the tables ${missing.join(", ")}`, createMissingTables);
+}
+
+/** Brings the database to what this version wants. @returns what was done, one sentence each; nothing where it was all there */
+export function migratePostgres(db: Postgres): Promise<string[]> {
+  return change(db, "migrating", async (tx) => {
+    const done = await createMissingTables(tx);
+    done.push(...(await addOverlapColumns(tx)));
+    done.push(...(await addTriggers(tx)));
+    return done;
+  });
+}
+
+/**
+ * For a part that needs the tables: what to await before each use. Creates what is missing the first time only;
+ * a table that vanishes later (somebody is rebuilding it) is an outage, and not ours to replace.
+ */
+export function whenTablesExist(db: Postgres): () => Promise<void> {
+  let ready: Promise<void> | undefined;
+  const prepare = async () => {
+    try {
+      await createMissing(db);
+    } catch (error) {
+      ready = undefined;
+      throw error;
+    }
+  };
+  return () => (ready ??= prepare());
+}
+
+/** What a start of a gateway or `migrate` would find. Changes nothing. */
+export interface Found {
+  readonly missingTables: readonly string[];
+  /** Whether the role may create them. */
+  readonly mayCreate: boolean;
+  /** All the triggers that tell changes of the registry are there and enabled. */
+  readonly tellsChanges: boolean;
+}
+
+export function inspectPostgres(db: Postgres): Promise<Found> {
+  return db.ask("looking for the tables", async (sql) => {
+    const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
+    const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
+      select has_schema_privilege(current_schema(), 'create') as may_create,
+        (select count(*)::int from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
+          and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))) as triggers`;
+    return {
+      missingTables: missing.map((each) => each.missing),
+      mayCreate: row?.may_create === true,
+      tellsChanges: (row?.triggers ?? 0) >= triggersWanted,
+    };
+  });
+}
+
+async function change(
+  db: Postgres,
+  what: string,
+  work: (tx: Transaction) => Promise<string[]>,
+): Promise<string[]> {
+  try {
+    return await db.transaction(what, async (tx) => {
+      await oneAtATime(tx);
+      return work(tx);
+    });
+  } catch (cause) {
+    if (serverError(cause)?.code !== "42501") throw cause;
+    throw new Error(
+      `${what} is not allowed for the role of DATABASE_URL: run \`sluice migrate\` once with a role that may create tables, and grant this one their use`,
+      { cause },
+    );
+  }
+}
+
+// Of pg_class, not to_regclass(): that may answer from what this connection remembers from before it got the lock.
+const missingTables = `select name as missing from (values ${Object.keys(tables)
+  .map((name) => `('${name}')`)
+  .join(", ")}) as t(name)
+  where not exists (select 1 from pg_class where relname = name and pg_table_is_visible(oid))`;
+
+async function oneAtATime(tx: Transaction): Promise<void> {
+  await tx.unsafe("set local lock_timeout = 5000");
+  await tx.unsafe("select pg_advisory_xact_lock(hashtextextended('sluice:schema', 0))");
+}
+
+/** What `createMissing` does, within a transaction of somebody else's. */
+export async function createTables(tx: Transaction): Promise<void> {
+  const missing = await tx.unsafe(missingTables);
+  if (missing.length === 0) return;
+  await oneAtATime(tx);
+  await createMissingTables(tx);
+}
+
+async function createMissingTables(tx: Transaction): Promise<string[]> {
+  const done: string[] = [];
+  const missing = await tx.unsafe<{ missing: string }[]>(missingTables);
+  for (const { missing: name } of missing) {
+    for (const statement of tables[name] ?? []) await tx.unsafe(statement);
+    done.push(`created table ${name}`);
+  }
+  const created = new Set(missing.map((row) => row.missing));
+  done.push(...(await addTriggers(tx, created)));
+  return done;
+}
+
+async function addOverlapColumns(tx: Transaction): Promise<string[]> {
+  const done: string[] = [];
+  for (const [column, type] of Object.entries(overlapColumns)) {
+    const found = await tx`select 1 from pg_attribute
+      where attrelid = to_regclass('device_registry') and attname = ${column} and not attisdropped`;
+    if (found.length > 0) continue;
+    await tx.unsafe(`alter table device_registry add column ${column} ${type}`);
+    done.push(`added column device_registry.${column}`);
+  }
+  return done;
+}
+
+/** Adds the triggers that are missing, to all tables or only to those named. */
+async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise<string[]> {
+  const done: string[] = [];
+  const wanted = triggers.filter((trigger) => only?.has(trigger.table) ?? true);
+  if (wanted.length > 0) await tx.unsafe(triggerFunction);
+  for (const { name, table, when } of wanted) {
+    const found = await tx`select 1 from pg_trigger
+      where tgrelid = to_regclass(${table}) and tgname = ${name}`;
+    if (found.length > 0) continue;
+    await tx.unsafe(
+      `create trigger ${name} after ${when} for each statement execute function sluice_registry_changed()`,
+    );
+    done.push(`added trigger ${name}`);
+  }
+  return done;
+}
+
+/** The same for the local store. */
+export function migrateSqlite(db: Database): string[] {
+  const known = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  const before = new Set(known.map((row) => row.name));
+  db.transaction(() => {
+    for (const statements of Object.values(sqliteTables)) {
+      for (const statement of statements) db.run(statement);
+    }
+  }).immediate();
+  return Object.keys(sqliteTables)
+    .filter((name) => !before.has(name))
+    .map((name) => `created table ${name}`);
+}
+
+/**
+ * The local store with its tables, for work that runs beside a gateway's event loop: nothing waits in it for another process
+ * that writes (`whenNotBusy` tries again).
+ * @throws if the file cannot be opened or is damaged
+ */
+export function openLocalStore(path: string): Database {
+  const db = openSqlite(path);
+  migrateSqlite(db);
+  db.run("PRAGMA busy_timeout = 0");
+  return db;
+}
+
+/** Whether a site has run on this local store: devices are in it, or rows were. */
+export function isLocalStoreInUse(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const db = openLocalStore(path);
+  try {
+    const used =
+      "SELECT EXISTS (SELECT 1 FROM device_registry) OR EXISTS (SELECT 1 FROM sluice_position) AS used";
+    return db.query<{ used: number }, []>(used).get()?.used === 1;
+  } finally {
+    db.close();
+  }
+}

@@ -1,0 +1,47 @@
+/** quarantine_events in the local SQLite file. */
+import { openLocalStore } from "../schema.ts";
+import { whenNotBusy } from "../../core/sqlite.ts";
+import type { QuarantineRow, QuarantineTable } from "../quarantine.ts";
+
+/** @throws where the file cannot be opened or is damaged */
+export function localQuarantine(path: string): QuarantineTable {
+  const db = openLocalStore(path);
+  const list = db.query<QuarantineRow, Record<string, string | number | null>>(
+    `SELECT id, ingested_at AS ingestedAt, event_ts AS eventTs, topic, tenant_id AS tenantId, site_id AS siteId,
+       device_id AS deviceId, msg_type AS msgType, reason, payload
+     FROM quarantine_events
+     WHERE id > $after AND ($upTo IS NULL OR id <= $upTo) AND ($reason IS NULL OR reason = $reason)
+       AND ($tenantId IS NULL OR tenant_id = $tenantId) AND ($deviceId IS NULL OR device_id = $deviceId)
+       AND ($since IS NULL OR ingested_at >= $since) AND ($until IS NULL OR ingested_at < $until)
+       AND ($ids IS NULL OR id IN (SELECT value FROM json_each($ids)))
+     ORDER BY id LIMIT $limit`,
+  );
+  const lastId = db.query<{ id: number | null }, []>("SELECT max(id) AS id FROM quarantine_events");
+  const remove = db.query("DELETE FROM quarantine_events WHERE id IN (SELECT value FROM json_each(?))");
+
+  return {
+    // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
+    list: async ({ reason, tenantId, deviceId, ids, since, until, after, upTo, limit }) =>
+      list.all({
+        reason: reason ?? null,
+        tenantId: tenantId ?? null,
+        deviceId: deviceId ?? null,
+        ids: ids === undefined ? null : JSON.stringify(ids),
+        since: utc(since),
+        until: utc(until),
+        after,
+        upTo: upTo ?? null,
+        limit,
+      }),
+    // oxlint-disable-next-line typescript/require-await
+    lastId: async () => lastId.get()?.id ?? 0,
+    remove: (ids) => whenNotBusy(() => remove.run(JSON.stringify(ids)).changes),
+    // oxlint-disable-next-line typescript/require-await
+    close: async () => db.close(),
+  };
+}
+
+/** As the table holds times, so that they compare as text. */
+function utc(time: string | undefined): string | null {
+  return time === undefined ? null : new Date(time).toISOString().replace("Z", "000Z");
+}

@@ -1,0 +1,208 @@
+/**
+ * The registry in the local SQLite file, for a site without a PostgreSQL. Every call is answered at once. Changes by
+ * other processes (`sluice devices revoke`) are seen in the counters that triggers keep in sluice_change, read four
+ * times a second; PRAGMA data_version would not do, because the sink commits to the same file all the time.
+ */
+import type { Database, SQLQueryBindings } from "bun:sqlite";
+import { systemClock, type Clock } from "../../core/clock.ts";
+import { openLocalStore } from "../schema.ts";
+import { whenNotBusy } from "../../core/sqlite.ts";
+import type {
+  DeviceAuth,
+  DeviceChange,
+  DeviceFilter,
+  DeviceId,
+  Device,
+  NewDevice,
+} from "../../core/device.ts";
+import type { Registry, RegistryWatcher } from "../../core/registry.ts";
+
+const pollEveryMs = 250;
+
+export interface LocalRegistryOptions {
+  /** The SQLite file, local.db in the data directory; made where it is missing. */
+  readonly path: string;
+  readonly clock?: Clock;
+}
+
+interface DeviceRow {
+  readonly tenant_id: string;
+  readonly device_id: string;
+  readonly site_id: string;
+  readonly status: string;
+  readonly provision_token_hash: string | null;
+  readonly provisioned_at: string | null;
+  readonly fw_version: string | null;
+  readonly metadata: string;
+  readonly previous_token_hash: string | null;
+  readonly previous_token_until: string | null;
+}
+
+interface Changes {
+  readonly devices: number;
+  readonly settings: number;
+}
+
+/** @throws where the file cannot be opened or is damaged */
+export function localRegistry({ path, clock = systemClock }: LocalRegistryOptions): Registry {
+  const db = openLocalStore(path);
+  const one = db.query<DeviceRow, [string, string]>(
+    "SELECT * FROM device_registry WHERE tenant_id = ? AND device_id = ?",
+  );
+  const read = ({ tenantId, deviceId }: DeviceId) => one.get(tenantId, deviceId) ?? undefined;
+  const now = () => new Date(clock.wallMs()).toISOString();
+
+  const add = db.transaction((devices: readonly NewDevice[]) =>
+    devices.map((d) => {
+      const { status = "ACTIVE", tokenHash = null, fwVersion = null, metadata = {} } = d;
+      const previous = [d.previousTokenHash ?? null, d.previousTokenUntil ?? null];
+      const values = [d.tenantId, d.deviceId, d.siteId, status, tokenHash, now(), fwVersion, ...previous];
+      const done = db
+        .query(
+          `INSERT INTO device_registry (tenant_id, device_id, site_id, status, provision_token_hash, provisioned_at,
+             fw_version, previous_token_hash, previous_token_until, metadata)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+        )
+        .run(...values, JSON.stringify(metadata));
+      return done.changes > 0;
+    }),
+  );
+
+  const update = db.transaction((id: DeviceId, change: DeviceChange) => {
+    const row = read(id);
+    if (row === undefined) return undefined;
+    const columns = Object.entries(changedColumns(row, change, clock.wallMs()));
+    if (columns.length > 0) {
+      const set = columns.map(([column]) => `${column} = ?`).join(", ");
+      const values = columns.map(([, value]) => value);
+      db.query(`UPDATE device_registry SET ${set} WHERE tenant_id = ? AND device_id = ?`).run(
+        ...values,
+        id.tenantId,
+        id.deviceId,
+      );
+    }
+    return read(id);
+  });
+
+  function watch(watcher: RegistryWatcher): () => Promise<void> {
+    let seen = changes(db);
+    let stands = true;
+    watcher.restored();
+    const timer = clock.every(pollEveryMs, () => {
+      try {
+        const found = changes(db);
+        if (found.devices !== seen.devices) watcher.tenant(null);
+        if (found.settings !== seen.settings) watcher.settings();
+        if (!stands) watcher.restored();
+        [seen, stands] = [found, true];
+      } catch {
+        if (stands) watcher.lost();
+        stands = false;
+      }
+    });
+    return () => Promise.resolve(timer.cancel());
+  }
+
+  const answered =
+    <A extends readonly unknown[], T>(work: (...args: A) => T) =>
+    (...args: A) =>
+      whenNotBusy(() => work(...args));
+
+  return {
+    watch,
+    find: answered((ids: readonly DeviceId[]) =>
+      ids.flatMap((id) => (read(id) ?? []) as DeviceRow[]).map(authOf),
+    ),
+    provision: answered((devices: readonly NewDevice[]) => void add.immediate(devices)),
+    add: answered((devices: readonly NewDevice[]) => add.immediate(devices)),
+    list: answered((filter: DeviceFilter) => selected(db, filter).map(recordOf)),
+    get: answered((id: DeviceId) => recordOrNone(read(id))),
+    update: answered((id: DeviceId, change: DeviceChange) => recordOrNone(update.immediate(id, change))),
+    remove: answered(
+      ({ tenantId, deviceId }: DeviceId) =>
+        db.query("DELETE FROM device_registry WHERE tenant_id = ? AND device_id = ?").run(tenantId, deviceId)
+          .changes > 0,
+    ),
+    settings: answered(() => {
+      const rows = db.query<{ key: string; value: string }, []>("SELECT key, value FROM app_settings").all();
+      return Object.fromEntries(rows.map((row) => [row.key, row.value]));
+    }),
+    setSetting: answered((key: string, value: string) => {
+      db.query("INSERT OR REPLACE INTO app_settings (key, value, updated_at) VALUES (?, ?, ?)").run(
+        key,
+        value,
+        now(),
+      );
+    }),
+    close: answered(() => db.close()),
+  };
+}
+
+function changes(db: Database): Changes {
+  const row = db.query<Changes, []>("SELECT devices, settings FROM sluice_change").get();
+  if (row === null) throw new Error("sluice_change is empty");
+  return row;
+}
+
+function selected(db: Database, filter: DeviceFilter): DeviceRow[] {
+  const { tenantId, siteId, status, match, after, limit } = filter;
+  const tests: [string, SQLQueryBindings[]][] = [];
+  if (tenantId !== undefined) tests.push(["tenant_id = ?", [tenantId]]);
+  if (siteId !== undefined) tests.push(["site_id = ?", [siteId]]);
+  if (status !== undefined) tests.push(["status = ?", [status]]);
+  if (match !== undefined) tests.push(["instr(device_id, ?) > 0", [match]]);
+  if (after !== undefined) tests.push(["(tenant_id, device_id) > (?, ?)", [after.tenantId, after.deviceId]]);
+  const where = tests.map(([test]) => ` AND ${test}`).join("");
+  const values = tests.flatMap(([, given]) => given);
+  return db
+    .query<DeviceRow, SQLQueryBindings[]>(
+      `SELECT * FROM device_registry WHERE 1${where} ORDER BY tenant_id, device_id LIMIT ?`,
+    )
+    .all(...values, limit);
+}
+
+function changedColumns(row: DeviceRow, change: DeviceChange, nowMs: number): Record<string, string | null> {
+  const columns: Record<string, string | null> = {};
+  if (change.siteId !== undefined) columns["site_id"] = change.siteId;
+  if (change.status !== undefined) columns["status"] = change.status;
+  if (change.fwVersion !== undefined) columns["fw_version"] = change.fwVersion;
+  if (change.metadata !== undefined) columns["metadata"] = JSON.stringify(change.metadata);
+  if (change.tokenHash !== undefined) {
+    const { graceMs = 0 } = change;
+    const kept = graceMs > 0 && row.provision_token_hash !== null;
+    columns["previous_token_hash"] = kept ? row.provision_token_hash : null;
+    columns["previous_token_until"] = kept ? new Date(nowMs + graceMs).toISOString() : null;
+    columns["provision_token_hash"] = change.tokenHash;
+  }
+  return columns;
+}
+
+function authOf(row: DeviceRow): DeviceAuth {
+  const until = row.previous_token_until;
+  return {
+    tenantId: row.tenant_id,
+    deviceId: row.device_id,
+    siteId: row.site_id,
+    status: row.status,
+    tokenHash: row.provision_token_hash,
+    previousTokenHash: row.previous_token_hash,
+    previousTokenUntilMs: until === null ? null : Date.parse(until),
+  };
+}
+
+function recordOrNone(row: DeviceRow | undefined): Device | undefined {
+  return row && recordOf(row);
+}
+
+function recordOf(row: DeviceRow): Device {
+  return {
+    tenantId: row.tenant_id,
+    deviceId: row.device_id,
+    siteId: row.site_id,
+    status: row.status,
+    tokenSet: row.provision_token_hash !== null,
+    provisionedAt: row.provisioned_at,
+    fwVersion: row.fw_version,
+    metadata: JSON.parse(row.metadata),
+  };
+}

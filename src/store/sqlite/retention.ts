@@ -1,0 +1,146 @@
+/**
+ * Keeps the local store within bounds: rows older than LOCAL_RETENTION_DAYS go, and the oldest go earlier if the disk would
+ * otherwise be full. In small steps, beside the deliveries.
+ *
+ * A site without servers that runs out of room must choose between its oldest rows and its next reading; a gateway that is held
+ * for ever with everything delivered serves nobody, so the oldest rows go, with a warning. Rejected alternative: a bound in
+ * bytes, one more setting that an operator must get right, while the free room on the disk is known.
+ */
+import type { Database } from "bun:sqlite";
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import { ageClock, type Clock } from "../../core/clock.ts";
+import { openLocalStore } from "../schema.ts";
+import type { Log } from "../../core/log.ts";
+import { count, type Values } from "../../core/settings.ts";
+import { explain } from "../../core/log.ts";
+
+export const localSettings = {
+  retentionDays: count({
+    name: "LOCAL_RETENTION_DAYS",
+    default: 365,
+    unit: "days",
+    max: 36_500,
+    help: "Rows of the local store older than this go, the oldest earlier if the disk is nearly full; 0: only then.",
+  }),
+};
+
+export interface RetentionOptions {
+  /** local.db */
+  readonly path: string;
+  readonly settings: Values<typeof localSettings>;
+  /** What the spool leaves free on the same disk (SPOOL_MIN_FREE_BYTES): the room is made before that is reached. */
+  readonly freeBytesMin: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Retention {
+  /** Rows that went, since this start. */
+  stats(): { readonly rows_expired: number; readonly rows_removed_for_room: number };
+  close(): void;
+}
+
+const lookEveryMs = 250;
+/** Of one table at a time: some ms, and in all more than a site brings in. */
+const rowsMax = 2_000;
+/** Room is made from so much above the spool's floor on. */
+const marginBytes = 33_554_432;
+/** The newest rows stay, however full the disk is: it is then not the store that fills it. */
+const rowsKeptMin = 1_000;
+const vacuumPagesMax = 1_000;
+const freePagesKept = 4_000;
+const dayMs = 86_400_000;
+/** Each with the column that says when its rows came. */
+const events = ["raw_events", "quarantine_events"] as const;
+
+/** @throws if the file cannot be opened or is damaged */
+export function keepRetention({ path, settings, freeBytesMin, clock, log }: RetentionOptions): Retention {
+  const db = openLocalStore(path);
+  const nowMs = ageClock(clock, newestMs(db));
+  let [expired, removedForRoom] = [0, 0];
+  let isShort = false;
+
+  function look(): void {
+    if (settings.retentionDays > 0) expired += expire(db, nowMs() - settings.retentionDays * dayMs);
+    const short = freeBytesMin > 0 && freeBytes(path) < freeBytesMin + marginBytes;
+    if (short) removedForRoom += makeRoom(db);
+    if (short && !isShort)
+      log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
+    isShort = short;
+    giveBack(db, short);
+  }
+
+  const timer = clock.every(lookEveryMs, () => {
+    try {
+      look();
+    } catch (error) {
+      // Somebody else writes, or the disk fails, which the deliveries say: tried again in a moment.
+      log.debug({ error: explain(error) }, "rows of the local store could not be removed");
+    }
+  });
+  return {
+    stats: () => ({ rows_expired: expired, rows_removed_for_room: removedForRoom }),
+    close() {
+      timer.cancel();
+      db.close();
+    },
+  };
+}
+
+/** When the newest row came; undefined if there is none. */
+function newestMs(db: Database): number | undefined {
+  const found = db
+    .query<{ at: string }, []>("SELECT ingested_at AS at FROM raw_events ORDER BY id DESC LIMIT 1")
+    .get();
+  return found ? Date.parse(found.at) : undefined;
+}
+
+function expire(db: Database, beforeMs: number): number {
+  const before = new Date(beforeMs).toISOString();
+  let removed = 0;
+  for (const table of events) {
+    const oldest = db
+      .query<{ at: string }, []>(`SELECT ingested_at AS at FROM ${table} ORDER BY id LIMIT 1`)
+      .get();
+    if (oldest && oldest.at < before) removed += removeOldest(db, table, before);
+  }
+  db.query(
+    `DELETE FROM quarantine_counters_minute WHERE (bucket_minute, tenant_id, reason) IN
+       (SELECT bucket_minute, tenant_id, reason FROM quarantine_counters_minute WHERE bucket_minute < ? LIMIT ?)`,
+  ).run(before, rowsMax);
+  return removed;
+}
+
+/** The oldest rows of the larger table. */
+function makeRoom(db: Database): number {
+  const sizes = events.map((table) => {
+    const row = db.query<{ n: number | null }, []>(`SELECT max(id) - min(id) + 1 AS n FROM ${table}`).get();
+    return { table, rows: row?.n ?? 0 };
+  });
+  const [largest] = sizes.sort((a, b) => b.rows - a.rows);
+  if (!largest || largest.rows <= rowsKeptMin) return 0;
+  return removeOldest(db, largest.table);
+}
+
+/** Ids ascend with the time of arrival. @param before ISO 8601; absent: whatever their time */
+function removeOldest(db: Database, table: (typeof events)[number], before = "9999"): number {
+  return db
+    .query(
+      `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} ORDER BY id LIMIT ?) AND ingested_at < ?`,
+    )
+    .run(rowsMax, before).changes;
+}
+
+function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(dirname(path));
+  return bavail * bsize;
+}
+
+/** Gives free pages back to the file system; if the disk is short all of them, and the write-ahead log too. */
+function giveBack(db: Database, short: boolean): void {
+  const free = db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
+  if (free <= (short ? 0 : freePagesKept)) return;
+  db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
+  db.query(`PRAGMA wal_checkpoint(${short ? "TRUNCATE" : "PASSIVE"})`).all();
+}

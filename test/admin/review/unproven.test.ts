@@ -1,0 +1,57 @@
+/** Quarantined messages whose sender could not prove to be the device: `replay --all` must not let them in. */
+import { expect, test } from "bun:test";
+import { silentLog } from "../../../src/core/log.ts";
+import { quarantineDesk } from "../../../src/admin/review/quarantine.ts";
+import type { QuarantineRow } from "../../../src/store/quarantine.ts";
+import { anEntry } from "../../kit/spool.ts";
+
+const reasons = ["UNREGISTERED_DEVICE", "TOKEN_INVALID", "TOKEN_MISSING"];
+
+function desk() {
+  const rows: QuarantineRow[] = reasons.map((reason, i) => ({
+    id: i + 1,
+    reason,
+    topic: "tenant/acme/device/d1/telemetry",
+    tenantId: "acme",
+    siteId: "lab-1",
+    deviceId: "d1",
+    msgType: "telemetry",
+    ingestedAt: "2026-11-21T00:00:00.000Z",
+    eventTs: null,
+    payload: "{}",
+  }));
+  const back: number[] = [];
+  const quarantine = quarantineDesk({
+    table: {
+      lastId: () => Promise.resolve(3),
+      list: ({ reason, ids }) =>
+        Promise.resolve(
+          rows.filter((row) => (!reason || row.reason === reason) && (!ids || ids.includes(row.id))),
+        ),
+      remove: () => Promise.resolve(0),
+      close: () => Promise.resolve(),
+    },
+    registry: { find: () => Promise.resolve([]) },
+    judge: { replay: (entry) => anEntry({ ...entry, kind: "event", reason: null }) },
+    bringBack: (entries) => back.push(...entries.map((entry) => entry.returned?.quarantineId ?? 0)),
+    settledTo: () => 0,
+    head: () => 1,
+    log: silentLog,
+  });
+  return { quarantine, back };
+}
+
+test("they stay where everything is asked for, and it is said why", async () => {
+  const { quarantine, back } = desk();
+  const { done, kept } = await quarantine.replay({ after: 0, dry_run: false });
+  expect([done, back]).toEqual([1, [1]]);
+  expect(kept.map(({ id }) => id)).toEqual([2, 3]);
+  expect(kept[0]?.why).toContain("asked for by this reason");
+});
+
+test("they come back where the operator names the reason, or the message", async () => {
+  const { quarantine, back } = desk();
+  await quarantine.replay({ after: 0, dry_run: false, reason: "TOKEN_INVALID" });
+  await quarantine.replay({ after: 0, dry_run: false, ids: [3] });
+  expect(back).toEqual([2, 3]);
+});

@@ -1,0 +1,141 @@
+/** `sluice dead-letters …` on the spool itself, where no gateway runs, and through one that does. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Process } from "../../src/cli/command.ts";
+import { execute } from "../../src/cli/index.ts";
+import { loadConfig } from "../../src/config/index.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { createGateway, type Gateway } from "../../src/gateway.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { event } from "../contract/entries.ts";
+import { defaultSpoolSettings, readAll } from "../kit/spool.ts";
+
+let env: Record<string, string>;
+let directory: string;
+let gateway: Gateway | undefined;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-cli-letters-"));
+  env = {
+    DATA_DIR: directory,
+    GATEWAY_ID: "test",
+    HTTP_LISTEN: "127.0.0.1:0",
+    BROKER_LISTEN: "127.0.0.1:0",
+    INFLUXDB_URL: `file://${directory}/lines`,
+    ADMIN_TOKEN: "a-token-of-some-length",
+  };
+  const spool = open();
+  for (let n = 1; n <= 3; n++)
+    spool.deadLetters.put(n < 3 ? "influx" : "kafka", "e", event(n, { deviceId: `d${n}` }), `no ${n}`);
+  spool.close();
+});
+afterEach(async () => {
+  await gateway?.stop();
+  gateway = undefined;
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function open(): Spool {
+  return new Spool({ dataDir: directory, settings: defaultSpoolSettings, clock: systemClock });
+}
+
+async function start(): Promise<string[]> {
+  const loaded = loadConfig(env);
+  if (!("config" in loaded)) throw new Error(loaded.mistakes.join());
+  gateway = await createGateway({ config: loaded.config, log: silentLog });
+  await gateway.start();
+  return ["--gateway", `http://${gateway.httpAddress()}`];
+}
+
+async function sluice(...words: string[]) {
+  let out = "";
+  let err = "";
+  const context: Process = {
+    env,
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    createLog: () => silentLog,
+  };
+  return { code: await execute(["dead-letters", ...words], context), out, err };
+}
+
+describe.each([
+  ["without a gateway", false],
+  ["through a running gateway", true],
+])("%s", (_, runs) => {
+  let where: string[];
+  beforeEach(async () => {
+    where = runs ? await start() : [];
+  });
+
+  test("list is a table for people and JSON for scripts, by sink and device", async () => {
+    const { out } = await sluice("list", ...where);
+    expect(out.split("\n")[0]).toMatch(/^id +sink +refused +kind +tenant +device +why$/);
+    expect(out).toContain("no 3");
+    const rows = JSON.parse((await sluice("list", "--sink", "influx", "--json", ...where)).out) as {
+      id: number;
+    }[];
+    expect(rows.map(({ id }) => id)).toEqual([1, 2]);
+    expect(JSON.parse((await sluice("list", "--device", "d2", "--json", ...where)).out)).toMatchObject([
+      { id: 2 },
+    ]);
+  });
+
+  test("show has the entry and the far side's words", async () => {
+    expect((await sluice("show", "2", ...where)).out).toMatch(/why +no 2\n/);
+    expect(JSON.parse((await sluice("show", "2", "--json", ...where)).out)).toMatchObject({
+      id: 2,
+      payload: expect.stringContaining('"n":2'),
+    });
+    expect(await sluice("show", "77", ...where)).toMatchObject({ code: 1, out: "" });
+    expect(await sluice("show", "x", ...where)).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("replay brings back what there is a sink for, and says what stays and why", async () => {
+    expect((await sluice("replay", "--all", "--dry-run", ...where)).out).toContain(
+      "2 of 3 dead letters would be",
+    );
+    const { code, out } = await sluice("replay", "--all", ...where);
+    expect(code).toBe(1);
+    expect(out).toContain("2 of 3 dead letters brought back, 1 stay");
+    expect(out).toContain("there is no sink kafka");
+    expect(JSON.parse((await sluice("replay", "--all", "--json", ...where)).out)).toMatchObject({
+      matched: 1,
+      done: 0,
+      kept: [{ id: 3 }],
+    });
+    if (gateway) {
+      const stats = gateway.view.stats();
+      expect(stats).toMatchObject({ balanced: true, ingest: { received: 0, replayed: 2 } });
+      return;
+    }
+    const spool = open();
+    expect(readAll(spool).map(({ returned }) => returned?.only)).toEqual(["influx", "influx"]);
+    spool.close();
+  });
+
+  test("discard by id, and nothing without being told which", async () => {
+    expect(await sluice("discard", ...where)).toMatchObject({ code: 2, out: "" });
+    expect(await sluice("discard", "--ids", "1,x", ...where)).toMatchObject({ code: 2, out: "" });
+    expect((await sluice("discard", "--ids", "1,3", ...where)).out).toContain(
+      "2 of 2 dead letters discarded",
+    );
+    expect(JSON.parse((await sluice("list", "--json", ...where)).out)).toMatchObject([{ id: 2 }]);
+  });
+
+  test("times may be said as ages, and what is no time is refused", async () => {
+    expect(JSON.parse((await sluice("list", "--since", "5m", "--json", ...where)).out)).toHaveLength(3);
+    expect(JSON.parse((await sluice("list", "--until", "5m", "--json", ...where)).out)).toHaveLength(0);
+    expect((await sluice("list", "--since", "noon", ...where)).code).toBe(2);
+  });
+});
+
+test("while a gateway has the spool it is asked by its address, though none was named", async () => {
+  await start();
+  env["HTTP_LISTEN"] = gateway?.httpAddress() ?? "";
+  expect((await sluice("list", "--json")).out).toContain("no 3");
+});

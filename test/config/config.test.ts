@@ -1,0 +1,232 @@
+/** Reading the configuration: all mistakes at once, no secret shown, nothing on the disk touched. */
+import { describe, expect, test } from "bun:test";
+import { settingsTable } from "../../src/config/print.ts";
+import type { Host } from "../../src/config/host.ts";
+import { loadConfig, type Loaded } from "../../src/config/index.ts";
+
+const host: Host = {
+  name: () => "gateway-7",
+  canWrite: () => true,
+  exposureOf: () => ({ mistakes: [], warnings: [] }),
+  exposureOfSecret: () => undefined,
+  readText(path) {
+    if (path === "/run/secret") return "a-secret-from-a-file\n";
+    if (path === "/run/empty") return "\n";
+    throw new Error("ENOENT: no such file");
+  },
+};
+
+const load = (env: Record<string, string>, here: Partial<Host> = {}) => loadConfig(env, { ...host, ...here });
+
+function configOf(loaded: Loaded) {
+  if ("mistakes" in loaded) throw new Error(loaded.mistakes.join("\n"));
+  return loaded;
+}
+
+function mistakesOf(loaded: Loaded): readonly string[] {
+  if ("config" in loaded) throw new Error("no mistake was found");
+  return loaded.mistakes;
+}
+
+describe("reading", () => {
+  test("an empty environment is a good configuration", () => {
+    const { config, warnings } = configOf(load({}));
+    expect(warnings).toEqual([]);
+    expect(config.general).toMatchObject({
+      gatewayId: "gateway-7",
+      logLevel: "info",
+      logStatsEverySeconds: 30,
+    });
+    expect(config.http).toEqual({ listen: "127.0.0.1:8080", adminToken: undefined });
+  });
+
+  test("the gateway's name is the one kept in DATA_DIR, at first the host's, and GATEWAY_ID counts over it", () => {
+    const keeping = {
+      readText: (path: string) => (path === "/data/gateway-id" ? "kept-1\n" : host.readText(path)),
+    };
+    const nameOf = (loaded: Loaded) => configOf(loaded).effective.find(({ name }) => name === "GATEWAY_ID");
+    const first = nameOf(load({ DATA_DIR: "/data" }));
+    expect(first).toMatchObject({ value: "gateway-7", origin: "default" });
+    const kept = nameOf(load({ DATA_DIR: "/data" }, keeping));
+    expect(kept).toMatchObject({ value: "kept-1", origin: "kept in DATA_DIR" });
+    const given = nameOf(load({ DATA_DIR: "/data", GATEWAY_ID: "g9" }, keeping));
+    expect(given).toMatchObject({ value: "g9", origin: "environment" });
+  });
+
+  test("an empty text is an unset one, and blanks around a value are no part of it", () => {
+    const { config } = configOf(
+      load({ SPOOL_LINGER_MS: "", GATEWAY_ID: "  ", LOG_STATS_EVERY_SECONDS: " 7 " }),
+    );
+    expect(config.spool.lingerMs).toBe(configOf(load({})).config.spool.lingerMs);
+    expect(config.general.gatewayId).toBe("gateway-7");
+    expect(config.general.logStatsEverySeconds).toBe(7);
+  });
+
+  test("a secret may come from a file", () => {
+    const { config, effective } = configOf(load({ ADMIN_TOKEN_FILE: "/run/secret" }));
+    expect(config.http.adminToken).toBe("a-secret-from-a-file");
+    expect(effective).toContainEqual({ name: "ADMIN_TOKEN", value: "***", origin: "file" });
+  });
+
+  test("what is in force is shown with its origin and without secrets", () => {
+    const env = {
+      MQTT_URL: "mqtt://me:hunter22@broker:1883",
+      ADMIN_TOKEN: "hunter22hunter22",
+      LOG_LEVEL: "warn",
+    };
+    const { effective } = configOf(load(env));
+    expect(JSON.stringify(effective)).not.toContain("hunter22");
+    expect(effective).toContainEqual({ name: "LOG_LEVEL", value: "warn", origin: "environment" });
+    expect(effective).toContainEqual({ name: "GATEWAY_ID", value: "gateway-7", origin: "default" });
+    expect(effective).toContainEqual({
+      name: "MQTT_URL",
+      value: "mqtt://me:***@broker:1883",
+      origin: "environment",
+    });
+  });
+});
+
+describe("DATA_DIR", () => {
+  const dirOf = (env: Record<string, string>, writable: boolean) =>
+    configOf(load(env, { canWrite: () => writable })).config.general.dataDir;
+
+  test("is what it says", () =>
+    expect(dirOf({ DATA_DIR: "/data", STATE_DIRECTORY: "/s" }, true)).toBe("/data"));
+  test("else systemd's, of several the first", () =>
+    expect(dirOf({ STATE_DIRECTORY: "/s:/t" }, true)).toBe("/s"));
+  test("else /var/lib/sluice where that can be written", () =>
+    expect(dirOf({}, true)).toBe("/var/lib/sluice"));
+  test("else here", () => expect(dirOf({}, false)).toBe("./sluice-data"));
+});
+
+describe("mistakes", () => {
+  test("all of them at once, each with name, value and mend", () => {
+    const mistakes = mistakesOf(
+      load({
+        LOG_LEVEL: "loud",
+        SPOOL_LINGER_MS: "soon",
+        HTTP_LISTEN: "0.0.0.0:8080",
+        BROKER_TLS_LISTEN: "127.0.0.1:8883",
+        PG_HOST: "db",
+      }),
+    );
+    for (const [name, value, mend] of [
+      ["LOG_LEVEL", "loud", "debug, info, warn"],
+      ["SPOOL_LINGER_MS", "soon", "a whole number from 0 to 10000"],
+      ["HTTP_LISTEN", "0.0.0.0:8080", "ADMIN_TOKEN"],
+      ["BROKER_TLS_LISTEN", "", "BROKER_TLS_CERT"],
+      ["PG_HOST", "db", "DATABASE_URL=postgres://"],
+    ] as const) {
+      const found = mistakes.filter((text) => text.startsWith(name));
+      expect(found, name).toHaveLength(1);
+      expect(found[0]).toContain(value);
+      expect(found[0]).toContain(mend);
+    }
+    expect(mistakes).toHaveLength(5);
+  });
+
+  test.each([
+    ["106751d", null],
+    ["15250w", null],
+    ["2562047h", null],
+    ["forever", null],
+    ["106752d", "at most 106751d"],
+    ["15251w", "at most 106751d"],
+    ["2562048h", "at most 106751d"],
+    ["213504d", "at most 106751d"],
+    [`${"9".repeat(30)}d`, "at most 106751d"],
+    ["0d", "hours, days or weeks"],
+    ["30m", "hours, days or weeks"],
+  ])("INFLUX_RETENTION=%s: what InfluxDB 3 would keep as something else is a mistake", (value, mend) => {
+    const loaded = load({ INFLUX_RETENTION: value });
+    expect("mistakes" in loaded).toBe(mend !== null);
+    if (mend !== null) expect(mistakesOf(loaded)).toEqual([expect.stringContaining(mend)]);
+  });
+
+  test("no secret is shown, however wrong it is", () => {
+    const mistakes = mistakesOf(
+      load({
+        ADMIN_TOKEN: "hunter2",
+        MQTT_URL: "mqtt//me:hunter2@broker",
+        DATABASE_URL: "mysql://me:hunter2@db/x",
+        PG_PASS: "hunter2",
+      }),
+    );
+    expect(mistakes).toHaveLength(3);
+    expect(mistakes.join("\n")).not.toContain("hunter2");
+  });
+
+  test("a secret's file that is absent, empty or beside the secret itself", () => {
+    const wrong = (env: Record<string, string>) => mistakesOf(load(env))[0];
+    expect(wrong({ ADMIN_TOKEN_FILE: "/nowhere" })).toContain("ADMIN_TOKEN_FILE=/nowhere: cannot be read");
+    expect(wrong({ ADMIN_TOKEN_FILE: "/run/empty" })).toContain("the file is empty");
+    expect(wrong({ ADMIN_TOKEN_FILE: "/run/secret", ADMIN_TOKEN: "sixteen-letters-" })).toContain("both set");
+  });
+
+  test("a token that is too short is one mistake, not also a missing one", () => {
+    expect(mistakesOf(load({ HTTP_LISTEN: ":8080", ADMIN_TOKEN: "short" }))).toHaveLength(1);
+  });
+
+  test("an HTTP listener beyond loopback is good with a token", () => {
+    expect("config" in load({ HTTP_LISTEN: "[::]:8080", ADMIN_TOKEN: "sixteen-letters-" })).toBe(true);
+  });
+
+  test("an embedded broker beyond loopback without authentication; not where there is another broker", () => {
+    expect(mistakesOf(load({ BROKER_LISTEN: "0.0.0.0:1883" }))[0]).toContain("BROKER_LISTEN=0.0.0.0:1883");
+    expect("config" in load({ BROKER_LISTEN: "0.0.0.0:1883", MQTT_URL: "mqtt://broker" })).toBe(true);
+  });
+});
+
+describe("names that are no setting", () => {
+  test("those of the replaced services say what to set instead", () => {
+    expect(mistakesOf(load({ MQTT_HOST: "iot-mqtt", MQTT_PORT: "1884" }))).toEqual([
+      "MQTT_HOST, MQTT_PORT: not read by Sluice; set MQTT_URL=mqtt://iot-mqtt:1884 instead",
+    ]);
+    expect(mistakesOf(load({ PG_HOST: "db", PG_DB: "x", PG_USER: "u", PG_PASS: "p" }))[0]).toEndWith(
+      "set DATABASE_URL=postgres://u:<PG_PASS>@db:5432/x instead",
+    );
+  });
+
+  test("beside the new name they are only a remark", () => {
+    const { warnings } = configOf(load({ MQTT_HOST: "a", MQTT_URL: "mqtt://b", INGEST_WORKER_COUNT: "4" }));
+    expect(warnings).toEqual([
+      "MQTT_HOST: not read, since MQTT_URL is set; unset them",
+      "INGEST_WORKER_COUNT: not needed (one process uses what the machine has); unset it",
+    ]);
+  });
+
+  test.each([
+    ["SPOOL_LINGERMS", "SPOOL_LINGER_MS"],
+    ["http_listen", "HTTP_LISTEN"],
+    ["HTTP_LISTN", "HTTP_LISTEN"],
+    ["LOGLEVEL", "LOG_LEVEL"],
+    ["DATABASE_URI", "DATABASE_URL"],
+    ["INFLUX_URL", "INFLUXDB_URL"],
+    ["GATEWAY_ID_FILE", "GATEWAY_ID"],
+  ])("%s was meant to be %s", (name, meant) => {
+    expect(configOf(load({ [name]: "x" })).warnings).toEqual([
+      `${name}: not a setting; did you mean ${meant}?`,
+    ]);
+  });
+
+  test("the usual environment of a shell is passed over in silence", () => {
+    const env = {
+      PATH: "/bin",
+      HOME: "/root",
+      LANG: "C",
+      TERM: "xterm",
+      USER: "me",
+      PWD: "/",
+      SHLVL: "1",
+      HOSTNAME: "h",
+    };
+    expect(configOf(load(env)).warnings).toEqual([]);
+  });
+});
+
+test("the README's tables of settings are the ones that the code prints (bun run test/readme.ts writes them)", async () => {
+  const readme = await Bun.file(`${import.meta.dir}/../../README.md`).text();
+  // The formatter pads the cells.
+  const plain = (text: string) => text.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
+  expect(plain(readme)).toContain(plain(settingsTable()));
+});

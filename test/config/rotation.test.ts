@@ -1,0 +1,287 @@
+/** Files that settings name: each that cannot be used is a mistake by its name, and what is renewed is taken over while it runs. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { loadConfig } from "../../src/config/index.ts";
+import { allSettings } from "../../src/config/tables.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { openPostgres } from "../../src/store/postgres/client.ts";
+import { startHttpServer } from "../../src/http/server.ts";
+import { rotation } from "../../src/config/rotation.ts";
+import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";
+import { brokerSettings, brokerSource } from "../../src/source/broker.ts";
+import { mqttSource } from "../../src/source/mqtt.ts";
+import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
+import { type Certificates, makeCertificates } from "../kit/tls.ts";
+import { fakeView } from "../kit/view.ts";
+
+let dir: string;
+let made: Certificates;
+let others: Certificates;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), "sluice-rotation-"));
+  [made, others] = [makeCertificates(), makeCertificates()];
+});
+afterAll(() => {
+  rmSync(dir, { recursive: true, force: true });
+  made.remove();
+  others.remove();
+});
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+let files = 0;
+function file(text: string | Buffer): string {
+  const path = join(dir, `f${++files}`);
+  writeFileSync(path, text);
+  return path;
+}
+
+const base = () => ({ DATA_DIR: join(dir, "data"), GATEWAY_ID: "g1" });
+
+function configOf(env: Record<string, string>) {
+  const loaded = loadConfig({ ...base(), ...env });
+  if ("mistakes" in loaded) throw new Error(loaded.mistakes.join("\n"));
+  return loaded.config;
+}
+
+/** Setting → an environment in which it is the only mistake, if the file is one. */
+const tlsFiles: Readonly<Record<string, (path: string) => Record<string, string>>> = {
+  MQTT_TLS_CA: (path) => ({ MQTT_URL: "mqtts://b", MQTT_TLS_CA: path }),
+  MQTT_TLS_CERT: (path) => ({ MQTT_URL: "mqtts://b", MQTT_TLS_CERT: path, MQTT_TLS_KEY: made.clientKey }),
+  MQTT_TLS_KEY: (path) => ({ MQTT_URL: "mqtts://b", MQTT_TLS_CERT: made.clientCert, MQTT_TLS_KEY: path }),
+  BROKER_TLS_CERT: (path) => ({
+    BROKER_TLS_LISTEN: "127.0.0.1:0",
+    BROKER_TLS_CERT: path,
+    BROKER_TLS_KEY: made.serverKey,
+  }),
+  BROKER_TLS_KEY: (path) => ({
+    BROKER_TLS_LISTEN: "127.0.0.1:0",
+    BROKER_TLS_CERT: made.serverCert,
+    BROKER_TLS_KEY: path,
+  }),
+  INFLUXDB_TLS_CA: (path) => ({ INFLUXDB_URL: "https://i", INFLUXDB_TLS_CA: path }),
+  "DATABASE_URL sslrootcert": (path) => ({ DATABASE_URL: `postgres://h/d?sslrootcert=${path}` }),
+  "DATABASE_URL sslcert": (path) => ({
+    DATABASE_URL: `postgres://h/d?sslcert=${path}&sslkey=${made.clientKey}`,
+  }),
+  "DATABASE_URL sslkey": (path) => ({
+    DATABASE_URL: `postgres://h/d?sslcert=${made.clientCert}&sslkey=${path}`,
+  }),
+};
+
+const broken: Readonly<Record<string, () => string>> = {
+  missing: () => join(dir, "nothing"),
+  "below a file": () => join(file("x"), "below"),
+  unreadable: () => "/proc/self/mem",
+  empty: () => file(""),
+  "a directory": () => dir,
+  "not PEM": () => file("hello\n"),
+  binary: () => file(Buffer.from([0x30, 0x82, 1, 2, 0xff, 0])),
+  "cut off": () => file(readFileSync(made.serverCert, "utf8").slice(0, 200)),
+  damaged: () =>
+    file(
+      "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ),
+  "of another": () => others.otherCa,
+};
+
+describe.each(Object.keys(tlsFiles))("%s", (setting) => {
+  test.each(Object.keys(broken))("%s: one mistake that names it", (how) => {
+    // Any certificate is a CA, as far as can be known without a connection.
+    if (how === "of another" && /CA|rootcert/.test(setting)) return;
+    const loaded = loadConfig({ ...base(), ...tlsFiles[setting]?.(broken[how]?.() ?? "") });
+    const mistakes = "mistakes" in loaded ? loaded.mistakes : [];
+    expect(mistakes).toHaveLength(1);
+    for (const word of setting.split(" ")) expect(mistakes[0]).toContain(word.replace("_KEY", "_"));
+  });
+
+  test("a good one is none", () => {
+    const good = /KEY|key/.test(setting)
+      ? setting.startsWith("BROKER")
+        ? made.serverKey
+        : made.clientKey
+      : setting.startsWith("BROKER")
+        ? made.serverCert
+        : made.clientCert;
+    expect(loadConfig({ ...base(), ...tlsFiles[setting]?.(good) })).toHaveProperty("config");
+  });
+});
+
+describe.each(allSettings.filter(({ secret }) => secret).map(({ name }) => name))("%s_FILE", (name) => {
+  test.each(["missing", "below a file", "unreadable", "empty", "a directory"])(
+    "%s: one mistake that names it",
+    (how) => {
+      const loaded = loadConfig({ ...base(), [`${name}_FILE`]: broken[how]?.() });
+      expect("mistakes" in loaded ? loaded.mistakes : []).toEqual([expect.stringContaining(`${name}_FILE=`)]);
+    },
+  );
+});
+
+test("a secret in a file that changes is taken over in place; one that is no good is told once, and the old one stays", () => {
+  const token = file("a-token-of-sixteen\n");
+  const password = file("old");
+  const env = { ...base(), ADMIN_TOKEN_FILE: token, MQTT_URL: "mqtt://b", MQTT_PASSWORD_FILE: password };
+  const config = configOf(env);
+  const { log, lines } = recordingLog();
+  const readAgain = rotation(config, () => loadConfig(env), log);
+  readAgain();
+  expect(lines).toEqual([]);
+
+  writeFileSync(password, "new\n");
+  readAgain();
+  expect(config.mqtt.password).toBe("new");
+  expect(lines.at(-1)).toMatchObject({ settings: ["MQTT_PASSWORD"] });
+
+  writeFileSync(token, "short");
+  writeFileSync(password, "newer");
+  readAgain();
+  readAgain();
+  expect([config.mqtt.password, config.http.adminToken]).toEqual(["new", "a-token-of-sixteen"]);
+  expect(lines.filter(({ msg }) => msg.includes("no good any more"))).toHaveLength(1);
+  expect(JSON.stringify(lines)).not.toContain('short"');
+
+  writeFileSync(token, "another-token-of-sixteen");
+  readAgain();
+  expect([config.mqtt.password, config.http.adminToken]).toEqual(["newer", "another-token-of-sixteen"]);
+});
+
+test("HTTP takes a renewed ADMIN_TOKEN and refuses the old one", async () => {
+  const settings = { listen: "127.0.0.1:0", adminToken: "the-first-token-x" };
+  const server = startHttpServer({
+    settings,
+    view: fakeView().view,
+    auditFile: join(dir, "audit"),
+    clock: systemClock,
+    log: silentLog,
+  });
+  ends.push(() => server.stop());
+  const ask = async (token: string) =>
+    (await fetch(`http://${server.address}/admin/rejects`, { headers: { authorization: `Bearer ${token}` } }))
+      .status;
+  expect([await ask("the-first-token-x"), await ask("the-second-token-x")]).toEqual([200, 401]);
+  settings.adminToken = "the-second-token-x";
+  expect([await ask("the-first-token-x"), await ask("the-second-token-x")]).toEqual([401, 200]);
+});
+
+test("InfluxDB's CA is read at each request; a broken file changes nothing", async () => {
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    tls: { cert: readFileSync(made.serverCert), key: readFileSync(made.serverKey) },
+    fetch: () => new Response("hello"),
+  });
+  ends.push(() => server.stop(true));
+  const ca = file(readFileSync(made.otherCa));
+  const fetch = fetchWith(
+    settingsOf(influxSettings, { INFLUXDB_URL: "https://localhost", INFLUXDB_TLS_CA: ca }),
+  );
+  const ask = () =>
+    fetch(`https://localhost:${server.port}/`, { keepalive: false }).then((answer) => answer.text(), String);
+  expect(await ask()).toContain("certificate");
+  writeFileSync(ca, readFileSync(made.ca));
+  expect(await ask()).toBe("hello");
+  writeFileSync(ca, "half");
+  expect(await ask()).toBe("hello");
+});
+
+test("the embedded broker shows a renewed certificate, and goes on with the old one while the new one is half written", async () => {
+  const cert = file(readFileSync(made.serverCert));
+  const key = file(readFileSync(made.serverKey));
+  const settings = settingsOf(brokerSettings, {
+    BROKER_LISTEN: "127.0.0.1:0",
+    BROKER_TLS_LISTEN: "127.0.0.1:0",
+    BROKER_TLS_CERT: cert,
+    BROKER_TLS_KEY: key,
+  });
+  const broker = brokerSource({ settings, clock: systemClock, log: silentLog });
+  await broker.start(fakeIntake(() => broker));
+  ends.push(() => broker.close());
+  const trusts = (ca: string) =>
+    new Promise<boolean>((resolve) => {
+      const port = broker.tlsAddress()?.port ?? 0;
+      const socket = connect(
+        { port, host: "localhost", servername: "localhost", ca: readFileSync(ca) },
+        () => {
+          resolve(true);
+          socket.destroy();
+        },
+      );
+      socket.on("error", () => resolve(false));
+    });
+  expect([await trusts(made.ca), await trusts(others.ca)]).toEqual([true, false]);
+  writeFileSync(cert, readFileSync(others.serverCert));
+  broker.renewTls();
+  expect([await trusts(made.ca), await trusts(others.ca)]).toEqual([true, false]);
+  writeFileSync(key, readFileSync(others.serverKey));
+  broker.renewTls();
+  expect([await trusts(made.ca), await trusts(others.ca)]).toEqual([false, true]);
+});
+
+describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
+  test("the MQTT client takes a renewed password and CA at its next try, and keeps the CA where its file is broken", async () => {
+    const broker = await startMosquitto({
+      users: { gate: "new" },
+      listener: [`cafile ${made.ca}`, `certfile ${made.serverCert}`, `keyfile ${made.serverKey}`],
+    });
+    ends.push(() => broker.dispose());
+    const password = file("old");
+    const ca = file(readFileSync(made.otherCa));
+    const env = {
+      ...base(),
+      MQTT_URL: `mqtts://localhost:${broker.port}`,
+      MQTT_USERNAME: "gate",
+      MQTT_PASSWORD_FILE: password,
+      MQTT_TLS_CA: ca,
+    };
+    const config = configOf(env);
+    const source = mqttSource({
+      settings: config.mqtt,
+      gatewayId: "g1",
+      clock: systemClock,
+      log: silentLog,
+      random: () => 0,
+    });
+    ends.push(() => source.close());
+    await source.start(fakeIntake(() => source));
+    expect(source.status().detail).toContain("MQTT_TLS_CA");
+    writeFileSync(ca, readFileSync(made.ca));
+    await until("another CA", () => source.status().detail.includes("MQTT_PASSWORD"));
+    writeFileSync(password, "new");
+    rotation(config, () => loadConfig(env), silentLog)();
+    await until("a connection", () => source.status().connected);
+    writeFileSync(ca, "");
+    source.reconnect();
+    await until("another connection", () => source.status().reconnects === 1 && source.status().connected);
+  });
+});
+
+const unavailable = postgresAvailable();
+test.skipIf(unavailable !== "")(
+  `PostgreSQL is asked over a renewed DATABASE_URL ${unavailable}`,
+  async () => {
+    const server = await sharedPostgres();
+    const other = await server.createDatabase();
+    const options = { url: server.url, poolMax: 2, timeoutMs: 5000 };
+    const db = openPostgres(options);
+    ends.push(() => db.close());
+    const name = async () => {
+      const [row] = await db.ask(
+        "asking",
+        (sql) => sql<{ name: string }[]>`select current_database() as name`,
+      );
+      return row?.name;
+    };
+    expect(`/${await name()}`).toBe(new URL(server.url).pathname);
+    options.url = other;
+    expect(`/${await name()}`).toBe(new URL(other).pathname);
+    expect(db.place).toEndWith(new URL(other).pathname);
+  },
+);

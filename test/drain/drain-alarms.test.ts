@@ -1,0 +1,84 @@
+/** What a person must end is an alarm, wherever it is met, and the end of every trouble is in the log. */
+import { afterEach, describe, expect, test } from "bun:test";
+import pino from "pino";
+import { Drain } from "../../src/drain/drain.ts";
+import { Outage } from "../../src/core/outage.ts";
+import type { Sink } from "../../src/core/sink.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { memorySink } from "../kit/sink.ts";
+import { recordingLog } from "../kit/source.ts";
+import { entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+function setUp(settings: Partial<Sink> = {}) {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock });
+  const sink = memorySink(settings);
+  const { log, lines } = recordingLog();
+  const drain = new Drain({ sink, spool, clock, log, random: () => 1 });
+  const said = () => lines.map(({ level, msg }) => [pino.levels.labels[Number(level)], msg]);
+  spool.append(entries(5, 1), nothingAlongside);
+  return { clock, sink, drain, said };
+}
+
+describe("an alarm", () => {
+  test("is raised before the position is known, and its end is logged", async () => {
+    let error: Error | undefined = new Outage("no right to read the position: grant it", { alarm: true });
+    const positions = () => (error ? Promise.reject(error) : Promise.resolve([]));
+    const { clock, drain, said } = setUp({ positions });
+    drain.start();
+    await clock.pass(20_000);
+    expect(drain.stats().alarms).toEqual([{ lane: "", why: "no right to read the position: grant it" }]);
+    error = undefined;
+    await clock.pass(5_100);
+    expect(drain.stats()).toMatchObject({ delivered: 5, trouble: null, alarms: [] });
+    expect(said()).toEqual([
+      ["error", "sink cannot go on until somebody acts; what is for it waits"],
+      ["info", "sink goes on"],
+    ]);
+  });
+
+  test("is logged when a trouble in the same words becomes one, and once only", async () => {
+    const { clock, sink, drain, said } = setUp();
+    let tries = 0;
+    let isOver = false;
+    sink.conduct = () => (isOver ? "take" : new Outage("nothing passes", { alarm: ++tries > 3 }));
+    drain.start();
+    await clock.pass(60_000);
+    expect(drain.stats().alarms).toEqual([{ lane: "", why: "nothing passes" }]);
+    isOver = true;
+    await clock.pass(30_000);
+    expect(drain.stats()).toMatchObject({ trouble: null, alarms: [] });
+    expect(said()).toEqual([
+      ["warn", "sink cannot deliver; waiting"],
+      ["error", "sink cannot deliver until somebody acts; what is for it waits"],
+      ["info", "sink delivers again"],
+    ]);
+  });
+});
+
+test("a trouble at the start that ends by itself is logged at its end too", async () => {
+  let isAway = true;
+  const positions = () => (isAway ? Promise.reject(new Error("away")) : Promise.resolve([]));
+  const { clock, drain, said } = setUp({ positions });
+  drain.start();
+  await clock.pass(3_000);
+  isAway = false;
+  await clock.pass(5_100);
+  expect(said()).toEqual([
+    ["warn", "sink cannot go on; waiting"],
+    ["info", "sink goes on"],
+  ]);
+});
+
+test("an outage with a lid is tried again as often as it says, however long it lasts", async () => {
+  const { clock, sink, drain } = setUp();
+  sink.conduct = () => new Outage("may end with the next entry", { retryMaxMs: 2_000 });
+  drain.start();
+  await clock.pass(60_000);
+  const before = sink.calls.length;
+  await clock.pass(20_000);
+  expect(sink.calls.length - before).toBe(10);
+});

@@ -1,0 +1,127 @@
+/** What an operator puts aside at a sink in trouble: those entries alone become dead letters, once, with his decision and the trouble. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { silentLog } from "../../src/core/log.ts";
+import { setAsideAt } from "../../src/admin/review/set-aside.ts";
+import { Drain } from "../../src/drain/drain.ts";
+import { localSink } from "../../src/store/sqlite/tables.ts";
+import type { Sink } from "../../src/core/sink.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { byTenant, memorySink } from "../kit/sink.ts";
+import { anEntry, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+function setUp(settings: Partial<Sink> = {}) {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock });
+  const sink = memorySink(settings);
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  const put = (...tenants: string[]) =>
+    spool.append(
+      tenants.map((tenantId) => anEntry({ tenantId })),
+      nothingAlongside,
+    );
+  const setAside = setAsideAt([drain], clock);
+  const ask = async (asked: { lane?: string; count?: number; dry_run?: boolean } = {}) => {
+    const answer = setAside({ sink: "memory", count: 1, dry_run: false, ...asked });
+    await clock.pass(10_000);
+    return answer;
+  };
+  const letters = () => spool.deadLetters.list({ limit: 100 });
+  return { clock, spool, sink, drain, put, ask, letters };
+}
+
+const bad = (seqs: readonly number[]) => (_: string, entries: readonly { seq: number }[]) =>
+  entries.some(({ seq }) => seqs.includes(seq)) ? new Error("column 9 is odd") : ("take" as const);
+
+describe("at a sink without a position", () => {
+  test("the head goes, with why, and the rest is delivered at once", async () => {
+    const { clock, sink, drain, put, ask, letters } = setUp();
+    sink.conduct = bad([1]);
+    put("acme", "acme", "acme");
+    drain.start();
+    await clock.pass(60_000);
+    expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 3 });
+    expect(await ask({ dry_run: true })).toMatchObject({ done: false, entries: [{ seq: 1 }] });
+    expect(letters()).toEqual([]);
+    expect(await ask()).toMatchObject({ lane: "", trouble: "column 9 is odd", done: true });
+    expect(letters()).toMatchObject([
+      { sink: "memory", why: "put aside by an operator: column 9 is odd", entry: { seq: 1 } },
+    ]);
+    expect(drain.stats()).toMatchObject({ delivered: 2, refused: 1, waiting: 0, trouble: null });
+  });
+
+  test("a lane on its detour is found by name, and others are left alone", async () => {
+    const { clock, sink, drain, put, ask, letters } = setUp({ lane: byTenant, concurrency: 2 });
+    sink.conduct = (lane) => (lane === "acme" ? "take" : new Error(`${lane} is away`));
+    put("acme", "globex", "initech", "acme", "globex", "globex");
+    drain.start();
+    await clock.pass(60_000);
+    expect(await ask({ lane: "globex", count: 2 })).toMatchObject({
+      entries: [{ seq: 2 }, { seq: 5 }],
+      done: true,
+    });
+    expect(letters().map(({ entry }) => entry.seq)).toEqual([2, 5]);
+    expect(drain.stats()).toMatchObject({ delivered: 2, refused: 2, waiting: 2 });
+    expect(await ask({ lane: "acme" })).toBeUndefined();
+  });
+
+  test("all of a batch may go", async () => {
+    const { clock, sink, drain, put, ask } = setUp();
+    sink.conduct = () => new Error("away");
+    put("acme", "acme");
+    drain.start();
+    await clock.pass(1_000);
+    expect(await ask({ count: 5_000 })).toMatchObject({ done: true });
+    expect(drain.stats()).toMatchObject({ refused: 2, waiting: 0, trouble: null, alarms: [] });
+  });
+});
+
+test("a sink that is not in trouble, or that there is not, has nothing to put aside", async () => {
+  const { clock, drain, put, ask } = setUp();
+  put("acme");
+  drain.start();
+  await clock.pass(1_000);
+  expect(await ask()).toBeUndefined();
+  const none = setAsideAt([drain], clock);
+  expect(await none({ sink: "kafka", count: 1, dry_run: false })).toBeUndefined();
+});
+
+test("entries that come meanwhile are not taken for those that were named", async () => {
+  const { clock, sink, drain, put, ask, letters } = setUp({ batchMax: 1 });
+  let isAway = true;
+  sink.conduct = () => (isAway ? "hang" : "take");
+  put("acme", "acme");
+  drain.start();
+  await clock.pass(11_000);
+  // The head is under way again, and is taken while the operator speaks.
+  isAway = false;
+  sink.release();
+  await clock.pass(1);
+  put("acme", "acme");
+  await ask();
+  expect(letters()).toEqual([]);
+  expect(drain.stats()).toMatchObject({ delivered: 4, refused: 0, waiting: 0 });
+});
+
+test("the local store counts what is put aside as refused, in its position too", async () => {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock });
+  const sink = localSink({ path: `${kit.dir()}/local.db`, gatewayId: "gw", clock });
+  spool.append([anEntry(), anEntry(), anEntry()], nothingAlongside);
+  const refused: number[] = [];
+  const outcome = await sink.deliver({
+    entries: spool.read(1),
+    epoch: "e",
+    before: { delivered: 0, ignored: 0, refused: 0, skipped: 0 },
+    aside: new Map([[2, "put aside"]]),
+    later: () => [],
+    signal: new AbortController().signal,
+    refuse: (refusals) => refused.push(...refusals.map(({ entry }) => entry.seq)),
+  });
+  expect(outcome).toEqual({ delivered: 2, ignored: 0, refused: 1 });
+  expect(refused).toEqual([2]);
+  expect(await sink.positions?.(["e"])).toMatchObject([{ seq: 3, totals: { delivered: 2, refused: 1 } }]);
+  await sink.close();
+});

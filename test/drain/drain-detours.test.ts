@@ -1,0 +1,184 @@
+/** Lanes in trouble: they step aside, lose nothing, and come back; over restarts and crashes too. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { silentLog } from "../../src/core/log.ts";
+import { Drain } from "../../src/drain/drain.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { byTenant, memorySink } from "../kit/sink.ts";
+import { anEntry, entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const put = (spool: Spool, n: number, tenantId: string) =>
+  spool.append(entries(n, spool.head + 1, { tenantId }), nothingAlongside);
+
+function setUp(
+  options: { dataDir?: string; entriesMax?: number; sink?: ReturnType<typeof memorySink> } = {},
+) {
+  const { dataDir = kit.dir(), entriesMax = 40_000 } = options;
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock, dataDir });
+  const sink = options.sink ?? memorySink({ lane: byTenant, concurrency: 2, batchMax: 20 });
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1, entriesMax });
+  spool.keepFor([sink.name]);
+  return { clock, spool, sink, drain, dataDir };
+}
+
+describe("a lane that fails", () => {
+  test("does not delay the others, however much they have", async () => {
+    const { clock, spool, sink, drain } = setUp({ entriesMax: 100 });
+    sink.conduct = (lane) => (lane === "bad" ? new Error("database missing") : "take");
+    drain.start();
+    for (let i = 0; i < 30; i++) {
+      put(spool, 7, "bad");
+      put(spool, 20, "good");
+      await clock.pass(10);
+    }
+    expect(drain.stats()).toMatchObject({ delivered: 600, waiting: 210, trouble: "database missing" });
+    expect(spool.sinkState("memory").detours.get("bad")).toEqual({ seq: 1, waiting: 210 });
+  });
+
+  test("catches up in order when it is well again, and goes on with the others", async () => {
+    const { clock, spool, sink, drain } = setUp({ entriesMax: 100 });
+    let well = false;
+    sink.conduct = (lane) => (lane === "bad" && !well ? new Error("away") : "take");
+    drain.start();
+    for (let i = 0; i < 20; i++) {
+      put(spool, 7, "bad");
+      put(spool, 20, "good");
+      await clock.pass(10);
+    }
+    well = true;
+    await clock.pass(40_000);
+    put(spool, 3, "bad");
+    await clock.pass(100);
+    const bad = sink.taken.get("bad") ?? [];
+    expect(bad).toHaveLength(143);
+    expect(bad).toEqual(bad.toSorted((a, b) => a - b));
+    expect(drain.stats()).toMatchObject({ delivered: 543, waiting: 0, skipped: 0, trouble: null });
+    expect(spool.sinkState("memory").detours.size).toBe(0);
+  });
+
+  test("keeps its entries in the spool, which gives up nothing of them", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
+    drain.start();
+    put(spool, 5, "good");
+    put(spool, 5, "bad");
+    for (let i = 0; i < 20; i++) {
+      put(spool, 5, "good");
+      await clock.pass(1_000);
+    }
+    expect(spool.first).toBe(6);
+  });
+
+  test("finds its place again after a restart", async () => {
+    const before = setUp();
+    before.sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
+    before.drain.start();
+    for (let i = 0; i < 10; i++) {
+      put(before.spool, 3, "good");
+      put(before.spool, 3, "bad");
+      await before.clock.pass(10);
+    }
+    const stopped = before.drain.stop(1_000);
+    await before.clock.pass(2_000);
+    await stopped;
+    kit.close(before.spool);
+    const { clock, spool, sink, drain } = setUp({ dataDir: before.dataDir });
+    expect(drain.stats()).toMatchObject({ spooled: 60, delivered: 30, waiting: 30 });
+    drain.start();
+    put(spool, 1, "bad");
+    await clock.pass(1_000);
+    expect(sink.taken.get("good")).toBeUndefined();
+    expect(sink.taken.get("bad")).toHaveLength(31);
+    expect(drain.stats()).toMatchObject({ delivered: 61, waiting: 0, skipped: 0 });
+  });
+
+  test("that had already taken entries beyond the cursor is not said to have skipped them after a restart", async () => {
+    const sink = memorySink({ lane: byTenant, concurrency: 3, batchMax: 2, deadlineMs: 1_000_000 });
+    const before = setUp({ sink });
+    // "slow" holds the cursor at 0 while "bad" takes two entries and fails from then on.
+    sink.conduct = (lane, batch) =>
+      lane === "slow" ? "hang for ever" : (batch[0]?.seq ?? 0) > 3 ? new Error("away") : "take";
+    put(before.spool, 1, "slow");
+    put(before.spool, 4, "bad");
+    before.drain.start();
+    await before.clock.pass(50);
+    expect(sink.taken.get("bad")).toEqual([2, 3]);
+    const crashed = kit.dir();
+    put(before.spool, 100, "slow");
+    cpSync(before.dataDir, crashed, { recursive: true });
+    // So short a read-ahead that "slow" has to step aside before "bad" had its first turn.
+    const { clock, sink: again, drain } = setUp({ dataDir: crashed, entriesMax: 50 });
+    drain.start();
+    await clock.pass(1_000);
+    expect(again.taken.get("bad")).toEqual([2, 3, 4, 5]);
+    expect(drain.stats()).toMatchObject({ spooled: 105, delivered: 105, skipped: 0, waiting: 0 });
+  });
+});
+
+describe("a lane that is slow", () => {
+  test("gets out of the way when the read-ahead is full of it", async () => {
+    const sink = memorySink({ lane: byTenant, concurrency: 2, batchMax: 20, deadlineMs: 1_000_000 });
+    const { clock, spool, drain } = setUp({ entriesMax: 100, sink });
+    sink.conduct = (lane) => (lane === "slow" ? "hang" : "take");
+    put(spool, 300, "slow");
+    put(spool, 50, "good");
+    drain.start();
+    await clock.pass(100);
+    expect(sink.taken.get("good")).toHaveLength(50);
+    for (let i = 0; i < 30; i++) {
+      sink.release();
+      await clock.pass(20);
+    }
+    const slow = sink.taken.get("slow") ?? [];
+    expect(slow).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
+    expect(drain.stats()).toMatchObject({ delivered: 350, waiting: 0, skipped: 0 });
+  });
+
+  test("does so too when it is bytes that fill the read-ahead", async () => {
+    const sink = memorySink({ lane: byTenant, concurrency: 2, deadlineMs: 1_000_000 });
+    const { clock, spool, drain } = setUp({ sink });
+    sink.conduct = (lane) => (lane === "slow" ? "hang for ever" : "take");
+    const payload = "x".repeat(200_000);
+    for (let i = 0; i < 200; i++) spool.append([anEntry({ tenantId: "slow", payload })], nothingAlongside);
+    put(spool, 50, "good");
+    drain.start();
+    await clock.pass(100);
+    expect(sink.taken.get("good")).toHaveLength(50);
+    expect(drain.stats()).toMatchObject({ delivered: 50, waiting: 200 });
+  });
+
+  test("of a sink with a single lane just waits: nothing is read that there is no room for", async () => {
+    const sink = memorySink({ deadlineMs: 1_000_000 });
+    const { clock, spool, drain } = setUp({ entriesMax: 100, sink });
+    sink.conduct = () => "hang for ever";
+    put(spool, 300, "acme");
+    drain.start();
+    await clock.pass(100);
+    expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 300 });
+    expect(spool.sinkState("memory").detours.size).toBe(0);
+  });
+});
+
+describe("a lane whose entries the spool gave up", () => {
+  test("counts them as skipped when it has caught up", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    let well = false;
+    sink.conduct = (lane) => (lane === "bad" && !well ? new Error("away") : "take");
+    drain.start();
+    for (let i = 0; i < 10; i++) {
+      put(spool, 5, i % 2 === 0 ? "bad" : "good");
+      await clock.pass(10);
+    }
+    const read = spool.read.bind(spool);
+    spool.read = (seq) => read(Math.max(seq, 21));
+    well = true;
+    await clock.pass(60_000);
+    expect(sink.taken.get("bad")).toHaveLength(15);
+    expect(drain.stats()).toMatchObject({ delivered: 40, skipped: 10, waiting: 0 });
+  });
+});

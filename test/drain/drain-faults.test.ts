@@ -1,0 +1,192 @@
+/** The drain over a real spool, on simulated time: outages, refusals, a spool that cannot be read. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { silentLog } from "../../src/core/log.ts";
+import { Drain } from "../../src/drain/drain.ts";
+import { Outage } from "../../src/core/outage.ts";
+import type { Sink } from "../../src/core/sink.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { memorySink } from "../kit/sink.ts";
+import { entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const put = (spool: Spool, n: number, tenantId: string | null = "acme") =>
+  spool.append(entries(n, spool.head + 1, { tenantId }), nothingAlongside);
+
+function setUp(settings: Partial<Sink> = {}) {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock });
+  const sink = memorySink(settings);
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  return { clock, spool, sink, drain };
+}
+
+describe("an outage", () => {
+  test("delivers the same entries again until they are taken, with growing pauses", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    const atMs: number[] = [];
+    sink.conduct = () => {
+      atMs.push(clock.monoMs());
+      return atMs.length < 6 ? new Error("connection refused") : "take";
+    };
+    put(spool, 3);
+    drain.start();
+    await clock.pass(1_000);
+    expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 3, trouble: "connection refused" });
+    await clock.pass(60_000);
+    expect(atMs.slice(1).map((at, i) => at - (atMs[i] ?? 0))).toEqual([250, 500, 1_000, 2_000, 4_000]);
+    expect(drain.stats()).toMatchObject({ delivered: 3, waiting: 0, trouble: null });
+    expect(sink.taken.get("")).toEqual([1, 2, 3]);
+  });
+
+  test("lasts at least as long as the far side asks for", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    sink.conduct = () => (sink.calls.length === 1 ? new Outage("429", { retryAfterMs: 45_000 }) : "take");
+    put(spool, 1);
+    drain.start();
+    await clock.pass(44_900);
+    expect(sink.calls).toHaveLength(1);
+    await clock.pass(200);
+    expect(sink.calls).toHaveLength(2);
+  });
+
+  test("is also what a delivery is that does not answer by its deadline; it is called off", async () => {
+    const { clock, spool, sink, drain } = setUp({ deadlineMs: 5_000 });
+    sink.conduct = () => (sink.calls.length === 1 ? "hang for ever" : "take");
+    put(spool, 2);
+    drain.start();
+    await clock.pass(4_900);
+    expect(sink.calls[0]?.delivery.signal.aborted).toBe(false);
+    await clock.pass(200);
+    expect(sink.calls[0]?.delivery.signal.aborted).toBe(true);
+    expect(drain.stats().trouble).toBe("memory: no answer within 5000 ms");
+    await clock.pass(1_000);
+    expect(sink.taken.get("")).toEqual([1, 2]);
+    expect(drain.stats()).toMatchObject({ delivered: 2, waiting: 0, trouble: null });
+  });
+
+  test("is what a sink makes that throws at once, or accounts for other entries than it was given", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    const deliver = sink.deliver.bind(sink);
+    let tries = 0;
+    sink.deliver = (delivery) => {
+      tries++;
+      if (tries === 1) throw new Error("not even a promise");
+      if (tries === 2) return Promise.resolve({ delivered: 1, ignored: 0, refused: 0 });
+      return deliver(delivery);
+    };
+    put(spool, 2);
+    drain.start();
+    await clock.pass(100);
+    expect(drain.stats().trouble).toBe("not even a promise");
+    await clock.pass(250);
+    expect(drain.stats().trouble).toContain("was given 2 entries");
+    await clock.pass(1_000);
+    expect(drain.stats()).toMatchObject({ delivered: 2, waiting: 0, trouble: null });
+  });
+});
+
+describe("refusing", () => {
+  test("puts the entry into the dead letters with the far side's words before the cursor passes it", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    sink.refusal = (entry) => (entry.seq === 2 ? "22P05 unsupported Unicode escape" : undefined);
+    const putLetter = spool.deadLetters.put.bind(spool.deadLetters);
+    const cursors: number[] = [];
+    spool.deadLetters.put = (...letter) => {
+      cursors.push(spool.sinkState("memory").seq);
+      putLetter(...letter);
+    };
+    put(spool, 3);
+    drain.start();
+    await clock.pass(10);
+    expect(cursors).toEqual([0]);
+    expect(drain.stats()).toMatchObject({ delivered: 2, refused: 1, waiting: 0 });
+    expect(spool.deadLetters.list({ limit: 10 })).toMatchObject([
+      { sink: "memory", why: "22P05 unsupported Unicode escape", entry: { seq: 2 } },
+    ]);
+  });
+
+  test("twice, because the batch failed after it, makes one dead letter", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    const deliver = sink.deliver.bind(sink);
+    sink.deliver = async (delivery) => {
+      const outcome = await deliver(delivery);
+      if (sink.calls.length === 1) throw new Error("and then the connection broke");
+      return outcome;
+    };
+    sink.refusal = (entry) => (entry.seq === 1 ? "never" : undefined);
+    put(spool, 2);
+    drain.start();
+    await clock.pass(1_000);
+    expect(spool.deadLetters.totals().count).toBe(1);
+    expect(drain.stats()).toMatchObject({ delivered: 1, refused: 1, waiting: 0 });
+  });
+
+  test("counts when an earlier try did it and only the answer was lost", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    sink.deliver = () => Promise.resolve({ delivered: 1, ignored: 0, refused: 1 });
+    put(spool, 2);
+    drain.start();
+    await clock.pass(10);
+    expect(drain.stats()).toMatchObject({ delivered: 1, refused: 1, waiting: 0, trouble: null });
+  });
+
+  test("that cannot be written is an outage: the entry is not passed", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    sink.refusal = () => "never";
+    const putLetter = spool.deadLetters.put.bind(spool.deadLetters);
+    spool.deadLetters.put = () => {
+      throw new Error("database or disk is full");
+    };
+    put(spool, 1);
+    drain.start();
+    await clock.pass(10);
+    expect(drain.stats()).toMatchObject({ refused: 0, waiting: 1, trouble: "database or disk is full" });
+    spool.deadLetters.put = putLetter;
+    await clock.pass(1_000);
+    expect(drain.stats()).toMatchObject({ refused: 1, waiting: 0, trouble: null });
+  });
+});
+
+describe("a spool that cannot be read", () => {
+  test("is shown as trouble, tried again with pauses, and nothing is passed over", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    put(spool, 2);
+    put(spool, 2);
+    const read = spool.read.bind(spool);
+    let tries = 0;
+    spool.read = (seq) => {
+      if (seq < 3) return read(seq);
+      tries++;
+      throw new Error("the spool's group 3 to 4 is damaged");
+    };
+    drain.start();
+    await clock.pass(60_000);
+    expect(sink.taken.get("")).toEqual([1, 2]);
+    expect(drain.stats()).toMatchObject({
+      delivered: 2,
+      waiting: 2,
+      trouble: "the spool's group 3 to 4 is damaged",
+    });
+    expect(tries).toBeGreaterThan(3);
+    expect(tries).toBeLessThan(20);
+    spool.read = read;
+    await clock.pass(40_000);
+    expect(drain.stats()).toMatchObject({ delivered: 4, waiting: 0, trouble: null });
+  });
+
+  test("what the spool gave up is skipped, and counted so once what was read before is settled", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    put(spool, 5);
+    const read = spool.read.bind(spool);
+    spool.read = (seq) => read(seq === 1 || seq > 8 ? seq : 9);
+    put(spool, 3);
+    put(spool, 2);
+    drain.start();
+    await clock.pass(50);
+    expect(sink.taken.get("")).toEqual([1, 2, 3, 4, 5, 9, 10]);
+    expect(drain.stats()).toMatchObject({ spooled: 10, delivered: 7, skipped: 3, waiting: 0 });
+  });
+});

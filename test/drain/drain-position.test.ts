@@ -1,0 +1,338 @@
+/** Sinks that keep their own position: the far side's word counts, whatever became of the spool or of its tables. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { silentLog } from "../../src/core/log.ts";
+import { Drain } from "../../src/drain/drain.ts";
+import type { Position, Sink } from "../../src/core/sink.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { memorySink } from "../kit/sink.ts";
+import { entries, nothingAlongside, settledTo, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const put = (spool: Spool, n: number) => spool.append(entries(n, spool.head + 1), nothingAlongside);
+
+/** A far side that stores rows and position together, and outlives gateways. */
+function farSide() {
+  const positions = new Map<string, Position>();
+  const rows: string[] = [];
+  let fault: "lost answer" | "away" | undefined;
+
+  function sink(settings: Partial<Sink> = {}) {
+    const memory = memorySink(settings);
+    const deliver = memory.deliver.bind(memory);
+    memory.positions = (epochs) => {
+      if (fault === "away") return Promise.reject(new Error("database is away"));
+      return Promise.resolve([...positions.values()].filter((p) => epochs.includes(p.epoch)));
+    };
+    memory.deliver = async (delivery) => {
+      const { epoch, before, entries: batch } = delivery;
+      const held = positions.get(epoch);
+      const fresh = batch.filter((e) => e.seq > (held?.seq ?? 0));
+      await deliver(delivery);
+      rows.push(...fresh.map((e) => e.payload));
+      const from = held?.totals ?? before;
+      const totals = { ...from, delivered: from.delivered + fresh.length, skipped: before.skipped };
+      positions.set(epoch, { epoch, seq: batch.at(-1)?.seq ?? 0, totals });
+      if (fault === "lost answer") throw new Error("connection lost in COMMIT");
+      return { delivered: totals.delivered - before.delivered, ignored: 0, refused: 0 };
+    };
+    return memory;
+  }
+
+  return {
+    positions,
+    rows,
+    sink,
+    set fault(now: typeof fault) {
+      fault = now;
+    },
+  };
+}
+
+function setUp(far: ReturnType<typeof farSide>, dataDir = kit.dir(), settings: Partial<Sink> = {}) {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock, dataDir });
+  const sink = far.sink(settings);
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  spool.keepFor([sink.name]);
+  return { clock, spool, sink, drain, dataDir };
+}
+type Running = ReturnType<typeof setUp>;
+
+async function stop({ clock, spool, drain }: Running): Promise<void> {
+  const stopped = drain.stop(1_000);
+  await clock.pass(2_000);
+  await stopped;
+  kit.close(spool);
+}
+
+const payloads = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => `{"n":${from + i}}`);
+
+describe("exactly once", () => {
+  test("when the answer to a commit is lost", async () => {
+    const far = farSide();
+    const { clock, spool, drain } = setUp(far);
+    far.fault = "lost answer";
+    put(spool, 5);
+    drain.start();
+    await clock.pass(100);
+    put(spool, 3);
+    far.fault = undefined;
+    await clock.pass(2_000);
+    expect(far.rows).toEqual(payloads(1, 8));
+    expect(drain.stats()).toMatchObject({ delivered: 8, waiting: 0 });
+  });
+
+  test("when the gateway dies between the far side's commit and its own note of it", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    put(first.spool, 5);
+    const crashed = kit.dir();
+    cpSync(first.dataDir, crashed, { recursive: true });
+    first.drain.start();
+    await first.clock.pass(10);
+    expect(far.rows).toHaveLength(5);
+    const { clock, spool, drain } = setUp(far, crashed);
+    drain.start();
+    put(spool, 2);
+    await clock.pass(10);
+    expect(far.rows).toEqual(payloads(1, 7));
+    expect(drain.stats()).toMatchObject({ spooled: 7, delivered: 7, waiting: 0 });
+  });
+
+  test("when the spool was restored from a copy and numbers entries anew", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    put(first.spool, 5);
+    first.drain.start();
+    await first.clock.pass(10);
+    const copy = kit.dir();
+    put(first.spool, 1);
+    cpSync(first.dataDir, copy, { recursive: true });
+    put(first.spool, 4);
+    await first.clock.pass(10);
+    expect(far.rows).toHaveLength(10);
+    // The copy has 6 of the 10; what it takes now has the numbers 7 and 8 too, and is other messages.
+    const { clock, spool, drain } = setUp(far, copy);
+    spool.append(entries(2, 101), nothingAlongside);
+    drain.start();
+    await clock.pass(10);
+    expect(far.rows).toEqual([...payloads(1, 10), ...payloads(101, 102)]);
+    const { spooled, delivered, waiting, skipped } = drain.stats();
+    expect([spooled - delivered, waiting, skipped]).toEqual([0, 0, 0]);
+  });
+
+  test("when a new disk starts a new spool", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    put(first.spool, 5);
+    first.drain.start();
+    await first.clock.pass(10);
+    const { clock, spool, drain } = setUp(far);
+    spool.append(entries(3, 101), nothingAlongside);
+    drain.start();
+    await clock.pass(10);
+    expect(far.rows).toEqual([...payloads(1, 5), ...payloads(101, 103)]);
+    expect(drain.stats()).toMatchObject({ spooled: 3, delivered: 3, waiting: 0 });
+  });
+
+  test("over many restarts, some of which write nothing", async () => {
+    const far = farSide();
+    const dataDir = kit.dir();
+    let n = 0;
+    for (const size of [3, 0, 0, 4, 1, 0, 2]) {
+      const running = setUp(far, dataDir);
+      running.drain.start();
+      if (size > 0) put(running.spool, size);
+      n += size;
+      await running.clock.pass(10);
+      await stop(running);
+    }
+    expect(far.rows).toEqual(payloads(1, n));
+    expect([...far.positions.values()].at(-1)?.totals.delivered).toBe(n);
+  });
+});
+
+describe("a far side that was set back", () => {
+  test("gets again what the spool still has; what it has no more is counted as skipped", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    first.drain.start();
+    for (let i = 0; i < 5; i++) {
+      put(first.spool, 10);
+      await first.clock.pass(1_000);
+    }
+    await stop(first);
+    // The tables are restored from when they had 15.
+    const [epoch = ""] = far.positions.keys();
+    far.rows.length = 15;
+    far.positions.set(epoch, {
+      epoch,
+      seq: 15,
+      totals: { delivered: 15, ignored: 0, refused: 0, skipped: 0 },
+    });
+    const { clock, spool, drain } = setUp(far, first.dataDir);
+    const held = spool.first;
+    expect(held).toBeGreaterThan(16);
+    drain.start();
+    await clock.pass(10);
+    expect(far.rows).toEqual([...payloads(1, 15), ...payloads(held, 50)]);
+    expect(drain.stats()).toMatchObject({
+      spooled: 50,
+      delivered: 15 + 50 - held + 1,
+      skipped: held - 16,
+      waiting: 0,
+    });
+  });
+
+  test("that knows none of the spool's starts gets everything the spool has", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    put(first.spool, 10);
+    first.drain.start();
+    await first.clock.pass(10);
+    await stop(first);
+    far.positions.clear();
+    far.rows.length = 0;
+    const { clock, drain } = setUp(far, first.dataDir);
+    drain.start();
+    await clock.pass(10);
+    expect(far.rows).toEqual(payloads(1, 10));
+    const { spooled, delivered, waiting } = drain.stats();
+    expect([spooled - delivered, waiting]).toEqual([0, 0]);
+  });
+});
+
+test("a batch never spans two starts of the spool, and says which one it is of", async () => {
+  const far = farSide();
+  const dataDir = kit.dir();
+  const epochs: string[] = [];
+  for (const size of [3, 4]) {
+    const { spool } = setUp(far, dataDir);
+    put(spool, size);
+    epochs.push(spool.epochs.at(-1)?.epoch ?? "");
+    kit.close(spool);
+  }
+  const { clock, spool, sink, drain } = setUp(far, dataDir);
+  put(spool, 2);
+  epochs.push(spool.epochs.at(-1)?.epoch ?? "");
+  drain.start();
+  await clock.pass(10);
+  expect(sink.calls.map((call) => [call.delivery.epoch, call.seqs])).toEqual([
+    [epochs[0] ?? "", [1, 2, 3]],
+    [epochs[1] ?? "", [4, 5, 6, 7]],
+    [epochs[2] ?? "", [8, 9]],
+  ]);
+  expect(sink.calls.map((call) => call.delivery.before.delivered)).toEqual([0, 3, 7]);
+});
+
+describe("the position", () => {
+  test("is asked for until the far side answers; until then nothing is delivered", async () => {
+    const far = farSide();
+    far.fault = "away";
+    const { clock, spool, sink, drain } = setUp(far);
+    put(spool, 2);
+    drain.start();
+    await clock.pass(10_000);
+    expect(drain.stats()).toMatchObject({ waiting: 2, trouble: "database is away" });
+    expect(sink.calls).toEqual([]);
+    far.fault = undefined;
+    await clock.pass(30_000);
+    expect(drain.stats()).toMatchObject({ delivered: 2, waiting: 0, trouble: null });
+  });
+
+  test("that is never answered is an outage by the deadline, and does not hold up a stop", async () => {
+    const far = farSide();
+    const { clock, spool, sink, drain } = setUp(far, kit.dir(), { deadlineMs: 60_000 });
+    sink.positions = () => new Promise(() => {});
+    put(spool, 1);
+    drain.start();
+    await clock.pass(61_000);
+    expect(drain.stats().trouble).toBe("memory position: no answer within 60000 ms");
+    await clock.pass(5_000);
+    const stopped = drain.stop(2_000);
+    await clock.pass(2_100);
+    await stopped;
+    expect(sink.closed).toBe(true);
+  });
+
+  test("of a stop while the far side is away ends it at once", async () => {
+    const far = farSide();
+    far.fault = "away";
+    const { clock, drain } = setUp(far);
+    drain.start();
+    await clock.pass(100);
+    const stopped = drain.stop(60_000);
+    await clock.pass(1_000);
+    await stopped;
+    expect(drain.stats().trouble).toBe("database is away");
+  });
+});
+
+test("a sink whose entries were given up while it was away finds the gap at its next start", async () => {
+  const far = farSide();
+  const first = setUp(far);
+  first.spool.keepFor(["other"], ["memory"]);
+  first.spool.setSinkState("other", settledTo(0));
+  for (let i = 0; i < 5; i++) put(first.spool, 10);
+  kit.close(first.spool);
+  const { clock, spool, drain } = setUp(far, first.dataDir);
+  const read = spool.read.bind(spool);
+  spool.read = (seq) => read(Math.max(seq, 31));
+  drain.start();
+  await clock.pass(10);
+  expect(far.rows).toEqual(payloads(31, 50));
+  expect(drain.stats()).toMatchObject({ spooled: 50, delivered: 20, skipped: 30, waiting: 0 });
+});
+
+describe("an entry that was refused in a transaction that never ended", () => {
+  const letters = (spool: Spool) => spool.deadLetters.list({ limit: 100 }).map(({ entry }) => entry.seq);
+
+  /** Refuses entry 2, and loses the connection before that is settled, or hears nothing more. */
+  function refusing(far: ReturnType<typeof farSide>, then: "lost" | "silent") {
+    const it = setUp(far);
+    it.sink.deliver = (delivery) => {
+      const [, second] = delivery.entries;
+      if (second) delivery.refuse([{ entry: second, why: "no" }]);
+      return then === "lost"
+        ? Promise.reject(new Error("connection lost before COMMIT"))
+        : new Promise(() => {});
+    };
+    return it;
+  }
+
+  test("leaves no dead letter if it is taken the next time", async () => {
+    const far = farSide();
+    const it = refusing(far, "lost");
+    const takes = far.sink().deliver;
+    put(it.spool, 3);
+    it.drain.start();
+    await it.clock.pass(100);
+    it.sink.deliver = takes;
+    await it.clock.pass(5_000);
+    expect(it.drain.stats()).toMatchObject({ delivered: 3, refused: 0, waiting: 0 });
+    expect(letters(it.spool)).toEqual([]);
+  });
+
+  test("nor after a crash; those of another sink stay", async () => {
+    const far = farSide();
+    const it = refusing(far, "silent");
+    put(it.spool, 3);
+    it.drain.start();
+    await it.clock.pass(1);
+    expect(letters(it.spool)).toEqual([2]);
+    const copy = kit.dir();
+    cpSync(it.dataDir, copy, { recursive: true });
+    const again = setUp(far, copy);
+    const [first] = again.spool.epochs;
+    again.spool.deadLetters.put("other", first?.epoch ?? "", entries(1, 3)[0] as never, "another sink's");
+    again.drain.start();
+    await again.clock.pass(1_000);
+    expect(again.drain.stats()).toMatchObject({ delivered: 3, refused: 0 });
+    expect(again.spool.deadLetters.list({ limit: 9 }).map(({ sink }) => sink)).toEqual(["other"]);
+  });
+});

@@ -1,0 +1,223 @@
+/** The drain over a real spool, on simulated time: pace, order, stopping. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { silentLog } from "../../src/core/log.ts";
+import { Drain } from "../../src/drain/drain.ts";
+import type { Sink } from "../../src/core/sink.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { byTenant, memorySink } from "../kit/sink.ts";
+import { anEntry, entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const sequence = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const put = (spool: Spool, n: number, tenantId: string | null = "acme") =>
+  spool.append(entries(n, spool.head + 1, { tenantId }), nothingAlongside);
+
+function setUp(settings: Partial<Sink> = {}) {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock });
+  const sink = memorySink(settings);
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  return { clock, spool, sink, drain };
+}
+
+const sum = ({ spooled, ...s }: ReturnType<Drain["stats"]>) =>
+  s.delivered + s.ignored + s.refused + s.skipped + s.waiting - spooled;
+
+describe("delivering", () => {
+  test("what was there before and what comes later is delivered in order, and counted", async () => {
+    const { clock, spool, sink, drain } = setUp();
+    put(spool, 250);
+    drain.start();
+    await clock.pass(10);
+    put(spool, 5);
+    await clock.pass(10);
+    expect(sink.taken.get("")).toEqual(sequence(1, 255));
+    expect(drain.stats()).toEqual({
+      spooled: 255,
+      delivered: 255,
+      ignored: 0,
+      refused: 0,
+      skipped: 0,
+      waiting: 0,
+      trouble: null,
+      alarms: [],
+    });
+  });
+
+  test("a batch holds at most batchMax entries", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchMax: 30 });
+    put(spool, 100);
+    drain.start();
+    await clock.pass(10);
+    expect(sink.calls.map((call) => call.seqs.length)).toEqual([30, 30, 30, 10]);
+  });
+
+  test("a batch holds at most batchBytesMax bytes of payload, and at least one entry", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchBytesMax: 250 });
+    const sizes = [100, 100, 100, 900, 50, 50];
+    spool.append(
+      sizes.map((size) => anEntry({ payload: "x".repeat(size) })),
+      nothingAlongside,
+    );
+    drain.start();
+    await clock.pass(10);
+    expect(sink.calls.map((call) => call.seqs)).toEqual([[1, 2], [3], [4], [5, 6]]);
+  });
+
+  test("a batch that does not fill waits for lingerMs, one that does goes at once", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchMax: 50, lingerMs: 1_000 });
+    drain.start();
+    await clock.pass(0);
+    put(spool, 20);
+    await clock.pass(900);
+    expect(sink.calls).toEqual([]);
+    put(spool, 5);
+    await clock.pass(150);
+    expect(sink.calls.map((call) => call.seqs.length)).toEqual([25]);
+    put(spool, 50);
+    await clock.pass(1);
+    expect(sink.calls.map((call) => call.seqs.length)).toEqual([25, 50]);
+  });
+
+  test("batchTrigger sends a lane before batchMax is full", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchTrigger: 10, lingerMs: 60_000 });
+    drain.start();
+    put(spool, 9);
+    await clock.pass(1_000);
+    expect(sink.calls).toEqual([]);
+    put(spool, 3);
+    await clock.pass(1);
+    expect(sink.calls.map((call) => call.seqs.length)).toEqual([12]);
+  });
+
+  test("lanes are delivered side by side, as many as concurrency says, and each gets its turn", async () => {
+    const { clock, spool, sink, drain } = setUp({ lane: byTenant, concurrency: 2 });
+    for (const tenant of ["a", "b", "c"]) put(spool, 200, tenant);
+    sink.conduct = () => "hang";
+    drain.start();
+    for (const expected of [
+      ["a", "b"],
+      ["c", "a"],
+      ["b", "c"],
+    ]) {
+      await clock.pass(5);
+      expect(sink.calls.slice(-2).map((call) => call.lane)).toEqual(expected);
+      sink.release();
+    }
+    await clock.pass(5);
+    expect(drain.stats()).toMatchObject({ delivered: 600, waiting: 0 });
+  });
+
+  test("entries without a lane are ignored, as are those of which the sink says so", async () => {
+    const { clock, spool, sink, drain } = setUp({ lane: byTenant });
+    sink.ignores = (entry) => entry.seq === 2;
+    put(spool, 3);
+    put(spool, 4, null);
+    drain.start();
+    await clock.pass(5);
+    expect(drain.stats()).toMatchObject({ delivered: 2, ignored: 5, waiting: 0 });
+  });
+
+  test("an idle drain reads nothing and sets no timer", async () => {
+    const { clock, spool, drain } = setUp();
+    put(spool, 10);
+    drain.start();
+    await clock.pass(100);
+    let reads = 0;
+    const read = spool.read.bind(spool);
+    spool.read = (seq) => {
+      reads++;
+      return read(seq);
+    };
+    const timers = clock.pending();
+    await clock.pass(60_000);
+    expect(reads).toBe(0);
+    // The spool's own idle flush.
+    expect([timers, clock.pending()]).toEqual([1, 1]);
+  });
+
+  test("a long backlog is read a stretch at a time, with pauses in between", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchMax: 50_000, lingerMs: 60_000 });
+    for (let i = 0; i < 12; i++) put(spool, 1_000);
+    let reads = 0;
+    const read = spool.read.bind(spool);
+    spool.read = (seq) => {
+      reads++;
+      return read(seq);
+    };
+    drain.start();
+    await clock.pass(0);
+    expect(reads).toBeLessThanOrEqual(5);
+    await clock.pass(100);
+    expect(reads).toBe(12);
+    await drain.stop(1_000);
+    expect(sink.calls.map((call) => call.seqs.length)).toEqual([12_000]);
+  });
+});
+
+describe("stopping", () => {
+  test("delivers what the spool holds, lingering or not, then closes the sink", async () => {
+    const { clock, spool, sink, drain } = setUp({ lingerMs: 60_000, lane: byTenant });
+    drain.start();
+    put(spool, 30, "a");
+    put(spool, 30, "b");
+    await clock.pass(10);
+    expect(sink.calls).toEqual([]);
+    const stopped = drain.stop(5_000);
+    await clock.pass(100);
+    await stopped;
+    expect(drain.stats()).toMatchObject({ delivered: 60, waiting: 0 });
+    expect(sink.closed).toBe(true);
+  });
+
+  test("does not wait for a far side that fails, but lets other lanes finish", async () => {
+    const { clock, spool, sink, drain } = setUp({ lingerMs: 60_000, lane: byTenant });
+    sink.conduct = (lane) => (lane === "a" ? new Error("away") : "take");
+    put(spool, 10, "a");
+    put(spool, 10, "b");
+    drain.start();
+    await clock.pass(10);
+    const stopped = drain.stop(60_000);
+    await clock.pass(100);
+    await stopped;
+    expect(drain.stats()).toMatchObject({ delivered: 10, waiting: 10 });
+  });
+
+  test("ends at the grace although a delivery hangs, and calls it off", async () => {
+    const { clock, spool, sink, drain } = setUp({ deadlineMs: 600_000 });
+    sink.conduct = () => "hang for ever";
+    put(spool, 1);
+    drain.start();
+    await clock.pass(10);
+    const stopped = drain.stop(2_000);
+    await clock.pass(2_100);
+    await stopped;
+    expect(sink.calls[0]?.delivery.signal.aborted).toBe(true);
+    expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 1 });
+    expect(sum(drain.stats())).toBe(0);
+  });
+
+  test("of a drain that was never started is at once", async () => {
+    const { sink, drain } = setUp();
+    await drain.stop(1_000);
+    expect(sink.closed).toBe(true);
+  });
+});
+
+test("a sink without a position may take entries of two starts in one batch", async () => {
+  const dataDir = kit.dir();
+  const first = kit.spool({ dataDir });
+  put(first, 3);
+  kit.close(first);
+  const clock = simulatedClock();
+  const spool = kit.spool({ dataDir, clock });
+  put(spool, 2);
+  const sink = memorySink();
+  const drain = new Drain({ sink, spool, clock, log: silentLog });
+  drain.start();
+  await clock.pass(10);
+  expect(sink.calls.map((call) => call.seqs)).toEqual([[1, 2, 3, 4, 5]]);
+});

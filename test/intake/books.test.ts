@@ -1,0 +1,65 @@
+/** The books of the intake: what they add up, and what of it is written down. */
+import { describe, expect, test } from "bun:test";
+import { Books } from "../../src/intake/books.ts";
+
+/** One of everything, and two messages in memory. */
+function filled(): Books {
+  const books = new Books(new Map());
+  for (let i = 0; i < 7; i++) books.receive();
+  books.accept();
+  books.reject("TOKEN_INVALID");
+  books.duplicate();
+  books.defer();
+  books.defer();
+  return books;
+}
+
+describe("the books", () => {
+  test("balance while every message received is somewhere", () => {
+    const books = filled();
+    expect(books.totals()).toEqual({
+      received: 7,
+      accepted: 1,
+      rejected: { TOKEN_INVALID: 1 },
+      duplicate: 1,
+    });
+    expect([books.awaiting, books.spooled]).toEqual([2, 4]);
+    expect(books.balancedWith(2)).toBe(true);
+  });
+
+  test.each([
+    ["received", (b: Books) => b.receive()],
+    ["accepted", (b: Books) => b.accept()],
+    ["rejected", (b: Books) => b.reject("NEW")],
+    ["duplicate", (b: Books) => b.duplicate()],
+    ["deferred", (b: Books) => b.defer()],
+    ["rejudged", (b: Books) => b.rejudge(1)],
+  ])("do not balance once %s is counted on its own", (_, spoil) => {
+    const books = filled();
+    spoil(books);
+    expect(books.balancedWith(2)).toBe(false);
+  });
+
+  test("a deferred message that is judged becomes an entry of its own, and its message is counted once", () => {
+    const books = filled();
+    books.rejudge(3);
+    books.accept();
+    expect(books.balancedWith(2)).toBe(true);
+    expect([books.awaiting, books.spooled, books.rejudgedTo]).toEqual([1, 5, 3]);
+  });
+
+  test("are kept without what no disk knows of, and come back as they were kept", () => {
+    const books = filled();
+    books.rejudge(3);
+    books.reject("UNREGISTERED_DEVICE");
+    const again = new Books(books.toKeep(2));
+    expect(again.totals()).toEqual({
+      received: 5,
+      accepted: 1,
+      rejected: { TOKEN_INVALID: 1, UNREGISTERED_DEVICE: 1 },
+      duplicate: 1,
+    });
+    expect([again.awaiting, again.spooled, again.rejudgedTo]).toEqual([1, 5, 3]);
+    expect(again.balancedWith(0)).toBe(true);
+  });
+});

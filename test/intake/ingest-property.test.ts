@@ -1,0 +1,125 @@
+/** The intake under random messages, answers, outages and crashes. */
+import { afterEach, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import fc from "fast-check";
+import type { Message } from "../../src/core/message.ts";
+import { spoolKit, readAll } from "../kit/spool.ts";
+import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
+  available: true,
+  devices: new Set(devices),
+  finds: 0,
+});
+/** What a gateway finds that starts after this one died now. */
+function afterCrash(part: ReturnType<typeof intake>) {
+  const dataDir = kit.dir();
+  cpSync(part.dataDir, dataDir, { recursive: true });
+  return intake(kit, part.registry, dataDir);
+}
+
+const devices = ["a", "b", "stranger"] as const;
+const step = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      receive: fc.constantFrom(...devices),
+      bad: fc.boolean(),
+      times: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  { weight: 3, arbitrary: fc.constant({ reconnect: true } as const) },
+  { weight: 5, arbitrary: fc.record({ answer: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 6, arbitrary: fc.record({ passMs: fc.constantFrom(1, 5, 300, 11_000) }) },
+  { weight: 3, arbitrary: fc.record({ available: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ full: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ forget: fc.constantFrom(...devices) }) },
+  { weight: 2, arbitrary: fc.constant({ crash: true } as const) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+test("whatever happens, each message is decided once, in its device's order, acknowledged only when durable, and counted", async () => {
+  const seen = { deferred: 0, duplicates: 0, crashes: 0, held: 0 };
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 80 }), async (steps) => {
+      const known = registry(["a", "b"]);
+      let part = intake(kit, known);
+      let n = 0;
+      /** What a broker keeps: sent, and not acknowledged. */
+      const unacknowledged = new Map<number, Message>();
+      const bad = new Set<number>();
+      const sent = new Map<string, number[]>(devices.map((device) => [device, []]));
+
+      const watch = () => {
+        part.state.onSettled = (messages) => {
+          const onDisk = new Set(readAll(part.spool).map((e) => numberOf(e.payload)));
+          for (const message of messages) {
+            expect(onDisk).toContain(numberOf(message.payload));
+            unacknowledged.delete(numberOf(message.payload));
+          }
+        };
+      };
+      watch();
+      const redeliver = () => {
+        for (const message of unacknowledged.values()) part.ingest.receive({ ...message, dup: true });
+      };
+      const run = async (s: Step) => {
+        if ("receive" in s) {
+          for (let i = 0; i < s.times; i++) {
+            const message = aDeviceMessage(++n, s.receive, {}, s.bad);
+            sent.get(s.receive)?.push(n);
+            unacknowledged.set(n, message);
+            if (s.bad) bad.add(n);
+            part.ingest.receive(message);
+          }
+        }
+        if ("reconnect" in s) redeliver();
+        if ("answer" in s) part.answer(s.answer);
+        if ("passMs" in s) await part.clock.pass(s.passMs);
+        if ("available" in s) known.available = s.available;
+        if ("full" in s) part.state.full = s.full;
+        if ("forget" in s) part.cached.delete(s.forget);
+        if ("crash" in s) {
+          seen.crashes++;
+          seen.duplicates += part.books.totals().duplicate;
+          part = afterCrash(part);
+          watch();
+          expect(part.balanced()).toBe(true);
+          part.rejudge.start();
+          redeliver();
+        }
+        if (part.ingest.held !== null) seen.held++;
+        expect(part.balanced()).toBe(true);
+        seen.deferred += part.books.awaiting;
+      };
+      for (const s of steps) await run(s);
+
+      known.available = true;
+      part.state.full = false;
+      for (let i = 0; i < 5; i++) {
+        part.answer();
+        await part.clock.pass(20_000);
+      }
+      expect(unacknowledged.size).toBe(0);
+      expect(part.books.awaiting).toBe(0);
+      expect(part.balanced()).toBe(true);
+      const decided = part.decided();
+      for (const [device, all] of sent) {
+        const got = decided.get(device) ?? [];
+        expect(got.toSorted((a, b) => a - b)).toEqual(all);
+        // What is bad whoever sent it does not wait behind messages that are on the disk to be judged.
+        expect(got.filter((each) => !bad.has(each))).toEqual(all.filter((each) => !bad.has(each)));
+      }
+      const crashed = afterCrash(part);
+      expect(crashed.balanced()).toBe(true);
+      expect(crashed.books.totals()).toEqual(part.books.totals());
+      kit.clear();
+    }),
+    { numRuns: 80 },
+  );
+  // The run meant something.
+  for (const times of Object.values(seen)) expect(times).toBeGreaterThan(2);
+}, 120_000);

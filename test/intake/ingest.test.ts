@@ -1,0 +1,385 @@
+/** A message's way to the disk: order, acknowledgement, redelivery, a full spool, and books that balance throughout. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import type { Message } from "../../src/core/message.ts";
+import { spoolKit } from "../kit/spool.ts";
+import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
+  available: true,
+  devices: new Set(devices),
+  finds: 0,
+});
+const numbers = (messages: readonly Message[]) => messages.map((m) => numberOf(m.payload));
+/** What a gateway finds that starts after this one died now. */
+function afterCrash(part: ReturnType<typeof intake>) {
+  const dataDir = kit.dir();
+  cpSync(part.dataDir, dataDir, { recursive: true });
+  return intake(kit, part.registry, dataDir);
+}
+
+describe("a message of a known device", () => {
+  test("is settled once its group is on the disk, not before", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.ingest.receive(aDeviceMessage(2, "a"));
+    expect(part.settled).toEqual([]);
+    part.clock.advance(5);
+    expect(numbers(part.settled)).toEqual([1, 2]);
+    expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
+  });
+
+  test("closes the group at its bound without waiting for the linger", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    for (let n = 1; n <= 1_001; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    expect(part.settled).toHaveLength(1_000);
+    expect(part.ingest.openEntries).toBe(1);
+  });
+
+  test("flush writes what is open, for an orderly stop", () => {
+    const part = intake(kit, registry());
+    part.ingest.receive(aDeviceMessage(1, "a", {}, true));
+    part.ingest.flush();
+    expect(numbers(part.settled)).toEqual([1]);
+    expect(part.clock.pending()).toBe(1);
+  });
+});
+
+describe("a message whose device must be looked up", () => {
+  test("waits with its device's later ones, in order, while others go on", () => {
+    const part = intake(kit, registry());
+    part.cached.add("b");
+    for (const [n, device] of [
+      [1, "a"],
+      [2, "b"],
+      [3, "a"],
+      [4, "b"],
+      [5, "a"],
+    ] as const)
+      part.ingest.receive(aDeviceMessage(n, device, {}, n === 3));
+    part.clock.advance(10);
+    expect(numbers(part.settled)).toEqual([2, 4]);
+    expect(part.ingest.inMemory).toBe(3);
+    expect(part.waiting).toHaveLength(1);
+    part.answer();
+    part.clock.advance(10);
+    expect(numbers(part.settled)).toEqual([2, 4, 1, 3, 5]);
+    expect(part.decided().get("a")).toEqual([1, 3, 5]);
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("keeps the order of its device also when a group closes in the middle and the source goes on at once", () => {
+    const part = intake(kit, registry());
+    for (let n = 1; n <= 2_500; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    let more = 2_501;
+    part.state.onSettled = () => {
+      expect(part.balanced()).toBe(true);
+      if (more <= 2_503) part.ingest.receive(aDeviceMessage(more++, "a"));
+    };
+    part.answer();
+    part.clock.advance(10);
+    expect(part.decided().get("a")).toEqual(Array.from({ length: 2_503 }, (_, i) => i + 1));
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("does not count as received on the disk, however many groups pass it", () => {
+    const part = intake(kit, registry());
+    part.cached.add("b");
+    for (let n = 1; n <= 3; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    part.ingest.receive(aDeviceMessage(4, "b"));
+    part.clock.advance(10);
+    const crashed = afterCrash(part);
+    expect(crashed.books.totals()).toMatchObject({ received: 1, accepted: 1 });
+    expect(crashed.balanced()).toBe(true);
+  });
+
+  test("that closed a group half-way through its device's queue leaves true books on the disk", () => {
+    const part = intake(kit, registry());
+    for (let n = 1; n <= 1_500; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    part.answer();
+    const crashed = afterCrash(part);
+    expect(crashed.books.totals()).toMatchObject({ received: 1_000, accepted: 1_000 });
+    expect(crashed.balanced()).toBe(true);
+  });
+});
+
+describe("a packet delivered again", () => {
+  const again = (message: Message): Message => ({ ...message, dup: true });
+
+  test("is recognised, counted and acknowledged; without DUP it is another message", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    const message = aDeviceMessage(1, "a");
+    for (const each of [message, again(message), message]) part.ingest.receive(each);
+    part.clock.advance(10);
+    expect(part.settled).toHaveLength(3);
+    expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
+    expect(part.spool.head).toBe(2);
+  });
+
+  test("is recognised after a restart too, but only with the same sender, packet, topic and bytes", () => {
+    const first = intake(kit, registry());
+    first.cached.add("a");
+    const message = aDeviceMessage(1, "a");
+    first.ingest.receive(message);
+    first.clock.advance(10);
+    const part = afterCrash(first);
+    part.cached.add("a").add("b");
+    part.ingest.receive(again(message));
+    part.ingest.receive(again(aDeviceMessage(1, "a", { packetId: 2 })));
+    part.ingest.receive(again(aDeviceMessage(1, "a", { sender: "x" })));
+    part.ingest.receive(again(aDeviceMessage(1, "b", { packetId: 1 })));
+    part.ingest.receive(again(aDeviceMessage(2, "a", { packetId: 1 })));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ received: 6, accepted: 5, duplicate: 1 });
+    expect(part.settled).toHaveLength(5);
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("of QoS 0 there is none: it is always a message of its own", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    const message = aDeviceMessage(1, "a", { qos: 0, packetId: 0 });
+    for (const each of [message, again(message)]) part.ingest.receive(each);
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
+  });
+
+  test("while the first still waits for its look-up is acknowledged after it, not before it is durable", () => {
+    const part = intake(kit, registry());
+    part.cached.add("b");
+    const message = aDeviceMessage(1, "a");
+    part.ingest.receive(message);
+    part.ingest.receive(again(message));
+    part.ingest.receive(aDeviceMessage(2, "b"));
+    part.clock.advance(10);
+    expect(numbers(part.settled)).toEqual([2]);
+    part.answer();
+    part.clock.advance(10);
+    expect(part.settled.map((m) => m.dup)).toEqual([false, false, true]);
+    expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
+  });
+
+  test("while the first is in the open group is acknowledged with it", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    part.state.full = true;
+    const message = aDeviceMessage(1, "a");
+    part.ingest.receive(message);
+    part.ingest.receive(again(message));
+    part.clock.advance(10);
+    expect(part.settled).toEqual([]);
+    part.state.full = false;
+    part.clock.advance(1_000);
+    expect(part.settled).toHaveLength(2);
+  });
+
+  test("after a crash that took the first while it waited for its look-up is no duplicate: nothing of it was on the disk", () => {
+    const first = intake(kit, registry());
+    first.cached.add("b");
+    const message = aDeviceMessage(1, "a");
+    first.ingest.receive(message);
+    first.ingest.receive(aDeviceMessage(2, "b"));
+    first.clock.advance(10);
+    const part = afterCrash(first);
+    part.cached.add("a");
+    part.ingest.receive(again(message));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2, duplicate: 0 });
+    expect(part.decided().get("a")).toEqual([1]);
+  });
+});
+
+describe("a flood between a message and its redelivery", () => {
+  const flooded = (part: ReturnType<typeof intake>) => {
+    part.cached.add("a").add("b");
+    for (let n = 0; n < 6_000; n++)
+      part.ingest.receive(aDeviceMessage(n, n % 2 === 0 ? "b" : `made-up-${n}`, {}, n % 2 !== 0));
+    part.clock.advance(10);
+  };
+
+  test("of rejects and of another device's events does not make it forgotten, nor does a restart", () => {
+    const first = intake(kit, registry());
+    first.cached.add("a");
+    const message = aDeviceMessage(1, "a");
+    first.ingest.receive(message);
+    flooded(first);
+    first.ingest.receive({ ...message, dup: true });
+    first.clock.advance(10);
+    expect(first.books.totals().duplicate).toBe(1);
+    const part = afterCrash(first);
+    flooded(part);
+    part.ingest.receive({ ...message, dup: true });
+    part.clock.advance(10);
+    expect(part.books.totals().duplicate).toBe(2);
+    expect(part.balanced()).toBe(true);
+  });
+});
+
+describe("a reading tried again on a new connection, without DUP", () => {
+  /** A connection, and what is sent on it. */
+  function connection() {
+    const it = { isGone: false };
+    const send = (n: number, body: object, packetId = n): Message =>
+      aDeviceMessage(n, "a", {
+        packetId,
+        sender: "client-a",
+        payload: new TextEncoder().encode(JSON.stringify({ n, ...body })),
+        abandoned: () => it.isGone,
+      });
+    return { send, end: () => void (it.isGone = true) };
+  }
+  const withDevice = () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    return part;
+  };
+
+  test.each([{ seq: 5 }, { ts: "2026-11-21T00:00:00Z" }])(
+    "twenty times during a hold (%j): stored once",
+    (body) => {
+      const part = withDevice();
+      part.state.full = true;
+      for (let tries = 1; tries < 20; tries++) {
+        const { send, end } = connection();
+        part.ingest.receive(send(1, body, tries));
+        part.clock.advance(300);
+        end();
+      }
+      part.ingest.receive(connection().send(1, body, 20));
+      part.state.full = false;
+      part.clock.advance(1_000);
+      expect(part.settled).toHaveLength(20);
+      expect(part.books.totals()).toMatchObject({ received: 20, accepted: 1, duplicate: 19 });
+      expect(part.balanced()).toBe(true);
+    },
+  );
+
+  test("is known while the first waits for its look-up", () => {
+    const part = intake(kit, registry());
+    const { send, end } = connection();
+    part.ingest.receive(send(1, { seq: 1 }));
+    end();
+    part.ingest.receive(connection().send(1, { seq: 1 }));
+    part.answer();
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
+  });
+
+  test("is known after the first was stored too, if nobody was told of it, and only once", () => {
+    const part = withDevice();
+    const { send, end } = connection();
+    part.ingest.receive(send(1, { seq: 1 }));
+    end();
+    part.clock.advance(10);
+    const second = connection();
+    part.ingest.receive(second.send(1, { seq: 1 }));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
+    part.ingest.receive(second.send(1, { seq: 1 }));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 1 });
+  });
+
+  test.each([
+    ["without ts and seq", {}, {}],
+    ["of another value", { seq: 1, v: 1 }, { seq: 1, v: 2 }],
+    ["of another seq", { seq: 1 }, { seq: 2 }],
+  ])("%s: is another message", (_, earlier, later) => {
+    const part = withDevice();
+    const { send, end } = connection();
+    part.ingest.receive(send(1, earlier));
+    end();
+    part.ingest.receive(connection().send(1, later));
+    part.clock.advance(10);
+    expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
+  });
+
+  test("is another message as long as the connection of the first stands, and from a broker that sets DUP", () => {
+    const part = withDevice();
+    part.state.full = true;
+    const { send } = connection();
+    for (const message of [send(1, { seq: 1 }), send(1, { seq: 1 })]) part.ingest.receive(message);
+    for (let n = 0; n < 2; n++) part.ingest.receive(aDeviceMessage(2, "a"));
+    part.state.full = false;
+    part.clock.advance(1_000);
+    expect(part.books.totals()).toMatchObject({ accepted: 4, duplicate: 0 });
+  });
+});
+
+describe("a spool that takes nothing", () => {
+  test("holds the intake: nothing is acknowledged, nothing lost, and all goes on when there is room", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    part.state.full = true;
+    for (let n = 1; n <= 1_200; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    part.clock.advance(2_000);
+    expect(part.ingest.held).toBe("the spool is full");
+    expect(part.settled).toEqual([]);
+    expect(part.balanced()).toBe(true);
+    part.state.full = false;
+    part.clock.advance(250);
+    expect(part.ingest.held).toBeNull();
+    expect(numbers(part.settled)).toEqual(Array.from({ length: 1_200 }, (_, i) => i + 1));
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("makes the intake full at its bounds, of messages or of bytes, and tells when there is room", () => {
+    for (const bytes of [1, 1_000_000]) {
+      const part = intake(kit, registry());
+      part.cached.add("a");
+      part.state.full = true;
+      const padding = new TextEncoder().encode(JSON.stringify({ n: 1, x: "x".repeat(bytes) }));
+      let n = 0;
+      for (; n < 70_000 && !part.ingest.isFull(); n++)
+        part.ingest.receive(aDeviceMessage(n, "a", { qos: 0, payload: padding }));
+      expect(n).toBe(bytes === 1 ? 70_000 : Math.ceil((64 * 1024 * 1024) / padding.length));
+      let resumed = 0;
+      part.ingest.whenRoom(() => resumed++);
+      part.clock.advance(1_000);
+      expect(resumed).toBe(0);
+      part.state.full = false;
+      part.clock.advance(1_000);
+      expect([resumed, part.ingest.isFull()]).toEqual([1, false]);
+      kit.clear();
+    }
+  });
+});
+
+describe("the watchdog gives a look-up up", () => {
+  test("the message is spooled unjudged and settled; younger ones go on waiting", () => {
+    const part = intake(kit, registry());
+    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.clock.advance(60_000);
+    part.ingest.receive(aDeviceMessage(2, "b"));
+    expect(part.ingest.oldest()).toMatchObject({ stage: "look-up", waitedMs: 60_000 });
+    part.ingest.giveUpLookups(60_000);
+    part.ingest.flush();
+    expect(numbers(part.settled)).toEqual([1]);
+    expect(part.ingest.inMemory).toBe(1);
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("an answer that comes too late is not taken for that of the device's next message", async () => {
+    const part = intake(kit, registry());
+    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.ingest.giveUpLookups(0);
+    part.ingest.flush();
+    await part.clock.pass(1_000);
+    expect(part.decided().get("a")).toEqual([1]);
+    part.ingest.receive(aDeviceMessage(2, "a"));
+    expect(part.waiting).toHaveLength(2);
+    part.answer(1);
+    part.ingest.flush();
+    expect(part.decided().get("a")).toEqual([1]);
+    part.answer();
+    part.ingest.flush();
+    expect(part.decided().get("a")).toEqual([1, 2]);
+    expect(part.balanced()).toBe(true);
+  });
+});

@@ -1,0 +1,283 @@
+/** What was spooled unjudged: judged once the registry answers, in order, exactly once, whatever crashes in between. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { incompressible, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+import { aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const away = (): FakeRegistry => ({ available: false, devices: new Set(["a", "b"]), finds: 0 });
+
+/** `count` messages of each device, spooled unjudged. */
+function deferring(part: ReturnType<typeof intake>, count: number, devices = ["a", "b", "stranger"]): void {
+  let n = 0;
+  for (let i = 0; i < count; i++)
+    for (const device of devices) part.ingest.receive(aDeviceMessage(++n, device));
+  part.answer();
+  part.ingest.flush();
+}
+
+function afterCrash(part: ReturnType<typeof intake>) {
+  const dataDir = kit.dir();
+  cpSync(part.dataDir, dataDir, { recursive: true });
+  return intake(kit, part.registry, dataDir);
+}
+
+describe("messages whose device could not be looked up", () => {
+  test("are acknowledged, wait on the disk, and are judged in order once the registry answers", async () => {
+    const part = intake(kit, away());
+    deferring(part, 3);
+    expect(part.settled).toHaveLength(9);
+    expect(part.books.awaiting).toBe(9);
+    await part.clock.pass(60_000);
+    expect(part.books.awaiting).toBe(9);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(part.books.totals()).toMatchObject({
+      received: 9,
+      accepted: 6,
+      rejected: { UNREGISTERED_DEVICE: 3 },
+    });
+    expect(part.books.awaiting).toBe(0);
+    expect(part.decided()).toEqual(
+      new Map([
+        ["a", [1, 4, 7]],
+        ["b", [2, 5, 8]],
+        ["stranger", [3, 6, 9]],
+      ]),
+    );
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("are tried with pauses while the registry is away, and at once when it is said to be back", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1);
+    await part.clock.pass(300_000);
+    const { finds } = part.registry;
+    expect(finds).toBeGreaterThan(5);
+    expect(finds).toBeLessThan(1_000);
+    part.registry.available = true;
+    part.rejudge.nudge();
+    await part.clock.pass(1);
+    expect(part.books.awaiting).toBe(0);
+    await part.clock.pass(60_000);
+    expect(part.registry.finds).toBe(finds + 1);
+  });
+
+  test("have the device's later ones wait behind them", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1, ["a"]);
+    part.ingest.receive(aDeviceMessage(2, "a"));
+    part.ingest.flush();
+    expect(part.waiting).toEqual([]);
+    expect(part.books.awaiting).toBe(2);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(part.decided().get("a")).toEqual([1, 2]);
+    part.ingest.receive(aDeviceMessage(3, "a"));
+    expect(part.waiting).toHaveLength(1);
+  });
+
+  test("are held in the spool though every sink has passed them", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1);
+    for (let n = 10; n < 20; n++) {
+      part.ingest.receive(aDeviceMessage(n, "a", {}, true));
+      part.ingest.flush();
+    }
+    part.spool.setSinkState("sink", settledTo(part.spool.head));
+    await part.clock.pass(5_000);
+    expect(part.spool.first).toBe(1);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    part.spool.setSinkState("sink", settledTo(part.spool.head));
+    await part.clock.pass(2_000);
+    expect(part.spool.first).toBeGreaterThan(10);
+  });
+
+  test("by the thousand are judged in batches, one look-up for each", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1_700);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(part.books.totals()).toMatchObject({ accepted: 3_400, rejected: { UNREGISTERED_DEVICE: 1_700 } });
+    expect(part.registry.finds).toBeLessThan(10);
+    const a = part.decided().get("a") ?? [];
+    expect(a).toEqual(a.toSorted((x, y) => x - y));
+  });
+});
+
+describe("a flood of strangers while the registry is away", () => {
+  test("fills no more than its part of the disk, and known devices go on waiting there", async () => {
+    const part = intake(kit, away(), kit.dir(), 400_000);
+    for (let n = 1; n <= 2_000; n++) part.ingest.receive(aDeviceMessage(n, `stranger-${n}`));
+    part.answer();
+    part.ingest.flush();
+    const turnedAway = part.books.totals().rejected["TOO_MANY_STRANGERS"] ?? 0;
+    expect(turnedAway).toBeGreaterThan(1_000);
+    expect(part.books.awaiting).toBe(2_000 - turnedAway);
+    for (let n = 1; n <= 10; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    part.answer();
+    part.ingest.flush();
+    expect(part.books.awaiting).toBe(2_010 - turnedAway);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(part.books.totals()).toMatchObject({
+      accepted: 10,
+      rejected: { TOO_MANY_STRANGERS: turnedAway, UNREGISTERED_DEVICE: 2_000 - turnedAway },
+    });
+    expect(part.balanced()).toBe(true);
+    // What was judged gives its room back.
+    part.ingest.receive(aDeviceMessage(1, "stranger-new"));
+    part.registry.available = false;
+    part.answer();
+    part.ingest.flush();
+    expect(part.books.awaiting).toBe(1);
+  });
+});
+
+describe("a restart", () => {
+  test("goes on where the last run was, and loses and doubles nothing", async () => {
+    const first = intake(kit, away());
+    deferring(first, 2_500);
+    first.registry.available = true;
+    // Until one batch has been judged, and no further.
+    first.spool.onAppend(() => (first.registry.available = false));
+    await first.clock.pass(15_000);
+    const part = afterCrash(first);
+    expect(part.books.awaiting).toBeGreaterThan(0);
+    expect(part.books.awaiting).toBeLessThan(7_500);
+    part.registry.available = true;
+    part.rejudge.start();
+    await part.clock.pass(15_000);
+    expect(part.books.awaiting).toBe(0);
+    expect(part.balanced()).toBe(true);
+    for (const [at, device] of ["a", "b", "stranger"].entries())
+      expect(part.decided().get(device)).toEqual(Array.from({ length: 2_500 }, (_, i) => i * 3 + at + 1));
+  });
+
+  test("holds what is still to be judged from the first moment, before anything is started", async () => {
+    const first = intake(kit, away());
+    deferring(first, 1);
+    for (let n = 10; n < 14; n++) {
+      first.ingest.receive(aDeviceMessage(n, "a", {}, true));
+      first.ingest.flush();
+    }
+    first.spool.setSinkState("sink", settledTo(first.spool.head));
+    first.ingest.receive(aDeviceMessage(20, "a", {}, true));
+    first.ingest.flush();
+    const part = afterCrash(first);
+    await part.clock.pass(10_000);
+    expect(part.spool.first).toBe(1);
+    part.registry.available = true;
+    part.rejudge.start();
+    await part.clock.pass(1_000);
+    expect(part.books.awaiting).toBe(0);
+  });
+
+  test("has a device's new messages wait behind those of the last run", () => {
+    const first = intake(kit, away());
+    deferring(first, 1, ["a"]);
+    const part = afterCrash(first);
+    part.rejudge.start();
+    part.ingest.receive(aDeviceMessage(2, "a"));
+    part.ingest.flush();
+    expect(part.waiting).toEqual([]);
+    expect(part.books.awaiting).toBe(2);
+  });
+});
+
+describe("a spool that is full", () => {
+  test("of entries that sinks have yet to take makes the judgement wait; then it goes on", async () => {
+    const part = intake(kit, away());
+    deferring(part, 2);
+    part.state.full = true;
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(readAll(part.spool).every((e) => e.kind === "deferred")).toBe(true);
+    expect(part.balanced()).toBe(true);
+    part.state.full = false;
+    await part.clock.pass(1_000);
+    expect(part.decided().get("a")).toEqual([1, 4]);
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("of nothing but what waits to be judged and what came after it is no deadlock", async () => {
+    const part = intake(kit, away(), kit.dir(), 300_000);
+    const payload = (n: number) => new TextEncoder().encode(`{"n":${n},"x":${incompressible(5_000)}}`);
+    let n = 0;
+    deferring(part, 1, ["a"]);
+    for (n = 2; part.ingest.held === null && n < 1_000; n++) {
+      part.ingest.receive(aDeviceMessage(n, "b", { payload: payload(n) }));
+      part.answer();
+      part.ingest.flush();
+      part.spool.setSinkState("sink", settledTo(part.spool.head));
+    }
+    expect(part.ingest.held).toContain("SPOOL_MAX_BYTES");
+    part.registry.available = true;
+    await part.clock.pass(60_000);
+    expect(part.ingest.held).toBeNull();
+    expect(part.books.awaiting).toBe(0);
+    expect(part.balanced()).toBe(true);
+    expect(part.books.totals().accepted).toBe(n - 1);
+  });
+});
+
+describe("stopping", () => {
+  test("does not wait for a registry that hangs, nor for a spool that takes nothing", async () => {
+    const hanging = intake(kit, away());
+    deferring(hanging, 1);
+    hanging.registry.available = true;
+    hanging.state.full = true;
+    await hanging.clock.pass(15_000);
+    await hanging.rejudge.stop();
+    const again = afterCrash(hanging);
+    again.rejudge.start();
+    await again.clock.pass(15_000);
+    expect(again.decided().get("a")).toEqual([1]);
+    expect(again.balanced()).toBe(true);
+  });
+});
+
+describe("readings without a time of their own, while nobody knows the time", () => {
+  /** Deferred as the judge does it, `n` ms after the moment 1,000. */
+  function timeless(part: ReturnType<typeof intake>, ...ns: number[]): void {
+    part.state.isTimeKnown = false;
+    for (const n of ns) part.ingest.receive(aDeviceMessage(n, "clockless"));
+    part.ingest.flush();
+  }
+  const timesOf = (part: ReturnType<typeof intake>) =>
+    readAll(part.spool, part.spool.first).flatMap((e) =>
+      e.kind === "event" ? [[e.receivedMs, e.eventMs]] : [],
+    );
+
+  test("wait on the disk, whatever the registry says, and are moved to their time once it is known", async () => {
+    const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
+    timeless(part, 1, 2, 500);
+    await part.clock.pass(3_600_000);
+    expect(part.books.awaiting).toBe(3);
+    expect(part.registry.finds).toBe(0);
+    [part.state.isTimeKnown, part.state.correctionMs] = [true, 1_000_000];
+    part.rejudge.nudge();
+    await part.clock.pass(1_000);
+    expect(timesOf(part)).toEqual([1, 2, 500].map((n) => [1_001_000 + n, 1_001_000 + n]));
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("survive a restart before the clock is set, and one after it: then they came no later than this run began", async () => {
+    const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
+    timeless(part, 1, 2, 500);
+    const second = afterCrash(part);
+    second.state.isTimeKnown = false;
+    second.rejudge.start();
+    await second.clock.pass(60_000);
+    expect(second.books.awaiting).toBe(3);
+    const third = afterCrash(second);
+    third.rejudge.start();
+    await third.clock.pass(1_000);
+    const beganMs = third.clock.wallMs() - 1_000;
+    expect(timesOf(third)).toEqual([499, 498, 0].map((ago) => [beganMs - ago, beganMs - ago]));
+    expect(third.balanced()).toBe(true);
+  });
+});

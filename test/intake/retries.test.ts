@@ -1,0 +1,55 @@
+/** What a device sends again without DUP because its connection ended: one entry, and never two readings taken for one. */
+import { expect, test } from "bun:test";
+import type { Message } from "../../src/core/message.ts";
+import { Retries } from "../../src/intake/retries.ts";
+import { aBody, aMessage } from "../kit/builders.ts";
+
+/** A message of a connection that can end. */
+function sent(body: unknown, changes: Partial<Message> = {}) {
+  let isGone = false;
+  const message = aMessage(body, { abandoned: () => isGone, ...changes });
+  return {
+    message,
+    leave() {
+      isGone = true;
+    },
+  };
+}
+
+for (const when of ["before", "after"] as const) {
+  test(`twenty tries on twenty connections are one entry (the group is written ${when} the next try)`, () => {
+    const retries = new Retries();
+    let known = 0;
+    for (let packetId = 1; packetId <= 20; packetId++) {
+      const { message, leave } = sent(aBody(), { packetId });
+      if (retries.isRetry(message)) known++;
+      retries.note(message);
+      leave();
+      if (when === "before") retries.committed();
+    }
+    expect(known).toBe(19);
+  });
+}
+
+test.each([
+  ["its connection lives", aBody(), {}, false],
+  ["it has neither ts nor seq", aBody({ ts: undefined, seq: undefined }), {}, true],
+  ["QoS 0", aBody(), { qos: 0 }, true],
+] as const)("it is a new message: %s", (_, body, changes, leaves) => {
+  const retries = new Retries();
+  const first = sent(body, changes);
+  retries.note(first.message);
+  if (leaves) first.leave();
+  expect(retries.isRetry(sent(body, changes).message)).toBe(false);
+});
+
+test("of another device, or with other bytes, it is a new message", () => {
+  const retries = new Retries();
+  const first = sent(aBody());
+  retries.note(first.message);
+  first.leave();
+  expect(retries.isRetry(sent(aBody({ seq: 121 })).message)).toBe(false);
+  const topic = "tenant/acme/device/dev-0002/telemetry";
+  expect(retries.isRetry(sent(aBody(), { topic }).message)).toBe(false);
+  expect(retries.isRetry(sent(aBody()).message)).toBe(true);
+});

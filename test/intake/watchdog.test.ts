@@ -1,0 +1,91 @@
+import { describe, expect, test } from "bun:test";
+import { silentLog } from "../../src/core/log.ts";
+import { startWatchdog, type Oldest } from "../../src/intake/watchdog.ts";
+import { simulatedClock } from "../kit/clock.ts";
+
+function site(lookupMs = 0) {
+  const clock = simulatedClock();
+  const done: string[] = [];
+  const state = { held: null as string | null, since: undefined as number | undefined, unacknowledged: 0 };
+  const oldest = (): Oldest | undefined =>
+    state.since === undefined
+      ? undefined
+      : { waitedMs: clock.monoMs() - state.since, topic: "tenant/a/device/b/telemetry", stage: "look-up" };
+  const watchdog = startWatchdog({
+    seconds: 60,
+    lookupMs,
+    clock,
+    log: silentLog,
+    intake: {
+      get held() {
+        return state.held;
+      },
+      oldest,
+      giveUpLookups: () => done.push("give up look-ups"),
+      flush: () => done.push("flush"),
+    },
+    source: { unacknowledged: () => state.unacknowledged, reconnect: () => done.push("reconnect") },
+  });
+  return { clock, done, state, watchdog };
+}
+
+describe("the stall watchdog", () => {
+  test("does nothing while messages come and go", () => {
+    const { clock, done, state, watchdog } = site();
+    for (let i = 0; i < 300; i++) {
+      state.since = clock.monoMs();
+      state.unacknowledged = i;
+      clock.advance(1_000);
+    }
+    expect(done).toEqual([]);
+    expect(watchdog.isProgressing()).toBe(true);
+  });
+
+  test("frees a message whose look-up never answers, writes the group and connects anew", () => {
+    const { clock, done, state, watchdog } = site();
+    state.since = clock.monoMs();
+    clock.advance(62_000);
+    expect(done).toEqual(["give up look-ups", "flush", "reconnect"]);
+    expect(watchdog.isProgressing()).toBe(false);
+    state.since = undefined;
+    clock.advance(1_000);
+    expect(watchdog.isProgressing()).toBe(true);
+    expect(watchdog.stalls()).toBe(1);
+  });
+
+  test("tries again only after as long again, and does not pretend progress meanwhile", () => {
+    const { clock, done, state, watchdog } = site();
+    state.since = clock.monoMs();
+    clock.advance(90_000);
+    expect(done.length).toBe(3);
+    clock.advance(40_000);
+    expect(done.length).toBe(6);
+    expect(watchdog.isProgressing()).toBe(false);
+  });
+
+  test("connects anew where acknowledgements never leave", () => {
+    const { clock, done, state } = site();
+    state.unacknowledged = 20;
+    clock.advance(63_000);
+    expect(done).toContain("reconnect");
+  });
+
+  test("a look-up has the time that REGISTRY_WAIT_MS gives it, and no device is cut off for it", () => {
+    const { clock, done, state, watchdog } = site(600_000);
+    state.since = clock.monoMs();
+    clock.advance(650_000);
+    expect(done).toEqual([]);
+    expect(watchdog.isProgressing()).toBe(true);
+    clock.advance(20_000);
+    expect(done).toEqual(["give up look-ups", "flush", "reconnect"]);
+  });
+
+  test("a held intake has a name for why it waits: it is left alone", () => {
+    const { clock, done, state, watchdog } = site();
+    state.since = clock.monoMs();
+    state.held = "the spool is full";
+    clock.advance(600_000);
+    expect(done).toEqual([]);
+    expect(watchdog.isProgressing()).toBe(true);
+  });
+});

@@ -1,0 +1,100 @@
+/** Dead letters within their bounds: whose go, when, and that somebody is told. */
+import { Database } from "bun:sqlite";
+import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import pino from "pino";
+import { watchLetters } from "../../src/spool/dead-letter-watch.ts";
+import type { Spool } from "../../src/spool/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { anEntry, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+function refuse({ deadLetters }: Spool, deviceId: string, count: number, from = 1): void {
+  const entries = Array.from({ length: count }, (_, i) => anEntry({ seq: from + i, deviceId }));
+  deadLetters.putAll(
+    deviceId,
+    entries.map((entry) => ({ epoch: "e", entry, why: "no" })),
+  );
+}
+
+const devicesOf = ({ deadLetters }: Spool) =>
+  deadLetters.list({ limit: 100_000 }).map(({ entry }) => entry.deviceId ?? "");
+
+describe("dead letters", () => {
+  test("are counted without looking at them, over a restart and a replay", () => {
+    const dataDir = kit.dir();
+    let spool = kit.spool({ dataDir });
+    refuse(spool, "a", 30);
+    expect(spool.deadLetters.totals().count).toBe(30);
+    const bytes = spool.deadLetters.totals().bytes;
+    spool.deadLetters.remove([1, 2, 3]);
+    expect(spool.deadLetters.totals()).toEqual({ count: 27, bytes: bytes * 0.9 });
+    kit.close(spool);
+    spool = kit.spool({ dataDir });
+    expect(spool.deadLetters.totals()).toEqual({ count: 27, bytes: bytes * 0.9 });
+  });
+
+  test("of a spool from before they were counted are counted once", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    refuse(spool, "a", 30);
+    const totals = spool.deadLetters.totals();
+    kit.close(spool);
+    const db = new Database(join(dataDir, "spool.db"));
+    db.run("DROP TABLE dead_letter_totals");
+    db.run("DROP TRIGGER dead_letter_added");
+    db.run("DROP TRIGGER dead_letter_removed");
+    db.close();
+    expect(kit.spool({ dataDir }).deadLetters.totals()).toEqual(totals);
+  });
+
+  test("at their bound in bytes cost the device that has most of them its oldest, and nobody else any", () => {
+    const spool = kit.spool({ letterBytesMax: 1_048_576 });
+    refuse(spool, "honest", 100);
+    for (let i = 0; i < 20; i++) refuse(spool, "flood", 1_000, 1 + i * 1_000);
+    const { bytes, count } = spool.deadLetters.totals();
+    expect(bytes).toBeLessThanOrEqual(1_048_576);
+    expect(spool.deadLetters.discarded).toBe(20_100 - count);
+    const devices = devicesOf(spool);
+    expect(devices.filter((device) => device === "honest").length).toBe(100);
+    const seqs = spool.deadLetters.list({ sink: "flood", limit: 100_000 }).map(({ entry }) => entry.seq);
+    expect(seqs.at(-1)).toBe(20_000);
+    expect(seqs.length).toBe((seqs.at(-1) ?? 0) - (seqs[0] ?? 0) + 1);
+  });
+
+  test("go at their age, some at a time", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock, letterAgeMaxDays: 1 });
+    refuse(spool, "old", 1_500);
+    clock.advance(86_400_000 - 5_000);
+    refuse(spool, "new", 10);
+    expect(spool.deadLetters.totals().count).toBe(1_510);
+    clock.advance(10_000);
+    expect(devicesOf(spool)).toEqual(Array.from({ length: 10 }, () => "new"));
+    expect(spool.deadLetters.discarded).toBe(1_500);
+  });
+
+  test("are warned of as they begin and while they grow, and shown as long as there are any", () => {
+    const clock = simulatedClock();
+    const lines: Record<string, unknown>[] = [];
+    const log = pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line)) });
+    const spool = kit.spool({ clock });
+    const watch = watchLetters({ letters: spool.deadLetters, clock, log });
+    expect(watch.detail()).toBe("none");
+    refuse(spool, "a", 3);
+    clock.advance(1_000);
+    expect(lines).toMatchObject([{ level: 40, refused: 3, kept: 3, sink: "a", device_id: "a", why: "no" }]);
+    for (let i = 0; i < 600; i++) {
+      refuse(spool, "a", 1, 10 + i);
+      clock.advance(1_000);
+    }
+    expect(lines.length).toBe(3);
+    expect(watch.detail()).toStartWith("603 kept");
+    clock.advance(3_600_000);
+    expect(lines.at(-1)).toMatchObject({ kept: 603 });
+    expect(lines.reduce((sum, { refused }) => sum + Number(refused), 0)).toBe(603);
+    watch.stop();
+  });
+});

@@ -1,0 +1,153 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { explain } from "../../../src/core/log.ts";
+import { openPostgres, postgresSettings, type Postgres } from "../../../src/store/postgres/client.ts";
+import { freePort, postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
+import { startProxy, type Proxy } from "../../kit/proxy.ts";
+import { makeCertificates } from "../../kit/tls.ts";
+import { until } from "../../kit/until.ts";
+
+setDefaultTimeout(60_000);
+
+test("DATABASE_URL takes PostgreSQL's schemes only, and is a secret", () => {
+  const { schema, secret } = postgresSettings.url;
+  expect(schema.safeParse("postgres://u:p@h/d").success).toBe(true);
+  expect(schema.safeParse("postgresql://h:5432/d?sslmode=verify-full").success).toBe(true);
+  expect(schema.safeParse("mysql://h/d").success).toBe(false);
+  expect(schema.safeParse("localhost").success).toBe(false);
+  expect(secret).toBe(true);
+});
+
+test("no error holds the password", async () => {
+  const url = `postgres://user:hunter2@127.0.0.1:${await freePort()}/none`;
+  const db = openPostgres({ url, poolMax: 2, timeoutMs: 2000 });
+  const error = await db.ask("trying", (sql) => sql`select 1`).catch((e: unknown) => e);
+  expect(explain(error)).toContain("/none, trying");
+  expect(explain(error)).not.toContain("hunter2");
+  expect(Bun.inspect(error, { depth: 10 })).not.toContain("hunter2");
+  expect(db.place).not.toContain("user");
+  await db.close();
+});
+
+const unavailable = postgresAvailable();
+describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, () => {
+  let url: string;
+  let proxy: Proxy;
+  let db: Postgres;
+
+  beforeEach(async () => {
+    const server = await sharedPostgres();
+    proxy = await startProxy({ port: server.port });
+    url = server.url.replace(`:${server.port}/`, `:${proxy.port}/`);
+    db = openPostgres({ url, poolMax: 3, timeoutMs: 1000 });
+  });
+  afterEach(async () => {
+    await db.close();
+    await proxy.stop();
+  });
+
+  const one = () => db.ask("asking", (sql) => sql<{ one: number }[]>`select 1 as one`);
+
+  test("reckons in UTC and says who it is", async () => {
+    const [row] = await db.ask(
+      "asking",
+      (sql) => sql`select current_setting('TimeZone') as zone, current_setting('application_name') as name`,
+    );
+    expect({ ...row }).toEqual({ zone: "UTC", name: "sluice" });
+  });
+
+  test("the server is told to give up when we do", async () => {
+    const row = await db.transaction("asking", async (tx) => {
+      const [found] = await tx`select current_setting('statement_timeout') as s,
+        current_setting('idle_in_transaction_session_timeout') as i, current_setting('transaction_isolation') as l`;
+      return found;
+    });
+    expect({ ...row }).toEqual({ s: "1s", i: "1s", l: "read committed" });
+  });
+
+  test("a far side that accepts and never answers ends in an error, and the next call on a new connection", async () => {
+    await one();
+    proxy.mode("blackhole");
+    const calls = await Promise.all(Array.from({ length: 8 }, () => one().catch(explain)));
+    for (const answer of calls) expect(answer).toContain("no answer within 1000 ms");
+    const before = proxy.accepted();
+    proxy.mode("pass");
+    expect(await until(one)).toHaveLength(1);
+    expect(proxy.accepted()).toBeGreaterThan(before);
+  });
+
+  test("connections that are cut under load leave no call unanswered, and what may be asked twice is", async () => {
+    let unanswered = 0;
+    const load = Array.from({ length: 6 }, async () => {
+      for (let i = 0; i < 60; i++) {
+        unanswered++;
+        await one().catch(() => {});
+        unanswered--;
+      }
+    });
+    for (let i = 0; i < 5; i++) {
+      await Bun.sleep(5);
+      proxy.cut();
+    }
+    await Promise.all(load);
+    expect(unanswered).toBe(0);
+    expect(await until(one)).toHaveLength(1);
+  });
+
+  test("a backend that was ended while idle costs no call", async () => {
+    await one();
+    const server = await sharedPostgres();
+    const other = openPostgres({ url: server.url, poolMax: 2, timeoutMs: 5000 });
+    await other.ask(
+      "ending",
+      (sql) => sql`select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'sluice' and pid <> pg_backend_pid()`,
+    );
+    expect(await one()).toHaveLength(1);
+    await other.close();
+  });
+
+  test("a failed transaction leaves its connection usable and nothing behind", async () => {
+    const failed = await db
+      .transaction("failing", async (tx) => {
+        await tx`create table left_behind (n int)`;
+        await tx`select 1 / 0`;
+      })
+      .catch(explain);
+    expect(failed).toContain("division by zero");
+    const [row] = await db.ask("looking", (sql) => sql`select to_regclass('left_behind') as found`);
+    expect(row?.["found"]).toBeNull();
+  });
+
+  test("closing does not wait for a far side that is gone", async () => {
+    await one();
+    proxy.mode("blackhole");
+    void one().catch(() => {});
+    await db.close();
+    await expect(one()).rejects.toThrow();
+  });
+});
+
+const noOpenssl = Bun.which("openssl") === null ? "no openssl" : unavailable;
+describe.skipIf(noOpenssl !== "")(`TLS to a real server ${noOpenssl}`, () => {
+  test("sslrootcert is the CA that must have signed the server; sslmode says the rest", async () => {
+    const made = makeCertificates();
+    const server = await startPostgres({ tls: { cert: made.serverCert, key: made.serverKey } });
+    const ask = async (host: string, query: string) => {
+      const url = `${server.url.replace("127.0.0.1", host)}?${query}`;
+      const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+      const work = db.ask("asking", (sql) => sql`select ssl from pg_stat_ssl where pid = pg_backend_pid()`);
+      const answer = await work.then((rows) => String(rows[0]?.["ssl"]), explain);
+      await db.close();
+      return answer;
+    };
+    const ca = encodeURIComponent(made.ca);
+    expect(await ask("localhost", `sslmode=verify-full&sslrootcert=${ca}`)).toBe("true");
+    expect(await ask("127.0.0.1", `sslrootcert=${ca}`)).toBe("true");
+    expect(await ask("localhost", "sslmode=require")).toBe("true");
+    expect(await ask("localhost", "sslmode=disable")).toBe("false");
+    expect(await ask("localhost", `sslrootcert=${encodeURIComponent(made.otherCa)}`)).toMatch(/certificate/i);
+    expect(await ask("localhost", "sslmode=verify-full")).toMatch(/certificate/i);
+    await server.stop();
+    made.remove();
+  });
+});

@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import * as fc from "fast-check";
+import postgres from "postgres";
+import { arrayText, copy } from "../../../src/store/postgres/client.ts";
+import { copyText, quarantineRows, rawRows } from "../../../src/store/postgres/copy.ts";
+import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";
+import { deferred, event, reject } from "../../contract/entries.ts";
+import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
+
+setDefaultTimeout(60_000);
+
+describe("rows in the text format of COPY", () => {
+  test("a row has its columns in order, null as \\N, and ends with a newline", () => {
+    const bare = event(1, { tenantId: null, siteId: null, deviceId: null, msgType: null, eventMs: null });
+    expect(rawRows([bare])).toBe(
+      `2026-09-10T00:26:40.001000Z\t\\N\ttenant/acme/device/d1/telemetry\t\\N\t\\N\t\\N\t\\N\tt\t${bare.payload}\n`,
+    );
+  });
+
+  test("events and mirrored rejects are raw, kept rejects are quarantined, deferred entries are neither", () => {
+    const entries = [
+      event(1),
+      reject(2),
+      reject(3, { mirror: true }),
+      reject(4, { payload: "" }),
+      deferred(5),
+    ];
+    expect(rawRows(entries).trimEnd().split("\n")).toHaveLength(2);
+    expect(quarantineRows(entries).trimEnd().split("\n")).toHaveLength(2);
+    expect(rawRows([deferred(1)])).toBe("");
+  });
+
+  test("times keep their microseconds over the whole range of nanosecond clocks", () => {
+    expect(timeText(0, 0)).toBe("1970-01-01T00:00:00.000000Z");
+    expect(timeText(-1, 999_999)).toBe("1969-12-31T23:59:59.999999Z");
+    expect(timeText(Date.parse("1677-09-21T00:12:43.145Z"), 224_193)).toBe("1677-09-21T00:12:43.145224Z");
+    expect(timeText(Date.parse("2262-04-11T23:47:16.854Z"), 775_807)).toBe("2262-04-11T23:47:16.854775Z");
+  });
+
+  test("a mirrored reject is marked, whatever its payload is and claims", () => {
+    const of = (payload: string) => JSON.parse(rawPayload(reject(1, { mirror: true, payload })));
+    const marks = { _rejected: true, _reject_reason: "TOKEN_INVALID" };
+    expect(of("")).toEqual(marks);
+    expect(of(" { } ")).toEqual(marks);
+    expect(of('{"a":1}')).toEqual({ a: 1, ...marks });
+    expect(of('{"_rejected":false}')).toEqual(marks);
+    expect(of("[1,2]")).toEqual({ _payload: [1, 2], ...marks });
+    expect(of("42")).toEqual({ _payload: 42, ...marks });
+  });
+
+  test("rejects are counted by minute, tenant and reason; who has no tenant is unknown", () => {
+    const at = Date.parse("2026-01-01T00:00:59.999Z");
+    const entries = [
+      reject(1, { receivedMs: at }),
+      reject(2, { receivedMs: at, payload: "" }),
+      reject(3, { receivedMs: at + 1 }),
+      reject(4, { receivedMs: at, tenantId: null, reason: "BAD_TOPIC_FORMAT" }),
+      event(5, { receivedMs: at }),
+      deferred(6),
+    ];
+    expect(
+      countRejects(entries).map((c) => [c.bucketMinute.slice(11, 16), c.tenantId, c.reason, c.cnt]),
+    ).toEqual([
+      ["00:00", "unknown", "BAD_TOPIC_FORMAT", 1],
+      ["00:00", "acme", "TOKEN_INVALID", 2],
+      ["00:01", "acme", "TOKEN_INVALID", 1],
+    ]);
+  });
+});
+
+const unavailable = postgresAvailable();
+describe.skipIf(unavailable !== "")(`COPY and arrays in PostgreSQL ${unavailable}`, () => {
+  let sql: postgres.Sql;
+  beforeAll(async () => {
+    const server = await sharedPostgres();
+    sql = postgres(await server.createDatabase(), { max: 1, fetch_types: false, prepare: false });
+    await sql`create table t (n int, a text, b text)`;
+  });
+  afterAll(() => sql.end({ timeout: 5 }));
+
+  // Any text that PostgreSQL can hold: no U+0000, no half of a surrogate pair.
+  const storable = fc.string({ unit: "binary" }).map((s) => s.replaceAll("\0", "").toWellFormed());
+  const sharp = fc.string({
+    unit: fc.constantFrom(
+      "\\",
+      "\t",
+      "\n",
+      "\r",
+      "N",
+      ".",
+      '"',
+      "'",
+      "{",
+      "}",
+      ",",
+      "\b",
+      "\v",
+      "\f",
+      "é",
+      "🌊",
+    ),
+  });
+  const anyText = fc.option(fc.oneof(storable, sharp));
+
+  test("any text comes back from COPY as it went in", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(anyText, anyText), { minLength: 1 }), async (pairs) => {
+        const text = pairs.map(([a, b], n) => `${n}\t${copyText(a)}\t${copyText(b)}\n`).join("");
+        await sql`truncate t`;
+        await sql.begin((tx) => copy(tx, "copy t (n, a, b) from stdin", text));
+        const rows = await sql<{ a: string | null; b: string | null }[]>`select a, b from t order by n`;
+        expect(rows.map((row) => [row.a, row.b])).toEqual(pairs);
+      }),
+    );
+  });
+
+  test("any text comes back from an array parameter as it went in", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyText), async (values) => {
+        const rows = await sql<{ x: string | null }[]>`
+          select x from unnest(${arrayText(values)}::text[]) with ordinality as u (x, n) order by n`;
+        expect(rows.map((row) => row.x)).toEqual(values);
+      }),
+    );
+  });
+});

@@ -1,0 +1,98 @@
+/** Names and rows that one look-up cannot digest, in real databases of odd encodings: they cost nobody else an answer. */
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import postgres from "postgres";
+import type { DeviceId } from "../../../src/core/device.ts";
+import { silentLog } from "../../../src/core/log.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { migratePostgres } from "../../../src/store/schema.ts";
+import { postgresRegistry } from "../../../src/store/postgres/registry.ts";
+import type { Registry } from "../../../src/core/registry.ts";
+import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
+
+setDefaultTimeout(60_000);
+
+const unavailable = postgresAvailable();
+
+/** Names that anybody may put into a topic, and whether a database of that encoding can hold them. */
+const names: Readonly<Record<string, readonly string[]>> = {
+  "温度計-1": ["UTF8", "SQL_ASCII", "EUC_JP"],
+  "😀": ["UTF8", "SQL_ASCII"],
+  "müller-1": ["UTF8", "SQL_ASCII", "LATIN1", "WIN1252"],
+  датчик: ["UTF8", "SQL_ASCII", "EUC_JP"],
+  "€-meter": ["UTF8", "SQL_ASCII", "WIN1252"],
+  "zero\0": [],
+  'quote"and\\slash{,}': ["UTF8", "SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"],
+  " space ": ["UTF8", "SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"],
+  "e\u0301": ["UTF8", "SQL_ASCII"],
+  NULL: ["UTF8", "SQL_ASCII", "LATIN1", "WIN1252", "EUC_JP"],
+};
+const idOf = (deviceId: string): DeviceId => ({ tenantId: "acme", deviceId });
+const plain = Array.from({ length: 50 }, (_, i) => idOf(`plain-${i}`));
+
+describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
+  let db: Postgres;
+  let sql: postgres.Sql;
+  let registry: Registry;
+  afterEach(async () => {
+    await db.close();
+    await sql.end({ timeout: 5 });
+  });
+
+  async function open(encoding: string): Promise<void> {
+    const server = await sharedPostgres();
+    const url = await server.createDatabase(encoding);
+    sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
+    db = openPostgres({ url, poolMax: 2, timeoutMs: 5_000 });
+    await migratePostgres(db);
+    registry = postgresRegistry({ db, log: silentLog });
+    await registry.add(plain.map((id) => ({ ...id, siteId: "s" })));
+  }
+
+  test.each(["UTF8", "LATIN1", "SQL_ASCII", "WIN1252", "EUC_JP"])(
+    "in a %s database: every device that it can hold is found, beside names that it cannot",
+    async (encoding) => {
+      await open(encoding);
+      const possible = Object.keys(names).filter((name) => names[name]?.includes(encoding));
+      await registry.add(possible.map((name) => ({ ...idOf(name), siteId: "s" })));
+      const asked = [...plain, ...Object.keys(names).map(idOf)];
+      const found = (await registry.find(asked)).map(({ deviceId }) => deviceId);
+      expect(found.toSorted()).toEqual([...plain.map(({ deviceId }) => deviceId), ...possible].toSorted());
+    },
+  );
+
+  test("a row that cannot be read costs that device its answer alone, and no more than its share of queries", async () => {
+    await open("UTF8");
+    await sql.unsafe("alter table device_registry alter column previous_token_until type text");
+    await sql.unsafe(
+      "update device_registry set previous_token_until = 'no time at all' where device_id = 'plain-7'",
+    );
+    const found = await registry.find(plain);
+    expect(found.map(({ deviceId }) => deviceId).toSorted()).toEqual(
+      plain.flatMap(({ deviceId }) => (deviceId === "plain-7" ? [] : deviceId)).toSorted(),
+    );
+  });
+
+  test("AUTO_PROVISION registers all but the names that the database cannot hold", async () => {
+    await open("LATIN1");
+    const asked = [...Object.keys(names), "new-1", "new-2"].map((name) => ({ ...idOf(name), siteId: "s" }));
+    await registry.provision(asked);
+    const rows = await sql<{ id: string }[]>`select device_id as id from device_registry
+      where device_id not like 'plain-%'`;
+    const possible = Object.keys(names).filter((name) => names[name]?.includes("LATIN1"));
+    expect(rows.map(({ id }) => id).toSorted()).toEqual([...possible, "new-1", "new-2"].toSorted());
+  });
+
+  test("AUTO_PROVISION without the right is an error, and no refusal of each device", async () => {
+    await open("UTF8");
+    await sql.unsafe("alter table device_registry rename column status to state");
+    await expect(registry.provision([{ ...idOf("new"), siteId: "s" }])).rejects.toThrow(
+      "registering devices",
+    );
+  });
+
+  test("what stops every look-up is an outage, not everybody's absence", async () => {
+    await open("UTF8");
+    await sql.unsafe("alter table device_registry rename column status to state");
+    await expect(registry.find(plain)).rejects.toThrow("looking up devices");
+  });
+});

@@ -1,0 +1,69 @@
+/** The watch of the registry behind a real pooler, and on a server that ends idle sessions. */
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import postgres from "postgres";
+import { silentLog } from "../../../src/core/log.ts";
+import { openPostgres } from "../../../src/store/postgres/client.ts";
+import { migratePostgres } from "../../../src/store/schema.ts";
+import { postgresRegistry } from "../../../src/store/postgres/registry.ts";
+import { pgBouncerAvailable, startPgBouncer } from "../../kit/pgbouncer.ts";
+import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
+import { until } from "../../kit/until.ts";
+import { recorder, tells } from "../../registry/recorder.ts";
+
+setDefaultTimeout(60_000);
+
+const unavailable = [postgresAvailable(), pgBouncerAvailable].filter(Boolean).join(", ");
+const d1 = { tenantId: "acme", deviceId: "d1" };
+
+describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: ${unavailable})`, () => {
+  const closers: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const close of closers.splice(0).toReversed()) await close();
+  });
+
+  async function open(url: string) {
+    const db = openPostgres({ url, poolMax: 4, timeoutMs: 3_000 });
+    closers.push(() => db.close());
+    await migratePostgres(db);
+    const registry = postgresRegistry({ db, log: silentLog });
+    await registry.add([{ ...d1, siteId: "s" }]);
+    const { calls, watcher } = recorder();
+    const unheard: string[] = [];
+    closers.push(registry.watch({ ...watcher, unheard: (why) => void unheard.push(why) }));
+    return { registry, calls, unheard };
+  }
+
+  test("behind a pooler in transaction mode it does not claim to stand, and says why", async () => {
+    const server = await sharedPostgres();
+    const pooler = await startPgBouncer(server, "transaction");
+    closers.push(() => pooler.stop());
+    const { calls, unheard } = await open(pooler.url(await server.createDatabase()));
+    await until(() => unheard.some((why) => why.includes("pooler in transaction mode")));
+    expect(calls).not.toContain("restored");
+  });
+
+  test("behind a pooler in session mode it stands, and tells", async () => {
+    const server = await sharedPostgres();
+    const pooler = await startPgBouncer(server, "session");
+    closers.push(() => pooler.stop());
+    const { registry, calls } = await open(pooler.url(await server.createDatabase()));
+    await until(() => calls.includes("restored"));
+    await registry.update(d1, { status: "REVOKED" });
+    await until(() => tells(calls, "acme", "d1"));
+    expect(calls).not.toContain("lost");
+  });
+
+  test("a server that ends idle sessions does not end it again and again", async () => {
+    const server = await sharedPostgres();
+    const url = await server.createDatabase();
+    const admin = postgres(url, { max: 1, fetch_types: false });
+    const name = new URL(url).pathname.slice(1);
+    const [supports] = await admin`select 1 from pg_settings where name = 'idle_session_timeout'`;
+    if (supports) await admin.unsafe(`alter database ${name} set idle_session_timeout = 300`);
+    await admin.end({ timeout: 5 });
+    const { calls } = await open(url);
+    await until(() => calls.includes("restored"));
+    await Bun.sleep(2_500);
+    expect(calls.filter((call) => call === "lost")).toEqual([]);
+  });
+});

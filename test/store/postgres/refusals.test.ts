@@ -1,0 +1,336 @@
+/**
+ * Whatever makes PostgreSQL refuse one entry, that entry alone becomes a dead letter and the others are stored, within a bounded
+ * number of transactions; whatever makes it refuse all of them is an alarm, and nothing is given up. Each row of the tables
+ * is a way to refuse, with a real server, a drain and a spool.
+ */
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Entry } from "../../../src/core/entry.ts";
+import { anEntry } from "../../kit/spool.ts";
+import { openTables, type OpenTables } from "../../kit/tables.ts";
+import { postgresAvailable } from "../../kit/postgres.ts";
+import { until } from "../../kit/until.ts";
+
+setDefaultTimeout(60_000);
+
+const unavailable = postgresAvailable();
+
+interface Way {
+  readonly name: string;
+  /** As the superuser, after the tables were made. */
+  readonly sql: readonly string[];
+  readonly bad: Partial<Entry>;
+  /** The code in the dead letter. */
+  readonly code: string;
+}
+
+const raise = (name: string, condition: string, code = "P0001") => `
+  create function ${name}() returns trigger language plpgsql as $$
+  begin if ${condition} then raise exception 'not this one' using errcode = '${code}'; end if; return new; end $$`;
+const odd = { msgType: "odd" };
+/** What PostgreSQL cannot compress. */
+const long = Buffer.from(crypto.getRandomValues(new Uint8Array(9_000))).toString("hex");
+
+const ways: readonly Way[] = [
+  {
+    name: "a CHECK",
+    sql: ["alter table raw_events add check (msg_type in ('telemetry', 'heartbeat'))"],
+    bad: odd,
+    code: "23514",
+  },
+  {
+    name: "an enum column",
+    sql: [
+      "create type kind as enum ('telemetry')",
+      "alter table raw_events alter column msg_type type kind using msg_type::kind",
+    ],
+    bad: odd,
+    code: "22P02",
+  },
+  {
+    name: "a foreign key to a device that was removed",
+    sql: [
+      "create table known (device_id text primary key)",
+      "insert into known values ('dev-0001')",
+      "alter table raw_events add foreign key (device_id) references known",
+    ],
+    bad: { deviceId: "gone" },
+    code: "23503",
+  },
+  {
+    name: "a deferred foreign key",
+    sql: [
+      "create table known (device_id text primary key)",
+      "insert into known values ('dev-0001')",
+      "alter table raw_events add foreign key (device_id) references known initially deferred",
+    ],
+    bad: { deviceId: "gone" },
+    code: "23503",
+  },
+  {
+    name: "varchar(8)",
+    sql: ["alter table raw_events alter column device_id type varchar(8)"],
+    bad: { deviceId: "dev-00000001" },
+    code: "22001",
+  },
+  {
+    name: "no partition for its time",
+    sql: [
+      "alter table raw_events rename to raw_events_before",
+      "create table raw_events (like raw_events_before including defaults) partition by range (event_ts)",
+      "create table raw_2026 partition of raw_events for values from ('2026-01-01') to ('2027-01-01')",
+      "grant insert on raw_events to sluice",
+    ],
+    bad: { eventMs: 12 },
+    code: "23514",
+  },
+  {
+    name: "a unique index",
+    sql: [
+      "create unique index on raw_events (site_id) where site_id = 'taken'",
+      "insert into raw_events (ingested_at, topic, site_id, accepted, payload) values (now(), '', 'taken', false, '{}')",
+    ],
+    bad: { siteId: "taken" },
+    code: "23505",
+  },
+  {
+    name: "an exclusion constraint",
+    sql: [
+      "alter table raw_events add exclude (site_id with =) where (site_id = 'taken')",
+      "insert into raw_events (ingested_at, topic, site_id, accepted, payload) values (now(), '', 'taken', false, '{}')",
+    ],
+    bad: { siteId: "taken" },
+    code: "23P01",
+  },
+  {
+    name: "a domain",
+    sql: [
+      "create domain word as text check (value !~ ' ')",
+      "alter table raw_events alter column site_id type word",
+    ],
+    bad: { siteId: "two words" },
+    code: "23514",
+  },
+  {
+    name: "NOT NULL",
+    sql: ["alter table raw_events alter column site_id set not null"],
+    bad: { siteId: null },
+    code: "23502",
+  },
+  {
+    name: "a generated column",
+    sql: [
+      "alter table raw_events add column n numeric generated always as ((payload -> 'metrics' ->> 'temp_c')::numeric) stored",
+    ],
+    bad: { payload: '{"metrics":{"temp_c":"warm"}}' },
+    code: "22P02",
+  },
+  {
+    name: "an index that takes no long text",
+    sql: ["create index on raw_events (topic)"],
+    bad: { topic: long },
+    code: "54000",
+  },
+  {
+    name: "jsonb, which has no U+0000",
+    sql: [],
+    bad: { payload: '{"metrics":{"text":"\\u0000"}}' },
+    code: "22P05",
+  },
+  {
+    name: "a row trigger that raises",
+    sql: [
+      raise("no_odd", "new.msg_type = 'odd'"),
+      "create trigger t before insert on raw_events for each row execute function no_odd()",
+    ],
+    bad: odd,
+    code: "P0001",
+  },
+  {
+    name: "a deferred constraint trigger that raises",
+    sql: [
+      raise("no_odd", "new.msg_type = 'odd'"),
+      "create constraint trigger t after insert on raw_events deferrable initially deferred for each row execute function no_odd()",
+    ],
+    bad: odd,
+    code: "P0001",
+  },
+  {
+    name: "a row trigger with ASSERT",
+    sql: [
+      `create function no_odd() returns trigger language plpgsql as $$ begin assert new.msg_type <> 'odd'; return new; end $$`,
+      "create trigger t before insert on raw_events for each row execute function no_odd()",
+    ],
+    bad: odd,
+    code: "P0004",
+  },
+  {
+    name: "row-level security, which COPY does not work with",
+    sql: [
+      "create policy writing on raw_events for insert with check (msg_type <> 'odd')",
+      "create policy reading on raw_events for select using (true)",
+      "alter table raw_events enable row level security",
+    ],
+    bad: odd,
+    code: "42501",
+  },
+  {
+    name: "a view with a check option, which COPY does not write",
+    sql: [
+      "alter table raw_events rename to raw_events_base",
+      "create view raw_events as select * from raw_events_base where msg_type <> 'odd' with check option",
+      "grant insert, select on raw_events to sluice",
+    ],
+    bad: odd,
+    code: "44000",
+  },
+];
+
+/** What refuses every row, and how that is mended. */
+const broken: readonly (Omit<Way, "bad"> & { readonly mend: readonly string[]; readonly cure: string })[] = [
+  {
+    name: "a NOT NULL column that nobody fills",
+    sql: [
+      "alter table raw_events add column extra int not null default 0",
+      "alter table raw_events alter column extra drop default",
+    ],
+    mend: ["alter table raw_events drop column extra"],
+    code: "23502",
+    cure: "set-aside",
+  },
+  {
+    name: "a column is missing",
+    sql: ["alter table raw_events rename column site_id to site"],
+    mend: ["alter table raw_events rename column site to site_id"],
+    code: "42703",
+    cure: "add the column",
+  },
+  {
+    name: "no right to INSERT",
+    sql: ["revoke insert on raw_events from sluice"],
+    mend: ["grant insert on raw_events to sluice"],
+    code: "42501",
+    cure: "grant",
+  },
+  {
+    name: "no right to the sequence",
+    sql: ["revoke usage on sequence raw_events_id_seq from sluice"],
+    mend: ["grant usage on sequence raw_events_id_seq to sluice"],
+    code: "42501",
+    cure: "grant",
+  },
+  {
+    name: "the table is missing",
+    sql: ["alter table raw_events rename to away"],
+    mend: ["alter table away rename to raw_events"],
+    code: "42P01",
+    cure: "sluice migrate",
+  },
+  {
+    name: "the position cannot be written",
+    sql: ["revoke update on sluice_position from sluice"],
+    mend: ["grant update on sluice_position to sluice"],
+    code: "42501",
+    cure: "grant",
+  },
+  {
+    name: "the position cannot be read",
+    sql: ["revoke select on sluice_position from sluice"],
+    mend: ["grant select on sluice_position to sluice"],
+    code: "42501",
+    cure: "grant",
+  },
+  {
+    name: "a statement trigger that raises, which comes with COPY's answer",
+    sql: [
+      raise("never", "true"),
+      "create trigger t before insert on raw_events for each statement execute function never()",
+    ],
+    mend: ["drop trigger t on raw_events"],
+    code: "P0001",
+    cure: "set-aside",
+  },
+  {
+    name: "a view that takes no rows",
+    sql: [
+      "alter table raw_events rename to raw_events_base",
+      "create view raw_events as select distinct * from raw_events_base",
+      "grant insert, select on raw_events to sluice",
+    ],
+    mend: ["drop view raw_events", "alter table raw_events_base rename to raw_events"],
+    code: "55000",
+    cure: "set-aside",
+  },
+  {
+    name: "a read-only foreign table",
+    sql: [
+      "create extension file_fdw",
+      "create server files foreign data wrapper file_fdw",
+      "alter table raw_events rename to raw_events_base",
+      `create foreign table raw_events (ingested_at timestamptz, event_ts timestamptz, topic text, tenant_id text, site_id text,
+        device_id text, msg_type text, accepted bool, payload jsonb) server files options (filename '/dev/null')`,
+      "grant insert, select on raw_events to sluice",
+    ],
+    mend: ["drop foreign table raw_events", "alter table raw_events_base rename to raw_events"],
+    code: "0A000",
+    cure: "set-aside",
+  },
+  {
+    name: "a uuid where devices have names",
+    sql: ["alter table raw_events alter column device_id type uuid using null"],
+    mend: ["alter table raw_events alter column device_id type text"],
+    code: "22P02",
+    cure: "set-aside",
+  },
+];
+
+describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailable}`, () => {
+  let site: OpenTables;
+  beforeEach(async () => {
+    site = await openTables();
+  });
+  afterEach(() => site.close());
+
+  const good = (n: number) => Array.from({ length: n }, () => anEntry());
+
+  test.each(ways.map((way) => [way.name, way] as const))("%s", async (_, { sql, bad, code }) => {
+    await site.run(sql);
+    const stored = await site.stored();
+    site.drain.start();
+    // Alone they wait: the table may be broken.
+    site.put([anEntry(bad), anEntry(bad), anEntry(bad)]);
+    await until(() => site.drain.stats().trouble !== null);
+    expect(site.letters()).toEqual([]);
+    // One that passes is the proof, and those among it stand alone too.
+    site.put([anEntry(bad), ...good(20), anEntry(bad), ...good(20), anEntry(bad)]);
+    await site.settled();
+    expect(site.letters().map(({ entry }) => entry.seq)).toEqual([1, 2, 3, 4, 25, 46]);
+    for (const { why } of site.letters()) {
+      expect(why).toContain(code);
+      expect(why).not.toContain("Failing row");
+    }
+    expect((await site.stored()) - stored).toBe(40);
+    expect(site.drain.stats()).toMatchObject({ delivered: 40, refused: 6, trouble: null, alarms: [] });
+    expect(site.transactions()).toBeLessThan(60);
+  });
+
+  test.each(broken.map((way) => [way.name, way] as const))(
+    "all of them: %s",
+    async (_, { sql, mend, code, cure }) => {
+      site.drain.start();
+      site.put(good(10));
+      await site.settled();
+      await site.run(sql);
+      site.put(good(30));
+      await until(() => site.drain.stats().trouble !== null);
+      expect(site.drain.stats().trouble).toContain(code);
+      await until(() => site.drain.stats().alarms.length > 0);
+      expect(site.drain.stats().alarms[0]?.why).toContain(cure);
+      site.put(good(10));
+      expect(site.letters()).toEqual([]);
+      await site.run(mend);
+      await site.settled();
+      expect(site.drain.stats()).toMatchObject({ delivered: 50, refused: 0, trouble: null, alarms: [] });
+      expect(await site.stored()).toBe(50);
+    },
+  );
+});

@@ -1,0 +1,208 @@
+/** What only the registry in PostgreSQL has to survive. The rest is in contract.test.ts. */
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import postgres from "postgres";
+import { explain, silentLog, type Log } from "../../../src/core/log.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { migratePostgres } from "../../../src/store/schema.ts";
+import { postgresRegistry } from "../../../src/store/postgres/registry.ts";
+import type { Registry } from "../../../src/core/registry.ts";
+import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
+import { startProxy, type Proxy } from "../../kit/proxy.ts";
+import { until } from "../../kit/until.ts";
+import { recorder, tells, type Recorder } from "../../registry/recorder.ts";
+
+setDefaultTimeout(60_000);
+
+const unavailable = postgresAvailable();
+const d1 = { tenantId: "acme", deviceId: "d1" };
+
+describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavailable}`, () => {
+  let proxy: Proxy;
+  let admin: postgres.Sql;
+  let db: Postgres;
+  let registry: Registry;
+  let heard: Recorder;
+  let unwatch = async () => {};
+
+  beforeEach(async () => {
+    const server = await sharedPostgres();
+    const url = await server.createDatabase();
+    proxy = await startProxy({ port: server.port });
+    admin = postgres(url, { max: 2, fetch_types: false, onnotice: () => {} });
+    db = openPostgres({
+      url: url.replace(`:${server.port}/`, `:${proxy.port}/`),
+      poolMax: 4,
+      timeoutMs: 2000,
+    });
+    registry = postgresRegistry({ db, log: silentLog });
+    heard = recorder();
+  });
+
+  afterEach(async () => {
+    await unwatch();
+    unwatch = async () => {};
+    await db.close();
+    await proxy.stop();
+    await admin.end({ timeout: 5 });
+  });
+
+  async function watch(): Promise<void> {
+    await registry.find([d1]);
+    unwatch = registry.watch(heard.watcher);
+    await until(() => heard.calls.includes("restored"));
+    heard.calls.length = 0;
+  }
+
+  /** Everything that was told until a mark, which is told last. */
+  async function told(): Promise<string[]> {
+    await admin`insert into app_settings values ('MARK', 'x') on conflict (key) do update set value = excluded.value`;
+    await until(() => heard.calls.includes("settings"));
+    return heard.calls.splice(0).filter((call) => call !== "settings");
+  }
+
+  const seed = (tenant: string, n: number) => admin`
+    insert into device_registry (tenant_id, device_id, site_id)
+    select ${tenant}, 'd' || i, 's' from generate_series(1, ${n}::int) as i`;
+
+  test("a bulk change sends one notification: few devices, a tenant, or all", async () => {
+    await watch();
+    await seed("acme", 3);
+    expect(await told()).toEqual(["devices acme/d1 acme/d2 acme/d3"]);
+    await seed("big", 5000);
+    expect(await told()).toEqual(["tenant big"]);
+    await admin`update device_registry set status = 'REVOKED' where tenant_id = 'acme'`;
+    expect(await told()).toEqual(["devices acme/d1 acme/d2 acme/d3"]);
+    await admin`update device_registry set status = 'REVOKED'`;
+    expect(await told()).toEqual(["tenant big"]);
+    await admin`update device_registry set site_id = 't'`;
+    expect(await told()).toEqual(["all"]);
+    await admin`delete from device_registry where tenant_id = 'big'`;
+    expect(await told()).toEqual(["tenant big"]);
+    await admin`truncate device_registry`;
+    expect(await told()).toEqual(["all"]);
+  });
+
+  test("a changed key tells the old and the new device", async () => {
+    await watch();
+    await seed("acme", 1);
+    await told();
+    await admin`update device_registry set device_id = 'moved'`;
+    const [call] = await told();
+    expect(tells([call ?? ""], "acme", "d1")).toBe(true);
+    expect(tells([call ?? ""], "acme", "moved")).toBe(true);
+  });
+
+  test("a change that no check looks at is not told", async () => {
+    await watch();
+    await seed("acme", 10);
+    await told();
+    await admin`update device_registry set metadata = '{"seen": 1}', fw_version = '2'`;
+    await admin`update device_registry set status = status`;
+    await admin`delete from device_registry where false`;
+    expect(await told()).toEqual([]);
+  });
+
+  test("names too long for one notification become all", async () => {
+    await watch();
+    await admin`insert into device_registry (tenant_id, device_id, site_id)
+      select repeat('t', 1000), repeat('d', 1000) || i, 's' from generate_series(1, 20) as i`;
+    expect(await told()).toEqual(["all"]);
+  });
+
+  test("names of any text arrive as they are", async () => {
+    const devices: string[] = [];
+    const watcher = {
+      ...heard.watcher,
+      devices: (ids: readonly { deviceId: string }[]) => devices.push(...ids.map((d) => d.deviceId)),
+    };
+    await registry.find([d1]);
+    unwatch = registry.watch(watcher);
+    await until(() => heard.calls.includes("restored"));
+    const names = ['quo"te', "back\\slash", "spa ce", "ünï 🌊"];
+    await registry.add(names.map((deviceId) => ({ tenantId: "acme", deviceId, siteId: "s" })));
+    await until(() => devices.length === names.length);
+    expect(devices.sort()).toEqual([...names].sort());
+  });
+
+  test("a listening connection that is cut is noticed, and replaced by itself", async () => {
+    await watch();
+    proxy.cut();
+    await until(() => heard.calls.includes("restored"));
+    expect(heard.calls).toEqual(["lost", "restored"]);
+    await seed("acme", 1);
+    expect(await told()).toContain("devices acme/d1");
+  });
+
+  test("a listening connection that fell silent is noticed within seconds, and replaced by itself", async () => {
+    await watch();
+    proxy.mode("blackhole");
+    await until(() => heard.calls.includes("lost"));
+    proxy.mode("pass");
+    await until(() => heard.calls.includes("restored"));
+    await seed("acme", 1);
+    expect(await told()).toContain("devices acme/d1");
+  });
+
+  test("without the triggers the watch does not claim to stand; once they are there, it does", async () => {
+    await admin`create table device_registry (tenant_id text, device_id text, site_id text not null,
+      status text not null default 'ACTIVE', provision_token_hash text, provisioned_at timestamptz, fw_version text,
+      metadata jsonb, primary key (tenant_id, device_id))`;
+    const warnings: string[] = [];
+    const warn = ({ reason }: { reason: string }) => warnings.push(reason);
+    const log: Log = Object.assign(Object.create(silentLog), { warn });
+    unwatch = postgresRegistry({ db, log }).watch(heard.watcher);
+    await until(() => warnings.some((reason) => reason.includes("`sluice migrate`")));
+    await until(() => heard.calls.includes("lost"));
+    expect(heard.calls).not.toContain("restored");
+    await migratePostgres(db);
+    await until(() => heard.calls.at(-1) === "restored");
+    await admin`drop trigger sluice_device_update on device_registry`;
+    await until(() => heard.calls.at(-1) === "lost");
+  });
+
+  test("a table of an existing deployment, not migrated, is read and written as it is", async () => {
+    await admin`create table device_registry (tenant_id text not null, device_id text not null, site_id text not null,
+      status text not null default 'ACTIVE', provisioned_at timestamptz not null default now(), device_pubkey text,
+      fw_version text, metadata jsonb not null default '{}', provision_token_hash text,
+      primary key (tenant_id, device_id))`;
+    await registry.add([{ ...d1, siteId: "s", tokenHash: "ab" }]);
+    expect(await registry.find([d1])).toMatchObject([{ tokenHash: "ab", previousTokenHash: null }]);
+    expect(await registry.update(d1, { tokenHash: "cd" })).toMatchObject({ tokenSet: true });
+    const refused = await registry.update(d1, { tokenHash: "ef", graceMs: 1000 }).catch(explain);
+    expect(refused).toContain("`sluice migrate`");
+    expect(await registry.find([d1])).toMatchObject([{ tokenHash: "cd" }]);
+    await migratePostgres(db);
+    await registry.update(d1, { tokenHash: "ef", graceMs: 1000 });
+    expect(await registry.find([d1])).toMatchObject([{ tokenHash: "ef", previousTokenHash: "cd" }]);
+  });
+
+  test("a registry that hangs rejects in time, and is used again when it answers", async () => {
+    await registry.find([d1]);
+    proxy.mode("blackhole");
+    expect(await registry.find([d1]).catch(explain)).toContain("no answer within 2000 ms");
+    proxy.mode("pass");
+    expect(await until(() => registry.find([d1]))).toEqual([]);
+  });
+});
+
+describe.skipIf(unavailable !== "")(`the registry and a restart of the server ${unavailable}`, () => {
+  test("look-ups and the watch go on without a restart of ours", async () => {
+    const server = await startPostgres();
+    const db = openPostgres({ url: await server.createDatabase(), poolMax: 2, timeoutMs: 3000 });
+    const registry = postgresRegistry({ db, log: silentLog });
+    const heard = recorder();
+    await registry.add([{ ...d1, siteId: "s" }]);
+    const unwatch = registry.watch(heard.watcher);
+    await until(() => heard.calls.includes("restored"));
+    heard.calls.length = 0;
+    await server.restart();
+    expect(await until(() => registry.find([d1]))).toHaveLength(1);
+    await until(() => heard.calls.includes("restored"));
+    await registry.update(d1, { status: "REVOKED" });
+    await until(() => tells(heard.calls.slice(2), "acme", "d1"));
+    expect(heard.calls.slice(0, 2)).toEqual(["lost", "restored"]);
+    await unwatch();
+    await db.close();
+    await server.stop();
+  });
+});

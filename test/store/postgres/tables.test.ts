@@ -1,0 +1,358 @@
+/** What only the postgres sink has to survive. The rest is in test/contract. */
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import postgres from "postgres";
+import { explain } from "../../../src/core/log.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { postgresSink } from "../../../src/store/postgres/tables.ts";
+import type { Outcome, Refusal, Sink } from "../../../src/core/sink.ts";
+import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";
+import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
+import { startProxy, type Proxy } from "../../kit/proxy.ts";
+import { until } from "../../kit/until.ts";
+
+setDefaultTimeout(60_000);
+
+const unavailable = postgresAvailable();
+const poison = { payload: '{"metrics":{"n":1,"text":"\\u0000"}}' };
+
+describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${unavailable}`, () => {
+  let url: string;
+  let proxy: Proxy;
+  let admin: postgres.Sql;
+  let db: Postgres;
+  let sink: Sink;
+
+  beforeEach(async () => {
+    const server = await sharedPostgres();
+    url = await server.createDatabase();
+    proxy = await startProxy({ port: server.port });
+    admin = postgres(url, { max: 3, fetch_types: false, onnotice: () => {} });
+    const through = url.replace(`:${server.port}/`, `:${proxy.port}/`);
+    db = openPostgres({ url: through, poolMax: 2, timeoutMs: 3000 });
+    sink = postgresSink({ db, gatewayId: "gw" });
+  });
+
+  afterEach(async () => {
+    await db.close();
+    await proxy.stop();
+    await admin.end({ timeout: 5 });
+  });
+
+  async function storedSeqs(): Promise<number[]> {
+    const rows = await admin<{ n: number }[]>`
+      select (payload -> 'metrics' ->> 'n')::int as n from raw_events where accepted order by n`;
+    return rows.map((row) => row.n);
+  }
+
+  const tried = (d: ReturnType<typeof delivery>) => sink.deliver(d).catch((error: unknown) => explain(error));
+
+  test("rows are as existing deployments have them, to the microsecond and the last digit", async () => {
+    const digits = '{"site_id":"lab-1","metrics":{"n":1,"a":1.0,"b":1152921504606846977}}';
+    const entries = [
+      event(1, { payload: digits }),
+      reject(2, { mirror: true }),
+      reject(3, { payload: "" }),
+      deferred(4),
+    ];
+    expect(await sink.deliver(delivery(entries))).toEqual({ delivered: 3, ignored: 1, refused: 0 });
+    const [raw, mirrored] = await admin`
+      select ingested_at::text, event_ts at time zone 'UTC' as at, event_ts::text, topic, tenant_id, site_id, device_id, msg_type,
+        accepted, payload::text from raw_events order by id`;
+    expect(raw).toMatchObject({
+      topic: "tenant/acme/device/d1/telemetry",
+      tenant_id: "acme",
+      site_id: "lab-1",
+      device_id: "d1",
+      msg_type: "telemetry",
+      accepted: true,
+    });
+    expect(raw?.["payload"]).toContain('"a": 1.0, "b": 1152921504606846977');
+    expect(raw?.["event_ts"]).toContain("40.001123");
+    expect(raw?.["ingested_at"]).toContain("40.001");
+    expect(mirrored?.["accepted"]).toBe(false);
+    expect(JSON.parse(String(mirrored?.["payload"]))).toMatchObject({
+      _rejected: true,
+      _reject_reason: "TOKEN_INVALID",
+    });
+    const kept = await admin`select reason, payload ->> 'seq' as seq from quarantine_events`;
+    expect(kept.map((row) => ({ ...row }))).toEqual([{ reason: "TOKEN_INVALID", seq: "2" }]);
+    const counts = await admin`select tenant_id, reason, cnt from quarantine_counters_minute`;
+    expect(counts.map((row) => ({ ...row }))).toEqual([
+      { tenant_id: "acme", reason: "TOKEN_INVALID", cnt: "2" },
+    ]);
+  });
+
+  test("a batch takes six round trips: begin, lock and position, COPY's two, the new position, commit", async () => {
+    await sink.deliver(delivery([event(1)]));
+    let trips = 0;
+    proxy.onSend(() => void trips++);
+    await sink.deliver(delivery(events(2, 9), { before: { ...noTotals, delivered: 1 } }));
+    expect(trips).toBe(6);
+  });
+
+  test("counts of a minute add up over batches", async () => {
+    await sink.deliver(delivery([reject(1), reject(2, { tenantId: null })]));
+    await sink.deliver(delivery([reject(3)], { before: { ...noTotals, delivered: 2 } }));
+    const counts = await admin`select tenant_id, cnt from quarantine_counters_minute order by tenant_id`;
+    expect(counts.map((row) => [row["tenant_id"], row["cnt"]])).toEqual([
+      ["acme", "2"],
+      ["unknown", "1"],
+    ]);
+  });
+
+  test("poison entries are found and refused with PostgreSQL's words, one at each end too", async () => {
+    const bad = new Set([1, 2, 37, 64, 100]);
+    const entries = events(1, 100).map((e) => (bad.has(e.seq) ? event(e.seq, poison) : e));
+    const given = delivery(entries);
+    expect(await sink.deliver(given)).toEqual({ delivered: 95, ignored: 0, refused: 5 });
+    expect([...given.refused.keys()]).toEqual([...bad]);
+    expect(given.refused.get(37)).toContain("22P05");
+    expect(given.refused.get(37)).toContain("\\u0000");
+    expect(await storedSeqs()).toEqual(
+      events(1, 100)
+        .map((e) => e.seq)
+        .filter((n) => !bad.has(n)),
+    );
+    expect((await sink.positions?.(["epoch-1"]))?.[0]).toMatchObject({ seq: 100, totals: { refused: 5 } });
+  });
+
+  test("a lone poison entry waits, and is refused when an entry behind it passes", async () => {
+    const alone = delivery([event(1, poison)]);
+    expect(await tried(alone)).toContain("22P05");
+    expect(alone.refused.size).toBe(0);
+    const behind = delivery([event(1, poison)], { later: (seq) => (seq <= 2 ? [event(2)] : []) });
+    expect(await sink.deliver(behind)).toEqual({ delivered: 0, ignored: 0, refused: 1 });
+    expect(behind.refused.size).toBe(1);
+    expect(await storedSeqs()).toEqual([]);
+  });
+
+  test("a table that is mended between the trial and the search takes all: a proof must pass beside what is refused", async () => {
+    await sink.positions?.([]);
+    await admin.unsafe(`create sequence calls;
+      create function early() returns trigger language plpgsql as $$
+        begin if nextval('calls') <= 4 then raise 'too early'; end if; return new; end $$;
+      create trigger t before insert on raw_events for each row execute function early()`);
+    // The COPY meets it once, the trial with each of three entries.
+    const given = delivery(events(1, 3), { later: (seq) => (seq <= 4 ? [event(4)] : []) });
+    expect(await sink.deliver(given)).toEqual({ delivered: 3, ignored: 0, refused: 0 });
+    expect(given.refused.size).toBe(0);
+  });
+
+  test("what an operator puts aside is refused untried, with his words, and the rest is stored", async () => {
+    const given = delivery([event(1, poison), event(2), event(3)], {
+      aside: new Map([
+        [1, "put aside"],
+        [3, "put aside"],
+      ]),
+    });
+    expect(await sink.deliver(given)).toEqual({ delivered: 1, ignored: 0, refused: 2 });
+    expect([...given.refused]).toEqual([
+      [1, "put aside"],
+      [3, "put aside"],
+    ]);
+    expect(await storedSeqs()).toEqual([2]);
+  });
+
+  test("when every entry would be refused it is an outage: nothing is given up, and it heals", async () => {
+    await sink.positions?.([]);
+    await admin`alter table raw_events add constraint closed check (topic = 'none')`;
+    for (const entries of [[event(1)], [event(1), deferred(2)], events(1, 9)]) {
+      const given = delivery(entries);
+      expect(await tried(given)).toContain("closed");
+      expect(given.refused.size).toBe(0);
+    }
+    await admin`alter table raw_events drop constraint closed`;
+    expect(await sink.deliver(delivery(events(1, 9)))).toEqual({ delivered: 9, ignored: 0, refused: 0 });
+  });
+
+  test("a batch of nothing but poison is an outage too", async () => {
+    const given = delivery([event(1, poison), deferred(2), event(3, poison)]);
+    expect(await tried(given)).toContain("refuses entry 1, and no entry behind it");
+    expect(given.refused.size).toBe(0);
+    expect(await sink.positions?.(["epoch-1"])).toEqual([]);
+  });
+
+  test("a table that is missing is an outage, is not replaced, and heals when it is back", async () => {
+    await sink.deliver(delivery(events(1, 3)));
+    await admin`alter table raw_events rename to raw_events_away`;
+    const given = delivery(events(4, 6), { before: { ...noTotals, delivered: 3 } });
+    expect(await tried(given)).toContain('"raw_events" does not exist');
+    expect(given.refused.size).toBe(0);
+    await admin`alter table raw_events_away rename to raw_events`;
+    expect(await sink.deliver(given)).toEqual({ delivered: 3, ignored: 0, refused: 0 });
+    expect(await storedSeqs()).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test("a lost answer to COMMIT doubles nothing, and the outcome is the one that was lost", async () => {
+    await sink.positions?.([]);
+    let committed = false;
+    proxy.onSend((piece) => {
+      committed ||= piece.includes("commit\0");
+    });
+    proxy.onAnswer((_, connection) => {
+      if (!committed) return true;
+      connection.cut();
+      return false;
+    });
+    const entries = [event(1), event(2, poison), event(3), deferred(4), event(5)];
+    const refused = new Map<number, string>();
+    const again = () => ({
+      ...delivery(entries),
+      refuse: (refusals: readonly Refusal[]) => {
+        for (const { entry, why } of refusals) refused.set(entry.seq, why);
+      },
+    });
+    expect(await sink.deliver(again()).catch(explain)).toBeString();
+    committed = false;
+    proxy.onSend(() => {});
+    proxy.onAnswer(() => {});
+    expect(await until(() => sink.deliver(again()))).toEqual({ delivered: 3, ignored: 1, refused: 1 });
+    expect([...refused.keys()]).toEqual([2]);
+    expect(await storedSeqs()).toEqual([1, 3, 5]);
+  });
+
+  test("a connection that falls silent in the middle of COPY holds up nobody: the next try ends its backend", async () => {
+    await sink.positions?.([]);
+    proxy.onSend((piece) => {
+      // This piece still passes, and nothing after it.
+      if (piece.includes("copy raw_events")) proxy.mode("blackhole");
+    });
+    expect(await tried(delivery(events(1, 50)))).toContain("no answer within");
+    proxy.onSend(() => {});
+    proxy.mode("pass");
+    expect(await until(() => sink.deliver(delivery(events(1, 50))))).toMatchObject({ delivered: 50 });
+    expect(await storedSeqs()).toHaveLength(50);
+  });
+
+  test("a backend that is ended in the middle of a batch leaves nothing of it", async () => {
+    await sink.positions?.([]);
+    const unlock = await lockRawEvents(url);
+    const first = tried(delivery(events(1, 50)));
+    await until(async () => {
+      const ended = await admin`select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name = 'sluice' and wait_event_type = 'Lock'`;
+      return ended.length > 0;
+    });
+    expect(await first).toBeString();
+    await unlock();
+    expect(await storedSeqs()).toEqual([]);
+    expect(await until(() => sink.deliver(delivery(events(1, 50))))).toMatchObject({ delivered: 50 });
+    expect(await storedSeqs()).toHaveLength(50);
+  });
+
+  test("a database put back from a backup is noticed, and what it lost is delivered again from its position", async () => {
+    await sink.deliver(delivery(events(1, 5)));
+    await sink.deliver(delivery(events(6, 10), { before: { ...noTotals, delivered: 5 } }));
+    await admin`delete from raw_events where (payload ->> 'seq')::int > 5`;
+    await admin`update sluice_position set seq = 5, delivered = 5`;
+    const next = delivery(events(11, 12), { before: { ...noTotals, delivered: 10 } });
+    expect(await tried(next)).toContain("restored from a backup");
+    const [position] = (await sink.positions?.(["epoch-1"])) ?? [];
+    expect(position).toEqual({ epoch: "epoch-1", seq: 5, totals: { ...noTotals, delivered: 5 } });
+    await sink.deliver(delivery(events(6, 12), { before: { ...noTotals, delivered: 5 } }));
+    expect(await storedSeqs()).toEqual(events(1, 12).map((e) => e.seq));
+  });
+
+  test("two who deliver the same batch at the same time store it once, with the same outcome", async () => {
+    const other = postgresSink({
+      db: openPostgres({ url, poolMax: 2, timeoutMs: 5000 }),
+      gatewayId: "other",
+    });
+    const batch = [...events(1, 200), deferred(201), reject(202)];
+    const outcomes = await Promise.all([sink, other].map((s) => s.deliver(delivery(batch))));
+    const expected: Outcome = { delivered: 201, ignored: 1, refused: 0 };
+    expect(outcomes).toEqual([expected, expected]);
+    expect(await storedSeqs()).toHaveLength(200);
+    expect(await admin`select cnt from quarantine_counters_minute`).toMatchObject([{ cnt: "1" }]);
+  });
+
+  test("positions are told only when a transaction under way has ended", async () => {
+    await sink.deliver(delivery([event(1)]));
+    const unlock = await lockRawEvents(url);
+    const pending = sink.deliver(delivery([event(2)], { before: { ...noTotals, delivered: 1 } }));
+    await until(
+      async () =>
+        (
+          await admin`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+        ).length > 0,
+    );
+    const restarted = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const positions = postgresSink({ db: restarted, gatewayId: "gw" }).positions?.(["epoch-1"]);
+    await until(
+      async () =>
+        (
+          await admin`select 1 from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`
+        ).length > 0,
+    );
+    await unlock();
+    expect((await positions)?.[0]?.seq).toBe(2);
+    await pending;
+    await restarted.close();
+  });
+
+  test("a delivery that was called off writes nothing more", async () => {
+    const signal = AbortSignal.abort();
+    expect(await tried(delivery(events(1, 3), { signal }))).toContain("called off");
+    expect(await storedSeqs()).toEqual([]);
+  });
+
+  test("without the right to create tables, the error says what to do", async () => {
+    await admin`create role guest login`.catch(() => {});
+    await admin`revoke create on schema public from public`;
+    const guest = openPostgres({ url: url.replace("postgres@", "guest@"), poolMax: 2, timeoutMs: 3000 });
+    const error = await postgresSink({ db: guest, gatewayId: "gw" })
+      .deliver(delivery(events(1, 1)))
+      .catch(explain);
+    expect(error).toContain("`sluice migrate`");
+    await guest.close();
+  });
+});
+
+describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server ${unavailable}`, () => {
+  test("every batch is stored once across a backend killed with -9, a restart and a crash of the server", async () => {
+    const server = await startPostgres({ fsync: true });
+    const url = await server.createDatabase();
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const sink = postgresSink({ db, gatewayId: "gw" });
+    let seq = 0;
+    const one = async () => {
+      const batch = events(seq + 1, seq + 500);
+      await until(() => sink.deliver(delivery(batch, { before: { ...noTotals, delivered: seq } })));
+      seq += 500;
+    };
+    await one();
+    const harm = [() => killBackend(url), server.restart, () => server.kill9().then(server.start)];
+    for (const doHarm of harm) {
+      const done = doHarm();
+      await one();
+      await one();
+      await done;
+      await one();
+    }
+    const admin = postgres(url, { max: 1, fetch_types: false });
+    const [row] =
+      await admin`select count(*)::int as n, count(distinct payload ->> 'seq')::int as d from raw_events`;
+    expect({ ...row }).toEqual({ n: seq, d: seq });
+    await admin.end({ timeout: 5 });
+    await db.close();
+    await server.stop();
+  });
+});
+
+/** Holds up every COPY until the returned function is called. */
+async function lockRawEvents(url: string): Promise<() => Promise<void>> {
+  const blocker = postgres(url, { max: 1, fetch_types: false });
+  await blocker`begin`;
+  await blocker`lock table raw_events in access exclusive mode`;
+  return () => blocker.end({ timeout: 5 });
+}
+
+/** The operating system's kill -9, which makes the server restart all its backends. */
+async function killBackend(url: string): Promise<void> {
+  const admin = postgres(url, { max: 1, fetch_types: false });
+  const rows = await admin<
+    { pid: number }[]
+  >`select pid from pg_stat_activity where application_name = 'sluice'`;
+  for (const { pid } of rows) process.kill(pid, "SIGKILL");
+  await admin.end({ timeout: 1 });
+}

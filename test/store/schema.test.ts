@@ -1,0 +1,100 @@
+import { Database } from "bun:sqlite";
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
+import { createMissing, migratePostgres, migrateSqlite } from "../../src/store/schema.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+
+setDefaultTimeout(60_000);
+
+/** Tables as existing deployments have them. */
+const existing = [
+  `create table device_registry (tenant_id text not null, device_id text not null, site_id text not null,
+     status text not null default 'ACTIVE', provisioned_at timestamptz not null default now(), device_pubkey text,
+     fw_version text, metadata jsonb not null default '{}', provision_token_hash text,
+     primary key (tenant_id, device_id))`,
+  `create table raw_events (id bigserial primary key, ingested_at timestamptz not null default now(),
+     event_ts timestamptz, topic text not null, tenant_id text, site_id text, device_id text, msg_type text,
+     payload jsonb not null, accepted boolean not null default true)`,
+];
+
+const unavailable = postgresAvailable();
+describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, () => {
+  let db: Postgres;
+  const connect = async () => openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+  let url: string;
+  beforeEach(async () => {
+    url = await (await sharedPostgres()).createDatabase();
+    db = await connect();
+    return () => db.close();
+  });
+
+  const names = async () => {
+    const rows = await db.ask(
+      "looking",
+      (sql) =>
+        sql<{ n: string }[]>`select tablename as n from pg_tables where schemaname = 'public' order by 1`,
+    );
+    return rows.map((row) => row.n);
+  };
+  const run = (statement: string) => db.transaction("preparing", (tx) => tx.unsafe(statement));
+  const triggerCount = async () =>
+    (await db.ask("looking", (sql) => sql`select 1 from pg_trigger where tgname like 'sluice%'`)).length;
+
+  const all = [
+    "app_settings",
+    "device_registry",
+    "quarantine_counters_minute",
+    "quarantine_events",
+    "raw_events",
+    "sluice_position",
+  ];
+
+  test("an empty database gets all of them, with triggers; then there is nothing to do", async () => {
+    expect(await createMissing(db)).toContain("created table raw_events");
+    expect(await names()).toEqual(all);
+    expect(await triggerCount()).toBe(5);
+    expect(await createMissing(db)).toEqual([]);
+    expect(await migratePostgres(db)).toEqual([]);
+    await db.close();
+  });
+
+  test("existing tables are used as they are, until somebody migrates", async () => {
+    for (const statement of existing) await run(statement);
+    await run("insert into device_registry (tenant_id, device_id, site_id) values ('a', 'b', 'c')");
+    const done = await createMissing(db);
+    expect(done).not.toContain("created table raw_events");
+    expect(done).toContain("created table sluice_position");
+    expect(await triggerCount()).toBe(1);
+    expect(await migratePostgres(db)).toEqual([
+      "added column device_registry.previous_token_hash",
+      "added column device_registry.previous_token_until",
+      "added trigger sluice_device_insert",
+      "added trigger sluice_device_update",
+      "added trigger sluice_device_delete",
+      "added trigger sluice_device_truncate",
+    ]);
+    expect(await migratePostgres(db)).toEqual([]);
+    const rows = await db.ask("looking", (sql) => sql`select tenant_id, site_id from device_registry`);
+    expect(rows.map((row) => ({ ...row }))).toEqual([{ tenant_id: "a", site_id: "c" }]);
+    await db.close();
+  });
+
+  test("many may migrate at once: each thing is done once", async () => {
+    const clients = await Promise.all(Array.from({ length: 5 }, connect));
+    await Promise.all(
+      clients.map((client) => client.ask("warming", (sql) => sql`select to_regclass('raw_events')`)),
+    );
+    const done = await Promise.all(clients.map(migratePostgres));
+    expect(done.flat().filter((line) => line === "created table raw_events")).toHaveLength(1);
+    expect(await names()).toEqual(all);
+    for (const client of [...clients, db]) await client.close();
+  });
+});
+
+test("the tables in SQLite are made once and then left alone", () => {
+  const db = new Database(":memory:");
+  expect(migrateSqlite(db)).toContain("created table raw_events");
+  db.run("INSERT INTO app_settings VALUES ('MODE', 'DEV', '')");
+  expect(migrateSqlite(db)).toEqual([]);
+  expect(db.query("SELECT value FROM app_settings").all()).toEqual([{ value: "DEV" }]);
+});

@@ -1,0 +1,59 @@
+/** What only the local registry has to survive. The rest is in contract.test.ts. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "../../../src/core/clock.ts";
+import { localRegistry } from "../../../src/store/sqlite/registry.ts";
+import { localSink } from "../../../src/store/sqlite/tables.ts";
+import { delivery, events } from "../../contract/entries.ts";
+import { recorder } from "../../registry/recorder.ts";
+
+/** A clock whose ticks the test calls. */
+function manual(): { clock: Clock; tick(): void } {
+  const runs = new Set<() => void>();
+  const repeat = (_ms: number, run: () => void) => {
+    runs.add(run);
+    return { cancel: () => void runs.delete(run) };
+  };
+  const clock = { wallMs: () => 0, monoMs: () => 0, after: repeat, every: repeat };
+  return { clock, tick: () => runs.forEach((run) => run()) };
+}
+
+test("what the sink writes into the same file is no change of the registry", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
+  const path = join(dir, "local.db");
+  const { clock, tick } = manual();
+  const registry = localRegistry({ path, clock });
+  const sink = localSink({ path, gatewayId: "gw" });
+  const heard = recorder();
+  const unwatch = registry.watch(heard.watcher);
+  await sink.deliver(delivery(events(1, 10)));
+  tick();
+  expect(heard.calls).toEqual(["restored"]);
+  await registry.add([{ tenantId: "acme", deviceId: "d1", siteId: "s" }]);
+  tick();
+  tick();
+  expect(heard.calls).toEqual(["restored", "all"]);
+  await unwatch();
+  await registry.setSetting("MODE", "DEV");
+  tick();
+  expect(heard.calls).toEqual(["restored", "all"]);
+  await registry.close();
+  await sink.close();
+  rmSync(dir, { recursive: true });
+});
+
+test("a file that can no longer be read is told as a lost watch, once", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
+  const { clock, tick } = manual();
+  const registry = localRegistry({ path: join(dir, "local.db"), clock });
+  const heard = recorder();
+  registry.watch(heard.watcher);
+  await registry.close();
+  tick();
+  tick();
+  expect(heard.calls).toEqual(["restored", "lost"]);
+  await expect(registry.find([{ tenantId: "a", deviceId: "b" }])).rejects.toThrow();
+  rmSync(dir, { recursive: true });
+});

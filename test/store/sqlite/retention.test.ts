@@ -1,0 +1,158 @@
+/** The local store within bounds: rows go by age and for room, and another process that writes stops nothing else. */
+import type { Database } from "bun:sqlite";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connectAsync } from "mqtt";
+import { silentLog } from "../../../src/core/log.ts";
+import { openLocalStore } from "../../../src/store/schema.ts";
+import { keepRetention } from "../../../src/store/sqlite/retention.ts";
+import { simulatedClock } from "../../kit/clock.ts";
+import { executable, sluice, startGateway } from "../../kit/gateway.ts";
+import { until } from "../../kit/until.ts";
+
+let dir: string;
+let path: string;
+let db: Database;
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "sluice-retention-"));
+  path = join(dir, "local.db");
+  db = openLocalStore(path);
+});
+
+afterEach(() => {
+  db.close();
+  rmSync(dir, { recursive: true });
+});
+
+const dayMs = 86_400_000;
+
+function fill(table: "raw_events" | "quarantine_events", rows: number, atMs: number): void {
+  const at = new Date(atMs).toISOString().replace("Z", "000Z");
+  const reason = table === "raw_events" ? "" : "reason, ";
+  const insert = db.query(
+    `INSERT INTO ${table} (ingested_at, topic, ${reason}payload) VALUES (?, 't', ${reason && "'R', "}'{}')`,
+  );
+  db.transaction(() => {
+    for (let i = 0; i < rows; i++) insert.run(at);
+  })();
+}
+
+const rowsOf = (table: string) => db.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n;
+
+function retention(days: number, clock = simulatedClock(), freeBytesMin = 0) {
+  const settings = { retentionDays: days };
+  return { clock, kept: keepRetention({ path, settings, freeBytesMin, clock, log: silentLog }) };
+}
+
+describe("the local store", () => {
+  test("gives up rows at their age, in every table, some at a time", () => {
+    const clock = simulatedClock();
+    const now = clock.wallMs();
+    for (const table of ["raw_events", "quarantine_events"] as const) {
+      fill(table, 5_000, now - 3 * dayMs);
+      fill(table, 100, now - dayMs / 2);
+    }
+    db.run("INSERT INTO quarantine_counters_minute VALUES ('2001-01-01T00:00:00.000000Z', 'a', 'R', 1)");
+    const { kept } = retention(1, clock);
+    clock.advance(dayMs / 2);
+    clock.advance(250);
+    const [raw, quarantined] = [rowsOf("raw_events"), rowsOf("quarantine_events")];
+    expect([raw, quarantined]).toEqual([100, 100]);
+    expect(rowsOf("quarantine_counters_minute")).toBe(0);
+    expect(kept.stats()).toEqual({ rows_expired: 10_000, rows_removed_for_room: 0 });
+    kept.close();
+  });
+
+  test("keeps its rows when the wall clock steps forward by years", () => {
+    const clock = simulatedClock();
+    fill("raw_events", 100, clock.wallMs());
+    const { kept } = retention(365, clock);
+    clock.stepWall(100 * 365 * dayMs);
+    clock.advance(60_000);
+    expect(rowsOf("raw_events")).toBe(100);
+    kept.close();
+  });
+
+  test("gives up the oldest rows, and not the newest thousand, if the disk is nearly full", () => {
+    fill("raw_events", 11_000, simulatedClock().wallMs());
+    const { clock, kept } = retention(0, simulatedClock(), Number.MAX_SAFE_INTEGER / 2);
+    clock.advance(10_000);
+    expect(rowsOf("raw_events")).toBe(1_000);
+    expect(db.query<{ id: number }, []>("SELECT min(id) AS id FROM raw_events").get()?.id).toBe(10_001);
+    kept.close();
+  });
+
+  test.skipIf(!existsSync(executable))(
+    "that another process has locked waits, and neither health nor the spool does",
+    async () => {
+      const gateway = await startGateway({ BROKER_LISTEN: "127.0.0.1:0" }, dir);
+      try {
+        db.run("BEGIN IMMEDIATE");
+        const adding = fetch(`${gateway.url}/admin/devices`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ tenant_id: "acme", device_id: "d", site_id: "s" }),
+        });
+        await Bun.sleep(100);
+        for (let i = 0; i < 20; i++) expect((await fetch(`${gateway.url}/healthz`)).ok).toBe(true);
+        db.run("COMMIT");
+        // SQLite's own wait stopped the whole process and ended with an error.
+        expect((await adding).status).toBe(201);
+        await until(() => db.query("SELECT 1 FROM device_registry").get() !== null);
+      } finally {
+        await gateway.kill9();
+      }
+    },
+  );
+
+  const disk = join(tmpdir(), `sluice-retention-disk-${process.pid}`);
+  const mounted = existsSync(executable) ? mount(disk) : "dist/sluice is missing: bun run build";
+  afterAll(() => unmount(disk));
+
+  test.skipIf(mounted !== "")(
+    `that fills its disk gives up its oldest rows, and the intake goes on${mounted && ` (${mounted})`}`,
+    async () => {
+      // Room for a quarter of what comes, above the floor that the spool keeps by default and the margin above it.
+      const ballast = 160 - 64 - 32 - 8;
+      writeFileSync(join(disk, "ballast"), Buffer.alloc(ballast * 1_048_576));
+      const data = join(disk, "data");
+      const env = { DATA_DIR: data, REQUIRE_TOKEN: "0", BROKER_LISTEN: "127.0.0.1:0" };
+      expect((await sluice(env, "devices", "add", "acme", "d", "--site", "s")).code).toBe(0);
+      const gateway = await startGateway(env, data);
+      try {
+        const port = /"broker":\{[^}]*"port":(\d+)/.exec(gateway.log())?.[1] ?? "";
+        const client = await connectAsync(`mqtt://127.0.0.1:${port}`);
+        const payload = JSON.stringify({ site_id: "s", metrics: { n: 1 }, pad: "x".repeat(7_000) });
+        for (let i = 0; i < 50; i++) {
+          const batch = Array.from({ length: 100 }, () =>
+            client.publishAsync("tenant/acme/device/d/telemetry", payload, { qos: 1 }),
+          );
+          await Promise.all(batch);
+        }
+        await client.endAsync();
+        const { ingest, sinks, local_store: store } = await gateway.stats();
+        expect([ingest.accepted, ingest["held"]]).toEqual([5_000, null]);
+        await until(async () => (await gateway.stats()).sinks["local"]?.waiting === 0);
+        expect(sinks["local"]?.refused).toBe(0);
+        expect((store as { rows_removed_for_room: number }).rows_removed_for_room).toBeGreaterThan(0);
+      } finally {
+        await gateway.kill9();
+      }
+    },
+  );
+});
+
+/** A file system of 160 MB. @returns why there is none, "" if there is */
+function mount(disk: string): string {
+  mkdirSync(disk, { recursive: true });
+  const done = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", disk]);
+  return done.success ? "" : `no small file system can be mounted here: ${done.stderr.toString().trim()}`;
+}
+
+function unmount(disk: string): void {
+  Bun.spawnSync(["umount", "-l", disk]);
+  rmSync(disk, { recursive: true, force: true });
+}

@@ -1,0 +1,83 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { localSink } from "../../../src/store/sqlite/tables.ts";
+import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";
+
+function place(): { path: string; [Symbol.dispose](): void } {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
+  return { path: join(dir, "local.db"), [Symbol.dispose]: () => rmSync(dir, { recursive: true }) };
+}
+
+test("rows have the columns of the PostgreSQL tables", async () => {
+  using at = place();
+  const sink = localSink({ path: at.path, gatewayId: "gw" });
+  await sink.deliver(delivery([event(1), reject(2), reject(3, { payload: "", mirror: true }), deferred(4)]));
+  const db = new Database(at.path, { readonly: true });
+  expect(db.query("SELECT * FROM raw_events ORDER BY id").all()).toEqual([
+    {
+      id: 1,
+      ingested_at: "2026-09-10T00:26:40.001000Z",
+      event_ts: "2026-09-10T00:26:40.001123Z",
+      topic: "tenant/acme/device/d1/telemetry",
+      tenant_id: "acme",
+      site_id: "lab-1",
+      device_id: "d1",
+      msg_type: "telemetry",
+      payload: event(1).payload,
+      accepted: 1,
+    },
+    expect.objectContaining({
+      id: 2,
+      accepted: 0,
+      payload: '{"_rejected":true,"_reject_reason":"TOKEN_INVALID"}',
+    }),
+  ]);
+  expect(db.query("SELECT reason, payload FROM quarantine_events").all()).toEqual([
+    { reason: "TOKEN_INVALID", payload: reject(2).payload },
+  ]);
+  expect(db.query("SELECT tenant_id, reason, cnt FROM quarantine_counters_minute").all()).toEqual([
+    { tenant_id: "acme", reason: "TOKEN_INVALID", cnt: 2 },
+  ]);
+  db.close();
+  await sink.close();
+});
+
+test("a failure in the middle of a batch leaves nothing of it, and the retry all of it once", async () => {
+  using at = place();
+  const sink = localSink({ path: at.path, gatewayId: "gw" });
+  const db = new Database(at.path);
+  db.run(
+    "CREATE TRIGGER stop BEFORE INSERT ON raw_events WHEN NEW.event_ts LIKE '%40.007%' BEGIN SELECT RAISE(ABORT, 'disk'); END",
+  );
+  await expect(sink.deliver(delivery(events(1, 10)))).rejects.toThrow("disk");
+  expect(db.query("SELECT count(*) AS n FROM raw_events").get()).toEqual({ n: 0 });
+  db.run("DROP TRIGGER stop");
+  expect(await sink.deliver(delivery(events(1, 10)))).toEqual({ delivered: 10, ignored: 0, refused: 0 });
+  expect(db.query("SELECT count(*) AS n FROM raw_events").get()).toEqual({ n: 10 });
+  db.close();
+  await sink.close();
+});
+
+test("a file that was put back from a copy under a running gateway is noticed", async () => {
+  using at = place();
+  const sink = localSink({ path: at.path, gatewayId: "gw" });
+  await sink.deliver(delivery(events(1, 10)));
+  const db = new Database(at.path);
+  db.run("UPDATE sluice_position SET seq = 5, delivered = 5");
+  const next = delivery(events(11, 12), { before: { ...noTotals, delivered: 10 } });
+  await expect(sink.deliver(next)).rejects.toThrow("restored from a backup");
+  expect((await sink.positions?.(["epoch-1"]))?.[0]?.seq).toBe(5);
+  const again = delivery(events(6, 12), { before: { ...noTotals, delivered: 5 } });
+  expect(await sink.deliver(again)).toEqual({ delivered: 7, ignored: 0, refused: 0 });
+  db.close();
+  await sink.close();
+});
+
+test("a file that is no database is named in the error", () => {
+  using at = place();
+  writeFileSync(at.path, "this is not a database, but long enough to have a header of its own".repeat(20));
+  expect(() => localSink({ path: at.path, gatewayId: "gw" })).toThrow(at.path);
+});
