@@ -25,11 +25,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
       await tablesExist();
       await checkTriggers(sql);
     },
-    notify: (channel, payload) =>
-      db.ask(
-        "notifying ourselves",
-        async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`),
-      ),
+    notify: notifier(db),
     notified: (payload) => tell(watcher, payload),
     restored() {
       said = "";

@@ -199,8 +199,10 @@ describe.skipIf(unavailable !== "")(`the registry and a restart of the server ${
     expect(await until(() => registry.find([d1]))).toHaveLength(1);
     await until(() => heard.calls.includes("restored"));
     await registry.update(d1, { status: "REVOKED" });
-    await until(() => tells(heard.calls.slice(2), "acme", "d1"));
-    expect(heard.calls.slice(0, 2)).toEqual(["lost", "restored"]);
+    // `lost` may come again and again until the server takes connections.
+    const restored = heard.calls.indexOf("restored");
+    expect(new Set(heard.calls.slice(0, restored))).toEqual(new Set(["lost"]));
+    await until(() => tells(heard.calls.slice(restored + 1), "acme", "d1"));
     await unwatch();
     await db.close();
     await server.stop();
