@@ -59,7 +59,12 @@ function hidden(_: string, name: string, value: string): string {
   return `${name}${blank}${value.endsWith(":") ? ":" : ""}`;
 }
 
-/** The same of every text within: an answer, a line of the log. */
+/** Without a secret that somebody presented beside this text, and that is not known otherwise: a stranger's password, say. */
+export function maskedOf(secret: string, text: string): string {
+  return isTelling(secret) ? text.replaceAll(secret, blank) : text;
+}
+
+/** What `masked` does, of every text within: an answer, a line of the log. */
 export function maskedIn<T>(value: T): T {
   return maskedAny(value) as T;
 }

@@ -7,6 +7,7 @@ import type { AedesOptions, AuthenticateError, Client, ConnectPacket } from "aed
 import { Socket } from "node:net";
 import { createAttempts } from "../core/attempts.ts";
 import { type Clock, sleep, withDeadline } from "../core/clock.ts";
+import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import { admit, type Authenticate, mayUse, type StillProves } from "./broker-access.ts";
 import { brokerClients } from "./broker-clients.ts";
@@ -82,8 +83,10 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     refused += 1;
     const afterMs = attempts.waitMs(address) > 0 ? refusedOftenAfterMs : refusedAfterMs;
     if (returnCode === 4) attempts.wrong(address);
+    const shown = (text: string, charsMax: number) =>
+      maskedOf(password?.toString() ?? "", text).slice(0, charsMax);
     warn(
-      { remote: address, username: username?.slice(0, 128), client_id: client.id.slice(0, 64) },
+      { remote: address, username: username && shown(username, 128), client_id: shown(client.id, 64) },
       `CONNECT refused: ${why}`,
     );
     await sleep(clock, Math.max(0, startedMs + afterMs - clock.monoMs()));
@@ -177,10 +180,11 @@ const unsupportedVersion = Buffer.from([0x20, 0x03, 0x00, 0x84, 0x00]);
 
 /**
  * A client id is its user's own, so that no device can hold another's or take over its connection. One that did not give any
- * keeps what aedes makes of it.
+ * keeps what aedes makes of it. A device may use its token as client id, and lines of the log name that: it is without the password.
  */
-function ownClientId({ username, clientId }: ConnectPacket): string {
-  return username === undefined || clientId === "" ? clientId : `${username}:${clientId}`;
+function ownClientId({ username, clientId, password }: ConnectPacket): string {
+  if (username === undefined || clientId === "") return clientId;
+  return `${username}:${maskedOf(password?.toString() ?? "", clientId)}`;
 }
 
 function addressOf({ conn }: Client): string {

@@ -150,4 +150,28 @@ describe("proof of identity at CONNECT", () => {
     expect(lines.filter((line) => line.msg.includes("wrong credentials"))).toHaveLength(1);
     expect(JSON.stringify(lines)).not.toContain("s3cret-token");
   });
+
+  test.each([
+    ["the client id", { clientId: "s3cret-token", username: "acme/d1" }],
+    ["part of a client id", { clientId: `d1-s3cret-token-${"x".repeat(60)}`, username: "acme/d1" }],
+    ["the user name", { clientId: "c1", username: "s3cret-token" }],
+    ["the device", { clientId: "", username: "acme/s3cret-token" }],
+  ])("a refused token that is given as %s too is in no log line", async (_, { clientId, username }) => {
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
+    await device(port, clientId, { username, password: "s3cret-token" });
+    await until("a line", () => lines.some(({ msg }) => msg.startsWith("CONNECT refused")));
+    expect(JSON.stringify(lines)).not.toContain("s3cret");
+  });
+
+  test("a token that is the client id too is not in the log either if two connections are of that id", async () => {
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
+    const same = login("d1");
+    const first = await device(port, "token-of-d1", same);
+    expect(returnCodeOf(await device(port, "token-of-d1", same))).toBe(0);
+    await until("it was taken over", () => first.closed());
+    expect(lines.some(({ msg }) => msg.includes("taken over"))).toBe(true);
+    expect(JSON.stringify(lines)).not.toContain("token-of-d1");
+  });
 });
