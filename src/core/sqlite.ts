@@ -15,11 +15,12 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     const isNew = !existsSync(path);
     const db = new Database(path, { create: true, strict: true });
     if (isNew && path !== ":memory:") giveToOwner(path);
+    // First: the next ones, too, may find another process at the file.
+    db.run("PRAGMA busy_timeout = 5000");
     db.run(`PRAGMA page_size = ${pageSize}`);
     db.run("PRAGMA auto_vacuum = INCREMENTAL");
     db.run("PRAGMA journal_mode = WAL");
     db.run("PRAGMA synchronous = FULL");
-    db.run("PRAGMA busy_timeout = 5000");
     db.run("PRAGMA wal_autocheckpoint = 4000");
     db.run("PRAGMA journal_size_limit = 67108864");
     return db;

@@ -34,8 +34,8 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     const verdict = quickCheck(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
-    db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     const used = use(db);
+    db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     keepLog(db, true);
     noteState(dataDir, "open");
     return used;

@@ -54,9 +54,11 @@ export function prepareSpool(db: Database, path: string): void {
       `${path} was written by a later version of sluice (format ${found}): run that version, or a new DATA_DIR`,
     );
   }
-  db.transaction(() => {
+  const prepare = db.transaction(() => {
     for (const table of tables) db.run(table);
     if (db.query("SELECT 1 FROM dead_letter_totals").get() === null) countLetters(db);
     db.run(`PRAGMA user_version = ${formatVersion}`);
-  })();
+  });
+  // From its first look on nobody else writes: what read first and writes then would be refused at once, whatever the patience.
+  prepare.immediate();
 }

@@ -71,7 +71,7 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
 
   test("a lone reject that is refused holds up no event", async () => {
     await open();
-    await site.run(["alter table quarantine_counters_minute alter column tenant_id type varchar(8)"]);
+    await site.run(["alter table quarantine_counters_minute alter column tenant_id type varchar(4)"]);
     const reject = anEntry({ kind: "reject", reason: "TOKEN_INVALID", tenantId: "a-tenant-of-nobody" });
     site.put([reject, ...good(3)]);
     site.drain.start();
