@@ -3,6 +3,7 @@
  * period, which InfluxDB 3 Core takes at creation only. (Without one, 3 creates a database at its first write and
  * keeps the data for ever; 1 and 2 create none by themselves.)
  */
+import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
 import type { Answer } from "./answer.ts";
@@ -95,15 +96,16 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
   let last: Answer | undefined;
   for (const key of idOf2.test(org) ? ["orgID", "org"] : ["org"]) {
     last = await ask({ method: "GET", path: `/api/v2/orgs?${key}=${encodeURIComponent(org)}` });
-    const found =
-      last.status === 200
-        ? (parse(last.text) as { orgs?: { id: string }[] } | undefined)?.orgs?.[0]?.id
-        : undefined;
-    if (found !== undefined) return found;
-    if (last.status === 200) return null;
+    const found = last.status === 200 ? orgsOf2.safeParse(parse(last.text)) : undefined;
+    if (found?.success) return found.data.orgs[0]?.id ?? null;
+    if (found !== undefined) break;
   }
   const hint =
-    last?.status === 401 ? "check INFLUXDB_TOKEN" : "set INFLUXDB_ORG to the organization's name or id";
+    last?.status === 401
+      ? "check INFLUXDB_TOKEN"
+      : last?.status === 200
+        ? "no list: check INFLUXDB_URL"
+        : "set INFLUXDB_ORG to the organization's name or id";
   throw new Outage(
     `organization ${JSON.stringify(org)}: HTTP ${last?.status} ${last?.text.trim().slice(0, 300)} (${hint})`,
     {
@@ -129,21 +131,36 @@ function queryV1(query: string): Request {
  * are good.
  * @throws {Outage} if they are not, or the organization is not.
  */
-export async function listDatabases(ask: Ask, { kind, label }: Api, org: string): Promise<string[]> {
-  if (isWithoutDatabases(kind)) return [];
-  if (kind === "v2") return listV2(ask, label, org);
+export async function listDatabases(ask: Ask, api: Api, org: string): Promise<string[]> {
+  if (isWithoutDatabases(api.kind)) return [];
+  const names = api.kind === "v2" ? await listV2(ask, api.label, org) : await listRows(ask, api);
+  return names.filter((name) => !name.startsWith("_"));
+}
+
+function listRows(ask: Ask, { kind, label }: Api): Promise<string[]> {
   const request: Request =
     kind === "v3"
       ? { method: "GET", path: "/api/v3/configure/database?format=json" }
       : queryV1("SHOW DATABASES");
-  const rows = parse(await listing(ask, label, request));
-  const names = Array.isArray(rows)
-    ? (rows as Record<string, unknown>[]).map((row) => row["iox::database"])
-    : (
-        rows as { results?: { series?: { values?: unknown[][] }[] }[] }
-      ).results?.[0]?.series?.[0]?.values?.map(([name]) => name);
-  return (names ?? []).map(String).filter((name) => !name.startsWith("_"));
+  return listing(ask, label, request, (answer) => {
+    if (kind === "v3" && Array.isArray(answer))
+      return rowsOf3.parse(answer).map((row) => row["iox::database"]);
+    return rowsOf1.parse(answer).results[0]?.series?.[0]?.values?.map(([name]) => name) ?? [];
+  });
 }
+
+const rowsOf3 = z.array(z.object({ "iox::database": z.string() }));
+const rowsOf1 = z.object({
+  results: z.array(
+    z.object({
+      series: z
+        .array(z.object({ values: z.array(z.tuple([z.string()], z.unknown())).optional() }))
+        .optional(),
+    }),
+  ),
+});
+const orgsOf2 = z.object({ orgs: z.array(z.object({ id: z.string() })) });
+const bucketsOf2 = z.object({ buckets: z.array(z.object({ name: z.string() })) });
 
 async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
   const orgID = await organizationId(ask, org);
@@ -151,18 +168,30 @@ async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
   const names: string[] = [];
   for (let offset = 0; offset < bucketsMax; offset += pageMax) {
     const path = `/api/v2/buckets?limit=${pageMax}&offset=${offset}&orgID=${orgID}`;
-    const listed = parse(await listing(ask, label, { method: "GET", path }));
-    const { buckets = [] } = (listed ?? {}) as { buckets?: { name: string }[] };
-    names.push(...buckets.map(({ name }) => name));
+    const buckets = await listing(ask, label, { method: "GET", path }, (answer) =>
+      bucketsOf2.parse(answer).buckets.map(({ name }) => name),
+    );
+    names.push(...buckets);
     if (buckets.length < pageMax) break;
   }
-  return names.filter((name) => !name.startsWith("_"));
+  return names;
 }
 
-async function listing(ask: Ask, label: string, request: Request): Promise<string> {
+/** @throws {Outage} also if a 200 brings no list: it is some other service's, such as a portal that wants a login. */
+async function listing(
+  ask: Ask,
+  label: string,
+  request: Request,
+  namesIn: (answer: unknown) => string[],
+): Promise<string[]> {
   const { status, text } = await ask(request);
-  if (status === 200) return text;
-  throw new Outage(`${label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`, { alarm: true });
+  const said = `${label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`;
+  if (status !== 200) throw new Outage(said, { alarm: true });
+  try {
+    return namesIn(parse(text));
+  } catch {
+    throw new Outage(`${said} (no list of databases: check INFLUXDB_URL)`, { alarm: true });
+  }
 }
 
 function parse(text: string): unknown {

@@ -8,6 +8,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { z } from "zod";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { escapeName, type Column, type ColumnType, type Line, type Table } from "./line.ts";
@@ -23,7 +24,11 @@ export interface TypeMap {
   close(): void;
 }
 
-type Stored = Record<string, Record<string, Record<string, ColumnType>>>;
+const stored = z.record(
+  z.string(),
+  z.record(z.string(), z.record(z.string(), z.enum(["float", "integer", "boolean", "string", "tag"]))),
+);
+type Stored = z.infer<typeof stored>;
 
 export interface KnownColumn extends Column {
   readonly name: string;
@@ -125,20 +130,20 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
 }
 
 function toStored(databases: ReadonlyMap<string, ReadonlyMap<string, KnownTable>>): Stored {
-  const stored: Stored = {};
+  const all: Stored = {};
   for (const [database, tables] of databases) {
-    const kept = (stored[database] = Object.create(null) as Stored[string]);
+    const kept = (all[database] = Object.create(null) as Stored[string]);
     for (const [table, { columns }] of tables) {
       const types = (kept[table] = Object.create(null) as Record<string, ColumnType>);
       for (const [field, { type }] of columns) if (type !== null) types[field] = type;
     }
   }
-  return stored;
+  return all;
 }
 
 function load(path: string, log: Log): Stored {
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as Stored;
+    return stored.parse(JSON.parse(readFileSync(path, "utf8")));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT")
       log.warn(

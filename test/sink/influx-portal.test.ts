@@ -1,0 +1,84 @@
+/** What is no answer of InfluxDB's, and no file of ours: it is told as such, stops nothing else and ends no process. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { Outage } from "../../src/core/outage.ts";
+import { suspicionIn } from "../../src/sink/influx/suspects.ts";
+import { events } from "../contract/entries.ts";
+import { startInflux3 } from "../kit/influx3.ts";
+import { openInflux } from "../kit/influxsink.ts";
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+const all = { delivered: 2, ignored: 0, refused: 0 };
+
+/** Takes every write and answers everything else with one body, as a portal in front of a server does. */
+function portal(api: string, body: string) {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch({ url, method }) {
+      const headers = { "x-influxdb-version": `v${api[1]}.7.0` };
+      if (url.endsWith("/ping")) return new Response(null, { status: 204, headers });
+      return url.includes("write") && method === "POST"
+        ? new Response(null, { status: 204 })
+        : new Response(body);
+    },
+  });
+  ends.push(() => server.stop(true));
+  return server.url.href;
+}
+
+const noLists = [
+  "<html>log in</html>",
+  "null",
+  "7",
+  "[null]",
+  "{}",
+  '{"results":[{"series":[{"values":[null]}]}]}',
+  '{"orgs":[null]}',
+  '{"orgs":[{"id":"a"}],"buckets":null}',
+  '{"orgs":[{"id":"a"}],"buckets":[null]}',
+];
+
+describe.each(["v3", "v2", "v1"] as const)("a list of databases that is none, %s", (api) => {
+  test.each(noLists)("%s", async (body) => {
+    const influx = openInflux({ url: portal(api, body), org: "o", retention: "30d" });
+    ends.push(() => influx.dispose());
+    const error: unknown = await influx.sink.probe?.().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(Outage);
+    expect(String(error)).toContain("check INFLUXDB_URL");
+    const outcome: unknown = await influx.deliver(events(1, 2)).catch((reason: unknown) => reason);
+    if (outcome instanceof Outage) expect(outcome.message).toContain("check INFLUXDB_URL");
+    else expect(outcome).toEqual(all);
+  });
+});
+
+const damaged = [
+  "",
+  "{",
+  "\0\0",
+  "null",
+  "[1]",
+  '{"telemetry_acme":null}',
+  '{"telemetry_acme":{"telemetry":null}}',
+  '{"telemetry_acme":{"telemetry":{"n":7}}}',
+];
+
+test.each(damaged)("a damaged file of types is no obstacle: %j", async (text) => {
+  const server = await startInflux3();
+  ends.push(() => server.stop());
+  const influx = openInflux({ url: server.url });
+  ends.push(() => influx.dispose());
+  await Bun.write(join(influx.dataDir, "influx-types.json"), text);
+  await influx.restart();
+  expect(await influx.deliver(events(1, 2))).toEqual(all);
+  expect(server.stored()).toBe(2);
+});
+
+test("long words that quote devices are not searched for a conflict, which would take seconds to minutes", () => {
+  const words = `unable to parse 'telemetry s="${"column: ".repeat(30_000)}; cast error from protocol type: STRING to column type: DOUBLE`;
+  expect(suspicionIn(words, null)?.kind).toBe("quoted");
+});
