@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { publishPacket, connectPacket } from "../../kit/wire.ts";
 import type { Attack, Target } from "../attack.ts";
-import { bytesOf, open } from "../wire.ts";
+import { bytesOf, open, openDevice } from "../wire.ts";
 
 const payload = JSON.stringify({ site_id: "lab-1", metrics: { x: 1 } });
 
@@ -29,6 +29,16 @@ async function flood(
 
 const withToken = ({ own }: Target) =>
   JSON.stringify({ site_id: own.siteId, provision_token: own.token, metrics: { x: 1 } });
+
+/** One message of his own device under the same client and packet identifier, acknowledged. */
+async function sayOnce(target: Target, dup: boolean): Promise<void> {
+  const device = await openDevice(target, "victim");
+  const topic = `tenant/${target.own.tenantId}/device/${target.own.deviceId}/telemetry`;
+  const answered = once(device, "data");
+  device.write(bytesOf(publishPacket(7, withToken(target), { topic, dup })));
+  await answered;
+  device.destroy();
+}
 
 export const floodAttacks: readonly Attack[] = [
   {
@@ -85,6 +95,25 @@ export const floodAttacks: readonly Attack[] = [
       );
       return (row?.n ?? 0) <= 1_100 ? [] : [`${row?.n} devices in device_registry`];
     },
+  },
+  {
+    name: "window-flush",
+    says: "sends messages that are rejected, between a device's message and the same again with DUP",
+    who: "anybody who reaches the port",
+    costs: "a small message each",
+    few: 0,
+    many: 101_000,
+    async run(target, times) {
+      await sayOnce(target, false);
+      const topic = `tenant/${target.own.tenantId}/device/${target.own.deviceId}/telemetry`;
+      const sent = await flood(target, times, () => ({ topic, payload: "{}" }));
+      await sayOnce(target, true);
+      return sent;
+    },
+    also: (_, __, stats) =>
+      stats.some(({ ingest }) => ingest.duplicate === 1)
+        ? []
+        : ["the message that came again with DUP was not known as a duplicate"],
   },
   {
     name: "refused-flood",
