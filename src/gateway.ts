@@ -298,20 +298,36 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await source.start(ingest);
   }
 
+  /** One step that fails keeps no other from its turn: the spool is closed in any case. @throws the first failure */
   async function stop(): Promise<void> {
-    await source.stopIntake();
-    ingest.flush();
-    await rejudge.stop();
-    await Promise.all(drains.map((drain) => drain.stop(stopGraceMs)));
-    await source.close();
-    for (const close of closers.splice(0)) await close();
-    lookup.close();
-    await http?.stop();
-    log.info(statsLine(parts), "stats");
-    await desks.close();
-    await registry.close();
-    await db?.close();
-    spool.close();
+    const steps: (() => unknown)[] = [
+      () => source.stopIntake(),
+      () => ingest.flush(),
+      () => rejudge.stop(),
+      () => Promise.all(drains.map((drain) => drain.stop(stopGraceMs))),
+      () => source.close(),
+      ...closers.splice(0),
+      () => lookup.close(),
+      () => http?.stop(),
+      () => log.info(statsLine(parts), "stats"),
+      () => desks.close(),
+      () => registry.close(),
+      () => db?.close(),
+      () => spool.close(),
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+        log.error(
+          { error: explain(error) },
+          "a part did not stop as it should; the others are stopped all the same",
+        );
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   return {

@@ -1,0 +1,30 @@
+/** A part that fails at the stop: every other part stops all the same, and the stop says so. */
+import { afterEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { endLater, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+
+afterEach(stopAll);
+
+for (const part of ["registry", "watch", "source"] as const) {
+  test(`the ${part} fails at the stop: the spool is closed, and HTTP answers no more`, async () => {
+    const DATA_DIR = scratch();
+    const real = localRegistry({ path: join(DATA_DIR, "local.db") });
+    endLater(() => real.close());
+    const fail = () => Promise.reject(new Error(`${part} broke`));
+    const registry = {
+      ...real,
+      ...(part === "registry" && { close: fail }),
+      ...(part === "watch" && { watch: () => fail }),
+    };
+    const site = await startInProcess({ DATA_DIR }, { registry });
+    if (part === "source") site.source.close = fail;
+    site.source.give(telemetry("dev-0000", 1));
+    const url = `http://${site.gateway.httpAddress()}/healthz`;
+    expect((await fetch(url)).status).toBe(200);
+    expect(await site.gateway.stop().catch((error: Error) => error.message)).toBe(`${part} broke`);
+    expect(await fetch(url).catch(() => "gone")).toBe("gone");
+    expect(readFileSync(join(DATA_DIR, "spool.state"), "utf8").trim()).toBe("closed");
+  });
+}
