@@ -5,7 +5,7 @@
  */
 
 /** What such a name has in it; a text without it needs no closer look. */
-export const secretSign = /token|passw|passphrase|secret|authori[sz]ation|api[_-]?key|pwd/i;
+export const secretSign = /token|passw|passphrase|secret|authori[sz]ation|api[\s._-]?key|pwd/i;
 
 const words = "token|password|passwd|passphrase|secret|authori[sz]ation|apikey|pwd";
 const secretName = new RegExp(`(?:${words})s?$`);

@@ -34,10 +34,12 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
     "a=1;Password = SECRET-value-1",
     "<apiKey>SECRET-value-1</apiKey>",
     "{'clientSecret': 'SECRET-value-1'",
+    "api key: SECRET-value-1",
+    '{"meta":{"API.Key":"SECRET-value-1"}}',
     "Bearer SECRET-value-1",
     '{"accessToken":"SECRET-value-1","a":',
     'temp 21 "passwd" : "SECRET-value-1 with blanks"',
-  ])("in text that is not JSON: %s", (text) => {
+  ])("by its name alone: %s", (text) => {
     const it = court({ policy: dev });
     const outcome = it.judge.judge(aMessage(text));
     expect(JSON.stringify(outcome)).not.toContain("SECRET");
