@@ -73,12 +73,16 @@ export function createServer(options: ServerOptions): Target {
   };
 
   /** Runs against the server, telling the breaker how it went. */
-  async function guarded<T>(signal: AbortSignal, work: (found: Api) => Promise<T>): Promise<T> {
-    breaker.enter();
+  async function guarded<T>(
+    database: string,
+    signal: AbortSignal,
+    work: (found: Api) => Promise<T>,
+  ): Promise<T> {
+    breaker.enter(database);
     try {
       return await work(await known());
     } catch (error) {
-      if (error instanceof Outage && !signal.aborted) breaker.down(error);
+      if (error instanceof Outage && !signal.aborted) breaker.down(database, error);
       throw error;
     }
   }
@@ -215,14 +219,14 @@ export function createServer(options: ServerOptions): Target {
     async rules(signal) {
       breaker.check();
       if (api !== null) return api;
-      const rules = await guarded(signal, (found) => Promise.resolve(found));
+      const rules = await guarded("", signal, (found) => Promise.resolve(found));
       breaker.up();
       return rules;
     },
     async post(database, body, signal) {
-      const verdict = await guarded(signal, (found) => write(found, database, body, signal));
+      const verdict = await guarded(database, signal, (found) => write(found, database, body, signal));
       if (verdict.kind === "away" && verdict.down)
-        breaker.down(new Outage(`InfluxDB (${verdict.why})`, verdict));
+        breaker.down(database, new Outage(`InfluxDB (${verdict.why})`, verdict));
       else breaker.up();
       return verdict;
     },
