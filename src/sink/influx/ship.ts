@@ -3,8 +3,8 @@
  *
  * A line is refused only if the far side refused it alone, by number, or as one of a body of which it refused every line.
  * Words only decide how a body is parted (suspects.ts). If they are not about lines at all (a 500, words not known), halves
- * are sent until the troublemaker stands alone, and even then it is refused only after a line that the server
- * already has was taken once more: else an ill server would turn a backlog into dead letters. What is settled is kept
+ * are sent until the troublemaker stands alone, and even then it is refused only if it fails each of some more times, and a
+ * line that the server already has is taken after each: else an ill server would turn a backlog into dead letters. What is settled is kept
  * from try to try, so that an outage in the middle of the halving does not start it again.
  *
  * Requests are bounded whatever the words: if a server stores all but a few and the search for those has cost `searchMax`,
@@ -46,6 +46,8 @@ const failuresMax = 32;
 const lessonsMax = 16;
 /** Lines that stand for all with the same mistake. */
 const samples = 4;
+/** A server of which one node of several is ill fails at random; a line that it fails for each time is the cause. */
+const trials = 3;
 /** Requests after which a search for refused lines among stored ones parts no further. */
 const searchMax = 24;
 
@@ -211,21 +213,29 @@ export async function ship(
     else await halves(lines, lessons);
   }
 
-  /** Sends each suspect once more, and then a line that must be taken if the server is well. */
+  /** Sends each suspect again and again, and each time a line that must be taken if the server is well. */
   async function convict() {
+    let failed = suspects;
+    for (let trial = 0; trial < trials && failed.length > 0; trial += 1) {
+      failed = await failedAgain(failed);
+      const [first] = failed;
+      if (first !== undefined && !(await isWell())) throw troubled(first.why);
+    }
+    for (const { line, why } of failed) refused(line, why);
+  }
+
+  async function failedAgain(asked: typeof suspects): Promise<typeof suspects> {
     const failed: typeof suspects = [];
-    for (const suspect of suspects) {
+    for (const suspect of asked) {
       const verdict = await post([suspect.line]);
       if (verdict.kind === "away") throw outageOf(verdict);
       if (verdict.kind === "stored") keep([suspect.line]);
       else failed.push(suspect);
     }
-    const [first] = failed;
-    if (first === undefined) return;
-    if (progress.control === null || (await post([progress.control])).kind !== "stored")
-      throw troubled(first.why);
-    for (const { line, why } of failed) refused(line, why);
+    return failed;
   }
+
+  const isWell = async () => progress.control !== null && (await post([progress.control])).kind === "stored";
 
   // What is believed not to fit its column goes apart, so that its refusal is no search among the good ones.
   await send(fits);
