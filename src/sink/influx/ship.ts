@@ -117,7 +117,10 @@ export async function ship(
     if (lines.length === 1 || dropped === lines.length || isOfAll(lines, suspicion))
       return condemned(lines, verdict, lessons);
     if (othersStored && requests >= searchMax)
-      return refuseAll(lines, `${why} (of these ${lines.length} lines; the others of them are stored)`);
+      return refuseAll(
+        lines,
+        `${why} (of these ${lines.length} lines; by its words the others of them are stored)`,
+      );
     if (suspicion?.kind === "old" && othersStored) return tooOld(lines, verdict, lessons);
     const parts = parted(lines, suspicion);
     if (parts !== null) return halved(...parts, verdict, lessons);
