@@ -55,7 +55,7 @@ function saysLost(count: number): string {
 /** For tests and commands that report in their own words. */
 export const silentLog: Log = pino({ level: "silent" });
 
-/** An error's own words and those of its causes, masked, without stack: what an operator can act on. */
+/** An error's own words and those of its causes that it does not quote, masked, without stack: what an operator can act on. */
 export function explain(error: unknown): string {
   return masked(wordsOf(error));
 }
@@ -68,7 +68,10 @@ const looksRefused = /ECONNREFUSED|cannot connect/;
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const text = (error.message || error.name).replace(bunAsksBack, "cannot connect");
-  if (error.cause !== undefined) return `${text}: ${wordsOf(error.cause)}`;
+  if (error.cause !== undefined) {
+    const why = wordsOf(error.cause);
+    return text.includes(why) ? text : `${text}: ${why}`;
+  }
   const ours = looksRefused.test(text) ? descriptorsTrouble() : undefined;
   return ours === undefined ? text : `${text}, since ${ours}`;
 }

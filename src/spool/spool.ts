@@ -19,7 +19,7 @@ import { DeadLetters } from "./dead-letters.ts";
 import { commit, freeBytes, giveBack, keepFree, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
-import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
+import { beginEpoch, headOf, openSpoolFile, watchFiles, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./settings.ts";
 import { keepLog, noteState } from "./state.ts";
 import { Tail } from "./tail.ts";
@@ -51,6 +51,7 @@ export class Spool {
   readonly #cursors: Cursors;
   readonly #epochs: readonly Epoch[];
   readonly #newestEpoch;
+  readonly #checkFiles: () => void;
   readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
@@ -88,6 +89,7 @@ export class Spool {
     this.#newestEpoch = this.#db.query<{ epoch: string }, []>(
       "SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1",
     );
+    this.#checkFiles = watchFiles(dataDir);
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
@@ -225,6 +227,7 @@ export class Spool {
 
   #commit(write: () => void): void {
     commit(this.#db, () => {
+      this.#checkFiles();
       this.#checkOwner();
       write();
     });

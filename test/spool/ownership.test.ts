@@ -1,6 +1,6 @@
 /** Who owns a spool, and which starts it remembers: what must hold so that no entry is lost or delivered twice. */
 import { afterEach, expect, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { resumeFrom } from "../../src/drain/resume.ts";
 import { SpoolFull } from "../../src/spool/disk.ts";
@@ -23,6 +23,32 @@ test("a gateway whose lock was removed acknowledges nothing once another has ope
   kit.close(second);
   expect(kit.spool({ dataDir }).head).toBe(4);
 });
+
+for (const file of ["spool.db", "spool.db-wal"]) {
+  for (const [how, lose] of Object.entries({
+    moved: () => {},
+    replaced: (path: string, aside: string) => copyFileSync(aside, path),
+  })) {
+    test(`${file} ${how} while it runs: nothing more is acknowledged until it is back, and nothing is lost`, () => {
+      const dataDir = kit.dir();
+      const path = join(dataDir, file);
+      const aside = join(dataDir, "aside");
+      const spool = kit.spool({ dataDir });
+      spool.append([anEntry()], nothingAlongside);
+      renameSync(path, aside);
+      lose(path, aside);
+      expect(() => spool.append([anEntry()], nothingAlongside)).toThrow(SpoolFull);
+      expect(() => spool.append([anEntry()], nothingAlongside)).toThrow(
+        `${path} was moved, removed or replaced`,
+      );
+      rmSync(path, { force: true });
+      renameSync(aside, path);
+      spool.append([anEntry()], nothingAlongside);
+      kit.close(spool);
+      expect(kit.spool({ dataDir }).head).toBe(2);
+    });
+  }
+}
 
 const noneHeld = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
 
