@@ -317,7 +317,8 @@ describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server
     let seq = 0;
     const one = async () => {
       const batch = events(seq + 1, seq + 500);
-      await until(() => sink.deliver(delivery(batch, { before: { ...noTotals, delivered: seq } })));
+      // As long as a recovery may take that makes every file durable.
+      await until(() => sink.deliver(delivery(batch, { before: { ...noTotals, delivered: seq } })), 120_000);
       seq += 500;
     };
     await one();
@@ -336,7 +337,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server
     await admin.end({ timeout: 5 });
     await db.close();
     await server.stop();
-  });
+  }, 300_000);
 });
 
 /** Holds up every COPY until the returned function is called. */
