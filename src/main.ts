@@ -3,6 +3,7 @@
  *
  * The first SIGINT or SIGTERM asks the command to finish; a second ends at once. Both are safe, as is a crash: what was
  * acknowledged is on the disk. So an error that nobody expected is not lived with, but ends the process for a clean start.
+ * One Ctrl-C may come twice, from the terminal and passed on by `bun run` or npx: what comes within a moment of the first is the same.
  */
 import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
@@ -16,15 +17,21 @@ process.umask(process.umask() | 0o027);
 /** How long the end of the process waits for whatever reads the log. */
 const logPatienceMs = 1_000;
 
+/** A hand presses no faster; a parent passes on what it got within milliseconds. */
+const sameSignalMs = 300;
+
 const stop = new AbortController();
+let stoppedAtMs = 0;
 
 for (const [signal, number] of [
   ["SIGINT", 2],
   ["SIGTERM", 15],
 ] as const) {
   process.on(signal, () => {
-    if (stop.signal.aborted) process.exit(128 + number);
-    stop.abort(signal);
+    if (!stop.signal.aborted) {
+      stoppedAtMs = performance.now();
+      stop.abort(signal);
+    } else if (performance.now() - stoppedAtMs > sameSignalMs) process.exit(128 + number);
   });
 }
 

@@ -56,3 +56,23 @@ test("a log that cannot be written does not end it", async () => {
   child.kill();
   expect(await child.exited).toBe(0);
 }, 60_000);
+
+test("a Ctrl-C that comes twice, from the terminal and passed on by a parent, is one", async () => {
+  const main = join(import.meta.dir, "..", "src", "main.ts");
+  const child = Bun.spawn([process.execPath, main, "demo"], {
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  let told = "";
+  let pressed = false;
+  for await (const chunk of child.stdout) {
+    told += Buffer.from(chunk).toString();
+    if (pressed || !told.includes("1 s: sent")) continue;
+    pressed = true;
+    child.kill("SIGINT");
+    await Bun.sleep(10);
+    child.kill("SIGINT");
+  }
+  expect(told).toContain("The books balance");
+  expect(await child.exited).toBe(0);
+}, 60_000);
