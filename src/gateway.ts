@@ -35,7 +35,7 @@ import { RecentRejects } from "./admin/rejects.ts";
 import { Rejudge } from "./intake/rejudge.ts";
 import { createDesks } from "./admin/review/desks.ts";
 import { readAgainMs, rotation } from "./config/rotation.ts";
-import { createSinks } from "./sink/index.ts";
+import { openSinks, tablesSink } from "./sink/index.ts";
 import { keepRetention } from "./store/sqlite/retention.ts";
 import { Drain } from "./drain/drain.ts";
 import type { Sink } from "./core/sink.ts";
@@ -145,7 +145,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });
 
-  const sinks = createSinks({ dataDir, gatewayId, db, influx: config.influx, clock, log });
+  const sinks = [
+    tablesSink({ dataDir, gatewayId, db, clock }),
+    ...openSinks(config, { dataDir, gatewayId, clock, log }),
+  ];
   const retention = db
     ? undefined
     : keepRetention({

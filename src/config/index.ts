@@ -4,7 +4,8 @@
  * Nothing here changes anything: a wrong configuration ends with exit code 78 before the spool is touched. There is no
  * configuration file: units, containers and shells all set environment variables well, and secrets come as NAME_FILE.
  */
-import { influxMistakes } from "../sink/influx/settings.ts";
+import { type Kind, valuesOf } from "../core/kind.ts";
+import { SINKS } from "../sink/index.ts";
 import { httpMistakes } from "../http/server.ts";
 import { brokerMistakes } from "../source/broker.ts";
 import { mqttMistakes } from "../source/mqtt.ts";
@@ -52,14 +53,15 @@ export function loadConfig(env: Env, host: Host = thisHost, fileNames: ReadonlyS
  * What is wrong with each setting, then with settings taken together (each part knows its own). The latter says nothing new
  * about one that is mistaken by itself.
  */
-function allMistakes(reads: readonly TableRead[], { mqtt, broker, influx, http }: Config): string[] {
+function allMistakes(reads: readonly TableRead[], config: Config): string[] {
+  const { mqtt, broker, http } = config;
   const single = reads.flatMap(({ mistakes }) => mistakes);
   const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
   const noOtherBroker = mqtt.url === undefined && !isMistaken("MQTT_URL");
   const crossed = [
     ...mqttMistakes(mqtt),
     ...(noOtherBroker ? brokerMistakes(broker) : []),
-    ...influxMistakes(influx),
+    ...SINKS.flatMap((kind: Kind) => kind.mistakes?.(valuesOf(config, kind)) ?? []),
     ...httpMistakes(http),
   ];
   const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));

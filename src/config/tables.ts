@@ -18,7 +18,8 @@ import { gatewayIdPattern } from "./gateway-id.ts";
 import { judgeSettings } from "../judge/judge.ts";
 import { cacheSettings } from "../registry/cache.ts";
 import { lookupSettings } from "../registry/lookup.ts";
-import { influxSettings } from "../sink/influx/settings.ts";
+import { tablesOf, titlesOf } from "../core/kind.ts";
+import { SINKS } from "../sink/index.ts";
 import { localSettings } from "../store/sqlite/retention.ts";
 import { brokerSettings } from "../source/broker.ts";
 import { mqttSettings } from "../source/mqtt.ts";
@@ -71,7 +72,7 @@ export const tables = {
   watchdog: watchdogSettings,
   local: localSettings,
   postgres: postgresSettings,
-  influx: influxSettings,
+  ...tablesOf(SINKS),
   http: httpSettings,
 };
 
@@ -96,7 +97,7 @@ export const titles: Readonly<Record<keyof typeof tables, string>> = {
   watchdog: "Watchdog",
   local: "Local store",
   postgres: "PostgreSQL",
-  influx: "InfluxDB",
+  ...titlesOf(SINKS),
   http: "HTTP",
 };
 

@@ -5,7 +5,11 @@
  * or keep a position: the drain (drain.ts) does. It throws when the far side could not take the batch *now* (an
  * outage: the same entries come again), and refuses an entry that the far side will *never* take.
  */
+import type { Clock } from "./clock.ts";
 import type { Entry } from "./entry.ts";
+import type { Kind } from "./kind.ts";
+import type { Log } from "./log.ts";
+import { choice, count, type Setting, type Settings, type Values } from "./settings.ts";
 
 /** What became of the entries of one `deliver`. delivered + ignored + refused = entries handed over. */
 export interface Outcome {
@@ -94,4 +98,71 @@ export interface Sink {
   /** What only this sink counts, for `/stats` (snake_case), such as writes_ok. */
   stats?(): Readonly<Record<string, unknown>>;
   close(): Promise<void>;
+}
+
+/** A row of the list of sinks (sink/index.ts). */
+export interface SinkKind<S extends Settings = Settings> extends Kind<S> {
+  /** Do the settings ask for one? */
+  isAsked(values: Values<S>): boolean;
+  /** Connects to nothing yet. @throws if the settings cannot be used */
+  open(parts: SinkParts<Values<S>>): Sink;
+}
+
+/** What a sink is made of. */
+export interface SinkParts<V> {
+  /** Not to be taken apart: secrets are renewed in it while the gateway runs. */
+  readonly settings: V;
+  readonly gatewayId: string;
+  /** Where it may keep a file of its own. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A kind whose `open` and `isAsked` know its own settings. */
+export function sinkKind<const N extends string, S extends Settings>(
+  kind: SinkKind<S> & { readonly name: N },
+): SinkKind<S> & { readonly name: N } {
+  return kind;
+}
+
+/** The settings that every sink has, under the names that begin with `prefix` (INFLUX_TIMEOUT_MS). */
+export function sinkSettings(spec: {
+  readonly prefix: string;
+  /** The downstream system as people call it. */
+  readonly title: string;
+  readonly timeoutMs: number;
+  /** `per`: what has one request at a time, such as "database". */
+  readonly concurrency: { readonly default: number; readonly per: string };
+  readonly whenFull: Sink["whenFull"];
+}): {
+  timeoutMs: Setting<number>;
+  concurrency: Setting<number>;
+  whenFull: Setting<Sink["whenFull"]>;
+} {
+  const { prefix, title, concurrency } = spec;
+  return {
+    timeoutMs: count({
+      name: `${prefix}_TIMEOUT_MS`,
+      default: spec.timeoutMs,
+      unit: "ms",
+      min: 100,
+      max: 600_000,
+      help: "A request without an answer for this long has failed and is repeated.",
+    }),
+    concurrency: count({
+      name: `${prefix}_CONCURRENCY`,
+      default: concurrency.default,
+      unit: "requests",
+      min: 1,
+      max: 64,
+      help: `Requests under way at the same time, one per ${concurrency.per}.`,
+    }),
+    whenFull: choice({
+      name: `${prefix}_WHEN_FULL`,
+      default: spec.whenFull,
+      words: ["hold", "skip"],
+      help: `When the spool is full because ${title} is behind: hold the intake, or skip ${title}'s oldest entries.`,
+    }),
+  };
 }

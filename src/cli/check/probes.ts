@@ -12,7 +12,8 @@ import { silentLog } from "../../core/log.ts";
 import { openPostgres } from "../../store/postgres/client.ts";
 import { probePostgres, probeRegistry } from "./postgres.ts";
 import { hostClock } from "../../intake/host-clock.ts";
-import { createSinks } from "../../sink/index.ts";
+import { openSinks } from "../../sink/index.ts";
+import { postgresSink } from "../../store/postgres/tables.ts";
 import { probeMqtt } from "../../source/mqtt-probe.ts";
 import { builtMs } from "../../version.ts";
 
@@ -24,37 +25,26 @@ export interface Probe {
 
 export interface Probes {
   readonly probes: readonly Probe[];
-  /** Names of all sinks that the settings make. */
-  readonly sinks: readonly string[];
   /** Ends what the probes opened. */
   close(): Promise<void>;
 }
 
 export function createProbes(config: Config): Probes {
-  const { general, postgres, influx } = config;
+  const { general, postgres } = config;
+  const { gatewayId } = general;
   const db = postgres.url === undefined ? undefined : openPostgres({ ...postgres, url: postgres.url });
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
-  const sinks = createSinks({
-    dataDir,
-    gatewayId: general.gatewayId,
-    db,
-    influx,
-    clock: systemClock,
-    log: silentLog,
-  });
-  const farSides = sinks.filter(({ name }) => name !== "local");
+  const tables = db && postgresSink({ db, gatewayId });
+  const sinks = openSinks(config, { dataDir, gatewayId, clock: systemClock, log: silentLog });
   return {
     probes: [
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       { part: "source", probe: () => probeSource(config) },
       ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, config) }]),
-      ...farSides.map((sink) => ({
-        part: sink.name,
-        probe: () => (db !== undefined && sink.name === "postgres" ? probePostgres(db, sink) : sink.probe()),
-      })),
+      ...(db && tables ? [{ part: tables.name, probe: () => probePostgres(db, tables) }] : []),
+      ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
     ],
-    sinks: sinks.map(({ name }) => name),
     async close() {
       for (const sink of sinks) await sink.close();
       await db?.close();

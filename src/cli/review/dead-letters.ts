@@ -14,7 +14,7 @@ import { Spool } from "../../spool/spool.ts";
 import { type CommandGroup, type Context, words } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { deskCommands, type OpenDesk } from "./desk.ts";
-import { createProbes } from "../check/probes.ts";
+import { askedSinks } from "../../sink/index.ts";
 import { sayStore } from "../registry.ts";
 import { remoteDesk } from "../remote.ts";
 import { setAside } from "./set-aside.ts";
@@ -44,12 +44,11 @@ async function openSpool(
   const path = join(dataDir, "spool.db");
   if (!existsSync(path)) return undefined;
   try {
-    const sinks = await sinkNames(config);
     const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
     sayStore(context, `the spool, ${path}`);
     const desk = letterDesk({
       letters: spool.deadLetters,
-      sinks,
+      sinks: sinkNames(config),
       bringBack(entries, letters) {
         const books = new Books(spool.alongside.books());
         for (const _ of entries) books.replay();
@@ -64,8 +63,7 @@ async function openSpool(
   }
 }
 
-async function sinkNames(config: Config): Promise<readonly string[]> {
-  const { sinks, close } = createProbes(config);
-  await close();
-  return sinks;
+function sinkNames(config: Config): readonly string[] {
+  const tables = config.postgres.url === undefined ? "local" : "postgres";
+  return [tables, ...askedSinks(config).map(({ name }) => name)];
 }

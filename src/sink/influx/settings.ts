@@ -5,6 +5,7 @@ import { z } from "zod";
 import { retentionSeconds } from "./database.ts";
 import { lastGood, readTls, tlsMistakes } from "../../core/pem.ts";
 import { choice, count, flag, optional, text, urlOf, type Values } from "../../core/settings.ts";
+import { sinkSettings } from "../../core/sink.ts";
 
 const url = urlOf(["http", "https", "file"])
   .refine(
@@ -15,6 +16,14 @@ const url = urlOf(["http", "https", "file"])
     (s) => !/[?#]/.test(s),
     "a URL without a query: give INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
   );
+
+const common = sinkSettings({
+  prefix: "INFLUX",
+  title: "InfluxDB",
+  timeoutMs: 10_000,
+  concurrency: { default: 4, per: "database" },
+  whenFull: "hold",
+});
 
 export const influxSettings = {
   url: optional({
@@ -79,22 +88,8 @@ export const influxSettings = {
     max: 3_600_000,
     help: "Fewer lines than INFLUX_BATCH_SIZE wait this long.",
   }),
-  concurrency: count({
-    name: "INFLUX_CONCURRENCY",
-    default: 4,
-    unit: "requests",
-    min: 1,
-    max: 64,
-    help: "Requests under way at the same time, one a database.",
-  }),
-  timeoutMs: count({
-    name: "INFLUX_TIMEOUT_MS",
-    default: 10_000,
-    unit: "ms",
-    min: 100,
-    max: 600_000,
-    help: "A request without an answer for this long has failed and is repeated.",
-  }),
+  concurrency: common.concurrency,
+  timeoutMs: common.timeoutMs,
   integerFields: text({
     name: "INFLUX_INTEGER_FIELDS",
     default: "seq,rssi_dbm",
@@ -141,12 +136,7 @@ export const influxSettings = {
     min: 1,
     help: "A file of lines is closed and compressed at this age.",
   }),
-  whenFull: choice({
-    name: "INFLUX_WHEN_FULL",
-    default: "hold",
-    words: ["hold", "skip"],
-    help: "When the spool is full because InfluxDB is behind: hold the intake, or skip InfluxDB's oldest entries.",
-  }),
+  whenFull: common.whenFull,
 };
 
 const TLS_NAMES = { ca: "INFLUXDB_TLS_CA" };

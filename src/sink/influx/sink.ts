@@ -20,13 +20,22 @@ import { createFiles } from "./files.ts";
 import type { Fetch } from "./http.ts";
 import { createPace } from "./pace.ts";
 import { createServer } from "./server.ts";
-import { fetchWith, type influxSettings } from "./settings.ts";
+import { fetchWith, influxMistakes, influxSettings } from "./settings.ts";
 import { createTally } from "./tally.ts";
 import type { Target } from "./target.ts";
 import { createTypeMap } from "./types.ts";
-import type { Sink } from "../../core/sink.ts";
+import { sinkKind, type Sink } from "../../core/sink.ts";
 
 export { influxSettings } from "./settings.ts";
+
+export const influx = sinkKind({
+  name: "influx",
+  title: "InfluxDB",
+  settings: influxSettings,
+  mistakes: influxMistakes,
+  isAsked: ({ url, writeEnabled }) => url !== undefined && writeEnabled,
+  open: influxSink,
+});
 
 export interface InfluxOptions {
   readonly settings: Values<typeof influxSettings>;
