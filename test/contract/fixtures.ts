@@ -1,20 +1,13 @@
 /**
- * The sinks that the contract suite runs over. A sink joins by one fixture in `fixtures`; what its far side cannot be
- * made to do (be away, hang, hold a poison entry) it leaves out, and those tests are skipped by name.
+ * The sinks that the contract suite runs over: the tables, and every sink of the list. A sink joins by its fixture, the file
+ * sinks/<name>.ts; what its downstream system cannot be made to do (be away, hang, hold a poison entry) it leaves out, and those
+ * tests are not asked. A sink without a fixture fails the suite by name.
  */
-import { Database } from "bun:sqlite";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import postgres from "postgres";
 import type { Entry } from "../../src/core/entry.ts";
-import { openPostgres } from "../../src/store/postgres/client.ts";
-import { localSink } from "../../src/store/sqlite/tables.ts";
-import { postgresSink } from "../../src/store/postgres/tables.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
-import { startProxy } from "../kit/proxy.ts";
-import { inInflux } from "./influx.ts";
+import { SINKS } from "../../src/sink/index.ts";
 
 export interface SinkFixture {
   readonly name: string;
@@ -40,74 +33,13 @@ export interface OpenSink {
   stop(): Promise<void>;
 }
 
-const local: SinkFixture = {
-  name: "local",
-  unavailable: "",
-  positions: true,
-  outages: false,
-  // oxlint-disable-next-line typescript/require-await -- the interface is of those that must wait
-  async open() {
-    const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
-    const path = join(dir, "local.db");
-    const sinks = [localSink({ path, gatewayId: "gw" })];
-    const reader = new Database(path, { readonly: true });
-    return {
-      sink: sinks[0] as Sink,
-      async reopen() {
-        const sink = localSink({ path, gatewayId: "gw" });
-        sinks.push(sink);
-        return sink;
-      },
-      async stored() {
-        const rows = reader
-          .query<{ payload: string }, []>("SELECT payload FROM raw_events WHERE accepted")
-          .all();
-        return rows.map((row) => JSON.parse(row.payload).metrics.n as number).sort((a, b) => a - b);
-      },
-      async stop() {
-        reader.close();
-        for (const sink of sinks) await sink.close();
-        rmSync(dir, { recursive: true });
-      },
-    };
-  },
-};
+const names = ["local", "postgres", ...SINKS.map(({ name }) => name)];
 
-const inPostgres: SinkFixture = {
-  name: "postgres",
-  unavailable: postgresAvailable(),
-  positions: true,
-  outages: true,
-  poison: { payload: '{"metrics":{"n":1,"text":"\\u0000"}}' },
-  async open() {
-    const server = await sharedPostgres();
-    const direct = await server.createDatabase();
-    const proxy = await startProxy({ port: server.port });
-    const url = direct.replace(`:${server.port}/`, `:${proxy.port}/`);
-    const connect = () => openPostgres({ url, poolMax: 2, timeoutMs: 2000 });
-    const clients = [connect()];
-    const reader = postgres(direct, { max: 1, fetch_types: false });
-    const open = (db = clients[0]) => postgresSink({ db: db ?? connect(), gatewayId: "gw" });
-    return {
-      sink: open(),
-      async reopen() {
-        const db = connect();
-        clients.push(db);
-        return open(db);
-      },
-      async stored() {
-        const rows = await reader<{ n: number }[]>`
-          select (payload -> 'metrics' ->> 'n')::int as n from raw_events where accepted order by n`;
-        return rows.map((row) => row.n);
-      },
-      far: (mode) => proxy.mode(mode === "hang" ? "blackhole" : mode),
-      async stop() {
-        await proxy.stop();
-        for (const db of clients) await db.close();
-        await reader.end({ timeout: 5 });
-      },
-    };
-  },
-};
+export const fixtures: readonly SinkFixture[] = await Promise.all(names.map(fixtureOf));
 
-export const fixtures: readonly SinkFixture[] = [local, inPostgres, inInflux];
+async function fixtureOf(name: string): Promise<SinkFixture> {
+  const path = join(import.meta.dir, "sinks", `${name}.ts`);
+  if (existsSync(path)) return ((await import(path)) as { fixture: SinkFixture }).fixture;
+  const open = () => Promise.reject(new Error(`the ${name} sink has no fixture: write ${path}`));
+  return { name, unavailable: "", positions: false, outages: false, open };
+}

@@ -1,10 +1,10 @@
 /** The InfluxDB sink as the contract suite sees it: a strict fake of version 3 behind a proxy that misbehaves on demand. */
-import { startInflux3 } from "../kit/influx3.ts";
-import { openInflux } from "../kit/influxsink.ts";
-import { startProxy } from "../kit/proxy.ts";
-import type { SinkFixture } from "./fixtures.ts";
+import { startInflux3 } from "../../kit/influx3.ts";
+import { openInflux } from "../../kit/influxsink.ts";
+import { startProxy } from "../../kit/proxy.ts";
+import type { SinkFixture } from "../fixtures.ts";
 
-export const inInflux: SinkFixture = {
+export const fixture: SinkFixture = {
   name: "influx",
   unavailable: "",
   positions: false,
