@@ -49,6 +49,8 @@ import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
 import { Spool } from "./spool/spool.ts";
 import { builtMs } from "./version.ts";
+import { watchProcess } from "./admin/process.ts";
+import { watchedCertificates } from "./config/certificates.ts";
 import { readingOf, statsLine, viewOf } from "./admin/view.ts";
 import { startWatchdog } from "./intake/watchdog.ts";
 
@@ -204,6 +206,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const letterWatch = watchLetters({ letters: spool.deadLetters, clock, log });
   const attempts = createAttempts(clock);
+  const processWatch = watchProcess(clock);
   const parts = {
     gatewayId,
     attempts,
@@ -222,6 +225,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     desks,
     outlook,
     watchdog,
+    processWatch,
+    certificates: watchedCertificates(config, clock),
     letterWatch,
     retention,
     bytesMax: config.spool.bytesMax,
@@ -234,6 +239,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     () => retention?.close(),
     clock.stop,
     watchdog.stop,
+    processWatch.stop,
     letterWatch.stop,
     outlook.stop,
   ];

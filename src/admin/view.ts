@@ -11,7 +11,7 @@ import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/message.ts";
 import type { HostClock } from "../intake/host-clock.ts";
-import type { GatewayView, PartReadiness, SinkStats, Stats } from "./views.ts";
+import type { GatewayView, Measurements, PartReadiness, SinkStats, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "../registry/cache.ts";
@@ -25,7 +25,11 @@ import type { Drain, DrainStats } from "../drain/drain.ts";
 import type { LetterWatch } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Outlook, Reading } from "./outlook.ts";
-import { version } from "../version.ts";
+import { commit, version } from "../version.ts";
+import { reasons } from "../judge/reasons.ts";
+import { type Histogram, percentileMs } from "../core/histogram.ts";
+import type { CertificateEnd } from "../core/pem.ts";
+import type { ProcessWatch } from "./process.ts";
 import type { Watchdog } from "../intake/watchdog.ts";
 
 export interface ViewedParts {
@@ -46,6 +50,9 @@ export interface ViewedParts {
   readonly desks: Desks;
   readonly outlook: Outlook;
   readonly watchdog: Watchdog;
+  readonly processWatch: ProcessWatch;
+  /** Of the certificates that the settings name. */
+  certificates(): readonly CertificateEnd[];
   readonly letterWatch: LetterWatch;
   readonly retention: Retention | undefined;
   readonly bytesMax: number;
@@ -58,6 +65,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
   return {
     stats: () => statsOf(parts),
     ready: () => readinessOf(parts),
+    measurements: () => measurementsOf(parts),
     cache: cacheView(cache, lookup),
     devices: deviceStore(registry, (ids) => lookup.watcher().devices(ids)),
     settings: settingStore(registry, policy.get, parts.pollSettings),
@@ -68,12 +76,25 @@ export function viewOf(parts: ViewedParts): GatewayView {
   };
 }
 
+function measurementsOf(parts: ViewedParts): Measurements {
+  const { drains, ingest, source, certificates } = parts;
+  return {
+    stats: statsOf(parts),
+    ready: readinessOf(parts),
+    sources: [{ ...source.status() }],
+    commit,
+    reasons: reasons.map(({ code }) => code),
+    sinkCounters: new Set(drains.flatMap(({ sink }) => sink.counters ?? [])),
+    intakeLatency: ingest.latency.stats(),
+    sinkLatencies: Object.fromEntries(drains.map(({ sink, latency }) => [sink.name, latency.stats()])),
+    certificates: certificates(),
+  };
+}
+
 function statsOf(parts: ViewedParts): Stats {
   const { gatewayId, clock, books, ingest, policy, cache, lookup, spool, source } = parts;
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
-  const oldestMs =
-    waiting === 0 ? undefined : unlessDiskFails(() => spool.receivedMsAfter(spool.head - waiting));
   const letters = unlessDiskFails(() => spool.deadLetters.totals()) ?? { count: 0, bytes: 0 };
   return {
     version,
@@ -91,6 +112,8 @@ function statsOf(parts: ViewedParts): Stats {
       replayed: books.replayed,
       telemetry_without_metrics: books.withoutMetrics,
       held: ingest.held,
+      held_reason: ingest.heldReason,
+      latency_ms: percentiles(ingest.latency),
       settings_mistakes: policy.mistakes(),
       since_start: books.sinceStart(),
     },
@@ -98,6 +121,7 @@ function statsOf(parts: ViewedParts): Stats {
     http: { wrong_tokens: parts.attempts.total() },
     clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
     log: { lines_lost: logLinesLost() },
+    process: parts.processWatch.stats(),
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
     auth_cache: cache.stats(),
     registry: lookup.stats(),
@@ -105,16 +129,18 @@ function statsOf(parts: ViewedParts): Stats {
       entries: waiting,
       bytes: spool.bytes,
       bytes_max: parts.bytesMax,
-      oldest_age_seconds:
-        oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000)),
+      oldest_age_seconds: oldestAgeSeconds(parts, waiting),
       last_seq: spool.head,
+      free_disk_bytes: unlessDiskFails(() => spool.freeDiskBytes) ?? null,
       dead_letters: letters.count,
       dead_letters_bytes: letters.bytes,
       dead_letters_discarded: spool.deadLetters.discarded,
       ...parts.outlook.stats(),
     },
     ...(parts.retention && { local_store: parts.retention.stats() }),
-    sinks: Object.fromEntries(drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(stats, drain)])),
+    sinks: Object.fromEntries(
+      drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(parts, stats, drain)]),
+    ),
   };
 }
 
@@ -150,8 +176,26 @@ function writtenBytes(): number | undefined {
   }
 }
 
-function sinkStats(stats: DrainStats, drain: Drain): SinkStats {
-  return { ...stats, ...drain.sink.stats?.() };
+function sinkStats(parts: ViewedParts, stats: DrainStats, drain: Drain): SinkStats {
+  return {
+    ...stats,
+    oldest_age_seconds: oldestAgeSeconds(parts, stats.waiting),
+    latency_ms: percentiles(drain.latency),
+    ...drain.sink.stats?.(),
+  };
+}
+
+/** Since the start, as fine as the buckets are. */
+function percentiles(latency: Histogram): { readonly p50: number | null; readonly p99: number | null } {
+  const stats = latency.stats();
+  return { p50: percentileMs(stats, 0.5), p99: percentileMs(stats, 0.99) };
+}
+
+/** Of the last `waiting` entries of the spool. */
+function oldestAgeSeconds({ spool, clock }: ViewedParts, waiting: number): number {
+  const oldestMs =
+    waiting === 0 ? undefined : unlessDiskFails(() => spool.receivedMsAfter(spool.head - waiting));
+  return oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000));
 }
 
 function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainStats[]): boolean {

@@ -5,7 +5,9 @@
  */
 import type { SetAside } from "../http/aside.ts";
 import type { LetterDesk } from "../http/deadletters.ts";
+import type { CertificateEnd } from "../core/pem.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
+import type { HistogramStats } from "../core/histogram.ts";
 import type { QuarantineDesk } from "../http/quarantine.ts";
 import type { SettingStore } from "./setting-store.ts";
 
@@ -119,8 +121,24 @@ export interface RejectsView {
   }): readonly RejectRow[];
 }
 
+/** All that /metrics shows. */
+export interface Measurements {
+  readonly stats: Stats;
+  readonly ready: readonly PartReadiness[];
+  readonly sources: readonly Readonly<Record<string, unknown>>[];
+  readonly commit: string;
+  /** Every reason for which the judge may reject. */
+  readonly reasons: readonly string[];
+  /** The names in the sinks' stats that only grow. */
+  readonly sinkCounters: ReadonlySet<string>;
+  readonly intakeLatency: HistogramStats;
+  readonly sinkLatencies: Readonly<Record<string, HistogramStats>>;
+  readonly certificates: readonly CertificateEnd[];
+}
+
 export interface GatewayView {
   stats(): Stats;
+  measurements(): Measurements;
   ready(): readonly PartReadiness[];
   readonly cache: CacheView;
   readonly devices: DeviceStore;

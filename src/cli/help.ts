@@ -1,5 +1,7 @@
 /** `sluice help <topic>`: printed from the tables in the code, so that it cannot be out of date. */
 import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from "../config/print.ts";
+import { alertRules } from "./monitoring/alerts.ts";
+import { grafanaDashboard } from "./monitoring/grafana.ts";
 import { reasons } from "../judge/reasons.ts";
 import { systemdUnit } from "./systemd-unit.ts";
 
@@ -16,6 +18,8 @@ export const topics: Readonly<Record<string, Topic>> = {
   reasons: { summary: "Why messages are rejected, and the mend", print: helpReasons, json: () => reasons },
   environment: { summary: "A sample environment file with every setting", print: sampleEnv },
   markdown: { summary: "The settings as tables of Markdown", print: settingsTable },
+  alerts: { summary: "Alert rules for Prometheus", print: alertRules },
+  grafana: { summary: "A dashboard to import into Grafana 10 or newer", print: grafanaDashboard },
   systemd: { summary: "A unit file for systemd", print: () => systemdUnit },
 };
 

@@ -42,6 +42,26 @@ export function tlsMistakes(names: Partial<TlsNames>, paths: TlsPaths): string[]
   return each.length > 0 ? each : mistakeOf(() => readTls(names, paths));
 }
 
+/** When a file's first certificate to end does so. */
+export interface CertificateEnd {
+  /** The setting that names the file. */
+  readonly setting: string;
+  /** Seconds since 1970. */
+  readonly endsSeconds: number;
+}
+
+/** undefined if the file cannot be read, or is none: whoever uses it says so. */
+export function certificateEnd(setting: string, path: string): CertificateEnd | undefined {
+  try {
+    const ends = certificatesIn(readFileSync(path, "utf8")).map((block) =>
+      Date.parse(new X509Certificate(block).validTo),
+    );
+    return ends.length === 0 ? undefined : { setting, endsSeconds: Math.min(...ends) / 1000 };
+  } catch {
+    return undefined;
+  }
+}
+
 function mistakeOf(read: () => unknown): string[] {
   try {
     read();
@@ -66,12 +86,14 @@ export function lastGood<T>(read: () => T): () => T {
 
 function readCertificates(name: string, path: string): string {
   const text = readText(name, path);
-  const blocks = text.match(
-    /-----BEGIN (TRUSTED )?CERTIFICATE-----[^]*?-----END (TRUSTED )?CERTIFICATE-----/g,
-  );
-  if (blocks === null) throw new Error(`${name}: ${path} holds no certificate in PEM`);
+  const blocks = certificatesIn(text);
+  if (blocks.length === 0) throw new Error(`${name}: ${path} holds no certificate in PEM`);
   for (const block of blocks) parsed(name, path, "certificate", () => new X509Certificate(block));
   return text;
+}
+
+function certificatesIn(text: string): readonly string[] {
+  return text.match(/-----BEGIN (TRUSTED )?CERTIFICATE-----[^]*?-----END (TRUSTED )?CERTIFICATE-----/g) ?? [];
 }
 
 function readKey(name: string, path: string): string {

@@ -97,6 +97,8 @@ export interface Sink {
   probe(): Promise<string>;
   /** What only this sink counts, for `/stats` (snake_case), such as writes_ok. */
   stats?(): Readonly<Record<string, unknown>>;
+  /** Which numbers of `stats` only grow: counters in `/metrics`, where the others are gauges. */
+  readonly counters?: readonly string[];
   close(): Promise<void>;
 }
 

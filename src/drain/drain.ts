@@ -8,6 +8,7 @@
  * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
  */
 import { unlessStopped, sleep, withDeadline, type Clock } from "../core/clock.ts";
+import { Histogram } from "../core/histogram.ts";
 import type { Log } from "../core/log.ts";
 import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver } from "./deliver.ts";
@@ -41,6 +42,8 @@ const breathMs = 1;
 
 export class Drain {
   readonly sink: Sink;
+  /** From an entry's arrival until the sink has settled it. By the wall clock, which is what an entry is dated by. */
+  readonly latency = new Histogram();
   readonly #spool: DrainedSpool;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -247,6 +250,8 @@ export class Drain {
       stop: this.#stop.signal,
     });
     this.#ahead.settle(lane, entries, outcome, this.#clock.monoMs());
+    const nowMs = this.#clock.wallMs();
+    for (const { receivedMs } of entries) this.latency.observeMs(nowMs - receivedMs);
     this.#aside.settled(entries);
     this.#delivers(lane);
   }

@@ -69,15 +69,17 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
           "Tenant and device are each one level of an MQTT topic, percent-encoded: no / + # in them.",
         );
       }
-      const query = read(spec.query, c.req.query());
+      const { pretty, ...asked } = c.req.query();
+      const query = read(spec.query, asked);
       if (!query.ok) return problem(400, `Query: ${query.why}.`);
       const body = await readBody(spec.body, c.req.raw);
       if (body instanceof Response) return body;
       const given = { params, query: query.value, body: body.value, request: c.req.raw, note };
       const answer = await spec.handle(given);
       if (answer instanceof Response) return answer;
-      const json = printable(JSON.stringify(answer));
-      return c.body(json, spec.answer.status ?? 200, { "content-type": "application/json" });
+      const json = printable(JSON.stringify(answer, null, pretty === undefined ? 0 : 2));
+      // The newline is for terminals, whose prompt would stand behind the answer.
+      return c.body(`${json}\n`, spec.answer.status ?? 200, { "content-type": "application/json" });
     },
   };
 }

@@ -1,91 +1,72 @@
 /**
- * The stats in Prometheus' text format 0.0.4. Printed from the same object as /stats, so that the two cannot disagree and
- * nothing is counted twice; that is also why there is no metrics library here. Never labelled by device.
+ * The measurements in the two text formats of Prometheus: 0.0.4, which everything reads, and OpenMetrics 1.0 for who asks for it.
+ *
+ * They differ in three things: OpenMetrics names a counter's family without `_total`, tells units, and ends in `# EOF`.
  */
-import type { Stats } from "../admin/views.ts";
+import { latencyBounds, type HistogramStats } from "../core/histogram.ts";
+import type { Measurements } from "../admin/views.ts";
+import { metricsOf, type Metric } from "./metric-table.ts";
 
-type Kind = "counter" | "gauge" | "untyped";
+export const textMedia = "text/plain; version=0.0.4; charset=utf-8";
+export const openMetricsMedia = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 type Labels = Readonly<Record<string, string>>;
-interface Sample {
-  readonly labels: Labels;
-  readonly value: unknown;
+
+export function metricsText(measurements: Measurements, asOpenMetrics: boolean): string {
+  const families = metricsOf(measurements).map((metric) => familyText(metric, measurements, asOpenMetrics));
+  return `${families.join("")}${asOpenMetrics ? "# EOF\n" : ""}`;
 }
 
-const sinkTotals = ["delivered", "ignored", "refused", "skipped"];
-const ingestNames = ["received", "accepted", "rejected", "duplicate", "judging"];
-const spoolNames = ["entries", "bytes", "oldest_age_seconds"];
-
-export function metricsText(stats: Stats): string {
-  const { ingest, auth_cache: cache, spool } = stats;
-  const sinks = Object.entries(stats.sinks);
-  const ofSinks = (key: string) => sinks.map(([sink, s]) => ({ labels: { sink }, value: s[key] }));
-  const more = [...new Set(sinks.flatMap(([, s]) => Object.keys(s)))].filter(
-    (key) => !sinkTotals.includes(key) && key !== "waiting",
-  );
-  return [
-    metric("build_info", "gauge", "Which Sluice this is", [
-      { labels: { version: stats.version, gateway_id: stats.gateway_id }, value: 1 },
-    ]),
-    metric("uptime_seconds", "gauge", "Since start", one(stats.uptime_seconds)),
-    metric("balanced", "gauge", "1 while the books balance", one(Number(stats.balanced))),
-    metric(
-      "clock_believed",
-      "gauge",
-      "1 while the host's clock is believed",
-      one(Number(stats.clock.believed)),
-    ),
-    metric("received_total", "counter", "Messages taken in", one(ingest.received)),
-    metric("accepted_total", "counter", "Messages accepted as events", one(ingest.accepted)),
-    metric("rejected_total", "counter", "Messages the judge rejected", rejected(stats)),
-    metric("duplicate_total", "counter", "Redeliveries recognised", one(ingest.duplicate)),
-    metric("judging", "gauge", "Messages on their way to a verdict", one(ingest.judging)),
-    extras("ingest", ingest, ingestNames),
-    extras("source", Object(stats["source"]), []),
-    extras("http", Object(stats["http"]), []),
-    metric("log_lines_lost_total", "counter", "Lines of the log that nobody took", one(stats.log.lines_lost)),
-    metric("auth_cache_size", "gauge", "Devices cached", one(cache.size)),
-    metric("auth_cache_max_size", "gauge", "Most devices cached", one(cache.max_size)),
-    metric("auth_cache_hits_total", "counter", "Look-ups answered from memory", one(cache.hits)),
-    metric("auth_cache_misses_total", "counter", "Look-ups that asked the registry", one(cache.misses)),
-    metric("auth_cache_errors_total", "counter", "Look-ups that failed", one(cache.errors)),
-    metric("spool_entries", "gauge", "Entries on the disk", one(spool.entries)),
-    metric("spool_bytes", "gauge", "Bytes on the disk", one(spool.bytes)),
-    metric("spool_oldest_age_seconds", "gauge", "Age of the oldest entry", one(spool.oldest_age_seconds)),
-    extras("spool", spool, spoolNames),
-    ...sinkTotals.map((key) => metric(`sink_${key}_total`, "counter", `Entries ${key}`, ofSinks(key))),
-    metric("sink_waiting", "gauge", "Entries not yet brought to the sink", ofSinks("waiting")),
-    ...more.map((key) => metric(`sink_${key}`, "untyped", `As in /stats`, ofSinks(key))),
-  ].join("");
+/** The name in a query: `sluice_` before all but what every process has, `_total` behind counters. */
+export function nameOf({ name, type }: Pick<Metric, "name" | "type">): string {
+  const full = name.startsWith("process_") ? name : `sluice_${name}`;
+  return type === "counter" ? `${full}_total` : full;
 }
 
-function rejected({ ingest }: Stats): Sample[] {
-  return Object.entries(ingest.rejected).map(([reason, value]) => ({ labels: { reason }, value }));
+/** "" if nothing of it is known now. */
+function familyText(metric: Metric, measurements: Measurements, asOpenMetrics: boolean): string {
+  const lines = linesOf(metric, measurements);
+  if (lines.length === 0) return "";
+  const name = nameOf(metric);
+  const family = asOpenMetrics && metric.type === "counter" ? name.slice(0, -"_total".length) : name;
+  const unit = asOpenMetrics ? unitLine(family) : "";
+  return `# HELP ${family} ${metric.help}\n# TYPE ${family} ${metric.type}\n${unit}${lines.join("")}`;
 }
 
-/** What a part counts beyond the promised names. */
-function extras(part: string, stats: Readonly<Record<string, unknown>>, named: readonly string[]): string {
-  const keys = Object.keys(stats).filter((key) => !named.includes(key));
-  return keys.map((key) => metric(`${part}_${key}`, "untyped", "As in /stats", one(stats[key]))).join("");
+function unitLine(family: string): string {
+  const unit = /_(seconds|bytes)$/.exec(family)?.[1];
+  return unit === undefined ? "" : `# UNIT ${family} ${unit}\n`;
 }
 
-function one(value: unknown): Sample[] {
-  return [{ labels: {}, value }];
+function linesOf(metric: Metric, measurements: Measurements): string[] {
+  const name = nameOf(metric);
+  if (metric.type === "histogram")
+    return metric.samples(measurements).flatMap(({ labels, value }) => histogramLines(name, labels, value));
+  return metric.samples(measurements).flatMap(({ labels, value }) => {
+    const number = typeof value === "boolean" ? Number(value) : value;
+    return typeof number === "number" ? [line(name, labels, number)] : [];
+  });
 }
 
-/** Nothing where no sample is a number. */
-function metric(name: string, kind: Kind, help: string, samples: readonly Sample[]): string {
-  const full = `sluice_${name}`;
-  const lines = samples
-    .filter(({ value }) => typeof value === "number")
-    .map(({ labels, value }) => `${full}${labelText(labels)} ${String(value)}\n`);
-  return lines.length === 0 ? "" : `# HELP ${full} ${help}\n# TYPE ${full} ${kind}\n${lines.join("")}`;
+function histogramLines(
+  name: string,
+  labels: Labels,
+  { counts, count, sumSeconds }: HistogramStats,
+): string[] {
+  let sum = 0;
+  const buckets = counts.map((n, i) => {
+    const bound = latencyBounds[i];
+    sum += n;
+    return line(`${name}_bucket`, { ...labels, le: bound === undefined ? "+Inf" : String(bound) }, sum);
+  });
+  return [...buckets, line(`${name}_sum`, labels, sumSeconds), line(`${name}_count`, labels, count)];
 }
 
-function labelText(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${escape(value)}"`);
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+function line(name: string, labels: Labels, value: number): string {
+  const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escaped(text)}"`);
+  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}\n`;
 }
 
-function escape(value: string): string {
-  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+function escaped(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

@@ -74,7 +74,11 @@ function operation(endpoint: Endpoint): Operation {
     summary,
     tags: [id.split(".")[0] ?? id],
     ...(isAdmin && { security: [{ adminToken: [] }, {}] }),
-    parameters: [...pathParameters(path), ...queryParameters(endpoint.query)],
+    parameters: [
+      ...pathParameters(path),
+      ...queryParameters(endpoint.query),
+      ...(answer.schema ? [pretty] : []),
+    ],
     ...(given.length > 0 && { requestBody: { required: true, content: Object.fromEntries(given) } }),
     responses: {
       [String(answer.status ?? 200)]: { description: answer.help, content: Object.fromEntries(answered) },
@@ -93,6 +97,14 @@ function pathParameters(path: string): Operation["parameters"] {
     schema: { type: "string" },
   }));
 }
+
+const pretty: Operation["parameters"][number] = {
+  name: "pretty",
+  in: "query",
+  required: false,
+  schema: { type: "string" },
+  description: "Whatever its value: the answer is indented for people.",
+};
 
 function queryParameters(query: z.ZodType | undefined): Operation["parameters"] {
   if (query === undefined) return [];

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { maskedIn } from "../core/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import { metricsText } from "./metrics.ts";
+import { metricsText, openMetricsMedia, textMedia } from "./metrics.ts";
 import { problem } from "./problem.ts";
 import { readySchema, statsSchema } from "./schemas.ts";
 import type { GatewayView } from "../admin/views.ts";
@@ -45,11 +45,16 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       path: "/metrics",
       id: "status.metrics",
       summary: "The same for Prometheus",
-      answer: { help: "Text format 0.0.4.", media: ["text/plain"] },
-      handle: () =>
-        new Response(metricsText(maskedIn(view.stats())), {
-          headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
-        }),
+      answer: {
+        help: "Text format 0.0.4; OpenMetrics 1.0 if Accept names it.",
+        media: ["text/plain", "application/openmetrics-text"],
+      },
+      handle({ request }) {
+        const isOpen = (request.headers.get("accept") ?? "").includes("application/openmetrics-text");
+        return new Response(metricsText(maskedIn(view.measurements()), isOpen), {
+          headers: { "content-type": isOpen ? openMetricsMedia : textMedia },
+        });
+      },
     }),
   ];
 }

@@ -9,6 +9,8 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
+import { HELD_REASONS, type HeldReason } from "../core/held.ts";
+import { Histogram } from "../core/histogram.ts";
 import { explain, type Log } from "../core/log.ts";
 import type { Intake, Message } from "../core/message.ts";
 import { Books } from "./books.ts";
@@ -56,6 +58,8 @@ const intakeBytesMax = 64 * 1024 * 1024;
 const retryHeldMs = 250;
 
 export class Ingest implements Intake {
+  /** From a message's arrival until it may be acknowledged. By the wall clock, which is what a message is dated by. */
+  readonly latency = new Histogram();
   readonly #parts: IngestParts;
   /** The open group: messages to settle with it, and the entries of those that have one (a duplicate has none). */
   #messages: Message[] = [];
@@ -69,6 +73,7 @@ export class Ingest implements Intake {
   #bytes = 0;
   readonly #deferred = new DeferredDevices();
   #held: string | null = null;
+  #heldReason: HeldReason | null = null;
   readonly #waitingForRoom: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
 
@@ -115,6 +120,11 @@ export class Ingest implements Intake {
   /** Why nothing is taken in; null while it is. */
   get held(): string | null {
     return this.#held;
+  }
+
+  /** The same as one word. */
+  get heldReason(): HeldReason | null {
+    return this.#heldReason;
   }
 
   /** The message that has waited longest in memory; undefined where none waits. */
@@ -251,14 +261,18 @@ export class Ingest implements Intake {
     try {
       append(this.#entries, { books: books.toKeep(this.#parkedCount), ...known.toWrite(), endsTheHold });
     } catch (error) {
-      this.#hold(explain(error));
+      this.#hold(explain(error), reasonOf(error));
       this.#timer = clock.after(retryHeldMs, () => this.flush());
       return;
     }
     this.#release();
     known.committed();
     const messages = this.#messages;
-    for (const { payload, topic } of messages) this.#bytes -= payload.length + topic.length;
+    const nowMs = clock.wallMs();
+    for (const { payload, topic, receivedMs } of messages) {
+      this.#bytes -= payload.length + topic.length;
+      this.latency.observeMs(nowMs - receivedMs);
+    }
     const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
     this.#messages = [];
     this.#entries = [];
@@ -268,17 +282,25 @@ export class Ingest implements Intake {
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
   }
 
-  #hold(why: string): void {
+  #hold(why: string, reason: HeldReason): void {
     if (this.#held === null)
       this.#parts.log.error(
         { error: why },
         "intake held: nothing is acknowledged until the spool can be written",
       );
     this.#held = why;
+    this.#heldReason = reason;
   }
 
   #release(): void {
     if (this.#held !== null) this.#parts.log.info("intake released");
     this.#held = null;
+    this.#heldReason = null;
   }
+}
+
+/** What the spool says of itself; whatever else it throws, it could not be written. */
+function reasonOf(error: unknown): HeldReason {
+  const said = Object(error)["reason"];
+  return HELD_REASONS.find((reason) => reason === said) ?? "cannot_write";
 }

@@ -3,12 +3,19 @@
  */
 import { statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
+import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
 
 /** Not now: the spool is at its bound or the disk is full. What was to be appended is still the caller's. */
 export class SpoolFull extends Error {
   override readonly name = "SpoolFull";
+  readonly reason: HeldReason;
+
+  constructor(reason: HeldReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 const vacuumPagesMax = 1_000;
@@ -29,7 +36,7 @@ export function commit(db: Database, write: () => void): void {
       db.query("PRAGMA wal_checkpoint(RESTART)").all();
       transaction();
     } catch (cause) {
-      throw new SpoolFull(`the spool cannot be written (${explain(cause)})`, { cause });
+      throw new SpoolFull("cannot_write", `the spool cannot be written (${explain(cause)})`, { cause });
     }
   }
 }
@@ -45,6 +52,7 @@ export function keepFree(db: Database, dataDir: string, freeBytesMin: number, by
   cutBack(db);
   if (short() <= 0) return;
   throw new SpoolFull(
+    "disk_low",
     `the disk of ${dataDir} has ${freeBytes(db, dataDir)} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
   );
 }

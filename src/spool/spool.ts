@@ -115,6 +115,11 @@ export class Spool {
     return this.#bytes;
   }
 
+  /** @throws if the disk cannot be read */
+  get freeDiskBytes(): number {
+    return freeBytes(this.#db, this.#dataDir);
+  }
+
   /**
    * Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer.
    * @throws if the disk cannot be read
@@ -258,7 +263,10 @@ export class Spool {
     if (over() <= 0 || free >= this.#head) return;
     // The hold ends only with what is to be written now: to refuse it would be for ever.
     if (endsTheHold && settled > free) return;
-    throw new SpoolFull(`the spool holds ${this.#bytes} bytes and may hold ${bytesMax} (SPOOL_MAX_BYTES)`);
+    throw new SpoolFull(
+      "spool_full",
+      `the spool holds ${this.#bytes} bytes and may hold ${bytesMax} (SPOOL_MAX_BYTES)`,
+    );
   }
 
   /** Gives up the oldest groups up to `seq`: so many (-1: all), or as many as free so many bytes. */

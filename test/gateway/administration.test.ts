@@ -69,7 +69,7 @@ test("telemetry without metrics is stored, counted over restarts, and shown with
   await until(() => running.stats().sinks["local"]?.waiting === 0);
   expect(running.stats().sinks["local"]?.delivered).toBe(before + 2);
   expect(await (await ask("GET", "/metrics")).text()).toContain(
-    "sluice_ingest_telemetry_without_metrics 2\n",
+    "sluice_ingest_telemetry_without_metrics_total 2\n",
   );
 });
 

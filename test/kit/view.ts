@@ -2,7 +2,8 @@
 import { deviceStore, settingStore } from "../../src/admin/devices.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Desk } from "../../src/http/desk.ts";
-import type { CacheStats, GatewayView, Stats } from "../../src/admin/views.ts";
+import { Histogram } from "../../src/core/histogram.ts";
+import type { CacheStats, GatewayView, Measurements, Stats } from "../../src/admin/views.ts";
 import { livePolicy } from "../../src/admin/policy.ts";
 import { localRegistry } from "../../src/store/sqlite/registry.ts";
 import type { DeviceId } from "../../src/core/device.ts";
@@ -34,6 +35,22 @@ const noStats: Stats = {
   sinks: {},
 };
 
+/** What /metrics would show of it. */
+function someMeasurements(view: GatewayView): Measurements {
+  const nothing = new Histogram().stats();
+  return {
+    stats: view.stats(),
+    ready: view.ready(),
+    sources: [],
+    commit: "0123456789ab",
+    reasons: ["TOKEN_INVALID", "BAD_JSON"],
+    sinkCounters: new Set(["writes_ok"]),
+    intakeLatency: nothing,
+    sinkLatencies: {},
+    certificates: [],
+  };
+}
+
 export interface FakeView {
   readonly view: GatewayView;
   readonly registry: Registry;
@@ -52,6 +69,7 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
   const view: GatewayView = {
     stats: () => noStats,
     ready: () => [],
+    measurements: () => someMeasurements(view),
     cache: {
       stats: () => someCacheStats,
       queries: () => 0,

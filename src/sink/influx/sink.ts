@@ -65,7 +65,7 @@ export function influxSink(options: InfluxOptions): Sink {
   const target = directory === null ? server(options) : files(options, directory);
   const types = typeMap(options, shared);
   const collisions = createCollisions(settings.onCollision);
-  const tally = createTally(clock);
+  const tally = createTally();
   const pace = createPace(linesMax);
   const deliver = createDeliver({
     target,
@@ -99,6 +99,15 @@ export function influxSink(options: InfluxOptions): Sink {
       return deliver(databaseOf(first), delivery);
     },
     probe: () => target.probe(),
+    counters: [
+      "writes_ok",
+      "writes_err",
+      "flushes",
+      "lines_refused",
+      "lines_beyond_retention",
+      "bytes_sent",
+      "collisions",
+    ],
     stats: () => ({
       ...tally.stats(),
       bytes_sent: target.bytesSent,

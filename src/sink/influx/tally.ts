@@ -1,7 +1,6 @@
 /**
  * What only this sink counts, for /stats: requests, lines under way, databases that wait for an operator.
  */
-import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import { Outage } from "../../core/outage.ts";
@@ -23,10 +22,11 @@ export interface Tally {
 /** Parked databases that are remembered by name. */
 const parkedMax = 1_000;
 
-export function createTally(clock: Clock): Tally {
+export function createTally(): Tally {
   /** Lines parked and why, by database. */
   const parked = new Map<string, { lines: number; why: string }>();
-  const underWay = new Map<string, { lines: number; sinceMs: number }>();
+  /** Lines under way, by database. */
+  const underWay = new Map<string, number>();
   let writesOk = 0;
   let writesErr = 0;
   let flushes = 0;
@@ -38,7 +38,7 @@ export function createTally(clock: Clock): Tally {
     begin(database, entries) {
       flushes += 1;
       const lines = entries.length;
-      underWay.set(database, { lines, sinceMs: entries[0]?.receivedMs ?? clock.wallMs() });
+      underWay.set(database, lines);
       return (error) => {
         underWay.delete(database);
         if (error !== null) lastError = explain(error);
@@ -62,14 +62,11 @@ export function createTally(clock: Clock): Tally {
       beyondRetention += lines;
     },
     stats() {
-      const waiting = [...underWay.values()];
-      const oldestMs = Math.min(...waiting.map(({ sinceMs }) => sinceMs));
       return {
         writes_ok: writesOk,
         writes_err: writesErr,
         flushes,
-        buffer_depth: waiting.reduce((sum, { lines }) => sum + lines, 0),
-        oldest_age_seconds: waiting.length === 0 ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000,
+        buffer_depth: [...underWay.values()].reduce((sum, lines) => sum + lines, 0),
         lines_refused: refused,
         lines_beyond_retention: beyondRetention,
         lines_parked: [...parked.values()].reduce((sum, { lines }) => sum + lines, 0),

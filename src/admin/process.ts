@@ -1,0 +1,69 @@
+/**
+ * What the process itself takes of its host: CPU, memory, open files, and how late its event loop runs.
+ *
+ * The lag is the longest of the last minute rather than the last measured, since a scrape comes every 15 to 60 s and would miss what
+ * happened in between.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import type { Clock, Timer } from "../core/clock.ts";
+
+/** In the names of `/stats`. Files are null where the system does not tell (not Linux). */
+export interface ProcessStats {
+  /** User and system time since the start. */
+  readonly cpu_seconds: number;
+  readonly resident_bytes: number;
+  readonly open_files: number | null;
+  readonly open_files_max: number | null;
+  /** How much later than due a timer ran, at worst, within the last minute. */
+  readonly event_loop_lag_seconds: number;
+}
+
+const tickMs = 500;
+const ticksKept = 120;
+
+export interface ProcessWatch {
+  stats(): ProcessStats;
+  stop(): void;
+}
+
+export function watchProcess(clock: Clock): ProcessWatch {
+  const lags: number[] = [];
+  let dueMs = clock.monoMs() + tickMs;
+  const timer: Timer = clock.every(tickMs, () => {
+    const now = clock.monoMs();
+    lags.push(Math.max(0, now - dueMs));
+    if (lags.length > ticksKept) lags.shift();
+    dueMs = now + tickMs;
+  });
+
+  function stats(): ProcessStats {
+    const { user, system } = process.cpuUsage();
+    return {
+      cpu_seconds: (user + system) / 1e6,
+      resident_bytes: process.memoryUsage.rss(),
+      open_files: openFiles(),
+      open_files_max: openFilesMax(),
+      event_loop_lag_seconds: Math.max(0, ...lags) / 1000,
+    };
+  }
+
+  return { stats, stop: () => timer.cancel() };
+}
+
+function openFiles(): number | null {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return null;
+  }
+}
+
+/** The soft limit, which is what counts. */
+function openFilesMax(): number | null {
+  try {
+    const soft = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    return soft === undefined ? null : Number(soft);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * `sluice help alerts`: rules for Prometheus, one per state in which a site needs somebody.
+ *
+ * Each rule says what it means and what to do, for it wakes people who did not build this. Thresholds are those at which a site
+ * still has time; an operator changes them in his copy. Rules that compare with themselves hours ago are avoided: a gateway that was
+ * installed an hour ago must be watched too.
+ */
+export interface Alert {
+  readonly name: string;
+  readonly expr: string;
+  /** How long it must hold before somebody is told. */
+  readonly lasts: string;
+  readonly severity: "critical" | "warning";
+  readonly summary: string;
+  readonly runbook: string;
+}
+
+export const alerts: readonly Alert[] = [
+  {
+    name: "SluiceDown",
+    expr: 'up{job="sluice"} == 0',
+    lasts: "2m",
+    severity: "critical",
+    summary: "The gateway does not answer",
+    runbook:
+      "`systemctl status sluice` and `journalctl -u sluice -p warning` say why; exit code 78 is a mistake in the configuration, which `sluice check` names.",
+  },
+  {
+    name: "SluiceNotReady",
+    expr: 'sluice_ready{part!~"sink .*|source .*|registry|clock|intake"} == 0',
+    lasts: "5m",
+    severity: "warning",
+    summary: "{{ $labels.part }} cannot do its work",
+    runbook: "`GET /readyz` says why in a sentence.",
+  },
+  {
+    name: "SluiceSourceAway",
+    expr: "sluice_source_connected == 0",
+    lasts: "2m",
+    severity: "critical",
+    summary: "No message can come in through {{ $labels.source }}",
+    runbook:
+      "`GET /readyz` names the broker's answer; `sluice check` tries the connection. What devices publish meanwhile waits at the broker, as much as it keeps.",
+  },
+  {
+    name: "SluiceSinkTrouble",
+    expr: "sluice_sink_trouble == 1",
+    lasts: "10m",
+    severity: "warning",
+    summary: "{{ $labels.sink }} takes nothing, or not everything",
+    runbook:
+      "Nothing is lost: it waits in the spool. `GET /readyz` gives the words of the server; see that it runs and may be reached.",
+  },
+  {
+    name: "SluiceSinkAlarm",
+    expr: "sluice_sink_alarms > 0",
+    lasts: "1m",
+    severity: "critical",
+    summary: "{{ $labels.sink }} stands still until somebody acts",
+    runbook:
+      "alarms in `GET /stats` name the lane and the cause (a missing right, a missing column, a full disk). Mend it there; delivery goes on by itself.",
+  },
+  {
+    name: "SluiceIntakeHeld",
+    expr: "sluice_intake_held == 1",
+    lasts: "1m",
+    severity: "critical",
+    summary: "Nothing is acknowledged: the spool cannot be written",
+    runbook:
+      "held in `GET /stats` says why: the spool is at SPOOL_MAX_BYTES, the disk is full, or it fails. Make room or bring the sink back that is away.",
+  },
+  {
+    name: "SluiceSpoolFilling",
+    expr: "sluice_spool_bytes / sluice_spool_max_bytes > 0.8",
+    lasts: "5m",
+    severity: "warning",
+    summary: "The spool is {{ $value | humanizePercentage }} full",
+    runbook:
+      "At its bound the intake is held. Bring back the sink with the largest sluice_sink_waiting, or raise SPOOL_MAX_BYTES if the disk has room.",
+  },
+  {
+    name: "SluiceSpoolFullSoon",
+    expr: "sluice_spool_offline_left_seconds < 12 * 3600 and on (instance) max by (instance) (sluice_sink_trouble) == 1",
+    lasts: "5m",
+    severity: "critical",
+    summary: "The spool is full in {{ $value | humanizeDuration }} if nothing is delivered",
+    runbook: "Bring back the sink that is in trouble, or make room: SPOOL_MAX_BYTES, the disk.",
+  },
+  {
+    name: "SluiceOldestTooOld",
+    expr: "sluice_sink_oldest_age_seconds > 3600",
+    lasts: "10m",
+    severity: "warning",
+    summary: "{{ $labels.sink }} is {{ $value | humanizeDuration }} behind",
+    runbook:
+      "If it is in trouble, see SluiceSinkTrouble; if not, it is slower than what comes in: compare the rate of sluice_sink_delivered_total with sluice_accepted_total.",
+  },
+  {
+    name: "SluiceDeadLettersGrow",
+    expr: "increase(sluice_sink_refused_total[15m]) > 0",
+    lasts: "0m",
+    severity: "warning",
+    summary: "{{ $labels.sink }} refused entries for good",
+    runbook:
+      "`sluice dead-letters list` gives each with the server's words. After the mend: `sluice dead-letters replay`.",
+  },
+  {
+    name: "SluiceRejects",
+    expr: "sum by (instance) (rate(sluice_rejected_total[10m])) / clamp_min(sum by (instance) (rate(sluice_received_total[10m])), 0.001) > 0.05",
+    lasts: "10m",
+    severity: "warning",
+    summary: "{{ $value | humanizePercentage }} of the messages are rejected",
+    runbook: "`GET /admin/rejects` says which device and why; `sluice help reasons` has the cure per reason.",
+  },
+  {
+    name: "SluiceUnbalanced",
+    expr: "sluice_balanced == 0",
+    lasts: "1m",
+    severity: "critical",
+    summary: "The books do not balance",
+    runbook:
+      "A message is counted nowhere, or twice: a fault in Sluice. Keep `GET /stats` and the log, and report it. `sluice spool verify` looks at the disk.",
+  },
+  {
+    name: "SluiceRegistryAway",
+    expr: "sluice_registry_available == 0",
+    lasts: "5m",
+    severity: "warning",
+    summary: "The device registry does not answer",
+    runbook:
+      "Known devices go on for AUTH_CACHE_STALE_SECONDS, unknown ones wait in the spool. See that PostgreSQL runs and may be reached.",
+  },
+  {
+    name: "SluiceRevocationsSlow",
+    expr: "sluice_registry_changes_heard == 0",
+    lasts: "10m",
+    severity: "warning",
+    summary: "Changes of the registry are not heard at once",
+    runbook:
+      "`GET /readyz` says why: most often a pooler in transaction mode between Sluice and PostgreSQL. Give DATABASE_URL the server itself.",
+  },
+  {
+    name: "SluiceDiskLow",
+    expr: "sluice_spool_free_disk_bytes < 2e9",
+    lasts: "5m",
+    severity: "warning",
+    summary: "{{ $value | humanize1024 }}B are free on the spool's disk",
+    runbook: "At SPOOL_MIN_FREE_BYTES the intake is held. Make room.",
+  },
+  {
+    name: "SluiceCertificateEnds",
+    expr: "sluice_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
+    lasts: "1h",
+    severity: "warning",
+    summary: "The certificate of {{ $labels.setting }} ends in {{ $value | humanizeDuration }}",
+    runbook: "Put the new one in the file; it is read again by itself.",
+  },
+  {
+    name: "SluiceClockNotBelieved",
+    expr: "sluice_clock_believed == 0",
+    lasts: "5m",
+    severity: "warning",
+    summary: "The host's clock is wrong",
+    runbook:
+      "`GET /readyz` says by what it is seen. Set it (`timedatectl`, chrony); readings without a time of their own get theirs then.",
+  },
+  {
+    name: "SluiceStalled",
+    expr: "sluice_watchdog_progressing == 0",
+    lasts: "1m",
+    severity: "critical",
+    summary: "Messages wait for no reason that has a name",
+    runbook: "The gateway frees itself or is restarted by systemd. Keep the log and report it.",
+  },
+];
+
+/** A file for `rule_files` of Prometheus. */
+export function alertRules(): string {
+  const rules = alerts.map(({ name, expr, lasts, severity, summary, runbook }) => ({
+    alert: name,
+    expr,
+    for: lasts,
+    labels: { severity },
+    annotations: { summary, runbook },
+  }));
+  return Bun.YAML.stringify({ groups: [{ name: "sluice", rules }] }, null, 2);
+}

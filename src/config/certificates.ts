@@ -1,0 +1,34 @@
+/**
+ * When the certificates that the settings name end: found by the names of the settings, so that a new one is watched from its first
+ * day. Read anew at most once a minute, since a bundle of CAs holds a hundred of them and /metrics may be asked often.
+ */
+import { certificateEnd, type CertificateEnd } from "../core/pem.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Config } from "./index.ts";
+import { tables } from "./tables.ts";
+import type { Settings } from "../core/settings.ts";
+
+const readEveryMs = 60_000;
+const isCertificate = /_TLS_(CA|CERT)$/;
+
+export function watchedCertificates(config: Config, clock: Clock): () => readonly CertificateEnd[] {
+  let ends: readonly CertificateEnd[] = [];
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (clock.monoMs() - readAtMs >= readEveryMs) {
+      readAtMs = clock.monoMs();
+      ends = certificateFiles(config).flatMap(([setting, path]) => certificateEnd(setting, path) ?? []);
+    }
+    return ends;
+  };
+}
+
+function certificateFiles(config: Config): (readonly [setting: string, path: string])[] {
+  return Object.entries<Settings>(tables).flatMap(([part, table]) => {
+    const values = config[part as keyof Config] as Readonly<Record<string, unknown>>;
+    return Object.entries(table).flatMap(([key, { name }]) => {
+      const path = values[key];
+      return isCertificate.test(name) && typeof path === "string" ? [[name, path] as const] : [];
+    });
+  });
+}
