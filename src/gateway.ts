@@ -14,8 +14,8 @@ import { systemClock, type Clock } from "./core/clock.ts";
 import { deviceKey } from "./core/device.ts";
 import { explain, type Log } from "./core/log.ts";
 import type { Source } from "./core/message.ts";
-import { openPostgres } from "./store/postgres/client.ts";
-import { isLocalStoreInUse } from "./store/schema.ts";
+import { openStore } from "./store/open-store.ts";
+import { isLocalStoreInUse, localFile } from "./store/sqlite/local-file.ts";
 import { createOutlook } from "./admin/outlook.ts";
 import { hostClock } from "./intake/host-clock.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
@@ -26,17 +26,15 @@ import { withoutTokens } from "./judge/redact.ts";
 import { KnownMessages } from "./intake/known.ts";
 import { livePolicy } from "./admin/policy.ts";
 import { DeviceAuthCache } from "./registry/cache.ts";
-import { localRegistry } from "./store/sqlite/registry.ts";
 import { createLookup } from "./registry/lookup.ts";
-import { postgresRegistry } from "./store/postgres/registry.ts";
-import type { Registry, RegistryWatcher } from "./core/registry.ts";
+import type { RegistryWatcher } from "./core/registry.ts";
+import type { Store } from "./core/store.ts";
 import { savedCache } from "./registry/saved.ts";
 import { RecentRejects } from "./admin/rejects.ts";
 import { Rejudge } from "./intake/rejudge.ts";
 import { createDesks } from "./admin/review/desks.ts";
 import { readAgainMs, rotation } from "./config/rotation.ts";
-import { openSinks, tablesSink } from "./sink/index.ts";
-import { keepRetention } from "./store/sqlite/retention.ts";
+import { openSinks } from "./sink/index.ts";
 import { Drain } from "./drain/drain.ts";
 import type { Sink } from "./core/sink.ts";
 import { brokerSource, type BrokerSource } from "./source/broker.ts";
@@ -83,7 +81,7 @@ export interface GatewayOptions {
   readonly reload?: () => Loaded;
   /** In place of those that the settings name. */
   readonly source?: Source;
-  readonly registry?: Registry;
+  readonly store?: Store;
 }
 
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -92,14 +90,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { dataDir, gatewayId } = config.general;
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock });
-  const { url } = config.postgres;
-  if (url !== undefined) refuseToLeaveBehind(spool, join(dataDir, "local.db"));
+  if (config.postgres.url !== undefined) refuseToLeaveBehind(spool, localFile(dataDir));
   keepGatewayId(dataDir, gatewayId, log);
   clock.begin(spool.newestAtStartMs);
-  const db = url === undefined ? undefined : openPostgres(postgresOptions(config, clock));
-  const registry =
-    options.registry ??
-    (db ? postgresRegistry({ db, log }) : localRegistry({ path: join(dataDir, "local.db"), clock }));
+  const { postgres } = config;
+  const store = options.store ?? openStore({ dataDir, gatewayId, postgres, clock, log });
+  const { registry } = store;
 
   const policy = livePolicy(config.judge, log);
   const cache = new DeviceAuthCache(config.cache, clock);
@@ -147,19 +143,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });
 
-  const sinks = [
-    tablesSink({ dataDir, gatewayId, db, clock }),
-    ...openSinks(config, { dataDir, gatewayId, clock, log }),
-  ];
-  const retention = db
-    ? undefined
-    : keepRetention({
-        path: join(dataDir, "local.db"),
-        settings: config.local,
-        freeBytesMin: config.spool.freeBytesMin,
-        clock,
-        log,
-      });
+  const sinks = [store.tables, ...openSinks(config, { dataDir, gatewayId, clock, log })];
+  const { freeBytesMin } = config.spool;
+  const retention = store.keepRetention?.({ ...config.local, freeBytesMin });
   const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));
   const maySkip = (sink: Sink) => sink.whenFull === "skip" || config.spool.whenFull === "drop_oldest";
   const [skipping = [], holding = []] = [true, false].map((skips) =>
@@ -167,7 +153,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   );
   spool.keepFor(holding, skipping);
 
-  const desks = createDesks({ dataDir, db, spool, sinks, ingest, registry, judge, log });
+  const desks = createDesks({ store, spool, sinks, ingest, registry, judge, log });
 
   const broker =
     options.source === undefined && config.mqtt.url === undefined
@@ -319,9 +305,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       () => lookup.close(),
       () => http?.stop(),
       () => log.info(statsLine(parts), "stats"),
-      () => desks.close(),
-      () => registry.close(),
-      () => db?.close(),
+      () => store.close(),
       () => spool.close(),
     ];
     const failures: unknown[] = [];
@@ -379,17 +363,4 @@ function refuseToLeaveBehind(spool: Spool, path: string): void {
   throw new Error(
     `this site ran on its local store, ${path}: \`sluice migrate --from-local\` moves its devices and rows to PostgreSQL; or remove that file to begin anew`,
   );
-}
-
-/** Not taken apart, for DATABASE_URL may be renewed. */
-function postgresOptions({ postgres }: Config, clock: Clock) {
-  const { url = "", poolMax, timeoutMs } = postgres;
-  return {
-    get url() {
-      return postgres.url ?? url;
-    },
-    poolMax,
-    timeoutMs,
-    clock,
-  };
 }

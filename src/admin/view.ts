@@ -20,7 +20,7 @@ import type { Registry } from "../core/registry.ts";
 import type { RecentRejects } from "./rejects.ts";
 import { setAsideAt } from "./review/set-aside.ts";
 import type { Desks } from "./review/desks.ts";
-import type { Retention } from "../store/sqlite/retention.ts";
+import type { Retention } from "../core/store.ts";
 import type { Drain, DrainStats } from "../drain/drain.ts";
 import type { LetterWatch } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";

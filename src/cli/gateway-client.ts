@@ -14,7 +14,7 @@ import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../http/settings.ts";
 import { ConfigurationError, type Context, UsageError, words } from "./command.ts";
-import { sayStore } from "./registry.ts";
+import { sayStore } from "./configured-store.ts";
 
 export const gatewayOptions = {
   gateway: words(

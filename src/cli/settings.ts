@@ -6,7 +6,7 @@ import { livePolicy } from "../admin/policy.ts";
 import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { gatewayClient, gatewayOptions, settingsOf } from "./gateway-client.ts";
-import { openRegistry } from "./registry.ts";
+import { openConfiguredStore } from "./configured-store.ts";
 import { table } from "./report.ts";
 
 const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
@@ -67,14 +67,14 @@ async function withSettings(
   if (options.gateway !== undefined)
     return work(settingsOf(gatewayClient(context, options.gateway, options.tokenFile)));
   const { judge } = configured(context).config;
-  const registry = openRegistry(context, mayMake);
+  const store = openConfiguredStore(context, mayMake);
   const policy = livePolicy(judge, silentLog);
-  const read = async () => policy.apply(await registry.settings());
+  const read = async () => policy.apply(await store.registry.settings());
   try {
     await read();
-    return await work(settingStore(registry, policy.get, read));
+    return await work(settingStore(store.registry, policy.get, read));
   } finally {
-    await registry.close();
+    await store.close();
   }
 }
 

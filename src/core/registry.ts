@@ -35,5 +35,4 @@ export interface Registry extends DeviceLookup, DeviceStore {
   /** All rows of app_settings. */
   settings(): Promise<Record<string, string>>;
   setSetting(key: string, value: string): Promise<void>;
-  close(): Promise<void>;
 }

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import postgres from "postgres";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localRegistry } from "../kit/stores.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
 import { executable, sluice, startGateway, statsWhen } from "../kit/gateway.ts";
 import { freePort, postgresAvailable, sharedPostgres } from "../kit/postgres.ts";

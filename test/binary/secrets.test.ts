@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localRegistry } from "../kit/stores.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
 import { executable, startGateway, statsWhen } from "../kit/gateway.ts";
 import { freePort } from "../kit/postgres.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
-import { migratePostgres } from "../../src/store/schema.ts";
+import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { pgBouncerAvailable, startPgBouncer } from "../kit/pgbouncer.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { openLocalStore } from "../../src/store/schema.ts";
+import { openLocalFile } from "../../src/store/sqlite/local-file.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 setDefaultTimeout(60_000);
@@ -22,7 +22,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     dataDir = mkdtempSync(join(root, "data-"));
     url = await (await sharedPostgres()).createDatabase("LATIN1");
     sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
-    const local = openLocalStore(join(dataDir, "local.db"));
+    const { db: local } = openLocalFile(join(dataDir, "local.db"));
     for (const name of ["d1", "温度計", "d2"]) {
       local
         .query(
@@ -78,7 +78,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     await sql.unsafe(`create table raw_events (id bigserial primary key, ingested_at timestamptz not null default now(),
       event_ts timestamptz, topic text not null unique, tenant_id text, site_id text, device_id text, msg_type text,
       payload jsonb not null, accepted boolean not null default true)`);
-    const local = openLocalStore(join(dataDir, "local.db"));
+    const { db: local } = openLocalFile(join(dataDir, "local.db"));
     local.run("UPDATE raw_events SET topic = 't' || id, device_id = 'd' || id");
     const random = Array.from({ length: 400 }, () => Bun.randomUUIDv7()).join("");
     local.query("UPDATE raw_events SET topic = ? WHERE id = 1").run(random);

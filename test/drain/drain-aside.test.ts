@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/core/log.ts";
 import { setAsideAt } from "../../src/admin/review/set-aside.ts";
 import { Drain } from "../../src/drain/drain.ts";
-import { localSink } from "../../src/store/sqlite/tables.ts";
+import { localSink } from "../kit/stores.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
@@ -108,7 +108,7 @@ test("entries that come meanwhile are not taken for those that were named", asyn
 test("the local store counts what is put aside as refused, in its position too", async () => {
   const clock = simulatedClock();
   const spool = kit.spool({ clock });
-  const sink = localSink({ path: `${kit.dir()}/local.db`, gatewayId: "gw", clock });
+  const sink = localSink({ path: `${kit.dir()}/local.db`, clock });
   spool.append([anEntry(), anEntry(), anEntry()], nothingAlongside);
   const refused: number[] = [];
   const outcome = await sink.deliver({

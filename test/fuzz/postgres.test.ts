@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import postgres from "postgres";
 import type { Entry } from "../../src/core/entry.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
-import { migratePostgres } from "../../src/store/schema.ts";
+import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
-import { postgresSink } from "../../src/store/postgres/tables.ts";
+import { postgresSink } from "../kit/stores.ts";
 import { delivery, noTotals, plus } from "../contract/entries.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { generate } from "./generate.ts";
@@ -27,7 +27,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
 
   test(`takes every entry of ${messages} messages of seed ${seed}`, async () => {
     const entries = judged();
-    const sink = postgresSink({ db, gatewayId: "fuzz" });
+    const sink = postgresSink(db);
     const refused: string[] = [];
     let totals = noTotals;
     for (let at = 0; at < entries.length; at += 1_000) {

@@ -1,7 +1,7 @@
 /** Ten minutes without the registry, on simulated time, with a restart of the gateway in the middle. */
 import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localStore } from "../kit/stores.ts";
 import type { Registry, RegistryWatcher } from "../../src/core/registry.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
 import {
@@ -38,8 +38,6 @@ function fickle(inner: Registry): Registry & { away(isAway: boolean): void } {
       if (!isAway) watcher.restored();
       return () => Promise.resolve(void watchers.delete(watcher));
     },
-    // The registry outlives the gateways of this test.
-    close: () => Promise.resolve(),
     away(now) {
       isAway = now;
       for (const watcher of watchers)
@@ -59,9 +57,12 @@ async function timely<T>(clock: SimulatedClock, work: Promise<T>): Promise<T> {
 test("known devices lose nothing, unknown ones are judged afterwards, and the books balance throughout", async () => {
   const clock = simulatedClock();
   const dataDir = scratch();
-  const registry = fickle(localRegistry({ path: join(dataDir, "registry.db"), clock }));
+  const opened = localStore({ path: join(dataDir, "registry.db"), clock });
+  const registry = fickle(opened.registry);
+  // The store outlives the gateways of this test.
+  const store = { ...opened, registry, close: () => Promise.resolve() };
   await registry.add(registered([...known, ...late]));
-  const start = () => timely(clock, startInProcess({ DATA_DIR: dataDir }, { clock, registry }));
+  const start = () => timely(clock, startInProcess({ DATA_DIR: dataDir }, { clock, store }));
   let seq = 0;
   let given = 0;
 

@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localRegistry } from "../kit/stores.ts";
 import { fleet, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 

@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localRegistry } from "../kit/stores.ts";
 import {
   endLater,
   fleet,

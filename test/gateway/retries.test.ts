@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { openPostgres } from "../../src/store/postgres/client.ts";
+import { localStore, postgresSink } from "../kit/stores.ts";
 import { cleanUp, device } from "../kit/embedded.ts";
-import { registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { endLater, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 import { publishPacket } from "../kit/wire.ts";
 
@@ -18,16 +19,18 @@ const body = (id: string, seq: number, changes = {}) =>
 const topic = (id: string) => ({ topic: `tenant/acme/device/${id}/telemetry` });
 
 test("on a new connection and with a new packet identifier each time: nothing is kept of the tries that it gave up", async () => {
-  const registry = localRegistry({ path: join(scratch(), "registry.db"), clock: systemClock });
-  await registry.add(registered(["d1", "d2"]));
+  const local = localStore({ path: join(scratch(), "registry.db"), clock: systemClock });
+  // Nobody listens there: nothing is delivered, and so the spool becomes full.
+  const db = openPostgres({ url: "postgres://sluice@127.0.0.1:1/none", poolMax: 2, timeoutMs: 2_000 });
+  const store = { ...local, tables: postgresSink(db) };
+  endLater(() => db.close());
+  await store.registry.add(registered(["d1", "d2"]));
   const { gateway, stats } = await startInProcess(
     {
       BROKER_LISTEN: "127.0.0.1:0",
-      // Nobody listens there: nothing is delivered, and so the spool becomes full.
-      DATABASE_URL: "postgres://sluice@127.0.0.1:1/none",
       SPOOL_MAX_BYTES: "65536",
     },
-    { withBroker: true, registry },
+    { withBroker: true, store },
   );
   const port = gateway.brokerAddress()?.port ?? 0;
   const filler = await device(port, "filler");

@@ -2,23 +2,23 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localStore } from "../kit/stores.ts";
 import { endLater, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 
 afterEach(stopAll);
 
-for (const part of ["registry", "watch", "source"] as const) {
+for (const part of ["store", "watch", "source"] as const) {
   test(`the ${part} fails at the stop: the spool is closed, and HTTP answers no more`, async () => {
     const DATA_DIR = scratch();
-    const real = localRegistry({ path: join(DATA_DIR, "local.db") });
+    const real = localStore({ path: join(DATA_DIR, "local.db") });
     endLater(() => real.close());
     const fail = () => Promise.reject(new Error(`${part} broke`));
-    const registry = {
+    const store = {
       ...real,
-      ...(part === "registry" && { close: fail }),
-      ...(part === "watch" && { watch: () => fail }),
+      registry: { ...real.registry, ...(part === "watch" && { watch: () => fail }) },
+      close: part === "store" ? fail : () => Promise.resolve(),
     };
-    const site = await startInProcess({ DATA_DIR }, { registry });
+    const site = await startInProcess({ DATA_DIR }, { store });
     if (part === "source") site.source.close = fail;
     site.source.give(telemetry("dev-0000", 1));
     const url = `http://${site.gateway.httpAddress()}/healthz`;

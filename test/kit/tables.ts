@@ -4,9 +4,9 @@ import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog, type Log } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
-import { migratePostgres } from "../../src/store/schema.ts";
+import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { Drain } from "../../src/drain/drain.ts";
-import { postgresSink } from "../../src/store/postgres/tables.ts";
+import { postgresSink } from "./stores.ts";
 import type { DeadLetter } from "../../src/spool/dead-letters.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { sharedPostgres } from "./postgres.ts";
@@ -67,7 +67,7 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
   const { db, transactions } = counted(openPostgres({ url: through, poolMax: 2, timeoutMs }));
   const kit = spoolKit();
   const spool = kit.spool({ clock: systemClock });
-  const sink = postgresSink({ db, gatewayId: "gw" });
+  const sink = postgresSink(db);
   const drain = new Drain({ sink, spool, clock: systemClock, log, random: () => 0 });
   return {
     drain,

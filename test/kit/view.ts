@@ -5,9 +5,8 @@ import type { Desk } from "../../src/http/desk.ts";
 import { Histogram } from "../../src/core/histogram.ts";
 import type { CacheStats, GatewayView, Measurements, Stats } from "../../src/admin/views.ts";
 import { livePolicy } from "../../src/admin/policy.ts";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
+import { localRegistry } from "./stores.ts";
 import type { DeviceId } from "../../src/core/device.ts";
-import type { Registry } from "../../src/core/registry.ts";
 import { aPolicy } from "./builders.ts";
 
 export const someCacheStats: CacheStats = {
@@ -53,7 +52,7 @@ function someMeasurements(view: GatewayView): Measurements {
 
 export interface FakeView {
   readonly view: GatewayView;
-  readonly registry: Registry;
+  readonly registry: ReturnType<typeof localRegistry>;
   /** Devices that the cache was told to forget, as tenant/device; "tenant/*" and "*" for more. */
   readonly forgotten: string[];
 }

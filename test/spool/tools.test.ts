@@ -19,8 +19,7 @@ import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { openPostgres } from "../../src/store/postgres/client.ts";
-import { postgresSink } from "../../src/store/postgres/tables.ts";
-import { localSink } from "../../src/store/sqlite/tables.ts";
+import { localSink, postgresSink } from "../kit/stores.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { compactSpool, exportSpool } from "../../src/spool/tools/export.ts";
@@ -353,7 +352,7 @@ describe("repair", () => {
     const got: number[] = [];
     const lanes = fakeSink("lanes", got, (entry) => (entry.seq % 2 === 0 ? "a" : "b"));
     const plain = fakeSink("plain", [], undefined);
-    const tables = localSink({ path: join(dataDir, "local.db"), gatewayId: "g" });
+    const tables = localSink({ path: join(dataDir, "local.db") });
     const drains = [lanes, plain, tables].map(
       (sink) => new Drain({ sink, spool: again, clock, log: silentLog }),
     );
@@ -402,7 +401,7 @@ describe.skipIf(postgresAvailable() !== "")(`PostgreSQL (${postgresAvailable() |
     for (let start = 0; start < 2; start++) {
       const spool = kit.spool({ dataDir, clock: systemClock });
       if (start === 1) append(spool, large(61));
-      const sink = postgresSink({ db, gatewayId: "g" });
+      const sink = postgresSink(db);
       const drain = new Drain({ sink, spool, clock: systemClock, log: silentLog });
       drain.start();
       await until(() => drain.stats().waiting === 0);

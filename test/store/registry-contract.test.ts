@@ -1,12 +1,12 @@
-/** What every registry promises (src/registry/registry.ts), asked of each. */
+/** What every registry promises (src/core/registry.ts), asked of each. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log.ts";
 import { openPostgres } from "../../src/store/postgres/client.ts";
-import { localRegistry } from "../../src/store/sqlite/registry.ts";
-import { postgresRegistry } from "../../src/store/postgres/registry.ts";
+import { localRegistry } from "../kit/stores.ts";
+import { createPostgresRegistry } from "../../src/store/postgres/postgres-registry.ts";
 import type { NewDevice } from "../../src/core/device.ts";
 import type { Registry } from "../../src/core/registry.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
@@ -45,8 +45,8 @@ const fixtures: Fixture[] = [
     async open() {
       const url = await (await sharedPostgres()).createDatabase();
       const db = openPostgres({ url, poolMax: 4, timeoutMs: 5000 });
-      const registry = postgresRegistry({ db, log: silentLog });
-      const other = postgresRegistry({ db, log: silentLog });
+      const registry = createPostgresRegistry({ db, log: silentLog });
+      const other = createPostgresRegistry({ db, log: silentLog });
       return { registry, other, stop: () => db.close() };
     },
   },

@@ -15,7 +15,7 @@ import type { QuarantineDesk, QuarantineFull, QuarantineLine } from "../../http/
 import type { Judge } from "../../judge/judge.ts";
 import { deviceKey } from "../../core/device.ts";
 import type { DeviceLookup } from "../../core/registry.ts";
-import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../store/quarantine.ts";
+import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../core/quarantine-table.ts";
 
 export interface QuarantineParts {
   readonly table: QuarantineTable;

@@ -9,11 +9,10 @@ import type { Config } from "../../config/index.ts";
 import { thisHost } from "../../config/host.ts";
 import { systemClock } from "../../core/clock.ts";
 import { silentLog } from "../../core/log.ts";
-import { openPostgres } from "../../store/postgres/client.ts";
-import { probePostgres, probeRegistry } from "./postgres.ts";
+import { openStore, storeNameOf } from "../../store/open-store.ts";
+import { probeRegistry, probeTables } from "./store-probes.ts";
 import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
-import { postgresSink } from "../../store/postgres/tables.ts";
 import { probeMqtt } from "../../source/mqtt-probe.ts";
 import { builtMs } from "../../version.ts";
 
@@ -32,22 +31,24 @@ export interface Probes {
 export function createProbes(config: Config): Probes {
   const { general, postgres } = config;
   const { gatewayId } = general;
-  const db = postgres.url === undefined ? undefined : openPostgres({ ...postgres, url: postgres.url });
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
-  const tables = db && postgresSink({ db, gatewayId });
+  const store = openStore({ dataDir, gatewayId, postgres, log: silentLog });
   const sinks = openSinks(config, { dataDir, gatewayId, clock: systemClock, log: silentLog });
+  const ofStore = [
+    { part: "registry", probe: () => probeRegistry(store, config) },
+    { part: store.tables.name, probe: () => probeTables(store) },
+  ];
   return {
     probes: [
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       { part: "source", probe: () => probeSource(config) },
-      ...(db === undefined ? [] : [{ part: "registry", probe: () => probeRegistry(db, config) }]),
-      ...(db && tables ? [{ part: tables.name, probe: () => probePostgres(db, tables) }] : []),
+      ...(storeNameOf(postgres) === "local" ? [] : ofStore),
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
     ],
     async close() {
       for (const sink of sinks) await sink.close();
-      await db?.close();
+      await store.close();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };

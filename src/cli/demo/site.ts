@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Database } from "bun:sqlite";
 import { type Config, loadConfig } from "../../config/index.ts";
-import { migrateSqlite } from "../../store/schema.ts";
+import { localFile, migrateSqlite } from "../../store/sqlite/local-file.ts";
 import { openSqlite } from "../../core/sqlite.ts";
 import type { FleetDevice } from "../../simulator/device.ts";
 import { registrySql } from "../../simulator/registration.ts";
@@ -53,7 +53,7 @@ export async function openDemoSite(options: DemoSiteOptions): Promise<DemoSite> 
  * the lock of the folder, so that a fleet is never registered with a site that another gateway serves.
  */
 export function openDemoStore(dataDir: string, devices: readonly FleetDevice[]): Database {
-  const store = openSqlite(join(dataDir, "local.db"));
+  const store = openSqlite(localFile(dataDir));
   migrateSqlite(store);
   for (const statement of registrySql(devices)) store.run(statement);
   return store;

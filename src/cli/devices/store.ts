@@ -4,7 +4,7 @@ import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { type Context, type Option, toggle, UsageError, words } from "../command.ts";
 import { devicesOf, gatewayClient, gatewayOptions } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
-import { openRegistry } from "../registry.ts";
+import { openConfiguredStore } from "../configured-store.ts";
 
 export const which = { tenant: "The tenant's id", device: "The device's id" };
 export const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
@@ -27,11 +27,11 @@ export async function withDevices(
 ): Promise<number> {
   if (options.gateway !== undefined)
     return work(devicesOf(gatewayClient(context, options.gateway, options.tokenFile)));
-  const registry = openRegistry(context, mayMake);
+  const store = openConfiguredStore(context, mayMake);
   try {
-    return await work(registry, registry.find.bind(registry));
+    return await work(store.registry, store.registry.find);
   } finally {
-    await registry.close();
+    await store.close();
   }
 }
 

@@ -8,11 +8,11 @@
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, renameSync } from "node:fs";
-import { join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { serverError, type Postgres, type Transaction } from "../../store/postgres/client.ts";
-import { migratePostgres, openLocalStore } from "../../store/schema.ts";
+import { migratePostgres } from "../../store/postgres/migrate.ts";
+import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
 import { isOfTable, isPassing } from "../../store/postgres/words.ts";
 import { Spool } from "../../spool/spool.ts";
 
@@ -46,10 +46,10 @@ function columnsWith(more: Readonly<Record<string, string>>): Readonly<Record<st
 /** @throws if a gateway has the spool, there is no local store, or PostgreSQL is away; run again it goes on */
 export async function moveLocal(config: Config, db: Postgres, progress: Progress): Promise<Moved> {
   const { dataDir } = config.general;
-  const path = join(dataDir, "local.db");
+  const path = localFile(dataDir);
   if (!existsSync(path)) throw new Error(`there is no local store at ${path}: see DATA_DIR`);
   const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
-  const local = openLocalStore(path);
+  const { db: local } = openLocalFile(path);
   try {
     await migratePostgres(db);
     const rows: Record<string, number> = {};

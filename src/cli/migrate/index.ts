@@ -1,12 +1,10 @@
 /** `sluice migrate`: brings the tables to what this version wants. May be run at any time and as often as one likes. */
 import type { Config } from "../../config/index.ts";
 import { openPostgres } from "../../store/postgres/client.ts";
-import { migratePostgres, migrateSqlite } from "../../store/schema.ts";
-import { openSqlite } from "../../core/sqlite.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { moveLocal } from "./from-local.ts";
-import { localStore, sayStore } from "../registry.ts";
+import { openConfiguredStore, sayStore } from "../configured-store.ts";
 
 export const migrate = command({
   name: "migrate",
@@ -19,9 +17,8 @@ export const migrate = command({
     json: toggle("--json", "Print what was done as JSON"),
   },
   async run(context, { options }) {
-    const { config } = configured(context);
-    if (options.fromLocal) return fromLocal(context, config, options.json);
-    const { where, done } = await migrateStore(context, config);
+    if (options.fromLocal) return fromLocal(context, configured(context).config, options.json);
+    const { where, done } = await migrateStore(context);
     if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
     else {
       for (const step of done) context.stdout(`${step}\n`);
@@ -31,25 +28,12 @@ export const migrate = command({
   },
 });
 
-async function migrateStore(
-  context: Context,
-  { general, postgres }: Config,
-): Promise<{ where: string; done: string[] }> {
-  if (postgres.url === undefined) {
-    const path = localStore(context, general.dataDir, true);
-    const local = openSqlite(path);
-    try {
-      return { where: path, done: migrateSqlite(local) };
-    } finally {
-      local.close();
-    }
-  }
-  const db = openPostgres({ ...postgres, url: postgres.url });
-  sayStore(context, `PostgreSQL, ${db.place}`);
+async function migrateStore(context: Context): Promise<{ where: string; done: string[] }> {
+  const store = openConfiguredStore(context, true);
   try {
-    return { where: db.place, done: await migratePostgres(db) };
+    return { where: store.place, done: await store.migrate() };
   } finally {
-    await db.close();
+    await store.close();
   }
 }
 

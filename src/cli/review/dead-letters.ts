@@ -15,7 +15,8 @@ import { type CommandGroup, type Context, words } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { deskCommands, type OpenDesk } from "./desk.ts";
 import { askedSinks } from "../../sink/index.ts";
-import { sayStore } from "../registry.ts";
+import { sayStore } from "../configured-store.ts";
+import { storeNameOf } from "../../store/open-store.ts";
 import { remoteDesk } from "../remote.ts";
 import { setAside } from "./set-aside.ts";
 
@@ -64,6 +65,5 @@ async function openSpool(
 }
 
 function sinkNames(config: Config): readonly string[] {
-  const tables = config.postgres.url === undefined ? "local" : "postgres";
-  return [tables, ...askedSinks(config).map(({ name }) => name)];
+  return [storeNameOf(config.postgres), ...askedSinks(config).map(({ name }) => name)];
 }

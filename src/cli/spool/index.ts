@@ -15,7 +15,7 @@ import { verifySpool } from "../../spool/tools/verify.ts";
 import { command, type CommandGroup, type Context, toggle, words } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
-import { sayStore } from "../registry.ts";
+import { sayStore } from "../configured-store.ts";
 import { jsonLine, size } from "../report.ts";
 import { lineProtocol, ndjson, tryLine } from "./lines.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print.ts";

@@ -1,10 +1,10 @@
 /**
- * Changes of the registry in PostgreSQL, as the triggers of core/schema tell them: one notification a statement. The
+ * Changes of the registry in PostgreSQL, as its triggers (postgres-schema.ts) tell them: one notification per statement. The
  * watch does not claim to stand where the triggers are missing; then devices are read anew every second, as whenever it does not.
  */
 import { explain, type Log } from "../../core/log.ts";
 import type { Postgres, Sql } from "./client.ts";
-import { registryChannel, triggersWanted } from "../schema.ts";
+import { registryChannel, triggersWanted } from "./postgres-schema.ts";
 import { hearsItself, listen } from "./listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
 

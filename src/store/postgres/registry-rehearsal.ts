@@ -4,14 +4,14 @@
  */
 import { silentLog } from "../../core/log.ts";
 import { rehearsal, type Postgres } from "./client.ts";
-import { createTables } from "../schema.ts";
+import { createTables } from "./migrate.ts";
 import { createFind } from "./find.ts";
-import { insertDevices } from "./registry.ts";
+import { insertDevices } from "./postgres-registry.ts";
 
 const madeUp = { tenantId: "sluice-check", deviceId: "sluice-check", siteId: "sluice-check" };
 
-/** @throws what stands in the way */
-export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Promise<void> {
+/** @returns whether there is a registry to ask. @throws what stands in the way */
+export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Promise<boolean> {
   if (autoProvision) {
     await rehearsal(db, "registering a device for AUTO_PROVISION", async (tx) => {
       await createTables(tx);
@@ -19,12 +19,13 @@ export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Pr
     });
   }
   const { isThere, hasPolicy } = await visibility(db);
-  if (!isThere) return;
+  if (!isThere) return false;
   await createFind({ db, log: silentLog })([madeUp]);
   if (hasPolicy === false)
     throw new Error(
       `PostgreSQL at ${db.place}: row-level security of device_registry shows this role no device, so all would be unknown: create a policy for select, or disable it`,
     );
+  return true;
 }
 
 /** Row-level security is silent: it hides rows and raises nothing. `hasPolicy` is null if it does not concern this role. */

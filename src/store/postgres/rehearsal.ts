@@ -7,7 +7,7 @@
  */
 import type { Entry } from "../../core/entry.ts";
 import { rehearsal, serverError, type Postgres, type Transaction } from "./client.ts";
-import { createTables } from "../schema.ts";
+import { createTables } from "./migrate.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface Rehearsed {

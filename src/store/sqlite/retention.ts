@@ -10,10 +10,9 @@ import type { Database } from "bun:sqlite";
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { ageClock, type Clock } from "../../core/clock.ts";
-import { openLocalStore } from "../schema.ts";
-import type { Log } from "../../core/log.ts";
-import { count, type Values } from "../../core/settings.ts";
-import { explain } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log.ts";
+import { count } from "../../core/settings.ts";
+import type { Retention, RetentionBounds } from "../../core/store.ts";
 
 export const localSettings = {
   retentionDays: count({
@@ -26,19 +25,11 @@ export const localSettings = {
 };
 
 export interface RetentionOptions {
-  /** local.db */
+  readonly db: Database;
   readonly path: string;
-  readonly settings: Values<typeof localSettings>;
-  /** What the spool leaves free on the same disk (SPOOL_MIN_FREE_BYTES): the room is made before that is reached. */
-  readonly freeBytesMin: number;
+  readonly bounds: RetentionBounds;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-export interface Retention {
-  /** Rows that went, since this start. */
-  stats(): { readonly rows_expired: number; readonly rows_removed_for_room: number };
-  close(): void;
 }
 
 const lookEveryMs = 250;
@@ -54,21 +45,20 @@ const dayMs = 86_400_000;
 /** Each with the column that says when its rows came. */
 const events = ["raw_events", "quarantine_events"] as const;
 
-/** @throws if the file cannot be opened or is damaged */
-export function keepRetention({ path, settings, freeBytesMin, clock, log }: RetentionOptions): Retention {
-  const db = openLocalStore(path);
+export function createRetention({ db, path, bounds, clock, log }: RetentionOptions): Retention {
+  const { retentionDays, freeBytesMin } = bounds;
   const nowMs = ageClock(clock, newestMs(db));
   let [expired, removedForRoom] = [0, 0];
   let isShort = false;
 
   function look(): void {
-    if (settings.retentionDays > 0) expired += expire(db, nowMs() - settings.retentionDays * dayMs);
+    if (retentionDays > 0) expired += expire(db, nowMs() - retentionDays * dayMs);
     const short = freeBytesMin > 0 && freeBytes(path) < freeBytesMin + marginBytes;
     if (short) removedForRoom += makeRoom(db);
     if (short && !isShort)
       log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
     isShort = short;
-    giveBack(db, short);
+    vacuum(db, short);
   }
 
   const timer = clock.every(lookEveryMs, () => {
@@ -81,10 +71,7 @@ export function keepRetention({ path, settings, freeBytesMin, clock, log }: Rete
   });
   return {
     stats: () => ({ rows_expired: expired, rows_removed_for_room: removedForRoom }),
-    close() {
-      timer.cancel();
-      db.close();
-    },
+    close: () => timer.cancel(),
   };
 }
 
@@ -138,7 +125,7 @@ function freeBytes(path: string): number {
 }
 
 /** Gives free pages back to the file system; if the disk is short all of them, and the write-ahead log too. */
-function giveBack(db: Database, short: boolean): void {
+function vacuum(db: Database, short: boolean): void {
   const free = db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
   if (free <= (short ? 0 : freePagesKept)) return;
   db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/log.ts";
 import { quarantineDesk } from "../../../src/admin/review/quarantine.ts";
-import type { QuarantineRow } from "../../../src/store/quarantine.ts";
+import type { QuarantineRow } from "../../../src/core/quarantine-table.ts";
 import { anEntry } from "../../kit/spool.ts";
 
 const reasons = ["UNREGISTERED_DEVICE", "TOKEN_INVALID", "TOKEN_MISSING"];
@@ -29,7 +29,6 @@ function desk() {
           rows.filter((row) => (!reason || row.reason === reason) && (!ids || ids.includes(row.id))),
         ),
       remove: () => Promise.resolve(0),
-      close: () => Promise.resolve(),
     },
     registry: { find: () => Promise.resolve([]) },
     judge: { replay: (entry) => anEntry({ ...entry, kind: "event", reason: null }) },

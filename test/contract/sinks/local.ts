@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Sink } from "../../../src/core/sink.ts";
-import { localSink } from "../../../src/store/sqlite/tables.ts";
+import { localSink } from "../../kit/stores.ts";
 import type { SinkFixture } from "../fixtures.ts";
 
 export const fixture: SinkFixture = {
@@ -16,12 +16,12 @@ export const fixture: SinkFixture = {
   async open() {
     const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
     const path = join(dir, "local.db");
-    const sinks = [localSink({ path, gatewayId: "gw" })];
+    const sinks = [localSink({ path })];
     const reader = new Database(path, { readonly: true });
     return {
       sink: sinks[0] as Sink,
       async reopen() {
-        const sink = localSink({ path, gatewayId: "gw" });
+        const sink = localSink({ path });
         sinks.push(sink);
         return sink;
       },

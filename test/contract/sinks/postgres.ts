@@ -1,7 +1,7 @@
 /** The tables in a PostgreSQL behind a proxy that misbehaves on demand, as the contract suite sees them. */
 import postgres from "postgres";
 import { openPostgres } from "../../../src/store/postgres/client.ts";
-import { postgresSink } from "../../../src/store/postgres/tables.ts";
+import { postgresSink } from "../../kit/stores.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
 import { startProxy } from "../../kit/proxy.ts";
 import type { SinkFixture } from "../fixtures.ts";
@@ -20,7 +20,7 @@ export const fixture: SinkFixture = {
     const connect = () => openPostgres({ url, poolMax: 2, timeoutMs: 2000 });
     const clients = [connect()];
     const reader = postgres(direct, { max: 1, fetch_types: false });
-    const open = (db = clients[0]) => postgresSink({ db: db ?? connect(), gatewayId: "gw" });
+    const open = (db = clients[0]) => postgresSink(db ?? connect());
     return {
       sink: open(),
       async reopen() {

@@ -4,8 +4,8 @@ import postgres from "postgres";
 import type { DeviceId } from "../../../src/core/device.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
-import { migratePostgres } from "../../../src/store/schema.ts";
-import { postgresRegistry } from "../../../src/store/postgres/registry.ts";
+import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
+import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import type { Registry } from "../../../src/core/registry.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
 
@@ -44,7 +44,7 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
     db = openPostgres({ url, poolMax: 2, timeoutMs: 5_000 });
     await migratePostgres(db);
-    registry = postgresRegistry({ db, log: silentLog });
+    registry = createPostgresRegistry({ db, log: silentLog });
     await registry.add(plain.map((id) => ({ ...id, siteId: "s" })));
   }
 

@@ -1,10 +1,10 @@
-/** What only the registry in PostgreSQL has to survive. The rest is in contract.test.ts. */
+/** What only the registry in PostgreSQL has to survive. The rest is in registry-contract.test.ts. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain, silentLog, type Log } from "../../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
-import { migratePostgres } from "../../../src/store/schema.ts";
-import { postgresRegistry } from "../../../src/store/postgres/registry.ts";
+import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
+import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import type { Registry } from "../../../src/core/registry.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
 import { startProxy, type Proxy } from "../../kit/proxy.ts";
@@ -34,7 +34,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
       poolMax: 4,
       timeoutMs: 2000,
     });
-    registry = postgresRegistry({ db, log: silentLog });
+    registry = createPostgresRegistry({ db, log: silentLog });
     heard = recorder();
   });
 
@@ -150,7 +150,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     const warnings: string[] = [];
     const warn = ({ reason }: { reason: string }) => warnings.push(reason);
     const log: Log = Object.assign(Object.create(silentLog), { warn });
-    unwatch = postgresRegistry({ db, log }).watch(heard.watcher);
+    unwatch = createPostgresRegistry({ db, log }).watch(heard.watcher);
     await until(() => warnings.some((reason) => reason.includes("`sluice migrate`")));
     await until(() => heard.calls.includes("lost"));
     expect(heard.calls).not.toContain("restored");
@@ -189,7 +189,7 @@ describe.skipIf(unavailable !== "")(`the registry and a restart of the server ${
   test("look-ups and the watch go on without a restart of ours", async () => {
     const server = await startPostgres();
     const db = openPostgres({ url: await server.createDatabase(), poolMax: 2, timeoutMs: 3000 });
-    const registry = postgresRegistry({ db, log: silentLog });
+    const registry = createPostgresRegistry({ db, log: silentLog });
     const heard = recorder();
     await registry.add([{ ...d1, siteId: "s" }]);
     const unwatch = registry.watch(heard.watcher);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import postgres from "postgres";
 import { explain } from "../../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
-import { postgresSink } from "../../../src/store/postgres/tables.ts";
+import { postgresSink } from "../../kit/stores.ts";
 import type { Outcome, Refusal, Sink } from "../../../src/core/sink.ts";
 import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
@@ -29,7 +29,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     admin = postgres(url, { max: 3, fetch_types: false, onnotice: () => {} });
     const through = url.replace(`:${server.port}/`, `:${proxy.port}/`);
     db = openPostgres({ url: through, poolMax: 2, timeoutMs: 3000 });
-    sink = postgresSink({ db, gatewayId: "gw" });
+    sink = postgresSink(db);
   });
 
   afterEach(async () => {
@@ -254,10 +254,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
   });
 
   test("two who deliver the same batch at the same time store it once, with the same outcome", async () => {
-    const other = postgresSink({
-      db: openPostgres({ url, poolMax: 2, timeoutMs: 5000 }),
-      gatewayId: "other",
-    });
+    const other = postgresSink(openPostgres({ url, poolMax: 2, timeoutMs: 5000 }), "other");
     const batch = [...events(1, 200), deferred(201), reject(202)];
     const outcomes = await Promise.all([sink, other].map((s) => s.deliver(delivery(batch))));
     const expected: Outcome = { delivered: 201, ignored: 1, refused: 0 };
@@ -277,7 +274,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
         ).length > 0,
     );
     const restarted = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
-    const positions = postgresSink({ db: restarted, gatewayId: "gw" }).positions?.(["epoch-1"]);
+    const positions = postgresSink(restarted).positions?.(["epoch-1"]);
     await until(
       async () =>
         (
@@ -300,7 +297,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     await admin`create role guest login`.catch(() => {});
     await admin`revoke create on schema public from public`;
     const guest = openPostgres({ url: url.replace("postgres@", "guest@"), poolMax: 2, timeoutMs: 3000 });
-    const error = await postgresSink({ db: guest, gatewayId: "gw" })
+    const error = await postgresSink(guest)
       .deliver(delivery(events(1, 1)))
       .catch(explain);
     expect(error).toContain("`sluice migrate`");
@@ -313,7 +310,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server
     const server = await startPostgres({ fsync: true });
     const url = await server.createDatabase();
     const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
-    const sink = postgresSink({ db, gatewayId: "gw" });
+    const sink = postgresSink(db);
     let seq = 0;
     const one = async () => {
       const batch = events(seq + 1, seq + 500);

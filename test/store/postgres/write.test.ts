@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
-import { migratePostgres } from "../../../src/store/schema.ts";
+import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { tryEach } from "../../../src/store/postgres/trial.ts";
 import { writeByCopy, writeByInsert, type Write } from "../../../src/store/postgres/write.ts";
 import { event, reject } from "../../contract/entries.ts";

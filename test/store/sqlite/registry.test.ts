@@ -1,11 +1,10 @@
-/** What only the local registry has to survive. The rest is in contract.test.ts. */
+/** What only the local registry has to survive. The rest is in registry-contract.test.ts. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../../src/core/clock.ts";
-import { localRegistry } from "../../../src/store/sqlite/registry.ts";
-import { localSink } from "../../../src/store/sqlite/tables.ts";
+import { localRegistry, localSink } from "../../kit/stores.ts";
 import { delivery, events } from "../../contract/entries.ts";
 import { recorder } from "../../registry/recorder.ts";
 
@@ -25,7 +24,7 @@ test("what the sink writes into the same file is no change of the registry", asy
   const path = join(dir, "local.db");
   const { clock, tick } = manual();
   const registry = localRegistry({ path, clock });
-  const sink = localSink({ path, gatewayId: "gw" });
+  const sink = localSink({ path });
   const heard = recorder();
   const unwatch = registry.watch(heard.watcher);
   await sink.deliver(delivery(events(1, 10)));

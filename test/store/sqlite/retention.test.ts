@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { silentLog } from "../../../src/core/log.ts";
-import { openLocalStore } from "../../../src/store/schema.ts";
-import { keepRetention } from "../../../src/store/sqlite/retention.ts";
+import { openLocalFile } from "../../../src/store/sqlite/local-file.ts";
+import { createRetention } from "../../../src/store/sqlite/retention.ts";
 import { simulatedClock } from "../../kit/clock.ts";
 import { executable, sluice, startGateway } from "../../kit/gateway.ts";
 import { until } from "../../kit/until.ts";
@@ -19,7 +19,7 @@ let db: Database;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "sluice-retention-"));
   path = join(dir, "local.db");
-  db = openLocalStore(path);
+  ({ db } = openLocalFile(path));
 });
 
 afterEach(() => {
@@ -43,8 +43,8 @@ function fill(table: "raw_events" | "quarantine_events", rows: number, atMs: num
 const rowsOf = (table: string) => db.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n;
 
 function retention(days: number, clock = simulatedClock(), freeBytesMin = 0) {
-  const settings = { retentionDays: days };
-  return { clock, kept: keepRetention({ path, settings, freeBytesMin, clock, log: silentLog }) };
+  const bounds = { retentionDays: days, freeBytesMin };
+  return { clock, kept: createRetention({ db, path, bounds, clock, log: silentLog }) };
 }
 
 describe("the local store", () => {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { localSink } from "../../../src/store/sqlite/tables.ts";
+import { localSink } from "../../kit/stores.ts";
 import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";
 
 function place(): { path: string; [Symbol.dispose](): void } {
@@ -13,7 +13,7 @@ function place(): { path: string; [Symbol.dispose](): void } {
 
 test("rows have the columns of the PostgreSQL tables", async () => {
   using at = place();
-  const sink = localSink({ path: at.path, gatewayId: "gw" });
+  const sink = localSink({ path: at.path });
   await sink.deliver(delivery([event(1), reject(2), reject(3, { payload: "", mirror: true }), deferred(4)]));
   const db = new Database(at.path, { readonly: true });
   expect(db.query("SELECT * FROM raw_events ORDER BY id").all()).toEqual([
@@ -47,7 +47,7 @@ test("rows have the columns of the PostgreSQL tables", async () => {
 
 test("a failure in the middle of a batch leaves nothing of it, and the retry all of it once", async () => {
   using at = place();
-  const sink = localSink({ path: at.path, gatewayId: "gw" });
+  const sink = localSink({ path: at.path });
   const db = new Database(at.path);
   db.run(
     "CREATE TRIGGER stop BEFORE INSERT ON raw_events WHEN NEW.event_ts LIKE '%40.007%' BEGIN SELECT RAISE(ABORT, 'disk'); END",
@@ -63,7 +63,7 @@ test("a failure in the middle of a batch leaves nothing of it, and the retry all
 
 test("a file that was put back from a copy under a running gateway is noticed", async () => {
   using at = place();
-  const sink = localSink({ path: at.path, gatewayId: "gw" });
+  const sink = localSink({ path: at.path });
   await sink.deliver(delivery(events(1, 10)));
   const db = new Database(at.path);
   db.run("UPDATE sluice_position SET seq = 5, delivered = 5");
@@ -79,5 +79,5 @@ test("a file that was put back from a copy under a running gateway is noticed", 
 test("a file that is no database is named in the error", () => {
   using at = place();
   writeFileSync(at.path, "this is not a database, but long enough to have a header of its own".repeat(20));
-  expect(() => localSink({ path: at.path, gatewayId: "gw" })).toThrow(at.path);
+  expect(() => localSink({ path: at.path })).toThrow(at.path);
 });

@@ -5,7 +5,7 @@
  */
 import { explain, type Log } from "../../core/log.ts";
 import { type Postgres, type Transaction } from "./client.ts";
-import { whenTablesExist } from "../schema.ts";
+import { whenTablesExist } from "./migrate.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";
 import { inHalves } from "./halves.ts";
@@ -38,7 +38,7 @@ interface RecordRow {
 const recordColumns = `tenant_id, device_id, site_id, status, provision_token_hash is not null as token_set,
   provisioned_at, fw_version, metadata`;
 
-export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
+export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
   const tablesExist = whenTablesExist(db);
 
   const found = createFind({ db, log });
@@ -151,7 +151,6 @@ export function postgresRegistry({ db, log }: PostgresRegistryOptions): Registry
     add,
     update,
     remove,
-    close: () => Promise.resolve(),
   };
 }
 

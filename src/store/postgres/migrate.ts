@@ -1,18 +1,13 @@
 /**
- * The tables, with the names and columns that existing deployments have, in PostgreSQL and in SQLite.
+ * The tables in PostgreSQL, with the names and columns that existing deployments have.
  *
  * A table that is there is used as it is. `createMissing` (at the start of a gateway) only creates tables that are not
  * there; `migratePostgres` (the command) also adds to device_registry and app_settings what instant invalidation and
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
-import type { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
-import { serverError, type Postgres, type Transaction } from "./postgres/client.ts";
-import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./postgres/schema.ts";
-import { sqliteTables } from "./sqlite/schema.ts";
-import { openSqlite } from "../core/sqlite.ts";
-
-export { registryChannel, triggersWanted } from "./postgres/schema.ts";
+import { serverError, type Postgres, type Transaction } from "./client.ts";
+import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./postgres-schema.ts";
+import type { Inspection } from "../../core/store.ts";
 
 /** Creates the tables that are missing, complete with columns and triggers. @returns what was done; usually nothing */
 export async function createMissing(db: Postgres): Promise<string[]> {
@@ -52,15 +47,7 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
 }
 
 /** What a start of a gateway or `migrate` would find. Changes nothing. */
-export interface Found {
-  readonly missingTables: readonly string[];
-  /** Whether the role may create them. */
-  readonly mayCreate: boolean;
-  /** All the triggers that tell changes of the registry are there and enabled. */
-  readonly tellsChanges: boolean;
-}
-
-export function inspectPostgres(db: Postgres): Promise<Found> {
+export function inspectPostgres(db: Postgres): Promise<Inspection> {
   return db.ask("looking for the tables", async (sql) => {
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
     const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
@@ -152,43 +139,4 @@ async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise
     done.push(`added trigger ${name}`);
   }
   return done;
-}
-
-/** The same for the local store. */
-export function migrateSqlite(db: Database): string[] {
-  const known = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-  const before = new Set(known.map((row) => row.name));
-  db.transaction(() => {
-    for (const statements of Object.values(sqliteTables)) {
-      for (const statement of statements) db.run(statement);
-    }
-  }).immediate();
-  return Object.keys(sqliteTables)
-    .filter((name) => !before.has(name))
-    .map((name) => `created table ${name}`);
-}
-
-/**
- * The local store with its tables, for work that runs beside a gateway's event loop: nothing waits in it for another process
- * that writes (`whenNotBusy` tries again).
- * @throws if the file cannot be opened or is damaged
- */
-export function openLocalStore(path: string): Database {
-  const db = openSqlite(path);
-  migrateSqlite(db);
-  db.run("PRAGMA busy_timeout = 0");
-  return db;
-}
-
-/** Whether a site has run on this local store: devices are in it, or rows were. */
-export function isLocalStoreInUse(path: string): boolean {
-  if (!existsSync(path)) return false;
-  const db = openLocalStore(path);
-  try {
-    const used =
-      "SELECT EXISTS (SELECT 1 FROM device_registry) OR EXISTS (SELECT 1 FROM sluice_position) AS used";
-    return db.query<{ used: number }, []>(used).get()?.used === 1;
-  } finally {
-    db.close();
-  }
 }

@@ -1,11 +1,9 @@
 /** quarantine_events in the local SQLite file. */
-import { openLocalStore } from "../schema.ts";
+import type { Database } from "bun:sqlite";
 import { whenNotBusy } from "../../core/sqlite.ts";
-import type { QuarantineRow, QuarantineTable } from "../quarantine.ts";
+import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
-/** @throws where the file cannot be opened or is damaged */
-export function localQuarantine(path: string): QuarantineTable {
-  const db = openLocalStore(path);
+export function createSqliteQuarantine(db: Database): QuarantineTable {
   const list = db.query<QuarantineRow, Record<string, string | number | null>>(
     `SELECT id, ingested_at AS ingestedAt, event_ts AS eventTs, topic, tenant_id AS tenantId, site_id AS siteId,
        device_id AS deviceId, msg_type AS msgType, reason, payload
@@ -36,8 +34,6 @@ export function localQuarantine(path: string): QuarantineTable {
     // oxlint-disable-next-line typescript/require-await
     lastId: async () => lastId.get()?.id ?? 0,
     remove: (ids) => whenNotBusy(() => remove.run(JSON.stringify(ids)).changes),
-    // oxlint-disable-next-line typescript/require-await
-    close: async () => db.close(),
   };
 }
 

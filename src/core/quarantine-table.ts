@@ -1,6 +1,6 @@
 /**
- * The table quarantine_events as an operator reads it: the rejects that were kept. Written by the sinks in rows.ts' words;
- * read here the same way from PostgreSQL and from the local file, also rows that another service wrote.
+ * The table quarantine_events as an operator reads it: the rejects that were kept. Both stores write it in the words of
+ * store/rows.ts, and both are read in the same way, also rows that another service wrote.
  */
 
 export interface QuarantineFilter {
@@ -32,15 +32,14 @@ export interface QuarantineRow {
   readonly payload: string;
 }
 
-/** Every method rejects while the store cannot be used. */
+/** Every method rejects if the store cannot be used. */
 export interface QuarantineTable {
   /** In order of id. */
   list(filter: QuarantineFilter): Promise<QuarantineRow[]>;
-  /** The newest id; 0 where there is none. */
+  /** The newest id; 0 if there is none. */
   lastId(): Promise<number>;
   /** @returns how many there were */
   remove(ids: readonly number[]): Promise<number>;
-  close(): Promise<void>;
 }
 
 /** Wall clock at arrival, to the ms, which is what an entry keeps of it. */

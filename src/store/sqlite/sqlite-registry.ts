@@ -4,8 +4,7 @@
  * times a second; PRAGMA data_version would not do, because the sink commits to the same file all the time.
  */
 import type { Database, SQLQueryBindings } from "bun:sqlite";
-import { systemClock, type Clock } from "../../core/clock.ts";
-import { openLocalStore } from "../schema.ts";
+import type { Clock } from "../../core/clock.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 import type {
   DeviceAuth,
@@ -19,10 +18,9 @@ import type { Registry, RegistryWatcher } from "../../core/registry.ts";
 
 const pollEveryMs = 250;
 
-export interface LocalRegistryOptions {
-  /** The SQLite file, local.db in the data directory; made where it is missing. */
-  readonly path: string;
-  readonly clock?: Clock;
+export interface SqliteRegistryOptions {
+  readonly db: Database;
+  readonly clock: Clock;
 }
 
 interface DeviceRow {
@@ -43,9 +41,7 @@ interface Changes {
   readonly settings: number;
 }
 
-/** @throws where the file cannot be opened or is damaged */
-export function localRegistry({ path, clock = systemClock }: LocalRegistryOptions): Registry {
-  const db = openLocalStore(path);
+export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Registry {
   const one = db.query<DeviceRow, [string, string]>(
     "SELECT * FROM device_registry WHERE tenant_id = ? AND device_id = ?",
   );
@@ -134,7 +130,6 @@ export function localRegistry({ path, clock = systemClock }: LocalRegistryOption
         now(),
       );
     }),
-    close: answered(() => db.close()),
   };
 }
 

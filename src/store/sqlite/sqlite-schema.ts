@@ -1,5 +1,5 @@
 /**
- * The same tables in SQLite, for a site without servers. Times are ISO 8601 text in UTC, JSON is text, and
+ * The tables in SQLite, under the same names, for a site without servers. Times are ISO 8601 text in UTC, JSON is text, and
  * sluice_change stands for LISTEN/NOTIFY: triggers count in it what other processes change.
  */
 

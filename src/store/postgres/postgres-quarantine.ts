@@ -1,12 +1,11 @@
 /** quarantine_events in PostgreSQL. */
 import { arrayText, type Postgres } from "./client.ts";
-import { whenTablesExist } from "../schema.ts";
-import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../quarantine.ts";
+import { whenTablesExist } from "./migrate.ts";
+import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
 type Row = Omit<QuarantineRow, "id"> & { id: string };
 
-/** @param db its owner closes it */
-export function postgresQuarantine(db: Postgres): QuarantineTable {
+export function createPostgresQuarantine(db: Postgres): QuarantineTable {
   const tablesExist = whenTablesExist(db);
 
   async function list(filter: QuarantineFilter): Promise<QuarantineRow[]> {
@@ -48,7 +47,6 @@ export function postgresQuarantine(db: Postgres): QuarantineTable {
       );
       return gone.count;
     },
-    close: () => Promise.resolve(),
   };
 }
 

@@ -1,0 +1,46 @@
+/**
+ * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it starts, a
+ * check only says that it would. What the gateway does to tables that are there is rehearsed (store/postgres/rehearsal.ts).
+ */
+import type { Config } from "../../config/index.ts";
+import type { Store } from "../../core/store.ts";
+import { isWithoutDatabases } from "../../sink/influx/api.ts";
+
+/** InfluxDB 3 Core's limit, see `INFLUXDB_DATABASE`. */
+const coreDatabasesMax = 5;
+
+export async function probeTables(store: Store): Promise<string> {
+  const { missingTables, mayCreate } = await store.inspect();
+  if (missingTables.length === 0) return store.tables.probe();
+  const missing = missingTables.join(", ");
+  if (mayCreate)
+    return `${await store.tables.probe()}; it has no ${missing}: the gateway creates them when it starts, as does \`sluice migrate\``;
+  throw new Error(
+    `${store.title} at ${store.place} has no ${missing}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may`,
+  );
+}
+
+export async function probeRegistry(
+  store: Store,
+  { influx, lookup }: Pick<Config, "influx" | "lookup">,
+): Promise<string> {
+  const { missingTables, mayCreate, tellsChanges } = await store.inspect();
+  const mayProvision = missingTables.length === 0 || mayCreate;
+  const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
+  if (missingTables.includes("device_registry")) return "no devices: the table is still to be created";
+  const remarks = [`${devices} devices of ${tenants} tenants`];
+  if (!tellsChanges)
+    remarks.push(
+      "changes are not told, so every device is read anew each second: run `sluice migrate`, which adds triggers",
+    );
+  if (tenants > coreDatabasesMax && isDatabaseEach(influx))
+    remarks.push(
+      `INFLUXDB_DATABASE makes a database of each tenant, of which InfluxDB 3 Core holds ${coreDatabasesMax}`,
+    );
+  return remarks.join("; ");
+}
+
+function isDatabaseEach({ url, api, writeEnabled, database }: Config["influx"]): boolean {
+  const hasDatabases = url !== undefined && !url.startsWith("file:") && !isWithoutDatabases(api);
+  return hasDatabases && writeEnabled && database.includes("{tenant_id}");
+}

@@ -1,0 +1,41 @@
+/**
+ * The store that the settings name, for a command: PostgreSQL, else the local file. Which one it is is said every time: a
+ * shell that lost DATABASE_URL on the way would otherwise work on another store without a word.
+ */
+import { existsSync } from "node:fs";
+import { makeDataDir } from "../config/host.ts";
+import type { Store } from "../core/store.ts";
+import { openStore, storeNameOf } from "../store/open-store.ts";
+import { localFile } from "../store/sqlite/local-file.ts";
+import type { Context } from "./command.ts";
+import { configured } from "./configuration.ts";
+
+/**
+ * @param mayMake the command puts something into the store, so that a local one that is missing is made
+ * @throws if the local store is not there: to look never makes one
+ */
+export function openConfiguredStore(context: Context, mayMake: boolean): Store {
+  const { general, postgres } = configured(context).config;
+  const isNew = storeNameOf(postgres) === "local" && isMissing(general.dataDir, mayMake);
+  const log = context.createLog(general.logLevel, 2);
+  const store = openStore({ ...general, postgres, log });
+  sayStore(context, `${store.title}, ${store.place}${isNew ? ", which is new" : ""}`);
+  return store;
+}
+
+/** Whether there is no local store yet, in a directory that is ready for it. @throws if none may be made */
+function isMissing(dataDir: string, mayMake: boolean): boolean {
+  const path = localFile(dataDir);
+  if (existsSync(path)) return false;
+  if (!mayMake)
+    throw new Error(
+      `there is no local store at ${path}: see DATA_DIR, or DATABASE_URL if the devices are in PostgreSQL`,
+    );
+  makeDataDir(dataDir);
+  return true;
+}
+
+/** Before the first word of the answer. */
+export function sayStore(context: Context, store: string): void {
+  context.stderr(`in ${store}\n`);
+}

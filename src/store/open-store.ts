@@ -1,0 +1,44 @@
+/** The door to both stores, and the only place that chooses: PostgreSQL if DATABASE_URL is set, else the local file. */
+import { systemClock, type Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Values } from "../core/settings.ts";
+import type { Store } from "../core/store.ts";
+import type { PostgresOptions, postgresSettings } from "./postgres/client.ts";
+import { openPostgresStore } from "./postgres/postgres-store.ts";
+import { localFile } from "./sqlite/local-file.ts";
+import { openSqliteStore } from "./sqlite/sqlite-store.ts";
+
+export interface StoreOptions {
+  readonly dataDir: string;
+  readonly gatewayId: string;
+  /** Read at each use: its url may be renewed. */
+  readonly postgres: Values<typeof postgresSettings>;
+  readonly clock?: Clock;
+  readonly log: Log;
+}
+
+/** Which one the settings name; the sink that writes its tables has the same name. */
+export function storeNameOf({ url }: { readonly url: string | undefined }): "postgres" | "local" {
+  return url === undefined ? "local" : "postgres";
+}
+
+/** @throws if the local file cannot be opened or is damaged; PostgreSQL is not asked for anything yet */
+export function openStore({ dataDir, gatewayId, postgres, clock = systemClock, log }: StoreOptions): Store {
+  const { url } = postgres;
+  return url === undefined
+    ? openSqliteStore({ path: localFile(dataDir), gatewayId, clock, log })
+    : openPostgresStore({ postgres: renewable(postgres, url, clock), gatewayId, log });
+}
+
+/** @param first for as long as no other is given */
+function renewable(postgres: StoreOptions["postgres"], first: string, clock: Clock): PostgresOptions {
+  const { poolMax, timeoutMs } = postgres;
+  return {
+    get url() {
+      return postgres.url ?? first;
+    },
+    poolMax,
+    timeoutMs,
+    clock,
+  };
+}

@@ -1,0 +1,46 @@
+/** PostgreSQL as a store: registry and tables over one pool of connections. What it holds is kept by whoever administers it. */
+import type { Log } from "../../core/log.ts";
+import type { Census, Store } from "../../core/store.ts";
+import { createTablesSink } from "../tables-sink.ts";
+import { hearsChanges } from "./changes.ts";
+import { openPostgres, type Postgres, type PostgresOptions } from "./client.ts";
+import { inspectPostgres, migratePostgres } from "./migrate.ts";
+import { createPostgresQuarantine } from "./postgres-quarantine.ts";
+import { createPostgresRegistry } from "./postgres-registry.ts";
+import { createPostgresTables } from "./postgres-tables.ts";
+import { rehearseRegistry } from "./registry-rehearsal.ts";
+
+export interface PostgresStoreOptions {
+  readonly postgres: PostgresOptions;
+  readonly gatewayId: string;
+  readonly log: Log;
+}
+
+export function openPostgresStore({ postgres, gatewayId, log }: PostgresStoreOptions): Store {
+  const db = openPostgres(postgres);
+  return {
+    title: "PostgreSQL",
+    get place() {
+      return db.place;
+    },
+    registry: createPostgresRegistry({ db, log }),
+    tables: createTablesSink(createPostgresTables({ db, gatewayId })),
+    quarantine: createPostgresQuarantine(db),
+    migrate: () => migratePostgres(db),
+    inspect: () => inspectPostgres(db),
+    async probe(autoProvision) {
+      await hearsChanges(db);
+      const isThere = await rehearseRegistry(db, autoProvision);
+      return isThere ? countDevices(db) : { devices: 0, tenants: 0 };
+    },
+    close: () => db.close(),
+  };
+}
+
+function countDevices(db: Postgres): Promise<Census> {
+  return db.ask("counting the devices", async (sql) => {
+    const [row] = await sql<Census[]>`
+      select count(*)::int as devices, count(distinct tenant_id)::int as tenants from device_registry`;
+    return row ?? { devices: 0, tenants: 0 };
+  });
+}

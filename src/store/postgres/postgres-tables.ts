@@ -1,0 +1,177 @@
+/**
+ * The tables in PostgreSQL: the rows of a batch and the position they came from, in one transaction.
+ *
+ * An advisory lock on the epoch comes first: it waits out a transaction whose answer was lost, of this process or of
+ * one that was killed, so that the position read after it is final. If PostgreSQL refuses a batch, whatever the SQLSTATE, a
+ * trial finds the entries that it refuses (sieve.ts); what that proves is stored at once, and the rest is an outage.
+ * So each transaction has its own deadline, and what is done stays done.
+ */
+import { systemClock } from "../../core/clock.ts";
+import type { Entry } from "../../core/entry.ts";
+import { Outage } from "../../core/outage.ts";
+import { meant, type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
+import type { Delivery } from "../../core/sink.ts";
+import { timeText } from "../rows.ts";
+import type { Commit, Part, TablesStore } from "../tables-sink.ts";
+import { arrayText, serverError, type Postgres, type Rows, type Transaction } from "./client.ts";
+import { whenTablesExist } from "./migrate.ts";
+import { rehearse } from "./rehearsal.ts";
+import { createSieve, trialsMax } from "./sieve.ts";
+import { lock, lockedStanding, openedStanding, openingOf, putPosition } from "./standing.ts";
+import { asOutage, isPassing } from "./words.ts";
+import { writeByCopy, writeByInsert } from "./write.ts";
+
+export interface PostgresTablesOptions {
+  readonly db: Postgres;
+  readonly gatewayId: string;
+}
+
+const entriesMax = 5000;
+const batchBytesMax = 8 * 1024 * 1024;
+/** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
+const transactionsMax = trialsMax + 3;
+
+const name = "postgres";
+
+export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): TablesStore {
+  const { timeoutMs, clock = systemClock } = db.options;
+  const tablesExist = whenTablesExist(db);
+  const isMeant = (entry: Entry) => meant(name, entry);
+  const sieve = createSieve({ db, isMeant, batchMax: () => batchMax, batchBytesMax });
+  let write = writeByCopy;
+  let batchMax = entriesMax;
+
+  async function positions(epochs: readonly string[]): Promise<readonly PositionRow[]> {
+    try {
+      await tablesExist();
+      return await db.transaction("reading the position", async (tx) => {
+        await lock(tx, epochs);
+        return tx<
+          PositionRow[]
+        >`select * from sluice_position where epoch = any(${arrayText(epochs)}::text[])`;
+      });
+    } catch (error) {
+      throw asOutage(error);
+    }
+  }
+
+  async function deliver(delivery: Delivery, commit: Commit): Promise<Standing> {
+    const startMs = clock.monoMs();
+    let answers = true;
+    try {
+      await tablesExist();
+      return await settle(delivery, commit);
+    } catch (error) {
+      answers = error instanceof Outage || serverError(error) !== undefined;
+      throw asOutage(error);
+    } finally {
+      batchMax = nextBatch(delivery.entries.length, answers, clock.monoMs() - startMs);
+    }
+  }
+
+  /** Halves a batch that brought no answer, or none in time: the line may be too slow for so many. */
+  function nextBatch(tried: number, answers: boolean, tookMs: number): number {
+    if (!answers) return Math.max(1, tried >> 1);
+    return tookMs < timeoutMs / 3 ? Math.min(2 * batchMax, entriesMax) : batchMax;
+  }
+
+  async function settle(delivery: Delivery, commit: Commit): Promise<Standing> {
+    try {
+      return await commit(delivery.entries, delivery.aside);
+    } catch (error) {
+      if (!isOfStatement(error)) throw error;
+      return isolate(delivery, commit, error);
+    }
+  }
+
+  /** Finds the entries that are refused, and settles what can be. @throws (an outage) if that is not all */
+  async function isolate(delivery: Delivery, commit: Commit, error: unknown): Promise<Standing> {
+    const { entries, aside } = delivery;
+    const { count, refusals, held } = await sieve.judge(delivery);
+    if (count > 0) {
+      const commitProven = () => commit(entries.slice(0, count), new Map([...aside, ...refusals]));
+      const standing = await byWhatever(commitProven);
+      if (count === entries.length) return standing;
+    }
+    throw held ? sieve.outageOf(held) : error;
+  }
+
+  /** Commits what a trial has proved; by INSERT if COPY still refuses what the trial, which inserts, has taken. */
+  async function byWhatever(commit: () => Promise<Standing>): Promise<Standing> {
+    try {
+      return await commit();
+    } catch (error) {
+      if (write === writeByInsert || !isOfStatement(error) || isPassing(serverError(error)?.code ?? ""))
+        throw error;
+    }
+    write = writeByInsert;
+    try {
+      return await commit();
+    } catch (error) {
+      write = writeByCopy;
+      throw error;
+    }
+  }
+
+  async function transact({ epoch, plan }: Part): Promise<Standing> {
+    const work = async (tx: Transaction, opened: readonly Rows[]) => {
+      const { claims, writes } = plan(await openedStanding(tx, epoch, opened));
+      const { after, isStored, rows, refuse } = writes(await claim(tx, claims));
+      if (isStored) return after;
+      await write(tx, rows);
+      await putPosition(tx, gatewayId, epoch, after);
+      refuse();
+      return after;
+    };
+    const standing = await db.transaction("writing a batch", work, openingOf(epoch));
+    sieve.settled(standing.seq);
+    return standing;
+  }
+
+  return {
+    name,
+    get batchMax() {
+      return batchMax;
+    },
+    batchBytesMax,
+    lingerMs: 25,
+    deadlineMs: timeoutMs * transactionsMax,
+    positions,
+    transact,
+    deliver,
+    async probe() {
+      const server = await db.ask("probing", async (tx) => {
+        const [row] = await tx<{ version: string; encoding: string }[]>`
+          select current_setting('server_version') as version, current_setting('server_encoding') as encoding`;
+        return row;
+      });
+      const start = { seq: 0, totals: { delivered: 0, ignored: 0, refused: 0, skipped: 0 } };
+      const { problems, remarks } = await rehearse(db, async (tx, epoch) => {
+        await lockedStanding(tx, epoch);
+        await putPosition(tx, gatewayId, epoch, start);
+      });
+      if (problems.length > 0)
+        throw new Error(
+          `PostgreSQL at ${db.place}: ${problems.join("; ")}: mend the tables, or grant the role of DATABASE_URL its rights (README, PostgreSQL)`,
+        );
+      const encoding = server?.encoding ?? "";
+      if (encoding !== "UTF8") remarks.push(`its encoding is ${encoding}: what that cannot hold is refused`);
+      return [`PostgreSQL ${server?.version} at ${db.place}`, ...remarks].join("; ");
+    },
+  };
+}
+
+/** Removes the rows in whose place entries come. @returns the ids of those that were there */
+async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<number[]> {
+  if (claims.length === 0) return [];
+  const gone = await tx<{ id: string }[]>`
+    delete from quarantine_events as q using unnest(${arrayText(claims.map((c) => c.id))}::bigint[],
+      ${arrayText(claims.map((c) => timeText(c.receivedMs, 0)))}::timestamptz[]) as r (id, received)
+    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received returning q.id`;
+  return gone.map((row) => Number(row.id));
+}
+
+/** The server refuses a statement and lives on; anything else is no news of an entry. */
+function isOfStatement(error: unknown): boolean {
+  return serverError(error)?.severity === "ERROR";
+}

@@ -1,0 +1,50 @@
+/** The file of the local store, local.db in the data directory: where it is, how it is opened, and whether a site has run on it. */
+import type { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { openSqlite } from "../../core/sqlite.ts";
+import { sqliteTables } from "./sqlite-schema.ts";
+
+export function localFile(dataDir: string): string {
+  return join(dataDir, "local.db");
+}
+
+/** Creates the tables that are missing. @returns what was done, one sentence each */
+export function migrateSqlite(db: Database): string[] {
+  const known = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  const before = new Set(known.map((row) => row.name));
+  db.transaction(() => {
+    for (const statements of Object.values(sqliteTables)) {
+      for (const statement of statements) db.run(statement);
+    }
+  }).immediate();
+  return Object.keys(sqliteTables)
+    .filter((name) => !before.has(name))
+    .map((name) => `created table ${name}`);
+}
+
+/**
+ * The file with its tables, for work that runs beside a gateway's event loop: nothing waits in SQLite for another process that
+ * writes (`whenNotBusy` tries again).
+ * @returns also which tables had to be created
+ * @throws if the file cannot be opened or is damaged
+ */
+export function openLocalFile(path: string): { db: Database; created: string[] } {
+  const db = openSqlite(path);
+  const created = migrateSqlite(db);
+  db.run("PRAGMA busy_timeout = 0");
+  return { db, created };
+}
+
+/** Whether a site has run on this local store: devices are in it, or rows were. */
+export function isLocalStoreInUse(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const { db } = openLocalFile(path);
+  try {
+    const used =
+      "SELECT EXISTS (SELECT 1 FROM device_registry) OR EXISTS (SELECT 1 FROM sluice_position) AS used";
+    return db.query<{ used: number }, []>(used).get()?.used === 1;
+  } finally {
+    db.close();
+  }
+}

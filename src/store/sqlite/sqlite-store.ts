@@ -1,0 +1,45 @@
+/**
+ * The local store: registry and tables in one SQLite file beside the spool, over one connection, for a site without a PostgreSQL.
+ * Every transaction is one synchronous call, so the parts cannot meet in the middle of one. Rejected alternative: a connection per
+ * part, whose writes then wait for one another as for those of another process.
+ */
+import { systemClock, type Clock } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import { whenNotBusy } from "../../core/sqlite.ts";
+import type { Census, Store } from "../../core/store.ts";
+import { createTablesSink } from "../tables-sink.ts";
+import { openLocalFile } from "./local-file.ts";
+import { createRetention } from "./retention.ts";
+import { createSqliteQuarantine } from "./sqlite-quarantine.ts";
+import { createSqliteRegistry } from "./sqlite-registry.ts";
+import { createSqliteTables } from "./sqlite-tables.ts";
+
+export interface SqliteStoreOptions {
+  /** Made if it is missing. */
+  readonly path: string;
+  readonly gatewayId: string;
+  readonly clock?: Clock;
+  readonly log: Log;
+}
+
+/** @throws if the file cannot be opened or is damaged */
+export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: SqliteStoreOptions): Store {
+  const { db, created } = openLocalFile(path);
+  return {
+    title: "the local store",
+    place: path,
+    registry: createSqliteRegistry({ db, clock }),
+    tables: createTablesSink(createSqliteTables({ db, path, gatewayId, clock })),
+    quarantine: createSqliteQuarantine(db),
+    migrate: () => Promise.resolve(created),
+    inspect: () => Promise.resolve({ missingTables: [], mayCreate: true, tellsChanges: true }),
+    probe: () =>
+      whenNotBusy(() => {
+        const census =
+          "SELECT count(*) AS devices, count(DISTINCT tenant_id) AS tenants FROM device_registry";
+        return db.query<Census, []>(census).get() ?? { devices: 0, tenants: 0 };
+      }),
+    keepRetention: (bounds) => createRetention({ db, path, bounds, clock, log }),
+    close: () => whenNotBusy(() => db.close()),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * The tables in one SQLite file beside the spool, for a site without a PostgreSQL: rows and position in one transaction. SQLite
+ * takes any text, so nothing is refused but what an operator puts aside.
+ */
+import type { Database } from "bun:sqlite";
+import type { Clock } from "../../core/clock.ts";
+import type { Entry } from "../../core/entry.ts";
+import { standingOf, type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
+import { whenNotBusy } from "../../core/sqlite.ts";
+import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "../rows.ts";
+import type { Part, TablesStore } from "../tables-sink.ts";
+
+export interface SqliteTablesOptions {
+  readonly db: Database;
+  /** Of the file, for people. */
+  readonly path: string;
+  readonly gatewayId: string;
+  readonly clock: Clock;
+}
+
+export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesOptions): TablesStore {
+  const rows = rowWriter(db);
+  const claim = claimer(db);
+  const position = db.query<PositionRow, [string]>("SELECT * FROM sluice_position WHERE epoch = ?");
+  const putPosition = db.query("INSERT OR REPLACE INTO sluice_position VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+
+  const store = db.transaction(({ epoch, plan }: Part): Standing => {
+    const row = position.get(epoch);
+    const { claims, writes } = plan(row ? standingOf(row) : undefined);
+    const written = writes(claim(claims));
+    const { seq, totals } = written.after;
+    if (written.isStored) return written.after;
+    rows(written.rows);
+    const { delivered, ignored, refused, skipped } = totals;
+    const at = timeText(clock.wallMs(), 0);
+    putPosition.run(epoch, gatewayId, seq, delivered, ignored, refused, skipped, at);
+    written.refuse();
+    return written.after;
+  });
+
+  return {
+    name: "local",
+    batchMax: 5000,
+    batchBytesMax: 8 * 1024 * 1024,
+    lingerMs: 250,
+    deadlineMs: 30_000,
+    // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
+    positions: async (epochs) => epochs.flatMap((epoch) => position.get(epoch) ?? []),
+    transact: (part) => whenNotBusy(() => store.immediate(part)),
+    // oxlint-disable-next-line typescript/require-await
+    async probe() {
+      position.get("");
+      return `SQLite at ${path}`;
+    },
+  };
+}
+
+function rowWriter(db: Database): (entries: readonly Entry[]) => void {
+  const columns = "ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type";
+  const raw = db.query(
+    `INSERT INTO raw_events (${columns}, accepted, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const quarantined = db.query(
+    `INSERT INTO quarantine_events (${columns}, reason, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const count = db.query(
+    `INSERT INTO quarantine_counters_minute (bucket_minute, tenant_id, reason, cnt) VALUES (?, ?, ?, ?)
+     ON CONFLICT (bucket_minute, tenant_id, reason) DO UPDATE SET cnt = cnt + excluded.cnt`,
+  );
+  return (entries) => {
+    for (const entry of entries) {
+      const common = commonColumns(entry);
+      if (isRaw(entry)) raw.run(...common, entry.kind === "event" ? 1 : 0, rawPayload(entry));
+      if (isQuarantined(entry)) quarantined.run(...common, reasonOf(entry), entry.payload);
+    }
+    for (const c of countRejects(entries)) count.run(c.bucketMinute, c.tenantId, c.reason, c.cnt);
+  };
+}
+
+/** Removes the rows in whose place entries come. The function returns the ids of those that were there. */
+function claimer(db: Database): (claims: readonly Replaced[]) => number[] {
+  // To the millisecond, which is what an entry knows of its arrival.
+  const remove = db.query("DELETE FROM quarantine_events WHERE id = ? AND ingested_at LIKE ?");
+  const isThere = ({ id, receivedMs }: Replaced) =>
+    remove.run(id, `${timeText(receivedMs, 0).slice(0, 23)}%`).changes > 0;
+  return (claims) => claims.filter(isThere).map(({ id }) => id);
+}
+
+function commonColumns(entry: Entry): (string | null)[] {
+  const { topic, tenantId, siteId, deviceId, msgType } = entry;
+  return [timeText(entry.receivedMs, 0), eventTime(entry), topic, tenantId, siteId, deviceId, msgType];
+}

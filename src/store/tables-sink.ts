@@ -1,0 +1,142 @@
+/**
+ * The tables sink: the rows of a batch and the position they came from, in one transaction. One sink over two stores.
+ *
+ * What a batch becomes is arithmetic (core/position.ts), the same for both stores. A store only reads the position under its lock,
+ * removes the rows that it is told, and writes what then is left, so its transaction crosses this file twice. Rejected alternative:
+ * a sink per store that calls the arithmetic step by step; the order of those six calls is the promise, and it stood in two places.
+ */
+import type { Entry } from "../core/entry.ts";
+import {
+  advanced,
+  baseOf,
+  meant,
+  outcomeOf,
+  refusedOf,
+  replacedBy,
+  standingOf,
+  stillWanted,
+  type PositionRow,
+  type Replaced,
+  type Standing,
+} from "../core/position.ts";
+import type { Delivery, Sink } from "../core/sink.ts";
+
+/** What a store does for its sink. */
+export interface TablesStore extends Pick<
+  Sink,
+  "name" | "batchMax" | "batchBytesMax" | "lingerMs" | "deadlineMs" | "probe"
+> {
+  /** The positions of these epochs, once nobody else is writing them. */
+  positions(epochs: readonly string[]): Promise<readonly PositionRow[]>;
+  /** Writes a part of a delivery in one transaction. @returns the position after it */
+  transact(part: Part): Promise<Standing>;
+  /** Commits a delivery in parts, if the store refuses some of it. Absent: always in one. */
+  deliver?(delivery: Delivery, commit: Commit): Promise<Standing>;
+}
+
+/** Commits these entries of the delivery, but for those that are refused, which become dead letters; why, by seq. */
+export type Commit = (entries: readonly Entry[], refusals: ReadonlyMap<number, string>) => Promise<Standing>;
+
+/** Entries that are written in one transaction. */
+export interface Part {
+  readonly epoch: string;
+  /** @param stored the position, read under the lock that no other writer of the epoch holds */
+  plan(stored: Standing | undefined): Plan;
+}
+
+export interface Plan {
+  /** Rows of quarantine_events that go, because an entry comes in their place. */
+  readonly claims: readonly Replaced[];
+  /** @param claimed ids of those that were there */
+  writes(claimed: readonly number[]): Writes;
+}
+
+export interface Writes {
+  /** The position to write after the rows. */
+  readonly after: Standing;
+  /** All of it is in the tables already: there is nothing to write. */
+  readonly isStored: boolean;
+  readonly rows: readonly Entry[];
+  /** Puts the refused entries into the dead letters, durably: the last step before the commit. */
+  refuse(): void;
+}
+
+export function createTablesSink(store: TablesStore): Sink {
+  const { name } = store;
+  /** Epoch → the last seq that is known to be committed. */
+  const known = new Map<string, number>();
+
+  const committerOf =
+    (delivery: Delivery): Commit =>
+    async (entries, refusals) => {
+      if (delivery.signal.aborted) throw new Error("the delivery was called off");
+      const { epoch } = delivery;
+      const plan = (stored: Standing | undefined) =>
+        planOf({ name, delivery, entries, refusals, stored, known: known.get(epoch) });
+      const standing = await store.transact({ epoch, plan });
+      known.set(epoch, standing.seq);
+      return standing;
+    };
+
+  return {
+    name,
+    get batchMax() {
+      return store.batchMax;
+    },
+    batchBytesMax: store.batchBytesMax,
+    lingerMs: store.lingerMs,
+    deadlineMs: store.deadlineMs,
+    whenFull: "hold",
+    async positions(epochs) {
+      const rows = await store.positions(epochs);
+      known.clear();
+      for (const row of rows) known.set(row.epoch, Number(row.seq));
+      return rows.map((row) => ({ epoch: row.epoch, ...standingOf(row) }));
+    },
+    async deliver(delivery) {
+      const commit = committerOf(delivery);
+      const standing = await (store.deliver?.(delivery, commit) ?? commit(delivery.entries, delivery.aside));
+      return outcomeOf(delivery.before, standing.totals, delivery.entries.length);
+    },
+    probe: () => store.probe(),
+    close: () => Promise.resolve(),
+  };
+}
+
+interface PlanParts {
+  readonly name: string;
+  readonly delivery: Delivery;
+  readonly entries: readonly Entry[];
+  readonly refusals: ReadonlyMap<number, string>;
+  readonly stored: Standing | undefined;
+  readonly known: number | undefined;
+}
+
+function planOf({ name, delivery, entries, refusals, stored, known }: PlanParts): Plan {
+  const { before } = delivery;
+  const base = baseOf(stored, known, delivery, entries[0]?.seq ?? 0);
+  const last = entries.at(-1)?.seq ?? base.seq;
+  const fresh = entries.filter((entry) => entry.seq > base.seq);
+  const refused = refusedOf(name, fresh, refusals);
+  const wanted = fresh.filter((entry) => meant(name, entry) && !refusals.has(entry.seq));
+  return {
+    claims: replacedBy(wanted),
+    writes(claimed) {
+      const rows = stillWanted(wanted, claimed);
+      const settled = {
+        delivered: rows.length,
+        ignored: fresh.length - rows.length - refused.length,
+        refused: refused.length,
+      };
+      const after = advanced(base, settled, last, before.skipped);
+      outcomeOf(before, after.totals, last - (delivery.entries[0]?.seq ?? last) + 1);
+      const isStored = fresh.length === 0;
+      return {
+        after: isStored ? base : after,
+        isStored,
+        rows,
+        refuse: () => void (refused.length > 0 && delivery.refuse(refused)),
+      };
+    },
+  };
+}
