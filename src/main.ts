@@ -9,6 +9,7 @@ import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
 import type { Process } from "./cli/command.ts";
 import { toStandardError, toStandardOutput } from "./cli/output.ts";
+import { logForm } from "./core/log-form.ts";
 import { createLog, explain, logWritten } from "./core/log.ts";
 
 /** What is written holds payloads: it is for our own user and group alone, whoever made the directory that it is in. */
@@ -38,9 +39,11 @@ for (const [signal, number] of [
 for (const event of ["uncaughtException", "unhandledRejection"] as const)
   process.on(event, (error: unknown) => void endWith(event, error));
 
+const logTo: Process["createLog"] = (level, fd) => createLog(level, fd, logForm(fd, process.env));
+
 async function endWith(event: string, error: unknown): Promise<void> {
   const stack = error instanceof Error ? error.stack : undefined;
-  createLog("error", 2).error({ event, error: explain(error), stack }, "unexpected error, ending");
+  logTo("error", 2).error({ event, error: explain(error), stack }, "unexpected error, ending");
   await logWritten(logPatienceMs);
   process.exit(1);
 }
@@ -53,7 +56,7 @@ const context: Process = {
   signal: stop.signal,
   isTerminal: isatty(2),
   isOutputTerminal: isatty(1),
-  createLog,
+  createLog: logTo,
 };
 
 const code = await execute(process.argv.slice(2), context);

@@ -4,6 +4,7 @@
  */
 import pino from "pino";
 import { descriptorsTrouble } from "./descriptors.ts";
+import { forPrograms, type LogForm } from "./log-form.ts";
 import { logOutput, type LogOutput } from "./log-output.ts";
 import { masked, maskedIn } from "./mask.ts";
 import { printable } from "./terminal.ts";
@@ -15,8 +16,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 const outputs = new Map<number, LogOutput>();
 
 /** `fd`: 1 for a service whose log is its output, 2 if standard output belongs to a command's result. */
-export function createLog(level: LogLevel, fd: 1 | 2 = 1): Log {
-  const output = outputs.get(fd) ?? logOutput(fd, saysLost);
+export function createLog(level: LogLevel, fd: 1 | 2 = 1, form: LogForm = forPrograms): Log {
+  const output = outputs.get(fd) ?? logOutput(fd, (count) => form(saysLost(count)));
   outputs.set(fd, output);
   return pino(
     {
@@ -31,7 +32,7 @@ export function createLog(level: LogLevel, fd: 1 | 2 = 1): Log {
       formatters: { level: (label) => ({ level: label }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
-    { write: (line: string) => output.write(printable(line)) },
+    { write: (line: string) => output.write(form(printable(line))) },
   );
 }
 
