@@ -13,7 +13,7 @@ import { makeDataDir } from "./config/host.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
 import { deviceKey } from "./core/device.ts";
 import { explain, type Log } from "./core/log.ts";
-import type { Source } from "./core/message.ts";
+import type { Source } from "./core/source.ts";
 import { openStore } from "./store/open-store.ts";
 import { isLocalStoreInUse, localFile } from "./store/sqlite/local-file.ts";
 import { createOutlook } from "./admin/outlook.ts";
@@ -37,9 +37,7 @@ import { readAgainMs, rotation } from "./config/rotation.ts";
 import { openSinks } from "./sink/index.ts";
 import { Drain } from "./drain/drain.ts";
 import type { Sink } from "./core/sink.ts";
-import { brokerSource, type BrokerSource } from "./source/broker.ts";
-import { mqttSource } from "./source/mqtt.ts";
-import { sessionMemory } from "./source/session-memory.ts";
+import { openSources } from "./source/index.ts";
 import { watchLetters } from "./spool/dead-letter-watch.ts";
 import { createAttempts } from "./core/attempts.ts";
 import { throttledWarn } from "./core/throttled-warn.ts";
@@ -80,7 +78,7 @@ export interface GatewayOptions {
   /** Reads the configuration again, for secrets that are renewed while it runs; absent: they are not. */
   readonly reload?: () => Loaded;
   /** In place of those that the settings name. */
-  readonly source?: Source;
+  readonly sources?: readonly Source[];
   readonly store?: Store;
 }
 
@@ -138,7 +136,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       spool.append(entries, alongside);
       rejects.note(entries);
     },
-    settled: (messages) => source.settled(messages),
     deferred: (entries) => rejudge.add(entries),
   });
   const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });
@@ -155,28 +152,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   const desks = createDesks({ store, spool, sinks, ingest, registry, judge, log });
 
-  const broker =
-    options.source === undefined && config.mqtt.url === undefined
-      ? brokerSource({
-          settings: config.broker,
-          clock,
-          log,
-          ...authenticator({ cache, lookup, clock }),
-          withoutTokens,
-          payloadBytesMax: () => policy.get().payloadBytesMax,
-        })
-      : undefined;
-  const memory = sessionMemory(join(dataDir, "mqtt-session.json"), log);
-  const source =
-    options.source ??
-    broker ??
-    mqttSource({
-      settings: config.mqtt,
+  const sources =
+    options.sources ??
+    openSources(config, {
       gatewayId,
+      dataDir,
       clock,
       log,
-      memory,
+      ...authenticator({ cache, lookup, clock }),
+      withoutTokens,
       payloadBytesMax: () => policy.get().payloadBytesMax,
+      marks: spool.alongside.marks(),
     });
   const outlook = createOutlook({
     clock,
@@ -188,7 +174,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     clock,
     log,
     intake: ingest,
-    source: { unacknowledged: () => source.status().unacknowledged, reconnect: () => source.reconnect() },
+    sources,
   });
   const letterWatch = watchLetters({ letters: spool.deadLetters, clock, log });
   const attempts = createAttempts(clock);
@@ -198,7 +184,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     attempts,
     clock,
     startedMonoMs: clock.monoMs(),
-    source,
+    sources,
     ingest,
     books,
     policy,
@@ -262,16 +248,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       log,
     });
     await pollSettings();
-    const unwatch = registry.watch(broker ? rechecking(lookup.watcher(), broker) : lookup.watcher());
+    const unwatch = registry.watch(rechecking(lookup.watcher(), sources));
     const rechecks = clock.every(recheckEveryMs, () => {
-      if (lookup.stats().changes_unheard !== null) broker?.recheck();
+      if (lookup.stats().changes_unheard !== null) for (const source of sources) source.recheck?.();
     });
     closers.push(() => rechecks.cancel());
     const polling = clock.every(config.general.settingsPollSeconds * 1000, () => void pollSettings());
     const renewal = options.reload && rotation(config, options.reload, log);
     const renewing = clock.every(readAgainMs, () => {
       renewal?.();
-      broker?.renewTls();
+      for (const source of sources) source.renewTls?.();
     });
     const saving = clock.every(saveCacheEveryMs, () => void keepCache());
     closers.push(
@@ -290,17 +276,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     }
     for (const drain of drains) drain.start();
     rejudge.start();
-    await source.start(ingest);
+    const starting = sources.map((source) =>
+      source.start(ingest.port((messages) => source.settled(messages))),
+    );
+    await Promise.all(starting);
   }
 
   /** One step that fails keeps no other from its turn: the spool is closed in any case. @throws the first failure */
   async function stop(): Promise<void> {
     const steps: (() => unknown)[] = [
-      () => source.stopIntake(),
+      ...sources.map((source) => () => source.stopIntake()),
       () => ingest.flush(),
       () => rejudge.stop(),
       () => Promise.all(drains.map((drain) => drain.stop(stopGraceMs))),
-      () => source.close(),
+      ...sources.map((source) => () => source.close()),
       ...closers.splice(0),
       () => lookup.close(),
       () => http?.stop(),
@@ -329,26 +318,29 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     stop,
     isProgressing: watchdog.isProgressing,
     httpAddress: () => http?.address ?? "",
-    brokerAddress: () => broker?.address(),
+    brokerAddress: () => sources.find(({ address }) => address)?.address?.(),
   };
 }
 
 /** What is told of devices concerns their connections, too. */
-function rechecking(watcher: RegistryWatcher, broker: Pick<BrokerSource, "recheck">): RegistryWatcher {
+function rechecking(watcher: RegistryWatcher, sources: readonly Source[]): RegistryWatcher {
+  const recheck: NonNullable<Source["recheck"]> = (isMeant) => {
+    for (const source of sources) source.recheck?.(isMeant);
+  };
   return {
     ...watcher,
     devices(ids) {
       watcher.devices(ids);
       const told = new Set(ids.map(({ tenantId, deviceId }) => deviceKey(tenantId, deviceId)));
-      broker.recheck((tenantId, deviceId) => told.has(deviceKey(tenantId, deviceId)));
+      recheck((tenantId, deviceId) => told.has(deviceKey(tenantId, deviceId)));
     },
     tenant(told) {
       watcher.tenant(told);
-      broker.recheck((tenantId) => told === null || told === tenantId);
+      recheck((tenantId) => told === null || told === tenantId);
     },
     restored() {
       watcher.restored();
-      broker.recheck();
+      recheck();
     },
   };
 }

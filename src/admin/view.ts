@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { cacheView, deviceStore, settingStore } from "./devices.ts";
 import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
-import type { Source } from "../core/message.ts";
+import type { Source } from "../core/source.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { GatewayView, Measurements, PartReadiness, SinkStats, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
@@ -36,7 +36,7 @@ export interface ViewedParts {
   readonly gatewayId: string;
   readonly clock: HostClock;
   readonly startedMonoMs: number;
-  readonly source: Source;
+  readonly sources: readonly Source[];
   readonly attempts: Attempts;
   readonly ingest: Ingest;
   readonly books: Books;
@@ -77,14 +77,14 @@ export function viewOf(parts: ViewedParts): GatewayView {
 }
 
 function measurementsOf(parts: ViewedParts): Measurements {
-  const { drains, ingest, source, certificates } = parts;
+  const { drains, ingest, certificates } = parts;
+  const counted = [...parts.sources, ...drains.map(({ sink }) => sink)];
   return {
     stats: statsOf(parts),
     ready: readinessOf(parts),
-    sources: [{ ...source.status() }],
     commit,
     reasons: reasons.map(({ code }) => code),
-    sinkCounters: new Set(drains.flatMap(({ sink }) => sink.counters ?? [])),
+    counters: new Set(counted.flatMap(({ counters = [] }) => counters)),
     intakeLatency: ingest.latency.stats(),
     sinkLatencies: Object.fromEntries(drains.map(({ sink, latency }) => [sink.name, latency.stats()])),
     certificates: certificates(),
@@ -92,7 +92,8 @@ function measurementsOf(parts: ViewedParts): Measurements {
 }
 
 function statsOf(parts: ViewedParts): Stats {
-  const { gatewayId, clock, books, ingest, policy, cache, lookup, spool, source } = parts;
+  const { gatewayId, clock, books, ingest, policy, cache, lookup, spool } = parts;
+  const sources = parts.sources.map((source) => ({ ...source.status() }));
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
   const letters = unlessDiskFails(() => spool.deadLetters.totals()) ?? { count: 0, bytes: 0 };
@@ -117,7 +118,9 @@ function statsOf(parts: ViewedParts): Stats {
       settings_mistakes: policy.mistakes(),
       since_start: books.sinceStart(),
     },
-    source: source.status(),
+    // Until there were several, there was this one: who reads it goes on reading it.
+    source: sources[0],
+    sources,
     http: { wrong_tokens: parts.attempts.total() },
     clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
     log: { lines_lost: logLinesLost() },
@@ -216,12 +219,14 @@ function takes({ rejects, clock }: ViewedParts): string {
 }
 
 function readinessOf(parts: ViewedParts): PartReadiness[] {
-  const { source, clock, ingest, lookup, drains, letterWatch } = parts;
-  const { kind, connected, detail } = source.status();
+  const { sources, clock, ingest, lookup, drains, letterWatch } = parts;
   const doubt = clock.doubt();
   const registry = lookup.stats();
   return [
-    { part: `source ${kind}`, ok: connected, detail },
+    ...sources.map((source) => {
+      const { kind, connected, detail } = source.status();
+      return { part: `source ${kind}`, ok: connected, detail };
+    }),
     { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
     { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
     {

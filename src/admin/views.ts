@@ -74,6 +74,8 @@ export interface Stats {
   readonly log: { readonly lines_lost: number };
   readonly auth_cache: CacheStats;
   readonly spool: SpoolStats;
+  /** Each with what only it counts; `source` is the first of them. */
+  readonly sources: readonly { readonly kind: string; readonly [more: string]: unknown }[];
   readonly sinks: Readonly<Record<string, SinkStats>>;
   readonly [more: string]: unknown;
 }
@@ -125,12 +127,11 @@ export interface RejectsView {
 export interface Measurements {
   readonly stats: Stats;
   readonly ready: readonly PartReadiness[];
-  readonly sources: readonly Readonly<Record<string, unknown>>[];
   readonly commit: string;
   /** Every reason for which the judge may reject. */
   readonly reasons: readonly string[];
-  /** The names in the sinks' stats that only grow. */
-  readonly sinkCounters: ReadonlySet<string>;
+  /** The names in the stats of sources and sinks that only grow. */
+  readonly counters: ReadonlySet<string>;
   readonly intakeLatency: HistogramStats;
   readonly sinkLatencies: Readonly<Record<string, HistogramStats>>;
   readonly certificates: readonly CertificateEnd[];

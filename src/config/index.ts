@@ -5,10 +5,9 @@
  * configuration file: units, containers and shells all set environment variables well, and secrets come as NAME_FILE.
  */
 import { type Kind, valuesOf } from "../core/kind.ts";
-import { SINKS } from "../sink/index.ts";
+import { askedSinks, SINKS } from "../sink/index.ts";
 import { httpMistakes } from "../http/server.ts";
-import { brokerMistakes } from "../source/broker.ts";
-import { mqttMistakes } from "../source/mqtt.ts";
+import { askedSources, SOURCES } from "../source/index.ts";
 import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
 import { type Host, thisHost } from "./host.ts";
 import { type Effective, type Env, readTable, type TableRead } from "./read.ts";
@@ -54,18 +53,19 @@ export function loadConfig(env: Env, host: Host = thisHost, fileNames: ReadonlyS
  * about one that is mistaken by itself.
  */
 function allMistakes(reads: readonly TableRead[], config: Config): string[] {
-  const { mqtt, broker, http } = config;
   const single = reads.flatMap(({ mistakes }) => mistakes);
   const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
-  const noOtherBroker = mqtt.url === undefined && !isMistaken("MQTT_URL");
+  // Of what turns it on nothing is known then, and what it stands in for is not asked for either.
+  const isMeant = ({ settings }: Kind) =>
+    Object.values(settings).some((row) => row.default === null && isMistaken(row.name));
+  const asked = new Set<Kind>([...askedSources(config, isMeant), ...askedSinks(config)]);
+  const kinds: readonly Kind[] = [...SOURCES, ...SINKS];
   const crossed = [
-    ...mqttMistakes(mqtt),
-    ...(noOtherBroker ? brokerMistakes(broker) : []),
-    ...SINKS.flatMap((kind: Kind) => kind.mistakes?.(valuesOf(config, kind)) ?? []),
-    ...httpMistakes(http),
+    ...kinds.flatMap((kind) => kind.mistakes?.(valuesOf(config, kind), asked.has(kind)) ?? []),
+    ...httpMistakes(config.http),
   ];
   const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));
-  return [...single.map(({ text }) => text), ...fresh];
+  return [...single.map(({ text }) => text), ...new Set(fresh)];
 }
 
 /** Gives the settings whose default is found, not written, their value. `values` has the shape of the tables it was read by. */

@@ -21,8 +21,7 @@ import { lookupSettings } from "../registry/lookup.ts";
 import { tablesOf, titlesOf } from "../core/kind.ts";
 import { SINKS } from "../sink/index.ts";
 import { localSettings } from "../store/sqlite/retention.ts";
-import { brokerSettings } from "../source/broker.ts";
-import { mqttSettings } from "../source/mqtt.ts";
+import { SOURCES } from "../source/index.ts";
 import { spoolSettings } from "../spool/settings.ts";
 import { watchdogSettings } from "../intake/watchdog.ts";
 
@@ -63,8 +62,7 @@ const generalSettings = {
 
 export const tables = {
   general: generalSettings,
-  mqtt: mqttSettings,
-  broker: brokerSettings,
+  ...tablesOf(SOURCES),
   judge: judgeSettings,
   cache: cacheSettings,
   lookup: lookupSettings,
@@ -88,8 +86,7 @@ export const credentialNames: ReadonlyMap<string, string> = new Map(
 /** What the tables are called where people read them. */
 export const titles: Readonly<Record<keyof typeof tables, string>> = {
   general: "General",
-  mqtt: "Source: a broker",
-  broker: "Source: the embedded broker",
+  ...titlesOf(SOURCES),
   judge: "Judge",
   cache: "Auth cache",
   lookup: "Look-ups in the registry",

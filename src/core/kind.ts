@@ -12,7 +12,7 @@ export interface Kind<S extends Settings = Settings> {
   readonly title: string;
   readonly settings: S;
   /** What is wrong with its settings taken together, a sentence each. */
-  mistakes?(values: Values<S>): string[];
+  mistakes?(values: Values<S>, isAsked: boolean): string[];
 }
 
 /** Name → table of settings. */

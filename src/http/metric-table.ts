@@ -8,7 +8,7 @@
  */
 import { HELD_REASONS } from "../core/held.ts";
 import type { HistogramStats } from "../core/histogram.ts";
-import type { Measurements, SinkStats } from "../admin/views.ts";
+import type { Measurements, SinkStats, Stats } from "../admin/views.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -166,18 +166,24 @@ const perSource: readonly Row[] = [
   ["counter", "source_not_passed_on", "Messages that a slow subscriber did not get", "not_passed_on"],
 ];
 
-/** The metrics of this gateway; what only its sinks count comes last, under the names that they have in /stats. */
-export function metricsOf({ stats, sinkCounters }: Measurements): readonly Metric[] {
-  const promised = new Set(perSink.map(([, , , path]) => path));
-  const own = new Set(Object.values(stats.sinks).flatMap((counts) => Object.keys(counts)));
+/** The metrics of this gateway; what only its sources and sinks count comes last, under the names that they have in /stats. */
+export function metricsOf({ stats, counters }: Measurements): readonly Metric[] {
+  const type = (key: string) => (counters.has(key) ? "counter" : "gauge");
   return [
     ...metrics,
-    ...[...own]
-      .filter((key) => !promised.has(key))
-      .map((key) =>
-        ofSinks([sinkCounters.has(key) ? "counter" : "gauge", `sink_${key}`, "As in /stats", key]),
-      ),
+    ...ownOf(stats.sources, perSource).map((key) =>
+      ofSources([type(key), `source_${key}`, "As in /stats", key]),
+    ),
+    ...ownOf(Object.values(stats.sinks), perSink).map((key) =>
+      ofSinks([type(key), `sink_${key}`, "As in /stats", key]),
+    ),
   ];
+}
+
+/** What is counted beyond the rows of a table. */
+function ownOf(counted: readonly object[], rows: readonly Row[]): string[] {
+  const promised = new Set(rows.map(([, , , path]) => path));
+  return [...new Set(counted.flatMap((counts) => Object.keys(counts)))].filter((key) => !promised.has(key));
 }
 
 export const metrics: readonly Metric[] = [
@@ -231,16 +237,7 @@ export const metrics: readonly Metric[] = [
     samples: ({ certificates }) =>
       certificates.map(({ setting, endsSeconds }) => ({ labels: { setting }, value: endsSeconds })),
   },
-  ...perSource.map(([type, name, help, value]): Metric => ({
-    type,
-    name,
-    help,
-    samples: ({ sources }) =>
-      sources.map((source) => ({
-        labels: { source: String(source["kind"]) },
-        value: source[value as string],
-      })),
-  })),
+  ...perSource.map(ofSources),
   ...perSink.map(ofSinks),
   {
     type: "gauge",
@@ -269,6 +266,10 @@ export const metrics: readonly Metric[] = [
   },
 ];
 
+function ofSources([type, name, help, key]: Row): Metric {
+  return { type, name, help, samples: eachSource((source) => source[key as string]) };
+}
+
 function ofSinks([type, name, help, key]: Row): Metric {
   return { type, name, help, samples: eachSink((counts) => counts[key as string]) };
 }
@@ -276,6 +277,11 @@ function ofSinks([type, name, help, key]: Row): Metric {
 function eachSink(value: (counts: SinkStats) => unknown): Plain["samples"] {
   return ({ stats }) =>
     Object.entries(stats.sinks).map(([sink, counts]) => ({ labels: { sink }, value: value(counts) }));
+}
+
+function eachSource(value: (status: Stats["sources"][number]) => unknown): Plain["samples"] {
+  return ({ stats }) =>
+    stats.sources.map((source) => ({ labels: { source: source.kind }, value: value(source) }));
 }
 
 function at(value: unknown, path: readonly string[]): unknown {

@@ -45,6 +45,7 @@ export const statsSchema: z.ZodType<Stats> = z.looseObject({
     .describe("Whether the host's clock is believed; while the time is not known, readings without ts wait."),
   auth_cache: cacheStats,
   spool: z.looseObject({ entries: count, bytes: count, oldest_age_seconds: z.number() }),
+  sources: z.array(z.looseObject({ kind: z.string() })).readonly(),
   sinks: z.record(z.string(), sinkStats),
 });
 

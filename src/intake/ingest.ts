@@ -16,6 +16,7 @@ import type { Intake, Message } from "../core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
 import type { KnownMessages } from "./known.ts";
+import { Marks } from "./marks.ts";
 import { isPending, type Judge, type Pending } from "../judge/judge.ts";
 import type { Answer } from "../registry/flights.ts";
 import type { Alongside } from "../spool/sidecar.ts";
@@ -34,9 +35,20 @@ export interface IngestParts {
   isKnown(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
   append(entries: readonly Entry[], alongside: Alongside): void;
-  settled(messages: readonly Message[]): void;
   /** These entries are on the disk and still to be judged. */
   deferred(entries: readonly Entry[]): void;
+}
+
+/** A source, as the intake knows it. */
+interface Port {
+  /** Its messages in the open group. */
+  open: Message[];
+  readonly settled: (messages: readonly Message[]) => void;
+}
+
+interface Received {
+  readonly message: Message;
+  readonly port: Port;
 }
 
 /** The messages of a device that wait for its look-up, oldest first. */
@@ -44,7 +56,7 @@ interface Parked {
   readonly pending: Pending;
   /** Monotonic; when the first came. */
   readonly sinceMs: number;
-  readonly queue: Message[];
+  readonly queue: Received[];
 }
 
 /** A group is written at once when it holds this many messages. */
@@ -57,12 +69,14 @@ const parkedMax = 20_000;
 const intakeBytesMax = 64 * 1024 * 1024;
 const retryHeldMs = 250;
 
-export class Ingest implements Intake {
+export class Ingest {
   /** From a message's arrival until it may be acknowledged. By the wall clock, which is what a message is dated by. */
   readonly latency = new Histogram();
   readonly #parts: IngestParts;
-  /** The open group: messages to settle with it, and the entries of those that have one (a duplicate has none). */
-  #messages: Message[] = [];
+  readonly #ports: Port[] = [];
+  /** The open group: how many messages it holds, the first of them, and the entries of those that have one (a duplicate has none). */
+  #messages = 0;
+  #first: Message | undefined;
   #entries: Entry[] = [];
   #groupSinceMs = 0;
   #timer: Timer | undefined;
@@ -72,6 +86,7 @@ export class Ingest implements Intake {
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
   readonly #deferred = new DeferredDevices();
+  readonly #marks = new Marks();
   #held: string | null = null;
   #heldReason: HeldReason | null = null;
   readonly #waitingForRoom: (() => void)[] = [];
@@ -81,30 +96,42 @@ export class Ingest implements Intake {
     this.#parts = parts;
   }
 
-  receive(message: Message): void {
+  /** The intake for one source. @param settled is given back that source's messages, once they are durable */
+  port(settled: (messages: readonly Message[]) => void): Intake {
+    const port: Port = { open: [], settled };
+    this.#ports.push(port);
+    const held = () => this.#held;
+    return {
+      receive: (message) => this.#receive(message, port),
+      isFull: () => this.isFull(),
+      get held() {
+        return held();
+      },
+      whenRoom: (resume) => void this.#waitingForRoom.push(resume),
+    };
+  }
+
+  #receive(message: Message, port: Port): void {
     this.#parts.books.receive();
+    if (message.mark) this.#marks.receive(message.mark);
     this.#bytes += message.payload.length + message.topic.length;
     if (this.#parked.size > 0) {
       const key = this.#parts.judge.deviceOf(message);
       const parked = key === undefined ? undefined : this.#parked.get(key);
       if (parked) {
-        parked.queue.push(message);
+        parked.queue.push({ message, port });
         this.#parkedCount++;
         return;
       }
     }
     const verdict = this.#judge(message);
-    if (verdict && isPending(verdict)) this.#park(message, verdict);
-    else this.#group(message, verdict);
+    if (verdict && isPending(verdict)) this.#park({ message, port }, verdict);
+    else this.#group(message, port, verdict);
   }
 
   isFull(): boolean {
-    const waiting = this.#messages.length + this.#parkedCount;
+    const waiting = this.#messages + this.#parkedCount;
     return waiting >= intakeMessagesMax || this.#parkedCount >= parkedMax || this.#bytes >= intakeBytesMax;
-  }
-
-  whenRoom(resume: () => void): void {
-    this.#waitingForRoom.push(resume);
   }
 
   /** Messages received that are neither counted as something nor on the disk. */
@@ -134,10 +161,10 @@ export class Ingest implements Intake {
     if (parked)
       return {
         waitedMs: nowMs - parked.sinceMs,
-        topic: parked.queue[0]?.topic ?? "",
+        topic: parked.queue[0]?.message.topic ?? "",
         stage: "look-up",
       };
-    const [first] = this.#messages;
+    const first = this.#first;
     return first && { waitedMs: nowMs - this.#groupSinceMs, topic: first.topic, stage: "group" };
   }
 
@@ -153,7 +180,7 @@ export class Ingest implements Intake {
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#messages.length > 0 || this.#onCommit.length > 0) this.#commit();
+    if (this.#messages > 0 || this.#onCommit.length > 0) this.#commit();
   }
 
   /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
@@ -178,7 +205,7 @@ export class Ingest implements Intake {
     const { append, books } = this.#parts;
     // Again where a source spoke from within `settled`: the books are to hold what is on the disk and nothing more.
     do this.flush();
-    while (this.#held === null && this.#messages.length > 0);
+    while (this.#held === null && this.#messages > 0);
     if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
     const draft = new Books(books.toKeep(this.#parkedCount));
     count(draft);
@@ -209,8 +236,8 @@ export class Ingest implements Intake {
     return judge.resume(pending, isCrowded ? "crowded" : answer);
   }
 
-  #park(message: Message, pending: Pending): void {
-    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [message] };
+  #park(received: Received, pending: Pending): void {
+    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [received] };
     this.#parked.set(pending.key, parked);
     this.#parkedCount++;
     this.#parts.resolve(pending, (answer) => this.#resume(parked, answer));
@@ -221,16 +248,17 @@ export class Ingest implements Intake {
     const { pending, queue } = parked;
     // An answer that comes after the watchdog gave it up is nobody's.
     if (this.#parked.get(pending.key) !== parked) return;
-    for (const message of queue) {
-      const verdict = message === queue[0] ? pending : this.#judge(message);
+    for (const received of queue) {
+      const { message, port } = received;
+      const verdict = received === queue[0] ? pending : this.#judge(message);
       const entry = verdict && isPending(verdict) ? this.#conclude(verdict, answer) : verdict;
       this.#parkedCount--;
-      this.#group(message, entry);
+      this.#group(message, port, entry);
     }
     this.#parked.delete(pending.key);
   }
 
-  #group(message: Message, entry: Entry | undefined): void {
+  #group(message: Message, port: Port, entry: Entry | undefined): void {
     if (entry) {
       this.#count(entry);
       this.#entries.push(entry);
@@ -240,10 +268,15 @@ export class Ingest implements Intake {
     }
     this.#parts.known.note(message, entry);
     if (message.accepted === false) message.accepted = entry?.kind === "event";
-    if (this.#messages.length === 0) this.#groupSinceMs = this.#parts.clock.monoMs();
-    this.#messages.push(message);
+    if (message.mark) this.#marks.group(message.mark);
+    if (this.#messages === 0) {
+      this.#groupSinceMs = this.#parts.clock.monoMs();
+      this.#first = message;
+    }
+    this.#messages++;
+    port.open.push(message);
     if (this.#held !== null) return;
-    if (this.#messages.length >= groupMessagesMax) this.flush();
+    if (this.#messages >= groupMessagesMax) this.flush();
     else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
   }
 
@@ -255,11 +288,17 @@ export class Ingest implements Intake {
   }
 
   #commit(): void {
-    const { append, settled, books, known, clock } = this.#parts;
+    const { append, books, known, clock } = this.#parts;
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
     const endsTheHold = this.#onCommit.length > 0;
+    const marks = this.#marks.toWrite();
     try {
-      append(this.#entries, { books: books.toKeep(this.#parkedCount), ...known.toWrite(), endsTheHold });
+      append(this.#entries, {
+        books: books.toKeep(this.#parkedCount),
+        ...known.toWrite(),
+        marks,
+        endsTheHold,
+      });
     } catch (error) {
       this.#hold(explain(error), reasonOf(error));
       this.#timer = clock.after(retryHeldMs, () => this.flush());
@@ -267,19 +306,33 @@ export class Ingest implements Intake {
     }
     this.#release();
     known.committed();
-    const messages = this.#messages;
-    const nowMs = clock.wallMs();
-    for (const { payload, topic, receivedMs } of messages) {
-      this.#bytes -= payload.length + topic.length;
-      this.latency.observeMs(nowMs - receivedMs);
-    }
+    this.#marks.committed();
     const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
-    this.#messages = [];
     this.#entries = [];
+    const groups = this.#takeOpen();
     if (deferred.length > 0) this.#parts.deferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
-    settled(messages);
+    for (const { port, messages } of groups) port.settled(messages);
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
+  }
+
+  /** The messages of the open group, by source. */
+  #takeOpen(): { port: Port; messages: readonly Message[] }[] {
+    this.#messages = 0;
+    this.#first = undefined;
+    const nowMs = this.#parts.clock.wallMs();
+    const groups = [];
+    for (const port of this.#ports) {
+      const messages = port.open;
+      if (messages.length === 0) continue;
+      port.open = [];
+      for (const { payload, topic, receivedMs } of messages) {
+        this.#bytes -= payload.length + topic.length;
+        this.latency.observeMs(nowMs - receivedMs);
+      }
+      groups.push({ port, messages });
+    }
+    return groups;
   }
 
   #hold(why: string, reason: HeldReason): void {

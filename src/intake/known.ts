@@ -7,7 +7,7 @@ import type { Entry } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import { Retries } from "./retries.ts";
 import type { Alongside } from "../spool/sidecar.ts";
-import { fingerprint, ownerOf, type RedeliveryWindow } from "../spool/redelivery.ts";
+import { ownerOf, type RedeliveryWindow } from "../spool/redelivery.ts";
 import type { RetainedTopics } from "../spool/retained.ts";
 
 export interface KnownParts {
@@ -29,17 +29,20 @@ export class KnownMessages {
   has(message: Message): boolean {
     const { window, retained } = this.#parts;
     if (message.retained && retained.holds(message)) return true;
-    if (message.qos === 0) return false;
-    if (message.retained) return window.holdsContent(fingerprint(message));
-    return (message.dup && window.has(fingerprint(message))) || this.#retries.isRetry(message);
+    if (!message.retained && !message.dup) return this.#retries.isRetry(message);
+    const key = message.redeliveryKey();
+    if (key === undefined) return false;
+    if (message.retained) return window.holdsContent(key);
+    return window.has(key) || this.#retries.isRetry(message);
   }
 
   /** It goes into the open group; `entry` undefined: as one that is known. */
   note(message: Message, entry: Entry | undefined): void {
-    if (entry !== undefined && message.qos > 0) {
-      const [print, owner] = [fingerprint(message), ownerOf(entry)];
-      this.#parts.window.add(print, owner);
-      this.#packets.push(print, owner);
+    const key = entry === undefined ? undefined : message.redeliveryKey();
+    if (entry !== undefined && key !== undefined) {
+      const owner = ownerOf(entry);
+      this.#parts.window.add(key, owner);
+      this.#packets.push(key, owner);
     }
     this.#retries.note(message);
     if (entry?.kind === "reject") return;

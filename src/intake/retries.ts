@@ -19,7 +19,7 @@ export class Retries {
 
   /** Did this come before, and was nobody told? It is asked once: who is told now has been told. */
   isRetry(message: Message): boolean {
-    if (message.abandoned === undefined || message.qos === 0) return false;
+    if (message.abandoned === undefined || message.redeliveryKey() === undefined) return false;
     const print = readingOf(message);
     const earlier = this.#open.get(print);
     const isUnanswered = earlier ? earlier.abandoned?.() === true : this.#unanswered.has(print);
@@ -30,7 +30,8 @@ export class Retries {
 
   /** Goes to the disk with the open group. */
   note(message: Message): void {
-    if (message.abandoned !== undefined && message.qos > 0) this.#open.set(readingOf(message), message);
+    if (message.abandoned !== undefined && message.redeliveryKey() !== undefined)
+      this.#open.set(readingOf(message), message);
   }
 
   /** The open group is on the disk. */

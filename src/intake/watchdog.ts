@@ -10,6 +10,7 @@
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { count } from "../core/settings.ts";
+import type { Source } from "../core/source.ts";
 
 export const watchdogSettings = {
   seconds: count({
@@ -41,7 +42,7 @@ interface Parts {
     giveUpLookups(waitedMs: number): void;
     flush(): void;
   };
-  readonly source: { unacknowledged(): number; reconnect(): void };
+  readonly sources: readonly Pick<Source, "status" | "reconnect">[];
 }
 
 export interface Watchdog {
@@ -53,18 +54,20 @@ export interface Watchdog {
 
 const lookEveryMs = 1_000;
 
-export function startWatchdog({ seconds, lookupMs, clock, log, intake, source }: Parts): Watchdog {
+export function startWatchdog({ seconds, lookupMs, clock, log, intake, sources }: Parts): Watchdog {
   const limitMs = seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
   let stalls = 0;
   let stalled = false;
-  /** Since when the source has had something to acknowledge while the intake held nothing of it. */
+  /** Since when a source has had something to acknowledge while the intake held nothing of it. */
   let unsentSinceMs: number | undefined;
   /** What was done gets as long again to help. */
   let nextMendMs = 0;
 
+  const unacknowledged = () => sources.reduce((sum, source) => sum + source.status().unacknowledged, 0);
+
   function look(): void {
     const oldest = intake.oldest();
-    const isUnsent = oldest === undefined && source.unacknowledged() > 0;
+    const isUnsent = oldest === undefined && unacknowledged() > 0;
     unsentSinceMs = isUnsent ? (unsentSinceMs ?? clock.monoMs()) : undefined;
     const unsentMs = unsentSinceMs === undefined ? 0 : clock.monoMs() - unsentSinceMs;
     const named = oldest?.stage === "look-up" ? lookupMs : 0;
@@ -73,12 +76,12 @@ export function startWatchdog({ seconds, lookupMs, clock, log, intake, source }:
     stalls++;
     nextMendMs = clock.monoMs() + limitMs;
     log.error(
-      { ...oldest, unacknowledged: source.unacknowledged() },
+      { ...oldest, unacknowledged: unacknowledged() },
       "stalled: freeing what waits, and connecting anew",
     );
     intake.giveUpLookups(limitMs + lookupMs);
     intake.flush();
-    source.reconnect();
+    for (const source of sources) source.reconnect();
   }
 
   const timer: Timer = clock.every(lookEveryMs, look);

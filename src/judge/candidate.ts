@@ -5,15 +5,15 @@
  * one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
  */
 import type { Entry, Kind } from "../core/entry.ts";
-import type { Message } from "../core/message.ts";
+import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
 import { isObject } from "./decode.ts";
 import { redact, secretsIn } from "./redact.ts";
 import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
-import { readTopic, storableTopic, type Address } from "./topic.ts";
+import { addressIn, storableTopic, type Address } from "./topic.ts";
 import { isNo, type No } from "./verdict.ts";
 
-type Arrival = Pick<Message, "receivedMs" | "topic" | "payload" | "wholeBytes" | "retained">;
+type Arrival = Pick<Message, "receivedMs" | "topic" | "address" | "payload" | "wholeBytes" | "retained">;
 
 export interface Candidate {
   readonly receivedMs: number;
@@ -25,7 +25,8 @@ export interface Candidate {
   isOversize: boolean;
   /** The broker had kept it: see `Message.retained`. */
   readonly isRetained: boolean;
-  /** From the topic. */
+  /** Who speaks, if its source said so; undefined: the topic says it. */
+  readonly given: MessageAddress | undefined;
   address: Address | null;
   /** Once it is known to be a JSON object that can be stored. */
   text: string | null;
@@ -54,10 +55,12 @@ const detailCharsMax = 200;
 const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
 const utf8 = new TextEncoder();
 
-export function candidateOf({ receivedMs, topic, payload, wholeBytes, retained }: Arrival): Candidate {
+export function candidateOf(message: Arrival): Candidate {
+  const { receivedMs, topic, address: given, payload, wholeBytes, retained } = message;
   return {
     receivedMs,
     topic,
+    given,
     bytes: payload,
     wholeBytes: wholeBytes ?? payload.length,
     isOversize: false,
@@ -77,16 +80,22 @@ export function candidateOf({ receivedMs, topic, payload, wholeBytes, retained }
 export function fromSpool(entry: Entry): Candidate {
   const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash, detail } = entry;
   const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
-  const address = readTopic(topic);
+  const address = addressIn({ topic, address: namedBy(entry) });
   it.address = isNo(address) ? null : address;
   it.text = payload;
   return Object.assign(it, { tokenHash, siteId, eventMs, eventNs, remark: detail });
 }
 
 /** A kept reject, from its beginning. */
-export function fromReject({ receivedMs, topic, payload, reason }: Entry): Candidate {
+export function fromReject(entry: Entry): Candidate {
+  const { receivedMs, topic, payload, reason } = entry;
   const retained = reason === "RETAINED_WITHOUT_TIME";
-  return candidateOf({ receivedMs, topic, payload: utf8.encode(rawText(payload)), retained });
+  const address = namedBy(entry);
+  return candidateOf({ receivedMs, topic, address, payload: utf8.encode(rawText(payload)), retained });
+}
+
+function namedBy({ tenantId, deviceId, msgType }: Entry): MessageAddress | undefined {
+  return tenantId === null ? undefined : { tenantId, deviceId: deviceId ?? "", msgType: msgType ?? "" };
 }
 
 /** Empty strings where the topic names no device. */
@@ -166,7 +175,7 @@ function toEntry(
     seq: 0,
     kind,
     receivedMs: it.receivedMs,
-    topic: address === null ? storableTopic(it.topic) : it.topic,
+    topic: address === null || it.given !== undefined ? storableTopic(it.topic) : it.topic,
     tenantId: address === null ? null : address.tenantId,
     deviceId: address === null ? null : address.deviceId,
     msgType: address === null ? null : address.msgType,

@@ -28,7 +28,7 @@ import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limi
 import { remarkOn } from "./metrics.ts";
 import { scrub } from "./scrub.ts";
 import { readTime, timeSettings } from "./time.ts";
-import { readTopic, type Address } from "./topic.ts";
+import { addressIn, type Address } from "./topic.ts";
 import { isNo, no, type No, type Reasons } from "./verdict.ts";
 
 export const faultReasons = {
@@ -184,7 +184,7 @@ export function createJudge(options: JudgeOptions): Judge {
         return refusal === null ? toEvent(it) : toReject(it, refusal, true, false);
       }),
     deviceOf(message) {
-      const address = readTopic(message.topic);
+      const address = addressIn(message);
       return isNo(address) ? undefined : address.key;
     },
   };
@@ -196,7 +196,7 @@ function pendingOf(it: Candidate): Pending {
 
 /** All that can be said of a message without asking who its device is; fills `it` as far as it comes. */
 function examine(it: Candidate, policy: Policy, isTimeKnown: boolean): No | null {
-  const address = readTopic(it.topic);
+  const address = addressIn({ topic: it.topic, address: it.given });
   if (!isNo(address)) it.address = address;
   const large = oversize(it.bytes, it.wholeBytes, policy.payloadBytesMax);
   it.isOversize = large !== null;

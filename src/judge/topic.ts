@@ -4,6 +4,7 @@
  * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are refused (MQTT 5 §1.5.4
  * advises against them, and a stored line must stay one line), and so is a level too long to be an indexed key.
  */
+import type { Message } from "../core/message.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
 
 export const topicReasons = {
@@ -29,7 +30,20 @@ const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 /** As the registry issues them, 24 bytes in base64url: a topic is stored, shown and indexed as it is. */
 const issuedToken = /tok-[\w-]{32}/;
 
-export function readTopic(topic: string): Address | No<keyof typeof topicReasons> {
+/** Who speaks: by the address that the source gave, else by the topic. */
+export function addressIn({
+  topic,
+  address,
+}: Pick<Message, "topic" | "address">): Address | No<keyof typeof topicReasons> {
+  if (address === undefined) return readTopic(topic);
+  const { tenantId, deviceId, msgType } = address;
+  const levels = [tenantId, deviceId, msgType];
+  if (levels.some((level) => /[/+#]/.test(level)))
+    return no("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
+  return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
+}
+
+function readTopic(topic: string): Address | No<keyof typeof topicReasons> {
   const levels = topic.split("/");
   const [root, tenantId, word, deviceId, msgType] = levels;
   if (levels.length !== 5 || root !== "tenant" || word !== "device") return no("BAD_TOPIC_FORMAT");

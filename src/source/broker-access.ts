@@ -7,19 +7,7 @@
  * is passed on and kept nowhere; its hash is, as long as the connection lasts.
  */
 import { createHash } from "node:crypto";
-
-/** Does this token belong to this device? Rejects if the registry cannot tell now. */
-export type Authenticate = (tenantId: string, deviceId: string, token: string) => Promise<boolean>;
-
-/** Who proved himself, and the SHA-256 (lower-case hex) of what he proved it with. */
-export interface Proof {
-  readonly tenantId: string;
-  readonly deviceId: string;
-  readonly tokenHash: string;
-}
-
-/** Would this proof be taken today? Rejects if the registry cannot tell now. */
-export type StillProves = (proof: Proof) => Promise<boolean>;
+import type { Authenticate, Proof } from "../core/source.ts";
 
 /** The topic under which a device may publish, with a slash at the end; null: anonymous. */
 export type OwnTopic = string | null;

@@ -6,7 +6,8 @@ import type { Client } from "aedes";
 import { Socket } from "node:net";
 import { deviceKey } from "../core/device.ts";
 import type { Warn } from "../core/throttled-warn.ts";
-import type { OwnTopic, Proof, StillProves } from "./broker-access.ts";
+import type { Proof, StillProves } from "../core/source.ts";
+import type { OwnTopic } from "./broker-access.ts";
 
 /** Connections of one device: more than it needs while an old one has not been noticed to be gone. */
 const connectionsPerDeviceMax = 4;

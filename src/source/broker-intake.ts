@@ -6,6 +6,7 @@
 import type { Client, PublishPacket } from "aedes";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Intake, Message } from "../core/message.ts";
+import { redeliveryKey } from "../core/redelivery-key.ts";
 import { headBytes } from "./large-packets.ts";
 
 export class BrokerMessage implements Message {
@@ -46,6 +47,10 @@ export class BrokerMessage implements Message {
     this.receivedMs = receivedMs;
     this.#client = client;
     this.#goOn = goOn;
+  }
+
+  redeliveryKey(): number | undefined {
+    return this.qos === 0 ? undefined : redeliveryKey(this);
   }
 
   /** Its sender left before it was taken: it will send the message again. */

@@ -12,18 +12,28 @@ import { Socket } from "node:net";
 import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type { Source } from "../core/message.ts";
-import type { Authenticate, StillProves } from "./broker-access.ts";
+import { sourceKind, type Authenticate, type Source, type StillProves } from "../core/source.ts";
 import { brokerDoors } from "./broker-doors.ts";
 import { intakeGate } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { brokerRules } from "./broker-rules.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { lastGood } from "../core/pem.ts";
-import { type BrokerSettings, brokerTls } from "./broker-settings.ts";
+import { brokerMistakes, type BrokerSettings, brokerSettings, brokerTls } from "./broker-settings.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 
 export { brokerMistakes, brokerSettings } from "./broker-settings.ts";
+
+/** For a gateway that no source before it in the list brings messages to. */
+export const broker = sourceKind({
+  name: "broker",
+  title: "Source: the embedded broker",
+  settings: brokerSettings,
+  mistakes: (values, isAsked) => (isAsked ? brokerMistakes(values) : []),
+  isAsked: (_, earlier) => earlier.length === 0,
+  probe: ({ listen }) => Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${listen}`),
+  open: brokerSource,
+});
 
 export interface BrokerOptions {
   readonly settings: BrokerSettings;
@@ -40,13 +50,13 @@ export interface BrokerOptions {
 }
 
 export interface BrokerSource extends Source {
-  /** Where it listens, with the real port where 0 was asked for. */
+  /** Where it listens, with the real port if 0 was asked for. */
   address(): ListenAddress;
-  /** The same for TLS; undefined where BROKER_TLS_LISTEN is not set. */
+  /** The same for TLS; undefined if BROKER_TLS_LISTEN is not set. */
   tlsAddress(): ListenAddress | undefined;
-  /** The registry says something new of these devices (absent: of all): whoever does not prove himself any more is disconnected. */
+  /** Whoever does not prove himself any more is disconnected. */
   recheck(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
-  /** Reads certificate and key again; those that connect from now on are shown what there is. */
+  /** Those that connect from now on are shown what there is. */
   renewTls(): void;
 }
 
@@ -62,7 +72,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
   const packetBytesMax = () => payloadBytesMax() + PACKET_BYTES_ABOVE_PAYLOAD;
   const doors = brokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
   const rules = brokerRules({ ...options, warn, welcome: doors.welcome }, gate);
-  const broker = new Aedes(rules.aedes);
+  const aedes = new Aedes(rules.aedes);
   let plain: Listener | undefined;
   let secure: Listener | undefined;
 
@@ -74,13 +84,13 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       `a client was disconnected: ${error.message}`,
     );
   };
-  broker.on("clientError", sayWhy);
-  broker.on("connectionError", sayWhy);
+  aedes.on("clientError", sayWhy);
+  aedes.on("connectionError", sayWhy);
   // Without a listener, node:events would end the process.
-  broker.addListener("error", (error: Error) => warn({}, `the embedded broker: ${error.message}`));
+  aedes.addListener("error", (error: Error) => warn({}, `the embedded broker: ${error.message}`));
 
   function accept(socket: Socket): void {
-    broker.handle(socket);
+    aedes.handle(socket);
     doors.watch(socket);
   }
   const failed = (error: Error) => warn({}, `TLS handshake failed: ${error.message}`);
@@ -93,7 +103,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
   return {
     async start(intake) {
       gate.open(intake);
-      await broker.listen();
+      await aedes.listen();
       const where = addressOf("BROKER_LISTEN", settings.listen);
       const { enter } = doors;
       plain = await listenOn({ setting: "BROKER_LISTEN", where, enter, accept, failed });
@@ -116,7 +126,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       rules.close();
       await sayGoodbye([...doors.sockets()], clock);
       doors.close();
-      await new Promise<void>((resolve) => broker.close(resolve));
+      await new Promise<void>((resolve) => aedes.close(resolve));
       plain = undefined;
       secure = undefined;
     },

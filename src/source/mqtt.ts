@@ -4,26 +4,42 @@
  * This file keeps a connection up: which version to speak, when to try again, what to tell people. What happens on one
  * connection is in mqtt-connection.ts.
  */
+import { join } from "node:path";
 import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
-import type { Intake, Source } from "../core/message.ts";
+import type { Intake } from "../core/message.ts";
+import { sourceKind, type Source } from "../core/source.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
   clientOptions,
   filtersOf,
+  mqttMistakes,
   type MqttSettings,
+  mqttSettings,
   type MqttVersion,
   packetBytesMax,
   placeOf,
   tlsOf,
 } from "./mqtt-options.ts";
 import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
+import { probeMqtt } from "./mqtt-probe.ts";
 import { MqttMessage } from "./outstanding.ts";
 import { sessionMemory, type SessionMemory } from "./session-memory.ts";
 import { takeovers } from "./takeovers.ts";
 
-export { mqttMistakes, mqttSettings } from "./mqtt-options.ts";
+export { mqttSettings } from "./mqtt-options.ts";
+
+export const mqtt = sourceKind({
+  name: "mqtt",
+  title: "Source: a broker",
+  settings: mqttSettings,
+  mistakes: mqttMistakes,
+  isAsked: ({ url }) => url !== undefined,
+  probe: probeMqtt,
+  open: (parts) =>
+    mqttSource({ ...parts, memory: sessionMemory(join(parts.dataDir, "mqtt-session.json"), parts.log) }),
+});
 
 export interface MqttOptions {
   readonly settings: MqttSettings;

@@ -6,6 +6,7 @@
  * the bare library spends most on. The number of waiting messages is bounded by the Receive Maximum.
  */
 import type { Message } from "../core/message.ts";
+import { redeliveryKey } from "../core/redelivery-key.ts";
 
 /** One shape for every message of the hot path; `settled` is the one thing that changes. */
 export class MqttMessage implements Message {
@@ -38,6 +39,10 @@ export class MqttMessage implements Message {
     this.packetId = packetId;
     this.receivedMs = receivedMs;
     this.wholeBytes = wholeBytes;
+  }
+
+  redeliveryKey(): number | undefined {
+    return this.qos === 0 ? undefined : redeliveryKey(this);
   }
 
   /** The same as its sender would deliver it again. */

@@ -12,16 +12,7 @@
  * the way to us (MQTT_RECEIVE_MAXIMUM) is covered whoever sent it.
  */
 import type { Entry } from "../core/entry.ts";
-import type { Message } from "../core/message.ts";
-
-/** The packet identifier in the last 16 bits, so that what it came with can be known without it (`holdsContent`). */
-export function fingerprint({ sender, topic, payload, packetId }: Message): number {
-  const seed = Bun.hash.crc32(`${sender}\n${topic}`);
-  return Number(Bun.hash.wyhash(payload, BigInt(seed)) & 0x1f_ffff_ffffn) * packetIds + packetId;
-}
-
-const packetIds = 65_536;
-const contentOf = (print: number) => Math.floor(print / packetIds);
+import { contentOf } from "../core/redelivery-key.ts";
 
 /** Of all that proved nothing. */
 export const unproven = 0;

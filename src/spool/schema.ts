@@ -22,6 +22,8 @@ const tables = [
   `CREATE TABLE IF NOT EXISTS packets (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, prints BLOB NOT NULL)`,
   // Fingerprints of topics that a broker keeps a message of, and of the last message of each that is on the disk.
   `CREATE TABLE IF NOT EXISTS retained (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL UNIQUE, content INTEGER NOT NULL)`,
+  // How far the logs that sources read are durable here (core/message.ts, Mark).
+  `CREATE TABLE IF NOT EXISTS marks (key TEXT PRIMARY KEY, value TEXT NOT NULL)`,
   // What a far side will never take: the entry as a group of one, with the far side's words.
   `CREATE TABLE IF NOT EXISTS dead_letters (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
      refused_ms INTEGER NOT NULL, why TEXT NOT NULL, tenant_id TEXT, device_id TEXT, codec INTEGER NOT NULL, crc INTEGER NOT NULL,

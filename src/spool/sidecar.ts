@@ -14,6 +14,8 @@ export interface Alongside {
   readonly window?: Pick<RedeliveryWindow, "pairs">;
   /** See retained.ts. */
   readonly retained?: Iterable<RetainedRow>;
+  /** How far the logs that sources read have come; key and value of each that moved. */
+  readonly marks?: ReadonlyMap<string, string>;
   /** Dead letters whose entries are among those appended: they go. */
   readonly letters?: readonly number[];
   /** With it ends what keeps the spool from giving up entries (see `Spool.holdFrom`): then it is written beyond the byte bound. */
@@ -30,6 +32,7 @@ export class AlongsideTables {
   readonly #putRetained;
   readonly #removeRetained;
   readonly #removeLetter;
+  readonly #putMark;
   #held: number;
   /** What the transaction under way makes of `#held` and `#books`. */
   #change = 0;
@@ -46,6 +49,7 @@ export class AlongsideTables {
     this.#putRetained = db.query("INSERT OR REPLACE INTO retained (topic, content, id) VALUES (?, ?, NULL)");
     this.#removeRetained = db.query("DELETE FROM retained WHERE topic = ?");
     this.#removeLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
+    this.#putMark = db.query("INSERT OR REPLACE INTO marks (key, value) VALUES (?, ?)");
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
     const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
@@ -73,8 +77,14 @@ export class AlongsideTables {
       .map(({ topic, content }) => [topic, content]);
   }
 
+  /** How far the logs that sources read were durable. */
+  marks(): ReadonlyMap<string, string> {
+    const rows = this.#db.query<{ key: string; value: string }, []>("SELECT key, value FROM marks").all();
+    return new Map(rows.map(({ key, value }) => [key, value]));
+  }
+
   /** Inside the caller's transaction; call `written` once that has committed. */
-  write({ books, packets = [], window, retained = [], letters = [] }: Alongside): void {
+  write({ books, packets = [], window, retained = [], letters = [], marks }: Alongside): void {
     for (const [name, value] of books) {
       if (this.#books.get(name) !== value) this.#putBook.run(name, value);
     }
@@ -82,6 +92,7 @@ export class AlongsideTables {
       if (content === null) this.#removeRetained.run(topic);
       else this.#putRetained.run(topic, content);
     }
+    if (marks) for (const [key, value] of marks) this.#putMark.run(key, value);
     for (const id of letters) {
       if (this.#removeLetter.run(id).changes !== 1) throw new Error(`dead letter ${id} is gone`);
     }

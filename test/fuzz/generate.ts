@@ -2,7 +2,7 @@
  * Messages from a seed: valid envelopes of known devices, spoilt at none, one or several of the levels at which the real world
  * spoils them: the document's structure, its tokens, its bytes, and the topic. Whoever knows seed and number knows the message.
  */
-import type { Message } from "../../src/core/message.ts";
+import { keyed, type TestMessage } from "../kit/builders.ts";
 import type { Random } from "../../src/simulator/random.ts";
 import { object, type Pair, plainStyle, type Style, write } from "./json.ts";
 import { bytewise, spoilTokens, spoilTopic, structural } from "./spoil.ts";
@@ -10,7 +10,7 @@ import { metric, word } from "./values.ts";
 import { type Device, devices, timestamps } from "./world.ts";
 
 export interface Generated {
-  readonly message: Message;
+  readonly message: TestMessage;
   /** Whose token it may hold. */
   readonly device: Device;
   /** It waited on the disk for the registry, where its topic stays as it is and its token is known by hash alone. */
@@ -35,7 +35,8 @@ export function generate(chance: Random, receivedMs: number): Generated {
   const qos = chance.pick([0, 1, 1, 1, 2]);
   const { tenantId, deviceId } = device.row;
   const topic = `tenant/${tenantId}/device/${deviceId}/${msgType}`;
-  const message: Message = {
+  const message: TestMessage = {
+    ...keyed,
     topic: chance.next() < 0.06 ? spoilTopic(topic, device, chance) : topic,
     payload,
     qos,

@@ -92,9 +92,10 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
       for (const entry of entries) entry.seq = ++written;
       wrote(entries);
     },
-    settled: (messages) => void (settled += messages.length),
     deferred: (entries) => void deferred.push(...entries),
   });
+
+  const port = ingest.port((messages) => void (settled += messages.length));
 
   function registryAnswers(): void {
     for (const answer of asked.splice(0)) answer();
@@ -110,7 +111,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
   }
 
   return {
-    receive: (message) => ingest.receive(message),
+    receive: (message) => port.receive(message),
     registryAnswers,
     pass: (ms) => clock.advance(ms),
     nowMs: clock.wallMs,

@@ -18,6 +18,7 @@ const stats: Stats = {
   log: { lines_lost: 0 },
   auth_cache: someCacheStats,
   spool: { entries: 8, bytes: 4096, oldest_age_seconds: 0.5 },
+  sources: [],
   sinks: { postgres: sink, influx: { ...sink, writes_ok: 7, last_error: "words are no metric" } },
 };
 

@@ -64,7 +64,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
       };
       watch();
       const redeliver = () => {
-        for (const message of unacknowledged.values()) part.ingest.receive({ ...message, dup: true });
+        for (const message of unacknowledged.values()) part.port.receive({ ...message, dup: true });
       };
       const run = async (s: Step) => {
         if ("receive" in s) {
@@ -73,7 +73,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
             sent.get(s.receive)?.push(n);
             unacknowledged.set(n, message);
             if (s.bad) bad.add(n);
-            part.ingest.receive(message);
+            part.port.receive(message);
           }
         }
         if ("reconnect" in s) redeliver();

@@ -25,8 +25,8 @@ describe("a message of a known device", () => {
   test("is settled once its group is on the disk, not before", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
-    part.ingest.receive(aDeviceMessage(1, "a"));
-    part.ingest.receive(aDeviceMessage(2, "a"));
+    part.port.receive(aDeviceMessage(1, "a"));
+    part.port.receive(aDeviceMessage(2, "a"));
     expect(part.settled).toEqual([]);
     part.clock.advance(5);
     expect(numbers(part.settled)).toEqual([1, 2]);
@@ -36,14 +36,14 @@ describe("a message of a known device", () => {
   test("closes the group at its bound without waiting for the linger", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
-    for (let n = 1; n <= 1_001; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    for (let n = 1; n <= 1_001; n++) part.port.receive(aDeviceMessage(n, "a"));
     expect(part.settled).toHaveLength(1_000);
     expect(part.ingest.openEntries).toBe(1);
   });
 
   test("flush writes what is open, for an orderly stop", () => {
     const part = intake(kit, registry());
-    part.ingest.receive(aDeviceMessage(1, "a", {}, true));
+    part.port.receive(aDeviceMessage(1, "a", {}, true));
     part.ingest.flush();
     expect(numbers(part.settled)).toEqual([1]);
     expect(part.clock.pending()).toBe(1);
@@ -61,7 +61,7 @@ describe("a message whose device must be looked up", () => {
       [4, "b"],
       [5, "a"],
     ] as const)
-      part.ingest.receive(aDeviceMessage(n, device, {}, n === 3));
+      part.port.receive(aDeviceMessage(n, device, {}, n === 3));
     part.clock.advance(10);
     expect(numbers(part.settled)).toEqual([2, 4]);
     expect(part.ingest.inMemory).toBe(3);
@@ -75,11 +75,11 @@ describe("a message whose device must be looked up", () => {
 
   test("keeps the order of its device also when a group closes in the middle and the source goes on at once", () => {
     const part = intake(kit, registry());
-    for (let n = 1; n <= 2_500; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    for (let n = 1; n <= 2_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     let more = 2_501;
     part.state.onSettled = () => {
       expect(part.balanced()).toBe(true);
-      if (more <= 2_503) part.ingest.receive(aDeviceMessage(more++, "a"));
+      if (more <= 2_503) part.port.receive(aDeviceMessage(more++, "a"));
     };
     part.answer();
     part.clock.advance(10);
@@ -90,8 +90,8 @@ describe("a message whose device must be looked up", () => {
   test("does not count as received on the disk, however many groups pass it", () => {
     const part = intake(kit, registry());
     part.cached.add("b");
-    for (let n = 1; n <= 3; n++) part.ingest.receive(aDeviceMessage(n, "a"));
-    part.ingest.receive(aDeviceMessage(4, "b"));
+    for (let n = 1; n <= 3; n++) part.port.receive(aDeviceMessage(n, "a"));
+    part.port.receive(aDeviceMessage(4, "b"));
     part.clock.advance(10);
     const crashed = afterCrash(part);
     expect(crashed.books.totals()).toMatchObject({ received: 1, accepted: 1 });
@@ -100,7 +100,7 @@ describe("a message whose device must be looked up", () => {
 
   test("that closed a group half-way through its device's queue leaves true books on the disk", () => {
     const part = intake(kit, registry());
-    for (let n = 1; n <= 1_500; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    for (let n = 1; n <= 1_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.answer();
     const crashed = afterCrash(part);
     expect(crashed.books.totals()).toMatchObject({ received: 1_000, accepted: 1_000 });
@@ -115,7 +115,7 @@ describe("a packet delivered again", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     const message = aDeviceMessage(1, "a");
-    for (const each of [message, again(message), message]) part.ingest.receive(each);
+    for (const each of [message, again(message), message]) part.port.receive(each);
     part.clock.advance(10);
     expect(part.settled).toHaveLength(3);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
@@ -126,15 +126,15 @@ describe("a packet delivered again", () => {
     const first = intake(kit, registry());
     first.cached.add("a");
     const message = aDeviceMessage(1, "a");
-    first.ingest.receive(message);
+    first.port.receive(message);
     first.clock.advance(10);
     const part = afterCrash(first);
     part.cached.add("a").add("b");
-    part.ingest.receive(again(message));
-    part.ingest.receive(again(aDeviceMessage(1, "a", { packetId: 2 })));
-    part.ingest.receive(again(aDeviceMessage(1, "a", { sender: "x" })));
-    part.ingest.receive(again(aDeviceMessage(1, "b", { packetId: 1 })));
-    part.ingest.receive(again(aDeviceMessage(2, "a", { packetId: 1 })));
+    part.port.receive(again(message));
+    part.port.receive(again(aDeviceMessage(1, "a", { packetId: 2 })));
+    part.port.receive(again(aDeviceMessage(1, "a", { sender: "x" })));
+    part.port.receive(again(aDeviceMessage(1, "b", { packetId: 1 })));
+    part.port.receive(again(aDeviceMessage(2, "a", { packetId: 1 })));
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ received: 6, accepted: 5, duplicate: 1 });
     expect(part.settled).toHaveLength(5);
@@ -145,7 +145,7 @@ describe("a packet delivered again", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     const message = aDeviceMessage(1, "a", { qos: 0, packetId: 0 });
-    for (const each of [message, again(message)]) part.ingest.receive(each);
+    for (const each of [message, again(message)]) part.port.receive(each);
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
   });
@@ -154,9 +154,9 @@ describe("a packet delivered again", () => {
     const part = intake(kit, registry());
     part.cached.add("b");
     const message = aDeviceMessage(1, "a");
-    part.ingest.receive(message);
-    part.ingest.receive(again(message));
-    part.ingest.receive(aDeviceMessage(2, "b"));
+    part.port.receive(message);
+    part.port.receive(again(message));
+    part.port.receive(aDeviceMessage(2, "b"));
     part.clock.advance(10);
     expect(numbers(part.settled)).toEqual([2]);
     part.answer();
@@ -170,8 +170,8 @@ describe("a packet delivered again", () => {
     part.cached.add("a");
     part.state.full = true;
     const message = aDeviceMessage(1, "a");
-    part.ingest.receive(message);
-    part.ingest.receive(again(message));
+    part.port.receive(message);
+    part.port.receive(again(message));
     part.clock.advance(10);
     expect(part.settled).toEqual([]);
     part.state.full = false;
@@ -183,12 +183,12 @@ describe("a packet delivered again", () => {
     const first = intake(kit, registry());
     first.cached.add("b");
     const message = aDeviceMessage(1, "a");
-    first.ingest.receive(message);
-    first.ingest.receive(aDeviceMessage(2, "b"));
+    first.port.receive(message);
+    first.port.receive(aDeviceMessage(2, "b"));
     first.clock.advance(10);
     const part = afterCrash(first);
     part.cached.add("a");
-    part.ingest.receive(again(message));
+    part.port.receive(again(message));
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2, duplicate: 0 });
     expect(part.decided().get("a")).toEqual([1]);
@@ -199,7 +199,7 @@ describe("a flood between a message and its redelivery", () => {
   const flooded = (part: ReturnType<typeof intake>) => {
     part.cached.add("a").add("b");
     for (let n = 0; n < 6_000; n++)
-      part.ingest.receive(aDeviceMessage(n, n % 2 === 0 ? "b" : `made-up-${n}`, {}, n % 2 !== 0));
+      part.port.receive(aDeviceMessage(n, n % 2 === 0 ? "b" : `made-up-${n}`, {}, n % 2 !== 0));
     part.clock.advance(10);
   };
 
@@ -207,14 +207,14 @@ describe("a flood between a message and its redelivery", () => {
     const first = intake(kit, registry());
     first.cached.add("a");
     const message = aDeviceMessage(1, "a");
-    first.ingest.receive(message);
+    first.port.receive(message);
     flooded(first);
-    first.ingest.receive({ ...message, dup: true });
+    first.port.receive({ ...message, dup: true });
     first.clock.advance(10);
     expect(first.books.totals().duplicate).toBe(1);
     const part = afterCrash(first);
     flooded(part);
-    part.ingest.receive({ ...message, dup: true });
+    part.port.receive({ ...message, dup: true });
     part.clock.advance(10);
     expect(part.books.totals().duplicate).toBe(2);
     expect(part.balanced()).toBe(true);
@@ -247,11 +247,11 @@ describe("a reading tried again on a new connection, without DUP", () => {
       part.state.full = true;
       for (let tries = 1; tries < 20; tries++) {
         const { send, end } = connection();
-        part.ingest.receive(send(1, body, tries));
+        part.port.receive(send(1, body, tries));
         part.clock.advance(300);
         end();
       }
-      part.ingest.receive(connection().send(1, body, 20));
+      part.port.receive(connection().send(1, body, 20));
       part.state.full = false;
       part.clock.advance(1_000);
       expect(part.settled).toHaveLength(20);
@@ -263,9 +263,9 @@ describe("a reading tried again on a new connection, without DUP", () => {
   test("is known while the first waits for its look-up", () => {
     const part = intake(kit, registry());
     const { send, end } = connection();
-    part.ingest.receive(send(1, { seq: 1 }));
+    part.port.receive(send(1, { seq: 1 }));
     end();
-    part.ingest.receive(connection().send(1, { seq: 1 }));
+    part.port.receive(connection().send(1, { seq: 1 }));
     part.answer();
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
@@ -274,14 +274,14 @@ describe("a reading tried again on a new connection, without DUP", () => {
   test("is known after the first was stored too, if nobody was told of it, and only once", () => {
     const part = withDevice();
     const { send, end } = connection();
-    part.ingest.receive(send(1, { seq: 1 }));
+    part.port.receive(send(1, { seq: 1 }));
     end();
     part.clock.advance(10);
     const second = connection();
-    part.ingest.receive(second.send(1, { seq: 1 }));
+    part.port.receive(second.send(1, { seq: 1 }));
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
-    part.ingest.receive(second.send(1, { seq: 1 }));
+    part.port.receive(second.send(1, { seq: 1 }));
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 1 });
   });
@@ -293,9 +293,9 @@ describe("a reading tried again on a new connection, without DUP", () => {
   ])("%s: is another message", (_, earlier, later) => {
     const part = withDevice();
     const { send, end } = connection();
-    part.ingest.receive(send(1, earlier));
+    part.port.receive(send(1, earlier));
     end();
-    part.ingest.receive(connection().send(1, later));
+    part.port.receive(connection().send(1, later));
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
   });
@@ -304,8 +304,8 @@ describe("a reading tried again on a new connection, without DUP", () => {
     const part = withDevice();
     part.state.full = true;
     const { send } = connection();
-    for (const message of [send(1, { seq: 1 }), send(1, { seq: 1 })]) part.ingest.receive(message);
-    for (let n = 0; n < 2; n++) part.ingest.receive(aDeviceMessage(2, "a"));
+    for (const message of [send(1, { seq: 1 }), send(1, { seq: 1 })]) part.port.receive(message);
+    for (let n = 0; n < 2; n++) part.port.receive(aDeviceMessage(2, "a"));
     part.state.full = false;
     part.clock.advance(1_000);
     expect(part.books.totals()).toMatchObject({ accepted: 4, duplicate: 0 });
@@ -317,7 +317,7 @@ describe("a spool that takes nothing", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     part.state.full = true;
-    for (let n = 1; n <= 1_200; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    for (let n = 1; n <= 1_200; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.clock.advance(2_000);
     expect(part.ingest.held).toBe("the spool is full");
     expect(part.settled).toEqual([]);
@@ -337,10 +337,10 @@ describe("a spool that takes nothing", () => {
       const padding = new TextEncoder().encode(JSON.stringify({ n: 1, x: "x".repeat(bytes) }));
       let n = 0;
       for (; n < 70_000 && !part.ingest.isFull(); n++)
-        part.ingest.receive(aDeviceMessage(n, "a", { qos: 0, payload: padding }));
+        part.port.receive(aDeviceMessage(n, "a", { qos: 0, payload: padding }));
       expect(n).toBe(bytes === 1 ? 70_000 : Math.ceil((64 * 1024 * 1024) / padding.length));
       let resumed = 0;
-      part.ingest.whenRoom(() => resumed++);
+      part.port.whenRoom(() => resumed++);
       part.clock.advance(1_000);
       expect(resumed).toBe(0);
       part.state.full = false;
@@ -354,9 +354,9 @@ describe("a spool that takes nothing", () => {
 describe("the watchdog gives a look-up up", () => {
   test("the message is spooled unjudged and settled; younger ones go on waiting", () => {
     const part = intake(kit, registry());
-    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.port.receive(aDeviceMessage(1, "a"));
     part.clock.advance(60_000);
-    part.ingest.receive(aDeviceMessage(2, "b"));
+    part.port.receive(aDeviceMessage(2, "b"));
     expect(part.ingest.oldest()).toMatchObject({ stage: "look-up", waitedMs: 60_000 });
     part.ingest.giveUpLookups(60_000);
     part.ingest.flush();
@@ -367,12 +367,12 @@ describe("the watchdog gives a look-up up", () => {
 
   test("an answer that comes too late is not taken for that of the device's next message", async () => {
     const part = intake(kit, registry());
-    part.ingest.receive(aDeviceMessage(1, "a"));
+    part.port.receive(aDeviceMessage(1, "a"));
     part.ingest.giveUpLookups(0);
     part.ingest.flush();
     await part.clock.pass(1_000);
     expect(part.decided().get("a")).toEqual([1]);
-    part.ingest.receive(aDeviceMessage(2, "a"));
+    part.port.receive(aDeviceMessage(2, "a"));
     expect(part.waiting).toHaveLength(2);
     part.answer(1);
     part.ingest.flush();

@@ -13,7 +13,7 @@ const away = (): FakeRegistry => ({ available: false, devices: new Set(["a", "b"
 function deferring(part: ReturnType<typeof intake>, count: number, devices = ["a", "b", "stranger"]): void {
   let n = 0;
   for (let i = 0; i < count; i++)
-    for (const device of devices) part.ingest.receive(aDeviceMessage(++n, device));
+    for (const device of devices) part.port.receive(aDeviceMessage(++n, device));
   part.answer();
   part.ingest.flush();
 }
@@ -68,14 +68,14 @@ describe("messages whose device could not be looked up", () => {
   test("have the device's later ones wait behind them", async () => {
     const part = intake(kit, away());
     deferring(part, 1, ["a"]);
-    part.ingest.receive(aDeviceMessage(2, "a"));
+    part.port.receive(aDeviceMessage(2, "a"));
     part.ingest.flush();
     expect(part.waiting).toEqual([]);
     expect(part.books.awaiting).toBe(2);
     part.registry.available = true;
     await part.clock.pass(15_000);
     expect(part.decided().get("a")).toEqual([1, 2]);
-    part.ingest.receive(aDeviceMessage(3, "a"));
+    part.port.receive(aDeviceMessage(3, "a"));
     expect(part.waiting).toHaveLength(1);
   });
 
@@ -83,7 +83,7 @@ describe("messages whose device could not be looked up", () => {
     const part = intake(kit, away());
     deferring(part, 1);
     for (let n = 10; n < 20; n++) {
-      part.ingest.receive(aDeviceMessage(n, "a", {}, true));
+      part.port.receive(aDeviceMessage(n, "a", {}, true));
       part.ingest.flush();
     }
     part.spool.setSinkState("sink", settledTo(part.spool.head));
@@ -111,13 +111,13 @@ describe("messages whose device could not be looked up", () => {
 describe("a flood of strangers while the registry is away", () => {
   test("fills no more than its part of the disk, and known devices go on waiting there", async () => {
     const part = intake(kit, away(), kit.dir(), 400_000);
-    for (let n = 1; n <= 2_000; n++) part.ingest.receive(aDeviceMessage(n, `stranger-${n}`));
+    for (let n = 1; n <= 2_000; n++) part.port.receive(aDeviceMessage(n, `stranger-${n}`));
     part.answer();
     part.ingest.flush();
     const turnedAway = part.books.totals().rejected["TOO_MANY_STRANGERS"] ?? 0;
     expect(turnedAway).toBeGreaterThan(1_000);
     expect(part.books.awaiting).toBe(2_000 - turnedAway);
-    for (let n = 1; n <= 10; n++) part.ingest.receive(aDeviceMessage(n, "a"));
+    for (let n = 1; n <= 10; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.answer();
     part.ingest.flush();
     expect(part.books.awaiting).toBe(2_010 - turnedAway);
@@ -129,7 +129,7 @@ describe("a flood of strangers while the registry is away", () => {
     });
     expect(part.balanced()).toBe(true);
     // What was judged gives its room back.
-    part.ingest.receive(aDeviceMessage(1, "stranger-new"));
+    part.port.receive(aDeviceMessage(1, "stranger-new"));
     part.registry.available = false;
     part.answer();
     part.ingest.flush();
@@ -161,11 +161,11 @@ describe("a restart", () => {
     const first = intake(kit, away());
     deferring(first, 1);
     for (let n = 10; n < 14; n++) {
-      first.ingest.receive(aDeviceMessage(n, "a", {}, true));
+      first.port.receive(aDeviceMessage(n, "a", {}, true));
       first.ingest.flush();
     }
     first.spool.setSinkState("sink", settledTo(first.spool.head));
-    first.ingest.receive(aDeviceMessage(20, "a", {}, true));
+    first.port.receive(aDeviceMessage(20, "a", {}, true));
     first.ingest.flush();
     const part = afterCrash(first);
     await part.clock.pass(10_000);
@@ -181,7 +181,7 @@ describe("a restart", () => {
     deferring(first, 1, ["a"]);
     const part = afterCrash(first);
     part.rejudge.start();
-    part.ingest.receive(aDeviceMessage(2, "a"));
+    part.port.receive(aDeviceMessage(2, "a"));
     part.ingest.flush();
     expect(part.waiting).toEqual([]);
     expect(part.books.awaiting).toBe(2);
@@ -209,7 +209,7 @@ describe("a spool that is full", () => {
     let n = 0;
     deferring(part, 1, ["a"]);
     for (n = 2; part.ingest.held === null && n < 1_000; n++) {
-      part.ingest.receive(aDeviceMessage(n, "b", { payload: payload(n) }));
+      part.port.receive(aDeviceMessage(n, "b", { payload: payload(n) }));
       part.answer();
       part.ingest.flush();
       part.spool.setSinkState("sink", settledTo(part.spool.head));
@@ -244,7 +244,7 @@ describe("readings without a time of their own, while nobody knows the time", ()
   /** Deferred as the judge does it, `n` ms after the moment 1,000. */
   function timeless(part: ReturnType<typeof intake>, ...ns: number[]): void {
     part.state.isTimeKnown = false;
-    for (const n of ns) part.ingest.receive(aDeviceMessage(n, "clockless"));
+    for (const n of ns) part.port.receive(aDeviceMessage(n, "clockless"));
     part.ingest.flush();
   }
   const timesOf = (part: ReturnType<typeof intake>) =>

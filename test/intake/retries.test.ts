@@ -1,11 +1,10 @@
 /** What a device sends again without DUP because its connection ended: one entry, and never two readings taken for one. */
 import { expect, test } from "bun:test";
-import type { Message } from "../../src/core/message.ts";
 import { Retries } from "../../src/intake/retries.ts";
-import { aBody, aMessage } from "../kit/builders.ts";
+import { aBody, aMessage, type TestMessage } from "../kit/builders.ts";
 
 /** A message of a connection that can end. */
-function sent(body: unknown, changes: Partial<Message> = {}) {
+function sent(body: unknown, changes: Partial<TestMessage> = {}) {
   let isGone = false;
   const message = aMessage(body, { abandoned: () => isGone, ...changes });
   return {

@@ -24,7 +24,18 @@ function site(lookupMs = 0) {
       giveUpLookups: () => done.push("give up look-ups"),
       flush: () => done.push("flush"),
     },
-    source: { unacknowledged: () => state.unacknowledged, reconnect: () => done.push("reconnect") },
+    sources: [
+      {
+        status: () => ({
+          kind: "mqtt",
+          connected: true,
+          detail: "",
+          reconnects: 0,
+          unacknowledged: state.unacknowledged,
+        }),
+        reconnect: () => void done.push("reconnect"),
+      },
+    ],
   });
   return { clock, done, state, watchdog };
 }

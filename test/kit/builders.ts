@@ -1,6 +1,7 @@
 /** Messages and devices that are right in every way, to be spoilt in one. */
 import { createHash } from "node:crypto";
 import type { Message } from "../../src/core/message.ts";
+import { redeliveryKey } from "../../src/core/redelivery-key.ts";
 import { judgeSettings, type Policy } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
 
@@ -25,9 +26,19 @@ export function aBody(changes: Record<string, unknown> = {}): Record<string, unk
   };
 }
 
+/** What a message of MQTT has besides. */
+export interface MqttParts {
+  readonly qos: 0 | 1 | 2;
+  readonly sender: string;
+  readonly packetId: number;
+}
+
+export type TestMessage = Message & MqttParts;
+
 /** `payload`: bytes or text as they are, anything else as JSON. */
-export function aMessage(payload: unknown = aBody(), changes: Partial<Message> = {}): Message {
+export function aMessage(payload: unknown = aBody(), changes: Partial<TestMessage> = {}): TestMessage {
   return {
+    ...keyed,
     topic: "tenant/acme/device/dev-0001/telemetry",
     payload: bytesOf(payload),
     qos: 1,
@@ -39,6 +50,14 @@ export function aMessage(payload: unknown = aBody(), changes: Partial<Message> =
     ...changes,
   };
 }
+
+/** Of a copy with changes it is the copy's. */
+export const keyed = {
+  redeliveryKey(): number | undefined {
+    const message = this as unknown as TestMessage;
+    return message.qos === 0 ? undefined : redeliveryKey(message);
+  },
+};
 
 function bytesOf(payload: unknown): Uint8Array {
   if (payload instanceof Uint8Array) return payload;

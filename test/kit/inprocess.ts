@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
 import { silentLog } from "../../src/core/log.ts";
-import type { Intake, Message, Source } from "../../src/core/message.ts";
+import type { Intake, Message } from "../../src/core/message.ts";
+import type { Source } from "../../src/core/source.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../src/gateway.ts";
 import type { Stats } from "../../src/admin/views.ts";
 import type { NewDevice } from "../../src/core/device.ts";
@@ -94,7 +95,7 @@ export async function startInProcess(
   const inner = await createGateway({
     config: loaded.config,
     log: silentLog,
-    ...(!withBroker && { source }),
+    ...(!withBroker && { sources: [source] }),
     ...options,
   });
   let stopped: Promise<void> | undefined;

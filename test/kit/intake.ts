@@ -16,7 +16,7 @@ import { Rejudge } from "../../src/intake/rejudge.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import { RetainedTopics } from "../../src/spool/retained.ts";
 import type { Spool } from "../../src/spool/spool.ts";
-import { aDevice } from "./builders.ts";
+import { aDevice, keyed, type TestMessage } from "./builders.ts";
 import { simulatedClock } from "./clock.ts";
 import { anEntry, readAll, type spoolKit } from "./spool.ts";
 
@@ -78,11 +78,11 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       if (state.full) throw new Error("the spool is full");
       spool.append(entries, alongside);
     },
-    settled(messages) {
-      settled.push(...messages);
-      state.onSettled?.(messages);
-    },
     deferred: (entries) => rejudge.add(entries),
+  });
+  const port = ingest.port((messages) => {
+    settled.push(...messages);
+    state.onSettled?.(messages);
   });
   const rejudge = new Rejudge({
     spool,
@@ -119,6 +119,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     spool,
     books,
     ingest,
+    port,
     rejudge,
     registry,
     cached,
@@ -150,10 +151,11 @@ export function numberOf(payload: string | Uint8Array): number {
 export function aDeviceMessage(
   n: number,
   deviceId: string,
-  changes: Partial<Message> = {},
+  changes: Partial<TestMessage> = {},
   bad = false,
-): Message {
+): TestMessage {
   return {
+    ...keyed,
     topic: `tenant/acme/device/${deviceId}/telemetry`,
     payload: new TextEncoder().encode(JSON.stringify(bad ? { n, bad } : { n })),
     qos: 1,

@@ -1,11 +1,13 @@
 /** What the tests of the sources share: an intake that one settles by hand, settings from text, waiting by condition. */
 import pino from "pino";
 import type { Log } from "../../src/core/log.ts";
-import type { Intake, Message, Source } from "../../src/core/message.ts";
+import type { Intake, Message } from "../../src/core/message.ts";
 import type { Setting, Settings, Values } from "../../src/core/settings.ts";
+import type { Source } from "../../src/core/source.ts";
+import type { MqttParts } from "./builders.ts";
 
 export interface FakeIntake extends Intake {
-  readonly messages: Message[];
+  readonly messages: (Message & Partial<MqttParts>)[];
   full: boolean;
   held: string | null;
   /** What the judge would say of all that comes. */

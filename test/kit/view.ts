@@ -31,6 +31,7 @@ const noStats: Stats = {
   clock: { believed: true, time_known: true, detail: null },
   auth_cache: someCacheStats,
   spool: { entries: 0, bytes: 0, oldest_age_seconds: 0 },
+  sources: [],
   sinks: {},
 };
 
@@ -40,10 +41,9 @@ function someMeasurements(view: GatewayView): Measurements {
   return {
     stats: view.stats(),
     ready: view.ready(),
-    sources: [],
     commit: "0123456789ab",
     reasons: ["TOKEN_INVALID", "BAD_JSON"],
-    sinkCounters: new Set(["writes_ok"]),
+    counters: new Set(["writes_ok"]),
     intakeLatency: nothing,
     sinkLatencies: {},
     certificates: [],

@@ -4,6 +4,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
 import { createJudge, isPending, type Judge, judgeSettings } from "../../src/judge/judge.ts";
 import { type FaultName, faultNames, faultOf } from "../../src/simulator/fault.ts";
+import { aMessage } from "../kit/builders.ts";
 import { createFleet, type Fleet, type FleetMessage } from "../../src/simulator/fleet.ts";
 
 function fleetOf(faults: Partial<Record<FaultName, number>>): Fleet {
@@ -31,16 +32,7 @@ function judgeOf(limits: { rateLimitRps?: number } = {}): Judge {
 
 /** What the judge says when the registry holds the fleet. */
 function verdictOf(judge: Judge, fleet: Fleet, { topic, payload }: FleetMessage): string {
-  const message = {
-    topic,
-    payload,
-    qos: 1,
-    dup: false,
-    retained: false,
-    sender: "",
-    packetId: 1,
-    receivedMs: Date.now(),
-  } as const;
+  const message = aMessage(payload, { topic, receivedMs: Date.now() });
   const first = judge.judge(message);
   if (!isPending(first)) return first.reason ?? first.kind;
   const row = fleet.devices.find((d) => d.tenantId === first.tenantId && d.deviceId === first.deviceId);

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import mqttManifest from "mqtt/package.json" with { type: "json" };
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import type { Source } from "../../src/core/message.ts";
+import type { Source } from "../../src/core/source.ts";
 import { type MqttOptions, mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";

@@ -83,7 +83,7 @@ async function flood(port: number): Promise<() => Promise<string[]>> {
 }
 
 /** What the intake stores of them: it knows again what comes with DUP, by identifier and bytes. */
-function taken(messages: readonly Message[]): string[] {
+function taken(messages: ReturnType<typeof fakeIntake>["messages"]): string[] {
   const known = new Set<string>();
   return messages.flatMap(({ payload, packetId, dup }) => {
     const text = Buffer.from(payload).toString();

@@ -5,7 +5,7 @@ import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import type { Source } from "../../src/core/message.ts";
+import type { Source } from "../../src/core/source.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
 import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import {

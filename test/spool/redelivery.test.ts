@@ -1,6 +1,8 @@
 /** The redelivery window in memory, and the dead letters beside the groups. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { fingerprint, RedeliveryWindow, unproven } from "../../src/spool/redelivery.ts";
+import { redeliveryKey } from "../../src/core/redelivery-key.ts";
+import type { TestMessage } from "../kit/builders.ts";
+import { RedeliveryWindow, unproven } from "../../src/spool/redelivery.ts";
 import { RetainedTopics, retainedTopicsMax } from "../../src/spool/retained.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { aDeviceMessage } from "../kit/intake.ts";
@@ -64,9 +66,10 @@ describe("the redelivery window", () => {
       { ...message, topic: `${message.topic}x` },
       { ...message, payload: new TextEncoder().encode('{"n":2}') },
     ];
-    expect(Number.isSafeInteger(fingerprint(message))).toBe(true);
-    expect(fingerprint({ ...message, dup: true, receivedMs: 5 })).toBe(fingerprint(message));
-    expect(new Set([message, ...others].map(fingerprint)).size).toBe(5);
+    expect(Number.isSafeInteger(redeliveryKey(message))).toBe(true);
+    const again: TestMessage = { ...message, dup: true, receivedMs: 5 };
+    expect(redeliveryKey(again)).toBe(redeliveryKey(message));
+    expect(new Set([message, ...others].map(redeliveryKey)).size).toBe(5);
   });
 });
 
@@ -80,7 +83,8 @@ describe("retained messages", () => {
     const kept = topics.note(copy(1));
     expect(kept).toHaveLength(1);
     const restarted = new RetainedTopics(kept.map(([topic, content]) => [topic, content ?? 0]));
-    expect(restarted.holds({ ...copy(1), packetId: 77 })).toBe(true);
+    const again: TestMessage = { ...copy(1), packetId: 77 };
+    expect(restarted.holds(again)).toBe(true);
     expect([copy(2), copy(1, "b")].map((message) => restarted.holds(message))).toEqual([false, false]);
     expect(restarted.note(aDeviceMessage(2, "a"))).toHaveLength(1);
     expect([1, 2].map((n) => restarted.holds(copy(n)))).toEqual([false, true]);
@@ -98,8 +102,8 @@ describe("retained messages", () => {
 
   test("whose original was heard live are known by the window, as long as it holds it", () => {
     const window = new RedeliveryWindow(2);
-    const [heard, other] = [fingerprint(aDeviceMessage(1, "a")), fingerprint(aDeviceMessage(2, "a"))];
-    const copied = fingerprint({ ...copy(1), packetId: 9 });
+    const [heard, other] = [redeliveryKey(aDeviceMessage(1, "a")), redeliveryKey(aDeviceMessage(2, "a"))];
+    const copied = redeliveryKey({ ...copy(1), packetId: 9 });
     window.add(heard, 1);
     expect(window.holdsContent(copied)).toBe(true);
     expect(window.holdsContent(other)).toBe(false);

@@ -8,12 +8,13 @@ import { join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { thisHost } from "../../config/host.ts";
 import { systemClock } from "../../core/clock.ts";
+import { valuesOf } from "../../core/kind.ts";
 import { silentLog } from "../../core/log.ts";
 import { openStore, storeNameOf } from "../../store/open-store.ts";
 import { probeRegistry, probeTables } from "./store-probes.ts";
 import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
-import { probeMqtt } from "../../source/mqtt-probe.ts";
+import { askedSources } from "../../source/index.ts";
 import { builtMs } from "../../version.ts";
 
 export interface Probe {
@@ -42,7 +43,7 @@ export function createProbes(config: Config): Probes {
     probes: [
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir) },
-      { part: "source", probe: () => probeSource(config) },
+      ...sourceProbes(config),
       ...(storeNameOf(postgres) === "local" ? [] : ofStore),
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
     ],
@@ -66,7 +67,11 @@ function probeDisk(dataDir: string): Promise<string> {
   return Promise.reject(new Error(why));
 }
 
-function probeSource({ mqtt, broker }: Config): Promise<string> {
-  if (mqtt.url !== undefined) return probeMqtt(mqtt);
-  return Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${broker.listen}`);
+/** Scripts know the one source there was as `source`. */
+function sourceProbes(config: Config): Probe[] {
+  const asked = askedSources(config);
+  return asked.map((kind) => ({
+    part: asked.length === 1 ? "source" : `source ${kind.name}`,
+    probe: () => kind.probe(valuesOf(config, kind)),
+  }));
 }

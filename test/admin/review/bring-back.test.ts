@@ -19,7 +19,7 @@ describe("what is brought back", () => {
   test("comes behind the open group, whose messages are settled, and is counted with it", () => {
     const it = intake(kit, registry());
     it.cached.add("d1");
-    it.ingest.receive(aDeviceMessage(1, "d1"));
+    it.port.receive(aDeviceMessage(1, "d1"));
     it.ingest.bringBack([back(2)], acceptedAnew);
     expect(readAll(it.spool).map(({ payload }) => numberOf(payload))).toEqual([1, 2]);
     expect(it.settled).toHaveLength(1);
@@ -29,7 +29,7 @@ describe("what is brought back", () => {
 
   test("leaves messages that wait for a look-up out of the books on the disk", () => {
     const it = intake(kit, registry());
-    it.ingest.receive(aDeviceMessage(1, "d1"));
+    it.port.receive(aDeviceMessage(1, "d1"));
     it.ingest.bringBack([back(2)], replayed);
     expect(it.balanced()).toBe(true);
     const kept = new Books(it.spool.alongside.books());
@@ -48,7 +48,7 @@ describe("what is brought back", () => {
     it.state.full = true;
     expect(() => it.ingest.bringBack([back(1)], replayed, [1])).toThrow("the spool is full");
     expect(it.ingest.held).toBeNull();
-    it.ingest.receive(aDeviceMessage(2, "d1"));
+    it.port.receive(aDeviceMessage(2, "d1"));
     expect(() => it.ingest.bringBack([back(1)], replayed, [1])).toThrow("nothing can be brought back now");
     expect([it.books.spooled, it.spool.deadLetters.totals().count, it.balanced()]).toEqual([1, 1, true]);
     it.state.full = false;

@@ -1,0 +1,24 @@
+/**
+ * The key by which a message is known that its sender delivers again: one number that stands for the sender, the topic, the bytes and
+ * the identifier that the sender gave this delivery. Each source says what these are (MQTT: client id and packet identifier).
+ */
+
+export interface Delivered {
+  /** Whose identifiers these are: "" for the broker we are a client of, else the device's client id. */
+  readonly sender: string;
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** From 0 to 65,535. */
+  readonly packetId: number;
+}
+
+/** The identifier in the last 16 bits, so that what it came with can be known without it (`contentOf`). */
+export function redeliveryKey({ sender, topic, payload, packetId }: Delivered): number {
+  const seed = Bun.hash.crc32(`${sender}\n${topic}`);
+  return Number(Bun.hash.wyhash(payload, BigInt(seed)) & 0x1f_ffff_ffffn) * packetIds + packetId;
+}
+
+const packetIds = 65_536;
+
+/** What a key says of sender, topic and bytes alone. */
+export const contentOf = (key: number) => Math.floor(key / packetIds);

@@ -1,0 +1,91 @@
+/** The contract between a source of messages and the gateway. */
+import type { Clock } from "./clock.ts";
+import type { Kind } from "./kind.ts";
+import type { ListenAddress } from "./listen.ts";
+import type { Log } from "./log.ts";
+import type { Intake, Message } from "./message.ts";
+import type { Settings, Values } from "./settings.ts";
+
+export interface SourceStatus {
+  /** The name of its kind. */
+  readonly kind: string;
+  readonly connected: boolean;
+  /** One sentence for `/readyz`, `check` and the log: what is wrong, or what it is connected to. No secrets. */
+  readonly detail: string;
+  /** Connections lost since start. */
+  readonly reconnects: number;
+  /** Messages received whose acknowledgement has not been sent. */
+  readonly unacknowledged: number;
+}
+
+export interface Source {
+  /** Begins to deliver. Resolves when ready to be used; a broker that is away is no error (it retries for ever). */
+  start(intake: Intake): Promise<void>;
+  /** These messages, all of them this source's, are durable (or known to be so already): acknowledge them. In the order of receipt per sender. */
+  settled(messages: readonly Message[]): void;
+  /** Drops the connections there are, so that what is not acknowledged is delivered again. The last resort of the watchdog. */
+  reconnect(): void;
+  /** Stops taking messages; acknowledgements still go out. */
+  stopIntake(): Promise<void>;
+  /** Sends what acknowledgements are due and closes. */
+  close(): Promise<void>;
+  /** What only this source counts may stand beside it, for `/stats` (snake_case). */
+  status(): SourceStatus;
+  /** The names in its status that only grow, beside `reconnects`. */
+  readonly counters?: readonly string[];
+  /** The registry says something new of these devices (absent: of all). For a source that asks devices for proof at the door. */
+  recheck?(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
+  /** Certificates and keys may have been renewed: reads them again. */
+  renewTls?(): void;
+  /** Where devices connect to it; only of a source that listens, once it was started. */
+  address?(): ListenAddress;
+}
+
+/** Does this token belong to this device? Rejects if the registry cannot tell now. */
+export type Authenticate = (tenantId: string, deviceId: string, token: string) => Promise<boolean>;
+
+/** Who proved himself, and the SHA-256 (lower-case hex) of what he proved it with. */
+export interface Proof {
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly tokenHash: string;
+}
+
+/** Would this proof be taken today? Rejects if the registry cannot tell now. */
+export type StillProves = (proof: Proof) => Promise<boolean>;
+
+/** What a source is made of. */
+export interface SourceParts<V> {
+  /** Not to be taken apart: secrets are renewed in it while the gateway runs. */
+  readonly settings: V;
+  readonly gatewayId: string;
+  /** Where it may keep a file of its own. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly authenticate: Authenticate;
+  readonly stillProves: StillProves;
+  /** A payload as others may see it. */
+  readonly withoutTokens: (payload: Uint8Array) => Uint8Array;
+  /** MAX_PAYLOAD_BYTES as it is now. Of a larger payload only the beginning is kept. */
+  readonly payloadBytesMax: () => number;
+  /** How far each log was read by the messages that are durable; see `Mark`. */
+  readonly marks: ReadonlyMap<string, string>;
+}
+
+/** A row of the list of sources (source/index.ts). */
+export interface SourceKind<S extends Settings = Settings> extends Kind<S> {
+  /** Do the settings ask for one? @param earlier names of those before it in the list that are asked for */
+  isAsked(values: Values<S>, earlier: readonly string[]): boolean;
+  /** Connects to nothing yet. @throws if the settings cannot be used */
+  open(parts: SourceParts<Values<S>>): Source;
+  /** Can it be used? One sentence; throws one that says what is wrong. For `check`: it must not disturb a gateway that runs. */
+  probe(values: Values<S>): Promise<string>;
+}
+
+/** A kind whose members know its own settings. */
+export function sourceKind<const N extends string, S extends Settings>(
+  kind: SourceKind<S> & { readonly name: N },
+): SourceKind<S> & { readonly name: N } {
+  return kind;
+}

@@ -1,0 +1,35 @@
+/**
+ * The sources there are. A further one is a file and a line in `SOURCES`: settings, help, `check`, `/stats`, `/metrics`, `/readyz` and
+ * the contract suite walk that list. Several may be at work beside one another. Their order counts: the embedded broker is at work
+ * if none before it is, and whatever stands behind it does not take its place.
+ */
+import { valuesOf, type ValuesOf } from "../core/kind.ts";
+import type { Source, SourceKind, SourceParts } from "../core/source.ts";
+import { broker } from "./broker.ts";
+import { mqtt } from "./mqtt.ts";
+
+export const SOURCES = [mqtt, broker] as const;
+
+/** What a configuration says of all of them. */
+export type SourceSettings = ValuesOf<(typeof SOURCES)[number]>;
+
+/**
+ * Those that the settings ask for, in the order of the list.
+ * @param isMeant besides, as what it says cannot be understood
+ */
+export function askedSources(
+  config: SourceSettings,
+  isMeant: (kind: SourceKind) => boolean = () => false,
+): readonly SourceKind[] {
+  const kinds: readonly SourceKind[] = SOURCES;
+  const asked: SourceKind[] = [];
+  for (const kind of kinds) {
+    const earlier = asked.map(({ name }) => name);
+    if (kind.isAsked(valuesOf(config, kind), earlier) || isMeant(kind)) asked.push(kind);
+  }
+  return asked;
+}
+
+export function openSources(config: SourceSettings, parts: Omit<SourceParts<unknown>, "settings">): Source[] {
+  return askedSources(config).map((kind) => kind.open({ ...parts, settings: valuesOf(config, kind) }));
+}
