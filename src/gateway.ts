@@ -248,7 +248,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       log,
     });
     await pollSettings();
-    const unwatch = registry.watch(rechecking(lookup.watcher(), sources));
+    const unwatch = registry.watch(rechecking(lookup.watcher, sources));
     const rechecks = clock.every(recheckEveryMs, () => {
       if (lookup.stats().changes_unheard !== null) for (const source of sources) source.recheck?.();
     });

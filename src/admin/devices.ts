@@ -6,6 +6,7 @@ import { serverError } from "../store/postgres/client.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import { RegistryError } from "./registry-error.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "./setting-store.ts";
+import { cacheStatsOf } from "./cache-stats.ts";
 import type { CacheView } from "./views.ts";
 import type { Setting } from "../core/settings.ts";
 import { policySettings, type Policy } from "../judge/judge.ts";
@@ -39,11 +40,11 @@ export function cacheView(cache: DeviceAuthCache, lookup: Lookup): CacheView {
     return before - cache.stats().size;
   };
   return {
-    stats: () => cache.stats(),
+    stats: () => cacheStatsOf(cache, lookup),
     queries: () => lookup.stats().queries,
-    clear: () => counted(() => lookup.watcher().tenant(null)),
-    forget: (ids) => counted(() => lookup.watcher().devices(ids)),
-    forgetTenant: (tenantId) => counted(() => lookup.watcher().tenant(tenantId)),
+    clear: () => counted(() => lookup.watcher.tenant(null)),
+    forget: (ids) => counted(() => lookup.watcher.devices(ids)),
+    forgetTenant: (tenantId) => counted(() => lookup.watcher.tenant(tenantId)),
   };
 }
 

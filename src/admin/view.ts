@@ -6,6 +6,7 @@
  */
 import type { Attempts } from "../core/attempts.ts";
 import { readFileSync } from "node:fs";
+import { cacheStatsOf } from "./cache-stats.ts";
 import { cacheView, deviceStore, settingStore } from "./devices.ts";
 import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
@@ -67,7 +68,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
     ready: () => readinessOf(parts),
     measurements: () => measurementsOf(parts),
     cache: cacheView(cache, lookup),
-    devices: deviceStore(registry, (ids) => lookup.watcher().devices(ids)),
+    devices: deviceStore(registry, (ids) => lookup.watcher.devices(ids)),
     settings: settingStore(registry, policy.get, parts.pollSettings),
     rejects: parts.rejects,
     deadLetters: parts.desks.deadLetters,
@@ -126,7 +127,7 @@ function statsOf(parts: ViewedParts): Stats {
     log: { lines_lost: logLinesLost() },
     process: parts.processWatch.stats(),
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
-    auth_cache: cache.stats(),
+    auth_cache: cacheStatsOf(cache, lookup),
     registry: lookup.stats(),
     spool: {
       entries: waiting,

@@ -3,6 +3,7 @@
  *
  * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
  */
+import type { CacheStats } from "./cache-stats.ts";
 import type { SetAside } from "../http/aside.ts";
 import type { LetterDesk } from "../http/deadletters.ts";
 import type { CertificateEnd } from "../core/pem.ts";
@@ -30,21 +31,6 @@ export interface IngestStats {
   readonly duplicate: number;
   readonly judging: number;
   readonly [more: string]: unknown;
-}
-
-export interface CacheStats {
-  readonly size: number;
-  readonly max_size: number;
-  readonly ttl_seconds: number;
-  readonly hits: number;
-  readonly misses: number;
-  /** hits / (hits + misses), from 0 to 1; null before the first look-up. */
-  readonly hit_rate: number | null;
-  /** Look-ups that the registry did not answer. */
-  readonly errors: number;
-  /** Hits by a row past its TTL or unverified, while the registry could not be asked. */
-  readonly stale_hits: number;
-  readonly evictions: number;
 }
 
 export interface SpoolStats {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import { cacheStats } from "./schemas.ts";
+import { cacheStats } from "../admin/cache-stats.ts";
 import type { CacheView } from "../admin/views.ts";
 
 const listMax = 1_000;

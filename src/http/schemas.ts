@@ -1,25 +1,9 @@
 /** What /readyz and /stats answer, as schemas: the document is made of them, and the tests hold real answers against them. */
 import { z } from "zod";
+import { cacheStats } from "../admin/cache-stats.ts";
 import type { Stats } from "../admin/views.ts";
 
 const count = z.number().int().min(0);
-
-export const cacheStats = z.looseObject({
-  size: count,
-  max_size: count,
-  ttl_seconds: z.number(),
-  hits: count,
-  misses: count,
-  hit_rate: z
-    .number()
-    .min(0)
-    .max(1)
-    .nullable()
-    .describe("hits / (hits + misses); null before the first look-up."),
-  errors: count.describe("Look-ups that the registry did not answer."),
-  stale_hits: count.describe("Hits by rows past their time, while the registry could not be asked."),
-  evictions: count,
-});
 
 const sinkStats = z
   .looseObject({ delivered: count, ignored: count, refused: count, skipped: count, waiting: count })

@@ -16,11 +16,11 @@
 import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { count, flag, type Values } from "../core/settings.ts";
-import { allowance } from "./allowance.ts";
 import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { DeviceLookup, RegistryWatcher } from "../core/registry.ts";
+import { createProvisioning, queryDeadlineMs } from "./provisioning.ts";
 import { createWatcher } from "./watcher.ts";
 
 export const lookupSettings = {
@@ -38,10 +38,6 @@ export const lookupSettings = {
   }),
 };
 
-/** Devices that AUTO_PROVISION registers at once, and lastingly: anybody can make up a million. */
-export const provisionedAtOnceMax = 1_000;
-const provisionedPerSecond = 10 / 60;
-const limitedSayEveryMs = 600_000;
 /** Devices in one query. */
 export const queryDevicesMax = 5000;
 /** While the registry does not answer: one that is slow and not away answers a short question in time. */
@@ -52,8 +48,6 @@ const queriesMax = 4;
 const queryEveryMs = 20;
 /** A first miss waits this long for company. */
 const gatherMs = 1;
-/** A query that takes longer counts as failed: a server may accept and never answer. */
-export const queryDeadlineMs = 2000;
 const retryBaseMs = 250;
 const retryMaxMs = 5000;
 
@@ -80,7 +74,7 @@ export interface Lookup {
    */
   resolve(tenantId: string, deviceId: string, siteId: string | null, done: (answer: Answer) => void): void;
   /** What the watched registry is to call. */
-  watcher(): RegistryWatcher;
+  readonly watcher: RegistryWatcher;
   stats(): LookupStats;
   /** Answers all that wait with "unavailable" and asks no more. */
   close(): void;
@@ -115,9 +109,8 @@ export function createLookup(options: LookupOptions): Lookup {
   let isClosed = false;
   let lastError: string | null = null;
   let unheard: string | null = "not heard yet";
-  const counts = { queries: 0, devices: 0, errors: 0, not_provisioned: 0 };
-  const mayProvision = allowance(clock, provisionedAtOnceMax, provisionedPerSecond);
-  let limitedSaidMs = Number.NEGATIVE_INFINITY;
+  const counts = { queries: 0, devices: 0, errors: 0 };
+  const provisioning = createProvisioning({ registry, clock, log, failed: note });
 
   function resolve(
     tenantId: string,
@@ -190,7 +183,7 @@ export function createLookup(options: LookupOptions): Lookup {
     answered();
     const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
     const strangers = batch.filter((flight) => !settle(flight, found.get(flight.key) ?? null));
-    if (settings.autoProvision) await provision(strangers);
+    if (settings.autoProvision) await provisioning.register(strangers);
   }
 
   /** False where the device is not registered. A device that changes all the time is answered at the second try, but not cached. */
@@ -206,34 +199,8 @@ export function createLookup(options: LookupOptions): Lookup {
     return row !== null;
   }
 
-  async function provision(strangers: Flight[]): Promise<void> {
-    const wanted = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
-      siteId === null ? [] : [{ tenantId, deviceId, siteId }],
-    );
-    const devices = wanted.slice(0, mayProvision(wanted.length));
-    limited(wanted.length - devices.length);
-    if (devices.length === 0) return;
-    try {
-      await withDeadline(clock, queryDeadlineMs, "AUTO_PROVISION", registry.provision(devices));
-    } catch (error) {
-      note(error);
-    }
-  }
-
-  function limited(more: number) {
-    if (more === 0) return;
-    counts.not_provisioned += more;
-    if (clock.monoMs() - limitedSaidMs < limitedSayEveryMs) return;
-    limitedSaidMs = clock.monoMs();
-    log.warn(
-      { not_registered: counts.not_provisioned },
-      `more new devices than AUTO_PROVISION registers (${provisionedAtOnceMax} at once, 10 a minute lastingly): the others stay UNREGISTERED_DEVICE; sluice devices import registers a fleet`,
-    );
-  }
-
   function note(error: unknown) {
     counts.errors++;
-    cache.countError();
     lastError = explain(error);
   }
 
@@ -301,10 +268,11 @@ export function createLookup(options: LookupOptions): Lookup {
 
   return {
     resolve,
-    watcher: () => watcher,
+    watcher,
     stats: () => ({
       available: awaySinceMs === null,
       ...counts,
+      not_provisioned: provisioning.leftOut(),
       waiting: flights.size(),
       last_error: lastError,
       changes_unheard: unheard,

@@ -4,7 +4,8 @@ import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createApp } from "../../src/http/app.ts";
 import { fakeView, someCacheStats } from "../kit/view.ts";
-import type { CacheStats, GatewayView, PartReadiness, Stats } from "../../src/admin/views.ts";
+import type { CacheStats } from "../../src/admin/cache-stats.ts";
+import type { GatewayView, PartReadiness, Stats } from "../../src/admin/views.ts";
 
 const token = "a-token-of-some-length";
 const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, waiting: 2 };

@@ -205,7 +205,6 @@ test("stats tell size, hits and misses; the rate is null before the first check"
     hits: 0,
     misses: 0,
     hit_rate: null,
-    errors: 0,
     stale_hits: 0,
     evictions: 0,
   });

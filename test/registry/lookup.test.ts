@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { probeDevicesMax, provisionedAtOnceMax, queryDevicesMax } from "../../src/registry/lookup.ts";
+import { probeDevicesMax, queryDevicesMax } from "../../src/registry/lookup.ts";
+import { provisionedAtOnceMax } from "../../src/registry/provisioning.ts";
 import { aDevice } from "../kit/builders.ts";
 import { nameOf, setting } from "./asked.ts";
 
@@ -142,7 +143,7 @@ describe("changes", () => {
     ask("a");
     await clock.pass(30);
     devices.set("acme/a", aDevice({ deviceId: "a", status: "REVOKED" }));
-    lookup.watcher().devices([{ tenantId: "acme", deviceId: "a" }]);
+    lookup.watcher.devices([{ tenantId: "acme", deviceId: "a" }]);
     expect(cache.get("acme", "a")).toBeUndefined();
     const answers = ask("a");
     await clock.pass(30);
@@ -157,8 +158,8 @@ describe("changes", () => {
       const answers = ask("a");
       await clock.pass(2);
       devices.set("acme/a", aDevice({ deviceId: "a", status: "REVOKED" }));
-      if (what === "devices") lookup.watcher().devices([{ tenantId: "acme", deviceId: "a" }]);
-      else lookup.watcher().tenant(what === "tenant" ? "acme" : null);
+      if (what === "devices") lookup.watcher.devices([{ tenantId: "acme", deviceId: "a" }]);
+      else lookup.watcher.tenant(what === "tenant" ? "acme" : null);
       await clock.pass(50);
       expect(answers).toEqual(["REVOKED"]);
       expect(cache.get("acme", "a")?.status).toBe("REVOKED");
@@ -172,14 +173,14 @@ describe("changes", () => {
     for (let at = 0; at < 50; at++) {
       await clock.pass(1);
       expect(cache.has("acme", "a")).toBe(false);
-      lookup.watcher().tenant("acme");
+      lookup.watcher.tenant("acme");
     }
     expect(answers).toEqual(["ACTIVE"]);
   });
 
   test("missed while the watch was lost are caught up in bulk, before any stranger", async () => {
     const { clock, cache, devices, queries, ask, register, lookup } = setting({ sizeMax: 20_000 });
-    const watcher = lookup.watcher();
+    const watcher = lookup.watcher;
     for (let at = 0; at < 12_000; at++) {
       register(`d${at}`);
       cache.put(aDevice({ deviceId: `d${at}` }));
@@ -201,7 +202,7 @@ describe("changes", () => {
 
   test("of app_settings are passed on", () => {
     const { lookup, events } = setting();
-    lookup.watcher().settings();
+    lookup.watcher.settings();
     expect(events).toEqual(["settings"]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { queryDeadlineMs } from "../../src/registry/lookup.ts";
+import { queryDeadlineMs } from "../../src/registry/provisioning.ts";
 import { aDevice } from "../kit/builders.ts";
 import { setting } from "./asked.ts";
 

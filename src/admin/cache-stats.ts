@@ -1,0 +1,30 @@
+/** What the auth cache and the look-ups behind it count, under the names of `/stats` and `/admin/cache/stats`. */
+import { z } from "zod";
+import type { DeviceAuthCache } from "../registry/cache.ts";
+import type { Lookup } from "../registry/lookup.ts";
+
+const count = z.number().int().min(0);
+
+export const cacheStats = z.looseObject({
+  size: count,
+  max_size: count,
+  ttl_seconds: z.number(),
+  hits: count,
+  misses: count,
+  hit_rate: z
+    .number()
+    .min(0)
+    .max(1)
+    .nullable()
+    .describe("hits / (hits + misses); null before the first look-up."),
+  errors: count.describe("Look-ups that the registry did not answer."),
+  stale_hits: count.describe("Hits by rows past their time, while the registry could not be asked."),
+  evictions: count,
+});
+
+export type CacheStats = z.infer<typeof cacheStats>;
+
+/** Errors are the look-ups' to count: the cache asks nobody. */
+export function cacheStatsOf(cache: DeviceAuthCache, lookup: Lookup): CacheStats {
+  return { ...cache.stats(), errors: lookup.stats().errors };
+}

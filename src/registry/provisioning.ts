@@ -1,0 +1,77 @@
+/**
+ * AUTO_PROVISION: unknown devices are registered, without a token, so many at once and so many lastingly, for anybody can make up a
+ * million names. A bucket of tokens that fills by the monotonic clock says how many.
+ */
+import { withDeadline, type Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { DeviceLookup } from "../core/registry.ts";
+import type { Flight } from "./flights.ts";
+
+/** A call that takes longer counts as not answered: a server may accept and never answer. */
+export const queryDeadlineMs = 2000;
+export const provisionedAtOnceMax = 1_000;
+const provisionedPerSecond = 10 / 60;
+const warnEveryMs = 600_000;
+
+export interface ProvisioningParts {
+  readonly registry: Pick<DeviceLookup, "provision">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The registry did not do it. */
+  readonly failed: (error: unknown) => void;
+}
+
+export interface Provisioning {
+  /** Registers those of which a site is known, as many as may be. */
+  register(strangers: readonly Flight[]): Promise<void>;
+  /** How many were not registered because there were too many. */
+  leftOut(): number;
+}
+
+export function createProvisioning({ registry, clock, log, failed }: ProvisioningParts): Provisioning {
+  const take = allowance(clock, provisionedAtOnceMax, provisionedPerSecond);
+  let leftOut = 0;
+  let warnedMs = Number.NEGATIVE_INFINITY;
+
+  function leaveOut(more: number) {
+    if (more === 0) return;
+    leftOut += more;
+    if (clock.monoMs() - warnedMs < warnEveryMs) return;
+    warnedMs = clock.monoMs();
+    log.warn(
+      { not_registered: leftOut },
+      `more new devices than AUTO_PROVISION registers (${provisionedAtOnceMax} at once, 10 a minute lastingly): the others stay UNREGISTERED_DEVICE; sluice devices import registers a fleet`,
+    );
+  }
+
+  return {
+    async register(strangers) {
+      const wanted = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
+        siteId === null ? [] : [{ tenantId, deviceId, siteId }],
+      );
+      const devices = wanted.slice(0, take(wanted.length));
+      leaveOut(wanted.length - devices.length);
+      if (devices.length === 0) return;
+      try {
+        await withDeadline(clock, queryDeadlineMs, "AUTO_PROVISION", registry.provision(devices));
+      } catch (error) {
+        failed(error);
+      }
+    },
+    leftOut: () => leftOut,
+  };
+}
+
+/** @returns takes up to `wanted`, and says how many there were */
+function allowance(clock: Clock, burst: number, perSecond: number): (wanted: number) => number {
+  let left = burst;
+  let filledMs = clock.monoMs();
+  return (wanted) => {
+    const nowMs = clock.monoMs();
+    left = Math.min(burst, left + ((nowMs - filledMs) / 1000) * perSecond);
+    filledMs = nowMs;
+    const given = Math.min(wanted, Math.floor(left));
+    left -= given;
+    return given;
+  };
+}
