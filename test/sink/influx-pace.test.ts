@@ -26,7 +26,7 @@ async function start(
 describe("the size of a request", () => {
   test("halves with each time-out, and what was lost of it at once comes back in as many answers", () => {
     const pace = createPace(10_000);
-    for (const attempted of [9_000, 4_500, 2_250]) pace.tooSlow(attempted);
+    for (const attempted of [9_000, 4_500, 2_250]) pace.tooMuch(attempted);
     expect(pace.lines).toBe(1_125);
     for (let answers = 0; answers < 4; answers += 1) pace.taken(pace.lines);
     expect(pace.lines).toBe(10_000);
@@ -34,7 +34,7 @@ describe("the size of a request", () => {
 
   test("of several under way that get no answer only the first halves it", () => {
     const pace = createPace(10_000);
-    for (let lane = 0; lane < 4; lane += 1) pace.tooSlow(9_000);
+    for (let lane = 0; lane < 4; lane += 1) pace.tooMuch(9_000);
     expect(pace.lines).toBe(4_500);
   });
 
@@ -45,7 +45,7 @@ describe("the size of a request", () => {
     for (let requests = 0; requests < 500; requests += 1) {
       if (pace.lines <= carries) pace.taken(pace.lines);
       else {
-        pace.tooSlow(pace.lines);
+        pace.tooMuch(pace.lines);
         timeouts += 1;
       }
     }
@@ -56,7 +56,7 @@ describe("the size of a request", () => {
 
   test("small requests say nothing of it", () => {
     const pace = createPace(10_000);
-    pace.tooSlow(9_000);
+    pace.tooMuch(9_000);
     for (let answers = 0; answers < 100; answers += 1) pace.taken(100);
     expect(pace.lines).toBe(4_500);
   });

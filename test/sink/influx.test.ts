@@ -302,6 +302,21 @@ describe("bodies the server cannot take", () => {
     expect(influx.sink.stats?.()).toMatchObject({ lines_refused: 1 });
   });
 
+  test("fifty such lines in a row are found too, in several deliveries, and the others are stored", async () => {
+    const isBad = (seq: number) => seq > 500 && seq <= 550;
+    const { server, influx } = await start({
+      fault: ({ body }) =>
+        [...body.matchAll(/ seq=(\d+)i/g)].some(([, seq]) => isBad(Number(seq)))
+          ? { status: 400, text: "computer says no" }
+          : null,
+    });
+    await influx.persist(events(1, 1_000));
+    expect([...influx.refused.keys()].toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 50 }, (_, i) => 501 + i),
+    );
+    expect(server.stored()).toBe(950);
+  });
+
   test("a server that fails for everything costs no line, however often it is tried", async () => {
     const { server, influx } = await start({ fault: () => ({ status: 500, text: "object store error" }) });
     for (let tries = 0; tries < 10; tries += 1) await outage(influx.deliver(events(1, 200)));

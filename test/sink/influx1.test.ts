@@ -186,6 +186,24 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     expect(influx.refused.size).toBe(0);
   });
 
+  test("a database whose columns are all integers is written to as it is, and no line is refused", async () => {
+    const { database, influx } = start();
+    const now = Date.now();
+    await influx.deliver([of(now, 1, { x: 1 })]);
+    const names = Array.from({ length: 50 }, (_, i) => `m${i}`);
+    const body = `telemetry,device_id=d1,site_id=lab-1 ${names.map((name) => `${name}=1i`).join()} ${now}000000`;
+    await fetch(`${server.url}/write?db=${database}`, { method: "POST", body });
+    const batch = Array.from({ length: 100 }, (_, i) => {
+      const some = i % 3 === 0 ? names : names.filter((_name, n) => (n * 7 + i) % 5 === 0);
+      return of(now, 10 + i, Object.fromEntries(some.map((name, n) => [name, n + i])));
+    });
+    expect(await influx.persist(batch)).toBeLessThanOrEqual(3);
+    expect(influx.refused.size).toBe(0);
+    expect(await server.query('SELECT count("m0") FROM "telemetry"', database)).toMatchObject([
+      { count: 1 + batch.filter(({ payload }) => payload.includes('"m0"')).length },
+    ]);
+  });
+
   test("after somebody dropped the measurement the sink goes on by itself", async () => {
     const { database, influx } = start();
     const now = Date.now();
@@ -232,6 +250,30 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     expect(influx.refused.get(11)).toContain("max-values-per-tag limit exceeded");
     expect(await influx.deliver([of(now, 300, { v: 1 }, "d2")])).toEqual(all(1));
     expect(influx.sink.stats?.()).toMatchObject({ lines_parked: 0 });
+  });
+
+  test("room for some of the new series: the lines of the others alone are refused, also by a gateway that knows none", async () => {
+    const small = await startInfluxd({ data: "max-series-per-database = 25" });
+    opened.push({ dispose: () => small.stop() });
+    const now = Date.now();
+    const devices = 60;
+    for (const round of [1, 2, 3]) {
+      const influx = open({ url: small.url, database: "d", retention: "forever" });
+      const first = round * 10_000;
+      const batch = Array.from({ length: 600 }, (_, i) =>
+        of(now, first + i, { v: i }, `d${(i * 7 + (i % 11) * round) % (devices + round)}`),
+      );
+      await influx.persist(batch);
+      const points = await small.query('SELECT * FROM "telemetry"', "d");
+      const stored = new Set(points.map(({ time }) => Number(BigInt(String(time)) / 1_000_000n)));
+      const wrong = batch.filter(({ seq, eventMs }) => stored.has(eventMs ?? 0) === influx.refused.has(seq));
+      expect(wrong).toEqual([]);
+      expect(influx.refused.size).toBeGreaterThan(0);
+      // Now it knows which are stored.
+      const before = Number(influx.sink.stats?.()["writes_err"]);
+      await influx.deliver(batch.map((entry) => ({ ...entry, seq: entry.seq + 1_000 })));
+      expect(Number(influx.sink.stats?.()["writes_err"]) - before).toBeLessThanOrEqual(2);
+    }
   });
 
   test("check finds a user that may only read, and stores nothing", async () => {

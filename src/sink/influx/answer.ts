@@ -111,7 +111,9 @@ function someOf(kind: ApiKind, words: string, why: string, body: unknown): Some 
 function droppedIn(words: string): number | null {
   const digits =
     /dropped=(\d+)(?: for database: [^ ]* for retention policy: [^ ]*)?$/.exec(words)?.[1] ??
-    /^[\w ]*:? ?(?:partial write: )?(?:dropped )?(\d+) points (?:beyond|outside) retention/i.exec(words)?.[1];
+    /^(?:[a-z ]*: )?(?:partial write: )?(?:dropped )?(\d+) points (?:beyond|outside) retention/i.exec(
+      words,
+    )?.[1];
   return digits === undefined || digits === "0" ? null : Number(digits);
 }
 

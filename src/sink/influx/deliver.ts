@@ -1,23 +1,19 @@
 /**
  * One batch of one database: entries to lines, lines to the target, an outcome for every entry.
+ *
+ * Which lines are refused is found by search.ts. A batch may have so many requests per delivery, whatever a server says: the
+ * search goes on in the next one, and what was found so far is kept, as it is if an outage comes between.
  */
 import type { Entry } from "../../core/entry.ts";
-import {
-  bodyOf,
-  encodeLine,
-  Unwritable,
-  withType,
-  type ColumnType,
-  type Grammar,
-  type Line,
-} from "./line.ts";
+import { Outage } from "../../core/outage.ts";
+import { bodyOf, type Line } from "./line.ts";
 import type { Delivery, Outcome, Refusal } from "../../core/sink.ts";
 import { grammarOf } from "./api.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
 import { createLines, type Lines, type LinesOptions } from "./lines.ts";
 import type { Pace } from "./pace.ts";
-import { ship, type Progress, type Shipping } from "./ship.ts";
+import { Search, type Asking, type Fates, type Progress } from "./search.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";
 
@@ -42,6 +38,11 @@ interface Round {
   readonly stored: (readonly Line[])[];
 }
 
+/** Of one batch in one delivery. */
+const requestsMax = 40;
+/** Until the search for refused lines goes on: time for the other databases to have their turn. */
+const goOnAfterMs = 100;
+
 export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
   const { target, types, tally, pace, clock, tenantTag, retentionMs } = parts;
   const linesOf = createLines(parts);
@@ -53,7 +54,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
   }
 
   /** All at once at the end of a round, for each time costs an fsync. */
-  function bury({ progress, delivery, refusals }: Round) {
+  function writeDeadLetters({ progress, delivery, refusals }: Round) {
     if (refusals.length === 0) return;
     delivery.refuse(refusals);
     for (const { entry } of refusals.splice(0)) {
@@ -79,11 +80,11 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       const verdict = await target.post(database, bytes, delivery.signal);
       tally.answered(verdict);
       if (verdict.kind === "stored") pace.taken(lines.length);
-      else if (verdict.kind === "away" && verdict.slow) pace.tooSlow(lines.length);
+      else if (verdict.kind === "away" && verdict.slow) pace.tooMuch(lines.length);
       return verdict;
     } catch (error) {
       tally.failed();
-      if (error instanceof NoAnswer) pace.tooSlow(lines.length);
+      if (error instanceof NoAnswer) pace.tooMuch(lines.length);
       throw error;
     }
   }
@@ -92,38 +93,54 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     for (const { news, table } of lines) if (news !== null) types.confirm(database, table.name, news);
   }
 
-  function shippingOf(round: Round, made: Lines, grammar: Grammar): Shipping {
-    const { database } = round;
-    const isInvisible = (line: Line) =>
-      retentionMs > 0 && (line.entry.eventMs ?? line.entry.receivedMs) < clock.wallMs() - retentionMs;
+  function fatesOf(round: Round, made: Lines): Fates {
+    const isInvisible = ({ entry }: Line) =>
+      (entry.eventMs ?? entry.receivedMs) < clock.wallMs() - retentionMs;
     return {
-      progress: round.progress,
-      post: (lines) => post(round, made, lines),
       stored(lines) {
-        if (lines !== made.fits || made.hasNews) learn(database, lines);
+        if (lines !== made.fits || made.hasNews) learn(round.database, lines);
         if (retentionMs > 0) tally.beyondRetention(lines.filter(isInvisible).length);
+        for (const { series } of lines) series.isStored = true;
         round.outcome.delivered += lines.length;
         round.stored.push(lines);
       },
       refused: (line, why) => refuse(round, line.entry, why),
-      retyped: (line, { column, has }) => retyped(line, column, has, grammar),
+      tooLarge: pace.tooMuch,
     };
   }
 
   async function run(round: Round) {
-    const { entries, signal } = round.delivery;
-    const { kind, proven } = await target.rules(signal);
-    const fault = nameFault(kind, round.database);
+    const { database, delivery, progress } = round;
+    const { kind, proven } = await target.rules(delivery.signal);
+    const fault = nameFault(kind, database);
     if (fault !== null) {
-      for (const entry of entries) refuse(round, entry, fault);
+      for (const entry of delivery.entries) refuse(round, entry, fault);
       return;
     }
     const grammar = grammarOf(kind, proven, tenantTag);
-    const { shifts } = round.progress;
-    const made = linesOf(unsettled(round), { database: round.database, grammar, shifts });
+    const made = linesOf(unsettled(round), { ...progress, database, grammar });
     round.outcome.ignored += made.ignored;
     for (const { entry, why } of made.refused) refuse(round, entry, why);
-    await ship(made.fits, made.misfits, shippingOf(round, made, grammar));
+    await search(
+      round,
+      made,
+      new Search(progress, fatesOf(round, made), grammar).run(made.fits, made.misfits),
+    );
+  }
+
+  async function search(round: Round, made: Lines, asking: Asking) {
+    let step = asking.next();
+    let why = "";
+    for (let requests = 0; !step.done; requests += 1) {
+      if (requests === requestsMax)
+        throw new Outage(`InfluxDB refuses lines without naming them, and they are searched for (${why})`, {
+          retryMaxMs: goOnAfterMs,
+        });
+      const answer = await post(round, made, step.value);
+      if (answer.kind === "away") throw new Outage(`InfluxDB (${answer.why})`, answer);
+      if ("why" in answer) ({ why } = answer);
+      step = asking.next(answer);
+    }
   }
 
   return async (database, delivery) => {
@@ -134,35 +151,31 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     const end = tally.begin(database, delivery.entries);
     try {
       await run(round);
-      bury(round);
+      writeDeadLetters(round);
       if (isOver(progress, delivery.entries.at(-1)?.seq ?? 0)) unfinished.delete(database);
       end(null);
       return outcome;
     } catch (error) {
       for (const line of round.stored.flat()) progress.settled.set(line.entry.seq, false);
       end(error);
-      bury(round);
+      writeDeadLetters(round);
       throw error;
     }
   };
 }
 
-const newProgress = (): Progress => ({ settled: new Map(), shifts: new Map(), faults: 0, control: null });
+const newProgress = (): Progress => ({
+  settled: new Map(),
+  shifts: new Map(),
+  suspects: new Set(),
+  typeHints: new Map(),
+  faults: 0,
+  control: null,
+});
 
 /** Forgets what is known of entries up to `last`; true if nothing is left, for a batch may be a part of an earlier one. */
-function isOver({ settled, shifts }: Progress, last: number): boolean {
-  for (const known of [settled, shifts]) for (const seq of known.keys()) if (seq <= last) known.delete(seq);
-  return settled.size === 0 && shifts.size === 0;
-}
-
-/** The line with one column written as another type; null if that changes nothing or is impossible. */
-function retyped(line: Line, column: string, type: ColumnType, grammar: Grammar): Line | null {
-  try {
-    const anew = encodeLine(line.entry, withType(line.table, column, type), grammar);
-    if (anew === null || anew.fields === line.fields) return null;
-    return { ...anew, ms: line.ms, ns: line.ns, news: [...(anew.news ?? []), [column, type]] };
-  } catch (error) {
-    if (error instanceof Unwritable) return null;
-    throw error;
-  }
+function isOver({ settled, shifts, suspects }: Progress, last: number): boolean {
+  const known = [settled, shifts, suspects];
+  for (const each of known) for (const seq of each.keys()) if (seq <= last) each.delete(seq);
+  return known.every(({ size }) => size === 0);
 }

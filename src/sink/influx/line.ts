@@ -57,6 +57,8 @@ export interface Series {
   readonly slots: Slot[];
   /** Which slot is overwritten next. */
   oldest: number;
+  /** The far side has stored a line of it. */
+  isStored: boolean;
 }
 
 export interface Line extends Time {
@@ -68,6 +70,8 @@ export interface Line extends Time {
   readonly news: readonly (readonly [string, ColumnType])[] | null;
   /** A column is believed to be of another type. */
   readonly misfit: boolean;
+  /** The types that it was written anew for (search.ts). */
+  readonly tried?: ReadonlySet<string>;
 }
 
 /** What a far side can hold of that which an event can say. */
@@ -130,7 +134,7 @@ export function escapeName(name: string): string | null {
 
 /**
  * The line of an event; null if it has no field to write (a heartbeat without seq and metrics).
- * `seriesOf`: gives the series that are known already.
+ * `seriesOf`: gives the series that are known already. `hints`: types of columns that go before what is believed.
  * @throws {Unwritable} with the metric and the device if it cannot be written exactly.
  */
 export function encodeLine(
@@ -138,9 +142,10 @@ export function encodeLine(
   table: Table,
   grammar: Grammar,
   seriesOf: (entry: Entry, table: Table, grammar: Grammar) => Series = newSeries,
+  hints: TypeHints | null = null,
 ): Line | null {
   const { seq, metrics } = telemetryOf(entry);
-  const made: Making = { entry, table, grammar, news: null, misfit: false };
+  const made: Making = { entry, table, grammar, hints, news: null, misfit: false };
   let fields = seq === undefined ? "" : added("", made, "seq", seq);
   for (const name in metrics) {
     const value = metrics[name];
@@ -171,15 +176,31 @@ function refuseTwins(entry: Entry, metrics: object) {
   }
 }
 
-/** The table as it is if a column has this type. */
-export function withType(table: Table, name: string, type: ColumnType): Table {
-  const column = { ...table.column(name), type };
-  return { name: table.name, column: (asked) => (asked === name ? column : table.column(asked)) };
+/** The line with its columns of these types; null if that changes nothing or is impossible. */
+export function rewritten(line: Line, grammar: Grammar, hints: TypeHints): Line | null {
+  try {
+    const anew = encodeLine(line.entry, line.table, grammar, () => line.series, hints);
+    return anew === null || anew.fields === line.fields ? null : { ...anew, ms: line.ms, ns: line.ns };
+  } catch (error) {
+    if (error instanceof Unwritable) return null;
+    throw error;
+  }
+}
+
+/** The type that the line gives a column; null if it has no value there. */
+export function typeOf({ entry, table, fields }: Line, name: string): ColumnType | null {
+  const { seq, metrics } = telemetryOf(entry);
+  const value = Object.hasOwn(metrics, name) ? metrics[name] : name === "seq" ? seq : undefined;
+  if (value === undefined || value === null) return null;
+  if (typeof value !== "number") return typeof value === "boolean" ? "boolean" : "string";
+  const head = table.column(name).head ?? "";
+  const [digits = ""] = `,${fields}`.slice(`,${fields}`.indexOf(head) + head.length).split(",", 1);
+  return digits.endsWith("i") ? "integer" : "float";
 }
 
 function newSeries(entry: Entry, { name }: Table, grammar: Grammar): Series {
   const { tenantId, siteId } = entry;
-  return { tenantId, siteId, text: seriesText(entry, name, grammar), slots: [], oldest: 0 };
+  return { tenantId, siteId, text: seriesText(entry, name, grammar), slots: [], oldest: 0, isStored: false };
 }
 
 /** Measurement and tags. @throws {Unwritable} */
@@ -210,11 +231,14 @@ export function msOf(entry: Entry, { fromMs }: Grammar): number {
   throw new Unwritable(`event time ${ms} ms is outside of ${years}, which is what the database can hold`);
 }
 
+export type TypeHints = ReadonlyMap<string, ColumnType>;
+
 /** A line being made. */
 interface Making {
   readonly entry: Entry;
   readonly table: Table;
   readonly grammar: Grammar;
+  readonly hints: TypeHints | null;
   news: [string, ColumnType][] | null;
   misfit: boolean;
 }
@@ -223,7 +247,7 @@ interface Making {
 function added(fields: string, made: Making, name: string, value: number | boolean | string): string {
   const column = made.table.column(name);
   if (column.head === null) throw refusal(made.entry, name, "cannot be the name of a field there");
-  const { type } = column;
+  const type = made.hints === null ? column.type : null;
   const head = fields === "" ? column.head.slice(1) : column.head;
   if (typeof value === "number") {
     if (type === "float" && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER)
@@ -252,14 +276,15 @@ function valueOf(made: Making, name: string, column: Column, value: number | boo
 }
 
 function typeFor(
-  { entry, grammar }: Making,
+  { entry, grammar, hints }: Making,
   name: string,
   column: Column,
   value: number | boolean | string,
 ): ColumnType {
   if (typeof value !== "number") return typeof value === "boolean" ? "boolean" : "string";
-  if (column.type === "float") return "float";
-  if (!column.integer && column.type !== "integer") return "float";
+  const type = hints?.get(name) ?? column.type;
+  if (type === "float") return "float";
+  if (!column.integer && type !== "integer") return "float";
   if (!grammar.integers && !Number.isSafeInteger(value)) return "float";
   // A declaration is ours to keep; a belief about the far side is not to refuse by.
   return column.integer || isWhole(entry, name, value) ? "integer" : "float";

@@ -4,7 +4,17 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import { encodeLine, endMs, msOf, textOf, Unwritable, type Grammar, type Line, type Table } from "./line.ts";
+import {
+  encodeLine,
+  endMs,
+  msOf,
+  textOf,
+  Unwritable,
+  type Grammar,
+  type Line,
+  type Table,
+  type TypeHints,
+} from "./line.ts";
 import type { Refusal } from "../../core/sink.ts";
 import type { Collisions, Shifts } from "./collisions.ts";
 import { createBody, type Body } from "./scan.ts";
@@ -29,6 +39,8 @@ export interface Making {
   readonly grammar: Grammar;
   /** Times that were given to some of the entries before. */
   readonly shifts: Shifts;
+  /** Types of columns by table, as the server's words had them. */
+  readonly typeHints: ReadonlyMap<string, TypeHints>;
 }
 
 export interface LinesOptions {
@@ -47,7 +59,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
 
   /** The usual case, in one pass; null if it is another, for encodeLine to say which. */
   function scanned(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
-    if (making.grammar.caseless) return null;
+    if (making.grammar.caseless || making.typeHints.size > 0) return null;
     const begun = beginning(entry, table, making.grammar);
     if (begun === null || !body.scan(entry, table, begun.series)) return null;
     try {
@@ -70,7 +82,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
   }
 
   function encoded(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
-    const made = encodeLine(entry, table, making.grammar, series);
+    const made = encodeLine(entry, table, making.grammar, series, making.typeHints.get(table.name));
     if (made === null) return null;
     const line = placed(made, making.shifts);
     if (!line.misfit) body.add(textOf(line));
@@ -128,6 +140,7 @@ class ScannedLine implements Line {
   readonly grammar: Grammar;
   readonly news = null;
   readonly misfit = false;
+  #fields: string | null = null;
 
   constructor(entry: Entry, table: Table, series: KnownSeries, ms: number, grammar: Grammar) {
     this.entry = entry;
@@ -139,6 +152,7 @@ class ScannedLine implements Line {
   }
 
   get fields(): string {
-    return encodeLine(this.entry, this.table, this.grammar)?.fields ?? "";
+    this.#fields ??= encodeLine(this.entry, this.table, this.grammar)?.fields ?? "";
+    return this.#fields;
   }
 }

@@ -9,8 +9,8 @@ export interface Pace {
   readonly lines: number;
   /** A request of so many lines was answered. */
   taken(lines: number): void;
-  /** One of so many lines was not, in time. */
-  tooSlow(lines: number): void;
+  /** One of so many lines was not in time, or was too large. */
+  tooMuch(lines: number): void;
 }
 
 const patienceMax = 64;
@@ -37,7 +37,7 @@ export function createPace(max: number): Pace {
       isTrying = true;
       answers = 0;
     },
-    tooSlow(attempted) {
+    tooMuch(attempted) {
       const half = Math.max(1, attempted >> 1);
       if (half >= lines) return;
       if (isTrying) patience = Math.min(patienceMax, patience * 2);

@@ -53,5 +53,5 @@ function fresh(entry: Entry, { name }: Table, grammar: Grammar): KnownSeries {
   const { siteId, tenantId } = entry;
   const text = seriesText(entry, name, grammar);
   const bytes = new TextEncoder().encode(`${text} `);
-  return { siteId, tenantId, text, bytes, shape: [], slots: [], oldest: 0 };
+  return { siteId, tenantId, text, bytes, shape: [], slots: [], oldest: 0, isStored: false };
 }

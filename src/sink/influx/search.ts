@@ -1,0 +1,281 @@
+/**
+ * Which lines of a batch the far side refuses. It sends nothing itself: it yields the lines of each request and is told the
+ * answer, so that deliver.ts alone sends, counts requests and gives up for now.
+ *
+ * A line is stored if it was in a request that was answered 204, or if the answer lists others and says that the rest is
+ * stored. It is refused if it was refused by number, alone, in a request that refused as many lines as it had, or as the only
+ * one left of a request of which all others are stored. Words never prove anything: they decide how lines are parted
+ * (suspects.ts), which costs requests if they mislead and no line its fate.
+ *
+ * If the words are not about lines at all (a 500, words not known), halves are sent until the troublemaker stands alone, and
+ * even then it is refused only if it fails each of some more times and a line that the server has is taken after each: else
+ * an ill server would turn a backlog into dead letters.
+ *
+ * Rejected alternative: to read back what is stored. It needs a right that tokens for writing lack, and another query language
+ * per version.
+ */
+import { Outage } from "../../core/outage.ts";
+import type { Some, Verdict } from "./answer.ts";
+import type { Shifts } from "./collisions.ts";
+import { rewritten, type ColumnType, type Grammar, type Line } from "./line.ts";
+import { inTwo, isAbout, parted, quotesAll, typeIn, type TypeSuspicion } from "./suspects.ts";
+
+/** What is known of the entries of one database that were tried and of which some have no fate yet. */
+export interface Progress {
+  /** Entry seq → refused (true) or delivered (false). */
+  readonly settled: Map<number, boolean>;
+  readonly shifts: Shifts;
+  /** Seqs of entries whose line met a server error alone. */
+  readonly suspects: Set<number>;
+  /** Table → column → type, as the server's words had it. */
+  readonly typeHints: Map<string, Map<string, ColumnType>>;
+  /** Server errors since these entries were first tried. */
+  faults: number;
+  /** A line that is stored: sending it again changes nothing, and shows whether the server is well. */
+  control: Line | null;
+}
+
+export interface Fates {
+  stored(lines: readonly Line[]): void;
+  refused(line: Line, why: string): void;
+  /** So many lines were too large a body, and none of them was too large alone. */
+  tooLarge(lines: number): void;
+}
+
+/** An answer from the server; what keeps it away is an outage, and deliver.ts's. */
+export type Answered = Exclude<Verdict, { kind: "away" }>;
+/** Yields the lines of a request, and is told the answer. */
+export type Asking = Generator<readonly Line[], void, Answered>;
+
+interface Suspect {
+  readonly line: Line;
+  readonly why: string;
+}
+
+/** A server error is taken for an outage this many times, then for a body that the server cannot digest. */
+const faultsMax = 4;
+/** So many requests failed in a row: is it the server, not a line? */
+const failuresMax = 32;
+/** Lines that stand for all with the same mistake. */
+const samples = 4;
+/** A server of which one node of several is ill fails at random; a line that it fails for each time is the cause. */
+const trials = 6;
+/** Suspects that are tried together: all of their trials fit into one delivery. */
+const suspectsMax = 4;
+
+export class Search {
+  readonly #progress: Progress;
+  readonly #fates: Fates;
+  readonly #grammar: Grammar;
+  #failures = 0;
+  #tooLargeAlone = 0;
+  readonly #suspects: Suspect[] = [];
+
+  constructor(progress: Progress, fates: Fates, grammar: Grammar) {
+    this.#progress = progress;
+    this.#fates = fates;
+    this.#grammar = grammar;
+  }
+
+  /**
+   * Finds the fate of each line. What is believed not to fit its column goes apart, so that its refusal is no search among
+   * the good ones.
+   * @throws {Outage} if the server is ill
+   */
+  *run(fits: readonly Line[], misfits: readonly Line[]): Asking {
+    const { suspects } = this.#progress;
+    const isSuspect = ({ entry }: Line) => suspects.has(entry.seq);
+    const again = suspects.size === 0 ? [] : [...fits, ...misfits].filter(isSuspect);
+    for (const lines of [fits, misfits])
+      yield* this.#send(again.length === 0 ? lines : lines.filter((line) => !isSuspect(line)));
+    yield* this.#confirmAll();
+    yield* this.#tryAgain(again);
+  }
+
+  /** Suspects of earlier deliveries, which may be innocent, of a time when the server was ill. */
+  *#tryAgain(again: readonly Line[]): Asking {
+    if (again.length > suspectsMax && (yield again).kind === "stored") {
+      this.#keep(again);
+      return;
+    }
+    for (let at = 0; at < again.length; at += suspectsMax) {
+      yield* this.#send(again.slice(at, at + suspectsMax));
+      yield* this.#confirmAll();
+    }
+  }
+
+  *#send(lines: readonly Line[]): Asking {
+    if (lines.length > 0) yield* this.#settle(lines, yield lines);
+  }
+
+  *#settle(lines: readonly Line[], answer: Answered): Asking {
+    if (answer.kind !== "fault") this.#failures = 0;
+    if (answer.kind === "stored") this.#keep(lines);
+    else if (answer.kind === "lines" && hasAll(lines, answer.refused)) yield* this.#listed(lines, answer);
+    else if (answer.kind === "lines") yield* this.#searched(lines, misnumbered(answer.refused));
+    else if (answer.kind === "some") yield* this.#searched(lines, answer);
+    else if (answer.kind === "too-large") yield* this.#tooLarge(lines, answer.why);
+    else yield* this.#faulty(lines, answer);
+  }
+
+  #keep(lines: readonly Line[]) {
+    this.#progress.control = lines.at(-1) ?? this.#progress.control;
+    this.#fates.stored(lines);
+  }
+
+  *#halves(lines: readonly Line[]): Asking {
+    const middle = lines.length >> 1;
+    yield* this.#send(lines.slice(0, middle));
+    yield* this.#send(lines.slice(middle));
+  }
+
+  *#tooLarge(lines: readonly Line[], why: string): Asking {
+    const before = this.#tooLargeAlone;
+    const line = alone(lines);
+    if (line === null) yield* this.#halves(lines);
+    else {
+      this.#tooLargeAlone += 1;
+      this.#fates.refused(line, why);
+    }
+    if (this.#tooLargeAlone === before) this.#fates.tooLarge(lines.length);
+  }
+
+  /** The server names the lines. Those that can be written as their column's type are, once more; the rest is refused. */
+  *#listed(lines: readonly Line[], { refused, othersStored }: Answered & { kind: "lines" }): Asking {
+    if (othersStored) this.#keep(lines.filter((_, index) => !refused.has(index)));
+    const anew = lines.flatMap((line, index) => {
+      const why = refused.get(index);
+      if (why === undefined) return othersStored ? [] : [line];
+      return this.#rewritten(line, typeIn(why), why);
+    });
+    yield* this.#send(anew);
+  }
+
+  /** Some are refused, and the server does not name them. */
+  *#searched(lines: readonly Line[], some: Some): Asking {
+    const { suspicion, dropped, othersStored } = some;
+    const isOfAll = lines.length === 1 || dropped === lines.length || quotesAll(lines, suspicion);
+    const parts = isOfAll ? null : parted(lines, suspicion);
+    if (isOfAll) yield* this.#allRefused(lines, some);
+    else if (parts !== null) yield* this.#inParts(parts, some);
+    else if (suspicion?.kind === "type" && !othersStored) yield* this.#sampled(lines, some);
+    else yield* this.#inParts(inTwo(lines, suspicion), some);
+  }
+
+  *#inParts([one, other]: readonly [Line[], Line[]], some: Some): Asking {
+    const answer = yield one;
+    // A count of old lines that parted them wrongly is not believed again.
+    yield* this.#settle(one, some.suspicion?.kind === "old" ? uncounted(answer) : answer);
+    if (answer.kind === "stored" && some.othersStored) yield* this.#searched(other, uncounted(some));
+    else yield* this.#send(other);
+  }
+
+  /**
+   * All of these have a value of the type that the server refuses, and it names one of them at a time and stores none: some
+   * are asked about alone, and the others go the same way, for such a server has one type per column.
+   */
+  *#sampled(lines: readonly Line[], some: Some): Asking {
+    const step = Math.ceil(lines.length / samples);
+    for (const line of lines.filter((_, index) => index % step === 0)) {
+      const answer = yield [line];
+      if (answer.kind === "some" && answer.suspicion?.kind === "type") continue;
+      yield* this.#settle([line], answer);
+      yield* this.#halves(lines.filter((each) => each !== line));
+      return;
+    }
+    yield* this.#allRefused(lines, some);
+  }
+
+  /** All of these are refused, and some for the reason that is given; the others are asked about once more. */
+  *#allRefused(lines: readonly Line[], { why, suspicion }: Some): Asking {
+    const type = suspicion?.kind === "type" ? suspicion : null;
+    const some = type === null ? [] : lines.filter((line) => isAbout(line, type));
+    const about = new Set(some.length === 0 ? lines : some);
+    yield* this.#send(lines.flatMap((line) => (about.has(line) ? this.#rewritten(line, type, why) : [line])));
+  }
+
+  /** The line as it is written now; nothing if it is refused. */
+  #rewritten(line: Line, type: TypeSuspicion | null, why: string): Line[] {
+    const anew = type === null ? null : this.#retyped(line, type);
+    if (anew !== null) return [anew];
+    this.#fates.refused(line, why);
+    return [];
+  }
+
+  /** The line with its columns as the server has them by its words; null if that changes nothing, or was tried before. */
+  #retyped(line: Line, { column, has }: TypeSuspicion): Line | null {
+    const hint = JSON.stringify([column, has]);
+    if (line.tried?.has(hint)) return null;
+    const { typeHints } = this.#progress;
+    const hints = typeHints.get(line.table.name) ?? new Map<string, ColumnType>();
+    typeHints.set(line.table.name, hints.set(column, has));
+    const anew = rewritten(line, this.#grammar, hints);
+    return anew === null ? null : { ...anew, tried: new Set([...(line.tried ?? []), hint]) };
+  }
+
+  *#faulty(lines: readonly Line[], { why, poison }: Answered & { kind: "fault" }): Asking {
+    this.#progress.faults += 1;
+    this.#failures += 1;
+    if (!poison && this.#progress.faults <= faultsMax) throw new Outage(`InfluxDB (${why})`);
+    if (this.#failures > failuresMax) yield* this.#checkIsWell(why);
+    const line = alone(lines);
+    if (line === null) yield* this.#halves(lines);
+    else {
+      this.#suspects.push({ line, why });
+      this.#progress.suspects.add(line.entry.seq);
+    }
+  }
+
+  *#confirmAll(): Asking {
+    while (this.#suspects.length > 0) yield* this.#confirmPoison(this.#suspects.splice(0, suspectsMax));
+  }
+
+  /** Sends each suspect again and again, and each time a line that must be taken if the server is well. */
+  *#confirmPoison(suspects: readonly Suspect[]): Asking {
+    let failed = suspects;
+    for (let trial = 0; trial < trials; trial += 1) {
+      const again: Suspect[] = [];
+      for (const suspect of failed) {
+        const answer = yield [suspect.line];
+        if (answer.kind === "stored") this.#keep([suspect.line]);
+        else again.push(suspect);
+      }
+      failed = again;
+      const [first] = failed;
+      if (first === undefined) return;
+      yield* this.#checkIsWell(first.why);
+    }
+    for (const { line, why } of failed) this.#fates.refused(line, why);
+  }
+
+  /** @throws {Outage} if the server does not take what it has. */
+  *#checkIsWell(why: string): Asking {
+    const { control } = this.#progress;
+    if (control === null || (yield [control]).kind !== "stored") throw troubled(why);
+    this.#failures = 0;
+  }
+}
+
+const alone = (lines: readonly Line[]): Line | null => (lines.length === 1 ? (lines[0] ?? null) : null);
+
+const hasAll = (lines: readonly Line[], numbers: ReadonlyMap<number, unknown>) =>
+  [...numbers.keys()].every((index) => lines[index] !== undefined);
+
+/** The answer without its count of old lines, by which they were parted in vain. */
+function uncounted<A extends Answered>(answer: A): A {
+  if (answer.kind !== "some" || answer.suspicion?.kind !== "old") return answer;
+  return { ...answer, suspicion: { kind: "old", count: null } };
+}
+
+/** Numbers of lines that were not sent: the server counts otherwise, so no number of it can be trusted. */
+function misnumbered(words: ReadonlyMap<number, string>): Some {
+  const why = [...new Set(words.values())].slice(0, 3).join("; ");
+  return { kind: "some", why, dropped: null, othersStored: false, suspicion: null };
+}
+
+function troubled(why: string): Outage {
+  return new Outage(`InfluxDB takes nothing (${why}): look at its log`, {
+    retryAfterMs: 30_000,
+    alarm: true,
+  });
+}
