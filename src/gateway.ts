@@ -45,6 +45,7 @@ import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
 import { Spool } from "./spool/spool.ts";
 import { builtMs } from "./version.ts";
+import { watchAttention } from "./admin/attention.ts";
 import { watchProcess } from "./admin/process.ts";
 import { watchedCertificates } from "./config/certificates.ts";
 import { readingOf, statsLine, viewOf } from "./admin/view.ts";
@@ -179,6 +180,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const letterWatch = watchLetters({ letters: spool.deadLetters, clock, log });
   const attempts = createAttempts(clock);
   const processWatch = watchProcess(clock);
+  const attention = watchAttention(clock, () => view.ready());
   const parts = {
     gatewayId,
     attempts,
@@ -198,6 +200,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     outlook,
     watchdog,
     processWatch,
+    attention,
     certificates: watchedCertificates(config, clock),
     letterWatch,
     retention,
@@ -212,6 +215,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     clock.stop,
     watchdog.stop,
     processWatch.stop,
+    attention.stop,
     letterWatch.stop,
     outlook.stop,
   ];

@@ -56,6 +56,7 @@ const context: Process = {
   signal: stop.signal,
   isTerminal: isatty(2),
   isOutputTerminal: isatty(1),
+  columns: isatty(1) ? process.stdout.columns : undefined,
   createLog: logTo,
 };
 

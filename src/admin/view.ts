@@ -30,6 +30,7 @@ import { commit, version } from "../version.ts";
 import { reasons } from "../judge/reasons.ts";
 import { type Histogram, percentileMs } from "../core/histogram.ts";
 import type { CertificateEnd } from "../core/pem.ts";
+import type { AttentionWatch } from "./attention.ts";
 import type { ProcessWatch } from "./process.ts";
 import type { Watchdog } from "../intake/watchdog.ts";
 
@@ -52,6 +53,7 @@ export interface ViewedParts {
   readonly outlook: Outlook;
   readonly watchdog: Watchdog;
   readonly processWatch: ProcessWatch;
+  readonly attention: AttentionWatch;
   /** Of the certificates that the settings name. */
   certificates(): readonly CertificateEnd[];
   readonly letterWatch: LetterWatch;
@@ -98,14 +100,35 @@ function statsOf(parts: ViewedParts): Stats {
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
   const letters = unlessDiskFails(() => spool.deadLetters.totals()) ?? { count: 0, bytes: 0 };
-  return {
-    version,
-    gateway_id: gatewayId,
-    uptime_seconds: Math.floor((clock.monoMs() - parts.startedMonoMs) / 1000),
+  const ready = readinessOf(parts);
+  const facts = {
     balanced: balanced(
       parts,
       drained.map(({ stats }) => stats),
     ),
+    spool: {
+      entries: waiting,
+      bytes: spool.bytes,
+      bytes_max: parts.bytesMax,
+      oldest_age_seconds: oldestAgeSeconds(parts, waiting),
+      last_seq: spool.head,
+      free_disk_bytes: unlessDiskFails(() => spool.freeDiskBytes) ?? null,
+      dead_letters: letters.count,
+      dead_letters_bytes: letters.bytes,
+      dead_letters_discarded: spool.deadLetters.discarded,
+      ...parts.outlook.stats(),
+    },
+    sinks: Object.fromEntries(
+      drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(parts, stats, drain)]),
+    ),
+  };
+  return {
+    version,
+    gateway_id: gatewayId,
+    uptime_seconds: Math.floor((clock.monoMs() - parts.startedMonoMs) / 1000),
+    balanced: facts.balanced,
+    attention: parts.attention.now(facts, ready),
+    parts: ready,
     mode: policy.get().mode,
     ingest: {
       ...books.totals(),
@@ -129,22 +152,9 @@ function statsOf(parts: ViewedParts): Stats {
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
     auth_cache: cacheStatsOf(cache, lookup),
     registry: lookup.stats(),
-    spool: {
-      entries: waiting,
-      bytes: spool.bytes,
-      bytes_max: parts.bytesMax,
-      oldest_age_seconds: oldestAgeSeconds(parts, waiting),
-      last_seq: spool.head,
-      free_disk_bytes: unlessDiskFails(() => spool.freeDiskBytes) ?? null,
-      dead_letters: letters.count,
-      dead_letters_bytes: letters.bytes,
-      dead_letters_discarded: spool.deadLetters.discarded,
-      ...parts.outlook.stats(),
-    },
+    spool: facts.spool,
     ...(parts.retention && { local_store: parts.retention.stats() }),
-    sinks: Object.fromEntries(
-      drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(parts, stats, drain)]),
-    ),
+    sinks: facts.sinks,
   };
 }
 

@@ -6,6 +6,7 @@
 import type { CacheStats } from "./cache-stats.ts";
 import type { SetAside } from "../http/aside.ts";
 import type { LetterDesk } from "../http/deadletters.ts";
+import type { Attention } from "./attention.ts";
 import type { CertificateEnd } from "../core/pem.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import type { HistogramStats } from "../core/histogram.ts";
@@ -54,6 +55,9 @@ export interface Stats {
   readonly gateway_id: string;
   readonly uptime_seconds: number;
   readonly balanced: boolean;
+  readonly attention: Attention;
+  /** As /readyz says. */
+  readonly parts: readonly PartReadiness[];
   readonly clock: ClockStats;
   readonly ingest: IngestStats;
   /** Lines of the log that nobody took in time. */

@@ -5,7 +5,8 @@ import { gatewayOptions } from "./gateway-client.ts";
 import { clientOf } from "./remote.ts";
 import { table } from "./report.ts";
 
-const common = {
+/** For commands that ask a running gateway, by default the one on this host. */
+export const commonOptions = {
   gateway: {
     ...gatewayOptions.gateway,
     help: `${gatewayOptions.gateway.help} (default: the one on this host, HTTP_LISTEN)`,
@@ -17,7 +18,7 @@ const common = {
 const stats = command({
   name: "stats",
   summary: "Show how the cache does, and whether that is good",
-  options: common,
+  options: commonOptions,
   async run(context, { options }) {
     const answer = shown.parse(await clientOf(context, options).ask("GET", "/admin/cache/stats"));
     if (options.json) return print(context, answer);
@@ -32,7 +33,7 @@ const stats = command({
 const clear = command({
   name: "clear",
   summary: "Forget all devices; each is read anew with its next message",
-  options: common,
+  options: commonOptions,
   run: async (context, { options }) => forget(context, options, "POST", "/admin/cache/clear"),
 });
 
@@ -40,7 +41,7 @@ const invalidate = command({
   name: "invalidate",
   summary: "Forget a tenant's devices, or one of them",
   arguments: { tenant: "The tenant's id" },
-  options: { device: words("--device <id>", "Only this device"), ...common },
+  options: { device: words("--device <id>", "Only this device"), ...commonOptions },
   run: async (context, { args, options }) => {
     const tenant = encodeURIComponent(args.tenant);
     const path =

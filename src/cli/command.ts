@@ -27,6 +27,8 @@ export interface Process {
   readonly isTerminal?: boolean;
   /** Standard output is one. */
   readonly isOutputTerminal?: boolean;
+  /** Its width in characters. */
+  readonly columns?: number | undefined;
   /** `fd` 1 for a service whose log is its output, 2 where standard output holds the result. */
   readonly createLog: (level: LogLevel, fd: 1 | 2) => Log;
 }
@@ -35,6 +37,8 @@ export interface Process {
 export interface Context extends Process {
   /** Lines for another program, byte for byte; they are escaped only if standard output is a terminal. @throws OutputLost */
   readonly exact: (text: string) => void;
+  /** A picture for a terminal, with colours and moves of our own: whatever came from outside was escaped by who drew it. @throws OutputLost */
+  readonly drawn: (text: string) => void;
 }
 
 export interface Option<T> {

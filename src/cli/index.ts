@@ -30,6 +30,7 @@ import { quarantine } from "./review/quarantine.ts";
 import { run } from "./run.ts";
 import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
+import { status, top } from "./status/index.ts";
 import { spool } from "./spool/index.ts";
 import { printable } from "../core/terminal.ts";
 
@@ -40,6 +41,8 @@ export const commands: readonly (Command | CommandGroup)[] = [
   simulate,
   check,
   health,
+  status,
+  top,
   migrate,
   devices,
   cache,
@@ -69,7 +72,13 @@ export async function execute(argv: readonly string[], process: Process): Promis
 function contextOf(process: Process): Context {
   const stdout = (text: string) => process.stdout(printable(text));
   const exact = process.isOutputTerminal === true ? stdout : process.stdout;
-  return { ...process, stdout, exact, stderr: (text) => process.stderr(printable(masked(text))) };
+  return {
+    ...process,
+    stdout,
+    exact,
+    drawn: process.stdout,
+    stderr: (text) => process.stderr(printable(masked(text))),
+  };
 }
 
 function describe(context: Context, done: (code: number) => void): Words {
@@ -82,8 +91,8 @@ function describe(context: Context, done: (code: number) => void): Words {
     .configureOutput({
       writeOut: context.stdout,
       writeErr: context.stderr,
-      getOutHelpWidth: helpWidth,
-      getErrHelpWidth: helpWidth,
+      getOutHelpWidth: () => helpWidth(context),
+      getErrHelpWidth: () => helpWidth(context),
     })
     .showHelpAfterError("Run `sluice help` to see what there is.");
   for (const entry of commands) {
@@ -104,8 +113,10 @@ function hint(words: Words): Words {
   return words.showHelpAfterError(`Run \`sluice ${group}${words.name()} --help\` to see what there is.`);
 }
 
-/** As wide as it is read on a screen and in a log: the same everywhere. */
-const helpWidth = () => 100;
+/** Not narrower than what still can be read, nor so wide that lines are hard to follow. */
+function helpWidth({ columns = 100 }: Context): number {
+  return Math.min(120, Math.max(40, columns));
+}
 
 function attach(words: Words, command: Command, context: Context, done: (code: number) => void): void {
   const names = Object.keys(command.arguments);

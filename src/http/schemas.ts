@@ -9,11 +9,23 @@ const sinkStats = z
   .looseObject({ delivered: count, ignored: count, refused: count, skipped: count, waiting: count })
   .describe("spooled = delivered + ignored + refused + skipped + waiting");
 
+const parts = z.array(z.object({ part: z.string(), ok: z.boolean(), detail: z.string() })).readonly();
+
 export const statsSchema: z.ZodType<Stats> = z.looseObject({
   version: z.string(),
   gateway_id: z.string(),
   uptime_seconds: z.number(),
   balanced: z.boolean().describe("Whether the books balance."),
+  attention: z
+    .object({
+      level: z.enum(["working", "warning", "critical"]),
+      text: z.string(),
+      since: z.string().nullable(),
+      detail: z.string().nullable(),
+      remedy: z.string().nullable(),
+    })
+    .describe("The worst thing that is wrong now, since when, in whose words, and the cure."),
+  parts: parts.describe("As GET /readyz says."),
   ingest: z
     .looseObject({
       received: count,
@@ -33,7 +45,6 @@ export const statsSchema: z.ZodType<Stats> = z.looseObject({
   sinks: z.record(z.string(), sinkStats),
 });
 
-const parts = z.array(z.object({ part: z.string(), ok: z.boolean(), detail: z.string() })).readonly();
 export const readySchema = z.object({ status: z.literal("ready"), parts });
 
 /** RFC 9457. */

@@ -20,6 +20,7 @@ export function trial(): Trial {
     env: {},
     stdout: (text) => void out.push(text),
     exact: (text) => void out.push(text),
+    drawn: (text) => void out.push(text),
     stderr: (text) => void err.push(text),
     signal: stop.signal,
     createLog: () => silentLog,

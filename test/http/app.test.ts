@@ -14,6 +14,8 @@ const stats: Stats = {
   gateway_id: 'gate"way',
   uptime_seconds: 12.5,
   balanced: true,
+  attention: { level: "working", text: "Working", since: null, detail: null, remedy: null },
+  parts: [],
   clock: { believed: true, time_known: true, detail: null },
   ingest: { received: 9, accepted: 5, rejected: { TOKEN_INVALID: 3 }, duplicate: 1, judging: 0, held: 4 },
   log: { lines_lost: 0 },

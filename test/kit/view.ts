@@ -27,6 +27,8 @@ const noStats: Stats = {
   gateway_id: "g",
   uptime_seconds: 0,
   balanced: true,
+  attention: { level: "working", text: "Working", since: null, detail: null, remedy: null },
+  parts: [],
   ingest: { received: 0, accepted: 0, rejected: {}, duplicate: 0, judging: 0 },
   log: { lines_lost: 0 },
   clock: { believed: true, time_known: true, detail: null },

@@ -1,0 +1,156 @@
+/**
+ * What needs somebody, in one sentence: the worst thing that is wrong now, since when, and the cure. For the page, `sluice status` and
+ * whoever watches from outside.
+ *
+ * Since when is found by looking at the readiness of every part once a second, rather than by each part keeping a time of its own:
+ * one clock, one way, and a new part is covered from its first day.
+ */
+import type { Clock, Timer } from "../core/clock.ts";
+import type { PartReadiness, SinkStats, Stats } from "./views.ts";
+
+export interface Attention {
+  readonly level: "working" | "warning" | "critical";
+  /** "Working", or what is wrong; without the time. */
+  readonly text: string;
+  /** ISO 8601, UTC; null while it works. */
+  readonly since: string | null;
+  /** The words of the part that is in trouble; null while it works. */
+  readonly detail: string | null;
+  /** What is at risk and what to do; null while it works. */
+  readonly remedy: string | null;
+}
+
+/** What the sentence is made of besides readiness. */
+type Facts = Pick<Stats, "balanced" | "spool" | "sinks">;
+
+export interface AttentionWatch {
+  now(facts: Facts, parts: readonly PartReadiness[]): Attention;
+  stop(): void;
+}
+
+const lookEveryMs = 1_000;
+const working: Attention = { level: "working", text: "Working", since: null, detail: null, remedy: null };
+
+export function watchAttention(clock: Clock, ready: () => readonly PartReadiness[]): AttentionWatch {
+  /** Part → wall clock at which it was first seen not ready. */
+  const since = new Map<string, number>();
+
+  function look(parts: readonly PartReadiness[]): void {
+    for (const { part, ok } of parts) {
+      if (ok) since.delete(part);
+      else if (!since.has(part)) since.set(part, clock.wallMs());
+    }
+  }
+
+  const timer: Timer = clock.every(lookEveryMs, () => look(ready()));
+
+  function now(facts: Facts, parts: readonly PartReadiness[]): Attention {
+    look(parts);
+    if (!facts.balanced) return { ...unbalanced, since: null };
+    const [worst] = parts.filter(({ ok }) => !ok).toSorted((a, b) => rankOf(a, facts) - rankOf(b, facts));
+    if (worst === undefined) return working;
+    const sinceMs = since.get(worst.part) ?? clock.wallMs();
+    return { ...told(worst, facts), since: new Date(sinceMs).toISOString(), detail: worst.detail };
+  }
+
+  return { now, stop: () => timer.cancel() };
+}
+
+type Told = Pick<Attention, "level" | "text" | "remedy">;
+
+const unbalanced: Omit<Attention, "since"> = {
+  level: "critical",
+  text: "The books do not balance",
+  detail: "a message is counted nowhere, or twice",
+  remedy: "This is a fault in Sluice: keep /stats and the log, and report it.",
+};
+
+/** The first word of a part's name is its kind. Worst first. */
+const kinds: readonly (readonly [kind: string, told: (name: string, facts: Facts) => Told])[] = [
+  [
+    "intake",
+    () => ({
+      level: "critical",
+      text: "Intake held: nothing is acknowledged",
+      remedy:
+        "Make room on the disk, or bring back the sink that is behind; what devices send waits with them and at the broker.",
+    }),
+  ],
+  [
+    "source",
+    (name) => ({
+      level: "critical",
+      text: `Source ${name} away: nothing comes in through it`,
+      remedy:
+        "See that the broker runs and lets this gateway in (`sluice check`); what devices publish waits there, as much as it keeps.",
+    }),
+  ],
+  ["sink", sinkTold],
+  [
+    "registry",
+    () => ({
+      level: "warning",
+      text: "The device registry does not answer",
+      remedy:
+        "Known devices go on for AUTH_CACHE_STALE_SECONDS, unknown ones wait in the spool. See that the database runs.",
+    }),
+  ],
+  [
+    "clock",
+    () => ({
+      level: "warning",
+      text: "The host's clock is not believed",
+      remedy: "Set it; readings without a time of their own get theirs then.",
+    }),
+  ],
+];
+
+function sinkTold(name: string, facts: Facts): Told {
+  const { waiting = 0, alarms }: Partial<SinkStats> = facts.sinks[name] ?? {};
+  const hours = facts.spool["offline_hours_left"];
+  const room = typeof hours === "number" ? `; there is room for ${duration(hours * 3600)}` : "";
+  if (Array.isArray(alarms) && alarms.length > 0)
+    return {
+      level: "critical",
+      text: `Sink ${name} stands still until somebody acts`,
+      remedy: `Mend what its words name; delivery goes on by itself. ${waiting} entries wait in the spool${room}.`,
+    };
+  return {
+    level: "warning",
+    text: `Sink ${name} cannot deliver`,
+    remedy: `Nothing is lost: ${waiting} entries wait in the spool${room}. See that its server runs and can be reached.`,
+  };
+}
+
+function rankOf(part: PartReadiness, facts: Facts): number {
+  const at = kinds.findIndex(([kind]) => kind === kindOf(part));
+  const rank = at === -1 ? kinds.length : at;
+  return told(part, facts).level === "critical" ? rank : rank + kinds.length + 1;
+}
+
+function told({ part }: PartReadiness, facts: Facts): Told {
+  const [kind = "", ...name] = part.split(" ");
+  const row = kinds.find(([known]) => known === kind);
+  return (
+    row?.[1](name.join(" "), facts) ?? {
+      level: "warning",
+      text: `${part} cannot do its work`,
+      remedy: "GET /readyz says why.",
+    }
+  );
+}
+
+function kindOf({ part }: PartReadiness): string {
+  return part.split(" ")[0] ?? "";
+}
+
+/** As people say it: the largest unit of which there are two or more. */
+export function duration(seconds: number): string {
+  const units = [
+    ["days", 86_400],
+    ["hours", 3_600],
+    ["min", 60],
+  ] as const;
+  const [unit, per] = units.find(([, size]) => seconds >= 2 * size) ?? ["s", 1];
+  return `${Math.floor(seconds / per)} ${unit}`;
+}

@@ -1,0 +1,73 @@
+/** `sluice status`: one screen about a running gateway. `sluice top`: the same, again every second, with rates. */
+import { sleep, systemClock } from "../../core/clock.ts";
+import { command, type Context, number, toggle } from "../command.ts";
+import { commonOptions } from "../cache.ts";
+import { clientOf, type WhichGateway } from "../remote.ts";
+import { type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
+
+interface Look {
+  readonly atMs: number;
+  readonly stats: ShownStats;
+}
+
+export const status = command({
+  name: "status",
+  summary: "Show how the gateway does: what is wrong and since when, what comes in, what waits",
+  options: { ...commonOptions, json: toggle("--json", "Print GET /stats as JSON") },
+  async run(context, { options }) {
+    const look = await looker(context, options)();
+    if (options.json) context.stdout(`${JSON.stringify(look.stats)}\n`);
+    else context.drawn(screen({ ...look, inColour: inColour(context) }));
+    return look.stats.attention.level === "critical" ? 1 : 0;
+  },
+});
+
+const clearScreen = "\u001b[H\u001b[2J";
+
+export const top = command({
+  name: "top",
+  summary: "Show the same live, with rates, until interrupted",
+  options: {
+    gateway: commonOptions.gateway,
+    tokenFile: commonOptions.tokenFile,
+    seconds: number("--seconds <n>", "Seconds between two looks", { default: 1, min: 1, max: 3600 }),
+    count: number("--count <n>", "Looks to take; 0: until interrupted", { default: 0 }),
+  },
+  async run(context, { options }) {
+    const take = looker(context, options);
+    let last: Look | undefined;
+    for (let looks = 0; !context.signal.aborted && (options.count === 0 || looks < options.count); looks++) {
+      if (looks > 0) await sleep(systemClock, options.seconds * 1000, context.signal);
+      if (context.signal.aborted) break;
+      const look = await take();
+      const text = screen({ ...look, rates: last && ratesOf(last, look), inColour: inColour(context) });
+      context.drawn(context.isOutputTerminal === true ? `${clearScreen}${text}` : `${text}\n`);
+      last = look;
+    }
+    return 0;
+  },
+});
+
+function looker(context: Context, which: WhichGateway): () => Promise<Look> {
+  const client = clientOf(context, which);
+  return async () => {
+    const stats = shownStats.parse(await client.ask("GET", "/stats"));
+    return { atMs: performance.now(), stats };
+  };
+}
+
+function ratesOf(before: Look, now: Look): Rates {
+  const seconds = (now.atMs - before.atMs) / 1000;
+  const delivered = Object.entries(now.stats.sinks).map(([name, sink]) => [
+    name,
+    (sink.delivered - (before.stats.sinks[name]?.delivered ?? sink.delivered)) / seconds,
+  ]);
+  return {
+    received: (now.stats.ingest.received - before.stats.ingest.received) / seconds,
+    delivered: Object.fromEntries(delivered),
+  };
+}
+
+function inColour({ env, isOutputTerminal }: Context): boolean {
+  return isOutputTerminal === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
+}

@@ -1,0 +1,148 @@
+/**
+ * One screen about a gateway for people: the sentence first, then the way of a message from its source to each sink.
+ *
+ * Made of the answers of /stats alone, so that it works with any gateway that can be asked over HTTP.
+ */
+import { styleText } from "node:util";
+import { z } from "zod";
+import { duration } from "../../admin/attention.ts";
+import { oneLine } from "../../core/terminal.ts";
+import { size, table } from "../report.ts";
+
+const count = z.number();
+const latency = z.object({ p50: z.number().nullable(), p99: z.number().nullable() });
+
+/** What the screen needs of /stats. */
+export const shownStats = z.looseObject({
+  version: z.string(),
+  gateway_id: z.string(),
+  uptime_seconds: count,
+  balanced: z.boolean(),
+  attention: z.object({
+    level: z.enum(["working", "warning", "critical"]),
+    text: z.string(),
+    since: z.string().nullable(),
+    detail: z.string().nullable(),
+    remedy: z.string().nullable(),
+  }),
+  parts: z.array(z.object({ part: z.string(), ok: z.boolean(), detail: z.string() })),
+  ingest: z.looseObject({
+    received: count,
+    accepted: count,
+    duplicate: count,
+    judging: count,
+    rejected: z.record(z.string(), count),
+    latency_ms: latency,
+  }),
+  auth_cache: z.looseObject({ size: count, max_size: count, hit_rate: z.number().nullable() }),
+  spool: z.looseObject({
+    entries: count,
+    bytes: count,
+    bytes_max: count,
+    dead_letters: count,
+    offline_hours_left: z.number().nullable(),
+  }),
+  sinks: z.record(
+    z.string(),
+    z.looseObject({
+      delivered: count,
+      refused: count,
+      skipped: count,
+      waiting: count,
+      oldest_age_seconds: count,
+      trouble: z.string().nullable(),
+      latency_ms: latency,
+    }),
+  ),
+});
+export type ShownStats = z.infer<typeof shownStats>;
+
+/** Messages per second between two looks, and per sink; absent: only one look was taken. */
+export interface Rates {
+  readonly received: number;
+  readonly delivered: Readonly<Record<string, number>>;
+}
+
+interface Look {
+  readonly stats: ShownStats;
+  readonly rates?: Rates | undefined;
+  readonly inColour: boolean;
+}
+
+export function screen({ stats, rates, inColour }: Look): string {
+  const { gateway_id: id, parts, version, uptime_seconds: uptime } = stats;
+  return [
+    oneLine(`Sluice ${version} at ${id}, up ${duration(uptime)}`),
+    sentence(stats, inColour),
+    table([
+      ["part", "", "says"],
+      ...parts.map(({ part, ok, detail }) => [part, ok ? "ok" : "NOT OK", detail]),
+    ]),
+    intakeText(stats, rates),
+    spoolText(stats),
+    sinksText(stats, rates),
+    `Books ${stats.balanced ? "balance" : "DO NOT BALANCE"}.\n`,
+  ].join("\n");
+}
+
+const styles = { working: "green", warning: "yellow", critical: "red" } as const;
+
+function sentence({ attention }: ShownStats, inColour: boolean): string {
+  const { level, text, since, detail, remedy } = attention;
+  const styled = (said: string) =>
+    inColour ? styleText([styles[level], "bold"], said, { validateStream: false }) : said;
+  if (since === null && detail === null) return styled(text);
+  const time = since === null ? "" : ` since ${localTime(since)}`;
+  return `${styled(oneLine(`${text}${time}`))}\n  ${oneLine(detail ?? "")}\n  ${oneLine(remedy ?? "")}`;
+}
+
+/** Today the time alone. */
+function localTime(iso: string): string {
+  const at = new Date(iso);
+  const time = at.toTimeString().slice(0, 5);
+  return at.toDateString() === new Date().toDateString() ? time : `${at.toISOString().slice(0, 10)} ${time}`;
+}
+
+function intakeText({ ingest, auth_cache: cache }: ShownStats, rates: Rates | undefined): string {
+  const { received, accepted, duplicate, judging, rejected, latency_ms: ms } = ingest;
+  const rows = Object.entries(rejected).toSorted(([, a], [, b]) => b - a);
+  const sum = rows.reduce((total, [, n]) => total + n, 0);
+  const worst = rows.slice(0, 3).map(([reason, n]) => `${reason} ${n}`);
+  const why = worst.length === 0 ? "" : ` (${worst.join(", ")}${rows.length > 3 ? ", …" : ""})`;
+  const now = rates === undefined ? "" : `; now ${rates.received.toFixed(0)} per second`;
+  const rate = cache.hit_rate === null ? "" : `, ${(cache.hit_rate * 100).toFixed(1)} % answered from memory`;
+  return [
+    `Received ${received} = accepted ${accepted} + rejected ${sum}${why} + duplicate ${duplicate} + judging ${judging}${now}\n`,
+    `To disk in ${millis(ms.p50)} (p50), ${millis(ms.p99)} (p99). Devices cached: ${cache.size} of ${cache.max_size}${rate}.\n`,
+  ].join("");
+}
+
+function spoolText({ spool }: ShownStats): string {
+  const { entries, bytes, bytes_max: bytesMax, offline_hours_left: hours, dead_letters: letters } = spool;
+  const room = hours === null ? "" : `; room for ${duration(hours * 3600)} if nothing were delivered`;
+  const dead = letters === 0 ? "" : `; ${letters} dead letters (sluice dead-letters list)`;
+  return `Spool: ${entries} entries wait, ${size(bytes)} of ${size(bytesMax)}${room}${dead}.\n`;
+}
+
+function sinksText({ sinks }: ShownStats, rates: Rates | undefined): string {
+  const rows = Object.entries(sinks).map(([name, sink]) => [
+    name,
+    String(sink.delivered),
+    rates === undefined ? "-" : (rates.delivered[name] ?? 0).toFixed(0),
+    String(sink.waiting),
+    sink.waiting === 0 ? "-" : duration(sink.oldest_age_seconds),
+    millis(sink.latency_ms.p99),
+    String(sink.refused),
+    String(sink.skipped),
+  ]);
+  return table([
+    ["sink", "delivered", "per second", "waiting", "oldest", "p99", "refused", "skipped"],
+    ...rows,
+  ]);
+}
+
+/** A bound of a bucket. */
+function millis(ms: number | null): string {
+  if (ms === null) return "-";
+  return ms < 1000 ? `${ms} ms` : duration(ms / 1000);
+}

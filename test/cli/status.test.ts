@@ -1,0 +1,95 @@
+/** `sluice status` and `sluice top` against a running gateway: one that works, and one whose sink has gone. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
+
+let running: InProcess;
+const dead = "http://127.0.0.1:9";
+
+beforeEach(async () => {
+  running = await startInProcess({ INFLUXDB_URL: dead, INFLUX_FLUSH_INTERVAL_MS: "10" });
+  await running.gateway.view.devices.add(registered(["d1"]));
+});
+afterEach(stopAll);
+
+async function sluice(words: string[], terminal: { columns?: number; env?: Record<string, string> } = {}) {
+  let out = "";
+  let err = "";
+  const gateway = words.includes("--help") ? [] : ["--gateway", `http://${running.gateway.httpAddress()}`];
+  const code = await execute([...words, ...gateway], {
+    env: terminal.env ?? {},
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    isOutputTerminal: terminal.env !== undefined,
+    columns: terminal.columns,
+    createLog: () => silentLog,
+  });
+  return { code, out, err };
+}
+
+async function inTrouble(): Promise<void> {
+  running.source.give(telemetry("d1", 1), telemetry("d1", 2, { provision_token: "tok-wrong" }));
+  await running.acknowledged();
+  await until(() => running.stats().sinks["influx"]?.["trouble"] !== null);
+}
+
+test("a gateway that works says so first, then shows the way of a message", async () => {
+  const { code, out } = await sluice(["status"]);
+  expect(code).toBe(0);
+  expect(out).toContain("\nWorking\n");
+  expect(out).toMatch(/^sink influx +ok +delivers$/m);
+  expect(out).toContain("Books balance.\n");
+});
+
+test("a sink that is away is the first thing said: since when, in whose words, and the cure", async () => {
+  await inTrouble();
+  const { out } = await sluice(["status"]);
+  expect(out).toMatch(
+    /\nSink influx cannot deliver since \d\d:\d\d\n {2}.*127\.0\.0\.1:9.*\n {2}Nothing is lost: 1 entries wait/,
+  );
+  expect(out).toContain("Received 2 = accepted 1 + rejected 1 (TOKEN_INVALID 1) + duplicate 0 + judging 0");
+  const { out: json } = await sluice(["status", "--json"]);
+  expect(JSON.parse(json)).toMatchObject({
+    attention: { level: "warning", text: "Sink influx cannot deliver" },
+  });
+});
+
+test("colours go to a terminal alone, and NO_COLOR is heeded", async () => {
+  await inTrouble();
+  expect((await sluice(["status"], { env: { TERM: "xterm" } })).out).toContain("\u001b[33m");
+  expect((await sluice(["status"], { env: { TERM: "xterm", NO_COLOR: "1" } })).out).not.toContain("\u001b");
+  expect((await sluice(["status"])).out).not.toContain("\u001b");
+});
+
+test("top looks again and shows rates, over the last look at a terminal, below it elsewhere", async () => {
+  const looks = sluice(["top", "--seconds", "1", "--count", "2"], { env: { TERM: "xterm" } });
+  await Bun.sleep(500);
+  running.source.give(...Array.from({ length: 40 }, (_, i) => telemetry("d1", i + 1)));
+  const { out } = await looks;
+  expect(out.split("\u001b[H\u001b[2J")).toHaveLength(3);
+  const rate = Number(/now (\d+) per second/.exec(out)?.[1]);
+  expect(rate).toBeGreaterThan(0);
+  expect(rate).toBeLessThanOrEqual(40);
+  const { out: piped } = await sluice(["top", "--count", "1"]);
+  expect(piped).not.toContain("\u001b");
+});
+
+test("no gateway: said in a sentence, with exit code 1", async () => {
+  const gateway = running.gateway.httpAddress();
+  await running.gateway.stop();
+  const { code, err } = await sluice(["status"]);
+  expect(code).toBe(1);
+  expect(err).toContain(`no gateway answers at http://${gateway}`);
+});
+
+test("help is as wide as the terminal, within what can be read", async () => {
+  const widest = async (columns: number) => {
+    const { out } = await sluice(["devices", "--help"], { columns, env: {} });
+    return Math.max(...out.split("\n").map(({ length }) => length));
+  };
+  expect(await widest(90)).toBeLessThanOrEqual(90);
+  expect(await widest(115)).toBeGreaterThan(90);
+});
