@@ -6,13 +6,14 @@
  * mistakes are thrown. Results go to standard output, everything said to people about them to standard error.
  */
 import { z } from "zod";
+import type { Place } from "../config/read.ts";
 import type { Log, LogLevel } from "../core/log.ts";
 
 /** What there is of the process. main.ts gives the real one, a test its own. */
 export interface Process {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Those of `env` that stand in a file of ours alone, where an unknown name is a mistake. */
-  readonly fileNames?: ReadonlySet<string>;
+  /** Those of `env` that were taken from a file of settings, and where they stand. An unknown name there is a mistake. */
+  readonly written?: ReadonlyMap<string, Place>;
   /** Who it runs as; root is shown what a unit of this host gives the service. Absent: not asked. */
   readonly uid?: number | undefined;
   /** For tests: in place of / . */

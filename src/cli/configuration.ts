@@ -5,8 +5,8 @@ import { ConfigurationError, type Context } from "./command.ts";
 
 type Configured = Extract<Loaded, { config: unknown }>;
 
-export function loaded({ env, fileNames }: Context): Loaded {
-  return loadConfig(env, thisHost, fileNames);
+export function loaded({ env, written }: Context): Loaded {
+  return loadConfig(env, thisHost, written);
 }
 
 export function configured(context: Context): Configured {

@@ -3,7 +3,7 @@
  * root on a host with the unit what the unit gives the service. What is typed for one command counts over what is written for all.
  */
 import { readFileSync } from "node:fs";
-import type { Env } from "../config/read.ts";
+import type { Env, Place } from "../config/read.ts";
 import { parseEnvFile } from "../config/env-file.ts";
 import { exposureOfSecret } from "../config/exposure.ts";
 import { allSettings, credentialNames } from "../config/tables.ts";
@@ -15,6 +15,8 @@ import { ConfigurationError, type Context } from "./command.ts";
 interface Written {
   readonly path: string;
   readonly values: ReadonlyMap<string, string>;
+  /** Name → where it stands. */
+  readonly places: ReadonlyMap<string, Place>;
 }
 
 export function withSettings(context: Context, envFile: string | undefined, command: string): Context {
@@ -27,13 +29,14 @@ export function withSettings(context: Context, envFile: string | undefined, comm
   return merged(context, found);
 }
 
-function merged(context: Context, { path, values }: Written): Context {
+function merged(context: Context, { path, values, places }: Written): Context {
   const isSet = (name: string) => (context.env[name] ?? "").trim() !== "";
   const other = [...values].filter(([name, value]) => isSet(name) && context.env[name] !== value);
   for (const [name] of other) context.stderr(`warning: ${name} of the environment counts over ${path}\n`);
   const more = [...values].filter(([name]) => !isSet(name) && !isSet(otherForm(name)));
   const env: Env = { ...context.env, ...Object.fromEntries(more) };
-  return { ...context, env, fileNames: new Set(values.keys()) };
+  const written = new Map(more.flatMap(([name]) => [[name, places.get(name) ?? { path }] as const]));
+  return { ...context, env, written };
 }
 
 /** NAME of NAME_FILE and the other way round: one of them is typed, so the written one is not meant. */
@@ -47,12 +50,12 @@ function read(context: Context, path: string): Written {
   } catch (error) {
     throw new ConfigurationError(`--env-file ${path}: cannot be read (${explain(error)})\n`);
   }
-  const { values, ignored } = parseEnvFile(text);
+  const { values, lines, ignored } = parseEnvFile(text);
   for (const why of ignored) context.stderr(`warning: ${path}, ${why}: ignored, as systemd does\n`);
   const secret = allSettings.find((setting) => setting.secret && values.get(setting.name));
   const exposure = secret && exposureOfSecret(path);
   if (exposure !== undefined) context.stderr(`warning: ${secret?.name}: ${exposure}\n`);
-  return { path, values };
+  return { path, values, places: new Map([...lines].map(([name, line]) => [name, { path, line }])) };
 }
 
 function unitSettings(context: Context): Written | undefined {
@@ -65,5 +68,9 @@ function unitSettings(context: Context): Written | undefined {
     if (name !== undefined && !values.has(name) && !values.has(`${name}_FILE`))
       values.set(`${name}_FILE`, path);
   }
-  return { path: ["unit sluice.service", ...files.map(({ path }) => path)].join(", "), values };
+  const places = new Map<string, Place>([
+    ...[...values.keys()].map((name) => [name, { path: "unit sluice.service" }] as const),
+    ...files.flatMap((file) => [...file.places]),
+  ]);
+  return { path: ["unit sluice.service", ...files.map(({ path }) => path)].join(", "), values, places };
 }

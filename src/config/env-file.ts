@@ -7,6 +7,8 @@
 
 export interface EnvFile {
   readonly values: ReadonlyMap<string, string>;
+  /** Name → the line that it was last given in. */
+  readonly lines: ReadonlyMap<string, number>;
   /** Lines that systemd passes over without a word, and what is wrong with them. */
   readonly ignored: readonly string[];
 }
@@ -19,6 +21,7 @@ const isNewline = (c: string) => c === "\n" || c === "\r";
 
 export function parseEnvFile(text: string): EnvFile {
   const values = new Map<string, string>();
+  const lines = new Map<string, number>();
   const ignored: string[] = [];
   let state: State = "line";
   let name = "";
@@ -34,8 +37,10 @@ export function parseEnvFile(text: string): EnvFile {
   };
   const assign = () => {
     const trimmed = name.trimEnd();
-    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(trimmed)) values.set(trimmed, value.slice(0, kept));
-    else ignored.push(`line ${began}: ${shown(trimmed)} is no name`);
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(trimmed)) {
+      values.set(trimmed, value.slice(0, kept));
+      lines.set(trimmed, began);
+    } else ignored.push(`line ${began}: ${shown(trimmed)} is no name`);
     state = "line";
   };
   const step: Readonly<Record<State, (c: string) => void>> = {
@@ -98,7 +103,7 @@ export function parseEnvFile(text: string): EnvFile {
   const last = state as State;
   if (last === "name") ignored.push(`line ${began}: no = in it`);
   else if (last !== "line" && last !== "comment") assign();
-  return { values, ignored };
+  return { values, lines, ignored };
 }
 
 /** A line may be a secret that lost its name. */

@@ -10,7 +10,7 @@ import { httpMistakes } from "../http/server.ts";
 import { askedSources, SOURCES } from "../source/index.ts";
 import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
 import { type Host, thisHost } from "./host.ts";
-import { type Effective, type Env, readTable, type TableRead } from "./read.ts";
+import { type Effective, type Env, readTable, type TableRead, type Written } from "./read.ts";
 import { allSettings, type Config, tables } from "./tables.ts";
 import { unknownNames } from "./unknown.ts";
 
@@ -27,12 +27,14 @@ export type Loaded =
 
 /**
  * Every mistake is one line that names the setting, its value (masked), what is wrong and the mend.
- * @param fileNames those of `env` that stand in a file of settings, where nothing else should
+ * @param written those of `env` that stand in a file of settings, where nothing else should
  */
-export function loadConfig(env: Env, host: Host = thisHost, fileNames: ReadonlySet<string> = none): Loaded {
-  const reads = Object.entries(tables).map(([name, table]) => [name, readTable(table, env, host)] as const);
+export function loadConfig(env: Env, host: Host = thisHost, written: Written = new Map()): Loaded {
+  const reads = Object.entries(tables).map(
+    ([name, table]) => [name, readTable(table, env, host, written)] as const,
+  );
   const config = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
-  const found = unknownNames(env, namesOf(), fileNames);
+  const found = unknownNames(env, namesOf(), written);
   const mistakes = allMistakes(
     reads.map(([, read]) => read),
     config,
@@ -94,8 +96,6 @@ function settledBy({ general }: Config, host: Host): (row: Effective) => Effecti
   };
   return (row) => (row.value === null ? { ...row, ...found[row.name] } : row);
 }
-
-const none: ReadonlySet<string> = new Set();
 
 function namesOf(): { known: string[]; secrets: string[] } {
   const known = allSettings.map(({ name }) => name);

@@ -15,8 +15,18 @@ export interface Effective {
   readonly name: string;
   /** Masked; null: not set. */
   readonly value: string | null;
-  readonly origin: "default" | "environment" | "file" | "kept in DATA_DIR";
+  readonly origin: "default" | "environment" | "file" | "kept in DATA_DIR" | `from ${string}`;
 }
+
+/** Where a setting is written: --env-file, or what the unit gives the service. */
+export interface Place {
+  readonly path: string;
+  /** Absent in a unit. */
+  readonly line?: number;
+}
+
+/** Name → place. */
+export type Written = ReadonlyMap<string, Place>;
 
 export interface Mistake {
   readonly name: string;
@@ -35,14 +45,14 @@ type Raw =
   | { text: string | null; origin: Effective["origin"]; /** Where it was read. */ path?: string }
   | { mistake: string };
 
-export function readTable(table: Settings, env: Env, host: Host): TableRead {
+export function readTable(table: Settings, env: Env, host: Host, written: Written = new Map()): TableRead {
   const values: Record<string, unknown> = {};
   const mistakes: Mistake[] = [];
   const warnings: string[] = [];
   const effective: Effective[] = [];
   for (const [key, setting] of Object.entries(table)) {
     const { name, schema } = setting;
-    const raw = find(setting, env, host);
+    const raw = find(setting, env, host, written);
     const text = "text" in raw ? raw.text : setting.default;
     if (text !== null && (setting.secret || isUrl(setting, text))) keepSecret(text);
     const read = schema.safeParse(text ?? undefined);
@@ -58,14 +68,15 @@ export function readTable(table: Settings, env: Env, host: Host): TableRead {
 }
 
 /** The text of a setting before it is understood. Empty is unset, so that `NAME=` in a unit or compose file means nothing. */
-function find(setting: Setting<unknown>, env: Env, host: Host): Raw {
+function find(setting: Setting<unknown>, env: Env, host: Host, written: Written): Raw {
   const { name, secret } = setting;
   const given = env[name]?.trim() ?? "";
   const path = secret ? (env[`${name}_FILE`]?.trim() ?? "") : "";
   if (given !== "" && path !== "") {
     return { mistake: `${name} and ${name}_FILE are both set: unset one of them` };
   }
-  if (given !== "") return { text: given, origin: "environment" };
+  const place = written.get(name);
+  if (given !== "") return { text: given, origin: place ? `from ${place.path}` : "environment" };
   if (path !== "") return fromFile(`${name}_FILE=${pathShown(path)}`, path, host);
   const dir = secret ? (env["CREDENTIALS_DIRECTORY"] ?? "") : "";
   const byUnit =

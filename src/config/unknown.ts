@@ -2,7 +2,7 @@
  * Names in the environment that are no setting, but look as if somebody meant one: those of the services that Sluice
  * replaces, and near misses. A gateway that silently ran on its defaults would be worse than one that says so.
  */
-import type { Env } from "./read.ts";
+import type { Env, Place, Written } from "./read.ts";
 
 export interface Findings {
   readonly mistakes: readonly string[];
@@ -42,13 +42,13 @@ const nowUrls = [
 ];
 
 /**
- * `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. `fileNames`: those that stand in a file of
- * settings, where a near miss is a mistake: nobody has it there by chance.
+ * `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. `written`: those that stand in a file of
+ * settings. That file is ours alone, so a name in it that is nobody's is a mistake: what it was to set is not set.
  */
 export function unknownNames(
   env: Env,
   { known, secrets }: { readonly known: readonly string[]; readonly secrets: readonly string[] },
-  fileNames: ReadonlySet<string>,
+  written: Written,
 ): Findings {
   const mistakes: string[] = [];
   const warnings: string[] = [];
@@ -68,14 +68,21 @@ export function unknownNames(
   for (const name of Object.keys(env).filter((n) => !handled.has(n) && isSet(n))) {
     const why = withoutNeed[name];
     const meant = why === undefined ? nearest(name, known) : undefined;
-    const isWritten = fileNames.has(name);
+    const place = written.get(name);
+    const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
     if (why !== undefined) warnings.push(`${name}: not needed (${why}); unset it`);
-    else if (meant !== undefined)
-      (isWritten ? mistakes : warnings).push(`${name}: not a setting; did you mean ${meant}?`);
-    else if (isWritten) warnings.push(`${name}: not a setting`);
+    else if (place !== undefined && !ofTheProcess.test(name))
+      mistakes.push(`${name} (${placeText(place)}): not a setting${hint || "; remove it there"}`);
+    else if (hint !== "") warnings.push(`${name}: not a setting${hint}`);
   }
   return { mistakes, warnings };
 }
+
+/** Variables that change how any process runs (environ(7), systemd.exec(5), Bun's and TLS's own), and so may stand in a file of settings. */
+const ofTheProcess =
+  /^(TZ|TZDIR|LANG|LANGUAGE|LC_\w+|PATH|HOME|USER|LOGNAME|SHELL|TERM|NO_COLOR|FORCE_COLOR|TMPDIR|TEMP|TMP|SSL_CERT_(FILE|DIR)|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|(BUN|NODE|LD|MALLOC|GLIBC|XDG|UV)_\w+|(STATE|CREDENTIALS|RUNTIME|CACHE|LOGS|CONFIGURATION)_DIRECTORY|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)|INVOCATION_ID|FAKETIME\w*)$/;
+
+const placeText = ({ path, line }: Place) => (line === undefined ? path : `${path}, line ${line}`);
 
 /** The setting that a name was probably meant to be: as few letters off as one in five, upper case and underscores aside. */
 function nearest(name: string, known: readonly string[]): string | undefined {

@@ -88,13 +88,41 @@ describe("--env-file", () => {
     expect(await inForce("ADMIN_TOKEN", ["--env-file", file], typed)).toMatchObject({ origin: "file" });
   });
 
-  test("an unknown name in it that looks like ours is a mistake; what systemd ignores is told", async () => {
-    const file = write("s.env", "SPOOL_LINGERMS=5\nTZ=UTC\nexport X=1\n");
+  test("an unknown name in it is a mistake with its line, whatever it looks like; what systemd ignores is told", async () => {
+    const file = write(
+      "s.env",
+      "SPOOL_LINGERMS=5\nTZ=UTC\nexport X=1\n\nPOSTGRES_PASSWORD='two\nlines'\nFOO=\n",
+    );
     const { code, err } = await sluice(["check", "--env-file", file]);
     expect(code).toBe(78);
-    expect(err).toContain("SPOOL_LINGERMS: not a setting; did you mean SPOOL_LINGER_MS?");
-    expect(err).toContain("TZ: not a setting\n");
+    expect(err).toContain(`SPOOL_LINGERMS (${file}, line 1): not a setting; did you mean SPOOL_LINGER_MS?`);
+    expect(err).toContain(`POSTGRES_PASSWORD (${file}, line 5): not a setting; remove it there`);
+    expect(err).not.toContain("TZ");
+    expect(err).not.toContain("FOO");
     expect(err).toContain("line 3");
+  });
+
+  test("variables of any process may stand in it, and what the environment has besides is its own", async () => {
+    const names = [
+      "TZ",
+      "LC_ALL",
+      "https_proxy",
+      "NO_PROXY",
+      "SSL_CERT_FILE",
+      "NODE_EXTRA_CA_CERTS",
+      "TMPDIR",
+    ];
+    const file = write("s.env", `GATEWAY_ID=g1\nOURS=1\n${names.map((name) => `${name}=x\n`).join("")}`);
+    const env = { DATA_DIR: join(root, "data"), OURS: "1" };
+    expect(await inForce("GATEWAY_ID", ["--env-file", file], { env })).toEqual({
+      name: "GATEWAY_ID",
+      value: "g1",
+      origin: `from ${file}`,
+    });
+    const { err, out } = await sluice(["check", "--env-file", file], { env });
+    expect(err).not.toContain("not a setting");
+    expect(out).toMatch(new RegExp(`^GATEWAY_ID=g1 +# from ${file}$`, "m"));
+    expect(out).toMatch(/^DATA_DIR=\S+ +# environment$/m);
   });
 
   test("one that cannot be read is a mistake of the configuration", async () => {
@@ -121,8 +149,14 @@ describe("root on a host with the unit", () => {
     );
     write("secrets/admin", "sixteen-characters-1\n");
     const mqtt = write("secrets/mqtt", "hunter2\n");
-    expect(await inForce("GATEWAY_ID", [], asRoot)).toMatchObject({ value: "of-the-unit" });
-    expect(await inForce("MQTT_TOPIC", [], asRoot)).toMatchObject({ value: "a/b c/+" });
+    expect(await inForce("GATEWAY_ID", [], asRoot)).toMatchObject({
+      value: "of-the-unit",
+      origin: `from ${join(root, "etc/sluice/sluice.env")}`,
+    });
+    expect(await inForce("MQTT_TOPIC", [], asRoot)).toMatchObject({
+      value: "a/b c/+",
+      origin: "from unit sluice.service",
+    });
     expect(await inForce("MQTT_USERNAME", [], asRoot)).toMatchObject({ value: "me" });
     expect(await inForce("MQTT_PASSWORD", [], asRoot)).toMatchObject({ value: "***", origin: "file" });
     expect(await inForce("ADMIN_TOKEN", [], asRoot)).toMatchObject({ origin: "file" });
