@@ -60,6 +60,8 @@ const GOOD_CONNECTION_MS = 10_000;
 /** Where nobody says how large a payload may be. */
 const PAYLOAD_BYTES_MAX = 256 * 1024;
 const LOOK_AGAIN_MS = 1000;
+const SESSION_LOST =
+  "the broker lost our session and what it had kept for us (it was restarted without its store, or another client used our id); subscribed again";
 const TAKEN_ONCE = "messages came by our old and our new subscription, and were taken once";
 
 /** @throws where MQTT_URL is absent. */
@@ -132,11 +134,9 @@ export function mqttSource(options: MqttOptions): Source {
   }
 
   function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
-    if (hadSession && !sessionPresent)
-      log.warn(
-        { broker: place },
-        "the broker lost our session and what it had kept for us; subscribed again",
-      );
+    // Of a rival that takes the session away each time it is told once.
+    if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
+      log.warn({ broker: place, client_id: clientId }, SESSION_LOST);
     connected = true;
     const remarks = remarksOn(server, settings, version);
     if (subscribed.grantedQos === 0)

@@ -150,14 +150,17 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
       30_000,
     );
 
-    test("another client that took our id and the subscription away: subscribed again, and nothing is missed", async () => {
+    test.each([
+      { clean: false, takes: "our subscription" },
+      { clean: true, takes: "our session" },
+    ])("another client with our id takes $takes away: asked about, subscribed again", async ({ clean }) => {
       const { port } = await mosquitto();
       const { log, lines } = recordingLog();
       const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
       const { source, intake } = await running(env, scratch(), log);
-      for (let i = 0; i < 3; i += 1) {
+      for (let i = 0; i < 5; i += 1) {
         const before = source.status().reconnects;
-        const rival = await client(port, { clientId: "sluice-g1", clean: false });
+        const rival = await client(port, { clientId: "sluice-g1", clean });
         await rival.unsubscribeAsync("tenant/+/device/+/+").catch(() => {});
         await until(
           "a new connection",
@@ -170,6 +173,8 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
       expect(source.status()).toMatchObject({ connected: true });
       expect(source.status().detail).toContain("another client with the same id, sluice-g1");
       expect(lines.filter(({ msg }) => msg.includes("another client with the same id")).length).toBe(1);
+      const lost = lines.filter(({ msg }) => msg.includes("the broker lost our session"));
+      expect(lost.length).toBe(clean ? 2 : 0);
     });
   });
 

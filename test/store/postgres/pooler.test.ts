@@ -63,7 +63,18 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     await admin.end({ timeout: 5 });
     const { calls } = await open(url);
     await until(() => calls.includes("restored"));
+    // The one that asks for our triggers again and again is the one that listens.
+    const listening = async () => {
+      const looking = postgres(url, { max: 1, fetch_types: false });
+      const rows = await looking`select pid, backend_start::text from pg_stat_activity
+        where query like '%pg_trigger%' and datname = ${name} and pid <> pg_backend_pid()`;
+      await looking.end({ timeout: 5 });
+      return rows.map((row) => ({ ...row }));
+    };
+    const first = await listening();
+    expect(first).toHaveLength(1);
     await Bun.sleep(2_500);
     expect(calls.filter((call) => call === "lost")).toEqual([]);
+    expect(await listening()).toEqual(first);
   });
 });
