@@ -79,7 +79,7 @@ export interface GatewayOptions {
   /** Reads the configuration again, for secrets that are renewed while it runs; absent: they are not. */
   readonly reload?: () => Loaded;
   /** In place of those that the settings name. */
-  readonly sources?: readonly Source[];
+  readonly sources?: (marks: ReadonlyMap<string, string>) => readonly Source[];
   readonly store?: Store;
 }
 
@@ -153,8 +153,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   const desks = createDesks({ store, spool, sinks, ingest, registry, judge, log });
 
+  const marks = spool.alongside.marks();
   const sources =
-    options.sources ??
+    options.sources?.(marks) ??
     openSources(config, {
       gatewayId,
       dataDir,
@@ -163,7 +164,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ...authenticator({ cache, lookup, clock }),
       withoutTokens,
       payloadBytesMax: () => policy.get().payloadBytesMax,
-      marks: spool.alongside.marks(),
+      marks,
     });
   const outlook = createOutlook({
     clock,

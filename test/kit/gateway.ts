@@ -53,13 +53,16 @@ export async function startGateway(
     readonly log?: string;
     /** Words before the command, for what becomes it: its process identifier stays. */
     readonly within?: readonly string[];
+    /** In place of the executable. */
+    readonly command?: readonly string[];
   } = {},
 ): Promise<GatewayProcess> {
-  if (!existsSync(executable)) throw new Error(`${executable} is missing: bun run build`);
+  const command = how.command ?? [executable];
+  if (!existsSync(command[0] ?? "")) throw new Error(`${command[0]} is missing: bun run build`);
   mkdirSync(dataDir, { recursive: true });
   const logFile = how.log ?? `${dataDir}-${process.hrtime.bigint()}.log`;
   const output = openSync(how.output ?? logFile, "a");
-  const child = Bun.spawn([...(how.within ?? []), executable, "run"], {
+  const child = Bun.spawn([...(how.within ?? []), ...command, "run"], {
     env: {
       PATH: process.env["PATH"],
       HTTP_LISTEN: "127.0.0.1:0",

@@ -95,7 +95,7 @@ export async function startInProcess(
   const inner = await createGateway({
     config: loaded.config,
     log: silentLog,
-    ...(!withBroker && { sources: [source] }),
+    ...(!withBroker && { sources: () => [source] }),
     ...options,
   });
   let stopped: Promise<void> | undefined;

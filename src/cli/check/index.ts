@@ -51,8 +51,9 @@ function asText(effective: readonly Effective[], found: readonly Probed[]): stri
     ({ name, value, origin }) =>
       `${name}=${value ?? ""}`.padEnd(48) + `  # ${value === null ? "not set" : origin}\n`,
   );
+  const width = Math.max(10, ...found.map(({ part }) => part.length));
   const rows = found.map(({ part, ok, detail }) =>
-    [part.padEnd(10), ok ? "ok    " : "FAILED", detail].join("  "),
+    [part.padEnd(width), ok ? "ok    " : "FAILED", detail].join("  "),
   );
   return `${settings.join("")}\n${rows.map((row) => `${row}\n`).join("")}`;
 }
