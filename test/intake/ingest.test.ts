@@ -33,6 +33,24 @@ describe("a message of a known device", () => {
     expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
   });
 
+  test("goes back to the source that it came from, also if it waited for a look-up", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    const settled: Message[] = [];
+    const other = part.ingest.port((messages) => void settled.push(...messages));
+    part.port.receive(aDeviceMessage(1, "a"));
+    other.receive(aDeviceMessage(2, "a", { sender: "other" }));
+    other.receive(aDeviceMessage(3, "b", { sender: "other" }));
+    part.port.receive(aDeviceMessage(4, "b"));
+    part.clock.advance(5);
+    part.answer();
+    part.clock.advance(5);
+    expect([numbers(part.settled), numbers(settled)]).toEqual([
+      [1, 4],
+      [2, 3],
+    ]);
+  });
+
   test("closes the group at its bound without waiting for the linger", () => {
     const part = intake(kit, registry());
     part.cached.add("a");

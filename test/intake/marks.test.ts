@@ -82,7 +82,7 @@ test("a log that is read on from its mark after every kill -9 is stored once, wh
   expect(begun.length).toBeGreaterThan(3);
   expect(begun).toEqual(begun.toSorted((a, b) => a - b));
   expect(stored.every(({ accepted }) => accepted === 1)).toBe(true);
-  expect(stored.map(({ n }) => Number(n)).sort((a, b) => a - b)).toEqual(
+  expect(stored.map(({ n }) => n).sort((a, b) => a - b)).toEqual(
     Array.from({ length: messagesMax }, (_, n) => n),
   );
 }, 60_000);

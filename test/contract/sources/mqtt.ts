@@ -1,0 +1,41 @@
+/** The client of a broker, a real Mosquitto, as the contract suite sees it. */
+import { connectAsync } from "mqtt";
+import { systemClock } from "../../../src/core/clock.ts";
+import { silentLog } from "../../../src/core/log.ts";
+import { mqtt, mqttSettings, mqttSource } from "../../../src/source/mqtt.ts";
+import { mosquittoAvailable, startMosquitto } from "../../kit/mosquitto.ts";
+import { settingsOf } from "../../kit/source.ts";
+import type { SourceFixture } from "../sources.test.ts";
+
+export const fixture: SourceFixture = {
+  name: "mqtt",
+  unavailable: mosquittoAvailable() ? "" : "mosquitto is not installed",
+  async open() {
+    const broker = await startMosquitto();
+    const settings = settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` });
+    const source = mqttSource({
+      settings,
+      gatewayId: "g",
+      clock: systemClock,
+      log: silentLog,
+      random: () => 0,
+    });
+    const device = await connectAsync({ host: "127.0.0.1", port: broker.port, protocolVersion: 4 });
+    device.on("error", () => {});
+    return {
+      source,
+      probe: () => mqtt.probe(settings),
+      async send(texts) {
+        for (const text of texts)
+          await device.publishAsync("tenant/acme/device/d1/telemetry", text, { qos: 1 });
+      },
+      // The broker keeps our session.
+      sendAgain: () => Promise.resolve(),
+      async stop() {
+        await source.close();
+        await device.endAsync(true);
+        await broker.dispose();
+      },
+    };
+  },
+};
