@@ -56,9 +56,9 @@ export interface Entry {
   readonly returned: Returned | null;
 }
 
-/** Not for this sink alone means for every sink. */
-export function isFor(sink: string, { returned }: Entry): boolean {
-  return returned === null || returned.only === null || returned.only === sink;
+/** What is deferred is for no sink: it comes again as an event or a reject. What was brought back may be for one sink alone. */
+export function isFor(sink: string, { kind, returned }: Entry): boolean {
+  return kind !== "deferred" && (returned === null || returned.only === null || returned.only === sink);
 }
 
 /** What an event's payload holds for a time-series store. Entries are valid by construction: this cannot fail on an event. */

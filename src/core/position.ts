@@ -80,11 +80,6 @@ export function outcomeOf(before: Totals, after: Totals, count: number): Outcome
   return outcome;
 }
 
-/** A deferred entry is not for the tables: it comes again as an event or a reject. */
-export function meant(sink: string, entry: Entry): boolean {
-  return entry.kind !== "deferred" && isFor(sink, entry);
-}
-
 /** Those of the entries that are refused for a reason that is known, by seq. */
 export function refusedOf(
   sink: string,
@@ -94,7 +89,7 @@ export function refusedOf(
   if (whys.size === 0) return [];
   return entries.flatMap((entry) => {
     const why = whys.get(entry.seq);
-    return why === undefined || !meant(sink, entry) ? [] : [{ entry, why }];
+    return why === undefined || !isFor(sink, entry) ? [] : [{ entry, why }];
   });
 }
 

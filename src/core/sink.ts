@@ -26,7 +26,10 @@ export interface Refusal {
   readonly why: string;
 }
 
-/** A batch on its way. Entries are in order of `seq`; for a sink with a position, without holes. */
+/**
+ * A batch on its way, in order of `seq`. Each entry is for this sink (`isFor`), but that a sink with a position is handed all of
+ * them, without holes, and ignores the others itself: its totals are stored with its position.
+ */
 export interface Delivery {
   readonly entries: readonly Entry[];
   /** Entries that an operator puts aside, with why, by seq: to be refused without asking the far side. Only for a sink with a position. */
@@ -77,8 +80,7 @@ export interface Sink {
 
   /**
    * Which lane an entry goes by; null: not meant for this sink. Lanes are delivered side by side, each in order; one in
-   * trouble does not delay the others. Absent: a single lane. What was brought back for another sink alone reaches only
-   * the `deliver` of a sink with a position.
+   * trouble does not delay the others. Absent: a single lane.
    */
   lane?(entry: Entry): string | null;
   /** Most lanes delivered at the same time. Default 1. */

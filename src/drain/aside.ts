@@ -4,9 +4,9 @@
  * They are named by seq, once, when the operator says so; whatever the drain does meanwhile, no others take their place.
  * Kept in memory: after a restart the operator, who sees the same alarm, says so again.
  */
-import type { Entry } from "../core/entry.ts";
+import { isFor, type Entry } from "../core/entry.ts";
 import type { Lane } from "./lane.ts";
-import { meant, refusedOf } from "../core/position.ts";
+import { refusedOf } from "../core/position.ts";
 import type { Delivery, Outcome, Sink } from "../core/sink.ts";
 
 export class Aside {
@@ -68,7 +68,7 @@ export function stuckLane(lanes: Iterable<Lane>, key: string | undefined): Lane 
 
 export function stuckOf(lane: Lane, sink: string, count: number): Stuck {
   const held = lane.peek(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-  const entries = held.filter((entry) => meant(sink, entry)).slice(0, count);
+  const entries = held.filter((entry) => isFor(sink, entry)).slice(0, count);
   return { lane: lane.key, trouble: lane.trouble.why ?? "", entries };
 }
 

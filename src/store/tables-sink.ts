@@ -5,11 +5,10 @@
  * removes the rows that it is told, and writes what then is left, so its transaction crosses this file twice. Rejected alternative:
  * a sink per store that calls the arithmetic step by step; the order of those six calls is the promise, and it stood in two places.
  */
-import type { Entry } from "../core/entry.ts";
+import { isFor, type Entry } from "../core/entry.ts";
 import {
   advanced,
   baseOf,
-  meant,
   outcomeOf,
   refusedOf,
   replacedBy,
@@ -118,7 +117,7 @@ function planOf({ name, delivery, entries, refusals, stored, known }: PlanParts)
   const last = entries.at(-1)?.seq ?? base.seq;
   const fresh = entries.filter((entry) => entry.seq > base.seq);
   const refused = refusedOf(name, fresh, refusals);
-  const wanted = fresh.filter((entry) => meant(name, entry) && !refusals.has(entry.seq));
+  const wanted = fresh.filter((entry) => isFor(name, entry) && !refusals.has(entry.seq));
   return {
     claims: replacedBy(wanted),
     writes(claimed) {

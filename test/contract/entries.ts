@@ -1,5 +1,5 @@
 /** Entries for the suites of sinks. */
-import type { Entry } from "../../src/core/entry.ts";
+import { isFor, type Entry } from "../../src/core/entry.ts";
 import type { Delivery, Outcome, Sink, Totals } from "../../src/core/sink.ts";
 
 export const noTotals: Totals = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
@@ -66,7 +66,10 @@ export async function deliverAll(
   entries: readonly Entry[],
   more: Parameters<typeof delivery>[1] = {},
 ): Promise<{ outcome: Outcome; refused: Map<number, string> }> {
-  const lanes = Map.groupBy(entries, (entry) => (sink.lane ? sink.lane(entry) : ""));
+  const lanes = Map.groupBy(entries, (entry) => {
+    if (!sink.positions && !isFor(sink.name, entry)) return null;
+    return sink.lane ? sink.lane(entry) : "";
+  });
   const total = { delivered: 0, ignored: lanes.get(null)?.length ?? 0, refused: 0 };
   const refused = new Map<number, string>();
   lanes.delete(null);

@@ -1,7 +1,12 @@
 /** What every sink promises (src/sink/sink.ts), asked of each. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { explain } from "../../src/core/log.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import { explain, silentLog } from "../../src/core/log.ts";
+import type { Delivery, Sink } from "../../src/core/sink.ts";
+import { Drain } from "../../src/drain/drain.ts";
 import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
+import { nothingAlongside, spoolKit } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
 import { fixtures, type OpenSink, type SinkFixture } from "./fixtures.ts";
 
@@ -40,6 +45,28 @@ function suite(fixture: SinkFixture): void {
     expect(outcome.refused).toBe(0);
     expect(refused.size).toBe(0);
     expect(await open.stored()).toEqual([...events(1, 20), event(23)].map((e) => e.seq));
+  });
+
+  test("is handed by a drain what is for it, and the rest counts as ignored", async () => {
+    const kit = spoolKit();
+    const spool = kit.spool({ clock: systemClock });
+    const forAnother = { only: "another", quarantineId: null };
+    const entries = [event(1), deferred(2), event(3, { returned: forAnother }), event(4), deferred(5)];
+    spool.append(entries, nothingAlongside);
+    const seen: Entry[] = [];
+    const deliver = (given: Delivery) => {
+      seen.push(...given.entries);
+      return open.sink.deliver(given);
+    };
+    const watched = Object.create(open.sink, { deliver: { value: deliver } }) as Sink;
+    const drain = new Drain({ sink: watched, spool, clock: systemClock, log: silentLog });
+    drain.start();
+    await until(() => drain.stats().waiting === 0);
+    expect(drain.stats()).toMatchObject({ delivered: 2, ignored: 3, refused: 0, trouble: null });
+    expect(await open.stored()).toEqual([1, 4]);
+    if (!fixture.positions) expect(seen.map(({ seq }) => seq)).toEqual([1, 4]);
+    await drain.stop(0);
+    kit.clear();
   });
 
   test("takes any text in names and values, or refuses it by name", async () => {

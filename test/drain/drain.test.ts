@@ -47,6 +47,19 @@ describe("delivering", () => {
     });
   });
 
+  test("what is still to be judged reaches no sink, one without lanes as little as one with them", async () => {
+    for (const lanes of [{}, { lane: byTenant }]) {
+      const { clock, spool, sink, drain } = setUp(lanes);
+      put(spool, 2);
+      spool.append([anEntry({ kind: "deferred", reason: "REGISTRY_UNAVAILABLE" })], nothingAlongside);
+      put(spool, 1);
+      drain.start();
+      await clock.pass(10);
+      expect(sink.calls.flatMap(({ seqs }) => seqs)).toEqual([1, 2, 4]);
+      expect(drain.stats()).toMatchObject({ delivered: 3, ignored: 1, waiting: 0 });
+    }
+  });
+
   test("a batch holds at most batchMax entries", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 30 });
     put(spool, 100);

@@ -7,9 +7,9 @@
  * So each transaction has its own deadline, and what is done stays done.
  */
 import { systemClock } from "../../core/clock.ts";
-import type { Entry } from "../../core/entry.ts";
+import { isFor, type Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
-import { meant, type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
+import { type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
 import type { Delivery } from "../../core/sink.ts";
 import { timeText } from "../rows.ts";
 import type { Commit, Part, TablesStore } from "../tables-sink.ts";
@@ -36,7 +36,7 @@ const name = "postgres";
 export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): TablesStore {
   const { timeoutMs, clock = systemClock } = db.options;
   const tablesExist = whenTablesExist(db);
-  const isMeant = (entry: Entry) => meant(name, entry);
+  const isMeant = (entry: Entry) => isFor(name, entry);
   const sieve = createSieve({ db, isMeant, batchMax: () => batchMax, batchBytesMax });
   let write = writeByCopy;
   let batchMax = entriesMax;
