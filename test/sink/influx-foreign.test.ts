@@ -40,6 +40,22 @@ const reading = (seq: number, metrics: Record<string, unknown>, more: Partial<En
 
 const all = (n: number) => ({ delivered: n, ignored: 0, refused: 0 });
 
+/** A proxy that hides what the server is, and answers 404 to paths other than these. */
+function hiding(url: string, paths?: readonly string[]) {
+  return Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      if (paths?.includes(pathname) === false) return new Response("not here", { status: 404 });
+      const answer = await fetch(url + pathname + search, request);
+      const headers = new Headers(answer.headers);
+      headers.set("server", "nginx");
+      return new Response(answer.body, { status: answer.status, headers });
+    },
+  });
+}
+
 describe("QuestDB", () => {
   test.each(["auto", "v2", "v1"] as const)(
     "found behind INFLUXDB_API=%s: an alarm that says what to set, and nothing written",
@@ -53,24 +69,23 @@ describe("QuestDB", () => {
     },
   );
 
-  test("behind a proxy that hides its name: it has no buckets, which tells", async () => {
+  test("behind a proxy that hides its name: it has no buckets and takes a write to none, which tells", async () => {
     const server = using(startQuestDb());
-    const proxy = using(
-      Bun.serve({
-        port: 0,
-        hostname: "127.0.0.1",
-        async fetch(request) {
-          const { pathname, search } = new URL(request.url);
-          const answer = await fetch(server.url + pathname + search, request);
-          const headers = new Headers(answer.headers);
-          headers.set("server", "nginx");
-          return new Response(answer.body, { status: answer.status, headers });
-        },
-      }),
-    );
+    const proxy = using(hiding(server.url));
     const influx = open({ url: `http://127.0.0.1:${proxy.port}`, org: "o" });
     expect((await outage(influx.deliver([event(1)]))).message).toContain("set INFLUXDB_API=questdb");
-    expect(server.writes).toEqual([]);
+    expect(server.rows).toEqual([]);
+  });
+
+  test("InfluxDB 2 behind a proxy that lets nothing but writes through is not taken for it", async () => {
+    const server = using(startInflux2({ org: "o", token: "t" }));
+    server.bucket("telemetry_acme");
+    const proxy = using(hiding(server.url, ["/ping", "/api/v2/write"]));
+    for (const api of ["auto", "v2"] as const) {
+      const influx = open({ url: `http://127.0.0.1:${proxy.port}`, api, org: "o", token: "t" });
+      expect(await influx.deliver([event(1)])).toEqual(all(1));
+      await expect(influx.sink.probe()).rejects.toThrow("404");
+    }
   });
 
   test("by name: the tenant is a tag whatever INFLUXDB_DATABASE says, and check says that repeats are stored twice", async () => {

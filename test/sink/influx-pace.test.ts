@@ -90,6 +90,39 @@ test("a body that is too slow for the way is made smaller until it gets through,
   expect(server.stored()).toBe(4_000);
 });
 
+/** What a proxy in front of the server does with a body that is larger than it takes. */
+const proxies = {
+  "answers 413": { status: 413, text: "<html>413 Request Entity Too Large</html>" },
+  "breaks the connection off": "reset",
+} as const;
+
+test.each(Object.entries(proxies))(
+  "a proxy that %s for a body of more than 300 lines is remembered, and sent no more once it takes them",
+  async (_, fault) => {
+    const { server, influx } = await start();
+    server.set({ fault: ({ body }) => (body.split("\n").length > 300 ? fault : null) });
+    const tooMany = () => server.writes.filter(({ status }) => status !== 204).length;
+    await drain(influx, 2_000);
+    expect(influx.sink.batchMax).toBeLessThanOrEqual(600);
+    expect(server.stored()).toBe(2_000);
+    const before = tooMany();
+    await drain(influx, 12_000);
+    // Larger ones are tried now and then, less and less often.
+    expect(tooMany() - before).toBeLessThan(10);
+    expect(influx.refused.size).toBe(0);
+    server.set({ fault: () => null });
+    await drain(influx, 40_000);
+    expect(influx.sink.batchMax).toBeGreaterThan(600);
+  },
+);
+
+test("one line that is too large alone makes no batch smaller", async () => {
+  const { influx } = await start({ bodyBytesMax: 100_000 });
+  const long = event(3, { payload: JSON.stringify({ metrics: { note: "x".repeat(110_000) } }) });
+  expect(await influx.deliver([event(1), event(2), long, event(4)])).toMatchObject({ delivered: 3 });
+  expect(influx.sink.batchMax).toBe(10_000);
+});
+
 test("a full disk gives no answer until there is room: nothing is lost, and all is delivered then", async () => {
   const { server, influx } = await start();
   server.set({ diskFull: true });

@@ -106,21 +106,34 @@ describe("numbers", () => {
     expect(refusal('{"metrics":{"rssi_dbm":1e19}}')).toContain("64 bits");
   });
 
-  test.each(["9007199254740993", "-9007199254740993", "12345678901234567890", "1" + "1".repeat(30)])(
-    "the integer %s would lose digits in a float: refused, never rounded",
-    (digits) => {
-      expect(refusal(`{"metrics":{"a":${digits}}}`)).toContain("INFLUX_INTEGER_FIELDS");
-      const asText = `{"metrics":{"a":"${digits}"}}`;
-      expect(encode(asText)).toContain(` a="${digits}" `);
-    },
-  );
+  test.each([
+    "9007199254740993",
+    "-9007199254740993",
+    "9007199254740993.0",
+    "9007199254740993.5",
+    "9.007199254740993e15",
+    "0.9007199254740993E+16",
+    "90071992547409930000e-4",
+    "12345678901234567890",
+    "1" + "1".repeat(30),
+  ])("the integer %s would lose digits in a float: refused, never rounded", (digits) => {
+    expect(refusal(`{"metrics":{"a":${digits}}}`)).toContain("INFLUX_INTEGER_FIELDS");
+    const asText = `{"metrics":{"a":"${digits}"}}`;
+    expect(encode(asText)).toContain(` a="${digits}" `);
+  });
 
-  test.each(["9007199254740991", "9007199254740992", "1152921504606846976", "1e21", "9007199254740993.5"])(
-    "the number %s is what a float says",
-    (digits) => {
-      expect(encode(`{"metrics":{"a":${digits}}}`)).toContain(` a=${Number(digits)} `);
-    },
-  );
+  test.each([
+    "9007199254740991",
+    "9007199254740992",
+    "1152921504606846976",
+    "9007199254740992.0",
+    "1e21",
+    "1e23",
+    "-0.1e24",
+    "1.7976931348623157e308",
+  ])("the number %s is what a float says", (digits) => {
+    expect(encode(`{"metrics":{"a":${digits}}}`)).toContain(` a=${Number(digits)} `);
+  });
 
   test("what is beyond a double is refused", () => {
     expect(refusal('{"metrics":{"a":1e400}}')).toBe(

@@ -78,6 +78,7 @@ describe("leaves to encodeLine", () => {
     '{"metrics":{"a":-0}}',
     '{"metrics":{"a":-0.0}}',
     '{"metrics":{"a":9007199254740993}}',
+    '{"metrics":{"a":9007199254740993.0}}',
     '{"metrics":{"a":1234567890123456}}',
     '{"metrics":{"rssi_dbm":1.5}}',
     '{"metrics":{"rssi_dbm":9223372036854775807}}',

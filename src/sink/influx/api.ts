@@ -82,12 +82,8 @@ async function ask(http: Http, credentials: Credentials): Promise<{ api: Api | n
   const major = /^v?([123])\./.exec(version)?.[1];
   if (major === undefined)
     return { api: status === 204 && (await isPrometheus(http)) ? foreign("victoriametrics") : null, status };
-  // Behind a proxy that hides its name QuestDB still has no buckets.
-  if (
-    major === "2" &&
-    (await http({ method: "GET", path: "/api/v2/buckets?limit=1", headers })).status === 404
-  )
-    return { api: foreign("questdb"), status };
+  // A proxy may hide QuestDB's name.
+  if (major === "2" && (await isWithoutBuckets(http, headers))) return { api: foreign("questdb"), status };
   const build = answer.headers.get("x-influxdb-build") ?? "";
   const label = `InfluxDB ${version.replace(/^v/, "")} ${build}`.trim();
   return { api: { kind: `v${major}` as ApiKind, label, proven: true }, status };
@@ -98,6 +94,17 @@ const foreign = (kind: "questdb" | "victoriametrics"): Api => ({
   label: kind === "questdb" ? "QuestDB" : "VictoriaMetrics",
   proven: false,
 });
+
+/**
+ * QuestDB has no buckets, and takes a write of nothing to none. InfluxDB 2 refuses that one, also behind a proxy that lets
+ * nothing but writes through.
+ */
+async function isWithoutBuckets(http: Http, headers: Readonly<Record<string, string>>): Promise<boolean> {
+  const { status } = await http({ method: "GET", path: "/api/v2/buckets?limit=1", headers });
+  if (status !== 404) return false;
+  const write = await http({ method: "POST", path: "/api/v2/write?precision=ns", headers, body: "" });
+  return write.status === 204;
+}
 
 /** VictoriaMetrics answers `/ping` without a version, and what Prometheus does. */
 async function isPrometheus(http: Http): Promise<boolean> {

@@ -17,10 +17,13 @@ export interface Request {
   readonly signal?: AbortSignal;
 }
 
-/** There was no answer in time; what was sent may be too much for the way there. */
+/**
+ * There was no answer in time, or the connection was broken off, as proxies do rather than answer 413: what was sent may be
+ * too much for the way there.
+ */
 export class NoAnswer extends Outage {}
 
-/** @throws {Outage} if there is no answer; a `NoAnswer` if there is none in time. */
+/** @throws {Outage} if there is no answer; a `NoAnswer` if a smaller body may get one. */
 export type Http = (request: Request) => Promise<Answer>;
 
 interface Options {
@@ -56,7 +59,7 @@ export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
       return { status: response.status, headers: response.headers, text: await readText(response) };
     } catch (cause) {
       const why = stop.signal.aborted ? explain(stop.signal.reason) : explain(cause);
-      const Kind = isLate ? NoAnswer : Outage;
+      const Kind = isLate || isBrokenOff(cause) ? NoAnswer : Outage;
       throw new Kind(`InfluxDB at ${base}: ${why}`);
     } finally {
       timer.cancel();
@@ -64,6 +67,9 @@ export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
     }
   };
 }
+
+const isBrokenOff = (cause: unknown) =>
+  ["ECONNRESET", "EPIPE"].includes((cause as NodeJS.ErrnoException).code ?? "");
 
 async function readText(response: Response): Promise<string> {
   if (response.body === null) return "";

@@ -10,7 +10,7 @@
  * integer or the column is believed to be one. A value that its column is believed not to take has a line all the same
  * (`misfit`): the belief may be old or of another shard, and only the far side refuses for a column's type.
  */
-import { isExact, isInt64, isWhole, sourceOf } from "../digits.ts";
+import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
 
 export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";

@@ -82,8 +82,10 @@ export function createBody(bytesExpected: number): Body {
     for (let c = text.charCodeAt(i); c !== comma && c !== close && c !== space; c = text.charCodeAt(i)) {
       // An exponent, or the end of a text that is no JSON.
       if (!(c >= minus && c <= nine)) return -1;
-      if (c === dot) hasDot = true;
-      else if (c > zero) isZero = false;
+      if (c === dot) {
+        if (i - from > wholeDigitsMax) return -1;
+        hasDot = true;
+      } else if (c > zero) isZero = false;
       target[to++] = c;
       i += 1;
     }

@@ -39,11 +39,6 @@ export interface ServerOptions {
 /** Below this, gzip costs more than it saves. */
 const gzipBytesMin = 1_024;
 const createdMax = 10_000;
-/**
- * InfluxDB 3 makes a deleted database anew at the next write, to keep data for ever. If databases are to have a retention
- * period, its list is looked at this often before a write.
- */
-const lookEveryMs = 10_000;
 /** Databases that `check` tries to write nothing to. */
 const triedMax = 20;
 
@@ -56,7 +51,6 @@ export function createServer(options: ServerOptions): Target {
   const perTenant = suffix !== undefined && !isWithoutDatabases(options.api);
   /** Databases that are there; why the far side would not create one that may be there. */
   const created = new Map<string, string | null>();
-  let lookedMs = Number.NEGATIVE_INFINITY;
   let finding: Promise<Api> | null = null;
   let announced = false;
   let api: Api | null = null;
@@ -115,7 +109,7 @@ export function createServer(options: ServerOptions): Target {
     if (retention === undefined || isWithoutDatabases(found.kind)) return undefined;
     const ask = asking(found.kind, signal);
     try {
-      if (found.kind === "v3" && clock.monoMs() - lookedMs > lookEveryMs) await look(ask, found);
+      if (found.kind === "v3" && created.has(database)) await look(ask, found);
       if (created.has(database)) return undefined;
       const denied = await createDatabase(ask, found.kind, database, retention, org);
       if (created.size >= createdMax) created.clear();
@@ -128,9 +122,12 @@ export function createServer(options: ServerOptions): Target {
     return undefined;
   }
 
-  /** Forgets the databases that were deleted. A list that is refused is no reason not to write: the write will tell. */
+  /**
+   * Forgets the databases that were deleted. InfluxDB 3 makes such a one anew at the next write, to keep data for ever, and
+   * takes a retention period at creation only: so its list is looked at before each write, which waits much longer for the
+   * server's log. A list that is refused is no reason not to write: the write will tell.
+   */
   async function look(ask: Ask, found: Api) {
-    lookedMs = clock.monoMs();
     try {
       const there = new Set(await listDatabases(ask, found, org));
       for (const name of created.keys()) if (!there.has(name)) created.delete(name);
