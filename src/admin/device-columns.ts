@@ -1,5 +1,6 @@
 /** A device as it is written outside: under the names of the registry's columns, over HTTP, in files and on the command line. */
 import { z } from "zod";
+import { toColumns, toFields } from "../core/columns.ts";
 import type { Device, DeviceChange, NewDevice } from "../core/device.ts";
 
 const idCharsMax = 256;
@@ -62,53 +63,20 @@ export const deviceColumns = z.object({
 });
 
 export function columnsOf(device: Device): z.infer<typeof deviceColumns> {
-  return {
-    tenant_id: device.tenantId,
-    device_id: device.deviceId,
-    site_id: device.siteId,
-    status: device.status,
-    token_set: device.tokenSet,
-    provisioned_at: device.provisionedAt,
-    fw_version: device.fwVersion,
-    metadata: device.metadata,
-  };
+  return toColumns(device);
 }
 
 export function deviceOf(columns: z.infer<typeof deviceColumns>): Device {
-  return {
-    tenantId: columns.tenant_id,
-    deviceId: columns.device_id,
-    siteId: columns.site_id,
-    status: columns.status,
-    tokenSet: columns.token_set,
-    provisionedAt: columns.provisioned_at,
-    fwVersion: columns.fw_version,
-    metadata: columns.metadata,
-  };
+  return toFields(columns);
 }
 
+/** The previous token counts only with the time until which it is good. */
 export function newDeviceOf(columns: z.infer<typeof newDeviceColumns>): NewDevice {
-  return {
-    tenantId: columns.tenant_id,
-    deviceId: columns.device_id,
-    siteId: columns.site_id,
-    ...(columns.status !== undefined && { status: columns.status }),
-    ...(columns.provision_token_hash !== undefined && { tokenHash: columns.provision_token_hash }),
-    ...(columns.previous_token_hash !== undefined &&
-      columns.previous_token_until !== undefined && {
-        previousTokenHash: columns.previous_token_hash,
-        previousTokenUntil: columns.previous_token_until,
-      }),
-    ...(columns.fw_version !== undefined && { fwVersion: columns.fw_version }),
-    ...(columns.metadata !== undefined && { metadata: columns.metadata }),
-  };
+  const { previousTokenHash, previousTokenUntil, ...device } = toFields(columns);
+  const isWhole = previousTokenHash !== undefined && previousTokenUntil !== undefined;
+  return { ...device, ...(isWhole && { previousTokenHash, previousTokenUntil }) };
 }
 
 export function changeOf(columns: z.infer<typeof changeColumns>): DeviceChange {
-  return {
-    ...(columns.site_id !== undefined && { siteId: columns.site_id }),
-    ...(columns.status !== undefined && { status: columns.status }),
-    ...(columns.fw_version !== undefined && { fwVersion: columns.fw_version }),
-    ...(columns.metadata !== undefined && { metadata: columns.metadata }),
-  };
+  return toFields(columns);
 }

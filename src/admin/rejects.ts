@@ -7,6 +7,7 @@
  * A device that is limited is good data turned away, so it is said without being asked: in the log, and in /readyz. Telemetry
  * without metrics is accepted, but nothing of it arrives where readings are looked for: it is shown here too, and logged.
  */
+import { toColumns } from "../core/columns.ts";
 import type { Entry } from "../core/entry.ts";
 import type { RejectRow, RejectsView } from "./views.ts";
 import { deviceKey } from "../core/device.ts";
@@ -115,8 +116,7 @@ function shown({ reason, accepted, tenantId, deviceId, count, firstMs, lastMs, d
   return {
     reason,
     accepted,
-    tenant_id: tenantId,
-    device_id: deviceId,
+    ...toColumns({ tenantId, deviceId }),
     count,
     first_at: new Date(firstMs).toISOString(),
     last_at: new Date(lastMs).toISOString(),

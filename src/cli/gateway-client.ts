@@ -8,8 +8,9 @@ import { readTable } from "../config/read.ts";
 import { z } from "zod";
 import { isLoopback } from "../core/listen.ts";
 import { importResult } from "../admin/bulk/import.ts";
+import { toColumns } from "../core/columns.ts";
 import { deviceColumns, deviceOf } from "../admin/device-columns.ts";
-import type { DeviceChange, DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/device.ts";
+import type { DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/device.ts";
 import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../http/settings.ts";
@@ -84,9 +85,9 @@ export function devicesOf({ ask }: GatewayClient): DeviceStore {
       return devices.map((_, at) => !remarks.has(at + 1));
     },
     async update(id, change) {
-      if (change.tokenHash === undefined) return one(await ask("PATCH", pathOf(id), changeOf(change)));
-      const grace = Math.ceil((change.graceMs ?? 0) / 1000);
-      const body = { provision_token_hash: change.tokenHash, grace_seconds: grace };
+      const { tokenHash, graceMs = 0, ...described } = change;
+      if (tokenHash === undefined) return one(await ask("PATCH", pathOf(id), toColumns(described)));
+      const body = { ...toColumns({ tokenHash }), grace_seconds: Math.ceil(graceMs / 1000) };
       return one(await ask("POST", `${pathOf(id)}/rotate-token`, body));
     },
     remove: async (id) => (await ask("DELETE", pathOf(id))) !== undefined,
@@ -149,25 +150,13 @@ function queryOf({ tenantId, siteId, status, match, limit, after }: DeviceFilter
   return new URLSearchParams(query).toString();
 }
 
-function lineOf(device: NewDevice): Readonly<Record<string, unknown>> {
-  return {
-    tenant_id: device.tenantId,
-    device_id: device.deviceId,
-    ...changeOf(device),
-    ...(device.tokenHash && { provision_token_hash: device.tokenHash }),
-    ...(device.previousTokenHash && {
-      previous_token_hash: device.previousTokenHash,
-      previous_token_until: device.previousTokenUntil,
-    }),
-  };
-}
-
-/** JSON leaves out what is undefined. */
-function changeOf({
-  siteId,
-  status,
-  fwVersion,
-  metadata,
-}: DeviceChange | NewDevice): Readonly<Record<string, unknown>> {
-  return { site_id: siteId, status, fw_version: fwVersion, metadata };
+/** As the import takes it: no hash that is not there. */
+function lineOf(device: NewDevice): object {
+  const { tenantId, deviceId, siteId, status, fwVersion, metadata } = device;
+  const { tokenHash, previousTokenHash, previousTokenUntil } = device;
+  return toColumns({
+    ...{ tenantId, deviceId, siteId, status, fwVersion, metadata },
+    ...(tokenHash && { tokenHash }),
+    ...(previousTokenHash && { previousTokenHash, previousTokenUntil }),
+  });
 }

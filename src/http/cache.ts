@@ -1,5 +1,6 @@
 /** /admin/cache: look into the auth cache, empty it, or forget a device, several, a tenant's. */
 import { z } from "zod";
+import { toFields } from "../core/columns.ts";
 import { deviceIdColumns } from "../admin/device-columns.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { cacheStats } from "../admin/cache-stats.ts";
@@ -63,7 +64,7 @@ export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
       problems: [422],
       handle({ body: { devices }, note }) {
         note({ devices: devices.length });
-        const ids = devices.map((id) => ({ tenantId: id.tenant_id, deviceId: id.device_id }));
+        const ids = devices.map((id) => toFields(id));
         return { status: "devices forgotten", forgotten: cache.forget(ids) };
       },
     }),

@@ -6,7 +6,8 @@
  */
 import { openSqlite } from "../core/sqlite.ts";
 import type { CachedRow, DeviceAuthCache } from "./cache.ts";
-import { deviceKey } from "../core/device.ts";
+import { toFields, type Columns } from "../core/columns.ts";
+import { deviceKey, type DeviceAuth } from "../core/device.ts";
 
 export interface SavedCache {
   /** Fills the cache from the file. */
@@ -19,20 +20,15 @@ export interface SavedCache {
 const rowsAPart = 5_000;
 const refreshMs = 3_600_000;
 
-interface Row {
-  tenant_id: string;
-  device_id: string;
-  site_id: string;
-  status: string;
-  token_hash: string | null;
-  previous_token_hash: string | null;
-  previous_token_until_ms: number | null;
-  cached_ms: number;
-}
+/** As the query below names them. */
+type Row = Columns<DeviceAuth> & { readonly cachedWallMs: number };
 
 const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, device_id TEXT NOT NULL, site_id TEXT NOT NULL,
   status TEXT NOT NULL, token_hash TEXT, previous_token_hash TEXT, previous_token_until_ms INTEGER, cached_ms INTEGER NOT NULL,
   PRIMARY KEY (tenant_id, device_id)) WITHOUT ROWID`;
+
+const selectAll = `SELECT tenant_id, device_id, site_id, status, token_hash AS provision_token_hash, previous_token_hash,
+  previous_token_until_ms, cached_ms AS cachedWallMs FROM auth_cache ORDER BY cached_ms`;
 
 /** @throws where the file cannot be opened */
 export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
@@ -44,7 +40,10 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
   let onFile = new Map<string, number>();
 
   function restore(): void {
-    const rows = db.query<Row, []>("SELECT * FROM auth_cache ORDER BY cached_ms").all().map(cachedRowOf);
+    const rows = db
+      .query<Row, []>(selectAll)
+      .all()
+      .map((row) => toFields(row));
     onFile = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), gist(row)]));
     cache.restore(rows);
   }
@@ -102,19 +101,6 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
   });
 
   return { restore, save, close: () => db.close() };
-}
-
-function cachedRowOf(row: Row): CachedRow {
-  return {
-    tenantId: row.tenant_id,
-    deviceId: row.device_id,
-    siteId: row.site_id,
-    status: row.status,
-    tokenHash: row.token_hash,
-    previousTokenHash: row.previous_token_hash,
-    previousTokenUntilMs: row.previous_token_until_ms,
-    cachedWallMs: row.cached_ms,
-  };
 }
 
 function gist({ cachedWallMs, ...row }: CachedRow): number {

@@ -1,5 +1,6 @@
 /** Devices in files: NDJSON (an object a line) or CSV (a heading that names the columns), under the names of the columns. */
 import { z } from "zod";
+import { toColumns } from "../../core/columns.ts";
 import { columnsOf, newDeviceColumns, newDeviceOf } from "../device-columns.ts";
 import {
   type Device,
@@ -96,19 +97,12 @@ async function withHashes(page: readonly Device[], find: FindHashes): Promise<Co
 }
 
 /** An import takes no null: what is not there is not written. */
-function hashColumns({
-  tokenHash: hash,
-  previousTokenHash: previous,
-  previousTokenUntilMs: untilMs,
-}: DeviceAuth): Columns {
-  return {
-    ...(hash !== null && { provision_token_hash: hash }),
-    ...(previous !== null &&
-      untilMs !== null && {
-        previous_token_hash: previous,
-        previous_token_until: new Date(untilMs).toISOString(),
-      }),
-  };
+function hashColumns({ tokenHash, previousTokenHash, previousTokenUntilMs }: DeviceAuth): Columns {
+  const isOver = previousTokenHash === null || previousTokenUntilMs === null;
+  return toColumns({
+    ...(tokenHash !== null && { tokenHash }),
+    ...(!isOver && { previousTokenHash, previousTokenUntil: new Date(previousTokenUntilMs).toISOString() }),
+  });
 }
 
 function lineOf(columns: Columns, names: readonly string[], format: Format): string {

@@ -3,6 +3,7 @@
  * half way is simply imported again.
  */
 import { z } from "zod";
+import { toColumns } from "../../core/columns.ts";
 import type { DeviceStore, NewDevice } from "../../core/device.ts";
 import { newToken } from "../token.ts";
 import type { ReadLine } from "./format.ts";
@@ -67,8 +68,8 @@ export async function importDevices(
       }
       result.added++;
       if (!device.tokenHash) result.without_token++;
-      if (made !== undefined)
-        result.tokens.push({ line, tenant_id: device.tenantId, device_id: device.deviceId, token: made });
+      const { tenantId, deviceId } = device;
+      if (made !== undefined) result.tokens.push(toColumns({ line, tenantId, deviceId, token: made }));
     }
     await added?.(registering.filter((_, at) => answers[at] === true).map(({ device }) => device));
   }

@@ -4,6 +4,7 @@
  *
  * A list of its own for the drains to read beside the log was the alternative: a second cursor, a second way to be exactly once.
  */
+import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import { NotNow, type Filter, type Outcome, type Selection } from "../../http/desk.ts";
@@ -91,15 +92,14 @@ function filterOf({ sink, tenant, device, since, until }: Filter): Omit<DeadLett
 }
 
 function rowOf({ id, sink, refusedMs, why, entry }: DeadLetter): LetterRow {
+  const { tenantId, deviceId, msgType } = entry;
   return {
     id,
     sink,
     refused_at: new Date(refusedMs).toISOString(),
     why,
     kind: entry.kind,
-    tenant_id: entry.tenantId,
-    device_id: entry.deviceId,
-    msg_type: entry.msgType,
+    ...toColumns({ tenantId, deviceId, msgType }),
     received_at: new Date(entry.receivedMs).toISOString(),
   };
 }
@@ -110,8 +110,7 @@ function fullOf(letter: DeadLetter): LetterFull {
     ...rowOf(letter),
     seq,
     topic,
-    site_id: siteId,
-    event_ts: eventMs === null ? null : new Date(eventMs).toISOString(),
+    ...toColumns({ siteId, eventTs: eventMs === null ? null : new Date(eventMs).toISOString() }),
     reason,
     detail,
     payload,

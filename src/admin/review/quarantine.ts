@@ -13,6 +13,7 @@ import { explain, type Log } from "../../core/log.ts";
 import { NotNow, type Outcome, type Selection } from "../../http/desk.ts";
 import type { QuarantineDesk, QuarantineFull, QuarantineLine } from "../../http/quarantine.ts";
 import type { Judge } from "../../judge/judge.ts";
+import { toColumns } from "../../core/columns.ts";
 import { deviceKey } from "../../core/device.ts";
 import type { DeviceLookup } from "../../core/registry.ts";
 import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../core/quarantine-table.ts";
@@ -170,18 +171,11 @@ function whyOf({ reason, detail }: Entry): string {
   return detail === null ? (reason ?? "") : `${reason}: ${detail}`;
 }
 
-function lineOf(row: QuarantineRow): QuarantineLine {
-  return {
-    id: row.id,
-    reason: row.reason,
-    tenant_id: row.tenantId,
-    device_id: row.deviceId,
-    msg_type: row.msgType,
-    ingested_at: row.ingestedAt,
-  };
+function lineOf({ id, reason, tenantId, deviceId, msgType, ingestedAt }: QuarantineRow): QuarantineLine {
+  return toColumns({ id, reason, tenantId, deviceId, msgType, ingestedAt });
 }
 
 function fullOf(row: QuarantineRow): QuarantineFull {
   const { topic, siteId, eventTs, payload } = row;
-  return { ...lineOf(row), topic, site_id: siteId, event_ts: eventTs, payload };
+  return { ...lineOf(row), ...toColumns({ topic, siteId, eventTs, payload }) };
 }

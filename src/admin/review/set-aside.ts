@@ -1,5 +1,6 @@
 /** Puts entries aside at the drain of a sink, and waits a moment for it to have done so. */
 import { sleep, type Clock } from "../../core/clock.ts";
+import { toColumns } from "../../core/columns.ts";
 import type { SetAside } from "../../http/aside.ts";
 import type { Drain } from "../../drain/drain.ts";
 
@@ -14,12 +15,9 @@ export function setAsideAt(drains: readonly Drain[], clock: Clock): SetAside {
     return {
       lane: stuck.lane,
       trouble: stuck.trouble,
-      entries: stuck.entries.map(({ seq, tenantId, deviceId, msgType }) => ({
-        seq,
-        tenant_id: tenantId,
-        device_id: deviceId,
-        msg_type: msgType,
-      })),
+      entries: stuck.entries.map(({ seq, tenantId, deviceId, msgType }) =>
+        toColumns({ seq, tenantId, deviceId, msgType }),
+      ),
       done: settled,
     };
   };

@@ -1,5 +1,6 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
 import { explain } from "../../core/log.ts";
+import { toFields } from "../../core/columns.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
 import { readDevices, writeDevices, type Format } from "../../admin/bulk/format.ts";
@@ -99,8 +100,7 @@ async function printedOrRemoved(
   try {
     print(made);
   } catch (error) {
-    for (const { tenant_id: tenantId, device_id: id } of made)
-      await devices.remove({ tenantId, deviceId: id });
+    for (const one of made) await devices.remove(toFields(one));
     result.added -= made.length;
     result.read -= made.length;
     throw new Error(

@@ -5,6 +5,7 @@
 import { changeColumns, changeOf, newDeviceColumns, newDeviceOf } from "../../admin/device-columns.ts";
 import { filterOf, pageMax } from "../../http/devices.ts";
 import { whyOf } from "../../http/endpoint.ts";
+import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../../core/device.ts";
 import { newToken } from "../../admin/token.ts";
 import type { z } from "zod";
@@ -33,13 +34,8 @@ const add = command({
   },
   run(context, { args, options }) {
     const id = deviceId(args);
-    const described = meant(newDeviceColumns, {
-      tenant_id: id.tenantId,
-      device_id: id.deviceId,
-      site_id: options.site,
-      fw_version: options.firmware,
-      metadata: options.metadata,
-    });
+    const { site: siteId, firmware: fwVersion, metadata } = options;
+    const described = meant(newDeviceColumns, toColumns({ ...id, siteId, fwVersion, metadata }));
     const register = async (store: DeviceStore) => {
       if ((await store.get(id)) !== undefined) return isRegistered(context, id);
       const { token, tokenHash } = newToken();

@@ -1,11 +1,12 @@
 /** What `sluice devices` prints: a table for people, JSON for scripts; a token alone on standard output. */
 import { columnsOf } from "../../admin/device-columns.ts";
+import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceId } from "../../core/device.ts";
 import type { Context } from "../command.ts";
 import { table } from "../report.ts";
 
 export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): void {
-  if (asJson) context.stdout(jsonLine({ tenant_id: id.tenantId, device_id: id.deviceId, token }));
+  if (asJson) context.stdout(jsonLine(toColumns({ ...id, token })));
   else {
     context.stdout(`${token}\n`);
     context.stderr(`this is the token of ${named(id)}; it is not shown again\n`);
@@ -29,7 +30,7 @@ export function printDevices(context: Context, found: readonly Device[], asJson:
 }
 
 export function printRemoved(context: Context, id: DeviceId, asJson: boolean): number {
-  const removed = { tenant_id: id.tenantId, device_id: id.deviceId, removed: true };
+  const removed = toColumns({ ...id, removed: true });
   context.stdout(asJson ? jsonLine(removed) : `${named(id)} is removed\n`);
   return 0;
 }

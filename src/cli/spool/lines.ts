@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
+import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { silentLog } from "../../core/log.ts";
 import { grammarOf } from "../../sink/influx/api.ts";
@@ -13,7 +14,7 @@ export type LineOf = (entry: Entry) => string | null;
 
 /** The names of the columns; the payload as the JSON it is, every digit kept. */
 export function ndjson(entry: Entry): string {
-  const { seq, kind, topic, reason, detail, payload } = entry;
+  const { seq, kind, topic, tenantId, siteId, deviceId, msgType, reason, detail, payload } = entry;
   const head = JSON.stringify({
     seq,
     kind,
@@ -21,10 +22,7 @@ export function ndjson(entry: Entry): string {
     event_ts: entry.eventMs === null ? null : new Date(entry.eventMs).toISOString(),
     event_ns: entry.eventNs,
     topic,
-    tenant_id: entry.tenantId,
-    site_id: entry.siteId,
-    device_id: entry.deviceId,
-    msg_type: entry.msgType,
+    ...toColumns({ tenantId, siteId, deviceId, msgType }),
     reason,
     detail,
   });

@@ -6,24 +6,15 @@
  * cannot fail; it reads the whole table, but for such names alone. Whatever else only some of the rows have (a time that is
  * none) is found by halving, if a look-up for nobody succeeds; then that device alone is unknown.
  */
+import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { arrayText, type Postgres } from "./client.ts";
 import { inHalves } from "./halves.ts";
 
-interface AuthRow {
-  tenant_id: string;
-  device_id: string;
-  site_id: string;
-  status: string;
-  hash: string | null;
-  previous_hash: string | null;
-  previous_until_ms: number | null;
-}
-
-const columns = `r.tenant_id, r.device_id, r.site_id, r.status, r.provision_token_hash as hash,
-  to_jsonb(r) ->> 'previous_token_hash' as previous_hash,
-  (extract(epoch from (to_jsonb(r) ->> 'previous_token_until')::timestamptz) * 1000)::float8 as previous_until_ms`;
+const columns = `r.tenant_id, r.device_id, r.site_id, r.status, r.provision_token_hash,
+  to_jsonb(r) ->> 'previous_token_hash' as previous_token_hash,
+  (extract(epoch from (to_jsonb(r) ->> 'previous_token_until')::timestamptz) * 1000)::float8 as previous_token_until_ms`;
 
 /** Encodings in which a query may hold any text: UTF8 itself, and SQL_ASCII, which converts nothing. */
 const anyText = new Set(["UTF8", "SQL_ASCII"]);
@@ -48,13 +39,13 @@ export function createFind({
     const isPlain = (id: DeviceId) => anyText.has(encoding ?? "") || ascii.test(id.tenantId + id.deviceId);
     const odd = possible.filter((id) => !isPlain(id));
     const rows = await byName(possible.filter(isPlain));
-    return [...rows, ...(odd.length > 0 ? await byBytes(odd) : [])].map(authOf);
+    return [...rows, ...(odd.length > 0 ? await byBytes(odd) : [])].map((row) => toFields(row));
   }
 
   const byName = (ids: readonly DeviceId[]) =>
     db.ask(
       "looking up devices",
-      (sql) => sql<AuthRow[]>`select ${sql.unsafe(columns)}
+      (sql) => sql<Columns<DeviceAuth>[]>`select ${sql.unsafe(columns)}
         from unnest(${arrayText(ids.map((id) => id.tenantId))}::text[], ${arrayText(ids.map((id) => id.deviceId))}::text[])
           as wanted (tenant_id, device_id)
         join device_registry r on r.tenant_id = wanted.tenant_id and r.device_id = wanted.device_id`,
@@ -63,7 +54,7 @@ export function createFind({
   const byBytes = (ids: readonly DeviceId[]) =>
     db.ask(
       "looking up devices by their bytes",
-      (sql) => sql<AuthRow[]>`select ${sql.unsafe(columns)} from device_registry r
+      (sql) => sql<Columns<DeviceAuth>[]>`select ${sql.unsafe(columns)} from device_registry r
         where (convert_to(r.tenant_id, 'UTF8'), convert_to(r.device_id, 'UTF8')) in (
           select * from unnest(${bytesArray(ids.map((id) => id.tenantId))}::bytea[], ${bytesArray(ids.map((id) => id.deviceId))}::bytea[]))`,
     );
@@ -77,16 +68,4 @@ export function createFind({
 /** A PostgreSQL array of bytea, in hex. */
 function bytesArray(texts: readonly string[]): string {
   return `{${texts.map((text) => `"\\\\x${Buffer.from(text).toString("hex")}"`).join(",")}}`;
-}
-
-function authOf(row: AuthRow): DeviceAuth {
-  return {
-    tenantId: row.tenant_id,
-    deviceId: row.device_id,
-    siteId: row.site_id,
-    status: row.status,
-    tokenHash: row.hash,
-    previousTokenHash: row.previous_hash,
-    previousTokenUntilMs: row.previous_until_ms,
-  };
 }

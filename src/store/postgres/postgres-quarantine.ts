@@ -1,9 +1,10 @@
 /** quarantine_events in PostgreSQL. */
+import { toFields, type Columns } from "../../core/columns.ts";
 import { arrayText, type Postgres } from "./client.ts";
 import { whenTablesExist } from "./migrate.ts";
 import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
-type Row = Omit<QuarantineRow, "id"> & { id: string };
+type Row = Omit<Columns<QuarantineRow>, "id"> & { id: string };
 
 export function createPostgresQuarantine(db: Postgres): QuarantineTable {
   const tablesExist = whenTablesExist(db);
@@ -14,8 +15,8 @@ export function createPostgresQuarantine(db: Postgres): QuarantineTable {
     const rows = await db.ask(
       "reading the quarantine",
       (sql) => sql<Row[]>`
-        select id, ${utc(sql, "ingested_at")} as "ingestedAt", ${utc(sql, "event_ts")} as "eventTs", topic,
-          tenant_id as "tenantId", site_id as "siteId", device_id as "deviceId", msg_type as "msgType", reason,
+        select id, ${utc(sql, "ingested_at")} as ingested_at, ${utc(sql, "event_ts")} as event_ts, topic,
+          tenant_id, site_id, device_id, msg_type, reason,
           payload::text as payload
         from quarantine_events
         where id > ${filter.after} and (${filter.upTo ?? null}::bigint is null or id <= ${filter.upTo ?? null}::bigint)
@@ -27,7 +28,7 @@ export function createPostgresQuarantine(db: Postgres): QuarantineTable {
           and (${ids === undefined} or id = any(${arrayText(ids ?? [])}::bigint[]))
         order by id limit ${filter.limit}`,
     );
-    return rows.map((row) => ({ ...row, id: Number(row.id) }));
+    return rows.map((row) => ({ ...toFields(row), id: Number(row.id) }));
   }
 
   return {

@@ -9,6 +9,7 @@ import { whenTablesExist } from "./migrate.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";
 import { inHalves } from "./halves.ts";
+import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import type {
   DeviceAuth,
   DeviceChange,
@@ -24,18 +25,13 @@ export interface PostgresRegistryOptions {
   readonly log: Log;
 }
 
-interface RecordRow {
-  tenant_id: string;
-  device_id: string;
-  site_id: string;
-  status: string;
-  token_set: boolean;
-  provisioned_at: Date | null;
-  fw_version: string | null;
-  metadata: Readonly<Record<string, unknown>> | null;
-}
+/** As PostgreSQL gives a device. */
+type DeviceRow = Omit<Columns<Device>, "provisioned_at" | "metadata"> & {
+  readonly provisioned_at: Date | null;
+  readonly metadata: Device["metadata"] | null;
+};
 
-const recordColumns = `tenant_id, device_id, site_id, status, provision_token_hash is not null as token_set,
+const deviceColumns = `tenant_id, device_id, site_id, status, provision_token_hash is not null as token_set,
   provisioned_at, fw_version, metadata`;
 
 export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
@@ -70,8 +66,8 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
     const { tenantId = null, siteId = null, status = null, match = null, after, limit } = filter;
     const rows = await db.ask(
       "listing devices",
-      (sql) => sql<RecordRow[]>`
-        select ${sql.unsafe(recordColumns)} from device_registry
+      (sql) => sql<DeviceRow[]>`
+        select ${sql.unsafe(deviceColumns)} from device_registry
         where (${tenantId}::text is null or tenant_id = ${tenantId})
           and (${siteId}::text is null or site_id = ${siteId})
           and (${status}::text is null or status = ${status})
@@ -80,17 +76,17 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
             or (tenant_id, device_id) > (${after?.tenantId ?? null}::text, ${after?.deviceId ?? null}::text))
         order by tenant_id, device_id limit ${limit}::int`,
     );
-    return rows.map(recordOf);
+    return rows.map(deviceOf);
   }
 
   async function get(id: DeviceId): Promise<Device | undefined> {
     await tablesExist();
     const rows = await db.ask(
       "reading a device",
-      (sql) => sql<RecordRow[]>`select ${sql.unsafe(recordColumns)} from device_registry
+      (sql) => sql<DeviceRow[]>`select ${sql.unsafe(deviceColumns)} from device_registry
         where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`,
     );
-    return rows[0] && recordOf(rows[0]);
+    return rows[0] && deviceOf(rows[0]);
   }
 
   async function update(id: DeviceId, change: DeviceChange): Promise<Device | undefined> {
@@ -99,15 +95,15 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
       if (change.tokenHash !== undefined) await keepPreviousToken(tx, id, change.graceMs);
       const fw = change.fwVersion === undefined ? "keep" : "set";
       const metadata = change.metadata === undefined ? null : JSON.stringify(change.metadata);
-      const rows = await tx<RecordRow[]>`
+      const rows = await tx<DeviceRow[]>`
         update device_registry set site_id = coalesce(${change.siteId ?? null}::text, site_id),
           status = coalesce(${change.status ?? null}::text, status),
           fw_version = case when ${fw}::text = 'set' then ${change.fwVersion ?? null}::text else fw_version end,
           metadata = coalesce(${metadata}::text::jsonb, metadata),
           provision_token_hash = coalesce(${change.tokenHash ?? null}::text, provision_token_hash)
         where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}
-        returning ${tx.unsafe(recordColumns)}`;
-      return rows[0] && recordOf(rows[0]);
+        returning ${tx.unsafe(deviceColumns)}`;
+      return rows[0] && deviceOf(rows[0]);
     });
   }
 
@@ -159,9 +155,9 @@ export async function insertDevices(tx: Transaction, devices: readonly NewDevice
   const text = JSON.stringify(devices.map(newRow));
   const rows = await tx<{ tenant_id: string; device_id: string }[]>`
     insert into device_registry (tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata)
-    select tenant_id, device_id, site_id, status, hash, fw_version, metadata
+    select tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata
     from jsonb_to_recordset(${text}::text::jsonb) as d (n int, tenant_id text, device_id text, site_id text,
-      status text, hash text, fw_version text, metadata jsonb)
+      status text, provision_token_hash text, fw_version text, metadata jsonb)
     order by tenant_id, device_id, n
     on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
   const left = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
@@ -199,31 +195,18 @@ async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[])
     where r.tenant_id = d.tenant_id and r.device_id = d.device_id`;
 }
 
-function recordOf(row: RecordRow): Device {
+function deviceOf(row: DeviceRow): Device {
   return {
-    tenantId: row.tenant_id,
-    deviceId: row.device_id,
-    siteId: row.site_id,
-    status: row.status,
-    tokenSet: row.token_set,
+    ...toFields(row),
     provisionedAt: row.provisioned_at?.toISOString() ?? null,
-    fwVersion: row.fw_version,
     metadata: row.metadata ?? {},
   };
 }
 
 function newRow(device: NewDevice, n: number) {
   const { tenantId, deviceId, siteId, status = "ACTIVE", tokenHash = null, fwVersion = null } = device;
-  return {
-    n,
-    tenant_id: tenantId,
-    device_id: deviceId,
-    site_id: siteId,
-    status,
-    hash: tokenHash,
-    fw_version: fwVersion,
-    metadata: device.metadata ?? {},
-  };
+  const { metadata = {} } = device;
+  return { n, ...toColumns({ tenantId, deviceId, siteId, status, tokenHash, fwVersion, metadata }) };
 }
 
 function key(tenantId: string, deviceId: string): string {

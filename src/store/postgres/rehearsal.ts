@@ -5,6 +5,7 @@
  * Tables that are missing are created in it first, as the start of a gateway does, so that those of an existing deployment are tried
  * before that start. Nothing of it stays but one or two numbers of the sequences, which PostgreSQL does not give back.
  */
+import { toFields } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { rehearsal, serverError, type Postgres, type Transaction } from "./client.ts";
 import { createTables } from "./migrate.ts";
@@ -56,8 +57,7 @@ async function store(tx: Transaction, found: Found, table: string, changes: Part
   const [device] = await tx<{ tenant_id: string; device_id: string; site_id: string }[]>`
     select tenant_id, device_id, site_id from device_registry order by tenant_id, device_id limit 1`;
   if (device === undefined) return;
-  const { tenant_id: tenantId, device_id: deviceId, site_id: siteId } = device;
-  const real = sample({ tenantId, deviceId, siteId, ...changes });
+  const real = sample({ ...toFields(device), ...changes });
   await attempt(tx, found, table, (inner) => written(inner, real, found, table));
 }
 

@@ -1,12 +1,12 @@
 /** quarantine_events in the local SQLite file. */
 import type { Database } from "bun:sqlite";
+import { toFields, type Columns } from "../../core/columns.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
 export function createSqliteQuarantine(db: Database): QuarantineTable {
-  const list = db.query<QuarantineRow, Record<string, string | number | null>>(
-    `SELECT id, ingested_at AS ingestedAt, event_ts AS eventTs, topic, tenant_id AS tenantId, site_id AS siteId,
-       device_id AS deviceId, msg_type AS msgType, reason, payload
+  const list = db.query<Columns<QuarantineRow>, Record<string, string | number | null>>(
+    `SELECT id, ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, reason, payload
      FROM quarantine_events
      WHERE id > $after AND ($upTo IS NULL OR id <= $upTo) AND ($reason IS NULL OR reason = $reason)
        AND ($tenantId IS NULL OR tenant_id = $tenantId) AND ($deviceId IS NULL OR device_id = $deviceId)
@@ -20,17 +20,19 @@ export function createSqliteQuarantine(db: Database): QuarantineTable {
   return {
     // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
     list: async ({ reason, tenantId, deviceId, ids, since, until, after, upTo, limit }) =>
-      list.all({
-        reason: reason ?? null,
-        tenantId: tenantId ?? null,
-        deviceId: deviceId ?? null,
-        ids: ids === undefined ? null : JSON.stringify(ids),
-        since: utc(since),
-        until: utc(until),
-        after,
-        upTo: upTo ?? null,
-        limit,
-      }),
+      list
+        .all({
+          reason: reason ?? null,
+          tenantId: tenantId ?? null,
+          deviceId: deviceId ?? null,
+          ids: ids === undefined ? null : JSON.stringify(ids),
+          since: utc(since),
+          until: utc(until),
+          after,
+          upTo: upTo ?? null,
+          limit,
+        })
+        .map((row) => toFields(row)),
     // oxlint-disable-next-line typescript/require-await
     lastId: async () => lastId.get()?.id ?? 0,
     remove: (ids) => whenNotBusy(() => remove.run(JSON.stringify(ids)).changes),

@@ -6,6 +6,7 @@
 import type { Database, SQLQueryBindings } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
+import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import type {
   DeviceAuth,
   DeviceChange,
@@ -23,18 +24,13 @@ export interface SqliteRegistryOptions {
   readonly clock: Clock;
 }
 
-interface DeviceRow {
-  readonly tenant_id: string;
-  readonly device_id: string;
-  readonly site_id: string;
-  readonly status: string;
-  readonly provision_token_hash: string | null;
-  readonly provisioned_at: string | null;
-  readonly fw_version: string | null;
+/** As SQLite keeps a device: times and JSON are text. */
+type DeviceRow = Columns<
+  Omit<Device, "tokenSet" | "metadata"> & Pick<DeviceAuth, "tokenHash" | "previousTokenHash">
+> & {
   readonly metadata: string;
-  readonly previous_token_hash: string | null;
   readonly previous_token_until: string | null;
-}
+};
 
 interface Changes {
   readonly devices: number;
@@ -111,9 +107,9 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
     ),
     provision: answered((devices: readonly NewDevice[]) => void add.immediate(devices)),
     add: answered((devices: readonly NewDevice[]) => add.immediate(devices)),
-    list: answered((filter: DeviceFilter) => selected(db, filter).map(recordOf)),
-    get: answered((id: DeviceId) => recordOrNone(read(id))),
-    update: answered((id: DeviceId, change: DeviceChange) => recordOrNone(update.immediate(id, change))),
+    list: answered((filter: DeviceFilter) => selected(db, filter).map(deviceOf)),
+    get: answered((id: DeviceId) => deviceOrNone(read(id))),
+    update: answered((id: DeviceId, change: DeviceChange) => deviceOrNone(update.immediate(id, change))),
     remove: answered(
       ({ tenantId, deviceId }: DeviceId) =>
         db.query("DELETE FROM device_registry WHERE tenant_id = ? AND device_id = ?").run(tenantId, deviceId)
@@ -157,47 +153,32 @@ function selected(db: Database, filter: DeviceFilter): DeviceRow[] {
 }
 
 function changedColumns(row: DeviceRow, change: DeviceChange, nowMs: number): Record<string, string | null> {
-  const columns: Record<string, string | null> = {};
-  if (change.siteId !== undefined) columns["site_id"] = change.siteId;
-  if (change.status !== undefined) columns["status"] = change.status;
-  if (change.fwVersion !== undefined) columns["fw_version"] = change.fwVersion;
-  if (change.metadata !== undefined) columns["metadata"] = JSON.stringify(change.metadata);
-  if (change.tokenHash !== undefined) {
-    const { graceMs = 0 } = change;
-    const kept = graceMs > 0 && row.provision_token_hash !== null;
-    columns["previous_token_hash"] = kept ? row.provision_token_hash : null;
-    columns["previous_token_until"] = kept ? new Date(nowMs + graceMs).toISOString() : null;
-    columns["provision_token_hash"] = change.tokenHash;
-  }
-  return columns;
+  const { siteId, status, fwVersion, tokenHash, graceMs = 0 } = change;
+  const metadata = change.metadata && JSON.stringify(change.metadata);
+  const columns = { siteId, status, fwVersion, metadata, tokenHash };
+  if (tokenHash === undefined) return toColumns(columns);
+  const kept = graceMs > 0 && row.provision_token_hash !== null;
+  return toColumns({
+    ...columns,
+    previousTokenHash: kept ? row.provision_token_hash : null,
+    previousTokenUntil: kept ? new Date(nowMs + graceMs).toISOString() : null,
+  });
 }
 
 function authOf(row: DeviceRow): DeviceAuth {
-  const until = row.previous_token_until;
-  return {
-    tenantId: row.tenant_id,
-    deviceId: row.device_id,
-    siteId: row.site_id,
-    status: row.status,
-    tokenHash: row.provision_token_hash,
-    previousTokenHash: row.previous_token_hash,
-    previousTokenUntilMs: until === null ? null : Date.parse(until),
-  };
+  const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, ...rest } = toFields(row);
+  const until = rest.previousTokenUntil;
+  const previousTokenUntilMs = until === null ? null : Date.parse(until);
+  return { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs };
 }
 
-function recordOrNone(row: DeviceRow | undefined): Device | undefined {
-  return row && recordOf(row);
+function deviceOrNone(row: DeviceRow | undefined): Device | undefined {
+  return row && deviceOf(row);
 }
 
-function recordOf(row: DeviceRow): Device {
-  return {
-    tenantId: row.tenant_id,
-    deviceId: row.device_id,
-    siteId: row.site_id,
-    status: row.status,
-    tokenSet: row.provision_token_hash !== null,
-    provisionedAt: row.provisioned_at,
-    fwVersion: row.fw_version,
-    metadata: JSON.parse(row.metadata),
-  };
+function deviceOf(row: DeviceRow): Device {
+  const { tenantId, deviceId, siteId, status, tokenHash, provisionedAt, fwVersion } = toFields(row);
+  const tokenSet = tokenHash !== null;
+  const metadata = JSON.parse(row.metadata) as Device["metadata"];
+  return { tenantId, deviceId, siteId, status, tokenSet, provisionedAt, fwVersion, metadata };
 }
