@@ -7,7 +7,16 @@
 import { arrayText, copy, literal, type Transaction } from "./client.ts";
 import type { Entry } from "../../core/entry.ts";
 import { copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
-import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "../rows.ts";
+import {
+  countRejects,
+  eventTime,
+  isQuarantined,
+  isRaw,
+  rawPayload,
+  reasonOf,
+  timeText,
+  type RejectCount,
+} from "../rows.ts";
 
 export type Write = (tx: Transaction, entries: readonly Entry[]) => Promise<void>;
 
@@ -35,14 +44,20 @@ export const writeByCopy: Write = async (tx, entries) => {
     on conflict (bucket_minute, tenant_id, reason) do update set cnt = c.cnt + excluded.cnt`;
 };
 
+/** Rejects are counted once for all, as by COPY: under which tenant may depend on the entries around. */
 export const writeByInsert: Write = async (tx, entries) => {
-  if (entries.length > 0) await tx.unsafe(entries.map(insertsOf).join(";\n"));
+  const statements = [...entries.flatMap(rowInserts), ...countRejects(entries).map(countInsert)];
+  if (statements.length > 0) await tx.unsafe(statements.join(";\n"));
 };
+
+/** The statements that store one entry by itself. */
+export function insertsOf(entry: Entry): string {
+  return [...rowInserts(entry), ...countRejects([entry]).map(countInsert)].join(";\n");
+}
 
 const columns = "ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type";
 
-/** The statements that store one entry. */
-export function insertsOf(entry: Entry): string {
+function rowInserts(entry: Entry): string[] {
   const statements: string[] = [];
   if (isRaw(entry)) {
     const accepted = entry.kind === "event" ? "t" : "f";
@@ -55,14 +70,13 @@ export function insertsOf(entry: Entry): string {
       `insert into quarantine_events (${columns}, reason, payload) values ${row(entry, reasonOf(entry), entry.payload)}`,
     );
   }
-  for (const { bucketMinute, tenantId, reason, cnt } of countRejects([entry])) {
-    statements.push(
-      `insert into quarantine_counters_minute as c (bucket_minute, tenant_id, reason, cnt)
-        values (${literal(bucketMinute)}, ${literal(tenantId)}, ${literal(reason)}, ${cnt})
-        on conflict (bucket_minute, tenant_id, reason) do update set cnt = c.cnt + excluded.cnt`,
-    );
-  }
-  return statements.join(";\n");
+  return statements;
+}
+
+function countInsert({ bucketMinute, tenantId, reason, cnt }: RejectCount): string {
+  return `insert into quarantine_counters_minute as c (bucket_minute, tenant_id, reason, cnt)
+    values (${literal(bucketMinute)}, ${literal(tenantId)}, ${literal(reason)}, ${cnt})
+    on conflict (bucket_minute, tenant_id, reason) do update set cnt = c.cnt + excluded.cnt`;
 }
 
 function row(entry: Entry, ...last: readonly string[]): string {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { strangerRowsMax } from "../../../src/store/counted-tenants.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { tryEach } from "../../../src/store/postgres/trial.ts";
 import { writeByCopy, writeByInsert, type Write } from "../../../src/store/postgres/write.ts";
@@ -65,6 +66,23 @@ describe.skipIf(unavailable !== "")(`writing into PostgreSQL ${unavailable}`, ()
         expect((await tryEach(db, entries)).passed).toEqual(entries);
       }),
     );
+  });
+
+  test("a reject that comes before the first event of its tenant is counted the same by both", async () => {
+    const tenantId = `tenant-${crypto.randomUUID()}`;
+    // The minute's rows of strangers are taken: a tenant that no event was accepted of would share the row for the rest.
+    const receivedMs = Date.UTC(2030, 0, 1);
+    const strangers = Array.from({ length: strangerRowsMax }, (_, i) =>
+      reject(i + 1, { tenantId: `${tenantId}-${i}`, receivedMs }),
+    );
+    const batch = [
+      ...strangers,
+      reject(strangerRowsMax + 1, { tenantId, receivedMs }),
+      event(strangerRowsMax + 2, { tenantId, receivedMs }),
+    ];
+    const byInsert = await written(writeByInsert, batch);
+    expect(byInsert).toEqual(await written(writeByCopy, batch));
+    expect(JSON.stringify(byInsert)).toContain(`"tenant_id":"${tenantId}","reason":"TOKEN_INVALID","cnt"`);
   });
 
   test("a trial leaves nothing behind", async () => {
