@@ -5,8 +5,9 @@
 import { valuesOf, type ValuesOf } from "../core/kind.ts";
 import type { Sink, SinkKind, SinkParts } from "../core/sink.ts";
 import { influx } from "./influx/sink.ts";
+import { kafka } from "./kafka/sink.ts";
 
-export const SINKS = [influx] as const;
+export const SINKS = [influx, kafka] as const;
 
 /** What a configuration says of all of them. */
 export type SinkSettings = ValuesOf<(typeof SINKS)[number]>;

@@ -1,0 +1,104 @@
+/**
+ * What Kafka's answers mean to a gateway: wait, look again, act, or it is the record's own fault. The codes are those of the
+ * protocol (org.apache.kafka.common.protocol.Errors).
+ */
+import { Outage } from "../core/outage.ts";
+
+/** An answer with an error code. */
+export class KafkaError extends Error {
+  override readonly name = "KafkaError";
+  readonly code: number;
+  /** Of a batch: which partition of which topic refused it. */
+  readonly where: { readonly topic: string; readonly partition: number } | undefined;
+
+  constructor(code: number, words: string, where?: KafkaError["where"]) {
+    super(`${words} (${code})`);
+    this.code = code;
+    this.where = where;
+  }
+
+  /** The records' own fault: their batch is split, and what is refused alone is refused. */
+  get isOfRecords(): boolean {
+    return ofRecords.has(this.code);
+  }
+}
+
+export const code = {
+  offsetOutOfRange: 1,
+  unknownTopic: 3,
+  leaderNotAvailable: 5,
+  notLeader: 6,
+  messageTooLarge: 10,
+  coordinatorLoading: 14,
+  coordinatorNotAvailable: 15,
+  notCoordinator: 16,
+  recordListTooLarge: 18,
+  topicForbidden: 29,
+  groupForbidden: 30,
+  clusterForbidden: 31,
+  invalidTimestamp: 32,
+  unsupportedVersion: 35,
+  invalidProducerEpoch: 47,
+  concurrentTransactions: 51,
+  transactionForbidden: 53,
+  loginFailed: 58,
+  groupNotFound: 69,
+  invalidRecord: 87,
+  unstableOffset: 88,
+  producerFenced: 90,
+} as const;
+
+const ofRecords: ReadonlySet<number> = new Set([
+  code.messageTooLarge,
+  code.recordListTooLarge,
+  code.invalidTimestamp,
+  code.invalidRecord,
+]);
+
+/** Nothing was done, and the same request is to be repeated in a moment. */
+const passing: ReadonlySet<number> = new Set([
+  code.coordinatorLoading,
+  code.coordinatorNotAvailable,
+  code.concurrentTransactions,
+  code.unstableOffset,
+]);
+
+export const isPassing = (error: unknown): boolean => error instanceof KafkaError && passing.has(error.code);
+
+/** What an operator has to do, by code; the names are filled in. */
+export interface Names {
+  readonly topics: readonly string[];
+  readonly group: string;
+  readonly transactionalId: string;
+}
+
+/** As the drain is to take it: with the mend if it does not mend itself. */
+export function asOutage(error: unknown, names: Names): unknown {
+  if (!(error instanceof KafkaError)) return error;
+  const mend = mendOf(error, names);
+  if (mend === undefined) return new Outage(`Kafka: ${error.message}`, { cause: error });
+  return new Outage(`Kafka: ${error.message}: ${mend}`, { alarm: true, cause: error });
+}
+
+function mendOf(error: KafkaError, { topics, group, transactionalId }: Names): string | undefined {
+  const named = error.where === undefined ? topics.join(" and ") : error.where.topic;
+  switch (error.code) {
+    case code.unknownTopic:
+      return `create the topic ${named}, or set KAFKA_VALIDATED_DATA_TOPIC and KAFKA_ERROR_TOPIC`;
+    case code.topicForbidden:
+      return `allow the gateway's user WRITE on ${topics.join(" and ")}, and READ on ${topics[0]}, which holds its position`;
+    case code.groupForbidden:
+      return `allow the gateway's user READ on the group ${group}, which holds its position`;
+    case code.transactionForbidden:
+      return `allow the gateway's user WRITE on the transactional id ${transactionalId}`;
+    case code.clusterForbidden:
+      return `allow the gateway's user WRITE on ${topics.join(" and ")}, which lets it send exactly once`;
+    case code.loginFailed:
+      return "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
+    case code.invalidProducerEpoch:
+    case code.producerFenced:
+      return `another gateway uses the transactional id ${transactionalId}: give each a GATEWAY_ID of its own`;
+    default:
+      return undefined;
+  }
+}

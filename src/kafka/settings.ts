@@ -1,0 +1,143 @@
+/**
+ * The settings of Kafka, for its sink and its source alike: one cluster per gateway. The names that existing pipelines set
+ * (KAFKA_BOOTSTRAP_SERVERS, KAFKA_VALIDATED_DATA_TOPIC, KAFKA_ERROR_TOPIC) mean what they mean there.
+ */
+import { z } from "zod";
+import { lastGood, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import { choice, count, flag, optional, text, type Values } from "../core/settings.ts";
+import { sinkSettings } from "../core/sink.ts";
+import { parseServers } from "./servers.ts";
+
+const { timeoutMs, whenFull } = sinkSettings({
+  prefix: "KAFKA",
+  title: "Kafka",
+  timeoutMs: 10_000,
+  concurrency: { default: 1, per: "partition" },
+  whenFull: "hold",
+});
+
+/** What a topic may be called (Kafka: org.apache.kafka.common.internals.Topic). */
+const topicName = z
+  .string()
+  .regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/, "up to 249 letters, digits, dots, dashes and underscores");
+
+export const kafkaSettings = {
+  servers: optional({
+    name: "KAFKA_BOOTSTRAP_SERVERS",
+    unit: "host:port,…",
+    check: z.string().refine((s) => parseServers(s) !== undefined, "host:port, several separated by commas"),
+    help: "Brokers to begin with (absent: no Kafka).",
+  }),
+  validatedTopic: text({
+    name: "KAFKA_VALIDATED_DATA_TOPIC",
+    default: "iot_validated_data",
+    unit: "topic",
+    check: topicName,
+    help: "Topic of the events; partition 0 of it also carries the gateway's position.",
+  }),
+  errorTopic: text({
+    name: "KAFKA_ERROR_TOPIC",
+    default: "iot_errors",
+    unit: "topic",
+    check: topicName,
+    help: "Topic of the rejects.",
+  }),
+  sinkEnabled: flag({
+    name: "KAFKA_SINK_ENABLED",
+    default: true,
+    help: "0 turns writing to Kafka off, for a gateway that only reads from it.",
+  }),
+  deviceId: choice({
+    name: "KAFKA_DEVICE_ID",
+    default: "device",
+    words: ["device", "tenant/device"],
+    help: "What the key and device_id of a record hold: the device's id as existing consumers expect it, or with its tenant before it.",
+  }),
+  compression: choice({
+    name: "KAFKA_COMPRESSION",
+    default: "none",
+    words: ["none", "gzip", "zstd"],
+    help: "How batches are compressed; every consumer has to have the codec.",
+  }),
+  tls: flag({ name: "KAFKA_TLS", default: false, help: "1: connect with TLS." }),
+  tlsCa: optional({
+    name: "KAFKA_TLS_CA",
+    unit: "path",
+    help: "PEM file of the CA that signed the brokers' certificates (absent: those that this host trusts).",
+  }),
+  tlsCert: optional({ name: "KAFKA_TLS_CERT", unit: "path", help: "PEM file of the client certificate." }),
+  tlsKey: optional({ name: "KAFKA_TLS_KEY", unit: "path", help: "PEM file of the key of KAFKA_TLS_CERT." }),
+  saslMechanism: choice({
+    name: "KAFKA_SASL_MECHANISM",
+    default: "none",
+    words: ["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"],
+    help: "How the gateway logs in at the brokers.",
+  }),
+  saslUsername: optional({ name: "KAFKA_SASL_USERNAME", help: "User, for PLAIN and SCRAM." }),
+  saslPassword: optional({
+    name: "KAFKA_SASL_PASSWORD",
+    secret: true,
+    help: "Password of KAFKA_SASL_USERNAME.",
+  }),
+  saslToken: optional({
+    name: "KAFKA_SASL_TOKEN",
+    secret: true,
+    help: "Token, for OAUTHBEARER; as KAFKA_SASL_TOKEN_FILE it is read again when another process renews it.",
+  }),
+  transactionTimeoutMs: count({
+    name: "KAFKA_TRANSACTION_TIMEOUT_MS",
+    default: 30_000,
+    unit: "ms",
+    min: 5_000,
+    max: 900_000,
+    help: "How long readers of committed records may wait for a gateway that ended without a word.",
+  }),
+  timeoutMs,
+  whenFull,
+};
+
+export type KafkaSettings = Values<typeof kafkaSettings>;
+
+const tlsNames = { ca: "KAFKA_TLS_CA", cert: "KAFKA_TLS_CERT", key: "KAFKA_TLS_KEY" };
+
+/** What is wrong with these settings taken together, a sentence each. */
+export function kafkaMistakes(settings: KafkaSettings): string[] {
+  const { servers, validatedTopic, errorTopic, tls, tlsCa, tlsCert, tlsKey } = settings;
+  if (servers === undefined) return [];
+  const mistakes = [
+    ...loginMistakes(settings),
+    ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey }),
+  ];
+  if (validatedTopic === errorTopic)
+    mistakes.push(
+      `KAFKA_ERROR_TOPIC=${errorTopic} must not be KAFKA_VALIDATED_DATA_TOPIC: their readers expect other messages`,
+    );
+  if (!tls && (tlsCa ?? tlsCert ?? tlsKey) !== undefined)
+    mistakes.push("KAFKA_TLS_CA, KAFKA_TLS_CERT and KAFKA_TLS_KEY need KAFKA_TLS=1");
+  if ((tlsCert === undefined) !== (tlsKey === undefined))
+    mistakes.push("KAFKA_TLS_CERT and KAFKA_TLS_KEY belong together: set both or neither");
+  return mistakes;
+}
+
+function loginMistakes({ saslMechanism, saslUsername, saslPassword, saslToken }: KafkaSettings): string[] {
+  if (saslMechanism === "none") {
+    const set = [saslUsername, saslPassword, saslToken].some((given) => given !== undefined);
+    return set
+      ? ["KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_TOKEN need a KAFKA_SASL_MECHANISM"]
+      : [];
+  }
+  const mistakes: string[] = [];
+  if (saslMechanism === "OAUTHBEARER") {
+    if (saslToken === undefined) mistakes.push("KAFKA_SASL_MECHANISM=OAUTHBEARER needs a KAFKA_SASL_TOKEN");
+  } else if (saslUsername === undefined || saslPassword === undefined)
+    mistakes.push(
+      `KAFKA_SASL_MECHANISM=${saslMechanism} needs a KAFKA_SASL_USERNAME and a KAFKA_SASL_PASSWORD`,
+    );
+  return mistakes;
+}
+
+/** The files of the TLS settings, read at each connection, so that a renewed one needs no restart; undefined: no TLS. */
+export function tlsOf({ tls, tlsCa, tlsCert, tlsKey }: KafkaSettings): (() => TlsTexts) | undefined {
+  if (!tls) return undefined;
+  return lastGood(() => readTls(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey }));
+}

@@ -1,0 +1,85 @@
+/**
+ * How far the gateway has got in Kafka, as words: with them goes the offset that the transaction commits, and they are kept in DATA_DIR.
+ *
+ * Kafka forgets the offsets of a group that nobody joins 7 days after the last commit (`offsets.retention.minutes`). While the gateway
+ * runs it commits them daily; for one that was off for longer the file counts, if it is the same topic of the same cluster: without it
+ * all that the spool holds would be delivered again. A compacted topic for the positions was the alternative: one more topic to create,
+ * to allow and to read through at each start.
+ */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Standing } from "../../core/position.ts";
+
+/** Epoch → how far; the newest last. */
+export type Standings = Map<string, Standing>;
+
+/** The broker's bound is 4,096 (`offset.metadata.max.bytes`). */
+const wordsBytesMax = 4_000;
+const epochText = /^[A-Za-z0-9-]{1,64}$/;
+
+/** The epochs that were written to last, as many as there is room for. */
+export function wordsOf(standings: Standings): string {
+  const rows = [...standings].map(([epoch, { seq, totals }]) => {
+    const { delivered, ignored, refused, skipped } = totals;
+    return JSON.stringify([epoch, seq, delivered, ignored, refused, skipped]);
+  });
+  let bytes = 0;
+  let from = rows.length;
+  while (from > 0 && bytes + (rows[from - 1]?.length ?? 0) < wordsBytesMax)
+    bytes += (rows[--from]?.length ?? 0) + 1;
+  return `[${rows.slice(from).join(",")}]`;
+}
+
+/** What is none of ours (another program's group of the same name) has no standings. */
+export function readWords(words: string): Standings {
+  const standings: Standings = new Map();
+  for (const row of rowsOf(words)) {
+    if (!Array.isArray(row)) continue;
+    const [epoch, ...numbers] = row as unknown[];
+    if (typeof epoch !== "string" || !epochText.test(epoch) || !numbers.every(Number.isSafeInteger)) continue;
+    const [seq = 0, delivered = 0, ignored = 0, refused = 0, skipped = 0] = numbers as number[];
+    standings.set(epoch, { seq, totals: { delivered, ignored, refused, skipped } });
+  }
+  return standings;
+}
+
+function rowsOf(words: string): unknown[] {
+  try {
+    const rows = JSON.parse(words) as unknown;
+    return Array.isArray(rows) ? rows : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Whose position it is: of another cluster, or a topic that was made anew, it says nothing. */
+export interface Place {
+  readonly clusterId: string;
+  readonly topicId: string;
+}
+
+export interface KeptPosition {
+  read(place: Place): Standings;
+  /** Costs no fsync: what a loss of power takes is missed only after 7 days of silence. */
+  write(place: Place, words: string): void;
+}
+
+export function keptPosition(dataDir: string): KeptPosition {
+  const path = join(dataDir, "kafka-position.json");
+  return {
+    read({ clusterId, topicId }) {
+      try {
+        const kept = JSON.parse(readFileSync(path, "utf8")) as Partial<Place> & { words?: string };
+        return kept.clusterId === clusterId && kept.topicId === topicId
+          ? readWords(kept.words ?? "")
+          : new Map();
+      } catch {
+        return new Map();
+      }
+    },
+    write(place, words) {
+      writeFileSync(`${path}.tmp`, JSON.stringify({ ...place, words }));
+      renameSync(`${path}.tmp`, path);
+    },
+  };
+}

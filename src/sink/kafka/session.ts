@@ -1,0 +1,198 @@
+/**
+ * A session with Kafka: one producer of the gateway's transactional id, from its first request to its first error.
+ *
+ * Records, position and commit are one transaction, in three requests where the cluster can (Produce, TxnOffsetCommit, EndTxn: KIP-890),
+ * else by the older flow. After any error the session is closed and another opened, which ends what was left open, shuts an older
+ * process of this id out and reads the position: no transaction is ever repaired, so there is one way back from every fault.
+ */
+import type { Clock } from "../../core/clock.ts";
+import type { Compression, Producer, RecordBatch } from "../../kafka/batch.ts";
+import { isPassing, type KafkaError } from "../../kafka/error.ts";
+import { patiently } from "../../kafka/patience.ts";
+import type { KafkaSettings } from "../../kafka/settings.ts";
+import { connectWire, type Batch, type Topic, type Wire } from "../../kafka/wire.ts";
+import { readWords, wordsOf, type KeptPosition, type Place, type Standings } from "./kept.ts";
+
+/** What goes to one partition, as batches that the broker takes one at a time. */
+export interface Load {
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly batches: readonly RecordBatch[];
+}
+
+/** A batch that was refused, and why. */
+export interface Fault {
+  readonly batch: RecordBatch;
+  readonly error: KafkaError;
+}
+
+export interface SessionOptions {
+  readonly settings: KafkaSettings;
+  readonly names: { readonly transactionalId: string; readonly group: string };
+  readonly kept: KeptPosition;
+  readonly clock: Clock;
+  /** The position was not there but is known from the file. */
+  readonly expired: () => void;
+}
+
+export class Session {
+  readonly validated: Topic;
+  readonly rejected: Topic;
+  /** How far each start of the spool has got. */
+  readonly standings: Standings;
+  usedMs: number;
+  readonly #options: SessionOptions;
+  readonly #wire: Wire;
+  readonly #place: Place;
+  readonly #level: number;
+  readonly #nodes: { readonly transactions: number; readonly group: number };
+  #producer: Producer;
+  /** Topic and partition → the next sequence number, of this epoch of the producer. */
+  #sequences = new Map<string, number>();
+
+  static async open(options: SessionOptions): Promise<Session> {
+    const { settings, names, kept, clock } = options;
+    const wire = await connectWire(settings, names.transactionalId, clock);
+    try {
+      const { clusterId, topics } = await wire.topics([settings.validatedTopic, settings.errorTopic]);
+      const [validated, rejected] = topics as [Topic, Topic];
+      const transactions = await wire.coordinator("transaction", names.transactionalId);
+      const group = await wire.coordinator("group", names.group);
+      const level = await wire.transactionLevel();
+      const producer = await wire.initProducer(
+        transactions,
+        names.transactionalId,
+        settings.transactionTimeoutMs,
+      );
+      const held = await wire.offset(group, { group: names.group, topic: validated, partition: 0 });
+      const place = { clusterId, topicId: validated.id };
+      const standings = held === undefined ? kept.read(place) : readWords(held.words);
+      if (held === undefined && standings.size > 0) options.expired();
+      return new Session(options, wire, {
+        validated,
+        rejected,
+        place,
+        level,
+        nodes: { transactions, group },
+        producer,
+        standings,
+      });
+    } catch (error) {
+      void wire.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: SessionOptions,
+    wire: Wire,
+    found: {
+      readonly validated: Topic;
+      readonly rejected: Topic;
+      readonly place: Place;
+      readonly level: number;
+      readonly nodes: { readonly transactions: number; readonly group: number };
+      readonly producer: Producer;
+      readonly standings: Standings;
+    },
+  ) {
+    this.#options = options;
+    this.#wire = wire;
+    this.validated = found.validated;
+    this.rejected = found.rejected;
+    this.standings = found.standings;
+    this.#place = found.place;
+    this.#level = found.level;
+    this.#nodes = found.nodes;
+    this.#producer = found.producer;
+    this.usedMs = options.clock.monoMs();
+  }
+
+  /** Sends the records of a transaction. @returns what was refused as the records' own fault: the session is to be closed then. @throws every other error */
+  async produce(loads: readonly Load[], compression: Compression): Promise<readonly Fault[]> {
+    this.#touch();
+    if (this.#level < 2) await this.#wire.announce(this.#nodes.transactions, this.#sender, loads);
+    const faults: Fault[] = [];
+    const rounds = Math.max(0, ...loads.map(({ batches }) => batches.length));
+    for (let round = 0; round < rounds; round++) {
+      const due = loads.filter(({ batches }) => round < batches.length);
+      const byLeader = [...Map.groupBy(due, ({ topic, partition }) => topic.leaders[partition] ?? -1)];
+      const found = await Promise.all(byLeader.map(([node, of]) => this.#send(node, of, round, compression)));
+      faults.push(...found.flat());
+    }
+    return faults;
+  }
+
+  /** Puts the position into the transaction and commits it. */
+  async commit(): Promise<void> {
+    this.#touch();
+    const { group } = this.#options.names;
+    const sender = this.#sender;
+    const words = wordsOf(this.standings);
+    const offset = [...this.standings.values()].at(-1)?.seq ?? 0;
+    if (this.#level < 2) await this.#wire.announceGroup(this.#nodes.transactions, sender, group);
+    const at = { group, topic: this.validated, partition: 0, offset, words };
+    await this.#wire.commitOffset(this.#nodes.group, sender, this.#level, at);
+    const producer = await this.#wire.endTransaction(this.#nodes.transactions, sender, this.#level);
+    if (producer.epoch !== this.#producer.epoch || producer.id !== this.#producer.id) this.#sequences.clear();
+    this.#producer = producer;
+    this.#options.kept.write(this.#place, words);
+  }
+
+  /** What is not committed is aborted by whoever opens the next session, or by the broker in time. */
+  close(): void {
+    void this.#wire.close();
+  }
+
+  get #sender() {
+    return { transactionalId: this.#options.names.transactionalId, producer: this.#producer };
+  }
+
+  #touch(): void {
+    this.usedMs = this.#options.clock.monoMs();
+  }
+
+  /** One round to one node. Of what is refused in passing only that is sent again. */
+  async #send(
+    node: number,
+    loads: readonly Load[],
+    round: number,
+    compression: Compression,
+  ): Promise<Fault[]> {
+    let rest = loads.map(({ topic, partition, batches }) => {
+      const batch = batches[round] as RecordBatch;
+      const key = `${topic.name}/${partition}`;
+      const sequence = this.#sequences.get(key) ?? 0;
+      this.#sequences.set(key, (sequence + batch.count) & 0x7fffffff);
+      return {
+        topic,
+        partition,
+        batch,
+        key,
+        sequence,
+        bytes: batch.finish(this.#producer, sequence, compression),
+      };
+    });
+    const faults: Fault[] = [];
+    const { clock, settings } = this.#options;
+    await patiently({ clock, timeoutMs: settings.timeoutMs }, async () => {
+      const errors = await this.#wire.produce(node, this.#sender, this.#level, rest);
+      const errorOf = ({ topic, partition }: Pick<Batch, "topic" | "partition">) =>
+        errors.find(({ where }) => where?.topic === topic.name && where.partition === partition);
+      rest = rest.filter((sent) => errorOf(sent) !== undefined);
+      const lasting = errors.find((error) => !isPassing(error) && !error.isOfRecords);
+      if (lasting !== undefined) throw lasting;
+      for (const sent of rest) {
+        const error = errorOf(sent);
+        if (!error?.isOfRecords) continue;
+        faults.push({ batch: sent.batch, error });
+        // It is not in the log, so that the next batch follows the one before it.
+        this.#sequences.set(sent.key, sent.sequence);
+      }
+      rest = rest.filter((sent) => !errorOf(sent)?.isOfRecords);
+      const passing = errors.find(isPassing);
+      if (passing !== undefined) throw passing;
+    });
+    return faults;
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The Kafka sink: exactly once. The records of a batch and the position they came from are one transaction of the gateway's own
+ * transactional id; what a lost answer hides is found by reading the position again (session.ts).
+ *
+ * The position is an offset of a group that nobody joins, with the totals in its metadata. It is committed daily also if nothing comes,
+ * for Kafka forgets it after a week. What a broker says of records (too large, a time that is not taken) is looked into by load.ts.
+ */
+import type { Clock } from "../../core/clock.ts";
+import { isFor, type Entry } from "../../core/entry.ts";
+import { explain } from "../../core/log.ts";
+import { Outage } from "../../core/outage.ts";
+import { advanced, baseOf, outcomeOf, refusedOf } from "../../core/position.ts";
+import {
+  sinkKind,
+  type Delivery,
+  type Outcome,
+  type Position,
+  type Sink,
+  type SinkParts,
+} from "../../core/sink.ts";
+import { asOutage } from "../../kafka/error.ts";
+import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/settings.ts";
+import { connectWire } from "../../kafka/wire.ts";
+import { keptPosition } from "./kept.ts";
+import { createPacker } from "./pack.ts";
+import { createEncoder } from "./record.ts";
+import { Session } from "./session.ts";
+import { createWitness } from "./witness.ts";
+
+/** A row of the list of sinks. */
+export const kafka = sinkKind({
+  name: "kafka",
+  title: "Kafka",
+  settings: kafkaSettings,
+  isAsked: ({ servers, sinkEnabled }) => servers !== undefined && sinkEnabled,
+  mistakes: kafkaMistakes,
+  open: kafkaSink,
+});
+
+const entriesMax = 5_000;
+const bytesMax = 4 * 1024 * 1024;
+/** A transaction costs three requests whatever is in it: it waits until it is worth it. */
+const batchTrigger = 500;
+const lingerMs = 50;
+/** Brokers close a connection that is quiet for 10 minutes (`connections.max.idle.ms`). */
+const quietMaxMs = 240_000;
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+/** Requests of one delivery that may each take all their time. */
+const requestsPerDelivery = 8;
+
+const isMeant = (entry: Entry) => isFor("kafka", entry);
+
+export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkParts<KafkaSettings>): Sink {
+  const name = `sluice-${gatewayId}`;
+  const names = {
+    transactionalId: name,
+    group: name,
+    topics: [settings.validatedTopic, settings.errorTopic],
+  };
+  const options = {
+    settings,
+    names,
+    kept: keptPosition(dataDir),
+    clock,
+    expired: () =>
+      log.info(
+        { group: name },
+        "Kafka has forgotten the position, which it does after a week: that kept in DATA_DIR counts",
+      ),
+  };
+  /** Epoch → the last seq that we know to be committed. */
+  const known = new Map<string, number>();
+  const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
+  const witness = createWitness(isMeant);
+  const counted = { transactions: 0, reopened: 0, split: 0 };
+  const exclusive = oneAtATime();
+  let session: Session | undefined;
+  let committedMs = Number.NEGATIVE_INFINITY;
+
+  async function opened(): Promise<Session> {
+    if (session !== undefined && clock.monoMs() - session.usedMs > quietMaxMs) drop();
+    if (session === undefined) {
+      session = await Session.open(options);
+      counted.reopened++;
+    }
+    return session;
+  }
+
+  function drop(): void {
+    session?.close();
+    session = undefined;
+  }
+
+  /** Whatever goes wrong, the session goes with it. */
+  async function safely<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      drop();
+      throw asOutage(error, names);
+    }
+  }
+
+  async function commit(at: Session): Promise<void> {
+    await at.commit();
+    committedMs = clock.monoMs();
+    counted.transactions++;
+  }
+
+  async function positions(epochs: readonly string[]): Promise<Position[]> {
+    drop();
+    const { standings } = await opened();
+    known.clear();
+    const held = epochs.flatMap((epoch) => {
+      const standing = standings.get(epoch);
+      return standing === undefined ? [] : [{ epoch, ...standing }];
+    });
+    for (const { epoch, seq } of held) known.set(epoch, seq);
+    return held;
+  }
+
+  /** One transaction, or several tries of it that are aborted, until every entry that stands in the way is found. */
+  async function deliver(delivery: Delivery): Promise<Outcome> {
+    const refusals = new Map(delivery.aside);
+    const proven = new Set<string>();
+    packer.begin(delivery.epoch);
+    for (;;) {
+      if (delivery.signal.aborted) throw new Error("the delivery was called off");
+      const at = await opened();
+      const { before, entries, epoch } = delivery;
+      const [first = 0, last = 0] = [entries[0]?.seq, entries.at(-1)?.seq];
+      const base = baseOf(at.standings.get(epoch), known.get(epoch), delivery, first);
+      const fresh = entries.filter((entry) => entry.seq > base.seq);
+      const refused = refusedOf("kafka", fresh, refusals);
+      const wanted = fresh.filter((entry) => isMeant(entry) && !refusals.has(entry.seq));
+      const ignored = fresh.length - wanted.length - refused.length;
+      const settled = { delivered: wanted.length, ignored, refused: refused.length };
+      const after = advanced(base, settled, last, before.skipped);
+      const outcome = outcomeOf(before, after.totals, entries.length);
+      if (fresh.length === 0) return outcome;
+      const faults = await at.produce(packer.pack(wanted, at), settings.compression);
+      if (faults.length > 0) {
+        counted.split++;
+        for (const [seq, why] of packer.split(faults)) refusals.set(seq, why);
+        drop();
+        continue;
+      }
+      const doubtful = witness.lacking(refused, wanted, delivery.aside, proven);
+      if (doubtful !== undefined) {
+        await prove(doubtful.topic, delivery, proven, doubtful.why);
+        continue;
+      }
+      if (refused.length > 0) delivery.refuse(refused);
+      if (delivery.signal.aborted) throw new Error("the delivery was called off");
+      at.standings.delete(epoch);
+      at.standings.set(epoch, after);
+      await commit(at);
+      known.set(epoch, after.seq);
+      return outcome;
+    }
+  }
+
+  /** All entries of a kind were refused: is one behind them taken? Tried in a transaction that is not committed. */
+  async function prove(
+    kind: Entry["kind"],
+    delivery: Delivery,
+    proven: Set<string>,
+    why: string,
+  ): Promise<void> {
+    drop();
+    const others = witness.behind(kind, delivery);
+    if (others.length > 0) {
+      const at = await opened();
+      const loads = packer.pack(others, at, true);
+      const faults = await at.produce(loads, settings.compression);
+      drop();
+      const sent = loads.reduce((sum, { batches }) => sum + batches.length, 0);
+      if (faults.length < sent) {
+        proven.add(kind);
+        return;
+      }
+    }
+    throw new Outage(
+      `Kafka takes none of the records at hand: ${why}: see the topic's max.message.bytes and this host's clock`,
+    );
+  }
+
+  const daily = clock.every(hourMs, () => {
+    if (clock.monoMs() - committedMs < dayMs) return;
+    void exclusive(async () => {
+      if (session !== undefined && session.standings.size > 0) await commit(session);
+    }).catch((error: unknown) => {
+      drop();
+      log.debug({ error: explain(error) }, "the position was not committed again; the next hour will do");
+    });
+  });
+
+  return {
+    name: "kafka",
+    batchMax: entriesMax,
+    batchBytesMax: bytesMax,
+    batchTrigger,
+    lingerMs,
+    deadlineMs: settings.timeoutMs * requestsPerDelivery,
+    whenFull: settings.whenFull,
+    positions: (epochs) => exclusive(() => safely(() => positions(epochs))),
+    deliver: (delivery) => exclusive(() => safely(() => deliver(delivery))),
+    probe: () => probe(settings, names, clock),
+    stats: () => ({ transactions: counted.transactions, sessions: counted.reopened, split: counted.split }),
+    // oxlint-disable-next-line typescript/require-await
+    async close() {
+      daily.cancel();
+      drop();
+    },
+  };
+}
+
+interface Names {
+  readonly transactionalId: string;
+  readonly group: string;
+  readonly topics: readonly string[];
+}
+
+/** Asks only: a producer of this id would shut out the gateway that runs. */
+async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promise<string> {
+  try {
+    const wire = await connectWire(settings, `${names.group}-check`, clock);
+    try {
+      const { topics } = await wire.topics(names.topics);
+      await wire.coordinator("transaction", names.transactionalId);
+      await wire.coordinator("group", names.group);
+      for (const topic of topics)
+        if (topic.may("write") === false)
+          throw new Outage(
+            `Kafka: the gateway's user may not write to ${topic.name}: allow it WRITE on the topic`,
+          );
+      const [validated] = topics;
+      if (validated?.may("read") === false)
+        throw new Outage(
+          `Kafka: the gateway's user may not read ${validated.name}, which holds its position: allow it READ on the topic`,
+        );
+      const said = topics.map(({ name, leaders }) => `${name} (${leaders.length} partitions)`).join(", ");
+      return `Kafka at ${wire.place}: ${said}; transactional id ${names.transactionalId}`;
+    } finally {
+      void wire.close();
+    }
+  } catch (error) {
+    throw asOutage(error, names);
+  }
+}
+
+/** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
+function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const done = last.then(work, work);
+    last = done.catch(() => {});
+    return done;
+  };
+}

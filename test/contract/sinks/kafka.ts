@@ -1,0 +1,31 @@
+/** The Kafka sink as the contract suite sees it: a real broker behind a proxy, read by kcat; too large a record is what it never takes. */
+import { sharedKafka } from "../../kit/kafka/broker.ts";
+import { kafkaTestable, proxied } from "../../kit/kafka/client.ts";
+import { numbersOf, openKafka } from "../../kit/kafka/sink.ts";
+import type { SinkFixture } from "../fixtures.ts";
+
+const env = { KAFKA_TIMEOUT_MS: "1500" };
+
+export const fixture: SinkFixture = {
+  name: "kafka",
+  unavailable: kafkaTestable(),
+  positions: true,
+  outages: true,
+  poison: { payload: JSON.stringify({ metrics: { n: 1, text: "x".repeat(30_000) } }) },
+  async open() {
+    const { bootstrap } = await sharedKafka();
+    const proxy = await proxied(bootstrap);
+    const kafka = await openKafka(bootstrap, { configs: { "max.message.bytes": "20000" } }, proxy.bootstrap);
+    return {
+      sink: kafka.open({ env }),
+      // oxlint-disable-next-line typescript/require-await -- the interface is of those that must wait
+      reopen: async () => kafka.open({ env }),
+      stored: async () => numbersOf(await kafka.events()),
+      far: (mode) => proxy.mode(mode === "hang" ? "blackhole" : mode),
+      async stop() {
+        await kafka.close();
+        await proxy.stop();
+      },
+    };
+  },
+};

@@ -1,0 +1,187 @@
+/** How the gateway logs in at Kafka, and what it says if it may not: SASL, TLS and access lists of a real broker. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { explain } from "../../src/core/log.ts";
+import { Outage } from "../../src/core/outage.ts";
+import { delivery, event } from "../contract/entries.ts";
+import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
+import { allow, kafkaTestable } from "../kit/kafka/client.ts";
+import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
+import { makeCertificates, type Certificates } from "../kit/tls.ts";
+
+const jaas = "org.apache.kafka.common.security";
+const login = (mechanism: string, line: string) =>
+  `listener.name.sasl.${mechanism}.sasl.jaas.config=${jaas}.${line};`;
+const users = `username="admin" password="admin-secret" user_admin="admin-secret" user_alice="alice-secret" user_mallory="mallory-secret"`;
+
+/** Unsecured, as the broker's default validator takes it in tests. */
+function jwt(subject: string): string {
+  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const now = Math.floor(Date.now() / 1000);
+  return `${part({ alg: "none" })}.${part({ sub: subject, iat: now, exp: now + 600 })}.`;
+}
+
+describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "real"})`, () => {
+  let certificates: Certificates;
+  let broker: Kafka;
+  let kafka: OpenKafka;
+  const at = (listener: string) => `localhost:${broker.ports[listener]}`;
+
+  beforeAll(async () => {
+    certificates = makeCertificates();
+    const keystore = join(tmpdir(), `sluice-kafka-keystore-${process.pid}.pem`);
+    const [key, cert] = [certificates.serverKey, certificates.serverCert].map((path) =>
+      readFileSync(path, "utf8"),
+    );
+    writeFileSync(keystore, `${key}${cert}`);
+    const tls = (name: string, client: string) => [
+      `listener.name.${name}.ssl.keystore.type=PEM`,
+      `listener.name.${name}.ssl.keystore.location=${keystore}`,
+      `listener.name.${name}.ssl.truststore.type=PEM`,
+      `listener.name.${name}.ssl.truststore.location=${certificates.ca}`,
+      `listener.name.${name}.ssl.client.auth=${client}`,
+    ];
+    broker = await startKafka({
+      listeners: { SASL: "SASL_PLAINTEXT", TLS: "SSL", MTLS: "SSL", SASLTLS: "SASL_SSL" },
+      format: [
+        "--add-scram",
+        "SCRAM-SHA-256=[name=bob,password=bob-secret]",
+        "--add-scram",
+        "SCRAM-SHA-512=[name=bob,password=bob-secret]",
+      ],
+      properties: [
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users=User:ANONYMOUS;User:alice;User:bob;User:carol;User:CN=client",
+        "listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+        "listener.name.sasltls.sasl.enabled.mechanisms=PLAIN",
+        login("plain", `plain.PlainLoginModule required ${users}`),
+        login("scram-sha-256", "scram.ScramLoginModule required"),
+        login("scram-sha-512", "scram.ScramLoginModule required"),
+        login(
+          "oauthbearer",
+          `oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="admin"`,
+        ),
+        `listener.name.sasltls.plain.sasl.jaas.config=${jaas}.plain.PlainLoginModule required ${users};`,
+        ...tls("tls", "none"),
+        ...tls("mtls", "required"),
+        ...tls("sasltls", "none"),
+      ],
+    });
+    kafka = await openKafka(broker.bootstrap);
+  }, 60_000);
+
+  afterAll(async () => {
+    await kafka?.close();
+    await broker?.stop();
+    certificates?.remove();
+  });
+
+  const asUser = (mechanism: string, user: string, password: string) => ({
+    KAFKA_SASL_MECHANISM: mechanism,
+    KAFKA_SASL_USERNAME: user,
+    KAFKA_SASL_PASSWORD: password,
+  });
+  const trusting = () => ({ KAFKA_TLS: "1", KAFKA_TLS_CA: certificates.ca });
+  const known = () => ({ KAFKA_TLS_CERT: certificates.clientCert, KAFKA_TLS_KEY: certificates.clientKey });
+
+  const doors: [string, string, () => Record<string, string>][] = [
+    ["PLAIN", "SASL", () => asUser("PLAIN", "alice", "alice-secret")],
+    ["SCRAM-SHA-256", "SASL", () => asUser("SCRAM-SHA-256", "bob", "bob-secret")],
+    ["SCRAM-SHA-512", "SASL", () => asUser("SCRAM-SHA-512", "bob", "bob-secret")],
+    ["OAUTHBEARER", "SASL", () => ({ KAFKA_SASL_MECHANISM: "OAUTHBEARER", KAFKA_SASL_TOKEN: jwt("carol") })],
+    ["TLS", "TLS", trusting],
+    ["TLS with a client certificate", "MTLS", () => ({ ...trusting(), ...known() })],
+    ["PLAIN within TLS", "SASLTLS", () => ({ ...trusting(), ...asUser("PLAIN", "alice", "alice-secret") })],
+  ];
+
+  test.each(doors)("lets in by %s", async (name, listener, env) => {
+    const sink = kafka.open({
+      gatewayId: name.replaceAll(" ", "-"),
+      env: { ...env(), KAFKA_BOOTSTRAP_SERVERS: at(listener) },
+    });
+    expect(await sink.probe()).toContain(kafka.validated);
+    expect((await sink.deliver(delivery([event(1)]))).delivered).toBe(1);
+  });
+
+  const shut: [string, string, () => Record<string, string>, RegExp][] = [
+    [
+      "a wrong password",
+      "SASL",
+      () => asUser("PLAIN", "alice", "wrong-secret-1"),
+      /SASL_AUTHENTICATION_FAILED.*KAFKA_SASL_PASSWORD/s,
+    ],
+    [
+      "an unknown user",
+      "SASL",
+      () => asUser("SCRAM-SHA-512", "nobody", "wrong-secret-2"),
+      /SASL_AUTHENTICATION_FAILED.*KAFKA_SASL_USERNAME/s,
+    ],
+    [
+      "an unknown CA",
+      "TLS",
+      () => ({ KAFKA_TLS: "1", KAFKA_TLS_CA: certificates.otherCa }),
+      /cannot connect to Kafka at localhost.*certificate/s,
+    ],
+    ["no client certificate", "MTLS", trusting, /cannot connect to Kafka at localhost/],
+    [
+      "a mechanism that the broker has not",
+      "SASLTLS",
+      () => ({ ...trusting(), ...asUser("SCRAM-SHA-512", "bob", "bob-secret") }),
+      /SASL/,
+    ],
+  ];
+
+  test.each(shut)("says what is wrong with %s, and not the secret", async (_name, listener, env, words) => {
+    const sink = kafka.open({
+      env: { ...env(), KAFKA_BOOTSTRAP_SERVERS: at(listener), KAFKA_TIMEOUT_MS: "3000" },
+    });
+    for (const failed of [
+      await sink.probe().catch(explain),
+      await sink.deliver(delivery([event(1)])).catch(explain),
+    ]) {
+      expect(failed).toMatch(words);
+      expect(failed).not.toContain("secret");
+    }
+  });
+
+  test("names the right that is missing, one after the other, and needs no more than it says", async () => {
+    const env = { ...asUser("PLAIN", "mallory", "mallory-secret"), KAFKA_BOOTSTRAP_SERVERS: at("SASL") };
+    const sink = kafka.open({ gatewayId: "least", env });
+    const steps: [RegExp, () => Promise<void>][] = [
+      [
+        /allow.*WRITE on .* and READ on/,
+        () => allow(broker.bootstrap, "mallory", "topic", kafka.validated, ["WRITE", "READ"]),
+      ],
+      [/WRITE on/, () => allow(broker.bootstrap, "mallory", "topic", kafka.rejected, ["WRITE"])],
+      [
+        /transactional id sluice-least/,
+        () => allow(broker.bootstrap, "mallory", "transactionalId", "sluice-least", ["WRITE"]),
+      ],
+      [/group sluice-least/, () => allow(broker.bootstrap, "mallory", "group", "sluice-least", ["READ"])],
+    ];
+    for (const [words, mend] of steps) {
+      const failed = (await sink.deliver(delivery([event(1)])).catch((error: unknown) => error)) as Outage;
+      expect(failed).toBeInstanceOf(Outage);
+      expect(failed.alarm).toBe(true);
+      expect(failed.message).toMatch(words);
+      expect(await sink.probe().catch(explain)).toMatch(words);
+      await mend();
+    }
+    expect((await sink.deliver(delivery([event(1)]))).delivered).toBe(1);
+    expect(await sink.probe()).toContain("sluice-least");
+  });
+
+  test("check sees that a topic may only be read", async () => {
+    const env = { ...asUser("PLAIN", "mallory", "mallory-secret"), KAFKA_BOOTSTRAP_SERVERS: at("SASL") };
+    const other = await openKafka(broker.bootstrap);
+    await allow(broker.bootstrap, "mallory", "topic", other.validated, ["READ"]);
+    await allow(broker.bootstrap, "mallory", "topic", other.rejected, ["WRITE"]);
+    await allow(broker.bootstrap, "mallory", "transactionalId", "sluice-reader", ["WRITE"]);
+    await allow(broker.bootstrap, "mallory", "group", "sluice-reader", ["READ"]);
+    const said = await other.open({ gatewayId: "reader", env }).probe().catch(explain);
+    expect(said).toContain(`may not write to ${other.validated}`);
+    await other.close();
+  });
+});

@@ -1,0 +1,178 @@
+/** The Kafka sink against a real broker: what it does when Kafka refuses, forgets, or another gateway takes its name. */
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
+import { explain } from "../../src/core/log.ts";
+import { Outage } from "../../src/core/outage.ts";
+import { delivery, event, events, noTotals, plus } from "../contract/entries.ts";
+import { sharedKafka, startKafka } from "../kit/kafka/broker.ts";
+import { deleteGroup, kafkaTestable } from "../kit/kafka/client.ts";
+import { until } from "../kit/until.ts";
+import { numbersOf, openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
+
+const upTo = (last: number) => Array.from({ length: last }, (_, i) => i + 1);
+const huge = (seq: number) =>
+  event(seq, { payload: JSON.stringify({ metrics: { n: seq, text: "x".repeat(5_000) } }) });
+
+describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "real"})`, () => {
+  let bootstrap = "";
+  let kafka: OpenKafka;
+  beforeAll(async () => {
+    ({ bootstrap } = await sharedKafka());
+  });
+  beforeEach(async () => {
+    kafka = await openKafka(bootstrap);
+  });
+  afterEach(() => kafka.close());
+
+  test("brings a burst of one device, more than a batch may hold, into one partition", async () => {
+    const entries = Array.from({ length: 300 }, (_, i) =>
+      event(i + 1, { payload: JSON.stringify({ metrics: { n: i + 1, text: "y".repeat(8_000) } }) }),
+    );
+    expect((await kafka.open().deliver(delivery(entries))).delivered).toBe(300);
+    const read = await kafka.events();
+    expect(read.map(({ json }) => json.values[0])).toEqual(upTo(300));
+  });
+
+  test("two gateways of one id are slow, but nothing is lost or doubled", async () => {
+    const [a, b] = [kafka.open({ gatewayId: "twice" }), kafka.open({ gatewayId: "twice" })];
+    let before = noTotals;
+    let fenced = 0;
+    for (let first = 1; first <= 200; first += 20) {
+      const entries = events(first, first + 19);
+      // Both are given the same entries, as two that run on copies of one spool.
+      const tries = [a, b].map(async (sink) => {
+        for (;;) {
+          try {
+            return await sink.deliver(delivery(entries, { before }));
+          } catch (error) {
+            fenced++;
+            expect(explain(error)).toMatch(/another gateway uses the transactional id|Kafka/);
+            await sink.positions?.(["epoch-1"]);
+          }
+        }
+      });
+      const [outcome = { delivered: 0, ignored: 0, refused: 0 }] = await Promise.all(tries);
+      before = plus(before, outcome);
+    }
+    expect(numbersOf(await kafka.events())).toEqual(upTo(200));
+    expect(fenced).toBeGreaterThan(0);
+  });
+
+  test("goes on where it was after Kafka has forgotten the position", async () => {
+    await kafka.open({ gatewayId: "away" }).deliver(delivery(events(1, 10)));
+    await deleteGroup(bootstrap, "sluice-away");
+    const again = kafka.open({ gatewayId: "away" });
+    expect((await again.positions?.(["epoch-1"]))?.map(({ seq }) => seq)).toEqual([10]);
+    expect(
+      (await again.deliver(delivery(events(6, 15), { before: { ...noTotals, delivered: 5 } }))).delivered,
+    ).toBe(10);
+    expect(numbersOf(await kafka.events())).toEqual(upTo(15));
+  });
+
+  test("has no position at a topic that was made anew, whatever is kept", async () => {
+    await kafka.open({ gatewayId: "moved" }).deliver(delivery(events(1, 5)));
+    const other = await openKafka(bootstrap);
+    expect(
+      await other.open({ gatewayId: "moved-2", dataDir: kafka.dataDir }).positions?.(["epoch-1"]),
+    ).toEqual([]);
+    await other.close();
+  });
+
+  test("commits the position again each day, so that Kafka does not forget it", async () => {
+    let shiftMs = 0;
+    let tick = () => {};
+    const clock = {
+      ...systemClock,
+      monoMs: () => systemClock.monoMs() + shiftMs,
+      every(_ms: number, run: () => void) {
+        tick = run;
+        return { cancel() {} };
+      },
+    };
+    const sink = kafka.open({ clock });
+    await sink.deliver(delivery(events(1, 3)));
+    const transactions = () => Number(sink.stats?.()["transactions"]);
+    const before = transactions();
+    tick();
+    await Bun.sleep(200);
+    expect(transactions()).toBe(before);
+    shiftMs = 25 * 3_600_000;
+    tick();
+    await until(() => transactions() > before);
+    expect((await sink.positions?.(["epoch-1"]))?.[0]?.totals.delivered).toBe(3);
+  });
+
+  test("keeps the positions of many starts, the newest above all", async () => {
+    const sink = kafka.open();
+    let before = noTotals;
+    for (let i = 1; i <= 60; i++) {
+      const outcome = await sink.deliver(
+        delivery([event(i)], { epoch: `0191f8c0-0000-7000-8000-${String(i).padStart(12, "0")}`, before }),
+      );
+      before = plus(before, outcome);
+    }
+    const asked = upTo(60).map((i) => `0191f8c0-0000-7000-8000-${String(i).padStart(12, "0")}`);
+    const held = await sink.positions?.(asked);
+    expect(held?.at(-1)?.seq).toBe(60);
+    expect(held?.length).toBeGreaterThan(30);
+  });
+
+  test("refuses nothing while it cannot tell the record from the topic", async () => {
+    const small = await openKafka(bootstrap, { configs: { "max.message.bytes": "2000" } });
+    const sink = small.open();
+    const all = [huge(1), huge(2)];
+    const failed = await sink.deliver(delivery(all)).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(Outage);
+    expect(explain(failed)).toContain("max.message.bytes");
+    // An entry behind them that is taken is the proof.
+    const later = (seq: number) => (seq === 3 ? [event(3)] : []);
+    const given = delivery(all, { later });
+    expect(await sink.deliver(given)).toEqual({ delivered: 0, ignored: 0, refused: 2 });
+    expect([...given.refused.keys()]).toEqual([1, 2]);
+    expect(await small.events()).toEqual([]);
+    await small.close();
+  });
+
+  test("finds the few that are too large among many, in a bounded number of tries", async () => {
+    const small = await openKafka(bootstrap, { configs: { "max.message.bytes": "4000" } });
+    const entries = events(1, 400).map((entry) => (entry.seq % 97 === 0 ? huge(entry.seq) : entry));
+    const sink = small.open();
+    const given = delivery(entries);
+    expect(await sink.deliver(given)).toEqual({ delivered: 396, ignored: 0, refused: 4 });
+    expect([...given.refused.keys()]).toEqual([97, 194, 291, 388]);
+    expect(Number(sink.stats?.()["split"])).toBeLessThan(20);
+    expect(numbersOf(await small.events())).toEqual(upTo(400).filter((n) => n % 97 !== 0));
+    await small.close();
+  });
+
+  test("a topic that is not there is an alarm that names it", async () => {
+    const sink = kafka.open({ env: { KAFKA_ERROR_TOPIC: "nowhere" } });
+    const failed = (await sink.deliver(delivery([event(1)])).catch((error: unknown) => error)) as Outage;
+    expect(failed.alarm).toBe(true);
+    expect(failed.message).toContain("create the topic");
+    expect(failed.message).toContain("nowhere");
+    expect(await sink.probe().catch(explain)).toContain("nowhere");
+  });
+
+  test("an older cluster gets the older transaction", async () => {
+    const old = await startKafka({ format: ["--feature", "transaction.version=0"] });
+    const topics = await openKafka(old.bootstrap);
+    let before = noTotals;
+    const sink = topics.open();
+    for (const [first, last] of [
+      [1, 50],
+      [51, 120],
+      [121, 130],
+    ] as const)
+      before = plus(before, await sink.deliver(delivery(events(first, last), { before })));
+    const again = topics.open();
+    expect((await again.positions?.(["epoch-1"]))?.[0]?.seq).toBe(130);
+    expect(
+      (await again.deliver(delivery(events(121, 140), { before: { ...noTotals, delivered: 120 } })))
+        .delivered,
+    ).toBe(20);
+    expect(numbersOf(await topics.events())).toEqual(upTo(140));
+    await topics.close();
+    await old.stop();
+  });
+});
