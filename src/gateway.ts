@@ -61,8 +61,8 @@ export interface Gateway {
   httpAddress(): string;
   /** False where something stands still without a name for why; see watchdog.ts. */
   isProgressing(): boolean;
-  /** Where devices connect when the gateway is itself the broker; else undefined. */
-  brokerAddress(): { host: string; port: number } | undefined;
+  /** Where devices connect to a source of this kind; undefined if it does not listen. */
+  sourceAddress(kind: string): { host: string; port: number } | undefined;
 }
 
 const stopGraceMs = 10_000;
@@ -323,7 +323,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     stop,
     isProgressing: watchdog.isProgressing,
     httpAddress: () => http?.address ?? "",
-    brokerAddress: () => sources.find(({ address }) => address)?.address?.(),
+    sourceAddress: (kind) => sources.find((source) => source.status().kind === kind)?.address?.(),
   };
 }
 

@@ -29,7 +29,8 @@ export const run = command({
         gateway_id: gatewayId,
         data_dir: dataDir,
         http: gateway.httpAddress(),
-        broker: gateway.brokerAddress(),
+        broker: gateway.sourceAddress("broker"),
+        ingest: gateway.sourceAddress("http_ingest"),
       },
       "started",
     );

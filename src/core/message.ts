@@ -28,9 +28,14 @@ export interface Message {
   redeliveryKey(): number | undefined;
   /** The sender's connection ended, so that no acknowledgement can reach it. Absent: it sets DUP on what it sends again. */
   abandoned?(): boolean;
-  /** For a source that passes messages on: false until the intake makes an event of it. Absent: the source does not ask. */
-  accepted?: boolean;
+  /** SHA-256 (lower-case hex) of a token that was shown beside the payload: good if the payload holds none. */
+  readonly tokenHash?: string | undefined;
+  /** For a source that tells its sender, or others: null until the intake says what became of it. Absent: the source does not ask. */
+  outcome?: Outcome | null;
 }
+
+/** "accepted"; "deferred": on the disk, and judged once the registry answers; "duplicate"; or the reason of its reject. */
+export type Outcome = "accepted" | "deferred" | "duplicate" | (string & {});
 
 export interface MessageAddress {
   readonly tenantId: string;

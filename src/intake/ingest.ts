@@ -15,7 +15,7 @@ import { explain, type Log } from "../core/log.ts";
 import type { Intake, Message } from "../core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
-import type { KnownMessages } from "./known.ts";
+import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Marks } from "./marks.ts";
 import { isPending, type Judge, type Pending } from "../judge/judge.ts";
 import type { Answer } from "../registry/flights.ts";
@@ -266,8 +266,9 @@ export class Ingest {
     } else {
       this.#parts.books.duplicate();
     }
-    this.#parts.known.note(message, entry);
-    if (message.accepted === false) message.accepted = entry?.kind === "event";
+    const { known } = this.#parts;
+    known.note(message, entry);
+    if (message.outcome === null) message.outcome = entry ? outcomeOf(entry) : known.outcomeOf(message);
     if (message.mark) this.#marks.group(message.mark);
     if (this.#messages === 0) {
       this.#groupSinceMs = this.#parts.clock.monoMs();

@@ -4,11 +4,26 @@
  * one that waited for the same look-up; told when a message goes into a group, and what it learned goes to the disk with it.
  */
 import type { Entry } from "../core/entry.ts";
-import type { Message } from "../core/message.ts";
+import type { Message, Outcome } from "../core/message.ts";
+import { reasons } from "../judge/reasons.ts";
 import { Retries } from "./retries.ts";
 import type { Alongside } from "../spool/sidecar.ts";
 import { ownerOf, type RedeliveryWindow } from "../spool/redelivery.ts";
 import type { RetainedTopics } from "../spool/retained.ts";
+
+/** Its sender gives it an identity of its own and is told the same whenever it comes: so what became of it is kept beside its key. */
+const isToldAgain = ({ dup, outcome }: Message) => dup && outcome !== undefined;
+
+const otherOutcomes: readonly Outcome[] = ["deferred", ...reasons.map(({ code }) => code)];
+
+export function outcomeOf({ kind, reason }: Entry): Outcome {
+  if (kind === "event") return "accepted";
+  return kind === "deferred" ? "deferred" : (reason ?? "");
+}
+
+function withOutcome(key: number, outcome: Outcome): number {
+  return Number(Bun.hash.wyhash(`${key}\n${outcome}`) & 0x1f_ffff_ffff_ffffn);
+}
 
 export interface KnownParts {
   readonly window: RedeliveryWindow;
@@ -36,6 +51,13 @@ export class KnownMessages {
     return window.has(key) || this.#retries.isRetry(message);
   }
 
+  /** What became of a message that is known, for its sender to be told again. */
+  outcomeOf(message: Message): Outcome {
+    const key = message.redeliveryKey();
+    if (key === undefined || !this.#parts.window.has(key)) return "duplicate";
+    return otherOutcomes.find((outcome) => this.#parts.window.has(withOutcome(key, outcome))) ?? "accepted";
+  }
+
   /** It goes into the open group; `entry` undefined: as one that is known. */
   note(message: Message, entry: Entry | undefined): void {
     const key = entry === undefined ? undefined : message.redeliveryKey();
@@ -43,6 +65,11 @@ export class KnownMessages {
       const owner = ownerOf(entry);
       this.#parts.window.add(key, owner);
       this.#packets.push(key, owner);
+      if (isToldAgain(message) && entry.kind !== "event") {
+        const told = withOutcome(key, outcomeOf(entry));
+        this.#parts.window.add(told, owner);
+        this.#packets.push(told, owner);
+      }
     }
     this.#retries.note(message);
     if (entry?.kind === "reject") return;

@@ -13,7 +13,10 @@ import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import { addressIn, storableTopic, type Address } from "./topic.ts";
 import { isNo, type No } from "./verdict.ts";
 
-type Arrival = Pick<Message, "receivedMs" | "topic" | "address" | "payload" | "wholeBytes" | "retained">;
+type Arrival = Pick<
+  Message,
+  "receivedMs" | "topic" | "address" | "payload" | "wholeBytes" | "retained" | "tokenHash"
+>;
 
 export interface Candidate {
   readonly receivedMs: number;
@@ -31,7 +34,7 @@ export interface Candidate {
   /** Once it is known to be a JSON object that can be stored. */
   text: string | null;
   token: string | undefined;
-  /** Of a message that comes from the spool, whose token is known only so. */
+  /** Of a token that is known only so: shown beside the payload, or kept in the spool. */
   tokenHash: string | null;
   siteId: string | null;
   /** null, once examined: it is the moment of arrival, of which nobody knew the time then. */
@@ -56,7 +59,7 @@ const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
 const utf8 = new TextEncoder();
 
 export function candidateOf(message: Arrival): Candidate {
-  const { receivedMs, topic, address: given, payload, wholeBytes, retained } = message;
+  const { receivedMs, topic, address: given, payload, wholeBytes, retained, tokenHash = null } = message;
   return {
     receivedMs,
     topic,
@@ -68,7 +71,7 @@ export function candidateOf(message: Arrival): Candidate {
     address: null,
     text: null,
     token: undefined,
-    tokenHash: null,
+    tokenHash,
     siteId: null,
     eventMs: null,
     eventNs: 0,

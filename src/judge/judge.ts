@@ -148,7 +148,7 @@ export function createJudge(options: JudgeOptions): Judge {
   function defer(it: Candidate): Entry {
     const why = no("REGISTRY_UNAVAILABLE");
     if (!take(unproven, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
-    return toDeferred(it, why, it.token === undefined ? null : hashOf(it.token));
+    return toDeferred(it, why, it.token === undefined ? it.tokenHash : hashOf(it.token));
   }
 
   /** Whatever happens, the message is answered for. */

@@ -5,7 +5,7 @@
  */
 import type { Client, PublishPacket } from "aedes";
 import type { Warn } from "../core/throttled-warn.ts";
-import type { Intake, Message } from "../core/message.ts";
+import type { Intake, Message, Outcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
 import { headBytes } from "./large-packets.ts";
 
@@ -19,7 +19,7 @@ export class BrokerMessage implements Message {
   readonly packetId: number;
   readonly receivedMs: number;
   readonly wholeBytes: number | undefined;
-  accepted = false;
+  outcome: Outcome | null = null;
   /** null: published by the broker itself. */
   readonly #client: Client | null;
   readonly #isWill: boolean;

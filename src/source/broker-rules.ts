@@ -97,7 +97,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   /** Whether it is passed on; else it goes where nobody listens, for its acknowledgement alone. */
   function mayPassOn(message: BrokerMessage): boolean {
     const subscribers = clients.subscribers();
-    if (subscribers === 0 || !message.accepted) return false;
+    if (subscribers === 0 || message.outcome !== "accepted") return false;
     if (passing.take(subscribers)) return true;
     notPassedOn += 1;
     warn(

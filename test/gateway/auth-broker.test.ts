@@ -23,7 +23,7 @@ beforeEach(async () => {
     { BROKER_LISTEN: "127.0.0.1:0", BROKER_REQUIRE_AUTH: "1" },
     { withBroker: true },
   );
-  port = running.gateway.brokerAddress()?.port ?? 0;
+  port = running.gateway.sourceAddress("broker")?.port ?? 0;
   await running.gateway.view.devices.add(registered(["d1", "d2"]));
 });
 afterEach(async () => {

@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 async function connected(login: { username?: string; password?: string } = {}): Promise<MqttClient> {
-  const port = running.gateway.brokerAddress()?.port ?? 0;
+  const port = running.gateway.sourceAddress("broker")?.port ?? 0;
   const client = await connectAsync({ host: "127.0.0.1", port, protocolVersion: 4, ...login });
   clients.push(client);
   return client;

@@ -32,7 +32,7 @@ test("on a new connection and with a new packet identifier each time: nothing is
     },
     { withBroker: true, store },
   );
-  const port = gateway.brokerAddress()?.port ?? 0;
+  const port = gateway.sourceAddress("broker")?.port ?? 0;
   const filler = await device(port, "filler");
   let sent = 0;
   while (stats().ingest["held"] === null) {

@@ -33,7 +33,7 @@ export function fakeIntake(settle?: () => Source): FakeIntake {
     accepts: true,
     receive(message) {
       intake.messages.push(message);
-      if (message.accepted === false) message.accepted = intake.accepts;
+      if (message.outcome === null) message.outcome = intake.accepts ? "accepted" : "TOKEN_INVALID";
       if (settle !== undefined && group.push(message) === 1) setImmediate(flush);
     },
     isFull: () => intake.full,

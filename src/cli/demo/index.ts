@@ -156,7 +156,7 @@ function welcome(gateway: Gateway, dataDir: string): string {
 }
 
 function brokerUrl(gateway: Gateway): string {
-  const address = gateway.brokerAddress();
+  const address = gateway.sourceAddress("broker");
   if (!address) throw new Error("the gateway of the demo has no broker");
   return `mqtt://${hostPort(address)}`;
 }

@@ -1,0 +1,48 @@
+/** HTTP ingest with one sender, who gives each message an Idempotency-Key, as the contract suite sees it. */
+import { systemClock } from "../../../src/core/clock.ts";
+import { silentLog } from "../../../src/core/log.ts";
+import { httpIngest, httpSource } from "../../../src/source/http.ts";
+import { ingestSettings } from "../../../src/source/http-settings.ts";
+import { settingsOf } from "../../kit/source.ts";
+import type { SourceFixture } from "../sources.test.ts";
+
+export const fixture: SourceFixture = {
+  name: "http_ingest",
+  unavailable: "",
+  // oxlint-disable-next-line typescript/require-await -- the interface is of those that must wait
+  async open() {
+    const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0" });
+    const source = httpSource({
+      settings,
+      clock: systemClock,
+      log: silentLog,
+      payloadBytesMax: () => 262_144,
+    });
+    const sent: string[] = [];
+    const answered = new Set<number>();
+    /** Resolves as soon as it is on its way: the answer comes when the message is settled. */
+    async function post(at: number): Promise<void> {
+      const { host, port } = source.address?.() ?? { host: "", port: 0 };
+      void fetch(`http://${host}:${port}/ingest/v1/tenant/acme/device/d1/telemetry`, {
+        method: "POST",
+        headers: { "idempotency-key": `key-${at}` },
+        body: sent[at] ?? "",
+      })
+        .then(({ status }) => status === 202 && answered.add(at))
+        .catch(() => {});
+      // One after the other, as the suite wants them.
+      await Bun.sleep(50);
+    }
+    return {
+      source,
+      probe: () => httpIngest.probe(settings),
+      async send(texts) {
+        for (const text of texts) await post(sent.push(text) - 1);
+      },
+      async sendAgain() {
+        for (const at of sent.keys()) if (!answered.has(at)) await post(at);
+      },
+      stop: () => source.close(),
+    };
+  },
+};

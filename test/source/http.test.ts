@@ -1,0 +1,325 @@
+/** HTTP ingest at a whole gateway: what is answered, what is stored once, and what strangers cannot do. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
+import { reasons } from "../../src/judge/reasons.ts";
+import { statusOfReason } from "../../src/source/http-answers.ts";
+import { aBody } from "../kit/builders.ts";
+import {
+  endLater,
+  type InProcess,
+  registered,
+  scratch,
+  startInProcess,
+  stopAll,
+  tokenFor,
+} from "../kit/inprocess.ts";
+import { makeCertificates } from "../kit/tls.ts";
+import { until } from "../kit/until.ts";
+
+let running: InProcess;
+let dataDir: string;
+let scheme = "http";
+afterEach(stopAll);
+
+async function start(env: Record<string, string> = {}): Promise<void> {
+  dataDir = scratch();
+  await startAgain(env);
+  await running.gateway.view.devices.add(registered(["d1", "d2"]));
+}
+
+async function startAgain(env: Record<string, string> = {}): Promise<void> {
+  const settings = { INGEST_LISTEN: "127.0.0.1:0", BROKER_LISTEN: "127.0.0.1:0", DATA_DIR: dataDir, ...env };
+  running = await startInProcess(settings, { withBroker: true });
+}
+
+const port = () => running.gateway.sourceAddress("http_ingest")?.port ?? 0;
+const envelope = (changes: Record<string, unknown> = {}) =>
+  aBody({ device_id: "d1", ts: undefined, provision_token: tokenFor("d1"), ...changes });
+const d1 = "/ingest/v1/tenant/acme/device/d1/telemetry";
+
+async function post(path: string, body: string | Uint8Array | object, headers: Record<string, string> = {}) {
+  const sent = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+  const url = `${scheme}://127.0.0.1:${port()}${path}`;
+  const response = await fetch(url, {
+    method: "POST",
+    body: sent,
+    headers,
+    tls: { rejectUnauthorized: false },
+  });
+  return { status: response.status, headers: response.headers, body: (await response.json()) as Answer };
+}
+interface Answer {
+  readonly status?: string | number;
+  readonly reason?: string;
+  readonly detail?: string;
+  readonly accepted?: number;
+  readonly rejected?: number;
+  readonly results?: readonly { readonly status: string; readonly reason?: string }[];
+}
+
+/** What is in the local store, oldest first, once everything is there. */
+async function rows(): Promise<{ topic: string; device_id: string; payload: string }[]> {
+  await until(() => Object.values(running.stats().sinks).every(({ waiting }) => waiting === 0));
+  const db = new Database(join(dataDir, "local.db"), { readonly: true });
+  try {
+    return db
+      .query<{ topic: string; device_id: string; payload: string }, []>(
+        "SELECT topic, device_id, payload FROM raw_events ORDER BY rowid",
+      )
+      .all();
+  } finally {
+    db.close();
+  }
+}
+
+describe("one message", () => {
+  test("202 once it is on the disk, and it is stored as the same message over MQTT is", async () => {
+    await start();
+    expect(await post(d1, envelope())).toMatchObject({ status: 202, body: { status: "accepted" } });
+    expect(running.stats().ingest).toMatchObject({ received: 1, accepted: 1 });
+    expect(await rows()).toMatchObject([{ topic: "tenant/acme/device/d1/telemetry", device_id: "d1" }]);
+    expect(running.stats().balanced).toBe(true);
+  });
+
+  test("the token may stand in a header, and is stored nowhere", async () => {
+    await start();
+    const body = envelope({ provision_token: undefined });
+    expect((await post(d1, body, { authorization: `Bearer ${tokenFor("d1")}` })).status).toBe(202);
+    expect((await post(d1, body, { "x-provision-token": tokenFor("d1") })).status).toBe(202);
+    expect((await post(d1, body, { authorization: "Bearer tok-wrong" })).body.reason).toBe("TOKEN_INVALID");
+    expect((await post(d1, body)).body.reason).toBe("TOKEN_MISSING");
+    expect(JSON.stringify(await rows())).not.toContain(tokenFor("d1"));
+  });
+
+  test("each kind of reject has its status; a sender learns the reason and no more", async () => {
+    await start();
+    const cases: [number, string, unknown, string?][] = [
+      [401, "TOKEN_INVALID", envelope({ provision_token: "x" })],
+      [401, "TOKEN_MISSING", envelope({ provision_token: undefined })],
+      [403, "SITE_MISMATCH_REGISTRY_VS_PAYLOAD", envelope({ site_id: "elsewhere" })],
+      [403, "UNREGISTERED_DEVICE", envelope({ device_id: "d9" }), d1.replace("d1", "d9")],
+      [400, "MALFORMED_JSON", "{"],
+      [400, "BAD_TOPIC_FORMAT", envelope(), "/ingest/v1/topic/some/where/else"],
+      [400, "BAD_TOPIC_FORMAT", envelope(), d1.replace("d1", "a%2Fb")],
+      [413, "PAYLOAD_TOO_LARGE", envelope({ text: "x".repeat(300_000) })],
+    ];
+    for (const [status, reason, body, path = d1] of cases) {
+      const answer = await post(path, body as object);
+      expect(answer).toMatchObject({ status, body: { status, reason } });
+      expect(answer.headers.get("content-type")).toBe("application/problem+json");
+      expect(JSON.stringify(answer.body)).not.toContain("lab-1");
+    }
+    expect(running.stats().ingest.received).toBe(cases.length);
+    expect(running.stats().balanced).toBe(true);
+  });
+
+  test("a revoked device is refused, one that sends too much is told when to come back", async () => {
+    await start({ RATE_LIMIT_RPS: "1", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
+    expect((await post(d1, envelope())).status).toBe(202);
+    const limited = await post(d1, envelope());
+    expect(limited).toMatchObject({ status: 429, body: { reason: "RATE_LIMITED" } });
+    expect(Number(limited.headers.get("retry-after"))).toBeGreaterThan(0);
+    await running.gateway.view.devices.update({ tenantId: "acme", deviceId: "d2" }, { status: "REVOKED" });
+    const revoked = envelope({ device_id: "d2", provision_token: tokenFor("d2") });
+    expect(await post(d1.replace("d1", "d2"), revoked)).toMatchObject({
+      status: 403,
+      body: { reason: "DEVICE_REVOKED" },
+    });
+  });
+
+  test("the topic of another system goes where MQTT would bring it", async () => {
+    await start();
+    expect((await post("/ingest/v1/topic/tenant/acme/device/d1/telemetry", envelope())).status).toBe(202);
+    expect(await rows()).toMatchObject([{ topic: "tenant/acme/device/d1/telemetry" }]);
+  });
+});
+
+test("every status of a reason belongs to a reason of the judge's", () => {
+  const codes = new Set(reasons.map(({ code }) => code));
+  for (const code of Object.keys(statusOfReason)) expect(codes).toContain(code);
+});
+
+describe("a batch", () => {
+  test.each([
+    ["a JSON array", (items: string[]) => ` [ ${items.join(" ,\n ")} ] \n`],
+    ["lines of JSON", (items: string[]) => `${items.join("\r\n")}\n\n`],
+  ])(
+    "%s: an outcome per message, one that is rejected rejects no other, numbers keep their digits",
+    async (_, joined) => {
+      await start();
+      const good = JSON.stringify(envelope({ metrics: { note: 'a "]," b\\\\' } }));
+      const items = [
+        good,
+        JSON.stringify(envelope({ provision_token: "x" })),
+        good.replace('"seq":120', '"seq":120,"big":12345678901234567890,"one":1.0'),
+        JSON.stringify(envelope({ msg_type: undefined })),
+      ];
+      const { status, body } = await post("/ingest/v1/batch", joined(items));
+      expect(status).toBe(202);
+      expect(body).toMatchObject({ accepted: 2, rejected: 2 });
+      expect(body.results?.map((result) => result.reason ?? result.status)).toEqual([
+        "accepted",
+        "TOKEN_INVALID",
+        "accepted",
+        "BAD_TOPIC_FORMAT",
+      ]);
+      const stored = await rows();
+      expect(stored).toHaveLength(2);
+      expect(stored[1]?.payload).toContain('"big":12345678901234567890,"one":1.0');
+    },
+  );
+
+  test.each([
+    ["not JSON", "[{}, {]", 400],
+    ["a line that is not JSON", '{"a":1}\n{"b":\n', 400],
+    ["no object", "[1]", 400],
+    ["cut off", '[{"a":1},', 400],
+    ["something behind it", '[{"a":1}] x', 400],
+    ["empty", "[]", 400],
+    ["nothing", "", 400],
+    ["too many", `[${"{},".repeat(10_000)}{}]`, 413],
+  ])("%s: a clear answer, and none of it is taken", async (_, body, status) => {
+    await start();
+    const answer = await post("/ingest/v1/batch", body);
+    expect(answer.status).toBe(status);
+    expect(answer.body.detail).toMatch(/batch/);
+    expect(running.stats().ingest.received).toBe(0);
+  });
+});
+
+describe("packed bodies", () => {
+  test("gzip and zstd are unpacked", async () => {
+    await start();
+    const body = Buffer.from(JSON.stringify(envelope()));
+    expect((await post(d1, gzipSync(body), { "content-encoding": "gzip" })).status).toBe(202);
+    expect((await post(d1, zstdCompressSync(body), { "content-encoding": "zstd" })).status).toBe(202);
+    expect(await rows()).toHaveLength(2);
+  });
+
+  test("what unpacks to more than is allowed, is not what it says, or is packed otherwise is refused", async () => {
+    await start();
+    const bomb = gzipSync(Buffer.alloc(50_000_000));
+    expect((await post(d1, bomb, { "content-encoding": "gzip" })).status).toBe(413);
+    expect((await post(d1, "plain", { "content-encoding": "gzip" })).status).toBe(400);
+    expect((await post(d1, "plain", { "content-encoding": "br" })).status).toBe(415);
+    expect((await post(d1, Buffer.alloc(9 * 1024 * 1024, " "))).status).toBe(413);
+    expect(running.stats().ingest.received).toBe(0);
+  });
+});
+
+describe("Idempotency-Key", () => {
+  const key = { "idempotency-key": "reading-17" };
+
+  test("the same key is answered as before and stored once, also after a restart", async () => {
+    await start();
+    const bad = envelope({ provision_token: "x" });
+    const answers = async () => [
+      (await post(d1, envelope(), key)).body.status,
+      (await post(d1, bad, key)).body.reason,
+      (await post("/ingest/v1/batch", [envelope(), bad, envelope({ seq: 121 })], key)).body.results,
+    ];
+    const first = await answers();
+    expect(first).toMatchObject([
+      "accepted",
+      "TOKEN_INVALID",
+      [{ status: "accepted" }, { reason: "TOKEN_INVALID" }, {}],
+    ]);
+    expect(await answers()).toEqual(first);
+    await running.gateway.stop();
+    await startAgain();
+    expect(await answers()).toEqual(first);
+    expect(running.stats().ingest).toMatchObject({
+      accepted: 3,
+      duplicate: 10,
+      rejected: { TOKEN_INVALID: 2 },
+    });
+    expect(await rows()).toHaveLength(3);
+  });
+
+  test("without a key the same message is two, and another's key takes nothing away", async () => {
+    await start();
+    await post(d1, envelope());
+    await post(d1, envelope());
+    const stranger = envelope({ provision_token: undefined });
+    await post(d1, stranger, { ...key, authorization: "Bearer tok-wrong" });
+    await post(d1, stranger, { ...key, authorization: `Bearer ${tokenFor("d1")}` });
+    expect(await rows()).toHaveLength(3);
+  });
+
+  test("one that cannot be a key is a mistake", async () => {
+    await start();
+    expect((await post(d1, envelope(), { "idempotency-key": "k".repeat(256) })).status).toBe(400);
+  });
+});
+
+test("what is no such request is told so, and nothing is taken", async () => {
+  await start();
+  expect((await post("/ingest/v1/elsewhere", "{}")).status).toBe(404);
+  expect((await post("/", "{}")).status).toBe(404);
+  expect((await post("/ingest/v1/tenant/%ff/device/d/t", "{}")).status).toBe(400);
+  const got = await fetch(`http://127.0.0.1:${port()}${d1}`);
+  expect([got.status, ((await got.json()) as Answer).detail]).toEqual([405, "messages are sent with POST."]);
+  expect((await post("/admin/devices", "{}")).status).toBe(404);
+  expect(running.stats().sources).toMatchObject([
+    { kind: "broker" },
+    { kind: "http_ingest", requests_refused: 5 },
+  ]);
+});
+
+test("while the spool cannot be written senders are told to come back", async () => {
+  await start({
+    SPOOL_MAX_BYTES: "1MB",
+    MAX_PAYLOAD_BYTES: "262144",
+    INFLUXDB_URL: "http://127.0.0.1:9",
+  });
+  const filler = () => envelope({ text: Array.from({ length: 2_000 }, () => Math.random()).join() });
+  let last = await post(d1, filler());
+  for (let i = 0; i < 200 && last.status === 202; i++) last = await post(d1, filler());
+  expect(last).toMatchObject({ status: 503 });
+  expect(Number(last.headers.get("retry-after"))).toBeGreaterThan(0);
+  expect((await post(d1, envelope())).body.detail).toContain("nothing can be stored now");
+}, 60_000);
+
+test("connections beyond the bound are closed, and one that sends its head slowly holds nobody up", async () => {
+  await start({ INGEST_MAX_CONNECTIONS: "3" });
+  let closed = 0;
+  const sockets = Array.from({ length: 8 }, () => {
+    const socket = connect(port(), "127.0.0.1", () => socket.write("POST /ingest"));
+    socket.on("error", () => {}).on("close", () => closed++);
+    endLater(() => socket.destroy());
+    return socket;
+  });
+  await until(() => closed === 5);
+  for (const socket of sockets) socket.destroy();
+  await until(() => closed === 8);
+  expect((await post(d1, envelope())).status).toBe(202);
+});
+
+describe("TLS", () => {
+  test("with a certificate HTTPS is spoken, and a renewed one is shown to who connects next", async () => {
+    const [first, second] = [makeCertificates(), makeCertificates()];
+    endLater(first.remove);
+    endLater(second.remove);
+    const [cert, key] = [join(scratch(), "cert.pem"), join(scratch(), "key.pem")];
+    const install = async ({ serverCert, serverKey }: typeof first) => {
+      await Bun.write(cert, Bun.file(serverCert));
+      await Bun.write(key, Bun.file(serverKey));
+    };
+    await install(first);
+    await start({ INGEST_TLS_CERT: cert, INGEST_TLS_KEY: key });
+    scheme = "https";
+    endLater(() => (scheme = "http"));
+    expect((await post(d1, envelope())).status).toBe(202);
+    expect(running.stats().sources[1]?.["detail"]).toContain("https://");
+  });
+
+  test("a certificate without its key is a mistake of the configuration", async () => {
+    const { serverCert, remove } = makeCertificates();
+    endLater(remove);
+    dataDir = scratch();
+    expect(startAgain({ INGEST_TLS_CERT: serverCert })).rejects.toThrow("belong together");
+  });
+});
