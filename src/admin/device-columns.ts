@@ -1,27 +1,19 @@
 /** A device as it is written outside: under the names of the registry's columns, over HTTP, in files and on the command line. */
+import { idCharsMax, idPattern, storablePattern } from "../core/topic-level.ts";
 import { z } from "zod";
 import { toColumns, toFields } from "../core/columns.ts";
 import type { Device, DeviceChange, NewDevice } from "../core/device.ts";
-
-const idCharsMax = 256;
 
 /** One level of a topic name (MQTT 5 §4.7) that tables and files can hold. */
 const level = z
   .string()
   .max(idCharsMax)
-  .regex(
-    /^[^/+#\p{Cc}\p{Cs}]+$/u,
-    "must be one level of an MQTT topic: not empty, without / + # and control characters",
-  );
-const site = z
-  .string()
-  .min(1)
-  .max(idCharsMax)
-  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "must be without control characters");
+  .regex(idPattern, "must be one level of an MQTT topic: not empty, without / + # and control characters");
+const site = z.string().min(1).max(idCharsMax).regex(storablePattern, "must be without control characters");
 const firmware = z
   .string()
   .max(idCharsMax)
-  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "must be without control characters")
+  .regex(storablePattern, "must be without control characters")
   .nullable();
 /** Any other word in the registry means "not active" too, but a slip here would silence a device. */
 const status = z.enum(["ACTIVE", "REVOKED", "PENDING"]);

@@ -2,13 +2,14 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { keepSecret, masked } from "../core/mask.ts";
+import { brokerSchemes } from "../core/mqtt-url.ts";
 import { urlOf } from "../core/settings.ts";
 import { type Context, type Option, UsageError, words } from "./command.ts";
 
 const brokerUrl = z
   .string()
   .refine(
-    (s) => urlOf(["mqtt", "mqtts", "ws", "wss"]).safeParse(s).success,
+    (s) => urlOf(brokerSchemes).safeParse(s).success,
     "must be a URL such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss)",
   );
 

@@ -4,6 +4,7 @@
  * It is the sender's half of a reconciliation: the summary says how many messages the broker acknowledged, by the verdict that
  * the gateway must have given them. `--print-registry` gives the operator the rows that make the fleet known to it.
  */
+import { isLevel } from "../core/topic-level.ts";
 import { z } from "zod";
 import { explain } from "../core/log.ts";
 import { faultNames, faultOf, parseFaults } from "../simulator/fault.ts";
@@ -145,7 +146,7 @@ function tenants(): Option<[string, ...string[]]> {
     .transform((text, context): [string, ...string[]] => {
       const [first = "", ...more] = text.split(",");
       const names: [string, ...string[]] = [first, ...more];
-      if (names.every((name) => /^[^\s/+#]+$/.test(name))) return names;
+      if (names.every((name) => isLevel(name) && !/\s/.test(name))) return names;
       context.addIssue("must be names separated by commas, without /, +, # and spaces");
       return z.NEVER;
     });

@@ -7,6 +7,7 @@
  * status endpoints, problem details, the audit log, a command's standard error). To mask at each caller was the alternative; it
  * leaked at the one that was forgotten. Payloads of devices are another matter (judge/redact.ts): they must stay JSON, digit by digit.
  */
+import { partTokens } from "./token.ts";
 
 const blank = "***";
 /** A shorter secret would be found in innocent text, and so would a plain word that is not long. */
@@ -37,8 +38,6 @@ const named =
   /([\w-]{0,40}(?:password|passwd|pwd|secret|token|api[_-]?key)(?:\s*=\s*["']?|\\?["']\s*:\s*\\?["']))([^\s"'\\&,;)}\]]{4,})/gi;
 /** An ordinary word follows "token" or "basic" in a sentence; a credential has a digit. */
 const authorization = /\b((?:bearer|basic|token)\s+)((?=[^\s"']*\d)[\w.~+/=-]{8,})/gi;
-/** As the registry issues them. */
-const issued = /tok-[\w-]{4,}/g;
 /** PostgreSQL quotes the row that it refuses. */
 const quotedRow = /(row contains \()[\s\S]*/i;
 
@@ -50,7 +49,7 @@ export function masked(text: string): string {
     .replace(inQuery, hidden)
     .replace(named, hidden)
     .replace(authorization, `$1${blank}`)
-    .replace(issued, `tok-${blank}`)
+    .replace(partTokens, `tok-${blank}`)
     .replace(quotedRow, "$1…)");
 }
 

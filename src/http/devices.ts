@@ -15,7 +15,7 @@ import {
 import type { Device, DeviceChange, DeviceFilter, DeviceId, DeviceStore } from "../core/device.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
-import { newToken } from "../admin/token.ts";
+import { newToken } from "../core/token.ts";
 
 export const pageMax = 1_000;
 /** Ten years: beyond it, it is no overlap. */

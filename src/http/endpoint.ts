@@ -5,6 +5,7 @@
  * @hono/zod-openapi was the alternative: it makes a document of routes too, but knows neither audit nor streams, and says a
  * wrong request in words of its own. Here zod checks and zod writes the JSON Schema, and the rest is this file.
  */
+import { isLevel } from "../core/topic-level.ts";
 import type { Context, Hono } from "hono";
 import type { z } from "zod";
 import { explain } from "../core/log.ts";
@@ -159,5 +160,5 @@ function readParams(c: Context<HttpEnv>): Readonly<Record<string, string>> | und
     return undefined;
   }
   const params = c.req.param() as Readonly<Record<string, string>>;
-  return Object.values(params).every((level) => level !== "" && !/[/+#]/.test(level)) ? params : undefined;
+  return Object.values(params).every(isLevel) ? params : undefined;
 }

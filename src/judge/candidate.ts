@@ -7,7 +7,7 @@
 import type { Entry, Kind } from "../core/entry.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
-import { isObject } from "./decode.ts";
+import { isObject } from "../core/is-object.ts";
 import { redact, secretsIn } from "./redact.ts";
 import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import { addressIn, storableTopic, type Address } from "./topic.ts";

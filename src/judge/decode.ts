@@ -4,6 +4,7 @@
  * Size is asked first and of the bytes as they came: what is too large is never parsed. (The services before measured
  * the payload after parsing and writing it anew, so a message's fate hung on how it was spelled.)
  */
+import { isObject } from "../core/is-object.ts";
 import { count } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
@@ -83,8 +84,4 @@ export function decodeText(text: string): Decoded | No<keyof typeof jsonReasons>
   const why = unstorable(text);
   if (why !== null) return no("UNSTORABLE_TEXT", why);
   return isObject(body) ? { text, body } : no("NOT_AN_OBJECT");
-}
-
-export function isObject(value: unknown): value is Body {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

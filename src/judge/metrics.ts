@@ -1,7 +1,8 @@
 /**
  * Stage "metrics": flat, few, and named so that any store can hold them. Asked of every message type that carries some.
  */
-import { isObject, type Body } from "./decode.ts";
+import { isObject } from "../core/is-object.ts";
+import type { Body } from "./decode.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
 
 /** Metrics in one message. */

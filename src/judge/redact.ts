@@ -5,6 +5,7 @@
  * and what a duplicate key hides would be gone from our sight but not from the bytes of a reject. The usual message, with one
  * "provision_token" and no other secret, costs two slices.
  */
+import { wholeTokens } from "../core/token.ts";
 import { endOfString, endOfValue, skipBlank } from "./scan.ts";
 import {
   blank,
@@ -16,7 +17,6 @@ import {
   secretCharsSearched,
   secretsMax,
   spellOut,
-  wholeToken,
 } from "./scrub.ts";
 import { isSecret, secrecyOf, secretSign } from "./secret-names.ts";
 
@@ -38,7 +38,7 @@ export function redact(text: string, token: string | undefined): string {
   let blanked = token === undefined ? line : blankElsewhere(line, token);
   for (const secret of found) blanked = blankElsewhere(blanked, secret);
   // One that it holds elsewhere and did not present: under an innocent name, say, or another device's.
-  return blanked.includes("tok-") ? blankInStrings(blanked, wholeToken, `tok-${blank}`) : blanked;
+  return blanked.includes("tok-") ? blankInStrings(blanked, wholeTokens, `tok-${blank}`) : blanked;
 }
 
 /**

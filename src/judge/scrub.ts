@@ -2,6 +2,7 @@
  * Text that is not JSON, without what looks like a secret: what follows a word that names one (and the same characters wherever else
  * they stand), and whatever begins with "tok-" as the tokens do that a registry hands out.
  */
+import { partTokens, wholeTokens } from "../core/token.ts";
 import { secretSign } from "./secret-names.ts";
 
 export const blank = "***";
@@ -9,10 +10,6 @@ export const blank = "***";
 export const secretCharsSearched = 8;
 /** Secrets of one message that are searched elsewhere. */
 export const secretsMax = 16;
-
-/** As the registry issues them (24 bytes in base64url), or somewhat shorter: no name is as long. */
-export const wholeToken = /tok-[\w-]{24,}/g;
-const issuedToken = /tok-[\w-]{4,}/g;
 
 const name = `(?:${secretSign.source})[\\w-]{0,32}`;
 /**
@@ -34,7 +31,7 @@ export function scrub(text: string): string {
   const out = plain
     .replace(quotedValue, `$1${blank}`)
     .replace(namedValue, `$1${blank}`)
-    .replace(issuedToken, `tok-${blank}`);
+    .replace(partTokens, `tok-${blank}`);
   return hide(out, valuesIn(plain));
 }
 
@@ -77,7 +74,7 @@ export function hide(text: string, secrets: readonly string[]): string {
     const written = JSON.stringify(secret).slice(1, -1);
     if (written !== secret) shown = shown.replaceAll(written, blank);
   }
-  return shown.includes("tok-") ? shown.replace(wholeToken, `tok-${blank}`) : shown;
+  return shown.includes("tok-") ? shown.replace(wholeTokens, `tok-${blank}`) : shown;
 }
 
 /** Characters written as escapes in plain, and those that need an escape as JSON.stringify writes it; the JSON value stays the same. */

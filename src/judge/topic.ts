@@ -4,6 +4,8 @@
  * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are refused (MQTT 5 §1.5.4
  * advises against them, and a stored line must stay one line), and so is a level too long to be an indexed key.
  */
+import { issuedToken } from "../core/token.ts";
+import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
 import type { Message } from "../core/message.ts";
 import { no, type No, type Reasons } from "./verdict.ts";
 
@@ -23,13 +25,6 @@ export interface Address {
   readonly key: string;
 }
 
-/** In UTF-16 units. PostgreSQL cannot index a key of more than about 2,700 bytes. */
-const levelCharsMax = 512;
-// oxlint-disable-next-line no-control-regex
-const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-/** As the registry issues them, 24 bytes in base64url: a topic is stored, shown and indexed as it is. */
-const issuedToken = /tok-[\w-]{32}/;
-
 /** Who speaks: by the address that the source gave, else by the topic. */
 export function addressIn({
   topic,
@@ -38,8 +33,7 @@ export function addressIn({
   if (address === undefined) return readTopic(topic);
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
-  if (levels.some((level) => /[/+#]/.test(level)))
-    return no("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
+  if (levels.some(hasSeparator)) return no("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
   return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
 }
 
@@ -48,7 +42,7 @@ function readTopic(topic: string): Address | No<keyof typeof topicReasons> {
   const [root, tenantId, word, deviceId, msgType] = levels;
   if (levels.length !== 5 || root !== "tenant" || word !== "device") return no("BAD_TOPIC_FORMAT");
   if (!tenantId || !deviceId || !msgType) return no("BAD_TOPIC_FORMAT", "a level is empty");
-  if (controlCharacter.test(topic) || !topic.isWellFormed()) {
+  if (!isStorable(topic)) {
     return no("BAD_TOPIC_FORMAT", "it holds characters that cannot be stored");
   }
   if (topic.includes("tok-") && issuedToken.test(topic)) {

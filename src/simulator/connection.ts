@@ -5,6 +5,7 @@
  * broker (MQTT 5 §3.3.4), and what it sends again after a reconnect lacks the DUP flag that MQTT 5 §3.3.1.1 demands,
  * without which no receiver can recognise it.
  */
+import { readBrokerUrl } from "../core/mqtt-url.ts";
 import mqtt, { type IClientOptions } from "mqtt";
 import { type Clock, withDeadline } from "../core/clock.ts";
 import { masked } from "../core/mask.ts";
@@ -100,18 +101,9 @@ function markRedelivery(client: mqtt.MqttClient): Set<number> {
   return written;
 }
 
-/** As an object: MQTT.js parses a URL with an interface that prints a deprecation warning in a compiled executable. */
 function clientOptions(options: ConnectionOptions): IClientOptions {
-  const url = new URL(options.brokerUrl);
-  const protocol = url.protocol.slice(0, -1) as "mqtt" | "mqtts" | "ws" | "wss";
-  const defaultPort = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }[protocol];
   return {
-    protocol,
-    hostname: url.hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: Number(url.port) || defaultPort,
-    ...(protocol.startsWith("ws") && { path: url.pathname }),
-    ...(url.username && { username: decodeURIComponent(url.username) }),
-    ...(url.password && { password: decodeURIComponent(url.password) }),
+    ...readBrokerUrl(options.brokerUrl),
     ...options.login,
     clientId: options.clientId,
     protocolVersion: options.protocolVersion,

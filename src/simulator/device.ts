@@ -4,6 +4,7 @@
  * Everything about a device is derived from the seed and its own name, so that it stays the same when the fleet grows and
  * its token needs no keeping: whoever knows the seed can register the fleet anywhere.
  */
+import { hashOf, tokenFrom } from "../core/token.ts";
 import type { FaultShares } from "./fault.ts";
 
 export interface FleetOptions {
@@ -43,7 +44,7 @@ export function makeDevices(options: FleetOptions): FleetDevice[] {
       const number = Math.floor(i / tenants.length) + 1;
       const deviceId = `${prefix}-${String(number).padStart(4, "0")}`;
       const token = tokenOf(seed, tenantId, deviceId);
-      const tokenHash = tokenSet ? sha256(token, "hex") : null;
+      const tokenHash = tokenSet ? hashOf(token) : null;
       return { tenantId, deviceId, siteId: `lab-${1 + (number % 3)}`, status, token, tokenHash };
     });
   const special = specialCount(options);
@@ -54,12 +55,7 @@ export function makeDevices(options: FleetOptions): FleetDevice[] {
   ];
 }
 
-/** Of the form that provisioning gives: "tok-" and 24 bytes in base64url. */
 function tokenOf(seed: number, tenantId: string, deviceId: string): string {
-  const bytes = Buffer.from(sha256(`sluice simulator/${seed}/${tenantId}/${deviceId}`, "base64"), "base64");
-  return `tok-${bytes.subarray(0, 24).toString("base64url")}`;
-}
-
-function sha256(text: string, encoding: "hex" | "base64"): string {
-  return new Bun.CryptoHasher("sha256").update(text).digest(encoding);
+  const text = `sluice simulator/${seed}/${tenantId}/${deviceId}`;
+  return tokenFrom(new Bun.CryptoHasher("sha256").update(text).digest());
 }

@@ -4,6 +4,7 @@
  * SQL that PostgreSQL and SQLite both take, and that may be run again: a device that exists is brought to the fleet's
  * state. Or CSV, for `COPY device_registry (…) FROM STDIN WITH (FORMAT csv, HEADER)`.
  */
+import { csvCell } from "../core/csv.ts";
 import type { FleetDevice } from "./device.ts";
 
 const COLUMNS = "tenant_id, device_id, site_id, status, provision_token_hash";
@@ -33,8 +34,7 @@ function sqlText(text: string | null): string {
   return text === null ? "NULL" : `'${text.replaceAll("'", "''")}'`;
 }
 
-/** RFC 4180; unquoted emptiness is NULL to PostgreSQL. */
+/** Emptiness without quotes is NULL to PostgreSQL. */
 function csvText(text: string | null): string {
-  if (text === null) return "";
-  return /[",\r\n]/.test(text) || text === "" ? `"${text.replaceAll('"', '""')}"` : text;
+  return text === "" ? '""' : csvCell(text ?? "");
 }

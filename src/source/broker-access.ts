@@ -6,7 +6,8 @@
  * publish, what the judge checks by the token in the payload, and reads nothing. Wrong credentials are refused either way. The token
  * is passed on and kept nowhere; its hash is, as long as the connection lasts.
  */
-import { createHash } from "node:crypto";
+import { hashOf } from "../core/token.ts";
+import { isLevel } from "../core/topic-level.ts";
 import type { Authenticate, Proof } from "../core/source.ts";
 
 /** The topic under which a device may publish, with a slash at the end; null: anonymous. */
@@ -26,9 +27,9 @@ export async function admit(
   if (username === undefined) {
     return requireAuth ? refuse(5, "no credentials, and BROKER_REQUIRE_AUTH is set") : anonymous;
   }
-  const parts = /^([^/+#\0]+)\/([^/+#\0]+)$/.exec(username);
-  const [, tenantId, deviceId] = parts ?? [];
-  if (tenantId === undefined || deviceId === undefined)
+  const levels = username.split("/");
+  const [tenantId = "", deviceId = ""] = levels;
+  if (levels.length !== 2 || !levels.every(isLevel))
     return refuse(4, "the user name is not <tenant>/<device>");
   if (authenticate === undefined) return refuse(3, "credentials cannot be checked here");
   const token = new TextDecoder().decode(password);
@@ -37,7 +38,7 @@ export async function admit(
   } catch {
     return refuse(3, "credentials cannot be checked now");
   }
-  const tokenHash = createHash("sha256").update(token).digest("hex");
+  const tokenHash = hashOf(token);
   return { admitted: true, proof: { tenantId, deviceId, tokenHash } };
 }
 

@@ -1,8 +1,7 @@
 /**
  * The settings of the MQTT client, and how they become the options of MQTT.js.
- *
- * Options are given as an object: the URL form of MQTT.js prints DEP0169 on standard error in a compiled executable.
  */
+import { brokerSchemes, readBrokerUrl } from "../core/mqtt-url.ts";
 import type { IClientOptions } from "mqtt";
 import { z } from "zod";
 import { choice, count, optional, optionalCount, text, urlOf, type Values } from "../core/settings.ts";
@@ -23,7 +22,7 @@ export const mqttSettings = {
   url: optional({
     name: "MQTT_URL",
     unit: "url",
-    check: urlOf(["mqtt", "mqtts", "ws", "wss"]),
+    check: urlOf(brokerSchemes),
     help: "The broker to take messages from (mqtt, mqtts, ws or wss; absent: the gateway is the broker itself).",
   }),
   username: optional({ name: "MQTT_USERNAME", help: "User name at the broker; may also stand in MQTT_URL." }),
@@ -148,15 +147,10 @@ export interface ClientOptions {
 export function clientOptions(settings: MqttSettings, options: ClientOptions): IClientOptions {
   const { clientId, version, clean, maximumPacketSize = PACKET_BYTES_MAX, tls = tlsOf(settings) } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
-  const url = new URL(settings.url);
-  const protocol = protocolOf(url);
-  const username = settings.username ?? decodeURIComponent(url.username);
-  const password = settings.password ?? decodeURIComponent(url.password);
+  const { username: user = "", password: pass = "", ...place } = readBrokerUrl(settings.url);
+  const { username = user, password = pass } = settings;
   return {
-    protocol,
-    hostname: url.hostname.replace(/^\[|\]$/g, ""),
-    port: url.port === "" ? DEFAULT_PORT[protocol] : Number(url.port),
-    ...(protocol.startsWith("ws") && { path: url.pathname + url.search }),
+    ...place,
     ...(username !== "" && { username }),
     ...(password !== "" && { password }),
     ...tls,
@@ -178,14 +172,6 @@ export function clientOptions(settings: MqttSettings, options: ClientOptions): I
       },
     }),
   };
-}
-
-const DEFAULT_PORT = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 };
-
-function protocolOf(url: URL): keyof typeof DEFAULT_PORT {
-  const name = url.protocol.slice(0, -1);
-  if (name === "mqtt" || name === "mqtts" || name === "ws" || name === "wss") return name;
-  throw new Error(`MQTT_URL: ${name} is none of mqtt, mqtts, ws, wss`);
 }
 
 const TLS_NAMES = { ca: "MQTT_TLS_CA", cert: "MQTT_TLS_CERT", key: "MQTT_TLS_KEY" };

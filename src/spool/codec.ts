@@ -7,6 +7,7 @@
  * encoding is one join. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the
  * bytes that it saves.
  */
+import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
 
 /** Strings must be well-formed: half a surrogate pair, which no UTF-8 holds, comes back as U+FFFD. */
@@ -22,28 +23,13 @@ const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
 
-// oxlint-disable-next-line no-control-regex -- the characters that would end a field or a line
-const special = /[\t\n\r\\]/;
-const escapes: Record<string, string> = { "\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\" };
-const unescapes: Record<string, string> = { t: "\t", n: "\n", r: "\r", "\\": "\\" };
-
-function field(value: string | null): string {
-  if (value === null) return "\\N";
-  return special.test(value) ? value.replace(/[\t\n\r\\]/g, (c) => escapes[c] ?? c) : value;
-}
-
-function unfield(text: string): string | null {
-  if (!text.includes("\\")) return text;
-  return text === "\\N" ? null : text.replace(/\\(.)/g, (_, c: string) => unescapes[c] ?? c);
-}
-
 function lineOf(e: Entry): string {
-  const head = `${letterOf[e.kind]}\t${e.receivedMs}\t${field(e.topic)}\t${field(e.tenantId)}\t${field(e.deviceId)}\t${field(e.msgType)}\t${field(e.siteId)}\t`;
+  const head = `${letterOf[e.kind]}\t${e.receivedMs}\t${copyText(e.topic)}\t${copyText(e.tenantId)}\t${copyText(e.deviceId)}\t${copyText(e.msgType)}\t${copyText(e.siteId)}\t`;
   const time = `${e.eventMs ?? "\\N"}\t${e.eventNs}`;
   const escaped = e.payload.includes("\n");
   const letters = (e.mirror ? "m" : "") + (escaped ? "e" : "");
   const flags = e.returned === null ? letters : letters + returnedText(e.returned);
-  return `${head}${time}\t${field(e.reason)}\t${field(e.detail)}\t${flags}\t${field(e.tokenHash)}\t${escaped ? field(e.payload) : e.payload}`;
+  return `${head}${time}\t${copyText(e.reason)}\t${copyText(e.detail)}\t${flags}\t${copyText(e.tokenHash)}\t${escaped ? copyText(e.payload) : e.payload}`;
 }
 
 const fieldsBeforePayload = 13;
@@ -68,18 +54,18 @@ function entryOf(line: string, seq: number): Entry {
     seq,
     kind,
     receivedMs: Number(received),
-    topic: unfield(topic) ?? "",
-    tenantId: unfield(tenant),
-    deviceId: unfield(device),
-    msgType: unfield(type),
-    siteId: unfield(site),
+    topic: fromCopyText(topic) ?? "",
+    tenantId: fromCopyText(tenant),
+    deviceId: fromCopyText(device),
+    msgType: fromCopyText(type),
+    siteId: fromCopyText(site),
     eventMs: ms === "\\N" ? null : Number(ms),
     eventNs: Number(ns),
-    reason: unfield(reason),
-    detail: unfield(detail),
-    payload: flags.includes("e") ? (unfield(line.slice(from)) ?? "") : line.slice(from),
+    reason: fromCopyText(reason),
+    detail: fromCopyText(detail),
+    payload: flags.includes("e") ? (fromCopyText(line.slice(from)) ?? "") : line.slice(from),
     mirror: flags.includes("m"),
-    tokenHash: unfield(token),
+    tokenHash: fromCopyText(token),
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
   };
 }

@@ -9,6 +9,8 @@ import { memoryBytes } from "./tail.ts";
 
 /** What a group costs on the disk beside its body: keys, page and index overhead. */
 const overheadBytes = 64;
+/** In SQL: what a row of `groups` counts for. */
+export const rowBytes = `length(body) + ${overheadBytes}`;
 /** Entries in one row: what a reader in the middle of the backlog decodes at a time. */
 const entriesMax = 1_000;
 
@@ -71,16 +73,15 @@ export class Groups {
     this.#receivedMs = db.query<{ received_ms: number }, [number]>(
       "SELECT received_ms FROM groups WHERE last > ? ORDER BY last LIMIT 1",
     );
-    const bytes = `length(body) + ${overheadBytes}`;
     this.#sizes = db.query<{ last: number; bytes: number }, [number, number]>(
-      `SELECT last, ${bytes} AS bytes FROM groups WHERE last <= ? ORDER BY last LIMIT ?`,
+      `SELECT last, ${rowBytes} AS bytes FROM groups WHERE last <= ? ORDER BY last LIMIT ?`,
     );
     this.#ages = db.query<{ last: number; received_ms: number }, [number]>(
       "SELECT last, received_ms FROM groups ORDER BY last LIMIT ?",
     );
     this.#remove = db.query("DELETE FROM groups WHERE last <= ?");
     this.#totals = db.query<Held, []>(
-      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${bytes}), 0) AS bytes, max(received_ms) AS newestMs FROM groups`,
+      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${rowBytes}), 0) AS bytes, max(received_ms) AS newestMs FROM groups`,
     );
   }
 

@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { newToken } from "../../src/admin/token.ts";
+import { newToken } from "../../src/core/token.ts";
 import { cleanUp, device, idsOf, returnCodeOf } from "../kit/embedded.ts";
 import {
   type InProcess,

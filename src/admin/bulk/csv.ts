@@ -5,6 +5,7 @@
  * A spreadsheet runs a cell that begins like a formula, and what a device is called is not ours to choose: such a cell is written
  * with an apostrophe before it, which spreadsheets know, and read without.
  */
+import { csvCell } from "../../core/csv.ts";
 
 /** As OWASP lists them (CSV injection), with their full-width forms. */
 const formula = /^'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;
@@ -76,10 +77,7 @@ export async function* lines(
 
 /** A record with its line end. */
 export function csvLine(cells: readonly string[]): string {
-  const written = cells.map((cell) => {
-    const safe = formula.test(cell) ? `'${cell}` : cell;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  });
+  const written = cells.map((cell) => csvCell(formula.test(cell) ? `'${cell}` : cell));
   return `${written.join(",")}\r\n`;
 }
 

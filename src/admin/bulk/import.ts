@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { toColumns } from "../../core/columns.ts";
 import type { DeviceStore, NewDevice } from "../../core/device.ts";
-import { newToken } from "../token.ts";
+import { newToken } from "../../core/token.ts";
 import type { ReadLine } from "./format.ts";
 
 const batchSize = 1_000;

@@ -2,12 +2,10 @@
  * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it starts, a
  * check only says that it would. What the gateway does to tables that are there is rehearsed (store/postgres/rehearsal.ts).
  */
+import { coreDatabasesMax } from "../../sink/influx/database.ts";
 import type { Config } from "../../config/index.ts";
 import type { Store } from "../../core/store.ts";
 import { isWithoutDatabases } from "../../sink/influx/api.ts";
-
-/** InfluxDB 3 Core's limit, see `INFLUXDB_DATABASE`. */
-const coreDatabasesMax = 5;
 
 export async function probeTables(store: Store): Promise<string> {
   const { missingTables, mayCreate } = await store.inspect();

@@ -7,7 +7,7 @@ import { filterOf, pageMax } from "../../http/devices.ts";
 import { whyOf } from "../../http/endpoint.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../../core/device.ts";
-import { newToken } from "../../admin/token.ts";
+import { newToken } from "../../core/token.ts";
 import type { z } from "zod";
 import {
   command,

@@ -1,4 +1,5 @@
 /** What the commands about devices have in common: which store they work on, and how a device is named. */
+import { isLevel } from "../../core/topic-level.ts";
 import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { type Context, type Option, toggle, UsageError, words } from "../command.ts";
@@ -38,7 +39,7 @@ export async function withDevices(
 /** Each is one level of a topic name (MQTT 5 §4.7). */
 export function deviceId({ tenant, device }: { tenant: string; device: string }): DeviceId {
   for (const level of [tenant, device]) {
-    if (level === "" || /[/+#]/.test(level)) {
+    if (!isLevel(level)) {
       throw new UsageError(
         `"${level}" cannot be an id: it is one level of an MQTT topic, so not empty and without / + #`,
       );

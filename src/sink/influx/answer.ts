@@ -8,6 +8,7 @@
  * beginning and their end, where the server speaks; and all that they can do is to say which lines are asked about apart
  * (suspects.ts): the server's answer to those lines alone decides.
  */
+import { isObject } from "../../core/is-object.ts";
 import type { ApiKind } from "./api.ts";
 import { suspicionIn, type Suspicion } from "./suspects.ts";
 
@@ -96,7 +97,7 @@ function judgeRefusal(kind: ApiKind, words: string, why: string, body: unknown):
 
 function someOf(kind: ApiKind, words: string, why: string, body: unknown): Some {
   const dropped = droppedIn(words);
-  const first = kind === "questdb" && isRecord(body) ? body["line"] : undefined;
+  const first = kind === "questdb" && isObject(body) ? body["line"] : undefined;
   const named = typeof first === "number" ? ({ kind: "line", index: first - 1 } as const) : null;
   return {
     kind: "some",
@@ -119,11 +120,11 @@ function droppedIn(words: string): number | null {
 
 /** `data` of InfluxDB 3: an array if the other lines are stored, an object (the first bad line) if none is. */
 function linesOf(body: unknown): (Verdict & { kind: "lines" }) | null {
-  const data = isRecord(body) ? body["data"] : undefined;
+  const data = isObject(body) ? body["data"] : undefined;
   const listed = Array.isArray(data) ? data : [data];
   const refused = new Map<number, string>();
   for (const item of listed) {
-    if (!isRecord(item) || typeof item["line_number"] !== "number") return null;
+    if (!isObject(item) || typeof item["line_number"] !== "number") return null;
     refused.set(item["line_number"] - 1, String(item["error_message"]));
   }
   return refused.size === 0 ? null : { kind: "lines", refused, othersStored: Array.isArray(data) };
@@ -161,9 +162,6 @@ function retryAfter(header: string | null, nowMs: number): number {
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), retryAfterMaxMs) : 0;
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** Error bodies carry no Content-Type, so JSON is recognised by trying. */
 function parse(text: string): unknown {
   try {
@@ -174,7 +172,7 @@ function parse(text: string): unknown {
 }
 
 function wordsOf(text: string, body: unknown): string {
-  const words = isRecord(body) ? (body["error"] ?? body["message"]) : text;
+  const words = isObject(body) ? (body["error"] ?? body["message"]) : text;
   return (typeof words === "string" ? words : text).trim();
 }
 

@@ -1,4 +1,5 @@
 /** What a spool's file says of itself, read beside a running gateway: it may lag behind that by a second. */
+import { rowBytes } from "../groups.ts";
 import type { Database } from "bun:sqlite";
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -71,7 +72,7 @@ function contentsOf(db: Database) {
       []
     >(
       `SELECT coalesce(max(last), 0) AS last, (SELECT last - count + 1 FROM groups ORDER BY last LIMIT 1) AS first,
-         count(*) AS groups, coalesce(sum(count), 0) AS entries, coalesce(sum(length(body) + 64), 0) AS bytes,
+         count(*) AS groups, coalesce(sum(count), 0) AS entries, coalesce(sum(${rowBytes}), 0) AS bytes,
          min(received_ms) AS oldest, max(received_ms) AS newest FROM groups`,
     )
     .get();

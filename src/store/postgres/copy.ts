@@ -1,8 +1,8 @@
 /**
- * Rows in the text format of COPY (postgresql.org/docs/current/sql-copy.html, "Text Format"): a tab between columns,
- * a newline after each row, `\N` for null; backslash, tab, newline and carriage return within a value are escaped.
- * The whole batch becomes one string in one pass. A value with U+0000 is left as it is: PostgreSQL refuses it.
+ * Rows in the text format of COPY (core/copy-text.ts): a tab between columns, a newline after each row. The whole batch becomes one
+ * string in one pass.
  */
+import { copyText } from "../../core/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
 import { eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "../rows.ts";
 
@@ -10,15 +10,6 @@ export const copyRaw =
   "copy raw_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, accepted, payload) from stdin";
 export const copyQuarantine =
   "copy quarantine_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, reason, payload) from stdin";
-
-const special = /[\\\t\n\r]/;
-const specials = /[\\\t\n\r]/g;
-const escapes: Readonly<Record<string, string>> = { "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r" };
-
-export function copyText(value: string | null): string {
-  if (value === null) return "\\N";
-  return special.test(value) ? value.replace(specials, (c) => escapes[c] ?? c) : value;
-}
 
 /** "" where no entry belongs into raw_events. */
 export function rawRows(entries: readonly Entry[]): string {

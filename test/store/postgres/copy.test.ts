@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import * as fc from "fast-check";
 import postgres from "postgres";
 import { arrayText, copy } from "../../../src/store/postgres/client.ts";
-import { copyText, quarantineRows, rawRows } from "../../../src/store/postgres/copy.ts";
+import { copyText } from "../../../src/core/copy-text.ts";
+import { quarantineRows, rawRows } from "../../../src/store/postgres/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";
 import { deferred, event, reject } from "../../contract/entries.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
