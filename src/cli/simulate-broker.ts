@@ -19,8 +19,21 @@ const broker: Option<string | undefined> = {
   schema: brokerUrl.optional(),
 };
 
+const http: Option<string | undefined> = {
+  flags: "--http <url>",
+  help: "In place of a broker: a gateway's HTTP ingest (INGEST_LISTEN), such as http://127.0.0.1:8081",
+  schema: z
+    .string()
+    .refine(
+      (s) => urlOf(["http", "https"]).safeParse(s).success,
+      "must be a URL such as http://127.0.0.1:8081",
+    )
+    .optional(),
+};
+
 export const brokerOptions = {
   broker,
+  http,
   brokerFile: words(
     "--broker-file <path>",
     "A file that holds the broker's URL, so that its password stands in no list of processes",
@@ -30,13 +43,22 @@ export const brokerOptions = {
 /** @throws UsageError, unless exactly one is named */
 export function whichBroker(
   context: Context,
-  { broker: url, brokerFile }: { broker: string | undefined; brokerFile: string | undefined },
+  {
+    broker: url,
+    brokerFile,
+    http: httpUrl,
+  }: Readonly<Record<"broker" | "brokerFile" | "http", string | undefined>>,
 ): string {
+  if (httpUrl !== undefined) {
+    if (url !== undefined || brokerFile !== undefined)
+      throw new UsageError("--http takes the place of a broker: leave --broker and --broker-file out");
+    return httpUrl;
+  }
   if (url !== undefined && brokerFile !== undefined)
     throw new UsageError("--broker and --broker-file name two brokers: give one of them");
   if (brokerFile !== undefined) return urlIn(brokerFile);
   if (url === undefined)
-    throw new UsageError("--broker <url> is needed, such as mqtt://127.0.0.1:1883, or --broker-file");
+    throw new UsageError("--broker <url> is needed, such as mqtt://127.0.0.1:1883, --broker-file or --http");
   keepSecret(url);
   if (masked(url) !== url)
     context.stderr(

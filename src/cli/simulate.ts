@@ -44,7 +44,7 @@ const options = {
 
 export const simulate = command({
   name: "simulate",
-  summary: "Publish the messages of a simulated fleet to a broker",
+  summary: "Publish the messages of a simulated fleet to a broker, or POST them to HTTP ingest",
   options,
   async run(context, { options: given }) {
     const fleet = createFleet(given);

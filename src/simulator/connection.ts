@@ -9,6 +9,7 @@ import { readBrokerUrl } from "../core/mqtt-url.ts";
 import mqtt, { type IClientOptions } from "mqtt";
 import { type Clock, withDeadline } from "../core/clock.ts";
 import { masked } from "../core/mask.ts";
+import { openHttpConnection } from "./http-connection.ts";
 
 const CONNECT_DEADLINE_MS = 10_000;
 const RECONNECT_MS = 250;
@@ -16,7 +17,7 @@ const RECONNECT_MS = 250;
 const IN_FLIGHT_MAX = 65_535;
 
 export interface ConnectionOptions {
-  /** mqtt, mqtts, ws or wss; user and password may stand in it. */
+  /** mqtt, mqtts, ws or wss, with user and password if need be; http or https for HTTP ingest. */
   readonly brokerUrl: string;
   readonly protocolVersion: 4 | 5;
   readonly clientId: string;
@@ -48,6 +49,8 @@ export interface Connection {
 
 /** Connects, once: a broker that is away is an error; one that goes away later is waited for. */
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+  const { brokerUrl, clientId, clock } = options;
+  if (/^https?:/.test(brokerUrl)) return openHttpConnection(brokerUrl, clientId, clock);
   const client = mqtt.connect(clientOptions(options));
   let inFlight = 0;
   let inFlightMax = IN_FLIGHT_MAX;

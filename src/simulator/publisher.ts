@@ -18,7 +18,7 @@ const TURN_MAX = 500;
 const OPENING_MAX = 50;
 
 export interface PublishOptions {
-  /** mqtt, mqtts, ws or wss. */
+  /** mqtt, mqtts, ws or wss; http or https for HTTP ingest. */
   readonly brokerUrl: string;
   readonly fleet: Fleet;
   /** Messages a second; 0: as fast as the window allows. */

@@ -40,6 +40,8 @@ export interface SiteOptions {
   readonly strangers?: boolean;
   /** The gateway is the broker itself, and the publisher talks to it. */
   readonly embedded?: boolean;
+  /** The publisher POSTs to HTTP ingest. */
+  readonly http?: boolean;
   /** Of the database; absent: UTF8. */
   readonly encoding?: string;
   /** No PostgreSQL: the tables are in the gateway's local store. */
@@ -128,6 +130,7 @@ export class Site {
         DATABASE_URL: `postgres://sluice@127.0.0.1:${this.databaseLine.port}${url.pathname}`,
         PG_TIMEOUT_MS: "2000",
       }),
+      ...(this.options.http && { INGEST_LISTEN: `127.0.0.1:${this.embeddedPort}` }),
       MODE: "DEV",
       STORE_REJECTS: "1",
       ...(this.influx && {
@@ -194,6 +197,7 @@ export class Site {
   }
 
   get brokerUrl(): string {
+    if (this.options.http) return `http://127.0.0.1:${this.embeddedPort}`;
     return `mqtt://127.0.0.1:${this.options.embedded ? this.embeddedPort : this.broker.port}`;
   }
 

@@ -57,6 +57,14 @@ export const gatewayFaults: readonly Fault[] = [
     run: killed,
   },
   {
+    name: "http-kill9",
+    says: "HTTP ingest: `kill -9` under load; senders try again with the same Idempotency-Key",
+    site: { http: true, rate: 500 },
+    few: 4,
+    many: 50,
+    run: killed,
+  },
+  {
     name: "gateway-restart",
     says: "Gateway: stopped in order (SIGTERM) and started again under load",
     few: 3,

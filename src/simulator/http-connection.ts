@@ -1,0 +1,72 @@
+/**
+ * The simulator's connection to HTTP ingest: each message is a request of its own, sent again with the same Idempotency-Key until the
+ * gateway says what became of it, as MQTT sends again what was not acknowledged.
+ */
+import { type Clock, withDeadline } from "../core/clock.ts";
+import type { Answer, Connection } from "./connection.ts";
+
+const CONNECT_DEADLINE_MS = 10_000;
+const REQUEST_MS = 60_000;
+const AGAIN_MS = 250;
+/** Requests under way at once; a gateway bounds its connections. */
+const IN_FLIGHT_MAX = 16;
+
+/** @throws if nothing answers there; a gateway that goes away later is waited for */
+export async function openHttpConnection(url: string, clientId: string, clock: Clock): Promise<Connection> {
+  const name = `cannot connect to ${url}`;
+  await withDeadline(clock, CONNECT_DEADLINE_MS, name, fetch(url)).catch((cause: unknown) => {
+    throw new Error(name, { cause });
+  });
+  const ending = new AbortController();
+  let inFlight = 0;
+  let sent = 0;
+
+  /** undefined: nothing is known of it yet. */
+  async function ask(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
+    const place = topic.split("/").map(encodeURIComponent).join("/");
+    try {
+      const response = await fetch(new URL(`/ingest/v1/topic/${place}`, url), {
+        method: "POST",
+        headers: { "idempotency-key": key },
+        body: payload,
+        signal: AbortSignal.any([ending.signal, AbortSignal.timeout(REQUEST_MS)]),
+      });
+      const { reason } = (await response.json()) as { readonly reason?: string };
+      // A reject is on the disk too.
+      if (response.status === 202 || reason !== undefined) return "acknowledged";
+      return response.status === 503 || response.status === 429 ? undefined : "refused";
+    } catch {
+      return undefined;
+    }
+  }
+
+  async function deliver(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
+    for (;;) {
+      const answer = await ask(topic, payload, key);
+      if (answer !== undefined || ending.signal.aborted) return answer;
+      await new Promise((resolve) => clock.after(AGAIN_MS, () => resolve(undefined)));
+    }
+  }
+
+  async function tell(
+    delivery: Promise<Answer | undefined>,
+    answered: (answer: Answer) => void,
+  ): Promise<void> {
+    const answer = await delivery;
+    inFlight -= 1;
+    if (answer !== undefined) answered(answer);
+  }
+
+  return {
+    hasRoom: () => inFlight < IN_FLIGHT_MAX,
+    publish(topic, payload, _qos, answered) {
+      inFlight += 1;
+      sent += 1;
+      void tell(deliver(topic, payload, `${clientId}-${sent}`), answered);
+    },
+    close() {
+      ending.abort();
+      return Promise.resolve();
+    },
+  };
+}
