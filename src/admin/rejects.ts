@@ -8,7 +8,7 @@
  * without metrics is accepted, but nothing of it arrives where readings are looked for: it is shown here too, and logged.
  */
 import { toColumns } from "../core/columns.ts";
-import type { Entry } from "../core/entry.ts";
+import type { Entry, Event } from "../core/entry.ts";
 import type { RejectRow, RejectsView } from "./views.ts";
 import { deviceKey } from "../core/device.ts";
 import type { Warn } from "../core/throttled-warn.ts";
@@ -43,7 +43,7 @@ export class RecentRejects implements RejectsView {
 
   note(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.kind === "reject") this.#note(entry, entry.reason ?? "", false);
+      if (entry.kind === "reject") this.#note(entry, entry.reason, false);
       else if (entry.kind === "event" && entry.detail !== null) this.#noteEmpty(entry);
     }
   }
@@ -65,7 +65,7 @@ export class RecentRejects implements RejectsView {
       .map(shown);
   }
 
-  #noteEmpty(entry: Entry): void {
+  #noteEmpty(entry: Event): void {
     this.#note(entry, emptyReason, true);
     this.#warn(
       { tenant: entry.tenantId, device: entry.deviceId, detail: entry.detail },

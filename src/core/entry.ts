@@ -5,13 +5,6 @@
  * the device's own digits (1.0 stays 1.0, 2^60 keeps its digits) and only a sink that needs the parts parses them.
  */
 
-/**
- * event: accepted. reject: the judge said no; `reason` says why. deferred: durable and acknowledged, but its device could not
- * be looked up (`REGISTRY_UNAVAILABLE`) or nobody knows the time (`CLOCK_NOT_SET`); it is judged again and then appended anew as
- * an event or a reject.
- */
-export type Kind = "event" | "reject" | "deferred";
-
 /** What an operator brought back: a dead letter, or a kept reject that the judge lets in now. */
 export interface Returned {
   /** The one sink that it is for; the others ignore it. null: it is for all. */
@@ -20,38 +13,75 @@ export interface Returned {
   readonly quarantineId: number | null;
 }
 
-export interface Entry {
-  /** Position in the spool, from 1, without holes; 0 until the spool has appended it. */
-  seq: number;
-  readonly kind: Kind;
-  /** Wall clock at arrival, ms since the epoch. */
-  readonly receivedMs: number;
-  readonly topic: string;
-  /** From the topic; null where the topic has not the shape tenant/…/device/…/… */
+/** What became of a message: one record with these members in this order, whatever the kind. */
+export type Entry = Event | Reject | Deferred;
+
+export type Kind = Entry["kind"];
+
+/** Accepted. */
+export interface Event extends Common, Speaker {
+  readonly kind: "event";
+  readonly siteId: string;
+  readonly eventMs: number;
+  readonly reason: null;
+  readonly tokenHash: null;
+}
+
+/** The judge said no. */
+export interface Reject extends Common {
+  readonly kind: "reject";
+  /** null if it could not be read who speaks. */
   readonly tenantId: string | null;
   readonly deviceId: string | null;
   readonly msgType: string | null;
-  /** From the payload; null where it has none. */
+  /** From the payload; null if it has none. */
   readonly siteId: string | null;
-  /** Event time: whole ms since the epoch, and the nanoseconds within that ms (0…999999). null where it could not be read, or (deferred) is not known yet. */
+  /** null if it could not be read. */
   readonly eventMs: number | null;
+  /** Its code; see judge/reasons.ts. */
+  readonly reason: string;
+  readonly tokenHash: null;
+}
+
+/** Durable and acknowledged, and still to be judged: then it is appended anew, as an event or a reject. */
+export interface Deferred extends Common, Speaker {
+  readonly kind: "deferred";
+  readonly siteId: string | null;
+  /** null while nobody knows the time. */
+  readonly eventMs: number | null;
+  /** Its device could not be looked up (REGISTRY_UNAVAILABLE), or nobody knows the time (CLOCK_NOT_SET). */
+  readonly reason: string;
+  /** Lower-case hex SHA-256 of the token that it presented, so that it can be judged later; null if it had none. */
+  readonly tokenHash: string | null;
+}
+
+/** From the topic, or as the source said. */
+interface Speaker {
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly msgType: string;
+}
+
+interface Common {
+  /** Position in the spool, from 1, without holes; 0 until the spool has appended it. */
+  seq: number;
+  /** Wall clock at arrival, ms since the epoch. */
+  readonly receivedMs: number;
+  readonly topic: string;
+  /** Nanoseconds within the ms of the event time (`eventMs`, whole ms since the epoch): 0…999999. */
   readonly eventNs: number;
-  /** Reject code (see judge/reasons.ts); null for an event. */
-  readonly reason: string | null;
   /**
-   * What exactly was wrong, for people; null where the code says it all. Of an event: that it is telemetry without metrics
+   * What exactly was wrong, for people; null if the code says it all. Of an event: that it is telemetry without metrics
    * (TELEMETRY_WITHOUT_METRICS), else null. Never holds a token.
    */
   readonly detail: string | null;
   /**
-   * The payload as one line of valid JSON, tokens blanked. "" where a reject is counted but not kept (see
+   * The payload as one line of valid JSON, tokens blanked. "" if a reject is counted but not kept (see
    * STORE_REJECTS). What was not JSON is kept as {"_raw": "…"}.
    */
   readonly payload: string;
   /** Also write this reject into raw_events with accepted = false (MIRROR_REJECTS_TO_RAW). */
   readonly mirror: boolean;
-  /** Lower-case hex SHA-256 of the token a deferred message presented, so that it can be judged later; else null. */
-  readonly tokenHash: string | null;
   /** null for what came in by itself. */
   readonly returned: Returned | null;
 }

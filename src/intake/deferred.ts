@@ -6,7 +6,7 @@
  * a bound had every device wait once it was full; those filled it again, and it never emptied while the flood went on.)
  */
 import { deviceKey } from "../core/device.ts";
-import type { Entry } from "../core/entry.ts";
+import type { Deferred } from "../core/entry.ts";
 
 /** A power of two; four bytes each. */
 export const cells = 1_048_576;
@@ -23,13 +23,13 @@ export class DeferredDevices {
     return this.#bytes;
   }
 
-  add(entry: Entry): void {
+  add(entry: Deferred): void {
     if (hasProved(entry)) return;
     this.#counts ??= new Uint32Array(cells);
     this.#change(this.#counts, entry, 1);
   }
 
-  remove(entry: Entry): void {
+  remove(entry: Deferred): void {
     if (this.#counts && !hasProved(entry)) this.#change(this.#counts, entry, -1);
   }
 
@@ -38,15 +38,15 @@ export class DeferredDevices {
     return this.#counts !== undefined && this.#counts[cellOf(key)] !== 0;
   }
 
-  #change(counts: Uint32Array, { tenantId, deviceId, topic, payload }: Entry, by: 1 | -1): void {
-    const cell = cellOf(deviceKey(tenantId ?? "", deviceId ?? ""));
+  #change(counts: Uint32Array, { tenantId, deviceId, topic, payload }: Deferred, by: 1 | -1): void {
+    const cell = cellOf(deviceKey(tenantId, deviceId));
     counts[cell] = (counts[cell] ?? 0) + by;
     this.#bytes += by * (entryBytes + topic.length + payload.length);
   }
 }
 
 /** It waits for the clock alone: its device goes on, and is looked up as ever. */
-function hasProved({ reason }: Entry): boolean {
+function hasProved({ reason }: Deferred): boolean {
   return reason === "CLOCK_NOT_SET";
 }
 

@@ -8,7 +8,7 @@
  * acknowledged, and it is tried again until there is room. The sources' windows bound what can pile up meanwhile.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import type { Entry } from "../core/entry.ts";
+import type { Deferred, Entry } from "../core/entry.ts";
 import { HELD_REASONS, type HeldReason } from "../core/held.ts";
 import { Histogram } from "../core/histogram.ts";
 import { explain, type Log } from "../core/log.ts";
@@ -36,7 +36,7 @@ export interface IngestParts {
   resolve(pending: Pending, done: (answer: Answer) => void): void;
   append(entries: readonly Entry[], alongside: Alongside): void;
   /** These entries are on the disk and still to be judged. */
-  deferred(entries: readonly Entry[]): void;
+  deferred(entries: readonly Deferred[]): void;
 }
 
 /** A source, as the intake knows it. */
@@ -184,7 +184,7 @@ export class Ingest {
   }
 
   /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
-  rejudged(waited: readonly Entry[], entries: readonly Entry[], committed: () => void): void {
+  rejudged(waited: readonly Deferred[], entries: readonly Entry[], committed: () => void): void {
     const seq = waited.at(-1)?.seq ?? 0;
     for (const entry of waited) this.#deferred.remove(entry);
     for (const entry of entries) {
@@ -214,7 +214,7 @@ export class Ingest {
   }
 
   /** This entry is on the disk and still to be judged. */
-  defer(entry: Entry): void {
+  defer(entry: Deferred): void {
     this.#deferred.add(entry);
   }
 
@@ -285,7 +285,7 @@ export class Ingest {
     const { books } = this.#parts;
     if (entry.kind === "event") books.accept(entry.detail !== null);
     else if (entry.kind === "deferred") books.defer();
-    else books.reject(entry.reason ?? "");
+    else books.reject(entry.reason);
   }
 
   #commit(): void {

@@ -6,7 +6,7 @@
  * The entries wait in the spool and are looked for there, a batch at a time: a list of them in memory would grow with the outage.
  */
 import { backoffMs, sleep, type Clock, unlessStopped } from "../core/clock.ts";
-import type { Entry } from "../core/entry.ts";
+import type { Deferred, Entry } from "../core/entry.ts";
 import { explain, type Log } from "../core/log.ts";
 import type { Books } from "./books.ts";
 import type { HostClock } from "./host-clock.ts";
@@ -41,7 +41,7 @@ export class Rejudge {
   /** Deferred entries on the disk: those of the batch, and those from seq `#from` on. */
   #left = 0;
   #from: number;
-  #batch: Entry[] = [];
+  #batch: Deferred[] = [];
   #running: Promise<void> | undefined;
   #nudge = new AbortController();
   readonly #stop = new AbortController();
@@ -83,7 +83,7 @@ export class Rejudge {
   }
 
   /** These are on the disk now, still to be judged. */
-  add(entries: readonly Entry[]): void {
+  add(entries: readonly Deferred[]): void {
     if (this.#left === 0) this.#from = entries[0]?.seq ?? this.#from;
     this.#left += entries.length;
     this.#awaitsTime ||= entries.some(awaitsTime);
@@ -147,9 +147,7 @@ export class Rejudge {
   async #judgeBatch(): Promise<void> {
     const { registry, judge, ingest } = this.#parts;
     const batch = this.#batch;
-    const ids = new Map(
-      batch.map((e) => [keyOf(e), { tenantId: e.tenantId ?? "", deviceId: e.deviceId ?? "" }]),
-    );
+    const ids = new Map(batch.map((entry) => [keyOf(entry), entry]));
     const found = await unlessStopped(this.#stop.signal, registry.find([...ids.values()]));
     const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
     const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), devices.get(keyOf(entry)) ?? null));
@@ -166,7 +164,7 @@ export class Rejudge {
   }
 
   /** With the time that its arrival had. What an earlier run left came, at the latest, when this run began. */
-  #timed(entry: Entry): Entry {
+  #timed(entry: Deferred): Deferred {
     if (!awaitsTime(entry)) return entry;
     const { clock } = this.#parts;
     this.#shiftMs ??= clock.correctionMs() ?? clock.wallMs() - (this.#latestMs ?? entry.receivedMs);
@@ -186,14 +184,14 @@ export class Rejudge {
 }
 
 /** It came when nobody knew the time. */
-function awaitsTime({ kind, eventMs }: Entry): boolean {
-  return kind === "deferred" && eventMs === null;
+function awaitsTime({ eventMs }: Deferred): boolean {
+  return eventMs === null;
 }
 
-function deferredOf(entries: readonly Entry[]): Entry[] {
+function deferredOf(entries: readonly Entry[]): Deferred[] {
   return entries.filter((entry) => entry.kind === "deferred");
 }
 
-function keyOf(entry: Entry): string {
-  return deviceKey(entry.tenantId ?? "", entry.deviceId ?? "");
+function keyOf({ tenantId, deviceId }: Deferred): string {
+  return deviceKey(tenantId, deviceId);
 }

@@ -4,7 +4,7 @@
  * One object that is filled in as the stages pass, so that a reject has all that was known by then and the usual message costs
  * one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
  */
-import type { Entry, Kind } from "../core/entry.ts";
+import type { Deferred, Entry, Event, Kind, Reject } from "../core/entry.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
 import { isObject } from "../core/is-object.ts";
@@ -80,25 +80,23 @@ export function candidateOf(message: Arrival): Candidate {
 }
 
 /** A deferred entry: what its payload says is known, its token only by hash. */
-export function fromSpool(entry: Entry): Candidate {
+export function fromSpool(entry: Deferred): Candidate {
   const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash, detail } = entry;
   const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
-  const address = addressIn({ topic, address: namedBy(entry) });
+  const address = addressIn({ topic, address: entry });
   it.address = isNo(address) ? null : address;
   it.text = payload;
   return Object.assign(it, { tokenHash, siteId, eventMs, eventNs, remark: detail });
 }
 
 /** A kept reject, from its beginning. */
-export function fromReject(entry: Entry): Candidate {
+export function fromReject(entry: Reject): Candidate {
   const { receivedMs, topic, payload, reason } = entry;
   const retained = reason === "RETAINED_WITHOUT_TIME";
-  const address = namedBy(entry);
+  const { tenantId, deviceId, msgType } = entry;
+  const isNamed = tenantId !== null && deviceId !== null && msgType !== null;
+  const address = isNamed ? { tenantId, deviceId, msgType } : undefined;
   return candidateOf({ receivedMs, topic, address, payload: utf8.encode(rawText(payload)), retained });
-}
-
-function namedBy({ tenantId, deviceId, msgType }: Entry): MessageAddress | undefined {
-  return tenantId === null ? undefined : { tenantId, deviceId: deviceId ?? "", msgType: msgType ?? "" };
 }
 
 /** Empty strings where the topic names no device. */
@@ -106,24 +104,25 @@ export function addressOf(it: Candidate): Address {
   return it.address ?? nowhere;
 }
 
-export function toEvent(it: Candidate): Entry {
-  return remarked(it, toEntry(it, "event", null, redact(it.text ?? "", it.token), false, null));
+export function toEvent(it: Candidate): Event {
+  return remarked(it, toEntry(it, "event", null, redact(it.text ?? "", it.token), false, null) as Event);
 }
 
 /** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
-export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Entry {
-  const entry = remarked(it, toEntry(it, "deferred", why, redact(it.text ?? "", it.token), false, tokenHash));
+export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Deferred {
+  const payload = redact(it.text ?? "", it.token);
+  const entry = remarked(it, toEntry(it, "deferred", why, payload, false, tokenHash) as Deferred);
   return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, secretsOf(it)) };
 }
 
-function remarked(it: Candidate, entry: Entry): Entry {
+function remarked<E extends Entry>(it: Candidate, entry: E): E {
   const { remark } = it;
   return remark === null ? entry : { ...entry, detail: detailOf(remark, it) };
 }
 
 /** `keeps`: with its payload; else "". */
-export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean): Entry {
-  const entry = toEntry(it, "reject", why, keeps ? payloadOf(it) : "", mirror, null);
+export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean): Reject {
+  const entry = toEntry(it, "reject", why, keeps ? payloadOf(it) : "", mirror, null) as Reject;
   const secrets = secretsOf(it);
   const shown = cut(hide(entry.topic, secrets), topicCharsMax);
   const siteId = it.siteId === null ? null : cut(hide(it.siteId, secrets), siteCharsMax);
@@ -165,6 +164,7 @@ function secretsOf({ text, token, bytes }: Candidate): readonly string[] {
   return text === null ? namedIn(readable(bytes.subarray(0, searchedBytes))) : secretsIn(text, token);
 }
 
+/** One place that makes the record, so that all entries are of one shape; who calls knows what its kind has. */
 function toEntry(
   it: Candidate,
   kind: Kind,
@@ -191,7 +191,7 @@ function toEntry(
     mirror,
     tokenHash,
     returned: null,
-  };
+  } as Entry;
 }
 
 /** Blanked first and cut afterwards: a token cut in two could not be found. */

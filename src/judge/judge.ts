@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { DeviceAuth } from "../core/device.ts";
-import type { Entry } from "../core/entry.ts";
+import type { Deferred, Entry, Event, Reject } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import type { Values } from "../core/settings.ts";
 import { authorize, authorizeSettings, hashOf, tokenOf } from "./authorize.ts";
@@ -66,9 +66,9 @@ export interface Judge {
    */
   resume(pending: Pending, answer: DeviceAuth | null | "unavailable" | "crowded"): Entry;
   /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
-  rejudge(entry: Entry, answer: DeviceAuth | null): Entry;
+  rejudge(entry: Deferred, answer: DeviceAuth | null): Event | Reject;
   /** A kept reject judged anew at an operator's word: everything but its token, which is gone, and its rate. */
-  replay(entry: Entry, answer: DeviceAuth | null): Entry;
+  replay(entry: Reject, answer: DeviceAuth | null): Event | Reject;
   /** The key of the device that a message speaks for; undefined where its topic names none. */
   deviceOf(message: Message): string | undefined;
 }
@@ -137,7 +137,7 @@ export function createJudge(options: JudgeOptions): Judge {
     return clock.monoMs() - parkedMs;
   }
 
-  function reject(it: Candidate, why: No): Entry {
+  function reject(it: Candidate, why: No): Reject {
     return toReject(it, why, samples(it, why), mirrors(policy()));
   }
 
@@ -152,7 +152,7 @@ export function createJudge(options: JudgeOptions): Judge {
   }
 
   /** Whatever happens, the message is answered for. */
-  function guarded<T>(it: Candidate, work: (it: Candidate) => T): T | Entry {
+  function guarded<T>(it: Candidate, work: (it: Candidate) => T): T | Reject {
     try {
       return work(it);
     } catch (error) {

@@ -50,6 +50,7 @@ function entryOf(line: string, seq: number): Entry {
   const flags = colon < 0 ? marks : marks.slice(0, colon);
   const kind = kindOf[letter];
   if (!kind) throw new Error(`entry ${seq} is of unknown kind "${letter}"`);
+  // What an entry of its kind has, it had when it was encoded: the checksum says that it is that.
   return {
     seq,
     kind,
@@ -67,7 +68,7 @@ function entryOf(line: string, seq: number): Entry {
     mirror: flags.includes("m"),
     tokenHash: fromCopyText(token),
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
-  };
+  } as Entry;
 }
 
 /** Behind the flags: `:sink:quarantine id`, either of which may be empty. */

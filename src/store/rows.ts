@@ -1,7 +1,7 @@
 /**
  * Entries as rows: what goes into which table. Shared by the PostgreSQL and the SQLite sink.
  */
-import type { Entry } from "../core/entry.ts";
+import type { Entry, Event, Reject } from "../core/entry.ts";
 import { countedTenants } from "./counted-tenants.ts";
 
 /** One row of quarantine_counters_minute to add. */
@@ -14,23 +14,19 @@ export interface RejectCount {
 }
 
 /** Events, and rejects that are mirrored. */
-export function isRaw(entry: Entry): boolean {
+export function isRaw(entry: Entry): entry is Event | Reject {
   return entry.kind === "event" || (entry.kind === "reject" && entry.mirror);
 }
 
 /** Rejects whose payload is kept. */
-export function isQuarantined(entry: Entry): boolean {
+export function isQuarantined(entry: Entry): entry is Reject {
   return entry.kind === "reject" && entry.payload !== "";
 }
 
-export function reasonOf(entry: Entry): string {
-  return entry.reason ?? "UNKNOWN";
-}
-
 /** The payload for raw_events. A mirrored reject gets its two marker keys at the end, where a later key wins over the device's own. */
-export function rawPayload(entry: Entry): string {
+export function rawPayload(entry: Event | Reject): string {
   if (entry.kind === "event") return entry.payload;
-  const marks = `"_rejected":true,"_reject_reason":${JSON.stringify(reasonOf(entry))}}`;
+  const marks = `"_rejected":true,"_reject_reason":${JSON.stringify(entry.reason)}}`;
   const payload = entry.payload.trim();
   if (payload === "" || /^\{\s*\}$/.test(payload)) return `{${marks}`;
   if (payload.startsWith("{")) return `${payload.slice(0, -1)},${marks}`;
@@ -40,12 +36,11 @@ export function rawPayload(entry: Entry): string {
 /** Rejects by minute, tenant and reason. Sorted, so that two gateways lock these rows in the same order. */
 export function countRejects(entries: readonly Entry[], tenants = countedTenants): RejectCount[] {
   const counts = new Map<string, RejectCount>();
-  for (const { kind, tenantId } of entries)
-    if (kind === "event" && tenantId !== null) tenants.heard(tenantId);
+  for (const entry of entries) if (entry.kind === "event") tenants.heard(entry.tenantId);
   for (const entry of entries) {
     if (entry.kind !== "reject") continue;
     const minute = Math.floor(entry.receivedMs / 60_000);
-    const reason = reasonOf(entry);
+    const { reason } = entry;
     const tenantId = tenants.nameFor(entry.tenantId, minute, reason);
     const key = `${minute}\n${reason}\n${tenantId}`;
     const known = counts.get(key);

@@ -163,7 +163,7 @@ function fill(dataDir: string, count: number, fleet: Fleet): void {
 
 /** What the judge makes of a good message. */
 function entryOf({ topic, payload }: FleetMessage): Entry {
-  const [, tenantId = null, , deviceId = null, msgType = null] = topic.split("/");
+  const [, tenantId = "", , deviceId = "", msgType = ""] = topic.split("/");
   const body = JSON.parse(payload.toString()) as { site_id: string };
   const now = Date.now();
   return {

@@ -1,11 +1,12 @@
 /** Entries for the suites of sinks. */
-import { isFor, type Entry } from "../../src/core/entry.ts";
+import { isFor, type Entry, type Reject } from "../../src/core/entry.ts";
 import type { Delivery, Outcome, Sink, Totals } from "../../src/core/sink.ts";
+import type { EntryChanges } from "../kit/spool.ts";
 
 export const noTotals: Totals = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
 
 /** A telemetry event whose metric `n` is its seq. */
-export function event(seq: number, more: Partial<Entry> = {}): Entry {
+export function event(seq: number, more: EntryChanges = {}): Entry {
   return {
     seq,
     kind: "event",
@@ -24,11 +25,11 @@ export function event(seq: number, more: Partial<Entry> = {}): Entry {
     tokenHash: null,
     returned: null,
     ...more,
-  };
+  } as Entry;
 }
 
-export function reject(seq: number, more: Partial<Entry> = {}): Entry {
-  return event(seq, { kind: "reject", reason: "TOKEN_INVALID", ...more });
+export function reject(seq: number, more: EntryChanges = {}): Reject {
+  return event(seq, { kind: "reject", reason: "TOKEN_INVALID", ...more }) as Reject;
 }
 
 export function deferred(seq: number): Entry {

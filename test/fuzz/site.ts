@@ -3,7 +3,7 @@
  * chance. The registry answers late, or that it cannot be asked; the disk refuses a group now and then. Time is simulated.
  */
 import { Books } from "../../src/intake/books.ts";
-import type { Entry } from "../../src/core/entry.ts";
+import type { Deferred, Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Ingest } from "../../src/intake/ingest.ts";
@@ -53,7 +53,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
   const clock = simulatedClock(startMs);
   const rows = new Map(devices.map(({ row }) => [deviceKey(row.tenantId, row.deviceId), row]));
   const asked: (() => void)[] = [];
-  const deferred: Entry[] = [];
+  const deferred: Deferred[] = [];
   const books = new Books(new Map());
   let settled = 0;
   let written = 0;
@@ -104,7 +104,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     const judged = waiting.map((entry) =>
       judge.rejudge(
         { ...entry, eventMs: entry.eventMs ?? entry.receivedMs },
-        find(entry.tenantId ?? "", entry.deviceId ?? ""),
+        find(entry.tenantId, entry.deviceId),
       ),
     );
     ingest.rejudged(waiting, judged, () => {});

@@ -1,5 +1,5 @@
 /** A judge with one device at hand, whose answers a test sets. */
-import type { Entry } from "../../src/core/entry.ts";
+import type { Deferred, Entry, Reject } from "../../src/core/entry.ts";
 import { createJudge, isPending, type Judge, type Pending, type Policy } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
 import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
@@ -36,6 +36,19 @@ export function court(options: { policy?: Partial<Policy>; requireToken?: boolea
 export function entryOf(outcome: Entry | Pending): Entry {
   if (isPending(outcome)) throw new Error("pending");
   return outcome;
+}
+
+/** As the judge is given it again. */
+export function deferredOf(outcome: Entry | Pending): Deferred {
+  const entry = entryOf(outcome);
+  if (entry.kind !== "deferred") throw new Error(`not deferred but ${entry.reason ?? entry.kind}`);
+  return entry;
+}
+
+export function rejectOf(outcome: Entry | Pending): Reject {
+  const entry = entryOf(outcome);
+  if (entry.kind !== "reject") throw new Error(`not rejected but ${entry.kind}`);
+  return entry;
 }
 
 export function pendingOf(outcome: Entry | Pending): Pending {

@@ -1,9 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Deferred, Reject } from "../../src/core/entry.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken, sha256 } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { body, court, dev, entryOf, many, metrics, onTopic, pendingOf, withoutDevice } from "./court.ts";
+import {
+  body,
+  court,
+  deferredOf,
+  dev,
+  entryOf,
+  rejectOf,
+  many,
+  metrics,
+  onTopic,
+  pendingOf,
+  withoutDevice,
+} from "./court.ts";
 
 describe("events", () => {
   test("the payload is the device's own text with the token blanked", () => {
@@ -153,7 +166,7 @@ describe("devices that must be looked up", () => {
     ["DEVICE_REVOKED", aDevice({ status: "REVOKED" }), "reject", "DEVICE_REVOKED"],
   ] as const)("a deferred entry becomes %s under today's answer", (_, answer, kind, reason) => {
     const it = withoutDevice(court({ policy: dev }));
-    const deferred = it.judge.resume(pendingOf(it.judge.judge(aMessage())), "unavailable");
+    const deferred = deferredOf(it.judge.resume(pendingOf(it.judge.judge(aMessage())), "unavailable"));
     const entry = it.judge.rejudge({ ...deferred, seq: 9 }, answer);
     const { topic, receivedMs, payload, eventMs, siteId } = deferred;
     expect(entry).toMatchObject({
@@ -172,7 +185,9 @@ describe("devices that must be looked up", () => {
   test("a deferred entry without a token is TOKEN_MISSING later", () => {
     const it = withoutDevice(court());
     const pending = pendingOf(it.judge.judge(body({ provision_token: undefined })));
-    expect(it.judge.rejudge(it.judge.resume(pending, "unavailable"), aDevice()).reason).toBe("TOKEN_MISSING");
+    expect(it.judge.rejudge(deferredOf(it.judge.resume(pending, "unavailable")), aDevice()).reason).toBe(
+      "TOKEN_MISSING",
+    );
   });
 
   test("deviceOf tells the device by the topic alone", () => {
@@ -186,7 +201,7 @@ describe("replay", () => {
   test("a kept reject is judged anew without its token", () => {
     const it = court({ policy: dev });
     it.device = aDevice({ siteId: "lab-2" });
-    const reject = entryOf(it.judge.judge(aMessage()));
+    const reject = rejectOf(it.judge.judge(aMessage()));
     expect(reject.kind).toBe("reject");
     expect(it.judge.replay(reject, aDevice())).toMatchObject({
       kind: "event",
@@ -198,10 +213,10 @@ describe("replay", () => {
 
   test("what was wrong in itself stays wrong, and what MAX_PAYLOAD_BYTES forbade may pass now", () => {
     const it = court({ policy: { ...dev, payloadBytesMax: 100 } });
-    const malformed = entryOf(it.judge.judge(aMessage("{nonsense")));
+    const malformed = rejectOf(it.judge.judge(aMessage("{nonsense")));
     expect(it.judge.replay(malformed, aDevice()).reason).toBe("MALFORMED_JSON");
     expect(JSON.parse(it.judge.replay(malformed, aDevice()).payload)).toEqual({ _raw: "{nonsense" });
-    const large = entryOf(it.judge.judge(aMessage()));
+    const large = rejectOf(it.judge.judge(aMessage()));
     expect(large.reason).toBe("PAYLOAD_TOO_LARGE");
     it.policy = aPolicy(dev);
     expect(it.judge.replay(large, aDevice()).kind).toBe("event");
@@ -266,8 +281,8 @@ test("whatever comes, it is answered with an entry or a question, in one line of
       expect(entry.payload).not.toMatch(/[\r\n]/);
       expect(JSON.parse(entry.payload)).toBeObject();
       expect(JSON.stringify(entry)).not.toContain(aToken);
-      expect(JSON.stringify(it.judge.rejudge(entry, aDevice()))).not.toContain(aToken);
-      it.judge.replay(entry, aDevice());
+      expect(JSON.stringify(it.judge.rejudge(entry as Deferred, aDevice()))).not.toContain(aToken);
+      it.judge.replay(entry as Reject, aDevice());
     }),
     { numRuns: 3000 },
   );

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { aBody, aDevice, aMessage, aToken } from "../kit/builders.ts";
-import { body, court, dev, entryOf, metrics, pendingOf, withoutDevice } from "./court.ts";
+import { body, court, deferredOf, dev, entryOf, metrics, pendingOf, withoutDevice } from "./court.ts";
 
 /** What is said of an accepted message. */
 function remark(message: ReturnType<typeof aMessage>): string | null {
@@ -46,7 +46,9 @@ test.each([
 test("what is said is kept while a message waits for the registry, and holds no token", () => {
   const it = court({ policy: dev });
   const message = body({ metrics: undefined, [aToken]: 1 });
-  const deferred = it.judge.resume(pendingOf(withoutDevice(it).judge.judge(message)), "unavailable");
+  const deferred = deferredOf(
+    it.judge.resume(pendingOf(withoutDevice(it).judge.judge(message)), "unavailable"),
+  );
   expect(deferred).toMatchObject({ kind: "deferred", detail: "no metrics; beside it: ***" });
   expect(it.judge.rejudge(deferred, aDevice())).toMatchObject({
     kind: "event",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { aBody, aDevice, aMessage, sha256 } from "../kit/builders.ts";
-import { body, court, dev, entryOf, pendingOf, withoutDevice } from "./court.ts";
+import { body, court, deferredOf, dev, entryOf, pendingOf, rejectOf, withoutDevice } from "./court.ts";
 
 const arrivalMs = Date.UTC(2026, 10, 21);
 
@@ -36,7 +36,7 @@ describe("while nobody knows the time", () => {
     const it = court({ policy: dev });
     it.isTimeKnown = false;
     expect(entryOf(it.judge.judge(body({}))).kind).toBe("event");
-    const waits = entryOf(it.judge.judge(body({ ts: undefined })));
+    const waits = deferredOf(it.judge.judge(body({ ts: undefined })));
     expect(waits).toMatchObject({
       kind: "deferred",
       reason: "CLOCK_NOT_SET",
@@ -84,7 +84,7 @@ describe("a message that the broker had kept", () => {
 
   test("without one stays a reject when it is replayed", () => {
     const it = court({ policy: dev });
-    const entry = entryOf(it.judge.judge(aMessage(aBody({ ts: undefined }), { retained: true })));
+    const entry = rejectOf(it.judge.judge(aMessage(aBody({ ts: undefined }), { retained: true })));
     expect(entry.reason).toBe("RETAINED_WITHOUT_TIME");
     expect(it.judge.replay(entry, it.device ?? null).reason).toBe("RETAINED_WITHOUT_TIME");
   });

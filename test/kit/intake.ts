@@ -3,7 +3,7 @@
  *
  * The judge goes by the payload: `{"n":7}` is accepted if its device may speak, `{"n":7,"bad":true}` is rejected.
  */
-import type { Entry } from "../../src/core/entry.ts";
+import type { Deferred, Entry, Event, Reject } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Books } from "../../src/intake/books.ts";
@@ -56,12 +56,13 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       if (entry.payload.includes('"bad":true')) return { ...entry, kind: "reject", reason: "BAD" };
       if (entry.deviceId === "clockless" && !state.isTimeKnown)
         return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET", eventMs: null };
-      return cached.has(entry.deviceId ?? "") ? entry : pendingOf(entry);
+      return cached.has(entry.deviceId) ? entry : pendingOf(entry);
     },
     resume: (pending: Pending, answer: Answer | "crowded") =>
-      verdictOf(pending.candidate as unknown as Entry, answer),
-    rejudge: (entry: Entry, answer: DeviceAuth | null) => verdictOf({ ...entry, seq: 0 }, answer),
-    replay: (entry: Entry) => entry,
+      verdictOf(pending.candidate as unknown as Event, answer),
+    rejudge: (entry: Deferred, answer: DeviceAuth | null) =>
+      verdictOf(anEntry({ ...entry, kind: "event", seq: 0 }), answer) as Event | Reject,
+    replay: (entry: Reject) => entry,
     deviceOf: (message: Message) => `acme/${message.topic.split("/")[3]}`,
   };
   const ingest: Ingest = new Ingest({
@@ -168,25 +169,25 @@ export function aDeviceMessage(
   };
 }
 
-function entryOf({ topic, payload, receivedMs }: Message): Entry {
+function entryOf({ topic, payload, receivedMs }: Message): Event {
   const deviceId = topic.split("/")[3] ?? "";
   return anEntry({ topic, deviceId, receivedMs, payload: new TextDecoder().decode(payload) });
 }
 
-function pendingOf(entry: Entry): Pending {
+function pendingOf(entry: Event): Pending {
   const { tenantId, deviceId, siteId, msgType } = entry;
   return {
     pending: true,
     key: `${tenantId}/${deviceId}`,
-    tenantId: tenantId ?? "",
-    deviceId: deviceId ?? "",
-    siteId: siteId ?? "",
-    msgType: msgType ?? "",
+    tenantId,
+    deviceId,
+    siteId,
+    msgType,
     candidate: entry as unknown as Pending["candidate"],
   };
 }
 
-function verdictOf(entry: Entry, answer: Answer | "crowded"): Entry {
+function verdictOf(entry: Event, answer: Answer | "crowded"): Entry {
   if (answer === "crowded") return { ...entry, kind: "reject", reason: "TOO_MANY_STRANGERS" };
   if (answer === "unavailable") return { ...entry, kind: "deferred", reason: "REGISTRY_UNAVAILABLE" };
   if (answer === null) return { ...entry, kind: "reject", reason: "UNREGISTERED_DEVICE" };

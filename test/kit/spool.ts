@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../src/core/clock.ts";
-import type { Entry } from "../../src/core/entry.ts";
+import type { Entry, Kind, Reject } from "../../src/core/entry.ts";
 import type { Alongside } from "../../src/spool/sidecar.ts";
 import type { Values } from "../../src/core/settings.ts";
 import type { spoolSettings } from "../../src/spool/settings.ts";
@@ -58,8 +58,13 @@ export function spoolKit() {
 
 export const nothingAlongside: Alongside = { books: new Map() };
 
+/** Members to change, of whatever kind: that they go together is the test's business. */
+export type EntryChanges = Partial<{ [K in keyof Reject]: Entry[K] }>;
+
 /** An accepted event, with changes. */
-export function anEntry(changes: Partial<Entry> = {}): Entry {
+export function anEntry<K extends Kind = "event">(
+  changes: EntryChanges & { readonly kind?: K } = {},
+): Extract<Entry, { kind: K }> {
   return {
     seq: 0,
     kind: "event",
@@ -78,11 +83,11 @@ export function anEntry(changes: Partial<Entry> = {}): Entry {
     tokenHash: null,
     returned: null,
     ...changes,
-  };
+  } as unknown as Extract<Entry, { kind: K }>;
 }
 
 /** `n` entries whose payload says which they are, counted from `from`. */
-export function entries(n: number, from = 1, changes: Partial<Entry> = {}): Entry[] {
+export function entries(n: number, from = 1, changes: EntryChanges = {}): Entry[] {
   return Array.from({ length: n }, (_, i) => anEntry({ payload: `{"n":${from + i}}`, ...changes }));
 }
 

@@ -264,7 +264,7 @@ describe("as many bad lines as good ones among them", () => {
       const world = await start(family);
       const count = family.isBlind ? blindPairs : pairs;
       const batch = Array.from({ length: count * 2 }, (_, i) =>
-        i % 2 === 0 ? good(i + 1) : { ...good(i + 1), ...family.bad(i + 1) },
+        i % 2 === 0 ? good(i + 1) : ({ ...good(i + 1), ...family.bad(i + 1) } as Entry),
       );
       const { delivered, refused, deliveries } = await deliver(world, batch);
       expect([delivered, refused]).toEqual([count, count]);
@@ -279,7 +279,7 @@ describe("as many bad lines as good ones among them", () => {
 describe("one bad line among 8,000", () => {
   const batchOf = (bad: Family["bad"]) => {
     const batch = Array.from({ length: pairs * 2 }, (_, i) => good(i + 1));
-    batch[5_000] = { ...good(5_001), ...bad(5_001) };
+    batch[5_000] = { ...good(5_001), ...bad(5_001) } as Entry;
     return batch;
   };
 

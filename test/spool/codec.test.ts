@@ -31,7 +31,7 @@ const entry: fc.Arbitrary<Entry> = fc.record({
   returned: fc.option(
     fc.record({ only: fc.option(fc.constantFrom("postgres", "influx")), quarantineId: fc.option(fc.nat()) }),
   ),
-});
+}) as fc.Arbitrary<Entry>;
 
 describe("a group", () => {
   test("comes back as it was, whatever its strings hold", () => {

@@ -310,7 +310,7 @@ describe("repair", () => {
     append(spool, large(1));
     append(
       spool,
-      large(11).map((entry) => ({ ...entry, kind: "deferred" as const })),
+      large(11).map((entry) => anEntry({ ...entry, kind: "deferred" })),
     );
     append(spool, [...large(21), anEntry({ kind: "deferred", payload: '{"n":31}' })]);
     kit.close(spool);

@@ -8,7 +8,7 @@
  * alternative: it needs a note of what is under way on both sides, and a start that cleans up after a crash.)
  */
 import type { Books } from "../../intake/books.ts";
-import type { Entry } from "../../core/entry.ts";
+import type { Entry, Event, Reject } from "../../core/entry.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { NotNow, type Outcome, type Selection } from "../../http/desk.ts";
 import type { QuarantineDesk, QuarantineFull, QuarantineLine } from "../../http/quarantine.ts";
@@ -50,11 +50,11 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
     const fresh = judged.filter(({ id }) => !underWay.has(id));
     const accepted = fresh.filter(({ entry }) => entry.kind === "event");
     if (!selection.dry_run && accepted.length > 0) append(accepted);
-    const kept = fresh.filter(({ entry }) => entry.kind !== "event");
+    const kept = fresh.flatMap(({ id, entry }) => (entry.kind === "reject" ? { id, why: whyOf(entry) } : []));
     return {
       matched: rows.length,
       done: accepted.length,
-      kept: [...kept.map(({ id, entry }) => ({ id, why: whyOf(entry) })), ...unproven.map(keptUnproven)],
+      kept: [...kept, ...unproven.map(keptUnproven)],
       next,
       up_to: upTo,
     };
@@ -78,7 +78,7 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
     for (const { id } of accepted) underWay.set(id, head());
   }
 
-  async function judgeAll(rows: readonly QuarantineRow[]): Promise<{ id: number; entry: Entry }[]> {
+  async function judgeAll(rows: readonly QuarantineRow[]): Promise<{ id: number; entry: Event | Reject }[]> {
     const ids = new Map(
       rows.map(({ tenantId, deviceId }) => [
         deviceKey(tenantId ?? "", deviceId ?? ""),
@@ -146,7 +146,7 @@ function partition<T>(all: readonly T[], fits: (one: T) => boolean): [T[], T[]] 
 }
 
 /** A kept reject as the judge takes it: what it goes by is topic, payload and time of arrival. */
-function entryOf(row: QuarantineRow): Entry {
+function entryOf(row: QuarantineRow): Reject {
   return {
     seq: 0,
     kind: "reject",
@@ -167,8 +167,8 @@ function entryOf(row: QuarantineRow): Entry {
   };
 }
 
-function whyOf({ reason, detail }: Entry): string {
-  return detail === null ? (reason ?? "") : `${reason}: ${detail}`;
+function whyOf({ reason, detail }: Reject): string {
+  return detail === null ? reason : `${reason}: ${detail}`;
 }
 
 function lineOf({ id, reason, tenantId, deviceId, msgType, ingestedAt }: QuarantineRow): QuarantineLine {

@@ -4,7 +4,7 @@
  */
 import { copyText } from "../../core/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
-import { eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "../rows.ts";
+import { eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 
 export const copyRaw =
   "copy raw_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, accepted, payload) from stdin";
@@ -26,7 +26,7 @@ export function quarantineRows(entries: readonly Entry[]): string {
   let rows = "";
   for (const entry of entries) {
     if (!isQuarantined(entry)) continue;
-    rows += `${common(entry)}\t${copyText(reasonOf(entry))}\t${copyText(entry.payload)}\n`;
+    rows += `${common(entry)}\t${copyText(entry.reason)}\t${copyText(entry.payload)}\n`;
   }
   return rows;
 }

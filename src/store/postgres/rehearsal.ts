@@ -133,5 +133,5 @@ function sample(changes: Partial<Entry>): Entry {
     returned: null,
     payload: '{"metrics":{}}',
     ...changes,
-  };
+  } as Entry;
 }

@@ -13,7 +13,6 @@ import {
   isQuarantined,
   isRaw,
   rawPayload,
-  reasonOf,
   timeText,
   type RejectCount,
 } from "../rows.ts";
@@ -67,7 +66,7 @@ function rowInserts(entry: Entry): string[] {
   }
   if (isQuarantined(entry)) {
     statements.push(
-      `insert into quarantine_events (${columns}, reason, payload) values ${row(entry, reasonOf(entry), entry.payload)}`,
+      `insert into quarantine_events (${columns}, reason, payload) values ${row(entry, entry.reason, entry.payload)}`,
     );
   }
   return statements;

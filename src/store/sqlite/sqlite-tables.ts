@@ -7,7 +7,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
 import { standingOf, type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
-import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, reasonOf, timeText } from "../rows.ts";
+import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
 
 export interface SqliteTablesOptions {
@@ -71,7 +71,7 @@ function rowWriter(db: Database): (entries: readonly Entry[]) => void {
     for (const entry of entries) {
       const common = commonColumns(entry);
       if (isRaw(entry)) raw.run(...common, entry.kind === "event" ? 1 : 0, rawPayload(entry));
-      if (isQuarantined(entry)) quarantined.run(...common, reasonOf(entry), entry.payload);
+      if (isQuarantined(entry)) quarantined.run(...common, entry.reason, entry.payload);
     }
     for (const c of countRejects(entries)) count.run(c.bucketMinute, c.tenantId, c.reason, c.cnt);
   };
