@@ -24,11 +24,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-async function sluice(...words: string[]) {
+const sluice = (...words: string[]) => sluiceWith({}, ...words);
+
+async function sluiceWith(env: Record<string, string>, ...words: string[]) {
   let out = "";
   let err = "";
   const context: Process = {
-    env: { DATA_DIR: dataDir, GATEWAY_ID: "test" },
+    env: { DATA_DIR: dataDir, GATEWAY_ID: "test", ...env },
     stdout: (text) => void (out += text),
     stderr: (text) => void (err += text),
     signal: new AbortController().signal,
@@ -149,6 +151,18 @@ describe("sluice spool", () => {
       /^telemetry,device_id=d1/,
     );
     expect((await sluice("export", "--output", output)).err).toContain("EEXIST");
+  });
+
+  test("export writes line protocol as the sink does: its integers, and no reading over another", async () => {
+    const same = event(1, { payload: '{"seq":1,"metrics":{"count":7,"n":1}}' });
+    fill([same, { ...same, payload: '{"seq":2,"metrics":{"count":8,"n":2}}' }]);
+    const env = { INFLUX_INTEGER_FIELDS: "seq,count" };
+    const { out } = await sluiceWith(env, "export", "--format", "lp");
+    const [first = "", second = ""] = out.trimEnd().split("\n");
+    expect(first).toMatch(/ seq=1i,count=7i,n=1 (\d+)$/);
+    expect(second).toMatch(/ seq=2i,count=8i,n=2 (\d+)$/);
+    const timeOf = (line: string) => BigInt(line.split(" ").at(-1) ?? "");
+    expect(timeOf(second) - timeOf(first)).toBe(1n);
   });
 
   test("compact says what it gave back", async () => {

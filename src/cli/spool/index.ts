@@ -17,7 +17,7 @@ import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
 import { sayStore } from "../configured-store.ts";
 import { jsonLine, size } from "../report.ts";
-import { lineProtocol, ndjson, tryLine } from "./lines.ts";
+import { lineProtocol, ndjson } from "./lines.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print.ts";
 
 const json = toggle("--json", "Print the answer as JSON");
@@ -85,24 +85,24 @@ const carry = command({
   run: (context, { options }) =>
     alone(context, (dataDir) => {
       const { config } = configured(context);
-      const lineOf = options.format === "lp" ? lineProtocol(config, options.tenant === undefined) : ndjson;
+      const format = options.format === "lp" ? lineProtocol(config, options.tenant === undefined) : ndjson;
       const out = openOutput(context, options.output);
       let written = 0;
       let missed = 0;
-      const put = (entry: Entry) => {
-        if (options.tenant !== undefined && entry.tenantId !== options.tenant) return "";
-        const tried = tryLine(lineOf, entry);
-        if ("why" in tried) {
-          missed++;
-          context.stderr(`seq ${entry.seq} has no line: ${tried.why}\n`);
-        } else if (tried.line !== null) written++;
-        return "line" in tried && tried.line !== null ? `${tried.line}\n` : "";
+      const take = (entries: readonly Entry[]) => {
+        const { tenant } = options;
+        const wanted = tenant === undefined ? entries : entries.filter(({ tenantId }) => tenantId === tenant);
+        const { lines, impossible } = format(wanted);
+        for (const { seq, why } of impossible) context.stderr(`seq ${seq} has no line: ${why}\n`);
+        written += lines.length;
+        missed += impossible.length;
+        out.write(lines.map((line) => `${line}\n`).join(""));
       };
       try {
         exportSpool({
           dataDir,
           ...(options.sink !== undefined && { sink: options.sink }),
-          take: (entries) => out.write(entries.map(put).join("")),
+          take,
           miss(lost) {
             missed += lost.to - lost.from + 1;
             context.stderr(`not exported: ${lostText(lost)}\n`);

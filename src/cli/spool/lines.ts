@@ -1,19 +1,28 @@
 /** A spool's entries as lines to carry away: NDJSON of everything, or line protocol of what InfluxDB would get. */
-import { join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { silentLog } from "../../core/log.ts";
 import { grammarOf } from "../../sink/influx/api.ts";
-import { createTypeMap } from "../../sink/influx/types.ts";
-import { encodeLine, textOf, Unwritable } from "../../sink/influx/line.ts";
+import { createEncoding } from "../../sink/influx/encoding.ts";
+import { textOf } from "../../sink/influx/line.ts";
+import { createLines, type Making } from "../../sink/influx/lines.ts";
 
-/** One line of an entry, without its end; null where the format has none for it. @throws Unwritable */
-export type LineOf = (entry: Entry) => string | null;
+export interface Made {
+  /** In the order of the entries; one may have none. */
+  readonly lines: readonly string[];
+  /** Entries that the format cannot hold, and why. */
+  readonly impossible: readonly { readonly seq: number; readonly why: string }[];
+}
+
+/** The lines of some entries, without their ends. */
+export type Format = (entries: readonly Entry[]) => Made;
 
 /** The names of the columns; the payload as the JSON it is, every digit kept. */
-export function ndjson(entry: Entry): string {
+export const ndjson: Format = (entries) => ({ lines: entries.map(jsonOf), impossible: [] });
+
+function jsonOf(entry: Entry): string {
   const { seq, kind, topic, tenantId, siteId, deviceId, msgType, reason, detail, payload } = entry;
   const head = JSON.stringify({
     seq,
@@ -30,33 +39,29 @@ export function ndjson(entry: Entry): string {
 }
 
 /**
- * With the column types that the influx sink has learned, so that the lines are those it would send. `tenantTag`: the tenant is
- * the first tag, for the lines of all tenants end up in one place.
+ * As the influx sink would send them: with the types that it has learned, and two readings of a device at one time a nanosecond
+ * apart. `tenantTag`: the tenant is the first tag, for the lines of all tenants end up in one place.
  */
-export function lineProtocol({ general, influx }: Config, tenantTag: boolean): LineOf {
-  const types = createTypeMap({
-    path: join(general.dataDir, "influx-types.json"),
-    integerFields: influx.integerFields.split(",").map((name) => name.trim()),
-    reserved: ["time", "device_id", "site_id", ...(tenantTag ? ["tenant_id"] : [])],
-    clock: systemClock,
-    log: silentLog,
+export function lineProtocol({ general, influx }: Config, tenantTag: boolean): Format {
+  const clock = systemClock;
+  const { dataDir } = general;
+  const { databaseOf, types, collisions } = createEncoding({
+    ...{ settings: influx, dataDir, clock, log: silentLog, tenantTag },
   });
+  // However far its time is from its arrival: what is carried away is not left behind.
+  const linesOf = createLines({ types, collisions, clock, distanceMaxMs: 0 });
   const grammar = grammarOf("file", false, tenantTag);
-  return (entry) => {
-    const type = entry.msgType ?? "";
-    if (entry.kind !== "event" || !["telemetry", "heartbeat"].includes(type)) return null;
-    const database = influx.database.replaceAll("{tenant_id}", entry.tenantId ?? "");
-    const line = encodeLine(entry, types.table(database, type), grammar);
-    return line && textOf(line);
-  };
-}
+  const typeHints = new Map();
 
-/** A line, or why there is none. */
-export function tryLine(lineOf: LineOf, entry: Entry): { line: string | null } | { why: string } {
-  try {
-    return { line: lineOf(entry) };
-  } catch (error) {
-    if (error instanceof Unwritable) return { why: error.message };
-    throw error;
-  }
+  return (entries) => {
+    const made = [...Map.groupBy(entries, databaseOf)].flatMap(([database, some]) => {
+      const making: Making = { database: database ?? "", grammar, shifts: new Map(), typeHints };
+      return database === null ? [] : linesOf(some, making);
+    });
+    const lines = made.flatMap(({ fits, misfits }) => [...fits, ...misfits]);
+    return {
+      lines: lines.toSorted((a, b) => a.entry.seq - b.entry.seq).map(textOf),
+      impossible: made.flatMap(({ refused }) => refused.map(({ entry: { seq }, why }) => ({ seq, why }))),
+    };
+  };
 }

@@ -6,16 +6,13 @@
  * versions: a server refuses the one that does not fit. An event without a field to write, a heartbeat without seq and metrics, has no line and counts as
  * ignored.
  */
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../../core/clock.ts";
-import type { Entry } from "../../core/entry.ts";
 import type { Log } from "../../core/log.ts";
 import type { Values } from "../../core/settings.ts";
-import { isWithoutDatabases } from "./api.ts";
-import { createCollisions } from "./collisions.ts";
 import { retentionSeconds } from "./database.ts";
 import { createDeliver } from "./deliver.ts";
+import { createEncoding } from "./encoding.ts";
 import { createFiles } from "./files.ts";
 import type { Fetch } from "./http.ts";
 import { createPace } from "./pace.ts";
@@ -23,7 +20,6 @@ import { createServer } from "./server.ts";
 import { fetchWith, influxMistakes, influxSettings } from "./settings.ts";
 import { createTally } from "./tally.ts";
 import type { Target } from "./target.ts";
-import { createTypeMap } from "./types.ts";
 import { sinkKind, type Sink } from "../../core/sink.ts";
 
 export { influxSettings } from "./settings.ts";
@@ -53,18 +49,13 @@ const batchBytesMax = 5_000_000;
 /** Room for some requests of a halving; what is settled by then is kept for the next try. */
 const requestsPerDelivery = 4;
 const dayMs = 86_400_000;
-const tables = new Set<string | null>(["telemetry", "heartbeat"]);
 
 /** @throws where INFLUXDB_URL and INFLUXDB_API do not fit. */
 export function influxSink(options: InfluxOptions): Sink {
   const { settings, clock } = options;
-  const [prefix = "", suffix] = settings.database.split("{tenant_id}");
-  const isOne = isWithoutDatabases(settings.api);
-  const shared = suffix === undefined || isOne;
   const directory = directoryOf(settings);
   const target = directory === null ? server(options) : files(options, directory);
-  const types = typeMap(options, shared);
-  const collisions = createCollisions(settings.onCollision);
+  const { databaseOf, tenantTag, types, collisions } = createEncoding(options);
   const tally = createTally();
   const pace = createPace(linesMax);
   const deliver = createDeliver({
@@ -74,12 +65,10 @@ export function influxSink(options: InfluxOptions): Sink {
     tally,
     pace,
     clock,
-    tenantTag: shared,
+    tenantTag,
     distanceMaxMs: settings.timeDistanceMaxDays * dayMs,
     retentionMs: retentionSeconds(settings.retention ?? "forever") * 1_000,
   });
-  const name = isOne ? settings.api : prefix;
-  const databaseOf = (entry: Entry) => (shared ? name : prefix + (entry.tenantId ?? "") + suffix);
 
   return {
     name: "influx",
@@ -92,11 +81,12 @@ export function influxSink(options: InfluxOptions): Sink {
     deadlineMs: settings.timeoutMs * requestsPerDelivery,
     whenFull: settings.whenFull,
     concurrency: settings.concurrency,
-    lane: (entry) => (entry.kind === "event" && tables.has(entry.msgType) ? databaseOf(entry) : null),
+    lane: databaseOf,
     async deliver(delivery) {
       const [first] = delivery.entries;
-      if (first === undefined) return { delivered: 0, ignored: 0, refused: 0 };
-      return deliver(databaseOf(first), delivery);
+      const database = first === undefined ? null : databaseOf(first);
+      if (database === null) return { delivered: 0, ignored: delivery.entries.length, refused: 0 };
+      return deliver(database, delivery);
     },
     probe: () => target.probe(),
     counters: [
@@ -161,14 +151,4 @@ function server({
 function files({ settings, clock, log }: InfluxOptions, directory: string): Target {
   const { fileBytesMax: bytesMax, fileAgeSeconds: ageSeconds } = settings;
   return createFiles({ directory, bytesMax, ageSeconds, clock, log });
-}
-
-function typeMap({ settings, dataDir, clock, log }: InfluxOptions, shared: boolean) {
-  return createTypeMap({
-    path: join(dataDir, "influx-types.json"),
-    integerFields: settings.integerFields.split(",").map((name) => name.trim()),
-    reserved: ["time", "device_id", "site_id", ...(shared ? ["tenant_id"] : [])],
-    clock,
-    log,
-  });
 }

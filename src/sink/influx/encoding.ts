@@ -1,0 +1,58 @@
+/**
+ * How the settings have entries written: which of them, into which database, with which tags, types and times. For the sink and for
+ * `sluice spool export`, so that what is carried away by hand is what the sink would have sent.
+ */
+import { join } from "node:path";
+import type { Clock } from "../../core/clock.ts";
+import type { Entry } from "../../core/entry.ts";
+import type { Log } from "../../core/log.ts";
+import type { Values } from "../../core/settings.ts";
+import { isWithoutDatabases } from "./api.ts";
+import { createCollisions, type Collisions } from "./collisions.ts";
+import type { influxSettings } from "./settings.ts";
+import { createTypeMap, type TypeMap } from "./types.ts";
+
+export interface Encoding {
+  /** The database of an entry; null: it has no line. */
+  databaseOf(entry: Entry): string | null;
+  /** Tenants share a place, so that the tenant is the first tag. */
+  readonly tenantTag: boolean;
+  readonly types: TypeMap;
+  readonly collisions: Collisions;
+}
+
+export interface EncodingOptions {
+  readonly settings: Values<typeof influxSettings>;
+  /** Keeps the column types. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Absent: the tenant is a tag if the databases of the settings are shared. */
+  readonly tenantTag?: boolean;
+}
+
+const measurements = new Set<string | null>(["telemetry", "heartbeat"]);
+
+export function createEncoding({ settings, dataDir, clock, log, ...given }: EncodingOptions): Encoding {
+  const { api, database, integerFields, onCollision } = settings;
+  const [prefix = "", suffix] = database.split("{tenant_id}");
+  const isOne = isWithoutDatabases(api);
+  const isShared = suffix === undefined || isOne;
+  const { tenantTag = isShared } = given;
+  const name = isOne ? api : prefix;
+  return {
+    databaseOf({ kind, msgType, tenantId }) {
+      if (kind !== "event" || !measurements.has(msgType)) return null;
+      return isShared ? name : prefix + (tenantId ?? "") + suffix;
+    },
+    tenantTag,
+    types: createTypeMap({
+      path: join(dataDir, "influx-types.json"),
+      integerFields: integerFields.split(",").map((field) => field.trim()),
+      reserved: ["time", "device_id", "site_id", ...(tenantTag ? ["tenant_id"] : [])],
+      clock,
+      log,
+    }),
+    collisions: createCollisions(onCollision),
+  };
+}
