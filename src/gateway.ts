@@ -141,7 +141,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });
 
-  const sinks = [store.tables, ...openSinks(config, { dataDir, gatewayId, clock, log })];
+  const sinks = [
+    store.tables,
+    ...openSinks(config, { dataDir, gatewayId, held: spool, events: store.events, clock, log }),
+  ];
   const { freeBytesMin } = config.spool;
   const retention = store.keepRetention?.({ ...config.local, freeBytesMin });
   const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));

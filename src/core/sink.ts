@@ -9,6 +9,7 @@ import type { Clock } from "./clock.ts";
 import type { Entry } from "./entry.ts";
 import type { Kind } from "./kind.ts";
 import type { Log } from "./log.ts";
+import type { EventTable, HeldEntries } from "./recent.ts";
 import { choice, count, type Setting, type Settings, type Values } from "./settings.ts";
 
 /** What became of the entries of one `deliver`. delivered + ignored + refused = entries handed over. */
@@ -119,6 +120,9 @@ export interface SinkParts<V> {
   readonly gatewayId: string;
   /** Where it may keep a file of its own. */
   readonly dataDir: string;
+  /** What this gateway still has, for a downstream system that lost its memory. */
+  readonly held: HeldEntries;
+  readonly events: EventTable;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -3,6 +3,7 @@
  * door (store/open-store.ts), so that nobody else asks which one it is.
  */
 import type { QuarantineTable } from "./quarantine-table.ts";
+import type { EventTable } from "./recent.ts";
 import type { Registry } from "./registry.ts";
 import type { Sink } from "./sink.ts";
 
@@ -15,6 +16,7 @@ export interface Store {
   /** The sink that writes the tables. Closing it closes nothing: the store is closed once, as a whole. */
   readonly tables: Sink;
   readonly quarantine: QuarantineTable;
+  readonly events: EventTable;
   /** Brings the tables to what this version wants. @returns what was done, one sentence each; nothing if it was all there */
   migrate(): Promise<string[]>;
   /** What a start of a gateway would find. Changes nothing. */

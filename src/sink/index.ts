@@ -6,8 +6,9 @@ import { valuesOf, type ValuesOf } from "../core/kind.ts";
 import type { Sink, SinkKind, SinkParts } from "../core/sink.ts";
 import { influx } from "./influx/sink.ts";
 import { kafka } from "./kafka/sink.ts";
+import { redis } from "./redis/sink.ts";
 
-export const SINKS = [influx, kafka] as const;
+export const SINKS = [influx, redis, kafka] as const;
 
 /** What a configuration says of all of them. */
 export type SinkSettings = ValuesOf<(typeof SINKS)[number]>;

@@ -5,6 +5,7 @@
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
 import * as influx from "./influx.ts";
+import * as redis from "./redis.ts";
 import * as ingest from "./ingest.ts";
 import * as soak from "./soak.ts";
 
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<
   ingest,
   auth,
   influx,
+  redis,
   backlog,
   soak,
 };

@@ -13,6 +13,8 @@ export interface SinkFixture {
   readonly name: string;
   /** Why it cannot be tested here; "" where it can. */
   readonly unavailable: string;
+  /** Keeps only the latest value of each metric per device. */
+  readonly latest?: boolean;
   /** Sinks that store their position: exactly once, across restarts. */
   readonly positions: boolean;
   /** The far side can be made to go away and come back. */

@@ -2,7 +2,7 @@
  * A sink in memory that does what a test tells it to: fail, hang, refuse or ignore, as a whole or by lane.
  */
 import type { Entry } from "../../src/core/entry.ts";
-import type { Delivery, Outcome, Sink } from "../../src/core/sink.ts";
+import type { Delivery, Outcome, Sink, SinkParts } from "../../src/core/sink.ts";
 
 /** What a lane does with a batch; "hang" answers when the test calls `release`, or rejects when it is called off. */
 export type Conduct = "take" | "hang" | "hang for ever" | Error;
@@ -92,3 +92,9 @@ export function memorySink(settings: Partial<Sink> = {}): MemorySink {
 export function byTenant(entry: Entry): string | null {
   return entry.tenantId;
 }
+
+/** Neither a spool nor tables, for a sink that never has to be filled again. */
+export const nothingKept: Pick<SinkParts<unknown>, "held" | "events"> = {
+  held: { head: 0, read: () => [] },
+  events: { async *recent() {} },
+};

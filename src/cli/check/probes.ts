@@ -34,7 +34,9 @@ export function createProbes(config: Config): Probes {
   const { gatewayId } = general;
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
   const store = openStore({ dataDir, gatewayId, postgres, log: silentLog });
-  const sinks = openSinks(config, { dataDir, gatewayId, clock: systemClock, log: silentLog });
+  const nothing = { head: 0, read: () => [] };
+  const parts = { dataDir, gatewayId, held: nothing, events: store.events };
+  const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });
   const ofStore = [
     { part: "registry", probe: () => probeRegistry(store, config) },
     { part: store.tables.name, probe: () => probeTables(store) },

@@ -5,6 +5,7 @@ import { createTablesSink } from "../tables-sink.ts";
 import { hearsChanges } from "./changes.ts";
 import { openPostgres, type Postgres, type PostgresOptions } from "./client.ts";
 import { inspectPostgres, migratePostgres } from "./migrate.ts";
+import { createPostgresEvents } from "./postgres-events.ts";
 import { createPostgresQuarantine } from "./postgres-quarantine.ts";
 import { createPostgresRegistry } from "./postgres-registry.ts";
 import { createPostgresTables } from "./postgres-tables.ts";
@@ -26,6 +27,7 @@ export function openPostgresStore({ postgres, gatewayId, log }: PostgresStoreOpt
     registry: createPostgresRegistry({ db, log }),
     tables: createTablesSink(createPostgresTables({ db, gatewayId })),
     quarantine: createPostgresQuarantine(db),
+    events: createPostgresEvents(db),
     migrate: () => migratePostgres(db),
     inspect: () => inspectPostgres(db),
     async probe(autoProvision) {

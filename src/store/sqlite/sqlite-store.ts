@@ -10,6 +10,7 @@ import type { Census, Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
 import { openLocalFile } from "./local-file.ts";
 import { createRetention } from "./retention.ts";
+import { createSqliteEvents } from "./sqlite-events.ts";
 import { createSqliteQuarantine } from "./sqlite-quarantine.ts";
 import { createSqliteRegistry } from "./sqlite-registry.ts";
 import { createSqliteTables } from "./sqlite-tables.ts";
@@ -31,6 +32,7 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
     registry: createSqliteRegistry({ db, clock }),
     tables: createTablesSink(createSqliteTables({ db, path, gatewayId, clock })),
     quarantine: createSqliteQuarantine(db),
+    events: createSqliteEvents(db),
     migrate: () => Promise.resolve(created),
     inspect: () => Promise.resolve({ missingTables: [], mayCreate: true, tellsChanges: true }),
     probe: () =>

@@ -6,6 +6,7 @@ import { readTable } from "../../../src/config/read.ts";
 import { thisHost } from "../../../src/config/host.ts";
 import { systemClock, type Clock } from "../../../src/core/clock.ts";
 import { silentLog, type Log } from "../../../src/core/log.ts";
+import { nothingKept } from "../sink.ts";
 import type { Sink } from "../../../src/core/sink.ts";
 import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/settings.ts";
 import { kafkaSink } from "../../../src/sink/kafka/sink.ts";
@@ -65,6 +66,7 @@ export async function openKafka(
         settings: settingsOf({ ...names, ...env }),
         gatewayId,
         dataDir: dir,
+        ...nothingKept,
         clock,
         log,
       });

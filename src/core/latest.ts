@@ -1,0 +1,138 @@
+/**
+ * The latest of each device and metric among some entries: for the Redis sink, which so asks once per device and batch (five
+ * messages of a device cost it little more than one), and for the look-up of latest values in the tables.
+ *
+ * The order is event time, cut off at the arrival, for a device's clock may be ahead but its reading is not; then seq. It must be
+ * the order of the sink's script (sink/redis/scripts.ts), too.
+ */
+import type { Event } from "./entry.ts";
+
+/** A metric's value, which the entry brought. */
+interface Value {
+  readonly entry: Event;
+  readonly value: unknown;
+}
+
+export interface Latest {
+  readonly name: string;
+  newest: Event;
+  receivedMs: number;
+  /** What existing readers know as a reading's metadata: datatype_id and the like. */
+  datatype: Datatype | undefined;
+  readonly values: Map<string, Value>;
+}
+
+interface Datatype {
+  readonly entry: Event;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export type Names = (tenantId: string, deviceId: string) => string;
+
+/** From the last entry to the first: what comes later is newer in general, so that most of what is older has nothing to say. */
+export function coalesce(entries: readonly Event[], names: Names): Latest[] {
+  const devices = new Map<string, Latest>();
+  for (let i = entries.length - 1; i >= 0; i--) {
+    const entry = entries[i];
+    if (entry === undefined) continue;
+    const name = names(entry.tenantId, entry.deviceId);
+    const device = devices.get(name);
+    if (device === undefined) devices.set(name, begun(name, entry));
+    else add(device, entry);
+  }
+  return [...devices.values()];
+}
+
+function begun(name: string, entry: Event): Latest {
+  const { receivedMs } = entry;
+  const device: Latest = {
+    name,
+    newest: entry,
+    receivedMs,
+    datatype: undefined,
+    values: new Map(),
+  };
+  take(device, entry);
+  return device;
+}
+
+function add(device: Latest, entry: Event): void {
+  if (entry.receivedMs > device.receivedMs) device.receivedMs = entry.receivedMs;
+  if (!isOlder(entry, device.newest)) device.newest = entry;
+  take(device, entry);
+}
+
+function take(device: Latest, entry: Event): void {
+  const { metrics, metadata } = contents(entry.payload);
+  if (isObject(metadata) && !(device.datatype && isOlder(entry, device.datatype.entry)))
+    device.datatype = { entry, fields: metadata };
+  if (!isObject(metrics)) return;
+  const { values } = device;
+  let exact: Readonly<Record<string, unknown>> | undefined;
+  // In general all that is known is of one entry.
+  let [other, isOld] = [entry, false];
+  for (const metric in metrics) {
+    const known = values.get(metric);
+    if (known !== undefined && known.entry !== other)
+      [other, isOld] = [known.entry, isOlder(entry, known.entry)];
+    if (known !== undefined && isOld) continue;
+    exact ??= manyDigits.test(entry.payload) ? exactly(entry.payload) : metrics;
+    values.set(metric, { entry, value: exact[metric] });
+  }
+}
+
+/** The time that counts: a device's clock may be ahead of the arrival, but its reading is not. */
+export function timeMs({ eventMs, receivedMs }: Event): number {
+  return eventMs > receivedMs ? receivedMs : eventMs;
+}
+
+export function timeNs({ eventMs, eventNs, receivedMs }: Event): number {
+  return eventMs > receivedMs ? 0 : eventNs;
+}
+
+function isOlder(a: Event, b: Event): boolean {
+  const [aMs, bMs] = [timeMs(a), timeMs(b)];
+  if (aMs !== bMs) return aMs < bMs;
+  const [aNs, bNs] = [timeNs(a), timeNs(b)];
+  return aNs === bNs ? a.seq < b.seq : aNs < bNs;
+}
+
+interface Contents {
+  readonly metrics?: unknown;
+  /** As existing readers know it: datatype_id and the like. */
+  readonly metadata?: unknown;
+}
+
+/** A double holds 15 digits of any number. */
+const manyDigits = /\d{16}|[eE][+-]?\d{3}/;
+
+function contents(payload: string): Contents {
+  return Object(JSON.parse(payload)) as Contents;
+}
+
+/** Metrics with the digits that the device sent. To parse so costs many times as much. */
+function exactly(payload: string): Readonly<Record<string, unknown>> {
+  return (JSON.parse(payload, kept as Reviver) as { metrics: Readonly<Record<string, unknown>> }).metrics;
+}
+
+type Reviver = (this: unknown, key: string, value: unknown) => unknown;
+
+/** A number with the digits that the device sent. */
+class Digits {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+function kept(_: string, value: unknown, { source }: { source: string }): unknown {
+  return typeof value === "number" && String(value) !== source ? new Digits(source) : value;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+export function textOf(value: unknown): string {
+  return value instanceof Digits ? value.text : JSON.stringify(value);
+}

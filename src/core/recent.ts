@@ -1,0 +1,59 @@
+/**
+ * What a gateway still has of the events that it took: the spool those that some sink has yet to take, the tables the others.
+ * For a sink whose downstream system can lose its memory (Redis) and is filled again from here, and for the look-up of latest values.
+ */
+import type { Entry, Event } from "./entry.ts";
+
+/** The spool, as far as it may be read beside its drains. */
+export interface HeldEntries {
+  /** The last seq. */
+  readonly head: number;
+  /** Entries from `seq` on, or from the oldest held: at least one where there is one. */
+  read(seq: number): readonly Entry[];
+}
+
+/** raw_events, also as another service wrote it. */
+export interface EventTable {
+  /** Events that arrived since, the newest first, a page at a time; their `seq` is 0. Rejects while the table cannot be read. */
+  recent(sinceMs: number): AsyncIterable<readonly Event[]>;
+}
+
+/** A row of raw_events; times in µs since the epoch. */
+export interface EventRow {
+  readonly id: number;
+  readonly ingestedMicros: number;
+  readonly eventMicros: number | null;
+  readonly topic: string;
+  readonly tenantId: string;
+  readonly siteId: string | null;
+  readonly deviceId: string;
+  readonly msgType: string | null;
+  /** JSON as text. */
+  readonly payload: string;
+}
+
+/** As the entry that became this row, as far as the row tells. */
+export function entryOfRow(row: EventRow): Event {
+  const { ingestedMicros, topic, tenantId, deviceId, payload } = row;
+  const { siteId, msgType, eventMicros } = row;
+  const micros = eventMicros ?? ingestedMicros;
+  const eventMs = Math.floor(micros / 1000);
+  return {
+    seq: 0,
+    kind: "event",
+    receivedMs: Math.floor(ingestedMicros / 1000),
+    topic,
+    tenantId,
+    siteId: siteId ?? "",
+    deviceId,
+    msgType: msgType ?? "",
+    eventMs,
+    eventNs: Math.round((micros - eventMs * 1000) * 1000),
+    reason: null,
+    detail: null,
+    payload,
+    mirror: false,
+    tokenHash: null,
+    returned: null,
+  };
+}

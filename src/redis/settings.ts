@@ -1,0 +1,194 @@
+/**
+ * Where Redis is and how to log in there: one table for the sink, the look-up and the shared auth cache, which share a server.
+ * The names without URL are those that existing deployments have; a secret that is renewed is used from the next connection on.
+ */
+import { z } from "zod";
+import { lastGood, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
+import { count, flag, optional, text, urlOf, type Values } from "../core/settings.ts";
+import { sinkSettings } from "../core/sink.ts";
+
+const common = sinkSettings({
+  prefix: "REDIS",
+  title: "Redis",
+  timeoutMs: 5_000,
+  concurrency: { default: 1, per: "gateway" },
+  whenFull: "skip",
+});
+
+const hostPort = /^(\[[0-9a-fA-F:]+\]|[^\s:,/@]+):\d{1,5}$/;
+const hostsPattern = z
+  .string()
+  .refine(
+    (said) => said.split(",").every((each) => hostPort.test(each.trim())),
+    "host:port, several separated by commas",
+  );
+
+export const redisSettings = {
+  url: optional({
+    name: "REDIS_URL",
+    unit: "url",
+    secret: true,
+    check: urlOf(["redis", "rediss", "redis+unix"]),
+    help: "Redis for the latest values of each device, such as redis://user:password@host:6379/0, rediss:// for TLS, redis+unix:///path; without it or REDIS_HOST or REDIS_SENTINELS nothing is written to Redis.",
+  }),
+  host: optional({ name: "REDIS_HOST", help: "Host of Redis, in place of REDIS_URL." }),
+  port: count({
+    name: "REDIS_PORT",
+    default: 6379,
+    min: 1,
+    max: 65_535,
+    unit: "port",
+    help: "Port of REDIS_HOST.",
+  }),
+  db: count({
+    name: "REDIS_DB",
+    default: 0,
+    max: 1_000_000,
+    unit: "number",
+    help: "Number of the database, if REDIS_URL names none.",
+  }),
+  username: optional({ name: "REDIS_USERNAME", help: "ACL user, if REDIS_URL names none." }),
+  password: optional({
+    name: "REDIS_PASSWORD",
+    secret: true,
+    help: "Password of that user, or of the server.",
+  }),
+  sentinels: optional({
+    name: "REDIS_SENTINELS",
+    unit: "host:port,…",
+    check: hostsPattern,
+    help: "Sentinels to ask for the master, in place of a host.",
+  }),
+  sentinelMaster: text({
+    name: "REDIS_SENTINEL_MASTER",
+    default: "mymaster",
+    help: "What the sentinels call the master.",
+  }),
+  sentinelPassword: optional({
+    name: "REDIS_SENTINEL_PASSWORD",
+    secret: true,
+    help: "Password of the sentinels themselves.",
+  }),
+  tls: flag({ name: "REDIS_TLS", default: false, help: "1: TLS to REDIS_HOST or to the sentinels' master." }),
+  tlsCa: optional({
+    name: "REDIS_TLS_CA",
+    unit: "path",
+    help: "PEM file of the CA that signed the server's certificate (absent: those that this host trusts).",
+  }),
+  tlsCert: optional({ name: "REDIS_TLS_CERT", unit: "path", help: "PEM file of our client certificate." }),
+  tlsKey: optional({ name: "REDIS_TLS_KEY", unit: "path", help: "PEM file of the key of REDIS_TLS_CERT." }),
+  prefix: text({
+    name: "REDIS_PREFIX",
+    default: "",
+    help: "Stands in front of every key.",
+  }),
+  ttlSeconds: count({
+    name: "REDIS_METADATA_TTL",
+    default: 86_400,
+    min: 1,
+    max: 31_536_000,
+    unit: "seconds",
+    help: "A device that has not spoken for this long is forgotten; the same on every gateway that shares the server.",
+  }),
+  tenant: optional({
+    name: "REDIS_TENANT",
+    help: "The tenant whose devices have keys by their id alone, as existing readers want them; all others are tenant/device.",
+  }),
+  writeEnabled: flag({
+    name: "REDIS_WRITE_ENABLED",
+    default: true,
+    help: "0 writes no latest values: Redis then serves the look-up and the shared auth cache alone.",
+  }),
+  timeoutMs: common.timeoutMs,
+  whenFull: common.whenFull,
+};
+
+export type RedisValues = Values<typeof redisSettings>;
+
+export function isRedisNamed({ url, host, sentinels }: RedisValues): boolean {
+  return url !== undefined || host !== undefined || sentinels !== undefined;
+}
+
+const TLS_NAMES = { ca: "REDIS_TLS_CA", cert: "REDIS_TLS_CERT", key: "REDIS_TLS_KEY" };
+
+/** What is wrong with these settings taken together, a sentence each. */
+export function redisMistakes(settings: RedisValues): string[] {
+  const { url, host, sentinels, tlsCa, tlsCert, tlsKey } = settings;
+  const mistakes: string[] = [];
+  if (host !== undefined && (url ?? sentinels) !== undefined)
+    mistakes.push(
+      `REDIS_HOST and ${url === undefined ? "REDIS_SENTINELS" : "REDIS_URL"} are both set: unset one of them`,
+    );
+  if (url !== undefined && sentinels !== undefined)
+    mistakes.push("REDIS_URL and REDIS_SENTINELS are both set: unset REDIS_URL and give REDIS_PASSWORD");
+  if ((tlsCert === undefined) !== (tlsKey === undefined))
+    mistakes.push("REDIS_TLS_CERT and REDIS_TLS_KEY belong together: set both or neither");
+  if ((tlsCa ?? tlsCert ?? tlsKey) !== undefined && isRedisNamed(settings) && !isTls(settings))
+    mistakes.push(
+      "REDIS_TLS_CA, REDIS_TLS_CERT and REDIS_TLS_KEY need a REDIS_URL that begins with rediss://, or REDIS_TLS=1",
+    );
+  return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
+}
+
+function isTls({ url, tls }: RedisValues): boolean {
+  return url === undefined ? tls : url.startsWith("rediss:");
+}
+
+/** A server, and how to log in there. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  /** In place of host and port. */
+  readonly socket: string | undefined;
+  readonly db: number;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: TlsTexts | undefined;
+}
+
+/** Where the settings point now; files and secrets are read anew. `at`: the master that a sentinel named. */
+export function endpoints(settings: RedisValues): (at?: { host: string; port: number }) => Endpoint {
+  const tls = lastGood(() =>
+    readTls(TLS_NAMES, { ca: settings.tlsCa, cert: settings.tlsCert, key: settings.tlsKey }),
+  );
+  return (at) => {
+    const { url: said, host = "127.0.0.1", port, db, username, password } = settings;
+    const url = said === undefined ? undefined : new URL(said);
+    const isSocket = url?.protocol === "redis+unix:";
+    const number = isSocket ? "" : (url?.pathname.slice(1) ?? "");
+    return {
+      host: at?.host ?? (url?.hostname || host),
+      port: at?.port ?? (url === undefined ? port : Number(url.port || 6379)),
+      socket: isSocket ? url.pathname : undefined,
+      db: number === "" ? db : Number(number),
+      username: decoded(url?.username) ?? username,
+      password: decoded(url?.password) ?? password,
+      tls: isTls(settings) ? tls() : undefined,
+    };
+  };
+}
+
+function decoded(part: string | undefined): string | undefined {
+  return part === undefined || part === "" ? undefined : decodeURIComponent(part);
+}
+
+export function sentinelsOf({ sentinels = "" }: RedisValues): { host: string; port: number }[] {
+  return sentinels
+    .split(",")
+    .filter((each) => each.trim() !== "")
+    .map((each) => {
+      const at = each.trim().lastIndexOf(":");
+      return {
+        host: each
+          .trim()
+          .slice(0, at)
+          .replace(/^\[|\]$/g, ""),
+        port: Number(each.trim().slice(at + 1)),
+      };
+    });
+}
+
+/** What names the server in a message; without user and password. */
+export function placeOf({ host, port, socket, db }: Endpoint): string {
+  return `${socket ?? `${host}:${port}`}${db === 0 ? "" : `/${db}`}`;
+}

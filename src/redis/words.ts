@@ -1,0 +1,48 @@
+/**
+ * What Redis' errors mean. Bun gives every one of them the code ERR_REDIS_SERVER_ERROR; the server's own code is the first word
+ * of the message. None of them is news of an entry (the sink's script tells those apart by itself): all are outages, and some
+ * want a person.
+ */
+import { explain } from "../core/log.ts";
+import { Outage } from "../core/outage.ts";
+
+/** First word → what an operator has to do. */
+const mends: Readonly<Record<string, string>> = {
+  NOAUTH: "it wants a password: set REDIS_PASSWORD",
+  WRONGPASS: "user or password is wrong: correct REDIS_USERNAME and REDIS_PASSWORD",
+  NOPERM:
+    "the ACL user lacks a right: ACL SETUSER … ~<REDIS_PREFIX>* &sluice:* +@all -@dangerous (and +role with sentinels)",
+  DENIED: "it is in protected mode: give it a password, or bind it to loopback",
+  OOM: "its memory is full: raise maxmemory, or lower REDIS_METADATA_TTL",
+  MISCONF: "it cannot save to its disk and takes no writes: free its disk",
+  READONLY: "it is a replica: name the master, or set REDIS_SENTINELS",
+  MOVED: "it is a Redis Cluster, which Sluice does not support: name a server that is none",
+  CROSSSLOT: "it is a Redis Cluster, which Sluice does not support: name a server that is none",
+  NOREPLICAS: "it has too few replicas to take writes: see its min-replicas-to-write",
+};
+/** They end by themselves, as a failover does. */
+const passing = new Set(["READONLY", "OOM", "NOREPLICAS", "MISCONF"]);
+/** The connection leads to a server that is no use any more. */
+const leaveFor = new Set(["READONLY", "MASTERDOWN", "LOADING", "NOAUTH"]);
+
+function firstWord(error: unknown): string {
+  return error instanceof Error ? (/^(?:ERR )?(-?[A-Z]+)\b/.exec(error.message)?.[1] ?? "") : "";
+}
+
+/** Whether the server itself answered so; else the connection failed. */
+export function isServerError(error: unknown): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === "ERR_REDIS_SERVER_ERROR";
+}
+
+export function wantsAnotherServer(error: unknown): boolean {
+  return leaveFor.has(firstWord(error));
+}
+
+/** As an outage with the operation, the cause and the remedy. */
+export function asOutage(place: string, error: unknown): Outage {
+  if (error instanceof Outage) return error;
+  const word = firstWord(error);
+  const mend = mends[word];
+  const said = `Redis at ${place}: ${explain(error)}${mend === undefined ? "" : `; ${mend}`}`;
+  return new Outage(said, { alarm: mend !== undefined && !passing.has(word), cause: undefined });
+}

@@ -1,0 +1,84 @@
+/** What the merge script (scripts.ts) is given: the latest of each device, as JSON. */
+import type { Event } from "../../core/entry.ts";
+import { type Latest, textOf, timeMs, timeNs } from "../../core/latest.ts";
+import { metricsPerGroupMax } from "./scripts.ts";
+
+/** Names of metrics as JSON: the same few come again and again. */
+const quotedNames = new Map<string, string>();
+const quotedNamesMax = 1_000;
+
+/** A surrogate without its other half is no UTF-8, and Redis' JSON refuses it. */
+function quoted(text: string): string {
+  return JSON.stringify(text.toWellFormed());
+}
+
+function quotedName(name: string): string {
+  const known = quotedNames.get(name);
+  if (known !== undefined) return known;
+  if (quotedNames.size >= quotedNamesMax) quotedNames.clear();
+  const fresh = quoted(name);
+  quotedNames.set(name, fresh);
+  return fresh;
+}
+
+/** Of fixed width: the later one is the greater text. Before 1970 is 1970. */
+function stampOf(entry: Event): string {
+  const ms = timeMs(entry);
+  const ns = ms < 0 ? 0 : timeNs(entry);
+  return `${digits(Math.max(0, ms), 13)}${digits(ns, 6)}-${digits(entry.seq, 15)}`;
+}
+
+const zeros = "000000000000000";
+
+function digits(n: number, width: number): string {
+  const text = String(n);
+  return text.length >= width ? text : zeros.slice(text.length - width) + text;
+}
+
+/** The fields that existing readers know. */
+const datatypeFields = ["datatype_id", "datatype_name", "datatype_unit"] as const;
+
+/** Of the newest entry. `persist` says that the tables have it, too. */
+function fieldsOf({ newest, datatype }: Latest, gateway: string): string {
+  const { eventMs: ms, seq, tenantId, siteId, msgType } = newest;
+  const persist = datatype?.fields["persist"] === false ? "false" : "true";
+  let fields =
+    `"persist","${persist}","last_updated","${isoWithoutZone(ms)}","tenant_id",${quotedName(tenantId)}` +
+    `,"site_id",${quotedName(siteId)},"msg_type",${quotedName(msgType)},"event_ms","${ms}"` +
+    `,"seq","${seq}","gateway",${quotedName(gateway)}`;
+  if (datatype === undefined) return fields;
+  for (const field of datatypeFields) {
+    const value = datatype.fields[field];
+    if (value !== undefined && value !== null)
+      fields += `,"${field}",${quoted(typeof value === "string" ? value : textOf(value))}`;
+  }
+  return fields;
+}
+
+/** As the existing messages have it. Years beyond four digits are cut off at the last that Date knows. */
+function isoWithoutZone(ms: number): string {
+  return new Date(Math.max(-8.64e15, Math.min(8.64e15, ms))).toISOString().slice(0, -1);
+}
+
+/** Whole numbers and such are their own text in quotes. */
+function valueOf(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(JSON.stringify(value)) : quoted(textOf(value));
+}
+
+/** One device, with a group per entry that brought values. */
+export function argumentOf(device: Latest, gateway: string): string {
+  const head = `[${quoted(device.name)},"${stampOf(device.newest)}",${device.receivedMs},[${fieldsOf(device, gateway)}]`;
+  let text = head;
+  let last: Event | undefined;
+  let room = 0;
+  for (const [metric, { entry, value }] of device.values) {
+    if (entry !== last || room === 0) {
+      text += `${last === undefined ? "" : "]"},["${stampOf(entry)}"`;
+      last = entry;
+      room = metricsPerGroupMax;
+    }
+    room--;
+    text += `,${quotedName(metric)},${typeof value === "number" ? `"${value}"` : valueOf(value)}`;
+  }
+  return last === undefined ? `${text}]` : `${text}]]`;
+}

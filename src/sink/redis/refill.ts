@@ -1,0 +1,101 @@
+/**
+ * Fills a Redis that lost its memory (a restart without a file, FLUSHALL, a failover to a replica that lags) with what is still here.
+ *
+ * A mark in Redis tells: it holds the last seq that was written there, and is set only when all is filled. First the spool is
+ * read, then the tables: what leaves the spool meanwhile has by then come to the tables. Both go through the script that keeps the
+ * newest, so that it does not matter what the drain writes at the same time. The tables are read from the newest event back,
+ * until so many have brought nothing new: devices that speak more seldom come back with their next message.
+ */
+import type { Clock } from "../../core/clock.ts";
+import { explain, type Log } from "../../core/log.ts";
+import type { Entry } from "../../core/entry.ts";
+import type { EventTable, HeldEntries } from "../../core/recent.ts";
+
+export interface RefillParts {
+  readonly held: HeldEntries;
+  readonly events: EventTable;
+  /** @returns in how many devices something was new */
+  merge(entries: readonly Entry[]): Promise<number>;
+  /** Wall clock before which events have expired. */
+  sinceMs(): number;
+  /** All is filled: the mark may be set. */
+  filled(): Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Refill {
+  /** Runs beside whatever else; one at a time. A failure is said, and the next call after a while begins anew. */
+  start(why: string): void;
+  readonly isRunning: boolean;
+  stop(): Promise<void>;
+  stats(): { refills: number; refill_running: boolean; refill_reason: string | null };
+}
+
+const retryAfterMs = 5_000;
+const eventsWithoutNewsMax = 200_000;
+
+export function createRefill({ held, events, merge, sinceMs, filled, clock, log }: RefillParts): Refill {
+  let running: Promise<void> | undefined;
+  const stopping = new AbortController();
+  let count = 0;
+  let notBeforeMs = 0;
+  let reason: string | null = null;
+
+  async function fromSpool(): Promise<number> {
+    let read = 0;
+    for (let seq = 1; !stopping.signal.aborted && seq <= held.head;) {
+      const entries = held.read(seq);
+      if (entries.length === 0) break;
+      seq = (entries.at(-1)?.seq ?? seq) + 1;
+      read += entries.length;
+      await merge(entries);
+    }
+    return read;
+  }
+
+  async function fromTables(): Promise<number> {
+    let read = 0;
+    let withoutNews = 0;
+    for await (const page of events.recent(sinceMs())) {
+      read += page.length;
+      withoutNews = (await merge(page)) > 0 ? 0 : withoutNews + page.length;
+      if (stopping.signal.aborted || withoutNews >= eventsWithoutNewsMax) break;
+    }
+    return read;
+  }
+
+  async function run(why: string): Promise<void> {
+    if (why !== reason) log.warn(`${why}: filling it from the spool and the tables`);
+    reason = why;
+    try {
+      const [spooled, stored] = [await fromSpool(), await fromTables()];
+      if (stopping.signal.aborted) return;
+      await filled();
+      count++;
+      log.info({ from_spool: spooled, from_tables: stored }, "Redis is filled again");
+      reason = null;
+    } catch (error) {
+      notBeforeMs = clock.monoMs() + retryAfterMs;
+      if (!stopping.signal.aborted)
+        log.warn({ error: explain(error) }, "Redis is not filled yet; that is tried again");
+    }
+  }
+
+  return {
+    start(why) {
+      if (stopping.signal.aborted || clock.monoMs() < notBeforeMs) return;
+      running ??= run(why).finally(() => {
+        running = undefined;
+      });
+    },
+    get isRunning() {
+      return running !== undefined;
+    },
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+    stats: () => ({ refills: count, refill_running: running !== undefined, refill_reason: reason }),
+  };
+}

@@ -1,0 +1,224 @@
+/**
+ * The Redis sink: the latest values and metadata of each device, for whoever on site wants to know how things stand.
+ *
+ * A batch is coalesced per device (core/latest.ts) and merged by a script that keeps the newest (scripts.ts), so that a retry, a
+ * replay and another gateway change nothing. What Redis answers concerns the whole batch and is an outage, but for one case: a
+ * key of a device that is somebody else's (WRONGTYPE), which is that device's dead letter. To keep a position in Redis was the
+ * alternative to the spool's cursor and the mark (refill.ts): it would be lost with the data, and the spool rarely holds enough to begin anew.
+ */
+import type { Clock } from "../../core/clock.ts";
+import type { Entry, Event } from "../../core/entry.ts";
+import { Outage } from "../../core/outage.ts";
+import {
+  type Delivery,
+  type Outcome,
+  type Refusal,
+  type Sink,
+  sinkKind,
+  type SinkParts,
+} from "../../core/sink.ts";
+import { openRedis } from "../../redis/client.ts";
+import { indexesOf, nameOf } from "../../redis/keys.ts";
+import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "../../redis/settings.ts";
+import { coalesce, type Latest } from "../../core/latest.ts";
+import { argumentOf } from "./arguments.ts";
+import { createRefill } from "./refill.ts";
+import { devicesPerCallMax, mergeScript, metricsPerDeviceMax, pruneScript } from "./scripts.ts";
+
+export const redis = sinkKind({
+  name: "redis",
+  title: "Redis",
+  settings: redisSettings,
+  mistakes: redisMistakes,
+  isAsked: (settings) => isRedisNamed(settings) && settings.writeEnabled,
+  open: redisSink,
+});
+
+const batchMax = 5_000;
+const batchBytesMax = 4_000_000;
+/** Company for a first entry, so that a device's next messages cost no call of their own. */
+const lingerMs = 100;
+/** How often expired devices are taken out of the indexes, and a Redis to which nothing is written is looked at. */
+const lookEveryMs = 10_000;
+const prunedPerCallMax = 500;
+const charsPerCallMax = 1_000_000;
+const probeTtlMs = 1_000;
+
+export function redisSink(parts: SinkParts<RedisValues>): Sink {
+  const { settings, gatewayId, clock, log } = parts;
+  const { prefix, timeoutMs } = settings;
+  const client = openRedis({ settings, clock, timeoutMs });
+  const ttlMs = settings.ttlSeconds * 1000;
+  const markKey = `${prefix}sluice:${gatewayId}:mark`;
+  const indexes = indexesOf(settings);
+  const names = (tenantId: string, deviceId: string) => nameOf(settings, tenantId, deviceId);
+  const counts = { devices_written: 0, devices_unchanged: 0, metrics_left_out: 0, devices_expired: 0 };
+  /** What we wrote there last; undefined: nothing in this life. */
+  let mark: number | undefined;
+
+  const refill = createRefill({
+    held: parts.held,
+    events: parts.events,
+    clock,
+    log,
+    sinceMs: () => clock.wallMs() - ttlMs,
+    merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
+    filled: () => setMark(mark ?? 0),
+  });
+  const looking = every(clock, lookEveryMs, look);
+
+  async function deliver({ entries: given, refuse }: Delivery): Promise<Outcome> {
+    const expected = mark;
+    // Of its lane nothing else comes.
+    const entries = given.filter(isEvent);
+    const { foreign, found } = await merge(coalesce(entries, names));
+    check(expected, found);
+    if (!refill.isRunning) await setMark(entries.at(-1)?.seq ?? 0);
+    const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
+    if (refusals.length > 0) refuse(refusals);
+    return { delivered: entries.length - refusals.length, ignored: 0, refused: refusals.length };
+  }
+
+  /** Has Redis what we had written when it was asked? @param expected undefined: nothing in this life */
+  function check(expected: number | undefined, found: string): void {
+    if (found !== "" && Number(found) >= (expected ?? 0)) return;
+    const what =
+      expected === undefined
+        ? "holds nothing of this gateway yet"
+        : found === ""
+          ? "lost what it held"
+          : "lost the newest of what it held";
+    refill.start(`Redis at ${client.place} ${what}`);
+  }
+
+  function refusalsOf(entries: readonly Event[], foreign: Merged["foreign"]): Refusal[] {
+    return entries.flatMap((entry) => {
+      const why = foreign.get(names(entry.tenantId, entry.deviceId));
+      return why === undefined ? [] : [{ entry, why }];
+    });
+  }
+
+  async function setMark(value: number): Promise<void> {
+    await client.ask([["SET", markKey, String(value)]]);
+    mark = value;
+  }
+
+  async function merge(devices: readonly Latest[]): Promise<Merged> {
+    const calls = callsOf(devices, gatewayId);
+    const fixed = [prefix, String(ttlMs), String(metricsPerDeviceMax)];
+    const run = ({ text }: Call) =>
+      client.script(mergeScript, [...indexes, markKey], [...fixed, `[${text}]`]) as Promise<Answer>;
+    const answers = await Promise.all(calls.map(run));
+    const merged = gathered(calls, answers);
+    counts.devices_written += merged.applied;
+    counts.devices_unchanged += Math.max(0, devices.length - merged.applied);
+    counts.metrics_left_out += merged.leftOut;
+    return merged;
+  }
+
+  async function look(): Promise<void> {
+    const expected = mark;
+    const { found } = await merge([]);
+    check(expected, found);
+    for (let gone = prunedPerCallMax; gone === prunedPerCallMax;) {
+      const args = [prefix, String(ttlMs), String(prunedPerCallMax)];
+      gone = Number(await client.script(pruneScript, indexes, args));
+      counts.devices_expired += gone;
+    }
+  }
+
+  return {
+    name: "redis",
+    batchMax,
+    batchBytesMax,
+    lingerMs,
+    deadlineMs: timeoutMs * 3,
+    whenFull: settings.whenFull,
+    lane: (entry) => (isEvent(entry) ? "" : null),
+    deliver,
+    async probe() {
+      await merge([]);
+      await client.ask([["SET", `${markKey}:probe`, "1", "PX", String(probeTtlMs)]]);
+      return `Redis at ${client.place}`;
+    },
+    counters: ["devices_written", "devices_unchanged", "metrics_left_out", "devices_expired", "refills"],
+    stats: () => ({ ...counts, ...refill.stats(), connected: client.isConnected }),
+    async close() {
+      looking.cancel();
+      client.close();
+      await refill.stop();
+    },
+  };
+}
+
+function isEvent(entry: Entry): entry is Event {
+  return entry.kind === "event";
+}
+
+/** An outage is for a delivery to tell; here it is tried again. */
+function every(clock: Clock, ms: number, work: () => Promise<void>) {
+  let isBusy = false;
+  return clock.every(ms, () => {
+    if (isBusy) return;
+    isBusy = true;
+    work()
+      .catch(() => {})
+      .finally(() => {
+        isBusy = false;
+      });
+  });
+}
+
+/** Of the merge script: the mark, devices with news, metrics left out, then number and words of each device of somebody else's. */
+type Answer = readonly [mark: string, applied: number, leftOut: number, ...foreign: (string | number)[]];
+
+interface Call {
+  text: string;
+  readonly devices: Latest[];
+}
+
+interface Merged {
+  readonly found: string;
+  readonly applied: number;
+  readonly leftOut: number;
+  /** Name of a device whose keys are somebody else's → why. */
+  readonly foreign: ReadonlyMap<string, string>;
+}
+
+/** At least one, which asks for the mark. */
+function callsOf(devices: readonly Latest[], gatewayId: string): Call[] {
+  let call: Call = { text: "", devices: [] };
+  const calls = [call];
+  for (const device of devices) {
+    if (call.devices.length >= devicesPerCallMax || call.text.length > charsPerCallMax)
+      calls.push((call = { text: "", devices: [] }));
+    const text = argumentOf(device, gatewayId);
+    call.text += call.text === "" ? text : `,${text}`;
+    call.devices.push(device);
+  }
+  return calls;
+}
+
+function gathered(calls: readonly Call[], answers: readonly Answer[]): Merged {
+  const foreign = new Map<string, string>();
+  let [applied, leftOut] = [0, 0];
+  for (const [i, answer] of answers.entries()) {
+    if (!Array.isArray(answer)) throw new Outage(`Redis answers the merge with ${typeof answer}`);
+    applied += answer[1];
+    leftOut += answer[2];
+    for (let at = 3; at < answer.length; at += 2) {
+      const device = calls[i]?.devices[Number(answer[at]) - 1];
+      if (device) foreign.set(device.name, foreignWords(device, String(answer[at + 1])));
+    }
+  }
+  return {
+    found: answers[0]?.[0] ?? "",
+    applied,
+    leftOut,
+    foreign,
+  };
+}
+
+function foreignWords({ name }: Latest, why: string): string {
+  return `Redis holds something else under device:${name}:… (${why}): remove that key, or set REDIS_PREFIX`;
+}

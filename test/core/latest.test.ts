@@ -1,0 +1,23 @@
+/** The latest of each device and metric among some entries. */
+import { expect, test } from "bun:test";
+import type { Event } from "../../src/core/entry.ts";
+import { coalesce } from "../../src/core/latest.ts";
+import { event } from "../contract/entries.ts";
+
+test("of entries in any order the newest value of each metric stays, and datatypes of whoever told them last", () => {
+  const payload = (metrics: object, more: object = {}) => JSON.stringify({ metrics, ...more });
+  const entries = [
+    event(3, { eventMs: 30, payload: payload({ a: 3 }) }),
+    event(1, { eventMs: 10, payload: payload({ a: 1, b: 1 }, { metadata: { datatype_id: "1" } }) }),
+    event(2, { eventMs: 20, payload: payload({ a: 2 }, { metadata: { datatype_id: "2" } }) }),
+  ];
+  for (const order of [entries, entries.toReversed()]) {
+    const [device] = coalesce(order as Event[], (_, id) => id);
+    expect([...device!.values].map(([name, { value }]) => [name, value]).sort()).toEqual([
+      ["a", 3],
+      ["b", 1],
+    ]);
+    expect(device!.datatype?.fields).toEqual({ datatype_id: "2" });
+    expect(device!.newest.seq).toBe(3);
+  }
+});

@@ -1,0 +1,43 @@
+/** A Redis sink for tests: default settings but for what a test changes, and what it has to be filled again from. */
+import { systemClock, type Clock } from "../../src/core/clock.ts";
+import type { Entry, Event } from "../../src/core/entry.ts";
+import { type Log, silentLog } from "../../src/core/log.ts";
+import type { Setting } from "../../src/core/settings.ts";
+import type { Sink, SinkParts } from "../../src/core/sink.ts";
+import { redisSettings, type RedisValues } from "../../src/redis/settings.ts";
+import { redisSink } from "../../src/sink/redis/sink.ts";
+
+export function redisValues(changed: Partial<RedisValues>): RedisValues {
+  const rows: [string, Setting<unknown>][] = Object.entries(redisSettings);
+  const defaults = rows.map(([key, row]) => [key, row.schema.parse(row.default ?? undefined)]);
+  return { ...(Object.fromEntries(defaults) as RedisValues), ...changed };
+}
+
+interface Given {
+  readonly gatewayId?: string;
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /** In the spool, in order. */
+  readonly held?: readonly Entry[];
+  /** In the tables, the newest first. */
+  readonly stored?: () => readonly Entry[];
+}
+
+export function openRedisSink(changed: Partial<RedisValues>, given: Given = {}): Sink {
+  const { held = [], stored = () => [] } = given;
+  const parts: SinkParts<RedisValues> = {
+    settings: redisValues(changed),
+    gatewayId: given.gatewayId ?? "gw",
+    dataDir: "",
+    held: { head: held.at(-1)?.seq ?? 0, read: (seq) => held.filter((entry) => entry.seq >= seq) },
+    events: {
+      async *recent() {
+        await Promise.resolve();
+        yield stored() as Event[];
+      },
+    },
+    clock: given.clock ?? systemClock,
+    log: given.log ?? silentLog,
+  };
+  return redisSink(parts);
+}

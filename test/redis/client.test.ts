@@ -1,0 +1,170 @@
+/** The supervisor of Bun's Redis client: that every call ends in time, says why, and that the next one works again. */
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
+import { explain } from "../../src/core/log.ts";
+import { openRedis, type Redis, script } from "../../src/redis/client.ts";
+import type { RedisValues } from "../../src/redis/settings.ts";
+import { freePort } from "../kit/postgres.ts";
+import { startProxy } from "../kit/proxy.ts";
+import { redisAvailable, startRedis, startSentinel } from "../kit/redis.ts";
+import { redisValues } from "../kit/redissink.ts";
+import { makeCertificates } from "../kit/tls.ts";
+import { until } from "../kit/until.ts";
+
+setDefaultTimeout(60_000);
+const why = redisAvailable();
+
+describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped: ${why})`}`, () => {
+  const closers: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  });
+
+  const server = async (...given: Parameters<typeof startRedis>) => {
+    const started = await startRedis(...given);
+    closers.push(() => started.stop());
+    return started;
+  };
+  const open = (changed: Partial<RedisValues>, timeoutMs = 1_000): Redis => {
+    const client = openRedis({ settings: redisValues(changed), clock: systemClock, timeoutMs });
+    closers.push(() => client.close());
+    return client;
+  };
+  const ping = (client: Redis) => client.ask([["PING"]]);
+  const failure = (client: Redis) => ping(client).then(() => "none", explain);
+
+  test("what is away, hangs or was killed is an error in time, and the next call after it works", async () => {
+    const redis = await server();
+    const proxy = await startProxy({ port: redis.port });
+    closers.push(() => proxy.stop());
+    const client = open({ host: "127.0.0.1", port: proxy.port });
+    expect(await ping(client)).toEqual(["PONG"]);
+    const began = performance.now();
+    for (const mode of ["refuse", "blackhole", "reset"] as const) {
+      proxy.mode(mode);
+      expect(await failure(client)).toContain(`127.0.0.1:${proxy.port}`);
+      // A second time: now from the connect.
+      expect(await failure(client)).toContain(`127.0.0.1:${proxy.port}`);
+      proxy.cut();
+      proxy.mode("pass");
+      await until(() => ping(client));
+    }
+    expect(performance.now() - began).toBeLessThan(30_000);
+    process.kill(redis.pid, "SIGSTOP");
+    expect(await failure(client)).toContain("no answer within 1000 ms");
+    process.kill(redis.pid, "SIGCONT");
+    await until(() => ping(client));
+    await redis.kill9();
+    expect(await failure(client)).not.toBe("none");
+    await redis.start();
+    await until(() => ping(client));
+  });
+
+  test("all that was under way when the connection died is an error, and none is left over", async () => {
+    const redis = await server();
+    const client = open({ url: redis.url });
+    const slow = Promise.allSettled(
+      Array.from({ length: 50 }, () => client.ask([["BLPOP", "nothing", "30"]], 20_000)),
+    );
+    await until(() => client.isConnected);
+    await redis.kill9();
+    expect((await slow).every(({ status }) => status === "rejected")).toBe(true);
+  });
+
+  describe("says why", () => {
+    const cases: [string, Partial<RedisValues>, RegExp][] = [
+      ["a password is wanted", {}, /NOAUTH.*set REDIS_PASSWORD/],
+      ["the password is wrong", { password: "guess-1" }, /WRONGPASS.*correct REDIS_USERNAME/],
+      ["the user is unknown", { username: "who", password: "right" }, /WRONGPASS/],
+      ["the server speaks no TLS", { tls: true, password: "right" }, /TLS/],
+    ];
+    for (const [what, changed, words] of cases) {
+      test(what, async () => {
+        const redis = await server(["--requirepass", "right"], ":right@");
+        const said = await failure(open({ host: "127.0.0.1", port: redis.port, ...changed }));
+        expect(said).toMatch(words);
+        expect(said).not.toContain("guess-1");
+      });
+    }
+
+    test("nobody listens", async () => {
+      const redis = await server();
+      await redis.kill9();
+      expect(await failure(open({ url: redis.url }))).toMatch(/connect/i);
+    });
+
+    test("the ACL user lacks a right", async () => {
+      const acl = ["--user", "default on nopass ~* +@all", "--user", "sl on >pw ~device:* +ping"];
+      const redis = await server(acl.flatMap((word) => (word.startsWith("--") ? [word] : word.split(" "))));
+      const client = open({ host: "127.0.0.1", port: redis.port, username: "sl", password: "pw" });
+      expect(await ping(client)).toEqual(["PONG"]);
+      expect(await client.ask([["SET", "other", "1"]]).catch(explain)).toMatch(/NOPERM.*lacks a right/);
+      expect(await ping(client)).toEqual(["PONG"]);
+    });
+
+    test("what answers is no Redis", async () => {
+      const web = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
+      closers.push(() => web.stop(true));
+      expect(await failure(open({ host: "127.0.0.1", port: web.port ?? 0 }))).toMatch(/Redis at .*: .{5}/);
+    });
+  });
+
+  test("TLS: by its CA, with a client certificate; without them it says so", async () => {
+    const { ca, otherCa, serverCert, serverKey, clientCert, clientKey, remove } = makeCertificates();
+    closers.push(remove);
+    const port = await freePort();
+    const files = ["--tls-cert-file", serverCert, "--tls-key-file", serverKey, "--tls-ca-cert-file", ca];
+    await server(["--tls-port", String(port), ...files, "--tls-auth-clients", "yes"]);
+    const url = `rediss://127.0.0.1:${port}`;
+    const mine = { tlsCert: clientCert, tlsKey: clientKey };
+    expect(await ping(open({ url, tlsCa: ca, ...mine }))).toEqual(["PONG"]);
+    const local = { host: "localhost", port, tls: true };
+    expect(await ping(open({ ...local, tlsCa: ca, ...mine }))).toEqual(["PONG"]);
+    expect(await failure(open({ url, ...mine }))).toMatch(/TLS.*certificate/i);
+    expect(await failure(open({ url, tlsCa: otherCa, ...mine }))).toMatch(/TLS.*certificate/i);
+    expect(await failure(open({ url, tlsCa: ca }))).toMatch(/TLS|certificate/i);
+  });
+
+  test("sentinels name the master, also after a failover", async () => {
+    const first = await server();
+    const second = await server(["--replicaof", `127.0.0.1`, String(first.port)]);
+    const sentinel = await startSentinel(first.port);
+    closers.push(() => sentinel.stop());
+    const nobody = await server();
+    await nobody.kill9();
+    const sentinels = `127.0.0.1:${nobody.port}, 127.0.0.1:${sentinel.port}`;
+    const client = open({ sentinels });
+    await until(() => client.ask([["SET", "k", "1"]]));
+    expect(client.place).toBe(`127.0.0.1:${first.port}`);
+    // Until the sentinel has seen the replica it has nothing to promote.
+    await until(async () => String(await second.send("ROLE")).includes("connected"));
+    await until(async () => {
+      const asked = new Bun.RedisClient(`redis://127.0.0.1:${sentinel.port}`);
+      const replicas = (await asked.send("SENTINEL", ["REPLICAS", "mymaster"])) as unknown[];
+      asked.close();
+      return replicas.length > 0;
+    });
+    await first.kill9();
+    await until(() => client.ask([["SET", "k", "2"]]), 30_000);
+    expect(client.place).toBe(`127.0.0.1:${second.port}`);
+    expect(await second.send("GET", "k")).toBe("2");
+  });
+
+  test("a script that the server does not know is brought along", async () => {
+    const redis = await server();
+    const client = open({ url: redis.url });
+    const echo = script("return ARGV[1]");
+    expect(await client.script(echo, [], ["a"])).toBe("a");
+    await redis.send("SCRIPT", "FLUSH");
+    expect(await client.script(echo, [], ["b"])).toBe("b");
+  });
+
+  test("a database by its number, in the URL or beside it", async () => {
+    const redis = await server();
+    await open({ url: `${redis.url}/3` }).ask([["SET", "in", "three"]]);
+    expect(await open({ host: "127.0.0.1", port: redis.port, db: 3 }).ask([["GET", "in"]])).toEqual([
+      "three",
+    ]);
+    expect(await open({ url: redis.url }).ask([["GET", "in"]])).toEqual([null]);
+  });
+});

@@ -1,0 +1,308 @@
+/** The Redis sink on a real server: that the newest stays whatever happens, and that what was lost comes back. */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { systemClock, type Clock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
+import { explain } from "../../src/core/log.ts";
+import { Outage } from "../../src/core/outage.ts";
+import type { Sink } from "../../src/core/sink.ts";
+import { metricsPerDeviceMax } from "../../src/sink/redis/scripts.ts";
+import { seededRandom } from "../../src/simulator/random.ts";
+import { deliverAll, event } from "../contract/entries.ts";
+import { redisAvailable, startRedis, type RedisServer } from "../kit/redis.ts";
+import { openRedisSink } from "../kit/redissink.ts";
+import { until } from "../kit/until.ts";
+
+setDefaultTimeout(60_000);
+
+const why = redisAvailable();
+const nowMs = Date.now();
+/** A clock whose regular work runs only when the test says so, a minute later. */
+function handClock(): Clock & { tick(): void } {
+  const works: (() => void)[] = [];
+  let laterMs = 0;
+  return {
+    ...systemClock,
+    monoMs: () => systemClock.monoMs() + laterMs,
+    every(_, work) {
+      works.push(work);
+      return { cancel() {} };
+    },
+    tick() {
+      laterMs += 60_000;
+      for (const work of works) work();
+    },
+  };
+}
+
+function reading(seq: number, metrics: Record<string, unknown>, more: Partial<Entry> = {}): Entry {
+  const payload = JSON.stringify({ site_id: "lab-1", seq, metrics });
+  return event(seq, { receivedMs: nowMs, eventMs: nowMs - 10_000 + seq, eventNs: 0, payload, ...more });
+}
+
+describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why})`}`, () => {
+  let server: RedisServer;
+  const sinks: Sink[] = [];
+  const open = (...[changed, given]: Partial<Parameters<typeof openRedisSink>>) => {
+    const sink = openRedisSink({ url: server.url, timeoutMs: 2_000, ...changed }, given);
+    sinks.push(sink);
+    return sink;
+  };
+  const hash = async (key: string) => ({
+    ...((await server.send("HGETALL", key)) as Record<string, string>),
+  });
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  beforeEach(() => server.send("FLUSHALL"));
+  afterEach(async () => {
+    for (const sink of sinks.splice(0)) await sink.close();
+  });
+  afterAll(() => server.stop());
+
+  test("writes the keys and fields that existing readers know", async () => {
+    const metadata = { datatype_id: "7", datatype_name: "temperature", datatype_unit: "C", persist: true };
+    const payload = JSON.stringify({ site_id: "lab-1", seq: 1, metrics: { temp: 1.5 }, metadata });
+    await deliverAll(open({ tenant: "acme", prefix: "p:" }), [
+      event(1, { payload, receivedMs: nowMs, eventMs: Date.UTC(2026, 10, 21, 1, 2, 3, 4) }),
+      reading(2, { x: 1 }, { tenantId: "globex", deviceId: "a:b" }),
+    ]);
+    expect(await hash("p:device:d1:metadata")).toMatchObject({
+      datatype_id: "7",
+      datatype_name: "temperature",
+      datatype_unit: "C",
+      persist: "true",
+      last_updated: "2026-11-21T01:02:03.004",
+      tenant_id: "acme",
+      site_id: "lab-1",
+      msg_type: "telemetry",
+      seq: "1",
+      gateway: "gw",
+    });
+    expect(await hash("p:device:d1:values")).toEqual({ temp: "1.5" });
+    expect(await hash("p:device:globex/a:b:metadata")).toMatchObject({ datatype_id: "", persist: "true" });
+    expect(((await server.send("SMEMBERS", "p:devices")) as string[]).sort()).toEqual(["d1", "globex/a:b"]);
+    expect(await server.send("ZSCORE", "p:devices:seen", "d1")).toBe(nowMs);
+    const ttl = (await server.send("PTTL", "p:device:d1:values")) as number;
+    expect(ttl).toBeGreaterThan(86_000_000);
+  });
+
+  test("26,000 shuffled, repeated, overlapping deliveries by three gateways leave no wrong value", async () => {
+    const random = seededRandom(26);
+    const made = Array.from({ length: 2_000 }, (_, i) => {
+      const names = ["a", "b", "c", "d"].filter(() => random.whole(0, 1) === 1);
+      const metrics = Object.fromEntries(names.map((name) => [name, i]));
+      // Few times, so that seq has to decide; some in the future, which count as their arrival.
+      const eventMs = nowMs - 1_000 + random.whole(0, 300) * (random.whole(0, 9) === 0 ? 1_000_000 : 1);
+      const eventNs = random.whole(0, 2);
+      return reading(i + 1, metrics, { deviceId: `d${i % 200}`, eventMs, eventNs, receivedMs: nowMs + i });
+    });
+    const gateways = ["x", "y", "z"].map((gatewayId) => open({}, { gatewayId }));
+    const deliveries = Array.from({ length: 26_000 }, (_, i) => made[i % made.length]!);
+    for (let i = deliveries.length - 1; i > 0; i--) {
+      const j = random.whole(0, i);
+      [deliveries[i], deliveries[j]] = [deliveries[j]!, deliveries[i]!];
+    }
+    const batches: Entry[][] = [];
+    for (let at = 0; at < deliveries.length;) {
+      const size = random.whole(1, 700);
+      batches.push(deliveries.slice(at, (at += size)));
+    }
+    await Promise.all(batches.map((batch, i) => deliverAll(gateways[i % 3]!, batch)));
+
+    const order = (e: Entry) => {
+      const ahead = e.eventMs! > e.receivedMs;
+      const parts = ahead ? [e.receivedMs, 0, e.seq] : [e.eventMs!, e.eventNs, e.seq];
+      return parts.map((n) => String(n).padStart(16, "0")).join();
+    };
+    const wanted = new Map<string, Record<string, string>>();
+    for (const entry of [...made].sort((a, b) => (order(a) < order(b) ? -1 : 1))) {
+      const values = wanted.get(entry.deviceId!) ?? {};
+      for (const [name, n] of Object.entries(JSON.parse(entry.payload).metrics)) values[name] = String(n);
+      wanted.set(entry.deviceId!, values);
+    }
+    const wrong: string[] = [];
+    for (const [device, values] of wanted) {
+      const found = await hash(`device:acme/${device}:values`);
+      if (!Bun.deepEquals(found, values)) wrong.push(`${device}: ${JSON.stringify({ found, values })}`);
+    }
+    expect(wrong).toEqual([]);
+    expect(wanted.size).toBe(200);
+  });
+
+  test("merges per metric, also across batches, and a heartbeat takes no value away", async () => {
+    const sink = open();
+    await deliverAll(sink, [reading(1, { a: 1, b: 1 })]);
+    await deliverAll(sink, [
+      reading(3, { b: 3 }),
+      event(4, { receivedMs: nowMs, msgType: "heartbeat", payload: "{}" }),
+    ]);
+    await deliverAll(sink, [reading(2, { a: 2, b: 2, c: 2 })]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "2", b: "3", c: "2" });
+  });
+
+  test("a device clock in the future freezes nothing", async () => {
+    const sink = open();
+    await deliverAll(sink, [reading(1, { a: 1 }, { eventMs: nowMs + 365 * 86_400_000 })]);
+    await deliverAll(sink, [reading(2, { a: 2 }, { receivedMs: nowMs + 1, eventMs: nowMs + 1 })]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "2" });
+    expect((await hash("device:acme/d1:metadata"))["event_ms"]).toBe(String(nowMs + 1));
+  });
+
+  test("keeps a number's digits and any JSON scalar", async () => {
+    const payload = '{"metrics":{"big":1152921504606846977,"t":true,"n":null,"s":"ü\\"\\u0000","f":1e400}}';
+    await deliverAll(open(), [event(1, { payload, receivedMs: nowMs, eventMs: nowMs })]);
+    expect(await hash("device:acme/d1:values")).toEqual({
+      big: "1152921504606846977",
+      t: "true",
+      n: "null",
+      s: '"ü\\"\\u0000"',
+      f: "1e400",
+    });
+  });
+
+  test("a device that invents names is bounded, and its known metrics go on", async () => {
+    const sink = open();
+    const many = (from: number, n: number) =>
+      Object.fromEntries(Array.from({ length: n }, (_, i) => [`m${from + i}`, from]));
+    await deliverAll(sink, [reading(1, many(0, 1_500))]);
+    await deliverAll(sink, [reading(2, { ...many(1_000, 1_500), m0: 2 })]);
+    expect(await server.send("HLEN", "device:acme/d1:values")).toBe(metricsPerDeviceMax);
+    expect((await hash("device:acme/d1:values"))["m0"]).toBe("2");
+    expect(sink.stats?.()).toMatchObject({ metrics_left_out: 500 });
+  });
+
+  test("an expired device leaves the indexes, and a late replay does not make it look alive", async () => {
+    const clock = handClock();
+    const sink = open({ ttlSeconds: 1 }, { clock });
+    await deliverAll(sink, [reading(1, { a: 1 }), reading(2, { a: 1 }, { deviceId: "d2" })]);
+    await Bun.sleep(Math.max(0, nowMs + 1_050 - Date.now()));
+    const late = Date.now();
+    await deliverAll(sink, [
+      reading(3, { a: 1 }),
+      reading(4, { a: 4 }, { deviceId: "d3", receivedMs: late }),
+    ]);
+    clock.tick();
+    await until(async () => (await server.send("ZCARD", "devices:seen")) === 1);
+    expect(await server.send("SMEMBERS", "devices")).toEqual(["acme/d3"]);
+    expect(await server.send("EXISTS", "device:acme/d1:values")).toBe(0);
+  });
+
+  test("the script cache emptied is loaded again", async () => {
+    const sink = open();
+    await deliverAll(sink, [reading(1, { a: 1 })]);
+    await server.send("SCRIPT", "FLUSH");
+    await deliverAll(sink, [reading(2, { a: 2 })]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "2" });
+  });
+
+  describe("what is somebody else's", () => {
+    for (const part of ["metadata", "values", "times"]) {
+      test(`a device whose ${part} are another type is its dead letter, the others go on`, async () => {
+        await server.send("SET", `device:acme/d1:${part}`, "mine");
+        const { outcome, refused } = await deliverAll(open(), [
+          reading(1, { a: 1 }),
+          reading(2, { a: 2 }, { deviceId: "d2" }),
+          reading(3, { a: 3 }),
+        ]);
+        expect(outcome).toEqual({ delivered: 1, ignored: 0, refused: 2 });
+        expect([...refused.keys()].sort()).toEqual([1, 3]);
+        expect(refused.get(1)).toContain("WRONGTYPE");
+        expect(await hash("device:acme/d2:values")).toEqual({ a: "2" });
+        expect(await server.send("GET", `device:acme/d1:${part}`)).toBe("mine");
+        expect(await server.send("SMEMBERS", "devices")).toEqual(["acme/d2"]);
+      });
+    }
+
+    test("an index of another type is an outage, not anybody's dead letter", async () => {
+      await server.send("SET", "devices", "mine");
+      const failed = await deliverAll(open(), [reading(1, { a: 1 })]).catch((error: unknown) => error);
+      expect(failed).toBeInstanceOf(Outage);
+      expect(explain(failed)).toContain("WRONGTYPE");
+    });
+  });
+
+  describe("a Redis that lost its memory", () => {
+    const stored = [reading(0, { old: 1 }, { deviceId: "quiet" }), reading(0, { a: 0, old: 0 })];
+    const held = [reading(5, { waiting: 5 }, { deviceId: "spooled" })];
+
+    test("is filled from the spool and the tables when it is new", async () => {
+      const sink = open({}, { stored: () => stored, held });
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1);
+      expect(await hash("device:acme/quiet:values")).toEqual({ old: "1" });
+      expect(await hash("device:acme/spooled:values")).toEqual({ waiting: "5" });
+      expect(await hash("device:acme/d1:values")).toEqual({ a: "6", old: "0" });
+    });
+
+    test("is filled again after FLUSHALL, also if nothing is delivered", async () => {
+      const clock = handClock();
+      const sink = open({}, { stored: () => stored, held, clock });
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1);
+      await deliverAll(sink, [reading(7, { a: 7 })]);
+      await server.send("FLUSHALL");
+      clock.tick();
+      await until(() => sink.stats?.()["refills"] === 2);
+      expect(await hash("device:acme/quiet:values")).toEqual({ old: "1" });
+    });
+
+    test("is filled again if it went back to an earlier state", async () => {
+      const sink = open({}, { stored: () => stored });
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1);
+      await deliverAll(sink, [reading(7, { a: 7 })]);
+      await server.send("SET", "sluice:gw:mark", "6");
+      await deliverAll(sink, [reading(8, { a: 8 })]);
+      await until(() => sink.stats?.()["refills"] === 2);
+    });
+
+    test("is not filled after an ordinary restart of the gateway", async () => {
+      const first = open({}, { stored: () => stored });
+      await deliverAll(first, [reading(6, { a: 6 })]);
+      await until(() => first.stats?.()["refills"] === 1);
+      await first.close();
+      const second = open({}, { stored: () => stored });
+      await deliverAll(second, [reading(7, { a: 7 })]);
+      expect(second.stats?.()).toMatchObject({ refills: 0, refill_running: false });
+    });
+
+    test("has no mark before all is filled, so that a crash meanwhile begins anew", async () => {
+      let fails = true;
+      const given = {
+        clock: handClock(),
+        stored: () => {
+          if (fails) throw new Error("the tables are away");
+          return stored;
+        },
+      };
+      const sink = open({}, given);
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refill_running"] === false);
+      expect(await server.send("EXISTS", "sluice:gw:mark")).toBe(0);
+      fails = false;
+      given.clock.tick();
+      await until(() => sink.stats?.()["refills"] === 1);
+      expect(await server.send("EXISTS", "sluice:gw:mark")).toBe(1);
+    });
+  });
+
+  test("a full memory is an outage that ends by itself", async () => {
+    const sink = open();
+    await deliverAll(sink, [reading(1, { a: 1 })]);
+    await server.send("CONFIG", "SET", "maxmemory", "1");
+    const failed = await deliverAll(sink, [reading(2, { a: 2 })]).catch((error: unknown) => error);
+    expect(explain(failed)).toContain("raise maxmemory");
+    await server.send("CONFIG", "SET", "maxmemory", "0");
+    await deliverAll(sink, [reading(2, { a: 2 })]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "2" });
+  });
+});
