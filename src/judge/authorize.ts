@@ -7,7 +7,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { DeviceAuth } from "../core/device.ts";
 import { flag } from "../core/settings.ts";
-import { no, type No, type Reasons } from "./verdict.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const registryReasons = {
   UNREGISTERED_DEVICE: {
@@ -67,11 +67,15 @@ export interface Claim {
 }
 
 /** null: the device proved itself. */
-export function authorize(device: DeviceAuth | null, claim: Claim, requireToken: boolean): No<Code> | null {
-  if (device === null) return no("UNREGISTERED_DEVICE");
-  if (device.status !== "ACTIVE") return no("DEVICE_REVOKED", `status is ${device.status}`);
+export function authorize(
+  device: DeviceAuth | null,
+  claim: Claim,
+  requireToken: boolean,
+): Rejection<Code> | null {
+  if (device === null) return rejection("UNREGISTERED_DEVICE");
+  if (device.status !== "ACTIVE") return rejection("DEVICE_REVOKED", `status is ${device.status}`);
   if (device.siteId !== claim.siteId) {
-    return no(
+    return rejection(
       "SITE_MISMATCH_REGISTRY_VS_PAYLOAD",
       `registered for ${device.siteId}, payload says ${claim.siteId}`,
     );
@@ -79,16 +83,16 @@ export function authorize(device: DeviceAuth | null, claim: Claim, requireToken:
   return requireToken ? checkToken(device, claim) : null;
 }
 
-function checkToken(device: DeviceAuth, claim: Claim): No<Code> | null {
-  if (!device.tokenHash) return no("TOKEN_NOT_SET_IN_REGISTRY");
+function checkToken(device: DeviceAuth, claim: Claim): Rejection<Code> | null {
+  if (!device.tokenHash) return rejection("TOKEN_NOT_SET_IN_REGISTRY");
   if (claim.token !== undefined) Bun.SHA256.hash(claim.token, presented);
-  else if (claim.tokenHash === null) return no("TOKEN_MISSING");
-  else if (!readDigest(claim.tokenHash, presented)) return no("TOKEN_INVALID");
+  else if (claim.tokenHash === null) return rejection("TOKEN_MISSING");
+  else if (!readDigest(claim.tokenHash, presented)) return rejection("TOKEN_INVALID");
   if (!readDigest(device.tokenHash, stored)) {
-    return no("TOKEN_INVALID", "the registry's provision_token_hash is not 64 hex digits");
+    return rejection("TOKEN_INVALID", "the registry's provision_token_hash is not 64 hex digits");
   }
   if (timingSafeEqual(stored, presented) || isPrevious(device, claim.receivedMs)) return null;
-  return no("TOKEN_INVALID");
+  return rejection("TOKEN_INVALID");
 }
 
 /** Compares with what `presented` holds. */

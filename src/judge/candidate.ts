@@ -11,7 +11,7 @@ import { isObject } from "../core/is-object.ts";
 import { redact, secretsIn } from "./redact.ts";
 import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import { addressIn, storableTopic, type Address } from "./topic.ts";
-import { isNo, type No } from "./verdict.ts";
+import { isRejection, type Rejection } from "./verdict.ts";
 
 type Arrival = Pick<
   Message,
@@ -82,11 +82,11 @@ export function candidateOf(message: Arrival): Candidate {
 /** A deferred entry: what its payload says is known, its token only by hash. */
 export function fromSpool(entry: Deferred): Candidate {
   const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash, detail } = entry;
-  const it = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
+  const candidate = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
   const address = addressIn({ topic, address: entry });
-  it.address = isNo(address) ? null : address;
-  it.text = payload;
-  return Object.assign(it, { tokenHash, siteId, eventMs, eventNs, remark: detail });
+  candidate.address = isRejection(address) ? null : address;
+  candidate.text = payload;
+  return Object.assign(candidate, { tokenHash, siteId, eventMs, eventNs, remark: detail });
 }
 
 /** A kept reject, from its beginning. */
@@ -100,33 +100,39 @@ export function fromReject(entry: Reject): Candidate {
 }
 
 /** Empty strings where the topic names no device. */
-export function addressOf(it: Candidate): Address {
-  return it.address ?? nowhere;
+export function addressOf(candidate: Candidate): Address {
+  return candidate.address ?? nowhere;
 }
 
-export function toEvent(it: Candidate): Event {
-  return remarked(it, toEntry(it, "event", null, redact(it.text ?? "", it.token), false, null) as Event);
+export function toEvent(candidate: Candidate): Event {
+  return remarked(
+    candidate,
+    toEntry(candidate, "event", null, redact(candidate.text ?? "", candidate.token), false, null) as Event,
+  );
 }
 
 /** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
-export function toDeferred(it: Candidate, why: No, tokenHash: string | null): Deferred {
-  const payload = redact(it.text ?? "", it.token);
-  const entry = remarked(it, toEntry(it, "deferred", why, payload, false, tokenHash) as Deferred);
-  return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, secretsOf(it)) };
+export function toDeferred(candidate: Candidate, why: Rejection, tokenHash: string | null): Deferred {
+  const payload = redact(candidate.text ?? "", candidate.token);
+  const entry = remarked(
+    candidate,
+    toEntry(candidate, "deferred", why, payload, false, tokenHash) as Deferred,
+  );
+  return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, secretsOf(candidate)) };
 }
 
-function remarked<E extends Entry>(it: Candidate, entry: E): E {
-  const { remark } = it;
-  return remark === null ? entry : { ...entry, detail: detailOf(remark, it) };
+function remarked<E extends Entry>(candidate: Candidate, entry: E): E {
+  const { remark } = candidate;
+  return remark === null ? entry : { ...entry, detail: detailOf(remark, candidate) };
 }
 
 /** `keeps`: with its payload; else "". */
-export function toReject(it: Candidate, why: No, keeps: boolean, mirror: boolean): Reject {
-  const entry = toEntry(it, "reject", why, keeps ? payloadOf(it) : "", mirror, null) as Reject;
-  const secrets = secretsOf(it);
+export function toReject(candidate: Candidate, why: Rejection, keeps: boolean, mirror: boolean): Reject {
+  const entry = toEntry(candidate, "reject", why, keeps ? payloadOf(candidate) : "", mirror, null) as Reject;
+  const secrets = secretsOf(candidate);
   const shown = cut(hide(entry.topic, secrets), topicCharsMax);
-  const siteId = it.siteId === null ? null : cut(hide(it.siteId, secrets), siteCharsMax);
-  if (shown === entry.topic && siteId === it.siteId) return entry;
+  const siteId = candidate.siteId === null ? null : cut(hide(candidate.siteId, secrets), siteCharsMax);
+  if (shown === entry.topic && siteId === candidate.siteId) return entry;
   const hidden = (text: string | null) => (text === null ? null : hide(text, secrets));
   return {
     ...entry,
@@ -143,10 +149,11 @@ function cut(text: string, charsMax: number): string {
   return text.length <= charsMax ? text : `${Buffer.from(text.slice(0, charsMax)).toString()}…`;
 }
 
-function payloadOf(it: Candidate): string {
-  if (it.text !== null) return redact(it.text, it.token);
-  if (it.isOversize) return rawPayload(readable(it.bytes.subarray(0, headBytes)), it.wholeBytes);
-  return rawPayload(withoutTokens(readable(it.bytes)));
+function payloadOf(candidate: Candidate): string {
+  if (candidate.text !== null) return redact(candidate.text, candidate.token);
+  if (candidate.isOversize)
+    return rawPayload(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
+  return rawPayload(withoutTokens(readable(candidate.bytes)));
 }
 
 /** JSON that cannot be kept as such (U+0000, no object) is still searched as what it is. */
@@ -166,27 +173,28 @@ function secretsOf({ text, token, bytes }: Candidate): readonly string[] {
 
 /** One place that makes the record, so that all entries are of one shape; who calls knows what its kind has. */
 function toEntry(
-  it: Candidate,
+  candidate: Candidate,
   kind: Kind,
-  why: No | null,
+  why: Rejection | null,
   payload: string,
   mirror: boolean,
   tokenHash: string | null,
 ): Entry {
-  const { address } = it;
+  const { address } = candidate;
   return {
     seq: 0,
     kind,
-    receivedMs: it.receivedMs,
-    topic: address === null || it.given !== undefined ? storableTopic(it.topic) : it.topic,
+    receivedMs: candidate.receivedMs,
+    topic:
+      address === null || candidate.given !== undefined ? storableTopic(candidate.topic) : candidate.topic,
     tenantId: address === null ? null : address.tenantId,
     deviceId: address === null ? null : address.deviceId,
     msgType: address === null ? null : address.msgType,
-    siteId: it.siteId,
-    eventMs: it.eventMs,
-    eventNs: it.eventNs,
-    reason: why === null ? null : why.no,
-    detail: why === null || why.detail === null ? null : detailOf(why.detail, it),
+    siteId: candidate.siteId,
+    eventMs: candidate.eventMs,
+    eventNs: candidate.eventNs,
+    reason: why === null ? null : why.code,
+    detail: why === null || why.detail === null ? null : detailOf(why.detail, candidate),
     payload,
     mirror,
     tokenHash,
@@ -195,7 +203,7 @@ function toEntry(
 }
 
 /** Blanked first and cut afterwards: a token cut in two could not be found. */
-function detailOf(detail: string, it: Candidate): string {
-  const shown = hide(detail, secretsOf(it)).toWellFormed();
+function detailOf(detail: string, candidate: Candidate): string {
+  const shown = hide(detail, secretsOf(candidate)).toWellFormed();
   return shown.length <= detailCharsMax ? shown : `${shown.slice(0, detailCharsMax).toWellFormed()}…`;
 }

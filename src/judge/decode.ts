@@ -7,7 +7,7 @@
 import { isObject } from "../core/is-object.ts";
 import { count } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
-import { no, type No, type Reasons } from "./verdict.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const sizeReasons = {
   PAYLOAD_TOO_LARGE: {
@@ -56,32 +56,32 @@ export function oversize(
   payload: Uint8Array,
   wholeBytes: number,
   bytesMax: number,
-): No<keyof typeof sizeReasons> | null {
+): Rejection<keyof typeof sizeReasons> | null {
   return wholeBytes > bytesMax || wholeBytes > payload.length
-    ? no("PAYLOAD_TOO_LARGE", `${wholeBytes} bytes, ${bytesMax} are allowed`)
+    ? rejection("PAYLOAD_TOO_LARGE", `${wholeBytes} bytes, ${bytesMax} are allowed`)
     : null;
 }
 
 /** A byte order mark at the start is passed over, as RFC 8259 §8.1 allows. */
-export function decode(payload: Uint8Array): Decoded | No<keyof typeof jsonReasons> {
+export function decode(payload: Uint8Array): Decoded | Rejection<keyof typeof jsonReasons> {
   let text: string;
   try {
     text = strict.decode(payload);
   } catch {
-    return no("MALFORMED_JSON", "not UTF-8");
+    return rejection("MALFORMED_JSON", "not UTF-8");
   }
   return decodeText(text);
 }
 
-export function decodeText(text: string): Decoded | No<keyof typeof jsonReasons> {
+export function decodeText(text: string): Decoded | Rejection<keyof typeof jsonReasons> {
   let body: unknown;
   try {
     body = JSON.parse(text);
   } catch {
     // The parser's own words quote the text, and with it perhaps a token.
-    return no("MALFORMED_JSON", text === "" ? "empty" : null);
+    return rejection("MALFORMED_JSON", text === "" ? "empty" : null);
   }
   const why = unstorable(text);
-  if (why !== null) return no("UNSTORABLE_TEXT", why);
-  return isObject(body) ? { text, body } : no("NOT_AN_OBJECT");
+  if (why !== null) return rejection("UNSTORABLE_TEXT", why);
+  return isObject(body) ? { text, body } : rejection("NOT_AN_OBJECT");
 }

@@ -7,7 +7,7 @@
 import type { Body } from "./decode.ts";
 import { checkMetrics, type metricReasons } from "./metrics.ts";
 import type { Address } from "./topic.ts";
-import { no, type No, type Reasons } from "./verdict.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const envelopeReasons = {
   TENANT_MISMATCH_TOPIC_VS_PAYLOAD: {
@@ -35,19 +35,20 @@ export const envelopeReasons = {
 type Code = keyof typeof envelopeReasons | keyof typeof metricReasons;
 
 /** null where there is nothing to object to. */
-export function checkEnvelope(body: Body, address: Address): No<Code> | null {
+export function checkEnvelope(body: Body, address: Address): Rejection<Code> | null {
   const mismatch = contradiction(body, address);
   if (mismatch !== null) return mismatch;
-  if (siteOf(body) === null) return no("MISSING_SITE_ID");
+  if (siteOf(body) === null) return rejection("MISSING_SITE_ID");
   const seq = body["seq"] ?? null;
-  if (seq !== null && !Number.isSafeInteger(seq)) return no("BAD_SEQ", `seq is ${JSON.stringify(seq)}`);
+  if (seq !== null && !Number.isSafeInteger(seq))
+    return rejection("BAD_SEQ", `seq is ${JSON.stringify(seq)}`);
   return checkMetrics(body["metrics"]);
 }
 
-function contradiction(body: Body, address: Address): No<Code> | null {
-  if (contradicts(body["tenant_id"], address.tenantId)) return no("TENANT_MISMATCH_TOPIC_VS_PAYLOAD");
-  if (contradicts(body["device_id"], address.deviceId)) return no("DEVICE_MISMATCH_TOPIC_VS_PAYLOAD");
-  if (contradicts(body["msg_type"], address.msgType)) return no("MSG_TYPE_MISMATCH_TOPIC_VS_PAYLOAD");
+function contradiction(body: Body, address: Address): Rejection<Code> | null {
+  if (contradicts(body["tenant_id"], address.tenantId)) return rejection("TENANT_MISMATCH_TOPIC_VS_PAYLOAD");
+  if (contradicts(body["device_id"], address.deviceId)) return rejection("DEVICE_MISMATCH_TOPIC_VS_PAYLOAD");
+  if (contradicts(body["msg_type"], address.msgType)) return rejection("MSG_TYPE_MISMATCH_TOPIC_VS_PAYLOAD");
   return null;
 }
 

@@ -29,7 +29,7 @@ import { remarkOn } from "./metrics.ts";
 import { scrub } from "./scrub.ts";
 import { readTime, timeSettings } from "./time.ts";
 import { addressIn, type Address } from "./topic.ts";
-import { isNo, no, type No, type Reasons } from "./verdict.ts";
+import { isRejection, rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const faultReasons = {
   LOST_TO_DAMAGE: {
@@ -104,113 +104,124 @@ export function createJudge(options: JudgeOptions): Judge {
   let rated: Policy | undefined;
   let rate: Rate | undefined;
 
-  function decide(it: Candidate): Entry | Pending {
-    const why = examine(it, policy(), clock.isTimeKnown?.() ?? true);
-    if (why !== null) return reject(it, why);
-    const { tenantId, deviceId } = addressOf(it);
+  function decide(candidate: Candidate): Entry | Pending {
+    const why = examine(candidate, policy(), clock.isTimeKnown?.() ?? true);
+    if (why !== null) return reject(candidate, why);
+    const { tenantId, deviceId } = addressOf(candidate);
     const device = auth.get(tenantId, deviceId);
-    if (device === undefined) return pendingOf(it);
-    const refusal = authorize(device, it, requireToken);
-    if (refusal === null) return admit(it);
-    const mayHeal = refusal.no !== "TOKEN_MISSING" && auth.mayReread(tenantId, deviceId);
-    return mayHeal ? pendingOf(it) : reject(it, refusal);
+    if (device === undefined) return pendingOf(candidate);
+    const rejected = authorize(device, candidate, requireToken);
+    if (rejected === null) return admit(candidate);
+    const mayHeal = rejected.code !== "TOKEN_MISSING" && auth.mayReread(tenantId, deviceId);
+    return mayHeal ? pendingOf(candidate) : reject(candidate, rejected);
   }
 
   /** The device proved itself: only now is its own allowance spent. What is beyond it is kept for a replay. */
-  function admit(it: Candidate): Entry {
-    if (take(proven, it))
-      return it.eventMs === null ? toDeferred(it, no("CLOCK_NOT_SET"), null) : toEvent(it);
-    const why = no("RATE_LIMITED");
-    const keeps = samples(it, why) || kept.take(addressOf(it).key, arrivedMs(it), it.bytes.length, keptRate);
-    return toReject(it, why, keeps, mirrors(policy()));
+  function admit(candidate: Candidate): Entry {
+    if (take(proven, candidate))
+      return candidate.eventMs === null
+        ? toDeferred(candidate, rejection("CLOCK_NOT_SET"), null)
+        : toEvent(candidate);
+    const why = rejection("RATE_LIMITED");
+    const keeps =
+      samples(candidate, why) ||
+      kept.take(addressOf(candidate).key, arrivedMs(candidate), candidate.bytes.length, keptRate);
+    return toReject(candidate, why, keeps, mirrors(policy()));
   }
 
-  function take(limiter: typeof proven, it: Candidate): boolean {
+  function take(limiter: typeof proven, candidate: Candidate): boolean {
     const current = policy();
     if (current !== rated) [rated, rate] = [current, rateOf(current, backlogBytesMax)];
-    return rate === undefined || limiter.take(addressOf(it).key, arrivedMs(it), it.bytes.length, rate);
+    return (
+      rate === undefined ||
+      limiter.take(addressOf(candidate).key, arrivedMs(candidate), candidate.bytes.length, rate)
+    );
   }
 
   /** Monotonic: those that waited for the registry are judged all at once, and charged by the time they came. */
-  function arrivedMs(it: Candidate): number {
-    const parkedMs = Math.min(Math.max(clock.wallMs() - it.receivedMs, 0), parkedMaxMs);
+  function arrivedMs(candidate: Candidate): number {
+    const parkedMs = Math.min(Math.max(clock.wallMs() - candidate.receivedMs, 0), parkedMaxMs);
     return clock.monoMs() - parkedMs;
   }
 
-  function reject(it: Candidate, why: No): Reject {
-    return toReject(it, why, samples(it, why), mirrors(policy()));
+  function reject(candidate: Candidate, why: Rejection): Reject {
+    return toReject(candidate, why, samples(candidate, why), mirrors(policy()));
   }
 
-  function samples(it: Candidate, why: No): boolean {
-    return keeper.keeps(policy(), it.address?.key ?? "", why.no, it.receivedMs);
+  function samples(candidate: Candidate, why: Rejection): boolean {
+    return keeper.keeps(policy(), candidate.address?.key ?? "", why.code, candidate.receivedMs);
   }
 
-  function defer(it: Candidate): Entry {
-    const why = no("REGISTRY_UNAVAILABLE");
-    if (!take(unproven, it)) return reject(it, no("RATE_LIMITED", `after ${why.no}`));
-    return toDeferred(it, why, it.token === undefined ? it.tokenHash : hashOf(it.token));
+  function defer(candidate: Candidate): Entry {
+    const why = rejection("REGISTRY_UNAVAILABLE");
+    if (!take(unproven, candidate)) return reject(candidate, rejection("RATE_LIMITED", `after ${why.code}`));
+    return toDeferred(
+      candidate,
+      why,
+      candidate.token === undefined ? candidate.tokenHash : hashOf(candidate.token),
+    );
   }
 
   /** Whatever happens, the message is answered for. */
-  function guarded<T>(it: Candidate, work: (it: Candidate) => T): T | Reject {
+  function guarded<T>(candidate: Candidate, work: (candidate: Candidate) => T): T | Reject {
     try {
-      return work(it);
+      return work(candidate);
     } catch (error) {
-      it.text = null;
+      candidate.text = null;
       const detail = error instanceof Error ? scrub(`${error.name}: ${error.message}`) : null;
-      return toReject(it, no("JUDGE_FAULT", detail), true, false);
+      return toReject(candidate, rejection("JUDGE_FAULT", detail), true, false);
     }
   }
 
   return {
     judge: (message) => guarded(candidateOf(message), decide),
     resume: ({ candidate }, answer) =>
-      guarded(candidate, (it) => {
-        if (answer === "unavailable") return defer(it);
-        if (answer === "crowded") return reject(it, no("TOO_MANY_STRANGERS"));
-        const refusal = authorize(answer, it, requireToken);
-        return refusal === null ? admit(it) : reject(it, refusal);
+      guarded(candidate, () => {
+        if (answer === "unavailable") return defer(candidate);
+        if (answer === "crowded") return reject(candidate, rejection("TOO_MANY_STRANGERS"));
+        const rejected = authorize(answer, candidate, requireToken);
+        return rejected === null ? admit(candidate) : reject(candidate, rejected);
       }),
     rejudge: (entry, answer) =>
-      guarded(fromSpool(entry), (it) => {
+      guarded(fromSpool(entry), (candidate) => {
         // Who waited for the clock alone had shown a good token.
-        const refusal = authorize(answer, it, requireToken && entry.reason !== "CLOCK_NOT_SET");
-        return refusal === null ? toEvent(it) : reject(it, refusal);
+        const rejected = authorize(answer, candidate, requireToken && entry.reason !== "CLOCK_NOT_SET");
+        return rejected === null ? toEvent(candidate) : reject(candidate, rejected);
       }),
     replay: (entry, answer) =>
-      guarded(fromReject(entry), (it) => {
-        const refusal = examine(it, policy(), true) ?? authorize(answer, it, false);
+      guarded(fromReject(entry), (candidate) => {
+        const rejected = examine(candidate, policy(), true) ?? authorize(answer, candidate, false);
         // It stays where it is kept: it takes no part in the sampling of what comes in.
-        return refusal === null ? toEvent(it) : toReject(it, refusal, true, false);
+        return rejected === null ? toEvent(candidate) : toReject(candidate, rejected, true, false);
       }),
     deviceOf(message) {
       const address = addressIn(message);
-      return isNo(address) ? undefined : address.key;
+      return isRejection(address) ? undefined : address.key;
     },
   };
 }
 
-function pendingOf(it: Candidate): Pending {
-  return { ...addressOf(it), pending: true, siteId: it.siteId ?? "", candidate: it };
+function pendingOf(candidate: Candidate): Pending {
+  return { ...addressOf(candidate), pending: true, siteId: candidate.siteId ?? "", candidate };
 }
 
-/** All that can be said of a message without asking who its device is; fills `it` as far as it comes. */
-function examine(it: Candidate, policy: Policy, isTimeKnown: boolean): No | null {
-  const address = addressIn({ topic: it.topic, address: it.given });
-  if (!isNo(address)) it.address = address;
-  const large = oversize(it.bytes, it.wholeBytes, policy.payloadBytesMax);
-  it.isOversize = large !== null;
+/** All that can be said of a message without asking who its device is; fills the candidate as far as it comes. */
+function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Rejection | null {
+  const address = addressIn({ topic: candidate.topic, address: candidate.given });
+  if (!isRejection(address)) candidate.address = address;
+  const large = oversize(candidate.bytes, candidate.wholeBytes, policy.payloadBytesMax);
+  candidate.isOversize = large !== null;
   if (large !== null) return large;
-  const decoded = decode(it.bytes);
-  if (!isNo(decoded)) {
-    it.text = decoded.text;
-    it.token = tokenOf(decoded.body);
-    it.siteId = siteOf(decoded.body);
+  const decoded = decode(candidate.bytes);
+  if (!isRejection(decoded)) {
+    candidate.text = decoded.text;
+    candidate.token = tokenOf(decoded.body);
+    candidate.siteId = siteOf(decoded.body);
   }
   // Only now, for the token must be known where it is to be blanked.
-  if (isNo(address)) return address;
-  if (isNo(decoded)) return decoded;
-  const why = checkEnvelope(decoded.body, address) ?? readTime(it, decoded.body, policy, isTimeKnown);
-  if (why === null) it.remark = remarkOn(decoded.body, address.msgType);
+  if (isRejection(address)) return address;
+  if (isRejection(decoded)) return decoded;
+  const why = checkEnvelope(decoded.body, address) ?? readTime(candidate, decoded.body, policy, isTimeKnown);
+  if (why === null) candidate.remark = remarkOn(decoded.body, address.msgType);
   return why;
 }

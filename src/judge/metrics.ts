@@ -3,7 +3,7 @@
  */
 import { isObject } from "../core/is-object.ts";
 import type { Body } from "./decode.ts";
-import { no, type No, type Reasons } from "./verdict.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 /** Metrics in one message. */
 const metricsMax = 50;
@@ -36,14 +36,14 @@ export const metricReasons = {
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** null where there is nothing to object to. */
-export function checkMetrics(metrics: unknown): No<keyof typeof metricReasons> | null {
+export function checkMetrics(metrics: unknown): Rejection<keyof typeof metricReasons> | null {
   if (metrics === undefined || metrics === null) return null;
-  if (!isObject(metrics)) return no("METRIC_VALUE_INVALID", "metrics is not an object");
+  if (!isObject(metrics)) return rejection("METRIC_VALUE_INVALID", "metrics is not an object");
   const keys = Object.keys(metrics);
-  if (keys.length > metricsMax) return no("TOO_MANY_METRICS", `${keys.length} metrics`);
+  if (keys.length > metricsMax) return rejection("TOO_MANY_METRICS", `${keys.length} metrics`);
   for (const key of keys) {
-    if (!isName(key)) return no("METRIC_KEY_INVALID", `metric ${JSON.stringify(key)}`);
-    if (!isFlat(metrics[key])) return no("METRIC_VALUE_INVALID", `metric ${JSON.stringify(key)}`);
+    if (!isName(key)) return rejection("METRIC_KEY_INVALID", `metric ${JSON.stringify(key)}`);
+    if (!isFlat(metrics[key])) return rejection("METRIC_VALUE_INVALID", `metric ${JSON.stringify(key)}`);
   }
   return null;
 }

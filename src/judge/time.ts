@@ -8,7 +8,7 @@ import { choice, count, type Values } from "../core/settings.ts";
 import type { Candidate } from "./candidate.ts";
 import type { Body } from "./decode.ts";
 import { readTimestamp } from "./timestamp.ts";
-import { no, type No, type Reasons } from "./verdict.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const timeReasons = {
   BAD_TIMESTAMP: {
@@ -59,25 +59,30 @@ const dayMs = 86_400_000;
  * Fills in the event time; it stays null where it is that of arrival and nobody knows the time. `isTimeKnown`: the moment of arrival is
  * a time, which a device's can be held against.
  */
-export function readTime(it: Candidate, body: Body, policy: Policy, isTimeKnown: boolean): No<Code> | null {
+export function readTime(
+  candidate: Candidate,
+  body: Body,
+  policy: Policy,
+  isTimeKnown: boolean,
+): Rejection<Code> | null {
   const ts = body["ts"] ?? null;
-  if (ts === null) return arrivalOf(it, null, isTimeKnown);
+  if (ts === null) return arrivalOf(candidate, null, isTimeKnown);
   const own = readTimestamp(ts);
-  if (own === null) return no("BAD_TIMESTAMP", `ts is ${JSON.stringify(ts)}`);
-  const why = isTimeKnown ? outOfRange(own.ms - it.receivedMs, policy) : null;
+  if (own === null) return rejection("BAD_TIMESTAMP", `ts is ${JSON.stringify(ts)}`);
+  const why = isTimeKnown ? outOfRange(own.ms - candidate.receivedMs, policy) : null;
   if (why === null) {
-    it.eventMs = own.ms;
-    it.eventNs = own.ns;
+    candidate.eventMs = own.ms;
+    candidate.eventNs = own.ns;
     return null;
   }
   return policy.tsOutOfRange === "reject"
-    ? no("TIMESTAMP_OUT_OF_RANGE", why)
-    : arrivalOf(it, why, isTimeKnown);
+    ? rejection("TIMESTAMP_OUT_OF_RANGE", why)
+    : arrivalOf(candidate, why, isTimeKnown);
 }
 
-function arrivalOf(it: Candidate, why: string | null, isTimeKnown: boolean): No<Code> | null {
-  if (it.isRetained) return no("RETAINED_WITHOUT_TIME", why);
-  if (isTimeKnown) it.eventMs = it.receivedMs;
+function arrivalOf(candidate: Candidate, why: string | null, isTimeKnown: boolean): Rejection<Code> | null {
+  if (candidate.isRetained) return rejection("RETAINED_WITHOUT_TIME", why);
+  if (isTimeKnown) candidate.eventMs = candidate.receivedMs;
   return null;
 }
 

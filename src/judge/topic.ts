@@ -7,7 +7,7 @@
 import { issuedToken } from "../core/token.ts";
 import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
 import type { Message } from "../core/message.ts";
-import { no, type No, type Reasons } from "./verdict.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const topicReasons = {
   BAD_TOPIC_FORMAT: {
@@ -29,27 +29,28 @@ export interface Address {
 export function addressIn({
   topic,
   address,
-}: Pick<Message, "topic" | "address">): Address | No<keyof typeof topicReasons> {
+}: Pick<Message, "topic" | "address">): Address | Rejection<keyof typeof topicReasons> {
   if (address === undefined) return readTopic(topic);
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
-  if (levels.some(hasSeparator)) return no("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
+  if (levels.some(hasSeparator))
+    return rejection("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
   return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
 }
 
-function readTopic(topic: string): Address | No<keyof typeof topicReasons> {
+function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons> {
   const levels = topic.split("/");
   const [root, tenantId, word, deviceId, msgType] = levels;
-  if (levels.length !== 5 || root !== "tenant" || word !== "device") return no("BAD_TOPIC_FORMAT");
-  if (!tenantId || !deviceId || !msgType) return no("BAD_TOPIC_FORMAT", "a level is empty");
+  if (levels.length !== 5 || root !== "tenant" || word !== "device") return rejection("BAD_TOPIC_FORMAT");
+  if (!tenantId || !deviceId || !msgType) return rejection("BAD_TOPIC_FORMAT", "a level is empty");
   if (!isStorable(topic)) {
-    return no("BAD_TOPIC_FORMAT", "it holds characters that cannot be stored");
+    return rejection("BAD_TOPIC_FORMAT", "it holds characters that cannot be stored");
   }
   if (topic.includes("tok-") && issuedToken.test(topic)) {
-    return no("BAD_TOPIC_FORMAT", "a level is a token; a topic is no place for secrets");
+    return rejection("BAD_TOPIC_FORMAT", "a level is a token; a topic is no place for secrets");
   }
   if (Math.max(tenantId.length, deviceId.length, msgType.length) > levelCharsMax) {
-    return no("BAD_TOPIC_FORMAT", `a level is longer than ${levelCharsMax} characters`);
+    return rejection("BAD_TOPIC_FORMAT", `a level is longer than ${levelCharsMax} characters`);
   }
   return { tenantId, deviceId, msgType, key: `${tenantId}/${deviceId}` };
 }

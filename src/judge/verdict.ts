@@ -13,15 +13,15 @@ export interface Reason {
 
 export type Reasons = Readonly<Record<string, Reason>>;
 
-export interface No<Code extends string = string> {
-  readonly no: Code;
+export interface Rejection<Code extends string = string> {
+  readonly code: Code;
   readonly detail: string | null;
 }
 
-export function no<Code extends string>(code: Code, detail: string | null = null): No<Code> {
-  return { no: code, detail };
+export function rejection<Code extends string>(code: Code, detail: string | null = null): Rejection<Code> {
+  return { code, detail };
 }
 
-export function isNo(result: object): result is No {
-  return "no" in result;
+export function isRejection(result: object): result is Rejection {
+  return "code" in result;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeText } from "../../src/judge/decode.ts";
 import { nestingMax, unstorable } from "../../src/judge/unstorable.ts";
-import { isNo } from "../../src/judge/verdict.ts";
+import { isRejection } from "../../src/judge/verdict.ts";
 
 const nested = (depth: number, open = "[", close = "]") => open.repeat(depth) + close.repeat(depth);
 
@@ -23,7 +23,7 @@ describe("what PostgreSQL cannot hold", () => {
     ["too many digits after the point", `{"a":0.${"1".repeat(16_384)}}`],
   ])("%s", (_, text) => {
     expect(unstorable(text)).toBeString();
-    expect(decodeText(text)).toMatchObject({ no: "UNSTORABLE_TEXT" });
+    expect(decodeText(text)).toMatchObject({ code: "UNSTORABLE_TEXT" });
   });
 
   test.each([
@@ -44,7 +44,7 @@ test("any text is decoded or refused, never thrown at", () => {
   fc.assert(
     fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.json(), fc.json().map(cutShort)), (text) => {
       const decoded = decodeText(text);
-      if (!isNo(decoded)) expect(decoded.text).toBe(text);
+      if (!isRejection(decoded)) expect(decoded.text).toBe(text);
     }),
     { numRuns: 2000 },
   );
@@ -54,7 +54,7 @@ test("what was written by JSON.stringify from storable values is taken", () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 20 })), (value) => {
       fc.pre(!/\\u0000/.test(JSON.stringify(value)));
-      expect(isNo(decodeText(JSON.stringify(value)))).toBe(false);
+      expect(isRejection(decodeText(JSON.stringify(value)))).toBe(false);
     }),
   );
 });

@@ -6,7 +6,7 @@ import { decodeText } from "../../src/judge/decode.ts";
 import { redact } from "../../src/judge/redact.ts";
 import { rawPayload } from "../../src/judge/scrub.ts";
 import { unstorable } from "../../src/judge/unstorable.ts";
-import { isNo } from "../../src/judge/verdict.ts";
+import { isRejection } from "../../src/judge/verdict.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 const unavailable = postgresAvailable();
@@ -80,7 +80,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
     );
     await fc.assert(
       fc.asyncProperty(text, async (any) => {
-        const kept = isNo(decodeText(any)) ? rawPayload(any) : redact(any, undefined);
+        const kept = isRejection(decodeText(any)) ? rawPayload(any) : redact(any, undefined);
         expect(await takes(kept)).toBe(true);
       }),
       { numRuns: 300 },
