@@ -118,10 +118,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
 
   const rejects = new RecentRejects(throttledWarn(log, clock));
-  const books = new Books(spool.alongside.books());
+  const books = new Books(spool.sidecar.books());
   const known = new KnownMessages({
-    window: new RedeliveryWindow(config.spool.redeliveryWindow, spool.alongside.packets()),
-    retained: new RetainedTopics(spool.alongside.retained()),
+    window: new RedeliveryWindow(config.spool.redeliveryWindow, spool.sidecar.packets()),
+    retained: new RetainedTopics(spool.sidecar.retained()),
   });
   const ingest = new Ingest({
     judge,
@@ -133,8 +133,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     deferredBytesMax: config.spool.bytesMax * spoolShareMax,
     isKnown: ({ tenantId, deviceId }) => cache.has(tenantId, deviceId),
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
-    append(entries, alongside) {
-      spool.append(entries, alongside);
+    append(entries, record) {
+      spool.append(entries, record);
       rejects.note(entries);
     },
     deferred: (entries) => rejudge.add(entries),
@@ -156,7 +156,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   const desks = createDesks({ store, spool, sinks, ingest, registry, judge, log });
 
-  const marks = spool.alongside.marks();
+  const marks = spool.sidecar.marks();
   const sources =
     options.sources?.(marks) ??
     openSources(config, {

@@ -160,7 +160,7 @@ const lostReason = "LOST_TO_DAMAGE";
  * The counters after damage to the spool (spool/tools/repair.ts), so that they balance over what there is. What was deferred and is
  * gone is counted as judged, a reject whose entry is lost too; entries of which nothing is known any more count as accepted.
  */
-export function mendBooks(
+export function balanceBooks(
   kept: ReadonlyMap<string, number>,
   held: { readonly head: number; deferred(after: number): number },
 ): { books: ReadonlyMap<string, number>; head: number; notes: string[] } {

@@ -19,7 +19,7 @@ import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Marks } from "./marks.ts";
 import { isPending, type Judge, type Pending } from "../judge/judge.ts";
 import type { Answer } from "../registry/flights.ts";
-import type { Alongside } from "../spool/sidecar.ts";
+import type { CommitRecord } from "../spool/sidecar.ts";
 import type { Oldest } from "./watchdog.ts";
 
 export interface IngestParts {
@@ -34,7 +34,7 @@ export interface IngestParts {
   /** Was this device ever accepted? */
   isKnown(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
-  append(entries: readonly Entry[], alongside: Alongside): void;
+  append(entries: readonly Entry[], record: CommitRecord): void;
   /** These entries are on the disk and still to be judged. */
   deferred(entries: readonly Deferred[]): void;
 }
@@ -209,7 +209,7 @@ export class Ingest {
     if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
     const draft = new Books(books.toKeep(this.#parkedCount));
     count(draft);
-    append(entries, { books: draft.toKeep(0), letters });
+    append(entries, { books: draft.toKeep(0), deadLetterIds: letters });
     count(books);
   }
 

@@ -7,7 +7,7 @@ import type { Entry } from "../core/entry.ts";
 import type { Message, Outcome } from "../core/message.ts";
 import { reasons } from "../judge/reasons.ts";
 import { Retries } from "./retries.ts";
-import type { Alongside } from "../spool/sidecar.ts";
+import type { CommitRecord } from "../spool/sidecar.ts";
 import { ownerOf, type RedeliveryWindow } from "../spool/redelivery.ts";
 import type { RetainedTopics } from "../spool/retained.ts";
 
@@ -77,7 +77,7 @@ export class KnownMessages {
   }
 
   /** What is to be written with the open group: on the disk before its message, a packet would have its redelivery taken for a duplicate. */
-  toWrite(): Pick<Alongside, "packets" | "window" | "retained"> {
+  toWrite(): Pick<CommitRecord, "packets" | "window" | "retained"> {
     return { packets: this.#packets, window: this.#parts.window, retained: this.#topics };
   }
 

@@ -45,7 +45,7 @@ export const rereadEveryMs = 5000;
 /** Part of the cache that goes at the bound. */
 const evictedShare = 0.1;
 /** Distinct tenants, sites and states that are shared. */
-const wordsMax = 10_000;
+const internedMax = 10_000;
 
 /** A row as it is kept over a restart. */
 export interface CachedRow extends DeviceAuth {
@@ -55,8 +55,8 @@ export interface CachedRow extends DeviceAuth {
 interface Cached extends DeviceAuth {
   /** Monotonic; when it was read. */
   readonly cachedMs: number;
-  /** Which trust it was read under. */
-  readonly trust: number;
+  /** The generation in which it was read. */
+  readonly generation: number;
   /** Monotonic; when it was last read anew because it said no. */
   rereadMs: number;
 }
@@ -68,12 +68,12 @@ export class DeviceAuthCache {
   readonly #clock: Clock;
   readonly #rows = new Map<string, Cached>();
   /** Tenants, sites and states repeat: one string for all rows. It saves a quarter of the memory, and as much of the collector's work. */
-  readonly #words = new Map<string, string>();
+  readonly #interned = new Map<string, string>();
   readonly #ttlMs: number;
   readonly #keptMs: number;
   #freshMs: number;
-  /** Rows of an earlier trust are unverified. */
-  #trust = 1;
+  /** Rows of an earlier generation are unverified. */
+  #generation = 1;
   #isAvailable = true;
   #hits = 0;
   #misses = 0;
@@ -94,7 +94,7 @@ export class DeviceAuthCache {
     const row = this.#rows.get(key);
     if (row !== undefined) {
       const ageMs = this.#clock.monoMs() - row.cachedMs;
-      const isFresh = ageMs < this.#freshMs && row.trust === this.#trust;
+      const isFresh = ageMs < this.#freshMs && row.generation === this.#generation;
       if (isFresh || (!this.#isAvailable && ageMs < this.#keptMs)) {
         this.#hits++;
         if (!isFresh) this.#staleHits++;
@@ -111,7 +111,7 @@ export class DeviceAuthCache {
   }
 
   put(row: DeviceAuth): void {
-    this.#insert(row, this.#clock.monoMs(), this.#trust);
+    this.#insert(row, this.#clock.monoMs(), this.#generation);
   }
 
   /** May the row of a device be read anew because it said no? At most once in rereadEveryMs; asking counts as doing. */
@@ -153,13 +153,13 @@ export class DeviceAuthCache {
   /** The watch stands: what was read before is unverified, what is read from now on is good for the TTL. */
   watched(): void {
     this.#freshMs = this.#ttlMs;
-    this.#trust++;
+    this.#generation++;
   }
 
   /** Devices in use (read within the last TTL) whose rows are unverified, oldest first. May be walked in parts. */
   *unverified(): Generator<DeviceId> {
     for (const row of this.#rows.values()) {
-      if (row.trust !== this.#trust && this.#clock.monoMs() - row.cachedMs < this.#ttlMs) yield row;
+      if (row.generation !== this.#generation && this.#clock.monoMs() - row.cachedMs < this.#ttlMs) yield row;
     }
   }
 
@@ -181,7 +181,7 @@ export class DeviceAuthCache {
   /** All rows for the local file, oldest first. May be walked in parts. */
   *snapshot(): Generator<CachedRow> {
     const bootWallMs = this.#clock.wallMs() - this.#clock.monoMs();
-    for (const { cachedMs, trust: _, rereadMs: __, ...row } of this.#rows.values()) {
+    for (const { cachedMs, generation: _, rereadMs: __, ...row } of this.#rows.values()) {
       yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
     }
   }
@@ -194,7 +194,7 @@ export class DeviceAuthCache {
     }
   }
 
-  #insert(row: DeviceAuth, cachedMs: number, trust: number): void {
+  #insert(row: DeviceAuth, cachedMs: number, generation: number): void {
     if (this.#ttlMs === 0) return;
     const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = row;
     const key = deviceKey(tenantId, deviceId);
@@ -203,24 +203,24 @@ export class DeviceAuthCache {
     else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();
     const rereadMs = present?.rereadMs ?? never;
     this.#rows.set(key, {
-      tenantId: this.#word(tenantId),
+      tenantId: this.#intern(tenantId),
       deviceId,
-      siteId: this.#word(siteId),
-      status: this.#word(status),
+      siteId: this.#intern(siteId),
+      status: this.#intern(status),
       tokenHash,
       previousTokenHash,
       previousTokenUntilMs,
       cachedMs,
-      trust,
+      generation,
       rereadMs,
     });
   }
 
-  #word(text: string): string {
-    const known = this.#words.get(text);
+  #intern(text: string): string {
+    const known = this.#interned.get(text);
     if (known !== undefined) return known;
-    if (this.#words.size >= wordsMax) this.#words.clear();
-    this.#words.set(text, text);
+    if (this.#interned.size >= internedMax) this.#interned.clear();
+    this.#interned.set(text, text);
     return text;
   }
 

@@ -158,7 +158,7 @@ export function createLookup(options: LookupOptions): Lookup {
     counts.queries++;
     counts.devices += ids.length;
     nextStartMs = clock.monoMs() + queryEveryMs;
-    void ask(ids, batch).finally(() => {
+    void query(ids, batch).finally(() => {
       running--;
       // Those that were under way together and were not answered are one try.
       if (awaySinceMs === null && hasMore()) schedule(0);
@@ -172,7 +172,7 @@ export function createLookup(options: LookupOptions): Lookup {
     return flights.hasQueued() || verifying !== null;
   }
 
-  async function ask(ids: DeviceId[], batch: Flight[]): Promise<void> {
+  async function query(ids: DeviceId[], batch: Flight[]): Promise<void> {
     let rows: DeviceAuth[];
     try {
       rows = await withDeadline(clock, queryDeadlineMs, "device look-up", registry.find(ids));
@@ -182,12 +182,12 @@ export function createLookup(options: LookupOptions): Lookup {
     if (isClosed) return;
     answered();
     const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
-    const strangers = batch.filter((flight) => !settle(flight, found.get(flight.key) ?? null));
+    const strangers = batch.filter((flight) => !conclude(flight, found.get(flight.key) ?? null));
     if (settings.autoProvision) await provisioning.register(strangers);
   }
 
   /** False where the device is not registered. A device that changes all the time is answered at the second try, but not cached. */
-  function settle(flight: Flight, row: DeviceAuth | null): boolean {
+  function conclude(flight: Flight, row: DeviceAuth | null): boolean {
     if (flight.isVoid && !flight.isSecondTry) {
       flight.isSecondTry = true;
       flights.requeue(flight);

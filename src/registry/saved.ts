@@ -44,7 +44,7 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
       .query<Row, []>(selectAll)
       .all()
       .map((row) => toFields(row));
-    onFile = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), gist(row)]));
+    onFile = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), checksum(row)]));
     cache.restore(rows);
   }
 
@@ -55,7 +55,7 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
     for (const row of cache.snapshot()) {
       const key = deviceKey(row.tenantId, row.deviceId);
       seen.add(key);
-      if (onFile.get(key) !== gist(row)) part.push(row);
+      if (onFile.get(key) !== checksum(row)) part.push(row);
       if (++looked % rowsAPart > 0) continue;
       if (part.length > 0) write(part, []);
       part = [];
@@ -91,7 +91,7 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
         previousTokenUntilMs,
         cachedWallMs,
       );
-      onFile.set(deviceKey(tenantId, deviceId), gist(row));
+      onFile.set(deviceKey(tenantId, deviceId), checksum(row));
     }
     for (const key of gone) {
       const slash = key.indexOf("/");
@@ -103,6 +103,6 @@ export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
   return { restore, save, close: () => db.close() };
 }
 
-function gist({ cachedWallMs, ...row }: CachedRow): number {
+function checksum({ cachedWallMs, ...row }: CachedRow): number {
   return Bun.hash.crc32(`${Object.values(row).join("\n")}\n${Math.floor(cachedWallMs / refreshMs)}`);
 }

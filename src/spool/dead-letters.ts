@@ -197,7 +197,7 @@ function letterEntry(row: Row): Entry {
     if (!entry) throw new Error("it is empty");
     return entry;
   } catch (cause) {
-    const mend = "stop the gateway and run `sluice spool repair`";
-    throw new Error(`dead letter ${row.id} is damaged (${explain(cause)}): ${mend}`, { cause });
+    const remedy = "stop the gateway and run `sluice spool repair`";
+    throw new Error(`dead letter ${row.id} is damaged (${explain(cause)}): ${remedy}`, { cause });
   }
 }

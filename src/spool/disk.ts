@@ -45,11 +45,11 @@ export function commit(db: Database, write: () => void): void {
  * A disk that is full to the last byte has no room for the note that something was given up: so it must not come to that.
  * @throws SpoolFull where `bytes` more would leave less than `freeBytesMin`; free pages of the file count as free
  */
-export function keepFree(db: Database, dataDir: string, freeBytesMin: number, bytes: number): void {
+export function reserveFreeSpace(db: Database, dataDir: string, freeBytesMin: number, bytes: number): void {
   if (freeBytesMin === 0) return;
   const short = () => freeBytesMin + bytes - freeBytes(db, dataDir);
   if (short() <= 0) return;
-  cutBack(db);
+  truncateWal(db);
   if (short() <= 0) return;
   throw new SpoolFull(
     "disk_low",
@@ -67,7 +67,7 @@ export function freeBytes(db: Database, dataDir: string): number {
  * What fills the disk may be the write-ahead log of what was delivered long ago: while nothing is appended nothing else
  * would shorten it, and the intake would be held for ever. Does not wait for anybody who reads the file.
  */
-function cutBack(db: Database): void {
+function truncateWal(db: Database): void {
   try {
     db.run("PRAGMA busy_timeout = 0");
     db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
@@ -80,7 +80,7 @@ function cutBack(db: Database): void {
 }
 
 /** Gives free pages back to the file system, some at a time, while there are many. */
-export function giveBack(db: Database): void {
+export function vacuum(db: Database): void {
   try {
     if (freePages(db) <= freePagesKept) return;
     // One page a row; the file itself is cut by the checkpoint.

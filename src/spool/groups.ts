@@ -122,8 +122,8 @@ export class Groups {
       this.#remember(last, entries);
       return entries;
     } catch (cause) {
-      const mend = "stop the gateway and run `sluice spool repair`";
-      throw new Error(`the spool's group ${first} to ${last} is damaged (${explain(cause)}): ${mend}`, {
+      const remedy = "stop the gateway and run `sluice spool repair`";
+      throw new Error(`the spool's group ${first} to ${last} is damaged (${explain(cause)}): ${remedy}`, {
         cause,
       });
     }

@@ -8,7 +8,7 @@ import { SQLiteError, type Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
 import { openSqlite } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
-import { keepLog, noteState, whatIsMissing } from "./state.ts";
+import { persistWal, noteState, whatIsMissing } from "./state.ts";
 
 export interface Epoch {
   readonly epoch: string;
@@ -22,7 +22,7 @@ export const pageBytes = 4096;
 /** How long a write waits where somebody else (an operator's sqlite3) has the file locked: the whole gateway waits with it, and it is tried again anyway. */
 export const busyTimeoutMs = 250;
 /** Starts that are remembered though none of their entries is held any more: a restored database may still name them. */
-const settledEpochsMax = 1_000;
+const pastEpochsMax = 1_000;
 
 /** @param use what is read at once and fails where the file is damaged; the file is closed again then */
 export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
@@ -37,7 +37,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     prepareSpool(db, path);
     const used = use(db);
     db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-    keepLog(db, true);
+    persistWal(db, true);
     noteState(dataDir, "open");
     return used;
   } catch (error) {
@@ -85,7 +85,7 @@ export function beginEpoch(db: Database, first: number, oldestHeld: number): Epo
     db.query(
       `DELETE FROM epochs WHERE first < (SELECT first FROM epochs ORDER BY first DESC LIMIT 1 OFFSET ?)
          AND first < (SELECT max(first) FROM epochs WHERE first <= ?)`,
-    ).run(settledEpochsMax - 1, oldestHeld);
+    ).run(pastEpochsMax - 1, oldestHeld);
   })();
   return db.query<Epoch, []>("SELECT epoch, first FROM epochs ORDER BY first").all();
 }
@@ -97,6 +97,6 @@ function quickCheck(db: Database): string {
 }
 
 function damaged(path: string, how: string, cause?: unknown): Error {
-  const mend = "run `sluice spool repair`, which keeps what can be read, before anything else touches it";
-  return new Error(`${path} is damaged (${how}): ${mend}`, { cause });
+  const remedy = "run `sluice spool repair`, which keeps what can be read, before anything else touches it";
+  return new Error(`${path} is damaged (${how}): ${remedy}`, { cause });
 }

@@ -24,7 +24,7 @@ export function ownerOf({ kind, tenantId, deviceId }: Entry): number {
 }
 
 export class RedeliveryWindow {
-  readonly #prints: Float64Array;
+  readonly #fingerprints: Float64Array;
   readonly #owners: Uint16Array;
   readonly #known = new Map<number, number>();
   /** How many packets of each owner are in the window, and how many owners have some. */
@@ -38,38 +38,38 @@ export class RedeliveryWindow {
 
   /** @param kept as `pairs` gives them */
   constructor(size: number, kept: ArrayLike<number> = []) {
-    this.#prints = new Float64Array(size);
+    this.#fingerprints = new Float64Array(size);
     this.#owners = new Uint16Array(size);
     for (let i = 0; i < kept.length; i += 2) this.add(kept[i] ?? 0, (kept[i + 1] ?? unproven) % ownersMax);
   }
 
-  has(print: number): boolean {
-    return this.#known.has(print);
+  has(fingerprint: number): boolean {
+    return this.#known.has(fingerprint);
   }
 
   /** Did a packet with the same sender, topic and bytes come, whatever its identifier? */
-  holdsContent(print: number): boolean {
+  holdsContent(fingerprint: number): boolean {
     this.#contents ??= countsOf([...this.#known].map(([known, times]) => [contentOf(known), times]));
-    return this.#contents.has(contentOf(print));
+    return this.#contents.has(contentOf(fingerprint));
   }
 
-  add(print: number, owner: number): void {
-    if (this.#filled === this.#prints.length) this.#makeRoom();
+  add(fingerprint: number, owner: number): void {
+    if (this.#filled === this.#fingerprints.length) this.#makeRoom();
     else this.#filled++;
-    this.#prints[this.#next] = print;
+    this.#fingerprints[this.#next] = fingerprint;
     this.#owners[this.#next] = owner;
-    this.#next = (this.#next + 1) % this.#prints.length;
-    this.#count(print, owner, 1);
+    this.#next = (this.#next + 1) % this.#fingerprints.length;
+    this.#count(fingerprint, owner, 1);
   }
 
   /** Fingerprint and owner of each packet, one after the other, oldest first. */
   pairs(): Float64Array {
-    const size = this.#prints.length;
+    const size = this.#fingerprints.length;
     const from = this.#filled === size ? this.#next : 0;
     const pairs = new Float64Array(2 * this.#filled);
     for (let i = 0; i < this.#filled; i++) {
       const at = (from + i) % size;
-      pairs[2 * i] = this.#prints[at] ?? 0;
+      pairs[2 * i] = this.#fingerprints[at] ?? 0;
       pairs[2 * i + 1] = this.#owners[at] ?? unproven;
     }
     return pairs;
@@ -77,18 +77,18 @@ export class RedeliveryWindow {
 
   /** Passing over one makes it the newest. All shares together are half of the ring, so there is always one to be forgotten. */
   #makeRoom(): void {
-    const share = Math.floor(this.#prints.length / 2 / this.#holders);
+    const share = Math.floor(this.#fingerprints.length / 2 / this.#holders);
     while ((this.#held[this.#owners[this.#next] ?? unproven] ?? 0) <= share)
-      this.#next = (this.#next + 1) % this.#prints.length;
-    this.#count(this.#prints[this.#next] ?? 0, this.#owners[this.#next] ?? unproven, -1);
+      this.#next = (this.#next + 1) % this.#fingerprints.length;
+    this.#count(this.#fingerprints[this.#next] ?? 0, this.#owners[this.#next] ?? unproven, -1);
   }
 
-  #count(print: number, owner: number, by: 1 | -1): void {
-    change(this.#known, print, by);
+  #count(fingerprint: number, owner: number, by: 1 | -1): void {
+    change(this.#known, fingerprint, by);
     const held = (this.#held[owner] ?? 0) + by;
     this.#held[owner] = held;
     if (held === (by === 1 ? 1 : 0)) this.#holders += by;
-    if (this.#contents) change(this.#contents, contentOf(print), by);
+    if (this.#contents) change(this.#contents, contentOf(fingerprint), by);
   }
 }
 

@@ -27,16 +27,16 @@ export class RetainedTopics {
 
   /** Is this copy the last message of its topic that is on the disk? */
   holds({ topic, payload }: Message): boolean {
-    return this.#contents.get(print(topic)) === print(payload);
+    return this.#contents.get(fingerprint(topic)) === fingerprint(payload);
   }
 
   /** A message goes to the disk. @returns what is to be written with it */
   note({ topic, payload, retained }: Message): readonly RetainedRow[] {
     if (!retained && this.#contents.size === 0) return nothing;
-    const key = print(topic);
+    const key = fingerprint(topic);
     const isKnown = this.#contents.delete(key);
     if (!retained && !isKnown) return nothing;
-    const content = print(payload);
+    const content = fingerprint(payload);
     this.#contents.set(key, content);
     const [oldest = key] = this.#contents.keys();
     if (this.#contents.size <= retainedTopicsMax) return [[key, content]];
@@ -48,6 +48,6 @@ export class RetainedTopics {
   }
 }
 
-function print(what: string | Uint8Array): number {
+function fingerprint(what: string | Uint8Array): number {
   return Number(Bun.hash.wyhash(what) & 0x1f_ffff_ffff_ffffn);
 }

@@ -6,7 +6,7 @@ import type { Database } from "bun:sqlite";
 import { unproven, type RedeliveryWindow } from "./redelivery.ts";
 import type { RetainedRow } from "./retained.ts";
 
-export interface Alongside {
+export interface CommitRecord {
   readonly books: ReadonlyMap<string, number>;
   /** The packets that the entries came in, fingerprint and owner of each one after the other; see redelivery.ts. */
   readonly packets?: readonly number[];
@@ -17,12 +17,12 @@ export interface Alongside {
   /** How far the logs that sources read have come; key and value of each that moved. */
   readonly marks?: ReadonlyMap<string, string>;
   /** Dead letters whose entries are among those appended: they go. */
-  readonly letters?: readonly number[];
+  readonly deadLetterIds?: readonly number[];
   /** With it ends what keeps the spool from giving up entries (see `Spool.holdFrom`): then it is written beyond the byte bound. */
   readonly endsTheHold?: boolean;
 }
 
-export class AlongsideTables {
+export class SidecarTables {
   readonly #db: Database;
   /** How many packets the window holds at most. */
   readonly #windowSize: number;
@@ -31,7 +31,7 @@ export class AlongsideTables {
   readonly #removePackets;
   readonly #putRetained;
   readonly #removeRetained;
-  readonly #removeLetter;
+  readonly #removeDeadLetter;
   readonly #putMark;
   #held: number;
   /** What the transaction under way makes of `#held` and `#books`. */
@@ -48,7 +48,7 @@ export class AlongsideTables {
     this.#removePackets = db.query("DELETE FROM packets");
     this.#putRetained = db.query("INSERT OR REPLACE INTO retained (topic, content, id) VALUES (?, ?, NULL)");
     this.#removeRetained = db.query("DELETE FROM retained WHERE topic = ?");
-    this.#removeLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
+    this.#removeDeadLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
     this.#putMark = db.query("INSERT OR REPLACE INTO marks (key, value) VALUES (?, ?)");
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
@@ -84,7 +84,14 @@ export class AlongsideTables {
   }
 
   /** Inside the caller's transaction; call `written` once that has committed. */
-  write({ books, packets = [], window, retained = [], letters = [], marks }: Alongside): void {
+  write({
+    books,
+    packets = [],
+    window,
+    retained = [],
+    deadLetterIds: letters = [],
+    marks,
+  }: CommitRecord): void {
     for (const [name, value] of books) {
       if (this.#books.get(name) !== value) this.#putBook.run(name, value);
     }
@@ -94,14 +101,14 @@ export class AlongsideTables {
     }
     if (marks) for (const [key, value] of marks) this.#putMark.run(key, value);
     for (const id of letters) {
-      if (this.#removeLetter.run(id).changes !== 1) throw new Error(`dead letter ${id} is gone`);
+      if (this.#removeDeadLetter.run(id).changes !== 1) throw new Error(`dead letter ${id} is gone`);
     }
     this.#next = books;
     this.#change = 0;
     if (packets.length > 0) this.#writePackets(packets, window);
   }
 
-  #writePackets(added: readonly number[], window: Alongside["window"]): void {
+  #writePackets(added: readonly number[], window: CommitRecord["window"]): void {
     const isDue = window !== undefined && this.#held + added.length / 2 > 2 * this.#windowSize;
     const pairs = isDue ? window.pairs() : Float64Array.from(added);
     if (isDue) this.#removePackets.run();

@@ -13,15 +13,15 @@ import type { Database } from "bun:sqlite";
 import { ageClock, type Clock, type Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Values } from "../core/settings.ts";
-import { AlongsideTables, type Alongside } from "./sidecar.ts";
+import { SidecarTables, type CommitRecord } from "./sidecar.ts";
 import { Cursors, type Detour, type SinkState } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { commit, freeBytes, giveBack, keepFree, SpoolFull } from "./disk.ts";
+import { commit, freeBytes, vacuum, reserveFreeSpace, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
 import { lockSpool } from "./lock.ts";
 import { beginEpoch, headOf, openSpoolFile, watchFiles, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./settings.ts";
-import { keepLog, noteState } from "./state.ts";
+import { persistWal, noteState } from "./state.ts";
 import { Tail } from "./tail.ts";
 
 const trimGroupsMax = 2_000;
@@ -40,7 +40,7 @@ export interface SpoolOptions {
 export class Spool {
   readonly deadLetters: DeadLetters;
   /** The books and the redelivery window as a start finds them. */
-  readonly alongside: AlongsideTables;
+  readonly sidecar: SidecarTables;
   /** Wall clock at which the newest entry was received that an earlier run left; undefined if there is none. */
   readonly newestAtStartMs: number | undefined;
   readonly #dataDir: string;
@@ -77,7 +77,7 @@ export class Spool {
       this.#db = parts.db;
       this.#groups = parts.groups;
       this.#cursors = parts.cursors;
-      this.alongside = parts.alongside;
+      this.sidecar = parts.sidecar;
       this.#head = parts.head;
       this.#bytes = parts.bytes;
       this.newestAtStartMs = parts.newestMs ?? undefined;
@@ -144,20 +144,20 @@ export class Spool {
    * Writes entries with one fsync and gives each its seq; durable when it returns.
    * @throws SpoolFull at the byte bound or when the disk is full; nothing of it is kept then
    */
-  append(entries: readonly Entry[], alongside: Alongside): void {
+  append(entries: readonly Entry[], record: CommitRecord): void {
     const groups = encodeAll(entries);
     let bytes = 0;
     for (const group of groups) bytes += group.bytes;
     if (entries.length > 0) {
-      this.#makeRoom(bytes, alongside.endsTheHold ?? false);
-      keepFree(this.#db, this.#dataDir, this.#settings.freeBytesMin, bytes);
+      this.#makeRoom(bytes, record.endsTheHold ?? false);
+      reserveFreeSpace(this.#db, this.#dataDir, this.#settings.freeBytesMin, bytes);
     }
     this.#commit(() => {
       let last = this.#head;
       for (const group of groups) this.#groups.insert(group, (last += group.entries.length));
-      this.alongside.write(alongside);
+      this.sidecar.write(record);
     });
-    this.alongside.written();
+    this.sidecar.written();
     if (entries.length === 0) return;
     for (const entry of entries) entry.seq = ++this.#head;
     this.#bytes += bytes;
@@ -224,7 +224,7 @@ export class Spool {
   #noteClosed(): void {
     try {
       noteState(this.#dataDir, "closed");
-      keepLog(this.#db, false);
+      persistWal(this.#db, false);
     } catch {
       // A full disk: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
     }
@@ -292,7 +292,7 @@ export class Spool {
       if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);
       this.#expire();
       this.deadLetters.expire();
-      giveBack(this.#db);
+      vacuum(this.#db);
     } catch {
       // A disk that cannot be read now, which whoever reads or appends next says; this is tried again in a second.
     }
@@ -325,8 +325,8 @@ function takeOver(db: Database, window: number) {
     const { last, bytes, newestMs } = groups.totals();
     const head = headOf(db, last);
     const epochs = beginEpoch(db, head + 1, groups.first() ?? head + 1);
-    const alongside = new AlongsideTables(db, window);
-    return { db, groups, cursors: new Cursors(db), alongside, bytes, newestMs, head, epochs };
+    const sidecar = new SidecarTables(db, window);
+    return { db, groups, cursors: new Cursors(db), sidecar, bytes, newestMs, head, epochs };
   });
   return claim.immediate();
 }

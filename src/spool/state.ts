@@ -27,7 +27,7 @@ export function noteState(dataDir: string, state: SpoolState): void {
  * Whether SQLite leaves the write-ahead log when it closes the file. It closes it as the process exits, too (a second signal,
  * an unexpected error): a log that is gone while the word is "open" must mean that it was lost.
  */
-export function keepLog(db: Database, keep: boolean): void {
+export function persistWal(db: Database, keep: boolean): void {
   db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, keep ? 1 : 0);
 }
 

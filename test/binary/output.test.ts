@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { simulatedClock } from "../kit/clock.ts";
 import { commands } from "../../src/cli/index.ts";
 import { executable, type GatewayProcess, sluice, startGateway } from "../kit/gateway.ts";
-import { defaultSpoolSettings, entries, nothingAlongside } from "../kit/spool.ts";
+import { defaultSpoolSettings, entries, emptyRecord } from "../kit/spool.ts";
 import { Spool } from "../../src/spool/spool.ts";
 
 const devices = 2_000;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   const { code } = await sluice({ DATA_DIR: data }, "devices", "import", join(directory, "fleet.csv"));
   expect(code).toBe(0);
   const spool = new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() });
-  spool.append(entries(held), nothingAlongside);
+  spool.append(entries(held), emptyRecord);
   spool.close();
 }, 60_000);
 

@@ -11,7 +11,7 @@ import { silentLog } from "../../src/core/log.ts";
 import { csvLine, csvRecords } from "../../src/admin/bulk/csv.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { event } from "../contract/entries.ts";
-import { defaultSpoolSettings, nothingAlongside } from "../kit/spool.ts";
+import { defaultSpoolSettings, emptyRecord } from "../kit/spool.ts";
 
 let directory: string;
 let isOutputTerminal = false;
@@ -69,10 +69,7 @@ describe("a terminal", () => {
       ).run(`d${n}${name}`, name, name);
       const entry = event(n + 1, { topic: `tenant/acme/device/${name}/t`, deviceId: name, siteId: name });
       spool.deadLetters.put("influx", "e", entry, `no ${name}`);
-      spool.append(
-        [{ ...entry, payload: JSON.stringify({ metrics: { raw: "\u009b31m" } }) }],
-        nothingAlongside,
-      );
+      spool.append([{ ...entry, payload: JSON.stringify({ metrics: { raw: "\u009b31m" } }) }], emptyRecord);
     }
     spool.close();
     db.close();

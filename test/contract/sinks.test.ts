@@ -6,7 +6,7 @@ import { explain, silentLog } from "../../src/core/log.ts";
 import type { Delivery, Sink } from "../../src/core/sink.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
-import { nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { emptyRecord, spoolKit } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
 import { fixtures, type OpenSink, type SinkFixture } from "./fixtures.ts";
 
@@ -54,7 +54,7 @@ function suite(fixture: SinkFixture): void {
     const spool = kit.spool({ clock: systemClock });
     const forAnother = { only: "another", quarantineId: null };
     const entries = [event(1), deferred(2), event(3, { returned: forAnother }), event(4), deferred(5)];
-    spool.append(entries, nothingAlongside);
+    spool.append(entries, emptyRecord);
     const seen: Entry[] = [];
     const deliver = (given: Delivery) => {
       seen.push(...given.entries);

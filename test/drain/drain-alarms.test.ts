@@ -7,7 +7,7 @@ import type { Sink } from "../../src/core/sink.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { memorySink } from "../kit/sink.ts";
 import { recordingLog } from "../kit/source.ts";
-import { entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -19,7 +19,7 @@ function setUp(settings: Partial<Sink> = {}) {
   const { log, lines } = recordingLog();
   const drain = new Drain({ sink, spool, clock, log, random: () => 1 });
   const said = () => lines.map(({ level, msg }) => [pino.levels.labels[Number(level)], msg]);
-  spool.append(entries(5, 1), nothingAlongside);
+  spool.append(entries(5, 1), emptyRecord);
   return { clock, sink, drain, said };
 }
 

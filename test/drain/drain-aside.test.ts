@@ -7,7 +7,7 @@ import { localSink } from "../kit/stores.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { anEntry, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { anEntry, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -20,7 +20,7 @@ function setUp(settings: Partial<Sink> = {}) {
   const put = (...tenants: string[]) =>
     spool.append(
       tenants.map((tenantId) => anEntry({ tenantId })),
-      nothingAlongside,
+      emptyRecord,
     );
   const setAside = setAsideAt([drain], clock);
   const ask = async (asked: { lane?: string; count?: number; dry_run?: boolean } = {}) => {
@@ -109,7 +109,7 @@ test("the local store counts what is put aside as refused, in its position too",
   const clock = simulatedClock();
   const spool = kit.spool({ clock });
   const sink = localSink({ path: `${kit.dir()}/local.db`, clock });
-  spool.append([anEntry(), anEntry(), anEntry()], nothingAlongside);
+  spool.append([anEntry(), anEntry(), anEntry()], emptyRecord);
   const refused: number[] = [];
   const outcome = await sink.deliver({
     entries: spool.read(1),

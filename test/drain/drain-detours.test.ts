@@ -6,13 +6,13 @@ import { Drain } from "../../src/drain/drain.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { anEntry, entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { anEntry, entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const put = (spool: Spool, n: number, tenantId: string) =>
-  spool.append(entries(n, spool.head + 1, { tenantId }), nothingAlongside);
+  spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
 
 function setUp(
   options: { dataDir?: string; entriesMax?: number; sink?: ReturnType<typeof memorySink> } = {},
@@ -144,7 +144,7 @@ describe("a lane that is slow", () => {
     const { clock, spool, drain } = setUp({ sink });
     sink.conduct = (lane) => (lane === "slow" ? "hang for ever" : "take");
     const payload = "x".repeat(200_000);
-    for (let i = 0; i < 200; i++) spool.append([anEntry({ tenantId: "slow", payload })], nothingAlongside);
+    for (let i = 0; i < 200; i++) spool.append([anEntry({ tenantId: "slow", payload })], emptyRecord);
     put(spool, 50, "good");
     drain.start();
     await clock.pass(100);

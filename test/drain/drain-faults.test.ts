@@ -7,13 +7,13 @@ import type { Sink } from "../../src/core/sink.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { memorySink } from "../kit/sink.ts";
-import { entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const put = (spool: Spool, n: number, tenantId: string | null = "acme") =>
-  spool.append(entries(n, spool.head + 1, { tenantId }), nothingAlongside);
+  spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
 
 function setUp(settings: Partial<Sink> = {}) {
   const clock = simulatedClock();

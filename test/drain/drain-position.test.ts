@@ -7,12 +7,12 @@ import type { Position, Sink } from "../../src/core/sink.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { memorySink } from "../kit/sink.ts";
-import { entries, nothingAlongside, settledTo, spoolKit } from "../kit/spool.ts";
+import { entries, emptyRecord, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const put = (spool: Spool, n: number) => spool.append(entries(n, spool.head + 1), nothingAlongside);
+const put = (spool: Spool, n: number) => spool.append(entries(n, spool.head + 1), emptyRecord);
 
 /** A far side that stores rows and position together, and outlives gateways. */
 function farSide() {
@@ -118,7 +118,7 @@ describe("exactly once", () => {
     expect(far.rows).toHaveLength(10);
     // The copy has 6 of the 10; what it takes now has the numbers 7 and 8 too, and is other messages.
     const { clock, spool, drain } = setUp(far, copy);
-    spool.append(entries(2, 101), nothingAlongside);
+    spool.append(entries(2, 101), emptyRecord);
     drain.start();
     await clock.pass(10);
     expect(far.rows).toEqual([...payloads(1, 10), ...payloads(101, 102)]);
@@ -133,7 +133,7 @@ describe("exactly once", () => {
     first.drain.start();
     await first.clock.pass(10);
     const { clock, spool, drain } = setUp(far);
-    spool.append(entries(3, 101), nothingAlongside);
+    spool.append(entries(3, 101), emptyRecord);
     drain.start();
     await clock.pass(10);
     expect(far.rows).toEqual([...payloads(1, 5), ...payloads(101, 103)]);

@@ -6,7 +6,7 @@ import { silentLog } from "../../src/core/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -97,7 +97,7 @@ test("whatever happens to the lanes, every entry has one fate, sums are right, a
       const run = async (s: Step) => {
         if ("put" in s) {
           const tenantId = s.put;
-          now.spool.append(entries(s.n, now.spool.head + 1, { tenantId }), nothingAlongside);
+          now.spool.append(entries(s.n, now.spool.head + 1, { tenantId }), emptyRecord);
           for (let i = 0; i < s.n; i++) meant.push(tenantId ?? "");
         }
         if ("lane" in s) conduct.set(s.lane, s.conduct);

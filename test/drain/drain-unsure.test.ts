@@ -5,7 +5,7 @@ import { Drain } from "../../src/drain/drain.ts";
 import type { Position } from "../../src/core/sink.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { memorySink } from "../kit/sink.ts";
-import { entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -15,7 +15,7 @@ function setUp() {
   const spool = kit.spool({ clock });
   const sink = memorySink();
   const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
-  const put = (n: number) => spool.append(entries(n, spool.head + 1), nothingAlongside);
+  const put = (n: number) => spool.append(entries(n, spool.head + 1), emptyRecord);
   return { clock, spool, sink, drain, put };
 }
 

@@ -6,14 +6,14 @@ import type { Sink } from "../../src/core/sink.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { anEntry, entries, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { anEntry, entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const sequence = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const put = (spool: Spool, n: number, tenantId: string | null = "acme") =>
-  spool.append(entries(n, spool.head + 1, { tenantId }), nothingAlongside);
+  spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
 
 function setUp(settings: Partial<Sink> = {}) {
   const clock = simulatedClock();
@@ -51,7 +51,7 @@ describe("delivering", () => {
     for (const lanes of [{}, { lane: byTenant }]) {
       const { clock, spool, sink, drain } = setUp(lanes);
       put(spool, 2);
-      spool.append([anEntry({ kind: "deferred", reason: "REGISTRY_UNAVAILABLE" })], nothingAlongside);
+      spool.append([anEntry({ kind: "deferred", reason: "REGISTRY_UNAVAILABLE" })], emptyRecord);
       put(spool, 1);
       drain.start();
       await clock.pass(10);
@@ -73,7 +73,7 @@ describe("delivering", () => {
     const sizes = [100, 100, 100, 900, 50, 50];
     spool.append(
       sizes.map((size) => anEntry({ payload: "x".repeat(size) })),
-      nothingAlongside,
+      emptyRecord,
     );
     drain.start();
     await clock.pass(10);

@@ -86,9 +86,9 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
       const answer: Answer = chance.next() < 0.05 ? "unavailable" : find(tenantId, deviceId);
       asked.push(() => done(answer));
     },
-    append(entries, alongside) {
+    append(entries, record) {
       if (chance.next() < diskFails) throw new Error("the disk is full");
-      packets += (alongside.packets?.length ?? 0) / 2;
+      packets += (record.packets?.length ?? 0) / 2;
       for (const entry of entries) entry.seq = ++written;
       wrote(entries);
     },

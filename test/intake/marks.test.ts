@@ -18,7 +18,7 @@ const marked = (n: number, deviceId: string, key = "log") =>
 describe("the mark of a log", () => {
   test("is that of the last message before the first that waits", () => {
     const part = intake(kit, registry());
-    const marks = () => Object.fromEntries(part.spool.alongside.marks());
+    const marks = () => Object.fromEntries(part.spool.sidecar.marks());
     part.cached.add("a");
     part.port.receive(marked(1, "a"));
     part.port.receive(marked(2, "slow"));
@@ -40,12 +40,12 @@ describe("the mark of a log", () => {
     part.state.full = true;
     part.port.receive(marked(1, "a"));
     part.clock.advance(10);
-    expect(part.spool.alongside.marks().size).toBe(0);
+    expect(part.spool.sidecar.marks().size).toBe(0);
     part.state.full = false;
     part.clock.advance(1_000);
     part.port.receive({ ...marked(1, "a"), dup: true, mark: { key: "log", value: "2" } });
     part.clock.advance(10);
-    expect([part.spool.alongside.marks().get("log"), part.books.totals().duplicate]).toEqual(["2", 1]);
+    expect([part.spool.sidecar.marks().get("log"), part.books.totals().duplicate]).toEqual(["2", 1]);
   });
 });
 

@@ -35,10 +35,10 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   const spool: Spool = kit.spool({ dataDir, clock, bytesMax, redeliveryWindow: 1_000 });
   spool.keepFor(["sink"]);
   spool.setSinkState("sink", spool.sinkState("sink"));
-  const books = new Books(spool.alongside.books());
+  const books = new Books(spool.sidecar.books());
   const known = new KnownMessages({
-    window: new RedeliveryWindow(1_000, spool.alongside.packets()),
-    retained: new RetainedTopics(spool.alongside.retained()),
+    window: new RedeliveryWindow(1_000, spool.sidecar.packets()),
+    retained: new RetainedTopics(spool.sidecar.retained()),
   });
   const cached = new Set<string>();
   const waiting: { pending: Pending; done: (answer: Answer) => void }[] = [];
@@ -75,9 +75,9 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     deferredBytesMax: bytesMax / 4,
     isKnown: ({ deviceId }) => !deviceId.startsWith("stranger"),
     resolve: (pending, done) => waiting.push({ pending, done }),
-    append(entries, alongside) {
+    append(entries, record) {
       if (state.full) throw new Error("the spool is full");
-      spool.append(entries, alongside);
+      spool.append(entries, record);
     },
     deferred: (entries) => rejudge.add(entries),
   });

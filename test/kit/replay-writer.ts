@@ -16,9 +16,9 @@ export function open(dataDir: string) {
     letters: spool.deadLetters,
     sinks: ["influx"],
     bringBack(some, letters) {
-      const books = new Books(spool.alongside.books());
+      const books = new Books(spool.sidecar.books());
       for (const _ of some) books.replay();
-      spool.append(some, { books: books.toKeep(0), letters });
+      spool.append(some, { books: books.toKeep(0), deadLetterIds: letters });
     },
   });
   return { spool, desk };

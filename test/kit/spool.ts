@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Entry, Kind, Reject } from "../../src/core/entry.ts";
-import type { Alongside } from "../../src/spool/sidecar.ts";
+import type { CommitRecord } from "../../src/spool/sidecar.ts";
 import type { Values } from "../../src/core/settings.ts";
 import type { spoolSettings } from "../../src/spool/settings.ts";
 import { Spool } from "../../src/spool/spool.ts";
@@ -56,7 +56,7 @@ export function spoolKit() {
   };
 }
 
-export const nothingAlongside: Alongside = { books: new Map() };
+export const emptyRecord: CommitRecord = { books: new Map() };
 
 /** Members to change, of whatever kind: that they go together is the test's business. */
 export type EntryChanges = Partial<{ [K in keyof Reject]: Entry[K] }>;

@@ -11,7 +11,7 @@ import type { DeadLetter } from "../../src/spool/dead-letters.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { sharedPostgres } from "./postgres.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
-import { nothingAlongside, spoolKit } from "./spool.ts";
+import { emptyRecord, spoolKit } from "./spool.ts";
 import { until } from "./until.ts";
 
 export interface OpenTables {
@@ -74,7 +74,7 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
     proxy,
     spool,
     run,
-    put: (entries) => spool.append(entries, nothingAlongside),
+    put: (entries) => spool.append(entries, emptyRecord),
     letters: () => spool.deadLetters.list({ limit: 10_000 }),
     async stored() {
       const [row] = await admin<{ n: number }[]>`select count(*)::int as n from raw_events`;

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { anEntry, incompressible, nothingAlongside, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+import { anEntry, incompressible, emptyRecord, readAll, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -47,13 +47,13 @@ describe("kill -9", () => {
       const all = readAll(spool);
       expect(all.length).toBe(spool.head);
       expect(all.every((e, i) => e.seq === i + 1 && e.payload === `{"n":${i + 1}}`)).toBe(true);
-      expect(spool.alongside.books().get("accepted") ?? 0).toBe(spool.head);
+      expect(spool.sidecar.books().get("accepted") ?? 0).toBe(spool.head);
       // The cursor is written now and then: it may lag, never lead, and its counts go with it.
       const { seq, delivered } = spool.sinkState("postgres");
       expect(delivered).toBe(seq);
       expect(seq).toBeLessThanOrEqual(spool.head);
       // Each group's fingerprint is the seq of its first entry: the last is that of the last group.
-      const print = spool.alongside.packets().at(-2);
+      const print = spool.sidecar.packets().at(-2);
       expect(print === undefined ? 0 : spool.read(print).at(-1)?.seq).toBe(spool.head);
       before = spool.head;
       kit.close(spool);
@@ -130,8 +130,8 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       const again = kit.spool({ dataDir });
       expect(again.head).toBe(accepted);
       expect(readAll(again)).toHaveLength(accepted);
-      expect(again.alongside.books().get("accepted")).toBe(accepted);
-      expect(again.alongside.packets()).toHaveLength(2 * accepted);
+      expect(again.sidecar.books().get("accepted")).toBe(accepted);
+      expect(again.sidecar.packets()).toHaveLength(2 * accepted);
       kit.close(again);
     });
   });
@@ -142,13 +142,13 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       const spool = kit.spool({ dataDir, clock, freeBytesMin: 32_000_000 });
       spool.keepFor(["postgres"]);
       spool.setSinkState("postgres", settledTo(0));
-      expect(fill(() => spool.append(bulky(), nothingAlongside))).toBeInstanceOf(SpoolFull);
+      expect(fill(() => spool.append(bulky(), emptyRecord))).toBeInstanceOf(SpoolFull);
       const full = spool.head;
       spool.setSinkState("postgres", settledTo(full));
       clock.advance(3_000);
       expect(spool.first).toBe(full);
       for (let i = 1; i <= 800; i++) {
-        spool.append(bulky(), nothingAlongside);
+        spool.append(bulky(), emptyRecord);
         spool.setSinkState("postgres", settledTo(spool.head));
         clock.advance(300);
       }
@@ -162,13 +162,13 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       const clock = simulatedClock();
       const passing = (spool: Spool, groups: number) => {
         for (let i = 0; i < groups; i++) {
-          spool.append(bulky(), nothingAlongside);
+          spool.append(bulky(), emptyRecord);
           spool.setSinkState("postgres", settledTo(spool.head));
           clock.advance(1_000);
         }
       };
       const first = kit.spool({ dataDir });
-      for (let i = 0; i < 60; i++) first.append(bulky(), nothingAlongside);
+      for (let i = 0; i < 60; i++) first.append(bulky(), emptyRecord);
       kit.close(first);
       const spool = kit.spool({ dataDir, clock });
       spool.keepFor(["postgres"]);
@@ -187,13 +187,13 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       const clock = simulatedClock();
       const spool = kit.spool({ dataDir, clock });
       spool.keepFor(["postgres"]);
-      fill(() => spool.append(bulky(), nothingAlongside));
+      fill(() => spool.append(bulky(), emptyRecord));
       fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(1_000)));
       for (let seq = 0; seq < 20; seq++) {
         spool.setSinkState("postgres", settledTo(seq));
         clock.advance(1_000);
       }
-      spool.append([], nothingAlongside);
+      spool.append([], emptyRecord);
       kit.close(spool);
     });
   });

@@ -4,7 +4,7 @@ import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { resumeFrom } from "../../src/drain/resume.ts";
 import { SpoolFull } from "../../src/spool/disk.ts";
-import { anEntry, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { anEntry, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -12,12 +12,12 @@ afterEach(() => kit.clear());
 test("a gateway whose lock was removed acknowledges nothing once another has opened its spool, and loses nothing", () => {
   const dataDir = kit.dir();
   const first = kit.spool({ dataDir });
-  first.append([anEntry(), anEntry()], nothingAlongside);
+  first.append([anEntry(), anEntry()], emptyRecord);
   rmSync(join(dataDir, "spool.lock"));
   const second = kit.spool({ dataDir });
-  expect(() => first.append([anEntry()], nothingAlongside)).toThrow(SpoolFull);
-  expect(() => first.append([anEntry()], nothingAlongside)).toThrow("another gateway has opened the spool");
-  second.append([anEntry(), anEntry()], nothingAlongside);
+  expect(() => first.append([anEntry()], emptyRecord)).toThrow(SpoolFull);
+  expect(() => first.append([anEntry()], emptyRecord)).toThrow("another gateway has opened the spool");
+  second.append([anEntry(), anEntry()], emptyRecord);
   expect(second.head).toBe(4);
   kit.close(first);
   kit.close(second);
@@ -34,16 +34,14 @@ for (const file of ["spool.db", "spool.db-wal"]) {
       const path = join(dataDir, file);
       const aside = join(dataDir, "aside");
       const spool = kit.spool({ dataDir });
-      spool.append([anEntry()], nothingAlongside);
+      spool.append([anEntry()], emptyRecord);
       renameSync(path, aside);
       lose(path, aside);
-      expect(() => spool.append([anEntry()], nothingAlongside)).toThrow(SpoolFull);
-      expect(() => spool.append([anEntry()], nothingAlongside)).toThrow(
-        `${path} was moved, removed or replaced`,
-      );
+      expect(() => spool.append([anEntry()], emptyRecord)).toThrow(SpoolFull);
+      expect(() => spool.append([anEntry()], emptyRecord)).toThrow(`${path} was moved, removed or replaced`);
       rmSync(path, { force: true });
       renameSync(aside, path);
-      spool.append([anEntry()], nothingAlongside);
+      spool.append([anEntry()], emptyRecord);
       kit.close(spool);
       expect(kit.spool({ dataDir }).head).toBe(2);
     });
@@ -59,7 +57,7 @@ test("every start is remembered while any entry of it is held, however many ther
   for (let i = 0; i < starts; i++) {
     const spool = kit.spool({ dataDir });
     spool.keepFor(["postgres", "influx"]);
-    spool.append([anEntry()], nothingAlongside);
+    spool.append([anEntry()], emptyRecord);
     epochs.push(spool.epochs.at(-1)?.epoch ?? "");
     kit.close(spool);
   }
@@ -75,7 +73,7 @@ test("of starts whose entries are settled the last thousand are remembered", () 
   for (let i = 0; i < 1_010; i++) {
     const spool = kit.spool({ dataDir });
     spool.keepFor(["postgres"]);
-    spool.append([anEntry()], nothingAlongside);
+    spool.append([anEntry()], emptyRecord);
     spool.setSinkState("postgres", {
       start: 0,
       seq: i + 1,

@@ -12,16 +12,16 @@ import {
 } from "node:fs";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { Books, mendBooks } from "../../src/intake/books.ts";
+import { Books, balanceBooks } from "../../src/intake/books.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
 import type { Spool } from "../../src/spool/spool.ts";
-import { anEntry, entries, incompressible, nothingAlongside, spoolKit } from "../kit/spool.ts";
+import { anEntry, entries, incompressible, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const put = (spool: Spool, ...sizes: number[]) => {
-  for (const size of sizes) spool.append(entries(size, spool.head + 1), nothingAlongside);
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
 };
 const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
@@ -94,7 +94,7 @@ describe("opening", () => {
   ])("a file that is %s is refused with a sentence that says what to do", (_, spoil) => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
-    for (let i = 0; i < 30; i++) spool.append(bulky(3, 5_000), nothingAlongside);
+    for (let i = 0; i < 30; i++) spool.append(bulky(3, 5_000), emptyRecord);
     kit.close(spool);
     const path = join(dataDir, "spool.db");
     writeFileSync(path, spoil(readFileSync(path)));
@@ -107,7 +107,7 @@ describe("opening", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
     put(spool, 10);
-    spool.append([anEntry({ payload: '{"find":"this needle in the file"}' })], nothingAlongside);
+    spool.append([anEntry({ payload: '{"find":"this needle in the file"}' })], emptyRecord);
     put(spool, 10);
     kit.close(spool);
     const path = join(dataDir, "spool.db");
@@ -153,7 +153,12 @@ describe("what is missing is not taken for what never was", () => {
     expect(() => kit.spool({ dataDir: copy })).toThrow(
       /spool\.db-wal is missing although the spool was not closed/,
     );
-    repairSpool({ dataDir: copy, spooled: (books) => new Books(books).spooled, mendBooks, nowMs: 0 });
+    repairSpool({
+      dataDir: copy,
+      spooled: (books) => new Books(books).spooled,
+      balanceBooks: balanceBooks,
+      nowMs: 0,
+    });
     expect(() => kit.spool({ dataDir: copy })).not.toThrow();
   });
 

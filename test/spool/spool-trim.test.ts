@@ -5,22 +5,14 @@ import { join } from "node:path";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import {
-  anEntry,
-  entries,
-  incompressible,
-  nothingAlongside,
-  readAll,
-  settledTo,
-  spoolKit,
-} from "../kit/spool.ts";
+import { anEntry, entries, incompressible, emptyRecord, readAll, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const numbers = (spool: Spool, from = 1) => readAll(spool, from).map((e) => e.seq);
 const put = (spool: Spool, ...sizes: number[]) => {
-  for (const size of sizes) spool.append(entries(size, spool.head + 1), nothingAlongside);
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
 };
 const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
@@ -115,10 +107,10 @@ describe("giving up groups", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ dataDir, clock });
     spool.keepFor(["postgres"]);
-    spool.append(bulky(1, 10_000), nothingAlongside);
+    spool.append(bulky(1, 10_000), emptyRecord);
     const one = spool.bytes;
     expect(one).toBeGreaterThan(7_000);
-    spool.append(bulky(1, 20_000), nothingAlongside);
+    spool.append(bulky(1, 20_000), emptyRecord);
     const both = spool.bytes;
     spool.setSinkState("postgres", settledTo(2));
     clock.advance(1_000);
@@ -133,7 +125,7 @@ describe("giving up groups", () => {
     const spool = kit.spool({ dataDir, clock });
     spool.keepFor(["postgres"]);
     spool.setSinkState("postgres", settledTo(0));
-    for (let i = 0; i < 120; i++) spool.append(bulky(8, 60_000), nothingAlongside);
+    for (let i = 0; i < 120; i++) spool.append(bulky(8, 60_000), emptyRecord);
     const path = join(dataDir, "spool.db");
     const full = statSync(path).size;
     expect(full).toBeGreaterThan(30_000_000);
@@ -156,7 +148,7 @@ describe("at the byte bound", () => {
     spool.keepFor(["postgres"]);
     spool.setSinkState("postgres", settledTo(0));
     let fits = 0;
-    const append = () => spool.append(bulky(1, 30_000), nothingAlongside);
+    const append = () => spool.append(bulky(1, 30_000), emptyRecord);
     expect(() => {
       for (;;) {
         append();
@@ -175,11 +167,11 @@ describe("at the byte bound", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir, bytesMax });
     spool.keepFor(["postgres"]);
-    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), nothingAlongside);
-    expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
+    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
+    expect(() => spool.append(bulky(1, 60_000), emptyRecord)).toThrow(SpoolFull);
     spool.append([], { books: new Map([["duplicate", 1]]) });
     kit.close(spool);
-    expect(kit.spool({ dataDir }).alongside.books().get("duplicate")).toBe(1);
+    expect(kit.spool({ dataDir }).sidecar.books().get("duplicate")).toBe(1);
   });
 
   test("best-effort sinks lose their oldest entries, and only as many as it takes", () => {
@@ -187,7 +179,7 @@ describe("at the byte bound", () => {
     spool.keepFor(["postgres"], ["redis"]);
     spool.setSinkState("redis", settledTo(0));
     for (let i = 1; i <= 30; i++) {
-      spool.append(bulky(1, 30_000), nothingAlongside);
+      spool.append(bulky(1, 30_000), emptyRecord);
       spool.setSinkState("postgres", settledTo(i));
     }
     expect(spool.head).toBe(30);
@@ -201,9 +193,9 @@ describe("at the byte bound", () => {
     spool.keepFor(["postgres"]);
     for (let i = 1; i <= 3; i++) {
       spool.setSinkState("postgres", settledTo(spool.head));
-      spool.append(bulky(3, 60_000), nothingAlongside);
+      spool.append(bulky(3, 60_000), emptyRecord);
     }
-    expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
+    expect(() => spool.append(bulky(1, 60_000), emptyRecord)).toThrow(SpoolFull);
     expect(spool.head).toBe(9);
   });
 
@@ -211,12 +203,12 @@ describe("at the byte bound", () => {
     const spool = kit.spool({ bytesMax });
     spool.keepFor(["postgres"]);
     spool.setSinkState("postgres", settledTo(0));
-    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), nothingAlongside);
+    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
     spool.holdFrom(1);
-    const ending = () => spool.append(bulky(1, 60_000), { ...nothingAlongside, endsTheHold: true });
+    const ending = () => spool.append(bulky(1, 60_000), { ...emptyRecord, endsTheHold: true });
     expect(ending).toThrow(SpoolFull);
     spool.setSinkState("postgres", settledTo(8));
-    expect(() => spool.append(bulky(1, 60_000), nothingAlongside)).toThrow(SpoolFull);
+    expect(() => spool.append(bulky(1, 60_000), emptyRecord)).toThrow(SpoolFull);
     ending();
     expect(spool.head).toBe(9);
   });
@@ -238,7 +230,7 @@ describe("the age bound", () => {
     spool.keepFor([], ["postgres"]);
     spool.setSinkState("postgres", settledTo(0));
     for (let i = 0; i < 4; i++) {
-      spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+      spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
       clock.advance(60_000);
     }
     expect(spool.first).toBe(21);
@@ -250,7 +242,7 @@ describe("the age bound", () => {
     const clock = simulatedClock();
     const dataDir = kit.dir();
     const first = kit.spool({ clock, ageMaxSeconds: 120, dataDir });
-    first.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    first.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
     first.close();
     clock.stepWall(90 * 86_400_000);
     const spool = kit.spool({ clock, ageMaxSeconds: 120, dataDir });
@@ -261,7 +253,7 @@ describe("the age bound", () => {
     clock.stepWall(-180 * 86_400_000);
     clock.advance(1_000);
     clock.stepWall(90 * 86_400_000);
-    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
     clock.advance(2_000);
     expect(spool.first).toBe(11);
   });
@@ -271,8 +263,8 @@ describe("the age bound", () => {
     const spool = kit.spool({ clock, ageMaxSeconds: 60 });
     spool.keepFor(["postgres"], ["influx"]);
     spool.setSinkState("postgres", settledTo(5));
-    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
-    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), nothingAlongside);
+    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
+    spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
     clock.advance(120_000);
     expect(spool.first).toBe(1);
   });

@@ -6,15 +6,7 @@ import { SpoolFull } from "../../src/spool/disk.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import {
-  anEntry,
-  entries,
-  incompressible,
-  nothingAlongside,
-  readAll,
-  settledTo,
-  spoolKit,
-} from "../kit/spool.ts";
+import { anEntry, entries, incompressible, emptyRecord, readAll, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -22,7 +14,7 @@ afterEach(() => kit.clear());
 const numbers = (spool: Spool, from = 1) => readAll(spool, from).map((e) => e.seq);
 const sequence = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const put = (spool: Spool, ...sizes: number[]) => {
-  for (const size of sizes) spool.append(entries(size, spool.head + 1), nothingAlongside);
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
 };
 const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
@@ -31,7 +23,7 @@ describe("appending and reading", () => {
     const spool = kit.spool();
     const group = entries(3);
     put(spool, 2);
-    spool.append(group, nothingAlongside);
+    spool.append(group, emptyRecord);
     expect(group.map((e) => e.seq)).toEqual([3, 4, 5]);
     expect(spool.head).toBe(5);
   });
@@ -69,7 +61,7 @@ describe("appending and reading", () => {
 
   test("a group that left memory is read from the disk, and by several readers", () => {
     const spool = kit.spool();
-    for (let i = 0; i < 40; i++) spool.append(bulky(10, 60_000), nothingAlongside);
+    for (let i = 0; i < 40; i++) spool.append(bulky(10, 60_000), emptyRecord);
     expect(numbers(spool)).toEqual(sequence(1, 400));
     expect(spool.read(5)[0]).toMatchObject({ seq: 5 });
     expect(spool.read(5)).toEqual(spool.read(1).slice(4));
@@ -77,8 +69,8 @@ describe("appending and reading", () => {
 
   test("the oldest entry after a seq tells since when somebody waits", () => {
     const spool = kit.spool();
-    spool.append([anEntry({ receivedMs: 10 })], nothingAlongside);
-    spool.append([anEntry({ receivedMs: 20 })], nothingAlongside);
+    spool.append([anEntry({ receivedMs: 10 })], emptyRecord);
+    spool.append([anEntry({ receivedMs: 20 })], emptyRecord);
     expect([0, 1, 2].map((seq) => spool.receivedMsAfter(seq))).toEqual([10, 20, undefined]);
   });
 });
@@ -92,8 +84,8 @@ describe("what goes with a group", () => {
     first.append(entries(2), { books: new Map([["accepted", 2]]), packets: [11, 1, 2 ** 52, 2] });
     kit.close(first);
     const spool = kit.spool({ dataDir });
-    expect([...spool.alongside.books()]).toEqual([["accepted", 2]]);
-    expect(spool.alongside.packets()).toEqual([11, 1, 2 ** 52, 2]);
+    expect([...spool.sidecar.books()]).toEqual([["accepted", 2]]);
+    expect(spool.sidecar.packets()).toEqual([11, 1, 2 ** 52, 2]);
     expect(spool.sinkState("influx")).toEqual(settledTo(1, { detours }));
   });
 
@@ -117,8 +109,8 @@ describe("what goes with a group", () => {
     expect(() => first.append(bulky(1, 50_000), more)).toThrow(SpoolFull);
     kit.close(first);
     const spool = kit.spool({ dataDir });
-    expect([...spool.alongside.books()]).toEqual([["accepted", 1]]);
-    expect(spool.alongside.packets()).toEqual([1, 0]);
+    expect([...spool.sidecar.books()]).toEqual([["accepted", 1]]);
+    expect(spool.sidecar.packets()).toEqual([1, 0]);
     expect(spool.head).toBe(1);
   });
 
@@ -133,7 +125,7 @@ describe("what goes with a group", () => {
         ]),
       });
     kit.close(first);
-    expect(Object.fromEntries(kit.spool({ dataDir }).alongside.books())).toEqual({
+    expect(Object.fromEntries(kit.spool({ dataDir }).sidecar.books())).toEqual({
       accepted: 2,
       duplicate: 7,
     });
@@ -161,9 +153,9 @@ describe("what goes with a group", () => {
       const packets = Array.from({ length: 5 }, (_, n) => [i * 5 + n, 1]).flat();
       for (let n = 0; n < packets.length; n += 2) window.add(packets[n] ?? 0, packets[n + 1] ?? 0);
       spool.append(entries(1), { books: new Map(), packets, window });
-      expect(spool.alongside.packets().length / 2).toBeLessThanOrEqual(205);
+      expect(spool.sidecar.packets().length / 2).toBeLessThanOrEqual(205);
     }
-    const again = new RedeliveryWindow(100, spool.alongside.packets());
+    const again = new RedeliveryWindow(100, spool.sidecar.packets());
     expect(sequence(410, 499).every((print) => again.has(print))).toBe(true);
     expect(again.has(1_000_000)).toBe(true);
     expect(again.has(100)).toBe(false);
@@ -178,6 +170,6 @@ describe("what goes with a group", () => {
       new Uint8Array(Float64Array.from([11, 12]).buffer),
     );
     db.close();
-    expect(kit.spool({ dataDir }).alongside.packets()).toEqual([11, 0, 12, 0]);
+    expect(kit.spool({ dataDir }).sidecar.packets()).toEqual([11, 0, 12, 0]);
   });
 });

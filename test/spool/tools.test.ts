@@ -41,7 +41,7 @@ const repair = (dataDir: string) => repairNow(dataDir, nowMs);
 
 /** Appends with the books that the intake would write. */
 function append(spool: Spool, some: readonly Entry[]): void {
-  const books = new Books(spool.alongside.books());
+  const books = new Books(spool.sidecar.books());
   for (const { kind, reason } of some) {
     books.receive();
     if (kind === "event") books.accept();
@@ -100,7 +100,7 @@ function flipBody(dataDir: string, last: number): void {
 }
 
 function booksOf(spool: Spool): Books {
-  return new Books(spool.alongside.books());
+  return new Books(spool.sidecar.books());
 }
 
 describe("a whole spool", () => {

@@ -51,9 +51,9 @@ async function openSpool(
       letters: spool.deadLetters,
       sinks: sinkNames(config),
       bringBack(entries, letters) {
-        const books = new Books(spool.alongside.books());
+        const books = new Books(spool.sidecar.books());
         for (const _ of entries) books.replay();
-        spool.append(entries, { books: books.toKeep(0), letters });
+        spool.append(entries, { books: books.toKeep(0), deadLetterIds: letters });
       },
     });
     // oxlint-disable-next-line typescript/require-await

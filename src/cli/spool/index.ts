@@ -4,7 +4,7 @@
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { z } from "zod";
-import { Books, mendBooks } from "../../intake/books.ts";
+import { Books, balanceBooks } from "../../intake/books.ts";
 import type { Entry } from "../../core/entry.ts";
 import { compactSpool, exportSpool } from "../../spool/tools/export.ts";
 import { spoolIn } from "../../spool/tools/file.ts";
@@ -60,7 +60,7 @@ const repair = command({
   options: { json },
   run: (context, { options }) =>
     alone(context, (dataDir) => {
-      const done = repairSpool({ dataDir, spooled, mendBooks, nowMs: Date.now() });
+      const done = repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now() });
       context.stdout(options.json ? jsonLine(done) : repairedText(done));
       return 0;
     }),

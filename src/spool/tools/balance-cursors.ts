@@ -11,7 +11,7 @@ interface Standing {
 }
 
 /** @returns what was changed, one sentence a sink */
-export function settleCursors(db: Database): string[] {
+export function balanceCursors(db: Database): string[] {
   db.run("DELETE FROM detours WHERE sink NOT IN (SELECT sink FROM cursors)");
   const off = db
     .query<Standing, []>(

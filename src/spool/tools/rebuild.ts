@@ -6,7 +6,7 @@ import type { Group } from "../codec.ts";
 import { pageBytes } from "../open.ts";
 import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey } from "./salvage.ts";
 import { prepareSpool } from "../schema.ts";
-import { settleCursors } from "./settle-cursors.ts";
+import { balanceCursors } from "./balance-cursors.ts";
 import { letterFault, type Verified } from "./verify.ts";
 
 /** What the spool holds after all, for the books. */
@@ -17,7 +17,7 @@ export interface Held {
   readonly deferred: (after: number) => number;
 }
 
-export interface MendedBooks {
+export interface BalancedBooks {
   readonly books: ReadonlyMap<string, number>;
   readonly head: number;
   /** What had to be changed, one sentence each. */
@@ -25,13 +25,18 @@ export interface MendedBooks {
 }
 
 /** Makes the counters fit what there is. */
-export type MendBooks = (books: ReadonlyMap<string, number>, held: Held) => MendedBooks;
+export type BalanceBooks = (books: ReadonlyMap<string, number>, held: Held) => BalancedBooks;
 
 /**
  * @param before what was found in it
  * @returns what had to be given up beside groups and dead letters, or set right, one sentence each
  */
-export function rebuild(from: Database, path: string, before: Verified, mendBooks: MendBooks): string[] {
+export function rebuild(
+  from: Database,
+  path: string,
+  before: Verified,
+  balanceBooks: BalanceBooks,
+): string[] {
   remove(path);
   const to = openSqlite(path, pageBytes);
   try {
@@ -47,7 +52,7 @@ export function rebuild(from: Database, path: string, before: Verified, mendBook
         head: before.head,
         deferred: (after: number) => deferred.filter((seq) => seq > after).length,
       };
-      notes.push(...settle(to, held, mendBooks));
+      notes.push(...balance(to, held, balanceBooks));
     })();
     to.run("PRAGMA journal_mode = WAL");
     to.close();
@@ -127,12 +132,12 @@ function asLetter(row: unknown): (Group & { seq: number }) | null {
 }
 
 /** Books and cursors that fit what is there, and a head that does not go back. */
-function settle(db: Database, held: Held, mendBooks: MendBooks): string[] {
+function balance(db: Database, held: Held, balanceBooks: BalanceBooks): string[] {
   const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
-  const { books, head, notes } = mendBooks(new Map(rows.map(({ name, value }) => [name, value])), held);
+  const { books, head, notes } = balanceBooks(new Map(rows.map(({ name, value }) => [name, value])), held);
   const put = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
   for (const [name, value] of books) put.run(name, value);
-  const skipped = settleCursors(db);
+  const skipped = balanceCursors(db);
   db.query("DELETE FROM epochs WHERE first > ?").run(head);
   db.query("INSERT INTO epochs (epoch, first) VALUES (?, ?)").run(Bun.randomUUIDv7(), head + 1);
   return [...notes, ...skipped];

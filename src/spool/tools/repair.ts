@@ -11,7 +11,7 @@ import { closeSync, copyFileSync, fsyncSync, linkSync, openSync, renameSync, rmS
 import { join } from "node:path";
 import { logBytes, withFile } from "./file.ts";
 import { lockSpool } from "../lock.ts";
-import { rebuild, type MendBooks } from "./rebuild.ts";
+import { rebuild, type BalanceBooks } from "./rebuild.ts";
 import { attempt } from "./salvage.ts";
 import { noteState } from "../state.ts";
 import { inspect, type Verified, type VerifyOptions } from "./verify.ts";
@@ -19,7 +19,7 @@ import { inspect, type Verified, type VerifyOptions } from "./verify.ts";
 export interface RepairOptions extends VerifyOptions {
   readonly nowMs: number;
   /** Makes the counters fit what there is. */
-  readonly mendBooks: MendBooks;
+  readonly balanceBooks: BalanceBooks;
 }
 
 export interface Repaired {
@@ -41,7 +41,7 @@ export function repairSpool(options: RepairOptions): Repaired {
       const before = inspect(db, path, spooled);
       return before.sound
         ? { before, notes: [] }
-        : { before, notes: rebuild(db, `${path}.repairing`, before, options.mendBooks) };
+        : { before, notes: rebuild(db, `${path}.repairing`, before, options.balanceBooks) };
     });
     const original = made.before.sound ? null : exchange(dataDir, nowMs);
     noteState(dataDir, "closed");

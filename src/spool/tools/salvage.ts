@@ -38,12 +38,12 @@ export function* keysOf(db: Database, table: string, last: number): Generator<Ke
   const next = db.query<{ key: number }, [number]>(
     `SELECT rowid AS key FROM ${table} NOT INDEXED WHERE rowid >= ? ORDER BY rowid LIMIT 1`,
   );
-  const ask = (from: number) => attempt(() => next.get(from));
+  const read = (from: number) => attempt(() => next.get(from));
   for (let at = 1; ;) {
-    let found = ask(at);
+    let found = read(at);
     if (!found.ok) {
-      const reached = feel(at, last, (from) => ask(from).ok);
-      found = ask(reached);
+      const reached = probe(at, last, (from) => read(from).ok);
+      found = read(reached);
       const to = found.ok && found.value ? found.value.key - 1 : Math.max(reached, last);
       yield { unreadable: { from: at, to } };
     }
@@ -54,7 +54,7 @@ export function* keysOf(db: Database, table: string, last: number): Generator<Ke
 }
 
 /** The first key after `from` that can be asked for; beyond `last` where there is none. */
-function feel(from: number, last: number, isReadable: (key: number) => boolean): number {
+function probe(from: number, last: number, isReadable: (key: number) => boolean): number {
   let at = from;
   for (let step = 1; at <= last;) {
     step = Math.max(1, Math.floor((at - from) / everyKeyWithin));

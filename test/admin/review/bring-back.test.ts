@@ -32,7 +32,7 @@ describe("what is brought back", () => {
     it.port.receive(aDeviceMessage(1, "d1"));
     it.ingest.bringBack([back(2)], replayed);
     expect(it.balanced()).toBe(true);
-    const kept = new Books(it.spool.alongside.books());
+    const kept = new Books(it.spool.sidecar.books());
     expect(kept.totals().received).toBe(0);
     expect([kept.spooled, kept.balancedWith(0)]).toEqual([1, true]);
     it.answer();

@@ -57,7 +57,7 @@ function site() {
     bringBack(some, letters) {
       if (isHeld) throw new Error("the disk is full");
       for (const _ of some) books.replay();
-      spool.append(some, { books: books.toKeep(0), letters });
+      spool.append(some, { books: books.toKeep(0), deadLetterIds: letters });
     },
   });
   return {
@@ -189,7 +189,7 @@ test("killed with -9 at any moment: every letter is still there, or was brought 
         .sort(),
     );
     expect(back.length).toBeGreaterThan(0);
-    expect(new Books(spool.alongside.books()).spooled).toBe(spool.head);
+    expect(new Books(spool.sidecar.books()).spooled).toBe(spool.head);
     spool.close();
   }
 });
