@@ -86,6 +86,11 @@ interface Common {
   readonly returned: Returned | null;
 }
 
+/** In UTF-8, as bounds in bytes count it: the length of a string counts a Chinese character, of three bytes, as one. */
+export function payloadBytes({ payload }: Entry): number {
+  return Buffer.byteLength(payload);
+}
+
 /** What is deferred is for no sink: it comes again as an event or a reject. What was brought back may be for one sink alone. */
 export function isFor(sink: string, { kind, returned }: Entry): boolean {
   return kind !== "deferred" && (returned === null || returned.only === null || returned.only === sink);

@@ -3,7 +3,7 @@
  *
  * A lane on a detour holds only the batch at hand; the rest of its entries wait in the spool, from `scanned` on.
  */
-import type { Entry } from "../core/entry.ts";
+import { payloadBytes, type Entry } from "../core/entry.ts";
 import { Trouble } from "./trouble.ts";
 
 export class Lane {
@@ -15,12 +15,15 @@ export class Lane {
   retryAtMs = 0;
   /** When the oldest waiting entry came (monotonic ms). */
   sinceMs = 0;
+  /** Of the payloads, in UTF-8. */
   bytes = 0;
   /** On a detour: the next seq of the spool to look at; undefined while it is read with the others. */
   scanned: number | undefined = undefined;
   /** On a detour: its unsettled entries at or before the drain's cursor. */
   waiting = 0;
   #queue: Entry[] = [];
+  /** The bytes of each entry of the queue: counted once, for a string does not know them. */
+  #sizes: number[] = [];
 
   constructor(key: string) {
     this.key = key;
@@ -35,10 +38,14 @@ export class Lane {
     return this.#queue[0]?.seq ?? this.scanned ?? 0;
   }
 
-  push(entry: Entry, nowMs: number): void {
+  /** @returns the bytes of its payload */
+  push(entry: Entry, nowMs: number): number {
     if (this.#queue.length === 0) this.sinceMs = nowMs;
+    const bytes = payloadBytes(entry);
     this.#queue.push(entry);
-    this.bytes += entry.payload.length;
+    this.#sizes.push(bytes);
+    this.bytes += bytes;
+    return bytes;
   }
 
   /** The oldest entries up to the bounds, or up to seq `last`; at least one. They stay until `drop`. */
@@ -46,7 +53,7 @@ export class Lane {
     let bytes = 0;
     let n = 0;
     for (const entry of this.#queue) {
-      bytes += entry.payload.length;
+      bytes += this.#sizes[n] ?? 0;
       if (n > 0 && (n >= countMax || bytes > bytesMax || entry.seq > last)) break;
       n++;
     }
@@ -55,13 +62,15 @@ export class Lane {
 
   /** Forgets the oldest `n`. */
   drop(n: number, nowMs: number): void {
-    for (const entry of this.#queue.splice(0, n)) this.bytes -= entry.payload.length;
+    this.#queue.splice(0, n);
+    for (const bytes of this.#sizes.splice(0, n)) this.bytes -= bytes;
     this.sinceMs = nowMs;
   }
 
   /** Takes everything out. */
   empty(): Entry[] {
     this.bytes = 0;
+    this.#sizes = [];
     return this.#queue.splice(0);
   }
 }

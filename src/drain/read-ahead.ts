@@ -196,8 +196,7 @@ export class ReadAhead {
       this.#window.detour(entry.seq, lane);
       return 0;
     }
-    lane.push(entry, nowMs);
-    return entry.payload.length;
+    return lane.push(entry, nowMs);
   }
 
   /** The read-ahead is full: the lane that holds the cursor back gets out of the way. */

@@ -6,7 +6,7 @@
  * a bound had every device wait once it was full; those filled it again, and it never emptied while the flood went on.)
  */
 import { deviceKey } from "../core/device.ts";
-import type { Deferred } from "../core/entry.ts";
+import { payloadBytes, type Deferred } from "../core/entry.ts";
 
 /** A power of two; four bytes each. */
 export const cells = 1_048_576;
@@ -38,10 +38,10 @@ export class DeferredDevices {
     return this.#counts !== undefined && this.#counts[cellOf(key)] !== 0;
   }
 
-  #change(counts: Uint32Array, { tenantId, deviceId, topic, payload }: Deferred, by: 1 | -1): void {
-    const cell = cellOf(deviceKey(tenantId, deviceId));
+  #change(counts: Uint32Array, entry: Deferred, by: 1 | -1): void {
+    const cell = cellOf(deviceKey(entry.tenantId, entry.deviceId));
     counts[cell] = (counts[cell] ?? 0) + by;
-    this.#bytes += by * (entryBytes + topic.length + payload.length);
+    this.#bytes += by * (entryBytes + entry.topic.length + payloadBytes(entry));
   }
 }
 

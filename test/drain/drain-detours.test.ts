@@ -139,18 +139,22 @@ describe("a lane that is slow", () => {
     expect(drain.stats()).toMatchObject({ delivered: 350, waiting: 0, skipped: 0 });
   });
 
-  test("does so too when it is bytes that fill the read-ahead", async () => {
-    const sink = memorySink({ lane: byTenant, concurrency: 2, deadlineMs: 1_000_000 });
-    const { clock, spool, drain } = setUp({ sink });
-    sink.conduct = (lane) => (lane === "slow" ? "hang for ever" : "take");
-    const payload = "x".repeat(200_000);
-    for (let i = 0; i < 200; i++) spool.append([anEntry({ tenantId: "slow", payload })], emptyRecord);
-    put(spool, 50, "good");
-    drain.start();
-    await clock.pass(100);
-    expect(sink.taken.get("good")).toHaveLength(50);
-    expect(drain.stats()).toMatchObject({ delivered: 50, waiting: 200 });
-  });
+  test.each(["x", "é", "实", "🌊"])(
+    "does so too when it is bytes that fill the read-ahead, of %s",
+    async (letter) => {
+      const sink = memorySink({ lane: byTenant, concurrency: 2, deadlineMs: 1_000_000 });
+      const { clock, spool, drain } = setUp({ sink });
+      sink.conduct = (lane) => (lane === "slow" ? "hang for ever" : "take");
+      const payload = letter.repeat(200_000 / Buffer.byteLength(letter));
+      for (let i = 0; i < 200; i++) spool.append([anEntry({ tenantId: "slow", payload })], emptyRecord);
+      put(spool, 50, "good");
+      drain.start();
+      await clock.pass(100);
+      expect(sink.taken.get("good")).toHaveLength(50);
+      expect(drain.stats()).toMatchObject({ delivered: 50, waiting: 200 });
+      expect([...spool.sinkState("memory").detours.keys()]).toEqual(["slow"]);
+    },
+  );
 
   test("of a sink with a single lane just waits: nothing is read that there is no room for", async () => {
     const sink = memorySink({ deadlineMs: 1_000_000 });

@@ -68,17 +68,20 @@ describe("delivering", () => {
     expect(sink.calls.map((call) => call.seqs.length)).toEqual([30, 30, 30, 10]);
   });
 
-  test("a batch holds at most batchBytesMax bytes of payload, and at least one entry", async () => {
-    const { clock, spool, sink, drain } = setUp({ batchBytesMax: 250 });
-    const sizes = [100, 100, 100, 900, 50, 50];
-    spool.append(
-      sizes.map((size) => anEntry({ payload: "x".repeat(size) })),
-      emptyRecord,
-    );
-    drain.start();
-    await clock.pass(10);
-    expect(sink.calls.map((call) => call.seqs)).toEqual([[1, 2], [3], [4], [5, 6]]);
-  });
+  test.each(["x", "é", "实", "🌊"])(
+    "a batch holds at most batchBytesMax bytes of %s, and at least one entry",
+    async (letter) => {
+      const { clock, spool, sink, drain } = setUp({ batchBytesMax: 3_000 });
+      const sizes = [1_200, 1_200, 1_200, 10_800, 600, 600];
+      spool.append(
+        sizes.map((size) => anEntry({ payload: letter.repeat(size / Buffer.byteLength(letter)) })),
+        emptyRecord,
+      );
+      drain.start();
+      await clock.pass(10);
+      expect(sink.calls.map((call) => call.seqs)).toEqual([[1, 2], [3], [4], [5, 6]]);
+    },
+  );
 
   test("a batch that does not fill waits for lingerMs, one that does goes at once", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 50, lingerMs: 1_000 });

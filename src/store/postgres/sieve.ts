@@ -6,7 +6,7 @@
  * ones, so to wait for the next entry costs nobody anything. Lanes per device, each with a detour, were the alternative: a
  * position per lane in every transaction, for what one more trial finds out.
  */
-import type { Entry } from "../../core/entry.ts";
+import { payloadBytes, type Entry } from "../../core/entry.ts";
 import type { Postgres } from "./client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Delivery } from "../../core/sink.ts";
@@ -92,7 +92,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
     for (let read = later(from); read.length > 0; read = later(from)) {
       for (const entry of read) {
         from = entry.seq + 1;
-        bytes += entry.payload.length;
+        bytes += payloadBytes(entry);
         if (entries.push(entry) >= batchMax() || bytes > batchBytesMax) return entries;
       }
     }
