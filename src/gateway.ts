@@ -21,6 +21,8 @@ import { hostClock } from "./intake/host-clock.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
 import type { GatewayView } from "./admin/views.ts";
 import { Ingest } from "./intake/ingest.ts";
+import { byBroker, byBrokerWarning } from "./config/mappings.ts";
+import { router } from "./judge/mapping/routes.ts";
 import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
 import { KnownMessages } from "./intake/known.ts";
@@ -109,12 +111,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     onAvailable: () => rejudge.nudge(),
     onSettings: () => void pollSettings(),
   });
+  const routeOf = config.mappings.length === 0 ? undefined : router(config.mappings);
   const judge = createJudge({
     policy: policy.get,
     auth: cache,
     requireToken: config.judge.requireToken,
     backlogBytesMax: config.spool.bytesMax * spoolShareMax,
     clock,
+    routeOf,
   });
 
   const rejects = new RecentRejects(throttledWarn(log, clock));
@@ -167,6 +171,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ...authenticator({ cache, lookup, clock }),
       withoutTokens,
       payloadBytesMax: () => policy.get().payloadBytesMax,
+      mapped: {
+        filters: config.mappings.map(({ topic }) => topic.filter),
+        takes: (topic) => routeOf?.(topic) !== undefined,
+      },
       marks,
     });
   const outlook = createOutlook({
@@ -282,6 +290,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       );
       closers.push(() => stats.cancel());
     }
+    if (config.mappings.length > 0) log.info({ mappings: config.mappings.length }, "mappings are in force");
+    const open = byBroker(config.mappings);
+    if (open.length > 0) log.warn({ topics: open }, byBrokerWarning);
     for (const drain of drains) drain.start();
     rejudge.start();
     const starting = sources.map((source) =>

@@ -11,6 +11,7 @@ import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
 import type { RejectRow, RejectsView } from "./views.ts";
 import { deviceKey } from "../core/device.ts";
+import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 
 /** Devices kept a reason. */
@@ -20,6 +21,8 @@ const emptyReason = "TELEMETRY_WITHOUT_METRICS";
 /** For so long after its last limited message a device counts as limited. */
 const limitedMs = 600_000;
 const detailCharsMax = 256;
+/** An operator asks of these which topic it was: a device may be named wrongly in it, or not at all. */
+const aboutTopics: ReadonlySet<string> = new Set(["BAD_TOPIC_FORMAT", "MAPPING_MISFIT"]);
 
 interface Row {
   readonly reason: string;
@@ -29,6 +32,7 @@ interface Row {
   readonly firstMs: number;
   lastMs: number;
   count: number;
+  topic: string | null;
   detail: string | null;
 }
 
@@ -73,7 +77,7 @@ export class RecentRejects implements RejectsView {
     );
   }
 
-  #note({ tenantId, deviceId, receivedMs, detail }: Entry, reason: string, accepted: boolean): void {
+  #note({ tenantId, deviceId, receivedMs, topic, detail }: Entry, reason: string, accepted: boolean): void {
     const rows = this.#rowsOf(reason);
     const key = deviceKey(tenantId ?? "", deviceId ?? "");
     const row = rows.get(key) ?? {
@@ -84,10 +88,12 @@ export class RecentRejects implements RejectsView {
       firstMs: receivedMs,
       lastMs: receivedMs,
       count: 0,
+      topic: null,
       detail: null,
     };
     row.count++;
     row.lastMs = receivedMs;
+    if (aboutTopics.has(reason)) row.topic = bounded(scrub(topic));
     row.detail = detail === null ? null : bounded(detail);
     if (!rows.delete(key) && rows.size >= devicesMax) rows.delete(rows.keys().next().value ?? "");
     rows.set(key, row);
@@ -112,7 +118,8 @@ function bounded(detail: string): string {
   return detail.length <= detailCharsMax ? detail : Buffer.from(detail.slice(0, detailCharsMax)).toString();
 }
 
-function shown({ reason, accepted, tenantId, deviceId, count, firstMs, lastMs, detail }: Row): RejectRow {
+function shown(row: Row): RejectRow {
+  const { reason, accepted, tenantId, deviceId, count, firstMs, lastMs, topic, detail } = row;
   return {
     reason,
     accepted,
@@ -120,6 +127,7 @@ function shown({ reason, accepted, tenantId, deviceId, count, firstMs, lastMs, d
     count,
     first_at: new Date(firstMs).toISOString(),
     last_at: new Date(lastMs).toISOString(),
+    topic,
     detail,
   };
 }

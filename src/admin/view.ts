@@ -135,6 +135,7 @@ function statsOf(parts: ViewedParts): Stats {
       judging: ingest.inMemory + books.awaiting,
       deferred: books.awaiting,
       replayed: books.replayed,
+      split: books.furtherEvents,
       telemetry_without_metrics: books.withoutMetrics,
       held: ingest.held,
       held_reason: ingest.heldReason,

@@ -100,6 +100,8 @@ export interface RejectRow {
   /** ISO 8601, UTC; by arrival. */
   readonly first_at: string;
   readonly last_at: string;
+  /** That of the last one, cut, if the reason is about topics. */
+  readonly topic: string | null;
   /** What exactly was wrong with the last one; null where the code says it all. Never holds a token. */
   readonly detail: string | null;
 }

@@ -3,6 +3,8 @@ import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from ".
 import { alertRules } from "./monitoring/alerts.ts";
 import { grafanaDashboard } from "./monitoring/grafana.ts";
 import { reasons } from "../judge/reasons.ts";
+import { helpMappings } from "./mappings/help.ts";
+import { ready } from "./mappings/ready.ts";
 import { systemdUnit } from "./systemd-unit.ts";
 
 interface Topic {
@@ -20,6 +22,11 @@ export const topics: Readonly<Record<string, Topic>> = {
   markdown: { summary: "The settings as tables of Markdown", print: settingsTable },
   alerts: { summary: "Alert rules for Prometheus", print: alertRules },
   grafana: { summary: "A dashboard to import into Grafana 10 or newer", print: grafanaDashboard },
+  mappings: {
+    summary: "How to take messages of other forms, with ready mappings",
+    print: helpMappings,
+    json: () => ready,
+  },
   systemd: { summary: "A unit file for systemd", print: () => systemdUnit },
 };
 

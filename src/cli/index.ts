@@ -24,6 +24,7 @@ import { devices } from "./devices/index.ts";
 import { withSettings } from "./environment.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
+import { mappings } from "./mappings/index.ts";
 import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine.ts";
@@ -47,6 +48,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   devices,
   cache,
   settings,
+  mappings,
   spool,
   deadLetters,
   quarantine,

@@ -8,6 +8,7 @@ import { type Kind, valuesOf } from "../core/kind.ts";
 import { askedSinks, SINKS } from "../sink/index.ts";
 import { httpMistakes } from "../http/server.ts";
 import { askedSources, SOURCES } from "../source/index.ts";
+import { readMappings } from "./mappings.ts";
 import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
 import { type Host, thisHost } from "./host.ts";
 import { type Effective, type Env, readTable, type TableRead, type Written } from "./read.ts";
@@ -33,14 +34,16 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
   const reads = Object.entries(tables).map(
     ([name, table]) => [name, readTable(table, env, host, written)] as const,
   );
-  const config = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
+  const settings = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
+  const { mappings, mistakes: ofMappings } = readMappings(settings.mapping.file, settings.mqtt, host);
+  const config = { ...settings, mappings };
   const found = unknownNames(env, namesOf(), written);
   const mistakes = allMistakes(
     reads.map(([, read]) => read),
     config,
   );
   const exposure = host.exposureOf(config.general.dataDir);
-  mistakes.push(...found.mistakes, ...exposure.mistakes);
+  mistakes.push(...ofMappings, ...found.mistakes, ...exposure.mistakes);
   const warnings = [...found.warnings, ...reads.flatMap(([, read]) => read.warnings), ...exposure.warnings];
   if (mistakes.length > 0) return { mistakes, warnings };
   return {
@@ -54,7 +57,7 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
  * What is wrong with each setting, then with settings taken together (each part knows its own). The latter says nothing new
  * about one that is mistaken by itself.
  */
-function allMistakes(reads: readonly TableRead[], config: Config): string[] {
+function allMistakes(reads: readonly TableRead[], config: Omit<Config, "mappings">): string[] {
   const single = reads.flatMap(({ mistakes }) => mistakes);
   const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
   // Of what turns it on nothing is known then, and what it stands in for is not asked for either.
@@ -71,7 +74,7 @@ function allMistakes(reads: readonly TableRead[], config: Config): string[] {
 }
 
 /** Gives the settings whose default is found, not written, their value. `values` has the shape of the tables it was read by. */
-function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Config {
+function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Omit<Config, "mappings"> {
   const read = values as Config;
   const { general } = read;
   const dataDir = general.dataDir ?? defaultDataDir(env, host);

@@ -16,6 +16,8 @@ import { postgresSettings } from "../store/postgres/client.ts";
 import { httpSettings } from "../http/server.ts";
 import { gatewayIdPattern } from "./gateway-id.ts";
 import { judgeSettings } from "../judge/judge.ts";
+import type { Mapping } from "../judge/mapping/compile.ts";
+import { mappingSettings } from "../judge/mapping/file.ts";
 import { cacheSettings } from "../registry/cache.ts";
 import { lookupSettings } from "../registry/lookup.ts";
 import { tablesOf, titlesOf } from "../core/kind.ts";
@@ -63,6 +65,7 @@ const generalSettings = {
 export const tables = {
   general: generalSettings,
   ...tablesOf(SOURCES),
+  mapping: mappingSettings,
   judge: judgeSettings,
   cache: cacheSettings,
   lookup: lookupSettings,
@@ -87,6 +90,7 @@ export const credentialNames: ReadonlyMap<string, string> = new Map(
 export const titles: Readonly<Record<keyof typeof tables, string>> = {
   general: "General",
   ...titlesOf(SOURCES),
+  mapping: "Mappings",
   judge: "Judge",
   cache: "Auth cache",
   lookup: "Look-ups in the registry",
@@ -102,5 +106,7 @@ type Tables = { readonly [K in keyof typeof tables]: Values<(typeof tables)[K]> 
 
 /** The values of all settings; `dataDir` and `gatewayId` are settled. */
 export type Config = Omit<Tables, "general"> & {
+  /** What MAPPINGS_FILE says, compiled. */
+  readonly mappings: readonly Mapping[];
   readonly general: Tables["general"] & { readonly dataDir: string; readonly gatewayId: string };
 };

@@ -5,6 +5,8 @@
  * A source acknowledges nothing on its own: it waits until its message comes back in `settled`.
  */
 
+import type { DeviceId } from "./device.ts";
+
 export interface Message {
   /** Where it came in, as it is stored. It says who speaks (judge/topic.ts), unless `address` does. */
   readonly topic: string;
@@ -28,6 +30,8 @@ export interface Message {
   redeliveryKey(): number | undefined;
   /** The sender's connection ended, so that no acknowledgement can reach it. Absent: it sets DUP on what it sends again. */
   abandoned?(): boolean;
+  /** Who proved himself at CONNECT to our own broker; null: nobody did. Absent: the source cannot tell. */
+  readonly speaker?: DeviceId | null | undefined;
   /** SHA-256 (lower-case hex) of a token that was shown beside the payload: good if the payload holds none. */
   readonly tokenHash?: string | undefined;
   /** For a source that tells its sender, or others: null until the intake says what became of it. Absent: the source does not ask. */

@@ -54,6 +54,13 @@ export interface Proof {
 /** Would this proof be taken today? Rejects if the registry cannot tell now. */
 export type StillProves = (proof: Proof) => Promise<boolean>;
 
+/** Topics beside our own that are understood (MAPPINGS_FILE). */
+export interface Mapped {
+  /** As filters to subscribe to. */
+  readonly filters: readonly string[];
+  takes(topic: string): boolean;
+}
+
 /** What a source is made of. */
 export interface SourceParts<V> {
   /** Not to be taken apart: secrets are renewed in it while the gateway runs. */
@@ -69,6 +76,7 @@ export interface SourceParts<V> {
   readonly withoutTokens: (payload: Uint8Array) => Uint8Array;
   /** MAX_PAYLOAD_BYTES as it is now. Of a larger payload only the beginning is kept. */
   readonly payloadBytesMax: () => number;
+  readonly mapped: Mapped;
   /** How far each log was read by the messages that are durable; see `Mark`. */
   readonly marks: ReadonlyMap<string, string>;
 }

@@ -52,6 +52,7 @@ const single: readonly Row[] = [
   ["counter", "duplicate", "Redelivered messages that were recognised", "ingest.duplicate"],
   ["gauge", "judging", "Messages on their way to a verdict", "ingest.judging"],
   ["gauge", "ingest_deferred", "Messages on the disk that wait for the registry", "ingest.deferred"],
+  ["counter", "ingest_split", "Of those received, further events of one message", "ingest.split"],
   ["counter", "ingest_replayed", "Rejected messages that an operator brought back", "ingest.replayed"],
   [
     "counter",

@@ -14,6 +14,10 @@ const rows = z.array(
     count: z.number(),
     first_at: z.string(),
     last_at: z.string(),
+    topic: z
+      .string()
+      .nullable()
+      .describe("That of the last one, cut, for BAD_TOPIC_FORMAT and MAPPING_MISFIT; else null."),
     detail: z.string().nullable().describe("What exactly was wrong with the last one."),
   }),
 );

@@ -19,6 +19,7 @@ export class Books {
   #accepted: number;
   #withoutMetrics: number;
   #duplicate: number;
+  #split: number;
   /** Messages spooled before they could be judged, and those of them that were judged since. */
   #deferred: number;
   #rejudged: number;
@@ -35,6 +36,7 @@ export class Books {
     this.#accepted = read("accepted");
     this.#withoutMetrics = read("without_metrics");
     this.#duplicate = read("duplicate");
+    this.#split = read("split");
     this.#deferred = read("deferred");
     this.#rejudged = read("rejudged");
     this.#rejudgedTo = read("rejudged_to");
@@ -47,6 +49,17 @@ export class Books {
 
   receive(): void {
     this.#received++;
+  }
+
+  /** A message that was received turns out to be so many events, and counts as that many. */
+  split(events: number): void {
+    this.#received += events - 1;
+    this.#split += events - 1;
+  }
+
+  /** How much of `received` is further events of one message. */
+  get furtherEvents(): number {
+    return this.#split;
   }
 
   accept(isEmpty = false): void {
@@ -137,6 +150,7 @@ export class Books {
       ["accepted", this.#accepted],
       ["without_metrics", this.#withoutMetrics],
       ["duplicate", this.#duplicate],
+      ["split", this.#split],
       ["deferred", this.#deferred],
       ["rejudged", this.#rejudged],
       ["rejudged_to", this.#rejudgedTo],

@@ -17,7 +17,8 @@ import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
 import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Marks } from "./marks.ts";
-import { isPending, type Judge, type Pending } from "../judge/judge.ts";
+import { Parking, type Judged, type Verdict } from "./parking.ts";
+import { isPending, isSeveral, type Judge, type Pending } from "../judge/judge.ts";
 import type { Answer } from "../registry/flights.ts";
 import type { CommitRecord } from "../spool/sidecar.ts";
 import type { Oldest } from "./watchdog.ts";
@@ -51,14 +52,6 @@ interface Received {
   readonly port: Port;
 }
 
-/** The messages of a device that wait for its look-up, oldest first. */
-interface Parked {
-  readonly pending: Pending;
-  /** Monotonic; when the first came. */
-  readonly sinceMs: number;
-  readonly queue: Received[];
-}
-
 /** A group is written at once when it holds this many messages. */
 const groupMessagesMax = 1_000;
 /** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
@@ -80,9 +73,7 @@ export class Ingest {
   #entries: Entry[] = [];
   #groupSinceMs = 0;
   #timer: Timer | undefined;
-  /** By device: the messages that wait for its look-up, oldest first. */
-  readonly #parked = new Map<string, Parked>();
-  #parkedCount = 0;
+  readonly #parking: Parking<Received>;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
   readonly #deferred = new DeferredDevices();
@@ -94,6 +85,15 @@ export class Ingest {
 
   constructor(parts: IngestParts) {
     this.#parts = parts;
+    const { clock, judge, resolve } = parts;
+    this.#parking = new Parking({
+      clock,
+      resolve,
+      devicesOf: (message) => judge.devicesOf(message),
+      judge: (message) => this.#judge(message),
+      conclude: (pending, answer) => this.#conclude(pending, answer),
+      goOn: ({ message, port }, judged) => this.#group(message, port, judged),
+    });
   }
 
   /** The intake for one source. @param settled is given back that source's messages, once they are durable */
@@ -115,28 +115,20 @@ export class Ingest {
     this.#parts.books.receive();
     if (message.mark) this.#marks.receive(message.mark);
     this.#bytes += message.payload.length + message.topic.length;
-    if (this.#parked.size > 0) {
-      const key = this.#parts.judge.deviceOf(message);
-      const parked = key === undefined ? undefined : this.#parked.get(key);
-      if (parked) {
-        parked.queue.push({ message, port });
-        this.#parkedCount++;
-        return;
-      }
-    }
+    if (this.#parking.size > 0 && this.#parking.joins({ message, port })) return;
     const verdict = this.#judge(message);
-    if (verdict && isPending(verdict)) this.#park({ message, port }, verdict);
-    else this.#group(message, port, verdict);
+    if (verdict === undefined || "kind" in verdict) this.#group(message, port, verdict);
+    else this.#parking.park({ message, port }, verdict);
   }
 
   isFull(): boolean {
-    const waiting = this.#messages + this.#parkedCount;
-    return waiting >= intakeMessagesMax || this.#parkedCount >= parkedMax || this.#bytes >= intakeBytesMax;
+    const waiting = this.#messages + this.#parking.size;
+    return waiting >= intakeMessagesMax || this.#parking.size >= parkedMax || this.#bytes >= intakeBytesMax;
   }
 
   /** Messages received that are neither counted as something nor on the disk. */
   get inMemory(): number {
-    return this.#parkedCount;
+    return this.#parking.size;
   }
 
   /** Entries counted that are not on the disk yet. */
@@ -156,24 +148,16 @@ export class Ingest {
 
   /** The message that has waited longest in memory; undefined where none waits. */
   oldest(): Oldest | undefined {
-    const [parked] = this.#parked.values();
+    const parked = this.#parking.oldest();
     const nowMs = this.#parts.clock.monoMs();
-    if (parked)
-      return {
-        waitedMs: nowMs - parked.sinceMs,
-        topic: parked.queue[0]?.message.topic ?? "",
-        stage: "look-up",
-      };
+    if (parked) return { waitedMs: nowMs - parked.sinceMs, topic: parked.message.topic, stage: "look-up" };
     const first = this.#first;
     return first && { waitedMs: nowMs - this.#groupSinceMs, topic: first.topic, stage: "group" };
   }
 
   /** Spools unjudged what has waited for a look-up for longer than this: it is judged again by itself. */
   giveUpLookups(waitedMs: number): void {
-    const since = this.#parts.clock.monoMs() - waitedMs;
-    for (const parked of [...this.#parked.values()]) {
-      if (parked.sinceMs <= since) this.#resume(parked, "unavailable");
-    }
+    this.#parking.giveUp(this.#parts.clock.monoMs() - waitedMs);
   }
 
   /** Writes the open group now. */
@@ -207,7 +191,7 @@ export class Ingest {
     do this.flush();
     while (this.#held === null && this.#messages > 0);
     if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
-    const draft = new Books(books.toKeep(this.#parkedCount));
+    const draft = new Books(books.toKeep(this.#parking.size));
     count(draft);
     append(entries, { books: draft.toKeep(0), deadLetterIds: letters });
     count(books);
@@ -219,13 +203,17 @@ export class Ingest {
   }
 
   /** undefined: a packet delivered again, which has its entry already. */
-  #judge(message: Message): Entry | Pending | undefined {
+  #judge(message: Message): Verdict {
     if (this.#parts.known.has(message)) return undefined;
     const verdict = this.#parts.judge.judge(message);
-    // Behind messages that wait on the disk for the registry, a device's next one waits there too.
-    if (isPending(verdict) && this.#deferred.holds(verdict.key))
-      return this.#conclude(verdict, "unavailable");
-    return verdict;
+    if (isSeveral(verdict)) return { several: verdict.several.map((one) => this.#inTurn(one)) };
+    return this.#inTurn(verdict);
+  }
+
+  /** Behind messages that wait on the disk for the registry, a device's next one waits there too. */
+  #inTurn(verdict: Entry | Pending): Entry | Pending {
+    const waits = isPending(verdict) && this.#deferred.holds(verdict.key);
+    return waits ? this.#conclude(verdict, "unavailable") : verdict;
   }
 
   /** Strangers may fill a part of the disk with what waits to be judged; who was ever accepted waits there whatever they do. */
@@ -236,36 +224,8 @@ export class Ingest {
     return judge.resume(pending, isCrowded ? "crowded" : answer);
   }
 
-  #park(received: Received, pending: Pending): void {
-    const parked: Parked = { pending, sinceMs: this.#parts.clock.monoMs(), queue: [received] };
-    this.#parked.set(pending.key, parked);
-    this.#parkedCount++;
-    this.#parts.resolve(pending, (answer) => this.#resume(parked, answer));
-  }
-
-  /** The look-up has answered: judges what waited for it, in order, with what comes meanwhile last. */
-  #resume(parked: Parked, answer: Answer): void {
-    const { pending, queue } = parked;
-    // An answer that comes after the watchdog gave it up is nobody's.
-    if (this.#parked.get(pending.key) !== parked) return;
-    for (const received of queue) {
-      const { message, port } = received;
-      const verdict = received === queue[0] ? pending : this.#judge(message);
-      const entry = verdict && isPending(verdict) ? this.#conclude(verdict, answer) : verdict;
-      this.#parkedCount--;
-      this.#group(message, port, entry);
-    }
-    this.#parked.delete(pending.key);
-  }
-
-  #group(message: Message, port: Port, entry: Entry | undefined): void {
-    if (entry) {
-      this.#count(entry);
-      this.#entries.push(entry);
-      if (entry.kind === "deferred") this.defer(entry);
-    } else {
-      this.#parts.books.duplicate();
-    }
+  #group(message: Message, port: Port, judged: Judged): void {
+    const entry = this.#note(judged);
     const { known } = this.#parts;
     known.note(message, entry);
     if (message.outcome === null) message.outcome = entry ? outcomeOf(entry) : known.outcomeOf(message);
@@ -277,8 +237,26 @@ export class Ingest {
     this.#messages++;
     port.open.push(message);
     if (this.#held !== null) return;
-    if (this.#messages >= groupMessagesMax) this.flush();
+    if (this.#messages >= groupMessagesMax || this.#entries.length >= groupMessagesMax) this.flush();
     else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
+  }
+
+  /** @returns what stands for the message: an event, if it has one; undefined: it is known */
+  #note(judged: Judged): Entry | undefined {
+    if (judged === undefined) this.#parts.books.duplicate();
+    else if ("kind" in judged) this.#add(judged);
+    else {
+      this.#parts.books.split(judged.length);
+      for (const entry of judged) this.#add(entry);
+      return judged.find(({ kind }) => kind === "event") ?? judged[0];
+    }
+    return judged;
+  }
+
+  #add(entry: Entry): void {
+    this.#count(entry);
+    this.#entries.push(entry);
+    if (entry.kind === "deferred") this.defer(entry);
   }
 
   #count(entry: Entry): void {
@@ -295,7 +273,7 @@ export class Ingest {
     const marks = this.#marks.toWrite();
     try {
       append(this.#entries, {
-        books: books.toKeep(this.#parkedCount),
+        books: books.toKeep(this.#parking.size),
         ...known.toWrite(),
         marks,
         endsTheHold,

@@ -58,6 +58,7 @@ export const authorizeSettings = {
 
 /** What a message says of its device. */
 export interface Claim {
+  /** null: it names none, as a mapping may leave it to the registry. */
   readonly siteId: string | null;
   /** The token itself, or (judged later) only its hash. */
   readonly token: string | undefined;
@@ -74,7 +75,7 @@ export function authorize(
 ): Rejection<Code> | null {
   if (device === null) return rejection("UNREGISTERED_DEVICE");
   if (device.status !== "ACTIVE") return rejection("DEVICE_REVOKED", `status is ${device.status}`);
-  if (device.siteId !== claim.siteId) {
+  if (claim.siteId !== null && device.siteId !== claim.siteId) {
     return rejection(
       "SITE_MISMATCH_REGISTRY_VS_PAYLOAD",
       `registered for ${device.siteId}, payload says ${claim.siteId}`,

@@ -4,24 +4,28 @@
  * One object that is filled in as the stages pass, so that a reject has all that was known by then and the usual message costs
  * one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
  */
+import type { DeviceId } from "../core/device.ts";
 import type { Deferred, Entry, Event, Kind, Reject } from "../core/entry.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
 import { isObject } from "../core/is-object.ts";
 import { redact, secretsIn } from "./redact.ts";
+import { forReplay, keptOf, whileDeferred } from "./mapping/envelope.ts";
 import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
-import { addressIn, storableTopic, type Address } from "./topic.ts";
+import type { Proof } from "./mapping/spec.ts";
+import { addressFor, addressIn, storableTopic, type Address } from "./topic.ts";
 import { isRejection, type Rejection } from "./verdict.ts";
 
 type Arrival = Pick<
   Message,
-  "receivedMs" | "topic" | "address" | "payload" | "wholeBytes" | "retained" | "tokenHash"
+  "receivedMs" | "topic" | "address" | "payload" | "wholeBytes" | "retained" | "tokenHash" | "speaker"
 >;
 
 export interface Candidate {
   readonly receivedMs: number;
   readonly topic: string;
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
+  readonly speaker: DeviceId | null | undefined;
   /** Of the payload as it was sent; more than `bytes` has if it was cut. */
   readonly wholeBytes: number;
   /** More bytes than are allowed: only the beginning is kept. */
@@ -33,6 +37,14 @@ export interface Candidate {
   address: Address | null;
   /** Once it is known to be a JSON object that can be stored. */
   text: string | null;
+  /** Of a mapped message: what the device sent, as one JSON value; a reject is kept as this. null: `text` is that. */
+  raw: string | null;
+  /** It goes on with the event, within `text`. */
+  keepsRaw: boolean;
+  /** What a mapping asks for instead of a token in the message. */
+  proof: Proof;
+  /** Of a message that makes several events: the devices that it was charged for. */
+  charged: Set<string> | null;
   token: string | undefined;
   /** Of a token that is known only so: shown beside the payload, or kept in the spool. */
   tokenHash: string | null;
@@ -44,6 +56,8 @@ export interface Candidate {
   remark: string | null;
 }
 
+/** In place of a token's hash: the site's broker, or CONNECT, vouched for the device. */
+const provedElsewhere = "proved";
 /** Of what is too large, this much is kept. */
 const headBytes = 1024;
 /** Of what is no JSON object, so much is searched for secrets that stand in its topic too. */
@@ -59,17 +73,31 @@ const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
 const utf8 = new TextEncoder();
 
 export function candidateOf(message: Arrival): Candidate {
-  const { receivedMs, topic, address: given, payload, wholeBytes, retained, tokenHash = null } = message;
+  const {
+    receivedMs,
+    topic,
+    address: given,
+    payload,
+    wholeBytes,
+    retained,
+    tokenHash = null,
+    speaker,
+  } = message;
   return {
     receivedMs,
     topic,
     given,
     bytes: payload,
+    speaker,
     wholeBytes: wholeBytes ?? payload.length,
     isOversize: false,
     isRetained: retained,
     address: null,
     text: null,
+    raw: null,
+    keepsRaw: false,
+    proof: "token",
+    charged: null,
     token: undefined,
     tokenHash,
     siteId: null,
@@ -83,20 +111,25 @@ export function candidateOf(message: Arrival): Candidate {
 export function fromSpool(entry: Deferred): Candidate {
   const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash, detail } = entry;
   const candidate = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
-  const address = addressIn({ topic, address: entry });
-  candidate.address = isRejection(address) ? null : address;
-  candidate.text = payload;
-  return Object.assign(candidate, { tokenHash, siteId, eventMs, eventNs, remark: detail });
+  const own = addressIn({ topic });
+  candidate.address = isRejection(own) ? namedBy(entry) : own;
+  const known = isRejection(own) ? keptOf(payload) : { text: payload, raw: null };
+  const proof = tokenHash === provedElsewhere ? "broker" : "token";
+  return Object.assign(candidate, known, { tokenHash, siteId, eventMs, eventNs, proof, remark: detail });
 }
 
 /** A kept reject, from its beginning. */
 export function fromReject(entry: Reject): Candidate {
   const { receivedMs, topic, payload, reason } = entry;
   const retained = reason === "RETAINED_WITHOUT_TIME";
-  const { tenantId, deviceId, msgType } = entry;
-  const isNamed = tenantId !== null && deviceId !== null && msgType !== null;
-  const address = isNamed ? { tenantId, deviceId, msgType } : undefined;
-  return candidateOf({ receivedMs, topic, address, payload: utf8.encode(rawText(payload)), retained });
+  const address = namedBy(entry) ?? undefined;
+  const from = { address, speaker: address?.deviceId ? address : undefined };
+  return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(rawText(payload)), retained });
+}
+
+/** Of a topic that is not ours: the source or a mapping named the device when it came. */
+function namedBy({ tenantId, deviceId, msgType }: Deferred | Reject): Address | null {
+  return tenantId === null ? null : addressFor(tenantId, deviceId ?? "", msgType ?? "");
 }
 
 /** Empty strings where the topic names no device. */
@@ -113,11 +146,13 @@ export function toEvent(candidate: Candidate): Event {
 
 /** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
 export function toDeferred(candidate: Candidate, why: Rejection, tokenHash: string | null): Deferred {
-  const payload = redact(candidate.text ?? "", candidate.token);
-  const entry = remarked(
-    candidate,
-    toEntry(candidate, "deferred", why, payload, false, tokenHash) as Deferred,
-  );
+  const text =
+    candidate.raw === null
+      ? (candidate.text ?? "")
+      : whileDeferred(candidate.text ?? "{}", candidate.raw, candidate.keepsRaw);
+  const hash = candidate.proof === "token" ? tokenHash : provedElsewhere;
+  const payload = redact(text, candidate.token);
+  const entry = remarked(candidate, toEntry(candidate, "deferred", why, payload, false, hash) as Deferred);
   return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, secretsOf(candidate)) };
 }
 
@@ -150,6 +185,7 @@ function cut(text: string, charsMax: number): string {
 }
 
 function payloadOf(candidate: Candidate): string {
+  if (candidate.raw !== null) return forReplay(redact(candidate.raw, candidate.token));
   if (candidate.text !== null) return redact(candidate.text, candidate.token);
   if (candidate.isOversize)
     return rawPayload(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
@@ -167,7 +203,8 @@ function withoutTokens(text: string): string {
 }
 
 /** What must not be shown of it. */
-function secretsOf({ text, token, bytes }: Candidate): readonly string[] {
+function secretsOf({ text, raw, token, bytes }: Candidate): readonly string[] {
+  if (raw !== null) return secretsIn(raw, token);
   return text === null ? namedIn(readable(bytes.subarray(0, searchedBytes))) : secretsIn(text, token);
 }
 

@@ -62,15 +62,51 @@ export function oversize(
     : null;
 }
 
+/** What a mapping reads: any JSON value, with the digits of whole numbers beyond 2^53 (bigint); or text. */
+export interface Loose {
+  readonly text: string;
+  readonly value: unknown;
+}
+
+const longNumber = /[[:,\s-]\d{16}/;
+
+/** `takesText`: what is no JSON is a value by itself. */
+export function decodeAny(
+  payload: Uint8Array,
+  takesText: boolean,
+): Loose | Rejection<keyof typeof jsonReasons> {
+  const text = utf8Of(payload);
+  if (text === null) return rejection("MALFORMED_JSON", "not UTF-8");
+  let value: unknown;
+  try {
+    value = longNumber.test(text) ? JSON.parse(text, exactly as Reviver) : JSON.parse(text);
+  } catch {
+    if (!takesText) return rejection("MALFORMED_JSON", text === "" ? "empty" : null);
+    value = text;
+  }
+  const why = unstorable(typeof value === "string" ? JSON.stringify(value) : text);
+  return why === null ? { text, value } : rejection("UNSTORABLE_TEXT", why);
+}
+
+type Reviver = (this: unknown, key: string, value: unknown) => unknown;
+
+function exactly(_key: string, value: unknown, { source }: { source: string }): unknown {
+  const isLong = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
+  return isLong ? BigInt(source) : value;
+}
+
+function utf8Of(payload: Uint8Array): string | null {
+  try {
+    return strict.decode(payload);
+  } catch {
+    return null;
+  }
+}
+
 /** A byte order mark at the start is passed over, as RFC 8259 §8.1 allows. */
 export function decode(payload: Uint8Array): Decoded | Rejection<keyof typeof jsonReasons> {
-  let text: string;
-  try {
-    text = strict.decode(payload);
-  } catch {
-    return rejection("MALFORMED_JSON", "not UTF-8");
-  }
-  return decodeText(text);
+  const text = utf8Of(payload);
+  return text === null ? rejection("MALFORMED_JSON", "not UTF-8") : decodeText(text);
 }
 
 export function decodeText(text: string): Decoded | Rejection<keyof typeof jsonReasons> {

@@ -6,7 +6,7 @@
  * than throw; the one try/catch is for a bug of ours, which must cost one message and not the gateway.
  */
 import type { Clock } from "../core/clock.ts";
-import type { DeviceAuth } from "../core/device.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { Deferred, Entry, Event, Reject } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import type { Values } from "../core/settings.ts";
@@ -25,10 +25,12 @@ import { decode, oversize, sizeSettings } from "./decode.ts";
 import { checkEnvelope, siteOf } from "./envelope.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
 import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
+import { readMapped, type Part } from "./mapped.ts";
+import type { Route, Router } from "./mapping/routes.ts";
 import { remarkOn } from "./metrics.ts";
 import { scrub } from "./scrub.ts";
 import { readTime, timeSettings } from "./time.ts";
-import { addressIn, type Address } from "./topic.ts";
+import { addressIn, isOwnTopic, type Address } from "./topic.ts";
 import { isRejection, rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const faultReasons = {
@@ -51,14 +53,29 @@ export type Policy = Values<typeof policySettings>;
 /** A message whose device must be looked up before it can be judged. Holds the token: never to be written or logged. */
 export interface Pending extends Address {
   readonly pending: true;
-  readonly siteId: string;
+  /** null: the message names none. */
+  readonly siteId: string | null;
   /** For `resume` alone. */
   readonly candidate: Candidate;
 }
 
-export interface Judge {
-  /** An Entry (event or reject, seq 0), or a Pending: its device must be looked up first. Never throws. */
-  judge(message: Message): Entry | Pending;
+/** A message that a mapping makes several events of. */
+export interface Several {
+  readonly several: readonly (Entry | Pending)[];
+}
+
+/** A kept reject, read anew under today's mappings. */
+export interface Reread {
+  /** Who speaks in it. */
+  readonly devices: readonly DeviceId[];
+  /** Everything but its token, which is gone, and its rate. @param of the registry's answer by `deviceKey` */
+  judge(of: (key: string) => DeviceAuth | null): readonly (Event | Reject)[];
+}
+
+/** `Found`: what a message may turn out to be. */
+export interface Judge<Found = Entry | Pending | Several> {
+  /** An Entry (event or reject, seq 0), or a Pending: its device must be looked up first; or several of these. Never throws. */
+  judge(message: Message): Found;
   /**
    * The registry answered: a row; null, not registered; or "unavailable", it could not be asked in time, which makes a
    * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. A message that counts by its arrival, while nobody knows
@@ -67,10 +84,10 @@ export interface Judge {
   resume(pending: Pending, answer: DeviceAuth | null | "unavailable" | "crowded"): Entry;
   /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
   rejudge(entry: Deferred, answer: DeviceAuth | null): Event | Reject;
-  /** A kept reject judged anew at an operator's word: everything but its token, which is gone, and its rate. */
-  replay(entry: Reject, answer: DeviceAuth | null): Event | Reject;
-  /** The key of the device that a message speaks for; undefined where its topic names none. */
-  deviceOf(message: Message): string | undefined;
+  /** A kept reject, to be judged anew at an operator's word. */
+  reread(entry: Reject): Reread;
+  /** The keys of the devices that a message speaks for; none if it names none. Those that `judge` will name. */
+  devicesOf(message: Message): readonly string[];
 }
 
 export interface JudgeOptions {
@@ -85,17 +102,26 @@ export interface JudgeOptions {
   /** What the backlog of one device may take of the spool at once. */
   readonly backlogBytesMax: number;
   readonly clock: Clock;
+  /** Absent: there are no mappings. */
+  readonly routeOf?: Router | undefined;
 }
 
 /** A message older than this did not wait for the registry: the clock was set. */
 const parkedMaxMs = 60_000;
 
-export function isPending(outcome: Entry | Pending): outcome is Pending {
+export function isPending(outcome: Entry | Pending | Several): outcome is Pending {
   return "pending" in outcome;
 }
 
+export function isSeveral(outcome: Entry | Pending | Several): outcome is Several {
+  return "several" in outcome;
+}
+
+/** Without mappings a message is one. */
+export function createJudge(options: JudgeOptions & { routeOf?: undefined }): Judge<Entry | Pending>;
+export function createJudge(options: JudgeOptions): Judge;
 export function createJudge(options: JudgeOptions): Judge {
-  const { policy, auth, requireToken, backlogBytesMax, clock } = options;
+  const { policy, auth, requireToken, backlogBytesMax, clock, routeOf } = options;
   const proven = createLimiter();
   /** Of what waits for the registry, so that nobody spends the allowance of a device whose name he uses. */
   const unproven = createLimiter();
@@ -104,16 +130,53 @@ export function createJudge(options: JudgeOptions): Judge {
   let rated: Policy | undefined;
   let rate: Rate | undefined;
 
-  function decide(candidate: Candidate): Entry | Pending {
-    const why = examine(candidate, policy(), clock.isTimeKnown?.() ?? true);
+  function decide(candidate: Candidate): Entry | Pending | Several {
+    const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
+    const isTimeKnown = clock.isTimeKnown?.() ?? true;
+    if (route === undefined) return settle(candidate, examine(candidate, policy(), isTimeKnown));
+    const parts = readMapped(candidate, route, policy(), isTimeKnown);
+    const [only] = parts;
+    if (parts.length === 1 && only !== undefined) return settle(only.candidate, only.why);
+    return { several: parts.map((part) => guarded(part.candidate, () => settle(part.candidate, part.why))) };
+  }
+
+  /** As `decide` reads it, without its judgement. */
+  function partsOf(candidate: Candidate): readonly Part[] {
+    try {
+      const route = mappingFor(candidate.topic);
+      return route === undefined
+        ? [{ candidate, why: examine(candidate, policy(), true) }]
+        : readMapped(candidate, route, policy(), true);
+    } catch (error) {
+      return [{ candidate, why: faultOf(error) }];
+    }
+  }
+
+  /** Our own topic is asked first, by its own code. */
+  function mappingFor(topic: string): Route | undefined {
+    return routeOf === undefined || isOwnTopic(topic) ? undefined : routeOf(topic);
+  }
+
+  function settle(candidate: Candidate, why: Rejection | null): Entry | Pending {
     if (why !== null) return reject(candidate, why);
     const { tenantId, deviceId } = addressOf(candidate);
     const device = auth.get(tenantId, deviceId);
     if (device === undefined) return pendingOf(candidate);
-    const rejected = authorize(device, candidate, requireToken);
+    const rejected = allow(device, candidate);
     if (rejected === null) return admit(candidate);
     const mayHeal = rejected.code !== "TOKEN_MISSING" && auth.mayReread(tenantId, deviceId);
     return mayHeal ? pendingOf(candidate) : reject(candidate, rejected);
+  }
+
+  /** null: it may speak, and is where the registry says, unless it said so itself. */
+  function allow(
+    device: DeviceAuth | null,
+    candidate: Candidate,
+    asksToken = requireToken,
+  ): Rejection | null {
+    const rejected = authorize(device, candidate, asksToken && candidate.proof === "token");
+    if (rejected === null) candidate.siteId ??= device?.siteId ?? null;
+    return rejected;
   }
 
   /** The device proved itself: only now is its own allowance spent. What is beyond it is kept for a replay. */
@@ -132,10 +195,13 @@ export function createJudge(options: JudgeOptions): Judge {
   function take(limiter: typeof proven, candidate: Candidate): boolean {
     const current = policy();
     if (current !== rated) [rated, rate] = [current, rateOf(current, backlogBytesMax)];
-    return (
-      rate === undefined ||
-      limiter.take(addressOf(candidate).key, arrivedMs(candidate), candidate.bytes.length, rate)
-    );
+    if (rate === undefined) return true;
+    const { key } = addressOf(candidate);
+    const takes =
+      candidate.charged?.has(key) === true ||
+      limiter.take(key, arrivedMs(candidate), candidate.bytes.length, rate);
+    if (takes) candidate.charged?.add(key);
+    return takes;
   }
 
   /** Monotonic: those that waited for the registry are judged all at once, and charged by the time they came. */
@@ -168,8 +234,8 @@ export function createJudge(options: JudgeOptions): Judge {
       return work(candidate);
     } catch (error) {
       candidate.text = null;
-      const detail = error instanceof Error ? scrub(`${error.name}: ${error.message}`) : null;
-      return toReject(candidate, rejection("JUDGE_FAULT", detail), true, false);
+      candidate.raw = null;
+      return toReject(candidate, faultOf(error), true, false);
     }
   }
 
@@ -179,30 +245,49 @@ export function createJudge(options: JudgeOptions): Judge {
       guarded(candidate, () => {
         if (answer === "unavailable") return defer(candidate);
         if (answer === "crowded") return reject(candidate, rejection("TOO_MANY_STRANGERS"));
-        const rejected = authorize(answer, candidate, requireToken);
+        const rejected = allow(answer, candidate);
         return rejected === null ? admit(candidate) : reject(candidate, rejected);
       }),
     rejudge: (entry, answer) =>
       guarded(fromSpool(entry), (candidate) => {
         // Who waited for the clock alone had shown a good token.
-        const rejected = authorize(answer, candidate, requireToken && entry.reason !== "CLOCK_NOT_SET");
+        const rejected = allow(answer, candidate, requireToken && entry.reason !== "CLOCK_NOT_SET");
         return rejected === null ? toEvent(candidate) : reject(candidate, rejected);
       }),
-    replay: (entry, answer) =>
-      guarded(fromReject(entry), (candidate) => {
-        const rejected = examine(candidate, policy(), true) ?? authorize(answer, candidate, false);
+    reread(entry) {
+      const candidate = fromReject(entry);
+      const parts = partsOf(candidate);
+      return {
+        devices: parts.flatMap((part) => (part.why === null ? [addressOf(part.candidate)] : [])),
         // It stays where it is kept: it takes no part in the sampling of what comes in.
-        return rejected === null ? toEvent(candidate) : toReject(candidate, rejected, true, false);
-      }),
-    deviceOf(message) {
-      const address = addressIn(message);
-      return isRejection(address) ? undefined : address.key;
+        judge: (of) =>
+          parts.map(({ candidate: part, why }) =>
+            guarded(part, () => {
+              const rejected = why ?? allow(of(addressOf(part).key), part, false);
+              return rejected === null ? toEvent(part) : toReject(part, rejected, true, false);
+            }),
+          ),
+      };
+    },
+    devicesOf(message) {
+      const own = addressIn(message);
+      if (!isRejection(own)) return [own.key];
+      const route = mappingFor(message.topic);
+      if (route === undefined) return [];
+      const { mapping, who } = route;
+      if (mapping.namedByTopic) return who.why === null ? [deviceKey(who.tenantId, who.deviceId)] : [];
+      const parts = partsOf(candidateOf(message)).filter(({ why }) => why === null);
+      return [...new Set(parts.map((part) => addressOf(part.candidate).key))];
     },
   };
 }
 
+function faultOf(error: unknown): Rejection {
+  return rejection("JUDGE_FAULT", error instanceof Error ? scrub(`${error.name}: ${error.message}`) : null);
+}
+
 function pendingOf(candidate: Candidate): Pending {
-  return { ...addressOf(candidate), pending: true, siteId: candidate.siteId ?? "", candidate };
+  return { ...addressOf(candidate), pending: true, siteId: candidate.siteId, candidate: candidate };
 }
 
 /** All that can be said of a message without asking who its device is; fills the candidate as far as it comes. */

@@ -7,6 +7,7 @@ import { jsonReasons, sizeReasons } from "./decode.ts";
 import { envelopeReasons } from "./envelope.ts";
 import { faultReasons } from "./judge.ts";
 import { rateReasons } from "./limit.ts";
+import { mappingReasons } from "./mapping/misfit.ts";
 import { metricReasons } from "./metrics.ts";
 import { timeReasons } from "./time.ts";
 import { topicReasons } from "./topic.ts";
@@ -21,6 +22,7 @@ const stages: Readonly<Record<string, Reasons>> = {
   size: sizeReasons,
   topic: topicReasons,
   json: jsonReasons,
+  mapping: mappingReasons,
   envelope: envelopeReasons,
   metrics: metricReasons,
   time: timeReasons,

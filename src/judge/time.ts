@@ -12,7 +12,7 @@ import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const timeReasons = {
   BAD_TIMESTAMP: {
-    help: "ts is neither ISO 8601 nor an epoch in s or ms, or lies outside 1677-09-21 to 2262-04-11.",
+    help: "ts is neither ISO 8601 nor an epoch in s, ms, µs or ns, or lies outside 1677-09-21 to 2262-04-11.",
     remedy: "Send ISO 8601 in UTC, or leave ts out: the time of arrival then counts.",
   },
   TIMESTAMP_OUT_OF_RANGE: {
@@ -65,7 +65,16 @@ export function readTime(
   policy: Policy,
   isTimeKnown: boolean,
 ): Rejection<Code> | null {
-  const ts = body["ts"] ?? null;
+  return timeFrom(candidate, body["ts"] ?? null, policy, isTimeKnown);
+}
+
+/** `ts`: as the device says candidate; null: candidate says none. */
+export function timeFrom(
+  candidate: Candidate,
+  ts: unknown,
+  policy: Policy,
+  isTimeKnown: boolean,
+): Rejection<Code> | null {
   if (ts === null) return arrivalOf(candidate, null, isTimeKnown);
   const own = readTimestamp(ts);
   if (own === null) return rejection("BAD_TIMESTAMP", `ts is ${JSON.stringify(ts)}`);

@@ -1,5 +1,5 @@
 /**
- * Event time as devices write it: ISO 8601 text, or seconds or milliseconds since the epoch.
+ * Event time as devices write it: ISO 8601 text, or seconds, ms, µs or ns since the epoch, as a number or as its digits.
  *
  * Our own parser, because Date.parse reads "2026-02-30" as March, takes "1" for a year, a time without a zone for local
  * time, and drops everything below a millisecond.
@@ -13,6 +13,9 @@ export interface Instant {
 
 /** Below this a number counts seconds (until the year 5138), from there on milliseconds (since 1973). */
 const secondsBelow = 1e11;
+/** From here on µs, and from there on ns, both since 1973. Between what ms can be (2262) and this nothing is meant. */
+const microsFrom = 1e14;
+const nanosFrom = 1e17;
 /** What 64 bits of nanoseconds hold: 1677-09-21 to 2262-04-11. */
 const minMs = -9_223_372_036_854;
 const maxMs = 9_223_372_036_853;
@@ -25,10 +28,17 @@ const iso8601 =
 /** What most devices send. On days that every month has, Date.parse reads this form rightly, at a tenth of the cost. */
 const usualForm = /^\d{4}-\d\d-(?:[01]\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3})?Z$/;
 
+/** Is it text in that form? */
+export function isUsual(value: unknown): value is string {
+  return typeof value === "string" && usualForm.test(value);
+}
+
 /** null where `value` is no time or lies outside 1677-09-21…2262-04-11. */
 export function readTimestamp(value: unknown): Instant | null {
   if (typeof value === "string") return fromIso(value);
-  if (typeof value === "number") return fromEpoch(value);
+  if (typeof value === "number")
+    return Math.abs(value) < microsFrom ? fromEpoch(value) : fromDigits(String(value));
+  if (typeof value === "bigint") return fromDigits(String(value));
   return null;
 }
 
@@ -44,7 +54,7 @@ function fromEpoch(value: number): Instant | null {
 function fromIso(text: string): Instant | null {
   if (usualForm.test(text)) return within(Date.parse(text), 0);
   const parts = iso8601.exec(text);
-  if (parts === null) return null;
+  if (parts === null) return fromDigits(text);
   const [, year, , month, day, hour = "0", minute = "0", second = "0", fraction = "", zone = ""] = parts;
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return null;
   const date = dayMs(Number(year), Number(month), Number(day));
@@ -54,6 +64,21 @@ function fromIso(text: string): Instant | null {
   const time = (Number(hour) * 3600 + Number(minute) * 60 + Number(second)) * 1000;
   return within(date + time - offset + Math.floor(nanos / 1e6), nanos % 1e6);
 }
+
+const digits = /^(-?)(\d{1,19})(?:\.(\d{1,9}))?$/;
+
+/** An epoch with every digit that it is written with, which a double would lose. Eight digits alone are a date. */
+function fromDigits(text: string): Instant | null {
+  const [, sign, whole = "", fraction = ""] = digits.exec(text) ?? [];
+  if (sign === undefined) return null;
+  const size = Number(whole);
+  const places = size < secondsBelow ? 9 : size < microsFrom ? 6 : size < nanosFrom ? 3 : 0;
+  const nanos = BigInt(`${sign}${whole}${fraction.padEnd(9, "0").slice(0, places)}`);
+  const ns = Number(((nanos % perMs) + perMs) % perMs);
+  return within(Number((nanos - BigInt(ns)) / perMs), ns);
+}
+
+const perMs = 1_000_000n;
 
 /** null where there is no such day. Years below 1677 are out of range anyway, and Date.UTC misreads those below 100. */
 function dayMs(year: number, month: number, day: number): number | null {

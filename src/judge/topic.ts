@@ -21,7 +21,7 @@ export interface Address {
   readonly tenantId: string;
   readonly deviceId: string;
   readonly msgType: string;
-  /** One string a device; unique because a level cannot hold "/". */
+  /** One string a device; unique because a tenant cannot hold "/". */
   readonly key: string;
 }
 
@@ -43,16 +43,28 @@ function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons
   const [root, tenantId, word, deviceId, msgType] = levels;
   if (levels.length !== 5 || root !== "tenant" || word !== "device") return rejection("BAD_TOPIC_FORMAT");
   if (!tenantId || !deviceId || !msgType) return rejection("BAD_TOPIC_FORMAT", "a level is empty");
-  if (!isStorable(topic)) {
-    return rejection("BAD_TOPIC_FORMAT", "it holds characters that cannot be stored");
-  }
-  if (topic.includes("tok-") && issuedToken.test(topic)) {
-    return rejection("BAD_TOPIC_FORMAT", "a level is a token; a topic is no place for secrets");
-  }
-  if (Math.max(tenantId.length, deviceId.length, msgType.length) > levelCharsMax) {
-    return rejection("BAD_TOPIC_FORMAT", `a level is longer than ${levelCharsMax} characters`);
-  }
+  const why = unfit(topic, Math.max(tenantId.length, deviceId.length, msgType.length));
+  if (why !== null) return rejection("BAD_TOPIC_FORMAT", why);
+  return addressFor(tenantId, deviceId, msgType);
+}
+
+export function addressFor(tenantId: string, deviceId: string, msgType: string): Address {
   return { tenantId, deviceId, msgType, key: `${tenantId}/${deviceId}` };
+}
+
+const ownTopic = /^tenant\/[^/]*\/device\/[^/]*\/[^/]*$/;
+
+/** Is it in our own form, whatever its levels hold? */
+export function isOwnTopic(topic: string): boolean {
+  return ownTopic.test(topic);
+}
+
+/** Why no topic or name of a device may be this; null: it may. `charsMost`: of its longest level. */
+export function unfit(text: string, charsMost = text.length): string | null {
+  if (!isStorable(text)) return "it holds characters that cannot be stored";
+  if (text.includes("tok-") && issuedToken.test(text))
+    return "a level is a token; a topic is no place for secrets";
+  return charsMost > levelCharsMax ? `a level is longer than ${levelCharsMax} characters` : null;
 }
 
 /** The topic as it may be stored, whatever it holds. */

@@ -27,8 +27,13 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
   let filters = 0;
   let isClosed = false;
 
+  /** Who proved himself; null: nobody did. */
+  function speaker(client: Client | null): Proof | null {
+    return client === null ? null : (proofs.get(client) ?? null);
+  }
+
   function ownTopic(client: Client | null): OwnTopic {
-    const proof = client === null ? null : (proofs.get(client) ?? null);
+    const proof = speaker(client);
     return proof === null ? null : `tenant/${proof.tenantId}/device/${proof.deviceId}/`;
   }
 
@@ -90,6 +95,7 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
   return {
     add,
     ownTopic,
+    speaker,
     /** How many filters all of them have: as often a message may have to be passed on. */
     subscribers: () => filters,
     /** False: it has as many as it may. */

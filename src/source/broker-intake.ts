@@ -4,6 +4,7 @@
  * sends that again.
  */
 import type { Client, PublishPacket } from "aedes";
+import type { DeviceId } from "../core/device.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Intake, Message, Outcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
@@ -19,6 +20,7 @@ export class BrokerMessage implements Message {
   readonly packetId: number;
   readonly receivedMs: number;
   readonly wholeBytes: number | undefined;
+  readonly speaker: DeviceId | null;
   outcome: Outcome | null = null;
   /** null: published by the broker itself. */
   readonly #client: Client | null;
@@ -28,6 +30,7 @@ export class BrokerMessage implements Message {
   /** Of a payload of more than `payloadBytesMax` only the beginning is kept, as a copy, so that the rest goes at once. */
   constructor(
     client: Client | null,
+    speaker: DeviceId | null,
     packet: PublishPacket,
     receivedMs: number,
     payloadBytesMax: number,
@@ -45,6 +48,7 @@ export class BrokerMessage implements Message {
     this.sender = client?.id ?? "";
     this.packetId = this.qos === 0 ? 0 : (packet.messageId ?? 0);
     this.receivedMs = receivedMs;
+    this.speaker = speaker;
     this.#client = client;
     this.#goOn = goOn;
   }

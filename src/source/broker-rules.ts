@@ -9,7 +9,7 @@ import { createAttempts } from "../core/attempts.ts";
 import { type Clock, sleep, withDeadline } from "../core/clock.ts";
 import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
-import type { Authenticate, StillProves } from "../core/source.ts";
+import type { Authenticate, Mapped, StillProves } from "../core/source.ts";
 import { admit, mayUse } from "./broker-access.ts";
 import { brokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
@@ -43,6 +43,8 @@ export interface RulesOptions {
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
   /** Of a larger payload only the beginning is kept: it is rejected by its size. Asked at every message. Absent: no bound. */
   readonly payloadBytesMax?: () => number;
+  /** Topics that are nobody's own; who publishes there must be known, or show a token. Absent: there are none. */
+  readonly mapped?: Mapped;
   readonly warn: Warn;
   /** It is let in. */
   readonly welcome: (socket: Socket, proved: boolean) => void;
@@ -57,7 +59,7 @@ export interface BrokerRules {
 }
 
 export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
-  const { settings, clock, authenticate, withoutTokens, warn, welcome } = options;
+  const { settings, clock, authenticate, withoutTokens, warn, welcome, mapped } = options;
   const { payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
   const clients = brokerClients(options);
   const attempts = createAttempts(clock);
@@ -126,10 +128,11 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     authorizePublish(client, packet, done) {
       const { topic } = packet;
       if (topic.startsWith("$")) return done(new Error("PUBLISH refused: a topic that begins with $"));
-      if (!mayUse(clients.ownTopic(client), topic))
+      if (!mayUse(clients.ownTopic(client), topic) && mapped?.takes(topic) !== true)
         return done(new Error("PUBLISH refused: not the device's own topic"));
       packet.retain = false;
-      const message = new BrokerMessage(client, packet, clock.wallMs(), payloadBytesMax(), () => {
+      const speaker = clients.speaker(client);
+      const message = new BrokerMessage(client, speaker, packet, clock.wallMs(), payloadBytesMax(), () => {
         if (mayPassOn(message)) {
           if (withoutTokens) packet.payload = Buffer.from(withoutTokens(bytesOf(packet)));
         } else {

@@ -12,7 +12,7 @@ import { Socket } from "node:net";
 import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import { sourceKind, type Authenticate, type Source, type StillProves } from "../core/source.ts";
+import { sourceKind, type Authenticate, type Mapped, type Source, type StillProves } from "../core/source.ts";
 import { brokerDoors } from "./broker-doors.ts";
 import { intakeGate } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
@@ -36,6 +36,7 @@ export const broker = sourceKind({
 });
 
 export interface BrokerOptions {
+  readonly mapped?: Mapped;
   readonly settings: BrokerSettings;
   readonly clock: Clock;
   readonly log: Log;

@@ -6,15 +6,21 @@ import type { IClientOptions } from "mqtt";
 import { z } from "zod";
 import { choice, count, optional, optionalCount, text, urlOf, type Values } from "../core/settings.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import { clashes, levelsOf, widest } from "../core/topic-filter.ts";
 
 /** MQTT 5 §4.7: + is a whole level, # the whole last one. */
-const topicFilter = z
+const topicFilter = /^(?!\$share\/)(?:[^+#\0/]*|\+)(?:\/(?:[^+#\0/]*|\+))*(?:\/#)?$|^#$/;
+
+const topicFilters = z
   .string()
-  .regex(
-    /^(?!\$share\/)(?:[^+#\0/]*|\+)(?:\/(?:[^+#\0/]*|\+))*(?:\/#)?$|^#$/,
-    "a topic filter: + as a whole level, # as the whole last level (MQTT_SHARE_GROUP makes a shared subscription)",
-  )
-  .min(1, "a topic filter");
+  .refine(
+    (said) => listed(said).every((filter) => filter !== "" && topicFilter.test(filter)),
+    "a topic filter, or several with commas: + as a whole level, # as the whole last level (MQTT_SHARE_GROUP makes a shared subscription)",
+  );
+
+function listed(said: string): string[] {
+  return said.split(",").map((filter) => filter.trim());
+}
 
 const SECONDS_MAX = 0xffff_fffe;
 
@@ -39,8 +45,8 @@ export const mqttSettings = {
     name: "MQTT_TOPIC",
     default: "tenant/+/device/+/+",
     unit: "topic filter",
-    check: topicFilter,
-    help: "What to subscribe to, at QoS 1.",
+    check: topicFilters,
+    help: "What to subscribe to, at QoS 1; several with commas. The topics of MAPPINGS_FILE come besides.",
   }),
   shareGroup: optional({
     name: "MQTT_SHARE_GROUP",
@@ -95,7 +101,12 @@ export const ANSWER_MS = 10_000;
 /** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
 export function mqttMistakes(settings: MqttSettings): string[] {
   const mistakes: string[] = [];
-  const { url, tlsCa, tlsCert, tlsKey } = settings;
+  const { url, topic, tlsCa, tlsCert, tlsKey } = settings;
+  const clash = clashIn(listed(topic));
+  if (clash !== undefined)
+    mistakes.push(
+      `MQTT_TOPIC=${topic}: ${clash}, so that a broker may send a message twice; make one narrower`,
+    );
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     mistakes.push("MQTT_TLS_CERT and MQTT_TLS_KEY belong together: set both or neither");
   if (url !== undefined && !/^(mqtts|wss):/.test(url) && (tlsCa ?? tlsCert ?? tlsKey) !== undefined)
@@ -105,9 +116,22 @@ export function mqttMistakes(settings: MqttSettings): string[] {
   return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 
-/** What we subscribe to. A list, for a gateway may have several. */
-export function filtersOf({ topic, shareGroup }: MqttSettings): string[] {
-  return [topic].map((filter) => (shareGroup === undefined ? filter : `$share/${shareGroup}/${filter}`));
+/** Two that share some topics, neither containing the other; undefined: there are none. */
+function clashIn(filters: readonly string[]): string | undefined {
+  const all = filters.map((filter) => ({ filter, levels: levelsOf(filter) }));
+  for (const [i, { filter, levels }] of all.entries()) {
+    const other = all.slice(0, i).find((earlier) => clashes(earlier.levels, levels));
+    if (other !== undefined)
+      return `${other.filter} and ${filter} share some topics, and neither contains the other`;
+  }
+  return undefined;
+}
+
+/** What we subscribe to: what another one covers is left out. @param mapped those of mappings */
+export function filtersOf({ topic, shareGroup }: MqttSettings, mapped: readonly string[] = []): string[] {
+  return widest([...listed(topic), ...mapped]).map((filter) =>
+    shareGroup === undefined ? filter : `$share/${shareGroup}/${filter}`,
+  );
 }
 
 const ALONE_SECONDS = 7 * 86_400;

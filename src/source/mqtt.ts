@@ -9,7 +9,7 @@ import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
-import { sourceKind, type Source } from "../core/source.ts";
+import { sourceKind, type Mapped, type Source } from "../core/source.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
   clientOptions,
@@ -46,6 +46,7 @@ export interface MqttOptions {
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly mapped?: Mapped;
   /** What our sessions were given before; absent: nothing is known of it. */
   readonly memory?: SessionMemory;
   /** MAX_PAYLOAD_BYTES as it is now. */
@@ -70,7 +71,7 @@ export function mqttSource(options: MqttOptions): Source {
   const { memory = sessionMemory(undefined, log), payloadBytesMax = () => PAYLOAD_BYTES_MAX } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
-  const filters = filtersOf(settings);
+  const filters = filtersOf(settings, options.mapped?.filters);
   const clientId = settings.clientId ?? `sluice-${gatewayId}`;
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
   const rivals = takeovers(clock, clientId);

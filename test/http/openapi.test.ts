@@ -22,6 +22,7 @@ beforeEach(async () => {
     count: 2,
     first_at: "a",
     last_at: "b",
+    topic: "a/b",
     detail: null,
   };
   fake = fakeView({ rejects: { list: () => [reject] } });

@@ -6,7 +6,7 @@ import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
 import { simulatedClock, type SimulatedClock } from "../kit/clock.ts";
 
 export interface Court {
-  readonly judge: Judge;
+  readonly judge: Judge<Entry | Pending>;
   readonly clock: SimulatedClock;
   device: DeviceAuth | undefined;
   mayReread: boolean;
@@ -67,3 +67,8 @@ export const onTopic = (name: string) => aMessage(aBody(), { topic: name });
 export const metrics = (value: unknown) => body({ metrics: value });
 export const many = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, at) => [`m${at}`, at]));
+
+/** A kept reject judged anew. */
+export function replay(judge: Pick<Judge, "reread">, entry: Reject, device: DeviceAuth | null): Entry {
+  return entryOf(judge.reread(entry).judge(() => device)[0]!);
+}

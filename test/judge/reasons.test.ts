@@ -116,6 +116,7 @@ describe("rejects", () => {
       "TELEMETRY_WITHOUT_METRICS",
       "RATE_LIMITED",
       "JUDGE_FAULT",
+      "MAPPING_MISFIT",
     ]);
     const wanted = reasons.map((row) => row.code).filter((code) => !elsewhere.has(code));
     expect([...new Set(rejects.map(([reason]) => reason))].toSorted()).toEqual(wanted.toSorted());

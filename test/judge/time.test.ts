@@ -1,6 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { aBody, aDevice, aMessage, sha256 } from "../kit/builders.ts";
-import { body, court, deferredOf, dev, entryOf, pendingOf, rejectOf, withoutDevice } from "./court.ts";
+import {
+  body,
+  court,
+  deferredOf,
+  dev,
+  entryOf,
+  pendingOf,
+  rejectOf,
+  replay,
+  withoutDevice,
+} from "./court.ts";
 
 const arrivalMs = Date.UTC(2026, 10, 21);
 
@@ -86,6 +96,6 @@ describe("a message that the broker had kept", () => {
     const it = court({ policy: dev });
     const entry = rejectOf(it.judge.judge(aMessage(aBody({ ts: undefined }), { retained: true })));
     expect(entry.reason).toBe("RETAINED_WITHOUT_TIME");
-    expect(it.judge.replay(entry, it.device ?? null).reason).toBe("RETAINED_WITHOUT_TIME");
+    expect(replay(it.judge, entry, it.device ?? null).reason).toBe("RETAINED_WITHOUT_TIME");
   });
 });

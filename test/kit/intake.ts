@@ -1,7 +1,8 @@
 /**
  * An intake over a real spool with a judge and a registry that a test holds in its hand.
  *
- * The judge goes by the payload: `{"n":7}` is accepted if its device may speak, `{"n":7,"bad":true}` is rejected.
+ * The judge goes by the payload: `{"n":7}` is accepted if its device may speak, `{"n":7,"bad":true}` is rejected. A topic whose
+ * device is `a+b` makes an event of each.
  */
 import type { Deferred, Entry, Event, Reject } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -10,7 +11,7 @@ import { Books } from "../../src/intake/books.ts";
 import { Ingest } from "../../src/intake/ingest.ts";
 import { KnownMessages } from "../../src/intake/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
-import type { Pending } from "../../src/judge/judge.ts";
+import type { Pending, Several } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
 import { Rejudge } from "../../src/intake/rejudge.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
@@ -51,8 +52,12 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   };
 
   const judge = {
-    judge(message: Message): Entry | Pending {
-      const entry = entryOf(message);
+    judge(message: Message): Entry | Pending | Several {
+      const devices = namesIn(message);
+      const all = devices.map((deviceId) => judge.one({ ...entryOf(message), deviceId }));
+      return devices.length > 1 ? { several: all } : all[0]!;
+    },
+    one(entry: Event): Entry | Pending {
       if (entry.payload.includes('"bad":true')) return { ...entry, kind: "reject", reason: "BAD" };
       if (entry.deviceId === "clockless" && !state.isTimeKnown)
         return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET", eventMs: null };
@@ -62,8 +67,8 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       verdictOf(pending.candidate as unknown as Event, answer),
     rejudge: (entry: Deferred, answer: DeviceAuth | null) =>
       verdictOf(anEntry({ ...entry, kind: "event", seq: 0 }), answer) as Event | Reject,
-    replay: (entry: Reject) => entry,
-    deviceOf: (message: Message) => `acme/${message.topic.split("/")[3]}`,
+    reread: (entry: Reject) => ({ devices: [], judge: () => [entry] }),
+    devicesOf: (message: Message) => namesIn(message).map((deviceId) => `acme/${deviceId}`),
   };
   const ingest: Ingest = new Ingest({
     judge,
@@ -167,6 +172,10 @@ export function aDeviceMessage(
     receivedMs: 1_000 + n,
     ...changes,
   };
+}
+
+function namesIn({ topic }: Message): string[] {
+  return (topic.split("/")[3] ?? "").split("+");
 }
 
 function entryOf({ topic, payload, receivedMs }: Message): Event {

@@ -1,8 +1,9 @@
 /** The verdicts that the fleet promises are those that the real judge gives. */
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
+import type { Entry } from "../../src/core/entry.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
-import { createJudge, isPending, type Judge, judgeSettings } from "../../src/judge/judge.ts";
+import { createJudge, isPending, type Judge, judgeSettings, type Pending } from "../../src/judge/judge.ts";
 import { type FaultName, faultNames, faultOf } from "../../src/simulator/fault.ts";
 import { aMessage } from "../kit/builders.ts";
 import { createFleet, type Fleet, type FleetMessage } from "../../src/simulator/fleet.ts";
@@ -18,7 +19,7 @@ const defaults = Object.fromEntries(
   ]),
 ) as Values<typeof judgeSettings>;
 
-function judgeOf(limits: { rateLimitRps?: number } = {}): Judge {
+function judgeOf(limits: { rateLimitRps?: number } = {}): Judge<Entry | Pending> {
   const policy = { ...defaults, ...limits };
   const auth = { get: () => undefined, mayReread: () => false };
   return createJudge({
@@ -31,7 +32,7 @@ function judgeOf(limits: { rateLimitRps?: number } = {}): Judge {
 }
 
 /** What the judge says when the registry holds the fleet. */
-function verdictOf(judge: Judge, fleet: Fleet, { topic, payload }: FleetMessage): string {
+function verdictOf(judge: Judge<Entry | Pending>, fleet: Fleet, { topic, payload }: FleetMessage): string {
   const message = aMessage(payload, { topic, receivedMs: Date.now() });
   const first = judge.judge(message);
   if (!isPending(first)) return first.reason ?? first.kind;

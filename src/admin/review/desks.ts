@@ -21,7 +21,7 @@ export interface DeskParts {
   readonly sinks: readonly { readonly name: string }[];
   readonly ingest: Pick<Ingest, "bringBack">;
   readonly registry: Pick<DeviceLookup, "find">;
-  readonly judge: Pick<Judge, "replay">;
+  readonly judge: Pick<Judge, "reread">;
   readonly log: Log;
 }
 

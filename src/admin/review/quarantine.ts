@@ -21,7 +21,7 @@ import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../co
 export interface QuarantineParts {
   readonly table: QuarantineTable;
   readonly registry: Pick<DeviceLookup, "find">;
-  readonly judge: Pick<Judge, "replay">;
+  readonly judge: Pick<Judge, "reread">;
   bringBack(entries: readonly Entry[], count: (books: Books) => void): void;
   /** How far the sink of the tables is, and the last seq of the spool. */
   settledTo(): number;
@@ -79,17 +79,17 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
   }
 
   async function judgeAll(rows: readonly QuarantineRow[]): Promise<{ id: number; entry: Event | Reject }[]> {
+    const read = rows.map((row) => ({ row, reread: judge.reread(entryOf(row)) }));
+    const asked = read.flatMap(({ reread }) => reread.devices);
     const ids = new Map(
-      rows.map(({ tenantId, deviceId }) => [
-        deviceKey(tenantId ?? "", deviceId ?? ""),
-        { tenantId: tenantId ?? "", deviceId: deviceId ?? "" },
-      ]),
+      asked.map(({ tenantId, deviceId }) => [deviceKey(tenantId, deviceId), { tenantId, deviceId }]),
     );
     const found = await orNotNow(registry.find([...ids.values()]));
     const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
-    return rows.map((row) => {
-      const device = devices.get(deviceKey(row.tenantId ?? "", row.deviceId ?? "")) ?? null;
-      return { id: row.id, entry: judge.replay(entryOf(row), device) };
+    return read.map(({ row, reread }) => {
+      const entries = reread.judge((key) => devices.get(key) ?? null);
+      const [only = entryOf(row)] = entries;
+      return { id: row.id, entry: entries.length === 1 ? only : severalOf(row, entries.length) };
     });
   }
 
@@ -165,6 +165,11 @@ function entryOf(row: QuarantineRow): Reject {
     tokenHash: null,
     returned: null,
   };
+}
+
+/** A row makes way for one event: of two batches the second would find it gone, and take its own for stored already. */
+function severalOf(row: QuarantineRow, events: number): Reject {
+  return { ...entryOf(row), detail: `it makes ${events} events today, and a row comes back as one` };
 }
 
 function whyOf({ reason, detail }: Reject): string {

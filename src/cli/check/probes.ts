@@ -6,6 +6,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/index.ts";
+import { byBroker, byBrokerWarning } from "../../config/mappings.ts";
+import { filtersOf } from "../../source/mqtt-options.ts";
 import { thisHost } from "../../config/host.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
@@ -46,6 +48,7 @@ export function createProbes(config: Config): Probes {
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       ...sourceProbes(config),
+      ...mappingProbes(config),
       ...(storeNameOf(postgres) === "local" ? [] : ofStore),
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
     ],
@@ -67,6 +70,22 @@ function probeDisk(dataDir: string): Promise<string> {
   if (thisHost.canWrite(dataDir)) return Promise.resolve(`${dataDir} can be written`);
   const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
   return Promise.reject(new Error(why));
+}
+
+/** No far side, but what one wants to see of it: what is subscribed to, and what asks for no token. */
+function mappingProbes({ mappings, mqtt, mapping }: Config): Probe[] {
+  if (mappings.length === 0) return [];
+  const filters = filtersOf(
+    mqtt,
+    mappings.map(({ topic }) => topic.filter),
+  );
+  const open = byBroker(mappings);
+  const said = [
+    `${mappings.length} of ${mapping.file}`,
+    mqtt.url === undefined ? "topics of the embedded broker" : `subscribes to ${filters.join(", ")}`,
+    ...(open.length > 0 ? [`${byBrokerWarning}: ${open.join(", ")}`] : []),
+  ];
+  return [{ part: "mappings", probe: () => Promise.resolve(said.join("; ")) }];
 }
 
 /** Scripts know the one source there was as `source`. */

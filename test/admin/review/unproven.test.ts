@@ -31,7 +31,12 @@ function desk() {
       remove: () => Promise.resolve(0),
     },
     registry: { find: () => Promise.resolve([]) },
-    judge: { replay: (entry) => anEntry({ ...entry, kind: "event", reason: null }) },
+    judge: {
+      reread: (entry) => ({
+        devices: [],
+        judge: () => [anEntry({ ...entry, kind: "event", reason: null })],
+      }),
+    },
     bringBack: (entries) => back.push(...entries.map((entry) => entry.returned?.quarantineId ?? 0)),
     settledTo: () => 0,
     head: () => 1,

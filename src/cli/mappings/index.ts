@@ -1,0 +1,113 @@
+/** `sluice mappings …`: what the file of mappings makes of a message. */
+import { z } from "zod";
+import { systemClock } from "../../core/clock.ts";
+import type { DeviceAuth, DeviceId } from "../../core/device.ts";
+import { quarantineDeskSpec } from "../../http/quarantine.ts";
+import { rawText } from "../../judge/scrub.ts";
+import { readTimestamp } from "../../judge/timestamp.ts";
+import {
+  command,
+  type CommandGroup,
+  type Context,
+  type Option,
+  toggle,
+  UsageError,
+  words,
+} from "../command.ts";
+import { configured } from "../configuration.ts";
+import { openConfiguredStore } from "../configured-store.ts";
+import { gatewayOptions } from "../gateway-client.ts";
+import { remoteDesk } from "../remote.ts";
+import { asText, tryMessage, type Tried } from "./try.ts";
+
+const time: Option<number | undefined> = {
+  flags: "--at <time>",
+  help: "When it came, as ISO 8601; absent: now",
+  schema: z
+    .string()
+    .transform((said) => readTimestamp(said)?.ms)
+    .refine((ms) => ms !== undefined, "must be a time in ISO 8601")
+    .optional(),
+};
+
+const speaker: Option<DeviceId | undefined> = {
+  flags: "--as <tenant/device>",
+  help: "Who proved itself at CONNECT to the embedded broker",
+  schema: z
+    .string()
+    .regex(/^[^/]+\/.+$/, "must be <tenant>/<device>")
+    .transform((said) => ({
+      tenantId: said.split("/")[0] ?? "",
+      deviceId: said.slice(said.indexOf("/") + 1),
+    }))
+    .optional(),
+};
+
+const tryOne = command({
+  name: "try",
+  summary: "Say what becomes of a message on standard input, or of a row of the quarantine",
+  options: {
+    topic: words("--topic <topic>", "The topic that it came on"),
+    quarantine: words(
+      "--quarantine <id>",
+      "In place of standard input: this row, asked of the running gateway",
+    ),
+    at: time,
+    as: speaker,
+    retained: toggle("--retained", "The broker had kept it"),
+    json: toggle("--json", "Print the answer as JSON"),
+    ...gatewayOptions,
+  },
+  async run(context, { options }) {
+    const { config } = configured(context);
+    const tried = await toTry(context, options);
+    const result = await tryMessage(config, tried, (ids) => findIn(context, ids));
+    context.stdout(options.json ? `${JSON.stringify(result)}\n` : asText(result));
+    return result.outcomes.every(({ event, reason }) => event !== null && reason === null) ? 0 : 1;
+  },
+});
+
+export const mappings: CommandGroup = {
+  name: "mappings",
+  summary: "Try what MAPPINGS_FILE makes of a message",
+  commands: [tryOne],
+};
+
+interface Asked {
+  readonly topic: string | undefined;
+  readonly quarantine: string | undefined;
+  readonly at: number | undefined;
+  readonly as: DeviceId | undefined;
+  readonly retained: boolean;
+  readonly gateway: string | undefined;
+  readonly tokenFile: string | undefined;
+}
+
+async function toTry(context: Context, asked: Asked): Promise<Tried> {
+  const { topic, at = systemClock.wallMs(), as: speaking, retained } = asked;
+  const base = { receivedMs: at, retained, speaker: speaking };
+  if (asked.quarantine !== undefined)
+    return { ...base, ...(await quarantined(context, asked, asked.quarantine)) };
+  if (topic === undefined) throw new UsageError("--topic is needed, with the message on standard input");
+  return { ...base, topic, payload: new Uint8Array(await Bun.stdin.arrayBuffer()) };
+}
+
+async function quarantined(
+  context: Context,
+  asked: Asked,
+  id: string,
+): Promise<Pick<Tried, "topic" | "payload">> {
+  const row = await remoteDesk(context, asked, quarantineDeskSpec).show(Number(id));
+  if (row === undefined) throw new UsageError(`there is no row ${id} in the quarantine`);
+  const text = typeof row.payload === "string" ? row.payload : JSON.stringify(row.payload);
+  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(rawText(text)) };
+}
+
+async function findIn(context: Context, ids: readonly DeviceId[]): Promise<readonly DeviceAuth[]> {
+  const store = openConfiguredStore(context, false);
+  try {
+    return await store.registry.find([...ids]);
+  } finally {
+    await store.close();
+  }
+}

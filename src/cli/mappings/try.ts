@@ -1,0 +1,134 @@
+/**
+ * `sluice mappings try`: what becomes of a message that stands on standard input, or of a row of the quarantine. The judge's own code on
+ * one message; nothing is stored, and no gateway need run.
+ */
+import type { Config } from "../../config/index.ts";
+import { systemClock } from "../../core/clock.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../../core/device.ts";
+import { telemetryOf, type Entry } from "../../core/entry.ts";
+import { explain } from "../../core/log.ts";
+import type { Message } from "../../core/message.ts";
+import { createJudge, isPending, isSeveral, type Pending } from "../../judge/judge.ts";
+import { router, type Route } from "../../judge/mapping/routes.ts";
+import { lineProtocol, type Format } from "../spool/lines.ts";
+
+/** What is tried. */
+export type Tried = Pick<Message, "topic" | "payload" | "receivedMs" | "retained" | "speaker">;
+
+export interface Outcome {
+  /** In one line: who, what, where, when. null: it is rejected. */
+  readonly event: string | null;
+  readonly tenant_id: string | null;
+  readonly device_id: string | null;
+  readonly site_id: string | null;
+  readonly msg_type: string | null;
+  readonly event_ts: string | null;
+  readonly seq: number | null;
+  readonly metrics: unknown;
+  /** What InfluxDB would get; null: nothing. */
+  readonly line: string | null;
+  readonly reason: string | null;
+  readonly detail: string | null;
+}
+
+export interface TryResult {
+  readonly topic: string;
+  /** null: none takes the topic. */
+  readonly mapping: { readonly topic: string; readonly line: number; readonly proof: string } | null;
+  readonly outcomes: readonly Outcome[];
+}
+
+/** @param find asks the registry; rejects if it cannot tell */
+export async function tryMessage(
+  config: Config,
+  tried: Tried,
+  find: (ids: readonly DeviceId[]) => Promise<readonly DeviceAuth[]>,
+): Promise<TryResult> {
+  const routeOf = router(config.mappings);
+  const judge = createJudge({
+    policy: () => config.judge,
+    auth: { get: () => undefined, mayReread: () => false },
+    requireToken: config.judge.requireToken,
+    backlogBytesMax: Number.MAX_SAFE_INTEGER,
+    clock: systemClock,
+    routeOf,
+  });
+  const verdict = judge.judge({ ...tried, dup: false, redeliveryKey: () => undefined });
+  const parts = isSeveral(verdict) ? verdict.several : [verdict];
+  const waiting = parts.filter(isPending);
+  const answers = await answersOf(waiting, find);
+  const lineOf = lineProtocol(config, false);
+  const outcomes = parts.map((part) => {
+    if (!isPending(part)) return outcomeOf(part, false, lineOf);
+    const answer = typeof answers === "string" ? "unavailable" : (answers.get(part.key) ?? null);
+    const entry = judge.resume(part, answer);
+    const known = typeof answers === "string" ? { ...entry, detail: answers } : entry;
+    return outcomeOf(known, part.siteId === null, lineOf);
+  });
+  return { topic: tried.topic, mapping: mappingOf(routeOf(tried.topic)), outcomes };
+}
+
+/** By `deviceKey`; or why the registry cannot tell. */
+async function answersOf(
+  waiting: readonly Pending[],
+  find: (ids: readonly DeviceId[]) => Promise<readonly DeviceAuth[]>,
+): Promise<ReadonlyMap<string, DeviceAuth> | string> {
+  if (waiting.length === 0) return new Map();
+  try {
+    const found = await find(waiting.map(({ tenantId, deviceId }) => ({ tenantId, deviceId })));
+    return new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+function mappingOf(route: Route | undefined): TryResult["mapping"] {
+  if (route === undefined) return null;
+  const { topic, line, proof } = route.mapping;
+  return { topic: topic.text, line, proof };
+}
+
+function outcomeOf(entry: Entry, isOfRegistry: boolean, lineOf: Format): Outcome {
+  const isReject = entry.kind === "reject";
+  const { seq, metrics } = isReject ? { seq: undefined, metrics: null } : telemetryOf(entry);
+  const { lines, impossible } = lineOf([entry]);
+  return {
+    event: isReject ? null : eventText(entry, seq, isOfRegistry),
+    tenant_id: entry.tenantId,
+    device_id: entry.deviceId,
+    site_id: entry.siteId,
+    msg_type: entry.msgType,
+    event_ts: isoOf(entry.eventMs),
+    seq: seq ?? null,
+    metrics,
+    line: lines[0] ?? null,
+    reason: entry.reason,
+    detail: impossible[0]?.why ?? entry.detail,
+  };
+}
+
+function eventText(entry: Entry, seq: number | undefined, isOfRegistry: boolean): string {
+  const { tenantId, deviceId, siteId, msgType, eventMs } = entry;
+  const site = siteId === null ? "(the registry says)" : isOfRegistry ? `${siteId} (registry)` : siteId;
+  const parts = [tenantId, deviceId, site, msgType, isoOf(eventMs) ?? "arrival"];
+  return [...parts, ...(seq === undefined ? [] : [`seq ${seq}`])].join(" / ");
+}
+
+const isoOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
+
+export function asText({ topic, mapping, outcomes }: TryResult): string {
+  const taken =
+    mapping === null
+      ? "none takes this topic"
+      : `line ${mapping.line}, ${mapping.topic}, proof = ${mapping.proof}`;
+  return [`topic    ${topic}\n`, `mapping  ${taken}\n`, ...outcomes.map(outcomeText)].join("");
+}
+
+function outcomeText({ event, metrics, line, reason, detail, msg_type: type }: Outcome): string {
+  const why = [reason, detail].filter((said) => said !== null).join(": ");
+  if (event === null) return `reject   ${why}\n`;
+  const none =
+    type === "telemetry" || type === "heartbeat" ? "none" : "none (type is not telemetry or heartbeat)";
+  const said = why === "" ? "" : `         ${why}\n`;
+  return `event    ${event}\n         ${JSON.stringify(metrics)}\n${said}line     ${line ?? none}\n`;
+}

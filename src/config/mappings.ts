@@ -1,0 +1,57 @@
+/**
+ * The file of mappings as a part of the configuration: read with it, so that its mistakes are told with the others, and held against
+ * what the sources say of themselves.
+ */
+import { explain } from "../core/log.ts";
+import { clashes, levelsOf, subscribed } from "../core/topic-filter.ts";
+import type { Mapping } from "../judge/mapping/compile.ts";
+import { readMappingFile } from "../judge/mapping/file.ts";
+import { filtersOf, type MqttSettings } from "../source/mqtt-options.ts";
+import type { Host } from "./host.ts";
+
+export interface MappingsRead {
+  readonly mappings: readonly Mapping[];
+  /** Each names the file, and the place in it. */
+  readonly mistakes: readonly string[];
+}
+
+export function readMappings(file: string | undefined, mqtt: MqttSettings, host: Host): MappingsRead {
+  if (file === undefined) return { mappings: [], mistakes: [] };
+  let text: string;
+  try {
+    text = host.readText(file);
+  } catch (error) {
+    const why = `cannot be read (${explain(error)}); see that it exists and Sluice's user may read it`;
+    return { mappings: [], mistakes: [`MAPPINGS_FILE=${file}: ${why}`] };
+  }
+  const { mappings, mistakes } = readMappingFile(text);
+  const all = [...mistakes, ...mappings.flatMap((mapping) => besides(mapping, mqtt))];
+  return { mappings, mistakes: all.map((mistake) => `MAPPINGS_FILE=${file}, ${mistake}`) };
+}
+
+/** The topics on which registered is enough. */
+export function byBroker(mappings: readonly Mapping[]): readonly string[] {
+  return mappings.flatMap(({ proof, topic }) => (proof === "broker" ? [topic.text] : []));
+}
+
+/** To be said at the start, and by `check`. */
+export const byBrokerWarning =
+  'proof = "broker": whoever may publish under these topics speaks for every registered device of the tenant; the site\'s broker must keep others out';
+
+function besides({ topic, line, proof }: Mapping, mqtt: MqttSettings): string[] {
+  const at = `line ${line}: topic "${topic.text}"`;
+  const levels = subscribed(topic.levels);
+  const clash = filtersOf({ ...mqtt, shareGroup: undefined }).find((filter) =>
+    clashes(levelsOf(filter), levels),
+  );
+  return [
+    ...(mqtt.url !== undefined && proof === "connection"
+      ? [
+          `${at}: proof = "connection" is for the embedded broker, and MQTT_URL names another: use "broker" or "token"`,
+        ]
+      : []),
+    ...(mqtt.url !== undefined && clash !== undefined
+      ? [`${at} and MQTT_TOPIC=${clash} share some topics, and neither contains the other: make one narrower`]
+      : []),
+  ];
+}

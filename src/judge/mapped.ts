@@ -1,0 +1,121 @@
+/**
+ * Stage "mapping": a message whose topic a mapping takes (MAPPINGS_FILE), as the events that it says. From here on they are asked the
+ * same as our own: sequence number, metrics, time, then the registry.
+ *
+ * One message may make several, each with a candidate of its own; what is kept of each is only its part of the message, in the
+ * message's own form, so that one which is rejected can be judged anew without the others.
+ */
+import { timeFrom } from "./time.ts";
+import { decodeAny, oversize, type Loose } from "./decode.ts";
+import type { Candidate } from "./candidate.ts";
+import type { Outcome } from "./mapping/compile.ts";
+import { envelopeOf, jsonOf, withRaw } from "./mapping/envelope.ts";
+import type { Who } from "./mapping/identity.ts";
+import type { Route } from "./mapping/routes.ts";
+import { hideUnder } from "./mapping/token.ts";
+import { checkMetrics, remarkOn } from "./metrics.ts";
+import { readTimestamp } from "./timestamp.ts";
+import type { timeSettings } from "./time.ts";
+import { addressFor } from "./topic.ts";
+import { isRejection, rejection, type Rejection } from "./verdict.ts";
+import type { Values } from "../core/settings.ts";
+
+/** An event to be, and why it is none (null: nothing speaks against it so far). */
+export interface Part {
+  readonly candidate: Candidate;
+  readonly why: Rejection | null;
+}
+
+type Policy = Values<typeof timeSettings> & { readonly payloadBytesMax: number };
+
+/** @param candidate of the whole message; the one candidate, if it makes one event */
+export function readMapped(
+  candidate: Candidate,
+  route: Route,
+  policy: Policy,
+  isTimeKnown: boolean,
+): readonly Part[] {
+  const { mapping, names } = route;
+  name(candidate, route.who);
+  candidate.proof = mapping.proof;
+  const large = oversize(candidate.bytes, candidate.wholeBytes, policy.payloadBytesMax);
+  candidate.isOversize = large !== null;
+  const decoded = large ?? decodeAny(candidate.bytes, mapping.takesText);
+  const unproven = speakerRefusal(candidate);
+  if (isRejection(decoded) || unproven !== null) {
+    candidate.bytes = hideUnder(mapping.token, candidate.bytes);
+    return [{ candidate, why: isRejection(decoded) ? decoded : unproven }];
+  }
+  const outcomes = mapping.read(names, decoded.value, candidate.speaker ?? undefined);
+  const [only] = outcomes;
+  if (outcomes.length === 1 && only !== undefined)
+    return [{ candidate, why: fill(candidate, only, decoded, route, policy, isTimeKnown) }];
+  const charged = new Set<string>();
+  return outcomes.map((outcome) => {
+    const part: Loose = { text: jsonOf(outcome.part), value: outcome.part };
+    const own = { ...candidate, charged };
+    return { candidate: own, why: fill(own, outcome, part, route, policy, isTimeKnown) };
+  });
+}
+
+/** What a message may not do without a proof at CONNECT. Another's broker vouches for itself. */
+function speakerRefusal({ proof, speaker }: Candidate): Rejection | null {
+  if (proof === "token" || speaker !== null) {
+    return proof === "connection" && speaker === undefined
+      ? rejection("TOKEN_MISSING", "the mapping has proof = connection, and nobody proved himself at CONNECT")
+      : null;
+  }
+  return rejection(
+    "TOKEN_MISSING",
+    `the client did not prove itself at CONNECT, and the mapping has proof = ${proof}`,
+  );
+}
+
+function fill(
+  candidate: Candidate,
+  outcome: Outcome,
+  { text, value }: Loose,
+  { mapping }: Route,
+  policy: Policy,
+  isTimeKnown: boolean,
+): Rejection | null {
+  const { who, metrics } = outcome;
+  const written = typeof value === "string" ? JSON.stringify(value) : text.trim();
+  const raw = hideUnder(mapping.token, written);
+  candidate.raw = raw;
+  candidate.keepsRaw = mapping.raw;
+  candidate.token = outcome.token;
+  name(candidate, who);
+  if (outcome.why !== null)
+    return rejection("MAPPING_MISFIT", `mapping ${mapping.topic.text}: ${outcome.why}`);
+  const other = otherSpeaker(candidate);
+  if (other !== null) return other;
+  const seq = seqOf(outcome.seq);
+  if (seq === undefined) return rejection("BAD_SEQ", `seq is ${jsonOf(outcome.seq)}`);
+  const time = typeof outcome.time === "bigint" ? String(outcome.time) : outcome.time;
+  const why = checkMetrics(metrics) ?? timeFrom(candidate, time, policy, isTimeKnown);
+  if (why !== null) return why;
+  candidate.remark = remarkOn({ metrics }, who.msgType);
+  const envelope = envelopeOf({ ts: time, time: readTimestamp(time), seq, metrics });
+  candidate.text = mapping.raw ? withRaw(envelope, raw) : envelope;
+  return null;
+}
+
+/** Who proved himself at CONNECT speaks for himself alone. */
+function otherSpeaker({ proof, speaker, address }: Candidate): Rejection | null {
+  if (proof !== "connection" || !speaker) return null;
+  if (speaker.tenantId === address?.tenantId && speaker.deviceId === address.deviceId) return null;
+  return rejection("TOKEN_INVALID", `the client proved itself as ${speaker.tenantId}/${speaker.deviceId}`);
+}
+
+function name(candidate: Candidate, { tenantId, deviceId, msgType, siteId }: Who): void {
+  candidate.address = tenantId === "" || deviceId === "" ? null : addressFor(tenantId, deviceId, msgType);
+  candidate.siteId = siteId;
+}
+
+/** null: there is none; undefined: it is no whole number. Some gateways quote theirs. */
+function seqOf(said: unknown): number | null | undefined {
+  if (said === null) return null;
+  const seq = typeof said === "string" && /^-?\d{1,16}$/.test(said) ? Number(said) : said;
+  return Number.isSafeInteger(seq) ? (seq as number) : undefined;
+}

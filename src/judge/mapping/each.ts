@@ -1,0 +1,91 @@
+/**
+ * `each`: one record per member of a list or an object (`/values/*`, `/{device}/*`), and the part of a payload that holds only some
+ * of its records, in the payload's own form: so what became of one can be kept by itself, and judged again by itself.
+ */
+import { isObject } from "../../core/is-object.ts";
+
+export type EachStep =
+  | { readonly kind: "key"; readonly key: string }
+  | { readonly kind: "any" }
+  | { readonly kind: "name"; readonly name: string };
+
+/** Which members lead to a record: a key or an index per step. */
+export type Path = readonly (string | number)[];
+
+export interface Member {
+  readonly path: Path;
+  /** undefined: the path ends before, at something that has no members. */
+  readonly record: unknown;
+  /** Of the named steps. */
+  readonly names: readonly string[];
+}
+
+/** The steps, or what is wrong with them. */
+export function eachOf(text: string): readonly EachStep[] | string {
+  if (!text.startsWith("/")) return 'must be a path such as "/values/*" or "/{device}/*"';
+  const steps = text.slice(1).split("/").map(stepOf);
+  if (!steps.some(({ kind }) => kind !== "key"))
+    return "has no step * or {name}, so it names one record and not each";
+  return steps.some((step) => step.kind === "key" && /[{}*]/.test(step.key))
+    ? "has a step that is none: a key, *, or {name}"
+    : steps;
+}
+
+function stepOf(step: string): EachStep {
+  const [, name] = /^\{([A-Za-z_][A-Za-z0-9_]*)\}$/.exec(step) ?? [];
+  if (name !== undefined) return { kind: "name", name };
+  return step === "*"
+    ? { kind: "any" }
+    : { kind: "key", key: step.replaceAll("~1", "/").replaceAll("~0", "~") };
+}
+
+export function eachText(steps: readonly EachStep[]): string {
+  return steps
+    .map((step) => `/${step.kind === "key" ? step.key : step.kind === "any" ? "*" : `{${step.name}}`}`)
+    .join("");
+}
+
+/** Every member, in order; of those beyond `membersMax` one more, as a sign that there are. */
+export function membersOf(payload: unknown, steps: readonly EachStep[], membersMax: number): Member[] {
+  const members: Member[] = [];
+  const visit = (value: unknown, at: number, path: Path, names: readonly string[]): void => {
+    const step = steps[at];
+    if (members.length > membersMax) return;
+    if (step === undefined) return void members.push({ path, record: value, names });
+    const within = keysOf(value, step);
+    if (within === null) return void members.push({ path, record: undefined, names });
+    for (const key of within) {
+      const named = step.kind === "name" ? [...names, String(key)] : names;
+      visit((value as Record<string | number, unknown>)[key], at + 1, [...path, key], named);
+    }
+  };
+  visit(payload, 0, [], []);
+  return members;
+}
+
+/** null: it has no such members. */
+function keysOf(value: unknown, step: EachStep): readonly (string | number)[] | null {
+  if (step.kind === "key") return isObject(value) && Object.hasOwn(value, step.key) ? [step.key] : null;
+  if (Array.isArray(value)) return [...value.keys()];
+  return isObject(value) ? Object.keys(value) : null;
+}
+
+/** The payload with no other members than those on the paths. */
+export function partOf(
+  payload: unknown,
+  paths: readonly Path[],
+  steps: readonly EachStep[],
+  at = 0,
+): unknown {
+  const step = steps[at];
+  if (step === undefined || paths.some((path) => path.length <= at)) return payload;
+  const below = (key: string | number) => {
+    const through = paths.filter((path) => path[at] === key);
+    return partOf((payload as Record<string | number, unknown>)[key], through, steps, at + 1);
+  };
+  const keys = new Set(paths.map((path) => path[at] ?? ""));
+  if (Array.isArray(payload)) return [...keys].map(below);
+  const others =
+    step.kind === "key" ? Object.entries(payload as object).filter(([key]) => !keys.has(key)) : [];
+  return Object.fromEntries([...others, ...[...keys].map((key) => [key, below(key)] as const)]);
+}

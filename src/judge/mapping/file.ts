@@ -1,0 +1,136 @@
+/**
+ * The file of mappings (MAPPINGS_FILE): read once, every mistake in it told with line and column, none of it taken if there is one.
+ *
+ * TOML, for it has comments and needs no quotes around keys. Its parser ends at the first mistake of syntax, so after one each
+ * [[mapping]] is parsed by itself, which tells the others' too.
+ */
+import { optional } from "../../core/settings.ts";
+import { clashes, covers, levelsOf, subscribed } from "../../core/topic-filter.ts";
+import { parse, TomlError } from "smol-toml";
+import { compile, type Mapping } from "./compile.ts";
+import { placesIn, type Place } from "./places.ts";
+import { specOf, type Defaults } from "./spec.ts";
+
+export const mappingSettings = {
+  file: optional({
+    name: "MAPPINGS_FILE",
+    unit: "path",
+    help: "A TOML file that says how messages of other topics and forms than our own are read; `sluice help mappings` has ready ones (absent: our own alone).",
+  }),
+};
+
+export interface MappingFile {
+  readonly mappings: readonly Mapping[];
+  /** Sentences that begin with line and column, in the order of the file. */
+  readonly mistakes: readonly string[];
+}
+
+type Table = Readonly<Record<string, unknown>>;
+type Tell = (at: Place, text: string) => void;
+
+export function readMappingFile(text: string): MappingFile {
+  const found: { at: Place; text: string }[] = [];
+  const tell: Tell = (at, what) => void found.push({ at, text: what });
+  const mappings = readText(text, tell);
+  found.sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
+  const mistakes = found.map(({ at, text: what }) => `line ${at.line}, column ${at.column}: ${what}`);
+  return { mappings: mistakes.length === 0 ? mappings : [], mistakes };
+}
+
+function readText(text: string, tell: Tell): Mapping[] {
+  let file: Table;
+  try {
+    file = parse(text);
+  } catch (error) {
+    tellSyntax(text, error, tell);
+    return [];
+  }
+  const places = placesIn(text);
+  const defaults = readTop(file, (key, why) => tell(places.top(key), `${key} ${why}`));
+  const tables = Array.isArray(file["mapping"]) ? (file["mapping"] as Table[]) : [];
+  if (tables.length === 0) tell(places.top("mapping"), "there is no [[mapping]] in it");
+  const mappings = tables.flatMap((table, i) => {
+    const spec = specOf(table, defaults, (key, why) => tell(places.of(i, key), `${key} ${why}`));
+    return spec === undefined ? [] : [compile(spec, places.of(i, "topic").line)];
+  });
+  tellOverlaps(mappings, (mapping, why) => {
+    const at = tables.findIndex((_, i) => places.of(i, "topic").line === mapping.line);
+    tell(places.of(at, "topic"), why);
+  });
+  return mappings;
+}
+
+function tellSyntax(text: string, error: unknown, tell: Tell): void {
+  const sections = text.split(/^(?=[ \t]*\[\[\s*mapping\s*\]\])/m);
+  let line = 0;
+  let told = 0;
+  for (const section of sections) {
+    try {
+      parse(section);
+    } catch (cause) {
+      told += tellError(cause, line, tell);
+    }
+    line += section.split("\n").length - 1;
+  }
+  if (told === 0) tellError(error, 0, tell);
+}
+
+function tellError(error: unknown, linesBefore: number, tell: Tell): number {
+  if (!(error instanceof TomlError)) throw error;
+  const [first = ""] = error.message.split("\n");
+  tell(
+    { line: error.line + linesBefore, column: error.column },
+    first.replace("Invalid TOML document", "no TOML"),
+  );
+  return 1;
+}
+
+function readTop(file: Table, wrong: (key: string, why: string) => void): Defaults {
+  const { tenant, site, mapping, ...others } = file;
+  for (const key of Object.keys(others))
+    wrong(key, "is no key at the top of the file; they are tenant, site and [[mapping]]");
+  if (mapping !== undefined && !(Array.isArray(mapping) && mapping.every((one) => typeof one === "object")))
+    wrong("mapping", "is written [[mapping]], once per mapping");
+  const name = (key: string, value: unknown) => {
+    if (value === undefined) return undefined;
+    if (typeof value === "string" && value !== "" && !/[/{}]/.test(value)) return value;
+    wrong(key, "must be a name: text without / and braces, for it holds for every message");
+    return undefined;
+  };
+  const [theTenant, theSite] = [name("tenant", tenant), name("site", site)];
+  return {
+    ...(theTenant !== undefined && { tenant: theTenant }),
+    ...(theSite !== undefined && { site: theSite }),
+  };
+}
+
+const own = levelsOf("tenant/+/device/+/+");
+
+/** Which of two takes a topic must be plain to see; a broker must not send it twice either. */
+function tellOverlaps(mappings: readonly Mapping[], wrong: (mapping: Mapping, why: string) => void): void {
+  for (const [i, later] of mappings.entries()) {
+    const { levels } = later.topic;
+    if (covers(own, levels))
+      wrong(later, `topic "${later.topic.text}" is Sluice's own, which is asked first`);
+    else if (clashes(own, subscribed(levels)))
+      wrong(
+        later,
+        `topic "${later.topic.text}" and Sluice's own tenant/{tenant}/device/{device}/{type} share some topics, and neither contains the other`,
+      );
+    for (const earlier of mappings.slice(0, i)) {
+      const why = conflict(earlier, later);
+      if (why !== null) wrong(later, why);
+    }
+  }
+}
+
+function conflict(earlier: Mapping, later: Mapping): string | null {
+  const [a, b] = [earlier.topic.levels, later.topic.levels];
+  const where = `topic "${later.topic.text}" and that of line ${earlier.line}, "${earlier.topic.text}",`;
+  if (covers(a, b))
+    return `${where} are one: the earlier takes all of the later's messages; put the narrower first`;
+  const [x, y] = [subscribed(a), subscribed(b)];
+  return clashes(x, y) || clashes(a, b)
+    ? `${where} share some topics, and neither contains the other: make one narrower`
+    : null;
+}

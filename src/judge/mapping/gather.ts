@@ -1,0 +1,102 @@
+/**
+ * Metrics out of a record: an object below is flattened with `_`, a list with its index, and what other keys of the mapping point at
+ * is passed over. A metric named twice is a misfit, never an overwrite: which of two values is meant nobody can know.
+ */
+import type { Steps } from "./pointer.ts";
+import type { TextRule } from "./spec.ts";
+
+export type Scalar = number | bigint | boolean | string | null;
+
+/** Objects and lists within one another, below the record. */
+const depthMax = 8;
+
+export class Gathered {
+  /** Without a prototype, so that "constructor" is a name like any other. */
+  readonly metrics: Record<string, Scalar> = Object.create(null) as Record<string, Scalar>;
+  count = 0;
+  /** What does not fit; null: nothing. The first that was met. */
+  why: string | null = null;
+
+  put(name: string, value: Scalar): void {
+    if (name in this.metrics) this.why ??= `metric ${JSON.stringify(name)} is named twice`;
+    this.metrics[name] = value;
+    this.count += 1;
+  }
+}
+
+/** Puts a value under a name; an object's members under names of their own. "" for the record itself. */
+export type Put = (into: Gathered, name: string, value: unknown) => void;
+
+interface Tree {
+  readonly [step: string]: Tree | true;
+}
+
+/** `passedOver`: pointers, all as seen from the record. @param from where the values stand that are put */
+export function putter(rule: TextRule, passedOver: readonly Steps[], from: Steps = []): Put {
+  const scalar = scalarRule(rule);
+  const tree = subtree(treeOf(passedOver), from);
+
+  function put(into: Gathered, name: string, value: unknown, below: Tree | undefined, depth: number): void {
+    if (typeof value !== "object" || value === null) return scalar(into, name, value as Scalar);
+    if (depth >= depthMax) {
+      into.why ??= `nested deeper than ${depthMax} levels`;
+      return;
+    }
+    const prefix = name === "" ? "" : `${name}_`;
+    for (const key in value) {
+      const under = below?.[key];
+      if (under === true) continue;
+      put(into, prefix + key, (value as Record<string, unknown>)[key], under, depth + 1);
+    }
+  }
+
+  return (into, name, value) => put(into, name, value, tree, 0);
+}
+
+type PutScalar = (into: Gathered, name: string, value: Scalar) => void;
+
+function scalarRule(rule: TextRule): PutScalar {
+  if (rule === "keep") return (into, name, value) => into.put(name, value);
+  if (rule === "number")
+    return (into, name, value) => into.put(name, typeof value === "string" ? readText(value) : value);
+  return (into, name, value) => {
+    if (typeof value !== "string") into.put(name, value);
+  };
+}
+
+/** As JSON spells them: what another would read as a number must not depend on us. */
+const numberText = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+function readText(text: string): Scalar {
+  if (text === "true" || text === "false") return text === "true";
+  return numberText.test(text) ? readNumber(text) : text;
+}
+
+/** A number as JSON spells it; a whole one beyond 2^53 with all its digits. */
+function readNumber(source: string): number | bigint {
+  const value = Number(source);
+  return Number.isSafeInteger(value) || !/^-?\d+$/.test(source) ? value : BigInt(source);
+}
+
+function treeOf(pointers: readonly Steps[]): Tree {
+  const root: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+  for (const steps of pointers) {
+    let at = root;
+    for (const step of steps.slice(0, -1)) {
+      if (at[step] === true) break;
+      at = (at[step] ??= Object.create(null)) as Record<string, unknown>;
+    }
+    const last = steps.at(-1);
+    if (last !== undefined) at[last] = true;
+  }
+  return root as Tree;
+}
+
+function subtree(tree: Tree, steps: Steps): Tree | undefined {
+  let at: Tree | undefined = tree;
+  for (const step of steps) {
+    const below: Tree | true | undefined = at?.[step];
+    at = below === true ? undefined : below;
+  }
+  return at;
+}

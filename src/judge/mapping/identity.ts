@@ -1,0 +1,72 @@
+/**
+ * Who speaks, what it is and where, as a mapping says: a level of the topic, a place in the payload, or plain text.
+ *
+ * A name is what a level of our own topic may be, as in the registry: without / + #, so that no two devices are spelled alike.
+ */
+import type { DeviceId } from "../../core/device.ts";
+import { hasSeparator } from "../../core/topic-level.ts";
+import { unfit } from "../topic.ts";
+import type { Identity, Spec } from "./spec.ts";
+import { valueOf, written, type Scope } from "./value.ts";
+
+export interface Who {
+  /** "" where it cannot be told. */
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly msgType: string;
+  /** null: the message names none. */
+  readonly siteId: string | null;
+  /** What does not fit; null: nothing. */
+  readonly why: string | null;
+}
+
+type Read = (scope: Scope) => string | null;
+
+/** `speaker`: who proved itself at CONNECT; it stands in for what the mapping does not name. */
+export function identityReader(spec: Spec): (scope: Scope, speaker: DeviceId | undefined) => Who {
+  const [tenant, device, type, site] = (["tenant", "device", "type", "site"] as const).map((part) =>
+    reader(spec, part),
+  );
+  const say = (part: Identity) => {
+    const spelled = spec.identity[part];
+    return spelled === undefined ? `it names no ${part}` : `${part} = ${written(spelled)} finds none`;
+  };
+  return (scope, speaker) => {
+    const tenantId = tenant?.(scope) ?? speaker?.tenantId ?? "";
+    const deviceId = device?.(scope) ?? speaker?.deviceId ?? "";
+    const msgType = type?.(scope) ?? "telemetry";
+    const siteId = site?.(scope) ?? null;
+    let why: string | null = null;
+    if (tenantId === "") why = say("tenant");
+    else if (deviceId === "") why = say("device");
+    else if (!isLevel(tenantId)) why = "its tenant is no name";
+    else if (!isLevel(deviceId)) why = "its device is no name";
+    else if (!isLevel(msgType)) why = "its type is no name";
+    else if (siteId !== null && !isSound(siteId)) why = "its site is no name";
+    return { tenantId, deviceId, msgType, siteId, why };
+  };
+}
+
+/** A pointer that finds nothing is answered by what the file says at its top. */
+function reader({ identity, defaults, names }: Spec, part: Identity): Read | undefined {
+  const spelled = identity[part];
+  const fallback = part === "tenant" || part === "site" ? (defaults[part] ?? null) : null;
+  if (spelled === undefined) return fallback === null ? undefined : () => fallback;
+  const value = valueOf(spelled, names);
+  return (scope) => textOf(value(scope)) ?? fallback;
+}
+
+/** null: it is no name. A device may number itself. */
+function textOf(value: unknown): string | null {
+  if (typeof value === "string") return value === "" ? null : value;
+  return typeof value === "number" || typeof value === "bigint" ? String(value) : null;
+}
+
+/** As the levels of our own topic. */
+function isLevel(text: string): boolean {
+  return isSound(text) && !hasSeparator(text);
+}
+
+function isSound(text: string): boolean {
+  return unfit(text) === null;
+}

@@ -1,0 +1,10 @@
+/** The one reason that mappings have of their own: the topic is a mapping's, and the payload does not fit it. */
+import type { Reasons } from "../verdict.ts";
+
+export const mappingReasons = {
+  MAPPING_MISFIT: {
+    help: "The topic is that of a mapping (MAPPINGS_FILE), but the payload does not fit it; the detail names the mapping and the pointer.",
+    remedy:
+      "Try it: sluice mappings try --topic T < payload. Mend the file and start anew; what was kept comes back with sluice quarantine replay --reason MAPPING_MISFIT.",
+  },
+} as const satisfies Reasons;

@@ -1,0 +1,71 @@
+/**
+ * Where in a TOML file what is written: line and column of each key of each [[mapping]], for what the parser finds right and we do
+ * not. The parser keeps no places; this walks statements, passing over strings, comments and whatever brackets enclose.
+ */
+
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Places {
+  /** Of a key at the top. */
+  top(key: string): Place;
+  /** Of a key of the nth mapping; of the mapping itself if it is not written there. */
+  of(mapping: number, key: string): Place;
+}
+
+const header = /\[\[\s*(?:mapping|"mapping"|'mapping')\s*\]\]/y;
+const bareKey = /(?:[\w-]+|"[^"\n]*"|'[^'\n]*')/y;
+const opaque = /"""[\s\S]*?"""|'''[\s\S]*?'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*/y;
+
+export function placesIn(text: string): Places {
+  const places = new Map<string, Place>();
+  let mapping = -1;
+  let depth = 0;
+  let begins = true;
+  for (let at = 0; at < text.length;) {
+    const step = begins && depth === 0 ? statementAt(text, at) : undefined;
+    if (step !== undefined) {
+      if (step.key === null) mapping += 1;
+      const id = idOf(mapping, step.key ?? "");
+      if (!places.has(id)) places.set(id, placeAt(text, at));
+      begins = false;
+      at = step.end;
+      continue;
+    }
+    const char = text.charAt(at);
+    if (char === "\n") begins = true;
+    else if (char !== " " && char !== "\t" && char !== "\r") begins = false;
+    if (char === "[" || char === "{") depth++;
+    if (char === "]" || char === "}") depth--;
+    at = (found(opaque, text, at)?.length ?? 0) ? at + (found(opaque, text, at)?.length ?? 1) : at + 1;
+  }
+  const start = { line: 1, column: 1 };
+  const at = (i: number, key: string) => places.get(idOf(i, key));
+  return {
+    top: (key) => at(-1, key) ?? start,
+    of: (i, key) => at(i, key) ?? at(i, "") ?? at(-1, "mapping") ?? start,
+  };
+}
+
+const idOf = (mapping: number, key: string) => `${mapping} ${key}`;
+
+/** A header (`key` null) or a key. */
+function statementAt(text: string, at: number): { key: string | null; end: number } | undefined {
+  const head = found(header, text, at);
+  if (head !== undefined) return { key: null, end: at + head.length };
+  const key = found(bareKey, text, at);
+  return key === undefined ? undefined : { key: key.replace(/^(["'])(.*)\1$/, "$2"), end: at + key.length };
+}
+
+function found(sticky: RegExp, text: string, at: number): string | undefined {
+  sticky.lastIndex = at;
+  return sticky.exec(text)?.[0];
+}
+
+/** Counted from 1, as editors do. */
+function placeAt(text: string, at: number): Place {
+  const before = text.slice(0, at);
+  return { line: before.split("\n").length, column: at - before.lastIndexOf("\n") };
+}

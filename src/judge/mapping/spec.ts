@@ -1,0 +1,239 @@
+/**
+ * One [[mapping]] of the file, understood: every key read, every mistake noted, nothing compiled yet.
+ *
+ * A list of keys with a reader each, and no schema library: a mistake is to name the key, what stands there, and what would be right.
+ */
+import { pointerOf, stepsOf, type Steps } from "./pointer.ts";
+import { eachOf, type EachStep } from "./each.ts";
+import { patternOf, type Pattern } from "./topic-pattern.ts";
+import { spelledOf, written, type Spelled } from "./value.ts";
+
+export type Proof = "token" | "connection" | "broker";
+export type TextRule = "keep" | "number" | "drop";
+export type Identity = "tenant" | "device" | "type" | "site";
+
+/** `name` null: as the object below names them, else its last step. */
+export interface MetricPath {
+  readonly name: string | null;
+  readonly steps: Steps;
+}
+
+export interface Spec {
+  readonly topic: Pattern;
+  /** Names that levels and `each` give a value. */
+  readonly names: readonly string[];
+  readonly identity: Readonly<Partial<Record<Identity, Spelled>>>;
+  /** Of the whole file. */
+  readonly defaults: Defaults;
+  readonly time: Spelled | undefined;
+  readonly seq: Spelled | undefined;
+  readonly token: Steps;
+  readonly name: Spelled | undefined;
+  readonly value: Spelled | undefined;
+  /** undefined: the whole record. */
+  readonly metrics: readonly MetricPath[] | undefined;
+  readonly each: readonly EachStep[];
+  readonly drop: readonly Steps[];
+  readonly text: TextRule;
+  readonly proof: Proof;
+  readonly raw: boolean;
+}
+
+export interface Defaults {
+  readonly tenant?: string;
+  readonly site?: string;
+}
+
+type Table = Readonly<Record<string, unknown>>;
+/** What is wrong with a key. */
+export type Wrong = (key: string, why: string) => void;
+
+const keys = "topic tenant device type site time seq token metrics name value each text drop proof raw".split(
+  " ",
+);
+const usualToken = "/provision_token";
+
+/** undefined: it was wrong, and `wrong` was told of every mistake in it. */
+export function specOf(table: Table, defaults: Defaults, wrong: Wrong): Spec | undefined {
+  let isRight = true;
+  const tell: Wrong = (key, why) => {
+    isRight = false;
+    wrong(key, why);
+  };
+  for (const key of Object.keys(table))
+    if (!keys.includes(key)) tell(key, `is no key of a mapping; they are ${keys.join(", ")}`);
+  const topic = readTopic(table, tell);
+  const each = readEach(table, tell);
+  const names = [
+    ...(topic?.names ?? []),
+    ...each.flatMap((step) => (step.kind === "name" ? [step.name] : [])),
+  ];
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) tell("each", `{${twice}} is a level of the topic too`);
+  const spelled = (key: string, kinds: readonly Spelled["kind"][]) =>
+    topic === undefined ? undefined : readSpelled(table, key, kinds, names, tell);
+  const own = (key: Identity) => spelled(key, ["pointer", "levels", "plain"]);
+  const identity = identityOf(names, {
+    tenant: own("tenant"),
+    device: own("device"),
+    type: own("type"),
+    site: own("site"),
+  });
+  const found = ["pointer", "levels"] as const;
+  const spec = {
+    names,
+    identity,
+    defaults,
+    time: spelled("time", found),
+    seq: spelled("seq", found),
+    token: readToken(table, tell),
+    name: spelled("name", ["pointer", "levels", "plain"]) ?? levelNamed("metric", names),
+    value: spelled("value", found),
+    metrics: readMetrics(table, tell),
+    each,
+    drop: readPointers(table, "drop", tell) ?? [],
+    text: readWord(table, "text", ["keep", "number", "drop"], tell),
+    proof: readWord(table, "proof", ["token", "connection", "broker"], tell),
+    raw: readRaw(table, tell),
+  };
+  checkTogether(spec, topic !== undefined, tell);
+  return isRight && topic !== undefined ? { topic, ...spec } : undefined;
+}
+
+type Unchecked = Omit<Spec, "topic">;
+
+function checkTogether(spec: Unchecked, hasTopic: boolean, tell: Wrong): void {
+  const { identity, defaults, proof, name, value, metrics, token } = spec;
+  if (hasTopic && proof !== "connection") {
+    if (identity.device === undefined)
+      tell("topic", "names no device: give a level {device}, or say where it stands: device = …");
+    if (identity.tenant === undefined && defaults.tenant === undefined)
+      tell(
+        "topic",
+        "names no tenant: give a level {tenant}, tenant = … here, or tenant = … at the top of the file",
+      );
+  }
+  if (metrics !== undefined && name !== undefined)
+    tell("metrics", "and a name (name = …, or a level {metric}) say the same in two ways: leave one out");
+  if (value !== undefined && name === undefined)
+    tell("value", "needs the metric's name: name = …, or a level {metric}");
+  if (metrics?.some(({ steps }) => pointerOf(steps) === pointerOf(token)))
+    tell("metrics", `${pointerOf(token)} is the token, which is no metric`);
+  if (identity.tenant?.kind === "plain" && identity.tenant.text.includes("/"))
+    tell("tenant", "must not have a /");
+}
+
+function readTopic(table: Table, tell: Wrong): Pattern | undefined {
+  const text = table["topic"];
+  if (text === undefined) tell("topic", "is missing: every mapping says which topic it is for");
+  else if (typeof text !== "string") tell("topic", "must be text");
+  if (typeof text !== "string") return undefined;
+  const pattern = patternOf(text);
+  if (typeof pattern !== "string") return pattern;
+  tell("topic", pattern);
+  return undefined;
+}
+
+function readEach(table: Table, tell: Wrong): readonly EachStep[] {
+  const text = table["each"];
+  if (text === undefined) return [];
+  const each = typeof text === "string" ? eachOf(text) : "must be text";
+  if (typeof each !== "string") return each;
+  tell("each", each);
+  return [];
+}
+
+function readSpelled(
+  table: Table,
+  key: string,
+  kinds: readonly Spelled["kind"][],
+  names: readonly string[],
+  tell: Wrong,
+): Spelled | undefined {
+  const text = table[key];
+  if (text === undefined) return undefined;
+  const spelled =
+    typeof text === "string"
+      ? spelledOf(text)
+      : 'must be text: a pointer such as "/a/b", {level}, or plain text';
+  const why = typeof spelled === "string" ? spelled : misspelled(spelled, kinds, names);
+  if (why !== null) tell(key, why);
+  return why === null && typeof spelled !== "string" ? spelled : undefined;
+}
+
+function misspelled(
+  spelled: Spelled,
+  kinds: readonly Spelled["kind"][],
+  names: readonly string[],
+): string | null {
+  const text = written(spelled);
+  if (!kinds.includes(spelled.kind))
+    return `is ${JSON.stringify(text)}: must be a JSON pointer such as "/${text}", or a {level}`;
+  const unknown = spelled.kind === "levels" ? spelled.names.find((name) => !names.includes(name)) : undefined;
+  return unknown === undefined ? null : `{${unknown}} is neither a level of the topic nor a step of each`;
+}
+
+const levelNamed = (name: string, names: readonly string[]): Spelled | undefined =>
+  names.includes(name) ? { kind: "levels", pieces: ["", ""], names: [name] } : undefined;
+
+function identityOf(names: readonly string[], said: Record<Identity, Spelled | undefined>): Spec["identity"] {
+  const entries = Object.entries(said).map(
+    ([key, spelled]) => [key, spelled ?? levelNamed(key, names)] as const,
+  );
+  return Object.fromEntries(entries.filter(([, spelled]) => spelled !== undefined));
+}
+
+function readToken(table: Table, tell: Wrong): Steps {
+  const text = table["token"] ?? usualToken;
+  const steps = typeof text === "string" ? stepsOf(text) : null;
+  if (steps !== null && !/^\d*$/.test(steps.at(-1) ?? "")) return steps;
+  tell("token", 'must be a JSON pointer whose last step is a name, such as "/auth/token"');
+  return [];
+}
+
+function readMetrics(table: Table, tell: Wrong): readonly MetricPath[] | undefined {
+  const said = table["metrics"];
+  if (typeof said === "object" && said !== null && !Array.isArray(said))
+    return readNamed(said as Table, tell);
+  return readPointers(table, "metrics", tell)?.map((steps) => ({ name: null, steps }));
+}
+
+function readNamed(table: Table, tell: Wrong): readonly MetricPath[] {
+  const paths = Object.entries(table).map(([name, text]) => ({
+    name,
+    steps: typeof text === "string" ? stepsOf(text) : null,
+  }));
+  if (paths.length === 0) tell("metrics", "names no metric");
+  return paths.flatMap(({ name, steps }) => {
+    if (steps !== null && name !== "") return [{ name, steps }];
+    tell("metrics", `${name} = … must be a JSON pointer such as "/a/b"`);
+    return [];
+  });
+}
+
+function readPointers(table: Table, key: string, tell: Wrong): readonly Steps[] | undefined {
+  const said = table[key];
+  if (said === undefined) return undefined;
+  const list: readonly unknown[] = Array.isArray(said) ? said : [said];
+  if (list.length === 0 && key === "metrics") tell(key, "names no metric");
+  return list.flatMap((text) => {
+    const steps = typeof text === "string" ? stepsOf(text) : null;
+    if (steps === null) tell(key, `${JSON.stringify(text)} is no JSON pointer such as "/a/b"`);
+    return steps === null ? [] : [steps];
+  });
+}
+
+/** The first is the default. */
+function readWord<const W extends string>(table: Table, key: string, words: readonly W[], tell: Wrong): W {
+  const [fallback] = words;
+  const said = table[key] ?? fallback;
+  const word = words.find((one) => one === said);
+  if (word === undefined) tell(key, `is ${JSON.stringify(said)}: must be one of ${words.join(", ")}`);
+  return word ?? (fallback as W);
+}
+
+function readRaw(table: Table, tell: Wrong): boolean {
+  const said = table["raw"] ?? true;
+  if (typeof said !== "boolean") tell("raw", "must be true or false");
+  return said !== false;
+}

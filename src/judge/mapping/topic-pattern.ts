@@ -1,0 +1,90 @@
+/**
+ * The topic of a mapping: literal levels, `+` for one that does not matter, `{name}` for a level or a part of one, `{name...}` for
+ * the rest. A topic is matched once and its answer kept (routes.ts), so matching may walk.
+ */
+import type { Level } from "../../core/topic-filter.ts";
+
+export interface Pattern {
+  readonly text: string;
+  readonly levels: readonly Level[];
+  /** In the order in which `match` gives their values. */
+  readonly names: readonly string[];
+  /** What to subscribe to. */
+  readonly filter: string;
+}
+
+const nameWord = "[A-Za-z_][A-Za-z0-9_]*";
+const wholeName = new RegExp(`^\\{(${nameWord})\\}$`);
+const restName = new RegExp(`^\\{(${nameWord})\\.\\.\\.\\}$`);
+const namePart = new RegExp(`\\{(${nameWord})\\}`, "g");
+
+/** A pattern, or what is wrong with it. */
+export function patternOf(text: string): Pattern | string {
+  const levels: Level[] = [];
+  const written = text.split("/");
+  for (const [i, level] of written.entries()) {
+    const read = levelOf(level);
+    if (typeof read === "string") return read;
+    if (read.kind === "rest" && i < written.length - 1) return `${level} must be the last level`;
+    levels.push(read);
+  }
+  const why = wrongAsWhole(text, levels);
+  return why ?? { text, levels, names: levels.flatMap(namesOf), filter: levels.map(filterOf).join("/") };
+}
+
+function wrongAsWhole(text: string, levels: readonly Level[]): string | null {
+  const names = levels.flatMap(namesOf);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (text === "") return "a topic is not empty";
+  if (text.startsWith("$share/"))
+    return "MQTT_SHARE_GROUP makes a shared subscription, of every mapping's topic";
+  return twice === undefined ? null : `{${twice}} stands in it twice`;
+}
+
+function levelOf(level: string): Level | string {
+  if (level === "+") return { kind: "any", name: null };
+  const [, whole] = wholeName.exec(level) ?? [];
+  if (whole !== undefined) return { kind: "any", name: whole };
+  const [, rest] = restName.exec(level) ?? [];
+  if (rest !== undefined) return { kind: "rest", name: rest };
+  if (level === "#") return "for # write {name...}, which names the rest";
+  const pieces = level.split(namePart).filter((_, i) => i % 2 === 0);
+  const names = [...level.matchAll(namePart)].map(([, name = ""]) => name);
+  if (pieces.some((piece) => /[{}+#\0]/.test(piece)))
+    return `${JSON.stringify(level)} is no level: text, +, {name}, text with {name}, or {name...}`;
+  if (names.length === 0) return { kind: "literal", text: level };
+  if (pieces.slice(1, -1).includes("")) return `in ${level} nothing parts two names`;
+  const regex = new RegExp(`^${pieces.map((piece) => RegExp.escape(piece)).join("(.+?)")}$`, "s");
+  return { kind: "parts", pieces, names, regex };
+}
+
+function namesOf(level: Level): readonly string[] {
+  if (level.kind === "parts") return level.names;
+  return level.kind === "literal" || level.name === null ? [] : [level.name];
+}
+
+function filterOf(level: Level): string {
+  if (level.kind === "literal") return level.text;
+  return level.kind === "rest" ? "#" : "+";
+}
+
+/** The values of the pattern's names, of a rest with `_` between its levels, as an object is flattened; null: it is another topic. */
+export function match({ levels }: Pattern, topic: string): string[] | null {
+  const given = topic.split("/");
+  const last = levels.at(-1);
+  const enough = last?.kind === "rest" ? given.length >= levels.length : given.length === levels.length;
+  // MQTT 5 §4.7.2: a wildcard at the beginning is not for the broker's own topics.
+  if (!enough || (topic.startsWith("$") && levels[0]?.kind !== "literal")) return null;
+  const values: string[] = [];
+  for (const [i, level] of levels.entries()) {
+    const text = given[i] ?? "";
+    if (level.kind === "literal" && level.text !== text) return null;
+    if (level.kind === "any" && level.name !== null) values.push(text);
+    if (level.kind === "rest") values.push(given.slice(i).join("_"));
+    if (level.kind !== "parts") continue;
+    const found = level.regex.exec(text);
+    if (found === null) return null;
+    values.push(...found.slice(1));
+  }
+  return values;
+}

@@ -1,0 +1,66 @@
+/**
+ * A value of a mapping, spelled in one of three ways: a JSON pointer, text with levels (`{a}-{b}`), or plain text. There is no fourth.
+ */
+import { finder, pointerOf, stepsOf, type Steps } from "./pointer.ts";
+
+export type Spelled =
+  | { readonly kind: "pointer"; readonly steps: Steps }
+  /** `pieces` has one more than `names`. */
+  | { readonly kind: "levels"; readonly pieces: readonly string[]; readonly names: readonly string[] }
+  | { readonly kind: "plain"; readonly text: string };
+
+/** What a value is taken from. */
+export interface Scope {
+  /** The values of the topic's names, then of those of `each`. */
+  readonly names: readonly string[];
+  readonly record: unknown;
+  readonly payload: unknown;
+}
+
+/** undefined: there is none. */
+export type Value = (scope: Scope) => unknown;
+
+/** A spelling, or what is wrong with it. */
+export function spelledOf(text: string): Spelled | string {
+  if (text === "") return "is empty";
+  if (text.startsWith("/")) {
+    const steps = stepsOf(text);
+    return steps === null
+      ? "is no JSON pointer (in a step, ~ is written ~0 and / is written ~1)"
+      : { kind: "pointer", steps };
+  }
+  const parts = text.split(/\{([A-Za-z_][A-Za-z0-9_]*)\}/);
+  const [pieces, names] = [0, 1].map((odd) => parts.filter((_, i) => i % 2 === odd));
+  if (pieces?.some((piece) => /[{}]/.test(piece))) return "has a brace that belongs to no {name}";
+  return pieces === undefined || names === undefined || names.length === 0
+    ? { kind: "plain", text }
+    : { kind: "levels", pieces, names };
+}
+
+/** As it is written in the file. */
+export function written(spelled: Spelled): string {
+  if (spelled.kind === "pointer") return pointerOf(spelled.steps);
+  if (spelled.kind === "plain") return spelled.text;
+  return spelled.pieces.reduce((text, piece, i) => `${text}{${spelled.names[i - 1]}}${piece}`);
+}
+
+/** @param names those that a level or `each` gives a value, in the order of `Scope.names` */
+export function valueOf(spelled: Spelled, names: readonly string[]): Value {
+  if (spelled.kind === "plain") return () => spelled.text;
+  if (spelled.kind === "levels")
+    return levelsValue(
+      spelled.pieces,
+      spelled.names.map((name) => names.indexOf(name)),
+    );
+  const find = finder(spelled.steps);
+  return ({ record, payload }) => {
+    const found = find(record);
+    return found === undefined && record !== payload ? find(payload) : found;
+  };
+}
+
+function levelsValue(pieces: readonly string[], at: readonly number[]): Value {
+  const [only = 0] = at;
+  if (at.length === 1 && pieces.join("") === "") return ({ names }) => names[only];
+  return ({ names }) => pieces.reduce((text, piece, i) => text + (names[at[i - 1] ?? 0] ?? "") + piece);
+}

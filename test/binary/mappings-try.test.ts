@@ -1,0 +1,81 @@
+/** `sluice mappings try` as an operator runs it, on the worked examples of docs/mappings.md, word for word. */
+import { beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TryResult } from "../../src/cli/mappings/try.ts";
+import { executable, sluice } from "../kit/gateway.ts";
+import { arrival, connected, devicesIn, site, workedExamples } from "../kit/worked-examples.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "sluice-mappings-"));
+const env = { DATA_DIR: join(dir, "data") };
+
+async function tryOne(mappings: string, payload: string, ...words: string[]) {
+  const file = join(dir, `${Bun.hash(mappings)}.toml`);
+  writeFileSync(file, mappings);
+  const child = Bun.spawn([executable, "mappings", "try", "--at", arrival, ...words], {
+    env: { PATH: process.env["PATH"], ...env, MAPPINGS_FILE: file },
+    stdin: Buffer.from(payload),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, out, err };
+}
+
+beforeAll(async () => {
+  const devices = join(dir, "devices.ndjson");
+  const ids = new Set(workedExamples.flatMap(devicesIn));
+  const rows = [...ids].map((id) => JSON.stringify({ tenant_id: "acme", device_id: id, site_id: site }));
+  writeFileSync(devices, `${rows.join("\n")}\n`);
+  expect(await sluice(env, "devices", "import", devices)).toMatchObject({ code: 0 });
+});
+
+test("the page has examples", () => {
+  expect(workedExamples.length).toBe(18);
+});
+
+describe("word for word", () => {
+  test.concurrent.each(workedExamples.map((example) => [example.name, example] as const))(
+    "%s",
+    async (_, example) => {
+      const isConnection = example.mapping.includes('"connection"');
+      const as = isConnection ? ["--as", `${connected.tenantId}/${connected.deviceId}`] : [];
+      const mappings = `tenant = "acme"\n${example.mapping}`;
+      const { code, out } = await tryOne(
+        mappings,
+        example.payload,
+        "--topic",
+        example.topic,
+        "--json",
+        ...as,
+      );
+      const { outcomes } = JSON.parse(out) as TryResult;
+      const told = outcomes.map(({ event, metrics, line }) => ({
+        event,
+        metrics: JSON.stringify(metrics),
+        line,
+      }));
+      expect(told).toEqual([...example.events] as typeof told);
+      expect(code).toBe(0);
+    },
+  );
+});
+
+test("in words for people, and what does not fit is named by mapping and pointer", async () => {
+  const mappings = `tenant = "acme"\n[[mapping]]\ntopic = "a/{device}"\nmetrics = "/x/y"\nproof = "broker"\n`;
+  const bad = await tryOne(mappings, '{"x":{}}', "--topic", "a/pump-7");
+  expect(bad).toMatchObject({ code: 1 });
+  expect(bad.out).toContain(
+    "mapping  line 3, a/{device}, proof = broker\nreject   MAPPING_MISFIT: mapping a/{device}: /x/y finds nothing\n",
+  );
+  const good = await tryOne(mappings, '{"x":{"y":1}}', "--topic", "a/pump-7");
+  expect(good.out).toContain(
+    `event    acme / pump-7 / hall-7 (registry) / telemetry / ${arrival}\n         {"y":1}\nline     telemetry,`,
+  );
+  const none = await tryOne(mappings, "{}", "--topic", "b/pump-7");
+  expect(none.out).toContain("mapping  none takes this topic\nreject   BAD_TOPIC_FORMAT");
+});
