@@ -2,7 +2,6 @@
  * Opens a spool's file: integrity, format, and the note that a gateway has started on it. Whatever is wrong comes out as one
  * sentence that names the file and the mend.
  */
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import { SQLiteError, type Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
@@ -47,23 +46,6 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
       throw damaged(path, explain(cause), error);
     throw error;
   }
-}
-
-/**
- * SQLite goes on writing to files that somebody moves, removes or replaces, and what is written there is lost with the process.
- * @returns a check that costs two calls of the system, for before each write; it throws where a file is no longer the one opened
- */
-export function watchFiles(dataDir: string): () => void {
-  const names = ["spool.db", "spool.db-wal"];
-  const inodeOf = (name: string) => statSync(join(dataDir, name), { throwIfNoEntry: false })?.ino;
-  const opened = names.map(inodeOf);
-  return () => {
-    const gone = names.find((name, i) => inodeOf(name) !== opened[i]);
-    if (gone === undefined) return;
-    throw new Error(
-      `${join(dataDir, gone)} was moved, removed or replaced while this gateway runs: put it back, or stop this gateway`,
-    );
-  };
 }
 
 /** The last seq ever given: the newest group may be gone (tools/repair.ts), but never its number. */

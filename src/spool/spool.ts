@@ -18,10 +18,12 @@ import { Cursors, type Detour, type SinkState } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { commit, freeBytes, vacuum, reserveFreeSpace, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
+import { Keeping } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
-import { beginEpoch, headOf, openSpoolFile, watchFiles, type Epoch } from "./open.ts";
+import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./settings.ts";
-import { persistWal, noteState } from "./state.ts";
+import { watchOwnership } from "./ownership.ts";
+import { noteClosed } from "./state.ts";
 import { Tail } from "./tail.ts";
 
 const trimGroupsMax = 2_000;
@@ -50,16 +52,12 @@ export class Spool {
   readonly #tail = new Tail();
   readonly #cursors: Cursors;
   readonly #epochs: readonly Epoch[];
-  readonly #newestEpoch;
-  readonly #checkFiles: () => void;
+  readonly #checkOwnership: () => void;
   readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
   #listeners: (() => void)[] = [];
-  /** See `keepFor`; until somebody has said, everything is kept. */
-  #keptFor: readonly string[] | undefined;
-  #keptUntilFull: readonly string[] = [];
-  #heldFrom = Number.MAX_SAFE_INTEGER;
+  readonly #keeping: Keeping;
   #head: number;
   #bytes: number;
   #appendedBytes = 0;
@@ -77,6 +75,7 @@ export class Spool {
       this.#db = parts.db;
       this.#groups = parts.groups;
       this.#cursors = parts.cursors;
+      this.#keeping = new Keeping(parts.cursors);
       this.sidecar = parts.sidecar;
       this.#head = parts.head;
       this.#bytes = parts.bytes;
@@ -86,10 +85,7 @@ export class Spool {
       this.#unlock();
       throw error;
     }
-    this.#newestEpoch = this.#db.query<{ epoch: string }, []>(
-      "SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1",
-    );
-    this.#checkFiles = watchFiles(dataDir);
+    this.#checkOwnership = watchOwnership(this.#db, dataDir, this.#epochs.at(-1)?.epoch ?? "");
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
@@ -185,13 +181,12 @@ export class Spool {
    * of `untilFull` lose their oldest entries, so that the others need not wait for them.
    */
   keepFor(sinks: readonly string[], untilFull: readonly string[] = []): void {
-    this.#keptFor = sinks;
-    this.#keptUntilFull = untilFull;
+    this.#keeping.keepFor(sinks, untilFull);
   }
 
   /** Nothing from this seq on is trimmed, whoever has settled it. */
   holdFrom(seq: number): void {
-    this.#heldFrom = seq;
+    this.#keeping.holdFrom(seq);
   }
 
   /** Whether this sink was ever offered anything. */
@@ -216,38 +211,16 @@ export class Spool {
     this.#timer.cancel();
     this.#listeners = [];
     this.#idle();
-    this.#noteClosed();
+    noteClosed(this.#db, this.#dataDir);
     this.#db.close();
     this.#unlock();
   }
 
-  #noteClosed(): void {
-    try {
-      noteState(this.#dataDir, "closed");
-      persistWal(this.#db, false);
-    } catch {
-      // A full disk: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
-    }
-  }
-
   #commit(write: () => void): void {
     commit(this.#db, () => {
-      this.#checkFiles();
-      this.#checkOwner();
+      this.#checkOwnership();
       write();
     });
-  }
-
-  /**
-   * Whoever removed spool.lock let a second gateway in, and two writers would number the same seqs: the later start owns the
-   * spool, and the earlier one writes and acknowledges nothing any more.
-   * @throws where another gateway has begun after this one
-   */
-  #checkOwner(): void {
-    if (this.#newestEpoch.get()?.epoch === this.#epochs.at(-1)?.epoch) return;
-    throw new Error(
-      `another gateway has opened the spool in ${this.#dataDir} since (was spool.lock removed?): stop this one`,
-    );
   }
 
   /** @throws SpoolFull where `bytes` more would pass the bound */
@@ -255,8 +228,7 @@ export class Spool {
     const { bytesMax } = this.#settings;
     const over = () => this.#bytes + bytes - bytesMax;
     if (over() <= 0) return;
-    const settled = this.#settledBy(this.#keptFor);
-    const free = Math.min(settled, this.#heldFrom - 1);
+    const { settledByHolding: settled, expendable: free } = this.#keeping;
     this.#trim(this.#settled(), -1);
     if (over() > 0) this.#trim(Math.min(free, this.#head - 1), -1, over() + giveUpBytes);
     // The newest group stays though it is settled: it must not keep the next one out, however small the bound is.
@@ -303,18 +275,13 @@ export class Spool {
     const { ageMaxSeconds } = this.#settings;
     if (ageMaxSeconds === 0) return;
     const old = this.#groups.olderThan(this.#ageNowMs() - ageMaxSeconds * 1000, trimGroupsMax);
-    const seq = Math.min(old, this.#settledBy(this.#keptFor), this.#heldFrom - 1, this.#head - 1);
+    const seq = Math.min(old, this.#keeping.expendable, this.#head - 1);
     if (seq >= this.first) this.#trim(seq, trimGroupsMax);
   }
 
   /** Up to where groups may go as a matter of course. The newest stays: it tells the head after a restart. */
   #settled(): number {
-    const all = this.#keptFor && [...this.#keptFor, ...this.#keptUntilFull];
-    return Math.min(this.#settledBy(all), this.#heldFrom - 1, this.#head - 1);
-  }
-
-  #settledBy(sinks: readonly string[] | undefined): number {
-    return sinks ? this.#cursors.settledBy(sinks) : 0;
+    return Math.min(this.#keeping.settled, this.#head - 1);
   }
 }
 

@@ -31,6 +31,16 @@ export function persistWal(db: Database, keep: boolean): void {
   db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, keep ? 1 : 0);
 }
 
+/** To be called just before the file is closed in order. */
+export function noteClosed(db: Database, dataDir: string): void {
+  try {
+    noteState(dataDir, "closed");
+    persistWal(db, false);
+  } catch {
+    // A full disk: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
+  }
+}
+
 /** What must be there and is not, with the mend; undefined where nothing is missing. */
 export function whatIsMissing(dataDir: string): string | undefined {
   const path = join(dataDir, "spool.db");

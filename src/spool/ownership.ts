@@ -1,0 +1,33 @@
+/**
+ * Is the spool still ours? Asked before each write; two calls of the system and a query that reads one row.
+ *
+ * SQLite goes on writing to files that somebody moves, removes or replaces, and what is written there is lost with the process. And
+ * whoever removed spool.lock let a second gateway in, and two writers would number the same seqs: the later start owns the spool,
+ * and the earlier one writes and acknowledges nothing any more.
+ */
+import type { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+
+const files = ["spool.db", "spool.db-wal"];
+
+/**
+ * @param epoch of this start of ours
+ * @returns a check that throws if a file is no longer the one opened, or another gateway has begun after this one
+ */
+export function watchOwnership(db: Database, dataDir: string, epoch: string): () => void {
+  const inodeOf = (name: string) => statSync(join(dataDir, name), { throwIfNoEntry: false })?.ino;
+  const opened = files.map(inodeOf);
+  const newest = db.query<{ epoch: string }, []>("SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1");
+  return () => {
+    const gone = files.find((name, i) => inodeOf(name) !== opened[i]);
+    if (gone !== undefined)
+      throw new Error(
+        `${join(dataDir, gone)} was moved, removed or replaced while this gateway runs: put it back, or stop this gateway`,
+      );
+    if (newest.get()?.epoch !== epoch)
+      throw new Error(
+        `another gateway has opened the spool in ${dataDir} since (was spool.lock removed?): stop this one`,
+      );
+  };
+}
