@@ -21,11 +21,11 @@ export const registryReasons = {
   },
   SITE_MISMATCH_REGISTRY_VS_PAYLOAD: {
     help: "The payload's site_id is not the site the device is registered for.",
-    remedy: "Mend the device's configuration, or register the device for its new site.",
+    remedy: "Fix the device's configuration, or register the device for its new site.",
   },
   TOKEN_NOT_SET_IN_REGISTRY: {
     help: "The device is registered without a token, and tokens are required.",
-    remedy: "Make one: sluice devices rotate-token; or, where devices have none, REQUIRE_TOKEN=0.",
+    remedy: "Make one: sluice devices rotate-token. If your devices have no tokens: REQUIRE_TOKEN=0.",
   },
   TOKEN_MISSING: {
     help: "The payload has no provision_token.",
@@ -36,13 +36,13 @@ export const registryReasons = {
     remedy: "Configure the device with its current token, or make a new one: sluice devices rotate-token.",
   },
   REGISTRY_UNAVAILABLE: {
-    help: "The registry could not be asked in time; the message is kept and judged again when it can.",
-    remedy: "See to the database; nothing is to be done about the message.",
+    help: "The registry did not answer in time; the message is kept and judged again when it does.",
+    remedy: "Repair the database; the message itself needs nothing.",
   },
   TOO_MANY_STRANGERS: {
-    help: "The registry could not be asked, the device was never seen before, and what waits to be judged has a quarter of SPOOL_MAX_BYTES.",
+    help: "The registry did not answer, the device was never seen before, and the messages that wait to be judged already take a quarter of SPOOL_MAX_BYTES.",
     remedy:
-      "See to the database, and to who may publish at the broker; devices that were ever accepted are not affected.",
+      "Repair the database, and check who may publish at the broker; devices that were ever accepted are not affected.",
   },
 } as const satisfies Reasons;
 
@@ -56,18 +56,18 @@ export const authorizeSettings = {
   }),
 };
 
-/** What a message says of its device. */
+/** What a message says about its device. */
 export interface Claim {
-  /** null: it names none, as a mapping may leave it to the registry. */
+  /** null if the message names no site, which a mapping may leave to the registry. */
   readonly siteId: string | null;
-  /** The token itself, or (judged later) only its hash. */
+  /** The token itself; undefined if only its hash is known (a message judged later). */
   readonly token: string | undefined;
   readonly tokenHash: string | null;
-  /** Wall clock at arrival: a token that was good then is good. */
+  /** Wall clock at arrival. A token that was good then is accepted. */
   readonly receivedMs: number;
 }
 
-/** null: the device proved itself. */
+/** Returns null if the device proved itself. */
 export function authorize(
   device: DeviceAuth | null,
   claim: Claim,
@@ -96,28 +96,31 @@ function checkToken(device: DeviceAuth, claim: Claim): Rejection<Code> | null {
   return rejection("TOKEN_INVALID");
 }
 
-/** Compares with what `presented` holds. */
+/** Compares with the digest in `presented`. */
 function isPrevious(device: DeviceAuth, atMs: number): boolean {
   const { previousTokenHash: hash, previousTokenUntilMs: untilMs } = device;
   if (hash === null || untilMs === null || atMs >= untilMs) return false;
   return readDigest(hash, stored) && timingSafeEqual(stored, presented);
 }
 
-// Two buffers for all: the judge is synchronous, and a message is not to cost an allocation here.
+// Two buffers serve all calls: the judge is synchronous, and no message should cost an allocation here.
 const presented = Buffer.alloc(32);
 const stored = Buffer.alloc(32);
 
-/** Hex in lower or upper case; false where it is not 64 hex digits. */
+/** Reads hex in lower or upper case; returns false if it is not 64 hex digits. */
 function readDigest(hex: string, into: Buffer): boolean {
   return hex.length === 64 && into.write(hex, "hex") === 32;
 }
 
-/** The token's hash as the spool may keep it. */
+/** The token's hash, in the form that the spool may keep. */
 export function hashOf(token: string): string {
   return Bun.SHA256.hash(token, "hex");
 }
 
-/** undefined where the payload presents none. A number or an object is no token: no registry could hold its hash. */
+/**
+ * Returns undefined if the payload presents no token. A number or an object is no token: no registry could hold its
+ * hash.
+ */
 export function tokenOf(body: Readonly<Record<string, unknown>>): string | undefined {
   const token = body["provision_token"];
   return typeof token === "string" && token !== "" ? token : undefined;

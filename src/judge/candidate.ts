@@ -1,8 +1,8 @@
 /**
- * A message on its way through the judge, and the entry that comes of it.
+ * A candidate: a message on its way through the judge, and the entry that is made from it.
  *
- * One object that is filled in as the stages pass, so that a reject has all that was known by then and the usual message costs
- * one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
+ * It is one object that the stages fill in, so that a reject carries all that was known by then, and the usual
+ * message costs one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
  */
 import type { DeviceId } from "../core/device.ts";
 import type { Deferred, Entry, Event, Kind, Reject } from "../core/entry.ts";
@@ -26,47 +26,50 @@ export interface Candidate {
   readonly topic: string;
   bytes: Uint8Array;
   readonly speaker: DeviceId | null | undefined;
-  /** Of the payload as it was sent; more than `bytes` has if it was cut. */
+  /** The payload's length as it was sent; more than `bytes` has if it was cut. */
   readonly wholeBytes: number;
-  /** More bytes than are allowed: only the beginning is kept. */
+  /** The payload has more bytes than are allowed: only its beginning is kept. */
   isOversize: boolean;
-  /** The broker had kept it: see `Message.retained`. */
+  /** The broker had retained the message: see `Message.retained`. */
   readonly isRetained: boolean;
-  /** Who speaks, if its source said so; undefined: the topic says it. */
+  /** The sender, if the message's source named it; undefined if the topic names it. */
   readonly given: MessageAddress | undefined;
   address: Address | null;
-  /** Once it is known to be a JSON object that can be stored. */
+  /** Set once the payload is known to be a JSON object that can be stored. */
   text: string | null;
-  /** Of a mapped message: what the device sent, as one JSON value; a reject is kept as this. null: `text` is that. */
+  /** Of a mapped message: what the device sent, as one JSON value, which a reject keeps. null if `text` is that. */
   raw: string | null;
   /** It goes on with the event, within `text`. */
   keepsRaw: boolean;
   /** What a mapping asks for instead of a token in the message. */
   proof: Proof;
-  /** Of a message that makes several events: the devices that it was charged for. */
+  /** Of a message that makes several events: the devices that were already charged for it. */
   charged: Set<string> | null;
   token: string | undefined;
-  /** Of a token that is known only so: shown beside the payload, or kept in the spool. */
+  /** The hash of a token of which only the hash is known: shown beside the payload, or kept in the spool. */
   tokenHash: string | null;
   siteId: string | null;
-  /** null, once examined: it is the moment of arrival, of which nobody knew the time then. */
+  /** null after examination: the event time is the moment of arrival, and the host's clock was not set then. */
   eventMs: number | null;
   eventNs: number;
-  /** What is to be said of it though it is accepted; see metrics.ts. */
+  /** A remark on a message that is accepted all the same; see metrics.ts. */
   remark: string | null;
 }
 
 /** In place of a token's hash: the site's broker, or CONNECT, vouched for the device. */
 const provedElsewhere = "proved";
-/** Of what is too large, this much is kept. */
+/** How much is kept of a payload that is too large. */
 const headBytes = 1024;
-/** Of what is no JSON object, so much is searched for secrets that stand in its topic too. */
+/** How much of a payload that is no JSON object is searched for secrets that may stand in its topic too. */
 const searchedBytes = 8_192;
-/** Of a reject's topic, in UTF-16 units: more than any topic that names a device, so that what is cut never becomes one. */
+/**
+ * Length of a reject's topic, in UTF-16 units: longer than any topic that names a device, so that a cut topic never
+ * names one.
+ */
 const topicCharsMax = 2_048;
-/** Of a reject's site, in UTF-16 units. */
+/** Length of a reject's site, in UTF-16 units. */
 const siteCharsMax = 512;
-/** Of a detail, in UTF-16 units. */
+/** Length of a detail, in UTF-16 units. */
 const detailCharsMax = 200;
 
 const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
@@ -107,7 +110,7 @@ export function candidateOf(message: Arrival): Candidate {
   };
 }
 
-/** A deferred entry: what its payload says is known, its token only by hash. */
+/** A candidate from a deferred entry: its payload was read before, and its token is known only by its hash. */
 export function fromSpool(entry: Deferred): Candidate {
   const { receivedMs, topic, payload, siteId, eventMs, eventNs, tokenHash, detail } = entry;
   const candidate = candidateOf({ receivedMs, topic, payload: utf8.encode(payload), retained: false });
@@ -118,7 +121,7 @@ export function fromSpool(entry: Deferred): Candidate {
   return Object.assign(candidate, known, { tokenHash, siteId, eventMs, eventNs, proof, remark: detail });
 }
 
-/** A kept reject, from its beginning. */
+/** A candidate from a kept reject, judged from the first stage on. */
 export function fromReject(entry: Reject): Candidate {
   const { receivedMs, topic, payload, reason } = entry;
   const retained = reason === "RETAINED_WITHOUT_TIME";
@@ -127,12 +130,12 @@ export function fromReject(entry: Reject): Candidate {
   return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(rawText(payload)), retained });
 }
 
-/** Of a topic that is not ours: the source or a mapping named the device when it came. */
+/** True for a topic that is not in our form: the source or a mapping named the device when the message came. */
 function namedBy({ tenantId, deviceId, msgType }: Deferred | Reject): Address | null {
   return tenantId === null ? null : addressFor(tenantId, deviceId ?? "", msgType ?? "");
 }
 
-/** Empty strings where the topic names no device. */
+/** The candidate's address; its parts are empty strings if the topic names no device. */
 export function addressOf(candidate: Candidate): Address {
   return candidate.address ?? nowhere;
 }
@@ -144,7 +147,7 @@ export function toEvent(candidate: Candidate): Event {
   );
 }
 
-/** Keeps the topic as it is, even if it holds the token: without it the message could not be judged later. */
+/** Keeps the topic unchanged, even if it holds the token: without the topic the message could not be judged later. */
 export function toDeferred(candidate: Candidate, why: Rejection, tokenHash: string | null): Deferred {
   const text =
     candidate.raw === null
@@ -161,7 +164,7 @@ function remarked<E extends Entry>(candidate: Candidate, entry: E): E {
   return remark === null ? entry : { ...entry, detail: detailOf(remark, candidate) };
 }
 
-/** `keeps`: with its payload; else "". */
+/** Makes the reject: with its payload if `keeps`, else with "". */
 export function toReject(candidate: Candidate, why: Rejection, keeps: boolean, mirror: boolean): Reject {
   const entry = toEntry(candidate, "reject", why, keeps ? payloadOf(candidate) : "", mirror, null) as Reject;
   const secrets = secretsOf(candidate);
@@ -179,7 +182,10 @@ export function toReject(candidate: Candidate, why: Rejection, keeps: boolean, m
   };
 }
 
-/** Both may be as long as a packet allows, and a reject is kept in memory and on the disk like any entry. A copy: a slice would keep the whole in memory. */
+/**
+ * Cuts a topic or a site, which may be as long as a packet allows, since a reject is kept in memory and on disk like
+ * any entry. Returns a copy: a slice would keep the whole string in memory.
+ */
 function cut(text: string, charsMax: number): string {
   return text.length <= charsMax ? text : `${Buffer.from(text.slice(0, charsMax)).toString()}…`;
 }
@@ -192,7 +198,7 @@ function payloadOf(candidate: Candidate): string {
   return rawPayload(withoutTokens(readable(candidate.bytes)));
 }
 
-/** JSON that cannot be kept as such (U+0000, no object) is still searched as what it is. */
+/** Blanks secrets in a payload that is JSON but cannot be stored as JSON (U+0000, no object). */
 function withoutTokens(text: string): string {
   try {
     const body: unknown = JSON.parse(text);
@@ -202,7 +208,7 @@ function withoutTokens(text: string): string {
   }
 }
 
-/** What must not be shown of it. */
+/** The secrets of a candidate, which must not be shown. */
 function secretsOf({ text, raw, token, bytes }: Candidate): readonly string[] {
   if (raw !== null) return secretsIn(raw, token);
   return text === null ? namedIn(readable(bytes.subarray(0, searchedBytes))) : secretsIn(text, token);
@@ -239,7 +245,7 @@ function toEntry(
   } as Entry;
 }
 
-/** Blanked first and cut afterwards: a token cut in two could not be found. */
+/** The detail with its secrets blanked first and cut afterwards: half a token could not be found. */
 function detailOf(detail: string, candidate: Candidate): string {
   const shown = hide(detail, secretsOf(candidate)).toWellFormed();
   return shown.length <= detailCharsMax ? shown : `${shown.slice(0, detailCharsMax).toWellFormed()}…`;

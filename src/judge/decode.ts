@@ -1,8 +1,8 @@
 /**
  * Stages "size" and "json": from the bytes on the wire to an object whose text any of our stores can hold.
  *
- * Size is asked first and of the bytes as they came: what is too large is never parsed. (The services before measured
- * the payload after parsing and writing it anew, so a message's fate hung on how it was spelled.)
+ * The size is checked first, on the bytes as they came: a payload that is too large is never parsed. (The earlier
+ * services measured the payload after parsing it and writing it anew, so a message's fate depended on its spelling.)
  */
 import { isObject } from "../core/is-object.ts";
 import { count } from "../core/settings.ts";
@@ -19,15 +19,15 @@ export const sizeReasons = {
 export const jsonReasons = {
   MALFORMED_JSON: {
     help: "The payload is not JSON in UTF-8.",
-    remedy: "Mend the device's encoder; NaN, Infinity, comments and trailing commas are not JSON.",
+    remedy: "Fix the device's encoder; NaN, Infinity, comments and trailing commas are not JSON.",
   },
   NOT_AN_OBJECT: {
     help: "The payload is JSON, but not an object.",
-    remedy: "Send one JSON object a message.",
+    remedy: "Send one JSON object per message.",
   },
   UNSTORABLE_TEXT: {
-    help: "The payload is JSON that PostgreSQL cannot hold: \\u0000, half a surrogate pair, too deep, or too large a number.",
-    remedy: "Mend the device's encoder; binary data belongs into base64.",
+    help: "The payload is JSON that PostgreSQL cannot hold: it contains \\u0000, half a surrogate pair or too large a number, or is nested too deep.",
+    remedy: "Fix the device's encoder; encode binary data as base64.",
   },
 } as const satisfies Reasons;
 
@@ -44,14 +44,17 @@ export const sizeSettings = {
 export type Body = Readonly<Record<string, unknown>>;
 
 export interface Decoded {
-  /** The device's own text. */
+  /** The text as the device wrote it. */
   readonly text: string;
   readonly body: Body;
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true });
 
-/** `wholeBytes`: as it was sent. What was cut on the way is too large, whatever is allowed meanwhile. */
+/**
+ * Rejects a payload of more than `bytesMax` bytes. `wholeBytes` is its length as it was sent: a payload that was cut
+ * on the way is too large, even if the limit has been raised since.
+ */
 export function oversize(
   payload: Uint8Array,
   wholeBytes: number,
@@ -103,7 +106,7 @@ function utf8Of(payload: Uint8Array): string | null {
   }
 }
 
-/** A byte order mark at the start is passed over, as RFC 8259 §8.1 allows. */
+/** Decodes the payload; ignores a byte order mark at its start, as RFC 8259 §8.1 allows. */
 export function decode(payload: Uint8Array): Decoded | Rejection<keyof typeof jsonReasons> {
   const text = utf8Of(payload);
   return text === null ? rejection("MALFORMED_JSON", "not UTF-8") : decodeText(text);
@@ -114,7 +117,7 @@ export function decodeText(text: string): Decoded | Rejection<keyof typeof jsonR
   try {
     body = JSON.parse(text);
   } catch {
-    // The parser's own words quote the text, and with it perhaps a token.
+    // The parser's message is not used: it quotes the text, and with it perhaps a token.
     return rejection("MALFORMED_JSON", text === "" ? "empty" : null);
   }
   const why = unstorable(text);

@@ -1,8 +1,8 @@
 /**
- * Stage "envelope": what every message must say of itself, whatever its type.
+ * Stage "envelope": what every message must say about itself, whatever its type.
  *
- * The topic is the identity; a payload need not repeat it, but must not contradict it. null counts as absent throughout, since
- * many encoders write null for a field that they do not have.
+ * The topic is the identity; a payload need not repeat it but must not contradict it. null counts as absent
+ * throughout, because many encoders write null for a field that they do not have.
  */
 import type { Body } from "./decode.ts";
 import { checkMetrics, type metricReasons } from "./metrics.ts";
@@ -12,19 +12,19 @@ import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 export const envelopeReasons = {
   TENANT_MISMATCH_TOPIC_VS_PAYLOAD: {
     help: "The payload's tenant_id is not the tenant of the topic.",
-    remedy: "Mend the device's configuration; the topic is what counts.",
+    remedy: "Fix the device's configuration; the topic decides.",
   },
   DEVICE_MISMATCH_TOPIC_VS_PAYLOAD: {
     help: "The payload's device_id is not the device of the topic.",
-    remedy: "Mend the device's configuration; the topic is what counts.",
+    remedy: "Fix the device's configuration; the topic decides.",
   },
   MSG_TYPE_MISMATCH_TOPIC_VS_PAYLOAD: {
     help: "The payload's msg_type is not the last level of the topic.",
-    remedy: "Mend the device's configuration; the topic is what counts.",
+    remedy: "Fix the device's configuration; the topic decides.",
   },
   MISSING_SITE_ID: {
-    help: "The payload has no site_id, or one that is not a non-empty string.",
-    remedy: "Send the site that the device is registered for.",
+    help: "The payload has no site_id, or its site_id is empty or not a string.",
+    remedy: "Send the site for which the device is registered.",
   },
   BAD_SEQ: {
     help: "seq is not a whole number within ±(2^53 − 1).",
@@ -34,7 +34,7 @@ export const envelopeReasons = {
 
 type Code = keyof typeof envelopeReasons | keyof typeof metricReasons;
 
-/** null where there is nothing to object to. */
+/** Returns null if nothing is wrong. */
 export function checkEnvelope(body: Body, address: Address): Rejection<Code> | null {
   const mismatch = contradiction(body, address);
   if (mismatch !== null) return mismatch;
@@ -52,13 +52,16 @@ function contradiction(body: Body, address: Address): Rejection<Code> | null {
   return null;
 }
 
-/** A device that numbers itself may claim 17 where its topic says "17". */
+/**
+ * True if a payload's field contradicts the topic. A device with a numeric id may send 17 although its topic says
+ * "17".
+ */
 function contradicts(claim: unknown, level: string): boolean {
   if (claim === undefined || claim === null) return false;
   return typeof claim === "number" ? String(claim) !== level : claim !== level;
 }
 
-/** null where there is none that could be stored as one. */
+/** The payload's site; null if it has none that could be stored as one. */
 export function siteOf(body: Body): string | null {
   const site = body["site_id"];
   return typeof site === "string" && site !== "" ? site : null;

@@ -1,9 +1,11 @@
 /**
- * The judge: decides for each message whether it is what it claims, in the order in which `examine` and `decide` read.
+ * The judge decides, for each message, whether it is what it claims to be, in the order in which `examine` and
+ * `decide` read.
  *
- * Synchronous, without I/O, and it counts nothing but rates: it returns what happened. A message whose device is not at hand
- * comes back as `Pending`; the registry is asked for all such together, and `resume` ends the matter. Stages return a `No` rather
- * than throw; the one try/catch is for a bug of ours, which must cost one message and not the gateway.
+ * It is synchronous, does no I/O and counts nothing but rates: it returns what happened. A message whose device is
+ * not cached comes back as `Pending`; one look-up asks the registry about all such devices, and `resume` decides.
+ * Stages return a `Rejection` and do not throw; the one try/catch is for a bug of ours, which must cost one message
+ * and not the gateway.
  */
 import type { Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
@@ -35,78 +37,88 @@ import { isRejection, rejection, type Rejection, type Reasons } from "./verdict.
 
 export const faultReasons = {
   LOST_TO_DAMAGE: {
-    help: "The message waited on the disk to be judged, and damage to the spool took it.",
-    remedy: "`sluice spool repair` said how many; the device may have what it sent.",
+    help: "The message waited on disk to be judged, and was lost when the spool was damaged.",
+    remedy: "`sluice spool repair` reported how many; the device may still have them.",
   },
   JUDGE_FAULT: {
-    help: "Sluice itself failed on this message: a bug.",
-    remedy: "Report it, with the detail and with what was kept of the payload.",
+    help: "A bug in Sluice: judging this message raised an error.",
+    remedy: "Report it with its detail and with the part of the payload that was kept.",
   },
 } as const satisfies Reasons;
 
-/** Those that app_settings may change while the gateway runs. */
+/** The settings that app_settings may change while the gateway runs. */
 export const policySettings = { ...keepSettings, ...sizeSettings, ...rateSettings, ...timeSettings };
 export const judgeSettings = { ...policySettings, ...authorizeSettings };
 
 export type Policy = Values<typeof policySettings>;
 
-/** A message whose device must be looked up before it can be judged. Holds the token: never to be written or logged. */
+/** A message whose device must be looked up before it can be judged. It holds the token: never write or log it. */
 export interface Pending extends Address {
   readonly pending: true;
   /** null: the message names none. */
   readonly siteId: string | null;
-  /** For `resume` alone. */
+  /** Only `resume` reads this. */
   readonly candidate: Candidate;
 }
 
-/** A message that a mapping makes several events of. */
+/** A message from which a mapping makes several events. */
 export interface Several {
   readonly several: readonly (Entry | Pending)[];
 }
 
-/** A kept reject, read anew under today's mappings. */
+/** A kept reject, read again with the mappings of now. */
 export interface Reread {
-  /** Who speaks in it. */
+  /** The devices that the reject's payload names. */
   readonly devices: readonly DeviceId[];
-  /** Everything but its token, which is gone, and its rate. @param of the registry's answer by `deviceKey` */
+  /** Checks everything but its token, which is gone, and its rate. @param of the registry's answer by `deviceKey` */
   judge(of: (key: string) => DeviceAuth | null): readonly (Event | Reject)[];
 }
 
 /** `Found`: what a message may turn out to be. */
 export interface Judge<Found = Entry | Pending | Several> {
-  /** An Entry (event or reject, seq 0), or a Pending: its device must be looked up first; or several of these. Never throws. */
+  /**
+   * Returns an Entry (event or reject, seq 0), a Pending if its device must be looked up first, or several of these.
+   * Never throws.
+   */
   judge(message: Message): Found;
   /**
-   * The registry answered: a row; null, not registered; or "unavailable", it could not be asked in time, which makes a
-   * deferred Entry with `tokenHash` and the reason REGISTRY_UNAVAILABLE. A message that counts by its arrival, while nobody knows
-   * the time, is deferred without an event time, as CLOCK_NOT_SET if its device proved itself. Never throws.
+   * Judges a Pending by the registry's answer: a row; null if the device is not registered; "unavailable" if the
+   * registry did not answer in time, which makes a deferred Entry with `tokenHash` and the reason
+   * REGISTRY_UNAVAILABLE; "crowded" if, besides, no more messages of strangers may wait. If the event time is the
+   * arrival and the host's clock is not set, the message of a device that proved itself is deferred without an event
+   * time, as CLOCK_NOT_SET. Never throws.
    */
   resume(pending: Pending, answer: DeviceAuth | null | "unavailable" | "crowded"): Entry;
-  /** A deferred entry judged under today's answer: an event or a reject, seq 0. Its rate was charged when it came. */
+  /**
+   * Judges a deferred entry by the registry's answer of now: an event or a reject, seq 0. Its rate was charged when
+   * it came.
+   */
   rejudge(entry: Deferred, answer: DeviceAuth | null): Event | Reject;
-  /** A kept reject, to be judged anew at an operator's word. */
+  /** Reads a kept reject again because an operator asked for it. */
   reread(entry: Reject): Reread;
-  /** The keys of the devices that a message speaks for; none if it names none. Those that `judge` will name. */
+  /**
+   * The keys of the devices that a message claims to be from, the same that `judge` will name; none if it names none.
+   */
   devicesOf(message: Message): readonly string[];
 }
 
 export interface JudgeOptions {
-  /** Asked for every message: app_settings may change it. */
+  /** Called for every message, because app_settings may change the policy. */
   readonly policy: () => Policy;
   readonly auth: {
     get(tenantId: string, deviceId: string): DeviceAuth | undefined;
-    /** May a cached row that said no be read anew now? Bounded a device and time. */
+    /** May a cached row that led to a reject be read again now? Bounded per device and time. */
     mayReread(tenantId: string, deviceId: string): boolean;
   };
   readonly requireToken: boolean;
-  /** What the backlog of one device may take of the spool at once. */
+  /** How many bytes of the spool the backlog of one device may take at once. */
   readonly backlogBytesMax: number;
   readonly clock: Clock;
   /** Absent: there are no mappings. */
   readonly routeOf?: Router | undefined;
 }
 
-/** A message older than this did not wait for the registry: the clock was set. */
+/** A message that seems to have waited longer than this did not wait for the registry: the clock was set. */
 const parkedMaxMs = 60_000;
 
 export function isPending(outcome: Entry | Pending | Several): outcome is Pending {
@@ -123,7 +135,9 @@ export function createJudge(options: JudgeOptions): Judge;
 export function createJudge(options: JudgeOptions): Judge {
   const { policy, auth, requireToken, backlogBytesMax, clock, routeOf } = options;
   const proven = createLimiter();
-  /** Of what waits for the registry, so that nobody spends the allowance of a device whose name he uses. */
+  /**
+   * Limits messages that wait for the registry, so that nobody can spend the allowance of a device by using its name.
+   */
   const unproven = createLimiter();
   const kept = createLimiter();
   const keeper = createKeeper();
@@ -179,7 +193,10 @@ export function createJudge(options: JudgeOptions): Judge {
     return rejected;
   }
 
-  /** The device proved itself: only now is its own allowance spent. What is beyond it is kept for a replay. */
+  /**
+   * Accepts a message of a device that proved itself: only now is its allowance spent. A message beyond the allowance
+   * is kept for a replay.
+   */
   function admit(candidate: Candidate): Entry {
     if (take(proven, candidate))
       return candidate.eventMs === null
@@ -204,7 +221,10 @@ export function createJudge(options: JudgeOptions): Judge {
     return takes;
   }
 
-  /** Monotonic: those that waited for the registry are judged all at once, and charged by the time they came. */
+  /**
+   * When the message came, on the monotonic clock: messages that waited for the registry are judged all at once, but
+   * charged by the time they came.
+   */
   function arrivedMs(candidate: Candidate): number {
     const parkedMs = Math.min(Math.max(clock.wallMs() - candidate.receivedMs, 0), parkedMaxMs);
     return clock.monoMs() - parkedMs;
@@ -228,7 +248,7 @@ export function createJudge(options: JudgeOptions): Judge {
     );
   }
 
-  /** Whatever happens, the message is answered for. */
+  /** Runs `work`; if it throws, the message becomes a reject (JUDGE_FAULT), so that every message gets an entry. */
   function guarded<T>(candidate: Candidate, work: (candidate: Candidate) => T): T | Reject {
     try {
       return work(candidate);
@@ -250,7 +270,7 @@ export function createJudge(options: JudgeOptions): Judge {
       }),
     rejudge: (entry, answer) =>
       guarded(fromSpool(entry), (candidate) => {
-        // Who waited for the clock alone had shown a good token.
+        // A message that waited only for the clock had shown a good token.
         const rejected = allow(answer, candidate, requireToken && entry.reason !== "CLOCK_NOT_SET");
         return rejected === null ? toEvent(candidate) : reject(candidate, rejected);
       }),
@@ -259,7 +279,7 @@ export function createJudge(options: JudgeOptions): Judge {
       const parts = partsOf(candidate);
       return {
         devices: parts.flatMap((part) => (part.why === null ? [addressOf(part.candidate)] : [])),
-        // It stays where it is kept: it takes no part in the sampling of what comes in.
+        // The reject stays where it is kept, so it does not count in the sampling of what comes in.
         judge: (of) =>
           parts.map(({ candidate: part, why }) =>
             guarded(part, () => {
@@ -290,7 +310,7 @@ function pendingOf(candidate: Candidate): Pending {
   return { ...addressOf(candidate), pending: true, siteId: candidate.siteId, candidate: candidate };
 }
 
-/** All that can be said of a message without asking who its device is; fills the candidate as far as it comes. */
+/** Checks all that can be checked without knowing the device, and fills in the candidate as far as it gets. */
 function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Rejection | null {
   const address = addressIn({ topic: candidate.topic, address: candidate.given });
   if (!isRejection(address)) candidate.address = address;
@@ -303,7 +323,7 @@ function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Re
     candidate.token = tokenOf(decoded.body);
     candidate.siteId = siteOf(decoded.body);
   }
-  // Only now, for the token must be known where it is to be blanked.
+  // Only now, because the token must be known before the topic is blanked.
   if (isRejection(address)) return address;
   if (isRejection(decoded)) return decoded;
   const why = checkEnvelope(decoded.body, address) ?? readTime(candidate, decoded.body, policy, isTimeKnown);

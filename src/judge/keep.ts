@@ -1,8 +1,8 @@
 /**
- * How much is kept of a reject. It is always counted; its payload is kept in DEV with STORE_REJECTS (or MIRROR_REJECTS_TO_RAW), and otherwise
- * only as a sample: the first a device, reason and minute.
+ * How much of a reject is kept. It is always counted. Its payload is kept in DEV with STORE_REJECTS (or
+ * MIRROR_REJECTS_TO_RAW), and otherwise only as a sample: the first per device, reason and minute.
  *
- * The services before kept either every payload or none; with none, nobody could tell why a device was refused.
+ * The earlier services kept either every payload or none; with none, nobody could tell why a device was rejected.
  */
 import { choice, flag } from "../core/settings.ts";
 
@@ -11,7 +11,7 @@ export const keepSettings = {
     name: "MODE",
     default: "PROD",
     words: ["PROD", "DEV"],
-    help: "PROD keeps of rejects only a sample a device, reason and minute; DEV heeds STORE_REJECTS and MIRROR_REJECTS_TO_RAW.",
+    help: "PROD keeps one rejected payload per device, reason and minute as a sample; DEV obeys STORE_REJECTS and MIRROR_REJECTS_TO_RAW.",
   }),
   storeRejects: flag({
     name: "STORE_REJECTS",
@@ -31,11 +31,11 @@ interface KeepPolicy {
   readonly mirrorRejects: boolean;
 }
 
-/** Payloads sampled in one minute, of all devices together: a flood of made-up devices must not fill the disk. */
+/** Payloads sampled per minute, all devices together: a flood of made-up devices must not fill the disk. */
 const samplesPerMinuteMax = 1000;
 
 export interface Keeper {
-  /** Is the payload of this reject to be kept? `receivedMs`: wall clock. */
+  /** Should the payload of this reject be kept? `receivedMs` is wall clock. */
   keeps(policy: KeepPolicy, device: string, reason: string, receivedMs: number): boolean;
 }
 
@@ -50,7 +50,7 @@ export function createKeeper(): Keeper {
     keeps(policy, device, reason, receivedMs) {
       if (policy.mode === "DEV" && (policy.storeRejects || policy.mirrorRejects)) return true;
       const now = Math.floor(receivedMs / 60_000);
-      // A message that was parked may belong to the minute before; the clock may have been set back.
+      // A message that waited may belong to the previous minute; and the clock may have been set back.
       if (now > minute || now < minute - 1) {
         sampled.clear();
         minute = now;

@@ -1,33 +1,37 @@
 /**
  * Stage "rate": a backlog is not a flood.
  *
- * Rule: a bucket of tokens per device that refills at RATE_LIMIT_RPS and is as deep as what the device could have produced at
- * that rate in RATE_LIMIT_BACKLOG_SECONDS, with RATE_LIMIT_BURST on top. It starts full, because at a start of ours any device may
- * have been away. So a device that generates no more than its rate is never limited, whatever queue or outage of no more
- * than that long stood between (ours, the broker's, the network's, its own), in whatever order and speed it then comes; one that
- * floods has its credit once. A message waits for nothing and a neighbour's bucket is its own.
+ * The rule: one bucket of tokens per device, which refills at RATE_LIMIT_RPS and is as deep as what the device could
+ * have produced at that rate in RATE_LIMIT_BACKLOG_SECONDS, plus RATE_LIMIT_BURST. It starts full, because any device
+ * may have been away when the gateway starts. So a device that generates no more than its rate is never limited,
+ * whatever queue or outage of no more than that time stood between (ours, the broker's, the network's, its own), and
+ * in whatever order and at whatever speed its messages then come; a device that floods has its credit once. No
+ * message waits, and every device has a bucket of its own.
  *
- * Rejected: a bucket of RATE_LIMIT_BURST alone (threw away whatever queued for longer than seconds); the message's own time
- * (a device may have no clock, or lie); withholding PUBACK (a broker's window is one for all devices, in order: the neighbours
- * would wait); spooling it to be admitted later (what waits in the spool keeps all behind it from being given up).
+ * Rejected alternatives: a bucket of RATE_LIMIT_BURST alone, because it rejects whatever was queued for more than
+ * seconds; the message's own time, because a device may have no clock, or lie; withholding PUBACK, because a broker
+ * has one window for all devices, in order, and the neighbours would wait; spooling the message to be admitted later,
+ * because an entry that waits in the spool keeps everything behind it from being trimmed.
  *
- * Bytes have a bucket of their own, so that nobody's credit takes more than a share of the spool. It refills at RATE_LIMIT_RPS times
- * MAX_PAYLOAD_BYTES, the most that a device may send for ever; only a backlog can meet it.
+ * Bytes have a bucket of their own, so that no device's credit takes more than a share of the spool. It refills at
+ * RATE_LIMIT_RPS times MAX_PAYLOAD_BYTES, the most that a device may send in the long run; only a backlog can exhaust
+ * it.
  *
- * GCRA (ITU-T I.371, Annex A): a bucket is the moment at which it will be full again. A full bucket is then the same as none at
- * all, which bounds the memory: two generations of the map are kept, each as long as a bucket takes to fill or as many buckets
- * as `bucketsMax`, and the older is let go of but for buckets that owe much: forgetting gives credit, so it must not be had for
- * nothing, and only as many messages as were let through can make a bucket owe. A sweep over all buckets would be a pause
- * that grows with the fleet. A restart forgets: then every device has its credit again.
+ * The algorithm is GCRA (ITU-T I.371, Annex A): a bucket is stored as the moment at which it will be full again. A
+ * full bucket then equals no bucket at all, which bounds the memory: two generations of the map are kept, each for as
+ * long as a bucket takes to fill or for as many buckets as `bucketsMax`. When the older generation is forgotten,
+ * buckets that owe much are kept: forgetting gives credit, so credit must not be free, and a bucket can owe only as
+ * many messages as were let through. Rejected alternative: a sweep over all buckets, because that is a pause that
+ * grows with the fleet. A restart forgets all buckets: every device then has its credit again.
  */
 import { count, decimal, type Values } from "../core/settings.ts";
 import type { Reasons } from "./verdict.ts";
 
 export const rateReasons = {
   RATE_LIMITED: {
-    help: "The device proved itself and sent more than its lasting rate (RATE_LIMIT_RPS) explains, even if it had been away for RATE_LIMIT_BACKLOG_SECONDS; or as much came in its name while the registry could not be asked.",
+    help: "The device proved itself and sent more than its sustained rate (RATE_LIMIT_RPS) allows, even if it had been away for RATE_LIMIT_BACKLOG_SECONDS; or as much came in its name while the registry did not answer.",
     remedy:
-      "Send less often, several metrics in one message; or raise RATE_LIMIT_RPS (0 turns it off). The first 10,000 such payloads (64 MiB) per device and day are kept: sluice quarantine replay --reason RATE_LIMITED.",
+      "Send less often, with several metrics per message; or raise RATE_LIMIT_RPS (0 turns it off). The first 10,000 such payloads (64 MiB) per device and day are kept: sluice quarantine replay --reason RATE_LIMITED.",
   },
 } as const satisfies Reasons;
 
@@ -36,25 +40,25 @@ export const rateSettings = {
     name: "RATE_LIMIT_RPS",
     default: 5,
     unit: "messages/s",
-    help: "A device's lasting rate, charged after it proved itself; 0: no limit.",
+    help: "The sustained rate allowed per device, charged after it proved itself; 0: no limit.",
   }),
   rateLimitBurst: count({
     name: "RATE_LIMIT_BURST",
     default: 20,
     min: 1,
     unit: "messages",
-    help: "Messages that a device may send at once on top of its lasting rate and its backlog.",
+    help: "Messages that a device may send at once on top of its sustained rate and its backlog.",
   }),
   rateLimitBacklogSeconds: count({
     name: "RATE_LIMIT_BACKLOG_SECONDS",
     default: 604_800,
     max: 31_536_000,
     unit: "seconds",
-    help: "A backlog is not a flood: what a device could have sent in so long at its lasting rate it may send at once; 0: only RATE_LIMIT_BURST.",
+    help: "A backlog is not a flood: a device may send at once what it could have sent in this time at RATE_LIMIT_RPS; 0: only RATE_LIMIT_BURST.",
   }),
 };
 
-/** Messages and bytes, each as what one costs and how deep its bucket is, in ms of refilling. */
+/** For messages and for bytes: what one costs and how deep the bucket is, in ms of refilling. */
 export interface Rate {
   readonly messageMs: number;
   readonly messagesMs: number;
@@ -62,7 +66,7 @@ export interface Rate {
   readonly bytesMs: number;
 }
 
-/** What is kept of the payloads that are limited, per device: so much at once, and as much again in a day. */
+/** How many limited payloads are kept per device: this many at once, and as many again in a day. */
 const keptPerDayMax = 10_000;
 const keptBytesPerDayMax = 64 * 1024 * 1024;
 const dayMs = 86_400_000;
@@ -74,7 +78,7 @@ export const keptRate: Rate = {
   bytesMs: dayMs,
 };
 
-/** undefined: no limit. `backlogBytesMax`: what one device's backlog may take at once. */
+/** Returns undefined if there is no limit. `backlogBytesMax` is what one device's backlog may take at once. */
 export function rateOf(
   settings: Values<typeof rateSettings> & { readonly payloadBytesMax: number },
   backlogBytesMax: number,
@@ -92,19 +96,24 @@ export function rateOf(
   };
 }
 
-/** Buckets in one generation; beyond it the generation ends early, and a bucket may be forgotten before it is full. */
+/**
+ * Buckets per generation. At this bound the generation ends early, and a bucket may be forgotten before it is full.
+ */
 export const bucketsMax = 131_072;
-/** A bucket that owes more than this part of its depth outlives a generation that ended early. */
+/** A bucket that owes more than this fraction of its depth outlives a generation that ended early. */
 const owesMuch = 1 / 64;
 
-/** Monotonic ms: when it is full again. */
+/** Monotonic ms at which each bucket is full again. */
 interface Bucket {
   messagesFullMs: number;
   bytesFullMs: number;
 }
 
 export interface Limiter {
-  /** Takes what a message of `bytes` costs that came at `atMs` (monotonic); false if there is not as much, and nothing is taken. */
+  /**
+   * Takes the cost of a message of `bytes` that came at `atMs` (monotonic). Returns false, and takes nothing, if the
+   * bucket holds less.
+   */
   take(key: string, atMs: number, bytes: number, rate: Rate): boolean;
   size(): number;
 }
@@ -153,5 +162,5 @@ export function createLimiter(): Limiter {
   };
 }
 
-/** Sums of millions of fractions must not cost a device the last token of its backlog. */
+/** Tolerance: the rounding errors of millions of fractions must not cost a device the last token of its backlog. */
 const roundingMs = 1e-3;

@@ -1,15 +1,16 @@
 /**
- * Stage "metrics": flat, few, and named so that any store can hold them. Asked of every message type that carries some.
+ * Stage "metrics": metrics are flat, few, and named so that any store can hold them. It checks every message type
+ * that carries metrics.
  */
 import { isObject } from "../core/is-object.ts";
 import type { Body } from "./decode.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
-/** Metrics in one message. */
+/** Metrics per message. */
 const metricsMax = 50;
-/** Of a metric's name, in Unicode code points. */
+/** Length of a metric's name, in Unicode code points. */
 const metricKeyCharsMax = 128;
-/** Members named in a remark. */
+/** How many members a remark names. */
 const besideMax = 5;
 
 export const metricReasons = {
@@ -26,8 +27,8 @@ export const metricReasons = {
     remedy: "Send metrics flat: one name, one value.",
   },
   TELEMETRY_WITHOUT_METRICS: {
-    help: "No reject: telemetry that is accepted and stored, but has no metrics (or only nulls), so that InfluxDB gets no reading of it.",
-    remedy: 'Send readings as members of "metrics"; the detail names those that stand beside it.',
+    help: "Not a reject: the telemetry is accepted and stored, but has no metrics (or only nulls), so InfluxDB gets no reading from it.",
+    remedy: 'Send readings as members of "metrics"; the detail names the members that stand beside it.',
   },
 } as const satisfies Reasons;
 
@@ -35,7 +36,7 @@ export const metricReasons = {
 // oxlint-disable-next-line no-control-regex
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** null where there is nothing to object to. */
+/** Returns null if nothing is wrong. */
 export function checkMetrics(metrics: unknown): Rejection<keyof typeof metricReasons> | null {
   if (metrics === undefined || metrics === null) return null;
   if (!isObject(metrics)) return rejection("METRIC_VALUE_INVALID", "metrics is not an object");
@@ -48,7 +49,7 @@ export function checkMetrics(metrics: unknown): Rejection<keyof typeof metricRea
   return null;
 }
 
-/** What to say of telemetry that no time series gets a reading of; null where there is nothing to say. */
+/** The remark on telemetry from which no time series gets a reading; null if there is nothing to remark. */
 export function remarkOn(body: Body, msgType: string): string | null {
   if (msgType !== "telemetry") return null;
   const metrics = body["metrics"] ?? null;

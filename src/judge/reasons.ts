@@ -1,6 +1,6 @@
 /**
- * All reasons for which the judge rejects, in the order in which it asks. Counters, metrics, dashboard, `sluice help reasons` and
- * the tests' list follow from this table; the rows stand with the stages that own them.
+ * All reasons for which the judge rejects, in the order in which it checks. Counters, metrics, the dashboard, `sluice
+ * help reasons` and the tests' list follow from this table; the rows stand with the stages that own them.
  */
 import { registryReasons } from "./authorize.ts";
 import { jsonReasons, sizeReasons } from "./decode.ts";

@@ -1,9 +1,9 @@
 /**
- * Takes tokens and other secrets out of everything that is kept of a message, before the spool sees it.
+ * Redaction takes tokens and other secrets out of everything that is kept of a message, before the spool sees it.
  *
- * They are cut out of the device's own text, not by writing the parsed value anew: that would change digits (1.0 becomes 1),
- * and what a duplicate key hides would be gone from our sight but not from the bytes of a reject. The usual message, with one
- * "provision_token" and no other secret, costs two slices.
+ * Secrets are cut out of the device's own text. Rejected alternative: to write the parsed value anew, because that
+ * changes digits (1.0 becomes 1), and a secret behind a duplicate key is not in the parsed value but would stay in a
+ * reject's bytes. The usual message, with one "provision_token" and no other secret, costs two slices.
  */
 import { wholeTokens } from "../core/token.ts";
 import { endOfString, endOfValue, skipBlank } from "./scan.ts";
@@ -22,35 +22,37 @@ import { isSecret, secrecyOf, secretSign } from "./secret-names.ts";
 
 const usualStart = '"provision_';
 const usualName = '"provision_token"';
-/** Of a payload that is a reject. */
+/** How many strings of a reject's payload that may name a secret are looked at. */
 const looksMax = 32;
-/** What follows the name where it is a key with a plain string. */
+/** What follows the name if it is a key with a plain string as its value. */
 const plainValue = /"[ \t\r\n]*:[ \t\r\n]*"([^"\\]*)"/y;
 const urlSafe = /^[\w.~+=:-]*$/;
 
 /**
- * Valid JSON as one line without secrets: every value under a name that spells one, at any depth and however it is written, and every
- * string that holds one of them, `token`, or a token that the registry issued, gets "***" in its place. All other characters stay as
- * they were; raw line breaks, which valid JSON has only between its parts, become spaces.
+ * Returns valid JSON as one line without secrets: "***" replaces every value under a name that names a secret, at any
+ * depth and however it is written, and every string that holds one of these values, `token`, or a token that the
+ * registry issued. All other characters stay as they were; raw line breaks, which valid JSON has only between its
+ * parts, become spaces.
  */
 export function redact(text: string, token: string | undefined): string {
   const { line, found } = blankNamed(plainSpelled(text, token), token);
   let blanked = token === undefined ? line : blankElsewhere(line, token);
   for (const secret of found) blanked = blankElsewhere(blanked, secret);
-  // One that it holds elsewhere and did not present: under an innocent name, say, or another device's.
+  // Tokens that the payload holds but did not present: under an innocent name, for example, or another device's.
   return blanked.includes("tok-") ? blankInStrings(blanked, wholeTokens, `tok-${blank}`) : blanked;
 }
 
 /**
- * Secrets that valid JSON names as such beside `token`, to be blanked where else they stand (a topic, a detail). It looks at some
- * members alone: this is asked for every reject, and a stranger may send as many as a payload holds.
+ * The secrets that valid JSON names besides `token`, to be blanked wherever else they stand (a topic, a detail). Only
+ * the first members are looked at: this runs for every reject, and a stranger may send as many members as fit into a
+ * payload.
  */
 export function secretsIn(text: string, token: string | undefined): readonly string[] {
   const { found } = blankNamed(plainSpelled(text, token), token, looksMax);
   return token === undefined ? found : [token, ...found];
 }
 
-/** One line, in which no name and no secret hides behind escapes. */
+/** The text as one line in which no name and no secret hides behind escapes. */
 function plainSpelled(text: string, token: string | undefined): string {
   const line = text.includes("\n") || text.includes("\r") ? text.replace(/[\r\n]/g, " ") : text;
   if (!line.includes("\\")) return line;
@@ -66,7 +68,7 @@ function blankElsewhere(text: string, secret: string): string {
 
 interface Blanked {
   readonly line: string;
-  /** The secrets that were blanked, but for the one presented. */
+  /** The secrets that were blanked, except the token that the message presented. */
   readonly found: readonly string[];
 }
 
@@ -77,7 +79,7 @@ function blankNamed(line: string, token: string | undefined, most = Number.POSIT
   if (usual === null) return blankEveryNamed(line, most);
   if (usual === undefined) return { line, found: none };
   const value = line.slice(usual.from, usual.to);
-  // It is presented at the top alone; further down it is a secret all the same.
+  // A token is presented only at the top level; a provision_token further down is a secret all the same.
   const found = value === token ? none : [value];
   return { line: `${line.slice(0, usual.from)}${blank}${line.slice(usual.to)}`, found };
 }
@@ -86,7 +88,9 @@ function isUnusual(line: string): boolean {
   return usualValue(line) === null;
 }
 
-/** Where the value of the one provision_token stands; undefined: nothing in it names a secret; null: it takes a closer look. */
+/**
+ * Finds the value of the only provision_token. undefined: the line names no secret. null: a closer look is needed.
+ */
 function usualValue(line: string): { from: number; to: number } | undefined | null {
   const sign = line.search(secretSign);
   if (sign < 0) return undefined;
@@ -99,7 +103,7 @@ function usualValue(line: string): { from: number; to: number } | undefined | nu
   return secretSign.test(line.slice(to)) ? null : { from: to - (value[1] ?? "").length, to };
 }
 
-/** @param most looks at so many strings that may name a secret */
+/** @param most how many strings that may name a secret are looked at */
 function blankEveryNamed(text: string, most: number): Blanked {
   const found: string[] = [];
   let looked = 0;
@@ -132,8 +136,9 @@ function blankEveryNamed(text: string, most: number): Blanked {
 }
 
 /**
- * Keeps what is to be searched elsewhere: the strings of a value, without the scheme of an Authorization header. Not those of a name
- * that only speaks of a secret: `"token_type": "telemetry"` is no reason to blank that word.
+ * Notes what must be searched for elsewhere: the strings of a value, without the scheme of an Authorization header. A
+ * name that only mentions a secret does not count: `"token_type": "telemetry"` is no reason to blank the word
+ * telemetry.
  */
 function note(found: string[], value: string): void {
   for (const string of stringsOf(JSON.parse(value))) {
@@ -149,7 +154,10 @@ function stringsOf(value: unknown): string[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(stringsOf) : [];
 }
 
-/** A JSON string that speaks of a secret, perhaps JSON within JSON. Where nothing is to be blanked it stays as it was spelled. */
+/**
+ * Scrubs a JSON string that mentions a secret; it may be JSON within JSON. If there is nothing to blank, its spelling
+ * stays.
+ */
 function scrubString(string: string, found: string[]): string {
   const text = String(JSON.parse(string));
   const scrubbed = scrub(text);
@@ -158,7 +166,7 @@ function scrubString(string: string, found: string[]): string {
   return JSON.stringify(scrubbed);
 }
 
-/** Only within strings: a token of digits must not break a number in two. */
+/** Blanks only within strings: a token of digits must not break a number in two. */
 function blankInStrings(text: string, written: string | RegExp, instead = blank): string {
   let out = "";
   let kept = 0;
@@ -170,7 +178,10 @@ function blankInStrings(text: string, written: string | RegExp, instead = blank)
   return out + text.slice(kept);
 }
 
-/** Where the match began within an escape (the "t" of a tab's), what would be left is no JSON: the whole string goes then. */
+/**
+ * If the match began within an escape (the "t" of "\t"), the rest would not be JSON: then the whole string is
+ * blanked.
+ */
 function hiddenIn(string: string, written: string | RegExp, instead: string): string {
   const hidden = string.replaceAll(written, instead);
   if (hidden === string) return string;
@@ -184,7 +195,7 @@ function hiddenIn(string: string, written: string | RegExp, instead: string): st
 
 const utf8 = new TextEncoder();
 
-/** A payload as it may be passed on to others than the judge: the very same bytes where nothing in it looks like a secret. */
+/** A payload as it may be passed on to others than the judge: the same bytes if nothing in it looks like a secret. */
 export function withoutTokens(payload: Uint8Array): Uint8Array {
   const text = readable(payload);
   const isSuspect = [secretSign, escapedAscii, /tok-|\0/].some((sign) => sign.test(text));

@@ -1,6 +1,6 @@
 /**
- * Steps through JSON text that is known to be valid, where the text itself matters and not the value it parses to:
- * parsing hides duplicate keys and spells numbers anew.
+ * Steps through JSON text that is known to be valid, for work on the text itself and not on the parsed value: parsing
+ * hides duplicate keys and spells numbers differently.
  */
 const quote = 0x22;
 const backslash = 0x5c;

@@ -1,20 +1,20 @@
 /**
- * Text that is not JSON, without what looks like a secret: what follows a word that names one (and the same characters wherever else
- * they stand), and whatever begins with "tok-" as the tokens do that a registry hands out.
+ * Scrubbing takes what looks like a secret out of text that is not JSON: what follows a word that names a secret (and
+ * the same characters wherever else they stand), and whatever begins with "tok-", as the registry's tokens do.
  */
 import { partTokens, wholeTokens } from "../core/token.ts";
 import { secretSign } from "./secret-names.ts";
 
 export const blank = "***";
-/** A shorter secret is blanked where it is presented, but not searched elsewhere: it would be found in innocent text. */
+/** A shorter secret is blanked where it is presented, but not searched for elsewhere: innocent text would match. */
 export const secretCharsSearched = 8;
-/** Secrets of one message that are searched elsewhere. */
+/** How many secrets of one message are searched for elsewhere. */
 export const secretsMax = 16;
 
 const name = `(?:${secretSign.source})[\\w-]{0,32}`;
 /**
- * A whole JSON string, even one that is cut off; what has no such quotes is left to `namedValue`: three characters or more, of which
- * the first is no "=", since base64 may spell "pwd" by chance and end with "==".
+ * A whole JSON string, even one that is cut off. Text without such quotes is left to `namedValue`: three characters
+ * or more, of which the first is not "=", because base64 may spell "pwd" by chance and end with "==".
  */
 const quotedValue = new RegExp(`(${name}"\\s*:\\s*")((?:[^"\\\\]|\\\\.)+)`, "gi");
 const namedValue = new RegExp(
@@ -22,7 +22,7 @@ const namedValue = new RegExp(
   "gi",
 );
 
-/** A printable ASCII character spelled as an escape: nobody does so but to hide a name. */
+/** A printable ASCII character written as an escape: the only reason to write it so is to hide a name. */
 export const escapedAscii = /\\u00[2-7]/i;
 
 export function scrub(text: string): string {
@@ -35,13 +35,13 @@ export function scrub(text: string): string {
   return hide(out, valuesIn(plain));
 }
 
-/** What text that is not JSON names as a secret. */
+/** The secrets that text which is not JSON names. */
 export function namedIn(text: string): string[] {
   const plain = escapedAscii.test(text) ? spellOut(text) : text;
   return isSuspect(plain) ? valuesIn(plain) : [];
 }
 
-/** Without what stands between a name and its value there is none to be found. */
+/** What stands between a name and its value; text without it names no secret. */
 const between = /[:=>]|(?:token|bearer)\s|tok-/i;
 
 function isSuspect(plain: string): boolean {
@@ -55,7 +55,7 @@ function valuesIn(plain: string): string[] {
   return found.filter(({ length }) => length >= secretCharsSearched).slice(0, secretsMax);
 }
 
-/** What stands between quotes, as it may stand elsewhere. */
+/** The unescaped form of a quoted value, since that form may stand elsewhere. */
 function unescaped(written: string): string[] {
   if (!written.includes("\\")) return [];
   try {
@@ -65,7 +65,7 @@ function unescaped(written: string): string[] {
   }
 }
 
-/** Text for people (a topic, a detail) without these secrets, and without any token that the registry issued. */
+/** Blanks these secrets, and any token that the registry issued, in text for people (a topic, a detail). */
 export function hide(text: string, secrets: readonly string[]): string {
   let shown = text;
   for (const secret of secrets) {
@@ -77,7 +77,10 @@ export function hide(text: string, secrets: readonly string[]): string {
   return shown.includes("tok-") ? shown.replace(wholeTokens, `tok-${blank}`) : shown;
 }
 
-/** Characters written as escapes in plain, and those that need an escape as JSON.stringify writes it; the JSON value stays the same. */
+/**
+ * Writes escaped characters plainly, and those that need an escape as JSON.stringify writes them; the JSON value
+ * stays the same.
+ */
 export function spellOut(line: string): string {
   return line.replace(
     /\\(?:u([0-9a-f]{4})|(.))/gi,
@@ -92,25 +95,28 @@ export function spellOut(line: string): string {
 
 const lenient = new TextDecoder("utf-8");
 
-/** The bytes as text for people, whatever they are. */
+/** Any bytes as text for people. */
 export function readable(bytes: Uint8Array): string {
   return lenient.decode(bytes);
 }
 
-/** UTF-16 reads as text with U+0000 between its characters: what it spells must not escape the search. */
+/** UTF-16 that is read as UTF-8 has U+0000 between its characters; the search for secrets must see what it spells. */
 export function legible(text: string): string {
   if (!text.includes("\0")) return text;
   const spelled = text.replaceAll("\0", "");
   return secretSign.test(spelled) || spelled.includes("tok-") ? spelled : text;
 }
 
-/** What was not a JSON object, as one: the scrubbed text under `_raw`; `bytes` where the text is only the beginning of that many. */
+/**
+ * Wraps a payload that is no JSON object in one: the scrubbed text as `_raw`, and the full length as `_bytes` if the
+ * text is only the beginning.
+ */
 export function rawPayload(text: string, bytes?: number): string {
   const shown = scrub(legible(text)).replaceAll("\0", "\uFFFD").toWellFormed();
   return JSON.stringify(bytes === undefined ? { _raw: shown } : { _raw: shown, _bytes: bytes });
 }
 
-/** The text that `rawPayload` keeps, or else the payload itself. */
+/** The text that `rawPayload` wrapped, or the payload itself if it is not wrapped. */
 export function rawText(payload: string): string {
   if (!payload.startsWith('{"_raw":')) return payload;
   const { _raw: raw, _bytes, ...rest } = JSON.parse(payload) as Record<string, unknown>;

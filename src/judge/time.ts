@@ -1,8 +1,9 @@
 /**
- * Stage "time": when was it? The device's own word (`ts`), else the moment of arrival.
+ * Stage "time": when the message's event happened: the device's `ts` if it sent one, else the moment of arrival.
  *
- * A device's clock may be wrong by years, so its word can be bounded; by default it is not, since a backlog of weeks is no fault.
- * A retained message was kept by the broker for nobody knows how long: its arrival says nothing of when it was measured.
+ * A device's clock may be wrong by years, so its `ts` can be bounded; by default it is not, because a backlog of
+ * weeks is no fault. A retained message was kept by the broker for an unknown time: its arrival says nothing about
+ * when it was measured.
  */
 import { choice, count, type Values } from "../core/settings.ts";
 import type { Candidate } from "./candidate.ts";
@@ -20,12 +21,12 @@ export const timeReasons = {
     remedy: "Set the device's clock; or TS_OUT_OF_RANGE=arrival, and the time of arrival counts instead.",
   },
   RETAINED_WITHOUT_TIME: {
-    help: "The broker had kept this message (retain flag), and it has no ts: nobody knows when it was measured.",
+    help: "The broker had retained this message, and it has no ts: when it was measured is unknown.",
     remedy: "Let the device send ts, or publish without the retain flag.",
   },
   CLOCK_NOT_SET: {
-    help: "The gateway's host does not know the time and the message has no ts; it is kept and gets its time when the clock is set.",
-    remedy: "Set the host's clock, or let it reach a time server; nothing is to be done about the message.",
+    help: "The clock of the gateway's host is not set and the message has no ts; it is kept, and gets its time once the clock is set.",
+    remedy: "Set the host's clock, or let it reach a time server; the message itself needs nothing.",
   },
 } as const satisfies Reasons;
 
@@ -34,13 +35,13 @@ export const timeSettings = {
     name: "TS_MAX_FUTURE_SECONDS",
     default: 0,
     unit: "seconds",
-    help: "How far a device's ts may lie ahead of the arrival; 0: as far as it likes.",
+    help: "How far a device's ts may lie ahead of the arrival; 0: no limit.",
   }),
   tsAgeDaysMax: count({
     name: "TS_MAX_AGE_DAYS",
     default: 0,
     unit: "days",
-    help: "How far a device's ts may lie back from the arrival; 0: as far as it likes.",
+    help: "How far a device's ts may lie before the arrival; 0: no limit.",
   }),
   tsOutOfRange: choice({
     name: "TS_OUT_OF_RANGE",
@@ -56,8 +57,8 @@ type Code = Exclude<keyof typeof timeReasons, "CLOCK_NOT_SET">;
 const dayMs = 86_400_000;
 
 /**
- * Fills in the event time; it stays null where it is that of arrival and nobody knows the time. `isTimeKnown`: the moment of arrival is
- * a time, which a device's can be held against.
+ * Fills in the event time. It stays null if it is the moment of arrival and the host's clock is not set. If
+ * `isTimeKnown`, the moment of arrival is a real time, against which a device's `ts` can be checked.
  */
 export function readTime(
   candidate: Candidate,
@@ -68,7 +69,7 @@ export function readTime(
   return timeFrom(candidate, body["ts"] ?? null, policy, isTimeKnown);
 }
 
-/** `ts`: as the device says candidate; null: candidate says none. */
+/** `ts` as the device sent it; null if it sent none. */
 export function timeFrom(
   candidate: Candidate,
   ts: unknown,

@@ -1,8 +1,9 @@
 /**
- * Event time as devices write it: ISO 8601 text, or seconds, ms, µs or ns since the epoch, as a number or as its digits.
+ * Event time as devices write it: ISO 8601 text, or seconds, ms, µs or ns since the epoch, as a number or as its
+ * digits.
  *
- * Our own parser, because Date.parse reads "2026-02-30" as March, takes "1" for a year, a time without a zone for local
- * time, and drops everything below a millisecond.
+ * The parser is our own, because Date.parse reads "2026-02-30" as March, takes "1" for a year, takes a time without a
+ * zone for local time, and cuts off everything below a millisecond.
  */
 
 /** Whole milliseconds since the epoch and the nanoseconds within that millisecond, 0…999,999. */
@@ -13,7 +14,10 @@ export interface Instant {
 
 /** Below this a number counts seconds (until the year 5138), from there on milliseconds (since 1973). */
 const secondsBelow = 1e11;
-/** From here on µs, and from there on ns, both since 1973. Between what ms can be (2262) and this nothing is meant. */
+/**
+ * From here on a number counts µs, and from there on ns, both since 1973. No unit is meant between the largest ms
+ * (2262) and this.
+ */
 const microsFrom = 1e14;
 const nanosFrom = 1e17;
 /** What 64 bits of nanoseconds hold: 1677-09-21 to 2262-04-11. */
@@ -33,7 +37,7 @@ export function isUsual(value: unknown): value is string {
   return typeof value === "string" && usualForm.test(value);
 }
 
-/** null where `value` is no time or lies outside 1677-09-21…2262-04-11. */
+/** Returns null if `value` is no time, or lies outside 1677-09-21…2262-04-11. */
 export function readTimestamp(value: unknown): Instant | null {
   if (typeof value === "string") return fromIso(value);
   if (typeof value === "number")
@@ -42,7 +46,7 @@ export function readTimestamp(value: unknown): Instant | null {
   return null;
 }
 
-/** A fraction is kept to the microsecond: a double has no more to give. */
+/** Reads a number; keeps its fraction to the microsecond, because a double has no more precision. */
 function fromEpoch(value: number): Instant | null {
   const inSeconds = Math.abs(value) < secondsBelow;
   const whole = Math.floor(value);
@@ -67,7 +71,7 @@ function fromIso(text: string): Instant | null {
 
 const digits = /^(-?)(\d{1,19})(?:\.(\d{1,9}))?$/;
 
-/** An epoch with every digit that it is written with, which a double would lose. Eight digits alone are a date. */
+/** Reads an epoch written as text, with every digit, which a double would lose. Eight digits alone are a date. */
 function fromDigits(text: string): Instant | null {
   const [, sign, whole = "", fraction = ""] = digits.exec(text) ?? [];
   if (sign === undefined) return null;
@@ -80,7 +84,10 @@ function fromDigits(text: string): Instant | null {
 
 const perMs = 1_000_000n;
 
-/** null where there is no such day. Years below 1677 are out of range anyway, and Date.UTC misreads those below 100. */
+/**
+ * Returns null if there is no such day. Years below 1677 are out of range anyway, and Date.UTC misreads those below
+ * 100.
+ */
 function dayMs(year: number, month: number, day: number): number | null {
   if (year < 1677 || month < 1 || month > 12 || day < 1) return null;
   const ms = Date.UTC(year, month - 1, day);

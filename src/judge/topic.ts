@@ -1,8 +1,8 @@
 /**
- * Stage "topic": who speaks is read from the topic alone, because that is what a broker's access rules can bind.
+ * Stage "topic": the sender is read from the topic alone, because a broker's access rules can bind the topic.
  *
- * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are refused (MQTT 5 §1.5.4
- * advises against them, and a stored line must stay one line), and so is a level too long to be an indexed key.
+ * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are rejected (MQTT 5 §1.5.4
+ * advises against them, and a stored line must stay one line), and so is a level too long for an indexed key.
  */
 import { issuedToken } from "../core/token.ts";
 import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
@@ -13,7 +13,7 @@ export const topicReasons = {
   BAD_TOPIC_FORMAT: {
     help: "The topic is not tenant/{tenant}/device/{device}/{type}.",
     remedy:
-      "Publish to exactly these five levels, none empty, or narrow MQTT_TOPIC so that other topics do not come.",
+      "Publish to exactly these five levels, none empty; or narrow MQTT_TOPIC so that it does not match other topics.",
   },
 } as const satisfies Reasons;
 
@@ -21,11 +21,11 @@ export interface Address {
   readonly tenantId: string;
   readonly deviceId: string;
   readonly msgType: string;
-  /** One string a device; unique because a tenant cannot hold "/". */
+  /** One string per device; unique because a tenant cannot contain "/". */
   readonly key: string;
 }
 
-/** Who speaks: by the address that the source gave, else by the topic. */
+/** The sender: from the address that the source gave, else from the topic. */
 export function addressIn({
   topic,
   address,
@@ -67,7 +67,7 @@ export function unfit(text: string, charsMost = text.length): string | null {
   return charsMost > levelCharsMax ? `a level is longer than ${levelCharsMax} characters` : null;
 }
 
-/** The topic as it may be stored, whatever it holds. */
+/** Any topic in a form that may be stored. */
 export function storableTopic(topic: string): string {
   return topic.includes("\0") ? topic.replaceAll("\0", "\uFFFD").toWellFormed() : topic.toWellFormed();
 }

@@ -1,23 +1,29 @@
 /**
- * Valid JSON that PostgreSQL cannot hold as jsonb. Such text must be refused here: as an event it would be a poison that
- * comes back with every batch.
+ * Finds valid JSON that PostgreSQL cannot hold as jsonb. It must be rejected here: as an event it would be refused
+ * with every batch it comes back in.
  *
- * The text is searched and not the parsed value, because PostgreSQL parses all of it, also what a duplicate key hides.
- * Nearly every message is cleared by four quick searches; only a suspect is walked.
+ * The text is searched and not the parsed value, because PostgreSQL parses all of the text, including what a
+ * duplicate key hides. Four quick searches clear nearly every message; only a suspect text is walked through.
  */
 import { endOfString } from "./scan.ts";
 
-/** PostgreSQL recurses a level at a time and gives up by its stack (SQLSTATE 54001); no device needs as much as this. */
+/**
+ * PostgreSQL recurses once per level, and errors when its stack is exhausted (SQLSTATE 54001); no device needs this
+ * many levels.
+ */
 export const nestingMax = 64;
-/** numeric: up to 131,072 digits before the decimal point and 16,383 after it (PostgreSQL documentation, 8.1.2). */
+/**
+ * PostgreSQL's numeric has up to 131,072 digits before the decimal point and 16,383 after it (PostgreSQL
+ * documentation, 8.1.2).
+ */
 const integerDigitsMax = 131_072;
 const fractionDigitsMax = 16_383;
-/** Shorter text with exponents under four digits is within both, whatever it says. */
+/** Text shorter than this, with exponents under four digits, is within both bounds, whatever it says. */
 const safeTextChars = 15_000;
 const largeExponent = /\d[eE][+-]?\d{4}/;
 const numberAt = /-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/y;
 
-/** What in `text` (valid JSON) PostgreSQL cannot hold; null where nothing. */
+/** Names what PostgreSQL cannot hold in `text` (valid JSON); null if it can hold all of it. */
 export function unstorable(text: string): string | null {
   return isSuspect(text) ? walk(text) : null;
 }
@@ -32,7 +38,7 @@ function isSuspect(text: string): boolean {
   );
 }
 
-/** More than half of nestingMax times: both brackets together then may nest too deep. */
+/** True if the bracket occurs more than nestingMax / 2 times: both kinds together may then nest too deep. */
 function occursOften(text: string, bracket: string): boolean {
   let at = -1;
   for (let found = 0; found <= nestingMax / 2; found++) {
@@ -73,7 +79,7 @@ function badNumber(integer: string, fraction: string, exponent: number): string 
   return fits ? null : "a number beyond what PostgreSQL's numeric holds";
 }
 
-/** \u0000, or half of a surrogate pair. Halves cannot stand in the text unescaped: it came as valid UTF-8. */
+/** Finds \u0000 or half of a surrogate pair. Only escapes can spell a half: the text came as valid UTF-8. */
 function badEscape(text: string, open: number, end: number): string | null {
   for (let at = text.indexOf("\\", open); at >= 0 && at < end; at = text.indexOf("\\", at)) {
     if (text.charAt(at + 1) !== "u") {
@@ -89,7 +95,7 @@ function badEscape(text: string, open: number, end: number): string | null {
   return null;
 }
 
-/** The UTF-16 unit that the escape at `at` stands for; NaN where there is no such escape. */
+/** The UTF-16 unit of the escape at `at`; NaN if there is no such escape. */
 function unitAt(text: string, at: number): number {
   return text.startsWith("\\u", at) ? Number.parseInt(text.slice(at + 2, at + 6), 16) : Number.NaN;
 }

@@ -1,11 +1,12 @@
 /**
- * How a stage of the judge says no: a code of its own table and, where the code does not say it all, a detail.
+ * How a stage of the judge rejects: a code from its own table and, if the code does not say everything, a detail.
  *
- * A plain value and not an exception: a flood of bad messages must cost no more than good ones. A detail may quote
- * what the device sent; the judge blanks the token in it and shortens it before it leaves (judge.ts).
+ * A rejection is a plain value and not an exception: a flood of bad messages must cost no more than good ones. A
+ * detail may quote what the device sent; the judge blanks the token in it and shortens it before it leaves
+ * (judge.ts).
  */
 
-/** A row of a stage's table: what the code means, in one sentence, and what to do about it. */
+/** A row of a stage's table: the code's meaning in one sentence, and the remedy. */
 export interface Reason {
   readonly help: string;
   readonly remedy: string;
