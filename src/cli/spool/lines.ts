@@ -49,14 +49,14 @@ export function lineProtocol({ general, influx }: Config, tenantTag: boolean): F
     ...{ settings: influx, dataDir, clock, log: silentLog, tenantTag },
   });
   // However far its time is from its arrival: what is carried away is not left behind.
-  const linesOf = createLines({ types, collisions, clock, distanceMaxMs: 0 });
+  const { makeLines } = createLines({ types, collisions, clock, distanceMaxMs: 0 });
   const grammar = grammarOf("file", false, tenantTag);
   const typeHints = new Map();
 
   return (entries) => {
     const made = [...Map.groupBy(entries, databaseOf)].flatMap(([database, some]) => {
       const making: Making = { database: database ?? "", grammar, shifts: new Map(), typeHints };
-      return database === null ? [] : linesOf(some, making);
+      return database === null ? [] : makeLines(some, making);
     });
     const lines = made.flatMap(({ fits, misfits }) => [...fits, ...misfits]);
     return {

@@ -45,7 +45,7 @@ const goOnAfterMs = 100;
 
 export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
   const { target, types, tally, pace, clock, tenantTag, retentionMs } = parts;
-  const linesOf = createLines(parts);
+  const { makeLines, reuse } = createLines(parts);
   const unfinished = new Map<string, Progress>();
 
   function refuse({ outcome, refusals }: Round, entry: Entry, why: string) {
@@ -118,7 +118,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       return;
     }
     const grammar = grammarOf(kind, proven, tenantTag);
-    const made = linesOf(unsettled(round), { ...progress, database, grammar });
+    const made = makeLines(unsettled(round), { ...progress, database, grammar });
     round.outcome.ignored += made.ignored;
     for (const { entry, why } of made.refused) refuse(round, entry, why);
     await search(
@@ -126,6 +126,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       made,
       new Search(progress, fatesOf(round, made), grammar).run(made.fits, made.misfits),
     );
+    reuse(made.body);
   }
 
   async function search(round: Round, made: Lines, asking: Asking) {

@@ -17,7 +17,7 @@ import {
 } from "./line.ts";
 import type { Refusal } from "../../core/sink.ts";
 import type { Collisions, Shifts } from "./collisions.ts";
-import { createBody, type Body } from "./scan.ts";
+import { createBody, type Body, type Memory } from "./scan.ts";
 import { createSeries, type KnownSeries } from "./series.ts";
 import type { KnownTable, TypeMap } from "./types.ts";
 
@@ -53,9 +53,13 @@ export interface LinesOptions {
 
 /** What a line's measurement and tags take in general; a body that needs more grows. */
 const seriesBytes = 64;
+/** Memory of bodies that is kept for the next ones, for to get new one from the system is a tenth of what a line costs. */
+const sparesMax = 4;
+const spareBytesMax = 4_194_304;
 
 export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOptions) {
   const series = createSeries();
+  const spares: Memory[] = [];
 
   /** The usual case, in one pass; null if it is another, for encodeLine to say which. */
   function scanned(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
@@ -109,8 +113,9 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
       );
   }
 
-  return (entries: readonly Entry[], making: Making): Lines => {
-    const body = createBody(entries.reduce((sum, { payload }) => sum + payload.length + seriesBytes, 0));
+  function makeLines(entries: readonly Entry[], making: Making): Lines {
+    const bytesExpected = entries.reduce((sum, { payload }) => sum + payload.length + seriesBytes, 0);
+    const body = createBody(bytesExpected, spares.pop());
     const lines: Lines = { fits: [], misfits: [], body, hasNews: false, ignored: 0, refused: [] };
     let table: KnownTable | null = null;
     for (const entry of entries) {
@@ -127,7 +132,15 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
       }
     }
     return lines;
-  };
+  }
+
+  /** Takes the memory of lines that were sent. */
+  function reuse(body: Body) {
+    const memory = body.release();
+    if (spares.length < sparesMax && memory.length <= spareBytesMax) spares.push(memory);
+  }
+
+  return { makeLines, reuse };
 }
 
 /** A line whose bytes are in the body; its fields are made again if anybody asks, which is rare. */

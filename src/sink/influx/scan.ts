@@ -12,6 +12,8 @@ import type { Line } from "./line.ts";
 import type { KnownSeries } from "./series.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
 
+export type Memory = Uint8Array<ArrayBuffer>;
+
 export interface Body {
   /** Adds series and fields of an event's line; false, and nothing added, if it is not the usual case. */
   scan(entry: Entry, table: KnownTable, series: KnownSeries): boolean;
@@ -22,7 +24,9 @@ export interface Body {
   /** Adds a whole line. */
   add(text: string): void;
   /** All lines. */
-  bytes(): Uint8Array<ArrayBuffer>;
+  bytes(): Memory;
+  /** Its memory, if nobody reads the lines any more. */
+  release(): Memory;
 }
 
 const space = 32;
@@ -48,11 +52,15 @@ const lineBytesMax = 64;
 const encoder = new TextEncoder();
 const trueBytes = encoder.encode("true");
 const falseBytes = encoder.encode("false");
+/** The digits of all numbers from 000 to 999. */
+const digits = encoder.encode(Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0")).join(""));
 /** Each scan's own, so that a column that comes twice is noticed. */
 let scans = 0;
 
-export function createBody(bytesExpected: number): Body {
-  let out = new Uint8Array(bytesExpected);
+/** `spare`: memory that may be written over. */
+export function createBody(bytesExpected: number, spare?: Memory): Body {
+  let out =
+    spare !== undefined && spare.length >= bytesExpected ? spare : Buffer.allocUnsafeSlow(bytesExpected);
   let at = 0;
   let start = 0;
   let second = Number.NaN;
@@ -60,7 +68,7 @@ export function createBody(bytesExpected: number): Body {
 
   function reserve(more: number) {
     if (at + more <= out.length) return;
-    const larger = new Uint8Array(Math.max(out.length * 2, at + more));
+    const larger = Buffer.allocUnsafeSlow(Math.max(out.length * 2, at + more));
     larger.set(out.subarray(0, at));
     out = larger;
   }
@@ -70,6 +78,14 @@ export function createBody(bytesExpected: number): Body {
     let to = at;
     for (let i = from; i < bytes.length; i += 1) target[to++] = bytes[i] ?? 0;
     at = to;
+  }
+
+  function threeDigits(value: number) {
+    const from = value * 3;
+    out[at] = digits[from] ?? zero;
+    out[at + 1] = digits[from + 1] ?? zero;
+    out[at + 2] = digits[from + 2] ?? zero;
+    at += 3;
   }
 
   /** Copies a number; the index behind it, or -1. */
@@ -194,13 +210,10 @@ export function createBody(bytesExpected: number): Body {
         secondBytes = encoder.encode(` ${whole}`);
       }
       copy(secondBytes, 0);
-      let rest = (ms - whole * 1000) * 1_000_000 + ns;
-      for (let i = 8; i >= 0; i -= 1) {
-        const tenth = (rest / 10) | 0;
-        out[at + i] = zero + rest - tenth * 10;
-        rest = tenth;
-      }
-      at += 9;
+      const thousands = (ns / 1000) | 0;
+      threeDigits(ms - whole * 1000);
+      threeDigits(thousands);
+      threeDigits(ns - thousands * 1000);
     },
     undo() {
       at = start;
@@ -212,6 +225,7 @@ export function createBody(bytesExpected: number): Body {
       at += encoder.encodeInto(text, out.subarray(at)).written;
     },
     bytes: () => out.subarray(0, at),
+    release: () => out,
   };
 }
 

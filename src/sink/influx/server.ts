@@ -144,7 +144,9 @@ export function createServer(options: ServerOptions): Target {
   ): Promise<Verdict> {
     const parked = await ensure(found, database, signal);
     if (parked !== undefined) return parked;
-    const packed = plain.length > gzipBytesMin ? Bun.gzipSync(plain, { level: 1 }) : plain;
+    const isLarge = plain.length > gzipBytesMin;
+    // A copy, as the packed one is: the lines' memory may be written over if the request is called off.
+    const packed = isLarge ? Bun.gzipSync(plain, { level: 1 }) : plain.slice();
     bytesSent += packed.length;
     const answer = await asking(
       found.kind,
@@ -154,7 +156,7 @@ export function createServer(options: ServerOptions): Target {
       path: writePath(found.kind, database, org),
       headers: {
         "content-type": "text/plain; charset=utf-8",
-        ...(packed === plain ? {} : { "content-encoding": "gzip" }),
+        ...(isLarge && { "content-encoding": "gzip" }),
       },
       body: packed,
     });
