@@ -26,6 +26,8 @@ export interface Message {
   readonly receivedMs: number;
   /** How far its source has come with it; see `Mark`. */
   readonly mark?: Mark | undefined;
+  /** Whoever wrote it to its source has judged it and is trusted with that: neither its token nor the registry is asked, nor its rate. */
+  readonly isJudged?: boolean;
   /** The same each time its sender delivers it (redelivery-key.ts); undefined: it is never sent again, as with QoS 0. */
   redeliveryKey(): number | undefined;
   /** The sender's connection ended, so that no acknowledgement can reach it. Absent: it sets DUP on what it sends again. */

@@ -18,7 +18,15 @@ import { isRejection, type Rejection } from "./verdict.ts";
 
 type Arrival = Pick<
   Message,
-  "receivedMs" | "topic" | "address" | "payload" | "wholeBytes" | "retained" | "tokenHash" | "speaker"
+  | "receivedMs"
+  | "topic"
+  | "address"
+  | "payload"
+  | "wholeBytes"
+  | "retained"
+  | "tokenHash"
+  | "speaker"
+  | "isJudged"
 >;
 
 export interface Candidate {
@@ -32,6 +40,8 @@ export interface Candidate {
   isOversize: boolean;
   /** The broker had retained the message: see `Message.retained`. */
   readonly isRetained: boolean;
+  /** The message was judged before it came: see `Message.isJudged`. */
+  readonly isJudged: boolean;
   /** The sender, if the message's source named it; undefined if the topic names it. */
   readonly given: MessageAddress | undefined;
   address: Address | null;
@@ -95,6 +105,7 @@ export function candidateOf(message: Arrival): Candidate {
     wholeBytes: wholeBytes ?? payload.length,
     isOversize: false,
     isRetained: retained,
+    isJudged: message.isJudged ?? false,
     address: null,
     text: null,
     raw: null,

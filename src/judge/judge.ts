@@ -173,6 +173,7 @@ export function createJudge(options: JudgeOptions): Judge {
 
   function settle(candidate: Candidate, why: Rejection | null): Entry | Pending {
     if (why !== null) return reject(candidate, why);
+    if (candidate.isJudged && candidate.eventMs !== null) return toEvent(candidate);
     const { tenantId, deviceId } = addressOf(candidate);
     const device = auth.get(tenantId, deviceId);
     if (device === undefined) return pendingOf(candidate);

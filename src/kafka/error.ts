@@ -2,6 +2,7 @@
  * What Kafka's answers mean to a gateway: wait, look again, act, or it is the record's own fault. The codes are those of the
  * protocol (org.apache.kafka.common.protocol.Errors).
  */
+import { explain } from "../core/log.ts";
 import { Outage } from "../core/outage.ts";
 
 /** An answer with an error code. */
@@ -59,10 +60,13 @@ const ofRecords: ReadonlySet<number> = new Set([
 const passing: ReadonlySet<number> = new Set([
   code.coordinatorLoading,
   code.coordinatorNotAvailable,
+  code.notCoordinator,
   code.concurrentTransactions,
   code.unstableOffset,
 ]);
 
+export const isNotCoordinator = (error: unknown): boolean =>
+  error instanceof KafkaError && error.code === code.notCoordinator;
 export const isPassing = (error: unknown): boolean => error instanceof KafkaError && passing.has(error.code);
 
 /** What an operator has to do, by code; the names are filled in. */
@@ -80,6 +84,18 @@ export function asOutage(error: unknown, names: Names): unknown {
   return new Outage(`Kafka: ${error.message}: ${mend}`, { alarm: true, cause: error });
 }
 
+/** As a source tells it. */
+export function whyUnread(error: unknown, topics: readonly string[]): string {
+  const words = explain(error);
+  if (!(error instanceof KafkaError)) return words;
+  const named = topics.join(" and ");
+  if (error.code === code.unknownTopic) return `${words}: create the topic ${named}`;
+  if (error.code === code.topicForbidden) return `${words}: allow the gateway's user READ on ${named}`;
+  return error.code === code.loginFailed ? `${words}: ${loginMend}` : words;
+}
+
+const loginMend = "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
+
 function mendOf(error: KafkaError, { topics, group, transactionalId }: Names): string | undefined {
   const named = error.where === undefined ? topics.join(" and ") : error.where.topic;
   switch (error.code) {
@@ -94,7 +110,7 @@ function mendOf(error: KafkaError, { topics, group, transactionalId }: Names): s
     case code.clusterForbidden:
       return `allow the gateway's user WRITE on ${topics.join(" and ")}, which lets it send exactly once`;
     case code.loginFailed:
-      return "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
+      return loginMend;
     case code.invalidProducerEpoch:
     case code.producerFenced:
       return `another gateway uses the transactional id ${transactionalId}: give each a GATEWAY_ID of its own`;

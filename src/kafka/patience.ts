@@ -1,6 +1,6 @@
 /** Some answers only say that the cluster is not ready: right after a start, or right after the commit before. */
 import { sleep, type Clock } from "../core/clock.ts";
-import { isPassing } from "./error.ts";
+import { isNotCoordinator, isPassing } from "./error.ts";
 
 export interface Patience {
   readonly clock: Clock;
@@ -9,15 +9,19 @@ export interface Patience {
 }
 
 const pauseMs = { first: 5, longest: 50 };
+/** A coordinator that has just been named may take a moment to know it; one that says so for longer is another node by now. */
+const notCoordinatorMs = 1_000;
 
 /** Asks again while the answer is of that kind. @throws every other error at once */
 export async function patiently<T>({ clock, timeoutMs }: Patience, ask: () => Promise<T>): Promise<T> {
-  const endMs = clock.monoMs() + timeoutMs;
+  const startMs = clock.monoMs();
+  const isOver = (error: unknown) =>
+    clock.monoMs() - startMs > (isNotCoordinator(error) ? Math.min(notCoordinatorMs, timeoutMs) : timeoutMs);
   for (let waitMs = pauseMs.first; ; waitMs = Math.min(2 * waitMs, pauseMs.longest)) {
     try {
       return await ask();
     } catch (error) {
-      if (!isPassing(error) || clock.monoMs() > endMs) throw error;
+      if (!isPassing(error) || isOver(error)) throw error;
     }
     await sleep(clock, waitMs);
   }

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { lastGood, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
-import { choice, count, flag, optional, text, type Values } from "../core/settings.ts";
+import { choice, count, decimal, flag, optional, text, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 import { parseServers } from "./servers.ts";
 
@@ -59,6 +59,38 @@ export const kafkaSettings = {
     words: ["none", "gzip", "zstd"],
     help: "How batches are compressed; every consumer has to have the codec.",
   }),
+  sourceTopic: optional({
+    name: "KAFKA_SOURCE_TOPIC",
+    unit: "topic",
+    check: topicName,
+    help: "Topic to take device messages from (absent: none); key or headers name tenant, device and type.",
+  }),
+  validatedSource: flag({
+    name: "KAFKA_VALIDATED_SOURCE",
+    default: false,
+    help: "1: take events from KAFKA_VALIDATED_DATA_TOPIC, judged by whoever wrote them, and count what is in KAFKA_ERROR_TOPIC; writes neither.",
+  }),
+  sourceTenant: text({
+    name: "KAFKA_SOURCE_TENANT",
+    default: "default",
+    help: "Tenant, and site, of records that name none.",
+  }),
+  sourcePartitions: optional({
+    name: "KAFKA_SOURCE_PARTITIONS",
+    unit: "numbers",
+    check: z.string().regex(/^\d{1,6}(,\d{1,6})*$/, "numbers separated by commas, such as 0,1"),
+    help: "Partitions that this gateway reads, if several share the topics without a group (absent: all).",
+  }),
+  groupId: optional({
+    name: "KAFKA_CONSUMER_GROUP_ID",
+    help: "Shares the partitions with the other gateways of this group; absent: this gateway reads all, exactly once.",
+  }),
+  pollSeconds: decimal({
+    name: "KAFKA_CONSUMER_POLL_TIMEOUT_S",
+    default: 1,
+    unit: "seconds",
+    help: "How long a broker may wait with its answer while there is nothing new.",
+  }),
   tls: flag({ name: "KAFKA_TLS", default: false, help: "1: connect with TLS." }),
   tlsCa: optional({
     name: "KAFKA_TLS_CA",
@@ -111,6 +143,17 @@ export function kafkaMistakes(settings: KafkaSettings): string[] {
   if (validatedTopic === errorTopic)
     mistakes.push(
       `KAFKA_ERROR_TOPIC=${errorTopic} must not be KAFKA_VALIDATED_DATA_TOPIC: their readers expect other messages`,
+    );
+  if (
+    settings.sinkEnabled &&
+    (settings.sourceTopic === validatedTopic || settings.sourceTopic === errorTopic)
+  )
+    mistakes.push(
+      `KAFKA_SOURCE_TOPIC=${settings.sourceTopic} is a topic that the gateway writes: set KAFKA_SINK_ENABLED=0, or KAFKA_VALIDATED_SOURCE=1 to read events`,
+    );
+  if (settings.groupId !== undefined && settings.sourcePartitions !== undefined)
+    mistakes.push(
+      "KAFKA_SOURCE_PARTITIONS and KAFKA_CONSUMER_GROUP_ID exclude each other: a group deals the partitions out",
     );
   if (!tls && (tlsCa ?? tlsCert ?? tlsKey) !== undefined)
     mistakes.push("KAFKA_TLS_CA, KAFKA_TLS_CERT and KAFKA_TLS_KEY need KAFKA_TLS=1");

@@ -1,98 +1,15 @@
-/**
- * The wire to Kafka: the requests that the sink and the source need, each with a deadline. The one file that knows the client
- * library, so that another can take its place.
- *
- * The library is kafka-ts (MIT, no dependencies), of which only the protocol is used: requests, framing, TLS and SASL. Its own
- * producer sends some records twice when a leader changes, and costs five times as much as batch.ts. Rejected: @platformatic/kafka,
- * kept by a company, whose requests end at Produce 11 and EndTxn 4: that is the older transaction (five requests and a pause instead of
- * three); in a compiled executable it needs a patch (WebAssembly), and it brings nine packages. kafkajs, which loses records. The
- * library is loaded at the first connection, so that a gateway without Kafka does not pay for it.
- */
-import type * as KafkaTs from "kafka-ts";
+/** The wire to Kafka: the requests that the sink and the source need, each with a deadline, and waiting while the cluster is not ready. */
 import type { Clock } from "../core/clock.ts";
-import type { Producer } from "./batch.ts";
-import { code, KafkaError } from "./error.ts";
+import { connect, type Cluster, type Library } from "./client.ts";
+import { KafkaError } from "./error.ts";
 import { patiently } from "./patience.ts";
-import { parseServers } from "./servers.ts";
-import { tlsOf, type KafkaSettings } from "./settings.ts";
+import { older, rawFetch, rawProduce, type Fetched } from "./raw.ts";
+import type { Topic, Wire } from "./requests.ts";
+import type { KafkaSettings } from "./settings.ts";
 
-type Library = typeof KafkaTs;
-type Api = Library["API"];
-type Cluster = ReturnType<InstanceType<Library["Client"]>["createCluster"]>;
-type Encoder = Parameters<Api["PRODUCE"]["request"]>[0];
-
-export interface Topic {
-  readonly name: string;
-  readonly id: string;
-  /** Node that leads each partition; −1: none does now. */
-  readonly leaders: readonly number[];
-  /** May the user do this? undefined: the cluster does not say. */
-  may(operation: keyof typeof operations): boolean | undefined;
-}
-
-export interface Topics {
-  readonly clusterId: string;
-  /** In the order asked for. */
-  readonly topics: readonly Topic[];
-}
-
-/** An offset of a group, and the words kept with it. */
-export interface GroupOffset {
-  readonly group: string;
-  readonly topic: Topic;
-  readonly partition: number;
-  readonly offset: number;
-  readonly words: string;
-}
-
-/** Who sends a transaction. */
-export interface Sender {
-  readonly transactionalId: string;
-  readonly producer: Producer;
-}
-
-/** A batch on its way to one partition. */
-export interface Batch {
-  readonly topic: Topic;
-  readonly partition: number;
-  readonly bytes: Buffer;
-}
-
-export interface Wire {
-  /** Where the first connection stands. */
-  readonly place: string;
-  /** @throws if one of the topics is not there or may not be seen */
-  topics(names: readonly string[]): Promise<Topics>;
-  /** The node that keeps the group or the transactions of this name. */
-  coordinator(kind: "group" | "transaction", key: string): Promise<number>;
-  /** From 2 on a transaction needs three requests only (KIP-890). */
-  transactionLevel(): Promise<number>;
-  /** Ends what an earlier process of this id left open, and shuts it out. */
-  initProducer(node: number, transactionalId: string, timeoutMs: number): Promise<Producer>;
-  /** To one node, at most one batch per partition. @returns what was refused */
-  produce(
-    node: number,
-    sender: Sender,
-    level: number,
-    batches: readonly Batch[],
-  ): Promise<readonly KafkaError[]>;
-  /** For the older transaction: what it will touch. */
-  announce(
-    node: number,
-    sender: Sender,
-    batches: readonly Pick<Batch, "topic" | "partition">[],
-  ): Promise<void>;
-  announceGroup(node: number, sender: Sender, group: string): Promise<void>;
-  /** Puts an offset into the transaction. */
-  commitOffset(node: number, sender: Sender, level: number, offset: GroupOffset): Promise<void>;
-  /** Commits. @returns the producer for the next transaction */
-  endTransaction(node: number, sender: Sender, level: number): Promise<Producer>;
-  /** undefined: the group holds none. */
-  offset(
-    node: number,
-    at: Pick<GroupOffset, "group" | "topic" | "partition">,
-  ): Promise<Pick<GroupOffset, "offset" | "words"> | undefined>;
-  close(): Promise<void>;
+export async function connectWire(settings: KafkaSettings, clientId: string, clock: Clock): Promise<Wire> {
+  const { library, cluster } = await connect(settings, clientId);
+  return wireOf(library, cluster, settings, clock);
 }
 
 const operations = { read: 3, write: 4 } as const;
@@ -100,66 +17,6 @@ const operations = { read: 3, write: 4 } as const;
 const announceVersion = 3;
 /** With it names are sent and not ids; 12 says that the partition joins the transaction by itself. */
 const produceVersion = { announced: 11, implicit: 12 } as const;
-
-/** Why the last try to connect to an address did not work: the library tells its log and nobody else. */
-const reasons = new Map<string, string>();
-const reasonsMax = 100;
-
-const listening: KafkaTs.Logger = {
-  debug() {},
-  info() {},
-  warn: noteReason,
-  error() {},
-};
-
-function noteReason(message: string, metadata?: unknown): void {
-  const [address] = /[^ ]+$/.exec(message) ?? [""];
-  if (reasons.size >= reasonsMax) reasons.clear();
-  if (typeof metadata === "object" && metadata !== null && "reason" in metadata)
-    reasons.set(address, String(metadata.reason));
-}
-
-/** @throws with the cause, in the words of the first broker that gave one */
-export async function connectWire(settings: KafkaSettings, clientId: string, clock: Clock): Promise<Wire> {
-  const library = await import("kafka-ts");
-  library.setLogger(listening);
-  const servers = parseServers(settings.servers ?? "") ?? [];
-  const client = new library.Client({
-    clientId,
-    bootstrapServers: [...servers],
-    sasl: loginOf(library, settings),
-    ssl: tlsOf(settings)?.() ?? null,
-    requestTimeout: settings.timeoutMs,
-    connectTimeout: settings.timeoutMs,
-  });
-  const cluster = client.createCluster();
-  try {
-    await cluster.connect();
-  } catch (error) {
-    await cluster.disconnect();
-    const known = servers.flatMap(({ host, port }) => reasons.get(`${host}:${port}`) ?? []);
-    const why = known[0] ?? (error instanceof Error ? error.message : String(error));
-    throw loginOutage(why, `cannot connect to Kafka at ${settings.servers ?? ""}: ${why}`);
-  }
-  return wireOf(library, cluster, settings, clock);
-}
-
-/** A wrong password is no matter of waiting. */
-function loginOutage(why: string, words: string): Error {
-  return /SASL/.test(why) ? new KafkaError(code.loginFailed, words) : new Error(words);
-}
-
-function loginOf(
-  { saslPlain, saslScramSha256, saslScramSha512, oAuthBearer }: Library,
-  settings: KafkaSettings,
-): KafkaTs.SASLProvider | null {
-  const { saslMechanism, saslUsername: username = "", saslPassword: password = "" } = settings;
-  if (saslMechanism === "PLAIN") return saslPlain({ username, password });
-  if (saslMechanism === "SCRAM-SHA-256") return saslScramSha256({ username, password });
-  if (saslMechanism === "SCRAM-SHA-512") return saslScramSha512({ username, password });
-  if (saslMechanism === "none") return null;
-  return oAuthBearer(() => Promise.resolve({ access_token: settings.saslToken ?? "" }));
-}
 
 function wireOf(
   { API, KafkaTSApiError }: Library,
@@ -171,6 +28,7 @@ function wireOf(
     implicit: rawProduce(API, produceVersion.implicit),
     announced: rawProduce(API, produceVersion.announced),
   };
+  const fetching = rawFetch(API);
   const announcing = older(API.ADD_PARTITIONS_TO_TXN, announceVersion);
   const announcingGroup = older(API.ADD_OFFSETS_TO_TXN, announceVersion);
   const ending = { implicit: API.END_TXN, announced: older(API.END_TXN, announceVersion) };
@@ -327,8 +185,48 @@ function wireOf(
       if (found === undefined || found.committedOffset < 0n) return undefined;
       return { offset: Number(found.committedOffset), words: found.committedMetadata ?? "" };
     },
+    async fetch(node, asked) {
+      const send = () =>
+        cluster.sendRequestToNode(node)(fetching, asked as never) as unknown as Promise<ReadFetch>;
+      const { errorCode, fetched } = await ask(send);
+      if (errorCode !== 0)
+        throw new KafkaError(errorCode, new KafkaTSApiError(errorCode, null, null).message);
+      return fetched;
+    },
+    async logEnd(node, name, partitionIndex, which) {
+      const partitions = [
+        { partitionIndex, currentLeaderEpoch: -1, timestamp: which === "earliest" ? -2n : -1n },
+      ];
+      const asked = { replicaId: -1, isolationLevel: 1, topics: [{ name, partitions }] };
+      const { topics } = await ask(() => cluster.sendRequestToNode(node)(API.LIST_OFFSETS, asked), {
+        topic: name,
+        partition: partitionIndex,
+      });
+      return Number(topics[0]?.partitions[0]?.offset ?? 0n);
+    },
+    async tellOffsets(node, offsets) {
+      for (const [groupId, ofGroup] of Map.groupBy(offsets, ({ group }) => group)) {
+        const topics = [...Map.groupBy(ofGroup, ({ topic }) => topic)].map(([{ name, id: topicId }, of]) => ({
+          name,
+          topicId,
+          partitions: of.map(({ partition, offset, words }) => ({
+            partitionIndex: partition,
+            committedOffset: BigInt(offset),
+            committedLeaderEpoch: -1,
+            committedMetadata: words,
+          })),
+        }));
+        const asked = { groupId, generationIdOrMemberEpoch: -1, memberId: "", groupInstanceId: null, topics };
+        await ask(() => cluster.sendRequestToNode(node)(API.OFFSET_COMMIT, asked));
+      }
+    },
     close: () => cluster.disconnect(),
   };
+}
+
+interface ReadFetch {
+  readonly errorCode: number;
+  readonly fetched: readonly Fetched[];
 }
 
 /** What the broker says of topics it did not ask for by name. */
@@ -337,55 +235,6 @@ const omitted = -2_147_483_648;
 function named(error: unknown, names: readonly string[]): unknown {
   if (!(error instanceof KafkaError)) return error;
   return new KafkaError(error.code, `${error.message.replace(/ \(-?\d+\)$/, "")} of ${names.join(", ")}`);
-}
-
-/** The request of the library in this version. */
-function older<A extends { readonly apiVersion: number; readonly fallback?: A }>(api: A, version: number): A {
-  let found = api;
-  while (found.apiVersion > version && found.fallback !== undefined) found = found.fallback;
-  return found;
-}
-
-/** Produce with batches that are bytes already. All answers are returned, also those with an error, of which the library throws the first. */
-function rawProduce({ PRODUCE }: Api, version: number): Api["PRODUCE"] {
-  const api = older(PRODUCE, version);
-  return {
-    ...api,
-    request: (encoder, data) => writeProduce(encoder, data as unknown as RawProduce),
-    response: async (decoder) => {
-      try {
-        return await api.response(decoder);
-      } catch (error) {
-        if (error instanceof Error && "response" in error)
-          return error.response as Awaited<ReturnType<typeof api.response>>;
-        throw error;
-      }
-    },
-  };
-}
-
-interface RawProduce {
-  readonly transactionalId: string;
-  readonly timeoutMs: number;
-  readonly batches: readonly Batch[];
-}
-
-/** Produce 9 to 12, with acknowledgement by all replicas. */
-function writeProduce(encoder: Encoder, { transactionalId, timeoutMs, batches }: RawProduce): Encoder {
-  const topics = [...Map.groupBy(batches, ({ topic }) => topic.name)];
-  return encoder
-    .writeCompactString(transactionalId)
-    .writeInt16(-1)
-    .writeInt32(timeoutMs)
-    .writeCompactArray(topics, (each, [name, of]) =>
-      each
-        .writeCompactString(name)
-        .writeCompactArray(of, (one, { partition, bytes }) =>
-          one.writeInt32(partition).writeCompactBytes(bytes).writeTagBuffer(),
-        )
-        .writeTagBuffer(),
-    )
-    .writeTagBuffer();
 }
 
 /** The level of a feature in the answer to ApiVersions (finalized_features); 0: the cluster has none. */

@@ -7,9 +7,10 @@ import { valuesOf, type ValuesOf } from "../core/kind.ts";
 import type { Source, SourceKind, SourceParts } from "../core/source.ts";
 import { broker } from "./broker.ts";
 import { httpIngest } from "./http.ts";
+import { kafka } from "./kafka/source.ts";
 import { mqtt } from "./mqtt.ts";
 
-export const SOURCES = [mqtt, broker, httpIngest] as const;
+export const SOURCES = [mqtt, kafka, broker, httpIngest] as const;
 
 /** What a configuration says of all of them. */
 export type SourceSettings = ValuesOf<(typeof SOURCES)[number]>;

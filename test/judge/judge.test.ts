@@ -42,6 +42,19 @@ describe("events", () => {
     expect(entry).toMatchObject({ kind: "event", eventMs: 1234, eventNs: 0, receivedMs: 1234 });
   });
 
+  test("what was judged before it came asks neither token, registry nor rate, but must be well-formed", () => {
+    const it = withoutDevice(court({ policy: { rateLimitRps: 1, rateLimitBurst: 1 } }));
+    const judged = (changes: Record<string, unknown>) => aMessage(aBody(changes), { isJudged: true });
+    for (let i = 0; i < 5; i++)
+      expect(entryOf(it.judge.judge(judged({ provision_token: undefined, site_id: "any" })))).toMatchObject({
+        kind: "event",
+        siteId: "any",
+      });
+    expect(entryOf(it.judge.judge(judged({ site_id: undefined }))).reason).toBe("MISSING_SITE_ID");
+    expect(entryOf(it.judge.judge(judged({ tenant_id: "other" }))).kind).toBe("reject");
+    pendingOf(it.judge.judge(body({})));
+  });
+
   test("null counts as absent for every optional member", () => {
     const nothing = { ts: null, seq: null, tenant_id: null, device_id: null, msg_type: null, metrics: null };
     expect(entryOf(court().judge.judge(body(nothing))).kind).toBe("event");

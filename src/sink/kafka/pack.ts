@@ -8,7 +8,7 @@
 import type { Entry } from "../../core/entry.ts";
 import { RecordBatch } from "../../kafka/batch.ts";
 import { code } from "../../kafka/error.ts";
-import type { Topic } from "../../kafka/wire.ts";
+import type { Topic } from "../../kafka/requests.ts";
 import type { Encoder } from "./record.ts";
 import type { Fault, Load } from "./session.ts";
 

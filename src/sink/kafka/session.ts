@@ -10,7 +10,8 @@ import type { Compression, Producer, RecordBatch } from "../../kafka/batch.ts";
 import { isPassing, type KafkaError } from "../../kafka/error.ts";
 import { patiently } from "../../kafka/patience.ts";
 import type { KafkaSettings } from "../../kafka/settings.ts";
-import { connectWire, type Batch, type Topic, type Wire } from "../../kafka/wire.ts";
+import type { Batch, Topic, Wire } from "../../kafka/requests.ts";
+import { connectWire } from "../../kafka/wire.ts";
 import { readWords, wordsOf, type KeptPosition, type Place, type Standings } from "./kept.ts";
 
 /** What goes to one partition, as batches that the broker takes one at a time. */

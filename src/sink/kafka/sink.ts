@@ -32,7 +32,8 @@ export const kafka = sinkKind({
   name: "kafka",
   title: "Kafka",
   settings: kafkaSettings,
-  isAsked: ({ servers, sinkEnabled }) => servers !== undefined && sinkEnabled,
+  isAsked: ({ servers, sinkEnabled, validatedSource }) =>
+    servers !== undefined && sinkEnabled && !validatedSource,
   mistakes: kafkaMistakes,
   open: kafkaSink,
 });

@@ -188,3 +188,22 @@ export function allow(
     await cluster.sendRequest(api.CREATE_ACLS, { creations });
   });
 }
+
+/** As if retention had taken all before this offset. */
+export function deleteRecords(
+  bootstrap: string,
+  name: string,
+  partition: number,
+  before: number,
+): Promise<void> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    const { topics: found } = await cluster.sendRequest(api.METADATA, { topics: [{ id: null, name }] });
+    const leader =
+      found[0]?.partitions.find(({ partitionIndex }) => partitionIndex === partition)?.leaderId ?? 1;
+    const partitions = [{ partitionIndex: partition, offset: BigInt(before) }];
+    await cluster.sendRequestToNode(leader)(api.DELETE_RECORDS, {
+      topics: [{ name, partitions }],
+      timeoutMs: 5_000,
+    });
+  });
+}

@@ -1,0 +1,86 @@
+/**
+ * A connection to the brokers, by the client library: TLS, SASL, and why it cannot be had.
+ *
+ * The library is kafka-ts (MIT, no dependencies), of which only the protocol is used: requests, framing, TLS and SASL. Its own
+ * producer sends some records twice when a leader changes, and costs five times as much as batch.ts. Rejected: @platformatic/kafka,
+ * kept by a company, whose requests end at Produce 11 and EndTxn 4: that is the older transaction (five requests and a pause instead of
+ * three); in a compiled executable it needs a patch (WebAssembly), and it brings nine packages. kafkajs, which loses records. The
+ * library is loaded at the first connection, so that a gateway without Kafka does not pay for it; client.ts, raw.ts and wire.ts are all
+ * that know it.
+ */
+import type * as KafkaTs from "kafka-ts";
+import { code, KafkaError } from "./error.ts";
+import { parseServers } from "./servers.ts";
+import { tlsOf, type KafkaSettings } from "./settings.ts";
+
+export type Library = typeof KafkaTs;
+export type Cluster = ReturnType<InstanceType<Library["Client"]>["createCluster"]>;
+
+/** Why the last try to connect to an address did not work: the library tells its log and nobody else. */
+const reasons = new Map<string, string>();
+const reasonsMax = 100;
+
+const listening: KafkaTs.Logger = {
+  debug() {},
+  info() {},
+  warn: noteReason,
+  error() {},
+};
+
+function noteReason(message: string, metadata?: unknown): void {
+  const [address] = /[^ ]+$/.exec(message) ?? [""];
+  if (reasons.size >= reasonsMax) reasons.clear();
+  if (typeof metadata === "object" && metadata !== null && "reason" in metadata)
+    reasons.set(address, String(metadata.reason));
+}
+
+/** @throws with the cause, in the words of the first broker that gave one */
+export async function connect(
+  settings: KafkaSettings,
+  clientId: string,
+): Promise<{ readonly library: Library; readonly cluster: Cluster }> {
+  const library = await import("kafka-ts");
+  library.setLogger(listening);
+  const servers = parseServers(settings.servers ?? "") ?? [];
+  const client = new library.Client({
+    clientId,
+    bootstrapServers: [...servers],
+    sasl: loginOf(library, settings),
+    ssl: tlsOf(settings)?.() ?? null,
+    requestTimeout: settings.timeoutMs,
+    connectTimeout: settings.timeoutMs,
+  });
+  const cluster = client.createCluster();
+  try {
+    await cluster.connect();
+  } catch (error) {
+    await cluster.disconnect();
+    const known = servers.flatMap(({ host, port }) => reasons.get(`${host}:${port}`) ?? []);
+    const why = known[0] ?? (error instanceof Error ? error.message : String(error));
+    throw loginOutage(why, `cannot connect to Kafka at ${settings.servers ?? ""}: ${why}`);
+  }
+  return { library, cluster };
+}
+
+/** A wrong password is no matter of waiting. */
+function loginOutage(why: string, words: string): Error {
+  return /SASL/.test(why) ? new KafkaError(code.loginFailed, words) : new Error(words);
+}
+
+function loginOf(
+  { saslPlain, saslScramSha256, saslScramSha512, oAuthBearer }: Library,
+  settings: KafkaSettings,
+): KafkaTs.SASLProvider | null {
+  const { saslMechanism, saslUsername: username = "", saslPassword: password = "" } = settings;
+  if (saslMechanism === "PLAIN") return saslPlain({ username, password });
+  if (saslMechanism === "SCRAM-SHA-256") return saslScramSha256({ username, password });
+  if (saslMechanism === "SCRAM-SHA-512") return saslScramSha512({ username, password });
+  if (saslMechanism === "none") return null;
+  return oAuthBearer(() => Promise.resolve({ access_token: settings.saslToken ?? "" }));
+}
+
+/** Snappy and LZ4. */
+export async function unpackedByClient(records: Buffer, codec: number): Promise<Buffer> {
+  const { findCodec } = await import("kafka-ts/dist/codecs/index.js");
+  return findCodec(codec).decompress(records);
+}

@@ -1,0 +1,163 @@
+/** The two requests that carry records, with the records as bytes: batch.ts and read-batch.ts know what is in them. */
+import type { Library } from "./client.ts";
+import type { Batch } from "./requests.ts";
+
+type Api = Library["API"];
+type Encoder = Parameters<Api["PRODUCE"]["request"]>[0];
+type Decoder = Parameters<Api["FETCH"]["response"]>[0];
+
+/** The request of the library in this version. */
+export function older<A extends { readonly apiVersion: number; readonly fallback?: A }>(
+  api: A,
+  version: number,
+): A {
+  let found = api;
+  while (found.apiVersion > version && found.fallback !== undefined) found = found.fallback;
+  return found;
+}
+
+/** Produce with batches that are bytes already. All answers are returned, also those with an error, of which the library throws the first. */
+export function rawProduce({ PRODUCE }: Api, version: number): Api["PRODUCE"] {
+  const api = older(PRODUCE, version);
+  return {
+    ...api,
+    request: (encoder, data) => writeProduce(encoder, data as unknown as RawProduce),
+    response: async (decoder) => {
+      try {
+        return await api.response(decoder);
+      } catch (error) {
+        if (error instanceof Error && "response" in error)
+          return error.response as Awaited<ReturnType<typeof api.response>>;
+        throw error;
+      }
+    },
+  };
+}
+
+interface RawProduce {
+  readonly transactionalId: string;
+  readonly timeoutMs: number;
+  readonly batches: readonly Batch[];
+}
+
+/** Produce 9 to 12, with acknowledgement by all replicas. */
+function writeProduce(encoder: Encoder, { transactionalId, timeoutMs, batches }: RawProduce): Encoder {
+  const topics = [...Map.groupBy(batches, ({ topic }) => topic.name)];
+  return encoder
+    .writeCompactString(transactionalId)
+    .writeInt16(-1)
+    .writeInt32(timeoutMs)
+    .writeCompactArray(topics, (each, [name, of]) =>
+      each
+        .writeCompactString(name)
+        .writeCompactArray(of, (one, { partition, bytes }) =>
+          one.writeInt32(partition).writeCompactBytes(bytes).writeTagBuffer(),
+        )
+        .writeTagBuffer(),
+    )
+    .writeTagBuffer();
+}
+
+/** A partition to be read, and from where. */
+export interface Wanted {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** What a broker says of a partition. */
+export interface Fetched {
+  readonly topic: string;
+  readonly partition: number;
+  /** 0: none. */
+  readonly errorCode: number;
+  /** The end of what is committed, and the beginning of what is kept. */
+  readonly stableOffset: number;
+  readonly logStart: number;
+  /** Transactions whose records are to be left out: producer, and the first offset. */
+  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: number }[];
+  /** Whole batches, the last of which may be cut off. */
+  readonly records: Buffer;
+}
+
+export interface RawFetch {
+  readonly wanted: readonly Wanted[];
+  readonly waitMs: number;
+  readonly bytesMax: number;
+}
+
+/** With it names are sent and not ids. */
+const fetchVersion = 12;
+const committedOnly = 1;
+
+/** Fetch without a session: each request says all that is wanted. */
+export function rawFetch({ FETCH }: Api): Api["FETCH"] {
+  return {
+    ...older(FETCH, fetchVersion),
+    request: (encoder, data) => writeFetch(encoder, data as unknown as RawFetch),
+    response: (decoder) => readFetch(decoder) as never,
+  };
+}
+
+function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): Encoder {
+  const topics = [...Map.groupBy(wanted, ({ topic }) => topic)];
+  return encoder
+    .writeInt32(-1)
+    .writeInt32(waitMs)
+    .writeInt32(1)
+    .writeInt32(bytesMax)
+    .writeInt8(committedOnly)
+    .writeInt32(0)
+    .writeInt32(-1)
+    .writeCompactArray(topics, (each, [name, of]) =>
+      each
+        .writeCompactString(name)
+        .writeCompactArray(of, (one, { partition, offset }) =>
+          one
+            .writeInt32(partition)
+            .writeInt32(-1)
+            .writeInt64(BigInt(offset))
+            .writeInt32(-1)
+            .writeInt64(-1n)
+            .writeInt32(bytesMax)
+            .writeTagBuffer(),
+        )
+        .writeTagBuffer(),
+    )
+    .writeCompactArray([], (each) => each)
+    .writeCompactString("")
+    .writeTagBuffer();
+}
+
+/** What stands in front of it concerns the request as a whole: an error there is told of each partition that was asked for. */
+function readFetch(decoder: Decoder): { readonly errorCode: number; readonly fetched: Fetched[] } {
+  decoder.readInt32();
+  const errorCode = decoder.readInt16();
+  decoder.readInt32();
+  const fetched = decoder.readCompactArray((each) => {
+    const topic = each.readCompactString() ?? "";
+    const partitions = each.readCompactArray((one) => readPartition(one, topic));
+    each.readTagBuffer();
+    return partitions;
+  });
+  decoder.readTagBuffer();
+  return { errorCode, fetched: fetched.flat() };
+}
+
+function readPartition(one: Decoder, topic: string): Fetched {
+  const partition = one.readInt32();
+  const errorCode = one.readInt16();
+  one.readInt64();
+  const stableOffset = Number(one.readInt64());
+  const logStart = Number(one.readInt64());
+  const aborted = one.readCompactArray((each) => {
+    const [producerId, firstOffset] = [each.readInt64(), Number(each.readInt64())];
+    each.readTagBuffer();
+    return { producerId, firstOffset };
+  });
+  one.readInt32();
+  const size = one.readUVarInt() - 1;
+  const records = size > 0 ? one.read(size) : Buffer.alloc(0);
+  one.readTagBuffer();
+  return { topic, partition, errorCode, stableOffset, logStart, aborted, records };
+}

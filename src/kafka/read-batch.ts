@@ -1,0 +1,166 @@
+/**
+ * Reads what a Fetch brought: batches of records, of which those of aborted transactions and the marks of transactions are left out.
+ *
+ * Keys and values are bytes of the answer, not text: a device's payload is judged as it was sent. The client's own reader makes text of
+ * them, and an offset a bigint per record.
+ */
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { unpackedByClient } from "./client.ts";
+import { crc32c } from "./crc32c.ts";
+import type { Fetched } from "./raw.ts";
+
+export interface ReadRecord {
+  readonly offset: number;
+  readonly key: Buffer | null;
+  /** null: a tombstone. */
+  readonly value: Buffer | null;
+  readonly headers: ReadonlyMap<string, string> | undefined;
+}
+
+const at = {
+  length: 8,
+  start: 12,
+  magic: 16,
+  crc: 17,
+  attributes: 21,
+  lastDelta: 23,
+  producerId: 43,
+  count: 57,
+  records: 61,
+};
+const codecMask = 0x07;
+const transactional = 0x10;
+const control = 0x20;
+/** Type of a control record that says "aborted". */
+const abortMark = 0;
+
+/**
+ * Gives the records from `from` on to `take`, in order.
+ * @returns the offset to go on from: behind all whole batches
+ * @throws if a batch is damaged or of a codec that is not known
+ */
+export async function readRecords(
+  fetched: Fetched,
+  from: number,
+  take: (record: ReadRecord) => void,
+): Promise<number> {
+  const { records: bytes } = fetched;
+  const aborted = [...fetched.aborted].sort((a, b) => a.firstOffset - b.firstOffset);
+  const leftOut = new Set<bigint>();
+  let next = from;
+  for (let begin = 0; begin + at.records <= bytes.length;) {
+    const end = begin + at.start + bytes.readInt32BE(begin + at.length);
+    // The last may be cut off: it comes whole with the next request.
+    if (end > bytes.length) break;
+    const batch = bytes.subarray(begin, end);
+    begin = end;
+    const base = Number(batch.readBigInt64BE(0));
+    check(batch, fetched, base);
+    const attributes = batch.readInt16BE(at.attributes);
+    const last = base + batch.readInt32BE(at.lastDelta);
+    const producerId = batch.readBigInt64BE(at.producerId);
+    while (aborted[0] !== undefined && aborted[0].firstOffset <= last)
+      leftOut.add(aborted.shift()?.producerId ?? -1n);
+    const isControl = (attributes & control) !== 0;
+    if (isControl && isAbort(batch)) leftOut.delete(producerId);
+    const isAborted = (attributes & transactional) !== 0 && leftOut.has(producerId);
+    if (!isControl && !isAborted) {
+      const records = await unpacked(batch.subarray(at.records), attributes & codecMask);
+      readBatch(records, { base, count: batch.readInt32BE(at.count), from }, take);
+    }
+    next = Math.max(next, last + 1);
+  }
+  return next;
+}
+
+function check(batch: Buffer, { topic, partition }: Fetched, base: number): void {
+  const where = `${topic}, partition ${partition}, offset ${base}`;
+  if (batch.readInt8(at.magic) !== 2) throw new Error(`a batch of an old format at ${where}`);
+  if (crc32c(batch, at.attributes, batch.length) !== batch.readUInt32BE(at.crc))
+    throw new Error(`a batch that is damaged (CRC) at ${where}`);
+}
+
+/** A control batch holds one record, whose key is version and type. */
+function isAbort(batch: Buffer): boolean {
+  let isIt = false;
+  readBatch(batch.subarray(at.records), { base: 0, count: 1, from: 0 }, ({ key }) => {
+    isIt = key !== null && key.length >= 4 && key.readInt16BE(2) === abortMark;
+  });
+  return isIt;
+}
+
+function readBatch(
+  records: Buffer,
+  { base, count, from }: { readonly base: number; readonly count: number; readonly from: number },
+  take: (record: ReadRecord) => void,
+): void {
+  const reader = new Reader(records);
+  for (let left = count; left > 0; left--) {
+    const length = reader.varint();
+    const end = reader.at + length;
+    reader.at += 1;
+    reader.skipVarint();
+    const offset = base + reader.varint();
+    if (offset >= from)
+      take({ offset, key: reader.bytes(), value: reader.bytes(), headers: reader.headers() });
+    reader.at = end;
+  }
+}
+
+/** Of one batch: more is no batch of messages. */
+const unpackedBytesMax = 256 * 1024 * 1024;
+const bounds = { maxOutputLength: unpackedBytesMax };
+
+/** @throws if it is of a codec that is not known, or too much comes out of it */
+function unpacked(records: Buffer, codec: number): Buffer | Promise<Buffer> {
+  if (codec === 0) return records;
+  if (codec === 1) return gunzipSync(records, bounds);
+  if (codec === 4) return zstdDecompressSync(records, bounds);
+  return unpackedByClient(records, codec);
+}
+
+class Reader {
+  at = 0;
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** Zigzag, at most 32 bits. */
+  varint(): number {
+    let value = 0;
+    let shift = 0;
+    for (;;) {
+      const byte = this.#bytes[this.at++];
+      if (byte === undefined) throw new Error("a record is cut off");
+      value |= (byte & 127) << shift;
+      if (byte < 128) break;
+      shift += 7;
+    }
+    return (value >>> 1) ^ -(value & 1);
+  }
+
+  skipVarint(): void {
+    while ((this.#bytes[this.at++] ?? 0) >= 128);
+  }
+
+  bytes(): Buffer | null {
+    const length = this.varint();
+    if (length < 0) return null;
+    const from = this.at;
+    this.at += length;
+    return this.#bytes.subarray(from, this.at);
+  }
+
+  headers(): ReadonlyMap<string, string> | undefined {
+    const count = this.varint();
+    if (count <= 0) return undefined;
+    const headers = new Map<string, string>();
+    for (let i = 0; i < count; i++) {
+      const name = this.bytes()?.toString() ?? "";
+      headers.set(name, this.bytes()?.toString() ?? "");
+    }
+    return headers;
+  }
+}

@@ -1,0 +1,84 @@
+/** What the sink and the source ask of Kafka; wire.ts asks it by the client library. */
+import type { Producer } from "./batch.ts";
+import type { KafkaError } from "./error.ts";
+import type { Fetched, RawFetch } from "./raw.ts";
+
+export interface Topic {
+  readonly name: string;
+  readonly id: string;
+  /** Node that leads each partition; −1: none does now. */
+  readonly leaders: readonly number[];
+  /** May the user do this? undefined: the cluster does not say. */
+  may(operation: "read" | "write"): boolean | undefined;
+}
+
+export interface Topics {
+  readonly clusterId: string;
+  /** In the order asked for. */
+  readonly topics: readonly Topic[];
+}
+
+/** An offset of a group, and the words kept with it. */
+export interface GroupOffset {
+  readonly group: string;
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly offset: number;
+  readonly words: string;
+}
+
+/** Who sends a transaction. */
+export interface Sender {
+  readonly transactionalId: string;
+  readonly producer: Producer;
+}
+
+/** A batch on its way to one partition. */
+export interface Batch {
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly bytes: Buffer;
+}
+
+export interface Wire {
+  /** Where the first connection stands. */
+  readonly place: string;
+  /** @throws if one of the topics is not there or may not be seen */
+  topics(names: readonly string[]): Promise<Topics>;
+  /** The node that keeps the group or the transactions of this name. */
+  coordinator(kind: "group" | "transaction", key: string): Promise<number>;
+  /** From 2 on a transaction needs three requests only (KIP-890). */
+  transactionLevel(): Promise<number>;
+  /** Ends what an earlier process of this id left open, and shuts it out. */
+  initProducer(node: number, transactionalId: string, timeoutMs: number): Promise<Producer>;
+  /** To one node, at most one batch per partition. @returns what was refused */
+  produce(
+    node: number,
+    sender: Sender,
+    level: number,
+    batches: readonly Batch[],
+  ): Promise<readonly KafkaError[]>;
+  /** For the older transaction: what it will touch. */
+  announce(
+    node: number,
+    sender: Sender,
+    batches: readonly Pick<Batch, "topic" | "partition">[],
+  ): Promise<void>;
+  announceGroup(node: number, sender: Sender, group: string): Promise<void>;
+  /** Puts an offset into the transaction. */
+  commitOffset(node: number, sender: Sender, level: number, offset: GroupOffset): Promise<void>;
+  /** Commits. @returns the producer for the next transaction */
+  endTransaction(node: number, sender: Sender, level: number): Promise<Producer>;
+  /** undefined: the group holds none. */
+  offset(
+    node: number,
+    at: Pick<GroupOffset, "group" | "topic" | "partition">,
+  ): Promise<Pick<GroupOffset, "offset" | "words"> | undefined>;
+  /** Committed records, from one node; waits up to `waitMs` if there is nothing new. */
+  fetch(node: number, asked: RawFetch): Promise<readonly Fetched[]>;
+  /** The first offset that is kept, or the end of what is committed. */
+  logEnd(node: number, topic: string, partition: number, which: "earliest" | "latest"): Promise<number>;
+  /** Outside of a transaction, so that others see how far the group is. */
+  tellOffsets(node: number, offsets: readonly GroupOffset[]): Promise<void>;
+  close(): Promise<void>;
+}

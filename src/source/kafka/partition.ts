@@ -1,0 +1,72 @@
+/**
+ * A partition that is read: where to go on, and which of its messages are not durable yet. What everything up to is durable may be
+ * told to Kafka, and is where a new connection begins if the old one was given up.
+ */
+import type { Topic } from "../../kafka/requests.ts";
+import type { KafkaMessage } from "./message.ts";
+
+export class Partition {
+  topic: Topic;
+  readonly index: number;
+  readonly markKey: string;
+  /** Of 21 bits, for redelivery keys. */
+  readonly seed: number;
+  /** The next offset to be given to the intake. */
+  next: number;
+  /** The end of what is committed, as the broker last said. */
+  end = 0;
+  /** Why it cannot be read now, and when to try again; null: it can. */
+  trouble: { readonly why: string; readonly untilMs: number } | null = null;
+  #queue: KafkaMessage[] = [];
+  #head = 0;
+  #durable: number;
+
+  constructor(topic: Topic, index: number, next: number) {
+    this.topic = topic;
+    this.index = index;
+    this.markKey = markKeyOf(topic, index);
+    this.seed = Bun.hash.crc32(this.markKey) & 0x1f_ffff;
+    this.next = next;
+    this.#durable = next;
+  }
+
+  get unsettled(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  /** All before this offset is durable. */
+  get durable(): number {
+    return this.#head === this.#queue.length ? this.next : this.#durable;
+  }
+
+  given(message: KafkaMessage): void {
+    this.#queue.push(message);
+    this.next = message.offset + 1;
+  }
+
+  settled(message: KafkaMessage): void {
+    message.isSettled = true;
+    for (let first = this.#queue[this.#head]; first?.isSettled; first = this.#queue[this.#head]) {
+      this.#durable = first.offset + 1;
+      this.#head++;
+    }
+    if (this.#head < compactAt) return;
+    this.#queue = this.#queue.slice(this.#head);
+    this.#head = 0;
+  }
+
+  /** From what is durable: the rest comes again. */
+  rewind(): void {
+    this.next = this.durable;
+    this.#durable = this.next;
+    this.#queue = [];
+    this.#head = 0;
+  }
+}
+
+const compactAt = 1_000;
+
+/** By the topic's id: one that is made anew under the same name is another log. */
+export function markKeyOf({ id, name }: Topic, index: number): string {
+  return `kafka/${id || name}/${index}`;
+}

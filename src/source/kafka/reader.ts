@@ -1,0 +1,133 @@
+/**
+ * Reads partitions over one connection, a loop per broker that leads some: fetch, hand to the intake, and again from where that ends.
+ *
+ * No group, no session, no rebalance: the offsets are the gateway's own, on its disk with the messages. An intake that is held or full
+ * stops the fetches by itself. What ends the connection ends all loops; a partition that cannot be read (a damaged batch) is left out
+ * for a while and holds up no other.
+ */
+import { sleep, type Clock } from "../../core/clock.ts";
+import { explain } from "../../core/log.ts";
+import type { Intake } from "../../core/message.ts";
+import { code, KafkaError } from "../../kafka/error.ts";
+import type { Fetched } from "../../kafka/raw.ts";
+import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
+import type { Wire } from "../../kafka/requests.ts";
+import { KafkaMessage, type Said } from "./message.ts";
+import type { Partition } from "./partition.ts";
+
+export interface ReaderParts {
+  readonly wire: Wire;
+  readonly partitions: readonly Partition[];
+  readonly intake: Intake;
+  readonly clock: Clock;
+  readonly waitMs: number;
+  /** Aborts when the connection is given up or the gateway stops. */
+  readonly signal: AbortSignal;
+  /** undefined: it is counted and not handed on. */
+  say(partition: Partition, record: ReadRecord): Said | undefined;
+  /** Records that are gone before they were read. */
+  lost(partition: Partition, from: number, to: number): void;
+}
+
+/** Of one answer, and of one partition in it. */
+const fetchBytesMax = 4 * 1024 * 1024;
+/** Records handed over before others have their turn. */
+const atOnce = 500;
+const troubleMs = 30_000;
+
+/** Until the signal aborts. @throws what ends the connection */
+export async function readAll(parts: ReaderParts): Promise<void> {
+  const byLeader = Map.groupBy(parts.partitions, ({ topic, index }) => topic.leaders[index] ?? -1);
+  const over = new AbortController();
+  const stop = () => over.abort();
+  parts.signal.addEventListener("abort", stop);
+  try {
+    await Promise.all(
+      [...byLeader].map(([node, of]) => readFrom(node, of, { ...parts, signal: over.signal })),
+    );
+  } finally {
+    stop();
+    parts.signal.removeEventListener("abort", stop);
+  }
+}
+
+async function readFrom(node: number, partitions: readonly Partition[], parts: ReaderParts): Promise<void> {
+  const { wire, clock, signal, waitMs } = parts;
+  if (node < 0)
+    throw new Error(`no broker leads partition ${partitions[0]?.index} of ${partitions[0]?.topic.name} now`);
+  for (let turn = 0; !signal.aborted; turn++) {
+    await room(parts);
+    const nowMs = clock.monoMs();
+    const due = partitions.filter(({ trouble }) => trouble === null || trouble.untilMs <= nowMs);
+    if (due.length === 0) {
+      await sleep(clock, waitMs, signal);
+      continue;
+    }
+    const wanted = due.map(({ topic, index, next }) => ({
+      topic: topic.name,
+      partition: index,
+      offset: next,
+    }));
+    const answers = await wire.fetch(node, { wanted, waitMs, bytesMax: fetchBytesMax });
+    for (const fetched of answers) {
+      const partition = due.find(
+        ({ topic, index }) => topic.name === fetched.topic && index === fetched.partition,
+      );
+      if (partition !== undefined && !signal.aborted) await take(node, partition, fetched, parts);
+    }
+  }
+}
+
+async function take(node: number, partition: Partition, fetched: Fetched, parts: ReaderParts): Promise<void> {
+  if (fetched.errorCode === code.offsetOutOfRange) return reposition(node, partition, parts);
+  if (fetched.errorCode !== 0)
+    throw new KafkaError(
+      fetched.errorCode,
+      `partition ${partition.index} of ${partition.topic.name} cannot be read`,
+    );
+  partition.end = fetched.stableOffset;
+  const messages: KafkaMessage[] = [];
+  const receivedMs = parts.clock.wallMs();
+  try {
+    const next = await readRecords(fetched, partition.next, (record) => {
+      const said = parts.say(partition, record);
+      if (said !== undefined) messages.push(new KafkaMessage(partition, record.offset, said, receivedMs));
+    });
+    partition.trouble = null;
+    if ((await hand(messages, parts)) && next > partition.next) partition.next = next;
+  } catch (error) {
+    partition.trouble = { why: explain(error), untilMs: parts.clock.monoMs() + troubleMs };
+    await hand(messages, parts);
+  }
+}
+
+/** @returns whether all were handed over */
+async function hand(messages: readonly KafkaMessage[], parts: ReaderParts): Promise<boolean> {
+  const { intake, signal } = parts;
+  for (const [i, message] of messages.entries()) {
+    if (i % atOnce === atOnce - 1) await new Promise(setImmediate);
+    if (intake.isFull() || intake.held !== null) await room(parts);
+    if (signal.aborted) return false;
+    message.partition.given(message);
+    intake.receive(message);
+  }
+  return true;
+}
+
+/** Waits until the intake takes more. */
+async function room({ intake, signal }: ReaderParts): Promise<void> {
+  while ((intake.isFull() || intake.held !== null) && !signal.aborted)
+    await new Promise<void>((resolve) => {
+      intake.whenRoom(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+}
+
+/** Retention was faster than we, or the log is shorter than it was: goes on where there is something, never at the end of a longer one. */
+async function reposition(node: number, partition: Partition, { wire, lost }: ReaderParts): Promise<void> {
+  const { topic, index, next } = partition;
+  const first = await wire.logEnd(node, topic.name, index, "earliest");
+  const end = await wire.logEnd(node, topic.name, index, "latest");
+  partition.next = next < first ? first : Math.min(next, end);
+  lost(partition, next, partition.next);
+}

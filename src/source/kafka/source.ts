@@ -1,0 +1,268 @@
+/**
+ * The Kafka source: reads topics with its own offsets, which are written in the transaction that makes the messages durable. So nothing
+ * is lost or doubled however the gateway ends. Where several gateways share a topic as a group, see group.ts.
+ *
+ * Topics: KAFKA_SOURCE_TOPIC holds what devices send, and is judged. KAFKA_VALIDATED_SOURCE reads what a gateway or an existing pipeline
+ * has judged; whoever may write to that topic is trusted with it, and its errors are counted.
+ */
+import { backoffMs, sleep, systemClock, type Timer } from "../../core/clock.ts";
+import { explain } from "../../core/log.ts";
+import type { Intake } from "../../core/message.ts";
+import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
+import { whyUnread } from "../../kafka/error.ts";
+import type { ReadRecord } from "../../kafka/read-batch.ts";
+import { kafkaSettings, type KafkaSettings } from "../../kafka/settings.ts";
+import type { Topic, Wire } from "../../kafka/requests.ts";
+import { connectWire } from "../../kafka/wire.ts";
+import { KafkaMessage, topicOf, type Said } from "./message.ts";
+import { markKeyOf, Partition } from "./partition.ts";
+import { readAll } from "./reader.ts";
+import { saidByValidated } from "./validated.ts";
+
+/** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
+export const kafka = sourceKind({
+  name: "kafka",
+  title: "Kafka",
+  settings: kafkaSettings,
+  isAsked: ({ servers, sourceTopic, validatedSource }) =>
+    servers !== undefined && (sourceTopic !== undefined || validatedSource),
+  probe,
+  open: kafkaSource,
+});
+
+type Options = Pick<SourceParts<KafkaSettings>, "settings" | "gatewayId" | "clock" | "log" | "marks">;
+
+const retry = { baseMs: 250, maxMs: 5_000 };
+/** Leaders and partitions are looked at again this often. */
+const lookAgainMs = 30_000;
+const tellEveryMs = 5_000;
+
+export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options): Source {
+  const name = `sluice-${gatewayId}-source`;
+  const names = topicNames(settings);
+  const place = settings.servers ?? "";
+  const partitions = new Map<string, Partition>();
+  const counted = { reconnects: 0, tombstones: 0, errors: 0, lost: 0 };
+  const first = Promise.withResolvers<void>();
+  let connection = new AbortController();
+  let connected = false;
+  const stopping = new AbortController();
+  let detail = `${place}: not started`;
+  let wire: Wire | undefined;
+  let telling: Timer | undefined;
+  let running: Promise<void> = Promise.resolve();
+
+  function say(partition: Partition, record: ReadRecord): Said | undefined {
+    if (record.value === null) {
+      counted.tombstones++;
+      return undefined;
+    }
+    const topic = partition.topic.name;
+    if (topic === settings.errorTopic && topic !== settings.sourceTopic) {
+      counted.errors++;
+      return undefined;
+    }
+    const where = `${topic}/${partition.index}/${record.offset}`;
+    if (topic !== settings.sourceTopic)
+      return (
+        saidByValidated(record.value, settings.sourceTenant) ?? {
+          topic: where,
+          payload: record.value,
+          isJudged: false,
+        }
+      );
+    return { topic: topicOf(record, settings.sourceTenant, where), payload: record.value, isJudged: false };
+  }
+
+  function lost(partition: Partition, from: number, to: number): void {
+    const count = Math.max(0, to - from);
+    counted.lost += count;
+    log.error(
+      { topic: partition.topic.name, partition: partition.index, from, to, lost: count },
+      count > 0
+        ? "records were removed by Kafka's retention before they were read"
+        : "the partition is shorter than it was: read on at its end",
+    );
+  }
+
+  async function run(intake: Intake): Promise<void> {
+    for (let attempt = 0; !stopping.signal.aborted;) {
+      const startedMs = clock.monoMs();
+      const now = new AbortController();
+      connection = now;
+      try {
+        await session(intake, now);
+        attempt = 0;
+      } catch (error) {
+        // What was given up by ourselves ends with an error as well.
+        if (!now.signal.aborted) over(whyUnread(error, names));
+        if (clock.monoMs() - startedMs > lookAgainMs) attempt = 0;
+        first.resolve();
+        await sleep(clock, backoffMs(attempt++, retry.baseMs, retry.maxMs), connection.signal);
+      }
+    }
+  }
+
+  function over(why: string): void {
+    if (connected) counted.reconnects++;
+    connected = false;
+    if (stopping.signal.aborted) return;
+    const said = `${place}: ${why}`;
+    if (said !== detail) log.warn({ kafka: place }, said);
+    detail = said;
+  }
+
+  /** One connection, until it ends, or the partitions or their leaders are others. */
+  async function session(intake: Intake, now: AbortController): Promise<void> {
+    const at = await connectWire(settings, name, clock);
+    wire = at;
+    now.signal.addEventListener("abort", () => void at.close());
+    const again = clock.every(lookAgainMs, () => void lookAgain(at, now));
+    try {
+      const { topics } = await at.topics(names);
+      const read = await Promise.all(
+        topics.flatMap((topic) => ownPartitions(topic).map((index) => partitionOf(at, topic, index))),
+      );
+      const shown = topics
+        .map((topic) => `${topic.name} (${ownPartitions(topic).length} partitions)`)
+        .join(", ");
+      if (!connected) log.info({ kafka: place }, `reading ${shown}`);
+      connected = true;
+      detail = `${place}: reading ${shown}`;
+      first.resolve();
+      const waitMs = Math.max(1, Math.min(settings.pollSeconds * 1000, settings.timeoutMs / 2));
+      await readAll({ wire: at, partitions: read, intake, clock, waitMs, signal: now.signal, say, lost });
+    } finally {
+      again.cancel();
+      void at.close();
+      wire = undefined;
+    }
+  }
+
+  async function partitionOf(at: Wire, topic: Topic, index: number): Promise<Partition> {
+    const key = markKeyOf(topic, index);
+    const known = partitions.get(key);
+    const mark = marks.get(key);
+    const node = topic.leaders[index] ?? -1;
+    const next = known?.next ?? (mark === undefined ? await startOf(at, topic, index, node) : Number(mark));
+    const partition = known ?? new Partition(topic, index, next);
+    partitions.set(key, partition);
+    partition.topic = topic;
+    return partition;
+  }
+
+  /** From the beginning; but errors are only counted, and those before this gateway's first start are no news. */
+  function startOf(at: Wire, { name: topic }: Topic, index: number, node: number): Promise<number> {
+    const isCounted = topic === settings.errorTopic && topic !== settings.sourceTopic;
+    return at.logEnd(node, topic, index, isCounted ? "latest" : "earliest");
+  }
+
+  function ownPartitions({ leaders }: Topic): number[] {
+    const own = settings.sourcePartitions?.split(",").map(Number);
+    return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
+  }
+
+  async function lookAgain(at: Wire, now: AbortController): Promise<void> {
+    try {
+      const { topics } = await at.topics(names);
+      const isOther = topics.some((topic) =>
+        topic.leaders.some(
+          (leader, index) => partitions.get(markKeyOf(topic, index))?.topic.leaders[index] !== leader,
+        ),
+      );
+      if (isOther) now.abort();
+    } catch (error) {
+      log.debug({ error: explain(error) }, "Kafka's partitions cannot be looked at now");
+    }
+  }
+
+  /** So that Kafka's own tools show how far behind it is; nothing is read from it. */
+  async function tell(): Promise<void> {
+    const at = wire;
+    if (at === undefined) return;
+    try {
+      const node = await at.coordinator("group", name);
+      await at.tellOffsets(
+        node,
+        [...partitions.values()].map(({ topic, index, durable }) => ({
+          group: name,
+          topic,
+          partition: index,
+          offset: durable,
+          words: "",
+        })),
+      );
+    } catch (error) {
+      log.debug({ error: explain(error) }, "Kafka was not told how far this gateway has read");
+    }
+  }
+
+  return {
+    async start(intake) {
+      running = run(intake);
+      telling = clock.every(tellEveryMs, () => void tell());
+      await first.promise;
+    },
+    settled(messages) {
+      for (const message of messages) if (message instanceof KafkaMessage) message.partition.settled(message);
+    },
+    reconnect() {
+      for (const partition of partitions.values()) partition.rewind();
+      connection.abort();
+    },
+    async stopIntake() {
+      stopping.abort();
+      telling?.cancel();
+      connection.abort();
+      await running;
+    },
+    async close() {
+      await this.stopIntake();
+      connected = false;
+      detail = `${place}: closed`;
+    },
+    status() {
+      const all = [...partitions.values()];
+      const stuck = all.find(({ trouble }) => trouble !== null)?.trouble;
+      return {
+        kind: "kafka",
+        connected,
+        detail: stuck ? `${detail}; ${stuck.why}` : detail,
+        reconnects: counted.reconnects,
+        unacknowledged: all.reduce((sum, { unsettled }) => sum + unsettled, 0),
+        lag: all.reduce((sum, { end, next }) => sum + Math.max(0, end - next), 0),
+        tombstones: counted.tombstones,
+        errors_counted: counted.errors,
+        lost: counted.lost,
+      };
+    },
+    counters: ["tombstones", "errors_counted", "lost"],
+  };
+}
+
+function topicNames({ sourceTopic, validatedSource, validatedTopic, errorTopic }: KafkaSettings): string[] {
+  const names = [
+    ...(sourceTopic === undefined ? [] : [sourceTopic]),
+    ...(validatedSource ? [validatedTopic, errorTopic] : []),
+  ];
+  return [...new Set(names)];
+}
+
+async function probe(settings: KafkaSettings): Promise<string> {
+  const names = topicNames(settings);
+  const unread = (error: unknown) => new Error(`Kafka: ${whyUnread(error, names)}`, { cause: error });
+  const wire = await connectWire(settings, "sluice-check", systemClock).catch((error: unknown) => {
+    throw unread(error);
+  });
+  try {
+    const { topics } = await wire.topics(names).catch((error: unknown) => {
+      throw unread(error);
+    });
+    for (const { name, may } of topics)
+      if (may("read") === false)
+        throw new Error(`the gateway's user may not read ${name}: allow it READ on the topic`);
+    return `Kafka at ${wire.place}: ${topics.map(({ name, leaders }) => `${name} (${leaders.length} partitions)`).join(", ")}`;
+  } finally {
+    void wire.close();
+  }
+}
