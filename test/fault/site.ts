@@ -19,6 +19,7 @@ import { startMosquitto, type Mosquitto } from "../kit/mosquitto.ts";
 import { createOracle, type Oracle, type StoredRow } from "../kit/oracle.ts";
 import { freePort, type PostgresServer } from "../kit/postgres.ts";
 import { startProxy, type Proxy } from "../kit/proxy.ts";
+import { openRedisBeside, type RedisBeside } from "./redis-beside.ts";
 import { ask, localTables, postgresTables, type Tables } from "./tables.ts";
 
 /** What a site needs of a gateway; the executable's process, or one inside this process. */
@@ -48,6 +49,8 @@ export interface SiteOptions {
   readonly local?: boolean;
   /** An InfluxDB (the fake of version 3) beside PostgreSQL, behind a proxy of its own. */
   readonly influx?: boolean;
+  /** A Redis beside the tables, behind a proxy of its own; or a master and a replica behind a sentinel. */
+  readonly redis?: "alone" | "sentinel";
   readonly launch?: (env: Record<string, string>, dataDir: string) => Promise<Gateway>;
 }
 
@@ -80,6 +83,7 @@ export class Site {
   readonly databaseLine: Proxy;
   readonly databaseUrl: string;
   readonly influx: { readonly server: Influx3; readonly line: Proxy } | undefined;
+  readonly redis: RedisBeside | undefined;
   /** Rows that a fault took out of the tables, to be counted with them. */
   readonly aside: string[] = [];
   /** Where the gateway listens when it is the broker itself. */
@@ -100,6 +104,7 @@ export class Site {
     databaseLine: Proxy;
     databaseUrl: string;
     influx: { server: Influx3; line: Proxy } | undefined;
+    redis: RedisBeside | undefined;
     embeddedPort: number;
   }) {
     this.options = parts.options;
@@ -110,6 +115,7 @@ export class Site {
     this.databaseLine = parts.databaseLine;
     this.databaseUrl = parts.databaseUrl;
     this.influx = parts.influx;
+    this.redis = parts.redis;
     this.embeddedPort = parts.embeddedPort;
     this.#tables = this.options.local
       ? localTables(() => join(this.dataDir, "local.db"))
@@ -138,6 +144,7 @@ export class Site {
         INFLUXDB_TOKEN: influxToken,
         INFLUX_FLUSH_INTERVAL_MS: "100",
       }),
+      ...this.redis?.env,
       ...this.options.env,
     };
   }
@@ -264,6 +271,7 @@ export class Site {
     await this.databaseLine.stop();
     await this.influx?.line.stop();
     await this.influx?.server.stop();
+    await this.redis?.stop();
     for (const dir of this.#dirs) rmSync(dir, { recursive: true, force: true });
   }
 }
@@ -282,6 +290,7 @@ export async function openSite(server: PostgresServer, options: SiteOptions): Pr
   oracle.watch(brokerLine, protocolVersion);
   const databaseUrl = await server.createDatabase(options.encoding);
   const influx = options.influx ? await openInflux() : undefined;
+  const redis = options.redis ? await openRedisBeside(options.redis) : undefined;
   const embeddedPort = await freePort();
   const parts = {
     options,
@@ -292,6 +301,7 @@ export async function openSite(server: PostgresServer, options: SiteOptions): Pr
     databaseLine,
     databaseUrl,
     influx,
+    redis,
     embeddedPort,
   };
   const site = new Site(parts);

@@ -124,15 +124,21 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       return parts.map((n) => String(n).padStart(16, "0")).join();
     };
     const wanted = new Map<string, Record<string, string>>();
+    const newest = new Map<string, number>();
     for (const entry of [...made].sort((a, b) => (order(a) < order(b) ? -1 : 1))) {
       const values = wanted.get(entry.deviceId!) ?? {};
       for (const [name, n] of Object.entries(JSON.parse(entry.payload).metrics)) values[name] = String(n);
       wanted.set(entry.deviceId!, values);
+      newest.set(entry.deviceId!, entry.seq);
     }
     const wrong: string[] = [];
     for (const [device, values] of wanted) {
       const found = await hash(`device:acme/${device}:values`);
       if (!Bun.deepEquals(found, values)) wrong.push(`${device}: ${JSON.stringify({ found, values })}`);
+    }
+    for (const [device, seq] of newest) {
+      const found = (await hash(`device:acme/${device}:metadata`))["seq"];
+      if (found !== String(seq)) wrong.push(`${device}: of ${found}, not of ${seq}`);
     }
     expect(wrong).toEqual([]);
     expect(wanted.size).toBe(200);
@@ -182,6 +188,8 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
 
   test("an expired device leaves the indexes, and a late replay does not make it look alive", async () => {
     const clock = handClock();
+    // As with a longer REDIS_METADATA_TTL in former days.
+    await deliverAll(open(), [reading(1, { a: 1 }, { deviceId: "former" })]);
     const sink = open({ ttlSeconds: 1 }, { clock });
     await deliverAll(sink, [reading(1, { a: 1 }), reading(2, { a: 1 }, { deviceId: "d2" })]);
     await Bun.sleep(Math.max(0, nowMs + 1_050 - Date.now()));
@@ -194,6 +202,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     await until(async () => (await server.send("ZCARD", "devices:seen")) === 1);
     expect(await server.send("SMEMBERS", "devices")).toEqual(["acme/d3"]);
     expect(await server.send("EXISTS", "device:acme/d1:values")).toBe(0);
+    expect(await server.send("EXISTS", "device:acme/former:values")).toBe(0);
   });
 
   test("the script cache emptied is loaded again", async () => {

@@ -10,6 +10,7 @@ import { influxFaults } from "./influx.ts";
 import { networkFaults } from "./network.ts";
 import { poolerFaults } from "./pooler.ts";
 import { postgresFaults } from "./postgres.ts";
+import { redisFaults } from "./redis.ts";
 
 export const faults: readonly Fault[] = [
   ...gatewayFaults,
@@ -18,6 +19,7 @@ export const faults: readonly Fault[] = [
   ...postgresFaults,
   ...poolerFaults,
   ...influxFaults,
+  ...redisFaults,
   ...networkFaults,
   ...diskFaults,
   ...hostFaults,
