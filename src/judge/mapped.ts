@@ -58,16 +58,17 @@ export function readMapped(
   });
 }
 
-/** What a message may not do without a proof at CONNECT. Another's broker vouches for itself. */
-function speakerRefusal({ proof, speaker }: Candidate): Rejection | null {
-  if (proof === "token" || speaker !== null) {
-    return proof === "connection" && speaker === undefined
-      ? rejection("TOKEN_MISSING", "the mapping has proof = connection, and nobody proved himself at CONNECT")
-      : null;
-  }
+/**
+ * What a message may not do without a proof at CONNECT. Another's broker vouches for whom it lets in (`speaker` undefined); if we are the
+ * door ourselves (null), who did not prove himself at it must show a token.
+ */
+function speakerRefusal(candidate: Candidate): Rejection | null {
+  const { proof, speaker } = candidate;
+  if (proof === "broker" && speaker === null) candidate.proof = "token";
+  if (proof !== "connection" || speaker) return null;
   return rejection(
     "TOKEN_MISSING",
-    `the client did not prove itself at CONNECT, and the mapping has proof = ${proof}`,
+    "the mapping has proof = connection, and nobody proved himself at CONNECT",
   );
 }
 

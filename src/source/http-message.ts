@@ -24,6 +24,8 @@ export class HttpMessage implements Message {
   readonly wholeBytes: number | undefined;
   readonly dup: boolean;
   readonly retained = false;
+  /** There is no CONNECT: what proves the sender is a token. */
+  readonly speaker = null;
   readonly receivedMs: number;
   readonly tokenHash: string | undefined;
   outcome: Outcome | null = null;
