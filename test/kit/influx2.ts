@@ -18,6 +18,8 @@ export interface Influx2Options {
   readonly writable?: readonly string[];
   /** The token may not read: lists are empty for it. */
   readonly writeOnly?: boolean;
+  /** Buckets that the token may read; absent: all. With some of them it sees no organization. */
+  readonly readable?: readonly string[];
 }
 
 export interface Influx2 {
@@ -148,7 +150,7 @@ export function startInflux2(initial: Influx2Options): Influx2 {
     const every = [otherOrg, { id: orgId, name: switches.org }];
     const [name, id] = [query.get("org") ?? "", query.get("orgID") ?? ""];
     const found = every.filter((org) => (name === "" || org.name === name) && (id === "" || org.id === id));
-    return Response.json({ orgs: switches.writeOnly ? [] : found });
+    return Response.json({ orgs: switches.writeOnly || switches.readable ? [] : found });
   }
 
   function list(query: URLSearchParams): Response {
@@ -157,7 +159,9 @@ export function startInflux2(initial: Influx2Options): Influx2 {
     const every = [...systemBuckets, ...buckets.keys()].map((name) => ({ id: ids.get(name) ?? "0c", name }));
     const offset = Number(query.get("offset") ?? 0);
     return Response.json({
-      buckets: switches.writeOnly ? [] : every.slice(offset, offset + Number(query.get("limit") ?? 20)),
+      buckets: every
+        .slice(offset, offset + Number(query.get("limit") ?? 20))
+        .filter(({ name }) => !switches.writeOnly && switches.readable?.includes(name) !== false),
     });
   }
 

@@ -211,6 +211,9 @@ describe("version 2", () => {
     const { server, influx } = start({ writable: [] });
     server.bucket("telemetry_acme");
     await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 databases");
+    // A token for that bucket alone sees no organization.
+    server.set({ readable: ["telemetry_acme"] });
+    await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 databases");
     server.set({ writable: ["telemetry_acme"] });
     expect(await influx.sink.probe()).toContain("1 databases in use; may write to 1 of them");
     expect(server.buckets.get("telemetry_acme")?.size).toBe(0);
@@ -229,6 +232,14 @@ describe("version 2", () => {
     const making = open({ url: server.url, token: "t", org, retention: "30d" });
     expect((await outage(making.deliver([event(1, { tenantId: "new" })]))).message).toContain("INFLUXDB_ORG");
     expect(server.rules).toEqual([]);
+  });
+
+  test("check tries the one bucket that is named, also if the token may see none", async () => {
+    const { server, influx } = start({ writable: [], writeOnly: true }, { database: "telemetry" });
+    server.bucket("telemetry");
+    await expect(influx.sink.probe()).rejects.toThrow("may not write to 1 of 1 databases tried: telemetry");
+    server.set({ writable: ["telemetry"] });
+    expect(await influx.sink.probe()).toContain("may write to 1 of them");
   });
 
   test("INFLUXDB_ORG as an id works for writes, check and retention", async () => {

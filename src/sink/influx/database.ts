@@ -164,10 +164,11 @@ const bucketsOf2 = z.object({ buckets: z.array(z.object({ name: z.string() })) }
 
 async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
   const orgID = await organizationId(ask, org);
-  if (orgID === null) return [];
+  // A token for some buckets sees no organization, and those buckets all the same.
+  const owner = orgID === null ? `org=${encodeURIComponent(org)}` : `orgID=${orgID}`;
   const names: string[] = [];
   for (let offset = 0; offset < bucketsMax; offset += pageMax) {
-    const path = `/api/v2/buckets?limit=${pageMax}&offset=${offset}&orgID=${orgID}`;
+    const path = `/api/v2/buckets?limit=${pageMax}&offset=${offset}&${owner}`;
     const buckets = await listing(ask, label, { method: "GET", path }, (answer) =>
       bucketsOf2.parse(answer).buckets.map(({ name }) => name),
     );

@@ -238,7 +238,10 @@ export function createServer(options: ServerOptions): Target {
         perTenant && isCore(server)
           ? "; INFLUXDB_DATABASE makes one of every tenant, and data of tenants beyond that limit waits"
           : "";
-      const may = await tryWriting(server, names.filter(isOurs));
+      const ours = names.filter(isOurs);
+      // A token that may only write sees no bucket.
+      if (server.kind === "v2" && suffix === undefined && ours.length === 0) ours.push(prefix);
+      const may = await tryWriting(server, ours);
       return `${server.label} at ${base} (${server.kind}), ${names.length}${limit} databases in use${may}${warning}`;
     },
     get label() {
