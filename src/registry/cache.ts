@@ -1,13 +1,14 @@
 /**
- * The auth cache: what the judge asks for every message instead of the registry.
+ * The auth cache: what the judge reads for every message instead of the registry.
  *
- * A row is *fresh* for the TTL. Past it, it is *stale*: kept, and served only while the registry cannot be asked, so that an outage
- * of the database is not one of the site. Past that, it is kept for `has` alone, until the bound. While changes may be missed (the watch was lost or never stood), a row is fresh for no
- * more than unwatchedFreshMs, and rows from before the watch stood again count as unverified, as do those from an earlier life of
- * the process: they serve as stale ones do. Only rows that were found are cached, never misses.
+ * A row is *fresh* for the TTL. Past the TTL it is *stale*: kept, and served only while the registry does not answer,
+ * so that an outage of the database is not an outage of the site. After that it is kept only for `has`, until the
+ * cache's bound. While changes may be missed (the watch was lost or never stood), a row is fresh for at most
+ * unwatchedFreshMs. Rows from before the watch stood again count as unverified, as do those from an earlier life of
+ * the process: they serve as stale rows do. Only rows that were found are cached, never misses.
  *
- * A Map keeps insertion order and a row is put in anew at each caching, so the oldest stand in front: nothing is ever sorted,
- * and a check costs the same among a hundred devices as among a million.
+ * A Map keeps insertion order and a row is inserted again each time it is cached, so the oldest stand first: nothing
+ * is ever sorted, and a check costs the same among a hundred devices as among a million.
  */
 import type { Clock } from "../core/clock.ts";
 import { count, type Values } from "../core/settings.ts";
@@ -27,24 +28,24 @@ export const cacheSettings = {
     min: 1,
     max: 10_000_000,
     unit: "devices",
-    help: "Most devices cached; at the bound the oldest tenth goes.",
+    help: "The most devices cached; at the bound the oldest tenth is removed.",
   }),
   staleSeconds: count({
     name: "AUTH_CACHE_STALE_SECONDS",
     default: 86_400,
     max: 31_536_000,
     unit: "seconds",
-    help: "How long past the TTL a row still serves while the registry cannot be asked.",
+    help: "How long past the TTL a row still serves while the registry does not answer.",
   }),
 };
 
-/** Without a watch a revocation is not told; this is how late it may then be seen. */
+/** Without a watch the registry does not notify of a revocation; this is how late it may then be seen. */
 export const unwatchedFreshMs = 1000;
-/** A row that said no is read anew at most this often a device. */
+/** A row that led to a reject is read again at most this often per device. */
 export const rereadEveryMs = 5000;
-/** Part of the cache that goes at the bound. */
+/** The share of the cache that is removed at the bound. */
 const evictedShare = 0.1;
-/** Distinct tenants, sites and states that are shared. */
+/** How many distinct tenants, sites and states are shared. */
 const internedMax = 10_000;
 
 /** A row as it is kept over a restart. */
@@ -57,7 +58,7 @@ interface Cached extends DeviceAuth {
   readonly cachedMs: number;
   /** The generation in which it was read. */
   readonly generation: number;
-  /** Monotonic; when it was last read anew because it said no. */
+  /** Monotonic; when it was last read again because it led to a reject. */
   rereadMs: number;
 }
 
@@ -67,7 +68,10 @@ export class DeviceAuthCache {
   readonly #settings: Values<typeof cacheSettings>;
   readonly #clock: Clock;
   readonly #rows = new Map<string, Cached>();
-  /** Tenants, sites and states repeat: one string for all rows. It saves a quarter of the memory, and as much of the collector's work. */
+  /**
+   * Tenants, sites and states repeat, so all rows share one string. That saves a quarter of the memory, and as much
+   * of the garbage collector's work.
+   */
   readonly #interned = new Map<string, string>();
   readonly #ttlMs: number;
   readonly #keptMs: number;
@@ -88,7 +92,7 @@ export class DeviceAuthCache {
     this.#freshMs = this.#ttlMs;
   }
 
-  /** undefined: not at hand, to be looked up. */
+  /** Returns undefined if the device is not cached and must be looked up. */
   get(tenantId: string, deviceId: string): DeviceAuth | undefined {
     const key = deviceKey(tenantId, deviceId);
     const row = this.#rows.get(key);
@@ -105,7 +109,10 @@ export class DeviceAuthCache {
     return undefined;
   }
 
-  /** Was it found in the registry before, however long ago? Such devices go before those never heard of. */
+  /**
+   * Was the device found in the registry before, however long ago? Such devices are looked up before those never
+   * heard of.
+   */
   has(tenantId: string, deviceId: string): boolean {
     return this.#rows.has(deviceKey(tenantId, deviceId));
   }
@@ -114,7 +121,10 @@ export class DeviceAuthCache {
     this.#insert(row, this.#clock.monoMs(), this.#generation);
   }
 
-  /** May the row of a device be read anew because it said no? At most once in rereadEveryMs; asking counts as doing. */
+  /**
+   * May the row of a device be read again because it led to a reject? At most once per rereadEveryMs; a call that
+   * returns true counts as reading.
+   */
   mayReread(tenantId: string, deviceId: string): boolean {
     const row = this.#rows.get(deviceKey(tenantId, deviceId));
     const nowMs = this.#clock.monoMs();
@@ -127,7 +137,7 @@ export class DeviceAuthCache {
     return this.#rows.delete(deviceKey(tenantId, deviceId));
   }
 
-  /** Of all tenants where null. How many rows went. */
+  /** Removes the rows of a tenant, or of all tenants if null. @returns how many rows were removed */
   invalidateTenant(tenantId: string | null): number {
     const before = this.#rows.size;
     if (tenantId === null) this.#rows.clear();
@@ -135,12 +145,12 @@ export class DeviceAuthCache {
     return before - this.#rows.size;
   }
 
-  /** How many rows went. */
+  /** @returns how many rows were removed */
   clear(): number {
     return this.invalidateTenant(null);
   }
 
-  /** Can the registry be asked? While it cannot, stale and unverified rows serve. */
+  /** Sets whether the registry answers. While it does not, stale and unverified rows serve. */
   setAvailable(isAvailable: boolean): void {
     this.#isAvailable = isAvailable;
   }
@@ -186,7 +196,9 @@ export class DeviceAuthCache {
     }
   }
 
-  /** Takes back a snapshot, oldest first. The rows count as expired: they serve as stale ones until they are read anew. */
+  /**
+   * Restores a snapshot, oldest first. The rows count as expired: they serve as stale rows until they are read again.
+   */
   restore(rows: Iterable<CachedRow>): void {
     const [wallMs, monoMs] = [this.#clock.wallMs(), this.#clock.monoMs()];
     for (const { cachedWallMs, ...row } of rows) {

@@ -1,24 +1,24 @@
 /**
- * The devices that wait for the registry, each once, and the order in which they are asked for.
+ * Flights: the devices that wait for the registry, each once, and the order in which they are looked up.
  *
- * A flight is queued, then under way, then answered; it may be queued again. Two queues: devices that were registered when last
- * seen, and strangers.
+ * A flight is queued, then under way, then answered; it may be queued again. There are two queues: devices that were
+ * registered when last seen, and strangers.
  */
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 
-/** null: not registered. unavailable: the registry could not be asked in time. */
+/** null if the device is not registered; "unavailable" if the registry did not answer in time. */
 export type Answer = DeviceAuth | null | "unavailable";
 
 export interface Flight {
   readonly key: string;
   readonly tenantId: string;
   readonly deviceId: string;
-  /** What the first message says of its site. */
+  /** The site that the first message names. */
   siteId: string | null;
-  /** Monotonic; then the answer is "unavailable". */
+  /** Monotonic; from then on the answer is "unavailable". */
   readonly deadlineMs: number;
   readonly isKnown: boolean;
-  /** A change was told since the query left: its answer does not count. */
+  /** True if the registry notified of a change since the query left: its answer does not count. */
   isVoid: boolean;
   isSecondTry: boolean;
   readonly waiting: ((answer: Answer) => void)[];
@@ -30,10 +30,10 @@ export interface Flights {
   all(): Iterable<Flight>;
   size(): number;
   open(id: DeviceId, siteId: string | null, deadlineMs: number, isKnown: boolean): Flight;
-  /** Up to `max` for one query: known ones, then what `more` opens, then strangers. */
+  /** Takes up to `max` flights for one query: known devices, then what `more` opens, then strangers. */
   take(max: number, more: () => Flight | undefined): Flight[];
   hasQueued(): boolean;
-  /** To be asked for once more, before others; nothing where it was answered meanwhile. */
+  /** Queues a flight for another look-up, before others; does nothing if it was answered meanwhile. */
   requeue(flight: Flight): void;
   answer(flight: Flight, answer: Answer): void;
 }

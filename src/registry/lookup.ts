@@ -1,17 +1,20 @@
 /**
- * Looks devices up that the cache has not: in bulk, one flight a device, at a bounded rate, whatever is asked.
+ * The look-up of devices that are not cached: in bulk, one flight per device, at a bounded rate, whatever is looked
+ * up.
  *
- * Whoever misses joins a flight; a query takes all that wait, first those that were registered when last seen, then rows to be
- * verified after the watch was lost, then ids never heard of. So a flood of made-up ids costs a bounded number of queries a second
- * and stands behind the fleet, without a cache of denials (which would deny a device that has just been registered).
+ * A message whose device is not cached joins a flight. A query takes all that wait: first those that were registered
+ * when last seen, then rows to be verified after the watch was lost, then ids never heard of. So a flood of made-up
+ * ids costs a bounded number of queries per second and stands behind the fleet, without a cache of misses (which
+ * would lock out a device that has just been registered).
  *
- * As long as the registry answers, whoever waits is answered: a queue that is longer than a registry is quick ends where the
- * intake is full, whose bound is the bound here. (To answer "unavailable" beyond a bound of our own had the flood, and every
- * device that was not cached, spooled unjudged faster than it could be judged again.)
+ * As long as the registry answers, every flight is answered: a queue that grows faster than the registry answers ends
+ * when the intake is full, so the intake's bound is the bound here. (Rejected alternative: to answer "unavailable"
+ * beyond a bound of our own, because then the flood, and every device that was not cached, was spooled unjudged
+ * faster than it could be judged again.)
  *
- * When the registry has not answered for REGISTRY_WAIT_MS, whoever has waited as long is told so; stale rows serve, and one
- * query at a time is tried again with back-off until it answers. A change that is told while a query is under way makes its answer void for that device:
- * it may have been read before the change.
+ * If the registry has not answered for REGISTRY_WAIT_MS, flights that have waited as long are answered "unavailable";
+ * stale rows serve, and one query at a time is retried with back-off until it is answered. A change that is notified
+ * while a query is under way makes its answer void for that device: it may have been read before the change.
  */
 import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
@@ -29,33 +32,35 @@ export const lookupSettings = {
     default: 5000,
     max: 600_000,
     unit: "ms",
-    help: "How long a message of a device not in the cache waits for the registry before it is kept as REGISTRY_UNAVAILABLE.",
+    help: "How long a message waits for the registry, if its device is not cached, before it is kept as REGISTRY_UNAVAILABLE.",
   }),
   autoProvision: flag({
     name: "AUTO_PROVISION",
     default: false,
-    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected. At most 1,000 at once and 10 a minute lastingly: import a larger fleet.",
+    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected. At most 1,000 at once, then 10 per minute; import a larger fleet with sluice devices import.",
   }),
 };
 
-/** Devices in one query. */
+/** Devices per query. */
 export const queryDevicesMax = 5000;
-/** While the registry does not answer: one that is slow and not away answers a short question in time. */
+/** Devices per query while the registry does not answer: one that is only slow answers a short query in time. */
 export const probeDevicesMax = 100;
-/** Queries under way at once. */
+/** How many queries may be under way at once. */
 const queriesMax = 4;
-/** Between the starts of two queries; with queryDevicesMax, the most that a flood can ask of the registry. */
+/**
+ * Time between the starts of two queries; with queryDevicesMax, it bounds what a flood can demand of the registry.
+ */
 const queryEveryMs = 20;
-/** A first miss waits this long for company. */
+/** The first miss waits this long, so that others can join its query. */
 const gatherMs = 1;
 const retryBaseMs = 250;
 const retryMaxMs = 5000;
 
-/** In the names of `/stats`. */
+/** Counters, named as in `/stats`. */
 export interface LookupStats {
   readonly available: boolean;
   readonly queries: number;
-  /** Devices asked for, of all queries together. */
+  /** Devices looked up, all queries together. */
   readonly devices: number;
   readonly errors: number;
   /** Devices that wait for an answer. */
@@ -63,20 +68,20 @@ export interface LookupStats {
   /** Unknown devices that AUTO_PROVISION did not register because there were too many. */
   readonly not_provisioned: number;
   readonly last_error: string | null;
-  /** Why changes of the registry are not told, so that devices are read anew every second; null: they are told. */
+  /** Why the registry does not notify of changes, so that devices are read again every second; null if it does. */
   readonly changes_unheard: string | null;
 }
 
 export interface Lookup {
   /**
-   * Asks the registry for one device; `done` is called once, never before `resolve` returned. A device that waits already is
-   * not asked for twice. `siteId` is for AUTO_PROVISION.
+   * Looks up one device; `done` is called once, never before `resolve` returned. A device that already waits is not
+   * looked up twice. `siteId` is for AUTO_PROVISION.
    */
   resolve(tenantId: string, deviceId: string, siteId: string | null, done: (answer: Answer) => void): void;
-  /** What the watched registry is to call. */
+  /** The watched registry calls this. */
   readonly watcher: RegistryWatcher;
   stats(): LookupStats;
-  /** Answers all that wait with "unavailable" and asks no more. */
+  /** Answers all flights with "unavailable" and looks up nothing more. */
   close(): void;
 }
 
@@ -134,7 +139,9 @@ export function createLookup(options: LookupOptions): Lookup {
     if (awaySinceMs === null) schedule(gatherMs);
   }
 
-  /** To wait for a registry that has been away for as long as one may wait would only fill the intake. */
+  /**
+   * True if the registry has been away for as long as a message may wait: to wait for it would only fill the intake.
+   */
   function hasLongBeenAway(): boolean {
     return awaySinceMs !== null && clock.monoMs() - awaySinceMs >= settings.registryWaitMs;
   }
@@ -151,7 +158,7 @@ export function createLookup(options: LookupOptions): Lookup {
     const devicesMax = awaySinceMs === null ? queryDevicesMax : probeDevicesMax;
     const batch = flights.take(devicesMax, takeUnverified);
     const ids: DeviceId[] = batch.map(({ tenantId, deviceId }) => ({ tenantId, deviceId }));
-    // While the registry is away, something must be asked to learn that it is back.
+    // While the registry is away, something must be looked up to learn that it is back.
     if (ids.length === 0 && retryOf !== null) ids.push(retryOf);
     if (ids.length === 0) return;
     running++;
@@ -160,7 +167,7 @@ export function createLookup(options: LookupOptions): Lookup {
     nextStartMs = clock.monoMs() + queryEveryMs;
     void query(ids, batch).finally(() => {
       running--;
-      // Those that were under way together and were not answered are one try.
+      // Queries that were under way together and were not answered count as one try.
       if (awaySinceMs === null && hasMore()) schedule(0);
       else if (awaySinceMs !== null && running === 0)
         schedule(backoffMs(attempt++, retryBaseMs, retryMaxMs, random));
@@ -186,7 +193,10 @@ export function createLookup(options: LookupOptions): Lookup {
     if (settings.autoProvision) await provisioning.register(strangers);
   }
 
-  /** False where the device is not registered. A device that changes all the time is answered at the second try, but not cached. */
+  /**
+   * Ends a flight by its row, or queues it again. Returns false if the device is not registered. A device that
+   * changes all the time is answered at the second try, but not cached.
+   */
   function conclude(flight: Flight, row: DeviceAuth | null): boolean {
     if (flight.isVoid && !flight.isSecondTry) {
       flight.isSecondTry = true;
@@ -253,7 +263,10 @@ export function createLookup(options: LookupOptions): Lookup {
     return undefined;
   }
 
-  /** What was read before the watch stood is read anew. If the registry is away, its watch is the first to know that it is back. */
+  /**
+   * Reads again what was read before the watch stood. If the registry is away, its watch is the first to know that it
+   * is back.
+   */
   function verify() {
     verifying = cache.unverified();
     wake?.cancel();

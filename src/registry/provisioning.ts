@@ -1,13 +1,13 @@
 /**
- * AUTO_PROVISION: unknown devices are registered, without a token, so many at once and so many lastingly, for anybody can make up a
- * million names. A bucket of tokens that fills by the monotonic clock says how many.
+ * AUTO_PROVISION registers unknown devices, without a token: a bounded number at once and per minute, because anybody
+ * can make up a million names. A token bucket that fills by the monotonic clock says how many.
  */
 import { withDeadline, type Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { DeviceLookup } from "../core/registry.ts";
 import type { Flight } from "./flights.ts";
 
-/** A call that takes longer counts as not answered: a server may accept and never answer. */
+/** A call that takes longer counts as not answered: a server may accept a connection and never answer. */
 export const queryDeadlineMs = 2000;
 export const provisionedAtOnceMax = 1_000;
 const provisionedPerSecond = 10 / 60;
@@ -17,12 +17,12 @@ export interface ProvisioningParts {
   readonly registry: Pick<DeviceLookup, "provision">;
   readonly clock: Clock;
   readonly log: Log;
-  /** The registry did not do it. */
+  /** Called if the registry did not register them. */
   readonly failed: (error: unknown) => void;
 }
 
 export interface Provisioning {
-  /** Registers those of which a site is known, as many as may be. */
+  /** Registers the strangers whose site is known, as many as the allowance permits. */
   register(strangers: readonly Flight[]): Promise<void>;
   /** How many were not registered because there were too many. */
   leftOut(): number;
@@ -40,7 +40,7 @@ export function createProvisioning({ registry, clock, log, failed }: Provisionin
     warnedMs = clock.monoMs();
     log.warn(
       { not_registered: leftOut },
-      `more new devices than AUTO_PROVISION registers (${provisionedAtOnceMax} at once, 10 a minute lastingly): the others stay UNREGISTERED_DEVICE; sluice devices import registers a fleet`,
+      `more new devices than AUTO_PROVISION registers (${provisionedAtOnceMax} at once, then 10 per minute): the others stay UNREGISTERED_DEVICE; sluice devices import registers a fleet`,
     );
   }
 
@@ -62,7 +62,7 @@ export function createProvisioning({ registry, clock, log, failed }: Provisionin
   };
 }
 
-/** @returns takes up to `wanted`, and says how many there were */
+/** @returns a function that takes up to `wanted`, and returns how many it took */
 function allowance(clock: Clock, burst: number, perSecond: number): (wanted: number) => number {
   let left = burst;
   let filledMs = clock.monoMs();

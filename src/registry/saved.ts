@@ -1,8 +1,9 @@
 /**
- * The auth cache over a restart: cached rows in a SQLite file beside the spool, so that a reboot in the middle of a registry
- * outage is no outage. Only what changed is written (a row that is merely read anew, once an hour): flash wears.
+ * The auth cache across a restart: cached rows in a SQLite file beside the spool, so that a reboot in the middle of a
+ * registry outage is no outage. Only what changed is written (a row that was merely read again: once per hour),
+ * because flash wears.
  *
- * It holds hashes of tokens, as the registry does, never a token.
+ * The file holds hashes of tokens, as the registry does, never a token.
  */
 import { openSqlite } from "../core/sqlite.ts";
 import type { CachedRow, DeviceAuthCache } from "./cache.ts";
@@ -12,7 +13,7 @@ import { deviceKey, type DeviceAuth } from "../core/device.ts";
 export interface SavedCache {
   /** Fills the cache from the file. */
   restore(): void;
-  /** Brings the file up to date, a part at a time so that messages are not kept waiting. */
+  /** Brings the file up to date, in parts, so that messages are not kept waiting. */
   save(): Promise<void>;
   close(): void;
 }
@@ -20,7 +21,7 @@ export interface SavedCache {
 const rowsAPart = 5_000;
 const refreshMs = 3_600_000;
 
-/** As the query below names them. */
+/** A row, with the names of the query below. */
 type Row = Columns<DeviceAuth> & { readonly cachedWallMs: number };
 
 const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, device_id TEXT NOT NULL, site_id TEXT NOT NULL,
@@ -30,13 +31,13 @@ const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, d
 const selectAll = `SELECT tenant_id, device_id, site_id, status, token_hash AS provision_token_hash, previous_token_hash,
   previous_token_until_ms, cached_ms AS cachedWallMs FROM auth_cache ORDER BY cached_ms`;
 
-/** @throws where the file cannot be opened */
+/** @throws if the file cannot be opened */
 export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
   const db = openSqlite(path);
   db.run(table);
   const put = db.query("INSERT OR REPLACE INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   const drop = db.query("DELETE FROM auth_cache WHERE tenant_id = ? AND device_id = ?");
-  /** Device → what the file holds of it. */
+  /** Device key → checksum of its row in the file. */
   let onFile = new Map<string, number>();
 
   function restore(): void {

@@ -1,7 +1,8 @@
 /**
- * What a watched registry tells, turned into what the cache and the look-ups under way make of it.
+ * Applies the notifications of a watched registry to the cache and to the look-ups under way.
  *
- * A query may have been answered before the change it crosses on its way: its answer is void for the devices that changed.
+ * A query may have been answered before the change that crosses it on its way: its answer is void for the devices
+ * that changed.
  */
 import type { DeviceAuthCache } from "./cache.ts";
 import type { Flights } from "./flights.ts";
@@ -11,10 +12,10 @@ import type { RegistryWatcher } from "../core/registry.ts";
 interface Parts {
   readonly cache: DeviceAuthCache;
   readonly flights: Flights;
-  /** Reads anew, in bulk, what is in use and unverified. */
+  /** Reads again, in bulk, what is in use and unverified. */
   readonly verify: () => void;
   readonly onSettings: (() => void) | undefined;
-  /** null: changes are told. */
+  /** Called with why the registry does not notify of changes; null if it does. */
   readonly onHearing: (trouble: string | null) => void;
 }
 

@@ -1,19 +1,22 @@
 /**
- * A group of entries as bytes and back.
+ * Encodes a group of entries as bytes, and decodes it.
  *
- * One line an entry, fields separated by tabs with COPY's escapes (\t \n \r \\, \N for null), the payload last and
- * verbatim (it is one line of JSON already, so it needs no escape and no parse; one that is not has the flag "e" and is
- * escaped). Text rather than a binary layout: it compresses to a fifth, a group can be read with sqlite3 and zstd alone, and
- * encoding is one join. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the
- * bytes that it saves.
+ * The form is text: one line per entry, fields separated by tabs with COPY's escapes (\t \n \r \\, \N for null), the
+ * payload last and verbatim. A payload is already one line of JSON, so it needs no escape and no parse; a payload
+ * that is not has the flag "e" and is escaped. Rejected alternative: a binary layout. Text compresses to a fifth, a
+ * group can be read with sqlite3 and zstd alone, and encoding is one join. Groups of more than a few lines are
+ * compressed with zstd, which costs less CPU than writing the bytes that it saves.
  */
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
 
-/** Strings must be well-formed: half a surrogate pair, which no UTF-8 holds, comes back as U+FFFD. */
+/**
+ * An encoded group. Strings must be well-formed: half a surrogate pair, which UTF-8 cannot hold, comes back as
+ * U+FFFD.
+ */
 export interface Group {
   readonly body: Uint8Array;
-  /** 0 plain, 1 zstd. */
+  /** How `body` is compressed: 0 not at all, 1 zstd. */
   readonly codec: number;
   /** CRC-32 of `body`. */
   readonly crc: number;
@@ -71,7 +74,7 @@ function entryOf(line: string, seq: number): Entry {
   } as Entry;
 }
 
-/** Behind the flags: `:sink:quarantine id`, either of which may be empty. */
+/** What follows the flags: `:sink:quarantine id`; either may be empty. */
 function returnedText({ only, quarantineId }: Returned): string {
   return `:${only ?? ""}:${quarantineId ?? ""}`;
 }
@@ -92,7 +95,8 @@ export function encodeGroup(entries: readonly Entry[]): Group {
 
 /**
  * @param first seq of the group's first entry
- * @throws where the bytes are not what was written: checksum, codec or shape. The message says which; no entry of it is returned.
+ * @throws if the bytes are not what was written (checksum, codec or shape); the message says which. No entry of the
+ * group is returned then.
  */
 export function decodeGroup(group: Group, first: number, count: number): Entry[] {
   if (Bun.hash.crc32(group.body) !== group.crc) throw new Error("its checksum does not match its bytes");

@@ -1,6 +1,7 @@
 /**
- * Where every sink stands in the spool. Kept in memory, written once a second: a cursor that
- * lags after a crash means entries delivered again (harmless for InfluxDB; PostgreSQL keeps its own position), never lost.
+ * Cursors: how far each sink has come in the spool. Kept in memory and written once a second: a cursor that lags
+ * after a crash means that entries are delivered again (harmless for InfluxDB; PostgreSQL keeps its own position),
+ * never that they are lost.
  */
 import type { Database } from "bun:sqlite";
 
@@ -13,7 +14,7 @@ export interface Detour {
 export interface SinkState {
   /** The seq before the first that this sink was ever offered. */
   readonly start: number;
-  /** Everything up to and including this seq is settled, but for what `detours` name. */
+  /** Everything up to and including this seq is settled, except what `detours` name. */
   readonly seq: number;
   readonly delivered: number;
   readonly ignored: number;
@@ -29,7 +30,7 @@ type Row = Omit<SinkState, "detours"> & { sink: string };
 export class Cursors {
   readonly #states = new Map<string, SinkState>();
   readonly #dirty = new Set<string>();
-  /** The detours as they stand on the disk: of a thousand lanes, a group moves a few, and only those are written. */
+  /** The detours as they are on disk: a group moves only a few of a thousand lanes, and only those are written. */
   readonly #onDisk = new Map<string, SinkState["detours"]>();
   readonly #put;
   readonly #dropDetour;
@@ -66,7 +67,7 @@ export class Cursors {
     return this.#dirty.size > 0;
   }
 
-  /** Writes what changed; inside the caller's transaction. Call `written` once that has committed. */
+  /** Writes what changed, inside the caller's transaction. Call `written` once that has committed. */
   write(): void {
     for (const sink of this.#dirty) {
       const state = this.#states.get(sink);
@@ -93,7 +94,7 @@ export class Cursors {
     }
   }
 
-  /** Everything up to this seq is settled by every sink of `sinks`; 0 where one of them is unknown. */
+  /** Up to this seq everything is settled by every sink of `sinks`; 0 if one of them is unknown. */
   settledBy(sinks: Iterable<string>): number {
     let least = Number.MAX_SAFE_INTEGER;
     for (const sink of sinks) {

@@ -1,31 +1,32 @@
 /**
- * The bounds of the dead letters, in bytes and in age: one device whose every reading is refused would fill the disk.
+ * The bounds of the dead letters, in bytes and in age: without them, one device whose every reading is refused would
+ * fill the disk.
  *
- * At the bound in bytes the oldest letters of the device that has most of them go, so that no device costs another its letters.
- * Rejected alternative: to keep no new ones. What is refused today says more about what to fix than what was refused three
- * months ago.
+ * At the bound in bytes, the oldest dead letters of the device that has most of them are removed, so that no device
+ * costs another its dead letters. Rejected alternative: to keep no new ones, because what is refused today says more
+ * about what to fix than what was refused three months ago.
  */
 import type { Database } from "bun:sqlite";
 import { letterBytes } from "./schema.ts";
 
 export interface LetterTotals {
   readonly count: number;
-  /** What they take on the disk, nearly. */
+  /** What they take on disk, approximately. */
   readonly bytes: number;
 }
 
-/** At the bound so much of it is made free at once, since finding the device takes a look at all of them. */
+/** The share of the bound that is freed at once, since finding the device takes a look at all dead letters. */
 const freedShare = 0.1;
-/** Removed by one statement, so that the intake is not kept waiting. */
+/** Dead letters removed per statement, so that the intake is not kept waiting. */
 const removedMax = 1_000;
 
-/** Kept by triggers (schema.ts), so it costs one row whatever there is. */
+/** The totals are kept by triggers (schema.ts), so this reads one row, however many dead letters there are. */
 export function totalsOf(db: Database): LetterTotals {
   const found = db.query<LetterTotals, []>("SELECT count, bytes FROM dead_letter_totals").get();
   return found ?? { count: 0, bytes: 0 };
 }
 
-/** Inside the caller's transaction. @returns how many went */
+/** Runs inside the caller's transaction. @returns how many were removed */
 export function makeRoom(db: Database, bytesMax: number): number {
   if (totalsOf(db).bytes <= bytesMax) return 0;
   const wanted = bytesMax * (1 - freedShare);
@@ -59,7 +60,10 @@ function removeOldestOfHeaviest(db: Database): number {
     .run(heaviest.tenant_id, heaviest.device_id, removedMax).changes;
 }
 
-/** Those refused before a wall-clock ms, some at a time. Ids ascend with the time of refusal. @returns how many went */
+/**
+ * Removes dead letters refused before a wall-clock ms, some at a time. Ids ascend with the time of refusal. @returns
+ * how many were removed
+ */
 export function removeOlder(db: Database, beforeMs: number): number {
   const oldest = db.query<{ refused_ms: number }, []>(
     "SELECT refused_ms FROM dead_letters ORDER BY id LIMIT 1",

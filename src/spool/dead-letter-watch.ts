@@ -1,13 +1,13 @@
 /**
- * Says that entries are refused: when it begins, while it goes on, and what became of the oldest letters at the bound. Nobody
- * looks into a queue that fills without a word.
+ * Logs that entries are refused: when it begins, while it goes on, and how many of the oldest dead letters were
+ * removed at the bound. Nobody looks into a queue that fills silently.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { DeadLetters, Refused } from "./dead-letters.ts";
 
 const lookEveryMs = 1_000;
-/** While it goes on, one line in this time. */
+/** While it goes on, one line per this time. */
 const sayEveryMs = 300_000;
 
 export interface LetterWatch {
@@ -49,7 +49,7 @@ export function watchLetters({ letters, clock, log }: LetterWatchOptions): Lette
     if (discarded > 0)
       log.warn(
         { discarded },
-        "the oldest dead letters went: see DEAD_LETTERS_MAX_BYTES and DEAD_LETTERS_MAX_AGE_DAYS",
+        "the oldest dead letters were removed: see DEAD_LETTERS_MAX_BYTES and DEAD_LETTERS_MAX_AGE_DAYS",
       );
     [refusedSaid, discardedSaid, saidAtMs] = [refused, letters.discarded, clock.monoMs()];
   }
@@ -59,7 +59,8 @@ export function watchLetters({ letters, clock, log }: LetterWatchOptions): Lette
     detail() {
       const { count, bytes } = letters.totals();
       if (count === 0) return "none";
-      const gone = letters.discarded > 0 ? `; ${letters.discarded} went at their bound since the start` : "";
+      const gone =
+        letters.discarded > 0 ? `; ${letters.discarded} removed at their bound since the start` : "";
       return `${count} kept (${bytes} bytes), ${refused} refused since the start${gone}: see \`sluice dead-letters list\``;
     },
     stop: () => timer.cancel(),

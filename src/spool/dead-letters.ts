@@ -1,7 +1,7 @@
 /**
- * Dead letters: entries that a far side will never take, each with that side's own words. Kept in the spool's file,
- * durable before the sink's cursor passes the entry, until an operator replays or discards them
- * or they are beyond their bounds (dead-letter-bounds.ts).
+ * Dead letters: entries that a downstream system will never take, each with that system's own words. They are kept in
+ * the spool's file, durable before the sink's cursor passes the entry, until an operator replays or discards them or
+ * they exceed their bounds (dead-letter-bounds.ts).
  */
 import type { Database } from "bun:sqlite";
 import { ageClock, type Clock } from "../core/clock.ts";
@@ -24,10 +24,10 @@ export interface DeadLetterFilter {
   readonly tenantId?: string;
   readonly deviceId?: string;
   readonly ids?: readonly number[];
-  /** Refused at this wall-clock ms or later, and before that one. */
+  /** Refused at `sinceMs` (wall clock) or later, and before `untilMs`. */
   readonly sinceMs?: number;
   readonly untilMs?: number;
-  /** Continue after this id, up to and including that one. */
+  /** Continue after the id `after`, up to and including the id `upTo`. */
   readonly after?: number;
   readonly upTo?: number;
   readonly limit: number;
@@ -53,7 +53,7 @@ export interface Refused {
 
 export interface LetterBounds {
   readonly letterBytesMax: number;
-  /** 0: none goes for its age. */
+  /** 0: none is removed for its age. */
   readonly letterAgeMaxDays: number;
 }
 
@@ -78,7 +78,10 @@ export class DeadLetters {
     this.#ageNowMs = ageClock(clock, newest.get()?.refused_ms);
   }
 
-  /** With one fsync: a far side may refuse thousands at once, and everything else waits for the disk meanwhile. */
+  /**
+   * Writes all with one fsync: a downstream system may refuse thousands at once, and everything else waits for the
+   * disk meanwhile.
+   */
   putAll(
     sink: string,
     letters: readonly { readonly epoch: string; readonly entry: Entry; readonly why: string }[],
@@ -97,14 +100,14 @@ export class DeadLetters {
     this.#listeners.push(listener);
   }
 
-  /** Lets go of some of those that are too old; called once a second. */
+  /** Removes some of the dead letters that are too old; called once a second. */
   expire(): void {
     const { letterAgeMaxDays } = this.#bounds;
     if (letterAgeMaxDays === 0 || this.totals().count === 0) return;
     this.#discarded += removeOlder(this.#db, this.#ageNowMs() - letterAgeMaxDays * dayMs);
   }
 
-  /** Durable when it returns; the same entry refused again by the same sink is one dead letter. */
+  /** Durable when it returns; the same entry, refused again by the same sink, is one dead letter. */
   put(sink: string, epoch: string, entry: Entry, why: string): void {
     const { codec, crc, body } = encodeGroup([entry]);
     this.#db
@@ -130,12 +133,12 @@ export class DeadLetters {
     return totalsOf(this.#db);
   }
 
-  /** Those that went at the bounds since this start. */
+  /** How many were removed at the bounds since this start. */
   get discarded(): number {
     return this.#discarded;
   }
 
-  /** The newest id; 0 where there is none. */
+  /** The newest id; 0 if there is none. */
   lastId(): number {
     return this.#db.query<{ id: number | null }, []>("SELECT max(id) AS id FROM dead_letters").get()?.id ?? 0;
   }
@@ -170,7 +173,10 @@ export class DeadLetters {
     return row ? letterOf(row) : undefined;
   }
 
-  /** Forgets what a sink refused of these epochs from `seq` on: nobody settled it, so it comes again and is decided anew. */
+  /**
+   * Forgets what a sink refused in these epochs from `seq` on: those entries are not settled, so they come again and
+   * are decided again.
+   */
   takeBack(sink: string, epochs: readonly string[], seq: number): void {
     const which = "FROM dead_letters WHERE sink = ? AND epoch = ? AND seq >= ?";
     const found = this.#db.query(`SELECT 1 ${which} LIMIT 1`);

@@ -1,13 +1,14 @@
-/**
- * The spool's file and the room on its disk: writing where there may be none, leaving some free, giving some back.
- */
+/** The spool's file and the space on its disk: writing if there may be none, leaving some free, giving some back. */
 import { statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
 
-/** Not now: the spool is at its bound or the disk is full. What was to be appended is still the caller's. */
+/**
+ * Thrown if nothing can be appended now: the spool is at its bound or the disk is full. What was to be appended is
+ * still the caller's.
+ */
 export class SpoolFull extends Error {
   override readonly name = "SpoolFull";
   readonly reason: HeldReason;
@@ -19,19 +20,20 @@ export class SpoolFull extends Error {
 }
 
 const vacuumPagesMax = 1_000;
-/** Free pages that stay in the file, to be used by what comes next. */
+/** Free pages that stay in the file, for what comes next. */
 const freePagesKept = 4_000;
 
 /**
- * One transaction, all or nothing; it may be tried twice.
- * @throws SpoolFull where it cannot be written
+ * Writes one transaction, all or nothing; it may be tried twice.
+ * @throws SpoolFull if it cannot be written
  */
 export function commit(db: Database, write: () => void): void {
   const transaction = db.transaction(write);
   try {
     transaction();
   } catch {
-    // Where only the write-ahead log has no room to grow: it begins anew, and once more.
+    // If only the write-ahead log has no room to grow: it starts again from its beginning, and the transaction is tried
+    // once more.
     try {
       db.query("PRAGMA wal_checkpoint(RESTART)").all();
       transaction();
@@ -42,8 +44,9 @@ export function commit(db: Database, write: () => void): void {
 }
 
 /**
- * A disk that is full to the last byte has no room for the note that something was given up: so it must not come to that.
- * @throws SpoolFull where `bytes` more would leave less than `freeBytesMin`; free pages of the file count as free
+ * Keeps some bytes free: a disk that is full to the last byte has no room even for the note that something was
+ * trimmed.
+ * @throws SpoolFull if `bytes` more would leave less than `freeBytesMin`; free pages of the file count as free
  */
 export function reserveFreeSpace(db: Database, dataDir: string, freeBytesMin: number, bytes: number): void {
   if (freeBytesMin === 0) return;
@@ -57,15 +60,16 @@ export function reserveFreeSpace(db: Database, dataDir: string, freeBytesMin: nu
   );
 }
 
-/** Bytes that the spool's disk has free; free pages of its file count as free. */
+/** Bytes that are free on the spool's disk; free pages of its file count as free. */
 export function freeBytes(db: Database, dataDir: string): number {
   const { bavail, bsize } = statfsSync(dataDir);
   return bavail * bsize + freePages(db) * pageBytes;
 }
 
 /**
- * What fills the disk may be the write-ahead log of what was delivered long ago: while nothing is appended nothing else
- * would shorten it, and the intake would be held for ever. Does not wait for anybody who reads the file.
+ * Shrinks the write-ahead log. The log of what was delivered long ago may be what fills the disk: while nothing is
+ * appended nothing else would shorten it, and the intake would be held for ever. Does not wait for others who read
+ * the file.
  */
 function truncateWal(db: Database): void {
   try {
@@ -73,7 +77,7 @@ function truncateWal(db: Database): void {
     db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
     db.query("PRAGMA wal_checkpoint(TRUNCATE)").all();
   } catch {
-    // The disk cannot be written at all: the caller finds it as short as before.
+    // The disk cannot be written at all: the caller finds as little space as before.
   } finally {
     db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
   }
@@ -83,11 +87,11 @@ function truncateWal(db: Database): void {
 export function vacuum(db: Database): void {
   try {
     if (freePages(db) <= freePagesKept) return;
-    // One page a row; the file itself is cut by the checkpoint.
+    // The pragma frees one page per row that is read; the checkpoint shortens the file.
     db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
     db.query("PRAGMA wal_checkpoint(PASSIVE)").all();
   } catch {
-    // A disk that cannot be written now; it is tried again in a second.
+    // The disk cannot be written now; this is tried again in a second.
   }
 }
 

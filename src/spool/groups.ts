@@ -1,27 +1,28 @@
-/**
- * The groups as rows of SQLite: written, found by a seq they hold, given up. Every statement is prepared once.
- */
+/** The groups as rows of SQLite: written, found by a seq in them, trimmed. Every statement is prepared once. */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
 import { explain } from "../core/log.ts";
 import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
 import { memoryBytes } from "./tail.ts";
 
-/** What a group costs on the disk beside its body: keys, page and index overhead. */
+/** What a group costs on disk besides its body: keys, page and index overhead. */
 const overheadBytes = 64;
-/** In SQL: what a row of `groups` counts for. */
+/** SQL for the bytes that a row of `groups` counts for. */
 export const rowBytes = `length(body) + ${overheadBytes}`;
-/** Entries in one row: what a reader in the middle of the backlog decodes at a time. */
+/** Entries per row: what a reader in the middle of the backlog decodes at a time. */
 const entriesMax = 1_000;
 
 /** A group of entries on its way to the disk. */
 export interface Encoded extends Group {
   readonly entries: readonly Entry[];
-  /** What it counts for against the spool's bound. */
+  /** The bytes that it counts for against the spool's bound. */
   readonly bytes: number;
 }
 
-/** Of the groups decoded last: several sinks, or lanes of one, that catch up side by side decode each group once. */
+/**
+ * Bound of the groups decoded last: several sinks, or lanes of one sink, that catch up side by side decode each group
+ * only once.
+ */
 const recentBytesMax = 16 * 1024 * 1024;
 
 interface Held {
@@ -37,7 +38,7 @@ interface Place {
   readonly count: number;
 }
 
-/** The entries as rows will hold them, in groups of a size that can be read at a time. */
+/** Encodes entries as rows will hold them, in groups of a size that can be read at once. */
 export function encodeAll(entries: readonly Entry[]): Encoded[] {
   const groups: Encoded[] = [];
   for (let from = 0; from < entries.length; from += entriesMax) {
@@ -139,7 +140,10 @@ export class Groups {
     }
   }
 
-  /** The last seq of the oldest groups that came before a wall-clock ms, looking at so many; 0 where there is none. */
+  /**
+   * The last seq of the oldest groups that came before a wall-clock ms, looking at `groupsMax` groups; 0 if there is
+   * none.
+   */
   olderThan(receivedMs: number, groupsMax: number): number {
     let last = 0;
     for (const group of this.#ages.all(groupsMax)) {
@@ -149,14 +153,14 @@ export class Groups {
     return last;
   }
 
-  /** True where a whole group lies at or before `seq`. */
+  /** True if a whole group lies at or before `seq`. */
   anyUpTo(seq: number): boolean {
     return (this.#oldest.get()?.last ?? Number.MAX_SAFE_INTEGER) <= seq;
   }
 
   /**
-   * Gives up the oldest groups that end at or before `seq`: at most `groupsMax`, and no more than it takes to free
-   * `bytesWanted`. Inside the caller's transaction. @returns the bytes freed
+   * Removes the oldest groups that end at or before `seq`: at most `groupsMax`, and no more than it takes to free
+   * `bytesWanted`. Runs inside the caller's transaction. @returns the bytes freed
    */
   remove(seq: number, groupsMax: number, bytesWanted = Number.POSITIVE_INFINITY): number {
     let freed = 0;

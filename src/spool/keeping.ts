@@ -1,9 +1,9 @@
 /**
- * For whom the spool keeps its entries, and up to where they may go.
+ * Keeping: for which sinks the spool keeps its entries, and up to which seq it may trim them.
  *
- * What every sink has settled goes as a matter of course. At the byte bound the sinks that may skip are not waited for, so that the
- * others and the intake go on. Until somebody has named the sinks, everything is kept: a tool or a start that ends early must
- * not give up what a sink is still to deliver.
+ * What every sink has settled is trimmed as a matter of course. At the byte bound the spool does not wait for sinks
+ * that may skip, so that the others and the intake go on. Until the sinks are named, everything is kept: a tool, or a
+ * start that ends early, must not trim what a sink has still to deliver.
  */
 import type { Cursors } from "./cursors.ts";
 
@@ -22,23 +22,23 @@ export class Keeping {
     this.#skipping = skipping;
   }
 
-  /** Nothing from this seq on goes, whoever has settled it. */
+  /** Nothing from this seq on is trimmed, even if every sink has settled it. */
   holdFrom(seq: number): void {
     this.#heldFrom = seq;
   }
 
-  /** Up to here all sinks have settled, and nothing is held. */
+  /** The seq up to which all sinks have settled and nothing is held. */
   get settled(): number {
     if (this.#holding === undefined) return 0;
     return this.#unheld(this.#cursors.settledBy([...this.#holding, ...this.#skipping]));
   }
 
-  /** Up to here the sinks that hold have settled, whatever is held. */
+  /** The seq up to which the sinks that hold the intake have settled, whatever is held by `holdFrom`. */
   get settledByHolding(): number {
     return this.#holding === undefined ? 0 : this.#cursors.settledBy(this.#holding);
   }
 
-  /** Up to here entries may go if there must be room. */
+  /** The seq up to which entries may be trimmed if room is needed. */
   get expendable(): number {
     return this.#unheld(this.settledByHolding);
   }

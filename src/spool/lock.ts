@@ -1,8 +1,9 @@
 /**
- * One gateway a spool: an exclusive lock that the operating system gives back when the process dies, however it dies.
+ * One gateway per spool: an exclusive lock that the operating system releases when the process dies, however it dies.
  *
- * A database of its own holds the lock (an open exclusive transaction) so that the spool's file stays readable to
- * `sluice spool status`. A pid file lost: it survives kill -9 and must then be guessed about.
+ * A database of its own holds the lock (an open exclusive transaction), so that the spool's file stays readable for
+ * `sluice spool status`. Rejected alternative: a pid file, because it survives kill -9 and its reader must then
+ * guess.
  */
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync } from "node:fs";
@@ -15,7 +16,7 @@ export class SpoolInUse extends Error {
   override readonly name = "SpoolInUse";
 }
 
-/** @throws SpoolInUse where another process holds it, or where it cannot be written */
+/** @throws SpoolInUse if another process holds it; another error if the lock file cannot be written */
 export function lockSpool(dataDir: string): () => void {
   const path = join(dataDir, "spool.lock");
   let db: Database | undefined;

@@ -1,6 +1,6 @@
 /**
- * Opens a spool's file: integrity, format, and the note that a gateway has started on it. Whatever is wrong comes out as one
- * sentence that names the file and the mend.
+ * Opens a spool's file: checks its integrity and format, and notes that a gateway has started on it. Whatever is
+ * wrong comes out as one sentence that names the file and the remedy.
  */
 import { join } from "node:path";
 import { SQLiteError, type Database } from "bun:sqlite";
@@ -15,15 +15,21 @@ export interface Epoch {
   readonly first: number;
 }
 
-/** A larger file is not read through at a start; each of its groups is checked when it is read. */
+/** A file larger than this is not read through at a start; each of its groups is checked when it is read. */
 const quickCheckBytesMax = 256 * 1024 * 1024;
 export const pageBytes = 4096;
-/** How long a write waits where somebody else (an operator's sqlite3) has the file locked: the whole gateway waits with it, and it is tried again anyway. */
+/**
+ * How long a write waits if somebody else (an operator's sqlite3) has the file locked. The whole gateway waits with
+ * it, and the write is tried again anyway.
+ */
 export const busyTimeoutMs = 250;
-/** Starts that are remembered though none of their entries is held any more: a restored database may still name them. */
+/**
+ * How many starts are remembered although none of their entries is held any more: a restored database may still name
+ * them.
+ */
 const pastEpochsMax = 1_000;
 
-/** @param use what is read at once and fails where the file is damaged; the file is closed again then */
+/** @param use reads what is needed at once, and throws if the file is damaged; the file is closed again then */
 export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   const path = join(dataDir, "spool.db");
   const missing = whatIsMissing(dataDir);
@@ -48,16 +54,19 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   }
 }
 
-/** The last seq ever given: the newest group may be gone (tools/repair.ts), but never its number. */
+/**
+ * The last seq ever given: the newest group may have been removed (tools/repair.ts), but its number is never given
+ * again.
+ */
 export function headOf(db: Database, last: number): number {
   const begun = db.query<{ first: number | null }, []>("SELECT max(first) AS first FROM epochs").get()?.first;
   return Math.max(last, (begun ?? 1) - 1);
 }
 
 /**
- * Records this start. Starts that wrote nothing are forgotten, and old ones of which nothing is held any more: to forget one
- * whose entries still wait for a sink would have them delivered twice.
- * @returns all that are remembered, oldest first
+ * Records this start. Forgets starts that wrote nothing, and old ones of whose entries nothing is held any more: to
+ * forget a start whose entries still wait for a sink would have them delivered twice.
+ * @returns all starts that are remembered, oldest first
  */
 export function beginEpoch(db: Database, first: number, oldestHeld: number): Epoch[] {
   const epoch = Bun.randomUUIDv7();

@@ -1,9 +1,10 @@
 /**
- * Is the spool still ours? Asked before each write; two calls of the system and a query that reads one row.
+ * The check that the spool is still ours, made before each write. It costs two system calls and a query that reads
+ * one row.
  *
- * SQLite goes on writing to files that somebody moves, removes or replaces, and what is written there is lost with the process. And
- * whoever removed spool.lock let a second gateway in, and two writers would number the same seqs: the later start owns the spool,
- * and the earlier one writes and acknowledges nothing any more.
+ * SQLite goes on writing to files that somebody moved, removed or replaced, and what is written there is lost with
+ * the process. And if spool.lock was removed, a second gateway can start, and two writers would give the same seqs:
+ * the later start owns the spool, and the earlier one writes and acknowledges nothing any more.
  */
 import type { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
@@ -12,8 +13,9 @@ import { join } from "node:path";
 const files = ["spool.db", "spool.db-wal"];
 
 /**
- * @param epoch of this start of ours
- * @returns a check that throws if a file is no longer the one opened, or another gateway has begun after this one
+ * @param epoch the epoch of this start
+ * @returns a check that throws if a file is no longer the one that was opened, or if another gateway has begun after
+ * this one
  */
 export function watchOwnership(db: Database, dataDir: string, epoch: string): () => void {
   const inodeOf = (name: string) => statSync(join(dataDir, name), { throwIfNoEntry: false })?.ino;

@@ -1,22 +1,27 @@
 /**
- * The redelivery window: which packets are on the disk already, so that one the sender sends again (DUP set) is known.
+ * The redelivery window: which packets are already on disk, so that one that the sender sends again (DUP set) is
+ * recognised.
  *
  * A fingerprint stands for sender, packet identifier, topic and bytes. A publisher that means to say the same thing
- * twice sends without DUP, and is heard twice. The window covers the last packets, of which there may be `size`; the spool keeps
- * the fingerprints with the groups, so it survives a restart.
+ * twice sends it without DUP, and both count. The window covers the last `size` packets; the spool keeps the
+ * fingerprints with the groups, so the window survives a restart.
  *
- * It is a ring, but nobody can push another's packets out: each belongs to the device that proved itself with it, and half of the
- * window is shared out among the devices in it. The newest of a device, up to its share, are passed over when room is made. All
- * that proved nothing (rejects, what waits unjudged) belongs to one owner, so a flood of it takes room from itself. By device and not
- * by client id, because anybody can make up client ids; the other half still goes by age, so that what a broker may have on
- * the way to us (MQTT_RECEIVE_MAXIMUM) is covered whoever sent it.
+ * The window is a ring, but no device can push another's packets out: each packet belongs to the device that proved
+ * itself with it, and half of the window is shared out among the devices in it. When room is made, the newest packets
+ * of a device, up to its share, are passed over. All packets that proved nothing (rejects, messages that wait
+ * unjudged) belong to one owner, so a flood of them takes room only from itself. Shares are per device. Rejected
+ * alternative: per client id, because anybody can make up client ids. The other half of the window goes by age alone,
+ * so that it covers what a broker may have under way to us (MQTT_RECEIVE_MAXIMUM), whoever sent it.
  */
 import type { Entry } from "../core/entry.ts";
 import { contentOf } from "../core/redelivery-key.ts";
 
-/** Of all that proved nothing. */
+/** The owner of all packets that proved nothing. */
 export const unproven = 0;
-/** Devices are told apart by a hash, which costs less than a list of names; the few that share one share their part. */
+/**
+ * Devices are told apart by a hash, which costs less than a list of names; the few devices with the same hash share
+ * one share.
+ */
 const ownersMax = 65_536;
 
 export function ownerOf({ kind, tenantId, deviceId }: Entry): number {
@@ -27,16 +32,16 @@ export class RedeliveryWindow {
   readonly #fingerprints: Float64Array;
   readonly #owners: Uint16Array;
   readonly #known = new Map<number, number>();
-  /** How many packets of each owner are in the window, and how many owners have some. */
+  /** How many packets of each owner are in the window; `#holders` counts the owners that have some. */
   readonly #held = new Uint32Array(ownersMax);
   #holders = 0;
-  /** How often each content is in the window; only once somebody asked. */
+  /** How often each content is in the window; built at the first `holdsContent`. */
   #contents: Map<number, number> | undefined;
-  /** Where the oldest is, once it is full. */
+  /** The index of the oldest packet, once the ring is full. */
   #next = 0;
   #filled = 0;
 
-  /** @param kept as `pairs` gives them */
+  /** @param kept packets in the form that `pairs` returns */
   constructor(size: number, kept: ArrayLike<number> = []) {
     this.#fingerprints = new Float64Array(size);
     this.#owners = new Uint16Array(size);
@@ -47,7 +52,7 @@ export class RedeliveryWindow {
     return this.#known.has(fingerprint);
   }
 
-  /** Did a packet with the same sender, topic and bytes come, whatever its identifier? */
+  /** Did a packet with the same sender, topic and bytes come, whatever its packet identifier? */
   holdsContent(fingerprint: number): boolean {
     this.#contents ??= countsOf([...this.#known].map(([known, times]) => [contentOf(known), times]));
     return this.#contents.has(contentOf(fingerprint));
@@ -75,7 +80,10 @@ export class RedeliveryWindow {
     return pairs;
   }
 
-  /** Passing over one makes it the newest. All shares together are half of the ring, so there is always one to be forgotten. */
+  /**
+   * Forgets one packet. Passing over a packet makes it the newest. All shares together are half of the ring, so there
+   * is always one to forget.
+   */
   #makeRoom(): void {
     const share = Math.floor(this.#fingerprints.length / 2 / this.#holders);
     while ((this.#held[this.#owners[this.#next] ?? unproven] ?? 0) <= share)

@@ -1,18 +1,22 @@
 /**
- * What a broker sends because it had kept it (`Message.retained`), and is on the disk already. With MQTT 3.1.1 it comes anew at every
- * connect, with MQTT 5 whenever the session was lost.
+ * Retained messages (`Message.retained`) that are already on disk. A broker sends them again at every connect with
+ * MQTT 3.1.1, and whenever the session was lost with MQTT 5.
  *
- * A broker keeps one message a topic, the last that was published as retained. So one fingerprint a topic is enough: of the copy that
- * came, and from then on of each live message of that topic, whose copy may come next. What was heard live before the first
- * copy of its topic is known by the redelivery window (`holdsContent`). Kept with the groups, as the window is. Topics that
- * nobody retains cost nothing.
+ * A broker retains one message per topic, the last that was published as retained. So one fingerprint per topic is
+ * enough: that of the copy that came, and from then on that of each live message of the topic, because its copy may
+ * come next. A live message that came before the first copy of its topic is recognised by the redelivery window
+ * (`holdsContent`). The fingerprints are kept with the groups, as the window is. Topics without a retained message
+ * cost nothing.
  */
 import type { Message } from "../core/message.ts";
 
-/** Topic and content, each as a fingerprint; content null: the topic is forgotten. */
+/** Topic and content, each as a fingerprint. If content is null, the topic is forgotten. */
 export type RetainedRow = readonly [topic: number, content: number | null];
 
-/** Beyond it the topic that was quiet for longest is forgotten: its message is then stored once more at the next connect. */
+/**
+ * Beyond this many topics, the one that was quiet longest is forgotten: its message is then stored once more at the
+ * next connect.
+ */
 export const retainedTopicsMax = 100_000;
 
 const nothing: readonly RetainedRow[] = [];
@@ -25,12 +29,12 @@ export class RetainedTopics {
     this.#contents = new Map(kept);
   }
 
-  /** Is this copy the last message of its topic that is on the disk? */
+  /** Is this copy the same as the last message of its topic that is on disk? */
   holds({ topic, payload }: Message): boolean {
     return this.#contents.get(fingerprint(topic)) === fingerprint(payload);
   }
 
-  /** A message goes to the disk. @returns what is to be written with it */
+  /** Notes a message that goes to the disk. @returns what must be written with it */
   note({ topic, payload, retained }: Message): readonly RetainedRow[] {
     if (!retained && this.#contents.size === 0) return nothing;
     const key = fingerprint(topic);

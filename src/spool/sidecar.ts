@@ -1,6 +1,6 @@
 /**
- * What goes to the disk in the same transaction as a group: the books (counters, absolute) and the fingerprints of
- * the packets that its entries came in, so that both are true after any crash.
+ * The sidecar tables: what is written in the same transaction as a group, the books (absolute counters) and the
+ * fingerprints of the packets that its entries came in, so that both are true after any crash.
  */
 import type { Database } from "bun:sqlite";
 import { unproven, type RedeliveryWindow } from "./redelivery.ts";
@@ -8,17 +8,22 @@ import type { RetainedRow } from "./retained.ts";
 
 export interface CommitRecord {
   readonly books: ReadonlyMap<string, number>;
-  /** The packets that the entries came in, fingerprint and owner of each one after the other; see redelivery.ts. */
+  /** The packets that the entries came in: fingerprint and owner of each, one after the other; see redelivery.ts. */
   readonly packets?: readonly number[];
-  /** All that are to be known, these too: once the table holds twice as many, it is written anew from here. */
+  /**
+   * All packets to be remembered, these included. Once the table holds twice as many, it is written anew from here.
+   */
   readonly window?: Pick<RedeliveryWindow, "pairs">;
   /** See retained.ts. */
   readonly retained?: Iterable<RetainedRow>;
-  /** How far the logs that sources read have come; key and value of each that moved. */
+  /** How far sources have read their logs: key and value of each mark that moved. */
   readonly marks?: ReadonlyMap<string, string>;
-  /** Dead letters whose entries are among those appended: they go. */
+  /** Dead letters whose entries are among those appended; they are removed. */
   readonly deadLetterIds?: readonly number[];
-  /** With it ends what keeps the spool from giving up entries (see `Spool.holdFrom`): then it is written beyond the byte bound. */
+  /**
+   * True if this append ends what keeps the spool from trimming (see `Spool.holdFrom`): it is then written even
+   * beyond the byte bound.
+   */
   readonly endsTheHold?: boolean;
 }
 
@@ -34,10 +39,10 @@ export class SidecarTables {
   readonly #removeDeadLetter;
   readonly #putMark;
   #held: number;
-  /** What the transaction under way makes of `#held` and `#books`. */
+  /** What the transaction under way adds to `#held`; `#next` is what it makes of `#books`. */
   #change = 0;
   #next: ReadonlyMap<string, number> | undefined;
-  /** The counters as they stand on the disk, so that only those that moved are written. */
+  /** The counters as they are on disk, so that only those that moved are written. */
   #books: ReadonlyMap<string, number>;
 
   constructor(db: Database, windowSize: number) {
@@ -69,7 +74,7 @@ export class SidecarTables {
       .flatMap(({ count, prints }) => pairsIn(prints, count));
   }
 
-  /** Topics of retained messages with what is on the disk of each, oldest first. */
+  /** Topics of retained messages, each with the content that is on disk, oldest first. */
   retained(): [topic: number, content: number][] {
     return this.#db
       .query<{ topic: number; content: number }, []>("SELECT topic, content FROM retained ORDER BY id")
@@ -77,13 +82,13 @@ export class SidecarTables {
       .map(({ topic, content }) => [topic, content]);
   }
 
-  /** How far the logs that sources read were durable. */
+  /** How far into its log each source's messages are durable here. */
   marks(): ReadonlyMap<string, string> {
     const rows = this.#db.query<{ key: string; value: string }, []>("SELECT key, value FROM marks").all();
     return new Map(rows.map(({ key, value }) => [key, value]));
   }
 
-  /** Inside the caller's transaction; call `written` once that has committed. */
+  /** Runs inside the caller's transaction; call `written` once that has committed. */
   write({
     books,
     packets = [],
@@ -124,7 +129,7 @@ export class SidecarTables {
   }
 }
 
-/** The first version wrote fingerprints alone. */
+/** Reads pairs. The first version wrote fingerprints without owners. */
 function pairsIn(bytes: Uint8Array, count: number): number[] {
   const numbers = [...new Float64Array(bytes.slice().buffer)];
   return numbers.length === count ? numbers.flatMap((print) => [print, unproven]) : numbers;

@@ -1,13 +1,13 @@
 /**
  * The spool: the durable log that cuts the program in two.
  *
- * Groups of entries go in, each with one fsync; sinks read from where they stand. Everything that must hold together
- * after a crash is written in the same transaction: the entries, the books and the packets' fingerprints; and, once a
- * second, what sinks have reached together with the giving up of what all of them have settled.
+ * Groups of entries go in, each with one fsync; each sink reads from its own cursor. Everything that must agree after
+ * a crash is written in one transaction: the entries with the books and the packets' fingerprints; and, once a
+ * second, the cursors of the sinks with the trimming of what all sinks have settled.
  *
- * SQLite and not a hand-written log: measured at 0.8 of its speed, and in return power loss, torn pages, space reuse
- * and a tool to look inside are solved. bun:sqlite is synchronous, which here is a virtue: the commit that precedes a
- * PUBACK needs no promise.
+ * SQLite stores it. Rejected alternative: a hand-written log. SQLite was measured at 0.8 of its speed, and in return
+ * power loss, torn pages, reuse of space and a tool to look inside are solved. bun:sqlite is synchronous, which is a
+ * virtue here: the commit that precedes a PUBACK needs no promise.
  */
 import type { Database } from "bun:sqlite";
 import { ageClock, type Clock, type Timer } from "../core/clock.ts";
@@ -27,10 +27,16 @@ import { noteClosed } from "./state.ts";
 import { Tail } from "./tail.ts";
 
 const trimGroupsMax = 2_000;
-/** How often cursors are written and settled groups given up: each is a few pages, which wears flash and costs a group nothing to wait for. */
+/**
+ * How often cursors are written and settled groups trimmed: each time is a few pages, which wear flash, and waiting
+ * costs nothing.
+ */
 const trimEveryMs = 1_000;
 const flushIdleMs = 1_000;
-/** At the bound, a best-effort sink gives up this much more than is asked for, so that it is not asked for each group. */
+/**
+ * At the bound, a best-effort sink skips this much more than is needed, so that it need not skip again for each
+ * group.
+ */
 const giveUpBytes = 65_536;
 
 export interface SpoolOptions {
@@ -41,9 +47,9 @@ export interface SpoolOptions {
 
 export class Spool {
   readonly deadLetters: DeadLetters;
-  /** The books and the redelivery window as a start finds them. */
+  /** The books, the redelivery window and the marks, as a start finds them. */
   readonly sidecar: SidecarTables;
-  /** Wall clock at which the newest entry was received that an earlier run left; undefined if there is none. */
+  /** Wall clock at which the newest entry of an earlier run was received; undefined if there is none. */
   readonly newestAtStartMs: number | undefined;
   readonly #dataDir: string;
   readonly #db: Database;
@@ -64,7 +70,7 @@ export class Spool {
   #trimmedAtMs = 0;
   readonly #ageNowMs: () => number;
 
-  /** @throws one clear sentence where the spool is in use, damaged, of a later version, or cannot be written */
+  /** @throws one clear sentence if the spool is in use, damaged, of a later version, or cannot be written */
   constructor({ dataDir, settings, clock }: SpoolOptions) {
     this.#dataDir = dataDir;
     this.#settings = settings;
@@ -96,12 +102,12 @@ export class Spool {
     return this.#head;
   }
 
-  /** The oldest seq still held; head + 1 where none is. */
+  /** The oldest seq still held; head + 1 if none is. */
   get first(): number {
     return this.#groups.first() ?? this.#head + 1;
   }
 
-  /** Bytes of all groups since this start: what was written to the disk, once. */
+  /** Bytes of all groups appended since this start, each counted once. */
   get appendedBytes(): number {
     return this.#appendedBytes;
   }
@@ -131,14 +137,14 @@ export class Spool {
     return this.#epochs;
   }
 
-  /** Wall clock at which the oldest entry after `seq` was received; undefined where there is none. */
+  /** Wall clock at which the oldest entry after `seq` was received; undefined if there is none. */
   receivedMsAfter(seq: number): number | undefined {
     return this.#groups.receivedMsAfter(seq);
   }
 
   /**
    * Writes entries with one fsync and gives each its seq; durable when it returns.
-   * @throws SpoolFull at the byte bound or when the disk is full; nothing of it is kept then
+   * @throws SpoolFull at the byte bound or if the disk is full; nothing of it is kept then
    */
   append(entries: readonly Entry[], record: CommitRecord): void {
     const groups = encodeAll(entries);
@@ -164,9 +170,9 @@ export class Spool {
   }
 
   /**
-   * Entries from `seq` on: at least one where there is one, at most the rest of the group that holds it.
-   * Where the oldest held is later than `seq`, from that on: the reader sees the gap by the first seq.
-   * @throws where the group on the disk is damaged; the message names it
+   * Entries from `seq` on: at least one if there is one, at most the rest of the group that holds it. If the oldest
+   * entry held is later than `seq`, from that one on: the reader sees the gap by the first seq.
+   * @throws if the group on disk is damaged; the message names it
    */
   read(seq: number): readonly Entry[] {
     return this.#tail.from(seq) ?? this.#groups.read(seq);
@@ -177,14 +183,14 @@ export class Spool {
   }
 
   /**
-   * Names the sinks that the spool keeps its entries for; what all of them have settled is given up. At the byte bound those
-   * of `untilFull` lose their oldest entries, so that the others need not wait for them.
+   * Names the sinks for which the spool keeps its entries; what all of them have settled is trimmed. At the byte
+   * bound, sinks in `untilFull` lose their oldest entries, so that the others need not wait for them.
    */
   keepFor(sinks: readonly string[], untilFull: readonly string[] = []): void {
     this.#keeping.keepFor(sinks, untilFull);
   }
 
-  /** Nothing from this seq on is trimmed, whoever has settled it. */
+  /** Nothing from this seq on is trimmed, even if every sink has settled it. */
   holdFrom(seq: number): void {
     this.#keeping.holdFrom(seq);
   }
@@ -202,7 +208,7 @@ export class Spool {
     return { start, seq: start, delivered: 0, ignored: 0, refused: 0, skipped: 0, detours };
   }
 
-  /** Takes effect at once; on the disk within a second. */
+  /** Takes effect at once; written to disk within a second. */
   setSinkState(sink: string, state: SinkState): void {
     this.#cursors.set(sink, state);
   }
@@ -223,7 +229,7 @@ export class Spool {
     });
   }
 
-  /** @throws SpoolFull where `bytes` more would pass the bound */
+  /** @throws SpoolFull if `bytes` more would exceed the bound */
   #makeRoom(bytes: number, endsTheHold: boolean): void {
     const { bytesMax } = this.#settings;
     const over = () => this.#bytes + bytes - bytesMax;
@@ -231,9 +237,9 @@ export class Spool {
     const { settledByHolding: settled, expendable: free } = this.#keeping;
     this.#trim(this.#settled(), -1);
     if (over() > 0) this.#trim(Math.min(free, this.#head - 1), -1, over() + giveUpBytes);
-    // The newest group stays though it is settled: it must not keep the next one out, however small the bound is.
+    // The newest group stays even if it is settled: it must not keep the next one out, however small the bound is.
     if (over() <= 0 || free >= this.#head) return;
-    // The hold ends only with what is to be written now: to refuse it would be for ever.
+    // The hold ends only with what is written now: without this exception it would last for ever.
     if (endsTheHold && settled > free) return;
     throw new SpoolFull(
       "spool_full",
@@ -241,7 +247,7 @@ export class Spool {
     );
   }
 
-  /** Gives up the oldest groups up to `seq`: so many (-1: all), or as many as free so many bytes. */
+  /** Trims the oldest groups up to `seq`: at most `groupsMax` (-1: all), or as many as free `bytesWanted`. */
   #trim(seq: number, groupsMax: number, bytesWanted?: number): void {
     this.#trimmedAtMs = this.#clock.monoMs();
     let freed = 0;
@@ -253,11 +259,11 @@ export class Spool {
       this.#cursors.written();
       this.#bytes -= freed;
     } catch {
-      // A disk that cannot be written now: the next append says so to its caller, and this is tried again in a second.
+      // The disk cannot be written now: the next append reports it to its caller, and this is tried again in a second.
     }
   }
 
-  /** Once a second: cursors, groups everybody has settled, pages that can be given back. */
+  /** Once a second: writes cursors, trims groups that every sink has settled, gives free pages back. */
   #idle(): void {
     try {
       const settled = this.#settled();
@@ -266,11 +272,11 @@ export class Spool {
       this.deadLetters.expire();
       vacuum(this.#db);
     } catch {
-      // A disk that cannot be read now, which whoever reads or appends next says; this is tried again in a second.
+      // The disk cannot be read now: the next read or append reports it, and this is tried again in a second.
     }
   }
 
-  /** What is too old goes, but for what a sink that holds has still to deliver. */
+  /** Trims what is too old, except what a sink that holds the intake has still to deliver. */
   #expire(): void {
     const { ageMaxSeconds } = this.#settings;
     if (ageMaxSeconds === 0) return;
@@ -285,7 +291,10 @@ export class Spool {
   }
 }
 
-/** In one transaction: were the lock removed, whoever still writes could otherwise append between the look and the claim. */
+/**
+ * Claims the spool in one transaction: if the lock file was removed, the earlier gateway could otherwise append
+ * between the read and the claim.
+ */
 function takeOver(db: Database, window: number) {
   const claim = db.transaction(() => {
     const groups = new Groups(db);

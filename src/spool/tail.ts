@@ -1,10 +1,11 @@
 /**
- * The newest groups in memory, so that sinks which keep up never read the disk. Bounded by bytes; the oldest go first.
+ * The tail: the newest groups, kept in memory so that sinks that keep up never read the disk. Bounded by bytes; the
+ * oldest leave first.
  */
 import type { Entry } from "../core/entry.ts";
 
 const bytesMax = 32 * 1024 * 1024;
-/** What an entry costs in memory beside its payload and its topic; a deliberate over-estimate. */
+/** What an entry costs in memory besides its payload and its topic; a deliberate over-estimate. */
 const entryOverheadBytes = 400;
 
 /** What entries cost in memory. */
@@ -34,7 +35,7 @@ export class Tail {
     if (gone > 0) this.#groups.splice(0, gone);
   }
 
-  /** The entries of the group that holds `seq`, from `seq` on; undefined where it is not in memory. */
+  /** The entries of the group that holds `seq`, from `seq` on; undefined if it is not in memory. */
   from(seq: number): readonly Entry[] | undefined {
     let low = 0;
     let high = this.#groups.length - 1;

@@ -1,16 +1,17 @@
 /**
- * After damage: cursors and detours that add up again. Everything a sink was offered up to its cursor is delivered, ignored,
- * refused, skipped or waits on a detour; what no row tells of any more is skipped.
+ * Makes cursors and detours add up again after damage. Everything that a sink was offered up to its cursor is
+ * delivered, ignored, refused, skipped, or waits on a detour; what no row accounts for any more is counted as
+ * skipped.
  */
 import type { Database } from "bun:sqlite";
 
 interface Standing {
   readonly sink: string;
-  /** Entries up to the cursor that no row accounts for; negative where rows tell of more than there were. */
+  /** Entries up to the cursor for which no row accounts; negative if rows account for more than there were. */
   readonly missing: number;
 }
 
-/** @returns what was changed, one sentence a sink */
+/** @returns what was changed, one sentence per sink */
 export function balanceCursors(db: Database): string[] {
   db.run("DELETE FROM detours WHERE sink NOT IN (SELECT sink FROM cursors)");
   const off = db

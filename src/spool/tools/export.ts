@@ -1,4 +1,4 @@
-/** A spool's entries for carrying away, and its file made as small as it can be. */
+/** Exports a spool's entries, and makes its file as small as possible. */
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import { openSqlite } from "../../core/sqlite.ts";
@@ -8,14 +8,14 @@ import { attempt, groupsOf, type Lost } from "./salvage.ts";
 
 export interface ExportOptions {
   readonly dataDir: string;
-  /** Only what this sink has not settled, or may not have; absent: everything held. */
+  /** Only what this sink has not settled, as far as its cursor on disk tells; absent: everything held. */
   readonly sink?: string;
   readonly take: (entries: readonly Entry[]) => void;
-  /** Told of seqs that cannot be read. */
+  /** Called with seqs that cannot be read. */
   readonly miss: (lost: Lost) => void;
 }
 
-/** @throws where the spool is in use, is not there, or knows no such sink */
+/** @throws if the spool is in use, does not exist, or knows no such sink */
 export function exportSpool({ dataDir, sink, take, miss }: ExportOptions): void {
   const unlock = lockSpool(dataDir);
   try {
@@ -48,7 +48,10 @@ function unsettledFrom(db: Opened, sink: string): number {
   );
 }
 
-/** Gives every free page back to the file system. @throws where the spool is in use or is damaged; nothing is changed then */
+/**
+ * Gives every free page back to the file system. @throws if the spool is in use or is damaged; nothing is changed
+ * then
+ */
 export function compactSpool(dataDir: string): void {
   const unlock = lockSpool(dataDir);
   try {
@@ -65,7 +68,7 @@ export function compactSpool(dataDir: string): void {
   }
 }
 
-/** The file's path. @throws where its pages are damaged */
+/** The file's path. @throws if its pages are damaged */
 function sound(db: Opened, path: string): string {
   const check = attempt(
     () => db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer",

@@ -1,8 +1,8 @@
 /**
- * A spool's file as it is, to read only.
+ * Reads a spool's file as it is, without changing it.
  *
- * SQLite does not look into a file that is shorter than its header says: such a one is read through a copy with the missing
- * pages as zeros, so that the file itself stays the evidence it is.
+ * SQLite does not open a file that is shorter than its header says. Such a file is read through a copy in which the
+ * missing pages are zeros, so that the file itself stays the evidence that it is.
  */
 import { Database } from "bun:sqlite";
 import {
@@ -19,14 +19,14 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-/** Asked before the lock, which would make its file. @throws if there is no spool */
+/** Called before the lock is taken, which would create its file. @throws if there is no spool */
 export function spoolIn(dataDir: string): string {
   const path = join(dataDir, "spool.db");
   if (!existsSync(path)) throw new Error(`there is no spool in ${dataDir}: see DATA_DIR`);
   return path;
 }
 
-/** @throws where there is no spool, or no room for a copy of one that was cut */
+/** @throws if there is no spool, or no room for a copy of a truncated one */
 export function withFile<T>(dataDir: string, work: (db: Database, path: string) => T): T {
   const path = spoolIn(dataDir);
   const bytes = bytesWanted(path);
@@ -41,13 +41,13 @@ export function withFile<T>(dataDir: string, work: (db: Database, path: string) 
   }
 }
 
-/** What a file that was cut should have; null where it was not, or does not say. */
+/** The bytes that a truncated file should have; null if it is not truncated, or its header does not say. */
 export function bytesWanted(path: string): number | null {
   if (logBytes(path) > 0) return null;
   const fd = openSync(path, "r");
   try {
     const header = Buffer.alloc(100);
-    // sqlite.org/fileformat.html, 1.3: the page count holds where the two change counters agree.
+    // sqlite.org/fileformat.html, 1.3: the page count is valid if the two change counters agree.
     if (readSync(fd, header, 0, 100, 0) < 100) return null;
     if (header.readUInt32BE(24) !== header.readUInt32BE(92)) return null;
     const wanted = header.readUInt16BE(16) * header.readUInt32BE(28);
@@ -57,7 +57,7 @@ export function bytesWanted(path: string): number | null {
   }
 }
 
-/** Of the write-ahead log, which then says how long the file is; 0 where there is nothing in it. */
+/** Bytes of the write-ahead log, which then says how long the file is; 0 if it is empty or missing. */
 export function logBytes(path: string): number {
   return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -1,4 +1,7 @@
-/** A new spool file of everything that can be read of another: groups, dead letters, cursors, books, whatever tables there are. */
+/**
+ * Makes a new spool file from everything that can be read from another: groups, dead letters, cursors, books, and
+ * whatever other tables there are.
+ */
 import type { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { openSqlite } from "../../core/sqlite.ts";
@@ -9,27 +12,27 @@ import { prepareSpool } from "../schema.ts";
 import { balanceCursors } from "./balance-cursors.ts";
 import { letterFault, type Verified } from "./verify.ts";
 
-/** What the spool holds after all, for the books. */
+/** What the spool holds after the rebuild, for the books. */
 export interface Held {
   /** The last seq ever given. */
   readonly head: number;
-  /** Messages that wait to be judged, beyond `rejudged_to`. */
+  /** How many messages wait to be judged beyond the seq `after` (`rejudged_to`). */
   readonly deferred: (after: number) => number;
 }
 
 export interface BalancedBooks {
   readonly books: ReadonlyMap<string, number>;
   readonly head: number;
-  /** What had to be changed, one sentence each. */
+  /** What had to be changed, one sentence per change. */
   readonly notes: readonly string[];
 }
 
-/** Makes the counters fit what there is. */
+/** Makes the counters match what the spool holds. */
 export type BalanceBooks = (books: ReadonlyMap<string, number>, held: Held) => BalancedBooks;
 
 /**
- * @param before what was found in it
- * @returns what had to be given up beside groups and dead letters, or set right, one sentence each
+ * @param before what was found in the damaged spool
+ * @returns what else had to be given up or corrected, besides groups and dead letters, one sentence each
  */
 export function rebuild(
   from: Database,
@@ -40,7 +43,7 @@ export function rebuild(
   remove(path);
   const to = openSqlite(path, pageBytes);
   try {
-    // Until it takes its place it is nobody's, and needs no journal as large as itself.
+    // Nobody uses the file until it replaces the old one, so it needs no journal as large as itself.
     to.run("PRAGMA journal_mode = OFF");
     prepareSpool(to, path);
     const notes: string[] = [];
@@ -64,7 +67,7 @@ export function rebuild(
   }
 }
 
-/** @returns how many entries, and the seqs of those that are deferred */
+/** @returns how many entries were copied, and the seqs of those that are deferred */
 function copyGroups(from: Database, to: Database): { entries: number; deferred: number[] } {
   const insert = to.query(
     "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -108,7 +111,7 @@ function copyTable(
     lost = true;
   };
   for (const row of asFarAsReadable(rowsOf(from, name, names), miss)) {
-    // Damaged dead letters are named one by one (verify.ts).
+    // Damaged dead letters are reported one by one (verify.ts).
     if (name === "dead_letters" && letterFault(() => asLetter(row)) !== undefined) continue;
     if (row === null) miss();
     else insert.run(...columns.map((column) => row[column] ?? null));
@@ -118,7 +121,7 @@ function copyTable(
 
 type Row = Readonly<Record<string, string | number | Uint8Array | null>>;
 
-/** null for what cannot be read. */
+/** Yields null for a row that cannot be read. */
 function* rowsOf(db: Database, table: string, names: string): Generator<Row | null> {
   const get = db.query<Row, [number]>(`SELECT ${names} FROM ${table} WHERE rowid = ?`);
   for (const key of keysOf(db, table, lastKey(db, table))) {
@@ -131,7 +134,7 @@ function asLetter(row: unknown): (Group & { seq: number }) | null {
   return row as (Group & { seq: number }) | null;
 }
 
-/** Books and cursors that fit what is there, and a head that does not go back. */
+/** Corrects books and cursors to match what is there, and keeps the head from going back. */
 function balance(db: Database, held: Held, balanceBooks: BalanceBooks): string[] {
   const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
   const { books, head, notes } = balanceBooks(new Map(rows.map(({ name, value }) => [name, value])), held);

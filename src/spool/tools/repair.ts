@@ -1,10 +1,10 @@
 /**
- * Makes a sound spool of a damaged one: everything that can be read goes into a new file, which takes the place of the old one
- * in one rename; the old one stays beside it.
+ * Repair makes a sound spool from a damaged one: everything that can be read goes into a new file, which replaces the
+ * old one in one rename; the old one stays beside it.
  *
- * Groups behind a damaged one are as good as those before it, and are kept. Their seqs do not change, and no seq is given twice:
- * the sinks pass over the hole and count it as skipped, so the books still balance. Mending pages in place was the alternative;
- * it would write into the one copy there is.
+ * Groups behind a damaged one are as good as those before it, and are kept. Their seqs do not change, and no seq is
+ * given twice: the sinks pass over the hole and count it as skipped, so the books still balance. Rejected
+ * alternative: to repair pages in place, because that writes into the only copy there is.
  */
 import { Database } from "bun:sqlite";
 import { closeSync, copyFileSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
@@ -18,20 +18,22 @@ import { inspect, type Verified, type VerifyOptions } from "./verify.ts";
 
 export interface RepairOptions extends VerifyOptions {
   readonly nowMs: number;
-  /** Makes the counters fit what there is. */
+  /** Makes the counters match what the spool holds. */
   readonly balanceBooks: BalanceBooks;
 }
 
 export interface Repaired {
   /** What was found. */
   readonly before: Verified;
-  /** Where the damaged file is now; null: nothing was damaged and nothing was done. */
+  /** Where the damaged file is now; null if nothing was damaged and nothing was done. */
   readonly original: string | null;
-  /** What else had to be given up or set right, one sentence each. */
+  /** What else had to be given up or corrected, one sentence each. */
   readonly notes: readonly string[];
 }
 
-/** @throws where the spool is in use, is not there, or the disk has no room for a second one; nothing is changed then */
+/**
+ * @throws if the spool is in use, does not exist, or the disk has no room for a second one; nothing is changed then
+ */
 export function repairSpool(options: RepairOptions): Repaired {
   const { dataDir, spooled, nowMs } = options;
   const unlock = lockSpool(dataDir);
@@ -51,7 +53,7 @@ export function repairSpool(options: RepairOptions): Repaired {
   }
 }
 
-/** Brings the write-ahead log into the file, so that the file alone is the spool and one rename replaces it. */
+/** Merges the write-ahead log into the file, so that the file alone is the spool and one rename replaces it. */
 function mergeLog(path: string): void {
   if (logBytes(path) === 0) return;
   attempt(() => {
@@ -64,7 +66,7 @@ function mergeLog(path: string): void {
   });
 }
 
-/** The new file takes the place of the old one at once, whatever crashes. @returns where the old one is */
+/** Replaces the old file by the new one atomically, whatever crashes. @returns where the old one is */
 function exchange(dataDir: string, nowMs: number): string {
   const path = join(dataDir, "spool.db");
   const stamp = new Date(nowMs).toISOString().replace(/[-:.]/g, "");

@@ -1,18 +1,18 @@
 /**
- * Reads what can be read of a spool's file, whatever has become of the rest: past damaged pages, past groups whose bytes are
- * not what was written. Nothing here changes anything.
+ * Salvage reads what can be read from a spool's file, whatever has happened to the rest: past damaged pages, and past
+ * groups whose bytes are not what was written. Nothing here changes anything.
  *
- * A damaged page hides the rows on it, not those behind it: the next row is found by asking for ever larger keys.
+ * A damaged page hides the rows on it, not those behind it: the next row is found by trying ever larger keys.
  */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import { decodeGroup, type Group } from "../codec.ts";
 
-/** A key of a table, or a stretch of keys that cannot be asked for. */
+/** A key of a table, or a range of keys that cannot be read. */
 export type Key = { readonly key: number } | { readonly unreadable: { from: number; to: number } };
 
-/** Seqs that are not there any more. */
+/** A range of seqs that are not there any more. */
 export interface Lost {
   readonly from: number;
   readonly to: number;
@@ -30,10 +30,13 @@ export interface Readable {
   readonly entries: readonly Entry[];
 }
 
-/** Up to this far from where reading failed every key is tried, beyond it a thousandth of the distance at a time. */
+/**
+ * Up to this distance from where reading failed every key is tried; beyond it, a thousandth of the distance at a
+ * time.
+ */
 const everyKeyWithin = 1_000;
 
-/** The keys of a table, ascending from 1, up to `last` or as far as there are any. */
+/** The keys of a table, ascending from 1 to `last`, or as far as there are any. */
 export function* keysOf(db: Database, table: string, last: number): Generator<Key> {
   const next = db.query<{ key: number }, [number]>(
     `SELECT rowid AS key FROM ${table} NOT INDEXED WHERE rowid >= ? ORDER BY rowid LIMIT 1`,
@@ -53,21 +56,21 @@ export function* keysOf(db: Database, table: string, last: number): Generator<Ke
   }
 }
 
-/** The first key after `from` that can be asked for; beyond `last` where there is none. */
+/** Finds the first key after `from` that can be read; a key beyond `last` if there is none. */
 function probe(from: number, last: number, isReadable: (key: number) => boolean): number {
   let at = from;
   for (let step = 1; at <= last;) {
     step = Math.max(1, Math.floor((at - from) / everyKeyWithin));
     at += step;
     if (!isReadable(at)) continue;
-    // Larger steps may have passed over something: back, and one by one.
+    // Larger steps may have passed over something: go back, and try one by one.
     for (at -= step - 1; !isReadable(at); at++);
     return at;
   }
   return at;
 }
 
-/** Why seqs are lost where nothing is damaged. */
+/** Why seqs are missing although nothing is damaged. */
 export const absent = "they are not there";
 
 /** All groups in order, and the seqs between the first and the last of them that are lost. */
@@ -91,7 +94,7 @@ export function* groupsOf(db: Database): Generator<Readable | { readonly lost: L
     }
     const { last, count } = read.value.row;
     const first = last - count + 1;
-    // Whatever the unreadable beginning held, up to where every sink is settled it is not needed.
+    // Whatever the unreadable beginning held: up to the seq that every sink has settled, nobody needs it.
     if (before === undefined && why !== absent) before = Math.min(first - 1, settledByAll(db));
     if (before !== undefined && first > before + 1) yield { lost: { from: before + 1, to: first - 1, why } };
     yield read.value;
@@ -107,7 +110,7 @@ function readGroup(row: GroupRow | null, before: number): Readable {
   return { row, entries: decodeGroup(row, first, row.count) };
 }
 
-/** How many entries a damaged group says it has; 1 where it does not say what can be. */
+/** How many entries a damaged group says it has; 1 if what it says is impossible. */
 function countOf(query: { get(last: number): { count: number } | null }, last: number): number {
   const found = attempt(() => query.get(last)?.count ?? 1);
   return found.ok && Number.isInteger(found.value) && found.value >= 1 && found.value <= last
@@ -115,7 +118,7 @@ function countOf(query: { get(last: number): { count: number } | null }, last: n
     : 1;
 }
 
-/** The largest key, as far as it can be known. */
+/** The largest key, as far as that can be known. */
 export function lastKey(db: Database, table: string): number {
   const found = attempt(() =>
     db.query<{ key: number | null }, []>(`SELECT max(rowid) AS key FROM ${table} NOT INDEXED`).get(),
@@ -124,10 +127,10 @@ export function lastKey(db: Database, table: string): number {
   return Math.max(headNoted(db), unknownKeyMax);
 }
 
-/** Where nothing says how far the keys go. */
+/** The largest key to try if nothing says how far the keys go. */
 const unknownKeyMax = 1_000_000;
 
-/** Up to here no sink needs anything; 0 where that is not known. */
+/** The seq up to which no sink needs anything; 0 if that is not known. */
 export function settledByAll(db: Database): number {
   const found = attempt(() =>
     db
@@ -139,7 +142,7 @@ export function settledByAll(db: Database): number {
   return found.ok ? (found.value?.seq ?? 0) : 0;
 }
 
-/** The furthest seq that anything but the groups tells of. */
+/** The highest seq that is recorded anywhere but in the groups. */
 export function headNoted(db: Database): number {
   let head = 0;
   for (const noted of ["max(seq) AS seq FROM cursors", "max(first) - 1 AS seq FROM epochs"]) {
@@ -149,7 +152,7 @@ export function headNoted(db: Database): number {
   return head;
 }
 
-/** What a damaged file yields, until reading it fails; what fails in the loop over it is thrown as ever. */
+/** Yields what a damaged file yields, until reading it fails; errors in the loop over it are thrown as usual. */
 export function* asFarAsReadable<T>(items: Generator<T>, failed: (error: unknown) => void): Generator<T> {
   for (;;) {
     const next = attempt(() => items.next());

@@ -1,4 +1,4 @@
-/** What a spool's file says of itself, read beside a running gateway: it may lag behind that by a second. */
+/** What a spool's file says about itself, read beside a running gateway: it may lag a second behind the gateway. */
 import { rowBytes } from "../groups.ts";
 import type { Database } from "bun:sqlite";
 import { existsSync, statfsSync, statSync } from "node:fs";
@@ -10,7 +10,7 @@ import { lockSpool, SpoolInUse } from "../lock.ts";
 
 export interface SinkStanding {
   readonly sink: string;
-  /** Everything up to it is settled, but for what waits on detours. */
+  /** Everything up to this seq is settled, except what waits on detours. */
   readonly seq: number;
   readonly delivered: number;
   readonly ignored: number;
@@ -27,11 +27,11 @@ export interface SpoolStatus {
   readonly inUse: boolean;
   /** The last seq ever given. */
   readonly head: number;
-  /** The oldest seq held; head + 1 where none is. */
+  /** The oldest seq held; head + 1 if none is. */
   readonly first: number;
   readonly groups: number;
   readonly entries: number;
-  /** As counted against SPOOL_MAX_BYTES, nearly. */
+  /** As counted against SPOOL_MAX_BYTES, approximately. */
   readonly bytes: number;
   readonly oldestReceivedMs: number | null;
   readonly newestReceivedMs: number | null;
@@ -42,7 +42,7 @@ export interface SpoolStatus {
   readonly diskFreeBytes: number;
 }
 
-/** @throws where there is no spool, or it cannot be read */
+/** @throws if there is no spool, or it cannot be read */
 export function spoolStatus(dataDir: string): SpoolStatus {
   return withFile(dataDir, (db, path) => {
     try {

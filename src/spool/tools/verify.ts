@@ -1,8 +1,9 @@
 /**
- * Reads a whole spool, every page, group and checksum, and says what is not as it was written. Changes nothing.
+ * Verify reads a whole spool, every page, group and checksum, and reports what is not as it was written. It changes
+ * nothing.
  *
- * Seqs that are missing between two groups are told apart from damage: an earlier repair gave them up, or somebody deleted
- * rows; there is nothing more to mend.
+ * Seqs that are missing between two groups are distinguished from damage: an earlier repair gave them up, or somebody
+ * deleted rows; there is nothing left to repair.
  */
 import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log.ts";
@@ -25,30 +26,30 @@ export interface Verified {
   readonly pages: readonly string[];
   readonly groups: number;
   readonly entries: number;
-  /** The oldest and the newest seq that can be read; 0 where there is none. */
+  /** The oldest and the newest seq that can be read; 0 if there is none. */
   readonly first: number;
   readonly last: number;
   /** The last seq ever given. */
   readonly head: number;
-  /** Groups that cannot be read, and the newest ones where they are gone. */
+  /** Groups that cannot be read, and the newest ones if they are gone. */
   readonly damaged: readonly Lost[];
-  /** Seqs between groups that are not there. */
+  /** Seqs between groups that are missing. */
   readonly missing: readonly Lost[];
   readonly deadLetters: number;
   readonly badLetters: readonly BadLetter[];
-  /** Why the books do not fit what was ever spooled; null where they do. */
+  /** Why the books do not match what was ever spooled; null if they do. */
   readonly books: string | null;
 }
 
 export interface VerifyOptions {
   readonly dataDir: string;
-  /** How many entries the books say there were. */
+  /** How many entries were ever spooled, by the books. */
   readonly spooled: (books: ReadonlyMap<string, number>) => number;
 }
 
 const pageFaultsMax = 100;
 
-/** @throws where the spool is in use, is not there, or is of a later version */
+/** @throws if the spool is in use, does not exist, or is of a later version */
 export function verifySpool({ dataDir, spooled }: VerifyOptions): Verified {
   const unlock = lockSpool(dataDir);
   try {
@@ -82,13 +83,13 @@ export function inspect(db: Database, path: string, spooled: VerifyOptions["spoo
   if (!scanned.ok) pages.push(explain(scanned.error));
   const counted = noted(db, spooled);
   const head = Math.max(found.last, headNoted(db), damaged.at(-1)?.to ?? 0, counted ?? 0);
-  // What every sink has settled is not missing, though no group tells of it any more.
+  // What every sink has settled is not missing, although no group holds it any more.
   const ended = Math.max(found.last, damaged.at(-1)?.to ?? 0, settledByAll(db));
   const letters = lettersOf(db);
   const books =
     counted === head ? null : `they tell of ${counted ?? "nothing that can be read"}, not of ${head} entries`;
   const sound = pages.length + damaged.length + letters.bad.length === 0 && books === null;
-  // A head beyond the groups is what a repair leaves, or a spool that was emptied; damage shows in the pages.
+  // A head beyond the groups is what a repair leaves, or a spool that was emptied; real damage shows in the pages.
   const newest = head > ended ? [{ from: ended + 1, to: head, why: "the newest groups are gone" }] : [];
   return {
     path,
@@ -146,7 +147,7 @@ function lettersOf(db: Database): { count: number; bad: BadLetter[] } {
   return { count, bad };
 }
 
-/** What is wrong with a dead letter; undefined where nothing is. */
+/** What is wrong with a dead letter; undefined if nothing is. */
 export function letterFault(read: () => (Group & { seq: number }) | null): string | undefined {
   const tried = attempt(() => {
     const row = read();
