@@ -47,6 +47,8 @@ import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
 import { Spool } from "./spool/spool.ts";
 import { builtMs } from "./version.ts";
+import { createFollow } from "./admin/follow.ts";
+import { keepHistory } from "./admin/history.ts";
 import { watchAttention } from "./admin/attention.ts";
 import { watchProcess } from "./admin/process.ts";
 import { watchedCertificates } from "./config/certificates.ts";
@@ -140,6 +142,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     append(entries, record) {
       spool.append(entries, record);
       rejects.note(entries);
+      follow.note(entries);
     },
     deferred: (entries) => rejudge.add(entries),
   });
@@ -193,6 +196,15 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const attempts = createAttempts(clock);
   const processWatch = watchProcess(clock);
   const attention = watchAttention(clock, () => view.ready());
+  const history = keepHistory({
+    path: join(dataDir, "history.ndjson"),
+    clock,
+    read: () => view.measurements(),
+  });
+  const follow = createFollow(
+    clock,
+    () => new Map(drains.map((drain) => [drain.sink.name, spool.head - drain.stats().waiting])),
+  );
   const parts = {
     gatewayId,
     attempts,
@@ -213,6 +225,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     watchdog,
     processWatch,
     attention,
+    history,
+    follow,
     certificates: watchedCertificates(config, clock),
     letterWatch,
     retention,
@@ -228,6 +242,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     watchdog.stop,
     processWatch.stop,
     attention.stop,
+    history.stop,
+    follow.stop,
     letterWatch.stop,
     outlook.stop,
   ];

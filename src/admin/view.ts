@@ -30,6 +30,8 @@ import { commit, version } from "../version.ts";
 import { reasons } from "../judge/reasons.ts";
 import { type Histogram, percentileMs } from "../core/histogram.ts";
 import type { CertificateEnd } from "../core/pem.ts";
+import type { Follow } from "./follow.ts";
+import type { History } from "./history.ts";
 import type { AttentionWatch } from "./attention.ts";
 import type { ProcessWatch } from "./process.ts";
 import type { Watchdog } from "../intake/watchdog.ts";
@@ -54,6 +56,8 @@ export interface ViewedParts {
   readonly watchdog: Watchdog;
   readonly processWatch: ProcessWatch;
   readonly attention: AttentionWatch;
+  readonly history: History;
+  readonly follow: Follow;
   /** Of the certificates that the settings name. */
   certificates(): readonly CertificateEnd[];
   readonly letterWatch: LetterWatch;
@@ -69,6 +73,9 @@ export function viewOf(parts: ViewedParts): GatewayView {
     stats: () => statsOf(parts),
     ready: () => readinessOf(parts),
     measurements: () => measurementsOf(parts),
+    reasons,
+    history: () => parts.history.samples(),
+    follow: parts.follow.follow,
     cache: cacheView(cache, lookup),
     devices: deviceStore(registry, (ids) => lookup.watcher.devices(ids)),
     settings: settingStore(registry, policy.get, parts.pollSettings),
@@ -148,6 +155,10 @@ function statsOf(parts: ViewedParts): Stats {
     sources,
     http: { wrong_tokens: parts.attempts.total() },
     clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
+    certificates: parts.certificates().map(({ setting, endsSeconds }) => ({
+      setting,
+      ends_at: new Date(endsSeconds * 1000).toISOString(),
+    })),
     log: { lines_lost: logLinesLost() },
     process: parts.processWatch.stats(),
     watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },

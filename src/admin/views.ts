@@ -6,6 +6,9 @@
 import type { CacheStats } from "./cache-stats.ts";
 import type { SetAside } from "../http/aside.ts";
 import type { LetterDesk } from "../http/deadletters.ts";
+import type { ReasonRow } from "../judge/reasons.ts";
+import type { Follow } from "./follow.ts";
+import type { Sample } from "./history.ts";
 import type { Attention } from "./attention.ts";
 import type { CertificateEnd } from "../core/pem.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
@@ -133,6 +136,11 @@ export interface GatewayView {
   stats(): Stats;
   measurements(): Measurements;
   ready(): readonly PartReadiness[];
+  /** Every reason for which the judge may reject. */
+  readonly reasons: readonly ReasonRow[];
+  /** The last day, a sample per minute. */
+  history(): readonly Sample[];
+  follow: Follow["follow"];
   readonly cache: CacheView;
   readonly devices: DeviceStore;
   readonly settings: SettingStore;

@@ -21,9 +21,13 @@ import { deviceEndpoints } from "./devices.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";
 import { mount } from "./endpoint.ts";
 import { bearer, type HttpEnv, onlyThisHost } from "./guard.ts";
+import { liveEndpoints } from "./live.ts";
+import { loginEndpoints } from "./login.ts";
+import { pageEndpoints, pagePolicy } from "./page.ts";
 import { problem } from "./problem.ts";
 import { quarantineEndpoints } from "./quarantine.ts";
 import { rejectEndpoints } from "./rejects.ts";
+import { createSessions } from "./sessions.ts";
 import { settingEndpoints } from "./settings.ts";
 import { statusEndpoints } from "./status.ts";
 import type { GatewayView } from "../admin/views.ts";
@@ -49,6 +53,10 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     await next();
     c.header("content-security-policy", docsPolicy);
   });
+  app.use("/", async (c, next) => {
+    await next();
+    c.header("content-security-policy", pagePolicy);
+  });
   app.use(
     secureHeaders({ strictTransportSecurity: false, contentSecurityPolicy: { defaultSrc: ["'none'"] } }),
   );
@@ -57,7 +65,9 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     c.header("cache-control", "no-store");
   });
   if (adminToken === undefined) app.use(onlyThisHost());
-  else app.use("/admin/*", bearer(adminToken, attempts, warn));
+  const sessions = adminToken === undefined ? undefined : createSessions(adminToken, clock);
+  if (adminToken !== undefined && sessions !== undefined)
+    app.use("/admin/*", bearer(adminToken, sessions, attempts, warn));
   const limit = bodyLimit({
     maxSize: bodyBytesMax,
     onError: () => problem(413, `At most ${bodyBytesMax} bytes.`),
@@ -73,7 +83,10 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     }),
   );
   const endpoints = [
+    ...pageEndpoints,
+    ...loginEndpoints(sessions, attempts, warn),
     ...statusEndpoints(view),
+    ...liveEndpoints(view, clock),
     ...cacheEndpoints(view.cache),
     ...bulkEndpoints(view.devices),
     ...deviceEndpoints(view.devices),

@@ -23,6 +23,8 @@ export interface Asked<Q, B> {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Q;
   readonly body: B;
+  /** The peer's address. */
+  readonly client: string;
   /** For bodies that are streams. */
   readonly request: Request;
   /** What the audit log is to say beyond the names in the path. Never a token, nor its hash. */
@@ -75,7 +77,14 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
       if (!query.ok) return problem(400, `Query: ${query.why}.`);
       const body = await readBody(spec.body, c.req.raw);
       if (body instanceof Response) return body;
-      const given = { params, query: query.value, body: body.value, request: c.req.raw, note };
+      const given = {
+        params,
+        query: query.value,
+        body: body.value,
+        client: c.env.clientAddress,
+        request: c.req.raw,
+        note,
+      };
       const answer = await spec.handle(given);
       if (answer instanceof Response) return answer;
       const json = printable(JSON.stringify(answer, null, pretty === undefined ? 0 : 2));

@@ -4,14 +4,16 @@
  * - no token, listener on loopback: whoever is on this host. A browser on this host is not its owner's hand, though: a
  *   page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in Host) or by a plain
  *   cross-site request (seen in Origin and Sec-Fetch-Site). Both are refused on every path.
- * - a token: /admin wants it as `Authorization: Bearer` (RFC 6750), compared in constant time, tries limited.
+ * - a token: /admin wants it as `Authorization: Bearer` (RFC 6750), compared in constant time, tries limited; or a session that was
+ *   opened with it (sessions.ts).
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { Attempts } from "../core/attempts.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import { isLoopback } from "../core/listen.ts";
 import { problem } from "./problem.ts";
+import type { Sessions } from "./sessions.ts";
 
 export interface HttpEnv {
   Bindings: {
@@ -40,13 +42,23 @@ export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
   };
 }
 
-export function bearer(token: string, attempts: Attempts, warn: Warn): MiddlewareHandler<HttpEnv> {
+/** @param sessions of the page, as good as the token for requests that come from it */
+export function bearer(
+  token: string,
+  sessions: Sessions,
+  attempts: Attempts,
+  warn: Warn,
+): MiddlewareHandler<HttpEnv> {
   const wanted = sha256(token);
   return async (c, next) => {
     const client = c.env.clientAddress;
     const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
     // The right one first: wrong ones of a neighbour behind the same address must not lock its owner out.
     if (given !== undefined && timingSafeEqual(sha256(given), wanted)) return next();
+    if (given === undefined && sessions.has(c.req.header("cookie"))) {
+      if (c.req.method === "GET" || isOurPage(c)) return next();
+      return problem(403, "A change that comes with a session must come from this gateway's own page.");
+    }
     const waitMs = attempts.waitMs(client);
     if (given !== undefined) {
       attempts.wrong(client);
@@ -62,6 +74,13 @@ export function bearer(token: string, attempts: Attempts, warn: Warn): Middlewar
       headers: { "www-authenticate": 'Bearer realm="sluice"' },
     });
   };
+}
+
+/** Behind a proxy with TLS the page's scheme is not ours, but its host is. */
+function isOurPage({ req }: Context<HttpEnv>): boolean {
+  const origin = req.header("origin");
+  const host = URL.canParse(origin ?? "") ? new URL(origin ?? "").host : undefined;
+  return host === req.header("host") && ["same-origin", undefined].includes(req.header("sec-fetch-site"));
 }
 
 /** Digests are of one length whatever was sent, so that the comparison tells nothing of the token. */

@@ -7,6 +7,8 @@ import { problem } from "./problem.ts";
 import { readySchema, statsSchema } from "./schemas.ts";
 import type { GatewayView } from "../admin/views.ts";
 
+const reasonSchema = z.object({ code: z.string(), stage: z.string(), help: z.string(), remedy: z.string() });
+
 export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
   return [
     endpoint({
@@ -39,6 +41,14 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       summary: "The books and the state of every part",
       answer: { help: "Since ever, over restarts.", schema: statsSchema },
       handle: () => maskedIn(view.stats()),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/reasons",
+      id: "status.reasons",
+      summary: "Why messages are rejected, and the cure",
+      answer: { help: "All there are.", schema: z.object({ reasons: z.array(reasonSchema).readonly() }) },
+      handle: () => ({ reasons: view.reasons }),
     }),
     endpoint({
       method: "GET",

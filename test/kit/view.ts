@@ -71,6 +71,9 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
   const view: GatewayView = {
     stats: () => noStats,
     ready: () => [],
+    reasons: [],
+    history: () => [],
+    follow: () => () => {},
     measurements: () => someMeasurements(view),
     cache: {
       stats: () => someCacheStats,

@@ -1,0 +1,119 @@
+/**
+ * The last day of this gateway in one sample per minute, for the curves of the page. Kept in a file of DATA_DIR, so that a restart does
+ * not empty them; lines of JSON, appended, and written anew when there are twice as many as are shown.
+ *
+ * It may be lost: nothing is decided by it. So it is written without fsync, and what cannot be read or written is left out.
+ */
+import { appendFile, rename, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import type { Clock, Timer } from "../core/clock.ts";
+import { type HistogramStats, percentileMs } from "../core/histogram.ts";
+import type { Measurements } from "./views.ts";
+
+/** One minute, in the names of `/history`. Counts are of that minute alone. */
+export interface Sample {
+  /** Its end; ISO 8601, UTC. */
+  readonly at: string;
+  readonly accepted: number;
+  readonly duplicate: number;
+  readonly rejected: Readonly<Record<string, number>>;
+  /** From arrival to disk and to each sink; null: nothing came. */
+  readonly to_disk_ms: Percentiles | null;
+  readonly to_sink_ms: Readonly<Record<string, Percentiles | null>>;
+  /** At the end of the minute. */
+  readonly waiting: Readonly<Record<string, number>>;
+  readonly spool_bytes: number;
+}
+
+interface Percentiles {
+  readonly p50: number | null;
+  readonly p99: number | null;
+}
+
+export interface History {
+  /** Oldest first, at most a day. */
+  samples(): readonly Sample[];
+  stop(): void;
+}
+
+const sampleEveryMs = 60_000;
+const samplesMax = 24 * 60;
+
+export function keepHistory(options: { path: string; clock: Clock; read: () => Measurements }): History {
+  const { path, clock, read } = options;
+  let samples = kept(path);
+  let lines = samples.length;
+  /** undefined until the first minute is over: what was counted before the start is no rate. */
+  let last: Measurements | undefined;
+
+  const timer: Timer = clock.every(sampleEveryMs, () => {
+    const now = read();
+    const sample = sampleOf(last ?? now, now, new Date(clock.wallMs()).toISOString());
+    last = now;
+    samples = [...samples, sample].slice(-samplesMax);
+    void write(sample).catch(() => {});
+  });
+
+  async function write(sample: Sample): Promise<void> {
+    if (++lines <= 2 * samplesMax) return appendFile(path, lineOf(sample));
+    lines = samples.length;
+    await writeFile(`${path}.new`, samples.map(lineOf).join(""));
+    await rename(`${path}.new`, path);
+  }
+
+  return { samples: () => samples, stop: () => timer.cancel() };
+}
+
+const lineOf = (sample: Sample) => `${JSON.stringify(sample)}\n`;
+
+/** A line that was cut by a crash is left out. */
+function kept(path: string): readonly Sample[] {
+  try {
+    const lines = readFileSync(path, "utf8")
+      .split("\n")
+      .slice(-samplesMax - 1);
+    return lines.flatMap((line) => readLine(line) ?? []);
+  } catch {
+    return [];
+  }
+}
+
+function readLine(line: string): Sample | undefined {
+  try {
+    const sample = JSON.parse(line) as Sample;
+    return typeof sample.at === "string" ? sample : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function sampleOf(before: Measurements, now: Measurements, at: string): Sample {
+  const [then, since] = [before.stats.ingest, now.stats.ingest];
+  const sinks = Object.entries(now.stats.sinks);
+  const rejected = Object.entries(since.rejected)
+    .map(([reason, n]) => [reason, n - (then.rejected[reason] ?? 0)] as const)
+    .filter(([, n]) => n > 0);
+  return {
+    at,
+    accepted: since.accepted - then.accepted,
+    duplicate: since.duplicate - then.duplicate,
+    rejected: Object.fromEntries(rejected),
+    to_disk_ms: between(before.intakeLatency, now.intakeLatency),
+    to_sink_ms: Object.fromEntries(
+      Object.entries(now.sinkLatencies).map(([sink, latency]) => [
+        sink,
+        between(before.sinkLatencies[sink], latency),
+      ]),
+    ),
+    waiting: Object.fromEntries(sinks.map(([sink, { waiting }]) => [sink, waiting])),
+    spool_bytes: now.stats.spool.bytes,
+  };
+}
+
+function between(before: HistogramStats | undefined, now: HistogramStats): Percentiles | null {
+  const counts = now.counts.map((n, i) => n - (before?.counts[i] ?? 0));
+  const count = counts.reduce((sum, n) => sum + n, 0);
+  if (count === 0) return null;
+  const stats = { counts, count, sumSeconds: 0 };
+  return { p50: percentileMs(stats, 0.5), p99: percentileMs(stats, 0.99) };
+}

@@ -1,0 +1,129 @@
+/**
+ * What the page shows live, as Server-Sent Events (HTML, 9.2): /live is /stats every second, /admin/follow one device. Streams are bounded in
+ * number, and one whose reader does not keep up is ended rather than buffered.
+ */
+import { z } from "zod";
+import type { Clock } from "../core/clock.ts";
+import { maskedIn } from "../core/mask.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { problem } from "./problem.ts";
+import type { GatewayView } from "../admin/views.ts";
+
+const liveEveryMs = 1_000;
+/** Within the time after which a silent connection is closed (server.ts). */
+const aliveEveryMs = 10_000;
+const comment = ": alive\n\n";
+const streamsMax = 50;
+/** Events that wait for a reader. */
+const waitingMax = 500;
+
+type Send = (event: string, data: unknown) => void;
+
+export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoint[] {
+  let open = 0;
+
+  /** @param begin starts to send; @returns ends it, undefined: too many of this kind are open */
+  function stream(request: Request, begin: (send: Send) => (() => void) | undefined): Response {
+    if (open >= streamsMax) return problem(503, "Too many live streams are open.", retryLater);
+    let end: (() => void) | undefined;
+    const body = new ReadableStream<string>(
+      {
+        start(controller) {
+          const write = (text: string) => {
+            if ((controller.desiredSize ?? 0) > 0) return controller.enqueue(text);
+            stop();
+            controller.close();
+          };
+          const ended = begin((event, data) =>
+            write(`event: ${event}\ndata: ${JSON.stringify(maskedIn(data))}\n\n`),
+          );
+          if (ended === undefined) return;
+          // Else neither the head goes out nor is the connection kept while nothing is to be said.
+          write(comment);
+          const alive = clock.every(aliveEveryMs, () => write(comment));
+          open += 1;
+          end = () => {
+            open -= 1;
+            alive.cancel();
+            ended();
+          };
+        },
+        cancel: stop,
+      },
+      { highWaterMark: waitingMax },
+    );
+    if (end === undefined) return problem(503, "Too many follow devices already.", retryLater);
+    function stop(): void {
+      end?.();
+      end = undefined;
+    }
+    request.signal.addEventListener("abort", stop);
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  }
+
+  return [
+    endpoint({
+      method: "GET",
+      path: "/live",
+      id: "status.live",
+      summary: "GET /stats every second, as a stream",
+      answer: { help: "Server-Sent Events `stats`.", media: ["text/event-stream"] },
+      problems: [503],
+      handle: ({ request }) =>
+        stream(request, (send) => {
+          send("stats", view.stats());
+          const timer = clock.every(liveEveryMs, () => send("stats", view.stats()));
+          return () => timer.cancel();
+        }),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/history",
+      id: "status.history",
+      summary: "The last day, a sample per minute",
+      answer: { help: "Oldest first. Counts are of the minute alone.", schema: z.object({ samples }) },
+      handle: () => ({ samples: view.history() }),
+    }),
+    endpoint({
+      method: "GET",
+      path: "/admin/follow",
+      id: "devices.follow",
+      summary: "What becomes of a device's next messages, as a stream",
+      query: z.strictObject({
+        tenant: z.string().optional().describe("Only of this tenant."),
+        device: z.string().optional().describe("Only of this device."),
+      }),
+      answer: {
+        help: "Server-Sent Events `entry` (it is on the disk) and `passed` (a sink has it).",
+        media: ["text/event-stream"],
+      },
+      problems: [503],
+      handle: ({ request, query }) =>
+        stream(request, (send) =>
+          view.follow(
+            { tenantId: query.tenant, deviceId: query.device },
+            { entry: (entry) => send("entry", entry), passed: (passed) => send("passed", passed) },
+          ),
+        ),
+    }),
+  ];
+}
+
+const retryLater = { headers: { "retry-after": "10" } };
+
+const percentiles = z.object({ p50: z.number().nullable(), p99: z.number().nullable() });
+const counts = z.record(z.string(), z.number());
+const samples = z
+  .array(
+    z.object({
+      at: z.string().describe("The end of the minute."),
+      accepted: z.number(),
+      duplicate: z.number(),
+      rejected: counts.describe("By reason."),
+      to_disk_ms: percentiles.nullable().describe("null: nothing came."),
+      to_sink_ms: z.record(z.string(), percentiles.nullable()),
+      waiting: counts.describe("Entries per sink, at the end."),
+      spool_bytes: z.number(),
+    }),
+  )
+  .readonly();

@@ -1,0 +1,58 @@
+/** /login and /logout: ADMIN_TOKEN for a session, and its end. */
+import { z } from "zod";
+import type { Attempts } from "../core/attempts.ts";
+import type { Warn } from "../core/throttled-warn.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { problem } from "./problem.ts";
+import type { Sessions } from "./sessions.ts";
+
+const bodyOf = z.strictObject({ token: z.string().max(4_096).describe("ADMIN_TOKEN.") });
+const done = z.object({ status: z.enum(["logged in", "logged out"]) });
+type Done = z.infer<typeof done>;
+
+/** @param sessions undefined: there is no ADMIN_TOKEN, and so nothing to log in to */
+export function loginEndpoints(
+  sessions: Sessions | undefined,
+  attempts: Attempts,
+  warn: Warn,
+): readonly Endpoint[] {
+  return [
+    endpoint({
+      method: "POST",
+      path: "/login",
+      id: "session.login",
+      summary: "Exchange ADMIN_TOKEN for a session of the page, in a cookie",
+      body: bodyOf,
+      answer: { help: "The cookie is set.", schema: done },
+      problems: [401, 403, 429],
+      handle({ body, request, client }) {
+        if (sessions === undefined) return problem(403, "There is no ADMIN_TOKEN: this host needs no login.");
+        const cookie = sessions.open(body.token, request.headers.get("x-forwarded-proto") === "https");
+        if (cookie !== undefined) return withCookie({ status: "logged in" }, cookie);
+        const waitMs = attempts.waitMs(client);
+        attempts.wrong(client);
+        warn({ remote: client }, "wrong ADMIN_TOKEN");
+        if (waitMs === 0) return problem(401, "This is not ADMIN_TOKEN.");
+        const seconds = Math.ceil(waitMs / 1000);
+        return problem(429, `Too many wrong tokens from this address: try again in ${seconds} s.`, {
+          headers: { "retry-after": String(seconds) },
+        });
+      },
+    }),
+    endpoint({
+      method: "POST",
+      path: "/logout",
+      id: "session.logout",
+      summary: "End the session of the page",
+      answer: { help: "The cookie is gone.", schema: done },
+      handle: ({ request }) => {
+        const cookie = sessions?.close(request.headers.get("cookie") ?? undefined);
+        return withCookie({ status: "logged out" }, cookie ?? "");
+      },
+    }),
+  ];
+}
+
+function withCookie(answer: Done, cookie: string): Response {
+  return Response.json(answer, { headers: cookie === "" ? {} : { "set-cookie": cookie } });
+}

@@ -1,0 +1,67 @@
+/**
+ * A login for the page: ADMIN_TOKEN is exchanged for a session, so that no script of a browser ever holds it.
+ *
+ * The cookie is HttpOnly and SameSite=Strict, of 256 random bits; only its hash is kept here. Sessions are few, end after half a day, by
+ * a logout, by a restart, and with the token that they were opened by. A change that comes with a session must come from our own
+ * page (Origin, Sec-Fetch-Site): SameSite leaves out other ports of this host.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
+
+export interface Sessions {
+  /** @returns what Set-Cookie is to say; undefined: not the token */
+  open(token: string, isSecure: boolean): string | undefined;
+  /** Whose cookie header this is has logged in. */
+  has(cookies: string | undefined): boolean;
+  /** @returns what Set-Cookie is to say */
+  close(cookies: string | undefined): string;
+}
+
+const name = "sluice_session";
+const lastsMs = 12 * 3_600_000;
+/** Beyond it the oldest ends. */
+const sessionsMax = 50;
+
+export function createSessions(adminToken: string, clock: Clock): Sessions {
+  const wanted = sha256(adminToken);
+  /** Hash of the cookie → when it ends, oldest first. */
+  const sessions = new Map<string, number>();
+
+  function idIn(cookies: string | undefined): string | undefined {
+    const value = new RegExp(`(?:^|;\\s*)${name}=([\\w-]{1,64})(?:;|$)`).exec(cookies ?? "")?.[1];
+    return value === undefined ? undefined : sha256(value).toString("hex");
+  }
+
+  return {
+    open(token, isSecure) {
+      if (!timingSafeEqual(sha256(token), wanted)) return undefined;
+      const [oldest] = sessions.keys();
+      if (sessions.size >= sessionsMax && oldest !== undefined) sessions.delete(oldest);
+      const value = randomBytes(32).toString("base64url");
+      sessions.set(sha256(value).toString("hex"), clock.monoMs() + lastsMs);
+      return cookie(value, lastsMs / 1000, isSecure);
+    },
+    has(cookies) {
+      const id = idIn(cookies);
+      const endsMs = id === undefined ? undefined : sessions.get(id);
+      if (id === undefined || endsMs === undefined) return false;
+      if (clock.monoMs() < endsMs) return true;
+      sessions.delete(id);
+      return false;
+    },
+    close(cookies) {
+      const id = idIn(cookies);
+      if (id !== undefined) sessions.delete(id);
+      return cookie("", 0, false);
+    },
+  };
+}
+
+function cookie(value: string, seconds: number, isSecure: boolean): string {
+  return `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
+}
+
+/** Of one length whatever was given, so that the comparison tells nothing of the token. */
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

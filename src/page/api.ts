@@ -1,0 +1,101 @@
+/** Asking the gateway: JSON over fetch, with the page's session, and problems as errors in the gateway's own words. */
+import { useEffect, useState } from "hono/jsx/dom";
+import type { Stats } from "./types.ts";
+
+/** The gateway wants a login. */
+export class LoginNeeded extends Error {}
+
+export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(path, {
+    method,
+    ...(body !== undefined && {
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    }),
+  });
+  const answer = (await response.json().catch(() => ({}))) as { detail?: string };
+  if (response.ok) return answer as T;
+  if (response.status === 401) throw new LoginNeeded(answer.detail ?? "");
+  throw new Error(answer.detail ?? `the gateway answers ${response.status}`);
+}
+
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export interface Live {
+  readonly stats: Stats;
+  readonly before: Stats | undefined;
+  readonly atMs: number;
+  readonly beforeMs: number;
+}
+
+export interface LiveState {
+  /** undefined until the first answer. */
+  readonly live: Live | undefined;
+  /** For how many seconds what is shown is old; undefined while the stream runs. */
+  readonly oldSeconds: number | undefined;
+}
+
+/** /live, and how old it is. The browser connects again by itself. */
+export function useLive(): LiveState {
+  const [live, setLive] = useState<Live | undefined>(undefined);
+  const [oldSeconds, setOldSeconds] = useState<number | undefined>(undefined);
+  useEffect(() => {
+    let last: Live | undefined;
+    const source = new EventSource("/live");
+    source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
+      const now = performance.now();
+      const stats = JSON.parse(data) as Stats;
+      last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
+      setLive(last);
+      setOldSeconds(undefined);
+    });
+    const timer = setInterval(() => {
+      const ageMs = performance.now() - (last?.atMs ?? 0);
+      setOldSeconds(ageMs > staleMs ? Math.round(ageMs / 1000) : undefined);
+    }, 1000);
+    return () => {
+      source.close();
+      clearInterval(timer);
+    };
+  }, []);
+  return { live, oldSeconds };
+}
+
+const staleMs = 3_500;
+
+const sessionChanged = "sluice-session";
+
+/** Everybody who was told to log in asks again. */
+export function announceSession(): void {
+  window.dispatchEvent(new Event(sessionChanged));
+}
+
+export interface Asked<T> {
+  readonly answer: T | undefined;
+  readonly error: unknown;
+}
+
+/** Asked once, and again at each change of `again`. */
+export function useAnswer<T>(path: string, again: unknown): Asked<T> {
+  const [state, setState] = useState<Asked<T>>({ answer: undefined, error: undefined });
+  useEffect(() => {
+    let isGone = false;
+    const load = async () => {
+      try {
+        const answer = await ask<T>("GET", path);
+        if (!isGone) setState({ answer, error: undefined });
+      } catch (error) {
+        if (!isGone) setState((old) => ({ answer: old.answer, error }));
+      }
+    };
+    void load();
+    window.addEventListener(sessionChanged, load);
+    return () => {
+      isGone = true;
+      window.removeEventListener(sessionChanged, load);
+    };
+  }, [path, again]);
+  return state;
+}

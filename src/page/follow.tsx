@@ -1,0 +1,108 @@
+/** One device, live: its next messages, what became of each, and when disk and sinks had it. */
+import { useEffect, useState } from "hono/jsx/dom";
+import { ms } from "./words.ts";
+
+interface Entry {
+  readonly seq: number;
+  readonly received_at: string;
+  readonly topic: string;
+  readonly verdict: string;
+  readonly detail: string | null;
+  readonly payload: string;
+  readonly to_disk_ms: number;
+}
+interface Passed {
+  readonly seq: number;
+  readonly sink: string;
+  readonly after_ms: number;
+}
+type Row = Entry & { readonly sinks: Readonly<Record<string, number>> };
+
+const rowsMax = 50;
+
+export function Follow({ device, setDevice }: { device: string; setDevice: (device: string) => void }) {
+  const [rows, setRows] = useState<readonly Row[]>([]);
+  const [isOpen, setOpen] = useState(false);
+  useEffect(() => {
+    setRows([]);
+    setOpen(false);
+    const [tenant, id] = device.split("/");
+    if (!tenant || !id) return undefined;
+    const query = new URLSearchParams({ tenant, device: id });
+    const source = new EventSource(`/admin/follow?${query.toString()}`);
+    source.addEventListener("open", () => setOpen(true));
+    source.addEventListener("error", () => setOpen(false));
+    source.addEventListener("entry", ({ data }: MessageEvent<string>) => {
+      const entry = JSON.parse(data) as Entry;
+      setRows((old) => [{ ...entry, sinks: {} }, ...old].slice(0, rowsMax));
+    });
+    source.addEventListener("passed", ({ data }: MessageEvent<string>) => {
+      const { seq, sink, after_ms: afterMs } = JSON.parse(data) as Passed;
+      setRows((old) =>
+        old.map((row) => (row.seq === seq ? { ...row, sinks: { ...row.sinks, [sink]: afterMs } } : row)),
+      );
+    });
+    return () => source.close();
+  }, [device]);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const form = event.target as HTMLFormElement;
+    setDevice((form.elements.namedItem("device") as HTMLInputElement).value.trim());
+  };
+  return (
+    <section id="follow">
+      <h2>Follow a device</h2>
+      <form onSubmit={submit}>
+        <label>
+          Tenant/device <input name="device" value={device} pattern="[^/]+/[^/]+" required />
+        </label>
+        <button type="submit">Follow</button>
+        {device === "" ? (
+          ""
+        ) : (
+          <button type="button" onClick={() => setDevice("")}>
+            Stop
+          </button>
+        )}
+      </form>
+      <p role="status">
+        {device === ""
+          ? ""
+          : isOpen
+            ? `Waiting for what ${device} says.`
+            : "The stream is not open; log in above?"}
+      </p>
+      <table tabIndex={0}>
+        <thead>
+          <tr>
+            <th scope="col">Received</th>
+            <th scope="col">Verdict</th>
+            <th scope="col">On disk</th>
+            <th scope="col">In the sinks</th>
+            <th scope="col">Message</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.seq}>
+              <td>{new Date(row.received_at).toTimeString().slice(0, 8)}</td>
+              <td class={row.verdict === "accepted" ? "good" : "bad"}>
+                {row.verdict}
+                {row.detail === null ? "" : `: ${row.detail}`}
+              </td>
+              <td>{ms(row.to_disk_ms)}</td>
+              <td>
+                {Object.entries(row.sinks)
+                  .map(([sink, after]) => `${sink} ${ms(after)}`)
+                  .join(", ")}
+              </td>
+              <td>
+                <code>{row.topic}</code> <code>{row.payload}</code>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

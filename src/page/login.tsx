@@ -1,0 +1,35 @@
+/** Where an answer wants ADMIN_TOKEN: a form for it, which becomes a session; else the error in the gateway's words. */
+import { useState } from "hono/jsx/dom";
+import { announceSession, ask, LoginNeeded, wordsOf } from "./api.ts";
+
+export function Trouble({ error }: { error: unknown }) {
+  if (error === undefined) return "";
+  return error instanceof LoginNeeded ? <Login /> : <p class="bad">{wordsOf(error)}</p>;
+}
+
+function Login() {
+  const [said, setSaid] = useState("");
+  async function login(event: Event): Promise<void> {
+    event.preventDefault();
+    const form = event.target as HTMLFormElement;
+    const field = form.elements.namedItem("token") as HTMLInputElement;
+    try {
+      await ask("POST", "/login", { token: field.value });
+      announceSession();
+    } catch (error) {
+      setSaid(wordsOf(error));
+    }
+    field.value = "";
+  }
+  return (
+    <form class="login" onSubmit={login}>
+      <label>
+        ADMIN_TOKEN <input name="token" type="password" autocomplete="off" required />
+      </label>
+      <button type="submit">Log in</button>
+      <span role="alert" class="bad">
+        {said}
+      </span>
+    </form>
+  );
+}

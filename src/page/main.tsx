@@ -1,0 +1,52 @@
+/** The page: one sentence, the way of a message, and what an operator does about it. Everything is drawn from the gateway's own answers. */
+import { render, useState } from "hono/jsx/dom";
+import { useLive } from "./api.ts";
+import { Books } from "./books.tsx";
+import { Curves } from "./curves.tsx";
+import { Devices } from "./devices.tsx";
+import { Follow } from "./follow.tsx";
+import { Rejects } from "./rejects.tsx";
+import { Sentence } from "./sentence.tsx";
+import { Settings } from "./settings.tsx";
+import { Tank } from "./tank.tsx";
+import { Way } from "./way.tsx";
+
+function Page() {
+  const { live, oldSeconds } = useLive();
+  const [followed, setFollowed] = useState("");
+  if (live === undefined)
+    return (
+      <p role="status">{oldSeconds === undefined ? "Asking the gateway…" : "The gateway does not answer."}</p>
+    );
+  const { stats } = live;
+  const follow = (device: string) => {
+    setFollowed(device);
+    document.querySelector("#follow")?.scrollIntoView();
+  };
+  return (
+    <>
+      <header>
+        <h1>Sluice</h1>
+        <span>{stats.gateway_id}</span>
+        <nav aria-label="Parts of this page">
+          <a href="#curves">Curves</a> <a href="#rejects">Rejects</a> <a href="#devices">Devices</a>{" "}
+          <a href="#follow">Follow</a> <a href="#settings">Settings</a>
+        </nav>
+      </header>
+      <Sentence attention={stats.attention} oldSeconds={oldSeconds} />
+      <Way live={live} />
+      <Curves />
+      <div class="pair">
+        <Tank spool={stats.spool} />
+        <Books stats={stats} />
+      </div>
+      <Rejects rejected={stats.ingest.rejected} deadLetters={stats.spool.dead_letters} />
+      <Devices follow={follow} />
+      <Follow device={followed} setDevice={setFollowed} />
+      <Settings stats={stats} />
+    </>
+  );
+}
+
+const root = document.querySelector<HTMLElement>("#page");
+if (root !== null) render(<Page />, root);

@@ -1,0 +1,195 @@
+/** What is rejected and why, with the cure; what was kept and may be brought back; what sinks refused for good. */
+import { useState } from "hono/jsx/dom";
+import { ask, useAnswer, wordsOf } from "./api.ts";
+import { Trouble } from "./login.tsx";
+import { number, time } from "./words.ts";
+
+interface RejectRow {
+  readonly reason: string;
+  readonly tenant_id: string | null;
+  readonly device_id: string | null;
+  readonly count: number;
+  readonly last_at: string;
+  readonly detail: string | null;
+}
+interface Reason {
+  readonly code: string;
+  readonly help: string;
+  readonly remedy: string;
+}
+interface Outcome {
+  readonly matched: number;
+  readonly done: number;
+  readonly kept: readonly { readonly id: number; readonly why: string }[];
+  readonly next: number | null;
+  readonly up_to: number;
+}
+interface Letter {
+  readonly id: number;
+  readonly sink: string;
+  readonly why: string;
+  readonly tenant_id: string | null;
+  readonly device_id: string | null;
+  readonly refused_at: string;
+}
+
+export function Rejects({
+  rejected,
+  deadLetters,
+}: {
+  rejected: Readonly<Record<string, number>>;
+  deadLetters: number;
+}) {
+  const total = Object.values(rejected).reduce((sum, n) => sum + n, 0);
+  const { answer, error } = useAnswer<{ rejects: readonly RejectRow[] }>("/admin/rejects?limit=50", total);
+  const { answer: known } = useAnswer<{ reasons: readonly Reason[] }>("/reasons", 0);
+  const reasons = Object.entries(rejected).toSorted(([, a], [, b]) => b - a);
+  return (
+    <section id="rejects">
+      <h2>Rejects</h2>
+      {reasons.length === 0 ? <p>None.</p> : ""}
+      {reasons.map(([code, count]) => {
+        const row = known?.reasons.find((reason) => reason.code === code);
+        return (
+          <details key={code}>
+            <summary>
+              <strong>{code}</strong> {number(count)}
+            </summary>
+            <p>{row?.help}</p>
+            <p>{row?.remedy}</p>
+            <Desk
+              path="/admin/quarantine"
+              filter={{ reason: code }}
+              things="kept messages with this reason"
+            />
+            <Devices rows={(answer?.rejects ?? []).filter(({ reason }) => reason === code)} />
+          </details>
+        );
+      })}
+      <Trouble error={error} />
+      <h2>Dead letters</h2>
+      {deadLetters === 0 ? <p>None.</p> : <Letters count={deadLetters} />}
+    </section>
+  );
+}
+
+function Devices({ rows }: { rows: readonly RejectRow[] }) {
+  if (rows.length === 0) return <p>No device is remembered since the start.</p>;
+  return (
+    <table tabIndex={0}>
+      <thead>
+        <tr>
+          <th scope="col">Device</th>
+          <th scope="col">Count</th>
+          <th scope="col">Last</th>
+          <th scope="col">What was wrong</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map(({ tenant_id: tenant, device_id: device, count, last_at: last, detail }) => (
+          <tr key={`${tenant}/${device}`}>
+            <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+            <td>{number(count)}</td>
+            <td>{time(last)}</td>
+            <td>{detail}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Letters({ count }: { count: number }) {
+  const { answer, error } = useAnswer<{ rows: readonly Letter[] }>("/admin/dead-letters?limit=50", count);
+  return (
+    <>
+      <p>{number(count)} entries that a sink will never take as they are.</p>
+      <Desk path="/admin/dead-letters" filter={{ all: true }} things="dead letters" />
+      <Trouble error={error} />
+      <table tabIndex={0}>
+        <thead>
+          <tr>
+            <th scope="col">Sink</th>
+            <th scope="col">Device</th>
+            <th scope="col">Since</th>
+            <th scope="col">Its words</th>
+          </tr>
+        </thead>
+        <tbody>
+          {(answer?.rows ?? []).map(
+            ({ id, sink, tenant_id: tenant, device_id: device, refused_at: at, why }) => (
+              <tr key={id}>
+                <td>{sink}</td>
+                <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+                <td>{time(at)}</td>
+                <td>{why}</td>
+              </tr>
+            ),
+          )}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+type Verb = "replay" | "discard";
+
+/** Bring back or give up: first it is said how many that would be, then it is done, batch by batch. */
+function Desk({ path, filter, things }: { path: string; filter: object; things: string }) {
+  const [asked, setAsked] = useState<{ verb: Verb; matched: number } | undefined>(undefined);
+  const [said, setSaid] = useState("");
+  const act = async (verb: Verb, isDry: boolean) => {
+    try {
+      const { matched, done, kept } = await whole(`${path}/${verb}`, { ...filter, dry_run: isDry });
+      if (isDry) setAsked({ verb, matched });
+      else setAsked(undefined);
+      const why = kept[0] === undefined ? "" : ` ${number(kept.length)} stay: ${kept[0].why}.`;
+      setSaid(isDry ? "" : `${number(done)} of ${number(matched)} ${past[verb]}.${why}`);
+    } catch (error) {
+      setSaid(wordsOf(error));
+    }
+  };
+  return (
+    <p class="desk">
+      <button type="button" onClick={() => act("replay", true)}>
+        Replay…
+      </button>
+      <button type="button" onClick={() => act("discard", true)}>
+        Discard…
+      </button>
+      {asked === undefined ? (
+        ""
+      ) : (
+        <span role="group" aria-label="Confirm">
+          {asked.verb === "replay" ? "Replay" : "Discard"} {number(asked.matched)} {things}?{" "}
+          <button type="button" class="act" onClick={() => act(asked.verb, false)}>
+            Yes, {asked.verb}
+          </button>
+          <button type="button" onClick={() => setAsked(undefined)}>
+            No
+          </button>
+        </span>
+      )}
+      <span role="status">{said}</span>
+    </p>
+  );
+}
+
+const past: Readonly<Record<Verb, string>> = { replay: "replayed", discard: "discarded" };
+
+/** All batches, as one outcome. */
+async function whole(path: string, selection: object): Promise<Outcome> {
+  let all: Outcome = { matched: 0, done: 0, kept: [], next: 0, up_to: 0 };
+  for (let after: number | null = 0; after !== null; after = all.next) {
+    const upTo = all.up_to === 0 ? {} : { up_to: all.up_to };
+    const one: Outcome = await ask("POST", path, { ...selection, after, ...upTo });
+    all = {
+      matched: all.matched + one.matched,
+      done: all.done + one.done,
+      kept: [...all.kept, ...one.kept],
+      next: one.next,
+      up_to: one.up_to,
+    };
+  }
+  return all;
+}

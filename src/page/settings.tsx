@@ -1,0 +1,111 @@
+/** What may be changed while the gateway runs, the cache, and where to read on. */
+import { useState } from "hono/jsx/dom";
+import { announceSession, ask, useAnswer, wordsOf } from "./api.ts";
+import { Trouble } from "./login.tsx";
+import type { Stats } from "./types.ts";
+import { duration, number } from "./words.ts";
+
+interface Setting {
+  readonly key: string;
+  readonly value: string;
+  readonly source: string;
+  readonly unit: string;
+  readonly help: string;
+  readonly mistake: string | null;
+}
+interface CacheStats {
+  readonly size: number;
+  readonly max_size: number;
+  readonly hit_rate: number | null;
+  readonly bands: Readonly<Record<string, string | null>>;
+}
+
+const certificateWarnDays = 14;
+
+export function Settings({ stats }: { stats: Stats }) {
+  const [changes, setChanges] = useState(0);
+  const [said, setSaid] = useState("");
+  const { answer, error } = useAnswer<{ settings: readonly Setting[] }>("/admin/settings", changes);
+  const { answer: cache } = useAnswer<CacheStats>("/admin/cache/stats", changes);
+  const act = async (work: () => Promise<unknown>, done: string) => {
+    try {
+      await work();
+      setSaid(done);
+    } catch (failure) {
+      setSaid(wordsOf(failure));
+    }
+    setChanges((n) => n + 1);
+  };
+  const save = (key: string) => (event: Event) => {
+    event.preventDefault();
+    const form = event.target as HTMLFormElement;
+    const { value } = form.elements.namedItem("value") as HTMLInputElement;
+    void act(
+      () => ask("PUT", `/admin/settings/${key}`, { value: value === "" ? null : value }),
+      `${key} is changed.`,
+    );
+  };
+  const logout = async () => {
+    await ask("POST", "/logout");
+    announceSession();
+  };
+  return (
+    <section id="settings">
+      <h2>Settings</h2>
+      <Trouble error={error} />
+      <p role="status">{said}</p>
+      <table tabIndex={0}>
+        <tbody>
+          {(answer?.settings ?? []).map(({ key, value, source, unit, help, mistake }) => (
+            <tr key={key}>
+              <th scope="row">{key}</th>
+              <td>
+                <form onSubmit={save(key)}>
+                  <input name="value" value={value} aria-label={`${key}, ${unit}`} />
+                  <button type="submit">Save</button>
+                </form>
+              </td>
+              <td>
+                {help} <small>({source})</small>
+                {mistake === null ? "" : <strong class="bad"> {mistake}</strong>}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <h2>Auth cache</h2>
+      {cache === undefined ? (
+        ""
+      ) : (
+        <p>
+          {number(cache.size)} of {number(cache.max_size)} devices; answered from memory:{" "}
+          {cache.hit_rate === null
+            ? "not known yet"
+            : `${(cache.hit_rate * 100).toFixed(1)} % (${cache.bands["hit_rate"] ?? "not known yet"})`}{" "}
+          <button
+            type="button"
+            onClick={() => act(() => ask("POST", "/admin/cache/clear"), "The cache is empty.")}
+          >
+            Clear
+          </button>
+        </p>
+      )}
+      <h2>This gateway</h2>
+      <p>
+        Sluice {stats.version}, up {duration(stats.uptime_seconds)}. <a href="/docs">API</a>{" "}
+        <a href="/metrics">Metrics</a> <a href="/stats?pretty">All numbers</a>{" "}
+        <button type="button" onClick={logout}>
+          Log out
+        </button>
+      </p>
+      {stats.certificates.map(({ setting, ends_at: ends }) => {
+        const days = (Date.parse(ends) - Date.now()) / 86_400_000;
+        return (
+          <p key={setting} class={days < certificateWarnDays ? "bad" : ""}>
+            The certificate of {setting} ends on {ends.slice(0, 10)}.
+          </p>
+        );
+      })}
+    </section>
+  );
+}

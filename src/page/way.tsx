@@ -1,0 +1,156 @@
+/** The way of a message as a picture: sources, judge, spool, sinks, with the rate on each arrow. Red where it stands still; a click tells why. */
+import { useState } from "hono/jsx/dom";
+import type { Live } from "./api.ts";
+import type { Part, Stats } from "./types.ts";
+import { duration, number, rate } from "./words.ts";
+
+interface Place {
+  readonly id: string;
+  readonly title: string;
+  readonly ok: boolean;
+  readonly note: string;
+  readonly lines: readonly string[];
+}
+
+export function Way({ live }: { live: Live }) {
+  const { stats } = live;
+  const [shown, setShown] = useState("");
+  const places = placesOf(live);
+  const open = [...places.sources, places.judge, places.spool, ...places.sinks].find(
+    ({ id }) => id === shown,
+  );
+  const place = (one: Place) => (
+    <button
+      type="button"
+      key={one.id}
+      id={`place-${one.id.replaceAll(" ", "-")}`}
+      class={one.ok ? "place" : "place broken"}
+      aria-expanded={shown === one.id}
+      onClick={() => setShown(shown === one.id ? "" : one.id)}
+    >
+      <strong>{one.title}</strong>
+      <span>{one.ok ? one.note : `stands still: ${one.note}`}</span>
+    </button>
+  );
+  const { received, accepted } = ratesOf(live);
+  const isHeld = stats.parts.some(({ part, ok }) => part === "intake" && !ok);
+  return (
+    <section id="way" aria-label="The way of a message">
+      <div class="flow">
+        <div class="column">{places.sources.map(place)}</div>
+        <Arrow
+          label={rate(received)}
+          isBroken={isHeld || stats.sources.every(({ connected }) => !connected)}
+        />
+        <div class="column">{place(places.judge)}</div>
+        <Arrow label={rate(accepted)} isBroken={isHeld} />
+        <div class="column">{place(places.spool)}</div>
+        <div class="column sinks">
+          {Object.entries(stats.sinks).map(([name, sink], i) => (
+            <div class="branch" key={name}>
+              <Arrow label={rate(deliveredRate(live, name))} isBroken={sink.trouble !== null} />
+              {place(places.sinks[i] ?? places.spool)}
+            </div>
+          ))}
+        </div>
+      </div>
+      {open === undefined ? (
+        ""
+      ) : (
+        <div class="told" role="region" aria-label={open.title}>
+          <h3>{open.title}</h3>
+          {open.lines.map((line) => (
+            <p key={line}>{line}</p>
+          ))}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Arrow({ label, isBroken }: { label: string; isBroken: boolean }) {
+  return (
+    <span class={isBroken ? "arrow broken" : "arrow"}>
+      {label}
+      <span aria-hidden="true"> ⟶</span>
+    </span>
+  );
+}
+
+function placesOf({ stats }: Live) {
+  const partOf = (name: string): Part =>
+    stats.parts.find(({ part }) => part === name) ?? { part: name, ok: true, detail: "" };
+  const judge = [partOf("registry"), partOf("clock")];
+  const intake = partOf("intake");
+  const rejected = Object.values(stats.ingest.rejected).reduce((sum, n) => sum + n, 0);
+  return {
+    sources: stats.sources.map(({ kind, connected, detail }): Place => {
+      return {
+        id: `source ${kind}`,
+        title: sourceTitle(kind),
+        ok: connected,
+        note: "takes messages",
+        lines: [detail],
+      };
+    }),
+    judge: {
+      id: "judge",
+      title: "Judge",
+      ok: judge.every(({ ok }) => ok),
+      note: `${number(rejected)} rejected`,
+      lines: judge.map(({ part, detail }) => `${part}: ${detail}`),
+    },
+    spool: {
+      id: "spool",
+      title: "Spool",
+      ok: intake.ok,
+      note: `${number(stats.spool.entries)} wait`,
+      lines: [intake.detail, `${number(stats.spool.dead_letters)} dead letters are kept.`],
+    },
+    sinks: Object.keys(stats.sinks).map((name) => sinkPlace(stats, name)),
+  };
+}
+
+function sinkPlace({ sinks, parts, attention }: Stats, name: string): Place {
+  const sink = sinks[name];
+  const part = parts.find((one) => one.part === `sink ${name}`);
+  const waiting = sink?.waiting ?? 0;
+  const age = waiting === 0 ? "" : `, the oldest for ${duration(sink?.oldest_age_seconds ?? 0)}`;
+  return {
+    id: `sink ${name}`,
+    title: name,
+    ok: part?.ok ?? true,
+    note: `${number(waiting)} wait${age}`,
+    lines: [
+      part?.detail ?? "",
+      `${number(sink?.delivered ?? 0)} delivered, ${number(sink?.refused ?? 0)} refused, ${number(sink?.skipped ?? 0)} skipped, ${number(sink?.ignored ?? 0)} not meant for it.`,
+      ...(part?.ok === false && attention.text.includes(name) ? [attention.remedy ?? ""] : []),
+    ],
+  };
+}
+
+const titles: Readonly<Record<string, string>> = {
+  mqtt: "Broker",
+  broker: "Embedded broker",
+  http_ingest: "HTTP",
+  kafka: "Kafka",
+};
+
+function sourceTitle(kind: string): string {
+  return titles[kind] ?? kind;
+}
+
+function ratesOf({ stats, before, atMs, beforeMs }: Live): { received: number; accepted: number } {
+  const seconds = (atMs - beforeMs) / 1000;
+  if (before === undefined || seconds <= 0) return { received: 0, accepted: 0 };
+  return {
+    received: (stats.ingest.received - before.ingest.received) / seconds,
+    accepted: (stats.ingest.accepted - before.ingest.accepted) / seconds,
+  };
+}
+
+function deliveredRate({ stats, before, atMs, beforeMs }: Live, sink: string): number {
+  const seconds = (atMs - beforeMs) / 1000;
+  const now = stats.sinks[sink]?.delivered ?? 0;
+  return before === undefined || seconds <= 0 ? 0 : (now - (before.sinks[sink]?.delivered ?? now)) / seconds;
+}

@@ -1,0 +1,57 @@
+/** The samples for the curves: one per minute, a day of them, over restarts and a file cut off in the middle. */
+import { afterEach, expect, test } from "bun:test";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { keepHistory } from "../../src/admin/history.ts";
+import type { Measurements } from "../../src/admin/views.ts";
+import { Histogram } from "../../src/core/histogram.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { until } from "../kit/until.ts";
+import { fakeView } from "../kit/view.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "sluice-history-"));
+const path = join(directory, "history.ndjson");
+afterEach(() => rmSync(path, { force: true }));
+
+const latency = new Histogram();
+let accepted = 0;
+let rejected = 0;
+
+function read(): Measurements {
+  const measured = fakeView().view.measurements();
+  const ingest = { ...measured.stats.ingest, accepted, rejected: { TOKEN_INVALID: rejected } };
+  return { ...measured, stats: { ...measured.stats, ingest }, intakeLatency: latency.stats() };
+}
+
+const linesOnDisk = () => readFileSync(path, "utf8").split("\n").length - 1;
+
+test("a sample holds what came in its minute alone, and a restart goes on behind what was kept", async () => {
+  const clock = simulatedClock();
+  const history = keepHistory({ path, clock, read });
+  clock.advance(60_000);
+  accepted += 5;
+  rejected += 2;
+  for (let i = 0; i < 7; i++) latency.observeMs(20);
+  clock.advance(60_000);
+  clock.advance(60_000);
+  expect(history.samples().slice(1)).toMatchObject([
+    { accepted: 5, rejected: { TOKEN_INVALID: 2 }, to_disk_ms: { p50: 25, p99: 25 } },
+    { accepted: 0, rejected: {}, to_disk_ms: null },
+  ]);
+  await until(() => linesOnDisk() === 3);
+  history.stop();
+  appendFileSync(path, '{"at":"2026-');
+  const again = keepHistory({ path, clock, read });
+  expect(again.samples()).toEqual(history.samples());
+  again.stop();
+});
+
+test("a day is kept, and the file does not grow beyond two", async () => {
+  const clock = simulatedClock();
+  const history = keepHistory({ path, clock, read });
+  for (let minute = 0; minute < 3_000; minute++) await clock.pass(60_000);
+  expect(history.samples()).toHaveLength(1_440);
+  await until(() => linesOnDisk() <= 2_880);
+  history.stop();
+});

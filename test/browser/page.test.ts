@@ -1,0 +1,295 @@
+/** The page in real Chromium at a real gateway: what an operator sees and does. */
+import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { chromiumAbsent, closeBrowser, openPage } from "../kit/chromium.ts";
+import { startInflux3 } from "../kit/influx3.ts";
+import {
+  endLater,
+  fleet,
+  type InProcess,
+  registered,
+  scratch,
+  startInProcess,
+  stopAll,
+  telemetry,
+} from "../kit/inprocess.ts";
+import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { startProxy } from "../kit/proxy.ts";
+
+setDefaultTimeout(90_000);
+afterEach(stopAll);
+afterAll(closeBrowser);
+
+let running: InProcess;
+let page: Page;
+let errors: string[];
+
+async function open(
+  env: Record<string, string> = {},
+  options: Parameters<typeof openPage>[1] & { withBroker?: boolean } = {},
+): Promise<void> {
+  running = await startInProcess(env, { withBroker: options.withBroker ?? false });
+  await show(options);
+}
+
+async function show(options: Parameters<typeof openPage>[1] = {}): Promise<void> {
+  ({ page, errors } = await openPage(`http://${running.gateway.httpAddress()}/`, options));
+  endLater(() => page.context().close());
+  await page.locator("#sentence").waitFor();
+}
+
+const sentence = (text: string) => page.locator("#sentence h2", { hasText: text }).waitFor();
+const shows = (selector: string, text: string) => page.locator(selector, { hasText: text }).first().waitFor();
+
+async function say(...messages: Parameters<InProcess["source"]["give"]>): Promise<void> {
+  running.source.give(...messages);
+  await running.acknowledged();
+}
+
+/** Violations that axe-core finds, as sentences. */
+async function violations(): Promise<string[]> {
+  await page.evaluate(readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8"));
+  const found = await page.evaluate("axe.run()");
+  return (found as { violations: { id: string; nodes: { html: string }[] }[] }).violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`,
+  );
+}
+
+describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
+  describe("of a site that works", () => {
+    beforeEach(async () => {
+      const dataDir = scratch();
+      mkdirSync(dataDir, { recursive: true });
+      const sample = (minute: number) => ({
+        at: new Date(Date.now() - minute * 60_000).toISOString(),
+        accepted: 100 + minute,
+        duplicate: 1,
+        rejected: { TOKEN_INVALID: 2 },
+        to_disk_ms: { p50: 5, p99: 25 },
+        to_sink_ms: { local: { p50: 50, p99: 500 } },
+        waiting: { local: minute },
+        spool_bytes: 1000,
+      });
+      const lines = [30, 20, 10, 5].map((minute) => `${JSON.stringify(sample(minute))}\n`);
+      writeFileSync(join(dataDir, "history.ndjson"), `${lines.join("")}{"at":"cut o`);
+      running = await startInProcess({ DATA_DIR: dataDir });
+      await running.gateway.view.devices.add(registered(["d1"]));
+      await say(telemetry("d1", 1), telemetry("d1", 2, { provision_token: "tok-wrong" }));
+    });
+
+    test("it says so, shows the way of a message, the tank, the books and the curves of before the restart", async () => {
+      await show();
+      await sentence("Working");
+      await shows("#books", "they balance");
+      await shows("#books", "2 = 1 + 1 + 0 + 0");
+      await shows("#tank", "of 10.0 GiB");
+      await page.locator("#place-sink-local").click();
+      await shows(".told", "0 refused");
+      await page.locator("#curves canvas").nth(2).waitFor();
+      expect(await page.locator("#curves figure div[role=img]").first().getAttribute("aria-label")).toContain(
+        "accepted 105",
+      );
+      expect(errors).toEqual([]);
+    });
+
+    test.each([
+      ["light, wide", { width: 1200, colorScheme: "light" }],
+      ["dark, as narrow as a phone", { width: 360, colorScheme: "dark" }],
+    ] as const)("%s: axe finds nothing, and nothing is wider than the screen", async (_, options) => {
+      await show(options);
+      await page.locator("#curves canvas").first().waitFor();
+      for (const summary of await page.locator("summary").all()) await summary.click();
+      expect(await violations()).toEqual([]);
+      const overflow = await page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+      );
+      expect(overflow).toBeLessThanOrEqual(0);
+    });
+
+    test("the keyboard alone opens a place and closes it", async () => {
+      await show();
+      await page.locator("#place-spool").focus();
+      await page.keyboard.press("Enter");
+      await shows(".told", "takes messages");
+      await page.keyboard.press("Enter");
+      await page.locator(".told").waitFor({ state: "detached" });
+    });
+
+    test("a gateway that is gone makes what is shown old, and says for how long", async () => {
+      await show();
+      await sentence("Working");
+      await running.gateway.stop();
+      await shows("#stale", "has not been heard for");
+    });
+  });
+
+  test("devices: add one whose token is shown once, give it another, revoke it, let it in, follow it", async () => {
+    await open();
+    await page.getByText("Add a device").click();
+    for (const [name, value] of Object.entries({ tenant: "acme", device: "press-3", site: "lab-1" }))
+      await page.locator(`#devices input[name=${name}]`).fill(value);
+    await page.locator("#devices details button[type=submit]").click();
+    const token = (await page.locator("#token").textContent()) ?? "";
+    expect(token).toMatch(/^tok-/);
+    await page.getByRole("button", { name: "Copy" }).click();
+    expect(await page.evaluate("navigator.clipboard.readText()")).toBe(token);
+    await page.getByRole("img", { name: "QR code" }).waitFor();
+    await page.getByRole("button", { name: "Hide" }).click();
+    expect(await page.content()).not.toContain(token);
+
+    const row = page.locator("#devices tr", { hasText: "acme/press-3" });
+    await row.getByRole("button", { name: "Revoke" }).click();
+    await row.getByText("REVOKED").waitFor();
+    await row.getByRole("button", { name: "Activate" }).click();
+    await row.getByText("ACTIVE").waitFor();
+    await row.getByRole("button", { name: "Follow" }).click();
+    await shows("#follow", "Waiting for what acme/press-3 says.");
+    await say(
+      telemetry("press-3", 7, { provision_token: token }),
+      telemetry("press-3", 8, { provision_token: "x" }),
+    );
+    await shows("#follow td", "accepted");
+    await shows("#follow td", "TOKEN_INVALID");
+    await page
+      .locator("#follow td", { hasText: /local \d+ ms/ })
+      .first()
+      .waitFor();
+    expect(await page.content()).not.toContain(token);
+    expect(errors).toEqual([]);
+  });
+
+  test("rejects: the reason with its cure; what was kept is replayed once it is said how many that are", async () => {
+    await open({ MODE: "DEV", STORE_REJECTS: "1" });
+    await say(telemetry("d1", 1), telemetry("d1", 2));
+    await shows("#rejects summary", "UNREGISTERED_DEVICE");
+    await running.gateway.view.devices.add(registered(["d1"]));
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    await shows("#rejects details", "Register it");
+    await shows("#rejects details td", "acme/d1");
+    await page.locator("#rejects details").getByRole("button", { name: "Replay…" }).click();
+    await shows("#rejects", "Replay 2 kept messages");
+    await page.getByRole("button", { name: "Yes, replay" }).click();
+    await shows("#rejects", "2 of 2 replayed.");
+    expect(running.stats().ingest.accepted).toBe(2);
+  });
+
+  test("a setting is changed, and a wrong value is refused in the gateway's words", async () => {
+    await open();
+    const row = page.locator("#settings tr", { hasText: "RATE_LIMIT_RPS" });
+    await row.locator("input").fill("17");
+    await row.getByRole("button", { name: "Save" }).click();
+    await shows("#settings", "RATE_LIMIT_RPS is changed.");
+    await row.locator("input").fill("many");
+    await row.getByRole("button", { name: "Save" }).click();
+    await page.locator("#settings [role=status]", { hasText: /RATE_LIMIT_RPS|number/ }).waitFor();
+    expect(
+      (await running.gateway.view.settings.list()).find(({ key }) => key === "RATE_LIMIT_RPS")?.value,
+    ).toBe("17");
+  });
+
+  test("10,000 devices are paged through, and one of them is found by a part of its id", async () => {
+    await open();
+    const ids = fleet(10_000);
+    for (let at = 0; at < ids.length; at += 2_000)
+      await running.gateway.view.devices.add(registered(ids.slice(at, at + 2_000)));
+    await page.reload();
+    await shows("#devices th", "acme/dev-0000");
+    await page.getByRole("button", { name: "Next 50" }).click();
+    await shows("#devices th", "acme/dev-0050");
+    await page.locator("#devices input[type=search]").fill("9999");
+    await shows("#devices th", "acme/dev-9999");
+    expect(await page.locator("#devices tbody tr").count()).toBe(1);
+  });
+
+  describe("with ADMIN_TOKEN", () => {
+    const ADMIN_TOKEN = "a-token-of-some-length";
+
+    async function login(token: string): Promise<void> {
+      const form = page.locator("#devices form.login");
+      await form.locator("input").fill(token);
+      await form.getByRole("button", { name: "Log in" }).click();
+    }
+
+    test("the state is shown, the administration wants a login; a wrong token is told, the right one opens all, a logout closes it", async () => {
+      await open({ ADMIN_TOKEN });
+      await running.gateway.view.devices.add(registered(["d1"]));
+      await sentence("Working");
+      await login("wrong-token-of-some-length");
+      await shows("#devices", "This is not ADMIN_TOKEN.");
+      await login(ADMIN_TOKEN);
+      await shows("#devices th", "acme/d1");
+      await page.locator("#settings tr", { hasText: "RATE_LIMIT_RPS" }).waitFor();
+      expect(await page.evaluate("document.cookie")).toBe("");
+      expect(await page.content()).not.toContain(ADMIN_TOKEN);
+      await page.getByRole("button", { name: "Log out" }).click();
+      await page.locator("#devices form.login").waitFor();
+    });
+  });
+
+  const absent = [
+    ...(mosquittoAvailable() ? [] : ["mosquitto is not installed"]),
+    postgresAvailable(),
+  ].filter((why) => why !== "");
+  test.skipIf(absent.length > 0)(
+    `an outage of each server is the sentence and the broken arrow, and goes with it ${absent.join(", ")}`,
+    async () => {
+      const broker = await startMosquitto();
+      endLater(() => broker.dispose());
+      const influx = await startInflux3();
+      endLater(() => influx.stop());
+      const database = new URL(await (await sharedPostgres()).createDatabase());
+      const lines = {
+        postgres: await startProxy({ port: Number(database.port) }),
+        influx: await startProxy({ port: Number(new URL(influx.url).port) }),
+        mqtt: await startProxy({ port: broker.port }),
+      };
+      for (const line of Object.values(lines)) endLater(() => line.stop());
+      database.port = String(lines.postgres.port);
+      await open(
+        {
+          DATABASE_URL: database.href,
+          PG_TIMEOUT_MS: "1000",
+          INFLUXDB_URL: `http://127.0.0.1:${lines.influx.port}`,
+          INFLUX_FLUSH_INTERVAL_MS: "50",
+          MQTT_URL: `mqtt://127.0.0.1:${lines.mqtt.port}`,
+        },
+        { withBroker: true },
+      );
+      await sentence("Working");
+      await running.gateway.view.devices.add(registered(["d1"]));
+      const { connectAsync } = await import("mqtt");
+      const device = await connectAsync({ host: "127.0.0.1", port: broker.port });
+      endLater(() => device.endAsync(true));
+      let seq = 0;
+      const load = setInterval(() => {
+        const { topic, payload } = telemetry("d1", ++seq);
+        device.publish(topic, Buffer.from(payload), { qos: 1 });
+      }, 50);
+      endLater(() => clearInterval(load));
+
+      lines.influx.mode("refuse");
+      await sentence("Sink influx cannot deliver since");
+      await page.locator("#place-sink-influx.broken").waitFor();
+      lines.influx.mode("pass");
+      await sentence("Working");
+
+      lines.postgres.mode("refuse");
+      await sentence("Sink postgres cannot deliver since");
+      await page.locator("#place-sink-postgres.broken").click();
+      await shows(".told", "Nothing is lost");
+      lines.postgres.mode("pass");
+      await sentence("Working");
+
+      lines.mqtt.mode("refuse");
+      await sentence("Source mqtt away");
+      await page.locator("#place-source-mqtt.broken").waitFor();
+      lines.mqtt.mode("pass");
+      await sentence("Working");
+      expect(await page.locator(".broken").count()).toBe(0);
+    },
+  );
+});

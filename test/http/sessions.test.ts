@@ -1,0 +1,144 @@
+/** The page's session: who gets one, what it is good for, when it ends; and the streams, which are bounded. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { createApp } from "../../src/http/app.ts";
+import { createSessions } from "../../src/http/sessions.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
+import { fakeView } from "../kit/view.ts";
+
+const token = "a-token-of-some-length";
+afterEach(stopAll);
+
+describe("sessions", () => {
+  const cookieOf = (header = "") => header.split(";")[0] ?? "";
+
+  test("only the token opens one; the cookie holds no token, and is for HTTP and our own site alone", () => {
+    const sessions = createSessions(token, simulatedClock());
+    expect(sessions.open("another-token-of-length", false)).toBeUndefined();
+    const header = sessions.open(token, true) ?? "";
+    expect(header).toMatch(
+      /^sluice_session=[\w-]{43}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure$/,
+    );
+    expect(sessions.has(cookieOf(header))).toBe(true);
+    expect(sessions.has(`other=1; ${cookieOf(header)}; more=2`)).toBe(true);
+    for (const wrong of [undefined, "", "sluice_session=", "sluice_session=made-up", `x${cookieOf(header)}`])
+      expect(sessions.has(wrong)).toBe(false);
+  });
+
+  test("they end by time, by a logout, and by number: the oldest goes", () => {
+    const clock = simulatedClock();
+    const sessions = createSessions(token, clock);
+    const cookies = Array.from({ length: 51 }, () => cookieOf(sessions.open(token, false)));
+    expect(cookies.map(sessions.has)).toEqual([false, ...Array<boolean>(50).fill(true)]);
+    expect(sessions.close(cookies[1])).toContain("Max-Age=0");
+    expect(sessions.has(cookies[1])).toBe(false);
+    clock.advance(12 * 3_600_000);
+    expect(sessions.has(cookies[50])).toBe(false);
+  });
+
+  test("a changed token ends them all, and a change needs a request from our own page", async () => {
+    const { view } = fakeView();
+    const app = (adminToken: string) =>
+      createApp({ view, adminToken, audit: () => {}, clock: simulatedClock(), log: silentLog });
+    const [first, second] = [app(token), app("quite-another-token-here")];
+    const ask = (
+      to: typeof first,
+      path: string,
+      headers: Record<string, string>,
+      body?: object,
+    ): Promise<Response> | Response =>
+      to.fetch(
+        new Request(`http://gateway:8080${path}`, {
+          method: body === undefined ? "GET" : "POST",
+          headers: { host: "gateway:8080", ...headers },
+          ...(body && { body: JSON.stringify(body) }),
+        }),
+        { clientAddress: "10.0.0.7" },
+      );
+    const login = await ask(first, "/login", {}, { token });
+    expect(login.status).toBe(200);
+    const cookie = cookieOf(login.headers.get("set-cookie") ?? "");
+    const clear = (to: typeof first, headers: Record<string, string>) =>
+      ask(to, "/admin/cache/clear", { cookie, ...headers }, {});
+    expect((await ask(first, "/admin/cache/stats", { cookie })).status).toBe(200);
+    expect((await ask(second, "/admin/cache/stats", { cookie })).status).toBe(401);
+    expect((await clear(first, {})).status).toBe(403);
+    expect((await clear(first, { origin: "http://gateway:9000" })).status).toBe(403);
+    expect(
+      (await clear(first, { origin: "http://gateway:8080", "sec-fetch-site": "cross-site" })).status,
+    ).toBe(403);
+    expect(
+      (await clear(first, { origin: "http://gateway:8080", "sec-fetch-site": "same-origin" })).status,
+    ).toBe(200);
+    // Behind a proxy with TLS.
+    expect((await clear(first, { origin: "https://gateway:8080" })).status).toBe(200);
+  });
+
+  test("wrong tokens are limited by address, as everywhere", async () => {
+    const { view } = fakeView();
+    const app = createApp({
+      view,
+      adminToken: token,
+      audit: () => {},
+      clock: simulatedClock(),
+      log: silentLog,
+    });
+    const statuses: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const body = JSON.stringify({ token: "wrong" });
+      const request = new Request("http://gateway:8080/login", { method: "POST", body });
+      statuses.push((await app.fetch(request, { clientAddress: "10.0.0.7" })).status);
+    }
+    expect(statuses[0]).toBe(401);
+    expect(statuses.at(-1)).toBe(429);
+  });
+});
+
+describe("streams", () => {
+  let running: InProcess;
+  const url = (path: string) => `http://${running.gateway.httpAddress()}${path}`;
+
+  test("no more than fifty are open, and one that ends makes room", async () => {
+    running = await startInProcess();
+    const ends = Array.from({ length: 50 }, () => new AbortController());
+    const open = await Promise.all(ends.map(({ signal }) => fetch(url("/live"), { signal })));
+    expect(new Set(open.map(({ status }) => status))).toEqual(new Set([200]));
+    expect((await fetch(url("/live"))).status).toBe(503);
+    for (const end of ends) end.abort();
+    await until(async () => {
+      const one = new AbortController();
+      const { status } = await fetch(url("/live"), { signal: one.signal });
+      one.abort();
+      return status === 200;
+    });
+  });
+
+  test("who follows one device is told of no other, and never a token", async () => {
+    running = await startInProcess();
+    await running.gateway.view.devices.add(registered(["d1", "d2"]));
+    const ending = new AbortController();
+    const { body } = await fetch(url("/admin/follow?tenant=acme&device=d1"), { signal: ending.signal });
+    let text = "";
+    const read = (async () => {
+      for await (const piece of body ?? []) text += new TextDecoder().decode(piece);
+    })().catch(() => {});
+    running.source.give(
+      telemetry("d2", 1),
+      telemetry("d1", 2),
+      telemetry("d1", 3, { provision_token: "tok-wrong" }),
+    );
+    await until(() => text.split("event: passed").length === 3);
+    ending.abort();
+    await read;
+    const entries = [...text.matchAll(/event: entry\ndata: (.+)\n/g)].map(([, data]) =>
+      JSON.parse(data ?? ""),
+    );
+    expect(entries).toMatchObject([
+      { device_id: "d1", verdict: "accepted" },
+      { device_id: "d1", verdict: "TOKEN_INVALID" },
+    ]);
+    expect(text).not.toContain("tok-");
+  });
+});
