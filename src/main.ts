@@ -1,9 +1,10 @@
 /**
- * argv in, exit code out. The only place that ends the process or listens to its signals.
+ * argv in, exit code out. This is the only place that ends the process or listens to its signals.
  *
- * The first SIGINT or SIGTERM asks the command to finish; a second ends at once. Both are safe, as is a crash: what was
- * acknowledged is on the disk. So an error that nobody expected is not lived with, but ends the process for a clean start.
- * One Ctrl-C may come twice, from the terminal and passed on by `bun run` or npx: what comes within a moment of the first is the same.
+ * The first SIGINT or SIGTERM asks the command to finish; a second ends the process at once. Both are safe, as is a
+ * crash: what was acknowledged is on disk. So an unexpected error ends the process, for a clean start, instead of
+ * being ignored. One Ctrl-C may arrive twice, from the terminal and passed on by `bun run` or npx: a signal within a
+ * moment of the first counts as the same.
  */
 import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
@@ -12,13 +13,13 @@ import { toStandardError, toStandardOutput } from "./cli/output.ts";
 import { logForm } from "./core/log-form.ts";
 import { createLog, explain, logWritten } from "./core/log.ts";
 
-/** What is written holds payloads: it is for our own user and group alone, whoever made the directory that it is in. */
+/** Files that are written hold payloads, so only our own user and group may read them, whoever made the directory. */
 process.umask(process.umask() | 0o027);
 
-/** How long the end of the process waits for whatever reads the log. */
+/** How long the end of the process waits for the reader of the log. */
 const logPatienceMs = 1_000;
 
-/** A hand presses no faster; a parent passes on what it got within milliseconds. */
+/** No hand presses Ctrl-C twice within this time; a parent passes a signal on within milliseconds. */
 const sameSignalMs = 300;
 
 const stop = new AbortController();

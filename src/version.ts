@@ -1,4 +1,4 @@
-/** Which Sluice this is. The commit and its time are stamped in by build.ts; run from source there are none. */
+/** Which Sluice this is. build.ts stamps in the commit and its time; run from source there are none. */
 export { version } from "../package.json";
 
 declare const SLUICE_COMMIT: string | undefined;
@@ -6,10 +6,12 @@ declare const SLUICE_COMMIT_SECONDS: number | undefined;
 
 export const commit: string = typeof SLUICE_COMMIT === "string" ? SLUICE_COMMIT : "unknown";
 
-/** No clock that is right says less: this code was written later. */
+/** A clock that shows an earlier time is wrong: this code was written later. */
 const writtenAfterMs = Date.UTC(2025, 0, 1);
 
-/** When what is running was made, in ms since 1970: the commit's time. No clock that is right says less. */
+/**
+ * When this executable was made, in ms since 1970: the commit's time. A clock that shows an earlier time is wrong.
+ */
 export const builtMs: number =
   typeof SLUICE_COMMIT_SECONDS === "number"
     ? Math.max(SLUICE_COMMIT_SECONDS * 1000, writtenAfterMs)

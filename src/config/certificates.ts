@@ -1,6 +1,7 @@
 /**
- * When the certificates that the settings name end: found by the names of the settings, so that a new one is watched from its first
- * day. Read anew at most once a minute, since a bundle of CAs holds a hundred of them and /metrics may be asked often.
+ * When the certificates named in the settings expire. They are found by the settings' names, so that a new one is
+ * watched from its first day. The files are read at most once a minute, because a bundle of CAs holds a hundred
+ * certificates and /metrics may be read often.
  */
 import { certificateEnd, type CertificateEnd } from "../core/pem.ts";
 import type { Clock } from "../core/clock.ts";

@@ -1,6 +1,6 @@
 /**
- * A file of settings as systemd reads one (EnvironmentFile= in systemd.exec(5)), so that a command sees what the service sees. A shell
- * reads the same file differently: it ends at the & of a URL, and goes on with half of it.
+ * Reads a file of settings as systemd does (EnvironmentFile= in systemd.exec(5)), so that a command sees what the
+ * service sees. A shell reads the same file differently: it ends a URL at its first &, and so takes half of it.
  *
  * The states are those of systemd's own parser (src/basic/env-file.c).
  */
@@ -9,7 +9,7 @@ export interface EnvFile {
   readonly values: ReadonlyMap<string, string>;
   /** Name → the line that it was last given in. */
   readonly lines: ReadonlyMap<string, number>;
-  /** Lines that systemd passes over without a word, and what is wrong with them. */
+  /** Lines that systemd ignores silently, and what is wrong with them. */
   readonly ignored: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export function parseEnvFile(text: string): EnvFile {
   let state: State = "line";
   let name = "";
   let value = "";
-  /** Length of the value without the blanks at its end, which count only if something follows. */
+  /** Length of the value without trailing blanks, which count only if something follows. */
   let kept = 0;
   let line = 1;
   let began = 1;
@@ -40,7 +40,7 @@ export function parseEnvFile(text: string): EnvFile {
     if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(trimmed)) {
       values.set(trimmed, value.slice(0, kept));
       lines.set(trimmed, began);
-    } else ignored.push(`line ${began}: ${shown(trimmed)} is no name`);
+    } else ignored.push(`line ${began}: ${shown(trimmed)} is not a name`);
     state = "line";
   };
   const step: Readonly<Record<State, (c: string) => void>> = {
@@ -53,7 +53,7 @@ export function parseEnvFile(text: string): EnvFile {
     },
     name(c) {
       if (isNewline(c)) {
-        ignored.push(`line ${began}: no = in it`);
+        ignored.push(`line ${began}: it has no =`);
         state = "line";
       } else if (c === "=") state = "before";
       else name += c;
@@ -101,10 +101,10 @@ export function parseEnvFile(text: string): EnvFile {
     if (c === "\n") line += 1;
   }
   const last = state as State;
-  if (last === "name") ignored.push(`line ${began}: no = in it`);
+  if (last === "name") ignored.push(`line ${began}: it has no =`);
   else if (last !== "line" && last !== "comment") assign();
   return { values, lines, ignored };
 }
 
-/** A line may be a secret that lost its name. */
+/** Masks odd names: the line may be a secret that lost its name. */
 const shown = (name: string) => (/^[\w.-]{1,40}$/.test(name) ? name : "what stands before =");

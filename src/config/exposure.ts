@@ -1,9 +1,9 @@
 /**
- * Who else could read, or replace, what the gateway relies on.
+ * Exposure: who else could read, or replace, the files that the gateway relies on.
  *
- * Refused: what lets another user put a file of his in place of ours, for then nothing that is read back is to be believed, and a
- * tool of root's would write where he wants. Warned of: what an operator may have meant, or cannot change (a mounted volume of
- * root's, a secret of a container that is alone).
+ * A mistake is what lets another user put his file in place of ours: nothing that is read back could then be trusted,
+ * and a tool that root runs would write where he wants. A warning is what an operator may have intended, or cannot
+ * change (a mounted volume that root owns, a secret in a container that runs nothing else).
  */
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -18,29 +18,29 @@ const root = 0;
 const othersRead = 0o004;
 const othersWrite = 0o002;
 const othersEnter = 0o001;
-/** In such a directory a file is replaced by its owner alone. */
+/** In a directory with this bit, only its owner can replace a file. */
 const sticky = 0o1000;
 
 const nothing: Exposure = { mistakes: [], warnings: [] };
 
-/** What is wrong with the data directory; nothing while there is none. @param self the user of this process */
+/** What is wrong with the data directory; nothing if it does not exist yet. @param self the user of this process */
 export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root): Exposure {
   const found = directoryAt(dataDir);
   if (found === undefined) return nothing;
   const { uid, mode } = found;
   const mistakes: string[] = [];
   const warnings: string[] = [];
-  // Root may work for whoever owns it; a directory of root's is as safe as the host.
+  // Root may work in anybody's directory; a directory that root owns is as safe as the host.
   if (self !== root && uid !== self && uid !== root)
     mistakes.push(
       `DATA_DIR=${dataDir} belongs to user ${uid} and this is user ${self}: the owner could replace what is in it; run as that user, or as root: chown -R ${self} ${dataDir}`,
     );
   if ((mode & othersWrite) !== 0) {
     const said = `DATA_DIR=${dataDir} can be written by every user of this host`;
-    const mend = `chmod o-w ${dataDir}`;
+    const remedy = `chmod o-w ${dataDir}`;
     const mayBeMeant = (mode & sticky) !== 0 || (uid === root && self !== root);
-    if (mayBeMeant) warnings.push(`${said}: ${mend}`);
-    else mistakes.push(`${said}, who could replace what is in it: ${mend}`);
+    if (mayBeMeant) warnings.push(`${said}: ${remedy}`);
+    else mistakes.push(`${said}, who could replace what is in it: ${remedy}`);
   }
   return {
     mistakes: [...mistakes, ...faultsWithin(dataDir)],
@@ -48,7 +48,7 @@ export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root):
   };
 }
 
-/** What cannot be looked at is said where it is to be used. */
+/** undefined if there is none, or if it cannot be examined: that is reported when the directory is used. */
 function directoryAt(path: string): Stats | undefined {
   try {
     const found = statSync(path);
@@ -72,7 +72,7 @@ function faultsWithin(dataDir: string): string[] {
   });
 }
 
-/** Whoever may write a directory may put another in place of what is in it. */
+/** Whoever can write to a directory can replace what is in it. */
 function faultsAbove(dataDir: string): string[] {
   return above(realpathSync(dataDir))
     .filter(({ mode }) => (mode & othersWrite) !== 0 && (mode & sticky) === 0)
@@ -82,7 +82,7 @@ function faultsAbove(dataDir: string): string[] {
     );
 }
 
-/** A tool of another user's may not look into it, and will be told so where it opens a file. */
+/** Empty if the directory cannot be read: another user's tool learns that when it opens a file. */
 function namesIn(directory: string): readonly string[] {
   try {
     return readdirSync(directory);
@@ -91,7 +91,7 @@ function namesIn(directory: string): readonly string[] {
   }
 }
 
-/** What every user of this host can do with a file that holds a secret, and the mend; undefined: nothing. */
+/** What every user of this host can do with a file that holds a secret, and the remedy; undefined if nothing. */
 export function exposureOfSecret(path: string): string | undefined {
   try {
     const real = realpathSync(path);
@@ -104,7 +104,7 @@ export function exposureOfSecret(path: string): string | undefined {
   }
 }
 
-/** The directories that lead to it, from the nearest up. */
+/** The directories above a path, from the nearest up. */
 function above(path: string): { readonly path: string; readonly mode: number }[] {
   const parent = dirname(path);
   const here = { path: parent, mode: statSync(parent).mode };

@@ -1,7 +1,7 @@
 /**
- * The gateway's name, which is also that of its session at a broker: kept in DATA_DIR with what it is the name of. A container that
- * is made anew has another host name, and would leave a session behind that queues for nobody. GATEWAY_ID counts over it,
- * and is kept in turn.
+ * The gateway's name, which is also the name of its session at a broker. It is kept in DATA_DIR, beside the data of
+ * the gateway that it names: a container that is created anew has another host name, and would leave behind a session
+ * that queues for nobody. GATEWAY_ID takes precedence, and is kept in turn.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ export const gatewayIdPattern = /^[A-Za-z0-9._-]{1,64}$/;
 
 const fileOf = (dataDir: string) => join(dataDir, "gateway-id");
 
-/** The name kept in that directory; undefined: none is, or it cannot be read (by a tool of another user). */
+/** The name kept in that directory; undefined if none is, or if it cannot be read (by another user's tool). */
 export function keptGatewayId(dataDir: string, host: Host): string | undefined {
   try {
     const kept = host.readText(fileOf(dataDir)).trim();
@@ -23,7 +23,7 @@ export function keptGatewayId(dataDir: string, host: Host): string | undefined {
   }
 }
 
-/** A host may have a name that is none for us; what is not allowed becomes a dash. */
+/** The host's name as a gateway's name; each character that is not allowed becomes a dash. */
 export function nameOfHost(host: Host): string {
   return (
     host
@@ -33,7 +33,7 @@ export function nameOfHost(host: Host): string {
   );
 }
 
-/** A disk that is full now is no reason not to start: it is tried again at the next start. */
+/** Keeps the name. A full disk is no reason not to start: this is tried again at the next start. */
 export function keepGatewayId(dataDir: string, gatewayId: string, log: Log): void {
   const path = fileOf(dataDir);
   try {
@@ -42,7 +42,7 @@ export function keepGatewayId(dataDir: string, gatewayId: string, log: Log): voi
   } catch (error) {
     log.warn(
       { path, error: explain(error) },
-      "the gateway's name cannot be kept: set GATEWAY_ID if its host name may change",
+      "the gateway's name cannot be written to DATA_DIR: set GATEWAY_ID if its host name may change",
     );
   }
 }

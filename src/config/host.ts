@@ -1,4 +1,6 @@
-/** What reading a configuration asks of the host it runs on. A parameter, so that a test has no disk and no host name. */
+/**
+ * What reading a configuration needs from the host. It is a parameter, so that a test has no disk and no host name.
+ */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
@@ -6,13 +8,13 @@ import { type Exposure, exposureOf, exposureOfSecret } from "./exposure.ts";
 
 export interface Host {
   name(): string;
-  /** Whether the directory can be written, or made. Changes nothing. */
+  /** Whether the directory can be written, or created. Changes nothing. */
   canWrite(directory: string): boolean;
-  /** @throws where it cannot be read */
+  /** @throws if it cannot be read */
   readText(path: string): string;
-  /** What is wrong with the rights of the data directory. */
+  /** What is wrong with the permissions of the data directory. */
   exposureOf(dataDir: string): Exposure;
-  /** What everybody can do with that file; undefined: nothing. */
+  /** What every user can do with that file; undefined if nothing. */
   exposureOfSecret(path: string): string | undefined;
 }
 
@@ -31,13 +33,16 @@ export const thisHost: Host = {
   exposureOfSecret,
 };
 
-/** Makes the directory where it is not there yet. @throws in words that name the setting */
+/** Creates the directory if it does not exist yet. @throws an error that names the setting */
 export function makeDataDir(dataDir: string): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o750 });
   } catch (cause) {
-    throw new Error(`DATA_DIR=${dataDir} cannot be made: see who owns the directory above, or set another`, {
-      cause,
-    });
+    throw new Error(
+      `DATA_DIR=${dataDir} cannot be created: see who owns the directory above, or set another`,
+      {
+        cause,
+      },
+    );
   }
 }

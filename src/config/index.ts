@@ -1,8 +1,10 @@
 /**
- * The configuration: every part's settings, read once from the environment, all mistakes at once (DESIGN, promise 6).
+ * The configuration: every part's settings, read once from the environment, with all mistakes reported at once
+ * (DESIGN, promise 6).
  *
- * Nothing here changes anything: a wrong configuration ends with exit code 78 before the spool is touched. There is no
- * configuration file: units, containers and shells all set environment variables well, and secrets come as NAME_FILE.
+ * Nothing here changes anything: a wrong configuration ends with exit code 78 before the spool is touched. There is
+ * no configuration file: units, containers and shells all set environment variables well, and secrets come as
+ * NAME_FILE.
  */
 import { type Kind, valuesOf } from "../core/kind.ts";
 import { askedSinks, SINKS } from "../sink/index.ts";
@@ -27,14 +29,14 @@ export type Loaded =
   | { readonly mistakes: readonly string[]; readonly warnings: readonly string[] };
 
 /**
- * Every mistake is one line that names the setting, its value (masked), what is wrong and the mend.
- * @param written those of `env` that stand in a file of settings, where nothing else should
+ * Every mistake is one line that names the setting, its value (masked), what is wrong, and the remedy.
+ * @param written the names of `env` that stand in a file of settings, where nothing else should stand
  */
 export function loadConfig(env: Env, host: Host = thisHost, written: Written = new Map()): Loaded {
   const reads = Object.entries(tables).map(
     ([name, table]) => [name, readTable(table, env, host, written)] as const,
   );
-  const settings = settle(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
+  const settings = fillIn(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
   const { mappings, mistakes: ofMappings } = readMappings(settings.mapping.file, settings.mqtt, host);
   const config = { ...settings, mappings };
   const found = unknownNames(env, namesOf(), written);
@@ -48,19 +50,20 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
   if (mistakes.length > 0) return { mistakes, warnings };
   return {
     config,
-    effective: reads.flatMap(([, read]) => read.effective).map(settledBy(config, host)),
+    effective: reads.flatMap(([, read]) => read.effective).map(filledIn(config, host)),
     warnings,
   };
 }
 
 /**
- * What is wrong with each setting, then with settings taken together (each part knows its own). The latter says nothing new
- * about one that is mistaken by itself.
+ * What is wrong with each setting, then with settings in combination (each part knows its own). A combination is not
+ * reported if one of its settings is itself mistaken.
  */
 function allMistakes(reads: readonly TableRead[], config: Omit<Config, "mappings">): string[] {
   const single = reads.flatMap(({ mistakes }) => mistakes);
   const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
-  // Of what turns it on nothing is known then, and what it stands in for is not asked for either.
+  // If the setting that turns a part on is mistaken, nothing is known about the part: what it would replace is not
+  // required either.
   const isMeant = ({ settings }: Kind) =>
     Object.values(settings).some((row) => row.default === null && isMistaken(row.name));
   const asked = new Set<Kind>([...askedSources(config, isMeant), ...askedSinks(config)]);
@@ -73,8 +76,8 @@ function allMistakes(reads: readonly TableRead[], config: Omit<Config, "mappings
   return [...single.map(({ text }) => text), ...new Set(fresh)];
 }
 
-/** Gives the settings whose default is found, not written, their value. `values` has the shape of the tables it was read by. */
-function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Omit<Config, "mappings"> {
+/** Fills in the settings whose default depends on the host. `values` has the shape of the tables it was read by. */
+function fillIn(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Omit<Config, "mappings"> {
   const read = values as Config;
   const { general } = read;
   const dataDir = general.dataDir ?? defaultDataDir(env, host);
@@ -82,14 +85,17 @@ function settle(values: Readonly<Record<string, unknown>>, env: Env, host: Host)
   return { ...read, general: { ...general, dataDir, gatewayId } };
 }
 
-/** systemd's StateDirectory= (several are colon-separated), else the place of the Filesystem Hierarchy Standard, else here. */
+/**
+ * systemd's StateDirectory= (several are separated by colons), else the directory of the Filesystem Hierarchy
+ * Standard, else one here.
+ */
 function defaultDataDir(env: Env, host: Host): string {
   const given = env["STATE_DIRECTORY"]?.split(":")[0];
   if (given) return given;
   return host.canWrite("/var/lib/sluice") ? "/var/lib/sluice" : "./sluice-data";
 }
 
-function settledBy({ general }: Config, host: Host): (row: Effective) => Effective {
+function filledIn({ general }: Config, host: Host): (row: Effective) => Effective {
   const found: Readonly<Record<string, Partial<Effective>>> = {
     DATA_DIR: { value: general.dataDir },
     GATEWAY_ID: {

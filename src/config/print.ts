@@ -1,8 +1,10 @@
-/** The tables of settings as people read them: `sluice help settings`, a sample environment file, the README's table. */
+/**
+ * Prints the tables of settings for people: `sluice help settings`, a sample environment file, the README's tables.
+ */
 import type { Setting } from "../core/settings.ts";
 import { tables, titles } from "./tables.ts";
 
-/** For a terminal. */
+/** The settings for a terminal. */
 export function helpSettings(): string {
   return sections((title, rows) => {
     const lines = rows.map(
@@ -12,7 +14,10 @@ export function helpSettings(): string {
   });
 }
 
-/** For `EnvironmentFile=` of a unit or `--env-file` of a container: every setting, commented out, with its default. */
+/**
+ * The settings for `EnvironmentFile=` of a unit or `--env-file` of a container: every setting, commented out, with
+ * its default.
+ */
 export function sampleEnv(): string {
   return sections((title, rows) => {
     const lines = rows.map((row) => `${wrapped(row.help, "# ")}#${row.name}=${row.default ?? ""}\n`);
@@ -20,7 +25,7 @@ export function sampleEnv(): string {
   });
 }
 
-/** For a script. */
+/** The settings for a script. */
 export function settingsJson(): readonly Readonly<Record<string, unknown>>[] {
   return Object.values<Readonly<Record<string, Setting<unknown>>>>(tables).flatMap((table) =>
     Object.values(table).map(({ name, default: fallback, unit, help, secret }) => ({
@@ -33,7 +38,7 @@ export function settingsJson(): readonly Readonly<Record<string, unknown>>[] {
   );
 }
 
-/** Markdown. A test holds the README equal to it. */
+/** The settings as Markdown. A test checks that the README equals it. */
 export function settingsTable(): string {
   return sections((title, rows) => {
     const lines = rows.map(
@@ -68,7 +73,7 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-/** Lines of at most 100 characters, each behind `margin`. */
+/** Wraps text into lines of at most 100 characters, each after `margin`. */
 export function wrapped(text: string, margin: string): string {
   const lines: string[] = [];
   let line = "";

@@ -1,6 +1,7 @@
 /**
- * One table of settings read from the environment. Every mistake is collected, none thrown: an operator who cannot reach
- * the machine twice wants to hear all of them. A mistaken setting reads as its default, so that the checks across settings can still run.
+ * Reads one table of settings from the environment. Every mistake is collected, none is thrown: an operator who
+ * cannot reach the machine twice wants to see all of them. A mistaken setting reads as its default, so that the
+ * checks across settings can still run.
  */
 import { join } from "node:path";
 import { explain } from "../core/log.ts";
@@ -10,15 +11,15 @@ import type { Host } from "./host.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
-/** One setting as it is in force, fit to be printed. */
+/** One setting in force, safe to print. */
 export interface Effective {
   readonly name: string;
-  /** Masked; null: not set. */
+  /** Masked; null if not set. */
   readonly value: string | null;
   readonly origin: "default" | "environment" | "file" | "kept in DATA_DIR" | `from ${string}`;
 }
 
-/** Where a setting is written: --env-file, or what the unit gives the service. */
+/** Where a setting is written: the file of --env-file, or what the unit gives the service. */
 export interface Place {
   readonly path: string;
   /** Absent in a unit. */
@@ -30,7 +31,7 @@ export type Written = ReadonlyMap<string, Place>;
 
 export interface Mistake {
   readonly name: string;
-  /** Name, value (masked), what is wrong and the mend. */
+  /** Name, value (masked), what is wrong, and the remedy. */
   readonly text: string;
 }
 
@@ -67,7 +68,10 @@ export function readTable(table: Settings, env: Env, host: Host, written: Writte
   return { values, mistakes, warnings, effective };
 }
 
-/** The text of a setting before it is understood. Empty is unset, so that `NAME=` in a unit or compose file means nothing. */
+/**
+ * The text of a setting before it is parsed. Empty counts as unset, so that `NAME=` in a unit or compose file means
+ * nothing.
+ */
 function find(setting: Setting<unknown>, env: Env, host: Host, written: Written): Raw {
   const { name, secret } = setting;
   const given = env[name]?.trim() ?? "";
@@ -86,10 +90,10 @@ function find(setting: Setting<unknown>, env: Env, host: Host, written: Written)
   return byUnit ?? { text: setting.default, origin: "default" };
 }
 
-/** Somebody may have given the secret itself. */
+/** Masks what is not a path: somebody may have given the secret itself. */
 const pathShown = (path: string) => (/^[./%~]/.test(path) ? path : "***");
 
-/** `mayLack`: undefined if there is no such file. */
+/** Reads a secret from a file. `mayLack`: returns undefined if there is no such file. */
 function fromFile(said: string, path: string, host: Host): Raw;
 function fromFile(said: string, path: string, host: Host, mayLack: true): Raw | undefined;
 function fromFile(said: string, path: string, host: Host, mayLack = false): Raw | undefined {
@@ -104,7 +108,7 @@ function fromFile(said: string, path: string, host: Host, mayLack = false): Raw 
   }
 }
 
-/** A file that is a secret itself. */
+/** A file that is itself a secret. */
 function isKeyFile({ name, unit }: Setting<unknown>): boolean {
   return unit === "path" && name.endsWith("_KEY");
 }
@@ -115,11 +119,11 @@ function wrong(setting: Setting<unknown>, text: string | null, wanted = "another
   return `${name}=${shown(setting, text) ?? ""}: must be ${wanted}; correct it, or ${fallback}. ${help}`;
 }
 
-/** Fit to be printed: no secret, and no password within a URL even where the URL is broken. */
+/** A setting's text, safe to print: no secret, and no password within a URL, even if the URL is broken. */
 function shown(setting: Setting<unknown>, text: string | null): string | null {
   if (text === null) return null;
   if (isUrl(setting, text) && /^[a-z][a-z0-9+.-]*:\/\/[^\s"'<>]*$/i.test(text)) return masked(text);
-  // Without its scheme, or with a blank in it, one cannot tell where a password begins and ends.
+  // If a URL lacks its scheme or contains a blank, nobody can tell where a password begins and ends.
   return setting.secret || (isUrl(setting, text) && /[@?]/.test(text)) ? "***" : masked(text);
 }
 

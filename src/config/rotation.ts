@@ -1,9 +1,10 @@
 /**
- * Secrets that change while the gateway runs: the files that hold them are read again now and then, with everything else that the
- * configuration says, so that they are held to the same rules. What is good takes the place of what was, in the very tables that
- * the parts read at each use (a connection, a request); what is not is told, and the old one stays.
+ * Rotation: secrets that change while the gateway runs. Their files are read again now and then, together with the
+ * rest of the configuration, so that the same rules apply. A good value replaces the old one in the very tables that
+ * the parts read at each use (a connection, a request); a bad one is logged, and the old one stays.
  *
- * To watch the files instead would miss what is mounted in their place (a Kubernetes secret is a symbolic link that moves).
+ * Rejected alternative: to watch the files, because that misses a file that is mounted in their place (a Kubernetes
+ * secret is a symbolic link that moves).
  */
 import type { Config, Loaded } from "./index.ts";
 import { tables } from "./tables.ts";
@@ -12,7 +13,7 @@ import type { Settings } from "../core/settings.ts";
 
 export const readAgainMs = 10_000;
 
-/** @returns reads again; `config` is changed in place */
+/** @returns a function that reads again, and changes `config` in place */
 export function rotation(config: Config, load: () => Loaded, log: Log): () => void {
   let told = "";
   return () => {
@@ -20,8 +21,11 @@ export function rotation(config: Config, load: () => Loaded, log: Log): () => vo
     if ("config" in loaded) {
       const changed = takeSecrets(config, loaded.config);
       if (changed.length > 0)
-        log.info({ settings: changed }, "read again, and in use from the next connection on");
-      else if (told !== "") log.info("the files of the settings are good again");
+        log.info(
+          { settings: changed },
+          "secrets were read again, and are in use from the next connection on",
+        );
+      else if (told !== "") log.info("the files of the settings are valid again");
       told = "";
       return;
     }
@@ -29,7 +33,7 @@ export function rotation(config: Config, load: () => Loaded, log: Log): () => vo
     if (now !== told)
       log.warn(
         { mistakes: loaded.mistakes },
-        "a file of the settings is no good any more; what it said before stays",
+        "a file of the settings is not valid any more; its earlier value stays in use",
       );
     told = now;
   };

@@ -1,6 +1,6 @@
 /**
- * Every setting of Sluice: each part's table, gathered. Help, sample file, README and the reading itself walk this object;
- * a new part is one line here. What belongs to no one part stands in `generalSettings`.
+ * Every setting of Sluice: the table of each part, gathered. Help, the sample file, the README and the reading itself
+ * iterate over this object; a new part is one line here. What belongs to no single part stands in `generalSettings`.
  */
 import { z } from "zod";
 import {
@@ -31,7 +31,7 @@ const generalSettings = {
   dataDir: optional({
     name: "DATA_DIR",
     unit: "directory",
-    help: "Where the spool and the local store live (absent: $STATE_DIRECTORY, else /var/lib/sluice where that can be written, else ./sluice-data).",
+    help: "Where the spool and the local store live (absent: $STATE_DIRECTORY, else /var/lib/sluice if it can be written, else ./sluice-data).",
   }),
   gatewayId: optional({
     name: "GATEWAY_ID",
@@ -43,7 +43,7 @@ const generalSettings = {
     name: "LOG_LEVEL",
     default: "info",
     words: ["debug", "info", "warn", "error", "silent"],
-    help: "The least that is logged.",
+    help: "The least severe level that is logged.",
   }),
   logStatsEverySeconds: count({
     name: "LOG_STATS_EVERY_SECONDS",
@@ -58,7 +58,7 @@ const generalSettings = {
     unit: "seconds",
     min: 1,
     max: 3_600,
-    help: "How often app_settings is read where changes to it cannot be watched.",
+    help: "How often app_settings is read if changes to it cannot be watched.",
   }),
 };
 
@@ -81,12 +81,12 @@ export const allSettings: readonly Setting<unknown>[] = Object.values<Settings>(
   Object.values(table),
 );
 
-/** Names of credentials as a unit gives them (LoadCredential=database-url:…) → the secret setting that each is. */
+/** Credential names as a unit gives them (LoadCredential=database-url:…) → the secret setting of each. */
 export const credentialNames: ReadonlyMap<string, string> = new Map(
   allSettings.filter(({ secret }) => secret).map(({ name }) => [credentialOf(name), name]),
 );
 
-/** What the tables are called where people read them. */
+/** The tables' names for people. */
 export const titles: Readonly<Record<keyof typeof tables, string>> = {
   general: "General",
   ...titlesOf(SOURCES),
@@ -104,7 +104,7 @@ export const titles: Readonly<Record<keyof typeof tables, string>> = {
 
 type Tables = { readonly [K in keyof typeof tables]: Values<(typeof tables)[K]> };
 
-/** The values of all settings; `dataDir` and `gatewayId` are settled. */
+/** The values of all settings; `dataDir` and `gatewayId` are filled in. */
 export type Config = Omit<Tables, "general"> & {
   /** What MAPPINGS_FILE says, compiled. */
   readonly mappings: readonly Mapping[];

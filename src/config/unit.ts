@@ -1,17 +1,18 @@
 /**
- * What the unit of this host gives the service: the files of its EnvironmentFile=, its Environment= and its credentials. So that a
- * command that root runs beside the service works on what the service works on, and not on a new local store.
+ * What this host's unit gives the service: the files of its EnvironmentFile=, its Environment= and its credentials.
+ * With it, a command that root runs beside the service works on the service's data, and not on a new local store.
  *
- * The unit's files are read and not asked of systemctl, which a command would have to wait for and which cannot say them escaped
- * in one way. Drop-ins count as systemd has it: later ones add, an empty value begins anew.
+ * The unit's files are read directly. Rejected alternative: to query systemctl, because a command would have to wait
+ * for it, and it does not escape values in a consistent way. Drop-ins count as in systemd: later ones add, an empty
+ * value resets.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface UnitEnvironment {
-  /** Environment=, with %d replaced by where the credentials are. */
+  /** Environment=, with %d replaced by the path of the credentials. */
   readonly values: ReadonlyMap<string, string>;
-  /** Of EnvironmentFile=, those that are there; they count over `values`. */
+  /** The files of EnvironmentFile= that exist; they take precedence over `values`. */
   readonly files: readonly string[];
   /** LoadCredential=: id → the file to read. */
   readonly credentials: ReadonlyMap<string, string>;
@@ -26,7 +27,7 @@ const unitDirs = [
   "lib/systemd/system",
 ];
 
-/** undefined: there is no such unit. @param root for tests: another directory than / */
+/** Returns undefined if there is no such unit. @param root for tests: another directory than / */
 export function unitEnvironment(root = "/"): UnitEnvironment | undefined {
   const dirs = unitDirs.map((dir) => join(root, dir));
   const unit = dirs.map((dir) => join(dir, unitName)).find(existsSync);
@@ -52,7 +53,7 @@ function dropIns(dir: string): string[] {
     .map((name) => join(dir, name));
 }
 
-/** `NAME=value` of the section [Service]; a line that ends with \\ goes on in the next. */
+/** The lines `NAME=value` of the section [Service]; a line that ends with \\ continues in the next. */
 function serviceLines(path: string): string[] {
   let section = "";
   return readFileSync(path, "utf8")
@@ -75,7 +76,7 @@ function listOf(lines: readonly string[], name: string): string[] {
   return list;
 }
 
-/** Of a service that runs, the credential as it has it; else the file that it would be loaded from. */
+/** The credential as a running service has it; else the file from which it would be loaded. */
 function credentialOf(root: string, said: string): [id: string, path: string] | undefined {
   const [id = "", path = ""] = said.split(/:(.*)/s);
   const loaded = join(root, "run/credentials", unitName, id);
@@ -83,7 +84,7 @@ function credentialOf(root: string, said: string): [id: string, path: string] | 
   return path.startsWith("/") ? [id, join(root, path)] : undefined;
 }
 
-/** Environment= holds several assignments, each of which may be quoted. */
+/** Splits Environment=, which holds several assignments, each of which may be quoted. */
 function wordsOf(said: string): string[] {
   return [...said.matchAll(/"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S+)/g)].map(
     ([, double, single, bare]) => double?.replaceAll(/\\(.)/g, "$1") ?? single ?? bare ?? "",

@@ -1,6 +1,7 @@
 /**
- * Names in the environment that are no setting, but look as if somebody meant one: those of the services that Sluice
- * replaces, and near misses. A gateway that silently ran on its defaults would be worse than one that says so.
+ * Finds names in the environment that are not settings but look as if somebody meant one: those of the services that
+ * Sluice replaces, and near misses. A gateway that silently ran on its defaults would be worse than one that reports
+ * them.
  */
 import type { Env, Place, Written } from "./read.ts";
 
@@ -9,7 +10,7 @@ export interface Findings {
   readonly warnings: readonly string[];
 }
 
-/** Names of the replaced services that Sluice does without, and why. */
+/** Settings of the replaced services that Sluice does not need, and why. */
 const withoutNeed: Readonly<Record<string, string>> = {
   INGEST_WORKER_COUNT: "one process uses what the machine has",
   INGEST_QUEUE_SIZE: "the queue is on the disk, bounded by SPOOL_MAX_BYTES",
@@ -26,24 +27,25 @@ const withoutNeed: Readonly<Record<string, string>> = {
   DELIVERY_WORKER_COUNT: "every sink has its own pace",
 };
 
-/** Groups of names that became one URL. The password stays a name in what is printed. */
+/** Groups of names that one URL replaces. In what is printed, the password stays a name. */
 const nowUrls = [
   {
     url: "MQTT_URL",
     names: ["MQTT_HOST", "MQTT_PORT"],
-    mend: (env: Env) => `mqtt://${env["MQTT_HOST"] || "localhost"}:${env["MQTT_PORT"] || "1883"}`,
+    suggestion: (env: Env) => `mqtt://${env["MQTT_HOST"] || "localhost"}:${env["MQTT_PORT"] || "1883"}`,
   },
   {
     url: "DATABASE_URL",
     names: ["PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"],
-    mend: (env: Env) =>
+    suggestion: (env: Env) =>
       `postgres://${env["PG_USER"] || "iot"}:<PG_PASS>@${env["PG_HOST"] || "localhost"}:${env["PG_PORT"] || "5432"}/${env["PG_DB"] || "iotcloud"}`,
   },
 ];
 
 /**
- * `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. `written`: those that stand in a file of
- * settings. That file is ours alone, so a name in it that is nobody's is a mistake: what it was to set is not set.
+ * `known`: the names of all settings. `secrets`: those that may also be given as NAME_FILE. `written`: those that
+ * stand in a file of settings. That file is Sluice's alone, so an unknown name in it is a mistake: what it was meant
+ * to set is not set.
  */
 export function unknownNames(
   env: Env,
@@ -53,12 +55,12 @@ export function unknownNames(
   const mistakes: string[] = [];
   const warnings: string[] = [];
   const isSet = (name: string) => (env[name] ?? "").trim() !== "";
-  for (const { url, names, mend } of nowUrls) {
+  for (const { url, names, suggestion } of nowUrls) {
     const set = names.filter((name) => isSet(name) && !known.includes(name));
     if (set.length === 0) continue;
     const read = isSet(url) || isSet(`${url}_FILE`);
     if (read) warnings.push(`${set.join(", ")}: not read, since ${url} is set; unset them`);
-    else mistakes.push(`${set.join(", ")}: not read by Sluice; set ${url}=${mend(env)} instead`);
+    else mistakes.push(`${set.join(", ")}: not read by Sluice; set ${url}=${suggestion(env)} instead`);
   }
   const handled = new Set([
     ...known,
@@ -78,13 +80,19 @@ export function unknownNames(
   return { mistakes, warnings };
 }
 
-/** Variables that change how any process runs (environ(7), systemd.exec(5), Bun's and TLS's own), and so may stand in a file of settings. */
+/**
+ * Variables that change how any process runs (environ(7), systemd.exec(5), Bun's and TLS's own), and so may stand in
+ * a file of settings.
+ */
 const ofTheProcess =
   /^(TZ|TZDIR|LANG|LANGUAGE|LC_\w+|PATH|HOME|USER|LOGNAME|SHELL|TERM|NO_COLOR|FORCE_COLOR|TMPDIR|TEMP|TMP|SSL_CERT_(FILE|DIR)|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|(BUN|NODE|LD|MALLOC|GLIBC|XDG|UV)_\w+|(STATE|CREDENTIALS|RUNTIME|CACHE|LOGS|CONFIGURATION)_DIRECTORY|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)|INVOCATION_ID|FAKETIME\w*)$/;
 
 const placeText = ({ path, line }: Place) => (line === undefined ? path : `${path}, line ${line}`);
 
-/** The setting that a name was probably meant to be: as few letters off as one in five, upper case and underscores aside. */
+/**
+ * The setting that a name was probably meant to be: at most one letter in five differs, ignoring case and
+ * underscores.
+ */
 function nearest(name: string, known: readonly string[]): string | undefined {
   if (name.endsWith("_FILE") && known.includes(name.slice(0, -"_FILE".length))) return name.slice(0, -5);
   const plain = bare(name);
@@ -98,7 +106,7 @@ function bare(name: string): string {
   return name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "");
 }
 
-/** Levenshtein's distance; names are short. */
+/** Levenshtein distance; names are short. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i += 1) {

@@ -1,22 +1,23 @@
 /**
- * What a line of the log looks like, by who reads it: a person at a terminal, the journal, or a program.
+ * The form of a log line, by its reader: a person at a terminal, the journal, or a program.
  *
- * Found out rather than set: a terminal is a terminal, and the journal says in JOURNAL_STREAM which descriptors are its own
- * (systemd.exec(5)). For the journal a line carries its priority (sd-daemon(3)), so that `journalctl -p warning` works.
- * Rejected alternative: pino-pretty, which undoes the escapes that keep a terminal from obeying a device's text.
+ * The reader is detected, not configured: a terminal is a terminal, and JOURNAL_STREAM names the descriptor that is
+ * the journal's (systemd.exec(5)). For the journal a line carries its priority (sd-daemon(3)), so that `journalctl -p
+ * warning` works. Rejected alternative: pino-pretty, because it undoes the escapes that keep a terminal from obeying
+ * a device's text.
  */
 import { fstatSync } from "node:fs";
 import { isatty } from "node:tty";
 import { styleText } from "node:util";
 import { oneLine } from "./terminal.ts";
 
-/** Of one line of JSON with its newline. */
+/** Turns one line of JSON, with its newline, into what is written. */
 export type LogForm = (line: string) => string;
 
 type Env = Readonly<Record<string, string | undefined>>;
 type Style = Parameters<typeof styleText>[0];
 
-/** Level → priority of syslog(3), and the colour for people. */
+/** Level → priority of syslog(3), and colour for people. */
 const levels: Readonly<Record<string, { readonly priority: number; readonly style: Style }>> = {
   debug: { priority: 7, style: "dim" },
   info: { priority: 6, style: "green" },

@@ -1,19 +1,19 @@
 /**
- * Where log lines go: to a descriptor, never at the price of time.
+ * Writes log lines to a descriptor, without ever delaying the gateway.
  *
- * A reader of the log that stops (a full pipe, a journal that hangs) must not stop the gateway, so one write at a time is
- * under way in the runtime's thread pool and the rest waits in memory, bounded. Beyond the bound lines are lost and counted, and
- * the log itself says how many when it moves again.
+ * A reader of the log that stops (a full pipe, a journal that hangs) must not stop the gateway, so one write at a
+ * time is under way in the runtime's thread pool, and the rest waits in memory, bounded. Beyond the bound lines are
+ * lost and counted, and the log itself reports how many once it moves again.
  *
- * Rejected alternatives: synchronous writes, which froze intake and `/healthz` behind a full pipe; SonicBoom's asynchronous
- * mode, which writes what is left synchronously as the process exits and then hangs there; O_NONBLOCK on the descriptor, which
- * would change it for every process that shares it.
+ * Rejected alternatives: synchronous writes, because they froze intake and `/healthz` behind a full pipe; SonicBoom's
+ * asynchronous mode, because it writes the rest synchronously as the process exits, and then hangs there; O_NONBLOCK
+ * on the descriptor, because it would change the descriptor for every process that shares it.
  */
 import { write } from "node:fs";
 
-/** What waits for the descriptor; beyond it lines are lost. */
+/** Bound of what waits for the descriptor; beyond it lines are lost. */
 export const waitingBytesMax = 1_000_000;
-/** What is handed over at a time. */
+/** How much is handed over per write. */
 const writeBytesMax = 65_536;
 const retryMs = 1_000;
 
@@ -21,11 +21,11 @@ export interface LogOutput {
   write(line: string): void;
   /** Lines that were never written. */
   lost(): number;
-  /** Resolves once nothing waits, at the latest after so many ms. */
+  /** Resolves once nothing waits, at the latest after `maxMs`. */
   drained(maxMs: number): Promise<void>;
 }
 
-/** @param saysLost the line that stands for `count` lost ones */
+/** @param saysLost makes the line that reports `count` lost ones */
 export function logOutput(fd: number, saysLost: (count: number) => string): LogOutput {
   const lines: Buffer[] = [];
   let waitingBytes = 0;
@@ -50,7 +50,7 @@ export function logOutput(fd: number, saysLost: (count: number) => string): LogO
     for (const resolve of onDrained.splice(0)) resolve();
   }
 
-  /** The oldest lines, as many as go at a time. */
+  /** Takes the oldest lines, as many as fit one write. */
   function take(): Buffer {
     let count = 0;
     for (let bytes = 0; count < lines.length && bytes < writeBytesMax; count++)
@@ -58,7 +58,10 @@ export function logOutput(fd: number, saysLost: (count: number) => string): LogO
     return Buffer.concat(lines.splice(0, count));
   }
 
-  /** A disk that is full has room again one day, and a pipe that would block is read. */
+  /**
+   * Writes, and retries after an error: a full disk has room again one day, and a pipe that would block is read
+   * again.
+   */
   function put(bytes: Buffer): void {
     write(fd, bytes, (error, written) => {
       const done = error ? 0 : written;

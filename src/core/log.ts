@@ -1,6 +1,7 @@
 /**
- * The log: JSON lines, none per message. pino makes the lines and log-output.ts writes them; pino's own worker transports do
- * not survive compilation into one executable. Every text in a line is masked, whoever wrote it, and none does anything to a terminal.
+ * The log: JSON lines, none per message. pino makes the lines and log-output.ts writes them; pino's own worker
+ * transports do not survive compilation into one executable. Every text in a line is masked, whoever wrote it, and no
+ * text can control a terminal.
  */
 import pino from "pino";
 import { descriptorsTrouble } from "./descriptors.ts";
@@ -15,7 +16,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 /** One output per descriptor, however many loggers write to it. */
 const outputs = new Map<number, LogOutput>();
 
-/** `fd`: 1 for a service whose log is its output, 2 if standard output belongs to a command's result. */
+/** `fd`: 1 for a service whose log is its output, 2 if standard output belongs to the result of a command. */
 export function createLog(level: LogLevel, fd: 1 | 2 = 1, form: LogForm = forPrograms): Log {
   const output = outputs.get(fd) ?? logOutput(fd, (count) => form(saysLost(count)));
   outputs.set(fd, output);
@@ -43,7 +44,10 @@ export function logLinesLost(): number {
   return lost;
 }
 
-/** Resolves once every line is written, at the latest after so many ms: a reader that stopped must not keep us from ending. */
+/**
+ * Resolves once every line is written, at the latest after `maxMs`: a reader that stopped must not keep the process
+ * from ending.
+ */
 export async function logWritten(maxMs: number): Promise<void> {
   await Promise.all([...outputs.values()].map((output) => output.drained(maxMs)));
 }
@@ -53,17 +57,20 @@ function saysLost(count: number): string {
   return `${JSON.stringify({ level: "warn", time: new Date().toISOString(), lost: count, message })}\n`;
 }
 
-/** For tests and commands that report in their own words. */
+/** For tests, and for commands that report in their own way. */
 export const silentLog: Log = pino({ level: "silent" });
 
-/** An error's own words and those of its causes that it does not quote, masked, without stack: what an operator can act on. */
+/**
+ * The message of an error and those of its causes that it does not quote, masked, without stack: what an operator can
+ * act on.
+ */
 export function explain(error: unknown): string {
   return masked(wordsOf(error));
 }
 
-/** Bun's words where a connection is refused or cannot be tried. */
+/** Bun's message if a connection is refused or cannot be tried. */
 const bunAsksBack = /(?:Unable to connect\. Is|Was there a typo in) .*\?$/;
-/** What Bun says of a connection for which it had no descriptor, too. */
+/** Bun says the same of a connection for which it had no descriptor. */
 const looksRefused = /ECONNREFUSED|cannot connect/;
 
 function wordsOf(error: unknown): string {

@@ -1,9 +1,10 @@
 /**
- * One connection of the simulator to a broker, over MQTT.js, which says of each message whether the broker answered for it.
+ * One connection of the simulator to a broker, over MQTT.js, which reports for each message whether the broker
+ * answered for it.
  *
- * Two things that MQTT.js 5.16 leaves to its user are done here: it does not keep to the Receive Maximum of the
- * broker (MQTT 5 §3.3.4), and what it sends again after a reconnect lacks the DUP flag that MQTT 5 §3.3.1.1 demands,
- * without which no receiver can recognise it.
+ * Two things that MQTT.js 5.16 leaves to its user are done here: it does not obey the broker's Receive Maximum (MQTT
+ * 5 §3.3.4); and what it sends again after a reconnect lacks the DUP flag that MQTT 5 §3.3.1.1 demands, without which
+ * no receiver can recognise it.
  */
 import { readBrokerUrl } from "../core/mqtt-url.ts";
 import mqtt, { type IClientOptions } from "mqtt";
@@ -21,7 +22,7 @@ export interface ConnectionOptions {
   readonly brokerUrl: string;
   readonly protocolVersion: 4 | 5;
   readonly clientId: string;
-  /** In place of the URL's. */
+  /** Used instead of the URL's login. */
   readonly login?: Login;
   readonly clock: Clock;
 }
@@ -33,21 +34,21 @@ export interface Login {
 }
 
 /**
- * QoS 1: the PUBACK came, QoS 2: the PUBCOMP; QoS 0: handed to the socket. refused: the broker answered with an error
- * (MQTT 5 §3.4.2.1), or the connection of a QoS 0 message was gone.
+ * acknowledged: the PUBACK came (QoS 1), the PUBCOMP came (QoS 2), or the message was handed to the socket (QoS 0).
+ * refused: the broker answered with an error (MQTT 5 §3.4.2.1), or the connection of a QoS 0 message was gone.
  */
 export type Answer = "acknowledged" | "refused";
 
 export interface Connection {
-  /** Whether one more may be sent now: connected, and below the broker's Receive Maximum. */
+  /** Whether one more message may be sent now: connected, and below the broker's Receive Maximum. */
   hasRoom(): boolean;
-  /** `answered` is called at most once; not at all where the broker never answers. */
+  /** `answered` is called at most once, and never if the broker does not answer. */
   publish(topic: string, payload: Buffer, qos: 0 | 1 | 2, answered: (answer: Answer) => void): void;
-  /** Ends in good order where nothing is in flight, else at once. */
+  /** Ends in order if nothing is in flight, else at once. */
   close(): Promise<void>;
 }
 
-/** Connects, once: a broker that is away is an error; one that goes away later is waited for. */
+/** Connects once: a broker that is away is an error, but one that goes away later is waited for. */
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
   const { brokerUrl, clientId, clock } = options;
   if (/^https?:/.test(brokerUrl)) return openHttpConnection(brokerUrl, clientId, clock);
@@ -61,7 +62,8 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
 
   const connected = new Promise<void>((resolve, reject) => {
     client.once("connect", () => resolve());
-    // Stays on for the life of the client: an unheard "error" would be thrown, and a lost connection mends itself.
+    // This listener stays for the life of the client: without it an "error" would be thrown. A lost connection recovers
+    // by itself.
     client.on("error", reject);
   });
   const name = `cannot connect to ${masked(options.brokerUrl)}`;
@@ -88,7 +90,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   };
 }
 
-/** Sets DUP on what was written before under the same packet identifier and not answered since. */
+/** Sets DUP on a message that was written before under the same packet identifier and has not been answered since. */
 function markRedelivery(client: mqtt.MqttClient): Set<number> {
   const written = new Set<number>();
   client.on("packetsend", (packet) => {

@@ -1,17 +1,20 @@
 /**
- * The devices of a fleet: who they are, and what a registry must know of them.
+ * The devices of a fleet: who they are, and what a registry must know about them.
  *
- * Everything about a device is derived from the seed and its own name, so that it stays the same when the fleet grows and
- * its token needs no keeping: whoever knows the seed can register the fleet anywhere.
+ * Everything about a device is derived from the seed and its own name, so that it stays the same when the fleet
+ * grows, and its token need not be stored: whoever knows the seed can register the fleet anywhere.
  */
 import { hashOf, tokenFrom } from "../core/token.ts";
 import type { FaultShares } from "./fault.ts";
 
 export interface FleetOptions {
   readonly seed: number;
-  /** Devices that may speak. To each twenty come one that is revoked and one whose token is not set. */
+  /**
+   * Devices that may send. For every twenty of them the fleet has one more that is revoked and one whose token is not
+   * set.
+   */
   readonly devices: number;
-  /** Devices are dealt out to these in turn. */
+  /** Devices are assigned to these in turn. */
   readonly tenants: readonly [string, ...string[]];
   readonly faults: FaultShares;
 }
@@ -26,7 +29,9 @@ export interface FleetDevice {
   readonly tokenHash: string | null;
 }
 
-/** How many are revoked, and as many without a token; at least one a tenant. They stand behind the others. */
+/**
+ * How many devices are revoked, and how many have no token; at least one per tenant. They stand behind the others.
+ */
 export function specialCount({ devices, tenants }: FleetOptions): number {
   return Math.max(tenants.length, Math.ceil(devices / 20));
 }

@@ -1,10 +1,10 @@
 /**
- * The faults that a simulated device can have: one row each, with the verdict that the gateway must give.
+ * The faults that a simulated device can have: one row per fault, with the verdict that the gateway must give.
  *
- * A fault that changes one message has `spoil`; one that is about the order or the number of messages, or about who sends,
- * is carried out by the fleet (fleet.ts) and only named here. The verdicts hold for REQUIRE_TOKEN=1 and for
- * rate limits that the run stays below. Every message still fits the filter tenant/+/device/+/+: what a subscriber
- * never receives could not be reconciled.
+ * A fault that changes one message has `spoil`. One that concerns the order or number of messages, or the sender, is
+ * carried out by the fleet (fleet.ts) and only named here. The verdicts hold for REQUIRE_TOKEN=1 and for rate limits
+ * that the run stays below. Every message still matches the filter tenant/+/device/+/+: what a subscriber never
+ * receives could not be reconciled.
  */
 import type { Random } from "./random.ts";
 
@@ -95,7 +95,7 @@ export const faults = {
     spoil: ({ metrics }) => void (metrics["note"] = "a\u0000b"),
   },
   "bad-timestamp": {
-    help: "The timestamp is none.",
+    help: "The timestamp is not a time.",
     expected: "BAD_TIMESTAMP",
     spoil: ({ body }, random) =>
       void (body["ts"] = random.pick<unknown>(["yesterday", "2026-13-45T25:61:61Z", true, 1e300, ""])),
@@ -133,7 +133,7 @@ export const faults = {
     },
   },
   "clock-skew": {
-    help: "The device's clock is up to a day and a half wrong.",
+    help: "The device's clock is wrong by up to a day and a half.",
     expected: "event",
     spoil: ({ body }, random, atMs) =>
       void (body["ts"] = new Date(atMs + (random.next() - 0.5) * 3 * DAY_MS).toISOString()),
@@ -160,13 +160,13 @@ export const faults = {
 } as const satisfies Readonly<Record<string, Fault>>;
 
 export type FaultName = keyof typeof faults;
-/** Chance that the next message has the fault, from 0 to 1; the sum is at most 1. */
+/** The probability, from 0 to 1, that the next message has the fault; the sum is at most 1. */
 export type FaultShares = Readonly<Partial<Record<FaultName, number>>>;
 
 export const faultNames = Object.keys(faults) as FaultName[];
 const ALL_SHARE = 0.005;
 
-/** The row as a plain fault, for what works on any of them. */
+/** The row as a plain fault, for code that works on any fault. */
 export function faultOf(name: FaultName): Fault {
   return faults[name];
 }
@@ -182,12 +182,13 @@ export function parseFaults(text: string): FaultShares {
     const [name = "", given] = item.split("=");
     const names = name === "all" ? faultNames : faultNames.filter((known) => known === name);
     const share = given === undefined ? ALL_SHARE : Number(given);
-    if (names.length === 0) throw new Error(`no fault "${name}": all, none, ${faultNames.join(", ")}`);
+    if (names.length === 0)
+      throw new Error(`there is no fault "${name}": choose from all, none, ${faultNames.join(", ")}`);
     if (given === "" || !(share >= 0 && share <= 1))
       throw new Error(`"${item}": a share is a number from 0 to 1`);
     for (const known of names) shares[known] = share;
   }
   const sum = Object.values(shares).reduce((total, share) => total + share, 0);
-  if (sum > 1 + 1e-9) throw new Error(`the shares add up to ${sum}: at most 1`);
+  if (sum > 1 + 1e-9) throw new Error(`the shares add up to ${sum}: they may add up to at most 1`);
   return shares;
 }

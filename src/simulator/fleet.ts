@@ -1,21 +1,21 @@
 /**
- * A fleet: from a seed, its devices and their messages, each with the verdict that the gateway must give.
+ * A fleet: devices and their messages, made from a seed, each message with the verdict that the gateway must give.
  *
- * Pure: the same seed, options and times give the same bytes, so a run that found something can be run again. One
- * message at a time on request, rather than a list made beforehand, so that a fleet of any size runs for any time
- * in the same memory, and a message carries the time at which it is really sent.
+ * It is pure: the same seed, options and times give the same bytes, so a run that found something can be repeated.
+ * Messages are made one at a time on request, so that a fleet of any size runs for any time in the same memory, and a
+ * message carries the time at which it is really sent. Rejected alternative: a list made beforehand.
  */
 import { type FleetDevice, type FleetOptions, makeDevices, specialCount } from "./device.ts";
 import { type Draft, type FaultName, type FaultShares, faultOf } from "./fault.ts";
 import { type Random, seededRandom } from "./random.ts";
 
-/** Messages of one burst; below the default RATE_LIMIT_BURST of 20. */
+/** Messages per burst; below the default RATE_LIMIT_BURST of 20. */
 const BURST_MESSAGES = 8;
 
 export interface FleetMessage {
   readonly topic: string;
   readonly payload: Buffer;
-  /** Index into `Fleet.devices` of who sends it: messages of one device are to be sent in order. */
+  /** The sender, as an index into `Fleet.devices`: messages of one device must be sent in order. */
   readonly device: number;
   readonly fault: FaultName | null;
   /** "event", or the reason code of the reject. */
@@ -23,7 +23,7 @@ export interface FleetMessage {
 }
 
 export interface Fleet {
-  /** Those to register. */
+  /** The devices to register. */
   readonly devices: readonly FleetDevice[];
   /** The next message, as sent at `atMs` (since the Unix epoch). */
   next(atMs: number): FleetMessage;
@@ -58,7 +58,7 @@ export function createFleet(options: FleetOptions): Fleet {
     return { topic, payload, device: index, fault, expected: row?.expected ?? "event" };
   };
 
-  /** What follows in this device's turn: one message, or the several that a fault makes. */
+  /** The messages of this device's turn: one, or the several that a fault makes. */
   const plan = (index: number, atMs: number, telemetry: boolean): FleetMessage[] => {
     const fault = draw(options.faults, random);
     if (fault === null) return [build(index, atMs, telemetry, null)];
@@ -73,7 +73,7 @@ export function createFleet(options: FleetOptions): Fleet {
     next(atMs) {
       if (ready.length === 0) {
         const index = turn % options.devices;
-        // Two heartbeats to one telemetry message, as devices in the field send, and not all devices at the same time.
+        // Two heartbeats per telemetry message, as devices in the field send, and not all devices at the same time.
         ready = plan(index, atMs, (Math.floor(turn / options.devices) + index) % 3 === 0);
         turn += 1;
       }

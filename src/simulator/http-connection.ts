@@ -1,6 +1,6 @@
 /**
- * The simulator's connection to HTTP ingest: each message is a request of its own, sent again with the same Idempotency-Key until the
- * gateway says what became of it, as MQTT sends again what was not acknowledged.
+ * The simulator's connection to HTTP ingest: each message is one request, repeated with the same Idempotency-Key
+ * until the gateway answers what became of it, as MQTT repeats what was not acknowledged.
  */
 import { type Clock, withDeadline } from "../core/clock.ts";
 import type { Answer, Connection } from "./connection.ts";
@@ -21,7 +21,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
   let inFlight = 0;
   let sent = 0;
 
-  /** undefined: nothing is known of it yet. */
+  /** Returns undefined if the message's fate is not known yet. */
   async function ask(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
     const place = topic.split("/").map(encodeURIComponent).join("/");
     try {
@@ -32,7 +32,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
         signal: AbortSignal.any([ending.signal, AbortSignal.timeout(REQUEST_MS)]),
       });
       const { reason } = (await response.json()) as { readonly reason?: string };
-      // A reject is on the disk too.
+      // A reject is on disk too.
       if (response.status === 202 || reason !== undefined) return "acknowledged";
       return response.status === 503 || response.status === 429 ? undefined : "refused";
     } catch {

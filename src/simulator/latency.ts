@@ -1,13 +1,14 @@
 /**
- * How long acknowledgements took, as percentiles, in the same memory for any number of them.
+ * The latency of acknowledgements as percentiles, in constant memory.
  *
- * Buckets grow by 5 % from 10 µs, so a percentile is exact to 5 %; a list of samples would grow with the run.
+ * Buckets grow by 5 % from 10 µs, so a percentile is exact to 5 %. Rejected alternative: a list of samples, because
+ * it grows with the run.
  */
 const GROWTH = Math.log(1.05);
 const SMALLEST_MS = 0.01;
 const BUCKETS = 400;
 
-/** Milliseconds; null where nothing was acknowledged. */
+/** Milliseconds; null if nothing was acknowledged. */
 export interface Percentiles {
   readonly p50Ms: number | null;
   readonly p95Ms: number | null;

@@ -1,18 +1,18 @@
 /**
- * A token bucket that says how many messages may be sent now.
+ * The pacer: a token bucket that says whether a message may be sent now.
  *
  * It holds up to one second's worth, so that what a busy moment delayed is caught up, but a host that slept does not
- * wake to a flood. The alternative, a timer a message, cannot go faster than the timers of the host.
+ * wake to a flood. Rejected alternative: one timer per message, because it cannot be faster than the host's timers.
  */
 
 export interface Pacer {
   /** Whether a message may be sent at `nowMs` (monotonic). */
   ready(nowMs: number): boolean;
-  /** Takes the allowance for one. */
+  /** Takes the allowance for one message. */
   take(): void;
 }
 
-/** `rate` in messages a second; 0: no limit. The first message may go at once. */
+/** `rate` in messages per second; 0: no limit. The first message may be sent at once. */
 export function createPacer(rate: number, startMs: number): Pacer {
   let allowance = 1;
   let lastMs = startMs;

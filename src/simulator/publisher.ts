@@ -1,9 +1,10 @@
 /**
- * Drives a fleet over a broker at a given rate and keeps the sender's half of the books.
+ * The publisher sends a fleet's messages to a broker at a given rate and keeps the sender's half of the books.
  *
- * Counts as acknowledged only what the broker answered for; what it did not answer by the end is unanswered: it may
- * have arrived or not, and whoever reconciles must allow for both. One window over all connections, and messages in
- * the order of the fleet: simple, and each device's order is kept, at the price that a broker which is away stops all.
+ * It counts as acknowledged only what the broker answered for. What the broker has not answered by the end is
+ * unanswered: it may have arrived or not, and whoever reconciles must allow for both. There is one window over all
+ * connections, and messages go in the order of the fleet: simple, and it keeps each device's order, at the price that
+ * a broker that is away stops everything.
  */
 import { type Clock, sleep, systemClock } from "../core/clock.ts";
 import { type Answer, type Connection, type Login, openConnection } from "./connection.ts";
@@ -12,36 +13,36 @@ import { createLatency, type Percentiles } from "./latency.ts";
 import { createPacer } from "./pacer.ts";
 
 const TICK_MS = 10;
-/** Sent in one go before the event loop may read acknowledgements. */
+/** Messages sent in one turn, before the event loop may read acknowledgements. */
 const TURN_MAX = 500;
-/** Connections opened at the same time. */
+/** Connections that are opened at the same time. */
 const OPENING_MAX = 50;
 
 export interface PublishOptions {
   /** mqtt, mqtts, ws or wss; http or https for HTTP ingest. */
   readonly brokerUrl: string;
   readonly fleet: Fleet;
-  /** Messages a second; 0: as fast as the window allows. */
+  /** Messages per second; 0: as fast as the window allows. */
   readonly rate: number;
   readonly qos: 0 | 1 | 2;
   readonly protocolVersion: 4 | 5;
-  /** Stops after so many seconds, or messages, or at the signal, whichever comes first. */
+  /** Stops after `seconds`, after `count` messages, or at the signal, whichever comes first. */
   readonly seconds?: number;
   readonly count?: number;
   readonly signal?: AbortSignal;
-  /** Devices share so many connections; as many as devices: one each. */
+  /** The number of connections that the devices share; with as many connections as devices, each has its own. */
   readonly connections: number;
-  /** How each connection proves itself; absent: as the URL says. */
+  /** The login of each connection; absent: the URL's. */
   readonly logins?: readonly Login[];
-  /** Most messages without an answer, over all connections. */
+  /** The most messages without an answer, over all connections. */
   readonly window: number;
-  /** Longest wait for the last answers. */
+  /** The longest wait for the last answers. */
   readonly drainMs: number;
   /** Connections are named `<prefix>-<number>`. Two runs at one broker need two prefixes. */
   readonly clientIdPrefix: string;
   /** Called once a second. */
   readonly onProgress?: (counts: PublishCounts) => void;
-  /** For an oracle: called for each message that the broker answered for. */
+  /** For a test's oracle: called for each message that the broker answered for. */
   readonly onAcknowledged?: (message: FleetMessage) => void;
   readonly clock?: Clock;
 }
@@ -59,11 +60,11 @@ export interface PublishCounts {
 export interface PublishResult extends PublishCounts {
   /** From sending to the PUBACK (QoS 1) or PUBCOMP (QoS 2). */
   readonly latency: Percentiles;
-  /** Acknowledged messages by the verdict that the gateway must give: "event" or a reason code. */
+  /** Acknowledged messages per verdict that the gateway must give: "event" or a reason code. */
   readonly expected: Readonly<Record<string, number>>;
 }
 
-/** @throws where the broker cannot be reached at the start. */
+/** @throws if the broker cannot be reached at the start */
 export async function publishFleet(options: PublishOptions): Promise<PublishResult> {
   const clock = options.clock ?? systemClock;
   const connections = await openAll(options, clock);
@@ -113,12 +114,12 @@ async function openAll(
 interface Run {
   /** Sends what may be sent now. */
   readonly pump: () => void;
-  /** All that will be sent is sent. */
+  /** Resolves once all that will be sent is sent. */
   readonly sentAll: Promise<void>;
-  /** And the broker has answered for all of it. */
+  /** Resolves once the broker has also answered for all of it. */
   readonly answeredAll: Promise<void>;
   result(): PublishResult;
-  /** Answers that come from now on count no more. */
+  /** Answers that come from now on are not counted. */
   end(): void;
 }
 
@@ -138,7 +139,7 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
 
   const unanswered = () => sent - answers.acknowledged - answers.refused;
 
-  const settle = (message: FleetMessage, answer: Answer, sentMs: number): void => {
+  const countAnswer = (message: FleetMessage, answer: Answer, sentMs: number): void => {
     if (state === "ended") return;
     answers[answer] += 1;
     if (answer === "acknowledged") {
@@ -157,7 +158,7 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
     pacer.take();
     waiting = undefined;
     sent += 1;
-    connection.publish(message.topic, message.payload, qos, (answer) => settle(message, answer, nowMs));
+    connection.publish(message.topic, message.payload, qos, (answer) => countAnswer(message, answer, nowMs));
     return true;
   };
 

@@ -1,7 +1,7 @@
 /**
- * Chance from a seed, so that a run can be repeated message for message.
+ * Pseudo-random numbers from a seed, so that a run can be repeated message for message.
  *
- * mulberry32: one 32-bit word of state, far better than a simulator needs. Not for secrets.
+ * The algorithm is mulberry32: one 32-bit word of state, and far better than a simulator needs. Not for secrets.
  */
 
 export interface Random {

@@ -1,8 +1,9 @@
 /**
- * A fleet as rows for the device registry, hashes only, so that an operator can register it where the gateway looks.
+ * Writes a fleet as rows for the device registry, with token hashes only, so that an operator can register it in the
+ * gateway's registry.
  *
- * SQL that PostgreSQL and SQLite both take, and that may be run again: a device that exists is brought to the fleet's
- * state. Or CSV, for `COPY device_registry (…) FROM STDIN WITH (FORMAT csv, HEADER)`.
+ * As SQL that PostgreSQL and SQLite both accept, and that may be run again: a device that exists is brought to the
+ * fleet's state. Or as CSV, for `COPY device_registry (…) FROM STDIN WITH (FORMAT csv, HEADER)`.
  */
 import { csvCell } from "../core/csv.ts";
 import type { FleetDevice } from "./device.ts";
@@ -34,7 +35,7 @@ function sqlText(text: string | null): string {
   return text === null ? "NULL" : `'${text.replaceAll("'", "''")}'`;
 }
 
-/** Emptiness without quotes is NULL to PostgreSQL. */
+/** An empty cell without quotes is NULL to PostgreSQL. */
 function csvText(text: string | null): string {
   return text === "" ? '""' : csvCell(text ?? "");
 }

@@ -40,9 +40,9 @@ test("what systemd passes over without a word is told, and not the secret that m
   const { values, ignored } = parseEnvFile("export A=1\nhunter2 hunter2\n\nB=2\n=3\ns3cret/+ =x");
   expect([...values]).toEqual([["B", "2"]]);
   expect(ignored).toEqual([
-    "line 1: what stands before = is no name",
-    "line 2: no = in it",
-    "line 5: what stands before = is no name",
-    "line 6: what stands before = is no name",
+    "line 1: what stands before = is not a name",
+    "line 2: it has no =",
+    "line 5: what stands before = is not a name",
+    "line 6: what stands before = is not a name",
   ]);
 });

@@ -145,7 +145,7 @@ test("a secret in a file that changes is taken over in place; one that is no goo
   readAgain();
   readAgain();
   expect([config.mqtt.password, config.http.adminToken]).toEqual(["new", "a-token-of-sixteen"]);
-  expect(lines.filter(({ msg }) => msg.includes("no good any more"))).toHaveLength(1);
+  expect(lines.filter(({ msg }) => msg.includes("not valid any more"))).toHaveLength(1);
   expect(JSON.stringify(lines)).not.toContain('short"');
 
   writeFileSync(token, "another-token-of-sixteen");
