@@ -34,7 +34,7 @@ import type { Store } from "./core/store.ts";
 import { savedCache } from "./registry/saved.ts";
 import { RecentRejects } from "./admin/rejects.ts";
 import { Rejudge } from "./intake/rejudge.ts";
-import { createDesks } from "./admin/review/desks.ts";
+import { createReviewQueues } from "./admin/review/review-queues.ts";
 import { readAgainMs, rotation } from "./config/rotation.ts";
 import { openSinks } from "./sink/index.ts";
 import { Drain } from "./drain/drain.ts";
@@ -161,7 +161,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   );
   spool.keepFor(holding, skipping);
 
-  const desks = createDesks({ store, spool, sinks, ingest, registry, judge, log });
+  const queues = createReviewQueues({ store, spool, sinks, ingest, registry, judge, log });
 
   const marks = spool.sidecar.marks();
   const sources =
@@ -220,7 +220,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     lookup,
     spool,
     drains,
-    desks,
+    queues,
     outlook,
     watchdog,
     processWatch,

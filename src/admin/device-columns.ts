@@ -2,7 +2,7 @@
 import { idCharsMax, idPattern, storablePattern } from "../core/topic-level.ts";
 import { z } from "zod";
 import { toColumns, toFields } from "../core/columns.ts";
-import type { Device, DeviceChange, NewDevice } from "../core/device.ts";
+import type { Device, DeviceChange, DeviceFilter, NewDevice } from "../core/device.ts";
 
 /** One level of a topic name (MQTT 5 §4.7) that tables and files can hold. */
 const level = z
@@ -71,4 +71,27 @@ export function newDeviceOf(columns: z.infer<typeof newDeviceColumns>): NewDevic
 
 export function changeOf(columns: z.infer<typeof changeColumns>): DeviceChange {
   return toFields(columns);
+}
+
+/** Devices in one page of a list. */
+export const pageMax = 1_000;
+
+export const filterQuery = {
+  tenant: z.string().optional().describe("Only of this tenant."),
+  site: z.string().optional().describe("Only of this site."),
+  status: z.string().optional().describe("Only with this status."),
+  match: z.string().optional().describe("Only where the device's id contains this."),
+};
+export function filterOf(query: {
+  tenant?: string | undefined;
+  site?: string | undefined;
+  status?: string | undefined;
+  match?: string | undefined;
+}): Omit<DeviceFilter, "limit" | "after"> {
+  return {
+    ...(query.tenant !== undefined && { tenantId: query.tenant }),
+    ...(query.site !== undefined && { siteId: query.site }),
+    ...(query.status !== undefined && { status: query.status }),
+    ...(query.match !== undefined && { match: query.match }),
+  };
 }

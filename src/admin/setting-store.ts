@@ -1,18 +1,20 @@
 /** The settings that the table app_settings may change while gateways run, as administration sees them. */
+import { z } from "zod";
 
 /** One setting, as GET /admin/settings shows it. */
-export interface SettingRow {
-  readonly key: string;
-  /** What is in force, as one would write it. */
-  readonly value: string;
-  readonly source: "default" | "environment" | "database";
-  /** What the table holds; null: nothing, and the environment's value (else the default) is in force. */
-  readonly stored: string | null;
-  readonly unit: string;
-  readonly help: string;
-  /** Why `stored` is not in force; null where it is. */
-  readonly mistake: string | null;
-}
+export const settingSchema = z.object({
+  key: z.string(),
+  value: z.string().describe("What is in force, as one would write it."),
+  source: z.enum(["default", "environment", "database"]),
+  stored: z
+    .string()
+    .nullable()
+    .describe("What the table holds; null: nothing, the environment's value (else the default) is in force."),
+  unit: z.string(),
+  help: z.string(),
+  mistake: z.string().nullable().describe("Why `stored` is not in force; null where it is."),
+});
+export type SettingRow = Readonly<z.infer<typeof settingSchema>>;
 
 export interface SettingStore {
   list(): Promise<readonly SettingRow[]>;

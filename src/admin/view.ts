@@ -20,7 +20,7 @@ import type { Lookup, LookupStats } from "../registry/lookup.ts";
 import type { Registry } from "../core/registry.ts";
 import type { RecentRejects } from "./rejects.ts";
 import { setAsideAt } from "./review/set-aside.ts";
-import type { Desks } from "./review/desks.ts";
+import type { ReviewQueues } from "./review/review-queues.ts";
 import type { Retention } from "../core/store.ts";
 import type { Drain, DrainStats } from "../drain/drain.ts";
 import type { LetterWatch } from "../spool/dead-letter-watch.ts";
@@ -51,7 +51,7 @@ export interface ViewedParts {
   readonly lookup: Lookup;
   readonly spool: Spool;
   readonly drains: readonly Drain[];
-  readonly desks: Desks;
+  readonly queues: ReviewQueues;
   readonly outlook: Outlook;
   readonly watchdog: Watchdog;
   readonly processWatch: ProcessWatch;
@@ -80,9 +80,9 @@ export function viewOf(parts: ViewedParts): GatewayView {
     devices: deviceStore(registry, (ids) => lookup.watcher.devices(ids)),
     settings: settingStore(registry, policy.get, parts.pollSettings),
     rejects: parts.rejects,
-    deadLetters: parts.desks.deadLetters,
+    deadLetters: parts.queues.deadLetters,
     setAside: setAsideAt(parts.drains, parts.clock),
-    quarantine: parts.desks.quarantine,
+    quarantine: parts.queues.quarantine,
   };
 }
 

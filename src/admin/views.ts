@@ -4,8 +4,8 @@
  * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
  */
 import type { CacheStats } from "./cache-stats.ts";
-import type { SetAside } from "../http/aside.ts";
-import type { LetterDesk } from "../http/deadletters.ts";
+import type { SetAside } from "./review/set-aside.ts";
+import type { DeadLetterQueue } from "./review/dead-letter-rows.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
 import type { Follow } from "./follow.ts";
 import type { Sample } from "./history.ts";
@@ -13,7 +13,7 @@ import type { Attention } from "./attention.ts";
 import type { CertificateEnd } from "../core/pem.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import type { HistogramStats } from "../core/histogram.ts";
-import type { QuarantineDesk } from "../http/quarantine.ts";
+import type { QuarantineQueue } from "./review/quarantine-rows.ts";
 import type { SettingStore } from "./setting-store.ts";
 
 /** Totals of a sink since its birth, and what only this sink counts. spooled = delivered + ignored + refused + skipped + waiting. */
@@ -145,7 +145,7 @@ export interface GatewayView {
   readonly devices: DeviceStore;
   readonly settings: SettingStore;
   readonly rejects: RejectsView;
-  readonly deadLetters: LetterDesk;
+  readonly deadLetters: DeadLetterQueue;
   readonly setAside: SetAside;
-  readonly quarantine: QuarantineDesk;
+  readonly quarantine: QuarantineQueue;
 }

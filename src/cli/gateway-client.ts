@@ -13,7 +13,7 @@ import { deviceColumns, deviceOf } from "../admin/device-columns.ts";
 import type { DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/device.ts";
 import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
-import { settingSchema } from "../http/settings.ts";
+import { settingSchema } from "../admin/setting-store.ts";
 import { ConfigurationError, type Context, UsageError, words } from "./command.ts";
 import { sayStore } from "./configured-store.ts";
 

@@ -18,7 +18,7 @@ import {
   type Process,
   UsageError,
 } from "./command.ts";
-import { deadLetters } from "./review/dead-letters.ts";
+import { deadLetters } from "./review/dead-letter-commands.ts";
 import { demo } from "./demo/index.ts";
 import { devices } from "./devices/index.ts";
 import { withSettings } from "./environment.ts";
@@ -27,7 +27,7 @@ import { health } from "./health.ts";
 import { mappings } from "./mappings/index.ts";
 import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
-import { quarantine } from "./review/quarantine.ts";
+import { quarantine } from "./review/quarantine-commands.ts";
 import { run } from "./run.ts";
 import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";

@@ -1,6 +1,6 @@
-/** The desks of a running gateway, asked over HTTP. */
+/** The queues of a running gateway, asked over HTTP. */
 import { z } from "zod";
-import { type Desk, type DeskSpec, outcomeSchema } from "../http/desk.ts";
+import { type ReviewQueue, type QueueSpec, outcomeSchema } from "../admin/review/review-queue.ts";
 import type { Context } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { type GatewayClient, gatewayClient } from "./gateway-client.ts";
@@ -19,11 +19,11 @@ export function clientOf(context: Context, { gateway, tokenFile }: WhichGateway)
   return gatewayClient({ ...context, env }, `http://${reachable(listen)}`, tokenFile);
 }
 
-export function remoteDesk<Row, Full>(
+export function remoteQueue<Row, Full>(
   context: Context,
   which: WhichGateway,
-  { path, row, full }: DeskSpec<Row, Full>,
-): Desk<Row, Full> {
+  { path, row, full }: QueueSpec<Row, Full>,
+): ReviewQueue<Row, Full> {
   // What has been asked for is waited for: an interrupt ends the command between two batches.
   const client = clientOf({ ...context, signal: new AbortController().signal }, which);
   const page = z.object({ rows: z.array(row) });

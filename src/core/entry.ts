@@ -8,7 +8,7 @@
 /** What an operator brought back: a dead letter, or a kept reject that the judge lets in now. */
 export interface Returned {
   /** The one sink that it is for; the others ignore it. null: it is for all. */
-  readonly only: string | null;
+  readonly target: string | null;
   /** The row of quarantine_events in whose place it comes: that row goes in the transaction that stores this. null: none. */
   readonly quarantineId: number | null;
 }
@@ -93,7 +93,7 @@ export function payloadBytes({ payload }: Entry): number {
 
 /** What is deferred is for no sink: it comes again as an event or a reject. What was brought back may be for one sink alone. */
 export function isFor(sink: string, { kind, returned }: Entry): boolean {
-  return kind !== "deferred" && (returned === null || returned.only === null || returned.only === sink);
+  return kind !== "deferred" && (returned === null || returned.target === null || returned.target === sink);
 }
 
 /** What an event's payload holds for a time-series store. Entries are valid by construction: this cannot fail on an event. */

@@ -9,14 +9,14 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
-import { asideEndpoint } from "./aside.ts";
+import { asideEndpoint } from "./set-aside-endpoint.ts";
 import { type Attempts, createAttempts } from "../core/attempts.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import type { AuditLog } from "./audit.ts";
 import { bulkEndpoints, importPath } from "./bulk.ts";
 import { cacheEndpoints } from "./cache.ts";
 import { RegistryError } from "../admin/registry-error.ts";
-import { deadLetterEndpoints } from "./deadletters.ts";
+import { deadLetterSpec } from "../admin/review/dead-letter-rows.ts";
 import { deviceEndpoints } from "./devices.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";
 import { mount } from "./endpoint.ts";
@@ -25,7 +25,8 @@ import { liveEndpoints } from "./live.ts";
 import { loginEndpoints } from "./login.ts";
 import { pageEndpoints, pagePolicy } from "./page.ts";
 import { problem } from "./problem.ts";
-import { quarantineEndpoints } from "./quarantine.ts";
+import { quarantineSpec } from "../admin/review/quarantine-rows.ts";
+import { reviewEndpoints } from "./review-endpoints.ts";
 import { rejectEndpoints } from "./rejects.ts";
 import { createSessions } from "./sessions.ts";
 import { settingEndpoints } from "./settings.ts";
@@ -92,9 +93,9 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     ...deviceEndpoints(view.devices),
     ...settingEndpoints(view.settings),
     ...rejectEndpoints(view.rejects),
-    ...deadLetterEndpoints(view.deadLetters),
+    ...reviewEndpoints(deadLetterSpec, view.deadLetters),
     asideEndpoint(view.setAside),
-    ...quarantineEndpoints(view.quarantine),
+    ...reviewEndpoints(quarantineSpec, view.quarantine),
   ];
   mount(app, [...endpoints, ...docEndpoints(endpoints, () => view.stats().version)], audit);
   app.notFound((c) => problem(404, `There is nothing at ${c.req.path}; /docs lists what there is.`));

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { DeviceStore, NewDevice } from "../core/device.ts";
 import { RegistryError } from "../admin/registry-error.ts";
-import { filterOf, filterQuery } from "./devices.ts";
+import { filterOf, filterQuery } from "../admin/device-columns.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import { mediaTypes, readDevices, writeDevices, type Format, type ReadLine } from "../admin/bulk/format.ts";

@@ -8,25 +8,21 @@ import {
   changeOf,
   columnsOf,
   deviceColumns,
+  filterOf,
+  filterQuery,
   newDeviceColumns,
   newDeviceOf,
+  pageMax,
   tokenHash,
 } from "../admin/device-columns.ts";
-import type { Device, DeviceChange, DeviceFilter, DeviceId, DeviceStore } from "../core/device.ts";
+import type { Device, DeviceChange, DeviceId, DeviceStore } from "../core/device.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import { newToken } from "../core/token.ts";
 
-export const pageMax = 1_000;
 /** Ten years: beyond it, it is no overlap. */
 const graceSecondsMax = 315_360_000;
 
-export const filterQuery = {
-  tenant: z.string().optional().describe("Only of this tenant."),
-  site: z.string().optional().describe("Only of this site."),
-  status: z.string().optional().describe("Only with this status."),
-  match: z.string().optional().describe("Only where the device's id contains this."),
-};
 const listQuery = z.strictObject({
   ...filterQuery,
   limit: z.coerce.number().int().min(1).max(pageMax).default(100),
@@ -157,20 +153,6 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       },
     }),
   ];
-}
-
-export function filterOf(query: {
-  tenant?: string | undefined;
-  site?: string | undefined;
-  status?: string | undefined;
-  match?: string | undefined;
-}): Omit<DeviceFilter, "limit" | "after"> {
-  return {
-    ...(query.tenant !== undefined && { tenantId: query.tenant }),
-    ...(query.site !== undefined && { siteId: query.site }),
-    ...(query.status !== undefined && { status: query.status }),
-    ...(query.match !== undefined && { match: query.match }),
-  };
 }
 
 function statusEndpoint(devices: DeviceStore, word: string, change: DeviceChange, summary: string): Endpoint {

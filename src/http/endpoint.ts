@@ -5,6 +5,7 @@
  * @hono/zod-openapi was the alternative: it makes a document of routes too, but knows neither audit nor streams, and says a
  * wrong request in words of its own. Here zod checks and zod writes the JSON Schema, and the rest is this file.
  */
+import { whyOf } from "../core/zod-words.ts";
 import { isLevel } from "../core/topic-level.ts";
 import type { Context, Hono } from "hono";
 import type { z } from "zod";
@@ -125,23 +126,6 @@ function read<T>(schema: z.ZodType<T> | undefined, given: unknown): Read<T> {
   if (schema === undefined) return { ok: true, value: undefined as T };
   const parsed = schema.safeParse(given);
   return parsed.success ? { ok: true, value: parsed.data } : { ok: false, why: whyOf(parsed.error) };
-}
-
-/** Where and what, without the value: it might be a secret that was put in the wrong place. */
-export function whyOf(error: z.ZodError): string {
-  return error.issues
-    .slice(0, 5)
-    .map(({ path, message }) => [...(path.length === 0 ? [] : [path.join(".")]), plain(message)].join(": "))
-    .join("; ");
-}
-
-/** zod's own sentences in the words of ours. */
-function plain(message: string): string {
-  return message
-    .replace(/^Invalid input: expected .*, received undefined$/, "is missing")
-    .replace(/^Invalid (?:input|option): expected (.*?)(?:, received .*)?$/, "must be $1")
-    .replace(/^Too (?:big|small): expected \w+ to (?:have|be) /, "must be ")
-    .replace(/^Unrecognized key/, "unknown name");
 }
 
 async function readBody<T>(

@@ -2,20 +2,8 @@
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
-import { SettingRefused, type SettingStore } from "../admin/setting-store.ts";
+import { SettingRefused, settingSchema, type SettingStore } from "../admin/setting-store.ts";
 
-export const settingSchema = z.object({
-  key: z.string(),
-  value: z.string().describe("What is in force."),
-  source: z.enum(["default", "environment", "database"]),
-  stored: z
-    .string()
-    .nullable()
-    .describe("What the table holds; null: nothing, the environment's value (else the default) is in force."),
-  unit: z.string(),
-  help: z.string(),
-  mistake: z.string().nullable().describe("Why `stored` is not in force; null where it is."),
-});
 const wanted = z.strictObject({
   value: z
     .union([

@@ -185,7 +185,7 @@ export class Ingest {
    * to the books in the same transaction.
    * @throws where the intake is held or the spool has no room; nothing is changed then
    */
-  bringBack(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
+  requeue(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
     const { append, books } = this.#parts;
     // Again where a source spoke from within `settled`: the books are to hold what is on the disk and nothing more.
     do this.flush();

@@ -75,13 +75,13 @@ function entryOf(line: string, seq: number): Entry {
 }
 
 /** What follows the flags: `:sink:quarantine id`; either may be empty. */
-function returnedText({ only, quarantineId }: Returned): string {
-  return `:${only ?? ""}:${quarantineId ?? ""}`;
+function returnedText({ target, quarantineId }: Returned): string {
+  return `:${target ?? ""}:${quarantineId ?? ""}`;
 }
 
 function returnedOf(text: string): Returned {
-  const [only = "", id = ""] = text.split(":");
-  return { only: only === "" ? null : only, quarantineId: id === "" ? null : Number(id) };
+  const [target = "", id = ""] = text.split(":");
+  return { target: target === "" ? null : target, quarantineId: id === "" ? null : Number(id) };
 }
 
 export function encodeGroup(entries: readonly Entry[]): Group {

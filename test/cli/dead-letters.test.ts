@@ -114,7 +114,7 @@ describe.each([
       return;
     }
     const spool = open();
-    expect(readAll(spool).map(({ returned }) => returned?.only)).toEqual(["influx", "influx"]);
+    expect(readAll(spool).map(({ returned }) => returned?.target)).toEqual(["influx", "influx"]);
     spool.close();
   });
 

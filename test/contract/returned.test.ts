@@ -14,13 +14,13 @@ for (const fixture of fixtures.filter(({ name }) => ["local", "postgres"].includ
 
     const receivedMs = 1_789_000_000_777;
     const inPlaceOf = (seq: number, quarantineId: number, ms = receivedMs) =>
-      event(seq, { receivedMs: ms, returned: { only: null, quarantineId } });
+      event(seq, { receivedMs: ms, returned: { target: null, quarantineId } });
 
     test("an entry for another sink alone is ignored, one for this sink is stored", async () => {
       const entries = [
-        event(1, { returned: { only: "elsewhere", quarantineId: null } }),
-        event(2, { returned: { only: fixture.name, quarantineId: null } }),
-        reject(3, { returned: { only: "elsewhere", quarantineId: null } }),
+        event(1, { returned: { target: "elsewhere", quarantineId: null } }),
+        event(2, { returned: { target: fixture.name, quarantineId: null } }),
+        reject(3, { returned: { target: "elsewhere", quarantineId: null } }),
       ];
       expect(await it.sink.deliver(delivery(entries))).toEqual({ delivered: 1, ignored: 2, refused: 0 });
       expect(await it.stored()).toEqual([2]);

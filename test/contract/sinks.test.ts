@@ -52,7 +52,7 @@ function suite(fixture: SinkFixture): void {
   test("is handed by a drain what is for it, and the rest counts as ignored", async () => {
     const kit = spoolKit();
     const spool = kit.spool({ clock: systemClock });
-    const forAnother = { only: "another", quarantineId: null };
+    const forAnother = { target: "another", quarantineId: null };
     const entries = [event(1), deferred(2), event(3, { returned: forAnother }), event(4), deferred(5)];
     spool.append(entries, emptyRecord);
     const seen: Entry[] = [];

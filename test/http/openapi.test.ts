@@ -144,11 +144,11 @@ const asked: Asked[] = [
   ["PUT", "/admin/settings/MODE", 200, { value: "DEV" }],
   ["PUT", "/admin/settings/MODE", 422, { value: "TEST" }],
   ["PUT", "/admin/settings/NONE", 404, { value: "x" }],
-  ...["dead-letters", "quarantine"].flatMap((desk): Asked[] => [
-    ["GET", `/admin/${desk}?limit=5`, 200],
-    ["GET", `/admin/${desk}/7`, 404],
-    ["POST", `/admin/${desk}/replay`, 200, { all: true }],
-    ["POST", `/admin/${desk}/discard`, 422, {}],
+  ...["dead-letters", "quarantine"].flatMap((queue): Asked[] => [
+    ["GET", `/admin/${queue}?limit=5`, 200],
+    ["GET", `/admin/${queue}/7`, 404],
+    ["POST", `/admin/${queue}/replay`, 200, { all: true }],
+    ["POST", `/admin/${queue}/discard`, 422, {}],
   ]),
   ["GET", "/admin/rejects?reason=TOKEN_INVALID", 200],
 ];

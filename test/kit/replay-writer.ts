@@ -4,7 +4,7 @@
  */
 import { Books } from "../../src/intake/books.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { letterDesk } from "../../src/admin/review/dead-letters.ts";
+import { deadLetterQueue } from "../../src/admin/review/dead-letter-queue.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { defaultSpoolSettings, entries, readAll } from "./spool.ts";
 
@@ -12,20 +12,20 @@ export const lettersMax = 2_000;
 
 export function open(dataDir: string) {
   const spool = new Spool({ dataDir, settings: defaultSpoolSettings, clock: systemClock });
-  const desk = letterDesk({
+  const queue = deadLetterQueue({
     letters: spool.deadLetters,
     sinks: ["influx"],
-    bringBack(some, letters) {
+    requeue(some, letters) {
       const books = new Books(spool.sidecar.books());
       for (const _ of some) books.replay();
       spool.append(some, { books: books.toKeep(0), deadLetterIds: letters });
     },
   });
-  return { spool, desk };
+  return { spool, queue };
 }
 
 if (import.meta.main) {
-  const { spool, desk } = open(process.argv[2] ?? "");
+  const { spool, queue } = open(process.argv[2] ?? "");
   if (spool.head === 0) {
     const books = new Books(new Map());
     for (let n = 0; n < lettersMax; n++) {
@@ -40,7 +40,7 @@ if (import.meta.main) {
   console.log("ready");
   const chosen = spool.deadLetters.list({ limit: lettersMax }).map(({ id }) => id);
   for (let at = 0; at < chosen.length; at += 3) {
-    await desk.replay({ ids: chosen.slice(at, at + 3), after: 0, dry_run: false });
+    await queue.replay({ ids: chosen.slice(at, at + 3), after: 0, dry_run: false });
     console.log("some");
     await Bun.sleep(0);
   }

@@ -1,7 +1,7 @@
 /** What the HTTP surface sees, for its tests: invented stats, and a real registry and settings in memory. */
 import { deviceStore, settingStore } from "../../src/admin/devices.ts";
 import { silentLog } from "../../src/core/log.ts";
-import type { Desk } from "../../src/http/desk.ts";
+import type { ReviewQueue } from "../../src/admin/review/review-queue.ts";
 import { Histogram } from "../../src/core/histogram.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";
 import type { GatewayView, Measurements, Stats } from "../../src/admin/views.ts";
@@ -85,15 +85,15 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
     devices: deviceStore(registry, forget),
     settings: settingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
-    deadLetters: emptyDesk(),
+    deadLetters: emptyQueue(),
     setAside: () => Promise.resolve(undefined),
-    quarantine: emptyDesk(),
+    quarantine: emptyQueue(),
     ...changes,
   };
   return { view, registry, forgotten };
 }
 
-function emptyDesk<Row, Full>(): Desk<Row, Full> {
+function emptyQueue<Row, Full>(): ReviewQueue<Row, Full> {
   const nothing = { matched: 0, done: 0, kept: [], next: null, up_to: 0 };
   return {
     list: () => Promise.resolve([]),

@@ -29,7 +29,10 @@ const entry: fc.Arbitrary<Entry> = fc.record({
   mirror: fc.boolean(),
   tokenHash: maybe,
   returned: fc.option(
-    fc.record({ only: fc.option(fc.constantFrom("postgres", "influx")), quarantineId: fc.option(fc.nat()) }),
+    fc.record({
+      target: fc.option(fc.constantFrom("postgres", "influx")),
+      quarantineId: fc.option(fc.nat()),
+    }),
   ),
 }) as fc.Arbitrary<Entry>;
 

@@ -1,8 +1,40 @@
 /** Puts entries aside at the drain of a sink, and waits a moment for it to have done so. */
+import { z } from "zod";
 import { sleep, type Clock } from "../../core/clock.ts";
 import { toColumns } from "../../core/columns.ts";
-import type { SetAside } from "../../http/aside.ts";
 import type { Drain } from "../../drain/drain.ts";
+
+const countMax = 5_000;
+
+export const asideAsked = z.strictObject({
+  sink: z.string().min(1),
+  lane: z.string().optional().describe("As `alarms` in /stats names it; absent: the first in trouble."),
+  count: z.number().int().min(1).max(countMax).default(1).describe("So many entries, the oldest first."),
+  dry_run: z.boolean().default(false).describe("Only say which."),
+});
+
+export const asideAnswer = z.object({
+  lane: z.string(),
+  trouble: z.string().describe("What the sink was stuck at, in the far side's words."),
+  entries: z
+    .array(
+      z.object({
+        seq: z.number(),
+        tenant_id: z.string().nullable(),
+        device_id: z.string().nullable(),
+        msg_type: z.string().nullable(),
+      }),
+    )
+    .readonly(),
+  done: z
+    .boolean()
+    .describe("They are dead letters now; if not, they will be once the far side can be asked."),
+});
+
+export type AsideAsked = z.infer<typeof asideAsked>;
+export type AsideAnswer = z.infer<typeof asideAnswer>;
+/** undefined: there is no such sink, or it is not in trouble. */
+export type SetAside = (asked: AsideAsked) => Promise<AsideAnswer | undefined>;
 
 const waitMs = 5_000;
 

@@ -5,7 +5,7 @@ import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
 import { readDevices, writeDevices, type Format } from "../../admin/bulk/format.ts";
 import { importDevices, noResult, type ImportResult } from "../../admin/bulk/import.ts";
-import { filterOf } from "../../http/devices.ts";
+import { filterOf } from "../../admin/device-columns.ts";
 import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
 import { common, filterOptions, withDevices } from "./store.ts";

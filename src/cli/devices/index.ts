@@ -2,9 +2,15 @@
  * `sluice devices …`: the registry from the command line. A token is printed once, when it is made, and is nowhere else:
  * the registry keeps its SHA-256. A running gateway hears of every change by itself.
  */
-import { changeColumns, changeOf, newDeviceColumns, newDeviceOf } from "../../admin/device-columns.ts";
-import { filterOf, pageMax } from "../../http/devices.ts";
-import { whyOf } from "../../http/endpoint.ts";
+import {
+  changeColumns,
+  changeOf,
+  filterOf,
+  newDeviceColumns,
+  newDeviceOf,
+  pageMax,
+} from "../../admin/device-columns.ts";
+import { whyOf } from "../../core/zod-words.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../../core/device.ts";
 import { newToken } from "../../core/token.ts";

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { systemClock } from "../../core/clock.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
-import { quarantineDeskSpec } from "../../http/quarantine.ts";
+import { quarantineSpec } from "../../admin/review/quarantine-rows.ts";
 import { rawText } from "../../judge/scrub.ts";
 import { readTimestamp } from "../../judge/timestamp.ts";
 import {
@@ -17,7 +17,7 @@ import {
 import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
 import { gatewayOptions } from "../gateway-client.ts";
-import { remoteDesk } from "../remote.ts";
+import { remoteQueue } from "../remote.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
 
 const time: Option<number | undefined> = {
@@ -97,7 +97,7 @@ async function quarantined(
   asked: Asked,
   id: string,
 ): Promise<Pick<Tried, "topic" | "payload">> {
-  const row = await remoteDesk(context, asked, quarantineDeskSpec).show(Number(id));
+  const row = await remoteQueue(context, asked, quarantineSpec).show(Number(id));
   if (row === undefined) throw new UsageError(`there is no row ${id} in the quarantine`);
   const text = typeof row.payload === "string" ? row.payload : JSON.stringify(row.payload);
   return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(rawText(text)) };

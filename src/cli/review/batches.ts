@@ -1,5 +1,5 @@
 /** A replay or discard from its first batch to its last, and what is said of it. */
-import type { Outcome } from "../../http/desk.ts";
+import type { Outcome } from "../../admin/review/review-queue.ts";
 import type { Context } from "../command.ts";
 import { table } from "../report.ts";
 

@@ -1,6 +1,6 @@
-/** The options of a desk's commands, and what they ask for. */
+/** The options of a queue's commands, and what they ask for. */
 import { z } from "zod";
-import type { Filter } from "../../http/desk.ts";
+import type { Filter } from "../../admin/review/review-queue.ts";
 import { type Option, toggle, UsageError, words } from "../command.ts";
 import type { WhichGateway } from "../remote.ts";
 

@@ -1,13 +1,13 @@
 /** Quarantined messages whose sender could not prove to be the device: `replay --all` must not let them in. */
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/log.ts";
-import { quarantineDesk } from "../../../src/admin/review/quarantine.ts";
+import { quarantineQueue } from "../../../src/admin/review/quarantine-queue.ts";
 import type { QuarantineRow } from "../../../src/core/quarantine-table.ts";
 import { anEntry } from "../../kit/spool.ts";
 
 const reasons = ["UNREGISTERED_DEVICE", "TOKEN_INVALID", "TOKEN_MISSING"];
 
-function desk() {
+function queue() {
   const rows: QuarantineRow[] = reasons.map((reason, i) => ({
     id: i + 1,
     reason,
@@ -21,7 +21,7 @@ function desk() {
     payload: "{}",
   }));
   const back: number[] = [];
-  const quarantine = quarantineDesk({
+  const quarantine = quarantineQueue({
     table: {
       lastId: () => Promise.resolve(3),
       list: ({ reason, ids }) =>
@@ -37,7 +37,7 @@ function desk() {
         judge: () => [anEntry({ ...entry, kind: "event", reason: null })],
       }),
     },
-    bringBack: (entries) => back.push(...entries.map((entry) => entry.returned?.quarantineId ?? 0)),
+    requeue: (entries) => back.push(...entries.map((entry) => entry.returned?.quarantineId ?? 0)),
     settledTo: () => 0,
     head: () => 1,
     log: silentLog,
@@ -46,7 +46,7 @@ function desk() {
 }
 
 test("they stay where everything is asked for, and it is said why", async () => {
-  const { quarantine, back } = desk();
+  const { quarantine, back } = queue();
   const { done, kept } = await quarantine.replay({ after: 0, dry_run: false });
   expect([done, back]).toEqual([1, [1]]);
   expect(kept.map(({ id }) => id)).toEqual([2, 3]);
@@ -54,7 +54,7 @@ test("they stay where everything is asked for, and it is said why", async () => 
 });
 
 test("they come back where the operator names the reason, or the message", async () => {
-  const { quarantine, back } = desk();
+  const { quarantine, back } = queue();
   await quarantine.replay({ after: 0, dry_run: false, reason: "TOKEN_INVALID" });
   await quarantine.replay({ after: 0, dry_run: false, ids: [3] });
   expect(back).toEqual([2, 3]);

@@ -7,8 +7,8 @@
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
-import { NotNow, type Filter, type Outcome, type Selection } from "../../http/desk.ts";
-import type { LetterDesk, LetterFull, LetterRow } from "../../http/deadletters.ts";
+import { NotNow, type Filter, type Outcome, type Selection } from "./review-queue.ts";
+import type { DeadLetterQueue, DeadLetterFull, DeadLetterRow } from "./dead-letter-rows.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from "../../spool/dead-letters.ts";
 
 export interface LetterParts {
@@ -16,12 +16,12 @@ export interface LetterParts {
   /** The sinks that there are. */
   readonly sinks: readonly string[];
   /** Appends the entries and removes the dead letters, both or neither. @throws where that cannot be now */
-  bringBack(entries: readonly Entry[], letters: readonly number[]): void;
+  requeue(entries: readonly Entry[], letters: readonly number[]): void;
 }
 
 const batchMax = 100;
 
-export function letterDesk({ letters, sinks, bringBack }: LetterParts): LetterDesk {
+export function deadLetterQueue({ letters, sinks, requeue }: LetterParts): DeadLetterQueue {
   /** One batch: `work` gets the letters that may go. */
   function batch(
     selection: Selection,
@@ -53,7 +53,7 @@ export function letterDesk({ letters, sinks, bringBack }: LetterParts): LetterDe
       batch(
         selection,
         ({ sink }) => (sinks.includes(sink) ? null : `there is no sink ${sink} by the settings in force`),
-        (going) => appendAnew(going, bringBack),
+        (going) => appendAnew(going, requeue),
       ),
     discard: async (selection) =>
       batch(
@@ -65,14 +65,14 @@ export function letterDesk({ letters, sinks, bringBack }: LetterParts): LetterDe
   };
 }
 
-function appendAnew(going: readonly DeadLetter[], bringBack: LetterParts["bringBack"]): void {
+function appendAnew(going: readonly DeadLetter[], requeue: LetterParts["requeue"]): void {
   const entries = going.map(({ sink, entry }) => ({
     ...entry,
     seq: 0,
-    returned: { only: sink, quarantineId: entry.returned?.quarantineId ?? null },
+    returned: { target: sink, quarantineId: entry.returned?.quarantineId ?? null },
   }));
   try {
-    bringBack(
+    requeue(
       entries,
       going.map(({ id }) => id),
     );
@@ -91,7 +91,7 @@ function filterOf({ sink, tenant, device, since, until }: Filter): Omit<DeadLett
   };
 }
 
-function rowOf({ id, sink, refusedMs, why, entry }: DeadLetter): LetterRow {
+function rowOf({ id, sink, refusedMs, why, entry }: DeadLetter): DeadLetterRow {
   const { tenantId, deviceId, msgType } = entry;
   return {
     id,
@@ -104,7 +104,7 @@ function rowOf({ id, sink, refusedMs, why, entry }: DeadLetter): LetterRow {
   };
 }
 
-function fullOf(letter: DeadLetter): LetterFull {
+function fullOf(letter: DeadLetter): DeadLetterFull {
   const { seq, topic, siteId, eventMs, reason, detail, payload } = letter.entry;
   return {
     ...rowOf(letter),

@@ -8,7 +8,7 @@ const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const registry = () => ({ available: true, devices: new Set(["d1"]), finds: 0 });
-const back = (n: number) => anEntry({ payload: `{"n":${n}}`, returned: { only: null, quarantineId: n } });
+const back = (n: number) => anEntry({ payload: `{"n":${n}}`, returned: { target: null, quarantineId: n } });
 const replayed = (books: Books) => books.replay();
 const acceptedAnew = (books: Books) => {
   books.receive();
@@ -20,7 +20,7 @@ describe("what is brought back", () => {
     const it = intake(kit, registry());
     it.cached.add("d1");
     it.port.receive(aDeviceMessage(1, "d1"));
-    it.ingest.bringBack([back(2)], acceptedAnew);
+    it.ingest.requeue([back(2)], acceptedAnew);
     expect(readAll(it.spool).map(({ payload }) => numberOf(payload))).toEqual([1, 2]);
     expect(it.settled).toHaveLength(1);
     expect(it.books.totals()).toMatchObject({ received: 2, accepted: 2 });
@@ -30,7 +30,7 @@ describe("what is brought back", () => {
   test("leaves messages that wait for a look-up out of the books on the disk", () => {
     const it = intake(kit, registry());
     it.port.receive(aDeviceMessage(1, "d1"));
-    it.ingest.bringBack([back(2)], replayed);
+    it.ingest.requeue([back(2)], replayed);
     expect(it.balanced()).toBe(true);
     const kept = new Books(it.spool.sidecar.books());
     expect(kept.totals().received).toBe(0);
@@ -46,31 +46,31 @@ describe("what is brought back", () => {
     it.cached.add("d1");
     it.spool.deadLetters.put("influx", "e", anEntry({ seq: 1 }), "no");
     it.state.full = true;
-    expect(() => it.ingest.bringBack([back(1)], replayed, [1])).toThrow("the spool is full");
+    expect(() => it.ingest.requeue([back(1)], replayed, [1])).toThrow("the spool is full");
     expect(it.ingest.held).toBeNull();
     it.port.receive(aDeviceMessage(2, "d1"));
-    expect(() => it.ingest.bringBack([back(1)], replayed, [1])).toThrow("nothing can be brought back now");
+    expect(() => it.ingest.requeue([back(1)], replayed, [1])).toThrow("nothing can be brought back now");
     expect([it.books.spooled, it.spool.deadLetters.totals().count, it.balanced()]).toEqual([1, 1, true]);
     it.state.full = false;
-    it.ingest.bringBack([back(1)], replayed, [1]);
+    it.ingest.requeue([back(1)], replayed, [1]);
     expect([it.spool.head, it.spool.deadLetters.totals().count, it.balanced()]).toEqual([2, 0, true]);
   });
 
   test("with a dead letter that is gone is refused as a whole", () => {
     const it = intake(kit, registry());
-    expect(() => it.ingest.bringBack([back(1)], replayed, [7])).toThrow("dead letter 7 is gone");
+    expect(() => it.ingest.requeue([back(1)], replayed, [7])).toThrow("dead letter 7 is gone");
     expect([it.spool.head, it.books.spooled, it.balanced()]).toEqual([0, 0, true]);
   });
 
   test("survives a restart, books and all", () => {
     const it = intake(kit, registry());
-    it.ingest.bringBack([back(1), back(2)], (books) => {
+    it.ingest.requeue([back(1), back(2)], (books) => {
       replayed(books);
       replayed(books);
     });
     kit.close(it.spool);
     const again = intake(kit, registry(), it.dataDir);
     expect([again.books.replayed, again.spool.head, again.balanced()]).toEqual([2, 2, true]);
-    expect(readAll(again.spool)[1]?.returned).toEqual({ only: null, quarantineId: 2 });
+    expect(readAll(again.spool)[1]?.returned).toEqual({ target: null, quarantineId: 2 });
   });
 });

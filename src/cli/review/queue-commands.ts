@@ -1,8 +1,8 @@
 /**
- * `list`, `show`, `replay` and `discard` over a desk (http/desk.ts): the same words for dead letters and for the quarantine.
+ * `list`, `show`, `replay` and `discard` over a queue (http/queue.ts): the same words for dead letters and for the quarantine.
  * What is asked for is done a batch at a time, with progress on standard error, and may be interrupted between two batches.
  */
-import type { Desk, Filter } from "../../http/desk.ts";
+import type { ReviewQueue, Filter } from "../../admin/review/review-queue.ts";
 import {
   command,
   type CommandGroup,
@@ -19,35 +19,39 @@ import type { WhichGateway } from "../remote.ts";
 import { table } from "../report.ts";
 import { oneLine } from "../../core/terminal.ts";
 
-export interface OpenDesk<Row, Full> {
-  readonly desk: Desk<Row, Full>;
+export interface OpenQueue<Row, Full> {
+  readonly queue: ReviewQueue<Row, Full>;
   close(): Promise<void>;
 }
 
-export interface DeskCommands<Row, Full> {
+export interface QueueCommands<Row, Full> {
   readonly name: string;
   readonly summary: string;
   /** Several of them. */
   readonly things: string;
-  /** The filter that only this desk has. */
+  /** The filter that only this queue has. */
   readonly own: { readonly [key in "sink" | "reason"]?: Option<string | undefined> };
   readonly heading: readonly string[];
   readonly cells: (row: Row) => readonly (string | number | null)[];
-  readonly open: (context: Context, which: WhichGateway) => Promise<OpenDesk<Row, Full>>;
+  readonly open: (context: Context, which: WhichGateway) => Promise<OpenQueue<Row, Full>>;
 }
 
 const pageMax = 1_000;
 const json = toggle("--json", "Print the answer as JSON");
-export function deskCommands<Row extends { id: number }, Full extends object>(
-  spec: DeskCommands<Row, Full>,
+export function queueCommands<Row extends { id: number }, Full extends object>(
+  spec: QueueCommands<Row, Full>,
 ): CommandGroup {
   const { name, summary, things, own } = spec;
   const filtering: Readonly<Record<string, Option<string | undefined>>> = { ...own, ...filters };
 
-  async function at<T>(context: Context, which: WhichGateway, work: (desk: Desk<Row, Full>) => Promise<T>) {
-    const { desk, close } = await spec.open(context, which);
+  async function at<T>(
+    context: Context,
+    which: WhichGateway,
+    work: (queue: ReviewQueue<Row, Full>) => Promise<T>,
+  ) {
+    const { queue, close } = await spec.open(context, which);
     try {
-      return await work(desk);
+      return await work(queue);
     } finally {
       await close();
     }
@@ -63,8 +67,8 @@ export function deskCommands<Row extends { id: number }, Full extends object>(
       ...gatewayOptions,
     },
     run: (context, { options }) =>
-      at(context, whichOf(options), async (desk) => {
-        const rows = await listAll(desk, filterOf(options), options.limit);
+      at(context, whichOf(options), async (queue) => {
+        const rows = await listAll(queue, filterOf(options), options.limit);
         if (options.json) context.stdout(`${JSON.stringify(rows)}\n`);
         else context.stdout(table([spec.heading, ...rows.map((row) => spec.cells(row).map(cell))]));
         return 0;
@@ -79,8 +83,8 @@ export function deskCommands<Row extends { id: number }, Full extends object>(
     run(context, { args, options }) {
       if (!/^\d{1,15}$/.test(args.id))
         throw new UsageError(`"${args.id}" is no id: it is a number, as \`list\` has it`);
-      return at(context, options, async (desk) => {
-        const found = await desk.show(Number(args.id));
+      return at(context, options, async (queue) => {
+        const found = await queue.show(Number(args.id));
         if (found === undefined) {
           context.stderr(`there is none with the id ${args.id} among the ${things}\n`);
           return 1;
@@ -97,10 +101,10 @@ export function deskCommands<Row extends { id: number }, Full extends object>(
       summary: help,
       options: { ...filtering, ...selecting, json, ...gatewayOptions },
       run: (context, { options }) =>
-        at(context, whichOf(options), async (desk) => {
+        at(context, whichOf(options), async (queue) => {
           const selection = selectionOf(options);
           const total = await runThrough(context, (after, upTo) =>
-            desk[verb]({ ...selection, after, up_to: upTo }),
+            queue[verb]({ ...selection, after, up_to: upTo }),
           );
           report(context, {
             total,
@@ -126,14 +130,14 @@ export function deskCommands<Row extends { id: number }, Full extends object>(
 }
 
 async function listAll<Row extends { id: number }>(
-  desk: Desk<Row, unknown>,
+  queue: ReviewQueue<Row, unknown>,
   filter: Filter,
   limit: number,
 ): Promise<Row[]> {
   const rows: Row[] = [];
   for (;;) {
     const wanted = Math.min(pageMax, limit - rows.length);
-    const page = await desk.list({ ...filter, after: rows.at(-1)?.id ?? 0, limit: wanted });
+    const page = await queue.list({ ...filter, after: rows.at(-1)?.id ?? 0, limit: wanted });
     rows.push(...page);
     if (page.length < wanted || rows.length >= limit) return rows;
   }

@@ -1,5 +1,5 @@
 /** `sluice dead-letters set-aside`: an operator decides on what a running gateway's sink is stuck at. */
-import { asideAnswer, type AsideAnswer } from "../../http/aside.ts";
+import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
 import { command, neededWords, number, toggle, words } from "../command.ts";
 import { gatewayOptions } from "../gateway-client.ts";
 import { clientOf } from "../remote.ts";

@@ -10,8 +10,8 @@
 import type { Books } from "../../intake/books.ts";
 import type { Entry, Event, Reject } from "../../core/entry.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { NotNow, type Outcome, type Selection } from "../../http/desk.ts";
-import type { QuarantineDesk, QuarantineFull, QuarantineLine } from "../../http/quarantine.ts";
+import { NotNow, type Outcome, type Selection } from "./review-queue.ts";
+import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quarantine-rows.ts";
 import type { Judge } from "../../judge/judge.ts";
 import { toColumns } from "../../core/columns.ts";
 import { deviceKey } from "../../core/device.ts";
@@ -22,7 +22,7 @@ export interface QuarantineParts {
   readonly table: QuarantineTable;
   readonly registry: Pick<DeviceLookup, "find">;
   readonly judge: Pick<Judge, "reread">;
-  bringBack(entries: readonly Entry[], count: (books: Books) => void): void;
+  requeue(entries: readonly Entry[], count: (books: Books) => void): void;
   /** How far the sink of the tables is, and the last seq of the spool. */
   settledTo(): number;
   head(): number;
@@ -33,8 +33,8 @@ const batchMax = 200;
 /** Messages on their way from the spool to the tables; with more, those are waited for. */
 const underWayMax = 100_000;
 
-export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
-  const { table, registry, judge, bringBack, settledTo, head } = parts;
+export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
+  const { table, registry, judge, requeue, settledTo, head } = parts;
   /** Rows whose message was brought back and has not reached the tables: id → the last seq of its batch. */
   const underWay = new Map<number, number>();
 
@@ -63,10 +63,10 @@ export function quarantineDesk(parts: QuarantineParts): QuarantineDesk {
   function append(accepted: readonly { id: number; entry: Entry }[]): void {
     const entries = accepted.map(({ id, entry }) => ({
       ...entry,
-      returned: { only: null, quarantineId: id },
+      returned: { target: null, quarantineId: id },
     }));
     try {
-      bringBack(entries, (books) => {
+      requeue(entries, (books) => {
         for (const _ of entries) {
           books.receive();
           books.accept();

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { Books } from "../../../src/intake/books.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
-import { NotNow, type Selection } from "../../../src/http/desk.ts";
-import { letterDesk } from "../../../src/admin/review/dead-letters.ts";
+import { NotNow, type Selection } from "../../../src/admin/review/review-queue.ts";
+import { deadLetterQueue } from "../../../src/admin/review/dead-letter-queue.ts";
 import { Drain } from "../../../src/drain/drain.ts";
 import type { Sink } from "../../../src/core/sink.ts";
 import { lettersMax, open } from "../../kit/replay-writer.ts";
@@ -51,10 +51,10 @@ function site() {
   );
   for (const drain of drains) drain.start();
   let isHeld = false;
-  const desk = letterDesk({
+  const queue = deadLetterQueue({
     letters: spool.deadLetters,
     sinks: ["picky", "easy"],
-    bringBack(some, letters) {
+    requeue(some, letters) {
       if (isHeld) throw new Error("the disk is full");
       for (const _ of some) books.replay();
       spool.append(some, { books: books.toKeep(0), deadLetterIds: letters });
@@ -66,7 +66,7 @@ function site() {
     picky: picky.it,
     easy: easy.it,
     drains,
-    desk,
+    queue,
     hold: (held: boolean) => void (isHeld = held),
     accept(n: number) {
       for (let i = 0; i < n; i++) {
@@ -87,13 +87,13 @@ describe("replay", () => {
     const it = site();
     it.accept(5);
     await it.settled();
-    expect((await it.desk.list({ after: 0, limit: 10 })).map(({ sink, why }) => [sink, why])).toEqual(
+    expect((await it.queue.list({ after: 0, limit: 10 })).map(({ sink, why }) => [sink, why])).toEqual(
       Array.from({ length: 5 }, () => ["picky", "not of a type that I take"]),
     );
     it.picky.refuses = false;
-    expect(await it.desk.replay({ ...all, dry_run: true })).toMatchObject({ matched: 5, done: 5 });
+    expect(await it.queue.replay({ ...all, dry_run: true })).toMatchObject({ matched: 5, done: 5 });
     expect(it.spool.head).toBe(5);
-    expect(await it.desk.replay(all)).toMatchObject({ matched: 5, done: 5, kept: [], next: null });
+    expect(await it.queue.replay(all)).toMatchObject({ matched: 5, done: 5, kept: [], next: null });
     await it.settled();
     expect(it.picky.got.sort()).toEqual([1, 2, 3, 4, 5].map((n) => `{"n":${n}}`));
     expect(it.easy.got).toHaveLength(5);
@@ -111,17 +111,17 @@ describe("replay", () => {
     const it = site();
     it.accept(2);
     await it.settled();
-    const first = await it.desk.replay(all);
+    const first = await it.queue.replay(all);
     await it.settled();
-    expect(await it.desk.replay({ ...all, up_to: first.up_to })).toMatchObject({ matched: 0 });
-    expect((await it.desk.list({ after: 0, limit: 10 })).map(({ id }) => id)).toEqual([3, 4]);
+    expect(await it.queue.replay({ ...all, up_to: first.up_to })).toMatchObject({ matched: 0 });
+    expect((await it.queue.list({ after: 0, limit: 10 })).map(({ id }) => id)).toEqual([3, 4]);
     await it.stop();
   });
 
   test("keeps letters of a sink that the settings do not name, and says so", async () => {
     const it = site();
     it.spool.deadLetters.put("kafka", "e", anEntry({ seq: 1 }), "too large");
-    const outcome = await it.desk.replay(all);
+    const outcome = await it.queue.replay(all);
     expect(outcome).toMatchObject({
       matched: 1,
       done: 0,
@@ -136,10 +136,10 @@ describe("replay", () => {
     it.accept(2);
     await it.settled();
     it.hold(true);
-    expect(it.desk.replay(all)).rejects.toBeInstanceOf(NotNow);
+    expect(it.queue.replay(all)).rejects.toBeInstanceOf(NotNow);
     expect(it.spool.deadLetters.totals().count).toBe(2);
     it.hold(false);
-    expect(await it.desk.replay(all)).toMatchObject({ done: 2 });
+    expect(await it.queue.replay(all)).toMatchObject({ done: 2 });
     await it.stop();
   });
 
@@ -149,15 +149,15 @@ describe("replay", () => {
       it.spool.deadLetters.put("easy", "e", anEntry({ seq: n, tenantId, deviceId: `d${n % 2}` }), "no");
     for (let n = 1; n <= 150; n++) put(n, n <= 120 ? "a" : "b");
     const matched = async (filter: Partial<Selection>) =>
-      (await it.desk.discard({ ...all, ...filter, dry_run: true })).matched;
+      (await it.queue.discard({ ...all, ...filter, dry_run: true })).matched;
     expect(await matched({ tenant: "b" })).toBe(30);
     expect(await matched({ tenant: "b", device: "d0" })).toBe(15);
     expect(await matched({ sink: "picky" })).toBe(0);
     expect(await matched({ ids: [3, 149, 1_000] })).toBe(2);
     expect(await matched({ since: "2100-01-01T00:00:00Z" })).toBe(0);
-    const first = await it.desk.discard({ ...all, tenant: "a" });
+    const first = await it.queue.discard({ ...all, tenant: "a" });
     expect(first).toMatchObject({ matched: 100, done: 100, next: 100 });
-    const rest = await it.desk.discard({ ...all, tenant: "a", after: first.next ?? 0, up_to: first.up_to });
+    const rest = await it.queue.discard({ ...all, tenant: "a", after: first.next ?? 0, up_to: first.up_to });
     expect(rest).toMatchObject({ matched: 20, next: null });
     expect(it.spool.deadLetters.totals().count).toBe(30);
     await it.stop();
@@ -181,7 +181,7 @@ test("killed with -9 at any moment: every letter is still there, or was brought 
     const { spool } = open(dir);
     const letters = spool.deadLetters.list({ limit: lettersMax }).map(({ entry }) => entry.payload);
     const back = readAll(spool)
-      .filter(({ returned }) => returned?.only === "influx")
+      .filter(({ returned }) => returned?.target === "influx")
       .map(({ payload }) => payload);
     expect([...letters, ...back].sort()).toEqual(
       entries(lettersMax)

@@ -1,9 +1,8 @@
-/** /admin/dead-letters: entries that a far side refused, with its words. */
+/** A dead letter as it is shown: an entry that a downstream system refused, with its words. */
 import { z } from "zod";
-import { type Desk, deskEndpoints, type DeskSpec, filterFields } from "./desk.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { filterFields, type QueueSpec, type ReviewQueue } from "./review-queue.ts";
 
-const letterRow = z.object({
+const deadLetterRow = z.object({
   id: z.number(),
   sink: z.string(),
   refused_at: z.string(),
@@ -14,7 +13,7 @@ const letterRow = z.object({
   msg_type: z.string().nullable(),
   received_at: z.string(),
 });
-const letterFull = letterRow.extend({
+const deadLetterFull = deadLetterRow.extend({
   seq: z.number().describe("Its place in the spool when it was refused."),
   topic: z.string(),
   site_id: z.string().nullable(),
@@ -24,20 +23,16 @@ const letterFull = letterRow.extend({
   payload: z.string().describe("JSON as text, every digit as the device sent it."),
 });
 
-export type LetterRow = z.infer<typeof letterRow>;
-export type LetterFull = z.infer<typeof letterFull>;
-export type LetterDesk = Desk<LetterRow, LetterFull>;
+export type DeadLetterRow = z.infer<typeof deadLetterRow>;
+export type DeadLetterFull = z.infer<typeof deadLetterFull>;
+export type DeadLetterQueue = ReviewQueue<DeadLetterRow, DeadLetterFull>;
 
-export const letterDeskSpec: DeskSpec<LetterRow, LetterFull> = {
+export const deadLetterSpec: QueueSpec<DeadLetterRow, DeadLetterFull> = {
   path: "/admin/dead-letters",
   id: "dead_letters",
   things: "dead letters",
   replayed: "each is delivered anew to the sink that refused it, and to no other",
   fields: { sink: z.string().optional().describe("Only those that this sink refused."), ...filterFields },
-  row: letterRow,
-  full: letterFull,
+  row: deadLetterRow,
+  full: deadLetterFull,
 };
-
-export function deadLetterEndpoints(desk: LetterDesk): readonly Endpoint[] {
-  return deskEndpoints(letterDeskSpec, desk);
-}

@@ -1,7 +1,6 @@
-/** /admin/quarantine: kept rejects, as the table quarantine_events holds them. */
+/** A kept reject as it is shown, as the table quarantine_events holds it. */
 import { z } from "zod";
-import { type Desk, deskEndpoints, type DeskSpec, filterFields } from "./desk.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { filterFields, type QueueSpec, type ReviewQueue } from "./review-queue.ts";
 
 const quarantineRow = z.object({
   id: z.number(),
@@ -20,9 +19,9 @@ const quarantineFull = quarantineRow.extend({
 
 export type QuarantineLine = z.infer<typeof quarantineRow>;
 export type QuarantineFull = z.infer<typeof quarantineFull>;
-export type QuarantineDesk = Desk<QuarantineLine, QuarantineFull>;
+export type QuarantineQueue = ReviewQueue<QuarantineLine, QuarantineFull>;
 
-export const quarantineDeskSpec: DeskSpec<QuarantineLine, QuarantineFull> = {
+export const quarantineSpec: QueueSpec<QuarantineLine, QuarantineFull> = {
   path: "/admin/quarantine",
   id: "quarantine",
   things: "quarantined messages",
@@ -32,7 +31,3 @@ export const quarantineDeskSpec: DeskSpec<QuarantineLine, QuarantineFull> = {
   row: quarantineRow,
   full: quarantineFull,
 };
-
-export function quarantineEndpoints(desk: QuarantineDesk): readonly Endpoint[] {
-  return deskEndpoints(quarantineDeskSpec, desk);
-}

@@ -1,0 +1,19 @@
+/** Why zod does not take something, in words of ours. */
+import type { z } from "zod";
+
+/** Where and what, without the value: it might be a secret that was put in the wrong place. */
+export function whyOf(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 5)
+    .map(({ path, message }) => [...(path.length === 0 ? [] : [path.join(".")]), plain(message)].join(": "))
+    .join("; ");
+}
+
+/** zod's own sentences in the words of ours. */
+function plain(message: string): string {
+  return message
+    .replace(/^Invalid input: expected .*, received undefined$/, "is missing")
+    .replace(/^Invalid (?:input|option): expected (.*?)(?:, received .*)?$/, "must be $1")
+    .replace(/^Too (?:big|small): expected \w+ to (?:have|be) /, "must be ")
+    .replace(/^Unrecognized key/, "unknown name");
+}

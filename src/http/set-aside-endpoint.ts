@@ -1,0 +1,27 @@
+/** /admin/dead-letters/set-aside: an operator decides on the entries that a sink is stuck at. */
+import { asideAnswer, asideAsked, type SetAside } from "../admin/review/set-aside.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { problem } from "./problem.ts";
+
+export function asideEndpoint(setAside: SetAside): Endpoint {
+  return endpoint({
+    method: "POST",
+    path: "/admin/dead-letters/set-aside",
+    id: "dead_letters.set_aside",
+    summary: "Put the oldest entries that a sink in trouble waits with into the dead letters, untried",
+    body: asideAsked,
+    answer: { help: "Which they are.", schema: asideAnswer },
+    problems: [409, 422],
+    async handle({ body, note }) {
+      const answer = await setAside(body);
+      if (answer === undefined)
+        return problem(
+          409,
+          "No sink (and lane) of this name is in trouble with entries waiting: see `sinks` in /stats.",
+        );
+      const seqs = answer.entries.map(({ seq }) => seq);
+      note({ ...body, from_seq: seqs[0], to_seq: seqs.at(-1), entries: seqs.length, done: answer.done });
+      return answer;
+    },
+  });
+}
