@@ -4,7 +4,8 @@
  * A row that cannot be read keeps the last good value and is reported, so that a slip in a table never changes what a
  * gateway does to something nobody asked for.
  */
-import type { Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log.ts";
+import type { Registry } from "../core/registry.ts";
 import { policySettings, type Policy } from "../judge/judge.ts";
 
 export interface LivePolicy {
@@ -45,6 +46,25 @@ export function livePolicy(fromEnvironment: Policy, log: Log): LivePolicy {
   }
 
   return { get: () => current, apply, mistakes: () => mistakes };
+}
+
+/**
+ * Reads app_settings and puts it in force. Two may be under way; what was read earlier must not take the place of what was read
+ * later. A table that cannot be read leaves the last values.
+ */
+export function pollOf(registry: Pick<Registry, "settings">, policy: LivePolicy, log: Log) {
+  let [asked, applied] = [0, 0];
+  return async (): Promise<void> => {
+    const turn = ++asked;
+    try {
+      const rows = await registry.settings();
+      if (turn < applied) return;
+      applied = turn;
+      policy.apply(rows);
+    } catch (error) {
+      log.debug({ error: explain(error) }, "app_settings cannot be read; the last values stay");
+    }
+  };
 }
 
 /** Under the names that operators know. */

@@ -36,7 +36,21 @@ import type { AttentionWatch } from "./attention.ts";
 import type { ProcessWatch } from "./process.ts";
 import type { Watchdog } from "../intake/watchdog.ts";
 
+/** What looks at a gateway while it runs. */
+export interface Watches {
+  readonly outlook: Outlook;
+  readonly watchdog: Watchdog;
+  readonly processWatch: ProcessWatch;
+  readonly attention: AttentionWatch;
+  readonly history: History;
+  readonly follow: Follow;
+  readonly letterWatch: LetterWatch;
+  readonly retention: Retention | undefined;
+}
+
 export interface ViewedParts {
+  /** Only once it was started. */
+  watches(): Watches;
   readonly gatewayId: string;
   readonly clock: HostClock;
   readonly startedMonoMs: number;
@@ -52,16 +66,8 @@ export interface ViewedParts {
   readonly spool: Spool;
   readonly drains: readonly Drain[];
   readonly queues: ReviewQueues;
-  readonly outlook: Outlook;
-  readonly watchdog: Watchdog;
-  readonly processWatch: ProcessWatch;
-  readonly attention: AttentionWatch;
-  readonly history: History;
-  readonly follow: Follow;
   /** Of the certificates that the settings name. */
   certificates(): readonly CertificateEnd[];
-  readonly letterWatch: LetterWatch;
-  readonly retention: Retention | undefined;
   readonly bytesMax: number;
   /** Reads app_settings and puts it in force. */
   pollSettings(): Promise<void>;
@@ -74,8 +80,8 @@ export function viewOf(parts: ViewedParts): GatewayView {
     ready: () => readinessOf(parts),
     measurements: () => measurementsOf(parts),
     reasons,
-    history: () => parts.history.samples(),
-    follow: parts.follow.follow,
+    history: () => parts.watches().history.samples(),
+    follow: (device, follower) => parts.watches().follow.follow(device, follower),
     cache: cacheView(cache, lookup),
     devices: deviceStore(registry, (ids) => lookup.watcher.devices(ids)),
     settings: settingStore(registry, policy.get, parts.pollSettings),
@@ -103,6 +109,7 @@ function measurementsOf(parts: ViewedParts): Measurements {
 
 function statsOf(parts: ViewedParts): Stats {
   const { gatewayId, clock, books, ingest, policy, cache, lookup, spool } = parts;
+  const { outlook, watchdog, processWatch, attention, retention } = parts.watches();
   const sources = parts.sources.map((source) => ({ ...source.status() }));
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
@@ -123,7 +130,7 @@ function statsOf(parts: ViewedParts): Stats {
       dead_letters: letters.count,
       dead_letters_bytes: letters.bytes,
       dead_letters_discarded: spool.deadLetters.discarded,
-      ...parts.outlook.stats(),
+      ...outlook.stats(),
     },
     sinks: Object.fromEntries(
       drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(parts, stats, drain)]),
@@ -134,7 +141,7 @@ function statsOf(parts: ViewedParts): Stats {
     gateway_id: gatewayId,
     uptime_seconds: Math.floor((clock.monoMs() - parts.startedMonoMs) / 1000),
     balanced: facts.balanced,
-    attention: parts.attention.now(facts, ready),
+    attention: attention.now(facts, ready),
     parts: ready,
     mode: policy.get().mode,
     ingest: {
@@ -160,12 +167,12 @@ function statsOf(parts: ViewedParts): Stats {
       ends_at: new Date(endsSeconds * 1000).toISOString(),
     })),
     log: { lines_lost: logLinesLost() },
-    process: parts.processWatch.stats(),
-    watchdog: { progressing: parts.watchdog.isProgressing(), stalls: parts.watchdog.stalls() },
+    process: processWatch.stats(),
+    watchdog: { progressing: watchdog.isProgressing(), stalls: watchdog.stalls() },
     auth_cache: cacheStatsOf(cache, lookup),
     registry: lookup.stats(),
     spool: facts.spool,
-    ...(parts.retention && { local_store: parts.retention.stats() }),
+    ...(retention && { local_store: retention.stats() }),
     sinks: facts.sinks,
   };
 }
@@ -242,7 +249,7 @@ function takes({ rejects, clock }: ViewedParts): string {
 }
 
 function readinessOf(parts: ViewedParts): PartReadiness[] {
-  const { sources, clock, ingest, lookup, drains, letterWatch } = parts;
+  const { sources, clock, ingest, lookup, drains } = parts;
   const doubt = clock.doubt();
   const registry = lookup.stats();
   return [
@@ -264,7 +271,7 @@ function readinessOf(parts: ViewedParts): PartReadiness[] {
     {
       part: "dead letters",
       ok: true,
-      detail: unlessDiskFails(letterWatch.detail) ?? "the disk cannot be read",
+      detail: unlessDiskFails(parts.watches().letterWatch.detail) ?? "the disk cannot be read",
     },
   ];
 }

@@ -2,7 +2,7 @@
  * The file of mappings as a part of the configuration: read with it, so that its mistakes are told with the others, and held against
  * what the sources say of themselves.
  */
-import { explain } from "../core/log.ts";
+import { explain, type Log } from "../core/log.ts";
 import { clashes, levelsOf, subscribed } from "../core/topic-filter.ts";
 import type { Mapping } from "../judge/mapping/compile.ts";
 import { readMappingFile } from "../judge/mapping/file.ts";
@@ -37,6 +37,13 @@ export function byBroker(mappings: readonly Mapping[]): readonly string[] {
 /** To be said at the start, and by `check`. */
 export const byBrokerWarning =
   'proof = "broker": whoever may publish under these topics speaks for every registered device of the tenant; the site\'s broker must keep others out';
+
+/** At the start. */
+export function sayMappings(mappings: readonly Mapping[], log: Log): void {
+  if (mappings.length > 0) log.info({ mappings: mappings.length }, "mappings are in force");
+  const open = byBroker(mappings);
+  if (open.length > 0) log.warn({ topics: open }, byBrokerWarning);
+}
 
 function besides({ topic, line, proof }: Mapping, mqtt: MqttSettings): string[] {
   const at = `line ${line}: topic "${topic.text}"`;

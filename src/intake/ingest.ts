@@ -36,8 +36,6 @@ export interface IngestParts {
   isKnown(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
   append(entries: readonly Entry[], record: CommitRecord): void;
-  /** These entries are on the disk and still to be judged. */
-  deferred(entries: readonly Deferred[]): void;
 }
 
 /** A source, as the intake knows it. */
@@ -82,6 +80,7 @@ export class Ingest {
   #heldReason: HeldReason | null = null;
   readonly #waitingForRoom: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
+  #onDeferred: (entries: readonly Deferred[]) => void = () => {};
 
   constructor(parts: IngestParts) {
     this.#parts = parts;
@@ -197,6 +196,11 @@ export class Ingest {
     count(books);
   }
 
+  /** Calls `take` with entries that are on the disk now and still to be judged. */
+  onDeferred(take: (entries: readonly Deferred[]) => void): void {
+    this.#onDeferred = take;
+  }
+
   /** This entry is on the disk and still to be judged. */
   defer(entry: Deferred): void {
     this.#deferred.add(entry);
@@ -289,7 +293,7 @@ export class Ingest {
     const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
     this.#entries = [];
     const groups = this.#takeOpen();
-    if (deferred.length > 0) this.#parts.deferred(deferred);
+    if (deferred.length > 0) this.#onDeferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
     for (const { port, messages } of groups) port.settled(messages);
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();

@@ -148,8 +148,12 @@ export class Parking<T extends { readonly message: Message }> {
   }
 
   #conclude(verdict: Verdict): Judged {
-    const conclude = (one: Entry | Pending) =>
-      isPending(one) ? this.#parts.conclude(one, this.#lines.get(one.key)?.answer ?? "unavailable") : one;
+    const conclude = (one: Entry | Pending) => {
+      if (!isPending(one)) return one;
+      // null is an answer: the device is not registered.
+      const { answer = "unavailable" } = this.#lines.get(one.key) ?? {};
+      return this.#parts.conclude(one, answer);
+    };
     if (verdict === undefined) return undefined;
     return isSeveral(verdict) ? verdict.several.map(conclude) : conclude(verdict);
   }

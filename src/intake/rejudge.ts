@@ -30,7 +30,7 @@ export interface RejudgeParts {
   readonly spool: Spool;
   readonly books: Books;
   readonly judge: Pick<Judge, "rejudge">;
-  readonly ingest: Pick<Ingest, "defer" | "rejudged">;
+  readonly ingest: Pick<Ingest, "defer" | "onDeferred" | "rejudged">;
   readonly registry: Pick<DeviceLookup, "find">;
   readonly clock: RejudgeClock;
   readonly log: Log;
@@ -53,8 +53,9 @@ export class Rejudge {
 
   /** From now on the spool keeps what is still to be judged. */
   constructor(parts: RejudgeParts) {
-    const { books, spool } = parts;
+    const { books, spool, ingest } = parts;
     this.#parts = parts;
+    ingest.onDeferred((entries) => this.#add(entries));
     this.#from = books.rejudgedTo + 1;
     this.#left = books.awaiting;
     if (this.#left > 0) spool.holdFrom(this.#from);
@@ -83,7 +84,7 @@ export class Rejudge {
   }
 
   /** These are on the disk now, still to be judged. */
-  add(entries: readonly Deferred[]): void {
+  #add(entries: readonly Deferred[]): void {
     if (this.#left === 0) this.#from = entries[0]?.seq ?? this.#from;
     this.#left += entries.length;
     this.#awaitsTime ||= entries.some(awaitsTime);

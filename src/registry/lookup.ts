@@ -78,6 +78,8 @@ export interface Lookup {
    * looked up twice. `siteId` is for AUTO_PROVISION.
    */
   resolve(tenantId: string, deviceId: string, siteId: string | null, done: (answer: Answer) => void): void;
+  /** Calls `run` whenever the registry answers again after it did not. */
+  onAvailable(run: () => void): void;
   /** The watched registry calls this. */
   readonly watcher: RegistryWatcher;
   stats(): LookupStats;
@@ -92,8 +94,6 @@ export interface LookupOptions {
   readonly settings: Values<typeof lookupSettings>;
   readonly log: Log;
   readonly random?: () => number;
-  /** The registry answers again after it did not. */
-  readonly onAvailable?: () => void;
   /** app_settings changed. */
   readonly onSettings?: () => void;
 }
@@ -114,6 +114,7 @@ export function createLookup(options: LookupOptions): Lookup {
   let isClosed = false;
   let lastError: string | null = null;
   let unheard: string | null = "not heard yet";
+  const waitingForIt: (() => void)[] = [];
   const counts = { queries: 0, devices: 0, errors: 0 };
   const provisioning = createProvisioning({ registry, clock, log, failed: note });
 
@@ -237,7 +238,7 @@ export function createLookup(options: LookupOptions): Lookup {
     log.info({ away_ms: Math.round(clock.monoMs() - awaySinceMs) }, "the registry answers again");
     [awaySinceMs, retryOf, lastError] = [null, null, null];
     cache.setAvailable(true);
-    options.onAvailable?.();
+    for (const run of waitingForIt) run();
   }
 
   /** All flights may wait equally long, so the first to be opened is the first to expire. */
@@ -281,6 +282,7 @@ export function createLookup(options: LookupOptions): Lookup {
 
   return {
     resolve,
+    onAvailable: (run) => void waitingForIt.push(run),
     watcher,
     stats: () => ({
       available: awaySinceMs === null,

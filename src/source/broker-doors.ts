@@ -64,6 +64,7 @@ export function brokerDoors({ connectionsMax, packetBytesMax, clock, warn }: Doo
   const max = Math.max(1, Math.min(connectionsMax, descriptorsMax() - descriptorsKept));
   const strangersMax = Math.max(8, Math.floor(max * strangersShare));
   let unfinished = 0;
+  let timer: Timer | undefined;
 
   function enter(socket: Socket): boolean {
     const address = networkOf(socket.remoteAddress ?? "");
@@ -79,6 +80,7 @@ export function brokerDoors({ connectionsMax, packetBytesMax, clock, warn }: Doo
       socket.destroy();
       return false;
     }
+    timer ??= clock.every(lookEveryMs, look);
     strangers.set(address, ofAddress + 1);
     visitors.set(socket, {
       address,
@@ -152,8 +154,6 @@ export function brokerDoors({ connectionsMax, packetBytesMax, clock, warn }: Doo
     }
   }
 
-  const timer: Timer = clock.every(lookEveryMs, look);
-
   return {
     enter,
     watch,
@@ -166,7 +166,7 @@ export function brokerDoors({ connectionsMax, packetBytesMax, clock, warn }: Doo
     },
     count: () => visitors.size,
     sockets: () => visitors.keys(),
-    close: () => timer.cancel(),
+    close: () => timer?.cancel(),
   };
 }
 

@@ -170,7 +170,9 @@ async function sayGoodbye(sockets: readonly Socket[], clock: Clock): Promise<voi
     (socket) => new Promise<void>((resolve) => void socket.once("close", () => resolve())),
   );
   for (const socket of sockets) socket.end();
-  await Promise.race([Promise.all(gone), sleep(clock, GOODBYE_MS)]);
+  const patience = new AbortController();
+  await Promise.race([Promise.all(gone), sleep(clock, GOODBYE_MS, patience.signal)]);
+  patience.abort();
   for (const socket of sockets) socket.destroy();
 }
 

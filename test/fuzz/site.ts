@@ -92,9 +92,9 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
       for (const entry of entries) entry.seq = ++written;
       wrote(entries);
     },
-    deferred: (entries) => void deferred.push(...entries),
   });
 
+  ingest.onDeferred((entries) => void deferred.push(...entries));
   const port = ingest.port((messages) => void (settled += messages.length));
 
   function registryAnswers(): void {

@@ -2,6 +2,10 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { loadConfig } from "../../src/config/index.ts";
+import { explain, silentLog } from "../../src/core/log.ts";
+import { createGateway } from "../../src/gateway.ts";
+import { simulatedClock } from "../kit/clock.ts";
 import { localStore } from "../kit/stores.ts";
 import { endLater, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 
@@ -28,3 +32,30 @@ for (const part of ["store", "watch", "source"] as const) {
     expect(readFileSync(join(DATA_DIR, "spool.state"), "utf8").trim()).toBe("closed");
   });
 }
+
+test("what was opened before a part refused is closed again, and the next start finds the spool closed", async () => {
+  const DATA_DIR = scratch();
+  const refuse = () => {
+    throw new Error("no such source");
+  };
+  const failed = await startInProcess({ DATA_DIR }, { sources: refuse }).catch(explain);
+  expect(failed).toBe("no such source");
+  expect(readFileSync(join(DATA_DIR, "spool.state"), "utf8").trim()).toBe("closed");
+  await startInProcess({ DATA_DIR });
+});
+
+test("a gateway that is stopped leaves no timer, whether it was started or not", async () => {
+  for (const starts of [false, true]) {
+    const clock = simulatedClock();
+    const loaded = loadConfig({
+      DATA_DIR: scratch(),
+      HTTP_LISTEN: "127.0.0.1:0",
+      BROKER_LISTEN: "127.0.0.1:0",
+    });
+    if ("mistakes" in loaded) throw new Error(loaded.mistakes.join());
+    const gateway = await createGateway({ config: loaded.config, log: silentLog, clock });
+    if (starts) await gateway.start();
+    await gateway.stop();
+    expect(clock.pending()).toBe(0);
+  }
+});

@@ -126,6 +126,14 @@ describe("a message whose device must be looked up", () => {
   });
 });
 
+test("a message of a device that is not registered is one reject, and not first deferred", () => {
+  const part = intake(kit, registry([]));
+  part.port.receive(aDeviceMessage(1, "stranger"));
+  part.answer();
+  part.clock.advance(5);
+  expect([part.spool.head, part.books.totals().rejected]).toEqual([1, { UNREGISTERED_DEVICE: 1 }]);
+});
+
 describe("a packet delivered again", () => {
   const again = (message: Message): Message => ({ ...message, dup: true });
 

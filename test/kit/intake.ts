@@ -84,7 +84,6 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       if (state.full) throw new Error("the spool is full");
       spool.append(entries, record);
     },
-    deferred: (entries) => rejudge.add(entries),
   });
   const port = ingest.port((messages) => {
     settled.push(...messages);

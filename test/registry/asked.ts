@@ -51,9 +51,10 @@ export function setting(
     settings: { registryWaitMs: 5000, autoProvision: options.autoProvision ?? false },
     log: silentLog,
     random: () => 1,
-    onAvailable: () => events.push("available"),
     onSettings: () => events.push("settings"),
   });
+
+  lookup.onAvailable(() => events.push("available"));
 
   const register = (deviceId: string) => devices.set(deviceKey("acme", deviceId), aDevice({ deviceId }));
   const answers = new Map<string, string[]>();

@@ -1,0 +1,61 @@
+/** Starts what looks at a gateway while it runs: each by a timer of its own, none of them on a message's way. */
+import { join } from "node:path";
+import type { Clock } from "../core/clock.ts";
+import type { Closers } from "../core/closers.ts";
+import type { Log } from "../core/log.ts";
+import type { Source } from "../core/source.ts";
+import type { RetentionBounds, Store } from "../core/store.ts";
+import type { Drain } from "../drain/drain.ts";
+import type { Ingest } from "../intake/ingest.ts";
+import { startWatchdog } from "../intake/watchdog.ts";
+import { watchLetters } from "../spool/dead-letter-watch.ts";
+import type { Spool } from "../spool/spool.ts";
+import { watchAttention } from "./attention.ts";
+import { createFollow } from "./follow.ts";
+import { keepHistory } from "./history.ts";
+import { createOutlook } from "./outlook.ts";
+import { watchProcess } from "./process.ts";
+import { readingOf, type Watches } from "./view.ts";
+import type { GatewayView } from "./views.ts";
+
+export interface WatchedParts {
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly spool: Spool;
+  readonly store: Store;
+  readonly drains: readonly Drain[];
+  readonly sources: readonly Source[];
+  readonly ingest: Ingest;
+  readonly view: GatewayView;
+  readonly closers: Closers;
+  /** See intake/watchdog.ts. */
+  readonly watchdogSeconds: number;
+  readonly lookupMs: number;
+  readonly retention: RetentionBounds;
+}
+
+export function startWatches(parts: WatchedParts): Watches {
+  const { dataDir, clock, log, spool, store, drains, sources, ingest, view, closers } = parts;
+  const passed = () => new Map(drains.map((drain) => [drain.sink.name, spool.head - drain.stats().waiting]));
+  const watches = {
+    outlook: createOutlook({ clock, read: () => readingOf(spool, drains) }),
+    watchdog: startWatchdog({
+      seconds: parts.watchdogSeconds,
+      lookupMs: parts.lookupMs,
+      clock,
+      log,
+      intake: ingest,
+      sources,
+    }),
+    letterWatch: watchLetters({ letters: spool.deadLetters, clock, log }),
+    processWatch: watchProcess(clock),
+    attention: watchAttention(clock, view.ready),
+    history: keepHistory({ path: join(dataDir, "history.ndjson"), clock, read: view.measurements }),
+    follow: createFollow(clock, passed),
+  };
+  for (const { stop } of Object.values(watches)) closers.add(stop);
+  const retention = store.keepRetention?.(parts.retention);
+  closers.add(() => retention?.close());
+  return { ...watches, retention };
+}

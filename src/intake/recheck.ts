@@ -1,0 +1,44 @@
+/**
+ * What the registry tells of a device concerns the connections that it has, too: a device that is revoked loses them, not only its
+ * next message. Where changes are not told, whoever is connected is looked at again every second.
+ */
+import type { Clock, Timer } from "../core/clock.ts";
+import { deviceKey } from "../core/device.ts";
+import type { RegistryWatcher } from "../core/registry.ts";
+import type { Source } from "../core/source.ts";
+import type { Lookup } from "../registry/lookup.ts";
+
+const recheckEveryMs = 1_000;
+
+type Doors = readonly Pick<Source, "recheck">[];
+
+/** The look-up's watcher, that tells the sources as well. */
+export function watcherWith({ watcher }: Pick<Lookup, "watcher">, doors: Doors): RegistryWatcher {
+  return {
+    ...watcher,
+    devices(ids) {
+      watcher.devices(ids);
+      const told = new Set(ids.map(({ tenantId, deviceId }) => deviceKey(tenantId, deviceId)));
+      recheck(doors, (tenantId, deviceId) => told.has(deviceKey(tenantId, deviceId)));
+    },
+    tenant(told) {
+      watcher.tenant(told);
+      recheck(doors, (tenantId) => told === null || told === tenantId);
+    },
+    restored() {
+      watcher.restored();
+      recheck(doors);
+    },
+  };
+}
+
+/** Until it is cancelled. */
+export function recheckUnheard(lookup: Pick<Lookup, "stats">, doors: Doors, clock: Clock): Timer {
+  return clock.every(recheckEveryMs, () => {
+    if (lookup.stats().changes_unheard !== null) recheck(doors);
+  });
+}
+
+const recheck = (doors: Doors, ...which: Parameters<NonNullable<Source["recheck"]>>) => {
+  for (const door of doors) door.recheck?.(...which);
+};
