@@ -7,10 +7,12 @@ import * as backlog from "./backlog.ts";
 import * as influx from "./influx.ts";
 import * as redis from "./redis.ts";
 import * as ingest from "./ingest.ts";
+import * as mappings from "./mappings.ts";
 import * as soak from "./soak.ts";
 
 const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
   ingest,
+  mappings,
   auth,
   influx,
   redis,

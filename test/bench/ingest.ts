@@ -7,7 +7,7 @@
  */
 import postgres from "postgres";
 import { openPostgres, copy } from "../../src/store/postgres/client.ts";
-import { createFleet } from "../../src/simulator/fleet.ts";
+import { createFleet, type Fleet } from "../../src/simulator/fleet.ts";
 import { publishFleet } from "../../src/simulator/publisher.ts";
 import { registrySql } from "../../src/simulator/registration.ts";
 import { startGateway, statsWhen } from "../kit/gateway.ts";
@@ -75,15 +75,18 @@ async function bareReceiver(port: number, clientId: string, messages: number, lo
   return JSON.parse(answer) as { ms: number; cpuMicros: number };
 }
 
-async function gateway(
+/** A gateway that takes what was loaded while it was away. @param more settings of its own */
+export async function gateway(
   port: number,
   databaseUrl: string,
   gatewayId: string,
   messages: number,
-  fleet: ReturnType<typeof createFleet>,
+  fleet: Pick<Fleet, "devices">,
   load: () => Promise<unknown>,
+  more: Readonly<Record<string, string>> = {},
 ) {
   const env = {
+    ...more,
     MQTT_URL: `mqtt://127.0.0.1:${port}`,
     DATABASE_URL: databaseUrl,
     GATEWAY_ID: gatewayId,
