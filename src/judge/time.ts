@@ -8,6 +8,7 @@
 import { choice, count, type Values } from "../core/settings.ts";
 import type { Candidate } from "./candidate.ts";
 import type { Body } from "./decode.ts";
+import { jsonOf } from "./mapping/envelope.ts";
 import { readTimestamp } from "./timestamp.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
@@ -78,7 +79,7 @@ export function timeFrom(
 ): Rejection<Code> | null {
   if (ts === null) return arrivalOf(candidate, null, isTimeKnown);
   const own = readTimestamp(ts);
-  if (own === null) return rejection("BAD_TIMESTAMP", `ts is ${JSON.stringify(ts)}`);
+  if (own === null) return rejection("BAD_TIMESTAMP", `ts is ${jsonOf(ts)}`);
   const why = isTimeKnown ? outOfRange(own.ms - candidate.receivedMs, policy) : null;
   if (why === null) {
     candidate.eventMs = own.ms;

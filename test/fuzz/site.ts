@@ -11,6 +11,7 @@ import { KnownMessages } from "../../src/intake/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createJudge, type Policy } from "../../src/judge/judge.ts";
 import { type DeviceAuth, deviceKey } from "../../src/core/device.ts";
+import type { Router } from "../../src/judge/mapping/routes.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import { RetainedTopics } from "../../src/spool/retained.ts";
 import type { Random } from "../../src/simulator/random.ts";
@@ -48,10 +49,20 @@ const policies: readonly [Policy, ...Policy[]] = [
   aPolicy({ rateLimitRps: 1, rateLimitBurst: 3, rateLimitBacklogSeconds: 0 }),
 ];
 
+/** Whom the registry knows, and the mappings in force. */
+export interface World {
+  readonly devices: readonly DeviceAuth[];
+  readonly routeOf?: Router;
+}
+
 /** @param wrote called for each group that the disk takes */
-export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => void): Site {
+export function openSite(
+  chance: Random,
+  wrote: (entries: readonly Entry[]) => void,
+  world: World = { devices: devices.map(({ row }) => row) },
+): Site {
   const clock = simulatedClock(startMs);
-  const rows = new Map(devices.map(({ row }) => [deviceKey(row.tenantId, row.deviceId), row]));
+  const rows = new Map(world.devices.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
   const asked: (() => void)[] = [];
   const deferred: Deferred[] = [];
   const books = new Books(new Map());
@@ -71,6 +82,7 @@ export function openSite(chance: Random, wrote: (entries: readonly Entry[]) => v
     },
     requireToken: true,
     backlogBytesMax: 1e9,
+    routeOf: world.routeOf,
     clock: { ...clock, isTimeKnown: () => Math.floor(clock.wallMs() / 1000) % 11 > 0 },
   });
   const ingest = new Ingest({

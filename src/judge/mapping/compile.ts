@@ -7,6 +7,7 @@
 import type { DeviceId } from "../../core/device.ts";
 import { isObject } from "../../core/is-object.ts";
 import { eachText, membersOf, partOf, type Path } from "./each.ts";
+import { jsonOf } from "./envelope.ts";
 import { Gathered, putter } from "./gather.ts";
 import { identityReader, type Who } from "./identity.ts";
 import { finder, pointerOf, type Steps } from "./pointer.ts";
@@ -138,7 +139,7 @@ function misfit(who: Who, why: string, part: unknown): Outcome {
 
 /** Records of one device and time are one event. */
 function keyOf({ who, time }: Draft): string {
-  return JSON.stringify([who.tenantId, who.deviceId, who.msgType, who.siteId, String(time)]);
+  return jsonOf([who.tenantId, who.deviceId, who.msgType, who.siteId, time]);
 }
 
 function isOfTopic({ identity, topic, proof }: Spec): boolean {
