@@ -112,7 +112,7 @@ describe("version 2", () => {
     expect(await influx.deliver(events(3, 4))).toEqual(all(2));
   });
 
-  test("a type conflict that names no line: the lesson finds it, numbers are written as the column's type", async () => {
+  test("a type conflict that names no line: the words find it, and numbers are written as the column's type", async () => {
     const { server, influx } = start("forever");
     await influx.deliver([reading(1, { v: 1.5, rssi_dbm: -80 })]);
     server.buckets.get("telemetry_acme")?.retype("telemetry", "rssi_dbm", "float");

@@ -2,11 +2,10 @@
  * What an answer means for the lines that were sent. Pure.
  *
  * Status codes alone do not say it: a 400 can mean that all lines but one are stored, a 422 that a database is one too
- * many (nothing wrong with the lines), and a 500 that a body is poison (InfluxDB 3.0 to 3.9 answer 500 to a body that is too
- * large) or that some points are too old (2.0). So the words decide if they are known, and what is not known is never enough
- * to refuse a line by itself. Words quote what devices send. So only the words of the interface in use are read, from their
- * beginning and their end, where the server speaks; and all that they can do is to say which lines are asked about apart
- * (suspects.ts): the server's answer to those lines alone decides.
+ * many (nothing is wrong with the lines), and a 500 that a body is poison (InfluxDB 3.0 to 3.9 answer 500 to a body that is too
+ * large) or that some points are too old (2.0). So known words decide, and unknown ones never suffice to refuse a line. Words
+ * quote what devices send. So only the words of the interface in use are read, at their beginning and end, which are the
+ * server's own; and they only decide which lines are sent again apart (suspects.ts). The answer to those lines counts.
  */
 import { isObject } from "../../core/is-object.ts";
 import type { ApiKind } from "./api.ts";
@@ -20,14 +19,14 @@ export interface Answer {
 
 export type Verdict =
   | { readonly kind: "stored" }
-  /** These lines, by index, are refused; the others are stored, or (not `othersStored`) none is. */
+  /** These lines, by index, are refused. The others are stored if `othersStored`; else none is. */
   | { readonly kind: "lines"; readonly refused: ReadonlyMap<number, string>; readonly othersStored: boolean }
-  /** Some line is refused, the answer does not say which. */
+  /** Some lines are refused, and the answer does not say which. */
   | Some
   | { readonly kind: "too-large"; readonly why: string }
-  /** A server error, or a refusal in words not known. `poison`: the words blame the body. */
+  /** A server error, or a refusal in unknown words. `poison`: the words blame the body. */
   | { readonly kind: "fault"; readonly why: string; readonly poison: boolean }
-  /** Not now. `down`: the whole far side, not this database. `alarm`: an operator has to act. `slow`: too much at once? */
+  /** Not now. `down`: the whole server, not this database. `alarm`: an operator must act. `slow`: the body may be too much. */
   | {
       readonly kind: "away";
       readonly why: string;
@@ -40,27 +39,27 @@ export type Verdict =
 export interface Some {
   readonly kind: "some";
   readonly why: string;
-  /** How many lines are refused; null if it does not say. */
+  /** How many lines are refused; null if the words do not say. */
   readonly dropped: number | null;
   /** The lines that are not refused are stored; else none is. */
   readonly othersStored: boolean;
   readonly suspicion: Suspicion | null;
 }
 
-/** A trouble that only a person ends is looked at again after this long. */
+/** A trouble that only an operator can end is tried again after this long. */
 const alarmRetryMs = 30_000;
-/** No far side keeps us away for longer than this. */
+/** A longer Retry-After is cut to this. */
 const retryAfterMaxMs = 600_000;
-/** Of words that people read. */
+/** Longest text for people. */
 const whyCharsMax = 500;
 
 /** Words about the database or the request, at the beginning: further on, a metric's name or text may be quoted. */
 const ofDatabase =
   /^([^"']{0,80}: )?(adding a new database would exceed|cannot write to soft-deleted|invalid character in database|db name|database name|database is required|database not found|bucket name|missing query parameter|serde error|authorization header was malformed|unacceptable content-encoding|invalid precision)/i;
-/** Not of the line, though it may be said of each. */
+/** About the database, although InfluxDB 3 may say it of each line. */
 const databaseLimit = /^adding a new database would exceed/i;
 const ofBody = /max request size|decoding gzip|not valid utf8/i;
-/** All but the lines it speaks of are stored. */
+/** All lines but those that the words are about are stored. */
 const partial =
   /^((failure|unexpected error) writing points to database: )?(partial write: |(dropped )?\d* ?points (beyond|outside) retention)/i;
 const ofLines =
@@ -108,7 +107,10 @@ function someOf(kind: ApiKind, words: string, why: string, body: unknown): Some 
   };
 }
 
-/** At the end, where the server speaks, or in its own first words. 0 is said of lines that do not parse. */
+/**
+ * The count of refused lines: at the end of the words or in the first few of them, which no device wrote. It is 0 for lines
+ * that do not parse.
+ */
 function droppedIn(words: string): number | null {
   const digits =
     /dropped=(\d+)(?: for database: [^ ]* for retention policy: [^ ]*)?$/.exec(words)?.[1] ??
@@ -176,7 +178,7 @@ function wordsOf(text: string, body: unknown): string {
   return (typeof words === "string" ? words : text).trim();
 }
 
-/** For people. Long words have their point at the beginning and their count at the end. */
+/** Words cut for people: the beginning says what is wrong, the end how often. */
 function shortened(words: string): string {
   if (words.length <= whyCharsMax) return words;
   const tail = 40;

@@ -1,9 +1,9 @@
 /**
  * The write interfaces of InfluxDB and of two that speak them, and how to find out which one a server has.
  *
- * Each is asked in its own words: version 1 silently takes an unknown precision for nanoseconds, and the short names
- * came to version 3 only with 3.6. A precision is always given: `auto`, the default of 3, guesses from the magnitude, and a
- * device that thinks it is 1970 would be stored in another year.
+ * Each has its own names for the precision: version 1 silently takes an unknown one for nanoseconds, and version 3 knows the
+ * short ones only since 3.6. A precision is always given: `auto`, the default of 3, guesses from the magnitude and would store
+ * readings of a device whose clock stands at 1970 in another year.
  *
  * QuestDB and VictoriaMetrics have no databases: under the default names they would mix all tenants in one table. So they
  * are written to only if INFLUXDB_API names them, which makes the tenant a tag; found by `auto`, or behind another name,
@@ -19,7 +19,7 @@ export interface Api {
   readonly kind: ApiKind;
   /** Product and version as the server gives them, such as "InfluxDB 3.10.1 Core". */
   readonly label: string;
-  /** It said itself that it is InfluxDB. */
+  /** The server itself says that it is InfluxDB. */
   readonly proven: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface Credentials {
   readonly password: string | undefined;
 }
 
-/** Those without databases: the tenant is a tag, and a line that is sent again is stored twice. */
+/** True for servers without databases: the tenant is a tag, and a line that is sent again is stored twice. */
 export const isWithoutDatabases = (kind: string): kind is "questdb" | "victoriametrics" =>
   kind === "questdb" || kind === "victoriametrics";
 
@@ -55,7 +55,7 @@ export function writePath(kind: ApiKind, database: string, org: string): string 
 /** QuestDB's own list; beyond 127 characters a name is refused too. */
 const questName = /[./\\%:*'"()\-,?+~\p{Cc}\ufeff]|^timestamp$|^.{128}/iu;
 
-/** What can be said there. `proven`: only then may a string hold a line feed, at which others split bodies. */
+/** What the server can hold. A string may have a line feed only if the server is `proven`, for others split bodies there. */
 export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: boolean): Grammar {
   return {
     tenantTag,
@@ -68,7 +68,7 @@ export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: bo
   };
 }
 
-/** Who answers `/ping`, which is open on 1 and 2 and wants a token on 3, so that a 401 means 3. Null if nobody known does. */
+/** Identifies the server by its answer to `/ping`, which wants a token on 3 alone, so that a 401 means 3. Null if it is unknown. */
 async function ask(http: Http, credentials: Credentials): Promise<{ api: Api | null; status: number }> {
   const auth = authorization("v3", credentials);
   const headers = auth === null ? {} : { authorization: auth };
@@ -106,15 +106,15 @@ async function isWithoutBuckets(http: Http, headers: Readonly<Record<string, str
   return write.status === 204;
 }
 
-/** VictoriaMetrics answers `/ping` without a version, and what Prometheus does. */
+/** VictoriaMetrics answers `/ping` without a version, and has an endpoint of Prometheus. */
 async function isPrometheus(http: Http): Promise<boolean> {
   const { status, text } = await http({ method: "GET", path: "/api/v1/status/buildinfo" });
   return status === 200 && /"status":\s*"success"/.test(text);
 }
 
 /**
- * Asks the server what it is.
- * @throws {Outage} if it is nothing known, or one without databases.
+ * Finds out what the server is.
+ * @throws {Outage} if it is unknown, or has no databases.
  */
 export async function detect(http: Http, credentials: Credentials): Promise<Api> {
   const { api, status } = await ask(http, credentials);
@@ -128,9 +128,8 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
 }
 
 /**
- * As the settings say, unless it is one without databases under another name. What `/ping` does not tell (a proxy may
- * not let it through) is taken on trust, but not `proven`.
- * @throws {Outage}
+ * Takes the server for what the settings say. If a proxy does not let `/ping` through, that is not `proven`.
+ * @throws {Outage} if the server has no databases and the settings say otherwise.
  */
 export async function confirm(http: Http, credentials: Credentials, kind: ApiKind): Promise<Api> {
   const label = `InfluxDB (${kind})`;

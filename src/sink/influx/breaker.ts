@@ -1,21 +1,21 @@
 /**
- * A breaker for the far side as a whole: while it is down, one batch asks now and then and the other databases do not each
- * wait for a time-out of their own. What concerns one database (a limit, a poison batch) never comes here.
+ * A circuit breaker for the server as a whole: while it is down, one batch probes it now and then, and the other databases do
+ * not each wait for a time-out of their own. What concerns one database (a limit, a poison batch) never comes here.
  *
- * A time-out may be one database's all the same, so that the one that asks is first of all one that has not asked in vain
- * since the last answer: some that always fail must not keep those that would be answered from asking.
+ * A time-out may concern one database all the same. So the batch that probes is preferably of a database that has not
+ * probed in vain since the last answer: databases that always fail must not keep the others from being delivered.
  */
 import { backoffMs, type Clock } from "../../core/clock.ts";
 import { Outage } from "../../core/outage.ts";
 
 export interface Breaker {
-  /** @throws {Outage} as the last one, while the far side is known to be down. */
+  /** @throws {Outage} the last one again, while the server is known to be down. */
   check(): void;
-  /** As `check`; now and then lets one through to ask for a database, and counts on `up` or `down` afterwards. */
+  /** As `check`, but now and then lets a database through to probe; `up` or `down` must follow. */
   enter(database: string): void;
-  /** The far side answered. */
+  /** The server answered. */
   up(): void;
-  /** It did not for this database, or said that it cannot. */
+  /** The server gave this database no answer, or said that it is down. */
   down(database: string, outage: Outage): void;
 }
 
@@ -23,16 +23,16 @@ export interface Breaker {
 const failuresMax = 3;
 const openMinMs = 1_000;
 const openMaxMs = 30_000;
-/** Databases that asked in vain and are remembered. */
+/** Databases that are remembered for having probed in vain. */
 const vainMax = 10_000;
 
 export function createBreaker(clock: Clock, random: () => number): Breaker {
   let failures = 0;
   let closedUntilMs = 0;
-  /** One is asking: the others look again soon, for it may find that all is well. */
+  /** A probe is under way: the others try again soon, for it may succeed. */
   let isAsking = false;
   let last = new Outage("");
-  /** Databases that got no answer since the last one. */
+  /** Databases that probed in vain since the last answer. */
   const vain = new Set<string>();
 
   function check(graceMs = 0) {

@@ -1,26 +1,26 @@
 /**
  * Two readings of one series at one time are one point for InfluxDB: the second silently replaces the first, and on
- * InfluxDB 3 Core it is not even certain which one stays. This window, the last few times of each series, notices, and
- * moves the later reading by 1 ns steps.
+ * InfluxDB 3 Core it is not even certain which one stays. A window of the last few times per series notices this, and the
+ * later reading is moved by steps of 1 ns.
  *
  * A shift is fixed when it is given and remembered until its entry is settled (`Shifts`), so that a retry sends the same
- * bytes. The window is memory: after a restart it starts empty, and a pair torn apart by the restart is not noticed.
- * A cleverer key (a sequence number as a tag) was not taken: it would make a series of every message.
+ * bytes. The window is in memory: after a restart it is empty, and a pair with the restart between is not noticed.
+ * Rejected alternative: a sequence number as a tag, which would make a series of every message.
  */
 import { later, moved, type Line, type Slot, type Time } from "./line.ts";
 
-/** Entry seq → the time given to it; only those of entries that met another. */
+/** Entry seq → the time it was given, for entries whose own time was taken. */
 export type Shifts = Map<number, Time>;
 
 export interface Collisions {
-  /** The line with the time at which nothing else is overwritten. */
+  /** The line at a time at which it overwrites nothing else. */
   place(line: Line, shifts: Shifts): Line;
   readonly count: number;
 }
 
 /** Times of a series that are remembered. */
 const slotsMax = 4;
-/** Further readings at one time that a repeated one is looked for among. */
+/** Readings at one time beyond the first that are remembered, to recognise one that comes again. */
 const othersMax = 64;
 
 export function createCollisions(mode: "shift" | "keep"): Collisions {
@@ -78,7 +78,7 @@ function remember(reading: Line) {
   series.oldest = (series.oldest + 1) % slotsMax;
 }
 
-/** The slot of this time, or else one that gave it away. */
+/** The slot of this time, or one that gave this time to another reading. */
 function slotAt(slots: readonly Slot[], at: Time): Slot | undefined {
   let near: Slot | undefined;
   for (const slot of slots) {

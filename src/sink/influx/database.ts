@@ -1,7 +1,7 @@
 /**
- * Databases: the name a tenant's data goes to, whether the far side can have it, and its creation with a retention
- * period, which InfluxDB 3 Core takes at creation only. (Without one, 3 creates a database at its first write and
- * keeps the data for ever; 1 and 2 create none by themselves.)
+ * Databases: which names a server can have, and their creation with a retention period, which InfluxDB 3 Core takes at
+ * creation only. (Without one, 3 creates a database at its first write and keeps the data for ever; 1 and 2 create none by
+ * themselves.)
  */
 import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
@@ -9,22 +9,22 @@ import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
 import type { Answer } from "./answer.ts";
 import type { Request } from "./http.ts";
 
-/** A request with the credentials of the far side. */
+/** Sends a request with the credentials. */
 export type Ask = (request: Request) => Promise<Answer>;
 
-/** InfluxDB 3 Core holds this many databases, whatever the licence of the template says. */
+/** InfluxDB 3 Core holds this many databases. */
 export const coreDatabasesMax = 5;
-/** Buckets that are listed, in pages. */
+/** Most buckets that are listed. */
 const bucketsMax = 2_000;
 const pageMax = 100;
 
 const portableName = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 // oxlint-disable-next-line no-control-regex
 const looseName = /^[^_"\\/\u0000-\u001f\u007f][^"\\/\u0000-\u001f\u007f]{0,127}$/;
-/** An id of InfluxDB 2, which wins over a name: data would go to another's bucket. */
+/** InfluxDB 2 prefers ids to names: a bucket of such a name would be taken for the one with that id. */
 const idOf2 = /^[0-9a-f]{16}$/i;
 
-/** What is wrong with a database name; null if it is good. A bad one would cost its whole batch, or name another target. */
+/** What is wrong with a database name; null if nothing. A bad one would cost its whole batch, or name another database. */
 export function nameFault(kind: ApiKind | "file", name: string): string | null {
   if (isWithoutDatabases(kind)) return null;
   if (kind === "v2" && idOf2.test(name))
@@ -41,8 +41,8 @@ export function retentionSeconds(retention: string): number {
 
 /**
  * Creates a database unless it is there.
- * @returns why the server did not for want of rights, in which case it may be there all the same; else null
- * @throws {Outage} if the server will not.
+ * @returns why the token may not create it, in which case it may exist all the same; else null
+ * @throws {Outage} if the server refuses
  */
 export async function createDatabase(
   ask: Ask,
@@ -59,7 +59,7 @@ export async function createDatabase(
   if (!isRefused || there) return null;
   const why = `cannot create database ${name}: HTTP ${answer.status} ${answer.text.trim().slice(0, 300)}`;
   if (answer.status === 401 || answer.status === 403) return why;
-  // A busy server is not an operator's matter; a 500 is also said of a period that it does not take.
+  // A busy server needs no operator. A 500 does: it also stands for a period that the server does not take.
   const isBusy = [408, 425, 429, 502, 503, 504].includes(answer.status);
   throw new Outage(why, { retryAfterMs: isBusy ? 0 : 30_000, alarm: !isBusy });
 }
@@ -81,8 +81,8 @@ async function createV2(ask: Ask, name: string, retention: string, org: string):
 }
 
 /**
- * The id of INFLUXDB_ORG, a name or itself an id; null if the token may not read it.
- * @throws {Outage} if it is not set or not there.
+ * The id of the organization in INFLUXDB_ORG, which is a name or an id; null if the token may not read it.
+ * @throws {Outage} if it is not set or does not exist
  */
 async function organizationId(ask: Ask, org: string): Promise<string | null> {
   if (org === "")
@@ -127,9 +127,8 @@ function queryV1(query: string): Request {
 }
 
 /**
- * The databases that the token sees, its own system's left out. Asked with the credentials, so it also tells whether those
- * are good.
- * @throws {Outage} if they are not, or the organization is not.
+ * The databases that the token sees, without the server's own. This also proves the credentials.
+ * @throws {Outage} if they or the organization are wrong
  */
 export async function listDatabases(ask: Ask, api: Api, org: string): Promise<string[]> {
   if (isWithoutDatabases(api.kind)) return [];
@@ -178,7 +177,7 @@ async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
   return names;
 }
 
-/** @throws {Outage} also if a 200 brings no list: it is some other service's, such as a portal that wants a login. */
+/** @throws {Outage} also if a 200 brings no list: some other service answered, such as a portal that wants a login */
 async function listing(
   ask: Ask,
   label: string,

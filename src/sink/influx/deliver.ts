@@ -1,8 +1,8 @@
 /**
- * One batch of one database: entries to lines, lines to the target, an outcome for every entry.
+ * One batch of one database: makes lines of entries, sends them to the target, and returns an outcome for every entry.
  *
- * Which lines are refused is found by search.ts. A batch may have so many requests per delivery, whatever a server says: the
- * search goes on in the next one, and what was found so far is kept, as it is if an outage comes between.
+ * search.ts finds the lines that are refused. A delivery has a bounded number of requests, whatever the server answers: the
+ * search goes on in the next delivery. What was found so far is kept, as it is if an outage comes between.
  */
 import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
@@ -23,7 +23,7 @@ export interface Parts extends LinesOptions {
   readonly pace: Pace;
   /** The tenant is a tag. */
   readonly tenantTag: boolean;
-  /** Databases keep data this long; 0: for ever, or it is not known. */
+  /** How long databases keep data; 0 if for ever, or if it is not known. */
   readonly retentionMs: number;
 }
 
@@ -32,15 +32,15 @@ interface Round {
   readonly delivery: Delivery;
   readonly progress: Progress;
   readonly outcome: { delivered: number; ignored: number; refused: number };
-  /** Refused in this round and not in the dead letters yet. */
+  /** Refused in this round, and not in the dead letters yet. */
   readonly refusals: Refusal[];
-  /** What was stored in this round; looked at only if the round does not end well. */
+  /** Stored in this round; needed only if the round fails. */
   readonly stored: (readonly Line[])[];
 }
 
-/** Of one batch in one delivery. */
+/** Most requests in one delivery. */
 const requestsMax = 40;
-/** Until the search for refused lines goes on: time for the other databases to have their turn. */
+/** Pause before the search for refused lines goes on, in which other databases have their turn. */
 const goOnAfterMs = 100;
 
 export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
@@ -53,7 +53,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     outcome.refused += 1;
   }
 
-  /** All at once at the end of a round, for each time costs an fsync. */
+  /** Writes all refusals of a round at once, for each write costs an fsync. */
   function writeDeadLetters({ progress, delivery, refusals }: Round) {
     if (refusals.length === 0) return;
     delivery.refuse(refusals);
@@ -63,7 +63,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     }
   }
 
-  /** Those that are not settled; the others are counted. */
+  /** The entries that are not settled; counts the others. */
   function unsettled({ outcome, progress, delivery }: Round): readonly Entry[] {
     const { settled } = progress;
     if (settled.size === 0) return delivery.entries;
@@ -174,7 +174,7 @@ const newProgress = (): Progress => ({
   control: null,
 });
 
-/** Forgets what is known of entries up to `last`; true if nothing is left, for a batch may be a part of an earlier one. */
+/** Forgets what is known of entries up to `last`; true if nothing is left. A batch may be the first part of an earlier one. */
 function isOver({ settled, shifts, suspects }: Progress, last: number): boolean {
   const known = [settled, shifts, suspects];
   for (const each of known) for (const seq of each.keys()) if (seq <= last) each.delete(seq);

@@ -1,6 +1,6 @@
 /**
- * How the settings have entries written: which of them, into which database, with which tags, types and times. For the sink and for
- * `sluice spool export`, so that what is carried away by hand is what the sink would have sent.
+ * How entries are written by the settings: which of them, into which database, with which tags, types and times. The sink and
+ * `sluice spool export` share it, so that an export is what the sink would have sent.
  */
 import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
@@ -13,9 +13,9 @@ import type { influxSettings } from "./settings.ts";
 import { createTypeMap, type TypeMap } from "./types.ts";
 
 export interface Encoding {
-  /** The database of an entry; null: it has no line. */
+  /** The database of an entry; null if it has no line. */
   databaseOf(entry: Entry): string | null;
-  /** Tenants share a place, so that the tenant is the first tag. */
+  /** Tenants share a database, so the tenant is the first tag. */
   readonly tenantTag: boolean;
   readonly types: TypeMap;
   readonly collisions: Collisions;
@@ -23,11 +23,11 @@ export interface Encoding {
 
 export interface EncodingOptions {
   readonly settings: Values<typeof influxSettings>;
-  /** Keeps the column types. */
+  /** Where the column types are kept. */
   readonly dataDir: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Absent: the tenant is a tag if the databases of the settings are shared. */
+  /** Absent: the tenant is a tag if the settings let tenants share a database. */
   readonly tenantTag?: boolean;
 }
 

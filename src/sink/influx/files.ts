@@ -2,8 +2,8 @@
  * Files of line protocol as a target, for sites without a network: `<database>.lp` is appended to and fsynced; at a
  * size or an age it is closed and becomes `<database>-<time>.lp.gz`, which `influx write`, `influxdb3 write` and curl load.
  *
- * Compressing as one writes was not taken: after a crash a plain file is mended by cutting its torn last line (its
- * entries come again), a torn gzip stream is not. Lines that come twice that way are identical, which is harmless.
+ * Rejected alternative: to compress while writing. After a crash a plain file is repaired by cutting its torn last line, whose
+ * entry comes again; a torn gzip stream cannot be. Lines that come twice that way are identical, which is harmless.
  */
 import {
   accessSync,
@@ -41,18 +41,18 @@ export interface FilesOptions {
 }
 
 export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: FilesOptions): Target {
-  /** Databases with an open file, and when that closes by age. */
+  /** Databases with an open file, each with the timer that closes it by its age. */
   const open = new Map<string, Timer>();
   let packing = Promise.resolve();
   let serial = 0;
   let bytesSent = 0;
-  let mended = false;
+  let isRecovered = false;
 
   const currentOf = (database: string) => join(directory, `${database}.lp`);
 
-  /** What an earlier process left behind is closed, so that every file has one beginning and one end. */
-  function mend() {
-    if (mended) return;
+  /** Closes what an earlier process left open, so that no file is continued by another process. */
+  function recover() {
+    if (isRecovered) return;
     mkdirSync(directory, { recursive: true });
     for (const name of readdirSync(directory)) {
       if (name.endsWith(".lp.gz.tmp")) rmSync(join(directory, name));
@@ -60,14 +60,14 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
       cutTornLine(join(directory, name));
       rotate(name.slice(0, -".lp".length));
     }
-    mended = true;
+    isRecovered = true;
   }
 
   function rotate(database: string) {
     open.get(database)?.cancel();
     open.delete(database);
     const stamp = new Date(clock.wallMs()).toISOString().replace(/[-:.]/g, "");
-    // A clock that begins anew at each boot gives a stamp twice.
+    // A clock that starts at the same time at each boot gives the same stamp twice.
     let closed: string;
     do closed = join(directory, `${database}-${stamp}-${(serial += 1)}.lp`);
     while (existsSync(closed) || existsSync(`${closed}.gz`));
@@ -82,7 +82,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
       });
   }
 
-  /** Where nobody waits for it: what cannot be closed now is closed after the next start. */
+  /** As `rotate`, if nobody waits for it: what cannot be closed now is closed after the next start. */
   function tryRotate(database: string) {
     try {
       rotate(database);
@@ -112,7 +112,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
     const bytes = new Uint8Array(body.length + 1);
     bytes.set(body);
     bytes[body.length] = 10;
-    mend();
+    recover();
     const size = append(database, bytes);
     bytesSent += bytes.length;
     if (!open.has(database)) {
@@ -162,7 +162,7 @@ function syncDirectory(directory: string) {
   closeSync(fd);
 }
 
-/** `x.lp` → `x.lp.gz`, which appears whole or not at all. */
+/** Compresses `x.lp` to `x.lp.gz`, which appears whole or not at all. */
 async function pack(path: string) {
   const target = join(path, "..", `${basename(path)}.gz`);
   await pipeline(createReadStream(path), createGzip(), createWriteStream(`${target}.tmp`));

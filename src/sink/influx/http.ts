@@ -1,5 +1,5 @@
 /**
- * One request to InfluxDB: with a deadline, a bounded answer and no redirects (which would carry the token elsewhere).
+ * One request to InfluxDB, with a deadline, a bound on the answer and no redirects (which would carry the token elsewhere).
  */
 import type { Clock } from "../../core/clock.ts";
 import { explain } from "../../core/log.ts";
@@ -18,8 +18,8 @@ export interface Request {
 }
 
 /**
- * There was no answer in time, or the connection was broken off, as proxies do rather than answer 413: what was sent may be
- * too much for the way there.
+ * There was no answer in time, or the connection was reset, as some proxies do rather than answer 413: the body may be too
+ * large for the network between.
  */
 export class NoAnswer extends Outage {}
 
@@ -34,7 +34,7 @@ interface Options {
   readonly fetch: Fetch;
 }
 
-/** An answer that lists every line of a full batch as refused fits; what is longer is cut. */
+/** Longer answers are cut. One that lists every line of a full batch as refused fits. */
 const answerBytesMax = 8_000_000;
 
 export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {

@@ -7,21 +7,21 @@
  * in string fields they are exact everywhere.
  *
  * A number's look never chooses its type (21 and 21.5 are one column): it is a float unless its name is declared an
- * integer or the column is believed to be one. A value that its column is believed not to take has a line all the same
- * (`misfit`): the belief may be old or of another shard, and only the far side refuses for a column's type.
+ * integer or the column is believed to be one. A value that its column is believed not to take gets a line all the same
+ * (`misfit`): the belief may be old or about another shard, and only the server refuses a value for its type.
  */
 import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
 
 export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
 
-/** A field of one table, as far as it is known. */
+/** What is known of a field of one table. */
 export interface Column {
   /** A comma, the escaped name and `=`; null if the name cannot be a field. */
   readonly head: string | null;
-  /** Its numbers are whole by declaration (INFLUX_INTEGER_FIELDS). */
+  /** INFLUX_INTEGER_FIELDS declares its numbers whole. */
   readonly integer: boolean;
-  /** What the far side is believed to keep it as; null: not known yet. */
+  /** The type that the server is believed to keep it as; null if it is not known yet. */
   readonly type: ColumnType | null;
 }
 
@@ -42,9 +42,9 @@ export interface Slot {
   ms: number;
   ns: number;
   reading: Line;
-  /** Further readings, a nanosecond on each; null in the usual case. */
+  /** Further readings, each a nanosecond later than the one before; null in the usual case. */
   others: { readonly seq: number; readonly fields: string }[] | null;
-  /** Nanoseconds given away beyond this time. */
+  /** How many nanoseconds after this time were given to further readings. */
   shifted: number;
 }
 
@@ -57,7 +57,7 @@ export interface Series {
   readonly slots: Slot[];
   /** Which slot is overwritten next. */
   oldest: number;
-  /** The far side has stored a line of it. */
+  /** The server has stored a line of it. */
   isStored: boolean;
 }
 
@@ -66,7 +66,7 @@ export interface Line extends Time {
   readonly table: Table;
   readonly series: Series;
   readonly fields: string;
-  /** Columns by name whose type is not known or another one, with the type this line gives them; null if there is none. */
+  /** Columns that this line gives a type other than the one known, or whose type is unknown; null if there is none. */
   readonly news: readonly (readonly [string, ColumnType])[] | null;
   /** A column is believed to be of another type. */
   readonly misfit: boolean;
@@ -74,21 +74,21 @@ export interface Line extends Time {
   readonly tried?: ReadonlySet<string>;
 }
 
-/** What a far side can hold of that which an event can say. */
+/** What a server can hold of an event. */
 export interface Grammar {
   /** The tenant is the first tag, for databases that tenants share. */
   readonly tenantTag: boolean;
-  /** May a string hold a line feed? InfluxDB reads it exactly; what reads line by line writes another series with it. */
+  /** A string may have a line feed. InfluxDB reads it exactly; whatever reads line by line would write another series. */
   readonly lineFeed: boolean;
-  /** Is text kept? VictoriaMetrics makes a 0 of it, so that it is left out. */
+  /** Text is kept. VictoriaMetrics stores it as 0, so it is left out there. */
   readonly texts: boolean;
-  /** Are there integers beyond 2^53? */
+  /** Integers beyond 2^53 are kept. */
   readonly integers: boolean;
-  /** Characters that no field name may have beyond those that nobody takes. */
+  /** Field names that only this server refuses. */
   readonly badName: RegExp | null;
   /** Field names that differ only in case are one column. */
   readonly caseless: boolean;
-  /** The first time it takes. */
+  /** The earliest time it takes. */
   readonly fromMs: number;
 }
 
@@ -107,13 +107,13 @@ export function bodyOf(lines: readonly Line[]): string {
   return body;
 }
 
-/** The line at another time. */
+/** The line, moved to another time. */
 export function moved(line: Line, { ms, ns }: Time): Line {
   const { entry, table, series, fields, news, misfit } = line;
   return { entry, table, series, fields, ms, ns, news, misfit };
 }
 
-/** A time so many nanoseconds on. */
+/** The time this many nanoseconds later. */
 export function later({ ms, ns }: Time, by: number): Time {
   const sum = ns + by;
   return { ms: ms + Math.floor(sum / 1_000_000), ns: sum % 1_000_000 };
@@ -125,7 +125,7 @@ const impossible = /[\\\u0000-\u001f\u007f]/;
 // oxlint-disable-next-line no-control-regex
 const special = /[\\,= \u0000-\u001f\u007f\ud800-\udfff]/;
 
-/** A tag value or a name as the grammar writes it; null where it cannot. */
+/** A tag value or a name as the grammar writes it; null if it cannot. */
 export function escapeName(name: string): string | null {
   if (name !== "" && !special.test(name)) return name;
   if (name === "" || impossible.test(name) || !name.isWellFormed()) return null;
@@ -134,7 +134,7 @@ export function escapeName(name: string): string | null {
 
 /**
  * The line of an event; null if it has no field to write (a heartbeat without seq and metrics).
- * `seriesOf`: gives the series that are known already. `hints`: types of columns that go before what is believed.
+ * `seriesOf` returns a known series. `hints`: types of columns that take precedence over what is believed.
  * @throws {Unwritable} with the metric and the device if it cannot be written exactly.
  */
 export function encodeLine(
@@ -243,7 +243,7 @@ interface Making {
   misfit: boolean;
 }
 
-/** With one more field. First the usual case: what its column is known to take, with no digits to lose. */
+/** Adds a field. The usual case comes first: a value of its column's known type, with no digits to lose. */
 function added(fields: string, made: Making, name: string, value: number | boolean | string): string {
   const column = made.table.column(name);
   if (column.head === null) throw refusal(made.entry, name, "cannot be the name of a field there");
@@ -257,7 +257,7 @@ function added(fields: string, made: Making, name: string, value: number | boole
   return `${fields}${head}${valueOf(made, name, column, value)}`;
 }
 
-/** A value as line protocol writes it, held against what its column is believed to be. */
+/** A value as line protocol writes it, compared with what its column is believed to be. */
 function valueOf(made: Making, name: string, column: Column, value: number | boolean | string): string {
   const { entry, grammar } = made;
   if (grammar.badName?.test(name)) throw refusal(entry, name, "cannot be the name of a field there");
@@ -286,11 +286,11 @@ function typeFor(
   if (type === "float") return "float";
   if (!column.integer && type !== "integer") return "float";
   if (!grammar.integers && !Number.isSafeInteger(value)) return "float";
-  // A declaration is ours to keep; a belief about the far side is not to refuse by.
+  // A declaration binds us; a belief about the server is no reason to refuse.
   return column.integer || isWhole(entry, name, value) ? "integer" : "float";
 }
 
-/** Quotes and backslashes are escaped; everything else stands for itself (section "string" of the line protocol). */
+/** Quotes and backslashes are escaped; everything else stands for itself. */
 function quoted(entry: Entry, name: string, value: string, grammar: Grammar): string {
   if (!value.isWellFormed()) throw refusal(entry, name, "is not valid Unicode");
   if (!grammar.lineFeed && value.includes("\n"))

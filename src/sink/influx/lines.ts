@@ -1,6 +1,6 @@
 /**
- * Entries to lines: the usual case scanned into the body at once (scan.ts), the others by encodeLine, each with the time at
- * which it overwrites nothing. What the far side could never hold is refused here.
+ * Makes lines of entries: the usual case is scanned straight into the body (scan.ts), the others go through encodeLine. Each
+ * gets a time at which it overwrites nothing. What the server could never hold is refused here.
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
@@ -22,12 +22,12 @@ import { createSeries, type KnownSeries } from "./series.ts";
 import type { KnownTable, TypeMap } from "./types.ts";
 
 export interface Lines {
-  /** Those that are believed to fit their columns. */
+  /** Lines that are believed to fit their columns. */
   readonly fits: Line[];
   readonly misfits: Line[];
-  /** The bytes of those that fit. */
+  /** The bytes of `fits`. */
   readonly body: Body;
-  /** Some line that fits says of a column what is not known yet. */
+  /** Some line of `fits` has a column whose type is not known yet. */
   hasNews: boolean;
   /** Entries without a field to write. */
   ignored: number;
@@ -37,9 +37,9 @@ export interface Lines {
 export interface Making {
   readonly database: string;
   readonly grammar: Grammar;
-  /** Times that were given to some of the entries before. */
+  /** Times that some of the entries were given in an earlier try. */
   readonly shifts: Shifts;
-  /** Types of columns by table, as the server's words had them. */
+  /** Types of columns by table, from the server's words. */
   readonly typeHints: ReadonlyMap<string, TypeHints>;
 }
 
@@ -47,13 +47,13 @@ export interface LinesOptions {
   readonly types: TypeMap;
   readonly collisions: Collisions;
   readonly clock: Clock;
-  /** How far an event's time may lie from its arrival; 0: anywhere. */
+  /** How far an event's time may lie from its arrival; 0 if there is no bound. */
   readonly distanceMaxMs: number;
 }
 
-/** What a line's measurement and tags take in general; a body that needs more grows. */
+/** What the measurement and tags of a line usually take; a body that needs more grows. */
 const seriesBytes = 64;
-/** Memory of bodies that is kept for the next ones, for to get new one from the system is a tenth of what a line costs. */
+/** Memory of bodies that is kept for the next ones, for new memory costs a tenth of what a line costs. */
 const sparesMax = 4;
 const spareBytesMax = 4_194_304;
 
@@ -61,7 +61,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
   const series = createSeries();
   const spares: Memory[] = [];
 
-  /** The usual case, in one pass; null if it is another, for encodeLine to say which. */
+  /** The line in the usual case, in one pass; else null. */
   function scanned(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
     if (making.grammar.caseless || making.typeHints.size > 0) return null;
     const begun = beginning(entry, table, making.grammar);
@@ -100,8 +100,8 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
   }
 
   /**
-   * Scattered times open a shard (a Parquet file) each, and one wild clock would cost everybody. Measured from now as well,
-   * for it may be our own clock that was wrong when the message came.
+   * Refuses times far from the arrival: scattered times open a shard (a Parquet file) each, so that one wild clock would cost
+   * everybody. The distance from now counts as well, for our own clock may have been wrong when the message came.
    */
   function checkDistance({ eventMs, receivedMs }: Entry) {
     if (eventMs === null || distanceMaxMs === 0 || Math.abs(eventMs - receivedMs) <= distanceMaxMs) return;
@@ -134,7 +134,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
     return lines;
   }
 
-  /** Takes the memory of lines that were sent. */
+  /** Keeps the memory of lines that were sent. */
   function reuse(body: Body) {
     const memory = body.release();
     if (spares.length < sparesMax && memory.length <= spareBytesMax) spares.push(memory);
@@ -143,7 +143,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
   return { makeLines, reuse };
 }
 
-/** A line whose bytes are in the body; its fields are made again if anybody asks, which is rare. */
+/** A line whose bytes are in the body; its fields as text are made when they are first needed, which is rare. */
 class ScannedLine implements Line {
   readonly entry: Entry;
   readonly table: Table;

@@ -1,9 +1,9 @@
 /**
- * How many lines a request may have: halved after one without an answer in time, for on a slow way the same body would never
- * get through; grown again when requests are answered.
+ * How many lines a request may have: halved after a request that had no answer in time or was too large, for the same body
+ * would never get through; doubled again as requests are answered.
  *
- * Growth doubles. If a size that was grown to gets no answer, the next try at it waits for twice as many answers, so that
- * a slow way is not blocked every other request; a server that was only away is back at full size after a few requests.
+ * If a size that was doubled to gets no answer, the next try at it waits for twice as many answers, so that a slow network is
+ * not blocked every other request. A server that was only away is back at full size after a few requests.
  */
 export interface Pace {
   readonly lines: number;
@@ -17,7 +17,7 @@ const patienceMax = 64;
 
 export function createPace(max: number): Pace {
   let lines = max;
-  /** The size was grown to and no request has been answered since. */
+  /** The size was doubled, and no request has been answered since. */
   let isTrying = false;
   let patience = 1;
   let answers = 0;
@@ -27,7 +27,7 @@ export function createPace(max: number): Pace {
       return lines;
     },
     taken(answered) {
-      // What is well below the size says nothing of it.
+      // A request well below the size says nothing about it.
       if (answered * 2 <= lines) return;
       if (isTrying) patience = 1;
       isTrying = false;

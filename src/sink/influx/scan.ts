@@ -1,11 +1,11 @@
 /**
- * From a payload's text to the bytes of its line in one pass, for the usual case: plain numbers, booleans and text in columns
- * whose type is known. Whatever else comes (an escape, an exponent, a new column, a value that does not fit, a name twice) is
- * left to encodeLine, which is the measure: what is scanned here reads back as the same values.
+ * Turns a payload's text into the bytes of its line in one pass, in the usual case: plain numbers, booleans and text in columns
+ * whose type is known. Everything else (an escape, an exponent, a new column, a value that does not fit, a name twice) is
+ * left to encodeLine, which defines what is right: a scanned line reads back as the same values.
  *
- * Parsing the payload, making strings of its numbers and joining, copying and encoding those took two thirds of what the
- * sink cost. A device's digits are copied as they stand, for both sides read them as the same double. The columns of a
- * device's last message are compared first, so that in general no name is looked up.
+ * Parsing the payload, making strings of its numbers, and joining, copying and encoding those took two thirds of what the sink
+ * cost. A device's digits are copied as they stand, for both sides read them as the same double. The columns of the device's
+ * last message are compared first, so that usually no name is looked up.
  */
 import { nanoseconds, type Entry } from "../../core/entry.ts";
 import type { Line } from "./line.ts";
@@ -15,11 +15,11 @@ import type { KnownColumn, KnownTable } from "./types.ts";
 export type Memory = Uint8Array<ArrayBuffer>;
 
 export interface Body {
-  /** Adds series and fields of an event's line; false, and nothing added, if it is not the usual case. */
+  /** Adds the series and fields of an event's line. Adds nothing and returns false if it is not the usual case. */
   scan(entry: Entry, table: KnownTable, series: KnownSeries): boolean;
   /** Ends a line that was scanned. */
   end(line: Pick<Line, "ms" | "ns">): void;
-  /** Takes the line that was begun back. */
+  /** Removes the line that was begun. */
   undo(): void;
   /** Adds a whole line. */
   add(text: string): void;
@@ -42,11 +42,11 @@ const small = { f: 102, i: 105, n: 110, t: 116 };
 const open = 123;
 const close = 125;
 
-/** Whole numbers of so many digits are exact in every column. */
+/** Whole numbers of up to this many digits are exact in every column. */
 const wholeDigitsMax = 15;
 /** Longer numbers are left to encodeLine. */
 const numberCharsMax = 40;
-/** What a line has beside its series and its fields, which are at most three times as long as the payload. */
+/** Room for what a line has besides its series and its fields; the fields take at most three times the payload. */
 const lineBytesMax = 64;
 
 const encoder = new TextEncoder();
@@ -54,7 +54,7 @@ const trueBytes = encoder.encode("true");
 const falseBytes = encoder.encode("false");
 /** The digits of all numbers from 000 to 999. */
 const digits = encoder.encode(Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0")).join(""));
-/** Each scan's own, so that a column that comes twice is noticed. */
+/** The number of the current scan, by which a column that comes twice is noticed. */
 let scans = 0;
 
 /** `spare`: memory that may be written over. */
@@ -88,7 +88,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     at += 3;
   }
 
-  /** Copies a number; the index behind it, or -1. */
+  /** Copies a number. @returns the index behind it, or -1 */
   function number(text: string, from: number, isWhole: boolean): number {
     const target = out;
     let to = at;
@@ -96,7 +96,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     let hasDot = false;
     let isZero = true;
     for (let c = text.charCodeAt(i); c !== comma && c !== close && c !== space; c = text.charCodeAt(i)) {
-      // An exponent, or the end of a text that is no JSON.
+      // An exponent, or the end of a text that is not JSON.
       if (!(c >= minus && c <= nine)) return -1;
       if (c === dot) {
         if (i - from > wholeDigitsMax) return -1;
@@ -110,7 +110,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     return isZero && text.charCodeAt(from) === minus ? -1 : i;
   }
 
-  /** Copies a text with its quotes; the index behind it, or -1. */
+  /** Copies a text with its quotes. @returns the index behind it, or -1 */
   function quoted(text: string, from: number): number {
     let i = from;
     do {
@@ -123,7 +123,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     return i + 1;
   }
 
-  /** Copies the value at `i` of a column; the index behind it, or -1. */
+  /** Copies a column's value at `i`. @returns the index behind it, or -1 */
   function field(text: string, i: number, { bytes, type }: KnownColumn, isFirst: boolean): number {
     const c = text.charCodeAt(i);
     if (c === small.n) return i + 4;
@@ -141,7 +141,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     return i + (c === small.t ? 4 : 5);
   }
 
-  /** All of a payload. */
+  /** Copies all fields of a payload. @returns false if it is not the usual case */
   function fields(text: string, table: KnownTable, { shape }: KnownSeries): boolean {
     const mark = (scans += 1);
     const first = at;
@@ -235,7 +235,7 @@ function skip(text: string, from: number, char: number): number {
   return i;
 }
 
-/** Is this the name that begins there? One without escapes, for a name with any is left to encodeLine. */
+/** Does this name stand there? A name with escapes never does: it is left to encodeLine. */
 function isAt(text: string, from: number, name: string): boolean {
   for (let i = 0; i < name.length; i += 1) if (text.charCodeAt(from + i) !== name.charCodeAt(i)) return false;
   return text.charCodeAt(from + name.length) === quote;
@@ -246,7 +246,7 @@ function lookUp(text: string, from: number, table: KnownTable): KnownColumn | nu
   return end < 0 ? null : table.column(text.slice(from, end));
 }
 
-/** Where a text without escapes ends; -1 if it has any, or does not end. */
+/** The index of the quote that ends a text; -1 if it has escapes or does not end. */
 function endOf(text: string, from: number): number {
   for (let i = from; i < text.length; i += 1) {
     const c = text.charCodeAt(i);
@@ -256,11 +256,11 @@ function endOf(text: string, from: number): number {
   return -1;
 }
 
-/** The index behind a plain value that is no field; -1 if it is no plain one. */
+/** The index behind a value that is no field; -1 if it is an object, an array or odd. */
 function behind(text: string, from: number): number {
   if (text.charCodeAt(from) === quote) {
     const end = text.indexOf('"', from + 1);
-    // Other escapes are no matter in a text that is passed over.
+    // Other escapes do not matter in a text that is skipped.
     return end < 0 || text.charCodeAt(end - 1) === backslash ? -1 : end + 1;
   }
   for (let i = from; i < text.length; i += 1) {

@@ -1,17 +1,18 @@
 /**
- * Which lines of a batch the far side refuses. It sends nothing itself: it yields the lines of each request and is told the
- * answer, so that deliver.ts alone sends, counts requests and gives up for now.
+ * Finds the lines of a batch that the server refuses. It sends nothing itself: it yields the lines of each request and
+ * receives the answer, so that deliver.ts alone sends, counts requests and pauses.
  *
- * A line is stored if it was in a request that was answered 204, or if the answer lists others and says that the rest is
- * stored. It is refused if it was refused by number, alone, in a request that refused as many lines as it had, or as the only
- * one left of a request of which all others are stored. Words never prove anything: they decide how lines are parted
- * (suspects.ts), which costs requests if they mislead and no line its fate.
+ * A line counts as stored if its request was answered 204, or if the answer lists others and says that the rest is stored. It
+ * counts as refused if it was refused by number, alone, in a request that refused as many lines as it had, or as the only one
+ * left of a request of which all others are stored. Words never prove anything: they decide how lines are parted
+ * (suspects.ts), and if they mislead, that costs requests and no line. One case stays open: InfluxDB 1 and 2 keep a line that is
+ * a little older than the retention period if a younger one of its shard is in the same request, and refuse it alone.
  *
- * If the words are not about lines at all (a 500, words not known), halves are sent until the troublemaker stands alone, and
- * even then it is refused only if it fails each of some more times and a line that the server has is taken after each: else
- * an ill server would turn a backlog into dead letters.
+ * If the words are not about lines at all (a 500, unknown words), halves are sent until the cause stands alone. Even then it is
+ * refused only if it fails several more times while a line that the server has is taken after each: else an ill server
+ * would turn a backlog into dead letters.
  *
- * Rejected alternative: to read back what is stored. It needs a right that tokens for writing lack, and another query language
+ * Rejected alternative: to read back what is stored. It needs a right that a token for writing lacks, and a query language
  * per version.
  */
 import { Outage } from "../../core/outage.ts";
@@ -20,31 +21,31 @@ import type { Shifts } from "./collisions.ts";
 import { rewritten, type ColumnType, type Grammar, type Line } from "./line.ts";
 import { inTwo, isAbout, parted, quotesAll, typeIn, type TypeSuspicion } from "./suspects.ts";
 
-/** What is known of the entries of one database that were tried and of which some have no fate yet. */
+/** What is known of a batch of one database of which some entries are not settled. */
 export interface Progress {
   /** Entry seq → refused (true) or delivered (false). */
   readonly settled: Map<number, boolean>;
   readonly shifts: Shifts;
-  /** Seqs of entries whose line met a server error alone. */
+  /** Seqs of entries whose line met a server error when it was sent alone. */
   readonly suspects: Set<number>;
-  /** Table → column → type, as the server's words had it. */
+  /** Table → column → type, from the server's words. */
   readonly typeHints: Map<string, Map<string, ColumnType>>;
   /** Server errors since these entries were first tried. */
   faults: number;
-  /** A line that is stored: sending it again changes nothing, and shows whether the server is well. */
+  /** A line that is stored: to send it again changes nothing, and shows whether the server is well. */
   control: Line | null;
 }
 
 export interface Fates {
   stored(lines: readonly Line[]): void;
   refused(line: Line, why: string): void;
-  /** So many lines were too large a body, and none of them was too large alone. */
+  /** A body of this many lines was too large, although no single line was. */
   tooLarge(lines: number): void;
 }
 
-/** An answer from the server; what keeps it away is an outage, and deliver.ts's. */
+/** An answer that is not an outage; deliver.ts throws those. */
 export type Answered = Exclude<Verdict, { kind: "away" }>;
-/** Yields the lines of a request, and is told the answer. */
+/** Yields the lines of each request, and receives the answer. */
 export type Asking = Generator<readonly Line[], void, Answered>;
 
 interface Suspect {
@@ -52,15 +53,15 @@ interface Suspect {
   readonly why: string;
 }
 
-/** A server error is taken for an outage this many times, then for a body that the server cannot digest. */
+/** This many server errors are taken for an outage; later ones for a body that the server cannot digest. */
 const faultsMax = 4;
-/** So many requests failed in a row: is it the server, not a line? */
+/** After this many failed requests in a row it is checked that the server is well. */
 const failuresMax = 32;
-/** Lines that stand for all with the same mistake. */
+/** Lines that are sent alone for all with the same mistake. */
 const samples = 4;
-/** A server of which one node of several is ill fails at random; a line that it fails for each time is the cause. */
+/** How often a line must fail alone. A cluster with one ill node fails at random, but not for the same line each time. */
 const trials = 6;
-/** Suspects that are tried together: all of their trials fit into one delivery. */
+/** Suspects per group, so that all trials of a group fit into one delivery. */
 const suspectsMax = 4;
 
 export class Search {
@@ -78,8 +79,7 @@ export class Search {
   }
 
   /**
-   * Finds the fate of each line. What is believed not to fit its column goes apart, so that its refusal is no search among
-   * the good ones.
+   * Settles each line. Misfits are sent apart, so that their refusal starts no search among the good lines.
    * @throws {Outage} if the server is ill
    */
   *run(fits: readonly Line[], misfits: readonly Line[]): Asking {
@@ -92,7 +92,7 @@ export class Search {
     yield* this.#tryAgain(again);
   }
 
-  /** Suspects of earlier deliveries, which may be innocent, of a time when the server was ill. */
+  /** Tries suspects of earlier deliveries, which may only have met a server that was ill. */
   *#tryAgain(again: readonly Line[]): Asking {
     if (again.length > suspectsMax && (yield again).kind === "stored") {
       this.#keep(again);
@@ -140,7 +140,7 @@ export class Search {
     if (this.#tooLargeAlone === before) this.#fates.tooLarge(lines.length);
   }
 
-  /** The server names the lines. Those that can be written as their column's type are, once more; the rest is refused. */
+  /** The server names the lines. A line that can be written with its column's type is sent once more; else it is refused. */
   *#listed(lines: readonly Line[], { refused, othersStored }: Answered & { kind: "lines" }): Asking {
     if (othersStored) this.#keep(lines.filter((_, index) => !refused.has(index)));
     const anew = lines.flatMap((line, index) => {
@@ -164,15 +164,15 @@ export class Search {
 
   *#inParts([one, other]: readonly [Line[], Line[]], some: Some): Asking {
     const answer = yield one;
-    // A count of old lines that parted them wrongly is not believed again.
+    // If old lines were parted by a count and the younger ones are refused too, the count is not believed again.
     yield* this.#settle(one, some.suspicion?.kind === "old" ? uncounted(answer) : answer);
     if (answer.kind === "stored" && some.othersStored) yield* this.#searched(other, uncounted(some));
     else yield* this.#send(other);
   }
 
   /**
-   * All of these have a value of the type that the server refuses, and it names one of them at a time and stores none: some
-   * are asked about alone, and the others go the same way, for such a server has one type per column.
+   * All of these have a value of the type that is refused, and the server names one at a time and stores none. Some are sent
+   * alone, and their answers hold for all, for such a server has one type per column.
    */
   *#sampled(lines: readonly Line[], some: Some): Asking {
     const step = Math.ceil(lines.length / samples);
@@ -186,7 +186,7 @@ export class Search {
     yield* this.#allRefused(lines, some);
   }
 
-  /** All of these are refused, and some for the reason that is given; the others are asked about once more. */
+  /** All of these are refused. The words hold for some of them; the others are sent once more for theirs. */
   *#allRefused(lines: readonly Line[], { why, suspicion }: Some): Asking {
     const type = suspicion?.kind === "type" ? suspicion : null;
     const some = type === null ? [] : lines.filter((line) => isAbout(line, type));
@@ -194,7 +194,7 @@ export class Search {
     yield* this.#send(lines.flatMap((line) => (about.has(line) ? this.#rewritten(line, type, why) : [line])));
   }
 
-  /** The line as it is written now; nothing if it is refused. */
+  /** The line with its column's type; else it is refused, and there is none. */
   #rewritten(line: Line, type: TypeSuspicion | null, why: string): Line[] {
     const anew = type === null ? null : this.#retyped(line, type);
     if (anew !== null) return [anew];
@@ -202,7 +202,7 @@ export class Search {
     return [];
   }
 
-  /** The line with its columns as the server has them by its words; null if that changes nothing, or was tried before. */
+  /** The line written with the types from the server's words; null if that changes nothing or was tried before. */
   #retyped(line: Line, { column, has }: TypeSuspicion): Line | null {
     const hint = JSON.stringify([column, has]);
     if (line.tried?.has(hint)) return null;
@@ -230,7 +230,7 @@ export class Search {
     while (this.#suspects.length > 0) yield* this.#confirmPoison(this.#suspects.splice(0, suspectsMax));
   }
 
-  /** Sends each suspect again and again, and each time a line that must be taken if the server is well. */
+  /** Sends each suspect several times, and after each time a line that must be taken if the server is well. */
   *#confirmPoison(suspects: readonly Suspect[]): Asking {
     let failed = suspects;
     for (let trial = 0; trial < trials; trial += 1) {
@@ -248,7 +248,7 @@ export class Search {
     for (const { line, why } of failed) this.#fates.refused(line, why);
   }
 
-  /** @throws {Outage} if the server does not take what it has. */
+  /** @throws {Outage} if the server does not take a line that it has */
   *#checkIsWell(why: string): Asking {
     const { control } = this.#progress;
     if (control === null || (yield [control]).kind !== "stored") throw troubled(why);
@@ -261,13 +261,13 @@ const alone = (lines: readonly Line[]): Line | null => (lines.length === 1 ? (li
 const hasAll = (lines: readonly Line[], numbers: ReadonlyMap<number, unknown>) =>
   [...numbers.keys()].every((index) => lines[index] !== undefined);
 
-/** The answer without its count of old lines, by which they were parted in vain. */
+/** The answer without its count of old lines. */
 function uncounted<A extends Answered>(answer: A): A {
   if (answer.kind !== "some" || answer.suspicion?.kind !== "old") return answer;
   return { ...answer, suspicion: { kind: "old", count: null } };
 }
 
-/** Numbers of lines that were not sent: the server counts otherwise, so no number of it can be trusted. */
+/** The answer has numbers of lines that were not sent: it counts in another way, so none of its numbers is used. */
 function misnumbered(words: ReadonlyMap<number, string>): Some {
   const why = [...new Set(words.values())].slice(0, 3).join("; ");
   return { kind: "some", why, dropped: null, othersStored: false, suspicion: null };

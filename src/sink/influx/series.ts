@@ -1,8 +1,9 @@
 /**
- * The series that lines went to lately: a device's measurement and tags as line protocol writes them, and the last times of
- * its readings (collisions.ts). Made once per device and not once per line, which is what most of a line's cost was.
+ * A cache of series: a device's measurement and tags as line protocol writes them, and the last times of its readings
+ * (collisions.ts). To make them per line was most of what a line cost.
  *
- * Two generations, so that forgetting costs nothing: those in use move to the young one, the old one goes as a whole.
+ * The cache has two generations, so that eviction costs nothing: a series in use moves to the young one, and the old one goes as
+ * a whole.
  */
 import type { Entry } from "../../core/entry.ts";
 import { seriesText, type Grammar, type Series, type Table } from "./line.ts";
@@ -17,7 +18,7 @@ export interface KnownSeries extends Series {
 
 export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
-/** Series that are remembered, at least; up to twice as many are. */
+/** At least this many series are cached, at most twice as many. */
 const seriesMax = 8_192;
 
 type Known = Map<Table, Map<string | null, KnownSeries>>;

@@ -1,5 +1,5 @@
 /**
- * An InfluxDB server as a target: finds out which interface it has, creates databases where asked to, sends.
+ * An InfluxDB server as a target: finds out which interface it has, creates databases if the settings say so, and sends.
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
@@ -25,7 +25,7 @@ export interface ServerOptions {
   readonly api: ApiKind | "auto";
   readonly credentials: Credentials;
   readonly org: string;
-  /** Databases are created before their first write, and keep data this long; absent: none is created. */
+  /** Databases are created before their first write, to keep data this long. Absent: none is created. */
   readonly retention: string | undefined;
   /** INFLUXDB_DATABASE: the database of every tenant, or (without {tenant_id}) of all. */
   readonly database: string;
@@ -39,7 +39,7 @@ export interface ServerOptions {
 /** Below this, gzip costs more than it saves. */
 const gzipBytesMin = 1_024;
 const createdMax = 10_000;
-/** Databases that `check` tries to write nothing to. */
+/** Most databases to which `check` tries an empty write. */
 const triedMax = 20;
 
 export function createServer(options: ServerOptions): Target {
@@ -49,7 +49,7 @@ export function createServer(options: ServerOptions): Target {
   const breaker = createBreaker(clock, options.random);
   const [prefix = "", suffix] = options.database.split("{tenant_id}");
   const perTenant = suffix !== undefined && !isWithoutDatabases(options.api);
-  /** Databases that are there; why the far side would not create one that may be there. */
+  /** Databases that exist. The value is null, or why the token may not create one that may exist. */
   const created = new Map<string, string | null>();
   let finding: Promise<Api> | null = null;
   let announced = false;
@@ -66,7 +66,7 @@ export function createServer(options: ServerOptions): Target {
       });
   };
 
-  /** Runs against the server, telling the breaker how it went. */
+  /** Runs `work` and reports its outcome to the breaker. */
   async function guarded<T>(
     database: string,
     signal: AbortSignal,
@@ -104,7 +104,7 @@ export function createServer(options: ServerOptions): Target {
       );
   }
 
-  /** The verdict if the server will not have the database; undefined if it is there, or may be. */
+  /** Creates the database if necessary. @returns the verdict if the server refuses; undefined if the database exists, or may */
   async function ensure(found: Api, database: string, signal: AbortSignal) {
     if (retention === undefined || isWithoutDatabases(found.kind)) return undefined;
     const ask = asking(found.kind, signal);
@@ -115,7 +115,7 @@ export function createServer(options: ServerOptions): Target {
       if (created.size >= createdMax) created.clear();
       created.set(database, denied);
     } catch (error) {
-      // A refusal concerns this database alone and must not open the breaker for the others.
+      // A refusal concerns this database alone, and must not open the breaker for the others.
       if (error instanceof Outage && error.alarm) return parkedBy(error);
       throw error;
     }
@@ -123,9 +123,9 @@ export function createServer(options: ServerOptions): Target {
   }
 
   /**
-   * Forgets the databases that were deleted. InfluxDB 3 makes such a one anew at the next write, to keep data for ever, and
-   * takes a retention period at creation only: so its list is looked at before each write, which waits much longer for the
-   * server's log. A list that is refused is no reason not to write: the write will tell.
+   * Forgets databases that were deleted. InfluxDB 3 creates them anew at the next write, to keep data for ever, and takes a
+   * retention period at creation only. So its list is read before each write, which costs little beside the second that the
+   * write waits for the server's log. If the list is refused, the write is tried all the same.
    */
   async function look(ask: Ask, found: Api) {
     try {
@@ -145,7 +145,7 @@ export function createServer(options: ServerOptions): Target {
     const parked = await ensure(found, database, signal);
     if (parked !== undefined) return parked;
     const isLarge = plain.length > gzipBytesMin;
-    // A copy, as the packed one is: the lines' memory may be written over if the request is called off.
+    // A copy in both cases, for the memory of the lines may be overwritten once the request is aborted.
     const packed = isLarge ? Bun.gzipSync(plain, { level: 1 }) : plain.slice();
     bytesSent += packed.length;
     const answer = await asking(
@@ -181,13 +181,13 @@ export function createServer(options: ServerOptions): Target {
     return `${server.label} at ${base}: ${sharedWords(server)}`;
   }
 
-  /** A database that is gone is created again; a server that was replaced is asked again what it is. */
+  /** After a 404: the database is created again, and a server that was replaced is identified again. */
   function forget(database: string) {
     created.delete(database);
     if (options.api === "auto") api = null;
   }
 
-  /** What a token may do shows in the answer to a write of nothing, which stores nothing. Only databases that are there are tried. */
+  /** Finds out by empty writes, which store nothing, whether the token may write. Only databases that exist are tried. */
   async function tryWriting(server: Api, names: readonly string[]): Promise<string> {
     const tried = names.slice(0, triedMax);
     const denied: string[] = [];
@@ -239,7 +239,7 @@ export function createServer(options: ServerOptions): Target {
           ? "; INFLUXDB_DATABASE makes one of every tenant, and data of tenants beyond that limit waits"
           : "";
       const ours = names.filter(isOurs);
-      // A token that may only write sees no bucket.
+      // A token that may only write sees no buckets.
       if (server.kind === "v2" && suffix === undefined && ours.length === 0) ours.push(prefix);
       const may = await tryWriting(server, ours);
       return `${server.label} at ${base} (${server.kind}), ${names.length}${limit} databases in use${may}${warning}`;
@@ -259,7 +259,7 @@ function sharedWords({ kind, label }: Api): string {
   return `${label} has no databases, so the tenant is a tag; a line that is sent again is stored twice (turn its deduplication on)${texts}`;
 }
 
-/** If the server does not say what it is, the stricter one is assumed. */
+/** A server that does not name its edition is taken for the stricter one. */
 const isCore = ({ kind, label }: Api) => kind === "v3" && !/enterprise|cloud/i.test(label);
 
 function parkedBy({ message, retryAfterMs }: Outage): Verdict {

@@ -40,7 +40,7 @@ export const influxSettings = {
   }),
   username: optional({
     name: "INFLUXDB_USERNAME",
-    help: "User, where the server wants a password (InfluxDB 1).",
+    help: "User, if the server wants a password (InfluxDB 1).",
   }),
   password: optional({ name: "INFLUXDB_PASSWORD", secret: true, help: "Password of INFLUXDB_USERNAME." }),
   tlsCa: optional({
@@ -62,7 +62,7 @@ export const influxSettings = {
   database: text({
     name: "INFLUXDB_DATABASE",
     default: "telemetry_{tenant_id}",
-    help: "Database (bucket) of a tenant; without {tenant_id} all tenants share it and the tenant is a tag (InfluxDB 3 Core holds 5 databases).",
+    help: "Database (bucket) per tenant; without {tenant_id} all tenants share it and the tenant is a tag (InfluxDB 3 Core holds 5 databases).",
     check: z
       .string()
       .regex(/^[^{}]*(\{tenant_id\}[^{}]*)?$/, "a name with {tenant_id} in it once, or not at all")
@@ -141,14 +141,14 @@ export const influxSettings = {
 
 const TLS_NAMES = { ca: "INFLUXDB_TLS_CA" };
 
-/** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
+/** What is wrong with these settings taken together, one sentence per mistake. */
 export function influxMistakes({ url: where, tlsCa }: Values<typeof influxSettings>): string[] {
   if (tlsCa !== undefined && where !== undefined && !where.startsWith("https:"))
     return ["INFLUXDB_TLS_CA needs an INFLUXDB_URL that begins with https://"];
   return tlsMistakes(TLS_NAMES, { ca: tlsCa });
 }
 
-/** `fetch` as these settings have it: with the CA in its file, read at each request, which is renewed without a restart. */
+/** `fetch` with the CA of these settings. Its file is read at each request, so that it can be renewed without a restart. */
 export function fetchWith({ tlsCa }: Values<typeof influxSettings>): typeof globalThis.fetch {
   if (tlsCa === undefined) return globalThis.fetch;
   const tls = lastGood(() => readTls(TLS_NAMES, { ca: tlsCa }));

@@ -1,9 +1,9 @@
 /**
- * The InfluxDB sink: one lane a database, one request at a time in each, an outcome for every line.
+ * The InfluxDB sink: one lane per database, one request at a time per lane, an outcome for every line.
  *
- * What an entry's line says follows from the entry, the column types and the shift it was given, so that a retry sends what
- * may already be stored once more, which changes nothing (20.50 may come again as 20.5). Types cannot make two stored
- * versions: a server refuses the one that does not fit. An event without a field to write, a heartbeat without seq and metrics, has no line and counts as
+ * A line follows from its entry, the column types and the shift it was given. So a retry sends what may already be stored, which
+ * changes nothing (20.50 may come again as 20.5). A type that was learned meanwhile stores no second version: the server refuses
+ * the one that does not fit. An event without a field to write (a heartbeat without seq and metrics) has no line and counts as
  * ignored.
  */
 import { fileURLToPath } from "node:url";
@@ -37,7 +37,7 @@ export interface InfluxOptions {
   readonly settings: Values<typeof influxSettings>;
   readonly clock: Clock;
   readonly log: Log;
-  /** Keeps the column types. */
+  /** Where the column types are kept. */
   readonly dataDir: string;
   readonly random?: () => number;
   readonly fetch?: Fetch;
@@ -46,11 +46,11 @@ export interface InfluxOptions {
 /** InfluxDB 3 is fastest with batches of 10,000 lines and takes bodies of 10 MiB at most. */
 const linesMax = 10_000;
 const batchBytesMax = 5_000_000;
-/** Room for some requests of a halving; what is settled by then is kept for the next try. */
+/** A delivery has time for this many requests that time out; what is settled by then is kept for the next one. */
 const requestsPerDelivery = 4;
 const dayMs = 86_400_000;
 
-/** @throws where INFLUXDB_URL and INFLUXDB_API do not fit. */
+/** @throws if INFLUXDB_URL and INFLUXDB_API do not fit each other */
 export function influxSink(options: InfluxOptions): Sink {
   const { settings, clock } = options;
   const directory = directoryOf(settings);
@@ -135,7 +135,7 @@ function server({
   return createServer({
     url,
     api: api === "file" ? "auto" : api,
-    // Not taken apart: they are read at each request, for they may be renewed.
+    // Passed as they are, for they are read at each request and may be renewed.
     credentials: settings,
     org,
     retention,

@@ -1,13 +1,13 @@
 /**
- * Which lines an answer that names none may mean. Pure.
+ * Which lines an answer may mean that names none. Pure.
  *
- * Halving alone finds one bad line among thousands in a dozen requests, and thousands of bad ones in thousands. Words that are
- * known single out lines to be asked about apart, which makes it two or three. Nothing is refused for a suspicion: it
- * costs requests if it is wrong (a metric may be *named* like an error), and the server's answer to the lines alone counts.
+ * Halving alone finds one bad line among thousands in a dozen requests, but thousands of bad ones in thousands. Known words
+ * single out lines that are sent again apart, which takes two or three. Nothing is refused on suspicion: if it is wrong (a
+ * metric may be *named* like an error), it costs requests. The answer to the lines alone counts.
  */
 import { textOf, typeOf, type ColumnType, type Line } from "./line.ts";
 
-/** A column has another type than some lines give it. */
+/** A column has a type other than some lines give it. */
 export interface TypeSuspicion {
   readonly kind: "type";
   /** null if the words do not name it. */
@@ -40,20 +40,23 @@ const columnTypes: Readonly<Record<string, ColumnType>> = {
   tag: "tag",
 };
 
-/** As InfluxDB 3 says it of a line. */
+/** The words of InfluxDB 3 about one line. */
 const conflict3 =
   /^invalid column type for column '(.+)', expected iox::column_type::(?:field::)?(\w+), got iox::column_type::(?:field::)?(\w+)$/;
-/** As 1 and 2 do, 3 by way of their interface, and QuestDB. The names are greedy: what devices chose cannot end them. */
+/**
+ * The words of 1 and 2, of 3 through the interface of 2, and of QuestDB. Names match greedily, so that what a device calls a
+ * metric cannot end the match.
+ */
 const conflicts: readonly RegExp[] = [
   /partial write: field type conflict: input field "(?<column>.+)" on measurement "(?<table>.+)" is type (?<came>\w+), already exists as type (?<has>\w+)/s,
   /^write buffer error: .*?invalid column type for column '(?<column>.+)', expected iox::column_type::(?:field::)?(?<has>\w+), got iox::column_type::(?:field::)?(?<came>\w+)$/s,
   /table: (?<table>\w+), column: (?<column>.+); cast error from protocol type: (?<came>\w+) to column type: (?<has>\w+)$/s,
 ];
 
-/** Longer words quote lines, and a line's text can make the search for a conflict in them take seconds. */
+/** Longer words quote lines, and the text of a line can make this search take seconds. */
 const conflictCharsMax = 8_000;
 
-/** What InfluxDB 3's words about one line say of a column. */
+/** What the words of InfluxDB 3 about one line say about a column. */
 export function typeIn(words: string): TypeSuspicion | null {
   const [, column, has, came] = conflict3.exec(words) ?? [];
   return typeSuspicion({ column, has, came });
@@ -77,7 +80,7 @@ export function suspicionIn(words: string, dropped: number | null): Suspicion | 
   return null;
 }
 
-/** The lines that are asked about first, and the others. Null if that parts nothing. */
+/** The lines that are sent first, and the others; null if one of the two is empty. */
 export function parted(lines: readonly Line[], suspicion: Suspicion | null): [Line[], Line[]] | null {
   if (suspicion === null) return null;
   const first = firstOf(lines, suspicion);
@@ -86,8 +89,8 @@ export function parted(lines: readonly Line[], suspicion: Suspicion | null): [Li
 }
 
 /**
- * Suspects, so that each of several kinds is dealt with in turn. Only of old lines it is the others, for if those are stored
- * the count proves the suspects refused.
+ * The suspects go first, so that several kinds are dealt with one after the other. Old lines go last: if the others are stored,
+ * the count proves the old ones refused.
  */
 function firstOf(lines: readonly Line[], suspicion: Suspicion): Set<Line> {
   switch (suspicion.kind) {
@@ -112,7 +115,7 @@ export function quotesAll(lines: readonly Line[], suspicion: Suspicion | null): 
 
 const quote = /unable to parse '|incorrect influx line "/;
 
-/** None if a line has such words in itself: it could have another one quoted. */
+/** The lines that the words quote; none if a line itself has such words, which could quote another one. */
 function quoted(lines: readonly Line[], words: string): Set<Line> {
   if (lines.some(({ fields }) => quote.test(fields))) return new Set();
   const quotes = words.matchAll(/(?:unable to parse '|incorrect influx line ")([\s\S]*?)['"]: /g);
@@ -120,7 +123,7 @@ function quoted(lines: readonly Line[], words: string): Set<Line> {
   return new Set(lines.filter((line) => texts.has(textOf(line))));
 }
 
-/** Has the line a value in the column that is of the type that came? */
+/** Has the line a value of the type that came, in this column? */
 export function isAbout(line: Line, { table, column, has, came }: TypeSuspicion): boolean {
   if (table !== null && table !== line.table.name) return false;
   const type = typeOf(line, column);
@@ -130,13 +133,13 @@ export function isAbout(line: Line, { table, column, has, came }: TypeSuspicion)
 /** Oldest first. */
 const byTime = (lines: readonly Line[]): Line[] => lines.toSorted((a, b) => a.ms - b.ms || a.ns - b.ns);
 
-/** Readings that lie so far apart are likely in different shards, or on both sides of a retention period's end. */
+/** Neighbours that lie so far apart are likely in different shards, or one is older than the retention period. */
 const gapMinMs = 86_400_000;
 
 /**
- * Two parts in the order in which neighbours are most alike: types are kept for a week of time at a time (1 and 2), and what
- * else is wrong is mostly wrong with a device. Devices stay in the order in which the server met them, until it had no more
- * room.
+ * Two parts, ordered so that lines that go the same way stand together: 1 and 2 keep types per shard, a span of time, and other
+ * mistakes are mostly one device's. Devices stay in the order in which the server met them, for it may have had room for the
+ * first ones only.
  */
 export function inTwo(lines: readonly Line[], suspicion: Suspicion | null): [Line[], Line[]] {
   const isOfTime = suspicion?.kind === "type" || suspicion?.kind === "old";

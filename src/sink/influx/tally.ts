@@ -1,5 +1,5 @@
 /**
- * What only this sink counts, for /stats: requests, lines under way, databases that wait for an operator.
+ * What only this sink counts for /stats: requests, lines under way, databases that wait for an operator.
  */
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
@@ -7,19 +7,19 @@ import { Outage } from "../../core/outage.ts";
 import type { Verdict } from "./answer.ts";
 
 export interface Tally {
-  /** A delivery begins; the result is called at its end with the error, or null. */
+  /** A delivery begins. @returns to be called at its end with the error, or null */
   begin(database: string, entries: readonly Entry[]): (error: unknown) => void;
-  /** A request with one. */
+  /** A request was answered. */
   answered(verdict: Verdict): void;
-  /** A request without an answer. */
+  /** A request got no answer. */
   failed(): void;
   refused(): void;
-  /** Lines that the server took and no query shows, for they are older than the retention period. */
+  /** Lines were taken that no query shows, for they are older than the retention period. */
   beyondRetention(lines: number): void;
   stats(): Readonly<Record<string, unknown>>;
 }
 
-/** Parked databases that are remembered by name. */
+/** Most parked databases that are listed by name. */
 const parkedMax = 1_000;
 
 export function createTally(): Tally {

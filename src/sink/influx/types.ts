@@ -1,10 +1,10 @@
 /**
  * The type map: what each column of each table of each database was last stored as, so that a number is written as its
- * column's type and a value that would be refused goes in a request of its own (ship.ts).
+ * column's type and a value that would be refused goes in a request of its own (search.ts).
  *
- * It is a belief and never refuses: a type holds for one shard on InfluxDB 1 and 2, and on all until somebody drops the
- * table. It is learned from stored lines alone, not from the words of errors, in which devices have a say. It is
- * bounded and kept as one JSON file, written some seconds after a change; a damaged or lost file costs a few requests.
+ * It is a belief and never a reason to refuse: a type holds for one shard on InfluxDB 1 and 2, and on all versions until the
+ * table is dropped. It is learned from stored lines alone, for devices can influence the words of errors. It is bounded and kept
+ * as one JSON file, written some seconds after a change; a damaged or lost file costs a few requests.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -18,7 +18,7 @@ const saveAfterMs = 10_000;
 
 export interface TypeMap {
   table(database: string, name: string): KnownTable;
-  /** The far side stored a line with these: its columns are what it says. */
+  /** A line was stored that gives these columns these types. */
   confirm(database: string, table: string, news: NonNullable<Line["news"]>): void;
   readonly size: number;
   close(): void;
@@ -88,7 +88,7 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
     return column;
   }
 
-  function settle(column: KnownColumn, type: ColumnType) {
+  function setType(column: KnownColumn, type: ColumnType) {
     if (column.type === type) return;
     saving ??= clock.after(saveAfterMs, save);
     column.type = type;
@@ -118,7 +118,7 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
   return {
     table: tableOf,
     confirm(database, table, news) {
-      for (const [field, type] of news) settle(tableOf(database, table).column(field), type);
+      for (const [field, type] of news) setType(tableOf(database, table).column(field), type);
     },
     get size() {
       return size;
