@@ -1,6 +1,6 @@
 /**
- * The HTTP surface: a Hono app over a view of the gateway. Each area's routes are a file of their own; what holds for all
- * of them (who may ask, sizes, headers, how an error looks) stands here.
+ * The HTTP surface: a Hono app over a view of the gateway. Each area's routes are in a file of their own; what
+ * applies to all of them (who has access, sizes, headers, the form of an error) is here.
  */
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -37,9 +37,9 @@ const bodyBytesMax = 65_536;
 
 export interface AppOptions {
   readonly view: GatewayView;
-  /** undefined: /admin is open, to this host only. */
+  /** undefined if /admin is open, to this host only. */
   readonly adminToken: string | undefined;
-  /** Wrong tokens by address, if others are to see how many there were. */
+  /** Counts wrong tokens per address; given if other parts show the count. */
   readonly attempts?: Attempts;
   readonly audit: AuditLog;
   readonly clock: Clock;
@@ -78,7 +78,7 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     methodNotAllowed({
       app,
       onMethodNotAllowed: (c, methods) =>
-        problem(405, `${c.req.method} is not possible here, but ${methods.join(", ")} is.`, {
+        problem(405, `${c.req.method} is not allowed here; allowed: ${methods.join(", ")}.`, {
           headers: { allow: methods.join(", ") },
         }),
     }),
@@ -98,20 +98,23 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     ...reviewEndpoints(quarantineSpec, view.quarantine),
   ];
   mount(app, [...endpoints, ...docEndpoints(endpoints, () => view.stats().version)], audit);
-  app.notFound((c) => problem(404, `There is nothing at ${c.req.path}; /docs lists what there is.`));
+  app.notFound((c) => problem(404, `There is nothing at ${c.req.path}; /docs lists all paths.`));
   app.onError((error, c) => {
     if (error instanceof HTTPException) return problem(error.status, error.message);
     if (error instanceof RegistryError) {
       log.warn(
         { path: c.req.path, error: explain(error) },
-        "the registry did not do what was asked over HTTP",
+        "the registry did not carry out a request made over HTTP",
       );
       return problem(error.status, error.message);
     }
-    // Who cuts its request off knows that it did, and may do so a thousand times.
-    if (c.req.raw.signal.aborted) return problem(400, "The request ended before all of it had come.");
-    warn({ method: c.req.method, path: c.req.path }, `an HTTP request failed: ${explain(error)}`);
-    return problem(500, "Something went wrong inside; the log says what.");
+    // Not logged: a client that cuts its request off knows that it did, and may do so a thousand times.
+    if (c.req.raw.signal.aborted) return problem(400, "The request ended before all of it had arrived.");
+    warn(
+      { method: c.req.method, path: c.req.path },
+      `an HTTP request ended with an unexpected error: ${explain(error)}`,
+    );
+    return problem(500, "An unexpected error inside the gateway; its log says what happened.");
   });
   return app;
 }

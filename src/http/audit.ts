@@ -1,10 +1,11 @@
 /**
- * The audit log: who changed what through HTTP. A line in the log, and the same in audit.ndjson in the data directory, which
- * stays when a log is rotated away by others: 10 MB and one old file, so that it can never fill the disk.
+ * The audit log: who changed what through HTTP. Each change is a line in the log, and the same line in audit.ndjson
+ * in the data directory, which stays if others rotate the log away: 10 MB and one old file, so that it can never fill
+ * the disk.
  *
- * Who: the administrator's token by a short fingerprint (it tells which of two tokens it was, and too little to find the
- * token by), or "loopback" where there is none. The change was made before its line is written; a line that cannot be written
- * is said in the log, where it then is all the same.
+ * Who: a short fingerprint of the administrator's token (it tells two tokens apart, and is too short to find the
+ * token by), or "loopback" if there is none. The change is made before its line is written; a line that cannot be
+ * written to the file is still in the log, with an error.
  */
 import { createHash } from "node:crypto";
 import { appendFileSync, renameSync, statSync } from "node:fs";
@@ -14,10 +15,10 @@ import { maskedIn } from "../core/mask.ts";
 
 export const auditBytesMax = 10_000_000;
 
-/** `action`: the endpoint's id. Never a token, nor its hash. */
+/** `action`: the endpoint's id. A line never holds a token or its hash. */
 export type AuditLog = (line: Readonly<Record<string, unknown>> & { action: string; from: string }) => void;
 
-/** @param file where it is written besides the log */
+/** @param file the file that is written in addition to the log */
 export function createAudit(options: { file: string; who: string; clock: Clock; log: Log }): AuditLog {
   const { file, who, clock, log } = options;
   let bytes = sizeOf(file);

@@ -1,6 +1,6 @@
 /**
- * Import and export of devices over HTTP, as streams: neither the gateway nor a script needs to hold the fleet in memory.
- * The answer to an import is held, for tokens may be in it; hence the bound on its lines.
+ * Imports and exports devices over HTTP, as streams: neither the gateway nor a script needs to hold the fleet in
+ * memory. The answer to an import is held in memory, because it may contain tokens; hence the bound on its lines.
  */
 import { z } from "zod";
 import type { DeviceStore, NewDevice } from "../core/device.ts";
@@ -14,7 +14,7 @@ import { importDevices, importResult, noResult, type ImportResult } from "../adm
 export const importPath = "/admin/devices/import";
 export const importBytesMax = 67_108_864;
 const importLinesMax = 100_000;
-/** Of the devices added, so many are named in the audit log; all are counted. */
+/** How many of the added devices the audit log names; it counts all of them. */
 const namedInAuditMax = 100;
 
 const media = Object.values(mediaTypes);
@@ -29,7 +29,7 @@ export function bulkEndpoints(devices: DeviceStore): readonly Endpoint[] {
       method: "POST",
       path: importPath,
       id: "devices.import",
-      summary: `Register the devices of a file, at most ${importLinesMax} lines a request; devices that exist are left as they are`,
+      summary: `Register the devices of a file, at most ${importLinesMax} lines per request; devices that exist stay unchanged`,
       query: z.strictObject({
         make_tokens: flag.describe(
           "Make tokens for devices without a provision_token_hash, and show them in the answer.",
@@ -65,7 +65,7 @@ export function bulkEndpoints(devices: DeviceStore): readonly Endpoint[] {
       method: "GET",
       path: "/admin/devices/export",
       id: "devices.export",
-      summary: "Write all devices that match, without their tokens' hashes",
+      summary: "Export all devices that match, without the hashes of their tokens",
       query: z.strictObject({ ...filterQuery, format: z.enum(["csv", "ndjson"]).default("ndjson") }),
       answer: {
         help: "A stream of lines; in NDJSON each is a device as GET /admin/devices shows it.",
@@ -109,7 +109,10 @@ async function* atMost(found: AsyncIterable<ReadLine>, linesMax: number): AsyncG
   }
 }
 
-/** With what was done by then, the tokens made included: they are shown nowhere else. */
+/**
+ * The answer to an import that ended early: it contains what was done by then, including the tokens made, which are
+ * shown nowhere else.
+ */
 function endedBy(error: unknown, result: ImportResult): Response {
   const members = { ...result };
   if (error instanceof TooMuch) {
@@ -118,10 +121,12 @@ function endedBy(error: unknown, result: ImportResult): Response {
   }
   if (error instanceof RegistryError) return problem(error.status, error.message, { members });
   const why = error instanceof Error ? error.message : "cannot be read";
-  return problem(422, `The file cannot be read on; ${why}.`, { members });
+  return problem(422, `The rest of the file cannot be read; ${why}.`, { members });
 }
 
-/** The first piece is asked for before the answer begins, so that a registry that is away is a 503 and not half a file. */
+/**
+ * Reads the first piece before the answer begins, so that a registry that is away gives a 503 and not half a file.
+ */
 async function begun(text: AsyncGenerator<string>): Promise<ReadableStream<Uint8Array>> {
   const encoder = new TextEncoder();
   let next: IteratorResult<string> | undefined = await text.next();
@@ -133,7 +138,8 @@ async function begun(text: AsyncGenerator<string>): Promise<ReadableStream<Uint8
         if (done === true) controller.close();
         else controller.enqueue(encoder.encode(value));
       } catch {
-        // Ends the connection, so that what came does not look whole. Bun prints this error, so it has no words of the database.
+        // Ends the connection, so that the part that was sent does not look complete. Bun prints this error, so it must not
+        // quote the database.
         controller.error(new Error("an export was cut short: the registry did not answer"));
       }
     },

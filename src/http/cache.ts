@@ -1,4 +1,4 @@
-/** /admin/cache: look into the auth cache, empty it, or forget a device, several, a tenant's. */
+/** /admin/cache: inspect the auth cache, clear it, or forget one device, several, or all of a tenant. */
 import { z } from "zod";
 import { toFields } from "../core/columns.ts";
 import { deviceIdColumns } from "../admin/device-columns.ts";
@@ -11,27 +11,38 @@ const listMax = 1_000;
 const band = z.enum(["good", "warning", "critical"]);
 type Band = z.infer<typeof band>;
 
-/** Each: the share above (hit rate) or below (size, errors) which it is good, and then that at which it is critical. */
+/**
+ * Per value: the share above (hit rate) or below (size, errors) which it is good, then the share at which it is
+ * critical.
+ */
 const bands = { hitRate: [0.9, 0.7], size: [0.8, 0.95], errors: [0.01, 0.1] } as const;
-/** The hit rate is judged from here on, and from ten look-ups a device cached: at first sight each must miss. */
+/**
+ * The hit rate is judged from this many look-ups on, and from ten look-ups per cached device: the first look-up of
+ * each device must miss.
+ */
 const lookupsMin = 100;
 const lookupsPerDeviceMin = 10;
 
 const statsWithBands = cacheStats.extend({
-  ttl: z.number().describe("As ttl_seconds, under the name that older dashboards ask for."),
+  ttl: z.number().describe("The same as ttl_seconds, under the name that older dashboards use."),
   bands: z.object({
     hit_rate: band
       .nullable()
       .describe(
-        "Good above 90 %, critical below 70 %; null: not known yet, while most look-ups are the first of their device.",
+        "Good above 90 %, critical below 70 %; null: not known yet, because most look-ups were the first of their device.",
       ),
-    size: band.describe("Of max_size: good below 80 %, critical from 95 %."),
+    size: band.describe("Share of max_size in use: good below 80 %, critical from 95 %."),
     errors: band
       .nullable()
-      .describe("Of the queries to the registry: good below 1 %, critical from 10 %; null before the first."),
+      .describe(
+        "Share of registry queries that were not answered: good below 1 %, critical from 10 %; null before the first query.",
+      ),
   }),
 });
-const forgotten = z.object({ status: z.string(), forgotten: z.number().describe("Rows that were cached.") });
+const forgotten = z.object({
+  status: z.string(),
+  forgotten: z.number().describe("How many rows were removed from the cache."),
+});
 
 export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
   return [
@@ -39,15 +50,15 @@ export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
       method: "GET",
       path: "/admin/cache/stats",
       id: "cache.stats",
-      summary: "How the auth cache does",
-      answer: { help: "Counts since the start, and a judgement on them.", schema: statsWithBands },
+      summary: "How well the auth cache works",
+      answer: { help: "Counts since the start, and how good they are.", schema: statsWithBands },
       handle: () => ({ ...cache.stats(), ttl: cache.stats().ttl_seconds, bands: bandsOf(cache) }),
     }),
     endpoint({
       method: "POST",
       path: "/admin/cache/clear",
       id: "cache.clear",
-      summary: "Forget all devices; each is read anew with its next message",
+      summary: "Forget all devices; each is looked up again with its next message",
       answer: { help: "Done.", schema: z.strictObject({ status: z.literal("cache cleared") }) },
       handle({ note }) {
         note({ forgotten: cache.clear() });

@@ -1,6 +1,6 @@
 /**
- * /admin/devices: the registry over HTTP. A token is in one answer, the one it is made for, and in no request: who has a token
- * already gives its hash.
+ * /admin/devices: the registry over HTTP. A token appears in exactly one answer, that of the request that makes it,
+ * and in no request: a client that already has a token sends its hash.
  */
 import { z } from "zod";
 import {
@@ -20,7 +20,7 @@ import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import { newToken } from "../core/token.ts";
 
-/** Ten years: beyond it, it is no overlap. */
+/** Ten years: a longer overlap is a mistake. */
 const graceSecondsMax = 315_360_000;
 
 const listQuery = z.strictObject({
@@ -30,14 +30,14 @@ const listQuery = z.strictObject({
     .string()
     .regex(/^[^/]+\/[^/]+$/, "must be the `next` of an earlier answer")
     .optional()
-    .describe("Go on after this device: the `next` of the answer before."),
+    .describe("Continue after this device: the `next` of the previous answer."),
 });
 const page = z.object({
   devices: z.array(deviceColumns),
-  next: z.string().nullable().describe("For `after`; null: that was the last page."),
+  next: z.string().nullable().describe("The `after` of the next page; null: this is the last page."),
 });
 const made = deviceColumns.extend({
-  token: z.string().optional().describe("Shown in this answer only; absent where none was made."),
+  token: z.string().optional().describe("Shown in this answer only; absent if none was made."),
 });
 const newDevice = newDeviceColumns
   .extend({ make_token: z.boolean().default(false).describe("Make a token and show it in the answer.") })
@@ -52,10 +52,10 @@ const rotation = z.strictObject({
     .min(0)
     .max(graceSecondsMax)
     .default(0)
-    .describe("How long the old token stays good."),
+    .describe("How long the old token stays valid."),
   provision_token_hash: tokenHash
     .optional()
-    .describe("The new token's SHA-256, where it was made elsewhere; absent: one is made."),
+    .describe("The SHA-256 of the new token, if it was made elsewhere; absent: a token is made here."),
 });
 const removed = z.object({ status: z.literal("device removed") });
 
@@ -65,7 +65,7 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       method: "GET",
       path: "/admin/devices",
       id: "devices.list",
-      summary: "List devices, in order of tenant and device",
+      summary: "List devices, ordered by tenant and device",
       query: listQuery,
       answer: { help: "A page.", schema: page },
       problems: [503],
@@ -91,9 +91,9 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
         const token = makes ? newToken() : undefined;
         const device = { ...newDeviceOf(columns), ...(token && { tokenHash: token.tokenHash }) };
         const [added] = await devices.add([device]);
-        if (added !== true) return problem(409, "A device of this id is registered already.");
+        if (added !== true) return problem(409, "A device with this id is already registered.");
         const found = await devices.get(device);
-        if (found === undefined) return problem(409, "The device was removed again meanwhile.");
+        if (found === undefined) return problem(409, "The device was removed again at the same moment.");
         return { ...columnsOf(found), ...(token && { token: token.token }) };
       },
     }),
@@ -123,21 +123,21 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       method: "DELETE",
       path: "/admin/devices/{tenant}/{device}",
       id: "devices.remove",
-      summary: "Remove a device from the registry; what it sent stays",
+      summary: "Remove a device from the registry; its data stays",
       answer: { help: "Removed.", schema: removed },
       problems: [404, 503],
       handle: async ({ params }) =>
         (await devices.remove(idOf(params))) ? { status: "device removed" as const } : unknown(),
     }),
-    statusEndpoint(devices, "revoke", { status: "REVOKED" }, "Refuse a device's messages from now on"),
-    statusEndpoint(devices, "activate", { status: "ACTIVE" }, "Let a device's messages in again"),
+    statusEndpoint(devices, "revoke", { status: "REVOKED" }, "Reject a device's messages from now on"),
+    statusEndpoint(devices, "activate", { status: "ACTIVE" }, "Accept a device's messages again"),
     endpoint({
       method: "POST",
       path: "/admin/devices/{tenant}/{device}/rotate-token",
       id: "devices.rotate_token",
       summary: "Give a device a new token",
       body: rotation,
-      answer: { help: "The device, and its token where it was made here.", schema: made },
+      answer: { help: "The device, and its token if it was made here.", schema: made },
       problems: [404, 422, 503],
       async handle({ params, body, note }) {
         note({ grace_seconds: body.grace_seconds, made_here: body.provision_token_hash === undefined });
@@ -181,5 +181,5 @@ function shownOrUnknown(device: Device | undefined) {
 }
 
 function unknown(): Response {
-  return problem(404, "No device of this id is registered.");
+  return problem(404, "No device with this id is registered.");
 }

@@ -1,8 +1,9 @@
 /**
  * /openapi.json and /docs: the same document for programs and for people.
  *
- * The page is made here of the document: no script, nothing from elsewhere, so that it works on a site without a way out
- * and under a policy that allows it one style sheet. Scalar and its like are megabytes of script for the same reading.
+ * The page is made here from the document: no script and nothing from elsewhere, so that it works on a site without
+ * internet access and under a policy that permits it one style sheet. Rejected alternative: Scalar and the like,
+ * because they are megabytes of script for the same content.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -15,10 +16,10 @@ summary{cursor:pointer}code,pre{font:13px/1.45 ui-monospace,monospace}pre{backgr
 .method{display:inline-block;min-width:4.5em;font-weight:700}table{border-collapse:collapse}td,th{text-align:left;padding:.1rem 1rem .1rem 0;vertical-align:top}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}details{border-color:#30363d}pre{background:#161b22}}`;
 
-/** For /docs in place of the policy of every other answer. */
+/** The policy of /docs; every other answer has a stricter one. */
 export const docsPolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'`;
 
-/** @param others all endpoints but these two */
+/** @param others all endpoints except these two */
 export function docEndpoints(others: readonly Endpoint[], version: () => string): readonly Endpoint[] {
   const endpoints: readonly Endpoint[] = [
     endpoint({

@@ -1,9 +1,10 @@
 /**
- * The shape of an endpoint: one row, from which follow its route, what is checked of a request, its line in the audit log
+ * The shape of an endpoint: one row, from which follow its route, the checks of a request, its line in the audit log,
  * and its part of the OpenAPI document.
  *
- * @hono/zod-openapi was the alternative: it makes a document of routes too, but knows neither audit nor streams, and says a
- * wrong request in words of its own. Here zod checks and zod writes the JSON Schema, and the rest is this file.
+ * Rejected alternative: @hono/zod-openapi, because it also makes a document from routes, but knows neither audit nor
+ * streams, and words its errors in its own way. Here zod checks and zod writes the JSON Schema, and the rest is this
+ * file.
  */
 import { whyOf } from "../core/zod-words.ts";
 import { isLevel } from "../core/topic-level.ts";
@@ -19,7 +20,7 @@ import { problem } from "./problem.ts";
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 type Details = Readonly<Record<string, unknown>>;
 
-/** A request that was understood. */
+/** A request that was parsed and checked. */
 export interface Asked<Q, B> {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Q;
@@ -28,22 +29,24 @@ export interface Asked<Q, B> {
   readonly client: string;
   /** For bodies that are streams. */
   readonly request: Request;
-  /** What the audit log is to say beyond the names in the path. Never a token, nor its hash. */
+  /**
+   * Adds details to the request's line in the audit log, besides the names in the path. Never a token, nor its hash.
+   */
   note(details: Details): void;
 }
 
-/** What is answered where all went well. */
+/** The answer on success. */
 export interface Answer<A> {
   readonly status?: 200 | 201;
   readonly help: string;
-  /** For JSON; else the media types of what `handle` makes itself. */
+  /** The schema of a JSON answer; without it, `media` names what `handle` makes itself. */
   readonly schema?: z.ZodType<A>;
   readonly media?: readonly string[];
 }
 
 interface Spec<Q, B, A> {
   readonly method: Method;
-  /** As OpenAPI has it: /admin/devices/{tenant}/{device}. */
+  /** In OpenAPI's form: /admin/devices/{tenant}/{device}. */
   readonly path: string;
   /** Its name in the document and in the audit log. */
   readonly id: string;
@@ -53,7 +56,7 @@ interface Spec<Q, B, A> {
   /** Media types of a body that `handle` reads itself. */
   readonly stream?: readonly string[];
   readonly answer: Answer<A>;
-  /** Statuses of problems it may answer with, besides those that any endpoint may. */
+  /** Statuses of the problems that it may answer with, besides those of any endpoint. */
   readonly problems?: readonly number[];
   handle(asked: Asked<Q, B>): A | Response | Promise<A | Response>;
 }
@@ -70,7 +73,7 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
       if (params === undefined) {
         return problem(
           400,
-          "Tenant and device are each one level of an MQTT topic, percent-encoded: no / + # in them.",
+          "Tenant and device are each one level of an MQTT topic, percent-encoded, without / + #.",
         );
       }
       const { pretty, ...asked } = c.req.query();
@@ -89,13 +92,15 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
       const answer = await spec.handle(given);
       if (answer instanceof Response) return answer;
       const json = printable(JSON.stringify(answer, null, pretty === undefined ? 0 : 2));
-      // The newline is for terminals, whose prompt would stand behind the answer.
+      // The newline is for terminals, whose prompt would otherwise stand behind the answer.
       return c.body(`${json}\n`, spec.answer.status ?? 200, { "content-type": "application/json" });
     },
   };
 }
 
-/** Routes of the app. What changes something leaves a line in the audit log, however it ended. */
+/**
+ * Adds the routes to the app. A request that may change something leaves a line in the audit log, however it ended.
+ */
 export function mount(app: Hono<HttpEnv>, endpoints: readonly Endpoint[], audit: AuditLog): void {
   for (const { method, path, id, respond } of endpoints) {
     const route = path.replace(/\{(\w+)\}/g, ":$1");
@@ -145,7 +150,9 @@ async function readBody<T>(
   return body.ok ? body : problem(422, `Body: ${body.why}.`);
 }
 
-/** undefined where one cannot be an id (MQTT 5 §4.7: one level of a topic name) or the path cannot be decoded. */
+/**
+ * Returns undefined if one cannot be an id (MQTT 5 §4.7: one level of a topic name) or the path cannot be decoded.
+ */
 function readParams(c: Context<HttpEnv>): Readonly<Record<string, string>> | undefined {
   try {
     decodeURIComponent(new URL(c.req.url).pathname);

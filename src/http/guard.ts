@@ -1,11 +1,11 @@
 /**
- * Who may ask. Two ways, one of which always holds (config/index.ts sees to it):
+ * The guard: who has access. One of two ways always applies (config/index.ts makes sure of it):
  *
- * - no token, listener on loopback: whoever is on this host. A browser on this host is not its owner's hand, though: a
- *   page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in Host) or by a plain
- *   cross-site request (seen in Origin and Sec-Fetch-Site). Both are refused on every path.
- * - a token: /admin wants it as `Authorization: Bearer` (RFC 6750), compared in constant time, tries limited; or a session that was
- *   opened with it (sessions.ts).
+ * - no token, and a listener on loopback: everybody on this host has access. A browser on this host may act for
+ *   others, though: a page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in
+ *   Host) or by a plain cross-site request (seen in Origin and Sec-Fetch-Site). Both are refused on every path.
+ * - a token: /admin requires it as `Authorization: Bearer` (RFC 6750), compared in constant time, with limited tries;
+ *   or a session that was opened with it (sessions.ts).
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
@@ -17,21 +17,21 @@ import type { Sessions } from "./sessions.ts";
 
 export interface HttpEnv {
   Bindings: {
-    /** The peer's address; behind a reverse proxy the proxy's. */
+    /** The peer's address; behind a reverse proxy, the proxy's. */
     readonly clientAddress: string;
   };
 }
 
 export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    // A browser always sends Host, and so does HTTP/1.1; a request of HTTP/1.0 without one names nobody else.
+    // Browsers and HTTP/1.1 always send Host; a request of HTTP/1.0 without it names no other host.
     const host = c.req.header("host") ?? "localhost";
     const origin = c.req.header("origin");
     const site = c.req.header("sec-fetch-site") ?? "none";
     if (!isLoopback(host.replace(/:\d+$/, ""))) {
       return problem(
         403,
-        "Without ADMIN_TOKEN only requests to localhost, 127.0.0.1 or [::1] are answered: ask by one of these names, or set ADMIN_TOKEN.",
+        "Without ADMIN_TOKEN only requests to localhost, 127.0.0.1 or [::1] are answered: use one of these names, or set ADMIN_TOKEN.",
       );
     }
     const foreign = origin !== undefined && origin !== `http://${host}`;
@@ -42,7 +42,7 @@ export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
   };
 }
 
-/** @param sessions of the page, as good as the token for requests that come from it */
+/** @param sessions sessions of the page, which count as the token for requests that come from the page */
 export function bearer(
   token: string,
   sessions: Sessions,
@@ -53,7 +53,8 @@ export function bearer(
   return async (c, next) => {
     const client = c.env.clientAddress;
     const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
-    // The right one first: wrong ones of a neighbour behind the same address must not lock its owner out.
+    // The right token is checked first: wrong tokens from a neighbour behind the same address must not lock its owner
+    // out.
     if (given !== undefined && timingSafeEqual(sha256(given), wanted)) return next();
     if (given === undefined && sessions.has(c.req.header("cookie"))) {
       if (c.req.method === "GET" || isOurPage(c)) return next();
@@ -76,14 +77,17 @@ export function bearer(
   };
 }
 
-/** Behind a proxy with TLS the page's scheme is not ours, but its host is. */
+/** Behind a proxy with TLS the page's scheme differs from ours, but its host does not. */
 function isOurPage({ req }: Context<HttpEnv>): boolean {
   const origin = req.header("origin");
   const host = URL.canParse(origin ?? "") ? new URL(origin ?? "").host : undefined;
   return host === req.header("host") && ["same-origin", undefined].includes(req.header("sec-fetch-site"));
 }
 
-/** Digests are of one length whatever was sent, so that the comparison tells nothing of the token. */
+/**
+ * Hashes before comparing: digests have one length, whatever was sent, so the comparison reveals nothing about the
+ * token.
+ */
 function sha256(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }

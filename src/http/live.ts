@@ -1,6 +1,6 @@
 /**
- * What the page shows live, as Server-Sent Events (HTML, 9.2): /live is /stats every second, /admin/follow one device. Streams are bounded in
- * number, and one whose reader does not keep up is ended rather than buffered.
+ * What the page shows live, as Server-Sent Events (HTML, 9.2): /live is /stats every second, /admin/follow is one
+ * device. The number of streams is bounded, and a stream whose reader does not keep up is ended, not buffered.
  */
 import { z } from "zod";
 import type { Clock } from "../core/clock.ts";
@@ -10,11 +10,11 @@ import { problem } from "./problem.ts";
 import type { GatewayView } from "../admin/views.ts";
 
 const liveEveryMs = 1_000;
-/** Within the time after which a silent connection is closed (server.ts). */
+/** Less than the time after which a silent connection is closed (server.ts). */
 const aliveEveryMs = 10_000;
 const comment = ": alive\n\n";
 const streamsMax = 50;
-/** Events that wait for a reader. */
+/** How many events may wait for a reader. */
 const waitingMax = 500;
 
 type Send = (event: string, data: unknown) => void;
@@ -22,7 +22,10 @@ type Send = (event: string, data: unknown) => void;
 export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoint[] {
   let open = 0;
 
-  /** @param begin starts to send; @returns ends it, undefined: too many of this kind are open */
+  /**
+   * @param begin starts to send; it returns a function that ends that, or undefined if too many streams of this kind
+   * are open
+   */
   function stream(request: Request, begin: (send: Send) => (() => void) | undefined): Response {
     if (open >= streamsMax) return problem(503, "Too many live streams are open.", retryLater);
     let end: (() => void) | undefined;
@@ -38,7 +41,7 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
             write(`event: ${event}\ndata: ${JSON.stringify(maskedIn(data))}\n\n`),
           );
           if (ended === undefined) return;
-          // Else neither the head goes out nor is the connection kept while nothing is to be said.
+          // Otherwise the head is not sent, and the connection is closed while there is nothing to send.
           write(comment);
           const alive = clock.every(aliveEveryMs, () => write(comment));
           open += 1;
@@ -52,7 +55,7 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
       },
       { highWaterMark: waitingMax },
     );
-    if (end === undefined) return problem(503, "Too many follow devices already.", retryLater);
+    if (end === undefined) return problem(503, "Too many streams already follow devices.", retryLater);
     function stop(): void {
       end?.();
       end = undefined;
@@ -80,21 +83,21 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
       method: "GET",
       path: "/history",
       id: "status.history",
-      summary: "The last day, a sample per minute",
-      answer: { help: "Oldest first. Counts are of the minute alone.", schema: z.object({ samples }) },
+      summary: "The last day, one sample per minute",
+      answer: { help: "Oldest first. Counts are per minute, not cumulative.", schema: z.object({ samples }) },
       handle: () => ({ samples: view.history() }),
     }),
     endpoint({
       method: "GET",
       path: "/admin/follow",
       id: "devices.follow",
-      summary: "What becomes of a device's next messages, as a stream",
+      summary: "What happens to a device's next messages, as a stream",
       query: z.strictObject({
         tenant: z.string().optional().describe("Only of this tenant."),
         device: z.string().optional().describe("Only of this device."),
       }),
       answer: {
-        help: "Server-Sent Events `entry` (it is on the disk) and `passed` (a sink has it).",
+        help: "Server-Sent Events `entry` (the message is on disk) and `passed` (a sink has it).",
         media: ["text/event-stream"],
       },
       problems: [503],
@@ -120,9 +123,9 @@ const samples = z
       accepted: z.number(),
       duplicate: z.number(),
       rejected: counts.describe("By reason."),
-      to_disk_ms: percentiles.nullable().describe("null: nothing came."),
+      to_disk_ms: percentiles.nullable().describe("null: no message came."),
       to_sink_ms: z.record(z.string(), percentiles.nullable()),
-      waiting: counts.describe("Entries per sink, at the end."),
+      waiting: counts.describe("Entries waiting per sink, at the end of the minute."),
       spool_bytes: z.number(),
     }),
   )

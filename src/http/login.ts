@@ -1,4 +1,4 @@
-/** /login and /logout: ADMIN_TOKEN for a session, and its end. */
+/** /login and /logout: exchange ADMIN_TOKEN for a session, and end the session. */
 import { z } from "zod";
 import type { Attempts } from "../core/attempts.ts";
 import type { Warn } from "../core/throttled-warn.ts";
@@ -10,7 +10,7 @@ const bodyOf = z.strictObject({ token: z.string().max(4_096).describe("ADMIN_TOK
 const done = z.object({ status: z.enum(["logged in", "logged out"]) });
 type Done = z.infer<typeof done>;
 
-/** @param sessions undefined: there is no ADMIN_TOKEN, and so nothing to log in to */
+/** @param sessions undefined if there is no ADMIN_TOKEN, and so no login */
 export function loginEndpoints(
   sessions: Sessions | undefined,
   attempts: Attempts,
@@ -21,7 +21,7 @@ export function loginEndpoints(
       method: "POST",
       path: "/login",
       id: "session.login",
-      summary: "Exchange ADMIN_TOKEN for a session of the page, in a cookie",
+      summary: "Exchange ADMIN_TOKEN for a session cookie of the page",
       body: bodyOf,
       answer: { help: "The cookie is set.", schema: done },
       problems: [401, 403, 429],
@@ -32,7 +32,7 @@ export function loginEndpoints(
         const waitMs = attempts.waitMs(client);
         attempts.wrong(client);
         warn({ remote: client }, "wrong ADMIN_TOKEN");
-        if (waitMs === 0) return problem(401, "This is not ADMIN_TOKEN.");
+        if (waitMs === 0) return problem(401, "This is not the ADMIN_TOKEN.");
         const seconds = Math.ceil(waitMs / 1000);
         return problem(429, `Too many wrong tokens from this address: try again in ${seconds} s.`, {
           headers: { "retry-after": String(seconds) },
@@ -44,7 +44,7 @@ export function loginEndpoints(
       path: "/logout",
       id: "session.logout",
       summary: "End the session of the page",
-      answer: { help: "The cookie is gone.", schema: done },
+      answer: { help: "The cookie is removed.", schema: done },
       handle: ({ request }) => {
         const cookie = sessions?.close(request.headers.get("cookie") ?? undefined);
         return withCookie({ status: "logged out" }, cookie ?? "");

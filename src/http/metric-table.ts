@@ -1,10 +1,11 @@
 /**
- * Every metric there is, as a table: name, type, unit and help stand beside the number they describe, and the alert rules, the
- * dashboard and their tests go by the same rows.
+ * Every metric, as a table: name, type, unit and help stand beside the value they describe; the alert rules, the
+ * dashboard and their tests use the same rows.
  *
- * All is taken from one `Measurements`, which holds what /stats and /readyz say, so that no two answers can disagree and nothing is
- * counted twice; that is also why there is no metrics library here. Labels are reasons, sinks, sources, parts and settings, all of
- * them few and known at the start; never a device, a tenant or a text from outside.
+ * All values come from one `Measurements`, which holds what /stats and /readyz show, so that no two answers can
+ * disagree and nothing is counted twice; that is also why there is no metrics library here. Labels are reasons,
+ * sinks, sources, parts and settings, all of them few and known at the start; never a device, a tenant or text from
+ * outside.
  */
 import { HELD_REASONS } from "../core/held.ts";
 import type { HistogramStats } from "../core/histogram.ts";
@@ -14,12 +15,12 @@ type Labels = Readonly<Record<string, string>>;
 
 export interface Sample {
   readonly labels: Labels;
-  /** Anything but a number or a boolean is left out: not known now. */
+  /** Anything but a number or a boolean is left out: it is not known now. */
   readonly value: unknown;
 }
 
 interface Named {
-  /** Without the suffixes that the type asks for (`_total`, `_bucket`). */
+  /** The name without the suffixes of its type (`_total`, `_bucket`). */
   readonly name: string;
   readonly help: string;
 }
@@ -42,7 +43,7 @@ type Type = "counter" | "gauge";
 type Value = (m: Measurements) => unknown;
 type Row = readonly [type: Type, name: string, help: string, value: string | Value];
 
-/** One number per gateway: by a function, or by its path in /stats. */
+/** One number per gateway: given by a function, or by its path in /stats. */
 const single: readonly Row[] = [
   ["gauge", "uptime_seconds", "Time since the start", "uptime_seconds"],
   ["gauge", "balanced", "1 while the books balance", "balanced"],
@@ -51,9 +52,9 @@ const single: readonly Row[] = [
   ["counter", "accepted", "Messages accepted as events", "ingest.accepted"],
   ["counter", "duplicate", "Redelivered messages that were recognised", "ingest.duplicate"],
   ["gauge", "judging", "Messages on their way to a verdict", "ingest.judging"],
-  ["gauge", "ingest_deferred", "Messages on the disk that wait for the registry", "ingest.deferred"],
-  ["counter", "ingest_split", "Of those received, further events of one message", "ingest.split"],
-  ["counter", "ingest_replayed", "Rejected messages that an operator brought back", "ingest.replayed"],
+  ["gauge", "ingest_deferred", "Messages on disk that wait for the registry", "ingest.deferred"],
+  ["counter", "ingest_split", "Of the messages received, further events of one message", "ingest.split"],
+  ["counter", "ingest_replayed", "Rejected messages that an operator replayed", "ingest.replayed"],
   [
     "counter",
     "ingest_telemetry_without_metrics",
@@ -61,24 +62,14 @@ const single: readonly Row[] = [
     "ingest.telemetry_without_metrics",
   ],
   ["counter", "http_wrong_tokens", "HTTP requests with a wrong token", "http.wrong_tokens"],
-  ["counter", "log_lines_lost", "Log lines that nobody read in time", "log.lines_lost"],
-  [
-    "counter",
-    "watchdog_stalls",
-    "Times that messages waited for no reason that has a name",
-    "watchdog.stalls",
-  ],
-  [
-    "gauge",
-    "watchdog_progressing",
-    "0 while messages wait for no reason that has a name",
-    "watchdog.progressing",
-  ],
+  ["counter", "log_lines_lost", "Log lines lost because nobody read them in time", "log.lines_lost"],
+  ["counter", "watchdog_stalls", "Times that messages waited without a known reason", "watchdog.stalls"],
+  ["gauge", "watchdog_progressing", "0 while messages wait without a known reason", "watchdog.progressing"],
   ["gauge", "registry_available", "1 while the registry answers", "registry.available"],
   [
     "gauge",
     "registry_changes_heard",
-    "1 while changes of the registry are heard at once; 0: devices are read anew every second",
+    "1 while the registry notifies of changes at once; 0: devices are read again every second",
     ({ stats }) => Object(stats["registry"]).changes_unheard === null,
   ],
   ["counter", "registry_queries", "Queries sent to the registry", "registry.queries"],
@@ -87,7 +78,7 @@ const single: readonly Row[] = [
   ["gauge", "auth_cache_size", "Devices cached", "auth_cache.size"],
   ["gauge", "auth_cache_max_size", "Most devices cached", "auth_cache.max_size"],
   ["counter", "auth_cache_hits", "Look-ups answered from memory", "auth_cache.hits"],
-  ["counter", "auth_cache_misses", "Look-ups that asked the registry", "auth_cache.misses"],
+  ["counter", "auth_cache_misses", "Look-ups that went to the registry", "auth_cache.misses"],
   ["counter", "auth_cache_errors", "Look-ups that the registry did not answer", "auth_cache.errors"],
   [
     "counter",
@@ -95,9 +86,14 @@ const single: readonly Row[] = [
     "Look-ups answered past the TTL during an outage",
     "auth_cache.stale_hits",
   ],
-  ["counter", "auth_cache_evictions", "Devices that left the cache for others", "auth_cache.evictions"],
-  ["gauge", "spool_entries", "Entries that at least one sink has not taken", "spool.entries"],
-  ["gauge", "spool_bytes", "Bytes of the spool on the disk", "spool.bytes"],
+  [
+    "counter",
+    "auth_cache_evictions",
+    "Devices that left the cache to make room for others",
+    "auth_cache.evictions",
+  ],
+  ["gauge", "spool_entries", "Entries that at least one sink has not settled", "spool.entries"],
+  ["gauge", "spool_bytes", "Bytes of the spool on disk", "spool.bytes"],
   ["gauge", "spool_max_bytes", "Bound of the spool, SPOOL_MAX_BYTES", "spool.bytes_max"],
   ["gauge", "spool_free_disk_bytes", "Bytes free on the spool's disk", "spool.free_disk_bytes"],
   ["gauge", "spool_oldest_age_seconds", "Age of the oldest entry that waits", "spool.oldest_age_seconds"],
@@ -107,20 +103,20 @@ const single: readonly Row[] = [
   [
     "counter",
     "spool_dead_letters_discarded",
-    "Dead letters given up for room or age",
+    "Dead letters removed for space or age",
     "spool.dead_letters_discarded",
   ],
   [
     "gauge",
     "spool_entries_per_second",
-    "Entries per second, mean of ten minutes",
+    "Entries per second, mean over ten minutes",
     "spool.entries_per_second",
   ],
-  ["gauge", "spool_bytes_per_second", "Bytes per second, mean of ten minutes", "spool.bytes_per_second"],
+  ["gauge", "spool_bytes_per_second", "Bytes per second, mean over ten minutes", "spool.bytes_per_second"],
   [
     "gauge",
     "spool_offline_left_seconds",
-    "Time until the spool is full if nothing were delivered",
+    "Time until the spool would be full if nothing were delivered",
     ({ stats }) => times(stats.spool["offline_hours_left"], 3600),
   ],
   [
@@ -135,7 +131,7 @@ const single: readonly Row[] = [
     "How late a timer ran, at worst, in the last minute",
     "process.event_loop_lag_seconds",
   ],
-  // Names without our prefix, as every Prometheus client library gives them.
+  // These names lack our prefix, as in every Prometheus client library.
   ["counter", "process_cpu_seconds", "User and system CPU time spent", "process.cpu_seconds"],
   ["gauge", "process_resident_memory_bytes", "Resident memory", "process.resident_bytes"],
   ["gauge", "process_open_fds", "Open file descriptors", "process.open_files"],
@@ -147,9 +143,9 @@ const perSink: readonly Row[] = [
   ["counter", "sink_delivered", "Entries delivered", "delivered"],
   ["counter", "sink_ignored", "Entries not meant for the sink", "ignored"],
   ["counter", "sink_refused", "Entries that the sink will never take", "refused"],
-  ["counter", "sink_skipped", "Entries given up because the spool was full", "skipped"],
+  ["counter", "sink_skipped", "Entries skipped because the spool was full", "skipped"],
   ["counter", "sink_spooled", "Entries ever offered to the sink", "spooled"],
-  ["gauge", "sink_waiting", "Entries not yet brought to the sink", "waiting"],
+  ["gauge", "sink_waiting", "Entries not yet delivered to the sink", "waiting"],
   [
     "gauge",
     "sink_oldest_age_seconds",
@@ -167,7 +163,7 @@ const perSource: readonly Row[] = [
   ["counter", "source_not_passed_on", "Messages that a slow subscriber did not get", "not_passed_on"],
 ];
 
-/** The metrics of this gateway; what only its sources and sinks count comes last, under the names that they have in /stats. */
+/** The metrics of this gateway; those that only its sources and sinks have come last, named as in /stats. */
 export function metricsOf({ stats, counters }: Measurements): readonly Metric[] {
   const type = (key: string) => (counters.has(key) ? "counter" : "gauge");
   return [
@@ -181,7 +177,7 @@ export function metricsOf({ stats, counters }: Measurements): readonly Metric[] 
   ];
 }
 
-/** What is counted beyond the rows of a table. */
+/** The counters that have no row in a table. */
 function ownOf(counted: readonly object[], rows: readonly Row[]): string[] {
   const promised = new Set(rows.map(([, , , path]) => path));
   return [...new Set(counted.flatMap((counts) => Object.keys(counts)))].filter((key) => !promised.has(key));
@@ -208,7 +204,7 @@ export const metrics: readonly Metric[] = [
     type: "counter",
     name: "rejected",
     help: "Messages that the judge rejected",
-    // Every reason from the start: the rate of a series that begins with its first reject misses that one.
+    // Every reason is shown from the start: if a series began with its first reject, its rate would miss that one.
     samples: ({ stats, reasons }) =>
       [...new Set([...reasons, ...Object.keys(stats.ingest.rejected)])].map((reason) => ({
         labels: { reason },
@@ -224,7 +220,7 @@ export const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "intake_held",
-    help: "1 while nothing is acknowledged, by what the spool lacks",
+    help: "1 while nothing is acknowledged, by the reason",
     samples: ({ stats }) =>
       HELD_REASONS.map((reason) => ({
         labels: { reason },
@@ -234,7 +230,7 @@ export const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "certificate_expiry_timestamp_seconds",
-    help: "When the first certificate of the file ends, in seconds since 1970",
+    help: "When the first certificate in the file expires, in seconds since 1970",
     samples: ({ certificates }) =>
       certificates.map(({ setting, endsSeconds }) => ({ labels: { setting }, value: endsSeconds })),
   },
@@ -249,19 +245,19 @@ export const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "sink_alarms",
-    help: "Lanes that stand still until somebody acts",
+    help: "Lanes that stay blocked until somebody acts",
     samples: eachSink(({ alarms }) => (Array.isArray(alarms) ? alarms.length : undefined)),
   },
   {
     type: "histogram",
     name: "intake_latency_seconds",
-    help: "From a message's arrival until it is on the disk and may be acknowledged",
+    help: "Time from a message's arrival until it is on disk and may be acknowledged",
     samples: ({ intakeLatency }) => [{ labels: {}, value: intakeLatency }],
   },
   {
     type: "histogram",
     name: "sink_latency_seconds",
-    help: "From a message's arrival until the sink has taken it",
+    help: "Time from a message's arrival until the sink has taken it",
     samples: ({ sinkLatencies }) =>
       Object.entries(sinkLatencies).map(([sink, value]) => ({ labels: { sink }, value })),
   },

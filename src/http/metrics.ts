@@ -1,7 +1,9 @@
 /**
- * The measurements in the two text formats of Prometheus: 0.0.4, which everything reads, and OpenMetrics 1.0 for who asks for it.
+ * Writes the measurements in the two text formats of Prometheus: 0.0.4, which everything reads, and OpenMetrics 1.0
+ * if the client requests it.
  *
- * They differ in three things: OpenMetrics names a counter's family without `_total`, tells units, and ends in `# EOF`.
+ * They differ in three things: OpenMetrics names a counter's family without `_total`, names units, and ends with `#
+ * EOF`.
  */
 import { latencyBounds, type HistogramStats } from "../core/histogram.ts";
 import type { Measurements } from "../admin/views.ts";
@@ -17,13 +19,13 @@ export function metricsText(measurements: Measurements, asOpenMetrics: boolean):
   return `${families.join("")}${asOpenMetrics ? "# EOF\n" : ""}`;
 }
 
-/** The name in a query: `sluice_` before all but what every process has, `_total` behind counters. */
+/** The name in a query: `sluice_` before all names except those that every process has, `_total` after counters. */
 export function nameOf({ name, type }: Pick<Metric, "name" | "type">): string {
   const full = name.startsWith("process_") ? name : `sluice_${name}`;
   return type === "counter" ? `${full}_total` : full;
 }
 
-/** "" if nothing of it is known now. */
+/** Returns "" if none of its values is known now. */
 function familyText(metric: Metric, measurements: Measurements, asOpenMetrics: boolean): string {
   const lines = linesOf(metric, measurements);
   if (lines.length === 0) return "";

@@ -1,4 +1,7 @@
-/** The OpenAPI 3.1 document, made of the rows that make the routes. Its schemas are zod's own JSON Schema (draft 2020-12, as 3.1 has it). */
+/**
+ * The OpenAPI 3.1 document, made from the rows that make the routes. Its schemas are zod's own JSON Schema (draft
+ * 2020-12, as 3.1 requires).
+ */
 import { STATUS_CODES } from "node:http";
 import { z } from "zod";
 import type { Endpoint } from "./endpoint.ts";
@@ -33,7 +36,7 @@ export interface OpenApi {
   readonly components: Readonly<Record<string, unknown>>;
 }
 
-/** What any endpoint under /admin may answer with, and any that takes a body. */
+/** The problems that any endpoint under /admin may answer with, and those of every endpoint. */
 const adminProblems = [400, 401, 403, 429];
 const anyProblems = [403, 500];
 
@@ -48,7 +51,7 @@ export function openApi(endpoints: readonly Endpoint[], version: string): OpenAp
       title: "Sluice",
       version,
       description:
-        "Health, stats and administration of one gateway. With ADMIN_TOKEN, /admin wants it as `Authorization: Bearer`; without it, only this host is answered.",
+        "Health, stats and administration of one gateway. If ADMIN_TOKEN is set, /admin requires it as `Authorization: Bearer`; otherwise only requests from this host are answered.",
     },
     paths,
     components: {
@@ -103,7 +106,7 @@ const pretty: Operation["parameters"][number] = {
   in: "query",
   required: false,
   schema: { type: "string" },
-  description: "Whatever its value: the answer is indented for people.",
+  description: "With any value: the answer is indented for people.",
 };
 
 function queryParameters(query: z.ZodType | undefined): Operation["parameters"] {

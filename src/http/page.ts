@@ -1,8 +1,9 @@
 /**
- * / : the page, bundled at build time and served from memory, so that it works on a site without a way out.
+ * / : the page, bundled at build time and served from memory, so that it works on a site without internet access.
  *
- * A macro has Bun bundle src/page when this file is bundled (or run from source), rather than a build step of its own whose result could be
- * forgotten. Nothing is inline, so the policy allows our own script and style alone.
+ * A macro makes Bun bundle src/page when this file is bundled (or run from source). Rejected alternative: a build
+ * step of its own, because its result could be forgotten. Nothing is inline, so the policy permits only our own
+ * script and style.
  */
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { bundled } from "../page/bundle.ts" with { type: "macro" };

@@ -1,9 +1,14 @@
-/** Errors as problem details (RFC 9457), so that a script finds status, title and detail in one place whatever went wrong. */
+/**
+ * Errors as problem details (RFC 9457), so that a script finds status, title and detail in one place, whatever went
+ * wrong.
+ */
 import { STATUS_CODES } from "node:http";
 import { masked } from "../core/mask.ts";
 import { printable } from "../core/terminal.ts";
 
-/** `detail`: one sentence on what was wrong and the mend; never a secret, nor an internal error's words. */
+/**
+ * `detail`: one sentence that says what was wrong and the remedy; never a secret, nor the words of an internal error.
+ */
 export function problem(
   status: number,
   detail: string,

@@ -6,9 +6,7 @@ import type { RejectsView } from "../admin/views.ts";
 const rows = z.array(
   z.object({
     reason: z.string().describe("See `sluice help reasons`."),
-    accepted: z
-      .boolean()
-      .describe("true: stored, but without metrics, so that InfluxDB gets no reading of it."),
+    accepted: z.boolean().describe("true: stored, but without metrics, so InfluxDB gets no reading from it."),
     tenant_id: z.string().nullable(),
     device_id: z.string().nullable().describe("null: the topic named no device."),
     count: z.number(),
@@ -17,7 +15,7 @@ const rows = z.array(
     topic: z
       .string()
       .nullable()
-      .describe("That of the last one, cut, for BAD_TOPIC_FORMAT and MAPPING_MISFIT; else null."),
+      .describe("The topic of the last one, shortened, for BAD_TOPIC_FORMAT and MAPPING_MISFIT; else null."),
     detail: z.string().nullable().describe("What exactly was wrong with the last one."),
   }),
 );
@@ -28,7 +26,7 @@ export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
       method: "GET",
       path: "/admin/rejects",
       id: "rejects.list",
-      summary: "Rejects since this gateway started, by reason and device, the latest first",
+      summary: "Rejects since this gateway started, by reason and device, latest first",
       query: z.strictObject({
         reason: z.string().optional(),
         tenant: z.string().optional(),
@@ -36,7 +34,7 @@ export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
         limit: z.coerce.number().int().min(1).max(1_000).default(100),
       }),
       answer: {
-        help: "Of each reason, the devices it befell last.",
+        help: "Per reason, the devices that were rejected last.",
         schema: z.object({ rejects: rows.readonly() }),
       },
       handle: ({ query: { reason, tenant, device, limit } }) => ({

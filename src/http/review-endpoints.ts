@@ -51,7 +51,7 @@ export function reviewEndpoints<Row extends { id: number }, Full>(
       method: "GET",
       path,
       id: `${prefix}.list`,
-      summary: `List ${things}, the oldest first`,
+      summary: `List ${things}, oldest first`,
       query,
       answer: {
         help: "A page.",
@@ -71,8 +71,8 @@ export function reviewEndpoints<Row extends { id: number }, Full>(
       method: "GET",
       path: `${path}/{id}`,
       id: `${prefix}.show`,
-      summary: "Show one with its payload",
-      answer: { help: "All that is known of it.", schema: full },
+      summary: "Show one of them with its payload",
+      answer: { help: "All that is known about it.", schema: full },
       problems: [404, 503],
       handle: ({ params }) =>
         unlessNotNow(async () => {
@@ -82,7 +82,7 @@ export function reviewEndpoints<Row extends { id: number }, Full>(
           return found ?? problem(404, "There is none with this id.");
         }),
     }),
-    act("replay", `Bring ${things} back: ${spec.replayed}`),
+    act("replay", `Replay ${things}: ${spec.replayed}`),
     act("discard", `Discard ${things} for good`),
   ];
 }

@@ -1,4 +1,7 @@
-/** What /readyz and /stats answer, as schemas: the document is made of them, and the tests hold real answers against them. */
+/**
+ * The answers of /readyz and /stats as schemas: the OpenAPI document is made from them, and the tests check real
+ * answers against them.
+ */
 import { z } from "zod";
 import { cacheStats } from "../admin/cache-stats.ts";
 import type { Stats } from "../admin/views.ts";
@@ -24,8 +27,8 @@ export const statsSchema: z.ZodType<Stats> = z.looseObject({
       detail: z.string().nullable(),
       remedy: z.string().nullable(),
     })
-    .describe("The worst thing that is wrong now, since when, in whose words, and the cure."),
-  parts: parts.describe("As GET /readyz says."),
+    .describe("The worst thing that is wrong now, since when, the reporting system's words, and the remedy."),
+  parts: parts.describe("The same as GET /readyz."),
   ingest: z
     .looseObject({
       received: count,
@@ -35,10 +38,10 @@ export const statsSchema: z.ZodType<Stats> = z.looseObject({
       judging: count,
     })
     .describe("received = accepted + rejected{reason} + duplicate + judging"),
-  log: z.object({ lines_lost: count.describe("Lines of the log that nobody took in time.") }),
+  log: z.object({ lines_lost: count.describe("Log lines lost because nobody read them in time.") }),
   clock: z
     .object({ believed: z.boolean(), time_known: z.boolean(), detail: z.string().nullable() })
-    .describe("Whether the host's clock is believed; while the time is not known, readings without ts wait."),
+    .describe("Whether the host's clock is believed; while the time is not known, messages without ts wait."),
   auth_cache: cacheStats,
   spool: z.looseObject({ entries: count, bytes: count, oldest_age_seconds: z.number() }),
   sources: z.array(z.looseObject({ kind: z.string() })).readonly(),
@@ -53,6 +56,6 @@ export const problemSchema = z
     type: z.string(),
     title: z.string(),
     status: z.number().int(),
-    detail: z.string().describe("What was wrong and the mend, in a sentence."),
+    detail: z.string().describe("What was wrong and the remedy, in one sentence."),
   })
   .describe("Problem details, RFC 9457; some problems have further members.");

@@ -23,35 +23,35 @@ export const httpSettings = {
   adminToken: optional({
     name: "ADMIN_TOKEN",
     secret: true,
-    help: "What /admin wants as `Authorization: Bearer`; without it /admin is open to this host alone.",
+    help: "The token that /admin requires as `Authorization: Bearer`; without it, /admin is open to this host only.",
     check: z.string().regex(/^\S{16,}$/, "at least 16 characters without spaces"),
   }),
 };
 
-/** What is wrong with these settings taken together; for config/index.ts. */
+/** What is wrong with these settings in combination; for config/index.ts. */
 export function httpMistakes({ listen, adminToken }: Values<typeof httpSettings>): string[] {
   if (adminToken !== undefined || isLoopback(parseListen(listen)?.host ?? "")) return [];
   return [
-    `HTTP_LISTEN=${listen}: reaches beyond this host, which needs ADMIN_TOKEN; set one (such as what \`openssl rand -hex 24\` prints), or listen on 127.0.0.1`,
+    `HTTP_LISTEN=${listen}: this address reaches beyond this host, which requires ADMIN_TOKEN; set one (\`openssl rand -hex 24\` prints one), or listen on 127.0.0.1`,
   ];
 }
 
 const stopGraceMs = 2_000;
 
 export interface HttpServer {
-  /** host:port as bound, for a URL. */
+  /** host:port as bound, in the form of a URL. */
   readonly address: string;
-  /** Lets requests finish, within a bound. */
+  /** Lets requests finish, within a time bound. */
   stop(): Promise<void>;
 }
 
-/** @throws where the address cannot be bound; the message names the setting. */
+/** @throws if the address cannot be bound; the message names the setting */
 export function startHttpServer(options: {
   settings: Values<typeof httpSettings>;
   view: GatewayView;
-  /** Where changes are written down, besides the log. */
+  /** The file of the audit log. */
   auditFile: string;
-  /** Wrong tokens by address, if others are to see how many there were. */
+  /** Counts wrong tokens per address; given if other parts show the count. */
   attempts?: Attempts;
   clock: Clock;
   log: Log;
@@ -63,7 +63,7 @@ export function startHttpServer(options: {
     return { adminToken, app: createApp({ view, adminToken, attempts, audit, clock, log }) };
   };
   let served = appFor(settings.adminToken);
-  /** Its token may have been renewed. */
+  /** The app for the token of now, which may have been renewed. */
   const app = () => {
     if (settings.adminToken !== served.adminToken) served = appFor(settings.adminToken);
     return served.app;
@@ -72,9 +72,9 @@ export function startHttpServer(options: {
     const server = Bun.serve({
       hostname: host,
       port,
-      // Else Bun would answer an error of ours with a page of our source.
+      // Otherwise Bun would answer an error with a page that shows our source.
       development: false,
-      // That alone would let a second gateway take the same address without a word.
+      // With reusePort, a second gateway could silently take the same address.
       reusePort: false,
       idleTimeout: 30,
       maxRequestBodySize: importBytesMax * 2,
@@ -84,13 +84,13 @@ export function startHttpServer(options: {
     return { address: hostPort({ host, port: server.port ?? port }), stop: () => stopServer(server, clock) };
   } catch (cause) {
     throw new Error(
-      `cannot listen on ${settings.listen}: see that nothing else does, or set HTTP_LISTEN to another address`,
+      `cannot listen on ${settings.listen}: see that nothing else uses it, or set HTTP_LISTEN to another address`,
       { cause },
     );
   }
 }
 
-/** Of HTTP/1.0 without Host, Bun's URL is the path alone, which Hono cannot read. */
+/** For HTTP/1.0 without Host, Bun's URL is only the path, which Hono cannot read. */
 function absolute(request: Request): Request {
   return request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request;
 }

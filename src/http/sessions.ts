@@ -1,25 +1,26 @@
 /**
- * A login for the page: ADMIN_TOKEN is exchanged for a session, so that no script of a browser ever holds it.
+ * Sessions: the page's login. ADMIN_TOKEN is exchanged for a session, so that no script in a browser ever holds it.
  *
- * The cookie is HttpOnly and SameSite=Strict, of 256 random bits; only its hash is kept here. Sessions are few, end after half a day, by
- * a logout, by a restart, and with the token that they were opened by. A change that comes with a session must come from our own
- * page (Origin, Sec-Fetch-Site): SameSite leaves out other ports of this host.
+ * The cookie is HttpOnly and SameSite=Strict and has 256 random bits; only its hash is kept here. Sessions are few;
+ * they end after half a day, at a logout, at a restart, and with the token that opened them. A change that comes with
+ * a session must come from our own page (Origin, Sec-Fetch-Site), because SameSite does not tell the ports of this
+ * host apart.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 
 export interface Sessions {
-  /** @returns what Set-Cookie is to say; undefined: not the token */
+  /** @returns the value for Set-Cookie; undefined if it is not the token */
   open(token: string, isSecure: boolean): string | undefined;
-  /** Whose cookie header this is has logged in. */
+  /** True if the sender of this cookie header has logged in. */
   has(cookies: string | undefined): boolean;
-  /** @returns what Set-Cookie is to say */
+  /** @returns the value for Set-Cookie */
   close(cookies: string | undefined): string;
 }
 
 const name = "sluice_session";
 const lastsMs = 12 * 3_600_000;
-/** Beyond it the oldest ends. */
+/** Beyond this many the oldest session ends. */
 const sessionsMax = 50;
 
 export function createSessions(adminToken: string, clock: Clock): Sessions {
@@ -61,7 +62,10 @@ function cookie(value: string, seconds: number, isSecure: boolean): string {
   return `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
 }
 
-/** Of one length whatever was given, so that the comparison tells nothing of the token. */
+/**
+ * Hashes before comparing: digests have one length, whatever was given, so the comparison reveals nothing about the
+ * token.
+ */
 function sha256(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }

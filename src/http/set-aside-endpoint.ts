@@ -1,4 +1,4 @@
-/** /admin/dead-letters/set-aside: an operator decides on the entries that a sink is stuck at. */
+/** /admin/dead-letters/set-aside: an operator decides about the entries at which a sink is stuck. */
 import { asideAnswer, asideAsked, type SetAside } from "../admin/review/set-aside.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
@@ -8,16 +8,16 @@ export function asideEndpoint(setAside: SetAside): Endpoint {
     method: "POST",
     path: "/admin/dead-letters/set-aside",
     id: "dead_letters.set_aside",
-    summary: "Put the oldest entries that a sink in trouble waits with into the dead letters, untried",
+    summary: "Make the oldest entries of a sink in trouble dead letters without trying them",
     body: asideAsked,
-    answer: { help: "Which they are.", schema: asideAnswer },
+    answer: { help: "The entries.", schema: asideAnswer },
     problems: [409, 422],
     async handle({ body, note }) {
       const answer = await setAside(body);
       if (answer === undefined)
         return problem(
           409,
-          "No sink (and lane) of this name is in trouble with entries waiting: see `sinks` in /stats.",
+          "No sink (or lane) with this name is in trouble and has entries waiting: see `sinks` in /stats.",
         );
       const seqs = answer.entries.map(({ seq }) => seq);
       note({ ...body, from_seq: seqs[0], to_seq: seqs.at(-1), entries: seqs.length, done: answer.done });

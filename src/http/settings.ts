@@ -1,4 +1,4 @@
-/** /admin/settings: the table app_settings over HTTP, with what each row may be. */
+/** /admin/settings: the table app_settings over HTTP, with the values that each row may have. */
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
@@ -12,7 +12,7 @@ const wanted = z.strictObject({
       z.boolean().transform((is) => (is ? "1" : "0")),
       z.null(),
     ])
-    .describe("null: back to the environment's value, else the default."),
+    .describe("null: use the environment's value again, else the default."),
 });
 
 export function settingEndpoints(settings: SettingStore): readonly Endpoint[] {
@@ -30,7 +30,7 @@ export function settingEndpoints(settings: SettingStore): readonly Endpoint[] {
       method: "PUT",
       path: "/admin/settings/{key}",
       id: "settings.set",
-      summary: "Change a setting on every gateway that shares this registry; here at once",
+      summary: "Change a setting on every gateway that shares this registry; on this one at once",
       body: wanted,
       answer: { help: "The setting as it is now.", schema: settingSchema },
       problems: [404, 422, 503],

@@ -1,4 +1,7 @@
-/** GET /healthz (does the process answer), /readyz (can every part do its work), /stats (the books), /metrics (the same for Prometheus). */
+/**
+ * GET /healthz (does the process answer?), /readyz (can every part do its work?), /stats (the books), /metrics (the
+ * same for Prometheus).
+ */
 import { z } from "zod";
 import { maskedIn } from "../core/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
@@ -15,7 +18,7 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       method: "GET",
       path: "/healthz",
       id: "status.health",
-      summary: "Does the process answer",
+      summary: "Whether the process answers",
       answer: { help: "It does.", schema: z.object({ status: z.literal("ok") }) },
       handle: () => ({ status: "ok" as const }),
     }),
@@ -23,7 +26,7 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       method: "GET",
       path: "/readyz",
       id: "status.ready",
-      summary: "Can every part do its work",
+      summary: "Whether every part can do its work",
       answer: { help: "Every part can.", schema: readySchema },
       problems: [503],
       handle() {
@@ -39,7 +42,7 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
       path: "/stats",
       id: "status.stats",
       summary: "The books and the state of every part",
-      answer: { help: "Since ever, over restarts.", schema: statsSchema },
+      answer: { help: "Counters since the first start, across restarts.", schema: statsSchema },
       handle: () => maskedIn(view.stats()),
     }),
     endpoint({

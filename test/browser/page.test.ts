@@ -219,7 +219,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await running.gateway.view.devices.add(registered(["d1"]));
       await sentence("Working");
       await login("wrong-token-of-some-length");
-      await shows("#devices", "This is not ADMIN_TOKEN.");
+      await shows("#devices", "This is not the ADMIN_TOKEN.");
       await login(ADMIN_TOKEN);
       await shows("#devices th", "acme/d1");
       await page.locator("#settings tr", { hasText: "RATE_LIMIT_RPS" }).waitFor();

@@ -63,10 +63,10 @@ test.each(["127.0.0.1:0", "[::1]:0"])("%s: the address says the port that was bo
   expect((await fetch(`http://${address}/stats`, { method: "HEAD" })).status).toBe(200);
 });
 
-test("an address that is taken is said with its setting and the mend", () => {
+test("an address that is taken is reported with its setting and the remedy", () => {
   const { address } = start("127.0.0.1:0");
   expect(() => start(address)).toThrow(
-    `cannot listen on ${address}: see that nothing else does, or set HTTP_LISTEN`,
+    `cannot listen on ${address}: see that nothing else uses it, or set HTTP_LISTEN`,
   );
 });
 

@@ -58,7 +58,7 @@ export const connectionAttacks: readonly Attack[] = [
       return times;
     },
     also: (_, gateway) => {
-      const errors = linesWith(gateway.log(), "an HTTP request failed");
+      const errors = linesWith(gateway.log(), "an HTTP request ended with an unexpected error");
       return errors > 5 ? [`${errors} lines of the log are errors of cut requests`] : [];
     },
   },
