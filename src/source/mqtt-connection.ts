@@ -34,6 +34,10 @@ export interface ConnectionSpec {
   readonly obsolete: readonly string[];
   /** Notes what the session has from now on, before it is asked for and again when it was answered. May throw. */
   note(filters: readonly string[]): void;
+  /** Only a session that the broker has already is wanted: else it is over with `NoSession`. */
+  readonly mustExist?: boolean;
+  /** The message of another session that this one is a copy of; undefined: of none. */
+  originalOf?(message: MqttMessage): MqttMessage | undefined;
   readonly clock: Clock;
   readonly intake: Intake;
   /** Of a larger payload only the beginning is kept. May change. */
@@ -55,6 +59,8 @@ export interface Connection {
   stopIntake(): void;
   /** Says goodbye without ending the session. Resolves when closed, at the latest after 2 s. */
   close(): Promise<void>;
+  /** Takes the filters back; `done` when the broker has answered. */
+  unsubscribe(done: () => void): void;
   /** Breaks the connection off; `over` is called as for any that was lost. */
   abandon(why: string): void;
   unacknowledged(): number;
@@ -108,6 +114,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
   client.on("close", () => end(new Closed(answered)));
   client.on("connect", ({ sessionPresent, properties: server }) => {
     answered = true;
+    if (spec.mustExist && !sessionPresent) return end(new NoSession());
     const obsolete = sessionPresent ? spec.obsolete : [];
     const failure = attempt(() => spec.note([...spec.filters, ...obsolete]));
     if (failure) return end(failure);
@@ -135,7 +142,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     if (!taking || ended) return goOn();
     if (++taken === 1) spec.flows();
     if (message.qos > 0) waiting.push(message);
-    const original = both?.originalOf(message);
+    const original = both?.originalOf(message) ?? spec.originalOf?.(message);
     if (original === undefined) intake.receive(message);
     else {
       // Acknowledged in its turn, and so not before the original is on the disk; to the intake it is that one once more.
@@ -166,9 +173,23 @@ export function openConnection(spec: ConnectionSpec): Connection {
       mute(client);
       return goodbye(client, clock);
     },
+    unsubscribe(done) {
+      if (spec.filters.length === 0) return done();
+      client.unsubscribe([...spec.filters], (error) => {
+        if (error) end(error);
+        else if (!ended) done();
+      });
+    },
     abandon: (why) => end(new Error(why)),
     unacknowledged: () => waiting.size(),
   };
+}
+
+/** The broker has no session of that client id. */
+export class NoSession extends Error {
+  constructor() {
+    super("the broker has no such session");
+  }
 }
 
 /** What went wrong; null: nothing. */

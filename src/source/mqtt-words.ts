@@ -103,6 +103,11 @@ export function refusesVersion(error: unknown): boolean {
   return code === 1 || code === 132;
 }
 
+/** Did the broker answer, and then not want us, or want another in our place? Else it was away. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof Closed ? error.answered : typeof codeOf(error) === "number";
+}
+
 function codeOf(error: unknown): number | string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "number" || typeof error.code === "string" ? error.code : undefined;

@@ -10,6 +10,7 @@ import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
 import { sourceKind, type Mapped, type Source } from "../core/source.ts";
+import { formerSessions } from "./former.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
   clientOptions,
@@ -76,6 +77,24 @@ export function mqttSource(options: MqttOptions): Source {
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
   const rivals = takeovers(clock, clientId);
   const tls = lastGood(() => tlsOf(settings));
+  const former = formerSessions({
+    clientIds: memory.others(clientId),
+    place,
+    version: preferred,
+    memory,
+    clock,
+    log,
+    random,
+    payloadBytesMax,
+    optionsFor: (id, spoken, clean) =>
+      clientOptions(settings, {
+        clientId: id,
+        version: spoken,
+        clean,
+        maximumPacketSize: packetBytesMax(payloadBytesMax()),
+        tls: tls(),
+      }),
+  });
 
   let version = preferred;
   let connection: Connection | undefined;
@@ -111,6 +130,7 @@ export function mqttSource(options: MqttOptions): Source {
         filters,
         obsolete: memory.filtersOf(clientId).filter((filter) => !filters.includes(filter)),
         note: (now) => memory.note(clientId, place, now),
+        originalOf: former.originalOf,
         clock,
         intake,
         flows,
@@ -129,16 +149,14 @@ export function mqttSource(options: MqttOptions): Source {
     first.resolve();
   }
 
-  function withSuspicion(text: string): string {
-    const rival = rivals.suspicion();
-    return rival === undefined ? text : `${text}; ${rival}`;
-  }
+  const withSuspicion = (text: string) => [text, rivals.suspicion()].filter(Boolean).join("; ");
 
   function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
     // Of a rival that takes the session away each time it is told once.
     if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
       log.warn({ broker: place, client_id: clientId }, SESSION_LOST);
     connected = true;
+    former.replaced();
     const remarks = remarksOn(server, settings, version);
     if (subscribed.grantedQos === 0)
       remarks.push("it grants QoS 0 only: what comes while we are away is lost");
@@ -182,7 +200,13 @@ export function mqttSource(options: MqttOptions): Source {
 
   return {
     start(intake) {
-      dial(intake);
+      former.begin(
+        intake,
+        () => first.resolve(),
+        () => {
+          if (!stopped) dial(intake);
+        },
+      );
       // What the broker thinks too large it discards without a word, so it must know at once when more is allowed.
       looking = clock.every(LOOK_AGAIN_MS, () => {
         if (packetBytesMax(payloadBytesMax()) > toldBytes)
@@ -194,11 +218,13 @@ export function mqttSource(options: MqttOptions): Source {
       // Those of an earlier connection are marked too, and reach nobody: their queue went with it.
       for (const message of messages) if (message instanceof MqttMessage) message.settled = true;
       connection?.acknowledge();
+      former.acknowledge();
     },
     reconnect: () => connection?.abandon("connecting anew"),
     stopIntake() {
       stopped = true;
       connection?.stopIntake();
+      former.stopIntake();
       retry?.cancel();
       looking?.cancel();
       return Promise.resolve();
@@ -208,16 +234,16 @@ export function mqttSource(options: MqttOptions): Source {
       retry?.cancel();
       looking?.cancel();
       connection?.acknowledge();
-      await connection?.close();
+      await Promise.all([connection?.close(), former.close()]);
       connected = false;
       detail = `${place}: closed`;
     },
     status: () => ({
       kind: "mqtt",
-      connected,
-      detail: connected ? withSuspicion(detail) : detail,
+      connected: connected || former.isTaking(),
+      detail: [connected ? withSuspicion(detail) : detail, former.detail()].filter(Boolean).join("; "),
       reconnects,
-      unacknowledged: connection?.unacknowledged() ?? 0,
+      unacknowledged: (connection?.unacknowledged() ?? 0) + former.unacknowledged(),
     }),
   };
 }

@@ -11,10 +11,14 @@ import { writeWhole } from "../core/whole-file.ts";
 export interface SessionMemory {
   /** Filters that a session of this client id may have, at whatever broker: its address may be written anew (a name, TLS). */
   filtersOf(clientId: string): string[];
+  /** Other ids under which a broker may keep a session of ours. */
+  others(clientId: string): string[];
   /** Was there a session of this client id at that broker? */
   hasSession(clientId: string, broker: string): boolean;
   /** Notes what the session has now. On the disk when it returns. @throws where that cannot be written */
   note(clientId: string, broker: string, filters: readonly string[]): void;
+  /** There is no session of this client id any more. */
+  forget(clientId: string): void;
 }
 
 /** Client id → broker → filters. */
@@ -25,15 +29,23 @@ type Known = z.infer<typeof shape>;
 export function sessionMemory(path: string | undefined, log: Log): SessionMemory {
   let known = path === undefined ? {} : read(path, log);
 
+  function keep(next: Known): void {
+    if (path !== undefined) writeWhole(path, `${JSON.stringify(next, null, 2)}\n`);
+    known = next;
+  }
+
   return {
+    others: (clientId) => Object.keys(known).filter((id) => id !== clientId),
     filtersOf: (clientId) => [...new Set(Object.values(known[clientId] ?? {}).flat())],
     hasSession: (clientId, broker) => known[clientId]?.[broker] !== undefined,
     note(clientId, broker, filters) {
       const before = known[clientId]?.[broker];
       if (before?.join("\n") === filters.join("\n")) return;
-      const next = { ...known, [clientId]: { ...known[clientId], [broker]: [...filters] } };
-      if (path !== undefined) writeWhole(path, `${JSON.stringify(next, null, 2)}\n`);
-      known = next;
+      keep({ ...known, [clientId]: { ...known[clientId], [broker]: [...filters] } });
+    },
+    forget(clientId) {
+      const { [clientId]: _, ...rest } = known;
+      keep(rest);
     },
   };
 }

@@ -13,13 +13,17 @@ export interface Subscribed {
   readonly kept: readonly string[];
 }
 
-/** @param done called once with both answers, or with why not */
+/**
+ * Without filters there is nothing to be asked: a session that is to give only what it has.
+ * @param done called once with both answers, or with why not
+ */
 export function subscribe(
   client: MqttClient,
   filters: readonly string[],
   obsolete: readonly string[],
   done: (error: Error | null, subscribed?: Subscribed) => void,
 ): void {
+  if (filters.length === 0) return done(null, { grantedQos: 2, kept: [] });
   let grantedQos: number | undefined;
   let kept: readonly string[] | undefined = obsolete.length === 0 ? [] : undefined;
   const settle = () => {

@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connectAsync, type MqttClient } from "mqtt";
-import { systemClock } from "../../src/core/clock.ts";
+import { connect, connectAsync, type MqttClient } from "mqtt";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
@@ -32,12 +32,28 @@ async function mosquitto() {
   return broker;
 }
 
+/** What is looked for now and then is looked for twenty times as often. */
+const soonQuiet: Clock = { ...systemClock, every: (ms, run) => systemClock.every(ms / 20, run) };
+
+/** What is waited for comes twenty times as soon. */
+const hurried: Clock = {
+  ...systemClock,
+  every: (ms, run) => systemClock.every(ms / 20, run),
+  after: (ms, run) => systemClock.after(ms / 20, run),
+};
+
 /** A gateway as a start makes it: what it knows of its session is in the file. */
-async function running(env: Record<string, string>, file: string, log = silentLog, settles = true) {
+async function running(
+  env: Record<string, string>,
+  file: string,
+  log = silentLog,
+  settles = true,
+  clock: Clock = systemClock,
+) {
   const source = mqttSource({
     settings: settingsOf(mqttSettings, env),
     gatewayId: "g1",
-    clock: systemClock,
+    clock,
     log,
     memory: sessionMemory(file, log),
     random: () => 0,
@@ -97,6 +113,7 @@ function taken(messages: ReturnType<typeof fakeIntake>["messages"]): string[] {
 const plain = {};
 const group = (name: string) => ({ MQTT_SHARE_GROUP: name });
 const topic = (filter: string) => ({ MQTT_TOPIC: filter });
+const id = (clientId: string) => ({ MQTT_CLIENT_ID: clientId });
 type Env = Record<string, string>;
 
 /** Each matches TOPIC before and after; `gone`: a topic that only the old filter matches. */
@@ -120,6 +137,9 @@ const changes: readonly { says: string; from: Env; to: Env; gone?: string }[] = 
     to: { ...group("site"), ...topic(TOPIC) },
     gone: OTHER,
   },
+  { says: "client id", from: plain, to: id("other") },
+  { says: "client id and topic narrowed", from: plain, to: { ...id("other"), ...topic(TOPIC) }, gone: OTHER },
+  { says: "client id in a share group", from: group("site"), to: { ...id("other"), ...group("site") } },
 ];
 
 describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
@@ -135,15 +155,17 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
         await until("some", () => first.intake.messages.length > 20);
         await first.source.close();
         await Bun.sleep(20);
-        const second = await running({ ...at("localhost"), ...to }, file);
+        const second = await running({ ...at("localhost"), ...to }, file, silentLog, true, soonQuiet);
         const seen = second.intake.messages.length;
         await until("more", () => second.intake.messages.length > seen + 50);
+        await until("subscribed", () => second.source.status().detail.includes(": connected, MQTT"));
         const sent = await stop();
         const line = await client(port);
         if (gone !== undefined) await line.publishAsync(gone, "not ours", { qos: 1 });
         await line.publishAsync(TOPIC, "fence", { qos: 1 });
         await line.publishAsync(TOPIC, "end", { qos: 1 });
         await until("the end", () => second.intake.texts().includes("end"));
+        await until("nothing left", () => !second.source.status().detail.includes("former"));
         const texts = taken([...first.intake.messages, ...second.intake.messages]);
         expect(texts.toSorted()).toEqual([...sent, "fence", "end"].toSorted());
       },
@@ -175,6 +197,84 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
       expect(lines.filter(({ msg }) => msg.includes("another client with the same id")).length).toBe(1);
       const lost = lines.filter(({ msg }) => msg.includes("the broker lost our session"));
       expect(lost.length).toBe(clean ? 2 : 0);
+    });
+  });
+
+  describe.each(["5", "3.1.1"])("MQTT %s: a former client id", (version) => {
+    /** Does the broker have a session of that id? Looks without touching it, as far as MQTT can. */
+    const hasSession = async (port: number, clientId: string) => {
+      const looking = connect({
+        host: "127.0.0.1",
+        port,
+        clientId,
+        clean: false,
+        protocolVersion: 4,
+        reconnectPeriod: 0,
+      });
+      const { sessionPresent } = await new Promise<{ sessionPresent: boolean }>((resolve) =>
+        looking.on("connect", resolve),
+      );
+      await looking.endAsync(true);
+      return sessionPresent;
+    };
+
+    test("what was kept under it is taken, then that session is ended and forgotten", async () => {
+      const { port } = await mosquitto();
+      const file = scratch();
+      const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
+      await (await running({ ...env, ...id("a") }, file)).source.close();
+      const line = await client(port);
+      const sent = Array.from({ length: 500 }, (_, i) => `m${i}`);
+      for (const text of sent) await line.publishAsync(TOPIC, text, { qos: 1 });
+      const { log, lines } = recordingLog();
+      const { source, intake } = await running({ ...env, ...id("b") }, file, log, true, hurried);
+      await until("all", () => intake.messages.length === sent.length);
+      await until("its end", () => lines.some(({ msg }) => msg.includes("that session is ended")));
+      expect(lines.find(({ msg }) => msg.includes("that session"))).toMatchObject({
+        client_id: "a",
+        messages: 500,
+      });
+      expect(source.status().detail).not.toContain("former");
+      await line.publishAsync(TOPIC, "last", { qos: 1 });
+      await until("the last", () => intake.texts().includes("last"));
+      expect(intake.texts()).toEqual([...sent, "last"]);
+      expect(Object.keys(JSON.parse(readFileSync(file, "utf8")))).toEqual(["b"]);
+      expect([await hasSession(port, "a"), await hasSession(port, "b")]).toEqual([false, true]);
+    });
+
+    test("the broker is away at first: taken all the same", async () => {
+      const broker = await mosquitto();
+      const file = scratch();
+      const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, MQTT_VERSION: version };
+      await (await running({ ...env, ...id("a") }, file)).source.close();
+      await (await client(broker.port)).publishAsync(TOPIC, "kept", { qos: 1 });
+      await broker.stop();
+      const { source, intake } = await running({ ...env, ...id("b") }, file, silentLog, true, hurried);
+      await Bun.sleep(400);
+      await broker.restart();
+      await until("what was kept", () => intake.texts().includes("kept"));
+      await until("its end", () => !source.status().detail.includes("former"));
+    });
+
+    test("another gateway has it by now: we give way, and both go on", async () => {
+      const { port } = await mosquitto();
+      const [mine, theirs] = [scratch(), scratch()];
+      const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
+      await (await running({ ...env, ...id("a") }, mine)).source.close();
+      const other = await running({ ...env, ...id("a"), ...topic("other/#") }, theirs);
+      const { log, lines } = recordingLog();
+      const soonAgain = { ...hurried, every: systemClock.every };
+      const { source, intake } = await running({ ...env, ...id("b") }, mine, log, true, soonAgain);
+      await until("we give way", () => lines.some(({ msg }) => msg.includes("is not taken")));
+      await until("both stand", () => source.status().connected && other.source.status().connected);
+      const line = await client(port);
+      await line.publishAsync(TOPIC, "ours", { qos: 1 });
+      await line.publishAsync("other/x", "theirs", { qos: 1 });
+      await until(
+        "each its own",
+        () => intake.texts().includes("ours") && other.intake.texts().includes("theirs"),
+      );
+      expect(source.status().detail).not.toContain("former");
     });
   });
 

@@ -1,5 +1,6 @@
 /** The broker is killed, restarted, forgets our session, or remembers more of it than we intend. */
 import { connectAsync } from "mqtt";
+import type { Random } from "../../../src/simulator/random.ts";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
 import { tuned, type Site } from "../site.ts";
@@ -7,6 +8,7 @@ import { tuned, type Site } from "../site.ts";
 interface SourceStatus {
   readonly connected: boolean;
   readonly reconnects: number;
+  readonly detail: string;
 }
 
 async function sourceOf(site: Site): Promise<SourceStatus> {
@@ -80,18 +82,15 @@ export const brokerFaults: readonly Fault[] = [
     site: { rate: 1000 },
     few: 4,
     many: 20,
-    async run(site, times, random) {
-      for (let i = 0; i < times; i++) {
-        await Bun.sleep(random.whole(100, 300));
-        const before = site.gateway;
-        if (random.whole(0, 1) === 0) await before.stop();
-        else await before.kill9();
-        const change = subscriptions[i % subscriptions.length];
-        site.replace(before, await site.startAnother(change));
-        await until(async () => (await sourceOf(site)).connected, 60_000);
-      }
-      return times;
-    },
+    run: (site, times, random) => changed(site, times, random, subscriptions),
+  },
+  {
+    name: "client-id-changed",
+    says: "MQTT_CLIENT_ID changed, and changed back, under load",
+    site: { rate: 1000 },
+    few: 3,
+    many: 12,
+    run: (site, times, random) => changed(site, times, random, clientIds),
   },
   {
     name: "session-lost",
@@ -117,6 +116,33 @@ const subscriptions: readonly Record<string, string>[] = [
   { MQTT_TOPIC: "#" },
   {},
 ];
+
+const clientIds: readonly Record<string, string>[] = [
+  { MQTT_CLIENT_ID: "one" },
+  { MQTT_CLIENT_ID: "two" },
+  {},
+];
+
+/** Ends the gateway in order or not, and starts it with the next of these settings. */
+async function changed(
+  site: Site,
+  times: number,
+  random: Random,
+  settings: readonly Record<string, string>[],
+): Promise<number> {
+  for (let i = 0; i < times; i++) {
+    await Bun.sleep(random.whole(100, 300));
+    const before = site.gateway;
+    if (random.whole(0, 1) === 0) await before.stop();
+    else await before.kill9();
+    site.replace(before, await site.startAnother(settings[i % settings.length]));
+    await until(async () => {
+      const { detail } = await sourceOf(site);
+      return detail.includes(": connected, MQTT") && !detail.includes("changing over");
+    }, 60_000);
+  }
+  return times;
+}
 
 async function takeSubscription(port: number): Promise<void> {
   const rival = await connectAsync({
