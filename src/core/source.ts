@@ -44,11 +44,11 @@ export interface Source {
 /** Does this token belong to this device? Rejects if the registry cannot tell now. */
 export type Authenticate = (tenantId: string, deviceId: string, token: string) => Promise<boolean>;
 
-/** Who proved himself, and the SHA-256 (lower-case hex) of what he proved it with. */
+/** Who proved himself at CONNECT, and the SHA-256 (lower-case hex) of the token that he proved it with; null: with a certificate. */
 export interface Proof {
   readonly tenantId: string;
   readonly deviceId: string;
-  readonly tokenHash: string;
+  readonly tokenHash: string | null;
 }
 
 /** Would this proof be taken today? Rejects if the registry cannot tell now. */

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { DeviceAuth } from "../core/device.ts";
+import type { Proof } from "../core/source.ts";
 import { authorize } from "../judge/authorize.ts";
 import type { DeviceAuthCache } from "../registry/cache.ts";
 import type { Answer } from "../registry/flights.ts";
@@ -15,16 +16,16 @@ interface Parts {
   readonly clock: Clock;
 }
 
-/** A token as it was presented, or its SHA-256. */
-type Shown = { readonly token: string } | { readonly tokenHash: string };
+/** A token as it was presented, its SHA-256, or nothing: something else proved who it is. */
+type Shown = { readonly token?: string; readonly tokenHash?: string | null };
 
 /** Both reject if the registry cannot tell now. */
 export function authenticator({ cache, lookup, clock }: Parts) {
   async function check(tenantId: string, deviceId: string, shown: Shown): Promise<boolean> {
     const proves = (device: DeviceAuth | null) => {
-      const { token, tokenHash } = { token: undefined, tokenHash: null, ...shown };
+      const { token, tokenHash = null } = shown;
       const claim = { siteId: device?.siteId ?? null, token, tokenHash, receivedMs: clock.wallMs() };
-      return authorize(device, claim, true) === null;
+      return authorize(device, claim, token !== undefined || tokenHash !== null) === null;
     };
     const cached = cache.get(tenantId, deviceId);
     if (cached !== undefined && (proves(cached) || !cache.mayReread(tenantId, deviceId)))
@@ -37,15 +38,7 @@ export function authenticator({ cache, lookup, clock }: Parts) {
   return {
     /** Does this token belong to this device, and may it speak? */
     authenticate: (tenantId: string, deviceId: string, token: string) => check(tenantId, deviceId, { token }),
-    /** May who proved himself with the token of this hash still speak? */
-    stillProves: ({
-      tenantId,
-      deviceId,
-      tokenHash,
-    }: {
-      tenantId: string;
-      deviceId: string;
-      tokenHash: string;
-    }) => check(tenantId, deviceId, { tokenHash }),
+    /** May who proved himself at CONNECT still speak? */
+    stillProves: ({ tenantId, deviceId, tokenHash }: Proof) => check(tenantId, deviceId, { tokenHash }),
   };
 }

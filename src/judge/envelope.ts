@@ -34,11 +34,15 @@ export const envelopeReasons = {
 
 type Code = keyof typeof envelopeReasons | keyof typeof metricReasons;
 
-/** Returns null if nothing is wrong. */
-export function checkEnvelope(body: Body, address: Address): Rejection<Code> | null {
+/**
+ * Returns null if nothing is wrong.
+ * @param mayLeaveOutSite the device proved itself beside the payload, so its site is the registry's
+ */
+export function checkEnvelope(body: Body, address: Address, mayLeaveOutSite = false): Rejection<Code> | null {
   const mismatch = contradiction(body, address);
   if (mismatch !== null) return mismatch;
-  if (siteOf(body) === null) return rejection("MISSING_SITE_ID");
+  const isLeftOut = mayLeaveOutSite && (body["site_id"] ?? null) === null;
+  if (siteOf(body) === null && !isLeftOut) return rejection("MISSING_SITE_ID");
   const seq = body["seq"] ?? null;
   if (seq !== null && !Number.isSafeInteger(seq))
     return rejection("BAD_SEQ", `seq is ${JSON.stringify(seq)}`);

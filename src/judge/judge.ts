@@ -311,6 +311,12 @@ function pendingOf(candidate: Candidate): Pending {
   return { ...addressOf(candidate), pending: true, siteId: candidate.siteId, candidate: candidate };
 }
 
+/** True if the very device of the topic proved itself at CONNECT. */
+function isSpeaker({ speaker, address }: Candidate): boolean {
+  if (speaker === null || speaker === undefined) return false;
+  return speaker.tenantId === address?.tenantId && speaker.deviceId === address.deviceId;
+}
+
 /** Checks all that can be checked without knowing the device, and fills in the candidate as far as it gets. */
 function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Rejection | null {
   const address = addressIn({ topic: candidate.topic, address: candidate.given });
@@ -323,11 +329,15 @@ function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Re
     candidate.text = decoded.text;
     candidate.token = tokenOf(decoded.body);
     candidate.siteId = siteOf(decoded.body);
+    if (candidate.token === undefined && isSpeaker(candidate)) candidate.proof = "connection";
   }
   // Only now, because the token must be known before the topic is blanked.
   if (isRejection(address)) return address;
   if (isRejection(decoded)) return decoded;
-  const why = checkEnvelope(decoded.body, address) ?? readTime(candidate, decoded.body, policy, isTimeKnown);
+  const mayLeaveOutSite = candidate.proof === "connection" || candidate.tokenHash !== null;
+  const why =
+    checkEnvelope(decoded.body, address, mayLeaveOutSite) ??
+    readTime(candidate, decoded.body, policy, isTimeKnown);
   if (why === null) candidate.remark = remarkOn(decoded.body, address.msgType);
   return why;
 }

@@ -1,6 +1,6 @@
 /** A bound TCP or TLS port that hands over sockets, bounded in number. */
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { explain } from "../core/log.ts";
 import { hostPort, type ListenAddress } from "../core/listen.ts";
 import type { TlsTexts } from "../core/pem.ts";
@@ -39,7 +39,7 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     accept(socket);
   };
-  const secure = spec.tls && createTlsServer(spec.tls(), welcome);
+  const secure = spec.tls && createTlsServer(askingForCertificates(spec.tls()), welcome);
   secure?.on("tlsClientError", spec.failed);
   const server: Server = secure ?? createServer();
   server.on("connection", (socket) => {
@@ -65,11 +65,16 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     },
     renew() {
       try {
-        secure?.setSecureContext(spec.tls?.() ?? {});
+        secure?.setSecureContext(askingForCertificates(spec.tls?.() ?? {}));
       } catch (error) {
         spec.failed(error instanceof Error ? error : new Error(String(error)));
       }
     },
     stop: () => void server.close(),
   };
+}
+
+/** With a CA every client is asked for a certificate; who has none, or another's, is for CONNECT to refuse, where it can be said why. */
+function askingForCertificates(texts: TlsTexts): TlsOptions {
+  return { ...texts, ...(texts.ca !== undefined && { requestCert: true, rejectUnauthorized: false }) };
 }

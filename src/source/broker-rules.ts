@@ -5,12 +5,13 @@
  */
 import type { AedesOptions, AuthenticateError, Client, ConnectPacket } from "aedes";
 import { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { createAttempts } from "../core/attempts.ts";
 import { type Clock, sleep, withDeadline } from "../core/clock.ts";
 import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Authenticate, Mapped, StillProves } from "../core/source.ts";
-import { admit, mayUse } from "./broker-access.ts";
+import { admit, mayUse, type Shown } from "./broker-access.ts";
 import { brokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
@@ -75,11 +76,19 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     password?: Buffer,
   ): Promise<AuthenticateError | null> {
     const startedMs = clock.monoMs();
-    const admission = await admit(username, password, settings.requireAuth, timely);
+    const admission = await admit(
+      { username, password, certificate: certificateOf(client) },
+      {
+        requireAuth: settings.requireAuth,
+        tenant: settings.tenant,
+        authenticate: timely,
+        stillProves: options.stillProves,
+      },
+    );
     const address = addressOf(client);
     if (admission.admitted) {
       clients.add(client, admission.proof);
-      if (client.conn instanceof Socket) welcome(client.conn, username !== undefined);
+      if (client.conn instanceof Socket) welcome(client.conn, admission.proof !== null);
       return null;
     }
     const { why, returnCode } = admission;
@@ -189,6 +198,15 @@ const unsupportedVersion = Buffer.from([0x20, 0x03, 0x00, 0x84, 0x00]);
 function ownClientId({ username, clientId, password }: ConnectPacket): string {
   if (username === undefined || clientId === "") return clientId;
   return `${username}:${maskedOf(password?.toString() ?? "", clientId)}`;
+}
+
+/** What it showed in the TLS handshake; only asked for if BROKER_TLS_CA is set. */
+function certificateOf({ conn }: Client): Shown["certificate"] {
+  if (!(conn instanceof TLSSocket)) return null;
+  const { subject } = conn.getPeerCertificate() ?? {};
+  if (subject === undefined) return null;
+  const { CN: name = "" } = subject;
+  return conn.authorized ? { commonName: String(name) } : "untrusted";
 }
 
 function addressOf({ conn }: Client): string {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { isLoopback, parseListen } from "../core/listen.ts";
 import { count, flag, optional, text, type Values } from "../core/settings.ts";
+import { isLevel } from "../core/topic-level.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 
 const listenAddress = z
@@ -28,6 +29,17 @@ export const brokerSettings = {
     help: "PEM file of the embedded broker's certificate.",
   }),
   tlsKey: optional({ name: "BROKER_TLS_KEY", unit: "path", help: "PEM file of the key of BROKER_TLS_CERT." }),
+  tlsCa: optional({
+    name: "BROKER_TLS_CA",
+    unit: "path",
+    help: "PEM file of the CA that signed the devices' certificates, whose common name <tenant>/<device> then proves the device.",
+  }),
+  tenant: optional({
+    name: "BROKER_TENANT",
+    unit: "name",
+    check: z.string().refine(isLevel, "one level of a topic: no /, + or #"),
+    help: "The tenant of devices that give their id alone as user name or common name.",
+  }),
   requireAuth: flag({
     name: "BROKER_REQUIRE_AUTH",
     default: false,
@@ -47,7 +59,7 @@ export type BrokerSettings = Values<typeof brokerSettings>;
 /** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
 export function brokerMistakes(settings: BrokerSettings): string[] {
   const mistakes: string[] = [];
-  const { listen, tlsListen, tlsCert, tlsKey, requireAuth } = settings;
+  const { listen, tlsListen, tlsCa, tlsCert, tlsKey, requireAuth } = settings;
   const host = parseListen(listen)?.host ?? "";
   if (!isLoopback(host) && !requireAuth)
     mistakes.push(
@@ -60,12 +72,14 @@ export function brokerMistakes(settings: BrokerSettings): string[] {
     );
   if (tlsListen !== undefined && (tlsCert === undefined || tlsKey === undefined))
     mistakes.push("BROKER_TLS_LISTEN needs BROKER_TLS_CERT and BROKER_TLS_KEY");
-  return [...mistakes, ...tlsMistakes(TLS_NAMES, { cert: tlsCert, key: tlsKey })];
+  if (tlsCa !== undefined && tlsListen === undefined)
+    mistakes.push("BROKER_TLS_CA needs BROKER_TLS_LISTEN: certificates are shown with TLS alone");
+  return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 
-const TLS_NAMES = { cert: "BROKER_TLS_CERT", key: "BROKER_TLS_KEY" };
+const TLS_NAMES = { ca: "BROKER_TLS_CA", cert: "BROKER_TLS_CERT", key: "BROKER_TLS_KEY" };
 
 /** @throws naming the setting and the file */
-export function brokerTls({ tlsCert, tlsKey }: BrokerSettings): TlsTexts {
-  return readTls(TLS_NAMES, { cert: tlsCert, key: tlsKey });
+export function brokerTls({ tlsCa, tlsCert, tlsKey }: BrokerSettings): TlsTexts {
+  return readTls(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey });
 }

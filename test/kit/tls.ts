@@ -14,7 +14,8 @@ export interface Certificates {
   remove(): void;
 }
 
-export function makeCertificates(): Certificates {
+/** @param clientName the common name of the client's certificate */
+export function makeCertificates(clientName = "client"): Certificates {
   const dir = mkdtempSync(join(tmpdir(), "sluice-tls-"));
   const at = (name: string) => join(dir, name);
   const makeCa = (name: string) =>
@@ -29,9 +30,10 @@ export function makeCertificates(): Certificates {
       "-out",
       at(`${name}.crt`),
     );
-  const makeLeaf = (name: string, extension: string) => {
+  const makeLeaf = (name: string, extension: string, commonName = name) => {
     writeFileSync(at(`${name}.ext`), extension);
-    openssl("req", "-subj", `/CN=${name}`, ...newKey(at(`${name}.key`)), "-out", at(`${name}.csr`));
+    const subject = `/CN=${commonName.replaceAll("/", String.raw`\/`)}`;
+    openssl("req", "-subj", subject, ...newKey(at(`${name}.key`)), "-out", at(`${name}.csr`));
     const signer = ["-CA", at("ca.crt"), "-CAkey", at("ca.key"), "-CAcreateserial"];
     openssl(
       "x509",
@@ -50,7 +52,7 @@ export function makeCertificates(): Certificates {
   makeCa("ca");
   makeCa("other");
   makeLeaf("server", "subjectAltName=DNS:localhost,IP:127.0.0.1");
-  makeLeaf("client", "extendedKeyUsage=clientAuth");
+  makeLeaf("client", "extendedKeyUsage=clientAuth", clientName);
   return {
     ca: at("ca.crt"),
     serverCert: at("server.crt"),
