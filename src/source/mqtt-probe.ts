@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { connect, type IConnackPacket } from "mqtt";
 import { clientOptions, type MqttSettings, type MqttVersion, placeOf } from "./mqtt-options.ts";
-import { Closed, describeFailure, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
+import { Closed, describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
 
 type Answer = { readonly connack: IConnackPacket } | { readonly failure: unknown };
 
@@ -30,7 +30,10 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
       ? [`it may send ${settings.receiveMaximum} messages ahead of our acknowledgement`]
       : []),
     ...remarksOn(answer.connack.properties, settings, version),
-  ].join("; ");
+    groupNote(settings, version),
+  ]
+    .filter(Boolean)
+    .join("; ");
 }
 
 /** Connects and leaves again. */

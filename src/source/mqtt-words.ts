@@ -141,7 +141,8 @@ const WINDOW_31 =
 const SHARED_31 = "a broker that does not know shared subscriptions delivers nothing to MQTT_SHARE_GROUP";
 
 /** What a share group does with the messages of a member that is away. */
-export function groupNote(settings: MqttSettings, version: MqttVersion): string {
+export function groupNote(settings: MqttSettings, version: MqttVersion): string | undefined {
+  if (settings.shareGroup === undefined) return undefined;
   const seconds = sessionExpiryOf(settings);
   const until =
     version === 5

@@ -103,6 +103,8 @@ export function mqttSource(options: MqttOptions): Source {
   let detail = `${place}: not started`;
   /** The last that was logged of how it stands. */
   let said = "";
+  /** What becomes of the share of a member that is away: no member is told of another, so it is said always. */
+  let group: string | undefined;
   let connected = false;
   let stopped = false;
   let attempt = 0;
@@ -169,7 +171,9 @@ export function mqttSource(options: MqttOptions): Source {
     const facts = { broker: place, client_id: clientId, session_present: sessionPresent };
     if (detail !== said || rivals.suspicion() === undefined)
       log[remarks.length > 0 ? "warn" : "info"](facts, detail);
-    if (said === "" && settings.shareGroup !== undefined) log.info(facts, groupNote(settings, version));
+    const note = groupNote(settings, version);
+    if (note !== undefined && note !== group) log.info(facts, note);
+    group = note;
     said = detail;
     first.resolve();
   }
@@ -241,7 +245,9 @@ export function mqttSource(options: MqttOptions): Source {
     status: () => ({
       kind: "mqtt",
       connected: connected || former.isTaking(),
-      detail: [connected ? withSuspicion(detail) : detail, former.detail()].filter(Boolean).join("; "),
+      detail: [connected ? withSuspicion(detail) : detail, former.detail(), connected ? group : undefined]
+        .filter(Boolean)
+        .join("; "),
       reconnects,
       unacknowledged: (connection?.unacknowledged() ?? 0) + former.unacknowledged(),
     }),

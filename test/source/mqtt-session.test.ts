@@ -7,6 +7,7 @@ import { connect, connectAsync, type MqttClient } from "mqtt";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
+import { probeMqtt } from "../../src/source/mqtt-probe.ts";
 import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import { sessionMemory } from "../../src/source/session-memory.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
@@ -315,7 +316,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     );
   });
 
-  test("in a share group it is told once what becomes of the share of a member that is away", async () => {
+  test("in a share group it is logged once, and always in /readyz, what becomes of the share of a member that is away", async () => {
     const { port } = await mosquitto();
     const { log, lines } = recordingLog();
     const { source } = await running(
@@ -325,7 +326,12 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     );
     source.reconnect();
     await until("a new connection", () => source.status().reconnects === 1 && source.status().connected);
-    expect(lines.filter(({ msg }) => msg.includes("for 600 s (MQTT_SESSION_EXPIRY_SECONDS)")).length).toBe(1);
+    const note = "for 600 s (MQTT_SESSION_EXPIRY_SECONDS)";
+    expect(lines.filter(({ msg }) => msg.includes(note)).length).toBe(1);
+    expect(source.status().detail).toContain(note);
+    const env = { MQTT_URL: `mqtt://127.0.0.1:${port}` };
+    expect(await probeMqtt(settingsOf(mqttSettings, { ...env, ...group("site") }))).toContain(note);
+    expect(await probeMqtt(settingsOf(mqttSettings, env))).not.toContain("share group");
   });
 });
 
