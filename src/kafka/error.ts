@@ -109,6 +109,8 @@ function mendOf(error: KafkaError, { topics, group, transactionalId }: Names): s
       return `allow the gateway's user WRITE on the transactional id ${transactionalId}`;
     case code.clusterForbidden:
       return `allow the gateway's user WRITE on ${topics.join(" and ")}, which lets it send exactly once`;
+    case code.unstableOffset:
+      return "a transaction of this gateway hangs in Kafka: kafka-transactions.sh find-hanging shows it, and abort ends it";
     case code.loginFailed:
       return loginMend;
     case code.invalidProducerEpoch:

@@ -20,6 +20,8 @@ import { createOracle, type Oracle, type StoredRow } from "../kit/oracle.ts";
 import { freePort, type PostgresServer } from "../kit/postgres.ts";
 import { startProxy, type Proxy } from "../kit/proxy.ts";
 import { openRedisBeside, type RedisBeside } from "./redis-beside.ts";
+import type { KafkaOptions } from "../kit/kafka/broker.ts";
+import { openKafkaSide, type KafkaSide } from "./kafka-side.ts";
 import { ask, localTables, postgresTables, type Tables } from "./tables.ts";
 
 /** What a site needs of a gateway; the executable's process, or one inside this process. */
@@ -51,6 +53,8 @@ export interface SiteOptions {
   readonly influx?: boolean;
   /** A Redis beside the tables, behind a proxy of its own; or a master and a replica behind a sentinel. */
   readonly redis?: "alone" | "sentinel";
+  /** A real Kafka beside PostgreSQL, of its own, behind a proxy if it is one broker. */
+  readonly kafka?: KafkaOptions;
   readonly launch?: (env: Record<string, string>, dataDir: string) => Promise<Gateway>;
 }
 
@@ -84,6 +88,7 @@ export class Site {
   readonly databaseUrl: string;
   readonly influx: { readonly server: Influx3; readonly line: Proxy } | undefined;
   readonly redis: RedisBeside | undefined;
+  readonly kafka: KafkaSide | undefined;
   /** Rows that a fault took out of the tables, to be counted with them. */
   readonly aside: string[] = [];
   /** Where the gateway listens when it is the broker itself. */
@@ -105,6 +110,7 @@ export class Site {
     databaseUrl: string;
     influx: { server: Influx3; line: Proxy } | undefined;
     redis: RedisBeside | undefined;
+    kafka: KafkaSide | undefined;
     embeddedPort: number;
   }) {
     this.options = parts.options;
@@ -116,6 +122,7 @@ export class Site {
     this.databaseUrl = parts.databaseUrl;
     this.influx = parts.influx;
     this.redis = parts.redis;
+    this.kafka = parts.kafka;
     this.embeddedPort = parts.embeddedPort;
     this.#tables = this.options.local
       ? localTables(() => join(this.dataDir, "local.db"))
@@ -145,6 +152,7 @@ export class Site {
         INFLUX_FLUSH_INTERVAL_MS: "100",
       }),
       ...this.redis?.env,
+      ...this.kafka?.env,
       ...this.options.env,
     };
   }
@@ -269,6 +277,7 @@ export class Site {
     await this.broker.dispose();
     await this.brokerLine.stop();
     await this.databaseLine.stop();
+    await this.kafka?.close();
     await this.influx?.line.stop();
     await this.influx?.server.stop();
     await this.redis?.stop();
@@ -291,6 +300,7 @@ export async function openSite(server: PostgresServer, options: SiteOptions): Pr
   const databaseUrl = await server.createDatabase(options.encoding);
   const influx = options.influx ? await openInflux() : undefined;
   const redis = options.redis ? await openRedisBeside(options.redis) : undefined;
+  const kafka = options.kafka ? await openKafkaSide(options.kafka) : undefined;
   const embeddedPort = await freePort();
   const parts = {
     options,
@@ -302,6 +312,7 @@ export async function openSite(server: PostgresServer, options: SiteOptions): Pr
     databaseUrl,
     influx,
     redis,
+    kafka,
     embeddedPort,
   };
   const site = new Site(parts);

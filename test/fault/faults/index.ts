@@ -7,6 +7,7 @@ import { diskFaults } from "./disk.ts";
 import { gatewayFaults } from "./gateway.ts";
 import { hostFaults } from "./host.ts";
 import { influxFaults } from "./influx.ts";
+import { kafkaFaults } from "./kafka.ts";
 import { networkFaults } from "./network.ts";
 import { poolerFaults } from "./pooler.ts";
 import { postgresFaults } from "./postgres.ts";
@@ -20,6 +21,7 @@ export const faults: readonly Fault[] = [
   ...poolerFaults,
   ...influxFaults,
   ...redisFaults,
+  ...kafkaFaults,
   ...networkFaults,
   ...diskFaults,
   ...hostFaults,

@@ -251,8 +251,6 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 auto.create.topics.enable=false
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
 ${properties.join("\n")}
 `;
 }
