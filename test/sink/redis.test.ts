@@ -296,6 +296,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       const sink = open({}, given);
       await deliverAll(sink, [reading(6, { a: 6 })]);
       await until(() => sink.stats?.()["refill_running"] === false);
+      await deliverAll(sink, [reading(7, { a: 7 })]);
       expect(await server.send("EXISTS", "sluice:gw:mark")).toBe(0);
       fails = false;
       given.clock.tick();

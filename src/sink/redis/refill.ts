@@ -18,6 +18,8 @@ export interface RefillParts {
   merge(entries: readonly Entry[]): Promise<number>;
   /** Wall clock before which events have expired. */
   sinceMs(): number;
+  /** Takes the mark away, so that a crash before all is filled begins anew. */
+  begun(): Promise<unknown>;
   /** All is filled: the mark may be set. */
   filled(): Promise<void>;
   readonly clock: Clock;
@@ -35,7 +37,16 @@ export interface Refill {
 const retryAfterMs = 5_000;
 const eventsWithoutNewsMax = 200_000;
 
-export function createRefill({ held, events, merge, sinceMs, filled, clock, log }: RefillParts): Refill {
+export function createRefill({
+  held,
+  events,
+  merge,
+  sinceMs,
+  begun,
+  filled,
+  clock,
+  log,
+}: RefillParts): Refill {
   let running: Promise<void> | undefined;
   const stopping = new AbortController();
   let count = 0;
@@ -69,6 +80,7 @@ export function createRefill({ held, events, merge, sinceMs, filled, clock, log 
     if (why !== reason) log.warn(`${why}: filling it from the spool and the tables`);
     reason = why;
     try {
+      await begun();
       const [spooled, stored] = [await fromSpool(), await fromTables()];
       if (stopping.signal.aborted) return;
       await filled();

@@ -63,6 +63,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
     log,
     sinceMs: () => clock.wallMs() - ttlMs,
     merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
+    begun: () => client.ask([["DEL", markKey]]),
     filled: () => setMark(mark ?? 0),
   });
   const looking = every(clock, lookEveryMs, look);
@@ -72,16 +73,16 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
     // Of its lane nothing else comes.
     const entries = given.filter(isEvent);
     const { foreign, found } = await merge(coalesce(entries, names));
-    check(expected, found);
-    if (!refill.isRunning) await setMark(entries.at(-1)?.seq ?? 0);
+    // While it is to be filled there is no mark to be moved.
+    if (isWhole(expected, found) && !refill.isRunning) await setMark(entries.at(-1)?.seq ?? 0);
     const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
     if (refusals.length > 0) refuse(refusals);
     return { delivered: entries.length - refusals.length, ignored: 0, refused: refusals.length };
   }
 
-  /** Has Redis what we had written when it was asked? @param expected undefined: nothing in this life */
-  function check(expected: number | undefined, found: string): void {
-    if (found !== "" && Number(found) >= (expected ?? 0)) return;
+  /** Has Redis what we had written when it was asked? If not it is filled. @param expected undefined: nothing in this life */
+  function isWhole(expected: number | undefined, found: string): boolean {
+    if (found !== "" && Number(found) >= (expected ?? 0)) return true;
     const what =
       expected === undefined
         ? "holds nothing of this gateway yet"
@@ -89,6 +90,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
           ? "lost what it held"
           : "lost the newest of what it held";
     refill.start(`Redis at ${client.place} ${what}`);
+    return false;
   }
 
   function refusalsOf(entries: readonly Event[], foreign: Merged["foreign"]): Refusal[] {
@@ -119,7 +121,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
   async function look(): Promise<void> {
     const expected = mark;
     const { found } = await merge([]);
-    check(expected, found);
+    isWhole(expected, found);
     for (let gone = prunedPerCallMax; gone === prunedPerCallMax;) {
       const args = [prefix, String(ttlMs), String(prunedPerCallMax)];
       gone = Number(await client.script(pruneScript, indexes, args));
