@@ -40,6 +40,7 @@ import { withoutTokens } from "./judge/redact.ts";
 import { DeviceAuthCache } from "./registry/cache.ts";
 import { createLookup } from "./registry/lookup.ts";
 import { savedCache } from "./registry/saved.ts";
+import { openLatest } from "./admin/latest.ts";
 import { openSinks } from "./sink/index.ts";
 import { openSources } from "./source/index.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
@@ -151,6 +152,8 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   clock.onTimeKnown(() => rejudge.nudge());
 
   const common = { dataDir, gatewayId, clock, log };
+  const latest = openLatest({ redis: config.redis, events: store.events, held: spool, clock });
+  closers.add(() => latest.view.close());
   const sinks = [store.tables, ...openSinks(config, { ...common, held: spool, events: store.events })];
   const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));
   const dropsOldest = config.spool.whenFull === "drop_oldest";
@@ -192,6 +195,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     drains,
     queues: createReviewQueues({ store, spool, sinks, ingest, registry, judge, log }),
     certificates: watchedCertificates(config, clock),
+    latest,
     bytesMax: config.spool.bytesMax,
     pollSettings,
     watches() {

@@ -12,6 +12,7 @@ import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
 import type { HostClock } from "../intake/host-clock.ts";
+import type { LatestParts } from "../http/latest.ts";
 import type { GatewayView, Measurements, PartReadiness, SinkStats, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";
@@ -68,6 +69,7 @@ export interface ViewedParts {
   readonly queues: ReviewQueues;
   /** Of the certificates that the settings name. */
   certificates(): readonly CertificateEnd[];
+  readonly latest: LatestParts;
   readonly bytesMax: number;
   /** Reads app_settings and puts it in force. */
   pollSettings(): Promise<void>;
@@ -86,6 +88,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
     devices: deviceStore(registry, (ids) => lookup.watcher.devices(ids)),
     settings: settingStore(registry, policy.get, parts.pollSettings),
     rejects: parts.rejects,
+    latest: parts.latest,
     deadLetters: parts.queues.deadLetters,
     setAside: setAsideAt(parts.drains, parts.clock),
     quarantine: parts.queues.quarantine,

@@ -25,6 +25,7 @@ import { withSettings } from "./environment.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { mappings } from "./mappings/index.ts";
+import { latest } from "./latest.ts";
 import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine-commands.ts";
@@ -46,6 +47,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   top,
   migrate,
   devices,
+  latest,
   cache,
   settings,
   mappings,

@@ -136,3 +136,26 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 export function textOf(value: unknown): string {
   return value instanceof Digits ? value.text : JSON.stringify(value);
 }
+
+/** What existing readers know as datatype_…, in the metadata of a message. */
+export const datatypeFields = ["datatype_id", "datatype_name", "datatype_unit"] as const;
+
+/** A field of a datatype as text; undefined: the message did not tell it. */
+export function datatypeField(
+  { datatype }: Latest,
+  field: (typeof datatypeFields)[number],
+): string | undefined {
+  const value = datatype?.fields[field];
+  if (value === undefined || value === null) return undefined;
+  return typeof value === "string" ? value : textOf(value);
+}
+
+/** Whether the tables have it, too, as existing readers ask. */
+export function persistOf({ datatype }: Latest): "true" | "false" {
+  return datatype?.fields["persist"] === false ? "false" : "true";
+}
+
+/** As the existing messages have it. Beyond what Date knows, its first or last moment. */
+export function isoWithoutZone(ms: number): string {
+  return new Date(Math.max(-8.64e15, Math.min(8.64e15, ms))).toISOString().slice(0, -1);
+}

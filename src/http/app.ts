@@ -19,6 +19,7 @@ import { RegistryError } from "../admin/registry-error.ts";
 import { deadLetterSpec } from "../admin/review/dead-letter-rows.ts";
 import { deviceEndpoints } from "./devices.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";
+import { latestBytesMax, latestEndpoints, latestPath } from "./latest.ts";
 import { mount } from "./endpoint.ts";
 import { bearer, type HttpEnv, onlyThisHost } from "./guard.ts";
 import { liveEndpoints } from "./live.ts";
@@ -39,6 +40,8 @@ export interface AppOptions {
   readonly view: GatewayView;
   /** undefined if /admin is open, to this host only. */
   readonly adminToken: string | undefined;
+  /** undefined: /devices is open as /admin is. */
+  readonly readToken?: string | undefined;
   /** Counts wrong tokens per address; given if other parts show the count. */
   readonly attempts?: Attempts;
   readonly audit: AuditLog;
@@ -47,7 +50,7 @@ export interface AppOptions {
 }
 
 export function createApp(options: AppOptions): Hono<HttpEnv> {
-  const { view, adminToken, audit, clock, log, attempts = createAttempts(clock) } = options;
+  const { view, adminToken, readToken, audit, clock, log, attempts = createAttempts(clock) } = options;
   const warn = throttledWarn(log, clock);
   const app = new Hono<HttpEnv>();
   app.use("/docs", async (c, next) => {
@@ -65,15 +68,20 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     await next();
     c.header("cache-control", "no-store");
   });
+  const admin = adminToken === undefined ? {} : { ADMIN_TOKEN: adminToken };
+  const read = readToken === undefined ? admin : { READ_TOKEN: readToken, ...admin };
   if (adminToken === undefined) app.use(onlyThisHost());
   const sessions = adminToken === undefined ? undefined : createSessions(adminToken, clock);
-  if (adminToken !== undefined && sessions !== undefined)
-    app.use("/admin/*", bearer(adminToken, sessions, attempts, warn));
-  const limit = bodyLimit({
-    maxSize: bodyBytesMax,
-    onError: () => problem(413, `At most ${bodyBytesMax} bytes.`),
+  if (adminToken !== undefined) app.use("/admin/*", bearer({ tokens: admin, sessions, attempts, warn }));
+  if (Object.keys(read).length > 0)
+    for (const path of ["/devices", "/devices/*"])
+      app.use(path, bearer({ tokens: read, sessions, attempts, warn }));
+  const limit = limitOf(bodyBytesMax);
+  const latestLimit = limitOf(latestBytesMax);
+  app.use((c, next) => {
+    if (c.req.path === importPath) return next();
+    return c.req.path === latestPath ? latestLimit(c, next) : limit(c, next);
   });
-  app.use((c, next) => (c.req.path === importPath ? next() : limit(c, next)));
   app.use(
     methodNotAllowed({
       app,
@@ -91,6 +99,7 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     ...cacheEndpoints(view.cache),
     ...bulkEndpoints(view.devices),
     ...deviceEndpoints(view.devices),
+    ...latestEndpoints(view.latest),
     ...settingEndpoints(view.settings),
     ...rejectEndpoints(view.rejects),
     ...reviewEndpoints(deadLetterSpec, view.deadLetters),
@@ -117,4 +126,8 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     return problem(500, "An unexpected error inside the gateway; its log says what happened.");
   });
   return app;
+}
+
+function limitOf(maxSize: number) {
+  return bodyLimit({ maxSize, onError: () => problem(413, `At most ${maxSize} bytes.`) });
 }

@@ -51,6 +51,8 @@ interface Spec<Q, B, A> {
   /** Its name in the document and in the audit log. */
   readonly id: string;
   readonly summary: string;
+  /** For READ_TOKEN as well, and nothing for the audit log. Absent: under /admin for ADMIN_TOKEN, else for everybody. */
+  readonly access?: "read";
   readonly query?: z.ZodType<Q>;
   readonly body?: z.ZodType<B>;
   /** Media types of a body that `handle` reads itself. */
@@ -102,10 +104,10 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
  * Adds the routes to the app. A request that may change something leaves a line in the audit log, however it ended.
  */
 export function mount(app: Hono<HttpEnv>, endpoints: readonly Endpoint[], audit: AuditLog): void {
-  for (const { method, path, id, respond } of endpoints) {
+  for (const { method, path, id, access, respond } of endpoints) {
     const route = path.replace(/\{(\w+)\}/g, ":$1");
     app.on(method, route, async (c) => {
-      if (method === "GET") return respond(c, () => {});
+      if (method === "GET" || access === "read") return respond(c, () => {});
       let details: Details = {};
       const target = c.req.param() as Details;
       const written = (status: number, more: Details = {}) =>

@@ -5,7 +5,7 @@
  *   others, though: a page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in
  *   Host) or by a plain cross-site request (seen in Origin and Sec-Fetch-Site). Both are refused on every path.
  * - a token: /admin requires it as `Authorization: Bearer` (RFC 6750), compared in constant time, with limited tries;
- *   or a session that was opened with it (sessions.ts).
+ *   or a session that was opened with it (sessions.ts). /devices, which only reads, also takes READ_TOKEN.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
@@ -42,28 +42,32 @@ export function onlyThisHost(): MiddlewareHandler<HttpEnv> {
   };
 }
 
-/** @param sessions sessions of the page, which count as the token for requests that come from the page */
-export function bearer(
-  token: string,
-  sessions: Sessions,
-  attempts: Attempts,
-  warn: Warn,
-): MiddlewareHandler<HttpEnv> {
-  const wanted = sha256(token);
+export interface Guard {
+  /** Name → token; each of them will do. */
+  readonly tokens: Readonly<Record<string, string>>;
+  /** Sessions of the page, which count as the token for requests that come from the page. */
+  readonly sessions: Sessions | undefined;
+  readonly attempts: Attempts;
+  readonly warn: Warn;
+}
+
+export function bearer({ tokens, sessions, attempts, warn }: Guard): MiddlewareHandler<HttpEnv> {
+  const wanted = Object.values(tokens).map(sha256);
+  const names = Object.keys(tokens).join(" or ");
   return async (c, next) => {
     const client = c.env.clientAddress;
     const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
     // The right token is checked first: wrong tokens from a neighbour behind the same address must not lock its owner
     // out.
-    if (given !== undefined && timingSafeEqual(sha256(given), wanted)) return next();
-    if (given === undefined && sessions.has(c.req.header("cookie"))) {
+    if (given !== undefined && isOneOf(wanted, sha256(given))) return next();
+    if (given === undefined && sessions?.has(c.req.header("cookie")) === true) {
       if (c.req.method === "GET" || isOurPage(c)) return next();
       return problem(403, "A change that comes with a session must come from this gateway's own page.");
     }
     const waitMs = attempts.waitMs(client);
     if (given !== undefined) {
       attempts.wrong(client);
-      warn({ remote: client }, "wrong ADMIN_TOKEN");
+      warn({ remote: client }, `wrong ${names}`);
     }
     if (waitMs > 0) {
       const seconds = Math.ceil(waitMs / 1000);
@@ -71,7 +75,7 @@ export function bearer(
         headers: { "retry-after": String(seconds) },
       });
     }
-    return problem(401, "This needs the header `Authorization: Bearer <ADMIN_TOKEN>`.", {
+    return problem(401, `This needs the header \`Authorization: Bearer <${names}>\`.`, {
       headers: { "www-authenticate": 'Bearer realm="sluice"' },
     });
   };
@@ -82,6 +86,11 @@ function isOurPage({ req }: Context<HttpEnv>): boolean {
   const origin = req.header("origin");
   const host = URL.canParse(origin ?? "") ? new URL(origin ?? "").host : undefined;
   return host === req.header("host") && ["same-origin", undefined].includes(req.header("sec-fetch-site"));
+}
+
+/** Compares with all of them, so that the time taken reveals nothing. */
+function isOneOf(wanted: readonly Buffer[], given: Buffer): boolean {
+  return wanted.map((each) => timingSafeEqual(each, given)).includes(true);
 }
 
 /**

@@ -51,18 +51,21 @@ export function openApi(endpoints: readonly Endpoint[], version: string): OpenAp
       title: "Sluice",
       version,
       description:
-        "Health, stats and administration of one gateway. If ADMIN_TOKEN is set, /admin requires it as `Authorization: Bearer`; otherwise only requests from this host are answered.",
+        "Health, stats and administration of one gateway. If ADMIN_TOKEN is set, /admin requires it as `Authorization: Bearer`; otherwise only requests from this host are answered. /devices takes READ_TOKEN as well.",
     },
     paths,
     components: {
-      securitySchemes: { adminToken: { type: "http", scheme: "bearer" } },
+      securitySchemes: {
+        adminToken: { type: "http", scheme: "bearer" },
+        readToken: { type: "http", scheme: "bearer" },
+      },
       schemas: { Problem: jsonSchema(problemSchema, "output") },
     },
   };
 }
 
 function operation(endpoint: Endpoint): Operation {
-  const { id, path, summary, body, stream, answer } = endpoint;
+  const { id, path, summary, body, stream, answer, access } = endpoint;
   const isAdmin = path.startsWith("/admin/");
   const given =
     body === undefined ? (stream ?? []).map(textOf) : [["application/json", jsonOf(body, "input")] as const];
@@ -77,6 +80,7 @@ function operation(endpoint: Endpoint): Operation {
     summary,
     tags: [id.split(".")[0] ?? id],
     ...(isAdmin && { security: [{ adminToken: [] }, {}] }),
+    ...(access === "read" && { security: [{ readToken: [] }, { adminToken: [] }, {}] }),
     parameters: [
       ...pathParameters(path),
       ...queryParameters(endpoint.query),

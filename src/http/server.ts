@@ -10,6 +10,8 @@ import { importBytesMax } from "./bulk.ts";
 import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
 import type { GatewayView } from "../admin/views.ts";
 
+const tokenPattern = z.string().regex(/^\S{16,}$/, "at least 16 characters without spaces");
+
 export const httpSettings = {
   listen: text({
     name: "HTTP_LISTEN",
@@ -24,7 +26,13 @@ export const httpSettings = {
     name: "ADMIN_TOKEN",
     secret: true,
     help: "The token that /admin requires as `Authorization: Bearer`; without it, /admin is open to this host only.",
-    check: z.string().regex(/^\S{16,}$/, "at least 16 characters without spaces"),
+    check: tokenPattern,
+  }),
+  readToken: optional({
+    name: "READ_TOKEN",
+    secret: true,
+    help: "The token that /devices (the latest values) takes besides ADMIN_TOKEN, for consumers on site that may only read.",
+    check: tokenPattern,
   }),
 };
 
@@ -58,14 +66,16 @@ export function startHttpServer(options: {
 }): HttpServer {
   const { settings, view, auditFile, clock, log, attempts = createAttempts(clock) } = options;
   const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
-  const appFor = (adminToken: string | undefined) => {
+  const appFor = ({ adminToken, readToken }: Pick<typeof settings, "adminToken" | "readToken">) => {
     const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
-    return { adminToken, app: createApp({ view, adminToken, attempts, audit, clock, log }) };
+    const app = createApp({ view, adminToken, readToken, attempts, audit, clock, log });
+    return { adminToken, readToken, app };
   };
-  let served = appFor(settings.adminToken);
-  /** The app for the token of now, which may have been renewed. */
+  let served = appFor(settings);
+  /** The app for the tokens of now, which may have been renewed. */
   const app = () => {
-    if (settings.adminToken !== served.adminToken) served = appFor(settings.adminToken);
+    const { adminToken, readToken } = settings;
+    if (adminToken !== served.adminToken || readToken !== served.readToken) served = appFor(settings);
     return served.app;
   };
   try {

@@ -37,7 +37,7 @@ describe("reading", () => {
       logLevel: "info",
       logStatsEverySeconds: 30,
     });
-    expect(config.http).toEqual({ listen: "127.0.0.1:8080", adminToken: undefined });
+    expect(config.http).toEqual({ listen: "127.0.0.1:8080", adminToken: undefined, readToken: undefined });
   });
 
   test("the gateway's name is the one kept in DATA_DIR, at first the host's, and GATEWAY_ID counts over it", () => {

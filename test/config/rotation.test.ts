@@ -154,7 +154,7 @@ test("a secret in a file that changes is taken over in place; one that is no goo
 });
 
 test("HTTP takes a renewed ADMIN_TOKEN and refuses the old one", async () => {
-  const settings = { listen: "127.0.0.1:0", adminToken: "the-first-token-x" };
+  const settings = { listen: "127.0.0.1:0", adminToken: "the-first-token-x", readToken: undefined };
   const server = startHttpServer({
     settings,
     view: fakeView().view,

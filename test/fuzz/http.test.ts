@@ -24,7 +24,7 @@ let server: HttpServer;
 beforeAll(() => {
   process.on("uncaughtException", keep).on("unhandledRejection", keep);
   server = startHttpServer({
-    settings: { listen: "127.0.0.1:0", adminToken: undefined },
+    settings: { listen: "127.0.0.1:0", adminToken: undefined, readToken: undefined },
     view: fakeView().view,
     auditFile: join(dir, "audit.ndjson"),
     clock: systemClock,

@@ -24,7 +24,7 @@ afterEach(async () => {
 
 function start(listen: string, adminToken?: string, shown: GatewayView = view, log = silentLog): HttpServer {
   const server = startHttpServer({
-    settings: { listen, adminToken },
+    settings: { listen, adminToken, readToken: undefined },
     view: shown,
     auditFile,
     clock: systemClock,

@@ -4,6 +4,7 @@ import type { Entry, Event } from "../../src/core/entry.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import type { Setting } from "../../src/core/settings.ts";
 import type { Sink, SinkParts } from "../../src/core/sink.ts";
+import { nothingKept } from "./sink.ts";
 import { redisSettings, type RedisValues } from "../../src/redis/settings.ts";
 import { redisSink } from "../../src/sink/redis/sink.ts";
 
@@ -31,6 +32,7 @@ export function openRedisSink(changed: Partial<RedisValues>, given: Given = {}):
     dataDir: "",
     held: { head: held.at(-1)?.seq ?? 0, read: (seq) => held.filter((entry) => entry.seq >= seq) },
     events: {
+      ...nothingKept.events,
       async *recent() {
         await Promise.resolve();
         yield stored() as Event[];

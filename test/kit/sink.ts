@@ -96,5 +96,9 @@ export function byTenant(entry: Entry): string | null {
 /** Neither a spool nor tables, for a sink that never has to be filled again. */
 export const nothingKept: Pick<SinkParts<unknown>, "held" | "events"> = {
   held: { head: 0, read: () => [] },
-  events: { async *recent() {} },
+  events: {
+    async *recent() {},
+    indexed: () => Promise.resolve(undefined),
+    createIndex: () => Promise.resolve([]),
+  },
 };

@@ -7,6 +7,7 @@ import type { CacheStats } from "../../src/admin/cache-stats.ts";
 import type { GatewayView, Measurements, Stats } from "../../src/admin/views.ts";
 import { livePolicy } from "../../src/admin/policy.ts";
 import { localRegistry } from "./stores.ts";
+import type { LatestView } from "../../src/core/latest-view.ts";
 import type { DeviceId } from "../../src/core/device.ts";
 import { aPolicy } from "./builders.ts";
 
@@ -85,6 +86,7 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
     devices: deviceStore(registry, forget),
     settings: settingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
+    latest: { view: noLatest, ttlMs: 86_400_000, nowMs: () => Date.now() },
     deadLetters: emptyQueue(),
     setAside: () => Promise.resolve(undefined),
     quarantine: emptyQueue(),
@@ -92,6 +94,12 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
   };
   return { view, registry, forgotten };
 }
+
+const noLatest: LatestView = {
+  get: (ids) => Promise.resolve(ids.map(() => null)),
+  seen: () => Promise.resolve({ devices: [], next: null }),
+  close() {},
+};
 
 function emptyQueue<Row, Full>(): ReviewQueue<Row, Full> {
   const nothing = { matched: 0, done: 0, kept: [], next: null, up_to: 0 };

@@ -14,11 +14,15 @@ export const migrate = command({
       "--from-local",
       "Move devices, settings and rows of the local store to PostgreSQL; the gateway must be stopped",
     ),
+    indexLatest: toggle(
+      "--index-latest",
+      "Also create the index by which the latest values are looked up without Redis; it makes each insert dearer",
+    ),
     json: toggle("--json", "Print what was done as JSON"),
   },
   async run(context, { options }) {
     if (options.fromLocal) return fromLocal(context, configured(context).config, options.json);
-    const { where, done } = await migrateStore(context);
+    const { where, done } = await migrateStore(context, options.indexLatest);
     if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
     else {
       for (const step of done) context.stdout(`${step}\n`);
@@ -28,10 +32,15 @@ export const migrate = command({
   },
 });
 
-async function migrateStore(context: Context): Promise<{ where: string; done: string[] }> {
+async function migrateStore(
+  context: Context,
+  indexLatest: boolean,
+): Promise<{ where: string; done: string[] }> {
   const store = openConfiguredStore(context, true);
   try {
-    return { where: store.place, done: await store.migrate() };
+    const done = await store.migrate();
+    if (indexLatest) done.push(...(await store.events.createIndex()));
+    return { where: store.place, done };
   } finally {
     await store.close();
   }

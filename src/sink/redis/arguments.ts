@@ -1,6 +1,15 @@
 /** What the merge script (scripts.ts) is given: the latest of each device, as JSON. */
 import type { Event } from "../../core/entry.ts";
-import { type Latest, textOf, timeMs, timeNs } from "../../core/latest.ts";
+import {
+  datatypeField,
+  datatypeFields,
+  isoWithoutZone,
+  type Latest,
+  persistOf,
+  textOf,
+  timeMs,
+  timeNs,
+} from "../../core/latest.ts";
 import { metricsPerGroupMax } from "./scripts.ts";
 
 /** Names of metrics as JSON: the same few come again and again. */
@@ -35,29 +44,19 @@ function digits(n: number, width: number): string {
   return text.length >= width ? text : zeros.slice(text.length - width) + text;
 }
 
-/** The fields that existing readers know. */
-const datatypeFields = ["datatype_id", "datatype_name", "datatype_unit"] as const;
-
-/** Of the newest entry. `persist` says that the tables have it, too. */
-function fieldsOf({ newest, datatype }: Latest, gateway: string): string {
-  const { eventMs: ms, seq, tenantId, siteId, msgType } = newest;
-  const persist = datatype?.fields["persist"] === false ? "false" : "true";
+/** Fields of the metadata, those that existing readers know first. */
+function fieldsOf(device: Latest, gateway: string): string {
+  const { eventMs: ms, seq, tenantId, siteId, msgType } = device.newest;
   let fields =
-    `"persist","${persist}","last_updated","${isoWithoutZone(ms)}","tenant_id",${quotedName(tenantId)}` +
+    `"persist","${persistOf(device)}","last_updated","${isoWithoutZone(ms)}","tenant_id",${quotedName(tenantId)}` +
     `,"site_id",${quotedName(siteId)},"msg_type",${quotedName(msgType)},"event_ms","${ms}"` +
     `,"seq","${seq}","gateway",${quotedName(gateway)}`;
-  if (datatype === undefined) return fields;
+  if (device.datatype === undefined) return fields;
   for (const field of datatypeFields) {
-    const value = datatype.fields[field];
-    if (value !== undefined && value !== null)
-      fields += `,"${field}",${quoted(typeof value === "string" ? value : textOf(value))}`;
+    const text = datatypeField(device, field);
+    if (text !== undefined) fields += `,"${field}",${quoted(text)}`;
   }
   return fields;
-}
-
-/** As the existing messages have it. Years beyond four digits are cut off at the last that Date knows. */
-function isoWithoutZone(ms: number): string {
-  return new Date(Math.max(-8.64e15, Math.min(8.64e15, ms))).toISOString().slice(0, -1);
 }
 
 /** Whole numbers and such are their own text in quotes. */

@@ -1,0 +1,20 @@
+/** Where the latest values come from: Redis if there is one, else what this gateway has. */
+import type { Clock } from "../core/clock.ts";
+import type { EventTable, HeldEntries } from "../core/recent.ts";
+import type { LatestParts } from "../http/latest.ts";
+import { redisLatest } from "../redis/latest.ts";
+import { isRedisNamed, type RedisValues } from "../redis/settings.ts";
+import { latestOfTables } from "./latest-of-tables.ts";
+
+/** Connects to nothing yet. */
+export function openLatest(parts: {
+  readonly redis: RedisValues;
+  readonly events: EventTable;
+  readonly held: HeldEntries;
+  readonly clock: Clock;
+}): LatestParts {
+  const { redis, clock } = parts;
+  const ttlMs = redis.ttlSeconds * 1000;
+  const view = isRedisNamed(redis) ? redisLatest(redis, clock) : latestOfTables({ ...parts, ttlMs });
+  return { view, ttlMs, nowMs: clock.wallMs };
+}

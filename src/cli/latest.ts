@@ -1,0 +1,60 @@
+/** `sluice latest`: the latest values as a running gateway tells them, of one device or a list of those that were heard last. */
+import { latestDevice, seenList } from "../http/latest.ts";
+import { command, number, toggle, UsageError, words } from "./command.ts";
+import { gatewayOptions } from "./gateway-client.ts";
+import { clientOf } from "./remote.ts";
+import { table } from "./report.ts";
+
+export const latest = command({
+  name: "latest",
+  summary: "Show the latest values of a device, or the devices that were heard last",
+  options: {
+    tenant: words("--tenant <id>", "The tenant"),
+    device: words("--device <id>", "The device, whose values are shown"),
+    since: words("--since <time>", "Without a device: only those heard since then, ISO 8601"),
+    limit: number("--limit <n>", "Without a device: at most so many", { default: 100, min: 1, max: 1_000 }),
+    ...gatewayOptions,
+    tokenFile: {
+      ...gatewayOptions.tokenFile,
+      help: "A file that holds READ_TOKEN or ADMIN_TOKEN, in place of ADMIN_TOKEN in the environment",
+    },
+    json: toggle("--json", "Print the answer as JSON"),
+  },
+  async run(context, { options: { tenant, device, since, limit, json, ...which } }) {
+    const client = clientOf(context, which);
+    if (device === undefined) {
+      const query = new URLSearchParams({
+        limit: String(limit),
+        ...(tenant !== undefined && { tenant }),
+        ...(since !== undefined && { seen_since: since }),
+      });
+      const answer = await client.ask("GET", `/devices?${query.toString()}`);
+      const { devices, cursor } = seenList.parse(answer);
+      const rows = devices.map((it) => [it.tenant_id, it.device_id, it.last_seen, seconds(it.age_ms)]);
+      if (json) context.stdout(`${JSON.stringify(answer)}\n`);
+      else context.stdout(table([["tenant", "device", "last heard", "seconds ago"], ...rows]));
+      if (cursor !== null && !json) context.stderr("there are more: see --limit, --tenant and --since\n");
+      return 0;
+    }
+    if (tenant === undefined) throw new UsageError("--device needs --tenant");
+    const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
+    const answer = await client.ask("GET", path);
+    if (answer === undefined) {
+      context.stderr(`nothing is known of ${tenant}/${device}, or it has long been silent\n`);
+      return 1;
+    }
+    const { last_seen, values } = latestDevice.parse(answer);
+    const rows = Object.entries(values).map(([metric, { value, time, age_ms }]) => [
+      metric,
+      JSON.stringify(value),
+      time,
+      seconds(age_ms),
+    ]);
+    if (json) context.stdout(`${JSON.stringify(answer)}\n`);
+    else context.stdout(table([["metric", "value", "time", "seconds ago"], ...rows]));
+    context.stderr(`last heard ${last_seen}\n`);
+    return 0;
+  },
+});
+
+const seconds = (ms: number) => (ms / 1000).toFixed(1);
