@@ -4,6 +4,7 @@ interface OutageOptions {
   readonly retryAfterMs?: number;
   readonly retryMaxMs?: number;
   readonly alarm?: boolean;
+  readonly scope?: "lane" | "sink";
   readonly cause?: unknown;
 }
 
@@ -19,10 +20,17 @@ export class Outage extends Error {
   /** It does not mend itself: the message says what an operator has to do. */
   readonly alarm: boolean;
 
+  /**
+   * sink: no lane would fare better, so the others need not find that out one by one. lane: the far side was there, and the trouble
+   * is this lane's.
+   */
+  scope: "lane" | "sink";
+
   constructor(message: string, options: OutageOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.retryAfterMs = options.retryAfterMs ?? 0;
     this.retryMaxMs = options.retryMaxMs ?? Number.POSITIVE_INFINITY;
     this.alarm = options.alarm ?? false;
+    this.scope = options.scope ?? "lane";
   }
 }

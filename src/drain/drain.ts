@@ -10,6 +10,7 @@
 import { unlessStopped, sleep, withDeadline, type Clock } from "../core/clock.ts";
 import { Histogram } from "../core/histogram.ts";
 import type { Log } from "../core/log.ts";
+import { Away } from "./away.ts";
 import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver } from "./deliver.ts";
 import type { Lane } from "./lane.ts";
@@ -58,6 +59,7 @@ export class Drain {
   #isUnsure = false;
   #finishing = false;
   readonly #aside = new Aside();
+  readonly #away = new Away();
   readonly #wake: Wake;
   #running: Promise<void> = Promise.resolve();
 
@@ -117,12 +119,8 @@ export class Drain {
       const readAtMs = this.#fill(now);
       const laneAtMs = this.#launch(now);
       // Nothing under way and nothing more to read: whatever is left waits for a far side that fails.
-      if (
-        this.#finishing &&
-        this.#inFlight === 0 &&
-        (this.#trouble.why !== null || readAtMs > now + breathMs)
-      )
-        break;
+      const isAtRest = this.#inFlight === 0 && (this.#trouble.why !== null || readAtMs > now + breathMs);
+      if (this.#finishing && isAtRest) break;
       this.#wake.at(Math.min(readAtMs, laneAtMs));
       await woken;
     }
@@ -189,12 +187,14 @@ export class Drain {
 
   /** Starts every delivery that is due. @returns when the next will be, if nothing happens before */
   #launch(now: number): number {
+    if (now < this.#away.untilMs) return this.#away.untilMs;
+    const atOnce = this.#away.isAway ? 1 : (this.sink.concurrency ?? 1);
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const lane of [...this.#ahead.lanes]) {
+    for (const lane of this.#away.inTurn([...this.#ahead.lanes])) {
       if (lane.busy) continue;
       const dueMs = this.#dueMs(lane, now);
       if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
-      else if (this.#inFlight < (this.sink.concurrency ?? 1)) void this.#serve(lane);
+      else if (this.#inFlight < atOnce) void this.#serve(lane);
     }
     return nextMs;
   }
@@ -254,6 +254,12 @@ export class Drain {
     for (const { receivedMs } of entries) this.latency.observeMs(nowMs - receivedMs);
     this.#aside.settled(entries);
     this.#delivers(lane);
+    if (this.#away.answered()) this.#tryAll();
+  }
+
+  /** What kept them all away is over. */
+  #tryAll(): void {
+    for (const lane of this.#ahead.lanes) if (lane.trouble.isOfSink) lane.retryAtMs = 0;
   }
 
   #delivers(lane: Lane): void {
@@ -273,17 +279,14 @@ export class Drain {
     const waitMs = lane.trouble.begins(error, { cannot: "deliver", log, random: this.#random });
     lane.retryAtMs = this.#clock.monoMs() + waitMs;
     if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);
+    if (this.#away.failed(error, this.#clock.monoMs(), this.#random)) this.#tryAll();
   }
 
   /** @returns how long to wait */
   #failed(error: unknown, maxMs?: number): number {
     const log = this.#stop.signal.aborted ? undefined : this.#log;
-    return this.#trouble.begins(error, {
-      cannot: "go on",
-      log,
-      random: this.#random,
-      ...(maxMs && { maxMs }),
-    });
+    const options = { cannot: "go on", log, random: this.#random };
+    return this.#trouble.begins(error, maxMs === undefined ? options : { ...options, maxMs });
   }
 
   #recovered(): void {

@@ -14,6 +14,8 @@ export class Trouble {
   why: string | null = null;
   /** It will not end by itself: an operator must act. */
   isAlarm = false;
+  /** It is not this lane's alone. */
+  isOfSink = false;
   /** Failed tries in a row. */
   #attempt = 0;
 
@@ -34,6 +36,7 @@ export class Trouble {
     }
     this.why = why;
     this.isAlarm = outage.alarm;
+    this.isOfSink = outage.scope === "sink";
     return waitMs;
   }
 
@@ -42,6 +45,7 @@ export class Trouble {
     if (this.why !== null) log.info(said);
     this.why = null;
     this.isAlarm = false;
+    this.isOfSink = false;
     this.#attempt = 0;
   }
 }

@@ -43,8 +43,7 @@ export function openInflux(
 ): TestSink {
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-influx-"));
   const settings = influxValues({ timeoutMs: 5_000, ...changed });
-  const make = () =>
-    influxSink({ settings, clock, log: silentLog, dataDir, random: () => 0.5, ...(fetch && { fetch }) });
+  const make = () => influxSink({ settings, clock, log: silentLog, dataDir, ...(fetch && { fetch }) });
   const refused = new Map<number, string>();
   let sink = make();
 

@@ -8,6 +8,7 @@ import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import { bodyOf, type Line } from "./line.ts";
 import type { Delivery, Outcome, Refusal } from "../../core/sink.ts";
+import type { Verdict } from "./answer.ts";
 import { grammarOf } from "./api.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
@@ -138,7 +139,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
           retryMaxMs: goOnAfterMs,
         });
       const answer = await post(round, made, step.value);
-      if (answer.kind === "away") throw new Outage(`InfluxDB (${answer.why})`, answer);
+      if (answer.kind === "away") throw outageOf(answer);
       if ("why" in answer) ({ why } = answer);
       step = asking.next(answer);
     }
@@ -163,6 +164,10 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       throw error;
     }
   };
+}
+
+function outageOf(verdict: Verdict & { readonly kind: "away" }): Outage {
+  return new Outage(`InfluxDB (${verdict.why})`, { ...verdict, scope: verdict.down ? "sink" : "lane" });
 }
 
 const newProgress = (): Progress => ({

@@ -15,7 +15,6 @@ import {
   type ApiKind,
   type Credentials,
 } from "./api.ts";
-import { createBreaker } from "./breaker.ts";
 import { coreDatabasesMax, createDatabase, listDatabases, type Ask } from "./database.ts";
 import { createHttp, type Fetch } from "./http.ts";
 import type { Target } from "./target.ts";
@@ -32,7 +31,6 @@ export interface ServerOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly random: () => number;
   readonly fetch: Fetch;
 }
 
@@ -46,7 +44,6 @@ export function createServer(options: ServerOptions): Target {
   const { clock, log, credentials, org, retention } = options;
   const base = options.url.replace(/\/+$/, "");
   const http = createHttp({ ...options, base });
-  const breaker = createBreaker(clock, options.random);
   const [prefix = "", suffix] = options.database.split("{tenant_id}");
   const perTenant = suffix !== undefined && !isWithoutDatabases(options.api);
   /** Databases that exist. The value is null, or why the token may not create one that may exist. */
@@ -66,17 +63,12 @@ export function createServer(options: ServerOptions): Target {
       });
   };
 
-  /** Runs `work` and reports its outcome to the breaker. */
-  async function guarded<T>(
-    database: string,
-    signal: AbortSignal,
-    work: (found: Api) => Promise<T>,
-  ): Promise<T> {
-    breaker.enter(database);
+  /** An error before the server's verdict is not about one database. */
+  async function reaching<T>(signal: AbortSignal, work: (found: Api) => Promise<T>): Promise<T> {
     try {
       return await work(await known());
     } catch (error) {
-      if (error instanceof Outage && !signal.aborted) breaker.down(database, error);
+      if (error instanceof Outage && !signal.aborted) error.scope = "sink";
       throw error;
     }
   }
@@ -115,7 +107,7 @@ export function createServer(options: ServerOptions): Target {
       if (created.size >= createdMax) created.clear();
       created.set(database, denied);
     } catch (error) {
-      // A refusal concerns this database alone, and must not open the breaker for the others.
+      // A refusal concerns this database alone.
       if (error instanceof Outage && error.alarm) return parkedBy(error);
       throw error;
     }
@@ -215,20 +207,8 @@ export function createServer(options: ServerOptions): Target {
       : name.length > prefix.length + suffix.length && name.startsWith(prefix) && name.endsWith(suffix);
 
   return {
-    async rules(signal) {
-      breaker.check();
-      if (api !== null) return api;
-      const rules = await guarded("", signal, (found) => Promise.resolve(found));
-      breaker.up();
-      return rules;
-    },
-    async post(database, body, signal) {
-      const verdict = await guarded(database, signal, (found) => write(found, database, body, signal));
-      if (verdict.kind === "away" && verdict.down)
-        breaker.down(database, new Outage(`InfluxDB (${verdict.why})`, verdict));
-      else breaker.up();
-      return verdict;
-    },
+    rules: (signal) => reaching(signal, (found) => Promise.resolve(found)),
+    post: (database, body, signal) => reaching(signal, (found) => write(found, database, body, signal)),
     async probe() {
       const server = await known();
       if (isWithoutDatabases(server.kind)) return probeShared(server);

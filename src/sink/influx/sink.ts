@@ -39,7 +39,6 @@ export interface InfluxOptions {
   readonly log: Log;
   /** Where the column types are kept. */
   readonly dataDir: string;
-  readonly random?: () => number;
   readonly fetch?: Fetch;
 }
 
@@ -124,13 +123,7 @@ function directoryOf({ url, api }: InfluxOptions["settings"]): string | null {
   return isFile ? fileURLToPath(url) : null;
 }
 
-function server({
-  settings,
-  clock,
-  log,
-  random = Math.random,
-  fetch = fetchWith(settings),
-}: InfluxOptions): Target {
+function server({ settings, clock, log, fetch = fetchWith(settings) }: InfluxOptions): Target {
   const { url = "", api, org, retention, database, timeoutMs } = settings;
   return createServer({
     url,
@@ -143,7 +136,6 @@ function server({
     timeoutMs,
     clock,
     log,
-    random,
     fetch,
   });
 }

@@ -1,0 +1,51 @@
+/**
+ * Whether the far side of a sink is away for all of its lanes. While it is, one lane asks now and then for all of them, and the others
+ * do not each wait for a time-out of their own (Outage.scope).
+ *
+ * A time-out may be one lane's all the same. So it takes several in a row, without an answer to any lane in between; and a lane that
+ * did not fail so asks first, so that one that always fails keeps no other from being answered.
+ */
+import { backoffMs } from "../core/clock.ts";
+import { Outage } from "../core/outage.ts";
+import type { Lane } from "./lane.ts";
+
+/** Failures in a row before the lanes wait for one another. */
+const failuresMax = 3;
+const pauseMinMs = 1_000;
+const pauseMaxMs = 30_000;
+
+export class Away {
+  #failures = 0;
+  #untilMs = 0;
+
+  get isAway(): boolean {
+    return this.#failures >= failuresMax;
+  }
+
+  /** Nobody asks before this (monotonic ms). */
+  get untilMs(): number {
+    return this.isAway ? this.#untilMs : 0;
+  }
+
+  /** The lanes in the order in which they may ask. */
+  inTurn(lanes: Lane[]): Lane[] {
+    if (!this.isAway) return lanes;
+    return lanes.sort((a, b) => Number(a.trouble.isOfSink) - Number(b.trouble.isOfSink));
+  }
+
+  /** A lane was answered. @returns whether the far side was away */
+  answered(): boolean {
+    const was = this.isAway;
+    this.#failures = 0;
+    return was;
+  }
+
+  /** A lane's delivery failed. @returns whether it was away, and has answered now */
+  failed(error: unknown, nowMs: number, random: () => number): boolean {
+    if (!(error instanceof Outage)) return false;
+    if (error.scope === "lane") return this.answered();
+    const attempt = Math.max(0, ++this.#failures - failuresMax);
+    this.#untilMs = nowMs + Math.max(error.retryAfterMs, backoffMs(attempt, pauseMinMs, pauseMaxMs, random));
+    return false;
+  }
+}

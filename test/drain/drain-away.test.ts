@@ -1,0 +1,90 @@
+/** The far side of a sink with many lanes is away for all of them: one asks for all, and all go on when it is answered. */
+import { afterEach, expect, test } from "bun:test";
+import { silentLog } from "../../src/core/log.ts";
+import { Outage } from "../../src/core/outage.ts";
+import { Drain } from "../../src/drain/drain.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { byTenant, memorySink } from "../kit/sink.ts";
+import { emptyRecord, entries, spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const gone = (retryAfterMs = 0) => new Outage("connection refused", { scope: "sink", retryAfterMs });
+const tenants = Array.from({ length: 20 }, (_, n) => `t${n}`);
+
+function setUp() {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock });
+  const sink = memorySink({ lane: byTenant, concurrency: 4 });
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  const put = (names: readonly string[], n = 5) => {
+    for (const tenantId of names) spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
+  };
+  return { clock, spool, sink, drain, put };
+}
+
+test("twenty lanes ask no more often than one would, and all go on at once when one is answered", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = () => gone();
+  put(tenants);
+  drain.start();
+  await clock.pass(120_000);
+  // Four at once before it is known, then pauses of 1, 2, 4 … 30 s.
+  expect(sink.calls.length).toBeLessThan(15);
+  expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 100, trouble: "connection refused" });
+  sink.conduct = () => "take";
+  await clock.pass(31_000);
+  expect(drain.stats()).toMatchObject({ delivered: 100, waiting: 0, trouble: null });
+});
+
+test("while one asks, nobody else does", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = () => gone();
+  put(tenants);
+  drain.start();
+  await clock.pass(10_000);
+  sink.conduct = () => "hang";
+  const before = sink.calls.length;
+  await clock.pass(9_000);
+  expect(sink.calls.length - before).toBe(1);
+  sink.release();
+  sink.conduct = () => "take";
+  await clock.pass(100);
+  expect(drain.stats().waiting).toBe(0);
+});
+
+test("what the far side asked for is a floor of the pause", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = () => gone(60_000);
+  put(tenants);
+  drain.start();
+  await clock.pass(59_000);
+  expect(sink.calls.length).toBe(4);
+});
+
+test("a lane that fails as if all were away keeps no other from being delivered", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = (lane) => (lane === "t0" ? gone() : "take");
+  put(["t0"]);
+  drain.start();
+  await clock.pass(20_000);
+  put(tenants.slice(1));
+  await clock.pass(31_000);
+  expect(drain.stats()).toMatchObject({ delivered: 95, waiting: 5 });
+});
+
+test("a lane's own trouble is an answer: the others do not wait for it", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = (lane) => (lane === "t0" ? new Outage("its database is full", { alarm: true }) : gone());
+  put(tenants.slice(0, 2));
+  drain.start();
+  await clock.pass(60_000);
+  const asked = (lane: string) => sink.calls.filter((call) => call.lane === lane).length;
+  // Each goes by its own back-off, for the far side is there.
+  expect(asked("t1")).toBeGreaterThan(5);
+  put(["t2"]);
+  sink.conduct = (lane) => (lane === "t2" ? "take" : gone());
+  await clock.pass(31_000);
+  expect(sink.taken.get("t2")).toHaveLength(5);
+});
