@@ -4,18 +4,20 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { loadConfig } from "../../src/config/index.ts";
-import { allSettings } from "../../src/config/tables.ts";
+import postgres from "postgres";
+import { type Config, loadConfig } from "../../src/config/index.ts";
+import { allSettings, tables } from "../../src/config/tables.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { explain, silentLog } from "../../src/core/log.ts";
+import type { Settings } from "../../src/core/settings.ts";
 import { openPostgres } from "../../src/store/postgres/client.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { rotation } from "../../src/config/rotation.ts";
 import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";
 import { brokerSettings, brokerSource } from "../../src/source/broker.ts";
-import { mqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
-import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { type Certificates, makeCertificates } from "../kit/tls.ts";
 import { fakeView } from "../kit/view.ts";
@@ -124,6 +126,35 @@ describe.each(allSettings.filter(({ secret }) => secret).map(({ name }) => name)
     },
   );
 });
+
+/** Secrets that are no free text, or mean something only beside others: setting → two values, and what stands beside them. */
+const pairs: Readonly<Record<string, readonly [string, string, Record<string, string>?]>> = {
+  ADMIN_TOKEN: ["sixteen-letters-1", "sixteen-letters-2"],
+  DATABASE_URL: ["postgres://u:one@h/d", "postgres://u:two@h/d"],
+  REDIS_URL: ["redis://:one@h:6379", "redis://:two@h:6379"],
+};
+
+/** Every secret there is, whatever sink or source it belongs to. */
+test.each(allSettings.filter(({ secret }) => secret).map(({ name }) => name))(
+  "%s_FILE: what is written into it later is in force without a restart",
+  (name) => {
+    const [first, second, beside = {}] = pairs[name] ?? ["one-of-sixteen-letters", "two-of-sixteen-letters"];
+    const path = file(`${first}\n`);
+    const env = { ...base(), ...beside, [`${name}_FILE`]: path };
+    const config = configOf(env);
+    const inForce = () => {
+      const [part, table] = Object.entries<Settings>(tables).find(([, rows]) =>
+        Object.values(rows).some((row) => row.name === name),
+      ) ?? ["", {}];
+      const key = Object.keys(table).find((each) => table[each]?.name === name) ?? "";
+      return (config[part as keyof Config] as Readonly<Record<string, unknown>>)[key];
+    };
+    expect(inForce()).toBe(first);
+    writeFileSync(path, second);
+    rotation(config, () => loadConfig(env), silentLog)();
+    expect(inForce()).toBe(second);
+  },
+);
 
 test("a secret in a file that changes is taken over in place; one that is no good is told once, and the old one stays", () => {
   const token = file("a-token-of-sixteen\n");
@@ -263,7 +294,99 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
   });
 });
 
+describe.skipIf(!mosquittoAvailable())(
+  "with mosquitto that wants certificates (skipped where it is not installed)",
+  () => {
+    test("the MQTT client shows a renewed certificate at its next try", async () => {
+      const broker = await startMosquitto({
+        listener: [
+          `cafile ${made.ca}`,
+          `certfile ${made.serverCert}`,
+          `keyfile ${made.serverKey}`,
+          "require_certificate true",
+        ],
+      });
+      ends.push(() => broker.dispose());
+      const cert = file(readFileSync(others.clientCert));
+      const key = file(readFileSync(others.clientKey));
+      const settings = settingsOf(mqttSettings, {
+        MQTT_URL: `mqtts://localhost:${broker.port}`,
+        MQTT_TLS_CA: made.ca,
+        MQTT_TLS_CERT: cert,
+        MQTT_TLS_KEY: key,
+      });
+      const source = mqttSource({
+        settings,
+        gatewayId: "g1",
+        clock: systemClock,
+        log: silentLog,
+        random: () => 0,
+      });
+      ends.push(() => source.close());
+      await source.start(fakeIntake(() => source));
+      expect(source.status().connected).toBe(false);
+      // Half of it is no pair: the old one stays in use.
+      writeFileSync(cert, readFileSync(made.clientCert));
+      await Bun.sleep(50);
+      expect(source.status().connected).toBe(false);
+      writeFileSync(key, readFileSync(made.clientKey));
+      await until("a connection", () => source.status().connected);
+    });
+  },
+);
+
 const unavailable = postgresAvailable();
+test.skipIf(unavailable !== "")(
+  `PostgreSQL that wants certificates is shown a renewed one, and trusted by a renewed sslrootcert ${unavailable}`,
+  async () => {
+    const named = makeCertificates("postgres");
+    ends.push(() => named.remove());
+    const server = await startPostgres({ tls: { cert: named.serverCert, key: named.serverKey } });
+    ends.push(() => server.stop());
+    await wantCertificates(server.url, readFileSync(named.ca, "utf8"));
+    const ca = file(readFileSync(named.otherCa));
+    const cert = file(readFileSync(others.clientCert));
+    const key = file(readFileSync(others.clientKey));
+    const query = `sslmode=verify-full&sslrootcert=${ca}&sslcert=${cert}&sslkey=${key}`;
+    const db = openPostgres({
+      url: `${server.url.replace("127.0.0.1", "localhost")}?${query}`,
+      poolMax: 1,
+      timeoutMs: 5000,
+    });
+    ends.push(() => db.close());
+    const ask = () =>
+      db
+        .ask(
+          "asking",
+          (sql) => sql<{ ssl: boolean }[]>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`,
+        )
+        .then((rows) => String(rows[0]?.ssl), explain);
+    expect(await ask()).toContain("certificate");
+    writeFileSync(ca, readFileSync(named.ca));
+    expect(await ask()).not.toBe("true");
+    writeFileSync(cert, readFileSync(named.clientCert));
+    expect(await ask()).not.toBe("true");
+    writeFileSync(key, readFileSync(named.clientKey));
+    expect(await ask()).toBe("true");
+    writeFileSync(ca, "half");
+    expect(await ask()).toBe("true");
+  },
+);
+
+/** By the server's own hand, for its directory belongs to another user. */
+async function wantCertificates(url: string, ca: string): Promise<void> {
+  const sql = postgres(url, { max: 1, fetch_types: false });
+  const [paths] = await sql<{ hba: string; dir: string }[]>`
+    select current_setting('hba_file') as hba, current_setting('data_directory') as dir`;
+  const write = (path: string, text: string) =>
+    sql.unsafe(`copy (select unnest(string_to_array('${text}', chr(10)))) to '${path}'`);
+  await write(`${paths?.dir}/clients.crt`, ca);
+  await write(`${paths?.hba}`, "hostssl all all all cert");
+  await sql.unsafe("alter system set ssl_ca_file = 'clients.crt'");
+  await sql`select pg_reload_conf()`;
+  await sql.end({ timeout: 1 });
+}
+
 test.skipIf(unavailable !== "")(
   `PostgreSQL is asked over a renewed DATABASE_URL ${unavailable}`,
   async () => {

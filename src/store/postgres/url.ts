@@ -155,11 +155,10 @@ export function tlsOf(tls: PostgresTls): TlsOption {
     return mode === "require" || mode === "allow" || mode === "prefer" ? mode : false;
   }
   const isByName = mode !== "verify-ca";
-  return {
-    ...renewed(files, texts),
+  return renewing(files, texts, {
     rejectUnauthorized: isVerified,
     ...(!isByName && { checkServerIdentity: () => undefined }),
-  };
+  });
 }
 
 const tlsNames = { ca: "sslrootcert", cert: "sslcert", key: "sslkey" };
@@ -173,11 +172,15 @@ function textsOf(paths: TlsPaths): () => TlsTexts {
   return known;
 }
 
-/** Read again whenever a connection takes them over, which postgres.js does by `Object.assign`. */
-function renewed(files: TlsTexts, texts: () => TlsTexts): TlsTexts {
+/** The files are read again whenever a connection takes them over, which postgres.js does by `Object.assign`: no spread in between. */
+function renewing(
+  files: TlsTexts,
+  texts: () => TlsTexts,
+  rest: Record<string, unknown>,
+): Record<string, unknown> {
   const kinds = Object.keys(files) as (keyof TlsTexts)[];
   const getters = kinds.map((kind) => [kind, { enumerable: true, get: () => texts()[kind] }] as const);
-  return Object.defineProperties({}, Object.fromEntries(getters));
+  return Object.defineProperties(rest, Object.fromEntries(getters));
 }
 
 function pathsOf({ rootCert, cert, key }: PostgresTls): TlsPaths {
