@@ -76,7 +76,8 @@ test(`${runs} messages of seed ${seed} through ${mappings.length} mappings`, () 
     seededRandom(seed + 1),
     (entries) => {
       try {
-        throughSpool(entries);
+        // A group may hold duplicates alone.
+        if (entries.length > 0) throughSpool(entries);
         throughCopy(entries);
         for (const entry of entries) {
           const why = brokenPromise(entry);

@@ -48,7 +48,7 @@ function readText(text: string, tell: Tell): Mapping[] {
   const places = placesIn(text);
   const defaults = readTop(file, (key, why) => tell(places.top(key), `${key} ${why}`));
   const tables = Array.isArray(file["mapping"]) ? (file["mapping"] as Table[]) : [];
-  if (tables.length === 0) tell(places.top("mapping"), "there is no [[mapping]] in it");
+  if (file["mapping"] === undefined) tell(places.top("mapping"), "there is no [[mapping]] in it");
   const mappings = tables.flatMap((table, i) => {
     const spec = specOf(table, defaults, (key, why) => tell(places.of(i, key), `${key} ${why}`));
     return spec === undefined ? [] : [compile(spec, places.of(i, "topic").line)];
@@ -95,7 +95,8 @@ function readTop(file: Table, wrong: (key: string, why: string) => void): Defaul
     if (value === undefined) return undefined;
     if (typeof value === "string" && value !== "" && !/[/{}]/.test(value)) return value;
     wrong(key, "must be a name: text without / and braces, for it holds for every message");
-    return undefined;
+    // Something, so that it is not told of each mapping that there is none.
+    return key;
   };
   const [theTenant, theSite] = [name("tenant", tenant), name("site", site)];
   return {

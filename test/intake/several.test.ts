@@ -1,0 +1,143 @@
+/** A message that makes several events: one group, one acknowledgement, every device's order, and books that say so. */
+import { afterEach, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import fc from "fast-check";
+import type { Message } from "../../src/core/message.ts";
+import { readAll, spoolKit } from "../kit/spool.ts";
+import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
+
+const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
+  available: true,
+  devices: new Set(devices),
+  finds: 0,
+});
+const numbers = (messages: readonly Message[]) => messages.map((m) => numberOf(m.payload));
+
+test("goes to the disk as a whole, and is settled once", () => {
+  const part = intake(kit, registry());
+  for (const device of ["a", "b"]) part.cached.add(device);
+  part.port.receive(aDeviceMessage(1, "a+b"));
+  part.clock.advance(5);
+  expect(numbers(part.settled)).toEqual([1]);
+  expect(part.spool.head).toBe(2);
+  expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2 });
+  expect([part.books.furtherEvents, part.balanced()]).toEqual([1, true]);
+});
+
+test("counts each of its events, also those that are rejected or cannot be judged yet", () => {
+  const part = intake(kit, registry(["a", "b"]));
+  part.cached.add("a");
+  part.port.receive(aDeviceMessage(1, "a+b+unknown"));
+  expect([part.ingest.inMemory, part.books.totals().received, part.balanced()]).toEqual([1, 1, true]);
+  part.answer();
+  part.clock.advance(5);
+  expect(part.books.totals()).toMatchObject({
+    received: 3,
+    accepted: 2,
+    rejected: { UNREGISTERED_DEVICE: 1 },
+  });
+  part.registry.available = false;
+  part.port.receive(aDeviceMessage(2, "a+c"));
+  part.answer();
+  part.clock.advance(5);
+  expect(part.books.totals()).toMatchObject({ received: 5, accepted: 3 });
+  expect([part.books.awaiting, part.balanced(), numbers(part.settled)]).toEqual([1, true, [1, 2]]);
+});
+
+test("is on the disk with all of its events or none, whenever the gateway dies; then it is one duplicate", () => {
+  const part = intake(kit, registry());
+  for (const device of ["a", "b"]) part.cached.add(device);
+  const message = aDeviceMessage(1, "a+b");
+  part.port.receive(message);
+  const crash = () => {
+    const dataDir = kit.dir();
+    cpSync(part.dataDir, dataDir, { recursive: true });
+    const next = intake(kit, part.registry, dataDir);
+    for (const device of ["a", "b"]) next.cached.add(device);
+    next.port.receive({ ...message, dup: true });
+    next.clock.advance(5);
+    return next;
+  };
+  expect(crash().books.totals()).toMatchObject({ received: 2, accepted: 2, duplicate: 0 });
+  part.clock.advance(5);
+  const after = crash();
+  expect(after.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
+  expect([after.spool.head, after.books.furtherEvents, after.balanced()]).toEqual([2, 1, true]);
+});
+
+test("waits for every look-up, and holds up the later messages of all its devices and no others", () => {
+  const part = intake(kit, registry());
+  for (const device of ["a", "c"]) part.cached.add(device);
+  part.port.receive(aDeviceMessage(1, "a+b"));
+  part.port.receive(aDeviceMessage(2, "a"));
+  part.port.receive(aDeviceMessage(3, "c"));
+  part.clock.advance(5);
+  expect(numbers(part.settled)).toEqual([3]);
+  part.answer();
+  part.clock.advance(5);
+  expect(numbers(part.settled)).toEqual([3, 1, 2]);
+  expect(part.decided().get("a")).toEqual([1, 2]);
+});
+
+test("a look-up that never answers is given up for all that it holds up", () => {
+  const part = intake(kit, registry());
+  part.port.receive(aDeviceMessage(1, "a+b"));
+  part.port.receive(aDeviceMessage(2, "b+c"));
+  part.port.receive(aDeviceMessage(3, "c"));
+  expect(part.ingest.oldest()?.stage).toBe("look-up");
+  for (let tries = 0; tries < 3; tries++) {
+    part.clock.advance(1_000);
+    part.ingest.giveUpLookups(500);
+  }
+  part.clock.advance(5);
+  expect(numbers(part.settled)).toEqual([1, 2, 3]);
+  expect([part.ingest.inMemory, part.books.awaiting, part.balanced()]).toEqual([0, 5, true]);
+});
+
+test("a group closes at its bound of entries, too", () => {
+  const part = intake(kit, registry());
+  const many = Array.from({ length: 100 }, (_, i) => `d${i}`);
+  for (const device of many) part.cached.add(device);
+  for (let n = 1; n <= 10; n++) part.port.receive(aDeviceMessage(n, many.join("+")));
+  expect([part.settled.length, part.spool.head]).toEqual([10, 1_000]);
+});
+
+test("whatever comes in whatever order, every device keeps its own and nothing waits for ever", () => {
+  const devices = ["a", "b", "c", "d"];
+  const step = fc.oneof(
+    { weight: 3, arbitrary: fc.subarray(devices, { minLength: 1 }).map((some) => some.join("+")) },
+    { weight: 1, arbitrary: fc.constant("answer") },
+    { weight: 1, arbitrary: fc.constant("away") },
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+      const part = intake(kit, registry(["a", "b", "c"]));
+      let n = 0;
+      for (const what of steps) {
+        if (what === "away") part.registry.available = !part.registry.available;
+        else if (what === "answer") part.answer(1);
+        else part.port.receive(aDeviceMessage(++n, what));
+        expect(part.balanced()).toBe(true);
+      }
+      while (part.waiting.length > 0) part.answer();
+      part.clock.advance(5);
+      expect([part.ingest.inMemory, numbers(part.settled).toSorted((x, y) => x - y)]).toEqual([
+        0,
+        Array.from({ length: n }, (_, i) => i + 1),
+      ]);
+      for (const device of devices) {
+        // A deferred entry comes again; what holds is the order in which a device's messages reached the disk.
+        const order = [...readAll(part.spool, part.spool.first)].filter((entry) => entry.deviceId === device);
+        const first = order
+          .map(({ payload }) => numberOf(payload))
+          .filter((one, i, all) => all.indexOf(one) === i);
+        expect(first).toEqual(first.toSorted((x, y) => x - y));
+      }
+      kit.clear();
+    }),
+    { numRuns: 25 },
+  );
+});
