@@ -4,10 +4,10 @@
  */
 import { z } from "zod";
 import {
-  choice,
-  count,
+  oneOf,
+  integer,
   credentialOf,
-  optional,
+  optionalString,
   type Setting,
   type Settings,
   type Values,
@@ -28,31 +28,31 @@ import { spoolSettings } from "../spool/settings.ts";
 import { watchdogSettings } from "../intake/watchdog.ts";
 
 const generalSettings = {
-  dataDir: optional({
+  dataDir: optionalString({
     name: "DATA_DIR",
     unit: "directory",
     help: "Where the spool and the local store live (absent: $STATE_DIRECTORY, else /var/lib/sluice if it can be written, else ./sluice-data).",
   }),
-  gatewayId: optional({
+  gatewayId: optionalString({
     name: "GATEWAY_ID",
     unit: "name",
     check: z.string().regex(gatewayIdPattern, "up to 64 letters, digits, dots, dashes and underscores"),
     help: "Names this gateway in stats, logs and its MQTT session (absent: the name kept in DATA_DIR, at first the host name).",
   }),
-  logLevel: choice({
+  logLevel: oneOf({
     name: "LOG_LEVEL",
     default: "info",
     words: ["debug", "info", "warn", "error", "silent"],
     help: "The least severe level that is logged.",
   }),
-  logStatsEverySeconds: count({
+  logStatsEverySeconds: integer({
     name: "LOG_STATS_EVERY_SECONDS",
     default: 30,
     unit: "seconds",
     max: 86_400,
     help: "How often a line with the stats is logged; 0: never.",
   }),
-  settingsPollSeconds: count({
+  settingsPollSeconds: integer({
     name: "SETTINGS_POLL_SECONDS",
     default: 5,
     unit: "seconds",

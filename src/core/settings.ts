@@ -49,12 +49,12 @@ interface Bounds {
 }
 
 /** A whole number within bounds; a size or a duration, by its unit, may have a suffix (10GB, 7d). */
-export function count(spec: Row & Bounds & { default: number }): Setting<number> {
+export function integer(spec: Row & Bounds & { default: number }): Setting<number> {
   return row(spec, String(spec.default), spec.unit, whole(spec));
 }
 
 /** The same, that may be absent. */
-export function optionalCount(spec: Row & Bounds): Setting<number | undefined> {
+export function optionalInteger(spec: Row & Bounds): Setting<number | undefined> {
   return row(spec, null, spec.unit, whole(spec).optional());
 }
 
@@ -92,7 +92,7 @@ export function flag(spec: Row & { default: boolean }): Setting<boolean> {
 }
 
 /** One of a few words; upper and lower case are the same. */
-export function choice<const W extends readonly string[]>(
+export function oneOf<const W extends readonly string[]>(
   spec: Row & { default: W[number]; words: W },
 ): Setting<W[number]> {
   const { words } = spec;
@@ -103,14 +103,14 @@ export function choice<const W extends readonly string[]>(
   return row(spec, spec.default, words.join(" | "), schema);
 }
 
-export function text(
+export function string(
   spec: Row & { default: string; unit?: string; check?: z.ZodType<string> },
 ): Setting<string> {
   return row(spec, spec.default, spec.unit ?? "text", spec.check ?? z.string());
 }
 
 /** Text that may be absent. */
-export function optional(
+export function optionalString(
   spec: Row & { unit?: string; secret?: boolean; check?: z.ZodType<string> },
 ): Setting<string | undefined> {
   return row(spec, null, spec.unit ?? "text", (spec.check ?? z.string()).optional(), spec.secret);

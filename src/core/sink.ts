@@ -10,7 +10,7 @@ import type { Entry } from "./entry.ts";
 import type { Kind } from "./kind.ts";
 import type { Log } from "./log.ts";
 import type { EventTable, HeldEntries } from "./recent.ts";
-import { choice, count, type Setting, type Settings, type Values } from "./settings.ts";
+import { oneOf, integer, type Setting, type Settings, type Values } from "./settings.ts";
 
 /** What became of the entries of one `deliver`. delivered + ignored + refused = entries handed over. */
 export interface Outcome {
@@ -150,7 +150,7 @@ export function sinkSettings(spec: {
 } {
   const { prefix, title, concurrency } = spec;
   return {
-    timeoutMs: count({
+    timeoutMs: integer({
       name: `${prefix}_TIMEOUT_MS`,
       default: spec.timeoutMs,
       unit: "ms",
@@ -158,7 +158,7 @@ export function sinkSettings(spec: {
       max: 600_000,
       help: "A request without an answer for this long has failed and is repeated.",
     }),
-    concurrency: count({
+    concurrency: integer({
       name: `${prefix}_CONCURRENCY`,
       default: concurrency.default,
       unit: "requests",
@@ -166,7 +166,7 @@ export function sinkSettings(spec: {
       max: 64,
       help: `Requests under way at the same time, one per ${concurrency.per}.`,
     }),
-    whenFull: choice({
+    whenFull: oneOf({
       name: `${prefix}_WHEN_FULL`,
       default: spec.whenFull,
       words: ["hold", "skip"],

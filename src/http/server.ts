@@ -2,7 +2,7 @@
 import { type Attempts, createAttempts } from "../core/attempts.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import { optional, text, type Values } from "../core/settings.ts";
+import { optionalString, string, type Values } from "../core/settings.ts";
 import { z } from "zod";
 import { createApp } from "./app.ts";
 import { createAudit, fingerprint } from "./audit.ts";
@@ -13,7 +13,7 @@ import type { GatewayView } from "../admin/views.ts";
 const tokenPattern = z.string().regex(/^\S{16,}$/, "at least 16 characters without spaces");
 
 export const httpSettings = {
-  listen: text({
+  listen: string({
     name: "HTTP_LISTEN",
     default: "127.0.0.1:8080",
     unit: "host:port",
@@ -22,13 +22,13 @@ export const httpSettings = {
       .string()
       .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:8080 or [::1]:8080"),
   }),
-  adminToken: optional({
+  adminToken: optionalString({
     name: "ADMIN_TOKEN",
     secret: true,
     help: "The token that /admin requires as `Authorization: Bearer`; without it, /admin is open to this host only.",
     check: tokenPattern,
   }),
-  readToken: optional({
+  readToken: optionalString({
     name: "READ_TOKEN",
     secret: true,
     help: "The token that /devices (the latest values) takes besides ADMIN_TOKEN, for consumers on site that may only read.",

@@ -9,11 +9,11 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import { count } from "../core/settings.ts";
+import { integer } from "../core/settings.ts";
 import type { Source } from "../core/source.ts";
 
 export const watchdogSettings = {
-  seconds: count({
+  seconds: integer({
     name: "WATCHDOG_SECONDS",
     default: 60,
     max: 86_400,

@@ -5,7 +5,7 @@
  * services measured the payload after parsing it and writing it anew, so a message's fate depended on its spelling.)
  */
 import { isObject } from "../core/is-object.ts";
-import { count } from "../core/settings.ts";
+import { integer } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
@@ -32,7 +32,7 @@ export const jsonReasons = {
 } as const satisfies Reasons;
 
 export const sizeSettings = {
-  payloadBytesMax: count({
+  payloadBytesMax: integer({
     name: "MAX_PAYLOAD_BYTES",
     default: 8192,
     min: 1,

@@ -4,10 +4,10 @@
  *
  * The earlier services kept either every payload or none; with none, nobody could tell why a device was rejected.
  */
-import { choice, flag } from "../core/settings.ts";
+import { oneOf, flag } from "../core/settings.ts";
 
 export const keepSettings = {
-  mode: choice({
+  mode: oneOf({
     name: "MODE",
     default: "PROD",
     words: ["PROD", "DEV"],

@@ -24,7 +24,7 @@
  * many messages as were let through. Rejected alternative: a sweep over all buckets, because that is a pause that
  * grows with the fleet. A restart forgets all buckets: every device then has its credit again.
  */
-import { count, decimal, type Values } from "../core/settings.ts";
+import { integer, decimal, type Values } from "../core/settings.ts";
 import type { Reasons } from "./verdict.ts";
 
 export const rateReasons = {
@@ -42,14 +42,14 @@ export const rateSettings = {
     unit: "messages/s",
     help: "The sustained rate allowed per device, charged after it proved itself; 0: no limit.",
   }),
-  rateLimitBurst: count({
+  rateLimitBurst: integer({
     name: "RATE_LIMIT_BURST",
     default: 20,
     min: 1,
     unit: "messages",
     help: "Messages that a device may send at once on top of its sustained rate and its backlog.",
   }),
-  rateLimitBacklogSeconds: count({
+  rateLimitBacklogSeconds: integer({
     name: "RATE_LIMIT_BACKLOG_SECONDS",
     default: 604_800,
     max: 31_536_000,

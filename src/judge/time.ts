@@ -5,7 +5,7 @@
  * weeks is no fault. A retained message was kept by the broker for an unknown time: its arrival says nothing about
  * when it was measured.
  */
-import { choice, count, type Values } from "../core/settings.ts";
+import { oneOf, integer, type Values } from "../core/settings.ts";
 import type { Candidate } from "./candidate.ts";
 import type { Body } from "./decode.ts";
 import { jsonOf } from "./mapping/envelope.ts";
@@ -32,19 +32,19 @@ export const timeReasons = {
 } as const satisfies Reasons;
 
 export const timeSettings = {
-  tsFutureSecondsMax: count({
+  tsFutureSecondsMax: integer({
     name: "TS_MAX_FUTURE_SECONDS",
     default: 0,
     unit: "seconds",
     help: "How far a device's ts may lie ahead of the arrival; 0: no limit.",
   }),
-  tsAgeDaysMax: count({
+  tsAgeDaysMax: integer({
     name: "TS_MAX_AGE_DAYS",
     default: 0,
     unit: "days",
     help: "How far a device's ts may lie before the arrival; 0: no limit.",
   }),
-  tsOutOfRange: choice({
+  tsOutOfRange: oneOf({
     name: "TS_OUT_OF_RANGE",
     default: "reject",
     words: ["reject", "arrival"],

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { lastGood, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
-import { choice, count, decimal, flag, optional, text, type Values } from "../core/settings.ts";
+import { oneOf, integer, decimal, flag, optionalString, string, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 import { parseServers } from "./servers.ts";
 
@@ -22,20 +22,20 @@ const topicName = z
   .regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/, "up to 249 letters, digits, dots, dashes and underscores");
 
 export const kafkaSettings = {
-  servers: optional({
+  servers: optionalString({
     name: "KAFKA_BOOTSTRAP_SERVERS",
     unit: "host:port,…",
     check: z.string().refine((s) => parseServers(s) !== undefined, "host:port, several separated by commas"),
     help: "Brokers to begin with (absent: no Kafka).",
   }),
-  validatedTopic: text({
+  validatedTopic: string({
     name: "KAFKA_VALIDATED_DATA_TOPIC",
     default: "iot_validated_data",
     unit: "topic",
     check: topicName,
     help: "Topic of the events; partition 0 of it also carries the gateway's position.",
   }),
-  errorTopic: text({
+  errorTopic: string({
     name: "KAFKA_ERROR_TOPIC",
     default: "iot_errors",
     unit: "topic",
@@ -47,19 +47,19 @@ export const kafkaSettings = {
     default: true,
     help: "0 turns writing to Kafka off, for a gateway that only reads from it.",
   }),
-  deviceId: choice({
+  deviceId: oneOf({
     name: "KAFKA_DEVICE_ID",
     default: "device",
     words: ["device", "tenant/device"],
     help: "What the key and device_id of a record hold: the device's id as existing consumers expect it, or with its tenant before it.",
   }),
-  compression: choice({
+  compression: oneOf({
     name: "KAFKA_COMPRESSION",
     default: "none",
     words: ["none", "gzip", "zstd"],
     help: "How batches are compressed; every consumer has to have the codec.",
   }),
-  sourceTopic: optional({
+  sourceTopic: optionalString({
     name: "KAFKA_SOURCE_TOPIC",
     unit: "topic",
     check: topicName,
@@ -70,18 +70,18 @@ export const kafkaSettings = {
     default: false,
     help: "1: take events from KAFKA_VALIDATED_DATA_TOPIC, judged by whoever wrote them, and count what is in KAFKA_ERROR_TOPIC; writes neither.",
   }),
-  sourceTenant: text({
+  sourceTenant: string({
     name: "KAFKA_SOURCE_TENANT",
     default: "default",
     help: "Tenant, and site, of records that name none.",
   }),
-  sourcePartitions: optional({
+  sourcePartitions: optionalString({
     name: "KAFKA_SOURCE_PARTITIONS",
     unit: "numbers",
     check: z.string().regex(/^\d{1,6}(,\d{1,6})*$/, "numbers separated by commas, such as 0,1"),
     help: "Partitions that this gateway reads, if several share the topics without a group (absent: all).",
   }),
-  groupId: optional({
+  groupId: optionalString({
     name: "KAFKA_CONSUMER_GROUP_ID",
     help: "Shares the partitions with the other gateways of this group; absent: this gateway reads all, exactly once.",
   }),
@@ -92,31 +92,39 @@ export const kafkaSettings = {
     help: "How long a broker may wait with its answer while there is nothing new.",
   }),
   tls: flag({ name: "KAFKA_TLS", default: false, help: "1: connect with TLS." }),
-  tlsCa: optional({
+  tlsCa: optionalString({
     name: "KAFKA_TLS_CA",
     unit: "path",
     help: "PEM file of the CA that signed the brokers' certificates (absent: those that this host trusts).",
   }),
-  tlsCert: optional({ name: "KAFKA_TLS_CERT", unit: "path", help: "PEM file of the client certificate." }),
-  tlsKey: optional({ name: "KAFKA_TLS_KEY", unit: "path", help: "PEM file of the key of KAFKA_TLS_CERT." }),
-  saslMechanism: choice({
+  tlsCert: optionalString({
+    name: "KAFKA_TLS_CERT",
+    unit: "path",
+    help: "PEM file of the client certificate.",
+  }),
+  tlsKey: optionalString({
+    name: "KAFKA_TLS_KEY",
+    unit: "path",
+    help: "PEM file of the key of KAFKA_TLS_CERT.",
+  }),
+  saslMechanism: oneOf({
     name: "KAFKA_SASL_MECHANISM",
     default: "none",
     words: ["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"],
     help: "How the gateway logs in at the brokers.",
   }),
-  saslUsername: optional({ name: "KAFKA_SASL_USERNAME", help: "User, for PLAIN and SCRAM." }),
-  saslPassword: optional({
+  saslUsername: optionalString({ name: "KAFKA_SASL_USERNAME", help: "User, for PLAIN and SCRAM." }),
+  saslPassword: optionalString({
     name: "KAFKA_SASL_PASSWORD",
     secret: true,
     help: "Password of KAFKA_SASL_USERNAME.",
   }),
-  saslToken: optional({
+  saslToken: optionalString({
     name: "KAFKA_SASL_TOKEN",
     secret: true,
     help: "Token, for OAUTHBEARER; as KAFKA_SASL_TOKEN_FILE it is read again when another process renews it.",
   }),
-  transactionTimeoutMs: count({
+  transactionTimeoutMs: integer({
     name: "KAFKA_TRANSACTION_TIMEOUT_MS",
     default: 30_000,
     unit: "ms",

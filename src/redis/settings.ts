@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { lastGood, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
-import { count, flag, optional, text, urlOf, type Values } from "../core/settings.ts";
+import { integer, flag, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 
 const common = sinkSettings({
@@ -24,15 +24,15 @@ const hostsPattern = z
   );
 
 export const redisSettings = {
-  url: optional({
+  url: optionalString({
     name: "REDIS_URL",
     unit: "url",
     secret: true,
     check: urlOf(["redis", "rediss", "redis+unix"]),
     help: "Redis for the latest values of each device, such as redis://user:password@host:6379/0, rediss:// for TLS, redis+unix:///path; without it or REDIS_HOST or REDIS_SENTINELS nothing is written to Redis.",
   }),
-  host: optional({ name: "REDIS_HOST", help: "Host of Redis, in place of REDIS_URL." }),
-  port: count({
+  host: optionalString({ name: "REDIS_HOST", help: "Host of Redis, in place of REDIS_URL." }),
+  port: integer({
     name: "REDIS_PORT",
     default: 6379,
     min: 1,
@@ -40,49 +40,57 @@ export const redisSettings = {
     unit: "port",
     help: "Port of REDIS_HOST.",
   }),
-  db: count({
+  db: integer({
     name: "REDIS_DB",
     default: 0,
     max: 1_000_000,
     unit: "number",
     help: "Number of the database, if REDIS_URL names none.",
   }),
-  username: optional({ name: "REDIS_USERNAME", help: "ACL user, if REDIS_URL names none." }),
-  password: optional({
+  username: optionalString({ name: "REDIS_USERNAME", help: "ACL user, if REDIS_URL names none." }),
+  password: optionalString({
     name: "REDIS_PASSWORD",
     secret: true,
     help: "Password of that user, or of the server.",
   }),
-  sentinels: optional({
+  sentinels: optionalString({
     name: "REDIS_SENTINELS",
     unit: "host:port,…",
     check: hostsPattern,
     help: "Sentinels to ask for the master, in place of a host.",
   }),
-  sentinelMaster: text({
+  sentinelMaster: string({
     name: "REDIS_SENTINEL_MASTER",
     default: "mymaster",
     help: "What the sentinels call the master.",
   }),
-  sentinelPassword: optional({
+  sentinelPassword: optionalString({
     name: "REDIS_SENTINEL_PASSWORD",
     secret: true,
     help: "Password of the sentinels themselves.",
   }),
   tls: flag({ name: "REDIS_TLS", default: false, help: "1: TLS to REDIS_HOST or to the sentinels' master." }),
-  tlsCa: optional({
+  tlsCa: optionalString({
     name: "REDIS_TLS_CA",
     unit: "path",
     help: "PEM file of the CA that signed the server's certificate (absent: those that this host trusts).",
   }),
-  tlsCert: optional({ name: "REDIS_TLS_CERT", unit: "path", help: "PEM file of our client certificate." }),
-  tlsKey: optional({ name: "REDIS_TLS_KEY", unit: "path", help: "PEM file of the key of REDIS_TLS_CERT." }),
-  prefix: text({
+  tlsCert: optionalString({
+    name: "REDIS_TLS_CERT",
+    unit: "path",
+    help: "PEM file of our client certificate.",
+  }),
+  tlsKey: optionalString({
+    name: "REDIS_TLS_KEY",
+    unit: "path",
+    help: "PEM file of the key of REDIS_TLS_CERT.",
+  }),
+  prefix: string({
     name: "REDIS_PREFIX",
     default: "",
     help: "Stands in front of every key.",
   }),
-  ttlSeconds: count({
+  ttlSeconds: integer({
     name: "REDIS_METADATA_TTL",
     default: 86_400,
     min: 1,
@@ -90,7 +98,7 @@ export const redisSettings = {
     unit: "seconds",
     help: "A device that has not spoken for this long is forgotten; the same on every gateway that shares the server.",
   }),
-  tenant: optional({
+  tenant: optionalString({
     name: "REDIS_TENANT",
     help: "The tenant whose devices have keys by their id alone, as existing readers want them; all others are tenant/device.",
   }),

@@ -11,18 +11,18 @@
  * is ever sorted, and a check costs the same among a hundred devices as among a million.
  */
 import type { Clock } from "../core/clock.ts";
-import { count, type Values } from "../core/settings.ts";
+import { integer, type Values } from "../core/settings.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 
 export const cacheSettings = {
-  ttlSeconds: count({
+  ttlSeconds: integer({
     name: "AUTH_CACHE_TTL_SECONDS",
     default: 60,
     max: 31_536_000,
     unit: "seconds",
     help: "How long a device's registry row is trusted before it is read again; 0 turns the cache off.",
   }),
-  sizeMax: count({
+  sizeMax: integer({
     name: "AUTH_CACHE_MAX_SIZE",
     default: 10_000,
     min: 1,
@@ -30,7 +30,7 @@ export const cacheSettings = {
     unit: "devices",
     help: "The most devices cached; at the bound the oldest tenth is removed.",
   }),
-  staleSeconds: count({
+  staleSeconds: integer({
     name: "AUTH_CACHE_STALE_SECONDS",
     default: 86_400,
     max: 31_536_000,

@@ -18,7 +18,7 @@
  */
 import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
-import { count, flag, type Values } from "../core/settings.ts";
+import { integer, flag, type Values } from "../core/settings.ts";
 import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
@@ -27,7 +27,7 @@ import { createProvisioning, queryDeadlineMs } from "./provisioning.ts";
 import { createWatcher } from "./watcher.ts";
 
 export const lookupSettings = {
-  registryWaitMs: count({
+  registryWaitMs: integer({
     name: "REGISTRY_WAIT_MS",
     default: 5000,
     max: 600_000,

@@ -1,7 +1,7 @@
 /** The settings of the embedded broker. */
 import { z } from "zod";
 import { isLoopback, parseListen } from "../core/listen.ts";
-import { count, flag, optional, text, type Values } from "../core/settings.ts";
+import { integer, flag, optionalString, string, type Values } from "../core/settings.ts";
 import { isLevel } from "../core/topic-level.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 
@@ -10,31 +10,35 @@ const listenAddress = z
   .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:1883 or [::]:1883");
 
 export const brokerSettings = {
-  listen: text({
+  listen: string({
     name: "BROKER_LISTEN",
     default: "127.0.0.1:1883",
     unit: "host:port",
     check: listenAddress,
     help: "Where the embedded broker listens, when there is no MQTT_URL.",
   }),
-  tlsListen: optional({
+  tlsListen: optionalString({
     name: "BROKER_TLS_LISTEN",
     unit: "host:port",
     check: listenAddress,
     help: "Where it listens with TLS as well; needs BROKER_TLS_CERT and BROKER_TLS_KEY.",
   }),
-  tlsCert: optional({
+  tlsCert: optionalString({
     name: "BROKER_TLS_CERT",
     unit: "path",
     help: "PEM file of the embedded broker's certificate.",
   }),
-  tlsKey: optional({ name: "BROKER_TLS_KEY", unit: "path", help: "PEM file of the key of BROKER_TLS_CERT." }),
-  tlsCa: optional({
+  tlsKey: optionalString({
+    name: "BROKER_TLS_KEY",
+    unit: "path",
+    help: "PEM file of the key of BROKER_TLS_CERT.",
+  }),
+  tlsCa: optionalString({
     name: "BROKER_TLS_CA",
     unit: "path",
     help: "PEM file of the CA that signed the devices' certificates, whose common name <tenant>/<device> then proves the device.",
   }),
-  tenant: optional({
+  tenant: optionalString({
     name: "BROKER_TENANT",
     unit: "name",
     check: z.string().refine(isLevel, "one level of a topic: no /, + or #"),
@@ -45,7 +49,7 @@ export const brokerSettings = {
     default: false,
     help: "Refuse devices that do not prove themselves at CONNECT (user name <tenant>/<device>, password = token).",
   }),
-  maxConnections: count({
+  maxConnections: integer({
     name: "BROKER_MAX_CONNECTIONS",
     default: 10_000,
     unit: "connections",

@@ -2,10 +2,10 @@
 import { z } from "zod";
 import { parseListen } from "../core/listen.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
-import { count, optional, type Values } from "../core/settings.ts";
+import { integer, optionalString, type Values } from "../core/settings.ts";
 
 export const ingestSettings = {
-  listen: optional({
+  listen: optionalString({
     name: "INGEST_LISTEN",
     unit: "host:port",
     check: z
@@ -13,13 +13,17 @@ export const ingestSettings = {
       .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:8081 or [::]:8081"),
     help: "Where devices may POST messages (absent: nowhere).",
   }),
-  tlsCert: optional({
+  tlsCert: optionalString({
     name: "INGEST_TLS_CERT",
     unit: "path",
     help: "PEM file of its certificate; with it only HTTPS is spoken there.",
   }),
-  tlsKey: optional({ name: "INGEST_TLS_KEY", unit: "path", help: "PEM file of the key of INGEST_TLS_CERT." }),
-  maxConnections: count({
+  tlsKey: optionalString({
+    name: "INGEST_TLS_KEY",
+    unit: "path",
+    help: "PEM file of the key of INGEST_TLS_CERT.",
+  }),
+  maxConnections: integer({
     name: "INGEST_MAX_CONNECTIONS",
     default: 1_000,
     unit: "connections",
@@ -27,7 +31,7 @@ export const ingestSettings = {
     max: 100_000,
     help: "Connections beyond this many are closed at once.",
   }),
-  maxBodyBytes: count({
+  maxBodyBytes: integer({
     name: "INGEST_MAX_BODY_BYTES",
     default: 8 * 1024 * 1024,
     unit: "bytes",

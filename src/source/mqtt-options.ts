@@ -4,7 +4,15 @@
 import { brokerSchemes, readBrokerUrl } from "../core/mqtt-url.ts";
 import type { IClientOptions } from "mqtt";
 import { z } from "zod";
-import { choice, count, optional, optionalCount, text, urlOf, type Values } from "../core/settings.ts";
+import {
+  oneOf,
+  integer,
+  optionalString,
+  optionalInteger,
+  string,
+  urlOf,
+  type Values,
+} from "../core/settings.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 import { clashes, levelsOf, widest } from "../core/topic-filter.ts";
 
@@ -25,43 +33,54 @@ function listed(said: string): string[] {
 const SECONDS_MAX = 0xffff_fffe;
 
 export const mqttSettings = {
-  url: optional({
+  url: optionalString({
     name: "MQTT_URL",
     unit: "url",
     check: urlOf(brokerSchemes),
     help: "The broker to take messages from (mqtt, mqtts, ws or wss; absent: the gateway is the broker itself).",
   }),
-  username: optional({ name: "MQTT_USERNAME", help: "User name at the broker; may also stand in MQTT_URL." }),
-  password: optional({
+  username: optionalString({
+    name: "MQTT_USERNAME",
+    help: "User name at the broker; may also stand in MQTT_URL.",
+  }),
+  password: optionalString({
     name: "MQTT_PASSWORD",
     secret: true,
     help: "Password at the broker; may also stand in MQTT_URL.",
   }),
-  clientId: optional({
+  clientId: optionalString({
     name: "MQTT_CLIENT_ID",
     help: "Names the session at the broker, so it must be this gateway's alone (absent: sluice-<GATEWAY_ID>).",
   }),
-  topic: text({
+  topic: string({
     name: "MQTT_TOPIC",
     default: "tenant/+/device/+/+",
     unit: "topic filter",
     check: topicFilters,
     help: "What to subscribe to, at QoS 1; several with commas. The topics of MAPPINGS_FILE come besides.",
   }),
-  shareGroup: optional({
+  shareGroup: optionalString({
     name: "MQTT_SHARE_GROUP",
     unit: "name",
     check: z.string().regex(/^[^+#/\0]+$/, "a name without + # /"),
     help: "Gateways with the same name here share the messages among them ($share/<name>/<topic>).",
   }),
-  tlsCa: optional({
+  tlsCa: optionalString({
     name: "MQTT_TLS_CA",
     unit: "path",
     help: "PEM file of the CA that signed the broker's certificate.",
   }),
-  tlsCert: optional({ name: "MQTT_TLS_CERT", unit: "path", help: "PEM file of our client certificate." }),
-  tlsKey: optional({ name: "MQTT_TLS_KEY", unit: "path", help: "PEM file of the key of MQTT_TLS_CERT." }),
-  keepaliveSeconds: count({
+  tlsCert: optionalString({
+    name: "MQTT_TLS_CERT",
+    unit: "path",
+    help: "PEM file of our client certificate.",
+  }),
+  tlsKey: optionalString({
+    name: "MQTT_TLS_KEY",
+    unit: "path",
+    help: "PEM file of the key of MQTT_TLS_CERT.",
+  }),
+  keepaliveSeconds: integer({
     name: "MQTT_KEEPALIVE_SECONDS",
     default: 30,
     unit: "seconds",
@@ -69,14 +88,14 @@ export const mqttSettings = {
     max: 65_535,
     help: "A connection that is silent for one and a half times this long is given up and made anew.",
   }),
-  sessionExpirySeconds: optionalCount({
+  sessionExpirySeconds: optionalInteger({
     name: "MQTT_SESSION_EXPIRY_SECONDS",
     unit: "seconds",
     min: 1,
     max: SECONDS_MAX,
     help: "How long the broker keeps our session, and what arrives for it, while we are away (MQTT 5; absent: 7d, and 10m in a share group).",
   }),
-  receiveMaximum: count({
+  receiveMaximum: integer({
     name: "MQTT_RECEIVE_MAXIMUM",
     default: 20_000,
     unit: "messages",
@@ -84,7 +103,7 @@ export const mqttSettings = {
     max: 65_535,
     help: "Most messages the broker may send ahead of our acknowledgement (MQTT 5; with 3.1.1 the broker decides).",
   }),
-  version: choice({
+  version: oneOf({
     name: "MQTT_VERSION",
     default: "auto",
     words: ["auto", "5", "3.1.1"],

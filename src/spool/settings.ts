@@ -1,54 +1,54 @@
 /** The settings of the spool. */
-import { choice, count } from "../core/settings.ts";
+import { oneOf, integer } from "../core/settings.ts";
 
 export const spoolSettings = {
-  lingerMs: count({
+  lingerMs: integer({
     name: "SPOOL_LINGER_MS",
     default: 5,
     unit: "ms",
     max: 10_000,
     help: "How long a group of messages is collected before it is written with one fsync and acknowledged.",
   }),
-  bytesMax: count({
+  bytesMax: integer({
     name: "SPOOL_MAX_BYTES",
     default: 10_737_418_240,
     unit: "bytes",
     min: 65_536,
     help: "The most bytes of undelivered entries (compressed) that the spool holds; at this bound the intake is held.",
   }),
-  whenFull: choice({
+  whenFull: oneOf({
     name: "SPOOL_WHEN_FULL",
     default: "hold",
     words: ["hold", "drop_oldest"],
     help: "At SPOOL_MAX_BYTES: hold (nothing more is acknowledged, nothing is lost) or drop_oldest (the oldest undelivered entries are removed and counted as skipped).",
   }),
-  ageMaxSeconds: count({
+  ageMaxSeconds: integer({
     name: "SPOOL_MAX_AGE_SECONDS",
     default: 0,
     unit: "seconds",
     help: "Sinks that may skip (SPOOL_WHEN_FULL=drop_oldest) skip undelivered entries older than this; 0: never.",
   }),
-  freeBytesMin: count({
+  freeBytesMin: integer({
     name: "SPOOL_MIN_FREE_BYTES",
     default: 67_108_864,
     unit: "bytes",
     help: "What the spool leaves free on its disk, 32 MiB of which it needs itself to remove what is delivered; if less is free, the intake is held. 0: no floor.",
   }),
-  letterBytesMax: count({
+  letterBytesMax: integer({
     name: "DEAD_LETTERS_MAX_BYTES",
     default: 268_435_456,
     unit: "bytes",
     min: 1_048_576,
     help: "The most bytes of dead letters that are kept; beyond it, the oldest of the device that has most of them are removed.",
   }),
-  letterAgeMaxDays: count({
+  letterAgeMaxDays: integer({
     name: "DEAD_LETTERS_MAX_AGE_DAYS",
     default: 90,
     unit: "days",
     max: 36_500,
     help: "Dead letters older than this are removed; 0: never.",
   }),
-  redeliveryWindow: count({
+  redeliveryWindow: integer({
     name: "REDELIVERY_WINDOW",
     default: 100_000,
     unit: "messages",

@@ -1,8 +1,8 @@
 /** Sizes and durations as people write them. */
 import { describe, expect, test } from "bun:test";
-import { count, optionalCount } from "../../src/core/settings.ts";
+import { integer, optionalInteger } from "../../src/core/settings.ts";
 
-const of = (unit: string) => count({ name: "X", help: "", unit, default: 0 }).schema;
+const of = (unit: string) => integer({ name: "X", help: "", unit, default: 0 }).schema;
 
 describe("a setting", () => {
   test.each([
@@ -50,7 +50,7 @@ describe("a setting", () => {
   });
 
   test("that may be absent, is", () => {
-    const { schema } = optionalCount({ name: "X", help: "", unit: "seconds", min: 1 });
+    const { schema } = optionalInteger({ name: "X", help: "", unit: "seconds", min: 1 });
     expect(schema.parse(undefined)).toBeUndefined();
     expect(schema.parse("7d")).toBe(604_800);
     expect(schema.safeParse("0").success).toBe(false);

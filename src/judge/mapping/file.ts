@@ -4,7 +4,7 @@
  * TOML, for it has comments and needs no quotes around keys. Its parser ends at the first mistake of syntax, so after one each
  * [[mapping]] is parsed by itself, which tells the others' too.
  */
-import { optional } from "../../core/settings.ts";
+import { optionalString } from "../../core/settings.ts";
 import { clashes, covers, levelsOf, subscribed } from "../../core/topic-filter.ts";
 import { parse, TomlError } from "smol-toml";
 import { compile, type Mapping } from "./compile.ts";
@@ -12,7 +12,7 @@ import { placesIn, type Place } from "./places.ts";
 import { specOf, type Defaults } from "./spec.ts";
 
 export const mappingSettings = {
-  file: optional({
+  file: optionalString({
     name: "MAPPINGS_FILE",
     unit: "path",
     help: "A TOML file that says how messages of other topics and forms than our own are read; `sluice help mappings` has ready ones (absent: our own alone).",

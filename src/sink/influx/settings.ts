@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { retentionSeconds } from "./database.ts";
 import { lastGood, readTls, tlsMistakes } from "../../core/pem.ts";
-import { choice, count, flag, optional, text, urlOf, type Values } from "../../core/settings.ts";
+import { oneOf, integer, flag, optionalString, string, urlOf, type Values } from "../../core/settings.ts";
 import { sinkSettings } from "../../core/sink.ts";
 
 const url = urlOf(["http", "https", "file"])
@@ -26,40 +26,44 @@ const common = sinkSettings({
 });
 
 export const influxSettings = {
-  url: optional({
+  url: optionalString({
     name: "INFLUXDB_URL",
     unit: "url",
     help: "InfluxDB server, or file:///directory for files of line protocol; without it there is no InfluxDB sink.",
     check: url,
   }),
-  token: optional({
+  token: optionalString({
     name: "INFLUXDB_TOKEN",
     secret: true,
     help: "Token of InfluxDB 3 or 2.",
     check: z.string().regex(/^[!-~]+$/, "letters, digits and signs, without spaces"),
   }),
-  username: optional({
+  username: optionalString({
     name: "INFLUXDB_USERNAME",
     help: "User, if the server wants a password (InfluxDB 1).",
   }),
-  password: optional({ name: "INFLUXDB_PASSWORD", secret: true, help: "Password of INFLUXDB_USERNAME." }),
-  tlsCa: optional({
+  password: optionalString({
+    name: "INFLUXDB_PASSWORD",
+    secret: true,
+    help: "Password of INFLUXDB_USERNAME.",
+  }),
+  tlsCa: optionalString({
     name: "INFLUXDB_TLS_CA",
     unit: "path",
     help: "PEM file of the CA that signed the server's certificate (absent: those that this host trusts).",
   }),
-  org: text({
+  org: string({
     name: "INFLUXDB_ORG",
     default: "",
     help: "Name or id of the organization, which InfluxDB 2 wants.",
   }),
-  api: choice({
+  api: oneOf({
     name: "INFLUXDB_API",
     default: "auto",
     words: ["auto", "v3", "v2", "v1", "questdb", "victoriametrics", "file"],
     help: "Which write interface the server has; auto asks it, and finds InfluxDB only. With questdb and victoriametrics the tenant is a tag and a line sent again is stored twice.",
   }),
-  database: text({
+  database: string({
     name: "INFLUXDB_DATABASE",
     default: "telemetry_{tenant_id}",
     help: "Database (bucket) per tenant; without {tenant_id} all tenants share it and the tenant is a tag (InfluxDB 3 Core holds 5 databases).",
@@ -73,7 +77,7 @@ export const influxSettings = {
     default: true,
     help: "0 turns writing to InfluxDB off.",
   }),
-  batchSize: count({
+  batchSize: integer({
     name: "INFLUX_BATCH_SIZE",
     default: 500,
     unit: "lines",
@@ -81,7 +85,7 @@ export const influxSettings = {
     max: 10_000,
     help: "A database with this many lines waiting is written at once; behind a backlog a batch grows to 10,000.",
   }),
-  flushIntervalMs: count({
+  flushIntervalMs: integer({
     name: "INFLUX_FLUSH_INTERVAL_MS",
     default: 1000,
     unit: "ms",
@@ -90,26 +94,26 @@ export const influxSettings = {
   }),
   concurrency: common.concurrency,
   timeoutMs: common.timeoutMs,
-  integerFields: text({
+  integerFields: string({
     name: "INFLUX_INTEGER_FIELDS",
     default: "seq,rssi_dbm",
     unit: "names",
     help: "Fields written as integers, separated by commas; every other number is a float.",
   }),
-  timeDistanceMaxDays: count({
+  timeDistanceMaxDays: integer({
     name: "INFLUX_TIME_DISTANCE_MAX_DAYS",
     default: 366,
     unit: "days",
     max: 200_000,
     help: "A reading whose time lies further from its arrival becomes a dead letter, for scattered times open a shard each; 0: no bound.",
   }),
-  onCollision: choice({
+  onCollision: oneOf({
     name: "INFLUX_ON_COLLISION",
     default: "shift",
     words: ["shift", "keep"],
     help: "A second, different reading of a device at one time: shift moves it by 1 ns, keep lets it overwrite the first.",
   }),
-  retention: optional({
+  retention: optionalString({
     name: "INFLUX_RETENTION",
     unit: "30d | 12h | 4w | forever",
     help: "Creates a missing database before its first write, to keep data this long; without it InfluxDB 3 creates it, to keep data for ever.",
@@ -122,14 +126,14 @@ export const influxSettings = {
         "at most 106751d, 15250w or 2562047h, or forever",
       ),
   }),
-  fileBytesMax: count({
+  fileBytesMax: integer({
     name: "INFLUX_FILE_MAX_BYTES",
     default: 67_108_864,
     unit: "bytes",
     min: 1024,
     help: "A file of lines is closed and compressed at this size.",
   }),
-  fileAgeSeconds: count({
+  fileAgeSeconds: integer({
     name: "INFLUX_FILE_MAX_AGE_SECONDS",
     default: 3600,
     unit: "seconds",

@@ -13,17 +13,17 @@ import { finished } from "node:stream";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "../../core/clock.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./url.ts";
-import { count, optional, type Values } from "../../core/settings.ts";
+import { integer, optionalString, type Values } from "../../core/settings.ts";
 
 export const postgresSettings = {
-  url: optional({
+  url: optionalString({
     name: "DATABASE_URL",
     unit: "url",
     secret: true,
     check: postgresUrl,
     help: "PostgreSQL for the registry and the tables; without it both live in a local SQLite file. As libpq reads it: several hosts, a socket directory, sslmode, sslrootcert, sslcert, sslkey, target_session_attrs.",
   }),
-  poolMax: count({
+  poolMax: integer({
     name: "PG_POOL_MAX",
     default: 10,
     min: 2,
@@ -31,7 +31,7 @@ export const postgresSettings = {
     unit: "connections",
     help: "Most connections to PostgreSQL at a time, besides the one that listens for changes.",
   }),
-  timeoutMs: count({
+  timeoutMs: integer({
     name: "PG_TIMEOUT_MS",
     default: 10_000,
     min: 100,

@@ -11,11 +11,11 @@ import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { ageClock, type Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { count } from "../../core/settings.ts";
+import { integer } from "../../core/settings.ts";
 import type { Retention, RetentionBounds } from "../../core/store.ts";
 
 export const localSettings = {
-  retentionDays: count({
+  retentionDays: integer({
     name: "LOCAL_RETENTION_DAYS",
     default: 365,
     unit: "days",
