@@ -15,7 +15,7 @@ import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 
 /** Devices kept a reason. */
-const devicesMax = 1_000;
+export const devicesMax = 1_000;
 const limitedReason = "RATE_LIMITED";
 const emptyReason = "TELEMETRY_WITHOUT_METRICS";
 /** For so long after its last limited message a device counts as limited. */

@@ -65,6 +65,9 @@ export interface Position {
   readonly totals: Totals;
 }
 
+/** No sink asks for a batch of more bytes: what is on its way to all of them is bounded by it. */
+export const sinkBatchBytesMax = 8 * 1024 * 1024;
+
 export interface Sink {
   readonly name: string;
   /** Most entries and payload bytes in one `deliver`; a sink may change its mind from one to the next. */

@@ -1,4 +1,5 @@
 /** The contract between a source of messages and the gateway. */
+import type { MemoryBound } from "./memory-bound.ts";
 import type { Clock } from "./clock.ts";
 import type { Kind } from "./kind.ts";
 import type { ListenAddress } from "./listen.ts";
@@ -87,6 +88,8 @@ export interface SourceKind<S extends Settings = Settings> extends Kind<S> {
   isAsked(values: Values<S>, earlier: readonly string[]): boolean;
   /** Connects to nothing yet. @throws if the settings cannot be used */
   open(parts: SourceParts<Values<S>>): Source;
+  /** What it may hold in memory besides the messages that the intake holds. Absent: next to nothing. */
+  memory?(values: Values<S>): readonly MemoryBound[];
   /** Can it be used? One sentence; throws one that says what is wrong. For `check`: it must not disturb a gateway that runs. */
   probe(values: Values<S>): Promise<string>;
 }

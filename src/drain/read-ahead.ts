@@ -34,7 +34,7 @@ export interface DrainedSpool {
 }
 
 export const readAheadEntriesMax = 40_000;
-const bytesMax = 32 * 1024 * 1024;
+export const readAheadBytesMax = 32 * 1024 * 1024;
 /** Most entries read at a stretch, so that the intake is not kept waiting: some milliseconds from the disk. */
 const stretchEntries = 4_000;
 const noDetours: DrainState["detours"] = new Map();
@@ -105,7 +105,7 @@ export class ReadAhead {
     let bytes = this.#bytes();
     for (const until = window.next + stretchEntries; window.next <= this.#spool.head;) {
       if (window.next >= until) return true;
-      if (window.room === 0 || bytes >= bytesMax) {
+      if (window.room === 0 || bytes >= readAheadBytesMax) {
         if (!this.#makeRoom()) return false;
         bytes = this.#bytes();
         continue;

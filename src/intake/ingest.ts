@@ -53,11 +53,11 @@ interface Received {
 /** A group is written at once when it holds this many messages. */
 const groupMessagesMax = 1_000;
 /** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
-const intakeMessagesMax = 70_000;
+export const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
-const parkedMax = 20_000;
+export const parkedMax = 20_000;
 /** The same for their payloads. */
-const intakeBytesMax = 64 * 1024 * 1024;
+export const intakeBytesMax = 64 * 1024 * 1024;
 const retryHeldMs = 250;
 
 export class Ingest {

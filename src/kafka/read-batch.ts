@@ -108,7 +108,7 @@ function readBatch(
 }
 
 /** Of one batch: more is no batch of messages. */
-const unpackedBytesMax = 256 * 1024 * 1024;
+export const unpackedBytesMax = 256 * 1024 * 1024;
 const bounds = { maxOutputLength: unpackedBytesMax };
 
 /** @throws if it is of a codec that is not known, or too much comes out of it */

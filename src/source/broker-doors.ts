@@ -44,7 +44,7 @@ const connectBytesMax = 16_384;
 const connectMs = 10_000;
 const packetMs = 30_000;
 /** Of packets that are not complete, all connections together. */
-const unfinishedBytesMax = 64 * 1024 * 1024;
+export const unfinishedBytesMax = 64 * 1024 * 1024;
 const lookEveryMs = 1_000;
 
 interface Visitor {

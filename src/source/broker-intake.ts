@@ -83,7 +83,7 @@ export function bytesOf({ payload }: PublishPacket): Uint8Array {
 }
 
 /** What all messages that wait for the intake may hold; a sender beyond it is disconnected, and comes back. */
-const waitingBytesMax = 64 * 1024 * 1024;
+export const waitingBytesMax = 64 * 1024 * 1024;
 
 export interface Gate {
   open(intake: Intake): void;

@@ -18,7 +18,7 @@ import type { BrokerSettings } from "./broker-settings.ts";
 import { brokerStore } from "./broker-store.ts";
 
 /** How long a subscriber may take to take what it is sent. */
-const drainMs = 5000;
+export const drainMs = 5000;
 const clientIdLengthMax = 131_072;
 const authenticateMs = 10_000;
 /**
@@ -31,7 +31,7 @@ const refusedOftenAfterMs = 2_000;
 const subscriberBytesMax = 256 * 1024;
 const subscriptionsPerClientMax = 20;
 /** Messages times subscribers that are passed on in a second; the rest is not. */
-const passedOnPerSecondMax = 2_000;
+export const passedOnPerSecondMax = 2_000;
 /** Where nobody can subscribe: aedes acknowledges what is published there. */
 const nobodysTopic = "$SYS/nobody";
 

@@ -13,10 +13,11 @@ import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { sourceKind, type Authenticate, type Mapped, type Source, type StillProves } from "../core/source.ts";
-import { brokerDoors } from "./broker-doors.ts";
-import { intakeGate } from "./broker-intake.ts";
+import { brokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
+import { intakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
-import { brokerRules } from "./broker-rules.ts";
+import { brokerRules, drainMs, passedOnPerSecondMax } from "./broker-rules.ts";
+import { connectionBytes } from "../core/memory-bound.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { lastGood } from "../core/pem.ts";
 import { brokerMistakes, type BrokerSettings, brokerSettings, brokerTls } from "./broker-settings.ts";
@@ -33,7 +34,16 @@ export const broker = sourceKind({
   isAsked: (_, earlier) => earlier.length === 0,
   probe: ({ listen }) => Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${listen}`),
   open: brokerSource,
+  memory: ({ maxConnections }) => [
+    { part: "packets that wait for the intake", bytes: waitingBytesMax },
+    { part: "packets that are not complete", bytes: unfinishedBytesMax },
+    { part: "packets on their way to slow subscribers", bytes: passedOnBytesMax },
+    { part: "connections (BROKER_MAX_CONNECTIONS)", bytes: maxConnections * connectionBytes },
+  ],
 });
+
+/** A subscriber that takes nothing for `drainMs` is disconnected; a message is rarely of more than 8 KiB (MAX_PAYLOAD_BYTES). */
+const passedOnBytesMax = ((passedOnPerSecondMax * drainMs) / 1000) * 8 * 1024;
 
 export interface BrokerOptions {
   readonly mapped?: Mapped;

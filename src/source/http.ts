@@ -5,6 +5,7 @@
  * devices never reach the administration. What a request holds is bounded alone and with all others; while the intake is held or full,
  * requests are turned away before their body is read.
  */
+import { connectionBytes } from "../core/memory-bound.ts";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -28,6 +29,10 @@ export const httpIngest = sourceKind({
   isAsked: ({ listen }) => listen !== undefined,
   probe: probeListen,
   open: httpSource,
+  memory: ({ maxConnections }) => [
+    { part: "requests under way", bytes: HELD_BYTES_MAX },
+    { part: "connections (INGEST_MAX_CONNECTIONS)", bytes: maxConnections * connectionBytes },
+  ],
 });
 
 /** How long the head of a request may take, and then the whole of it. */

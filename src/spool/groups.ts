@@ -23,7 +23,7 @@ export interface Encoded extends Group {
  * Bound of the groups decoded last: several sinks, or lanes of one sink, that catch up side by side decode each group
  * only once.
  */
-const recentBytesMax = 16 * 1024 * 1024;
+export const recentBytesMax = 16 * 1024 * 1024;
 
 interface Held {
   /** The newest seq; 0: none. */

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { explain, silentLog } from "../../src/core/log.ts";
-import type { Delivery, Sink } from "../../src/core/sink.ts";
+import { sinkBatchBytesMax, type Delivery, type Sink } from "../../src/core/sink.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
 import { emptyRecord, spoolKit } from "../kit/spool.ts";
@@ -47,6 +47,10 @@ function suite(fixture: SinkFixture): void {
     expect(outcome.refused).toBe(0);
     expect(refused.size).toBe(0);
     expect(await open.stored()).toEqual(kept([...events(1, 20), event(23)].map((e) => e.seq)));
+  });
+
+  test("asks for no larger batches than the bounds of memory count with", () => {
+    expect(open.sink.batchBytesMax).toBeLessThanOrEqual(sinkBatchBytesMax);
   });
 
   test("is handed by a drain what is for it, and the rest counts as ignored", async () => {

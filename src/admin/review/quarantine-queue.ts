@@ -31,7 +31,7 @@ export interface QuarantineParts {
 
 const batchMax = 200;
 /** Messages on their way from the spool to the tables; with more, those are waited for. */
-const underWayMax = 100_000;
+export const underWayMax = 100_000;
 
 export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
   const { table, registry, judge, requeue, settledTo, head } = parts;

@@ -19,7 +19,7 @@ export interface KnownSeries extends Series {
 export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
 /** At least this many series are cached, at most twice as many. */
-const seriesMax = 8_192;
+export const seriesMax = 8_192;
 
 type Known = Map<Table, Map<string | null, KnownSeries>>;
 

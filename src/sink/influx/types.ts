@@ -13,7 +13,7 @@ import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { escapeName, type Column, type ColumnType, type Line, type Table } from "./line.ts";
 
-const columnsMax = 50_000;
+export const columnsMax = 50_000;
 const saveAfterMs = 10_000;
 
 export interface TypeMap {

@@ -10,7 +10,7 @@ import { explain } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
-import type { ReadRecord } from "../../kafka/read-batch.ts";
+import { unpackedBytesMax, type ReadRecord } from "../../kafka/read-batch.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/settings.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
@@ -28,6 +28,7 @@ export const kafka = sourceKind({
     servers !== undefined && (sourceTopic !== undefined || validatedSource),
   probe,
   open: kafkaSource,
+  memory: () => [{ part: "a batch of Kafka, unpacked", bytes: unpackedBytesMax }],
 });
 
 type Options = Pick<SourceParts<KafkaSettings>, "settings" | "gatewayId" | "clock" | "log" | "marks">;

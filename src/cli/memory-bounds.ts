@@ -1,0 +1,123 @@
+/**
+ * The bounds of memory, named and added up: what a gateway may hold at most with given settings, if everything is at its bound at the
+ * same time. docs/memory.md is printed from it.
+ *
+ * A bound is a constant or a setting of the file that holds to it, and is imported from there. What is counted in items weighs what
+ * test/cli/memory-bounds.test.ts finds on the heap, rounded up.
+ */
+import { devicesMax } from "../admin/rejects.ts";
+import { underWayMax } from "../admin/review/quarantine-queue.ts";
+import { valuesOf } from "../core/kind.ts";
+import { waitingBytesMax as logBytesMax } from "../core/log-output.ts";
+import type { MemoryBound } from "../core/memory-bound.ts";
+import { sinkBatchBytesMax } from "../core/sink.ts";
+import { readAheadBytesMax, readAheadEntriesMax } from "../drain/read-ahead.ts";
+import { intakeBytesMax, intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
+import { bucketsMax } from "../judge/limit.ts";
+import { reasons } from "../judge/reasons.ts";
+import { askedSinks } from "../sink/index.ts";
+import { columnsMax } from "../sink/influx/types.ts";
+import { seriesMax } from "../sink/influx/series.ts";
+import { askedSources } from "../source/index.ts";
+import { recentBytesMax } from "../spool/groups.ts";
+import { retainedTopicsMax } from "../spool/retained.ts";
+import { tailBytesMax } from "../spool/tail.ts";
+import type { Config } from "../config/tables.ts";
+
+const MiB = 1024 * 1024;
+
+/** The executable itself, idle: 71 MiB were measured. */
+const programBytes = 96 * MiB;
+/** Pages that SQLite keeps per file (its default), and what it needs of a write-ahead log. */
+const sqliteBytes = 8 * MiB;
+
+/** What one item weighs on the heap. */
+export const itemBytes = {
+  /** A message in the intake with what the judge made of it, besides its payload. */
+  message: 768,
+  /** One that waits for a look-up has its parsed body with it. */
+  parkedMessage: 2_048,
+  cachedDevice: 768,
+  packet: 192,
+  retainedTopic: 192,
+  bucket: 224,
+  rejectRow: 1_024,
+  requeued: 192,
+  column: 512,
+  /** With the last times of its readings. */
+  series: 4_608,
+  /** A place in the window of a drain. */
+  place: 16,
+};
+
+/** Limits of a device's lasting rate, of what nobody proved and of what is kept, in two generations each. */
+const bucketMaps = 3 * 2;
+/** A batch as entries is read ahead already; as text, and as the bytes of a request. */
+const batchCopies = 2;
+
+/** With these settings, in the order of a message's way. */
+export function memoryBounds(config: Config): readonly MemoryBound[] {
+  const sinks = askedSinks(config);
+  const lanes = sinks.map((kind) => Number(valuesOf(config, kind)["concurrency"] ?? 1));
+  const batches = 1 + lanes.reduce((sum, concurrency) => sum + concurrency, 0);
+  const drains = 1 + sinks.length;
+  const hasInflux = sinks.some(({ name }) => name === "influx");
+  return [
+    { part: "the program, idle", bytes: programBytes },
+    ...askedSources(config).flatMap((kind) => kind.memory?.(valuesOf(config, kind)) ?? []),
+    { part: "payloads in the intake", bytes: intakeBytesMax },
+    {
+      part: "messages in the intake",
+      bytes: parkedMax * itemBytes.parkedMessage + (intakeMessagesMax - parkedMax) * itemBytes.message,
+    },
+    { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
+    { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
+    {
+      part: "redelivery window (REDELIVERY_WINDOW)",
+      bytes: config.spool.redeliveryWindow * itemBytes.packet,
+    },
+    { part: "retained topics", bytes: retainedTopicsMax * itemBytes.retainedTopic },
+    { part: "the spool's newest groups", bytes: tailBytesMax },
+    { part: "groups that were read from the disk last", bytes: recentBytesMax },
+    {
+      part: `read ahead for ${drains === 1 ? "a sink" : `${drains} sinks`}`,
+      bytes: drains * (readAheadBytesMax + readAheadEntriesMax * itemBytes.place),
+    },
+    {
+      part: `batches on their way, ${batches} at a time`,
+      bytes: batches * batchCopies * sinkBatchBytesMax,
+    },
+    ...(hasInflux
+      ? [
+          { part: "columns of InfluxDB", bytes: columnsMax * itemBytes.column },
+          { part: "series of InfluxDB, in two generations", bytes: 2 * seriesMax * itemBytes.series },
+        ]
+      : []),
+    { part: "recent rejects", bytes: reasons.length * devicesMax * itemBytes.rejectRow },
+    { part: "replays under way", bytes: underWayMax * itemBytes.requeued },
+    { part: "lines of the log that nobody took yet", bytes: logBytesMax },
+    { part: "SQLite: spool, cache and local store", bytes: 3 * sqliteBytes },
+  ];
+}
+
+export function memorySum(bounds: readonly MemoryBound[]): number {
+  return bounds.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** As rows of a table in Markdown. */
+export function memoryTable(bounds: readonly MemoryBound[]): string {
+  const mebibytes = (bytes: number) => (bytes / MiB).toFixed(1);
+  const rows = bounds.map(({ part, bytes }) => [part, mebibytes(bytes)]);
+  const table = [
+    ["what lies in memory", "MiB at most"],
+    ...rows,
+    ["**all of it**", `**${mebibytes(memorySum(bounds))}**`],
+  ];
+  const widths = [0, 1].map((at) => Math.max(...table.map((row) => row[at]?.length ?? 0)));
+  const lines = table.map(
+    ([part = "", size = ""]) => `| ${part.padEnd(widths[0] ?? 0)} | ${size.padStart(widths[1] ?? 0)} |`,
+  );
+  const [heading = "", ...others] = lines;
+  const rule = `| ${"-".repeat(widths[0] ?? 0)} | ${"-".repeat((widths[1] ?? 1) - 1)}: |`;
+  return `${[heading, rule, ...others].join("\n")}\n`;
+}

@@ -1,0 +1,250 @@
+/**
+ * The sum of all bounds of memory: the page is what the constants say, what one item weighs is what the heap says, and what is filled
+ * twice over stays at its bound.
+ */
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { heapStats } from "bun:jsc";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { devicesMax, RecentRejects } from "../../src/admin/rejects.ts";
+import { underWayMax } from "../../src/admin/review/quarantine-queue.ts";
+import { loadConfig } from "../../src/config/index.ts";
+import { itemBytes, memoryBounds, memorySum } from "../../src/cli/memory-bounds.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { Window } from "../../src/drain/window.ts";
+import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
+import { createJudge } from "../../src/judge/judge.ts";
+import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
+import { parkedMax } from "../../src/intake/ingest.ts";
+import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import { grammarOf } from "../../src/sink/influx/api.ts";
+import { createCollisions } from "../../src/sink/influx/collisions.ts";
+import { encodeLine } from "../../src/sink/influx/line.ts";
+import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
+import { columnsMax, createTypeMap } from "../../src/sink/influx/types.ts";
+import { memoryBytes, Tail, tailBytesMax } from "../../src/spool/tail.ts";
+import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
+import { RetainedTopics, retainedTopicsMax } from "../../src/spool/retained.ts";
+import { event } from "../contract/entries.ts";
+import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { anEntry } from "../kit/spool.ts";
+import { memoryPage } from "../memory-page.ts";
+
+setDefaultTimeout(60_000);
+
+const dir = mkdtempSync(join(tmpdir(), "sluice-memory-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+function configOf(env: Record<string, string>) {
+  const loaded = loadConfig({ DATA_DIR: dir, ...env });
+  if ("mistakes" in loaded) throw new Error(loaded.mistakes.join("\n"));
+  return loaded.config;
+}
+
+const heapBytes = () => {
+  Bun.gc(true);
+  return heapStats().heapSize;
+};
+
+/** What is kept of what `make` returns. */
+function weighed(make: () => unknown): number {
+  const before = heapBytes();
+  const kept = [make()];
+  const bytes = heapBytes() - before;
+  kept.pop();
+  return bytes;
+}
+
+const clock = simulatedClock();
+const key = (i: number) => `acme-industrial-${i % 50}/compressor-hall-7-${i}`;
+
+/** What it is made of, how many of them there are at the bound, and twice as many put in. */
+const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number, fill: () => unknown])[] = [
+  [
+    "cachedDevice",
+    10_000,
+    () => {
+      const cache = new DeviceAuthCache({ ttlSeconds: 60, sizeMax: 10_000, staleSeconds: 60 }, clock);
+      for (let i = 0; i < 20_000; i++)
+        cache.put(
+          aDevice({
+            tenantId: `acme-industrial-${i % 50}`,
+            deviceId: `compressor-hall-7-${i}`,
+            tokenHash: Bun.hash(String(i)).toString(16).padStart(64, "0"),
+            previousTokenHash: Bun.hash(`p${i}`).toString(16).padStart(64, "0"),
+          }),
+        );
+      return cache;
+    },
+  ],
+  [
+    "packet",
+    100_000,
+    () => {
+      const window = new RedeliveryWindow(100_000);
+      for (let i = 0; i < 200_000; i++) window.add(i * 7_919 + 2 ** 40, i % 5_000);
+      return window;
+    },
+  ],
+  [
+    "retainedTopic",
+    retainedTopicsMax,
+    () => {
+      const topics = new RetainedTopics([]);
+      for (let i = 0; i < 2 * retainedTopicsMax; i++)
+        topics.note(aMessage(new Uint8Array([i & 255]), { topic: `t/${i}`, retained: true }));
+      return topics;
+    },
+  ],
+  [
+    "bucket",
+    2 * bucketsMax,
+    () => {
+      const limiter = createLimiter();
+      const rate = { messageMs: 200, messagesMs: 1_000_000, byteMs: 0.01, bytesMs: 1_000_000 };
+      for (let i = 0; i < 4 * bucketsMax; i++) limiter.take(key(i), i / 1_000, 100, rate);
+      return limiter;
+    },
+  ],
+  [
+    "rejectRow",
+    devicesMax,
+    () => {
+      const rejects = new RecentRejects(() => {});
+      const detail = "x".repeat(1_000);
+      for (let i = 0; i < 2 * devicesMax; i++)
+        rejects.note([
+          anEntry({
+            kind: "reject",
+            reason: "MAPPING_MISFIT",
+            deviceId: key(i),
+            topic: `t/${key(i)}`,
+            detail,
+          }),
+        ]);
+      return rejects;
+    },
+  ],
+  [
+    "requeued",
+    underWayMax,
+    () => new Map(Array.from({ length: underWayMax }, (_, i) => [2 ** 33 + i, 2 ** 34 + i])),
+  ],
+  [
+    "column",
+    columnsMax,
+    () => {
+      const types = createTypeMap({
+        path: join(dir, "types.json"),
+        integerFields: [],
+        reserved: [],
+        clock,
+        log: silentLog,
+      });
+      for (let i = 0; i < 2 * columnsMax; i++)
+        types.table(`d${i % 20}`, "telemetry").column(`metric_number_${i}`);
+      return types;
+    },
+  ],
+  [
+    "series",
+    2 * seriesMax,
+    () => {
+      const series = createSeries();
+      const collisions = createCollisions("shift");
+      const types = createTypeMap({
+        path: join(dir, "none.json"),
+        integerFields: [],
+        reserved: [],
+        clock,
+        log: silentLog,
+      });
+      const table = types.table("d", "telemetry");
+      const grammar = grammarOf("v2", true, true);
+      for (let i = 0; i < 4 * 4 * seriesMax; i++) {
+        const entry = event(i + 1, { deviceId: key(i >> 2), eventMs: 1_700_000_000_000 + i });
+        const line = encodeLine(entry, table, grammar, series);
+        if (line !== null) collisions.place(line, new Map());
+      }
+      return [series, collisions];
+    },
+  ],
+  [
+    "place",
+    readAheadEntriesMax,
+    () => new Window(readAheadEntriesMax, 0, { delivered: 0, ignored: 0, refused: 0, skipped: 0 }),
+  ],
+  [
+    "parkedMessage",
+    parkedMax,
+    () => {
+      const auth = new DeviceAuthCache({ ttlSeconds: 60, sizeMax: 10, staleSeconds: 60 }, clock);
+      const judge = createJudge({
+        policy: () => aPolicy(),
+        auth,
+        requireToken: true,
+        backlogBytesMax: 1e9,
+        clock,
+      });
+      return Array.from({ length: parkedMax }, (_, i) => {
+        const device = `compressor-hall-7-${i}`;
+        const message = aMessage(aBody({ device_id: device }), {
+          topic: `tenant/acme/device/${device}/telemetry`,
+        });
+        return [message, judge.judge(message)];
+      });
+    },
+  ],
+  [
+    "message",
+    50_000,
+    () =>
+      Array.from({ length: 50_000 }, (_, i) => [
+        aMessage(new Uint8Array(1), { topic: `t/${key(i)}` }),
+        event(i),
+      ]),
+  ],
+];
+
+describe("memory", () => {
+  test.each(parts)("a %s weighs no more than is counted for it", (item, countMax, fill) => {
+    expect(weighed(fill) / countMax).toBeLessThanOrEqual(itemBytes[item]);
+  });
+
+  test("each kind of item is weighed", () => {
+    expect(parts.map(([item]) => item).sort()).toEqual(
+      Object.keys(itemBytes).sort() as (keyof typeof itemBytes)[],
+    );
+  });
+
+  test("the spool's newest groups stay within their bound, of three bytes per character too", () => {
+    const tail = new Tail();
+    let put = 0;
+    const bytes = weighed(() => {
+      for (let seq = 1; put < 3 * tailBytesMax; seq += 100) {
+        const entries = Array.from({ length: 100 }, (_, i) =>
+          event(seq + i, { payload: `{"metrics":{"n":${seq + i}},"pad":"${"温".repeat(1_000)}"}` }),
+        );
+        put += memoryBytes(entries);
+        tail.push(entries);
+      }
+      return tail;
+    });
+    expect(bytes).toBeLessThanOrEqual(tailBytesMax);
+  });
+
+  test("the page names each bound and their sum, with the default settings and with everything on", async () => {
+    const path = join(import.meta.dir, "..", "..", "docs", "memory.md");
+    expect(await Bun.file(path).text()).toBe(memoryPage());
+  });
+
+  test("a further sink and more connections are in the sum", () => {
+    const sumOf = (env: Record<string, string>) => memorySum(memoryBounds(configOf(env)));
+    const plain = sumOf({});
+    expect(sumOf({ REDIS_URL: "redis://127.0.0.1" })).toBeGreaterThan(plain + 32 * 1024 * 1024);
+    expect(sumOf({ BROKER_MAX_CONNECTIONS: "100" })).toBeLessThan(plain - 100 * 1024 * 1024);
+    expect(sumOf({ AUTH_CACHE_MAX_SIZE: "1000000" })).toBeGreaterThan(plain + 500 * 1024 * 1024);
+  });
+});
