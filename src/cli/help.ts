@@ -5,6 +5,8 @@ import { grafanaDashboard } from "./monitoring/grafana.ts";
 import { reasons } from "../judge/reasons.ts";
 import { helpMappings } from "./mappings/help.ts";
 import { ready } from "./mappings/ready.ts";
+import { formatVersion } from "../spool/schema.ts";
+import { commit, version } from "../version.ts";
 import { systemdUnit } from "./systemd-unit.ts";
 
 interface Topic {
@@ -26,6 +28,11 @@ export const topics: Readonly<Record<string, Topic>> = {
     summary: "How to take messages of other forms, with ready mappings",
     print: helpMappings,
     json: () => ready,
+  },
+  version: {
+    summary: "Which Sluice this is, and the format of its spool",
+    print: () => `sluice ${version} (${commit}), spool format ${formatVersion}\n`,
+    json: () => ({ version, commit, spool_format: formatVersion }),
   },
   systemd: { summary: "A unit file for systemd", print: () => systemdUnit },
 };

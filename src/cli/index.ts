@@ -30,6 +30,9 @@ import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine-commands.ts";
 import { run } from "./run.ts";
+import { install } from "./service/install.ts";
+import { uninstall } from "./service/uninstall.ts";
+import { upgrade } from "./service/upgrade.ts";
 import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
 import { status, top } from "./status/index.ts";
@@ -54,6 +57,9 @@ export const commands: readonly (Command | CommandGroup)[] = [
   spool,
   deadLetters,
   quarantine,
+  install,
+  upgrade,
+  uninstall,
 ];
 
 const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };

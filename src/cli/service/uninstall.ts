@@ -1,0 +1,37 @@
+/** `sluice uninstall`: takes the service away. Settings and data stay, unless --purge says otherwise: they cannot be had back. */
+import { command, toggle } from "../command.ts";
+import { follow, hasSystemd, paths, removal, type Step, systemctlOf, wantsRoot } from "./host.ts";
+import { dryRun } from "./install.ts";
+
+export const uninstall = command({
+  name: "uninstall",
+  summary: "Stop the service and remove program and unit; settings and data stay",
+  options: {
+    dryRun,
+    purge: toggle(
+      "--purge",
+      "Remove settings and data too: what no sink has taken is lost, and devices must be registered anew",
+    ),
+  },
+  async run(context, { options }) {
+    if (!options.dryRun) wantsRoot(context, "uninstall");
+    const systemctl = systemctlOf(context);
+    const stop: Step = {
+      says: "stop it, and start it no more with the host",
+      isDone: () =>
+        !systemctl.is("is-active", "--quiet", "sluice") && !systemctl.is("is-enabled", "--quiet", "sluice"),
+      run: () => systemctl.run("disable", "--now", "sluice"),
+    };
+    const reload: Step = {
+      says: "have systemd forget the unit",
+      isDone: () => false,
+      run: () => systemctl.run("daemon-reload"),
+    };
+    const gone = [paths.unit, paths.binary, paths.previous];
+    const kept = [paths.settingsDir, paths.state, paths.privateState];
+    const steps = [...gone, ...(options.purge ? kept : [])].map((path) => removal(path, context));
+    await follow(context, hasSystemd(context) ? [stop, ...steps, reload] : steps, options.dryRun);
+    if (!options.purge) context.stdout(`settings stay in ${paths.settingsDir}, data in ${paths.state}\n`);
+    return 0;
+  },
+});

@@ -1,0 +1,147 @@
+/**
+ * install, upgrade and uninstall by the compiled executable at their real places, within a mount namespace whose places are empty;
+ * systemctl is a strict stand-in (kit/systemctl), since a test may not boot systemd.
+ */
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { executable } from "../kit/gateway.ts";
+
+setDefaultTimeout(60_000);
+
+const canUnshare =
+  process.getuid?.() === 0 && Bun.spawnSync(["unshare", "--mount", "true"]).success
+    ? ""
+    : "skipped: only root may make a mount namespace";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-install-"));
+  for (const name of ["bin", "unit", "etc", "work", "lib", "state"]) mkdirSync(join(directory, name));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const at = (name: string) => join(directory, name);
+const told = () => readFileSync(at("state/told"), "utf8").trim().split("\n");
+
+/** Runs words of a shell at a host whose places are folders of ours. `systemd`: whether it has booted. */
+function host(script: string, { systemd = true } = {}) {
+  const bind = (from: string, to: string) => `mkdir -p ${to} && mount --bind ${at(from)} ${to}`;
+  const lines = [
+    bind("bin", "/usr/local/bin"),
+    // What is written there is ours, and /etc/sluice is not there at first.
+    `mount -t overlay overlay -o lowerdir=/etc,upperdir=${at("etc")},workdir=${at("work")} /etc`,
+    bind("unit", "/etc/systemd/system"),
+    bind("lib", "/var/lib"),
+    "mount -t tmpfs tmpfs /run",
+    systemd ? "mkdir -p /run/systemd/system" : "true",
+    script,
+  ];
+  const child = Bun.spawnSync(["unshare", "--mount", "bash", "-c", lines.join(" && ")], {
+    env: {
+      PATH: `${join(import.meta.dir, "../kit/systemctl")}:${process.env["PATH"]}`,
+      SYSTEMCTL_STATE: at("state"),
+    },
+    stdin: "ignore",
+  });
+  return { code: child.exitCode, out: child.stdout.toString(), err: child.stderr.toString() };
+}
+
+describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => {
+  test("--dry-run says every step and does none", () => {
+    const { code, out } = host(`${executable} install --dry-run; ls /usr/local/bin /etc/systemd/system`);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^would {5}copy this program to \/usr\/local\/bin\/sluice$/m);
+    expect(out).toMatch(/^would {5}start it and wait until it is ready$/m);
+    expect(out.trimEnd()).toEndWith("/usr/local/bin:");
+  });
+
+  test("install makes a service that runs; again, it changes nothing and keeps the settings; uninstall keeps data and settings, --purge does not", () => {
+    const first = host(
+      `${executable} install && stat -c '%a %n' /usr/local/bin/sluice /etc/sluice /etc/sluice/sluice.env`,
+    );
+    expect(first.err).not.toContain("cannot");
+    expect(first.out).toContain("Its page: http://127.0.0.1:8080/");
+    expect(first.out).toContain("755 /usr/local/bin/sluice\n700 /etc/sluice\n640 /etc/sluice/sluice.env");
+    expect(told()).toContain("restart sluice");
+
+    writeFileSync(at("etc/sluice/sluice.env"), "GATEWAY_ID=mine\n");
+    rmSync(at("state/told"));
+    const again = host("sluice install");
+    expect(again.out.match(/^now /gm)).toBeNull();
+    expect(told().filter((words) => !words.startsWith("is-"))).toEqual([]);
+    expect(readFileSync(at("etc/sluice/sluice.env"), "utf8")).toBe("GATEWAY_ID=mine\n");
+
+    mkdirSync(at("lib/sluice"), { recursive: true });
+    const gone = host(
+      "sluice uninstall; ls /usr/local/bin /etc/systemd/system; cat /etc/sluice/sluice.env; ls /var/lib",
+    );
+    expect(gone.out).toContain("GATEWAY_ID=mine\nsluice\n");
+    expect(gone.out).toContain("/etc/systemd/system:\n\n/usr/local/bin:\n");
+    const purged = host(`${executable} uninstall --purge; ls /etc/sluice /var/lib`);
+    expect(purged.out.trimEnd()).toEndWith("/var/lib:");
+  });
+
+  test("a host without systemd is told what to do", () => {
+    const { code, err, out } = host(`${executable} install && ls /usr/local/bin`, { systemd: false });
+    expect([code, out.includes("sluice\n")]).toEqual([0, true]);
+    expect(err).toContain("this host has no systemd");
+  });
+
+  /** A program that says that it is a Sluice, and then does not start. */
+  function pretender(name: string, answer: object): string {
+    const path = at(name);
+    writeFileSync(
+      path,
+      `#!/bin/sh\n[ "$1 $2" = "help version" ] && echo '${JSON.stringify(answer)}' && exit 0\nexit 1\n`,
+    );
+    chmodSync(path, 0o755);
+    return path;
+  }
+  const newer = { version: "9.9.9", commit: "cafe", spool_format: 99 };
+
+  test("an upgrade that is not ready goes back to the old one by itself", () => {
+    host(`${executable} install`);
+    const broken = pretender("broken", newer);
+    const { code, err, out } = host(
+      `sluice upgrade ${broken}; echo "code $?"; sluice --version; systemctl is-active --quiet sluice && echo active`,
+    );
+    expect(err).toContain("was not ready in time, so the old one runs again");
+    expect(out).toContain("code 1\nsluice 0.");
+    expect(out.trimEnd()).toEndWith("active");
+    expect(code).toBe(0);
+  });
+
+  test("an upgrade to what runs already changes nothing; one that works is in place, and the old one beside it", () => {
+    host(`${executable} install`);
+    expect(host(`sluice upgrade ${executable}`).out).toContain("it is what runs already");
+    const { out, code } = host(
+      `cp ${executable} /run/next && printf x >> /run/next && sluice upgrade /run/next && cmp /run/next /usr/local/bin/sluice && cmp ${executable} /usr/local/bin/sluice.previous && echo swapped`,
+    );
+    expect([code, out.includes("swapped")]).toEqual([0, true]);
+  });
+
+  test.each([
+    ["is no Sluice", () => "/bin/true", "is no Sluice that runs on this host"],
+    ["is not there", () => "/nowhere", "is no Sluice that runs on this host"],
+    [
+      "knows only an older format of the spool",
+      () => pretender("older", { ...newer, spool_format: 0 }),
+      "the spool is of format 1",
+    ],
+  ])("an upgrade to a file that %s changes nothing, and says why", (_, file, why) => {
+    host(
+      `${executable} install && DATA_DIR=/var/lib/sluice HTTP_LISTEN=127.0.0.1:0 BROKER_LISTEN=127.0.0.1:0 timeout -s TERM 2 sluice run`,
+    );
+    const { code, err } = host(`sluice upgrade ${file()}`);
+    expect(code).toBe(1);
+    expect(err).toContain(why);
+    expect(host(`cmp ${executable} /usr/local/bin/sluice`).code).toBe(0);
+  });
+
+  test("who is not root is told so, before anything is changed", () => {
+    const { code, err } = host(`setpriv --reuid=nobody --clear-groups ${executable} install`);
+    expect([code, err.includes("run it as root")]).toEqual([2, true]);
+  });
+});
