@@ -26,7 +26,10 @@ export function readMappings(file: string | undefined, mqtt: MqttSettings, host:
   }
   const { mappings, mistakes } = readMappingFile(text);
   const all = [...mistakes, ...mappings.flatMap((mapping) => besides(mapping, mqtt))];
-  return { mappings, mistakes: all.map((mistake) => `MAPPINGS_FILE=${file}, ${mistake}`) };
+  return {
+    mappings: all.length === 0 ? mappings : [],
+    mistakes: all.map((mistake) => `MAPPINGS_FILE=${file}, ${mistake}`),
+  };
 }
 
 /** The topics on which registered is enough. */
@@ -45,8 +48,8 @@ export function sayMappings(mappings: readonly Mapping[], log: Log): void {
   if (open.length > 0) log.warn({ topics: open }, byBrokerWarning);
 }
 
-function besides({ topic, line, proof }: Mapping, mqtt: MqttSettings): string[] {
-  const at = `line ${line}: topic "${topic.text}"`;
+function besides({ topic, line, column, proof }: Mapping, mqtt: MqttSettings): string[] {
+  const at = `line ${line}, column ${column}: topic "${topic.text}"`;
   const levels = subscribed(topic.levels);
   const clash = filtersOf({ ...mqtt, shareGroup: undefined }).find((filter) =>
     clashes(levelsOf(filter), levels),

@@ -10,6 +10,7 @@ import { eachText, membersOf, partOf, type Path } from "./each.ts";
 import { jsonOf } from "./envelope.ts";
 import { Gathered, putter } from "./gather.ts";
 import { identityReader, type Who } from "./identity.ts";
+import type { Place } from "./places.ts";
 import { finder, pointerOf, type Steps } from "./pointer.ts";
 import type { MetricPath, Proof, Spec } from "./spec.ts";
 import type { Pattern } from "./topic-pattern.ts";
@@ -35,8 +36,9 @@ export interface Outcome {
 
 export interface Mapping {
   readonly topic: Pattern;
-  /** Where it stands in the file. */
+  /** Where its topic stands in the file. */
   readonly line: number;
+  readonly column: number;
   readonly proof: Proof;
   /** What the device sent is kept with the event. */
   readonly raw: boolean;
@@ -51,7 +53,7 @@ export interface Mapping {
   read(names: readonly string[], payload: unknown, speaker: DeviceId | undefined): readonly Outcome[];
 }
 
-export function compile(spec: Spec, line: number): Mapping {
+export function compile(spec: Spec, { line, column }: Place): Mapping {
   const { topic, proof, raw, token, each, name, value } = spec;
   const identify = identityReader(spec);
   const collect = collector(spec);
@@ -107,6 +109,7 @@ export function compile(spec: Spec, line: number): Mapping {
   return {
     topic,
     line,
+    column,
     proof,
     raw,
     token,

@@ -20,6 +20,7 @@ export const mappingSettings = {
 };
 
 export interface MappingFile {
+  /** Those that were understood: with a mistake it is none of them that counts. */
   readonly mappings: readonly Mapping[];
   /** Sentences that begin with line and column, in the order of the file. */
   readonly mistakes: readonly string[];
@@ -34,7 +35,7 @@ export function readMappingFile(text: string): MappingFile {
   const mappings = readText(text, tell);
   found.sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
   const mistakes = found.map(({ at, text: what }) => `line ${at.line}, column ${at.column}: ${what}`);
-  return { mappings: mistakes.length === 0 ? mappings : [], mistakes };
+  return { mappings, mistakes };
 }
 
 function readText(text: string, tell: Tell): Mapping[] {
@@ -51,11 +52,10 @@ function readText(text: string, tell: Tell): Mapping[] {
   if (file["mapping"] === undefined) tell(places.top("mapping"), "there is no [[mapping]] in it");
   const mappings = tables.flatMap((table, i) => {
     const spec = specOf(table, defaults, (key, why) => tell(places.of(i, key), `${key} ${why}`));
-    return spec === undefined ? [] : [compile(spec, places.of(i, "topic").line)];
+    return spec === undefined ? [] : [compile(spec, places.of(i, "topic"))];
   });
   tellOverlaps(mappings, (mapping, why) => {
-    const at = tables.findIndex((_, i) => places.of(i, "topic").line === mapping.line);
-    tell(places.of(at, "topic"), why);
+    tell(mapping, why);
   });
   return mappings;
 }

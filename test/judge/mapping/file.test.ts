@@ -92,11 +92,10 @@ describe("one mistake", () => {
       "neither contains the other",
     ],
   ])("%s", (_, text, line, column, why) => {
-    const { mappings, mistakes } = readMappingFile(text);
+    const { mistakes } = readMappingFile(text);
     expect(mistakes).toHaveLength(1);
     expect(mistakes[0]).toStartWith(`line ${line}, column ${column}: `);
     expect(mistakes[0]).toContain(why);
-    expect(mappings).toEqual([]);
   });
 });
 
