@@ -1,11 +1,14 @@
-/** `sluice cache …`: the auth cache of a running gateway. It lives in that process, so there is no other way to it than HTTP. */
+/**
+ * `sluice cache …`: the auth cache of a running gateway. The cache lives in that process, so HTTP is the only way to
+ * it.
+ */
 import { z } from "zod";
-import { command, type CommandGroup, type Context, toggle, words } from "./command.ts";
+import { command, type CommandGroup, type Context, toggle, string } from "./command.ts";
 import { gatewayOptions } from "./gateway-client.ts";
 import { clientOf } from "./remote.ts";
 import { table } from "./report.ts";
 
-/** For commands that ask a running gateway, by default the one on this host. */
+/** Options of commands that work with a running gateway, by default the one on this host. */
 export const commonOptions = {
   gateway: {
     ...gatewayOptions.gateway,
@@ -17,7 +20,7 @@ export const commonOptions = {
 
 const stats = command({
   name: "stats",
-  summary: "Show how the cache does, and whether that is good",
+  summary: "Show how well the cache works",
   options: commonOptions,
   async run(context, { options }) {
     const answer = shown.parse(await clientOf(context, options).ask("GET", "/admin/cache/stats"));
@@ -32,7 +35,7 @@ const stats = command({
 
 const clear = command({
   name: "clear",
-  summary: "Forget all devices; each is read anew with its next message",
+  summary: "Forget all devices; each is looked up again with its next message",
   options: commonOptions,
   run: async (context, { options }) => forget(context, options, "POST", "/admin/cache/clear"),
 });
@@ -41,7 +44,7 @@ const invalidate = command({
   name: "invalidate",
   summary: "Forget a tenant's devices, or one of them",
   arguments: { tenant: "The tenant's id" },
-  options: { device: words("--device <id>", "Only this device"), ...commonOptions },
+  options: { device: string("--device <id>", "Only this device"), ...commonOptions },
   run: async (context, { args, options }) => {
     const tenant = encodeURIComponent(args.tenant);
     const path =
@@ -54,7 +57,7 @@ const invalidate = command({
 
 export const cache: CommandGroup = {
   name: "cache",
-  summary: "Look into a running gateway's auth cache, or make it forget",
+  summary: "Inspect a running gateway's auth cache, or make it forget devices",
   commands: [stats, clear, invalidate],
 };
 

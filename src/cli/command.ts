@@ -1,57 +1,68 @@
 /**
- * The shape of a command: one file and one line in the table (index.ts).
+ * The shape of a command: one file, and one line in the table (index.ts).
  *
  * An option is one row with its own schema, so that a command gets typed values and never reads argv; commander only
- * splits the words and prints the help. `run` returns the exit code: 0 done, 1 not; usage (2) and configuration (78)
- * mistakes are thrown. Results go to standard output, everything said to people about them to standard error.
+ * splits the words and prints the help. `run` returns the exit code: 0 if the work is done, 1 if not; mistakes in
+ * usage (2) and configuration (78) are thrown. Results go to standard output; everything said to people about them
+ * goes to standard error.
  */
 import { z } from "zod";
 import type { Place } from "../config/read.ts";
 import type { Log, LogLevel } from "../core/log.ts";
 
-/** What there is of the process. main.ts gives the real one, a test its own. */
+/** The process as a command sees it. main.ts passes the real one, a test its own. */
 export interface Process {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Those of `env` that were taken from a file of settings, and where they stand. An unknown name there is a mistake. */
+  /**
+   * The names of `env` that come from a file of settings, and where they stand. An unknown name there is a mistake.
+   */
   readonly written?: ReadonlyMap<string, Place>;
-  /** Who it runs as; root is shown what a unit of this host gives the service. Absent: not asked. */
+  /** The user that it runs as; for root, settings come from the unit of this host too. Absent: unknown. */
   readonly uid?: number | undefined;
-  /** For tests: in place of / . */
+  /** For tests: a directory that is used instead of /. */
   readonly root?: string;
-  /** Writes as it is, all of it: the newline is the caller's. @throws OutputLost, which ends the command with 1 */
+  /**
+   * Writes all of the text, unchanged: the newline is the caller's. @throws OutputLost, which ends the command with 1
+   */
   readonly stdout: (text: string) => void;
-  /** The same, but never throws: what is said about the work does not end it. */
+  /** The same for standard error, but never throws: a remark about the work must not end it. */
   readonly stderr: (text: string) => void;
-  /** Aborts at the first SIGINT or SIGTERM: finish what is held and return. */
+  /** Aborts at the first SIGINT or SIGTERM: the command then finishes what it has begun, and returns. */
   readonly signal: AbortSignal;
-  /** Standard error is a terminal, where a line may be written over. */
+  /** True if standard error is a terminal, where a line may be overwritten. */
   readonly isTerminal?: boolean;
-  /** Standard output is one. */
+  /** True if standard output is a terminal. */
   readonly isOutputTerminal?: boolean;
-  /** Its width in characters. */
+  /** The terminal's width in characters. */
   readonly columns?: number | undefined;
-  /** `fd` 1 for a service whose log is its output, 2 where standard output holds the result. */
+  /** `fd`: 1 for a service whose log is its output, 2 if standard output holds the result. */
   readonly createLog: (level: LogLevel, fd: 1 | 2) => Log;
 }
 
-/** What a command may touch: the process, where `stdout` and `stderr` escape what a terminal would obey. */
+/** What a command may use: the process, with a `stdout` and a `stderr` that escape what a terminal would obey. */
 export interface Context extends Process {
-  /** Lines for another program, byte for byte; they are escaped only if standard output is a terminal. @throws OutputLost */
+  /**
+   * Writes lines for another program, byte for byte; they are escaped only if standard output is a terminal. @throws
+   * OutputLost
+   */
   readonly exact: (text: string) => void;
-  /** A picture for a terminal, with colours and moves of our own: whatever came from outside was escaped by who drew it. @throws OutputLost */
+  /**
+   * Writes a screen for a terminal, with our own colours and cursor movements; its author has escaped whatever came
+   * from outside. @throws OutputLost
+   */
   readonly drawn: (text: string) => void;
 }
 
 export interface Option<T> {
-  /** As commander wants them: "--json", "--seconds <n>". */
+  /** In commander's form: "--json", "--seconds <n>". */
   readonly flags: string;
   readonly help: string;
-  /** Over what commander hands on: text, true for a flag without value, undefined where absent. */
+  /** Checks what commander passes on: text, true for a flag without value, undefined if absent. */
   readonly schema: z.ZodType<T>;
 }
 type Options = Readonly<Record<string, Option<unknown>>>;
 type OptionValues<O> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never };
-/** Name → one sentence; all are required, in this order. */
+/** Argument name → one sentence; all are required, in this order. */
 type Arguments = Readonly<Record<string, string>>;
 
 export interface Command {
@@ -66,20 +77,23 @@ export interface Command {
   ): Promise<number>;
 }
 
-/** A word before other commands: `devices add`. */
+/** A word that stands before other commands: `devices add`. */
 export interface CommandGroup {
   readonly name: string;
   readonly summary: string;
   readonly commands: readonly Command[];
 }
 
-/** The words given cannot be meant: exit code 2. */
+/** Thrown if the arguments are invalid: exit code 2. */
 export class UsageError extends Error {}
 
-/** The settings given cannot be meant: exit code 78 (EX_CONFIG of sysexits.h). The message lists every mistake. */
+/** Thrown if the settings are invalid: exit code 78 (EX_CONFIG of sysexits.h). The message lists every mistake. */
 export class ConfigurationError extends Error {}
 
-/** The key of an option row must be its long flag in camel case (`rotateToken` for --rotate-token), as commander has it. */
+/**
+ * The key of an option row must be its long flag in camel case (`rotateToken` for --rotate-token), because commander
+ * names it so.
+ */
 export function command<A extends Arguments, O extends Options>(spec: {
   name: string;
   summary: string;
@@ -116,22 +130,22 @@ function readOptions(options: Options, raw: Readonly<Record<string, unknown>>): 
   return values;
 }
 
-/** `--json`: present or not. */
+/** An option without a value: present or not. */
 export function toggle(flags: string, help: string): Option<boolean> {
   return { flags, help, schema: z.literal(true).optional().transform(Boolean) };
 }
 
-/** Text that may be absent. */
-export function words(flags: string, help: string): Option<string | undefined> {
+/** An option whose value is text, and which may be absent. */
+export function string(flags: string, help: string): Option<string | undefined> {
   return { flags, help, schema: z.string().optional() };
 }
 
-/** Text that must be there. */
-export function neededWords(flags: string, help: string): Option<string> {
-  return { flags, help, schema: z.string("is needed") };
+/** An option whose value is text, and which is required. */
+export function requiredString(flags: string, help: string): Option<string> {
+  return { flags, help, schema: z.string("is required") };
 }
 
-/** A number, whole unless `fraction`, with a default. */
+/** An option whose value is a number, whole unless `fraction`, with a default. */
 export function number(
   flags: string,
   help: string,

@@ -1,4 +1,7 @@
-/** The configuration as a command asks for it: all mistakes end the command, remarks go to standard error. */
+/**
+ * Reads the configuration for a command: mistakes end the command, all reported at once; warnings go to standard
+ * error.
+ */
 import { thisHost } from "../config/host.ts";
 import { loadConfig, type Loaded } from "../config/index.ts";
 import { ConfigurationError, type Context } from "./command.ts";

@@ -1,6 +1,6 @@
 /**
- * The store that the settings name, for a command: PostgreSQL, else the local file. Which one it is is said every time: a
- * shell that lost DATABASE_URL on the way would otherwise work on another store without a word.
+ * The store that the settings name, for a command: PostgreSQL, else the local file. Every command prints which one it
+ * is, because a shell that lost DATABASE_URL on the way would otherwise silently work on another store.
  */
 import { existsSync } from "node:fs";
 import { makeDataDir } from "../config/host.ts";
@@ -11,8 +11,8 @@ import type { Context } from "./command.ts";
 import { configured } from "./configuration.ts";
 
 /**
- * @param mayMake the command puts something into the store, so that a local one that is missing is made
- * @throws if the local store is not there: to look never makes one
+ * @param mayMake true if the command puts something into the store, so that a missing local store is created
+ * @throws if the local store does not exist: reading never creates one
  */
 export function openConfiguredStore(context: Context, mayMake: boolean): Store {
   const { general, postgres } = configured(context).config;
@@ -23,7 +23,7 @@ export function openConfiguredStore(context: Context, mayMake: boolean): Store {
   return store;
 }
 
-/** Whether there is no local store yet, in a directory that is ready for it. @throws if none may be made */
+/** Whether there is no local store yet; its directory is then made ready. @throws if none may be created */
 function isMissing(dataDir: string, mayMake: boolean): boolean {
   const path = localFile(dataDir);
   if (existsSync(path)) return false;
@@ -35,7 +35,7 @@ function isMissing(dataDir: string, mayMake: boolean): boolean {
   return true;
 }
 
-/** Before the first word of the answer. */
+/** Prints the store, before the first word of the answer. */
 export function sayStore(context: Context, store: string): void {
   context.stderr(`in ${store}\n`);
 }

@@ -1,6 +1,7 @@
 /**
- * The environment that a command reads its settings from: the process's own, and over what that lacks the file of --env-file, or for
- * root on a host with the unit what the unit gives the service. What is typed for one command counts over what is written for all.
+ * The environment from which a command reads its settings: the process's own; what that lacks comes from the file of
+ * --env-file, or, for root on a host with the unit, from what the unit gives the service. What is typed for one
+ * command takes precedence over what is written for all.
  */
 import { readFileSync } from "node:fs";
 import type { Env, Place } from "../config/read.ts";
@@ -11,17 +12,17 @@ import { unitEnvironment } from "../config/unit.ts";
 import { explain } from "../core/log.ts";
 import { ConfigurationError, type Context } from "./command.ts";
 
-/** Settings from a file; `path` for people. */
+/** Settings from a file; `path` is for people. */
 interface Written {
   readonly path: string;
   readonly values: ReadonlyMap<string, string>;
-  /** Name → where it stands. */
+  /** Setting name → where it stands. */
   readonly places: ReadonlyMap<string, Place>;
 }
 
 export function withSettings(context: Context, envFile: string | undefined, command: string): Context {
   if (envFile !== undefined) return merged(context, read(context, envFile));
-  // systemd has given the service all of it already.
+  // systemd has already given all of it to the service.
   if (context.uid !== 0 || context.env["INVOCATION_ID"] !== undefined) return context;
   const found = unitSettings(context);
   if (found === undefined) return context;
@@ -32,14 +33,15 @@ export function withSettings(context: Context, envFile: string | undefined, comm
 function merged(context: Context, { path, values, places }: Written): Context {
   const isSet = (name: string) => (context.env[name] ?? "").trim() !== "";
   const other = [...values].filter(([name, value]) => isSet(name) && context.env[name] !== value);
-  for (const [name] of other) context.stderr(`warning: ${name} of the environment counts over ${path}\n`);
+  for (const [name] of other)
+    context.stderr(`warning: ${name} of the environment takes precedence over ${path}\n`);
   const more = [...values].filter(([name]) => !isSet(name) && !isSet(otherForm(name)));
   const env: Env = { ...context.env, ...Object.fromEntries(more) };
   const written = new Map(more.flatMap(([name]) => [[name, places.get(name) ?? { path }] as const]));
   return { ...context, env, written };
 }
 
-/** NAME of NAME_FILE and the other way round: one of them is typed, so the written one is not meant. */
+/** NAME for NAME_FILE, and the reverse: if one of them is typed, the other, written one does not apply. */
 const otherForm = (name: string) =>
   name.endsWith("_FILE") ? name.slice(0, -"_FILE".length) : `${name}_FILE`;
 

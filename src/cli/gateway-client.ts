@@ -1,6 +1,7 @@
 /**
- * A running gateway as a command sees it: its /admin over HTTP, behind the same interfaces as the database, so that a command is
- * written once. The administrator's token comes from the environment or a file, never from an argument that `ps` would show.
+ * A client for a running gateway: its /admin over HTTP, behind the same interfaces as the database, so that a command
+ * is written once. The administrator's token comes from the environment or a file, never from an argument, which `ps`
+ * would show.
  */
 import { readFileSync } from "node:fs";
 import { thisHost } from "../config/host.ts";
@@ -14,19 +15,22 @@ import type { DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/dev
 import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../admin/setting-store.ts";
-import { ConfigurationError, type Context, UsageError, words } from "./command.ts";
+import { ConfigurationError, type Context, UsageError, string } from "./command.ts";
 import { sayStore } from "./configured-store.ts";
 
 export const gatewayOptions = {
-  gateway: words(
+  gateway: string(
     "--gateway <url>",
     "A running gateway (ADMIN_TOKEN holds its token), such as http://127.0.0.1:8080",
   ),
-  tokenFile: words("--token-file <path>", "A file that holds the gateway's token, in place of ADMIN_TOKEN"),
+  tokenFile: string("--token-file <path>", "A file that holds the gateway's token, instead of ADMIN_TOKEN"),
 };
 
 export interface GatewayClient {
-  /** The answer's JSON; undefined where the problem is of status `none` (404). @throws with the problem's own words */
+  /**
+   * Sends a request. @returns the answer's JSON; undefined if the problem's status is `none` (404)
+   * @throws with the problem's own words
+   */
   ask(method: string, path: string, body?: unknown, none?: number): Promise<unknown>;
 }
 
@@ -36,7 +40,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   const base = baseOf(url);
   const token = tokenFile === undefined ? configuredToken(context) : tokenIn(tokenFile);
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
-    context.stderr(`warning: ${base.origin} is not https: the token can be read on the way\n`);
+    context.stderr(`warning: ${base.origin} is not https: others can read the token on its way\n`);
   sayStore(context, `the gateway at ${base.origin}`);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
@@ -46,7 +50,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
       method,
       headers: { ...authorization, "content-type": isText ? "application/x-ndjson" : "application/json" },
       ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
-      // A token is for this gateway, and not for where it may point to.
+      // A token is for this gateway, and not for where it may redirect to.
       redirect: "error",
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(answerMs)]),
     }).catch((cause: unknown) => {
@@ -55,10 +59,10 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     if (response.ok) return response.json();
     const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
     if (response.status === none && detail !== undefined) return undefined;
-    // What it was asked cannot be meant (it says which part), so the words were wrong.
+    // The request was invalid (the answer says which part), so the arguments were wrong.
     if (detail !== undefined && [400, 422].includes(response.status)) throw new UsageError(detail);
-    const mend = response.status === 401 ? " Give its token in ADMIN_TOKEN or with --token-file." : "";
-    throw new Error(`${base.origin} answers ${response.status}: ${detail ?? response.statusText}${mend}`);
+    const remedy = response.status === 401 ? " Give its token in ADMIN_TOKEN or with --token-file." : "";
+    throw new Error(`${base.origin} answers ${response.status}: ${detail ?? response.statusText}${remedy}`);
   }
 
   return { ask };
@@ -105,7 +109,7 @@ export function settingsOf({ ask }: GatewayClient): SettingStore {
   };
 }
 
-/** As the service reads it: ADMIN_TOKEN, or the file that ADMIN_TOKEN_FILE names. */
+/** The token as the service reads it: ADMIN_TOKEN, or the file that ADMIN_TOKEN_FILE names. */
 function configuredToken({ env }: Context): string | undefined {
   const { values, mistakes } = readTable({ adminToken: httpSettings.adminToken }, env, thisHost);
   if (mistakes.length > 0) throw new ConfigurationError(mistakes.map(({ text }) => `${text}\n`).join(""));
@@ -150,7 +154,7 @@ function queryOf({ tenantId, siteId, status, match, limit, after }: DeviceFilter
   return new URLSearchParams(query).toString();
 }
 
-/** As the import takes it: no hash that is not there. */
+/** A device in the form of the import: without hashes that are absent. */
 function lineOf(device: NewDevice): object {
   const { tenantId, deviceId, siteId, status, fwVersion, metadata } = device;
   const { tokenHash, previousTokenHash, previousTokenUntil } = device;

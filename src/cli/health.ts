@@ -7,8 +7,8 @@ const answerMs = 3_000;
 
 export const health = command({
   name: "health",
-  summary: "Ask the gateway on this host whether it answers (HTTP_LISTEN)",
-  options: { ready: toggle("--ready", "Whether every part of it is ready, too") },
+  summary: "Check whether the gateway on this host answers (HTTP_LISTEN)",
+  options: { ready: toggle("--ready", "Check also whether every part of it is ready") },
   async run(context, { options }) {
     const { config } = configured(context);
     const url = `http://${reachable(config.http.listen)}${options.ready ? "/readyz" : "/healthz"}`;
@@ -20,7 +20,7 @@ export const health = command({
   },
 });
 
-/** A listener on every interface is asked on loopback. */
+/** The address to connect to; loopback for a listener on every interface. */
 export function reachable(listen: string): string {
   const { host, port } = parseListen(listen) ?? { host: "127.0.0.1", port: 8080 };
   if (host === "0.0.0.0") return `127.0.0.1:${port}`;

@@ -13,19 +13,19 @@ interface Topic {
   readonly summary: string;
   /** For people. */
   print(): string;
-  /** The same for a script, where one would want it. */
+  /** The same for a script, if a script has a use for it. */
   json?(): unknown;
 }
 
 export const topics: Readonly<Record<string, Topic>> = {
   settings: { summary: "Every setting, its default and unit", print: helpSettings, json: settingsJson },
-  reasons: { summary: "Why messages are rejected, and the mend", print: helpReasons, json: () => reasons },
+  reasons: { summary: "Why messages are rejected, and the remedy", print: helpReasons, json: () => reasons },
   environment: { summary: "A sample environment file with every setting", print: sampleEnv },
-  markdown: { summary: "The settings as tables of Markdown", print: settingsTable },
+  markdown: { summary: "The settings as Markdown tables", print: settingsTable },
   alerts: { summary: "Alert rules for Prometheus", print: alertRules },
   grafana: { summary: "A dashboard to import into Grafana 10 or newer", print: grafanaDashboard },
   mappings: {
-    summary: "How to take messages of other forms, with ready mappings",
+    summary: "How to take messages in other forms, with ready-made mappings",
     print: helpMappings,
     json: () => ready,
   },
@@ -37,7 +37,7 @@ export const topics: Readonly<Record<string, Topic>> = {
   systemd: { summary: "A unit file for systemd", print: () => systemdUnit },
 };
 
-/** undefined where there is no such topic. */
+/** Returns undefined if there is no such topic. */
 export function topicHelp(name: string, asJson: boolean): string | undefined {
   const topic = Object.hasOwn(topics, name) ? topics[name] : undefined;
   if (topic?.json === undefined || !asJson) return topic?.print();

@@ -1,8 +1,8 @@
 /**
- * The command line: the table of commands, and the way from words to an exit code.
+ * The command line: the table of commands, and the way from arguments to an exit code.
  *
- * commander splits the words and prints the help; it neither ends the process nor writes past the context, so that a test
- * sees everything and src/main.ts stays the only place that exits.
+ * commander splits the arguments and prints the help; it neither ends the process nor writes past the context, so
+ * that a test sees everything and src/main.ts stays the only place that exits.
  */
 import { CommanderError, Command as Words } from "commander";
 import { explain } from "../core/log.ts";
@@ -104,7 +104,7 @@ function describe(context: Context, done: (code: number) => void): Words {
       getOutHelpWidth: () => helpWidth(context),
       getErrHelpWidth: () => helpWidth(context),
     })
-    .showHelpAfterError("Run `sluice help` to see what there is.");
+    .showHelpAfterError("Run `sluice help` for a list.");
   for (const entry of commands) {
     const words = program.command(entry.name).description(entry.summary).helpCommand(false);
     hint(words);
@@ -117,13 +117,13 @@ function describe(context: Context, done: (code: number) => void): Words {
   return program;
 }
 
-/** After a mistake: the help of the very command that was meant. */
+/** After a mistake, points to the help of the command that was used. */
 function hint(words: Words): Words {
   const group = words.parent === null || words.parent.parent === null ? "" : `${words.parent.name()} `;
-  return words.showHelpAfterError(`Run \`sluice ${group}${words.name()} --help\` to see what there is.`);
+  return words.showHelpAfterError(`Run \`sluice ${group}${words.name()} --help\` for a list.`);
 }
 
-/** Not narrower than what still can be read, nor so wide that lines are hard to follow. */
+/** Neither too narrow to read nor so wide that lines are hard to follow. */
 function helpWidth({ columns = 100 }: Context): number {
   return Math.min(120, Math.max(40, columns));
 }
@@ -134,7 +134,7 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
   for (const { flags, help } of Object.values(command.options)) words.option(flags, help);
   words.option(
     "--env-file <path>",
-    "Take settings from this file too, read as systemd reads EnvironmentFile=",
+    "Take settings also from this file, read as systemd reads EnvironmentFile=",
   );
   words.action(async (...given: unknown[]) => {
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
@@ -148,14 +148,14 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
   });
 }
 
-/** `help <command>` as well as `help <topic>`, which commander's own does not know. */
+/** Adds `help <command>` and `help <topic>`; commander's own help does not know topics. */
 function attachHelp(program: Words, context: Context): void {
   const list = Object.entries(topics).map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`);
   const words = program
     .command("help")
     .description("Print help on a command or a topic")
     .argument("[topic...]", "a command, or one of the topics")
-    .option("--json", "print a topic as JSON, where a script would want it")
+    .option("--json", "print a topic as JSON, if it has that form")
     .addHelpText("after", `\nTopics:\n${list.join("\n")}`);
   program.addHelpText("after", `\nTopics of \`sluice help\`: ${Object.keys(topics).join(", ")}.`);
   words.action((asked: readonly string[], { json = false }: { json?: boolean }) => {
@@ -175,7 +175,7 @@ function report(error: unknown, context: Context): number {
   if (error instanceof CommanderError)
     return error.code === "commander.help" || error.exitCode !== 0 ? exitCode.usage : exitCode.done;
   if (error instanceof UsageError) {
-    context.stderr(`error: ${error.message}\nRun \`sluice help\` to see what there is.\n`);
+    context.stderr(`error: ${error.message}\nRun \`sluice help\` for a list.\n`);
     return exitCode.usage;
   }
   if (error instanceof ConfigurationError) {

@@ -1,6 +1,9 @@
-/** `sluice latest`: the latest values as a running gateway tells them, of one device or a list of those that were heard last. */
+/**
+ * `sluice latest`: the latest values that a running gateway knows, of one device; or a list of the devices that were
+ * heard last.
+ */
 import { latestDevice, seenList } from "../http/latest.ts";
-import { command, number, toggle, UsageError, words } from "./command.ts";
+import { command, number, toggle, string, UsageError } from "./command.ts";
 import { gatewayOptions } from "./gateway-client.ts";
 import { clientOf } from "./remote.ts";
 import { table } from "./report.ts";
@@ -9,14 +12,14 @@ export const latest = command({
   name: "latest",
   summary: "Show the latest values of a device, or the devices that were heard last",
   options: {
-    tenant: words("--tenant <id>", "The tenant"),
-    device: words("--device <id>", "The device, whose values are shown"),
-    since: words("--since <time>", "Without a device: only those heard since then, ISO 8601"),
-    limit: number("--limit <n>", "Without a device: at most so many", { default: 100, min: 1, max: 1_000 }),
+    tenant: string("--tenant <id>", "The tenant"),
+    device: string("--device <id>", "The device, whose values are shown"),
+    since: string("--since <time>", "Without --device: only devices heard since this time, ISO 8601"),
+    limit: number("--limit <n>", "Without --device: at most this many", { default: 100, min: 1, max: 1_000 }),
     ...gatewayOptions,
     tokenFile: {
       ...gatewayOptions.tokenFile,
-      help: "A file that holds READ_TOKEN or ADMIN_TOKEN, in place of ADMIN_TOKEN in the environment",
+      help: "A file that holds READ_TOKEN or ADMIN_TOKEN, instead of ADMIN_TOKEN in the environment",
     },
     json: toggle("--json", "Print the answer as JSON"),
   },
@@ -40,7 +43,7 @@ export const latest = command({
     const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
     const answer = await client.ask("GET", path);
     if (answer === undefined) {
-      context.stderr(`nothing is known of ${tenant}/${device}, or it has long been silent\n`);
+      context.stderr(`nothing is known about ${tenant}/${device}, or it has been silent for long\n`);
       return 1;
     }
     const { last_seen, values } = latestDevice.parse(answer);

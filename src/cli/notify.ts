@@ -1,9 +1,10 @@
 /**
- * Tells systemd how the service is (sd_notify(3)): ready, stopping, and alive as long as there is progress.
+ * Notifies systemd of the service's state (sd_notify(3)): ready, stopping, and alive as long as there is progress.
  *
- * One datagram to NOTIFY_SOCKET, sent through libc, since Bun has no datagram socket in the Unix domain. systemd's own
- * `systemd-notify` was the alternative, and was used: it needs a descriptor and a process at the very moment at which a host has
- * none to give, and then the watchdog kills a gateway that makes progress. Without NOTIFY_SOCKET nothing is done at all.
+ * It sends one datagram to NOTIFY_SOCKET through libc, because Bun has no datagram socket in the Unix domain.
+ * Rejected alternative: systemd's own `systemd-notify`, which was used before, because it needs a descriptor and a
+ * process at the very moment when a host has none left, and then the watchdog kills a gateway that makes progress.
+ * Without NOTIFY_SOCKET nothing is done at all.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import type { Clock } from "../core/clock.ts";
@@ -12,7 +13,10 @@ import { explain, type Log } from "../core/log.ts";
 export interface Systemd {
   /** state: "READY=1", "STOPPING=1", "WATCHDOG=1". */
   notify(state: string): void;
-  /** Feeds the watchdog of the unit (WatchdogSec=) as long as `isProgressing` says so. Returns what ends it. */
+  /**
+   * Feeds the unit's watchdog (WatchdogSec=) as long as `isProgressing` returns true. Returns a function that ends
+   * it.
+   */
   feed(isProgressing: () => boolean): () => void;
 }
 
@@ -25,13 +29,13 @@ interface Options {
 export function systemdOf({ env, clock, log }: Options): Systemd {
   const path = env["NOTIFY_SOCKET"] ?? "";
   const watchdogMs = Number(env["WATCHDOG_USEC"] ?? 0) / 1000;
-  // Opened at the start, and kept: a host that has no descriptor left is one that systemd must hear of.
+  // Opened at the start, and kept: systemd must hear especially from a host that has no descriptor left.
   const send = path === "" ? undefined : openSender(path, log);
   let said = false;
 
   function notify(state: string): void {
     const error = send?.(state);
-    if (error !== undefined && !said) log.warn({ error, state }, `systemd cannot be told at ${path}`);
+    if (error !== undefined && !said) log.warn({ error, state }, `systemd cannot be notified at ${path}`);
     said = error !== undefined;
   }
 
@@ -46,7 +50,7 @@ export function systemdOf({ env, clock, log }: Options): Systemd {
   return { notify, feed };
 }
 
-/** What is wrong; undefined: sent. */
+/** Sends a state. Returns what is wrong; undefined if it was sent. */
 type Send = (state: string) => string | undefined;
 
 const AF_UNIX = 1;
@@ -67,7 +71,7 @@ function openSender(path: string, log: Log): Send {
       return Number(sent) === bytes.length ? undefined : "the socket does not take it";
     };
   } catch (error) {
-    log.warn({ error: explain(error) }, "systemd cannot be told: libc cannot be called");
+    log.warn({ error: explain(error) }, "systemd cannot be notified: libc cannot be called");
     return () => undefined;
   }
 }
@@ -78,7 +82,7 @@ function addressOf(path: string): Buffer {
   return Buffer.concat([Buffer.from(new Uint16Array([AF_UNIX]).buffer), Buffer.from(name)]);
 }
 
-/** By the names that glibc and musl give themselves. @throws with what the last one says */
+/** Opens libc by the names of glibc and musl. @throws the last error */
 function libc() {
   const musl = process.arch === "arm64" ? "aarch64" : "x86_64";
   let reason: unknown;

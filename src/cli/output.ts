@@ -1,16 +1,17 @@
 /**
- * Where the result of a command goes: written whole before the command goes on, or the command has not done its work.
+ * Writes the result of a command: all of it before the command goes on, or the command has not done its work.
  *
- * Written synchronously, straight to the descriptor. Bun's process.stdout calls back before earlier writes have left the process,
- * so an export into a pipe was cut short with exit code 0, and a full disk went unnoticed. A command has nothing better to do
- * than to wait for whoever reads it; a gateway's log has, and goes another way (core/log-output.ts).
+ * It is written synchronously, straight to the descriptor. Rejected alternative: Bun's process.stdout, because it
+ * calls back before earlier writes have left the process, so an export into a pipe was cut short with exit code 0,
+ * and a full disk went unnoticed. A command has nothing better to do than to wait for its reader; the log of a
+ * gateway has, and goes another way (core/log-output.ts).
  */
 import { readFileSync, writeSync } from "node:fs";
 
-/** What was to be printed is not where it should be: exit code 1. */
+/** Thrown if the output could not be written completely: exit code 1. */
 export class OutputLost extends Error {
   override readonly name = "OutputLost";
-  /** Whoever read it has read enough (`| head`): nothing to be said about it. */
+  /** True if the reader has read enough (`| head`): then nothing is said about it. */
   readonly isUnread: boolean;
 
   constructor(where: string, cause: unknown) {
@@ -28,12 +29,12 @@ export function toStandardOutput(text: string): void {
   writeAll(1, text, "standard output");
 }
 
-/** What is said to people must not end the work that it is about. */
+/** Never throws: a remark must not end the work that it is about. */
 export function toStandardError(text: string): void {
   try {
     writeAll(2, text, "standard error");
   } catch {
-    // Nobody is there to be told.
+    // There is no reader to report this to.
   }
 }
 
@@ -43,7 +44,7 @@ export function writeAll(fd: number, text: string, where: string): void {
     left = left.subarray(some(fd, left, where));
 }
 
-/** How many bytes went; 0 for a pipe that is full and whose other owners want no waiting (O_NONBLOCK). */
+/** How many bytes were written; 0 for a full pipe whose other owners set it not to block (O_NONBLOCK). */
 function some(fd: number, bytes: Uint8Array, where: string): number {
   try {
     return writeSync(fd, bytes);
@@ -55,8 +56,9 @@ function some(fd: number, bytes: Uint8Array, where: string): number {
 }
 
 /**
- * Bun opens /dev/null where a standard descriptor is closed, so that no other file gets its number. An inherited descriptor never
- * has close-on-exec (open(2): O_CLOEXEC, 02000000 in proc(5)'s octal flags); that one has.
+ * Whether the descriptor was closed at the start. Bun opens /dev/null in place of a closed standard descriptor, so
+ * that no other file gets its number. An inherited descriptor never has close-on-exec (open(2): O_CLOEXEC, 02000000
+ * in proc(5)'s octal flags); that one has.
  */
 function wasClosed(fd: number): boolean {
   try {

@@ -1,4 +1,4 @@
-/** The queues of a running gateway, asked over HTTP. */
+/** The review queues of a running gateway, over HTTP. */
 import { z } from "zod";
 import { type ReviewQueue, type QueueSpec, outcomeSchema } from "../admin/review/review-queue.ts";
 import type { Context } from "./command.ts";
@@ -7,7 +7,7 @@ import { type GatewayClient, gatewayClient } from "./gateway-client.ts";
 import { reachable } from "./health.ts";
 
 export interface WhichGateway {
-  /** Its URL; undefined: the gateway on this host, which is known by its settings, its token among them. */
+  /** The gateway's URL; undefined: the gateway on this host, whose address and token the settings give. */
   readonly gateway: string | undefined;
   readonly tokenFile: string | undefined;
 }
@@ -24,7 +24,7 @@ export function remoteQueue<Row, Full>(
   which: WhichGateway,
   { path, row, full }: QueueSpec<Row, Full>,
 ): ReviewQueue<Row, Full> {
-  // What has been asked for is waited for: an interrupt ends the command between two batches.
+  // A request under way is waited for: an interrupt ends the command between two batches.
   const client = clientOf({ ...context, signal: new AbortController().signal }, which);
   const page = z.object({ rows: z.array(row) });
 
@@ -32,9 +32,9 @@ export function remoteQueue<Row, Full>(
     try {
       return await client.ask(method, `${path}${at}`, body);
     } catch (error) {
-      // Without a cause it is an answer, in the gateway's own words.
+      // An error without a cause is an answer, in the gateway's own words.
       if (!(error instanceof Error) || error.cause === undefined) throw error;
-      throw new Error("a gateway must run for this (see HTTP_LISTEN, or name it with --gateway)", {
+      throw new Error("this needs a running gateway (see HTTP_LISTEN, or name one with --gateway)", {
         cause: error,
       });
     }

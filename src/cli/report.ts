@@ -1,4 +1,4 @@
-/** What commands print in common: a line a second, tables, sizes, JSON. */
+/** What several commands print: a line per second, tables, sizes, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
 import { oneLine } from "../core/terminal.ts";
 
@@ -8,7 +8,7 @@ export function progressLine({ sent, acknowledged, refused, unanswered, elapsedM
   return `${seconds} s: sent ${sent} (${rate} msg/s), acknowledged ${acknowledged}, refused ${refused}, unanswered ${unanswered}`;
 }
 
-/** Rows under a heading: text left, columns of numbers right. Ends with a newline. */
+/** A table: rows under a heading, text left-aligned, columns of numbers right-aligned. Ends with a newline. */
 export function table(given: readonly (readonly string[])[]): string {
   const rows = given.map((row) => row.map(oneLine));
   const columns = (rows[0] ?? []).map((_, at) => {
@@ -25,14 +25,14 @@ export function table(given: readonly (readonly string[])[]): string {
   return rows.map((row) => `${line(row).join("  ").trimEnd()}\n`).join("");
 }
 
-/** A size as people say it: "0 bytes", "4.0 KiB", "10.0 GiB". */
+/** A size for people: "0 bytes", "4.0 KiB", "10.0 GiB". */
 export function size(bytes: number): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
   return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
-/** A line of JSON whose names are as in GET /stats: snake_case. */
+/** A line of JSON with names as in GET /stats: snake_case. */
 export function jsonLine(value: unknown): string {
   return `${JSON.stringify(inSnakeCase(value))}\n`;
 }

@@ -1,6 +1,7 @@
 /**
- * `sluice run`: the gateway, until it is told to stop. Its standard output is the log, why it could not start included; a
- * wrong configuration is told in plain words on standard error, since it says what the log is to be.
+ * `sluice run`: the gateway, until it is told to stop. Its standard output is the log, which also says why it could
+ * not start. A wrong configuration is reported in plain text on standard error, because the configuration decides
+ * what is logged.
  */
 import { systemClock } from "../core/clock.ts";
 import { explain } from "../core/log.ts";
@@ -35,7 +36,7 @@ export const run = command({
       "started",
     );
     await aborted(context.signal);
-    log.info({ signal: context.signal.reason }, "stopping; a second signal ends at once");
+    log.info({ signal: context.signal.reason }, "stopping; a second signal ends the process at once");
     systemd.notify("STOPPING=1");
     await gateway.stop();
     starve();
@@ -44,7 +45,7 @@ export const run = command({
   },
 });
 
-/** undefined where it cannot start, which the log then says. */
+/** Returns undefined if the gateway cannot start; the log says why. */
 async function started(options: GatewayOptions): Promise<Gateway | undefined> {
   try {
     return await starting(await createGateway(options));
@@ -54,7 +55,7 @@ async function started(options: GatewayOptions): Promise<Gateway | undefined> {
   }
 }
 
-/** What was opened before something refused is closed again. */
+/** Starts the gateway; if a part cannot start, closes what was opened before. */
 async function starting(gateway: Gateway): Promise<Gateway> {
   try {
     await gateway.start();

@@ -1,4 +1,7 @@
-/** `sluice settings …`: what the table app_settings may change while gateways run. Every gateway hears of it by itself. */
+/**
+ * `sluice settings …`: the settings that the table app_settings may change while gateways run. Every gateway notices
+ * a change by itself.
+ */
 import { settingStore } from "../admin/devices.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "../admin/setting-store.ts";
 import { silentLog } from "../core/log.ts";
@@ -23,14 +26,14 @@ const list = command({
 const set = command({
   name: "set",
   summary: "Change a setting on every gateway that shares this registry",
-  arguments: { ...which, value: "What it is to be" },
+  arguments: { ...which, value: "The new value" },
   options: common,
   run: (context, { args, options }) => change(context, options, args.name, args.value),
 });
 
 const unset = command({
   name: "unset",
-  summary: "Go back to what each gateway's environment says, else to the default",
+  summary: "Use the value from each gateway's environment again, else the default",
   arguments: which,
   options: common,
   run: (context, { args, options }) => change(context, options, args.name, null),

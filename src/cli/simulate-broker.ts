@@ -1,10 +1,13 @@
-/** Which broker a simulated fleet publishes to. An argument is read by every user of the host (`ps`), hence the file. */
+/**
+ * Which broker a simulated fleet publishes to. It may be given in a file, because every user of the host can read an
+ * argument (`ps`).
+ */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { keepSecret, masked } from "../core/mask.ts";
 import { brokerSchemes } from "../core/mqtt-url.ts";
 import { urlOf } from "../core/settings.ts";
-import { type Context, type Option, UsageError, words } from "./command.ts";
+import { type Context, type Option, UsageError, string } from "./command.ts";
 
 const brokerUrl = z
   .string()
@@ -21,7 +24,7 @@ const broker: Option<string | undefined> = {
 
 const http: Option<string | undefined> = {
   flags: "--http <url>",
-  help: "In place of a broker: a gateway's HTTP ingest (INGEST_LISTEN), such as http://127.0.0.1:8081",
+  help: "Instead of a broker: a gateway's HTTP ingest (INGEST_LISTEN), such as http://127.0.0.1:8081",
   schema: z
     .string()
     .refine(
@@ -34,9 +37,9 @@ const http: Option<string | undefined> = {
 export const brokerOptions = {
   broker,
   http,
-  brokerFile: words(
+  brokerFile: string(
     "--broker-file <path>",
-    "A file that holds the broker's URL, so that its password stands in no list of processes",
+    "A file that holds the broker's URL, so that its password is not in the list of processes",
   ),
 };
 
@@ -51,18 +54,20 @@ export function whichBroker(
 ): string {
   if (httpUrl !== undefined) {
     if (url !== undefined || brokerFile !== undefined)
-      throw new UsageError("--http takes the place of a broker: leave --broker and --broker-file out");
+      throw new UsageError("--http replaces a broker: leave out --broker and --broker-file");
     return httpUrl;
   }
   if (url !== undefined && brokerFile !== undefined)
     throw new UsageError("--broker and --broker-file name two brokers: give one of them");
   if (brokerFile !== undefined) return urlIn(brokerFile);
   if (url === undefined)
-    throw new UsageError("--broker <url> is needed, such as mqtt://127.0.0.1:1883, --broker-file or --http");
+    throw new UsageError(
+      "--broker <url> is required, such as mqtt://127.0.0.1:1883; or --broker-file or --http",
+    );
   keepSecret(url);
   if (masked(url) !== url)
     context.stderr(
-      "warning: the password in --broker can be read in the list of processes: --broker-file <path> keeps it out\n",
+      "warning: others can read the password of --broker in the list of processes: --broker-file <path> avoids that\n",
     );
   return url;
 }

@@ -1,8 +1,9 @@
 /**
- * `sluice simulate`: a simulated fleet over any broker.
+ * `sluice simulate`: publishes the messages of a simulated fleet to any broker.
  *
- * It is the sender's half of a reconciliation: the summary says how many messages the broker acknowledged, by the verdict that
- * the gateway must have given them. `--print-registry` gives the operator the rows that make the fleet known to it.
+ * It is the sender's half of a reconciliation: the summary says how many messages the broker acknowledged, per
+ * verdict that the gateway must have given. `--print-registry` prints the rows that make the fleet known to the
+ * registry.
  */
 import { isLevel } from "../core/topic-level.ts";
 import { z } from "zod";
@@ -19,24 +20,31 @@ const DRAIN_MS = 10_000;
 
 const options = {
   ...brokerOptions,
-  devices: number("--devices <n>", "Devices that may speak", { default: 25, min: 1, max: 1_000_000 }),
+  devices: number("--devices <n>", "Devices that may send", { default: 25, min: 1, max: 1_000_000 }),
   tenants: tenants(),
-  rate: number("--rate <n>", "Messages a second; 0: as fast as the broker acknowledges", {
+  rate: number("--rate <n>", "Messages per second; 0: as fast as the broker acknowledges", {
     default: 50,
     fraction: true,
   }),
-  seconds: number("--seconds <n>", "Stop after so long; 0: at Ctrl-C", { default: 0, fraction: true }),
-  count: number("--count <n>", "Stop after so many messages; 0: no such bound", { default: 0 }),
+  seconds: number("--seconds <n>", "Stop after this many seconds; 0: at Ctrl-C", {
+    default: 0,
+    fraction: true,
+  }),
+  count: number("--count <n>", "Stop after this many messages; 0: no limit", { default: 0 }),
   qos: number("--qos <n>", "MQTT quality of service", { default: 1, max: 2 }),
   seed: number("--seed <n>", "The same seed gives the same devices, tokens and messages", { default: 1 }),
   faults: faultShares("none"),
   mqtt: protocol(),
-  connections: number("--connections <n>", "Devices share so many connections", {
+  connections: number("--connections <n>", "Connections that the devices share", {
     default: 4,
     min: 1,
     max: 10_000,
   }),
-  window: number("--window <n>", "Most messages without an answer", { default: 1000, min: 1, max: 60_000 }),
+  window: number("--window <n>", "The most messages without an answer", {
+    default: 1000,
+    min: 1,
+    max: 60_000,
+  }),
   clientId: clientId(),
   printRegistry: registryForm(),
   json: toggle("--json", "Print the summary as JSON"),
@@ -76,7 +84,7 @@ function printRegistry(context: Context, fleet: Fleet, form: "sql" | "csv"): num
   return 0;
 }
 
-/** Names as in GET /stats: snake_case, unit last. */
+/** The summary, with names as in GET /stats: snake_case, unit last. */
 function summary(result: PublishResult): Record<string, unknown> {
   const { p50Ms, p95Ms, p99Ms, maxMs } = result.latency;
   return {
@@ -95,7 +103,7 @@ function describe(result: PublishResult): string {
   const { p50Ms, p99Ms, maxMs } = result.latency;
   return [
     progressLine(result),
-    `acknowledgement after ${ms(p50Ms)} ms (half), ${ms(p99Ms)} ms (99 of 100), ${ms(maxMs)} ms (longest)`,
+    `acknowledged after ${ms(p50Ms)} ms (p50), ${ms(p99Ms)} ms (p99), ${ms(maxMs)} ms (maximum)`,
     "",
     table([["expected verdict", "acknowledged"], ...rows]),
   ].join("\n");
@@ -126,7 +134,7 @@ function registryForm(): Option<"sql" | "csv" | undefined> {
   };
 }
 
-/** Two runs at one broker must not share client ids: the broker would disconnect the one for the other. */
+/** Two runs at one broker must not share client ids: the broker would disconnect one for the other. */
 function clientId(): Option<string> {
   const schema = z
     .string()
@@ -134,7 +142,7 @@ function clientId(): Option<string> {
     .transform((given) => given ?? `sluice-sim-${crypto.randomUUID().slice(0, 8)}`);
   return {
     flags: "--client-id <prefix>",
-    help: "Client ids begin so (default: one of its own each run)",
+    help: "How client ids begin (default: different in every run)",
     schema,
   };
 }
@@ -150,7 +158,11 @@ function tenants(): Option<[string, ...string[]]> {
       context.addIssue("must be names separated by commas, without /, +, # and spaces");
       return z.NEVER;
     });
-  return { flags: "--tenants <names>", help: "Devices are dealt out to these (default demo)", schema };
+  return {
+    flags: "--tenants <names>",
+    help: "Tenants that the devices belong to, in turn (default demo)",
+    schema,
+  };
 }
 
 /** `--faults`, for `demo` too. */

@@ -1,23 +1,23 @@
 /**
- * The unit file that `sluice help systemd` prints. A user that exists only while it runs, one directory it may write
- * (StateDirectory= becomes the default of DATA_DIR), and a restart whatever happened: the spool makes that safe. A wrong
- * configuration (78) is not restarted, since it will not mend itself.
+ * The unit file that `sluice help systemd` prints: a user that exists only while the service runs, one directory that
+ * it may write (StateDirectory= becomes the default of DATA_DIR), and a restart after every exit, which the spool
+ * makes safe. A wrong configuration (78) is not restarted, because it does not correct itself.
  */
 export const systemdUnit = `[Unit]
 Description=Sluice IoT ingest gateway
 Wants=network-online.target
-# Where systemd waits for the clock to be set (systemd-time-wait-sync.service), so does Sluice; else it copes (README).
+# If systemd waits for the clock to be set (systemd-time-wait-sync.service), so does Sluice; if not, see the README.
 After=network-online.target time-sync.target
 
 [Service]
 Type=notify
 NotifyAccess=main
-# Fed by progress, not by a timer: a gateway that stands still is started anew.
+# Fed by progress, not by a timer: a gateway that makes no progress is restarted.
 WatchdogSec=120
-# No core dump: it would hold tokens, and its stack of the runtime would be taken for the cause.
+# No core dump: it would contain tokens, and its stack, which is the runtime's, would mislead.
 WatchdogSignal=SIGKILL
 LimitCORE=0
-# A leak or a flood ends this service and not the host; it needs about 450 MB at 60,000 messages a second.
+# A leak or a flood ends this service and not the host; it needs about 450 MB at 60,000 messages per second.
 MemoryMax=75%
 ExecStart=/usr/local/bin/sluice run
 EnvironmentFile=-/etc/sluice/sluice.env

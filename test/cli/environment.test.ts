@@ -83,7 +83,7 @@ describe("--env-file", () => {
       },
     };
     const { err } = await sluice(["check", "--env-file", file], typed);
-    expect(err).toContain(`GATEWAY_ID of the environment counts over ${file}`);
+    expect(err).toContain(`GATEWAY_ID of the environment takes precedence over ${file}`);
     expect(await inForce("GATEWAY_ID", ["--env-file", file], typed)).toMatchObject({ value: "typed" });
     expect(await inForce("ADMIN_TOKEN", ["--env-file", file], typed)).toMatchObject({ origin: "file" });
   });

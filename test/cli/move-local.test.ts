@@ -94,7 +94,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     await sql.unsafe("drop table quarantine_counters_minute");
     const { code, err } = await move();
     expect(code).toBe(1);
-    expect(err).toContain("not moved: raw_events: rows that an earlier try passed over: 1");
+    expect(err).toContain("not moved: raw_events: rows that PostgreSQL refused in an earlier try: 1");
     expect(await names("select device_id as name from raw_events")).toEqual(["d1", "d2"]);
   });
 });

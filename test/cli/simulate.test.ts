@@ -121,7 +121,7 @@ describe("sluice simulate", () => {
   });
 
   test.each([
-    [{}, /--broker.*needed/],
+    [{}, /--broker.*required/],
     [{ broker: "mqtt://here", brokerFile: "/url" }, /two brokers/],
     [{ broker: "http://here" }, /--broker <url> must be a URL such as mqtt/],
     [{ broker: "mqtt://here", faults: "bad-tokn" }, /--faults.*no fault "bad-tokn"/],

@@ -92,7 +92,7 @@ test.each(all.map((named) => [named.name.join(" "), named] as const))(
   "%s: after a mistake its own help is named",
   async (name, named) => {
     const { err } = await sluice([...goodWords(named), "--no-such-option"]);
-    expect(err).toEndWith(`Run \`sluice ${name} --help\` to see what there is.\n`);
+    expect(err).toEndWith(`Run \`sluice ${name} --help\` for a list.\n`);
   },
 );
 

@@ -90,7 +90,7 @@ describe.skipIf(unavailable !== "")(`a gateway at a PostgreSQL that takes nothin
     expect(looked.code).toBe(0);
     expect(JSON.parse(looked.out)).toMatchObject({ entries: [{ seq: 2, device_id: "odd1" }], done: false });
     const done = await sluice({}, ...command, "--count", "2");
-    expect(done).toMatchObject({ code: 0, err: expect.stringContaining("2 entries put aside") });
+    expect(done).toMatchObject({ code: 0, err: expect.stringContaining("2 entries set aside") });
     await statsWhen(site.gateway, ({ sinks }) => sinks["postgres"]?.["trouble"] === null);
     expect(await sluice({}, ...command)).toMatchObject({ code: 1, out: "" });
 

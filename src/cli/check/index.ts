@@ -1,6 +1,7 @@
 /**
- * `sluice check`: the settings in force, and whether each far side can be reached and used with them. Changes nothing, and
- * may be run beside a running gateway: it neither takes the spool nor the MQTT session.
+ * `sluice check`: prints the settings in force, and whether each downstream system and source can be reached and used
+ * with them. It changes nothing and may be run beside a running gateway: it takes neither the spool nor the MQTT
+ * session.
  */
 import type { Config, Effective } from "../../config/index.ts";
 import { explain } from "../../core/log.ts";
@@ -17,7 +18,7 @@ interface Probed {
 
 export const check = command({
   name: "check",
-  summary: "Print the settings in force and probe each far side",
+  summary: "Print the settings in force and probe every system that they name",
   options: { json: toggle("--json", "Print the answer as JSON") },
   async run(context, { options }) {
     const { config, effective } = configured(context);

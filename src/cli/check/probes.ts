@@ -1,6 +1,6 @@
 /**
- * What `sluice check` asks of each far side. The sinks follow from their list; they are given a scratch directory, so that a
- * check run by root leaves no file of root's in the gateway's.
+ * The probes of `sluice check`, one per system that the gateway talks to. The sinks follow from their list; they get
+ * a scratch directory, so that a check that root runs leaves no file of root's in the gateway's directory.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ import { builtMs } from "../../version.ts";
 
 export interface Probe {
   readonly part: string;
-  /** One sentence; throws where the part cannot be used. */
+  /** Returns one sentence; throws if the part cannot be used. */
   readonly probe: () => Promise<string>;
 }
 
@@ -72,7 +72,7 @@ function probeDisk(dataDir: string): Promise<string> {
   return Promise.reject(new Error(why));
 }
 
-/** No far side, but what one wants to see of it: what is subscribed to, and what asks for no token. */
+/** Not a probe of another system, but worth showing in a check: what is subscribed to, and what requires no token. */
 function mappingProbes({ mappings, mqtt, mapping }: Config): Probe[] {
   if (mappings.length === 0) return [];
   const filters = filtersOf(
@@ -88,7 +88,7 @@ function mappingProbes({ mappings, mqtt, mapping }: Config): Probe[] {
   return [{ part: "mappings", probe: () => Promise.resolve(said.join("; ")) }];
 }
 
-/** Scripts know the one source there was as `source`. */
+/** If there is one source its part is named `source`, as scripts know it. */
 function sourceProbes(config: Config): Probe[] {
   const asked = askedSources(config);
   return asked.map((kind) => ({

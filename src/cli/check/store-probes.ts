@@ -1,6 +1,7 @@
 /**
- * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it starts, a
- * check only says that it would. What the gateway does to tables that are there is rehearsed (store/postgres/rehearsal.ts).
+ * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it
+ * starts, a check only says that it would. What the gateway does to existing tables is rehearsed
+ * (store/postgres/rehearsal.ts).
  */
 import { coreDatabasesMax } from "../../sink/influx/database.ts";
 import type { Config } from "../../config/index.ts";
@@ -25,15 +26,15 @@ export async function probeRegistry(
   const { missingTables, mayCreate, tellsChanges } = await store.inspect();
   const mayProvision = missingTables.length === 0 || mayCreate;
   const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
-  if (missingTables.includes("device_registry")) return "no devices: the table is still to be created";
+  if (missingTables.includes("device_registry")) return "no devices: the table does not exist yet";
   const remarks = [`${devices} devices of ${tenants} tenants`];
   if (!tellsChanges)
     remarks.push(
-      "changes are not told, so every device is read anew each second: run `sluice migrate`, which adds triggers",
+      "the registry does not notify of changes, so every device is read again each second: run `sluice migrate`, which adds triggers",
     );
   if (tenants > coreDatabasesMax && isDatabaseEach(influx))
     remarks.push(
-      `INFLUXDB_DATABASE makes a database of each tenant, of which InfluxDB 3 Core holds ${coreDatabasesMax}`,
+      `INFLUXDB_DATABASE makes one database per tenant, and InfluxDB 3 Core holds ${coreDatabasesMax}`,
     );
   return remarks.join("; ");
 }

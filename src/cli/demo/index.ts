@@ -1,6 +1,7 @@
 /**
- * `sluice demo`: a whole site in one process. A gateway that is its own broker and store, a simulated fleet with some bad
- * messages among the good, and at the end the proof: what was sent against what was counted against what is stored.
+ * `sluice demo`: a whole site in one process: a gateway that is its own broker and store, a simulated fleet with some
+ * bad messages among the good ones, and at the end the proof that what was sent, what was counted and what is stored
+ * agree.
  */
 import type { Database } from "bun:sqlite";
 import { systemClock, sleep } from "../../core/clock.ts";
@@ -8,7 +9,7 @@ import { hostPort } from "../../core/listen.ts";
 import { createGateway, type Gateway } from "../../gateway.ts";
 import { createFleet } from "../../simulator/fleet.ts";
 import { publishFleet, type PublishCounts, type PublishResult } from "../../simulator/publisher.ts";
-import { command, type Context, number, toggle, words } from "../command.ts";
+import { command, type Context, number, toggle, string } from "../command.ts";
 import { openDemoSite, openDemoStore } from "./site.ts";
 import {
   type Reconciliation,
@@ -22,20 +23,23 @@ import { faultShares } from "../simulate.ts";
 
 const WINDOW = 1000;
 const DRAIN_MS = 10_000;
-/** Longest wait for the sinks to take what was sent. */
+/** The longest wait for the sinks to take what was sent. */
 const SETTLE_MS = 30_000;
 const SETTLE_POLL_MS = 20;
 
 const options = {
-  seconds: number("--seconds <n>", "End after so long; 0: at Ctrl-C", { default: 0, fraction: true }),
+  seconds: number("--seconds <n>", "End after this many seconds; 0: at Ctrl-C", {
+    default: 0,
+    fraction: true,
+  }),
   devices: number("--devices <n>", "Devices of the fleet", { default: 25, min: 1, max: 100_000 }),
-  rate: number("--rate <n>", "Messages a second; 0: as fast as they are acknowledged", {
+  rate: number("--rate <n>", "Messages per second; 0: as fast as they are acknowledged", {
     default: 100,
     fraction: true,
   }),
   seed: number("--seed <n>", "The same seed gives the same devices and messages", { default: 1 }),
   faults: faultShares("all"),
-  dataDir: words(
+  dataDir: string(
     "--data-dir <path>",
     "Keep spool and store here (default: a temporary folder, removed at the end)",
   ),
@@ -58,7 +62,7 @@ export const demo = command({
         const say = given.json ? context.stderr : context.stdout;
         say(welcome(gateway, site.dataDir));
         const books = await openBooks(gateway, store);
-        // Whoever looks on may leave while it runs: it then ends as at Ctrl-C.
+        // The reader of the output may leave while the demo runs: it then ends as at Ctrl-C.
         const unread = new AbortController();
         const sayLive = (counts: PublishCounts) => {
           try {
@@ -98,7 +102,7 @@ interface DemoResult extends Reconciliation {
   readonly acknowledged: number;
 }
 
-/** Notes where the books stand before the run, so that a folder used before can be used again. */
+/** Notes the books before the run, so that a directory can be used again. */
 async function openBooks(gateway: Gateway, store: Database) {
   await settled(gateway, 0);
   const verdicts = verdictsOf(gateway.view.stats().ingest);
@@ -117,7 +121,10 @@ async function openBooks(gateway: Gateway, store: Database) {
   };
 }
 
-/** Waits until so many messages came and every sink has settled them; not for ever: what is missing then shows in the books. */
+/**
+ * Waits until `received` messages came and every sink has settled them; but not for ever: what is missing then shows
+ * in the books.
+ */
 async function settled(gateway: Gateway, received: number): Promise<void> {
   const deadlineMs = systemClock.monoMs() + SETTLE_MS;
   while (systemClock.monoMs() < deadlineMs) {

@@ -1,8 +1,8 @@
 /**
- * Does what was sent agree with what the gateway counted and with what is stored? Outcome by outcome.
+ * Reconciles, per outcome, what was sent with what the gateway counted and with what is stored.
  *
- * An outcome is "event" or a reason code. Three independent hands: the fleet knows the verdict that each of its messages must get,
- * the gateway counts the verdicts it gave, and the tables hold the rows.
+ * An outcome is "event" or a reason code. The three numbers are independent: the fleet knows the verdict that each of
+ * its messages must get, the gateway counts the verdicts that it gave, and the tables hold the rows.
  */
 import type { Database } from "bun:sqlite";
 import type { IngestStats } from "../../admin/views.ts";
@@ -26,7 +26,7 @@ export function reconcile(expected: Counts, counted: Counts, stored: Counts): Re
   return { balanced, outcomes: Object.fromEntries(seen) };
 }
 
-/** As a table, with a mark at each line that does not agree. */
+/** The reconciliation as a table, with a mark on each line that does not agree. */
 export function reconciliationTable({ outcomes }: Reconciliation): string {
   const lines = Object.entries(outcomes).map(([name, { expected, counted, stored }]) => {
     const agrees = expected === counted && counted === stored;
@@ -35,7 +35,7 @@ export function reconciliationTable({ outcomes }: Reconciliation): string {
   return table([["outcome", "sent", "counted", "stored", ""], ...lines]);
 }
 
-/** The verdicts that a gateway gave since its birth. A redelivery is an outcome of its own: a fleet expects none. */
+/** The verdicts that a gateway ever gave. A redelivery is an outcome of its own: a fleet expects none. */
 export function verdictsOf({ accepted, duplicate, rejected }: IngestStats): Counts {
   return { ...rejected, event: accepted, duplicate };
 }

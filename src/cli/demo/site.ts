@@ -1,8 +1,8 @@
 /**
- * The site that `sluice demo` plays on: a data folder with the fleet in its registry, free ports, and a configuration.
+ * The site of `sluice demo`: a data directory with the fleet in its registry, free ports, and a configuration.
  *
- * The configuration is read by the same `loadConfig` as that of a real gateway, but from a record made here and not
- * from the environment: a MQTT_URL or DATABASE_URL that happens to be set must not make the demo touch a real site.
+ * The same `loadConfig` reads the configuration as for a real gateway, but from a record made here and not from the
+ * environment: a MQTT_URL or DATABASE_URL that happens to be set must not make the demo touch a real site.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -21,14 +21,14 @@ const HTTP_PORT = 8080;
 export interface DemoSite {
   readonly config: Config;
   readonly dataDir: string;
-  /** Removes the folder if it was a temporary one. */
+  /** Removes the directory if it was a temporary one. */
   leave(): void;
 }
 
 export interface DemoSiteOptions {
-  /** Absent: a temporary folder. */
+  /** Absent: a temporary directory. */
   readonly dataDir: string | undefined;
-  /** Of HTTP; 0: 8080 if free, else any. */
+  /** The port of HTTP; 0: 8080 if free, else any. */
   readonly port: number;
   readonly rate: number;
   readonly window: number;
@@ -49,8 +49,8 @@ export async function openDemoSite(options: DemoSiteOptions): Promise<DemoSite> 
 }
 
 /**
- * The local store of a gateway that is built but not started, with the fleet in its registry. Only then: the gateway holds
- * the lock of the folder, so that a fleet is never registered with a site that another gateway serves.
+ * Opens the local store of a gateway that is built but not started, and registers the fleet in it. Only then does the
+ * gateway hold the directory's lock, so that a fleet is never registered at a site that another gateway serves.
  */
 export function openDemoStore(dataDir: string, devices: readonly FleetDevice[]): Database {
   const store = openSqlite(localFile(dataDir));
@@ -69,8 +69,8 @@ function demoConfig(dataDir: string, port: number, { rate, window }: DemoSiteOpt
     LOG_STATS_EVERY_SECONDS: "0",
     MODE: "DEV",
     STORE_REJECTS: "1",
-    // No verdict may depend on timing, so limits that even all messages in the name of one device stay below: in any
-    // while t the fleet sends at most rate × (t + 1 s) messages and the window.
+    // No verdict may depend on timing, so the limits are so high that even all messages in the name of one device stay
+    // below them: in any period t the fleet sends at most rate × (t + 1 s) messages plus the window.
     RATE_LIMIT_RPS: String(Math.ceil(rate)),
     RATE_LIMIT_BURST: String(2 * Math.ceil(rate) + window),
   });

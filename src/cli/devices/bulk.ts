@@ -13,10 +13,10 @@ import { gatewayOptions } from "../gateway-client.ts";
 
 export const importFile = command({
   name: "import",
-  summary: "Register the devices of a CSV or NDJSON file; those that exist are left as they are",
-  arguments: { file: "The file, with the names of `devices export`; - for standard input" },
+  summary: "Register the devices of a CSV or NDJSON file; devices that exist stay unchanged",
+  arguments: { file: "The file, with the field names of `devices export`; - for standard input" },
   options: {
-    format: format("csv or ndjson (default: as the file's name ends, else ndjson)"),
+    format: format("csv or ndjson (default: by the end of the file's name, else ndjson)"),
     makeTokens: toggle(
       "--make-tokens",
       "Make tokens for devices without a provision_token_hash, and print them to standard output",
@@ -33,7 +33,7 @@ export const importFile = command({
       const added = async () => {
         await printedOrRemoved(devices, result, printTokens);
         progress(context, result);
-        if (context.signal.aborted) throw new Error("stopped; import the file again to go on");
+        if (context.signal.aborted) throw new Error("stopped; import the file again to continue");
       };
       let trouble: unknown;
       try {
@@ -58,14 +58,16 @@ export const exportFile = command({
     format: format("csv or ndjson (default ndjson)"),
     withHashes: toggle(
       "--with-hashes",
-      "With the hashes of their tokens, so that a registry can be moved; not with --gateway",
+      "Include the hashes of their tokens, so that a registry can be moved; not with --gateway",
     ),
     ...filterOptions,
     ...gatewayOptions,
   },
   run(context, { options }) {
     if (options.withHashes && options.gateway !== undefined)
-      throw new UsageError("--with-hashes reads the registry itself: a gateway gives no hashes (--gateway)");
+      throw new UsageError(
+        "--with-hashes reads the registry itself, because a gateway gives no hashes: leave out --gateway",
+      );
     return withDevices(context, options, async (devices, find) => {
       const hashes = options.withHashes ? find : undefined;
       for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson", hashes)) {
@@ -88,8 +90,8 @@ function format(help: string): Option<Format | undefined> {
 type MadeTokens = ImportResult["tokens"];
 
 /**
- * Prints what tokens there are and lets go of them, so that a fleet's are not held at once. A device whose token could not be
- * printed would be of no use, and is removed again.
+ * Prints the tokens made so far and forgets them, so that a fleet's tokens are not all held at once. A device whose
+ * token could not be printed would be of no use, so it is removed again.
  */
 async function printedOrRemoved(
   devices: DeviceStore,
@@ -104,7 +106,7 @@ async function printedOrRemoved(
     result.added -= made.length;
     result.read -= made.length;
     throw new Error(
-      `the last ${made.length} devices are removed again, since their tokens could not be printed`,
+      `the last ${made.length} devices were removed again, because their tokens could not be printed`,
       {
         cause: error,
       },
@@ -126,7 +128,7 @@ function tokenPrinter(context: Context, asJson: boolean): (made: MadeTokens) => 
 
 function tokenlessWarning(count: number): string {
   const who = count === 1 ? "1 device that was added has" : `${count} of the devices that were added have`;
-  return `warning: ${who} no token, and without one nothing is let in while REQUIRE_TOKEN is 1; \`sluice devices rotate-token\` makes one, \`import --make-tokens\` makes them for all\n`;
+  return `warning: ${who} no token, and while REQUIRE_TOKEN is 1 the messages of such a device are rejected; \`sluice devices rotate-token\` makes one, \`import --make-tokens\` makes them for all\n`;
 }
 
 function progress(context: Context, { read, added }: ImportResult): void {
@@ -147,7 +149,7 @@ function conclude(
     );
   else {
     for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
-    context.stderr(`${read} lines: ${added} added, ${existing} registered before, ${wrong} wrong\n`);
+    context.stderr(`${read} lines: ${added} added, ${existing} already registered, ${wrong} wrong\n`);
   }
   if (tokenless > 0) context.stderr(tokenlessWarning(tokenless));
   if (trouble !== undefined) context.stderr(`error: ${explain(trouble)}\n`);

@@ -1,6 +1,6 @@
 /**
- * `sluice devices …`: the registry from the command line. A token is printed once, when it is made, and is nowhere else:
- * the registry keeps its SHA-256. A running gateway hears of every change by itself.
+ * `sluice devices …`: the registry from the command line. A token is printed once, when it is made, and exists
+ * nowhere else: the registry keeps its SHA-256. A running gateway notices every change by itself.
  */
 import {
   changeColumns,
@@ -19,10 +19,10 @@ import {
   command,
   type CommandGroup,
   type Context,
-  neededWords,
+  requiredString,
   number,
   UsageError,
-  words,
+  string,
 } from "../command.ts";
 import { named, printDevice, printDevices, printRemoved, printToken, unknownDevice } from "./print.ts";
 import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./store.ts";
@@ -33,8 +33,8 @@ const add = command({
   summary: "Register a device and print its token, once",
   arguments: which,
   options: {
-    site: neededWords("--site <id>", "The site that its messages must name"),
-    firmware: words("--firmware <version>", "Its firmware version"),
+    site: requiredString("--site <id>", "The site that its messages must name"),
+    firmware: string("--firmware <version>", "Its firmware version"),
     metadata: metadataOption(),
     ...common,
   },
@@ -45,7 +45,7 @@ const add = command({
     const register = async (store: DeviceStore) => {
       if ((await store.get(id)) !== undefined) return isRegistered(context, id);
       const { token, tokenHash } = newToken();
-      // Before the device is there: one that is registered and whose token nobody has seen would be of no use.
+      // Printed before the device is registered: a device whose token nobody has seen would be of no use.
       printToken(context, id, token, options.json);
       const device = { ...newDeviceOf(described), tokenHash };
       return inForce(
@@ -62,7 +62,7 @@ const list = command({
   summary: "List devices",
   options: {
     ...filterOptions,
-    limit: number("--limit <n>", "At most so many", { default: 1_000_000, min: 1 }),
+    limit: number("--limit <n>", "At most this many", { default: 1_000_000, min: 1 }),
     ...common,
   },
   run: (context, { options }) =>
@@ -88,8 +88,8 @@ const update = command({
   summary: "Change a device's site, firmware version or metadata",
   arguments: which,
   options: {
-    site: words("--site <id>", "The site that its messages must name from now on"),
-    firmware: words("--firmware <version>", "Its firmware version"),
+    site: string("--site <id>", "The site that its messages must name from now on"),
+    firmware: string("--firmware <version>", "Its firmware version"),
     metadata: metadataOption(),
     ...common,
   },
@@ -103,15 +103,18 @@ const update = command({
   },
 });
 
-const revoke = setStatus("revoke", "REVOKED", "Refuse a device's messages from now on");
-const activate = setStatus("activate", "ACTIVE", "Let a device's messages in again");
+const revoke = setStatus("revoke", "REVOKED", "Reject a device's messages from now on");
+const activate = setStatus("activate", "ACTIVE", "Accept a device's messages again");
 
 const rotateToken = command({
   name: "rotate-token",
   summary: "Give a device a new token and print it, once",
   arguments: which,
   options: {
-    grace: number("--grace <seconds>", "How long the old token stays good", { default: 0, max: 315_360_000 }),
+    grace: number("--grace <seconds>", "How long the old token stays valid", {
+      default: 0,
+      max: 315_360_000,
+    }),
     ...common,
   },
   run: (context, { args, options }) =>
@@ -129,7 +132,7 @@ const rotateToken = command({
 
 const remove = command({
   name: "remove",
-  summary: "Remove a device from the registry; what it sent stays",
+  summary: "Remove a device from the registry; its data stays",
   arguments: which,
   options: common,
   run: (context, { args, options }) =>
@@ -175,30 +178,32 @@ async function listAll(
 
 function isRegistered(context: Context, id: DeviceId): number {
   context.stderr(
-    `${named(id)} is registered already; \`sluice devices rotate-token\` gives it a new token\n`,
+    `${named(id)} is already registered; \`sluice devices rotate-token\` gives it a new token\n`,
   );
   return 1;
 }
 
-/** @param change makes a token that was printed good; true, or an exit code. Where it does not, that is said. */
+/**
+ * @param change puts a token that was printed in force; returns true, or an exit code. If it does not, this says so.
+ */
 async function inForce(context: Context, change: () => Promise<true | number>): Promise<number> {
   let done: true | number = 1;
   try {
     done = await change();
     return done === true ? 0 : done;
   } finally {
-    if (done !== true) context.stderr("the token that was printed is not in force\n");
+    if (done !== true) context.stderr("the printed token is not in force\n");
   }
 }
 
-/** By the same rules as over HTTP. @throws UsageError */
+/** Checks values by the same rules as HTTP does. @throws UsageError */
 function meant<T>(schema: z.ZodType<T>, given: unknown): T {
   const read = schema.safeParse(given);
   if (!read.success) throw new UsageError(whyOf(read.error));
   return read.data;
 }
 
-/** What is wrong with an id is said before any store is looked for. */
+/** Runs `work` for one device. A wrong id is reported before any store is opened. */
 function withDevice(
   context: Context,
   args: { tenant: string; device: string },

@@ -1,4 +1,6 @@
-/** What `sluice devices` prints: a table for people, JSON for scripts; a token alone on standard output. */
+/**
+ * What `sluice devices` prints: a table for people, JSON for scripts; of a token, only the token on standard output.
+ */
 import { columnsOf } from "../../admin/device-columns.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceId } from "../../core/device.ts";

@@ -1,8 +1,8 @@
-/** What the commands about devices have in common: which store they work on, and how a device is named. */
+/** What the commands about devices share: which store they work on, and how a device is named. */
 import { isLevel } from "../../core/topic-level.ts";
 import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
-import { type Context, type Option, toggle, UsageError, words } from "../command.ts";
+import { type Context, type Option, toggle, UsageError, string } from "../command.ts";
 import { devicesOf, gatewayClient, gatewayOptions } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
 import { openConfiguredStore } from "../configured-store.ts";
@@ -10,15 +10,15 @@ import { openConfiguredStore } from "../configured-store.ts";
 export const which = { tenant: "The tenant's id", device: "The device's id" };
 export const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
 export const filterOptions = {
-  tenant: words("--tenant <id>", "Only of this tenant"),
-  site: words("--site <id>", "Only of this site"),
-  status: words("--status <status>", "Only with this status"),
-  match: words("--match <text>", "Only where the device's id contains this"),
+  tenant: string("--tenant <id>", "Only of this tenant"),
+  site: string("--site <id>", "Only of this site"),
+  status: string("--status <status>", "Only with this status"),
+  match: string("--match <text>", "Only devices whose id contains this"),
 };
 
 /**
- * The registry that the settings name, or with --gateway that of a running gateway.
- * @param mayMake the command puts devices in, so that a local store that is missing is made
+ * Opens the registry that the settings name, or with --gateway that of a running gateway.
+ * @param mayMake true if the command puts devices in, so that a missing local store is created
  */
 export async function withDevices(
   context: Context,
@@ -36,12 +36,12 @@ export async function withDevices(
   }
 }
 
-/** Each is one level of a topic name (MQTT 5 §4.7). */
+/** Checks an id: tenant and device are each one level of a topic name (MQTT 5 §4.7). */
 export function deviceId({ tenant, device }: { tenant: string; device: string }): DeviceId {
   for (const level of [tenant, device]) {
     if (!isLevel(level)) {
       throw new UsageError(
-        `"${level}" cannot be an id: it is one level of an MQTT topic, so not empty and without / + #`,
+        `"${level}" cannot be an id: an id is one level of an MQTT topic, so it is not empty and has no / + #`,
       );
     }
   }
@@ -60,5 +60,5 @@ export function metadataOption(): Option<Readonly<Record<string, unknown>> | und
       }
     })
     .optional();
-  return { flags: "--metadata <json>", help: "A JSON object kept with it", schema };
+  return { flags: "--metadata <json>", help: "A JSON object that is kept with the device", schema };
 }

@@ -12,7 +12,7 @@ import {
   type Option,
   toggle,
   UsageError,
-  words,
+  string,
 } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
@@ -47,8 +47,8 @@ const tryOne = command({
   name: "try",
   summary: "Say what becomes of a message on standard input, or of a row of the quarantine",
   options: {
-    topic: words("--topic <topic>", "The topic that it came on"),
-    quarantine: words(
+    topic: string("--topic <topic>", "The topic that it came on"),
+    quarantine: string(
       "--quarantine <id>",
       "In place of standard input: this row, asked of the running gateway",
     ),

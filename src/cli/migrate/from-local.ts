@@ -1,10 +1,10 @@
 /**
- * The move of a site from its local store to PostgreSQL: devices with their tokens' hashes, settings, rows, counts and the place in
- * the spool, so that the gateway goes on behind the last row as if nothing had happened.
+ * Moves a site from its local store to PostgreSQL: devices with their tokens' hashes, settings, rows, counts and the
+ * position in the spool, so that the gateway continues after the last row as if nothing had happened.
  *
- * Rows move in batches, each in one transaction with a note of how far that came, so an interrupted move goes on where it was
- * and stores nothing twice. The gateway must be stopped: two writers cannot agree on what the last row is. The local file stays,
- * under another name.
+ * Rows move in batches, each in one transaction with a note of how far the move has come, so an interrupted move
+ * continues where it was and stores nothing twice. The gateway must be stopped: two writers cannot agree on what the
+ * last row is. The local file stays, under another name.
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, renameSync } from "node:fs";
@@ -17,9 +17,9 @@ import { isOfTable, isPassing } from "../../store/postgres/words.ts";
 import { Spool } from "../../spool/spool.ts";
 
 export interface Moved {
-  /** Rows per table that are in PostgreSQL now and were not before. */
+  /** Rows per table that are in PostgreSQL now and were not there before. */
   readonly rows: Readonly<Record<string, number>>;
-  /** Rows that PostgreSQL refuses, and why; they stay in the file. */
+  /** Rows that PostgreSQL refuses, and why; they stay in the local file. */
   readonly refused: readonly string[];
   /** Where the local file is now. */
   readonly file: string;
@@ -32,7 +32,7 @@ const batchRows = 2_000;
 const batchChars = 4_000_000;
 const refusedNamedMax = 100;
 
-/** Tables of events: columns that move, and their types. The ids are made anew. */
+/** Tables of events: the columns that move, and their types. The ids are made anew. */
 const eventTables: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   raw_events: columnsWith({ accepted: "boolean", payload: "jsonb" }),
   quarantine_events: columnsWith({ reason: "text", payload: "jsonb" }),
@@ -43,7 +43,9 @@ function columnsWith(more: Readonly<Record<string, string>>): Readonly<Record<st
   return { ingested_at: "timestamptz", event_ts: "timestamptz", ...Object.fromEntries(texts), ...more };
 }
 
-/** @throws if a gateway has the spool, there is no local store, or PostgreSQL is away; run again it goes on */
+/**
+ * @throws if a gateway has the spool, there is no local store, or PostgreSQL is away; the next run continues the move
+ */
 export async function moveLocal(config: Config, db: Postgres, progress: Progress): Promise<Moved> {
   const { dataDir } = config.general;
   const path = localFile(dataDir);
@@ -72,7 +74,7 @@ export async function moveLocal(config: Config, db: Postgres, progress: Progress
   }
 }
 
-/** Names this move in PostgreSQL, whoever interrupts it. */
+/** The name of this move in PostgreSQL, the same after any interruption. */
 function moveId(local: Database): string {
   local.run("CREATE TABLE IF NOT EXISTS sluice_move (id TEXT NOT NULL)");
   const found = local.query<{ id: string }, []>("SELECT id FROM sluice_move").get();
@@ -99,7 +101,7 @@ async function moveEvents({ local, db, move, table, refused, progress }: EventsM
   const note = `move:${move}:${table}`;
   const before = await noted(db, note);
   if (before.refused > 0)
-    remember(refused, `${table}: rows that an earlier try passed over: ${before.refused}`);
+    remember(refused, `${table}: rows that PostgreSQL refused in an earlier try: ${before.refused}`);
   let moved = 0;
   for (let after = before.seq; ;) {
     const batch = bounded(select.all(after, batchRows));
@@ -128,8 +130,8 @@ async function moveEvents({ local, db, move, table, refused, progress }: EventsM
 }
 
 /**
- * All of them at once; if the server refuses that, in halves, until the row that it refuses stands alone. What concerns the table
- * or the server ends the move instead, which goes on when it is run again.
+ * Moves all rows at once; if the server refuses that, in halves, until the row that it refuses stands alone. An error
+ * that concerns the table or the server ends the move, which the next run continues.
  */
 async function inParts<R>(
   rows: readonly R[],
@@ -157,7 +159,7 @@ function remember(refused: string[], row: string): void {
   if (refused.length < refusedNamedMax) refused.push(row);
 }
 
-/** The first rows, as many as one statement should carry. */
+/** The first rows, as many as fit one statement. */
 function bounded<T extends Row>(rows: readonly T[]): readonly T[] {
   let chars = 0;
   const count = rows.findIndex((row) => (chars += String(row["payload"]).length) > batchChars);
@@ -192,7 +194,7 @@ const deviceColumns = {
   previous_token_until: "timestamptz",
 };
 
-/** A device that PostgreSQL knows already stays as it is there. */
+/** A device that PostgreSQL already knows stays as it is there. */
 async function moveDevices(local: Database, db: Postgres, refused: string[]): Promise<number> {
   const select = local.query<Row, [string, string, number]>(
     `SELECT ${Object.keys(deviceColumns).join(", ")} FROM device_registry
@@ -232,7 +234,7 @@ async function moveSettings(local: Database, db: Postgres): Promise<number> {
   return count;
 }
 
-/** Added to what PostgreSQL counts already: in one transaction, so once. */
+/** Adds the counts to those in PostgreSQL: in one transaction, and so once. */
 async function moveCounts(local: Database, db: Postgres, move: string, refused: string[]): Promise<number> {
   const note = `move:${move}:quarantine_counters_minute`;
   if ((await noted(db, note)).seq > 0) return 0;
@@ -260,7 +262,7 @@ async function moveCounts(local: Database, db: Postgres, move: string, refused: 
   });
 }
 
-/** Where the local store stands in the spool: there the gateway goes on with PostgreSQL. */
+/** The local store's position in the spool: the gateway continues there with PostgreSQL. */
 async function movePosition(local: Database, db: Postgres): Promise<void> {
   const counts = ["seq", "delivered", "ignored", "refused", "skipped"].map((name) => [name, "bigint"]);
   const columns = {
@@ -275,7 +277,7 @@ async function movePosition(local: Database, db: Postgres): Promise<void> {
   );
 }
 
-/** How far an earlier try came, and how many rows it passed over. */
+/** How far an earlier try came, and how many rows it left behind. */
 async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
   const [row] = await db.ask(
     "asking how far the move is",

@@ -1,4 +1,7 @@
-/** `sluice migrate`: brings the tables to what this version wants. May be run at any time and as often as one likes. */
+/**
+ * `sluice migrate`: brings the tables to the form that this version needs. It may be run at any time, and any number
+ * of times.
+ */
 import type { Config } from "../../config/index.ts";
 import { openPostgres } from "../../store/postgres/client.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";
@@ -26,7 +29,7 @@ export const migrate = command({
     if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
     else {
       for (const step of done) context.stdout(`${step}\n`);
-      context.stdout(done.length === 0 ? `${where}: everything was there\n` : `${where}: done\n`);
+      context.stdout(done.length === 0 ? `${where}: everything was there already\n` : `${where}: done\n`);
     }
     return 0;
   },
@@ -46,7 +49,7 @@ async function migrateStore(
   }
 }
 
-/** Exit code 1 if a row stayed behind. */
+/** Moves the local store. Exit code 1 if a row stayed behind. */
 async function fromLocal(context: Context, config: Config, asJson: boolean): Promise<number> {
   const { url } = config.postgres;
   if (url === undefined) throw new UsageError("--from-local moves to PostgreSQL: set DATABASE_URL");
@@ -60,7 +63,9 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
     const counts = Object.entries(rows).map(([table, n]) => `${table}: ${n} moved\n`);
     context.stdout(asJson ? `${JSON.stringify({ rows, refused, file })}\n` : counts.join(""));
     for (const why of refused) context.stderr(`not moved: ${why}\n`);
-    context.stderr(`the local store is ${file} now; remove it when you have seen that all is well\n`);
+    context.stderr(
+      `the local store is now ${file}; remove it once you have checked that everything was moved\n`,
+    );
     return refused.length === 0 ? 0 : 1;
   } finally {
     await db.close();

@@ -1,14 +1,14 @@
 /**
  * `sluice help alerts`: rules for Prometheus, one per state in which a site needs somebody.
  *
- * Each rule says what it means and what to do, for it wakes people who did not build this. Thresholds are those at which a site
- * still has time; an operator changes them in his copy. Rules that compare with themselves hours ago are avoided: a gateway that was
- * installed an hour ago must be watched too.
+ * Each rule says what it means and what to do, because it wakes people who did not build this. Thresholds leave a
+ * site time to react; an operator changes them in his own copy. No rule compares a value with its value hours ago: a
+ * gateway that was installed an hour ago must be watched too.
  */
 export interface Alert {
   readonly name: string;
   readonly expr: string;
-  /** How long it must hold before somebody is told. */
+  /** How long it must hold before somebody is alerted. */
   readonly lasts: string;
   readonly severity: "critical" | "warning";
   readonly summary: string;
@@ -31,7 +31,7 @@ export const alerts: readonly Alert[] = [
     lasts: "5m",
     severity: "warning",
     summary: "{{ $labels.part }} cannot do its work",
-    runbook: "`GET /readyz` says why in a sentence.",
+    runbook: "`GET /readyz` says why, in one sentence.",
   },
   {
     name: "SluiceSourceAway",
@@ -40,7 +40,7 @@ export const alerts: readonly Alert[] = [
     severity: "critical",
     summary: "No message can come in through {{ $labels.source }}",
     runbook:
-      "`GET /readyz` names the broker's answer; `sluice check` tries the connection. What devices publish meanwhile waits at the broker, as much as it keeps.",
+      "`GET /readyz` names the broker's answer; `sluice check` tries the connection. Meanwhile what devices publish waits at the broker, as far as the broker keeps it.",
   },
   {
     name: "SluiceSinkTrouble",
@@ -49,16 +49,16 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     summary: "{{ $labels.sink }} takes nothing, or not everything",
     runbook:
-      "Nothing is lost: it waits in the spool. `GET /readyz` gives the words of the server; see that it runs and may be reached.",
+      "Nothing is lost: entries wait in the spool. `GET /readyz` quotes the server; check that it runs and can be reached.",
   },
   {
     name: "SluiceSinkAlarm",
     expr: "sluice_sink_alarms > 0",
     lasts: "1m",
     severity: "critical",
-    summary: "{{ $labels.sink }} stands still until somebody acts",
+    summary: "{{ $labels.sink }} is blocked until somebody acts",
     runbook:
-      "alarms in `GET /stats` name the lane and the cause (a missing right, a missing column, a full disk). Mend it there; delivery goes on by itself.",
+      "alarms in `GET /stats` name the lane and the cause (a missing right, a missing column, a full disk). Fix it there; delivery continues by itself.",
   },
   {
     name: "SluiceIntakeHeld",
@@ -67,7 +67,7 @@ export const alerts: readonly Alert[] = [
     severity: "critical",
     summary: "Nothing is acknowledged: the spool cannot be written",
     runbook:
-      "held in `GET /stats` says why: the spool is at SPOOL_MAX_BYTES, the disk is full, or it fails. Make room or bring the sink back that is away.",
+      "held in `GET /stats` says why: the spool is at SPOOL_MAX_BYTES, the disk is full, or the disk has errors. Free space, or bring back the sink that is away.",
   },
   {
     name: "SluiceSpoolFilling",
@@ -84,7 +84,7 @@ export const alerts: readonly Alert[] = [
     lasts: "5m",
     severity: "critical",
     summary: "The spool is full in {{ $value | humanizeDuration }} if nothing is delivered",
-    runbook: "Bring back the sink that is in trouble, or make room: SPOOL_MAX_BYTES, the disk.",
+    runbook: "Bring back the sink that is in trouble, or make room: raise SPOOL_MAX_BYTES, free disk space.",
   },
   {
     name: "SluiceOldestTooOld",
@@ -102,7 +102,7 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     summary: "{{ $labels.sink }} refused entries for good",
     runbook:
-      "`sluice dead-letters list` gives each with the server's words. After the mend: `sluice dead-letters replay`.",
+      "`sluice dead-letters list` shows each with the server's words. Once the cause is fixed: `sluice dead-letters replay`.",
   },
   {
     name: "SluiceRejects",
@@ -110,7 +110,8 @@ export const alerts: readonly Alert[] = [
     lasts: "10m",
     severity: "warning",
     summary: "{{ $value | humanizePercentage }} of the messages are rejected",
-    runbook: "`GET /admin/rejects` says which device and why; `sluice help reasons` has the cure per reason.",
+    runbook:
+      "`GET /admin/rejects` says which device and why; `sluice help reasons` gives the remedy per reason.",
   },
   {
     name: "SluiceUnbalanced",
@@ -119,7 +120,7 @@ export const alerts: readonly Alert[] = [
     severity: "critical",
     summary: "The books do not balance",
     runbook:
-      "A message is counted nowhere, or twice: a fault in Sluice. Keep `GET /stats` and the log, and report it. `sluice spool verify` looks at the disk.",
+      "A message is counted nowhere, or twice: a fault in Sluice. Keep `GET /stats` and the log, and report it. `sluice spool verify` checks the disk.",
   },
   {
     name: "SluiceRegistryAway",
@@ -128,16 +129,16 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     summary: "The device registry does not answer",
     runbook:
-      "Known devices go on for AUTH_CACHE_STALE_SECONDS, unknown ones wait in the spool. See that PostgreSQL runs and may be reached.",
+      "Known devices go on for AUTH_CACHE_STALE_SECONDS, unknown ones wait in the spool. Check that PostgreSQL runs and can be reached.",
   },
   {
     name: "SluiceRevocationsSlow",
     expr: "sluice_registry_changes_heard == 0",
     lasts: "10m",
     severity: "warning",
-    summary: "Changes of the registry are not heard at once",
+    summary: "The registry does not notify of changes at once",
     runbook:
-      "`GET /readyz` says why: most often a pooler in transaction mode between Sluice and PostgreSQL. Give DATABASE_URL the server itself.",
+      "`GET /readyz` says why: most often a pooler in transaction mode between Sluice and PostgreSQL. Let DATABASE_URL name the server itself.",
   },
   {
     name: "SluiceDiskLow",
@@ -145,15 +146,15 @@ export const alerts: readonly Alert[] = [
     lasts: "5m",
     severity: "warning",
     summary: "{{ $value | humanize1024 }}B are free on the spool's disk",
-    runbook: "At SPOOL_MIN_FREE_BYTES the intake is held. Make room.",
+    runbook: "At SPOOL_MIN_FREE_BYTES the intake is held. Free disk space.",
   },
   {
     name: "SluiceCertificateEnds",
     expr: "sluice_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
     lasts: "1h",
     severity: "warning",
-    summary: "The certificate of {{ $labels.setting }} ends in {{ $value | humanizeDuration }}",
-    runbook: "Put the new one in the file; it is read again by itself.",
+    summary: "The certificate of {{ $labels.setting }} expires in {{ $value | humanizeDuration }}",
+    runbook: "Put the new one into the file; the gateway reads it again by itself.",
   },
   {
     name: "SluiceClockNotBelieved",
@@ -162,14 +163,14 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     summary: "The host's clock is wrong",
     runbook:
-      "`GET /readyz` says by what it is seen. Set it (`timedatectl`, chrony); readings without a time of their own get theirs then.",
+      "`GET /readyz` says how that was noticed. Set the clock (`timedatectl`, chrony); messages without ts then get their time.",
   },
   {
     name: "SluiceStalled",
     expr: "sluice_watchdog_progressing == 0",
     lasts: "1m",
     severity: "critical",
-    summary: "Messages wait for no reason that has a name",
+    summary: "Messages wait without a known reason",
     runbook: "The gateway frees itself or is restarted by systemd. Keep the log and report it.",
   },
 ];

@@ -1,21 +1,21 @@
 /**
- * `sluice help grafana`: a dashboard for Grafana 10 or newer, to be imported as it is.
+ * `sluice help grafana`: a dashboard for Grafana 10 or newer, to be imported unchanged.
  *
- * Every panel is a row of the table below; all queries go to one data source, which is asked for at the import. From top to bottom as
- * one looks: does it work, what comes in, what goes out, what waits, what it costs.
+ * Every panel is a row of the table below; all queries go to one data source, which Grafana requests at the import.
+ * From top to bottom in the order of interest: does it work, what comes in, what goes out, what waits, what it costs.
  */
 
 interface Panel {
   readonly title: string;
   readonly unit: "short" | "bytes" | "s" | "ops" | "percentunit" | "Bps";
-  /** In columns of Grafana's 24. */
+  /** The width in Grafana's columns, of which there are 24. */
   readonly width: number;
   readonly queries: readonly (readonly [expr: string, legend: string])[];
-  /** One number rather than a curve; red where it is below or above. */
+  /** One number instead of a curve; red if it is below or above. */
   readonly alarm?: { readonly below: number } | { readonly above: number };
 }
 
-/** The gateways that are chosen at the top of the dashboard. */
+/** Selects the gateways chosen at the top of the dashboard. */
 const of = '{instance=~"$instance"}';
 const rate = (name: string) => `rate(${name}${of}[$__rate_interval])`;
 const quantile = (share: number, name: string, by = "") =>
@@ -79,7 +79,7 @@ const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
       curve("Bytes", "bytes", 8, [
         [`sluice_spool_bytes${of}`, "spool"],
         [`sluice_spool_max_bytes${of}`, "bound"],
-        [`sluice_spool_free_disk_bytes${of}`, "free on the disk"],
+        [`sluice_spool_free_disk_bytes${of}`, "free on disk"],
       ]),
       curve("Time left if nothing is delivered", "s", 8, [
         [`sluice_spool_offline_left_seconds${of}`, "until full"],
@@ -122,7 +122,7 @@ const columnsMax = 24;
 const statHeight = 4;
 const curveHeight = 8;
 
-/** Lays the panels of all rows out from left to right, as Grafana's grid has it. */
+/** Lays out the panels of all rows from left to right in Grafana's grid. */
 function laidOut(): unknown[] {
   const panels: unknown[] = [];
   let [x, y, lineHeight] = [0, 0, 0];

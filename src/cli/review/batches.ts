@@ -1,9 +1,9 @@
-/** A replay or discard from its first batch to its last, and what is said of it. */
+/** Runs a replay or discard from its first batch to its last, and reports it. */
 import type { Outcome } from "../../admin/review/review-queue.ts";
 import type { Context } from "../command.ts";
 import { table } from "../report.ts";
 
-/** Of those that stay, so many are named; all are counted. */
+/** How many of those that stay are named; all are counted. */
 const keptNamedMax = 1_000;
 
 interface Total {
@@ -31,7 +31,7 @@ export async function runThrough(
     upTo = outcome.up_to;
     after = outcome.next;
     if (after !== null)
-      context.stderr(`${total.matched} looked at, ${total.done} done, ${total.keptCount} stay …\n`);
+      context.stderr(`${total.matched} processed, ${total.done} done, ${total.keptCount} stay …\n`);
     total.stopped = after !== null && context.signal.aborted;
     if (total.stopped) break;
   }
@@ -59,5 +59,5 @@ export function report(
   const reasons = [...why].sort(([, a], [, b]) => b - a).slice(0, 20);
   if (reasons.length > 0)
     context.stdout(table([["because", "count"], ...reasons.map(([text, n]) => [text, String(n)])]));
-  if (stopped) context.stderr("interrupted: the rest was not looked at\n");
+  if (stopped) context.stderr("interrupted: the rest was not processed\n");
 }

@@ -1,6 +1,6 @@
 /**
- * `sluice dead-letters …`: what far sides refused. A running gateway is asked over HTTP; where none has the spool open, the
- * command works on the spool itself.
+ * `sluice dead-letters …`: what downstream systems refused. The command works with a running gateway over HTTP; if no
+ * gateway has the spool open, it works on the spool itself.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import {
 import { deadLetterQueue } from "../../admin/review/dead-letter-queue.ts";
 import { SpoolInUse } from "../../spool/lock.ts";
 import { Spool } from "../../spool/spool.ts";
-import { type CommandGroup, type Context, words } from "../command.ts";
+import { type CommandGroup, type Context, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { queueCommands, type OpenQueue } from "./queue-commands.ts";
 import { askedSinks } from "../../sink/index.ts";
@@ -26,9 +26,9 @@ import { setAside } from "./set-aside-command.ts";
 
 const queueGroup = queueCommands<DeadLetterRow, DeadLetterFull>({
   name: "dead-letters",
-  summary: "Look through what far sides refused, bring it back or discard it",
+  summary: "Look through what downstream systems refused, replay it or discard it",
   things: deadLetterSpec.things,
-  own: { sink: words("--sink <name>", "Only what this sink refused") },
+  own: { sink: string("--sink <name>", "Only what this sink refused") },
   heading: ["id", "sink", "refused", "kind", "tenant", "device", "why"],
   cells: (row) => [row.id, row.sink, row.refused_at, row.kind, row.tenant_id, row.device_id, row.why],
   async open(context, which) {
@@ -40,7 +40,7 @@ const queueGroup = queueCommands<DeadLetterRow, DeadLetterFull>({
 
 export const deadLetters: CommandGroup = { ...queueGroup, commands: [...queueGroup.commands, setAside] };
 
-/** undefined where a gateway has the spool, or there is none here. */
+/** Returns undefined if a gateway has the spool, or there is none here. */
 async function openSpool(
   context: Context,
   config: Config,

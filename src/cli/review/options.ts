@@ -1,22 +1,22 @@
-/** The options of a queue's commands, and what they ask for. */
+/** The options of a review queue's commands, and what they select. */
 import { z } from "zod";
 import type { Filter } from "../../admin/review/review-queue.ts";
-import { type Option, toggle, UsageError, words } from "../command.ts";
+import { type Option, toggle, UsageError, string } from "../command.ts";
 import type { WhichGateway } from "../remote.ts";
 
-/** As they were read; which of them there are depends on the command. */
+/** The options as they were read; which ones exist depends on the command. */
 export type Options = Readonly<Record<string, unknown>>;
 
 export const filters = {
-  tenant: words("--tenant <id>", "Only of this tenant"),
-  device: words("--device <id>", "Only of this device"),
+  tenant: string("--tenant <id>", "Only of this tenant"),
+  device: string("--device <id>", "Only of this device"),
   since: moment("--since <time>", "Only from this time on: ISO 8601, or 90m, 24h, 7d ago"),
   until: moment("--until <time>", "Only before this time"),
 };
 export const selecting = {
   ids: ids(),
   all: toggle("--all", "All of them"),
-  dryRun: toggle("--dry-run", "Only say what would be done"),
+  dryRun: toggle("--dry-run", "Change nothing; only say what would be done"),
 };
 
 export function selectionOf(options: Options) {
@@ -47,15 +47,15 @@ export function whichOf(options: Options): WhichGateway {
 function ids(): Option<readonly number[] | undefined> {
   const schema = z
     .string()
-    .regex(/^\d{1,15}(,\d{1,15}){0,999}$/, "must be ids with commas between them, at most 1000")
+    .regex(/^\d{1,15}(,\d{1,15}){0,999}$/, "must be ids separated by commas, at most 1000")
     .transform((text) => text.split(",").map(Number))
     .optional();
-  return { flags: "--ids <list>", help: "These, by id, with commas between them", schema };
+  return { flags: "--ids <list>", help: "Only these ids, separated by commas", schema };
 }
 
 const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** As ISO 8601. */
+/** An option whose value is a time, as ISO 8601. */
 function moment(flags: string, help: string): Option<string | undefined> {
   const schema = z
     .string()

@@ -1,6 +1,7 @@
 /**
- * `list`, `show`, `replay` and `discard` over a queue (http/queue.ts): the same words for dead letters and for the quarantine.
- * What is asked for is done a batch at a time, with progress on standard error, and may be interrupted between two batches.
+ * `list`, `show`, `replay` and `discard` for a review queue (admin/review/review-queue.ts): the same commands for
+ * dead letters and for the quarantine. They work in batches, with progress on standard error, and may be interrupted
+ * between two batches.
  */
 import type { ReviewQueue, Filter } from "../../admin/review/review-queue.ts";
 import {
@@ -27,7 +28,7 @@ export interface OpenQueue<Row, Full> {
 export interface QueueCommands<Row, Full> {
   readonly name: string;
   readonly summary: string;
-  /** Several of them. */
+  /** What several of them are called. */
   readonly things: string;
   /** The filter that only this queue has. */
   readonly own: { readonly [key in "sink" | "reason"]?: Option<string | undefined> };
@@ -59,10 +60,10 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
 
   const list = command({
     name: "list",
-    summary: `List ${things}, the oldest first`,
+    summary: `List ${things}, oldest first`,
     options: {
       ...filtering,
-      limit: number("--limit <n>", "At most so many", { default: 1_000, min: 1 }),
+      limit: number("--limit <n>", "At most this many", { default: 1_000, min: 1 }),
       json,
       ...gatewayOptions,
     },
@@ -77,16 +78,16 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
 
   const show = command({
     name: "show",
-    summary: "Show one with its payload",
-    arguments: { id: "Its id, as `list` has it" },
+    summary: "Show one of them with its payload",
+    arguments: { id: "The id that `list` shows" },
     options: { json, ...gatewayOptions },
     run(context, { args, options }) {
       if (!/^\d{1,15}$/.test(args.id))
-        throw new UsageError(`"${args.id}" is no id: it is a number, as \`list\` has it`);
+        throw new UsageError(`"${args.id}" is not an id: an id is a number that \`list\` shows`);
       return at(context, options, async (queue) => {
         const found = await queue.show(Number(args.id));
         if (found === undefined) {
-          context.stderr(`there is none with the id ${args.id} among the ${things}\n`);
+          context.stderr(`none of the ${things} has the id ${args.id}\n`);
           return 1;
         }
         context.stdout(options.json ? `${JSON.stringify(found)}\n` : lines(found));
@@ -123,7 +124,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
     commands: [
       list,
       show,
-      act("replay", "brought back", `Bring ${things} back: --ids, a filter, or --all`),
+      act("replay", "replayed", `Replay ${things}: --ids, a filter, or --all`),
       act("discard", "discarded", `Discard ${things} for good: --ids, a filter, or --all`),
     ],
   };
@@ -143,7 +144,7 @@ async function listAll<Row extends { id: number }>(
   }
 }
 
-/** Name and value, one a line. */
+/** Name and value, one pair per line. */
 function lines(found: object): string {
   const entries = Object.entries(found);
   const width = Math.max(...entries.map(([key]) => key.length));

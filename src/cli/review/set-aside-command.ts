@@ -1,18 +1,20 @@
-/** `sluice dead-letters set-aside`: an operator decides on what a running gateway's sink is stuck at. */
+/**
+ * `sluice dead-letters set-aside`: an operator decides about the entries at which a running gateway's sink is stuck.
+ */
 import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
-import { command, neededWords, number, toggle, words } from "../command.ts";
+import { command, requiredString, number, toggle, string } from "../command.ts";
 import { gatewayOptions } from "../gateway-client.ts";
 import { clientOf } from "../remote.ts";
 import { table } from "../report.ts";
 
 export const setAside = command({
   name: "set-aside",
-  summary: "Put the oldest entries that a sink in trouble waits with into the dead letters, untried",
+  summary: "Make the oldest entries of a sink in trouble dead letters without trying them",
   options: {
-    sink: neededWords("--sink <name>", "The sink, as `sinks` in /stats names it"),
-    lane: words("--lane <name>", "The lane, as its alarm names it (default: the first in trouble)"),
-    count: number("--count <n>", "So many entries, the oldest first", { default: 1, min: 1, max: 5_000 }),
-    dryRun: toggle("--dry-run", "Only say which"),
+    sink: requiredString("--sink <name>", "The sink, as `sinks` in /stats names it"),
+    lane: string("--lane <name>", "The lane, as its alarm names it (default: the first in trouble)"),
+    count: number("--count <n>", "How many entries, the oldest first", { default: 1, min: 1, max: 5_000 }),
+    dryRun: toggle("--dry-run", "Change nothing; only say which entries"),
     json: toggle("--json", "Print the answer as JSON"),
     ...gatewayOptions,
   },
@@ -36,8 +38,8 @@ const cells = ({ seq, tenant_id, device_id, msg_type }: AsideAnswer["entries"][n
 
 function told({ entries, done }: AsideAnswer, dryRun: boolean): string {
   const these = `${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
-  if (dryRun) return `${these} would be put aside`;
+  if (dryRun) return `${these} would be set aside`;
   return done
-    ? `${these} put aside: \`sluice dead-letters replay\` brings them back`
-    : `${these} not put aside yet: that comes by itself as soon as the far side can be asked`;
+    ? `${these} set aside: \`sluice dead-letters replay\` delivers them again`
+    : `${these} not set aside yet: that happens by itself as soon as the downstream system answers`;
 }

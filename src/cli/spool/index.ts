@@ -1,6 +1,6 @@
 /**
- * `sluice spool …`: look at the spool's file, check it, mend it, carry away what it holds. Only `status` may be asked while a
- * gateway runs; the others refuse.
+ * `sluice spool …`: inspect the spool's file, verify it, repair it, export what it holds. Only `status` works while a
+ * gateway runs; the others refuse to.
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { z } from "zod";
@@ -12,7 +12,7 @@ import { SpoolInUse } from "../../spool/lock.ts";
 import { repairSpool } from "../../spool/tools/repair.ts";
 import { spoolStatus } from "../../spool/tools/status.ts";
 import { verifySpool } from "../../spool/tools/verify.ts";
-import { command, type CommandGroup, type Context, toggle, words } from "../command.ts";
+import { command, type CommandGroup, type Context, toggle, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
 import { sayStore } from "../configured-store.ts";
@@ -25,7 +25,7 @@ const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled
 
 const status = command({
   name: "status",
-  summary: "What the spool holds and where each sink stands; also while a gateway runs",
+  summary: "Show what the spool holds and how far each sink has come; also while a gateway runs",
   options: { json },
   run(context, { options }) {
     const { config } = configured(context);
@@ -43,7 +43,7 @@ const status = command({
 
 const verify = command({
   name: "verify",
-  summary: "Read every group and checksum; exit code 1 where something is damaged",
+  summary: "Read every group and checksum; exit code 1 if something is damaged",
   options: { json },
   run: (context, { options }) =>
     alone(context, (dataDir) => {
@@ -56,7 +56,7 @@ const verify = command({
 const repair = command({
   name: "repair",
   summary:
-    "Keep everything that can be read in a sound file, and say what could not be kept; the damaged file stays",
+    "Copy everything that can be read into a sound file, and say what could not be kept; the damaged file stays",
   options: { json },
   run: (context, { options }) =>
     alone(context, (dataDir) => {
@@ -68,18 +68,18 @@ const repair = command({
 
 const carry = command({
   name: "export",
-  summary: "Print the entries for carrying away; the spool stays as it is",
+  summary: "Print the entries; the spool stays unchanged",
   options: {
-    sink: words("--sink <name>", "Only what this sink has not settled, or may not have"),
-    tenant: words("--tenant <id>", "Only of this tenant; in line protocol, its lines have no tenant tag"),
+    sink: string("--sink <name>", "Only what this sink may not have settled"),
+    tenant: string("--tenant <id>", "Only of this tenant; in line protocol, its lines have no tenant tag"),
     format: {
       flags: "--format <name>",
       help: "ndjson (default) or lp, line protocol of the events that InfluxDB would get",
       schema: z.enum(["ndjson", "lp"], "must be ndjson or lp").default("ndjson"),
     },
-    output: words(
+    output: string(
       "--output <file>",
-      "Write there, not to standard output; an existing file is not overwritten",
+      "Write to this file, not to standard output; an existing file is not overwritten",
     ),
   },
   run: (context, { options }) =>
@@ -139,11 +139,11 @@ const compact = command({
 
 export const spool: CommandGroup = {
   name: "spool",
-  summary: "Look at the spool, check and mend it, carry away what it holds",
+  summary: "Inspect the spool, verify and repair it, export what it holds",
   commands: [status, verify, repair, carry, compact],
 };
 
-/** `work` has the spool for itself; where a gateway has it, that is said in words of this command. */
+/** Runs `work` with the spool to itself; if a gateway has the spool, says so in the words of this command. */
 function alone(context: Context, work: (dataDir: string) => number): Promise<number> {
   const { config } = configured(context);
   sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
@@ -152,7 +152,7 @@ function alone(context: Context, work: (dataDir: string) => number): Promise<num
   } catch (error) {
     if (!(error instanceof SpoolInUse)) throw error;
     context.stderr(
-      `a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` may be asked while it runs)\n`,
+      `a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` works while it runs)\n`,
     );
     return Promise.resolve(1);
   }
@@ -160,13 +160,13 @@ function alone(context: Context, work: (dataDir: string) => number): Promise<num
 
 interface Output {
   write(text: string): void;
-  /** What was written is durable. */
+  /** Makes durable what was written. */
   close(): void;
-  /** It is of no use: a file goes again. */
+  /** Removes a file that is of no use. */
   abandon(): void;
 }
 
-/** Text to standard output, or into a new file, which is made only once the spool could be read. */
+/** Writes text to standard output, or to a new file, which is created only once the spool could be read. */
 function openOutput(context: Context, path: string | undefined): Output {
   if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
   let fd: number | undefined;
@@ -187,6 +187,6 @@ function create(path: string): number {
   try {
     return openSync(path, "wx", 0o640);
   } catch (cause) {
-    throw new Error(`--output ${path} cannot be made`, { cause });
+    throw new Error(`--output ${path} cannot be created`, { cause });
   }
 }

@@ -1,4 +1,4 @@
-/** A spool's entries as lines to carry away: NDJSON of everything, or line protocol of what InfluxDB would get. */
+/** A spool's entries as lines for an export: NDJSON of everything, or line protocol of what InfluxDB would get. */
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { toColumns } from "../../core/columns.ts";
@@ -10,16 +10,16 @@ import { textOf } from "../../sink/influx/line.ts";
 import { createLines, type Making } from "../../sink/influx/lines.ts";
 
 export interface Made {
-  /** In the order of the entries; one may have none. */
+  /** In the order of the entries; an entry may have no line. */
   readonly lines: readonly string[];
   /** Entries that the format cannot hold, and why. */
   readonly impossible: readonly { readonly seq: number; readonly why: string }[];
 }
 
-/** The lines of some entries, without their ends. */
+/** Makes the lines of some entries, without line ends. */
 export type Format = (entries: readonly Entry[]) => Made;
 
-/** The names of the columns; the payload as the JSON it is, every digit kept. */
+/** NDJSON with the names of the columns; the payload is copied as it is, with every digit. */
 export const ndjson: Format = (entries) => ({ lines: entries.map(jsonOf), impossible: [] });
 
 function jsonOf(entry: Entry): string {
@@ -39,8 +39,9 @@ function jsonOf(entry: Entry): string {
 }
 
 /**
- * As the influx sink would send them: with the types that it has learned, and two readings of a device at one time a nanosecond
- * apart. `tenantTag`: the tenant is the first tag, for the lines of all tenants end up in one place.
+ * Line protocol as the influx sink would send it: with the types that it has learned, and two readings of a device at
+ * the same time a nanosecond apart. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
+ * end up in one place.
  */
 export function lineProtocol({ general, influx }: Config, tenantTag: boolean): Format {
   const clock = systemClock;
@@ -48,7 +49,7 @@ export function lineProtocol({ general, influx }: Config, tenantTag: boolean): F
   const { databaseOf, types, collisions } = createEncoding({
     ...{ settings: influx, dataDir, clock, log: silentLog, tenantTag },
   });
-  // However far its time is from its arrival: what is carried away is not left behind.
+  // No bound on how far a reading's time is from its arrival: an export leaves nothing behind.
   const { makeLines } = createLines({ types, collisions, clock, distanceMaxMs: 0 });
   const grammar = grammarOf("file", false, tenantTag);
   const typeHints = new Map();

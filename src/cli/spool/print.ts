@@ -36,7 +36,7 @@ export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number)
   ].join("\n");
 }
 
-/** Bytes left until the bound, and for how long, at the rate at which what is held came in. */
+/** Bytes left until the bound, and how long they last at the rate at which the held entries came in. */
 export function room(
   status: SpoolStatus,
   bytesMax: number,
@@ -54,8 +54,8 @@ export function room(
 function roomText(status: SpoolStatus, bytesMax: number): string {
   const { roomBytes, roomSeconds } = room(status, bytesMax);
   return roomSeconds === null
-    ? `${size(roomBytes)}; for how long is not known yet: less than a minute of messages is held`
-    : `${size(roomBytes)}, ${age(roomSeconds * 1000)} at the rate of what is held`;
+    ? `${size(roomBytes)}; how long that lasts is not known yet: less than a minute of messages is held`
+    : `${size(roomBytes)}, ${age(roomSeconds * 1000)} at the rate at which the held entries came in`;
 }
 
 export function verifiedText(found: Verified): string {

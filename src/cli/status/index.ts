@@ -12,7 +12,7 @@ interface Look {
 
 export const status = command({
   name: "status",
-  summary: "Show how the gateway does: what is wrong and since when, what comes in, what waits",
+  summary: "Show the gateway's state: what is wrong and since when, what comes in, what waits",
   options: { ...commonOptions, json: toggle("--json", "Print GET /stats as JSON") },
   async run(context, { options }) {
     const look = await looker(context, options)();
@@ -30,8 +30,8 @@ export const top = command({
   options: {
     gateway: commonOptions.gateway,
     tokenFile: commonOptions.tokenFile,
-    seconds: number("--seconds <n>", "Seconds between two looks", { default: 1, min: 1, max: 3600 }),
-    count: number("--count <n>", "Looks to take; 0: until interrupted", { default: 0 }),
+    seconds: number("--seconds <n>", "Seconds between two updates", { default: 1, min: 1, max: 3600 }),
+    count: number("--count <n>", "Number of updates; 0: until interrupted", { default: 0 }),
   },
   async run(context, { options }) {
     const take = looker(context, options);

@@ -1,7 +1,8 @@
 /**
- * One screen about a gateway for people: the sentence first, then the way of a message from its source to each sink.
+ * One screen about a gateway: first the sentence that says what is wrong, then the way of a message from its source
+ * to each sink.
  *
- * Made of the answers of /stats alone, so that it works with any gateway that can be asked over HTTP.
+ * It is made from the answers of /stats alone, so that it works with any gateway that answers over HTTP.
  */
 import { styleText } from "node:util";
 import { z } from "zod";
@@ -12,7 +13,7 @@ import { size, table } from "../report.ts";
 const count = z.number();
 const latency = z.object({ p50: z.number().nullable(), p99: z.number().nullable() });
 
-/** What the screen needs of /stats. */
+/** What the screen needs from /stats. */
 export const shownStats = z.looseObject({
   version: z.string(),
   gateway_id: z.string(),
@@ -57,7 +58,7 @@ export const shownStats = z.looseObject({
 });
 export type ShownStats = z.infer<typeof shownStats>;
 
-/** Messages per second between two looks, and per sink; absent: only one look was taken. */
+/** Messages per second between two updates, in total and per sink; absent if there was only one. */
 export interface Rates {
   readonly received: number;
   readonly delivered: Readonly<Record<string, number>>;
@@ -96,7 +97,7 @@ function sentence({ attention }: ShownStats, inColour: boolean): string {
   return `${styled(oneLine(`${text}${time}`))}\n  ${oneLine(detail ?? "")}\n  ${oneLine(remedy ?? "")}`;
 }
 
-/** Today the time alone. */
+/** The local time, with the date unless it is today. */
 function localTime(iso: string): string {
   const at = new Date(iso);
   const time = at.toTimeString().slice(0, 5);
@@ -141,7 +142,7 @@ function sinksText({ sinks }: ShownStats, rates: Rates | undefined): string {
   ]);
 }
 
-/** A bound of a bucket. */
+/** Formats a percentile, which is the bound of a histogram bucket. */
 function millis(ms: number | null): string {
   if (ms === null) return "-";
   return ms < 1000 ? `${ms} ms` : duration(ms / 1000);

@@ -106,7 +106,7 @@ for (const { name, absent } of stores) {
       });
       const { code, out } = await cli("replay", "--device", "d0");
       expect(code).toBe(1);
-      expect(out).toContain("0 of 150 quarantined messages brought back, 150 stay");
+      expect(out).toContain("0 of 150 quarantined messages replayed, 150 stay");
       expect(out).toContain("UNREGISTERED_DEVICE");
     });
 
@@ -157,7 +157,7 @@ for (const { name, absent } of stores) {
       await gateway.stop();
       const { code, err } = await cli("list");
       expect(code).toBe(1);
-      expect(err).toContain("must run");
+      expect(err).toContain("needs a running gateway");
     });
   });
 }
