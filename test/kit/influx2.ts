@@ -145,8 +145,10 @@ export function startInflux2(initial: Influx2Options): Influx2 {
   }
 
   function orgs(query: URLSearchParams): Response {
-    if (isUnknownOrg(query))
-      return problem(404, "not found", `organization name "${query.get("org")}" not found`);
+    if (isUnknownOrg(query)) {
+      const body = { code: "not found", message: `organization name "${query.get("org")}" not found` };
+      return new Response(JSON.stringify(body, null, "\t"), { status: 404 });
+    }
     const every = [otherOrg, { id: orgId, name: switches.org }];
     const [name, id] = [query.get("org") ?? "", query.get("orgID") ?? ""];
     const found = every.filter((org) => (name === "" || org.name === name) && (id === "" || org.id === id));

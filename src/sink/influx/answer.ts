@@ -173,6 +173,9 @@ function parse(text: string): unknown {
   }
 }
 
+/** The server's words, cut for people; InfluxDB 2 has them in JSON over several lines. */
+export const wordsIn = (text: string): string => shortened(wordsOf(text, parse(text)));
+
 function wordsOf(text: string, body: unknown): string {
   const words = isObject(body) ? (body["error"] ?? body["message"]) : text;
   return (typeof words === "string" ? words : text).trim();

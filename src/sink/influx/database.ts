@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
-import type { Answer } from "./answer.ts";
+import { wordsIn, type Answer } from "./answer.ts";
 import type { Request } from "./http.ts";
 
 /** Sends a request with the credentials. */
@@ -57,7 +57,7 @@ export async function createDatabase(
   const there = answer.status === 409 || /already exists|conflicts with an existing/i.test(answer.text);
   const isRefused = answer.status >= 300 || /"error"/.test(answer.text);
   if (!isRefused || there) return null;
-  const why = `cannot create database ${name}: HTTP ${answer.status} ${answer.text.trim().slice(0, 300)}`;
+  const why = `cannot create database ${name}: HTTP ${answer.status} ${wordsIn(answer.text)}`;
   if (answer.status === 401 || answer.status === 403) return why;
   // A busy server needs no operator. A 500 does: it also stands for a period that the server does not take.
   const isBusy = [408, 425, 429, 502, 503, 504].includes(answer.status);
@@ -107,7 +107,7 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
         ? "no list: check INFLUXDB_URL"
         : "set INFLUXDB_ORG to the organization's name or id";
   throw new Outage(
-    `organization ${JSON.stringify(org)}: HTTP ${last?.status} ${last?.text.trim().slice(0, 300)} (${hint})`,
+    `organization ${JSON.stringify(org)}: HTTP ${last?.status} ${wordsIn(last?.text ?? "")} (${hint})`,
     {
       retryAfterMs: 30_000,
       alarm: true,
@@ -185,7 +185,7 @@ async function listing(
   namesIn: (answer: unknown) => string[],
 ): Promise<string[]> {
   const { status, text } = await ask(request);
-  const said = `${label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`;
+  const said = `${label} answers HTTP ${status}: ${wordsIn(text)}`;
   if (status !== 200) throw new Outage(said, { alarm: true });
   try {
     return namesIn(parse(text));

@@ -4,7 +4,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import { Outage } from "../../core/outage.ts";
-import { judgeAnswer, type Verdict } from "./answer.ts";
+import { judgeAnswer, wordsIn, type Verdict } from "./answer.ts";
 import {
   authorization,
   confirm,
@@ -167,7 +167,7 @@ export function createServer(options: ServerOptions): Target {
       body: "",
     });
     if (status !== 204)
-      throw new Outage(`${server.label} answers HTTP ${status}: ${text.trim().slice(0, 300)}`, {
+      throw new Outage(`${server.label} answers HTTP ${status}: ${wordsIn(text)}`, {
         alarm: true,
       });
     return `${server.label} at ${base}: ${sharedWords(server)}`;
