@@ -34,11 +34,8 @@ function noteReason(message: string, metadata?: unknown): void {
     reasons.set(address, String(metadata.reason));
 }
 
-/** @throws with the cause, in the words of the first broker that gave one */
-export async function connect(
-  settings: KafkaSettings,
-  clientId: string,
-): Promise<{ readonly library: Library; readonly cluster: Cluster }> {
+/** @throws if the files of its certificates cannot be used */
+export async function openClient(settings: KafkaSettings, clientId: string) {
   const library = await import("kafka-ts");
   library.setLogger(listening);
   const servers = parseServers(settings.servers ?? "") ?? [];
@@ -50,6 +47,15 @@ export async function connect(
     requestTimeout: settings.timeoutMs,
     connectTimeout: settings.timeoutMs,
   });
+  return { library, client, servers };
+}
+
+/** @throws with the cause, in the words of the first broker that gave one */
+export async function connect(
+  settings: KafkaSettings,
+  clientId: string,
+): Promise<{ readonly library: Library; readonly cluster: Cluster }> {
+  const { library, client, servers } = await openClient(settings, clientId);
   const cluster = client.createCluster();
   try {
     await cluster.connect();

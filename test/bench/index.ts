@@ -5,6 +5,7 @@
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
 import * as influx from "./influx.ts";
+import * as kafka from "./kafka.ts";
 import * as redis from "./redis.ts";
 import * as ingest from "./ingest.ts";
 import * as mappings from "./mappings.ts";
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<
   mappings,
   auth,
   influx,
+  kafka,
   redis,
   backlog,
   soak,

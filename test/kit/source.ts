@@ -65,9 +65,13 @@ export function settingsOf<const S extends Settings>(
 }
 
 /** Waits until `holds`, looking often; the deadline is generous, for a slow machine is no failure. */
-export async function until(what: string, holds: () => boolean, deadlineMs = 20_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  deadlineMs = 20_000,
+): Promise<void> {
   const deadline = performance.now() + deadlineMs;
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
     await Bun.sleep(5);
   }

@@ -11,7 +11,14 @@ import { kafka } from "../../src/source/kafka/source.ts";
 import { saidByValidated } from "../../src/source/kafka/validated.ts";
 import { delivery, event, reject } from "../contract/entries.ts";
 import { sharedKafka } from "../kit/kafka/broker.ts";
-import { deleteRecords, kafkaTestable, newTopic, produceByKcat, proxied } from "../kit/kafka/client.ts";
+import {
+  committed,
+  deleteRecords,
+  kafkaTestable,
+  newTopic,
+  produceByKcat,
+  proxied,
+} from "../kit/kafka/client.ts";
 import { openKafka } from "../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../kit/kafka/source.ts";
 import { fakeIntake, until } from "../kit/source.ts";
@@ -348,6 +355,35 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     });
     expect(intake.texts()[0]).toContain('"n":1.50');
     await far.close();
+  });
+
+  test("shares the partitions as a group; what is not durable is not committed, and a gateway that is back goes on", async () => {
+    const { bootstrap, topic, env, put } = await site({ partitions: 4 });
+    const group = { ...env, KAFKA_CONSUMER_GROUP_ID: `group-${topic}`, KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1" };
+    await put(1, 100);
+    const silent = fakeIntake();
+    const first = openSource(group, new Map(), "one");
+    await first.start(silent);
+    await until("all", () => silent.messages.length === 100);
+    expect(await committed(bootstrap, `group-${topic}`, topic)).toBe(0);
+    // Killed: nothing was durable, so all of it comes again.
+    const again = fakeIntake(() => second);
+    const second = openSource(group, new Map(), "one");
+    opened.push(first, second);
+    await second.start(again);
+    await until("all again", () => again.messages.length === 100);
+    await until("it is committed", async () => (await committed(bootstrap, `group-${topic}`, topic)) === 100);
+    const other = fakeIntake(() => third);
+    const third = openSource(group, new Map(), "two");
+    opened.push(third);
+    await third.start(other);
+    await until("both", async () => {
+      await put(101, 104);
+      await Bun.sleep(300);
+      return other.messages.length > 0 && again.messages.length > 104;
+    });
+    expect(new Set([...again.texts(), ...other.texts()]).size).toBe(104);
+    expect([second.status().connected, third.status().connected]).toEqual([true, true]);
   });
 
   test("goes on by itself when its broker was away", async () => {

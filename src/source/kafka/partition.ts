@@ -20,6 +20,7 @@ export class Partition {
   #queue: KafkaMessage[] = [];
   #head = 0;
   #durable: number;
+  #waiting: { readonly offset: number; readonly done: () => void }[] = [];
 
   constructor(topic: Topic, index: number, next: number) {
     this.topic = topic;
@@ -50,9 +51,24 @@ export class Partition {
       this.#durable = first.offset + 1;
       this.#head++;
     }
+    if (this.#waiting.length > 0) this.#tell();
     if (this.#head < compactAt) return;
     this.#queue = this.#queue.slice(this.#head);
     this.#head = 0;
+  }
+
+  /** Resolves once all before this offset, which was given already, is durable. */
+  durableTo(offset: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push({ offset, done: resolve });
+    this.#tell();
+    return promise;
+  }
+
+  #tell(): void {
+    const due = this.#waiting.filter(({ offset }) => offset <= this.durable);
+    this.#waiting = this.#waiting.filter(({ offset }) => offset > this.durable);
+    for (const { done } of due) done();
   }
 
   /** From what is durable: the rest comes again. */

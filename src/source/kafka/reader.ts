@@ -102,7 +102,10 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
 }
 
 /** @returns whether all were handed over */
-async function hand(messages: readonly KafkaMessage[], parts: ReaderParts): Promise<boolean> {
+export async function hand(
+  messages: readonly KafkaMessage[],
+  parts: Pick<ReaderParts, "intake" | "signal">,
+): Promise<boolean> {
   const { intake, signal } = parts;
   for (const [i, message] of messages.entries()) {
     if (i % atOnce === atOnce - 1) await new Promise(setImmediate);
@@ -115,7 +118,7 @@ async function hand(messages: readonly KafkaMessage[], parts: ReaderParts): Prom
 }
 
 /** Waits until the intake takes more. */
-async function room({ intake, signal }: ReaderParts): Promise<void> {
+async function room({ intake, signal }: Pick<ReaderParts, "intake" | "signal">): Promise<void> {
   while ((intake.isFull() || intake.held !== null) && !signal.aborted)
     await new Promise<void>((resolve) => {
       intake.whenRoom(resolve);

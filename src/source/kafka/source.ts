@@ -14,6 +14,7 @@ import { unpackedBytesMax, type ReadRecord } from "../../kafka/read-batch.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/settings.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
+import { readAsGroup } from "./group.ts";
 import { KafkaMessage, topicOf, type Said } from "./message.ts";
 import { markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
@@ -42,6 +43,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
   const name = `sluice-${gatewayId}-source`;
   const names = topicNames(settings);
   const place = settings.servers ?? "";
+  const waitMs = Math.max(1, Math.min(settings.pollSeconds * 1000, settings.timeoutMs / 2));
   const partitions = new Map<string, Partition>();
   const counted = { reconnects: 0, tombstones: 0, errors: 0, lost: 0 };
   const first = Promise.withResolvers<void>();
@@ -92,7 +94,9 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
       const now = new AbortController();
       connection = now;
       try {
-        await session(intake, now);
+        await (settings.groupId === undefined
+          ? session(intake, now)
+          : membership(intake, now, settings.groupId));
         attempt = 0;
       } catch (error) {
         // What was given up by ourselves ends with an error as well.
@@ -127,17 +131,54 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
       const shown = topics
         .map((topic) => `${topic.name} (${ownPartitions(topic).length} partitions)`)
         .join(", ");
-      if (!connected) log.info({ kafka: place }, `reading ${shown}`);
-      connected = true;
-      detail = `${place}: reading ${shown}`;
-      first.resolve();
-      const waitMs = Math.max(1, Math.min(settings.pollSeconds * 1000, settings.timeoutMs / 2));
+      reads(shown);
       await readAll({ wire: at, partitions: read, intake, clock, waitMs, signal: now.signal, say, lost });
     } finally {
       again.cancel();
       void at.close();
       wire = undefined;
     }
+  }
+
+  /** One membership, until it ends. */
+  async function membership(intake: Intake, now: AbortController, groupId: string): Promise<void> {
+    const at = await connectWire(settings, name, clock);
+    const { topics } = await at.topics(names).finally(() => void at.close());
+    await readAsGroup({
+      settings,
+      groupId,
+      gatewayId,
+      topics: names,
+      intake,
+      clock,
+      waitMs,
+      signal: now.signal,
+      say,
+      lost,
+      partitionOf(topic, index, offset) {
+        const found = topics.find((each) => each.name === topic) ?? {
+          name: topic,
+          id: "",
+          leaders: [],
+          may: () => undefined,
+        };
+        const key = markKeyOf(found, index);
+        const known =
+          partitions.get(key) ?? new Partition(found, index, Math.max(offset, Number(marks.get(key) ?? 0)));
+        partitions.set(key, known);
+        return known;
+      },
+      joined() {
+        reads(`${names.join(", ")} in the group ${groupId}`);
+      },
+    });
+  }
+
+  function reads(what: string): void {
+    if (!connected) log.info({ kafka: place }, `reading ${what}`);
+    connected = true;
+    detail = `${place}: reading ${what}`;
+    first.resolve();
   }
 
   async function partitionOf(at: Wire, topic: Topic, index: number): Promise<Partition> {
@@ -202,7 +243,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
     async start(intake) {
       running = run(intake);
       telling = clock.every(tellEveryMs, () => void tell());
-      await first.promise;
+      await Promise.race([first.promise, sleep(clock, settings.timeoutMs)]);
     },
     settled(messages) {
       for (const message of messages) if (message instanceof KafkaMessage) message.partition.settled(message);

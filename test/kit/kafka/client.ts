@@ -207,3 +207,17 @@ export function deleteRecords(
     });
   });
 }
+
+/** The sum of what a group has committed of a topic. */
+export function committed(bootstrap: string, groupId: string, name: string): Promise<number> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    const { topics: found } = await cluster.sendRequest(api.METADATA, { topics: [{ id: null, name }] });
+    const partitionIndexes = (found[0]?.partitions ?? []).map(({ partitionIndex }) => partitionIndex);
+    const wanted = [{ name, topicId: found[0]?.topicId ?? "", partitionIndexes }];
+    const { coordinators } = await cluster.sendRequest(api.FIND_COORDINATOR, { keyType: 0, keys: [groupId] });
+    const asked = { groups: [{ groupId, topics: wanted }], requireStable: false };
+    const answer = await cluster.sendRequestToNode(coordinators[0]?.nodeId ?? 1)(api.OFFSET_FETCH, asked);
+    const offsets = (answer.groups[0]?.topics ?? []).flatMap(({ partitions }) => partitions);
+    return offsets.reduce((sum, { committedOffset }) => sum + Math.max(0, Number(committedOffset)), 0);
+  });
+}

@@ -13,10 +13,11 @@ export function kafkaSettingsOf(env: Readonly<Record<string, string>>): KafkaSet
 export function openSource(
   env: Readonly<Record<string, string>>,
   marks: ReadonlyMap<string, string> = new Map(),
+  gatewayId = "g",
 ): Source {
   return kafkaSource({
     settings: kafkaSettingsOf(env),
-    gatewayId: "g",
+    gatewayId,
     clock: systemClock,
     log: silentLog,
     marks,

@@ -1,0 +1,59 @@
+/**
+ * Membership of a group, by the client's consumer: the classic protocol with a static member, so that a gateway that is back after a
+ * crash has its partitions at once (with the newer protocol it waits for 45 s). It keeps itself alive, and says nothing to anybody if it
+ * does not: whoever uses it watches its heartbeats.
+ */
+import { openClient } from "./client.ts";
+import type { ReadRecord } from "./read-batch.ts";
+import type { KafkaSettings } from "./settings.ts";
+
+export interface GroupRecord extends ReadRecord {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface GroupOptions {
+  readonly settings: KafkaSettings;
+  readonly clientId: string;
+  readonly groupId: string;
+  readonly instanceId: string;
+  readonly topics: readonly string[];
+  readonly waitMs: number;
+  /** Resolves when all of them are durable: only then they are committed. */
+  take(records: readonly GroupRecord[]): Promise<void>;
+  /** The group knows us. */
+  heard(): void;
+}
+
+/** Resolves when the group has taken us in, which may take as long as the brokers are away. */
+export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
+  const { settings, clientId, groupId, instanceId, topics, waitMs, take, heard } = options;
+  const { client } = await openClient(settings, clientId);
+  const consumer = await client.startConsumer({
+    topics: [...topics],
+    groupId,
+    groupInstanceId: instanceId,
+    groupProtocol: "classic",
+    // Who is new to the topic reads it from its beginning.
+    fromTimestamp: -2n,
+    maxWaitMs: waitMs,
+    maxBytes: 4 * 1024 * 1024,
+    retrier: async (work) => {
+      await work();
+    },
+    onBatch: (messages) =>
+      take(
+        messages.map(({ topic, partition, offset, key, value, headers }) => ({
+          topic,
+          partition,
+          offset: Number(offset),
+          key: key === null ? null : Buffer.from(key),
+          value: value === null ? null : Buffer.from(value),
+          headers: Object.keys(headers).length === 0 ? undefined : new Map(Object.entries(headers)),
+        })),
+      ),
+  });
+  heard();
+  consumer.on("heartbeat", heard);
+  return { leave: () => consumer.close() };
+}

@@ -1,0 +1,96 @@
+/**
+ * Reads as one of several gateways that share a topic. What this gateway has on its disk already it takes no second time; what moves to
+ * another gateway before it was committed comes there once more.
+ */
+import type { Clock } from "../../core/clock.ts";
+import { joinGroup, type GroupRecord } from "../../kafka/group.ts";
+import type { KafkaSettings } from "../../kafka/settings.ts";
+import { KafkaMessage } from "./message.ts";
+import type { Partition } from "./partition.ts";
+import { hand, type ReaderParts } from "./reader.ts";
+
+type Parts = Omit<ReaderParts, "wire" | "partitions"> & {
+  readonly settings: KafkaSettings;
+  readonly groupId: string;
+  readonly gatewayId: string;
+  readonly topics: readonly string[];
+  readonly clock: Clock;
+  /** Known from before, or new at this offset. */
+  partitionOf(topic: string, index: number, first: number): Partition;
+  joined(): void;
+};
+
+/** Of the group's own session time-out of 30 s. */
+const silentMaxMs = 60_000;
+const lookEveryMs = 5_000;
+/** What was given when the gateway stops has so long to become durable. */
+const graceMs = 2_000;
+
+/** Until the signal aborts. @throws if the group does not answer any more, as when another gateway has our GATEWAY_ID */
+export async function readAsGroup(parts: Parts): Promise<void> {
+  const { settings, groupId, gatewayId, topics, clock, waitMs, signal } = parts;
+  let heardMs = clock.monoMs();
+  const silence = Promise.withResolvers<never>();
+  const watch = clock.every(lookEveryMs, () => {
+    if (clock.monoMs() - heardMs > silentMaxMs)
+      silence.reject(
+        new Error(`the group ${groupId} is silent: does another gateway have the GATEWAY_ID ${gatewayId}?`),
+      );
+  });
+  const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const joining = joinGroup({
+    settings,
+    clientId: gatewayId,
+    groupId,
+    instanceId: gatewayId,
+    topics,
+    waitMs,
+    take: (records) => take(records, parts),
+    heard: () => (heardMs = clock.monoMs()),
+  });
+  try {
+    await Promise.race([joining, silence.promise, aborted]);
+    if (!signal.aborted) parts.joined();
+    await Promise.race([silence.promise, aborted]);
+  } finally {
+    watch.cancel();
+    silence.promise.catch(() => {});
+    // One that has not joined yet leaves when it has.
+    const leaving = joining.then((group) => group.leave());
+    leaving.catch(() => {});
+    await Promise.race([
+      leaving.catch(() => {}),
+      new Promise<void>((resolve) => clock.after(graceMs * 2, resolve)),
+    ]);
+  }
+}
+
+/** @throws (nothing is committed) if not all of them became durable */
+async function take(records: readonly GroupRecord[], parts: Parts): Promise<void> {
+  const receivedMs = parts.clock.wallMs();
+  const ends = new Map<Partition, number>();
+  const messages: KafkaMessage[] = [];
+  for (const record of records) {
+    const partition = parts.partitionOf(record.topic, record.partition, record.offset);
+    ends.set(partition, record.offset + 1);
+    if (record.offset < partition.next) continue;
+    const said = parts.say(partition, record);
+    if (said === undefined) continue;
+    messages.push(new KafkaMessage(partition, record.offset, said, receivedMs));
+  }
+  const isHanded = await hand(messages, parts);
+  const durable = Promise.all(
+    [...ends].map(([partition, end]) => partition.durableTo(Math.min(end, partition.next))),
+  );
+  const inTime = await Promise.race([durable.then(() => true), late(parts)]);
+  if (!isHanded || !inTime) throw new Error("the gateway stops");
+}
+
+/** Some time after the signal. */
+function late({ signal, clock }: Parts): Promise<boolean> {
+  return new Promise((resolve) => {
+    const begin = () => clock.after(graceMs, () => resolve(false));
+    if (signal.aborted) begin();
+    else signal.addEventListener("abort", begin, { once: true });
+  });
+}
