@@ -251,7 +251,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     rejudge.start();
     closers.add(() => ingest.flush());
     for (const source of sources) closers.add(() => source.stopIntake());
-    const takesFrom = (source: Source) => source.start(ingest.port((messages) => source.settled(messages)));
+    const takesFrom = (source: Source) => source.start(ingest.port((messages) => source.durable(messages)));
     await Promise.all(sources.map(takesFrom));
   }
 

@@ -1,8 +1,8 @@
 /**
  * A device message as a source hands it over, and the intake as a source sees it.
  *
- * The way of a message: source → Intake.receive → judge → spool group (one fsync) → Source.settled → PUBACK.
- * A source acknowledges nothing on its own: it waits until its message comes back in `settled`.
+ * The way of a message: source → Intake.receive → judge → spool group (one fsync) → Source.durable → PUBACK.
+ * A source acknowledges nothing on its own: it waits until its message comes back in `durable`.
  */
 
 import type { DeviceId } from "./device.ts";
@@ -63,7 +63,7 @@ export interface Mark {
 }
 
 export interface Intake {
-  /** Takes a message. Never throws, never blocks; the message comes back through `Source.settled`. */
+  /** Takes a message. Never throws, never blocks; the message comes back through `Source.durable`. */
   receive(message: Message): void;
   /** True while the intake holds as much as it may: a source that can (QoS 0 has no window) should stop reading. */
   isFull(): boolean;

@@ -23,7 +23,7 @@ export interface Source {
   /** Begins to deliver. Resolves when ready to be used; a broker that is away is no error (it retries for ever). */
   start(intake: Intake): Promise<void>;
   /** These messages, all of them this source's, are durable (or known to be so already): acknowledge them. In the order of receipt per sender. */
-  settled(messages: readonly Message[]): void;
+  durable(messages: readonly Message[]): void;
   /** Drops the connections there are, so that what is not acknowledged is delivered again. The last resort of the watchdog. */
   reconnect(): void;
   /** Stops taking messages; acknowledgements still go out. */

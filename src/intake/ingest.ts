@@ -1,5 +1,5 @@
 /**
- * The intake: a message's way to the disk. receive → judge → group → one fsync → settled (the source sends PUBACK).
+ * The intake: a message's way to the disk. receive → judge → group → one fsync → durable (the source sends PUBACK).
  *
  * Judging is synchronous while the device is cached. A device that is not parks its message, and its later ones behind
  * it so that each device keeps its order, until one look-up answers for all. Only here are messages counted.
@@ -42,7 +42,7 @@ export interface IngestParts {
 interface Port {
   /** Its messages in the open group. */
   open: Message[];
-  readonly settled: (messages: readonly Message[]) => void;
+  readonly durable: (messages: readonly Message[]) => void;
 }
 
 interface Received {
@@ -95,9 +95,9 @@ export class Ingest {
     });
   }
 
-  /** The intake for one source. @param settled is given back that source's messages, once they are durable */
-  port(settled: (messages: readonly Message[]) => void): Intake {
-    const port: Port = { open: [], settled };
+  /** The intake for one source. @param durable is given back that source's messages, once they are durable */
+  port(durable: (messages: readonly Message[]) => void): Intake {
+    const port: Port = { open: [], durable };
     this.#ports.push(port);
     const held = () => this.#held;
     return {
@@ -186,7 +186,7 @@ export class Ingest {
    */
   requeue(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
     const { append, books } = this.#parts;
-    // Again where a source spoke from within `settled`: the books are to hold what is on the disk and nothing more.
+    // Again where a source spoke from within `durable`: the books are to hold what is on the disk and nothing more.
     do this.flush();
     while (this.#held === null && this.#messages > 0);
     if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
@@ -295,7 +295,7 @@ export class Ingest {
     const groups = this.#takeOpen();
     if (deferred.length > 0) this.#onDeferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
-    for (const { port, messages } of groups) port.settled(messages);
+    for (const { port, messages } of groups) port.durable(messages);
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
   }
 

@@ -90,7 +90,7 @@ export interface Gate {
   /** From now on nothing is taken, and so nothing acknowledged. */
   shut(): void;
   take(message: BrokerMessage): void;
-  settled(messages: readonly Message[]): void;
+  durable(messages: readonly Message[]): void;
   unacknowledged(): number;
 }
 
@@ -98,10 +98,10 @@ export function intakeGate(warn: Warn): Gate {
   let intake: Intake | undefined;
   let waiting = new Set<BrokerMessage>();
   let waitingBytes = 0;
-  let unsettled = 0;
+  let unacknowledged = 0;
 
   function hand(to: Intake, message: BrokerMessage): void {
-    if (message.qos > 0) unsettled += 1;
+    if (message.qos > 0) unacknowledged += 1;
     to.receive(message);
     if (message.qos === 0) message.acknowledge();
   }
@@ -142,13 +142,13 @@ export function intakeGate(warn: Warn): Gate {
       waiting = new Set();
     },
     take,
-    settled(messages) {
+    durable(messages) {
       for (const message of messages) {
         if (!(message instanceof BrokerMessage) || message.qos === 0) continue;
-        unsettled -= 1;
+        unacknowledged -= 1;
         message.acknowledge();
       }
     },
-    unacknowledged: () => unsettled + waiting.size,
+    unacknowledged: () => unacknowledged + waiting.size,
   };
 }

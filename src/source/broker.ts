@@ -2,7 +2,7 @@
  * The source for sites without a broker: the gateway is one itself (aedes, MQTT 3.1.1).
  *
  * aedes asks `authorizePublish` before it acknowledges. There a message goes to the intake, and the answer is given when it
- * comes back as settled: so the device's PUBACK (QoS 2: PUBREC) waits for the same fsync as everything else. A
+ * comes back as durable: so the device's PUBACK (QoS 2: PUBREC) waits for the same fsync as everything else. A
  * client is read one chunk at a time, which bounds what it can have on the way.
  *
  * It is an intake and not a general broker: it keeps no sessions and no retained messages, because both are memory that
@@ -124,7 +124,7 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       secure = await listenOn({ setting: "BROKER_TLS_LISTEN", where: tlsWhere, tls, enter, accept, failed });
       announce();
     },
-    settled: (messages) => gate.settled(messages),
+    durable: (messages) => gate.durable(messages),
     reconnect() {
       for (const socket of [...doors.sockets()]) socket.destroy();
     },

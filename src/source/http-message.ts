@@ -29,8 +29,8 @@ export class HttpMessage implements Message {
   readonly receivedMs: number;
   readonly tokenHash: string | undefined;
   outcome: Outcome | null = null;
-  readonly settled: Promise<void>;
-  readonly settle: () => void;
+  readonly durable: Promise<void>;
+  readonly noteDurable: () => void;
   readonly #sender: Sender;
   readonly #place: number;
   #isGivenUp = false;
@@ -46,7 +46,7 @@ export class HttpMessage implements Message {
     this.dup = sender.idempotencyKey !== null;
     this.#sender = sender;
     this.#place = place % placesMax;
-    ({ promise: this.settled, resolve: this.settle } = Promise.withResolvers<void>());
+    ({ promise: this.durable, resolve: this.noteDurable } = Promise.withResolvers<void>());
   }
 
   /**

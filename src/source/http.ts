@@ -56,7 +56,7 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
   const underWay = new Set<ServerResponse>();
   let intake: Intake | undefined;
   let server: Server | TlsServer | undefined;
-  let unsettled = 0;
+  let unacknowledged = 0;
   let refused = 0;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -99,7 +99,7 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
       receivedMs: clock.wallMs(),
     };
     const messages = route.sent(body).map((sent, at) => new HttpMessage(sent, at, sender, payloadBytesMax()));
-    await settle(messages, refuseIfShut());
+    await store(messages, refuseIfShut());
     return replyTo(
       messages.map(({ outcome }) => outcome ?? ""),
       route.isBatch,
@@ -117,9 +117,9 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
   }
 
   /** Resolves once all of them are on the disk. @throws Refused if that takes too long: nobody was told, so they may come again */
-  async function settle(messages: readonly HttpMessage[], to: Intake): Promise<void> {
-    unsettled += messages.length;
-    const all = Promise.all(messages.map((message) => message.settled));
+  async function store(messages: readonly HttpMessage[], to: Intake): Promise<void> {
+    unacknowledged += messages.length;
+    const all = Promise.all(messages.map((message) => message.durable));
     const patience = Promise.withResolvers<never>();
     const sinceMs = clock.monoMs();
     const timer = clock.every(LOOK_EVERY_MS, () => {
@@ -147,9 +147,9 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
           "INGEST_LISTEN is not HTTPS: tokens can be read on the way; set INGEST_TLS_CERT and INGEST_TLS_KEY",
         );
     },
-    settled(messages) {
-      unsettled -= messages.length;
-      for (const message of messages) if (message instanceof HttpMessage) message.settle();
+    durable(messages) {
+      unacknowledged -= messages.length;
+      for (const message of messages) if (message instanceof HttpMessage) message.noteDurable();
     },
     reconnect() {
       server?.closeAllConnections();
@@ -173,7 +173,7 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
       connected: server !== undefined,
       detail: detail(),
       reconnects: 0,
-      unacknowledged: unsettled,
+      unacknowledged: unacknowledged,
       requests_refused: refused,
     }),
     counters: ["requests_refused"],

@@ -53,7 +53,7 @@ export interface ConnectionSpec {
 }
 
 export interface Connection {
-  /** Sends the acknowledgements of the settled prefix, in one write. */
+  /** Sends the acknowledgements of the durable prefix, in one write. */
   acknowledge(): void;
   /** Ignores, and so does not acknowledge, what comes from now on: the broker keeps it for the session. */
   stopIntake(): void;
@@ -146,7 +146,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     if (original === undefined) intake.receive(message);
     else {
       // Acknowledged in its turn, and so not before the original is on the disk; to the intake it is that one once more.
-      message.settled = true;
+      message.isDurable = true;
       intake.receive(original.again());
       acknowledge();
     }

@@ -218,9 +218,9 @@ export function mqttSource(options: MqttOptions): Source {
       });
       return first.promise;
     },
-    settled(messages) {
+    durable(messages) {
       // Those of an earlier connection are marked too, and reach nobody: their queue went with it.
-      for (const message of messages) if (message instanceof MqttMessage) message.settled = true;
+      for (const message of messages) if (message instanceof MqttMessage) message.isDurable = true;
       connection?.acknowledge();
       former.acknowledge();
     },

@@ -2,13 +2,13 @@
  * The unacknowledged messages of one connection, in the order in which they came.
  *
  * Messages become durable in groups and in any order; their acknowledgements go out in the order of receipt (MQTT 5
- * §4.6): the settled prefix. It is encoded into one buffer, because a packet and a write for each message is what
+ * §4.6): the durable prefix. It is encoded into one buffer, because a packet and a write for each message is what
  * the bare library spends most on. The number of waiting messages is bounded by the Receive Maximum.
  */
 import type { Message } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
 
-/** One shape for every message of the hot path; `settled` is the one thing that changes. */
+/** One shape for every message of the hot path; `isDurable` is the one thing that changes. */
 export class MqttMessage implements Message {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -19,7 +19,7 @@ export class MqttMessage implements Message {
   readonly packetId: number;
   readonly receivedMs: number;
   readonly wholeBytes: number | undefined;
-  settled = false;
+  isDurable = false;
 
   constructor(
     topic: string,
@@ -54,7 +54,7 @@ export class MqttMessage implements Message {
 
 export interface Outstanding {
   push(message: MqttMessage): void;
-  /** The acknowledgements of the settled prefix, ready to be written; undefined when there are none. Removes them. */
+  /** The acknowledgements of the durable prefix, ready to be written; undefined when there are none. Removes them. */
   takeAcks(): Buffer | undefined;
   size(): number;
 }
@@ -74,7 +74,7 @@ export function outstanding(): Outstanding {
     size: () => queue.length - head,
     takeAcks() {
       let end = head;
-      while (queue[end]?.settled === true) end += 1;
+      while (queue[end]?.isDurable === true) end += 1;
       if (end === head) return undefined;
       const acks = encode(queue, head, end);
       head = end;

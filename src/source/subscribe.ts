@@ -26,7 +26,7 @@ export function subscribe(
   if (filters.length === 0) return done(null, { grantedQos: 2, kept: [] });
   let grantedQos: number | undefined;
   let kept: readonly string[] | undefined = obsolete.length === 0 ? [] : undefined;
-  const settle = () => {
+  const answer = () => {
     if (grantedQos !== undefined && kept !== undefined) done(null, { grantedQos, kept });
   };
   // Retain Handling 1 (MQTT 5 §3.8.3.1): retained messages only for a new subscription, not again at every connect.
@@ -35,13 +35,13 @@ export function subscribe(
       return done(new Error(`the broker refuses to subscribe us to ${filters.join(", ")}`, { cause }));
     }
     grantedQos = Math.min(2, ...(granted ?? []).map(({ qos }) => qos));
-    settle();
+    answer();
   });
   if (obsolete.length === 0) return;
   client.unsubscribe([...obsolete], (cause, packet) => {
     if (cause) return done(new Error("the broker does not answer UNSUBSCRIBE", { cause }));
     kept = refused(obsolete, packet);
-    settle();
+    answer();
   });
 }
 

@@ -72,15 +72,15 @@ function suite(fixture: SourceFixture): void {
   test("gives what is sent in its order, and acknowledges what is durable and nothing else", async () => {
     await received(["a", "b", "c"]);
     expect([intake.texts(), unacknowledged()]).toEqual([["a", "b", "c"], 3]);
-    open.source.settled(intake.messages.slice(0, 2));
+    open.source.durable(intake.messages.slice(0, 2));
     await until("two acknowledgements", () => unacknowledged() === 1);
-    open.source.settled(intake.messages.slice(2));
+    open.source.durable(intake.messages.slice(2));
     await until("the third", () => unacknowledged() === 0);
   });
 
   test("delivers again what was not durable when the connection broke, and says so by its key", async () => {
     await received(["a", "b"]);
-    open.source.settled(intake.messages.slice(0, 1));
+    open.source.durable(intake.messages.slice(0, 1));
     await until("one acknowledgement", () => unacknowledged() === 1);
     open.source.reconnect();
     await open.sendAgain();
@@ -103,7 +103,7 @@ function suite(fixture: SourceFixture): void {
     await received(["a"]);
     await open.source.stopIntake();
     await open.send(["late"]);
-    open.source.settled(intake.messages);
+    open.source.durable(intake.messages);
     await until("the acknowledgement", () => unacknowledged() === 0);
     await open.source.close();
     expect([intake.texts(), open.source.status().connected]).toEqual([["a"], false]);

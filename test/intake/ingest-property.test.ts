@@ -54,7 +54,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
       const sent = new Map<string, number[]>(devices.map((device) => [device, []]));
 
       const watch = () => {
-        part.state.onSettled = (messages) => {
+        part.state.onDurable = (messages) => {
           const onDisk = new Set(readAll(part.spool).map((e) => numberOf(e.payload)));
           for (const message of messages) {
             expect(onDisk).toContain(numberOf(message.payload));

@@ -22,22 +22,22 @@ function afterCrash(part: ReturnType<typeof intake>) {
 }
 
 describe("a message of a known device", () => {
-  test("is settled once its group is on the disk, not before", () => {
+  test("is durable once its group is on the disk, not before", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     part.port.receive(aDeviceMessage(1, "a"));
     part.port.receive(aDeviceMessage(2, "a"));
-    expect(part.settled).toEqual([]);
+    expect(part.durable).toEqual([]);
     part.clock.advance(5);
-    expect(numbers(part.settled)).toEqual([1, 2]);
+    expect(numbers(part.durable)).toEqual([1, 2]);
     expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
   });
 
   test("goes back to the source that it came from, also if it waited for a look-up", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
-    const settled: Message[] = [];
-    const other = part.ingest.port((messages) => void settled.push(...messages));
+    const durable: Message[] = [];
+    const other = part.ingest.port((messages) => void durable.push(...messages));
     part.port.receive(aDeviceMessage(1, "a"));
     other.receive(aDeviceMessage(2, "a", { sender: "other" }));
     other.receive(aDeviceMessage(3, "b", { sender: "other" }));
@@ -45,7 +45,7 @@ describe("a message of a known device", () => {
     part.clock.advance(5);
     part.answer();
     part.clock.advance(5);
-    expect([numbers(part.settled), numbers(settled)]).toEqual([
+    expect([numbers(part.durable), numbers(durable)]).toEqual([
       [1, 4],
       [2, 3],
     ]);
@@ -55,7 +55,7 @@ describe("a message of a known device", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     for (let n = 1; n <= 1_001; n++) part.port.receive(aDeviceMessage(n, "a"));
-    expect(part.settled).toHaveLength(1_000);
+    expect(part.durable).toHaveLength(1_000);
     expect(part.ingest.openEntries).toBe(1);
   });
 
@@ -63,7 +63,7 @@ describe("a message of a known device", () => {
     const part = intake(kit, registry());
     part.port.receive(aDeviceMessage(1, "a", {}, true));
     part.ingest.flush();
-    expect(numbers(part.settled)).toEqual([1]);
+    expect(numbers(part.durable)).toEqual([1]);
     expect(part.clock.pending()).toBe(1);
   });
 });
@@ -81,12 +81,12 @@ describe("a message whose device must be looked up", () => {
     ] as const)
       part.port.receive(aDeviceMessage(n, device, {}, n === 3));
     part.clock.advance(10);
-    expect(numbers(part.settled)).toEqual([2, 4]);
+    expect(numbers(part.durable)).toEqual([2, 4]);
     expect(part.ingest.inMemory).toBe(3);
     expect(part.waiting).toHaveLength(1);
     part.answer();
     part.clock.advance(10);
-    expect(numbers(part.settled)).toEqual([2, 4, 1, 3, 5]);
+    expect(numbers(part.durable)).toEqual([2, 4, 1, 3, 5]);
     expect(part.decided().get("a")).toEqual([1, 3, 5]);
     expect(part.balanced()).toBe(true);
   });
@@ -95,7 +95,7 @@ describe("a message whose device must be looked up", () => {
     const part = intake(kit, registry());
     for (let n = 1; n <= 2_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     let more = 2_501;
-    part.state.onSettled = () => {
+    part.state.onDurable = () => {
       expect(part.balanced()).toBe(true);
       if (more <= 2_503) part.port.receive(aDeviceMessage(more++, "a"));
     };
@@ -143,7 +143,7 @@ describe("a packet delivered again", () => {
     const message = aDeviceMessage(1, "a");
     for (const each of [message, again(message), message]) part.port.receive(each);
     part.clock.advance(10);
-    expect(part.settled).toHaveLength(3);
+    expect(part.durable).toHaveLength(3);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
     expect(part.spool.head).toBe(2);
   });
@@ -163,7 +163,7 @@ describe("a packet delivered again", () => {
     part.port.receive(again(aDeviceMessage(2, "a", { packetId: 1 })));
     part.clock.advance(10);
     expect(part.books.totals()).toMatchObject({ received: 6, accepted: 5, duplicate: 1 });
-    expect(part.settled).toHaveLength(5);
+    expect(part.durable).toHaveLength(5);
     expect(part.balanced()).toBe(true);
   });
 
@@ -184,10 +184,10 @@ describe("a packet delivered again", () => {
     part.port.receive(again(message));
     part.port.receive(aDeviceMessage(2, "b"));
     part.clock.advance(10);
-    expect(numbers(part.settled)).toEqual([2]);
+    expect(numbers(part.durable)).toEqual([2]);
     part.answer();
     part.clock.advance(10);
-    expect(part.settled.map((m) => m.dup)).toEqual([false, false, true]);
+    expect(part.durable.map((m) => m.dup)).toEqual([false, false, true]);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
   });
 
@@ -199,10 +199,10 @@ describe("a packet delivered again", () => {
     part.port.receive(message);
     part.port.receive(again(message));
     part.clock.advance(10);
-    expect(part.settled).toEqual([]);
+    expect(part.durable).toEqual([]);
     part.state.full = false;
     part.clock.advance(1_000);
-    expect(part.settled).toHaveLength(2);
+    expect(part.durable).toHaveLength(2);
   });
 
   test("after a crash that took the first while it waited for its look-up is no duplicate: nothing of it was on the disk", () => {
@@ -280,7 +280,7 @@ describe("a reading tried again on a new connection, without DUP", () => {
       part.port.receive(connection().send(1, body, 20));
       part.state.full = false;
       part.clock.advance(1_000);
-      expect(part.settled).toHaveLength(20);
+      expect(part.durable).toHaveLength(20);
       expect(part.books.totals()).toMatchObject({ received: 20, accepted: 1, duplicate: 19 });
       expect(part.balanced()).toBe(true);
     },
@@ -346,12 +346,12 @@ describe("a spool that takes nothing", () => {
     for (let n = 1; n <= 1_200; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.clock.advance(2_000);
     expect(part.ingest.held).toBe("the spool is full");
-    expect(part.settled).toEqual([]);
+    expect(part.durable).toEqual([]);
     expect(part.balanced()).toBe(true);
     part.state.full = false;
     part.clock.advance(250);
     expect(part.ingest.held).toBeNull();
-    expect(numbers(part.settled)).toEqual(Array.from({ length: 1_200 }, (_, i) => i + 1));
+    expect(numbers(part.durable)).toEqual(Array.from({ length: 1_200 }, (_, i) => i + 1));
     expect(part.balanced()).toBe(true);
   });
 
@@ -378,7 +378,7 @@ describe("a spool that takes nothing", () => {
 });
 
 describe("the watchdog gives a look-up up", () => {
-  test("the message is spooled unjudged and settled; younger ones go on waiting", () => {
+  test("the message is spooled unjudged and durable; younger ones go on waiting", () => {
     const part = intake(kit, registry());
     part.port.receive(aDeviceMessage(1, "a"));
     part.clock.advance(60_000);
@@ -386,7 +386,7 @@ describe("the watchdog gives a look-up up", () => {
     expect(part.ingest.oldest()).toMatchObject({ stage: "look-up", waitedMs: 60_000 });
     part.ingest.giveUpLookups(60_000);
     part.ingest.flush();
-    expect(numbers(part.settled)).toEqual([1]);
+    expect(numbers(part.durable)).toEqual([1]);
     expect(part.ingest.inMemory).toBe(1);
     expect(part.balanced()).toBe(true);
   });

@@ -28,7 +28,7 @@ describe("messages whose device could not be looked up", () => {
   test("are acknowledged, wait on the disk, and are judged in order once the registry answers", async () => {
     const part = intake(kit, away());
     deferring(part, 3);
-    expect(part.settled).toHaveLength(9);
+    expect(part.durable).toHaveLength(9);
     expect(part.books.awaiting).toBe(9);
     await part.clock.pass(60_000);
     expect(part.books.awaiting).toBe(9);

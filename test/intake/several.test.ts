@@ -16,12 +16,12 @@ const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
 });
 const numbers = (messages: readonly Message[]) => messages.map((m) => numberOf(m.payload));
 
-test("goes to the disk as a whole, and is settled once", () => {
+test("goes to the disk as a whole, and is durable once", () => {
   const part = intake(kit, registry());
   for (const device of ["a", "b"]) part.cached.add(device);
   part.port.receive(aDeviceMessage(1, "a+b"));
   part.clock.advance(5);
-  expect(numbers(part.settled)).toEqual([1]);
+  expect(numbers(part.durable)).toEqual([1]);
   expect(part.spool.head).toBe(2);
   expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2 });
   expect([part.books.furtherEvents, part.balanced()]).toEqual([1, true]);
@@ -44,7 +44,7 @@ test("counts each of its events, also those that are rejected or cannot be judge
   part.answer();
   part.clock.advance(5);
   expect(part.books.totals()).toMatchObject({ received: 5, accepted: 3 });
-  expect([part.books.awaiting, part.balanced(), numbers(part.settled)]).toEqual([1, true, [1, 2]]);
+  expect([part.books.awaiting, part.balanced(), numbers(part.durable)]).toEqual([1, true, [1, 2]]);
 });
 
 test("is on the disk with all of its events or none, whenever the gateway dies; then it is one duplicate", () => {
@@ -75,10 +75,10 @@ test("waits for every look-up, and holds up the later messages of all its device
   part.port.receive(aDeviceMessage(2, "a"));
   part.port.receive(aDeviceMessage(3, "c"));
   part.clock.advance(5);
-  expect(numbers(part.settled)).toEqual([3]);
+  expect(numbers(part.durable)).toEqual([3]);
   part.answer();
   part.clock.advance(5);
-  expect(numbers(part.settled)).toEqual([3, 1, 2]);
+  expect(numbers(part.durable)).toEqual([3, 1, 2]);
   expect(part.decided().get("a")).toEqual([1, 2]);
 });
 
@@ -93,7 +93,7 @@ test("a look-up that never answers is given up for all that it holds up", () => 
     part.ingest.giveUpLookups(500);
   }
   part.clock.advance(5);
-  expect(numbers(part.settled)).toEqual([1, 2, 3]);
+  expect(numbers(part.durable)).toEqual([1, 2, 3]);
   expect([part.ingest.inMemory, part.books.awaiting, part.balanced()]).toEqual([0, 5, true]);
 });
 
@@ -102,7 +102,7 @@ test("a group closes at its bound of entries, too", () => {
   const many = Array.from({ length: 100 }, (_, i) => `d${i}`);
   for (const device of many) part.cached.add(device);
   for (let n = 1; n <= 10; n++) part.port.receive(aDeviceMessage(n, many.join("+")));
-  expect([part.settled.length, part.spool.head]).toEqual([10, 1_000]);
+  expect([part.durable.length, part.spool.head]).toEqual([10, 1_000]);
 });
 
 test("whatever comes in whatever order, every device keeps its own and nothing waits for ever", () => {
@@ -124,7 +124,7 @@ test("whatever comes in whatever order, every device keeps its own and nothing w
       }
       while (part.waiting.length > 0) part.answer();
       part.clock.advance(5);
-      expect([part.ingest.inMemory, numbers(part.settled).toSorted((x, y) => x - y)]).toEqual([
+      expect([part.ingest.inMemory, numbers(part.durable).toSorted((x, y) => x - y)]).toEqual([
         0,
         Array.from({ length: n }, (_, i) => i + 1),
       ]);

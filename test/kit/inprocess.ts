@@ -26,7 +26,7 @@ function fedSource(): FedSource {
       intake = given;
       return Promise.resolve();
     },
-    settled: (messages) => void (settled += messages.length),
+    durable: (messages) => void (settled += messages.length),
     stopIntake() {
       intake = undefined;
       return Promise.resolve();

@@ -43,10 +43,10 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   });
   const cached = new Set<string>();
   const waiting: { pending: Pending; done: (answer: Answer) => void }[] = [];
-  const settled: Message[] = [];
+  const durable: Message[] = [];
   const state = {
     full: false,
-    onSettled: undefined as ((messages: readonly Message[]) => void) | undefined,
+    onDurable: undefined as ((messages: readonly Message[]) => void) | undefined,
     isTimeKnown: true,
     correctionMs: undefined as number | undefined,
   };
@@ -86,8 +86,8 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     },
   });
   const port = ingest.port((messages) => {
-    settled.push(...messages);
-    state.onSettled?.(messages);
+    durable.push(...messages);
+    state.onDurable?.(messages);
   });
   const rejudge = new Rejudge({
     spool,
@@ -129,7 +129,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     registry,
     cached,
     waiting,
-    settled,
+    durable,
     state,
     answer: answerLookups,
     /** Whether all counts agree, with one another and with the disk. */

@@ -40,7 +40,7 @@ function logSource(marks: ReadonlyMap<string, string>): Source {
     async start(intake) {
       void read(intake);
     },
-    settled(messages) {
+    durable(messages) {
       settled += messages.length;
       if (first + settled === messagesMax) console.log("done");
     },

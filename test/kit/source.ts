@@ -1,4 +1,4 @@
-/** What the tests of the sources share: an intake that one settles by hand, settings from text, waiting by condition. */
+/** What the tests of the sources share: an intake that one empties by hand, settings from text, waiting by condition. */
 import pino from "pino";
 import type { Log } from "../../src/core/log.ts";
 import type { Intake, Message } from "../../src/core/message.ts";
@@ -17,14 +17,14 @@ export interface FakeIntake extends Intake {
   texts(): string[];
 }
 
-/** Keeps what it gets; with `settle` it gives everything back to that source at the end of the turn. */
-export function fakeIntake(settle?: () => Source): FakeIntake {
+/** Keeps what it gets; with `durable` it gives everything back to that source at the end of the turn. */
+export function fakeIntake(durable?: () => Source): FakeIntake {
   let resumes: (() => void)[] = [];
   let group: Message[] = [];
   const flush = () => {
-    const settled = group;
+    const given = group;
     group = [];
-    settle?.().settled(settled);
+    durable?.().durable(given);
   };
   const intake: FakeIntake = {
     messages: [],
@@ -34,7 +34,7 @@ export function fakeIntake(settle?: () => Source): FakeIntake {
     receive(message) {
       intake.messages.push(message);
       if (message.outcome === null) message.outcome = intake.accepts ? "accepted" : "TOKEN_INVALID";
-      if (settle !== undefined && group.push(message) === 1) setImmediate(flush);
+      if (durable !== undefined && group.push(message) === 1) setImmediate(flush);
     },
     isFull: () => intake.full,
     whenRoom: (resume) => void resumes.push(resume),

@@ -21,10 +21,10 @@ describe("acknowledgement", () => {
     expect(intake.messages[2]).toMatchObject({ qos: 1, dup: true, sender: "c1", packetId: 3 });
     expect(idsOf(client, "puback")).toEqual([]);
     expect(source.status().unacknowledged).toBe(3);
-    source.settled(intake.messages.slice(0, 2));
+    source.durable(intake.messages.slice(0, 2));
     await until("2 acknowledgements", () => idsOf(client, "puback").length === 2);
     expect(idsOf(client, "puback")).toEqual([1, 2]);
-    source.settled(intake.messages.slice(2));
+    source.durable(intake.messages.slice(2));
     await until("the third", () => idsOf(client, "puback").length === 3);
     expect(source.status().unacknowledged).toBe(0);
   });
@@ -50,12 +50,12 @@ describe("acknowledgement", () => {
     client.send(publishPacket(7, "a", { qos: 2 }));
     await until("a message", () => intake.messages.length === 1);
     expect(idsOf(client, "pubrec")).toEqual([]);
-    source.settled(intake.messages.slice(0, 1));
+    source.durable(intake.messages.slice(0, 1));
     await until("PUBREC", () => idsOf(client, "pubrec").length === 1);
     client.send(publishPacket(7, "a", { qos: 2, dup: true }));
     await until("the redelivery", () => intake.messages.length === 2);
     expect(intake.messages[1]).toMatchObject({ qos: 2, dup: true, packetId: 7, sender: "c1" });
-    source.settled(intake.messages.slice(1));
+    source.durable(intake.messages.slice(1));
     await until("PUBREC again", () => idsOf(client, "pubrec").length === 2);
     client.send({ cmd: "pubrel", messageId: 7 });
     await until("PUBCOMP", () => idsOf(client, "pubcomp").length === 1);
@@ -71,7 +71,7 @@ describe("acknowledgement", () => {
       client.socket.destroy();
     }
     await until("nobody there", () => source.status().detail.includes("; 0 connections"));
-    source.settled(intake.messages);
+    source.durable(intake.messages);
     const next = await device(port, "next");
     await ping(next);
     expect(source.status().unacknowledged).toBe(0);
@@ -124,7 +124,7 @@ describe("acknowledgement", () => {
     await until("a message", () => intake.messages.length === 1);
     await source.stopIntake();
     other.send(publishPacket(2, "after"));
-    source.settled(intake.messages);
+    source.durable(intake.messages);
     await until("the acknowledgement", () => idsOf(client, "puback").length === 1);
     await expect(wireClient(port)).rejects.toThrow();
     await source.close();

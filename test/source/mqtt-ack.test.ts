@@ -61,7 +61,7 @@ describe.each([5, 4] as const)("with protocol level %d", (version) => {
     expect(acksOf(broker)).toEqual([]);
 
     const chunksBefore = broker.chunks.length;
-    source.settled(intake.messages);
+    source.durable(intake.messages);
     await until("acknowledgements", () => acksOf(broker).length === 300);
     expect(acksOf(broker)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
     expect(broker.chunks.length - chunksBefore).toBe(1);
@@ -72,10 +72,10 @@ describe.each([5, 4] as const)("with protocol level %d", (version) => {
     const { broker, intake, source } = await connected({ version });
     for (let id = 1; id <= 4; id += 1) broker.send(publishPacket(id, `m${id}`));
     await received(intake, 4, source);
-    source.settled(intake.messages.slice(2));
-    source.settled(intake.messages.slice(0, 1));
+    source.durable(intake.messages.slice(2));
+    source.durable(intake.messages.slice(0, 1));
     await until("the first", () => acksOf(broker).length === 1);
-    source.settled(intake.messages.slice(1, 2));
+    source.durable(intake.messages.slice(1, 2));
     await until("the rest", () => acksOf(broker).length === 4);
     expect(acksOf(broker)).toEqual([1, 2, 3, 4]);
   });
@@ -86,7 +86,7 @@ describe.each([5, 4] as const)("with protocol level %d", (version) => {
     await received(intake, 1, source);
     expect(intake.messages[0]?.qos).toBe(2);
     expect(acksOf(broker, "pubrec")).toEqual([]);
-    source.settled(intake.messages);
+    source.durable(intake.messages);
     await until("PUBREC", () => acksOf(broker, "pubrec").length === 1);
     broker.send({ cmd: "pubrel", messageId: 9 });
     await until("PUBCOMP", () => acksOf(broker, "pubcomp").length === 1);
@@ -108,12 +108,12 @@ test("acknowledgements of a lost connection are discarded, and a redelivered mes
   broker.send(publishPacket(1, "new"));
   broker.send(publishPacket(2, "old", { dup: true }));
   await received(intake, 3, source);
-  source.settled(intake.messages.slice(0, 1));
-  source.settled(intake.messages.slice(2));
+  source.durable(intake.messages.slice(0, 1));
+  source.durable(intake.messages.slice(2));
   broker.send({ cmd: "pubrel", messageId: 77 });
   await until("a fence", () => acksOf(broker, "pubcomp").length === 1);
   expect(acksOf(broker)).toEqual([]);
-  source.settled(intake.messages.slice(1, 2));
+  source.durable(intake.messages.slice(1, 2));
   await until("both", () => acksOf(broker).length === 2);
   expect(acksOf(broker)).toEqual([1, 2]);
   expect(intake.messages.map((message) => message.dup)).toEqual([false, false, true]);
@@ -127,7 +127,7 @@ test("after stopIntake messages are neither taken nor acknowledged, while those 
   broker.send(publishPacket(2, "after"));
   broker.send({ cmd: "pubrel", messageId: 77 });
   await until("a fence", () => acksOf(broker, "pubcomp").length === 1);
-  source.settled(intake.messages);
+  source.durable(intake.messages);
   await source.close();
   await until("goodbye", () => broker.packets.some((packet) => packet.cmd === "disconnect"));
   expect(acksOf(broker)).toEqual([1]);
@@ -138,7 +138,7 @@ test("close sends the acknowledgements that are due, and leaves the session aliv
   const { broker, intake, source } = await connected({}, { MQTT_SESSION_EXPIRY_SECONDS: "3600" });
   broker.send(publishPacket(1, "one"));
   await received(intake, 1, source);
-  source.settled(intake.messages);
+  source.durable(intake.messages);
   await source.close();
   await until("goodbye", () => broker.packets.some((packet) => packet.cmd === "disconnect"));
   expect(acksOf(broker)).toEqual([1]);

@@ -74,7 +74,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
 
     let settled = 0;
     await until("the rest", () => {
-      source.settled(intake.messages.slice(settled));
+      source.durable(intake.messages.slice(settled));
       settled = intake.messages.length;
       return settled >= 201;
     });

@@ -5,14 +5,14 @@ const message = (packetId: number, qos: 1 | 2 = 1) =>
   new MqttMessage("tenant/a/device/b/telemetry", new Uint8Array(), qos, false, false, packetId, 0);
 
 describe("outstanding", () => {
-  test("acknowledges nothing before the oldest message is settled", () => {
+  test("acknowledges nothing before the oldest message is durable", () => {
     const queue = outstanding();
     const [first, second] = [message(1), message(2)];
     queue.push(first);
     queue.push(second);
-    second.settled = true;
+    second.isDurable = true;
     expect(queue.takeAcks()).toBeUndefined();
-    first.settled = true;
+    first.isDurable = true;
     expect(queue.takeAcks()).toEqual(Buffer.from([0x40, 2, 0, 1, 0x40, 2, 0, 2]));
     expect(queue.size()).toBe(0);
   });
@@ -21,7 +21,7 @@ describe("outstanding", () => {
     const queue = outstanding();
     const last = message(0xfffe, 2);
     queue.push(last);
-    last.settled = true;
+    last.isDurable = true;
     expect(queue.takeAcks()).toEqual(Buffer.from([0x50, 2, 0xff, 0xfe]));
   });
 
@@ -34,11 +34,11 @@ describe("outstanding", () => {
       all.push(one);
       queue.push(one);
       if (i % 7 !== 0) continue;
-      for (const settled of all.splice(0, 5)) settled.settled = true;
+      for (const each of all.splice(0, 5)) each.isDurable = true;
       const acks = queue.takeAcks() ?? Buffer.alloc(0);
       for (let at = 0; at < acks.length; at += 4) sent.push(acks.readUInt16BE(at + 2));
     }
-    for (const rest of all) rest.settled = true;
+    for (const rest of all) rest.isDurable = true;
     const acks = queue.takeAcks() ?? Buffer.alloc(0);
     for (let at = 0; at < acks.length; at += 4) sent.push(acks.readUInt16BE(at + 2));
     expect(sent).toEqual(Array.from({ length: 20_000 }, (_, i) => i + 1));

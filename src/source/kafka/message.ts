@@ -22,7 +22,7 @@ export class KafkaMessage implements Message {
   readonly isJudged: boolean;
   readonly partition: Partition;
   readonly offset: number;
-  isSettled = false;
+  isDurable = false;
 
   constructor(partition: Partition, offset: number, said: Said, receivedMs: number) {
     this.partition = partition;

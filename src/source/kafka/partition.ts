@@ -31,7 +31,7 @@ export class Partition {
     this.#durable = next;
   }
 
-  get unsettled(): number {
+  get unacknowledged(): number {
     return this.#queue.length - this.#head;
   }
 
@@ -45,9 +45,9 @@ export class Partition {
     this.next = message.offset + 1;
   }
 
-  settled(message: KafkaMessage): void {
-    message.isSettled = true;
-    for (let first = this.#queue[this.#head]; first?.isSettled; first = this.#queue[this.#head]) {
+  noteDurable(message: KafkaMessage): void {
+    message.isDurable = true;
+    for (let first = this.#queue[this.#head]; first?.isDurable; first = this.#queue[this.#head]) {
       this.#durable = first.offset + 1;
       this.#head++;
     }

@@ -245,8 +245,9 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
       telling = clock.every(tellEveryMs, () => void tell());
       await Promise.race([first.promise, sleep(clock, settings.timeoutMs)]);
     },
-    settled(messages) {
-      for (const message of messages) if (message instanceof KafkaMessage) message.partition.settled(message);
+    durable(messages) {
+      for (const message of messages)
+        if (message instanceof KafkaMessage) message.partition.noteDurable(message);
     },
     reconnect() {
       for (const partition of partitions.values()) partition.rewind();
@@ -271,7 +272,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
         connected,
         detail: stuck ? `${detail}; ${stuck.why}` : detail,
         reconnects: counted.reconnects,
-        unacknowledged: all.reduce((sum, { unsettled }) => sum + unsettled, 0),
+        unacknowledged: all.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0),
         lag: all.reduce((sum, { end, next }) => sum + Math.max(0, end - next), 0),
         tombstones: counted.tombstones,
         errors_counted: counted.errors,

@@ -16,13 +16,13 @@ const acceptedAnew = (books: Books) => {
 };
 
 describe("what is brought back", () => {
-  test("comes behind the open group, whose messages are settled, and is counted with it", () => {
+  test("comes behind the open group, whose messages are durable, and is counted with it", () => {
     const it = intake(kit, registry());
     it.cached.add("d1");
     it.port.receive(aDeviceMessage(1, "d1"));
     it.ingest.requeue([back(2)], acceptedAnew);
     expect(readAll(it.spool).map(({ payload }) => numberOf(payload))).toEqual([1, 2]);
-    expect(it.settled).toHaveLength(1);
+    expect(it.durable).toHaveLength(1);
     expect(it.books.totals()).toMatchObject({ received: 2, accepted: 2 });
     expect(it.balanced()).toBe(true);
   });
