@@ -1,7 +1,7 @@
 /** Where the latest values come from: Redis if there is one, else what this gateway has. */
 import type { Clock } from "../core/clock.ts";
 import type { EventTable, HeldEntries } from "../core/recent.ts";
-import type { LatestParts } from "../http/latest.ts";
+import type { LatestParts } from "../core/latest-view.ts";
 import { redisLatest } from "../redis/latest.ts";
 import { isRedisNamed, type RedisValues } from "../redis/settings.ts";
 import { latestOfTables } from "./latest-of-tables.ts";

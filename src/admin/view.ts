@@ -12,7 +12,7 @@ import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
 import type { HostClock } from "../intake/host-clock.ts";
-import type { LatestParts } from "../http/latest.ts";
+import type { LatestParts } from "../core/latest-view.ts";
 import type { GatewayView, Measurements, PartReadiness, SinkStats, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";

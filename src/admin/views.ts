@@ -9,7 +9,7 @@ import type { DeadLetterQueue } from "./review/dead-letter-rows.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
 import type { Follow } from "./follow.ts";
 import type { Sample } from "./history.ts";
-import type { LatestParts } from "../http/latest.ts";
+import type { LatestParts } from "../core/latest-view.ts";
 import type { Attention } from "./attention.ts";
 import type { CertificateEnd } from "../core/pem.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";

@@ -52,3 +52,10 @@ export interface LatestView {
 export class LatestUnavailable extends Error {
   override readonly name = "LatestUnavailable";
 }
+
+/** What answers about latest values are made of. */
+export interface LatestParts {
+  readonly view: LatestView;
+  readonly ttlMs: number;
+  readonly nowMs: () => number;
+}

@@ -1,7 +1,7 @@
 /** /devices: the latest values of devices, for whoever on site wants to know how things stand. Reading alone, so READ_TOKEN is enough. */
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
-import { type LatestDevice, latestIdsMax, LatestUnavailable, type LatestView } from "../core/latest-view.ts";
+import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
@@ -50,12 +50,6 @@ export const seenList = z.object({
 });
 
 type Latest = z.infer<typeof latestDevice>;
-
-export interface LatestParts {
-  readonly view: LatestView;
-  readonly ttlMs: number;
-  readonly nowMs: () => number;
-}
 
 export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly Endpoint[] {
   return [

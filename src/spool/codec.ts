@@ -1,11 +1,22 @@
 /**
- * Encodes a group of entries as bytes, and decodes it.
+ * Encodes a group of entries as bytes, and decodes it. A record is a line of text; its fields are listed below (`layout`).
  *
- * The form is text: one line per entry, fields separated by tabs with COPY's escapes (\t \n \r \\, \N for null), the
- * payload last and verbatim. A payload is already one line of JSON, so it needs no escape and no parse; a payload
- * that is not has the flag "e" and is escaped. Rejected alternative: a binary layout. Text compresses to a fifth, a
- * group can be read with sqlite3 and zstd alone, and encoding is one join. Groups of more than a few lines are
- * compressed with zstd, which costs less CPU than writing the bytes that it saves.
+ *     groups      last │ count │ received_ms │ codec │ crc │ body        one row per group, `last` is its key
+ *     body        record \n record \n … record                          `count` of them, compressed if codec is 1
+ *     record      field \t field \t … payload                           the seq is not in it: it follows from `last` and the place
+ *
+ * The invariants of the log (`sluice spool verify` holds a file against 1, 2, 3 and 5):
+ * 1. Seqs begin at 1 and go up by one; none is given twice, not even after a repair (the head is kept in `epochs`).
+ * 2. A group holds the seqs from last - count + 1 to last, and no two groups overlap. A gap is what was given up or was lost.
+ * 3. `crc` is the CRC-32 of `body` as it is stored, so that damage is found before anything is decompressed.
+ * 4. A record is never changed: what becomes of its entry is told by cursors, detours and dead letters.
+ * 5. The books, the packets' fingerprints and the groups that they tell of were committed together, with one fsync.
+ * 6. A group goes only once the sinks that hold have settled it; a sink that skips may lose it before. The newest group never goes: it
+ *    tells the head.
+ * 7. Whoever writes has begun the newest epoch; an earlier writer is refused.
+ *
+ * Rejected alternative: a binary layout. Text compresses to a fifth, a group can be read with sqlite3 and zstd alone, and encoding
+ * is one join. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the bytes that it saves.
  */
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
@@ -22,6 +33,25 @@ export interface Group {
   readonly crc: number;
 }
 
+/** The fields of a record in their order. Text is written with COPY's escapes (\t \n \r \\, \N for null), a number as decimal digits. */
+const layout = [
+  "kind", // e event, r reject, d deferred
+  "receivedMs",
+  "topic",
+  "tenantId",
+  "deviceId",
+  "msgType",
+  "siteId",
+  "eventMs", // \N: not known
+  "eventNs",
+  "reason",
+  "detail",
+  "flags", // m: mirror; e: the payload is escaped; then, of what was requeued, `:target:quarantine id`
+  "tokenHash",
+  "payload", // verbatim: it is one line of JSON already, so it needs no escape and no parse; one that is not has the flag e
+] as const;
+const beforePayload = layout.slice(0, -1);
+
 const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
@@ -35,14 +65,12 @@ function lineOf(e: Entry): string {
   return `${head}${time}\t${copyText(e.reason)}\t${copyText(e.detail)}\t${flags}\t${copyText(e.tokenHash)}\t${escaped ? copyText(e.payload) : e.payload}`;
 }
 
-const fieldsBeforePayload = 13;
-
 function entryOf(line: string, seq: number): Entry {
   const fields: string[] = [];
   let from = 0;
-  for (let i = 0; i < fieldsBeforePayload; i++) {
+  for (const field of beforePayload) {
     const tab = line.indexOf("\t", from);
-    if (tab < 0) throw new Error(`entry ${seq} has ${i} fields, not ${fieldsBeforePayload}`);
+    if (tab < 0) throw new Error(`entry ${seq} ends at its ${field}`);
     fields.push(line.slice(from, tab));
     from = tab + 1;
   }

@@ -80,7 +80,7 @@ describe("a group", () => {
   });
 
   test.each([
-    ["x\t1\tt", "fields, not 13"],
+    ["x\t1\tt", "ends at its topic"],
     [`x${"\t0".repeat(12)}\t{}`, 'unknown kind "x"'],
   ])("whose line is %j is not taken", (line, why) => {
     const body = Buffer.from(line);
