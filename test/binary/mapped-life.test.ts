@@ -102,6 +102,11 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
     await say("b", { x: 1 });
     const stats = await received(2);
     expect(stats.ingest.rejected).toEqual({ MAPPING_MISFIT: 1, BAD_TOPIC_FORMAT: 1 });
+    // They are told of once they are on the disk.
+    await statsWhen(
+      gateway,
+      ({ sinks }) => sinks["local"]?.waiting === 0 && (sinks["local"]?.delivered ?? 0) === 2,
+    );
     const { rejects } = (await get("/admin/rejects")) as {
       rejects: { reason: string; topic: string; detail: string }[];
     };
@@ -109,7 +114,6 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
     expect(rejects.find(({ reason }) => reason === "MAPPING_MISFIT")).toMatchObject({
       ...{ topic: "a/d1", detail: "mapping a/{device}: /wrong finds nothing" },
     });
-    await statsWhen(gateway, ({ sinks }) => sinks["local"]?.waiting === 0);
     const check = await sluice(env, "check");
     expect(check.out).toMatch(/mappings +ok +2 of .*subscribes to tenant\/\+\/device\/\+\/\+, a\/\+, b\/#/);
     expect(check.out).toContain("speaks for every registered device of the tenant");

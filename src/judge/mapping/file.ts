@@ -54,9 +54,7 @@ function readText(text: string, tell: Tell): Mapping[] {
     const spec = specOf(table, defaults, (key, why) => tell(places.of(i, key), `${key} ${why}`));
     return spec === undefined ? [] : [compile(spec, places.of(i, "topic"))];
   });
-  tellOverlaps(mappings, (mapping, why) => {
-    tell(mapping, why);
-  });
+  tellOverlaps(mappings, tell);
   return mappings;
 }
 
