@@ -54,10 +54,10 @@ describe("word for word", () => {
         ...as,
       );
       const { outcomes } = JSON.parse(out) as TryResult;
-      const told = outcomes.map(({ event, metrics, line }) => ({
+      const told = outcomes.map(({ event, metrics, line, no_line: noLine }) => ({
         event,
         metrics: JSON.stringify(metrics),
-        line,
+        line: line ?? `none (${noLine})`,
       }));
       expect(told).toEqual([...example.events] as typeof told);
       expect(code).toBe(0);

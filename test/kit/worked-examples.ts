@@ -11,7 +11,8 @@ export interface WorkedExample {
   readonly events: readonly {
     readonly event: string;
     readonly metrics: string;
-    readonly line: string | null;
+    /** A line, or `none (why)`. */
+    readonly line: string;
   }[];
 }
 
@@ -33,11 +34,11 @@ function exampleOf(name: string, lines: readonly string[]): WorkedExample {
     );
   const [{ text: topic, next: payload } = { text: "", next: "" }] = after("in    ");
   const mapping = lines.filter((line) => /^(?:map|   )   \| /.test(line)).map((line) => line.slice(8));
-  const written = after("line  ").map(({ text }) => (text.startsWith("none") ? null : text));
+  const written = after("line  ").map(({ text }) => text);
   const events = after("event ").map(({ text, next }, i) => ({
     event: text,
     metrics: next,
-    line: written[i] ?? null,
+    line: written[i] ?? "",
   }));
   return { name, topic, payload, mapping: `[[mapping]]\n${mapping.join("\n")}\n`, events };
 }

@@ -57,6 +57,13 @@ describe("the main path", () => {
     expect(lane?.(reject(1))).toBeNull();
   });
 
+  test("INFLUX_TABLES says which types have one, each a table of its own", async () => {
+    const { server, influx } = await start({}, { tables: "telemetry, energy" });
+    expect(influx.sink.lane?.(event(1, { msgType: "heartbeat" }))).toBeNull();
+    await influx.deliver([event(1, { msgType: "energy" })]);
+    expect(server.writes[0]?.write.body).toStartWith("energy,device_id=");
+  });
+
   test("one request a batch, in the words that version 3 takes, with the token", async () => {
     const { server, influx } = await start({ token: "apiv3_secret" }, { token: "apiv3_secret" });
     expect(await influx.deliver(events(1, 500))).toEqual(all(500));

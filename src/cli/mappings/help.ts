@@ -26,7 +26,7 @@ const language = `# MAPPINGS_FILE names a TOML file that says how messages of ot
 # A value is a JSON pointer into the record and, if that lacks it, the payload ("/a/b"), text with levels ("{a}-{b}"), or plain text.
 # Of two mappings whose topics can meet, one must contain the other, and the narrower stands first.
 # A reading per topic needs a higher RATE_LIMIT_RPS than one message with all of them. A message counts once, however many
-# events it makes. Other types than telemetry and heartbeat go to the tables and not to InfluxDB (INFLUX_TABLES).
+# events it makes. INFLUX_TABLES says which types go to InfluxDB, too.
 
 tenant = "acme"
 `;

@@ -10,6 +10,7 @@ import { explain } from "../../core/log.ts";
 import type { Message } from "../../core/message.ts";
 import { createJudge, isPending, isSeveral, type Pending } from "../../judge/judge.ts";
 import { router, type Route } from "../../judge/mapping/routes.ts";
+import { tablesOf } from "../../sink/influx/settings.ts";
 import { lineProtocol, type Format } from "../spool/lines.ts";
 
 /** What is tried. */
@@ -27,6 +28,8 @@ export interface Outcome {
   readonly metrics: unknown;
   /** What InfluxDB would get; null: nothing. */
   readonly line: string | null;
+  /** Why nothing, if the type is none of INFLUX_TABLES. */
+  readonly no_line: string | null;
   readonly reason: string | null;
   readonly detail: string | null;
 }
@@ -58,12 +61,13 @@ export async function tryMessage(
   const waiting = parts.filter(isPending);
   const answers = await answersOf(waiting, find);
   const lineOf = lineProtocol(config, false);
+  const types = tablesOf(config.influx.tables);
   const outcomes = parts.map((part) => {
-    if (!isPending(part)) return outcomeOf(part, false, lineOf);
+    if (!isPending(part)) return outcomeOf(part, false, lineOf, types);
     const answer = typeof answers === "string" ? "unavailable" : (answers.get(part.key) ?? null);
     const entry = judge.resume(part, answer);
     const known = typeof answers === "string" ? { ...entry, detail: answers } : entry;
-    return outcomeOf(known, part.siteId === null, lineOf);
+    return outcomeOf(known, part.siteId === null, lineOf, types);
   });
   return { topic: tried.topic, mapping: mappingOf(routeOf(tried.topic)), outcomes };
 }
@@ -88,7 +92,7 @@ function mappingOf(route: Route | undefined): TryResult["mapping"] {
   return { topic: topic.text, line, proof };
 }
 
-function outcomeOf(entry: Entry, isOfRegistry: boolean, lineOf: Format): Outcome {
+function outcomeOf(entry: Entry, isOfRegistry: boolean, lineOf: Format, types: readonly string[]): Outcome {
   const isReject = entry.kind === "reject";
   const { seq, metrics } = isReject ? { seq: undefined, metrics: null } : telemetryOf(entry);
   const { lines, impossible } = lineOf([entry]);
@@ -102,6 +106,7 @@ function outcomeOf(entry: Entry, isOfRegistry: boolean, lineOf: Format): Outcome
     seq: seq ?? null,
     metrics,
     line: lines[0] ?? null,
+    no_line: isReject || types.includes(entry.msgType) ? null : `type is not ${types.join(" or ")}`,
     reason: entry.reason,
     detail: impossible[0]?.why ?? entry.detail,
   };
@@ -124,11 +129,10 @@ export function asText({ topic, mapping, outcomes }: TryResult): string {
   return [`topic    ${topic}\n`, `mapping  ${taken}\n`, ...outcomes.map(outcomeText)].join("");
 }
 
-function outcomeText({ event, metrics, line, reason, detail, msg_type: type }: Outcome): string {
+function outcomeText({ event, metrics, line, no_line: noLine, reason, detail }: Outcome): string {
   const why = [reason, detail].filter((said) => said !== null).join(": ");
   if (event === null) return `reject   ${why}\n`;
-  const none =
-    type === "telemetry" || type === "heartbeat" ? "none" : "none (type is not telemetry or heartbeat)";
   const said = why === "" ? "" : `         ${why}\n`;
+  const none = noLine === null ? "none" : `none (${noLine})`;
   return `event    ${event}\n         ${JSON.stringify(metrics)}\n${said}line     ${line ?? none}\n`;
 }

@@ -9,7 +9,7 @@ import type { Log } from "../../core/log.ts";
 import type { Values } from "../../core/settings.ts";
 import { isWithoutDatabases } from "./api.ts";
 import { createCollisions, type Collisions } from "./collisions.ts";
-import type { influxSettings } from "./settings.ts";
+import { type influxSettings, tablesOf } from "./settings.ts";
 import { createTypeMap, type TypeMap } from "./types.ts";
 
 export interface Encoding {
@@ -31,10 +31,9 @@ export interface EncodingOptions {
   readonly tenantTag?: boolean;
 }
 
-const measurements = new Set<string | null>(["telemetry", "heartbeat"]);
-
 export function createEncoding({ settings, dataDir, clock, log, ...given }: EncodingOptions): Encoding {
-  const { api, database, integerFields, onCollision } = settings;
+  const { api, database, tables, integerFields, onCollision } = settings;
+  const measurements = new Set<string | null>(tablesOf(tables));
   const [prefix = "", suffix] = database.split("{tenant_id}");
   const isOne = isWithoutDatabases(api);
   const isShared = suffix === undefined || isOne;

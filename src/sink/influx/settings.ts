@@ -17,6 +17,11 @@ const url = urlOf(["http", "https", "file"])
     "a URL without a query: give INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
   );
 
+/** The message types of INFLUX_TABLES. */
+export function tablesOf(said: string): string[] {
+  return said.split(",").map((name) => name.trim());
+}
+
 const common = sinkSettings({
   prefix: "INFLUX",
   title: "InfluxDB",
@@ -94,6 +99,18 @@ export const influxSettings = {
   }),
   concurrency: common.concurrency,
   timeoutMs: common.timeoutMs,
+  tables: string({
+    name: "INFLUX_TABLES",
+    default: "telemetry,heartbeat",
+    unit: "message types",
+    help: "Which message types are sent, separated by commas; each is a table of its own.",
+    check: z
+      .string()
+      .refine(
+        (said) => tablesOf(said).every((name) => /^[A-Za-z][\w.-]*$/.test(name)),
+        "names that begin with a letter, separated by commas",
+      ),
+  }),
   integerFields: string({
     name: "INFLUX_INTEGER_FIELDS",
     default: "seq,rssi_dbm",
