@@ -32,6 +32,8 @@ export interface GatewayClient {
    * @throws with the problem's own words
    */
   ask(method: string, path: string, body?: unknown, none?: number): Promise<unknown>;
+  /** Server-Sent Events until the context is interrupted. @throws with the problem's own words */
+  events(path: string): AsyncGenerator<{ readonly event: string; readonly data: unknown }>;
 }
 
 const answerMs = 60_000;
@@ -44,19 +46,26 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   sayStore(context, `the gateway at ${base.origin}`);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
+  function request(path: string, given: RequestInit): Promise<Response> {
+    // A token is for this gateway, and not for where it may point to.
+    return fetch(new URL(path, base), { ...given, redirect: "error" }).catch((cause: unknown) => {
+      throw new Error(`no gateway answers at ${base.origin}`, { cause });
+    });
+  }
+
   async function ask(method: string, path: string, body?: unknown, none = 404): Promise<unknown> {
     const isText = typeof body === "string";
-    const response = await fetch(new URL(path, base), {
+    const response = await request(path, {
       method,
       headers: { ...authorization, "content-type": isText ? "application/x-ndjson" : "application/json" },
       ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
-      // A token is for this gateway, and not for where it may redirect to.
-      redirect: "error",
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(answerMs)]),
-    }).catch((cause: unknown) => {
-      throw new Error(`no gateway answers at ${base.origin}`, { cause });
     });
-    if (response.ok) return response.json();
+    return response.ok ? response.json() : refusal(response, none);
+  }
+
+  /** @returns undefined for a problem of status `none` */
+  async function refusal(response: Response, none: number): Promise<undefined> {
     const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
     if (response.status === none && detail !== undefined) return undefined;
     // The request was invalid (the answer says which part), so the arguments were wrong.
@@ -65,7 +74,27 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     throw new Error(`${base.origin} answers ${response.status}: ${detail ?? response.statusText}${remedy}`);
   }
 
-  return { ask };
+  async function* events(path: string) {
+    const { signal } = context;
+    try {
+      const response = await request(path, { headers: authorization, signal });
+      if (!response.ok) await refusal(response, 0);
+      const decoder = new TextDecoder();
+      let text = "";
+      for await (const bytes of response.body ?? []) {
+        const parts = `${text}${decoder.decode(bytes, { stream: true })}`.split("\n\n");
+        text = parts.pop() ?? "";
+        for (const part of parts) {
+          const [, event = "", data = ""] = /^event: (\w+)\ndata: (.*)$/.exec(part) ?? [];
+          if (event !== "") yield { event, data: JSON.parse(data) as unknown };
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  return { ask, events };
 }
 
 const problem = z.object({ detail: z.string().optional() });

@@ -25,7 +25,9 @@ import { withSettings } from "./environment.ts";
 import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { mappings } from "./mappings/index.ts";
+import { events } from "./events.ts";
 import { latest } from "./latest.ts";
+import { rejects } from "./rejects.ts";
 import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine-commands.ts";
@@ -51,6 +53,8 @@ export const commands: readonly (Command | CommandGroup)[] = [
   migrate,
   devices,
   latest,
+  rejects,
+  events,
   cache,
   settings,
   mappings,

@@ -3,7 +3,8 @@ import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import type { RejectsView } from "../admin/views.ts";
 
-const rows = z.array(
+/** As GET /admin/rejects has them. */
+export const rejectRows = z.array(
   z.object({
     reason: z.string().describe("See `sluice help reasons`."),
     accepted: z.boolean().describe("true: stored, but without metrics, so InfluxDB gets no reading from it."),
@@ -35,7 +36,7 @@ export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
       }),
       answer: {
         help: "Per reason, the devices that were rejected last.",
-        schema: z.object({ rejects: rows.readonly() }),
+        schema: z.object({ rejects: rejectRows.readonly() }),
       },
       handle: ({ query: { reason, tenant, device, limit } }) => ({
         rejects: rejects.list({

@@ -11,7 +11,12 @@ interface Device {
   readonly site_id: string;
   readonly status: string;
   readonly token_set: boolean;
-  readonly last_seen?: string | null;
+}
+/** Of the thousand that were heard last. */
+interface Heard {
+  readonly tenant_id: string;
+  readonly device_id: string;
+  readonly last_seen: string;
 }
 interface Made extends Device {
   readonly token?: string;
@@ -36,6 +41,10 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   const { answer, error } = useAnswer<{ devices: readonly Device[]; next: string | null }>(
     `/admin/devices?${query.toString()}`,
     changes,
+  );
+  const { answer: heard } = useAnswer<{ devices: readonly Heard[] }>("/devices?limit=1000", changes);
+  const heardAt = new Map(
+    (heard?.devices ?? []).map((one) => [`${one.tenant_id}/${one.device_id}`, one.last_seen]),
   );
   const act = async (work: () => Promise<string>) => {
     try {
@@ -104,7 +113,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
                 {device.status}
                 {device.token_set ? "" : ", without a token"}
               </td>
-              <td>{device.last_seen ? time(device.last_seen) : "–"}</td>
+              <td>{seenText(heardAt.get(nameOf(device)))}</td>
               <td>
                 <button type="button" onClick={() => follow(nameOf(device))}>
                   Follow
@@ -140,6 +149,10 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       </p>
     </section>
   );
+}
+
+function seenText(at: string | undefined): string {
+  return at === undefined ? "–" : time(at);
 }
 
 /** The old token stays good for so long after a new one is made. */

@@ -179,7 +179,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
 
   test("a setting is changed, and a wrong value is refused in the gateway's words", async () => {
     await open();
-    const row = page.locator("#settings tr", { hasText: "RATE_LIMIT_RPS" });
+    const row = page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))');
     await row.locator("input").fill("17");
     await row.getByRole("button", { name: "Save" }).click();
     await shows("#settings", "RATE_LIMIT_RPS is changed.");
@@ -222,7 +222,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await shows("#devices", "This is not the ADMIN_TOKEN.");
       await login(ADMIN_TOKEN);
       await shows("#devices th", "acme/d1");
-      await page.locator("#settings tr", { hasText: "RATE_LIMIT_RPS" }).waitFor();
+      await page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))').waitFor();
       expect(await page.evaluate("document.cookie")).toBe("");
       expect(await page.content()).not.toContain(ADMIN_TOKEN);
       await page.getByRole("button", { name: "Log out" }).click();

@@ -1,0 +1,55 @@
+/** `sluice events`: what becomes of the next messages, one line each, live until interrupted. */
+import { z } from "zod";
+import { oneLine } from "../core/terminal.ts";
+import { commonOptions } from "./cache.ts";
+import { command, number, toggle, UsageError, string } from "./command.ts";
+import { clientOf } from "./remote.ts";
+
+const entry = z.looseObject({
+  seq: z.number(),
+  received_at: z.string(),
+  topic: z.string(),
+  verdict: z.string(),
+  detail: z.string().nullable(),
+  payload: z.string(),
+  to_disk_ms: z.number(),
+});
+
+export const events = command({
+  name: "events",
+  summary: "Show what becomes of the next messages, of all devices or one, live",
+  options: {
+    ...commonOptions,
+    json: toggle("--json", "Print each as a line of JSON, those of the sinks too"),
+    follow: toggle("--follow", "Until interrupted, which is how it is in any case"),
+    device: string("--device <tenant/device>", "Only of this device"),
+    count: number("--count <n>", "End after so many messages; 0: not", { default: 0 }),
+  },
+  async run(context, { options: { device, count, json, ...which } }) {
+    const [tenantId, deviceId, ...more] = device?.split("/") ?? [];
+    if (device !== undefined && (!tenantId || !deviceId || more.length > 0))
+      throw new UsageError("--device is <tenant>/<device>");
+    const query = new URLSearchParams(tenantId && deviceId ? { tenant: tenantId, device: deviceId } : {});
+    let seen = 0;
+    for await (const { event, data } of clientOf(context, which).events(
+      `/admin/follow?${query.toString()}`,
+    )) {
+      if (json) context.stdout(`${JSON.stringify({ event, ...Object(data) })}\n`);
+      else if (event === "entry") context.stdout(lineOf(entry.parse(data)));
+      if (event === "entry" && ++seen === count) break;
+    }
+    return 0;
+  },
+});
+
+function lineOf({
+  received_at: at,
+  verdict,
+  detail,
+  topic,
+  payload,
+  to_disk_ms: ms,
+}: z.infer<typeof entry>): string {
+  const why = detail === null ? "" : ` (${detail})`;
+  return `${oneLine(`${at} ${verdict}${why} ${topic} ${payload} to disk in ${ms} ms`)}\n`;
+}

@@ -1,0 +1,52 @@
+/** `sluice rejects`: what a running gateway rejected since its start, by reason and device, with the cure. */
+import { z } from "zod";
+import { reasons } from "../judge/reasons.ts";
+import { rejectRows } from "../http/rejects.ts";
+import { commonOptions } from "./cache.ts";
+import { command, number, string } from "./command.ts";
+import { clientOf } from "./remote.ts";
+import { table } from "./report.ts";
+
+export const rejects = command({
+  name: "rejects",
+  summary: "Show what was rejected since the gateway's start: which device, why, how often, and the cure",
+  options: {
+    ...commonOptions,
+    reason: string("--reason <code>", "Only with this reason"),
+    tenant: string("--tenant <id>", "Only of this tenant"),
+    device: string("--device <id>", "Only of this device"),
+    limit: number("--limit <n>", "At most so many", { default: 50, min: 1, max: 1_000 }),
+  },
+  async run(context, { options: { reason, tenant, device, limit, json, ...which } }) {
+    const query = new URLSearchParams({
+      limit: String(limit),
+      ...(reason !== undefined && { reason }),
+      ...(tenant !== undefined && { tenant }),
+      ...(device !== undefined && { device }),
+    });
+    const answer = await clientOf(context, which).ask("GET", `/admin/rejects?${query.toString()}`);
+    if (json) {
+      context.stdout(`${JSON.stringify(answer)}\n`);
+      return 0;
+    }
+    const { rejects: rows } = z.object({ rejects: rejectRows }).parse(answer);
+    if (rows.length === 0) {
+      context.stderr("nothing was rejected since the start\n");
+      return 0;
+    }
+    const cells = rows.map((row) => [
+      row.reason,
+      row.device_id === null ? "-" : `${row.tenant_id}/${row.device_id}`,
+      String(row.count),
+      row.last_at,
+      row.detail ?? row.topic ?? "-",
+    ]);
+    context.stdout(table([["reason", "device", "count", "last", "what was wrong"], ...cells]));
+    const codes = new Set(rows.map((row) => row.reason));
+    const cures = reasons
+      .filter(({ code }) => codes.has(code))
+      .map(({ code, remedy }) => `${code}: ${remedy}\n`);
+    context.stdout(`\n${cures.join("")}`);
+    return 0;
+  },
+});

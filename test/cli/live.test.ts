@@ -1,0 +1,74 @@
+/** `sluice rejects` and `sluice events` against a running gateway. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
+
+let running: InProcess;
+let stop: AbortController;
+beforeEach(async () => {
+  running = await startInProcess();
+  stop = new AbortController();
+  await running.gateway.view.devices.add(registered(["d1", "d2"]));
+});
+afterEach(stopAll);
+
+function sluice(...words: string[]) {
+  const said = { out: "", err: "" };
+  const code = execute([...words, "--gateway", `http://${running.gateway.httpAddress()}`], {
+    env: {},
+    stdout: (text) => void (said.out += text),
+    stderr: (text) => void (said.err += text),
+    signal: stop.signal,
+    createLog: () => silentLog,
+  });
+  return { said, code };
+}
+
+const say = async (...messages: Parameters<InProcess["source"]["give"]>) => {
+  running.source.give(...messages);
+  await running.acknowledged();
+};
+
+test("rejects: device, reason, count, and the cure of each reason", async () => {
+  const none = sluice("rejects");
+  expect([await none.code, none.said.err.includes("nothing was rejected")]).toEqual([0, true]);
+  await say(telemetry("d1", 1, { provision_token: "x" }), telemetry("d2", 1, { site_id: "lab-9" }));
+  const all = sluice("rejects");
+  expect(await all.code).toBe(0);
+  expect(all.said.out).toMatch(/^TOKEN_INVALID +acme\/d1 +1 /m);
+  expect(all.said.out).toMatch(/^SITE_MISMATCH_REGISTRY_VS_PAYLOAD +acme\/d2 +1 .*payload says lab-9$/m);
+  expect(all.said.out).toMatch(/^TOKEN_INVALID: \S/m);
+  const one = sluice("rejects", "--device", "d2", "--json");
+  await one.code;
+  expect(JSON.parse(one.said.out)).toMatchObject({ rejects: [{ device_id: "d2" }] });
+});
+
+test("events: the next messages of one device, live, until interrupted; no token in them", async () => {
+  const { said, code } = sluice("events", "--follow", "--device", "acme/d1");
+  await Bun.sleep(300);
+  await say(telemetry("d2", 1), telemetry("d1", 1), telemetry("d1", 2, { provision_token: "tok-wrong" }));
+  await until(() => said.out.split("\n").length === 3);
+  stop.abort();
+  expect(await code).toBe(0);
+  const [first, second] = said.out.split("\n");
+  expect(first).toMatch(/ accepted tenant\/acme\/device\/d1\/telemetry .* to disk in \d+ ms$/);
+  expect(second).toContain(" TOKEN_INVALID ");
+  expect(said.out).not.toContain("tok-");
+});
+
+test("events: as JSON with the sinks, and an end by count", async () => {
+  const { said, code } = sluice("events", "--json", "--count", "2");
+  await Bun.sleep(300);
+  await say(telemetry("d1", 1));
+  await until(() => said.out.includes('"event":"passed"'));
+  await say(telemetry("d1", 2));
+  expect(await code).toBe(0);
+  expect(JSON.parse(said.out.split("\n")[0] ?? "")).toMatchObject({ event: "entry", verdict: "accepted" });
+});
+
+test("events: a device that is none is a mistake of the words", async () => {
+  const { said, code } = sluice("events", "--device", "d1");
+  expect([await code, said.err.includes("<tenant>/<device>")]).toEqual([2, true]);
+});
