@@ -51,14 +51,14 @@ import { whatIsLeftBehind } from "./store/sqlite/local-file.ts";
 import { builtMs } from "./version.ts";
 
 export interface Gateway {
-  /** Resolves when messages are taken. Far sides that are away are no error: it goes on without them. */
+  /** Resolves when messages are taken. Downstream systems that are away are no error: it goes on without them. */
   start(): Promise<void>;
   /** Takes nothing more, acknowledges what is on the disk, lets sinks finish within a bound, closes. */
   stop(): Promise<void>;
   readonly view: GatewayView;
   /** host:port of the HTTP listener; once started. */
   httpAddress(): string;
-  /** False where something stands still without a name for why; see watchdog.ts. */
+  /** False if something stands still without a name for why; see watchdog.ts. */
   isProgressing(): boolean;
   /** Where devices connect to a source of this kind; undefined if it does not listen. */
   sourceAddress(kind: string): { host: string; port: number } | undefined;

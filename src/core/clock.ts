@@ -46,7 +46,7 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
-/** Settles as `work` does, or rejects with `message` after `ms`: no call to a far side waits for ever. */
+/** Settles as `work` does, or rejects with `message` after `ms`: no call to another system waits for ever. */
 export function withDeadline<T>(clock: Clock, ms: number, message: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(ms, () => reject(new Error(`${message}: no answer within ${ms} ms`)));

@@ -1,5 +1,5 @@
 /**
- * Whether this process can open anything more. Bun tells of a connection for which there was no descriptor that the far side refused
+ * Whether this process can open anything more. Bun tells of a connection for which there was no descriptor that the other side refused
  * it (ECONNREFUSED), and sends its operator to a server that is well.
  */
 import { closeSync, openSync } from "node:fs";

@@ -64,15 +64,15 @@ export interface DeviceChange {
 }
 
 /**
- * The devices as administration works on them: a registry, or a running gateway seen through HTTP. Every call rejects where
+ * The devices as administration works on them: a registry, or a running gateway seen through HTTP. Every call rejects if
  * it cannot be done.
  */
 export interface DeviceStore {
   list(filter: DeviceFilter): Promise<Device[]>;
   get(id: DeviceId): Promise<Device | undefined>;
-  /** false where one of that id exists (which is then left as it is). In the order given. */
+  /** false if one of that id exists (which is then left as it is). In the order given. */
   add(devices: readonly NewDevice[]): Promise<boolean[]>;
-  /** undefined where there is no such device. */
+  /** undefined if there is no such device. */
   update(id: DeviceId, change: DeviceChange): Promise<Device | undefined>;
   remove(id: DeviceId): Promise<boolean>;
 }

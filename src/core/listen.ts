@@ -6,7 +6,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** "127.0.0.1:8080", "[::1]:8080", ":8080" (every interface). undefined where it is none of these. */
+/** "127.0.0.1:8080", "[::1]:8080", ":8080" (every interface). undefined if it is none of these. */
 export function parseListen(text: string): ListenAddress | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/.exec(text);
   if (match === null) return undefined;

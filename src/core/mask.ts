@@ -2,7 +2,7 @@
  * Text from outside as it may be shown: in the log, in /stats and /readyz (which whoever reaches the port may read), by `sluice check`,
  * in mistakes of the configuration, in dead letters and in the audit log.
  *
- * A far side quotes what it was sent, an operator forgets a scheme or puts a password into a query, a device uses its token as its
+ * A downstream system quotes what it was sent, an operator forgets a scheme or puts a password into a query, a device uses its token as its
  * name: who writes the text cannot know, so it is masked at the few doors through which text leaves (`explain`, the logger, the
  * status endpoints, problem details, the audit log, a command's standard error). To mask at each caller was the alternative; it
  * leaked at the one that was forgotten. Payloads of devices are another matter (judge/redact.ts): they must stay JSON, digit by digit.

@@ -51,7 +51,7 @@ export function suchAs(unit: string): string | undefined {
   return units[unit]?.such;
 }
 
-/** In the unit; NaN where it is no number with a suffix that this unit has. Need not be whole. */
+/** In the unit; NaN if it is no number with a suffix that this unit has. Need not be whole. */
 export function readMeasure(text: string, unit: string): number {
   const [, digits = "", suffix = ""] = /^(\d{1,16}(?:\.\d{1,6})?) ?([A-Za-z]*)$/.exec(text) ?? [];
   if (suffix === "") return digits.includes(".") ? Number.NaN : Number(digits || Number.NaN);

@@ -1,4 +1,4 @@
-/** What a sink throws when the far side could not take a batch now. */
+/** What a sink throws when the downstream system could not take a batch now. */
 
 interface OutageOptions {
   readonly retryAfterMs?: number;
@@ -13,15 +13,15 @@ interface OutageOptions {
  */
 export class Outage extends Error {
   override readonly name = "Outage";
-  /** A floor under the drain's own back-off, in ms: what the far side asked for. */
+  /** A floor under the drain's own back-off, in ms: what the downstream system asked for. */
   readonly retryAfterMs: number;
   /** A lid on the drain's own back-off, in ms: it may end with any entry that comes. */
   readonly retryMaxMs: number;
-  /** It does not mend itself: the message says what an operator has to do. */
+  /** It does not end by itself: the message says what an operator has to do. */
   readonly alarm: boolean;
 
   /**
-   * sink: no lane would fare better, so the others need not find that out one by one. lane: the far side was there, and the trouble
+   * sink: no lane would fare better, so the others need not find that out one by one. lane: the downstream system was there, and the trouble
    * is this lane's.
    */
   scope: "lane" | "sink";

@@ -71,7 +71,7 @@ function mistakeOf(read: () => unknown): string[] {
   }
 }
 
-/** As `read` says, and once that was good, what it said last where it is not any more (a file that is just being written). */
+/** As `read` says, and once that was good, what it said last if it is good no more (a file that is just being written). */
 export function lastGood<T>(read: () => T): () => T {
   let good: { readonly value: T } | undefined;
   return () => {

@@ -1,12 +1,12 @@
 /**
- * Exactly once, as arithmetic: the far side keeps, in the transaction of the rows, how far it has got. What it says
+ * Exactly once, as arithmetic: the downstream system keeps, in the transaction of the rows, how far it has got. What it says
  * under its lock is held against what we believe; what is in already is not written again, and what became of it is
  * the difference of the totals. So the answer to a lost COMMIT is found by just delivering again.
  */
 import { isFor, type Entry } from "./entry.ts";
 import type { Delivery, Outcome, Refusal, Totals } from "./sink.ts";
 
-/** How far the far side has got in one epoch. */
+/** How far the downstream system has got in one epoch. */
 export interface Standing {
   readonly seq: number;
   readonly totals: Totals;
@@ -35,7 +35,7 @@ export function standingOf(row: PositionRow): Standing {
 /**
  * Where to go on from.
  * @param known seq that this process knows to be stored for the epoch; undefined: none yet
- * @throws where the far side has less than it confirmed: it was restored from a copy, and what it lost may still be in the spool
+ * @throws if the downstream system has less than it confirmed: it was restored from a copy, and what it lost may still be in the spool
  */
 export function baseOf(
   stored: Standing | undefined,
@@ -64,7 +64,7 @@ export function advanced(base: Standing, settled: Outcome, last: number, skipped
 
 /**
  * What became of the first `count` entries of the delivery.
- * @throws where the totals do not add up: another gateway writes under the same epoch
+ * @throws if the totals do not add up: another gateway writes under the same epoch
  */
 export function outcomeOf(before: Totals, after: Totals, count: number): Outcome {
   const outcome = {
@@ -109,7 +109,7 @@ export function replacedBy(entries: readonly Entry[]): Replaced[] {
 }
 
 /**
- * Those to store, now that the rows they take the place of are `gone`: where a row was not there, another gateway or an
+ * Those to store, now that the rows they take the place of are `gone`: if a row was not there, another gateway or an
  * earlier replay has stored its message, or an operator has discarded it.
  */
 export function stillWanted(entries: readonly Entry[], gone: readonly number[]): readonly Entry[] {

@@ -9,7 +9,7 @@ import type { Entry, Event } from "./entry.ts";
 export interface HeldEntries {
   /** The last seq. */
   readonly head: number;
-  /** Entries from `seq` on, or from the oldest held: at least one where there is one. */
+  /** Entries from `seq` on, or from the oldest held: at least one if there is one. */
   read(seq: number): readonly Entry[];
 }
 

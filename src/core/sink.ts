@@ -1,9 +1,9 @@
 /**
- * The contract of a sink: the second half of the program, once per far side.
+ * The contract of a sink: the second half of the program, once per downstream system.
  *
  * A sink is handed entries in the order of the spool and says what became of them. It does not retry, wait, count
- * or keep a position: the drain (drain.ts) does. It throws when the far side could not take the batch *now* (an
- * outage: the same entries come again), and refuses an entry that the far side will *never* take.
+ * or keep a position: the drain (drain.ts) does. It throws when the downstream system could not take the batch *now* (an
+ * outage: the same entries come again), and refuses an entry that the downstream system will *never* take.
  */
 import type { Clock } from "./clock.ts";
 import type { Entry } from "./entry.ts";
@@ -21,7 +21,7 @@ export interface Outcome {
   readonly refused: number;
 }
 
-/** An entry that the far side will never take, and its words. */
+/** An entry that the downstream system will never take, and its words. */
 export interface Refusal {
   readonly entry: Entry;
   readonly why: string;
@@ -33,7 +33,7 @@ export interface Refusal {
  */
 export interface Delivery {
   readonly entries: readonly Entry[];
-  /** Entries that an operator puts aside, with why, by seq: to be refused without asking the far side. Only for a sink with a position. */
+  /** Entries that an operator puts aside, with why, by seq: to be refused without asking the downstream system. Only for a sink with a position. */
   readonly aside: ReadonlyMap<number, string>;
   /** The spool's entries from a seq on, as many as are at hand; none: it holds no more. For proof by an entry of another batch. */
   later(seq: number): readonly Entry[];
@@ -92,14 +92,14 @@ export interface Sink {
 
   /**
    * Only for a sink that stores its position with the data (exactly once): the positions it holds for the epochs
-   * asked for. Called before the first `deliver`; rejects while the far side is away.
+   * asked for. Called before the first `deliver`; rejects while the downstream system is away.
    */
   positions?(epochs: readonly string[]): Promise<Position[]>;
 
-  /** Brings one batch of one lane to the far side. Throws (an outage) or tells the outcome; never both stores and throws, unless storing twice is harmless. */
+  /** Brings one batch of one lane to the downstream system. Throws (an outage) or tells the outcome; never both stores and throws, unless storing twice is harmless. */
   deliver(delivery: Delivery): Promise<Outcome>;
 
-  /** Can the far side be reached and used? One sentence; throws when not. For `check` and `/readyz`. */
+  /** Can the downstream system be reached and used? One sentence; throws if not. For `check` and `/readyz`. */
   probe(): Promise<string>;
   /** What only this sink counts, for `/stats` (snake_case), such as writes_ok. */
   stats?(): Readonly<Record<string, unknown>>;

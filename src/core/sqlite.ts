@@ -8,7 +8,7 @@ import { giveToOwner, whyNotOurs } from "./owner.ts";
 
 /**
  * Opens (and creates) a database file.
- * @throws where the file is not a database, is damaged, or the directory cannot be written; the message names the file and the mend.
+ * @throws if the file is not a database, is damaged, or the directory cannot be written; the message names the file and the fix.
  */
 export function openSqlite(path: string, pageSize = 4096): Database {
   try {

@@ -2,9 +2,9 @@
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 
-const EVERY_MS = 10_000;
+const everyMs = 10_000;
 /** The texts are our own and the library's; the bound is for the case that one holds something from the wire. */
-const TEXTS_MAX = 100;
+const textsMax = 100;
 
 export type Warn = (fields: Readonly<Record<string, unknown>>, text: string) => void;
 
@@ -13,11 +13,11 @@ export function throttledWarn(log: Log, clock: Clock): Warn {
   return (fields, text) => {
     const nowMs = clock.monoMs();
     const before = seen.get(text);
-    if (before !== undefined && nowMs - before.sinceMs < EVERY_MS) {
+    if (before !== undefined && nowMs - before.sinceMs < everyMs) {
       before.leftOut += 1;
       return;
     }
-    if (seen.size >= TEXTS_MAX) seen.clear();
+    if (seen.size >= textsMax) seen.clear();
     seen.set(text, { sinceMs: nowMs, leftOut: 0 });
     log.warn({ ...fields, ...(before !== undefined && { left_out: before.leftOut }) }, text);
   };

@@ -1,5 +1,5 @@
 /**
- * Whether the far side of a sink is away for all of its lanes. While it is, one lane asks now and then for all of them, and the others
+ * Whether the downstream system of a sink is away for all of its lanes. While it is, one lane asks now and then for all of them, and the others
  * do not each wait for a time-out of their own (Outage.scope).
  *
  * A time-out may be one lane's all the same. So it takes several in a row, without an answer to any lane in between; and a lane that
@@ -33,7 +33,7 @@ export class Away {
     return lanes.sort((a, b) => Number(a.trouble.isOfSink) - Number(b.trouble.isOfSink));
   }
 
-  /** A lane was answered. @returns whether the far side was away */
+  /** A lane was answered. @returns whether the downstream system was away */
   answered(): boolean {
     const was = this.isAway;
     this.#failures = 0;

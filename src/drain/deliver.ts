@@ -1,5 +1,5 @@
 /**
- * One delivery to a far side: within the sink's deadline, called off when the gateway's patience ends, and its account checked.
+ * One delivery to a downstream system: within the sink's deadline, called off when the gateway's patience ends, and its account checked.
  */
 import { unlessStopped, withDeadline, type Clock } from "../core/clock.ts";
 import { withoutAside } from "./aside.ts";
@@ -14,7 +14,7 @@ export interface Attempt {
   readonly stop: AbortSignal;
 }
 
-/** @throws (an outage) where the sink did, did not answer in time, or told of other entries than it was given */
+/** @throws (an outage) if the sink did, did not answer in time, or told of other entries than it was given */
 export async function deliver(sink: Sink, { batch, refuse, clock, stop }: Attempt): Promise<Outcome> {
   const refused = new Set<number>();
   const patience = new AbortController();

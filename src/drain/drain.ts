@@ -3,7 +3,7 @@
  *
  * One loop: read ahead into lanes (a sink's own division, such as a database; most sinks have one), deliver every lane that
  * is due, side by side and each in order, sleep until something happens. What the read-ahead may hold, who is in
- * whose way and how far the cursor is stands in read-ahead.ts; here are time, failures and the far side.
+ * whose way and how far the cursor is stands in read-ahead.ts; here are time, failures and the downstream system.
  *
  * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
  */
@@ -36,8 +36,8 @@ export interface DrainOptions {
   readonly entriesMax?: number;
 }
 
-/** To ask for a position costs little, and everything waits for it. */
-const askEveryMaxMs = 5_000;
+/** To query a position costs little, and everything waits for it. */
+const queryEveryMaxMs = 5_000;
 /** Between two stretches of reading: the rest of the program has its turn. */
 const breathMs = 1;
 
@@ -55,7 +55,7 @@ export class Drain {
   /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
   readonly #trouble = new Trouble();
   #readAtMs = 0;
-  /** A delivery failed, and with it what we know of the far side's position: a lost answer, a database put back from a backup. */
+  /** A delivery failed, and with it what we know of the downstream system's position: a lost answer, a database put back from a backup. */
   #isUnsure = false;
   #finishing = false;
   readonly #aside = new Aside();
@@ -118,7 +118,7 @@ export class Drain {
       const now = this.#clock.monoMs();
       const readAtMs = this.#fill(now);
       const laneAtMs = this.#launch(now);
-      // Nothing under way and nothing more to read: whatever is left waits for a far side that fails.
+      // Nothing under way and nothing more to read: whatever is left waits for a downstream system that fails.
       const isAtRest = this.#inFlight === 0 && (this.#trouble.why !== null || readAtMs > now + breathMs);
       if (this.#finishing && isAtRest) break;
       this.#wake.at(Math.min(readAtMs, laneAtMs));
@@ -133,11 +133,11 @@ export class Drain {
     while (this.sink.positions && !this.#stop.signal.aborted) {
       const now = this.#clock.monoMs();
       try {
-        await this.#askPosition(this.sink.positions.bind(this.sink));
+        await this.#queryPosition(this.sink.positions.bind(this.sink));
         return this.#recovered();
       } catch (error) {
         if (this.#finishing) return this.#stop.abort();
-        await this.#rest(now + this.#failed(error, askEveryMaxMs));
+        await this.#rest(now + this.#failed(error, queryEveryMaxMs));
       }
     }
   }
@@ -151,7 +151,7 @@ export class Drain {
     }
   }
 
-  async #askPosition(positions: NonNullable<Sink["positions"]>): Promise<void> {
+  async #queryPosition(positions: NonNullable<Sink["positions"]>): Promise<void> {
     const { epochs } = this.#spool;
     const asked = positions(epochs.map((e) => e.epoch));
     const what = `${this.sink.name} position`;
@@ -200,7 +200,7 @@ export class Drain {
   }
 
   #dueMs(lane: Lane, now: number): number {
-    if (lane.scanned !== undefined) return lane.retryAtMs;
+    if (lane.isDetoured) return lane.retryAtMs;
     if (lane.length === 0) return Number.POSITIVE_INFINITY;
     const { batchTrigger = this.sink.batchMax, batchBytesMax, lingerMs } = this.sink;
     const full = lane.length >= batchTrigger || lane.bytes >= batchBytesMax || this.#finishing;
@@ -213,7 +213,7 @@ export class Drain {
     lane.busy = true;
     this.#ahead.toBack(lane);
     try {
-      if (lane.scanned !== undefined && lane.length === 0) this.#scan(lane);
+      if (lane.isDetoured && lane.length === 0) this.#scan(lane);
       if (lane.length > 0) await this.#deliver(lane);
       else await sleep(this.#clock, breathMs, this.#stop.signal);
     } catch (error) {
@@ -278,7 +278,7 @@ export class Drain {
     const log = this.#stop.signal.aborted ? undefined : this.#log.child({ lane: lane.key });
     const waitMs = lane.trouble.begins(error, { cannot: "deliver", log, random: this.#random });
     lane.retryAtMs = this.#clock.monoMs() + waitMs;
-    if (this.sink.lane && lane.scanned === undefined) this.#ahead.detour(lane);
+    if (this.sink.lane && !lane.isDetoured) this.#ahead.detour(lane);
     if (this.#away.failed(error, this.#clock.monoMs(), this.#random)) this.#tryAll();
   }
 

@@ -33,6 +33,10 @@ export class Lane {
     return this.#queue.length;
   }
 
+  get isDetoured(): boolean {
+    return this.scanned !== undefined;
+  }
+
   /** The first seq that is not settled; for a lane without entries, the next it will look at. */
   get unsettledFrom(): number {
     return this.#queue[0]?.seq ?? this.scanned ?? 0;

@@ -1,9 +1,9 @@
 /**
- * How far a sink has read the spool, and in which lane each entry waits. Bookkeeping alone: no waiting, no far side, no clock.
+ * How far a sink has read the spool, and in which lane each entry waits. Bookkeeping alone: no waiting, no downstream system, no clock.
  *
  * A lane that fails, or is so slow that the read-ahead is full of it, takes a detour: its entries stay in the spool and it
- * keeps a cursor of its own, from which it is read a stretch at a time; at the common cursor it rejoins. A queue a lane
- * on the disk lost: everything would be written twice, for the rare day on which one far side is away.
+ * keeps a cursor of its own, from which it is read a stretch at a time; at the common cursor it rejoins. Rejected alternative: a
+ * queue per lane on the disk; everything would be written twice, for the rare day on which one downstream system is away.
  */
 import { isFor, type Entry } from "../core/entry.ts";
 import { Lane } from "./lane.ts";
@@ -83,22 +83,22 @@ export class ReadAhead {
     return { ...this.#window.shown(), spooled: this.#spool.head - this.#start, waiting };
   }
 
-  /** Goes on after `seq`, where the far side says it stands, with its totals: that they add up is for the books to see. */
+  /** Goes on after `seq`, where the downstream system says it stands, with its totals: that they add up is for the books to see. */
   moveTo(seq: number, totals: Totals): void {
     this.#window = new Window(this.#entriesMax, seq, totals);
     for (const lane of this.#lanes.values()) lane.empty();
     this.#save();
   }
 
-  /** Goes on after `seq` where nobody has totals that fit: counted from here, with `totals` for what was. */
+  /** Goes on after `seq` if nobody has totals that fit: counted from here, with `totals` for what was. */
   startAnew(seq: number, totals: Totals): void {
     this.#start = seq - totals.delivered - totals.ignored - totals.refused - totals.skipped;
     this.moveTo(seq, totals);
   }
 
   /**
-   * Reads on from the spool into the lanes. @returns true where it stopped only for breath
-   * @throws where the spool cannot be read; what was read before stays
+   * Reads on from the spool into the lanes. @returns true if it stopped only for breath
+   * @throws if the spool cannot be read; what was read before stays
    */
   fill(nowMs: number): boolean {
     const window = this.#window;
@@ -180,7 +180,7 @@ export class ReadAhead {
   }
 
   forgetIfIdle(lane: Lane): void {
-    if (lane.length === 0 && lane.scanned === undefined) this.#lanes.delete(lane.key);
+    if (lane.length === 0 && !lane.isDetoured) this.#lanes.delete(lane.key);
   }
 
   /** @returns the bytes that it holds in memory now */
@@ -192,7 +192,7 @@ export class ReadAhead {
       return 0;
     }
     const lane = this.#lane(key);
-    if (lane.scanned !== undefined) {
+    if (lane.isDetoured) {
       this.#window.detour(entry.seq, lane);
       return 0;
     }
@@ -203,7 +203,7 @@ export class ReadAhead {
   #makeRoom(): boolean {
     if (!this.#sink.lane) return false;
     for (const lane of this.#lanes.values()) {
-      if (lane.scanned !== undefined || lane.unsettledFrom !== this.#window.cursor + 1) continue;
+      if (lane.isDetoured || lane.unsettledFrom !== this.#window.cursor + 1) continue;
       this.detour(lane);
       return true;
     }

@@ -1,9 +1,9 @@
 /**
  * Where a sink that keeps its own position goes on after a start.
  *
- * The far side's word counts, not ours: its position was committed with the data. It names the epoch (one start of the
+ * The downstream system's word counts, not ours: its position was committed with the data. It names the epoch (one start of the
  * spool), so that a spool restored from a copy is told from the one that went on: of an epoch both know, what both have
- * is settled; entries of epochs the far side never heard of are not, whatever their numbers.
+ * is settled; entries of epochs it never heard of are not, whatever their numbers.
  */
 import type { Log } from "../core/log.ts";
 import type { DrainedSpool } from "./read-ahead.ts";
@@ -15,9 +15,9 @@ export interface EpochRange {
 }
 
 export interface Resumed {
-  /** Everything up to and including this seq is settled at the far side. */
+  /** Everything up to and including this seq is settled downstream. */
   readonly seq: number;
-  /** The far side's totals at `seq`; undefined where it has none that fit. */
+  /** The downstream system's totals at `seq`; undefined if it has none that fit. */
   readonly totals: Totals | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface Resumable {
   startAnew(seq: number, totals: Totals): void;
 }
 
-/** Moves to where the far side says it stands. @returns that seq */
+/** Moves to where the downstream system says it stands. @returns that seq */
 export function goOnFrom(
   ahead: Resumable,
   held: readonly Position[],
@@ -75,7 +75,7 @@ export function goOnFrom(
 }
 
 /**
- * Takes back the dead letters of entries that the far side has not settled, but was about to: its answer, or we, were lost on the
+ * Takes back the dead letters of entries that the downstream system has not settled, but was about to: its answer, or we, were lost on the
  * way. It may take them now, and a dead letter that is brought back later would be stored a second time. What the spool
  * has given up does not come again, so its letter stays.
  */

@@ -51,7 +51,7 @@ export class Trouble {
 }
 
 export interface Told {
-  /** Why nothing moves, in the far side's words; null while all is well. */
+  /** Why nothing moves, in the downstream system's words; null while all is well. */
   readonly trouble: string | null;
   /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
   readonly alarms: readonly { readonly lane: string; readonly why: string }[];

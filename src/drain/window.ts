@@ -2,7 +2,7 @@
  * The read-ahead window of a drain: what became of each entry between the cursor (everything up to it is settled) and
  * the next entry to read. Lanes settle in any order; the cursor moves over the settled prefix only.
  *
- * Rings of a fixed size, one byte an entry: nothing is allocated for a message.
+ * Rings of a fixed size, one byte per entry: nothing is allocated per message.
  */
 
 export type Fate = "delivered" | "ignored" | "refused" | "skipped";
@@ -87,13 +87,13 @@ export class Window {
     this.#owners[seq % this.#owners.length] = undefined;
   }
 
-  /** On whose detour an entry beyond the cursor is; undefined where on none. */
+  /** On whose detour an entry beyond the cursor is; undefined if on none. */
   ownerOf(seq: number): Waiting | undefined {
     const at = seq % this.#codes.length;
     return this.#codes[at] === detoured ? this.#owners[at] : undefined;
   }
 
-  /** Moves the cursor over what is settled. True where it moved. */
+  /** Moves the cursor over what is settled. True if it moved. */
   advance(): boolean {
     const from = this.cursor;
     while (this.cursor < this.next - 1) {

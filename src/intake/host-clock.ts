@@ -12,7 +12,7 @@
  * build's): too early, but in order over any number of restarts, so that nothing is old, expired or in 1970 because of it.
  * What has no other time waits on the disk (CLOCK_NOT_SET, judge.ts) and is moved by `correctionMs` once the time is known:
  * within a run to the millisecond. How long the gateway was off in between nobody can say; such a reading gets the latest
- * time that it can have had. (Lost: to keep it in memory, which no restart survives; to mark it, which every reader of the tables
+ * time that it can have had. (Rejected alternatives: to keep it in memory, which no restart survives; to mark it, which every reader of the tables
  * would have to know.)
  */
 import type { Clock, Timer } from "../core/clock.ts";
@@ -27,7 +27,7 @@ export interface HostClock extends Clock {
   isTimeKnown(): boolean;
   /** Calls `run` once the time is known. */
   onTimeKnown(run: () => void): void;
-  /** What to add to a `wallMs` of before the time was known; undefined where this run began with a clock that was right. */
+  /** What to add to a `wallMs` of before the time was known; undefined if this run began with a clock that was right. */
   correctionMs(): number | undefined;
   stop(): void;
 }

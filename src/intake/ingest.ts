@@ -145,7 +145,7 @@ export class Ingest {
     return this.#heldReason;
   }
 
-  /** The message that has waited longest in memory; undefined where none waits. */
+  /** The message that has waited longest in memory; undefined if none waits. */
   oldest(): Oldest | undefined {
     const parked = this.#parking.oldest();
     const nowMs = this.#parts.clock.monoMs();
@@ -182,11 +182,11 @@ export class Ingest {
   /**
    * Spools what an operator brings back, at once or not at all: behind the open group, with what these entries are
    * to the books in the same transaction.
-   * @throws where the intake is held or the spool has no room; nothing is changed then
+   * @throws if the intake is held or the spool has no room; nothing is changed then
    */
   requeue(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
     const { append, books } = this.#parts;
-    // Again where a source spoke from within `durable`: the books are to hold what is on the disk and nothing more.
+    // Again if a source spoke from within `durable`: the books are to hold what is on the disk and nothing more.
     do this.flush();
     while (this.#held === null && this.#messages > 0);
     if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);

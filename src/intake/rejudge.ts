@@ -63,7 +63,7 @@ export class Rejudge {
 
   /**
    * Finds what an earlier run left; then goes on by itself.
-   * @throws where the spool is damaged there
+   * @throws if the spool is damaged there
    */
   start(): void {
     const { spool, ingest, log } = this.#parts;

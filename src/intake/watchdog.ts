@@ -3,7 +3,7 @@
  * deadline); should a bug or a library do it all the same, a site must not stand still until somebody looks.
  *
  * Three places can hold a message: a look-up that never answers, a group that is never written, acknowledgements that never
- * leave. Each has its own mend, tried in that order: the message is spooled unjudged (it is judged again by itself), the
+ * leave. Each has its own remedy, tried in that order: the message is spooled unjudged (it is judged again by itself), the
  * group is written, the connection is made anew so that the broker delivers again. As long as none helps, systemd's
  * watchdog is not fed either.
  */

@@ -28,15 +28,15 @@ export interface ListenerSpec {
 }
 
 /** The kernel looks whether a silent peer is still there (a device may use no keep-alive of MQTT's own). */
-const TCP_KEEPALIVE_MS = 60_000;
+const tcpKeepaliveMs = 60_000;
 
-/** @throws where the port cannot be bound; the message names the setting and the mend. */
+/** @throws if the port cannot be bound; the message names the setting and the fix. */
 export async function listenOn(spec: ListenerSpec): Promise<Listener> {
   const { where, enter, accept } = spec;
   const welcome = (socket: Socket) => {
     if (socket.destroyed) return;
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+    socket.setKeepAlive(true, tcpKeepaliveMs);
     accept(socket);
   };
   const secure = spec.tls && createTlsServer(askingForCertificates(spec.tls()), welcome);
@@ -47,9 +47,9 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
-      const mend = "is another broker running here? Stop it or choose another port";
+      const fix = "is another broker running here? Stop it or choose another port";
       reject(
-        new Error(`${spec.setting}: cannot listen on ${hostPort(where)} (${explain(cause)}): ${mend}`, {
+        new Error(`${spec.setting}: cannot listen on ${hostPort(where)} (${explain(cause)}): ${fix}`, {
           cause,
         }),
       );

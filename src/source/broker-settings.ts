@@ -78,12 +78,12 @@ export function brokerMistakes(settings: BrokerSettings): string[] {
     mistakes.push("BROKER_TLS_LISTEN needs BROKER_TLS_CERT and BROKER_TLS_KEY");
   if (tlsCa !== undefined && tlsListen === undefined)
     mistakes.push("BROKER_TLS_CA needs BROKER_TLS_LISTEN: certificates are shown with TLS alone");
-  return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
+  return [...mistakes, ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 
-const TLS_NAMES = { ca: "BROKER_TLS_CA", cert: "BROKER_TLS_CERT", key: "BROKER_TLS_KEY" };
+const tlsNames = { ca: "BROKER_TLS_CA", cert: "BROKER_TLS_CERT", key: "BROKER_TLS_KEY" };
 
 /** @throws naming the setting and the file */
 export function brokerTls({ tlsCa, tlsCert, tlsKey }: BrokerSettings): TlsTexts {
-  return readTls(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey });
+  return readTls(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey });
 }

@@ -72,15 +72,15 @@ export interface BrokerSource extends Source {
 }
 
 /** What a packet may have beyond the payload bound: a topic, and room for a payload that is to be rejected by name. */
-const PACKET_BYTES_ABOVE_PAYLOAD = 1024 * 1024;
+const packetBytesAbovePayload = 1024 * 1024;
 /** How long `close` waits for clients to take their last acknowledgements. */
-const GOODBYE_MS = 1000;
+const goodbyeMs = 1000;
 
 export function brokerSource(options: BrokerOptions): BrokerSource {
   const { settings, clock, log, payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
   const warn = throttledWarn(log, clock);
   const gate = intakeGate(warn);
-  const packetBytesMax = () => payloadBytesMax() + PACKET_BYTES_ABOVE_PAYLOAD;
+  const packetBytesMax = () => payloadBytesMax() + packetBytesAbovePayload;
   const doors = brokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
   const rules = brokerRules({ ...options, warn, welcome: doors.welcome }, gate);
   const aedes = new Aedes(rules.aedes);
@@ -181,7 +181,7 @@ async function sayGoodbye(sockets: readonly Socket[], clock: Clock): Promise<voi
   );
   for (const socket of sockets) socket.end();
   const patience = new AbortController();
-  await Promise.race([Promise.all(gone), sleep(clock, GOODBYE_MS, patience.signal)]);
+  await Promise.race([Promise.all(gone), sleep(clock, goodbyeMs, patience.signal)]);
   patience.abort();
   for (const socket of sockets) socket.destroy();
 }

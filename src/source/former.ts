@@ -15,7 +15,7 @@ import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { type Connection, NoSession, openConnection } from "./mqtt-connection.ts";
-import { ANSWER_MS, type MqttVersion } from "./mqtt-options.ts";
+import { answerMs, type MqttVersion } from "./mqtt-options.ts";
 import { describeFailure, isRefusal, refusesVersion } from "./mqtt-words.ts";
 import type { MqttMessage } from "./outstanding.ts";
 import type { SessionMemory } from "./session-memory.ts";
@@ -55,14 +55,14 @@ export interface Former {
 }
 
 /** Nothing came for so long, and all is acknowledged: the session is empty. */
-const QUIET_MS = 10_000;
+const quietMs = 10_000;
 /** A copy may come a little after the answer to UNSUBSCRIBE, by another socket. */
-const PARTING_MS = 200;
+const partingMs = 200;
 /** So often the broker may refuse it, or give it to another, before we give way. */
-const REFUSALS_MAX = 3;
-const RETRY_BASE_MS = 1000;
-const RETRY_MAX_MS = 10_000;
-const GOOD_CONNECTION_MS = 10_000;
+const refusalsMax = 3;
+const retryBaseMs = 1000;
+const retryMaxMs = 10_000;
+const goodConnectionMs = 10_000;
 
 export function formerSessions(spec: FormerSpec): Former {
   const { clock } = spec;
@@ -73,7 +73,7 @@ export function formerSessions(spec: FormerSpec): Former {
 
   const partedAll = () => {
     if (!isReplaced || !sessions.every((session) => session.isParted())) return;
-    parting ??= clock.after(PARTING_MS, () => {
+    parting ??= clock.after(partingMs, () => {
       isParted = true;
       pairs.parted();
     });
@@ -191,7 +191,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
       memory.forget(clientId);
       memory.note(clientId, place, []);
       part();
-      timer = clock.every(QUIET_MS, () => void endIfQuiet());
+      timer = clock.every(quietMs, () => void endIfQuiet());
     });
   }
 
@@ -204,20 +204,20 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
       version = 4;
       return dial();
     }
-    if (clock.monoMs() - dialledMs >= GOOD_CONNECTION_MS) [attempt, refusals] = [0, 0];
+    if (clock.monoMs() - dialledMs >= goodConnectionMs) [attempt, refusals] = [0, 0];
     attempt += 1;
     if (isRefusal(cause)) refusals += 1;
     answer();
     if (stopped) return;
-    if (refusals < REFUSALS_MAX)
-      timer = clock.after(backoffMs(attempt, RETRY_BASE_MS, RETRY_MAX_MS, spec.random), dial);
+    if (refusals < refusalsMax)
+      timer = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, spec.random), dial);
     else giveUp(cause);
   }
 
   function giveUp(cause: unknown): void {
     isOpen = false;
     part();
-    log.warn({ broker: place, client_id: clientId }, `${describeFailure(cause, place)}: ${NOT_TAKEN}`);
+    log.warn({ broker: place, client_id: clientId }, `${describeFailure(cause, place)}: ${notTakenWords}`);
   }
 
   async function endIfQuiet(): Promise<void> {
@@ -237,7 +237,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     isOpen = false;
     answer();
     part();
-    if (taken > 0) log.info({ broker: place, client_id: clientId, messages: taken }, TAKEN);
+    if (taken > 0) log.info({ broker: place, client_id: clientId, messages: taken }, takenWords);
   }
 
   dial();
@@ -271,7 +271,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
 function endSession(options: IClientOptions, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
     const client = connect(options);
-    const timer = clock.after(ANSWER_MS, () => client.end(true));
+    const timer = clock.after(answerMs, () => client.end(true));
     client.on("error", () => client.end(true));
     client.on("connect", () => client.end());
     client.on("close", () => {
@@ -281,6 +281,7 @@ function endSession(options: IClientOptions, clock: Clock): Promise<void> {
   });
 }
 
-const TAKEN = "what the broker kept for us under our former client id is taken, and that session is ended";
-const NOT_TAKEN =
+const takenWords =
+  "what the broker kept for us under our former client id is taken, and that session is ended";
+const notTakenWords =
   "what it may keep for us under our former client id is not taken; the next start tries again. If another gateway has that id now, remove it from mqtt-session.json in DATA_DIR";

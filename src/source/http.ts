@@ -30,28 +30,28 @@ export const httpIngest = sourceKind({
   probe: probeListen,
   open: httpSource,
   memory: ({ maxConnections }) => [
-    { part: "requests under way", bytes: HELD_BYTES_MAX },
+    { part: "requests under way", bytes: heldBytesMax },
     { part: "connections (INGEST_MAX_CONNECTIONS)", bytes: maxConnections * connectionBytes },
   ],
 });
 
 /** How long the head of a request may take, and then the whole of it. */
-const HEAD_MS = 10_000;
-const REQUEST_MS = 60_000;
+const headMs = 10_000;
+const requestMs = 60_000;
 /** How long a connection without a request is kept. */
-const KEEP_ALIVE_MS = 15_000;
-const LOOK_EVERY_MS = 1_000;
+const keepAliveMs = 15_000;
+const lookEveryMs = 1_000;
 /** How long a sender waits for the disk. */
-const ANSWER_MS = 30_000;
+const answerMs = 30_000;
 /** What all requests may hold together. */
-const HELD_BYTES_MAX = 64 * 1024 * 1024;
-const GOODBYE_MS = 1_000;
+const heldBytesMax = 64 * 1024 * 1024;
+const goodbyeMs = 1_000;
 
 type Parts = Pick<SourceParts<IngestSettings>, "settings" | "clock" | "log" | "payloadBytesMax">;
 
 export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): Source {
   const warn = throttledWarn(log, clock);
-  const room = createRoom(HELD_BYTES_MAX);
+  const room = createRoom(heldBytesMax);
   const tls = lastGood(() => ingestTls(settings));
   const underWay = new Set<ServerResponse>();
   let intake: Intake | undefined;
@@ -122,8 +122,8 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     const all = Promise.all(messages.map((message) => message.durable));
     const patience = Promise.withResolvers<never>();
     const sinceMs = clock.monoMs();
-    const timer = clock.every(LOOK_EVERY_MS, () => {
-      if (to.held === null && clock.monoMs() - sinceMs < ANSWER_MS) return;
+    const timer = clock.every(lookEveryMs, () => {
+      if (to.held === null && clock.monoMs() - sinceMs < answerMs) return;
       for (const message of messages) message.giveUp();
       patience.reject(new Refused(503, "it could not be stored in time; try again", 5));
     });
@@ -163,7 +163,7 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
       const closing = server;
       server = undefined;
       if (closing === undefined) return;
-      const patience = clock.after(GOODBYE_MS, () => closing.closeAllConnections());
+      const patience = clock.after(goodbyeMs, () => closing.closeAllConnections());
       closing.closeIdleConnections();
       await new Promise<void>((resolve) => void closing.close(() => resolve()));
       patience.cancel();
@@ -198,10 +198,10 @@ type TlsTexts = ReturnType<typeof ingestTls>;
 /** @throws if the port cannot be bound; the message names the setting and the cure */
 async function listening(serve: Serve, settings: IngestSettings, tls: TlsTexts): Promise<Server | TlsServer> {
   const bounds = {
-    headersTimeout: HEAD_MS,
-    requestTimeout: REQUEST_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connectionsCheckingInterval: LOOK_EVERY_MS,
+    headersTimeout: headMs,
+    requestTimeout: requestMs,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: lookEveryMs,
   };
   const respond = (request: IncomingMessage, response: ServerResponse) => void serve(request, response);
   const server =

@@ -10,23 +10,23 @@
 /** Bytes of a payload that pass, of one that is too large. More than is kept of it. */
 export const headBytes = 4096;
 /** Topic (two bytes and 64 KiB), packet identifier, properties of MQTT 5, if they are not absurd. */
-const VARIABLE_HEADER_BYTES_MAX = 128 * 1024;
+const variableHeaderBytesMax = 128 * 1024;
 /** Of packets that are no PUBLISH: CONNACK and DISCONNECT may have words for people in them. */
-const OTHER_BYTES_MAX = 256 * 1024;
-const PUBLISH = 3;
+const otherBytesMax = 256 * 1024;
+const publishType = 3;
 /** Remaining Length has one to four bytes behind the first (MQTT 5 §2.1.4). */
-const FIXED_HEADER_BYTES_MAX = 5;
+const fixedHeaderBytesMax = 5;
 
 export interface Cutter {
   /** What is to be parsed of a chunk. @throws at a large packet that is no PUBLISH, and at what is no packet */
   cut(chunk: Buffer): Buffer;
-  /** For each PUBLISH in order, once: the size of its payload where that was cut; undefined: it came whole. */
+  /** For each PUBLISH in order, once: the size of its payload if that was cut; undefined: it came whole. */
   nextWhole(): number | undefined;
 }
 
 /** @param payloadBytesMax asked at every packet: it may change at run time */
 export function packetCutter(version: 4 | 5, payloadBytesMax: () => number): Cutter {
-  const header = Buffer.alloc(FIXED_HEADER_BYTES_MAX);
+  const header = Buffer.alloc(fixedHeaderBytesMax);
   let headerBytes = 0;
   /** Of a packet that passes whole: bytes still to come. */
   let passing = 0;
@@ -38,13 +38,13 @@ export function packetCutter(version: 4 | 5, payloadBytesMax: () => number): Cut
 
   /** The fixed header is complete. @returns whether the packet passes whole */
   function begin(length: number): boolean {
-    const isPublish = (header[0] ?? 0) >> 4 === PUBLISH;
-    if (!isPublish && length > OTHER_BYTES_MAX) throw new Error(`it sends a packet of ${length} bytes`);
+    const isPublish = (header[0] ?? 0) >> 4 === publishType;
+    if (!isPublish && length > otherBytesMax) throw new Error(`it sends a packet of ${length} bytes`);
     if (isPublish) publishes += 1;
-    const fits = !isPublish || length <= VARIABLE_HEADER_BYTES_MAX + payloadBytesMax();
+    const fits = !isPublish || length <= variableHeaderBytesMax + payloadBytesMax();
     if (fits) passing = length;
     else {
-      const kept = Buffer.alloc(VARIABLE_HEADER_BYTES_MAX + headBytes);
+      const kept = Buffer.alloc(variableHeaderBytesMax + headBytes);
       large = { kept, keptBytes: 0, toCome: length, length };
     }
     return fits;
@@ -92,7 +92,7 @@ export function packetCutter(version: 4 | 5, payloadBytesMax: () => number): Cut
       const byte = chunk[at] ?? 0;
       header[headerBytes++] = byte;
       at += 1;
-      if (headerBytes === 1 || (byte >= 0x80 && headerBytes < FIXED_HEADER_BYTES_MAX)) continue;
+      if (headerBytes === 1 || (byte >= 0x80 && headerBytes < fixedHeaderBytesMax)) continue;
       if (byte >= 0x80 && headerBytes > 1) throw new Error("it sends what is no MQTT");
       const passes = begin(lengthOf(header, headerBytes));
       if (headerAt < 0 && passes) out.push(Buffer.from(header.subarray(0, -headerAt)));

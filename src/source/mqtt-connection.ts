@@ -1,12 +1,12 @@
 /**
  * One connection to a broker, from CONNECT to its end. A new MQTT.js client for each: acknowledgements belong to a
  * connection (packet identifiers are used again after it), and so everything about them ends with this closure.
- * Letting MQTT.js reconnect by itself lost: its interval has no jitter and its state outlives the connection.
+ * Rejected alternative: to let MQTT.js reconnect by itself; its interval has no jitter and its state outlives the connection.
  *
  * MQTT.js acknowledges from the callback that lets the next packet through, so an acknowledgement that waits for the
  * disk would allow one message per fsync. Therefore we take it over: `packetreceive` is emitted before a packet is handled,
  * and what leaves there as QoS 0 is passed on at once and not acknowledged by the library. We remember the real QoS and
- * send the answer ourselves: PUBACK, or PUBREC where an old session still sends QoS 2 (the library then answers PUBREL
+ * send the answer ourselves: PUBACK, or PUBREC if an old session still sends QoS 2 (the library then answers PUBREL
  * with PUBCOMP). This rests on an order of events inside MQTT.js 5.16.0; test/source/mqtt-ack.test.ts holds it.
  */
 import type { Duplex, Writable } from "node:stream";
@@ -14,7 +14,7 @@ import { connect, type IClientOptions, type IConnackPacket, type MqttClient } fr
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Intake } from "../core/message.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
-import { ANSWER_MS } from "./mqtt-options.ts";
+import { answerMs } from "./mqtt-options.ts";
 import { type Cutter, headBytes, packetCutter } from "./large-packets.ts";
 import { MqttMessage, outstanding } from "./outstanding.ts";
 import { type Overlap, overlap } from "./overlap.ts";
@@ -66,9 +66,9 @@ export interface Connection {
   unacknowledged(): number;
 }
 
-const GOODBYE_MS = 2000;
+const goodbyeMs = 2000;
 /** How long after the answer to UNSUBSCRIBE copies may still be on their way. */
-const OVERLAP_MS = 10_000;
+const overlapMs = 10_000;
 
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
@@ -98,9 +98,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
   /** It may stand behind all that the session held for us; as long as that comes in, the broker is there. */
   const expectAnswer = () => {
     const before = taken;
-    deadline = clock.after(ANSWER_MS, () => {
+    deadline = clock.after(answerMs, () => {
       if (held !== undefined || taken > before) expectAnswer();
-      else end(new Error(`no answer to SUBSCRIBE within ${ANSWER_MS} ms`));
+      else end(new Error(`no answer to SUBSCRIBE within ${answerMs} ms`));
     });
   };
   /** Only now are the old filters forgotten: if we end before, copies may still come at the next connect. */
@@ -125,7 +125,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
       deadline?.cancel();
       if (error !== null || subscribed === undefined) return end(error);
       const copies = both?.copies;
-      if (copies) overlapping = clock.after(OVERLAP_MS, () => endOverlap(copies(), subscribed.kept));
+      if (copies) overlapping = clock.after(overlapMs, () => endOverlap(copies(), subscribed.kept));
       spec.ready({ sessionPresent, server, subscribed });
     });
   });
@@ -278,7 +278,7 @@ function keepAwake(client: MqttClient, clock: Clock, keepaliveSeconds: number): 
 
 function goodbye(client: MqttClient, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
-    const timer = clock.after(GOODBYE_MS, () => {
+    const timer = clock.after(goodbyeMs, () => {
       client.stream.destroy();
       resolve();
     });

@@ -30,7 +30,7 @@ function listed(said: string): string[] {
   return said.split(",").map((filter) => filter.trim());
 }
 
-const SECONDS_MAX = 0xffff_fffe;
+const secondsMax = 0xffff_fffe;
 
 export const mqttSettings = {
   url: optionalString({
@@ -92,7 +92,7 @@ export const mqttSettings = {
     name: "MQTT_SESSION_EXPIRY_SECONDS",
     unit: "seconds",
     min: 1,
-    max: SECONDS_MAX,
+    max: secondsMax,
     help: "How long the broker keeps our session, and what arrives for it, while we are away (MQTT 5; absent: 7d, and 10m in a share group).",
   }),
   receiveMaximum: integer({
@@ -107,7 +107,7 @@ export const mqttSettings = {
     name: "MQTT_VERSION",
     default: "auto",
     words: ["auto", "5", "3.1.1"],
-    help: "auto: MQTT 5, and 3.1.1 where the broker refuses that.",
+    help: "auto: MQTT 5, and 3.1.1 if the broker refuses that.",
   }),
 };
 
@@ -115,7 +115,7 @@ export type MqttSettings = Values<typeof mqttSettings>;
 export type MqttVersion = 5 | 4;
 
 /** How long a broker may take to answer CONNECT or SUBSCRIBE. */
-export const ANSWER_MS = 10_000;
+export const answerMs = 10_000;
 
 /** What is wrong with these settings taken together, a sentence each; for config/index.ts. */
 export function mqttMistakes(settings: MqttSettings): string[] {
@@ -132,7 +132,7 @@ export function mqttMistakes(settings: MqttSettings): string[] {
     mistakes.push(
       "MQTT_TLS_CA, MQTT_TLS_CERT and MQTT_TLS_KEY need an MQTT_URL that begins with mqtts:// or wss://",
     );
-  return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
+  return [...mistakes, ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 
 /** Two that share some topics, neither containing the other; undefined: there are none. */
@@ -153,12 +153,12 @@ export function filtersOf({ topic, shareGroup }: MqttSettings, mapped: readonly 
   );
 }
 
-const ALONE_SECONDS = 7 * 86_400;
+const aloneSeconds = 7 * 86_400;
 /** In a share group what is kept for a member that does not come back is kept from the others. */
-const IN_GROUP_SECONDS = 600;
+const inGroupSeconds = 600;
 
 export function sessionExpiryOf({ sessionExpirySeconds, shareGroup }: MqttSettings): number {
-  return sessionExpirySeconds ?? (shareGroup === undefined ? ALONE_SECONDS : IN_GROUP_SECONDS);
+  return sessionExpirySeconds ?? (shareGroup === undefined ? aloneSeconds : inGroupSeconds);
 }
 
 /** The broker as it may be shown: no user, no password, no query. */
@@ -168,13 +168,13 @@ export function placeOf(url: string): string {
 }
 
 /** What a broker may send beyond MAX_PAYLOAD_BYTES: topic and headers, and room for a payload that is to be rejected by name. */
-const PACKET_BYTES_ABOVE_PAYLOAD = 1_048_576;
+const packetBytesAbovePayload = 1_048_576;
 /** MQTT 5 §2.1.4. */
-const PACKET_BYTES_MAX = 268_435_455 + 5;
+const protocolBytesMax = 268_435_455 + 5;
 
 /** The Maximum Packet Size that we tell the broker (MQTT 5 §3.1.2.11.4): it discards what is larger. */
 export const packetBytesMax = (payloadBytesMax: number) =>
-  Math.min(payloadBytesMax + PACKET_BYTES_ABOVE_PAYLOAD, PACKET_BYTES_MAX);
+  Math.min(payloadBytesMax + packetBytesAbovePayload, protocolBytesMax);
 
 export interface ClientOptions {
   readonly clientId: string;
@@ -186,9 +186,9 @@ export interface ClientOptions {
   readonly tls?: TlsTexts;
 }
 
-/** @throws where MQTT_URL is absent or a certificate cannot be read. */
+/** @throws if MQTT_URL is absent or a certificate cannot be read. */
 export function clientOptions(settings: MqttSettings, options: ClientOptions): IClientOptions {
-  const { clientId, version, clean, maximumPacketSize = PACKET_BYTES_MAX, tls = tlsOf(settings) } = options;
+  const { clientId, version, clean, maximumPacketSize = protocolBytesMax, tls = tlsOf(settings) } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const { username: user = "", password: pass = "", ...place } = readBrokerUrl(settings.url);
   const { username = user, password = pass } = settings;
@@ -201,7 +201,7 @@ export function clientOptions(settings: MqttSettings, options: ClientOptions): I
     clean,
     protocolVersion: version,
     keepalive: settings.keepaliveSeconds,
-    connectTimeout: ANSWER_MS,
+    connectTimeout: answerMs,
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
@@ -217,9 +217,9 @@ export function clientOptions(settings: MqttSettings, options: ClientOptions): I
   };
 }
 
-const TLS_NAMES = { ca: "MQTT_TLS_CA", cert: "MQTT_TLS_CERT", key: "MQTT_TLS_KEY" };
+const tlsNames = { ca: "MQTT_TLS_CA", cert: "MQTT_TLS_CERT", key: "MQTT_TLS_KEY" };
 
 /** @throws naming the setting and the file */
 export function tlsOf({ tlsCa, tlsCert, tlsKey }: MqttSettings): TlsTexts {
-  return readTls(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey });
+  return readTls(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey });
 }

@@ -28,23 +28,23 @@ export class Closed extends Error {
   }
 }
 
-const BAD_LOGIN = "refuses the user name or password: check MQTT_USERNAME and MQTT_PASSWORD";
-const NOT_AUTHORIZED =
+const badLogin = "refuses the user name or password: check MQTT_USERNAME and MQTT_PASSWORD";
+const notAuthorized =
   "refuses us as not authorized: check MQTT_USERNAME and MQTT_PASSWORD and the broker's access list";
-const BAD_CLIENT_ID = "refuses the client id: check MQTT_CLIENT_ID";
-const BAD_VERSION = "does not speak this version of MQTT: see MQTT_VERSION";
+const badClientId = "refuses the client id: check MQTT_CLIENT_ID";
+const badVersion = "does not speak this version of MQTT: see MQTT_VERSION";
 
-const REASONS: Readonly<Record<number, string>> = {
-  1: BAD_VERSION,
-  2: BAD_CLIENT_ID,
+const reasonTexts: Readonly<Record<number, string>> = {
+  1: badVersion,
+  2: badClientId,
   3: "says that it is not available",
-  4: BAD_LOGIN,
-  5: NOT_AUTHORIZED,
+  4: badLogin,
+  5: notAuthorized,
   130: "reports a protocol error",
-  132: BAD_VERSION,
-  133: BAD_CLIENT_ID,
-  134: BAD_LOGIN,
-  135: NOT_AUTHORIZED,
+  132: badVersion,
+  133: badClientId,
+  134: badLogin,
+  135: notAuthorized,
   136: "says that it is not available",
   137: "says that it is busy",
   138: "has banned us",
@@ -59,8 +59,8 @@ const REASONS: Readonly<Record<number, string>> = {
   159: "says that we connect too often",
 };
 
-const UNTRUSTED = "has a certificate that no CA we trust has signed: set MQTT_TLS_CA to its CA";
-const SYSTEM: Readonly<Record<string, string>> = {
+const untrustedText = "has a certificate that no CA we trust has signed: set MQTT_TLS_CA to its CA";
+const systemErrors: Readonly<Record<string, string>> = {
   ECONNREFUSED: "refuses the connection: nothing listens there",
   ECONNRESET: "reset the connection",
   EPIPE: "reset the connection",
@@ -69,12 +69,12 @@ const SYSTEM: Readonly<Record<string, string>> = {
   ENETUNREACH: "cannot be reached: no route to the network",
   ENOTFOUND: "cannot be found: its host name does not resolve",
   EAI_AGAIN: "cannot be found: the name server does not answer",
-  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
-  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
-  CERT_SIGNATURE_FAILURE: UNTRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: untrustedText,
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrustedText,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrustedText,
+  UNABLE_TO_GET_ISSUER_CERT: untrustedText,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrustedText,
+  CERT_SIGNATURE_FAILURE: untrustedText,
   CERT_HAS_EXPIRED: "has a certificate that has expired",
   CERT_NOT_YET_VALID: "has a certificate that is not valid yet: check this host's clock",
   ERR_TLS_CERT_ALTNAME_INVALID: "has a certificate for another host name",
@@ -82,11 +82,11 @@ const SYSTEM: Readonly<Record<string, string>> = {
 
 /** `place`: the broker without its credentials. The sentence begins with it. */
 export function describeFailure(error: unknown, place: string): string {
-  if (error instanceof Closed) return `${place} closed the connection${error.answered ? "" : UNANSWERED}`;
+  if (error instanceof Closed) return `${place} closed the connection${error.answered ? "" : unansweredText}`;
   const code = codeOf(error);
   if (typeof code === "number")
-    return `${place} ${REASONS[code] ?? `ended the connection with reason code ${code}`}`;
-  const known = code === undefined ? undefined : SYSTEM[code];
+    return `${place} ${reasonTexts[code] ?? `ended the connection with reason code ${code}`}`;
+  const known = code === undefined ? undefined : systemErrors[code];
   if (known !== undefined) return `${place} ${known}`;
   const said = explain(error);
   if (said === "connack timeout") return `${place} accepts connections but does not answer CONNECT`;
@@ -94,7 +94,7 @@ export function describeFailure(error: unknown, place: string): string {
   return `${place}: ${said}`;
 }
 
-const UNANSWERED =
+const unansweredText =
   " instead of answering CONNECT (not MQTT, a client certificate wanted, or MQTT 5 unknown: see MQTT_TLS_CERT, MQTT_VERSION)";
 
 /** Did the broker refuse the version, so that 3.1.1 is worth a try? Its answer may come in either version's form. */
@@ -124,8 +124,8 @@ export function remarksOn(
   const remarks: string[] = [];
   if (version === 4) {
     const refused = settings.version === "auto" ? "the broker refuses MQTT 5; " : "";
-    remarks.push(`${refused}with 3.1.1 ${WINDOW_31}`);
-    if (settings.shareGroup !== undefined) remarks.push(SHARED_31);
+    remarks.push(`${refused}with 3.1.1 ${windowOf31}`);
+    if (settings.shareGroup !== undefined) remarks.push(sharedOf31);
   }
   if (server?.sharedSubscriptionAvailable === false && settings.shareGroup !== undefined)
     remarks.push("the broker has no shared subscriptions: unset MQTT_SHARE_GROUP");
@@ -135,10 +135,10 @@ export function remarksOn(
   return remarks;
 }
 
-const WINDOW_31 =
+const windowOf31 =
   "the broker alone sets the window of unacknowledged messages, and may drop silently what piles up behind it" +
   " (Mosquitto: 20, then 1,000 queued; raise max_inflight_messages and max_queued_messages)";
-const SHARED_31 = "a broker that does not know shared subscriptions delivers nothing to MQTT_SHARE_GROUP";
+const sharedOf31 = "a broker that does not know shared subscriptions delivers nothing to MQTT_SHARE_GROUP";
 
 /** What a share group does with the messages of a member that is away. */
 export function groupNote(settings: MqttSettings, version: MqttVersion): string | undefined {

@@ -55,21 +55,21 @@ export interface MqttOptions {
   readonly random?: () => number;
 }
 
-const RETRY_BASE_MS = 500;
-const RETRY_MAX_MS = 30_000;
+const retryBaseMs = 500;
+const retryMaxMs = 30_000;
 /** A connection that lasted this long was a good one: the next wait is short again. */
-const GOOD_CONNECTION_MS = 10_000;
+const goodConnectionMs = 10_000;
 /** Where nobody says how large a payload may be. */
-const PAYLOAD_BYTES_MAX = 256 * 1024;
-const LOOK_AGAIN_MS = 1000;
-const SESSION_LOST =
+const defaultPayloadBytesMax = 256 * 1024;
+const lookAgainMs = 1000;
+const sessionLostText =
   "the broker lost our session and what it had kept for us (it was restarted without its store, or another client used our id); subscribed again";
-const TAKEN_ONCE = "messages came by our old and our new subscription, and were taken once";
+const takenOnceText = "messages came by our old and our new subscription, and were taken once";
 
-/** @throws where MQTT_URL is absent. */
+/** @throws if MQTT_URL is absent. */
 export function mqttSource(options: MqttOptions): Source {
   const { settings, gatewayId, clock, log, random = Math.random } = options;
-  const { memory = sessionMemory(undefined, log), payloadBytesMax = () => PAYLOAD_BYTES_MAX } = options;
+  const { memory = sessionMemory(undefined, log), payloadBytesMax = () => defaultPayloadBytesMax } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
   const filters = filtersOf(settings, options.mapped?.filters);
@@ -137,7 +137,7 @@ export function mqttSource(options: MqttOptions): Source {
         intake,
         flows,
         ready: (facts) => ready(facts, hadSession),
-        takenOnce: (messages) => log.info({ broker: place, messages }, TAKEN_ONCE),
+        takenOnce: (messages) => log.info({ broker: place, messages }, takenOnceText),
         over: (cause) => over(intake, cause),
       });
     } catch (error) {
@@ -156,7 +156,7 @@ export function mqttSource(options: MqttOptions): Source {
   function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
     // Of a rival that takes the session away each time it is told once.
     if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
-      log.warn({ broker: place, client_id: clientId }, SESSION_LOST);
+      log.warn({ broker: place, client_id: clientId }, sessionLostText);
     connected = true;
     former.replaced();
     const remarks = remarksOn(server, settings, version);
@@ -195,11 +195,11 @@ export function mqttSource(options: MqttOptions): Source {
     if (why !== detail && (rival === undefined || rival !== before))
       log.warn({ broker: place, client_id: clientId }, why);
     detail = why;
-    attempt = lastedMs >= GOOD_CONNECTION_MS ? 0 : attempt + 1;
+    attempt = lastedMs >= goodConnectionMs ? 0 : attempt + 1;
     version = preferred;
     first.resolve();
     if (stopped) return;
-    retry = clock.after(backoffMs(attempt, RETRY_BASE_MS, RETRY_MAX_MS, random), () => dial(intake));
+    retry = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, random), () => dial(intake));
   }
 
   return {
@@ -212,7 +212,7 @@ export function mqttSource(options: MqttOptions): Source {
         },
       );
       // What the broker thinks too large it discards without a word, so it must know at once when more is allowed.
-      looking = clock.every(LOOK_AGAIN_MS, () => {
+      looking = clock.every(lookAgainMs, () => {
         if (packetBytesMax(payloadBytesMax()) > toldBytes)
           connection?.abandon("MAX_PAYLOAD_BYTES was raised");
       });

@@ -59,11 +59,11 @@ export interface Outstanding {
   size(): number;
 }
 
-const PUBACK = 0x40;
-const PUBREC = 0x50;
-const ACK_BYTES = 4;
+const pubackType = 0x40;
+const pubrecType = 0x50;
+const ackBytes = 4;
 /** Shift the array only once this many dead slots stand at its head: the cost of a message stays constant. */
-const DEAD_SLOTS_MAX = 4096;
+const deadSlotsMax = 4096;
 
 export function outstanding(): Outstanding {
   let queue: MqttMessage[] = [];
@@ -81,7 +81,7 @@ export function outstanding(): Outstanding {
       if (head === queue.length) {
         queue = [];
         head = 0;
-      } else if (head > DEAD_SLOTS_MAX) {
+      } else if (head > deadSlotsMax) {
         queue = queue.slice(head);
         head = 0;
       }
@@ -92,16 +92,16 @@ export function outstanding(): Outstanding {
 
 /** Without a reason code both mean success, in MQTT 5 (§3.4.2.1, §3.5.2.1) as in 3.1.1. */
 function encode(queue: readonly MqttMessage[], from: number, to: number): Buffer {
-  const bytes = Buffer.allocUnsafe((to - from) * ACK_BYTES);
+  const bytes = Buffer.allocUnsafe((to - from) * ackBytes);
   let at = 0;
   for (let i = from; i < to; i += 1) {
     const message = queue[i];
     if (message === undefined) break;
-    bytes[at] = message.qos === 2 ? PUBREC : PUBACK;
+    bytes[at] = message.qos === 2 ? pubrecType : pubackType;
     bytes[at + 1] = 2;
     bytes[at + 2] = message.packetId >> 8;
     bytes[at + 3] = message.packetId & 0xff;
-    at += ACK_BYTES;
+    at += ackBytes;
   }
   return bytes;
 }

@@ -10,7 +10,7 @@
 import type { MqttMessage } from "./outstanding.ts";
 
 /** How far apart two copies arrive at most: the broker sends them in one go. */
-const APART_MS_MAX = 1000;
+const apartMsMax = 1000;
 
 export interface Overlap {
   /** The message that this one is a copy of; undefined: of none. To be asked of every message, in order. */
@@ -40,7 +40,7 @@ function isSame(a: MqttMessage, b: MqttMessage): boolean {
     a.topic === b.topic &&
     a.dup === b.dup &&
     a.packetId !== b.packetId &&
-    Math.abs(a.receivedMs - b.receivedMs) <= APART_MS_MAX &&
+    Math.abs(a.receivedMs - b.receivedMs) <= apartMsMax &&
     Buffer.compare(a.payload, b.payload) === 0
   );
 }

@@ -15,7 +15,7 @@ export interface SessionMemory {
   others(clientId: string): string[];
   /** Was there a session of this client id at that broker? */
   hasSession(clientId: string, broker: string): boolean;
-  /** Notes what the session has now. On the disk when it returns. @throws where that cannot be written */
+  /** Notes what the session has now. On the disk when it returns. @throws if that cannot be written */
   note(clientId: string, broker: string, filters: readonly string[]): void;
   /** There is no session of this client id any more. */
   forget(clientId: string): void;

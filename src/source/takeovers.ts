@@ -7,12 +7,12 @@
 import type { Clock } from "../core/clock.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 
-const TAKEN_OVER = 0x8e;
+const takenOverCode = 0x8e;
 /** For so long it is told. */
-const TOLD_MS = 600_000;
+const toldMs = 600_000;
 /** So many unexplained ends of connections that lasted no longer than this. */
-const SHORT_MS = 60_000;
-const SUSPICIOUS = 3;
+const shortMs = 60_000;
+const suspiciousCount = 3;
 
 export interface Takeovers {
   /** A connection with which all was well is over. */
@@ -24,21 +24,22 @@ export interface Takeovers {
 export function takeovers(clock: Clock, clientId: string): Takeovers {
   let certainMs = Number.NEGATIVE_INFINITY;
   let unexplained: number[] = [];
-  const recent = (ms: number) => clock.monoMs() - ms < TOLD_MS;
+  const recent = (ms: number) => clock.monoMs() - ms < toldMs;
 
   return {
     ended(cause, lastedMs) {
-      if (cause instanceof BrokerReason && cause.code === TAKEN_OVER) certainMs = clock.monoMs();
-      if (!(cause instanceof Closed) || lastedMs > SHORT_MS) return;
-      unexplained = [...unexplained, clock.monoMs()].slice(-SUSPICIOUS);
+      if (cause instanceof BrokerReason && cause.code === takenOverCode) certainMs = clock.monoMs();
+      if (!(cause instanceof Closed) || lastedMs > shortMs) return;
+      unexplained = [...unexplained, clock.monoMs()].slice(-suspiciousCount);
     },
     suspicion() {
-      if (recent(certainMs)) return `another client with the same id, ${clientId}, took our session: ${MEND}`;
-      if (unexplained.length < SUSPICIOUS || !unexplained.every(recent)) return undefined;
-      return `our connections end soon after they are made, without a word: is there another client with the same id, ${clientId}? ${MEND}`;
+      if (recent(certainMs))
+        return `another client with the same id, ${clientId}, took our session: ${remedy}`;
+      if (unexplained.length < suspiciousCount || !unexplained.every(recent)) return undefined;
+      return `our connections end soon after they are made, without a word: is there another client with the same id, ${clientId}? ${remedy}`;
     },
   };
 }
 
-const MEND =
+const remedy =
   "each gateway needs a GATEWAY_ID (or MQTT_CLIENT_ID) of its own, or they take each other's messages";

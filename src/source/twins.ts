@@ -10,8 +10,8 @@
 import type { MqttMessage } from "./outstanding.ts";
 
 /** What is remembered at most: beyond it a copy is not known again. */
-const BYTES_MAX = 32 * 1024 * 1024;
-const MESSAGE_BYTES = 200;
+const twinBytesMax = 32 * 1024 * 1024;
+const messageOverheadBytes = 200;
 
 export interface Twins {
   /** The message that this one, which came by that session, is a copy of; undefined: of none. To be asked of every message. */
@@ -45,8 +45,8 @@ export function twins(): Twins {
       if (same === undefined) return undefined;
       const given = same.given.get(session) ?? 0;
       const original = same.originals[given];
-      bytes += message.topic.length + message.payload.length + MESSAGE_BYTES;
-      if (original === undefined && (!together || bytes > BYTES_MAX)) return undefined;
+      bytes += message.topic.length + message.payload.length + messageOverheadBytes;
+      if (original === undefined && (!together || bytes > twinBytesMax)) return undefined;
       same.given.set(session, given + 1);
       if (original === undefined) same.originals.push(message);
       return original;

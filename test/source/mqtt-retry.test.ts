@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
-import { ANSWER_MS } from "../../src/source/mqtt-options.ts";
+import { answerMs } from "../../src/source/mqtt-options.ts";
 import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
@@ -18,7 +18,7 @@ function impatientClock() {
   const clock: Clock = {
     ...systemClock,
     after(ms, run) {
-      if (ms === ANSWER_MS) return systemClock.after(ms, run);
+      if (ms === answerMs) return systemClock.after(ms, run);
       waits.push(ms);
       return systemClock.after(1, run);
     },
