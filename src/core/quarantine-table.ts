@@ -32,6 +32,9 @@ export interface QuarantineRow {
   readonly payload: string;
 }
 
+/** What is a part's own. */
+export type QuarantinePart = Pick<QuarantineRow, "tenantId" | "siteId" | "deviceId" | "msgType" | "payload">;
+
 /** Every method rejects if the store cannot be used. */
 export interface QuarantineTable {
   /** In order of id. */
@@ -40,6 +43,11 @@ export interface QuarantineTable {
   lastId(): Promise<number>;
   /** @returns how many there were */
   remove(ids: readonly number[]): Promise<number>;
+  /**
+   * Puts several rows in the place of one, which keep its topic, times and reason: all at once or not at all. @returns their ids; none if
+   * the row is not there any more
+   */
+  divide(id: number, parts: readonly QuarantinePart[]): Promise<number[]>;
 }
 
 /** Wall clock at arrival, to the ms, which is what an entry keeps of it. */

@@ -70,6 +70,8 @@ export interface Several {
 export interface Reread {
   /** The devices that the reject's payload names. */
   readonly devices: readonly DeviceId[];
+  /** Each event that it makes, as it would be kept by itself. */
+  parts(): readonly Reject[];
   /** Checks everything but its token, which is gone, and its rate. @param of the registry's answer by `deviceKey` */
   judge(of: (key: string) => DeviceAuth | null): readonly (Event | Reject)[];
 }
@@ -280,6 +282,7 @@ export function createJudge(options: JudgeOptions): Judge {
       const parts = partsOf(candidate);
       return {
         devices: parts.flatMap((part) => (part.why === null ? [addressOf(part.candidate)] : [])),
+        parts: () => parts.map((part) => toReject(part.candidate, rejection(entry.reason), true, false)),
         // The reject stays where it is kept, so it does not count in the sampling of what comes in.
         judge: (of) =>
           parts.map(({ candidate: part, why }) =>

@@ -67,7 +67,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       verdictOf(pending.candidate as unknown as Event, answer),
     rejudge: (entry: Deferred, answer: DeviceAuth | null) =>
       verdictOf(anEntry({ ...entry, kind: "event", seq: 0 }), answer) as Event | Reject,
-    reread: (entry: Reject) => ({ devices: [], judge: () => [entry] }),
+    reread: (entry: Reject) => ({ devices: [], parts: () => [entry], judge: () => [entry] }),
     devicesOf: (message: Message) => namesIn(message).map((deviceId) => `acme/${deviceId}`),
   };
   const ingest: Ingest = new Ingest({

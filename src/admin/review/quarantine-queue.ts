@@ -6,6 +6,9 @@
  * and the sink of the tables removes that row in the transaction in which it stores the event. Where the row is not there any
  * more, another has been first and the entry is ignored. (Removing the rows from here, before or after the append, was the
  * alternative: it needs a note of what is under way on both sides, and a start that cleans up after a crash.)
+ *
+ * A message that makes several events by today's mappings is first divided in the table, a row each: so each row makes way for
+ * one event, and what is wrong with one of them keeps none of the others.
  */
 import type { Books } from "../../intake/books.ts";
 import type { Entry, Event, Reject } from "../../core/entry.ts";
@@ -33,6 +36,11 @@ const batchMax = 200;
 /** Messages on their way from the spool to the tables; with more, those are waited for. */
 export const underWayMax = 100_000;
 
+interface Judged {
+  readonly id: number;
+  readonly entry: Event | Reject;
+}
+
 export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
   const { table, registry, judge, requeue, settledTo, head } = parts;
   /** Rows whose message was brought back and has not reached the tables: id → the last seq of its batch. */
@@ -45,14 +53,14 @@ export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
     const { rows, upTo, next } = await select(selection);
     const waiting = rows.filter(({ id }) => !underWay.has(id));
     const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
-    const judged = await judgeAll(asked);
+    const judged = await judgeAll(asked, selection.dry_run);
     // Judged while others may have asked for the same: from here on nothing waits.
     const fresh = judged.filter(({ id }) => !underWay.has(id));
     const accepted = fresh.filter(({ entry }) => entry.kind === "event");
     if (!selection.dry_run && accepted.length > 0) append(accepted);
     const kept = fresh.flatMap(({ id, entry }) => (entry.kind === "reject" ? { id, why: whyOf(entry) } : []));
     return {
-      matched: rows.length,
+      matched: rows.length + judged.length - asked.length,
       done: accepted.length,
       kept: [...kept, ...unproven.map(keptUnproven)],
       next,
@@ -78,19 +86,31 @@ export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
     for (const { id } of accepted) underWay.set(id, head());
   }
 
-  async function judgeAll(rows: readonly QuarantineRow[]): Promise<{ id: number; entry: Event | Reject }[]> {
-    const read = rows.map((row) => ({ row, reread: judge.reread(entryOf(row)) }));
+  async function judgeAll(rows: readonly QuarantineRow[], isDry: boolean): Promise<Judged[]> {
+    const single = isDry ? rows : await apart(rows);
+    const read = single.map((row) => ({ row, reread: judge.reread(entryOf(row)) }));
     const asked = read.flatMap(({ reread }) => reread.devices);
     const ids = new Map(
       asked.map(({ tenantId, deviceId }) => [deviceKey(tenantId, deviceId), { tenantId, deviceId }]),
     );
     const found = await orNotNow(registry.find([...ids.values()]));
     const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
-    return read.map(({ row, reread }) => {
-      const entries = reread.judge((key) => devices.get(key) ?? null);
-      const [only = entryOf(row)] = entries;
-      return { id: row.id, entry: entries.length === 1 ? only : severalOf(row, entries.length) };
-    });
+    return read.flatMap(({ row, reread }) =>
+      reread.judge((key) => devices.get(key) ?? null).map((entry) => ({ id: row.id, entry })),
+    );
+  }
+
+  /** With a row of its own for each event. */
+  async function apart(rows: readonly QuarantineRow[]): Promise<readonly QuarantineRow[]> {
+    const whole: QuarantineRow[] = [];
+    const ids: number[] = [];
+    for (const row of rows) {
+      const divided = judge.reread(entryOf(row)).parts();
+      if (divided.length === 1) whole.push(row);
+      else ids.push(...(await orNotNow(table.divide(row.id, divided))));
+    }
+    if (ids.length === 0) return whole;
+    return [...whole, ...(await orNotNow(table.list({ ids, after: 0, limit: ids.length })))];
   }
 
   async function select({ ids, after, up_to, tenant, device, ...filter }: Selection) {
@@ -165,11 +185,6 @@ function entryOf(row: QuarantineRow): Reject {
     tokenHash: null,
     returned: null,
   };
-}
-
-/** A row makes way for one event: of two batches the second would find it gone, and take its own for stored already. */
-function severalOf(row: QuarantineRow, events: number): Reject {
-  return { ...entryOf(row), detail: `it makes ${events} events today, and a row comes back as one` };
 }
 
 function whyOf({ reason, detail }: Reject): string {

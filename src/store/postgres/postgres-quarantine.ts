@@ -1,5 +1,5 @@
 /** quarantine_events in PostgreSQL. */
-import { toFields, type Columns } from "../../core/columns.ts";
+import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import { arrayText, type Postgres } from "./client.ts";
 import { whenTablesExist } from "./migrate.ts";
 import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
@@ -47,6 +47,22 @@ export function createPostgresQuarantine(db: Postgres): QuarantineTable {
         (tx) => tx`delete from quarantine_events where id = any(${arrayText(ids)}::bigint[])`,
       );
       return gone.count;
+    },
+    async divide(id, parts) {
+      const text = JSON.stringify(parts.map((part) => toColumns(part)));
+      const rows = await db.transaction(
+        "dividing a row of the quarantine",
+        (tx) => tx<{ id: string }[]>`
+          with whole as (delete from quarantine_events where id = ${id} returning *)
+          insert into quarantine_events
+            (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, reason, payload)
+          select whole.ingested_at, whole.event_ts, whole.topic, part.tenant_id, part.site_id, part.device_id,
+            part.msg_type, whole.reason, part.payload::jsonb
+          from whole, json_to_recordset(${text}::text::json) as part
+            (tenant_id text, site_id text, device_id text, msg_type text, payload text)
+          returning id`,
+      );
+      return rows.map((row) => Number(row.id));
     },
   };
 }

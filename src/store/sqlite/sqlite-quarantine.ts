@@ -1,6 +1,6 @@
 /** quarantine_events in the local SQLite file. */
 import type { Database } from "bun:sqlite";
-import { toFields, type Columns } from "../../core/columns.ts";
+import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
@@ -15,6 +15,12 @@ export function createSqliteQuarantine(db: Database): QuarantineTable {
      ORDER BY id LIMIT $limit`,
   );
   const lastId = db.query<{ id: number | null }, []>("SELECT max(id) AS id FROM quarantine_events");
+  const divide = db.query<{ id: number }, { $id: number; $parts: string }>(
+    `INSERT INTO quarantine_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, reason, payload)
+     SELECT whole.ingested_at, whole.event_ts, whole.topic, part.value ->> 'tenant_id', part.value ->> 'site_id',
+       part.value ->> 'device_id', part.value ->> 'msg_type', whole.reason, part.value ->> 'payload'
+     FROM quarantine_events AS whole, json_each($parts) AS part WHERE whole.id = $id RETURNING id`,
+  );
   const remove = db.query("DELETE FROM quarantine_events WHERE id IN (SELECT value FROM json_each(?))");
 
   return {
@@ -36,6 +42,14 @@ export function createSqliteQuarantine(db: Database): QuarantineTable {
     // oxlint-disable-next-line typescript/require-await
     lastId: async () => lastId.get()?.id ?? 0,
     remove: (ids) => whenNotBusy(() => remove.run(JSON.stringify(ids)).changes),
+    divide: (id, parts) =>
+      whenNotBusy(
+        db.transaction(() => {
+          const ids = divide.all({ $id: id, $parts: JSON.stringify(parts.map((part) => toColumns(part))) });
+          remove.run(JSON.stringify([id]));
+          return ids.map((row) => row.id);
+        }),
+      ),
   };
 }
 

@@ -29,11 +29,13 @@ function queue() {
           rows.filter((row) => (!reason || row.reason === reason) && (!ids || ids.includes(row.id))),
         ),
       remove: () => Promise.resolve(0),
+      divide: () => Promise.resolve([]),
     },
     registry: { find: () => Promise.resolve([]) },
     judge: {
       reread: (entry) => ({
         devices: [],
+        parts: () => [entry],
         judge: () => [anEntry({ ...entry, kind: "event", reason: null })],
       }),
     },
