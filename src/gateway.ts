@@ -41,6 +41,7 @@ import { DeviceAuthCache } from "./registry/cache.ts";
 import { createLookup } from "./registry/lookup.ts";
 import { savedCache } from "./registry/saved.ts";
 import { openLatest } from "./admin/latest.ts";
+import { openSharedAuth } from "./redis/shared-auth.ts";
 import { openSinks } from "./sink/index.ts";
 import { openSources } from "./source/index.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
@@ -107,6 +108,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   const lookup = createLookup({
     registry,
     cache,
+    shared: openSharedAuth(config, clock, log),
     clock,
     log,
     settings: config.lookup,

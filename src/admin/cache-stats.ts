@@ -20,11 +20,15 @@ export const cacheStats = z.looseObject({
   errors: count.describe("Look-ups that the registry did not answer."),
   stale_hits: count.describe("Hits by rows past their time, while the registry could not be asked."),
   evictions: count,
+  shared: z
+    .record(z.string(), z.union([z.number(), z.boolean(), z.string()]).nullable())
+    .nullable()
+    .describe("The cache that gateways share in Redis (AUTH_CACHE_REDIS); null: there is none."),
 });
 
 export type CacheStats = z.infer<typeof cacheStats>;
 
 /** Errors are the look-ups' to count: the cache asks nobody. */
 export function cacheStatsOf(cache: DeviceAuthCache, lookup: Lookup): CacheStats {
-  return { ...cache.stats(), errors: lookup.stats().errors };
+  return { ...cache.stats(), errors: lookup.stats().errors, shared: lookup.sharedStats() };
 }

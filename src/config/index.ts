@@ -9,6 +9,7 @@
 import { type Kind, valuesOf } from "../core/kind.ts";
 import { askedSinks, SINKS } from "../sink/index.ts";
 import { httpMistakes } from "../http/server.ts";
+import { sharedAuthMistakes } from "../redis/shared-auth-settings.ts";
 import { askedSources, SOURCES } from "../source/index.ts";
 import { readMappings } from "./mappings.ts";
 import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
@@ -71,6 +72,7 @@ function allMistakes(reads: readonly TableRead[], config: Omit<Config, "mappings
   const crossed = [
     ...kinds.flatMap((kind) => kind.mistakes?.(valuesOf(config, kind), asked.has(kind)) ?? []),
     ...httpMistakes(config.http),
+    ...sharedAuthMistakes(config),
   ];
   const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));
   return [...single.map(({ text }) => text), ...new Set(fresh)];

@@ -19,6 +19,7 @@ import { judgeSettings } from "../judge/judge.ts";
 import type { Mapping } from "../judge/mapping/compile.ts";
 import { mappingSettings } from "../judge/mapping/file.ts";
 import { cacheSettings } from "../registry/cache.ts";
+import { sharedAuthSettings } from "../redis/shared-auth-settings.ts";
 import { lookupSettings } from "../registry/lookup.ts";
 import { tablesOf, titlesOf } from "../core/kind.ts";
 import { SINKS } from "../sink/index.ts";
@@ -67,7 +68,7 @@ export const tables = {
   ...tablesOf(SOURCES),
   mapping: mappingSettings,
   judge: judgeSettings,
-  cache: cacheSettings,
+  cache: { ...cacheSettings, ...sharedAuthSettings },
   lookup: lookupSettings,
   spool: spoolSettings,
   watchdog: watchdogSettings,

@@ -98,7 +98,7 @@ export class DeviceAuthCache {
     const row = this.#rows.get(key);
     if (row !== undefined) {
       const ageMs = this.#clock.monoMs() - row.cachedMs;
-      const isFresh = ageMs < this.#freshMs && row.generation === this.#generation;
+      const isFresh = this.#isFresh(row);
       if (isFresh || (!this.#isAvailable && ageMs < this.#keptMs)) {
         this.#hits++;
         if (!isFresh) this.#staleHits++;
@@ -117,8 +117,18 @@ export class DeviceAuthCache {
     return this.#rows.has(deviceKey(tenantId, deviceId));
   }
 
+  /** Would it serve now? Counts nothing. */
+  isFresh(tenantId: string, deviceId: string): boolean {
+    const row = this.#rows.get(deviceKey(tenantId, deviceId));
+    return row !== undefined && this.#isFresh(row);
+  }
+
   put(row: DeviceAuth): void {
     this.#insert(row, this.#clock.monoMs(), this.#generation);
+  }
+
+  #isFresh(row: Cached): boolean {
+    return this.#clock.monoMs() - row.cachedMs < this.#freshMs && row.generation === this.#generation;
   }
 
   /**

@@ -23,8 +23,9 @@ import type { DeviceAuthCache } from "./cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { DeviceLookup, RegistryWatcher } from "../core/registry.ts";
+import type { SharedCache, SharedRows } from "../core/shared-cache.ts";
 import { createProvisioning, queryDeadlineMs } from "./provisioning.ts";
-import { createWatcher } from "./watcher.ts";
+import { createWatcher, sharing } from "./watcher.ts";
 
 export const lookupSettings = {
   registryWaitMs: integer({
@@ -83,6 +84,8 @@ export interface Lookup {
   /** The watched registry calls this. */
   readonly watcher: RegistryWatcher;
   stats(): LookupStats;
+  /** What the shared cache counts; null if nothing is shared. */
+  sharedStats(): ReturnType<SharedCache["stats"]> | null;
   /** Answers all flights with "unavailable" and looks up nothing more. */
   close(): void;
 }
@@ -90,6 +93,8 @@ export interface Lookup {
 export interface LookupOptions {
   readonly registry: DeviceLookup;
   readonly cache: DeviceAuthCache;
+  /** What gateways share, between the cache and the registry; absent: nothing. */
+  readonly shared?: SharedCache | undefined;
   readonly clock: Clock;
   readonly settings: Values<typeof lookupSettings>;
   readonly log: Log;
@@ -99,7 +104,7 @@ export interface LookupOptions {
 }
 
 export function createLookup(options: LookupOptions): Lookup {
-  const { registry, cache, clock, settings, log, random = Math.random } = options;
+  const { registry, cache, shared, clock, settings, log, random = Math.random } = options;
   const flights = createFlights();
   let verifying: Iterator<DeviceId> | null = null;
   let running = 0;
@@ -180,7 +185,9 @@ export function createLookup(options: LookupOptions): Lookup {
     return flights.hasQueued() || verifying !== null;
   }
 
-  async function query(ids: DeviceId[], batch: Flight[]): Promise<void> {
+  async function query(asked: DeviceId[], taken: Flight[]): Promise<void> {
+    const [ids, batch, learn] = shared ? await withoutShared(shared, asked, taken) : [asked, taken];
+    if (ids.length === 0 || isClosed) return;
     let rows: DeviceAuth[];
     try {
       rows = await withDeadline(clock, queryDeadlineMs, "device look-up", registry.find(ids));
@@ -189,9 +196,38 @@ export function createLookup(options: LookupOptions): Lookup {
     }
     if (isClosed) return;
     answered();
+    learn?.(rows);
     const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
     const strangers = batch.filter((flight) => !conclude(flight, found.get(flight.key) ?? null));
     if (settings.autoProvision) await provisioning.register(strangers);
+  }
+
+  /**
+   * Ends the flights that the shared cache answers, and returns the others. It is asked only while changes are notified, or while
+   * the registry does not answer at all: a gateway that hears of no change must not rely on what somebody read a while ago. Nor is
+   * it asked for a row that is read again because it led to a reject.
+   */
+  async function withoutShared(
+    held: SharedCache,
+    ids: DeviceId[],
+    batch: Flight[],
+  ): Promise<[DeviceId[], Flight[], SharedRows["learn"]?]> {
+    if (unheard !== null && awaySinceMs === null) return [ids, batch];
+    const fit = batch.filter(({ tenantId, deviceId }) => !cache.isFresh(tenantId, deviceId));
+    const { rows, learn } = await held.find(fit.map(({ tenantId, deviceId }) => ({ tenantId, deviceId })));
+    if (isClosed) return [[], []];
+    const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
+    const rest = batch.filter(({ key }) => !found.has(key));
+    for (const flight of batch) {
+      const row = found.get(flight.key);
+      if (row !== undefined) conclude(flight, row);
+    }
+    const left = new Set(rest.map(({ key }) => key));
+    // While the registry is away it must be asked for something, to learn that it is back.
+    const still = ids.filter(
+      ({ tenantId, deviceId }) => awaySinceMs !== null || left.has(deviceKey(tenantId, deviceId)),
+    );
+    return [still, rest, learn];
   }
 
   /**
@@ -278,7 +314,14 @@ export function createLookup(options: LookupOptions): Lookup {
   const onHearing = (trouble: string | null) => {
     unheard = trouble;
   };
-  const watcher = createWatcher({ cache, flights, verify, onSettings: options.onSettings, onHearing });
+  const own = createWatcher({ cache, flights, verify, onSettings: options.onSettings, onHearing });
+  const watcher = shared ? sharing(own, shared) : own;
+  shared?.listen({
+    devices: own.devices,
+    tenant: own.tenant,
+    // Without a watch of our own every row is read again each second anyway.
+    gap: () => unheard === null && own.restored(),
+  });
 
   return {
     resolve,
@@ -292,8 +335,10 @@ export function createLookup(options: LookupOptions): Lookup {
       last_error: lastError,
       changes_unheard: unheard,
     }),
+    sharedStats: () => shared?.stats() ?? null,
     close() {
       isClosed = true;
+      shared?.close();
       wake?.cancel();
       expiry?.cancel();
       for (const flight of flights.all()) flights.answer(flight, "unavailable");

@@ -8,6 +8,7 @@ import type { DeviceAuthCache } from "./cache.ts";
 import type { Flights } from "./flights.ts";
 import { deviceKey } from "../core/device.ts";
 import type { RegistryWatcher } from "../core/registry.ts";
+import type { SharedCache } from "../core/shared-cache.ts";
 
 interface Parts {
   readonly cache: DeviceAuthCache;
@@ -45,6 +46,24 @@ export function createWatcher({ cache, flights, verify, onSettings, onHearing }:
       cache.watched();
       voidAll(null);
       verify();
+    },
+  };
+}
+
+/**
+ * A watcher that also takes what changed out of the shared cache, and tells the other gateways. The own rows go at once, and again
+ * when that is done: what was read from the shared cache in between is old.
+ */
+export function sharing(own: RegistryWatcher, shared: SharedCache): RegistryWatcher {
+  return {
+    ...own,
+    devices(ids) {
+      own.devices(ids);
+      void shared.forget(ids).then(() => own.devices(ids));
+    },
+    tenant(tenantId) {
+      own.tenant(tenantId);
+      void shared.forgetTenant(tenantId).then(() => own.tenant(tenantId));
     },
   };
 }

@@ -21,6 +21,7 @@ export const someCacheStats: CacheStats = {
   errors: 0,
   stale_hits: 0,
   evictions: 0,
+  shared: null,
 };
 
 const noStats: Stats = {

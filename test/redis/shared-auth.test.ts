@@ -1,0 +1,303 @@
+/** The auth cache that gateways share, on a real Redis: two look-ups as two gateways have them, over one registry. */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device.ts";
+import { silentLog } from "../../src/core/log.ts";
+import type { SharedCache } from "../../src/core/shared-cache.ts";
+import { sharedAuth } from "../../src/redis/shared-auth.ts";
+import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import type { Answer } from "../../src/registry/flights.ts";
+import { createLookup, type Lookup } from "../../src/registry/lookup.ts";
+import { startProxy, type Proxy } from "../kit/proxy.ts";
+import { redisAvailable, startRedis, type RedisServer } from "../kit/redis.ts";
+import { redisValues } from "../kit/redissink.ts";
+import { until } from "../kit/until.ts";
+
+setDefaultTimeout(60_000);
+
+const why = redisAvailable();
+const id = (n: number): DeviceId => ({ tenantId: "acme", deviceId: `d${n}` });
+
+function row(of: DeviceId, status = "ACTIVE"): DeviceAuth {
+  return {
+    ...of,
+    siteId: "lab-1",
+    status,
+    tokenHash: "ab".repeat(32),
+    previousTokenHash: null,
+    previousTokenUntilMs: null,
+  };
+}
+
+describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped: ${why})`}`, () => {
+  let server: RedisServer;
+  let proxy: Proxy;
+  /** The registry. */
+  const devices = new Map<string, DeviceAuth>();
+  let asked = 0;
+  let isAway = false;
+  const closers: (() => void)[] = [];
+
+  const registry = {
+    async find(ids: readonly DeviceId[]) {
+      asked += ids.length;
+      if (isAway) throw new Error("the registry is away");
+      const rows = ids.flatMap(({ tenantId, deviceId }) => devices.get(deviceKey(tenantId, deviceId)) ?? []);
+      await Bun.sleep(Math.random() * 10);
+      return rows;
+    },
+    provision: () => Promise.resolve(),
+  };
+
+  function share(key = "a-key-of-many-letters", port = server.port, ttlSeconds = 60): SharedCache {
+    const settings = redisValues({ host: "127.0.0.1", port });
+    const shared = sharedAuth({ settings, ttlSeconds, key: () => key, clock: systemClock, log: silentLog });
+    closers.push(() => shared.close());
+    return shared;
+  }
+
+  interface Gateway {
+    readonly lookup: Lookup;
+    readonly cache: DeviceAuthCache;
+    ask(of: DeviceId): Promise<Answer>;
+    status(of: DeviceId): Promise<string>;
+  }
+
+  /** Its watch stands, unless it is told otherwise. */
+  function gateway({ shared = share(), watched = true } = {}): Gateway {
+    const cache = new DeviceAuthCache({ ttlSeconds: 60, sizeMax: 100_000, staleSeconds: 60 }, systemClock);
+    const settings = { registryWaitMs: 5_000, autoProvision: false };
+    const lookup = createLookup({ registry, cache, shared, clock: systemClock, settings, log: silentLog });
+    closers.push(() => lookup.close());
+    if (watched) lookup.watcher.restored();
+    const ask = (of: DeviceId) =>
+      new Promise<Answer>((resolve) => lookup.resolve(of.tenantId, of.deviceId, "lab-1", resolve));
+    return {
+      lookup,
+      cache,
+      ask,
+      async status(of) {
+        const answer = cache.get(of.tenantId, of.deviceId) ?? (await ask(of));
+        return answer === null ? "unknown" : answer === "unavailable" ? answer : answer.status;
+      },
+    };
+  }
+
+  const listening = (gateways: readonly Gateway[]) =>
+    until(() => gateways.every(({ lookup }) => lookup.sharedStats()?.["listening"] === true));
+  const values = async () => {
+    const keys = ((await server.send("KEYS", "sluice:auth:*")) as string[]).filter(
+      (key) => !key.endsWith(":gen"),
+    );
+    return Promise.all(
+      keys.sort().map(async (key) => [key, (await server.send("GET", key)) as string] as const),
+    );
+  };
+  /** A fill is nobody's to wait for. */
+  const filled = (n: number) =>
+    until(async () => (await values()).filter(([, value]) => !value.startsWith("L:")).length === n);
+
+  beforeAll(async () => {
+    server = await startRedis();
+    proxy = await startProxy({ port: server.port });
+  });
+  beforeEach(async () => {
+    await server.send("FLUSHALL");
+    devices.clear();
+    for (let n = 0; n < 10; n++) devices.set(deviceKey("acme", `d${n}`), row(id(n)));
+    [asked, isAway] = [0, false];
+    proxy.mode("pass");
+  });
+  afterEach(() => {
+    for (const close of closers.splice(0)) close();
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
+
+  test("what one gateway has read, another need not ask the registry for; hashes alone, no token", async () => {
+    const first = gateway();
+    for (let n = 0; n < 10; n++) expect(await first.ask(id(n))).toEqual(row(id(n)));
+    expect(asked).toBe(10);
+    await filled(10);
+    const second = gateway();
+    for (let n = 0; n < 10; n++) expect(await second.ask(id(n))).toEqual(row(id(n)));
+    expect(asked).toBe(10);
+    expect(second.lookup.sharedStats()).toMatchObject({ hits: 10, errors: 0, forged: 0 });
+    expect(await server.send("PTTL", "sluice:auth:acme/d1")).toBeLessThanOrEqual(60_000);
+  });
+
+  test("who is not registered leaves nothing behind, and is found as soon as it is registered", async () => {
+    const [first, second] = [gateway(), gateway()];
+    expect(await first.ask(id(77))).toBeNull();
+    await until(async () => (await values()).length === 0);
+    devices.set(deviceKey("acme", "d77"), row(id(77)));
+    expect(await second.ask(id(77))).toEqual(row(id(77)));
+  });
+
+  test("a change that only one gateway hears of is in force on the others within a second", async () => {
+    const all = [gateway(), gateway(), gateway()];
+    await listening(all);
+    for (const each of all) expect(await each.status(id(1))).toBe("ACTIVE");
+    devices.set(deviceKey("acme", "d1"), row(id(1), "REVOKED"));
+    all[0]!.lookup.watcher.devices([id(1)]);
+    const began = performance.now();
+    for (const each of all) await until(async () => (await each.status(id(1))) === "REVOKED");
+    expect(performance.now() - began).toBeLessThan(1_000);
+    devices.set(deviceKey("acme", "d2"), row(id(2), "REVOKED"));
+    for (const each of all) expect(await each.status(id(2))).not.toBe("unknown");
+    all[2]!.lookup.watcher.tenant("acme");
+    for (const each of all) await until(async () => (await each.status(id(2))) === "REVOKED");
+  });
+
+  test("a row that was read before a change does not arrive after it", async () => {
+    const [slow, quick] = [share(), share()];
+    const { learn } = await slow.find([id(1)]);
+    await quick.forget([id(1)]);
+    const again = await quick.find([id(1)]);
+    expect(again.rows).toEqual([]);
+    learn([row(id(1))]);
+    await until(() => slow.stats()["late_fills"] === 1);
+    const renewed = [row(id(1), "REVOKED")];
+    again.learn(renewed);
+    await filled(1);
+    expect((await slow.find([id(1)])).rows).toEqual(renewed);
+  });
+
+  test("no row that was read before a change stays after it, however they cross: 2,000 devices", async () => {
+    const count = 2_000;
+    const ids = Array.from({ length: count }, (_, n) => id(n + 1_000));
+    for (const each of ids) devices.set(deviceKey(each.tenantId, each.deviceId), row(each));
+    const [first, second] = [gateway(), gateway()];
+    await listening([first, second]);
+    await Promise.all(
+      ids.map(async (each, n) => {
+        await Bun.sleep(n % 40);
+        void first.ask(each);
+        await Bun.sleep(n % 5);
+        devices.set(deviceKey(each.tenantId, each.deviceId), row(each, "REVOKED"));
+        second.lookup.watcher.devices([each]);
+      }),
+    );
+    await Bun.sleep(300);
+    const fresh = gateway();
+    const wrong: string[] = [];
+    await Promise.all(
+      [first, second, fresh].flatMap((at) =>
+        ids.map(async (each) => (await at.status(each)) === "REVOKED" || wrong.push(each.deviceId)),
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("a row of another writer, of another device, of another generation or of long ago is not taken", async () => {
+    const first = gateway();
+    for (const n of [1, 2, 3]) await first.ask(id(n));
+    await filled(3);
+    const held = new Map(await values());
+    await server.send("SET", "sluice:auth:acme/d1", held.get("sluice:auth:acme/d2") ?? "");
+    await server.send(
+      "SET",
+      "sluice:auth:acme/d2",
+      `${"A".repeat(43)}.${JSON.stringify(["0", Date.now(), "lab-1", "ACTIVE", "cd".repeat(32), null, null])}`,
+    );
+    await server.send("SET", "sluice:auth:acme/d3", "nonsense");
+    asked = 0;
+    const second = gateway();
+    for (const n of [1, 2, 3]) expect(await second.ask(id(n))).toEqual(row(id(n)));
+    expect(asked).toBe(3);
+    expect(second.lookup.sharedStats()).toMatchObject({ hits: 0, forged: 3 });
+    // Those of another key are as foreign.
+    const third = gateway({ shared: share("another-key-of-letters") });
+    expect(await third.ask(id(2))).toEqual(row(id(2)));
+    await server.send("INCR", "sluice:auth:gen");
+    asked = 0;
+    expect(await gateway().ask(id(3))).toEqual(row(id(3)));
+    expect(asked).toBe(1);
+  });
+
+  test("a Redis that hangs costs one look-up 50 ms, and then none; what changed meanwhile is void after it", async () => {
+    const first = gateway();
+    await first.ask(id(1));
+    await filled(1);
+    const slow = share(undefined, proxy.port);
+    const second = gateway({ shared: slow });
+    expect(await second.ask(id(1))).toEqual(row(id(1)));
+    expect(slow.stats()["hits"]).toBe(1);
+    proxy.mode("blackhole");
+    for (const n of [2, 3, 4, 5]) expect(await second.ask(id(n))).toEqual(row(id(n)));
+    expect(slow.stats()).toMatchObject({ errors: 1 });
+    expect(Number(slow.stats()["skipped"])).toBeGreaterThanOrEqual(3);
+    devices.set(deviceKey("acme", "d1"), row(id(1), "REVOKED"));
+    second.lookup.watcher.devices([id(1)]);
+    proxy.cut();
+    proxy.mode("pass");
+    // The old row is still there, as nobody could take it away.
+    expect((await values()).some(([key]) => key.endsWith("/d1"))).toBe(true);
+    await until(async () => {
+      await second.ask(id(99));
+      return Number(slow.stats()["hits"]) + Number(slow.stats()["misses"]) > 1;
+    });
+    expect(await second.status(id(1))).toBe("REVOKED");
+    expect(await gateway().status(id(1))).toBe("REVOKED");
+  });
+
+  test("a gateway that hears of no change does not rely on it, unless the registry is away", async () => {
+    const first = gateway();
+    await first.ask(id(1));
+    await filled(1);
+    const deaf = gateway({ watched: false });
+    asked = 0;
+    await deaf.ask(id(1));
+    expect(asked).toBe(1);
+    isAway = true;
+    const starting = gateway({ watched: false });
+    // The first finds out that the registry is away.
+    expect(await starting.ask(id(1))).toEqual(row(id(1)));
+  });
+
+  test("a row that is read again because it led to a reject is read from the registry", async () => {
+    const [first, second] = [gateway(), gateway()];
+    await first.ask(id(1));
+    await filled(1);
+    await second.ask(id(1));
+    // Nobody was told of the new token.
+    devices.set(deviceKey("acme", "d1"), { ...row(id(1)), tokenHash: "ef".repeat(32) });
+    expect(await second.ask(id(1))).toMatchObject({ tokenHash: "ef".repeat(32) });
+  });
+
+  test("after its connection ended a gateway hears again, and reads anew what it may have missed", async () => {
+    const heard: string[] = [];
+    const shared = share(undefined, proxy.port);
+    shared.listen({
+      devices: (ids) => heard.push(...ids.map(({ deviceId }) => deviceId)),
+      tenant: () => heard.push("*"),
+      gap: () => heard.push("gap"),
+    });
+    await until(() => shared.stats()["listening"] === true);
+    proxy.cut();
+    await until(() => heard.includes("gap"));
+    await share().forget([id(5)]);
+    await until(() => heard.includes("d5"));
+    proxy.mode("blackhole");
+    await until(() => shared.stats()["listening"] === false);
+    proxy.cut();
+    proxy.mode("pass");
+    await until(() => heard.filter((each) => each === "gap").length === 2);
+    // What is no news of ours is let be.
+    for (const odd of ["", "[]", "{", '{"devices":[1,[2]]}', "null"])
+      await server.send("PUBLISH", "sluice:auth", odd);
+    await share().forget([id(6)]);
+    await until(() => heard.includes("d6"));
+  });
+});
