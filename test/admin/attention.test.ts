@@ -1,4 +1,4 @@
-/** The one sentence about a gateway: the worst thing first, since when, and the cure. */
+/** The one sentence about a gateway: the worst thing first, since when, and the remedy. */
 import { beforeEach, expect, test } from "bun:test";
 import { type AttentionWatch, watchAttention } from "../../src/admin/attention.ts";
 import type { PartReadiness, SinkStats } from "../../src/admin/views.ts";
@@ -26,11 +26,11 @@ beforeEach(() => {
   watch = watchAttention(clock, ready);
 });
 
-test("a gateway of which every part works is working", () => {
+test("a gateway is working if every part of it works", () => {
   expect(now()).toEqual({ level: "working", text: "Working", since: null, detail: null, remedy: null });
 });
 
-test("the time is that of the beginning, and goes with the trouble", () => {
+test("the time is when the trouble began, and disappears with it", () => {
   clock.advance(10_000);
   broken.set("sink influx", "connection refused");
   const begun = new Date(clock.wallMs() + 1_000).toISOString();

@@ -15,7 +15,7 @@ test("a look-up that the registry does not answer is one error, whoever shows it
   expect(cacheStatsOf(cache, lookup).errors).toBe(queries.length);
 });
 
-test("a registry is watched by one watcher, however often it is asked for", () => {
+test("a look-up has one watcher, however often it is read", () => {
   const { lookup } = setting();
   expect(lookup.watcher).toBe(lookup.watcher);
 });

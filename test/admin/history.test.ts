@@ -1,4 +1,4 @@
-/** The samples for the curves: one per minute, a day of them, over restarts and a file cut off in the middle. */
+/** The samples for the curves: one per minute for a day, across restarts and a file cut off in the middle. */
 import { afterEach, expect, test } from "bun:test";
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,7 +26,7 @@ function read(): Measurements {
 
 const linesOnDisk = () => readFileSync(path, "utf8").split("\n").length - 1;
 
-test("a sample holds what came in its minute alone, and a restart goes on behind what was kept", async () => {
+test("a sample holds only what came in its minute, and a restart continues after what was kept", async () => {
   const clock = simulatedClock();
   const history = keepHistory({ path, clock, read });
   clock.advance(60_000);

@@ -33,7 +33,7 @@ describe("the outlook", () => {
     expect(site().outlook.stats().offline_hours_left).toBeNull();
   });
 
-  test("says nothing of its first minute: three messages would make years of it", () => {
+  test("says nothing during its first minute: three messages would be extrapolated to years", () => {
     const { outlook, live } = site();
     live(1, 3, 3);
     live(58, 0, 0);

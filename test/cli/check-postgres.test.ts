@@ -1,4 +1,4 @@
-/** `sluice check` against a real PostgreSQL: it says what it finds and leaves no trace. */
+/** `sluice check` against a real PostgreSQL: it reports what it finds and leaves no trace. */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { execute } from "../../src/cli/index.ts";
@@ -43,7 +43,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     expect(tables.length).toBe(0);
   });
 
-  test("a role that may not create the missing tables fails, with the mend", async () => {
+  test("a role that may not create the missing tables is reported with the remedy", async () => {
     await run("drop role if exists sluice_check; create role sluice_check login");
     await run("revoke create on schema public from public");
     const limited = new URL(url);
@@ -76,7 +76,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not today'; end $$;
       create ${when} on raw_events ${level} execute function refuse()`;
 
-    /** What stands in the way → statements that put it there, and what the check must name. */
+    /** Obstacle → the statements that create it, and what the check must name. */
     const obstacles: readonly [string, string, string | RegExp][] = [
       [
         "no right to insert",
@@ -172,7 +172,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(before.postgres).toMatchObject({ ok: true });
       await run(statements);
       const { code, postgres } = await check(as("sluice_app"));
-      // The gateway asks for read-write transactions itself: this one is no obstacle.
+      // The gateway requests read-write transactions itself, so this is no obstacle.
       if (named instanceof RegExp) return expect(postgres).toMatchObject({ ok: true });
       expect(code).toBe(1);
       expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
@@ -214,7 +214,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(registry).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
     });
 
-    test("a policy that shows devices is none", async () => {
+    test("a policy that shows devices is no obstacle", async () => {
       await granted();
       await run(
         "alter table device_registry enable row level security; create policy p on device_registry using (true)",
@@ -233,7 +233,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         "alter table device_registry add column region text not null",
         'column "region"',
       ],
-    ])("AUTO_PROVISION: %s stands in its way alone", async (_, statements, named) => {
+    ])("AUTO_PROVISION: %s is an obstacle to it only", async (_, statements, named) => {
       await granted();
       await run(statements);
       expect((await check(as("sluice_app"))).registry).toMatchObject({ ok: true });
@@ -243,7 +243,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(rows.length).toBe(0);
     });
 
-    test("a table of an existing deployment is tried although others are still to be created", async () => {
+    test("an existing table is probed although other tables do not exist yet", async () => {
       await run(`create table raw_events (id bigserial primary key, ingested_at timestamptz not null default now(),
         event_ts timestamptz, topic text not null, tenant_id text, site_id text, device_id uuid, msg_type text,
         accepted boolean default true, payload jsonb)`);
@@ -290,7 +290,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(postgres?.detail).toContain("raw_events");
     });
 
-    test("what the sink does row by row is a remark: a policy that permits", async () => {
+    test("a policy that makes the sink write row by row is a remark", async () => {
       await migratePostgres(db);
       await run(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
         grant select, insert, update, delete on all tables in schema public to sluice_app;
@@ -301,7 +301,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(postgres).toMatchObject({ ok: true, detail: expect.stringContaining("one by one") });
     });
 
-    test("an encoding that holds not everything is named", async () => {
+    test("an encoding that cannot hold every character is named", async () => {
       const latin = await (await sharedPostgres()).createDatabase("LATIN1");
       const other = openPostgres({ url: latin, poolMax: 2, timeoutMs: 5000 });
       await migratePostgres(other);

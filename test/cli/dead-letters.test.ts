@@ -1,4 +1,4 @@
-/** `sluice dead-letters …` on the spool itself, where no gateway runs, and through one that does. */
+/** `sluice dead-letters …` on the spool itself if no gateway runs, and through a running gateway. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -85,7 +85,7 @@ describe.each([
     ]);
   });
 
-  test("show has the entry and the far side's words", async () => {
+  test("show prints the entry and the downstream system's words", async () => {
     expect((await sluice("show", "2", ...where)).out).toMatch(/why +no 2\n/);
     expect(JSON.parse((await sluice("show", "2", "--json", ...where)).out)).toMatchObject({
       id: 2,
@@ -95,7 +95,7 @@ describe.each([
     expect(await sluice("show", "x", ...where)).toMatchObject({ code: 2, out: "" });
   });
 
-  test("replay brings back what there is a sink for, and says what stays and why", async () => {
+  test("replay delivers again what has a sink, and says what stays and why", async () => {
     expect((await sluice("replay", "--all", "--dry-run", ...where)).out).toContain(
       "2 of 3 dead letters would be",
     );
@@ -118,7 +118,7 @@ describe.each([
     spool.close();
   });
 
-  test("discard by id, and nothing without being told which", async () => {
+  test("discard works by id, and discards nothing without a selection", async () => {
     expect(await sluice("discard", ...where)).toMatchObject({ code: 2, out: "" });
     expect(await sluice("discard", "--ids", "1,x", ...where)).toMatchObject({ code: 2, out: "" });
     expect((await sluice("discard", "--ids", "1,3", ...where)).out).toContain(
@@ -127,14 +127,14 @@ describe.each([
     expect(JSON.parse((await sluice("list", "--json", ...where)).out)).toMatchObject([{ id: 2 }]);
   });
 
-  test("times may be said as ages, and what is no time is refused", async () => {
+  test("times may be given as ages, and what is no time is a usage error", async () => {
     expect(JSON.parse((await sluice("list", "--since", "5m", "--json", ...where)).out)).toHaveLength(3);
     expect(JSON.parse((await sluice("list", "--until", "5m", "--json", ...where)).out)).toHaveLength(0);
     expect((await sluice("list", "--since", "noon", ...where)).code).toBe(2);
   });
 });
 
-test("while a gateway has the spool it is asked by its address, though none was named", async () => {
+test("while a gateway has the spool, the command uses its address even without --gateway", async () => {
   await start();
   env["HTTP_LISTEN"] = gateway?.httpAddress() ?? "";
   expect((await sluice("list", "--json")).out).toContain("no 3");

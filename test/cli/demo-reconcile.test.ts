@@ -4,7 +4,7 @@ import { reconcile, reconciliationTable, since, verdictsOf } from "../../src/cli
 const sent = { event: 90, TOKEN_INVALID: 6, BAD_SEQ: 4 };
 
 describe("the reconciliation", () => {
-  test("balances where what was sent, counted and stored agree, outcome by outcome", () => {
+  test("balances if what was sent, counted and stored agree, per outcome", () => {
     const { balanced, outcomes } = reconcile(sent, { ...sent, duplicate: 0 }, sent);
     expect(balanced).toBeTrue();
     expect(Object.keys(outcomes)).toEqual(["event", "BAD_SEQ", "TOKEN_INVALID"]);
@@ -21,7 +21,7 @@ describe("the reconciliation", () => {
     ["the counter is wrong", { ...sent, event: 91 }, sent],
     ["a message was taken for a redelivery", { ...sent, event: 89, duplicate: 1 }, { ...sent, event: 89 }],
     ["there are rows that nobody sent", sent, { ...sent, NOT_AN_OBJECT: 1 }],
-  ])("does not balance where %s", (_what, counted, stored) => {
+  ])("does not balance if %s", (_what, counted, stored) => {
     const result = reconcile(sent, counted, stored);
     expect(result.balanced).toBeFalse();
     expect(reconciliationTable(result)).toContain("<- differs");
@@ -32,7 +32,7 @@ describe("the reconciliation", () => {
     expect(verdictsOf(ingest)).toEqual({ event: 5, BAD_SEQ: 3, duplicate: 1 });
   });
 
-  test("since takes off what was there before", () => {
+  test("since subtracts what was there before", () => {
     expect(since({ event: 10, BAD_SEQ: 1 }, { event: 15, BAD_TOPIC_FORMAT: 2, BAD_SEQ: 1 })).toEqual({
       event: 5,
       BAD_TOPIC_FORMAT: 2,

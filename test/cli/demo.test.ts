@@ -47,7 +47,7 @@ function openStore(dir: string): Promise<Database> {
 }
 
 describe("sluice demo", () => {
-  test("ends with balanced books, bad messages among the good, and leaves nothing behind", async () => {
+  test("ends with balanced books despite bad messages, and leaves nothing behind", async () => {
     const { run, out, err } = trial();
     expect(await run(demo, { seconds: "3", rate: "300", faults: "all=0.01", json: true })).toBe(0);
     const result = JSON.parse(out.join("")) as Result;
@@ -62,7 +62,7 @@ describe("sluice demo", () => {
     expect(existsSync(dir)).toBeFalse();
   });
 
-  test("says where its HTTP is, and prints a live line and the table", async () => {
+  test("prints its HTTP address, a live line and the table", async () => {
     const { run, out, interrupt } = trial();
     const ended = run(demo, { rate: "100" });
     const address = await until(() => /HTTP on (http:\S+),/.exec(out.join(""))?.[1]);
@@ -76,7 +76,7 @@ describe("sluice demo", () => {
     expect(out.join("")).toContain("The books balance");
   });
 
-  test("ends with 1 where a row is missing from raw_events", async () => {
+  test("ends with 1 if a row is missing from raw_events", async () => {
     const dir = newDir();
     const { run, out, interrupt } = trial();
     const ended = run(demo, { dataDir: dir, rate: "100", faults: "none" });
@@ -89,7 +89,7 @@ describe("sluice demo", () => {
     expect(out.join("")).toContain("do NOT balance");
   });
 
-  test("a port that is taken is an error, and leaves nothing behind", async () => {
+  test("a port in use is an error, and leaves nothing behind", async () => {
     using taken = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
     const temporary = newDir();
     const before = process.env["TMPDIR"];
@@ -104,7 +104,7 @@ describe("sluice demo", () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 
-  test("keeps a given folder, balances there a second time, and has no token in it", async () => {
+  test("keeps a given directory, balances there a second time, and writes no token into it", async () => {
     const dir = newDir();
     for (const seed of ["1", "2"]) {
       const { run, out } = trial();

@@ -1,4 +1,4 @@
-/** Where a command takes its settings from: the environment, --env-file, and for root the unit of this host. */
+/** Where a command takes its settings from: the environment, --env-file and, for root, the unit of this host. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,7 @@ async function sluice(words: readonly string[], more: Partial<Process> = {}) {
   return { code, out, err };
 }
 
-/** What `check` says is in force; DATA_DIR is named in `env`, so nothing else is looked for. */
+/** The settings that `check` reports; `env` names DATA_DIR, so nothing else is searched. */
 async function inForce(name: string, words: readonly string[] = [], more: Partial<Process> = {}) {
   const { out, err, code } = await sluice(["check", "--json", ...words], more);
   if (code === 78) return err;
@@ -55,7 +55,7 @@ describe("--env-file", () => {
     expect(await inForce("SPOOL_MAX_BYTES", ["--env-file", good])).toMatchObject({ value: "10GB" });
   });
 
-  test("is taken by every command", async () => {
+  test("is an option of every command", async () => {
     const help = await Promise.all(
       [
         ["run"],
@@ -73,7 +73,7 @@ describe("--env-file", () => {
     for (const { out } of help) expect(out).toContain("--env-file <path>");
   });
 
-  test("the environment counts over it, and that is said", async () => {
+  test("the environment takes precedence over it, with a warning", async () => {
     const file = write("s.env", "GATEWAY_ID=written\nADMIN_TOKEN=sixteen-characters-1\n");
     const typed = {
       env: {
@@ -88,7 +88,7 @@ describe("--env-file", () => {
     expect(await inForce("ADMIN_TOKEN", ["--env-file", file], typed)).toMatchObject({ origin: "file" });
   });
 
-  test("an unknown name in it is a mistake with its line, whatever it looks like; what systemd ignores is told", async () => {
+  test("an unknown name in it is a mistake with its line, whatever it looks like; what systemd ignores is reported", async () => {
     const file = write(
       "s.env",
       "SPOOL_LINGERMS=5\nTZ=UTC\nexport X=1\n\nPOSTGRES_PASSWORD='two\nlines'\nFOO=\n",
@@ -102,7 +102,7 @@ describe("--env-file", () => {
     expect(err).toContain("line 3");
   });
 
-  test("variables of any process may stand in it, and what the environment has besides is its own", async () => {
+  test("variables of any process may stand in it, and other names in the environment are no mistakes", async () => {
     const names = [
       "TZ",
       "LC_ALL",
@@ -167,7 +167,7 @@ describe("root on a host with the unit", () => {
     expect(await inForce("MQTT_PASSWORD", [], asRoot)).toContain("MQTT_PASSWORD_FILE");
   });
 
-  test("not so another user, the service itself, or whoever names a file", async () => {
+  test("another user, the service itself, or a command with --env-file does not", async () => {
     write("usr/lib/systemd/system/sluice.service", systemdUnit);
     write("etc/sluice/sluice.env", "GATEWAY_ID=of-the-unit\n");
     const env = { DATA_DIR: join(root, "data"), GATEWAY_ID: "" };
@@ -182,13 +182,13 @@ describe("root on a host with the unit", () => {
     });
   });
 
-  test("without the unit nothing is looked for", async () => {
+  test("without the unit nothing is searched", async () => {
     write("etc/sluice/sluice.env", "GATEWAY_ID=of-the-unit\n");
     expect(await inForce("GATEWAY_ID", [], asRoot)).not.toMatchObject({ value: "of-the-unit" });
   });
 });
 
-test("a credential of the unit is the secret of its name, without a word in a setting", async () => {
+test("a credential of the unit is the secret with its name, without a setting that names it", async () => {
   const dir = dirname(write("creds/admin-token", "sixteen-characters-1\n"));
   const env = { DATA_DIR: join(root, "data"), CREDENTIALS_DIRECTORY: dir };
   expect(await inForce("ADMIN_TOKEN", [], { env })).toMatchObject({ value: "***", origin: "file" });

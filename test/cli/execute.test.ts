@@ -64,7 +64,7 @@ describe("usage", () => {
     ["a number that is none", ["devices", "list", "--limit", "many"]],
     ["an id that is not one level of a topic", ["devices", "show", "acme/inc", "d1"]],
     ["metadata that is no object", ["devices", "add", "acme", "d1", "--site", "s", "--metadata", "[1]"]],
-  ])("%s: exit code 2, said on standard error", async (_, words) => {
+  ])("%s: exit code 2, reported on standard error", async (_, words) => {
     const { code, out, err } = await sluice(...words);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).not.toBe("");
@@ -170,7 +170,7 @@ describe("devices, in the local store", () => {
     }
   });
 
-  test("add twice is refused and changes nothing", async () => {
+  test("a second add is an error and changes nothing", async () => {
     await sluice("devices", "add", "acme", "d1", "--site", "hall-7");
     const { code, out, err } = await sluice("devices", "add", "acme", "d1", "--site", "hall-8");
     expect({ code, out }).toEqual({ code: 1, out: "" });
@@ -224,7 +224,7 @@ describe("migrate and check, without servers", () => {
     expect(second.done).toEqual([]);
   });
 
-  test("check is good where everything can be used, and leaves no file", async () => {
+  test("check exits with 0 if everything can be used, and leaves no file", async () => {
     const { code, out } = await sluice("check");
     expect(code).toBe(0);
     expect(out).toContain(`DATA_DIR=${env["DATA_DIR"]}`);
@@ -232,7 +232,7 @@ describe("migrate and check, without servers", () => {
     expect(existsSync(join(directory, "data"))).toBe(false);
   });
 
-  test("check names the far side that cannot be reached: exit code 1, no password", async () => {
+  test("check names the system that cannot be reached: exit code 1, no password", async () => {
     env = {
       ...env,
       MQTT_URL: "mqtt://me:hunter2@127.0.0.1:1",
@@ -252,7 +252,7 @@ describe("migrate and check, without servers", () => {
     ]);
   });
 
-  test("run tells its log why it cannot start", async () => {
+  test("run logs why it cannot start", async () => {
     const file = join(directory, "file");
     writeFileSync(file, "");
     env = { ...env, DATA_DIR: join(file, "data") };

@@ -1,4 +1,7 @@
-/** The commands against a running gateway: the same answers as against the database, the token never in an argument. */
+/**
+ * The commands against a running gateway: the same answers as against the database, and the token is never in an
+ * argument.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +38,7 @@ async function sluice(words: string[], isTerminal = false) {
   return { code, out, err };
 }
 
-/** Against the gateway and against its own store: what follows must hold of both. */
+/** Against the gateway and against its own store: what follows must be true for both. */
 const places = [
   ["a running gateway", () => ["--gateway", url]],
   [
@@ -85,7 +88,7 @@ describe.each(places)("devices, through %s", (_, where) => {
     expect((await run("update", "acme", "d1")).code).toBe(2);
   });
 
-  test("import and export: every line answered for, tokens once, and a fleet over several pages", async () => {
+  test("import and export: every line is accounted for, tokens are printed once, and a fleet fills several pages", async () => {
     const file = join(directory, "fleet.csv");
     const rows = Array.from(
       { length: 1200 },
@@ -114,7 +117,7 @@ describe.each(places)("devices, through %s", (_, where) => {
   });
 });
 
-test("devices that come without a token are warned of", async () => {
+test("devices without a token cause a warning", async () => {
   const file = join(directory, "fleet.ndjson");
   const hash = sha256("tok-some");
   writeFileSync(
@@ -160,7 +163,7 @@ describe("cache and settings", () => {
       });
   });
 
-  test("without --gateway the one on this host is asked, with the token of its settings", async () => {
+  test("without --gateway the gateway on this host is used, with the token from its settings", async () => {
     env = { ADMIN_TOKEN, HTTP_LISTEN: url.slice("http://".length), DATA_DIR: join(directory, "other") };
     expect(await sluice(["cache", "clear"])).toMatchObject({ code: 0 });
   });
@@ -191,8 +194,8 @@ describe("cache and settings", () => {
   });
 });
 
-describe("who asks", () => {
-  test("without its token: said with the mend, exit code 1", async () => {
+describe("authentication", () => {
+  test("without its token: an error with the remedy, exit code 1", async () => {
     env = {};
     const { code, out, err } = await sluice(["devices", "list", "--gateway", url]);
     expect({ code, out }).toEqual({ code: 1, out: "" });
@@ -225,7 +228,7 @@ describe("who asks", () => {
   });
 
   test.each(["127.0.0.1:8080", "ftp://host", "http://me:secret@host:8080"])(
-    "%s is no gateway: exit code 2, not repeated",
+    "%s is not a gateway's URL: exit code 2, and it is not repeated",
     async (gateway) => {
       const { code, err } = await sluice(["devices", "list", "--gateway", gateway]);
       expect(code).toBe(2);

@@ -31,7 +31,7 @@ const say = async (...messages: Parameters<InProcess["source"]["give"]>) => {
   await running.acknowledged();
 };
 
-test("rejects: device, reason, count, and the cure of each reason", async () => {
+test("rejects: device, reason, count, and the remedy for each reason", async () => {
   const none = sluice("rejects");
   expect([await none.code, none.said.err.includes("nothing was rejected")]).toEqual([0, true]);
   await say(telemetry("d1", 1, { provision_token: "x" }), telemetry("d2", 1, { site_id: "lab-9" }));
@@ -68,7 +68,7 @@ test("events: as JSON with the sinks, and an end by count", async () => {
   expect(JSON.parse(said.out.split("\n")[0] ?? "")).toMatchObject({ event: "entry", verdict: "accepted" });
 });
 
-test("events: a device that is none is a mistake of the words", async () => {
+test("events: an invalid device is a usage error", async () => {
   const { said, code } = sluice("events", "--device", "d1");
   expect([await code, said.err.includes("<tenant>/<device>")]).toEqual([2, true]);
 });

@@ -1,6 +1,6 @@
 /**
- * The sum of all bounds of memory: the page is what the constants say, what one item weighs is what the heap says, and what is filled
- * twice over stays at its bound.
+ * The sum of all bounds of memory: the page agrees with the constants, the heap confirms the weight of one item, and
+ * each part stays within its bound when twice as much is put in.
  */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { heapStats } from "bun:jsc";
@@ -48,7 +48,7 @@ const heapBytes = () => {
   return heapStats().heapSize;
 };
 
-/** What is kept of what `make` returns. */
+/** The bytes that are retained by what `make` returns. */
 function weighed(make: () => unknown): number {
   const before = heapBytes();
   const kept = [make()];
@@ -60,7 +60,7 @@ function weighed(make: () => unknown): number {
 const clock = simulatedClock();
 const key = (i: number) => `acme-industrial-${i % 50}/compressor-hall-7-${i}`;
 
-/** What it is made of, how many of them there are at the bound, and twice as many put in. */
+/** A part: its item, the number of items at the bound; twice as many are put in. */
 const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number, fill: () => unknown])[] = [
   [
     "cachedDevice",

@@ -1,4 +1,7 @@
-/** The alert rules and the dashboard: that Prometheus takes them, that each rule fires when it should, and that they name what there is. */
+/**
+ * The alert rules and the dashboard: Prometheus accepts them, each rule fires when it should, and they name what
+ * exists.
+ */
 import { describe, expect, test } from "bun:test";
 import { commands } from "../../src/cli/index.ts";
 import { alertRules, alerts } from "../../src/cli/monitoring/alerts.ts";
@@ -8,7 +11,10 @@ import { nameOf } from "../../src/http/metrics.ts";
 import { allSettings } from "../../src/config/tables.ts";
 import { promtool, promtoolAbsent } from "../kit/promtool.ts";
 
-/** Two series per rule, as promtool writes values: one at which it must fire within two hours, one at which it must rest. */
+/**
+ * Two series per rule, in promtool's notation: with the first the rule must fire within two hours, with the second it
+ * must not.
+ */
 const cases: Readonly<Record<string, { series: string; fires: string; rests: string; also?: string }>> = {
   SluiceDown: { series: 'up{job="sluice"}', fires: "0x120", rests: "1x120" },
   SluiceNotReady: { series: 'sluice_ready{part="dead letters"}', fires: "0x120", rests: "1x120" },
@@ -64,7 +70,7 @@ const beside: Readonly<Record<string, string>> = {
   SluiceRejects: "0+60x120",
 };
 
-/** A file of promtool's: at two hours, which rules fire. Values are per minute. */
+/** A test file for promtool: which rules fire at two hours. Values are per minute. */
 function ruleTest(name: string, isFiring: boolean): object {
   const { series, also, fires, rests } = cases[name] ?? { series: "", fires: "", rests: "" };
   const labelled = (text: string) =>
@@ -103,7 +109,7 @@ describe.skipIf(promtoolAbsent !== "")(`with promtool ${promtoolAbsent}`, () => 
     expect(promtool(["check", "rules", "rules.yml"], { "rules.yml": alertRules() })).toBe("");
   });
 
-  test("each rule fires when it should, and rests when it should", () => {
+  test("each rule fires when it should, and only then", () => {
     const tests = alerts.flatMap(({ name }) => [ruleTest(name, true), ruleTest(name, false)]);
     const file = Bun.YAML.stringify({ rule_files: ["rules.yml"], evaluation_interval: "1m", tests }, null, 2);
     expect(promtool(["test", "rules", "test.yml"], { "rules.yml": alertRules(), "test.yml": file })).toBe("");

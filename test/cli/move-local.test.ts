@@ -1,4 +1,7 @@
-/** A move from the local store into a database that cannot hold all of it: the rest moves, and what stays is named, in each try. */
+/**
+ * A move from the local store into a database that cannot hold all of it: the rest moves, and each try names what
+ * stays.
+ */
 import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -59,7 +62,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
   const names = async (query: string) =>
     (await sql.unsafe<{ name: string }[]>(query)).map(({ name }) => name).toSorted();
 
-  test("a name that the encoding has not stays behind alone, in each table, and is named", async () => {
+  test("a name that the encoding cannot hold stays behind alone, in each table, and is named", async () => {
     const { code, err } = await move();
     expect(code).toBe(1);
     for (const row of [
@@ -74,7 +77,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     expect(readdirSync(dataDir).some((name) => name.startsWith("local.db.moved-"))).toBe(true);
   });
 
-  test("a row of a class of its own is refused alone: too long for an index", async () => {
+  test("a row that is too long for an index is refused alone", async () => {
     await sql.unsafe(`create table raw_events (id bigserial primary key, ingested_at timestamptz not null default now(),
       event_ts timestamptz, topic text not null unique, tenant_id text, site_id text, device_id text, msg_type text,
       payload jsonb not null, accepted boolean not null default true)`);
@@ -88,7 +91,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     expect(await names("select device_id as name from raw_events")).toEqual(["d2", "d3"]);
   });
 
-  test("what ends a try is mended and the next one goes on, and says again that a row stayed behind", async () => {
+  test("once the cause that ended a try is fixed, the next try continues, and says again that a row stayed behind", async () => {
     await sql.unsafe("create table quarantine_counters_minute (none int)");
     await expect(move().then(({ code, err }) => `${code} ${err}`)).resolves.toMatch(/^1 .*does not exist/s);
     await sql.unsafe("drop table quarantine_counters_minute");

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 let sockets = 0;
 
-/** A unit's socket, in the file system or abstract, and systemd behind it. */
+/** The socket of a unit, in the file system or abstract, with systemd at its other end. */
 async function unit(kind: "path" | "abstract", env: Record<string, string> = {}) {
   const dir = mkdtempSync(join(tmpdir(), "sluice-notify-"));
   ends.push(() => rmSync(dir, { recursive: true }));
@@ -39,7 +39,7 @@ describe("systemd", () => {
     });
   }
 
-  test("its watchdog is fed three times an interval while there is progress, and starves without", async () => {
+  test("its watchdog is fed three times per interval while there is progress, and starves without", async () => {
     const { told, systemd, clock } = await unit("path", { WATCHDOG_USEC: "30000000" });
     let isProgressing = true;
     const stop = systemd.feed(() => isProgressing);
@@ -55,7 +55,7 @@ describe("systemd", () => {
   });
 
   test.skipIf(!existsSync(executable))(
-    "hears of the executable, without systemd-notify on its PATH",
+    "is notified by the executable, without systemd-notify on its PATH",
     async () => {
       const { told, path } = await unit("path");
       const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "300000", BROKER_LISTEN: "127.0.0.1:0", PATH: "" };
@@ -70,7 +70,7 @@ describe("systemd", () => {
 });
 
 describe("no systemd", () => {
-  test("is told nothing where no unit of Type=notify started us", () => {
+  test("is not notified if no unit of Type=notify started us", () => {
     const clock = simulatedClock();
     const systemd = systemdOf({ env: { WATCHDOG_USEC: "30000000" }, clock, log: silentLog });
     systemd.notify("READY=1");

@@ -6,9 +6,9 @@ export interface Trial {
   readonly context: Context;
   readonly out: string[];
   readonly err: string[];
-  /** As Ctrl-C does. */
+  /** Interrupts the command as Ctrl-C does. */
   readonly interrupt: () => void;
-  /** Options as commander hands them on. */
+  /** Options in the form in which commander passes them. */
   readonly run: (command: Command, options: Readonly<Record<string, string | true>>) => Promise<number>;
 }
 

@@ -17,7 +17,7 @@ afterEach(async () => {
 const toAedes = { rate: "0", mqtt: "3.1.1" };
 
 describe("sluice simulate", () => {
-  test("publishes the fleet and sums up what a gateway must make of it", async () => {
+  test("publishes the fleet and summarises the verdicts that a gateway must give", async () => {
     const topics: string[] = [];
     broker = await startAedes((packet, done) => {
       topics.push(packet.topic);
@@ -71,7 +71,7 @@ describe("sluice simulate", () => {
     expect(seen[2]).not.toEqual(seen[0] ?? []);
   });
 
-  test("ends with 1 where the broker refused a message", async () => {
+  test("ends with 1 if the broker refused a message", async () => {
     let answered = 0;
     broker = await startScripted(100, (_packet, answer) => answer(++answered === 7 ? 0x97 : 0));
     const { run, out } = trial();
@@ -102,7 +102,7 @@ describe("sluice simulate", () => {
     },
   );
 
-  test("a password in --broker is warned of and not repeated; a file keeps it out of the list of processes", async () => {
+  test("a password in --broker causes a warning that does not repeat it; a file keeps it out of the list of processes", async () => {
     const { run, err } = trial();
     const url = "mqtt://me:s3cret@127.0.0.1:1";
     const failure = (options: Record<string, string>) => run(simulate, options).catch(explain);

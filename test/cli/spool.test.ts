@@ -71,7 +71,7 @@ function damage(text: string): void {
 const three = () => [event(0), event(0, { payload: '{"seq":2,"metrics":{"n":2.50}}' }), reject(0)];
 
 describe("sluice spool", () => {
-  test("status says where everybody stands, also while a gateway has the spool", async () => {
+  test("status says how far each sink has come, also while a gateway has the spool", async () => {
     fill(three(), [event(0)]);
     const spool = open();
     const { code, out } = await sluice("status");
@@ -99,7 +99,7 @@ describe("sluice spool", () => {
   });
 
   test.each(["status", "verify", "repair", "export", "compact"])(
-    "%s says where no spool is",
+    "%s says that there is no spool, and where",
     async (tool) => {
       const { code, err } = await sluice(tool);
       expect(code).toBe(1);
@@ -153,7 +153,7 @@ describe("sluice spool", () => {
     expect((await sluice("export", "--output", output)).err).toContain("EEXIST");
   });
 
-  test("export writes line protocol as the sink does: its integers, and no reading over another", async () => {
+  test("export writes line protocol as the sink does: its integers, and no reading that overwrites another", async () => {
     const same = event(1, { payload: '{"seq":1,"metrics":{"count":7,"n":1}}' });
     fill([same, { ...same, payload: '{"seq":2,"metrics":{"count":8,"n":2}}' }]);
     const env = { INFLUX_INTEGER_FIELDS: "seq,count" };

@@ -36,7 +36,7 @@ async function inTrouble(): Promise<void> {
   await until(() => running.stats().sinks["influx"]?.["trouble"] !== null);
 }
 
-test("a gateway that works says so first, then shows the way of a message", async () => {
+test("a working gateway says so first, then shows the way of a message", async () => {
   const { code, out } = await sluice(["status"]);
   expect(code).toBe(0);
   expect(out).toContain("\nWorking\n");
@@ -44,7 +44,7 @@ test("a gateway that works says so first, then shows the way of a message", asyn
   expect(out).toContain("Books balance.\n");
 });
 
-test("a sink that is away is the first thing said: since when, in whose words, and the cure", async () => {
+test("a sink that is away comes first: since when, in whose words, and the remedy", async () => {
   await inTrouble();
   const { out } = await sluice(["status"]);
   expect(out).toMatch(
@@ -57,14 +57,14 @@ test("a sink that is away is the first thing said: since when, in whose words, a
   });
 });
 
-test("colours go to a terminal alone, and NO_COLOR is heeded", async () => {
+test("colours go only to a terminal, and NO_COLOR is obeyed", async () => {
   await inTrouble();
   expect((await sluice(["status"], { env: { TERM: "xterm" } })).out).toContain("\u001b[33m");
   expect((await sluice(["status"], { env: { TERM: "xterm", NO_COLOR: "1" } })).out).not.toContain("\u001b");
   expect((await sluice(["status"])).out).not.toContain("\u001b");
 });
 
-test("top looks again and shows rates, over the last look at a terminal, below it elsewhere", async () => {
+test("top updates and shows rates: in place on a terminal, line after line elsewhere", async () => {
   const looks = sluice(["top", "--seconds", "1", "--count", "2"], { env: { TERM: "xterm" } });
   await Bun.sleep(500);
   running.source.give(...Array.from({ length: 40 }, (_, i) => telemetry("d1", i + 1)));
@@ -77,7 +77,7 @@ test("top looks again and shows rates, over the last look at a terminal, below i
   expect(piped).not.toContain("\u001b");
 });
 
-test("no gateway: said in a sentence, with exit code 1", async () => {
+test("no gateway: one sentence, and exit code 1", async () => {
   const gateway = running.gateway.httpAddress();
   await running.gateway.stop();
   const { code, err } = await sluice(["status"]);

@@ -1,4 +1,7 @@
-/** What a device calls itself, on an operator's terminal and in a spreadsheet: shown, never obeyed. And registries that move. */
+/**
+ * Names that devices give themselves, on an operator's terminal and in a spreadsheet: shown, never obeyed. And
+ * registries that move.
+ */
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -90,7 +93,7 @@ describe("a terminal", () => {
     ["spool", "export"],
   ];
 
-  test.each(shows)("obeys nothing of what `%s %s %s` prints", async (...words) => {
+  test.each(shows)("obeys nothing that `%s %s %s` prints", async (...words) => {
     isOutputTerminal = true;
     const { out, err } = await sluice(...words);
     expect(out + err).not.toMatch(obeyed);
@@ -108,7 +111,7 @@ describe("a terminal", () => {
     expect(rows.map((row) => row.site_id).sort()).toEqual(evil.toSorted());
   });
 
-  test("what is carried away into a file is every byte as it is", async () => {
+  test("an export into a file keeps every byte", async () => {
     const { out } = await sluice("spool", "export");
     expect(out).toContain("\u009b31m");
     const lines = out.trim().split("\n");
@@ -121,7 +124,7 @@ describe("a spreadsheet", () => {
     yield text;
   }
 
-  test("runs nothing, and what is written is read again", async () => {
+  test("runs nothing, and import reads what export wrote", async () => {
     const cell = fc.oneof(
       fc.constantFrom("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "'=1", "''=1", "'", "'a", "\t=1", "＝1"),
       fc.string({ unit: "binary" }),
@@ -160,7 +163,7 @@ describe("a spreadsheet", () => {
 
 describe("a registry that moves", () => {
   test.each(["csv", "ndjson"])(
-    "as %s: tokens stay good, the one that was rotated away too",
+    "as %s: tokens stay valid, the previous one of a rotation too",
     async (format) => {
       await sluice("devices", "add", "acme", "d1", "--site", "s", "--metadata", '{"a":1}');
       await sluice("devices", "rotate-token", "acme", "d1", "--grace", "3600");
@@ -178,7 +181,7 @@ describe("a registry that moves", () => {
     },
   );
 
-  test("a gateway is not asked for hashes", async () => {
+  test("no gateway gives hashes", async () => {
     const words = ["devices", "export", "--with-hashes", "--gateway", "http://127.0.0.1:1"];
     expect((await sluice(...words)).code).toBe(2);
   });

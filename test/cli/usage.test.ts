@@ -1,4 +1,4 @@
-/** Words that cannot be meant: exit code 2 with every command, said on standard error, and nothing is done. */
+/** Invalid arguments: exit code 2 with every command, reported on standard error, and nothing is done. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ async function sluice(words: readonly string[]) {
 }
 
 interface Named {
-  /** The words that name it. */
+  /** The arguments that name the command. */
   readonly name: readonly string[];
   readonly command: Command;
 }
@@ -41,7 +41,7 @@ const all: Named[] = commands.flatMap((entry) =>
 const argumentsOf = ({ command }: Named) => Object.keys(command.arguments).map(() => "1");
 const isNeeded = (it: Command["options"][string]) => !it.schema.safeParse(undefined).success;
 const longFlag = (flags: string) => flags.split(" ")[0] ?? "";
-/** Words that would do, but for the option that is tried. */
+/** Arguments that are valid, except for the option under test. */
 function goodWords(named: Named, but?: string): string[] {
   const needed = Object.values(named.command.options).filter((it) => isNeeded(it) && it.flags !== but);
   return [...named.name, ...argumentsOf(named), ...needed.flatMap((it) => [longFlag(it.flags), "x"])];
@@ -89,7 +89,7 @@ test.each(mistakes)("%s", async (_, words) => {
 });
 
 test.each(all.map((named) => [named.name.join(" "), named] as const))(
-  "%s: after a mistake its own help is named",
+  "%s: after a mistake the error points to its own help",
   async (name, named) => {
     const { err } = await sluice([...goodWords(named), "--no-such-option"]);
     expect(err).toEndWith(`Run \`sluice ${name} --help\` for a list.\n`);

@@ -1,4 +1,4 @@
-/** Reading the configuration: all mistakes at once, no secret shown, nothing on the disk touched. */
+/** Reading the configuration: all mistakes at once, no secret shown, nothing on disk touched. */
 import { describe, expect, test } from "bun:test";
 import { settingsTable } from "../../src/config/print.ts";
 import type { Host } from "../../src/config/host.ts";
@@ -29,7 +29,7 @@ function mistakesOf(loaded: Loaded): readonly string[] {
 }
 
 describe("reading", () => {
-  test("an empty environment is a good configuration", () => {
+  test("an empty environment is a valid configuration", () => {
     const { config, warnings } = configOf(load({}));
     expect(warnings).toEqual([]);
     expect(config.general).toMatchObject({
@@ -40,7 +40,7 @@ describe("reading", () => {
     expect(config.http).toEqual({ listen: "127.0.0.1:8080", adminToken: undefined, readToken: undefined });
   });
 
-  test("the gateway's name is the one kept in DATA_DIR, at first the host's, and GATEWAY_ID counts over it", () => {
+  test("the gateway's name is the one kept in DATA_DIR, at first the host's, and GATEWAY_ID takes precedence", () => {
     const keeping = {
       readText: (path: string) => (path === "/data/gateway-id" ? "kept-1\n" : host.readText(path)),
     };
@@ -53,7 +53,7 @@ describe("reading", () => {
     expect(given).toMatchObject({ value: "g9", origin: "environment" });
   });
 
-  test("an empty text is an unset one, and blanks around a value are no part of it", () => {
+  test("an empty value counts as unset, and blanks around a value are ignored", () => {
     const { config } = configOf(
       load({ SPOOL_LINGER_MS: "", GATEWAY_ID: "  ", LOG_STATS_EVERY_SECONDS: " 7 " }),
     );
@@ -92,15 +92,14 @@ describe("DATA_DIR", () => {
 
   test("is what it says", () =>
     expect(dirOf({ DATA_DIR: "/data", STATE_DIRECTORY: "/s" }, true)).toBe("/data"));
-  test("else systemd's, of several the first", () =>
+  test("else systemd's, the first of several", () =>
     expect(dirOf({ STATE_DIRECTORY: "/s:/t" }, true)).toBe("/s"));
-  test("else /var/lib/sluice where that can be written", () =>
-    expect(dirOf({}, true)).toBe("/var/lib/sluice"));
+  test("else /var/lib/sluice if it can be written", () => expect(dirOf({}, true)).toBe("/var/lib/sluice"));
   test("else here", () => expect(dirOf({}, false)).toBe("./sluice-data"));
 });
 
 describe("mistakes", () => {
-  test("all of them at once, each with name, value and mend", () => {
+  test("all of them at once, each with name, value and remedy", () => {
     const mistakes = mistakesOf(
       load({
         LOG_LEVEL: "loud",
@@ -167,18 +166,18 @@ describe("mistakes", () => {
     expect(mistakesOf(load({ HTTP_LISTEN: ":8080", ADMIN_TOKEN: "short" }))).toHaveLength(1);
   });
 
-  test("an HTTP listener beyond loopback is good with a token", () => {
+  test("an HTTP listener beyond loopback is valid with a token", () => {
     expect("config" in load({ HTTP_LISTEN: "[::]:8080", ADMIN_TOKEN: "sixteen-letters-" })).toBe(true);
   });
 
-  test("an embedded broker beyond loopback without authentication; not where there is another broker", () => {
+  test("an embedded broker beyond loopback without authentication is a mistake, unless there is another broker", () => {
     expect(mistakesOf(load({ BROKER_LISTEN: "0.0.0.0:1883" }))[0]).toContain("BROKER_LISTEN=0.0.0.0:1883");
     expect("config" in load({ BROKER_LISTEN: "0.0.0.0:1883", MQTT_URL: "mqtt://broker" })).toBe(true);
   });
 });
 
 describe("names that are no setting", () => {
-  test("those of the replaced services say what to set instead", () => {
+  test("those of the replaced services are reported with what to set instead", () => {
     expect(mistakesOf(load({ MQTT_HOST: "iot-mqtt", MQTT_PORT: "1884" }))).toEqual([
       "MQTT_HOST, MQTT_PORT: not read by Sluice; set MQTT_URL=mqtt://iot-mqtt:1884 instead",
     ]);
@@ -187,7 +186,7 @@ describe("names that are no setting", () => {
     );
   });
 
-  test("beside the new name they are only a remark", () => {
+  test("beside the new name they are only a warning", () => {
     const { warnings } = configOf(load({ MQTT_HOST: "a", MQTT_URL: "mqtt://b", INGEST_WORKER_COUNT: "4" }));
     expect(warnings).toEqual([
       "MQTT_HOST: not read, since MQTT_URL is set; unset them",
@@ -209,7 +208,7 @@ describe("names that are no setting", () => {
     ]);
   });
 
-  test("the usual environment of a shell is passed over in silence", () => {
+  test("the usual environment of a shell is ignored silently", () => {
     const env = {
       PATH: "/bin",
       HOME: "/root",

@@ -36,7 +36,7 @@ describe("values", () => {
   });
 });
 
-test("what systemd passes over without a word is told, and not the secret that may stand there", () => {
+test("what systemd ignores silently is reported, without the secret that may stand there", () => {
   const { values, ignored } = parseEnvFile("export A=1\nhunter2 hunter2\n\nB=2\n=3\ns3cret/+ =x");
   expect([...values]).toEqual([["B", "2"]]);
   expect(ignored).toEqual([

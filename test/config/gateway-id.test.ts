@@ -1,4 +1,7 @@
-/** The gateway's name stays with its DATA_DIR, whatever the host is called later: a container that is made anew has another host name. */
+/**
+ * The gateway's name stays with its DATA_DIR, whatever the host is called later: a container that is created anew has
+ * another host name.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +27,7 @@ function start(hostName: string, env: Record<string, string> = {}): string {
   return gatewayId;
 }
 
-test("the first host name is kept; GATEWAY_ID counts over it, and is kept in turn", () => {
+test("the first host name is kept; GATEWAY_ID takes precedence, and is kept in turn", () => {
   expect(start("3f2a9c")).toBe("3f2a9c");
   expect(start("77b01d")).toBe("3f2a9c");
   expect(start("77b01d", { GATEWAY_ID: "site-1" })).toBe("site-1");
@@ -32,13 +35,13 @@ test("the first host name is kept; GATEWAY_ID counts over it, and is kept in tur
   expect(readFileSync(join(dir, "gateway-id"), "utf8")).toBe("site-1\n");
 });
 
-test("what cannot be a name is passed over, and a host name becomes one", () => {
+test("an invalid name is ignored, and a host name is made valid", () => {
   writeFileSync(join(dir, "gateway-id"), "two words\n");
   expect(start("häuschen.local")).toBe("h-uschen.local");
   expect(start("other")).toBe("h-uschen.local");
 });
 
-test("a disk that cannot be written is told, and no reason not to start", () => {
+test("a disk that cannot be written is reported, and is no reason not to start", () => {
   const { log, lines } = recordingLog();
   keepGatewayId(join(dir, "nowhere"), "g1", log);
   expect(lines.map(({ msg }) => msg)).toEqual([expect.stringContaining("set GATEWAY_ID")]);

@@ -1,4 +1,7 @@
-/** Files that settings name: each that cannot be used is a mistake by its name, and what is renewed is taken over while it runs. */
+/**
+ * Files that settings name: a file that cannot be used is a mistake that names its setting, and a renewed one is
+ * picked up while the gateway runs.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -105,7 +108,7 @@ describe.each(Object.keys(tlsFiles))("%s", (setting) => {
     for (const word of setting.split(" ")) expect(mistakes[0]).toContain(word.replace("_KEY", "_"));
   });
 
-  test("a good one is none", () => {
+  test("a good file is no mistake", () => {
     const good = /KEY|key/.test(setting)
       ? setting.startsWith("BROKER")
         ? made.serverKey
@@ -127,7 +130,10 @@ describe.each(allSettings.filter(({ secret }) => secret).map(({ name }) => name)
   );
 });
 
-/** Secrets that are no free text, or mean something only beside others: setting → two values, and what stands beside them. */
+/**
+ * Secrets that are not free text, or make sense only beside others: setting → two values, and what stands beside
+ * them.
+ */
 const pairs: Readonly<Record<string, readonly [string, string, Record<string, string>?]>> = {
   ADMIN_TOKEN: ["sixteen-letters-1", "sixteen-letters-2"],
   DATABASE_URL: ["postgres://u:one@h/d", "postgres://u:two@h/d"],
@@ -156,7 +162,7 @@ test.each(allSettings.filter(({ secret }) => secret).map(({ name }) => name))(
   },
 );
 
-test("a secret in a file that changes is taken over in place; one that is no good is told once, and the old one stays", () => {
+test("a changed secret in a file is picked up in place; an invalid one is reported once, and the old one stays", () => {
   const token = file("a-token-of-sixteen\n");
   const password = file("old");
   const env = { ...base(), ADMIN_TOKEN_FILE: token, MQTT_URL: "mqtt://b", MQTT_PASSWORD_FILE: password };
@@ -256,8 +262,8 @@ test("the embedded broker shows a renewed certificate, and goes on with the old 
   expect([await trusts(made.ca), await trusts(others.ca)]).toEqual([false, true]);
 });
 
-describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
-  test("the MQTT client takes a renewed password and CA at its next try, and keeps the CA where its file is broken", async () => {
+describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not installed)", () => {
+  test("the MQTT client takes a renewed password and CA at its next try, and keeps the CA if its file is broken", async () => {
     const broker = await startMosquitto({
       users: { gate: "new" },
       listener: [`cafile ${made.ca}`, `certfile ${made.serverCert}`, `keyfile ${made.serverKey}`],
@@ -295,7 +301,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
 });
 
 describe.skipIf(!mosquittoAvailable())(
-  "with mosquitto that wants certificates (skipped where it is not installed)",
+  "with mosquitto that requires certificates (skipped if it is not installed)",
   () => {
     test("the MQTT client shows a renewed certificate at its next try", async () => {
       const broker = await startMosquitto({
@@ -373,7 +379,7 @@ test.skipIf(unavailable !== "")(
   },
 );
 
-/** By the server's own hand, for its directory belongs to another user. */
+/** The server itself writes the file, because its directory belongs to another user. */
 async function wantCertificates(url: string, ca: string): Promise<void> {
   const sql = postgres(url, { max: 1, fetch_types: false });
   const [paths] = await sql<{ hba: string; dir: string }[]>`

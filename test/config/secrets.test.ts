@@ -1,4 +1,7 @@
-/** Every setting that may hold a secret, written wrongly in every way that people write it: no mistake, remark or table repeats it. */
+/**
+ * Every setting that may hold a secret, written wrongly in every way in which people write it: no mistake, warning or
+ * table repeats it.
+ */
 import { expect, test } from "bun:test";
 import { loadConfig } from "../../src/config/index.ts";
 import { tables } from "../../src/config/tables.ts";

@@ -1,4 +1,4 @@
-/** Every route of the HTTP surface, and who is let in. */
+/** Every route of the HTTP surface, and who has access. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -103,7 +103,7 @@ describe("status", () => {
 });
 
 describe("/admin/cache", () => {
-  test("stats, with a judgement on each share", async () => {
+  test("stats, with a band per share", async () => {
     const bands = async (changes: Partial<CacheStats>, queries = 0) => {
       const cache = {
         ...view.cache,
@@ -196,7 +196,7 @@ describe("errors are problem details", () => {
     expect(forgotten).toEqual([]);
   });
 
-  test("500 says nothing of the inside", async () => {
+  test("500 reveals nothing internal", async () => {
     view = {
       ...view,
       stats: () => {
@@ -258,7 +258,7 @@ describe("without a token", () => {
 });
 
 describe("with a token", () => {
-  test("/admin wants it, the rest does not", async () => {
+  test("/admin requires it, the rest does not", async () => {
     const ask = client(token);
     expect((await ask("/stats", { headers: { host: "gateway.lan" } })).status).toBe(200);
     expect((await ask("/admin/cache/stats", { token })).status).toBe(200);
@@ -290,7 +290,7 @@ describe("with a token", () => {
     expect(await wrongFrom("2001:db8::1")).toBe(401);
   });
 
-  test("asking without a token is no attempt", async () => {
+  test("a request without a token does not count as an attempt", async () => {
     const ask = client(token);
     for (let i = 0; i < 20; i += 1) await ask("/admin/cache/stats");
     expect((await ask("/admin/cache/stats", { token })).status).toBe(200);

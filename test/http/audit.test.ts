@@ -16,7 +16,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const change = { action: "devices.revoke", from: "10.0.0.7", tenant: "acme", device: "d1", status: 200 };
 
-test("a change is a line in the log and a line in the file, which goes on over a restart", () => {
+test("a change is a line in the log and a line in the file, which continues after a restart", () => {
   const { log, lines } = recordingLog();
   const file = join(directory, "audit.ndjson");
   for (let run = 0; run < 2; run++)
@@ -38,7 +38,7 @@ test("it is bounded: one old file is kept", () => {
   expect(existsSync(`${file}.2`)).toBe(false);
 });
 
-test("a file that cannot be written is said, with the change in the log all the same", () => {
+test("a file that cannot be written is reported, and the change is in the log all the same", () => {
   const { log, lines } = recordingLog();
   const audit = createAudit({
     file: join(directory, "missing", "audit.ndjson"),

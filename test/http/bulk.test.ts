@@ -38,7 +38,7 @@ describe("CSV", () => {
   ];
   const text = records.map(([, cells]) => csvLine(cells)).join("");
 
-  test("what is written is read again, however it is cut", async () => {
+  test("what is written is read again, however it is cut into chunks", async () => {
     for (const size of [1, 2, 3, 7, 1000]) {
       const read = await all(csvRecords(pieces(text, size), 100));
       expect(read).toEqual(records.map(([line, cells]) => ({ line, cells })));

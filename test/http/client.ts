@@ -1,4 +1,4 @@
-/** Asks an app as a script would, without a listener. */
+/** Sends requests to an app as a script would, without a listener. */
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -9,7 +9,7 @@ export interface Reply {
   readonly status: number;
   readonly type: string | null;
   readonly text: string;
-  /** undefined where it is none. */
+  /** undefined if it is not JSON. */
   readonly json: unknown;
 }
 

@@ -49,7 +49,7 @@ describe("create", () => {
     });
   });
 
-  test("one that exists is left as it is: 409", async () => {
+  test("an existing device stays unchanged: 409", async () => {
     await ask("POST", "/admin/devices", d1);
     expect(await ask("POST", "/admin/devices", { ...d1, site_id: "hall-8", make_token: true })).toMatchObject(
       { status: 409 },
@@ -101,7 +101,7 @@ describe("change", () => {
     expect((await ask("POST", "/admin/devices/acme/d1/activate")).json).toMatchObject({ status: "ACTIVE" });
   });
 
-  test("rotate with grace: a new token, and the old one stays good that long", async () => {
+  test("rotate with grace: a new token, and the old one stays valid that long", async () => {
     const rotated = await ask("POST", "/admin/devices/acme/d1/rotate-token", { grace_seconds: 60 });
     const row = await authOf("d1");
     expect(row).toMatchObject({ tokenHash: sha256(tokenOf(rotated)), previousTokenHash: hash });
@@ -194,7 +194,7 @@ describe("list", () => {
   });
 });
 
-test("a registry that does not answer: 503, forgotten all the same, and the words of the database stay in the log", async () => {
+test("a registry that does not answer: 503, the device is forgotten all the same, and only the log quotes the database", async () => {
   const { registry } = fake;
   await ask("POST", "/admin/devices", d1);
   await registry.close();

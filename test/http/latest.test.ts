@@ -1,4 +1,4 @@
-/** /devices over HTTP: who may read, what is answered, and that an outage is no empty list. */
+/** /devices over HTTP: who may read, what the answers hold, and that an outage is no empty list. */
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src/core/latest-view.ts";
@@ -91,7 +91,7 @@ test("one device: values with times and ages, expiry, and every digit that it se
   expect((await asker().ask("/devices/acme/nobody/latest")).status).toBe(404);
 });
 
-test("many devices in the order asked for, null for who is not known; more than 1,000 are refused", async () => {
+test("many devices in the requested order, null for an unknown one; more than 1,000 are an error", async () => {
   const { ask, audited } = asker();
   const ids = (n: number) =>
     Array.from({ length: n }, (_, i) => ({
@@ -107,11 +107,11 @@ test("many devices in the order asked for, null for who is not known; more than 
   expect(answered[999]).toMatchObject({ device_id: "d1" });
   expect((await ask("/devices/latest", { body: { devices: ids(1_001) } })).status).toBe(422);
   expect((await ask("/devices/latest", { body: {} })).status).toBe(422);
-  // To read is nothing to be written down.
+  // A read is not written to the audit log.
   expect(audited).toEqual([]);
 });
 
-test("a list goes on by its cursor to its end; what is no cursor is told", async () => {
+test("a list continues by its cursor to its end; an invalid cursor is an error", async () => {
   const { ask } = asker();
   const found: string[] = [];
   for (let cursor: string | null = ""; cursor !== null;) {

@@ -1,4 +1,7 @@
-/** /metrics of a whole gateway: what Prometheus' own linter says of it, that it agrees with /stats, and that strangers cannot make it grow. */
+/**
+ * /metrics of a whole gateway: it passes Prometheus' own linter, agrees with /stats, and strangers cannot make it
+ * grow.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
@@ -88,7 +91,7 @@ test("every reason is there from the start, at 0", async () => {
   expect(found.get('sluice_rejected_total{reason="UNREGISTERED_DEVICE"}')).toBe(0);
 });
 
-test("a certificate's end is told by its setting", async () => {
+test("a certificate's expiry is labelled with its setting", async () => {
   const ends = Date.parse(new X509Certificate(await Bun.file(certificate).text()).validTo) / 1000;
   const found = await series();
   expect(found.get('sluice_certificate_expiry_timestamp_seconds{setting="BROKER_TLS_CERT"}')).toBe(ends);
@@ -104,7 +107,7 @@ test("strangers add no series", async () => {
   expect([...(await series()).keys()].filter((name) => !before.has(name))).toEqual([]);
 });
 
-test("OpenMetrics is given to who asks for it: families without _total, units, an end", async () => {
+test("a client that requests OpenMetrics gets it: families without _total, units, an end", async () => {
   const text = await scrape("application/openmetrics-text; version=1.0.0");
   expect(text).toEndWith("# EOF\n");
   expect(text).toContain("# TYPE sluice_received counter\nsluice_received_total ");

@@ -1,4 +1,4 @@
-/** The document says what the app does: every route, and answers of the shape that it promises. */
+/** The document describes what the app does: every route, and answers of the promised shape. */
 import { beforeEach, expect, test } from "bun:test";
 import { z } from "zod";
 import { systemClock } from "../../src/core/clock.ts";

@@ -1,4 +1,4 @@
-/** The listener itself: addresses, and what of the guards depends on a real connection. */
+/** The listener itself: addresses, and the part of the guards that needs a real connection. */
 import { mkdtempSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -43,7 +43,7 @@ describe("HTTP_LISTEN", () => {
   ])("%s", (text, address) => expect(parseListen(text)).toEqual(address));
 
   test.each(["8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", "::1:80", "http://a:80", "a b:80", ""])(
-    "%p is none",
+    "%p is not an address",
     (text) => expect(parseListen(text)).toBeUndefined(),
   );
 
@@ -51,12 +51,12 @@ describe("HTTP_LISTEN", () => {
     expect(isLoopback(host)).toBe(true),
   );
   test.each(["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.nip.io", "localhost.example", "1270.0.0.1", ""])(
-    "%p is not",
+    "%p is not loopback",
     (host) => expect(isLoopback(host)).toBe(false),
   );
 });
 
-test.each(["127.0.0.1:0", "[::1]:0"])("%s: the address says the port that was bound", async (listen) => {
+test.each(["127.0.0.1:0", "[::1]:0"])("%s: the address has the port that was bound", async (listen) => {
   const { address } = start(listen);
   expect(address).not.toEndWith(":0");
   expect((await fetch(`http://${address}/healthz`)).status).toBe(200);
@@ -137,7 +137,7 @@ test.each([
   expect(lines.filter(({ audit }) => audit === undefined)).toEqual([]);
 });
 
-/** What is answered to these bytes; "" where they are `cut` off instead. */
+/** The answer to these bytes; "" if they are `cut` off instead. */
 function raw(address: string, text: string, cut = false): Promise<string> {
   const [host = "", port] = address.split(":");
   const socket = connect({ host, port: Number(port) });

@@ -27,7 +27,7 @@ describe("sessions", () => {
       expect(sessions.has(wrong)).toBe(false);
   });
 
-  test("they end by time, by a logout, and by number: the oldest goes", () => {
+  test("they end by time, by a logout, and by number: the oldest ends first", () => {
     const clock = simulatedClock();
     const sessions = createSessions(token, clock);
     const cookies = Array.from({ length: 51 }, () => cookieOf(sessions.open(token, false)));
@@ -115,7 +115,7 @@ describe("streams", () => {
     });
   });
 
-  test("who follows one device is told of no other, and never a token", async () => {
+  test("a stream that follows one device shows no other device, and never a token", async () => {
     running = await startInProcess();
     await running.gateway.view.devices.add(registered(["d1", "d2"]));
     const ending = new AbortController();

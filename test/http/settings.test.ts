@@ -1,4 +1,4 @@
-/** /admin/settings: what may be in app_settings, said before it is there. */
+/** /admin/settings: a value is checked before it is written to app_settings. */
 import { beforeEach, expect, test } from "bun:test";
 import { policySettings } from "../../src/judge/judge.ts";
 import { type FakeView, fakeView } from "../kit/view.ts";
@@ -36,7 +36,7 @@ test.each([
   ["STORE_REJECTS", true, "1"],
   ["RATE_LIMIT_RPS", 2.5, "2.5"],
   ["MAX_PAYLOAD_BYTES", "16384", "16384"],
-])("%s = %p is in force at once; null goes back to the environment's", async (key, value, shown) => {
+])("%s = %p is in force at once; null restores the environment's value", async (key, value, shown) => {
   const before = await rowOf(key);
   expect((await ask("PUT", `/admin/settings/${key}`, { value })).json).toMatchObject({
     key,
@@ -60,7 +60,7 @@ test.each([
   expect(await fake.registry.settings()).toEqual({});
 });
 
-test("a row that somebody else spoilt is shown with its mistake, and the last good value is in force", async () => {
+test("a row that somebody else made invalid is shown with its mistake, and the last good value stays in force", async () => {
   await fake.registry.setSetting("RATE_LIMIT_RPS", "fast");
   expect(await rowOf("RATE_LIMIT_RPS")).toMatchObject({
     value: "5",

@@ -1,4 +1,7 @@
-/** A look-up over a fake registry, because what is tested is timing: when it is asked, for whom, and what if it does not answer. */
+/**
+ * A look-up over a fake registry, because timing is tested: when it is queried, for whom, and what happens if it does
+ * not answer.
+ */
 import { silentLog } from "../../src/core/log.ts";
 import { DeviceAuthCache } from "../../src/registry/cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";
@@ -25,7 +28,7 @@ export function setting(
 
   function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
     queries.push([...ids]);
-    // The answer is of now, and arrives later: as with a real database.
+    // The answer is made at once and arrives later, as with a real database.
     const rows = ids.flatMap((id) => devices.get(deviceKey(id.tenantId, id.deviceId)) ?? []);
     if (it.mood === "refuses") return Promise.reject(new Error("connection refused"));
     if (it.mood === "hangs") return new Promise(() => {});

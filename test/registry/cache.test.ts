@@ -30,7 +30,7 @@ describe("a row", () => {
     expect([has("d", "a"), has("d", "b")]).toEqual([true, false]);
   });
 
-  test("is as it was put in, and put in anew replaces it and its age", () => {
+  test("is as it was put in, and putting it in again replaces it and its age", () => {
     const { clock, cache } = cached();
     cache.put(aDevice());
     clock.advance(30_000);
@@ -50,7 +50,7 @@ describe("a row", () => {
 });
 
 describe("at the bound", () => {
-  test("the oldest tenth by time of caching goes, not the least used", () => {
+  test("the oldest tenth by time of caching is removed, not the least used", () => {
     const { cache, put, has } = cached();
     for (let at = 0; at < 100; at++) put(`d${at}`);
     put("d0");
@@ -91,7 +91,7 @@ describe("forgetting", () => {
   });
 });
 
-describe("while the registry cannot be asked", () => {
+describe("while the registry does not answer", () => {
   test("rows past the TTL serve within the stale window, and are counted", () => {
     const { clock, cache, put, has } = cached();
     put("d");
@@ -127,7 +127,7 @@ describe("when the watch was lost", () => {
     expect(has("d")).toBe(false);
   });
 
-  test("what was read before it stood again is unverified until it is read anew", () => {
+  test("what was read before it stood again is unverified until it is read again", () => {
     const { clock, cache, put, has } = cached();
     put("old");
     clock.advance(60_000);
@@ -145,7 +145,7 @@ describe("when the watch was lost", () => {
   });
 });
 
-test("a row that says no may be read anew once in a while, not while the registry is away, and reading it changes nothing in that", () => {
+test("a row that led to a reject may be read again now and then, not while the registry is away, and reading it does not change that", () => {
   const { clock, cache, put } = cached();
   const may = () => cache.mayReread("acme", "d");
   expect(may()).toBe(false);
@@ -161,7 +161,7 @@ test("a row that says no may be read anew once in a while, not while the registr
 });
 
 describe("over a restart", () => {
-  test("restored rows serve while the registry is away, and not before they are read anew when it is there", () => {
+  test("restored rows serve while the registry is away; while it answers they are read again first", () => {
     const before = cached();
     before.put("d");
     before.put("e");

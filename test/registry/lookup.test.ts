@@ -5,7 +5,7 @@ import { aDevice } from "../kit/builders.ts";
 import { nameOf, setting } from "./asked.ts";
 
 describe("misses", () => {
-  test("of a moment are one query, and are answered in order; found rows are cached, others not", async () => {
+  test("at the same moment are one query, and are answered in order; found rows are cached, others are not", async () => {
     const { clock, cache, queries, lookup, register } = setting();
     register("a");
     register("c");
@@ -21,7 +21,7 @@ describe("misses", () => {
     expect(lookup.stats()).toMatchObject({ available: true, queries: 1, devices: 3, waiting: 0, errors: 0 });
   });
 
-  test("of one device are one flight, also while its query is under way", async () => {
+  test("of one device are one flight, even while its query is under way", async () => {
     const { clock, queries, register, ask } = setting();
     register("a");
     ask("a");
@@ -85,7 +85,7 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(lookup.stats()).toMatchObject({ waiting: 0, errors: 0 });
   });
 
-  test("does not keep honest devices waiting, that stand behind it in the queue", async () => {
+  test("does not delay honest devices that stand behind it in the queue", async () => {
     const { clock, cache, queries, register, ask } = setting();
     register("honest");
     cache.put(aDevice({ deviceId: "honest" }));
@@ -96,7 +96,7 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(queries).toHaveLength(1);
   });
 
-  test("is answered to the last id, however long it takes, as long as the registry answers", async () => {
+  test("is answered down to the last id, however long that takes, as long as the registry answers", async () => {
     const { clock, ask, lookup, register } = setting({ answersAfterMs: 1_900 });
     const lists = Array.from({ length: 100_000 }, (_, at) => ask(`made-up-${at}`));
     register("honest");
@@ -107,7 +107,7 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(lookup.stats()).toMatchObject({ available: true, waiting: 0, errors: 0 });
   });
 
-  test("does not have a slow registry taken for one that is away: after no answer it is asked for less", async () => {
+  test("does not make a slow registry count as away: after a query without an answer, the next one is smaller", async () => {
     const { clock, ask, fake, queries, lookup } = setting({ answersAfterMs: 2_500 });
     const lists = Array.from({ length: 20_000 }, (_, at) => ask(`made-up-${at}`));
     await clock.pass(2_100);
@@ -124,7 +124,7 @@ describe("a flood of 100,000 made-up ids", () => {
     expect(lists.filter((list) => list[0] === "unknown")).toHaveLength(20_000);
   });
 
-  test("is told that the registry is away once that has not answered for as long as one waits", async () => {
+  test('is answered "unavailable" once the registry has not answered for as long as a message may wait', async () => {
     const { clock, ask, fake } = setting({ answersAfterMs: 1_000 });
     const lists = Array.from({ length: 100_000 }, (_, at) => ask(`made-up-${at}`));
     await clock.pass(2_500);
@@ -137,7 +137,7 @@ describe("a flood of 100,000 made-up ids", () => {
 });
 
 describe("changes", () => {
-  test("that are told are looked up with the next message", async () => {
+  test("that are notified are looked up with the next message", async () => {
     const { clock, cache, devices, ask, register, lookup } = setting();
     register("a");
     ask("a");
@@ -151,7 +151,7 @@ describe("changes", () => {
   });
 
   test.each(["devices", "tenant", "all"] as const)(
-    "that are told (%s) while a query is under way void its answer",
+    "that are notified (%s) while a query is under way void its answer",
     async (what) => {
       const { clock, cache, devices, ask, register, lookup } = setting();
       register("a");
@@ -208,7 +208,7 @@ describe("changes", () => {
 });
 
 describe("AUTO_PROVISION", () => {
-  test("of 20,000 made-up devices registers 1,000, and then 10 a minute; the others stay unknown", async () => {
+  test("registers 1,000 of 20,000 made-up devices, then 10 per minute; the others stay unknown", async () => {
     const { clock, provisioned, ask, lookup } = setting({ autoProvision: true });
     const lists: string[][] = [];
     const flood = async () => {
@@ -224,7 +224,7 @@ describe("AUTO_PROVISION", () => {
     expect(provisioned).toHaveLength(provisionedAtOnceMax + 10);
   });
 
-  test("registers an unknown device; its first message is still of an unknown one, its next is not", async () => {
+  test("registers an unknown device; its first message is still rejected, its next is not", async () => {
     const { clock, provisioned, ask, register } = setting({ autoProvision: true });
     register("known");
     ask("known");
@@ -238,7 +238,7 @@ describe("AUTO_PROVISION", () => {
   });
 });
 
-test("close answers all that wait with unavailable, leaves no timer, and asks no more", async () => {
+test("close answers all flights with unavailable, leaves no timer, and queries no more", async () => {
   const { clock, queries, ask, fake, lookup } = setting();
   fake.mood = "refuses";
   const answers = ask("a");

@@ -36,7 +36,7 @@ describe("when the registry does not answer", () => {
     expect(lookup.stats().waiting).toBe(0);
   });
 
-  test("it is tried again, seldom, until it answers; what still waits is answered then, and onAvailable is called once", async () => {
+  test("it is retried, at long intervals, until it answers; what still waits is answered then, and onAvailable is called once", async () => {
     const { clock, cache, register, ask, fake, queries, events, lookup } = setting();
     register("a");
     fake.mood = "refuses";

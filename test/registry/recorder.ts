@@ -1,4 +1,4 @@
-/** A watcher that writes down what it is told. */
+/** A watcher that records its notifications. */
 import type { RegistryWatcher } from "../../src/core/registry.ts";
 
 export interface Recorder {
@@ -19,7 +19,7 @@ export function recorder(): Recorder {
   return { watcher, calls };
 }
 
-/** Whether these calls tell that the device may have changed. */
+/** Whether these calls mean that the device may have changed. */
 export function tells(calls: readonly string[], tenantId: string, deviceId: string): boolean {
   return calls.some(
     (call) =>

@@ -1,4 +1,4 @@
-/** The auth cache on the disk: what changed is written, what went is gone, and nobody waits long for it. */
+/** The auth cache on disk: changes are written, removed rows disappear, and nobody waits long for it. */
 import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ function setUp(devices: number) {
   const cache = make();
   for (let n = 0; n < devices; n++) cache.put(aDevice({ deviceId: `d${n}` }));
   const path = join(dir, "auth-cache.db");
-  /** Ids that a next start would find. */
+  /** Ids that the next start would find. */
   const kept = () => {
     const next = make();
     const saved = savedCache(path, next);
@@ -33,7 +33,7 @@ function setUp(devices: number) {
   return { cache, saved: savedCache(path, cache), kept };
 }
 
-test("what is cached is found again, what went is not", async () => {
+test("cached rows are found again, removed ones are not", async () => {
   const { cache, saved, kept } = setUp(12_000);
   await saved.save();
   expect(kept()).toHaveLength(12_000);
@@ -47,7 +47,7 @@ test("what is cached is found again, what went is not", async () => {
   expect([found.has("d7"), found.has("d11999"), found.has("new")]).toEqual([false, false, true]);
 });
 
-test("a large cache of which nothing changed is looked through a part at a time", async () => {
+test("a large unchanged cache is checked in parts", async () => {
   const { saved } = setUp(12_000);
   await saved.save();
   let turns = 0;

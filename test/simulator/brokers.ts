@@ -5,13 +5,13 @@ import mqttPacket, { type IPublishPacket, type Packet } from "mqtt-packet";
 
 export interface TestBroker {
   readonly url: string;
-  /** Cuts every connection and stops to listen, as a crash does. */
+  /** Cuts every connection and stops listening, as a crash does. */
   crash(): Promise<void>;
   /** Listens again on the same port. */
   revive(): Promise<void>;
 }
 
-/** `onPublish` is asked before aedes acknowledges; acknowledged when it calls `done`. */
+/** `onPublish` is called before aedes acknowledges, which it does when `done` is called. */
 export async function startAedes(
   onPublish: (packet: IPublishPacket, done: () => void) => void,
 ): Promise<TestBroker> {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { faultNames, parseFaults } from "../../src/simulator/fault.ts";
 
 describe("--faults", () => {
-  test("none is none", () => expect(parseFaults("none")).toEqual({}));
+  test("none means no fault", () => expect(parseFaults("none")).toEqual({}));
 
   test("all is every fault, with a share if given", () => {
     expect(Object.keys(parseFaults("all"))).toEqual([...faultNames]);
@@ -20,5 +20,5 @@ describe("--faults", () => {
     ["bad-token=", /from 0 to 1/],
     ["bad-token=x", /from 0 to 1/],
     ["all=0.1", /add up to/],
-  ])("%s is refused in words", (text, words) => expect(() => parseFaults(text)).toThrow(words));
+  ])("%s is an error that says why", (text, words) => expect(() => parseFaults(text)).toThrow(words));
 });

@@ -51,7 +51,7 @@ describe("a fleet", () => {
     }
   });
 
-  test("deals devices out to tenants, each with a revoked and a tokenless one", () => {
+  test("assigns devices to tenants in turn, each tenant with a revoked and a tokenless one", () => {
     const { devices } = fleetOf({ devices: 5, tenants: ["acme", "globex"] });
     const ids = devices.map(({ tenantId, deviceId }) => `${tenantId}/${deviceId}`);
     expect(new Set(ids).size).toBe(ids.length);
@@ -100,11 +100,11 @@ describe("a fleet", () => {
     expect(seen.size).toBe(5);
   });
 
-  test("has no faults unless told", () => {
+  test("has no faults unless requested", () => {
     expect(messages(200).every(({ fault, expected }) => fault === null && expected === "event")).toBeTrue();
   });
 
-  test("has each fault about as often as told", () => {
+  test("has each fault about as often as requested", () => {
     const count = messages(20_000, { faults: { "bad-token": 0.1 } }).filter(
       (m) => m.fault === "bad-token",
     ).length;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createLatency } from "../../src/simulator/latency.ts";
 
 describe("latency", () => {
-  test("is null where there is none", () => {
+  test("is null if there is none", () => {
     expect(createLatency().percentiles()).toEqual({ p50Ms: null, p95Ms: null, p99Ms: null, maxMs: null });
   });
 

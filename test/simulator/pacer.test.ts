@@ -11,7 +11,7 @@ function takeAll(pacer: Pacer, nowMs: number): number {
 }
 
 describe("the pacer", () => {
-  test("lets the rate pass, whatever the ticks", () => {
+  test("permits the rate, whatever the ticks", () => {
     const pacer = createPacer(250, 0);
     let taken = 0;
     for (const nowMs of [0, 7, 13, 40, 41, 300, 1000, 1999, 2000]) taken += takeAll(pacer, nowMs);
@@ -25,7 +25,7 @@ describe("the pacer", () => {
     expect(takeAll(pacer, 60_500)).toBe(100);
   });
 
-  test("works below one message a second", () => {
+  test("works below one message per second", () => {
     const pacer = createPacer(0.5, 0);
     expect([0, 1000, 2000, 3000, 4000].map((nowMs) => takeAll(pacer, nowMs))).toEqual([1, 0, 1, 0, 1]);
   });

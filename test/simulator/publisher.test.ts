@@ -54,7 +54,7 @@ describe("publishing to an embedded broker", () => {
     expect(result.latency.p50Ms).toBeGreaterThan(0);
   });
 
-  test("keeps each device's order, with a connection for each device too", async () => {
+  test("keeps each device's order, even with one connection per device", async () => {
     const received = new Map<string, string[]>();
     broker = await startAedes((packet, done) => {
       received.set(packet.topic, [...(received.get(packet.topic) ?? []), keyOf(packet)]);
@@ -79,7 +79,7 @@ describe("publishing to an embedded broker", () => {
     let most = 0;
     broker = await startAedes((_packet, done) => {
       most = Math.max(most, held.push(done));
-      // Lets go one a turn, so that the publisher always wants to send more than it may.
+      // Acknowledges one message per turn, so that the publisher always wants to send more than it may.
       setImmediate(() => held.shift()?.());
     });
     const result = await publish(broker.url, { count: 400, window: 7 });
@@ -114,7 +114,7 @@ describe("publishing to an embedded broker", () => {
     expect(result.sent).toBeLessThanOrEqual(300 + 200);
   });
 
-  test("a broker that dies in the middle leaves messages unanswered, and none acknowledged that it did not answer for", async () => {
+  test("a broker that dies in the middle leaves messages unanswered, and none is counted as acknowledged that it did not answer", async () => {
     const answered = new Set<string>();
     const stop = new AbortController();
     let seen = 0;
@@ -172,7 +172,7 @@ describe("publishing to an embedded broker", () => {
 });
 
 describe("publishing over MQTT 5", () => {
-  test("keeps to the Receive Maximum of the broker", async () => {
+  test("obeys the broker's Receive Maximum", async () => {
     const held: ((reasonCode: number) => void)[] = [];
     let most = 0;
     broker = await startScripted(5, (_packet, answer) => {
@@ -199,7 +199,7 @@ describe("publishing over MQTT 5", () => {
 const available = mosquittoAvailable();
 describe.skipIf(!available)(`publishing to Mosquitto${available ? "" : " (skipped: not installed)"}`, () => {
   test.each([4, 5] as const)(
-    "brings every message to a subscriber, protocol version %d",
+    "delivers every message to a subscriber, protocol version %d",
     async (protocolVersion) => {
       const mosquitto = await startMosquitto({ lines: ["max_queued_messages 0"] });
       try {

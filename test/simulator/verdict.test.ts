@@ -55,7 +55,7 @@ describe("the judge gives the verdict that the fleet expects", () => {
     expect(new Set(verdicts)).toEqual(new Set(["event"]));
   });
 
-  test("one burst a device is below the default rate limit", () => {
+  test("one burst per device is below the default rate limit", () => {
     const [fleet, judge] = [fleetOf({ burst: 1 }), judgeOf()];
     const verdicts = Array.from({ length: 50 * 8 }, () => verdictOf(judge, fleet, fleet.next(Date.now())));
     expect(new Set(verdicts)).toEqual(new Set(["event"]));

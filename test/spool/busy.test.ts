@@ -8,8 +8,8 @@ import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-// The deadline is the test: as long as a write waits for the lock, nothing else in the gateway moves.
-test("a file that is locked is said so soon, nothing of the group is kept, and it is taken later", () => {
+// The deadline is the test: while a write waits for the lock, nothing else in the gateway moves.
+test("a locked file is reported soon, nothing of the group is kept, and it is written later", () => {
   const dataDir = kit.dir();
   const spool = kit.spool({ dataDir });
   spool.append(entries(3, 1), emptyRecord);

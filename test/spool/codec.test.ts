@@ -51,14 +51,14 @@ describe("a group", () => {
     );
   });
 
-  test("of a few lines is plain, of many is compressed to a fraction", () => {
+  test("is plain if it has few lines, and compressed to a fraction if it has many", () => {
     const few = encodeGroup(entries(2));
     const many = encodeGroup(entries(500));
     expect([few.codec, many.codec]).toEqual([0, 1]);
     expect(many.body.length).toBeLessThan(few.body.length * 250 * 0.2);
   });
 
-  test.each([2, 500])("of %i entries with a flipped bit anywhere is not taken", (size) => {
+  test.each([2, 500])("of %i entries with a flipped bit anywhere is not decoded", (size) => {
     const group = encodeGroup(entries(size));
     for (let at = 0; at < group.body.length; at++) {
       const body = Uint8Array.from(group.body);
@@ -67,13 +67,13 @@ describe("a group", () => {
     }
   });
 
-  test("cut short or lengthened is not taken", () => {
+  test("that was shortened or lengthened is not decoded", () => {
     const group = encodeGroup(entries(3));
     for (const body of [group.body.slice(0, -1), Buffer.concat([group.body, Buffer.of(0)])])
       expect(() => decodeGroup({ ...group, body }, 1, 3)).toThrow("checksum");
   });
 
-  test("of another count than noted, or of an unknown codec, is not taken", () => {
+  test("with another count than noted, or an unknown codec, is not decoded", () => {
     const group = encodeGroup(entries(3));
     expect(() => decodeGroup(group, 1, 2)).toThrow("it holds 3 entries, not 2");
     expect(() => decodeGroup({ ...group, codec: 7 }, 1, 3)).toThrow("codec 7 is unknown");
@@ -82,7 +82,7 @@ describe("a group", () => {
   test.each([
     ["x\t1\tt", "ends at its topic"],
     [`x${"\t0".repeat(12)}\t{}`, 'unknown kind "x"'],
-  ])("whose line is %j is not taken", (line, why) => {
+  ])("whose line is %j is not decoded", (line, why) => {
     const body = Buffer.from(line);
     const group = { body, codec: 0, crc: Bun.hash.crc32(body) };
     expect(() => decodeGroup(group, 1, 1)).toThrow(why);

@@ -14,7 +14,7 @@ afterEach(() => kit.clear());
 
 const writer = fileURLToPath(import.meta.resolve("../kit/spool-writer.ts"));
 
-/** A process that writes until it has said `lines` lines; what it said was durable is in `durable`. */
+/** A process that writes until it has printed `lines` lines; `durable` is what it reported as durable. */
 async function writeUntil(dataDir: string, lines: number) {
   const child = Bun.spawn([process.execPath, writer, dataDir], { stdout: "pipe", stderr: "inherit" });
   const said: string[] = [];
@@ -34,7 +34,7 @@ async function kill(child: Bun.Subprocess): Promise<void> {
 }
 
 describe("kill -9", () => {
-  test("at any moment leaves all that append had returned for, whole groups, no hole, and true books", async () => {
+  test("at any moment leaves everything for which append had returned, in whole groups, without a hole, with true books", async () => {
     const dataDir = kit.dir();
     let before = 0;
     for (let round = 0; round < 12; round++) {
@@ -48,7 +48,7 @@ describe("kill -9", () => {
       expect(all.length).toBe(spool.head);
       expect(all.every((e, i) => e.seq === i + 1 && e.payload === `{"n":${i + 1}}`)).toBe(true);
       expect(spool.sidecar.books().get("accepted") ?? 0).toBe(spool.head);
-      // The cursor is written now and then: it may lag, never lead, and its counts go with it.
+      // The cursor is written now and then: it may lag but never lead, and its counts match it.
       const { seq, delivered } = spool.sinkState("postgres");
       expect(delivered).toBe(seq);
       expect(seq).toBeLessThanOrEqual(spool.head);
@@ -61,7 +61,7 @@ describe("kill -9", () => {
     expect(before).toBeGreaterThan(1_000);
   });
 
-  test("gives the lock back, which until then keeps every other process out", async () => {
+  test("releases the lock, which until then keeps every other process out", async () => {
     const dataDir = kit.dir();
     const { child } = await writeUntil(dataDir, 1);
     expect(() => kit.spool({ dataDir })).toThrow("in use by another gateway");
@@ -81,7 +81,7 @@ function unmount(dir: string): void {
   Bun.spawnSync(["umount", "-l", dir]);
 }
 
-/** A file system of its own, where this user may mount one. */
+/** A file system of its own, if this user may mount one. */
 const disk = join(kit.dir(), "disk");
 mkdirSync(disk);
 const mounted = mount(disk, 8);
@@ -108,7 +108,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     }
   };
 
-  test("refuses the append whole, and goes on where it was once there is room", () => {
+  test("makes the whole append fail, and the spool continues once there is room", () => {
     onSmallDisk((dataDir) => {
       const ballast = join(dataDir, "ballast");
       const spool = kit.spool({ dataDir });
@@ -136,7 +136,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     });
   });
 
-  test("is not what the spool makes: at its floor it refuses, and has room again when the sinks have settled", () => {
+  test("is not caused by the spool: at its floor it takes no more, and has room again once the sinks have settled", () => {
     onSmallDisk((dataDir) => {
       const clock = simulatedClock();
       const spool = kit.spool({ dataDir, clock, freeBytesMin: 32_000_000 });
@@ -157,7 +157,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     }, 64);
   });
 
-  test("that others fill to the last byte leaves the spool what it has, to be used again and again", () => {
+  test("that others fill to the last byte leaves the spool its own pages, to be reused again and again", () => {
     onSmallDisk((dataDir) => {
       const clock = simulatedClock();
       const passing = (spool: Spool, groups: number) => {
@@ -198,7 +198,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     });
   });
 
-  test("is told when opening", () => {
+  test("is reported when the spool is opened", () => {
     onSmallDisk((dataDir) => {
       fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(100_000)));
       fill(() => writeFileSync(join(dataDir, `small${Math.random()}`), Buffer.alloc(100)));

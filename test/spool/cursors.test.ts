@@ -1,4 +1,4 @@
-/** What the cursors write, and that it is what they know. */
+/** What the cursors write: only what moved, and all of it. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { Cursors, type SinkState } from "../../src/spool/cursors.ts";
@@ -35,7 +35,7 @@ function setUp() {
   return { keep, found };
 }
 
-test("of many lanes on their detours only those that moved are written", () => {
+test("of many lanes on detours, only those that moved are written", () => {
   const { keep, found } = setUp();
   const lanes = Array.from({ length: 1_000 }, () => 5);
   expect(keep(standing(10, lanes))).toBe(1_001);

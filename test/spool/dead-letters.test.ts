@@ -1,4 +1,4 @@
-/** Dead letters within their bounds: whose go, when, and that somebody is told. */
+/** Dead letters within their bounds: whose are removed, when, and that the log reports it. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const devicesOf = ({ deadLetters }: Spool) =>
   deadLetters.list({ limit: 100_000 }).map(({ entry }) => entry.deviceId ?? "");
 
 describe("dead letters", () => {
-  test("are counted without looking at them, over a restart and a replay", () => {
+  test("are counted without being read, across a restart and a replay", () => {
     const dataDir = kit.dir();
     let spool = kit.spool({ dataDir });
     refuse(spool, "a", 30);
@@ -50,7 +50,7 @@ describe("dead letters", () => {
     expect(kit.spool({ dataDir }).deadLetters.totals()).toEqual(totals);
   });
 
-  test("at their bound in bytes cost the device that has most of them its oldest, and nobody else any", () => {
+  test("at their bound in bytes lose the oldest of the device that has most of them, and none of other devices", () => {
     const spool = kit.spool({ letterBytesMax: 1_048_576 });
     refuse(spool, "honest", 100);
     for (let i = 0; i < 20; i++) refuse(spool, "flood", 1_000, 1 + i * 1_000);
@@ -64,7 +64,7 @@ describe("dead letters", () => {
     expect(seqs.length).toBe((seqs.at(-1) ?? 0) - (seqs[0] ?? 0) + 1);
   });
 
-  test("go at their age, some at a time", () => {
+  test("are removed at their age limit, some at a time", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, letterAgeMaxDays: 1 });
     refuse(spool, "old", 1_500);
@@ -76,7 +76,7 @@ describe("dead letters", () => {
     expect(spool.deadLetters.discarded).toBe(1_500);
   });
 
-  test("are warned of as they begin and while they grow, and shown as long as there are any", () => {
+  test("cause a warning when they begin and while they grow, and are shown as long as there are any", () => {
     const clock = simulatedClock();
     const lines: Record<string, unknown>[] = [];
     const log = pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line)) });

@@ -1,4 +1,4 @@
-/** Who owns a spool, and which starts it remembers: what must hold so that no entry is lost or delivered twice. */
+/** Who owns a spool, and which starts it remembers, so that no entry is lost or delivered twice. */
 import { afterEach, expect, test } from "bun:test";
 import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -63,7 +63,8 @@ test("every start is remembered while any entry of it is held, however many ther
   }
   const spool = kit.spool({ dataDir });
   expect(spool.epochs.map(({ epoch }) => epoch).slice(0, starts)).toEqual(epochs);
-  // PostgreSQL committed up to the tenth and has been away since: it goes on after that one, not at the oldest held.
+  // PostgreSQL committed up to the tenth entry and has been away since: it continues after that one, not at the oldest
+  // held.
   const position = { epoch: epochs[9] ?? "", seq: 10, totals: noneHeld };
   expect(resumeFrom(spool.epochs, [position], spool.head, spool.first - 1).seq).toBe(10);
 }, 60_000);

@@ -27,7 +27,7 @@ describe("the redelivery window", () => {
     expect(window.has(1)).toBe(false);
   });
 
-  test("keeps the newest of a quiet device, whatever another sends or what proves nothing", () => {
+  test("keeps the newest packets of a quiet device, whatever another device or an unproven sender sends", () => {
     const window = new RedeliveryWindow(1_000);
     for (let n = 0; n < 10; n++) window.add(1_000_000 + n, 7);
     for (let n = 0; n < 101_000; n++) window.add(n, n % 2 === 0 ? 8 : unproven);
@@ -35,7 +35,7 @@ describe("the redelivery window", () => {
     expect(quiet.every(Boolean)).toBe(true);
   });
 
-  test("gives a device no more than its share of half the window, so that the last half-window is always known", () => {
+  test("reserves for a device no more than its share of half the window, so that the last half-window is always known", () => {
     const window = new RedeliveryWindow(1_000);
     for (let n = 0; n < 900; n++) window.add(1_000_000 + n, n % 9);
     for (let n = 0; n < 3_000; n++) {
@@ -44,13 +44,13 @@ describe("the redelivery window", () => {
     }
   });
 
-  test("of more devices than it has room for forgets the oldest", () => {
+  test("forgets the oldest if there are more devices than it has room for", () => {
     const window = new RedeliveryWindow(100);
     for (let n = 0; n < 1_000; n++) window.add(n, n);
     expect([899, 900, 999].map((print) => window.has(print))).toEqual([false, true, true]);
   });
 
-  test("is after a restart what it was", () => {
+  test("is the same after a restart", () => {
     const window = new RedeliveryWindow(100);
     for (let n = 0; n < 1_000; n++) window.add(n, n % 100 === 0 ? 7 : 8);
     const again = new RedeliveryWindow(100, window.pairs());
@@ -90,7 +90,7 @@ describe("retained messages", () => {
     expect([1, 2].map((n) => restarted.holds(copy(n)))).toEqual([false, true]);
   });
 
-  test("are remembered for a bounded number of topics: the quietest is forgotten, on the disk too", () => {
+  test("are remembered for a bounded number of topics: the quietest is forgotten, on disk too", () => {
     const topics = new RetainedTopics([]);
     for (let n = 0; n < retainedTopicsMax; n++) topics.note(copy(1, `d${n}`));
     topics.note(aDeviceMessage(2, "d0"));
@@ -100,7 +100,7 @@ describe("retained messages", () => {
     expect(topics.holds(copy(1, "d1"))).toBe(false);
   });
 
-  test("whose original was heard live are known by the window, as long as it holds it", () => {
+  test("whose original came live are recognised by the window, as long as it holds the original", () => {
     const window = new RedeliveryWindow(2);
     const [heard, other] = [redeliveryKey(aDeviceMessage(1, "a")), redeliveryKey(aDeviceMessage(2, "a"))];
     const copied = redeliveryKey({ ...copy(1), packetId: 9 });
@@ -114,7 +114,7 @@ describe("retained messages", () => {
 });
 
 describe("dead letters", () => {
-  test("keep the entry and the far side's words over a restart, once for each sink, start and seq", () => {
+  test("keep the entry and the downstream system's words across a restart, once per sink, start and seq", () => {
     const dataDir = kit.dir();
     const clock = simulatedClock(5_000);
     const first = kit.spool({ dataDir, clock });

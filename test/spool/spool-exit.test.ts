@@ -48,7 +48,7 @@ test("an orderly close leaves no write-ahead log", () => {
   expect(existsSync(join(dataDir, "spool.db-wal"))).toBe(false);
 });
 
-test("a write-ahead log that is lost after such an exit is told", () => {
+test("a write-ahead log that is lost after such an exit is reported", () => {
   exitWith("process.exit(1)");
   rmSync(join(dataDir, "spool.db-wal"));
   expect(entriesNow).toThrow("spool.db-wal is missing although the spool was not closed");

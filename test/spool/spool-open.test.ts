@@ -34,7 +34,7 @@ describe("epochs", () => {
     return epochs;
   };
 
-  test("each start is one, with the first seq it writes", () => {
+  test("each start is an epoch, with the first seq that it writes", () => {
     const dataDir = kit.dir();
     epochsOf(dataDir, 5);
     epochsOf(dataDir, 2);
@@ -54,7 +54,7 @@ describe("epochs", () => {
 });
 
 describe("opening", () => {
-  test("a second one of the same folder is refused until the first is closed", () => {
+  test("a second time in the same directory fails until the first spool is closed", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir });
     expect(() => kit.spool({ dataDir })).toThrow(
@@ -65,13 +65,13 @@ describe("opening", () => {
     expect(kit.spool({ dataDir }).head).toBe(1);
   });
 
-  test("a folder that is not there is said so, and not taken for one in use", () => {
+  test("a missing directory is reported as missing, and not as in use", () => {
     expect(() => kit.spool({ dataDir: join(kit.dir(), "gone") })).toThrow(
       /cannot lock .*gone.*directory exists/,
     );
   });
 
-  test("a spool of a later format is refused and left as it is", () => {
+  test("a spool of a later format is not opened and stays unchanged", () => {
     const dataDir = kit.dir();
     kit.close(kit.spool({ dataDir }));
     const path = join(dataDir, "spool.db");
@@ -91,7 +91,7 @@ describe("opening", () => {
       "a database cut in half",
       (whole: Buffer) => whole.subarray(0, Math.floor(whole.length / 8_192) * 4_096),
     ],
-  ])("a file that is %s is refused with a sentence that says what to do", (_, spoil) => {
+  ])("a file that is %s is not opened; the error says what to do", (_, spoil) => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
     for (let i = 0; i < 30; i++) spool.append(bulky(3, 5_000), emptyRecord);
@@ -130,8 +130,8 @@ function overwritten(whole: Buffer, at: number): Buffer {
   return spoilt;
 }
 
-describe("what is missing is not taken for what never was", () => {
-  test("a spool whose file is gone does not begin anew without a word", () => {
+describe("a missing file is not taken for one that never existed", () => {
+  test("a spool whose file is gone does not silently begin anew", () => {
     const dataDir = kit.dir();
     kit.close(kit.spool({ dataDir }));
     rmSync(join(dataDir, "spool.db"));
@@ -143,7 +143,7 @@ describe("what is missing is not taken for what never was", () => {
     expect(kit.spool({ dataDir }).head).toBe(0);
   });
 
-  test("a write-ahead log that is gone after a crash is said so, and repair goes on with what there is", () => {
+  test("a write-ahead log that is gone after a crash is reported, and repair continues with what is left", () => {
     const dataDir = kit.dir();
     const crashed = kit.spool({ dataDir });
     const copy = kit.dir();

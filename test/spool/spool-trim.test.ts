@@ -1,4 +1,4 @@
-/** What the spool gives up, what it keeps, and when it takes no more. */
+/** What the spool trims, what it keeps, and when it takes no more. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const put = (spool: Spool, ...sizes: number[]) => {
 };
 const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
-describe("giving up groups", () => {
+describe("trimming", () => {
   function drained(sinks: Record<string, ReturnType<typeof settledTo>>, untilFull: string[] = []) {
     const clock = simulatedClock();
     const spool = kit.spool({ clock });
@@ -29,7 +29,7 @@ describe("giving up groups", () => {
     return { spool, trim: () => clock.advance(1_000) };
   }
 
-  test("only what every sink has settled goes, whole groups at a time", () => {
+  test("only what every sink has settled is removed, in whole groups", () => {
     const { spool, trim } = drained({ postgres: settledTo(35), influx: settledTo(25) });
     trim();
     expect(spool.first).toBe(21);
@@ -46,7 +46,7 @@ describe("giving up groups", () => {
     expect(spool.first).toBe(11);
   });
 
-  test("nothing goes from a held seq on", () => {
+  test("nothing is removed from a held seq on", () => {
     const { spool, trim } = drained({ postgres: settledTo(40) });
     spool.holdFrom(12);
     trim();
@@ -56,14 +56,14 @@ describe("giving up groups", () => {
     expect(spool.first).toBe(31);
   });
 
-  test("a sink that nobody has heard of yet keeps everything", () => {
+  test("a sink without a cursor keeps everything", () => {
     const { spool, trim } = drained({ postgres: settledTo(40) });
     spool.keepFor(["postgres", "redis"]);
     trim();
     expect(spool.first).toBe(1);
   });
 
-  test("nothing goes before somebody has said for whom it is kept, not even on closing", () => {
+  test("nothing is removed before the sinks are named, not even on closing", () => {
     const dataDir = kit.dir();
     const clock = simulatedClock();
     const spool = kit.spool({ dataDir, clock });
@@ -119,7 +119,7 @@ describe("giving up groups", () => {
     expect(kit.spool({ dataDir }).bytes).toBe(both - one);
   });
 
-  test("space is given back to the file system once a big backlog is drained", () => {
+  test("space is returned to the file system once a large backlog is drained", () => {
     const dataDir = kit.dir();
     const clock = simulatedClock();
     const spool = kit.spool({ dataDir, clock });
@@ -143,7 +143,7 @@ describe("giving up groups", () => {
 describe("at the byte bound", () => {
   const bytesMax = 200_000;
 
-  test("an append is refused whole, and taken once the sinks have made room", () => {
+  test("an append fails as a whole, and succeeds once the sinks have made room", () => {
     const spool = kit.spool({ bytesMax });
     spool.keepFor(["postgres"]);
     spool.setSinkState("postgres", settledTo(0));
@@ -188,7 +188,7 @@ describe("at the byte bound", () => {
     expect(spool.bytes).toBeLessThanOrEqual(bytesMax);
   });
 
-  test("a group larger than the bound is taken once everything else is settled", () => {
+  test("a group larger than the bound is written once everything else is settled", () => {
     const spool = kit.spool({ bytesMax: 65_536 });
     spool.keepFor(["postgres"]);
     for (let i = 1; i <= 3; i++) {
@@ -199,7 +199,7 @@ describe("at the byte bound", () => {
     expect(spool.head).toBe(9);
   });
 
-  test("what ends a hold is taken where only the hold is in the way", () => {
+  test("what ends a hold is written if only the hold is in the way", () => {
     const spool = kit.spool({ bytesMax });
     spool.keepFor(["postgres"]);
     spool.setSinkState("postgres", settledTo(0));
@@ -214,7 +214,7 @@ describe("at the byte bound", () => {
   });
 });
 
-test("an append is refused where the disk would be left with less than its floor", () => {
+test("an append fails if it would leave the disk with less than its floor", () => {
   const spool = kit.spool({ freeBytesMin: Number.MAX_SAFE_INTEGER });
   expect(() => put(spool, 1)).toThrow(SpoolFull);
   expect(() => put(spool, 1)).toThrow(
@@ -224,7 +224,7 @@ test("an append is refused where the disk would be left with less than its floor
 });
 
 describe("the age bound", () => {
-  test("gives up what is too old, for sinks that may skip", () => {
+  test("makes sinks that may skip lose what is too old", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, ageMaxSeconds: 120 });
     spool.keepFor([], ["postgres"]);
@@ -238,7 +238,7 @@ describe("the age bound", () => {
     expect(spool.first).toBe(31);
   });
 
-  test("counts the time that passed while the gateway ran: a clock that is set makes nothing old", () => {
+  test("counts the time that passed while the gateway ran: setting the clock makes nothing old", () => {
     const clock = simulatedClock();
     const dataDir = kit.dir();
     const first = kit.spool({ clock, ageMaxSeconds: 120, dataDir });
@@ -258,7 +258,7 @@ describe("the age bound", () => {
     expect(spool.first).toBe(11);
   });
 
-  test("keeps it for a sink that holds", () => {
+  test("keeps everything for a sink that holds the intake", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, ageMaxSeconds: 60 });
     spool.keepFor(["postgres"], ["influx"]);

@@ -1,4 +1,4 @@
-/** The spool in one process: what is appended is read again, with what goes along. */
+/** The spool in one process: what is appended is read again, with what is written beside it. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
@@ -50,7 +50,7 @@ describe("appending and reading", () => {
     expect(numbers(spool)).toEqual(sequence(1, 3_500));
   });
 
-  test("listeners hear of each append, but not of one without entries", () => {
+  test("listeners are called for each append, but not for one without entries", () => {
     const spool = kit.spool();
     let heard = 0;
     spool.onAppend(() => heard++);
@@ -67,7 +67,7 @@ describe("appending and reading", () => {
     expect(spool.read(5)).toEqual(spool.read(1).slice(4));
   });
 
-  test("the oldest entry after a seq tells since when somebody waits", () => {
+  test("the oldest entry after a seq says since when a sink waits", () => {
     const spool = kit.spool();
     spool.append([anEntry({ receivedMs: 10 })], emptyRecord);
     spool.append([anEntry({ receivedMs: 20 })], emptyRecord);
@@ -100,7 +100,7 @@ describe("what goes with a group", () => {
     expect(kit.spool({ dataDir }).sinkState("influx").detours.size).toBe(0);
   });
 
-  test("nothing of it is written where the append fails", () => {
+  test("nothing of it is written if the append fails", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir, bytesMax: 65_536 });
     first.keepFor(["slow"]);
@@ -143,7 +143,7 @@ describe("what goes with a group", () => {
     db.close();
   });
 
-  test("the redelivery window is written anew once it is there twice, as it then is, and never with what is not on the disk", () => {
+  test("the redelivery window is written anew once the table holds it twice, in its current state, and never with packets that are not on disk", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir, redeliveryWindow: 100 });
     spool.keepFor([]);

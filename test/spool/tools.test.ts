@@ -1,4 +1,4 @@
-/** `verify`, `repair`, `export`, `compact` and `status` on spools that are whole, flipped, cut and torn. */
+/** `verify`, `repair`, `export`, `compact` and `status` on spools that are whole, flipped, truncated and torn. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import {
@@ -51,7 +51,7 @@ function append(spool: Spool, some: readonly Entry[]): void {
   spool.append(some, { books: books.toKeep(0) });
 }
 
-/** A closed spool of so many groups of ten entries, each too large for a page. */
+/** A closed spool with this many groups of ten entries, each too large for a page. */
 function filled(groups = 10): string {
   const dataDir = kit.dir();
   const spool = kit.spool({ dataDir });
@@ -81,7 +81,7 @@ function overwrite(dataDir: string, at: number, bytes: Uint8Array): void {
   writeSync(fd, bytes, 0, bytes.length, at);
 }
 
-/** Where the body of the group that ends at `last` lies in the file. */
+/** The offset in the file of the body of the group that ends at `last`. */
 function placeOfBody(dataDir: string, last: number): number {
   const db = new Database(join(dataDir, "spool.db"), { readonly: true });
   const body = db
@@ -128,7 +128,7 @@ describe("a whole spool", () => {
     expect(verify(dir)).toMatchObject({ sound: true, entries: 30 });
     rmSync(join(dir, "spool.db-wal"));
     rmSync(join(dir, "spool.db-shm"), { force: true });
-    // Nothing was ever merged: there is no table yet, which is no spool at all.
+    // The log was never merged: there is no table yet, so this is no spool at all.
     expect(verify(dir).sound).toBe(false);
   });
 
@@ -146,7 +146,7 @@ describe("a whole spool", () => {
     expect(booksOf(older).spooled).toBe(older.head);
   });
 
-  test("is refused while a gateway has it, but for status", () => {
+  test("cannot be used while a gateway has it, except by status", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
     append(spool, large(1));
@@ -157,13 +157,13 @@ describe("a whole spool", () => {
     expect(spoolStatus(dataDir).inUse).toBe(false);
   });
 
-  test("that is not there is said to be not there", () => {
+  test("that does not exist is reported as missing", () => {
     expect(() => verify(kit.dir())).toThrow("there is no spool");
   });
 });
 
 describe("repair", () => {
-  test("keeps the groups before and behind one with a flipped bit, and says exactly what is gone", () => {
+  test("keeps the groups before and after one with a flipped bit, and says exactly what is gone", () => {
     const dir = filled();
     flipBody(dir, 50);
     expect(verify(dir)).toMatchObject({ sound: false, pages: [], groups: 9, entries: 90, head: 100 });
@@ -179,7 +179,7 @@ describe("repair", () => {
     expect(readdirSync(dir).filter((name) => name.includes("repairing"))).toEqual([]);
   });
 
-  test.each([1, 5, 10])("a page of zeros in group %i costs that group and no other", (group) => {
+  test.each([1, 5, 10])("loses with a page of zeros in group %i that group and no other", (group) => {
     const dir = filled();
     const at = placeOfBody(dir, group * 10);
     overwrite(dir, Math.floor(at / 4096) * 4096, new Uint8Array(4096));
@@ -195,7 +195,7 @@ describe("repair", () => {
     expect(spool.head).toBe(100);
   });
 
-  test("whatever page is overwritten: what is kept is as it was, what is not is named, the books balance", () => {
+  test("keeps entries unchanged whatever page is overwritten, names what is lost, and the books balance", () => {
     const source = filled(30);
     const whole = readFileSync(join(source, "spool.db"));
     const pages = whole.length / 4096;
@@ -220,7 +220,7 @@ describe("repair", () => {
   });
 
   test.each([0.2, 0.5, 0.9])(
-    "a file cut at %p of its length keeps what is before the cut, and its head",
+    "keeps what is before the cut of a file cut at %p of its length, and its head",
     (share) => {
       const dir = filled(30);
       const path = join(dir, "spool.db");
@@ -240,7 +240,7 @@ describe("repair", () => {
     },
   );
 
-  test("a file that is no database any more becomes an empty spool beside it", () => {
+  test("makes an empty spool beside a file that is no database any more", () => {
     const dir = filled();
     overwrite(dir, 0, new Uint8Array(4096));
     expect(verify(dir).sound).toBe(false);
@@ -265,7 +265,7 @@ describe("repair", () => {
       head: 100,
       missing: [{ from: 91, to: 100, why: "the newest groups are gone" }],
     });
-    // A sink passes over the hole: nothing is missing any more.
+    // Once a sink has passed over the hole, nothing is missing any more.
     const repaired = kit.spool({ dataDir });
     repaired.keepFor(["a"]);
     repaired.setSinkState("a", settledTo(100));
@@ -273,7 +273,7 @@ describe("repair", () => {
     expect(verify(dataDir).missing).toEqual([]);
   });
 
-  test("a cursor that tells of more than there was is set right without inventing entries", () => {
+  test("a cursor that counts more than there was is corrected without inventing entries", () => {
     const dataDir = filled();
     const db = new Database(join(dataDir, "spool.db"));
     db.run("INSERT INTO cursors VALUES ('a', 0, 100, 120, 5, 0, 0)");
@@ -370,7 +370,7 @@ describe("repair", () => {
 });
 
 describe("a repair killed with -9 at any moment", () => {
-  test("leaves the damaged spool or the repaired one, and another repair ends the matter", async () => {
+  test("leaves the damaged spool or the repaired one, and another repair completes it", async () => {
     const source = filled(60);
     flipBody(source, 300);
     const script = join(import.meta.dir, "../kit/repair-runner.ts");
@@ -392,7 +392,7 @@ describe("a repair killed with -9 at any moment", () => {
 });
 
 describe.skipIf(postgresAvailable() !== "")(`PostgreSQL (${postgresAvailable() || "there"})`, () => {
-  test("takes what is on both sides of a hole exactly once, and its position passes over it", async () => {
+  test("gets what is on both sides of a hole exactly once, and its position passes over it", async () => {
     const dataDir = filled(6);
     flipBody(dataDir, 30);
     repair(dataDir);
@@ -432,7 +432,7 @@ describe("export", () => {
     return { seqs, lost };
   }
 
-  test("gives everything held, or what a sink has not settled, and names what it cannot read", () => {
+  test("prints everything held, or what a sink has not settled, and names what it cannot read", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
     for (let n = 0; n < 5; n++) append(spool, large(n * 10 + 1));
@@ -455,7 +455,7 @@ describe("export", () => {
 });
 
 describe("compact", () => {
-  test("gives free pages back and keeps what is held", () => {
+  test("returns free pages and keeps what is held", () => {
     const clock = simulatedClock();
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir, clock });

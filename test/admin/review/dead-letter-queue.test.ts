@@ -1,4 +1,4 @@
-/** Dead letters brought back: to the sink that refused them and no other, once, whatever crashes. */
+/** Replayed dead letters: to the sink that refused them and no other, once, whatever crashes. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Books } from "../../../src/intake/books.ts";
@@ -17,7 +17,7 @@ afterEach(() => kit.clear());
 
 const all: Selection = { after: 0, dry_run: false };
 
-/** A far side that refuses while `refuses`, and takes what comes otherwise. */
+/** A downstream system that refuses while `refuses` is set, and takes everything otherwise. */
 function farSide(name: string) {
   const it = { refuses: true, got: [] as string[] };
   const sink: Sink = {
@@ -83,7 +83,7 @@ function site() {
 }
 
 describe("replay", () => {
-  test("brings back what a sink refused, to that sink alone, and the books balance", async () => {
+  test("delivers again what a sink refused, to that sink alone, and the books balance", async () => {
     const it = site();
     it.accept(5);
     await it.settled();
@@ -118,7 +118,7 @@ describe("replay", () => {
     await it.stop();
   });
 
-  test("keeps letters of a sink that the settings do not name, and says so", async () => {
+  test("keeps dead letters of a sink that the settings do not name, and says so", async () => {
     const it = site();
     it.spool.deadLetters.put("kafka", "e", anEntry({ seq: 1 }), "too large");
     const outcome = await it.queue.replay(all);
@@ -131,7 +131,7 @@ describe("replay", () => {
     await it.stop();
   });
 
-  test("while nothing can be spooled changes nothing, and may be tried again", async () => {
+  test("changes nothing while nothing can be spooled, and may be tried again", async () => {
     const it = site();
     it.accept(2);
     await it.settled();
@@ -164,7 +164,7 @@ describe("replay", () => {
   });
 });
 
-test("killed with -9 at any moment: every letter is still there, or was brought back once", async () => {
+test("killed with -9 at any moment: every dead letter is still there, or was replayed once", async () => {
   const dir = kit.dir();
   const script = join(import.meta.dir, "../../kit/replay-writer.ts");
   for (let kills = 0; kills < 4; kills++) {

@@ -1,6 +1,6 @@
 /**
- * Quarantined messages brought back by a compiled gateway: judged anew, with their own times, stored exactly once though the
- * gateway is killed in the middle of it, over the command line and over HTTP; in PostgreSQL and in the local file.
+ * Quarantined messages replayed by a compiled gateway: judged again, with their own times, stored exactly once even
+ * if the gateway is killed in the middle; over the command line and over HTTP; in PostgreSQL and in the local file.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -74,7 +74,7 @@ for (const { name, absent } of stores) {
       return { events: rows.map(({ payload, at }) => eventOf(payload, at.getTime())), left: count?.n ?? -1 };
     }
 
-    test("lists and shows what is kept, and says over HTTP what is wrong with a question", async () => {
+    test("lists and shows what is kept, and says over HTTP what is wrong with a request", async () => {
       const { out } = await cli("list", "--device", "d1", "--limit", "2");
       expect(out.split("\n")[1]).toMatch(/^\d+ +UNREGISTERED_DEVICE/);
       const [row] = JSON.parse((await cli("list", "--limit", "1", "--json")).out) as { id: number }[];
@@ -98,7 +98,7 @@ for (const { name, absent } of stores) {
       expect(page.next).toBe(page.rows[2]?.id ?? 0);
     });
 
-    test("what would be rejected still stays, with today's reason", async () => {
+    test("what would still be rejected stays, with the reason of now", async () => {
       expect(await json("replay", "--all", "--dry-run")).toMatchObject({
         done: 0,
         kept_count: 600,
@@ -110,7 +110,7 @@ for (const { name, absent } of stores) {
       expect(out).toContain("UNREGISTERED_DEVICE");
     });
 
-    test("what is accepted now is stored once with its own times, though the gateway is killed meanwhile", async () => {
+    test("what is accepted now is stored once with its own times, even if the gateway is killed meanwhile", async () => {
       for (let d = 0; d < devices - 1; d++) {
         const added = await sluice(
           { ...env, GATEWAY_ID: "g" },
@@ -153,7 +153,7 @@ for (const { name, absent } of stores) {
       expect((await stored()).left).toBe(0);
     });
 
-    test("without a gateway the command says that one must run", async () => {
+    test("without a gateway the command says that it needs one", async () => {
       await gateway.stop();
       const { code, err } = await cli("list");
       expect(code).toBe(1);

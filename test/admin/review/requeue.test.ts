@@ -1,4 +1,4 @@
-/** What an operator brings back at the intake: behind the open group, at once or not at all, and the books balance. */
+/** Requeued entries at the intake: they follow the open group, at once or not at all, and the books balance. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Books } from "../../../src/intake/books.ts";
 import { aDeviceMessage, intake, numberOf } from "../../kit/intake.ts";
@@ -15,8 +15,8 @@ const acceptedAnew = (books: Books) => {
   books.accept();
 };
 
-describe("what is brought back", () => {
-  test("comes behind the open group, whose messages are durable, and is counted with it", () => {
+describe("a requeued entry", () => {
+  test("follows the open group, whose messages are durable, and is counted with it", () => {
     const it = intake(kit, registry());
     it.cached.add("d1");
     it.port.receive(aDeviceMessage(1, "d1"));
@@ -41,7 +41,7 @@ describe("what is brought back", () => {
     expect(it.balanced()).toBe(true);
   });
 
-  test("is refused while the intake is held, and nothing is changed or counted", () => {
+  test("is an error while the intake is held, and nothing is changed or counted", () => {
     const it = intake(kit, registry());
     it.cached.add("d1");
     it.spool.deadLetters.put("influx", "e", anEntry({ seq: 1 }), "no");
@@ -56,7 +56,7 @@ describe("what is brought back", () => {
     expect([it.spool.head, it.spool.deadLetters.totals().count, it.balanced()]).toEqual([2, 0, true]);
   });
 
-  test("with a dead letter that is gone is refused as a whole", () => {
+  test("whose dead letter is gone is an error as a whole", () => {
     const it = intake(kit, registry());
     expect(() => it.ingest.requeue([back(1)], replayed, [7])).toThrow("dead letter 7 is gone");
     expect([it.spool.head, it.books.spooled, it.balanced()]).toEqual([0, 0, true]);

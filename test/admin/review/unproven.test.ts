@@ -1,4 +1,4 @@
-/** Quarantined messages whose sender could not prove to be the device: `replay --all` must not let them in. */
+/** Quarantined messages whose sender could not prove to be the device: `replay --all` must not accept them. */
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/log.ts";
 import { quarantineQueue } from "../../../src/admin/review/quarantine-queue.ts";
@@ -47,7 +47,7 @@ function queue() {
   return { quarantine, back };
 }
 
-test("they stay where everything is asked for, and it is said why", async () => {
+test("they stay if everything is selected, with the reason why", async () => {
   const { quarantine, back } = queue();
   const { done, kept } = await quarantine.replay({ after: 0, dry_run: false });
   expect([done, back]).toEqual([1, [1]]);
@@ -55,7 +55,7 @@ test("they stay where everything is asked for, and it is said why", async () => 
   expect(kept[0]?.why).toContain("asked for by this reason");
 });
 
-test("they come back where the operator names the reason, or the message", async () => {
+test("they are replayed if the operator names the reason, or the message", async () => {
   const { quarantine, back } = queue();
   await quarantine.replay({ after: 0, dry_run: false, reason: "TOKEN_INVALID" });
   await quarantine.replay({ after: 0, dry_run: false, ids: [3] });
