@@ -89,10 +89,17 @@ export function describeFailure(error: unknown, place: string): string {
   const known = code === undefined ? undefined : systemErrors[code];
   if (known !== undefined) return `${place} ${known}`;
   const said = explain(error);
+  if (certificateAlert.test(said)) return `${place} ${unprovedText}`;
   if (said === "connack timeout") return `${place} accepts connections but does not answer CONNECT`;
   if (said === "Keepalive timeout") return `${place} fell silent: no answer to a ping`;
   return `${place}: ${said}`;
 }
+
+/** What a server says of a client's certificate (RFC 8446 §6.2); a missing one has its own. */
+const certificateAlert =
+  /ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN|REQUIRED))/;
+const unprovedText =
+  "does not accept our client certificate: check MQTT_TLS_CERT and MQTT_TLS_KEY, and the broker's CA";
 
 const unansweredText =
   " instead of answering CONNECT (not MQTT, a client certificate wanted, or MQTT 5 unknown: see MQTT_TLS_CERT, MQTT_VERSION)";

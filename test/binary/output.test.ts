@@ -78,6 +78,13 @@ const printing: Readonly<Record<string, string>> = {
   "devices export": "",
   "devices import": "one.ndjson --json",
   "devices remove": "acme device-ANOTHER",
+  status: "",
+  top: "--count 1",
+  rejects: "--json",
+  latest: "--gateway GATEWAY",
+  "mappings try": "--topic tenant/acme/device/d/telemetry < one.ndjson",
+  install: "--dry-run",
+  uninstall: "--dry-run",
   "cache stats": "--gateway GATEWAY",
   "cache clear": "--gateway GATEWAY",
   "cache invalidate": "acme --gateway GATEWAY",
@@ -97,7 +104,7 @@ const printing: Readonly<Record<string, string>> = {
   "quarantine discard": "--all --gateway GATEWAY",
 };
 /** A gateway prints its log; the others find nothing here to print. */
-const silent = ["run", "dead-letters show", "dead-letters set-aside", "quarantine show"];
+const silent = ["run", "events", "upgrade", "dead-letters show", "dead-letters set-aside", "quarantine show"];
 
 describe.skipIf(!existsSync(executable))("output of the executable (skipped without: bun run build)", () => {
   test.each(long)("%s arrives whole behind a slow reader", async (_, words, lines) => {
