@@ -4,13 +4,9 @@
  * the difference of the totals. So the answer to a lost COMMIT is found by just delivering again.
  */
 import { isFor, type Entry } from "./entry.ts";
-import type { Delivery, Outcome, Refusal, Totals } from "./sink.ts";
+import type { Delivery, Outcome, Refusal, Standing, Totals } from "./sink.ts";
 
-/** How far the downstream system has got in one epoch. */
-export interface Standing {
-  readonly seq: number;
-  readonly totals: Totals;
-}
+export type { Standing } from "./sink.ts";
 
 /** The columns of sluice_position, as PostgreSQL (int8 as text) and SQLite give them. */
 export interface PositionRow {

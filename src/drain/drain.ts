@@ -17,10 +17,10 @@ import type { Lane } from "./lane.ts";
 import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./read-ahead.ts";
 import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
 import type { Refusal, Sink, Totals } from "../core/sink.ts";
-import { told, Trouble, type Told } from "./trouble.ts";
+import { reportOf, Trouble, type TroubleReport } from "./trouble.ts";
 import { Wake } from "./wake.ts";
 
-export interface DrainStats extends Totals, Told {
+export interface DrainStats extends Totals, TroubleReport {
   /** Entries that were ever offered to this sink: what the five others must add up to. */
   readonly spooled: number;
   readonly waiting: number;
@@ -92,7 +92,7 @@ export class Drain {
 
   stats(): DrainStats {
     const own = { key: "", trouble: this.#trouble };
-    return { ...this.#ahead.stats(), ...told([own, ...this.#ahead.lanes]) };
+    return { ...this.#ahead.stats(), ...reportOf([own, ...this.#ahead.lanes]) };
   }
 
   /** A lane in trouble, the one that is named or the first, with at most `count` entries of its head. */

@@ -8,15 +8,15 @@
 import { isFor, type Entry } from "../core/entry.ts";
 import { Lane } from "./lane.ts";
 import type { EpochRange } from "./resume.ts";
-import type { Outcome, Refusal, Sink, Totals } from "../core/sink.ts";
+import {
+  noDetours,
+  type Outcome,
+  type Refusal,
+  type Sink,
+  type Totals,
+  type SinkState,
+} from "../core/sink.ts";
 import { Window } from "./window.ts";
-
-/** Where a sink stands, as the spool keeps it. */
-export interface DrainState extends Totals {
-  readonly start: number;
-  readonly seq: number;
-  readonly detours: ReadonlyMap<string, { readonly seq: number; readonly waiting: number }>;
-}
 
 /** What a drain needs of the spool. */
 export interface DrainedSpool {
@@ -29,15 +29,14 @@ export interface DrainedSpool {
   };
   read(seq: number): readonly Entry[];
   onAppend(listener: () => void): void;
-  sinkState(sink: string): DrainState;
-  setSinkState(sink: string, state: DrainState): void;
+  sinkState(sink: string): SinkState;
+  setSinkState(sink: string, state: SinkState): void;
 }
 
 export const readAheadEntriesMax = 40_000;
 export const readAheadBytesMax = 32 * 1024 * 1024;
 /** Most entries read at a stretch, so that the intake is not kept waiting: some milliseconds from the disk. */
 const stretchEntries = 4_000;
-const noDetours: DrainState["detours"] = new Map();
 
 export class ReadAhead {
   readonly #sink: Sink;
@@ -264,7 +263,7 @@ export class ReadAhead {
   }
 
   /** After a restart a lane reads again all that lies beyond the cursor: what it has settled there counts only with the cursor. */
-  #detours(cursor: number): DrainState["detours"] {
+  #detours(cursor: number): SinkState["detours"] {
     let detours: Map<string, { seq: number; waiting: number }> | undefined;
     for (const [key, { scanned, unsettledFrom, waiting }] of this.#lanes) {
       if (scanned === undefined) continue;

@@ -14,24 +14,18 @@ export interface EpochRange {
   readonly first: number;
 }
 
-export interface Resumed {
-  /** Everything up to and including this seq is settled downstream. */
-  readonly seq: number;
-  /** The downstream system's totals at `seq`; undefined if it has none that fit. */
-  readonly totals: Totals | undefined;
-}
-
 /**
  * @param epochs oldest first
  * @param head the spool's last seq
  * @param floor the seq before the oldest entry held
+ * @returns the seq up to which all is settled downstream; totals undefined: it has none that fit
  */
 export function resumeFrom(
   epochs: readonly EpochRange[],
   positions: readonly Position[],
   head: number,
   floor: number,
-): Resumed {
+): { seq: number; totals: Totals | undefined } {
   for (let i = epochs.length - 1; i >= 0; i--) {
     const epoch = epochs[i];
     const position = positions.find((p) => p.epoch === epoch?.epoch);

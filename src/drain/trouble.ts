@@ -50,7 +50,7 @@ export class Trouble {
   }
 }
 
-export interface Told {
+export interface TroubleReport {
   /** Why nothing moves, in the downstream system's words; null while all is well. */
   readonly trouble: string | null;
   /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
@@ -60,7 +60,7 @@ export interface Told {
 const alarmsMax = 20;
 
 /** As stats show it; the first in trouble speaks for all. */
-export function told(all: readonly { readonly key: string; readonly trouble: Trouble }[]): Told {
+export function reportOf(all: readonly { readonly key: string; readonly trouble: Trouble }[]): TroubleReport {
   const first = all.find(({ trouble }) => trouble.why !== null);
   const alarms = all.filter(({ trouble }) => trouble.isAlarm).slice(0, alarmsMax);
   return {

@@ -5,7 +5,9 @@
  * Rings of a fixed size, one byte per entry: nothing is allocated per message.
  */
 
-export type Fate = "delivered" | "ignored" | "refused" | "skipped";
+import type { Totals } from "../core/sink.ts";
+
+export type Fate = keyof Totals;
 
 const pending = 0;
 const detoured = 5;
@@ -17,7 +19,7 @@ export interface Waiting {
   waiting: number;
 }
 
-export type Counts = Record<Fate, number>;
+type Counts = Record<Fate, number>;
 
 export class Window {
   /** Everything up to and including this seq is settled or handed to a detour. */
@@ -31,7 +33,7 @@ export class Window {
   readonly #codes: Uint8Array;
   readonly #owners: (Waiting | undefined)[];
 
-  constructor(size: number, cursor: number, { delivered, ignored, refused, skipped }: Readonly<Counts>) {
+  constructor(size: number, cursor: number, { delivered, ignored, refused, skipped }: Totals) {
     this.#codes = new Uint8Array(size);
     this.#owners = Array.from({ length: size });
     this.cursor = cursor;

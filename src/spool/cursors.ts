@@ -4,26 +4,7 @@
  * never that they are lost.
  */
 import type { Database } from "bun:sqlite";
-
-export interface Detour {
-  /** The lane's first unsettled seq. */
-  readonly seq: number;
-  readonly waiting: number;
-}
-
-export interface SinkState {
-  /** The seq before the first that this sink was ever offered. */
-  readonly start: number;
-  /** Everything up to and including this seq is settled, except what `detours` name. */
-  readonly seq: number;
-  readonly delivered: number;
-  readonly ignored: number;
-  readonly refused: number;
-  readonly skipped: number;
-  readonly detours: ReadonlyMap<string, Detour>;
-}
-
-const noDetours: SinkState["detours"] = new Map();
+import { type Detour, noDetours, type SinkState } from "../core/sink.ts";
 
 type Row = Omit<SinkState, "detours"> & { sink: string };
 

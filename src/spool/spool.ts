@@ -13,8 +13,9 @@ import type { Database } from "bun:sqlite";
 import { ageClock, type Clock, type Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Values } from "../core/settings.ts";
+import { noDetours, type SinkState } from "../core/sink.ts";
 import { SidecarTables, type CommitRecord } from "./sidecar.ts";
-import { Cursors, type Detour, type SinkState } from "./cursors.ts";
+import { Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { commit, freeBytes, vacuum, reserveFreeSpace, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
@@ -204,8 +205,7 @@ export class Spool {
     const known = this.#cursors.get(sink);
     if (known) return known;
     const start = this.first - 1;
-    const detours = new Map<string, Detour>();
-    return { start, seq: start, delivered: 0, ignored: 0, refused: 0, skipped: 0, detours };
+    return { start, seq: start, delivered: 0, ignored: 0, refused: 0, skipped: 0, detours: noDetours };
   }
 
   /** Takes effect at once; written to disk within a second. */

@@ -1,7 +1,8 @@
 /** What the cursors write: only what moved, and all of it. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { Cursors, type SinkState } from "../../src/spool/cursors.ts";
+import type { SinkState } from "../../src/core/sink.ts";
+import { Cursors } from "../../src/spool/cursors.ts";
 import { prepareSpool } from "../../src/spool/schema.ts";
 
 const standing = (seq: number, waiting: readonly number[]): SinkState => ({
