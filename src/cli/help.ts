@@ -7,9 +7,10 @@ import { helpMappings } from "./mappings/help.ts";
 import { ready } from "./mappings/ready.ts";
 import { formatVersion } from "../spool/schema.ts";
 import { commit, version } from "../version.ts";
+import { licensesText } from "./shell/licenses.ts";
 import { systemdUnit } from "./systemd-unit.ts";
 
-interface Topic {
+export interface Topic {
   readonly summary: string;
   /** For people. */
   print(): string;
@@ -17,7 +18,9 @@ interface Topic {
   json?(): unknown;
 }
 
-export const topics: Readonly<Record<string, Topic>> = {
+type Topics = Readonly<Record<string, Topic>>;
+
+export const topics: Topics = {
   settings: { summary: "Every setting, its default and unit", print: helpSettings, json: settingsJson },
   reasons: { summary: "Why messages are rejected, and the remedy", print: helpReasons, json: () => reasons },
   environment: { summary: "A sample environment file with every setting", print: sampleEnv },
@@ -34,12 +37,13 @@ export const topics: Readonly<Record<string, Topic>> = {
     print: () => `sluice ${version} (${commit}), spool format ${formatVersion}\n`,
     json: () => ({ version, commit, spool_format: formatVersion }),
   },
+  licenses: { summary: "The licences of everything in this program", print: licensesText },
   systemd: { summary: "A unit file for systemd", print: () => systemdUnit },
 };
 
 /** Returns undefined if there is no such topic. */
-export function topicHelp(name: string, asJson: boolean): string | undefined {
-  const topic = Object.hasOwn(topics, name) ? topics[name] : undefined;
+export function topicHelp(among: Topics, name: string, asJson: boolean): string | undefined {
+  const topic = Object.hasOwn(among, name) ? among[name] : undefined;
   if (topic?.json === undefined || !asJson) return topic?.print();
   return `${JSON.stringify(topic.json())}\n`;
 }

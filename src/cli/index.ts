@@ -33,6 +33,8 @@ import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine-commands.ts";
 import { run } from "./run.ts";
 import { install } from "./service/install.ts";
+import { completionOf } from "./shell/completion.ts";
+import { manPage } from "./shell/man.ts";
 import { uninstall } from "./service/uninstall.ts";
 import { upgrade } from "./service/upgrade.ts";
 import { settings } from "./settings.ts";
@@ -64,7 +66,16 @@ export const commands: readonly (Command | CommandGroup)[] = [
   install,
   upgrade,
   uninstall,
+  completionOf(
+    () => commands,
+    () => Object.entries(allTopics),
+  ),
 ];
+
+const allTopics = {
+  ...topics,
+  man: { summary: "The manual page, for man(1)", print: () => manPage(commands) },
+};
 
 const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };
 
@@ -154,16 +165,16 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
 
 /** Adds `help <command>` and `help <topic>`; commander's own help does not know topics. */
 function attachHelp(program: Words, context: Context): void {
-  const list = Object.entries(topics).map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`);
+  const list = Object.entries(allTopics).map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`);
   const words = program
     .command("help")
     .description("Print help on a command or a topic")
     .argument("[topic...]", "a command, or one of the topics")
     .option("--json", "print a topic as JSON, if it has that form")
     .addHelpText("after", `\nTopics:\n${list.join("\n")}`);
-  program.addHelpText("after", `\nTopics of \`sluice help\`: ${Object.keys(topics).join(", ")}.`);
+  program.addHelpText("after", `\nTopics of \`sluice help\`: ${Object.keys(allTopics).join(", ")}.`);
   words.action((asked: readonly string[], { json = false }: { json?: boolean }) => {
-    const topic = topicHelp(asked.join(" "), json);
+    const topic = topicHelp(allTopics, asked.join(" "), json);
     if (topic !== undefined) return context.stdout(topic);
     let found = program;
     for (const word of asked) {

@@ -1,0 +1,95 @@
+/** Completions as real shells take them, the manual page as man does, the licences as bun.lock has the packages. */
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { commands, execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { allSettings } from "../../src/config/tables.ts";
+import lock from "../../bun.lock";
+
+async function sluice(...words: string[]) {
+  let out = "";
+  let err = "";
+  const code = await execute(words, {
+    env: {},
+    stdout: (text) => void (out += text),
+    stderr: (text) => void (err += text),
+    signal: new AbortController().signal,
+    createLog: () => silentLog,
+  });
+  return { code, out, err };
+}
+
+function inFile<T>(text: string, work: (path: string) => T): T {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-shell-"));
+  try {
+    writeFileSync(join(directory, "file"), text);
+    return work(join(directory, "file"));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+describe("bash", () => {
+  /** What it offers for the last of these words. */
+  const offered = async (...words: string[]) => {
+    const { out } = await sluice("completion", "bash");
+    const script = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sluice; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    return inFile(out, (path) => {
+      const ran = Bun.spawnSync(["bash", "-u", "-c", script, "bash", path, "sluice", ...words]);
+      expect(ran.stderr.toString()).toBe("");
+      return ran.stdout.toString().trim().split("\n");
+    });
+  };
+
+  test("offers commands, sub-commands, flags and topics, each where it belongs", async () => {
+    expect(await offered("")).toEqual(expect.arrayContaining(commands.map(({ name }) => name)));
+    expect(await offered("de")).toEqual(expect.arrayContaining(["demo", "devices", "dead-letters"]));
+    expect(await offered("devices", "ro")).toEqual(["rotate-token"]);
+    expect(await offered("devices", "add", "acme", "d1", "--si")).toEqual(["--site"]);
+    expect(await offered("devices", "add", "acme", "d1", "--site", "s", "--js")).toEqual(["--json"]);
+    expect(await offered("help", "al")).toEqual(["alerts"]);
+    expect(await offered("help", "ma")).toEqual(expect.arrayContaining(["man", "mappings"]));
+    expect(await offered("completion", "")).toEqual(["bash", "zsh", "fish"]);
+    expect(await offered("nothing", "")).toEqual([""]);
+  });
+});
+
+test.each(["zsh", "fish"])("%s takes its completions", async (shell) => {
+  const { out, code } = await sluice("completion", shell);
+  expect(code).toBe(0);
+  for (const { name } of commands) expect(out).toContain(name);
+  const found = Bun.which(shell);
+  if (found !== null)
+    inFile(out, (path) => expect(Bun.spawnSync([found, "-n", path]).stderr.toString()).toBe(""));
+});
+
+test("another shell is a mistake of the words", async () => {
+  expect(await sluice("completion", "tcsh")).toMatchObject({ code: 2, out: "" });
+});
+
+test("the manual page has every command and setting, and man has nothing to remark", async () => {
+  const { out } = await sluice("help", "man");
+  const text = inFile(out, (path) => {
+    const ran = Bun.spawnSync(["man", "--warnings", "-E", "UTF-8", "-l", path], {
+      env: { PATH: process.env["PATH"], MANWIDTH: "200", LC_ALL: "C.UTF-8" },
+    });
+    expect(ran.stderr.toString()).toBe("");
+    return ran.stdout.toString();
+  });
+  for (const { name } of commands) expect(text).toContain(name);
+  for (const { name } of allSettings) expect(text).toContain(name);
+  expect(text).toContain("rotate-token <tenant> <device>");
+});
+
+test("the licences are of every package that is bundled, and of none that only tests need", async () => {
+  const { out } = await sluice("help", "licenses");
+  const { dependencies = {}, devDependencies = {} } = lock.workspaces[""] ?? {};
+  for (const [name, version] of Object.entries(dependencies)) expect(out).toContain(`${name} ${version} (`);
+  for (const name of Object.keys(devDependencies))
+    if (name !== "mqtt-packet") expect(out).not.toContain(`\n${name} `);
+  expect(out).toContain("mqtt-packet 9.0.2 (MIT)");
+  expect(out).not.toContain("(unknown)");
+  expect(out).toContain("Permission is hereby granted, free of charge");
+});
