@@ -80,13 +80,13 @@ describe("a device that generates no more than its rate", () => {
     );
   });
 
-  /** The default rate, counted in thousands. */
+  /** The default rate, counted in thousands, of which each of three outages may round up to one more than it generated. */
   const one = rateOf(policy, 10_737_418_240 / 4);
   if (one === undefined) throw new Error("no limit by default");
   const thousandth: Rate = {
     ...one,
     messageMs: one.messageMs * 1000,
-    messagesMs: one.messagesMs + 1000 * one.messageMs,
+    messagesMs: one.messagesMs + 3 * 1000 * one.messageMs,
   };
 });
 
