@@ -1,4 +1,4 @@
-/** A device as it is written outside: under the names of the registry's columns, over HTTP, in files and on the command line. */
+/** A device as others see it: under the names of the registry's columns, over HTTP, in files and on the command line. */
 import { idCharsMax, idPattern, storablePattern } from "../core/topic-level.ts";
 import { z } from "zod";
 import { toColumns, toFields } from "../core/columns.ts";
@@ -62,7 +62,7 @@ export function deviceOf(columns: z.infer<typeof deviceColumns>): Device {
   return toFields(columns);
 }
 
-/** The previous token counts only with the time until which it is good. */
+/** A previous token without the time until which it is good is ignored. */
 export function newDeviceOf(columns: z.infer<typeof newDeviceColumns>): NewDevice {
   const { previousTokenHash, previousTokenUntil, ...device } = toFields(columns);
   const isWhole = previousTokenHash !== undefined && previousTokenUntil !== undefined;

@@ -1,6 +1,6 @@
 /**
- * What administration may do to a gateway, over HTTP and (the halves that need no gateway) from the command line: the registry
- * with its failures named, every change followed by this gateway's cache at once, app_settings read by the judge's own schemas.
+ * What administration may do to a gateway, over HTTP and, as far as that needs no gateway, from the command line: the registry with
+ * its failures named, every change taken over by this gateway's cache at once, and app_settings read by the judge's own schemas.
  */
 import { serverError } from "../store/postgres/client.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
@@ -14,7 +14,7 @@ import type { DeviceAuthCache } from "../registry/cache.ts";
 import type { Lookup } from "../registry/lookup.ts";
 import type { Registry } from "../core/registry.ts";
 
-/** @param changed called after each try to change something: whether a try that failed changed it is unknown */
+/** @param changed called after every attempt to change something: whether one that threw has changed it is unknown */
 export function deviceStore(registry: Registry, changed: (ids: readonly DeviceId[]) => void): DeviceStore {
   const changing = async <T>(ids: readonly DeviceId[], work: Promise<T>) => {
     try {
@@ -32,7 +32,7 @@ export function deviceStore(registry: Registry, changed: (ids: readonly DeviceId
   };
 }
 
-/** Through the look-ups' watcher, so that an answer which is under way is void too. */
+/** Goes through the look-ups' watcher, so that an answer that is under way is void too. */
 export function cacheView(cache: DeviceAuthCache, lookup: Lookup): CacheView {
   const counted = (work: () => void) => {
     const before = cache.stats().size;
@@ -92,7 +92,7 @@ export function settingStore(
   };
 }
 
-/** One that the environment sets to its default counts as such: there is no difference. */
+/** A value that the environment sets to the default counts as the default: there is no difference. */
 function isDefault({ schema, default: fallback }: Setting<Policy[keyof Policy]>, value: string): boolean {
   return textOf(schema.parse(fallback ?? undefined)) === value;
 }
@@ -101,7 +101,7 @@ function textOf(value: Policy[keyof Policy]): string {
   return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
 }
 
-/** Classes 22 and 23: what was given can never be stored. Anything else is an outage. */
+/** Names an error of the registry: in classes 22 and 23 the value can never be stored, anything else is an outage. */
 async function named<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

@@ -13,7 +13,7 @@ export interface Reading {
   /** Until the spool takes no more: its bound, or what its disk has free. */
   readonly roomBytes: number;
   readonly waitingEntries: number;
-  /** What the process has written to disks, as the system counts it; undefined where it does not. */
+  /** What the process has written to disks, as the system counts it; undefined if it does not. */
   readonly writtenBytes: number | undefined;
 }
 
@@ -23,15 +23,15 @@ export interface OutlookStats {
   readonly bytes_per_second: number | null;
   /** Until the spool is at its bound or the disk at its floor, if nothing were delivered from now on. */
   readonly offline_hours_left: number | null;
-  /** Until the sink that is furthest behind has caught up; null where it is not catching up. */
+  /** Until the sink that is furthest behind has caught up; null if it is not catching up. */
   readonly drain_seconds_left: number | null;
-  /** What all of this process writes to disks a day at this rate, as the system counts it: what wears flash. */
+  /** What all of this process writes to disks a day at this rate, as the system counts it: which wears flash. */
   readonly written_bytes_per_day: number | null;
 }
 
 const readEveryMs = 10_000;
 const readingsMax = 60;
-/** What less than a minute shows is the noise of a start: three messages would make years of it. */
+/** Less than a minute shows only the noise of a start: three messages would make years of it. */
 const knownAfterSeconds = 60;
 
 export interface Outlook {

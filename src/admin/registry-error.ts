@@ -1,8 +1,8 @@
-/** What administration over HTTP says where the registry does not do what it was asked. */
+/** What administration over HTTP says if the registry does not do what it was asked. */
 
 /** The registry did not do what it was asked; its own words are the cause, for the log. */
 export class RegistryError extends Error {
-  /** HTTP's: 422, it answered and will never take this; 503, it could not be asked, and a change may or may not have been made. */
+  /** Status over HTTP. 422: it answered and will never take this. 503: it could not be asked, and a change may or may not have been made. */
   readonly status: 422 | 503;
 
   constructor(refused: boolean, cause: unknown) {

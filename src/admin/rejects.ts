@@ -1,11 +1,11 @@
 /**
  * The rejects since the start, by reason and device, for an operator who asks "what is wrong with this device".
  *
- * In memory, because it is wanted most while PostgreSQL is away; quarantine_events has the history. Bounded a reason, so that a
- * flood of made-up ids pushes out only other UNREGISTERED_DEVICE rows, and not the device whose token is wrong.
+ * They are in memory, because they are wanted most while PostgreSQL is away; quarantine_events has the history. The bound is per reason,
+ * so that a flood of made-up ids pushes out only other UNREGISTERED_DEVICE rows, and not the device whose token is wrong.
  *
- * A device that is limited is good data turned away, so it is said without being asked: in the log, and in /readyz. Telemetry
- * without metrics is accepted, but nothing of it arrives where readings are looked for: it is shown here too, and logged.
+ * A limited device is good data turned away, so it is reported without being asked: in the log, and in /readyz. Telemetry without
+ * metrics is accepted, but nothing of it arrives where readings are looked for, so it is shown here too, and logged.
  */
 import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
@@ -14,11 +14,11 @@ import { deviceKey } from "../core/device.ts";
 import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 
-/** Devices kept a reason. */
+/** Devices kept per reason. */
 export const devicesMax = 1_000;
 const limitedReason = "RATE_LIMITED";
 const emptyReason = "TELEMETRY_WITHOUT_METRICS";
-/** For so long after its last limited message a device counts as limited. */
+/** How long a device counts as limited after its last limited message. */
 const limitedMs = 600_000;
 const detailCharsMax = 256;
 /** An operator asks of these which topic it was: a device may be named wrongly in it, or not at all. */
@@ -52,7 +52,7 @@ export class RecentRejects implements RejectsView {
     }
   }
 
-  /** Devices (of at most so many as are kept) that were limited within the last ten minutes. */
+  /** How many of the devices kept were limited within the last ten minutes. */
   limitedDevices(wallMs: number): number {
     const rows = [...this.#rowsOf(limitedReason).values()];
     return rows.filter(({ lastMs }) => wallMs - lastMs < limitedMs).length;
@@ -113,7 +113,7 @@ export class RecentRejects implements RejectsView {
   }
 }
 
-/** A copy where it is cut: a slice would keep the whole in memory. */
+/** A copy if it is cut: a slice would keep the whole in memory. */
 function bounded(detail: string): string {
   return detail.length <= detailCharsMax ? detail : Buffer.from(detail.slice(0, detailCharsMax)).toString();
 }

@@ -12,15 +12,15 @@ export const settingSchema = z.object({
     .describe("What the table holds; null: nothing, the environment's value (else the default) is in force."),
   unit: z.string(),
   help: z.string(),
-  mistake: z.string().nullable().describe("Why `stored` is not in force; null where it is."),
+  mistake: z.string().nullable().describe("Why `stored` is not in force; null if it is."),
 });
 export type SettingRow = Readonly<z.infer<typeof settingSchema>>;
 
 export interface SettingStore {
   list(): Promise<readonly SettingRow[]>;
   /**
-   * `value` null: back to the environment's. Takes effect at once. Rejects with a SettingRefused where it cannot be meant, and with a
-   * RegistryError where it cannot be written; undefined where there is no such setting.
+   * `value` null: back to the environment's. Takes effect at once. Rejects with a SettingRefused if the value cannot be meant, and with a
+   * RegistryError if it cannot be written; undefined if there is no such setting.
    */
   set(key: string, value: string | null): Promise<SettingRow | undefined>;
 }

@@ -180,7 +180,7 @@ function statsOf(parts: ViewedParts): Stats {
   };
 }
 
-/** The numbers that are read from the disk are left out while it cannot be read: the rest is what an operator needs then. */
+/** Leaves out the numbers that are read from the disk while it cannot be read: an operator then needs the rest all the more. */
 function unlessDiskFails<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -244,7 +244,7 @@ function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainS
   return intake && onDisk && sinks;
 }
 
-/** Limited devices do not make the gateway unready, but who looks shall see them. */
+/** Limited devices do not make the gateway unready, but whoever looks sees them. */
 function takes({ rejects, clock }: ViewedParts): string {
   const limited = rejects.limitedDevices(clock.wallMs());
   if (limited === 0) return "takes messages";

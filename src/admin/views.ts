@@ -1,7 +1,7 @@
 /**
  * What the HTTP surface sees of a gateway. gateway.ts implements it; a test needs ten lines to fake it.
  *
- * The shape of `Stats` is the JSON of GET /stats as it stands: its names are promised to dashboards and scripts.
+ * The shape of `Stats` is the JSON of GET /stats as it stands: dashboards and scripts rely on its names.
  */
 import type { CacheStats } from "./cache-stats.ts";
 import type { SetAside } from "./review/set-aside.ts";
@@ -50,7 +50,7 @@ export interface ClockStats {
   readonly believed: boolean;
   /** False: readings without a time of their own wait on the disk. */
   readonly time_known: boolean;
-  /** What is wrong with it; null where nothing. */
+  /** What is wrong with it; null if nothing. */
   readonly detail: string | null;
 }
 
@@ -97,7 +97,7 @@ export interface RejectRow {
   readonly reason: string;
   /** No reject: TELEMETRY_WITHOUT_METRICS, of which InfluxDB gets no reading. */
   readonly accepted: boolean;
-  /** null where the topic named no device. */
+  /** null if the topic named no device. */
   readonly tenant_id: string | null;
   readonly device_id: string | null;
   readonly count: number;
@@ -106,7 +106,7 @@ export interface RejectRow {
   readonly last_at: string;
   /** That of the last one, cut, if the reason is about topics. */
   readonly topic: string | null;
-  /** What exactly was wrong with the last one; null where the code says it all. Never holds a token. */
+  /** What exactly was wrong with the last one; null if the code says it all. Never holds a token. */
   readonly detail: string | null;
 }
 

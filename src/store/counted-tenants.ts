@@ -1,18 +1,18 @@
 /**
- * Under which tenant a reject is counted by the minute. Anybody can make a tenant up, and each would be a row more in
+ * The tenant under which a reject is counted per minute. Anybody can make up a tenant, and each would be one more row in
  * quarantine_counters_minute for good: 100,000 in eight seconds. So a tenant has rows of its own once an event of it was accepted (made-up
- * tenants have none); strangers have a few a minute, which shows a misspelt tenant by name, and share a row beyond.
+ * tenants have none). Strangers have a few rows per minute, which show a misspelt tenant by name, and share one row beyond those.
  *
- * Decided by the sink, where the rows are made, and kept in memory alone: after a restart a tenant is a stranger until its next
- * event. To ask the registry for its tenants lost: it may be away, and the counts are exact either way.
+ * The sink decides, because it makes the rows, and remembers in memory alone: after a restart a tenant is a stranger until its next
+ * event. Rejected alternative: to ask the registry for its tenants. It may be away, and the counts are exact either way.
  */
 
-/** Where rejects are counted whose topic names no tenant, or a stranger beyond the bound. */
+/** The tenant of rejects whose topic names none, or a stranger beyond the bound. */
 const shared = "unknown";
-/** Rows of strangers in one minute. */
+/** Rows of strangers per minute. */
 export const strangerRowsMax = 20;
 const tenantsMax = 10_000;
-/** Messages that waited for the registry come late, and so minutes come mixed. */
+/** Minutes that are remembered: messages that waited for the registry come late, so minutes come mixed. */
 const minutesMax = 60;
 
 export class CountedTenants {
@@ -27,7 +27,7 @@ export class CountedTenants {
     this.#heard.add(tenantId);
   }
 
-  /** The tenant that a reject counts under. */
+  /** The tenant under which a reject is counted. */
   nameFor(tenantId: string | null, minute: number, reason: string): string {
     if (tenantId === null) return shared;
     if (this.#heard.has(tenantId)) return tenantId;
@@ -49,5 +49,5 @@ export class CountedTenants {
   }
 }
 
-/** One for the process: a gateway has one sink that writes the tables. */
+/** Shared by the process: a gateway has one sink that writes the tables. */
 export const countedTenants = new CountedTenants();

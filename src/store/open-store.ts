@@ -17,7 +17,7 @@ export interface StoreOptions {
   readonly log: Log;
 }
 
-/** Which one the settings name; the sink that writes its tables has the same name. */
+/** The name of the store that the settings ask for; the sink that writes its tables has the same name. */
 export function storeNameOf({ url }: { readonly url: string | undefined }): "postgres" | "local" {
   return url === undefined ? "local" : "postgres";
 }
@@ -30,7 +30,7 @@ export function openStore({ dataDir, gatewayId, postgres, clock = systemClock, l
     : openPostgresStore({ postgres: renewable(postgres, url, clock), gatewayId, log });
 }
 
-/** @param first for as long as no other is given */
+/** @param first the url until another is given */
 function renewable(postgres: StoreOptions["postgres"], first: string, clock: Clock): PostgresOptions {
   const { poolMax, timeoutMs } = postgres;
   return {

@@ -1,5 +1,5 @@
 /**
- * Entries as rows: what goes into which table. Shared by the PostgreSQL and the SQLite sink.
+ * Entries as rows: what goes into which table, for both stores.
  */
 import type { Entry, Event, Reject } from "../core/entry.ts";
 import { countedTenants } from "./counted-tenants.ts";
@@ -23,7 +23,7 @@ export function isQuarantined(entry: Entry): entry is Reject {
   return entry.kind === "reject" && entry.payload !== "";
 }
 
-/** The payload for raw_events. A mirrored reject gets its two marker keys at the end, where a later key wins over the device's own. */
+/** The payload for raw_events. A mirrored reject gets its two marker keys at the end, since a later key wins over the device's own. */
 export function rawPayload(entry: Event | Reject): string {
   if (entry.kind === "event") return entry.payload;
   const marks = `"_rejected":true,"_reject_reason":${JSON.stringify(entry.reason)}}`;
@@ -50,7 +50,7 @@ export function countRejects(entries: readonly Entry[], tenants = countedTenants
   return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count);
 }
 
-/** Texts of whole seconds: the entries of a batch share a few (when they came, and when they were measured). */
+/** Texts of whole seconds, cached: the entries of a batch share a few, of arrival and of measurement. */
 const secondTexts = new Map<number, string>();
 const secondTextsMax = 64;
 

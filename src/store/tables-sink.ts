@@ -29,11 +29,11 @@ export interface TablesStore extends Pick<
   positions(epochs: readonly string[]): Promise<readonly PositionRow[]>;
   /** Writes a part of a delivery in one transaction. @returns the position after it */
   transact(part: Part): Promise<Standing>;
-  /** Commits a delivery in parts, if the store refuses some of it. Absent: always in one. */
+  /** Commits a delivery, in parts if the store refuses some of it. Absent: always in one part. */
   deliver?(delivery: Delivery, commit: Commit): Promise<Standing>;
 }
 
-/** Commits these entries of the delivery, but for those that are refused, which become dead letters; why, by seq. */
+/** Commits these entries of the delivery. Those in `refusals` (why, by seq) become dead letters. */
 export type Commit = (entries: readonly Entry[], refusals: ReadonlyMap<number, string>) => Promise<Standing>;
 
 /** Entries that are written in one transaction. */
@@ -44,7 +44,7 @@ export interface Part {
 }
 
 export interface Plan {
-  /** Rows of quarantine_events that go, because an entry comes in their place. */
+  /** Rows of quarantine_events to remove, because an entry replaces them. */
   readonly claims: readonly Replaced[];
   /** @param claimed ids of those that were there */
   writes(claimed: readonly number[]): Writes;

@@ -123,7 +123,7 @@ async function bareCopy(url: string, messages: number): Promise<number> {
   const db = openPostgres({ url, poolMax: 2, timeoutMs: 60_000 });
   const columns = "ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, payload, accepted";
   const batches: string[] = [];
-  await db.ask("reading rows", async (sql) => {
+  await db.query("reading rows", async (sql) => {
     await sql.unsafe("create table bare (like raw_events including defaults including indexes)");
     for (let offset = 0; offset < messages; offset += 5_000) {
       const rows = await sql

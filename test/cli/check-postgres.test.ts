@@ -39,7 +39,10 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     const { postgres, registry } = await check();
     expect(postgres).toMatchObject({ ok: true, detail: expect.stringContaining("has no device_registry") });
     expect(registry).toMatchObject({ ok: true });
-    const tables = await db.ask("looking", (sql) => sql`select 1 from pg_tables where schemaname = 'public'`);
+    const tables = await db.query(
+      "looking",
+      (sql) => sql`select 1 from pg_tables where schemaname = 'public'`,
+    );
     expect(tables.length).toBe(0);
   });
 
@@ -239,7 +242,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect((await check(as("sluice_app"))).registry).toMatchObject({ ok: true });
       const { registry } = await check(as("sluice_app"), { AUTO_PROVISION: "1" });
       expect(registry).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
-      const rows = await db.ask("looking", (sql) => sql`select 1 from device_registry`);
+      const rows = await db.query("looking", (sql) => sql`select 1 from device_registry`);
       expect(rows.length).toBe(0);
     });
 
@@ -255,7 +258,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         ok: true,
         detail: expect.stringContaining("has no device_registry"),
       });
-      const tables = await db.ask(
+      const tables = await db.query(
         "looking",
         (sql) => sql`select 1 from pg_tables where schemaname = 'public'`,
       );
@@ -271,7 +274,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         "quarantine_counters_minute",
         "sluice_position",
       ]) {
-        const rows = await db.ask("looking", (sql) => sql.unsafe(`select 1 from ${table}`));
+        const rows = await db.query("looking", (sql) => sql.unsafe(`select 1 from ${table}`));
         expect([table, rows.length]).toEqual([table, 0]);
       }
     });

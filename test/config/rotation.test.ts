@@ -362,7 +362,7 @@ test.skipIf(unavailable !== "")(
     ends.push(() => db.close());
     const ask = () =>
       db
-        .ask(
+        .query(
           "asking",
           (sql) => sql<{ ssl: boolean }[]>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`,
         )
@@ -402,7 +402,7 @@ test.skipIf(unavailable !== "")(
     const db = openPostgres(options);
     ends.push(() => db.close());
     const name = async () => {
-      const [row] = await db.ask(
+      const [row] = await db.query(
         "asking",
         (sql) => sql<{ name: string }[]>`select current_database() as name`,
       );

@@ -19,7 +19,7 @@ const script = `
   const db = openPostgres({ url: "postgres://u@127.0.0.1:" + port + "/d", poolMax: 2, timeoutMs: 2000 });
   const none = openPostgres({ url: "postgres://u@127.0.0.1:1/d", poolMax: 2, timeoutMs: 2000 });
   const sides = {
-    postgres: () => db.ask("asking", (sql) => sql\`select 1\`),
+    postgres: () => db.query("asking", (sql) => sql\`select 1\`),
     socket: () => new Promise((resolve, reject) => connect(port, "127.0.0.1").on("connect", resolve).on("error", reject)),
     http: () => fetch("http://127.0.0.1:" + port, { signal: AbortSignal.timeout(5000) }),
     well: () => none.ask("asking", (sql) => sql\`select 1\`),

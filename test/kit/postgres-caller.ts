@@ -14,7 +14,7 @@ const listening = openClient(options, { max: 1 });
 void listening.listen("channel", () => {}).catch(() => {});
 for (let i = 0; i < 3; i++) {
   await Promise.allSettled([
-    db.ask("asking", (sql) => sql`select ${"x"}::text as x`),
+    db.query("asking", (sql) => sql`select ${"x"}::text as x`),
     db.transaction("copying", (tx) => copy(tx, "copy t (x) from stdin", "x\n")),
     db.transaction("copying much", (tx) => copy(tx, "copy t (x) from stdin", "x\n".repeat(500_000))),
   ]);

@@ -409,7 +409,7 @@ describe.skipIf(postgresAvailable() !== "")(`PostgreSQL (${postgresAvailable() |
       await drain.stop(1_000);
       kit.close(spool);
     }
-    const rows = await db.ask(
+    const rows = await db.query(
       "counting",
       (sql) => sql<{ n: number }[]>`
       select (payload->>'n')::int as n from raw_events order by id`,

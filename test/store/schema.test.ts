@@ -30,7 +30,7 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
   });
 
   const names = async () => {
-    const rows = await db.ask(
+    const rows = await db.query(
       "looking",
       (sql) =>
         sql<{ n: string }[]>`select tablename as n from pg_tables where schemaname = 'public' order by 1`,
@@ -39,7 +39,7 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
   };
   const run = (statement: string) => db.transaction("preparing", (tx) => tx.unsafe(statement));
   const triggerCount = async () =>
-    (await db.ask("looking", (sql) => sql`select 1 from pg_trigger where tgname like 'sluice%'`)).length;
+    (await db.query("looking", (sql) => sql`select 1 from pg_trigger where tgname like 'sluice%'`)).length;
 
   const all = [
     "app_settings",
@@ -75,7 +75,7 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
       "added trigger sluice_device_truncate",
     ]);
     expect(await migratePostgres(db)).toEqual([]);
-    const rows = await db.ask("looking", (sql) => sql`select tenant_id, site_id from device_registry`);
+    const rows = await db.query("looking", (sql) => sql`select tenant_id, site_id from device_registry`);
     expect(rows.map((row) => ({ ...row }))).toEqual([{ tenant_id: "a", site_id: "c" }]);
     await db.close();
   });
@@ -83,7 +83,7 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
   test("many may migrate at once: each thing is done once", async () => {
     const clients = await Promise.all(Array.from({ length: 5 }, connect));
     await Promise.all(
-      clients.map((client) => client.ask("warming", (sql) => sql`select to_regclass('raw_events')`)),
+      clients.map((client) => client.query("warming", (sql) => sql`select to_regclass('raw_events')`)),
     );
     const done = await Promise.all(clients.map(migratePostgres));
     expect(done.flat().filter((line) => line === "created table raw_events")).toHaveLength(1);

@@ -1,9 +1,9 @@
 /**
- * CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes; LF alone ends a record too. Read piece by piece as
- * it comes. Written here because the parsers at hand read whole texts or bring streams of their own.
+ * Reads and writes CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes; LF alone ends a record too. It is read
+ * piece by piece as it comes. Rejected alternative: a library, since those at hand read whole texts or bring streams of their own.
  *
- * A spreadsheet runs a cell that begins like a formula, and what a device is called is not ours to choose: such a cell is written
- * with an apostrophe before it, which spreadsheets know, and read without.
+ * A spreadsheet runs a cell that begins like a formula, and the names of devices are not ours to choose: such a cell is written with an
+ * apostrophe before it, which spreadsheets know, and read without it.
  */
 import { csvCell } from "../../core/csv.ts";
 
@@ -17,7 +17,7 @@ export interface CsvRecord {
   readonly cells: readonly string[];
 }
 
-/** @throws where a record is longer than `charsMax`, of which an unclosed quote is the usual cause */
+/** @throws if a record is longer than `charsMax`; the usual cause is a quote that is not closed */
 export async function* csvRecords(text: AsyncIterable<string>, charsMax: number): AsyncGenerator<CsvRecord> {
   let cells: string[] = [];
   let cell = "";
@@ -75,7 +75,7 @@ export async function* lines(
   if (rest !== "") yield { line, text: rest };
 }
 
-/** A record with its line end. */
+/** Writes a record, with its line end. */
 export function csvLine(cells: readonly string[]): string {
   const written = cells.map((cell) => csvCell(formula.test(cell) ? `'${cell}` : cell));
   return `${written.join(",")}\r\n`;

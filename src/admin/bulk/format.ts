@@ -1,4 +1,4 @@
-/** Devices in files: NDJSON (an object a line) or CSV (a heading that names the columns), under the names of the columns. */
+/** Devices in files: NDJSON (one object per line) or CSV (a heading that names the columns), under the names of the columns. */
 import { z } from "zod";
 import { toColumns } from "../../core/columns.ts";
 import { columnsOf, newDeviceColumns, newDeviceOf } from "../device-columns.ts";
@@ -20,7 +20,7 @@ export const mediaTypes: Readonly<Record<Format, string>> = {
   ndjson: "application/x-ndjson",
 };
 
-/** One line of a file: a device to register, or why it is none. */
+/** One line of a file: a device to register, or why it is not one. */
 export type ReadLine = { readonly line: number } & (
   { readonly device: NewDevice } | { readonly why: string }
 );
@@ -41,12 +41,12 @@ const hashesWritten = ["provision_token_hash", "previous_token_hash", "previous_
 /** What the registry keeps of the tokens of devices. */
 export type FindHashes = (ids: readonly DeviceId[]) => Promise<DeviceAuth[]>;
 
-/** What export writes can be imported: the columns that only tell something are passed over. */
+/** Whatever export writes can be imported: columns that only describe are ignored. */
 const fileColumns = newDeviceColumns
   .extend({ token_set: z.unknown().optional(), provisioned_at: z.unknown().optional() })
   .transform(newDeviceOf);
 
-/** @throws where the text cannot be told into records any more; what came before has been yielded */
+/** @throws if the text cannot be divided into records any more; those before were yielded */
 export async function* readDevices(
   bytes: AsyncIterable<Uint8Array>,
   format: Format,
@@ -63,7 +63,7 @@ export async function* readDevices(
 }
 
 /**
- * Asks the registry a page at a time, when the text is wanted.
+ * Queries the registry one page at a time, as the text is consumed.
  * @param findHashes for a registry that moves; absent: devices are written without what is kept of their tokens
  */
 export async function* writeDevices(
@@ -87,7 +87,7 @@ export async function* writeDevices(
 
 type Columns = Readonly<Record<string, string | boolean | null | Readonly<Record<string, unknown>>>>;
 
-/** A device that was removed between the two questions is left out. */
+/** A device that was removed between the two queries is left out. */
 async function withHashes(page: readonly Device[], find: FindHashes): Promise<Columns[]> {
   const found = new Map((await find(page)).map((auth) => [deviceKey(auth.tenantId, auth.deviceId), auth]));
   return page.flatMap((device) => {
@@ -96,7 +96,7 @@ async function withHashes(page: readonly Device[], find: FindHashes): Promise<Co
   });
 }
 
-/** An import takes no null: what is not there is not written. */
+/** An import takes no null, so what is absent is not written. */
 function hashColumns({ tokenHash, previousTokenHash, previousTokenUntilMs }: DeviceAuth): Columns {
   const isOver = previousTokenHash === null || previousTokenUntilMs === null;
   return toColumns({
@@ -150,7 +150,7 @@ async function* csvObjects(text: AsyncIterable<string>): AsyncGenerator<Found> {
   }
 }
 
-/** A file without its heading would otherwise lose its first device, or fail line by line. */
+/** Without this check, a file without its heading would lose its first device, or be wrong line by line. */
 function headingOf(cells: readonly string[]): readonly string[] {
   const names = cells.map((cell) => cell.trim());
   const known = Object.keys({ ...newDeviceColumns.shape, token_set: 0, provisioned_at: 0 });

@@ -9,7 +9,7 @@ import { newToken } from "../../core/token.ts";
 import type { ReadLine } from "./format.ts";
 
 const batchSize = 1_000;
-/** Lines named in the answer; beyond it they are only counted. */
+/** Lines named in the answer; those beyond are only counted. */
 const remarksMax = 1_000;
 
 const remark = z.object({ line: z.number(), why: z.string() });

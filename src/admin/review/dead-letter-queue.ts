@@ -1,8 +1,8 @@
 /**
- * Brings dead letters back: the entry is appended to the spool anew, for the one sink that refused it, in the transaction in
- * which its dead letter goes. So it keeps every promise of any other entry: delivered once, in its turn, counted.
+ * Requeues dead letters: the entry is appended to the spool once more, for the one sink that refused it, in the transaction that removes
+ * its dead letter. So it keeps every promise of any other entry: delivered once, in its turn, counted.
  *
- * A list of its own for the drains to read beside the log was the alternative: a second cursor, a second way to be exactly once.
+ * Rejected alternative: a list of its own that drains read beside the log, with a second cursor and a second way to be exactly once.
  */
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
@@ -15,14 +15,14 @@ export interface LetterParts {
   readonly letters: DeadLetters;
   /** The sinks that there are. */
   readonly sinks: readonly string[];
-  /** Appends the entries and removes the dead letters, both or neither. @throws where that cannot be now */
-  requeue(entries: readonly Entry[], letters: readonly number[]): void;
+  /** Appends the entries and removes the dead letters, both or neither. @throws if that cannot be done now */
+  requeue(entries: readonly Entry[], deadLetterIds: readonly number[]): void;
 }
 
 const batchMax = 100;
 
 export function deadLetterQueue({ letters, sinks, requeue }: LetterParts): DeadLetterQueue {
-  /** One batch: `work` gets the letters that may go. */
+  /** Handles one batch: `work` gets the dead letters that may go. */
   function batch(
     selection: Selection,
     reasonToStay: (letter: DeadLetter) => string | null,

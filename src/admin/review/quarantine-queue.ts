@@ -1,14 +1,14 @@
 /**
- * Brings quarantined messages back: each is judged anew under today's registry, and what is accepted goes into the spool as an
- * event with its own times, received and accepted anew to the books.
+ * Replays quarantined messages: each is judged again under today's registry, and an accepted one is appended to the spool as an
+ * event with its own times, and counted as received and accepted once more.
  *
- * Exactly once, whatever crashes and however many gateways share the tables: the entry names the row that it takes the place of,
- * and the sink of the tables removes that row in the transaction in which it stores the event. Where the row is not there any
- * more, another has been first and the entry is ignored. (Removing the rows from here, before or after the append, was the
- * alternative: it needs a note of what is under way on both sides, and a start that cleans up after a crash.)
+ * It is exactly once, whatever crashes and however many gateways share the tables: the entry names the row that it replaces, and the
+ * tables sink removes that row in the transaction that stores the event. If the row is gone, somebody else was first and the entry
+ * is ignored. Rejected alternative: to remove the rows from here, before or after the append. That needs a note of what is under way
+ * on both sides, and a start that cleans up after a crash.
  *
- * A message that makes several events by today's mappings is first divided in the table, a row each: so each row makes way for
- * one event, and what is wrong with one of them keeps none of the others.
+ * A message that makes several events by today's mappings is first divided in the table, one row per event: so each row makes way for
+ * one event, and what is wrong with one of them does not keep the others.
  */
 import type { Books } from "../../intake/books.ts";
 import type { Entry, Event, Reject } from "../../core/entry.ts";
@@ -26,14 +26,14 @@ export interface QuarantineParts {
   readonly registry: Pick<DeviceLookup, "find">;
   readonly judge: Pick<Judge, "reread">;
   requeue(entries: readonly Entry[], count: (books: Books) => void): void;
-  /** How far the sink of the tables is, and the last seq of the spool. */
+  /** The last seq that the tables sink has settled, and the last seq of the spool. */
   settledTo(): number;
   head(): number;
   readonly log: Log;
 }
 
 const batchMax = 200;
-/** Messages on their way from the spool to the tables; with more, those are waited for. */
+/** Most messages on their way from the spool to the tables; a further replay waits for those. */
 export const underWayMax = 100_000;
 
 interface Judged {
@@ -43,7 +43,7 @@ interface Judged {
 
 export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
   const { table, registry, judge, requeue, settledTo, head } = parts;
-  /** Rows whose message was brought back and has not reached the tables: id → the last seq of its batch. */
+  /** Rows whose message was requeued and has not reached the tables: id → the last seq of its batch. */
   const underWay = new Map<number, number>();
 
   async function replay(selection: Selection): Promise<Outcome> {
@@ -54,7 +54,7 @@ export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
     const waiting = rows.filter(({ id }) => !underWay.has(id));
     const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
     const judged = await judgeAll(asked, selection.dry_run);
-    // Judged while others may have asked for the same: from here on nothing waits.
+    // Others may have asked for the same while these were judged: from here on nothing waits.
     const fresh = judged.filter(({ id }) => !underWay.has(id));
     const accepted = fresh.filter(({ entry }) => entry.kind === "event");
     if (!selection.dry_run && accepted.length > 0) append(accepted);
@@ -150,7 +150,7 @@ export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
   };
 }
 
-/** Who sent these could not prove to be the device, and the token is gone: they come back only where an operator names them. */
+/** The senders of these did not prove to be the device, and the token is gone: they are replayed only if an operator names them. */
 const unprovenReasons: ReadonlySet<string> = new Set(["TOKEN_MISSING", "TOKEN_INVALID"]);
 
 function mayReturn({ reason }: QuarantineRow, selection: Selection): boolean {
@@ -165,7 +165,7 @@ function partition<T>(all: readonly T[], fits: (one: T) => boolean): [T[], T[]] 
   return [all.filter(fits), all.filter((one) => !fits(one))];
 }
 
-/** A kept reject as the judge takes it: what it goes by is topic, payload and time of arrival. */
+/** A kept reject as the judge takes it, which goes by its topic, payload and time of arrival. */
 function entryOf(row: QuarantineRow): Reject {
   return {
     seq: 0,

@@ -1,4 +1,4 @@
-/** The two queues of a running gateway: dead letters and quarantine. */
+/** The two review queues of a running gateway: dead letters and quarantine. */
 import type { Log } from "../../core/log.ts";
 import type { Store } from "../../core/store.ts";
 import type { DeadLetterQueue } from "./dead-letter-rows.ts";

@@ -1,4 +1,4 @@
-/** Puts entries aside at the drain of a sink, and waits a moment for it to have done so. */
+/** Sets entries aside at the drain of a sink, and waits a moment until it has done so. */
 import { z } from "zod";
 import { sleep, type Clock } from "../../core/clock.ts";
 import { toColumns } from "../../core/columns.ts";

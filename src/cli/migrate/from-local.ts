@@ -279,7 +279,7 @@ async function movePosition(local: Database, db: Postgres): Promise<void> {
 
 /** How far an earlier try came, and how many rows it left behind. */
 async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
-  const [row] = await db.ask(
+  const [row] = await db.query(
     "asking how far the move is",
     (sql) => sql<{ seq: string; refused: string }[]>`
       select seq, refused from sluice_position where epoch = ${epoch}`,

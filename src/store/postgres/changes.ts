@@ -1,6 +1,6 @@
 /**
  * Changes of the registry in PostgreSQL, as its triggers (postgres-schema.ts) tell them: one notification per statement. The
- * watch does not claim to stand where the triggers are missing; then devices are read anew every second, as whenever it does not.
+ * watch does not claim to stand if the triggers are missing. Devices are then read again every second, as whenever it does not stand.
  */
 import { explain, type Log } from "../../core/log.ts";
 import type { Postgres, Sql } from "./client.ts";
@@ -15,7 +15,7 @@ export interface Watching {
   readonly watcher: RegistryWatcher;
 }
 
-/** Tells the watcher until the returned function is called. */
+/** Notifies the watcher until the returned function is called. */
 export function watchChanges({ db, log, tablesExist, watcher }: Watching): () => Promise<void> {
   let said = "";
   return listen({
@@ -26,7 +26,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
       await checkTriggers(sql);
     },
     notify: notifier(db),
-    notified: (payload) => tell(watcher, payload),
+    notified: (payload) => notifyWatcher(watcher, payload),
     restored() {
       said = "";
       log.info("listening for changes of the registry");
@@ -48,7 +48,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
 }
 
 const notifier = (db: Postgres) => (channel: string, payload: string) =>
-  db.ask("notifying ourselves", async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`));
+  db.query("notifying ourselves", async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`));
 
 /** For `sluice check`. @throws why a change of the registry would not be heard */
 export function hearsChanges(db: Postgres): Promise<void> {
@@ -66,7 +66,7 @@ async function checkTriggers(sql: Sql): Promise<void> {
 }
 
 /** A payload as sluice_registry_changed() writes it; anything else might mean anything. */
-function tell(watcher: RegistryWatcher, payload: string): void {
+function notifyWatcher(watcher: RegistryWatcher, payload: string): void {
   const told = parse(payload);
   if (told.settings === true) watcher.settings();
   else if (Array.isArray(told.devices)) {

@@ -2,11 +2,11 @@
  * PostgreSQL as Sluice uses it: postgres.js with the options that keep it honest, and a deadline around every call.
  *
  * A server may accept and never answer, a firewall may swallow a connection, a backend may be killed: postgres.js then
- * leaves a promise pending for ever. So at the deadline the client is abandoned with all its connections and the next call
- * starts on a new one. `max_pipeline: 1` avoids the known ways to lose a query, and patches/ cures the one in COPY
- * (a COPY that the server refuses never settled) and every place where something was thrown that nobody listened for, which ends
- * the process (test/core/postgres-hostile.test.ts). Statements are not prepared: that survives a pooler and a restart,
- * and costs a round trip a batch. Bun.SQL was the alternative: one driver for look-ups and COPY is simpler to watch.
+ * leaves a promise pending for ever. So at the deadline the client is abandoned with all its connections, and the next call
+ * starts on a new one. `max_pipeline: 1` avoids the known ways to lose a query. patches/ fixes the one in COPY (the promise of a
+ * COPY that the server refuses never settled) and every error that was thrown with nobody listening, which ends the process
+ * (test/core/postgres-hostile.test.ts). Statements are not prepared: that survives a pooler and a restart, and costs one round trip
+ * per batch. Rejected alternative: Bun.SQL, since one driver for look-ups and COPY is simpler to watch.
  */
 import { isAbsolute } from "node:path";
 import { finished } from "node:stream";
@@ -59,11 +59,11 @@ export interface Postgres {
   /** host:port/database, without user and password. */
   readonly place: string;
   readonly options: PostgresOptions;
-  /** For what may be asked twice: a connection that was lost meanwhile is tried once more. */
-  ask<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
+  /** For statements that may run twice: if the connection was lost meanwhile, it is tried once more. */
+  query<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
   /**
    * One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown.
-   * @param opening statements that go along with the first request; their rows, a list per statement, go to `work`
+   * @param opening statements that go along with the first request; `work` gets their rows, one list per statement
    */
   transaction<T>(
     what: string,
@@ -80,7 +80,7 @@ export function openPostgres(options: PostgresOptions): Postgres {
   let place = placeOf(parsePostgresUrl(url));
   let client = openClient(options);
 
-  /** The URL may have been renewed (a password): what is under way ends on the old connections. */
+  /** The client of the URL as it is now: a password may have been renewed. What is under way ends on the old connections. */
   function current(): Sql {
     if (url !== options.url) {
       ({ url } = options);
@@ -114,7 +114,7 @@ export function openPostgres(options: PostgresOptions): Postgres {
       return place;
     },
     options,
-    async ask(what, work) {
+    async query(what, work) {
       try {
         return await call(what, work);
       } catch (error) {
@@ -137,7 +137,7 @@ export function openPostgres(options: PostgresOptions): Postgres {
 }
 
 const connectMaxSeconds = 5;
-/** Each of several hosts gets its turn before the caller gives up, and the last one time to answer. */
+/** Shares of the deadline: each of several hosts gets one before the caller gives up, and the last one gets time to answer. */
 const turnsOf = (hosts: number) => (hosts === 1 ? 1 : hosts + 1);
 
 /** A bare client, for a connection that is watched by its owner. */
@@ -200,7 +200,7 @@ export async function copy(tx: Transaction, statement: string, text: string): Pr
 
 class RolledBack extends Error {}
 
-/** One transaction that is rolled back at its end: what PostgreSQL says to work, without the work. @throws what `work` throws */
+/** A transaction that is rolled back at its end: it shows what PostgreSQL says to `work`, and leaves nothing. @throws what `work` throws */
 export async function rehearsal(
   db: Postgres,
   what: string,
@@ -234,7 +234,7 @@ export function serverError(error: unknown): postgres.PostgresError | undefined 
   return error instanceof Error ? serverError(error.cause) : undefined;
 }
 
-/** A backend that was ended, or a connection that broke: classes 08 and 57P, and what the driver says itself. */
+/** The backend was ended or the connection broke: classes 08 and 57P, and what the driver itself says. */
 function isConnectionLost(error: unknown): boolean {
   const code = serverError(error)?.code;
   if (code !== undefined) return /^(08|57P)/.test(code);
@@ -243,8 +243,8 @@ function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * What the server itself is to give up on, so that an abandoned transaction does not keep its locks: a client
- * that is gone without a word is noticed within half a minute, in COPY too (where statement_timeout does not reach).
+ * Limits that the server itself keeps, so that an abandoned transaction does not keep its locks: a client that is gone without a
+ * word is noticed within half a minute, also during COPY, which statement_timeout does not reach.
  * SET LOCAL, because a pooler refuses these as start-up parameters.
  */
 function boundsOf(timeoutMs: number): string {

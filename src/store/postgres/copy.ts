@@ -11,7 +11,7 @@ export const copyRaw =
 export const copyQuarantine =
   "copy quarantine_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, reason, payload) from stdin";
 
-/** "" where no entry belongs into raw_events. */
+/** "" if no entry belongs in raw_events. */
 export function rawRows(entries: readonly Entry[]): string {
   let rows = "";
   for (const entry of entries) {
@@ -21,7 +21,7 @@ export function rawRows(entries: readonly Entry[]): string {
   return rows;
 }
 
-/** "" where no entry belongs into quarantine_events. */
+/** "" if no entry belongs in quarantine_events. */
 export function quarantineRows(entries: readonly Entry[]): string {
   let rows = "";
   for (const entry of entries) {

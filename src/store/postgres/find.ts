@@ -1,10 +1,10 @@
 /**
- * The bulk look-up in PostgreSQL: one query for all who wait, which no single name or row may spoil for the others.
+ * The bulk look-up in PostgreSQL: one query for every device that waits, which no single name or row may spoil for the others.
  *
  * A name that the database's encoding cannot hold (温度計-1 in LATIN1) is an error of the whole query, and anybody may send one.
- * So in a database that is not UTF8, names beyond ASCII are compared as bytes with what the rows are in UTF-8, which
- * cannot fail; it reads the whole table, but for such names alone. Whatever else only some of the rows have (a time that is
- * none) is found by halving, if a look-up for nobody succeeds; then that device alone is unknown.
+ * So in a database that is not UTF8, names beyond ASCII are compared as bytes with the rows in UTF-8, which cannot fail; only such
+ * names cost a read of the whole table. Any other fault of single rows (a time that is none) is found by halving, provided that a
+ * look-up of no device succeeds; then that device alone is unknown.
  */
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
@@ -31,7 +31,7 @@ export function createFind({
   let encoding: string | undefined;
 
   async function query(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
-    encoding ??= await db.ask("asking for the encoding", async (sql) => {
+    encoding ??= await db.query("asking for the encoding", async (sql) => {
       const [row] = await sql<{ name: string }[]>`select current_setting('server_encoding') as name`;
       return row?.name ?? "";
     });
@@ -43,7 +43,7 @@ export function createFind({
   }
 
   const byName = (ids: readonly DeviceId[]) =>
-    db.ask(
+    db.query(
       "looking up devices",
       (sql) => sql<Columns<DeviceAuth>[]>`select ${sql.unsafe(columns)}
         from unnest(${arrayText(ids.map((id) => id.tenantId))}::text[], ${arrayText(ids.map((id) => id.deviceId))}::text[])
@@ -52,7 +52,7 @@ export function createFind({
     );
 
   const byBytes = (ids: readonly DeviceId[]) =>
-    db.ask(
+    db.query(
       "looking up devices by their bytes",
       (sql) => sql<Columns<DeviceAuth>[]>`select ${sql.unsafe(columns)} from device_registry r
         where (convert_to(r.tenant_id, 'UTF8'), convert_to(r.device_id, 'UTF8')) in (

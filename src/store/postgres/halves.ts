@@ -1,9 +1,9 @@
-/** Work for many at once of whom one may spoil it: a name or a row that a statement cannot digest. */
+/** Work on many items at once, of which one may spoil it: a name or a row that a statement cannot take. */
 import { serverError } from "./client.ts";
 
 /**
- * Work for all; if the server refuses that, and not the same for nobody (which would be an outage), in halves until what it refuses
- * stands alone. @returns the results of the others
+ * Works on all items. If the server refuses that, and does not refuse the same for no item at all (which would be an outage), works on
+ * halves until each refused item stands alone. @returns the results of the others
  * @throws what `work` throws, unless it is the fault of some of the items
  */
 export async function inHalves<Item, Result>(

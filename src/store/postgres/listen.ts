@@ -1,11 +1,11 @@
 /**
- * A LISTEN that is watched. A connection that went silently (a firewall, a pulled cable) looks like one on which
- * nothing happens, so a small query goes over it every second, with a deadline; postgres.js's own `listen` does not
- * do that, and gives up for good when a renewal fails.
+ * A LISTEN that is watched. A connection that broke silently (a firewall, a pulled cable) looks like one on which nothing happens, so
+ * a small query goes over it every second, with a deadline. Rejected alternative: postgres.js's own `listen`, which does not do that
+ * and gives up for good when it cannot listen again.
  *
- * That LISTEN was accepted proves nothing: behind a pooler in transaction mode it stands on a connection that is somebody else's a
- * moment later. So before it counts, and now and then, a notification of our own is sent over another connection and must be
- * heard on this one. It has a channel of its own, of which gateways of other versions know nothing.
+ * An accepted LISTEN proves nothing: behind a pooler in transaction mode it stands on a connection that is somebody else's a
+ * moment later. So before it counts, and from time to time, a notification of our own is sent over another connection and must be
+ * heard on this one. It uses a channel of its own, which gateways of other versions do not know.
  */
 import { randomUUID } from "node:crypto";
 import { backoffMs, sleep, systemClock, withDeadline, type Clock } from "../../core/clock.ts";
@@ -21,17 +21,17 @@ const retryMaxMs = 5000;
 export interface Listening {
   readonly options: PostgresOptions;
   readonly channel: string;
-  /** Asked on the listening connection before it counts, and again and again; throws where notifications cannot be relied on. */
+  /** Checks the listening connection, before it counts and repeatedly afterwards; throws if notifications cannot be relied on. */
   check(sql: Sql): Promise<void>;
   /** Sends a notification over another connection. */
   notify(channel: string, payload: string): Promise<void>;
   notified(payload: string): void;
-  /** It does not stand (any more), and why. Said at each failed try too. */
+  /** The watch does not stand (any more), and why. Called at each failed try too. */
   lost(why: unknown): void;
   restored(): void;
 }
 
-/** Whether notifications arrive, for `sluice check`. @throws why not */
+/** Checks that notifications arrive, for `sluice check`. @throws why they do not */
 export async function hearsItself(spec: Pick<Listening, "options" | "channel" | "notify">): Promise<void> {
   const heard = Promise.withResolvers<void>();
   const stop = listen({
@@ -65,7 +65,7 @@ export function listen(spec: Listening): () => Promise<void> {
   };
 }
 
-/** One connection, until it fails or `signal` aborts. @returns whether it ever stood */
+/** Listens on one connection until it fails or `signal` aborts. @returns whether the watch ever stood */
 async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   const clock = spec.options.clock ?? systemClock;
   const dropped = Promise.withResolvers<never>();
@@ -88,7 +88,7 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   let stands = false;
   try {
     sql = open();
-    // It connects first, to the last of several hosts maybe.
+    // The first query connects, perhaps to the last of several hosts.
     await answered(
       sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`),
       spec.options.timeoutMs,
@@ -108,10 +108,10 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   return stands;
 }
 
-/** A server that ends idle sessions (idle_session_timeout, PostgreSQL 14 and later) must not end this one again and again. */
+/** Keeps a server that ends idle sessions (idle_session_timeout, PostgreSQL 14 and later) from ending this one repeatedly. */
 const neverIdle = `select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'`;
 
-/** Our own notifications: sent when due, and awaited. */
+/** Sends notifications of our own when they are due, and waits for them. */
 function echoes(spec: Listening, clock: Clock) {
   let nextMs = clock.monoMs();
   let waiting: { readonly payload: string; readonly heard: () => void } | undefined;

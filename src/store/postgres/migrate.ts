@@ -11,7 +11,7 @@ import type { Inspection } from "../../core/store.ts";
 
 /** Creates the tables that are missing, complete with columns and triggers. @returns what was done; usually nothing */
 export async function createMissing(db: Postgres): Promise<string[]> {
-  const missing = await db.ask("looking for the tables", async (sql) => {
+  const missing = await db.query("looking for the tables", async (sql) => {
     const rows = await sql.unsafe<{ missing: string }[]>(missingTables);
     return rows.map((row) => row.missing);
   });
@@ -19,7 +19,7 @@ export async function createMissing(db: Postgres): Promise<string[]> {
   return change(db, `creating the tables ${missing.join(", ")}`, createMissingTables);
 }
 
-/** Brings the database to what this version wants. @returns what was done, one sentence each; nothing where it was all there */
+/** Brings the database to what this version wants. @returns what was done, one sentence each; nothing if it was all there */
 export function migratePostgres(db: Postgres): Promise<string[]> {
   return change(db, "migrating", async (tx) => {
     const done = await createMissingTables(tx);
@@ -30,8 +30,8 @@ export function migratePostgres(db: Postgres): Promise<string[]> {
 }
 
 /**
- * For a part that needs the tables: what to await before each use. Creates what is missing the first time only;
- * a table that vanishes later (somebody is rebuilding it) is an outage, and not ours to replace.
+ * Returns what a part that needs the tables awaits before each use. It creates what is missing the first time only: a table that
+ * vanishes later is an outage (somebody is rebuilding it), and not ours to replace.
  */
 export function whenTablesExist(db: Postgres): () => Promise<void> {
   let ready: Promise<void> | undefined;
@@ -48,7 +48,7 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
 
 /** What a start of a gateway or `migrate` would find. Changes nothing. */
 export function inspectPostgres(db: Postgres): Promise<Inspection> {
-  return db.ask("looking for the tables", async (sql) => {
+  return db.query("looking for the tables", async (sql) => {
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
     const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
       select has_schema_privilege(current_schema(), 'create') as may_create,
@@ -81,7 +81,7 @@ async function change(
   }
 }
 
-// Of pg_class, not to_regclass(): that may answer from what this connection remembers from before it got the lock.
+// pg_class rather than to_regclass(), which may answer from what this connection cached before it got the lock.
 const missingTables = `select name as missing from (values ${Object.keys(tables)
   .map((name) => `('${name}')`)
   .join(", ")}) as t(name)
@@ -92,7 +92,7 @@ async function oneAtATime(tx: Transaction): Promise<void> {
   await tx.unsafe("select pg_advisory_xact_lock(hashtextextended('sluice:schema', 0))");
 }
 
-/** What `createMissing` does, within a transaction of somebody else's. */
+/** As `createMissing`, within a transaction of the caller's. */
 export async function createTables(tx: Transaction): Promise<void> {
   const missing = await tx.unsafe(missingTables);
   if (missing.length === 0) return;

@@ -36,7 +36,7 @@ export function createPostgresEvents(db: Postgres): EventTable {
 
   function page(since: string, before: Row | undefined): Promise<Row[]> {
     const micros = before?.ingestedMicros ?? "9000000000000000";
-    return db.ask(
+    return db.query(
       "reading the newest events",
       (sql) => sql<Row[]>`select ${sql.unsafe(columns(""))} from raw_events
         where accepted and ingested_at >= ${since}::timestamptz
@@ -83,7 +83,7 @@ export function createPostgresEvents(db: Postgres): EventTable {
 
 /** Also one of your own serves, if it leads with the same columns. */
 async function hasIndex(db: Postgres): Promise<boolean> {
-  const rows = await db.ask(
+  const rows = await db.query(
     "looking for the index of the look-up",
     (sql) => sql`select 1 from pg_index i
       where i.indrelid = to_regclass('raw_events') and i.indisvalid
@@ -99,7 +99,7 @@ function indexedEvents(db: Postgres): IndexedEvents {
   return {
     async newestOf(ids, sinceMs, each) {
       const since = new Date(sinceMs).toISOString();
-      const rows = await db.ask(
+      const rows = await db.query(
         "reading the newest events of some devices",
         (sql) => sql<Row[]>`select e.* from unnest(${arrayText(ids.map((id) => id.tenantId))}::text[],
             ${arrayText(ids.map((id) => id.deviceId))}::text[]) as wanted (tenant_id, device_id)
@@ -113,7 +113,7 @@ function indexedEvents(db: Postgres): IndexedEvents {
     async lastSeen({ tenantId = null, sinceMs, after, limit }) {
       const since = new Date(sinceMs).toISOString();
       const afterMs = after?.seenMs ?? null;
-      const rows = await db.ask(
+      const rows = await db.query(
         "listing devices by when they were last heard",
         (sql) => sql<SeenDevice[]>`select * from (
             select d.tenant_id as "tenantId", d.device_id as "deviceId",

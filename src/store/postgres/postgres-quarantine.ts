@@ -12,7 +12,7 @@ export function createPostgresQuarantine(db: Postgres): QuarantineTable {
   async function list(filter: QuarantineFilter): Promise<QuarantineRow[]> {
     await tablesExist();
     const { reason = null, tenantId = null, deviceId = null, ids, since = null, until = null } = filter;
-    const rows = await db.ask(
+    const rows = await db.query(
       "reading the quarantine",
       (sql) => sql<Row[]>`
         select id, ${utc(sql, "ingested_at")} as ingested_at, ${utc(sql, "event_ts")} as event_ts, topic,
@@ -35,7 +35,7 @@ export function createPostgresQuarantine(db: Postgres): QuarantineTable {
     list,
     async lastId() {
       await tablesExist();
-      const [row] = await db.ask(
+      const [row] = await db.query(
         "reading the quarantine",
         (sql) => sql<{ id: string | null }[]>`select max(id) as id from quarantine_events`,
       );
@@ -68,6 +68,6 @@ export function createPostgresQuarantine(db: Postgres): QuarantineTable {
 }
 
 /** A timestamptz as ISO 8601 text: a Date has no microseconds. */
-function utc(sql: Parameters<Parameters<Postgres["ask"]>[1]>[0], column: string) {
+function utc(sql: Parameters<Parameters<Postgres["query"]>[1]>[0], column: string) {
   return sql`to_char(${sql(column)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 }

@@ -1,7 +1,7 @@
 /**
- * The registry in PostgreSQL. Look-ups are one query for all who wait; administration is plain SQL. A device_registry
- * without the overlap columns (an existing deployment, not migrated) is read as it is: the row is taken as JSON, where a
- * column that is not there is null.
+ * The registry in PostgreSQL. A look-up is one query for every device that waits; administration is plain SQL. A device_registry
+ * without the overlap columns (an existing deployment, not migrated) is read as it is: the row is taken as JSON, in which a
+ * column that does not exist is null.
  */
 import { explain, type Log } from "../../core/log.ts";
 import { type Postgres, type Transaction } from "./client.ts";
@@ -64,7 +64,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
   async function list(filter: DeviceFilter): Promise<Device[]> {
     await tablesExist();
     const { tenantId = null, siteId = null, status = null, match = null, after, limit } = filter;
-    const rows = await db.ask(
+    const rows = await db.query(
       "listing devices",
       (sql) => sql<DeviceRow[]>`
         select ${sql.unsafe(deviceColumns)} from device_registry
@@ -81,7 +81,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
 
   async function get(id: DeviceId): Promise<Device | undefined> {
     await tablesExist();
-    const rows = await db.ask(
+    const rows = await db.query(
       "reading a device",
       (sql) => sql<DeviceRow[]>`select ${sql.unsafe(deviceColumns)} from device_registry
         where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`,
@@ -119,7 +119,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
 
   async function settings(): Promise<Record<string, string>> {
     await tablesExist();
-    const rows = await db.ask(
+    const rows = await db.query(
       "reading app_settings",
       (sql) =>
         sql<{ key: string; value: string }[]>`select key, value from app_settings where value is not null`,
@@ -150,7 +150,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
   };
 }
 
-/** @returns per device whether it is new; the first of two of one id is the one that was added */
+/** @returns per device whether it is new; of two with one id the first is added */
 export async function insertDevices(tx: Transaction, devices: readonly NewDevice[]): Promise<boolean[]> {
   const text = JSON.stringify(devices.map(newRow));
   const rows = await tx<{ tenant_id: string; device_id: string }[]>`
@@ -169,7 +169,7 @@ export async function insertDevices(tx: Transaction, devices: readonly NewDevice
   return added;
 }
 
-/** Moves the present token aside for `graceMs`, or forgets the previous one. */
+/** Keeps the present token as the previous one for `graceMs`, or forgets the previous one. */
 async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Promise<void> {
   const columns = await tx`select 1 from pg_attribute where attrelid = to_regclass('device_registry')
     and attname in ('previous_token_hash', 'previous_token_until') and not attisdropped`;
@@ -184,7 +184,7 @@ async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Pr
     where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`;
 }
 
-/** By themselves, since an old deployment has no such columns and most devices no such token. */
+/** A statement of its own, since an old deployment has no such columns and most devices have no such token. */
 async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[]): Promise<void> {
   if (devices.length === 0) return;
   const text = JSON.stringify(

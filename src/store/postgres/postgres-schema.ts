@@ -46,7 +46,7 @@ export const tables: Readonly<Record<string, readonly string[]>> = {
     `create table app_settings (
        key text primary key, value text not null, updated_at timestamptz not null default now())`,
   ],
-  // One row an epoch (a start of a gateway on its spool): everything up to and including seq is in these tables.
+  // One row per epoch (a start of a gateway on its spool): everything up to and including seq is in these tables.
   sluice_position: [
     `create table sluice_position (
        epoch text primary key, gateway_id text not null, seq bigint not null,
@@ -55,12 +55,12 @@ export const tables: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** The columns that a check looks at. */
+/** The columns that a look-up reads. */
 const judged = "site_id, status, provision_token_hash, previous_token_hash, previous_token_until";
 
 /**
- * One statement sends one notification, however many rows it changed: the devices while they are few, else their
- * tenant, else all. Columns that no check looks at (metadata, firmware) change without one. NOTIFY takes under 8000 bytes.
+ * A statement sends one notification, however many rows it changed: of the devices if they are few, else of their tenant, else of
+ * all. A change of columns that no look-up reads (metadata, firmware) sends none. NOTIFY takes less than 8,000 bytes.
  */
 export const triggerFunction = `
 create or replace function sluice_registry_changed() returns trigger language plpgsql as $body$
@@ -120,5 +120,5 @@ export const triggers = [
   },
 ];
 
-/** How many triggers there are when every change is told. */
+/** The number of triggers that it takes to notify of every change. */
 export const triggersWanted = triggers.length;

@@ -40,7 +40,7 @@ export function openPostgresStore({ postgres, gatewayId, log }: PostgresStoreOpt
 }
 
 function countDevices(db: Postgres): Promise<Census> {
-  return db.ask("counting the devices", async (sql) => {
+  return db.query("counting the devices", async (sql) => {
     const [row] = await sql<Census[]>`
       select count(*)::int as devices, count(distinct tenant_id)::int as tenants from device_registry`;
     return row ?? { devices: 0, tenants: 0 };

@@ -69,7 +69,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     }
   }
 
-  /** Halves a batch that brought no answer, or none in time: the line may be too slow for so many. */
+  /** Halves a batch to which no answer came in time: the line may be too slow for so many. */
   function nextBatch(tried: number, answers: boolean, tookMs: number): number {
     if (!answers) return Math.max(1, tried >> 1);
     return tookMs < timeoutMs / 3 ? Math.min(2 * batchMax, entriesMax) : batchMax;
@@ -90,14 +90,14 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     const { count, refusals, held } = await sieve.judge(delivery);
     if (count > 0) {
       const commitProven = () => commit(entries.slice(0, count), new Map([...aside, ...refusals]));
-      const standing = await byWhatever(commitProven);
+      const standing = await byCopyOrInsert(commitProven);
       if (count === entries.length) return standing;
     }
     throw held ? sieve.outageOf(held) : error;
   }
 
   /** Commits what a trial has proved; by INSERT if COPY still refuses what the trial, which inserts, has taken. */
-  async function byWhatever(commit: () => Promise<Standing>): Promise<Standing> {
+  async function byCopyOrInsert(commit: () => Promise<Standing>): Promise<Standing> {
     try {
       return await commit();
     } catch (error) {
@@ -140,7 +140,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     transact,
     deliver,
     async probe() {
-      const server = await db.ask("probing", async (tx) => {
+      const server = await db.query("probing", async (tx) => {
         const [row] = await tx<{ version: string; encoding: string }[]>`
           select current_setting('server_version') as version, current_setting('server_encoding') as encoding`;
         return row;
@@ -161,7 +161,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
   };
 }
 
-/** Removes the rows in whose place entries come. @returns the ids of those that were there */
+/** Removes the rows that entries replace. @returns the ids of those that were there */
 async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<number[]> {
   if (claims.length === 0) return [];
   const gone = await tx<{ id: string }[]>`
@@ -171,7 +171,7 @@ async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<numb
   return gone.map((row) => Number(row.id));
 }
 
-/** The server refuses a statement and lives on; anything else is no news of an entry. */
+/** The server refused a statement and goes on. Any other error says nothing about an entry. */
 function isOfStatement(error: unknown): boolean {
   return serverError(error)?.severity === "ERROR";
 }

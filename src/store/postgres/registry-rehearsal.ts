@@ -1,6 +1,6 @@
 /**
- * What a gateway will ask of the registry, asked for `sluice check`: the look-up itself, whose columns and types a count of rows does
- * not need, and what AUTO_PROVISION writes, in a transaction that is rolled back.
+ * Rehearses for `sluice check` what a gateway will ask of the registry: the look-up itself, whose columns and types a count of rows
+ * does not need, and what AUTO_PROVISION writes, in a transaction that is rolled back.
  */
 import { silentLog } from "../../core/log.ts";
 import { rehearsal, type Postgres } from "./client.ts";
@@ -30,7 +30,7 @@ export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Pr
 
 /** Row-level security is silent: it hides rows and raises nothing. `hasPolicy` is null if it does not concern this role. */
 function visibility(db: Postgres): Promise<{ isThere: boolean; hasPolicy: boolean | null }> {
-  return db.ask("asking what hides devices", async (sql) => {
+  return db.query("asking what hides devices", async (sql) => {
     const [row] = await sql<{ is_there: boolean; has_policy: boolean | null }[]>`
       select reg is not null as is_there, case when row_security_active(reg) then exists (
           select 1 from pg_policy where polrelid = reg and polcmd in ('r', '*') and polpermissive

@@ -1,9 +1,9 @@
 /**
- * What a gateway will do to the tables, done in a transaction that is rolled back: the only proof that it can. Rights, columns,
- * types, triggers, policies and poolers have too many ways to stand in the way to be read from a catalogue.
+ * Rehearses what a gateway will do to the tables, in a transaction that is rolled back: the only proof that it can. Rights, columns,
+ * types, triggers, policies and poolers can stand in the way in more ways than a catalogue shows.
  *
- * Tables that are missing are created in it first, as the start of a gateway does, so that those of an existing deployment are tried
- * before that start. Nothing of it stays but one or two numbers of the sequences, which PostgreSQL does not give back.
+ * The transaction first creates the tables that are missing, as the start of a gateway does, so that those of an existing deployment
+ * are tried before that start. Nothing of it stays but one or two numbers of the sequences, which PostgreSQL does not take back.
  */
 import { toFields } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
@@ -14,7 +14,7 @@ import { writeByCopy, writeByInsert } from "./write.ts";
 export interface Rehearsed {
   /** What keeps the gateway from working, one sentence each; none: it can. */
   readonly problems: readonly string[];
-  /** What an operator should know all the same. */
+  /** What an operator should know even if it can. */
   readonly remarks: string[];
 }
 
@@ -42,7 +42,7 @@ export async function rehearse(
   return found;
 }
 
-/** An entry of a made-up device; if a constraint wants one that is registered, of such a one. */
+/** Stores an entry of a made-up device or, if a constraint wants a registered one, of a registered device. */
 async function store(tx: Transaction, found: Found, table: string, changes: Partial<Entry>): Promise<void> {
   const madeUp = sample({
     tenantId: "sluice-check",
@@ -61,7 +61,7 @@ async function store(tx: Transaction, found: Found, table: string, changes: Part
   await attempt(tx, found, table, (inner) => written(inner, real, found, table));
 }
 
-/** By COPY, else by INSERT, as the sink does. @throws the server's error; COPY's own if it is the same, for it names the column */
+/** Writes by COPY, else by INSERT, as the sink does. @throws the server's error; COPY's own if it is the same, for it names the column */
 async function written(tx: Transaction, entry: Entry, found: Found, table: string): Promise<void> {
   const byCopy = await tried(tx, (inner) => writeByCopy(inner, [entry]).then(() => settleConstraints(inner)));
   if (byCopy === undefined) return;
@@ -84,7 +84,7 @@ async function attempt(
   if (error !== undefined) found.problems.push(wordsOf(table, error));
 }
 
-/** In a savepoint. @returns the server's error; others are thrown */
+/** Runs `work` in a savepoint. @returns the server's error; others are thrown */
 async function tried(
   tx: Transaction,
   work: (tx: Transaction) => Promise<unknown>,

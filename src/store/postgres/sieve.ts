@@ -3,8 +3,8 @@
  *
  * A refusal needs a proof (verdict.ts): another real entry that passes. If the batch has none, the entries behind it are
  * tried, a few batches per delivery. If none of them passes either, nothing that could be stored waits behind the refused
- * ones, so to wait for the next entry costs nobody anything. Lanes per device, each with a detour, were the alternative: a
- * position per lane in every transaction, for what one more trial finds out.
+ * ones, so to wait for the next entry costs nobody anything. Rejected alternative: lanes per device, each with a detour, which need a
+ * position per lane in every transaction for what one more trial finds out.
  */
 import { payloadBytes, type Entry } from "../../core/entry.ts";
 import type { Postgres } from "./client.ts";
@@ -15,18 +15,18 @@ import { lackingProof, verdictOf, type Held, type Verdict } from "./verdict.ts";
 import { isPassing, unproven } from "./words.ts";
 import { tablesOf, type Table } from "./write.ts";
 
-/** How many batches behind its own one delivery tries; the next delivery goes on from there. */
+/** Batches that a delivery tries behind its own; the next delivery goes on from there. */
 const searchBatchesMax = 4;
-/** After a search of the whole spool so many deliveries look only at what has come since; then it begins anew, for the tables may be mended. */
+/** Deliveries that look only at new entries after a search of the whole spool; then the search begins again, for the tables may be fixed. */
 const pauseDeliveries = 10;
-/** Trials of one delivery at most. */
+/** Most trials of one delivery. */
 export const trialsMax = 2 + searchBatchesMax;
 
 export interface SieveOptions {
   readonly db: Postgres;
-  /** Is an entry for the tables at all? */
+  /** Is an entry meant for the tables at all? */
   readonly isMeant: (entry: Entry) => boolean;
-  /** Of one trial. */
+  /** Most entries of one trial. */
   readonly batchMax: () => number;
   readonly batchBytesMax: number;
 }
@@ -44,7 +44,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
   /** Entries behind the batch at hand that a table has taken in a trial. */
   const witnesses = new Map<Table, Entry>();
   let searchFrom = 0;
-  /** Deliveries until the search begins anew; 0: it has not been through yet. */
+  /** Deliveries until the search begins again; 0: it has not yet reached the end. */
   let pause = 0;
   /** The refused entry that everything waits for, and how often it was tried. */
   let waiting = { seq: 0, tries: 0 };
@@ -66,7 +66,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
     return { trial: { ...trial, entries }, proven: new Set(trial.passed.flatMap(tablesOf)) };
   }
 
-  /** Tries the entries behind the batch until one passes in a table that is not `proven`. @returns whether one did */
+  /** Tries the entries behind the batch until one passes in a table that is not `proven`. @returns whether one has */
   async function search({ later }: Delivery, last: number, proven: ReadonlySet<Table>): Promise<boolean> {
     if (pause > 0 && --pause === 0) searchFrom = 0;
     searchFrom = Math.max(searchFrom, last + 1);

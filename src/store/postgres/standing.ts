@@ -1,6 +1,6 @@
 /**
- * The position in the table, under its lock. What a batch needs of it travels with the first request of its transaction, and what
- * it writes in one: a server may be far away.
+ * The position in the table, under its lock. It is read with the first request of a batch's transaction and written with one request,
+ * since a server may be far away.
  */
 import { arrayText, literal, type Rows, type Transaction } from "./client.ts";
 import { standingOf, type PositionRow, type Standing } from "../../core/position.ts";
@@ -16,7 +16,7 @@ export function openingOf(epoch: string): string[] {
   ];
 }
 
-/** What these statements found; if somebody else had the lock, after waiting for him. */
+/** The position that these statements found; if somebody else had the lock, after waiting for it. */
 export async function openedStanding(
   tx: Transaction,
   epoch: string,
@@ -35,9 +35,9 @@ export async function lockedStanding(tx: Transaction, epoch: string): Promise<St
 }
 
 /**
- * One writer an epoch, until the end of the transaction. Who holds the lock and has long been waiting for its client is
- * our own past (abandoned at a deadline, or a host that lost power): it is ended. One at work, as in its COMMIT, is
- * waited for.
+ * Lets one writer per epoch in, until the end of the transaction. A backend that holds the lock and has long been waiting for its
+ * client is our own past (abandoned at a deadline, or a host that lost power): it is ended. One that is at work, as in its COMMIT,
+ * is waited for.
  */
 export async function lock(tx: Transaction, epochs: readonly string[]): Promise<void> {
   const keys = tx`select distinct hashtextextended('sluice:' || epoch, 0) as key

@@ -1,11 +1,11 @@
 /**
  * A trial: which entries does PostgreSQL refuse, each by itself? Everything is rolled back.
  *
- * A block on the server stores each entry in a subtransaction of its own and notes who was refused, with its words. So a
- * trial is one transaction, however many are refused. Halving a batch from here was the alternative: two transactions per
- * refused entry, which at 20 ms of distance takes half an hour for 5,000. It needs PL/pgSQL, which every database has unless
- * somebody has taken it away. The statements travel as Base64 of their UTF-8: a character that the database's encoding
- * does not have is then the fault of its own entry.
+ * A block on the server stores each entry in a subtransaction of its own and notes which were refused, with PostgreSQL's words. So a
+ * trial is one transaction, however many are refused. It needs PL/pgSQL, which every database has unless somebody has removed it.
+ * Rejected alternative: to halve a batch from here, which costs two transactions per refused entry; over a line of 20 ms that is half
+ * an hour for 5,000. The statements travel as Base64 of their UTF-8, so that a character that the database's encoding does not have is
+ * the fault of its own entry.
  */
 import type { Entry } from "../../core/entry.ts";
 import type { Postgres } from "./client.ts";
@@ -23,17 +23,17 @@ export interface Note {
 export interface Trial {
   /** By seq. */
   readonly refused: ReadonlyMap<number, Note>;
-  /** In order. What is neither was not tried: a cancelled statement ends a trial early. */
+  /** In order. An entry that is in neither list was not tried: a cancelled statement ends a trial early. */
   readonly passed: readonly Entry[];
 }
 
-/** The server ends a trial before our own deadline does, so that what it has found is told. */
+/** The server ends a trial before our own deadline does, so that it can say what it has found. */
 const shareOfDeadline = 0.6;
 
 /**
- * Deferred constraints are checked at once, to blame the entry that breaks them. Those that were refused are tried again after the
- * others: what one of them waited for may have ended in between (a table was made), and from the first entry that passed on,
- * nobody can change the table before we are done. A cancel (57014) is no news of later entries.
+ * Deferred constraints are checked at once, to blame the entry that breaks them. The refused entries are tried once more after the
+ * others: what refused them may have ended in between (a table was created), and once an entry has passed nobody can change the table
+ * before the trial ends. A cancel (57014) says nothing about later entries.
  */
 const block = `do $block$
 declare

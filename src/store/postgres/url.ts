@@ -12,7 +12,7 @@ import { lastGood, readTls, type TlsPaths, type TlsTexts } from "../../core/pem.
 export interface PostgresUrl {
   /** Tried in turn. A host that begins with / is the directory of a socket, and then the only one. */
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
-  /** null: as the user is called. */
+  /** null: the user's name. */
   readonly database: string | null;
   readonly user: string | null;
   readonly password: string;
@@ -34,7 +34,7 @@ interface PostgresTls {
 const defaultPort = 5432;
 const sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 const sessionAttrs = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
-/** What libpq knows and this program does not: passed on to the server, they would have it refuse every connection. */
+/** Parameters that libpq knows and this program does not: passed on, they would make the server refuse every connection. */
 const unsupported = new Set(
   `hostaddr passfile require_auth channel_binding client_encoding fallback_application_name keepalives keepalives_idle
    keepalives_interval keepalives_count tcp_user_timeout replication gssencmode sslcompression sslcertmode sslpassword sslcrl
@@ -42,7 +42,7 @@ const unsupported = new Set(
    load_balance_hosts requiressl`.split(/\s+/),
 );
 
-/** What begins as the connection's own parameters do is none of the server's: a misspelt sslmode must not go unnoticed. */
+/** A name that begins like a parameter of the connection is none of the server's: a misspelt sslmode must not go unnoticed. */
 const misspelt = /^(?:ssl|gss|krb|target_|connect|host|port|user|pass|db)/i;
 
 /** @throws Error with what it must be; never with the URL, which holds a password */
@@ -89,7 +89,7 @@ function parametersOf(query: string): Map<string, string> {
   return given;
 }
 
-/** `?host=` counts over what stands before the path, as with libpq. */
+/** `?host=` takes precedence over the host before the path, as with libpq. */
 function hostsOf(spec: string, host: string | null, port: string | null): PostgresUrl["hosts"] {
   const hosts = (host ?? "").split(",").filter(Boolean);
   const ports = (port ?? "").split(",").filter(Boolean);
@@ -162,7 +162,7 @@ export function tlsOf(tls: PostgresTls): TlsOption {
 }
 
 const tlsNames = { ca: "sslrootcert", cert: "sslcert", key: "sslkey" };
-/** By path, for clients come and go, and the last good text is to outlive them. As many as there are URLs. */
+/** By path, since clients come and go and the last good text must outlive them. There are as many as there are URLs. */
 const readers = new Map<string, () => TlsTexts>();
 
 function textsOf(paths: TlsPaths): () => TlsTexts {
@@ -172,7 +172,7 @@ function textsOf(paths: TlsPaths): () => TlsTexts {
   return known;
 }
 
-/** The files are read again whenever a connection takes them over, which postgres.js does by `Object.assign`: no spread in between. */
+/** Getters, because the files are read again whenever a connection copies them, which postgres.js does by `Object.assign`: a spread would read them once. */
 function renewing(
   files: TlsTexts,
   texts: () => TlsTexts,
@@ -200,7 +200,7 @@ function usable(tls: PostgresTls): void {
   }
 }
 
-/** For the setting: everything that can be known of it without a connection, its files included. */
+/** The check of the setting: everything that can be known without a connection, its files included. */
 export const postgresUrl: z.ZodType<string> = z.string().superRefine((text, context) => {
   try {
     const { tls } = parsePostgresUrl(text);

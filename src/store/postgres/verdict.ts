@@ -1,10 +1,10 @@
 /**
- * What follows from a trial. Pure.
+ * The verdict that follows from a trial. Pure.
  *
- * An entry that is refused by itself is refused for good if another real entry passes in each of its tables at the same time:
- * a broken table must not eat the backlog, and no artificial row can prove that it is sound, for every constraint that
- * refuses one can refuse the other. For a reject an event that passes will do: events do not wait for what may be the only
- * reject of the day. An error that may be over in a moment (a deadlock) must come back several times first.
+ * An entry that is refused by itself is refused for good if another real entry passes in each of its tables at the same time: a
+ * broken table must not eat the backlog, and no artificial row can prove that a table is sound, since any constraint that refuses one
+ * can refuse the other. For a reject it is enough that an event passes: events do not wait for what may be the only reject of
+ * the day. An error that may be over in a moment (a deadlock) must repeat several times first.
  */
 import type { Entry } from "../../core/entry.ts";
 import { isOfTable, isPassing, refusalWords } from "./words.ts";
@@ -12,7 +12,7 @@ import type { Note, Trial } from "./trial.ts";
 import { tablesOf, type Table } from "./write.ts";
 
 export interface Verdict {
-  /** So many entries, from the first on, may be settled now. */
+  /** How many entries, from the first on, may be settled now. */
   readonly count: number;
   /** Why entries among them are refused, by seq. */
   readonly refusals: ReadonlyMap<number, string>;
@@ -23,13 +23,13 @@ export interface Verdict {
 export interface Held {
   readonly entry: Entry;
   readonly note: Note;
-  /** The tables of which nothing is known but refusals. */
+  /** The tables that have so far only refused. */
   readonly unproven: readonly Table[];
 }
 
 const strikesMax = 5;
 
-/** How often an entry met an error that may be over in a moment while others passed, by seq. */
+/** By seq: how often an entry met an error that may be over in a moment while others passed. */
 export type Strikes = Map<number, number>;
 
 /** The tables that must take another entry before this one is refused for good. */

@@ -12,7 +12,7 @@ export function isPassing(code: string): boolean {
   return /^(08|40|53|55006|55P03|57|58|XX)/.test(code);
 }
 
-const cures: readonly (readonly [codes: RegExp, cure: string])[] = [
+const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
   [/^42501/, "grant the role of DATABASE_URL its rights (README, PostgreSQL)"],
   [/^(42P01|3F)/, "`sluice migrate` makes the tables that are missing"],
   [/^42703/, "add the column that is missing"],
@@ -22,29 +22,29 @@ const cures: readonly (readonly [codes: RegExp, cure: string])[] = [
 ];
 
 /** What to do about an error that concerns the table or the server, whatever the row; undefined for all others. */
-function cureOf(code: string): string | undefined {
-  return cures.find(([codes]) => codes.test(code))?.[1];
+function fixOf(code: string): string | undefined {
+  return fixes.find(([codes]) => codes.test(code))?.[1];
 }
 
-/** It concerns the table or the server, whatever the row. */
+/** The error concerns the table or the server, whatever the row. */
 export function isOfTable(code: string): boolean {
-  return cureOf(code) !== undefined;
+  return fixOf(code) !== undefined;
 }
 
-/** A server's error that does not end by itself becomes an alarm with its cure; everything else stays what it is. */
+/** A server's error that does not end by itself becomes an alarm with its fix; everything else stays what it is. */
 export function asOutage(error: unknown): unknown {
   const server = serverError(error);
   if (error instanceof Outage || server === undefined || isPassing(server.code)) return error;
   const words = `${explain(error)} (${server.code})`;
-  const cure = cureOf(server.code) ?? "`sluice check` says what stands in the way";
-  return new Outage(words.includes("`sluice") ? words : `${words}: ${cure}`, { alarm: true });
+  const fix = fixOf(server.code) ?? "`sluice check` says what stands in the way";
+  return new Outage(words.includes("`sluice") ? words : `${words}: ${fix}`, { alarm: true });
 }
 
 /** An entry stays where it is, because nothing proves that its table would take any other. */
 export function unproven(seq: number, { code, message }: Note, tries: number): Outage {
-  const cure = cureOf(code);
+  const fix = fixOf(code);
   const words = `${message} (${code})`;
-  if (cure !== undefined) return new Outage(`PostgreSQL: ${words}: ${cure}`, { alarm: true });
+  if (fix !== undefined) return new Outage(`PostgreSQL: ${words}: ${fix}`, { alarm: true });
   return new Outage(
     `PostgreSQL refuses entry ${seq}, and no entry behind it shows that the table takes any: ${words}. Mend the table, or put the entry aside: \`sluice dead-letters set-aside --sink postgres\``,
     { alarm: tries >= triesBeforeAlarm, retryMaxMs: unprovenRetryMaxMs },

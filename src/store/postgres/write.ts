@@ -21,7 +21,7 @@ export type Write = (tx: Transaction, entries: readonly Entry[]) => Promise<void
 
 export type Table = "raw_events" | "quarantine_events" | "quarantine_counters_minute";
 
-/** The tables that an entry has a row in. */
+/** The tables in which an entry has a row. */
 export function tablesOf(entry: Entry): Table[] {
   const tables: Table[] = isRaw(entry) ? ["raw_events"] : [];
   if (isQuarantined(entry)) tables.push("quarantine_events");

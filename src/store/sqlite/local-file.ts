@@ -38,7 +38,8 @@ export function openLocalFile(path: string): { db: Database; created: string[] }
 
 /**
  * Why a gateway cannot begin with PostgreSQL here; undefined if it can. A site that ran on its local store and is given a
- * DATABASE_URL has its devices and its place in the spool there: to go on would reject every device, and store again what is stored.
+ * DATABASE_URL has its devices and its place in the spool in that file: to go on would reject every device, and store twice what is
+ * stored.
  */
 export function whatIsLeftBehind(dataDir: string): string | undefined {
   const path = localFile(dataDir);
@@ -46,7 +47,7 @@ export function whatIsLeftBehind(dataDir: string): string | undefined {
   return `this site ran on its local store, ${path}: \`sluice migrate --from-local\` moves its devices and rows to PostgreSQL; or remove that file to begin anew`;
 }
 
-/** Whether a site has run on this local store: devices are in it, or rows were. */
+/** Whether a site has run on this local store: it has devices, or has had rows. */
 function isLocalStoreInUse(path: string): boolean {
   if (!existsSync(path)) return false;
   const { db } = openLocalFile(path);

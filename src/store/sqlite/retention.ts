@@ -1,10 +1,10 @@
 /**
- * Keeps the local store within bounds: rows older than LOCAL_RETENTION_DAYS go, and the oldest go earlier if the disk would
- * otherwise be full. In small steps, beside the deliveries.
+ * Keeps the local store within bounds: removes rows older than LOCAL_RETENTION_DAYS, and the oldest rows earlier if the disk would
+ * otherwise be full, in small steps beside the deliveries.
  *
- * A site without servers that runs out of room must choose between its oldest rows and its next reading; a gateway that is held
- * for ever with everything delivered serves nobody, so the oldest rows go, with a warning. Rejected alternative: a bound in
- * bytes, one more setting that an operator must get right, while the free room on the disk is known.
+ * A site without servers that runs out of room must choose between its oldest rows and its next reading. A gateway that is held
+ * for ever with everything delivered serves nobody, so the oldest rows are removed, with a warning. Rejected alternative: a bound in
+ * bytes, one more setting that an operator must get right, although the free room on the disk is known.
  */
 import type { Database } from "bun:sqlite";
 import { statfsSync } from "node:fs";
@@ -33,16 +33,15 @@ export interface RetentionOptions {
 }
 
 const lookEveryMs = 250;
-/** Of one table at a time: some ms, and in all more than a site brings in. */
+/** Rows removed per table at a time: it takes some ms, and is more than a site brings in. */
 const rowsMax = 2_000;
-/** Room is made from so much above the spool's floor on. */
+/** Room is made as soon as less than this is free above the spool's floor. */
 const marginBytes = 33_554_432;
-/** The newest rows stay, however full the disk is: it is then not the store that fills it. */
+/** These newest rows stay, however full the disk is: then it is not the store that fills it. */
 const rowsKeptMin = 1_000;
 const vacuumPagesMax = 1_000;
 const freePagesKept = 4_000;
 const dayMs = 86_400_000;
-/** Each with the column that says when its rows came. */
 const events = ["raw_events", "quarantine_events"] as const;
 
 export function createRetention({ db, path, bounds, clock, log }: RetentionOptions): Retention {
@@ -65,7 +64,7 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
     try {
       look();
     } catch (error) {
-      // Somebody else writes, or the disk fails, which the deliveries say: tried again in a moment.
+      // Another process writes, or the disk fails, which the deliveries report: tried again in a moment.
       log.debug({ error: explain(error) }, "rows of the local store could not be removed");
     }
   });
@@ -124,7 +123,7 @@ function freeBytes(path: string): number {
   return bavail * bsize;
 }
 
-/** Gives free pages back to the file system; if the disk is short all of them, and the write-ahead log too. */
+/** Gives free pages back to the file system; if the disk is short, all of them, and the write-ahead log too. */
 function vacuum(db: Database, short: boolean): void {
   const free = db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
   if (free <= (short ? 0 : freePagesKept)) return;

@@ -1,7 +1,7 @@
 /**
- * The registry in the local SQLite file, for a site without a PostgreSQL. Every call is answered at once. Changes by
- * other processes (`sluice devices revoke`) are seen in the counters that triggers keep in sluice_change, read four
- * times a second; PRAGMA data_version would not do, because the sink commits to the same file all the time.
+ * The registry in the local SQLite file, for a site without a PostgreSQL. Every call is answered at once. Changes by other
+ * processes (`sluice devices revoke`) are seen in the counters that triggers keep in sluice_change, read four times per second.
+ * Rejected alternative: PRAGMA data_version, since the sink commits to the same file all the time.
  */
 import type { Database, SQLQueryBindings } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";

@@ -10,7 +10,7 @@ function counting(table: string, column: string): string[] {
   );
 }
 
-/** Table → statements that make it where it is missing. */
+/** Table → statements that create it if it is missing. */
 export const sqliteTables: Readonly<Record<string, readonly string[]>> = {
   sluice_change: [
     `CREATE TABLE IF NOT EXISTS sluice_change (

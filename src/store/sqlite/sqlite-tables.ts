@@ -77,7 +77,7 @@ function rowWriter(db: Database): (entries: readonly Entry[]) => void {
   };
 }
 
-/** Removes the rows in whose place entries come. The function returns the ids of those that were there. */
+/** Returns a function that removes the rows that entries replace, and returns the ids of those that were there. */
 function claimer(db: Database): (claims: readonly Replaced[]) => number[] {
   // To the millisecond, which is what an entry knows of its arrival.
   const remove = db.query("DELETE FROM quarantine_events WHERE id = ? AND ingested_at LIKE ?");

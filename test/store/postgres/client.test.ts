@@ -20,7 +20,7 @@ test("DATABASE_URL takes PostgreSQL's schemes only, and is a secret", () => {
 test("no error holds the password", async () => {
   const url = `postgres://user:hunter2@127.0.0.1:${await freePort()}/none`;
   const db = openPostgres({ url, poolMax: 2, timeoutMs: 2000 });
-  const error = await db.ask("trying", (sql) => sql`select 1`).catch((e: unknown) => e);
+  const error = await db.query("trying", (sql) => sql`select 1`).catch((e: unknown) => e);
   expect(explain(error)).toContain("/none, trying");
   expect(explain(error)).not.toContain("hunter2");
   expect(Bun.inspect(error, { depth: 10 })).not.toContain("hunter2");
@@ -45,10 +45,10 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     await proxy.stop();
   });
 
-  const one = () => db.ask("asking", (sql) => sql<{ one: number }[]>`select 1 as one`);
+  const one = () => db.query("asking", (sql) => sql<{ one: number }[]>`select 1 as one`);
 
   test("reckons in UTC and says who it is", async () => {
-    const [row] = await db.ask(
+    const [row] = await db.query(
       "asking",
       (sql) => sql`select current_setting('TimeZone') as zone, current_setting('application_name') as name`,
     );
@@ -97,7 +97,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     await one();
     const server = await sharedPostgres();
     const other = openPostgres({ url: server.url, poolMax: 2, timeoutMs: 5000 });
-    await other.ask(
+    await other.query(
       "ending",
       (sql) => sql`select pg_terminate_backend(pid) from pg_stat_activity
         where application_name = 'sluice' and pid <> pg_backend_pid()`,
@@ -114,7 +114,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
       })
       .catch(explain);
     expect(failed).toContain("division by zero");
-    const [row] = await db.ask("looking", (sql) => sql`select to_regclass('left_behind') as found`);
+    const [row] = await db.query("looking", (sql) => sql`select to_regclass('left_behind') as found`);
     expect(row?.["found"]).toBeNull();
   });
 
@@ -135,7 +135,7 @@ describe.skipIf(noOpenssl !== "")(`TLS to a real server ${noOpenssl}`, () => {
     const ask = async (host: string, query: string) => {
       const url = `${server.url.replace("127.0.0.1", host)}?${query}`;
       const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
-      const work = db.ask("asking", (sql) => sql`select ssl from pg_stat_ssl where pid = pg_backend_pid()`);
+      const work = db.query("asking", (sql) => sql`select ssl from pg_stat_ssl where pid = pg_backend_pid()`);
       const answer = await work.then((rows) => String(rows[0]?.["ssl"]), explain);
       await db.close();
       return answer;

@@ -140,7 +140,7 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
     ],
   ])("%s", async (_, url) => {
     const db = openPostgres({ url: url(), poolMax: 2, timeoutMs: 5_000 });
-    const [row] = await db.ask("asking", (sql) => sql<{ n: number }[]>`select 1 as n`);
+    const [row] = await db.query("asking", (sql) => sql<{ n: number }[]>`select 1 as n`);
     expect(row?.n).toBe(1);
     expect(db.place).toBe(placeOf(parsePostgresUrl(url())));
     expect(db.place).not.toContain("postgres@");

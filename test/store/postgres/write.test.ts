@@ -88,7 +88,7 @@ describe.skipIf(unavailable !== "")(`writing into PostgreSQL ${unavailable}`, ()
   test("a trial leaves nothing behind", async () => {
     const before = await written(writeByCopy, [event(1), reject(2)]);
     await tryEach(db, [event(3), event(4, { payload: "{" }), reject(5)]);
-    const rows = await db.ask("counting", (sql) => sql`select count(*)::int as n from raw_events`);
+    const rows = await db.query("counting", (sql) => sql`select count(*)::int as n from raw_events`);
     expect(rows[0]?.["n"]).toBe(1);
     expect(before).toHaveLength(3);
   });
