@@ -1,4 +1,6 @@
-/** A process without descriptors does not blame the far side: what PostgreSQL, MQTT and HTTP are said to have refused. */
+/**
+ * A process without descriptors does not blame other systems: PostgreSQL, MQTT and HTTP are not said to have refused.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 
@@ -6,7 +8,7 @@ setDefaultTimeout(60_000);
 
 const source = join(import.meta.dir, "../../src");
 
-/** Tries each far side with all descriptors taken, then with some given back; prints what it was told. */
+/** Tries each system with all descriptors taken, then with some released; prints the errors. */
 const script = `
   import { closeSync, openSync } from "node:fs";
   import { createServer, connect } from "node:net";
@@ -33,7 +35,7 @@ const script = `
   process.stdout.write(JSON.stringify(said));
   process.exit(0);`;
 
-test("no descriptor left is said of this process, and of a server that refuses nothing of the kind", async () => {
+test("an error says that this process has no descriptor left, and blames no server", async () => {
   const child = Bun.spawn(["sh", "-c", 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, script], {
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -4,7 +4,7 @@ import type { Event } from "../../src/core/entry.ts";
 import { coalesce } from "../../src/core/latest.ts";
 import { event } from "../contract/entries.ts";
 
-test("of entries in any order the newest value of each metric stays, and datatypes of whoever told them last", () => {
+test("of entries in any order the newest value per metric stays, and the datatype that came last", () => {
   const payload = (metrics: object, more: object = {}) => JSON.stringify({ metrics, ...more });
   const entries = [
     event(3, { eventMs: 30, payload: payload({ a: 3 }) }),

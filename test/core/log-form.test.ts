@@ -1,4 +1,4 @@
-/** The log as it is read: by a person at a real terminal, by the journal, by a program. */
+/** The log in the form for its reader: a person at a real terminal, the journal, a program. */
 import { afterAll, expect, test } from "bun:test";
 import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const line = (fields: object) =>
   `${JSON.stringify({ level: "warn", time: "2026-01-02T03:04:05.678Z", ...fields })}\n`;
 
-test("for people: the level, the sentence, then what belongs to it, on one line", () => {
+test("for people: the level, the sentence, then its details, on one line", () => {
   const told = forPeople(false)(line({ sink: "influx", lanes: ["a"], message: "sink cannot deliver" }));
   expect(told).toMatch(/^\d\d:\d\d:05 WARN {2}sink cannot deliver {2}sink=influx {2}lanes=\["a"\]\n$/);
 });
@@ -46,7 +46,7 @@ test("the journal's own descriptor gets the priority of each line, any other get
   closeSync(fd);
 });
 
-test("a program at a real terminal is readable and in colour; NO_COLOR is heeded; piped it is JSON", async () => {
+test("at a real terminal it is readable and in colour; NO_COLOR is obeyed; in a pipe it is JSON", async () => {
   const program = fileURLToPath(import.meta.resolve("../kit/log-writer.ts"));
   const atTerminal = async (env: string) => {
     const out = join(directory, "typescript");

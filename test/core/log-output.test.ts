@@ -52,7 +52,7 @@ function readAll(): string {
   return Buffer.concat(chunks).toString();
 }
 
-/** A descriptor of its own that blocks, as a service's standard output does. */
+/** A separate descriptor that blocks, as a service's standard output does. */
 const blocking = () => openSync(join(directory, "log"), constants.O_WRONLY);
 
 describe("a log whose reader stops", () => {

@@ -1,4 +1,4 @@
-/** What is taken out of text before it is shown, and what is left as it is. */
+/** What is masked in text before it is shown, and what stays. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { explain } from "../../src/core/log.ts";
@@ -58,7 +58,7 @@ test.each([
   expect(masked(text)).toBe(text);
 });
 
-test("what was configured is found in any text, and however it is written", () => {
+test("a configured secret is found in any text, however it is written", () => {
   keepSecret("p@ss w0rd/9");
   keepSecret("https://me:url-pa55word@host/?token=query-t0ken");
   for (const text of ["p@ss w0rd/9", "p%40ss%20w0rd%2F9", "url-pa55word", "query-t0ken"])
@@ -85,7 +85,7 @@ test("any secret, in any text, as it is or within a URL", () => {
   );
 });
 
-test("a short secret, or one that is a plain word, does not spoil every other sentence", () => {
+test("a short secret, or one that is a common word, does not spoil other sentences", () => {
   keepSecret("sluice");
   keepSecret("postgres://postgres:postgres@postgres/postgres");
   const text = "`sluice migrate` makes them in PostgreSQL at postgres:5432/postgres";
@@ -105,8 +105,8 @@ test("an error's causes and everything within an answer are masked; what is no t
   });
 });
 
-test("a long hostile text does not hold it up", () => {
-  // Quadratic would be minutes.
+test("a long hostile text does not take long", () => {
+  // If it were quadratic, it would take minutes.
   for (const unit of ["a", "://", "?", "token", "tok-", "@", "a://b:c", "?token="])
     expect(masked(unit.repeat(100_000))).not.toBe("");
 });

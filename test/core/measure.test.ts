@@ -1,4 +1,4 @@
-/** Sizes and durations as people write them. */
+/** Sizes and durations in the form in which people write them. */
 import { describe, expect, test } from "bun:test";
 import { integer, optionalInteger } from "../../src/core/settings.ts";
 

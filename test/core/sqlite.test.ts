@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSqlite } from "../../src/core/sqlite.ts";
 
-test("a file that another process holds at the moment is opened once it is let go", async () => {
+test("a file that another process holds is opened once it is released", async () => {
   const dir = mkdtempSync(join(tmpdir(), "sluice-sqlite-"));
   const path = join(dir, "held.db");
   const holder = Bun.spawn(

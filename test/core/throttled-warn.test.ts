@@ -3,7 +3,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { throttledWarn } from "../../src/core/throttled-warn.ts";
 import { recordingLog } from "../kit/source.ts";
 
-test("the same warning is logged once in 10 s, with the number of those left out; others are not held back", () => {
+test("the same warning is logged once per 10 s, with the number of those left out; other warnings are not delayed", () => {
   let nowMs = 0;
   const { log, lines } = recordingLog();
   const warn = throttledWarn(log, { ...systemClock, monoMs: () => nowMs });

@@ -1,4 +1,4 @@
-/** What two filters have in common, held against what each takes of all topics of a small alphabet. */
+/** What two filters have in common, compared with what each matches among all topics of a small alphabet. */
 import { describe, expect, test } from "bun:test";
 import { clashes, covers, levelsOf, type Levels, widest } from "../../src/core/topic-filter.ts";
 import { match, patternOf } from "../../src/judge/mapping/topic-pattern.ts";
@@ -14,7 +14,7 @@ const topics = [1, 2, 3].flatMap((length) => sequences(topicWords, length));
 const plain = [1, 2].flatMap((length) => sequences(words, length));
 const filters = [...plain, "#", ...plain.map((filter) => `${filter}/#`)];
 
-/** MQTT 5 §4.7, written anew: level by level, `#` also for its parent. */
+/** MQTT 5 §4.7, implemented again: level by level, `#` also for its parent. */
 function takes(filter: string, topic: string): boolean {
   const [wanted, given] = [filter.split("/"), topic.split("/")];
   if (topic.startsWith("$") && /^[+#]/.test(filter)) return false;
@@ -30,7 +30,7 @@ const takenBy = new Map(
   filters.map((filter) => [filter, new Set(topics.filter((topic) => takes(filter, topic)))]),
 );
 
-test("any two clash if they share topics and neither takes all of the other's", () => {
+test("any two clash if they share topics and neither matches all of the other's", () => {
   for (const a of filters) {
     for (const b of filters) {
       const [ofA, ofB] = [takenBy.get(a)!, takenBy.get(b)!];

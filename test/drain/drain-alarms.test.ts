@@ -1,4 +1,4 @@
-/** What a person must end is an alarm, wherever it is met, and the end of every trouble is in the log. */
+/** Trouble that a person must end is an alarm, wherever it occurs, and the end of every trouble is logged. */
 import { afterEach, describe, expect, test } from "bun:test";
 import pino from "pino";
 import { Drain } from "../../src/drain/drain.ts";
@@ -40,7 +40,7 @@ describe("an alarm", () => {
     ]);
   });
 
-  test("is logged when a trouble in the same words becomes one, and once only", async () => {
+  test("is logged when trouble in the same words becomes an alarm, and only once", async () => {
     const { clock, sink, drain, said } = setUp();
     let tries = 0;
     let isOver = false;
@@ -59,7 +59,7 @@ describe("an alarm", () => {
   });
 });
 
-test("a trouble at the start that ends by itself is logged at its end too", async () => {
+test("trouble at the start that ends by itself is logged at its end too", async () => {
   let isAway = true;
   const positions = () => (isAway ? Promise.reject(new Error("away")) : Promise.resolve([]));
   const { clock, drain, said } = setUp({ positions });
@@ -73,7 +73,7 @@ test("a trouble at the start that ends by itself is logged at its end too", asyn
   ]);
 });
 
-test("an outage with a lid is tried again as often as it says, however long it lasts", async () => {
+test("an outage with a maximum pause is retried at that pace, however long it lasts", async () => {
   const { clock, sink, drain } = setUp();
   sink.conduct = () => new Outage("may end with the next entry", { retryMaxMs: 2_000 });
   drain.start();

@@ -1,4 +1,7 @@
-/** What an operator puts aside at a sink in trouble: those entries alone become dead letters, once, with his decision and the trouble. */
+/**
+ * Entries that an operator sets aside at a sink in trouble: only those become dead letters, once, with his decision
+ * and the trouble.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/core/log.ts";
 import { setAsideAt } from "../../src/admin/review/set-aside.ts";
@@ -36,7 +39,7 @@ const bad = (seqs: readonly number[]) => (_: string, entries: readonly { seq: nu
   entries.some(({ seq }) => seqs.includes(seq)) ? new Error("column 9 is odd") : ("take" as const);
 
 describe("at a sink without a position", () => {
-  test("the head goes, with why, and the rest is delivered at once", async () => {
+  test("the oldest entry is set aside, with the reason, and the rest is delivered at once", async () => {
     const { clock, sink, drain, put, ask, letters } = setUp();
     sink.conduct = bad([1]);
     put("acme", "acme", "acme");
@@ -67,7 +70,7 @@ describe("at a sink without a position", () => {
     expect(await ask({ lane: "acme" })).toBeUndefined();
   });
 
-  test("all of a batch may go", async () => {
+  test("all of a batch may be set aside", async () => {
     const { clock, sink, drain, put, ask } = setUp();
     sink.conduct = () => new Error("away");
     put("acme", "acme");
@@ -78,7 +81,7 @@ describe("at a sink without a position", () => {
   });
 });
 
-test("a sink that is not in trouble, or that there is not, has nothing to put aside", async () => {
+test("a sink that is not in trouble, or does not exist, has nothing to set aside", async () => {
   const { clock, drain, put, ask } = setUp();
   put("acme");
   drain.start();
@@ -88,14 +91,14 @@ test("a sink that is not in trouble, or that there is not, has nothing to put as
   expect(await none({ sink: "kafka", count: 1, dry_run: false })).toBeUndefined();
 });
 
-test("entries that come meanwhile are not taken for those that were named", async () => {
+test("entries that come meanwhile are not mistaken for those that were named", async () => {
   const { clock, sink, drain, put, ask, letters } = setUp({ batchMax: 1 });
   let isAway = true;
   sink.conduct = () => (isAway ? "hang" : "take");
   put("acme", "acme");
   drain.start();
   await clock.pass(11_000);
-  // The head is under way again, and is taken while the operator speaks.
+  // The oldest entry is under way again, and is delivered while the operator decides.
   isAway = false;
   sink.release();
   await clock.pass(1);
@@ -105,7 +108,7 @@ test("entries that come meanwhile are not taken for those that were named", asyn
   expect(drain.stats()).toMatchObject({ delivered: 4, refused: 0, waiting: 0 });
 });
 
-test("the local store counts what is put aside as refused, in its position too", async () => {
+test("the local store counts what is set aside as refused, in its position too", async () => {
   const clock = simulatedClock();
   const spool = kit.spool({ clock });
   const sink = localSink({ path: `${kit.dir()}/local.db`, clock });

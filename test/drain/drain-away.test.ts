@@ -1,4 +1,7 @@
-/** The far side of a sink with many lanes is away for all of them: one asks for all, and all go on when it is answered. */
+/**
+ * The system behind a sink with many lanes is away for all of them: one lane tries for all, and all go on when it
+ * succeeds.
+ */
 import { afterEach, expect, test } from "bun:test";
 import { silentLog } from "../../src/core/log.ts";
 import { Outage } from "../../src/core/outage.ts";
@@ -24,7 +27,7 @@ function setUp() {
   return { clock, spool, sink, drain, put };
 }
 
-test("twenty lanes ask no more often than one would, and all go on at once when one is answered", async () => {
+test("twenty lanes try no more often than one would, and all go on at once when one succeeds", async () => {
   const { clock, sink, drain, put } = setUp();
   sink.conduct = () => gone();
   put(tenants);
@@ -38,7 +41,7 @@ test("twenty lanes ask no more often than one would, and all go on at once when 
   expect(drain.stats()).toMatchObject({ delivered: 100, waiting: 0, trouble: null });
 });
 
-test("while one asks, nobody else does", async () => {
+test("while one lane tries, no other does", async () => {
   const { clock, sink, drain, put } = setUp();
   sink.conduct = () => gone();
   put(tenants);
@@ -54,7 +57,7 @@ test("while one asks, nobody else does", async () => {
   expect(drain.stats().waiting).toBe(0);
 });
 
-test("what the far side asked for is a floor of the pause", async () => {
+test("the pause that the downstream system requested is a minimum", async () => {
   const { clock, sink, drain, put } = setUp();
   sink.conduct = () => gone(60_000);
   put(tenants);
@@ -63,7 +66,7 @@ test("what the far side asked for is a floor of the pause", async () => {
   expect(sink.calls.length).toBe(4);
 });
 
-test("a lane that fails as if all were away keeps no other from being delivered", async () => {
+test("a lane that fails as if all were away does not stop the others", async () => {
   const { clock, sink, drain, put } = setUp();
   sink.conduct = (lane) => (lane === "t0" ? gone() : "take");
   put(["t0"]);
@@ -74,14 +77,14 @@ test("a lane that fails as if all were away keeps no other from being delivered"
   expect(drain.stats()).toMatchObject({ delivered: 95, waiting: 5 });
 });
 
-test("a lane's own trouble is an answer: the others do not wait for it", async () => {
+test("a lane's own trouble counts as an answer: the others do not wait for it", async () => {
   const { clock, sink, drain, put } = setUp();
   sink.conduct = (lane) => (lane === "t0" ? new Outage("its database is full", { alarm: true }) : gone());
   put(tenants.slice(0, 2));
   drain.start();
   await clock.pass(60_000);
   const asked = (lane: string) => sink.calls.filter((call) => call.lane === lane).length;
-  // Each goes by its own back-off, for the far side is there.
+  // Each lane uses its own back-off, because the system is there.
   expect(asked("t1")).toBeGreaterThan(5);
   put(["t2"]);
   sink.conduct = (lane) => (lane === "t2" ? "take" : gone());

@@ -1,4 +1,4 @@
-/** Lanes in trouble: they step aside, lose nothing, and come back; over restarts and crashes too. */
+/** Lanes in trouble: they take a detour, lose nothing, and rejoin; across restarts and crashes too. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { silentLog } from "../../src/core/log.ts";
@@ -40,7 +40,7 @@ describe("a lane that fails", () => {
     expect(spool.sinkState("memory").detours.get("bad")).toEqual({ seq: 1, waiting: 210 });
   });
 
-  test("catches up in order when it is well again, and goes on with the others", async () => {
+  test("catches up in order once it works again, and continues with the others", async () => {
     const { clock, spool, sink, drain } = setUp({ entriesMax: 100 });
     let well = false;
     sink.conduct = (lane) => (lane === "bad" && !well ? new Error("away") : "take");
@@ -61,7 +61,7 @@ describe("a lane that fails", () => {
     expect(spool.sinkState("memory").detours.size).toBe(0);
   });
 
-  test("keeps its entries in the spool, which gives up nothing of them", async () => {
+  test("keeps its entries in the spool, which trims none of them", async () => {
     const { clock, spool, sink, drain } = setUp();
     sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
     drain.start();
@@ -97,7 +97,7 @@ describe("a lane that fails", () => {
     expect(drain.stats()).toMatchObject({ delivered: 61, waiting: 0, skipped: 0 });
   });
 
-  test("that had already taken entries beyond the cursor is not said to have skipped them after a restart", async () => {
+  test("that had already taken entries beyond the cursor does not count them as skipped after a restart", async () => {
     const sink = memorySink({ lane: byTenant, concurrency: 3, batchMax: 2, deadlineMs: 1_000_000 });
     const before = setUp({ sink });
     // "slow" holds the cursor at 0 while "bad" takes two entries and fails from then on.
@@ -111,7 +111,7 @@ describe("a lane that fails", () => {
     const crashed = kit.dir();
     put(before.spool, 100, "slow");
     cpSync(before.dataDir, crashed, { recursive: true });
-    // So short a read-ahead that "slow" has to step aside before "bad" had its first turn.
+    // The read-ahead is so short that "slow" has to take a detour before "bad" had its first turn.
     const { clock, sink: again, drain } = setUp({ dataDir: crashed, entriesMax: 50 });
     drain.start();
     await clock.pass(1_000);
@@ -121,7 +121,7 @@ describe("a lane that fails", () => {
 });
 
 describe("a lane that is slow", () => {
-  test("gets out of the way when the read-ahead is full of it", async () => {
+  test("takes a detour when the read-ahead is full of its entries", async () => {
     const sink = memorySink({ lane: byTenant, concurrency: 2, batchMax: 20, deadlineMs: 1_000_000 });
     const { clock, spool, drain } = setUp({ entriesMax: 100, sink });
     sink.conduct = (lane) => (lane === "slow" ? "hang" : "take");
@@ -156,7 +156,7 @@ describe("a lane that is slow", () => {
     },
   );
 
-  test("of a sink with a single lane just waits: nothing is read that there is no room for", async () => {
+  test("just waits if its sink has a single lane: nothing is read that there is no room for", async () => {
     const sink = memorySink({ deadlineMs: 1_000_000 });
     const { clock, spool, drain } = setUp({ entriesMax: 100, sink });
     sink.conduct = () => "hang for ever";
@@ -168,7 +168,7 @@ describe("a lane that is slow", () => {
   });
 });
 
-describe("a lane whose entries the spool gave up", () => {
+describe("a lane whose entries the spool trimmed", () => {
   test("counts them as skipped when it has caught up", async () => {
     const { clock, spool, sink, drain } = setUp();
     let well = false;

@@ -24,7 +24,7 @@ function setUp(settings: Partial<Sink> = {}) {
 }
 
 describe("an outage", () => {
-  test("delivers the same entries again until they are taken, with growing pauses", async () => {
+  test("delivers the same entries again until they are accepted, with growing pauses", async () => {
     const { clock, spool, sink, drain } = setUp();
     const atMs: number[] = [];
     sink.conduct = () => {
@@ -41,7 +41,7 @@ describe("an outage", () => {
     expect(sink.taken.get("")).toEqual([1, 2, 3]);
   });
 
-  test("lasts at least as long as the far side asks for", async () => {
+  test("lasts at least as long as the downstream system requests", async () => {
     const { clock, spool, sink, drain } = setUp();
     sink.conduct = () => (sink.calls.length === 1 ? new Outage("429", { retryAfterMs: 45_000 }) : "take");
     put(spool, 1);
@@ -52,7 +52,7 @@ describe("an outage", () => {
     expect(sink.calls).toHaveLength(2);
   });
 
-  test("is also what a delivery is that does not answer by its deadline; it is called off", async () => {
+  test("is also a delivery that does not answer by its deadline; it is aborted", async () => {
     const { clock, spool, sink, drain } = setUp({ deadlineMs: 5_000 });
     sink.conduct = () => (sink.calls.length === 1 ? "hang for ever" : "take");
     put(spool, 2);
@@ -67,7 +67,7 @@ describe("an outage", () => {
     expect(drain.stats()).toMatchObject({ delivered: 2, waiting: 0, trouble: null });
   });
 
-  test("is what a sink makes that throws at once, or accounts for other entries than it was given", async () => {
+  test("is also a sink that throws at once, or accounts for other entries than it was given", async () => {
     const { clock, spool, sink, drain } = setUp();
     const deliver = sink.deliver.bind(sink);
     let tries = 0;
@@ -89,7 +89,7 @@ describe("an outage", () => {
 });
 
 describe("refusing", () => {
-  test("puts the entry into the dead letters with the far side's words before the cursor passes it", async () => {
+  test("makes the entry a dead letter with the downstream system's words before the cursor passes it", async () => {
     const { clock, spool, sink, drain } = setUp();
     sink.refusal = (entry) => (entry.seq === 2 ? "22P05 unsupported Unicode escape" : undefined);
     const putLetter = spool.deadLetters.put.bind(spool.deadLetters);
@@ -151,7 +151,7 @@ describe("refusing", () => {
 });
 
 describe("a spool that cannot be read", () => {
-  test("is shown as trouble, tried again with pauses, and nothing is passed over", async () => {
+  test("is shown as trouble, retried with pauses, and nothing is passed over", async () => {
     const { clock, spool, sink, drain } = setUp();
     put(spool, 2);
     put(spool, 2);
@@ -177,7 +177,7 @@ describe("a spool that cannot be read", () => {
     expect(drain.stats()).toMatchObject({ delivered: 4, waiting: 0, trouble: null });
   });
 
-  test("what the spool gave up is skipped, and counted so once what was read before is settled", async () => {
+  test("what the spool trimmed is skipped, and counted so once what was read before is settled", async () => {
     const { clock, spool, sink, drain } = setUp();
     put(spool, 5);
     const read = spool.read.bind(spool);

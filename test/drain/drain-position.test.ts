@@ -1,4 +1,7 @@
-/** Sinks that keep their own position: the far side's word counts, whatever became of the spool or of its tables. */
+/**
+ * Sinks that keep their own position: the downstream position counts, whatever happened to the spool or to its
+ * tables.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { silentLog } from "../../src/core/log.ts";
@@ -14,7 +17,7 @@ afterEach(() => kit.clear());
 
 const put = (spool: Spool, n: number) => spool.append(entries(n, spool.head + 1), emptyRecord);
 
-/** A far side that stores rows and position together, and outlives gateways. */
+/** A downstream system that stores rows and position together, and outlives gateways. */
 function farSide() {
   const positions = new Map<string, Position>();
   const rows: string[] = [];
@@ -87,7 +90,7 @@ describe("exactly once", () => {
     expect(drain.stats()).toMatchObject({ delivered: 8, waiting: 0 });
   });
 
-  test("when the gateway dies between the far side's commit and its own note of it", async () => {
+  test("when the gateway dies between the downstream commit and its own note of it", async () => {
     const far = farSide();
     const first = setUp(far);
     put(first.spool, 5);
@@ -116,7 +119,7 @@ describe("exactly once", () => {
     put(first.spool, 4);
     await first.clock.pass(10);
     expect(far.rows).toHaveLength(10);
-    // The copy has 6 of the 10; what it takes now has the numbers 7 and 8 too, and is other messages.
+    // The copy has 6 of the 10; what it takes now also gets the numbers 7 and 8, for other messages.
     const { clock, spool, drain } = setUp(far, copy);
     spool.append(entries(2, 101), emptyRecord);
     drain.start();
@@ -140,7 +143,7 @@ describe("exactly once", () => {
     expect(drain.stats()).toMatchObject({ spooled: 3, delivered: 3, waiting: 0 });
   });
 
-  test("over many restarts, some of which write nothing", async () => {
+  test("across many restarts, some of which write nothing", async () => {
     const far = farSide();
     const dataDir = kit.dir();
     let n = 0;
@@ -157,7 +160,7 @@ describe("exactly once", () => {
   });
 });
 
-describe("a far side that was set back", () => {
+describe("a downstream system that was restored to an older state", () => {
   test("gets again what the spool still has; what it has no more is counted as skipped", async () => {
     const far = farSide();
     const first = setUp(far);
@@ -167,7 +170,7 @@ describe("a far side that was set back", () => {
       await first.clock.pass(1_000);
     }
     await stop(first);
-    // The tables are restored from when they had 15.
+    // The tables are restored to a time when they had 15.
     const [epoch = ""] = far.positions.keys();
     far.rows.length = 15;
     far.positions.set(epoch, {
@@ -231,7 +234,7 @@ test("a batch never spans two starts of the spool, and says which one it is of",
 });
 
 describe("the position", () => {
-  test("is asked for until the far side answers; until then nothing is delivered", async () => {
+  test("is queried until the downstream system answers; until then nothing is delivered", async () => {
     const far = farSide();
     far.fault = "away";
     const { clock, spool, sink, drain } = setUp(far);
@@ -260,7 +263,7 @@ describe("the position", () => {
     expect(sink.closed).toBe(true);
   });
 
-  test("of a stop while the far side is away ends it at once", async () => {
+  test("is not waited for at a stop while the downstream system is away", async () => {
     const far = farSide();
     far.fault = "away";
     const { clock, drain } = setUp(far);
@@ -273,7 +276,7 @@ describe("the position", () => {
   });
 });
 
-test("a sink whose entries were given up while it was away finds the gap at its next start", async () => {
+test("a sink whose entries were trimmed while it was away finds the gap at its next start", async () => {
   const far = farSide();
   const first = setUp(far);
   first.spool.keepFor(["other"], ["memory"]);
@@ -292,7 +295,7 @@ test("a sink whose entries were given up while it was away finds the gap at its 
 describe("an entry that was refused in a transaction that never ended", () => {
   const letters = (spool: Spool) => spool.deadLetters.list({ limit: 100 }).map(({ entry }) => entry.seq);
 
-  /** Refuses entry 2, and loses the connection before that is settled, or hears nothing more. */
+  /** Refuses entry 2, and loses the connection before that is settled, or gets no answer any more. */
   function refusing(far: ReturnType<typeof farSide>, then: "lost" | "silent") {
     const it = setUp(far);
     it.sink.deliver = (delivery) => {

@@ -1,4 +1,4 @@
-/** Lanes that take, fail and hang at random, over restarts and crashes: nothing is lost, everything is counted. */
+/** Lanes that take, fail and hang at random, across restarts and crashes: nothing is lost, everything is counted. */
 import { afterEach, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import fc from "fast-check";
@@ -134,7 +134,7 @@ test("whatever happens to the lanes, every entry has one fate, sums are right, a
     }),
     { numRuns: 60 },
   );
-  // The run meant something.
+  // The run was not trivial.
   expect(seen.detours).toBeGreaterThan(50);
   expect(seen.restarts).toBeGreaterThan(60);
 }, 120_000);

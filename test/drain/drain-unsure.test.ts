@@ -1,4 +1,4 @@
-/** A sink with a position that fails: how often it is asked, and what is shown of it once all is well again. */
+/** A sink with a position that fails: how often it is queried, and what is shown once all is well again. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/core/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
@@ -19,8 +19,8 @@ function setUp() {
   return { clock, spool, sink, drain, put };
 }
 
-describe("while the far side is away", () => {
-  test("what comes in meanwhile does not have it asked for its position any sooner", async () => {
+describe("while the downstream system is away", () => {
+  test("new entries do not make the sink query its position any sooner", async () => {
     const { clock, sink, drain, put } = setUp();
     let asked = 0;
     sink.positions = () => {
@@ -37,7 +37,7 @@ describe("while the far side is away", () => {
     expect(asked).toBeLessThan(10);
   });
 
-  test("however long that is, it is asked every few seconds", async () => {
+  test("however long that lasts, it is queried every few seconds", async () => {
     const { clock, sink, drain, put } = setUp();
     let isAway = true;
     sink.positions = () => (isAway ? Promise.reject(new Error("away")) : Promise.resolve([]));
@@ -49,7 +49,7 @@ describe("while the far side is away", () => {
     expect(drain.stats()).toMatchObject({ delivered: 1, trouble: null });
   });
 
-  test("a stop does not wait for the next time it would be asked", async () => {
+  test("a stop does not wait for the next query", async () => {
     const { clock, sink, drain, put } = setUp();
     sink.positions = () => Promise.reject(new Error("away"));
     put(1);
@@ -62,8 +62,8 @@ describe("while the far side is away", () => {
   });
 });
 
-describe("where only the answer was lost", () => {
-  test("there is no trouble any more once the far side says that it has all", async () => {
+describe("if only the answer was lost", () => {
+  test("the trouble ends once the downstream system says that it has everything", async () => {
     const { clock, spool, sink, drain, put } = setUp();
     const held: Position[] = [];
     sink.positions = () => Promise.resolve(held);

@@ -47,7 +47,7 @@ describe("delivering", () => {
     });
   });
 
-  test("what is still to be judged reaches no sink, one without lanes as little as one with them", async () => {
+  test("what is still to be judged reaches no sink, with or without lanes", async () => {
     for (const lanes of [{}, { lane: byTenant }]) {
       const { clock, spool, sink, drain } = setUp(lanes);
       put(spool, 2);
@@ -127,7 +127,7 @@ describe("delivering", () => {
     expect(drain.stats()).toMatchObject({ delivered: 600, waiting: 0 });
   });
 
-  test("entries without a lane are ignored, as are those of which the sink says so", async () => {
+  test("entries without a lane are ignored, as are those that the sink calls ignored", async () => {
     const { clock, spool, sink, drain } = setUp({ lane: byTenant });
     sink.ignores = (entry) => entry.seq === 2;
     put(spool, 3);
@@ -155,7 +155,7 @@ describe("delivering", () => {
     expect([timers, clock.pending()]).toEqual([1, 1]);
   });
 
-  test("a long backlog is read a stretch at a time, with pauses in between", async () => {
+  test("a long backlog is read in parts, with pauses in between", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 50_000, lingerMs: 60_000 });
     for (let i = 0; i < 12; i++) put(spool, 1_000);
     let reads = 0;
@@ -189,7 +189,7 @@ describe("stopping", () => {
     expect(sink.closed).toBe(true);
   });
 
-  test("does not wait for a far side that fails, but lets other lanes finish", async () => {
+  test("does not wait for a lane that fails, but lets other lanes finish", async () => {
     const { clock, spool, sink, drain } = setUp({ lingerMs: 60_000, lane: byTenant });
     sink.conduct = (lane) => (lane === "a" ? new Error("away") : "take");
     put(spool, 10, "a");
@@ -202,7 +202,7 @@ describe("stopping", () => {
     expect(drain.stats()).toMatchObject({ delivered: 10, waiting: 10 });
   });
 
-  test("ends at the grace although a delivery hangs, and calls it off", async () => {
+  test("ends after the grace period although a delivery hangs, and aborts it", async () => {
     const { clock, spool, sink, drain } = setUp({ deadlineMs: 600_000 });
     sink.conduct = () => "hang for ever";
     put(spool, 1);

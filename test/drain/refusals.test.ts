@@ -1,4 +1,4 @@
-/** Many refused at once cost one write to the disk, and everything else waits no longer than that. */
+/** Many entries refused at once cost one write to the disk, and everything else waits no longer than that. */
 import { afterEach, expect, test } from "bun:test";
 import { delivery, events } from "../contract/entries.ts";
 import { openInflux } from "../kit/influxsink.ts";
@@ -7,7 +7,7 @@ import { anEntry, spoolKit } from "../kit/spool.ts";
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-test("InfluxDB refuses every second line of a batch: they are put away together", async () => {
+test("InfluxDB refuses every second line of a batch: they become dead letters together", async () => {
   const data = events(1, 10).map(({ seq }) => ({ error_message: "no", line_number: 2 * seq }));
   const answer = () => new Response(JSON.stringify({ error: "partial write", data }), { status: 400 });
   const influx = openInflux({ url: "http://influx.test", api: "v3" }, undefined, () =>
@@ -24,7 +24,7 @@ test("InfluxDB refuses every second line of a batch: they are put away together"
   expect(sizes).toEqual([10]);
 });
 
-test("dead letters that are put away together are all there or none is", () => {
+test("dead letters that are written together are all there, or none is", () => {
   const { deadLetters } = kit.spool();
   const letters = [1, 2, 3].map((seq) => ({ epoch: "e", entry: anEntry({ seq }), why: "no" }));
   const put = deadLetters.put.bind(deadLetters);

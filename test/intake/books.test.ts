@@ -1,4 +1,4 @@
-/** The books of the intake: what they add up, and what of it is written down. */
+/** The books of the intake: what they add up, and what part of it is written to disk. */
 import { describe, expect, test } from "bun:test";
 import { Books } from "../../src/intake/books.ts";
 
@@ -34,13 +34,13 @@ describe("the books", () => {
     ["duplicate", (b: Books) => b.duplicate()],
     ["deferred", (b: Books) => b.defer()],
     ["rejudged", (b: Books) => b.rejudge(1)],
-  ])("do not balance once %s is counted on its own", (_, spoil) => {
+  ])("do not balance once %s is counted alone", (_, spoil) => {
     const books = filled();
     spoil(books);
     expect(books.balancedWith(2)).toBe(false);
   });
 
-  test("a deferred message that is judged becomes an entry of its own, and its message is counted once", () => {
+  test("count a message once, although its deferred entry is followed by another when it is judged", () => {
     const books = filled();
     books.rejudge(3);
     books.accept();
@@ -48,7 +48,7 @@ describe("the books", () => {
     expect([books.awaiting, books.spooled, books.rejudgedTo]).toEqual([1, 5, 3]);
   });
 
-  test("are kept without what no disk knows of, and come back as they were kept", () => {
+  test("are written without what is only in memory, and come back as they were written", () => {
     const books = filled();
     books.rejudge(3);
     books.reject("UNREGISTERED_DEVICE");

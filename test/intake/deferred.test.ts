@@ -16,7 +16,7 @@ test("a device is held as long as one of its messages waits, and no other", () =
   expect(deferred.bytes).toBe(0);
 });
 
-test("a flood of names holds few others, and nobody once it has been judged", () => {
+test("a flood of names holds few other devices, and none once it has been judged", () => {
   const deferred = new DeferredDevices();
   const flood = Array.from({ length: cells / 4 }, (_, i) => of(`made-up-${i}`));
   for (const entry of flood) deferred.add(entry);
@@ -28,7 +28,7 @@ test("a flood of names holds few others, and nobody once it has been judged", ()
   expect(deferred.bytes).toBe(0);
 });
 
-test("what waits for the clock alone holds nobody: its device is looked up as ever", () => {
+test("what waits only for the clock holds no device: its device is looked up as usual", () => {
   const deferred = new DeferredDevices();
   const waits = anEntry({ kind: "deferred", tenantId: "acme", deviceId: "a", reason: "CLOCK_NOT_SET" });
   deferred.add(of("a"));

@@ -8,7 +8,7 @@ const year = 365 * day;
 const builtMs = Date.UTC(2026, 5, 1);
 const nowMs = Date.UTC(2026, 10, 25);
 
-/** A gateway that starts while the host's clock says `hostMs`, with such an entry as the newest in its spool. */
+/** A gateway that starts while the host's clock shows `hostMs`, with such an entry as the newest in its spool. */
 function start(hostMs: number, newestMs?: number) {
   const host = simulatedClock(hostMs);
   const clock = hostClock({ host, builtMs, log: silentLog });
@@ -44,13 +44,13 @@ describe("the host's clock", () => {
     const { clock, host } = start(hostMs, nowMs - day);
     expect(clock.doubt()).toContain(words);
     expect(clock.isTimeKnown()).toBe(false);
-    // A time of our own: after all that is in the spool, and it goes on.
+    // A time of our own: after everything in the spool, and it advances.
     expect(clock.wallMs()).toBe(nowMs - day);
     host.advance(5_000);
     expect(clock.wallMs()).toBe(nowMs - day + 5_000);
   });
 
-  test("is believed once it is set, and what came before can be given its time to the millisecond", () => {
+  test("is believed once it is set, and what came before gets its time to the millisecond", () => {
     const { clock, host, set } = start(600_000, nowMs - 90 * day);
     const known: number[] = [];
     clock.onTimeKnown(() => known.push(clock.wallMs()));
@@ -70,7 +70,7 @@ describe("the host's clock", () => {
     expect(clock.isTimeKnown()).toBe(false);
   });
 
-  test("that is before the newest in the spool is believed when somebody sets it, or after a while", () => {
+  test("that is behind the newest entry in the spool is believed when somebody sets it, or after a while", () => {
     const wrongOnce = nowMs + 3 * year;
     const set = start(nowMs, wrongOnce);
     set.set(nowMs + 7_000);
@@ -90,7 +90,7 @@ describe("the host's clock", () => {
     ["back to 1970", 0],
     ["to 2100", Date.UTC(2100, 0)],
     ["forth by three years", nowMs + 3 * year],
-  ])("set %s while we run: our own count goes on, at once and to the millisecond", (_, toMs) => {
+  ])("set %s while the gateway runs: our own count continues, at once and to the millisecond", (_, toMs) => {
     const { clock, host, set } = start(nowMs);
     host.advance(10_000);
     set(toMs);
@@ -104,7 +104,7 @@ describe("the host's clock", () => {
     expect(clock.doubt()).toBeNull();
   });
 
-  test("set forth by three years and left so is believed after a while; a day at once, as after a suspend", () => {
+  test("set forward by three years and left so is believed after a while; by a day at once, as after a suspend", () => {
     const { clock, host, set } = start(nowMs);
     set(nowMs + day);
     expect(clock.wallMs()).toBe(nowMs + day);
@@ -115,7 +115,7 @@ describe("the host's clock", () => {
     expect(clock.wallMs()).toBe(nowMs + 3 * year + 1_000 + doubtMs);
   });
 
-  test("over restarts in 1970 our own time never goes back", () => {
+  test("in 1970 never makes our own time go back across restarts", () => {
     let newest: number | undefined;
     let last = 0;
     for (let run = 0; run < 5; run++) {

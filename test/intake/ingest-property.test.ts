@@ -14,7 +14,7 @@ const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
   devices: new Set(devices),
   finds: 0,
 });
-/** What a gateway finds that starts after this one died now. */
+/** What a gateway finds that starts after this one has died at this moment. */
 function afterCrash(part: ReturnType<typeof intake>) {
   const dataDir = kit.dir();
   cpSync(part.dataDir, dataDir, { recursive: true });
@@ -48,7 +48,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
       const known = registry(["a", "b"]);
       let part = intake(kit, known);
       let n = 0;
-      /** What a broker keeps: sent, and not acknowledged. */
+      /** What a broker keeps: messages sent and not acknowledged. */
       const unacknowledged = new Map<number, Message>();
       const bad = new Set<number>();
       const sent = new Map<string, number[]>(devices.map((device) => [device, []]));
@@ -110,7 +110,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
       for (const [device, all] of sent) {
         const got = decided.get(device) ?? [];
         expect(got.toSorted((a, b) => a - b)).toEqual(all);
-        // What is bad whoever sent it does not wait behind messages that are on the disk to be judged.
+        // A message that is bad whoever sent it does not wait behind messages that are on disk to be judged.
         expect(got.filter((each) => !bad.has(each))).toEqual(all.filter((each) => !bad.has(each)));
       }
       const crashed = afterCrash(part);
@@ -120,6 +120,6 @@ test("whatever happens, each message is decided once, in its device's order, ack
     }),
     { numRuns: 80 },
   );
-  // The run meant something.
+  // The run was not trivial.
   for (const times of Object.values(seen)) expect(times).toBeGreaterThan(2);
 }, 120_000);

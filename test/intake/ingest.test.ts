@@ -14,7 +14,7 @@ const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
   finds: 0,
 });
 const numbers = (messages: readonly Message[]) => messages.map((m) => numberOf(m.payload));
-/** What a gateway finds that starts after this one died now. */
+/** What a gateway finds that starts after this one has died at this moment. */
 function afterCrash(part: ReturnType<typeof intake>) {
   const dataDir = kit.dir();
   cpSync(part.dataDir, dataDir, { recursive: true });
@@ -22,7 +22,7 @@ function afterCrash(part: ReturnType<typeof intake>) {
 }
 
 describe("a message of a known device", () => {
-  test("is durable once its group is on the disk, not before", () => {
+  test("is durable once its group is on disk, not before", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     part.port.receive(aDeviceMessage(1, "a"));
@@ -33,7 +33,7 @@ describe("a message of a known device", () => {
     expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
   });
 
-  test("goes back to the source that it came from, also if it waited for a look-up", () => {
+  test("is acknowledged at the source that it came from, even if it waited for a look-up", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     const durable: Message[] = [];
@@ -91,7 +91,7 @@ describe("a message whose device must be looked up", () => {
     expect(part.balanced()).toBe(true);
   });
 
-  test("keeps the order of its device also when a group closes in the middle and the source goes on at once", () => {
+  test("keeps its device's order even if a group closes in the middle and the source goes on at once", () => {
     const part = intake(kit, registry());
     for (let n = 1; n <= 2_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     let more = 2_501;
@@ -105,7 +105,7 @@ describe("a message whose device must be looked up", () => {
     expect(part.balanced()).toBe(true);
   });
 
-  test("does not count as received on the disk, however many groups pass it", () => {
+  test("does not count as received in the books on disk, however many groups pass it", () => {
     const part = intake(kit, registry());
     part.cached.add("b");
     for (let n = 1; n <= 3; n++) part.port.receive(aDeviceMessage(n, "a"));
@@ -116,7 +116,7 @@ describe("a message whose device must be looked up", () => {
     expect(crashed.balanced()).toBe(true);
   });
 
-  test("that closed a group half-way through its device's queue leaves true books on the disk", () => {
+  test("that closes a group half-way through its device's queue leaves true books on disk", () => {
     const part = intake(kit, registry());
     for (let n = 1; n <= 1_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.answer();
@@ -167,7 +167,7 @@ describe("a packet delivered again", () => {
     expect(part.balanced()).toBe(true);
   });
 
-  test("of QoS 0 there is none: it is always a message of its own", () => {
+  test("does not exist for QoS 0: it is always a message of its own", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     const message = aDeviceMessage(1, "a", { qos: 0, packetId: 0 });
@@ -205,7 +205,7 @@ describe("a packet delivered again", () => {
     expect(part.durable).toHaveLength(2);
   });
 
-  test("after a crash that took the first while it waited for its look-up is no duplicate: nothing of it was on the disk", () => {
+  test("after a crash that lost the first while it waited for its look-up is no duplicate: nothing of it was on disk", () => {
     const first = intake(kit, registry());
     first.cached.add("b");
     const message = aDeviceMessage(1, "a");
@@ -247,8 +247,8 @@ describe("a flood between a message and its redelivery", () => {
   });
 });
 
-describe("a reading tried again on a new connection, without DUP", () => {
-  /** A connection, and what is sent on it. */
+describe("a reading sent again on a new connection, without DUP", () => {
+  /** A connection, and messages sent on it. */
   function connection() {
     const it = { isGone: false };
     const send = (n: number, body: object, packetId = n): Message =>
@@ -286,7 +286,7 @@ describe("a reading tried again on a new connection, without DUP", () => {
     },
   );
 
-  test("is known while the first waits for its look-up", () => {
+  test("is recognised while the first waits for its look-up", () => {
     const part = intake(kit, registry());
     const { send, end } = connection();
     part.port.receive(send(1, { seq: 1 }));
@@ -297,7 +297,7 @@ describe("a reading tried again on a new connection, without DUP", () => {
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
   });
 
-  test("is known after the first was stored too, if nobody was told of it, and only once", () => {
+  test("is recognised even after the first was stored, if it was not acknowledged, and only once", () => {
     const part = withDevice();
     const { send, end } = connection();
     part.port.receive(send(1, { seq: 1 }));
@@ -338,7 +338,7 @@ describe("a reading tried again on a new connection, without DUP", () => {
   });
 });
 
-describe("a spool that takes nothing", () => {
+describe("a spool that cannot be written", () => {
   test("holds the intake: nothing is acknowledged, nothing lost, and all goes on when there is room", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
@@ -355,7 +355,7 @@ describe("a spool that takes nothing", () => {
     expect(part.balanced()).toBe(true);
   });
 
-  test("makes the intake full at its bounds, of messages or of bytes, and tells when there is room", () => {
+  test("makes the intake full at its bounds, of messages or of bytes, and notifies when there is room", () => {
     for (const bytes of [1, 1_000_000]) {
       const part = intake(kit, registry());
       part.cached.add("a");
@@ -377,7 +377,7 @@ describe("a spool that takes nothing", () => {
   });
 });
 
-describe("the watchdog gives a look-up up", () => {
+describe("the watchdog gives up a look-up", () => {
   test("the message is spooled unjudged and durable; younger ones go on waiting", () => {
     const part = intake(kit, registry());
     part.port.receive(aDeviceMessage(1, "a"));

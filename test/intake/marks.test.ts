@@ -1,4 +1,4 @@
-/** How far a log is durable: the mark that is written, and what is read again of the log after a crash. */
+/** How far a log is durable: the mark that is written, and what of the log is read again after a crash. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -34,7 +34,7 @@ describe("the mark of a log", () => {
     expect([marks(), part.spool.head]).toEqual([{ log: "4", another: "9" }, 5]);
   });
 
-  test("is not written while the disk takes no entries, and is of a duplicate too", () => {
+  test("is not written while the disk takes no entries, and is written for a duplicate too", () => {
     const part = intake(kit, registry());
     part.cached.add("a");
     part.state.full = true;

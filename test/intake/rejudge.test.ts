@@ -25,7 +25,7 @@ function afterCrash(part: ReturnType<typeof intake>) {
 }
 
 describe("messages whose device could not be looked up", () => {
-  test("are acknowledged, wait on the disk, and are judged in order once the registry answers", async () => {
+  test("are acknowledged, wait on disk, and are judged in order once the registry answers", async () => {
     const part = intake(kit, away());
     deferring(part, 3);
     expect(part.durable).toHaveLength(9);
@@ -50,7 +50,7 @@ describe("messages whose device could not be looked up", () => {
     expect(part.balanced()).toBe(true);
   });
 
-  test("are tried with pauses while the registry is away, and at once when it is said to be back", async () => {
+  test("are retried with pauses while the registry is away, and at once when it is back", async () => {
     const part = intake(kit, away());
     deferring(part, 1);
     await part.clock.pass(300_000);
@@ -65,7 +65,7 @@ describe("messages whose device could not be looked up", () => {
     expect(part.registry.finds).toBe(finds + 1);
   });
 
-  test("have the device's later ones wait behind them", async () => {
+  test("make their device's later messages wait behind them", async () => {
     const part = intake(kit, away());
     deferring(part, 1, ["a"]);
     part.port.receive(aDeviceMessage(2, "a"));
@@ -96,7 +96,7 @@ describe("messages whose device could not be looked up", () => {
     expect(part.spool.first).toBeGreaterThan(10);
   });
 
-  test("by the thousand are judged in batches, one look-up for each", async () => {
+  test("are judged in batches if there are thousands, with one look-up per batch", async () => {
     const part = intake(kit, away());
     deferring(part, 1_700);
     part.registry.available = true;
@@ -109,7 +109,7 @@ describe("messages whose device could not be looked up", () => {
 });
 
 describe("a flood of strangers while the registry is away", () => {
-  test("fills no more than its part of the disk, and known devices go on waiting there", async () => {
+  test("fills no more than its share of the disk, and messages of known devices can still wait there", async () => {
     const part = intake(kit, away(), kit.dir(), 400_000);
     for (let n = 1; n <= 2_000; n++) part.port.receive(aDeviceMessage(n, `stranger-${n}`));
     part.answer();
@@ -128,7 +128,7 @@ describe("a flood of strangers while the registry is away", () => {
       rejected: { TOO_MANY_STRANGERS: turnedAway, UNREGISTERED_DEVICE: 2_000 - turnedAway },
     });
     expect(part.balanced()).toBe(true);
-    // What was judged gives its room back.
+    // What is judged frees its space.
     part.port.receive(aDeviceMessage(1, "stranger-new"));
     part.registry.available = false;
     part.answer();
@@ -138,7 +138,7 @@ describe("a flood of strangers while the registry is away", () => {
 });
 
 describe("a restart", () => {
-  test("goes on where the last run was, and loses and doubles nothing", async () => {
+  test("continues where the last run was, and loses and doubles nothing", async () => {
     const first = intake(kit, away());
     deferring(first, 2_500);
     first.registry.available = true;
@@ -157,7 +157,7 @@ describe("a restart", () => {
       expect(part.decided().get(device)).toEqual(Array.from({ length: 2_500 }, (_, i) => i * 3 + at + 1));
   });
 
-  test("holds what is still to be judged from the first moment, before anything is started", async () => {
+  test("holds what is still to be judged from the first moment, before any part is started", async () => {
     const first = intake(kit, away());
     deferring(first, 1);
     for (let n = 10; n < 14; n++) {
@@ -176,7 +176,7 @@ describe("a restart", () => {
     expect(part.books.awaiting).toBe(0);
   });
 
-  test("has a device's new messages wait behind those of the last run", () => {
+  test("makes a device's new messages wait behind those of the last run", () => {
     const first = intake(kit, away());
     deferring(first, 1, ["a"]);
     const part = afterCrash(first);
@@ -189,7 +189,7 @@ describe("a restart", () => {
 });
 
 describe("a spool that is full", () => {
-  test("of entries that sinks have yet to take makes the judgement wait; then it goes on", async () => {
+  test("full of entries for sinks makes the judgement wait; then it goes on", async () => {
     const part = intake(kit, away());
     deferring(part, 2);
     part.state.full = true;
@@ -203,7 +203,7 @@ describe("a spool that is full", () => {
     expect(part.balanced()).toBe(true);
   });
 
-  test("of nothing but what waits to be judged and what came after it is no deadlock", async () => {
+  test("full of what waits to be judged and what came after it is no deadlock", async () => {
     const part = intake(kit, away(), kit.dir(), 300_000);
     const payload = (n: number) => new TextEncoder().encode(`{"n":${n},"x":${incompressible(5_000)}}`);
     let n = 0;
@@ -225,7 +225,7 @@ describe("a spool that is full", () => {
 });
 
 describe("stopping", () => {
-  test("does not wait for a registry that hangs, nor for a spool that takes nothing", async () => {
+  test("does not wait for a registry that hangs, nor for a spool that cannot be written", async () => {
     const hanging = intake(kit, away());
     deferring(hanging, 1);
     hanging.registry.available = true;
@@ -240,7 +240,7 @@ describe("stopping", () => {
   });
 });
 
-describe("readings without a time of their own, while nobody knows the time", () => {
+describe("messages without a time of their own, while the host's clock is not set", () => {
   /** Deferred as the judge does it, `n` ms after the moment 1,000. */
   function timeless(part: ReturnType<typeof intake>, ...ns: number[]): void {
     part.state.isTimeKnown = false;
@@ -252,7 +252,7 @@ describe("readings without a time of their own, while nobody knows the time", ()
       e.kind === "event" ? [[e.receivedMs, e.eventMs]] : [],
     );
 
-  test("wait on the disk, whatever the registry says, and are moved to their time once it is known", async () => {
+  test("wait on disk, whatever the registry answers, and get their time once it is known", async () => {
     const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
     timeless(part, 1, 2, 500);
     await part.clock.pass(3_600_000);
@@ -265,7 +265,7 @@ describe("readings without a time of their own, while nobody knows the time", ()
     expect(part.balanced()).toBe(true);
   });
 
-  test("survive a restart before the clock is set, and one after it: then they came no later than this run began", async () => {
+  test("survive a restart before the clock is set, and one after it: they then came no later than the start of this run", async () => {
     const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
     timeless(part, 1, 2, 500);
     const second = afterCrash(part);

@@ -1,4 +1,7 @@
-/** What a device sends again without DUP because its connection ended: one entry, and never two readings taken for one. */
+/**
+ * What a device sends again without DUP because its connection ended: one entry, and two readings are never taken for
+ * one.
+ */
 import { expect, test } from "bun:test";
 import { Retries } from "../../src/intake/retries.ts";
 import { aBody, aMessage, type TestMessage } from "../kit/builders.ts";

@@ -1,4 +1,7 @@
-/** A message that makes several events: one group, one acknowledgement, every device's order, and books that say so. */
+/**
+ * A message that makes several events: one group, one acknowledgement, the order of every device, and books that show
+ * it.
+ */
 import { afterEach, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import fc from "fast-check";
@@ -82,7 +85,7 @@ test("waits for every look-up, and holds up the later messages of all its device
   expect(part.decided().get("a")).toEqual([1, 2]);
 });
 
-test("a look-up that never answers is given up for all that it holds up", () => {
+test("a look-up that never answers is given up for everything that it holds up", () => {
   const part = intake(kit, registry());
   part.port.receive(aDeviceMessage(1, "a+b"));
   part.port.receive(aDeviceMessage(2, "b+c"));
@@ -129,7 +132,7 @@ test("whatever comes in whatever order, every device keeps its own and nothing w
         Array.from({ length: n }, (_, i) => i + 1),
       ]);
       for (const device of devices) {
-        // A deferred entry comes again; what holds is the order in which a device's messages reached the disk.
+        // A deferred entry comes again; what must be kept is the order in which a device's messages reached the disk.
         const order = [...readAll(part.spool, part.spool.first)].filter((entry) => entry.deviceId === device);
         const first = order
           .map(({ payload }) => numberOf(payload))

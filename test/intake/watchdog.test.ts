@@ -52,7 +52,7 @@ describe("the stall watchdog", () => {
     expect(watchdog.isProgressing()).toBe(true);
   });
 
-  test("frees a message whose look-up never answers, writes the group and connects anew", () => {
+  test("frees a message whose look-up never answers, writes the group and reconnects", () => {
     const { clock, done, state, watchdog } = site();
     state.since = clock.monoMs();
     clock.advance(62_000);
@@ -64,7 +64,7 @@ describe("the stall watchdog", () => {
     expect(watchdog.stalls()).toBe(1);
   });
 
-  test("tries again only after as long again, and does not pretend progress meanwhile", () => {
+  test("tries again only after the same time again, and does not pretend progress meanwhile", () => {
     const { clock, done, state, watchdog } = site();
     state.since = clock.monoMs();
     clock.advance(90_000);
@@ -74,14 +74,14 @@ describe("the stall watchdog", () => {
     expect(watchdog.isProgressing()).toBe(false);
   });
 
-  test("connects anew where acknowledgements never leave", () => {
+  test("reconnects if acknowledgements are never sent", () => {
     const { clock, done, state } = site();
     state.unacknowledged = 20;
     clock.advance(63_000);
     expect(done).toContain("reconnect");
   });
 
-  test("a look-up has the time that REGISTRY_WAIT_MS gives it, and no device is cut off for it", () => {
+  test("a look-up has the time of REGISTRY_WAIT_MS, and no device is disconnected because of it", () => {
     const { clock, done, state, watchdog } = site(600_000);
     state.since = clock.monoMs();
     clock.advance(650_000);
@@ -91,7 +91,7 @@ describe("the stall watchdog", () => {
     expect(done).toEqual(["give up look-ups", "flush", "reconnect"]);
   });
 
-  test("a held intake has a name for why it waits: it is left alone", () => {
+  test("a held intake waits for a known reason: it is left alone", () => {
     const { clock, done, state, watchdog } = site();
     state.since = clock.monoMs();
     state.held = "the spool is full";

@@ -10,7 +10,7 @@ describe("rates", () => {
     expect(outcomes.every((kind) => kind === "event")).toBe(true);
   });
 
-  test("a device that floods spends its backlog and its burst, and then its rate", () => {
+  test("a device that floods spends its backlog and its burst, and then gets its rate", () => {
     const it = court({ policy: { rateLimitBacklogSeconds: 10 } });
     const outcomes = () => Array.from({ length: 100 }, () => entryOf(it.judge.judge(now(it))).reason);
     expect(outcomes().filter((reason) => reason === null)).toHaveLength(70);
@@ -23,13 +23,13 @@ describe("rates", () => {
     const it = court({ policy: strict });
     const limited = Array.from({ length: 10_100 }, () => entryOf(it.judge.judge(now(it)))).slice(1);
     expect(limited.every(({ reason }) => reason === "RATE_LIMITED")).toBe(true);
-    // One more than the bound: the sample of this minute.
+    // One more than the bound: it is the sample of this minute.
     expect(limited.filter(({ payload }) => payload !== "")).toHaveLength(10_001);
     expect(limited[0]?.payload).toContain('"seq":120');
     expect(limited[0]?.payload).not.toContain(aToken);
   });
 
-  test("what fails under a device's name keeps its own reason and never spends the device's allowance", () => {
+  test("a message that fails in a device's name keeps its own reason and never spends the device's allowance", () => {
     const it = court({ policy: strict });
     for (const bad of [aBody({ provision_token: "tok-wrong" }), "{"]) {
       const reasons = Array.from({ length: 100 }, () => entryOf(it.judge.judge(now(it, bad))).reason);
@@ -39,7 +39,7 @@ describe("rates", () => {
     expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
   });
 
-  test("what waits on the disk for the registry has an allowance of its own", () => {
+  test("messages that wait on disk for the registry have an allowance of their own", () => {
     const it = withoutDevice(court({ policy: { ...strict, rateLimitBurst: 3 } }));
     const deferred = Array.from({ length: 4 }, () =>
       it.judge.resume(pendingOf(it.judge.judge(now(it))), "unavailable"),
@@ -62,7 +62,7 @@ describe("rates", () => {
     );
   });
 
-  test("the limits in force are those of this moment, and 0 is none", () => {
+  test("the limits in force are those of now, and 0 means no limit", () => {
     const it = court({ policy: strict });
     expect(entryOf(it.judge.judge(now(it))).kind).toBe("event");
     expect(entryOf(it.judge.judge(now(it))).reason).toBe("RATE_LIMITED");
@@ -78,7 +78,7 @@ describe("rates", () => {
 });
 
 describe("what is kept of a reject", () => {
-  test("a topic or a site as long as a packet is cut, the topic to one that still names no device", () => {
+  test("a topic or a site as long as a packet is cut, and the cut topic names no device either", () => {
     const { judge } = court();
     const topic = `tenant/${"a".repeat(30_000)}/device/d/${"b".repeat(30_000)}`;
     const far = entryOf(judge.judge(aMessage(aBody(), { topic })));
@@ -93,7 +93,7 @@ describe("what is kept of a reject", () => {
 
   const at = (receivedMs: number, payload = "{") => aMessage(payload, { receivedMs });
 
-  test("PROD keeps the first payload a device, reason and minute, whatever the other settings", () => {
+  test("PROD keeps the first payload per device, reason and minute, whatever the other settings", () => {
     const it = court({ policy: { storeRejects: true, mirrorRejects: true, rateLimitRps: 0 } });
     const minute = Date.UTC(2026, 10, 21);
     const kept = [at(minute), at(minute + 59_999), at(minute + 1, "[]"), at(minute + 60_000)].map(
@@ -106,7 +106,7 @@ describe("what is kept of a reject", () => {
     expect(kept).toEqual([true, false, true, true]);
   });
 
-  test("messages of the minute before, which waited, do not begin the sampling anew", () => {
+  test("messages of the previous minute, which waited, do not restart the sampling", () => {
     const it = court({ policy: { rateLimitRps: 0 } });
     const minute = Date.UTC(2026, 10, 21);
     const arrivals = [minute, minute - 1, minute, minute - 1, minute];
@@ -114,7 +114,7 @@ describe("what is kept of a reject", () => {
     expect(kept).toEqual([minute]);
   });
 
-  test("PROD keeps a bounded number of payloads a minute, of all devices together", () => {
+  test("PROD keeps a bounded number of payloads per minute, all devices together", () => {
     const it = court({ policy: { rateLimitRps: 0 } });
     let kept = 0;
     for (let device = 0; device < 3000; device++) {

@@ -1,4 +1,4 @@
-/** A judge with one device at hand, whose answers a test sets. */
+/** A judge with one cached device, whose registry answers a test sets. */
 import type { Deferred, Entry, Reject } from "../../src/core/entry.ts";
 import { createJudge, isPending, type Judge, type Pending, type Policy } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
@@ -38,7 +38,7 @@ export function entryOf(outcome: Entry | Pending): Entry {
   return outcome;
 }
 
-/** As the judge is given it again. */
+/** An entry as the judge gets it again from the spool. */
 export function deferredOf(outcome: Entry | Pending): Deferred {
   const entry = entryOf(outcome);
   if (entry.kind !== "deferred") throw new Error(`not deferred but ${entry.reason ?? entry.kind}`);
@@ -68,7 +68,7 @@ export const metrics = (value: unknown) => body({ metrics: value });
 export const many = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, at) => [`m${at}`, at]));
 
-/** A kept reject judged anew. */
+/** A kept reject, judged again. */
 export function replay(judge: Pick<Judge, "reread">, entry: Reject, device: DeviceAuth | null): Entry {
   return entryOf(judge.reread(entry).judge(() => device)[0]!);
 }

@@ -40,7 +40,7 @@ describe("what PostgreSQL cannot hold", () => {
   });
 });
 
-test("any text is decoded or refused, never thrown at", () => {
+test("any text is decoded or rejected, without an exception", () => {
   fc.assert(
     fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.json(), fc.json().map(cutShort)), (text) => {
       const decoded = decodeText(text);
@@ -50,7 +50,7 @@ test("any text is decoded or refused, never thrown at", () => {
   );
 });
 
-test("what was written by JSON.stringify from storable values is taken", () => {
+test("what JSON.stringify writes from storable values is accepted", () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 20 })), (value) => {
       fc.pre(!/\\u0000/.test(JSON.stringify(value)));

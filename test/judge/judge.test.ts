@@ -42,7 +42,7 @@ describe("events", () => {
     expect(entry).toMatchObject({ kind: "event", eventMs: 1234, eventNs: 0, receivedMs: 1234 });
   });
 
-  test("what was judged before it came asks neither token, registry nor rate, but must be well-formed", () => {
+  test("a message that another gateway judged needs neither token, registry nor rate, but must be well-formed", () => {
     const it = withoutDevice(court({ policy: { rateLimitRps: 1, rateLimitBurst: 1 } }));
     const judged = (changes: Record<string, unknown>) => aMessage(aBody(changes), { isJudged: true });
     for (let i = 0; i < 5; i++)
@@ -69,7 +69,7 @@ describe("events", () => {
     expect(entryOf(it.judge.judge(message)).kind).toBe("event");
   });
 
-  test("any message type is an event, and its metrics are held to the same rules", () => {
+  test("any message type is an event, and the same rules apply to its metrics", () => {
     const it = court({ policy: { rateLimitRps: 0 } });
     const topic = "tenant/acme/device/dev-0001/door-opened";
     expect(entryOf(it.judge.judge(aMessage(aBody({ msg_type: undefined }), { topic }))).msgType).toBe(
@@ -79,7 +79,7 @@ describe("events", () => {
     expect(entryOf(it.judge.judge(bad)).reason).toBe("METRIC_VALUE_INVALID");
   });
 
-  test("50 metrics, with names of 128 characters counted by code points, are taken", () => {
+  test("50 metrics, with names of 128 characters counted by code points, are accepted", () => {
     const it = court();
     const named = Object.fromEntries(
       Object.entries(many(50)).map(([key, value]) => [key.padEnd(128, "x"), value]),
@@ -88,13 +88,13 @@ describe("events", () => {
     expect(entryOf(it.judge.judge(metrics({ ["🌡".repeat(128)]: null, b: "text" }))).kind).toBe("event");
   });
 
-  test("hashes in upper case are good", () => {
+  test("hashes in upper case are valid", () => {
     const it = court();
     it.device = aDevice({ tokenHash: sha256(aToken).toUpperCase() });
     expect(entryOf(it.judge.judge(aMessage())).kind).toBe("event");
   });
 
-  test("the previous token is good until its time, by the moment of arrival", () => {
+  test("the previous token is valid until its time, by the moment of arrival", () => {
     const it = court({ policy: { rateLimitRps: 0 } });
     const untilMs = Date.UTC(2026, 10, 21) + 1;
     it.device = aDevice({
@@ -106,7 +106,7 @@ describe("events", () => {
     expect(entryOf(it.judge.judge(aMessage(aBody(), { receivedMs: untilMs }))).reason).toBe("TOKEN_INVALID");
   });
 
-  test("REQUIRE_TOKEN=0 asks for no token, but for registration, status and site", () => {
+  test("REQUIRE_TOKEN=0 requires no token, but registration, status and site", () => {
     const it = court({ requireToken: false, policy: { rateLimitRps: 0 } });
     it.device = aDevice({ tokenHash: null });
     expect(entryOf(it.judge.judge(body({ provision_token: undefined }))).kind).toBe("event");
@@ -129,7 +129,7 @@ describe("devices that must be looked up", () => {
     expect(it.judge.resume(pending, null).reason).toBe("UNREGISTERED_DEVICE");
   });
 
-  test("what can be told without the registry is not looked up", () => {
+  test("what can be decided without the registry is not looked up", () => {
     const it = withoutDevice(court());
     expect(entryOf(it.judge.judge(body({ seq: 0.5 }))).reason).toBe("BAD_SEQ");
   });
@@ -145,7 +145,7 @@ describe("devices that must be looked up", () => {
     ["an activation", { status: "REVOKED" }, aMessage(), aDevice()],
     ["a first token", { tokenHash: null }, aMessage(), aDevice()],
   ] as const)(
-    "%s is accepted at once: the cached row that says no is read anew",
+    "%s is accepted at once: the cached row that leads to a reject is read again",
     (_, cached, message, row) => {
       const it = court();
       it.device = aDevice(cached);
@@ -161,7 +161,7 @@ describe("devices that must be looked up", () => {
     expect(entryOf(it.judge.judge(body({ provision_token: undefined }))).reason).toBe("TOKEN_MISSING");
   });
 
-  test("when the registry cannot be asked the message is deferred, with the token's hash and not the token", () => {
+  test("while the registry does not answer the message is deferred, with the token's hash and not the token", () => {
     const it = withoutDevice(court());
     const entry = it.judge.resume(pendingOf(it.judge.judge(aMessage())), "unavailable");
     expect(entry).toMatchObject({
@@ -178,7 +178,7 @@ describe("devices that must be looked up", () => {
     ["UNREGISTERED_DEVICE", null, "reject", "UNREGISTERED_DEVICE"],
     ["TOKEN_INVALID", aDevice({ tokenHash: sha256("x") }), "reject", "TOKEN_INVALID"],
     ["DEVICE_REVOKED", aDevice({ status: "REVOKED" }), "reject", "DEVICE_REVOKED"],
-  ] as const)("a deferred entry becomes %s under today's answer", (_, answer, kind, reason) => {
+  ] as const)("a deferred entry becomes %s by the answer of now", (_, answer, kind, reason) => {
     const it = withoutDevice(court({ policy: dev }));
     const deferred = deferredOf(it.judge.resume(pendingOf(it.judge.judge(aMessage())), "unavailable"));
     const entry = it.judge.rejudge({ ...deferred, seq: 9 }, answer);
@@ -204,7 +204,7 @@ describe("devices that must be looked up", () => {
     );
   });
 
-  test("devicesOf tells the device by the topic alone", () => {
+  test("devicesOf names the device by the topic alone", () => {
     const { judge } = court();
     expect(judge.devicesOf(aMessage("no JSON"))).toEqual(["acme/dev-0001"]);
     expect(judge.devicesOf(onTopic("a/b"))).toEqual([]);
@@ -212,7 +212,7 @@ describe("devices that must be looked up", () => {
 });
 
 describe("replay", () => {
-  test("a kept reject is judged anew without its token", () => {
+  test("a kept reject is judged again without its token", () => {
     const it = court({ policy: dev });
     it.device = aDevice({ siteId: "lab-2" });
     const reject = rejectOf(it.judge.judge(aMessage()));
@@ -225,7 +225,7 @@ describe("replay", () => {
     expect(replay(it.judge, reject, null).reason).toBe("UNREGISTERED_DEVICE");
   });
 
-  test("what was wrong in itself stays wrong, and what MAX_PAYLOAD_BYTES forbade may pass now", () => {
+  test("what is wrong in itself stays wrong, and what exceeded MAX_PAYLOAD_BYTES may pass now", () => {
     const it = court({ policy: { ...dev, payloadBytesMax: 100 } });
     const malformed = rejectOf(it.judge.judge(aMessage("{nonsense")));
     expect(replay(it.judge, malformed, aDevice()).reason).toBe("MALFORMED_JSON");
@@ -237,7 +237,7 @@ describe("replay", () => {
   });
 });
 
-test("a bug in the judge costs one message, not the gateway, and tells no token", () => {
+test("a bug in the judge costs one message, not the gateway, and reveals no token", () => {
   const clock = simulatedClock();
   const judge = createJudge({
     policy: () => aPolicy(dev),
@@ -256,7 +256,7 @@ test("a bug in the judge costs one message, not the gateway, and tells no token"
   expect(JSON.stringify(entry)).not.toContain(aToken);
 });
 
-test("whatever comes, it is answered with an entry or a question, in one line of JSON and without the token", () => {
+test("whatever comes becomes an entry or a look-up, in one line of JSON and without the token", () => {
   const it = court({ policy: dev });
   const part = fc.constantFrom(
     "{",

@@ -51,9 +51,9 @@ describe("a device that generates no more than its rate", () => {
   const policy = aPolicy();
   const dayMs = 86_400_000;
 
-  test("is never limited, whatever outages, queues and orders stand between, with the default settings", () => {
+  test("is never limited, whatever outages, queues and orders come between, with the default settings", () => {
     const outage = fc.record({
-      /** It generates so long, then all that is queued comes, in a moment or over a while. */
+      /** It generates for some time, then everything queued comes, at once or over a while. */
       awayMs: fc.integer({ min: 0, max: 7 * dayMs }),
       flushMs: fc.constantFrom(0, 1, 5_000, 600_000),
     });
@@ -64,7 +64,7 @@ describe("a device that generates no more than its rate", () => {
         let [nowMs, generated, taken] = [0, 0, 0];
         const perMs = (policy.rateLimitRps * part) / 1000;
         for (const { awayMs, flushMs } of outages) {
-          // One of a thousand stands for a thousand, of as many bytes; a property must be quick.
+          // One message stands for a thousand, with as many bytes; a property must be quick.
           nowMs += awayMs;
           generated += Math.floor(awayMs * perMs);
           const queued = Math.ceil((generated - taken) / 1000);
@@ -91,7 +91,7 @@ describe("a device that generates no more than its rate", () => {
 });
 
 describe("a device that floods", () => {
-  test("has its backlog once, then its lasting rate", () => {
+  test("has its backlog once, then its sustained rate", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 60);
     const letThrough = (atMs: number, many: number) =>
@@ -101,7 +101,7 @@ describe("a device that floods", () => {
     expect(letThrough(11_000, 10_000)).toBe(5);
   });
 
-  test("takes no more than the bytes of a backlog, and then those of the largest messages at its rate", () => {
+  test("gets no more than the bytes of a backlog, and then those of the largest messages at its rate", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 604_800, 1_000_000);
     const bytes = 8_192;
@@ -116,13 +116,13 @@ describe("a device that floods", () => {
     }
   });
 
-  test("of the largest messages at its lasting rate is not limited by its bytes, however small the spool", () => {
+  test("with the largest messages at its sustained rate is not limited by bytes, however small the spool", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 604_800, 1);
     for (let at = 0; at < 1_000; at++) expect(limiter.take("d", at * 200, 8_192, limited)).toBe(true);
   });
 
-  test("does not get its credit anew by a crowd of other devices, nor by trying on while it is limited", () => {
+  test("does not regain its credit through a crowd of other devices, nor by further tries while it is limited", () => {
     const limiter = createLimiter();
     const limited = rate(1, 20, 1_000);
     while (limiter.take("flooder", 0, 1, limited));
@@ -146,7 +146,7 @@ describe("memory", () => {
     expect(limiter.size()).toBeLessThanOrEqual(2);
   });
 
-  test("a flood of names takes a bounded memory, and leaves a device that spoke little its credit", () => {
+  test("a flood of names takes bounded memory, and a device that sent little keeps its credit", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 60);
     limiter.take("honest", 0, 0, limited);
@@ -161,7 +161,7 @@ test("0 is no limit", () => {
   expect(rateOf(aPolicy({ rateLimitRps: 0 }), backlogBytesMax)).toBeUndefined();
 });
 
-test("what is kept of the limited is 10,000 payloads and 64 MiB per device and day", () => {
+test("of limited messages 10,000 payloads and 64 MiB are kept per device and day", () => {
   const limiter = createLimiter();
   const taken = (bytes: number, atMs: number) => {
     let many = 0;

@@ -1,4 +1,4 @@
-/** A mapped message before the judge: who may speak, what is kept of it, and what a later answer or file makes of it. */
+/** A mapped message at the judge: who may send, what is kept, and what a later answer or file makes of it. */
 import { describe, expect, test } from "bun:test";
 import type { DeviceAuth } from "../../src/core/device.ts";
 import type { Entry, Event, Reject } from "../../src/core/entry.ts";
@@ -54,7 +54,7 @@ function eventOf(entry: Entry): Event {
 }
 
 describe("what is stored", () => {
-  test("is the canonical envelope, with what the device sent, under its own topic", () => {
+  test("is the canonical envelope, with what the device sent, under the device's own topic", () => {
     const sent = '{"temperature": 21.50, "n": 12345678901234567890, "last_seen":"2026-11-21T02:07:00Z"}';
     expect(bench(z2m).event("z/d1", sent)).toMatchObject({
       ...{ topic: "z/d1", tenantId: "acme", deviceId: "d1", siteId: "hall-7", msgType: "telemetry" },
@@ -63,7 +63,7 @@ describe("what is stored", () => {
     });
   });
 
-  test("has a time in ISO 8601, however the device said it", () => {
+  test("has a time in ISO 8601, however the device wrote it", () => {
     const said = (last: unknown) =>
       JSON.parse(bench(z2m).event("z/d1", { x: 1, last_seen: last }).payload) as { ts: string };
     const times = [
@@ -100,7 +100,7 @@ describe("what is stored", () => {
 
 describe("a token", () => {
   const mapping = '[[mapping]]\ntopic = "t/{device}"\ntoken = "/auth/key"';
-  test("under a key of the mapping's own proves the device, and is in nothing that is kept", () => {
+  test("under a key of the mapping proves the device, and is in nothing that is kept", () => {
     const event = bench(mapping).event("t/d1", { auth: { key: token }, x: 1, note: `key ${token}` });
     expect(event.payload).toBe(
       '{"metrics":{"x":1,"note":"key ***"},"raw":{"auth":{"key":"***"},"x":1,"note":"key ***"}}',
@@ -171,7 +171,7 @@ describe("a message that waits for the registry", () => {
     const it = bench(mapping, { known: () => undefined });
     const waits = deferredOf(it.judge.resume(pendingOf(it.one("z/d1", sent)), "unavailable"));
     expect(waits).toMatchObject({ deviceId: "d1", siteId: null, reason: "REGISTRY_UNAVAILABLE" });
-    // Whatever became of the file meanwhile.
+    // Whatever happened to the file meanwhile.
     const later = bench('[[mapping]]\ntopic = "other/{device}"').judge;
     expect(later.rejudge(waits, device)).toMatchObject({ kind: "event", siteId: "hall-9", payload });
     const reject = later.rejudge(waits, null);
@@ -204,7 +204,7 @@ describe("a message of several events", () => {
   };
   const known = (id: string) => (id === "d3" ? undefined : aDevice({ deviceId: id, siteId: "hall-7" }));
 
-  test("is as many, each with its part of it; what is wrong with one is no other's fault", () => {
+  test("becomes several entries, each with its part; a fault in one does not affect the others", () => {
     const outcomes = bench(gateway, { known }).all("gw", sent);
     const [first, second, misfit, pending] = outcomes as [Event, Event, Reject, never];
     expect([first.deviceId, first.eventMs, second.eventMs]).toEqual(["d1", 1795226820000, 1795226821000]);
@@ -226,7 +226,7 @@ describe("a message of several events", () => {
     expect(reasons.map((some) => [...some])).toEqual([[null], [null], ["RATE_LIMITED"]]);
   });
 
-  test("speaks for all of their devices", () => {
+  test("names all of their devices", () => {
     const { judge } = bench(gateway);
     expect(judge.devicesOf(aMessage(sent, { topic: "gw" }))).toEqual(["acme/d1", "acme/d3"]);
     expect(judge.devicesOf(aMessage("{", { topic: "gw" }))).toEqual([]);
@@ -244,7 +244,7 @@ describe("a reject", () => {
     ["an object", { y: { x: 1 } }, '{"y":{"x":1}}'],
     ["a list", [{ x: 1 }], '{"_raw":"[{\\"x\\":1}]"}'],
     ["a value", "17", '{"_raw":"17"}'],
-  ])("is judged anew by today's file: %s", (_, sent, kept) => {
+  ])("is judged again by the file of now: %s", (_, sent, kept) => {
     const reject = rejectOf(
       bench('[[mapping]]\ntopic = "z/{device}"\nmetrics = "/x"\nproof = "broker"').entry("z/d1", sent),
     );
@@ -256,7 +256,7 @@ describe("a reject", () => {
     expect(again?.kind).toBe("event");
   });
 
-  test("of a topic that no mapping took is taken once one does", () => {
+  test("of a topic without a mapping is accepted once there is one", () => {
     const reject = rejectOf(bench(z2m).entry("tele/d1/SENSOR", { x: 1 }));
     expect(reject).toMatchObject({ reason: "BAD_TOPIC_FORMAT", tenantId: null });
     const reread = bench('[[mapping]]\ntopic = "tele/{device}/SENSOR"\nproof = "broker"').judge.reread(
@@ -279,7 +279,7 @@ describe("a reject", () => {
   });
 });
 
-test("our own topic is asked first, by its own code", () => {
+test("our own topic comes first, by its own code", () => {
   const it = bench('[[mapping]]\ntopic = "{a}/{b}/{c}/{device}/{d}"\nproof = "broker"');
   expect(it.entry("tenant/acme/device/d1/telemetry", { x: 1 })).toMatchObject({ reason: "MISSING_SITE_ID" });
   expect(it.entry("tenant//device/d1/telemetry", { x: 1 })).toMatchObject({ reason: "BAD_TOPIC_FORMAT" });

@@ -7,7 +7,7 @@ import { body, court, dev, entryOf, many, metrics, onTopic, pendingOf, withoutDe
 
 const retained = (payload: Record<string, unknown>) => aMessage(payload, { retained: true });
 
-/** Each reason, and what brings it about. */
+/** Each reason, and a message that causes it. */
 const rejects: [
   reason: string,
   what: string,
@@ -106,7 +106,7 @@ describe("rejects", () => {
     expect(typeof JSON.parse(entry.payload)).toBe("object");
   });
 
-  test("every reason but those of the registry's absence, the rate and our own faults is in this table", () => {
+  test("every reason is in this table, except those of an absent registry, the rate and our own faults", () => {
     const elsewhere = new Set([
       "UNREGISTERED_DEVICE",
       "REGISTRY_UNAVAILABLE",
@@ -132,7 +132,7 @@ describe("rejects", () => {
     expect(new Set(reasons.map((row) => row.code)).size).toBe(reasons.length);
   });
 
-  test("a reject holds of the message what was known by then", () => {
+  test("a reject holds what was known about the message by then", () => {
     const it = court({ policy: dev });
     const entry = entryOf(it.judge.judge(body({ tenant_id: "other" })));
     expect(entry).toMatchObject({
@@ -149,7 +149,7 @@ describe("rejects", () => {
     });
   });
 
-  test("of a payload that is too large the beginning is kept, without the token", () => {
+  test("the beginning of a payload that is too large is kept, without the token", () => {
     const it = court({ policy: dev });
     const entry = entryOf(
       it.judge.judge(aMessage(`{"provision_token":"${aToken}","x":"${"é".repeat(9000)}"}`)),

@@ -71,12 +71,12 @@ describe("redact", () => {
     expect(JSON.parse(out)).toBeObject();
   });
 
-  test("a token of digits breaks no number", () => {
+  test("a token of digits does not break a number", () => {
     const text = '{"provision_token":"12345678","a":12345678.5,"b":"12345678"}';
     expect(redact(text, "12345678")).toBe('{"provision_token":"***","a":12345678.5,"b":"***"}');
   });
 
-  test("a short token is blanked where it stands, and not searched elsewhere", () => {
+  test("a short token is blanked where it stands, and not searched for elsewhere", () => {
     expect(redact('{"provision_token":"lab","site_id":"lab"}', "lab")).toBe(
       '{"provision_token":"***","site_id":"lab"}',
     );
@@ -119,7 +119,7 @@ describe("redact", () => {
           try {
             JSON.parse(text);
           } catch {
-            return; // An escape was put where it is none; not of interest.
+            return; // The generator put an escape where it is not one; such a case is of no interest.
           }
           const out = redact(text, secret);
           expect(out).not.toMatch(/[\r\n]/);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { aBody, aDevice, aMessage, aToken } from "../kit/builders.ts";
 import { body, court, deferredOf, dev, entryOf, metrics, pendingOf, withoutDevice } from "./court.ts";
 
-/** What is said of an accepted message. */
+/** Remarks on accepted messages. */
 function remark(message: ReturnType<typeof aMessage>): string | null {
   const entry = entryOf(court({ policy: dev }).judge.judge(message));
   expect(entry).toMatchObject({ kind: "event", reason: null });
@@ -24,7 +24,7 @@ test.each([
     body({ metrics: undefined, ...Object.fromEntries("abcdefgh".split("").map((key) => [key, 1])) }),
     "no metrics; beside it: a, b, c, d, e",
   ],
-])("telemetry whose metrics are %s is accepted, and said to have none", (_, message, wanted) => {
+])("telemetry whose metrics are %s is accepted, with the remark that it has none", (_, message, wanted) => {
   expect(remark(message)).toBe(wanted);
 });
 
@@ -39,11 +39,11 @@ test.each([
       topic: "tenant/acme/device/dev-0001/alarm",
     }),
   ],
-])("nothing is said of %s", (_, message) => {
+])("there is no remark on %s", (_, message) => {
   expect(remark(message)).toBeNull();
 });
 
-test("what is said is kept while a message waits for the registry, and holds no token", () => {
+test("the remark is kept while a message waits for the registry, and contains no token", () => {
   const it = court({ policy: dev });
   const message = body({ metrics: undefined, [aToken]: 1 });
   const deferred = deferredOf(

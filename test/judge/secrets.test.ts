@@ -17,7 +17,7 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
       if (isPending(outcome)) throw new Error("the device is at hand");
       const kept = JSON.stringify({ ...outcome, tokenHash: null });
       const passedOn = Buffer.from(withoutTokens(message.payload)).toString();
-      // Whatever the number of backslashes that levels of JSON put into it.
+      // However many backslashes the levels of JSON add.
       const bare = (text: string) => text.replaceAll("\\", "");
       const isIn = (text: string) => formsOf(secret).some((form) => bare(text).includes(bare(form)));
       if (isIn(kept) || isIn(passedOn)) leaks.push(`${what}: ${kept}`);
@@ -46,8 +46,8 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
     expect(JSON.stringify(outcome)).not.toContain("with blanks");
   });
 
-  // Were it quadratic, it would take hours.
-  test("text without end costs no time without end", () => {
+  // If it were quadratic, it would take hours.
+  test("very long text does not take very long", () => {
     const it = court({ policy: { ...dev, payloadBytesMax: 1_000_000 } });
     for (const part of [
       "token",

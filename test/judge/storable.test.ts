@@ -1,4 +1,6 @@
-/** The judge's idea of what PostgreSQL can hold, against a real one: what it lets through must never be a poison. */
+/**
+ * The judge's idea of what PostgreSQL can hold, against a real server: what the judge accepts must never be a poison.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import postgres from "postgres";
@@ -11,7 +13,7 @@ import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 const unavailable = postgresAvailable();
 
-/** Fragments at and beside each limit. */
+/** Fragments at and around each limit. */
 const fragments = [
   ...["1", "1.0", "-0", "1e131071", "1e131072", "9e131071", "1e131073", "0.1e131073", "1e-16383", "1e-16384"],
   ...[
@@ -55,7 +57,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
   };
 
   test.each(fragments)(
-    "%s: what the judge takes, it takes; what is kept of what the judge refuses, too",
+    "%s: it takes what the judge accepts, and what is kept of what the judge rejects",
     async (fragment) => {
       const text = `{"a":${fragment}}`;
       if (unstorable(text) === null) expect(await takes(text)).toBe(true);
@@ -63,7 +65,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
     },
   );
 
-  test("it refuses what the judge calls unstorable, but for the depth that only the stack bounds", async () => {
+  test("it refuses what the judge calls unstorable, except depth, which only the stack bounds", async () => {
     for (const fragment of ["1e131073", "1e-16384", '"\\u0000"', '"\\ud83d"', '{"a":"\\ude00","a":1}']) {
       expect([fragment, unstorable(`{"a":${fragment}}`) !== null, await takes(`{"a":${fragment}}`)]).toEqual([
         fragment,
@@ -73,7 +75,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
     }
   });
 
-  test("any text that passes the decoder, and any that does not in the form it is kept in, is taken", async () => {
+  test("it takes any text that passes the decoder, and any other in the form in which it is kept", async () => {
     const text = fc.oneof(
       fc.json(),
       fc.string({ unit: "binary" }).map((s) => JSON.stringify({ [s]: s })),

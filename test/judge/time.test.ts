@@ -28,21 +28,21 @@ describe("the time of a device's message", () => {
     expect(entryOf(it.judge.judge(body({ ts })))).toMatchObject({ kind: "event", eventMs, eventNs: 0 });
   });
 
-  test("is as far off as it likes by default", () => {
+  test("may be arbitrarily far off by default", () => {
     const it = court({ policy: dev });
     for (const ts of ["1999-01-01T00:00:00Z", "2200-01-01T00:00:00Z", 12])
       expect(entryOf(it.judge.judge(body({ ts }))).kind).toBe("event");
   });
 
-  test("is not held against a clock that does not know the time", () => {
+  test("is not checked against a clock that is not set", () => {
     const it = court({ policy: { ...dev, tsFutureSecondsMax: 600, tsAgeDaysMax: 2 } });
     it.isTimeKnown = false;
     expect(entryOf(it.judge.judge(body({ ts: "2031-01-01T00:00:00Z" }))).kind).toBe("event");
   });
 });
 
-describe("while nobody knows the time", () => {
-  test("a reading with a time of its own is accepted, one without waits; that its token was good counts", () => {
+describe("while the host's clock is not set", () => {
+  test("a message with its own time is accepted; one without waits, and that its token was valid is remembered", () => {
     const it = court({ policy: dev });
     it.isTimeKnown = false;
     expect(entryOf(it.judge.judge(body({}))).kind).toBe("event");
@@ -65,7 +65,7 @@ describe("while nobody knows the time", () => {
     });
   });
 
-  test("who did not prove himself is rejected at once, and who cannot be looked up waits for both", () => {
+  test("a device that did not prove itself is rejected at once, and one that cannot be looked up waits for both", () => {
     const it = court({ policy: dev });
     it.isTimeKnown = false;
     const bad = body({ ts: undefined, provision_token: "tok-another" });
@@ -84,7 +84,7 @@ describe("while nobody knows the time", () => {
   });
 });
 
-describe("a message that the broker had kept", () => {
+describe("a message that the broker had retained", () => {
   test("counts by its own time", () => {
     const it = court({ policy: dev });
     const ts = "2026-08-01T00:00:00Z";

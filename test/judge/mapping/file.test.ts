@@ -1,4 +1,4 @@
-/** Every mistake in a file of mappings is told, with line and column, and then none of it is taken. */
+/** Every mistake in a file of mappings is reported, with line and column, and then none of the file is used. */
 import { describe, expect, test } from "bun:test";
 import { readMappingFile } from "../../../src/judge/mapping/file.ts";
 
@@ -99,7 +99,7 @@ describe("one mistake", () => {
   });
 });
 
-test("all mistakes are told at once, in the order of the file", () => {
+test("all mistakes are reported at once, in the order of the file", () => {
   const text = `site = 1
 [[mapping]]
 topic = "a/{device}"   # [[mapping]] in a comment

@@ -4,7 +4,7 @@ import { readMappingFile } from "../../../src/judge/mapping/file.ts";
 import { jsonOf } from "../../../src/judge/mapping/envelope.ts";
 import { router } from "../../../src/judge/mapping/routes.ts";
 
-/** Of one mapping on topic a/{device}: what is read of a payload. */
+/** What one mapping on topic a/{device} reads from a payload. */
 function read(lines: string, payload: unknown, topic = "a/d1") {
   const on = lines.includes("topic") ? "" : 'topic = "a/{device}"\n';
   const { mappings, mistakes } = readMappingFile(`tenant = "acme"\n[[mapping]]\n${on}${lines}\n`);
@@ -123,7 +123,7 @@ describe("a misfit names what does not fit", () => {
 describe("several records", () => {
   const tags = 'each = "/vals/*"\nname = "/id"\nvalue = "/v"\ntime = "/t"';
 
-  test("of one device and time are one event; another time is another", () => {
+  test("with the same device and time are one event; another time is another event", () => {
     const payload = {
       t: 1,
       vals: [{ id: "a", v: 1 }, { id: "b", v: 2, t: 2 }, { id: "c", v: 3 }, { id: "d" }],
@@ -142,7 +142,7 @@ describe("several records", () => {
     ]);
   });
 
-  test("one that is named twice spoils its own event alone", () => {
+  test("a metric that is named twice spoils only its own event", () => {
     const payload = {
       vals: [
         { id: "a", v: 1, t: 1 },
@@ -153,13 +153,13 @@ describe("several records", () => {
     expect(read(tags, payload).map(({ why }) => why)).toEqual(['metric "a" is named twice', null]);
   });
 
-  test("a member that has no value is not given the payload's", () => {
+  test("a member without a value does not get the payload's", () => {
     expect(
       read(tags, { v: 9, vals: [{ id: "a" }, { id: "b", v: 1 }] }).map(({ metrics }) => ({ ...metrics })),
     ).toEqual([{ b: 1 }]);
   });
 
-  test("members that name their device are told apart, and one that fits not spoils no other", () => {
+  test("members that name their device are separate, and one misfit spoils no other", () => {
     const lines = 'topic = "gw"\neach = "/{device}/*"\nmetrics = "/v"\ntime = "/ts"';
     const payload = {
       d1: [
