@@ -109,9 +109,10 @@ function otherSpeaker({ proof, speaker, address }: Candidate): Rejection | null 
   return rejection("TOKEN_INVALID", `the client proved itself as ${speaker.tenantId}/${speaker.deviceId}`);
 }
 
-function name(candidate: Candidate, { tenantId, deviceId, msgType, siteId }: Who): void {
-  candidate.address = tenantId === "" || deviceId === "" ? null : addressFor(tenantId, deviceId, msgType);
-  candidate.siteId = siteId;
+/** What is no name is nobody's: a reject is stored and counted by them. */
+function name(candidate: Candidate, { tenantId, deviceId, msgType, siteId, why }: Who): void {
+  candidate.address = why === null ? addressFor(tenantId, deviceId, msgType) : null;
+  candidate.siteId = why === null ? siteId : null;
 }
 
 /** null: there is none; undefined: it is no whole number. Some gateways quote theirs. */

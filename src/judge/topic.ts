@@ -11,9 +11,9 @@ import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const topicReasons = {
   BAD_TOPIC_FORMAT: {
-    help: "The topic is not tenant/{tenant}/device/{device}/{type}.",
+    help: "The topic is not tenant/{tenant}/device/{device}/{type}, and no mapping takes it.",
     remedy:
-      "Publish to exactly these five levels, none empty; or narrow MQTT_TOPIC so that it does not match other topics.",
+      "Publish to exactly these five levels, none empty; or say in MAPPINGS_FILE how that topic is read (sluice help mappings); or narrow MQTT_TOPIC so that it does not match other topics. /admin/rejects shows an example.",
   },
 } as const satisfies Reasons;
 

@@ -285,3 +285,26 @@ test("our own topic comes first, by its own code", () => {
   expect(it.entry("tenant//device/d1/telemetry", { x: 1 })).toMatchObject({ reason: "BAD_TOPIC_FORMAT" });
   expect(it.entry("tenant/acme/devices/d1/telemetry", { x: 1 }).kind).toBe("event");
 });
+
+test("what cannot be a name is no reject's either: it would be a row that no table takes", () => {
+  const it = bench('[[mapping]]\ntopic = "n"\ntenant = "/t"\ndevice = "/d"\nsite = "/s"\nproof = "broker"');
+  const long = "x".repeat(3_000);
+  for (const said of [
+    { t: long },
+    { d: long },
+    { s: long },
+    { d: "a\u0001b" },
+    { d: `tok-${"A".repeat(32)}` },
+    { t: "a/b" },
+  ]) {
+    const reject = it.entry("n", { t: "acme", d: "d1", s: "hall-7", x: 1, ...said });
+    expect(reject).toMatchObject({ reason: "MAPPING_MISFIT", tenantId: null, deviceId: null, siteId: null });
+  }
+});
+
+test("what is dropped within a named metric stays dropped", () => {
+  const it = bench(
+    '[[mapping]]\ntopic = "n/{device}"\nmetrics = { a = "/v/a" }\ndrop = ["/v/a/x"]\nproof = "broker"',
+  );
+  expect(it.event("n/d1", { v: { a: { x: 1, y: 2 } } }).payload).toStartWith('{"metrics":{"a_y":2},');
+});
