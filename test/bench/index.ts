@@ -4,6 +4,7 @@
  */
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
+import * as grow from "./grow.ts";
 import * as influx from "./influx.ts";
 import * as kafka from "./kafka.ts";
 import * as redis from "./redis.ts";
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<
   ingest,
   mappings,
   auth,
+  grow,
   influx,
   kafka,
   redis,
