@@ -37,11 +37,11 @@ export interface Message {
   /** SHA-256 (lower-case hex) of a token that was shown beside the payload: good if the payload holds none. */
   readonly tokenHash?: string | undefined;
   /** For a source that tells its sender, or others: null until the intake says what became of it. Absent: the source does not ask. */
-  outcome?: Outcome | null;
+  outcome?: MessageOutcome | null;
 }
 
 /** "accepted"; "deferred": on the disk, and judged once the registry answers; "duplicate"; or the reason of its reject. */
-export type Outcome = "accepted" | "deferred" | "duplicate" | (string & {});
+export type MessageOutcome = "accepted" | "deferred" | "duplicate" | (string & {});
 
 export interface MessageAddress {
   readonly tenantId: string;

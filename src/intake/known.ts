@@ -4,7 +4,7 @@
  * one that waited for the same look-up; told when a message goes into a group, and what it learned goes to the disk with it.
  */
 import type { Entry } from "../core/entry.ts";
-import type { Message, Outcome } from "../core/message.ts";
+import type { Message, MessageOutcome } from "../core/message.ts";
 import { reasons } from "../judge/reasons.ts";
 import { Retries } from "./retries.ts";
 import type { CommitRecord } from "../spool/sidecar.ts";
@@ -14,14 +14,14 @@ import type { RetainedTopics } from "../spool/retained.ts";
 /** Its sender gives it an identity of its own and is told the same whenever it comes: so what became of it is kept beside its key. */
 const isToldAgain = ({ dup, outcome }: Message) => dup && outcome !== undefined;
 
-const otherOutcomes: readonly Outcome[] = ["deferred", ...reasons.map(({ code }) => code)];
+const otherOutcomes: readonly MessageOutcome[] = ["deferred", ...reasons.map(({ code }) => code)];
 
-export function outcomeOf({ kind, reason }: Entry): Outcome {
+export function outcomeOf({ kind, reason }: Entry): MessageOutcome {
   if (kind === "event") return "accepted";
   return kind === "deferred" ? "deferred" : (reason ?? "");
 }
 
-function withOutcome(key: number, outcome: Outcome): number {
+function withOutcome(key: number, outcome: MessageOutcome): number {
   return Number(Bun.hash.wyhash(`${key}\n${outcome}`) & 0x1f_ffff_ffff_ffffn);
 }
 
@@ -52,7 +52,7 @@ export class KnownMessages {
   }
 
   /** What became of a message that is known, for its sender to be told again. */
-  outcomeOf(message: Message): Outcome {
+  outcomeOf(message: Message): MessageOutcome {
     const key = message.redeliveryKey();
     if (key === undefined || !this.#parts.window.has(key)) return "duplicate";
     return otherOutcomes.find((outcome) => this.#parts.window.has(withOutcome(key, outcome))) ?? "accepted";

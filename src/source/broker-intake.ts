@@ -6,7 +6,7 @@
 import type { Client, PublishPacket } from "aedes";
 import type { DeviceId } from "../core/device.ts";
 import type { Warn } from "../core/throttled-warn.ts";
-import type { Intake, Message, Outcome } from "../core/message.ts";
+import type { Intake, Message, MessageOutcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
 import { headBytes } from "./large-packets.ts";
 
@@ -21,7 +21,7 @@ export class BrokerMessage implements Message {
   readonly receivedMs: number;
   readonly wholeBytes: number | undefined;
   readonly speaker: DeviceId | null;
-  outcome: Outcome | null = null;
+  outcome: MessageOutcome | null = null;
   /** null: published by the broker itself. */
   readonly #client: Client | null;
   readonly #isWill: boolean;

@@ -3,7 +3,7 @@
  * its reject, or a problem (RFC 9457). Only the reason is told, not the judge's details: who asks has proved nothing.
  */
 import { STATUS_CODES } from "node:http";
-import type { Outcome } from "../core/message.ts";
+import type { MessageOutcome } from "../core/message.ts";
 
 /** The request itself cannot be taken; nothing of it was. */
 export class Refused extends Error {
@@ -40,9 +40,9 @@ export const statusOfReason: Readonly<Record<string, number>> = {
 const retrySecondsOf: Readonly<Record<number, number>> = { 429: 1, 503: 5 };
 
 /** A duplicate whose first outcome is not known any more is on the disk, whatever it is. */
-const isTaken = (outcome: Outcome) => ["accepted", "deferred", "duplicate"].includes(outcome);
+const isTaken = (outcome: MessageOutcome) => ["accepted", "deferred", "duplicate"].includes(outcome);
 
-export function replyTo(outcomes: readonly Outcome[], isBatch: boolean): Reply {
+export function replyTo(outcomes: readonly MessageOutcome[], isBatch: boolean): Reply {
   const [only = ""] = outcomes;
   if (isBatch) return json(202, batchBody(outcomes));
   if (isTaken(only)) return json(202, { status: only });
@@ -51,7 +51,7 @@ export function replyTo(outcomes: readonly Outcome[], isBatch: boolean): Reply {
   return problemReply(status, detail, { reason: only }, retrySecondsOf[status]);
 }
 
-function batchBody(outcomes: readonly Outcome[]): object {
+function batchBody(outcomes: readonly MessageOutcome[]): object {
   const taken = outcomes.filter(isTaken).length;
   return {
     accepted: taken,

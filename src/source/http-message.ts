@@ -1,6 +1,6 @@
 /** A message that came in a request, until its sender is answered. */
 import type { ServerResponse } from "node:http";
-import type { Message, MessageAddress, Outcome } from "../core/message.ts";
+import type { Message, MessageAddress, MessageOutcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
 import type { Sent } from "./http-requests.ts";
 
@@ -28,7 +28,7 @@ export class HttpMessage implements Message {
   readonly speaker = null;
   readonly receivedMs: number;
   readonly tokenHash: string | undefined;
-  outcome: Outcome | null = null;
+  outcome: MessageOutcome | null = null;
   readonly durable: Promise<void>;
   readonly noteDurable: () => void;
   readonly #sender: Sender;

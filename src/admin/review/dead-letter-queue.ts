@@ -7,7 +7,7 @@
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
-import { NotNow, type Filter, type Outcome, type Selection } from "./review-queue.ts";
+import { NotNow, type Filter, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { DeadLetterQueue, DeadLetterFull, DeadLetterRow } from "./dead-letter-rows.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from "../../spool/dead-letters.ts";
 
@@ -27,7 +27,7 @@ export function deadLetterQueue({ letters, sinks, requeue }: LetterParts): DeadL
     selection: Selection,
     reasonToStay: (letter: DeadLetter) => string | null,
     work: (letters: readonly DeadLetter[]) => void,
-  ): Outcome {
+  ): ReviewOutcome {
     const upTo = selection.up_to ?? letters.lastId();
     const { ids, after, dry_run: dryRun } = selection;
     const found = letters.list({ ...filterOf(selection), ...(ids && { ids }), after, upTo, limit: batchMax });

@@ -13,7 +13,7 @@
 import type { Books } from "../../intake/books.ts";
 import type { Entry, Event, Reject } from "../../core/entry.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { NotNow, type Outcome, type Selection } from "./review-queue.ts";
+import { NotNow, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quarantine-rows.ts";
 import type { Judge } from "../../judge/judge.ts";
 import { toColumns } from "../../core/columns.ts";
@@ -46,7 +46,7 @@ export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
   /** Rows whose message was requeued and has not reached the tables: id → the last seq of its batch. */
   const underWay = new Map<number, number>();
 
-  async function replay(selection: Selection): Promise<Outcome> {
+  async function replay(selection: Selection): Promise<ReviewOutcome> {
     for (const [id, seq] of underWay) if (seq <= settledTo()) underWay.delete(id);
     if (underWay.size >= underWayMax)
       throw new NotNow(`${underWay.size} messages are on their way back already; see \`sinks\` in /stats`);

@@ -32,13 +32,13 @@ export interface Selection extends Filter {
   readonly dry_run: boolean;
 }
 
-export type Outcome = z.infer<typeof outcomeSchema>;
+export type ReviewOutcome = z.infer<typeof outcomeSchema>;
 
 export interface ReviewQueue<Row, Full> {
   list(query: ListQuery): Promise<readonly Row[]>;
   show(id: number): Promise<Full | undefined>;
-  replay(selection: Selection): Promise<Outcome>;
-  discard(selection: Selection): Promise<Outcome>;
+  replay(selection: Selection): Promise<ReviewOutcome>;
+  discard(selection: Selection): Promise<ReviewOutcome>;
 }
 
 /** Nothing was changed, and it may go well later: the intake is held, the database is away. */

@@ -1,5 +1,5 @@
 /** Runs a replay or discard from its first batch to its last, and reports it. */
-import type { Outcome } from "../../admin/review/review-queue.ts";
+import type { ReviewOutcome } from "../../admin/review/review-queue.ts";
 import type { Context } from "../command.ts";
 import { table } from "../report.ts";
 
@@ -10,19 +10,19 @@ interface Total {
   matched: number;
   done: number;
   keptCount: number;
-  kept: Outcome["kept"];
+  kept: ReviewOutcome["kept"];
   readonly why: Map<string, number>;
   stopped: boolean;
 }
 
 export async function runThrough(
   context: Context,
-  batch: (after: number, upTo: number | undefined) => Promise<Outcome>,
+  batch: (after: number, upTo: number | undefined) => Promise<ReviewOutcome>,
 ): Promise<Total> {
   const total: Total = { matched: 0, done: 0, keptCount: 0, kept: [], why: new Map(), stopped: false };
   let upTo: number | undefined;
   for (let after: number | null = 0; after !== null;) {
-    const outcome: Outcome = await batch(after, upTo);
+    const outcome: ReviewOutcome = await batch(after, upTo);
     total.matched += outcome.matched;
     total.done += outcome.done;
     total.keptCount += outcome.kept.length;
