@@ -7,11 +7,11 @@ import type { DeviceAuth, DeviceId } from "./device.ts";
 export interface SharedCache {
   /** What is held of these devices. For the others the caller asks the registry, and hands on what it says. */
   find(ids: readonly DeviceId[]): Promise<SharedRows>;
-  /** These devices changed: nobody reads an earlier row any more, and the other gateways are told. */
-  forget(ids: readonly DeviceId[]): Promise<void>;
+  /** These devices changed: nobody is to read an earlier row any more, and the other gateways are told, as soon as may be. */
+  forget(ids: readonly DeviceId[]): void;
   /** The same of all devices of a tenant, or of all (null). */
-  forgetTenant(tenantId: string | null): Promise<void>;
-  /** What other gateways tell, from now on. */
+  forgetTenant(tenantId: string | null): void;
+  /** What other gateways tell from now on; and what this one told, once that was done. */
   listen(heard: SharedNews): void;
   stats(): Readonly<Record<string, number | boolean | string | null>>;
   close(): void;

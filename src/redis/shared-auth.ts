@@ -3,21 +3,22 @@
  *
  * A plain SET would let a row that was read before a revocation arrive after the DEL that tells of it (25 of 4,000 racing devices
  * stayed stale; with a lease none). So a miss leaves a lease, a fill counts only while that lease is there, and a DEL takes lease and
- * row alike. A generation, in each row and read with it, voids all rows at once, also those that could not be deleted while Redis was
- * away. Rows are signed with the device's key, the generation and the time, so that neither another writer's row, nor
- * another device's, nor an old one is taken. They hold hashes of tokens, never a token.
+ * row alike. A generation, in each row and read with it, voids all rows at once. What could not be told to Redis is told until it
+ * is (shared-auth-news.ts), and meanwhile nothing is read there. Rows are signed with the device's key, the generation and the time, so
+ * that neither another writer's row, nor another device's, nor an old one is taken. They hold hashes of tokens, never a token.
  */
 import { timingSafeEqual } from "node:crypto";
 import { backoffMs, sleep, withDeadline, type Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import { explain, type Log } from "../core/log.ts";
 import type { SharedCache, SharedNews, SharedRows } from "../core/shared-cache.ts";
-import { type Command, openRedis, script } from "./client.ts";
+import { openRedis, script } from "./client.ts";
+import { createNews, hear } from "./shared-auth-news.ts";
 import type { SharedAuthConfig } from "./shared-auth-settings.ts";
 import type { RedisValues } from "./settings.ts";
 
 /** It must never make things worse: what takes longer is a miss, and then it is left alone for a while. */
-const answerWithinMs = 50;
+const defaultWithinMs = 50;
 const skippedForMs = 5_000;
 /** Longer than any query to the registry may take. */
 const leaseMs = 10_000;
@@ -29,8 +30,6 @@ const pingEveryMs = 2_000;
 const pingWithinMs = 2_000;
 const retryBaseMs = 250;
 const retryMaxMs = 5_000;
-/** Devices in one message; more are told as all. */
-const toldMax = 500;
 
 /** KEYS: generation, rows. ARGV: lease, its ms. Answers: the generation; per row its text, "" if the lease is ours, "-" if another's. */
 const findScript = script(`
@@ -62,6 +61,8 @@ export interface SharedAuthOptions {
   readonly key: () => string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Default 50 ms. */
+  readonly answerWithinMs?: number;
 }
 
 /** undefined: AUTH_CACHE_REDIS is not set. */
@@ -74,7 +75,8 @@ export function openSharedAuth(config: SharedAuthConfig, clock: Clock, log: Log)
 
 const nothing: SharedRows = { rows: [], learn() {} };
 
-export function sharedAuth({ settings, ttlSeconds, key, clock, log }: SharedAuthOptions): SharedCache {
+export function sharedAuth(options: SharedAuthOptions): SharedCache {
+  const { settings, ttlSeconds, key, clock, log, answerWithinMs = defaultWithinMs } = options;
   const client = openRedis({ settings, clock, timeoutMs: answerWithinMs });
   const base = `${settings.prefix}sluice:auth`;
   const generationKey = `${base}:gen`;
@@ -83,14 +85,13 @@ export function sharedAuth({ settings, ttlSeconds, key, clock, log }: SharedAuth
   const closing = new AbortController();
   const counts = { hits: 0, misses: 0, skipped: 0, errors: 0, forged: 0, late_fills: 0, leased_by_others: 0 };
   let skipUntilMs = 0;
-  /** A change could not be told to Redis: what it holds is void before it is read again. */
-  let isVoid = false;
+  const news = createNews({ settings, clock, base, generationKey, keyOf, signal: closing.signal });
   let isListening = false;
   let lastError: string | null = null;
 
   /** undefined: it did not answer in time, or is left alone. */
   async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
-    if (clock.monoMs() < skipUntilMs) {
+    if (clock.monoMs() < skipUntilMs || news.isPending) {
       counts.skipped++;
       return undefined;
     }
@@ -107,16 +108,7 @@ export function sharedAuth({ settings, ttlSeconds, key, clock, log }: SharedAuth
     }
   }
 
-  /** Void rows first. False if that could not be done. */
-  async function beValid(): Promise<boolean> {
-    if (!isVoid) return true;
-    const done = await attempt(() => client.ask([["INCR", generationKey]]));
-    if (done !== undefined) isVoid = false;
-    return !isVoid;
-  }
-
   async function find(ids: readonly DeviceId[]): Promise<SharedRows> {
-    if (!(await beValid())) return nothing;
     const lease = `L:${crypto.randomUUID()}`;
     const parts = chunks(ids, devicesPerCallMax);
     const answers = await attempt(() =>
@@ -126,7 +118,7 @@ export function sharedAuth({ settings, ttlSeconds, key, clock, log }: SharedAuth
         ),
       ),
     );
-    if (answers === undefined || isVoid) return nothing;
+    if (answers === undefined || news.isPending) return nothing;
     if (lastError !== null) log.info("the shared auth cache answers again");
     lastError = null;
     return read(parts, answers as string[][], lease);
@@ -216,12 +208,6 @@ export function sharedAuth({ settings, ttlSeconds, key, clock, log }: SharedAuth
     return { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs };
   }
 
-  /** Rows first, then the news: who hears it and asks again must not find the old row. */
-  async function tell(change: readonly Command[], news: unknown): Promise<void> {
-    const done = await attempt(() => client.ask([...change, ["PUBLISH", base, JSON.stringify(news)]]));
-    if (done === undefined) isVoid = true;
-  }
-
   async function listenTo(heard: SharedNews): Promise<void> {
     let isFirst = true;
     for (let tries = 0; !closing.signal.aborted; tries++) {
@@ -251,16 +237,17 @@ export function sharedAuth({ settings, ttlSeconds, key, clock, log }: SharedAuth
 
   return {
     find: (ids) => (ids.length === 0 ? Promise.resolve(nothing) : find(ids)),
-    forget: (ids) =>
-      ids.length > toldMax
-        ? tell([["INCR", generationKey]], { tenant: null })
-        : tell([["DEL", ...ids.map(keyOf)]], { devices: ids.map((id) => [id.tenantId, id.deviceId]) }),
-    forgetTenant: (tenantId) => tell([["INCR", generationKey]], { tenant: tenantId }),
-    listen: (heard) => void listenTo(heard),
-    stats: () => ({ ...counts, listening: isListening, last_error: lastError }),
+    forget: news.forget,
+    forgetTenant: news.forgetTenant,
+    listen(heard) {
+      news.onTold(heard);
+      void listenTo(heard);
+    },
+    stats: () => ({ ...counts, untold: news.isPending, listening: isListening, last_error: lastError }),
     close() {
       closing.abort();
       client.close();
+      news.close();
     },
   };
 }
@@ -274,25 +261,6 @@ type Sealed = [
   previousTokenHash: string | null,
   previousTokenUntilMs: number | null,
 ];
-
-/** Whoever can publish can make gateways ask the registry once more, and no more than that. */
-function hear(message: string, heard: SharedNews): void {
-  let told: { devices?: unknown; tenant?: unknown };
-  try {
-    told = Object(JSON.parse(message)) as typeof told;
-  } catch {
-    return;
-  }
-  if (Array.isArray(told.devices))
-    heard.devices(
-      told.devices
-        .slice(0, toldMax)
-        .flatMap((pair: unknown) =>
-          Array.isArray(pair) ? [{ tenantId: String(pair[0]), deviceId: String(pair[1]) }] : [],
-        ),
-    );
-  else heard.tenant(typeof told.tenant === "string" ? told.tenant : null);
-}
 
 function chunks<T>(all: readonly T[], size: number): (readonly T[])[] {
   return Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));

@@ -51,19 +51,19 @@ export function createWatcher({ cache, flights, verify, onSettings, onHearing }:
 }
 
 /**
- * A watcher that also takes what changed out of the shared cache, and tells the other gateways. The own rows go at once, and again
- * when that is done: what was read from the shared cache in between is old.
+ * A watcher that also has what changed taken out of the shared cache, and told to the other gateways. The own rows go at once, and
+ * again when that is done (SharedCache.listen): what was read from the shared cache in between is old.
  */
 export function sharing(own: RegistryWatcher, shared: SharedCache): RegistryWatcher {
   return {
     ...own,
     devices(ids) {
       own.devices(ids);
-      void shared.forget(ids).then(() => own.devices(ids));
+      shared.forget(ids);
     },
     tenant(tenantId) {
       own.tenant(tenantId);
-      void shared.forgetTenant(tenantId).then(() => own.tenant(tenantId));
+      shared.forgetTenant(tenantId);
     },
   };
 }

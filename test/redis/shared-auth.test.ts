@@ -60,7 +60,16 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
 
   function share(key = "a-key-of-many-letters", port = server.port, ttlSeconds = 60): SharedCache {
     const settings = redisValues({ host: "127.0.0.1", port });
-    const shared = sharedAuth({ settings, ttlSeconds, key: () => key, clock: systemClock, log: silentLog });
+    // A machine that is busy must not look like a Redis that hangs.
+    const answerWithinMs = 1_000;
+    const shared = sharedAuth({
+      settings,
+      ttlSeconds,
+      key: () => key,
+      clock: systemClock,
+      log: silentLog,
+      answerWithinMs,
+    });
     closers.push(() => shared.close());
     return shared;
   }
@@ -163,7 +172,8 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
   test("a row that was read before a change does not arrive after it", async () => {
     const [slow, quick] = [share(), share()];
     const { learn } = await slow.find([id(1)]);
-    await quick.forget([id(1)]);
+    quick.forget([id(1)]);
+    await until(() => quick.stats()["untold"] === false);
     const again = await quick.find([id(1)]);
     expect(again.rows).toEqual([]);
     learn([row(id(1))]);
@@ -189,14 +199,17 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
         second.lookup.watcher.devices([each]);
       }),
     );
-    await Bun.sleep(300);
+    await until(() => second.lookup.sharedStats()?.["untold"] === false);
     const fresh = gateway();
-    const wrong: string[] = [];
-    await Promise.all(
-      [first, second, fresh].flatMap((at) =>
-        ids.map(async (each) => (await at.status(each)) === "REVOKED" || wrong.push(each.deviceId)),
-      ),
-    );
+    let wrong: string[] = [];
+    await until(async () => {
+      wrong = [];
+      const look = async (at: Gateway, of: DeviceId) => {
+        if ((await at.status(of)) !== "REVOKED") wrong.push(of.deviceId);
+      };
+      await Promise.all([first, second, fresh].flatMap((at) => ids.map((each) => look(at, each))));
+      return wrong.length === 0;
+    }, 5_000).catch(() => {});
     expect(wrong).toEqual([]);
   });
 
@@ -226,7 +239,7 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     expect(asked).toBe(1);
   });
 
-  test("a Redis that hangs costs one look-up 50 ms, and then none; what changed meanwhile is void after it", async () => {
+  test("a Redis that hangs costs one look-up its deadline, and the next ones nothing; what changed meanwhile is void after it", async () => {
     const first = gateway();
     await first.ask(id(1));
     await filled(1);
@@ -243,11 +256,8 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     proxy.cut();
     proxy.mode("pass");
     // The old row is still there, as nobody could take it away.
-    expect((await values()).some(([key]) => key.endsWith("/d1"))).toBe(true);
-    await until(async () => {
-      await second.ask(id(99));
-      return Number(slow.stats()["hits"]) + Number(slow.stats()["misses"]) > 1;
-    });
+    expect(slow.stats()["untold"]).toBe(true);
+    await until(() => slow.stats()["untold"] === false);
     expect(await second.status(id(1))).toBe("REVOKED");
     expect(await gateway().status(id(1))).toBe("REVOKED");
   });
@@ -287,7 +297,7 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     await until(() => shared.stats()["listening"] === true);
     proxy.cut();
     await until(() => heard.includes("gap"));
-    await share().forget([id(5)]);
+    share().forget([id(5)]);
     await until(() => heard.includes("d5"));
     proxy.mode("blackhole");
     await until(() => shared.stats()["listening"] === false);
@@ -297,7 +307,7 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     // What is no news of ours is let be.
     for (const odd of ["", "[]", "{", '{"devices":[1,[2]]}', "null"])
       await server.send("PUBLISH", "sluice:auth", odd);
-    await share().forget([id(6)]);
+    share().forget([id(6)]);
     await until(() => heard.includes("d6"));
   });
 });
