@@ -53,21 +53,21 @@ export function systemdOf({ env, clock, log }: Options): Systemd {
 /** Sends a state. Returns what is wrong; undefined if it was sent. */
 type Send = (state: string) => string | undefined;
 
-const AF_UNIX = 1;
+const afUnix = 1;
 /** SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, of Linux. */
-const DATAGRAM = 2 | 0o4000 | 0o2000000;
+const datagram = 2 | 0o4000 | 0o2000000;
 /** MSG_DONTWAIT | MSG_NOSIGNAL. */
-const NO_WAIT = 0x40 | 0x4000;
+const noWait = 0x40 | 0x4000;
 
 function openSender(path: string, log: Log): Send {
   try {
     const { socket, sendto } = libc();
-    const fd = socket(AF_UNIX, DATAGRAM, 0);
+    const fd = socket(afUnix, datagram, 0);
     if (fd < 0) return () => "no socket can be opened";
     const address = addressOf(path);
     return (state) => {
       const bytes = Buffer.from(state);
-      const sent = sendto(fd, ptr(bytes), bytes.length, NO_WAIT, ptr(address), address.length);
+      const sent = sendto(fd, ptr(bytes), bytes.length, noWait, ptr(address), address.length);
       return Number(sent) === bytes.length ? undefined : "the socket does not take it";
     };
   } catch (error) {
@@ -79,7 +79,7 @@ function openSender(path: string, log: Log): Send {
 /** unix(7): a path; or, after "@", an abstract name, which begins with a zero byte and has none at its end. */
 function addressOf(path: string): Buffer {
   const name = path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`;
-  return Buffer.concat([Buffer.from(new Uint16Array([AF_UNIX]).buffer), Buffer.from(name)]);
+  return Buffer.concat([Buffer.from(new Uint16Array([afUnix]).buffer), Buffer.from(name)]);
 }
 
 /** Opens libc by the names of glibc and musl. @throws the last error */

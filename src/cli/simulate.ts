@@ -16,7 +16,7 @@ import { command, type Context, number, type Option, toggle } from "./command.ts
 import { progressLine, table } from "./report.ts";
 import { brokerOptions, whichBroker } from "./simulate-broker.ts";
 
-const DRAIN_MS = 10_000;
+const drainMs = 10_000;
 
 const options = {
   ...brokerOptions,
@@ -68,7 +68,7 @@ export const simulate = command({
       ...(given.count > 0 && { count: given.count }),
       connections: given.connections,
       window: given.window,
-      drainMs: DRAIN_MS,
+      drainMs,
       clientIdPrefix: given.clientId,
       signal: context.signal,
       onProgress: (counts) => context.stderr(`${progressLine(counts)}\n`),

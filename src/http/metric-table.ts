@@ -7,7 +7,7 @@
  * sinks, sources, parts and settings, all of them few and known at the start; never a device, a tenant or text from
  * outside.
  */
-import { HELD_REASONS } from "../core/held.ts";
+import { heldReasons } from "../core/held.ts";
 import type { HistogramStats } from "../core/histogram.ts";
 import type { Measurements, SinkStats, Stats } from "../admin/views.ts";
 
@@ -222,7 +222,7 @@ export const metrics: readonly Metric[] = [
     name: "intake_held",
     help: "1 while nothing is acknowledged, by the reason",
     samples: ({ stats }) =>
-      HELD_REASONS.map((reason) => ({
+      heldReasons.map((reason) => ({
         labels: { reason },
         value: stats.ingest["held_reason"] === reason,
       })),

@@ -9,7 +9,7 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Deferred, Entry } from "../core/entry.ts";
-import { HELD_REASONS, type HeldReason } from "../core/held.ts";
+import { heldReasons, type HeldReason } from "../core/held.ts";
 import { Histogram } from "../core/histogram.ts";
 import { explain, type Log } from "../core/log.ts";
 import type { Intake, Message } from "../core/message.ts";
@@ -338,5 +338,5 @@ export class Ingest {
 /** What the spool says of itself; whatever else it throws, it could not be written. */
 function reasonOf(error: unknown): HeldReason {
   const said = Object(error)["reason"];
-  return HELD_REASONS.find((reason) => reason === said) ?? "cannot_write";
+  return heldReasons.find((reason) => reason === said) ?? "cannot_write";
 }

@@ -117,7 +117,7 @@ export function isRedisNamed({ url, host, sentinels }: RedisValues): boolean {
   return url !== undefined || host !== undefined || sentinels !== undefined;
 }
 
-const TLS_NAMES = { ca: "REDIS_TLS_CA", cert: "REDIS_TLS_CERT", key: "REDIS_TLS_KEY" };
+const tlsNames = { ca: "REDIS_TLS_CA", cert: "REDIS_TLS_CERT", key: "REDIS_TLS_KEY" };
 
 /** What is wrong with these settings taken together, a sentence each. */
 export function redisMistakes(settings: RedisValues): string[] {
@@ -135,7 +135,7 @@ export function redisMistakes(settings: RedisValues): string[] {
     mistakes.push(
       "REDIS_TLS_CA, REDIS_TLS_CERT and REDIS_TLS_KEY need a REDIS_URL that begins with rediss://, or REDIS_TLS=1",
     );
-  return [...mistakes, ...tlsMistakes(TLS_NAMES, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
+  return [...mistakes, ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 
 function isTls({ url, tls }: RedisValues): boolean {
@@ -157,7 +157,7 @@ export interface Endpoint {
 /** Where the settings point now; files and secrets are read anew. `at`: the master that a sentinel named. */
 export function endpoints(settings: RedisValues): (at?: { host: string; port: number }) => Endpoint {
   const tls = lastGood(() =>
-    readTls(TLS_NAMES, { ca: settings.tlsCa, cert: settings.tlsCert, key: settings.tlsKey }),
+    readTls(tlsNames, { ca: settings.tlsCa, cert: settings.tlsCert, key: settings.tlsKey }),
   );
   return (at) => {
     const { url: said, host = "127.0.0.1", port, db, username, password } = settings;

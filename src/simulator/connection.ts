@@ -12,10 +12,10 @@ import { type Clock, withDeadline } from "../core/clock.ts";
 import { masked } from "../core/mask.ts";
 import { openHttpConnection } from "./http-connection.ts";
 
-const CONNECT_DEADLINE_MS = 10_000;
-const RECONNECT_MS = 250;
+const connectDeadlineMs = 10_000;
+const reconnectMs = 250;
 /** Packet identifiers are 16 bits (MQTT 5 §2.2.1). */
-const IN_FLIGHT_MAX = 65_535;
+const packetIdsMax = 65_535;
 
 export interface ConnectionOptions {
   /** mqtt, mqtts, ws or wss, with user and password if need be; http or https for HTTP ingest. */
@@ -54,9 +54,9 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   if (/^https?:/.test(brokerUrl)) return openHttpConnection(brokerUrl, clientId, clock);
   const client = mqtt.connect(clientOptions(options));
   let inFlight = 0;
-  let inFlightMax = IN_FLIGHT_MAX;
+  let inFlightMax = packetIdsMax;
   client.on("connect", (connack) => {
-    inFlightMax = Math.min(IN_FLIGHT_MAX, connack.properties?.receiveMaximum ?? IN_FLIGHT_MAX);
+    inFlightMax = Math.min(packetIdsMax, connack.properties?.receiveMaximum ?? packetIdsMax);
   });
   const written = markRedelivery(client);
 
@@ -68,7 +68,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   });
   const name = `cannot connect to ${masked(options.brokerUrl)}`;
   try {
-    await withDeadline(options.clock, CONNECT_DEADLINE_MS, name, connected);
+    await withDeadline(options.clock, connectDeadlineMs, name, connected);
   } catch (cause) {
     client.end(true);
     throw new Error(name, { cause });
@@ -112,7 +112,7 @@ function clientOptions(options: ConnectionOptions): IClientOptions {
     ...options.login,
     clientId: options.clientId,
     protocolVersion: options.protocolVersion,
-    reconnectPeriod: RECONNECT_MS,
+    reconnectPeriod: reconnectMs,
     reconnectOnConnackError: true,
     queueQoSZero: false,
     timerVariant: "native",

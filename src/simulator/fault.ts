@@ -9,8 +9,8 @@
 import type { Random } from "./random.ts";
 
 /** Larger than the MAX_PAYLOAD_BYTES of any known deployment (8192 and 16384), within what every broker passes on. */
-const OVERSIZE_BYTES = 20_000;
-const DAY_MS = 86_400_000;
+const oversizeBytes = 20_000;
+const dayMs = 86_400_000;
 
 /** A message before it is turned into bytes. */
 export interface Draft {
@@ -108,7 +108,7 @@ export const faults = {
   oversize: {
     help: "The payload is larger than the gateway accepts.",
     expected: "PAYLOAD_TOO_LARGE",
-    spoil: ({ metrics }) => void (metrics["note"] = "x".repeat(OVERSIZE_BYTES)),
+    spoil: ({ metrics }) => void (metrics["note"] = "x".repeat(oversizeBytes)),
   },
   "bad-topic": {
     help: "A level of the topic is empty.",
@@ -136,7 +136,7 @@ export const faults = {
     help: "The device's clock is wrong by up to a day and a half.",
     expected: "event",
     spoil: ({ body }, random, atMs) =>
-      void (body["ts"] = new Date(atMs + (random.next() - 0.5) * 3 * DAY_MS).toISOString()),
+      void (body["ts"] = new Date(atMs + (random.next() - 0.5) * 3 * dayMs).toISOString()),
   },
   "odd-timestamp": {
     help: "The time is an epoch in s or ms, has no zone, or is absent.",
@@ -164,7 +164,7 @@ export type FaultName = keyof typeof faults;
 export type FaultShares = Readonly<Partial<Record<FaultName, number>>>;
 
 export const faultNames = Object.keys(faults) as FaultName[];
-const ALL_SHARE = 0.005;
+const allShare = 0.005;
 
 /** The row as a plain fault, for code that works on any fault. */
 export function faultOf(name: FaultName): Fault {
@@ -181,7 +181,7 @@ export function parseFaults(text: string): FaultShares {
     if (item === "none" || item === "") continue;
     const [name = "", given] = item.split("=");
     const names = name === "all" ? faultNames : faultNames.filter((known) => known === name);
-    const share = given === undefined ? ALL_SHARE : Number(given);
+    const share = given === undefined ? allShare : Number(given);
     if (names.length === 0)
       throw new Error(`there is no fault "${name}": choose from all, none, ${faultNames.join(", ")}`);
     if (given === "" || !(share >= 0 && share <= 1))

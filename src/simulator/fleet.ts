@@ -10,7 +10,7 @@ import { type Draft, type FaultName, type FaultShares, faultOf } from "./fault.t
 import { type Random, seededRandom } from "./random.ts";
 
 /** Messages per burst; below the default RATE_LIMIT_BURST of 20. */
-const BURST_MESSAGES = 8;
+const burstMessages = 8;
 
 export interface FleetMessage {
   readonly topic: string;
@@ -65,7 +65,7 @@ export function createFleet(options: FleetOptions): Fleet {
     const one = () => build(senderOf(fault, index, options), atMs, true, fault);
     if (fault === "duplicate") return Array<FleetMessage>(2).fill(one());
     if (fault === "reordering") return [one(), one()].toReversed();
-    return Array.from({ length: fault === "burst" ? BURST_MESSAGES : 1 }, one);
+    return Array.from({ length: fault === "burst" ? burstMessages : 1 }, one);
   };
 
   return {

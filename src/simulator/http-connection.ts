@@ -5,16 +5,16 @@
 import { type Clock, withDeadline } from "../core/clock.ts";
 import type { Answer, Connection } from "./connection.ts";
 
-const CONNECT_DEADLINE_MS = 10_000;
-const REQUEST_MS = 60_000;
-const AGAIN_MS = 250;
+const connectDeadlineMs = 10_000;
+const requestMs = 60_000;
+const againMs = 250;
 /** Requests under way at once; a gateway bounds its connections. */
-const IN_FLIGHT_MAX = 16;
+const inFlightMax = 16;
 
 /** @throws if nothing answers there; a gateway that goes away later is waited for */
 export async function openHttpConnection(url: string, clientId: string, clock: Clock): Promise<Connection> {
   const name = `cannot connect to ${url}`;
-  await withDeadline(clock, CONNECT_DEADLINE_MS, name, fetch(url)).catch((cause: unknown) => {
+  await withDeadline(clock, connectDeadlineMs, name, fetch(url)).catch((cause: unknown) => {
     throw new Error(name, { cause });
   });
   const ending = new AbortController();
@@ -29,7 +29,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
         method: "POST",
         headers: { "idempotency-key": key },
         body: payload,
-        signal: AbortSignal.any([ending.signal, AbortSignal.timeout(REQUEST_MS)]),
+        signal: AbortSignal.any([ending.signal, AbortSignal.timeout(requestMs)]),
       });
       const { reason } = (await response.json()) as { readonly reason?: string };
       // A reject is on disk too.
@@ -44,7 +44,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
     for (;;) {
       const answer = await ask(topic, payload, key);
       if (answer !== undefined || ending.signal.aborted) return answer;
-      await new Promise((resolve) => clock.after(AGAIN_MS, () => resolve(undefined)));
+      await new Promise((resolve) => clock.after(againMs, () => resolve(undefined)));
     }
   }
 
@@ -58,7 +58,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
   }
 
   return {
-    hasRoom: () => inFlight < IN_FLIGHT_MAX,
+    hasRoom: () => inFlight < inFlightMax,
     publish(topic, payload, _qos, answered) {
       inFlight += 1;
       sent += 1;

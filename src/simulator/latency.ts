@@ -4,9 +4,9 @@
  * Buckets grow by 5 % from 10 µs, so a percentile is exact to 5 %. Rejected alternative: a list of samples, because
  * it grows with the run.
  */
-const GROWTH = Math.log(1.05);
-const SMALLEST_MS = 0.01;
-const BUCKETS = 400;
+const growth = Math.log(1.05);
+const smallestMs = 0.01;
+const bucketCount = 400;
 
 /** Milliseconds; null if nothing was acknowledged. */
 export interface Percentiles {
@@ -22,19 +22,19 @@ export interface Latency {
 }
 
 export function createLatency(): Latency {
-  const buckets = new Float64Array(BUCKETS);
+  const buckets = new Float64Array(bucketCount);
   let total = 0;
   let maxMs = 0;
   const at = (share: number): number | null => {
     if (total === 0) return null;
     let seen = 0;
     const bucket = buckets.findIndex((inBucket) => (seen += inBucket) >= share * total);
-    return Math.min(maxMs, SMALLEST_MS * Math.exp(GROWTH * bucket));
+    return Math.min(maxMs, smallestMs * Math.exp(growth * bucket));
   };
   return {
     add(ms) {
-      const bucket = Math.ceil(Math.log(Math.max(ms, SMALLEST_MS) / SMALLEST_MS) / GROWTH);
-      const index = Math.min(BUCKETS - 1, bucket);
+      const bucket = Math.ceil(Math.log(Math.max(ms, smallestMs) / smallestMs) / growth);
+      const index = Math.min(bucketCount - 1, bucket);
       buckets[index] = (buckets[index] ?? 0) + 1;
       total += 1;
       maxMs = Math.max(maxMs, ms);

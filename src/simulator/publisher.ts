@@ -12,11 +12,11 @@ import type { Fleet, FleetMessage } from "./fleet.ts";
 import { createLatency, type Percentiles } from "./latency.ts";
 import { createPacer } from "./pacer.ts";
 
-const TICK_MS = 10;
+const tickMs = 10;
 /** Messages sent in one turn, before the event loop may read acknowledgements. */
-const TURN_MAX = 500;
+const turnMax = 500;
 /** Connections that are opened at the same time. */
-const OPENING_MAX = 50;
+const openingMax = 50;
 
 export interface PublishOptions {
   /** mqtt, mqtts, ws or wss; http or https for HTTP ingest. */
@@ -69,10 +69,7 @@ export async function publishFleet(options: PublishOptions): Promise<PublishResu
   const clock = options.clock ?? systemClock;
   const connections = await openAll(options, clock);
   const run = createRun(options, connections, clock);
-  const timers = [
-    clock.every(TICK_MS, run.pump),
-    clock.every(1000, () => options.onProgress?.(run.result())),
-  ];
+  const timers = [clock.every(tickMs, run.pump), clock.every(1000, () => options.onProgress?.(run.result()))];
   options.signal?.addEventListener("abort", run.pump);
   run.pump();
   await run.sentAll;
@@ -100,7 +97,7 @@ async function openAll(
       clock,
     });
   while (open.length < connections) {
-    const batch = Math.min(OPENING_MAX, connections - open.length);
+    const batch = Math.min(openingMax, connections - open.length);
     const tried = await Promise.allSettled(Array.from({ length: batch }, (_, i) => one(open.length + i + 1)));
     open.push(...tried.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
     const failed = tried.find((result) => result.status === "rejected");
@@ -170,7 +167,7 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
     if (pumping) return;
     pumping = true;
     let nowMs = clock.monoMs();
-    for (let turn = 0; turn < TURN_MAX && mayGoOn(nowMs) && sendOne(nowMs); turn++) nowMs = clock.monoMs();
+    for (let turn = 0; turn < turnMax && mayGoOn(nowMs) && sendOne(nowMs); turn++) nowMs = clock.monoMs();
     pumping = false;
     if (mayGoOn(nowMs)) return;
     if (state === "sending") state = "draining";

@@ -8,22 +8,22 @@
 import { csvCell } from "../core/csv.ts";
 import type { FleetDevice } from "./device.ts";
 
-const COLUMNS = "tenant_id, device_id, site_id, status, provision_token_hash";
-const ROWS_PER_INSERT = 500;
+const columns = "tenant_id, device_id, site_id, status, provision_token_hash";
+const rowsPerInsert = 500;
 
 export function* registrySql(devices: readonly FleetDevice[]): Generator<string> {
-  for (let from = 0; from < devices.length; from += ROWS_PER_INSERT) {
+  for (let from = 0; from < devices.length; from += rowsPerInsert) {
     const rows = devices
-      .slice(from, from + ROWS_PER_INSERT)
+      .slice(from, from + rowsPerInsert)
       .map((device) => `(${cells(device).map(sqlText).join(", ")})`);
-    yield `INSERT INTO device_registry (${COLUMNS}) VALUES\n  ${rows.join(",\n  ")}
+    yield `INSERT INTO device_registry (${columns}) VALUES\n  ${rows.join(",\n  ")}
 ON CONFLICT (tenant_id, device_id) DO UPDATE SET
   site_id = excluded.site_id, status = excluded.status, provision_token_hash = excluded.provision_token_hash;\n`;
   }
 }
 
 export function* registryCsv(devices: readonly FleetDevice[]): Generator<string> {
-  yield `${COLUMNS.replaceAll(" ", "")}\n`;
+  yield `${columns.replaceAll(" ", "")}\n`;
   for (const device of devices) yield `${cells(device).map(csvText).join(",")}\n`;
 }
 

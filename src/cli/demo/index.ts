@@ -21,11 +21,11 @@ import {
 } from "./reconcile.ts";
 import { faultShares } from "../simulate.ts";
 
-const WINDOW = 1000;
-const DRAIN_MS = 10_000;
+const defaultWindow = 1000;
+const drainMs = 10_000;
 /** The longest wait for the sinks to take what was sent. */
-const SETTLE_MS = 30_000;
-const SETTLE_POLL_MS = 20;
+const settleMs = 30_000;
+const settlePollMs = 20;
 
 const options = {
   seconds: number("--seconds <n>", "End after this many seconds; 0: at Ctrl-C", {
@@ -53,7 +53,7 @@ export const demo = command({
   options,
   async run(context, { options: given }) {
     const fleet = createFleet({ ...given, tenants: ["demo"] });
-    const site = await openDemoSite({ ...given, window: WINDOW });
+    const site = await openDemoSite({ ...given, window: defaultWindow });
     try {
       const gateway = await createGateway({ config: site.config, log: context.createLog("warn", 2) });
       const store = openDemoStore(site.dataDir, fleet.devices);
@@ -79,8 +79,8 @@ export const demo = command({
           qos: 1,
           protocolVersion: 4,
           connections: 4,
-          window: WINDOW,
-          drainMs: DRAIN_MS,
+          window: defaultWindow,
+          drainMs,
           clientIdPrefix: "demo",
           signal: AbortSignal.any([context.signal, unread.signal]),
           onProgress: sayLive,
@@ -126,12 +126,12 @@ async function openBooks(gateway: Gateway, store: Database) {
  * in the books.
  */
 async function settled(gateway: Gateway, received: number): Promise<void> {
-  const deadlineMs = systemClock.monoMs() + SETTLE_MS;
+  const deadlineMs = systemClock.monoMs() + settleMs;
   while (systemClock.monoMs() < deadlineMs) {
     const { ingest, sinks } = gateway.view.stats();
     const waiting = Object.values(sinks).some((sink) => sink.waiting > 0);
     if (ingest.received >= received && ingest.judging === 0 && !waiting) return;
-    await sleep(systemClock, SETTLE_POLL_MS);
+    await sleep(systemClock, settlePollMs);
   }
 }
 

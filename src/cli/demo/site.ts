@@ -16,7 +16,7 @@ import type { FleetDevice } from "../../simulator/device.ts";
 import { registrySql } from "../../simulator/registration.ts";
 import { ConfigurationError } from "../command.ts";
 
-const HTTP_PORT = 8080;
+const httpPort = 8080;
 
 export interface DemoSite {
   readonly config: Config;
@@ -35,7 +35,7 @@ export interface DemoSiteOptions {
 }
 
 export async function openDemoSite(options: DemoSiteOptions): Promise<DemoSite> {
-  const port = options.port || ((await isFree(HTTP_PORT)) ? HTTP_PORT : 0);
+  const port = options.port || ((await isFree(httpPort)) ? httpPort : 0);
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "sluice-demo-"));
   const leave = () => {
     if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });

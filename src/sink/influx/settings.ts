@@ -160,19 +160,19 @@ export const influxSettings = {
   whenFull: common.whenFull,
 };
 
-const TLS_NAMES = { ca: "INFLUXDB_TLS_CA" };
+const tlsNames = { ca: "INFLUXDB_TLS_CA" };
 
 /** What is wrong with these settings taken together, one sentence per mistake. */
 export function influxMistakes({ url: where, tlsCa }: Values<typeof influxSettings>): string[] {
   if (tlsCa !== undefined && where !== undefined && !where.startsWith("https:"))
     return ["INFLUXDB_TLS_CA needs an INFLUXDB_URL that begins with https://"];
-  return tlsMistakes(TLS_NAMES, { ca: tlsCa });
+  return tlsMistakes(tlsNames, { ca: tlsCa });
 }
 
 /** `fetch` with the CA of these settings. Its file is read at each request, so that it can be renewed without a restart. */
 export function fetchWith({ tlsCa }: Values<typeof influxSettings>): typeof globalThis.fetch {
   if (tlsCa === undefined) return globalThis.fetch;
-  const tls = lastGood(() => readTls(TLS_NAMES, { ca: tlsCa }));
+  const tls = lastGood(() => readTls(tlsNames, { ca: tlsCa }));
   const trusting = (where: string | URL | Request, init?: RequestInit) =>
     globalThis.fetch(where, { ...init, tls: tls() });
   return Object.assign(trusting, globalThis.fetch);
