@@ -28,7 +28,7 @@ interface Site {
   start(): Promise<GatewayProcess>;
 }
 
-/** Mosquitto as it comes, a registered fleet in the local store, and nothing set but where the broker is. */
+/** An unconfigured Mosquitto, a registered fleet in the local store, and no setting but the broker's address. */
 async function siteOf(fleet: Fleet): Promise<Site> {
   const broker = await startMosquitto();
   ends.push(() => broker.dispose());
@@ -102,7 +102,7 @@ describe.skipIf(absent.length > 0)(`a backlog (skipped where absent: ${absent.jo
     expect(await rowsOf(site)).toHaveLength(300);
   }, 30_000);
 
-  test("a device that floods is limited, says so, hurts nobody, and what was kept of it comes back", async () => {
+  test("a device that floods is limited, which is reported; it hurts nobody, and what was kept is replayed", async () => {
     const flooder = createFleet({ seed: 3, devices: 1, tenants: ["noisy"], faults: {} });
     const honest = createFleet({ seed: 4, devices: 20, tenants: ["acme"], faults: {} });
     const site = await siteOf({ ...flooder, devices: [...flooder.devices, ...honest.devices] });
@@ -112,7 +112,7 @@ describe.skipIf(absent.length > 0)(`a backlog (skipped where absent: ${absent.jo
     const flood = publish(site, flooder, 5_000);
     await publish(site, honest, 700);
     await flood;
-    // What it earns while it floods passes besides.
+    // What its rate permits while it floods passes as well.
     const stats = await statsWhen(gateway, ({ ingest }) => ingest.received === 5_700);
     const limited = stats.ingest.rejected["RATE_LIMITED"] ?? 0;
     expect(limited).toBeGreaterThan(4_000);

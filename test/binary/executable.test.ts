@@ -1,4 +1,4 @@
-/** The compiled executable, started as an operator would: from a directory that has nothing of ours in it. */
+/** The compiled executable, started as an operator would: from a directory that contains nothing of ours. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
@@ -66,7 +66,7 @@ async function sluice(...words: string[]) {
   return { code: await child.exited, out, err };
 }
 
-/** Starts `run`; resolves when its log says so, with what the line holds. */
+/** Starts `run`; resolves when its log says "started", with the fields of that line. */
 async function started() {
   const child = spawn("run");
   const lines = logLines(child.stdout);
@@ -96,7 +96,7 @@ function logLines(stream: ReadableStream<Uint8Array>) {
   };
 }
 
-/** Every file below the data directory and what it holds. */
+/** Every file below the data directory, with its contents. */
 function fingerprint(): Record<string, string> {
   const files = readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   return Object.fromEntries(
@@ -116,7 +116,7 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(existsSync(data)).toBe(false);
   });
 
-  test("prints its help, and 2 for words it does not know", async () => {
+  test("prints its help, and exits with 2 for unknown arguments", async () => {
     expect(await sluice("help")).toMatchObject({ code: 0, err: "" });
     expect(await sluice("fly")).toMatchObject({ code: 2, out: "" });
   });
@@ -132,7 +132,7 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(await sluice("health")).toMatchObject({ code: 1 });
   });
 
-  test("a wrong configuration ends with 78, says every mistake, and does not touch the spool", async () => {
+  test("a wrong configuration ends with 78, reports every mistake, and does not touch the spool", async () => {
     const { child } = await started();
     child.kill("SIGINT");
     expect(await child.exited).toBe(0);
@@ -158,14 +158,14 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(existsSync(join(cwd, "preloaded"))).toBe(false);
   });
 
-  test("a second signal ends at once what the first could not", async () => {
+  test("a second signal ends at once what the first could not end", async () => {
     const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     try {
       // A PostgreSQL that takes connections and never answers keeps the gateway from starting, and so from stopping.
       env = { ...env, DATABASE_URL: `postgres://me@127.0.0.1:${silent.port}/db`, PG_TIMEOUT_MS: "600000" };
       const child = spawn("run");
       while (!existsSync(data)) await Bun.sleep(5);
-      // Two signals at once may count as one: so again, until it ends.
+      // Two signals at once may count as one, so they are repeated until it ends.
       while (child.exitCode === null) {
         child.kill("SIGTERM");
         await Bun.sleep(50);

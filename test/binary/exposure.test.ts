@@ -1,4 +1,7 @@
-/** A data directory that others may write, files that lead elsewhere, secrets that everybody reads: refused or warned of, as root and not. */
+/**
+ * A data directory that others may write to, links that lead elsewhere, secrets that everybody can read: refused or
+ * warned of, as root and as another user.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
@@ -104,7 +107,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     if (says === "") expect(done.err).not.toContain("DATA_DIR=");
   });
 
-  test("run refuses before it touches anything, and names the setting", async () => {
+  test("run ends before it touches anything, and names the setting", async () => {
     chownSync(data, service, service);
     chmodSync(data, 0o777);
     const { code, err } = await as(service, {}, "run");
@@ -135,7 +138,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     expect(readdirSync(elsewhere)).toEqual([]);
   });
 
-  test("a directory above it that all may write is warned of", async () => {
+  test("a directory above it that everybody may write to causes a warning", async () => {
     chownSync(data, service, service);
     const mend = `every user of this host can write ${directory} above it`;
     chmodSync(directory, 0o777);
@@ -144,7 +147,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     expect((await as(service, {}, "migrate")).err).not.toContain("warning");
   });
 
-  test("a file in it that all may write", async () => {
+  test("a file in it that everybody may write to", async () => {
     chownSync(data, service, service);
     writeFileSync(join(data, "local.db"), "");
     chmodSync(join(data, "local.db"), 0o666);
@@ -152,7 +155,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     expect([code, err]).toEqual([78, expect.stringContaining(`chmod o-w ${join(data, "local.db")}`)]);
   });
 
-  test("a secret that all can read is warned of, and only where they can get at it", async () => {
+  test("a secret that everybody can read causes a warning, but only if others can reach it", async () => {
     chownSync(data, service, service);
     const inner = join(directory, "inner");
     mkdirSync(inner);
@@ -177,7 +180,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     expect(await said()).not.toContain("warning");
   });
 
-  test("a file of settings with a secret in it that all can read", async () => {
+  test("a file of settings with a secret in it that everybody can read", async () => {
     const file = join(directory, "sluice.env");
     writeFileSync(file, `DATA_DIR=${data}\nADMIN_TOKEN=a-token-of-some-length\n`);
     chmodSync(file, 0o644);
@@ -190,7 +193,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
   });
 });
 
-test("a directory that is not there, or a file in its place, is another matter", () => {
+test("a missing directory, or a file in its place, is not a matter of exposure", () => {
   writeFileSync(join(directory, "file"), "");
   for (const path of [join(directory, "none"), join(directory, "file"), join(directory, "file", "data")])
     expect(exposureOf(path)).toEqual({ mistakes: [], warnings: [] });

@@ -1,6 +1,6 @@
 /**
- * install, upgrade and uninstall by the compiled executable at their real places, within a mount namespace whose places are empty;
- * systemctl is a strict stand-in (kit/systemctl), since a test may not boot systemd.
+ * install, upgrade and uninstall by the compiled executable at their real paths, in a mount namespace where these
+ * paths are empty. systemctl is a strict stand-in (kit/systemctl), because a test may not boot systemd.
  */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -25,12 +25,12 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 const at = (name: string) => join(directory, name);
 const told = () => readFileSync(at("state/told"), "utf8").trim().split("\n");
 
-/** Runs words of a shell at a host whose places are folders of ours. `systemd`: whether it has booted. */
+/** Runs a shell command on a host whose paths are directories of ours. `systemd`: whether it has booted. */
 function host(script: string, { systemd = true } = {}) {
   const bind = (from: string, to: string) => `mkdir -p ${to} && mount --bind ${at(from)} ${to}`;
   const lines = [
     bind("bin", "/usr/local/bin"),
-    // What is written there is ours, and /etc/sluice is not there at first.
+    // What is written there is ours, and /etc/sluice does not exist at first.
     `mount -t overlay overlay -o lowerdir=/etc,upperdir=${at("etc")},workdir=${at("work")} /etc`,
     bind("unit", "/etc/systemd/system"),
     bind("lib", "/var/lib"),
@@ -49,7 +49,7 @@ function host(script: string, { systemd = true } = {}) {
 }
 
 describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => {
-  test("--dry-run says every step and does none", () => {
+  test("--dry-run prints every step and does none", () => {
     const { code, out } = host(`${executable} install --dry-run; ls /usr/local/bin /etc/systemd/system`);
     expect(code).toBe(0);
     expect(out).toMatch(/^would {5}copy this program to \/usr\/local\/bin\/sluice$/m);
@@ -57,7 +57,7 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(out.trimEnd()).toEndWith("/usr/local/bin:");
   });
 
-  test("install makes a service that runs; again, it changes nothing and keeps the settings; uninstall keeps data and settings, --purge does not", () => {
+  test("install makes a service that runs; a second install changes nothing and keeps the settings; uninstall keeps data and settings, --purge does not", () => {
     const first = host(
       `${executable} install && stat -c '%a %n' /usr/local/bin/sluice /etc/sluice /etc/sluice/sluice.env`,
     );
@@ -89,7 +89,7 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(err).toContain("this host has no systemd");
   });
 
-  /** A program that says that it is a Sluice, and then does not start. */
+  /** A program that claims to be Sluice, and then does not start. */
   function pretender(name: string, answer: object): string {
     const path = at(name);
     writeFileSync(
@@ -113,7 +113,7 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(code).toBe(0);
   });
 
-  test("an upgrade to what runs already changes nothing; one that works is in place, and the old one beside it", () => {
+  test("an upgrade to the running version changes nothing; one that works replaces it and keeps the old one beside it", () => {
     host(`${executable} install`);
     expect(host(`sluice upgrade ${executable}`).out).toContain("it is what runs already");
     const { out, code } = host(
@@ -140,7 +140,7 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(host(`cmp ${executable} /usr/local/bin/sluice`).code).toBe(0);
   });
 
-  test("who is not root is told so, before anything is changed", () => {
+  test("a user who is not root gets an error before anything is changed", () => {
     const { code, err } = host(`setpriv --reuid=nobody --clear-groups ${executable} install`);
     expect([code, err.includes("run it as root")]).toEqual([2, true]);
   });

@@ -1,4 +1,7 @@
-/** One message of 100 MB at an external broker costs the gateway nothing but its bytes on the line: it is answered and goes. */
+/**
+ * One message of 100 MB at an external broker costs the gateway only its bytes on the line: it is acknowledged and
+ * forgotten.
+ */
 import { existsSync } from "node:fs";
 import { afterEach, describe, expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
@@ -12,13 +15,13 @@ afterEach(async () => {
 
 const TOPIC = "tenant/acme/device/d1/telemetry";
 const LARGE_BYTES = 100_000_000;
-/** What the process takes by itself is about 110 MB; to hold the message once would be as much again. */
+/** The process itself takes about 110 MB; holding the message once would take as much again. */
 const PEAK_BYTES_MAX = 190_000_000;
 
 describe.skipIf(!mosquittoAvailable() || !existsSync(executable))(
-  "the executable at a mosquitto (skipped where one of them is missing)",
+  "the executable at a mosquitto (skipped if one of them is missing)",
   () => {
-    test("MQTT 3.1.1, where the broker cannot be told: it is rejected by its size, and what is behind it comes", async () => {
+    test("MQTT 3.1.1, where the broker knows no bound: it is rejected by its size, and what follows it arrives", async () => {
       const broker = await startMosquitto();
       ends.push(() => broker.dispose());
       const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, MQTT_VERSION: "3.1.1" };

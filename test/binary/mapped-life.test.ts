@@ -1,4 +1,6 @@
-/** A site's mappings over their life: a wrong file, a file that does not fit, one that is mended, one that goes. */
+/**
+ * A site's mappings over their life: a wrong file, a file that does not fit, one that is fixed, one that is removed.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -91,7 +93,7 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
       await fetch(`${gateway.url}${path}`, { headers: { authorization: `Bearer ${env["ADMIN_TOKEN"]}` } })
     ).json() as Promise<never>;
 
-  test("what does not fit is kept and told, with an example of a topic that nothing takes", async () => {
+  test("what does not fit is kept and reported, with an example of a topic that no mapping takes", async () => {
     await start(
       '[[mapping]]\ntopic = "a/{device}"\nmetrics = "/wrong"\nproof = "broker"\n[[mapping]]\ntopic = "b/{device...}"\nproof = "broker"\n',
     );
@@ -102,7 +104,7 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
     await say("b", { x: 1 });
     const stats = await received(2);
     expect(stats.ingest.rejected).toEqual({ MAPPING_MISFIT: 1, BAD_TOPIC_FORMAT: 1 });
-    // They are told of once they are on the disk.
+    // They are reported once they are on disk.
     await statsWhen(
       gateway,
       ({ sinks }) => sinks["local"]?.waiting === 0 && (sinks["local"]?.delivered ?? 0) === 2,
@@ -119,7 +121,7 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
     expect(check.out).toContain("speaks for every registered device of the tenant");
   });
 
-  test("after the file was mended, what was kept is tried and comes back", async () => {
+  test("once the file is fixed, what was kept can be tried and is replayed", async () => {
     await gateway.stop();
     await start('[[mapping]]\ntopic = "a/{device}"\nmetrics = "/right"\nproof = "broker"\n');
     const { rows } = (await get("/admin/quarantine?reason=MAPPING_MISFIT")) as { rows: { id: number }[] };
@@ -136,7 +138,7 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
     expect(await get("/admin/quarantine?reason=MAPPING_MISFIT")).toMatchObject({ rows: [] });
   });
 
-  test("a mapping that is gone is not subscribed to any more, and nothing of it is kept for us", async () => {
+  test("a removed mapping is not subscribed to any more, and the broker keeps nothing for it", async () => {
     await gateway.stop();
     await start('[[mapping]]\ntopic = "c/{device}"\nproof = "broker"\n');
     const before = (await gateway.stats()).ingest.received;

@@ -65,7 +65,7 @@ describe("word for word", () => {
   );
 });
 
-test("in words for people, and what does not fit is named by mapping and pointer", async () => {
+test("in words for people, and a misfit is named by mapping and pointer", async () => {
   const mappings = `tenant = "acme"\n[[mapping]]\ntopic = "a/{device}"\nmetrics = "/x/y"\nproof = "broker"\n`;
   const bad = await tryOne(mappings, '{"x":{}}', "--topic", "a/pump-7");
   expect(bad).toMatchObject({ code: 1 });

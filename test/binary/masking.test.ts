@@ -1,6 +1,6 @@
 /**
- * Far sides, devices and strangers that hand secrets about: none is repeated in the log, /stats, /readyz, /metrics, a dead letter, the
- * audit log, or by `sluice check` and the other commands.
+ * Downstream systems, devices and strangers that repeat secrets: none appears in the log, /stats, /readyz, /metrics,
+ * a dead letter, the audit log, or in the output of `sluice check` and the other commands.
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -22,7 +22,7 @@ const password = "pg-S3cret/with@signs";
 const deviceToken = "tok-deviceS3cretdeviceS3cretdevice00";
 const secrets = [adminToken, influxToken, password, encodeURIComponent(password), deviceToken, "S3cret"];
 
-/** What a far side may say, with everything that it was told. */
+/** What a downstream system may answer, with everything that it was sent. */
 const indiscreet = (authorization: string) =>
   `unauthorized: ${authorization}, token ${influxToken}, at http://me:${encodeURIComponent(password)}@influx:8086/write?u=me&p=S3cret&token=${influxToken}; {"password":"${password}"}; ${deviceToken}`;
 
@@ -124,7 +124,7 @@ describe.skipIf(unavailable !== "")(
       ).toContain("unauthorized");
     }, 60_000);
 
-    test("of PostgreSQL, with the row that it quotes", async () => {
+    test("from PostgreSQL, with the row that it quotes", async () => {
       const url = await (await sharedPostgres()).createDatabase();
       const sql = postgres(url, { max: 1, onnotice: () => {} });
       const withPassword = url
@@ -171,7 +171,7 @@ describe.skipIf(unavailable !== "")(
 );
 
 test.skipIf(!existsSync(executable))(
-  "a terminal obeys nothing of the log and of answers over HTTP (skipped without dist/sluice)",
+  "a terminal obeys nothing in the log and in answers over HTTP (skipped without dist/sluice)",
   async () => {
     const brokerPort = await freePort();
     const gateway = await startGateway({ BROKER_LISTEN: `127.0.0.1:${brokerPort}`, ADMIN_TOKEN: adminToken });

@@ -1,4 +1,7 @@
-/** A site without servers is given a PostgreSQL: everything moves once, whatever interrupts it, and the gateway goes on. */
+/**
+ * A site without servers gets a PostgreSQL: everything moves once, whatever interrupts the move, and the gateway
+ * continues.
+ */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -41,7 +44,7 @@ describe.skipIf(absent.length > 0)(
       await client.endAsync();
     }
 
-    /** Rows from long ago, as many as take a while to move. */
+    /** Old rows, enough to take a while to move. */
     function fillBehind(): void {
       const db = new Database(join(data, "local.db"));
       const insert = db.query(
@@ -57,7 +60,7 @@ describe.skipIf(absent.length > 0)(
       db.close();
     }
 
-    test("loses and doubles nothing over kill -9, and the gateway goes on behind the last row", async () => {
+    test("loses and doubles nothing despite kill -9, and the gateway continues after the last row", async () => {
       const url = await (await sharedPostgres()).createDatabase();
       const token = (await sluice(local, "devices", "add", "acme", "d", "--site", "s")).out.trim();
       gateway = await startGateway(local, data);

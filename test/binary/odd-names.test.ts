@@ -1,4 +1,6 @@
-/** Strangers with names that a LATIN1 database cannot hold, at the broker's door: they cost nobody else an answer. */
+/**
+ * Strangers at the embedded broker with names that a LATIN1 database cannot hold: they cost nobody else an answer.
+ */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
 import { dirname } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * Every command that prints much, into every output that an operator may give it: a slow reader, one that leaves, a full device,
- * a full disk, none at all. Either all of it arrives, or the exit code is not 0 and nothing is changed.
+ * Every command that prints much, into every kind of output: a slow reader, one that leaves, a full device, a full
+ * disk, none at all. Either all of it arrives, or the exit code is not 0 and nothing is changed.
  */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -36,7 +36,7 @@ afterAll(() => {
   if (directory) rmSync(directory, { recursive: true, force: true });
 });
 
-/** Runs it in a shell, where the redirections of operators are at home. `$S` is the command with its words. */
+/** Runs it in a shell, because operators use a shell's redirections. `$S` is the command with its arguments. */
 async function shell(script: string, words: readonly string[] = []) {
   const child = Bun.spawn(["bash", "-c", script, "bash", ...words], {
     env: { PATH: process.env["PATH"], DATA_DIR: data, S: executable },
@@ -61,7 +61,7 @@ const long: readonly [string, string[], number][] = [
   ["simulate --print-registry", ["simulate", "--devices", "2000", "--print-registry", "csv"], -1],
 ];
 
-/** Command → words with which it prints something, in this order: some of them change what is there. */
+/** Command → arguments with which it prints something, in this order, because some of them change the state. */
 const printing: Readonly<Record<string, string>> = {
   demo: "--seconds 1",
   simulate: "--print-registry sql",
@@ -131,13 +131,13 @@ describe.skipIf(!existsSync(executable))("output of the executable (skipped with
     expect((await shell('"$S" "$@" > /dev/null 2>&1 < /dev/null', words)).code).toBe(0);
   });
 
-  test.each(long)("%s for a reader that leaves: not done, and no words about it", async (_, words) => {
+  test.each(long)("%s for a reader that leaves: exit code 1, without a message", async (_, words) => {
     const { code, err } = await shell('"$S" "$@" | true; exit ${PIPESTATUS[0]}', words);
     expect(err).not.toContain("error");
     expect([0, 1]).toContain(code);
   });
 
-  test("what is said to people may be lost without harm", async () => {
+  test("remarks for people may be lost without harm", async () => {
     const { code, out } = await shell('"$S" devices list 2> /dev/full | wc -l; exit ${PIPESTATUS[0]}');
     expect([code, Number(out)]).toEqual([0, devices + 1]);
     expect((await shell('"$S" devices list 2>&- > /dev/null')).code).toBe(0);
@@ -203,7 +203,7 @@ describe.skipIf(!existsSync(executable))("output of the executable (skipped with
         `"$S" devices add acme secret-1 --site s ${output}; exit \${PIPESTATUS[0]}`,
       );
       const ids = await registered();
-      // A reader that leaves may have left after it had the token.
+      // A reader that leaves may have got the token before it left.
       if (output === "| true" && code === 0) return;
       expect(code).toBe(1);
       expect(ids).not.toContain("secret-1");

@@ -1,4 +1,4 @@
-/** Tools that root runs beside a service without privileges, and commands that look at a store that is not there. */
+/** Tools that root runs beside a service without privileges, and commands that read a store that does not exist. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chownSync,
@@ -53,7 +53,7 @@ describe.skipIf(!canTry)("tools that root runs (skipped without root, setpriv or
     chownSync(data, serviceUid, serviceUid);
   });
 
-  test("leave nothing of root's in the data directory of the service", async () => {
+  test("leave no file of root's in the service's data directory", async () => {
     const spool = new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() });
     spool.append([anEntry()], {
       books: new Map([
@@ -86,7 +86,7 @@ describe.skipIf(!canTry)("tools that root runs (skipped without root, setpriv or
   });
 
   test.each(["local.db", "spool.lock"])(
-    "a %s of root's is named with its owner and the cure",
+    "a %s that root owns is reported with its owner and the remedy",
     async (name) => {
       const made = name === "local.db" ? ["migrate"] : ["spool", "verify"];
       const spool = new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() });
@@ -120,7 +120,7 @@ const readers = [
   ["spool", "compact"],
 ];
 
-describe.skipIf(!existsSync(executable))("a command that puts nothing in makes nothing", () => {
+describe.skipIf(!existsSync(executable))("a command that only reads creates nothing", () => {
   test.each(readers.map((words) => [words.join(" "), words] as const))("%s", async (_, words) => {
     for (const isThere of [false, true]) {
       if (isThere) mkdirSync(data);
@@ -132,7 +132,7 @@ describe.skipIf(!existsSync(executable))("a command that puts nothing in makes n
     }
   });
 
-  test("each command says where it works", async () => {
+  test("each command says which store it works on", async () => {
     expect((await asRoot("migrate")).out).toContain(join(data, "local.db"));
     expect((await asRoot("devices", "list")).err).toBe(`in the local store, ${join(data, "local.db")}\n`);
     expect((await asRoot("settings", "list")).err).toBe(`in the local store, ${join(data, "local.db")}\n`);

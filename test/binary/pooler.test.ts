@@ -1,4 +1,7 @@
-/** A gateway behind a real PgBouncer in transaction mode: no revocation is told, it says so, and hears of each by asking. */
+/**
+ * A gateway behind a real PgBouncer in transaction mode: it gets no notification of a revocation, says so, and finds
+ * each revocation by reading again.
+ */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -41,7 +44,7 @@ test.skipIf(absent.length > 0).each(["transaction", "session"] as const)(
     const running = await startGateway({
       DATABASE_URL: pooler.url(url),
       BROKER_LISTEN: "127.0.0.1:0",
-      // What is seen within the test's time was not seen because a row had become old.
+      // A change that is seen within the test's time was not seen because a row had expired.
       AUTH_CACHE_TTL_SECONDS: "3600",
       REQUIRE_TOKEN: "0",
     });

@@ -1,4 +1,4 @@
-/** The executable, fed with secrets in every place: none of its files, and no line of its log, holds one. */
+/** The executable, fed with secrets in every place: none of its files and no line of its log holds one. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,10 +13,10 @@ import { formsOf, hidings, secrets } from "../kit/secrets.ts";
 const dir = mkdtempSync(join(tmpdir(), "sluice-secrets-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** One in so many of all. */
+/** One secret in this many is looked for. */
 const sampled = 12;
 
-describe.skipIf(!existsSync(executable))("the executable (skipped where dist/sluice is missing)", () => {
+describe.skipIf(!existsSync(executable))("the executable (skipped if dist/sluice is missing)", () => {
   test("keeps and logs no secret", async () => {
     const dataDir = join(dir, "data");
     const port = await freePort();
@@ -26,7 +26,7 @@ describe.skipIf(!existsSync(executable))("the executable (skipped where dist/slu
       STORE_REJECTS: "1",
       MIRROR_REJECTS_TO_RAW: "1",
       LOG_LEVEL: "debug",
-      // A message a group: small ones are written as they are, and not compressed.
+      // One message per group: small groups are written uncompressed.
       SPOOL_LINGER_MS: "0",
     };
     const first = await startGateway(env, dataDir);
@@ -57,7 +57,7 @@ describe.skipIf(!existsSync(executable))("the executable (skipped where dist/slu
         .map((secret) => [name, secret]),
     );
     expect(leaks).toEqual([]);
-    // It is there to be found, where it was blanked.
+    // The place where it was blanked can be found.
     expect(files.find(([name]) => name === "local.db")?.[1].includes('"***"')).toBe(true);
   }, 60_000);
 });

@@ -1,4 +1,4 @@
-/** Made-up devices by the ten thousand through an open broker, and a PostgreSQL that is slower than they are. */
+/** Tens of thousands of made-up devices through an open broker, and a PostgreSQL that is slower than they are. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { createFleet } from "../../src/simulator/fleet.ts";
@@ -26,7 +26,7 @@ const devices = 20;
 const strangersMax = 300_000;
 
 describe.skipIf(absent.length > 0)(`strangers (skipped where absent: ${absent.join(", ")})`, () => {
-  test("are not kept for later while the registry answers, and registered devices that are not cached pass meanwhile", async () => {
+  test("are not deferred while the registry answers, and registered devices that are not cached pass meanwhile", async () => {
     const server = await startPostgres();
     ends.push(() => server.stop());
     const url = await server.createDatabase();
@@ -77,7 +77,7 @@ describe.skipIf(absent.length > 0)(`strangers (skipped where absent: ${absent.jo
   }, 90_000);
 });
 
-/** As fast as the broker takes them, each in a name of its own, until it is over. */
+/** As fast as the broker takes them, each with its own name, until the test is over. */
 async function floodThrough(
   { socket, send }: Awaited<ReturnType<typeof wireClient>>,
   isOver: () => boolean,

@@ -61,7 +61,7 @@ export function delivery(
   };
 }
 
-/** Hands entries over as the drain does, a lane at a time. Those of no lane are ignored. */
+/** Hands entries over as the drain does, one lane at a time. Entries without a lane are ignored. */
 export async function deliverAll(
   sink: Sink,
   entries: readonly Entry[],

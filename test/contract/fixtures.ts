@@ -1,7 +1,7 @@
 /**
- * The sinks that the contract suite runs over: the tables, and every sink of the list. A sink joins by its fixture, the file
- * sinks/<name>.ts; what its downstream system cannot be made to do (be away, hang, hold a poison entry) it leaves out, and those
- * tests are not asked. A sink without a fixture fails the suite by name.
+ * The sinks that the contract suite runs over: the tables, and every sink of the list. A sink joins by its fixture,
+ * the file sinks/<name>.ts. The fixture leaves out what its downstream system cannot be made to do (be away, hang,
+ * hold a poison entry), and the suite skips those tests. A sink without a fixture fails the suite by name.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -11,22 +11,22 @@ import { SINKS } from "../../src/sink/index.ts";
 
 export interface SinkFixture {
   readonly name: string;
-  /** Why it cannot be tested here; "" where it can. */
+  /** Why it cannot be tested here; "" if it can. */
   readonly unavailable: string;
   /** Keeps only the latest value of each metric per device. */
   readonly latest?: boolean;
   /** Sinks that store their position: exactly once, across restarts. */
   readonly positions: boolean;
-  /** The far side can be made to go away and come back. */
+  /** Makes the downstream system go away and come back. */
   readonly outages: boolean;
-  /** What makes an event one that the far side never takes. */
+  /** Turns an event into one that the downstream system never takes. */
   readonly poison?: Partial<Entry>;
   open(): Promise<OpenSink>;
 }
 
 export interface OpenSink {
   readonly sink: Sink;
-  /** Another sink on the same far side, as after a restart of the gateway. */
+  /** Another sink on the same downstream system, as after a restart of the gateway. */
   reopen(): Promise<Sink>;
   /** The metric `n` of each stored event, as often as it is stored, in ascending order. */
   stored(): Promise<number[]>;

@@ -1,4 +1,4 @@
-/** What the look-up of latest values promises, asked of Redis and of the tables, with and without the index. */
+/** The promises of the look-up of latest values, tested on Redis and on the tables, with and without the index. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +23,7 @@ setDefaultTimeout(60_000);
 
 interface Opened {
   readonly view: LatestView;
-  /** Brings events to where the view reads them. */
+  /** Delivers events to where the view reads them. */
   put(entries: readonly Entry[]): Promise<unknown>;
   /** Takes it away. */
   breakIt?(): Promise<unknown>;
@@ -153,7 +153,7 @@ for (const { name, unavailable, open } of kinds) {
       Object.fromEntries(found.values.map(({ metric, json, timeMs }) => [metric, [json, timeMs - now]]));
     const id = (deviceId: string, tenantId = "acme") => ({ tenantId, deviceId });
 
-    test("of each metric the newest, with its time, metadata, age and expiry; null for who is not known", async () => {
+    test("hold the newest per metric, with its time, metadata, age and expiry; null for an unknown device", async () => {
       const metadata = { datatype_id: "7", datatype_name: "temperature", datatype_unit: "C" };
       await it.put([
         reading(1, 3_000, { a: 1, b: 1.5 }),
@@ -182,7 +182,7 @@ for (const { name, unavailable, open } of kinds) {
       expect(found!.metadata).not.toHaveProperty("stamp");
     });
 
-    test("not of who has long been silent", async () => {
+    test("leave out a device that has long been silent", async () => {
       await it.put([reading(1, ttlMs + 1_000, { a: 1 })]);
       expect(await it.view.get([id("d1")])).toEqual([null]);
       expect(await it.view.seen({ sinceMs: 0, limit: 10 })).toEqual({ devices: [], next: null });
@@ -237,7 +237,7 @@ for (const { name, unavailable, open } of kinds) {
       );
     });
 
-    test("what is away is said so, and is no empty answer", async () => {
+    test("an outage is reported, and is no empty answer", async () => {
       if (!it.breakIt) return;
       await it.breakIt();
       await expect(it.view.get([id("d1")])).rejects.toThrow(LatestUnavailable);

@@ -1,4 +1,4 @@
-/** What an operator brought back, at the sinks with tables: for one sink alone, and in the place of a quarantined row. */
+/** Requeued entries at the sinks with tables: for one sink alone, and in place of a quarantined row. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { delivery, event, reject } from "./entries.ts";
 import { fixtures, type OpenSink } from "./fixtures.ts";
@@ -26,7 +26,7 @@ for (const fixture of fixtures.filter(({ name }) => ["local", "postgres"].includ
       expect(await it.stored()).toEqual([2]);
     });
 
-    test("an event in the place of a quarantined row is stored once, however often it is brought back", async () => {
+    test("an event in place of a quarantined row is stored once, however often it is replayed", async () => {
       const first = delivery([reject(1, { receivedMs }), event(2)]);
       expect((await it.sink.deliver(first)).delivered).toBe(2);
       const before = { delivered: 2, ignored: 0, refused: 0, skipped: 0 };
@@ -39,7 +39,7 @@ for (const fixture of fixtures.filter(({ name }) => ["local", "postgres"].includ
       expect(await it.stored()).toEqual([2, 3, 5]);
     });
 
-    test("two gateways that bring back the same row store it once", async () => {
+    test("two gateways that replay the same row store it once", async () => {
       await it.sink.deliver(delivery([reject(1, { receivedMs })]));
       const other = await it.reopen();
       const outcomes = await Promise.all([

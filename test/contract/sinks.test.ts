@@ -1,4 +1,4 @@
-/** What every sink promises (src/sink/sink.ts), asked of each. */
+/** The promises of every sink (src/core/sink.ts), tested on each. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
@@ -36,7 +36,7 @@ function suite(fixture: SinkFixture): void {
     expect(sink.deadlineMs).toBeGreaterThan(0);
   });
 
-  test("says in one sentence that its far side can be used", async () => {
+  test("says in one sentence that its downstream system can be used", async () => {
     expect(await open.sink.probe()).toMatch(/\S/);
   });
 
@@ -49,11 +49,11 @@ function suite(fixture: SinkFixture): void {
     expect(await open.stored()).toEqual(kept([...events(1, 20), event(23)].map((e) => e.seq)));
   });
 
-  test("asks for no larger batches than the bounds of memory count with", () => {
+  test("requests no larger batches than the bounds of memory assume", () => {
     expect(open.sink.batchBytesMax).toBeLessThanOrEqual(sinkBatchBytesMax);
   });
 
-  test("is handed by a drain what is for it, and the rest counts as ignored", async () => {
+  test("gets from a drain what is for it, and the rest counts as ignored", async () => {
     const kit = spoolKit();
     const spool = kit.spool({ clock: systemClock });
     const forAnother = { target: "another", quarantineId: null };
@@ -96,7 +96,7 @@ function suite(fixture: SinkFixture): void {
     );
     const { refused } = await deliverAll(open.sink, entries);
     const stored = await open.stored();
-    // A database's columns take any text; line protocol has no spelling for some names.
+    // A database's columns take any text; line protocol cannot spell some names.
     if (fixture.positions) expect(refused.size).toBe(0);
     expect([...stored, ...refused.keys()].sort((a, b) => a - b)).toEqual(kept(entries.map((e) => e.seq)));
   });
@@ -108,14 +108,14 @@ function suite(fixture: SinkFixture): void {
     expect(await open.stored()).toEqual(kept(events(1, 10).map((e) => e.seq)));
   });
 
-  test("goes on after a restart", async () => {
+  test("continues after a restart", async () => {
     await deliverAll(open.sink, events(1, 10));
     const before = { ...noTotals, delivered: 10 };
     await deliverAll(await open.reopen(), events(11, 15), { before });
     expect(await open.stored()).toEqual(kept(events(1, 15).map((e) => e.seq)));
   });
 
-  // What a sink does not claim is not asked of it.
+  // Promises that a sink does not make are not tested.
   const withPositions = fixture.positions ? test : () => {};
   withPositions("tells its position with the totals, and none for an epoch it has not seen", async () => {
     await deliverAll(open.sink, [event(1), deferred(2), event(3)]);

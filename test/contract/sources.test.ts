@@ -1,4 +1,7 @@
-/** What every source promises (src/core/source.ts), asked of each of the list. A source joins by its fixture, sources/<name>.ts. */
+/**
+ * The promises of every source (src/core/source.ts), tested on each of the list. A source joins by its fixture,
+ * sources/<name>.ts.
+ */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -16,11 +19,11 @@ export interface SourceFixture {
 export interface OpenSource {
   /** Not started yet. */
   readonly source: Source;
-  /** As `check` asks. */
+  /** The probe of `check`. */
   probe(): Promise<string>;
-  /** Has a sender send these, one after the other. Resolves when they are on their way. */
+  /** Makes a sender send these, one after the other. Resolves when they are under way. */
   send(texts: readonly string[]): Promise<void>;
-  /** What a sender does by itself once its connection was broken off: sends again what was not acknowledged. */
+  /** What a sender does by itself after its connection was cut: it repeats what was not acknowledged. */
   sendAgain(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -50,7 +53,7 @@ function suite(fixture: SourceFixture): void {
   });
   afterEach(() => open.stop());
 
-  /** Started, and its sender's messages are with the intake. */
+  /** Resolves once it has started and its sender's messages are at the intake. */
   async function received(texts: readonly string[]): Promise<void> {
     await open.source.start(intake);
     await open.send(texts);
@@ -58,7 +61,7 @@ function suite(fixture: SourceFixture): void {
   }
   const unacknowledged = () => open.source.status().unacknowledged;
 
-  test("says its name and how it stands, before and after its start", async () => {
+  test("says its name and its state, before and after its start", async () => {
     expect(open.source.status()).toMatchObject({ kind: fixture.name, connected: false, unacknowledged: 0 });
     await received(["a"]);
     expect(open.source.status()).toMatchObject({ kind: fixture.name, connected: true, reconnects: 0 });
@@ -69,7 +72,7 @@ function suite(fixture: SourceFixture): void {
     expect(await open.probe()).toMatch(/\S/);
   });
 
-  test("gives what is sent in its order, and acknowledges what is durable and nothing else", async () => {
+  test("passes on what is sent in order, and acknowledges what is durable and nothing else", async () => {
     await received(["a", "b", "c"]);
     expect([intake.texts(), unacknowledged()]).toEqual([["a", "b", "c"], 3]);
     open.source.durable(intake.messages.slice(0, 2));

@@ -1,6 +1,7 @@
 /**
- * Reads the text format of COPY back, written from PostgreSQL's documentation ("COPY", File Formats, Text Format) and apart from the
- * encoder. As strict as the server: bare carriage returns, U+0000, an end-of-data mark and halves of surrogate pairs are errors.
+ * Reads COPY's text format back. It is written from PostgreSQL's documentation ("COPY", File Formats, Text Format),
+ * independently of the encoder, and as strict as the server: bare carriage returns, U+0000, an end-of-data mark and
+ * halves of surrogate pairs are errors.
  */
 const letters: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v" };
 

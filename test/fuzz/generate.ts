@@ -1,6 +1,7 @@
 /**
- * Messages from a seed: valid envelopes of known devices, spoilt at none, one or several of the levels at which the real world
- * spoils them: the document's structure, its tokens, its bytes, and the topic. Whoever knows seed and number knows the message.
+ * Messages from a seed: valid envelopes of known devices, spoilt at none, one or several of the levels at which the
+ * real world spoils them: the document's structure, its tokens, its bytes, and the topic. Seed and number determine
+ * the message.
  */
 import { keyed, type TestMessage } from "../kit/builders.ts";
 import type { Random } from "../../src/simulator/random.ts";
@@ -13,7 +14,7 @@ export interface Generated {
   readonly message: TestMessage;
   /** Whose token it may hold. */
   readonly device: Device;
-  /** It waited on the disk for the registry, where its topic stays as it is and its token is known by hash alone. */
+  /** It waited on disk for the registry, where its topic stays as it is and its token is known only by hash. */
   readonly waited?: boolean;
 }
 

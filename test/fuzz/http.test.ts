@@ -1,4 +1,4 @@
-/** Malformed bytes at the HTTP port: they cost their own connection at most, and health is answered beside them. */
+/** Malformed bytes at the HTTP port: they cost at most their own connection, and /healthz answers meanwhile. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { fakeView } from "../kit/view.ts";
 
 const runs = Math.min(Number(process.env["FUZZ_RUNS"] ?? 2_000), 20_000);
 const seed = Number(process.env["FUZZ_SEED"] ?? 1);
-/** Connections at a time. */
+/** Connections at the same time. */
 const side = 20;
 const patienceMs = 20;
 
@@ -146,7 +146,7 @@ test(`${runs} malformed conversations of seed ${seed} never throw, and health is
       for (const [, status = ""] of answer.matchAll(/HTTP\/1\.1 (\d{3})/g)) statuses.add(status);
     }
   }
-  // Enough got past the parser for the run to mean something, and nothing of ours broke on it.
+  // Enough got past the parser for a meaningful run, and nothing of ours broke on it.
   expect([...statuses]).toEqual(expect.arrayContaining(["200", "400", "403", "404", "405"]));
   expect(statuses).not.toContain("500");
 });

@@ -1,6 +1,6 @@
 /**
- * What must hold of every entry that the judge makes, whatever the message was. Each check is written from the promises (DESIGN,
- * core/entry.ts) and apart from the code that keeps them; the answer is what is broken, or null.
+ * Invariants of every entry that the judge makes, whatever the message was. Each check is written from the promises
+ * (DESIGN, core/entry.ts) and independently of the code that keeps them; it returns what is broken, or null.
  */
 import { type Entry, telemetryOf } from "../../src/core/entry.ts";
 import { reasons } from "../../src/judge/reasons.ts";
@@ -75,7 +75,7 @@ function payloadFault({ kind, payload }: Entry): string | null {
   }
 }
 
-/** No member whose name spells a secret has a value but ***, or one that can be none. */
+/** A member whose name names a secret has the value *** or one that cannot be a secret. */
 function nakedToken(value: object): string | null {
   for (const [key, member] of Object.entries(value)) {
     const name = key.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
@@ -90,8 +90,8 @@ function nakedToken(value: object): string | null {
 }
 
 /**
- * One that the registry issued is nowhere at all. One that an operator made up is nowhere once it was presented, but in a topic that
- * must stay as it is: it may be the device's own name.
+ * A token that the registry issued is nowhere at all. A token that an operator made up is nowhere once it was
+ * presented, except in a topic that must stay as it is: it may be the device's own name.
  */
 function tokenFault(entry: Entry, { device: { token }, message, waited = false }: Generated): string | null {
   const issued = /^tok-[\w-]{32}$/.test(token);
@@ -103,7 +103,7 @@ function tokenFault(entry: Entry, { device: { token }, message, waited = false }
   if ([entry.detail, entry.siteId, ...names].some((text) => text?.includes(token)))
     return "the token, beside the payload";
   if (entry.payload === "") return null;
-  // Escapes could hide it, and so could what stands for U+0000 in UTF-16.
+  // Escapes could hide it, and so could the U+0000 of UTF-16.
   const value = JSON.stringify(JSON.parse(entry.payload));
   const plain = issued && message.payload.includes(0) ? value.replaceAll("\ufffd", "") : value;
   return [entry.payload, plain].some((text) => text.includes(token)) ? "the token, in the payload" : null;
@@ -117,7 +117,7 @@ function presents(payload: Uint8Array, token: string): boolean {
   }
 }
 
-/** An event is what the device said, but for the token. */
+/** An event is what the device sent, except for the token. */
 function eventFault(entry: Entry, { message }: Generated): string | null {
   if (entry.kind !== "event") return null;
   const { seq, metrics } = telemetryOf(entry);

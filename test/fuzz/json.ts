@@ -4,7 +4,7 @@
  */
 import type { Random } from "../../src/simulator/random.ts";
 
-/** A value spelled as it stands, such as 1e999 or NaN. */
+/** A value with this literal spelling, such as 1e999 or NaN. */
 export interface Raw {
   readonly raw: string;
 }
@@ -15,7 +15,7 @@ export const raw = (text: string): Raw => ({ raw: text });
 export const object = (...pairs: Pair[]): { readonly pairs: Pair[] } => ({ pairs });
 
 export interface Style {
-  /** Chance of blanks between parts, and of an escape that is not needed. */
+  /** The probability of blanks between parts, and of an escape that is not needed. */
   readonly blanks: number;
   readonly escapes: number;
 }

@@ -1,8 +1,8 @@
 /**
- * Payloads and topics through thirty mappings at once: what each source sends, spoilt in every way that comes to mind. Nothing throws,
- * the books balance after each message, and what comes of it is what every reader of an entry relies on.
- *
- * FUZZ_RUNS messages (1,000,000 for the full run) from FUZZ_SEED; a failure names the seed and the message, which make it again.
+ * Payloads and topics through thirty mappings at once: what each source sends, spoilt in every conceivable way.
+ * Nothing throws, the books balance after each message, and the result is what every reader of an entry relies on.
+ * FUZZ_RUNS messages (1,000,000 for the full run) from FUZZ_SEED; a failure names the seed and the message, which
+ * reproduce it.
  */
 import { expect, test } from "bun:test";
 import { ready } from "../../src/cli/mappings/ready.ts";
@@ -26,7 +26,7 @@ const runs = Number(process.env["FUZZ_RUNS"] ?? 10_000);
 const seed = Number(process.env["FUZZ_SEED"] ?? 1);
 const token = "tok-of-a-device-that-has-one";
 
-/** As many of the ready ones as may stand in one file, and what the rest of the language is for. */
+/** As many of the ready mappings as may stand in one file, and mappings for the rest of the language. */
 const extra = `[[mapping]]
 topic   = "x/{device}-{unit}/{metric...}"
 token   = "/auth/key"
@@ -76,7 +76,7 @@ test(`${runs} messages of seed ${seed} through ${mappings.length} mappings`, () 
     seededRandom(seed + 1),
     (entries) => {
       try {
-        // A group may hold duplicates alone.
+        // A group may hold only duplicates.
         if (entries.length > 0) throughSpool(entries);
         throughCopy(entries);
         for (const entry of entries) {
@@ -108,7 +108,7 @@ test(`${runs} messages of seed ${seed} through ${mappings.length} mappings`, () 
   expect([broken, site.settled(), books.balancedWith(0), books.awaiting]).toEqual([undefined, runs, true, 0]);
   expect(books.totals().received - books.furtherEvents).toBe(runs);
   expect(books.spooled).toBe(site.written());
-  // Enough of everything happened for the run to mean something.
+  // Enough of everything happened for a meaningful run.
   const wanted = [
     "event",
     "deferred",
@@ -206,7 +206,7 @@ function safe(text: string): string {
   }
 }
 
-/** null: the entry is as every reader of it may expect. */
+/** Returns null if the entry is what every reader may expect. */
 function brokenPromise(entry: Entry): string | null {
   if (entry.kind === "reject" && entry.reason === "JUDGE_FAULT") return "a fault";
   if (JSON.stringify(entry).includes(token)) return "a token";

@@ -1,9 +1,8 @@
 /**
- * Everything between the wire and the stores, fed with generated messages: nothing throws, every promise about an entry holds, each
- * store's format gives back what went in, and the books balance.
- *
- * FUZZ_RUNS messages (1,000,000 for the full run) from FUZZ_SEED; a failure names the seed and the number of the message, which make it again. What a
- * run has found stands as an example in seeds.test.ts.
+ * Everything between the wire and the stores, fed with generated messages: nothing throws, every promise about an
+ * entry holds, each store's format gives back what went in, and the books balance. FUZZ_RUNS messages (1,000,000 for
+ * the full run) from FUZZ_SEED; a failure names the seed and the number of the message, which reproduce it. What a
+ * run has found is an example in seeds.test.ts.
  */
 import { expect, test } from "bun:test";
 import type { Entry } from "../../src/core/entry.ts";
@@ -24,7 +23,7 @@ const againMax = 500;
 
 test(`${runs} messages of seed ${seed}`, () => {
   const found = run();
-  // Enough of everything happened for the run to mean something.
+  // Enough of everything happened for a meaningful run.
   const codes = reasons
     .map(({ code }) => code)
     .filter((code) => !["JUDGE_FAULT", "LOST_TO_DAMAGE", "MAPPING_MISFIT"].includes(code));
@@ -38,7 +37,7 @@ test(`${runs} messages of seed ${seed}`, () => {
 function run(): Map<string, number> {
   const found = new Map<string, number>();
   const seen = (what: string) => found.set(what, (found.get(what) ?? 0) + 1);
-  /** By time of arrival, which no two share: messages that have no final entry yet. */
+  /** Messages without a final entry yet, by time of arrival, which no two share. */
   const open = new Map<number, Generated>();
   let broken: unknown;
   const check = checker(open, seen);
@@ -47,7 +46,7 @@ function run(): Map<string, number> {
     try {
       check(entries);
     } catch (error) {
-      // Thrown from here it would be taken for a full disk.
+      // An error thrown from here would be mistaken for a full disk.
       broken ??= error;
     }
   });
@@ -87,7 +86,7 @@ const redelivered = ({ message, device }: Generated, receivedMs: number): Genera
   message: { ...message, dup: message.qos > 0, receivedMs },
 });
 
-/** Checks a group that the disk has taken, and takes its messages off those that are open. */
+/** Checks a group that the disk has taken, and removes its messages from the open ones. */
 function checker(open: Map<number, Generated>, seen: (what: string) => void) {
   const types = createTypeMap({
     path: "/dev/null/none",

@@ -1,4 +1,7 @@
-/** What the judge makes of generated messages goes into a real PostgreSQL through the sink: nothing of it may be refused, for that would be a poison. */
+/**
+ * What the judge makes from generated messages goes into a real PostgreSQL through the sink: nothing may be refused,
+ * because that would be a poison.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import postgres from "postgres";
 import type { Entry } from "../../src/core/entry.ts";

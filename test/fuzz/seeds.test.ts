@@ -20,7 +20,7 @@ describe("a token never leaves memory", () => {
     expect(redact(text, 'to"ken\\with')).toBe('{"provision_token":"***","note":"***"}');
   });
 
-  test("one that the registry issued is blanked wherever it stands, also when another is presented", () => {
+  test("one that the registry issued is blanked wherever it stands, even when another is presented", () => {
     const { payload } = entryOf(
       keeping().judge.judge(aMessage(aBody({ provision_token: "wrong one", note: `is ${aToken}` }))),
     );
@@ -41,7 +41,7 @@ describe("a token never leaves memory", () => {
     expect(JSON.stringify(entry)).not.toContain(issued);
   });
 
-  test("on a topic of nobody, JSON is kept as JSON, and its token is known and blanked", () => {
+  test("on a topic of no device, JSON is kept as JSON, and its token is found and blanked", () => {
     const body = aBody({ provision_token: "a token with spaces", note: "a token with spaces" });
     const entry = entryOf(keeping().judge.judge(aMessage(body, { topic: "nowhere/a token with spaces" })));
     expect(JSON.parse(entry.payload)).toMatchObject({ provision_token: "***", note: "***", seq: 120 });

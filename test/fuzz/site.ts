@@ -1,6 +1,7 @@
 /**
- * A gateway's first half in memory: the real intake, judge, books and redelivery window, with a registry and a disk that misbehave by
- * chance. The registry answers late, or that it cannot be asked; the disk refuses a group now and then. Time is simulated.
+ * A gateway's first half in memory: the real intake, judge, books and redelivery window, with a registry and a disk
+ * that misbehave at random. The registry answers late or not at all; the disk refuses a group now and then. Time is
+ * simulated.
  */
 import { Books } from "../../src/intake/books.ts";
 import type { Deferred, Entry } from "../../src/core/entry.ts";
@@ -24,16 +25,16 @@ export const startMs = Date.UTC(2026, 10, 21);
 export interface Site {
   /** Takes a message; for one judged at once, its entry is made before this returns. */
   receive(message: Message): void;
-  /** The registry answers what it was asked, and deferred messages are judged again. */
+  /** The registry answers its queries, and deferred messages are judged again. */
   registryAnswers(): void;
-  /** Lets time pass: groups close. */
+  /** Advances time, so that groups close. */
   pass(ms: number): void;
   /** Empties everything, with a disk that takes all. */
   end(): void;
   nowMs(): number;
   readonly books: Books;
   readonly ingest: Ingest;
-  /** Messages that came back to be acknowledged; entries and fingerprints of packets written. */
+  /** Counts: messages that came back to be acknowledged; entries and fingerprints of packets written. */
   settled(): number;
   written(): number;
   packets(): number;
@@ -49,13 +50,13 @@ const policies: readonly [Policy, ...Policy[]] = [
   aPolicy({ rateLimitRps: 1, rateLimitBurst: 3, rateLimitBacklogSeconds: 0 }),
 ];
 
-/** Whom the registry knows, and the mappings in force. */
+/** The devices that the registry knows, and the mappings in force. */
 export interface World {
   readonly devices: readonly DeviceAuth[];
   readonly routeOf?: Router;
 }
 
-/** @param wrote called for each group that the disk takes */
+/** @param wrote is called for each group that the disk takes */
 export function openSite(
   chance: Random,
   wrote: (entries: readonly Entry[]) => void,

@@ -1,4 +1,4 @@
-/** The way of entries into each store's own format and back, each by a reader that knows nothing of the writer. */
+/** Entries into each store's own format and back, each by a reader that knows nothing about the writer. */
 import { type Entry, nanoseconds, telemetryOf } from "../../src/core/entry.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
 import { quarantineRows, rawRows } from "../../src/store/postgres/copy.ts";
@@ -8,7 +8,7 @@ import { countRejects } from "../../src/store/rows.ts";
 import { type FieldValue, parseLine } from "../kit/lineparser.ts";
 import { readCopy, type Row } from "./copyreader.ts";
 
-/** @throws where the spool's codec does not give the entries back as they were */
+/** @throws if the spool's codec does not give the entries back as they were */
 export function throughSpool(entries: readonly Entry[]): void {
   const back = decodeGroup(encodeGroup(entries), entries[0]?.seq ?? 0, entries.length);
   for (const [at, entry] of entries.entries()) {
@@ -20,7 +20,7 @@ export function throughSpool(entries: readonly Entry[]): void {
   }
 }
 
-/** @throws where a row of COPY is not the entry's */
+/** @throws if a row of COPY is not the entry's */
 export function throughCopy(entries: readonly Entry[]): void {
   const raw = entries.filter(({ kind, mirror }) => kind === "event" || (kind === "reject" && mirror));
   compare(readCopy(rawRows(entries)), raw, (entry, [accepted, payload]) => {
@@ -67,7 +67,7 @@ function eventText({ eventMs, eventNs }: Entry): string | null {
 
 const grammars: readonly Grammar[] = [grammarOf("v3", true, false), grammarOf("file", false, true)];
 
-/** "written", "empty" (nothing to write) or "refused". @throws where a line does not say what the event says */
+/** @returns "written", "empty" (nothing to write) or "refused". @throws if a line does not say what the event says */
 export function throughLine(entry: Entry, table: Table): "written" | "empty" | "refused" {
   const grammar = grammars[entry.seq % 2] ?? grammarOf("v3", true, false);
   let text: string;
@@ -99,6 +99,6 @@ export function throughLine(entry: Entry, table: Table): "written" | "empty" | "
 
 function isValue(field: FieldValue | undefined, value: unknown): boolean {
   if (field === undefined) return false;
-  // Beyond 2^53 the line has the device's own digits, and the parsed payload has not.
+  // Beyond 2^53 the line has the device's own digits, and the parsed payload does not.
   return field.type === "integer" ? Number(field.value) === value : field.value === value;
 }

@@ -1,4 +1,4 @@
-/** Values for documents, drawn by chance from what is awkward somewhere behind the judge. */
+/** Values for documents, drawn at random from what is awkward somewhere behind the judge. */
 import type { Random } from "../../src/simulator/random.ts";
 import { object, type Pair, type Value } from "./json.ts";
 import { numbers, sharp } from "./world.ts";

@@ -1,6 +1,6 @@
 /**
- * The devices of the fuzz and the nasty values it is made of. Names that are legal in a topic and awkward everywhere behind it; tokens
- * as the registry issues them, and such as an operator might invent.
+ * The devices of the fuzz tests and their nasty values: names that are legal in a topic and awkward everywhere behind
+ * it; tokens as the registry issues them, and tokens that an operator might invent.
  */
 import type { DeviceAuth } from "../../src/core/device.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
@@ -96,7 +96,7 @@ export const numbers: readonly [Value, ...Value[]] = [
   raw(`0.${"3".repeat(400)}`),
 ];
 
-/** What no JSON parser should take. */
+/** What no JSON parser should accept. */
 export const noNumbers = [
   "NaN",
   "-Infinity",

@@ -1,4 +1,7 @@
-/** Administration of a running gateway: rejects an operator can look up, and an audit log that tells everything but secrets. */
+/**
+ * Administration of a running gateway: rejects that an operator can look up, and an audit log that records everything
+ * except secrets.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -55,7 +58,7 @@ test("rejects are found by device and reason, counted, with what was wrong", asy
   expect(await rejects("?tenant=other")).toEqual([]);
 });
 
-test("telemetry without metrics is stored, counted over restarts, and shown with what stands in their place", async () => {
+test("telemetry without metrics is stored, counted across restarts, and shown with what stands in their place", async () => {
   const before = running.stats().ingest.accepted;
   await say(telemetry("d1", 1, { metrics: undefined, temperature: 21 }), telemetry("d1", 2, { metrics: {} }));
   expect(await rejects("?reason=TELEMETRY_WITHOUT_METRICS")).toMatchObject([
@@ -119,7 +122,7 @@ test("every change is in the audit log with who and what; no token and no hash i
   expect(lines.join()).not.toMatch(/[0-9a-f]{64}/);
 });
 
-test("an import far larger than the other bodies may be goes through, as a stream", async () => {
+test("an import far larger than other bodies may be succeeds, as a stream", async () => {
   const text = fleet(20_000, "bulk")
     .map(
       (id) =>

@@ -38,7 +38,7 @@ const connect = async (id: string, password?: string) =>
 const body = (id: string, seq: number) => new TextDecoder().decode(telemetry(id, seq).payload);
 const topic = (id: string) => ({ topic: `tenant/acme/device/${id}/telemetry` });
 
-test("with its token it is let in, and what it says is acknowledged once it is on the disk", async () => {
+test("with its token it is accepted, and its messages are acknowledged once they are on disk", async () => {
   const client = await device(port, "c1", login("d1"));
   client.send(publishPacket(1, body("d1", 1), topic("d1")));
   await until(() => idsOf(client, "puback").length === 1);
@@ -76,7 +76,7 @@ test("a fresh token opens at once, the old one does not, unless it was rotated w
   expect([await connect("d1", last.token), await connect("d1", next.token)]).toEqual([0, 0]);
 });
 
-test("a fresh token opens at once, even before anybody tells of the change", async () => {
+test("a fresh token opens at once, even before a notification of the change", async () => {
   expect(await connect("d1")).toBe(0);
   const { token, tokenHash } = newToken();
   const elsewhere = new Database(join(running.dataDir, "local.db"));
@@ -85,7 +85,7 @@ test("a fresh token opens at once, even before anybody tells of the change", asy
   expect(await connect("d1", token)).toBe(0);
 });
 
-test("it may publish only under its own topic: another's is refused, counted as nothing, and ends the connection", async () => {
+test("it may publish only under its own topic: a message to another's topic is refused, not counted, and ends the connection", async () => {
   const client = await device(port, "c1", login("d1"));
   client.send(publishPacket(1, body("d2", 1), topic("d2")));
   await until(() => client.closed());

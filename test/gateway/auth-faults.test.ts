@@ -1,4 +1,4 @@
-/** What a PostgreSQL does to its clients, survived by a whole gateway without a restart of ours. */
+/** What a PostgreSQL server does to its clients: a whole gateway survives it without a restart of its own. */
 import { afterEach, describe, expect, test } from "bun:test";
 import postgres from "postgres";
 import {
@@ -28,7 +28,7 @@ describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`
     const url = await server.createDatabase();
     const env = {
       DATABASE_URL: url.replace(`:${server.port}/`, `:${proxy.port}/`),
-      // So that rows are read anew all the time, and a server that hangs counts as away soon.
+      // So that rows are read again all the time, and a server that hangs soon counts as away.
       AUTH_CACHE_TTL_SECONDS: "1",
       PG_TIMEOUT_MS: "1000",
     };
@@ -49,7 +49,7 @@ describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`
     await acknowledged();
   }
 
-  /** Known devices go on all through it; a device never heard of is judged, and a change told, once it is over. */
+  /** Known devices go on throughout; a device never heard of is judged, and a change noticed, once it is over. */
   async function survives(
     { running, sql }: Awaited<ReturnType<typeof site>>,
     fault: () => unknown,

@@ -18,7 +18,7 @@ afterEach(stopAll);
 
 const stepMs = 10_000;
 const known = fleet(100);
-/** Registered, but not heard of before the outage. */
+/** Registered, but silent before the outage. */
 const late = fleet(10, "late");
 const strangers = fleet(10, "stranger");
 
@@ -47,7 +47,7 @@ function fickle(inner: Registry): Registry & { away(isAway: boolean): void } {
   };
 }
 
-/** Lets time pass until `work` is done. */
+/** Advances time until `work` is done. */
 async function timely<T>(clock: SimulatedClock, work: Promise<T>): Promise<T> {
   const done = work.then(() => true);
   while (!(await Promise.race([done, clock.pass(10)])));

@@ -1,4 +1,7 @@
-/** Device auth of whole gateways on a real PostgreSQL: what a fleet costs, and how soon a change of the registry holds. */
+/**
+ * Device auth of whole gateways on a real PostgreSQL: what a fleet costs, and how soon a change of the registry takes
+ * effect.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import postgres from "postgres";
 import { sha256 } from "../kit/builders.ts";
@@ -28,7 +31,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
   });
   afterEach(stopAll);
 
-  /** Once it is being told of changes. */
+  /** Resolves once it gets notifications of changes. */
   async function start(env: Record<string, string> = {}): Promise<InProcess> {
     const { log, lines } = recordingLog();
     const running = await startInProcess({ DATABASE_URL: url, ...env }, { log });
@@ -77,7 +80,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
     ]);
   });
 
-  test("revoked, activated, moved and removed over HTTP, each holds for the very next message", async () => {
+  test("revoked, activated, moved and removed over HTTP: each change takes effect with the very next message", async () => {
     const running = await start();
     await running.gateway.view.devices.add(registered(["d1"]));
     await say(running, telemetry("d1", 1));
@@ -106,7 +109,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
     });
   });
 
-  test("a fresh token is accepted at once, even where nobody tells of the change", async () => {
+  test("a fresh token is accepted at once, even without a notification of the change", async () => {
     const running = await start();
     await running.gateway.view.devices.add(registered(["d1"]));
     await say(running, telemetry("d1", 1));
@@ -117,7 +120,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
     expect(running.stats().ingest).toMatchObject({ accepted: 2, rejected: {} });
   });
 
-  test("rotated with grace, the old token stays good for so long and no longer", async () => {
+  test("rotated with grace, the old token stays valid for that long and no longer", async () => {
     const running = await start();
     await running.gateway.view.devices.add(registered(["d1"]));
     await say(running, telemetry("d1", 1));
@@ -136,7 +139,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
     expect(running.stats().ingest.accepted).toBe(accepted + 1);
   });
 
-  test("100,000 made-up ids beside 1,000 honest devices: the honest lose nothing, and the registry is asked a bounded number of times", async () => {
+  test("100,000 made-up ids beside 1,000 honest devices: the honest ones lose nothing, and the registry gets a bounded number of queries", async () => {
     const honest = fleet(1_000);
     const running = await start();
     await running.gateway.view.devices.add(registered(honest));
@@ -160,11 +163,11 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
       rejected: { UNREGISTERED_DEVICE: 100_000 },
       balanced: true,
     });
-    // 5,000 ids a query and 50 queries a second are the bound; the flood took longer than it would need.
+    // 5,000 ids per query and 50 queries per second are the bound; the flood took longer than it would need.
     expect(queriesOf(running) - before).toBeLessThanOrEqual(150);
   });
 
-  test("app_settings changed in SQL holds at the notification; a bad value keeps the last good one and is reported", async () => {
+  test("a change of app_settings in SQL takes effect with the notification; a bad value keeps the last good one and is reported", async () => {
     const running = await start({ SETTINGS_POLL_SECONDS: "3600" });
     await sql`insert into app_settings (key, value) values ('MODE', 'DEV'), ('MAX_PAYLOAD_BYTES', '100')`;
     await until(() => running.stats()["mode"] === "DEV");

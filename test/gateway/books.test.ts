@@ -1,4 +1,4 @@
-/** The books of a whole gateway: true after a restart, and seen to be false when any counter is. */
+/** The books of a whole gateway: true after a restart, and visibly false if any counter is. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -34,7 +34,7 @@ function alter(dataDir: string, sql: string): void {
 }
 
 describe("the books", () => {
-  test("are kept over a restart, and tell since ever from since start", async () => {
+  test("are kept across a restart, and distinguish counts since the first start from counts since this start", async () => {
     const dataDir = await usedSite();
     const { stats } = await startInProcess({ DATA_DIR: dataDir });
     const { balanced, ingest, sinks } = stats();

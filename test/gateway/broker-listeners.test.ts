@@ -1,4 +1,4 @@
-/** What a subscriber at the embedded broker gets to see of others' messages. */
+/** What a subscriber at the embedded broker sees of others' messages. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import {

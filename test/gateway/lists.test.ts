@@ -1,6 +1,6 @@
 /**
- * A sink is one file and one line in a list, and so is a source: here both are added to a copy of the sources, which then is
- * checked, asked and run. Nothing but that file and that line is written.
+ * A sink is one file and one line in a list, and so is a source: here both are added to a copy of the sources, which
+ * is then checked, tested and run. Nothing but that file and that line is written.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -70,7 +70,7 @@ describe("a sink and a source that are one file and one line each", () => {
     }
   });
 
-  test("are checked, and so are their settings taken together", async () => {
+  test("are checked, and so are their settings in combination", async () => {
     const { code, out } = await run("src/main.ts", "check");
     expect(out).toMatch(/^stub +ok +writes to .*stored$/m);
     expect(out).toMatch(/^source feed +ok +reads .*messages$/m);
@@ -92,17 +92,17 @@ describe("a sink and a source that are one file and one line each", () => {
     afterAll(() => gateway.kill9());
     const read = async (path: string) => (await fetch(`${gateway.url}${path}`)).text();
 
-    test("stand in /stats, where the first source stays the one that was alone", async () => {
+    test("are in /stats, where the first source stays the one that was alone before", async () => {
       const stats = await statsWhen(gateway, ({ sinks }) => sinks["stub"]?.ignored === 2);
       expect(stats.sinks["stub"]).toMatchObject({ delivered: 0, spooled: 2, lines: 0 });
       expect(stats.sources.map(({ kind }) => kind)).toEqual(["broker", "feed"]);
       expect(stats.sources[1]).toMatchObject({ kind: "feed", read: 2, unacknowledged: 0 });
       expect(stats["source"]).toMatchObject({ kind: "broker" });
-      // Who sent them was said by the source: its topic says nothing.
+      // The source names the sender, because its topic does not.
       expect(stats.ingest.rejected).toEqual({ UNREGISTERED_DEVICE: 2 });
     });
 
-    test("stand in /metrics and /readyz", async () => {
+    test("are in /metrics and /readyz", async () => {
       const metrics = await read("/metrics");
       for (const sample of [
         'sluice_sink_ignored_total{sink="stub"} 2',
@@ -116,7 +116,7 @@ describe("a sink and a source that are one file and one line each", () => {
       for (const name of ["source broker", "source feed", "sink stub"]) expect(names).toContain(name);
     });
 
-    test("the source is given its mark at the next start, and brings nothing twice", async () => {
+    test("the source gets its mark at the next start, and delivers nothing twice", async () => {
       await gateway.kill9();
       const from = { command: [process.execPath, join(copy, "src/main.ts")] };
       writeFileSync(env["FEED_PATH"] ?? "", line(3), { flag: "a" });
@@ -126,7 +126,7 @@ describe("a sink and a source that are one file and one line each", () => {
     });
   });
 
-  test("are asked by the contract suite: the sink without a fixture fails it by name, and passes it with one", async () => {
+  test("are tested by the contract suite: the sink without a fixture fails it by name, and passes it with one", async () => {
     const suite = ["test", "test/contract/sinks.test.ts", "-t", "the stub sink"];
     const without = await run(...suite);
     expect(without.code).toBe(1);

@@ -74,7 +74,7 @@ test.each<[string, typeof d1 | undefined, string, object, string[]]>([
   expect(await publish(login, topic, payload)).toEqual(reasons);
 });
 
-test("a device that proved itself still may not publish where no mapping is", async () => {
+test("a device that proved itself still may not publish on a topic without a mapping", async () => {
   const client = await device(port, "c1", d1);
   client.send(publishPacket(1, "{}", { topic: "elsewhere/d1" }));
   await until(() => client.closed());

@@ -57,7 +57,7 @@ describe("by password", () => {
     expect(rejected()).toEqual({});
   });
 
-  test("a token that stands in the payload all the same must be right, and a site too", async () => {
+  test("a token in the payload must be right all the same, and so must a site", async () => {
     await start();
     const client = await connected(login);
     const say = (more: object) =>
@@ -72,7 +72,7 @@ describe("by password", () => {
     });
   });
 
-  test("who proved nothing needs the token as before", async () => {
+  test("a client that proved nothing needs the token as before", async () => {
     await start();
     await (await connected({})).publishAsync(topic, '{"site_id":"lab-1","metrics":{"a":1}}', { qos: 1 });
     expect(rejected()).toEqual({ TOKEN_MISSING: 1 });

@@ -1,4 +1,4 @@
-/** A database that loses what it had confirmed, under a gateway that goes on running. */
+/** A database that loses what it had confirmed, while the gateway goes on running. */
 import { afterEach, expect, test } from "bun:test";
 import postgres from "postgres";
 import { endLater, fleet, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
@@ -9,7 +9,7 @@ const absent = postgresAvailable();
 afterEach(stopAll);
 
 test.skipIf(absent !== "")(
-  `a database put back from a backup is given again what the spool still has, without a restart of ours${absent && ` (${absent})`}`,
+  `a database restored from a backup gets again what the spool still has, without a restart of the gateway${absent && ` (${absent})`}`,
   async () => {
     const url = await (await sharedPostgres()).createDatabase();
     const sql = postgres(url, { max: 1, fetch_types: false });

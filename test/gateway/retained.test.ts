@@ -1,4 +1,4 @@
-/** What a real broker keeps (the retain flag) and sends at every connect: stored once, and never as a reading of now. */
+/** Messages that a real broker retains and sends at every connect: stored once, and never as a reading of now. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -70,13 +70,13 @@ describe.skipIf(!mosquittoAvailable())("retained messages (skipped without mosqu
     expect(rows(dataDir)).toEqual(wanted);
 
     for (let n = 0; n < 2; n++) {
-      // A new session is sent all of it, whatever the version.
+      // A new session gets all of them, whatever the version.
       const again = await start({ MQTT_CLIENT_ID: `other-${n}` });
       await until(() => again.stats().ingest.duplicate === 4 * (n + 1));
       await again.gateway.stop();
       expect(rows(dataDir)).toEqual(wanted);
     }
-    // A new reading of a topic that is known to be retained comes live, and its copy at the next start.
+    // A new reading on a topic that is known to be retained comes live, and its copy at the next start.
     const last = await start();
     await publish(broker, live, 5, { ts });
     await until(() => last.stats().ingest.accepted === 4);
@@ -88,7 +88,7 @@ describe.skipIf(!mosquittoAvailable())("retained messages (skipped without mosqu
     await gateway.stop();
   });
 
-  test("are known by topic after the window forgot their packets", async () => {
+  test("are recognised by topic after the window forgot their packets", async () => {
     const { broker, dataDir, start } = await site({ MQTT_VERSION: "3.1.1", REDELIVERY_WINDOW: "1" });
     await publish(broker, timed, 1, { ts });
     const first = await start();

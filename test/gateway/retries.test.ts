@@ -1,4 +1,4 @@
-/** A device at the embedded broker that tries one reading again and again while the intake is held. */
+/** A device at the embedded broker that sends one reading again and again while the intake is held. */
 import { join } from "node:path";
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
@@ -20,7 +20,7 @@ const topic = (id: string) => ({ topic: `tenant/acme/device/${id}/telemetry` });
 
 test("on a new connection and with a new packet identifier each time: nothing is kept of the tries that it gave up", async () => {
   const local = localStore({ path: join(scratch(), "registry.db"), clock: systemClock });
-  // Nobody listens there: nothing is delivered, and so the spool becomes full.
+  // No server listens there: nothing is delivered, and so the spool becomes full.
   const db = openPostgres({ url: "postgres://sluice@127.0.0.1:1/none", poolMax: 2, timeoutMs: 2_000 });
   const store = { ...local, tables: postgresSink(db) };
   endLater(() => db.close());
@@ -50,7 +50,8 @@ test("on a new connection and with a new packet identifier each time: nothing is
     client.socket.destroy();
     await until(() => waiting() === before.waiting);
   }
-  // The broker hands nothing over meanwhile; so the intake has no second copy to recognise (test/retries.test.ts), and no first.
+  // Meanwhile the broker hands nothing over, so the intake has neither a first nor a second copy to recognise
+  // (test/retries.test.ts).
   const { ingest, balanced } = stats();
   expect(balanced).toBe(true);
   expect(ingest.received).toBe(before.received);

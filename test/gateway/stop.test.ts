@@ -1,4 +1,4 @@
-/** A part that fails at the stop: every other part stops all the same, and the stop says so. */
+/** A part that throws at the stop: every other part stops all the same, and the stop reports it. */
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ for (const part of ["store", "watch", "source"] as const) {
   });
 }
 
-test("what was opened before a part refused is closed again, and the next start finds the spool closed", async () => {
+test("what was opened before a part could not start is closed again, and the next start finds the spool closed", async () => {
   const DATA_DIR = scratch();
   const refuse = () => {
     throw new Error("no such source");

@@ -1,4 +1,7 @@
-/** The compiled gateway at a PostgreSQL that takes nothing: it lives on, says what to do, and does what the operator decides. */
+/**
+ * The compiled gateway at a PostgreSQL that accepts no entry: it lives on, says what to do, and does what the
+ * operator decides.
+ */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +14,7 @@ setDefaultTimeout(60_000);
 
 const unavailable = postgresAvailable();
 
-describe.skipIf(unavailable !== "")(`a gateway at a PostgreSQL that takes nothing ${unavailable}`, () => {
+describe.skipIf(unavailable !== "")(`a gateway at a PostgreSQL that accepts no entry ${unavailable}`, () => {
   let gateway: GatewayProcess | undefined;
   let sql: postgres.Sql | undefined;
   afterEach(async () => {
@@ -73,7 +76,7 @@ describe.skipIf(unavailable !== "")(`a gateway at a PostgreSQL that takes nothin
     expect(site.gateway.log()).not.toContain("unexpected error");
   });
 
-  test("an entry that waits for a proof is put aside by command, audited, and brought back when the table is mended", async () => {
+  test("an entry that waits for a proof is set aside by command, audited, and replayed once the table is fixed", async () => {
     const site = await start();
     await publish(site.gateway, "d1");
     await statsWhen(site.gateway, ({ sinks }) => sinks["postgres"]?.delivered === 1);
@@ -82,7 +85,7 @@ describe.skipIf(unavailable !== "")(`a gateway at a PostgreSQL that takes nothin
     const stuck = await statsWhen(site.gateway, ({ sinks }) => alarmsOf(sinks["postgres"]).length > 0);
     const [alarm = { why: "" }] = alarmsOf(stuck.sinks["postgres"]);
     expect(alarm.why).toContain("sluice dead-letters set-aside --sink postgres");
-    // PostgreSQL's DETAIL holds the row; what everybody may read does not.
+    // PostgreSQL's DETAIL holds the row; what everybody may read does not hold it.
     expect(JSON.stringify(stuck)).not.toContain("Failing row");
 
     const command = ["dead-letters", "set-aside", "--sink", "postgres", "--gateway", site.gateway.url];

@@ -20,12 +20,12 @@ describe("proof of identity at CONNECT", () => {
     ["a wildcard in the user name", { username: "acme/+", password: "token-of-+" }, 4],
     ["a registry that is away", { username: "acme/away", password: "x" }, 3],
     ["the right token", login("d1"), 0],
-  ])("where it is required: %s", async (_name, given, returnCode) => {
+  ])("if it is required: %s", async (_name, given, returnCode) => {
     const { port } = await embeddedBroker({ BROKER_REQUIRE_AUTH: "1" }, { authenticate });
     expect(returnCodeOf(await device(port, "c", given))).toBe(returnCode);
   });
 
-  test("where it is not: anonymous is let in, wrong credentials are not", async () => {
+  test("if it is not: anonymous clients are accepted, wrong credentials are not", async () => {
     const { port } = await embeddedBroker({}, { authenticate });
     expect(returnCodeOf(await device(port, "a"))).toBe(0);
     expect(returnCodeOf(await device(port, "b", { username: "acme/d1", password: "wrong" }))).toBe(4);
@@ -70,7 +70,7 @@ describe("proof of identity at CONNECT", () => {
     });
   });
 
-  test("a client id is its user's own: nobody holds or takes over another's", async () => {
+  test("a client id belongs to its user: nobody else can use it or take it over", async () => {
     const { log, lines } = recordingLog();
     const { port } = await embeddedBroker({}, { authenticate, log });
     const anonymous = await device(port, "meter");
@@ -103,7 +103,7 @@ describe("proof of identity at CONNECT", () => {
         WireClient["send"]
       >[0]);
       await until("CONNACK", () => client.packets.length === 1);
-      // Gives way to newer connections of its device.
+      // This connection gives way to newer ones of its device.
       for (let i = 0; i < 4; i++) await device(port, `${id}-${i}`, login("d1"));
       await until("it is gone", () => client.closed());
     }
@@ -124,7 +124,7 @@ describe("proof of identity at CONNECT", () => {
     await ping(two);
   });
 
-  test("a client of MQTT 5 gets the answer at which it falls back, and the log says who it was", async () => {
+  test("a client of MQTT 5 gets the answer that makes it fall back, and the log says who it was", async () => {
     const { log, lines } = recordingLog();
     const { port } = await embeddedBroker({}, { authenticate, log });
     const client = await wireClient(port);

@@ -1,4 +1,4 @@
-/** Who comes in at the embedded broker, and what may be held for him before it is on the disk. */
+/** Which connections the embedded broker accepts, and what may be held for them before it is on disk. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connect as dial, type Socket } from "node:net";
 import { cleanUp, device, embeddedBroker, endLater, ping, returnCodeOf } from "../kit/embedded.ts";
@@ -26,7 +26,7 @@ async function silent(port: number): Promise<Socket & { isClosed: boolean }> {
   return socket;
 }
 
-/** As the kernel hands it over. */
+/** A connection as the kernel hands it over. */
 function aSocket(remoteAddress: string) {
   const listeners = new Map<string, ((value?: unknown) => void)[]>();
   const on = (name: string, run: (value?: unknown) => void) =>
@@ -67,7 +67,7 @@ function doors(connectionsMax = 40) {
 }
 
 describe("the doors", () => {
-  test("of one address no more strangers are let in than a quarter of all; who proves himself makes room", () => {
+  test("strangers from one address get at most a quarter of all connections; a client that proves itself makes room", () => {
     const it = doors();
     const own = Array.from({ length: 12 }, () => it.visit("10.0.0.1"));
     expect(own.filter(({ entered }) => entered).length).toBe(10);
@@ -80,14 +80,14 @@ describe("the doors", () => {
     expect(it.said.some((text) => text.includes("have not proved themselves"))).toBe(true);
   });
 
-  test("one IPv6 host, whatever addresses it makes up, is one", () => {
+  test("one IPv6 host counts as one address, whatever addresses it makes up", () => {
     const it = doors();
     const entered = Array.from({ length: 20 }, (_, i) => it.visit(`2001:db8:1:1::${i + 1}`).entered);
     expect(entered.filter(Boolean).length).toBe(10);
     expect(it.visit("2001:db8:1:2::1").entered).toBe(true);
   });
 
-  test("who does not send CONNECT, or the rest of a packet, goes; who is silent otherwise stays", () => {
+  test("a client that does not send CONNECT, or the rest of a packet, is disconnected; one that is otherwise silent stays", () => {
     const it = doors();
     const [mute, slow, idle] = [it.visit("10.0.0.1"), it.visit("10.0.0.2"), it.visit("10.0.0.3")];
     for (const { socket } of [slow, idle]) it.welcome(socket, true);
@@ -112,7 +112,7 @@ describe("the doors", () => {
     expect([stranger.isGone(), known.isGone()]).toEqual([true, false]);
   });
 
-  test("of packets that are not complete only so much is held: whoever holds most goes, and nobody else", () => {
+  test("incomplete packets are held up to a bound: the client that holds most is disconnected, and nobody else", () => {
     const it = doors(1_000);
     const megabyte = Buffer.concat([Buffer.from([0x30, 0xff, 0xff, 0x50]), Buffer.alloc(1_000_000)]);
     const honest = it.visit("10.0.0.9");
@@ -128,7 +128,7 @@ describe("the doors", () => {
     expect(many.filter(({ isGone }) => !isGone()).length).toBeLessThan(68);
   });
 
-  test("a TLS port counts who only connects, and lets him go", async () => {
+  test("a TLS port counts clients that only connect, and disconnects them", async () => {
     const { source } = await embeddedBroker({
       BROKER_TLS_LISTEN: "127.0.0.1:0",
       BROKER_TLS_CERT: certificates.serverCert,
@@ -173,7 +173,7 @@ const published = (payloads: readonly number[]) =>
   payloads.map((size, i) => mqttPacket.generate(publishPacket(i + 1, "x".repeat(size))));
 
 describe("the bytes of a connection", () => {
-  test("packets within the bound pass, and nothing is unfinished after them, however the bytes are cut", () => {
+  test("packets within the bound pass and leave nothing unfinished, however the bytes are cut", () => {
     fc.assert(
       fc.property(sizes, places, (payloads, cuts) => {
         const packets = [mqttPacket.generate(connectPacket("c")), ...published(payloads)];
@@ -184,7 +184,7 @@ describe("the bytes of a connection", () => {
     );
   });
 
-  test("of a packet that is not complete every byte is counted, however the bytes are cut", () => {
+  test("every byte of an incomplete packet is counted, however the bytes are cut", () => {
     fc.assert(
       fc.property(sizes, fc.nat(), places, (payloads, end, cuts) => {
         const last = mqttPacket.generate(publishPacket(9, "y".repeat(2500)));

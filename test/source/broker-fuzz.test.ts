@@ -1,4 +1,7 @@
-/** Malformed bytes at the embedded broker: they end their own connection at most. The seeds that found something stay as examples. */
+/**
+ * Malformed bytes at the embedded broker: they end at most their own connection. The seeds that found something stay
+ * as examples.
+ */
 import { expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import * as fc from "fast-check";
@@ -28,7 +31,7 @@ const HELLO = [4, 5].map((protocolVersion) =>
 
 const goodBytes = fc.constantFrom(...GOOD).map((packet) => mqttPacket.generate(packet));
 const anyBytes = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
-/** One byte is another, or the end is missing. */
+/** One byte is changed, or the end is missing. */
 const damagedOf = (packets: fc.Arbitrary<Buffer>) =>
   fc.tuple(packets, fc.nat(), fc.option(fc.integer({ min: 0, max: 255 }))).map(([bytes, at, value]) => {
     const copy = Buffer.from(bytes);
@@ -89,7 +92,7 @@ test("malformed bytes never throw, and an honest device beside them is served", 
   honest.send(publishPacket(1, "still here"));
   await until("PUBACK", () => honest.packets.some((packet) => packet.cmd === "puback"));
   expect(intake.texts()).toContain("still here");
-  // Enough got past CONNECT for the run to mean something.
+  // Enough got past CONNECT for a meaningful run.
   const fuzzed = intake.messages.filter((message) => message.sender === "fuzz").length;
   expect(fuzzed).toBeGreaterThan(runs / 10);
   honest.socket.destroy();

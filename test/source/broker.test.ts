@@ -13,7 +13,7 @@ const certificates = makeCertificates();
 afterAll(() => certificates.remove());
 
 describe("acknowledgement", () => {
-  test("PUBACK waits until the message is settled; several arrive meanwhile", async () => {
+  test("PUBACK waits until the message is settled; others arrive meanwhile", async () => {
     const { source, intake, port } = await embeddedBroker();
     const client = await device(port);
     client.send(publishPacket(1, "a"), publishPacket(2, "b"), publishPacket(3, "c", { dup: true }));
@@ -29,7 +29,7 @@ describe("acknowledgement", () => {
     expect(source.status().unacknowledged).toBe(0);
   });
 
-  test("the retain flag changes nothing: a live message is a live one, and nothing is kept for a later subscriber", async () => {
+  test("the retain flag changes nothing: a live message stays a live one, and nothing is kept for a later subscriber", async () => {
     const { source, intake, port } = await embeddedBroker({}, {}, true);
     const client = await device(port);
     client.send(publishPacket(1, "a", { retain: true }));
@@ -62,7 +62,7 @@ describe("acknowledgement", () => {
     expect(intake.messages.length).toBe(2);
   });
 
-  test("what settles after its sender has gone harms nobody", async () => {
+  test("a message that settles after its sender has gone harms nobody", async () => {
     const { source, intake, port } = await embeddedBroker();
     for (const qos of [1, 2] as const) {
       const client = await device(port, `gone${qos}`);
@@ -77,7 +77,7 @@ describe("acknowledgement", () => {
     expect(source.status().unacknowledged).toBe(0);
   });
 
-  test("while the intake is full messages wait with their sender, and are taken in order afterwards", async () => {
+  test("while the intake is full messages wait at their sender, and are taken in order afterwards", async () => {
     const { source, intake, port } = await embeddedBroker();
     const client = await device(port);
     const leaver = await device(port, "leaver");
@@ -92,14 +92,14 @@ describe("acknowledgement", () => {
     await until("all wait", () => source.status().unacknowledged === 4);
     leaver.socket.destroy();
     await until("it left", () => source.status().detail.includes("; 1 connections"));
-    // What it had here it sends again; nothing is kept for it.
+    // It sends again what it had here; nothing is kept for it.
     expect(source.status().unacknowledged).toBe(3);
     expect(intake.messages).toEqual([]);
     intake.drain();
     expect(intake.texts()).toEqual(["one", "zero", "two"]);
   });
 
-  test("while the intake is held nothing is handed over, and who comes back again and again leaves nothing behind", async () => {
+  test("while the intake is held nothing is handed over, and a client that reconnects again and again leaves nothing behind", async () => {
     const { source, intake, port } = await embeddedBroker();
     intake.held = "the disk is full";
     for (let i = 0; i < 20; i++) {
@@ -116,7 +116,7 @@ describe("acknowledgement", () => {
     expect(intake.texts()).toEqual(["the same reading"]);
   });
 
-  test("after stopIntake nobody gets in, nothing is taken or acknowledged, and what was taken still is", async () => {
+  test("after stopIntake no client is accepted and nothing is taken; what was taken before is still acknowledged", async () => {
     const { source, intake, port } = await embeddedBroker();
     const client = await device(port);
     const other = await device(port, "c2");
@@ -193,7 +193,7 @@ describe("clients", () => {
     });
   });
 
-  test("a device gets what is accepted of its own topic while it is there, and no retained message or session afterwards", async () => {
+  test("a device gets what is accepted on its own topic while it is connected, and no retained message or session afterwards", async () => {
     const authenticate = () => Promise.resolve(true);
     const { port, intake } = await embeddedBroker({}, { authenticate }, true);
     const login = { username: "acme/d1", password: "tok" };
@@ -264,7 +264,7 @@ describe("bounds", () => {
     expect(returnCodeOf(await device(port, "four"))).toBe(0);
   });
 
-  test("a port that is taken is one clear sentence", async () => {
+  test("a port in use is one clear sentence", async () => {
     const { port } = await embeddedBroker();
     const settings = settingsOf(brokerSettings, { BROKER_LISTEN: `127.0.0.1:${port}` });
     const second = brokerSource({ settings, clock: systemClock, log: silentLog });

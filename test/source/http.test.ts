@@ -1,4 +1,4 @@
-/** HTTP ingest at a whole gateway: what is answered, what is stored once, and what strangers cannot do. */
+/** HTTP ingest at a whole gateway: the answers, what is stored once, and what strangers cannot do. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -76,7 +76,7 @@ async function rows(): Promise<{ topic: string; device_id: string; payload: stri
 }
 
 describe("one message", () => {
-  test("202 once it is on the disk, and it is stored as the same message over MQTT is", async () => {
+  test("202 once it is on disk, and it is stored like the same message over MQTT", async () => {
     await start();
     expect(await post(d1, envelope())).toMatchObject({ status: 202, body: { status: "accepted" } });
     expect(running.stats().ingest).toMatchObject({ received: 1, accepted: 1 });
@@ -84,7 +84,7 @@ describe("one message", () => {
     expect(running.stats().balanced).toBe(true);
   });
 
-  test("the token may stand in a header, and is stored nowhere", async () => {
+  test("the token may be in a header, and is stored nowhere", async () => {
     await start();
     const body = envelope({ provision_token: undefined });
     expect((await post(d1, body, { authorization: `Bearer ${tokenFor("d1")}` })).status).toBe(202);
@@ -116,7 +116,7 @@ describe("one message", () => {
     expect(running.stats().balanced).toBe(true);
   });
 
-  test("a revoked device is refused, one that sends too much is told when to come back", async () => {
+  test("a revoked device is rejected, one that sends too much learns when to retry", async () => {
     await start({ RATE_LIMIT_RPS: "1", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
     expect((await post(d1, envelope())).status).toBe(202);
     const limited = await post(d1, envelope());
@@ -130,14 +130,14 @@ describe("one message", () => {
     });
   });
 
-  test("the topic of another system goes where MQTT would bring it", async () => {
+  test("the topic of another system is treated as over MQTT", async () => {
     await start();
     expect((await post("/ingest/v1/topic/tenant/acme/device/d1/telemetry", envelope())).status).toBe(202);
     expect(await rows()).toMatchObject([{ topic: "tenant/acme/device/d1/telemetry" }]);
   });
 });
 
-test("every status of a reason belongs to a reason of the judge's", () => {
+test("every status in the table belongs to a reason of the judge", () => {
   const codes = new Set(reasons.map(({ code }) => code));
   for (const code of Object.keys(statusOfReason)) expect(codes).toContain(code);
 });
@@ -147,7 +147,7 @@ describe("a batch", () => {
     ["a JSON array", (items: string[]) => ` [ ${items.join(" ,\n ")} ] \n`],
     ["lines of JSON", (items: string[]) => `${items.join("\r\n")}\n\n`],
   ])(
-    "%s: an outcome per message, one that is rejected rejects no other, numbers keep their digits",
+    "%s: an outcome per message, one reject affects no other message, numbers keep their digits",
     async (_, joined) => {
       await start();
       const good = JSON.stringify(envelope({ metrics: { note: 'a "]," b\\\\' } }));
@@ -199,7 +199,7 @@ describe("packed bodies", () => {
     expect(await rows()).toHaveLength(2);
   });
 
-  test("what unpacks to more than is allowed, is not what it says, or is packed otherwise is refused", async () => {
+  test("a body that unpacks to more than is allowed, is not what it claims, or is packed otherwise is an error", async () => {
     await start();
     const bomb = gzipSync(Buffer.alloc(50_000_000));
     expect((await post(d1, bomb, { "content-encoding": "gzip" })).status).toBe(413);
@@ -213,7 +213,7 @@ describe("packed bodies", () => {
 describe("Idempotency-Key", () => {
   const key = { "idempotency-key": "reading-17" };
 
-  test("the same key is answered as before and stored once, also after a restart", async () => {
+  test("the same key gets the same answer and is stored once, even after a restart", async () => {
     await start();
     const bad = envelope({ provision_token: "x" });
     const answers = async () => [
@@ -239,7 +239,7 @@ describe("Idempotency-Key", () => {
     expect(await rows()).toHaveLength(3);
   });
 
-  test("without a key the same message is two, and another's key takes nothing away", async () => {
+  test("without a key the same message counts twice, and another sender's key makes no difference", async () => {
     await start();
     await post(d1, envelope());
     await post(d1, envelope());
@@ -249,13 +249,13 @@ describe("Idempotency-Key", () => {
     expect(await rows()).toHaveLength(3);
   });
 
-  test("one that cannot be a key is a mistake", async () => {
+  test("an invalid key is an error", async () => {
     await start();
     expect((await post(d1, envelope(), { "idempotency-key": "k".repeat(256) })).status).toBe(400);
   });
 });
 
-test("what is no such request is told so, and nothing is taken", async () => {
+test("any other request gets an error, and nothing is taken", async () => {
   await start();
   expect((await post("/ingest/v1/elsewhere", "{}")).status).toBe(404);
   expect((await post("/", "{}")).status).toBe(404);
@@ -269,7 +269,7 @@ test("what is no such request is told so, and nothing is taken", async () => {
   ]);
 });
 
-test("while the spool cannot be written senders are told to come back", async () => {
+test("while the spool cannot be written senders are asked to retry", async () => {
   await start({
     SPOOL_MAX_BYTES: "1MB",
     MAX_PAYLOAD_BYTES: "262144",
@@ -299,7 +299,7 @@ test("connections beyond the bound are closed, and one that sends its head slowl
 });
 
 describe("TLS", () => {
-  test("with a certificate HTTPS is spoken, and a renewed one is shown to who connects next", async () => {
+  test("with a certificate HTTPS is spoken, and the next client sees a renewed one", async () => {
     const [first, second] = [makeCertificates(), makeCertificates()];
     endLater(first.remove);
     endLater(second.remove);

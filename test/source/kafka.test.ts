@@ -1,4 +1,4 @@
-/** The Kafka source against a real broker: what it reads, what it leaves out, and where it goes on. */
+/** The Kafka source against a real broker: what it reads, what it leaves out, and where it continues. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log.ts";
@@ -113,7 +113,7 @@ describe("a message that was judged elsewhere", () => {
     ["null"],
     ["{"],
     [""],
-  ])("is none: %s", (text) => expect(said(text)).toBeUndefined());
+  ])("is not one: %s", (text) => expect(said(text)).toBeUndefined());
 });
 
 describe("a batch", () => {
@@ -135,7 +135,7 @@ describe("a batch", () => {
     records,
   });
 
-  test("is read as it was written, from the offset asked for, and what is cut off is left", async () => {
+  test("is read as it was written, from the requested offset, and a truncated part is left out", async () => {
     const [whole, half] = [made(50), made(3)];
     const read: ReadRecord[] = [];
     const next = await readRecords(fetched(Buffer.concat([whole, half.subarray(0, 70)])), 1010, (record) =>
@@ -196,7 +196,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     },
   );
 
-  test("leaves out what was aborted, and goes on behind it", async () => {
+  test("leaves out what was aborted, and continues after it", async () => {
     const { bootstrap, topic, env, put } = await site({ partitions: 1 });
     await put(1, 3);
     const wire = await connectWire(kafkaSettingsOf(env), "test", systemClock);
@@ -212,7 +212,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(await wire.produce(to.leaders[0] ?? 0, sender, 2, [{ topic: to, partition: 0, bytes }])).toEqual(
       [],
     );
-    // Whoever takes the id over aborts it.
+    // The next user of the id aborts the transaction.
     await wire.initProducer(node, `tx-${topic}`, 10_000);
     await wire.close();
     await produceByKcat(bootstrap, topic, numbered(4, 6));
@@ -224,7 +224,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(intake.messages.at(-1)?.mark?.value).toBe("12");
   });
 
-  test("goes on from the marks of what is durable, and by itself from a topic that was made anew", async () => {
+  test("continues from the marks of what is durable, and by itself with a topic that was created anew", async () => {
     const { env, put } = await site();
     await put(1, 50);
     const intake = fakeIntake();
@@ -274,7 +274,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     void put;
   });
 
-  test("says how many records retention took before they were read, and goes on at the first that is left", async () => {
+  test("says how many records retention removed before they were read, and continues at the first that is left", async () => {
     const { bootstrap, topic, env, put } = await site({ partitions: 1 });
     await put(1, 30);
     const first = fakeIntake();
@@ -292,7 +292,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(source.status()).toMatchObject({ lost: 15, connected: true });
   });
 
-  test("waits for a topic that is not there, and names it", async () => {
+  test("waits for a missing topic, and names it", async () => {
     const { bootstrap, env } = await site();
     const source = open({ ...env, KAFKA_SOURCE_TOPIC: `late-${process.pid}` });
     const intake = fakeIntake();
@@ -357,7 +357,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     await far.close();
   });
 
-  test("shares the partitions as a group; what is not durable is not committed, and a gateway that is back goes on", async () => {
+  test("shares the partitions as a group; what is not durable is not committed, and a gateway that is back continues", async () => {
     const { bootstrap, topic, env, put } = await site({ partitions: 4 });
     const group = { ...env, KAFKA_CONSUMER_GROUP_ID: `group-${topic}`, KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1" };
     await put(1, 100);
@@ -386,7 +386,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect([second.status().connected, third.status().connected]).toEqual([true, true]);
   });
 
-  test("goes on by itself when its broker was away", async () => {
+  test("continues by itself after its broker was away", async () => {
     const { bootstrap } = await sharedKafka();
     const topic = await newTopic(bootstrap);
     const line = await proxied(bootstrap);

@@ -1,4 +1,4 @@
-/** Large packets are cut in the stream, wherever it is split; all the rest passes byte for byte. */
+/** Large packets are shortened in the stream, wherever it is split; everything else passes byte for byte. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import mqttPacket, { type IPublishPacket, type Packet } from "mqtt-packet";
@@ -39,7 +39,7 @@ const publish = (version: 4 | 5, messageId: number, size: number, more: Partial<
   );
 
 describe.each([4, 5] as const)("level %d", (version) => {
-  test("any packets, split anywhere: the small ones pass as they are, of the large ones the beginning", () => {
+  test("any packets, split anywhere: small ones pass unchanged, and only the beginning of large ones", () => {
     const sizes = fc.array(fc.oneof(fc.nat(300), fc.integer({ min: LARGE, max: LARGE + 70_000 })), {
       maxLength: 8,
     });
@@ -96,7 +96,7 @@ describe.each([4, 5] as const)("level %d", (version) => {
   });
 });
 
-test("properties are let go with the rest, be they larger than all that we take", () => {
+test("properties are cut off with the rest, even if they alone exceed the bound", () => {
   for (const size of [10, 200_000]) {
     const userProperties = Object.fromEntries(
       Array.from({ length: 10 }, (_, i) => [`k${i}`, "x".repeat(size / 10)]),

@@ -68,7 +68,7 @@ describe.each([5, 4] as const)("with protocol level %d", (version) => {
     expect(source.status().unacknowledged).toBe(0);
   });
 
-  test("what settles out of order is acknowledged in the order of receipt", async () => {
+  test("messages that settle out of order are acknowledged in the order of receipt", async () => {
     const { broker, intake, source } = await connected({ version });
     for (let id = 1; id <= 4; id += 1) broker.send(publishPacket(id, `m${id}`));
     await received(intake, 4, source);
@@ -104,7 +104,7 @@ test("acknowledgements of a lost connection are discarded, and a redelivered mes
   await until("a second connection", () => broker.connections.length === 2 && source.status().connected);
   expect(source.status()).toMatchObject({ reconnects: 1, unacknowledged: 0 });
 
-  // The broker uses identifier 1 for something else now: an acknowledgement of the old one would lose it.
+  // The broker now uses identifier 1 for another message: an acknowledgement of the old one would lose that.
   broker.send(publishPacket(1, "new"));
   broker.send(publishPacket(2, "old", { dup: true }));
   await received(intake, 3, source);
@@ -152,7 +152,7 @@ test("close sends the acknowledgements that are due, and leaves the session aliv
   expect(goodbye?.properties?.sessionExpiryInterval).toBeUndefined();
 });
 
-test("a broker that says why it ends the connection is quoted; one that refuses the subscription too", async () => {
+test("a broker that says why it ends the connection, or refuses the subscription, is quoted", async () => {
   const { broker, source } = await connected();
   broker.send({ cmd: "disconnect", reasonCode: 142 });
   await until("the reason", () => source.status().detail.includes("another client with the same id"));
@@ -190,7 +190,7 @@ test.each([
   },
 );
 
-test("subscribed is said after the broker's answer, at every connect, also of a session that is still there", async () => {
+test("subscribed is reported after the broker's answer, at every connect, even if the session is still there", async () => {
   const { broker, source } = await connected({ connack: () => ({ sessionPresent: true }) });
   expect(source.status().detail).toContain("subscribed to");
   broker.connections[0]?.destroy();
@@ -198,7 +198,7 @@ test("subscribed is said after the broker's answer, at every connect, also of a 
   expect(broker.packets.filter((packet) => packet.cmd === "subscribe").length).toBe(2);
 });
 
-test("a payload beyond the bound is handed on as its beginning, with its size; a raised bound is told the broker", async () => {
+test("only the beginning of a payload beyond the bound is passed on, with its size; the broker learns of a raised bound", async () => {
   let payloadBytesMax = 100;
   const { broker, intake } = await connected({}, {}, { payloadBytesMax: () => payloadBytesMax });
   const told = () =>
@@ -218,7 +218,7 @@ test("a payload beyond the bound is handed on as its beginning, with its size; a
 });
 
 test.each([5, 4] as const)(
-  "level %d: what waited behind a full intake when the connection was lost goes with it",
+  "level %d: what waited behind a full intake when the connection was lost is discarded with it",
   async (version) => {
     const { broker, intake, source } = await connected({ version });
     intake.full = true;
@@ -239,7 +239,7 @@ test.each([5, 4] as const)(
   },
 );
 
-test("what the session held is taken, and the start is over, before the broker answers SUBSCRIBE", async () => {
+test("what the session held is taken, and the start completes, before the broker answers SUBSCRIBE", async () => {
   const broker = await wireBroker({ connack: () => ({ sessionPresent: true }), subscribes: false });
   const settings = settingsOf(mqttSettings, {
     MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,

@@ -1,4 +1,7 @@
-/** A broker that errs at every moment: nothing that it sends or does ends the process, and once it behaves the source is there again. */
+/**
+ * A broker that misbehaves at every moment: nothing that it sends or does ends the process, and once it behaves the
+ * source works again.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
@@ -15,7 +18,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** Retries at once; what waits for an answer has 100 ms. */
+/** Retries at once; waits 100 ms for an answer. */
 const impatient: Clock = {
   ...systemClock,
   after: (ms, run) => systemClock.after(ms === 10_000 ? 100 : Math.min(ms, 1), run),
@@ -27,7 +30,7 @@ const moments: readonly Moment[] = ["connected", "CONNECT", "CONNACK", "SUBSCRIB
 
 const bytesOf = (packet: Packet, version: 4 | 5) => mqttPacket.generate(packet, { protocolVersion: version });
 
-/** Serves one connection as evil as told, and then good ones. */
+/** Serves one connection with the given misbehaviour, and then good ones. */
 async function broker(version: 4 | 5, moment: Moment, misdeed: Misdeed) {
   let connections = 0;
   const server = createServer((socket) => {
@@ -74,7 +77,7 @@ async function source(url: string, version: 4 | 5) {
   return { made, intake };
 }
 
-/** What the broker leaves undone after its misdeed would be silence, which has tests of its own. */
+/** After its misbehaviour the broker would only be silent, which has tests of its own. */
 const thenEnd = (socket: Socket) => void setTimeout(() => socket.destroy(), 20);
 
 const anyPacket: readonly Packet[] = [
@@ -192,7 +195,7 @@ const UPGRADE = (request: string) => {
   return `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`;
 };
 
-/** What a peer that is no MQTT broker does with the first bytes of TLS, or of HTTP. */
+/** How a peer that is no MQTT broker answers the first bytes, with TLS or HTTP. */
 const foreign: Readonly<Record<string, (socket: Socket, first: string) => void>> = {
   closes: (socket) => void socket.end(),
   resets: (socket) => void socket.resetAndDestroy(),
@@ -229,7 +232,7 @@ const foreign: Readonly<Record<string, (socket: Socket, first: string) => void>>
 };
 
 test.each(["mqtts", "ws", "wss"])(
-  "%s: a peer that is none",
+  "%s: a peer that is no MQTT broker",
   async (scheme) => {
     for (const [name, misdeed] of Object.entries(foreign)) {
       let times = 0;

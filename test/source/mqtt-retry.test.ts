@@ -1,4 +1,4 @@
-/** How the source comes back: when, how loudly, and until when. */
+/** How the source reconnects: when, with which log lines, and until when. */
 import { afterEach, expect, test } from "bun:test";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
@@ -12,7 +12,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** Notes how long was to be waited before a try, and does not. The broker keeps its time to answer. */
+/** Records the wait before each try instead of waiting. The broker keeps its time to answer. */
 function impatientClock() {
   const waits: number[] = [];
   const clock: Clock = {
@@ -68,14 +68,14 @@ test("after close it does not come back", async () => {
   const { broker, source } = await dialling(REFUSED, clock);
   await until("2 tries", () => broker.connections.length >= 2);
   await source.close();
-  // One that was dialled before may be accepted only now.
+  // A connection that was dialled before may be accepted only now.
   await Bun.sleep(50);
   const before = broker.connections.length;
   await Bun.sleep(50);
   expect(broker.connections.length).toBe(before);
 });
 
-test("asked to reconnect, it breaks off and is connected again by itself", async () => {
+test("when told to reconnect, it disconnects and connects again by itself", async () => {
   const { clock } = impatientClock();
   const { broker, source } = await dialling({}, clock);
   source.reconnect();

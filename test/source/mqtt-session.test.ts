@@ -1,4 +1,7 @@
-/** What the broker remembers of us against what we intend: every change of a subscription, and a session that lost it. */
+/**
+ * What the broker remembers about us compared with what we intend: every change of a subscription, and a session that
+ * lost it.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,17 +36,17 @@ async function mosquitto() {
   return broker;
 }
 
-/** What is looked for now and then is looked for twenty times as often. */
+/** Periodic checks run twenty times as often. */
 const soonQuiet: Clock = { ...systemClock, every: (ms, run) => systemClock.every(ms / 20, run) };
 
-/** What is waited for comes twenty times as soon. */
+/** Waits are twenty times as short. */
 const hurried: Clock = {
   ...systemClock,
   every: (ms, run) => systemClock.every(ms / 20, run),
   after: (ms, run) => systemClock.after(ms / 20, run),
 };
 
-/** A gateway as a start makes it: what it knows of its session is in the file. */
+/** A gateway as it is after a start: what it knows about its session is in the file. */
 async function running(
   env: Record<string, string>,
   file: string,
@@ -78,7 +81,7 @@ async function client(port: number, options: Record<string, unknown> = {}): Prom
   return made;
 }
 
-/** Publishes without a pause on several connections until told to stop; resolves with all that it sent. */
+/** Publishes continuously on several connections until told to stop; resolves with all that it sent. */
 async function flood(port: number): Promise<() => Promise<string[]>> {
   const sent: string[] = [];
   const ending = new AbortController();
@@ -99,7 +102,7 @@ async function flood(port: number): Promise<() => Promise<string[]>> {
   };
 }
 
-/** What the intake stores of them: it knows again what comes with DUP, by identifier and bytes. */
+/** What the intake stores of them: it recognises what comes with DUP, by identifier and bytes. */
 function taken(messages: ReturnType<typeof fakeIntake>["messages"]): string[] {
   const known = new Set<string>();
   return messages.flatMap(({ payload, packetId, dup }) => {
@@ -143,10 +146,10 @@ const changes: readonly { says: string; from: Env; to: Env; gone?: string }[] = 
   { says: "client id in a share group", from: group("site"), to: { ...id("other"), ...group("site") } },
 ];
 
-describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
+describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not installed)", () => {
   describe.each(["5", "3.1.1"])("MQTT %s", (version) => {
     test.each(changes)(
-      "$says: what comes before, meanwhile and after is taken once",
+      "$says: what comes before, meanwhile and afterwards is taken once",
       async ({ from, to, gone }) => {
         const { port } = await mosquitto();
         const file = scratch();
@@ -176,33 +179,36 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     test.each([
       { clean: false, takes: "our subscription" },
       { clean: true, takes: "our session" },
-    ])("another client with our id takes $takes away: asked about, subscribed again", async ({ clean }) => {
-      const { port } = await mosquitto();
-      const { log, lines } = recordingLog();
-      const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
-      const { source, intake } = await running(env, scratch(), log);
-      for (let i = 0; i < 5; i += 1) {
-        const before = source.status().reconnects;
-        const rival = await client(port, { clientId: "sluice-g1", clean });
-        await rival.unsubscribeAsync("tenant/+/device/+/+").catch(() => {});
-        await until(
-          "a new connection",
-          () => source.status().reconnects > before && source.status().connected,
-        );
-      }
-      const line = await client(port);
-      for (let i = 0; i < 20; i += 1) await line.publishAsync(TOPIC, `m${i}`, { qos: 1 });
-      await until("20 messages", () => intake.messages.length === 20);
-      expect(source.status()).toMatchObject({ connected: true });
-      expect(source.status().detail).toContain("another client with the same id, sluice-g1");
-      expect(lines.filter(({ msg }) => msg.includes("another client with the same id")).length).toBe(1);
-      const lost = lines.filter(({ msg }) => msg.includes("the broker lost our session"));
-      expect(lost.length).toBe(clean ? 2 : 0);
-    });
+    ])(
+      "another client with our id takes $takes away: it is reported, and we subscribe again",
+      async ({ clean }) => {
+        const { port } = await mosquitto();
+        const { log, lines } = recordingLog();
+        const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
+        const { source, intake } = await running(env, scratch(), log);
+        for (let i = 0; i < 5; i += 1) {
+          const before = source.status().reconnects;
+          const rival = await client(port, { clientId: "sluice-g1", clean });
+          await rival.unsubscribeAsync("tenant/+/device/+/+").catch(() => {});
+          await until(
+            "a new connection",
+            () => source.status().reconnects > before && source.status().connected,
+          );
+        }
+        const line = await client(port);
+        for (let i = 0; i < 20; i += 1) await line.publishAsync(TOPIC, `m${i}`, { qos: 1 });
+        await until("20 messages", () => intake.messages.length === 20);
+        expect(source.status()).toMatchObject({ connected: true });
+        expect(source.status().detail).toContain("another client with the same id, sluice-g1");
+        expect(lines.filter(({ msg }) => msg.includes("another client with the same id")).length).toBe(1);
+        const lost = lines.filter(({ msg }) => msg.includes("the broker lost our session"));
+        expect(lost.length).toBe(clean ? 2 : 0);
+      },
+    );
   });
 
   describe.each(["5", "3.1.1"])("MQTT %s: a former client id", (version) => {
-    /** Does the broker have a session of that id? Looks without touching it, as far as MQTT can. */
+    /** Does the broker have a session with that id? Looks without touching it, as far as MQTT permits. */
     const hasSession = async (port: number, clientId: string) => {
       const looking = connect({
         host: "127.0.0.1",
@@ -219,7 +225,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
       return sessionPresent;
     };
 
-    test("what was kept under it is taken, then that session is ended and forgotten", async () => {
+    test("what the broker kept for it is taken, then that session is ended and forgotten", async () => {
       const { port } = await mosquitto();
       const file = scratch();
       const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
@@ -279,7 +285,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     });
   });
 
-  test("killed before the copies are acknowledged: they come again in pairs, and are known", async () => {
+  test("killed before the copies are acknowledged: they come again in pairs, and are recognised", async () => {
     const { port } = await mosquitto();
     const file = scratch();
     const at = { MQTT_URL: `mqtt://127.0.0.1:${port}` };
@@ -287,7 +293,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     const stop = await flood(port);
     const seen: Message[] = [];
     for (const name of ["g1", "g2", "g3", "g4", "g5", "g6"]) {
-      // Nothing is acknowledged, as by one that is killed before its first group is written.
+      // Acknowledges nothing, like a gateway that is killed before its first group is written.
       const { source, intake } = await running({ ...at, ...group(name) }, file, silentLog, false);
       const before = intake.messages.length;
       await until("some", () => intake.messages.length > before + 20);
@@ -303,7 +309,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     expect(taken([...seen, ...last.intake.messages]).toSorted()).toEqual([...sent, "end"].toSorted());
   });
 
-  test("a session that the broker has lost since the last start is told", async () => {
+  test("a session that the broker has lost since the last start is reported", async () => {
     const broker = await mosquitto();
     const file = scratch();
     const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` };
@@ -316,7 +322,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     );
   });
 
-  test("in a share group it is logged once, and always in /readyz, what becomes of the share of a member that is away", async () => {
+  test("in a share group the log says once, and /readyz always, what happens to the share of a member that is away", async () => {
     const { port } = await mosquitto();
     const { log, lines } = recordingLog();
     const { source } = await running(
@@ -335,7 +341,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
   });
 });
 
-test("a file that cannot be read is told, and begun anew", () => {
+test("a file that cannot be read is reported, and begun anew", () => {
   const file = scratch();
   writeFileSync(file, "[1, 2");
   const { log, lines } = recordingLog();

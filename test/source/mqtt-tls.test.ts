@@ -1,4 +1,4 @@
-/** TLS, web sockets and bad lines: what an operator is told, and that the source gets over it. */
+/** TLS, web sockets and bad lines: what is reported to an operator, and that the source recovers. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
@@ -48,8 +48,8 @@ const tls = () => [
   `keyfile ${certificates.serverKey}`,
 ];
 
-describe.skipIf(!mosquittoAvailable())("TLS with mosquitto (skipped where it is not installed)", () => {
-  test.each(["mqtts", "wss"])("%s with the CA of one's own, by name and by address", async (scheme) => {
+describe.skipIf(!mosquittoAvailable())("TLS with mosquitto (skipped if it is not installed)", () => {
+  test.each(["mqtts", "wss"])("%s with a private CA, by name and by address", async (scheme) => {
     const { port } = await mosquitto([...tls(), ...(scheme === "wss" ? ["protocol websockets"] : [])]);
     for (const host of ["localhost", "127.0.0.1"]) {
       const { source } = await running({
@@ -74,7 +74,7 @@ describe.skipIf(!mosquittoAvailable())("TLS with mosquitto (skipped where it is 
     },
   );
 
-  test("a client certificate is presented; without one the broker lets nobody in", async () => {
+  test("a client certificate is presented; without one the broker accepts nobody", async () => {
     const { port } = await mosquitto([...tls(), "require_certificate true"]);
     const env = { MQTT_URL: `mqtts://localhost:${port}`, MQTT_TLS_CA: certificates.ca };
     const without = await running(env);
@@ -97,7 +97,7 @@ describe.skipIf(!mosquittoAvailable())("TLS with mosquitto (skipped where it is 
     await until("20 messages", () => intake.messages.length === 20 && source.status().unacknowledged === 0);
   });
 
-  test("a black-holed connection is noticed by the keep-alive and made anew", async () => {
+  test("a black-holed connection is noticed by the keep-alive and replaced", async () => {
     const { port } = await mosquitto([]);
     const proxy = await startProxy({ port });
     ends.push(() => proxy.stop());

@@ -48,7 +48,7 @@ describe("describeFailure", () => {
   });
 });
 
-test("remarks: a session kept for less than asked, and shared subscriptions that are not there", () => {
+test("remarks: a session kept for less time than requested, and missing shared subscriptions", () => {
   const settings = settingsOf(mqttSettings, { MQTT_SHARE_GROUP: "site" });
   expect(remarksOn({ sessionExpiryInterval: 60, sharedSubscriptionAvailable: false }, settings, 5)).toEqual([
     "the broker has no shared subscriptions: unset MQTT_SHARE_GROUP",
@@ -61,7 +61,7 @@ test("the place of a broker holds neither user nor password nor query", () => {
   expect(placeOf("wss://user:pass@broker.example:8884/mqtt?token=x")).toBe("wss://broker.example:8884/mqtt");
 });
 
-test("mistakes: certificates without TLS, a certificate without its key, a file that is not there", () => {
+test("mistakes: certificates without TLS, a certificate without its key, a missing file", () => {
   const mistakes = mqttMistakes(
     settingsOf(mqttSettings, { MQTT_URL: "mqtt://b:1883", MQTT_TLS_CERT: "/nowhere/client.crt" }),
   );

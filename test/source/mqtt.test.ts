@@ -1,4 +1,4 @@
-/** The client of a broker against a real Mosquitto, and against aedes as a broker that knows MQTT 3.1.1 only. */
+/** The MQTT client against a real Mosquitto, and against aedes as a broker that knows only MQTT 3.1.1. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { Aedes } from "aedes";
@@ -59,7 +59,7 @@ const publishAll = (client: MqttClient, texts: readonly string[], qos: 0 | 1 | 2
 const numbered = (count: number, name = "m") => Array.from({ length: count }, (_, i) => `${name}${i}`);
 const unique = (intake: FakeIntake) => [...new Set(intake.texts())].toSorted();
 
-describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not installed)", () => {
+describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not installed)", () => {
   test("the broker stops at exactly the Receive Maximum, and goes on when the oldest is acknowledged", async () => {
     const { port } = await mosquitto();
     const source = sourceAt(port, { MQTT_RECEIVE_MAXIMUM: "50" });
@@ -118,7 +118,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     expect(after?.payload).toEqual(before?.payload);
   });
 
-  test("survives a restart of the broker, and subscribes again when that lost the session", async () => {
+  test("survives a restart of the broker, and subscribes again if the broker lost the session", async () => {
     const broker = await mosquitto();
     const { source, intake } = await running(broker.port);
     for (const forget of [false, true]) {
@@ -170,7 +170,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     const client = await publisher(port);
     await publishAll(client, numbered(500), 0);
     await until("the first", () => intake.messages.length === 1);
-    // Longer than the keep-alive time: neither side may take our not reading for silence.
+    // Longer than the keep-alive time: neither side may mistake the pause in reading for silence.
     await Bun.sleep(2500);
     expect(intake.messages.length).toBe(1);
     expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
@@ -179,7 +179,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
     expect(intake.texts()).toEqual(numbered(500));
   });
 
-  test("probe: the version is told, and a running gateway keeps its session", async () => {
+  test("probe: the version is reported, and a running gateway keeps its session", async () => {
     const { port } = await mosquitto();
     const { source } = await running(port);
     expect(await probeMqtt(settingsFor(port))).toBe(
@@ -189,14 +189,14 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped where it is not 
   });
 });
 
-test("probe: a broker that is not there is one sentence", async () => {
+test("probe: a missing broker is one sentence", async () => {
   await expect(probeMqtt(settingsFor(1))).rejects.toThrow(
     "mqtt://127.0.0.1:1 refuses the connection: nothing listens there",
   );
 });
 
-describe("with a broker that knows MQTT 3.1.1 only", () => {
-  /** aedes as it is; the embedded broker made of it lets nobody read what is not his own. */
+describe("with a broker that knows only MQTT 3.1.1", () => {
+  /** Plain aedes; the embedded broker, which is made from it, lets nobody read what is not his own. */
   async function embedded() {
     const broker = await Aedes.createBroker();
     const server = createServer(broker.handle);

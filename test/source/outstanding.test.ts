@@ -25,7 +25,7 @@ describe("outstanding", () => {
     expect(queue.takeAcks()).toEqual(Buffer.from([0x50, 2, 0xff, 0xfe]));
   });
 
-  test("keeps order and loses none over more messages than it keeps dead slots", () => {
+  test("keeps order and loses none through more messages than it keeps dead slots", () => {
     const queue = outstanding();
     const sent: number[] = [];
     const all: MqttMessage[] = [];

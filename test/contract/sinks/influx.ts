@@ -1,4 +1,4 @@
-/** The InfluxDB sink as the contract suite sees it: a strict fake of version 3 behind a proxy that misbehaves on demand. */
+/** The InfluxDB sink in the contract suite: a strict fake of version 3 behind a proxy that misbehaves on demand. */
 import { startInflux3 } from "../../kit/influx3.ts";
 import { openInflux } from "../../kit/influxsink.ts";
 import { startProxy } from "../../kit/proxy.ts";

@@ -1,4 +1,7 @@
-/** The Kafka sink as the contract suite sees it: a real broker behind a proxy, read by kcat; too large a record is what it never takes. */
+/**
+ * The Kafka sink in the contract suite: a real broker behind a proxy, read by kcat; it never takes a record that is
+ * too large.
+ */
 import { sharedKafka } from "../../kit/kafka/broker.ts";
 import { kafkaTestable, proxied } from "../../kit/kafka/client.ts";
 import { numbersOf, openKafka } from "../../kit/kafka/sink.ts";

@@ -1,4 +1,4 @@
-/** The tables in a SQLite file, as the contract suite sees them. */
+/** The tables in a SQLite file, in the contract suite. */
 import { Database } from "bun:sqlite";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

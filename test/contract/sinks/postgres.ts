@@ -1,4 +1,4 @@
-/** The tables in a PostgreSQL behind a proxy that misbehaves on demand, as the contract suite sees them. */
+/** The tables in a PostgreSQL behind a proxy that misbehaves on demand, in the contract suite. */
 import postgres from "postgres";
 import { openPostgres } from "../../../src/store/postgres/client.ts";
 import { postgresSink } from "../../kit/stores.ts";

@@ -1,4 +1,4 @@
-/** The Redis sink as the contract suite sees it: a real server behind a proxy that misbehaves on demand. */
+/** The Redis sink in the contract suite: a real server behind a proxy that misbehaves on demand. */
 import { redisAvailable, startRedis } from "../../kit/redis.ts";
 import { openRedisSink } from "../../kit/redissink.ts";
 import { startProxy } from "../../kit/proxy.ts";
@@ -10,7 +10,7 @@ export const fixture: SinkFixture = {
   latest: true,
   positions: false,
   outages: true,
-  // A key of that device is somebody else's.
+  // A key of that device belongs to another program.
   poison: { deviceId: "taken" },
   async open() {
     const server = await startRedis();

@@ -1,4 +1,4 @@
-/** The embedded broker with one device at it, byte by byte, as the contract suite sees it. */
+/** The embedded broker with one device, byte by byte, in the contract suite. */
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import { broker, brokerSettings, brokerSource } from "../../../src/source/broker.ts";

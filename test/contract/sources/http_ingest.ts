@@ -1,4 +1,4 @@
-/** HTTP ingest with one sender, who gives each message an Idempotency-Key, as the contract suite sees it. */
+/** HTTP ingest with one sender, which gives each message an Idempotency-Key, in the contract suite. */
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import { httpIngest, httpSource } from "../../../src/source/http.ts";
@@ -20,7 +20,7 @@ export const fixture: SourceFixture = {
     });
     const sent: string[] = [];
     const answered = new Set<number>();
-    /** Resolves as soon as it is on its way: the answer comes when the message is settled. */
+    /** Resolves as soon as the request is under way: the answer comes when the message is settled. */
     async function post(at: number): Promise<void> {
       const { host, port } = source.address?.() ?? { host: "", port: 0 };
       void fetch(`http://${host}:${port}/ingest/v1/tenant/acme/device/d1/telemetry`, {

@@ -1,4 +1,4 @@
-/** A topic of a real Kafka, written by kcat, as the contract suite sees it. */
+/** A topic of a real Kafka, written by kcat, in the contract suite. */
 import { kafka } from "../../../src/source/kafka/source.ts";
 import { sharedKafka } from "../../kit/kafka/broker.ts";
 import { kafkaTestable, newTopic, produceByKcat } from "../../kit/kafka/client.ts";

@@ -1,4 +1,4 @@
-/** The client of a broker, a real Mosquitto, as the contract suite sees it. */
+/** The MQTT client at a real Mosquitto, in the contract suite. */
 import { connectAsync } from "mqtt";
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
