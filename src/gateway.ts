@@ -7,7 +7,7 @@
  */
 import { join } from "node:path";
 import { livePolicy, pollOf } from "./admin/policy.ts";
-import { RecentRejects } from "./admin/rejects.ts";
+import { RecentRejects } from "./admin/recent-rejects.ts";
 import { createReviewQueues } from "./admin/review/review-queues.ts";
 import { statsLine, viewOf, type ViewedParts, type Watches } from "./admin/view.ts";
 import type { GatewayView } from "./admin/views.ts";
@@ -37,10 +37,10 @@ import { Rejudge } from "./intake/rejudge.ts";
 import { router } from "./judge/mapping/routes.ts";
 import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
-import { DeviceAuthCache } from "./registry/cache.ts";
+import { DeviceAuthCache } from "./registry/auth-cache.ts";
 import { createLookup } from "./registry/lookup.ts";
 import { savedCache } from "./registry/saved.ts";
-import { openLatest } from "./admin/latest.ts";
+import { openLatest } from "./admin/open-latest.ts";
 import { openSharedAuth } from "./redis/shared-auth.ts";
 import { openSinks } from "./sink/index.ts";
 import { openSources } from "./source/index.ts";

@@ -1,5 +1,5 @@
 /** Writes the tables of settings into the README, between their two markers. */
-import { settingsTable } from "../src/config/print.ts";
+import { settingsTable } from "../src/config/print-settings.ts";
 
 const path = `${import.meta.dir}/../README.md`;
 const text = await Bun.file(path).text();

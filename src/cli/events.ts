@@ -1,7 +1,7 @@
 /** `sluice events`: what becomes of the next messages, one line each, live until interrupted. */
 import { z } from "zod";
 import { oneLine } from "../core/terminal.ts";
-import { commonOptions } from "./cache.ts";
+import { commonOptions } from "./cache-commands.ts";
 import { command, number, toggle, UsageError, string } from "./command.ts";
 import { clientOf } from "./remote.ts";
 

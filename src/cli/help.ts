@@ -1,5 +1,5 @@
 /** `sluice help <topic>`: printed from the tables in the code, so that it cannot be out of date. */
-import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from "../config/print.ts";
+import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from "../config/print-settings.ts";
 import { alertRules } from "./monitoring/alerts.ts";
 import { grafanaDashboard } from "./monitoring/grafana.ts";
 import { reasons } from "../judge/reasons.ts";

@@ -8,7 +8,7 @@ import { CommanderError, Command as Words } from "commander";
 import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
 import { commit, version } from "../version.ts";
-import { cache } from "./cache.ts";
+import { cache } from "./cache-commands.ts";
 import { check } from "./check/index.ts";
 import {
   type Command,
@@ -26,8 +26,8 @@ import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { mappings } from "./mappings/index.ts";
 import { events } from "./events.ts";
-import { latest } from "./latest.ts";
-import { rejects } from "./rejects.ts";
+import { latest } from "./latest-command.ts";
+import { rejects } from "./rejects-command.ts";
 import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine-commands.ts";
@@ -37,7 +37,7 @@ import { completionOf } from "./shell/completion.ts";
 import { manPage } from "./shell/man.ts";
 import { uninstall } from "./service/uninstall.ts";
 import { upgrade } from "./service/upgrade.ts";
-import { settings } from "./settings.ts";
+import { settings } from "./setting-commands.ts";
 import { simulate } from "./simulate.ts";
 import { status, top } from "./status/index.ts";
 import { spool } from "./spool/index.ts";

@@ -5,7 +5,7 @@
  * A bound is a constant or a setting of the file that holds to it, and is imported from there. What is counted in items weighs what
  * test/cli/memory-bounds.test.ts finds on the heap, rounded up.
  */
-import { devicesMax } from "../admin/rejects.ts";
+import { devicesMax } from "../admin/recent-rejects.ts";
 import { underWayMax } from "../admin/review/quarantine-queue.ts";
 import { valuesOf } from "../core/kind.ts";
 import { waitingBytesMax as logBytesMax } from "../core/log-output.ts";

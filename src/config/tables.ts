@@ -12,20 +12,20 @@ import {
   type Settings,
   type Values,
 } from "../core/settings.ts";
-import { postgresSettings } from "../store/postgres/client.ts";
+import { postgresSettings } from "../store/postgres/postgres-client.ts";
 import { httpSettings } from "../http/server.ts";
 import { gatewayIdPattern } from "./gateway-id.ts";
 import { judgeSettings } from "../judge/judge.ts";
 import type { Mapping } from "../judge/mapping/compile.ts";
 import { mappingSettings } from "../judge/mapping/file.ts";
-import { cacheSettings } from "../registry/cache.ts";
+import { cacheSettings } from "../registry/auth-cache.ts";
 import { sharedAuthSettings } from "../redis/shared-auth-settings.ts";
 import { lookupSettings } from "../registry/lookup.ts";
 import { tablesOf, titlesOf } from "../core/kind.ts";
 import { SINKS } from "../sink/index.ts";
 import { localSettings } from "../store/sqlite/retention.ts";
 import { SOURCES } from "../source/index.ts";
-import { spoolSettings } from "../spool/settings.ts";
+import { spoolSettings } from "../spool/spool-settings.ts";
 import { watchdogSettings } from "../intake/watchdog.ts";
 
 const generalSettings = {

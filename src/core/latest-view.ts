@@ -1,5 +1,5 @@
 /**
- * The look-up of the latest values: one interface, whether they are kept in Redis (redis/latest.ts) or read from the tables
+ * The look-up of the latest values: one interface, whether they are kept in Redis (redis/redis-latest.ts) or read from the tables
  * (admin/latest-of-tables.ts), and one contract suite over both. Every call rejects with LatestUnavailable if it cannot be answered:
  * nothing is left out without a word, so an empty answer means that there is nothing.
  */

@@ -1,7 +1,7 @@
 /**
  * The registry: which devices may speak. One interface, two stores (PostgreSQL, local SQLite), one contract suite.
  *
- * Only the cache in front of it (cache.ts, lookup.ts) is on a message's way; everything here may take its time and may fail.
+ * Only the cache in front of it (auth-cache.ts, lookup.ts) is on a message's way; everything here may take its time and may fail.
  */
 import type { DeviceAuth, DeviceId, DeviceStore } from "./device.ts";
 

@@ -6,7 +6,7 @@ import { optionalString, string, type Values } from "../core/settings.ts";
 import { z } from "zod";
 import { createApp } from "./app.ts";
 import { createAudit, fingerprint } from "./audit.ts";
-import { importBytesMax } from "./bulk.ts";
+import { importBytesMax } from "./bulk-endpoints.ts";
 import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
 import type { GatewayView } from "../admin/views.ts";
 

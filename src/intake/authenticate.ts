@@ -6,7 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import type { DeviceAuth } from "../core/device.ts";
 import type { Proof } from "../core/source.ts";
 import { authorize } from "../judge/authorize.ts";
-import type { DeviceAuthCache } from "../registry/cache.ts";
+import type { DeviceAuthCache } from "../registry/auth-cache.ts";
 import type { Answer } from "../registry/flights.ts";
 import type { Lookup } from "../registry/lookup.ts";
 

@@ -3,9 +3,9 @@
  * crash has its partitions at once (with the newer protocol it waits for 45 s). It keeps itself alive, and says nothing to anybody if it
  * does not: whoever uses it watches its heartbeats.
  */
-import { openClient } from "./client.ts";
+import { openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
-import type { KafkaSettings } from "./settings.ts";
+import type { KafkaSettings } from "./kafka-settings.ts";
 
 export interface GroupRecord extends ReadRecord {
   readonly topic: string;

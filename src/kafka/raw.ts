@@ -1,5 +1,5 @@
 /** The two requests that carry records, with the records as bytes: batch.ts and read-batch.ts know what is in them. */
-import type { Library } from "./client.ts";
+import type { Library } from "./kafka-client.ts";
 import type { Batch } from "./requests.ts";
 
 type Api = Library["API"];

@@ -5,7 +5,7 @@
  * them, and an offset a bigint per record.
  */
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { unpackedByClient } from "./client.ts";
+import { unpackedByClient } from "./kafka-client.ts";
 import { crc32c } from "./crc32c.ts";
 import type { Fetched } from "./raw.ts";
 

@@ -1,11 +1,11 @@
 /** The wire to Kafka: the requests that the sink and the source need, each with a deadline, and waiting while the cluster is not ready. */
 import type { Clock } from "../core/clock.ts";
-import { connect, type Cluster, type Library } from "./client.ts";
+import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
 import { patiently } from "./patience.ts";
 import { older, rawFetch, rawProduce, type Fetched } from "./raw.ts";
 import type { Topic, Wire } from "./requests.ts";
-import type { KafkaSettings } from "./settings.ts";
+import type { KafkaSettings } from "./kafka-settings.ts";
 
 export async function connectWire(settings: KafkaSettings, clientId: string, clock: Clock): Promise<Wire> {
   const { library, cluster } = await connect(settings, clientId);

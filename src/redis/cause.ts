@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { explain } from "../core/log.ts";
-import type { Endpoint } from "./settings.ts";
+import type { Endpoint } from "./redis-settings.ts";
 
 const answerWithinMs = 2_000;
 const answerBytesMax = 512;

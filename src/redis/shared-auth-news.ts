@@ -6,8 +6,8 @@
 import { backoffMs, sleep, type Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 import type { SharedNews } from "../core/shared-cache.ts";
-import { type Command, openRedis } from "./client.ts";
-import type { RedisValues } from "./settings.ts";
+import { type Command, openRedis } from "./redis-client.ts";
+import type { RedisValues } from "./redis-settings.ts";
 
 const tellWithinMs = 2_000;
 const retryBaseMs = 100;

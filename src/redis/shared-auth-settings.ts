@@ -1,7 +1,7 @@
 /** The settings of the auth cache that gateways share; they stand with those of the gateway's own. */
 import { z } from "zod";
 import { flag, optionalString, type Values } from "../core/settings.ts";
-import { isRedisNamed, type RedisValues } from "./settings.ts";
+import { isRedisNamed, type RedisValues } from "./redis-settings.ts";
 
 export const sharedAuthSettings = {
   isShared: flag({

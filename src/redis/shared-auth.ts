@@ -12,10 +12,10 @@ import { backoffMs, sleep, withDeadline, type Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import { explain, type Log } from "../core/log.ts";
 import type { SharedCache, SharedNews, SharedRows } from "../core/shared-cache.ts";
-import { openRedis, script } from "./client.ts";
+import { openRedis, script } from "./redis-client.ts";
 import { createNews, hear } from "./shared-auth-news.ts";
 import type { SharedAuthConfig } from "./shared-auth-settings.ts";
-import type { RedisValues } from "./settings.ts";
+import type { RedisValues } from "./redis-settings.ts";
 
 /** It must never make things worse: what takes longer is a miss, and then it is left alone for a while. */
 const defaultWithinMs = 50;

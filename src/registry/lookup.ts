@@ -19,7 +19,7 @@
 import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { integer, flag, type Values } from "../core/settings.ts";
-import type { DeviceAuthCache } from "./cache.ts";
+import type { DeviceAuthCache } from "./auth-cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { DeviceLookup, RegistryWatcher } from "../core/registry.ts";

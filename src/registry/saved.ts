@@ -6,7 +6,7 @@
  * The file holds hashes of tokens, as the registry does, never a token.
  */
 import { openSqlite } from "../core/sqlite.ts";
-import type { CachedRow, DeviceAuthCache } from "./cache.ts";
+import type { CachedRow, DeviceAuthCache } from "./auth-cache.ts";
 import { toFields, type Columns } from "../core/columns.ts";
 import { deviceKey, type DeviceAuth } from "../core/device.ts";
 

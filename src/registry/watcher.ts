@@ -4,7 +4,7 @@
  * A query may have been answered before the change that crosses it on its way: its answer is void for the devices
  * that changed.
  */
-import type { DeviceAuthCache } from "./cache.ts";
+import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { Flights } from "./flights.ts";
 import { deviceKey } from "../core/device.ts";
 import type { RegistryWatcher } from "../core/registry.ts";

@@ -22,7 +22,7 @@ import { encodeAll, Groups } from "./groups.ts";
 import { Keeping } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
 import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
-import type { spoolSettings } from "./settings.ts";
+import type { spoolSettings } from "./spool-settings.ts";
 import { watchOwnership } from "./ownership.ts";
 import { noteClosed } from "./state.ts";
 import { Tail } from "./tail.ts";

@@ -3,7 +3,7 @@ import { systemClock, type Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Values } from "../core/settings.ts";
 import type { Store } from "../core/store.ts";
-import type { PostgresOptions, postgresSettings } from "./postgres/client.ts";
+import type { PostgresOptions, postgresSettings } from "./postgres/postgres-client.ts";
 import { openPostgresStore } from "./postgres/postgres-store.ts";
 import { localFile } from "./sqlite/local-file.ts";
 import { openSqliteStore } from "./sqlite/sqlite-store.ts";

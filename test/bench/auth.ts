@@ -7,7 +7,7 @@ import { heapStats } from "bun:jsc";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Message } from "../../src/core/message.ts";
 import { createJudge, isPending } from "../../src/judge/judge.ts";
-import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken, sha256 } from "../kit/builders.ts";
 
 const sizes = [100, 1_000, 10_000, 100_000, 1_000_000];

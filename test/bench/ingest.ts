@@ -6,7 +6,7 @@
  * competes for the machine's cores with what is measured.
  */
 import postgres from "postgres";
-import { openPostgres, copy } from "../../src/store/postgres/client.ts";
+import { openPostgres, copy } from "../../src/store/postgres/postgres-client.ts";
 import { createFleet, type Fleet } from "../../src/simulator/fleet.ts";
 import { publishFleet } from "../../src/simulator/publisher.ts";
 import { registrySql } from "../../src/simulator/registration.ts";

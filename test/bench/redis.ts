@@ -6,7 +6,7 @@
  */
 import type { Event } from "../../src/core/entry.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { openRedis } from "../../src/redis/client.ts";
+import { openRedis } from "../../src/redis/redis-client.ts";
 import { argumentOf } from "../../src/sink/redis/arguments.ts";
 import { coalesce } from "../../src/core/latest.ts";
 import { devicesPerCallMax, mergeScript } from "../../src/sink/redis/scripts.ts";

@@ -7,7 +7,7 @@ import { commands } from "../../src/cli/index.ts";
 import { alertRules, alerts } from "../../src/cli/monitoring/alerts.ts";
 import { grafanaDashboard } from "../../src/cli/monitoring/grafana.ts";
 import { metrics } from "../../src/http/metric-table.ts";
-import { nameOf } from "../../src/http/metrics.ts";
+import { nameOf } from "../../src/http/metrics-text.ts";
 import { allSettings } from "../../src/config/tables.ts";
 import { promtool, promtoolAbsent } from "../kit/promtool.ts";
 

@@ -1,6 +1,6 @@
 /** Reading the configuration: all mistakes at once, no secret shown, nothing on disk touched. */
 import { describe, expect, test } from "bun:test";
-import { settingsTable } from "../../src/config/print.ts";
+import { settingsTable } from "../../src/config/print-settings.ts";
 import type { Host } from "../../src/config/host.ts";
 import { loadConfig, type Loaded } from "../../src/config/index.ts";
 

@@ -13,7 +13,7 @@ import { allSettings, tables } from "../../src/config/tables.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain, silentLog } from "../../src/core/log.ts";
 import type { Settings } from "../../src/core/settings.ts";
-import { openPostgres } from "../../src/store/postgres/client.ts";
+import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { rotation } from "../../src/config/rotation.ts";
 import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";

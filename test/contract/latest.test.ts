@@ -10,7 +10,7 @@ import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src
 import { silentLog } from "../../src/core/log.ts";
 import type { HeldEntries, SeenDevice } from "../../src/core/recent.ts";
 import type { Store } from "../../src/core/store.ts";
-import { redisLatest } from "../../src/redis/latest.ts";
+import { redisLatest } from "../../src/redis/redis-latest.ts";
 import { openPostgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { redisAvailable, startRedis } from "../kit/redis.ts";

@@ -13,7 +13,7 @@ const script = `
   import { closeSync, openSync } from "node:fs";
   import { createServer, connect } from "node:net";
   import { explain } from "${source}/core/log.ts";
-  import { openPostgres } from "${source}/store/postgres/client.ts";
+  import { openPostgres } from "${source}/store/postgres/postgres-client.ts";
   const server = createServer(() => {});
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   const { port } = server.address();

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import postgres from "postgres";
 import type { Entry } from "../../src/core/entry.ts";
-import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
+import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
 import { postgresSink } from "../kit/stores.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { openPostgres } from "../../src/store/postgres/client.ts";
+import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localStore, postgresSink } from "../kit/stores.ts";
 import { cleanUp, device } from "../kit/embedded.ts";
 import { endLater, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";

@@ -1,5 +1,5 @@
 /** Calls what is named as PostgreSQL in every way that the gateway does, a few times. Exit code 1 if anything was thrown where nobody listens. */
-import { copy, openClient, openPostgres } from "../../src/store/postgres/client.ts";
+import { copy, openClient, openPostgres } from "../../src/store/postgres/postgres-client.ts";
 
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   process.on(event, (error: unknown) => {

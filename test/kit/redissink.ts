@@ -5,7 +5,7 @@ import { type Log, silentLog } from "../../src/core/log.ts";
 import type { Setting } from "../../src/core/settings.ts";
 import type { Sink, SinkParts } from "../../src/core/sink.ts";
 import { nothingKept } from "./sink.ts";
-import { redisSettings, type RedisValues } from "../../src/redis/settings.ts";
+import { redisSettings, type RedisValues } from "../../src/redis/redis-settings.ts";
 import { redisSink } from "../../src/sink/redis/sink.ts";
 
 export function redisValues(changed: Partial<RedisValues>): RedisValues {

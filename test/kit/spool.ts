@@ -8,7 +8,7 @@ import type { Clock } from "../../src/core/clock.ts";
 import type { Entry, Kind, Reject } from "../../src/core/entry.ts";
 import type { CommitRecord } from "../../src/spool/sidecar.ts";
 import type { Values } from "../../src/core/settings.ts";
-import type { spoolSettings } from "../../src/spool/settings.ts";
+import type { spoolSettings } from "../../src/spool/spool-settings.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "./clock.ts";
 

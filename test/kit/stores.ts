@@ -4,7 +4,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Registry } from "../../src/core/registry.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import type { Store } from "../../src/core/store.ts";
-import type { Postgres } from "../../src/store/postgres/client.ts";
+import type { Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { createPostgresTables } from "../../src/store/postgres/postgres-tables.ts";
 import { openSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 import { createTablesSink } from "../../src/store/tables-sink.ts";

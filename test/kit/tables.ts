@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog, type Log } from "../../src/core/log.ts";
-import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
+import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { postgresSink } from "./stores.ts";

@@ -1,5 +1,5 @@
 /** What the HTTP surface sees, for its tests: invented stats, and a real registry and settings in memory. */
-import { deviceStore, settingStore } from "../../src/admin/devices.ts";
+import { deviceStore, settingStore } from "../../src/admin/live-stores.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { ReviewQueue } from "../../src/admin/review/review-queue.ts";
 import { Histogram } from "../../src/core/histogram.ts";

@@ -2,8 +2,8 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log.ts";
-import { openRedis, type Redis, script } from "../../src/redis/client.ts";
-import type { RedisValues } from "../../src/redis/settings.ts";
+import { openRedis, type Redis, script } from "../../src/redis/redis-client.ts";
+import type { RedisValues } from "../../src/redis/redis-settings.ts";
 import { freePort } from "../kit/postgres.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { redisAvailable, startRedis, startSentinel } from "../kit/redis.ts";

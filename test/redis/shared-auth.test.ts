@@ -14,7 +14,7 @@ import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device
 import { silentLog } from "../../src/core/log.ts";
 import type { SharedCache } from "../../src/core/shared-cache.ts";
 import { sharedAuth } from "../../src/redis/shared-auth.ts";
-import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createLookup, type Lookup } from "../../src/registry/lookup.ts";
 import { startProxy, type Proxy } from "../kit/proxy.ts";

@@ -3,7 +3,7 @@
  * not answer.
  */
 import { silentLog } from "../../src/core/log.ts";
-import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createLookup } from "../../src/registry/lookup.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device.ts";

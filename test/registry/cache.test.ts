@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { DeviceAuthCache, rereadEveryMs, unwatchedFreshMs } from "../../src/registry/cache.ts";
+import { DeviceAuthCache, rereadEveryMs, unwatchedFreshMs } from "../../src/registry/auth-cache.ts";
 import { aDevice } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
 

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DeviceAuthCache } from "../../src/registry/cache.ts";
+import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { savedCache } from "../../src/registry/saved.ts";
 import { aDevice } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";

@@ -6,7 +6,7 @@ import type { Source } from "../../src/core/source.ts";
 import { RecordBatch } from "../../src/kafka/batch.ts";
 import { readRecords, type ReadRecord } from "../../src/kafka/read-batch.ts";
 import { connectWire } from "../../src/kafka/wire.ts";
-import { topicOf } from "../../src/source/kafka/message.ts";
+import { topicOf } from "../../src/source/kafka/kafka-message.ts";
 import { kafka } from "../../src/source/kafka/source.ts";
 import { saidByValidated } from "../../src/source/kafka/validated.ts";
 import { delivery, event, reject } from "../contract/entries.ts";

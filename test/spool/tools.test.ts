@@ -18,7 +18,7 @@ import { simulatedClock } from "../kit/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
-import { openPostgres } from "../../src/store/postgres/client.ts";
+import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localSink, postgresSink } from "../kit/stores.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { systemClock } from "../../src/core/clock.ts";

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log.ts";
-import { openPostgres } from "../../src/store/postgres/client.ts";
+import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localRegistry } from "../kit/stores.ts";
 import { createPostgresRegistry } from "../../src/store/postgres/postgres-registry.ts";
 import type { NewDevice } from "../../src/core/device.ts";

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { openPostgres, type Postgres } from "../../src/store/postgres/client.ts";
+import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { createMissing, migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { migrateSqlite } from "../../src/store/sqlite/local-file.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { toColumns } from "../../core/columns.ts";
 import type { DeviceStore, NewDevice } from "../../core/device.ts";
 import { newToken } from "../../core/token.ts";
-import type { ReadLine } from "./format.ts";
+import type { ReadLine } from "./device-files.ts";
 
 const batchSize = 1_000;
 /** Lines named in the answer; those beyond are only counted. */

@@ -24,9 +24,16 @@ import {
   UsageError,
   string,
 } from "../command.ts";
-import { named, printDevice, printDevices, printRemoved, printToken, unknownDevice } from "./print.ts";
-import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./store.ts";
-import { exportFile, importFile } from "./bulk.ts";
+import {
+  named,
+  printDevice,
+  printDevices,
+  printRemoved,
+  printToken,
+  unknownDevice,
+} from "./print-devices.ts";
+import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-options.ts";
+import { exportFile, importFile } from "./bulk-commands.ts";
 
 const add = command({
   name: "add",

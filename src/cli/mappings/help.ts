@@ -1,5 +1,5 @@
 /** `sluice help mappings`: the language on one page, then ready mappings to copy. */
-import { wrapped } from "../../config/print.ts";
+import { wrapped } from "../../config/print-settings.ts";
 import { ready } from "./ready.ts";
 
 const language = `# MAPPINGS_FILE names a TOML file that says how messages of other topics and forms than our own are read. It is read at the start;

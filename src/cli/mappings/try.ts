@@ -11,7 +11,7 @@ import type { Message } from "../../core/message.ts";
 import { createJudge, isPending, isSeveral, type Pending } from "../../judge/judge.ts";
 import { router, type Route } from "../../judge/mapping/routes.ts";
 import { tablesOf } from "../../sink/influx/settings.ts";
-import { lineProtocol, type Format } from "../spool/lines.ts";
+import { lineProtocol, type Format } from "../spool/export-formats.ts";
 
 /** What is tried. */
 export type Tried = Pick<Message, "topic" | "payload" | "receivedMs" | "retained" | "speaker">;

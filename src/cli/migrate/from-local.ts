@@ -10,10 +10,10 @@ import type { Database } from "bun:sqlite";
 import { existsSync, renameSync } from "node:fs";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
-import { serverError, type Postgres, type Transaction } from "../../store/postgres/client.ts";
+import { serverError, type Postgres, type Transaction } from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
-import { isOfTable, isPassing } from "../../store/postgres/words.ts";
+import { isOfTable, isPassing } from "../../store/postgres/postgres-words.ts";
 import { Spool } from "../../spool/spool.ts";
 
 export interface Moved {

@@ -3,7 +3,7 @@
  * of times.
  */
 import type { Config } from "../../config/index.ts";
-import { openPostgres } from "../../store/postgres/client.ts";
+import { openPostgres } from "../../store/postgres/postgres-client.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { moveLocal } from "./from-local.ts";

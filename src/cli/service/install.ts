@@ -5,7 +5,7 @@
  */
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { sampleEnv } from "../../config/print.ts";
+import { sampleEnv } from "../../config/print-settings.ts";
 import { loadConfig } from "../../config/index.ts";
 import { command, type Context, toggle } from "../command.ts";
 import { withSettings } from "../environment.ts";

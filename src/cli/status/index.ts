@@ -1,7 +1,7 @@
 /** `sluice status`: one screen about a running gateway. `sluice top`: the same, again every second, with rates. */
 import { sleep, systemClock } from "../../core/clock.ts";
 import { command, type Context, number, toggle } from "../command.ts";
-import { commonOptions } from "../cache.ts";
+import { commonOptions } from "../cache-commands.ts";
 import { clientOf, type WhichGateway } from "../remote.ts";
 import { type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
 

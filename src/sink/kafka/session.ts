@@ -9,7 +9,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Compression, Producer, RecordBatch } from "../../kafka/batch.ts";
 import { isPassing, type KafkaError } from "../../kafka/error.ts";
 import { patiently } from "../../kafka/patience.ts";
-import type { KafkaSettings } from "../../kafka/settings.ts";
+import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { Batch, Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readWords, wordsOf, type KeptPosition, type Place, type Standings } from "./kept.ts";

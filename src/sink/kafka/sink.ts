@@ -19,7 +19,7 @@ import {
   type SinkParts,
 } from "../../core/sink.ts";
 import { asOutage } from "../../kafka/error.ts";
-import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/settings.ts";
+import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { keptPosition } from "./kept.ts";
 import { createPacker } from "./pack.ts";

@@ -5,7 +5,7 @@
  * A stamp is text of fixed width, `<event time in ns>-<seq>`, and the later one is the greater text: as numbers, two times that
  * differ by a nanosecond would be one double. Event times are cut off at the arrival, so that a clock in the future freezes nothing.
  */
-import { script } from "../../redis/client.ts";
+import { script } from "../../redis/redis-client.ts";
 
 /** Devices in one call: Redis serves nobody else for some 3 ms then. */
 export const devicesPerCallMax = 100;

@@ -17,9 +17,9 @@ import {
   sinkKind,
   type SinkParts,
 } from "../../core/sink.ts";
-import { openRedis } from "../../redis/client.ts";
+import { openRedis } from "../../redis/redis-client.ts";
 import { indexesOf, nameOf } from "../../redis/keys.ts";
-import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "../../redis/settings.ts";
+import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "../../redis/redis-settings.ts";
 import { coalesce, type Latest } from "../../core/latest.ts";
 import { argumentOf } from "./arguments.ts";
 import { createRefill } from "./refill.ts";

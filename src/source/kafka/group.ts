@@ -4,8 +4,8 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import { joinGroup, type GroupRecord } from "../../kafka/group.ts";
-import type { KafkaSettings } from "../../kafka/settings.ts";
-import { KafkaMessage } from "./message.ts";
+import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import { KafkaMessage } from "./kafka-message.ts";
 import type { Partition } from "./partition.ts";
 import { hand, type ReaderParts } from "./reader.ts";
 

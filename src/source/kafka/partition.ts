@@ -3,7 +3,7 @@
  * told to Kafka, and is where a new connection begins if the old one was given up.
  */
 import type { Topic } from "../../kafka/requests.ts";
-import type { KafkaMessage } from "./message.ts";
+import type { KafkaMessage } from "./kafka-message.ts";
 
 export class Partition {
   topic: Topic;

@@ -12,7 +12,7 @@ import { code, KafkaError } from "../../kafka/error.ts";
 import type { Fetched } from "../../kafka/raw.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
 import type { Wire } from "../../kafka/requests.ts";
-import { KafkaMessage, type Said } from "./message.ts";
+import { KafkaMessage, type Said } from "./kafka-message.ts";
 import type { Partition } from "./partition.ts";
 
 export interface ReaderParts {

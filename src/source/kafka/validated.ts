@@ -4,7 +4,7 @@
  * stays. Its metadata go along, for whoever keeps the latest of each device.
  */
 import { elementsOf, sign, valueAt } from "../../kafka/json-text.ts";
-import { topicFrom, type Said } from "./message.ts";
+import { topicFrom, type Said } from "./kafka-message.ts";
 
 interface Validated {
   readonly device_id?: unknown;

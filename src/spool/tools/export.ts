@@ -2,7 +2,7 @@
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import { openSqlite } from "../../core/sqlite.ts";
-import { withFile } from "./file.ts";
+import { withFile } from "./spool-file.ts";
 import { lockSpool } from "../lock.ts";
 import { attempt, groupsOf, type Lost } from "./salvage.ts";
 

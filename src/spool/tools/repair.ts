@@ -9,7 +9,7 @@
 import { Database } from "bun:sqlite";
 import { closeSync, copyFileSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { logBytes, withFile } from "./file.ts";
+import { logBytes, withFile } from "./spool-file.ts";
 import { lockSpool } from "../lock.ts";
 import { rebuild, type BalanceBooks } from "./rebuild.ts";
 import { attempt } from "./salvage.ts";

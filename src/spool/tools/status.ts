@@ -5,7 +5,7 @@ import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { explain } from "../../core/log.ts";
 import { headOf } from "../open.ts";
-import { withFile } from "./file.ts";
+import { withFile } from "./spool-file.ts";
 import { lockSpool, SpoolInUse } from "../lock.ts";
 
 export interface SinkStanding {

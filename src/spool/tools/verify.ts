@@ -8,7 +8,7 @@
 import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log.ts";
 import { decodeGroup, type Group } from "../codec.ts";
-import { bytesWanted, withFile } from "./file.ts";
+import { bytesWanted, withFile } from "./spool-file.ts";
 import { lockSpool } from "../lock.ts";
 import { absent, attempt, groupsOf, headNoted, keysOf, lastKey, settledByAll, type Lost } from "./salvage.ts";
 import { formatVersion } from "../schema.ts";

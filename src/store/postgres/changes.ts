@@ -3,9 +3,9 @@
  * watch does not claim to stand if the triggers are missing. Devices are then read again every second, as whenever it does not stand.
  */
 import { explain, type Log } from "../../core/log.ts";
-import type { Postgres, Sql } from "./client.ts";
+import type { Postgres, Sql } from "./postgres-client.ts";
 import { registryChannel, triggersWanted } from "./postgres-schema.ts";
-import { hearsItself, listen } from "./listen.ts";
+import { hearsItself, listen } from "./watched-listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
 
 export interface Watching {

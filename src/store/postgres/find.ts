@@ -9,7 +9,7 @@
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { arrayText, type Postgres } from "./client.ts";
+import { arrayText, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
 
 const columns = `r.tenant_id, r.device_id, r.site_id, r.status, r.provision_token_hash,

@@ -1,5 +1,5 @@
 /** Work on many items at once, of which one may spoil it: a name or a row that a statement cannot take. */
-import { serverError } from "./client.ts";
+import { serverError } from "./postgres-client.ts";
 
 /**
  * Works on all items. If the server refuses that, and does not refuse the same for no item at all (which would be an outage), works on

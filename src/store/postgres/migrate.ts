@@ -5,7 +5,7 @@
  * there; `migratePostgres` (the command) also adds to device_registry and app_settings what instant invalidation and
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
-import { serverError, type Postgres, type Transaction } from "./client.ts";
+import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./postgres-schema.ts";
 import type { Inspection } from "../../core/store.ts";
 

@@ -9,7 +9,7 @@ import {
   type IndexedEvents,
   type SeenDevice,
 } from "../../core/recent.ts";
-import { arrayText, end, openClient, type Postgres, type Sql } from "./client.ts";
+import { arrayText, end, openClient, type Postgres, type Sql } from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 
 const pageRows = 2_000;

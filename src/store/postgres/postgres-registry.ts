@@ -4,7 +4,7 @@
  * column that does not exist is null.
  */
 import { explain, type Log } from "../../core/log.ts";
-import { type Postgres, type Transaction } from "./client.ts";
+import { type Postgres, type Transaction } from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";

@@ -3,7 +3,7 @@ import type { Log } from "../../core/log.ts";
 import type { Census, Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
 import { hearsChanges } from "./changes.ts";
-import { openPostgres, type Postgres, type PostgresOptions } from "./client.ts";
+import { openPostgres, type Postgres, type PostgresOptions } from "./postgres-client.ts";
 import { inspectPostgres, migratePostgres } from "./migrate.ts";
 import { createPostgresEvents } from "./postgres-events.ts";
 import { createPostgresQuarantine } from "./postgres-quarantine.ts";

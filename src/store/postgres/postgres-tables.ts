@@ -13,12 +13,12 @@ import { type PositionRow, type Replaced, type Standing } from "../../core/posit
 import type { Delivery } from "../../core/sink.ts";
 import { timeText } from "../rows.ts";
 import type { Commit, Part, TablesStore } from "../tables-sink.ts";
-import { arrayText, serverError, type Postgres, type Rows, type Transaction } from "./client.ts";
+import { arrayText, serverError, type Postgres, type Rows, type Transaction } from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
 import { lock, lockedStanding, openedStanding, openingOf, putPosition } from "./standing.ts";
-import { asOutage, isPassing } from "./words.ts";
+import { asOutage, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface PostgresTablesOptions {

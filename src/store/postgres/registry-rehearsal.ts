@@ -3,7 +3,7 @@
  * does not need, and what AUTO_PROVISION writes, in a transaction that is rolled back.
  */
 import { silentLog } from "../../core/log.ts";
-import { rehearsal, type Postgres } from "./client.ts";
+import { rehearsal, type Postgres } from "./postgres-client.ts";
 import { createTables } from "./migrate.ts";
 import { createFind } from "./find.ts";
 import { insertDevices } from "./postgres-registry.ts";

@@ -7,7 +7,7 @@
  */
 import { toFields } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
-import { rehearsal, serverError, type Postgres, type Transaction } from "./client.ts";
+import { rehearsal, serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import { createTables } from "./migrate.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 

@@ -1,18 +1,18 @@
 /**
  * The sieve: which entries of a batch that PostgreSQL has refused may be settled, and how.
  *
- * A refusal needs a proof (verdict.ts): another real entry that passes. If the batch has none, the entries behind it are
+ * A refusal needs a proof (trial-verdict.ts): another real entry that passes. If the batch has none, the entries behind it are
  * tried, a few batches per delivery. If none of them passes either, nothing that could be stored waits behind the refused
  * ones, so to wait for the next entry costs nobody anything. Rejected alternative: lanes per device, each with a detour, which need a
  * position per lane in every transaction for what one more trial finds out.
  */
 import { payloadBytes, type Entry } from "../../core/entry.ts";
-import type { Postgres } from "./client.ts";
+import type { Postgres } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Delivery } from "../../core/sink.ts";
 import { tryEach, type Trial } from "./trial.ts";
-import { lackingProof, verdictOf, type Held, type Verdict } from "./verdict.ts";
-import { isPassing, unproven } from "./words.ts";
+import { lackingProof, verdictOf, type Held, type Verdict } from "./trial-verdict.ts";
+import { isPassing, unproven } from "./postgres-words.ts";
 import { tablesOf, type Table } from "./write.ts";
 
 /** Batches that a delivery tries behind its own; the next delivery goes on from there. */

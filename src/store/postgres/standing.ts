@@ -2,7 +2,7 @@
  * The position in the table, under its lock. It is read with the first request of a batch's transaction and written with one request,
  * since a server may be far away.
  */
-import { arrayText, literal, type Rows, type Transaction } from "./client.ts";
+import { arrayText, literal, type Rows, type Transaction } from "./postgres-client.ts";
 import { standingOf, type PositionRow, type Standing } from "../../core/position.ts";
 
 /**

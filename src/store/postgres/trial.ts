@@ -8,7 +8,7 @@
  * the fault of its own entry.
  */
 import type { Entry } from "../../core/entry.ts";
-import type { Postgres } from "./client.ts";
+import type { Postgres } from "./postgres-client.ts";
 import { insertsOf } from "./write.ts";
 
 /** Why an entry was refused. */

@@ -4,7 +4,7 @@
  *
  * The values of an INSERT are literals, which take a column's type as COPY's text does, whatever type a site has given it.
  */
-import { arrayText, copy, literal, type Transaction } from "./client.ts";
+import { arrayText, copy, literal, type Transaction } from "./postgres-client.ts";
 import type { Entry } from "../../core/entry.ts";
 import { copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
 import {

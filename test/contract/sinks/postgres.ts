@@ -1,6 +1,6 @@
 /** The tables in a PostgreSQL behind a proxy that misbehaves on demand, in the contract suite. */
 import postgres from "postgres";
-import { openPostgres } from "../../../src/store/postgres/client.ts";
+import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { postgresSink } from "../../kit/stores.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
 import { startProxy } from "../../kit/proxy.ts";

@@ -8,7 +8,7 @@ import { systemClock, type Clock } from "../../../src/core/clock.ts";
 import { silentLog, type Log } from "../../../src/core/log.ts";
 import { nothingKept } from "../sink.ts";
 import type { Sink } from "../../../src/core/sink.ts";
-import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/settings.ts";
+import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/kafka-settings.ts";
 import { kafkaSink } from "../../../src/sink/kafka/sink.ts";
 import { newTopic, readTopic, type Read, type TopicOptions } from "./client.ts";
 

@@ -2,7 +2,7 @@
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import type { Source } from "../../../src/core/source.ts";
-import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/settings.ts";
+import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/kafka-settings.ts";
 import { kafkaSource } from "../../../src/source/kafka/source.ts";
 import { settingsOf } from "../source.ts";
 

@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { explain } from "../../../src/core/log.ts";
-import { openPostgres, postgresSettings, type Postgres } from "../../../src/store/postgres/client.ts";
+import {
+  openPostgres,
+  postgresSettings,
+  type Postgres,
+} from "../../../src/store/postgres/postgres-client.ts";
 import { freePort, postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
 import { startProxy, type Proxy } from "../../kit/proxy.ts";
 import { makeCertificates } from "../../kit/tls.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import * as fc from "fast-check";
 import postgres from "postgres";
-import { arrayText, copy } from "../../../src/store/postgres/client.ts";
+import { arrayText, copy } from "../../../src/store/postgres/postgres-client.ts";
 import { copyText } from "../../../src/core/copy-text.ts";
 import { quarantineRows, rawRows } from "../../../src/store/postgres/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";

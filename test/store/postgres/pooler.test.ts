@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { silentLog } from "../../../src/core/log.ts";
-import { openPostgres } from "../../../src/store/postgres/client.ts";
+import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import { pgBouncerAvailable, startPgBouncer } from "../../kit/pgbouncer.ts";

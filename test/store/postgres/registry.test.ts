@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain, silentLog, type Log } from "../../../src/core/log.ts";
-import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import type { Registry } from "../../../src/core/registry.ts";

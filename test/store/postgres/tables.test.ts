@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain } from "../../../src/core/log.ts";
-import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { postgresSink } from "../../kit/stores.ts";
 import type { Outcome, Refusal, Sink } from "../../../src/core/sink.ts";
 import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../../src/config/index.ts";
-import { openPostgres } from "../../../src/store/postgres/client.ts";
+import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "../../../src/store/postgres/url.ts";
 import { hearsChanges } from "../../../src/store/postgres/changes.ts";
 import { startProxy } from "../../kit/proxy.ts";

@@ -1,7 +1,7 @@
 /** What follows from a trial, case by case. */
 import { describe, expect, test } from "bun:test";
 import type { Entry } from "../../../src/core/entry.ts";
-import { verdictOf } from "../../../src/store/postgres/verdict.ts";
+import { verdictOf } from "../../../src/store/postgres/trial-verdict.ts";
 import type { Table } from "../../../src/store/postgres/write.ts";
 import { deferred, event, reject } from "../../contract/entries.ts";
 

@@ -1,7 +1,7 @@
 /** What goes in by INSERT, one by one or in a trial, is what goes in by COPY, to the last character. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { openPostgres, type Postgres } from "../../../src/store/postgres/client.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { strangerRowsMax } from "../../../src/store/counted-tenants.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { tryEach } from "../../../src/store/postgres/trial.ts";

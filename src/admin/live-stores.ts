@@ -2,7 +2,7 @@
  * What administration may do to a gateway, over HTTP and, as far as that needs no gateway, from the command line: the registry with
  * its failures named, every change taken over by this gateway's cache at once, and app_settings read by the judge's own schemas.
  */
-import { serverError } from "../store/postgres/client.ts";
+import { serverError } from "../store/postgres/postgres-client.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import { RegistryError } from "./registry-error.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "./setting-store.ts";
@@ -10,7 +10,7 @@ import { cacheStatsOf } from "./cache-stats.ts";
 import type { CacheView } from "./views.ts";
 import type { Setting } from "../core/settings.ts";
 import { policySettings, type Policy } from "../judge/judge.ts";
-import type { DeviceAuthCache } from "../registry/cache.ts";
+import type { DeviceAuthCache } from "../registry/auth-cache.ts";
 import type { Lookup } from "../registry/lookup.ts";
 import type { Registry } from "../core/registry.ts";
 

@@ -2,7 +2,7 @@
  * `sluice latest`: the latest values that a running gateway knows, of one device; or a list of the devices that were
  * heard last.
  */
-import { latestDevice, seenList } from "../http/latest.ts";
+import { latestDevice, seenList } from "../http/latest-endpoints.ts";
 import { command, number, toggle, string, UsageError } from "./command.ts";
 import { gatewayOptions } from "./gateway-client.ts";
 import { clientOf } from "./remote.ts";

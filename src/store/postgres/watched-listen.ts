@@ -9,7 +9,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { backoffMs, sleep, systemClock, withDeadline, type Clock } from "../../core/clock.ts";
-import { end, openClient, type PostgresOptions, type Sql } from "./client.ts";
+import { end, openClient, type PostgresOptions, type Sql } from "./postgres-client.ts";
 
 const echoChannel = "sluice_echo";
 const echoEveryMs = 10_000;

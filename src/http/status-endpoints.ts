@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { maskedIn } from "../core/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import { metricsText, openMetricsMedia, textMedia } from "./metrics.ts";
+import { metricsText, openMetricsMedia, textMedia } from "./metrics-text.ts";
 import { problem } from "./problem.ts";
 import { readySchema, statsSchema } from "./schemas.ts";
 import type { GatewayView } from "../admin/views.ts";

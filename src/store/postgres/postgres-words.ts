@@ -1,6 +1,6 @@
 /** PostgreSQL's errors in words that an operator can act on, and which of them end by themselves. No DETAIL: it quotes rows. */
 import { explain } from "../../core/log.ts";
-import { serverError } from "./client.ts";
+import { serverError } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Note } from "./trial.ts";
 

@@ -2,7 +2,7 @@
  * `sluice settings …`: the settings that the table app_settings may change while gateways run. Every gateway notices
  * a change by itself.
  */
-import { settingStore } from "../admin/devices.ts";
+import { settingStore } from "../admin/live-stores.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "../admin/setting-store.ts";
 import { silentLog } from "../core/log.ts";
 import { livePolicy } from "../admin/policy.ts";

@@ -1,8 +1,8 @@
 /** `sluice rejects`: what a running gateway rejected since its start, by reason and device, with the cure. */
 import { z } from "zod";
 import { reasons } from "../judge/reasons.ts";
-import { rejectRows } from "../http/rejects.ts";
-import { commonOptions } from "./cache.ts";
+import { rejectRows } from "../http/reject-endpoints.ts";
+import { commonOptions } from "./cache-commands.ts";
 import { command, number, string } from "./command.ts";
 import { clientOf } from "./remote.ts";
 import { table } from "./report.ts";

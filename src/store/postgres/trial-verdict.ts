@@ -7,7 +7,7 @@
  * the day. An error that may be over in a moment (a deadlock) must repeat several times first.
  */
 import type { Entry } from "../../core/entry.ts";
-import { isOfTable, isPassing, refusalWords } from "./words.ts";
+import { isOfTable, isPassing, refusalWords } from "./postgres-words.ts";
 import type { Note, Trial } from "./trial.ts";
 import { tablesOf, type Table } from "./write.ts";
 

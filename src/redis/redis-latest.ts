@@ -14,9 +14,9 @@ import {
 } from "../core/latest-view.ts";
 import { explain } from "../core/log.ts";
 import type { SeenDevice } from "../core/recent.ts";
-import { openRedis, script } from "./client.ts";
+import { openRedis, script } from "./redis-client.ts";
 import { deviceOf, indexesOf, nameOf } from "./keys.ts";
-import type { RedisValues } from "./settings.ts";
+import type { RedisValues } from "./redis-settings.ts";
 
 /** Devices read in one call, so that others have their turn. */
 const devicesPerCallMax = 100;

@@ -8,7 +8,13 @@ import { RegistryError } from "../admin/registry-error.ts";
 import { filterOf, filterQuery } from "../admin/device-columns.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
-import { mediaTypes, readDevices, writeDevices, type Format, type ReadLine } from "../admin/bulk/format.ts";
+import {
+  mediaTypes,
+  readDevices,
+  writeDevices,
+  type Format,
+  type ReadLine,
+} from "../admin/bulk/device-files.ts";
 import { importDevices, importResult, noResult, type ImportResult } from "../admin/bulk/import.ts";
 
 export const importPath = "/admin/devices/import";

@@ -3,12 +3,12 @@ import { explain } from "../../core/log.ts";
 import { toFields } from "../../core/columns.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
-import { readDevices, writeDevices, type Format } from "../../admin/bulk/format.ts";
+import { readDevices, writeDevices, type Format } from "../../admin/bulk/device-files.ts";
 import { importDevices, noResult, type ImportResult } from "../../admin/bulk/import.ts";
 import { filterOf } from "../../admin/device-columns.ts";
 import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
-import { common, filterOptions, withDevices } from "./store.ts";
+import { common, filterOptions, withDevices } from "./device-options.ts";
 import { gatewayOptions } from "../gateway-client.ts";
 
 export const importFile = command({

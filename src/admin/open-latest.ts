@@ -2,8 +2,8 @@
 import type { Clock } from "../core/clock.ts";
 import type { EventTable, HeldEntries } from "../core/recent.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import { redisLatest } from "../redis/latest.ts";
-import { isRedisNamed, type RedisValues } from "../redis/settings.ts";
+import { redisLatest } from "../redis/redis-latest.ts";
+import { isRedisNamed, type RedisValues } from "../redis/redis-settings.ts";
 import { latestOfTables } from "./latest-of-tables.ts";
 
 /** Connects to nothing yet. */

@@ -10,8 +10,8 @@ import { withDeadline, type Clock } from "../core/clock.ts";
 import { explain } from "../core/log.ts";
 import { Outage } from "../core/outage.ts";
 import { causeOf } from "./cause.ts";
-import { type Endpoint, endpoints, placeOf, type RedisValues, sentinelsOf } from "./settings.ts";
-import { asOutage, isServerError, wantsAnotherServer } from "./words.ts";
+import { type Endpoint, endpoints, placeOf, type RedisValues, sentinelsOf } from "./redis-settings.ts";
+import { asOutage, isServerError, wantsAnotherServer } from "./redis-words.ts";
 
 export type Command = readonly [name: string, ...args: string[]];
 
