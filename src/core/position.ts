@@ -41,7 +41,7 @@ export function baseOf(
 ): Standing {
   if (known !== undefined && (stored?.seq ?? 0) < known) {
     throw new Error(
-      `the tables hold position ${stored?.seq ?? "none"} of this spool although ${known} was confirmed: were they restored from a backup? What the spool still has is delivered again`,
+      `the downstream system holds position ${stored?.seq ?? "none"} of this spool although ${known} was confirmed: was it restored from a backup? What the spool still has is delivered again`,
     );
   }
   return stored ?? { seq: first - 1, totals: delivery.before };
@@ -70,7 +70,7 @@ export function outcomeOf(before: Totals, after: Totals, count: number): Outcome
   };
   if (outcome.delivered + outcome.ignored + outcome.refused !== count) {
     throw new Error(
-      `the position in the tables does not fit this spool (${JSON.stringify(after)} after ${JSON.stringify(before)} and ${count} entries): does another gateway write from a copy of it?`,
+      `the position in the downstream system does not fit this spool (${JSON.stringify(after)} after ${JSON.stringify(before)} and ${count} entries): does another gateway write from a copy of it?`,
     );
   }
   return outcome;

@@ -1,4 +1,5 @@
 /** The Kafka source against a real broker: what it reads, what it leaves out, and where it continues. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log.ts";
@@ -290,6 +291,26 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     await until("the rest", () => intake.messages.length === 10);
     expect(intake.texts()).toEqual(upTo(30).slice(20));
     expect(source.status()).toMatchObject({ lost: 15, connected: true });
+  });
+
+  test("leaves out a partition whose disk has damaged a record, says so, and reads the others", async () => {
+    const { topic, env, put } = await site({ partitions: 2 });
+    await put(1, 40);
+    const [broker] = (await sharedKafka()).brokers;
+    const segment = `${broker?.dataDir}/${topic}-0/00000000000000000000.log`;
+    const bytes = readFileSync(segment);
+    bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 1;
+    writeFileSync(segment, bytes);
+    const intake = fakeIntake();
+    const source = open(env);
+    await source.start(intake);
+    await until("it is told", () => source.status().detail.includes("damaged"));
+    expect(source.status().detail).toContain(`${topic}, partition 0`);
+    await until("the other", () => intake.messages.length > 0);
+    const before = intake.messages.length;
+    await put(41, 80);
+    await until("more of the other", () => intake.messages.length > before);
+    expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
   });
 
   test("waits for a missing topic, and names it", async () => {

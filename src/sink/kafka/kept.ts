@@ -78,8 +78,12 @@ export function keptPosition(dataDir: string): KeptPosition {
       }
     },
     write(place, words) {
-      writeFileSync(`${path}.tmp`, JSON.stringify({ ...place, words }));
-      renameSync(`${path}.tmp`, path);
+      try {
+        writeFileSync(`${path}.tmp`, JSON.stringify({ ...place, words }));
+        renameSync(`${path}.tmp`, path);
+      } catch {
+        // It is committed all the same: a disk that is full must not hold Kafka up.
+      }
     },
   };
 }

@@ -45,6 +45,8 @@ const batchTrigger = 500;
 const lingerMs = 50;
 /** Brokers close a connection that is quiet for 10 minutes (`connections.max.idle.ms`). */
 const quietMaxMs = 240_000;
+/** Any entry that comes may be the proof that the others are refused for their own sake. */
+const unprovenRetryMs = 5_000;
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 /** Requests of one delivery that may each take all their time. */
@@ -184,6 +186,7 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
     }
     throw new Outage(
       `Kafka takes none of the records at hand: ${why}: see the topic's max.message.bytes and this host's clock`,
+      { alarm: true, retryMaxMs: unprovenRetryMs },
     );
   }
 

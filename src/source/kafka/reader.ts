@@ -6,7 +6,7 @@
  * for a while and holds up no other.
  */
 import { sleep, type Clock } from "../../core/clock.ts";
-import { explain } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { code, KafkaError } from "../../kafka/error.ts";
 import type { Fetched } from "../../kafka/raw.ts";
@@ -20,6 +20,7 @@ export interface ReaderParts {
   readonly partitions: readonly Partition[];
   readonly intake: Intake;
   readonly clock: Clock;
+  readonly log: Log;
   readonly waitMs: number;
   /** Aborts when the connection is given up or the gateway stops. */
   readonly signal: AbortSignal;
@@ -96,7 +97,13 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
     partition.trouble = null;
     if ((await hand(messages, parts)) && next > partition.next) partition.next = next;
   } catch (error) {
-    partition.trouble = { why: explain(error), untilMs: parts.clock.monoMs() + troubleMs };
+    const why = explain(error);
+    if (partition.trouble?.why !== why)
+      parts.log.error(
+        { topic: partition.topic.name, partition: partition.index, error: why },
+        "the partition cannot be read on; the others are",
+      );
+    partition.trouble = { why, untilMs: parts.clock.monoMs() + troubleMs };
     await hand(messages, parts);
   }
 }

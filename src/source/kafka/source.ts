@@ -132,7 +132,17 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
         .map((topic) => `${topic.name} (${ownPartitions(topic).length} partitions)`)
         .join(", ");
       reads(shown);
-      await readAll({ wire: at, partitions: read, intake, clock, waitMs, signal: now.signal, say, lost });
+      await readAll({
+        wire: at,
+        partitions: read,
+        intake,
+        clock,
+        log,
+        waitMs,
+        signal: now.signal,
+        say,
+        lost,
+      });
     } finally {
       again.cancel();
       void at.close();
@@ -151,6 +161,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
       topics: names,
       intake,
       clock,
+      log,
       waitMs,
       signal: now.signal,
       say,

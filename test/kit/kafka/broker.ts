@@ -56,6 +56,8 @@ export interface KafkaBroker {
   start(): Promise<void>;
   /** What it logged. */
   log(): string;
+  /** The directories of its partitions are in it. */
+  readonly dataDir: string;
 }
 
 const home = process.env["SLUICE_TEST_KAFKA"] ?? join(homedir(), ".cache/sluice/kafka-4.4.0");
@@ -146,6 +148,7 @@ function brokerAt(
   const broker: KafkaBroker = {
     port,
     nodeId,
+    dataDir: join(dir, "data"),
     pid: () => running?.pid ?? 0,
     log: () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : ""),
     async end(signal) {
