@@ -185,7 +185,7 @@ describe("answers", () => {
     expect(judge(400, { error })).toMatchObject(some);
   });
 
-  test("an operator is told what to do, in at most a few hundred characters", () => {
+  test("an operator learns what to do, in at most a few hundred characters", () => {
     const long = judge(401, "x".repeat(10_000));
     expect(long).toMatchObject({ why: expect.stringMatching(/INFLUXDB_TOKEN/) });
     expect(JSON.stringify(long).length).toBeLessThan(800);

@@ -57,7 +57,7 @@ describe("the window of collisions", () => {
     expect(collisions.count).toBe(2);
   });
 
-  test("a shift that was given stays with its entry, also when the window has forgotten", () => {
+  test("a shift stays with its entry, even after the window has forgotten it", () => {
     const collisions = createCollisions("shift");
     const shifts: Shifts = new Map();
     collisions.place(line(1, 10), shifts);

@@ -1,4 +1,7 @@
-/** A far side that is no HTTP server, or breaks off anywhere: each request is an outage with words, and none ends the process. */
+/**
+ * A server that does not speak HTTP, or breaks off anywhere: each request is an outage with a message, and none ends
+ * the process.
+ */
 import { afterEach, expect, test } from "bun:test";
 import { createServer, type Socket } from "node:net";
 import { systemClock } from "../../src/core/clock.ts";

@@ -71,7 +71,7 @@ test("a file is closed at its age", async () => {
   expect(lines(directory)).toHaveLength(5);
 });
 
-test("a clock that begins anew at each boot has no file written over another", async () => {
+test("no file overwrites another, even if the clock restarts at each boot", async () => {
   const directory = mkdtempSync(join(tmpdir(), "sluice-lp-"));
   cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
   for (const boot of [0, 1, 2]) {

@@ -1,4 +1,7 @@
-/** Some of several nodes behind one address are ill, so that requests fail at random: no good line becomes a dead letter of it. */
+/**
+ * Some of several nodes behind one address are faulty, so that requests fail at random: no good line becomes a dead
+ * letter.
+ */
 import { expect, test } from "bun:test";
 import { events } from "../contract/entries.ts";
 import { startInflux3 } from "../kit/influx3.ts";

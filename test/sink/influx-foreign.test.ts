@@ -1,4 +1,7 @@
-/** Servers that speak line protocol and are not InfluxDB, tokens that may do little, organizations, and names that are ids. */
+/**
+ * Servers that speak line protocol and are not InfluxDB, tokens with few rights, organizations, and names that are
+ * ids.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Outage } from "../../src/core/outage.ts";
 import type { Entry } from "../../src/core/entry.ts";
@@ -69,7 +72,7 @@ describe("QuestDB", () => {
     },
   );
 
-  test("behind a proxy that hides its name: it has no buckets and takes a write to none, which tells", async () => {
+  test("behind a proxy that hides its name: it is recognised because it has no buckets and takes a write to none", async () => {
     const server = using(startQuestDb());
     const proxy = using(hiding(server.url));
     const influx = open({ url: `http://127.0.0.1:${proxy.port}`, org: "o" });
@@ -77,7 +80,7 @@ describe("QuestDB", () => {
     expect(server.rows).toEqual([]);
   });
 
-  test("InfluxDB 2 behind a proxy that lets nothing but writes through is not taken for it", async () => {
+  test("InfluxDB 2 behind a proxy that passes only writes is not mistaken for it", async () => {
     const server = using(startInflux2({ org: "o", token: "t" }));
     server.bucket("telemetry_acme");
     const proxy = using(hiding(server.url, ["/ping", "/api/v2/write"]));
@@ -153,7 +156,7 @@ describe("VictoriaMetrics", () => {
     );
   });
 
-  test("behind a proxy that hides what it is, still no line feed is sent", async () => {
+  test("behind a proxy that hides what it is: still no line feed is sent", async () => {
     const server = using(startVictoriaMetrics());
     const proxy = using(
       Bun.serve({
@@ -198,7 +201,7 @@ describe("version 2", () => {
     await expect(influx.sink.probe()).rejects.toThrow("may not write to 7 of 8 databases");
   });
 
-  test("a bucket that is there is written to, also if the token may not create one", async () => {
+  test("an existing bucket is written to, even if the token may not create one", async () => {
     const { server, influx } = start({ writable: ["telemetry_acme"] }, { retention: "forever" });
     server.bucket("telemetry_acme");
     expect(await influx.deliver([event(1)])).toEqual(all(1));
@@ -235,7 +238,7 @@ describe("version 2", () => {
     expect(server.rules).toEqual([]);
   });
 
-  test("check tries the one bucket that is named, also if the token may see none", async () => {
+  test("check tries the one bucket that is named, even if the token may see none", async () => {
     const { server, influx } = start({ writable: [], writeOnly: true }, { database: "telemetry" });
     server.bucket("telemetry");
     await expect(influx.sink.probe()).rejects.toThrow("may not write to 1 of 1 databases tried: telemetry");

@@ -7,6 +7,6 @@ test("an hour without InfluxDB: the other sink keeps up, and all is delivered af
   expect(other).toMatchObject({ delivered: 3_600 * 20, waiting: 0, trouble: null });
   expect(influx).toMatchObject({ delivered: spooled, refused: 0, skipped: 0, waiting: 0, trouble: null });
   expect(arrived).toBe(spooled);
-  // A try now and then, not one a batch.
+  // A try now and then, not one per batch.
   expect(failures).toBeLessThan(1_000);
 });

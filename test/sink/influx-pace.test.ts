@@ -1,4 +1,4 @@
-/** A slow way, a server that never answers, and one whose log is dead: what gets through, and at what size. */
+/** A slow network, a server that never answers, and one whose log is dead: what gets through, and at what size. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Outage } from "../../src/core/outage.ts";
 import { createPace } from "../../src/sink/influx/pace.ts";
@@ -24,7 +24,7 @@ async function start(
 }
 
 describe("the size of a request", () => {
-  test("halves with each time-out, and what was lost of it at once comes back in as many answers", () => {
+  test("halves with each time-out, and grows back in as many answers", () => {
     const pace = createPace(10_000);
     for (const attempted of [9_000, 4_500, 2_250]) pace.tooMuch(attempted);
     expect(pace.lines).toBe(1_125);
@@ -32,7 +32,7 @@ describe("the size of a request", () => {
     expect(pace.lines).toBe(10_000);
   });
 
-  test("of several under way that get no answer only the first halves it", () => {
+  test("halves once if several under way get no answer", () => {
     const pace = createPace(10_000);
     for (let lane = 0; lane < 4; lane += 1) pace.tooMuch(9_000);
     expect(pace.lines).toBe(4_500);
@@ -54,7 +54,7 @@ describe("the size of a request", () => {
     expect(pace.lines).toBe(10_000);
   });
 
-  test("small requests say nothing of it", () => {
+  test("does not change because of small requests", () => {
     const pace = createPace(10_000);
     pace.tooMuch(9_000);
     for (let answers = 0; answers < 100; answers += 1) pace.taken(100);
@@ -78,7 +78,7 @@ async function drain(influx: TestSink, last: number): Promise<number> {
   }
 }
 
-test("a body that is too slow for the way is made smaller until it gets through, and grows again", async () => {
+test("a body that is too slow for the network is made smaller until it gets through, and grows again", async () => {
   const { server, influx } = await start();
   server.set({ fault: ({ body }) => (body.split("\n").length > 300 ? "hang" : null) });
   await drain(influx, 2_000);
@@ -188,7 +188,7 @@ describe("how far a time lies from its arrival", () => {
     expect(server.stored()).toBe(3);
   });
 
-  test("is nobody's fault while the host does not know the time", async () => {
+  test("refuses no reading while the host's clock is not set", async () => {
     const clock = { ...simulatedClock(received), isTimeKnown: () => false };
     const influx = openInflux({ url: (await start()).server.url }, clock);
     const { delivered, refused } = await influx.deliver([
@@ -217,7 +217,7 @@ describe("how far a time lies from its arrival", () => {
     });
   });
 
-  test("a clock of ours that was wrong when the message came refuses none", async () => {
+  test("refuses no reading if the host's clock was wrong when the message came", async () => {
     const { influx } = await start();
     expect(await influx.deliver([event(1, { receivedMs: 5_000, eventMs: Date.now() })])).toMatchObject({
       delivered: 1,

@@ -1,4 +1,7 @@
-/** What is no answer of InfluxDB's, and no file of ours: it is told as such, stops nothing else and ends no process. */
+/**
+ * Answers that are not InfluxDB's, and files that are not ours: they are reported as such, stop nothing else and end
+ * no process.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Outage } from "../../src/core/outage.ts";
@@ -43,7 +46,7 @@ const noLists = [
   '{"orgs":[{"id":"a"}],"buckets":[null]}',
 ];
 
-describe.each(["v3", "v2", "v1"] as const)("a list of databases that is none, %s", (api) => {
+describe.each(["v3", "v2", "v1"] as const)("a list of databases that is not one, %s", (api) => {
   test.each(noLists)("%s", async (body) => {
     const influx = openInflux({ url: portal(api, body), org: "o", retention: "30d" });
     ends.push(() => influx.dispose());
@@ -78,7 +81,7 @@ test.each(damaged)("a damaged file of types is no obstacle: %j", async (text) =>
   expect(server.stored()).toBe(2);
 });
 
-test("long words that quote devices are not searched for a conflict, which would take seconds to minutes", () => {
+test("a long message that quotes devices is not searched for a conflict, which would take seconds to minutes", () => {
   const words = `unable to parse 'telemetry s="${"column: ".repeat(30_000)}; cast error from protocol type: STRING to column type: DOUBLE`;
   expect(suspicionIn(words, null)?.kind).toBe("quoted");
 });

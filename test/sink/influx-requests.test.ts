@@ -28,7 +28,7 @@ interface Family {
   readonly words: (bad: readonly string[], all: readonly string[]) => unknown;
   /** It stores the lines that it does not refuse. */
   readonly storesOthers: boolean;
-  /** Its words have no count, or a wrong one. */
+  /** Its message has no count, or a wrong one. */
   readonly isBlind?: boolean;
 }
 

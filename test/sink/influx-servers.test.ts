@@ -35,7 +35,7 @@ const reading = (seq: number, metrics: Record<string, unknown>, more: Partial<En
 const all = (n: number) => ({ delivered: n, ignored: 0, refused: 0 });
 
 describe("auto", () => {
-  test("finds version 3, also where ping wants a token that is wrong", async () => {
+  test("finds version 3, even if ping requires a token and ours is wrong", async () => {
     const server = await startInflux3({ token: "t" });
     opened.push({ dispose: () => server.stop() });
     const influx = open({ url: server.url, token: "t" });
@@ -53,7 +53,7 @@ describe("auto", () => {
     expect(influx.sink.stats?.()).toMatchObject({ target: `v2 ${server.url}` });
   });
 
-  test("says so where it is another service, and asks again", async () => {
+  test("says so if it is another service, and tries again", async () => {
     let known = false;
     const fake = await startInflux3();
     opened.push({ dispose: () => fake.stop() });
@@ -72,7 +72,7 @@ describe("auto", () => {
     expect(await influx.deliver(events(1, 2))).toEqual(all(2));
   });
 
-  test("a file is no server and a server no file", () => {
+  test("a file is not a server and a server is not a file", () => {
     expect(() => openInflux({ url: "http://127.0.0.1:1", api: "file" })).toThrow("does not fit");
     expect(() => openInflux({ url: "file:///tmp/x", api: "v3" })).toThrow("does not fit");
   });
@@ -86,7 +86,7 @@ describe("version 2", () => {
     return { server, influx: open(retention === undefined ? settings : { ...settings, retention }) };
   }
 
-  test("a bucket that is missing parks the tenant, and alarms", async () => {
+  test("a missing bucket parks the tenant, with an alarm", async () => {
     const { influx } = start();
     const error: unknown = await influx.deliver(events(1, 2)).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(Outage);
@@ -94,7 +94,7 @@ describe("version 2", () => {
     expect(influx.refused.size).toBe(0);
   });
 
-  test("a bucket is made beforehand where a retention period is given, once", async () => {
+  test("a bucket is created beforehand if a retention period is given, once", async () => {
     const { server, influx } = start("4w");
     await influx.deliver(events(1, 2));
     await influx.restart();
@@ -104,7 +104,7 @@ describe("version 2", () => {
     expect(await influx.sink.probe()).toContain("1 databases in use");
   });
 
-  test("a bucket that was removed is made again", async () => {
+  test("a bucket that was removed is created again", async () => {
     const { server, influx } = start("30d");
     await influx.deliver(events(1, 2));
     server.buckets.clear();
@@ -143,7 +143,7 @@ describe("version 2", () => {
     },
   );
 
-  test("types are of a week: what an old reading was is nothing to today's", async () => {
+  test("types belong to a week: the type of an old reading does not matter to a new one", async () => {
     const { server, influx } = start("forever");
     const now = Date.now();
     const then = now - 200 * dayMs;
@@ -172,7 +172,7 @@ describe("retention on version 3", () => {
     return { server, influx };
   }
 
-  test("a database that somebody deletes is made anew with its period, before a write makes it without", async () => {
+  test("a database that somebody deletes is created again with its period, before a write creates it without", async () => {
     const { server, influx } = await start();
     for (const seq of [1, 2, 3]) {
       expect(await influx.deliver(events(seq, seq))).toEqual(all(1));
@@ -182,7 +182,7 @@ describe("retention on version 3", () => {
     expect(server.created).toHaveLength(3);
   });
 
-  test("a token that is no good is the server's trouble there too, and ends when it is good", async () => {
+  test("an invalid token is trouble of the whole server there too, and ends when the token is valid", async () => {
     const { server, influx } = await start();
     await influx.deliver(events(1, 2));
     server.set({ token: "changed" });

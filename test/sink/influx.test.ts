@@ -1,4 +1,4 @@
-/** The InfluxDB sink against a strict fake of version 3: every answer, and what becomes of every line. */
+/** The InfluxDB sink against a strict fake of version 3: every answer, and what happens to every line. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -64,7 +64,7 @@ describe("the main path", () => {
     expect(server.writes[0]?.write.body).toStartWith("energy,device_id=");
   });
 
-  test("one request a batch, in the words that version 3 takes, with the token", async () => {
+  test("one request per batch, in the form of version 3, with the token", async () => {
     const { server, influx } = await start({ token: "apiv3_secret" }, { token: "apiv3_secret" });
     expect(await influx.deliver(events(1, 500))).toEqual(all(500));
     expect(bodies(server)).toEqual([500]);
@@ -148,7 +148,7 @@ describe("what the server refuses", () => {
     expect([...influx.refused]).toEqual([[2, "bad"]]);
   });
 
-  test("a column too many costs the lines that have it, and no other", async () => {
+  test("one column too many costs only the lines that have it", async () => {
     const { server, influx } = await start({ columnsMax: 4 });
     const batch = [event(1), reading(2, { m: 1 }), event(3)];
     expect(await influx.deliver(batch)).toEqual({ delivered: 2, ignored: 0, refused: 1 });
@@ -173,7 +173,7 @@ describe("column types", () => {
     expect(server.writes).toHaveLength(4);
   });
 
-  test("a string in a column of floats goes apart, and the server refuses it", async () => {
+  test("a string in a column of floats is sent separately, and the server refuses it", async () => {
     const { server, influx } = await start();
     await influx.deliver([reading(1, { temp_c: 20.5 })]);
     expect(await influx.deliver([reading(2, { temp_c: "n/a" }), reading(3, { temp_c: 21 })])).toEqual({
@@ -190,7 +190,7 @@ describe("column types", () => {
     ]);
   });
 
-  test("of the first values in one batch the server takes one type, and the rest learn from it", async () => {
+  test("of the first values in one batch the server accepts one type, and the rest follow it", async () => {
     const { influx } = await start();
     const mixed = [
       reading(1, { v: 1 }),
@@ -212,7 +212,7 @@ describe("column types", () => {
     expect(await influx.deliver([reading(2, { v: "now text" })])).toEqual(all(1));
   });
 
-  test("after somebody dropped the table the sink goes on by itself, with other types", async () => {
+  test("after somebody dropped the table the sink continues by itself, with other types", async () => {
     const { server, influx } = await start();
     await influx.deliver([reading(1, { v: 1 }), reading(2, { v: 2 })]);
     expect(await influx.deliver([reading(3, { v: "text" })])).toMatchObject({ refused: 1 });
@@ -368,7 +368,7 @@ describe("bodies the server cannot take", () => {
     expect(server.writes.length).toBeLessThan(12);
   });
 
-  test("a server that falls ill in the middle of the halving costs no line", async () => {
+  test("a server that breaks in the middle of the halving costs no line", async () => {
     let number = 0;
     const { server, influx } = await start();
     server.set({
@@ -382,7 +382,7 @@ describe("bodies the server cannot take", () => {
     expect(outcome).toEqual({ delivered: 99, ignored: 0, refused: 1 });
   });
 
-  test("a server's words that quote a device's do not park its tenant", async () => {
+  test("a server's message that quotes a device's text does not park its tenant", async () => {
     const { influx } = await start();
     const name = "a: database not found, db name";
     expect(await influx.deliver([reading(1, { [name]: 1 }), reading(2, { [name]: "x" }), event(3)])).toEqual({
@@ -450,7 +450,7 @@ describe("trouble that passes", () => {
     expect(await influx.deliver(events(1, 3))).toEqual(all(3));
   });
 
-  test("a delivery that is called off stops", async () => {
+  test("an aborted delivery stops", async () => {
     const stop = new AbortController();
     const { influx } = await start({
       fault: () => {
@@ -471,7 +471,7 @@ describe("trouble that passes", () => {
     expect((await outage(influx.deliver(events(1, 3)))).scope).toBe(scope);
   });
 
-  test("while it is down, databases do not each wait for it: one asks for all, and all go on when it is answered", async () => {
+  test("while it is down, one database tries for all, and all go on when it succeeds", async () => {
     const databases = 30;
     const server = await startInflux3({ databasesMax: databases, fault: () => ({ status: 503 }) });
     opened.push({ dispose: () => server.stop() });
@@ -496,8 +496,8 @@ describe("trouble that passes", () => {
   });
 });
 
-describe("trouble that wants a person", () => {
-  test("a wrong token keeps the data, names no token, and ends when the token is good", async () => {
+describe("trouble that needs a person", () => {
+  test("a wrong token keeps the data, does not appear in the message, and the trouble ends when the token is valid", async () => {
     const { server, influx } = await start({ token: "right" }, { token: "wrong-one" });
     const error = await outage(influx.deliver(events(1, 3)));
     expect(error.alarm).toBe(true);
@@ -508,7 +508,7 @@ describe("trouble that wants a person", () => {
     expect(await influx.deliver(events(1, 3))).toEqual(all(3));
   });
 
-  test("a 403 is one database's: the others go on", async () => {
+  test("a 403 concerns one database: the others go on", async () => {
     const { server, influx } = await start({
       fault: ({ database }) =>
         database === "telemetry_b" ? { status: 403, text: "insufficient permissions" } : null,
@@ -565,7 +565,7 @@ describe("trouble that wants a person", () => {
     expect(server.writes).toHaveLength(0);
   });
 
-  test("the probe counts databases, warns of the limit, and fails without a good token", async () => {
+  test("the probe counts databases, warns of the limit, and fails without a valid token", async () => {
     const { server, influx } = await start({ token: "t" }, { token: "t" });
     await influx.deliver(events(1, 2));
     expect(await influx.sink.probe()).toMatch(
@@ -576,8 +576,8 @@ describe("trouble that wants a person", () => {
   });
 });
 
-describe("databases made beforehand", () => {
-  test("with a retention period, once a database", async () => {
+describe("databases created beforehand", () => {
+  test("with a retention period, once per database", async () => {
     const { server, influx } = await start({}, { retention: "30d" });
     await influx.deliver(events(1, 2));
     await influx.deliver(events(3, 4));
@@ -597,7 +597,7 @@ describe("databases made beforehand", () => {
   });
 });
 
-describe("two readings of one device at one time", () => {
+describe("two readings of one device at the same time", () => {
   const at = { eventMs: 1_789_000_000_500, eventNs: 0 };
   const points = (server: Influx3) => server.databases.get("telemetry_acme")?.points("telemetry") ?? [];
 

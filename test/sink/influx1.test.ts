@@ -87,7 +87,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     ]);
   });
 
-  test("a database a tenant, many of them", async () => {
+  test("one database per tenant, many of them", async () => {
     const { influx } = start({ database: "many_{tenant_id}" });
     for (let n = 1; n <= 8; n += 1)
       expect(await influx.deliver([event(n, { tenantId: `t${n}` })])).toEqual(all(1));
@@ -151,7 +151,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     ]);
   });
 
-  test("types are of a week: a text of 2001 keeps no number of today out, in one batch or in many", async () => {
+  test("types belong to a week: a text of 2001 does not keep out a number of today, in one batch or in many", async () => {
     const { database, influx } = start({ timeDistanceMaxDays: 0 });
     const then = Date.UTC(2001, 0, 3);
     const now = Date.now();
@@ -236,7 +236,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     ]);
   });
 
-  test("a tag with too many values costs the lines of the new device, and parks nobody", async () => {
+  test("a tag with too many values costs only the lines of the new device, and parks nobody", async () => {
     const small = await startInfluxd({ data: "max-values-per-tag = 3" });
     opened.push({ dispose: () => small.stop() });
     const influx = open({ url: small.url, database: "d", retention: "forever" });
@@ -295,7 +295,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     expect(await ask("SHOW MEASUREMENTS ON telemetry", admin)).not.toContain("values");
   });
 
-  test("a batch of 10,000 lines goes in whole, and again without doubling", async () => {
+  test("a batch of 10,000 lines is stored whole, and again without doubling", async () => {
     const { database, influx } = start();
     const batch = events(1, 10_000);
     expect(await influx.deliver(batch)).toEqual(all(10_000));

@@ -24,7 +24,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
   });
   afterEach(() => kafka.close());
 
-  test("brings a burst of one device, more than a batch may hold, into one partition", async () => {
+  test("writes a burst of one device, larger than a batch, into one partition", async () => {
     const entries = Array.from({ length: 300 }, (_, i) =>
       event(i + 1, { payload: JSON.stringify({ metrics: { n: i + 1, text: "y".repeat(8_000) } }) }),
     );
@@ -33,13 +33,13 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(read.map(({ json }) => json.values[0])).toEqual(upTo(300));
   });
 
-  test("two gateways of one id are slow, but nothing is lost or doubled", async () => {
+  test("two gateways with the same id are slow, but nothing is lost or doubled", async () => {
     const [a, b] = [kafka.open({ gatewayId: "twice" }), kafka.open({ gatewayId: "twice" })];
     let before = noTotals;
     let fenced = 0;
     for (let first = 1; first <= 200; first += 20) {
       const entries = events(first, first + 19);
-      // Both are given the same entries, as two that run on copies of one spool.
+      // Both get the same entries, like two that run on copies of one spool.
       const tries = [a, b].map(async (sink) => {
         for (;;) {
           try {
@@ -58,7 +58,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(fenced).toBeGreaterThan(0);
   });
 
-  test("goes on where it was after Kafka has forgotten the position", async () => {
+  test("continues where it was after Kafka has forgotten the position", async () => {
     await kafka.open({ gatewayId: "away" }).deliver(delivery(events(1, 10)));
     await deleteGroup(bootstrap, "sluice-away");
     const again = kafka.open({ gatewayId: "away" });
@@ -69,7 +69,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(numbersOf(await kafka.events())).toEqual(upTo(15));
   });
 
-  test("has no position at a topic that was made anew, whatever is kept", async () => {
+  test("has no position in a topic that was created anew, whatever is kept", async () => {
     await kafka.open({ gatewayId: "moved" }).deliver(delivery(events(1, 5)));
     const other = await openKafka(bootstrap);
     expect(
@@ -145,7 +145,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     await small.close();
   });
 
-  test("a topic that is not there is an alarm that names it", async () => {
+  test("a missing topic is an alarm that names it", async () => {
     const sink = kafka.open({ env: { KAFKA_ERROR_TOPIC: "nowhere" } });
     const failed = (await sink.deliver(delivery([event(1)])).catch((error: unknown) => error)) as Outage;
     expect(failed.alarm).toBe(true);

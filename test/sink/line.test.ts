@@ -1,4 +1,4 @@
-/** An event as a line: exactly what InfluxDB reads back, or refused by name. */
+/** An event as a line: InfluxDB reads back exactly the event, or the event is refused by name. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { Entry } from "../../src/core/entry.ts";
@@ -19,7 +19,7 @@ import { parseLine, parseLines } from "../kit/lineparser.ts";
 const grammar: Grammar = grammarOf("v3", true, false);
 const integers = new Set(["seq", "rssi_dbm"]);
 
-/** A table whose columns are believed to be what `types` says. */
+/** A table whose columns are believed to have the types in `types`. */
 function table(name: string, types: Record<string, ColumnType> = {}): Table {
   const columns = new Map<string, Column>();
   return {
@@ -135,7 +135,7 @@ describe("numbers", () => {
     expect(encode(`{"metrics":{"a":${digits}}}`)).toContain(` a=${Number(digits)} `);
   });
 
-  test("what is beyond a double is refused", () => {
+  test("a number beyond a double is refused", () => {
     expect(refusal('{"metrics":{"a":1e400}}')).toBe(
       'metric "a" of device "d1" is beyond the range of a double',
     );
@@ -190,7 +190,7 @@ describe("a column's type", () => {
     });
   });
 
-  test("one whose type is not known is news and no misfit, a known one neither", () => {
+  test("a column whose type is not known is new and no misfit, nor is a known one", () => {
     const entry = event(1, { payload: '{"metrics":{"a":1,"b":2}}' });
     expect(encodeLine(entry, table("telemetry", { a: "float" }), grammar)).toMatchObject({
       misfit: false,

@@ -1,4 +1,4 @@
-/** The Redis sink on a real server: that the newest stays whatever happens, and that what was lost comes back. */
+/** The Redis sink on a real server: the newest value stays whatever happens, and what was lost comes back. */
 import {
   afterAll,
   afterEach,
@@ -144,7 +144,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     expect(wanted.size).toBe(200);
   });
 
-  test("merges per metric, also across batches, and a heartbeat takes no value away", async () => {
+  test("merges per metric, even across batches, and a heartbeat removes no value", async () => {
     const sink = open();
     await deliverAll(sink, [reading(1, { a: 1, b: 1 })]);
     await deliverAll(sink, [
@@ -213,7 +213,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     expect(await hash("device:acme/d1:values")).toEqual({ a: "2" });
   });
 
-  describe("what is somebody else's", () => {
+  describe("keys of another program", () => {
     for (const part of ["metadata", "values", "times"]) {
       test(`a device whose ${part} are another type is its dead letter, the others go on`, async () => {
         await server.send("SET", `device:acme/d1:${part}`, "mine");
@@ -252,7 +252,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       expect(await hash("device:acme/d1:values")).toEqual({ a: "6", old: "0" });
     });
 
-    test("is filled again after FLUSHALL, also if nothing is delivered", async () => {
+    test("is filled again after FLUSHALL, even if nothing is delivered", async () => {
       const clock = handClock();
       const sink = open({}, { stored: () => stored, held, clock });
       await deliverAll(sink, [reading(6, { a: 6 })]);
@@ -284,7 +284,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       expect(second.stats?.()).toMatchObject({ refills: 0, refill_running: false });
     });
 
-    test("has no mark before all is filled, so that a crash meanwhile begins anew", async () => {
+    test("has no mark before all is filled, so that the filling begins anew after a crash", async () => {
       let fails = true;
       const given = {
         clock: handClock(),

@@ -1,4 +1,7 @@
-/** The scan of a payload: what it takes reads back as what encodeLine writes, and what it does not take leaves nothing. */
+/**
+ * The scan of a payload: what it encodes reads back as what encodeLine writes, and what it leaves to encodeLine adds
+ * nothing.
+ */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { Entry } from "../../src/core/entry.ts";

@@ -9,7 +9,7 @@ const strangers = (count: number, receivedMs = at, reason = "UNREGISTERED_DEVICE
 const summed = (counts: ReturnType<typeof countRejects>) => counts.reduce((sum, { cnt }) => sum + cnt, 0);
 
 describe("rejects of made-up tenants", () => {
-  test("are a few rows a minute however many there are, and counted to the last", () => {
+  test("are a few rows per minute, however many tenants there are, and every reject is counted", () => {
     const tenants = new CountedTenants();
     const rows = new Set<string>();
     for (let batch = 0; batch < 20; batch++) {
@@ -24,11 +24,11 @@ describe("rejects of made-up tenants", () => {
       expect(summed(counts)).toBe(5_000);
       for (const { tenantId, reason } of counts) rows.add(`${tenantId} ${reason}`);
     }
-    // And one for each reason, where the others are added up.
+    // And one per reason, which sums up the others.
     expect(rows.size).toBe(strangerRowsMax + 2);
   });
 
-  test("leave a tenant that was heard its own rows, also in the batch in which it is heard first", () => {
+  test("leave an accepted tenant its own rows, even in the batch in which it is first accepted", () => {
     const tenants = new CountedTenants();
     const counts = countRejects(
       [...strangers(100), reject(1, { tenantId: "acme", receivedMs: at }), event(2, { tenantId: "acme" })],
@@ -38,7 +38,7 @@ describe("rejects of made-up tenants", () => {
     expect(counts.find(({ tenantId }) => tenantId === "unknown")?.cnt).toBe(100 - strangerRowsMax);
   });
 
-  test("have their few rows anew in each minute, whatever the order in which minutes come", () => {
+  test("get their few rows again in each minute, whatever the order of the minutes", () => {
     const tenants = new CountedTenants();
     const named = (minute: number) =>
       countRejects(strangers(100, at + minute * 60_000), tenants).filter(

@@ -1,4 +1,4 @@
-/** What every registry promises (src/core/registry.ts), asked of each. */
+/** The promises of every registry (src/core/registry.ts), tested on each. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ setDefaultTimeout(60_000);
 interface Fixture {
   readonly name: string;
   readonly unavailable: string;
-  /** A fresh registry, and another of another process on the same store. */
+  /** A fresh registry, and one of another process on the same store. */
   open(): Promise<{ registry: Registry; other: Registry; stop(): Promise<void> }>;
 }
 
@@ -77,7 +77,7 @@ function suite(fixture: Fixture): void {
   });
   const id = (deviceId: string) => ({ tenantId: "acme", deviceId });
 
-  test("a device that moves here brings the token that was rotated away", async () => {
+  test("a device that moves here brings its previous token along", async () => {
     const previousTokenUntil = "2031-01-02T03:04:05.000Z";
     const moved = device("d1", { previousTokenHash: "cd".repeat(32), previousTokenUntil });
     expect(await registry.add([moved, device("d2"), moved])).toEqual([true, true, false]);
@@ -122,7 +122,7 @@ function suite(fixture: Fixture): void {
     expect(found.map((d) => d.deviceId).sort()).toEqual([...names].sort());
   });
 
-  test("adding tells which are new, and leaves the others as they are", async () => {
+  test("adding returns which are new, and leaves the others unchanged", async () => {
     expect(await registry.add([device("d1"), device("d2"), device("d1", { siteId: "x" })])).toEqual([
       true,
       true,
@@ -133,7 +133,7 @@ function suite(fixture: Fixture): void {
     expect((await registry.get(id("d2")))?.siteId).toBe("lab-1");
   });
 
-  test("a device that provisions itself has no token, and one that exists is left alone", async () => {
+  test("a device that provisions itself has no token, and an existing one stays unchanged", async () => {
     await registry.add([device("d1")]);
     await registry.provision([
       { tenantId: "acme", deviceId: "d1", siteId: "x" },
@@ -163,7 +163,7 @@ function suite(fixture: Fixture): void {
     expect(await registry.get(id("none"))).toBeUndefined();
   });
 
-  test("lists in order, filtered, a page at a time", async () => {
+  test("lists in order, filtered, page by page", async () => {
     const sites = ["lab-1", "lab-2"];
     await registry.add(Array.from({ length: 7 }, (_, i) => device(`d${i}`, { siteId: sites[i % 2] ?? "" })));
     await registry.add([device("d0", { tenantId: "zeta", status: "REVOKED" })]);
@@ -217,7 +217,7 @@ function suite(fixture: Fixture): void {
     expect(found).toMatchObject({ previousTokenHash: null, previousTokenUntilMs: null });
   });
 
-  test("what is removed is gone, and said to have been there", async () => {
+  test("what is removed is gone, and the answer says that it existed", async () => {
     await registry.add([device("d1")]);
     expect(await registry.remove(id("d1"))).toBe(true);
     expect(await registry.remove(id("d1"))).toBe(false);
@@ -232,7 +232,7 @@ function suite(fixture: Fixture): void {
     expect(await registry.settings()).toEqual({ MODE: "PROD", RATE_LIMIT_RPS: "7" });
   });
 
-  test("a watcher hears of every kind of change by another process, until it stops", async () => {
+  test("a watcher is notified of every kind of change by another process, until it stops", async () => {
     const heard = recorder();
     const unwatch = registry.watch(heard.watcher);
     await until(() => heard.calls.includes("restored"));

@@ -59,7 +59,7 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     await db.close();
   });
 
-  test("existing tables are used as they are, until somebody migrates", async () => {
+  test("existing tables are used as they are until somebody migrates", async () => {
     for (const statement of existing) await run(statement);
     await run("insert into device_registry (tenant_id, device_id, site_id) values ('a', 'b', 'c')");
     const done = await createMissing(db);

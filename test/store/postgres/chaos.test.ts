@@ -47,7 +47,7 @@ describe.skipIf(unavailable !== "")(`refusals, cut lines and altered tables ${un
       site.put(some());
       await Bun.sleep(random.whole(0, 60));
       if (random.whole(1, 3) === 1) site.proxy.cut();
-      // The table is away for a moment, or its right is: the fault of no entry.
+      // The table, or the right to it, is missing for a moment: no entry is at fault.
       const [harm, mend] = random.pick(harms);
       await site.run([harm]);
       await Bun.sleep(random.whole(0, 60));

@@ -59,7 +59,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect({ ...row }).toEqual({ zone: "UTC", name: "sluice" });
   });
 
-  test("the server is told to give up when we do", async () => {
+  test("the server gives up when we do", async () => {
     const row = await db.transaction("asking", async (tx) => {
       const [found] = await tx`select current_setting('statement_timeout') as s,
         current_setting('idle_in_transaction_session_timeout') as i, current_setting('transaction_isolation') as l`;
@@ -68,7 +68,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect({ ...row }).toEqual({ s: "1s", i: "1s", l: "read committed" });
   });
 
-  test("a far side that accepts and never answers ends in an error, and the next call on a new connection", async () => {
+  test("a server that accepts and never answers causes an error, and the next call uses a new connection", async () => {
     await one();
     proxy.mode("blackhole");
     const calls = await Promise.all(Array.from({ length: 8 }, () => one().catch(explain)));
@@ -79,7 +79,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect(proxy.accepted()).toBeGreaterThan(before);
   });
 
-  test("connections that are cut under load leave no call unanswered, and what may be asked twice is", async () => {
+  test("connections that are cut under load leave no call unanswered, and calls that may be repeated are repeated", async () => {
     let unanswered = 0;
     const load = Array.from({ length: 6 }, async () => {
       for (let i = 0; i < 60; i++) {
@@ -97,7 +97,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect(await until(one)).toHaveLength(1);
   });
 
-  test("a backend that was ended while idle costs no call", async () => {
+  test("a backend that was terminated while idle costs no call", async () => {
     await one();
     const server = await sharedPostgres();
     const other = openPostgres({ url: server.url, poolMax: 2, timeoutMs: 5000 });
@@ -122,7 +122,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect(row?.["found"]).toBeNull();
   });
 
-  test("closing does not wait for a far side that is gone", async () => {
+  test("closing does not wait for a server that is gone", async () => {
     await one();
     proxy.mode("blackhole");
     void one().catch(() => {});
@@ -133,7 +133,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
 
 const noOpenssl = Bun.which("openssl") === null ? "no openssl" : unavailable;
 describe.skipIf(noOpenssl !== "")(`TLS to a real server ${noOpenssl}`, () => {
-  test("sslrootcert is the CA that must have signed the server; sslmode says the rest", async () => {
+  test("sslrootcert is the CA that must have signed the server's certificate; sslmode decides the rest", async () => {
     const made = makeCertificates();
     const server = await startPostgres({ tls: { cert: made.serverCert, key: made.serverKey } });
     const ask = async (host: string, query: string) => {

@@ -49,7 +49,7 @@ describe("rows in the text format of COPY", () => {
     expect(of("42")).toEqual({ _payload: 42, ...marks });
   });
 
-  test("rejects are counted by minute, tenant and reason; who has no tenant is unknown", () => {
+  test("rejects are counted by minute, tenant and reason; without a tenant they count as unknown", () => {
     const at = Date.parse("2026-01-01T00:00:59.999Z");
     const entries = [
       reject(1, { receivedMs: at }),

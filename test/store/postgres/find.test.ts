@@ -72,7 +72,7 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     );
   });
 
-  test("AUTO_PROVISION registers all but the names that the database cannot hold", async () => {
+  test("AUTO_PROVISION registers all names except those that the database cannot hold", async () => {
     await open("LATIN1");
     const asked = [...Object.keys(names), "new-1", "new-2"].map((name) => ({ ...idOf(name), siteId: "s" }));
     await registry.provision(asked);
@@ -82,7 +82,7 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     expect(rows.map(({ id }) => id).toSorted()).toEqual([...possible, "new-1", "new-2"].toSorted());
   });
 
-  test("AUTO_PROVISION without the right is an error, and no refusal of each device", async () => {
+  test("AUTO_PROVISION without the right is one error, not a refusal of each device", async () => {
     await open("UTF8");
     await sql.unsafe("alter table device_registry rename column status to state");
     await expect(registry.provision([{ ...idOf("new"), siteId: "s" }])).rejects.toThrow(
@@ -90,7 +90,7 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     );
   });
 
-  test("what stops every look-up is an outage, not everybody's absence", async () => {
+  test("an error of every look-up is an outage, and does not make devices unregistered", async () => {
     await open("UTF8");
     await sql.unsafe("alter table device_registry rename column status to state");
     await expect(registry.find(plain)).rejects.toThrow("looking up devices");

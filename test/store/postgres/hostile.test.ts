@@ -1,6 +1,7 @@
 /**
- * Whatever a far side that is taken for PostgreSQL sends, and whenever: a call rejects or times out, and nothing is thrown where
- * nobody listens (which would end the process). A child process makes the calls, so that such a throw is seen for certain.
+ * Whatever a server that is taken for PostgreSQL sends, and whenever: a call rejects or times out, and nothing is
+ * thrown where nobody listens (which would end the process). A child process makes the calls, so that such a throw is
+ * noticed for certain.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import net, { type Socket } from "node:net";
@@ -121,7 +122,7 @@ async function behaves(conduct: Conduct, query = ""): Promise<void> {
   server.close();
 }
 
-describe("a far side that", () => {
+describe("a server that", () => {
   test.concurrent.each(Object.keys(conducts))("%s", (name) => behaves(conducts[name] ?? {}));
   test.concurrent.each(Object.keys(tlsConducts))("%s", (name) =>
     behaves(tlsConducts[name] ?? {}, "?sslmode=require"),

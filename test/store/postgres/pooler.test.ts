@@ -42,7 +42,7 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     expect(calls).not.toContain("restored");
   });
 
-  test("behind a pooler in session mode it stands, and tells", async () => {
+  test("behind a pooler in session mode it stands, and notifies", async () => {
     const server = await sharedPostgres();
     const pooler = await startPgBouncer(server, "session");
     closers.push(() => pooler.stop());
@@ -63,7 +63,7 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     await admin.end({ timeout: 5 });
     const { calls } = await open(url);
     await until(() => calls.includes("restored"));
-    // The one that asks for our triggers again and again is the one that listens.
+    // The connection that queries our triggers again and again is the one that listens.
     const listening = async () => {
       const looking = postgres(url, { max: 1, fetch_types: false });
       const rows = await looking`select pid, backend_start::text from pg_stat_activity

@@ -185,7 +185,7 @@ const ways: readonly Way[] = [
   },
 ];
 
-/** What refuses every row, and how that is mended. */
+/** What refuses every row, and how that is fixed. */
 const broken: readonly (Omit<Way, "bad"> & { readonly mend: readonly string[]; readonly cure: string })[] = [
   {
     name: "a NOT NULL column that nobody fills",
@@ -296,11 +296,11 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     await site.run(sql);
     const stored = await site.stored();
     site.drain.start();
-    // Alone they wait: the table may be broken.
+    // Alone they wait: the table may be at fault.
     site.put([anEntry(bad), anEntry(bad), anEntry(bad)]);
     await until(() => site.drain.stats().trouble !== null);
     expect(site.letters()).toEqual([]);
-    // One that passes is the proof, and those among it stand alone too.
+    // An entry that passes is the proof, and the refused ones beside it stand alone too.
     site.put([anEntry(bad), ...good(20), anEntry(bad), ...good(20), anEntry(bad)]);
     await site.settled();
     expect(site.letters().map(({ entry }) => entry.seq)).toEqual([1, 2, 3, 4, 25, 46]);

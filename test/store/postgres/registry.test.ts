@@ -53,7 +53,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     heard.calls.length = 0;
   }
 
-  /** Everything that was told until a mark, which is told last. */
+  /** All notifications up to a mark, which is sent last. */
   async function told(): Promise<string[]> {
     await admin`insert into app_settings values ('MARK', 'x') on conflict (key) do update set value = excluded.value`;
     await until(() => heard.calls.includes("settings"));
@@ -82,7 +82,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(await told()).toEqual(["all"]);
   });
 
-  test("a changed key tells the old and the new device", async () => {
+  test("a changed key notifies of the old and the new device", async () => {
     await watch();
     await seed("acme", 1);
     await told();
@@ -92,7 +92,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(tells([call ?? ""], "acme", "moved")).toBe(true);
   });
 
-  test("a change that no check looks at is not told", async () => {
+  test("a change that no check depends on causes no notification", async () => {
     await watch();
     await seed("acme", 10);
     await told();
@@ -124,7 +124,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(devices.sort()).toEqual([...names].sort());
   });
 
-  test("a listening connection that is cut is noticed, and replaced by itself", async () => {
+  test("a listening connection that is cut is noticed and replaced automatically", async () => {
     await watch();
     proxy.cut();
     await until(() => heard.calls.includes("restored"));
@@ -133,7 +133,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(await told()).toContain("devices acme/d1");
   });
 
-  test("a listening connection that fell silent is noticed within seconds, and replaced by itself", async () => {
+  test("a listening connection that fell silent is noticed within seconds and replaced automatically", async () => {
     await watch();
     proxy.mode("blackhole");
     await until(() => heard.calls.includes("lost"));
@@ -186,7 +186,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
 });
 
 describe.skipIf(unavailable !== "")(`the registry and a restart of the server ${unavailable}`, () => {
-  test("look-ups and the watch go on without a restart of ours", async () => {
+  test("look-ups and the watch continue without a restart of the gateway", async () => {
     const server = await startPostgres();
     const db = openPostgres({ url: await server.createDatabase(), poolMax: 2, timeoutMs: 3000 });
     const registry = createPostgresRegistry({ db, log: silentLog });

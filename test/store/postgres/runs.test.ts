@@ -1,4 +1,7 @@
-/** Long runs of refused entries end, at a distance too, in few transactions; and so do a thousand entries of odd characters. */
+/**
+ * Long runs of refused entries end, even at a distance, in few transactions; and so do a thousand entries of odd
+ * characters.
+ */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { anEntry } from "../../kit/spool.ts";
 import { openTables, type OpenTables, type TableOptions } from "../../kit/tables.ts";
@@ -20,7 +23,7 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     await site.run(["alter table raw_events add check (msg_type in ('telemetry', 'heartbeat'))"]);
   }
 
-  test("4,990 before 10 good ones, at 20 ms a piece each way", async () => {
+  test("4,990 before 10 good ones, with 20 ms each way", async () => {
     await open({ delayMs: 20 });
     site.put([...bad(4_990), ...good(10)]);
     site.drain.start();
@@ -48,14 +51,14 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     await until(() => site.drain.stats().alarms.length > 0);
     expect(site.drain.stats().alarms[0]?.why).toContain("entry 1,");
     expect(site.letters()).toEqual([]);
-    // PostgreSQL answers, so it is not the line that is slow.
+    // PostgreSQL answers, so the line is not slow.
     expect(site.drain.sink.batchMax).toBe(5_000);
     site.put([...bad(3), ...good(1), ...bad(3)]);
     await site.settled();
     expect(site.drain.stats()).toMatchObject({ delivered: 1, refused: 5_006, trouble: null, alarms: [] });
   });
 
-  test("a line so slow that a whole batch never passes in time gets smaller ones, and whole ones when it is fast", async () => {
+  test("a line so slow that a whole batch never passes in time gets smaller batches, and whole ones again once it is fast", async () => {
     await open({ timeoutMs: 500 });
     site.proxy.throttle(600_000);
     const payload = JSON.stringify({ metrics: { text: "x".repeat(200) } });
@@ -80,7 +83,7 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     expect(site.letters()[0]?.why).toContain("22001");
   });
 
-  test("rejects for which there is no table wait, for that is a fault of the table", async () => {
+  test("rejects without a table wait, because the table is at fault", async () => {
     await open();
     await site.run(["alter table quarantine_events rename column reason to why"]);
     site.put([...good(3), anEntry({ kind: "reject", reason: "TOKEN_INVALID" }), ...good(3)]);
@@ -93,7 +96,7 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     expect(site.drain.stats()).toMatchObject({ delivered: 7, refused: 0 });
   });
 
-  test("refused rows of one table prove nothing of another", async () => {
+  test("refused rows of one table prove nothing about another", async () => {
     await open();
     await site.run(["alter table raw_events add check (false) not valid"]);
     const reject = anEntry({ kind: "reject", reason: "TOKEN_INVALID" });

@@ -1,6 +1,6 @@
 /**
- * Every SQLSTATE class, raised by a trigger: for one row it is that row's, for every row it is an outage, and what may be over
- * in a moment makes no dead letter when it comes once.
+ * Every SQLSTATE class, raised by a trigger: for one row it is that row's fault, for every row it is an outage, and
+ * an error that may be over in a moment makes no dead letter if it occurs once.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { anEntry } from "../../kit/spool.ts";

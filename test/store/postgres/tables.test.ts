@@ -90,7 +90,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(trips).toBe(6);
   });
 
-  test("counts of a minute add up over batches", async () => {
+  test("counts of a minute add up across batches", async () => {
     await sink.deliver(delivery([reject(1), reject(2, { tenantId: null })]));
     await sink.deliver(delivery([reject(3)], { before: { ...noTotals, delivered: 2 } }));
     const counts = await admin`select tenant_id, cnt from quarantine_counters_minute order by tenant_id`;
@@ -116,7 +116,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect((await sink.positions?.(["epoch-1"]))?.[0]).toMatchObject({ seq: 100, totals: { refused: 5 } });
   });
 
-  test("a lone poison entry waits, and is refused when an entry behind it passes", async () => {
+  test("a lone poison entry waits, and is refused once an entry behind it passes", async () => {
     const alone = delivery([event(1, poison)]);
     expect(await tried(alone)).toContain("22P05");
     expect(alone.refused.size).toBe(0);
@@ -126,7 +126,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await storedSeqs()).toEqual([]);
   });
 
-  test("a table that is mended between the trial and the search takes all: a proof must pass beside what is refused", async () => {
+  test("a table that is fixed between the trial and the search takes all: a proof must pass together with the refusal", async () => {
     await sink.positions?.([]);
     await admin.unsafe(`create sequence calls;
       create function early() returns trigger language plpgsql as $$
@@ -138,7 +138,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(given.refused.size).toBe(0);
   });
 
-  test("what an operator puts aside is refused untried, with his words, and the rest is stored", async () => {
+  test("what an operator sets aside is refused untried, with his words, and the rest is stored", async () => {
     const given = delivery([event(1, poison), event(2), event(3)], {
       aside: new Map([
         [1, "put aside"],
@@ -172,7 +172,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await sink.positions?.(["epoch-1"])).toEqual([]);
   });
 
-  test("a table that is missing is an outage, is not replaced, and heals when it is back", async () => {
+  test("a missing table is an outage, is not created again, and the outage ends when it is back", async () => {
     await sink.deliver(delivery(events(1, 3)));
     await admin`alter table raw_events rename to raw_events_away`;
     const given = delivery(events(4, 6), { before: { ...noTotals, delivered: 3 } });
@@ -211,7 +211,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await storedSeqs()).toEqual([1, 3, 5]);
   });
 
-  test("a connection that falls silent in the middle of COPY holds up nobody: the next try ends its backend", async () => {
+  test("a connection that falls silent in the middle of COPY holds up nobody: the next try terminates its backend", async () => {
     await sink.positions?.([]);
     proxy.onSend((piece) => {
       // This piece still passes, and nothing after it.
@@ -240,7 +240,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await storedSeqs()).toHaveLength(50);
   });
 
-  test("a database put back from a backup is noticed, and what it lost is delivered again from its position", async () => {
+  test("a database restored from a backup is noticed, and what it lost is delivered again from its position", async () => {
     await sink.deliver(delivery(events(1, 5)));
     await sink.deliver(delivery(events(6, 10), { before: { ...noTotals, delivered: 5 } }));
     await admin`delete from raw_events where (payload ->> 'seq')::int > 5`;
@@ -253,7 +253,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await storedSeqs()).toEqual(events(1, 12).map((e) => e.seq));
   });
 
-  test("two who deliver the same batch at the same time store it once, with the same outcome", async () => {
+  test("two gateways that deliver the same batch at the same time store it once, with the same outcome", async () => {
     const other = postgresSink(openPostgres({ url, poolMax: 2, timeoutMs: 5000 }), "other");
     const batch = [...events(1, 200), deferred(201), reject(202)];
     const outcomes = await Promise.all([sink, other].map((s) => s.deliver(delivery(batch))));
@@ -263,7 +263,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await admin`select cnt from quarantine_counters_minute`).toMatchObject([{ cnt: "1" }]);
   });
 
-  test("positions are told only when a transaction under way has ended", async () => {
+  test("positions are returned only after a transaction under way has ended", async () => {
     await sink.deliver(delivery([event(1)]));
     const unlock = await lockRawEvents(url);
     const pending = sink.deliver(delivery([event(2)], { before: { ...noTotals, delivered: 1 } }));
@@ -287,7 +287,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     await restarted.close();
   });
 
-  test("a delivery that was called off writes nothing more", async () => {
+  test("an aborted delivery writes nothing more", async () => {
     const signal = AbortSignal.abort();
     expect(await tried(delivery(events(1, 3), { signal }))).toContain("called off");
     expect(await storedSeqs()).toEqual([]);
@@ -314,7 +314,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server
     let seq = 0;
     const one = async () => {
       const batch = events(seq + 1, seq + 500);
-      // As long as a recovery may take that makes every file durable.
+      // As long as a recovery that makes every file durable may take.
       await until(() => sink.deliver(delivery(batch, { before: { ...noTotals, delivered: seq } })), 120_000);
       seq += 500;
     };

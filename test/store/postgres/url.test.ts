@@ -1,4 +1,7 @@
-/** DATABASE_URL in every form that libpq takes: read right, connected to a real server, and mistaken with a clear word. */
+/**
+ * DATABASE_URL in every form that libpq accepts: read correctly, connected to a real server, and rejected with a
+ * clear message if wrong.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -39,7 +42,7 @@ test("parameters of the connection are taken, those of the server are passed on"
   expect(url.parameters).toEqual({ application_name: "site 7", search_path: "iot" });
 });
 
-test("any session is what libpq takes without the word", () => {
+test("target_session_attrs=any is what libpq assumes without it", () => {
   expect(parsePostgresUrl("postgres://h/d?target_session_attrs=any").targetSessionAttrs).toBeNull();
 });
 

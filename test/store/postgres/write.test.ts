@@ -70,7 +70,7 @@ describe.skipIf(unavailable !== "")(`writing into PostgreSQL ${unavailable}`, ()
 
   test("a reject that comes before the first event of its tenant is counted the same by both", async () => {
     const tenantId = `tenant-${crypto.randomUUID()}`;
-    // The minute's rows of strangers are taken: a tenant that no event was accepted of would share the row for the rest.
+    // The minute's rows for strangers are used up: a tenant without an accepted event would share the row for the rest.
     const receivedMs = Date.UTC(2030, 0, 1);
     const strangers = Array.from({ length: strangerRowsMax }, (_, i) =>
       reject(i + 1, { tenantId: `${tenantId}-${i}`, receivedMs }),

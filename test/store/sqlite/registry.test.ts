@@ -43,7 +43,7 @@ test("what the sink writes into the same file is no change of the registry", asy
   rmSync(dir, { recursive: true });
 });
 
-test("a file that can no longer be read is told as a lost watch, once", async () => {
+test("a file that can no longer be read is reported as a lost watch, once", async () => {
   const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
   const { clock, tick } = manual();
   const registry = localRegistry({ path: join(dir, "local.db"), clock });

@@ -1,4 +1,7 @@
-/** The local store within bounds: rows go by age and for room, and another process that writes stops nothing else. */
+/**
+ * The local store within bounds: rows are removed by age and for space, and another process that writes stops nothing
+ * else.
+ */
 import type { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -48,7 +51,7 @@ function retention(days: number, clock = simulatedClock(), freeBytesMin = 0) {
 }
 
 describe("the local store", () => {
-  test("gives up rows at their age, in every table, some at a time", () => {
+  test("removes rows at their age limit, in every table, some at a time", () => {
     const clock = simulatedClock();
     const now = clock.wallMs();
     for (const table of ["raw_events", "quarantine_events"] as const) {
@@ -76,7 +79,7 @@ describe("the local store", () => {
     kept.close();
   });
 
-  test("gives up the oldest rows, and not the newest thousand, if the disk is nearly full", () => {
+  test("removes the oldest rows, and not the newest thousand, if the disk is nearly full", () => {
     fill("raw_events", 11_000, simulatedClock().wallMs());
     const { clock, kept } = retention(0, simulatedClock(), Number.MAX_SAFE_INTEGER / 2);
     clock.advance(10_000);

@@ -61,7 +61,7 @@ test("a failure in the middle of a batch leaves nothing of it, and the retry all
   await sink.close();
 });
 
-test("a file that was put back from a copy under a running gateway is noticed", async () => {
+test("a file that was restored from a copy under a running gateway is noticed", async () => {
   using at = place();
   const sink = localSink({ path: at.path });
   await sink.deliver(delivery(events(1, 10)));
