@@ -23,6 +23,20 @@ const hostsPattern = z
     "host:port, several separated by commas",
   );
 
+const portSetting = integer({
+  name: "REDIS_PORT",
+  default: 6379,
+  min: 1,
+  max: 65_535,
+  unit: "port",
+  help: "Port of REDIS_HOST.",
+});
+
+/** Kubernetes sets REDIS_PORT=tcp://10.0.0.1:6379 in every pod beside a service called redis. */
+function withoutService(said: unknown): unknown {
+  return /^tcp:\/\/.*:(\d+)$/.exec(String(said))?.[1] ?? said;
+}
+
 export const redisSettings = {
   url: optionalString({
     name: "REDIS_URL",
@@ -32,14 +46,7 @@ export const redisSettings = {
     help: "Redis for the latest values of each device, such as redis://user:password@host:6379/0, rediss:// for TLS, redis+unix:///path; without it or REDIS_HOST or REDIS_SENTINELS nothing is written to Redis.",
   }),
   host: optionalString({ name: "REDIS_HOST", help: "Host of Redis, in place of REDIS_URL." }),
-  port: integer({
-    name: "REDIS_PORT",
-    default: 6379,
-    min: 1,
-    max: 65_535,
-    unit: "port",
-    help: "Port of REDIS_HOST.",
-  }),
+  port: { ...portSetting, schema: z.preprocess(withoutService, portSetting.schema) },
   db: integer({
     name: "REDIS_DB",
     default: 0,

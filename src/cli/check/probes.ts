@@ -14,6 +14,8 @@ import { valuesOf } from "../../core/kind.ts";
 import { silentLog } from "../../core/log.ts";
 import { openStore, storeNameOf } from "../../store/open-store.ts";
 import { probeRegistry, probeTables } from "./store-probes.ts";
+import { openRedis } from "../../redis/redis-client.ts";
+import { isRedisNamed } from "../../redis/redis-settings.ts";
 import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
 import { askedSources } from "../../source/index.ts";
@@ -51,6 +53,7 @@ export function createProbes(config: Config): Probes {
       ...mappingProbes(config),
       ...(storeNameOf(postgres) === "local" ? [] : ofStore),
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
+      ...redisProbes(config),
     ],
     async close() {
       for (const sink of sinks) await sink.close();
@@ -58,6 +61,17 @@ export function createProbes(config: Config): Probes {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Of a Redis that no sink writes to, but the look-up and the shared auth cache need. */
+function redisProbes({ redis: settings }: Config): Probe[] {
+  if (!isRedisNamed(settings) || settings.writeEnabled) return [];
+  const client = openRedis({ settings, clock: systemClock, timeoutMs: settings.timeoutMs });
+  const probe = async () => {
+    await client.ask([["PING"]]).finally(() => client.close());
+    return `Redis at ${client.place}`;
+  };
+  return [{ part: "redis", probe }];
 }
 
 function probeClock(): Promise<string> {
