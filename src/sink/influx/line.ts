@@ -188,13 +188,17 @@ export function rewritten(line: Line, grammar: Grammar, hints: TypeHints): Line 
 }
 
 /** The type that the line gives a column; null if it has no value there. */
-export function typeOf({ entry, table, fields }: Line, name: string): ColumnType | null {
+export function typeOf(line: Line, name: string): ColumnType | null {
+  const { entry, table } = line;
+  // Most lines have no such column, and to see that takes no parsing; only an escape can hide a name.
+  if (!entry.payload.includes(name) && !entry.payload.includes("\\")) return null;
   const { seq, metrics } = telemetryOf(entry);
   const value = Object.hasOwn(metrics, name) ? metrics[name] : name === "seq" ? seq : undefined;
   if (value === undefined || value === null) return null;
   if (typeof value !== "number") return typeof value === "boolean" ? "boolean" : "string";
   const head = table.column(name).head ?? "";
-  const [digits = ""] = `,${fields}`.slice(`,${fields}`.indexOf(head) + head.length).split(",", 1);
+  const fields = `,${line.fields}`;
+  const [digits = ""] = fields.slice(fields.indexOf(head) + head.length).split(",", 1);
   return digits.endsWith("i") ? "integer" : "float";
 }
 
