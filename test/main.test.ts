@@ -1,4 +1,4 @@
-/** The process itself: what it leaves on the disk is nobody else's to read, and its log may fail without it. */
+/** The process itself: nobody else can read what it leaves on disk, and it survives a log that fails. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +32,7 @@ test("files in a data directory that others may enter are closed to them", async
   expect(open).toEqual([]);
 }, 60_000);
 
-test("a log that cannot be written does not end it", async () => {
+test("a log that cannot be written does not end the process", async () => {
   const main = join(import.meta.dir, "..", "src", "main.ts");
   const port = await freePort();
   const child = Bun.spawn(["sh", "-c", `exec "$0" "$1" run > /dev/full`, process.execPath, main], {

@@ -1,4 +1,4 @@
-/** docs/memory.md, made of the bounds in the code. `bun run test/memory-page.ts` writes it. */
+/** Writes docs/memory.md from the bounds in the code: `bun run test/memory-page.ts`. */
 import { loadConfig } from "../src/config/index.ts";
 import { memoryBounds, memoryTable } from "../src/cli/memory-bounds.ts";
 

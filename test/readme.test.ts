@@ -1,4 +1,4 @@
-/** What README.md and CHANGELOG.md tell people to type is there. */
+/** What README.md and CHANGELOG.md tell people to type exists. */
 import { describe, expect, test } from "bun:test";
 import { execute } from "../src/cli/index.ts";
 import { silentLog } from "../src/core/log.ts";
@@ -6,7 +6,7 @@ import manifest from "../package.json";
 
 const read = (name: string) => Bun.file(`${import.meta.dir}/../${name}`).text();
 const texts = `${await read("README.md")}\n${await read("CHANGELOG.md")}`;
-/** Code between backticks and in blocks; there alone is a word a command. */
+/** Code between backticks and in blocks; only there a word counts as a command. */
 const typed = [...texts.matchAll(/```(?:sh|ini)?\n([\s\S]*?)```|`([^`\n]+)`/g)].map(
   ([, block, span]) => block ?? span,
 );

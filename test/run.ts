@@ -17,7 +17,7 @@ interface Result {
   files: Set<string>;
 }
 
-/** Generous, since servers are started on busy machines; in bunfig.toml it would not be heeded. */
+/** Generous, because servers are started on busy machines; bunfig.toml would be ignored for it. */
 const testMs = 60_000;
 const root = join(import.meta.dir, "..");
 const patterns = process.argv.slice(2);
@@ -70,7 +70,10 @@ async function read(path: string): Promise<Result> {
   return found;
 }
 
-/** What Bun's own exit code does not say. A file that cannot be loaded has no test in the report: it counts as a failed one. */
+/**
+ * What Bun's own exit code does not say. A file that cannot be loaded has no test in the report, and counts as a
+ * failed one.
+ */
 function complain(found: Result, code: number): string[] {
   const unloaded = patterns.length > 0 ? [] : testFiles().filter((file) => !found.files.has(file));
   const complaints = unloaded.map((file) => `${file}: no test of it ran`);

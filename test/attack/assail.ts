@@ -5,7 +5,7 @@ import { targetSchema } from "./attack.ts";
 const [name, times, target] = process.argv.slice(2);
 const attack = attacks.find((one) => one.name === name);
 if (attack === undefined) throw new Error(`no attack ${name}`);
-// A victim that defends itself cuts connections, which is no error of the attacker's.
+// A victim that defends itself cuts connections; that is no error of the attacker.
 process.on("uncaughtException", (error) => console.error(error));
 const happened = await attack.run(targetSchema.parse(JSON.parse(target ?? "")), Number(times));
 console.log(happened);

@@ -33,21 +33,24 @@ export interface Attack {
   /** What it costs him. */
   readonly costs: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** "embedded" (default): the gateway is the broker, its tables local. "broker": Mosquitto and PostgreSQL, as in the fault suite. */
+  /**
+   * "embedded" (default): the gateway is the broker, with local tables. "broker": Mosquitto and PostgreSQL, as in the
+   * fault suite.
+   */
   readonly site?: "embedded" | "broker";
-  /** The embedded broker wants proof at CONNECT, and listens with TLS as well. */
+  /** The embedded broker requires proof at CONNECT, and listens with TLS as well. */
   readonly auth?: boolean;
-  /** PostgreSQL is away and the spool full while he attacks, so nobody has a PUBACK before it is over. */
+  /** PostgreSQL is away and the spool is full during the attack, so nobody gets a PUBACK before it is over. */
   readonly held?: boolean;
   /** Descriptors that the gateway may have; absent: as many as this process. */
   readonly files?: number;
   /** How often in the selection for CI (0: not in it) and in the long run. */
   readonly few: number;
   readonly many: number;
-  /** Makes ready, in the test's process, with the gateway running. */
+  /** Prepares the attack in the test's process, with the gateway running. */
   before?(site: Site): Promise<void>;
   run(target: Target, times: number): Promise<number>;
-  /** What else must hold at the end: a sentence for each thing that does not. */
+  /** What else must be true at the end: one sentence per thing that is not. */
   also?(site: Site, gateway: GatewayProcess, stats: readonly Stats[]): string[] | Promise<string[]>;
 }
 
@@ -71,7 +74,9 @@ const memoryBytesMax = 512 * 1024 * 1024;
 const honestDevices = 12;
 const calmMs = 1500;
 const from = "127.0.0.66";
-/** The four times of the issue: PUBACK (99th percentile), `/healthz` (longest), and the same for whoever connects meanwhile. */
+/**
+ * The four times: PUBACK (99th percentile), `/healthz` (longest), and the same for devices that connect meanwhile.
+ */
 const limitMs = 1000;
 /** A machine that is slow when calm may be as many times slower under attack; a fast one may not. */
 const calmTimesMax = 20;
@@ -191,7 +196,7 @@ function targetOf(site: Site, gateway: GatewayProcess): Target {
   };
 }
 
-/** Takes the database away until the intake is held. @returns what ends that */
+/** Takes the database away until the intake is held. @returns a function that ends that */
 async function hold(site: Site): Promise<() => Promise<void>> {
   site.databaseLine.mode("refuse");
   const load = site.load(400);
@@ -204,7 +209,10 @@ async function hold(site: Site): Promise<() => Promise<void>> {
 
 const attackMs = 90_000;
 
-/** Runs the attack in a process of its own, for as long as there is a victim. @throws with its words where it does not end well */
+/**
+ * Runs the attack in a process of its own, as long as there is a victim. @throws with its output if it does not end
+ * well
+ */
 async function assail(
   { name }: Attack,
   target: Target,

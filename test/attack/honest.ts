@@ -1,4 +1,6 @@
-/** The neighbours: honest devices that publish, one that connects anew again and again, and somebody who asks whether it is healthy. */
+/**
+ * The neighbours: honest devices that publish, one that reconnects again and again, and a client that reads /healthz.
+ */
 import { explain } from "../../src/core/log.ts";
 import { openConnection } from "../../src/simulator/connection.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -38,7 +40,7 @@ export async function watchNeighbours(honest: Honest, work: () => Promise<void>)
   const published = publish(honest, signal);
   const asked = longest("/healthz", signal, askEveryMs, () => ask(honest.gateway));
   const connected = longest("CONNECT", signal, connectEveryMs, () => connect(honest));
-  // They are to be there before the attacker is.
+  // They must be connected before the attacker.
   await Bun.sleep(300);
   try {
     await work();
@@ -62,7 +64,7 @@ async function publish({ site, auth }: Honest, signal: AbortSignal): Promise<num
   }
 }
 
-/** The longest of what `once` takes, again and again; what went wrong is said once. */
+/** The longest time of repeated calls of `once`; an error is reported once. */
 async function longest(
   what: string,
   signal: AbortSignal,

@@ -1,9 +1,8 @@
 /**
- * A memory limit for one process: a cgroup (v2, else v1) where one can be made, which takes root; else its resident memory is
- * watched, and the process is killed above the limit. The row says which of them it was.
- *
- * `ulimit -v` was the alternative: it bounds addresses, of which the engine reserves gigabytes that it never uses.
- * `systemd-run --scope` makes the same cgroup and needs systemd besides.
+ * A memory limit for one process: a cgroup (v2, else v1) if one can be made, which takes root; else its resident
+ * memory is watched, and the process is killed above the limit. The row says which of them it was. Rejected
+ * alternatives: `ulimit -v`, because it bounds addresses, of which the engine reserves gigabytes that it never uses;
+ * `systemd-run --scope`, because it makes the same cgroup and needs systemd besides.
  */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +10,7 @@ import { join } from "node:path";
 export interface MemoryLimit {
   /** How it is kept, for the row. */
   readonly how: string;
-  /** To stand before the words of the command. */
+  /** The words to put before the command. */
   readonly within: readonly string[];
   watch(pid: number): void;
   close(): void;
@@ -48,7 +47,7 @@ type Timer = ReturnType<typeof setInterval>;
 
 let made = 0;
 
-/** undefined where none can be made. */
+/** undefined if none can be made. */
 function makeGroup(bytesMax: number): string | undefined {
   const name = `sluice-attack-${process.pid}-${made++}`;
   for (const [root, files] of [
@@ -74,11 +73,11 @@ function removeGroup(group: string): void {
   try {
     rmdirSync(group);
   } catch {
-    // Never made, or a process is still in it: it goes with the machine.
+    // It was never made, or a process is still in it: it disappears with the machine.
   }
 }
 
-/** 0 where the process is gone. */
+/** 0 if the process is gone. */
 function residentBytes(pid: number): number {
   try {
     return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;

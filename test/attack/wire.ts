@@ -1,10 +1,10 @@
-/** What an attacker says: raw connections from his own address, and MQTT packets as bytes. */
+/** What an attacker sends: raw connections from his own address, and MQTT packets as bytes. */
 import { connect as dial, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { connectPacket } from "../kit/wire.ts";
 import type { Target } from "./attack.ts";
 
-/** Connected, or refused: then it is destroyed. Its errors are nobody's. */
+/** Resolves once it is connected, or refused and destroyed. Nobody listens to its errors. */
 export function open(target: Target, port: number): Promise<Socket> {
   const socket = dial({ port, host: target.host, localAddress: target.from });
   socket.on("error", () => {});

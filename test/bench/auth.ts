@@ -1,7 +1,7 @@
 /**
- * What a check against the auth cache and the judgement of a message cost, by the number of devices cached, and the bytes a device.
- *
- * Devices are asked for in a scattered order, as a fleet speaks; the names are made beforehand, as a source makes them of its packets.
+ * The cost of a check against the auth cache and of judging a message, by the number of devices cached, and the bytes
+ * per device. Devices are checked in a scattered order, as a fleet sends; the names are made beforehand, as a source
+ * makes them from its packets.
  */
 import { heapStats } from "bun:jsc";
 import { systemClock } from "../../src/core/clock.ts";
@@ -70,7 +70,7 @@ function telemetryOf(deviceId: string): Message {
   });
 }
 
-/** Nanoseconds a run, after a warm-up. */
+/** Nanoseconds per run, after a warm-up. */
 function timed(runs: number, work: (at: number) => void): number {
   for (let at = 0; at < runs / 5; at++) work(at);
   const startMs = performance.now();

@@ -18,7 +18,7 @@ import { type Mosquitto, startMosquitto } from "../kit/mosquitto.ts";
 import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
 import { defaultSpoolSettings } from "../kit/spool.ts";
 
-/** What the intake may lose to a drain. */
+/** How much slower a drain may make the intake. */
 const ratioMin = 0.75;
 const groupEntries = 1_000;
 const patienceMs = 600_000;
@@ -36,7 +36,7 @@ interface Load {
 }
 
 interface Rates {
-  /** Messages a second made durable here, and entries a second stored in PostgreSQL meanwhile and in all. */
+  /** Messages per second made durable here, and entries per second stored in PostgreSQL meanwhile and in total. */
   readonly intake: number;
   readonly storedMeanwhile: number;
   readonly stored: number;

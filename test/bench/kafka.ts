@@ -159,7 +159,7 @@ async function sources(bootstrap: string, messages: number): Promise<void> {
   report("sluice: judged and on the disk", await gateway(bootstrap, topic, fleet, messages));
 }
 
-/** Without a transaction, which is the client's business; by the same encoder. @returns bytes of a message */
+/** Without a transaction, which the client adds; by the same encoder. @returns bytes per message */
 async function fill(
   bootstrap: string,
   name: string,

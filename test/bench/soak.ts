@@ -21,7 +21,7 @@ const pageBytes = 4_096;
 /** Blocks whose floors the line is fitted to, and Student's t for 95 % with two degrees of freedom less. */
 const blocks = 12;
 const studentsT = 2.228;
-/** What leaks for each message leaks at least a pointer of it. */
+/** A leak per message is at least one pointer. */
 const leakBytesAMessage = 8;
 
 interface Sample {
@@ -96,7 +96,7 @@ function sampleOf({ pid, dataDir }: GatewayProcess): Sample {
   };
 }
 
-/** A file may go between the listing and the question. */
+/** A file may disappear between the listing and the look. */
 function bytesOf(dir: string): number {
   let bytes = 0;
   for (const name of readdirSync(dir))

@@ -1,8 +1,7 @@
 /**
- * A row of the fault table: what goes wrong, how it is made to, and what came of it.
- *
- * Every row ends the same way: the fault over, everything must be stored exactly once by itself, and the books must agree with
- * the tables. A row in which too little happened proves nothing and fails too.
+ * A row of the fault table: what goes wrong, how it is caused, and the result. Every row ends the same way: once the
+ * fault is over, everything must be stored exactly once without help, and the books must agree with the tables. A row
+ * in which too little happened proves nothing and does not hold either.
  */
 import { explain } from "../../src/core/log.ts";
 import { seededRandom, type Random } from "../../src/simulator/random.ts";
@@ -17,16 +16,16 @@ export interface Fault {
   /** The row's first cell. */
   readonly says: string;
   readonly site?: SiteOptions;
-  /** How often it happens in the selection for CI and in the long run. */
+  /** How often it happens in CI's selection and in the long run. */
   readonly few: number;
   readonly many: number;
-  /** Makes ready for it; why it cannot be made on this machine, "" where it can. */
+  /** Prepares it. @returns why it cannot be caused on this machine, "" if it can */
   prepare?(): string;
   /** Cleans up what `prepare` made. */
   done?(): void;
-  /** Makes it happen so often, under load; how often it did. */
+  /** Causes it that many times, under load. @returns how often it happened */
   run(site: Site, times: number, random: Random): Promise<number>;
-  /** What else must hold at the end: a sentence where it does not. */
+  /** What else must be true at the end: one sentence per thing that is not. */
   also?(site: Site, stats: readonly Stats[]): string[] | Promise<string[]>;
   /** The spool began anew or went back, so its books do not cover all that is in the tables. */
   readonly partialBooks?: boolean;
@@ -37,9 +36,9 @@ export interface Fault {
 export interface Row extends Verdict {
   readonly fault: Fault;
   readonly happened: number;
-  /** Messages that came again, and were known. */
+  /** Messages that came again and were recognised. */
   readonly recognised: number;
-  /** Everything that does not hold; none: the row is good. */
+  /** Everything that does not hold; the row holds if this is empty. */
   readonly problems: readonly string[];
 }
 
@@ -88,7 +87,10 @@ async function rowOf(site: Site, fault: Fault, happened: number, times: number):
   return { fault, ...verdict, happened, recognised, problems };
 }
 
-/** Waits until everything acknowledged is stored and nothing is under way; where that does not come, the verdict says so. */
+/**
+ * Waits until everything acknowledged is stored and nothing is under way; if that does not happen, the verdict says
+ * so.
+ */
 async function settled(site: Site, fault: Fault): Promise<Verdict> {
   const end = performance.now() + settleMs;
   let before = "";
@@ -125,7 +127,7 @@ function complaints(fault: Fault, verdict: Verdict, happened: number, times: num
   ];
 }
 
-/** The books against themselves and against the tables. */
+/** Compares the books with themselves and with the tables. */
 async function books(site: Site, fault: Fault, stats: readonly Stats[]): Promise<string[]> {
   const problems = stats.flatMap((one) =>
     one.balanced ? [] : [`the books of ${one.gateway_id} do not balance: ${JSON.stringify(one)}`],

@@ -21,7 +21,7 @@ export function backends(site: Site): Promise<number[]> {
   });
 }
 
-/** Ends every backend that serves a gateway, so that it has to connect anew. */
+/** Terminates every backend that serves a gateway, so that the gateway has to reconnect. */
 export async function disconnect(site: Site): Promise<void> {
   await site.sql(
     (sql) => sql`select pg_terminate_backend(pid) from pg_stat_activity

@@ -39,7 +39,7 @@ const wholeFleet: Fault = {
       : [`not 100,000: ${JSON.stringify(stats)}`],
 };
 
-/** As the registry hands them out; what the gateway leaves in their place is "***". */
+/** In the form that the registry issues; the gateway replaces them with "***". */
 const token = /tok-[\w-]{8,}/g;
 
 /** Messages of every kind, good, bad and unjudged, some still in the spool when the gateway is gone. */
@@ -100,7 +100,7 @@ function tables(site: Site): Promise<[string, string][]> {
   });
 }
 
-/** Of a copy, since a look at the original would change it. */
+/** Searches a copy, because opening the original would change it. */
 function groups(dataDir: string): string {
   const copy = mkdtempSync(join(tmpdir(), "sluice-fault-"));
   cpSync(dataDir, copy, { recursive: true });

@@ -45,7 +45,10 @@ interface StoredEvent {
   readonly received_ms: number;
 }
 
-/** Each metric of which Redis does not hold what the newest row of raw_events has; those of one time may be either. */
+/**
+ * Each metric for which Redis does not hold what the newest row of raw_events has; of rows with the same time,
+ * either.
+ */
 export async function staleMetrics(
   site: Site,
   redis: RedisServer,

@@ -1,4 +1,6 @@
-/** Runs faults one after the other on one PostgreSQL server, and on a new one after a fault that may have left it in ruins. */
+/**
+ * Runs faults one after the other on one PostgreSQL server, and on a new one after a fault that may have ruined it.
+ */
 import { startPostgres, type PostgresServer } from "../kit/postgres.ts";
 import { runFault, type Fault, type Row } from "./fault.ts";
 import { crash } from "./postgres-server.ts";
@@ -15,7 +17,7 @@ export function createRunner(): Runner {
     const old = server;
     server = undefined;
     if (old === undefined) return;
-    // Not in good order: it may have backends that are stopped, or be down already.
+    // Not stopped in order: it may have stopped backends, or be down already.
     await crash(old);
     await old.stop();
   }

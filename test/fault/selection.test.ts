@@ -1,4 +1,4 @@
-/** Every fault a few times, as CI can afford it. `bun run test:fault` is the whole of it. */
+/** Every fault a few times, as CI can afford it. `bun run test:fault` runs all of it. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { executable } from "../kit/gateway.ts";

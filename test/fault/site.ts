@@ -1,8 +1,7 @@
 /**
  * A site for one fault: publisher → Mosquitto → (proxy) → gateway → (proxy) → PostgreSQL, and an oracle that watches.
- *
- * The publisher talks to the broker directly: were its line cut, its own repeats would arrive as new messages, and a
- * duplicate could be anybody's. The gateway works as a role that is no superuser, as it should in the field.
+ * The publisher talks to the broker directly: if its line were cut, its own repeats would arrive as new messages, and
+ * a duplicate could be anybody's. The gateway works as a role that is not a superuser, as it should in the field.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,14 +23,14 @@ import type { KafkaOptions } from "../kit/kafka/broker.ts";
 import { openKafkaSide, type KafkaSide } from "./kafka-side.ts";
 import { ask, localTables, postgresTables, type Tables } from "./tables.ts";
 
-/** What a site needs of a gateway; the executable's process, or one inside this process. */
+/** What a site needs from a gateway: the executable's process, or a gateway inside this process. */
 export type Gateway = Pick<GatewayProcess, "pid" | "stats" | "stop" | "kill9" | "log" | "exitCode">;
 
 export interface SiteOptions {
   /** Lines of mosquitto.conf. Absent: a broker that keeps whatever comes while the gateway is away. */
   readonly brokerLines?: readonly string[];
   readonly protocolVersion?: 4 | 5;
-  /** Messages a second while the fault happens; 0: the fault publishes itself. */
+  /** Messages per second while the fault happens; 0: the fault publishes itself. */
   readonly rate?: number;
   readonly devices?: number;
   /** Shares of the fleet's own faults; absent: three per cent rejects. */
@@ -45,7 +44,7 @@ export interface SiteOptions {
   readonly embedded?: boolean;
   /** The publisher POSTs to HTTP ingest. */
   readonly http?: boolean;
-  /** Of the database; absent: UTF8. */
+  /** The database's encoding; absent: UTF8. */
   readonly encoding?: string;
   /** No PostgreSQL: the tables are in the gateway's local store. */
   readonly local?: boolean;
@@ -58,7 +57,7 @@ export interface SiteOptions {
   readonly launch?: (env: Record<string, string>, dataDir: string) => Promise<Gateway>;
 }
 
-/** `logins`: one connection for each device, which proves itself. */
+/** `logins`: one connection per device, which proves itself. */
 interface Limit {
   readonly count?: number;
   readonly rate?: number;
@@ -72,7 +71,9 @@ export interface Load {
   stop(): Promise<void>;
 }
 
-/** Keeps all that comes while the gateway is away: the default keeps a thousand messages and drops the rest. */
+/**
+ * Keeps everything that comes while the gateway is away: the default keeps a thousand messages and discards the rest.
+ */
 export const tuned = ["max_queued_messages 0"];
 
 const influxToken = "apiv3_of-the-fault-suite";
@@ -175,7 +176,7 @@ export class Site {
     return this.#gateways;
   }
 
-  /** Starts a gateway in the place of the last, on its data directory. */
+  /** Starts a gateway in place of the last one, on its data directory. */
   async start(): Promise<Gateway> {
     this.#gateways.pop();
     return this.startAnother();
@@ -190,7 +191,7 @@ export class Site {
     return gateway;
   }
 
-  /** Puts a gateway that was started anew in the place of an earlier one. */
+  /** Puts a newly started gateway in place of an earlier one. */
   replace(gone: Gateway, by: Gateway): void {
     this.#gateways = this.#gateways.filter((gateway) => gateway !== gone && gateway !== by).concat(by);
   }
@@ -216,7 +217,7 @@ export class Site {
     return `mqtt://127.0.0.1:${this.options.embedded ? this.embeddedPort : this.broker.port}`;
   }
 
-  /** How the devices that may speak prove themselves at CONNECT, one after the other. */
+  /** The logins of the devices that may send, one after the other. */
   logins(): Login[] {
     return this.oracle.fleet.devices
       .filter(({ status, tokenHash }) => status === "ACTIVE" && tokenHash !== null)
@@ -240,7 +241,7 @@ export class Site {
     });
   }
 
-  /** Asks PostgreSQL as its superuser, past the proxy. */
+  /** Queries PostgreSQL as its superuser, past the proxy. */
   sql<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
     return ask(this.databaseUrl, work);
   }

@@ -38,7 +38,10 @@ export function added(a: Row, b: Row): Row {
   };
 }
 
-/** `stored` counts what is in raw_events. What the broker itself lost or repeated is not ours, and noted below. */
+/**
+ * `stored` counts the rows in raw_events. What the broker itself lost or repeated is not our fault, and is noted
+ * below.
+ */
 function cells(row: Row): string[] {
   const numbers = [
     row.happened,

@@ -1,4 +1,4 @@
-/** Messages and devices that are right in every way, to be spoilt in one. */
+/** Messages and devices that are valid in every way, to be spoilt in one. */
 import { createHash } from "node:crypto";
 import type { Message } from "../../src/core/message.ts";
 import { redeliveryKey } from "../../src/core/redelivery-key.ts";
@@ -26,7 +26,7 @@ export function aBody(changes: Record<string, unknown> = {}): Record<string, unk
   };
 }
 
-/** What a message of MQTT has besides. */
+/** The further fields of an MQTT message. */
 export interface MqttParts {
   readonly qos: 0 | 1 | 2;
   readonly sender: string;

@@ -1,16 +1,17 @@
 /**
- * Simulated time: nothing passes but by `advance` (or `pass`), and timers run in the order of their moments.
- *
- * The wall clock and the monotonic one run together and can be set apart with `stepWall`, as an operator or NTP does.
+ * Simulated time: it passes only by `advance` (or `pass`), and timers run in the order of their times. The wall clock
+ * and the monotonic clock run together and can be set apart with `stepWall`, as an operator or NTP does.
  */
 import type { Clock, Timer } from "../../src/core/clock.ts";
 
 export interface SimulatedClock extends Clock {
-  /** Lets `ms` pass, running each timer at its moment. What waits for a promise does not run in between; see `pass`. */
+  /**
+   * Advances by `ms`, running each timer at its time. What waits for a promise does not run in between; see `pass`.
+   */
   advance(ms: number): void;
   /** As `advance`, and lets promises settle after each timer, so that asynchronous code runs as it would in real time. */
   pass(ms: number): Promise<void>;
-  /** Sets the wall clock forth or (negative) back; the monotonic clock goes on. */
+  /** Sets the wall clock forward or (negative) back; the monotonic clock goes on. */
   stepWall(ms: number): void;
   /** Timers that have not run. */
   pending(): number;
@@ -36,7 +37,7 @@ export function simulatedClock(wallMs = Date.UTC(2026, 10, 21), monoMs = 1_000):
     return { cancel: () => timers.delete(due) };
   }
 
-  /** Runs the next timer due by `untilMs`; false where there is none. */
+  /** Runs the next timer due by `untilMs`; returns false if there is none. */
   function step(untilMs: number): boolean {
     let next: Due | undefined;
     for (const due of timers) {
@@ -74,7 +75,7 @@ export function simulatedClock(wallMs = Date.UTC(2026, 10, 21), monoMs = 1_000):
   };
 }
 
-/** All promises that can settle without a timer have done so. */
+/** Resolves once all promises that can settle without a timer have settled. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

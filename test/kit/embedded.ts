@@ -1,4 +1,4 @@
-/** An embedded broker on a free port and byte-level devices at it; `cleanUp` ends what a test has started. */
+/** An embedded broker on a free port, and byte-level devices; `cleanUp` ends what a test has started. */
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { type BrokerOptions, brokerSettings, brokerSource } from "../../src/source/broker.ts";
@@ -16,7 +16,7 @@ export async function cleanUp(): Promise<void> {
 
 const LOCAL = { BROKER_LISTEN: "127.0.0.1:0" };
 
-/** `settles`: gives every message back at once. */
+/** `settles`: settles every message at once. */
 export async function embeddedBroker(
   env: Record<string, string> = {},
   more: Partial<BrokerOptions> = {},

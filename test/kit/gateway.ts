@@ -22,10 +22,10 @@ export interface GatewayProcess {
   log(): string;
 }
 
-/** Another one than dist/sluice can be named, so that a long run is not disturbed by a build. */
+/** The executable; another one than dist/sluice can be named, so that a build does not disturb a long run. */
 export const executable = process.env["SLUICE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/sluice");
 
-/** What a command says: its exit code and everything it printed. */
+/** The result of a command: its exit code and everything it printed. */
 export async function sluice(env: Record<string, string>, ...words: string[]) {
   const child = Bun.spawn([executable, ...words], {
     env: { PATH: process.env["PATH"], ...env },
@@ -40,9 +40,8 @@ export async function sluice(env: Record<string, string>, ...words: string[]) {
 }
 
 /**
- * Starts it and waits until it answers. `HTTP_LISTEN` is on a free port. Its log goes beside the data directory, not into it: the
- * disk under that may be full.
- * @throws with its log where it ends instead
+ * Starts it and waits until it answers. `HTTP_LISTEN` is on a free port. Its log goes beside the data directory, not
+ * into it: the disk under that may be full. @throws with its log if it ends instead
  */
 export async function startGateway(
   env: Record<string, string>,
@@ -51,7 +50,7 @@ export async function startGateway(
     /** Where its output goes, and the file in which that arrives: another one if a reader stands between. */
     readonly output?: string;
     readonly log?: string;
-    /** Words before the command, for what becomes it: its process identifier stays. */
+    /** Words before the command, for a program that replaces itself by it: its process identifier stays. */
     readonly within?: readonly string[];
     /** In place of the executable. */
     readonly command?: readonly string[];
@@ -113,7 +112,10 @@ async function addressIn(log: () => string, exitCode: () => number | null): Prom
   throw new Error(`the gateway did not start:\n${log()}`);
 }
 
-/** Asks until `holds` is true of the stats; the last stats. @throws with them when it takes longer than `deadlineMs` */
+/**
+ * Reads the stats until `holds` is true. @returns the last stats
+ * @throws with them if it takes longer than `deadlineMs`
+ */
 export async function statsWhen(
   gateway: Pick<GatewayProcess, "stats" | "log">,
   holds: (stats: Stats) => boolean,

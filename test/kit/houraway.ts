@@ -1,7 +1,7 @@
 /**
- * InfluxDB is away for an hour of simulated time while messages go on, then comes back: what the two drains of one spool
- * make of it. The spool makes its entries as they are read, so that millions cost neither disk nor memory, and
- * InfluxDB is a `fetch` that fails or takes everything.
+ * InfluxDB is away for an hour of simulated time while messages go on, then comes back: what the two drains of one
+ * spool do. The spool makes its entries as they are read, so that millions cost neither disk nor memory, and InfluxDB
+ * is a `fetch` that fails or accepts everything.
  */
 import { gunzipSync } from "node:zlib";
 import type { Entry } from "../../src/core/entry.ts";
@@ -89,7 +89,7 @@ function textOf(body: RequestInit["body"]): string {
   return new TextDecoder().decode(body[0] === 0x1f ? gunzipSync(body) : body);
 }
 
-/** A sink that is always well. */
+/** A sink that always works. */
 const memory: Sink = {
   name: "other",
   batchMax: 10_000,

@@ -16,7 +16,7 @@ export interface Influx2Options {
   readonly retentionWords?: RetentionWords;
   /** Buckets that the token may write; absent: all, and it may create some. */
   readonly writable?: readonly string[];
-  /** The token may not read: lists are empty for it. */
+  /** True if the token may not read: lists are empty for it. */
   readonly writeOnly?: boolean;
   /** Buckets that the token may read; absent: all. With some of them it sees no organization. */
   readonly readable?: readonly string[];

@@ -53,7 +53,7 @@ export interface Influx3 {
   readonly created: { readonly db: string; readonly retention_period?: string }[];
   /** The write-ahead log is dead: writes get no answer, `/ping` gets 200. */
   readonly walDead: boolean;
-  /** As after a restart of the server: the log is replayed, with whatever kills it. */
+  /** Restarts the server: the log is replayed, with whatever kills it. */
   restart(): void;
   /** Points stored in all databases. */
   stored(): number;

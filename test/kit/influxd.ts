@@ -13,7 +13,7 @@ export interface Influxd {
 
 const binary = Bun.which("influxd") ?? "/usr/bin/influxd";
 
-/** "" where it can be started, else why not. */
+/** "" if it can be started, else why not. */
 export function influxdAvailable(): string {
   return existsSync(binary) ? "" : "influxd is not installed (apt-get install influxdb)";
 }
@@ -73,7 +73,7 @@ interface Answer {
   results: { error?: string; series?: { columns: string[]; values: unknown[][] }[] }[];
 }
 
-/** Numbers of 64 bits are kept as text where a double would lose digits. */
+/** 64-bit numbers are kept as text if a double would lose digits. */
 async function query(url: string, text: string, database?: string): Promise<Record<string, unknown>[]> {
   const parameters = new URLSearchParams({
     q: text,

@@ -1,4 +1,7 @@
-/** An InfluxDB sink for tests: default settings but for what a test changes, its own data directory, simulated time on request. */
+/**
+ * An InfluxDB sink for tests: default settings except what a test changes, its own data directory, simulated time on
+ * request.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +34,7 @@ export interface TestSink {
   persist(entries: readonly Entry[]): Promise<number>;
   /** seq → why. */
   readonly refused: Map<number, string>;
-  /** As after a restart of the gateway. */
+  /** A sink as it is after a restart of the gateway. */
   restart(): Promise<void>;
   dispose(): Promise<void>;
 }

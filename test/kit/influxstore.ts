@@ -56,7 +56,7 @@ export class FakeDatabase {
     return [...this.tables.values()].reduce((sum, { points }) => sum + points.size, 0);
   }
 
-  /** As if somebody else had written this column first. */
+  /** Acts as if somebody else had written this column first. */
   retype(table: string, column: string, type: string, time = 1_789_000_000_000_000_000n): void {
     this.#table(table).columns.set(this.#key(column, time), type);
   }
@@ -135,12 +135,12 @@ function differs(a: Point, b: Point): boolean {
 
 interface Applying {
   readonly lenient?: Leniency;
-  /** What is wrong with a point that parses; null where it is taken. */
+  /** What is wrong with a point that parses; null if it is accepted. */
   readonly fault: (point: Point, database: FakeDatabase) => string | null;
 }
 
 /**
- * Checks the lines of a body against a database. Each good line is put there before the next is looked at, because the
+ * Checks the lines of a body against a database. Each good line is stored before the next is checked, because the
  * first one fixes a column's type.
  */
 export function applyLines(database: FakeDatabase, body: string, { lenient, fault }: Applying): LineError[] {

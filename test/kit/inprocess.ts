@@ -1,4 +1,4 @@
-/** A whole gateway in this process, with a source that a test speaks into. */
+/** A whole gateway in this process, with a source that a test feeds. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,9 +53,9 @@ export interface InProcess {
   readonly source: FedSource;
   readonly dataDir: string;
   stats(): Stats;
-  /** Of the intake's rejects, by reason. */
+  /** The intake's rejects by reason. */
   rejected(): Readonly<Record<string, number>>;
-  /** Until every message given was acknowledged. */
+  /** Resolves once every message given was acknowledged. */
   acknowledged(): Promise<void>;
 }
 
@@ -100,7 +100,7 @@ export async function startInProcess(
   });
   let stopped: Promise<void> | undefined;
   const gateway: Gateway = { ...inner, stop: () => (stopped ??= inner.stop()) };
-  // A test that stopped it itself has seen how that went.
+  // If a test stopped it itself, it has seen the result.
   endLater(() => (stopped ? undefined : gateway.stop()));
   await gateway.start();
   const stats = () => gateway.view.stats();
@@ -117,7 +117,7 @@ export async function startInProcess(
   };
 }
 
-/** What `deviceId` of acme says, in order of `seq`. Its token is tok-<deviceId>, its site lab-1. */
+/** Telemetry of `deviceId` of acme, in order of `seq`. Its token is tok-<deviceId>, its site lab-1. */
 export function telemetry(
   deviceId: string,
   seq: number,

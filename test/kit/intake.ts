@@ -1,8 +1,7 @@
 /**
- * An intake over a real spool with a judge and a registry that a test holds in its hand.
- *
- * The judge goes by the payload: `{"n":7}` is accepted if its device may speak, `{"n":7,"bad":true}` is rejected. A topic whose
- * device is `a+b` makes an event of each.
+ * An intake over a real spool, with a judge and a registry that a test controls. The judge decides by the payload:
+ * `{"n":7}` is accepted if its device may send, `{"n":7,"bad":true}` is rejected. A topic whose device is `a+b` makes
+ * one event of each.
  */
 import type { Deferred, Entry, Event, Reject } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -25,7 +24,7 @@ import { anEntry, readAll, type spoolKit } from "./spool.ts";
 export interface FakeRegistry {
   available: boolean;
   readonly devices: Set<string>;
-  /** How often it was asked about deferred messages. */
+  /** How often it was queried for deferred messages. */
   finds: number;
 }
 
@@ -107,7 +106,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     log: silentLog,
   });
 
-  /** The look-ups that wait, oldest first: asks the registry for each. */
+  /** Answers the look-ups that wait, oldest first, from the registry. */
   function answerLookups(count = waiting.length): void {
     for (const { pending, done } of waiting.splice(0, count)) {
       const isRegistered = registry.devices.has(pending.deviceId);

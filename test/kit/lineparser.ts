@@ -1,7 +1,7 @@
 /**
- * A strict reader of line protocol, written from the grammar as InfluxDB 3 parses it and apart from the encoder, so that
- * the two can be held against each other. Where versions differ it takes the stricter one: what it accepts, all accept.
- * The fakes of servers name what theirs takes beyond that (`Leniency`), as 3.10.1 and 2.7.12 do.
+ * A strict reader of line protocol, written from the grammar as InfluxDB 3 parses it and independently of the
+ * encoder, so that the two can be compared. Where versions differ it follows the stricter one: what it accepts, all
+ * accept. The fakes of servers name what theirs accepts beyond that (`Leniency`), as 3.10.1 and 2.7.12 do.
  */
 
 /** What a server takes although others do not. */

@@ -75,7 +75,7 @@ function configLines(dir: string, port: number, spare: number, options: Mosquitt
     passwords.push(`password_file ${file}`);
   }
   return [
-    // As root it would step down to a user that may not read our directory.
+    // As root it would switch to a user that may not read our directory.
     ...(process.getuid?.() === 0 ? ["user root"] : []),
     "persistence true",
     `persistence_location ${dir}/`,

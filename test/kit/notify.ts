@@ -2,7 +2,7 @@
 import { dlopen, FFIType, ptr } from "bun:ffi";
 
 export interface NotifySocket {
-  /** What it was told, in order. */
+  /** The notifications that it got, in order. */
   readonly told: string[];
   close(): void;
 }
@@ -12,7 +12,7 @@ const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;
 const lookEveryMs = 10;
 
-/** `path`: as NOTIFY_SOCKET has it, "@" first where it is abstract. */
+/** `path`: in the form of NOTIFY_SOCKET, with "@" first if it is abstract. */
 export function notifySocket(path: string): NotifySocket {
   const { symbols: libc } = dlopen("libc.so.6", {
     socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },

@@ -1,9 +1,9 @@
 /**
- * The oracle of a fault: it numbers every message, notes what the publisher got acknowledged and what really went over the wire to
- * the gateway, and says afterwards what of that the tables hold: lost, duplicate, altered, never sent.
- *
- * The wire is watched because a broker makes mistakes of its own: one that is killed forgets what it had taken, and sends as new
- * what it forgot having sent. A message that it sent as new twice may be stored twice; only more than that is ours.
+ * The oracle of a fault: it numbers every message, notes what the publisher got acknowledged and what really went
+ * over the wire to the gateway, and then says which of that the tables hold: lost, duplicate, altered, never sent. It
+ * watches the wire because a broker makes mistakes of its own: one that is killed forgets what it had taken, and
+ * sends as new what it forgot having sent. A message that the broker sent twice as new may be stored twice; only more
+ * than that is our fault.
  */
 import mqttPacket from "mqtt-packet";
 import { createFleet, type Fleet, type FleetMessage } from "../../src/simulator/fleet.ts";
@@ -27,11 +27,11 @@ export interface Verdict {
   readonly lost: number;
   /** Of those: never acknowledged by the gateway, so that the broker had to keep them. */
   readonly lostByBroker: number;
-  /** Rows beyond one for a message. */
+  /** Rows beyond one per message. */
   readonly duplicate: number;
   /** Of those: sent as new by the broker more than once. */
   readonly repeatedByBroker: number;
-  /** What else is wrong, a sentence each (the first few): altered, in the wrong table, never sent. */
+  /** What else is wrong, one sentence each (the first few): altered, in the wrong table, never sent. */
   readonly wrong: readonly string[];
 }
 
@@ -55,7 +55,7 @@ interface Sent {
   rows: number;
 }
 
-/** What a message is expected to become where a far side refuses it: no row at all. */
+/** The expected result of a message that a downstream system refuses: no row at all. */
 export const refused = "refused";
 const wrongShown = 5;
 
@@ -176,7 +176,7 @@ function judge(sent: readonly Sent[], rows: Iterable<StoredRow>): Verdict {
   };
 }
 
-/** The payload must be what was sent, but for the token; and in the table where the verdict belongs. */
+/** The payload must be what was sent, except for the token, and in the table of its verdict. */
 function mismatch(message: Sent, { reason, payload }: StoredRow): string | null {
   if ((reason ?? "event") !== message.expected) return `expected as ${message.expected}`;
   const wanted = JSON.parse(message.text) as Record<string, unknown>;

@@ -1,4 +1,4 @@
-/** A real PgBouncer before a PostgreSQL, in the pooling mode asked for. */
+/** A real PgBouncer in front of a PostgreSQL, in the requested pooling mode. */
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ export interface PgBouncer {
 const candidates = [Bun.which("pgbouncer"), "/usr/sbin/pgbouncer"];
 const executable = candidates.find((path) => path !== null && existsSync(path));
 
-/** Why there can be none here; "" where there can. */
+/** Why there can be none here; "" if there can. */
 export const pgBouncerAvailable = executable ? "" : "no pgbouncer";
 
 /** @param user that PostgreSQL trusts */
@@ -40,7 +40,7 @@ export async function startPgBouncer(
     "default_pool_size = 20",
     `logfile = ${join(dir, "log")}`,
   ];
-  // Whoever is asked for, the server sees this user.
+  // Whatever user is requested, the server sees this one.
   lines[1] += ` user=${user}`;
   writeFileSync(join(dir, "pgbouncer.ini"), `${lines.join("\n")}\n`);
   // It refuses root.

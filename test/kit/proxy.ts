@@ -1,5 +1,6 @@
 /**
- * A TCP proxy that misbehaves on demand, for any protocol: what a far side does that hangs, refuses or cuts the line.
+ * A TCP proxy that misbehaves on demand, for any protocol: it acts like a server that hangs, refuses or cuts the
+ * line.
  */
 import net, { type AddressInfo, type Socket } from "node:net";
 
@@ -25,13 +26,13 @@ export interface Proxy {
   mode(mode: ProxyMode): void;
   /** Delays everything in both directions. */
   delay(ms: number): void;
-  /** What the near side sends goes on at so many bytes a second. */
+  /** The client's bytes are passed on at this many bytes per second. */
   throttle(bytesPerSecond: number): void;
   /** Cuts all connections, once. */
   cut(): void;
-  /** Looks at each piece that the far side sends back. */
+  /** Looks at each piece that the server sends back. */
   onAnswer(look: Look): void;
-  /** The same for what the near side sends. */
+  /** The same for what the client sends. */
   onSend(look: Look): void;
   stop(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** For each ready mapping of `sluice help mappings` a message in its source's own form, and what is to come of it. */
+/** Per ready mapping of `sluice help mappings`: a message in its source's own form, and the expected result. */
 
 export interface Says {
   readonly device: string;

@@ -12,14 +12,14 @@ export interface RedisServer {
   /** On a connection of the test's own. */
   send(command: string, ...args: string[]): Promise<unknown>;
   kill9(): Promise<void>;
-  /** Begins again on the same port, empty. */
+  /** Starts again on the same port, empty. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
 const binary = Bun.which("redis-server");
 
-/** "" where it can be started, else why not. */
+/** "" if it can be started, else why not. */
 export function redisAvailable(): string {
   return binary === null ? "redis-server is not installed (apt-get install redis-server)" : "";
 }

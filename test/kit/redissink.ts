@@ -1,4 +1,6 @@
-/** A Redis sink for tests: default settings but for what a test changes, and what it has to be filled again from. */
+/**
+ * A Redis sink for tests: default settings except what a test changes, and the entries from which it is filled again.
+ */
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry, Event } from "../../src/core/entry.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";

@@ -1,6 +1,6 @@
 /**
- * A process of its own that brings dead letters back until it is killed: `DATA_DIR` is its one argument. It writes `lettersMax`
- * entries, each refused, and then replays them a few at a time, saying so on its output.
+ * A process of its own that replays dead letters until it is killed: `DATA_DIR` is its one argument. It writes
+ * `lettersMax` entries, each refused, and then replays them a few at a time, reporting it on its output.
  */
 import { Books } from "../../src/intake/books.ts";
 import { systemClock } from "../../src/core/clock.ts";

@@ -1,14 +1,12 @@
-/**
- * A sink in memory that does what a test tells it to: fail, hang, refuse or ignore, as a whole or by lane.
- */
+/** A sink in memory that a test controls: it can fail, hang, refuse or ignore, as a whole or per lane. */
 import type { Entry } from "../../src/core/entry.ts";
 import type { Delivery, Outcome, Sink, SinkParts } from "../../src/core/sink.ts";
 
-/** What a lane does with a batch; "hang" answers when the test calls `release`, or rejects when it is called off. */
+/** What a lane does with a batch; "hang" answers when the test calls `release`, or rejects when it is aborted. */
 export type Conduct = "take" | "hang" | "hang for ever" | Error;
 
 export interface MemorySink extends Sink {
-  /** Every batch that was handed over, whatever became of it. */
+  /** Every batch that was handed over, whatever happened to it. */
   readonly calls: { lane: string; seqs: number[]; delivery: Delivery }[];
   /** The seqs taken, by lane, in the order in which they came. */
   readonly taken: Map<string, number[]>;
@@ -17,7 +15,7 @@ export interface MemorySink extends Sink {
   refusal: (entry: Entry) => string | undefined;
   /** Entries that reach `deliver` and are not meant for it. */
   ignores: (entry: Entry) => boolean;
-  /** Lets everything that hangs be taken. */
+  /** Completes everything that hangs. */
   release(): void;
   closed: boolean;
 }

@@ -1,4 +1,7 @@
-/** What the tests of the sources share: an intake that one empties by hand, settings from text, waiting by condition. */
+/**
+ * What the tests of the sources share: an intake that a test empties by hand, settings from text, waiting by
+ * condition.
+ */
 import pino from "pino";
 import type { Log } from "../../src/core/log.ts";
 import type { Intake, Message } from "../../src/core/message.ts";
@@ -10,14 +13,14 @@ export interface FakeIntake extends Intake {
   readonly messages: (Message & Partial<MqttParts>)[];
   full: boolean;
   held: string | null;
-  /** What the judge would say of all that comes. */
+  /** The judge's verdict on everything that comes. */
   accepts: boolean;
-  /** There is room: lets go on what was held. */
+  /** There is room again: releases what was held. */
   drain(): void;
   texts(): string[];
 }
 
-/** Keeps what it gets; with `durable` it gives everything back to that source at the end of the turn. */
+/** Keeps what it gets; with `durable` it settles everything at its source at the end of the turn. */
 export function fakeIntake(durable?: () => Source): FakeIntake {
   let resumes: (() => void)[] = [];
   let group: Message[] = [];
@@ -64,7 +67,7 @@ export function settingsOf<const S extends Settings>(
   return Object.fromEntries(rows) as Values<S>;
 }
 
-/** Waits until `holds`, looking often; the deadline is generous, for a slow machine is no failure. */
+/** Waits until `holds` is true, checking often; the deadline is generous, because a slow machine is no failure. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,

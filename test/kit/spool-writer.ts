@@ -1,5 +1,5 @@
 /**
- * A process of its own that writes groups into a spool until it is killed, and says on its output what is durable:
+ * A process of its own that writes groups into a spool until it is killed, and reports on its output what is durable:
  * `DATA_DIR` is its one argument. Every entry's payload is its own number; the book "accepted" counts them all.
  */
 import { systemClock } from "../../src/core/clock.ts";

@@ -1,6 +1,4 @@
-/**
- * Spools in folders of their own, and entries to put into them.
- */
+/** Spools in directories of their own, and entries to put into them. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +23,7 @@ export const defaultSpoolSettings: SpoolSettings = {
   redeliveryWindow: 100_000,
 };
 
-/** Folders and spools of one test file; `clear` ends them all. */
+/** Directories and spools of one test file; `clear` removes them all. */
 export function spoolKit() {
   const dirs: string[] = [];
   const open = new Set<Spool>();
@@ -38,7 +36,7 @@ export function spoolKit() {
 
   return {
     dir,
-    /** Opens one; in a new folder unless one is given. */
+    /** Opens one, in a new directory unless one is given. */
     spool(options: { dataDir?: string; clock?: Clock } & Partial<SpoolSettings> = {}): Spool {
       const { dataDir = dir(), clock = simulatedClock(), ...settings } = options;
       const spool = new Spool({ dataDir, settings: { ...defaultSpoolSettings, ...settings }, clock });
@@ -58,7 +56,7 @@ export function spoolKit() {
 
 export const emptyRecord: CommitRecord = { books: new Map() };
 
-/** Members to change, of whatever kind: that they go together is the test's business. */
+/** Members to change, of any kind; the test makes sure that they fit together. */
 export type EntryChanges = Partial<{ [K in keyof Reject]: Entry[K] }>;
 
 /** An accepted event, with changes. */
@@ -91,7 +89,7 @@ export function entries(n: number, from = 1, changes: EntryChanges = {}): Entry[
   return Array.from({ length: n }, (_, i) => anEntry({ payload: `{"n":${from + i}}`, ...changes }));
 }
 
-/** A payload of so many bytes that no compression makes smaller. */
+/** A payload of this many bytes that no compression makes smaller. */
 export function incompressible(bytes: number): string {
   const random = crypto.getRandomValues(new Uint8Array(Math.min(65_536, Math.ceil((bytes * 3) / 4))));
   return `{"x":"${Buffer.from(random).toString("base64").slice(0, bytes)}"}`;

@@ -33,10 +33,10 @@ export interface OpenTables {
 }
 
 export interface TableOptions {
-  /** As in CREATE DATABASE: UTF8, LATIN1, SQL_ASCII. */
+  /** The encoding, as in CREATE DATABASE: UTF8, LATIN1, SQL_ASCII. */
   readonly encoding?: string;
   readonly timeoutMs?: number;
-  /** Each piece between the sink and the server takes so long. */
+  /** Each piece between the sink and the server is delayed by this. */
   readonly delayMs?: number;
   readonly log?: Log;
 }

@@ -1,6 +1,6 @@
 /** Waits by condition, with a generous deadline. */
 
-/** Until `work` neither throws nor answers false. @returns its answer */
+/** Repeats `work` until it neither throws nor returns false. @returns its result */
 export async function until<T>(work: () => T | Promise<T>, deadlineMs = 20_000): Promise<T> {
   for (const end = Date.now() + deadlineMs; ;) {
     try {

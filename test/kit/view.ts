@@ -1,4 +1,4 @@
-/** What the HTTP surface sees, for its tests: invented stats, and a real registry and settings in memory. */
+/** The view of the HTTP surface, for its tests: invented stats, and a real registry and settings in memory. */
 import { deviceStore, settingStore } from "../../src/admin/live-stores.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { ReviewQueue } from "../../src/admin/review/review-queue.ts";
@@ -58,7 +58,7 @@ function someMeasurements(view: GatewayView): Measurements {
 export interface FakeView {
   readonly view: GatewayView;
   readonly registry: ReturnType<typeof localRegistry>;
-  /** Devices that the cache was told to forget, as tenant/device; "tenant/*" and "*" for more. */
+  /** Devices that the cache had to forget, as tenant/device; "tenant/*" and "*" for more. */
   readonly forgotten: string[];
 }
 

@@ -15,7 +15,7 @@ export interface WireBroker {
 
 export interface WireBrokerOptions {
   readonly version?: 4 | 5;
-  /** What CONNACK says for the connection with this number, from 0. */
+  /** The CONNACK for the connection with this number, from 0. */
   connack?(connection: number): Partial<IConnackPacket>;
   readonly granted?: number;
   /** false: never answers SUBSCRIBE, nor CONNECT. */

@@ -17,7 +17,7 @@ export interface WorkedExample {
 }
 
 export const arrival = "2026-11-21T02:07:03.000Z";
-/** Who proved itself at CONNECT. */
+/** The device that proved itself at CONNECT. */
 export const connected = { tenantId: "acme", deviceId: "press-3" };
 export const site = "hall-7";
 
@@ -43,7 +43,7 @@ function exampleOf(name: string, lines: readonly string[]): WorkedExample {
   return { name, topic, payload, mapping: `[[mapping]]\n${mapping.join("\n")}\n`, events };
 }
 
-/** Who speaks in it, to be registered. */
+/** The devices in it, to be registered. */
 export function devicesIn(example: WorkedExample): string[] {
   return example.events.map(({ event }) => event.split(" / ")[1] ?? "");
 }

@@ -1,4 +1,7 @@
-/** What a device or a stranger can ask of the embedded broker beside messages: ears, identities, and coming again and again. */
+/**
+ * What a device or a stranger can demand from the embedded broker besides messages: subscriptions, identities, and
+ * reconnecting again and again.
+ */
 import { connectPacket, publishPacket } from "../../kit/wire.ts";
 import type { Attack, Target } from "../attack.ts";
 import { bytesOf, open, openDevice } from "../wire.ts";

@@ -1,11 +1,14 @@
-/** Backlogs, with the default limits: what devices queue while we, the registry or their network are away is not a flood. */
+/**
+ * Backlogs, with the default limits: what devices queue while the gateway, the registry or their network is away is
+ * not a flood.
+ */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
 import type { Site } from "../site.ts";
 
-/** None of the limited: the default settings must let all of it in. */
+/** No message may be limited: the default settings must accept all of it. */
 function noneLimited(_: Site, stats: Parameters<NonNullable<Fault["also"]>>[1]): string[] {
   const limited = stats.reduce((sum, { ingest }) => sum + (ingest.rejected["RATE_LIMITED"] ?? 0), 0);
   return limited === 0 ? [] : [`${limited} were RATE_LIMITED`];

@@ -1,4 +1,4 @@
-/** The broker is killed, restarted, forgets our session, or remembers more of it than we intend. */
+/** The broker is killed, restarted, forgets our session, or remembers more about it than we intend. */
 import { connectAsync } from "mqtt";
 import type { Random } from "../../../src/simulator/random.ts";
 import { until } from "../../kit/until.ts";
@@ -15,7 +15,7 @@ async function sourceOf(site: Site): Promise<SourceStatus> {
   return (await site.gateway.stats())["source"] as SourceStatus;
 }
 
-/** Does that to the broker, and waits until the gateway has noticed and is connected anew. */
+/** Does that to the broker, and waits until the gateway has noticed and is connected again. */
 async function reconnected(site: Site, work: () => Promise<void>): Promise<void> {
   const { reconnects } = await sourceOf(site);
   await work();

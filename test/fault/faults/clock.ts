@@ -1,6 +1,7 @@
 /**
- * What wall clocks do. Set forth and back a day: the only fault that needs the gateway inside this process, where its clock is a
- * parameter. Begun in 1970: the executable itself, to whose process libfaketime tells the time that a file says.
+ * Faults of wall clocks. Set forward and back by a day: the only fault that needs the gateway inside this process,
+ * where its clock is a parameter. Begun in 1970: the executable itself, whose process gets the time of a file through
+ * libfaketime.
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -75,7 +76,7 @@ function libfaketime(): string | undefined {
 /** When each message was made, by its number. */
 const madeMs: number[] = [];
 
-/** Every second message says no time. */
+/** Every second message has no time. */
 function withoutTime(n: number, text: string): { text: string; expected: string } {
   madeMs[n] = Date.now();
   return { text: n % 2 === 0 ? text : text.replace(/"ts":"[^"]*",/, ""), expected: "event" };
@@ -106,7 +107,7 @@ async function timesAreTrue(site: Site): Promise<string[]> {
   ];
 }
 
-/** @param begin what the first process is told */
+/** @param begin the time that the first process sees */
 function prepareTelling(file: string, begin: string): string {
   writeFileSync(file, begin);
   return libfaketime() === undefined ? "libfaketime is not installed" : "";

@@ -19,10 +19,10 @@ import type { Site } from "../site.ts";
 
 const disks = join(tmpdir(), `sluice-fault-disk-${process.pid}`);
 
-/** A file system of a few MB, where we may mount one. */
+/** A file system of a few MB, if this user may mount one. */
 interface SmallDisk {
   readonly path: string;
-  /** Mounts it; why not, where that is not allowed. */
+  /** Mounts it. @returns why not, if that is not permitted */
   mount(): string;
   unmount(): void;
 }
@@ -57,7 +57,7 @@ async function drained(site: Site): Promise<void> {
   await until(async () => ((await site.gateway.stats()).sinks["postgres"]?.waiting ?? 0) < 1000, 60_000);
 }
 
-/** Takes what is left of the small disk, but for so many bytes. */
+/** Fills the small disk, except for this many bytes. */
 function fill({ path }: SmallDisk, leftBytes = 0): string {
   const ballast = join(path, "ballast");
   for (const bytes of [65_536, 4096, 1]) {
@@ -85,7 +85,7 @@ async function publishTaken(site: Site, count: number): Promise<void> {
   }, 60_000);
 }
 
-/** As a storage system takes it: of one moment, while the gateway runs. */
+/** A copy as a storage system takes it: of one moment, while the gateway runs. */
 function snapshot(site: Site, number: number): string {
   const copy = `${site.dataDir}-copy-${number}`;
   process.kill(site.gateway.pid, "SIGSTOP");
@@ -97,7 +97,7 @@ function snapshot(site: Site, number: number): string {
 /** What cannot be looked up while PostgreSQL is away is spooled unjudged, and soon. */
 const backlogSite = { rate: 0, env: { REGISTRY_WAIT_MS: "500" } };
 
-/** A backlog on the disk that PostgreSQL has nothing of, and the gateway gone. */
+/** Makes a backlog on disk of which PostgreSQL has nothing, and stops the gateway. */
 async function backlog(site: Site, end: "stop" | "kill9"): Promise<void> {
   site.databaseLine.mode("refuse");
   await publishTaken(site, 1500);
@@ -105,7 +105,9 @@ async function backlog(site: Site, end: "stop" | "kill9"): Promise<void> {
   site.databaseLine.mode("pass");
 }
 
-/** Starts the gateway on a damaged spool, where it must end by itself with 1 and name the mend. @returns what it said */
+/**
+ * Starts the gateway on a damaged spool: it must end by itself with 1 and name the remedy. @returns what it logged
+ */
 async function endsWithClearError(site: Site): Promise<string> {
   try {
     const gateway = await site.start();
@@ -116,7 +118,7 @@ async function endsWithClearError(site: Site): Promise<string> {
   }
 }
 
-/** Damage, a clear refusal to start, and what an operator would do: bring the sound copy back. */
+/** Damage, a clear error at the start, and what an operator would do: restore the sound copy. */
 async function refusesDamage(
   site: Site,
   damage: (spool: string) => void,
@@ -245,7 +247,8 @@ export const diskFaults: readonly Fault[] = [
   {
     name: "older-copy",
     says: "Spool restored from an older copy, taken while it ran and PostgreSQL was behind; what came since is stored",
-    // Devices that are known by then: what is unjudged when the copy is taken is judged by both, and cannot be told apart.
+    // The devices are known by then: messages unjudged when the copy is taken are judged by both gateways, and cannot be
+    // told apart.
     site: { rate: 0, faults: { "bad-token": 0.02 } },
     few: 1,
     many: 10,
@@ -275,7 +278,7 @@ export const diskFaults: readonly Fault[] = [
     partialBooks: true,
     async run(site, times) {
       for (let i = 0; i < times; i++) {
-        // In good order: what waits for PostgreSQL on a disk that is taken away is away with it.
+        // Stopped in order: what waits for PostgreSQL on a disk that is removed is lost with it.
         await site.gateway.stop();
         if (!existsSync(site.dataDir)) throw new Error("there was no disk to take away");
         site.dataDir = site.newDataDir();

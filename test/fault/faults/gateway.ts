@@ -1,4 +1,4 @@
-/** The gateway itself is killed, stopped, doubled; and what a broker sends again is known. */
+/** The gateway itself is killed, stopped, doubled; what a broker sends again is recognised. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Random } from "../../../src/simulator/random.ts";

@@ -1,4 +1,4 @@
-/** The host that the gateway runs on: a disk that answers with errors, a log that nobody reads. */
+/** The host of the gateway: a disk with errors, a log that nobody reads. */
 import { spawnSync } from "node:child_process";
 import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
 import type { Site } from "../site.ts";
 
-/** libfiu stands between the process and libc, and fails calls as it is told to. */
+/** libfiu stands between the process and libc, and makes calls fail on command. */
 const preloads = ["fiu_run_preload.so", "fiu_posix_preload.so"].map((name) => `/usr/lib/fiu/${name}`);
 const control = join(tmpdir(), `sluice-fault-io-${process.pid}`);
 const preloaded = { LD_PRELOAD: preloads.join(" "), FIU_CTRL_FIFO: control };
@@ -31,14 +31,14 @@ function failing(site: Site, calls: readonly string[], on: boolean): void {
 const writes = ["posix/io/rw/pwrite"];
 const everything = [...writes, "posix/io/rw/pread", "posix/io/sync/fsync", "posix/io/sync/fdatasync"];
 
-/** Held with the disk's own words, and HTTP answers all the while. */
+/** The intake is held, quoting the disk's error, and HTTP answers all the while. */
 async function diskErrors(site: Site, times: number, calls: readonly string[]): Promise<number> {
   const held = async () => (await site.gateway.stats()).ingest["held"];
   for (let i = 0; i < times; i++) {
     failing(site, calls, true);
     // A read that fails in the middle of a page's chain may look like damage to SQLite while the errors last.
     await until(async () => /disk I\/O error|malformed/.test(String(await held())));
-    // Longer than the second after which the spool gives up what is delivered.
+    // Longer than the second after which the spool trims what is delivered.
     await Bun.sleep(1_500);
     await held();
     failing(site, calls, false);

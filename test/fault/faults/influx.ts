@@ -1,6 +1,6 @@
 /**
- * InfluxDB answers what it should not, is slow, is gone. PostgreSQL must not notice, and in the end every event is a point.
- * (A fake of InfluxDB 3, since the real one cannot be made to answer so.)
+ * InfluxDB answers wrongly, is slow, is gone. PostgreSQL must not notice, and in the end every event is a point. (A
+ * fake of InfluxDB 3, because the real one cannot be made to answer so.)
  */
 import type { Stats } from "../../../src/admin/views.ts";
 import type { Fault as Answer, Influx3, Write } from "../../kit/influx3.ts";
@@ -18,7 +18,7 @@ async function sinks(site: Site): Promise<Stats["sinks"]> {
   return (await site.gateway.stats()).sinks;
 }
 
-/** Begins, is felt while PostgreSQL goes on, ends. */
+/** A fault that begins, takes effect while PostgreSQL goes on, and ends. */
 async function outages(
   site: Site,
   times: number,

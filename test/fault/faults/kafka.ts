@@ -34,7 +34,7 @@ async function delivers(site: Site): Promise<void> {
   await until(async () => ((await sinks(site))["kafka"]?.delivered ?? 0) > before + 20, 60_000);
 }
 
-/** Begins, is felt while PostgreSQL goes on, ends, and Kafka gets more. */
+/** A fault that begins, takes effect while PostgreSQL goes on, and ends; then Kafka gets more. */
 async function outages(
   site: Site,
   times: number,

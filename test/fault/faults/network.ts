@@ -10,7 +10,7 @@ interface Line {
   /** The MQTT client waits longer after each connection that did not last, as it should: so few cuts take long. */
   readonly cutsFew: number;
   proxy(site: Site): Proxy;
-  /** Whether the gateway knows that the far side is not there. */
+  /** Whether the gateway knows that the other system is away. */
   isDown(site: Site): Promise<boolean>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What stands between the gateway and PostgreSQL: a connection pooler in transaction mode (rows exactly once, and a watch that does not
- * claim to hear), and a second way to the server, named as a second host.
+ * Between the gateway and PostgreSQL: a connection pooler in transaction mode (rows exactly once, and a watch that
+ * does not claim to get notifications), and a second way to the server, named as a second host.
  */
 import { startGateway, type GatewayProcess } from "../../kit/gateway.ts";
 import { pgBouncerAvailable, startPgBouncer, type PgBouncer } from "../../kit/pgbouncer.ts";

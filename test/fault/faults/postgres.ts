@@ -6,7 +6,7 @@ import { refused } from "../../kit/oracle.ts";
 import { backends, becomeStandby, crash, disconnect, promote, signal } from "../postgres-server.ts";
 import type { Site, SiteOptions } from "../site.ts";
 
-/** Waits until the postgres sink says what is wrong: the fault has been felt. */
+/** Waits until the postgres sink reports what is wrong: the fault has taken effect. */
 async function felt(site: Site): Promise<void> {
   await until(async () => (await site.gateway.stats()).sinks["postgres"]?.["trouble"] !== null, 60_000);
 }
@@ -19,7 +19,7 @@ async function over(site: Site): Promise<void> {
   }, 90_000);
 }
 
-/** A fault that begins, is felt, and ends. */
+/** A fault that begins, takes effect, and ends. */
 async function outages(
   site: Site,
   times: number,

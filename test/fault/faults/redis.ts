@@ -1,6 +1,6 @@
 /**
- * Redis is away, hangs, loses its memory, is somebody else's. The tables must not notice, and in the end Redis holds the newest
- * value of each metric that they have.
+ * Redis is away, hangs, loses its memory, or holds another program's keys. The tables must not notice, and in the end
+ * Redis holds the newest value per metric that they have.
  */
 import { until } from "../../kit/until.ts";
 import { redisAvailable } from "../../kit/redis.ts";
@@ -18,7 +18,7 @@ async function sinks(site: Site): Promise<Stats["sinks"]> {
   return (await site.gateway.stats()).sinks;
 }
 
-/** Begins, is felt while PostgreSQL goes on, ends. */
+/** A fault that begins, takes effect while PostgreSQL goes on, and ends. */
 async function outages(site: Site, times: number, begin: () => unknown, end: () => unknown): Promise<number> {
   for (let i = 0; i < times; i++) {
     await begin();

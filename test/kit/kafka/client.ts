@@ -1,4 +1,4 @@
-/** What tests ask of a broker: topics, and what is in them by an independent reader (kcat, of librdkafka). */
+/** What tests need from a broker: topics, and their contents by an independent reader (kcat, of librdkafka). */
 import { API, Client, setLogger } from "kafka-ts";
 import type { ProxiedConnection, Proxy } from "../proxy.ts";
 import { startProxy } from "../proxy.ts";
