@@ -1,4 +1,4 @@
-/** Where the latest values come from: Redis if there is one, else what this gateway has. */
+/** Where the latest values come from: Redis if this gateway keeps them there, else what it has itself. */
 import type { Clock } from "../core/clock.ts";
 import type { EventTable, HeldEntries } from "../core/recent.ts";
 import type { LatestParts } from "../core/latest-view.ts";
@@ -15,6 +15,7 @@ export function openLatest(parts: {
 }): LatestParts {
   const { redis, clock } = parts;
   const ttlMs = redis.ttlSeconds * 1000;
-  const view = isRedisNamed(redis) ? redisLatest(redis, clock) : latestOfTables({ ...parts, ttlMs });
+  const isKept = isRedisNamed(redis) && redis.writeEnabled;
+  const view = isKept ? redisLatest(redis, clock) : latestOfTables({ ...parts, ttlMs });
   return { view, ttlMs, nowMs: clock.wallMs };
 }

@@ -74,7 +74,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
     client?.close();
     client = undefined;
     const isWatched = settings.sentinels !== undefined;
-    const endpoint = endpointAt(isWatched ? await askSentinels(settings, clock) : undefined);
+    const endpoint = endpointAt(isWatched ? await askSentinels(settings, endpointAt, clock) : undefined);
     place = placeOf(endpoint);
     const fresh = await opened(endpoint, clock);
     try {
@@ -199,18 +199,16 @@ function urlOf({ host, port, socket, db, username, password, tls }: Endpoint): s
 }
 
 /** The master's address by the first sentinel that knows it. @throws Outage with what each of them said */
-async function askSentinels(settings: RedisValues, clock: Clock): Promise<{ host: string; port: number }> {
+async function askSentinels(
+  settings: RedisValues,
+  endpointAt: ReturnType<typeof endpoints>,
+  clock: Clock,
+): Promise<{ host: string; port: number }> {
   const said: string[] = [];
   for (const at of sentinelsOf(settings)) {
     const { sentinelPassword: password, sentinelMaster: name } = settings;
-    const endpoint: Endpoint = {
-      ...at,
-      socket: undefined,
-      db: 0,
-      username: undefined,
-      password,
-      tls: undefined,
-    };
+    // They speak TLS if their master does, and know neither its users nor its databases.
+    const endpoint: Endpoint = { ...endpointAt(at), db: 0, username: undefined, password };
     try {
       const client = await opened(endpoint, clock);
       const asked = client.send("SENTINEL", ["GET-MASTER-ADDR-BY-NAME", name]);

@@ -76,7 +76,11 @@ export const redisSettings = {
     secret: true,
     help: "Password of the sentinels themselves.",
   }),
-  tls: flag({ name: "REDIS_TLS", default: false, help: "1: TLS to REDIS_HOST or to the sentinels' master." }),
+  tls: flag({
+    name: "REDIS_TLS",
+    default: false,
+    help: "1: TLS to REDIS_HOST, or to the sentinels and their master.",
+  }),
   tlsCa: optionalString({
     name: "REDIS_TLS_CA",
     unit: "path",
@@ -112,7 +116,7 @@ export const redisSettings = {
   writeEnabled: flag({
     name: "REDIS_WRITE_ENABLED",
     default: true,
-    help: "0 writes no latest values: Redis then serves the look-up and the shared auth cache alone.",
+    help: "0 writes no latest values, and the look-up reads none there: Redis then serves the shared auth cache alone.",
   }),
   timeoutMs: common.timeoutMs,
   whenFull: common.whenFull,

@@ -75,17 +75,21 @@ export async function startRedis(lines: readonly string[] = [], login = ""): Pro
   };
 }
 
-/** A sentinel that watches the server at `port` as `mymaster`. */
-export async function startSentinel(master: number): Promise<{ port: number; stop(): Promise<void> }> {
+/** A sentinel that watches the server at `port` as `mymaster`. `lines`: further ones of its configuration; `tls`: it speaks nothing else. */
+export async function startSentinel(
+  master: number,
+  { lines = [], tls = false }: { lines?: readonly string[]; tls?: boolean } = {},
+): Promise<{ port: number; stop(): Promise<void> }> {
   const dir = mkdtempSync(join(tmpdir(), "sluice-sentinel-"));
   const port = await freePort();
   const file = join(dir, "sentinel.conf");
   writeFileSync(
     file,
     [
-      `port ${port}`,
+      ...(tls ? ["port 0", `tls-port ${port}`] : [`port ${port}`]),
       "bind 127.0.0.1",
       `dir ${dir}`,
+      ...lines,
       `sentinel monitor mymaster 127.0.0.1 ${master} 1`,
       "sentinel down-after-milliseconds mymaster 1000",
       "sentinel failover-timeout mymaster 5000",

@@ -63,7 +63,7 @@ export function createProbes(config: Config): Probes {
   };
 }
 
-/** Of a Redis that no sink writes to, but the look-up and the shared auth cache need. */
+/** Of a Redis that no sink writes to, but the shared auth cache needs. */
 function redisProbes({ redis: settings }: Config): Probe[] {
   if (!isRedisNamed(settings) || settings.writeEnabled) return [];
   const client = openRedis({ settings, clock: systemClock, timeoutMs: settings.timeoutMs });
