@@ -3,8 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Process } from "../../src/cli/command.ts";
-import { execute } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -50,18 +49,7 @@ async function start(): Promise<string[]> {
   return ["--gateway", `http://${gateway.httpAddress()}`];
 }
 
-async function sluice(...words: string[]) {
-  let out = "";
-  let err = "";
-  const context: Process = {
-    env,
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
-    createLog: () => silentLog,
-  };
-  return { code: await execute(["dead-letters", ...words], context), out, err };
-}
+const sluice = (...words: string[]) => runCommand(["dead-letters", ...words], { env });
 
 describe.each([
   ["without a gateway", false],

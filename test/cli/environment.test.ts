@@ -4,9 +4,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Process } from "../../src/cli/command.ts";
-import { execute } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 import { systemdUnit } from "../../src/cli/systemd-unit.ts";
-import { silentLog } from "../../src/core/log.ts";
 
 let root: string;
 beforeEach(() => {
@@ -21,20 +20,8 @@ function write(path: string, text: string): string {
   return full;
 }
 
-async function sluice(words: readonly string[], more: Partial<Process> = {}) {
-  let out = "";
-  let err = "";
-  const code = await execute(words, {
-    env: { DATA_DIR: join(root, "data") },
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
-    createLog: () => silentLog,
-    root,
-    ...more,
-  });
-  return { code, out, err };
-}
+const sluice = (words: readonly string[], more: Partial<Process> = {}) =>
+  runCommand(words, { env: { DATA_DIR: join(root, "data") }, root, ...more });
 
 /** The settings that `check` reports; `env` names DATA_DIR, so nothing else is searched. */
 async function inForce(name: string, words: readonly string[] = [], more: Partial<Process> = {}) {

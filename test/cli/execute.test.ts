@@ -4,8 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
-import type { Process } from "../../src/cli/command.ts";
-import { execute } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { reasons } from "../../src/judge/reasons.ts";
 
@@ -20,18 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-async function sluice(...words: string[]) {
-  let out = "";
-  let err = "";
-  const context: Process = {
-    env,
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
-    createLog: () => log,
-  };
-  return { code: await execute(words, context), out, err };
-}
+const sluice = (...words: string[]) => runCommand(words, { env, createLog: () => log });
 
 const inLocalStore = () => `in the local store, ${join(directory, "data", "local.db")}\n`;
 

@@ -5,8 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { runCommand } from "../kit/command.ts";
 import { sha256 } from "../kit/builders.ts";
 import { type InProcess, scratch, startInProcess, stopAll } from "../kit/inprocess.ts";
 
@@ -24,19 +23,7 @@ beforeEach(async () => {
 });
 afterEach(stopAll);
 
-async function sluice(words: string[], isTerminal = false) {
-  let out = "";
-  let err = "";
-  const code = await execute(words, {
-    env,
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
-    isTerminal,
-    createLog: () => silentLog,
-  });
-  return { code, out, err };
-}
+const sluice = (words: string[], isTerminal = false) => runCommand(words, { env, isTerminal });
 
 /** Against the gateway and against its own store: what follows must be true for both. */
 const places = [

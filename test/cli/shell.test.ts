@@ -3,23 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { commands, execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { commands } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 import { allSettings } from "../../src/config/tables.ts";
 import lock from "../../bun.lock";
 
-async function sluice(...words: string[]) {
-  let out = "";
-  let err = "";
-  const code = await execute(words, {
-    env: {},
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
-    createLog: () => silentLog,
-  });
-  return { code, out, err };
-}
+const sluice = (...words: string[]) => runCommand(words, { env: {} });
 
 function inFile<T>(text: string, work: (path: string) => T): T {
   const directory = mkdtempSync(join(tmpdir(), "sluice-shell-"));

@@ -4,11 +4,9 @@ import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Books } from "../../src/intake/books.ts";
-import type { Process } from "../../src/cli/command.ts";
-import { execute } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { event, reject } from "../contract/entries.ts";
 import { parseLines } from "../kit/lineparser.ts";
@@ -26,18 +24,8 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const sluice = (...words: string[]) => sluiceWith({}, ...words);
 
-async function sluiceWith(env: Record<string, string>, ...words: string[]) {
-  let out = "";
-  let err = "";
-  const context: Process = {
-    env: { DATA_DIR: dataDir, GATEWAY_ID: "test", ...env },
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
-    createLog: () => silentLog,
-  };
-  return { code: await execute(["spool", ...words], context), out, err };
-}
+const sluiceWith = (env: Record<string, string>, ...words: string[]) =>
+  runCommand(["spool", ...words], { env: { DATA_DIR: dataDir, GATEWAY_ID: "test", ...env } });
 
 function open(): Spool {
   return new Spool({ dataDir, settings: defaultSpoolSettings, clock: systemClock });

@@ -8,9 +8,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { execute } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { csvLine, csvRecords } from "../../src/admin/bulk/csv.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { event } from "../contract/entries.ts";
@@ -28,19 +27,11 @@ afterEach(() => {
 
 const dataDir = (store = "data") => join(directory, store);
 
-async function sluiceIn(store: string, ...words: string[]) {
-  let out = "";
-  let err = "";
-  const code = await execute(words, {
+const sluiceIn = (store: string, ...words: string[]) =>
+  runCommand(words, {
     env: { DATA_DIR: dataDir(store), GATEWAY_ID: "test", HTTP_LISTEN: "127.0.0.1:1" },
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
-    signal: new AbortController().signal,
     isOutputTerminal,
-    createLog: () => silentLog,
   });
-  return { code, out, err };
-}
 const sluice = (...words: string[]) => sluiceIn("data", ...words);
 
 /** Clears the screen, sets the title, writes over the line, the same with C1's one character, turns the text around. */

@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "../../src/cli/command.ts";
-import { commands, execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { commands } from "../../src/cli/index.ts";
+import { runCommand } from "../kit/command.ts";
 
 let directory: string;
 beforeAll(() => {
@@ -13,18 +13,11 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-async function sluice(words: readonly string[]) {
-  let out = "";
-  let err = "";
-  const code = await execute(words, {
+const sluice = (words: readonly string[]) =>
+  runCommand(words, {
     env: { DATA_DIR: join(directory, "data"), HTTP_LISTEN: "127.0.0.1:1" },
-    stdout: (text) => void (out += text),
-    stderr: (text) => void (err += text),
     signal: AbortSignal.abort(),
-    createLog: () => silentLog,
   });
-  return { code, out, err };
-}
 
 interface Named {
   /** The arguments that name the command. */

@@ -112,3 +112,18 @@ export function settledTo(seq: number, changes: Partial<ReturnType<Spool["sinkSt
   const none = { start: 0, ignored: 0, refused: 0, skipped: 0, detours: new Map() };
   return { ...none, seq, delivered: seq, ...changes };
 }
+
+/** Appends groups of these sizes. */
+export function put(spool: Spool, ...sizes: number[]): void {
+  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
+}
+
+/** `n` entries whose payloads take `bytes` on disk each. */
+export function bulky(n: number, bytes: number): Entry[] {
+  return entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
+}
+
+/** The seqs from `from` on. */
+export function seqsIn(spool: Spool, from = 1): number[] {
+  return readAll(spool, from).map(({ seq }) => seq);
+}

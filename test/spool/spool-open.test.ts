@@ -14,16 +14,10 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { Books, balanceBooks } from "../../src/intake/books.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
-import type { Spool } from "../../src/spool/spool.ts";
-import { anEntry, entries, incompressible, emptyRecord, spoolKit } from "../kit/spool.ts";
+import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
-
-const put = (spool: Spool, ...sizes: number[]) => {
-  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
-};
-const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
 describe("epochs", () => {
   const epochsOf = (dataDir: string, appended: number) => {

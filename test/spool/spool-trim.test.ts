@@ -3,18 +3,11 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { SpoolFull } from "../../src/spool/disk.ts";
-import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { anEntry, entries, incompressible, emptyRecord, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+import { bulky, emptyRecord, entries, put, seqsIn, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
-
-const numbers = (spool: Spool, from = 1) => readAll(spool, from).map((e) => e.seq);
-const put = (spool: Spool, ...sizes: number[]) => {
-  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
-};
-const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
 describe("trimming", () => {
   function drained(sinks: Record<string, ReturnType<typeof settledTo>>, untilFull: string[] = []) {
@@ -93,7 +86,7 @@ describe("trimming", () => {
     const again = kit.spool({ dataDir });
     expect([again.head, again.first]).toEqual([25, 21]);
     put(again, 1);
-    expect(numbers(again, 26)).toEqual([26]);
+    expect(seqsIn(again, 26)).toEqual([26]);
   });
 
   test("a sink new to a spool begins with the oldest entry held", () => {

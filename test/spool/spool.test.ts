@@ -4,19 +4,23 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
-import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { anEntry, entries, incompressible, emptyRecord, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+import {
+  anEntry,
+  bulky,
+  emptyRecord,
+  entries,
+  put,
+  readAll,
+  seqsIn,
+  settledTo,
+  spoolKit,
+} from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const numbers = (spool: Spool, from = 1) => readAll(spool, from).map((e) => e.seq);
 const sequence = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-const put = (spool: Spool, ...sizes: number[]) => {
-  for (const size of sizes) spool.append(entries(size, spool.head + 1), emptyRecord);
-};
-const bulky = (n: number, bytes: number) => entries(n).map(() => anEntry({ payload: incompressible(bytes) }));
 
 describe("appending and reading", () => {
   test("entries get their seq in order, from 1, without holes", () => {
@@ -36,7 +40,7 @@ describe("appending and reading", () => {
     kit.close(first);
     const spool = kit.spool({ dataDir });
     expect(readAll(spool)).toEqual(before);
-    for (const seq of [1, 2, 4, 5, 300, 705, 706]) expect(numbers(spool, seq)).toEqual(sequence(seq, 706));
+    for (const seq of [1, 2, 4, 5, 300, 705, 706]) expect(seqsIn(spool, seq)).toEqual(sequence(seq, 706));
     expect(spool.read(707)).toEqual([]);
   });
 
@@ -47,7 +51,7 @@ describe("appending and reading", () => {
     kit.close(writer);
     const spool = kit.spool({ dataDir });
     expect(spool.read(1)).toHaveLength(1_000);
-    expect(numbers(spool)).toEqual(sequence(1, 3_500));
+    expect(seqsIn(spool)).toEqual(sequence(1, 3_500));
   });
 
   test("listeners are called for each append, but not for one without entries", () => {
@@ -62,7 +66,7 @@ describe("appending and reading", () => {
   test("a group that left memory is read from the disk, and by several readers", () => {
     const spool = kit.spool();
     for (let i = 0; i < 40; i++) spool.append(bulky(10, 60_000), emptyRecord);
-    expect(numbers(spool)).toEqual(sequence(1, 400));
+    expect(seqsIn(spool)).toEqual(sequence(1, 400));
     expect(spool.read(5)[0]).toMatchObject({ seq: 5 });
     expect(spool.read(5)).toEqual(spool.read(1).slice(4));
   });
