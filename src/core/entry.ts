@@ -5,7 +5,7 @@
  * the device's own digits (1.0 stays 1.0, 2^60 keeps its digits) and only a sink that needs the parts parses them.
  */
 
-/** What an operator brought back: a dead letter, or a kept reject that the judge lets in now. */
+/** What an operator replays: a dead letter, or a kept reject that the judge lets in now. */
 export interface Returned {
   /** The one sink that it is for; the others ignore it. null: it is for all. */
   readonly target: string | null;
@@ -91,7 +91,7 @@ export function payloadBytes({ payload }: Entry): number {
   return Buffer.byteLength(payload);
 }
 
-/** What is deferred is for no sink: it comes again as an event or a reject. What was brought back may be for one sink alone. */
+/** What is deferred is for no sink: it comes again as an event or a reject. What is replayed may be for one sink alone. */
 export function isFor(sink: string, { kind, returned }: Entry): boolean {
   return kind !== "deferred" && (returned === null || returned.target === null || returned.target === sink);
 }

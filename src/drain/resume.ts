@@ -70,7 +70,7 @@ export function goOnFrom(
 
 /**
  * Takes back the dead letters of entries that the downstream system has not settled, but was about to: its answer, or we, were lost on the
- * way. It may take them now, and a dead letter that is brought back later would be stored a second time. What the spool
+ * way. It may take them now, and a dead letter that is replayed later would be stored a second time. What the spool
  * has given up does not come again, so its letter stays.
  */
 export function takeBackUnsettled(

@@ -108,7 +108,7 @@ export class Books {
     return this.#accepted + this.#rejectedSum() + this.#deferred + this.#replayed;
   }
 
-  /** Dead letters that were brought back: entries of the spool that no message came for. */
+  /** Dead letters that were replayed: entries of the spool that no message came for. */
   get replayed(): number {
     return this.#replayed;
   }

@@ -189,7 +189,7 @@ export class Ingest {
     // Again if a source spoke from within `durable`: the books are to hold what is on the disk and nothing more.
     do this.flush();
     while (this.#held === null && this.#messages > 0);
-    if (this.#held !== null) throw new Error(`nothing can be brought back now: ${this.#held}`);
+    if (this.#held !== null) throw new Error(`nothing can be replayed now: ${this.#held}`);
     const draft = new Books(books.toKeep(this.#parking.size));
     count(draft);
     append(entries, { books: draft.toKeep(0), deadLetterIds: letters });

@@ -49,7 +49,7 @@ describe("a requeued entry", () => {
     expect(() => it.ingest.requeue([back(1)], replayed, [1])).toThrow("the spool is full");
     expect(it.ingest.held).toBeNull();
     it.port.receive(aDeviceMessage(2, "d1"));
-    expect(() => it.ingest.requeue([back(1)], replayed, [1])).toThrow("nothing can be brought back now");
+    expect(() => it.ingest.requeue([back(1)], replayed, [1])).toThrow("nothing can be replayed now");
     expect([it.books.spooled, it.spool.deadLetters.totals().count, it.balanced()]).toEqual([1, 1, true]);
     it.state.full = false;
     it.ingest.requeue([back(1)], replayed, [1]);
