@@ -42,6 +42,22 @@ describe("the window of collisions", () => {
     expect(new Set(times("shift", lines)).size).toBe(1_000);
   });
 
+  test("readings of one time with other fields are one point, and come again as such", () => {
+    const collisions = createCollisions("shift");
+    const place = (seq: number, metrics: Record<string, unknown>) => {
+      const payload = JSON.stringify({ metrics });
+      const each = line(seq, 10, JSON.stringify(metrics));
+      return ns(collisions.place({ ...each, entry: event(seq, { payload }) }, new Map()));
+    };
+    const sent = [{ a: 1 }, { b: 2 }, { c: 3, d: null }, { d: 4 }];
+    expect(sent.map((metrics, i) => place(i + 1, metrics))).toEqual([10, 10, 10, 10]);
+    expect(collisions.count).toBe(0);
+    // The same again, as after a redelivery or a retry.
+    expect(sent.map((metrics, i) => place(i + 7, metrics))).toEqual([10, 10, 10, 10]);
+    expect([place(21, { b: 9 }), place(22, { e: 1, a: 2 })]).toEqual([11, 12]);
+    expect(collisions.count).toBe(2);
+  });
+
   test("a reading is not moved onto another one's time", () => {
     expect(times("shift", () => [line(1, 10), line(2, 11), line(3, 10), line(4, 10)])).toEqual([
       10, 11, 12, 13,

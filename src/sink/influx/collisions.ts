@@ -1,12 +1,13 @@
 /**
  * Two readings of one series at one time are one point for InfluxDB: the second silently replaces the first, and on
  * InfluxDB 3 Core it is not even certain which one stays. A window of the last few times per series notices this, and the
- * later reading is moved by steps of 1 ns.
+ * later reading is moved by steps of 1 ns, unless it has none of the fields of those before.
  *
  * A shift is fixed when it is given and remembered until its entry is settled (`Shifts`), so that a retry sends the same
  * bytes. The window is in memory: after a restart it is empty, and a pair with the restart between is not noticed.
  * Rejected alternative: a sequence number as a tag, which would make a series of every message.
  */
+import { telemetryOf, type Entry } from "../../core/entry.ts";
 import { later, moved, type Line, type Slot, type Time } from "./line.ts";
 
 /** Entry seq → the time it was given, for entries whose own time was taken. */
@@ -30,7 +31,8 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   function timeFor(slot: Slot, slots: readonly Slot[], line: Line): Time {
     const { seq } = line.entry;
     const { entry, fields } = slot.reading;
-    if (distance(slot, line) === 0 && (entry.seq === seq || fields === line.fields)) return slot;
+    const isThisTime = distance(slot, line) === 0;
+    if (isThisTime && (entry.seq === seq || fields === line.fields || joins(slot, line))) return slot;
     const others = (slot.others ??= []);
     const same = others.findIndex((other) => other.seq === seq || other.fields === line.fields);
     if (same >= 0) return later(slot, same + 1);
@@ -64,15 +66,35 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   };
 }
 
+/** Of other fields than all at that time: InfluxDB makes one point of them, and nothing is replaced. So a source may send a value each. */
+function joins(slot: Slot, { entry, fields }: Line): boolean {
+  const joined = (slot.joined ??= { names: new Set(namesIn(slot.reading.entry)), readings: [] });
+  const isKnown = joined.readings.some((other) => other.seq === entry.seq || other.fields === fields);
+  if (isKnown) return true;
+  const names = namesIn(entry);
+  if (joined.readings.length >= othersMax || names.some((name) => joined.names.has(name))) return false;
+  for (const name of names) joined.names.add(name);
+  joined.readings.push({ seq: entry.seq, fields });
+  return true;
+}
+
+/** Of its fields. */
+function namesIn(entry: Entry): string[] {
+  const { seq, metrics } = telemetryOf(entry);
+  const names = Object.keys(metrics).filter((name) => metrics[name] !== null);
+  return seq === undefined ? names : ["seq", ...names];
+}
+
 function remember(reading: Line) {
   const { ms, ns, series } = reading;
   const slot = series.slots[series.oldest];
-  if (slot === undefined) series.slots.push({ ms, ns, reading, others: null, shifted: 0 });
+  if (slot === undefined) series.slots.push({ ms, ns, reading, others: null, joined: null, shifted: 0 });
   else {
     slot.ms = ms;
     slot.ns = ns;
     slot.reading = reading;
     slot.others = null;
+    slot.joined = null;
     slot.shifted = 0;
   }
   series.oldest = (series.oldest + 1) % slotsMax;

@@ -44,6 +44,11 @@ export interface Slot {
   reading: Line;
   /** Further readings, each a nanosecond later than the one before; null in the usual case. */
   others: { readonly seq: number; readonly fields: string }[] | null;
+  /** Readings of other fields at this very time, and all names there are; null in the usual case. */
+  joined: {
+    readonly names: Set<string>;
+    readonly readings: { readonly seq: number; readonly fields: string }[];
+  } | null;
   /** How many nanoseconds after this time were given to further readings. */
   shifted: number;
 }
