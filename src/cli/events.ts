@@ -1,4 +1,4 @@
-/** `sluice events`: what becomes of the next messages, one line each, live until interrupted. */
+/** `sluice events`: what happens to the next messages, one line each, live until interrupted. */
 import { z } from "zod";
 import { oneLine } from "../core/terminal.ts";
 import { commonOptions } from "./cache-commands.ts";
@@ -17,13 +17,13 @@ const entry = z.looseObject({
 
 export const events = command({
   name: "events",
-  summary: "Show what becomes of the next messages, of all devices or one, live",
+  summary: "Show what happens to the next messages, of all devices or one, live",
   options: {
     ...commonOptions,
-    json: toggle("--json", "Print each as a line of JSON, those of the sinks too"),
-    follow: toggle("--follow", "Until interrupted, which is how it is in any case"),
+    json: toggle("--json", "Print each event as a line of JSON, those of the sinks too"),
+    follow: toggle("--follow", "Run until interrupted; that is the default"),
     device: string("--device <tenant/device>", "Only of this device"),
-    count: number("--count <n>", "End after so many messages; 0: not", { default: 0 }),
+    count: number("--count <n>", "End after this many messages; 0: never", { default: 0 }),
   },
   async run(context, { options: { device, count, json, ...which } }) {
     const [tenantId, deviceId, ...more] = device?.split("/") ?? [];

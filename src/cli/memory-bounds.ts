@@ -1,9 +1,9 @@
 /**
- * The bounds of memory, named and added up: what a gateway may hold at most with given settings, if everything is at its bound at the
- * same time. docs/memory.md is printed from it.
+ * The bounds of memory, named and added up: the most that a gateway may hold with given settings, if everything is at
+ * its bound at the same time. docs/memory.md is printed from it.
  *
- * A bound is a constant or a setting of the file that holds to it, and is imported from there. What is counted in items weighs what
- * test/cli/memory-bounds.test.ts finds on the heap, rounded up.
+ * A bound is a constant or a setting in the file that enforces it, and is imported from there. A bound counted in
+ * items uses the weight per item that test/cli/memory-bounds.test.ts finds on the heap, rounded up.
  */
 import { devicesMax } from "../admin/recent-rejects.ts";
 import { underWayMax } from "../admin/review/quarantine-queue.ts";
@@ -28,14 +28,14 @@ const MiB = 1024 * 1024;
 
 /** The executable itself, idle: 71 MiB were measured. */
 const programBytes = 96 * MiB;
-/** Pages that SQLite keeps per file (its default), and what it needs of a write-ahead log. */
+/** Pages that SQLite keeps per file (its default), and the part of a write-ahead log that it needs in memory. */
 const sqliteBytes = 8 * MiB;
 
 /** What one item weighs on the heap. */
 export const itemBytes = {
-  /** A message in the intake with what the judge made of it, besides its payload. */
+  /** A message in the intake with what the judge made from it, without its payload. */
   message: 768,
-  /** One that waits for a look-up has its parsed body with it. */
+  /** A message that waits for a look-up, with its parsed body. */
   parkedMessage: 2_048,
   cachedDevice: 768,
   packet: 192,
@@ -44,18 +44,18 @@ export const itemBytes = {
   rejectRow: 1_024,
   requeued: 192,
   column: 512,
-  /** With the last times of its readings. */
+  /** A series with the last times of its readings. */
   series: 4_608,
   /** A place in the window of a drain. */
   place: 16,
 };
 
-/** Limits of a device's lasting rate, of what nobody proved and of what is kept, in two generations each. */
+/** The limits of a device's sustained rate, of unproven messages and of kept payloads, in two generations each. */
 const bucketMaps = 3 * 2;
-/** A batch as entries is read ahead already; as text, and as the bytes of a request. */
+/** Copies of a batch, as text and as the bytes of a request; its entries count as read-ahead. */
 const batchCopies = 2;
 
-/** With these settings, in the order of a message's way. */
+/** The bounds with these settings, in the order of a message's way. */
 export function memoryBounds(config: Config): readonly MemoryBound[] {
   const sinks = askedSinks(config);
   const lanes = sinks.map((kind) => Number(valuesOf(config, kind)["concurrency"] ?? 1));
@@ -104,7 +104,7 @@ export function memorySum(bounds: readonly MemoryBound[]): number {
   return bounds.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** As rows of a table in Markdown. */
+/** The bounds as a Markdown table. */
 export function memoryTable(bounds: readonly MemoryBound[]): string {
   const mebibytes = (bytes: number) => (bytes / MiB).toFixed(1);
   const rows = bounds.map(({ part, bytes }) => [part, mebibytes(bytes)]);

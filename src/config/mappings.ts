@@ -1,6 +1,6 @@
 /**
- * The file of mappings as a part of the configuration: read with it, so that its mistakes are told with the others, and held against
- * what the sources say of themselves.
+ * The file of mappings as a part of the configuration: read with it, so that its mistakes are reported with the
+ * others, and checked against what the sources need.
  */
 import { explain, type Log } from "../core/log.ts";
 import { clashes, levelsOf, subscribed } from "../core/topic-filter.ts";
@@ -11,7 +11,7 @@ import type { Host } from "./host.ts";
 
 export interface MappingsRead {
   readonly mappings: readonly Mapping[];
-  /** Each names the file, and the place in it. */
+  /** Each mistake names the file, and the place in it. */
   readonly mistakes: readonly string[];
 }
 
@@ -32,16 +32,16 @@ export function readMappings(file: string | undefined, mqtt: MqttSettings, host:
   };
 }
 
-/** The topics on which registered is enough. */
+/** The topics on which it is enough that a device is registered. */
 export function byBroker(mappings: readonly Mapping[]): readonly string[] {
   return mappings.flatMap(({ proof, topic }) => (proof === "broker" ? [topic.text] : []));
 }
 
-/** To be said at the start, and by `check`. */
+/** The warning at the start, and by `check`. */
 export const byBrokerWarning =
   'proof = "broker": whoever may publish under these topics speaks for every registered device of the tenant; the site\'s broker must keep others out';
 
-/** At the start. */
+/** Logs at the start which mappings are in force. */
 export function sayMappings(mappings: readonly Mapping[], log: Log): void {
   if (mappings.length > 0) log.info({ mappings: mappings.length }, "mappings are in force");
   const open = byBroker(mappings);

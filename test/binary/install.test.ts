@@ -115,7 +115,7 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
 
   test("an upgrade to the running version changes nothing; one that works replaces it and keeps the old one beside it", () => {
     host(`${executable} install`);
-    expect(host(`sluice upgrade ${executable}`).out).toContain("it is what runs already");
+    expect(host(`sluice upgrade ${executable}`).out).toContain("it is the installed version already");
     const { out, code } = host(
       `cp ${executable} /run/next && printf x >> /run/next && sluice upgrade /run/next && cmp /run/next /usr/local/bin/sluice && cmp ${executable} /usr/local/bin/sluice.previous && echo swapped`,
     );
@@ -123,12 +123,12 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
   });
 
   test.each([
-    ["is no Sluice", () => "/bin/true", "is no Sluice that runs on this host"],
-    ["is not there", () => "/nowhere", "is no Sluice that runs on this host"],
+    ["is no Sluice", () => "/bin/true", "is not a Sluice that runs on this host"],
+    ["is not there", () => "/nowhere", "is not a Sluice that runs on this host"],
     [
       "knows only an older format of the spool",
       () => pretender("older", { ...newer, spool_format: 0 }),
-      "the spool is of format 1",
+      "the spool has format 1",
     ],
   ])("an upgrade to a file that %s changes nothing, and says why", (_, file, why) => {
     host(

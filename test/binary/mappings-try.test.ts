@@ -77,5 +77,5 @@ test("in words for people, and a misfit is named by mapping and pointer", async 
     `event    acme / pump-7 / hall-7 (registry) / telemetry / ${arrival}\n         {"y":1}\nline     telemetry,`,
   );
   const none = await tryOne(mappings, "{}", "--topic", "b/pump-7");
-  expect(none.out).toContain("mapping  none takes this topic\nreject   BAD_TOPIC_FORMAT");
+  expect(none.out).toContain("mapping  no mapping takes this topic\nreject   BAD_TOPIC_FORMAT");
 });

@@ -22,7 +22,7 @@ import { asText, tryMessage, type Tried } from "./try.ts";
 
 const time: Option<number | undefined> = {
   flags: "--at <time>",
-  help: "When it came, as ISO 8601; absent: now",
+  help: "The time at which it came, as ISO 8601; absent: now",
   schema: z
     .string()
     .transform((said) => readTimestamp(said)?.ms)
@@ -32,7 +32,7 @@ const time: Option<number | undefined> = {
 
 const speaker: Option<DeviceId | undefined> = {
   flags: "--as <tenant/device>",
-  help: "Who proved itself at CONNECT to the embedded broker",
+  help: "The device that proved itself at CONNECT to the embedded broker",
   schema: z
     .string()
     .regex(/^[^/]+\/.+$/, "must be <tenant>/<device>")
@@ -45,16 +45,16 @@ const speaker: Option<DeviceId | undefined> = {
 
 const tryOne = command({
   name: "try",
-  summary: "Say what becomes of a message on standard input, or of a row of the quarantine",
+  summary: "Say what happens to a message on standard input, or to a row of the quarantine",
   options: {
-    topic: string("--topic <topic>", "The topic that it came on"),
+    topic: string("--topic <topic>", "The topic on which it came"),
     quarantine: string(
       "--quarantine <id>",
-      "In place of standard input: this row, asked of the running gateway",
+      "Instead of standard input: this row, read from the running gateway",
     ),
     at: time,
     as: speaker,
-    retained: toggle("--retained", "The broker had kept it"),
+    retained: toggle("--retained", "The broker had retained it"),
     json: toggle("--json", "Print the answer as JSON"),
     ...gatewayOptions,
   },
@@ -88,7 +88,7 @@ async function toTry(context: Context, asked: Asked): Promise<Tried> {
   const base = { receivedMs: at, retained, speaker: speaking };
   if (asked.quarantine !== undefined)
     return { ...base, ...(await quarantined(context, asked, asked.quarantine)) };
-  if (topic === undefined) throw new UsageError("--topic is needed, with the message on standard input");
+  if (topic === undefined) throw new UsageError("--topic is required, with the message on standard input");
   return { ...base, topic, payload: new Uint8Array(await Bun.stdin.arrayBuffer()) };
 }
 

@@ -1,6 +1,6 @@
 /**
- * `sluice mappings try`: what becomes of a message that stands on standard input, or of a row of the quarantine. The judge's own code on
- * one message; nothing is stored, and no gateway need run.
+ * `sluice mappings try`: what happens to a message on standard input, or to a row of the quarantine. It runs the
+ * judge's own code on one message; nothing is stored, and no gateway need run.
  */
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -17,7 +17,7 @@ import { lineProtocol, type Format } from "../spool/export-formats.ts";
 export type Tried = Pick<Message, "topic" | "payload" | "receivedMs" | "retained" | "speaker">;
 
 export interface Outcome {
-  /** In one line: who, what, where, when. null: it is rejected. */
+  /** The event in one line: who, what, where, when; null if it is rejected. */
   readonly event: string | null;
   readonly tenant_id: string | null;
   readonly device_id: string | null;
@@ -26,9 +26,9 @@ export interface Outcome {
   readonly event_ts: string | null;
   readonly seq: number | null;
   readonly metrics: unknown;
-  /** What InfluxDB would get; null: nothing. */
+  /** The line that InfluxDB would get; null if none. */
   readonly line: string | null;
-  /** Why nothing, if the type is none of INFLUX_TABLES. */
+  /** Why there is no line, if the type is not in INFLUX_TABLES. */
   readonly no_line: string | null;
   readonly reason: string | null;
   readonly detail: string | null;
@@ -36,12 +36,12 @@ export interface Outcome {
 
 export interface TryResult {
   readonly topic: string;
-  /** null: none takes the topic. */
+  /** null if no mapping takes the topic. */
   readonly mapping: { readonly topic: string; readonly line: number; readonly proof: string } | null;
   readonly outcomes: readonly Outcome[];
 }
 
-/** @param find asks the registry; rejects if it cannot tell */
+/** @param find looks devices up in the registry; rejects if the registry does not answer */
 export async function tryMessage(
   config: Config,
   tried: Tried,
@@ -72,7 +72,7 @@ export async function tryMessage(
   return { topic: tried.topic, mapping: mappingOf(routeOf(tried.topic)), outcomes };
 }
 
-/** By `deviceKey`; or why the registry cannot tell. */
+/** The registry's rows by `deviceKey`; or why it does not answer. */
 async function answersOf(
   waiting: readonly Pending[],
   find: (ids: readonly DeviceId[]) => Promise<readonly DeviceAuth[]>,
@@ -124,7 +124,7 @@ const isoOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOStr
 export function asText({ topic, mapping, outcomes }: TryResult): string {
   const taken =
     mapping === null
-      ? "none takes this topic"
+      ? "no mapping takes this topic"
       : `line ${mapping.line}, ${mapping.topic}, proof = ${mapping.proof}`;
   return [`topic    ${topic}\n`, `mapping  ${taken}\n`, ...outcomes.map(outcomeText)].join("");
 }

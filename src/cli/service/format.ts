@@ -1,4 +1,7 @@
-/** The format of the spool that the installed service has; read from the file's head, so that a gateway that runs is not disturbed. */
+/**
+ * The format of the installed service's spool, read from the file's header, so that a running gateway is not
+ * disturbed.
+ */
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "../../config/index.ts";
@@ -9,7 +12,7 @@ import { paths, placeOf } from "./host.ts";
 /** Where SQLite keeps user_version (https://www.sqlite.org/fileformat.html, 1.3). */
 const userVersionAt = 60;
 
-/** undefined: there is no spool yet. */
+/** Returns undefined if there is no spool yet. */
 export function formatInstalled(context: Context): number | undefined {
   const loaded = loadConfig(withSettings(context, undefined, "upgrade").env);
   const configured = "config" in loaded ? [loaded.config.general.dataDir] : [];

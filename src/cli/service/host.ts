@@ -1,20 +1,20 @@
 /**
- * The host as `install`, `uninstall` and `upgrade` change it: a list of steps, each of which is looked at before it is done, so that a
- * second run changes nothing and --dry-run can say what a first one would do.
+ * The steps by which `install`, `uninstall` and `upgrade` change the host. Each step is checked before it is done, so
+ * that a second run changes nothing and --dry-run can say what a first one would do.
  */
 import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Context, UsageError } from "../command.ts";
 
 export interface Step {
-  /** What it does, as an order: "copy … to …". */
+  /** What it does, in the imperative: "copy … to …". */
   readonly says: string;
   /** Is it done already? */
   isDone(): boolean;
   run(): void | Promise<void>;
 }
 
-/** As FHS has them, for what an administrator installs by hand. */
+/** The paths of the FHS for what an administrator installs by hand. */
 export const paths = {
   binary: "/usr/local/bin/sluice",
   previous: "/usr/local/bin/sluice.previous",
@@ -25,23 +25,23 @@ export const paths = {
   privateState: "/var/lib/private/sluice",
 } as const;
 
-/** @param root for tests: in place of / */
+/** @param root for tests: a directory that is used instead of / */
 export function placeOf({ root = "/" }: Context, path: string): string {
   return join(root, path);
 }
 
-/** @throws UsageError unless root runs it, since nothing could be written */
+/** @throws UsageError unless root runs it, because nothing could be written */
 export function wantsRoot({ uid, root }: Context, command: string): void {
   if (uid !== 0 && root === undefined)
     throw new UsageError(`\`sluice ${command}\` changes the host: run it as root (sudo), or with --dry-run`);
 }
 
-/** systemd is the host's (sd_booted(3)). */
+/** Whether systemd runs this host (sd_booted(3)). */
 export function hasSystemd(context: Context): boolean {
   return existsSync(placeOf(context, "/run/systemd/system"));
 }
 
-/** Does what is not done; says what. @returns whether anything was to be done */
+/** Does the steps that are not done yet, and prints each step. @returns whether there was anything to do */
 export async function follow(context: Context, steps: readonly Step[], isDry: boolean): Promise<boolean> {
   let changes = 0;
   for (const step of steps) {
@@ -60,9 +60,9 @@ export async function follow(context: Context, steps: readonly Step[], isDry: bo
 }
 
 export interface Systemctl {
-  /** @throws with its words */
+  /** @throws with systemctl's own words */
   run(...words: readonly string[]): Promise<void>;
-  /** Does it answer yes? */
+  /** True if systemctl answers yes. */
   is(...words: readonly string[]): boolean;
 }
 
@@ -70,7 +70,7 @@ export function systemctlOf({ env }: Context): Systemctl {
   const found = Bun.which("systemctl", { PATH: env["PATH"] ?? "/usr/bin:/bin" });
   return {
     async run(...words) {
-      if (found === null) throw new Error("systemctl is not there");
+      if (found === null) throw new Error("systemctl was not found");
       const child = Bun.spawn([found, ...words], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
       const said = await new Response(child.stderr).text();
       if ((await child.exited) !== 0) throw new Error(`systemctl ${words.join(" ")}: ${said.trim()}`);
@@ -79,7 +79,7 @@ export function systemctlOf({ env }: Context): Systemctl {
   };
 }
 
-/** In one step for whoever starts it meanwhile: a half of a program is never there. */
+/** Replaces the program atomically: whoever starts it meanwhile never finds half of one. */
 export function putProgram(from: string, to: string): void {
   copyFileSync(from, `${to}.new`);
   renameSync(`${to}.new`, to);

@@ -1,7 +1,8 @@
 /**
- * `sluice install`: from a file to a service. Copies itself, writes the unit and a file of settings, starts the service and waits until
- * it is ready. What is there already stays as it is, the settings above all; so it may be run again, and after a newer file was
- * copied it is the way to put that in place (`sluice upgrade` does it with a way back).
+ * `sluice install`: turns a file into a service. It copies itself, writes the unit and a file of settings, starts the
+ * service and waits until it is ready. What exists already stays unchanged, the settings above all. So it may be run
+ * again, and after a newer file was copied to the host, a second run puts that in place (`sluice upgrade` does the
+ * same with a way back).
  */
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -24,12 +25,12 @@ import {
   wantsRoot,
 } from "./host.ts";
 
-export const dryRun = toggle("--dry-run", "Only say what would be done");
+export const dryRun = toggle("--dry-run", "Change nothing; only say what would be done");
 
 export const install = command({
   name: "install",
   summary:
-    "Make this file a service of systemd: copy it, write unit and settings, start, wait until it is ready",
+    "Make this file a systemd service: copy it, write unit and settings, start it, wait until it is ready",
   options: { dryRun },
   async run(context, { options }) {
     if (!options.dryRun) wantsRoot(context, "install");
@@ -41,7 +42,7 @@ export const install = command({
   },
 });
 
-/** This very program; from source it is Bun, which is no service. */
+/** The path of this program; run from source that would be Bun, which cannot be a service. */
 function ownProgram(): string {
   if (import.meta.path.startsWith("/$bunfs/")) return process.execPath;
   throw new Error("only the built executable can be installed: `bun run build`, then dist/sluice install");
@@ -61,14 +62,14 @@ function filesOf(context: Context): readonly Step[] {
     },
     written(context, paths.unit, systemdUnit, 0o644),
     {
-      says: `make ${paths.settingsDir}, which root alone may read`,
+      says: `make ${paths.settingsDir}, which only root may read`,
       isDone: () => existsSync(at(paths.settingsDir)),
       run: () => void mkdirSync(at(paths.settingsDir), { recursive: true, mode: 0o700 }),
     },
     {
       ...written(context, paths.settings, sampleEnv(), 0o640),
       says: `write ${paths.settings}: every setting with its default, commented out`,
-      // What an operator wrote there is his.
+      // What an operator wrote there stays.
       isDone: () => existsSync(at(paths.settings)),
     },
   ];
@@ -87,14 +88,14 @@ function written(context: Context, path: string, text: string, mode: number): St
   };
 }
 
-/** Type=notify: systemctl comes back when the gateway has said that it is ready. */
+/** Type=notify: systemctl returns once the gateway has said that it is ready. */
 function serviceOf(context: Context, changed: boolean): readonly Step[] {
   const systemctl = systemctlOf(context);
   const isRunning = () => systemctl.is("is-active", "--quiet", "sluice");
   return [
-    { says: "have systemd read the unit", isDone: () => !changed, run: () => systemctl.run("daemon-reload") },
+    { says: "make systemd read the unit", isDone: () => !changed, run: () => systemctl.run("daemon-reload") },
     {
-      says: "start it with the host",
+      says: "enable it at boot",
       isDone: () => systemctl.is("is-enabled", "--quiet", "sluice"),
       run: () => systemctl.run("enable", "sluice"),
     },
@@ -108,7 +109,7 @@ function serviceOf(context: Context, changed: boolean): readonly Step[] {
 
 function withoutSystemd(context: Context): number {
   context.stderr(
-    `this host has no systemd: have ${paths.binary} run started with the host as a user of its own, with the settings of ${paths.settings} as its environment and DATA_DIR on a disk that lasts\n`,
+    `this host has no systemd: start \`${paths.binary} run\` at boot as a user of its own, with the settings of ${paths.settings} as its environment and DATA_DIR on a persistent disk\n`,
   );
   return 0;
 }
@@ -118,8 +119,8 @@ function sayNext(context: Context): void {
   const loaded = loadConfig(env);
   const listen = "config" in loaded ? loaded.config.http.listen : "127.0.0.1:8080";
   context.stdout(`
-Sluice runs, and will with the host. Its page: http://${reachable(listen)}/
-Next: write MQTT_URL and DATABASE_URL into ${paths.settings} (without them it is broker and store itself), then
+Sluice runs, and will start at boot. Its page: http://${reachable(listen)}/
+Next: write MQTT_URL and DATABASE_URL into ${paths.settings} (without them Sluice itself is broker and store), then
   sluice check && systemctl restart sluice
   sluice devices add TENANT DEVICE --site SITE
 `);

@@ -1,4 +1,7 @@
-/** `sluice uninstall`: takes the service away. Settings and data stay, unless --purge says otherwise: they cannot be had back. */
+/**
+ * `sluice uninstall`: removes the service. Settings and data stay, because nothing brings them back, unless --purge
+ * is given.
+ */
 import { command, toggle } from "../command.ts";
 import { follow, hasSystemd, paths, removal, type Step, systemctlOf, wantsRoot } from "./host.ts";
 import { dryRun } from "./install.ts";
@@ -10,20 +13,20 @@ export const uninstall = command({
     dryRun,
     purge: toggle(
       "--purge",
-      "Remove settings and data too: what no sink has taken is lost, and devices must be registered anew",
+      "Remove settings and data too: what no sink has taken is lost, and devices must be registered again",
     ),
   },
   async run(context, { options }) {
     if (!options.dryRun) wantsRoot(context, "uninstall");
     const systemctl = systemctlOf(context);
     const stop: Step = {
-      says: "stop it, and start it no more with the host",
+      says: "stop it, and disable it at boot",
       isDone: () =>
         !systemctl.is("is-active", "--quiet", "sluice") && !systemctl.is("is-enabled", "--quiet", "sluice"),
       run: () => systemctl.run("disable", "--now", "sluice"),
     };
     const reload: Step = {
-      says: "have systemd forget the unit",
+      says: "make systemd forget the unit",
       isDone: () => false,
       run: () => systemctl.run("daemon-reload"),
     };

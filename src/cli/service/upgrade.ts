@@ -1,8 +1,10 @@
 /**
- * `sluice upgrade FILE`: puts another executable in the place of this one, and goes back by itself if that is not ready in time.
+ * `sluice upgrade FILE`: replaces this executable by another, and goes back by itself if that one is not ready in
+ * time.
  *
- * Before anything is changed the file is asked what it is: it must run on this host, and know the format of the spool that lies there. The old one is kept beside it until the new one is ready. Type=notify makes `systemctl restart` the
- * proof: it comes back well only after READY=1.
+ * Before anything is changed the file must say what it is: it must run on this host, and know the format of the
+ * existing spool. The old executable is kept beside the new one until that is ready. Type=notify makes `systemctl
+ * restart` the proof: it succeeds only after READY=1.
  */
 import { existsSync } from "node:fs";
 import { z } from "zod";
@@ -29,13 +31,12 @@ export const upgrade = command({
     if (!options.dryRun) wantsRoot(context, "upgrade");
     const binary = placeOf(context, paths.binary);
     const previous = placeOf(context, paths.previous);
-    if (!existsSync(binary))
-      throw new Error(`${paths.binary} is not there: \`sluice install\` puts it there`);
+    if (!existsSync(binary)) throw new Error(`${paths.binary} does not exist: \`sluice install\` creates it`);
     const next = await askedOf(context, args.file);
     refuseOlderFormat(context, next);
     context.stdout(`${args.file} is Sluice ${next.version} (${next.commit})\n`);
     if (isSameFile(args.file, binary)) {
-      context.stdout("it is what runs already\n");
+      context.stdout("it is the installed version already\n");
       return 0;
     }
     const systemctl = systemctlOf(context);
@@ -54,7 +55,7 @@ export const upgrade = command({
     ];
     await follow(context, swap, options.dryRun);
     if (!restarts) {
-      context.stderr("this host has no systemd: start the gateway anew by hand\n");
+      context.stderr("this host has no systemd: restart the gateway by hand\n");
       return 0;
     }
     const restart = {
@@ -82,7 +83,7 @@ export const upgrade = command({
 const asked = z.object({ version: z.string(), commit: z.string(), spool_format: z.number() });
 type Asked = z.infer<typeof asked>;
 
-/** @throws if it does not run here, or is no Sluice that says what it is */
+/** @throws if it does not run here, or is not a Sluice that says what it is */
 async function askedOf(context: Context, file: string): Promise<Asked> {
   try {
     const child = Bun.spawn([file, "help", "version", "--json"], {
@@ -93,15 +94,15 @@ async function askedOf(context: Context, file: string): Promise<Asked> {
     });
     return asked.parse(JSON.parse(await new Response(child.stdout).text()));
   } catch (cause) {
-    throw new Error(`${file} is no Sluice that runs on this host`, { cause });
+    throw new Error(`${file} is not a Sluice that runs on this host`, { cause });
   }
 }
 
-/** @throws if the spool that lies there is of a newer format than it knows */
+/** @throws if the existing spool has a newer format than the new executable knows */
 function refuseOlderFormat(context: Context, next: Asked): void {
   const found = formatInstalled(context);
   if (found !== undefined && found > next.spool_format)
     throw new Error(
-      `the spool is of format ${found}, and ${next.version} knows no more than ${next.spool_format}: to go back let the sinks take everything (\`sluice spool status\`), then begin with a new DATA_DIR`,
+      `the spool has format ${found}, and ${next.version} knows formats up to ${next.spool_format}: to go back, let the sinks take everything (\`sluice spool status\`), then begin with a new DATA_DIR`,
     );
 }
