@@ -18,7 +18,7 @@
 import { Outage } from "../../core/outage.ts";
 import type { Some, Verdict } from "./answer.ts";
 import type { Shifts } from "./collisions.ts";
-import { rewritten, type ColumnType, type Grammar, type Line } from "./line.ts";
+import { moved, rewritten, type ColumnType, type Grammar, type Line } from "./line.ts";
 import { inTwo, isAbout, parted, quotesAll, typeIn, type TypeSuspicion } from "./suspects.ts";
 
 /** What is known of a batch of one database of which some entries are not settled. */
@@ -119,7 +119,9 @@ export class Search {
   }
 
   #keep(lines: readonly Line[]) {
-    this.#progress.control = lines.at(-1) ?? this.#progress.control;
+    const last = lines.at(-1);
+    // A copy, which says what was stored also if the types of its columns are learned to be others.
+    if (last !== undefined) this.#progress.control = moved(last, last);
     this.#fates.stored(lines);
   }
 
