@@ -70,6 +70,12 @@ export const kafkaSettings = {
     default: false,
     help: "1: take events from KAFKA_VALIDATED_DATA_TOPIC, judged by whoever wrote them, and count what is in KAFKA_ERROR_TOPIC; writes neither.",
   }),
+  sourceKey: oneOf({
+    name: "KAFKA_SOURCE_KEY",
+    default: "device",
+    words: ["device", "topic"],
+    help: "What the key of a record is: the device, as tenant/device/type or a part of that, or a topic as at an MQTT broker, our own or one that MAPPINGS_FILE takes.",
+  }),
   sourceTenant: string({
     name: "KAFKA_SOURCE_TENANT",
     default: "default",

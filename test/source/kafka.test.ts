@@ -47,8 +47,18 @@ describe("who speaks in a record", () => {
     ["acme/d1", { traceparent: "00-1" }, "tenant/acme/device/d1/telemetry"],
   ] as const)("key %p, headers %p", (key, given, topic) => {
     const record = { key: key === "" ? null : Buffer.from(key), headers: given && headers(given) };
-    expect(topicOf(record, "site", "here")).toBe(topic);
-    expect(topicOf(record, "site", "here")).toBe(topic);
+    expect(topicOf(record, { tenant: "site", key: "device" }, "here")).toBe(topic);
+  });
+
+  test.each([
+    ["zigbee2mqtt/kitchen", undefined, "zigbee2mqtt/kitchen"],
+    ["tenant/acme/device/d1/heartbeat", undefined, "tenant/acme/device/d1/heartbeat"],
+    ["x", { topic: "a/b" }, "a/b"],
+    ["x", { device: "d" }, "x"],
+    ["", undefined, "here"],
+  ] as const)("if the key is a topic: key %p, headers %p", (key, given, topic) => {
+    const record = { key: key === "" ? null : Buffer.from(key), headers: given && headers(given) };
+    expect(topicOf(record, { tenant: "site", key: "topic" }, "here")).toBe(topic);
   });
 });
 

@@ -5,7 +5,8 @@
  *   headers `tenant`, `device`, `type`           or tenant_id, device_id, msg_type
  *   key                                          the topic, {tenant}/{device}/{type}, {tenant}/{device}, or {device}
  *
- * A type that nobody names is telemetry, a tenant that nobody names is KAFKA_SOURCE_TENANT. The judge says no to what is none of these.
+ * A type that nobody names is telemetry, a tenant that nobody names is KAFKA_SOURCE_TENANT. A topic may be one that a mapping takes; with
+ * KAFKA_SOURCE_KEY=topic the key is one. The judge says no to what is none of these.
  */
 import type { Mark, Message } from "../../core/message.ts";
 import type { ReadRecord } from "../../kafka/read-batch.ts";
@@ -50,30 +51,25 @@ export interface Said {
   readonly isJudged: boolean;
 }
 
-const topics = new Map<string, string>();
-const topicsMax = 20_000;
 const defaultType = "telemetry";
 
+interface Naming {
+  /** Of a device whose tenant nobody names. */
+  readonly tenant: string;
+  readonly key: "device" | "topic";
+}
+
 /** The topic that a record of raw messages stands for. `where`: its own place, of which the judge makes a reject. */
-export function topicOf(
-  { key, headers }: Pick<ReadRecord, "key" | "headers">,
-  tenant: string,
-  where: string,
-): string {
-  const text = key === null ? "" : key.toString();
-  if (headers !== undefined) return byHeaders(headers, text, tenant) ?? byKey(text, tenant) ?? where;
-  const known = topics.get(text);
-  if (known !== undefined) return known;
-  const found = byKey(text, tenant);
-  if (found === undefined) return where;
-  if (topics.size >= topicsMax) topics.clear();
-  topics.set(text, found);
-  return found;
+export function topicOf(record: Pick<ReadRecord, "key" | "headers">, naming: Naming, where: string): string {
+  const key = record.key === null ? "" : record.key.toString();
+  const topic = record.headers?.get("topic") ?? record.headers?.get("mqtt_topic");
+  if (topic !== undefined) return topic;
+  if (naming.key === "topic") return key === "" ? where : key;
+  const named = record.headers && byHeaders(record.headers, key, naming.tenant);
+  return named ?? byKey(key, naming.tenant) ?? where;
 }
 
 function byHeaders(headers: ReadonlyMap<string, string>, key: string, tenant: string): string | undefined {
-  const topic = headers.get("topic") ?? headers.get("mqtt_topic");
-  if (topic !== undefined) return topic;
   const device = headers.get("device") ?? headers.get("device_id");
   const named = headers.get("tenant") ?? headers.get("tenant_id");
   const type = headers.get("type") ?? headers.get("msg_type");

@@ -55,6 +55,8 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
   let telling: Timer | undefined;
   let running: Promise<void> = Promise.resolve();
 
+  const naming = { tenant: settings.sourceTenant, key: settings.sourceKey };
+
   function say(partition: Partition, record: ReadRecord): Said | undefined {
     if (record.value === null) {
       counted.tombstones++;
@@ -74,7 +76,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
           isJudged: false,
         }
       );
-    return { topic: topicOf(record, settings.sourceTenant, where), payload: record.value, isJudged: false };
+    return { topic: topicOf(record, naming, where), payload: record.value, isJudged: false };
   }
 
   function lost(partition: Partition, from: number, to: number): void {
