@@ -6,7 +6,7 @@
  * group and its acknowledgements, then the sinks, the disk last.
  */
 import { join } from "node:path";
-import { livePolicy, pollOf } from "./admin/policy.ts";
+import { createLivePolicy, pollOf } from "./admin/policy.ts";
 import { RecentRejects } from "./admin/recent-rejects.ts";
 import { createReviewQueues } from "./admin/review/review-queues.ts";
 import { statsLine, viewOf, type ViewedParts, type Watches } from "./admin/view.ts";
@@ -39,7 +39,7 @@ import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
 import { DeviceAuthCache } from "./registry/auth-cache.ts";
 import { createLookup } from "./registry/lookup.ts";
-import { savedCache } from "./registry/saved.ts";
+import { openSavedCache } from "./registry/saved.ts";
 import { openLatest } from "./admin/open-latest.ts";
 import { openSharedAuth } from "./redis/shared-auth.ts";
 import { openSinks } from "./sink/index.ts";
@@ -99,10 +99,10 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   const { spool, store } = openDisk(options, clock, closers);
   const { registry } = store;
 
-  const policy = livePolicy(config.judge, log);
+  const policy = createLivePolicy(config.judge, log);
   const pollSettings = pollOf(registry, policy, log);
   const cache = new DeviceAuthCache(config.cache, clock);
-  const saved = savedCache(join(dataDir, "auth-cache.db"), cache);
+  const saved = openSavedCache(join(dataDir, "auth-cache.db"), cache);
   closers.add(saved.close);
   saved.restore();
   const lookup = createLookup({

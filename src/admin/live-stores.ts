@@ -15,7 +15,10 @@ import type { Lookup } from "../registry/lookup.ts";
 import type { Registry } from "../core/registry.ts";
 
 /** @param changed called after every attempt to change something: whether one that threw has changed it is unknown */
-export function deviceStore(registry: Registry, changed: (ids: readonly DeviceId[]) => void): DeviceStore {
+export function createDeviceStore(
+  registry: Registry,
+  changed: (ids: readonly DeviceId[]) => void,
+): DeviceStore {
   const changing = async <T>(ids: readonly DeviceId[], work: Promise<T>) => {
     try {
       return await named(work);
@@ -33,7 +36,7 @@ export function deviceStore(registry: Registry, changed: (ids: readonly DeviceId
 }
 
 /** Goes through the look-ups' watcher, so that an answer that is under way is void too. */
-export function cacheView(cache: DeviceAuthCache, lookup: Lookup): CacheView {
+export function createCacheView(cache: DeviceAuthCache, lookup: Lookup): CacheView {
   const counted = (work: () => void) => {
     const before = cache.stats().size;
     work();
@@ -52,7 +55,7 @@ export function cacheView(cache: DeviceAuthCache, lookup: Lookup): CacheView {
  * @param policy what is in force
  * @param changed reads app_settings anew and puts it in force
  */
-export function settingStore(
+export function createSettingStore(
   registry: Pick<Registry, "settings" | "setSetting">,
   policy: () => Policy,
   changed: () => Promise<void>,

@@ -16,7 +16,7 @@ export interface LivePolicy {
   mistakes(): readonly string[];
 }
 
-export function livePolicy(fromEnvironment: Policy, log: Log): LivePolicy {
+export function createLivePolicy(fromEnvironment: Policy, log: Log): LivePolicy {
   let current: Policy = fromEnvironment;
   let mistakes: string[] = [];
 

@@ -7,7 +7,7 @@
 import type { Attempts } from "../core/attempts.ts";
 import { readFileSync } from "node:fs";
 import { cacheStatsOf } from "./cache-stats.ts";
-import { cacheView, deviceStore, settingStore } from "./live-stores.ts";
+import { createCacheView, createDeviceStore, createSettingStore } from "./live-stores.ts";
 import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
@@ -84,9 +84,9 @@ export function viewOf(parts: ViewedParts): GatewayView {
     reasons,
     history: () => parts.watches().history.samples(),
     follow: (device, follower) => parts.watches().follow.follow(device, follower),
-    cache: cacheView(cache, lookup),
-    devices: deviceStore(registry, (ids) => lookup.watcher.devices(ids)),
-    settings: settingStore(registry, policy.get, parts.pollSettings),
+    cache: createCacheView(cache, lookup),
+    devices: createDeviceStore(registry, (ids) => lookup.watcher.devices(ids)),
+    settings: createSettingStore(registry, policy.get, parts.pollSettings),
     rejects: parts.rejects,
     latest: parts.latest,
     deadLetters: parts.queues.deadLetters,

@@ -2,10 +2,10 @@
  * `sluice settings …`: the settings that the table app_settings may change while gateways run. Every gateway notices
  * a change by itself.
  */
-import { settingStore } from "../admin/live-stores.ts";
+import { createSettingStore } from "../admin/live-stores.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "../admin/setting-store.ts";
 import { silentLog } from "../core/log.ts";
-import { livePolicy } from "../admin/policy.ts";
+import { createLivePolicy } from "../admin/policy.ts";
 import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { gatewayClient, gatewayOptions, settingsOf } from "./gateway-client.ts";
@@ -71,11 +71,11 @@ async function withSettings(
     return work(settingsOf(gatewayClient(context, options.gateway, options.tokenFile)));
   const { judge } = configured(context).config;
   const store = openConfiguredStore(context, mayMake);
-  const policy = livePolicy(judge, silentLog);
+  const policy = createLivePolicy(judge, silentLog);
   const read = async () => policy.apply(await store.registry.settings());
   try {
     await read();
-    return await work(settingStore(store.registry, policy.get, read));
+    return await work(createSettingStore(store.registry, policy.get, read));
   } finally {
     await store.close();
   }

@@ -32,7 +32,7 @@ const selectAll = `SELECT tenant_id, device_id, site_id, status, token_hash AS p
   previous_token_until_ms, cached_ms AS cachedWallMs FROM auth_cache ORDER BY cached_ms`;
 
 /** @throws if the file cannot be opened */
-export function savedCache(path: string, cache: DeviceAuthCache): SavedCache {
+export function openSavedCache(path: string, cache: DeviceAuthCache): SavedCache {
   const db = openSqlite(path);
   db.run(table);
   const put = db.query("INSERT OR REPLACE INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?)");

@@ -4,7 +4,7 @@
  */
 import { Books } from "../../src/intake/books.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { deadLetterQueue } from "../../src/admin/review/dead-letter-queue.ts";
+import { createDeadLetterQueue } from "../../src/admin/review/dead-letter-queue.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { defaultSpoolSettings, entries, readAll } from "./spool.ts";
 
@@ -12,8 +12,8 @@ export const lettersMax = 2_000;
 
 export function open(dataDir: string) {
   const spool = new Spool({ dataDir, settings: defaultSpoolSettings, clock: systemClock });
-  const queue = deadLetterQueue({
-    letters: spool.deadLetters,
+  const queue = createDeadLetterQueue({
+    deadLetters: spool.deadLetters,
     sinks: ["influx"],
     requeue(some, letters) {
       const books = new Books(spool.sidecar.books());

@@ -1,11 +1,11 @@
 /** The view of the HTTP surface, for its tests: invented stats, and a real registry and settings in memory. */
-import { deviceStore, settingStore } from "../../src/admin/live-stores.ts";
+import { createDeviceStore, createSettingStore } from "../../src/admin/live-stores.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { ReviewQueue } from "../../src/admin/review/review-queue.ts";
 import { Histogram } from "../../src/core/histogram.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";
 import type { GatewayView, Measurements, Stats } from "../../src/admin/views.ts";
-import { livePolicy } from "../../src/admin/policy.ts";
+import { createLivePolicy } from "../../src/admin/policy.ts";
 import { localRegistry } from "./stores.ts";
 import type { LatestView } from "../../src/core/latest-view.ts";
 import type { DeviceId } from "../../src/core/device.ts";
@@ -64,7 +64,7 @@ export interface FakeView {
 
 export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
   const registry = localRegistry({ path: ":memory:" });
-  const policy = livePolicy(aPolicy(), silentLog);
+  const policy = createLivePolicy(aPolicy(), silentLog);
   const forgotten: string[] = [];
   const forget = (ids: readonly DeviceId[]) => {
     for (const { tenantId, deviceId } of ids) forgotten.push(`${tenantId}/${deviceId}`);
@@ -84,8 +84,8 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
       forget,
       forgetTenant: (tenantId) => forgotten.push(`${tenantId}/*`),
     },
-    devices: deviceStore(registry, forget),
-    settings: settingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
+    devices: createDeviceStore(registry, forget),
+    settings: createSettingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
     latest: { view: noLatest, ttlMs: 86_400_000, nowMs: () => Date.now() },
     deadLetters: emptyQueue(),

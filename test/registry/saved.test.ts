@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
-import { savedCache } from "../../src/registry/saved.ts";
+import { openSavedCache } from "../../src/registry/saved.ts";
 import { aDevice } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
@@ -25,12 +25,12 @@ function setUp(devices: number) {
   /** Ids that the next start would find. */
   const kept = () => {
     const next = make();
-    const saved = savedCache(path, next);
+    const saved = openSavedCache(path, next);
     saved.restore();
     saved.close();
     return [...next.snapshot()].map(({ deviceId }) => deviceId);
   };
-  return { cache, saved: savedCache(path, cache), kept };
+  return { cache, saved: openSavedCache(path, cache), kept };
 }
 
 test("cached rows are found again, removed ones are not", async () => {

@@ -11,8 +11,8 @@ import { NotNow, type Filter, type ReviewOutcome, type Selection } from "./revie
 import type { DeadLetterQueue, DeadLetterFull, DeadLetterRow } from "./dead-letter-rows.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from "../../spool/dead-letters.ts";
 
-export interface LetterParts {
-  readonly letters: DeadLetters;
+export interface DeadLetterParts {
+  readonly deadLetters: DeadLetters;
   /** The sinks that there are. */
   readonly sinks: readonly string[];
   /** Appends the entries and removes the dead letters, both or neither. @throws if that cannot be done now */
@@ -21,16 +21,22 @@ export interface LetterParts {
 
 const batchMax = 100;
 
-export function deadLetterQueue({ letters, sinks, requeue }: LetterParts): DeadLetterQueue {
+export function createDeadLetterQueue({ deadLetters, sinks, requeue }: DeadLetterParts): DeadLetterQueue {
   /** Handles one batch: `work` gets the dead letters that may go. */
   function batch(
     selection: Selection,
     reasonToStay: (letter: DeadLetter) => string | null,
-    work: (letters: readonly DeadLetter[]) => void,
+    work: (going: readonly DeadLetter[]) => void,
   ): ReviewOutcome {
-    const upTo = selection.up_to ?? letters.lastId();
+    const upTo = selection.up_to ?? deadLetters.lastId();
     const { ids, after, dry_run: dryRun } = selection;
-    const found = letters.list({ ...filterOf(selection), ...(ids && { ids }), after, upTo, limit: batchMax });
+    const found = deadLetters.list({
+      ...filterOf(selection),
+      ...(ids && { ids }),
+      after,
+      upTo,
+      limit: batchMax,
+    });
     const going = found.filter((letter) => reasonToStay(letter) === null);
     const kept = found.flatMap((letter) => {
       const why = reasonToStay(letter);
@@ -44,9 +50,9 @@ export function deadLetterQueue({ letters, sinks, requeue }: LetterParts): DeadL
   return {
     // oxlint-disable typescript/require-await -- the interface is of those that must wait; what is thrown is to reject
     list: async ({ after, limit, ...filter }) =>
-      letters.list({ ...filterOf(filter), after, limit }).map(rowOf),
+      deadLetters.list({ ...filterOf(filter), after, limit }).map(rowOf),
     async show(id) {
-      const letter = letters.get(id);
+      const letter = deadLetters.get(id);
       return letter && fullOf(letter);
     },
     replay: async (selection) =>
@@ -59,13 +65,13 @@ export function deadLetterQueue({ letters, sinks, requeue }: LetterParts): DeadL
       batch(
         selection,
         () => null,
-        (going) => letters.remove(going.map(({ id }) => id)),
+        (going) => deadLetters.remove(going.map(({ id }) => id)),
       ),
     // oxlint-enable typescript/require-await
   };
 }
 
-function appendAnew(going: readonly DeadLetter[], requeue: LetterParts["requeue"]): void {
+function appendAnew(going: readonly DeadLetter[], requeue: DeadLetterParts["requeue"]): void {
   const entries = going.map(({ sink, entry }) => ({
     ...entry,
     seq: 0,

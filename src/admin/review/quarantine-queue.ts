@@ -41,7 +41,7 @@ interface Judged {
   readonly entry: Event | Reject;
 }
 
-export function quarantineQueue(parts: QuarantineParts): QuarantineQueue {
+export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
   const { table, registry, judge, requeue, settledTo, head } = parts;
   /** Rows whose message was requeued and has not reached the tables: id → the last seq of its batch. */
   const underWay = new Map<number, number>();

@@ -7,8 +7,8 @@ import type { Ingest } from "../../intake/ingest.ts";
 import type { Judge } from "../../judge/judge.ts";
 import type { DeviceLookup } from "../../core/registry.ts";
 import type { Spool } from "../../spool/spool.ts";
-import { deadLetterQueue } from "./dead-letter-queue.ts";
-import { quarantineQueue } from "./quarantine-queue.ts";
+import { createDeadLetterQueue } from "./dead-letter-queue.ts";
+import { createQuarantineQueue } from "./quarantine-queue.ts";
 
 export interface ReviewQueues {
   readonly deadLetters: DeadLetterQueue;
@@ -35,13 +35,13 @@ export function createReviewQueues({
   log,
 }: QueueParts): ReviewQueues {
   return {
-    deadLetters: deadLetterQueue({
-      letters: spool.deadLetters,
+    deadLetters: createDeadLetterQueue({
+      deadLetters: spool.deadLetters,
       sinks: sinks.map(({ name }) => name),
       requeue: (entries, letters) =>
         ingest.requeue(entries, (books) => entries.forEach(() => books.replay()), letters),
     }),
-    quarantine: quarantineQueue({
+    quarantine: createQuarantineQueue({
       table: store.quarantine,
       registry,
       judge,

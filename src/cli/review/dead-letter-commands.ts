@@ -12,7 +12,7 @@ import {
   type DeadLetterRow,
   deadLetterSpec,
 } from "../../admin/review/dead-letter-rows.ts";
-import { deadLetterQueue } from "../../admin/review/dead-letter-queue.ts";
+import { createDeadLetterQueue } from "../../admin/review/dead-letter-queue.ts";
 import { SpoolInUse } from "../../spool/lock.ts";
 import { Spool } from "../../spool/spool.ts";
 import { type CommandGroup, type Context, string } from "../command.ts";
@@ -51,8 +51,8 @@ async function openSpool(
   try {
     const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
     sayStore(context, `the spool, ${path}`);
-    const queue = deadLetterQueue({
-      letters: spool.deadLetters,
+    const queue = createDeadLetterQueue({
+      deadLetters: spool.deadLetters,
       sinks: sinkNames(config),
       requeue(entries, letters) {
         const books = new Books(spool.sidecar.books());

@@ -5,7 +5,7 @@ import { Books } from "../../../src/intake/books.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import { NotNow, type Selection } from "../../../src/admin/review/review-queue.ts";
-import { deadLetterQueue } from "../../../src/admin/review/dead-letter-queue.ts";
+import { createDeadLetterQueue } from "../../../src/admin/review/dead-letter-queue.ts";
 import { Drain } from "../../../src/drain/drain.ts";
 import type { Sink } from "../../../src/core/sink.ts";
 import { lettersMax, open } from "../../kit/replay-writer.ts";
@@ -51,8 +51,8 @@ function site() {
   );
   for (const drain of drains) drain.start();
   let isHeld = false;
-  const queue = deadLetterQueue({
-    letters: spool.deadLetters,
+  const queue = createDeadLetterQueue({
+    deadLetters: spool.deadLetters,
     sinks: ["picky", "easy"],
     requeue(some, letters) {
       if (isHeld) throw new Error("the disk is full");

@@ -1,7 +1,7 @@
 /** Quarantined messages whose sender could not prove to be the device: `replay --all` must not accept them. */
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/log.ts";
-import { quarantineQueue } from "../../../src/admin/review/quarantine-queue.ts";
+import { createQuarantineQueue } from "../../../src/admin/review/quarantine-queue.ts";
 import type { QuarantineRow } from "../../../src/core/quarantine-table.ts";
 import { anEntry } from "../../kit/spool.ts";
 
@@ -21,7 +21,7 @@ function queue() {
     payload: "{}",
   }));
   const back: number[] = [];
-  const quarantine = quarantineQueue({
+  const quarantine = createQuarantineQueue({
     table: {
       lastId: () => Promise.resolve(3),
       list: ({ reason, ids }) =>
