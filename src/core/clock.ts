@@ -15,8 +15,11 @@ export interface Clock {
   monoMs(): number;
   after(ms: number, run: () => void): Timer;
   every(ms: number, run: () => void): Timer;
-  /** False: `wallMs` is no more than an order, since the host does not know the time (host-clock.ts). Absent: it always does. */
-  isTimeKnown?(): boolean;
+  /**
+   * False: `wallMs`, now or the one given, is no more than an order, since the host does not know the time (host-clock.ts). Absent: it
+   * always does.
+   */
+  isTimeKnown?(stampMs?: number): boolean;
 }
 
 export const systemClock: Clock = {

@@ -23,8 +23,11 @@ export interface HostClock extends Clock {
   begin(newestMs: number | undefined): void;
   /** What is wrong with the host's clock, in one sentence; null while it is believed. */
   doubt(): string | null;
-  /** False: `wallMs` is no more than an order, and a reading without a time of its own cannot be given one. */
-  isTimeKnown(): boolean;
+  /**
+   * False: `wallMs` is no more than an order, and a reading without a time of its own cannot be given one. Of a time that it gave
+   * earlier: whether it was known then, for a message that is parked is judged later than it came.
+   */
+  isTimeKnown(stampMs?: number): boolean;
   /** Calls `run` once the time is known. */
   onTimeKnown(run: () => void): void;
   /** What to add to a `wallMs` of before the time was known; undefined if this run began with a clock that was right. */
@@ -69,6 +72,8 @@ export function hostClock({ host, builtMs, log }: Options): HostClock {
   let doubtedAtMs = host.monoMs();
   let hostOffsetMs = 0;
   let correctionMs: number | undefined;
+  /** A `wallMs` up to here was given before the time was known in this run. */
+  let unknownUntilMs = Number.NEGATIVE_INFINITY;
 
   const ownMs = () => Math.round(host.monoMs() + offsetMs);
 
@@ -100,7 +105,10 @@ export function hostClock({ host, builtMs, log }: Options): HostClock {
 
   function believe(hostMs: number): void {
     const before = state;
-    if (before === "unknown") correctionMs = hostMs - ownMs();
+    if (before === "unknown") {
+      correctionMs = hostMs - ownMs();
+      if (correctionMs > 0) unknownUntilMs = ownMs();
+    }
     state = "right";
     offsetMs = hostMs - host.monoMs();
     leapAtMs = Math.min(hostMs + leapMs, latestMs);
@@ -145,7 +153,7 @@ export function hostClock({ host, builtMs, log }: Options): HostClock {
       } else disbelieve();
     },
     doubt,
-    isTimeKnown: () => state !== "unknown",
+    isTimeKnown: (stampMs = Number.POSITIVE_INFINITY) => state !== "unknown" && stampMs > unknownUntilMs,
     onTimeKnown: (run) => void waiting.push(run),
     correctionMs: () => correctionMs,
     stop: () => timer?.cancel(),

@@ -148,7 +148,7 @@ export function createJudge(options: JudgeOptions): Judge {
 
   function decide(candidate: Candidate): Entry | Pending | Several {
     const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
-    const isTimeKnown = clock.isTimeKnown?.() ?? true;
+    const isTimeKnown = clock.isTimeKnown?.(candidate.receivedMs) ?? true;
     if (route === undefined) return settle(candidate, examine(candidate, policy(), isTimeKnown));
     const parts = readMapped(candidate, route, policy(), isTimeKnown);
     const [only] = parts;

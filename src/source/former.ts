@@ -30,6 +30,8 @@ export interface FormerSpec {
   readonly log: Log;
   readonly random: () => number;
   payloadBytesMax(): number;
+  /** On the new session's connection: what the broker had given by it before has come. */
+  roundTrip(done: () => void): void;
   optionsFor(clientId: string, version: MqttVersion, clean: boolean): IClientOptions;
 }
 
@@ -67,15 +69,19 @@ const goodConnectionMs = 10_000;
 export function formerSessions(spec: FormerSpec): Former {
   const { clock } = spec;
   const pairs = twins();
-  let [isReplaced, isParted] = [false, false];
+  let [isReplaced, isParting, isParted] = [false, false, false];
   let sessions: Session[] = [];
   let parting: Timer | undefined;
 
+  const part = () => {
+    isParted = true;
+    pairs.parted();
+  };
   const partedAll = () => {
-    if (!isReplaced || !sessions.every((session) => session.isParted())) return;
-    parting ??= clock.after(partingMs, () => {
-      isParted = true;
-      pairs.parted();
+    if (isParting || !isReplaced || !sessions.every((session) => session.isParted())) return;
+    isParting = true;
+    spec.roundTrip(() => {
+      parting = clock.after(partingMs, part);
     });
   };
   return {

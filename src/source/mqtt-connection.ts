@@ -59,6 +59,8 @@ export interface Connection {
   stopIntake(): void;
   /** Says goodbye without ending the session. Resolves when closed, at the latest after 2 s. */
   close(): Promise<void>;
+  /** Subscribes once more: what the broker had given before has come when it answers. `done` also if it does not. */
+  roundTrip(done: () => void): void;
   /** Takes the filters back; `done` when the broker has answered. */
   unsubscribe(done: () => void): void;
   /** Breaks the connection off; `over` is called as for any that was lost. */
@@ -172,6 +174,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
       stopTimers();
       mute(client);
       return goodbye(client, clock);
+    },
+    roundTrip(done) {
+      client.subscribe([...spec.filters], { qos: 1, rh: 1 }, () => done());
     },
     unsubscribe(done) {
       if (spec.filters.length === 0) return done();

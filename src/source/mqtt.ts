@@ -86,6 +86,10 @@ export function mqttSource(options: MqttOptions): Source {
     log,
     random,
     payloadBytesMax,
+    roundTrip(done) {
+      if (connection === undefined) done();
+      else connection.roundTrip(done);
+    },
     optionsFor: (id, spoken, clean) =>
       clientOptions(settings, {
         clientId: id,

@@ -62,6 +62,11 @@ describe("the host's clock", () => {
     expect(clock.doubt()).toBeNull();
     expect(known).toEqual([nowMs + 1_000]);
     expect(stampedMs + (clock.correctionMs() ?? 0)).toBe(nowMs - 3_600_000);
+    expect([clock.isTimeKnown(), clock.isTimeKnown(stampedMs), clock.isTimeKnown(clock.wallMs())]).toEqual([
+      true,
+      false,
+      true,
+    ]);
   });
 
   test("in 1970 is never believed, however long it stays so", () => {

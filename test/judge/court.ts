@@ -12,6 +12,8 @@ export interface Court {
   mayReread: boolean;
   policy: Policy;
   isTimeKnown: boolean;
+  /** Up to here nobody knew the time. */
+  unknownUntilMs: number;
 }
 
 export function court(options: { policy?: Partial<Policy>; requireToken?: boolean } = {}): Court {
@@ -21,13 +23,14 @@ export function court(options: { policy?: Partial<Policy>; requireToken?: boolea
     device: aDevice(),
     mayReread: false,
     isTimeKnown: true,
+    unknownUntilMs: 0,
     policy: aPolicy(options.policy),
     judge: createJudge({
       policy: () => it.policy,
       auth: { get: () => it.device, mayReread: () => it.mayReread },
       requireToken: options.requireToken ?? true,
       backlogBytesMax: 1e9,
-      clock: { ...clock, isTimeKnown: () => it.isTimeKnown },
+      clock: { ...clock, isTimeKnown: (atMs = Infinity) => it.isTimeKnown && atMs > it.unknownUntilMs },
     }),
   };
   return it;

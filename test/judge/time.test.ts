@@ -65,6 +65,20 @@ describe("while the host's clock is not set", () => {
     });
   });
 
+  test("a message that came then, and was parked until the time was known, waits for its own time too", () => {
+    const it = court({ policy: dev });
+    it.unknownUntilMs = arrivalMs;
+    expect(deferredOf(it.judge.judge(body({ ts: undefined })))).toMatchObject({
+      reason: "CLOCK_NOT_SET",
+      eventMs: null,
+    });
+    it.unknownUntilMs = arrivalMs - 1;
+    expect(entryOf(it.judge.judge(body({ ts: undefined })))).toMatchObject({
+      kind: "event",
+      eventMs: arrivalMs,
+    });
+  });
+
   test("a device that did not prove itself is rejected at once, and one that cannot be looked up waits for both", () => {
     const it = court({ policy: dev });
     it.isTimeKnown = false;
