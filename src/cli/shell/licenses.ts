@@ -1,5 +1,5 @@
 /** `sluice help licenses`: whose work is in this program besides ours, each with its licence's own words. */
-import { bundledPackages } from "../../notices/bundle.ts" with { type: "macro" };
+import { bundledPackages } from "../../release/bundle.ts" with { type: "macro" };
 
 const packages = bundledPackages();
 

@@ -1,0 +1,108 @@
+/** The packages and the bill of materials of a release, made of the executable that there is; dpkg installs it in a mount namespace of its own. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bundledPackages } from "../../src/release/bundle.ts";
+import { debPackage, type PackageOrder, rpmPackage } from "../../src/release/packages.ts";
+import { textsOf } from "../../src/release/release.ts";
+import { sbom } from "../../src/release/sbom.ts";
+import { executable } from "../kit/gateway.ts";
+import lock from "../../bun.lock";
+
+setDefaultTimeout(120_000);
+const directory = mkdtempSync(join(tmpdir(), "sluice-release-test-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let order: PackageOrder;
+beforeAll(() => {
+  order = {
+    program: executable,
+    target: { deb: "amd64", rpm: "x86_64" },
+    texts: textsOf(),
+    outDir: directory,
+    workDir: directory,
+    epochSeconds: 1_795_000_000,
+  };
+});
+
+const output = (...words: string[]) => {
+  const ran = Bun.spawnSync(words, { stdin: "ignore", env: { PATH: process.env["PATH"] } });
+  return ran.stdout.toString() + ran.stderr.toString();
+};
+const installed = [
+  "usr/bin/sluice",
+  "usr/lib/systemd/system/sluice.service",
+  "etc/sluice/sluice.env",
+  "usr/share/man/man8/sluice.8.gz",
+  "usr/share/bash-completion/completions/sluice",
+  "usr/share/zsh/vendor-completions/_sluice",
+  "usr/share/fish/vendor_completions.d/sluice.fish",
+  "usr/share/doc/sluice/copyright",
+];
+
+const noDpkg = Bun.which("dpkg-deb") === null ? "skipped: no dpkg-deb" : "";
+const canUnshare = process.getuid?.() === 0 && Bun.spawnSync(["unshare", "--mount", "true"]).success;
+
+describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
+  test("holds program, unit, settings, manual, completions and notices, and is the same twice", () => {
+    // What is packed does not matter here, and a hundred megabytes take long to be packed twice.
+    const small = { ...order, program: import.meta.path };
+    const file = debPackage(small);
+    const list = output("dpkg-deb", "--contents", file);
+    for (const path of installed) expect(list).toContain(`./${path}\n`);
+    expect(list).toMatch(/-rw-r----- root\/root .*sluice\.env\n/);
+    expect(list).toMatch(/drwx------ root\/root .*etc\/sluice\/\n/);
+    expect(output("dpkg-deb", "--info", file)).toContain("Architecture: amd64");
+    const first = Bun.hash(readFileSync(file));
+    expect(Bun.hash(readFileSync(debPackage(small)))).toBe(first);
+  });
+
+  test.skipIf(!canUnshare)("dpkg installs it and takes it away again; settings stay until a purge", () => {
+    const file = debPackage(order);
+    const places = ["etc", "usr", "var"];
+    const mounts = places.map((place) => {
+      for (const part of ["up", "work"]) mkdirSync(join(directory, place, part), { recursive: true });
+      const at = (part: string) => join(directory, place, part);
+      return `mount -t overlay overlay -o lowerdir=/${place},upperdir=${at("up")},workdir=${at("work")} /${place}`;
+    });
+    const script = [
+      ...mounts,
+      "mount -t tmpfs tmpfs /run",
+      `dpkg -i ${file}`,
+      "sluice --version && man -w sluice && test -e /etc/sluice/sluice.env",
+      "dpkg -r sluice && test ! -e /usr/bin/sluice && test -e /etc/sluice/sluice.env",
+      "dpkg --purge sluice && test ! -e /etc/sluice && echo gone",
+    ].join(" && ");
+    const said = output("unshare", "--mount", "bash", "-c", script);
+    expect(said).toContain("sluice 0.");
+    expect(said.trimEnd()).toEndWith("gone");
+  });
+});
+
+const noRpm = Bun.which("rpmbuild") === null ? "skipped: no rpmbuild (apt-get install rpm)" : "";
+test.skipIf(noRpm !== "")(`the rpm holds the same ${noRpm}`, () => {
+  const file = rpmPackage({ ...order, program: import.meta.path });
+  const list = output("rpm", "-qpl", file);
+  for (const path of installed) expect(list).toContain(`/${path}\n`);
+  expect(output("rpm", "-qp", "--scripts", file)).toContain("systemctl enable sluice");
+  expect(output("rpm", "-qp", "--qf", "%{ARCH} %{LICENSE}", file)).toBe("x86_64 Apache-2.0");
+});
+
+test("the bill of materials lists every package of bun.lock that is in the executable, with the hash of its archive", () => {
+  const bill = JSON.parse(sbom("1.2.3", bundledPackages())) as {
+    components: { name: string; version: string; hashes?: { content: string }[] }[];
+  };
+  const listed = new Map(bill.components.map(({ name, version }) => [name, version]));
+  for (const [name, version] of Object.entries(lock.workspaces[""]?.dependencies ?? {}))
+    expect(listed.get(name)).toBe(version);
+  expect(listed.get("bun")).toBe(Bun.version);
+  expect(listed.has("fast-check")).toBe(false);
+  for (const { name, hashes } of bill.components)
+    if (name !== "bun") expect(hashes?.[0]?.content).toMatch(/^[0-9a-f]{128}$/);
+});
+
+test("a target that there is not is told with those that there are", () => {
+  const said = output(process.execPath, join(import.meta.dir, "../../build.ts"), "--target=plan9-mips");
+  expect(said).toContain("--target=plan9-mips is none of linux-x64, linux-x64-baseline");
+});
