@@ -18,7 +18,7 @@ import { DeferredDevices } from "./deferred.ts";
 import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Marks } from "./marks.ts";
 import { Parking, type Judged, type Verdict } from "./parking.ts";
-import { isPending, isSeveral, type Judge, type Pending } from "../judge/judge.ts";
+import { isPending, isSeveral, type Judge, type Pending } from "../judge/contract.ts";
 import type { Answer } from "../registry/flights.ts";
 import type { CommitRecord } from "../spool/sidecar.ts";
 import type { Oldest } from "./watchdog.ts";

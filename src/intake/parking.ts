@@ -10,7 +10,7 @@ import type { Clock } from "../core/clock.ts";
 import { deviceKey } from "../core/device.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
-import { isPending, isSeveral, type Pending, type Several } from "../judge/judge.ts";
+import { isPending, isSeveral, type Pending, type Several } from "../judge/contract.ts";
 import type { Answer } from "../registry/flights.ts";
 
 /** undefined: it is known already. */

@@ -11,7 +11,7 @@ import { explain, type Log } from "../core/log.ts";
 import type { Books } from "./books.ts";
 import type { HostClock } from "./host-clock.ts";
 import type { Ingest } from "./ingest.ts";
-import type { Judge } from "../judge/judge.ts";
+import type { Judge } from "../judge/contract.ts";
 import { deviceKey } from "../core/device.ts";
 import type { DeviceLookup } from "../core/registry.ts";
 import type { Spool } from "../spool/spool.ts";

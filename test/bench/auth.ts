@@ -6,7 +6,8 @@
 import { heapStats } from "bun:jsc";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Message } from "../../src/core/message.ts";
-import { createJudge, isPending } from "../../src/judge/judge.ts";
+import { isPending } from "../../src/judge/contract.ts";
+import { createJudge } from "../../src/judge/judge.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken, sha256 } from "../kit/builders.ts";
 

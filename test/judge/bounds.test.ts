@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { Pending } from "../../src/judge/judge.ts";
+import type { Pending } from "../../src/judge/contract.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken } from "../kit/builders.ts";
 import { court, entryOf, pendingOf, withoutDevice, type Court } from "./court.ts";
 

@@ -1,6 +1,7 @@
 /** A judge with one cached device, whose registry answers a test sets. */
 import type { Deferred, Entry, Reject } from "../../src/core/entry.ts";
-import { createJudge, isPending, type Judge, type Pending, type Policy } from "../../src/judge/judge.ts";
+import { isPending, type Judge, type Pending } from "../../src/judge/contract.ts";
+import { createJudge, type Policy } from "../../src/judge/judge.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
 import { aBody, aDevice, aMessage, aPolicy } from "../kit/builders.ts";
 import { simulatedClock, type SimulatedClock } from "../kit/clock.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { withoutTokens } from "../../src/judge/redact.ts";
-import { isPending } from "../../src/judge/judge.ts";
+import { isPending } from "../../src/judge/contract.ts";
 import { aDevice, aMessage, sha256 } from "../kit/builders.ts";
 import { formsOf, hidings, secrets } from "../kit/secrets.ts";
 import { court, dev, entryOf } from "./court.ts";

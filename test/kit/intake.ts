@@ -10,7 +10,7 @@ import { Books } from "../../src/intake/books.ts";
 import { Ingest } from "../../src/intake/ingest.ts";
 import { KnownMessages } from "../../src/intake/known.ts";
 import type { Answer } from "../../src/registry/flights.ts";
-import type { Pending, Several } from "../../src/judge/judge.ts";
+import type { Pending, Several } from "../../src/judge/contract.ts";
 import type { DeviceAuth } from "../../src/core/device.ts";
 import { Rejudge } from "../../src/intake/rejudge.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";

@@ -15,7 +15,7 @@ import type { Entry, Event, Reject } from "../../core/entry.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { NotNow, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quarantine-rows.ts";
-import type { Judge } from "../../judge/judge.ts";
+import type { Judge } from "../../judge/contract.ts";
 import { toColumns } from "../../core/columns.ts";
 import { deviceKey } from "../../core/device.ts";
 import type { DeviceLookup } from "../../core/registry.ts";

@@ -4,7 +4,7 @@ import type { Store } from "../../core/store.ts";
 import type { DeadLetterQueue } from "./dead-letter-rows.ts";
 import type { QuarantineQueue } from "./quarantine-rows.ts";
 import type { Ingest } from "../../intake/ingest.ts";
-import type { Judge } from "../../judge/judge.ts";
+import type { Judge } from "../../judge/contract.ts";
 import type { DeviceLookup } from "../../core/registry.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { createDeadLetterQueue } from "./dead-letter-queue.ts";

@@ -8,7 +8,8 @@ import { deviceKey, type DeviceAuth, type DeviceId } from "../../core/device.ts"
 import { telemetryOf, type Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import type { Message } from "../../core/message.ts";
-import { createJudge, isPending, isSeveral, type Pending } from "../../judge/judge.ts";
+import { isPending, isSeveral, type Pending } from "../../judge/contract.ts";
+import { createJudge } from "../../judge/judge.ts";
 import { router, type Route } from "../../judge/mapping/routes.ts";
 import { tablesOf } from "../../sink/influx/settings.ts";
 import { lineProtocol, type Format } from "../spool/export-formats.ts";
