@@ -24,7 +24,7 @@ const script = `
     postgres: () => db.query("asking", (sql) => sql\`select 1\`),
     socket: () => new Promise((resolve, reject) => connect(port, "127.0.0.1").on("connect", resolve).on("error", reject)),
     http: () => fetch("http://127.0.0.1:" + port, { signal: AbortSignal.timeout(5000) }),
-    well: () => none.ask("asking", (sql) => sql\`select 1\`),
+    well: () => none.query("asking", (sql) => sql\`select 1\`),
   };
   const taken = [];
   const said = {};

@@ -3,7 +3,16 @@
  * is then checked, tested and run. Nothing but that file and that line is written.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type GatewayProcess, startGateway, statsWhen } from "../kit/gateway.ts";
@@ -41,7 +50,8 @@ async function run(...words: string[]): Promise<{ code: number; out: string }> {
 
 beforeAll(() => {
   copy = mkdtempSync(join(tmpdir(), "sluice-lists-"));
-  for (const name of ["src", "test/kit", "test/contract", "package.json", "tsconfig.json", "bunfig.toml"])
+  const files = readdirSync(root, { withFileTypes: true }).filter((each) => each.isFile());
+  for (const name of ["src", "test/kit", "test/contract", ...files.map(({ name: file }) => file)])
     cpSync(join(root, name), join(copy, name), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
   add("sink", "SINKS", "stub");
