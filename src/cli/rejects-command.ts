@@ -1,4 +1,4 @@
-/** `sluice rejects`: what a running gateway rejected since its start, by reason and device, with the cure. */
+/** `sluice rejects`: what a running gateway rejected since its start, by reason and device, with the remedy. */
 import { z } from "zod";
 import { reasons } from "../judge/reasons.ts";
 import { rejectRows } from "../http/reject-endpoints.ts";

@@ -1,4 +1,7 @@
-/** /devices: the latest values of devices, for whoever on site wants to know how things stand. Reading alone, so READ_TOKEN is enough. */
+/**
+ * /devices: the latest values of devices, for dashboards and services on site. They only read, so READ_TOKEN is
+ * enough.
+ */
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
 import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
@@ -9,7 +12,7 @@ import { problem } from "./problem.ts";
 export const latestPath = "/devices/latest";
 /** Room for `latestIdsMax` ids. */
 export const latestBytesMax = 1_048_576;
-/** When it may be worth to ask again: as often as a sink in trouble tries at first. */
+/** When a retry may succeed: the first pause of a sink in trouble. */
 const retryAfterSeconds = 5;
 
 const ids = { tenant_id: z.string(), device_id: z.string() };
@@ -123,7 +126,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
   ];
 }
 
-/** That it cannot be told is an answer of its own, and never an empty one. */
+/** "Not known" is an answer of its own, never an empty one. */
 async function orUnavailable<T>(work: () => Promise<T>): Promise<T | Response> {
   try {
     return await work();

@@ -71,7 +71,7 @@ export interface JudgeOptions {
 /** A message that seems to have waited longer than this did not wait for the registry: the clock was set. */
 const parkedMaxMs = 60_000;
 
-/** Without mappings a message is one. */
+/** Without mappings a message is never several events. */
 export function createJudge(options: JudgeOptions & { routeOf?: undefined }): Judge<Entry | Pending>;
 export function createJudge(options: JudgeOptions): Judge;
 export function createJudge(options: JudgeOptions): Judge {
@@ -125,7 +125,7 @@ export function createJudge(options: JudgeOptions): Judge {
     return mayHeal ? pendingOf(candidate) : reject(candidate, rejected);
   }
 
-  /** null: it may speak, and is where the registry says, unless it said so itself. */
+  /** Returns null if the device may send; a message that names no site then gets the registered one. */
   function allow(
     device: DeviceAuth | null,
     candidate: Candidate,

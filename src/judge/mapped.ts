@@ -1,9 +1,9 @@
 /**
- * Stage "mapping": a message whose topic a mapping takes (MAPPINGS_FILE), as the events that it says. From here on they are asked the
- * same as our own: sequence number, metrics, time, then the registry.
+ * Stage "mapping": a message whose topic matches a mapping (MAPPINGS_FILE) becomes the events that the mapping
+ * describes. From here on they pass the same checks as our own: sequence number, metrics, time, then the registry.
  *
- * One message may make several, each with a candidate of its own; what is kept of each is only its part of the message, in the
- * message's own form, so that one which is rejected can be judged anew without the others.
+ * One message may make several events, each with a candidate of its own; each keeps only its part of the message, in
+ * the message's own form, so that a rejected one can be judged again without the others.
  */
 import { timeFrom } from "./time.ts";
 import { decodeAny, oversize, type Loose } from "./decode.ts";
@@ -20,7 +20,7 @@ import { addressFor } from "./topic.ts";
 import { isRejection, rejection, type Rejection } from "./verdict.ts";
 import type { Values } from "../core/settings.ts";
 
-/** An event to be, and why it is none (null: nothing speaks against it so far). */
+/** A future event, and why it is rejected (null if nothing is wrong so far). */
 export interface Part {
   readonly candidate: Candidate;
   readonly why: Rejection | null;
@@ -28,7 +28,7 @@ export interface Part {
 
 type Policy = Values<typeof timeSettings> & { readonly payloadBytesMax: number };
 
-/** @param candidate of the whole message; the one candidate, if it makes one event */
+/** @param candidate the candidate of the whole message, and of its event if it makes only one */
 export function readMapped(
   candidate: Candidate,
   route: Route,
@@ -59,8 +59,8 @@ export function readMapped(
 }
 
 /**
- * What a message may not do without a proof at CONNECT. Another's broker vouches for whom it lets in (`speaker` undefined); if we are the
- * door ourselves (null), who did not prove himself at it must show a token.
+ * Rejects what a message may not do without a proof at CONNECT. An external broker vouches for its clients (`speaker`
+ * undefined); at the embedded broker (null) a client that did not prove itself must present a token.
  */
 function speakerRefusal(candidate: Candidate): Rejection | null {
   const { proof, speaker } = candidate;
@@ -102,20 +102,20 @@ function fill(
   return null;
 }
 
-/** Who proved himself at CONNECT speaks for himself alone. */
+/** A device that proved itself at CONNECT speaks only for itself. */
 function otherSpeaker({ proof, speaker, address }: Candidate): Rejection | null {
   if (proof !== "connection" || !speaker) return null;
   if (speaker.tenantId === address?.tenantId && speaker.deviceId === address.deviceId) return null;
   return rejection("TOKEN_INVALID", `the client proved itself as ${speaker.tenantId}/${speaker.deviceId}`);
 }
 
-/** What is no name is nobody's: a reject is stored and counted by them. */
+/** An invalid name is left out, because rejects are stored and counted by name. */
 function name(candidate: Candidate, { tenantId, deviceId, msgType, siteId, why }: Who): void {
   candidate.address = why === null ? addressFor(tenantId, deviceId, msgType) : null;
   candidate.siteId = why === null ? siteId : null;
 }
 
-/** null: there is none; undefined: it is no whole number. Some gateways quote theirs. */
+/** null if there is none; undefined if it is not a whole number. Some gateways quote theirs. */
 function seqOf(said: unknown): number | null | undefined {
   if (said === null) return null;
   const seq = typeof said === "string" && /^-?\d{1,16}$/.test(said) ? Number(said) : said;

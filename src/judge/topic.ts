@@ -59,7 +59,7 @@ export function isOwnTopic(topic: string): boolean {
   return ownTopic.test(topic);
 }
 
-/** Why no topic or name of a device may be this; null: it may. `charsMost`: of its longest level. */
+/** Why this cannot be a topic or a device's name; null if it can. `charsMost`: the length of its longest level. */
 export function unfit(text: string, charsMost = text.length): string | null {
   if (!isStorable(text)) return "it holds characters that cannot be stored";
   if (text.includes("tok-") && issuedToken.test(text))

@@ -4,7 +4,7 @@ import type { Topic } from "../help.ts";
 
 type Entry = Command | CommandGroup;
 
-/** After these words, these may come, each with what it is. */
+/** What may follow these words, each with its description. */
 interface Offer {
   readonly after: string;
   readonly words: readonly (readonly [word: string, says: string])[];
@@ -14,7 +14,7 @@ const shells: Readonly<Record<string, (offers: readonly Offer[]) => string>> = {
 
 type Topics = readonly (readonly [name: string, topic: Topic])[];
 
-/** Both are asked for when it runs: it is one of the commands itself. */
+/** Both are read when the command runs, because it is itself one of the commands. */
 export function completionOf(commands: () => readonly Entry[], topics: () => Topics): Command {
   return command({
     name: "completion",

@@ -64,7 +64,7 @@ function commandText(group: string, { name, summary, arguments: given, options }
   ].join("\n");
 }
 
-/** A line of text; one that begins with a dot or an apostrophe would be an order to roff. */
+/** A line of text; one that begins with a dot or an apostrophe would be a command for roff. */
 function said(text: string): string {
   const line = escaped(text);
   return /^[.']/.test(line) ? String.raw`\&${line}` : line;

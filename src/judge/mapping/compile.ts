@@ -1,8 +1,7 @@
 /**
- * A mapping as a function of topic and payload, made once at the start from closures: a message costs the walk and no reading of the
- * file's words.
- *
- * It reads and judges nothing: what comes of it is in the mapping's terms, and the judge asks the same of it as of our own envelope.
+ * A mapping compiled to a function of topic and payload, once at the start and from closures: per message it costs
+ * only the walk through the payload, not the reading of the file's text. It reads and does not judge: its result is
+ * in the mapping's terms, and the judge checks it like our own envelope.
  */
 import type { DeviceId } from "../../core/device.ts";
 import { isObject } from "../../core/is-object.ts";
@@ -16,40 +15,43 @@ import type { MetricPath, Proof, Spec } from "./spec.ts";
 import type { Pattern } from "./topic-pattern.ts";
 import { valueOf, written, type Scope, type Spelled, type Value } from "./value.ts";
 
-/** Events of one message. */
+/** Events per message. */
 const eventsMax = 100;
-/** Members of `each` that may share them. */
+/** How many members of `each` may share these events. */
 const membersMax = 5_000;
 
-/** What a message says once. */
+/** What a message says only once. */
 export interface Outcome {
   readonly who: Who;
   readonly time: unknown;
   readonly seq: unknown;
   readonly token: string | undefined;
   readonly metrics: Gathered["metrics"];
-  /** What does not fit; null: nothing. */
+  /** What does not fit; null if everything fits. */
   readonly why: string | null;
-  /** The payload, or as much of it as this is made of. */
+  /** The payload, or the part of it that this is made from. */
   readonly part: unknown;
 }
 
 export interface Mapping {
   readonly topic: Pattern;
-  /** Where its topic stands in the file. */
+  /** The place of its topic in the file. */
   readonly line: number;
   readonly column: number;
   readonly proof: Proof;
-  /** What the device sent is kept with the event. */
+  /** True if what the device sent is kept with the event. */
   readonly raw: boolean;
   readonly token: Steps;
-  /** A payload that is no JSON is a value: text. */
+  /** True if a payload that is not JSON is a value: text. */
   readonly takesText: boolean;
   /** Does the topic alone name the device? */
   readonly namedByTopic: boolean;
-  /** Who speaks, as far as the topic says. */
+  /** The sender, as far as the topic names it. */
   whoOf(names: readonly string[]): Who;
-  /** @param names what the pattern's names are in the topic @param speaker who proved itself at CONNECT */
+  /**
+   * @param names the values of the pattern's names in the topic
+   * @param speaker the device that proved itself at CONNECT
+   */
   read(names: readonly string[], payload: unknown, speaker: DeviceId | undefined): readonly Outcome[];
 }
 
@@ -140,7 +142,7 @@ function misfit(who: Who, why: string, part: unknown): Outcome {
   return { who, time: null, seq: null, token: undefined, metrics: {}, why, part };
 }
 
-/** Records of one device and time are one event. */
+/** Records with the same device and time become one event. */
 function keyOf({ who, time }: Draft): string {
   return jsonOf([who.tenantId, who.deviceId, who.msgType, who.siteId, time]);
 }
@@ -190,7 +192,7 @@ function namedValue(spec: Spec, spelled: Spelled): Collect {
   const at = spec.value?.kind === "pointer" ? spec.value.steps : [];
   const put = putter(spec.text, pointedAt(spec), at);
   const find: Value = spec.value === undefined ? ({ record }) => record : valueOf(spec.value, spec.names);
-  // A member that has no value of its own must not be given the payload's.
+  // A member without a value of its own must not get the payload's.
   const findOwn: Value = inList && at.length > 0 ? recordFinder(at) : find;
   return (into, scope) => {
     const found = findOwn(scope);
@@ -218,7 +220,7 @@ function metricName(value: Value): (scope: Scope) => string | undefined {
   };
 }
 
-/** What is no metric, for another key says what it is. */
+/** What is no metric, because another key uses it. */
 function pointedAt({ identity, time, seq, name, value, token, drop }: Spec): readonly Steps[] {
   const said = [...Object.values(identity), time, seq, name, value];
   const pointers = said.flatMap((spelled) => (spelled?.kind === "pointer" ? [spelled.steps] : []));

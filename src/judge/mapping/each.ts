@@ -1,6 +1,7 @@
 /**
- * `each`: one record per member of a list or an object (`/values/*`, `/{device}/*`), and the part of a payload that holds only some
- * of its records, in the payload's own form: so what became of one can be kept by itself, and judged again by itself.
+ * `each`: one record per member of a list or an object (`/values/*`, `/{device}/*`). Also the part of a payload that
+ * holds only some of its records, in the payload's own form, so that one record can be kept, and judged again, by
+ * itself.
  */
 import { isObject } from "../../core/is-object.ts";
 
@@ -9,18 +10,18 @@ export type EachStep =
   | { readonly kind: "any" }
   | { readonly kind: "name"; readonly name: string };
 
-/** Which members lead to a record: a key or an index per step. */
+/** The members that lead to a record: a key or an index per step. */
 export type Path = readonly (string | number)[];
 
 export interface Member {
   readonly path: Path;
-  /** undefined: the path ends before, at something that has no members. */
+  /** undefined if the path ends earlier, at something that has no members. */
   readonly record: unknown;
-  /** Of the named steps. */
+  /** The values of the named steps. */
   readonly names: readonly string[];
 }
 
-/** The steps, or what is wrong with them. */
+/** Parses the steps, or says what is wrong with them. */
 export function eachOf(text: string): readonly EachStep[] | string {
   if (!text.startsWith("/")) return 'must be a path such as "/values/*" or "/{device}/*"';
   const steps = text.slice(1).split("/").map(stepOf);
@@ -45,7 +46,7 @@ export function eachText(steps: readonly EachStep[]): string {
     .join("");
 }
 
-/** Every member, in order; of those beyond `membersMax` one more, as a sign that there are. */
+/** Every member, in order; if there are more than `membersMax`, one more as a sign of that. */
 export function membersOf(payload: unknown, steps: readonly EachStep[], membersMax: number): Member[] {
   const members: Member[] = [];
   const visit = (value: unknown, at: number, path: Path, names: readonly string[]): void => {
@@ -63,14 +64,14 @@ export function membersOf(payload: unknown, steps: readonly EachStep[], membersM
   return members;
 }
 
-/** null: it has no such members. */
+/** null if it has no such members. */
 function keysOf(value: unknown, step: EachStep): readonly (string | number)[] | null {
   if (step.kind === "key") return isObject(value) && Object.hasOwn(value, step.key) ? [step.key] : null;
   if (Array.isArray(value)) return [...value.keys()];
   return isObject(value) ? Object.keys(value) : null;
 }
 
-/** The payload with no other members than those on the paths. */
+/** The payload with only the members on the paths. */
 export function partOf(
   payload: unknown,
   paths: readonly Path[],

@@ -1,9 +1,9 @@
 /**
- * The canonical envelope: what a mapped message is stored as, so that spool, tables and sinks know of no mapping. `ts` is ISO 8601,
- * `seq` and `metrics` are as in our own, and `raw` is what the device sent.
+ * The canonical envelope, in which a mapped message is stored, so that spool, tables and sinks need not know about
+ * mappings. `ts` is ISO 8601, `seq` and `metrics` are as in our own messages, and `raw` is what the device sent.
  *
- * While an entry waits on the disk to be judged, what the device sent is its last member in any case, for a reject is kept as it was
- * sent: `_raw_kept` goes on as `raw`, `_raw` goes (`raw = false`).
+ * While an entry waits on disk to be judged, what the device sent is always its last member, because a reject keeps
+ * what was sent: `_raw_kept` becomes `raw` in the event, `_raw` is removed (`raw = false`).
  */
 import { endOfString, endOfValue, skipBlank } from "../scan.ts";
 import { rawPayload } from "../scrub.ts";
@@ -11,9 +11,9 @@ import { isUsual, type Instant } from "../timestamp.ts";
 import type { Gathered } from "./gather.ts";
 
 export interface Said {
-  /** As the device says it. */
+  /** The time as the device wrote it. */
   readonly ts: unknown;
-  /** The same, read; null: the device gave no time. */
+  /** The same, parsed; null if the device gave no time. */
   readonly time: Instant | null;
   readonly seq: number | null;
   readonly metrics: Gathered["metrics"];
@@ -29,7 +29,7 @@ export function withRaw(envelope: string, raw: string): string {
   return withLast(envelope, "raw", raw);
 }
 
-/** As it waits to be judged. `keepsRaw`: `text` holds what the device sent already. */
+/** The envelope of an entry that waits to be judged. `keepsRaw`: `text` already holds what the device sent. */
 export function whileDeferred(text: string, raw: string, keepsRaw: boolean): string {
   return keepsRaw
     ? withLast(`${text.slice(0, -raw.length - lastBytes)}}`, kept, raw)
@@ -37,14 +37,14 @@ export function whileDeferred(text: string, raw: string, keepsRaw: boolean): str
 }
 
 const [kept, dropped] = ["_raw_kept", "_raw"];
-/** Of `,"raw":` and the brace at the end. */
+/** The length of `,"raw":` and of the brace at the end. */
 const lastBytes = 8;
 
 function withLast(envelope: string, key: string, raw: string): string {
   return `${envelope.slice(0, -1)},"${key}":${raw}}`;
 }
 
-/** What `whileDeferred` put together: as the event is to have it, and what the device sent. */
+/** Takes apart what `whileDeferred` put together: the event's text, and what the device sent. */
 export function keptOf(payload: string): { readonly text: string; readonly raw: string | null } {
   for (let at = skipBlank(payload, 1); at < payload.length;) {
     const end = endOfString(payload, at);
@@ -60,7 +60,10 @@ export function keptOf(payload: string): { readonly text: string; readonly raw: 
   return { text: payload, raw: null };
 }
 
-/** What the device sent, as a reject keeps it: an object as it is, all else as text of which the same is read again. */
+/**
+ * What the device sent, in the form that a reject keeps: an object as it is, everything else as text from which the
+ * same can be read again.
+ */
 export function forReplay(raw: string): string {
   if (raw.startsWith("{")) return raw;
   return rawPayload(raw.startsWith('"') ? String(JSON.parse(raw)) : raw);
@@ -69,7 +72,7 @@ export function forReplay(raw: string): string {
 /** JSON in which whole numbers beyond 2^53 have all their digits. */
 export function jsonOf(value: unknown): string {
   try {
-    // Without a replacer it is ten times as fast, and throws at a bigint.
+    // Without a replacer this is ten times as fast, and throws at a bigint.
     return JSON.stringify(value);
   } catch {
     return JSON.stringify(value, exact);

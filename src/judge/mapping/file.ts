@@ -1,8 +1,8 @@
 /**
- * The file of mappings (MAPPINGS_FILE): read once, every mistake in it told with line and column, none of it taken if there is one.
- *
- * TOML, for it has comments and needs no quotes around keys. Its parser ends at the first mistake of syntax, so after one each
- * [[mapping]] is parsed by itself, which tells the others' too.
+ * The file of mappings (MAPPINGS_FILE): read once, with every mistake reported with line and column, and not used at
+ * all if there is one. The format is TOML, because it has comments and needs no quotes around keys. Its parser ends
+ * at the first syntax mistake, so after one each [[mapping]] is parsed by itself, which reports the others' mistakes
+ * too.
  */
 import { optionalString } from "../../core/settings.ts";
 import { clashes, covers, levelsOf, subscribed } from "../../core/topic-filter.ts";
@@ -20,9 +20,9 @@ export const mappingSettings = {
 };
 
 export interface MappingFile {
-  /** Those that were understood: with a mistake it is none of them that counts. */
+  /** The mappings that were parsed; if there is any mistake, none of them is used. */
   readonly mappings: readonly Mapping[];
-  /** Sentences that begin with line and column, in the order of the file. */
+  /** Mistakes: sentences that begin with line and column, in the order of the file. */
   readonly mistakes: readonly string[];
 }
 
@@ -93,7 +93,7 @@ function readTop(file: Table, wrong: (key: string, why: string) => void): Defaul
     if (value === undefined) return undefined;
     if (typeof value === "string" && value !== "" && !/[/{}]/.test(value)) return value;
     wrong(key, "must be a name: text without / and braces, for it holds for every message");
-    // Something, so that it is not told of each mapping that there is none.
+    // A placeholder, so that not every mapping is reported as lacking it.
     return key;
   };
   const [theTenant, theSite] = [name("tenant", tenant), name("site", site)];
@@ -105,7 +105,7 @@ function readTop(file: Table, wrong: (key: string, why: string) => void): Defaul
 
 const own = levelsOf("tenant/+/device/+/+");
 
-/** Which of two takes a topic must be plain to see; a broker must not send it twice either. */
+/** It must be obvious which of two mappings takes a topic; and a broker must not send a message twice. */
 function tellOverlaps(mappings: readonly Mapping[], wrong: (mapping: Mapping, why: string) => void): void {
   for (const [i, later] of mappings.entries()) {
     const { levels } = later.topic;

@@ -1,20 +1,21 @@
 /**
- * Metrics out of a record: an object below is flattened with `_`, a list with its index, and what other keys of the mapping point at
- * is passed over. A metric named twice is a misfit, never an overwrite: which of two values is meant nobody can know.
+ * Gathers metrics from a record: a nested object is flattened with `_`, a list with its index, and what other keys of
+ * the mapping use is left out. A metric named twice is a misfit, never an overwrite, because nobody can know which of
+ * the two values is meant.
  */
 import type { Steps } from "./pointer.ts";
 import type { TextRule } from "./spec.ts";
 
 export type Scalar = number | bigint | boolean | string | null;
 
-/** Objects and lists within one another, below the record. */
+/** How deep objects and lists may be nested, below the record. */
 const depthMax = 8;
 
 export class Gathered {
   /** Without a prototype, so that "constructor" is a name like any other. */
   readonly metrics: Record<string, Scalar> = Object.create(null) as Record<string, Scalar>;
   count = 0;
-  /** What does not fit; null: nothing. The first that was met. */
+  /** The first thing that does not fit; null if everything fits. */
   why: string | null = null;
 
   put(name: string, value: Scalar): void {
@@ -31,7 +32,7 @@ interface Tree {
   readonly [step: string]: Tree | true;
 }
 
-/** `passedOver`: pointers, all as seen from the record. @param from where the values stand that are put */
+/** `passedOver`: pointers, relative to the record. @param from the place of the values in the record */
 export function putter(rule: TextRule, passedOver: readonly Steps[], from: Steps = []): Put {
   const scalar = scalarRule(rule);
   const tree = subtree(treeOf(passedOver), from);
@@ -64,7 +65,7 @@ function scalarRule(rule: TextRule): PutScalar {
   };
 }
 
-/** As JSON spells them: what another would read as a number must not depend on us. */
+/** Numbers in JSON's spelling only: what counts as a number must not depend on our parser. */
 const numberText = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 function readText(text: string): Scalar {

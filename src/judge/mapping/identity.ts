@@ -1,7 +1,7 @@
 /**
- * Who speaks, what it is and where, as a mapping says: a level of the topic, a place in the payload, or plain text.
- *
- * A name is what a level of our own topic may be, as in the registry: without / + #, so that no two devices are spelled alike.
+ * Identity: who sends, what, and where, as a mapping describes it: a level of the topic, a place in the payload, or
+ * plain text. A name is what a level of our own topic may be, as in the registry: without / + #, so that no two
+ * devices are spelled alike.
  */
 import type { DeviceId } from "../../core/device.ts";
 import { hasSeparator } from "../../core/topic-level.ts";
@@ -10,19 +10,19 @@ import type { Identity, Spec } from "./spec.ts";
 import { valueOf, written, type Scope } from "./value.ts";
 
 export interface Who {
-  /** "" where it cannot be told. */
+  /** "" if it is not known. */
   readonly tenantId: string;
   readonly deviceId: string;
   readonly msgType: string;
-  /** null: the message names none. */
+  /** null if the message names none. */
   readonly siteId: string | null;
-  /** What does not fit; null: nothing. */
+  /** What does not fit; null if everything fits. */
   readonly why: string | null;
 }
 
 type Read = (scope: Scope) => string | null;
 
-/** `speaker`: who proved itself at CONNECT; it stands in for what the mapping does not name. */
+/** `speaker`: the device that proved itself at CONNECT; it stands in for what the mapping does not name. */
 export function identityReader(spec: Spec): (scope: Scope, speaker: DeviceId | undefined) => Who {
   const [tenant, device, type, site] = (["tenant", "device", "type", "site"] as const).map((part) =>
     reader(spec, part),
@@ -47,7 +47,7 @@ export function identityReader(spec: Spec): (scope: Scope, speaker: DeviceId | u
   };
 }
 
-/** A pointer that finds nothing is answered by what the file says at its top. */
+/** If a pointer finds nothing, the value at the top of the file is used. */
 function reader({ identity, defaults, names }: Spec, part: Identity): Read | undefined {
   const spelled = identity[part];
   const fallback = part === "tenant" || part === "site" ? (defaults[part] ?? null) : null;
@@ -56,13 +56,13 @@ function reader({ identity, defaults, names }: Spec, part: Identity): Read | und
   return (scope) => textOf(value(scope)) ?? fallback;
 }
 
-/** null: it is no name. A device may number itself. */
+/** null if it is not a name. A device's name may be a number. */
 function textOf(value: unknown): string | null {
   if (typeof value === "string") return value === "" ? null : value;
   return typeof value === "number" || typeof value === "bigint" ? String(value) : null;
 }
 
-/** As the levels of our own topic. */
+/** In the order of the levels of our own topic. */
 function isLevel(text: string): boolean {
   return isSound(text) && !hasSeparator(text);
 }

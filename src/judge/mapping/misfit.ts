@@ -1,4 +1,4 @@
-/** The one reason that mappings have of their own: the topic is a mapping's, and the payload does not fit it. */
+/** The only reason that belongs to mappings: the topic matches a mapping, and the payload does not fit it. */
 import type { Reasons } from "../verdict.ts";
 
 export const mappingReasons = {

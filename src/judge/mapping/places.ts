@@ -1,6 +1,7 @@
 /**
- * Where in a TOML file what is written: line and column of each key of each [[mapping]], for what the parser finds right and we do
- * not. The parser keeps no places; this walks statements, passing over strings, comments and whatever brackets enclose.
+ * Places in a TOML file: line and column of each key of each [[mapping]], for mistakes that are no mistakes of
+ * syntax. The parser keeps no places; this walks through the statements, and skips strings, comments and what
+ * brackets enclose.
  */
 
 export interface Place {
@@ -9,9 +10,9 @@ export interface Place {
 }
 
 export interface Places {
-  /** Of a key at the top. */
+  /** The place of a key at the top. */
   top(key: string): Place;
-  /** Of a key of the nth mapping; of the mapping itself if it is not written there. */
+  /** The place of a key of the nth mapping; of the mapping itself if the key is not written there. */
   of(mapping: number, key: string): Place;
 }
 

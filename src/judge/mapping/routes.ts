@@ -1,6 +1,6 @@
 /**
- * From a topic to its mapping. A topic is matched once; after that it costs one look-up, for a site has as many topics as it has
- * readings and says them again and again.
+ * Routes: from a topic to its mapping. A topic is matched once; after that it costs one look-up, because a site has
+ * as many topics as readings and uses them again and again.
  */
 import { unfit } from "../topic.ts";
 import type { Mapping } from "./compile.ts";
@@ -11,16 +11,16 @@ export interface Route {
   readonly mapping: Mapping;
   /** The values of the names in its topic. */
   readonly names: readonly string[];
-  /** Who speaks, as far as the topic says. */
+  /** The sender, as far as the topic names it. */
   readonly who: Who;
 }
 
-/** undefined: no mapping takes this topic. */
+/** undefined if no mapping takes this topic. */
 export type Router = (topic: string) => Route | undefined;
 
-/** Beyond it all are forgotten and matched anew: a flood of made-up topics costs no memory. */
+/** Beyond this many, all are forgotten and matched again: a flood of made-up topics takes no memory. */
 const topicsMax = 16_384;
-/** Longer ones are matched each time. */
+/** Longer topics are matched each time. */
 const topicCharsMax = 256;
 
 export function router(mappings: readonly Mapping[]): Router {

@@ -1,7 +1,7 @@
 /**
- * One [[mapping]] of the file, understood: every key read, every mistake noted, nothing compiled yet.
- *
- * A list of keys with a reader each, and no schema library: a mistake is to name the key, what stands there, and what would be right.
+ * The specification of one [[mapping]]: every key read, every mistake noted, nothing compiled yet. It is a list of
+ * keys with a reader each. Rejected alternative: a schema library, because a mistake must name the key, its value,
+ * and what would be right.
  */
 import { pointerOf, stepsOf, type Steps } from "./pointer.ts";
 import { eachOf, type EachStep } from "./each.ts";
@@ -12,7 +12,7 @@ export type Proof = "token" | "connection" | "broker";
 export type TextRule = "keep" | "number" | "drop";
 export type Identity = "tenant" | "device" | "type" | "site";
 
-/** `name` null: as the object below names them, else its last step. */
+/** `name` null: the names of the object's members, else the pointer's last step. */
 export interface MetricPath {
   readonly name: string | null;
   readonly steps: Steps;
@@ -20,17 +20,17 @@ export interface MetricPath {
 
 export interface Spec {
   readonly topic: Pattern;
-  /** Names that levels and `each` give a value. */
+  /** The names to which levels and `each` give a value. */
   readonly names: readonly string[];
   readonly identity: Readonly<Partial<Record<Identity, Spelled>>>;
-  /** Of the whole file. */
+  /** The defaults of the whole file. */
   readonly defaults: Defaults;
   readonly time: Spelled | undefined;
   readonly seq: Spelled | undefined;
   readonly token: Steps;
   readonly name: Spelled | undefined;
   readonly value: Spelled | undefined;
-  /** undefined: the whole record. */
+  /** undefined means the whole record. */
   readonly metrics: readonly MetricPath[] | undefined;
   readonly each: readonly EachStep[];
   readonly drop: readonly Steps[];
@@ -53,7 +53,7 @@ const keys = "topic tenant device type site time seq token metrics name value ea
 );
 const usualToken = "/provision_token";
 
-/** undefined: it was wrong, and `wrong` was told of every mistake in it. */
+/** undefined if it was wrong; `wrong` was called for every mistake in it. */
 export function specOf(table: Table, defaults: Defaults, wrong: Wrong): Spec | undefined {
   let isRight = true;
   const tell: Wrong = (key, why) => {
@@ -223,7 +223,7 @@ function readPointers(table: Table, key: string, tell: Wrong): readonly Steps[] 
   });
 }
 
-/** The first is the default. */
+/** The first word is the default. */
 function readWord<const W extends string>(table: Table, key: string, words: readonly W[], tell: Wrong): W {
   const [fallback] = words;
   const said = table[key] ?? fallback;

@@ -1,6 +1,7 @@
 /**
- * A token under a name of the mapping's own (`token = "/auth/key"`): `provision_token` and whatever else names a secret is blanked
- * anyway (redact.ts), this is one key more. By name, in what is no JSON too, for a reject is kept of that as well.
+ * A token under a name that the mapping gives (`token = "/auth/key"`): `provision_token` and every other name of a
+ * secret is blanked anyway (redact.ts); this adds one key. It is blanked by name even in a payload that is not JSON,
+ * because a reject keeps that as well.
  */
 import { blank, readable } from "../scrub.ts";
 import { secretSign } from "../secret-names.ts";

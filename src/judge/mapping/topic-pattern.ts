@@ -1,15 +1,15 @@
 /**
- * The topic of a mapping: literal levels, `+` for one that does not matter, `{name}` for a level or a part of one, `{name...}` for
- * the rest. A topic is matched once and its answer kept (routes.ts), so matching may walk.
+ * The topic of a mapping: literal levels, `+` for a level that does not matter, `{name}` for a level or a part of
+ * one, `{name...}` for the rest. A topic is matched once and the result kept (routes.ts), so matching may be slow.
  */
 import type { Level } from "../../core/topic-filter.ts";
 
 export interface Pattern {
   readonly text: string;
   readonly levels: readonly Level[];
-  /** In the order in which `match` gives their values. */
+  /** The names, in the order in which `match` returns their values. */
   readonly names: readonly string[];
-  /** What to subscribe to. */
+  /** The filter to subscribe to. */
   readonly filter: string;
 }
 
@@ -18,7 +18,7 @@ const wholeName = new RegExp(`^\\{(${nameWord})\\}$`);
 const restName = new RegExp(`^\\{(${nameWord})\\.\\.\\.\\}$`);
 const namePart = new RegExp(`\\{(${nameWord})\\}`, "g");
 
-/** A pattern, or what is wrong with it. */
+/** Parses a pattern, or says what is wrong with it. */
 export function patternOf(text: string): Pattern | string {
   const levels: Level[] = [];
   const written = text.split("/");
@@ -68,12 +68,15 @@ function filterOf(level: Level): string {
   return level.kind === "rest" ? "#" : "+";
 }
 
-/** The values of the pattern's names, of a rest with `_` between its levels, as an object is flattened; null: it is another topic. */
+/**
+ * The values of the pattern's names, those of a rest joined with `_`, as an object is flattened; null if it is
+ * another topic.
+ */
 export function match({ levels }: Pattern, topic: string): string[] | null {
   const given = topic.split("/");
   const last = levels.at(-1);
   const enough = last?.kind === "rest" ? given.length >= levels.length : given.length === levels.length;
-  // MQTT 5 §4.7.2: a wildcard at the beginning is not for the broker's own topics.
+  // MQTT 5 §4.7.2: a wildcard at the beginning does not match the broker's own topics.
   if (!enough || (topic.startsWith("$") && levels[0]?.kind !== "literal")) return null;
   const values: string[] = [];
   for (const [i, level] of levels.entries()) {

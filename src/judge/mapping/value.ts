@@ -5,22 +5,22 @@ import { finder, pointerOf, stepsOf, type Steps } from "./pointer.ts";
 
 export type Spelled =
   | { readonly kind: "pointer"; readonly steps: Steps }
-  /** `pieces` has one more than `names`. */
+  /** `pieces` has one more element than `names`. */
   | { readonly kind: "levels"; readonly pieces: readonly string[]; readonly names: readonly string[] }
   | { readonly kind: "plain"; readonly text: string };
 
-/** What a value is taken from. */
+/** The scope from which a value is taken. */
 export interface Scope {
-  /** The values of the topic's names, then of those of `each`. */
+  /** The values of the topic's names, then of the names of `each`. */
   readonly names: readonly string[];
   readonly record: unknown;
   readonly payload: unknown;
 }
 
-/** undefined: there is none. */
+/** undefined if there is none. */
 export type Value = (scope: Scope) => unknown;
 
-/** A spelling, or what is wrong with it. */
+/** Parses a spelling, or says what is wrong with it. */
 export function spelledOf(text: string): Spelled | string {
   if (text === "") return "is empty";
   if (text.startsWith("/")) {
@@ -37,14 +37,14 @@ export function spelledOf(text: string): Spelled | string {
     : { kind: "levels", pieces, names };
 }
 
-/** As it is written in the file. */
+/** The value as it is written in the file. */
 export function written(spelled: Spelled): string {
   if (spelled.kind === "pointer") return pointerOf(spelled.steps);
   if (spelled.kind === "plain") return spelled.text;
   return spelled.pieces.reduce((text, piece, i) => `${text}{${spelled.names[i - 1]}}${piece}`);
 }
 
-/** @param names those that a level or `each` gives a value, in the order of `Scope.names` */
+/** @param names the names to which a level or `each` gives a value, in the order of `Scope.names` */
 export function valueOf(spelled: Spelled, names: readonly string[]): Value {
   if (spelled.kind === "plain") return () => spelled.text;
   if (spelled.kind === "levels")
