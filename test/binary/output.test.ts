@@ -58,6 +58,8 @@ const long: readonly [string, string[], number][] = [
   ["devices export as CSV", ["devices", "export", "--format", "csv"], devices + 1],
   ["help settings", ["help", "settings"], -1],
   ["help environment", ["help", "environment"], -1],
+  ["help licenses", ["help", "licenses"], -1],
+  ["completion bash", ["completion", "bash"], -1],
   ["simulate --print-registry", ["simulate", "--devices", "2000", "--print-registry", "csv"], -1],
 ];
 
@@ -78,6 +80,7 @@ const printing: Readonly<Record<string, string>> = {
   "devices export": "",
   "devices import": "one.ndjson --json",
   "devices remove": "acme device-ANOTHER",
+  completion: "bash",
   status: "",
   top: "--count 1",
   rejects: "--json",
