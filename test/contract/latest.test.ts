@@ -57,7 +57,11 @@ async function tables(
   breakIt?: () => Promise<unknown>,
 ): Promise<Opened> {
   await store.migrate();
-  if (isIndexed) await store.events.createIndex();
+  if (isIndexed) {
+    expect(await store.events.createIndex()).toEqual(["created index raw_events_device_ingested_idx"]);
+    expect(await store.events.createIndex()).toEqual([]);
+  }
+  expect((await store.events.indexed()) !== undefined).toBe(isIndexed);
   const registered = new Set<string>();
   let before = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
   let seq = 0;
