@@ -4,6 +4,7 @@
  * Costs nothing while nobody follows. How far a sink is is looked at a few times a second rather than told by the drain, which has no
  * need to know of single entries; so the times of sinks are as fine as that.
  */
+import { toColumns } from "../core/columns.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 
@@ -132,9 +133,7 @@ function shown(entry: Entry, nowMs: number): Followed {
     seq,
     received_at: new Date(receivedMs).toISOString(),
     topic,
-    tenant_id: tenantId,
-    device_id: deviceId,
-    msg_type: msgType,
+    ...toColumns({ tenantId, deviceId, msgType }),
     verdict: verdictOf(entry),
     detail,
     payload: payload.slice(0, payloadCharsMax),

@@ -5,6 +5,7 @@
  * costs each insert in the local store some 8 µs, and is nobody's to force on a database that is used as it is. Without it
  * the newest events are read, a bounded number of them; what that does not reach is not told as unknown but as not to be told.
  */
+import { toColumns } from "../core/columns.ts";
 import type { Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 import type { Event } from "../core/entry.ts";
@@ -163,9 +164,7 @@ function deviceOf(latest: Latest, ttlMs: number): LatestDevice {
       ...Object.fromEntries(datatypes),
       persist: persistOf(latest),
       last_updated: isoWithoutZone(eventMs),
-      tenant_id: tenantId,
-      site_id: siteId,
-      msg_type: msgType,
+      ...toColumns({ tenantId, siteId, msgType }),
       event_ms: String(eventMs),
     },
     values: [...values].map(([metric, { entry, value }]) => ({

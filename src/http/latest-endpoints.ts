@@ -2,6 +2,7 @@
  * /devices: the latest values of devices, for dashboards and services on site. They only read, so READ_TOKEN is
  * enough.
  */
+import { toColumns, toFields } from "../core/columns.ts";
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
 import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
@@ -83,7 +84,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
       problems: [400, 401, 422, 429, 503],
       handle: ({ body: { devices } }) =>
         orUnavailable(async () => {
-          const wanted = devices.map((id) => ({ tenantId: id.tenant_id, deviceId: id.device_id }));
+          const wanted = devices.map((id) => toFields(id));
           const now = nowMs();
           return { devices: (await view.get(wanted)).map((found) => found && shown(found, now)) };
         }),
@@ -140,8 +141,7 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T | Response> {
 
 function seen({ tenantId, deviceId, seenMs }: SeenDevice, expiresMs: number, nowMs: number) {
   return {
-    tenant_id: tenantId,
-    device_id: deviceId,
+    ...toColumns({ tenantId, deviceId }),
     last_seen: new Date(seenMs).toISOString(),
     age_ms: Math.max(0, nowMs - seenMs),
     expires_in_ms: Math.max(0, expiresMs - nowMs),

@@ -72,26 +72,9 @@ export function openSavedCache(path: string, cache: DeviceAuthCache): SavedCache
 
   const write = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {
     for (const row of rows) {
-      const {
-        tenantId,
-        deviceId,
-        siteId,
-        status,
-        tokenHash,
-        previousTokenHash,
-        previousTokenUntilMs,
-        cachedWallMs,
-      } = row;
-      put.run(
-        tenantId,
-        deviceId,
-        siteId,
-        status,
-        tokenHash,
-        previousTokenHash,
-        previousTokenUntilMs,
-        cachedWallMs,
-      );
+      const { tenantId, deviceId, siteId, status, tokenHash } = row;
+      const previous = [row.previousTokenHash, row.previousTokenUntilMs];
+      put.run(tenantId, deviceId, siteId, status, tokenHash, ...previous, row.cachedWallMs);
       onFile.set(deviceKey(tenantId, deviceId), checksum(row));
     }
     for (const key of gone) {

@@ -5,7 +5,7 @@
  *   POST /ingest/v1/batch                                     JSON array or NDJSON of {tenant_id, device_id, msg_type, …envelope}
  *   POST /ingest/v1/topic/{topic…}                            one message, as it would be published on that topic
  */
-import { createHash } from "node:crypto";
+import { hashOf } from "../core/token.ts";
 import type { IncomingMessage } from "node:http";
 import type { MessageAddress } from "../core/message.ts";
 import { Refused } from "./http-answers.ts";
@@ -75,7 +75,7 @@ function decoded(level: string): string {
 export function tokenHashOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
   const token = bearer ?? headers["x-provision-token"];
-  return typeof token === "string" && token !== "" ? createHash("sha256").update(token).digest("hex") : null;
+  return typeof token === "string" && token !== "" ? hashOf(token) : null;
 }
 
 const keyCharsMax = 255;

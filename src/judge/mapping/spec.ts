@@ -3,6 +3,7 @@
  * keys with a reader each. Rejected alternative: a schema library, because a mistake must name the key, its value,
  * and what would be right.
  */
+import { isObject } from "../../core/is-object.ts";
 import { pointerOf, stepsOf, type Steps } from "./pointer.ts";
 import { eachOf, type EachStep } from "./each.ts";
 import { patternOf, type Pattern } from "./topic-pattern.ts";
@@ -193,8 +194,7 @@ function readToken(table: Table, tell: Wrong): Steps {
 
 function readMetrics(table: Table, tell: Wrong): readonly MetricPath[] | undefined {
   const said = table["metrics"];
-  if (typeof said === "object" && said !== null && !Array.isArray(said))
-    return readNamed(said as Table, tell);
+  if (isObject(said)) return readNamed(said, tell);
   return readPointers(table, "metrics", tell)?.map((steps) => ({ name: null, steps }));
 }
 

@@ -3,6 +3,7 @@
  * two lists, of which later pipelines call the names `labels` and give metadata as lists as well. What the value says digit by digit
  * stays. Its metadata go along, for whoever keeps the latest of each device.
  */
+import { isObject } from "../../core/is-object.ts";
 import { elementsOf, sign, valueAt } from "../../kafka/json-text.ts";
 import { topicFrom, type Said } from "./kafka-message.ts";
 
@@ -49,7 +50,7 @@ export function saidByValidated(value: Buffer, word: string): Said | undefined {
 function parsed(text: string): Validated | undefined {
   try {
     const value = JSON.parse(text) as unknown;
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
