@@ -132,6 +132,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   const known = new KnownMessages({
     window: new RedeliveryWindow(config.spool.redeliveryWindow, spool.sidecar.packets()),
     retained: new RetainedTopics(spool.sidecar.retained()),
+    hasOwnIdentity: judge.hasOwnIdentity,
   });
   const ingest = new Ingest({
     judge,

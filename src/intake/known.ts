@@ -6,7 +6,7 @@
 import type { Entry } from "../core/entry.ts";
 import type { Message, MessageOutcome } from "../core/message.ts";
 import { reasons } from "../judge/reasons.ts";
-import { Retries } from "./retries.ts";
+import { type HasOwnIdentity, Retries } from "./retries.ts";
 import type { CommitRecord } from "../spool/sidecar.ts";
 import { ownerOf, type RedeliveryWindow } from "../spool/redelivery.ts";
 import type { RetainedTopics } from "../spool/retained.ts";
@@ -28,17 +28,19 @@ function withOutcome(key: number, outcome: MessageOutcome): number {
 export interface KnownParts {
   readonly window: RedeliveryWindow;
   readonly retained: RetainedTopics;
+  readonly hasOwnIdentity: HasOwnIdentity;
 }
 
 export class KnownMessages {
   readonly #parts: KnownParts;
-  readonly #retries = new Retries();
+  readonly #retries: Retries;
   /** Of the open group: fingerprint and owner of each packet, one after the other; topics of retained messages. */
   #packets: number[] = [];
   #topics = new Map<number, number | null>();
 
   constructor(parts: KnownParts) {
     this.#parts = parts;
+    this.#retries = new Retries(parts.hasOwnIdentity);
   }
 
   has(message: Message): boolean {

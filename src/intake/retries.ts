@@ -3,19 +3,28 @@
  * embedded broker, while the intake is held or a registry is slow, a reading may be tried twenty times.
  *
  * It is the same message only if the earlier one's connection is gone, nobody was told that it arrived, the same device sends the
- * same bytes, and these have a `ts` or a `seq`: two readings of one value without either look the same and are two. On one
+ * same bytes, and these have a time or a sequence number of their own: two readings of one value without either look the same and are two. On one
  * connection a message without DUP is a new one, whatever it holds. (A window over time would lose real messages; DUP alone, which
  * MQTT.js and others do not set after a new session, stores each try.)
  */
+import { deviceKey } from "../core/device.ts";
 import type { Message } from "../core/message.ts";
 
 /** Of messages on the disk whose sender does not know. */
 const unansweredMax = 10_000;
 
+/** Does a message say its own time or sequence number, so that the same again is the same? */
+export type HasOwnIdentity = (message: Message) => boolean;
+
 export class Retries {
+  readonly #hasOwnIdentity: HasOwnIdentity;
   /** Those that are not on the disk yet; of two that are alike the later. */
   #open = new Map<number, Message>();
   readonly #unanswered = new Set<number>();
+
+  constructor(hasOwnIdentity: HasOwnIdentity) {
+    this.#hasOwnIdentity = hasOwnIdentity;
+  }
 
   /** Did this come before, and was nobody told? It is asked once: who is told now has been told. */
   isRetry(message: Message): boolean {
@@ -23,7 +32,7 @@ export class Retries {
     const print = readingOf(message);
     const earlier = this.#open.get(print);
     const isUnanswered = earlier ? earlier.abandoned?.() === true : this.#unanswered.has(print);
-    if (!isUnanswered || !hasOwnIdentity(message.payload)) return false;
+    if (!isUnanswered || !this.#hasOwnIdentity(message)) return false;
     this.#unanswered.delete(print);
     return true;
   }
@@ -49,17 +58,8 @@ export class Retries {
   }
 }
 
-/** The topic names the device. */
-function readingOf({ topic, payload }: Message): number {
-  const seed = Bun.hash.crc32(topic);
+/** The topic names the device, or who connected does: many may say the same on one topic (v1/devices/me/telemetry). */
+function readingOf({ topic, payload, speaker }: Message): number {
+  const seed = Bun.hash.crc32(speaker ? `${topic}\n${deviceKey(speaker.tenantId, speaker.deviceId)}` : topic);
   return Number(Bun.hash.wyhash(payload, BigInt(seed)) & 0x1f_ffff_ffff_ffffn);
-}
-
-function hasOwnIdentity(payload: Uint8Array): boolean {
-  try {
-    const body = JSON.parse(new TextDecoder().decode(payload)) as { ts?: unknown; seq?: unknown } | null;
-    return (body?.ts ?? body?.seq ?? null) !== null;
-  } catch {
-    return false;
-  }
 }

@@ -233,6 +233,8 @@ export function createJudge(options: JudgeOptions): Judge {
           ),
       };
     },
+    hasOwnIdentity: (message) =>
+      partsOf(candidateOf(message)).every(({ candidate }) => saysWhen(candidate.text ?? "")),
     devicesOf(message) {
       const own = addressIn(message);
       if (!isRejection(own)) return [own.key];
@@ -244,6 +246,16 @@ export function createJudge(options: JudgeOptions): Judge {
       return [...new Set(parts.map((part) => addressOf(part.candidate).key))];
     },
   };
+}
+
+/** Of an envelope, whether the device's or the canonical one. */
+function saysWhen(text: string): boolean {
+  try {
+    const body = JSON.parse(text) as { ts?: unknown; seq?: unknown } | null;
+    return (body?.ts ?? body?.seq ?? null) !== null;
+  } catch {
+    return false;
+  }
 }
 
 function faultOf(error: unknown): Rejection {

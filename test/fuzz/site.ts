@@ -89,7 +89,11 @@ export function openSite(
   const ingest = new Ingest({
     judge,
     books,
-    known: new KnownMessages({ window: new RedeliveryWindow(1_000), retained: new RetainedTopics([]) }),
+    known: new KnownMessages({
+      window: new RedeliveryWindow(1_000),
+      retained: new RetainedTopics([]),
+      hasOwnIdentity: judge.hasOwnIdentity,
+    }),
     clock,
     log: silentLog,
     lingerMs: 5,

@@ -4,7 +4,23 @@
  */
 import { expect, test } from "bun:test";
 import { Retries } from "../../src/intake/retries.ts";
-import { aBody, aMessage, type TestMessage } from "../kit/builders.ts";
+import { createJudge } from "../../src/judge/judge.ts";
+import { readMappingFile } from "../../src/judge/mapping/file.ts";
+import { router } from "../../src/judge/mapping/routes.ts";
+import { aBody, aMessage, aPolicy, type TestMessage } from "../kit/builders.ts";
+import { simulatedClock } from "../kit/clock.ts";
+
+const z2m = 'tenant = "acme"\n[[mapping]]\ntopic = "z/{device}"\ntime = "/last_seen"\nproof = "broker"\n';
+const judge = createJudge({
+  policy: () => aPolicy(),
+  auth: { get: () => undefined, mayReread: () => false },
+  requireToken: true,
+  backlogBytesMax: 1e9,
+  clock: simulatedClock(),
+  routeOf: router(
+    readMappingFile(`${z2m}[[mapping]]\ntopic = "me"\ntime = "/ts"\nproof = "connection"\n`).mappings,
+  ),
+});
 
 /** A message of a connection that can end. */
 function sent(body: unknown, changes: Partial<TestMessage> = {}) {
@@ -20,7 +36,7 @@ function sent(body: unknown, changes: Partial<TestMessage> = {}) {
 
 for (const when of ["before", "after"] as const) {
   test(`twenty tries on twenty connections are one entry (the group is written ${when} the next try)`, () => {
-    const retries = new Retries();
+    const retries = new Retries(judge.hasOwnIdentity);
     let known = 0;
     for (let packetId = 1; packetId <= 20; packetId++) {
       const { message, leave } = sent(aBody(), { packetId });
@@ -38,7 +54,7 @@ test.each([
   ["it has neither ts nor seq", aBody({ ts: undefined, seq: undefined }), {}, true],
   ["QoS 0", aBody(), { qos: 0 }, true],
 ] as const)("it is a new message: %s", (_, body, changes, leaves) => {
-  const retries = new Retries();
+  const retries = new Retries(judge.hasOwnIdentity);
   const first = sent(body, changes);
   retries.note(first.message);
   if (leaves) first.leave();
@@ -46,7 +62,7 @@ test.each([
 });
 
 test("of another device, or with other bytes, it is a new message", () => {
-  const retries = new Retries();
+  const retries = new Retries(judge.hasOwnIdentity);
   const first = sent(aBody());
   retries.note(first.message);
   first.leave();
@@ -54,4 +70,26 @@ test("of another device, or with other bytes, it is a new message", () => {
   const topic = "tenant/acme/device/dev-0002/telemetry";
   expect(retries.isRetry(sent(aBody(), { topic }).message)).toBe(false);
   expect(retries.isRetry(sent(aBody()).message)).toBe(true);
+});
+
+test.each([
+  ["with a time of its own", { x: 1, last_seen: 1795226820 }, true],
+  ["without", { x: 1 }, false],
+])("a mapped message %s", (_, body, isKnown) => {
+  const retries = new Retries(judge.hasOwnIdentity);
+  const first = sent(body, { topic: "z/d1" });
+  retries.note(first.message);
+  first.leave();
+  expect(retries.isRetry(sent(body, { topic: "z/d1" }).message)).toBe(isKnown);
+});
+
+test("on a topic that all devices share, the same from another device is a new message", () => {
+  const retries = new Retries(judge.hasOwnIdentity);
+  const from = (deviceId: string) => ({ topic: "me", speaker: { tenantId: "acme", deviceId } });
+  const body = { ts: 1795226820, state: "run" };
+  const first = sent(body, from("d1"));
+  retries.note(first.message);
+  first.leave();
+  expect(retries.isRetry(sent(body, from("d2")).message)).toBe(false);
+  expect(retries.isRetry(sent(body, from("d1")).message)).toBe(true);
 });

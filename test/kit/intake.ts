@@ -39,6 +39,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   const known = new KnownMessages({
     window: new RedeliveryWindow(1_000, spool.sidecar.packets()),
     retained: new RetainedTopics(spool.sidecar.retained()),
+    hasOwnIdentity: saysWhen,
   });
   const cached = new Set<string>();
   const waiting: { pending: Pending; done: (answer: Answer) => void }[] = [];
@@ -67,6 +68,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     rejudge: (entry: Deferred, answer: DeviceAuth | null) =>
       verdictOf(anEntry({ ...entry, kind: "event", seq: 0 }), answer) as Event | Reject,
     reread: (entry: Reject) => ({ devices: [], parts: () => [entry], judge: () => [entry] }),
+    hasOwnIdentity: saysWhen,
     devicesOf: (message: Message) => namesIn(message).map((deviceId) => `acme/${deviceId}`),
   };
   const ingest: Ingest = new Ingest({
@@ -170,6 +172,11 @@ export function aDeviceMessage(
     receivedMs: 1_000 + n,
     ...changes,
   };
+}
+
+function saysWhen({ payload }: Message): boolean {
+  const { ts, seq } = JSON.parse(new TextDecoder().decode(payload)) as { ts?: unknown; seq?: unknown };
+  return (ts ?? seq ?? null) !== null;
 }
 
 function namesIn({ topic }: Message): string[] {
