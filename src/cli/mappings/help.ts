@@ -9,7 +9,7 @@ const language = `# MAPPINGS_FILE names a TOML file that says how messages of ot
 #
 # tenant = "acme"        at the top: for what topic and payload name none; site = ... likewise
 #
-# topic                  literal levels; + one that does not matter; {name} a level, or a part of one; {name...} the rest
+# topic                  literal levels; + one that does not matter; {name} a level, or a part of one; {name...} the rest, joined with _
 # tenant device type     who speaks and what it is; else the level of that name, type telemetry
 # site                   else the registry's
 # time seq token         pointers; else the arrival, none, "/provision_token"
