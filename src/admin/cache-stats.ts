@@ -18,7 +18,7 @@ export const cacheStats = z.looseObject({
     .nullable()
     .describe("hits / (hits + misses); null before the first look-up."),
   errors: count.describe("Look-ups that the registry did not answer."),
-  stale_hits: count.describe("Hits by rows past their time, while the registry could not be asked."),
+  stale_hits: count.describe("Hits on rows past their TTL, while the registry did not answer."),
   evictions: count,
   shared: z
     .record(z.string(), z.union([z.number(), z.boolean(), z.string()]).nullable())

@@ -47,7 +47,7 @@ export const deviceColumns = z.object({
   tenant_id: z.string(),
   device_id: z.string(),
   site_id: z.string(),
-  status: z.string().describe("ACTIVE may speak; anything else may not."),
+  status: z.string().describe("With ACTIVE the device may send; with anything else it may not."),
   token_set: z.boolean(),
   provisioned_at: z.string().nullable().describe("ISO 8601, UTC."),
   fw_version: z.string().nullable(),
@@ -80,7 +80,7 @@ export const filterQuery = {
   tenant: z.string().optional().describe("Only of this tenant."),
   site: z.string().optional().describe("Only of this site."),
   status: z.string().optional().describe("Only with this status."),
-  match: z.string().optional().describe("Only where the device's id contains this."),
+  match: z.string().optional().describe("Only devices whose id contains this."),
 };
 export function filterOf(query: {
   tenant?: string | undefined;

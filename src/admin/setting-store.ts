@@ -4,12 +4,14 @@ import { z } from "zod";
 /** One setting, as GET /admin/settings shows it. */
 export const settingSchema = z.object({
   key: z.string(),
-  value: z.string().describe("What is in force, as one would write it."),
+  value: z.string().describe("The value in force, as one would write it."),
   source: z.enum(["default", "environment", "database"]),
   stored: z
     .string()
     .nullable()
-    .describe("What the table holds; null: nothing, the environment's value (else the default) is in force."),
+    .describe(
+      "The value in the table; null: none, so the environment's value (else the default) is in force.",
+    ),
   unit: z.string(),
   help: z.string(),
   mistake: z.string().nullable().describe("Why `stored` is not in force; null if it is."),

@@ -153,7 +153,7 @@ function suite(fixture: SinkFixture): void {
 
   const withOutages = fixture.outages ? test : () => {};
   for (const mode of ["refuse", "hang"] as const) {
-    withOutages(`is out while its far side would ${mode}, and goes on by itself`, async () => {
+    withOutages(`is out while its downstream system would ${mode}, and continues by itself`, async () => {
       await deliverAll(open.sink, events(1, 3));
       open.far?.(mode);
       const before = { ...noTotals, delivered: 3 };

@@ -22,9 +22,9 @@ export const importResult = z.object({
   added: z.number(),
   without_token: z
     .number()
-    .describe("Of those added: devices without a token, which are not let in while REQUIRE_TOKEN is 1."),
-  existing: z.number().describe("Registered before, and left as they are."),
-  wrong: z.number().describe("Lines that are no device."),
+    .describe("How many of those added have no token; their messages are rejected while REQUIRE_TOKEN is 1."),
+  existing: z.number().describe("Already registered, and left unchanged."),
+  wrong: z.number().describe("Lines that are not a device."),
   remarks: z.array(remark).describe(`The first ${remarksMax} lines of which no device was added, and why.`),
   tokens: z.array(token).describe("With make_tokens: shown in this answer only."),
 });

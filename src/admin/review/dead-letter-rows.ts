@@ -6,7 +6,7 @@ const deadLetterRow = z.object({
   id: z.number(),
   sink: z.string(),
   refused_at: z.string(),
-  why: z.string().describe("The far side's words."),
+  why: z.string().describe("The downstream system's words."),
   kind: z.enum(["event", "reject", "deferred"]),
   tenant_id: z.string().nullable(),
   device_id: z.string().nullable(),
@@ -14,13 +14,13 @@ const deadLetterRow = z.object({
   received_at: z.string(),
 });
 const deadLetterFull = deadLetterRow.extend({
-  seq: z.number().describe("Its place in the spool when it was refused."),
+  seq: z.number().describe("The entry's place in the spool when it was refused."),
   topic: z.string(),
   site_id: z.string().nullable(),
   event_ts: z.string().nullable(),
   reason: z.string().nullable().describe("For a reject: the judge's reason."),
   detail: z.string().nullable(),
-  payload: z.string().describe("JSON as text, every digit as the device sent it."),
+  payload: z.string().describe("JSON as text, with every digit as the device sent it."),
 });
 
 export type DeadLetterRow = z.infer<typeof deadLetterRow>;

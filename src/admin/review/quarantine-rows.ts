@@ -14,7 +14,7 @@ const quarantineFull = quarantineRow.extend({
   topic: z.string(),
   site_id: z.string().nullable(),
   event_ts: z.string().nullable(),
-  payload: z.string().describe("JSON as text; what was no JSON is under `_raw`."),
+  payload: z.string().describe("JSON as text; a payload that was not JSON is in `_raw`."),
 });
 
 export type QuarantineLine = z.infer<typeof quarantineRow>;

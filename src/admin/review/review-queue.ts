@@ -61,17 +61,31 @@ export const filterFields = {
 
 export const selectionFields = {
   ids: z.array(queuedId).min(1).max(idsMax).optional(),
-  all: z.literal(true).optional().describe("Needed where neither ids nor a filter is given."),
-  dry_run: z.boolean().default(false).describe("Only say what would be done."),
-  after: z.number().int().min(0).default(0).describe("Continue after this id: the last answer's `next`."),
-  up_to: z.number().int().min(0).optional().describe("No id beyond this one: the first answer's `up_to`."),
+  all: z.literal(true).optional().describe("Required if neither ids nor a filter is given."),
+  dry_run: z.boolean().default(false).describe("Change nothing; only say what would be done."),
+  after: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Continue after this id: the `next` of the last answer."),
+  up_to: z
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe("No id beyond this one: the `up_to` of the first answer."),
 };
 
 export const outcomeSchema = z.object({
-  matched: z.number().describe("How many were looked at."),
+  matched: z.number().describe("How many match in this batch."),
   done: z.number(),
-  kept: z.array(z.object({ id: queuedId, why: z.string() })).describe("Those that stay, and why."),
-  next: queuedId.nullable().describe("There may be more: ask again with `after` set to this."),
+  kept: z
+    .array(z.object({ id: queuedId, why: z.string() }))
+    .describe("Those that stay in the queue, and why."),
+  next: queuedId
+    .nullable()
+    .describe("If not null, there may be more: repeat the request with `after` set to this."),
   up_to: z.number(),
 });
 

@@ -8,14 +8,17 @@ const countMax = 5_000;
 
 export const asideAsked = z.strictObject({
   sink: z.string().min(1),
-  lane: z.string().optional().describe("As `alarms` in /stats names it; absent: the first in trouble."),
-  count: z.number().int().min(1).max(countMax).default(1).describe("So many entries, the oldest first."),
-  dry_run: z.boolean().default(false).describe("Only say which."),
+  lane: z
+    .string()
+    .optional()
+    .describe("The lane, as `alarms` in /stats names it; absent: the first lane in trouble."),
+  count: z.number().int().min(1).max(countMax).default(1).describe("How many entries, the oldest first."),
+  dry_run: z.boolean().default(false).describe("Change nothing; only say which entries."),
 });
 
 export const asideAnswer = z.object({
   lane: z.string(),
-  trouble: z.string().describe("What the sink was stuck at, in the far side's words."),
+  trouble: z.string().describe("What the sink was stuck at, in the downstream system's words."),
   entries: z
     .array(
       z.object({
@@ -28,7 +31,7 @@ export const asideAnswer = z.object({
     .readonly(),
   done: z
     .boolean()
-    .describe("They are dead letters now; if not, they will be once the far side can be asked."),
+    .describe("true: they are dead letters now; false: they will be once the downstream system answers."),
 });
 
 export type AsideAsked = z.infer<typeof asideAsked>;
