@@ -7,7 +7,7 @@ import { kafkaTestable, proxied } from "../../kit/kafka/client.ts";
 import { numbersOf, openKafka } from "../../kit/kafka/sink.ts";
 import type { SinkFixture } from "../fixtures.ts";
 
-const env = { KAFKA_TIMEOUT_MS: "1500" };
+const env = { KAFKA_TIMEOUT_MS: "2500" };
 
 export const fixture: SinkFixture = {
   name: "kafka",

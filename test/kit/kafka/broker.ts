@@ -23,6 +23,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../postgres.ts";
 import { until } from "../until.ts";
+import { coordinatorsReady } from "./ready.ts";
 
 export interface KafkaOptions {
   /** Further lines of server.properties. */
@@ -117,6 +118,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   );
   reaper.unref();
   await Promise.all(brokers.map((broker) => broker.start()));
+  if (options.java?.some((flag) => flag.includes("ArchiveClassesAtExit")) !== true)
+    await coordinatorsReady(brokers[0]?.port ?? 0);
   return {
     bootstrap: `127.0.0.1:${brokers[0]?.port}`,
     ports,
