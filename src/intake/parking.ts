@@ -63,7 +63,7 @@ export class Parking<T extends { readonly message: Message }> {
   joins(received: T): boolean {
     if (this.#size === 0) return false;
     const keys = this.#parts.devicesOf(received.message);
-    if (!keys.some((key) => this.#lines.has(key))) return false;
+    if (!this.#hasLine(keys)) return false;
     this.#join({ received, keys, verdict: "unjudged" });
     return true;
   }
@@ -90,6 +90,20 @@ export class Parking<T extends { readonly message: Message }> {
       if (line.askedMs !== undefined && line.askedMs <= beforeMs) this.#answer(key, line, "unavailable");
   }
 
+  /** Loops where a callback would read as well: while a fleet of unknown devices comes, this is the hot path. */
+  #hasLine(keys: readonly string[]): boolean {
+    for (const key of keys) if (this.#lines.has(key)) return true;
+    return false;
+  }
+
+  #isFirst(waiting: Waiting<T>): boolean {
+    for (const key of waiting.keys) {
+      const line = this.#lines.get(key);
+      if (line !== undefined && line.queue[line.first] !== waiting) return false;
+    }
+    return true;
+  }
+
   #join(waiting: Waiting<T>): void {
     this.#size++;
     for (const key of waiting.keys) {
@@ -113,38 +127,43 @@ export class Parking<T extends { readonly message: Message }> {
   }
 
   #advance(waiting: Waiting<T>): boolean {
-    if (!waiting.keys.every((key) => isFirst(waiting, this.#lines.get(key)))) return false;
+    if (!this.#isFirst(waiting)) return false;
     if (waiting.verdict === "unjudged") waiting.verdict = this.#parts.judge(waiting.received.message);
     const { received, verdict, keys } = waiting;
     if (!this.#hasAnswers(verdict)) return false;
     const judged = this.#conclude(verdict);
     this.#size--;
-    const lines = keys.flatMap((key) => this.#leave(key));
+    const left = keys.length > 1 ? keys.flatMap((key) => this.#lines.get(key) ?? []) : none;
+    for (const key of keys) this.#leave(key);
     this.#parts.goOn(received, judged);
-    if (keys.length > 1) for (const line of lines) this.#goThrough(line);
+    for (const line of left) this.#goThrough(line);
     return true;
   }
 
-  #leave(key: string): Line<T>[] {
+  #leave(key: string): void {
     const line = this.#lines.get(key);
-    if (line === undefined) return [];
+    if (line === undefined) return;
     line.first++;
     if (line.first === line.queue.length) this.#lines.delete(key);
-    return [line];
   }
 
   /** Asks for what has not been asked for. */
   #hasAnswers(verdict: Verdict): boolean {
+    if (verdict === undefined) return true;
+    if (!isSeveral(verdict)) return this.#hasAnswer(verdict);
     let has = true;
-    for (const pending of pendingIn(verdict)) {
-      const line = this.#lines.get(pending.key);
-      if (line === undefined || line.answer !== undefined) continue;
-      has = false;
-      if (line.askedMs !== undefined) continue;
-      line.askedMs = this.#parts.clock.monoMs();
-      this.#parts.resolve(pending, (answer) => this.#answer(pending.key, line, answer));
-    }
+    for (const one of verdict.several) if (!this.#hasAnswer(one)) has = false;
     return has;
+  }
+
+  #hasAnswer(one: Entry | Pending): boolean {
+    const line = isPending(one) ? this.#lines.get(one.key) : undefined;
+    if (line === undefined || line.answer !== undefined) return true;
+    if (line.askedMs === undefined && isPending(one)) {
+      line.askedMs = this.#parts.clock.monoMs();
+      this.#parts.resolve(one, (answer) => this.#answer(one.key, line, answer));
+    }
+    return false;
   }
 
   #conclude(verdict: Verdict): Judged {
@@ -159,14 +178,7 @@ export class Parking<T extends { readonly message: Message }> {
   }
 }
 
-function isFirst<T>(waiting: Waiting<T>, line: Line<T> | undefined): boolean {
-  return line === undefined || line.queue[line.first] === waiting;
-}
-
-function pendingIn(verdict: Verdict): readonly Pending[] {
-  if (verdict === undefined) return [];
-  return isSeveral(verdict) ? verdict.several.filter(isPending) : isPending(verdict) ? [verdict] : [];
-}
+const none: readonly never[] = [];
 
 function devicesIn(verdict: Pending | Several): readonly string[] {
   if (!isSeveral(verdict)) return [verdict.key];
