@@ -5,6 +5,7 @@
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
 import * as grow from "./grow.ts";
+import * as http from "./http.ts";
 import * as influx from "./influx.ts";
 import * as kafka from "./kafka.ts";
 import * as redis from "./redis.ts";
@@ -17,6 +18,7 @@ const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<
   mappings,
   auth,
   grow,
+  http,
   influx,
   kafka,
   redis,
