@@ -5,7 +5,7 @@
  * Topics: KAFKA_SOURCE_TOPIC holds what devices send, and is judged. KAFKA_VALIDATED_SOURCE reads what a gateway or an existing pipeline
  * has judged; whoever may write to that topic is trusted with it, and its errors are counted.
  */
-import { backoffMs, sleep, systemClock, type Timer } from "../../core/clock.ts";
+import { backoffMs, sleep, type Timer } from "../../core/clock.ts";
 import { explain } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
@@ -18,6 +18,7 @@ import { readAsGroup } from "./group.ts";
 import { KafkaMessage, topicOf, type Said } from "./kafka-message.ts";
 import { markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
+import { probe, topicNames } from "./topics.ts";
 import { saidByValidated } from "./validated.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
@@ -294,31 +295,4 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
     },
     counters: ["tombstones", "errors_counted", "lost"],
   };
-}
-
-function topicNames({ sourceTopic, validatedSource, validatedTopic, errorTopic }: KafkaSettings): string[] {
-  const names = [
-    ...(sourceTopic === undefined ? [] : [sourceTopic]),
-    ...(validatedSource ? [validatedTopic, errorTopic] : []),
-  ];
-  return [...new Set(names)];
-}
-
-async function probe(settings: KafkaSettings): Promise<string> {
-  const names = topicNames(settings);
-  const unread = (error: unknown) => new Error(`Kafka: ${whyUnread(error, names)}`, { cause: error });
-  const wire = await connectWire(settings, "sluice-check", systemClock).catch((error: unknown) => {
-    throw unread(error);
-  });
-  try {
-    const { topics } = await wire.topics(names).catch((error: unknown) => {
-      throw unread(error);
-    });
-    for (const { name, may } of topics)
-      if (may("read") === false)
-        throw new Error(`the gateway's user may not read ${name}: allow it READ on the topic`);
-    return `Kafka at ${wire.place}: ${topics.map(({ name, leaders }) => `${name} (${leaders.length} partitions)`).join(", ")}`;
-  } finally {
-    void wire.close();
-  }
 }
