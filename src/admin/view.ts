@@ -13,11 +13,11 @@ import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import type { GatewayView, Measurements, PartReadiness, SinkStats, Stats } from "./views.ts";
+import type { GatewayView, Measurements, SinkStats, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
-import type { Lookup, LookupStats } from "../registry/lookup.ts";
+import type { Lookup } from "../registry/lookup.ts";
 import type { Registry } from "../core/registry.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import { setAsideAt } from "./review/set-aside.ts";
@@ -26,6 +26,7 @@ import type { Retention } from "../core/store.ts";
 import type { Drain, DrainStats } from "../drain/drain.ts";
 import type { LetterWatch } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";
+import { readinessOf, unlessDiskFails } from "./readiness.ts";
 import type { Outlook, Reading } from "./outlook.ts";
 import { commit, version } from "../version.ts";
 import { reasons } from "../judge/reasons.ts";
@@ -180,15 +181,6 @@ function statsOf(parts: ViewedParts): Stats {
   };
 }
 
-/** Leaves out the numbers that are read from the disk while it cannot be read: an operator then needs the rest all the more. */
-function unlessDiskFails<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
-}
-
 /** What the outlook goes by. */
 export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
   const waitingEntries = Math.max(0, ...drains.map((drain) => drain.stats().waiting));
@@ -242,48 +234,6 @@ function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainS
       d.spooled <= spool.head && d.spooled === d.delivered + d.ignored + d.refused + d.skipped + d.waiting,
   );
   return intake && onDisk && sinks;
-}
-
-/** Limited devices do not make the gateway unready, but whoever looks sees them. */
-function takes({ rejects, clock }: ViewedParts): string {
-  const limited = rejects.limitedDevices(clock.wallMs());
-  if (limited === 0) return "takes messages";
-  return `takes messages; ${limited} device${limited === 1 ? "" : "s"} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
-}
-
-function readinessOf(parts: ViewedParts): PartReadiness[] {
-  const { sources, clock, ingest, lookup, drains } = parts;
-  const doubt = clock.doubt();
-  const registry = lookup.stats();
-  return [
-    ...sources.map((source) => {
-      const { kind, connected, detail } = source.status();
-      return { part: `source ${kind}`, ok: connected, detail };
-    }),
-    { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
-    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
-    {
-      part: "registry",
-      ok: registry.available,
-      detail: registryDetail(registry),
-    },
-    ...drains.map((drain) => {
-      const { trouble } = drain.stats();
-      return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? "delivers" };
-    }),
-    {
-      part: "dead letters",
-      ok: true,
-      detail: unlessDiskFails(parts.watches().letterWatch.detail) ?? "the disk cannot be read",
-    },
-  ];
-}
-
-function registryDetail({ available, changes_unheard: unheard }: LookupStats): string {
-  if (!available) return "does not answer; known devices go on";
-  return unheard === null
-    ? "answers"
-    : `answers, but changes are not told, so devices are read anew every second: ${unheard}`;
 }
 
 /** The stats line of the log, under the names that operators of the replaced services know. */

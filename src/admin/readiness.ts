@@ -1,0 +1,69 @@
+/** `/readyz`: whether each part can do its work now, and what it says. */
+import type { HostClock } from "../intake/host-clock.ts";
+import type { Ingest } from "../intake/ingest.ts";
+import type { Lookup, LookupStats } from "../registry/lookup.ts";
+import type { RecentRejects } from "./recent-rejects.ts";
+import type { Source } from "../core/source.ts";
+import type { Drain } from "../drain/drain.ts";
+import type { PartReadiness } from "./views.ts";
+
+export interface ReadyParts {
+  readonly sources: readonly Source[];
+  readonly clock: HostClock;
+  readonly ingest: Ingest;
+  readonly lookup: Lookup;
+  readonly drains: readonly Drain[];
+  readonly rejects: RecentRejects;
+  watches(): { readonly letterWatch: { detail(): string } };
+}
+
+/** Limited devices do not make the gateway unready, but whoever looks sees them. */
+function takes({ rejects, clock }: Pick<ReadyParts, "rejects" | "clock">): string {
+  const limited = rejects.limitedDevices(clock.wallMs());
+  if (limited === 0) return "takes messages";
+  return `takes messages; ${limited} device${limited === 1 ? "" : "s"} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
+}
+
+export function readinessOf(parts: ReadyParts): PartReadiness[] {
+  const { sources, clock, ingest, lookup, drains } = parts;
+  const doubt = clock.doubt();
+  const registry = lookup.stats();
+  return [
+    ...sources.map((source) => {
+      const { kind, connected, detail } = source.status();
+      return { part: `source ${kind}`, ok: connected, detail };
+    }),
+    { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
+    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
+    {
+      part: "registry",
+      ok: registry.available,
+      detail: registryDetail(registry),
+    },
+    ...drains.map((drain) => {
+      const { trouble } = drain.stats();
+      return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? "delivers" };
+    }),
+    {
+      part: "dead letters",
+      ok: true,
+      detail: unlessDiskFails(parts.watches().letterWatch.detail) ?? "the disk cannot be read",
+    },
+  ];
+}
+
+function registryDetail({ available, changes_unheard: unheard }: LookupStats): string {
+  if (!available) return "does not answer; known devices go on";
+  return unheard === null
+    ? "answers"
+    : `answers, but changes are not told, so devices are read anew every second: ${unheard}`;
+}
+
+/** Leaves out the numbers that are read from the disk while it cannot be read: an operator then needs the rest all the more. */
+export function unlessDiskFails<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
