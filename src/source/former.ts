@@ -10,13 +10,14 @@
  *
  * Another gateway may have that id by now, as after a copy of DATA_DIR: then the two take it from each other, and we give way.
  */
-import { connect, type IClientOptions } from "mqtt";
+import type { IClientOptions } from "mqtt";
 import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { type Connection, NoSession, openConnection } from "./mqtt-connection.ts";
-import { answerMs, type MqttVersion } from "./mqtt-options.ts";
+import type { MqttVersion } from "./mqtt-options.ts";
 import { describeFailure, isRefusal, refusesVersion } from "./mqtt-words.ts";
+import { endSession } from "./end-session.ts";
 import type { MqttMessage } from "./outstanding.ts";
 import type { SessionMemory } from "./session-memory.ts";
 import { twins } from "./twins.ts";
@@ -78,6 +79,8 @@ export function formerSessions(spec: FormerSpec): Former {
     pairs.parted();
   };
   const partedAll = () => {
+    // Without an old session there is nothing to part from, and with MQTT 3.1.1 to subscribe again brings all retained messages again.
+    if (sessions.length === 0) return;
     if (isParting || !isReplaced || !sessions.every((session) => session.isParted())) return;
     isParting = true;
     spec.roundTrip(() => {
@@ -194,8 +197,10 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     if (!isReady || !isReplaced) return;
     connection?.unsubscribe(() => {
       // If we end before it is empty, the next start must not subscribe it again.
-      memory.forget(clientId);
-      memory.note(clientId, place, []);
+      noted(() => {
+        memory.forget(clientId);
+        memory.note(clientId, place, []);
+      });
       part();
       timer = clock.every(quietMs, () => void endIfQuiet());
     });
@@ -220,6 +225,15 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     else giveUp(cause);
   }
 
+  /** A disk that cannot be written must not end the process: the next start asks the broker for the session once more. */
+  function noted(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      log.warn({ client_id: clientId, error: explain(error) }, notNotedWords);
+    }
+  }
+
   function giveUp(cause: unknown): void {
     isOpen = false;
     part();
@@ -239,7 +253,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
   async function end(): Promise<void> {
     // It may also have begun with our own CONNECT.
     await endSession(spec.optionsFor(clientId, version, true), clock);
-    memory.forget(clientId);
+    noted(() => memory.forget(clientId));
     isOpen = false;
     answer();
     part();
@@ -273,21 +287,9 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
   };
 }
 
-/** A clean session takes the place of the one there is, and ends with its connection (MQTT 5 §3.1.2.4, 3.1.1 §3.1.2.4). */
-function endSession(options: IClientOptions, clock: Clock): Promise<void> {
-  return new Promise((resolve) => {
-    const client = connect(options);
-    const timer = clock.after(answerMs, () => client.end(true));
-    client.on("error", () => client.end(true));
-    client.on("connect", () => client.end());
-    client.on("close", () => {
-      timer.cancel();
-      resolve();
-    });
-  });
-}
-
 const takenWords =
   "what the broker kept for us under our former client id is taken, and that session is ended";
+const notNotedWords =
+  "how far we are with our former client id cannot be noted in mqtt-session.json in DATA_DIR; the next start looks at the broker";
 const notTakenWords =
   "what it may keep for us under our former client id is not taken; the next start tries again. If another gateway has that id now, remove it from mqtt-session.json in DATA_DIR";

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { connect, connectAsync, type MqttClient } from "mqtt";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -261,6 +261,20 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
       await broker.restart();
       await until("what was kept", () => intake.texts().includes("kept"));
       await until("its end", () => !source.status().detail.includes("former"));
+    });
+
+    test("a DATA_DIR that cannot be written at its end is told, and ends nothing", async () => {
+      const { port } = await mosquitto();
+      const file = scratch();
+      const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
+      await (await running({ ...env, ...id("a") }, file)).source.close();
+      const { log, lines } = recordingLog();
+      const { source, intake } = await running({ ...env, ...id("b") }, file, log, true, soonQuiet);
+      await until("the change-over", () => source.status().connected);
+      rmSync(dirname(file), { recursive: true });
+      await until("a word", () => lines.some(({ msg }) => msg.includes("cannot be noted")));
+      await (await client(port)).publishAsync(TOPIC, "later", { qos: 1 });
+      await until("what comes later", () => intake.texts().includes("later"));
     });
 
     test("another gateway has it by now: we give way, and both go on", async () => {
