@@ -220,7 +220,8 @@ function wireOf(
         await ask(() => cluster.sendRequestToNode(node)(API.OFFSET_COMMIT, asked));
       }
     },
-    close: () => cluster.disconnect(),
+    // Of a connection that is gone already there is nothing to be told, and an error that nobody waits for would end the process.
+    close: () => cluster.disconnect().catch(() => {}),
   };
 }
 
