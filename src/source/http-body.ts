@@ -43,7 +43,8 @@ export async function readBody(
   bytesMax: number,
   hold: (bytes: number) => boolean,
 ): Promise<Buffer> {
-  const unpack = unpackers[request.headers["content-encoding"] ?? "identity"];
+  const packing = request.headers["content-encoding"] ?? "identity";
+  const unpack = Object.hasOwn(unpackers, packing) ? unpackers[packing] : undefined;
   if (unpack === undefined) throw new Refused(415, "Content-Encoding must be gzip, zstd or absent");
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge(bytesMax);
   const chunks: Buffer[] = [];
