@@ -14,6 +14,9 @@ import type { RetainedTopics } from "../spool/retained.ts";
 /** Its sender gives it an identity of its own and is told the same whenever it comes: so what became of it is kept beside its key. */
 const isToldAgain = ({ dup, outcome }: Message) => dup && outcome !== undefined;
 
+/** It is asked to try again, with the same key: the next try is judged anew, or it would be told to try again for ever. */
+const isToTryAgain = ({ reason }: Entry) => reason === "RATE_LIMITED" || reason === "TOO_MANY_STRANGERS";
+
 const otherOutcomes: readonly MessageOutcome[] = ["deferred", ...reasons.map(({ code }) => code)];
 
 export function outcomeOf({ kind, reason }: Entry): MessageOutcome {
@@ -62,8 +65,9 @@ export class KnownMessages {
 
   /** It goes into the open group; `entry` undefined: as one that is known. */
   note(message: Message, entry: Entry | undefined): void {
-    const key = entry === undefined ? undefined : message.redeliveryKey();
-    if (entry !== undefined && key !== undefined) {
+    const isForgotten = entry === undefined || (isToldAgain(message) && isToTryAgain(entry));
+    const key = isForgotten ? undefined : message.redeliveryKey();
+    if (!isForgotten && key !== undefined) {
       const owner = ownerOf(entry);
       this.#parts.window.add(key, owner);
       this.#packets.push(key, owner);

@@ -204,7 +204,8 @@ describe("packed bodies", () => {
     const bomb = gzipSync(Buffer.alloc(50_000_000));
     expect((await post(d1, bomb, { "content-encoding": "gzip" })).status).toBe(413);
     expect((await post(d1, "plain", { "content-encoding": "gzip" })).status).toBe(400);
-    expect((await post(d1, "plain", { "content-encoding": "br" })).status).toBe(415);
+    for (const packing of ["br", "constructor", "toString", "__proto__"])
+      expect((await post(d1, "plain", { "content-encoding": packing })).status).toBe(415);
     expect((await post(d1, Buffer.alloc(9 * 1024 * 1024, " "))).status).toBe(413);
     expect(running.stats().ingest.received).toBe(0);
   });
@@ -247,6 +248,16 @@ describe("Idempotency-Key", () => {
     await post(d1, stranger, { ...key, authorization: "Bearer tok-wrong" });
     await post(d1, stranger, { ...key, authorization: `Bearer ${tokenFor("d1")}` });
     expect(await rows()).toHaveLength(3);
+  });
+
+  test("a message that is to be sent again later is judged anew then, under the same key", async () => {
+    await start({ RATE_LIMIT_RPS: "1", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
+    expect((await post(d1, envelope())).status).toBe(202);
+    const again = () => post(d1, envelope({ seq: 17 }), key);
+    expect(await again()).toMatchObject({ status: 429, body: { reason: "RATE_LIMITED" } });
+    await until(async () => (await again()).status === 202);
+    expect((await again()).body.status).toBe("accepted");
+    expect(await rows()).toHaveLength(2);
   });
 
   test("an invalid key is an error", async () => {
