@@ -122,6 +122,16 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect([code, out.includes("swapped")]).toEqual([0, true]);
   });
 
+  test("the one that was kept can be put in place again, and the service's user can run what was only its owner's", () => {
+    host(`${executable} install`);
+    const there = "cp /usr/local/bin/sluice /run/next && printf x >> /run/next && chmod 700 /run/next";
+    const { out, code } = host(
+      `${there} && sluice upgrade /run/next && stat -c '%a' /usr/local/bin/sluice && sluice upgrade /usr/local/bin/sluice.previous && cmp ${executable} /usr/local/bin/sluice && cmp /run/next /usr/local/bin/sluice.previous && echo back`,
+    );
+    expect([code, out.includes("back")]).toEqual([0, true]);
+    expect(out).toContain("\n755\n");
+  });
+
   test.each([
     ["is no Sluice", () => "/bin/true", "is not a Sluice that runs on this host"],
     ["is not there", () => "/nowhere", "is not a Sluice that runs on this host"],

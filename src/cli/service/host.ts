@@ -2,7 +2,7 @@
  * The steps by which `install`, `uninstall` and `upgrade` change the host. Each step is checked before it is done, so
  * that a second run changes nothing and --dry-run can say what a first one would do.
  */
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Context, UsageError } from "../command.ts";
 
@@ -81,8 +81,15 @@ export function systemctlOf({ env }: Context): Systemctl {
 
 /** Replaces the program atomically: whoever starts it meanwhile never finds half of one. */
 export function putProgram(from: string, to: string): void {
-  copyFileSync(from, `${to}.new`);
-  renameSync(`${to}.new`, to);
+  renameSync(stageProgram(from, to), to);
+}
+
+/** The service's user must be able to run it, whatever the mode of `from`. @returns the copy beside `to` */
+export function stageProgram(from: string, to: string): string {
+  const staged = `${to}.new`;
+  copyFileSync(from, staged);
+  chmodSync(staged, 0o755);
+  return staged;
 }
 
 export function isSameFile(one: string, other: string): boolean {

@@ -57,7 +57,6 @@ function filesOf(context: Context): readonly Step[] {
       run() {
         mkdirSync(dirname(at(paths.binary)), { recursive: true });
         putProgram(ownProgram(), at(paths.binary));
-        chmodSync(at(paths.binary), 0o755);
       },
     },
     written(context, paths.unit, systemdUnit, 0o644),

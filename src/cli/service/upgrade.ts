@@ -6,7 +6,7 @@
  * existing spool. The old executable is kept beside the new one until that is ready. Type=notify makes `systemctl
  * restart` the proof: it succeeds only after READY=1.
  */
-import { existsSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { z } from "zod";
 import { command, type Context } from "../command.ts";
 import {
@@ -16,6 +16,7 @@ import {
   paths,
   placeOf,
   putProgram,
+  stageProgram,
   systemctlOf,
   wantsRoot,
 } from "./host.ts";
@@ -43,14 +44,14 @@ export const upgrade = command({
     const restarts = hasSystemd(context);
     const swap = [
       {
-        says: `keep the old one as ${paths.previous}`,
+        says: `put ${args.file} in place, and keep the old one as ${paths.previous}`,
         isDone: () => false,
-        run: () => putProgram(binary, previous),
-      },
-      {
-        says: `put ${args.file} in its place`,
-        isDone: () => false,
-        run: () => putProgram(args.file, binary),
+        run() {
+          // First of all: FILE may be the previous one, which is written over next.
+          const staged = stageProgram(args.file, binary);
+          putProgram(binary, previous);
+          renameSync(staged, binary);
+        },
       },
     ];
     await follow(context, swap, options.dryRun);
