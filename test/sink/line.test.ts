@@ -5,14 +5,13 @@ import type { Entry } from "../../src/core/entry.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import {
   encodeLine,
-  escapeName,
   textOf,
-  Unwritable,
   type Column,
   type ColumnType,
   type Grammar,
   type Table,
 } from "../../src/sink/influx/line.ts";
+import { escapeName, Unwritable } from "../../src/sink/influx/names.ts";
 import { event } from "../contract/entries.ts";
 import { parseLine, parseLines } from "../kit/lineparser.ts";
 

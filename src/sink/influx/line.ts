@@ -2,15 +2,14 @@
  * An event as one line of InfluxDB line protocol: `measurement,tags fields timestamp`. Pure.
  *
  * What the grammar cannot carry exactly is refused by name, never altered: one unescaped quote or a trailing backslash
- * swallows the lines behind it, and they may be another tenant's. Backslashes and control characters in names and tag
- * values are refused because InfluxDB 1, 2 and 3 read them differently, so that no spelling is right on all of them;
- * in string fields they are exact everywhere.
+ * swallows the lines behind it, and they may be another tenant's. Names and tags: names.ts.
  *
  * A number's look never chooses its type (21 and 21.5 are one column): it is a float unless its name is declared an
  * integer or the column is believed to be one. A value that its column is believed not to take gets a line all the same
  * (`misfit`): the belief may be old or about another shard, and only the server refuses a value for its type.
  */
 import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
+import { seriesText, Unwritable } from "./names.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
 
 export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
@@ -97,11 +96,6 @@ export interface Grammar {
   readonly fromMs: number;
 }
 
-/** Why an entry can never be written. */
-export class Unwritable extends Error {
-  override readonly name = "Unwritable";
-}
-
 export const textOf = ({ series, fields, ms, ns }: Line): string =>
   `${series.text} ${fields} ${nanoseconds(ms, ns)}`;
 
@@ -122,19 +116,6 @@ export function moved(line: Line, { ms, ns }: Time): Line {
 export function later({ ms, ns }: Time, by: number): Time {
   const sum = ns + by;
   return { ms: ms + Math.floor(sum / 1_000_000), ns: sum % 1_000_000 };
-}
-
-/** Control characters, backslash and halves of surrogate pairs have no spelling that every version reads the same. */
-// oxlint-disable-next-line no-control-regex
-const impossible = /[\\\u0000-\u001f\u007f]/;
-// oxlint-disable-next-line no-control-regex
-const special = /[\\,= \u0000-\u001f\u007f\ud800-\udfff]/;
-
-/** A tag value or a name as the grammar writes it; null if it cannot. */
-export function escapeName(name: string): string | null {
-  if (name !== "" && !special.test(name)) return name;
-  if (name === "" || impossible.test(name) || !name.isWellFormed()) return null;
-  return name.replace(/[,= ]/g, "\\$&");
 }
 
 /**
@@ -210,18 +191,6 @@ export function typeOf(line: Line, name: string): ColumnType | null {
 function newSeries(entry: Entry, { name }: Table, grammar: Grammar): Series {
   const { tenantId, siteId } = entry;
   return { tenantId, siteId, text: seriesText(entry, name, grammar), slots: [], oldest: 0, isStored: false };
-}
-
-/** Measurement and tags. @throws {Unwritable} */
-export function seriesText(entry: Entry, table: string, grammar: Grammar): string {
-  const tags = `,device_id=${tag("device_id", entry.deviceId)},site_id=${tag("site_id", entry.siteId)}`;
-  return grammar.tenantTag ? `${table},tenant_id=${tag("tenant_id", entry.tenantId)}${tags}` : table + tags;
-}
-
-function tag(name: string, value: string | null): string {
-  const written = escapeName(value ?? "");
-  if (written !== null) return written;
-  throw new Unwritable(`tag ${name} cannot be ${JSON.stringify(value ?? "")} in line protocol`);
 }
 
 /** The years that 64-bit nanoseconds can hold begin in 1677. */

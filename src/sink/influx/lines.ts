@@ -9,12 +9,12 @@ import {
   endMs,
   msOf,
   textOf,
-  Unwritable,
   type Grammar,
   type Line,
   type Table,
   type TypeHints,
 } from "./line.ts";
+import { Unwritable } from "./names.ts";
 import type { Refusal } from "../../core/sink.ts";
 import type { Collisions, Shifts } from "./collisions.ts";
 import { createBody, type Body, type Memory } from "./scan.ts";

@@ -6,7 +6,8 @@
  * a whole.
  */
 import type { Entry } from "../../core/entry.ts";
-import { seriesText, type Grammar, type Series, type Table } from "./line.ts";
+import type { Grammar, Series, Table } from "./line.ts";
+import { seriesText } from "./names.ts";
 import type { KnownColumn } from "./types.ts";
 
 export interface KnownSeries extends Series {

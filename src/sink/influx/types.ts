@@ -11,7 +11,8 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { escapeName, type Column, type ColumnType, type Line, type Table } from "./line.ts";
+import type { Column, ColumnType, Line, Table } from "./line.ts";
+import { escapeName } from "./names.ts";
 
 export const columnsMax = 50_000;
 const saveAfterMs = 10_000;
