@@ -9,12 +9,14 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Deferred, Entry } from "../core/entry.ts";
-import { heldReasons, type HeldReason } from "../core/held.ts";
+import type { HeldReason } from "../core/held.ts";
 import { Histogram } from "../core/histogram.ts";
-import { explain, type Log } from "../core/log.ts";
+import type { Log } from "../core/log.ts";
 import type { Intake, Message } from "../core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
+import { OpenGroup, type Port } from "./group.ts";
+import { Hold } from "./hold.ts";
 import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Marks } from "./marks.ts";
 import { Parking, type Judged, type Verdict } from "./parking.ts";
@@ -38,13 +40,6 @@ export interface IngestParts {
   append(entries: readonly Entry[], record: CommitRecord): void;
 }
 
-/** A source, as the intake knows it. */
-interface Port {
-  /** Its messages in the open group. */
-  open: Message[];
-  readonly durable: (messages: readonly Message[]) => void;
-}
-
 interface Received {
   readonly message: Message;
   readonly port: Port;
@@ -64,20 +59,14 @@ export class Ingest {
   /** From a message's arrival until it may be acknowledged. By the wall clock, which is what a message is dated by. */
   readonly latency = new Histogram();
   readonly #parts: IngestParts;
-  readonly #ports: Port[] = [];
-  /** The open group: how many messages it holds, the first of them, and the entries of those that have one (a duplicate has none). */
-  #messages = 0;
-  #first: Message | undefined;
-  #entries: Entry[] = [];
-  #groupSinceMs = 0;
+  readonly #group: OpenGroup;
   #timer: Timer | undefined;
   readonly #parking: Parking<Received>;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
   readonly #deferred = new DeferredDevices();
   readonly #marks = new Marks();
-  #held: string | null = null;
-  #heldReason: HeldReason | null = null;
+  readonly #hold: Hold;
   readonly #waitingForRoom: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
   #onDeferred: (entries: readonly Deferred[]) => void = () => {};
@@ -85,26 +74,27 @@ export class Ingest {
   constructor(parts: IngestParts) {
     this.#parts = parts;
     const { clock, judge, resolve } = parts;
+    this.#hold = new Hold(parts.log);
+    this.#group = new OpenGroup(clock);
     this.#parking = new Parking({
       clock,
       resolve,
       devicesOf: (message) => judge.devicesOf(message),
       judge: (message) => this.#judge(message),
       conclude: (pending, answer) => this.#conclude(pending, answer),
-      goOn: ({ message, port }, judged) => this.#group(message, port, judged),
+      goOn: ({ message, port }, judged) => this.#intoGroup(message, port, judged),
     });
   }
 
   /** The intake for one source. @param durable is given back that source's messages, once they are durable */
   port(durable: (messages: readonly Message[]) => void): Intake {
-    const port: Port = { open: [], durable };
-    this.#ports.push(port);
-    const held = () => this.#held;
+    const port = this.#group.port(durable);
+    const hold = this.#hold;
     return {
       receive: (message) => this.#receive(message, port),
       isFull: () => this.isFull(),
       get held() {
-        return held();
+        return hold.why;
       },
       whenRoom: (resume) => void this.#waitingForRoom.push(resume),
     };
@@ -116,12 +106,12 @@ export class Ingest {
     this.#bytes += message.payload.length + message.topic.length;
     if (this.#parking.size > 0 && this.#parking.joins({ message, port })) return;
     const verdict = this.#judge(message);
-    if (verdict === undefined || "kind" in verdict) this.#group(message, port, verdict);
+    if (verdict === undefined || "kind" in verdict) this.#intoGroup(message, port, verdict);
     else this.#parking.park({ message, port }, verdict);
   }
 
   isFull(): boolean {
-    const waiting = this.#messages + this.#parking.size;
+    const waiting = this.#group.size + this.#parking.size;
     return waiting >= intakeMessagesMax || this.#parking.size >= parkedMax || this.#bytes >= intakeBytesMax;
   }
 
@@ -132,17 +122,17 @@ export class Ingest {
 
   /** Entries counted that are not on the disk yet. */
   get openEntries(): number {
-    return this.#entries.length;
+    return this.#group.entries.length;
   }
 
   /** Why nothing is taken in; null while it is. */
   get held(): string | null {
-    return this.#held;
+    return this.#hold.why;
   }
 
   /** The same as one word. */
   get heldReason(): HeldReason | null {
-    return this.#heldReason;
+    return this.#hold.reason;
   }
 
   /** The message that has waited longest in memory; undefined if none waits. */
@@ -150,8 +140,8 @@ export class Ingest {
     const parked = this.#parking.oldest();
     const nowMs = this.#parts.clock.monoMs();
     if (parked) return { waitedMs: nowMs - parked.sinceMs, topic: parked.message.topic, stage: "look-up" };
-    const first = this.#first;
-    return first && { waitedMs: nowMs - this.#groupSinceMs, topic: first.topic, stage: "group" };
+    const { first, sinceMs } = this.#group;
+    return first && { waitedMs: nowMs - sinceMs, topic: first.topic, stage: "group" };
   }
 
   /** Spools unjudged what has waited for a look-up for longer than this: it is judged again by itself. */
@@ -163,7 +153,7 @@ export class Ingest {
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#messages > 0 || this.#onCommit.length > 0) this.#commit();
+    if (this.#group.size > 0 || this.#onCommit.length > 0) this.#commit();
   }
 
   /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
@@ -173,7 +163,7 @@ export class Ingest {
     for (const entry of entries) {
       this.#parts.books.rejudge(seq);
       this.#count(entry);
-      this.#entries.push(entry);
+      this.#group.entries.push(entry);
     }
     this.#onCommit.push(committed);
     this.flush();
@@ -188,8 +178,8 @@ export class Ingest {
     const { append, books } = this.#parts;
     // Again if a source spoke from within `durable`: the books are to hold what is on the disk and nothing more.
     do this.flush();
-    while (this.#held === null && this.#messages > 0);
-    if (this.#held !== null) throw new Error(`nothing can be replayed now: ${this.#held}`);
+    while (this.#hold.why === null && this.#group.size > 0);
+    if (this.#hold.why !== null) throw new Error(`nothing can be replayed now: ${this.#hold.why}`);
     const draft = new Books(books.toKeep(this.#parking.size));
     count(draft);
     append(entries, { books: draft.toKeep(0), deadLetterIds: letters });
@@ -228,20 +218,15 @@ export class Ingest {
     return judge.resume(pending, isCrowded ? "crowded" : answer);
   }
 
-  #group(message: Message, port: Port, judged: Judged): void {
+  #intoGroup(message: Message, port: Port, judged: Judged): void {
     const entry = this.#note(judged);
     const { known } = this.#parts;
     known.note(message, entry);
     if (message.outcome === null) message.outcome = entry ? outcomeOf(entry) : known.outcomeOf(message);
     if (message.mark) this.#marks.group(message.mark);
-    if (this.#messages === 0) {
-      this.#groupSinceMs = this.#parts.clock.monoMs();
-      this.#first = message;
-    }
-    this.#messages++;
-    port.open.push(message);
-    if (this.#held !== null) return;
-    if (this.#messages >= groupMessagesMax || this.#entries.length >= groupMessagesMax) this.flush();
+    this.#group.add(message, port);
+    if (this.#hold.why !== null) return;
+    if (this.#group.size >= groupMessagesMax || this.#group.entries.length >= groupMessagesMax) this.flush();
     else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
   }
 
@@ -259,7 +244,7 @@ export class Ingest {
 
   #add(entry: Entry): void {
     this.#count(entry);
-    this.#entries.push(entry);
+    this.#group.entries.push(entry);
     if (entry.kind === "deferred") this.defer(entry);
   }
 
@@ -276,67 +261,35 @@ export class Ingest {
     const endsTheHold = this.#onCommit.length > 0;
     const marks = this.#marks.toWrite();
     try {
-      append(this.#entries, {
+      append(this.#group.entries, {
         books: books.toKeep(this.#parking.size),
         ...known.toWrite(),
         marks,
         endsTheHold,
       });
     } catch (error) {
-      this.#hold(explain(error), reasonOf(error));
+      this.#hold.begin(error);
       this.#timer = clock.after(retryHeldMs, () => this.flush());
       return;
     }
-    this.#release();
+    this.#hold.end();
     known.committed();
     this.#marks.committed();
-    const deferred = this.#entries.filter((entry) => entry.kind === "deferred");
-    this.#entries = [];
-    const groups = this.#takeOpen();
+    const deferred = this.#group.entries.filter((entry) => entry.kind === "deferred");
+    const groups = this.#group.take();
+    for (const { messages } of groups) this.#leave(messages);
     if (deferred.length > 0) this.#onDeferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
     for (const { port, messages } of groups) port.durable(messages);
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
   }
 
-  /** The messages of the open group, by source. */
-  #takeOpen(): { port: Port; messages: readonly Message[] }[] {
-    this.#messages = 0;
-    this.#first = undefined;
+  /** They are on the disk, and in memory no more. */
+  #leave(messages: readonly Message[]): void {
     const nowMs = this.#parts.clock.wallMs();
-    const groups = [];
-    for (const port of this.#ports) {
-      const messages = port.open;
-      if (messages.length === 0) continue;
-      port.open = [];
-      for (const { payload, topic, receivedMs } of messages) {
-        this.#bytes -= payload.length + topic.length;
-        this.latency.observeMs(nowMs - receivedMs);
-      }
-      groups.push({ port, messages });
+    for (const { payload, topic, receivedMs } of messages) {
+      this.#bytes -= payload.length + topic.length;
+      this.latency.observeMs(nowMs - receivedMs);
     }
-    return groups;
   }
-
-  #hold(why: string, reason: HeldReason): void {
-    if (this.#held === null)
-      this.#parts.log.error(
-        { error: why },
-        "intake held: nothing is acknowledged until the spool can be written",
-      );
-    this.#held = why;
-    this.#heldReason = reason;
-  }
-
-  #release(): void {
-    if (this.#held !== null) this.#parts.log.info("intake released");
-    this.#held = null;
-    this.#heldReason = null;
-  }
-}
-
-/** What the spool says of itself; whatever else it throws, it could not be written. */
-function reasonOf(error: unknown): HeldReason {
-  const said = Object(error)["reason"];
-  return heldReasons.find((reason) => reason === said) ?? "cannot_write";
 }

@@ -1,0 +1,49 @@
+/**
+ * Whether the intake is held, and why: in the words of whoever could not write, and as one word for metrics and pages.
+ *
+ * Its begin and its end are logged once each, however often the group is tried in between; what is shown is the last try's reason.
+ */
+import { heldReasons, type HeldReason } from "../core/held.ts";
+import { explain, type Log } from "../core/log.ts";
+
+export class Hold {
+  readonly #log: Log;
+  #why: string | null = null;
+  #reason: HeldReason | null = null;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Why nothing is taken in; null while it is. */
+  get why(): string | null {
+    return this.#why;
+  }
+
+  /** The same as one word. */
+  get reason(): HeldReason | null {
+    return this.#reason;
+  }
+
+  /** The group could not be written. */
+  begin(error: unknown): void {
+    const why = explain(error);
+    if (this.#why === null)
+      this.#log.error({ error: why }, "intake held: nothing is acknowledged until the spool can be written");
+    this.#why = why;
+    this.#reason = reasonOf(error);
+  }
+
+  /** A group was written. */
+  end(): void {
+    if (this.#why !== null) this.#log.info("intake released");
+    this.#why = null;
+    this.#reason = null;
+  }
+}
+
+/** What the spool says of itself; whatever else it throws, it could not be written. */
+function reasonOf(error: unknown): HeldReason {
+  const said = Object(error)["reason"];
+  return heldReasons.find((reason) => reason === said) ?? "cannot_write";
+}
