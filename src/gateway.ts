@@ -146,8 +146,13 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
     append(entries, record) {
       spool.append(entries, record);
-      rejects.note(entries);
-      watches?.follow.note(entries);
+      try {
+        rejects.note(entries);
+        watches?.follow.note(entries);
+      } catch (error) {
+        // The group is on the disk whatever becomes of this: written again, it would be there twice.
+        log.error({ error: explain(error) }, "a group was stored, but who watches was not told of it");
+      }
     },
   });
   const rejudge = new Rejudge({ spool, books, judge, ingest, registry, clock, log });

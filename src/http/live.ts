@@ -29,10 +29,13 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
   function stream(request: Request, begin: (send: Send) => (() => void) | undefined): Response {
     if (open >= streamsMax) return problem(503, "Too many live streams are open.", retryLater);
     let end: (() => void) | undefined;
+    let isOver = false;
     const body = new ReadableStream<string>(
       {
         start(controller) {
           const write = (text: string) => {
+            // Who sends may be in the middle of a group that was too much for the reader.
+            if (isOver) return;
             if ((controller.desiredSize ?? 0) > 0) return controller.enqueue(text);
             stop();
             controller.close();
@@ -57,6 +60,7 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
     );
     if (end === undefined) return problem(503, "Too many streams already follow devices.", retryLater);
     function stop(): void {
+      isOver = true;
       end?.();
       end = undefined;
     }

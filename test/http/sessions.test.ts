@@ -115,6 +115,22 @@ describe("streams", () => {
     });
   });
 
+  test("a group that is too much for a reader ends the stream, and the intake does not notice", async () => {
+    running = await startInProcess();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    const { body } = await fetch(url("/admin/follow"));
+    const ends = (async () => {
+      for await (const piece of body ?? []) expect(piece.length).toBeGreaterThan(0);
+    })();
+    running.source.give(...Array.from({ length: 900 }, (_, seq) => telemetry("d1", seq)));
+    await until(() => running.stats().ingest["accepted"] === 900);
+    expect(running.stats().ingest["held"]).toBeNull();
+    await running.acknowledged();
+    await ends;
+    await until(() => running.stats().sinks["local"]?.delivered === 900);
+    expect(running.stats()).toMatchObject({ balanced: true, sinks: { local: { skipped: 0 } } });
+  });
+
   test("a stream that follows one device shows no other device, and never a token", async () => {
     running = await startInProcess();
     await running.gateway.view.devices.add(registered(["d1", "d2"]));
