@@ -16,14 +16,15 @@
  * stale rows serve, and one query at a time is retried with back-off until it is answered. A change that is notified
  * while a query is under way makes its answer void for that device: it may have been read before the change.
  */
-import { backoffMs, withDeadline, type Clock, type Timer } from "../core/clock.ts";
-import { explain, type Log } from "../core/log.ts";
+import { withDeadline, type Clock, type Timer } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
 import { integer, flag, type Values } from "../core/settings.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { DeviceLookup, RegistryWatcher } from "../core/registry.ts";
 import type { SharedCache, SharedRows } from "../core/shared-cache.ts";
+import { createOutage } from "./outage.ts";
 import { createProvisioning, queryDeadlineMs } from "./provisioning.ts";
 import { createWatcher, sharing } from "./watcher.ts";
 
@@ -54,8 +55,6 @@ const queriesMax = 4;
 const queryEveryMs = 20;
 /** The first miss waits this long, so that others can join its query. */
 const gatherMs = 1;
-const retryBaseMs = 250;
-const retryMaxMs = 5000;
 
 /** Counters, named as in `/stats`. */
 export interface LookupStats {
@@ -111,17 +110,12 @@ export function createLookup(options: LookupOptions): Lookup {
   let nextStartMs = 0;
   let wake: Timer | null = null;
   let expiry: Timer | null = null;
-  /** Monotonic; null while the registry answers. */
-  let awaySinceMs: number | null = null;
   let lastAnswerMs = Number.NEGATIVE_INFINITY;
-  let attempt = 0;
-  let retryOf: DeviceId | null = null;
   let isClosed = false;
-  let lastError: string | null = null;
   let unheard: string | null = "not heard yet";
-  const waitingForIt: (() => void)[] = [];
-  const counts = { queries: 0, devices: 0, errors: 0 };
-  const provisioning = createProvisioning({ registry, clock, log, failed: note });
+  const counts = { queries: 0, devices: 0 };
+  const outage = createOutage({ cache, clock, log, random, waitMs: settings.registryWaitMs });
+  const provisioning = createProvisioning({ registry, clock, log, failed: outage.note });
 
   function resolve(
     tenantId: string,
@@ -139,21 +133,14 @@ export function createLookup(options: LookupOptions): Lookup {
       return;
     }
     const isKnown = cache.has(tenantId, deviceId);
-    if (hasLongBeenAway()) return queueMicrotask(() => done("unavailable"));
+    if (outage.isLong()) return queueMicrotask(() => done("unavailable"));
     const deadlineMs = clock.monoMs() + settings.registryWaitMs;
     flights.open({ tenantId, deviceId }, siteId, deadlineMs, isKnown).waiting.push(done);
-    if (awaySinceMs === null) schedule(gatherMs);
-  }
-
-  /**
-   * True if the registry has been away for as long as a message may wait: to wait for it would only fill the intake.
-   */
-  function hasLongBeenAway(): boolean {
-    return awaySinceMs !== null && clock.monoMs() - awaySinceMs >= settings.registryWaitMs;
+    if (!outage.isOn()) schedule(gatherMs);
   }
 
   function schedule(afterMs: number) {
-    if (isClosed || wake !== null || running >= (awaySinceMs === null ? queriesMax : 1)) return;
+    if (isClosed || wake !== null || running >= (outage.isOn() ? 1 : queriesMax)) return;
     wake = clock.after(Math.max(afterMs, nextStartMs - clock.monoMs()), () => {
       wake = null;
       start();
@@ -161,11 +148,12 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   function start() {
-    const devicesMax = awaySinceMs === null ? queryDevicesMax : probeDevicesMax;
+    const devicesMax = outage.isOn() ? probeDevicesMax : queryDevicesMax;
     const batch = flights.take(devicesMax, takeUnverified);
     const ids: DeviceId[] = batch.map(({ tenantId, deviceId }) => ({ tenantId, deviceId }));
     // While the registry is away, something must be looked up to learn that it is back.
-    if (ids.length === 0 && retryOf !== null) ids.push(retryOf);
+    const probe = outage.probe();
+    if (ids.length === 0 && probe !== null) ids.push(probe);
     if (ids.length === 0) return;
     running++;
     counts.queries++;
@@ -174,11 +162,10 @@ export function createLookup(options: LookupOptions): Lookup {
     void query(ids, batch).finally(() => {
       running--;
       // Queries that were under way together and were not answered count as one try.
-      if (awaySinceMs === null && hasMore()) schedule(0);
-      else if (awaySinceMs !== null && running === 0)
-        schedule(backoffMs(attempt++, retryBaseMs, retryMaxMs, random));
+      if (!outage.isOn() && hasMore()) schedule(0);
+      else if (outage.isOn() && running === 0) schedule(outage.retryAfterMs());
     });
-    if (awaySinceMs === null && hasMore()) schedule(0);
+    if (!outage.isOn() && hasMore()) schedule(0);
   }
 
   function hasMore(): boolean {
@@ -195,7 +182,8 @@ export function createLookup(options: LookupOptions): Lookup {
       return failed(ids, batch, error);
     }
     if (isClosed) return;
-    answered();
+    lastAnswerMs = clock.monoMs();
+    outage.end();
     learn?.(rows);
     const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
     const strangers = batch.filter((flight) => !conclude(flight, found.get(flight.key) ?? null));
@@ -212,7 +200,7 @@ export function createLookup(options: LookupOptions): Lookup {
     ids: DeviceId[],
     batch: Flight[],
   ): Promise<[DeviceId[], Flight[], SharedRows["learn"]?]> {
-    if (unheard !== null && awaySinceMs === null) return [ids, batch];
+    if (unheard !== null && !outage.isOn()) return [ids, batch];
     const fit = batch.filter(({ tenantId, deviceId }) => !cache.isFresh(tenantId, deviceId));
     const { rows, learn } = await held.find(fit.map(({ tenantId, deviceId }) => ({ tenantId, deviceId })));
     if (isClosed) return [[], []];
@@ -225,7 +213,7 @@ export function createLookup(options: LookupOptions): Lookup {
     const left = new Set(rest.map(({ key }) => key));
     // While the registry is away it must be asked for something, to learn that it is back.
     const still = ids.filter(
-      ({ tenantId, deviceId }) => awaySinceMs !== null || left.has(deviceKey(tenantId, deviceId)),
+      ({ tenantId, deviceId }) => outage.isOn() || left.has(deviceKey(tenantId, deviceId)),
     );
     return [still, rest, learn];
   }
@@ -246,18 +234,11 @@ export function createLookup(options: LookupOptions): Lookup {
     return row !== null;
   }
 
-  function note(error: unknown) {
-    counts.errors++;
-    lastError = explain(error);
-  }
-
   function failed(ids: DeviceId[], batch: Flight[], error: unknown) {
-    note(error);
+    outage.note(error);
     if (isClosed) return;
-    if (awaySinceMs === null) {
-      log.warn({ error: lastError }, "the registry does not answer: cached devices go on, unknown ones wait");
-      [awaySinceMs, attempt, retryOf] = [clock.monoMs(), 0, ids[0] ?? null];
-      cache.setAvailable(false);
+    if (!outage.isOn()) {
+      outage.begin(ids[0] ?? null);
       for (const flight of flights.all()) serveStale(flight);
     }
     for (const flight of batch) flights.requeue(flight);
@@ -266,15 +247,6 @@ export function createLookup(options: LookupOptions): Lookup {
   function serveStale(flight: Flight) {
     const row = flight.isKnown ? cache.get(flight.tenantId, flight.deviceId) : undefined;
     if (row !== undefined) flights.answer(flight, row);
-  }
-
-  function answered() {
-    lastAnswerMs = clock.monoMs();
-    if (awaySinceMs === null) return;
-    log.info({ away_ms: Math.round(clock.monoMs() - awaySinceMs) }, "the registry answers again");
-    [awaySinceMs, retryOf, lastError] = [null, null, null];
-    cache.setAvailable(true);
-    for (const run of waitingForIt) run();
   }
 
   /** All flights may wait equally long, so the first to be opened is the first to expire. */
@@ -325,14 +297,15 @@ export function createLookup(options: LookupOptions): Lookup {
 
   return {
     resolve,
-    onAvailable: (run) => void waitingForIt.push(run),
+    onAvailable: outage.onEnd,
     watcher,
     stats: () => ({
-      available: awaySinceMs === null,
+      available: !outage.isOn(),
       ...counts,
+      errors: outage.errors(),
       not_provisioned: provisioning.leftOut(),
       waiting: flights.size(),
-      last_error: lastError,
+      last_error: outage.lastError(),
       changes_unheard: unheard,
     }),
     sharedStats: () => shared?.stats() ?? null,
