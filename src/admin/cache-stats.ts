@@ -1,7 +1,7 @@
 /** What the auth cache and the look-ups behind it count, under the names of `/stats` and `/admin/cache/stats`. */
 import { z } from "zod";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
-import type { Lookup } from "../registry/lookup.ts";
+import type { Lookup } from "../registry/contract.ts";
 
 const count = z.number().int().min(0);
 

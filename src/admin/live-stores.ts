@@ -11,7 +11,7 @@ import type { CacheView } from "./views.ts";
 import type { Setting } from "../core/settings.ts";
 import { policySettings, type Policy } from "../judge/judge.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
-import type { Lookup } from "../registry/lookup.ts";
+import type { Lookup } from "../registry/contract.ts";
 import type { Registry } from "../core/registry.ts";
 
 /** @param changed called after every attempt to change something: whether one that threw has changed it is unknown */

@@ -1,7 +1,7 @@
 /** `/readyz`: whether each part can do its work now, and what it says. */
 import type { HostClock } from "../intake/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
-import type { Lookup, LookupStats } from "../registry/lookup.ts";
+import type { Lookup, LookupStats } from "../registry/contract.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";

@@ -17,7 +17,7 @@ import type { GatewayView, Measurements, SinkStats, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
-import type { Lookup } from "../registry/lookup.ts";
+import type { Lookup } from "../registry/contract.ts";
 import type { Registry } from "../core/registry.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import { setAsideAt } from "./review/set-aside.ts";

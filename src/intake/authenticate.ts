@@ -8,7 +8,7 @@ import type { Proof } from "../core/source.ts";
 import { authorize } from "../judge/authorize.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
 import type { Answer } from "../registry/flights.ts";
-import type { Lookup } from "../registry/lookup.ts";
+import type { Lookup } from "../registry/contract.ts";
 
 interface Parts {
   readonly cache: DeviceAuthCache;

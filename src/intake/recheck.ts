@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import { deviceKey } from "../core/device.ts";
 import type { RegistryWatcher } from "../core/registry.ts";
 import type { Source } from "../core/source.ts";
-import type { Lookup } from "../registry/lookup.ts";
+import type { Lookup } from "../registry/contract.ts";
 
 const recheckEveryMs = 1_000;
 

@@ -20,9 +20,10 @@ import { withDeadline, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { integer, flag, type Values } from "../core/settings.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
+import type { Lookup } from "./contract.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
-import type { DeviceLookup, RegistryWatcher } from "../core/registry.ts";
+import type { DeviceLookup } from "../core/registry.ts";
 import type { SharedCache, SharedRows } from "../core/shared-cache.ts";
 import { createOutage } from "./outage.ts";
 import { createProvisioning, queryDeadlineMs } from "./provisioning.ts";
@@ -55,39 +56,6 @@ const queriesMax = 4;
 const queryEveryMs = 20;
 /** The first miss waits this long, so that others can join its query. */
 const gatherMs = 1;
-
-/** Counters, named as in `/stats`. */
-export interface LookupStats {
-  readonly available: boolean;
-  readonly queries: number;
-  /** Devices looked up, all queries together. */
-  readonly devices: number;
-  readonly errors: number;
-  /** Devices that wait for an answer. */
-  readonly waiting: number;
-  /** Unknown devices that AUTO_PROVISION did not register because there were too many. */
-  readonly not_provisioned: number;
-  readonly last_error: string | null;
-  /** Why the registry does not notify of changes, so that devices are read again every second; null if it does. */
-  readonly changes_unheard: string | null;
-}
-
-export interface Lookup {
-  /**
-   * Looks up one device; `done` is called once, never before `resolve` returned. A device that already waits is not
-   * looked up twice. `siteId` is for AUTO_PROVISION.
-   */
-  resolve(tenantId: string, deviceId: string, siteId: string | null, done: (answer: Answer) => void): void;
-  /** Calls `run` whenever the registry answers again after it did not. */
-  onAvailable(run: () => void): void;
-  /** The watched registry calls this. */
-  readonly watcher: RegistryWatcher;
-  stats(): LookupStats;
-  /** What the shared cache counts; null if nothing is shared. */
-  sharedStats(): ReturnType<SharedCache["stats"]> | null;
-  /** Answers all flights with "unavailable" and looks up nothing more. */
-  close(): void;
-}
 
 export interface LookupOptions {
   readonly registry: DeviceLookup;
