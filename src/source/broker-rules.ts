@@ -9,6 +9,7 @@ import { TLSSocket } from "node:tls";
 import { createAttempts } from "../core/attempts.ts";
 import { type Clock, sleep, withDeadline } from "../core/clock.ts";
 import { maskedOf } from "../core/mask.ts";
+import { hashOf } from "../core/token.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Authenticate, Mapped, StillProves } from "../core/source.ts";
 import { admit, mayUse, type Shown } from "./broker-access.ts";
@@ -97,8 +98,10 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     if (returnCode === 4) attempts.wrong(address);
     const shown = (text: string, charsMax: number) =>
       maskedOf(password?.toString() ?? "", text).slice(0, charsMax);
+    const nameShown =
+      username !== undefined && mayBeToken(username, password) ? "***" : username && shown(username, 128);
     warn(
-      { remote: address, username: username && shown(username, 128), client_id: shown(client.id, 64) },
+      { remote: address, username: nameShown, client_id: shown(client.id, 64) },
       `CONNECT refused: ${why}`,
     );
     await sleep(clock, Math.max(0, startedMs + afterMs - clock.monoMs()));
@@ -197,7 +200,15 @@ const unsupportedVersion = Buffer.from([0x20, 0x03, 0x00, 0x84, 0x00]);
  */
 function ownClientId({ username, clientId, password }: ConnectPacket): string {
   if (username === undefined || clientId === "") return clientId;
-  return `${username}:${maskedOf(password?.toString() ?? "", clientId)}`;
+  if (!mayBeToken(username, password)) return `${username}:${maskedOf(password?.toString() ?? "", clientId)}`;
+  // Still the user's own, without his name in it.
+  const owner = hashOf(username).slice(0, 16);
+  return `${owner}:${clientId.replaceAll(username, "***")}`;
+}
+
+/** Alone and of no device's form, as the bare tokens are that devices of other platforms send: it is shown to nobody. */
+function mayBeToken(username: string, password: Uint8Array | undefined): boolean {
+  return !username.includes("/") && (password?.length ?? 0) === 0;
 }
 
 /** What it showed in the TLS handshake; only asked for if BROKER_TLS_CA is set. */

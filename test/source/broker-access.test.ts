@@ -141,6 +141,17 @@ describe("proof of identity at CONNECT", () => {
     });
   });
 
+  test("a bare token as user name, as devices of other platforms send it, is in no log line", async () => {
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
+    const token = "A1b2C3d4E5f6G7h8I9j0";
+    for (const given of [{ username: token }, { username: token, password: "" }])
+      for (const id of ["c", token]) expect(returnCodeOf(await device(port, id, given))).toBe(4);
+    await until("a line", () => lines.length > 0);
+    expect(JSON.stringify(lines)).not.toContain(token);
+    expect(lines[0]).toMatchObject({ username: "***" });
+  });
+
   test("a refused token is in no log line; the cause is, once", async () => {
     const { log, lines } = recordingLog();
     const { port } = await embeddedBroker({}, { authenticate, log });
