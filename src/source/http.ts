@@ -139,6 +139,7 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     async start(to) {
       intake = to;
       server = await listening(serve, settings, tls());
+      server.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
       server.on("clientError", (_error: Error, socket) => socket.destroy());
       log.info(detail());
       const { host = "" } = parseListen(settings.listen ?? "") ?? {};
@@ -207,6 +208,8 @@ async function listening(serve: Serve, settings: IngestSettings, tls: TlsTexts):
   const server =
     tls === undefined ? createServer(bounds, respond) : createTlsServer({ ...bounds, ...tls }, respond);
   server.maxConnections = settings.maxConnections;
+  // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
+  server.timeout = requestMs;
   const where = parseListen(settings.listen ?? "") ?? { host: "127.0.0.1", port: 0 };
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {

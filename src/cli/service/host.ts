@@ -2,7 +2,18 @@
  * The steps by which `install`, `uninstall` and `upgrade` change the host. Each step is checked before it is done, so
  * that a second run changes nothing and --dry-run can say what a first one would do.
  */
-import { chmodSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Context, UsageError } from "../command.ts";
 
@@ -89,6 +100,10 @@ export function stageProgram(from: string, to: string): string {
   const staged = `${to}.new`;
   copyFileSync(from, staged);
   chmodSync(staged, 0o755);
+  // A power cut after the rename must not leave a program cut short.
+  const fd = openSync(staged, "r");
+  fsyncSync(fd);
+  closeSync(fd);
   return staged;
 }
 
