@@ -43,6 +43,7 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
   const { path, clock, read } = options;
   let samples = kept(path);
   let lines = samples.length;
+  let writing = Promise.resolve();
   /** undefined until the first minute is over: what was counted before the start is no rate. */
   let last: Measurements | undefined;
 
@@ -51,7 +52,8 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
     const sample = sampleOf(last ?? now, now, new Date(clock.wallMs()).toISOString());
     last = now;
     samples = [...samples, sample].slice(-samplesMax);
-    void write(sample).catch(() => {});
+    // One after the other, or two that are under way together would change places.
+    writing = writing.then(() => write(sample)).catch(() => {});
   });
 
   async function write(sample: Sample): Promise<void> {
