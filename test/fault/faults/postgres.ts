@@ -8,7 +8,11 @@ import type { Site, SiteOptions } from "../site.ts";
 
 /** Waits until the postgres sink reports what is wrong: the fault has taken effect. */
 async function felt(site: Site): Promise<void> {
-  await until(async () => (await site.gateway.stats()).sinks["postgres"]?.["trouble"] !== null, 60_000);
+  await until(() => isFelt(site), 60_000);
+}
+
+async function isFelt(site: Site): Promise<boolean> {
+  return (await site.gateway.stats()).sinks["postgres"]?.["trouble"] !== null;
 }
 
 /** Waits until it delivers again. */
@@ -105,11 +109,14 @@ export const postgresFaults: readonly Fault[] = [
       return outages(
         site,
         times,
-        async () => {
-          stopped = await backends(site);
-          signal(stopped, "SIGSTOP");
-        },
-        () => Promise.resolve(signal(stopped, "SIGCONT")),
+        // A backend that the gateway connects to meanwhile hangs too, as on a server whose every process does.
+        () =>
+          until(async () => {
+            stopped = [...new Set([...stopped, ...(await backends(site))])];
+            signal(stopped, "SIGSTOP");
+            return isFelt(site);
+          }, 60_000),
+        () => Promise.resolve(signal(stopped.splice(0), "SIGCONT")),
       );
     },
   },
