@@ -12,6 +12,7 @@ import { event } from "../contract/entries.ts";
 import { influxdAvailable, startInfluxd } from "../kit/influxd.ts";
 import { hourAway } from "../kit/houraway.ts";
 import { openInflux } from "../kit/influxsink.ts";
+import { readingText } from "./reading.ts";
 
 const batchLines = [500, 5_000, 10_000];
 
@@ -147,20 +148,7 @@ async function posted(
 function batchOf(first: number, size: number): Entry[] {
   return Array.from({ length: size }, (_, i) => {
     const seq = first + i;
-    const metrics = {
-      battery_pct: 87.5,
-      temp_c: 20 + (seq % 100) / 10,
-      rssi_dbm: -85,
-      snr_db: 12.4,
-      uplink_ok: true,
-    };
-    const payload = JSON.stringify({
-      version: "1",
-      ts: "2026-11-21T00:00:00Z",
-      site_id: "lab-1",
-      seq,
-      metrics,
-    });
+    const payload = readingText(seq);
     // Whole strings, as they are once the topic was read, the device looked up and the entry spooled.
     return event(seq, { deviceId: JSON.parse(`"sensor-${seq % 1_000}"`) as string, payload });
   });

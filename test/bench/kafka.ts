@@ -26,6 +26,7 @@ import { kafkaSettingsOf } from "../kit/kafka/source.ts";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readingText } from "./reading.ts";
 
 const sizes = [500, 2_000, 5_000];
 const warmUp = 100_000;
@@ -243,20 +244,7 @@ async function gateway(
 function batchOf(first: number, size: number): Entry[] {
   return Array.from({ length: size }, (_, i) => {
     const seq = first + i;
-    const metrics = {
-      battery_pct: 87.5,
-      temp_c: 20 + (seq % 100) / 10,
-      rssi_dbm: -85,
-      snr_db: 12.4,
-      uplink_ok: true,
-    };
-    const payload = JSON.stringify({
-      version: "1",
-      ts: "2026-11-21T00:00:00Z",
-      site_id: "lab-1",
-      seq,
-      metrics,
-    });
+    const payload = readingText(seq);
     // A whole string, as it is once the entry was spooled.
     return event(seq, { deviceId: JSON.parse(`"sensor-${seq % 1_000}"`) as string, payload });
   });

@@ -13,6 +13,7 @@ import { devicesPerCallMax, mergeScript } from "../../src/sink/redis/scripts.ts"
 import { delivery, event } from "../contract/entries.ts";
 import { startRedis } from "../kit/redis.ts";
 import { openRedisSink, redisValues } from "../kit/redissink.ts";
+import { readingText } from "./reading.ts";
 
 const metricsPerMessage = 5;
 
@@ -139,20 +140,7 @@ function batchOf(first: number, messages: number, devices: number): Event[] {
   const receivedMs = Date.now();
   return Array.from({ length: messages }, (_, i) => {
     const seq = first + i;
-    const metrics = {
-      battery_pct: 87.5,
-      temp_c: 20 + (seq % 100) / 10,
-      rssi_dbm: -85,
-      snr_db: 12.4,
-      uplink_ok: true,
-    };
-    const payload = JSON.stringify({
-      version: "1",
-      ts: "2026-11-21T00:00:00Z",
-      site_id: "lab-1",
-      seq,
-      metrics,
-    });
+    const payload = readingText(seq);
     const deviceId = JSON.parse(`"sensor-${seq % devices}"`) as string;
     return event(seq, { deviceId, payload, receivedMs, eventMs: receivedMs - 5_000 + i }) as Event;
   });
