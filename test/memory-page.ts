@@ -17,7 +17,7 @@ export function memoryPage(): string {
 
 Everything that grows with what comes in has a bound. This page names the bounds and adds them up: what a gateway holds at most if all of
 them are reached at the same time, which takes every attack of [attacks.md](attacks.md) at once and every downstream system away.
-In service it holds a fraction (README, What it costs). The numbers are the constants of the code; \`bun run test/memory-page.ts\` prints
+In service it holds a fraction ([sizing.md](sizing.md)). The numbers are the constants of the code; \`bun run test/memory-page.ts\` prints
 this page, and \`test/cli/memory-bounds.test.ts\` fills each part twice over and weighs it.
 
 What is let go of lies there until it is collected, which is not in the sum. A host with less memory than the sum is fine as long as

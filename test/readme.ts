@@ -1,12 +1,33 @@
-/** Writes the tables of settings into the README, between their two markers. */
+/** Prints docs/settings.md (between its two markers) and docs/reasons.md from the tables in the code: `bun run test/readme.ts`. */
 import { settingsTable } from "../src/config/print-settings.ts";
+import { reasons } from "../src/judge/reasons.ts";
 
-const path = `${import.meta.dir}/../README.md`;
-const text = await Bun.file(path).text();
-const [before, rest] = text.split("<!-- settings: printed by `bun run test/readme.ts` -->");
-const after = rest?.split("<!-- end of settings -->")[1];
-if (before === undefined || after === undefined) throw new Error("README.md has not the two markers");
-await Bun.write(
-  path,
-  `${before}<!-- settings: printed by \`bun run test/readme.ts\` -->\n\n${settingsTable()}\n<!-- end of settings -->${after}`,
-);
+const docs = `${import.meta.dir}/../docs`;
+const marker = "<!-- printed by `bun run test/readme.ts` -->";
+
+/** What stands above the tables is written by hand. */
+export async function settingsPage(): Promise<string> {
+  const [intro = ""] = (await Bun.file(`${docs}/settings.md`).text()).split(marker);
+  return `${intro}${marker}\n\n${settingsTable()}`;
+}
+
+export function reasonsPage(): string {
+  const rows = reasons.map(({ code, help, remedy }) => `| \`${code}\` | ${cell(help)} | ${cell(remedy)} |\n`);
+  return `# Reasons for a reject
+
+${marker}
+
+In the order in which they are checked. \`/admin/rejects\` and \`sluice rejects\` name the devices; \`sluice help reasons\` prints this table.
+
+| Reason | What it means | Remedy |
+| --- | --- | --- |
+${rows.join("")}`;
+}
+
+/** In Markdown `|` ends a cell, and `<tenant>` would be a tag. */
+const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("<", "\\<");
+
+if (import.meta.main) {
+  await Bun.write(`${docs}/settings.md`, await settingsPage());
+  await Bun.write(`${docs}/reasons.md`, reasonsPage());
+}

@@ -6,7 +6,7 @@
 export const systemdUnit = `[Unit]
 Description=Sluice IoT ingest gateway
 Wants=network-online.target
-# If systemd waits for the clock to be set (systemd-time-wait-sync.service), so does Sluice; if not, see the README.
+# If systemd waits for the clock to be set (systemd-time-wait-sync.service), so does Sluice; if not, see docs/operating.md.
 After=network-online.target time-sync.target
 
 [Service]

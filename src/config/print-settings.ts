@@ -1,5 +1,5 @@
 /**
- * Prints the tables of settings for people: `sluice help settings`, a sample environment file, the README's tables.
+ * Prints the tables of settings for people: `sluice help settings`, a sample environment file, docs/settings.md.
  */
 import type { Setting } from "../core/settings.ts";
 import { tables, titles } from "./tables.ts";
@@ -38,14 +38,14 @@ export function settingsJson(): readonly Readonly<Record<string, unknown>>[] {
   );
 }
 
-/** The settings as Markdown. A test checks that the README equals it. */
+/** The settings as Markdown. A test checks that docs/settings.md equals it. */
 export function settingsTable(): string {
   return sections((title, rows) => {
     const lines = rows.map(
       (row) =>
         `| \`${row.name}\` | ${row.default ? `\`${row.default}\`` : ""} | ${unitOf(row)} | ${cell(row.help)} |\n`,
     );
-    return `### ${title}\n\n| Setting | Default | Unit | What it does |\n| --- | --- | --- | --- |\n${lines.join("")}`;
+    return `## ${title}\n\n| Setting | Default | Unit | What it does |\n| --- | --- | --- | --- |\n${lines.join("")}`;
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Every setting of Sluice: the table of each part, gathered. Help, the sample file, the README and the reading itself
+ * Every setting of Sluice: the table of each part, gathered. Help, the sample file, docs/settings.md and the reading itself
  * iterate over this object; a new part is one line here. What belongs to no single part stands in `generalSettings`.
  */
 import { z } from "zod";

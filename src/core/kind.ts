@@ -1,6 +1,6 @@
 /**
  * A kind of sink or source, as its list has it (sink/index.ts, source/index.ts): its name, its settings and how to open one.
- * Configuration, help, README, `check`, `/stats`, `/metrics`, `/readyz` and the contract suites walk the lists, so that a further
+ * Configuration, help, docs/settings.md, `check`, `/stats`, `/metrics`, `/readyz` and the contract suites walk the lists, so that a further
  * kind is one file and one line. Rejected alternative: to register by an import's side effect, which no reader and no type sees.
  */
 import type { Settings, Values } from "./settings.ts";

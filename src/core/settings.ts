@@ -1,7 +1,7 @@
 /**
  * A setting is one row in the file that uses it: name, default, unit, one sentence.
  *
- * `sluice help settings`, the sample environment file and the README table are printed from these rows; config/index.ts
+ * `sluice help settings`, the sample environment file and docs/settings.md are printed from these rows; config/index.ts
  * gathers them, reads the environment once and reports every mistake at once.
  */
 import { z } from "zod";

@@ -1,6 +1,5 @@
 /** Reading the configuration: all mistakes at once, no secret shown, nothing on disk touched. */
 import { describe, expect, test } from "bun:test";
-import { settingsTable } from "../../src/config/print-settings.ts";
 import type { Host } from "../../src/config/host.ts";
 import { loadConfig, type Loaded } from "../../src/config/index.ts";
 
@@ -221,11 +220,4 @@ describe("names that are no setting", () => {
     };
     expect(configOf(load(env)).warnings).toEqual([]);
   });
-});
-
-test("the README's tables of settings are the ones that the code prints (bun run test/readme.ts writes them)", async () => {
-  const readme = await Bun.file(`${import.meta.dir}/../../README.md`).text();
-  // The formatter pads the cells.
-  const plain = (text: string) => text.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
-  expect(plain(readme)).toContain(plain(settingsTable()));
 });

@@ -4,8 +4,8 @@
  *
  *   bun run test:fault [--only NAME[,NAME…]] [--minutes N] [--few] [--markdown] [--seed N]
  *
- * --minutes: goes round again until so many have passed, and adds up. --few: as often as in CI. --markdown: the table as the
- * README has it. Names are listed by --only with a name that does not exist. SLUICE_EXECUTABLE names another executable than dist/sluice.
+ * --minutes: goes round again until so many have passed, and adds up. --few: as often as in CI. --markdown: the table as
+ * docs/faults.md has it. Names are listed by --only with a name that does not exist. SLUICE_EXECUTABLE names another executable than dist/sluice.
  */
 import { parseArgs } from "node:util";
 import type { Fault, Row } from "./fault.ts";

@@ -1,4 +1,4 @@
-/** The fault table, for a terminal or for the README. */
+/** The fault table, for a terminal or for docs/faults.md. */
 import type { Row } from "./fault.ts";
 
 const heads = [

@@ -72,7 +72,7 @@ describe("a sink and a source that are one file and one line each", () => {
     expect(await run("check", "--no-script")).toMatchObject({ code: 0 });
   });
 
-  test("are in help, in the README's tables and in the sample environment", async () => {
+  test("are in help, in docs/settings.md and in the sample environment", async () => {
     for (const topic of ["settings", "markdown", "environment"]) {
       const { out } = await run("src/main.ts", "help", topic);
       for (const text of ["Stub sink", "STUB_SINK", "STUB_TIMEOUT_MS", "Source: a stub", "FEED_PATH"])

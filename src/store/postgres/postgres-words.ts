@@ -13,7 +13,7 @@ export function isPassing(code: string): boolean {
 }
 
 const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
-  [/^42501/, "grant the role of DATABASE_URL its rights (README, PostgreSQL)"],
+  [/^42501/, "grant the role of DATABASE_URL its rights (docs/postgresql.md)"],
   [/^(42P01|3F)/, "`sluice migrate` makes the tables that are missing"],
   [/^42703/, "add the column that is missing"],
   [/^25006/, "DATABASE_URL must name a server that takes writes, not a standby"],
