@@ -40,6 +40,7 @@ import { withoutTokens } from "./judge/redact.ts";
 import { DeviceAuthCache } from "./registry/auth-cache.ts";
 import { createLookup } from "./registry/lookup.ts";
 import { openSavedCache } from "./registry/saved.ts";
+import { createTokenOwners } from "./registry/token-owners.ts";
 import { openLatest } from "./admin/open-latest.ts";
 import { openSharedAuth } from "./redis/shared-auth.ts";
 import { openSinks } from "./sink/index.ts";
@@ -174,7 +175,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     options.sources?.(marks) ??
     openSources(config, {
       ...common,
-      ...authenticator({ cache, lookup, clock }),
+      ...authenticator({ cache, lookup, owners: createTokenOwners({ registry, clock }), clock }),
       withoutTokens,
       payloadBytesMax: () => policy.get().payloadBytesMax,
       mapped: {

@@ -37,7 +37,8 @@ export const itemBytes = {
   message: 768,
   /** A message that waits for a look-up, with its parsed body. */
   parkedMessage: 2_048,
-  cachedDevice: 768,
+  /** With its places in the index of tokens, which a gateway has that devices ask with a token alone. */
+  cachedDevice: 960,
   packet: 192,
   retainedTopic: 192,
   bucket: 224,

@@ -29,7 +29,22 @@ export interface RegistryWatcher {
   restored(): void;
 }
 
-export interface Registry extends DeviceLookup, DeviceStore {
+/** A device that has one of the tokens asked for. */
+export interface TokenOwner extends DeviceId {
+  /** As it was asked for. */
+  readonly tokenHash: string;
+}
+
+/** Whose tokens are these? For devices that show a token alone. */
+export interface TokenLookup {
+  /**
+   * One query for all of `tokenHashes` (lower-case hex SHA-256). A token that was rotated away is its device's for as long as it
+   * is good; of a token that several devices have, all are in the answer. Rejects when it cannot be asked.
+   */
+  owners(tokenHashes: readonly string[]): Promise<TokenOwner[]>;
+}
+
+export interface Registry extends DeviceLookup, TokenLookup, DeviceStore {
   /** Tells every change, made by whatever process, within a second, until the returned function is called. Re-establishes itself for ever. */
   watch(watcher: RegistryWatcher): () => Promise<void>;
   /** All rows of app_settings. */

@@ -1,6 +1,7 @@
 /** The contract between a source of messages and the gateway. */
 import type { MemoryBound } from "./memory-bound.ts";
 import type { Clock } from "./clock.ts";
+import type { DeviceId } from "./device.ts";
 import type { Kind } from "./kind.ts";
 import type { ListenAddress } from "./listen.ts";
 import type { Log } from "./log.ts";
@@ -45,6 +46,12 @@ export interface Source {
 /** Does this token belong to this device? Rejects if the registry cannot tell now. */
 export type Authenticate = (tenantId: string, deviceId: string, token: string) => Promise<boolean>;
 
+/**
+ * Whose token is this? The device may speak; null: nobody's, or of one that may not; "several": of more than one device.
+ * Rejects if the registry cannot tell now.
+ */
+export type OwnerOf = (token: string) => Promise<DeviceId | "several" | null>;
+
 /** Who proved himself at CONNECT, and the SHA-256 (lower-case hex) of the token that he proved it with; null: with a certificate. */
 export interface Proof {
   readonly tenantId: string;
@@ -72,6 +79,7 @@ export interface SourceParts<V> {
   readonly clock: Clock;
   readonly log: Log;
   readonly authenticate: Authenticate;
+  readonly ownerOf: OwnerOf;
   readonly stillProves: StillProves;
   /** A payload as others may see it. */
   readonly withoutTokens: (payload: Uint8Array) => Uint8Array;

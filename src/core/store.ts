@@ -34,6 +34,8 @@ export interface Inspection {
   readonly mayCreate: boolean;
   /** Every change of the registry is told, by whatever process it was made. */
   readonly tellsChanges: boolean;
+  /** Whose a token is can be found without reading the whole registry. */
+  readonly findsTokens: boolean;
 }
 
 export interface Census {

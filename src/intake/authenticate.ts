@@ -1,26 +1,32 @@
 /**
  * A device at the embedded broker's CONNECT: the judge's own rule on the cached row, with one re-read if the row says no.
  * Through the look-ups, so that a flood of connections costs the registry no more than a flood of messages.
+ *
+ * Of a token alone only its device's name is looked up, in the cache or the registry; that the token is good is then found out as
+ * for a device that gave its name. So what is cached of a token need not be true: it is a guess that is tested.
  */
 import type { Clock } from "../core/clock.ts";
-import type { DeviceAuth } from "../core/device.ts";
+import type { DeviceAuth, DeviceId } from "../core/device.ts";
 import type { Proof } from "../core/source.ts";
+import { hashOf } from "../core/token.ts";
 import { authorize } from "../judge/authorize.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
 import type { Answer } from "../registry/flights.ts";
 import type { Lookup } from "../registry/contract.ts";
+import type { TokenOwners } from "../registry/token-owners.ts";
 
 interface Parts {
   readonly cache: DeviceAuthCache;
   readonly lookup: Lookup;
+  readonly owners: TokenOwners;
   readonly clock: Clock;
 }
 
 /** A token as it was presented, its SHA-256, or nothing: something else proved who it is. */
 type Shown = { readonly token?: string; readonly tokenHash?: string | null };
 
-/** Both reject if the registry cannot tell now. */
-export function authenticator({ cache, lookup, clock }: Parts) {
+/** All reject if the registry cannot tell now. */
+export function authenticator({ cache, lookup, owners, clock }: Parts) {
   async function check(tenantId: string, deviceId: string, shown: Shown): Promise<boolean> {
     const proves = (device: DeviceAuth | null) => {
       const { token, tokenHash = null } = shown;
@@ -35,7 +41,18 @@ export function authenticator({ cache, lookup, clock }: Parts) {
     return proves(answer);
   }
 
+  async function ownerOf(token: string): Promise<DeviceId | "several" | null> {
+    const tokenHash = hashOf(token);
+    const guess = cache.ownerOf(tokenHash);
+    if (guess !== undefined && (await check(guess.tenantId, guess.deviceId, { token }))) return guess;
+    const [owner, ...others] = await owners.of(tokenHash);
+    if (owner === undefined) return null;
+    if (others.length > 0) return "several";
+    return (await check(owner.tenantId, owner.deviceId, { token })) ? owner : null;
+  }
+
   return {
+    ownerOf,
     /** Does this token belong to this device, and may it speak? */
     authenticate: (tenantId: string, deviceId: string, token: string) => check(tenantId, deviceId, { token }),
     /** May who proved himself at CONNECT still speak? */

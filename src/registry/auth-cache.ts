@@ -13,6 +13,7 @@
 import type { Clock } from "../core/clock.ts";
 import { integer, type Values } from "../core/settings.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
+import { TokenIndex } from "./token-index.ts";
 
 export const cacheSettings = {
   ttlSeconds: integer({
@@ -68,6 +69,8 @@ export class DeviceAuthCache {
   readonly #settings: Values<typeof cacheSettings>;
   readonly #clock: Clock;
   readonly #rows = new Map<string, Cached>();
+  /** Made when it is first asked for: most sites never do. */
+  #tokens: TokenIndex | undefined;
   /**
    * Tenants, sites and states repeat, so all rows share one string. That saves a quarter of the memory, and as much
    * of the garbage collector's work.
@@ -117,6 +120,16 @@ export class DeviceAuthCache {
     return this.#rows.has(deviceKey(tenantId, deviceId));
   }
 
+  /**
+   * The device whose cached row, fresh or not, has this token; undefined: none or several have. A guess, since rows change: whether
+   * the token is good is to be found out of the device.
+   */
+  ownerOf(tokenHash: string): DeviceId | undefined {
+    this.#tokens ??= new TokenIndex(this.#rows);
+    const key = this.#tokens.ownerOf(tokenHash);
+    return key === undefined ? undefined : this.#rows.get(key);
+  }
+
   /** Would it serve now? Counts nothing. */
   isFresh(tenantId: string, deviceId: string): boolean {
     const row = this.#rows.get(deviceKey(tenantId, deviceId));
@@ -144,7 +157,7 @@ export class DeviceAuthCache {
   }
 
   invalidate(tenantId: string, deviceId: string): boolean {
-    return this.#rows.delete(deviceKey(tenantId, deviceId));
+    return this.#remove(deviceKey(tenantId, deviceId));
   }
 
   /** Removes the rows of a tenant, or of all tenants if null. @returns how many rows were removed */
@@ -152,6 +165,7 @@ export class DeviceAuthCache {
     const before = this.#rows.size;
     if (tenantId === null) this.#rows.clear();
     else for (const [key, row] of this.#rows) if (row.tenantId === tenantId) this.#rows.delete(key);
+    this.#tokens = undefined;
     return before - this.#rows.size;
   }
 
@@ -221,7 +235,7 @@ export class DeviceAuthCache {
     const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = row;
     const key = deviceKey(tenantId, deviceId);
     const present = this.#rows.get(key);
-    if (present !== undefined) this.#rows.delete(key);
+    if (present !== undefined) this.#remove(key);
     else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();
     const rereadMs = present?.rereadMs ?? never;
     this.#rows.set(key, {
@@ -236,6 +250,13 @@ export class DeviceAuthCache {
       generation,
       rereadMs,
     });
+    this.#tokens?.add(key, row);
+  }
+
+  #remove(key: string): boolean {
+    const row = this.#rows.get(key);
+    if (row !== undefined) this.#tokens?.remove(key, row);
+    return this.#rows.delete(key);
   }
 
   #intern(text: string): string {
@@ -249,6 +270,7 @@ export class DeviceAuthCache {
   #evict(): void {
     let due = Math.max(1, Math.floor(this.#settings.sizeMax * evictedShare));
     this.#evictions += due;
+    this.#tokens = undefined;
     for (const key of this.#rows.keys()) {
       if (due-- === 0) return;
       this.#rows.delete(key);

@@ -1,16 +1,17 @@
 /**
  * Who may do what at the embedded broker.
  *
- * A device proves itself at CONNECT: with the user name <tenant>/<device> (or the device alone, if BROKER_TENANT names the tenant) and its
- * token as password, or with a certificate that BROKER_TLS_CA signed and whose common name is that user name. Then it may publish
- * and subscribe under its own topic only, and its messages need no token. Who gives no credentials is anonymous, which
+ * A device proves itself at CONNECT in one of three ways: with the user name <tenant>/<device> (or the device alone, if BROKER_TENANT
+ * names the tenant) and its token as password; with its token alone, as user name without a password, as the devices of other
+ * platforms do; with a certificate that BROKER_TLS_CA signed and whose common name is <tenant>/<device>. Then it may publish and
+ * subscribe under its own topic only, and its messages need no token. Who gives no credentials is anonymous, which
  * BROKER_REQUIRE_AUTH forbids: he may publish, what the judge checks by the token in the payload, and reads nothing. Wrong
  * credentials are refused either way. The token is passed on and kept nowhere; its hash is, as long as the connection lasts.
  */
 import { hashOf } from "../core/token.ts";
 import { isLevel } from "../core/topic-level.ts";
 import type { DeviceId } from "../core/device.ts";
-import type { Authenticate, Proof, StillProves } from "../core/source.ts";
+import type { Authenticate, OwnerOf, Proof, StillProves } from "../core/source.ts";
 
 /** The topic under which a device may publish, with a slash at the end; null: anonymous. */
 export type OwnTopic = string | null;
@@ -33,6 +34,7 @@ export interface Rules {
   readonly tenant: string | undefined;
   /** Absent: credentials cannot be checked, and who gives some is refused. */
   readonly authenticate: Authenticate | undefined;
+  readonly ownerOf: OwnerOf | undefined;
   readonly stillProves: StillProves | undefined;
 }
 
@@ -41,15 +43,40 @@ export async function admit(shown: Shown, rules: Rules): Promise<Admission> {
   if (certificate === "untrusted") return refuse(5, "its certificate is not one that BROKER_TLS_CA signed");
   if (username === undefined && certificate === null)
     return rules.requireAuth ? refuse(5, "no credentials, and BROKER_REQUIRE_AUTH is set") : anonymous;
+  const isToken = certificate === null && username !== undefined && isBareToken(username, password);
+  if (isToken) return checked(() => byTokenAlone(username, rules));
   const device = deviceNamed(username ?? certificate?.commonName ?? "", rules.tenant);
   if (device === undefined)
     return refuse(4, notAName(username === undefined ? "common name" : "user name", rules));
+  return checked(() =>
+    certificate === null
+      ? byToken(device, new TextDecoder().decode(password), rules)
+      : byCertificate(device, certificate.commonName, rules),
+  );
+}
+
+async function checked(check: () => Promise<Admission>): Promise<Admission> {
   try {
-    if (certificate === null) return await byToken(device, new TextDecoder().decode(password), rules);
-    return await byCertificate(device, certificate.commonName, rules);
+    return await check();
   } catch {
     return refuse(3, "credentials cannot be checked now");
   }
+}
+
+/** A user name alone that is of no device's form, as ThingsBoard's devices give their token. */
+export function isBareToken(username: string, password: Uint8Array | undefined): boolean {
+  return !username.includes("/") && (password?.length ?? 0) === 0;
+}
+
+async function byTokenAlone(token: string, { ownerOf }: Rules): Promise<Admission> {
+  if (ownerOf === undefined) return refuse(3, "credentials cannot be checked here");
+  const owner = await ownerOf(token);
+  if (owner === "several")
+    return refuse(4, "several devices have the token that it gave as user name: give each its own");
+  if (owner === null)
+    return refuse(4, "the user name without password is no token of a device that may speak");
+  const { tenantId, deviceId } = owner;
+  return { admitted: true, proof: { tenantId, deviceId, tokenHash: hashOf(token) } };
 }
 
 async function byToken(device: DeviceId, token: string, { authenticate }: Rules): Promise<Admission> {

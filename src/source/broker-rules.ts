@@ -8,11 +8,11 @@ import { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { createAttempts } from "../core/attempts.ts";
 import { type Clock, sleep, withDeadline } from "../core/clock.ts";
+import { deviceKey } from "../core/device.ts";
 import { maskedOf } from "../core/mask.ts";
-import { hashOf } from "../core/token.ts";
 import type { Warn } from "../core/throttled-warn.ts";
-import type { Authenticate, Mapped, StillProves } from "../core/source.ts";
-import { admit, mayUse, type Shown } from "./broker-access.ts";
+import type { Authenticate, Mapped, OwnerOf, Proof, StillProves } from "../core/source.ts";
+import { admit, isBareToken, mayUse, type Shown } from "./broker-access.ts";
 import { brokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
@@ -40,6 +40,7 @@ export interface RulesOptions {
   readonly settings: BrokerSettings;
   readonly clock: Clock;
   readonly authenticate?: Authenticate;
+  readonly ownerOf?: OwnerOf;
   readonly stillProves?: StillProves;
   /** A payload as subscribers may see it. */
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
@@ -61,15 +62,14 @@ export interface BrokerRules {
 }
 
 export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
-  const { settings, clock, authenticate, withoutTokens, warn, welcome, mapped } = options;
+  const { settings, clock, authenticate, ownerOf, withoutTokens, warn, welcome, mapped } = options;
   const { payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
   const clients = brokerClients(options);
   const attempts = createAttempts(clock);
   const passing = perSecond(clock, passedOnPerSecondMax);
   let refused = 0;
   let notPassedOn = 0;
-  const timely: Authenticate | undefined =
-    authenticate && ((...who) => withDeadline(clock, authenticateMs, "the registry", authenticate(...who)));
+  const timely = <T>(asked: Promise<T>) => withDeadline(clock, authenticateMs, "the registry", asked);
 
   async function whyNot(
     client: Client,
@@ -82,12 +82,15 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
       {
         requireAuth: settings.requireAuth,
         tenant: settings.tenant,
-        authenticate: timely,
+        authenticate: authenticate && ((...who) => timely(authenticate(...who))),
+        ownerOf: ownerOf && ((token) => timely(ownerOf(token))),
         stillProves: options.stillProves,
       },
     );
     const address = addressOf(client);
     if (admission.admitted) {
+      // aedes registers it by this only afterwards.
+      client.id = ownClientId(admission.proof, client.id);
       clients.add(client, admission.proof);
       if (client.conn instanceof Socket) welcome(client.conn, admission.proof !== null);
       return null;
@@ -99,7 +102,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     const shown = (text: string, charsMax: number) =>
       maskedOf(password?.toString() ?? "", text).slice(0, charsMax);
     const nameShown =
-      username !== undefined && mayBeToken(username, password) ? "***" : username && shown(username, 128);
+      username !== undefined && isBareToken(username, password) ? "***" : username && shown(username, 128);
     warn(
       { remote: address, username: nameShown, client_id: shown(client.id, 64) },
       `CONNECT refused: ${why}`,
@@ -130,7 +133,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     preConnect(client, packet, done) {
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
       packet.clean = true;
-      packet.clientId = ownClientId(packet);
+      packet.clientId = tellableClientId(packet);
       return done(null, true);
     },
     async authenticate(client, username, password, done) {
@@ -194,21 +197,19 @@ const nothing = Buffer.alloc(0);
 /** CONNACK of MQTT 5 with "unsupported protocol version" (§3.2.2.2), at which its clients fall back (§4.13). */
 const unsupportedVersion = Buffer.from([0x20, 0x03, 0x00, 0x84, 0x00]);
 
-/**
- * A client id is its user's own, so that no device can hold another's or take over its connection. One that did not give any
- * keeps what aedes makes of it. A device may use its token as client id, and lines of the log name that: it is without the password.
- */
-function ownClientId({ username, clientId, password }: ConnectPacket): string {
-  if (username === undefined || clientId === "") return clientId;
-  if (!mayBeToken(username, password)) return `${username}:${maskedOf(password?.toString() ?? "", clientId)}`;
-  // Still the user's own, without his name in it.
-  const owner = hashOf(username).slice(0, 16);
-  return `${owner}:${clientId.replaceAll(username, "***")}`;
+/** A device may use its token as client id, and lines of the log name that: it is without what was shown as proof. */
+function tellableClientId({ username = "", clientId, password }: ConnectPacket): string {
+  if (username !== "" && isBareToken(username, password)) return clientId.replaceAll(username, "***");
+  return maskedOf(password?.toString() ?? "", clientId);
 }
 
-/** Alone and of no device's form, as the bare tokens are that devices of other platforms send: it is shown to nobody. */
-function mayBeToken(username: string, password: Uint8Array | undefined): boolean {
-  return !username.includes("/") && (password?.length ?? 0) === 0;
+/**
+ * A client id is its device's own, so that nobody else can hold it or take over its connection, in whatever way the two proved
+ * themselves; nor can an anonymous client, by an id that looks like a device's.
+ */
+function ownClientId(proof: Proof | null, clientId: string): string {
+  if (proof !== null) return `${deviceKey(proof.tenantId, proof.deviceId)}:${clientId}`;
+  return clientId.includes("/") ? `:${clientId}` : clientId;
 }
 
 /** What it showed in the TLS handshake; only asked for if BROKER_TLS_CA is set. */

@@ -47,7 +47,7 @@ export const brokerSettings = {
   requireAuth: flag({
     name: "BROKER_REQUIRE_AUTH",
     default: false,
-    help: "Refuse devices that do not prove themselves at CONNECT (user name <tenant>/<device>, password = token).",
+    help: "Refuse devices that do not prove themselves at CONNECT: user name <tenant>/<device> and password = token, or the token alone as user name.",
   }),
   maxConnections: integer({
     name: "BROKER_MAX_CONNECTIONS",

@@ -12,7 +12,14 @@ import { Socket } from "node:net";
 import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import { sourceKind, type Authenticate, type Mapped, type Source, type StillProves } from "../core/source.ts";
+import {
+  sourceKind,
+  type Authenticate,
+  type Mapped,
+  type OwnerOf,
+  type Source,
+  type StillProves,
+} from "../core/source.ts";
 import { brokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
 import { intakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
@@ -52,6 +59,8 @@ export interface BrokerOptions {
   readonly log: Log;
   /** Absent: credentials cannot be checked, and who gives some is refused. */
   readonly authenticate?: Authenticate;
+  /** The same for who gives a token alone. */
+  readonly ownerOf?: OwnerOf;
   /** For `recheck`; absent: who is in stays in. */
   readonly stillProves?: StillProves;
   /** A payload as subscribers may see it; absent: as it came. */

@@ -67,6 +67,9 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     expect((await check()).registry?.detail).toMatch(/6 tenants; INFLUXDB_DATABASE .* holds 5$/);
     await run("drop trigger sluice_settings on app_settings");
     expect((await check()).registry?.detail).toContain("`sluice migrate`, which adds triggers");
+    await run("drop index device_registry_token_idx");
+    expect((await check()).registry?.detail).toContain("has no index on provision_token_hash");
+    expect((await check(url, { MQTT_URL: "mqtt://127.0.0.1:1" })).registry?.detail).not.toContain("no index");
   });
 
   describe("a database that cannot take what the gateway writes", () => {

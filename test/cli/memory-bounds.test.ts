@@ -76,6 +76,8 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
             previousTokenHash: Bun.hash(`p${i}`).toString(16).padStart(64, "0"),
           }),
         );
+      // From now on it knows whose a token is.
+      cache.ownerOf("");
       return cache;
     },
   ],

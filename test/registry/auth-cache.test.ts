@@ -238,3 +238,55 @@ test("it never holds more than its bound, and serves only what was put in and no
     }),
   );
 });
+
+describe("whose a token is", () => {
+  const hash = (n: number) => String(n).padStart(64, "0");
+
+  test("is what the rows say, whatever came and went; of a token of two rows it says nothing", () => {
+    const step = fc.record({
+      what: fc.constantFrom("put", "put", "put", "invalidate", "ask", "tenant"),
+      id: fc.integer({ min: 0, max: 12 }),
+      token: fc.integer({ min: 1, max: 6 }),
+      previous: fc.option(fc.integer({ min: 1, max: 6 })),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const { cache } = cached({ sizeMax: 8 });
+        for (const { what, id, token, previous } of steps) {
+          const deviceId = `d${id}`;
+          if (what === "put")
+            cache.put(
+              aDevice({
+                deviceId,
+                tokenHash: hash(token),
+                previousTokenHash: previous === null ? null : hash(previous),
+              }),
+            );
+          else if (what === "invalidate") cache.invalidate("acme", deviceId);
+          else if (what === "tenant") cache.invalidateTenant(id < 6 ? "acme" : null);
+          for (let n = 1; n <= 6; n++) {
+            const owners = [...cache.snapshot()].filter(
+              (row) => row.tokenHash === hash(n) || row.previousTokenHash === hash(n),
+            );
+            const said = cache.ownerOf(hash(n))?.deviceId;
+            // Of two once, of one now: the registry is asked.
+            if (said !== undefined) expect(owners.map((row) => row.deviceId)).toEqual([said]);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("is known of each row, also in upper case, also past its time and after a restart", () => {
+    const { cache, clock } = cached();
+    for (let n = 0; n < 10; n++)
+      cache.put(aDevice({ deviceId: `d${n}`, tokenHash: hash(n).replace(/^00/, "AB") }));
+    clock.advance(3_000_000);
+    const again = cached().cache;
+    again.restore(cache.snapshot());
+    for (const each of [cache, again])
+      for (let n = 0; n < 10; n++) expect(each.ownerOf(hash(n).replace(/^00/, "ab"))?.deviceId).toBe(`d${n}`);
+    expect(cache.ownerOf(hash(77))).toBeUndefined();
+  });
+});

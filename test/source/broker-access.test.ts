@@ -143,13 +143,43 @@ describe("proof of identity at CONNECT", () => {
 
   test("a bare token as user name, as devices of other platforms send it, is in no log line", async () => {
     const { log, lines } = recordingLog();
-    const { port } = await embeddedBroker({}, { authenticate, log });
+    const ownerOf = () => Promise.resolve(null);
+    const { port } = await embeddedBroker({}, { authenticate, ownerOf, log });
     const token = "A1b2C3d4E5f6G7h8I9j0";
     for (const given of [{ username: token }, { username: token, password: "" }])
       for (const id of ["c", token]) expect(returnCodeOf(await device(port, id, given))).toBe(4);
     await until("a line", () => lines.some(({ msg }) => msg.startsWith("CONNECT refused")));
     expect(JSON.stringify(lines)).not.toContain(token);
     expect(lines.find(({ msg }) => msg.startsWith("CONNECT refused"))).toMatchObject({ username: "***" });
+  });
+
+  test("a token alone is a device's, which then is as it would be by name", async () => {
+    const { log, lines } = recordingLog();
+    const owners: Record<string, { tenantId: string; deviceId: string } | "several"> = {
+      "token-of-d1": { tenantId: "acme", deviceId: "d1" },
+      "token-of-two": "several",
+    };
+    const ownerOf = (token: string) =>
+      token === "away" ? Promise.reject(new Error("away")) : Promise.resolve(owners[token] ?? null);
+    const { intake, port } = await embeddedBroker({}, { authenticate, ownerOf, log }, true);
+    const code = async (username: string) => returnCodeOf(await device(port, "meter", { username }));
+    expect([await code("token-of-two"), await code("token-of-d9"), await code("away")]).toEqual([4, 4, 3]);
+    await until("a line", () => lines.some(({ msg }) => msg.includes("several devices have the token")));
+    const client = await device(port, "meter-token-of-d1", { username: "token-of-d1" });
+    client.send(publishPacket(1, "own", { topic: "tenant/acme/device/d1/telemetry" }));
+    await until("PUBACK", () => idsOf(client, "puback").length === 1);
+    expect(intake.messages[0]).toMatchObject({ sender: "acme/d1:meter-***", speaker: { deviceId: "d1" } });
+    const same = await device(port, "meter-***", login("d1"));
+    await until("its other connection takes over", () => client.closed());
+    await ping(same);
+    expect(JSON.stringify(lines)).not.toContain("token-of-");
+  });
+
+  test("an anonymous client cannot take a device's connection over by an id that looks like its", async () => {
+    const { port } = await embeddedBroker({}, { authenticate });
+    const own = await device(port, "meter", login("d1"));
+    expect(returnCodeOf(await device(port, "acme/d1:meter"))).toBe(0);
+    await ping(own);
   });
 
   test("a refused token is in no log line; the cause is, once", async () => {

@@ -217,6 +217,42 @@ function suite(fixture: Fixture): void {
     expect(found).toMatchObject({ previousTokenHash: null, previousTokenUntilMs: null });
   });
 
+  test("a token is its device's, in either spelling of its hash, and one that was rotated away for its grace", async () => {
+    const hash = (pair: string) => pair.repeat(32);
+    await registry.add([
+      device("d1"),
+      device("d2", { tokenHash: hash("AC") }),
+      device("d3", { tokenHash: hash("ad") }),
+      device("d4", { tokenHash: null }),
+    ]);
+    await registry.update(id("d3"), { tokenHash: hash("ae"), graceMs: 60_000 });
+    const late = {
+      previousTokenHash: hash("b1"),
+      previousTokenUntil: new Date(Date.now() - 1000).toISOString(),
+    };
+    await registry.add([device("late", { tokenHash: hash("b0"), ...late })]);
+    const asked = ["ab", "ac", "ad", "ae", "b0", "b1", "ff"].map(hash);
+    const found = await registry.owners(asked);
+    expect(found.map(({ tokenHash, deviceId }) => `${tokenHash.slice(0, 2)} ${deviceId}`).sort()).toEqual([
+      "ab d1",
+      "ac d2",
+      "ad d3",
+      "ae d3",
+      "b0 late",
+    ]);
+    expect(await registry.owners([])).toEqual([]);
+  });
+
+  test("of a token that several devices have, all are named; a device that has it twice, once", async () => {
+    await registry.add([device("d1"), device("d2", { tenantId: "beta" }), device("d3", { tokenHash: null })]);
+    await registry.update(id("d1"), { tokenHash: "ab".repeat(32), graceMs: 60_000 });
+    const found = await registry.owners(["ab".repeat(32)]);
+    expect(found.map(({ tenantId, deviceId }) => `${tenantId}/${deviceId}`).sort()).toEqual([
+      "acme/d1",
+      "beta/d2",
+    ]);
+  });
+
   test("what is removed is gone, and the answer says that it existed", async () => {
     await registry.add([device("d1")]);
     expect(await registry.remove(id("d1"))).toBe(true);

@@ -69,11 +69,16 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     expect(await migratePostgres(db)).toEqual([
       "added column device_registry.previous_token_hash",
       "added column device_registry.previous_token_until",
+      "added an index on device_registry.provision_token_hash",
+      "added an index on device_registry.previous_token_hash",
       "added trigger sluice_device_insert",
       "added trigger sluice_device_update",
       "added trigger sluice_device_delete",
       "added trigger sluice_device_truncate",
     ]);
+    expect(await migratePostgres(db)).toEqual([]);
+    await run("drop index device_registry_token_idx");
+    await run("create index theirs on device_registry (provision_token_hash) where status = 'ACTIVE'");
     expect(await migratePostgres(db)).toEqual([]);
     const rows = await db.query("looking", (sql) => sql`select tenant_id, site_id from device_registry`);
     expect(rows.map((row) => ({ ...row }))).toEqual([{ tenant_id: "a", site_id: "c" }]);

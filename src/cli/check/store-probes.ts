@@ -7,6 +7,7 @@ import { coreDatabasesMax } from "../../sink/influx/database.ts";
 import type { Config } from "../../config/index.ts";
 import type { Store } from "../../core/store.ts";
 import { isWithoutDatabases } from "../../sink/influx/api.ts";
+import { askedSources } from "../../source/index.ts";
 
 export async function probeTables(store: Store): Promise<string> {
   const { missingTables, mayCreate } = await store.inspect();
@@ -19,11 +20,9 @@ export async function probeTables(store: Store): Promise<string> {
   );
 }
 
-export async function probeRegistry(
-  store: Store,
-  { influx, lookup }: Pick<Config, "influx" | "lookup">,
-): Promise<string> {
-  const { missingTables, mayCreate, tellsChanges } = await store.inspect();
+export async function probeRegistry(store: Store, config: Config): Promise<string> {
+  const { influx, lookup } = config;
+  const { missingTables, mayCreate, tellsChanges, findsTokens } = await store.inspect();
   const mayProvision = missingTables.length === 0 || mayCreate;
   const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
   if (missingTables.includes("device_registry")) return "no devices: the table does not exist yet";
@@ -31,6 +30,10 @@ export async function probeRegistry(
   if (!tellsChanges)
     remarks.push(
       "the registry does not notify of changes, so every device is read again each second: run `sluice migrate`, which adds triggers",
+    );
+  if (!findsTokens && askedSources(config).some(({ name }) => name === "broker"))
+    remarks.push(
+      "device_registry has no index on provision_token_hash, so a device that connects with its token alone as user name costs a read of the whole table: run `sluice migrate`, which adds one",
     );
   if (tenants > coreDatabasesMax && isDatabaseEach(influx))
     remarks.push(

@@ -5,8 +5,15 @@
  * there; `migratePostgres` (the command) also adds to device_registry and app_settings what instant invalidation and
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
-import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
-import { overlapColumns, tables, triggers, triggerFunction, triggersWanted } from "./postgres-schema.ts";
+import { serverError, type Postgres, type Sql, type Transaction } from "./postgres-client.ts";
+import {
+  overlapColumns,
+  tables,
+  tokenIndexes,
+  triggers,
+  triggerFunction,
+  triggersWanted,
+} from "./postgres-schema.ts";
 import type { Inspection } from "../../core/store.ts";
 
 /** Creates the tables that are missing, complete with columns and triggers. @returns what was done; usually nothing */
@@ -24,6 +31,7 @@ export function migratePostgres(db: Postgres): Promise<string[]> {
   return change(db, "migrating", async (tx) => {
     const done = await createMissingTables(tx);
     done.push(...(await addOverlapColumns(tx)));
+    done.push(...(await addTokenIndexes(tx)));
     done.push(...(await addTriggers(tx)));
     return done;
   });
@@ -50,6 +58,7 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
 export function inspectPostgres(db: Postgres): Promise<Inspection> {
   return db.query("looking for the tables", async (sql) => {
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
+    const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
     const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
       select has_schema_privilege(current_schema(), 'create') as may_create,
         (select count(*)::int from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
@@ -58,6 +67,7 @@ export function inspectPostgres(db: Postgres): Promise<Inspection> {
       missingTables: missing.map((each) => each.missing),
       mayCreate: row?.may_create === true,
       tellsChanges: (row?.triggers ?? 0) >= triggersWanted,
+      findsTokens: indexed.some(({ attname }) => attname === "provision_token_hash"),
     };
   });
 }
@@ -112,17 +122,44 @@ async function createMissingTables(tx: Transaction): Promise<string[]> {
   return done;
 }
 
+/** Has device_registry room for a token that was rotated away? */
+export async function hasOverlapColumns(sql: Sql | Transaction): Promise<boolean> {
+  const found = await columnsThere(sql);
+  return Object.keys(overlapColumns).every((column) => found.has(column));
+}
+
+async function columnsThere(sql: Sql | Transaction): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ attname: string }[]>`select attname from pg_attribute
+    where attrelid = to_regclass('device_registry') and attnum > 0 and not attisdropped`;
+  return new Set(rows.map(({ attname }) => attname));
+}
+
 async function addOverlapColumns(tx: Transaction): Promise<string[]> {
   const done: string[] = [];
+  const found = await columnsThere(tx);
   for (const [column, type] of Object.entries(overlapColumns)) {
-    const found = await tx`select 1 from pg_attribute
-      where attrelid = to_regclass('device_registry') and attname = ${column} and not attisdropped`;
-    if (found.length > 0) continue;
+    if (found.has(column)) continue;
     await tx.unsafe(`alter table device_registry add column ${column} ${type}`);
     done.push(`added column device_registry.${column}`);
   }
   return done;
 }
+
+/** An index of the deployment's own that begins with the column serves as well. */
+async function addTokenIndexes(tx: Transaction): Promise<string[]> {
+  const done: string[] = [];
+  const indexed = await tx<{ attname: string }[]>`${tx.unsafe(indexedColumns)}`;
+  for (const [column, statement] of Object.entries(tokenIndexes)) {
+    if (indexed.some(({ attname }) => attname === column)) continue;
+    await tx.unsafe(statement);
+    done.push(`added an index on device_registry.${column}`);
+  }
+  return done;
+}
+
+const indexedColumns = `select a.attname from pg_index i
+  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+  where i.indrelid = to_regclass('device_registry') and i.indisvalid`;
 
 /** Adds the triggers that are missing, to all tables or only to those named. */
 async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise<string[]> {

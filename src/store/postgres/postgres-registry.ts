@@ -5,9 +5,10 @@
  */
 import { explain, type Log } from "../../core/log.ts";
 import { type Postgres, type Transaction } from "./postgres-client.ts";
-import { whenTablesExist } from "./migrate.ts";
+import { hasOverlapColumns, whenTablesExist } from "./migrate.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";
+import { findOwners } from "./find-owners.ts";
 import { inHalves } from "./halves.ts";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import type {
@@ -18,7 +19,7 @@ import type {
   Device,
   NewDevice,
 } from "../../core/device.ts";
-import type { Registry } from "../../core/registry.ts";
+import type { Registry, TokenOwner } from "../../core/registry.ts";
 
 export interface PostgresRegistryOptions {
   readonly db: Postgres;
@@ -42,6 +43,11 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
   async function find(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
     await tablesExist();
     return found(ids);
+  }
+
+  async function owners(tokenHashes: readonly string[]): Promise<TokenOwner[]> {
+    await tablesExist();
+    return findOwners(db, tokenHashes);
   }
 
   async function provision(
@@ -138,6 +144,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
 
   return {
     find,
+    owners,
     provision,
     watch: (watcher) => watchChanges({ db, log, tablesExist, watcher }),
     settings,
@@ -171,9 +178,7 @@ export async function insertDevices(tx: Transaction, devices: readonly NewDevice
 
 /** Keeps the present token as the previous one for `graceMs`, or forgets the previous one. */
 async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Promise<void> {
-  const columns = await tx`select 1 from pg_attribute where attrelid = to_regclass('device_registry')
-    and attname in ('previous_token_hash', 'previous_token_until') and not attisdropped`;
-  if (columns.length < 2) {
+  if (!(await hasOverlapColumns(tx))) {
     if (graceMs === 0) return;
     throw new Error("device_registry has no room for a previous token: run `sluice migrate` first");
   }

@@ -12,6 +12,14 @@ export const overlapColumns: Readonly<Record<string, string>> = {
   previous_token_until: "timestamptz",
 };
 
+/** Column → its index, for devices that show their token alone. */
+export const tokenIndexes: Readonly<Record<string, string>> = {
+  provision_token_hash: `create index device_registry_token_idx on device_registry (provision_token_hash)
+    where provision_token_hash is not null`,
+  previous_token_hash: `create index device_registry_previous_token_idx on device_registry (previous_token_hash)
+    where previous_token_hash is not null`,
+};
+
 /** Table → statements that make it. */
 export const tables: Readonly<Record<string, readonly string[]>> = {
   device_registry: [
@@ -21,6 +29,7 @@ export const tables: Readonly<Record<string, readonly string[]>> = {
        provisioned_at timestamptz not null default now(), fw_version text,
        metadata jsonb not null default '{}', previous_token_hash text, previous_token_until timestamptz,
        primary key (tenant_id, device_id))`,
+    ...Object.values(tokenIndexes),
   ],
   raw_events: [
     `create table raw_events (

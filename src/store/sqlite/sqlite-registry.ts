@@ -7,15 +7,16 @@ import type { Database, SQLQueryBindings } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
-import type {
-  DeviceAuth,
-  DeviceChange,
-  DeviceFilter,
-  DeviceId,
-  Device,
-  NewDevice,
+import {
+  type DeviceAuth,
+  type DeviceChange,
+  type DeviceFilter,
+  type DeviceId,
+  type Device,
+  deviceKey,
+  type NewDevice,
 } from "../../core/device.ts";
-import type { Registry, RegistryWatcher } from "../../core/registry.ts";
+import type { Registry, RegistryWatcher, TokenOwner } from "../../core/registry.ts";
 
 const pollEveryMs = 250;
 
@@ -32,6 +33,8 @@ type DeviceRow = Columns<
   readonly previous_token_until: string | null;
 };
 
+type TokenColumns = Omit<Columns<TokenOwner>, "provision_token_hash">;
+
 interface Changes {
   readonly devices: number;
   readonly settings: number;
@@ -40,6 +43,12 @@ interface Changes {
 export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Registry {
   const one = db.query<DeviceRow, [string, string]>(
     "SELECT * FROM device_registry WHERE tenant_id = ? AND device_id = ?",
+  );
+  const byToken = db.query<TokenColumns, [string, string]>(
+    "SELECT tenant_id, device_id FROM device_registry WHERE provision_token_hash IN (?, ?)",
+  );
+  const byPreviousToken = db.query<TokenColumns, [string, string, string]>(
+    "SELECT tenant_id, device_id FROM device_registry WHERE previous_token_hash IN (?, ?) AND previous_token_until > ?",
   );
   const read = ({ tenantId, deviceId }: DeviceId) => one.get(tenantId, deviceId) ?? undefined;
   const now = () => new Date(clock.wallMs()).toISOString();
@@ -95,6 +104,14 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
     return () => Promise.resolve(timer.cancel());
   }
 
+  /** Hex is read in both cases; a device that has a token twice is named once. */
+  function ownersOf(tokenHash: string): TokenOwner[] {
+    const spelled = [tokenHash, tokenHash.toUpperCase()] as const;
+    const rows = [...byToken.all(...spelled), ...byPreviousToken.all(...spelled, now())];
+    const owners = rows.map((row) => toFields({ ...row, provision_token_hash: tokenHash }));
+    return [...new Map(owners.map((owner) => [deviceKey(owner.tenantId, owner.deviceId), owner])).values()];
+  }
+
   const answered =
     <A extends readonly unknown[], T>(work: (...args: A) => T) =>
     (...args: A) =>
@@ -105,6 +122,7 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
     find: answered((ids: readonly DeviceId[]) =>
       ids.flatMap((id) => (read(id) ?? []) as DeviceRow[]).map(authOf),
     ),
+    owners: answered((tokenHashes: readonly string[]) => tokenHashes.flatMap(ownersOf)),
     provision: answered((devices: readonly NewDevice[]) => void add.immediate(devices)),
     add: answered((devices: readonly NewDevice[]) => add.immediate(devices)),
     list: answered((filter: DeviceFilter) => selected(db, filter).map(deviceOf)),

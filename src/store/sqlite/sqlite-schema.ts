@@ -24,6 +24,10 @@ export const sqliteTables: Readonly<Record<string, readonly string[]>> = {
        metadata TEXT NOT NULL DEFAULT '{}', previous_token_hash TEXT, previous_token_until TEXT,
        PRIMARY KEY (tenant_id, device_id)) WITHOUT ROWID`,
     ...counting("device_registry", "devices"),
+    `CREATE INDEX IF NOT EXISTS device_registry_token_idx ON device_registry (provision_token_hash)
+       WHERE provision_token_hash IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS device_registry_previous_token_idx ON device_registry (previous_token_hash)
+       WHERE previous_token_hash IS NOT NULL`,
   ],
   app_settings: [
     `CREATE TABLE IF NOT EXISTS app_settings (

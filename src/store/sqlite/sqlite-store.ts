@@ -34,7 +34,8 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
     quarantine: createSqliteQuarantine(db),
     events: createSqliteEvents(db),
     migrate: () => Promise.resolve(created),
-    inspect: () => Promise.resolve({ missingTables: [], mayCreate: true, tellsChanges: true }),
+    inspect: () =>
+      Promise.resolve({ missingTables: [], mayCreate: true, tellsChanges: true, findsTokens: true }),
     probe: () =>
       whenNotBusy(() => {
         const census =

@@ -109,6 +109,31 @@ export const listenerAttacks: readonly Attack[] = [
     },
   },
   {
+    name: "guessing-tokens",
+    says: "guesses tokens, which it gives alone as user name, a connection per try",
+    who: "anybody who reaches the port",
+    costs: "a connection each",
+    auth: true,
+    few: 200,
+    many: 2_000,
+    async run(target, times) {
+      for (let i = 0; i < times; i++) {
+        const socket = await open(target, target.mqttPort);
+        socket.write(bytesOf(connectPacket(`guess-${i}`, { username: `tok-guess-number-${i}` })));
+        socket.resume();
+      }
+      await Bun.sleep(holdMs);
+      return times;
+    },
+    also: (_, gateway, stats) => {
+      const source = stats[0]?.["source"] as { refused_connects: number } | undefined;
+      return [
+        ...(source?.refused_connects ? [] : ["no refused CONNECT was counted"]),
+        ...(gateway.log().includes("tok-guess") ? ["a token is in the log"] : []),
+      ];
+    },
+  },
+  {
     name: "reconnecting",
     says: "connects, sends 200 kB of a message and leaves, again and again",
     who: "one registered device",
