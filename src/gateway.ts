@@ -17,7 +17,7 @@ import { keepGatewayId } from "./config/gateway-id.ts";
 import { makeDataDir } from "./config/host.ts";
 import type { Config, Loaded } from "./config/index.ts";
 import { sayMappings } from "./config/mappings.ts";
-import { readAgainMs, rotation } from "./config/rotation.ts";
+import { readAgainMs, rotation, takeAnew } from "./config/rotation.ts";
 import { createAttempts } from "./core/attempts.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
 import { createClosers, type Closers } from "./core/closers.ts";
@@ -57,6 +57,8 @@ export interface Gateway {
   start(): Promise<void>;
   /** Takes nothing more, acknowledges what is on the disk, lets sinks finish within a bound, closes. */
   stop(): Promise<void>;
+  /** Puts in force what may change while it runs; the log says what that was, and what waits for a restart. */
+  reload(loaded: Loaded): Promise<void>;
   readonly view: GatewayView;
   /** host:port of the HTTP listener; once started. */
   httpAddress(): string;
@@ -219,6 +221,10 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     closers.add(() => timer.cancel());
   }
 
+  const renewTls = () => {
+    for (const source of sources) source.renewTls?.();
+  };
+
   const keepCache = async () => {
     const told = "the auth cache cannot be kept for a restart";
     await saved.save().catch((error: unknown) => log.warn({ error: explain(error) }, told));
@@ -248,7 +254,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     const renewal = options.reload && rotation(config, options.reload, log);
     every(readAgainMs, () => {
       renewal?.();
-      for (const source of sources) source.renewTls?.();
+      renewTls();
     });
     if (logStatsEverySeconds > 0)
       every(logStatsEverySeconds * 1000, () => log.info(statsLine(parts), "stats"));
@@ -268,6 +274,11 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     view,
     start,
     stop: closers.run,
+    async reload(loaded) {
+      await pollSettings();
+      renewTls();
+      takeAnew(config, loaded, log);
+    },
     isProgressing: () => watches?.watchdog.isProgressing() ?? true,
     httpAddress: () => http?.address ?? "",
     sourceAddress: (kind) => sources.find((source) => source.status().kind === kind)?.address?.(),

@@ -25,10 +25,7 @@ const sameSignalMs = 300;
 const stop = new AbortController();
 let stoppedAtMs = 0;
 
-for (const [signal, number] of [
-  ["SIGINT", 2],
-  ["SIGTERM", 15],
-] as const) {
+function stopOn(signal: "SIGINT" | "SIGTERM" | "SIGHUP", number: number): void {
   process.on(signal, () => {
     if (!stop.signal.aborted) {
       stoppedAtMs = performance.now();
@@ -36,6 +33,8 @@ for (const [signal, number] of [
     } else if (performance.now() - stoppedAtMs > sameSignalMs) process.exit(128 + number);
   });
 }
+stopOn("SIGINT", 2);
+stopOn("SIGTERM", 15);
 
 for (const event of ["uncaughtException", "unhandledRejection"] as const)
   process.on(event, (error: unknown) => void endWith(event, error));
@@ -55,6 +54,8 @@ const context: Process = {
   stdout: toStandardOutput,
   stderr: toStandardError,
   signal: stop.signal,
+  // From a terminal it says that the terminal has gone; a service is asked to read its files again.
+  onHangup: (run) => (isatty(2) ? stopOn("SIGHUP", 1) : process.on("SIGHUP", run)),
   isTerminal: isatty(2),
   isOutputTerminal: isatty(1),
   columns: isatty(1) ? process.stdout.columns : undefined,

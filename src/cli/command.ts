@@ -29,6 +29,8 @@ export interface Process {
   readonly stderr: (text: string) => void;
   /** Aborts at the first SIGINT or SIGTERM: the command then finishes what it has begun, and returns. */
   readonly signal: AbortSignal;
+  /** Calls `run` at each SIGHUP, which then no longer ends the process. Absent: no signal comes. */
+  readonly onHangup?: (run: () => void) => void;
   /** True if standard error is a terminal, where a line may be overwritten. */
   readonly isTerminal?: boolean;
   /** True if standard output is a terminal. */
@@ -41,6 +43,8 @@ export interface Process {
 
 /** What a command may use: the process, with a `stdout` and a `stderr` that escape what a terminal would obey. */
 export interface Context extends Process {
+  /** Reads the settings again, the file of --env-file or the unit's included. @throws ConfigurationError */
+  readonly again?: () => Context;
   /**
    * Writes lines for another program, byte for byte; they are escaped only if standard output is a terminal. @throws
    * OutputLost

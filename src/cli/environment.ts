@@ -67,8 +67,11 @@ function unitSettings(context: Context): Written | undefined {
   const values = new Map([...unit.values, ...files.flatMap((file) => [...file.values])]);
   for (const [id, path] of unit.credentials) {
     const name = credentialNames.get(id);
-    if (name !== undefined && !values.has(name) && !values.has(`${name}_FILE`))
-      values.set(`${name}_FILE`, path);
+    if (name === undefined) continue;
+    // For the service the credential takes precedence too.
+    if (values.delete(name))
+      context.stderr(`warning: ${name}: not read, since the credential ${id} is given\n`);
+    values.set(`${name}_FILE`, path);
   }
   const places = new Map<string, Place>([
     ...[...values.keys()].map((name) => [name, { path: "unit sluice.service" }] as const),

@@ -32,7 +32,7 @@ import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
 import { quarantine } from "./review/quarantine-commands.ts";
 import { run } from "./run.ts";
-import { install } from "./service/install.ts";
+import { installOf } from "./service/install.ts";
 import { completionOf } from "./shell/completion.ts";
 import { manPage } from "./shell/man.ts";
 import { uninstall } from "./service/uninstall.ts";
@@ -63,7 +63,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   spool,
   deadLetters,
   quarantine,
-  install,
+  installOf(() => manPage(commands)),
   upgrade,
   uninstall,
   completionOf(
@@ -155,7 +155,8 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
     try {
       const { envFile, ...options } = words.opts<{ envFile?: string }>();
-      done(await command.run(withSettings(context, envFile, command.name), args, options));
+      const again = () => withSettings(context, envFile, command.name);
+      done(await command.run({ ...again(), again }, args, options));
     } catch (error) {
       if (error instanceof UsageError) words.error(`error: ${error.message}`, { exitCode: exitCode.usage });
       throw error;

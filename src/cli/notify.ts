@@ -1,5 +1,6 @@
 /**
- * Notifies systemd of the service's state (sd_notify(3)): ready, stopping, and alive as long as there is progress.
+ * Notifies systemd of the service's state (sd_notify(3)): ready, reloading, stopping, how it goes, and alive as long as
+ * there is progress.
  *
  * It sends one datagram to NOTIFY_SOCKET through libc, because Bun has no datagram socket in the Unix domain.
  * Rejected alternative: systemd's own `systemd-notify`, which was used before, because it needs a descriptor and a
@@ -13,6 +14,10 @@ import { explain, type Log } from "../core/log.ts";
 export interface Systemd {
   /** state: "READY=1", "STOPPING=1", "WATCHDOG=1". */
   notify(state: string): void;
+  /** Says that `run` reads the settings again, and afterwards that we are ready. */
+  whileReloading(run: () => Promise<void>): Promise<void>;
+  /** Shows `text` as the unit's status, as often as it changes. Returns a function that ends it. */
+  show(text: () => string): () => void;
   /**
    * Feeds the unit's watchdog (WatchdogSec=) as long as `isProgressing` returns true. Returns a function that ends
    * it.
@@ -34,7 +39,7 @@ export function systemdOf({ env, clock, log }: Options): Systemd {
   let said = false;
 
   function notify(state: string): void {
-    const error = send?.(state);
+    const error = send?.send(state);
     if (error !== undefined && !said) log.warn({ error, state }, `systemd cannot be notified at ${path}`);
     said = error !== undefined;
   }
@@ -47,32 +52,70 @@ export function systemdOf({ env, clock, log }: Options): Systemd {
     return () => timer.cancel();
   }
 
-  return { notify, feed };
+  async function whileReloading(run: () => Promise<void>): Promise<void> {
+    notify(`RELOADING=1\nMONOTONIC_USEC=${send?.monotonicUs() ?? 0n}`);
+    try {
+      await run();
+    } finally {
+      notify("READY=1");
+    }
+  }
+
+  function show(text: () => string): () => void {
+    if (send === undefined) return () => {};
+    let shown = "";
+    const look = () => {
+      const now = text();
+      if (now !== shown) notify(`STATUS=${now}`);
+      shown = now;
+    };
+    look();
+    const timer = clock.every(showEveryMs, look);
+    return () => timer.cancel();
+  }
+
+  return { notify, whileReloading, show, feed };
 }
 
-/** Sends a state. Returns what is wrong; undefined if it was sent. */
-type Send = (state: string) => string | undefined;
+interface Sender {
+  /** Sends a state. Returns what is wrong; undefined if it was sent. */
+  send(state: string): string | undefined;
+  /** CLOCK_MONOTONIC, by which systemd tells this reload from an earlier one; Bun's own clocks begin with the process. */
+  monotonicUs(): bigint;
+}
+
+const showEveryMs = 5_000;
 
 const afUnix = 1;
 /** SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, of Linux. */
 const datagram = 2 | 0o4000 | 0o2000000;
 /** MSG_DONTWAIT | MSG_NOSIGNAL. */
 const noWait = 0x40 | 0x4000;
+/** CLOCK_MONOTONIC, of Linux. */
+const clockMonotonic = 1;
 
-function openSender(path: string, log: Log): Send {
+function openSender(path: string, log: Log): Sender | undefined {
   try {
-    const { socket, sendto } = libc();
+    const { socket, sendto, clock_gettime: getTime } = libc();
     const fd = socket(afUnix, datagram, 0);
-    if (fd < 0) return () => "no socket can be opened";
     const address = addressOf(path);
-    return (state) => {
-      const bytes = Buffer.from(state);
-      const sent = sendto(fd, ptr(bytes), bytes.length, noWait, ptr(address), address.length);
-      return Number(sent) === bytes.length ? undefined : "the socket does not take it";
+    return {
+      send(state) {
+        if (fd < 0) return "no socket can be opened";
+        const bytes = Buffer.from(state);
+        const sent = sendto(fd, ptr(bytes), bytes.length, noWait, ptr(address), address.length);
+        return Number(sent) === bytes.length ? undefined : "the socket does not take it";
+      },
+      monotonicUs() {
+        const time = new BigInt64Array(2);
+        getTime(clockMonotonic, ptr(time));
+        const [seconds = 0n, ns = 0n] = time;
+        return seconds * 1_000_000n + ns / 1_000n;
+      },
     };
   } catch (error) {
     log.warn({ error: explain(error) }, "systemd cannot be notified: libc cannot be called");
-    return () => undefined;
+    return undefined;
   }
 }
 
@@ -91,6 +134,7 @@ function libc() {
       const { i32, u32, u64, i64, ptr: pointer } = FFIType;
       return dlopen(name, {
         socket: { args: [i32, i32, i32], returns: i32 },
+        clock_gettime: { args: [i32, pointer], returns: i32 },
         sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
       }).symbols;
     } catch (error) {

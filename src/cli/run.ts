@@ -8,8 +8,10 @@ import { explain } from "../core/log.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
 import { systemdOf } from "./notify.ts";
 import { commit, version } from "../version.ts";
-import { command } from "./command.ts";
+import type { Loaded } from "../config/index.ts";
+import { command, type Context } from "./command.ts";
 import { configured, loaded } from "./configuration.ts";
+import { statusText } from "./service/status-text.ts";
 
 export const run = command({
   name: "run",
@@ -17,11 +19,15 @@ export const run = command({
   async run(context) {
     const { config } = configured(context);
     const log = context.createLog(config.general.logLevel, 1);
+    let hangup = () => {};
+    context.onHangup?.(() => hangup());
     const gateway = await started({ config, log, reload: () => loaded(context) });
     if (gateway === undefined) return 1;
     const systemd = systemdOf({ env: context.env, clock: systemClock, log });
     systemd.notify("READY=1");
     const starve = systemd.feed(gateway.isProgressing);
+    const hide = systemd.show(statusText(gateway.view.stats, systemClock));
+    hangup = () => void systemd.whileReloading(() => gateway.reload(loadedAgain(context)));
     const { gatewayId, dataDir } = config.general;
     log.info(
       {
@@ -37,6 +43,8 @@ export const run = command({
     );
     await aborted(context.signal);
     log.info({ signal: context.signal.reason }, "stopping; a second signal ends the process at once");
+    hangup = () => {};
+    hide();
     systemd.notify("STOPPING=1");
     await gateway.stop();
     starve();
@@ -44,6 +52,15 @@ export const run = command({
     return 0;
   },
 });
+
+/** A file of settings that cannot be read any more is a mistake like those within it. */
+function loadedAgain(context: Context): Loaded {
+  try {
+    return loaded(context.again?.() ?? context);
+  } catch (error) {
+    return { mistakes: [explain(error).trim()], warnings: [] };
+  }
+}
 
 /** Returns undefined if the gateway cannot start; the log says why. */
 async function started(options: GatewayOptions): Promise<Gateway | undefined> {

@@ -38,8 +38,8 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
     ([name, table]) => [name, readTable(table, env, host, written)] as const,
   );
   const settings = fillIn(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
-  const { mappings, mistakes: ofMappings } = readMappings(settings.mapping.file, settings.mqtt, host);
-  const config = { ...settings, mappings };
+  const { mappings, text, mistakes: ofMappings } = readMappings(settings.mapping.file, settings.mqtt, host);
+  const config = { ...settings, mappings, mappingsText: text };
   const found = unknownNames(env, namesOf(), written);
   const mistakes = allMistakes(
     reads.map(([, read]) => read),
@@ -60,7 +60,10 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
  * What is wrong with each setting, then with settings in combination (each part knows its own). A combination is not
  * reported if one of its settings is itself mistaken.
  */
-function allMistakes(reads: readonly TableRead[], config: Omit<Config, "mappings">): string[] {
+function allMistakes(
+  reads: readonly TableRead[],
+  config: Omit<Config, "mappings" | "mappingsText">,
+): string[] {
   const single = reads.flatMap(({ mistakes }) => mistakes);
   const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
   // If the setting that turns a part on is mistaken, nothing is known about the part: what it would replace is not
@@ -79,7 +82,11 @@ function allMistakes(reads: readonly TableRead[], config: Omit<Config, "mappings
 }
 
 /** Fills in the settings whose default depends on the host. `values` has the shape of the tables it was read by. */
-function fillIn(values: Readonly<Record<string, unknown>>, env: Env, host: Host): Omit<Config, "mappings"> {
+function fillIn(
+  values: Readonly<Record<string, unknown>>,
+  env: Env,
+  host: Host,
+): Omit<Config, "mappings" | "mappingsText"> {
   const read = values as Config;
   const { general } = read;
   const dataDir = general.dataDir ?? defaultDataDir(env, host);

@@ -11,23 +11,26 @@ import type { Host } from "./host.ts";
 
 export interface MappingsRead {
   readonly mappings: readonly Mapping[];
+  /** The file's own text. */
+  readonly text: string;
   /** Each mistake names the file, and the place in it. */
   readonly mistakes: readonly string[];
 }
 
 export function readMappings(file: string | undefined, mqtt: MqttSettings, host: Host): MappingsRead {
-  if (file === undefined) return { mappings: [], mistakes: [] };
+  if (file === undefined) return { mappings: [], text: "", mistakes: [] };
   let text: string;
   try {
     text = host.readText(file);
   } catch (error) {
     const why = `cannot be read (${explain(error)}); see that it exists and Sluice's user may read it`;
-    return { mappings: [], mistakes: [`MAPPINGS_FILE=${file}: ${why}`] };
+    return { mappings: [], text: "", mistakes: [`MAPPINGS_FILE=${file}: ${why}`] };
   }
   const { mappings, mistakes } = readMappingFile(text);
   const all = [...mistakes, ...mappings.flatMap((mapping) => besides(mapping, mqtt))];
   return {
     mappings: all.length === 0 ? mappings : [],
+    text,
     mistakes: all.map((mistake) => `MAPPINGS_FILE=${file}, ${mistake}`),
   };
 }

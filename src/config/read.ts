@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { explain } from "../core/log.ts";
 import { keepSecret, masked } from "../core/mask.ts";
-import { credentialOf, type Setting, type Settings } from "../core/settings.ts";
+import { credentialOf, noCredential, type Setting, type Settings } from "../core/settings.ts";
 import type { Host } from "./host.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -42,9 +42,13 @@ export interface TableRead {
   readonly effective: readonly Effective[];
 }
 
-type Raw =
+type Raw = (
   | { text: string | null; origin: Effective["origin"]; /** Where it was read. */ path?: string }
-  | { mistake: string };
+  | { mistake: string }
+) & {
+  /** The name that is set too, and that a credential replaces. */
+  unread?: string;
+};
 
 export function readTable(table: Settings, env: Env, host: Host, written: Written = new Map()): TableRead {
   const values: Record<string, unknown> = {};
@@ -61,6 +65,8 @@ export function readTable(table: Settings, env: Env, host: Host, written: Writte
     const path = isKeyFile(setting) ? text : "path" in raw ? raw.path : undefined;
     const exposure = path ? host.exposureOfSecret(path) : undefined;
     if (exposure !== undefined) warnings.push(`${name}: ${exposure}`);
+    if (raw.unread !== undefined)
+      warnings.push(`${raw.unread}: not read, since the credential ${credentialOf(name)} is given; unset it`);
     if ("mistake" in raw) mistakes.push({ name, text: raw.mistake });
     else effective.push({ name, value: shown(setting, raw.text), origin: raw.origin });
     if (!read.success) mistakes.push({ name, text: wrong(setting, text, read.error.issues[0]?.message) });
@@ -70,35 +76,45 @@ export function readTable(table: Settings, env: Env, host: Host, written: Writte
 
 /**
  * The text of a setting before it is parsed. Empty counts as unset, so that `NAME=` in a unit or compose file means
- * nothing.
+ * nothing. A credential takes precedence: whoever put it there meant it to replace what stands in a file of settings.
  */
 function find(setting: Setting<unknown>, env: Env, host: Host, written: Written): Raw {
   const { name, secret } = setting;
   const given = env[name]?.trim() ?? "";
   const path = secret ? (env[`${name}_FILE`]?.trim() ?? "") : "";
+  const credential = secret ? credentialFile(name, env) : undefined;
+  const byUnit =
+    credential === undefined
+      ? undefined
+      : fromFile(`${name}, credential ${credentialOf(name)}`, credential, host, true);
+  if (byUnit !== undefined) {
+    const unread = given !== "" ? name : path !== "" && path !== credential ? `${name}_FILE` : undefined;
+    return unread === undefined ? byUnit : { ...byUnit, unread };
+  }
   if (given !== "" && path !== "") {
     return { mistake: `${name} and ${name}_FILE are both set: unset one of them` };
   }
   const place = written.get(name);
   if (given !== "") return { text: given, origin: place ? `from ${place.path}` : "environment" };
   if (path !== "") return fromFile(`${name}_FILE=${pathShown(path)}`, path, host);
-  const dir = secret ? (env["CREDENTIALS_DIRECTORY"] ?? "") : "";
-  const byUnit =
-    dir === ""
-      ? undefined
-      : fromFile(`${name}, credential ${credentialOf(name)}`, join(dir, credentialOf(name)), host, true);
-  return byUnit ?? { text: setting.default, origin: "default" };
+  return { text: setting.default, origin: "default" };
+}
+
+function credentialFile(name: string, env: Env): string | undefined {
+  const dir = env["CREDENTIALS_DIRECTORY"] ?? "";
+  return dir === "" ? undefined : join(dir, credentialOf(name));
 }
 
 /** Masks what is not a path: somebody may have given the secret itself. */
 const pathShown = (path: string) => (/^[./%~]/.test(path) ? path : "***");
 
-/** Reads a secret from a file. `mayLack`: returns undefined if there is no such file. */
+/** Reads a secret from a file. `mayLack`: returns undefined if there is no such file, or what the unit gives for none. */
 function fromFile(said: string, path: string, host: Host): Raw;
 function fromFile(said: string, path: string, host: Host, mayLack: true): Raw | undefined;
 function fromFile(said: string, path: string, host: Host, mayLack = false): Raw | undefined {
   try {
     const text = host.readText(path).trim();
+    if (mayLack && text === noCredential) return undefined;
     if (text !== "") return { text, origin: "file", path };
     return { mistake: `${said}: the file is empty; write the secret into it, or give no file` };
   } catch (error) {

@@ -1,7 +1,9 @@
 /**
- * Rotation: secrets that change while the gateway runs. Their files are read again now and then, together with the
- * rest of the configuration, so that the same rules apply. A good value replaces the old one in the very tables that
- * the parts read at each use (a connection, a request); a bad one is logged, and the old one stays.
+ * Rotation: secrets that change while the gateway runs. Their files are read again now and then, and at each SIGHUP,
+ * together with the rest of the configuration, so that the same rules apply. A good value replaces the old one in the
+ * very tables that the parts read at each use (a connection, a request); a bad one is logged, and the old one stays.
+ * The other settings decide how parts are built, so they change with a restart only; at a SIGHUP the log names those
+ * that wait for it.
  *
  * Rejected alternative: to watch the files, because that misses a file that is mounted in their place (a Kubernetes
  * secret is a symbolic link that moves).
@@ -39,10 +41,37 @@ export function rotation(config: Config, load: () => Loaded, log: Log): () => vo
   };
 }
 
+/** For SIGHUP: says what was taken and what was not, each time. Changes `config` in place. */
+export function takeAnew(config: Config, loaded: Loaded, log: Log): void {
+  if ("mistakes" in loaded) {
+    const { mistakes } = loaded;
+    log.error({ mistakes }, "nothing was reloaded: the settings are not valid; the earlier ones stay in use");
+    return;
+  }
+  const taken = takeSecrets(config, loaded.config);
+  const waiting = changedBesides(config, loaded.config);
+  log.info({ taken }, "reloaded: secrets, certificates and app_settings were read again");
+  if (waiting.length > 0)
+    log.warn({ settings: waiting }, "these settings have changed, and are in force only after a restart");
+}
+
+/** The names of settings that differ. */
+function changedBesides(config: Config, fresh: Config): string[] {
+  const ofTables = Object.entries<Settings>(tables).flatMap(([part, table]) => {
+    const now = config[part as keyof Config] as unknown as Readonly<Record<string, unknown>>;
+    const next = fresh[part as keyof Config] as unknown as Readonly<Record<string, unknown>>;
+    return Object.entries(table).flatMap(([key, { name }]) =>
+      Bun.deepEquals(now[key], next[key]) ? [] : [name],
+    );
+  });
+  const isMapped = config.mappingsText === fresh.mappingsText;
+  return isMapped ? ofTables : [...new Set([...ofTables, "MAPPINGS_FILE"])];
+}
+
 function takeSecrets(config: Config, fresh: Config): string[] {
   return Object.entries<Settings>(tables).flatMap(([part, table]) => {
-    const now = config[part as keyof Config] as Record<string, unknown>;
-    const next = fresh[part as keyof Config] as Readonly<Record<string, unknown>>;
+    const now = config[part as keyof Config] as unknown as Record<string, unknown>;
+    const next = fresh[part as keyof Config] as unknown as Readonly<Record<string, unknown>>;
     const changed = Object.entries(table).filter(([key, { secret }]) => secret && now[key] !== next[key]);
     for (const [key] of changed) now[key] = next[key];
     return changed.map(([, { name }]) => name);

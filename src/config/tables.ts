@@ -109,5 +109,7 @@ type Tables = { readonly [K in keyof typeof tables]: Values<(typeof tables)[K]> 
 export type Config = Omit<Tables, "general"> & {
   /** What MAPPINGS_FILE says, compiled. */
   readonly mappings: readonly Mapping[];
+  /** The text of MAPPINGS_FILE. */
+  readonly mappingsText: string;
   readonly general: Tables["general"] & { readonly dataDir: string; readonly gatewayId: string };
 };

@@ -14,7 +14,7 @@ export interface UnitEnvironment {
   readonly values: ReadonlyMap<string, string>;
   /** The files of EnvironmentFile= that exist; they take precedence over `values`. */
   readonly files: readonly string[];
-  /** LoadCredential=: id → the file to read. */
+  /** LoadCredential=: id → the file to read, unless it does not exist and SetCredential= has something instead. */
   readonly credentials: ReadonlyMap<string, string>;
 }
 
@@ -33,9 +33,9 @@ export function unitEnvironment(root = "/"): UnitEnvironment | undefined {
   const unit = dirs.map((dir) => join(dir, unitName)).find(existsSync);
   if (unit === undefined) return undefined;
   const lines = [unit, ...dirs.flatMap((dir) => dropIns(join(dir, `${unitName}.d`)))].flatMap(serviceLines);
-  const credentials = new Map(
-    listOf(lines, "LoadCredential").map((said) => credentialOf(root, said) ?? ["", ""]),
-  );
+  const instead = new Set(listOf(lines, "SetCredential").map((said) => said.split(":")[0] ?? ""));
+  const named = new Map(listOf(lines, "LoadCredential").map((said) => credentialOf(root, said) ?? ["", ""]));
+  const credentials = new Map([...named].filter(([id, path]) => existsSync(path) || !instead.has(id)));
   const values = listOf(lines, "Environment")
     .flatMap(wordsOf)
     .flatMap((word) => assignmentOf(word, credentials));
@@ -76,12 +76,15 @@ function listOf(lines: readonly string[], name: string): string[] {
   return list;
 }
 
-/** The credential as a running service has it; else the file from which it would be loaded. */
+/**
+ * The file from which it is loaded, as the next start will find it; if that is not known (systemd searches for a name
+ * without "/"), the copy that the running service has.
+ */
 function credentialOf(root: string, said: string): [id: string, path: string] | undefined {
   const [id = "", path = ""] = said.split(/:(.*)/s);
+  if (path.startsWith("/")) return [id, join(root, path)];
   const loaded = join(root, "run/credentials", unitName, id);
-  if (existsSync(loaded)) return [id, loaded];
-  return path.startsWith("/") ? [id, join(root, path)] : undefined;
+  return existsSync(loaded) ? [id, loaded] : undefined;
 }
 
 /** Splits Environment=, which holds several assignments, each of which may be quoted. */

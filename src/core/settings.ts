@@ -25,6 +25,12 @@ export type Settings = Readonly<Record<string, Setting<unknown>>>;
 /** The values that a table of settings gives once read. */
 export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer T> ? T : never };
 
+/**
+ * What the unit gives as a secret whose file does not exist (SetCredential=), because systemd refuses to start a
+ * service that lacks a credential, and takes no empty one. An empty file therefore stays what it is: a mistake.
+ */
+export const noCredential = "(none)";
+
 /** The name of a secret as a systemd credential: database-url for DATABASE_URL. */
 export function credentialOf(name: string): string {
   return name.toLowerCase().replaceAll("_", "-");

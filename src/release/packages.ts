@@ -48,7 +48,10 @@ function layOut(dir: string, program: string, texts: PackageTexts): void {
     texts.unit.replace("/usr/local/bin/sluice", "/usr/bin/sluice"),
   );
   put("etc/sluice/sluice.env", texts.settings, 0o640);
-  chmodSync(join(dir, "etc/sluice"), 0o700);
+  for (const path of ["etc/sluice", "etc/sluice/credentials"]) {
+    mkdirSync(join(dir, path), { recursive: true });
+    chmodSync(join(dir, path), 0o700);
+  }
   put("usr/share/man/man8/sluice.8.gz", gzipSync(texts.man, { level: 9 }));
   put("usr/share/bash-completion/completions/sluice", texts.bash);
   put("usr/share/zsh/vendor-completions/_sluice", texts.zsh);
@@ -166,6 +169,7 @@ cp -a ${tree}/. %{buildroot}/
 /usr/bin/sluice
 /usr/lib/systemd/system/sluice.service
 %dir %attr(0700,root,root) /etc/sluice
+%dir %attr(0700,root,root) /etc/sluice/credentials
 %config(noreplace) %attr(0640,root,root) /etc/sluice/sluice.env
 /usr/share/man/man8/sluice.8.gz
 /usr/share/bash-completion/completions/sluice

@@ -18,7 +18,7 @@ const canUnshare =
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "sluice-install-"));
-  for (const name of ["bin", "unit", "etc", "work", "lib", "state"]) mkdirSync(join(directory, name));
+  for (const name of ["bin", "unit", "etc", "work", "lib", "man", "state"]) mkdirSync(join(directory, name));
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -34,6 +34,7 @@ function host(script: string, { systemd = true } = {}) {
     `mount -t overlay overlay -o lowerdir=/etc,upperdir=${at("etc")},workdir=${at("work")} /etc`,
     bind("unit", "/etc/systemd/system"),
     bind("lib", "/var/lib"),
+    bind("man", "/usr/local/share/man"),
     "mount -t tmpfs tmpfs /run",
     systemd ? "mkdir -p /run/systemd/system" : "true",
     script,
@@ -59,11 +60,13 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
 
   test("install makes a service that runs; a second install changes nothing and keeps the settings; uninstall keeps data and settings, --purge does not", () => {
     const first = host(
-      `${executable} install && stat -c '%a %n' /usr/local/bin/sluice /etc/sluice /etc/sluice/sluice.env`,
+      `${executable} install && stat -c '%a %n' /usr/local/bin/sluice /etc/sluice /etc/sluice/credentials /etc/sluice/sluice.env && cmp <(sluice help man) /usr/local/share/man/man8/sluice.8 && man -w sluice`,
     );
     expect(first.err).not.toContain("cannot");
     expect(first.out).toContain("Its page: http://127.0.0.1:8080/");
-    expect(first.out).toContain("755 /usr/local/bin/sluice\n700 /etc/sluice\n640 /etc/sluice/sluice.env");
+    expect(first.out).toContain(
+      "755 /usr/local/bin/sluice\n700 /etc/sluice\n700 /etc/sluice/credentials\n640 /etc/sluice/sluice.env\n/usr/local/",
+    );
     expect(told()).toContain("restart sluice");
 
     writeFileSync(at("etc/sluice/sluice.env"), "GATEWAY_ID=mine\n");
@@ -82,6 +85,17 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     const purged = host(`${executable} uninstall --purge; ls /etc/sluice /var/lib`);
     expect(purged.out.trimEnd()).toEndWith("/var/lib:");
   });
+
+  const noAnalyze = Bun.which("systemd-analyze") === null ? "skipped: no systemd-analyze" : "";
+  test.skipIf(noAnalyze !== "")(
+    `systemd finds nothing to complain of in the installed unit ${noAnalyze}`,
+    () => {
+      const { code, out, err } = host(
+        `${executable} install >/dev/null && systemd-analyze verify /etc/systemd/system/sluice.service 2>&1 && echo clean`,
+      );
+      expect([code, out, err]).toEqual([0, "clean\n", expect.any(String)]);
+    },
+  );
 
   test("a host without systemd is told what to do", () => {
     const { code, err, out } = host(`${executable} install && ls /usr/local/bin`, { systemd: false });

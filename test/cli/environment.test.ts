@@ -186,3 +186,40 @@ test("a credential of the unit is the secret with its name, without a setting th
   );
   chmodSync(dir, 0o700);
 });
+
+describe("a credential", () => {
+  const credentials = (text: string) => dirname(write("creds/admin-token", text));
+  const env = () => ({ DATA_DIR: join(root, "data"), CREDENTIALS_DIRECTORY: join(root, "creds") });
+
+  test.each(["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"])("takes precedence over %s, and says so", async (name) => {
+    credentials("sixteen-characters-1\n");
+    const given = { ...env(), [name]: name.endsWith("_FILE") ? write("other", "short\n") : "short" };
+    const { err, code } = await sluice(["check"], { env: given });
+    expect(code).not.toBe(78);
+    expect(err).toContain(`${name}: not read, since the credential admin-token is given; unset it`);
+  });
+
+  test("named by ADMIN_TOKEN_FILE too is no contradiction", async () => {
+    credentials("sixteen-characters-1\n");
+    const given = { ...env(), ADMIN_TOKEN_FILE: join(root, "creds/admin-token") };
+    expect((await sluice(["check"], { env: given })).err).not.toContain("not read");
+  });
+
+  test("which the unit gives for a file that does not exist is none", async () => {
+    credentials("(none)");
+    expect(await inForce("ADMIN_TOKEN", [], { env: env() })).toMatchObject({ origin: "default" });
+  });
+
+  test("of the generated unit is seen by root's commands: the file, once there is one, before what the service got", async () => {
+    write("etc/systemd/system/sluice.service", systemdUnit);
+    write("run/credentials/sluice.service/admin-token", "(none)");
+    expect(await inForce("ADMIN_TOKEN", [], { uid: 0 })).toMatchObject({ origin: "default" });
+    write("etc/sluice/sluice.env", "ADMIN_TOKEN=short\n");
+    write("etc/sluice/credentials/admin-token", "sixteen-characters-1\n");
+    expect(await inForce("ADMIN_TOKEN", [], { uid: 0 })).toMatchObject({ origin: "file" });
+    const { err } = await sluice(["check"], { uid: 0 });
+    expect(err).toContain("warning: ADMIN_TOKEN: not read, since the credential admin-token is given");
+    write("etc/sluice/credentials/admin-token", "");
+    expect(await inForce("ADMIN_TOKEN", [], { uid: 0 })).toContain("the file is empty");
+  });
+});

@@ -32,6 +32,9 @@ export const paths = {
   unit: "/etc/systemd/system/sluice.service",
   settingsDir: "/etc/sluice",
   settings: "/etc/sluice/sluice.env",
+  /** A file per secret: database-url for DATABASE_URL. */
+  credentials: "/etc/sluice/credentials",
+  man: "/usr/local/share/man/man8/sluice.8",
   state: "/var/lib/sluice",
   privateState: "/var/lib/private/sluice",
 } as const;

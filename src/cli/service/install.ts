@@ -8,7 +8,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { sampleEnv } from "../../config/print-settings.ts";
 import { loadConfig } from "../../config/index.ts";
-import { command, type Context, toggle } from "../command.ts";
+import { type Command, command, type Context, toggle } from "../command.ts";
 import { withSettings } from "../environment.ts";
 import { reachable } from "../health.ts";
 import { systemdUnit } from "../systemd-unit.ts";
@@ -27,20 +27,23 @@ import {
 
 export const dryRun = toggle("--dry-run", "Change nothing; only say what would be done");
 
-export const install = command({
-  name: "install",
-  summary:
-    "Make this file a systemd service: copy it, write unit and settings, start it, wait until it is ready",
-  options: { dryRun },
-  async run(context, { options }) {
-    if (!options.dryRun) wantsRoot(context, "install");
-    const changed = await follow(context, filesOf(context), options.dryRun);
-    if (!hasSystemd(context)) return withoutSystemd(context);
-    await follow(context, serviceOf(context, changed), options.dryRun);
-    if (!options.dryRun) sayNext(context);
-    return 0;
-  },
-});
+/** @param man the manual page, which is made of all commands, this one included */
+export function installOf(man: () => string): Command {
+  return command({
+    name: "install",
+    summary:
+      "Make this file a systemd service: copy it, write unit and settings, start it, wait until it is ready",
+    options: { dryRun },
+    async run(context, { options }) {
+      if (!options.dryRun) wantsRoot(context, "install");
+      const changed = await follow(context, filesOf(context, man()), options.dryRun);
+      if (!hasSystemd(context)) return withoutSystemd(context);
+      await follow(context, serviceOf(context, changed), options.dryRun);
+      if (!options.dryRun) sayNext(context);
+      return 0;
+    },
+  });
+}
 
 /** The path of this program; run from source that would be Bun, which cannot be a service. */
 function ownProgram(): string {
@@ -48,7 +51,7 @@ function ownProgram(): string {
   throw new Error("only the built executable can be installed: `bun run build`, then dist/sluice install");
 }
 
-function filesOf(context: Context): readonly Step[] {
+function filesOf(context: Context, man: string): readonly Step[] {
   const at = (path: string) => placeOf(context, path);
   return [
     {
@@ -60,10 +63,11 @@ function filesOf(context: Context): readonly Step[] {
       },
     },
     written(context, paths.unit, systemdUnit, 0o644),
+    written(context, paths.man, man, 0o644),
     {
-      says: `make ${paths.settingsDir}, which only root may read`,
-      isDone: () => existsSync(at(paths.settingsDir)),
-      run: () => void mkdirSync(at(paths.settingsDir), { recursive: true, mode: 0o700 }),
+      says: `make ${paths.credentials}, which only root may read`,
+      isDone: () => existsSync(at(paths.credentials)),
+      run: () => void mkdirSync(at(paths.credentials), { recursive: true, mode: 0o700 }),
     },
     {
       ...written(context, paths.settings, sampleEnv(), 0o640),

@@ -30,7 +30,7 @@ export const uninstall = command({
       isDone: () => false,
       run: () => systemctl.run("daemon-reload"),
     };
-    const gone = [paths.unit, paths.binary, paths.previous];
+    const gone = [paths.unit, paths.man, paths.binary, paths.previous];
     const kept = [paths.settingsDir, paths.state, paths.privateState];
     const steps = [...gone, ...(options.purge ? kept : [])].map((path) => removal(path, context));
     await follow(context, hasSystemd(context) ? [stop, ...steps, reload] : steps, options.dryRun);
