@@ -10,6 +10,7 @@ import { createLivePolicy, pollOf } from "./admin/policy.ts";
 import { RecentRejects } from "./admin/recent-rejects.ts";
 import { createReviewQueues } from "./admin/review/review-queues.ts";
 import { statsLine, viewOf, type ViewedParts, type Watches } from "./admin/view.ts";
+import { statusTopicOf } from "./admin/status-topic.ts";
 import type { GatewayView } from "./admin/views.ts";
 import { startWatches } from "./admin/watches.ts";
 import { watchedCertificates } from "./config/certificates.ts";
@@ -184,6 +185,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
         filters: config.mappings.map(({ topic }) => topic.filter),
         takes: (topic) => routeOf?.(topic) !== undefined,
       },
+      statusTopic: statusTopicOf(config.general.statusTopic, gatewayId),
       marks,
     });
 
@@ -235,6 +237,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     const { lookup: lookups, local, watchdog } = config;
     watches = startWatches({
       ...{ dataDir, clock, log, spool, store, drains, sources, ingest, view, closers },
+      saysStatus: config.general.statusTopic !== undefined,
       watchdogSeconds: watchdog.seconds,
       lookupMs: lookups.registryWaitMs,
       retention: { ...local, freeBytesMin: config.spool.freeBytesMin },
@@ -260,6 +263,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
       every(logStatsEverySeconds * 1000, () => log.info(statsLine(parts), "stats"));
     sayMappings(config.mappings, log);
     for (const source of sources) closers.add(() => source.close());
+    closers.add(() => watches?.status?.stopped());
     closers.add(() => Promise.all(drains.map((drain) => drain.stop(stopGraceMs))));
     for (const drain of drains) drain.start();
     closers.add(() => rejudge.stop());

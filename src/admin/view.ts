@@ -26,6 +26,7 @@ import type { Retention } from "../core/store.ts";
 import type { Drain, DrainStats } from "../drain/drain.ts";
 import type { LetterWatch } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";
+import type { StatusWatch } from "./status-topic.ts";
 import { readinessOf, unlessDiskFails } from "./readiness.ts";
 import type { Outlook, Reading } from "./outlook.ts";
 import { commit, version } from "../version.ts";
@@ -48,6 +49,7 @@ export interface Watches {
   readonly follow: Follow;
   readonly letterWatch: LetterWatch;
   readonly retention: Retention | undefined;
+  readonly status: StatusWatch | undefined;
 }
 
 export interface ViewedParts {

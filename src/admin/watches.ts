@@ -15,6 +15,7 @@ import { createFollow } from "./follow.ts";
 import { keepHistory } from "./history.ts";
 import { createOutlook } from "./outlook.ts";
 import { watchProcess } from "./process.ts";
+import { watchStatus } from "./status-topic.ts";
 import { readingOf, type Watches } from "./view.ts";
 import type { GatewayView } from "./views.ts";
 
@@ -33,6 +34,8 @@ export interface WatchedParts {
   readonly watchdogSeconds: number;
   readonly lookupMs: number;
   readonly retention: RetentionBounds;
+  /** STATUS_TOPIC is set. */
+  readonly saysStatus: boolean;
 }
 
 export function startWatches(parts: WatchedParts): Watches {
@@ -57,5 +60,8 @@ export function startWatches(parts: WatchedParts): Watches {
   for (const { stop } of Object.values(watches)) closers.add(stop);
   const retention = store.keepRetention?.(parts.retention);
   closers.add(() => retention?.close());
-  return { ...watches, retention };
+  const announce = (status: string) => sources.forEach((source) => source.announce?.(status));
+  const status = parts.saysStatus ? watchStatus({ clock, stats: view.stats, announce }) : undefined;
+  closers.add(() => status?.stop());
+  return { ...watches, retention, status };
 }

@@ -12,6 +12,7 @@ import { httpMistakes } from "../http/server.ts";
 import { sharedAuthMistakes } from "../redis/shared-auth-settings.ts";
 import { askedSources, SOURCES } from "../source/index.ts";
 import { readMappings } from "./mappings.ts";
+import { statusMistakes } from "./status-topic.ts";
 import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
 import { type Host, thisHost } from "./host.ts";
 import { type Effective, type Env, readTable, type TableRead, type Written } from "./read.ts";
@@ -60,10 +61,7 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
  * What is wrong with each setting, then with settings in combination (each part knows its own). A combination is not
  * reported if one of its settings is itself mistaken.
  */
-function allMistakes(
-  reads: readonly TableRead[],
-  config: Omit<Config, "mappings" | "mappingsText">,
-): string[] {
+function allMistakes(reads: readonly TableRead[], config: Config): string[] {
   const single = reads.flatMap(({ mistakes }) => mistakes);
   const isMistaken = (name: string) => single.some((mistake) => mistake.name === name);
   // If the setting that turns a part on is mistaken, nothing is known about the part: what it would replace is not
@@ -76,6 +74,10 @@ function allMistakes(
     ...kinds.flatMap((kind) => kind.mistakes?.(valuesOf(config, kind), asked.has(kind)) ?? []),
     ...httpMistakes(config.http),
     ...sharedAuthMistakes(config),
+    ...statusMistakes(
+      config,
+      askedSources(config, isMeant).map(({ name }) => name),
+    ),
   ];
   const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));
   return [...single.map(({ text }) => text), ...new Set(fresh)];

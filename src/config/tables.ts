@@ -53,6 +53,18 @@ const generalSettings = {
     max: 86_400,
     help: "How often a line with the stats is logged; 0: never.",
   }),
+  statusTopic: optionalString({
+    name: "STATUS_TOPIC",
+    unit: "topic",
+    check: z
+      .string()
+      .max(256)
+      .regex(
+        /^[^$+#\0][^+#\0]*$/,
+        "a topic without + and # that does not begin with $, such as site/sluice/status",
+      ),
+    help: "Where the gateway publishes its health as retained JSON, with a last will, at MQTT_URL or its own broker (absent: nowhere).",
+  }),
   settingsPollSeconds: integer({
     name: "SETTINGS_POLL_SECONDS",
     default: 5,

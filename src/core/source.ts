@@ -39,6 +39,8 @@ export interface Source {
   recheck?(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
   /** Certificates and keys may have been renewed: reads them again. */
   renewTls?(): void;
+  /** Publishes this status, retained, under STATUS_TOPIC; the last one again whenever it connects. Of a source that speaks MQTT. */
+  announce?(status: string): void;
   /** Where devices connect to it; only of a source that listens, once it was started. */
   address?(): ListenAddress;
 }
@@ -69,6 +71,13 @@ export interface Mapped {
   takes(topic: string): boolean;
 }
 
+/** Health over MQTT. */
+export interface StatusTopic {
+  readonly topic: string;
+  /** What the broker publishes there, retained, if we go without a goodbye. */
+  readonly lastWill: string;
+}
+
 /** What a source is made of. */
 export interface SourceParts<V> {
   /** Not to be taken apart: secrets are renewed in it while the gateway runs. */
@@ -86,6 +95,8 @@ export interface SourceParts<V> {
   /** MAX_PAYLOAD_BYTES as it is now. Of a larger payload only the beginning is kept. */
   readonly payloadBytesMax: () => number;
   readonly mapped: Mapped;
+  /** Absent: health is not published. */
+  readonly statusTopic?: StatusTopic | undefined;
   /** How far each log was read by the messages that are durable; see `Mark`. */
   readonly marks: ReadonlyMap<string, string>;
 }

@@ -50,7 +50,7 @@ export function widest(filters: readonly string[]): string[] {
 }
 
 /** Is there a topic that both take? */
-function meets(a: Levels, b: Levels): boolean {
+export function meets(a: Levels, b: Levels): boolean {
   if (isOwnOfBroker(a, b) || isOwnOfBroker(b, a)) return false;
   for (let i = 0; ; i++) {
     const [x, y] = [a[i], b[i]];

@@ -11,7 +11,7 @@ import { type Clock, sleep, withDeadline } from "../core/clock.ts";
 import { deviceKey } from "../core/device.ts";
 import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
-import type { Authenticate, Mapped, OwnerOf, Proof, StillProves } from "../core/source.ts";
+import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../core/source.ts";
 import { admit, isBareToken, mayUse, type Shown } from "./broker-access.ts";
 import { brokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
@@ -48,6 +48,8 @@ export interface RulesOptions {
   readonly payloadBytesMax?: () => number;
   /** Topics that are nobody's own; who publishes there must be known, or show a token. Absent: there are none. */
   readonly mapped?: Mapped;
+  /** Whoever may connect may subscribe to it. */
+  readonly statusTopic?: StatusTopic | undefined;
   readonly warn: Warn;
   /** It is let in. */
   readonly welcome: (socket: Socket, proved: boolean) => void;
@@ -63,7 +65,7 @@ export interface BrokerRules {
 
 export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const { settings, clock, authenticate, ownerOf, withoutTokens, warn, welcome, mapped } = options;
-  const { payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
+  const { payloadBytesMax = () => Number.POSITIVE_INFINITY, statusTopic } = options;
   const clients = brokerClients(options);
   const attempts = createAttempts(clock);
   const passing = perSecond(clock, passedOnPerSecondMax);
@@ -129,7 +131,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     drainTimeout: drainMs,
     // A user name stands in front of a client id here; MQTT 3.1 would bound the two together at 23.
     maxClientsIdLength: clientIdLengthMax,
-    persistence: brokerStore(),
+    persistence: brokerStore(statusTopic?.topic),
     preConnect(client, packet, done) {
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
       packet.clean = true;
@@ -161,8 +163,9 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     },
     authorizeSubscribe(client, subscription, done) {
       const own = clients.ownTopic(client);
-      const isAllowed = own !== null && mayUse(own, subscription.topic);
-      if (own === null)
+      const isStatus = subscription.topic === statusTopic?.topic;
+      const isAllowed = isStatus || (own !== null && mayUse(own, subscription.topic));
+      if (own === null && !isStatus)
         warn({ remote: addressOf(client) }, "SUBSCRIBE refused: the client did not prove itself at CONNECT");
       if (!isAllowed || !clients.subscribe(client, subscription.topic, subscriptionsPerClientMax))
         return done(null, null);

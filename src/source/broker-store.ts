@@ -1,6 +1,6 @@
 /**
- * What aedes keeps for its clients, of which an intake needs next to nothing: no sessions, no retained messages, no wills of
- * other brokers. What is left is QoS 2, and of that only the packet identifiers between PUBLISH and PUBREL: aedes' own memory would keep
+ * What aedes keeps for its clients, of which an intake needs next to nothing: no sessions, no retained messages
+ * but the gateway's own status, no wills of other brokers. What is left is QoS 2, and of that only the packet identifiers between PUBLISH and PUBREL: aedes' own memory would keep
  * each message whole until then, which is a gigabyte for who never sends PUBREL. They go with the connection.
  */
 import { Readable } from "node:stream";
@@ -9,7 +9,9 @@ import type { PublishPacket } from "aedes";
 const nothing = () => Readable.from([]);
 const kept = <T>(value: T) => Promise.resolve(value);
 
-export function brokerStore() {
+/** @param statusTopic the one topic whose last message is kept; only the gateway itself publishes there */
+export function brokerStore(statusTopic?: string) {
+  let status: PublishPacket | undefined;
   /** By client, as long as that lives. */
   const identifiers = new WeakMap<object, Set<number | undefined>>();
   type Packet = Pick<PublishPacket, "messageId">;
@@ -34,8 +36,12 @@ export function brokerStore() {
     removeSubscriptions: kept,
     subscriptionsByClient: () => kept([]),
     subscriptionsByTopic: () => kept([]),
-    storeRetained: kept,
-    createRetainedStreamCombi: nothing,
+    storeRetained(packet: PublishPacket) {
+      if (packet.topic === statusTopic) status = packet;
+      return kept(packet);
+    },
+    createRetainedStreamCombi: (filters: readonly string[]) =>
+      Readable.from(status !== undefined && filters.includes(status.topic) ? [status] : []),
     outgoingStream: nothing,
     outgoingEnqueue: kept,
     outgoingEnqueueCombi: kept,

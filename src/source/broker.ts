@@ -18,6 +18,7 @@ import {
   type Mapped,
   type OwnerOf,
   type Source,
+  type StatusTopic,
   type StillProves,
 } from "../core/source.ts";
 import { brokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
@@ -54,6 +55,7 @@ const passedOnBytesMax = ((passedOnPerSecondMax * drainMs) / 1000) * 8 * 1024;
 
 export interface BrokerOptions {
   readonly mapped?: Mapped;
+  readonly statusTopic?: StatusTopic | undefined;
   readonly settings: BrokerSettings;
   readonly clock: Clock;
   readonly log: Log;
@@ -159,6 +161,12 @@ export function brokerSource(options: BrokerOptions): BrokerSource {
       ...rules.counts(),
     }),
     recheck: rules.recheck,
+    announce(status) {
+      const topic = options.statusTopic?.topic;
+      if (topic === undefined || aedes.closed) return;
+      const packet = { cmd: "publish", topic, payload: status, qos: 0, retain: true, dup: false } as const;
+      aedes.publish(packet, () => {});
+    },
     address() {
       if (plain === undefined) throw new Error("the broker does not listen: start it first");
       return plain.address();

@@ -9,13 +9,14 @@
  * send the answer ourselves: PUBACK, or PUBREC if an old session still sends QoS 2 (the library then answers PUBREL
  * with PUBCOMP). This rests on an order of events inside MQTT.js 5.16.0; test/source/mqtt-ack.test.ts holds it.
  */
-import type { Duplex, Writable } from "node:stream";
-import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import type { IClientOptions, IConnackPacket, MqttClient } from "mqtt";
 import type { Clock, Timer } from "../core/clock.ts";
+import { explain } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 import { answerMs } from "./mqtt-options.ts";
-import { type Cutter, headBytes, packetCutter } from "./large-packets.ts";
+import { attempt, connectCutting, mute } from "./cutting-client.ts";
+import { type Cutter, headBytes } from "./large-packets.ts";
 import { MqttMessage, outstanding } from "./outstanding.ts";
 import { type Overlap, overlap } from "./overlap.ts";
 import { subscribe, type Subscribed } from "./subscribe.ts";
@@ -63,6 +64,11 @@ export interface Connection {
   roundTrip(done: () => void): void;
   /** Takes the filters back; `done` when the broker has answered. */
   unsubscribe(done: () => void): void;
+  /**
+   * Publishes a retained message. The first is to be acknowledged, so that a refusal is heard of; a goodbye would wait for one that is not.
+   * @param refused the broker will not have it
+   */
+  publish(topic: string, payload: string, refused: (why: string) => void): void;
   /** Breaks the connection off; `over` is called as for any that was lost. */
   abandon(why: string): void;
   unacknowledged(): number;
@@ -80,6 +86,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
   let answered = false;
   let ended = false;
   let taken = 0;
+  let isAsked = false;
   let deadline: Timer | undefined;
   let held: Timer | undefined;
 
@@ -185,6 +192,14 @@ export function openConnection(spec: ConnectionSpec): Connection {
         else if (!ended) done();
       });
     },
+    publish(topic, payload, refused) {
+      if (ended) return;
+      const qos = isAsked ? 0 : 1;
+      isAsked = true;
+      client.publish(topic, payload, { qos, retain: true }, (error) => {
+        if (error && !ended) refused(explain(error));
+      });
+    },
     abandon: (why) => end(new Error(why)),
     unacknowledged: () => waiting.size(),
   };
@@ -195,52 +210,6 @@ export class NoSession extends Error {
   constructor() {
     super("the broker has no such session");
   }
-}
-
-/** What went wrong; null: nothing. */
-function attempt(work: () => void): Error | null {
-  try {
-    work();
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
-  }
-}
-
-/** As MQTT.js connects, but that its parser gets what the cutter lets pass. */
-function connectCutting(spec: ConnectionSpec, refuse: (error: Error) => void) {
-  const client = connect({ ...spec.options, manualConnect: true });
-  const cutter = packetCutter(spec.options.protocolVersion === 5 ? 5 : 4, spec.payloadBytesMax);
-  const build = client["streamBuilder"] as (owner: MqttClient) => Duplex;
-  client["streamBuilder"] = (owner: MqttClient) => {
-    const stream = build(owner);
-    const pipe = stream.pipe.bind(stream);
-    stream.pipe = (parser) => {
-      readThrough(parser as unknown as Writable, cutter, refuse);
-      return pipe(parser);
-    };
-    return stream;
-  };
-  client.connect();
-  return { client, cutter };
-}
-
-/** What has come and was not handled yet goes: MQTT.js would look for it in stores that it has closed, and throw where nobody catches. */
-function mute(client: MqttClient): void {
-  client["_currentPump"] = undefined;
-}
-
-function readThrough(parser: Writable, cutter: Cutter, refuse: (error: Error) => void): void {
-  const parse = parser._write.bind(parser);
-  parser._write = (chunk: Buffer, encoding, done) => {
-    let passing: Buffer | undefined;
-    const failure = attempt(() => {
-      passing = cutter.cut(chunk);
-    });
-    if (failure !== null) refuse(failure);
-    if (passing === undefined || passing.length === 0) done();
-    else parse(passing, encoding, done);
-  };
 }
 
 /** Routes every PUBLISH to `deliver`, which calls `goOn` for the next one. */

@@ -14,6 +14,7 @@ import {
   type Values,
 } from "../core/settings.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import type { StatusTopic } from "../core/source.ts";
 import { clashes, levelsOf, widest } from "../core/topic-filter.ts";
 
 /** MQTT 5 §4.7: + is a whole level, # the whole last one. */
@@ -184,11 +185,19 @@ export interface ClientOptions {
   readonly maximumPacketSize?: number;
   /** Absent: read now. */
   readonly tls?: TlsTexts;
+  readonly statusTopic?: StatusTopic | undefined;
 }
 
 /** @throws if MQTT_URL is absent or a certificate cannot be read. */
 export function clientOptions(settings: MqttSettings, options: ClientOptions): IClientOptions {
-  const { clientId, version, clean, maximumPacketSize = protocolBytesMax, tls = tlsOf(settings) } = options;
+  const {
+    clientId,
+    version,
+    clean,
+    maximumPacketSize = protocolBytesMax,
+    tls = tlsOf(settings),
+    statusTopic,
+  } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const { username: user = "", password: pass = "", ...place } = readBrokerUrl(settings.url);
   const { username = user, password = pass } = settings;
@@ -199,6 +208,7 @@ export function clientOptions(settings: MqttSettings, options: ClientOptions): I
     ...tls,
     clientId,
     clean,
+    ...(statusTopic && { will: willOf(statusTopic) }),
     protocolVersion: version,
     keepalive: settings.keepaliveSeconds,
     connectTimeout: answerMs,
@@ -215,6 +225,10 @@ export function clientOptions(settings: MqttSettings, options: ClientOptions): I
       },
     }),
   };
+}
+
+function willOf({ topic, lastWill }: StatusTopic): NonNullable<IClientOptions["will"]> {
+  return { topic, payload: Buffer.from(lastWill), qos: 1, retain: true };
 }
 
 const tlsNames = { ca: "MQTT_TLS_CA", cert: "MQTT_TLS_CERT", key: "MQTT_TLS_KEY" };

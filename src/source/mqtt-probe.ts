@@ -5,8 +5,23 @@
  */
 import { randomBytes } from "node:crypto";
 import { connect, type IConnackPacket } from "mqtt";
+import type { StatusTopic } from "../core/source.ts";
 import { clientOptions, type MqttSettings, type MqttVersion, placeOf } from "./mqtt-options.ts";
 import { Closed, describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
+
+/**
+ * Will the broker have our last will? Whether it lets us publish on the topic cannot be asked without publishing, which would be shown to
+ * whoever watches a gateway that runs: a refusal of that is in the log and in `/readyz`.
+ * @throws one sentence that says what is wrong.
+ */
+export async function probeStatusTopic(settings: MqttSettings, statusTopic: StatusTopic): Promise<string> {
+  const place = placeOf(settings.url ?? "");
+  const answer = await askEither(settings, statusTopic);
+  if ("failure" in answer) throw new Error(describeFailure(answer.failure, place));
+  if (answer.connack.properties?.retainAvailable === false)
+    throw new Error(`${place} keeps no retained messages, which STATUS_TOPIC needs`);
+  return `${place} takes a retained last will for ${statusTopic.topic}`;
+}
 
 type Answer = { readonly connack: IConnackPacket } | { readonly failure: unknown };
 
@@ -17,13 +32,9 @@ type Answer = { readonly connack: IConnackPacket } | { readonly failure: unknown
 export async function probeMqtt(settings: MqttSettings): Promise<string> {
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
-  let version: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
-  let answer = await ask(settings, version);
-  if ("failure" in answer && settings.version === "auto" && refusesVersion(answer.failure)) {
-    version = 4;
-    answer = await ask(settings, version);
-  }
+  const answer = await askEither(settings);
   if ("failure" in answer) throw new Error(describeFailure(answer.failure, place));
+  const { version } = answer;
   return [
     `${place} speaks ${versionName(version)}`,
     ...(version === 5
@@ -36,11 +47,23 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
     .join("; ");
 }
 
+/** As the source does: MQTT 5, and 3.1.1 if that is refused. */
+async function askEither(
+  settings: MqttSettings,
+  statusTopic?: StatusTopic,
+): Promise<Answer & { version: MqttVersion }> {
+  const version: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
+  const answer = await ask(settings, version, statusTopic);
+  if ("failure" in answer && settings.version === "auto" && refusesVersion(answer.failure))
+    return { ...(await ask(settings, 4, statusTopic)), version: 4 };
+  return { ...answer, version };
+}
+
 /** Connects and leaves again. */
-function ask(settings: MqttSettings, version: MqttVersion): Promise<Answer> {
+function ask(settings: MqttSettings, version: MqttVersion, statusTopic?: StatusTopic): Promise<Answer> {
   const clientId = `sluice-check-${randomBytes(4).toString("hex")}`;
   return new Promise((resolve) => {
-    const client = connect(clientOptions(settings, { clientId, version, clean: true }));
+    const client = connect(clientOptions(settings, { clientId, version, clean: true, statusTopic }));
     let answer: Answer = { failure: new Closed(false) };
     client.on("error", (failure) => {
       resolve({ failure });

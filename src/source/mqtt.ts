@@ -9,7 +9,7 @@ import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
-import { sourceKind, type Mapped, type Source } from "../core/source.ts";
+import { sourceKind, type Mapped, type Source, type StatusTopic } from "../core/source.ts";
 import { formerSessions } from "./former.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
@@ -48,6 +48,7 @@ export interface MqttOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly mapped?: Mapped;
+  readonly statusTopic?: StatusTopic | undefined;
   /** What our sessions were given before; absent: nothing is known of it. */
   readonly memory?: SessionMemory;
   /** MAX_PAYLOAD_BYTES as it is now. */
@@ -68,7 +69,7 @@ const takenOnceText = "messages came by our old and our new subscription, and we
 
 /** @throws if MQTT_URL is absent. */
 export function mqttSource(options: MqttOptions): Source {
-  const { settings, gatewayId, clock, log, random = Math.random } = options;
+  const { settings, gatewayId, clock, log, statusTopic, random = Math.random } = options;
   const { memory = sessionMemory(undefined, log), payloadBytesMax = () => defaultPayloadBytesMax } = options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
@@ -114,6 +115,10 @@ export function mqttSource(options: MqttOptions): Source {
   let attempt = 0;
   let reconnects = 0;
   let dialledMs = 0;
+  /** The last status that was announced. */
+  let status: string | undefined;
+  /** Why the broker does not have it. */
+  let statusRefused: string | undefined;
   /** The Maximum Packet Size that the connection began with. */
   let toldBytes = 0;
   const first = Promise.withResolvers<void>();
@@ -131,6 +136,7 @@ export function mqttSource(options: MqttOptions): Source {
           clean: false,
           maximumPacketSize: told,
           tls: tls(),
+          statusTopic,
         }),
         payloadBytesMax,
         filters,
@@ -179,7 +185,18 @@ export function mqttSource(options: MqttOptions): Source {
     if (note !== undefined && note !== group) log.info(facts, note);
     group = note;
     said = detail;
+    publishStatus();
     first.resolve();
+  }
+
+  function publishStatus(): void {
+    if (statusTopic === undefined || status === undefined || !connected) return;
+    const { topic } = statusTopic;
+    connection?.publish(topic, status, (why) => {
+      const told = `the broker refuses STATUS_TOPIC ${topic} (${why}): allow this gateway's user to publish there`;
+      if (told !== statusRefused) log.warn({ broker: place, client_id: clientId }, told);
+      statusRefused = told;
+    });
   }
 
   function over(intake: Intake, cause: unknown): void {
@@ -229,6 +246,10 @@ export function mqttSource(options: MqttOptions): Source {
       former.acknowledge();
     },
     reconnect: () => connection?.abandon("connecting anew"),
+    announce(told) {
+      status = told;
+      publishStatus();
+    },
     stopIntake() {
       stopped = true;
       connection?.stopIntake();
@@ -249,7 +270,12 @@ export function mqttSource(options: MqttOptions): Source {
     status: () => ({
       kind: "mqtt",
       connected: connected || former.isTaking(),
-      detail: [connected ? withSuspicion(detail) : detail, former.detail(), connected ? group : undefined]
+      detail: [
+        connected ? withSuspicion(detail) : detail,
+        former.detail(),
+        connected ? group : undefined,
+        connected ? statusRefused : undefined,
+      ]
         .filter(Boolean)
         .join("; "),
       reconnects,

@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { byBroker, byBrokerWarning } from "../../config/mappings.ts";
+import { statusTopicOf } from "../../admin/status-topic.ts";
+import { probeStatusTopic } from "../../source/mqtt-probe.ts";
 import { filtersOf } from "../../source/mqtt-options.ts";
 import { thisHost } from "../../config/host.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -51,6 +53,7 @@ export function createProbes(config: Config): Probes {
       { part: "disk", probe: () => probeDisk(general.dataDir) },
       ...sourceProbes(config),
       ...mappingProbes(config),
+      ...statusProbes(config),
       ...(storeNameOf(postgres) === "local" ? [] : ofStore),
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
       ...redisProbes(config),
@@ -100,6 +103,15 @@ function mappingProbes({ mappings, mqtt, mapping }: Config): Probe[] {
     ...(open.length > 0 ? [`${byBrokerWarning}: ${open.join(", ")}`] : []),
   ];
   return [{ part: "mappings", probe: () => Promise.resolve(said.join("; ")) }];
+}
+
+function statusProbes({ mqtt, broker, general }: Config): Probe[] {
+  const statusTopic = statusTopicOf(general.statusTopic, general.gatewayId);
+  if (statusTopic === undefined) return [];
+  const ownBroker = `the embedded broker on ${broker.listen} shows it on ${statusTopic.topic}, without a last will: it ends with the gateway`;
+  const probe = () =>
+    mqtt.url === undefined ? Promise.resolve(ownBroker) : probeStatusTopic(mqtt, statusTopic);
+  return [{ part: "status", probe }];
 }
 
 /** If there is one source its part is named `source`, as scripts know it. */
