@@ -56,8 +56,8 @@ export interface Writes {
   /** All of it is in the tables already: there is nothing to write. */
   readonly isStored: boolean;
   readonly rows: readonly Entry[];
-  /** Puts the refused entries into the dead letters, durably: the last step before the commit. */
-  refuse(): void;
+  /** Puts the refused entries into the dead letters, durably: the last step before the commit. Absent: none is refused. */
+  readonly refuse: (() => void) | undefined;
 }
 
 export function createTablesSink(store: TablesStore): Sink {
@@ -134,7 +134,7 @@ function planOf({ name, delivery, entries, refusals, stored, known }: PlanParts)
         after: isStored ? base : after,
         isStored,
         rows,
-        refuse: () => void (refused.length > 0 && delivery.refuse(refused)),
+        refuse: refused.length > 0 ? () => delivery.refuse(refused) : undefined,
       };
     },
   };

@@ -6,7 +6,7 @@
  * competes for the machine's cores with what is measured.
  */
 import postgres from "postgres";
-import { openPostgres, copy } from "../../src/store/postgres/postgres-client.ts";
+import { openPostgres, send } from "../../src/store/postgres/postgres-client.ts";
 import { createFleet, type Fleet } from "../../src/simulator/fleet.ts";
 import { publishFleet } from "../../src/simulator/publisher.ts";
 import { registrySql } from "../../src/simulator/registration.ts";
@@ -134,7 +134,9 @@ async function bareCopy(url: string, messages: number): Promise<number> {
   });
   const from = performance.now();
   for (const batch of batches) {
-    await db.transaction("bare copy", (tx) => copy(tx, `copy bare (${columns}) from stdin`, batch));
+    await db.transaction("bare copy", (tx) =>
+      send(tx, { statements: [`copy bare (${columns}) from stdin`], copies: [batch] }),
+    );
   }
   const ms = performance.now() - from;
   await db.close();

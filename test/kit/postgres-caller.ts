@@ -1,5 +1,5 @@
 /** Calls what is named as PostgreSQL in every way that the gateway does, a few times. Exit code 1 if anything was thrown where nobody listens. */
-import { copy, openClient, openPostgres } from "../../src/store/postgres/postgres-client.ts";
+import { openClient, openPostgres, send } from "../../src/store/postgres/postgres-client.ts";
 
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   process.on(event, (error: unknown) => {
@@ -8,6 +8,11 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   });
 }
 
+const copyOf = (rows: number) => ({
+  statements: ["copy t (x) from stdin", "commit"],
+  copies: ["x\n".repeat(rows)],
+});
+
 const options = { url: process.argv[2] ?? "", poolMax: 2, timeoutMs: 150 };
 const db = openPostgres(options);
 const listening = openClient(options, { max: 1 });
@@ -15,8 +20,8 @@ void listening.listen("channel", () => {}).catch(() => {});
 for (let i = 0; i < 3; i++) {
   await Promise.allSettled([
     db.query("asking", (sql) => sql`select ${"x"}::text as x`),
-    db.transaction("copying", (tx) => copy(tx, "copy t (x) from stdin", "x\n")),
-    db.transaction("copying much", (tx) => copy(tx, "copy t (x) from stdin", "x\n".repeat(500_000))),
+    db.transaction("copying", (tx) => send(tx, copyOf(1))),
+    db.transaction("copying much", (tx) => send(tx, copyOf(500_000))),
   ]);
 }
 await Promise.race([db.close(), Bun.sleep(500)]);

@@ -5,11 +5,14 @@
  * leaves a promise pending for ever. So at the deadline the client is abandoned with all its connections, and the next call
  * starts on a new one. `max_pipeline: 1` avoids the known ways to lose a query. patches/ fixes the one in COPY (the promise of a
  * COPY that the server refuses never settled) and every error that was thrown with nobody listening, which ends the process
- * (test/core/postgres-hostile.test.ts). Statements are not prepared: that survives a pooler and a restart, and costs one round trip
- * per batch. Rejected alternative: Bun.SQL, since one driver for look-ups and COPY is simpler to watch.
+ * (test/store/postgres/hostile.test.ts). Statements are not prepared: that survives a pooler and a restart.
+ *
+ * A server may be far away, so what needs no answer in between goes as one request: `opening` along with BEGIN, and by `send` many
+ * statements with the data of their COPYs and, if it is the last, the COMMIT (patches/ teaches it to postgres.js). PostgreSQL passes over
+ * whatever follows a statement that it refuses, data included. Rejected alternatives: Bun.SQL, since one driver for look-ups and COPY
+ * is simpler to watch; several requests in flight, since an error in the middle then belongs to whoever reads it first.
  */
 import { isAbsolute } from "node:path";
-import { finished } from "node:stream";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "../../core/clock.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./url.ts";
@@ -44,6 +47,15 @@ export const postgresSettings = {
 export type Sql = postgres.Sql;
 export type Transaction = postgres.TransactionSql;
 
+/** What patches/ adds to `begin`. */
+interface Opens {
+  begin<T>(
+    options: string,
+    work: (tx: Transaction, opened: readonly Rows[]) => Promise<T>,
+    opening: readonly string[],
+  ): Promise<T>;
+}
+
 /** Of one statement, by column. */
 export type Rows = readonly Readonly<Record<string, unknown>>[];
 
@@ -63,7 +75,8 @@ export interface Postgres {
   query<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
   /**
    * One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown.
-   * @param opening statements that go along with the first request; `work` gets their rows, one list per statement
+   * @param work may end it itself, by a `commit` that goes along with its last request
+   * @param opening statements that go along with BEGIN; `work` gets their rows, one list per statement
    */
   transaction<T>(
     what: string,
@@ -123,13 +136,13 @@ export function openPostgres(options: PostgresOptions): Postgres {
       }
     },
     transaction(what, work, opening = []) {
-      const bounded = async (tx: Transaction) => {
-        const results: readonly Rows[] = await tx.unsafe([boundsOf(timeoutMs), ...opening].join("; "));
-        return work(tx, opening.length === 0 ? [] : results.slice(-opening.length));
-      };
-      return call(
-        what,
-        (sql) => sql.begin("isolation level read committed read write", bounded) as ReturnType<typeof work>,
+      const opened = (tx: Transaction, results: readonly Rows[]) =>
+        work(tx, results.slice(results.length - opening.length));
+      return call(what, (sql) =>
+        (sql as unknown as Opens).begin("isolation level read committed read write", opened, [
+          ...boundsOf(timeoutMs),
+          ...opening,
+        ]),
       );
     },
     close: () => end(client, Math.min(timeoutMs, 5000)),
@@ -186,16 +199,17 @@ export async function end(sql: Sql, graceMs: number): Promise<void> {
   await sql.end({ timeout: graceMs / 1000 }).catch(() => {});
 }
 
-/**
- * `COPY … FROM STDIN` of one text in one message.
- * @param statement such as `copy t (a, b) from stdin`
- */
-export async function copy(tx: Transaction, statement: string, text: string): Promise<void> {
-  const stream = await tx.unsafe(statement).writable();
-  await new Promise<void>((resolve, reject) => {
-    finished(stream, (error) => (error ? reject(error) : resolve()));
-    stream.end(text);
-  });
+/** What goes to the server as one request. */
+export interface Request {
+  readonly statements: readonly string[];
+  /** The data of each `COPY … FROM STDIN` among the statements. */
+  readonly copies: readonly string[];
+}
+
+export async function send(tx: Transaction, { statements, copies }: Request): Promise<void> {
+  if (statements.length === 0) return;
+  const options: { copies: readonly string[] } & postgres.UnsafeQueryOptions = { copies };
+  await tx.unsafe(statements.join(";\n"), [], options);
 }
 
 class RolledBack extends Error {}
@@ -222,10 +236,10 @@ export function arrayText(values: readonly (string | number | null)[]): string {
   return `{${items.join(",")}}`;
 }
 
-/** A text as a literal in a statement; null: as `null`. */
+/** A text as a literal in a statement; null: as `null`. PostgreSQL refuses U+0000 by name if it is escaped, and it would end the statement if not. */
 export function literal(value: string | null): string {
   if (value === null) return "null";
-  return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
+  return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''").replaceAll("\0", "\\000")}'`;
 }
 
 /** The server's own error among the causes of `error`. */
@@ -247,12 +261,12 @@ function isConnectionLost(error: unknown): boolean {
  * word is noticed within half a minute, also during COPY, which statement_timeout does not reach.
  * SET LOCAL, because a pooler refuses these as start-up parameters.
  */
-function boundsOf(timeoutMs: number): string {
+function boundsOf(timeoutMs: number): string[] {
   return [
     `set local statement_timeout = ${timeoutMs}`,
     `set local idle_in_transaction_session_timeout = ${timeoutMs}`,
     "set local tcp_keepalives_idle = 10",
     "set local tcp_keepalives_interval = 5",
     "set local tcp_keepalives_count = 3",
-  ].join("; ");
+  ];
 }

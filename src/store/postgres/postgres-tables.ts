@@ -5,6 +5,9 @@
  * one that was killed, so that the position read after it is final. If PostgreSQL refuses a batch, whatever the SQLSTATE, a
  * trial finds the entries that it refuses (sieve.ts); what that proves is stored at once, and the rest is an outage.
  * So each transaction has its own deadline, and what is done stays done.
+ *
+ * A batch is two requests: BEGIN, lock and position; rows, new position and COMMIT. Rejected alternative: one request that guesses the
+ * position and divides by zero if it guessed wrong; it saves little beside a batch that grows while the line is slow.
  */
 import { systemClock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
@@ -13,11 +16,19 @@ import { type PositionRow, type Replaced, type Standing } from "../../core/posit
 import type { Delivery } from "../../core/sink.ts";
 import { timeText } from "../rows.ts";
 import type { Commit, Part, TablesStore } from "../tables-sink.ts";
-import { arrayText, serverError, type Postgres, type Rows, type Transaction } from "./postgres-client.ts";
+import {
+  arrayText,
+  literal,
+  send,
+  serverError,
+  type Postgres,
+  type Rows,
+  type Transaction,
+} from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
-import { lock, lockedStanding, openedStanding, openingOf, putPosition } from "./standing.ts";
+import { lock, lockedStanding, openedStanding, openingOf, positionPut } from "./standing.ts";
 import { asOutage, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
@@ -118,9 +129,11 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       const { claims, writes } = plan(await openedStanding(tx, epoch, opened));
       const { after, isStored, rows, refuse } = writes(await claim(tx, claims));
       if (isStored) return after;
-      await write(tx, rows);
-      await putPosition(tx, gatewayId, epoch, after);
-      refuse();
+      const { statements, copies } = write(rows);
+      const stored = [...statements, positionPut(gatewayId, epoch, after)];
+      // What is refused is on the disk here before the commit; the transaction then commits with a request more.
+      await send(tx, { statements: refuse ? stored : [...stored, "commit"], copies });
+      refuse?.();
       return after;
     };
     const standing = await db.transaction("writing a batch", work, openingOf(epoch));
@@ -148,7 +161,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       const start = { seq: 0, totals: { delivered: 0, ignored: 0, refused: 0, skipped: 0 } };
       const { problems, remarks } = await rehearse(db, async (tx, epoch) => {
         await lockedStanding(tx, epoch);
-        await putPosition(tx, gatewayId, epoch, start);
+        await tx.unsafe(positionPut(gatewayId, epoch, start));
       });
       if (problems.length > 0)
         throw new Error(
@@ -164,10 +177,11 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
 /** Removes the rows that entries replace. @returns the ids of those that were there */
 async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<number[]> {
   if (claims.length === 0) return [];
-  const gone = await tx<{ id: string }[]>`
-    delete from quarantine_events as q using unnest(${arrayText(claims.map((c) => c.id))}::bigint[],
-      ${arrayText(claims.map((c) => timeText(c.receivedMs, 0)))}::timestamptz[]) as r (id, received)
-    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received returning q.id`;
+  const ids = literal(arrayText(claims.map((c) => c.id)));
+  const times = literal(arrayText(claims.map((c) => timeText(c.receivedMs, 0))));
+  const gone = await tx.unsafe<{ id: string }[]>(`
+    delete from quarantine_events as q using unnest(${ids}::bigint[], ${times}::timestamptz[]) as r (id, received)
+    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received returning q.id`);
   return gone.map((row) => Number(row.id));
 }
 

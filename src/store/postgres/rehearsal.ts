@@ -7,7 +7,14 @@
  */
 import { toFields } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
-import { rehearsal, serverError, type Postgres, type Transaction } from "./postgres-client.ts";
+import {
+  rehearsal,
+  send,
+  serverError,
+  type Postgres,
+  type Request,
+  type Transaction,
+} from "./postgres-client.ts";
 import { createTables } from "./migrate.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
@@ -20,10 +27,10 @@ export interface Rehearsed {
 
 type Found = { readonly problems: string[]; readonly remarks: string[] };
 
-/** @param putPosition writes a position of this epoch, as a batch does */
+/** @param position writes a position of this epoch, as a batch does */
 export async function rehearse(
   db: Postgres,
-  putPosition: (tx: Transaction, epoch: string) => Promise<unknown>,
+  position: (tx: Transaction, epoch: string) => Promise<unknown>,
 ): Promise<Rehearsed> {
   const found: Found = { problems: [], remarks: [] };
   await rehearsal(db, "rehearsing a batch", async (tx) => {
@@ -37,7 +44,7 @@ export async function rehearse(
       (inner) => inner`delete from quarantine_events where false`,
     );
     await attempt(tx, found, "app_settings", (inner) => inner`select key, value from app_settings limit 1`);
-    await attempt(tx, found, "sluice_position", (inner) => putPosition(inner, "sluice-check"));
+    await attempt(tx, found, "sluice_position", (inner) => position(inner, "sluice-check"));
   });
   return found;
 }
@@ -63,16 +70,15 @@ async function store(tx: Transaction, found: Found, table: string, changes: Part
 
 /** Writes by COPY, else by INSERT, as the sink does. @throws the server's error; COPY's own if it is the same, for it names the column */
 async function written(tx: Transaction, entry: Entry, found: Found, table: string): Promise<void> {
-  const byCopy = await tried(tx, (inner) => writeByCopy(inner, [entry]).then(() => settleConstraints(inner)));
+  const byCopy = await tried(tx, (inner) => settled(inner, writeByCopy([entry])));
   if (byCopy === undefined) return;
-  const byInsert = await tried(tx, (inner) =>
-    writeByInsert(inner, [entry]).then(() => settleConstraints(inner)),
-  );
+  const byInsert = await tried(tx, (inner) => settled(inner, writeByInsert([entry])));
   if (byInsert !== undefined) throw byInsert.code === byCopy.code ? byCopy : byInsert;
   found.remarks.push(`${wordsOf(table, byCopy)}: rows are inserted one by one, which is slower`);
 }
 
-const settleConstraints = (tx: Transaction) => tx.unsafe("set constraints all immediate");
+const settled = (tx: Transaction, { statements, copies }: Request) =>
+  send(tx, { statements: [...statements, "set constraints all immediate"], copies });
 
 async function attempt(
   tx: Transaction,

@@ -1,6 +1,6 @@
 /**
- * The position in the table, under its lock. It is read with the first request of a batch's transaction and written with one request,
- * since a server may be far away.
+ * The position in the table, under its lock. It is read with the first request of a batch's transaction and written with the
+ * last, since a server may be far away.
  */
 import { arrayText, literal, type Rows, type Transaction } from "./postgres-client.ts";
 import { standingOf, type PositionRow, type Standing } from "../../core/position.ts";
@@ -52,18 +52,14 @@ export async function lock(tx: Transaction, epochs: readonly string[]): Promise<
   await tx`select pg_advisory_xact_lock(key) from (${keys}) as keys`;
 }
 
-export async function putPosition(
-  tx: Transaction,
-  gatewayId: string,
-  epoch: string,
-  { seq, totals }: Standing,
-): Promise<void> {
+/** The statement that writes it. */
+export function positionPut(gatewayId: string, epoch: string, { seq, totals }: Standing): string {
   const { delivered, ignored, refused, skipped } = totals;
   const numbers = [seq, delivered, ignored, refused, skipped].join(", ");
-  await tx.unsafe(`insert into sluice_position
+  return `insert into sluice_position
       (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
     values (${literal(epoch)}, ${literal(gatewayId)}, ${numbers}, now())
     on conflict (epoch) do update set gateway_id = excluded.gateway_id, seq = excluded.seq,
       delivered = excluded.delivered, ignored = excluded.ignored, refused = excluded.refused,
-      skipped = excluded.skipped, updated_at = excluded.updated_at`);
+      skipped = excluded.skipped, updated_at = excluded.updated_at`;
 }

@@ -4,7 +4,7 @@
  *
  * The values of an INSERT are literals, which take a column's type as COPY's text does, whatever type a site has given it.
  */
-import { arrayText, copy, literal, type Transaction } from "./postgres-client.ts";
+import { arrayText, literal, type Request } from "./postgres-client.ts";
 import type { Entry } from "../../core/entry.ts";
 import { copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
 import {
@@ -17,7 +17,8 @@ import {
   type RejectCount,
 } from "../rows.ts";
 
-export type Write = (tx: Transaction, entries: readonly Entry[]) => Promise<void>;
+/** The request that stores these entries; no statement if none has a row. */
+export type Write = (entries: readonly Entry[]) => Request;
 
 export type Table = "raw_events" | "quarantine_events" | "quarantine_counters_minute";
 
@@ -29,25 +30,31 @@ export function tablesOf(entry: Entry): Table[] {
   return tables;
 }
 
-export const writeByCopy: Write = async (tx, entries) => {
-  const raw = rawRows(entries);
-  if (raw !== "") await copy(tx, copyRaw, raw);
-  const quarantined = quarantineRows(entries);
-  if (quarantined !== "") await copy(tx, copyQuarantine, quarantined);
+export const writeByCopy: Write = (entries) => {
+  const copied = [
+    { statement: copyRaw, rows: rawRows(entries) },
+    { statement: copyQuarantine, rows: quarantineRows(entries) },
+  ].filter(({ rows }) => rows !== "");
   const counts = countRejects(entries);
-  if (counts.length === 0) return;
-  await tx`insert into quarantine_counters_minute as c (bucket_minute, tenant_id, reason, cnt)
-    select * from unnest(${arrayText(counts.map((c) => c.bucketMinute))}::timestamptz[],
-      ${arrayText(counts.map((c) => c.tenantId))}::text[], ${arrayText(counts.map((c) => c.reason))}::text[],
-      ${arrayText(counts.map((c) => c.cnt))}::bigint[])
-    on conflict (bucket_minute, tenant_id, reason) do update set cnt = c.cnt + excluded.cnt`;
+  const statements = copied.map(({ statement }) => statement);
+  if (counts.length > 0) statements.push(countsInsert(counts));
+  return { statements, copies: copied.map(({ rows }) => rows) };
 };
 
 /** Rejects are counted once for all, as by COPY: under which tenant may depend on the entries around. */
-export const writeByInsert: Write = async (tx, entries) => {
-  const statements = [...entries.flatMap(rowInserts), ...countRejects(entries).map(countInsert)];
-  if (statements.length > 0) await tx.unsafe(statements.join(";\n"));
-};
+export const writeByInsert: Write = (entries) => ({
+  statements: [...entries.flatMap(rowInserts), ...countRejects(entries).map(countInsert)],
+  copies: [],
+});
+
+function countsInsert(counts: readonly RejectCount[]): string {
+  const column = (valueOf: (count: RejectCount) => string | number) =>
+    literal(arrayText(counts.map(valueOf)));
+  return `insert into quarantine_counters_minute as c (bucket_minute, tenant_id, reason, cnt)
+    select * from unnest(${column((c) => c.bucketMinute)}::timestamptz[], ${column((c) => c.tenantId)}::text[],
+      ${column((c) => c.reason)}::text[], ${column((c) => c.cnt)}::bigint[])
+    on conflict (bucket_minute, tenant_id, reason) do update set cnt = c.cnt + excluded.cnt`;
+}
 
 /** The statements that store one entry by itself. */
 export function insertsOf(entry: Entry): string {

@@ -34,7 +34,7 @@ export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesO
     const { delivered, ignored, refused, skipped } = totals;
     const at = timeText(clock.wallMs(), 0);
     putPosition.run(epoch, gatewayId, seq, delivered, ignored, refused, skipped, at);
-    written.refuse();
+    written.refuse?.();
     return written.after;
   });
 

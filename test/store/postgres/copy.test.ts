@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import * as fc from "fast-check";
 import postgres from "postgres";
-import { arrayText, copy } from "../../../src/store/postgres/postgres-client.ts";
+import { arrayText, literal, send } from "../../../src/store/postgres/postgres-client.ts";
 import { copyText } from "../../../src/core/copy-text.ts";
 import { quarantineRows, rawRows } from "../../../src/store/postgres/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";
@@ -108,11 +108,18 @@ describe.skipIf(unavailable !== "")(`COPY and arrays in PostgreSQL ${unavailable
       fc.asyncProperty(fc.array(fc.tuple(anyText, anyText), { minLength: 1 }), async (pairs) => {
         const text = pairs.map(([a, b], n) => `${n}\t${copyText(a)}\t${copyText(b)}\n`).join("");
         await sql`truncate t`;
-        await sql.begin((tx) => copy(tx, "copy t (n, a, b) from stdin", text));
+        await sql.begin((tx) => send(tx, { statements: ["copy t (n, a, b) from stdin"], copies: [text] }));
         const rows = await sql<{ a: string | null; b: string | null }[]>`select a, b from t order by n`;
         expect(rows.map((row) => [row.a, row.b])).toEqual(pairs);
       }),
     );
+  });
+
+  test("U+0000 in a literal is refused by name, and does not end the statement", async () => {
+    const refused = await sql
+      .unsafe(`select ${literal("a\0b'")}`)
+      .catch((error: { code: string }) => error.code);
+    expect(refused).toBe("22021");
   });
 
   test("any text comes back from an array parameter as it went in", async () => {

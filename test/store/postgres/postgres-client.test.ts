@@ -3,6 +3,7 @@ import { explain } from "../../../src/core/log.ts";
 import {
   openPostgres,
   postgresSettings,
+  send,
   type Postgres,
 } from "../../../src/store/postgres/postgres-client.ts";
 import { freePort, postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
@@ -120,6 +121,53 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect(failed).toContain("division by zero");
     const [row] = await db.query("looking", (sql) => sql`select to_regclass('left_behind') as found`);
     expect(row?.["found"]).toBeNull();
+  });
+
+  test("transactions that end themselves, with their last request or at a refused commit, leave each other alone", async () => {
+    await db.query("preparing", (sql) =>
+      sql.unsafe(
+        `create table t (n int, unique (n) deferrable initially deferred); insert into t values (-1)`,
+      ),
+    );
+    const insert = (n: number) =>
+      db
+        .transaction("inserting", async (tx) => {
+          await tx.unsafe(`insert into t values (${n}), (${n % 3 === 0 ? -1 : -n - 2})`);
+          await send(tx, { statements: ["copy t from stdin", "commit"], copies: [`${n + 1000}\n`] });
+        })
+        .then(
+          () => [n],
+          () => [],
+        );
+    const stored = await Promise.all(Array.from({ length: 100 }, (_, n) => insert(n)));
+    expect(stored.flat()).toEqual(Array.from({ length: 100 }, (_, n) => n).filter((n) => n % 3 !== 0));
+    const rows = await db.query(
+      "looking",
+      (sql) => sql<{ n: number }[]>`select n from t where n >= 0 order by n`,
+    );
+    expect(rows.map(({ n }) => n)).toEqual([...stored.flat(), ...stored.flat().map((n) => n + 1000)]);
+  });
+
+  test("an opening statement that is refused leaves its connection usable", async () => {
+    const failed = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        db.transaction("opening", () => Promise.resolve(), ["select 1 / 0"]).catch(explain),
+      ),
+    );
+    for (const words of failed) expect(words).toContain("division by zero");
+    const row = await db.transaction("asking", (tx) => tx`select 1 as one`, ["select 2"]);
+    expect(row).toHaveLength(1);
+  });
+
+  test("data that nobody asked for, since its statement is refused, is passed over", async () => {
+    const text = "x\n".repeat(500_000);
+    const copying = (statement: string) => ({ statements: [statement, "commit"], copies: [text] });
+    const refused = await db
+      .transaction("copying", (tx) => send(tx, copying("copy nowhere from stdin")))
+      .catch(explain);
+    expect(refused).toContain("nowhere");
+    const calls = await Promise.all(Array.from({ length: 8 }, () => one()));
+    expect(calls.map((rows) => rows.length)).toEqual(Array.from({ length: 8 }, () => 1));
   });
 
   test("closing does not wait for a server that is gone", async () => {

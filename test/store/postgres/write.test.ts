@@ -1,7 +1,7 @@
 /** What goes in by INSERT, one by one or in a trial, is what goes in by COPY, to the last character. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
+import { openPostgres, send, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { strangerRowsMax } from "../../../src/store/counted-tenants.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { tryEach } from "../../../src/store/postgres/trial.ts";
@@ -46,10 +46,10 @@ describe.skipIf(unavailable !== "")(`writing into PostgreSQL ${unavailable}`, ()
 
   const columns =
     "ingested_at::text, event_ts::text, topic, tenant_id, site_id, device_id, msg_type, payload::text";
-  async function written(write: Write, entries: Parameters<Write>[1]): Promise<unknown> {
+  async function written(write: Write, entries: Parameters<Write>[0]): Promise<unknown> {
     return db.transaction("writing", async (tx) => {
       await tx.unsafe("truncate raw_events, quarantine_events, quarantine_counters_minute");
-      await write(tx, entries);
+      await send(tx, write(entries));
       return [
         ...(await tx.unsafe(`select accepted, ${columns} from raw_events order by id`)),
         ...(await tx.unsafe(`select reason, ${columns} from quarantine_events order by id`)),
