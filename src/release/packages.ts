@@ -122,7 +122,7 @@ export function debPackage({ program, target, texts, outDir, workDir, epochSecon
   }
   setTimes(tree, epochSeconds);
   const file = join(outDir, `sluice_${texts.version}_${target.deb}.deb`);
-  run(["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", tree, file], epochSeconds);
+  run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", tree, file], epochSeconds);
   return file;
 }
 
