@@ -6,7 +6,7 @@
  * one clock, one way, and a new part is covered from its first day.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import type { PartReadiness, SinkStats, Stats } from "./views.ts";
+import type { PartReadiness, SinkView, Stats } from "./views.ts";
 
 export interface Attention {
   readonly level: "working" | "warning" | "critical";
@@ -106,7 +106,7 @@ const kinds: readonly (readonly [kind: string, told: (name: string, facts: Facts
 ];
 
 function sinkTold(name: string, facts: Facts): Told {
-  const { waiting = 0, alarms }: Partial<SinkStats> = facts.sinks[name] ?? {};
+  const { waiting = 0, alarms }: Partial<SinkView> = facts.sinks[name] ?? {};
   const hours = facts.spool["offline_hours_left"];
   const room = typeof hours === "number" ? `; there is room for ${duration(hours * 3600)}` : "";
   if (Array.isArray(alarms) && alarms.length > 0)

@@ -13,7 +13,7 @@ import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import type { GatewayView, Measurements, SinkStats, Stats } from "./views.ts";
+import type { GatewayView, Measurements, SinkView, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
@@ -23,7 +23,8 @@ import type { RecentRejects } from "./recent-rejects.ts";
 import { setAsideAt } from "./review/set-aside.ts";
 import type { ReviewQueues } from "./review/review-queues.ts";
 import type { Retention } from "../core/store.ts";
-import type { Drain, DrainStats } from "../drain/drain.ts";
+import type { Drain } from "../drain/drain.ts";
+import type { SinkStats } from "../core/sink.ts";
 import type { LetterWatch } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { StatusWatch } from "./status-topic.ts";
@@ -206,7 +207,7 @@ function writtenBytes(): number | undefined {
   }
 }
 
-function sinkStats(parts: ViewedParts, stats: DrainStats, drain: Drain): SinkStats {
+function sinkStats(parts: ViewedParts, stats: SinkStats, drain: Drain): SinkView {
   return {
     ...stats,
     oldest_age_seconds: oldestAgeSeconds(parts, stats.waiting),
@@ -228,7 +229,7 @@ function oldestAgeSeconds({ spool, clock }: ViewedParts, waiting: number): numbe
   return oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000));
 }
 
-function balanced({ books, ingest, spool }: ViewedParts, drains: readonly DrainStats[]): boolean {
+function balanced({ books, ingest, spool }: ViewedParts, drains: readonly SinkStats[]): boolean {
   const intake = books.balancedWith(ingest.inMemory);
   const onDisk = spool.head === books.spooled - ingest.openEntries;
   const sinks = drains.every(

@@ -12,18 +12,14 @@ import type { Sample } from "./history.ts";
 import type { LatestParts } from "../core/latest-view.ts";
 import type { Attention } from "./attention.ts";
 import type { CertificateEnd } from "../core/pem.ts";
+import type { SinkStats } from "../core/sink.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import type { HistogramStats } from "../core/histogram.ts";
 import type { QuarantineQueue } from "./review/quarantine-rows.ts";
 import type { SettingStore } from "./setting-store.ts";
 
-/** Totals of a sink since its birth, and what only this sink counts. spooled = delivered + ignored + refused + skipped + waiting. */
-export interface SinkStats {
-  readonly delivered: number;
-  readonly ignored: number;
-  readonly refused: number;
-  readonly skipped: number;
-  readonly waiting: number;
+/** The stats of a sink, and what only this sink counts. */
+export interface SinkView extends SinkStats {
   /** writes_ok, buffer_depth and the like: numbers become metrics. */
   readonly [more: string]: unknown;
 }
@@ -70,7 +66,7 @@ export interface Stats {
   readonly spool: SpoolStats;
   /** Each with what only it counts; `source` is the first of them. */
   readonly sources: readonly { readonly kind: string; readonly [more: string]: unknown }[];
-  readonly sinks: Readonly<Record<string, SinkStats>>;
+  readonly sinks: Readonly<Record<string, SinkView>>;
   readonly [more: string]: unknown;
 }
 

@@ -4,9 +4,7 @@
  * the difference of the totals. So the answer to a lost COMMIT is found by just delivering again.
  */
 import { isFor, type Entry } from "./entry.ts";
-import type { Delivery, Outcome, Refusal, Standing, Totals } from "./sink.ts";
-
-export type { Standing } from "./sink.ts";
+import type { Delivery, Outcome, Refusal, Position, Totals } from "./sink.ts";
 
 /** The columns of sluice_position, as PostgreSQL (int8 as text) and SQLite give them. */
 export interface PositionRow {
@@ -18,14 +16,14 @@ export interface PositionRow {
   readonly skipped: string | number;
 }
 
-export function standingOf(row: PositionRow): Standing {
+export function positionOf(row: PositionRow): Position {
   const totals = {
     delivered: Number(row.delivered),
     ignored: Number(row.ignored),
     refused: Number(row.refused),
     skipped: Number(row.skipped),
   };
-  return { seq: Number(row.seq), totals };
+  return { epoch: row.epoch, seq: Number(row.seq), totals };
 }
 
 /**
@@ -34,28 +32,28 @@ export function standingOf(row: PositionRow): Standing {
  * @throws if the downstream system has less than it confirmed: it was restored from a copy, and what it lost may still be in the spool
  */
 export function baseOf(
-  stored: Standing | undefined,
+  stored: Position | undefined,
   known: number | undefined,
   delivery: Delivery,
   first: number,
-): Standing {
+): Position {
   if (known !== undefined && (stored?.seq ?? 0) < known) {
     throw new Error(
       `the downstream system holds position ${stored?.seq ?? "none"} of this spool although ${known} was confirmed: was it restored from a backup? What the spool still has is delivered again`,
     );
   }
-  return stored ?? { seq: first - 1, totals: delivery.before };
+  return stored ?? { epoch: delivery.epoch, seq: first - 1, totals: delivery.before };
 }
 
-/** The standing after `settled` more, which end at `last`. */
-export function advanced(base: Standing, settled: Outcome, last: number, skipped: number): Standing {
+/** The position after `settled` more, which end at `last`. */
+export function advanced(base: Position, settled: Outcome, last: number, skipped: number): Position {
   const totals = {
     delivered: base.totals.delivered + settled.delivered,
     ignored: base.totals.ignored + settled.ignored,
     refused: base.totals.refused + settled.refused,
     skipped,
   };
-  return { seq: Math.max(base.seq, last), totals };
+  return { epoch: base.epoch, seq: Math.max(base.seq, last), totals };
 }
 
 /**

@@ -55,27 +55,30 @@ export interface Totals {
 }
 
 /**
- * Where a sink that keeps its own position stands. `epoch` names one start of the spool (spool.ts): a spool restored
+ * How far a downstream system has got, as it says itself. `epoch` names one start of the spool (spool.ts): a spool restored
  * from a copy, or a new disk, starts new epochs and so can never be mistaken for the one whose position is stored.
  */
-export interface Position extends Standing {
+export interface Position {
   readonly epoch: string;
-}
-
-/** How far a downstream system has got in one epoch. */
-export interface Standing {
   /** Everything up to and including this seq is settled. */
   readonly seq: number;
   readonly totals: Totals;
 }
 
-/** How far a sink has come in the spool, as the spool keeps it. */
-export interface SinkState extends Totals {
+/** How far the spool has been brought to a sink, as the spool keeps it. */
+export interface Cursor extends Totals {
   /** The seq before the first that this sink was ever offered. */
   readonly start: number;
   /** Everything up to and including this seq is settled, except what `detours` name. */
   readonly seq: number;
   readonly detours: ReadonlyMap<string, Detour>;
+}
+
+/** What is shown of a sink. delivered + ignored + refused + skipped + waiting = spooled. */
+export interface SinkStats extends Totals {
+  /** Entries that were ever offered to this sink. */
+  readonly spooled: number;
+  readonly waiting: number;
 }
 
 /** A lane that fell behind the others of its sink. */
@@ -85,7 +88,7 @@ export interface Detour {
   readonly waiting: number;
 }
 
-export const noDetours: SinkState["detours"] = new Map();
+export const noDetours: Cursor["detours"] = new Map();
 
 /** No sink asks for a batch of more bytes: what is on its way to all of them is bounded by it. */
 export const sinkBatchBytesMax = 8 * 1024 * 1024;

@@ -16,15 +16,9 @@ import { deliver } from "./deliver.ts";
 import type { Lane } from "./lane.ts";
 import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./read-ahead.ts";
 import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
-import type { Refusal, Sink, Totals } from "../core/sink.ts";
+import type { Refusal, Sink, SinkStats } from "../core/sink.ts";
 import { reportOf, Trouble, type TroubleReport } from "./trouble.ts";
 import { Wake } from "./wake.ts";
-
-export interface DrainStats extends Totals, TroubleReport {
-  /** Entries that were ever offered to this sink: what the five others must add up to. */
-  readonly spooled: number;
-  readonly waiting: number;
-}
 
 export interface DrainOptions {
   readonly sink: Sink;
@@ -90,7 +84,7 @@ export class Drain {
     await this.sink.close();
   }
 
-  stats(): DrainStats {
+  stats(): SinkStats & TroubleReport {
     const own = { key: "", trouble: this.#trouble };
     return { ...this.#ahead.stats(), ...reportOf([own, ...this.#ahead.lanes]) };
   }

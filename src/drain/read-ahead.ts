@@ -8,14 +8,7 @@
 import { isFor, type Entry } from "../core/entry.ts";
 import { Lane } from "./lane.ts";
 import type { EpochRange } from "./resume.ts";
-import {
-  noDetours,
-  type Outcome,
-  type Refusal,
-  type Sink,
-  type Totals,
-  type SinkState,
-} from "../core/sink.ts";
+import { noDetours, type Outcome, type Refusal, type Sink, type Totals, type Cursor } from "../core/sink.ts";
 import { Window } from "./window.ts";
 
 /** What a drain needs of the spool. */
@@ -29,8 +22,8 @@ export interface DrainedSpool {
   };
   read(seq: number): readonly Entry[];
   onAppend(listener: () => void): void;
-  sinkState(sink: string): SinkState;
-  setSinkState(sink: string, state: SinkState): void;
+  cursorOf(sink: string): Cursor;
+  setCursor(sink: string, state: Cursor): void;
 }
 
 export const readAheadEntriesMax = 40_000;
@@ -50,7 +43,7 @@ export class ReadAhead {
     this.#sink = sink;
     this.#spool = spool;
     this.#entriesMax = entriesMax;
-    const state = spool.sinkState(sink.name);
+    const state = spool.cursorOf(sink.name);
     this.#start = state.start;
     this.#window = new Window(entriesMax, state.seq, state);
     for (const [key, { seq, waiting }] of state.detours) {
@@ -58,7 +51,7 @@ export class ReadAhead {
       lane.scanned = seq;
       lane.waiting = waiting;
     }
-    spool.setSinkState(sink.name, state);
+    spool.setCursor(sink.name, state);
   }
 
   /** All lanes with something to do; who was served last comes last. */
@@ -254,7 +247,7 @@ export class ReadAhead {
 
   #save(): void {
     const { cursor, counts } = this.#window;
-    this.#spool.setSinkState(this.#sink.name, {
+    this.#spool.setCursor(this.#sink.name, {
       ...counts,
       start: this.#start,
       seq: cursor,
@@ -263,7 +256,7 @@ export class ReadAhead {
   }
 
   /** After a restart a lane reads again all that lies beyond the cursor: what it has settled there counts only with the cursor. */
-  #detours(cursor: number): SinkState["detours"] {
+  #detours(cursor: number): Cursor["detours"] {
     let detours: Map<string, { seq: number; waiting: number }> | undefined;
     for (const [key, { scanned, unsettledFrom, waiting }] of this.#lanes) {
       if (scanned === undefined) continue;

@@ -19,17 +19,15 @@ export interface Waiting {
   waiting: number;
 }
 
-type Counts = Record<Fate, number>;
-
 export class Window {
   /** Everything up to and including this seq is settled or handed to a detour. */
   cursor: number;
   /** The next seq to read. */
   next: number;
   /** What became of the entries up to the cursor. */
-  readonly counts: Counts;
+  readonly counts: Record<Fate, number>;
   /** What became of those beyond it. */
-  readonly #ahead: Counts = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
+  readonly #ahead: Record<Fate, number> = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
   readonly #codes: Uint8Array;
   readonly #owners: (Waiting | undefined)[];
 
@@ -56,7 +54,7 @@ export class Window {
   }
 
   /** Counts up to the cursor and beyond it. */
-  shown(): Counts {
+  shown(): Record<Fate, number> {
     const { counts } = this;
     const ahead = this.#ahead;
     return {

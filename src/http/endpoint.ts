@@ -36,7 +36,7 @@ export interface Asked<Q, B> {
 }
 
 /** The answer on success. */
-export interface Answer<A> {
+export interface AnswerSpec<A> {
   readonly status?: 200 | 201;
   readonly help: string;
   /** The schema of a JSON answer; without it, `media` names what `handle` makes itself. */
@@ -57,7 +57,7 @@ interface Spec<Q, B, A> {
   readonly body?: z.ZodType<B>;
   /** Media types of a body that `handle` reads itself. */
   readonly stream?: readonly string[];
-  readonly answer: Answer<A>;
+  readonly answer: AnswerSpec<A>;
   /** Statuses of the problems that it may answer with, besides those of any endpoint. */
   readonly problems?: readonly number[];
   handle(asked: Asked<Q, B>): A | Response | Promise<A | Response>;

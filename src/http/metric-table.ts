@@ -9,7 +9,7 @@
  */
 import { heldReasons } from "../core/held.ts";
 import type { HistogramStats } from "../core/histogram.ts";
-import type { Measurements, SinkStats, Stats } from "../admin/views.ts";
+import type { Measurements, SinkView, Stats } from "../admin/views.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -271,7 +271,7 @@ function ofSinks([type, name, help, key]: Row): Metric {
   return { type, name, help, samples: eachSink((counts) => counts[key as string]) };
 }
 
-function eachSink(value: (counts: SinkStats) => unknown): Plain["samples"] {
+function eachSink(value: (counts: SinkView) => unknown): Plain["samples"] {
   return ({ stats }) =>
     Object.entries(stats.sinks).map(([sink, counts]) => ({ labels: { sink }, value: value(counts) }));
 }

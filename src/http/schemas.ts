@@ -9,7 +9,14 @@ import type { Stats } from "../admin/views.ts";
 const count = z.number().int().min(0);
 
 const sinkStats = z
-  .looseObject({ delivered: count, ignored: count, refused: count, skipped: count, waiting: count })
+  .looseObject({
+    delivered: count,
+    ignored: count,
+    refused: count,
+    skipped: count,
+    spooled: count,
+    waiting: count,
+  })
   .describe("spooled = delivered + ignored + refused + skipped + waiting");
 
 const parts = z.array(z.object({ part: z.string(), ok: z.boolean(), detail: z.string() })).readonly();

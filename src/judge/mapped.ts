@@ -8,7 +8,7 @@
 import { timeFrom } from "./time.ts";
 import { decodeAny, oversize, type Loose } from "./decode.ts";
 import type { Candidate } from "./candidate.ts";
-import type { Outcome } from "./mapping/compile.ts";
+import type { RawEvent } from "./mapping/compile.ts";
 import { envelopeOf, jsonOf, withRaw } from "./mapping/envelope.ts";
 import type { Who } from "./mapping/identity.ts";
 import type { Route } from "./mapping/routes.ts";
@@ -74,7 +74,7 @@ function speakerRefusal(candidate: Candidate): Rejection | null {
 
 function fill(
   candidate: Candidate,
-  outcome: Outcome,
+  outcome: RawEvent,
   { text, value }: Loose,
   { mapping }: Route,
   policy: Policy,

@@ -17,7 +17,7 @@ interface Reason {
   readonly help: string;
   readonly remedy: string;
 }
-interface Outcome {
+interface ReviewOutcome {
   readonly matched: number;
   readonly done: number;
   readonly kept: readonly { readonly id: number; readonly why: string }[];
@@ -178,11 +178,11 @@ function Desk({ path, filter, things }: { path: string; filter: object; things: 
 const past: Readonly<Record<Verb, string>> = { replay: "replayed", discard: "discarded" };
 
 /** All batches, as one outcome. */
-async function whole(path: string, selection: object): Promise<Outcome> {
-  let all: Outcome = { matched: 0, done: 0, kept: [], next: 0, up_to: 0 };
+async function whole(path: string, selection: object): Promise<ReviewOutcome> {
+  let all: ReviewOutcome = { matched: 0, done: 0, kept: [], next: 0, up_to: 0 };
   for (let after: number | null = 0; after !== null; after = all.next) {
     const upTo = all.up_to === 0 ? {} : { up_to: all.up_to };
-    const one: Outcome = await ask("POST", path, { ...selection, after, ...upTo });
+    const one: ReviewOutcome = await ask("POST", path, { ...selection, after, ...upTo });
     all = {
       matched: all.matched + one.matched,
       done: all.done + one.done,

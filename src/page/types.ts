@@ -31,7 +31,7 @@ export interface SinkStats {
   readonly latency_ms: Percentiles;
 }
 
-export interface Counts {
+export interface IngestCounts {
   readonly received: number;
   readonly accepted: number;
   readonly duplicate: number;
@@ -45,10 +45,10 @@ export interface Stats {
   readonly balanced: boolean;
   readonly attention: Attention;
   readonly parts: readonly Part[];
-  readonly ingest: Counts & {
+  readonly ingest: IngestCounts & {
     readonly judging: number;
     readonly latency_ms: Percentiles;
-    readonly since_start: Counts;
+    readonly since_start: IngestCounts;
   };
   readonly sources: readonly {
     readonly kind: string;

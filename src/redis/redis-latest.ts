@@ -84,7 +84,7 @@ export function redisLatest(settings: RedisValues, clock: Clock): LatestView {
 
   async function read(ids: readonly DeviceId[]): Promise<(LatestDevice | null)[]> {
     const names = ids.map(({ tenantId, deviceId }) => nameOf(settings, tenantId, deviceId));
-    const answers = await ask<Answer[]>(client.script(readScript, [], [settings.prefix, ...names]));
+    const answers = await ask<LatestReply[]>(client.script(readScript, [], [settings.prefix, ...names]));
     return ids.map((id, i) => latestOf(id, answers[i], clock.wallMs()));
   }
 
@@ -125,9 +125,9 @@ export function redisLatest(settings: RedisValues, clock: Clock): LatestView {
   };
 }
 
-type Answer = readonly [metadata: string[], values: string[], times: string[], expiresInMs: number];
+type LatestReply = readonly [metadata: string[], values: string[], times: string[], expiresInMs: number];
 
-function latestOf(id: DeviceId, answer: Answer | undefined, nowMs: number): LatestDevice | null {
+function latestOf(id: DeviceId, answer: LatestReply | undefined, nowMs: number): LatestDevice | null {
   if (answer === undefined || answer[0].length === 0) return null;
   const [metadata, values, times, expiresInMs] = answer;
   const fields = pairs(metadata);

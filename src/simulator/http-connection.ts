@@ -3,7 +3,7 @@
  * until the gateway answers what became of it, as MQTT repeats what was not acknowledged.
  */
 import { type Clock, withDeadline } from "../core/clock.ts";
-import type { Answer, Connection } from "./connection.ts";
+import type { SendResult, Connection } from "./connection.ts";
 
 const connectDeadlineMs = 10_000;
 const requestMs = 60_000;
@@ -22,7 +22,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
   let sent = 0;
 
   /** Returns undefined if the message's fate is not known yet. */
-  async function ask(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
+  async function ask(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
     const place = topic.split("/").map(encodeURIComponent).join("/");
     try {
       const response = await fetch(new URL(`/ingest/v1/topic/${place}`, url), {
@@ -40,7 +40,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
     }
   }
 
-  async function deliver(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
+  async function deliver(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
     for (;;) {
       const answer = await ask(topic, payload, key);
       if (answer !== undefined || ending.signal.aborted) return answer;
@@ -49,8 +49,8 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
   }
 
   async function tell(
-    delivery: Promise<Answer | undefined>,
-    answered: (answer: Answer) => void,
+    delivery: Promise<SendResult | undefined>,
+    answered: (answer: SendResult) => void,
   ): Promise<void> {
     const answer = await delivery;
     inFlight -= 1;

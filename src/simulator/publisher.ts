@@ -7,7 +7,7 @@
  * a broker that is away stops everything.
  */
 import { type Clock, sleep, systemClock } from "../core/clock.ts";
-import { type Answer, type Connection, type Login, openConnection } from "./connection.ts";
+import { type SendResult, type Connection, type Login, openConnection } from "./connection.ts";
 import type { Fleet, FleetMessage } from "./fleet.ts";
 import { createLatency, type Percentiles } from "./latency.ts";
 import { createPacer } from "./pacer.ts";
@@ -136,7 +136,7 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
 
   const unanswered = () => sent - answers.acknowledged - answers.refused;
 
-  const countAnswer = (message: FleetMessage, answer: Answer, sentMs: number): void => {
+  const countAnswer = (message: FleetMessage, answer: SendResult, sentMs: number): void => {
     if (state === "ended") return;
     answers[answer] += 1;
     if (answer === "acknowledged") {

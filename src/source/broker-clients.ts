@@ -12,13 +12,13 @@ import type { OwnTopic } from "./broker-access.ts";
 /** Connections of one device: more than it needs while an old one has not been noticed to be gone. */
 const connectionsPerDeviceMax = 4;
 
-interface Standing {
+interface Connected {
   readonly proof: Proof | null;
   readonly filters: Set<string>;
 }
 
 export function brokerClients({ stillProves, warn }: { stillProves?: StillProves; warn: Warn }) {
-  const standings = new Map<Client, Standing>();
+  const connected = new Map<Client, Connected>();
   /** Outlives the connection: a will is published when that has gone, and is its device's all the same. */
   const proofs = new WeakMap<Client, Proof | null>();
   const byId = new Map<string, Client>();
@@ -40,7 +40,7 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
   /** The newest connections of a device are those that it knows of: the oldest gives way. */
   function makeRoom(key: string): void {
     if ((counts.get(key) ?? 0) < connectionsPerDeviceMax) return;
-    for (const [client, { proof }] of standings) {
+    for (const [client, { proof }] of connected) {
       if (keyOf(proof) !== key) continue;
       warn(
         { remote: remoteOf(client) },
@@ -63,17 +63,17 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
       );
     byId.set(client.id, client);
     proofs.set(client, proof);
-    standings.set(client, { proof, filters: new Set() });
+    connected.set(client, { proof, filters: new Set() });
     counts.set(key, present + 1);
     client.conn.once("close", () => remove(client));
   }
 
   function remove(client: Client): void {
-    const standing = standings.get(client);
-    if (standing === undefined) return;
-    filters -= standing.filters.size;
-    standings.delete(client);
-    const key = keyOf(standing.proof);
+    const own = connected.get(client);
+    if (own === undefined) return;
+    filters -= own.filters.size;
+    connected.delete(client);
+    const key = keyOf(own.proof);
     const left = (counts.get(key) ?? 1) - 1;
     if (left > 0) counts.set(key, left);
     else counts.delete(key);
@@ -100,14 +100,14 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
     subscribers: () => filters,
     /** False: it has as many as it may. */
     subscribe(client: Client, filter: string, max: number): boolean {
-      const own = standings.get(client)?.filters;
+      const own = connected.get(client)?.filters;
       if (own === undefined || (own.size >= max && !own.has(filter))) return false;
       filters += own.has(filter) ? 0 : 1;
       own.add(filter);
       return true;
     },
     recheck(isMeant: (tenantId: string, deviceId: string) => boolean = () => true): void {
-      for (const [client, { proof }] of standings)
+      for (const [client, { proof }] of connected)
         if (proof !== null && isMeant(proof.tenantId, proof.deviceId)) void check(client, proof);
     },
     close(): void {

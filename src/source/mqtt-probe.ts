@@ -23,7 +23,7 @@ export async function probeStatusTopic(settings: MqttSettings, statusTopic: Stat
   return `${place} takes a retained last will for ${statusTopic.topic}`;
 }
 
-type Answer = { readonly connack: IConnackPacket } | { readonly failure: unknown };
+type ConnectResult = { readonly connack: IConnackPacket } | { readonly failure: unknown };
 
 /**
  * One sentence: the version of MQTT the broker speaks and what it says about itself.
@@ -51,7 +51,7 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
 async function askEither(
   settings: MqttSettings,
   statusTopic?: StatusTopic,
-): Promise<Answer & { version: MqttVersion }> {
+): Promise<ConnectResult & { version: MqttVersion }> {
   const version: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
   const answer = await ask(settings, version, statusTopic);
   if ("failure" in answer && settings.version === "auto" && refusesVersion(answer.failure))
@@ -60,11 +60,15 @@ async function askEither(
 }
 
 /** Connects and leaves again. */
-function ask(settings: MqttSettings, version: MqttVersion, statusTopic?: StatusTopic): Promise<Answer> {
+function ask(
+  settings: MqttSettings,
+  version: MqttVersion,
+  statusTopic?: StatusTopic,
+): Promise<ConnectResult> {
   const clientId = `sluice-check-${randomBytes(4).toString("hex")}`;
   return new Promise((resolve) => {
     const client = connect(clientOptions(settings, { clientId, version, clean: true, statusTopic }));
-    let answer: Answer = { failure: new Closed(false) };
+    let answer: ConnectResult = { failure: new Closed(false) };
     client.on("error", (failure) => {
       resolve({ failure });
       client.end(true);

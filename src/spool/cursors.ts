@@ -4,15 +4,15 @@
  * never that they are lost.
  */
 import type { Database } from "bun:sqlite";
-import { type Detour, noDetours, type SinkState } from "../core/sink.ts";
+import { type Detour, noDetours, type Cursor } from "../core/sink.ts";
 
-type Row = Omit<SinkState, "detours"> & { sink: string };
+type Row = Omit<Cursor, "detours"> & { sink: string };
 
 export class Cursors {
-  readonly #states = new Map<string, SinkState>();
+  readonly #states = new Map<string, Cursor>();
   readonly #dirty = new Set<string>();
   /** The detours as they are on disk: a group moves only a few of a thousand lanes, and only those are written. */
-  readonly #onDisk = new Map<string, SinkState["detours"]>();
+  readonly #onDisk = new Map<string, Cursor["detours"]>();
   readonly #put;
   readonly #dropDetour;
   readonly #putDetour;
@@ -35,11 +35,11 @@ export class Cursors {
     }
   }
 
-  get(sink: string): SinkState | undefined {
+  get(sink: string): Cursor | undefined {
     return this.#states.get(sink);
   }
 
-  set(sink: string, state: SinkState): void {
+  set(sink: string, state: Cursor): void {
     this.#states.set(sink, state);
     this.#dirty.add(sink);
   }
@@ -67,7 +67,7 @@ export class Cursors {
     this.#dirty.clear();
   }
 
-  #writeDetours(sink: string, before: SinkState["detours"], now: SinkState["detours"]): void {
+  #writeDetours(sink: string, before: Cursor["detours"], now: Cursor["detours"]): void {
     for (const lane of before.keys()) if (!now.has(lane)) this.#dropDetour.run(sink, lane);
     for (const [lane, { seq, waiting }] of now) {
       const known = before.get(lane);

@@ -13,7 +13,7 @@ import type { Database } from "bun:sqlite";
 import { ageClock, type Clock, type Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import type { Values } from "../core/settings.ts";
-import { noDetours, type SinkState } from "../core/sink.ts";
+import { noDetours, type Cursor } from "../core/sink.ts";
 import { SidecarTables, type CommitRecord } from "./sidecar.ts";
 import { Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
@@ -201,7 +201,7 @@ export class Spool {
     return this.#cursors.get(sink) !== undefined;
   }
 
-  sinkState(sink: string): SinkState {
+  cursorOf(sink: string): Cursor {
     const known = this.#cursors.get(sink);
     if (known) return known;
     const start = this.first - 1;
@@ -209,7 +209,7 @@ export class Spool {
   }
 
   /** Takes effect at once; written to disk within a second. */
-  setSinkState(sink: string, state: SinkState): void {
+  setCursor(sink: string, state: Cursor): void {
     this.#cursors.set(sink, state);
   }
 

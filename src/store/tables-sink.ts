@@ -12,13 +12,12 @@ import {
   outcomeOf,
   refusedOf,
   replacedBy,
-  standingOf,
+  positionOf,
   stillWanted,
   type PositionRow,
   type Replaced,
-  type Standing,
 } from "../core/position.ts";
-import type { Delivery, Sink } from "../core/sink.ts";
+import type { Delivery, Position, Sink } from "../core/sink.ts";
 
 /** What a store does for its sink. */
 export interface TablesStore extends Pick<
@@ -28,19 +27,19 @@ export interface TablesStore extends Pick<
   /** The positions of these epochs, once nobody else is writing them. */
   positions(epochs: readonly string[]): Promise<readonly PositionRow[]>;
   /** Writes a part of a delivery in one transaction. @returns the position after it */
-  transact(part: Part): Promise<Standing>;
+  transact(part: Part): Promise<Position>;
   /** Commits a delivery, in parts if the store refuses some of it. Absent: always in one part. */
-  deliver?(delivery: Delivery, commit: Commit): Promise<Standing>;
+  deliver?(delivery: Delivery, commit: Commit): Promise<Position>;
 }
 
 /** Commits these entries of the delivery. Those in `refusals` (why, by seq) become dead letters. */
-export type Commit = (entries: readonly Entry[], refusals: ReadonlyMap<number, string>) => Promise<Standing>;
+export type Commit = (entries: readonly Entry[], refusals: ReadonlyMap<number, string>) => Promise<Position>;
 
 /** Entries that are written in one transaction. */
 export interface Part {
   readonly epoch: string;
   /** @param stored the position, read under the lock that no other writer of the epoch holds */
-  plan(stored: Standing | undefined): Plan;
+  plan(stored: Position | undefined): Plan;
 }
 
 export interface Plan {
@@ -52,7 +51,7 @@ export interface Plan {
 
 export interface Writes {
   /** The position to write after the rows. */
-  readonly after: Standing;
+  readonly after: Position;
   /** All of it is in the tables already: there is nothing to write. */
   readonly isStored: boolean;
   readonly rows: readonly Entry[];
@@ -70,11 +69,11 @@ export function createTablesSink(store: TablesStore): Sink {
     async (entries, refusals) => {
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
       const { epoch } = delivery;
-      const plan = (stored: Standing | undefined) =>
+      const plan = (stored: Position | undefined) =>
         planOf({ name, delivery, entries, refusals, stored, known: known.get(epoch) });
-      const standing = await store.transact({ epoch, plan });
-      known.set(epoch, standing.seq);
-      return standing;
+      const position = await store.transact({ epoch, plan });
+      known.set(epoch, position.seq);
+      return position;
     };
 
   return {
@@ -90,12 +89,12 @@ export function createTablesSink(store: TablesStore): Sink {
       const rows = await store.positions(epochs);
       known.clear();
       for (const row of rows) known.set(row.epoch, Number(row.seq));
-      return rows.map((row) => ({ epoch: row.epoch, ...standingOf(row) }));
+      return rows.map(positionOf);
     },
     async deliver(delivery) {
       const commit = committerOf(delivery);
-      const standing = await (store.deliver?.(delivery, commit) ?? commit(delivery.entries, delivery.aside));
-      return outcomeOf(delivery.before, standing.totals, delivery.entries.length);
+      const position = await (store.deliver?.(delivery, commit) ?? commit(delivery.entries, delivery.aside));
+      return outcomeOf(delivery.before, position.totals, delivery.entries.length);
     },
     probe: () => store.probe(),
     close: () => Promise.resolve(),
@@ -107,7 +106,7 @@ interface PlanParts {
   readonly delivery: Delivery;
   readonly entries: readonly Entry[];
   readonly refusals: ReadonlyMap<number, string>;
-  readonly stored: Standing | undefined;
+  readonly stored: Position | undefined;
   readonly known: number | undefined;
 }
 

@@ -1,10 +1,18 @@
 /** The one sentence about a gateway: the worst thing first, since when, and the remedy. */
 import { beforeEach, expect, test } from "bun:test";
 import { type AttentionWatch, watchAttention } from "../../src/admin/attention.ts";
-import type { PartReadiness, SinkStats } from "../../src/admin/views.ts";
+import type { PartReadiness, SinkView } from "../../src/admin/views.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
 
-const sink: SinkStats = { delivered: 0, ignored: 0, refused: 0, skipped: 0, waiting: 7, alarms: [] };
+const sink: SinkView = {
+  delivered: 0,
+  ignored: 0,
+  refused: 0,
+  skipped: 0,
+  spooled: 7,
+  waiting: 7,
+  alarms: [],
+};
 const facts = {
   balanced: true,
   spool: { entries: 7, bytes: 1, oldest_age_seconds: 0, offline_hours_left: 72 },

@@ -144,7 +144,7 @@ async function bareSender(bootstrap: string) {
           batch.count > 0 ? [{ topic: session.validated, partition, batches: [batch] }] : [],
         );
         await session.produce(loads, "none");
-        session.standings.set("epoch", { seq: (seq += records.length), totals: noTotals });
+        session.positions.set("epoch", { epoch: "epoch", seq: (seq += records.length), totals: noTotals });
         await session.commit();
       };
     },

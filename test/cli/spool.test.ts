@@ -42,11 +42,8 @@ function fill(...groups: (readonly Entry[])[]): void {
     }
     spool.append(group, { books: books.toKeep(0) });
   }
-  spool.setSinkState("postgres", settledTo(2));
-  spool.setSinkState(
-    "influx",
-    settledTo(3, { detours: new Map([["telemetry_acme", { seq: 2, waiting: 1 }]]) }),
-  );
+  spool.setCursor("postgres", settledTo(2));
+  spool.setCursor("influx", settledTo(3, { detours: new Map([["telemetry_acme", { seq: 2, waiting: 1 }]]) }));
   spool.close();
 }
 

@@ -37,7 +37,7 @@ describe("a lane that fails", () => {
       await clock.pass(10);
     }
     expect(drain.stats()).toMatchObject({ delivered: 600, waiting: 210, trouble: "database missing" });
-    expect(spool.sinkState("memory").detours.get("bad")).toEqual({ seq: 1, waiting: 210 });
+    expect(spool.cursorOf("memory").detours.get("bad")).toEqual({ seq: 1, waiting: 210 });
   });
 
   test("catches up in order once it works again, and continues with the others", async () => {
@@ -58,7 +58,7 @@ describe("a lane that fails", () => {
     expect(bad).toHaveLength(143);
     expect(bad).toEqual(bad.toSorted((a, b) => a - b));
     expect(drain.stats()).toMatchObject({ delivered: 543, waiting: 0, skipped: 0, trouble: null });
-    expect(spool.sinkState("memory").detours.size).toBe(0);
+    expect(spool.cursorOf("memory").detours.size).toBe(0);
   });
 
   test("keeps its entries in the spool, which trims none of them", async () => {
@@ -152,7 +152,7 @@ describe("a lane that is slow", () => {
       await clock.pass(100);
       expect(sink.taken.get("good")).toHaveLength(50);
       expect(drain.stats()).toMatchObject({ delivered: 50, waiting: 200 });
-      expect([...spool.sinkState("memory").detours.keys()]).toEqual(["slow"]);
+      expect([...spool.cursorOf("memory").detours.keys()]).toEqual(["slow"]);
     },
   );
 
@@ -164,7 +164,7 @@ describe("a lane that is slow", () => {
     drain.start();
     await clock.pass(100);
     expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 300 });
-    expect(spool.sinkState("memory").detours.size).toBe(0);
+    expect(spool.cursorOf("memory").detours.size).toBe(0);
   });
 });
 

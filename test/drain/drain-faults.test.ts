@@ -95,7 +95,7 @@ describe("refusing", () => {
     const putLetter = spool.deadLetters.put.bind(spool.deadLetters);
     const cursors: number[] = [];
     spool.deadLetters.put = (...letter) => {
-      cursors.push(spool.sinkState("memory").seq);
+      cursors.push(spool.cursorOf("memory").seq);
       putLetter(...letter);
     };
     put(spool, 3);

@@ -280,7 +280,7 @@ test("a sink whose entries were trimmed while it was away finds the gap at its n
   const far = farSide();
   const first = setUp(far);
   first.spool.keepFor(["other"], ["memory"]);
-  first.spool.setSinkState("other", settledTo(0));
+  first.spool.setCursor("other", settledTo(0));
   for (let i = 0; i < 5; i++) put(first.spool, 10);
   kit.close(first.spool);
   const { clock, spool, drain } = setUp(far, first.dataDir);

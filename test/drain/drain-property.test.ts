@@ -105,7 +105,7 @@ test("whatever happens to the lanes, every entry has one fate, sums are right, a
         if ("release" in s) now.sink.release();
         if ("restart" in s) await restart(s.restart);
         expect(imbalance(now.drain)).toBe(0);
-        if (now.spool.sinkState("memory").detours.size > 0) seen.detours++;
+        if (now.spool.cursorOf("memory").detours.size > 0) seen.detours++;
       };
       for (const s of steps) await run(s);
       conduct.clear();

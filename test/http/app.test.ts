@@ -8,7 +8,7 @@ import type { CacheStats } from "../../src/admin/cache-stats.ts";
 import type { GatewayView, PartReadiness, Stats } from "../../src/admin/views.ts";
 
 const token = "a-token-of-some-length";
-const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, waiting: 2 };
+const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, spooled: 8, waiting: 2 };
 const stats: Stats = {
   version: "1.2.3",
   gateway_id: 'gate"way',

@@ -86,12 +86,12 @@ describe("messages whose device could not be looked up", () => {
       part.port.receive(aDeviceMessage(n, "a", {}, true));
       part.ingest.flush();
     }
-    part.spool.setSinkState("sink", settledTo(part.spool.head));
+    part.spool.setCursor("sink", settledTo(part.spool.head));
     await part.clock.pass(5_000);
     expect(part.spool.first).toBe(1);
     part.registry.available = true;
     await part.clock.pass(15_000);
-    part.spool.setSinkState("sink", settledTo(part.spool.head));
+    part.spool.setCursor("sink", settledTo(part.spool.head));
     await part.clock.pass(2_000);
     expect(part.spool.first).toBeGreaterThan(10);
   });
@@ -164,7 +164,7 @@ describe("a restart", () => {
       first.port.receive(aDeviceMessage(n, "a", {}, true));
       first.ingest.flush();
     }
-    first.spool.setSinkState("sink", settledTo(first.spool.head));
+    first.spool.setCursor("sink", settledTo(first.spool.head));
     first.port.receive(aDeviceMessage(20, "a", {}, true));
     first.ingest.flush();
     const part = afterCrash(first);
@@ -212,7 +212,7 @@ describe("a spool that is full", () => {
       part.port.receive(aDeviceMessage(n, "b", { payload: payload(n) }));
       part.answer();
       part.ingest.flush();
-      part.spool.setSinkState("sink", settledTo(part.spool.head));
+      part.spool.setCursor("sink", settledTo(part.spool.head));
     }
     expect(part.ingest.held).toContain("SPOOL_MAX_BYTES");
     part.registry.available = true;

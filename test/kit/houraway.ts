@@ -6,7 +6,7 @@
 import { gunzipSync } from "node:zlib";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { Drain, type DrainStats } from "../../src/drain/drain.ts";
+import { Drain } from "../../src/drain/drain.ts";
 import type { DrainedSpool } from "../../src/drain/read-ahead.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { event } from "../contract/entries.ts";
@@ -17,11 +17,11 @@ import { settledTo } from "./spool.ts";
 export interface HourAway {
   readonly spooled: number;
   /** As the hour ends. */
-  readonly other: DrainStats;
+  readonly other: ReturnType<Drain["stats"]>;
   /** Requests that failed in the hour. */
   readonly failures: number;
   /** In the end. */
-  readonly influx: DrainStats;
+  readonly influx: ReturnType<Drain["stats"]>;
   /** Different messages that arrived. */
   readonly arrived: number;
   /** Real time from the return of InfluxDB until all was there. */
@@ -104,7 +104,7 @@ const memory: Sink = {
 
 function endlessSpool(make: (seq: number) => Entry): DrainedSpool & { append(n: number): void } {
   const listeners: (() => void)[] = [];
-  const states = new Map<string, ReturnType<DrainedSpool["sinkState"]>>();
+  const states = new Map<string, ReturnType<DrainedSpool["cursorOf"]>>();
   let head = 0;
   return {
     get head() {
@@ -115,8 +115,8 @@ function endlessSpool(make: (seq: number) => Entry): DrainedSpool & { append(n: 
     deadLetters: { putAll() {}, takeBack() {} },
     read: (seq) => Array.from({ length: Math.min(1_000, head - seq + 1) }, (_, i) => make(seq + i)),
     onAppend: (listener) => void listeners.push(listener),
-    sinkState: (sink) => states.get(sink) ?? settledTo(0),
-    setSinkState: (sink, state) => void states.set(sink, state),
+    cursorOf: (sink) => states.get(sink) ?? settledTo(0),
+    setCursor: (sink, state) => void states.set(sink, state),
     append(n) {
       head += n;
       for (const listener of listeners) listener();

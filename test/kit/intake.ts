@@ -34,7 +34,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   const clock = simulatedClock();
   const spool: Spool = kit.spool({ dataDir, clock, bytesMax, redeliveryWindow: 1_000 });
   spool.keepFor(["sink"]);
-  spool.setSinkState("sink", spool.sinkState("sink"));
+  spool.setCursor("sink", spool.cursorOf("sink"));
   const books = new Books(spool.sidecar.books());
   const known = new KnownMessages({
     window: new RedeliveryWindow(1_000, spool.sidecar.packets()),

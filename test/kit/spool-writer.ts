@@ -18,7 +18,7 @@ for (let group = 1; ; group++) {
   const from = spool.head + 1;
   const size = 1 + ((group * 7_919) % 300);
   const books = new Map([["accepted", spool.head + size]]);
-  spool.setSinkState("postgres", {
+  spool.setCursor("postgres", {
     start: 0,
     seq: spool.head,
     delivered: spool.head,

@@ -108,7 +108,7 @@ export function readAll(spool: Pick<Spool, "read" | "head">, seq = 1): Entry[] {
 }
 
 /** A sink that has settled everything up to `seq`. */
-export function settledTo(seq: number, changes: Partial<ReturnType<Spool["sinkState"]>> = {}) {
+export function settledTo(seq: number, changes: Partial<ReturnType<Spool["cursorOf"]>> = {}) {
   const none = { start: 0, ignored: 0, refused: 0, skipped: 0, detours: new Map() };
   return { ...none, seq, delivered: seq, ...changes };
 }

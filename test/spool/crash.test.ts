@@ -49,7 +49,7 @@ describe("kill -9", () => {
       expect(all.every((e, i) => e.seq === i + 1 && e.payload === `{"n":${i + 1}}`)).toBe(true);
       expect(spool.sidecar.books().get("accepted") ?? 0).toBe(spool.head);
       // The cursor is written now and then: it may lag but never lead, and its counts match it.
-      const { seq, delivered } = spool.sinkState("postgres");
+      const { seq, delivered } = spool.cursorOf("postgres");
       expect(delivered).toBe(seq);
       expect(seq).toBeLessThanOrEqual(spool.head);
       // Each group's fingerprint is the seq of its first entry: the last is that of the last group.
@@ -141,15 +141,15 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       const clock = simulatedClock();
       const spool = kit.spool({ dataDir, clock, freeBytesMin: 32_000_000 });
       spool.keepFor(["postgres"]);
-      spool.setSinkState("postgres", settledTo(0));
+      spool.setCursor("postgres", settledTo(0));
       expect(fill(() => spool.append(bulky(), emptyRecord))).toBeInstanceOf(SpoolFull);
       const full = spool.head;
-      spool.setSinkState("postgres", settledTo(full));
+      spool.setCursor("postgres", settledTo(full));
       clock.advance(3_000);
       expect(spool.first).toBe(full);
       for (let i = 1; i <= 800; i++) {
         spool.append(bulky(), emptyRecord);
-        spool.setSinkState("postgres", settledTo(spool.head));
+        spool.setCursor("postgres", settledTo(spool.head));
         clock.advance(300);
       }
       expect(spool.head).toBe(full + 800);
@@ -163,7 +163,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       const passing = (spool: Spool, groups: number) => {
         for (let i = 0; i < groups; i++) {
           spool.append(bulky(), emptyRecord);
-          spool.setSinkState("postgres", settledTo(spool.head));
+          spool.setCursor("postgres", settledTo(spool.head));
           clock.advance(1_000);
         }
       };
@@ -172,7 +172,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       kit.close(first);
       const spool = kit.spool({ dataDir, clock });
       spool.keepFor(["postgres"]);
-      spool.setSinkState("postgres", settledTo(60));
+      spool.setCursor("postgres", settledTo(60));
       clock.advance(1_000);
       passing(spool, 20);
       fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(4_096)));
@@ -190,7 +190,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       fill(() => spool.append(bulky(), emptyRecord));
       fill(() => writeFileSync(join(dataDir, `ballast${Math.random()}`), Buffer.alloc(1_000)));
       for (let seq = 0; seq < 20; seq++) {
-        spool.setSinkState("postgres", settledTo(seq));
+        spool.setCursor("postgres", settledTo(seq));
         clock.advance(1_000);
       }
       spool.append([], emptyRecord);

@@ -1,11 +1,11 @@
 /** What the cursors write: only what moved, and all of it. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import type { SinkState } from "../../src/core/sink.ts";
+import type { Cursor } from "../../src/core/sink.ts";
 import { Cursors } from "../../src/spool/cursors.ts";
 import { prepareSpool } from "../../src/spool/schema.ts";
 
-const standing = (seq: number, waiting: readonly number[]): SinkState => ({
+const standing = (seq: number, waiting: readonly number[]): Cursor => ({
   start: 0,
   seq,
   delivered: seq,
@@ -21,7 +21,7 @@ function setUp() {
   const cursors = new Cursors(db);
   const total = () => db.query<{ n: number }, []>("SELECT total_changes() AS n").get()?.n ?? 0;
   /** Rows written for a state. */
-  function keep(state: SinkState, commits = true): number {
+  function keep(state: Cursor, commits = true): number {
     const before = total();
     cursors.set("influx", state);
     db.run("BEGIN");

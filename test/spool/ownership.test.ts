@@ -75,7 +75,7 @@ test("of starts whose entries are settled the last thousand are remembered", () 
     const spool = kit.spool({ dataDir });
     spool.keepFor(["postgres"]);
     spool.append([anEntry()], emptyRecord);
-    spool.setSinkState("postgres", {
+    spool.setCursor("postgres", {
       start: 0,
       seq: i + 1,
       ...noneHeld,

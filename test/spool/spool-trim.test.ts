@@ -14,7 +14,7 @@ describe("trimming", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock });
     put(spool, 10, 10, 10, 10);
-    for (const [sink, state] of Object.entries(sinks)) spool.setSinkState(sink, state);
+    for (const [sink, state] of Object.entries(sinks)) spool.setCursor(sink, state);
     spool.keepFor(
       Object.keys(sinks).filter((sink) => !untilFull.includes(sink)),
       untilFull,
@@ -26,7 +26,7 @@ describe("trimming", () => {
     const { spool, trim } = drained({ postgres: settledTo(35), influx: settledTo(25) });
     trim();
     expect(spool.first).toBe(21);
-    spool.setSinkState("influx", settledTo(40));
+    spool.setCursor("influx", settledTo(40));
     trim();
     expect(spool.first).toBe(31);
   });
@@ -61,7 +61,7 @@ describe("trimming", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ dataDir, clock });
     put(spool, 10, 10);
-    spool.setSinkState("postgres", settledTo(20));
+    spool.setCursor("postgres", settledTo(20));
     clock.advance(5_000);
     kit.close(spool);
     expect(kit.spool({ dataDir }).first).toBe(1);
@@ -79,7 +79,7 @@ describe("trimming", () => {
     const spool = kit.spool({ dataDir, clock });
     spool.keepFor(["postgres"]);
     put(spool, 10, 10, 5);
-    spool.setSinkState("postgres", settledTo(25));
+    spool.setCursor("postgres", settledTo(25));
     clock.advance(1_000);
     expect(spool.first).toBe(21);
     kit.close(spool);
@@ -92,7 +92,7 @@ describe("trimming", () => {
   test("a sink new to a spool begins with the oldest entry held", () => {
     const { spool, trim } = drained({ postgres: settledTo(25) });
     trim();
-    expect(spool.sinkState("kafka")).toMatchObject({ start: 20, seq: 20, delivered: 0 });
+    expect(spool.cursorOf("kafka")).toMatchObject({ start: 20, seq: 20, delivered: 0 });
   });
 
   test("bytes are those of the groups held, after trimming and after a restart too", () => {
@@ -105,7 +105,7 @@ describe("trimming", () => {
     expect(one).toBeGreaterThan(7_000);
     spool.append(bulky(1, 20_000), emptyRecord);
     const both = spool.bytes;
-    spool.setSinkState("postgres", settledTo(2));
+    spool.setCursor("postgres", settledTo(2));
     clock.advance(1_000);
     expect(spool.bytes).toBe(both - one);
     kit.close(spool);
@@ -117,12 +117,12 @@ describe("trimming", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ dataDir, clock });
     spool.keepFor(["postgres"]);
-    spool.setSinkState("postgres", settledTo(0));
+    spool.setCursor("postgres", settledTo(0));
     for (let i = 0; i < 120; i++) spool.append(bulky(8, 60_000), emptyRecord);
     const path = join(dataDir, "spool.db");
     const full = statSync(path).size;
     expect(full).toBeGreaterThan(30_000_000);
-    spool.setSinkState("postgres", settledTo(spool.head));
+    spool.setCursor("postgres", settledTo(spool.head));
     for (let second = 0; second < 60; second++) {
       clock.advance(1_000);
       put(spool, 1);
@@ -139,7 +139,7 @@ describe("at the byte bound", () => {
   test("an append fails as a whole, and succeeds once the sinks have made room", () => {
     const spool = kit.spool({ bytesMax });
     spool.keepFor(["postgres"]);
-    spool.setSinkState("postgres", settledTo(0));
+    spool.setCursor("postgres", settledTo(0));
     let fits = 0;
     const append = () => spool.append(bulky(1, 30_000), emptyRecord);
     expect(() => {
@@ -151,7 +151,7 @@ describe("at the byte bound", () => {
     expect(spool.head).toBe(fits);
     expect(spool.bytes).toBeLessThanOrEqual(bytesMax);
     expect(append).toThrow(SpoolFull);
-    spool.setSinkState("postgres", settledTo(2));
+    spool.setCursor("postgres", settledTo(2));
     append();
     expect([spool.head, spool.first]).toEqual([fits + 1, 3]);
   });
@@ -170,10 +170,10 @@ describe("at the byte bound", () => {
   test("best-effort sinks lose their oldest entries, and only as many as it takes", () => {
     const spool = kit.spool({ bytesMax });
     spool.keepFor(["postgres"], ["redis"]);
-    spool.setSinkState("redis", settledTo(0));
+    spool.setCursor("redis", settledTo(0));
     for (let i = 1; i <= 30; i++) {
       spool.append(bulky(1, 30_000), emptyRecord);
-      spool.setSinkState("postgres", settledTo(i));
+      spool.setCursor("postgres", settledTo(i));
     }
     expect(spool.head).toBe(30);
     expect(spool.first).toBeGreaterThan(24);
@@ -185,7 +185,7 @@ describe("at the byte bound", () => {
     const spool = kit.spool({ bytesMax: 65_536 });
     spool.keepFor(["postgres"]);
     for (let i = 1; i <= 3; i++) {
-      spool.setSinkState("postgres", settledTo(spool.head));
+      spool.setCursor("postgres", settledTo(spool.head));
       spool.append(bulky(3, 60_000), emptyRecord);
     }
     expect(() => spool.append(bulky(1, 60_000), emptyRecord)).toThrow(SpoolFull);
@@ -195,12 +195,12 @@ describe("at the byte bound", () => {
   test("what ends a hold is written if only the hold is in the way", () => {
     const spool = kit.spool({ bytesMax });
     spool.keepFor(["postgres"]);
-    spool.setSinkState("postgres", settledTo(0));
+    spool.setCursor("postgres", settledTo(0));
     for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
     spool.holdFrom(1);
     const ending = () => spool.append(bulky(1, 60_000), { ...emptyRecord, endsTheHold: true });
     expect(ending).toThrow(SpoolFull);
-    spool.setSinkState("postgres", settledTo(8));
+    spool.setCursor("postgres", settledTo(8));
     expect(() => spool.append(bulky(1, 60_000), emptyRecord)).toThrow(SpoolFull);
     ending();
     expect(spool.head).toBe(9);
@@ -221,7 +221,7 @@ describe("the age bound", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, ageMaxSeconds: 120 });
     spool.keepFor([], ["postgres"]);
-    spool.setSinkState("postgres", settledTo(0));
+    spool.setCursor("postgres", settledTo(0));
     for (let i = 0; i < 4; i++) {
       spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
       clock.advance(60_000);
@@ -240,7 +240,7 @@ describe("the age bound", () => {
     clock.stepWall(90 * 86_400_000);
     const spool = kit.spool({ clock, ageMaxSeconds: 120, dataDir });
     spool.keepFor([], ["postgres"]);
-    spool.setSinkState("postgres", settledTo(0));
+    spool.setCursor("postgres", settledTo(0));
     clock.advance(119_000);
     expect(spool.first).toBe(1);
     clock.stepWall(-180 * 86_400_000);
@@ -255,7 +255,7 @@ describe("the age bound", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, ageMaxSeconds: 60 });
     spool.keepFor(["postgres"], ["influx"]);
-    spool.setSinkState("postgres", settledTo(5));
+    spool.setCursor("postgres", settledTo(5));
     spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
     spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
     clock.advance(120_000);

@@ -84,24 +84,24 @@ describe("what goes with a group", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir });
     const detours = new Map([["acme", { seq: 1, waiting: 1 }]]);
-    first.setSinkState("influx", settledTo(1, { detours }));
+    first.setCursor("influx", settledTo(1, { detours }));
     first.append(entries(2), { books: new Map([["accepted", 2]]), packets: [11, 1, 2 ** 52, 2] });
     kit.close(first);
     const spool = kit.spool({ dataDir });
     expect([...spool.sidecar.books()]).toEqual([["accepted", 2]]);
     expect(spool.sidecar.packets()).toEqual([11, 1, 2 ** 52, 2]);
-    expect(spool.sinkState("influx")).toEqual(settledTo(1, { detours }));
+    expect(spool.cursorOf("influx")).toEqual(settledTo(1, { detours }));
   });
 
   test("a detour that ended is not there after a restart", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir });
-    first.setSinkState("influx", settledTo(1, { detours: new Map([["acme", { seq: 1, waiting: 1 }]]) }));
+    first.setCursor("influx", settledTo(1, { detours: new Map([["acme", { seq: 1, waiting: 1 }]]) }));
     put(first, 1);
-    first.setSinkState("influx", settledTo(1));
+    first.setCursor("influx", settledTo(1));
     put(first, 1);
     kit.close(first);
-    expect(kit.spool({ dataDir }).sinkState("influx").detours.size).toBe(0);
+    expect(kit.spool({ dataDir }).cursorOf("influx").detours.size).toBe(0);
   });
 
   test("nothing of it is written if the append fails", () => {
@@ -140,7 +140,7 @@ describe("what goes with a group", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ dataDir, clock });
     put(spool, 3);
-    spool.setSinkState("influx", settledTo(3));
+    spool.setCursor("influx", settledTo(3));
     clock.advance(1_000);
     const db = new Database(join(dataDir, "spool.db"), { readonly: true });
     expect(db.query("SELECT sink, seq FROM cursors").all()).toEqual([{ sink: "influx", seq: 3 }]);

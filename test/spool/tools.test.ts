@@ -254,7 +254,7 @@ describe("repair", () => {
     const spool = kit.spool({ dataDir });
     spool.keepFor(["a"]);
     for (let n = 0; n < 10; n++) append(spool, large(n * 10 + 1));
-    spool.setSinkState("a", settledTo(90));
+    spool.setCursor("a", settledTo(90));
     kit.close(spool);
     flipBody(dataDir, 100);
     const { damaged, missing } = verify(dataDir);
@@ -268,7 +268,7 @@ describe("repair", () => {
     // Once a sink has passed over the hole, nothing is missing any more.
     const repaired = kit.spool({ dataDir });
     repaired.keepFor(["a"]);
-    repaired.setSinkState("a", settledTo(100));
+    repaired.setCursor("a", settledTo(100));
     kit.close(repaired);
     expect(verify(dataDir).missing).toEqual([]);
   });
@@ -280,7 +280,7 @@ describe("repair", () => {
     db.close();
     flipBody(dataDir, 50);
     repair(dataDir);
-    const { start, seq, delivered, ignored } = kit.spool({ dataDir }).sinkState("a");
+    const { start, seq, delivered, ignored } = kit.spool({ dataDir }).cursorOf("a");
     expect([start, seq, delivered, ignored]).toEqual([0, 100, 95, 5]);
   });
 
@@ -339,7 +339,7 @@ describe("repair", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
     for (let n = 0; n < 6; n++) append(spool, large(n * 10 + 1));
-    spool.setSinkState(
+    spool.setCursor(
       "lanes",
       settledTo(60, { delivered: 45, detours: new Map([["a", { seq: 21, waiting: 15 }]]) }),
     );
@@ -436,8 +436,8 @@ describe("export", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });
     for (let n = 0; n < 5; n++) append(spool, large(n * 10 + 1));
-    spool.setSinkState("postgres", settledTo(27));
-    spool.setSinkState(
+    spool.setCursor("postgres", settledTo(27));
+    spool.setCursor(
       "influx",
       settledTo(40, { detours: new Map([["telemetry_a", { seq: 35, waiting: 2 }]]) }),
     );
@@ -461,7 +461,7 @@ describe("compact", () => {
     const spool = kit.spool({ dataDir, clock });
     for (let n = 0; n < 40; n++) append(spool, large(n * 10 + 1));
     spool.keepFor(["s"]);
-    spool.setSinkState("s", settledTo(390));
+    spool.setCursor("s", settledTo(390));
     clock.advance(1_000);
     kit.close(spool);
     const size = () => readFileSync(join(dataDir, "spool.db")).length;

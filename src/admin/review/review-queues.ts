@@ -46,7 +46,7 @@ export function createReviewQueues({
       registry,
       judge,
       requeue: (entries, count) => ingest.requeue(entries, count),
-      settledTo: () => spool.sinkState(store.tables.name).seq,
+      settledTo: () => spool.cursorOf(store.tables.name).seq,
       head: () => spool.head,
       log,
     }),

@@ -8,14 +8,14 @@ import type { Database } from "bun:sqlite";
 import type { IngestStats } from "../../admin/views.ts";
 import { table } from "../report.ts";
 
-export type Counts = Readonly<Record<string, number>>;
+export type ByOutcome = Readonly<Record<string, number>>;
 
 export interface Reconciliation {
   readonly balanced: boolean;
   readonly outcomes: Readonly<Record<string, { expected: number; counted: number; stored: number }>>;
 }
 
-export function reconcile(expected: Counts, counted: Counts, stored: Counts): Reconciliation {
+export function reconcile(expected: ByOutcome, counted: ByOutcome, stored: ByOutcome): Reconciliation {
   const names = Object.keys({ ...expected, ...counted, ...stored }).toSorted(eventFirst);
   const rows = names.map((name) => {
     const row = { expected: expected[name] ?? 0, counted: counted[name] ?? 0, stored: stored[name] ?? 0 };
@@ -36,12 +36,12 @@ export function reconciliationTable({ outcomes }: Reconciliation): string {
 }
 
 /** The verdicts that a gateway ever gave. A redelivery is an outcome of its own: a fleet expects none. */
-export function verdictsOf({ accepted, duplicate, rejected }: IngestStats): Counts {
+export function verdictsOf({ accepted, duplicate, rejected }: IngestStats): ByOutcome {
   return { ...rejected, event: accepted, duplicate };
 }
 
 /** The rows of the local store. */
-export function rowsOf(db: Database): Counts {
+export function rowsOf(db: Database): ByOutcome {
   const rows = db
     .query<{ outcome: string; rows: number }, []>(
       `SELECT 'event' AS outcome, count(*) AS rows FROM raw_events WHERE accepted
@@ -52,7 +52,7 @@ export function rowsOf(db: Database): Counts {
 }
 
 /** What came since `before`. */
-export function since(before: Counts, now: Counts): Counts {
+export function since(before: ByOutcome, now: ByOutcome): ByOutcome {
   return Object.fromEntries(
     Object.keys({ ...before, ...now }).map((name) => [name, (now[name] ?? 0) - (before[name] ?? 0)]),
   );

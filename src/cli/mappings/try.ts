@@ -17,7 +17,7 @@ import { lineProtocol, type Format } from "../spool/export-formats.ts";
 /** What is tried. */
 export type Tried = Pick<Message, "topic" | "payload" | "receivedMs" | "retained" | "speaker">;
 
-export interface Outcome {
+export interface TryOutcome {
   /** The event in one line: who, what, where, when; null if it is rejected. */
   readonly event: string | null;
   readonly tenant_id: string | null;
@@ -39,7 +39,7 @@ export interface TryResult {
   readonly topic: string;
   /** null if no mapping takes the topic. */
   readonly mapping: { readonly topic: string; readonly line: number; readonly proof: string } | null;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly TryOutcome[];
 }
 
 /** @param find looks devices up in the registry; rejects if the registry does not answer */
@@ -93,7 +93,12 @@ function mappingOf(route: Route | undefined): TryResult["mapping"] {
   return { topic: topic.text, line, proof };
 }
 
-function outcomeOf(entry: Entry, isOfRegistry: boolean, lineOf: Format, types: readonly string[]): Outcome {
+function outcomeOf(
+  entry: Entry,
+  isOfRegistry: boolean,
+  lineOf: Format,
+  types: readonly string[],
+): TryOutcome {
   const isReject = entry.kind === "reject";
   const { seq, metrics } = isReject ? { seq: undefined, metrics: null } : telemetryOf(entry);
   const { lines, impossible } = lineOf([entry]);
@@ -130,7 +135,7 @@ export function asText({ topic, mapping, outcomes }: TryResult): string {
   return [`topic    ${topic}\n`, `mapping  ${taken}\n`, ...outcomes.map(outcomeText)].join("");
 }
 
-function outcomeText({ event, metrics, line, no_line: noLine, reason, detail }: Outcome): string {
+function outcomeText({ event, metrics, line, no_line: noLine, reason, detail }: TryOutcome): string {
   const why = [reason, detail].filter((said) => said !== null).join(": ");
   if (event === null) return `reject   ${why}\n`;
   const said = why === "" ? "" : `         ${why}\n`;

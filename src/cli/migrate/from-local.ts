@@ -63,7 +63,7 @@ export async function moveLocal(config: Config, db: Postgres, progress: Progress
       rows[table] = await moveEvents({ local, db, move, table, refused, progress });
     rows["quarantine_counters_minute"] = await moveCounts(local, db, move, refused);
     await movePosition(local, db);
-    spool.setSinkState("postgres", spool.sinkState("local"));
+    spool.setCursor("postgres", spool.cursorOf("local"));
     local.close();
     const file = `${path}.moved-${new Date().toISOString().replaceAll(/[-:.]/g, "")}`;
     renameSync(path, file);

@@ -21,7 +21,7 @@ const eventsMax = 100;
 const membersMax = 5_000;
 
 /** What a message says only once. */
-export interface Outcome {
+export interface RawEvent {
   readonly who: Who;
   readonly time: unknown;
   readonly seq: unknown;
@@ -52,7 +52,7 @@ export interface Mapping {
    * @param names the values of the pattern's names in the topic
    * @param speaker the device that proved itself at CONNECT
    */
-  read(names: readonly string[], payload: unknown, speaker: DeviceId | undefined): readonly Outcome[];
+  read(names: readonly string[], payload: unknown, speaker: DeviceId | undefined): readonly RawEvent[];
 }
 
 export function compile(spec: Spec, { line, column }: Place): Mapping {
@@ -79,7 +79,7 @@ export function compile(spec: Spec, { line, column }: Place): Mapping {
     names: readonly string[],
     payload: unknown,
     speaker: DeviceId | undefined,
-  ): readonly Outcome[] {
+  ): readonly RawEvent[] {
     const members = membersOf(payload, each, membersMax);
     const nobody = identify({ names, record: payload, payload }, speaker);
     const whole = (why: string) => [misfit(nobody, why, payload)];
@@ -128,17 +128,17 @@ export function compile(spec: Spec, { line, column }: Place): Mapping {
   };
 }
 
-interface Draft extends Omit<Outcome, "metrics" | "why" | "part"> {
+interface Draft extends Omit<RawEvent, "metrics" | "why" | "part"> {
   readonly gathered: Gathered;
   readonly paths: Path[];
 }
 
-function finish({ who, time, seq, token, gathered }: Draft, part: unknown): Outcome {
+function finish({ who, time, seq, token, gathered }: Draft, part: unknown): RawEvent {
   const why = who.why ?? gathered.why ?? (gathered.count === 0 ? "it yields no metric" : null);
   return { who, time, seq, token, metrics: gathered.metrics, why, part };
 }
 
-function misfit(who: Who, why: string, part: unknown): Outcome {
+function misfit(who: Who, why: string, part: unknown): RawEvent {
   return { who, time: null, seq: null, token: undefined, metrics: {}, why, part };
 }
 

@@ -11,7 +11,7 @@ import { isObject } from "../../core/is-object.ts";
 import type { ApiKind } from "./api.ts";
 import { suspicionIn, type Suspicion } from "./suspects.ts";
 
-export interface Answer {
+export interface InfluxAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
@@ -65,7 +65,7 @@ const partial =
 const ofLines =
   /^(unable to parse|parsing failed|failed to parse line protocol|cannot process influx line|line protocol|write buffer error: line protocol)/i;
 
-export function judgeAnswer(answer: Answer, kind: ApiKind, nowMs: number): Verdict {
+export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number): Verdict {
   const { status } = answer;
   // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
   if (status === 204) return { kind: "stored" };

@@ -6,11 +6,11 @@
 import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
-import { wordsIn, type Answer } from "./answer.ts";
+import { wordsIn, type InfluxAnswer } from "./answer.ts";
 import type { Request } from "./http.ts";
 
 /** Sends a request with the credentials. */
-export type Ask = (request: Request) => Promise<Answer>;
+export type Ask = (request: Request) => Promise<InfluxAnswer>;
 
 /** InfluxDB 3 Core holds this many databases. */
 export const coreDatabasesMax = 5;
@@ -66,13 +66,13 @@ export async function createDatabase(
 
 const json = { "content-type": "application/json" };
 
-function createV3(ask: Ask, db: string, retention: string): Promise<Answer> {
+function createV3(ask: Ask, db: string, retention: string): Promise<InfluxAnswer> {
   const period = retentionSeconds(retention) === 0 ? {} : { retention_period: retention };
   const body = JSON.stringify({ db, ...period });
   return ask({ method: "POST", path: "/api/v3/configure/database", headers: json, body });
 }
 
-async function createV2(ask: Ask, name: string, retention: string, org: string): Promise<Answer> {
+async function createV2(ask: Ask, name: string, retention: string, org: string): Promise<InfluxAnswer> {
   const orgID = await organizationId(ask, org);
   if (orgID === null) return { status: 403, headers: new Headers(), text: "the token sees no organization" };
   const retentionRules = [{ type: "expire", everySeconds: retentionSeconds(retention) }];
@@ -93,7 +93,7 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
         alarm: true,
       },
     );
-  let last: Answer | undefined;
+  let last: InfluxAnswer | undefined;
   for (const key of idOf2.test(org) ? ["orgID", "org"] : ["org"]) {
     last = await ask({ method: "GET", path: `/api/v2/orgs?${key}=${encodeURIComponent(org)}` });
     const found = last.status === 200 ? orgsOf2.safeParse(parse(last.text)) : undefined;
@@ -115,7 +115,7 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
   );
 }
 
-function createV1(ask: Ask, name: string, retention: string): Promise<Answer> {
+function createV1(ask: Ask, name: string, retention: string): Promise<InfluxAnswer> {
   const period = retentionSeconds(retention) === 0 ? "INF" : retention;
   return ask(queryV1(`CREATE DATABASE "${name}" WITH DURATION ${period}`));
 }

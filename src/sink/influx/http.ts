@@ -4,7 +4,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { explain } from "../../core/log.ts";
 import { Outage } from "../../core/outage.ts";
-import type { Answer } from "./answer.ts";
+import type { InfluxAnswer } from "./answer.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -24,7 +24,7 @@ export interface Request {
 export class NoAnswer extends Outage {}
 
 /** @throws {Outage} if there is no answer; a `NoAnswer` if a smaller body may get one. */
-export type Http = (request: Request) => Promise<Answer>;
+export type Http = (request: Request) => Promise<InfluxAnswer>;
 
 interface Options {
   /** Without a trailing slash. */

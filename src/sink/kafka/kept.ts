@@ -8,18 +8,18 @@
  */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Standing } from "../../core/position.ts";
+import type { Position } from "../../core/sink.ts";
 
 /** Epoch → how far; the newest last. */
-export type Standings = Map<string, Standing>;
+export type Positions = Map<string, Position>;
 
 /** The broker's bound is 4,096 (`offset.metadata.max.bytes`). */
 const wordsBytesMax = 4_000;
 const epochText = /^[A-Za-z0-9-]{1,64}$/;
 
 /** The epochs that were written to last, as many as there is room for. */
-export function wordsOf(standings: Standings): string {
-  const rows = [...standings].map(([epoch, { seq, totals }]) => {
+export function wordsOf(positions: Positions): string {
+  const rows = [...positions].map(([epoch, { seq, totals }]) => {
     const { delivered, ignored, refused, skipped } = totals;
     return JSON.stringify([epoch, seq, delivered, ignored, refused, skipped]);
   });
@@ -30,17 +30,17 @@ export function wordsOf(standings: Standings): string {
   return `[${rows.slice(from).join(",")}]`;
 }
 
-/** What is none of ours (another program's group of the same name) has no standings. */
-export function readWords(words: string): Standings {
-  const standings: Standings = new Map();
+/** What is none of ours (another program's group of the same name) has no positions. */
+export function readWords(words: string): Positions {
+  const positions: Positions = new Map();
   for (const row of rowsOf(words)) {
     if (!Array.isArray(row)) continue;
     const [epoch, ...numbers] = row as unknown[];
     if (typeof epoch !== "string" || !epochText.test(epoch) || !numbers.every(Number.isSafeInteger)) continue;
     const [seq = 0, delivered = 0, ignored = 0, refused = 0, skipped = 0] = numbers as number[];
-    standings.set(epoch, { seq, totals: { delivered, ignored, refused, skipped } });
+    positions.set(epoch, { epoch, seq, totals: { delivered, ignored, refused, skipped } });
   }
-  return standings;
+  return positions;
 }
 
 function rowsOf(words: string): unknown[] {
@@ -59,7 +59,7 @@ export interface Place {
 }
 
 export interface KeptPosition {
-  read(place: Place): Standings;
+  read(place: Place): Positions;
   /** Costs no fsync: what a loss of power takes is missed only after 7 days of silence. */
   write(place: Place, words: string): void;
 }

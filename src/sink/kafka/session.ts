@@ -12,7 +12,7 @@ import { patiently } from "../../kafka/patience.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { Batch, Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
-import { readWords, wordsOf, type KeptPosition, type Place, type Standings } from "./kept.ts";
+import { readWords, wordsOf, type KeptPosition, type Place, type Positions } from "./kept.ts";
 
 /** What goes to one partition, as batches that the broker takes one at a time. */
 export interface Load {
@@ -40,7 +40,7 @@ export class Session {
   readonly validated: Topic;
   readonly rejected: Topic;
   /** How far each start of the spool has got. */
-  readonly standings: Standings;
+  readonly positions: Positions;
   usedMs: number;
   readonly #options: SessionOptions;
   readonly #wire: Wire;
@@ -67,8 +67,8 @@ export class Session {
       );
       const held = await wire.offset(group, { group: names.group, topic: validated, partition: 0 });
       const place = { clusterId, topicId: validated.id };
-      const standings = held === undefined ? kept.read(place) : readWords(held.words);
-      if (held === undefined && standings.size > 0) options.expired();
+      const positions = held === undefined ? kept.read(place) : readWords(held.words);
+      if (held === undefined && positions.size > 0) options.expired();
       return new Session(options, wire, {
         validated,
         rejected,
@@ -76,7 +76,7 @@ export class Session {
         level,
         nodes: { transactions, group },
         producer,
-        standings,
+        positions,
       });
     } catch (error) {
       void wire.close();
@@ -94,14 +94,14 @@ export class Session {
       readonly level: number;
       readonly nodes: { readonly transactions: number; readonly group: number };
       readonly producer: Producer;
-      readonly standings: Standings;
+      readonly positions: Positions;
     },
   ) {
     this.#options = options;
     this.#wire = wire;
     this.validated = found.validated;
     this.rejected = found.rejected;
-    this.standings = found.standings;
+    this.positions = found.positions;
     this.#place = found.place;
     this.#level = found.level;
     this.#nodes = found.nodes;
@@ -129,8 +129,8 @@ export class Session {
     this.#touch();
     const { group } = this.#options.names;
     const sender = this.#sender;
-    const words = wordsOf(this.standings);
-    const offset = [...this.standings.values()].at(-1)?.seq ?? 0;
+    const words = wordsOf(this.positions);
+    const offset = [...this.positions.values()].at(-1)?.seq ?? 0;
     if (this.#level < 2) await this.#wire.announceGroup(this.#nodes.transactions, sender, group);
     const at = { group, topic: this.validated, partition: 0, offset, words };
     await this.#wire.commitOffset(this.#nodes.group, sender, this.#level, at);

@@ -113,12 +113,9 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
 
   async function positions(epochs: readonly string[]): Promise<Position[]> {
     drop();
-    const { standings } = await opened();
+    const at = await opened();
     known.clear();
-    const held = epochs.flatMap((epoch) => {
-      const standing = standings.get(epoch);
-      return standing === undefined ? [] : [{ epoch, ...standing }];
-    });
+    const held = epochs.flatMap((epoch) => at.positions.get(epoch) ?? []);
     for (const { epoch, seq } of held) known.set(epoch, seq);
     return held;
   }
@@ -133,7 +130,7 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
       const at = await opened();
       const { before, entries, epoch } = delivery;
       const [first = 0, last = 0] = [entries[0]?.seq, entries.at(-1)?.seq];
-      const base = baseOf(at.standings.get(epoch), known.get(epoch), delivery, first);
+      const base = baseOf(at.positions.get(epoch), known.get(epoch), delivery, first);
       const fresh = entries.filter((entry) => entry.seq > base.seq);
       const refused = refusedOf("kafka", fresh, refusals);
       const wanted = fresh.filter((entry) => isMeant(entry) && !refusals.has(entry.seq));
@@ -156,8 +153,8 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
       }
       if (refused.length > 0) delivery.refuse(refused);
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
-      at.standings.delete(epoch);
-      at.standings.set(epoch, after);
+      at.positions.delete(epoch);
+      at.positions.set(epoch, after);
       await commit(at);
       known.set(epoch, after.seq);
       return outcome;
@@ -193,7 +190,7 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
   const daily = clock.every(hourMs, () => {
     if (clock.monoMs() - committedMs < dayMs) return;
     void exclusive(async () => {
-      if (session !== undefined && session.standings.size > 0) await commit(session);
+      if (session !== undefined && session.positions.size > 0) await commit(session);
     }).catch((error: unknown) => {
       drop();
       log.debug({ error: explain(error) }, "the position was not committed again; the next hour will do");

@@ -109,7 +109,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
     const calls = callsOf(devices, gatewayId);
     const fixed = [prefix, String(ttlMs), String(metricsPerDeviceMax)];
     const run = ({ text }: Call) =>
-      client.script(mergeScript, [...indexes, markKey], [...fixed, `[${text}]`]) as Promise<Answer>;
+      client.script(mergeScript, [...indexes, markKey], [...fixed, `[${text}]`]) as Promise<MergeReply>;
     const answers = await Promise.all(calls.map(run));
     const merged = gathered(calls, answers);
     counts.devices_written += merged.applied;
@@ -172,7 +172,7 @@ function every(clock: Clock, ms: number, work: () => Promise<void>) {
 }
 
 /** Of the merge script: the mark, devices with news, metrics left out, then number and words of each device of somebody else's. */
-type Answer = readonly [mark: string, applied: number, leftOut: number, ...foreign: (string | number)[]];
+type MergeReply = readonly [mark: string, applied: number, leftOut: number, ...foreign: (string | number)[]];
 
 interface Call {
   text: string;
@@ -201,7 +201,7 @@ function callsOf(devices: readonly Latest[], gatewayId: string): Call[] {
   return calls;
 }
 
-function gathered(calls: readonly Call[], answers: readonly Answer[]): Merged {
+function gathered(calls: readonly Call[], answers: readonly MergeReply[]): Merged {
   const foreign = new Map<string, string>();
   let [applied, leftOut] = [0, 0];
   for (const [i, answer] of answers.entries()) {

@@ -5,7 +5,7 @@
  */
 import type { Database } from "bun:sqlite";
 
-interface Standing {
+interface Imbalance {
   readonly sink: string;
   /** Entries up to the cursor for which no row accounts; negative if rows account for more than there were. */
   readonly missing: number;
@@ -15,7 +15,7 @@ interface Standing {
 export function balanceCursors(db: Database): string[] {
   db.run("DELETE FROM detours WHERE sink NOT IN (SELECT sink FROM cursors)");
   const off = db
-    .query<Standing, []>(
+    .query<Imbalance, []>(
       `SELECT sink, seq - start - delivered - ignored - refused - skipped
          - (SELECT coalesce(sum(waiting), 0) FROM detours WHERE detours.sink = cursors.sink) AS missing
        FROM cursors WHERE missing <> 0`,

@@ -3,19 +3,16 @@ import { rowBytes } from "../groups.ts";
 import type { Database } from "bun:sqlite";
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import type { Totals } from "../../core/sink.ts";
 import { explain } from "../../core/log.ts";
 import { headOf } from "../open.ts";
 import { withFile } from "./spool-file.ts";
 import { lockSpool, SpoolInUse } from "../lock.ts";
 
-export interface SinkStanding {
+export interface SinkStatus extends Totals {
   readonly sink: string;
   /** Everything up to this seq is settled, except what waits on detours. */
   readonly seq: number;
-  readonly delivered: number;
-  readonly ignored: number;
-  readonly refused: number;
-  readonly skipped: number;
   /** Entries not yet settled, those of detours included. */
   readonly waiting: number;
   readonly detours: readonly { lane: string; seq: number; waiting: number }[];
@@ -35,7 +32,7 @@ export interface SpoolStatus {
   readonly bytes: number;
   readonly oldestReceivedMs: number | null;
   readonly newestReceivedMs: number | null;
-  readonly sinks: readonly SinkStanding[];
+  readonly sinks: readonly SinkStatus[];
   readonly deadLetters: number;
   readonly books: Readonly<Record<string, number>>;
   readonly files: readonly { path: string; bytes: number }[];
@@ -98,9 +95,9 @@ function contentsOf(db: Database) {
   };
 }
 
-type CursorRow = Omit<SinkStanding, "waiting" | "detours" | "deadLetters">;
+type CursorRow = Omit<SinkStatus, "waiting" | "detours" | "deadLetters">;
 
-function sinksOf(db: Database, head: number, letters: ReadonlyMap<string, number>): SinkStanding[] {
+function sinksOf(db: Database, head: number, letters: ReadonlyMap<string, number>): SinkStatus[] {
   const rows = db
     .query<CursorRow, []>("SELECT sink, seq, delivered, ignored, refused, skipped FROM cursors ORDER BY sink")
     .all();

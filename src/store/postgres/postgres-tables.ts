@@ -12,8 +12,8 @@
 import { systemClock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
-import { type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
-import type { Delivery } from "../../core/sink.ts";
+import { type PositionRow, type Replaced } from "../../core/position.ts";
+import type { Delivery, Position } from "../../core/sink.ts";
 import { timeText } from "../rows.ts";
 import type { Commit, Part, TablesStore } from "../tables-sink.ts";
 import {
@@ -28,7 +28,7 @@ import {
 import { whenTablesExist } from "./migrate.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
-import { lock, lockedStanding, openedStanding, openingOf, positionPut } from "./standing.ts";
+import { lock, lockedPosition, openedPosition, openingOf, positionPut } from "./postgres-position.ts";
 import { asOutage, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
@@ -66,7 +66,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     }
   }
 
-  async function deliver(delivery: Delivery, commit: Commit): Promise<Standing> {
+  async function deliver(delivery: Delivery, commit: Commit): Promise<Position> {
     const startMs = clock.monoMs();
     let answers = true;
     try {
@@ -86,7 +86,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     return tookMs < timeoutMs / 3 ? Math.min(2 * batchMax, entriesMax) : batchMax;
   }
 
-  async function settle(delivery: Delivery, commit: Commit): Promise<Standing> {
+  async function settle(delivery: Delivery, commit: Commit): Promise<Position> {
     try {
       return await commit(delivery.entries, delivery.aside);
     } catch (error) {
@@ -96,19 +96,19 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
   }
 
   /** Finds the entries that are refused, and settles what can be. @throws (an outage) if that is not all */
-  async function isolate(delivery: Delivery, commit: Commit, error: unknown): Promise<Standing> {
+  async function isolate(delivery: Delivery, commit: Commit, error: unknown): Promise<Position> {
     const { entries, aside } = delivery;
     const { count, refusals, held } = await sieve.judge(delivery);
     if (count > 0) {
       const commitProven = () => commit(entries.slice(0, count), new Map([...aside, ...refusals]));
-      const standing = await byCopyOrInsert(commitProven);
-      if (count === entries.length) return standing;
+      const position = await byCopyOrInsert(commitProven);
+      if (count === entries.length) return position;
     }
     throw held ? sieve.outageOf(held) : error;
   }
 
   /** Commits what a trial has proved; by INSERT if COPY still refuses what the trial, which inserts, has taken. */
-  async function byCopyOrInsert(commit: () => Promise<Standing>): Promise<Standing> {
+  async function byCopyOrInsert(commit: () => Promise<Position>): Promise<Position> {
     try {
       return await commit();
     } catch (error) {
@@ -124,21 +124,21 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     }
   }
 
-  async function transact({ epoch, plan }: Part): Promise<Standing> {
+  async function transact({ epoch, plan }: Part): Promise<Position> {
     const work = async (tx: Transaction, opened: readonly Rows[]) => {
-      const { claims, writes } = plan(await openedStanding(tx, epoch, opened));
+      const { claims, writes } = plan(await openedPosition(tx, epoch, opened));
       const { after, isStored, rows, refuse } = writes(await claim(tx, claims));
       if (isStored) return after;
       const { statements, copies } = write(rows);
-      const stored = [...statements, positionPut(gatewayId, epoch, after)];
+      const stored = [...statements, positionPut(gatewayId, after)];
       // What is refused is on the disk here before the commit; the transaction then commits with a request more.
       await send(tx, { statements: refuse ? stored : [...stored, "commit"], copies });
       refuse?.();
       return after;
     };
-    const standing = await db.transaction("writing a batch", work, openingOf(epoch));
-    sieve.settled(standing.seq);
-    return standing;
+    const position = await db.transaction("writing a batch", work, openingOf(epoch));
+    sieve.settled(position.seq);
+    return position;
   }
 
   return {
@@ -158,10 +158,10 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
           select current_setting('server_version') as version, current_setting('server_encoding') as encoding`;
         return row;
       });
-      const start = { seq: 0, totals: { delivered: 0, ignored: 0, refused: 0, skipped: 0 } };
+      const totals = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
       const { problems, remarks } = await rehearse(db, async (tx, epoch) => {
-        await lockedStanding(tx, epoch);
-        await tx.unsafe(positionPut(gatewayId, epoch, start));
+        await lockedPosition(tx, epoch);
+        await tx.unsafe(positionPut(gatewayId, { epoch, seq: 0, totals }));
       });
       if (problems.length > 0)
         throw new Error(

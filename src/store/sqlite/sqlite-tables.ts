@@ -5,7 +5,8 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import { standingOf, type PositionRow, type Replaced, type Standing } from "../../core/position.ts";
+import { positionOf, type PositionRow, type Replaced } from "../../core/position.ts";
+import type { Position } from "../../core/sink.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
@@ -24,9 +25,9 @@ export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesO
   const position = db.query<PositionRow, [string]>("SELECT * FROM sluice_position WHERE epoch = ?");
   const putPosition = db.query("INSERT OR REPLACE INTO sluice_position VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 
-  const store = db.transaction(({ epoch, plan }: Part): Standing => {
+  const store = db.transaction(({ epoch, plan }: Part): Position => {
     const row = position.get(epoch);
-    const { claims, writes } = plan(row ? standingOf(row) : undefined);
+    const { claims, writes } = plan(row ? positionOf(row) : undefined);
     const written = writes(claim(claims));
     const { seq, totals } = written.after;
     if (written.isStored) return written.after;

@@ -3,7 +3,8 @@
  * last, since a server may be far away.
  */
 import { arrayText, literal, type Rows, type Transaction } from "./postgres-client.ts";
-import { standingOf, type PositionRow, type Standing } from "../../core/position.ts";
+import { positionOf, type PositionRow } from "../../core/position.ts";
+import type { Position } from "../../core/sink.ts";
 
 /**
  * Statements that open a transaction: they take the epoch's lock if it is free, and read its position. Each statement sees
@@ -17,21 +18,21 @@ export function openingOf(epoch: string): string[] {
 }
 
 /** The position that these statements found; if somebody else had the lock, after waiting for it. */
-export async function openedStanding(
+export async function openedPosition(
   tx: Transaction,
   epoch: string,
   [lockRows, positionRows]: readonly Rows[],
-): Promise<Standing | undefined> {
-  if (lockRows?.[0]?.["locked"] !== true) return lockedStanding(tx, epoch);
+): Promise<Position | undefined> {
+  if (lockRows?.[0]?.["locked"] !== true) return lockedPosition(tx, epoch);
   const row = positionRows?.[0] as PositionRow | undefined;
-  return row && standingOf(row);
+  return row && positionOf(row);
 }
 
 /** A statement of its own after the lock: in read committed it sees what the lock waited for. */
-export async function lockedStanding(tx: Transaction, epoch: string): Promise<Standing | undefined> {
+export async function lockedPosition(tx: Transaction, epoch: string): Promise<Position | undefined> {
   await lock(tx, [epoch]);
   const [row] = await tx<PositionRow[]>`select * from sluice_position where epoch = ${epoch}`;
-  return row && standingOf(row);
+  return row && positionOf(row);
 }
 
 /**
@@ -53,7 +54,7 @@ export async function lock(tx: Transaction, epochs: readonly string[]): Promise<
 }
 
 /** The statement that writes it. */
-export function positionPut(gatewayId: string, epoch: string, { seq, totals }: Standing): string {
+export function positionPut(gatewayId: string, { epoch, seq, totals }: Position): string {
   const { delivered, ignored, refused, skipped } = totals;
   const numbers = [seq, delivered, ignored, refused, skipped].join(", ");
   return `insert into sluice_position
