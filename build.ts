@@ -31,6 +31,12 @@ if (!/^\d{1,11}$/.test(commitSeconds)) {
   process.exit(1);
 }
 
+/**
+ * Libraries that ask where they lie get a place within the executable. Otherwise the bundler writes the folder of this build into it,
+ * and another clone of the same commit gives other bytes.
+ */
+const placesInside = { __dirname: '"/$bunfs/root"', __filename: '"/$bunfs/root/sluice"' };
+
 const { values } = parseArgs({
   options: {
     target: { type: "string" },
@@ -53,7 +59,11 @@ async function build(outfile: string, target?: string): Promise<void> {
     bytecode: true,
     format: "esm",
     sourcemap: "linked",
-    define: { SLUICE_COMMIT: JSON.stringify(commit), SLUICE_COMMIT_SECONDS: commitSeconds },
+    define: {
+      SLUICE_COMMIT: JSON.stringify(commit),
+      SLUICE_COMMIT_SECONDS: commitSeconds,
+      ...placesInside,
+    },
     throw: false,
   });
   for (const line of built.logs) console.error(line);

@@ -69,9 +69,11 @@ function unitSettings(context: Context): Written | undefined {
     const name = credentialNames.get(id);
     if (name === undefined) continue;
     // For the service the credential takes precedence too.
-    if (values.delete(name))
-      context.stderr(`warning: ${name}: not read, since the credential ${id} is given\n`);
-    values.set(`${name}_FILE`, path);
+    const given = [name, otherForm(name)].find((form) => values.has(form) && values.get(form) !== path);
+    if (given !== undefined)
+      context.stderr(`warning: ${given}: not read, since the credential ${id} is given\n`);
+    values.delete(otherForm(name));
+    values.set(name, path);
   }
   const places = new Map<string, Place>([
     ...[...values.keys()].map((name) => [name, { path: "unit sluice.service" }] as const),

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { explain } from "../core/log.ts";
 import { keepSecret, masked } from "../core/mask.ts";
-import { credentialOf, noCredential, type Setting, type Settings } from "../core/settings.ts";
+import { credentialOf, isKeyFile, noCredential, type Setting, type Settings } from "../core/settings.ts";
 import type { Host } from "./host.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -42,6 +42,7 @@ export interface TableRead {
   readonly effective: readonly Effective[];
 }
 
+type CredentialRead = Raw & { readonly path: string };
 type Raw = (
   | { text: string | null; origin: Effective["origin"]; /** Where it was read. */ path?: string }
   | { mistake: string }
@@ -82,14 +83,10 @@ function find(setting: Setting<unknown>, env: Env, host: Host, written: Written)
   const { name, secret } = setting;
   const given = env[name]?.trim() ?? "";
   const path = secret ? (env[`${name}_FILE`]?.trim() ?? "") : "";
-  const credential = secret ? credentialFile(name, env) : undefined;
-  const byUnit =
-    credential === undefined
-      ? undefined
-      : fromFile(`${name}, credential ${credentialOf(name)}`, credential, host, true);
-  if (byUnit !== undefined) {
-    const unread = given !== "" ? name : path !== "" && path !== credential ? `${name}_FILE` : undefined;
-    return unread === undefined ? byUnit : { ...byUnit, unread };
+  const credential = secret || isKeyFile(setting) ? credentialFile(setting, env, host) : undefined;
+  if (credential !== undefined) {
+    const [form, text] = given === "" ? [`${name}_FILE`, path] : [name, given];
+    return text === "" || text === credential.path ? credential : { ...credential, unread: form };
   }
   if (given !== "" && path !== "") {
     return { mistake: `${name} and ${name}_FILE are both set: unset one of them` };
@@ -100,9 +97,15 @@ function find(setting: Setting<unknown>, env: Env, host: Host, written: Written)
   return { text: setting.default, origin: "default" };
 }
 
-function credentialFile(name: string, env: Env): string | undefined {
+/** Returns undefined if there is no such credential. Of a key it is the file that is meant, else what is in it. */
+function credentialFile(setting: Setting<unknown>, env: Env, host: Host): CredentialRead | undefined {
   const dir = env["CREDENTIALS_DIRECTORY"] ?? "";
-  return dir === "" ? undefined : join(dir, credentialOf(name));
+  if (dir === "") return undefined;
+  const id = credentialOf(setting.name);
+  const path = join(dir, id);
+  const read = fromFile(`${setting.name}, credential ${id}`, path, host, true);
+  if (read === undefined || "mistake" in read) return read && { ...read, path };
+  return { ...read, path, text: isKeyFile(setting) ? path : read.text };
 }
 
 /** Masks what is not a path: somebody may have given the secret itself. */
@@ -122,11 +125,6 @@ function fromFile(said: string, path: string, host: Host, mayLack = false): Raw 
     const why = explain(error).replaceAll(path, pathShown(path));
     return { mistake: `${said}: cannot be read (${why}); see that it exists and Sluice's user may read it` };
   }
-}
-
-/** A file that is itself a secret. */
-function isKeyFile({ name, unit }: Setting<unknown>): boolean {
-  return unit === "path" && name.endsWith("_KEY");
 }
 
 function wrong(setting: Setting<unknown>, text: string | null, wanted = "another value"): string {

@@ -7,6 +7,8 @@ import {
   oneOf,
   integer,
   credentialOf,
+  fileSettingOf,
+  isKeyFile,
   optionalString,
   type Setting,
   type Settings,
@@ -94,9 +96,11 @@ export const allSettings: readonly Setting<unknown>[] = Object.values<Settings>(
   Object.values(table),
 );
 
-/** Credential names as a unit gives them (LoadCredential=database-url:…) → the secret setting of each. */
+/** Credential names as a unit gives them (LoadCredential=database-url:…) → the setting that it is, or whose file. */
 export const credentialNames: ReadonlyMap<string, string> = new Map(
-  allSettings.filter(({ secret }) => secret).map(({ name }) => [credentialOf(name), name]),
+  allSettings
+    .filter((setting) => setting.secret || isKeyFile(setting))
+    .map((setting) => [credentialOf(setting.name), fileSettingOf(setting)]),
 );
 
 /** The tables' names for people. */

@@ -36,6 +36,16 @@ export function credentialOf(name: string): string {
   return name.toLowerCase().replaceAll("_", "-");
 }
 
+/** Whether the setting names a file that is itself a secret: a private key. */
+export function isKeyFile({ name, unit }: Setting<unknown>): boolean {
+  return unit === "path" && name.endsWith("_KEY");
+}
+
+/** The name by which a secret's file is given: DATABASE_URL_FILE; a key is always a file. */
+export function fileSettingOf(setting: Setting<unknown>): string {
+  return isKeyFile(setting) ? setting.name : `${setting.name}_FILE`;
+}
+
 type Row = { name: string; help: string };
 
 function row<T>(

@@ -26,6 +26,13 @@ beforeAll(() => {
   };
 });
 
+/** What is packed does not matter here, and a hundred megabytes take long to be packed twice. */
+function small(folder: string): PackageOrder {
+  const dir = join(directory, folder);
+  mkdirSync(dir);
+  return { ...order, program: import.meta.path, outDir: dir, workDir: dir };
+}
+
 const output = (...words: string[]) => {
   const ran = Bun.spawnSync(words, { stdin: "ignore", env: { PATH: process.env["PATH"] } });
   return ran.stdout.toString() + ran.stderr.toString();
@@ -41,21 +48,40 @@ const installed = [
   "usr/share/doc/sluice/copyright",
 ];
 
-const noDpkg = Bun.which("dpkg-deb") === null ? "skipped: no dpkg-deb" : "";
 const canUnshare = process.getuid?.() === 0 && Bun.spawnSync(["unshare", "--mount", "true"]).success;
+
+test.skipIf(!canUnshare)(
+  "the executable is the same bytes wherever the sources lie, and names no folder of the host that built it",
+  () => {
+    const sources = join(import.meta.dir, "../..");
+    const elsewhere = mkdtempSync(join(tmpdir(), "sluice-sources-"));
+    const builds = ["one", "two"].map((name) => join(directory, name, "sluice"));
+    for (const [at, outfile] of [
+      [sources, builds[0]],
+      [elsewhere, builds[1]],
+    ]) {
+      const script = `mount --bind ${sources} ${elsewhere} && cd ${at} && ${process.execPath} run build.ts --outfile=${outfile}`;
+      expect(output("unshare", "--mount", "sh", "-c", script)).toContain("MB)");
+    }
+    rmSync(elsewhere, { recursive: true });
+    const [one = Buffer.of(), two] = builds.map((path) => readFileSync(path));
+    expect(two?.equals(one)).toBe(true);
+    expect(one.includes(`${sources}/node_modules`)).toBe(false);
+  },
+);
+
+const noDpkg = Bun.which("dpkg-deb") === null ? "skipped: no dpkg-deb" : "";
 
 describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
   test("holds program, unit, settings, manual, completions and notices, and is the same twice", () => {
-    // What is packed does not matter here, and a hundred megabytes take long to be packed twice.
-    const small = { ...order, program: import.meta.path };
-    const file = debPackage(small);
+    const file = debPackage(small("deb-one"));
     const list = output("dpkg-deb", "--contents", file);
     for (const path of installed) expect(list).toContain(`./${path}\n`);
     expect(list).toMatch(/-rw-r----- root\/root .*sluice\.env\n/);
     expect(list).toMatch(/drwx------ root\/root .*etc\/sluice\/\n/);
     expect(output("dpkg-deb", "--info", file)).toContain("Architecture: amd64");
     const first = Bun.hash(readFileSync(file));
-    expect(Bun.hash(readFileSync(debPackage(small)))).toBe(first);
+    expect(Bun.hash(readFileSync(debPackage(small("deb-two"))))).toBe(first);
   });
 
   test.skipIf(!canUnshare)("dpkg installs it and takes it away again; settings stay until a purge", () => {
@@ -81,8 +107,9 @@ describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
 });
 
 const noRpm = Bun.which("rpmbuild") === null ? "skipped: no rpmbuild (apt-get install rpm)" : "";
-test.skipIf(noRpm !== "")(`the rpm holds the same ${noRpm}`, () => {
-  const file = rpmPackage({ ...order, program: import.meta.path });
+test.skipIf(noRpm !== "")(`the rpm holds the same, and is the same twice ${noRpm}`, () => {
+  const file = rpmPackage(small("rpm-one"));
+  expect(readFileSync(rpmPackage(small("rpm-two"))).equals(readFileSync(file))).toBe(true);
   const list = output("rpm", "-qpl", file);
   for (const path of installed) expect(list).toContain(`/${path}\n`);
   expect(output("rpm", "-qp", "--scripts", file)).toContain("systemctl enable sluice");
@@ -100,6 +127,22 @@ test("the bill of materials lists every package of bun.lock that is in the execu
   expect(listed.has("fast-check")).toBe(false);
   for (const { name, hashes } of bill.components)
     if (name !== "bun") expect(hashes?.[0]?.content).toMatch(/^[0-9a-f]{128}$/);
+});
+
+test("every package from which the bundler took a file is in the bill of materials, in that version", () => {
+  const map = `${executable}.map`;
+  const { sources } = JSON.parse(readFileSync(map, "utf8")) as { sources: string[] };
+  const folders = new Set(
+    sources.flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []),
+  );
+  const taken = [...folders].map((folder) => {
+    const file = join(import.meta.dir, "../..", folder, "package.json");
+    const { name, version } = JSON.parse(readFileSync(file, "utf8")) as { name: string; version: string };
+    return `${name} ${version}`;
+  });
+  const listed = new Set(bundledPackages().map(({ name, version }) => `${name} ${version}`));
+  expect(taken.length).toBeGreaterThan(Object.keys(lock.workspaces[""]?.dependencies ?? {}).length);
+  expect(taken.filter((one) => !listed.has(one))).toEqual([]);
 });
 
 test("a target that there is not is told with those that there are", () => {

@@ -205,6 +205,15 @@ describe("a credential", () => {
     expect((await sluice(["check"], { env: given })).err).not.toContain("not read");
   });
 
+  test("for a private key is the file that the setting would name", async () => {
+    write("creds/broker-tls-key", "no key\n");
+    const { err } = await sluice(["check"], { env: { ...env(), BROKER_TLS_KEY: "/elsewhere" } });
+    expect(err).toContain(`BROKER_TLS_KEY: ${join(root, "creds/broker-tls-key")}`);
+    expect(err).toContain("BROKER_TLS_KEY: not read, since the credential broker-tls-key is given");
+    write("creds/broker-tls-key", "(none)");
+    expect(await inForce("BROKER_TLS_KEY", [], { env: env() })).toMatchObject({ origin: "default" });
+  });
+
   test("which the unit gives for a file that does not exist is none", async () => {
     credentials("(none)");
     expect(await inForce("ADMIN_TOKEN", [], { env: env() })).toMatchObject({ origin: "default" });
@@ -219,6 +228,11 @@ describe("a credential", () => {
     expect(await inForce("ADMIN_TOKEN", [], { uid: 0 })).toMatchObject({ origin: "file" });
     const { err } = await sluice(["check"], { uid: 0 });
     expect(err).toContain("warning: ADMIN_TOKEN: not read, since the credential admin-token is given");
+    write("etc/sluice/credentials/broker-tls-key", "no key\n");
+    expect((await sluice(["check"], { uid: 0 })).err).toContain(
+      `BROKER_TLS_KEY: ${join(root, "etc/sluice/credentials/broker-tls-key")}`,
+    );
+    rmSync(join(root, "etc/sluice/credentials/broker-tls-key"));
     write("etc/sluice/credentials/admin-token", "");
     expect(await inForce("ADMIN_TOKEN", [], { uid: 0 })).toContain("the file is empty");
   });

@@ -23,8 +23,9 @@ test("a gateway without progress leaves no core dump with a token in it, and a l
   expect(directive("MemoryMax")).toEqual(["75%"]);
 });
 
-test("every secret may be a credential, and none must be", () => {
-  const ids = allSettings.filter(({ secret }) => secret).map(({ name }) => credentialOf(name));
+test("every secret and every private key may be a credential, and none must be", () => {
+  const isOne = ({ secret, name }: (typeof allSettings)[number]) => secret || name.endsWith("_TLS_KEY");
+  const ids = allSettings.filter(isOne).map(({ name }) => credentialOf(name));
   expect(directive("LoadCredential")).toEqual(ids.map((id) => `${id}:/etc/sluice/credentials/${id}`));
   expect(directive("SetCredential")).toEqual(ids.map((id) => `${id}:(none)`));
 });
