@@ -21,7 +21,7 @@ export interface Attention {
 }
 
 /** What the sentence is made of besides readiness. */
-type Facts = Pick<Stats, "balanced" | "spool" | "sinks">;
+type Facts = Pick<Stats, "balanced" | "spool" | "sinks" | "sources">;
 
 export interface AttentionWatch {
   now(facts: Facts, parts: readonly PartReadiness[]): Attention;
@@ -29,6 +29,8 @@ export interface AttentionWatch {
 }
 
 const lookEveryMs = 1_000;
+/** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */
+const lossShownMs = 3_600_000;
 const working: Attention = { level: "working", text: "Working", since: null, detail: null, remedy: null };
 
 export function watchAttention(clock: Clock, ready: () => readonly PartReadiness[]): AttentionWatch {
@@ -48,12 +50,28 @@ export function watchAttention(clock: Clock, ready: () => readonly PartReadiness
     look(parts);
     if (!facts.balanced) return { ...unbalanced, since: null };
     const [worst] = parts.filter(({ ok }) => !ok).toSorted((a, b) => rankOf(a, facts) - rankOf(b, facts));
-    if (worst === undefined) return working;
+    if (worst === undefined) return lossOf(facts, clock.wallMs() - lossShownMs) ?? working;
     const sinceMs = since.get(worst.part) ?? clock.wallMs();
     return { ...told(worst, facts), since: new Date(sinceMs).toISOString(), detail: worst.detail };
   }
 
   return { now, stop: () => timer.cancel() };
+}
+
+/** A broker told after `afterMs` that it dropped messages. */
+function lossOf({ sources }: Facts, afterMs: number): Attention | undefined {
+  for (const { kind, broker_dropped: count, broker_dropped_at: at } of sources) {
+    if (typeof at !== "string" || Date.parse(at) < afterMs) continue;
+    return {
+      level: "warning",
+      text: `The broker of source ${kind} dropped messages`,
+      since: at,
+      detail: `${String(count)} since the start, by its own count, for whichever of its clients`,
+      remedy:
+        "If the gateway was away they may be its own: let the broker keep more for a client that is away (Mosquitto: max_queued_messages 0, persistence true).",
+    };
+  }
+  return undefined;
 }
 
 type Told = Pick<Attention, "level" | "text" | "remedy">;

@@ -123,6 +123,7 @@ function statsOf(parts: ViewedParts): Stats {
   const letters = unlessDiskFails(() => spool.deadLetters.totals()) ?? { count: 0, bytes: 0 };
   const ready = readinessOf(parts);
   const facts = {
+    sources,
     balanced: balanced(
       parts,
       drained.map(({ stats }) => stats),

@@ -160,6 +160,12 @@ const perSource: readonly Row[] = [
   ["counter", "source_reconnects", "Connections lost", "reconnects"],
   ["gauge", "source_unacknowledged", "Messages received and not yet acknowledged", "unacknowledged"],
   ["counter", "source_refused_connects", "Clients that the embedded broker refused", "refused_connects"],
+  [
+    "counter",
+    "source_broker_dropped",
+    "Messages that the broker says it dropped, for whichever of its clients",
+    "broker_dropped",
+  ],
   ["counter", "source_not_passed_on", "Messages that a slow subscriber did not get", "not_passed_on"],
 ];
 

@@ -15,6 +15,7 @@ import { explain } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 import { answerMs } from "./mqtt-options.ts";
+import { lossTopic } from "./broker-losses.ts";
 import { attempt, connectCutting, mute } from "./cutting-client.ts";
 import { type Cutter, headBytes } from "./large-packets.ts";
 import { MqttMessage, outstanding } from "./outstanding.ts";
@@ -43,6 +44,8 @@ export interface ConnectionSpec {
   readonly intake: Intake;
   /** Of a larger payload only the beginning is kept. May change. */
   payloadBytesMax(): number;
+  /** The broker's count of what it dropped. */
+  counted?(payload: Uint8Array): void;
   /** The first message has come; before `ready`, if the session held some for us. */
   flows(): void;
   /** Connected, and the broker has answered for every filter. */
@@ -62,6 +65,8 @@ export interface Connection {
   close(): Promise<void>;
   /** Subscribes once more: what the broker had given before has come when it answers. `done` also if it does not. */
   roundTrip(done: () => void): void;
+  /** Asks the broker what it drops; `told` once it agrees to tell. One that does not may say so, be silent, or end the connection. */
+  askLosses(told: () => void): void;
   /** Takes the filters back; `done` when the broker has answered. */
   unsubscribe(done: () => void): void;
   /**
@@ -185,6 +190,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
     roundTrip(done) {
       client.subscribe([...spec.filters], { qos: 1, rh: 1 }, () => done());
     },
+    askLosses(told) {
+      if (!ended) client.subscribe(lossTopic, { qos: 0 }, (error) => error ?? told());
+    },
     unsubscribe(done) {
       if (spec.filters.length === 0) return done();
       client.unsubscribe([...spec.filters], (error) => {
@@ -216,7 +224,7 @@ export class NoSession extends Error {
 function takeOver(
   client: MqttClient,
   cutter: Cutter,
-  { clock, payloadBytesMax }: ConnectionSpec,
+  { clock, counted, payloadBytesMax }: ConnectionSpec,
   deliver: (message: MqttMessage, goOn: () => void) => void,
 ): void {
   let qos: 0 | 1 | 2 = 0;
@@ -229,6 +237,11 @@ function takeOver(
   });
   client.handleMessage = ({ topic, dup, retain, messageId, payload: given }, goOn) => {
     let payload = typeof given === "string" ? Buffer.from(given) : given;
+    // No device's, also if a session was subscribed to it by an earlier start.
+    if (qos === 0 && topic === lossTopic) {
+      counted?.(payload);
+      return goOn();
+    }
     if (payload.length > payloadBytesMax()) {
       wholeBytes ??= payload.length;
       // A copy, so that the large one goes.

@@ -10,6 +10,7 @@ import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
 import { sourceKind, type Mapped, type Source, type StatusTopic } from "../core/source.ts";
+import { brokerLosses } from "./broker-losses.ts";
 import { formerSessions } from "./former.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
@@ -39,7 +40,11 @@ export const mqtt = sourceKind({
   isAsked: ({ url }) => url !== undefined,
   probe: probeMqtt,
   open: (parts) =>
-    mqttSource({ ...parts, memory: sessionMemory(join(parts.dataDir, "mqtt-session.json"), parts.log) }),
+    mqttSource({
+      ...parts,
+      memory: sessionMemory(join(parts.dataDir, "mqtt-session.json"), parts.log),
+      lossesFile: join(parts.dataDir, "mqtt-losses.json"),
+    }),
 });
 
 export interface MqttOptions {
@@ -51,6 +56,8 @@ export interface MqttOptions {
   readonly statusTopic?: StatusTopic | undefined;
   /** What our sessions were given before; absent: nothing is known of it. */
   readonly memory?: SessionMemory;
+  /** Keeps the broker's last count of what it dropped. */
+  readonly lossesFile?: string;
   /** MAX_PAYLOAD_BYTES as it is now. */
   readonly payloadBytesMax?: () => number;
   readonly random?: () => number;
@@ -63,6 +70,8 @@ const goodConnectionMs = 10_000;
 /** Where nobody says how large a payload may be. */
 const defaultPayloadBytesMax = 256 * 1024;
 const lookAgainMs = 1000;
+/** How often in a row a broker is asked what it drops. One that ends the connection for it would end every one. */
+const lossAsksMax = 2;
 const sessionLostText =
   "the broker lost our session and what it had kept for us (it was restarted without its store, or another client used our id); subscribed again";
 const takenOnceText = "messages came by our old and our new subscription, and were taken once";
@@ -78,6 +87,7 @@ export function mqttSource(options: MqttOptions): Source {
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
   const rivals = takeovers(clock, clientId);
   const tls = lastGood(() => tlsOf(settings));
+  const losses = brokerLosses(options.lossesFile, place, clock, log);
   const former = formerSessions({
     clientIds: memory.others(clientId),
     place,
@@ -121,6 +131,7 @@ export function mqttSource(options: MqttOptions): Source {
   let statusRefused: string | undefined;
   /** The Maximum Packet Size that the connection began with. */
   let toldBytes = 0;
+  let lossAsks = 0;
   const first = Promise.withResolvers<void>();
 
   function dial(intake: Intake): void {
@@ -143,6 +154,7 @@ export function mqttSource(options: MqttOptions): Source {
         obsolete: memory.filtersOf(clientId).filter((filter) => !filters.includes(filter)),
         note: (now) => memory.note(clientId, place, now),
         originalOf: former.originalOf,
+        counted: losses.heard,
         clock,
         intake,
         flows,
@@ -186,7 +198,14 @@ export function mqttSource(options: MqttOptions): Source {
     group = note;
     said = detail;
     publishStatus();
+    askLosses();
     first.resolve();
+  }
+
+  function askLosses(): void {
+    if (lossAsks >= lossAsksMax) return;
+    lossAsks += 1;
+    connection?.askLosses(() => (lossAsks = 0));
   }
 
   function publishStatus(): void {
@@ -280,6 +299,8 @@ export function mqttSource(options: MqttOptions): Source {
         .join("; "),
       reconnects,
       unacknowledged: (connection?.unacknowledged() ?? 0) + former.unacknowledged(),
+      ...losses.stats(),
     }),
+    counters: ["broker_dropped"],
   };
 }

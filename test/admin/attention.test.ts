@@ -17,6 +17,7 @@ const facts = {
   balanced: true,
   spool: { entries: 7, bytes: 1, oldest_age_seconds: 0, offline_hours_left: 72 },
   sinks: { postgres: sink, influx: sink },
+  sources: [{ kind: "mqtt" }],
 };
 const names = ["source mqtt", "clock", "intake", "registry", "sink postgres", "sink influx", "dead letters"];
 
@@ -54,6 +55,24 @@ test("the time is when the trouble began, and disappears with it", () => {
   clock.advance(1_000);
   broken.set("sink influx", "connection refused");
   expect(now().since).toBe(new Date(clock.wallMs()).toISOString());
+});
+
+test("messages that the broker dropped are told of for an hour, after all that can be mended", () => {
+  const at = new Date(clock.wallMs()).toISOString();
+  const lost = { ...facts, sources: [{ kind: "mqtt", broker_dropped: 1505, broker_dropped_at: at }] };
+  expect(now(lost)).toMatchObject({
+    level: "warning",
+    text: "The broker of source mqtt dropped messages",
+    since: at,
+  });
+  expect(now(lost).detail).toContain("1505");
+  broken.set("sink influx", "connection refused");
+  expect(now(lost).text).toBe("Sink influx cannot deliver");
+  broken.clear();
+  clock.advance(3_601_000);
+  expect(now(lost).text).toBe("Working");
+  const none = { ...facts, sources: [{ kind: "mqtt", broker_dropped: 0, broker_dropped_at: null }] };
+  expect(now(none).text).toBe("Working");
 });
 
 test("what stops the intake comes before what waits, and an alarm before an outage", () => {

@@ -19,6 +19,11 @@ const cases: Readonly<Record<string, { series: string; fires: string; rests: str
   SluiceDown: { series: 'up{job="sluice"}', fires: "0x120", rests: "1x120" },
   SluiceNotReady: { series: 'sluice_ready{part="dead letters"}', fires: "0x120", rests: "1x120" },
   SluiceSourceAway: { series: 'sluice_source_connected{source="mqtt"}', fires: "0x120", rests: "1x120" },
+  SluiceBrokerDrops: {
+    series: 'sluice_source_broker_dropped_total{source="mqtt"}',
+    fires: "0+1x120",
+    rests: "7x120",
+  },
   SluiceSinkTrouble: { series: 'sluice_sink_trouble{sink="influx"}', fires: "1x120", rests: "0x120" },
   SluiceSinkAlarm: { series: 'sluice_sink_alarms{sink="postgres"}', fires: "1x120", rests: "0x120" },
   SluiceIntakeHeld: { series: 'sluice_intake_held{reason="disk_low"}', fires: "1x120", rests: "0x120" },

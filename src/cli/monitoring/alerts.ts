@@ -43,6 +43,15 @@ export const alerts: readonly Alert[] = [
       "`GET /readyz` names the broker's answer; `sluice check` tries the connection. Meanwhile what devices publish waits at the broker, as far as the broker keeps it.",
   },
   {
+    name: "SluiceBrokerDrops",
+    expr: "increase(sluice_source_broker_dropped_total[1h]) > 0",
+    lasts: "0m",
+    severity: "warning",
+    summary: "The broker dropped {{ $value | humanize }} messages for one of its clients",
+    runbook:
+      "If a gateway was away, they may be its: the broker keeps only so many for a client that is away. Let it keep more (Mosquitto: max_queued_messages 0, persistence true), and see why the gateway was away.",
+  },
+  {
     name: "SluiceSinkTrouble",
     expr: "sluice_sink_trouble == 1",
     lasts: "10m",
