@@ -32,8 +32,10 @@ export interface Passed {
 }
 
 export interface Follower {
-  entry(followed: Followed): void;
-  passed(passed: Passed): void;
+  entries(followed: readonly Followed[]): void;
+  passed(passed: readonly Passed[]): void;
+  /** So many more came in a second than are shown. */
+  notShown(entries: number): void;
 }
 
 export interface Device {
@@ -52,9 +54,14 @@ export interface Follow {
 
 const followersMax = 10;
 const lookEveryMs = 200;
+const looksPerSecond = 1000 / lookEveryMs;
+/** Nobody reads more; the rest is counted. */
+const shownPerSecondMax = 50;
 /** Entries whose sinks are waited for, per follower; beyond it the oldest are let go. */
 const openMax = 200;
-const payloadCharsMax = 2_000;
+const payloadCharsMax = 1_500;
+/** Of a name, which may be of 64 KiB, and of the detail. */
+const wordCharsMax = 200;
 
 interface Open {
   readonly seq: number;
@@ -66,36 +73,56 @@ interface Following {
   readonly device: Device;
   readonly follower: Follower;
   readonly open: Open[];
+  /** How many may still be shown in this second. */
+  left: number;
+  /** How many were not, in this second. */
+  notShown: number;
 }
 
 /** @param reached sink → everything up to this seq is behind it */
 export function createFollow(clock: Clock, reached: () => ReadonlyMap<string, number>): Follow {
   const all = new Set<Following>();
   let timer: Timer | undefined;
+  let looks = 0;
 
   function look(): void {
     const positions = reached();
     for (const { follower, open } of all) {
-      for (const { seq, receivedMs, sinks } of open) {
-        for (const [sink, position] of positions) {
-          if (position < seq || sinks.has(sink)) continue;
-          sinks.add(sink);
-          follower.passed({ seq, sink, after_ms: Math.max(0, clock.wallMs() - receivedMs) });
-        }
-      }
+      const passed = open.flatMap((one) => passedBy(one, positions));
+      if (passed.length > 0) follower.passed(passed);
       while (open[0] && open[0].sinks.size === positions.size) open.shift();
     }
+    if (++looks % looksPerSecond === 0) for (const following of all) nextSecond(following);
+  }
+
+  function passedBy({ seq, receivedMs, sinks }: Open, positions: ReadonlyMap<string, number>): Passed[] {
+    const fresh = [...positions].filter(([sink, position]) => position >= seq && !sinks.has(sink));
+    return fresh.map(([sink]) => {
+      sinks.add(sink);
+      return { seq, sink, after_ms: Math.max(0, clock.wallMs() - receivedMs) };
+    });
+  }
+
+  function nextSecond(following: Following): void {
+    const { notShown, follower } = following;
+    following.left = shownPerSecondMax;
+    following.notShown = 0;
+    if (notShown > 0) follower.notShown(notShown);
   }
 
   function note(entries: readonly Entry[]): void {
     if (all.size === 0) return;
-    for (const { device, follower, open } of all) {
-      for (const entry of entries) {
-        if (!isMeant(device, entry)) continue;
-        open.push({ seq: entry.seq, receivedMs: entry.receivedMs, sinks: new Set() });
-        if (open.length > openMax) open.shift();
-        follower.entry(shown(entry, clock.wallMs()));
-      }
+    const nowMs = clock.wallMs();
+    for (const following of all) {
+      const meant = entries.filter((entry) => isMeant(following.device, entry));
+      const told = meant.slice(0, following.left);
+      following.left -= told.length;
+      following.notShown += meant.length - told.length;
+      if (told.length === 0) continue;
+      const { open, follower } = following;
+      for (const { seq, receivedMs } of told) open.push({ seq, receivedMs, sinks: new Set() });
+      open.splice(0, open.length - openMax);
+      follower.entries(told.map((entry) => shown(entry, nowMs)));
     }
   }
 
@@ -103,7 +130,7 @@ export function createFollow(clock: Clock, reached: () => ReadonlyMap<string, nu
     note,
     follow(device, follower) {
       if (all.size >= followersMax) return undefined;
-      const following = { device, follower, open: [] };
+      const following = { device, follower, open: [], left: shownPerSecondMax, notShown: 0 };
       all.add(following);
       timer ??= clock.every(lookEveryMs, look);
       return () => {
@@ -132,13 +159,17 @@ function shown(entry: Entry, nowMs: number): Followed {
   return {
     seq,
     received_at: new Date(receivedMs).toISOString(),
-    topic,
-    ...toColumns({ tenantId, deviceId, msgType }),
+    topic: cut(topic),
+    ...toColumns({ tenantId: cut(tenantId), deviceId: cut(deviceId), msgType: cut(msgType) }),
     verdict: verdictOf(entry),
-    detail,
+    detail: cut(detail),
     payload: payload.slice(0, payloadCharsMax),
     to_disk_ms: Math.max(0, nowMs - receivedMs),
   };
+}
+
+function cut<T extends string | null>(text: T): T {
+  return (text?.slice(0, wordCharsMax) ?? null) as T;
 }
 
 function verdictOf(entry: Entry): string {

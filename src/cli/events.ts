@@ -15,6 +15,8 @@ const entry = z.looseObject({
   to_disk_ms: z.number(),
 });
 
+const notShown = z.looseObject({ entries: z.number() });
+
 export const events = command({
   name: "events",
   summary: "Show what happens to the next messages, of all devices or one, live",
@@ -36,6 +38,7 @@ export const events = command({
     )) {
       if (json) context.stdout(`${JSON.stringify({ event, ...Object(data) })}\n`);
       else if (event === "entry") context.stdout(lineOf(entry.parse(data)));
+      else if (event === "not_shown") context.stderr(`${notShown.parse(data).entries} more in this second\n`);
       if (event === "entry" && ++seen === count) break;
     }
     return 0;

@@ -15,6 +15,7 @@ import { readAheadBytesMax, readAheadEntriesMax } from "../drain/read-ahead.ts";
 import { intakeBytesMax, intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
 import { bucketsMax } from "../judge/limit.ts";
 import { reasons } from "../judge/reasons.ts";
+import { streamsBytesMax } from "../http/streams.ts";
 import { askedSinks } from "../sink/index.ts";
 import { columnsMax } from "../sink/influx/types.ts";
 import { seriesMax } from "../sink/influx/series.ts";
@@ -94,6 +95,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
           { part: "series of InfluxDB, in two generations", bytes: 2 * seriesMax * itemBytes.series },
         ]
       : []),
+    { part: "live streams of readers that are slow", bytes: streamsBytesMax },
     { part: "recent rejects", bytes: reasons.length * devicesMax * itemBytes.rejectRow },
     { part: "replays under way", bytes: underWayMax * itemBytes.requeued },
     { part: "lines of the log that nobody took yet", bytes: logBytesMax },

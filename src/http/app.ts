@@ -21,7 +21,7 @@ import { deviceEndpoints } from "./device-endpoints.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";
 import { latestBytesMax, latestEndpoints, latestPath } from "./latest-endpoints.ts";
 import { mount } from "./endpoint.ts";
-import { bearer, type HttpEnv, onlyThisHost } from "./guard.ts";
+import { bearer, type HttpEnv, onlyThisHost, tokenBearer } from "./guard.ts";
 import { liveEndpoints } from "./live.ts";
 import { loginEndpoints } from "./login.ts";
 import { pageEndpoints, pagePolicy } from "./page.ts";
@@ -30,6 +30,7 @@ import { quarantineSpec } from "../admin/review/quarantine-rows.ts";
 import { reviewEndpoints } from "./review-endpoints.ts";
 import { rejectEndpoints } from "./reject-endpoints.ts";
 import { createSessions } from "./sessions.ts";
+import { createStreams } from "./streams.ts";
 import { settingEndpoints } from "./setting-endpoints.ts";
 import { statusEndpoints } from "./status-endpoints.ts";
 import type { GatewayView } from "../admin/views.ts";
@@ -44,6 +45,8 @@ export interface AppOptions {
   readonly readToken?: string | undefined;
   /** Counts wrong tokens per address; given if other parts show the count. */
   readonly attempts?: Attempts;
+  /** Are these tokens still those of the settings? Absent: they do not change. */
+  readonly isInForce?: () => boolean;
   readonly audit: AuditLog;
   readonly clock: Clock;
   readonly log: Log;
@@ -51,6 +54,7 @@ export interface AppOptions {
 
 export function createApp(options: AppOptions): Hono<HttpEnv> {
   const { view, adminToken, readToken, audit, clock, log, attempts = createAttempts(clock) } = options;
+  const { isInForce = () => true } = options;
   const warn = throttledWarn(log, clock);
   const app = new Hono<HttpEnv>();
   app.use("/docs", async (c, next) => {
@@ -76,6 +80,11 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
   if (Object.keys(read).length > 0)
     for (const path of ["/devices", "/devices/*"])
       app.use(path, bearer({ tokens: read, sessions, attempts, warn }));
+  const holds = tokenBearer(Object.values(read));
+  const isKnown = ({ headers }: Request) =>
+    sessions === undefined ||
+    holds(headers.get("authorization")) === true ||
+    sessions.has(headers.get("cookie") ?? undefined);
   const limit = limitOf(bodyBytesMax);
   const latestLimit = limitOf(latestBytesMax);
   app.use((c, next) => {
@@ -95,7 +104,7 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     ...pageEndpoints,
     ...loginEndpoints(sessions, attempts, warn),
     ...statusEndpoints(view),
-    ...liveEndpoints(view, clock),
+    ...liveEndpoints(view, clock, createStreams(clock, { isKnown, isInForce })),
     ...cacheEndpoints(view.cache),
     ...bulkEndpoints(view.devices),
     ...deviceEndpoints(view.devices),

@@ -51,21 +51,33 @@ export interface Guard {
   readonly warn: Warn;
 }
 
+/** Does the request show one of the tokens, as `Authorization: Bearer`? */
+export function tokenBearer(
+  tokens: readonly string[],
+): (authorization: string | null | undefined) => boolean | undefined {
+  const wanted = tokens.map(sha256);
+  return (authorization) => {
+    const given = /^bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+    return given === undefined ? undefined : isOneOf(wanted, sha256(given));
+  };
+}
+
 export function bearer({ tokens, sessions, attempts, warn }: Guard): MiddlewareHandler<HttpEnv> {
-  const wanted = Object.values(tokens).map(sha256);
+  const holds = tokenBearer(Object.values(tokens));
   const names = Object.keys(tokens).join(" or ");
   return async (c, next) => {
     const client = c.env.clientAddress;
-    const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+    /** undefined: none was given. */
+    const isRight = holds(c.req.header("authorization"));
     // The right token is checked first: wrong tokens from a neighbour behind the same address must not lock its owner
     // out.
-    if (given !== undefined && isOneOf(wanted, sha256(given))) return next();
-    if (given === undefined && sessions?.has(c.req.header("cookie")) === true) {
+    if (isRight === true) return next();
+    if (isRight === undefined && sessions?.has(c.req.header("cookie")) === true) {
       if (c.req.method === "GET" || isOurPage(c)) return next();
       return problem(403, "A change that comes with a session must come from this gateway's own page.");
     }
     const waitMs = attempts.waitMs(client);
-    if (given !== undefined) {
+    if (isRight === false) {
       attempts.wrong(client);
       warn({ remote: client }, `wrong ${names}`);
     }

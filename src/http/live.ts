@@ -1,73 +1,17 @@
-/**
- * What the page shows live, as Server-Sent Events (HTML, 9.2): /live is /stats every second, /admin/follow is one
- * device. The number of streams is bounded, and a stream whose reader does not keep up is ended, not buffered.
- */
+/** What the page shows live: /live is /stats every second, /admin/follow is one device or all; and /history for the curves. */
 import { z } from "zod";
 import type { Clock } from "../core/clock.ts";
-import { maskedIn } from "../core/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import { problem } from "./problem.ts";
+import type { createStreams } from "./streams.ts";
 import type { GatewayView } from "../admin/views.ts";
 
 const liveEveryMs = 1_000;
-/** Less than the time after which a silent connection is closed (server.ts). */
-const aliveEveryMs = 10_000;
-const comment = ": alive\n\n";
-const streamsMax = 50;
-/** How many events may wait for a reader. */
-const waitingMax = 500;
 
-type Send = (event: string, data: unknown) => void;
-
-export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoint[] {
-  let open = 0;
-
-  /**
-   * @param begin starts to send; it returns a function that ends that, or undefined if too many streams of this kind
-   * are open
-   */
-  function stream(request: Request, begin: (send: Send) => (() => void) | undefined): Response {
-    if (open >= streamsMax) return problem(503, "Too many live streams are open.", retryLater);
-    let end: (() => void) | undefined;
-    let isOver = false;
-    const body = new ReadableStream<string>(
-      {
-        start(controller) {
-          const write = (text: string) => {
-            // Who sends may be in the middle of a group that was too much for the reader.
-            if (isOver) return;
-            if ((controller.desiredSize ?? 0) > 0) return controller.enqueue(text);
-            stop();
-            controller.close();
-          };
-          const ended = begin((event, data) =>
-            write(`event: ${event}\ndata: ${JSON.stringify(maskedIn(data))}\n\n`),
-          );
-          if (ended === undefined) return;
-          // Otherwise the head is not sent, and the connection is closed while there is nothing to send.
-          write(comment);
-          const alive = clock.every(aliveEveryMs, () => write(comment));
-          open += 1;
-          end = () => {
-            open -= 1;
-            alive.cancel();
-            ended();
-          };
-        },
-        cancel: stop,
-      },
-      { highWaterMark: waitingMax },
-    );
-    if (end === undefined) return problem(503, "Too many streams already follow devices.", retryLater);
-    function stop(): void {
-      isOver = true;
-      end?.();
-      end = undefined;
-    }
-    request.signal.addEventListener("abort", stop);
-    return new Response(body, { headers: { "content-type": "text/event-stream" } });
-  }
-
+export function liveEndpoints(
+  view: GatewayView,
+  clock: Clock,
+  stream: ReturnType<typeof createStreams>,
+): readonly Endpoint[] {
   return [
     endpoint({
       method: "GET",
@@ -76,8 +20,8 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
       summary: "GET /stats every second, as a stream",
       answer: { help: "Server-Sent Events `stats`.", media: ["text/event-stream"] },
       problems: [503],
-      handle: ({ request }) =>
-        stream(request, (send) => {
+      handle: (reader) =>
+        stream(reader, (send) => {
           send("stats", view.stats());
           const timer = clock.every(liveEveryMs, () => send("stats", view.stats()));
           return () => timer.cancel();
@@ -101,22 +45,24 @@ export function liveEndpoints(view: GatewayView, clock: Clock): readonly Endpoin
         device: z.string().optional().describe("Only of this device."),
       }),
       answer: {
-        help: "Server-Sent Events `entry` (the message is on disk) and `passed` (a sink has it).",
+        help: "Server-Sent Events `entry` (the message is on disk), `passed` (a sink has it) and `not_shown` (so many more came in that second than are shown).",
         media: ["text/event-stream"],
       },
       problems: [503],
-      handle: ({ request, query }) =>
-        stream(request, (send) =>
+      handle: ({ query, ...reader }) =>
+        stream(reader, (send) =>
           view.follow(
             { tenantId: query.tenant, deviceId: query.device },
-            { entry: (entry) => send("entry", entry), passed: (passed) => send("passed", passed) },
+            {
+              entries: (entries) => send("entry", ...entries),
+              passed: (passed) => send("passed", ...passed),
+              notShown: (entries) => send("not_shown", { entries }),
+            },
           ),
         ),
     }),
   ];
 }
-
-const retryLater = { headers: { "retry-after": "10" } };
 
 const percentiles = z.object({ p50: z.number().nullable(), p99: z.number().nullable() });
 const counts = z.record(z.string(), z.number());

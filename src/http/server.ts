@@ -68,7 +68,8 @@ export function startHttpServer(options: {
   const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
   const appFor = ({ adminToken, readToken }: Pick<typeof settings, "adminToken" | "readToken">) => {
     const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
-    const app = createApp({ view, adminToken, readToken, attempts, audit, clock, log });
+    const isInForce = () => adminToken === settings.adminToken && readToken === settings.readToken;
+    const app = createApp({ view, adminToken, readToken, attempts, isInForce, audit, clock, log });
     return { adminToken, readToken, app };
   };
   let served = appFor(settings);

@@ -43,17 +43,23 @@ export function useLive(): LiveState {
   const [oldSeconds, setOldSeconds] = useState<number | undefined>(undefined);
   useEffect(() => {
     let last: Live | undefined;
-    const source = new EventSource("/live");
-    source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
-      const now = performance.now();
-      const stats = JSON.parse(data) as Stats;
-      last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
-      setLive(last);
-      setOldSeconds(undefined);
-    });
+    let source: EventSource;
+    const open = () => {
+      source = new EventSource("/live");
+      source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
+        const now = performance.now();
+        const stats = JSON.parse(data) as Stats;
+        last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
+        setLive(last);
+        setOldSeconds(undefined);
+      });
+    };
+    open();
     const timer = setInterval(() => {
       const ageMs = performance.now() - (last?.atMs ?? 0);
       setOldSeconds(ageMs > staleMs ? Math.round(ageMs / 1000) : undefined);
+      // The browser does not ask again by itself when it was refused: too many streams were open.
+      if (source.readyState === EventSource.CLOSED) open();
     }, 1000);
     return () => {
       source.close();

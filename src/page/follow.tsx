@@ -1,6 +1,6 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
 import { useEffect, useState } from "hono/jsx/dom";
-import { ms } from "./words.ts";
+import { ms, number } from "./words.ts";
 
 interface Entry {
   readonly seq: number;
@@ -23,9 +23,11 @@ const rowsMax = 50;
 export function Follow({ device, setDevice }: { device: string; setDevice: (device: string) => void }) {
   const [rows, setRows] = useState<readonly Row[]>([]);
   const [isOpen, setOpen] = useState(false);
+  const [notShown, setNotShown] = useState(0);
   useEffect(() => {
     setRows([]);
     setOpen(false);
+    setNotShown(0);
     const [tenant, id] = device.split("/");
     if (!tenant || !id) return undefined;
     const query = new URLSearchParams({ tenant, device: id });
@@ -35,6 +37,10 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
     source.addEventListener("entry", ({ data }: MessageEvent<string>) => {
       const entry = JSON.parse(data) as Entry;
       setRows((old) => [{ ...entry, sinks: {} }, ...old].slice(0, rowsMax));
+    });
+    source.addEventListener("not_shown", ({ data }: MessageEvent<string>) => {
+      const { entries } = JSON.parse(data) as { entries: number };
+      setNotShown((old) => old + entries);
     });
     source.addEventListener("passed", ({ data }: MessageEvent<string>) => {
       const { seq, sink, after_ms: afterMs } = JSON.parse(data) as Passed;
@@ -72,6 +78,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
             ? `Waiting for what ${device} says.`
             : "The stream is not open; log in above?"}
       </p>
+      {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
       <table tabIndex={0}>
         <thead>
           <tr>

@@ -1,15 +1,12 @@
-/** The page's session: who gets one, what it is good for, when it ends; and the streams, which are bounded. */
-import { afterEach, describe, expect, test } from "bun:test";
+/** The page's session: who gets one, what it is good for, when it ends. */
+import { describe, expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
 import { createSessions } from "../../src/http/sessions.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
-import { until } from "../kit/until.ts";
 import { fakeView } from "../kit/view.ts";
 
 const token = "a-token-of-some-length";
-afterEach(stopAll);
 
 describe("sessions", () => {
   const cookieOf = (header = "") => header.split(";")[0] ?? "";
@@ -93,68 +90,5 @@ describe("sessions", () => {
     }
     expect(statuses[0]).toBe(401);
     expect(statuses.at(-1)).toBe(429);
-  });
-});
-
-describe("streams", () => {
-  let running: InProcess;
-  const url = (path: string) => `http://${running.gateway.httpAddress()}${path}`;
-
-  test("no more than fifty are open, and one that ends makes room", async () => {
-    running = await startInProcess();
-    const ends = Array.from({ length: 50 }, () => new AbortController());
-    const open = await Promise.all(ends.map(({ signal }) => fetch(url("/live"), { signal })));
-    expect(new Set(open.map(({ status }) => status))).toEqual(new Set([200]));
-    expect((await fetch(url("/live"))).status).toBe(503);
-    for (const end of ends) end.abort();
-    await until(async () => {
-      const one = new AbortController();
-      const { status } = await fetch(url("/live"), { signal: one.signal });
-      one.abort();
-      return status === 200;
-    });
-  });
-
-  test("a group that is too much for a reader ends the stream, and the intake does not notice", async () => {
-    running = await startInProcess();
-    await running.gateway.view.devices.add(registered(["d1"]));
-    const { body } = await fetch(url("/admin/follow"));
-    const ends = (async () => {
-      for await (const piece of body ?? []) expect(piece.length).toBeGreaterThan(0);
-    })();
-    running.source.give(...Array.from({ length: 900 }, (_, seq) => telemetry("d1", seq)));
-    await until(() => running.stats().ingest["accepted"] === 900);
-    expect(running.stats().ingest["held"]).toBeNull();
-    await running.acknowledged();
-    await ends;
-    await until(() => running.stats().sinks["local"]?.delivered === 900);
-    expect(running.stats()).toMatchObject({ balanced: true, sinks: { local: { skipped: 0 } } });
-  });
-
-  test("a stream that follows one device shows no other device, and never a token", async () => {
-    running = await startInProcess();
-    await running.gateway.view.devices.add(registered(["d1", "d2"]));
-    const ending = new AbortController();
-    const { body } = await fetch(url("/admin/follow?tenant=acme&device=d1"), { signal: ending.signal });
-    let text = "";
-    const read = (async () => {
-      for await (const piece of body ?? []) text += new TextDecoder().decode(piece);
-    })().catch(() => {});
-    running.source.give(
-      telemetry("d2", 1),
-      telemetry("d1", 2),
-      telemetry("d1", 3, { provision_token: "tok-wrong" }),
-    );
-    await until(() => text.split("event: passed").length === 3);
-    ending.abort();
-    await read;
-    const entries = [...text.matchAll(/event: entry\ndata: (.+)\n/g)].map(([, data]) =>
-      JSON.parse(data ?? ""),
-    );
-    expect(entries).toMatchObject([
-      { device_id: "d1", verdict: "accepted" },
-      { device_id: "d1", verdict: "TOKEN_INVALID" },
-    ]);
-    expect(text).not.toContain("tok-");
   });
 });

@@ -1,0 +1,180 @@
+/** Streams: who may have one open, how long, and what a reader is sent who does not keep up. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { createApp } from "../../src/http/app.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
+import { fakeView } from "../kit/view.ts";
+
+afterEach(stopAll);
+
+const token = "a-token-of-some-length";
+const authorization = `Bearer ${token}`;
+
+/** A gateway with an ADMIN_TOKEN, seen from anywhere. */
+function gateway({ adminToken }: { adminToken: string | undefined } = { adminToken: token }) {
+  const clock = simulatedClock();
+  const state = { isInForce: true };
+  const isInForce = () => state.isInForce;
+  const { view } = fakeView();
+  const app = createApp({ view, adminToken, isInForce, audit: () => {}, clock, log: silentLog });
+  const ask = async (path: string, clientAddress: string, headers: Record<string, string> = {}) =>
+    app.fetch(
+      new Request(`http://127.0.0.1:8080${path}`, { headers: { host: "127.0.0.1:8080", ...headers } }),
+      {
+        clientAddress,
+      },
+    );
+  const login = async (): Promise<string> => {
+    const body = JSON.stringify({ token });
+    const request = new Request("http://127.0.0.1:8080/login", { method: "POST", body });
+    const { headers } = await app.fetch(request, { clientAddress: "::1" });
+    return headers.get("set-cookie")?.split(";")[0] ?? "";
+  };
+  const logout = (cookie: string) =>
+    app.fetch(new Request("http://127.0.0.1:8080/logout", { method: "POST", headers: { cookie } }), {
+      clientAddress: "::1",
+    });
+  return { clock, state, ask, login, logout };
+}
+
+const statuses = async (answers: readonly Promise<Response>[]) =>
+  (await Promise.all(answers)).map(({ status }) => status);
+
+/** Whether the answer has ended, once what it holds was read. */
+async function hasEnded({ body }: Response): Promise<boolean> {
+  const reader = body?.getReader();
+  for (;;) {
+    const next = await Promise.race([reader?.read(), Bun.sleep(20)]);
+    if (next === undefined) return false;
+    if (next.done) return true;
+  }
+}
+
+describe("how many", () => {
+  test("strangers cannot take those of who has logged in or shows a token", async () => {
+    const { ask, login } = gateway();
+    const of = (client: string, n: number, headers = {}) =>
+      statuses(Array.from({ length: n }, () => ask("/live", client, headers)));
+    expect(await of("10.0.0.1", 11)).toEqual([...Array<number>(10).fill(200), 503]);
+    for (const client of ["10.0.0.2", "10.0.0.3", "10.0.0.4"]) await of(client, 10);
+    expect(await of("10.0.0.5", 1)).toEqual([503]);
+    // Nor does it help a stranger to come from this host: a proxy lets them all.
+    expect(await of("127.0.0.1", 1)).toEqual([503]);
+    expect(await of("127.0.0.1", 1, { authorization: "Bearer another-token-of-length" })).toEqual([503]);
+    expect(await of("10.0.0.1", 5, { authorization })).toEqual(Array<number>(5).fill(200));
+    const cookie = await login();
+    expect(await of("10.0.0.9", 6, { cookie })).toEqual([...Array<number>(5).fill(200), 503]);
+  });
+
+  test("without ADMIN_TOKEN there are no strangers", async () => {
+    const { ask } = gateway({ adminToken: undefined });
+    const all = await statuses(Array.from({ length: 51 }, () => ask("/live", "127.0.0.1")));
+    expect(all).toEqual([...Array<number>(50).fill(200), 503]);
+  });
+
+  test("one that ends makes room", async () => {
+    const { ask } = gateway();
+    const open = await Promise.all(Array.from({ length: 10 }, () => ask("/live", "10.0.0.1")));
+    expect((await ask("/live", "10.0.0.1")).status).toBe(503);
+    await open[3]?.body?.cancel();
+    expect((await ask("/live", "10.0.0.1")).status).toBe(200);
+  });
+});
+
+describe("how long", () => {
+  test.each(["/live", "/admin/follow"])(
+    "%s ends with the logout, and with the session's time",
+    async (path) => {
+      const { clock, ask, login, logout } = gateway();
+      const [cookie, other] = [await login(), await login()];
+      const [ended, open] = [await ask(path, "::1", { cookie }), await ask(path, "::1", { cookie: other })];
+      const stranger = await ask("/live", "10.0.0.1");
+      await logout(cookie);
+      clock.advance(10_000);
+      expect([await hasEnded(ended), await hasEnded(open), await hasEnded(stranger)]).toEqual([
+        true,
+        false,
+        false,
+      ]);
+      const late = await ask(path, "::1", { cookie: other });
+      clock.advance(12 * 3_600_000);
+      expect(await hasEnded(late)).toBe(true);
+    },
+  );
+
+  test("all end when the token is renewed", async () => {
+    const { clock, state, ask, login } = gateway();
+    const answers = await Promise.all([
+      ask("/live", "10.0.0.1"),
+      ask("/live", "::1", { cookie: await login() }),
+      ask("/admin/follow", "::1", { authorization }),
+    ]);
+    state.isInForce = false;
+    clock.advance(10_000);
+    expect(await Promise.all(answers.map(hasEnded))).toEqual([true, true, true]);
+  });
+});
+
+describe("what is sent", () => {
+  let running: InProcess;
+  const url = (path: string) => `http://${running.gateway.httpAddress()}${path}`;
+
+  test("who does not read is ended, and nothing is buffered without end", async () => {
+    const { clock, ask } = gateway();
+    const answer = await ask("/live", "10.0.0.1");
+    clock.advance(3_600_000);
+    expect((await answer.text()).length).toBeLessThan(400_000);
+  });
+
+  test("of a group that is more than anybody reads some are shown, the others counted, and the stream goes on", async () => {
+    running = await startInProcess();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    const ending = new AbortController();
+    const { body } = await fetch(url("/admin/follow"), { signal: ending.signal });
+    let text = "";
+    const read = (async () => {
+      for await (const piece of body ?? []) text += new TextDecoder().decode(piece);
+    })().catch(() => {});
+    running.source.give(...Array.from({ length: 900 }, (_, seq) => telemetry("d1", seq)));
+    const countOf = (event: string) => text.split(`event: ${event}\n`).length - 1;
+    const notShown = () => Number(/"entries":(\d+)/.exec(text)?.[1] ?? 0);
+    await until(() => notShown() > 0 && countOf("passed") === countOf("entry"));
+    expect(countOf("entry")).toBe(50);
+    expect(notShown()).toBe(850);
+    await running.acknowledged();
+    running.source.give(telemetry("d1", 901));
+    await until(() => countOf("entry") === 51);
+    expect(running.stats()).toMatchObject({ balanced: true, ingest: { held: null } });
+    ending.abort();
+    await read;
+  });
+
+  test("a stream that follows one device shows no other device, and never a token", async () => {
+    running = await startInProcess();
+    await running.gateway.view.devices.add(registered(["d1", "d2"]));
+    const ending = new AbortController();
+    const { body } = await fetch(url("/admin/follow?tenant=acme&device=d1"), { signal: ending.signal });
+    let text = "";
+    const read = (async () => {
+      for await (const piece of body ?? []) text += new TextDecoder().decode(piece);
+    })().catch(() => {});
+    running.source.give(
+      telemetry("d2", 1),
+      telemetry("d1", 2),
+      telemetry("d1", 3, { provision_token: "tok-wrong" }),
+    );
+    await until(() => text.split("event: passed").length === 3);
+    ending.abort();
+    await read;
+    const entries = [...text.matchAll(/event: entry\ndata: (.+)\n/g)].map(([, data]) =>
+      JSON.parse(data ?? ""),
+    );
+    expect(entries).toMatchObject([
+      { device_id: "d1", verdict: "accepted" },
+      { device_id: "d1", verdict: "TOKEN_INVALID" },
+    ]);
+    expect(text).not.toContain("tok-");
+  });
+});
