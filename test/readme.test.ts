@@ -1,63 +1,179 @@
 /**
- * What README.md, docs/ and CHANGELOG.md tell people exists: every command with its options, every script, every file and
- * heading that a link leads to; and the pages that are printed from the code are what it prints.
+ * What README.md, docs/ and CHANGELOG.md name exists: commands as the table of commands takes them, scripts, settings, reasons,
+ * metrics, endpoints, and every file and heading that a link leads to. The pages that are printed from the code are what it prints.
  */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
-import { execute } from "../src/cli/index.ts";
+import { existsSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { commands } from "../src/cli/index.ts";
+import type { Command } from "../src/cli/command.ts";
+import { topics } from "../src/cli/help.ts";
+import { allSettings } from "../src/config/tables.ts";
+import { systemClock } from "../src/core/clock.ts";
 import { silentLog } from "../src/core/log.ts";
+import { createApp } from "../src/http/app.ts";
+import { metricsOf } from "../src/http/metric-table.ts";
+import { nameOf } from "../src/http/metrics-text.ts";
+import { reasons } from "../src/judge/reasons.ts";
 import manifest from "../package.json";
+import { blocks, pages, root, spans, wordsOf } from "./kit/documents.ts";
+import { fakeView } from "./kit/view.ts";
 import { reasonsPage, settingsPage } from "./readme.ts";
 
-const root = resolve(import.meta.dir, "..");
-const docs = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
-const pages = new Map(
-  ["README.md", "CHANGELOG.md", ...docs.map((name) => `docs/${name}`)].map((name) => [
-    name,
-    readFileSync(join(root, name), "utf8"),
-  ]),
-);
 const read = (page: string) => pages.get(page) ?? "";
+/** Of the changelog only the words that people type are of today. */
+const isDoc = ({ page }: { page: string }) => page !== "CHANGELOG.md";
 
-/** Code between backticks and in blocks; only there a word counts as a command. */
+/** Lines that start a command: of shell blocks in full, of running text perhaps without its arguments. */
 const typed = [
-  ...[...pages.values()].join("\n").matchAll(/```(?:sh.*|ini)?\n([\s\S]*?)```|`([^`\n]+)`/g),
-].map(([, block, span]) => block ?? span);
-const lines = typed.join("\n").split("\n");
-const matches = (pattern: RegExp) => [...new Set(lines.flatMap((line) => line.match(pattern) ?? []))];
+  ...blocks
+    .filter(({ info }) => info.startsWith("sh"))
+    .flatMap(({ page, text }) =>
+      text
+        .replaceAll("\\\n", " ")
+        .split("\n")
+        .map((line) => ({ page, line: line.replace(/\s# .*$/, ""), full: true })),
+    ),
+  ...spans.map(({ page, text }) => ({ page, line: text, full: false })),
+];
 
-async function help(...words: string[]): Promise<string | undefined> {
-  let out = "";
-  const code = await execute(["help", ...words], {
-    env: {},
-    stdout: (text) => void (out += text),
-    stderr: () => {},
-    signal: new AbortController().signal,
-    createLog: () => silentLog,
+describe("every `sluice …` that people are told to type", () => {
+  const lines = typed.flatMap(({ page, line, full }) =>
+    line
+      .split(/&&|\|\||;|\$\(/)
+      .map((part) => part.trim().replace(/^(?:(?:sudo|until|if|then|do|while|exec) )+/, ""))
+      .flatMap((part) => {
+        const found =
+          /^(?:docker compose exec (?:-T )?sluice |[A-Z_]+=\S+ )*(?:\.\/(?:dist\/)?)?sluice (.+)$/.exec(part);
+        return found?.[1] === undefined ? [] : [{ page, line: found[1], full }];
+      }),
+  );
+
+  test("is found at all", () => {
+    expect(lines.length).toBeGreaterThan(60);
+    expect(lines.filter(({ full }) => full).length).toBeGreaterThan(10);
   });
-  return code === 0 ? out : undefined;
+
+  test.each(lines)("$page: sluice $line", ({ line, full }) => {
+    expect(mistakeIn(wordsOf(line), full)).toBe("");
+  });
+
+  test("is checked so that a wrong one is seen", () => {
+    for (const line of [
+      "devcies add a b",
+      "devices ad a b",
+      "devices add a b --sight x",
+      "devices add a",
+      "devices add a b c",
+      "simulate --rate many",
+      "spool export --format",
+      "help settigns",
+      "run --quick",
+    ])
+      expect(mistakeIn(wordsOf(line), true)).not.toBe("");
+  });
+});
+
+/** Of HTTP ingest, which is a source with a listener of its own (source/http-requests.ts). */
+const ingestPaths = ["tenant/{tenant}/device/{device}/{type}", "batch", "topic/{topic}"].map(
+  (path) => `/ingest/v1/${path}`,
+);
+
+/** Takes the words as the table of commands does. @param full whether arguments may not be left out */
+function mistakeIn([first = "", ...rest]: readonly string[], full: boolean): string {
+  if (first === "help") {
+    const known = [...Object.keys(topics), "man", ...commands.map(({ name }) => name)];
+    return rest.every((word) => word.startsWith("--") || known.includes(word)) ? "" : "no such topic";
+  }
+  const entry = commands.find(({ name }) => name === first);
+  if (entry === undefined) return "no such command";
+  if ("run" in entry) return mistakeOf(entry, rest, full);
+  const sub = entry.commands.find(({ name }) => name === rest[0]);
+  if (sub === undefined) return rest.length === 0 && !full ? "" : `no such command: ${rest[0]}`;
+  return mistakeOf(sub, rest.slice(1), full);
 }
 
-describe("what people are told to type", () => {
-  const commands = matches(/(?<![/\w])sluice [a-z][a-z-]*(?: [a-z-]+)*(?: [^#;&|>)]*)?/g);
+function mistakeOf(command: Command, words: readonly string[], full: boolean): string {
+  let given = 0;
+  for (let i = 0; i < words.length; i++) {
+    const [flag = "", inline] = (words[i] ?? "").split("=", 2);
+    if (!flag.startsWith("--")) given++;
+    else if (flag === "--env-file") i += inline === undefined ? 1 : 0;
+    else {
+      const option = Object.values(command.options).find(({ flags }) => flags.split(" ")[0] === flag);
+      if (option === undefined) return `no option ${flag}`;
+      const wants = option.flags.includes("<");
+      const value = wants ? (inline ?? words[++i]) : true;
+      if (value === undefined && full) return `${flag} without a value`;
+      if (
+        value !== undefined &&
+        !/^[A-Z]+$|^\$/.test(String(value)) &&
+        !option.schema.safeParse(value).success
+      )
+        return `${flag} ${value}`;
+    }
+  }
+  const wanted = Object.keys(command.arguments).length;
+  return given > wanted || (full && given < wanted) ? `${given} arguments, not ${wanted}` : "";
+}
 
-  test("is there at all", () => expect(commands.length).toBeGreaterThan(20));
+describe("every other name", () => {
+  const code = [...spans, ...blocks.filter(({ info }) => /^(?:sh|ini)/.test(info))].filter(isDoc);
+  const found = (pattern: RegExp) => [...new Set(code.flatMap(({ text }) => text.match(pattern) ?? []))];
 
-  test.each(commands)("%s is a command, with options that it has", async (line) => {
-    const [first = "", second = "", ...others] = line.split(" ").slice(1);
-    if (first === "help") return expect(await help(...(second === "" ? [] : [second]))).toBeString();
-    const group = await help(first);
-    expect(group).toBeString();
-    const isGroup = group?.includes("\nCommands:") === true && second !== "";
-    const text = isGroup ? await help(first, second) : group;
-    expect(text).toBeString();
-    for (const word of [second, ...others].filter((each) => each.startsWith("--")))
-      expect(text).toContain(word.replace(/[=.,].*$/, ""));
+  test.each([
+    ...new Set(
+      typed.flatMap(({ line }) => line.match(/(?<=bun(?:@[\d.]+)? run )[a-z][a-z:]*(?![a-z:/.])/g) ?? []),
+    ),
+  ])("bun run %s is a script", (name) => expect(Object.keys(manifest.scripts)).toContain(name));
+
+  /** Of other programs, of the build, and placeholders. */
+  const others =
+    /^(?:NAME_FILE|HTTPS_PROXY|SOURCE_DATE_EPOCH|BUILDPLATFORM|TARGETARCH|STATE_DIRECTORY|SLUICE_[A-Z_]+|PAYLOAD_LIMIT|LIMIT_NOFILE)$/;
+  const known = new Set([
+    ...allSettings.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name])),
+    ...reasons.map(({ code: name }) => name),
+  ]);
+  const capitals = found(/(?<![\w$.-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?:_…)?(?![\w*])/g);
+
+  test("settings and reasons are named at all", () => expect(capitals.length).toBeGreaterThan(100));
+
+  test.each(capitals)("%s is a setting or a reason", (name) => {
+    const isKnown = known.has(name) || others.test(name);
+    expect(
+      isKnown || [...known].some((each) => name.endsWith("_…") && each.startsWith(name.slice(0, -1))),
+    ).toBeTrue();
   });
 
-  test.each(matches(/(?<=bun run )[a-z][a-z:]*(?![a-z:/.])/g))("bun run %s is a script", (name) => {
-    expect(Object.keys(manifest.scripts)).toContain(name);
+  test("metrics exist", () => {
+    const names = metricsOf(fakeView().view.measurements()).map(nameOf);
+    const named = found(/\bsluice_[a-z_]+(?:_total|_seconds|_bytes)\b/g);
+    expect(named.length).toBeGreaterThan(0);
+    for (const name of named) expect(names).toContain(name);
+  });
+
+  test("endpoints exist", () => {
+    const { routes } = createApp({
+      view: fakeView().view,
+      adminToken: undefined,
+      audit: () => {},
+      clock: systemClock,
+      log: silentLog,
+    });
+    const paths = [...routes.map(({ path }) => path), ...ingestPaths].map((path) =>
+      path.replaceAll(/[:{]\w+…?\}?/g, "*"),
+    );
+    const named = [...spans]
+      .filter(isDoc)
+      .filter(({ page }) => page !== "docs/mappings.md")
+      .flatMap(({ text }) => /^(?:GET |POST |PUT |PATCH |DELETE )?(\/[a-z][^ ?]*)/.exec(text)?.[1] ?? [])
+      .filter((path) => !/^\/(?:etc|usr|var|run|tmp|work|proc|sys|path)(?:\/|$)/.test(path));
+    expect(named.length).toBeGreaterThan(20);
+    for (const path of new Set(named)) {
+      const plain = path.replaceAll(/\{\w+…?\}/g, "*").replace(/\/…?$/, "");
+      if (!paths.some((each) => each === plain || each.startsWith(`${plain}/`)))
+        throw new Error(`${path} is no endpoint`);
+    }
   });
 });
 
@@ -77,13 +193,14 @@ describe("every link", () => {
   });
 
   test("reaches every page of docs/ from the README", () => {
-    for (const name of docs) expect(read("README.md")).toContain(`(docs/${name})`);
+    for (const name of pages.keys())
+      if (name.startsWith("docs/")) expect(read("README.md")).toContain(`(${name})`);
   });
 });
 
 /** As GitHub makes them of headings. */
 function anchorsOf(text: string): string[] {
-  const headings = text.replaceAll(/```[\s\S]*?```/g, "").matchAll(/^#+ (.+)$/gm);
+  const headings = text.replaceAll(/^```[\s\S]*?^```$/gm, "").matchAll(/^#+ (.+)$/gm);
   return [...headings].map(([, heading = ""]) =>
     heading
       .toLowerCase()
