@@ -82,8 +82,8 @@ const ingestPaths = ["tenant/{tenant}/device/{device}/{type}", "batch", "topic/{
 /** Takes the words as the table of commands does. @param full whether arguments may not be left out */
 function mistakeIn([first = "", ...rest]: readonly string[], full: boolean): string {
   if (first === "help") {
-    const known = [...Object.keys(topics), "man", ...commands.map(({ name }) => name)];
-    return rest.every((word) => word.startsWith("--") || known.includes(word)) ? "" : "no such topic";
+    const known = new Set([...Object.keys(topics), "man", ...commands.map(({ name }) => name)]);
+    return rest.every((word) => word.startsWith("--") || known.has(word)) ? "" : "no such topic";
   }
   const entry = commands.find(({ name }) => name === first);
   if (entry === undefined) return "no such command";
