@@ -1,20 +1,33 @@
 /**
- * `bun run bench <name> [words]`: the benches, each with its floors measured in the same run. Machines are noisy: read the
+ * `bun run bench [name] [words]`: the benches, each with its floors measured in the same run. Machines are noisy: read the
  * ratios, and run it twice before you believe a difference.
  */
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
+import { type Report, reportOf, tableOf } from "./figures.ts";
 import * as grow from "./grow.ts";
 import * as http from "./http.ts";
 import * as influx from "./influx.ts";
 import * as kafka from "./kafka.ts";
 import * as redis from "./redis.ts";
-import * as ingest from "./ingest.ts";
+import { ingest } from "./ingest.ts";
 import * as mappings from "./mappings.ts";
 import * as soak from "./soak.ts";
+import { executable } from "../kit/gateway.ts";
+import { sluiceSubject } from "./subject.ts";
 
-const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
-  ingest,
+const usage = `bun run bench ingest [options]
+  --binary FILE     an executable to measure; several alternate in one run    [dist/sluice]
+  --messages N      of one backlog                                            [100000]
+  --rounds N        each with a fresh process and database per executable     [3]
+  --json            the report as JSON, every value of it
+  --compare FILE    an earlier report: what is now, of what was then
+bun run bench auth | backlog | grow | http | influx | kafka | mappings | redis | soak [words]`;
+
+/** Benches of one part, which print what they find. */
+const parts: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
   mappings,
   auth,
   grow,
@@ -26,11 +39,40 @@ const benches: Readonly<Record<string, { run(words: readonly string[]): Promise<
   soak,
 };
 
-const [name = "", ...words] = process.argv.slice(2);
-const bench = benches[name];
-if (!bench) {
-  console.error(`usage: bun run bench <${Object.keys(benches).join(" | ")}> [words]`);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    binary: { type: "string", multiple: true, default: [executable] },
+    messages: { type: "string", default: "100000" },
+    rounds: { type: "string", default: "3" },
+    json: { type: "boolean", default: false },
+    compare: { type: "string" },
+  },
+});
+const [name = "", ...words] = positionals;
+const part = parts[name];
+if (part) await part.run(words);
+else if (name === "ingest") await measure();
+else {
+  console.error(usage);
   process.exit(2);
 }
-await bench.run(words);
 process.exit(0);
+
+async function measure(): Promise<void> {
+  const subjects = values.binary.map((file, i) =>
+    sluiceSubject({ file: resolve(file), name: i === 0 ? "sluice" : `sluice ${i + 1}` }),
+  );
+  const figures = await ingest({
+    subjects,
+    messages: Number(values.messages),
+    rounds: Number(values.rounds),
+  });
+  const report = reportOf(figures, process.argv.slice(2));
+  const earlier = values.compare && ((await Bun.file(values.compare).json()) as Report);
+  console.log(
+    values.json
+      ? JSON.stringify(report, null, 2)
+      : tableOf(report, subjects[0]?.name ?? "", earlier || undefined),
+  );
+}

@@ -1,148 +1,177 @@
 /**
- * How fast messages become durable here and in PostgreSQL, what they cost, and what the floors are: a bare MQTT.js receiver
- * behind the same broker, and a bare COPY of the same rows into the same server.
+ * A backlog in the broker: how fast it becomes rows, how soon the first, and what a message costs each process.
  *
- * The broker is loaded before the clock starts (a persistent session keeps the messages), so that no publisher
- * competes for the machine's cores with what is measured.
+ * The clock starts before the first byte: the subject is connected and subscribed, and stopped (SIGSTOP) while the broker fills;
+ * SIGCONT starts the clock, and the last commit ends it, as PostgreSQL dates it. Its own `/stats` tells nothing of when it began, and
+ * would cost it time. The first backlog of a process is cold (the engine has compiled nothing), the others are warm. The floor goes
+ * through the same; the bare COPY writes the rows of the last backlog once more, in its batches, from text that is ready.
  */
 import postgres from "postgres";
-import { openPostgres, send } from "../../src/store/postgres/postgres-client.ts";
-import { createFleet, type Fleet } from "../../src/simulator/fleet.ts";
-import { publishFleet } from "../../src/simulator/publisher.ts";
-import { registrySql } from "../../src/simulator/registration.ts";
-import { startGateway, statsWhen } from "../kit/gateway.ts";
 import { startMosquitto } from "../kit/mosquitto.ts";
 import { startPostgres } from "../kit/postgres.ts";
+import type { Figure } from "./figures.ts";
+import { createLoad, type Load, type LoadOptions, usualLoad } from "./load.ts";
+import { cpuMicros, peakBytes, residentBytes } from "./process.ts";
+import { openPublisher } from "./publish.ts";
+import {
+  bareReceiver,
+  bytesOf,
+  eventsOf,
+  migrated,
+  type Running,
+  type Site,
+  type Subject,
+  whenReady,
+  written,
+} from "./subject.ts";
 
-const devices = 1_000;
+const patienceMs = 300_000;
+/** A subject that used less of a core than this, for so long, has nothing to do. */
+const idleShare = 0.1;
+const idleMs = 200;
 
-export async function run([count = "100000", rounds = "3"]: readonly string[]): Promise<void> {
-  const messages = Number(count);
-  const postgresServer = await startPostgres({ fsync: true });
-  const mosquitto = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
-  const fleet = createFleet({
-    seed: 7,
-    devices,
-    tenants: ["acme", "globex", "initech", "umbrella"],
-    faults: {},
-  });
-  const load = () =>
-    publishFleet({
-      brokerUrl: `mqtt://127.0.0.1:${mosquitto.port}`,
-      fleet,
-      rate: 0,
-      qos: 1,
-      protocolVersion: 5,
-      count: messages,
-      connections: 4,
-      window: 2000,
-      drainMs: 60_000,
-      clientIdPrefix: `bench-${Math.random()}`,
-    });
-  console.log(
-    `${messages} QoS 1 messages of ${devices} devices, loaded into the broker first; ${rounds} rounds\n`,
-  );
-  for (let round = 0; round < Number(rounds); round++) {
-    const bare = await bareReceiver(mosquitto.port, `bare-${round}`, messages, load);
-    const databaseUrl = await postgresServer.createDatabase();
-    const ours = await gateway(mosquitto.port, databaseUrl, `sluice-${round}`, messages, fleet, load);
-    const floor = await bareCopy(databaseUrl, messages);
-    console.log(
-      [
-        `bare receiver   ${rate(messages, bare.ms)}  ${(bare.cpuMicros / messages).toFixed(1)} µs CPU a message`,
-        `bare COPY       ${rate(messages, floor)}`,
-        `sluice durable  ${rate(messages, ours.durableMs)}  ${(bare.ms / ours.durableMs).toFixed(2)} of the bare receiver`,
-        `sluice stored   ${rate(messages, ours.storedMs)}  in PostgreSQL`,
-        `sluice CPU      ${(ours.cpuMicros / messages).toFixed(1)} µs a message, peak memory ${Math.round(ours.peakBytes / 1e6)} MB, balanced: ${ours.balanced}\n`,
-      ].join("\n"),
+export interface IngestOptions {
+  readonly subjects: readonly Subject[];
+  readonly messages: number;
+  readonly rounds: number;
+}
+
+/** Subjects alternate, and one that had the first turn has the last one in the next round. */
+export async function ingest({ subjects, messages, rounds }: IngestOptions): Promise<Figure[]> {
+  const site = await startSite();
+  const figures: Figure[] = [];
+  for (let round = 0; round < rounds; round++) {
+    figures.push(...(await measure(site, bareReceiver, messages)), ...(await bareCopy(site, messages)));
+    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed())
+      figures.push(...(await measure(site, subject, messages)));
+  }
+  await site.stop();
+  return figures;
+}
+
+export async function startSite(options: LoadOptions = usualLoad): Promise<Site & { stop(): Promise<void> }> {
+  const server = await startPostgres({ fsync: true, settings: ["track_commit_timestamp=on"] });
+  const broker = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
+  const stop = async () => {
+    await broker.dispose();
+    await server.stop();
+  };
+  return { server, broker, load: createLoad(options), stop };
+}
+
+/** A cold backlog and a warm one. */
+export async function measure(site: Site, subject: Subject, messages: number): Promise<Figure[]> {
+  const running = await subject.start(site);
+  const readyMs = await whenReady(site, running);
+  await Bun.sleep(1_000);
+  const figure = figureOf(subject.name);
+  const figures = [
+    figure("ready after, ms", readyMs),
+    figure("idle, MB", residentBytes(running.pid) / 1e6),
+    figure("executable, MB", bytesOf(subject) / 1e6),
+  ];
+  for (const [turn, state] of ["cold", "warm"].entries()) {
+    const { rows, firstMs, storedMs, micros } = await drained(site, running, turn * messages, messages);
+    figures.push(
+      figure(`${state}: arrived, msg/s`, (messages / storedMs) * 1000),
+      figure(`${state}: first row, ms`, firstMs),
+      ...Object.entries(micros).map(([process, used]) =>
+        figure(`${state}: ${process} CPU, µs/msg`, used / messages),
+      ),
+      figure(`${state}: lost or doubled`, rows - messages),
     );
   }
-  await mosquitto.dispose();
-  await postgresServer.stop();
+  figures.push(figure("peak, MB", peakBytes(running.pid) / 1e6));
+  await running.stop();
+  return figures;
 }
 
-function rate(messages: number, ms: number): string {
-  return `${Math.round((messages / ms) * 1000).toLocaleString("en")} msg/s`.padStart(16);
+const figureOf =
+  (subject: string) =>
+  (name: string, value: number): Figure => ({ bench: "ingest", name, subject, value });
+
+/** One backlog, from SIGCONT to its last row. */
+async function drained({ broker, server, load }: Site, running: Running, from: number, count: number) {
+  const used = () => ({
+    gateway: cpuMicros(running.pid),
+    broker: cpuMicros(broker.pid()),
+    postgres: cpuMicros(server.pid()),
+  });
+  process.kill(running.pid, "SIGSTOP");
+  const publisher = await openPublisher(broker.port);
+  await publisher.send(load, from, count);
+  publisher.close();
+  const before = used();
+  const startMs = Date.now();
+  process.kill(running.pid, "SIGCONT");
+  for (;;) {
+    await idle(running.pid);
+    const after = used();
+    const { count: rows, firstMs, lastMs } = await running.arrived(from);
+    if (rows < count && Date.now() < startMs + patienceMs) continue;
+    const micros = {
+      gateway: after.gateway - before.gateway,
+      broker: after.broker - before.broker,
+      postgres: after.postgres - before.postgres,
+    };
+    return { rows, firstMs: firstMs - startMs, storedMs: lastMs - startMs, micros };
+  }
 }
 
-async function bareReceiver(port: number, clientId: string, messages: number, load: () => Promise<unknown>) {
-  const script = new URL("receiver.ts", import.meta.url).pathname;
-  const start = (wanted: number) =>
-    Bun.spawn([process.execPath, script, String(port), clientId, String(wanted)], { stdout: "pipe" });
-  await start(0).exited;
-  await load();
-  const answer = await new Response(start(messages).stdout).text();
-  return JSON.parse(answer) as { ms: number; cpuMicros: number };
+/** By what it uses, for to ask it, or to count rows meanwhile, would take what is measured. */
+async function idle(pid: number): Promise<void> {
+  for (let before = cpuMicros(pid); ;) {
+    await Bun.sleep(idleMs);
+    const now = cpuMicros(pid);
+    if (now - before < idleShare * idleMs * 1000) return;
+    before = now;
+  }
 }
 
-/** A gateway that takes what was loaded while it was away. @param more settings of its own */
-export async function gateway(
-  port: number,
-  databaseUrl: string,
-  gatewayId: string,
-  messages: number,
-  fleet: Pick<Fleet, "devices">,
-  load: () => Promise<unknown>,
-  more: Readonly<Record<string, string>> = {},
-) {
-  const env = {
-    ...more,
-    MQTT_URL: `mqtt://127.0.0.1:${port}`,
-    DATABASE_URL: databaseUrl,
-    GATEWAY_ID: gatewayId,
-  };
-  const first = await startGateway(env);
-  await statsWhen(first, (stats) => (stats["source"] as { connected: boolean }).connected);
-  await first.stop();
-  const sql = postgres(databaseUrl, { max: 1, onnotice() {} });
-  for (const statement of registrySql(fleet.devices)) await sql.unsafe(statement);
+/** What PostgreSQL takes from a client that has the text ready, as many rows a transaction as ours at most. */
+async function bareCopy({ server, load }: Site, messages: number): Promise<Figure[]> {
+  const url = await migrated(server);
+  const texts: string[] = [];
+  for (let from = 0; from < messages; from += batchRows)
+    texts.push(
+      Array.from({ length: Math.min(batchRows, messages - from) }, (_, i) => rowText(load, from + i)).join(
+        "",
+      ),
+    );
+  const sql = postgres(url, { max: 1, onnotice() {} });
+  await sql`select 1`;
+  const [before, startMs] = [cpuMicros(server.pid()), Date.now()];
+  for (const text of texts)
+    await sql.begin((tx) => written(tx.unsafe(`copy raw_events (${columns}) from stdin`).writable(), text));
+  const used = cpuMicros(server.pid()) - before;
+  const rows = eventsOf(url);
+  const { lastMs } = await rows.arrived(0);
+  await rows.close();
   await sql.end();
-  await load();
-  const second = await startGateway(env, first.dataDir);
-  const cpuBefore = second.cpuMicros();
-  await statsWhen(second, (stats) => stats.ingest.received > 0);
-  const from = performance.now();
-  await statsWhen(second, (stats) => stats.ingest.accepted >= messages);
-  const durableMs = performance.now() - from;
-  await statsWhen(second, (stats) => (stats.sinks["postgres"]?.delivered ?? 0) >= messages);
-  const storedMs = performance.now() - from;
-  const { balanced } = await second.stats();
-  const measured = {
-    durableMs,
-    storedMs,
-    cpuMicros: second.cpuMicros() - cpuBefore,
-    peakBytes: second.peakBytes(),
-    balanced,
-  };
-  await second.stop();
-  return measured;
+  const figure = figureOf("bare COPY");
+  return [
+    figure("warm: arrived, msg/s", (messages / (lastMs - startMs)) * 1000),
+    figure("warm: postgres CPU, µs/msg", used / messages),
+  ];
 }
 
-/** The same rows once more, five thousand a COPY, from text that is ready. */
-async function bareCopy(url: string, messages: number): Promise<number> {
-  const db = openPostgres({ url, poolMax: 2, timeoutMs: 60_000 });
-  const columns = "ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, payload, accepted";
-  const batches: string[] = [];
-  await db.query("reading rows", async (sql) => {
-    await sql.unsafe("create table bare (like raw_events including defaults including indexes)");
-    for (let offset = 0; offset < messages; offset += 5_000) {
-      const rows = await sql
-        .unsafe(`select ${columns} from raw_events order by id limit 5000 offset ${offset}`)
-        .raw();
-      batches.push(rows.map((row) => `${row.map(cell).join("\t")}\n`).join(""));
-    }
-  });
-  const from = performance.now();
-  for (const batch of batches) {
-    await db.transaction("bare copy", (tx) =>
-      send(tx, { statements: [`copy bare (${columns}) from stdin`], copies: [batch] }),
-    );
-  }
-  const ms = performance.now() - from;
-  await db.close();
-  return ms;
-}
+const batchRows = 5_000;
+const columns = "ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, payload, accepted";
 
-function cell(value: Uint8Array | null): string {
-  return value === null ? "\\N" : Buffer.from(value).toString("utf8").replaceAll("\\", "\\\\");
+function rowText(load: Load, seq: number): string {
+  const { device, topic, payload } = load.message(seq);
+  const { tenantId, siteId, deviceId, token } = device;
+  const now = new Date().toISOString();
+  const cells = [
+    now,
+    now,
+    topic,
+    tenantId,
+    siteId,
+    deviceId,
+    "telemetry",
+    payload.replace(token, "***"),
+    "true",
+  ];
+  return `${cells.join("\t")}\n`;
 }

@@ -1,11 +1,12 @@
-/** The floor of the ingest bench: a bare MQTT.js receiver that parses JSON, and does nothing else. Its own process. */
+/**
+ * The floor of the ingest bench: a bare MQTT.js receiver that parses JSON, notes when messages came, and does nothing else. Its own
+ * process. A number on standard input asks which messages from that number on have come.
+ */
 import { connect } from "mqtt";
 
-const [port = "", clientId = "", count = "0"] = process.argv.slice(2);
-const wanted = Number(count);
-let received = 0;
-let startedAt = 0;
-let cpu = process.cpuUsage();
+const [port = "", clientId = ""] = process.argv.slice(2);
+const timesMs: number[] = [];
+let probed = false;
 
 const client = connect({
   host: "127.0.0.1",
@@ -15,21 +16,19 @@ const client = connect({
   clean: false,
   properties: { sessionExpiryInterval: 3600, receiveMaximum: 20_000 },
 });
-client.on("connect", (connack) => {
-  if (!connack.sessionPresent)
-    client.subscribe("tenant/+/device/+/+", { qos: 1 }, () => wanted === 0 && finish());
-});
+client.on("connect", () => client.subscribe("tenant/+/device/+/+", { qos: 1 }));
 client.on("message", (_topic, payload) => {
-  if (received++ === 0) {
-    startedAt = performance.now();
-    cpu = process.cpuUsage();
-  }
-  JSON.parse(payload.toString());
-  if (received === wanted) finish();
+  const { seq } = JSON.parse(payload.toString()) as { seq: number };
+  if (seq < 0) probed = true;
+  else timesMs[seq] = Date.now();
 });
 
-function finish(): void {
-  const { user, system } = process.cpuUsage(cpu);
-  console.log(JSON.stringify({ ms: performance.now() - startedAt, cpuMicros: user + system }));
-  client.end(false, () => process.exit(0));
+for await (const line of console) {
+  const times = timesMs.slice(Math.max(Number(line), 0)).filter((atMs) => atMs > 0);
+  const count = times.length + (Number(line) < 0 && probed ? 1 : 0);
+  const [firstMs, lastMs] = times.reduce(
+    ([low, high], atMs) => [Math.min(low, atMs), Math.max(high, atMs)],
+    [Infinity, 0],
+  );
+  console.log(JSON.stringify({ count, firstMs, lastMs }));
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 export interface Mosquitto {
   readonly port: number;
   readonly dir: string;
+  pid(): number;
   /** Ends it as an operator would: it writes its store first. */
   stop(): Promise<void>;
   /** Ends it without warning. */
@@ -46,6 +47,7 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   return {
     port,
     dir,
+    pid: () => running.pid,
     stop: () => end("SIGTERM"),
     kill9: () => end("SIGKILL"),
     async restart({ forget = false } = {}) {

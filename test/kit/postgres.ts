@@ -56,6 +56,8 @@ export function postgresAvailable(): string {
 export interface PostgresServerOptions {
   /** true: as durable as a real one (crash tests) */
   readonly fsync?: boolean;
+  /** Further settings, as `name=value`. */
+  readonly settings?: readonly string[];
   /** Paths of a certificate and its key: TLS is offered. */
   readonly tls?: { readonly cert: string; readonly key: string };
 }
@@ -80,6 +82,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   async function start(): Promise<void> {
     const settings = [`port=${port}`, "listen_addresses=127.0.0.1,::1", `unix_socket_directories=${dir}`];
     settings.push(`fsync=${options.fsync ? "on" : "off"}`, "max_connections=60", "shared_buffers=32MB");
+    settings.push(...(options.settings ?? []));
     if (options.tls) settings.push("ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key");
     const args = ["-D", data, ...settings.flatMap((s) => ["-c", s])];
     server = spawn(join(bin, "postgres"), args, { ...spawning, stdio: "ignore" });

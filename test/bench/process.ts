@@ -1,0 +1,25 @@
+/** What the system says of a process: CPU and memory. PostgreSQL is a tree of them, whose ended members its root has inherited. */
+import { existsSync, readFileSync } from "node:fs";
+
+const tickMicros = 10_000;
+
+/** CPU of the process and of the children it has waited for, in µs: to 10 ms. */
+function ownMicros(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * tickMicros;
+}
+
+/** CPU of the process and of all under it, in µs. */
+export function cpuMicros(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+  const alive = children.map(Number).filter((child) => existsSync(`/proc/${child}`));
+  return ownMicros(pid) + alive.reduce((sum, child) => sum + ownMicros(child), 0);
+}
+
+export const residentBytes = (pid: number): number => memoryOf(pid, "VmRSS");
+export const peakBytes = (pid: number): number => memoryOf(pid, "VmHWM");
+
+function memoryOf(pid: number, name: string): number {
+  const line = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(line?.[1] ?? 0) * 1024;
+}

@@ -1,0 +1,174 @@
+/**
+ * Whoever carries messages from the broker onward, and is measured: an executable of ours, the bare receiver below it, a peer beside it.
+ * To all of them the same is done, and about all of them only what can be seen from outside is asked.
+ */
+import { mkdtempSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import type { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
+import { join } from "node:path";
+import postgres from "postgres";
+import { registryCsv } from "../../src/simulator/registration.ts";
+import { executable, startGateway } from "../kit/gateway.ts";
+import type { Mosquitto } from "../kit/mosquitto.ts";
+import type { PostgresServer } from "../kit/postgres.ts";
+import { until } from "../kit/until.ts";
+import type { Load } from "./load.ts";
+import { openPublisher } from "./publish.ts";
+
+export interface Site {
+  readonly broker: Mosquitto;
+  readonly server: PostgresServer;
+  readonly load: Load;
+}
+
+export interface Subject {
+  readonly name: string;
+  /** Its executable; absent: not of interest. */
+  readonly file?: string;
+  start(site: Site): Promise<Running>;
+}
+
+/** Which messages have arrived, and when the first and the last of them did, in ms since the epoch. */
+export interface Arrival {
+  readonly count: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export interface Running {
+  readonly pid: number;
+  readonly spawnedMs: number;
+  /** Of the messages from this number on. */
+  arrived(from: number): Promise<Arrival>;
+  stop(): Promise<unknown>;
+}
+
+export interface SluiceOptions {
+  readonly file?: string;
+  readonly name?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A gateway with default settings, and those in `env`. */
+export function sluiceSubject({ file = executable, name = "sluice", env = {} }: SluiceOptions = {}): Subject {
+  return {
+    name,
+    file,
+    async start({ broker, server, load }) {
+      const url = await migrated(server, file);
+      const mqtt = `mqtt://127.0.0.1:${broker.port}`;
+      const settings = { DATABASE_URL: url, MQTT_URL: mqtt, GATEWAY_ID: uniqueName("sluice"), ...env };
+      await register(url, load);
+      const spawnedMs = Date.now();
+      const gateway = await startGateway(settings, newDir(), { command: [file] });
+      const rows = eventsOf(url);
+      return {
+        pid: gateway.pid,
+        spawnedMs,
+        arrived: rows.arrived,
+        stop: async () => {
+          const stats = await gateway.stats();
+          if (!stats.balanced) throw new Error(`the books do not balance: ${JSON.stringify(stats)}`);
+          await rows.close();
+          await gateway.stop();
+        },
+      };
+    },
+  };
+}
+
+/** A fresh database with our tables; its URL. */
+export async function migrated(server: PostgresServer, file = executable): Promise<string> {
+  const url = await server.createDatabase();
+  const env = { PATH: process.env["PATH"], DATA_DIR: newDir(), DATABASE_URL: url };
+  const { exitCode, stderr } = Bun.spawnSync([file, "migrate"], { env });
+  if (exitCode !== 0) throw new Error(stderr.toString());
+  return url;
+}
+
+/** The floor: see receiver.ts. */
+export const bareReceiver: Subject = {
+  name: "bare receiver",
+  async start({ broker }) {
+    const script = new URL("receiver.ts", import.meta.url).pathname;
+    const spawnedMs = Date.now();
+    const child = Bun.spawn([process.execPath, script, String(broker.port), uniqueName("bare")], {
+      stdout: "pipe",
+      stdin: "pipe",
+    });
+    const lines = linesOf(child.stdout);
+    return {
+      pid: child.pid,
+      spawnedMs,
+      async arrived(from) {
+        await child.stdin.write(`${from}\n`);
+        return JSON.parse(await lines()) as Arrival;
+      },
+      stop: async () => (child.kill(), child.exited),
+    };
+  },
+};
+
+/** Waits until the broker says that somebody hears, and the first message has arrived. @returns ms from the spawn to the former */
+export async function whenReady({ broker, load }: Site, running: Running): Promise<number> {
+  const publisher = await openPublisher(broker.port);
+  while ((await publisher.send(load, -1, 1)).unheard > 0) await Bun.sleep(2);
+  const readyMs = Date.now() - running.spawnedMs;
+  await until(async () => (await running.arrived(-1)).count > 0, 30_000);
+  publisher.close();
+  return readyMs;
+}
+
+/** What a table holds, by the time of commit as PostgreSQL dates it (track_commit_timestamp). */
+function rowsOf(url: string, table: string, seq: string) {
+  const sql = postgres(url, { max: 1, onnotice() {} });
+  const times = `select pg_xact_commit_timestamp(xmin) as at, count(*) as rows from ${table}`;
+  return {
+    async arrived(from: number): Promise<Arrival> {
+      const [row] = await sql.unsafe(
+        `select coalesce(sum(rows), 0)::int as count, 1e3 * extract(epoch from min(at)) as "firstMs", 1e3 * extract(epoch from max(at)) as "lastMs"
+           from (${times} where ${seq} >= ${from} group by xmin) as commits`,
+      );
+      return {
+        count: Number(row?.["count"]),
+        firstMs: Number(row?.["firstMs"]),
+        lastMs: Number(row?.["lastMs"]),
+      };
+    },
+    close: () => sql.end(),
+  };
+}
+
+export const eventsOf = (url: string) =>
+  rowsOf(url, "raw_events", "coalesce(payload->>'seq', payload->'metrics'->>'seq')::int");
+
+async function register(url: string, { registry }: Load): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice() {} });
+  const [header = "", ...rows] = registryCsv(registry);
+  await written(
+    sql.unsafe(`copy device_registry (${header}) from stdin with (format csv)`).writable(),
+    rows.join(""),
+  );
+  await sql.end();
+}
+
+/** All of `text` into a COPY. */
+export async function written(copy: Promise<Writable>, text: string): Promise<void> {
+  await finished((await copy).end(text));
+}
+
+function linesOf(stream: ReadableStream<Uint8Array>): () => Promise<string> {
+  const reader = stream.getReader();
+  let text = "";
+  return async () => {
+    while (!text.includes("\n")) text += new TextDecoder().decode((await reader.read()).value);
+    const [line = "", ...rest] = text.split("\n");
+    text = rest.join("\n");
+    return line;
+  };
+}
+
+export const bytesOf = ({ file }: Subject): number => (file === undefined ? Number.NaN : statSync(file).size);
+const newDir = (): string => join(mkdtempSync(join(tmpdir(), "sluice-bench-")), "data");
+const uniqueName = (what: string) => `${what}-${process.hrtime.bigint()}`;
