@@ -1,15 +1,51 @@
-/** A message that came in a request, until its sender is answered. */
+/** The messages of a request, until its sender is answered and all of them are on the disk. */
 import type { ServerResponse } from "node:http";
 import type { Message, MessageAddress, MessageOutcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
+import type { Share } from "./http-body.ts";
 import type { Sent } from "./http-requests.ts";
 
-interface Sender {
+export interface Sender {
   readonly response: ServerResponse;
   readonly path: string;
   readonly tokenHash: string | null;
   readonly idempotencyKey: string | null;
   readonly receivedMs: number;
+}
+
+/**
+ * What a request brought. Its share of the room lasts until the last message left the intake, whatever became of its sender: until
+ * then they are in memory.
+ */
+export class Delivery {
+  readonly messages: readonly HttpMessage[];
+  readonly sender: Sender;
+  /** False: it was given up before all were on the disk. */
+  readonly isStored: Promise<boolean>;
+  /** Its sender was told to come again. */
+  isGivenUp = false;
+  readonly #share: Share;
+  readonly #settle: (isStored: boolean) => void;
+  #left: number;
+
+  constructor(sent: readonly Sent[], sender: Sender, share: Share, payloadBytesMax: number) {
+    this.sender = sender;
+    this.#share = share;
+    this.messages = sent.map((one, at) => new HttpMessage(one, at, this, payloadBytesMax));
+    this.#left = this.messages.length;
+    ({ promise: this.isStored, resolve: this.#settle } = Promise.withResolvers<boolean>());
+  }
+
+  noteDurable(): void {
+    if (--this.#left > 0) return;
+    this.#share.giveBack();
+    this.#settle(true);
+  }
+
+  giveUp(): void {
+    this.isGivenUp = true;
+    this.#settle(false);
+  }
 }
 
 /** Of a payload that is larger than is allowed, so much is kept. */
@@ -29,24 +65,21 @@ export class HttpMessage implements Message {
   readonly receivedMs: number;
   readonly tokenHash: string | undefined;
   outcome: MessageOutcome | null = null;
-  readonly durable: Promise<void>;
-  readonly noteDurable: () => void;
-  readonly #sender: Sender;
+  readonly delivery: Delivery;
   readonly #place: number;
-  #isGivenUp = false;
 
-  constructor({ topic, address, payload }: Sent, place: number, sender: Sender, payloadBytesMax: number) {
+  constructor({ topic, address, payload }: Sent, place: number, delivery: Delivery, payloadBytesMax: number) {
+    const { receivedMs, tokenHash, idempotencyKey } = delivery.sender;
     const isWhole = payload.length <= payloadBytesMax;
     this.topic = topic;
     this.address = address;
     this.payload = isWhole ? payload : Buffer.from(payload.subarray(0, headBytes));
     this.wholeBytes = isWhole ? undefined : payload.length;
-    this.receivedMs = sender.receivedMs;
-    this.tokenHash = sender.tokenHash ?? undefined;
-    this.dup = sender.idempotencyKey !== null;
-    this.#sender = sender;
+    this.receivedMs = receivedMs;
+    this.tokenHash = tokenHash ?? undefined;
+    this.dup = idempotencyKey !== null;
+    this.delivery = delivery;
     this.#place = place % placesMax;
-    ({ promise: this.durable, resolve: this.noteDurable } = Promise.withResolvers<void>());
   }
 
   /**
@@ -54,17 +87,13 @@ export class HttpMessage implements Message {
    * Without Idempotency-Key it is only for a sender that went away unanswered (`abandoned`).
    */
   redeliveryKey(): number {
-    const { path, tokenHash, idempotencyKey } = this.#sender;
+    const { path, tokenHash, idempotencyKey } = this.delivery.sender;
     const sender = `http ${path}\n${idempotencyKey ?? ""}\n${tokenHash ?? ""}`;
     return redeliveryKey({ sender, topic: this.topic, payload: this.payload, packetId: this.#place });
   }
 
   /** Nobody was told that it arrived. */
   abandoned(): boolean {
-    return this.#isGivenUp || this.#sender.response.destroyed;
-  }
-
-  giveUp(): void {
-    this.#isGivenUp = true;
+    return this.delivery.isGivenUp || this.delivery.sender.response.destroyed;
   }
 }

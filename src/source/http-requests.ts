@@ -9,7 +9,7 @@ import { hashOf } from "../core/token.ts";
 import type { IncomingMessage } from "node:http";
 import type { MessageAddress } from "../core/message.ts";
 import { Refused } from "./http-answers.ts";
-import { itemsOf } from "./http-body.ts";
+import { itemsOf } from "./http-batch.ts";
 
 export interface Sent {
   readonly topic: string;
@@ -19,7 +19,8 @@ export interface Sent {
 
 export interface Route {
   readonly isBatch: boolean;
-  sent(body: Buffer): readonly Sent[];
+  /** @param bytesMax what a message may have */
+  sent(body: Buffer, bytesMax: number): Iterable<Sent>;
 }
 
 const root = "/ingest/v1/";
@@ -45,11 +46,12 @@ export function routeOf({ url = "", method }: Pick<IncomingMessage, "url" | "met
   );
 }
 
-function batchOf(body: Buffer): readonly Sent[] {
-  return itemsOf(body).map(({ bytes, body: { tenant_id: tenant, device_id: device, msg_type: type } }) => {
+function* batchOf(body: Buffer, bytesMax: number): Generator<Sent> {
+  for (const { bytes, names } of itemsOf(body, bytesMax)) {
+    const { tenant_id: tenant, device_id: device, msg_type: type } = names;
     const address = { tenantId: nameOf(tenant), deviceId: nameOf(device), msgType: nameOf(type) };
-    return { ...placed(address), payload: bytes };
-  });
+    yield { ...placed(address), payload: bytes };
+  }
 }
 
 /** A device that numbers itself may be 17. */

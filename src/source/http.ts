@@ -9,6 +9,7 @@ import { connectionBytes } from "../core/memory-bound.ts";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Timer } from "../core/clock.ts";
 import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
 import { explain } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
@@ -16,9 +17,11 @@ import { lastGood } from "../core/pem.ts";
 import { sourceKind, type Source, type SourceParts } from "../core/source.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import { Refused, refusalReply, type Reply, replyTo } from "./http-answers.ts";
-import { createRoom, readBody } from "./http-body.ts";
-import { HttpMessage } from "./http-message.ts";
-import { idempotencyKeyOf, routeOf, tokenHashOf } from "./http-requests.ts";
+import { itemsMax } from "./http-batch.ts";
+import { bodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
+import { Delivery, HttpMessage, type Sender } from "./http-message.ts";
+import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenHashOf } from "./http-requests.ts";
+import { createTurns, inParts } from "./http-turns.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./http-settings.ts";
 
 export const httpIngest = sourceKind({
@@ -29,8 +32,10 @@ export const httpIngest = sourceKind({
   isAsked: ({ listen }) => listen !== undefined,
   probe: probeListen,
   open: httpSource,
-  memory: ({ maxConnections }) => [
+  memory: ({ maxConnections, maxBodyBytes }) => [
     { part: "requests under way", bytes: heldBytesMax },
+    { part: "a body that is being unpacked", bytes: unpackingBytes(maxBodyBytes) },
+    { part: "the messages of the last batch that had room", bytes: itemsMax * itemBytes },
     { part: "connections (INGEST_MAX_CONNECTIONS)", bytes: maxConnections * connectionBytes },
   ],
 });
@@ -43,6 +48,8 @@ const keepAliveMs = 15_000;
 const lookEveryMs = 1_000;
 /** How long a sender waits for the disk. */
 const answerMs = 30_000;
+/** Of a message in a batch, with its place in the intake, which looks whether there is room once per batch. */
+const itemBytes = 2_048;
 /** What all requests may hold together. */
 const heldBytesMax = 64 * 1024 * 1024;
 const goodbyeMs = 1_000;
@@ -53,22 +60,22 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
   const warn = throttledWarn(log, clock);
   const room = createRoom(heldBytesMax);
   const tls = lastGood(() => ingestTls(settings));
-  const underWay = new Set<ServerResponse>();
+  const inTurn = createTurns();
+  const readBody = bodyReader(settings.maxBodyBytes);
+  /** By when they were handed to the intake, monotonic. */
+  const waiting = new Map<Delivery, number>();
+  let underWay = 0;
+  let looking: Timer | undefined;
   let intake: Intake | undefined;
+  let isStopping = false;
   let server: Server | TlsServer | undefined;
   let unacknowledged = 0;
   let refused = 0;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    underWay.add(response);
-    let held = 0;
-    const hold = (bytes: number) => {
-      if (!room.take(bytes)) return false;
-      held += bytes;
-      return true;
-    };
+    underWay += 1;
     try {
-      send(response, await answered(request, response, hold));
+      send(response, await answered(request, response));
     } catch (error) {
       refused += 1;
       if (error instanceof Refused) return send(response, refusalReply(error));
@@ -77,38 +84,65 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
         warn({ remote: request.socket.remoteAddress }, `a request could not be answered: ${explain(error)}`);
       response.destroy();
     } finally {
-      room.giveBack(held);
-      underWay.delete(response);
+      underWay -= 1;
     }
   }
 
-  async function answered(
-    request: IncomingMessage,
-    response: ServerResponse,
-    hold: (bytes: number) => boolean,
-  ): Promise<Reply> {
+  async function answered(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
     const route = routeOf(request);
     const idempotencyKey = idempotencyKeyOf(request);
     refuseIfShut();
-    const body = await readBody(request, settings.maxBodyBytes, hold);
-    const sender = {
-      response,
-      path: request.url ?? "",
-      tokenHash: tokenHashOf(request),
-      idempotencyKey,
-      receivedMs: clock.wallMs(),
-    };
-    const messages = route.sent(body).map((sent, at) => new HttpMessage(sent, at, sender, payloadBytesMax()));
-    await store(messages, refuseIfShut());
-    return replyTo(
-      messages.map(({ outcome }) => outcome ?? ""),
-      route.isBatch,
-    );
+    const share = room.share();
+    try {
+      const body = await readBody(request, share);
+      const sender = {
+        response,
+        path: request.url ?? "",
+        tokenHash: tokenHashOf(request),
+        idempotencyKey,
+        receivedMs: clock.wallMs(),
+      };
+      const take = () => taken(route, body, sender, share);
+      const delivery = await (route.isBatch ? inTurn(take) : take());
+      await stored(delivery);
+      return replyTo(
+        delivery.messages.map(({ outcome }) => outcome ?? ""),
+        route.isBatch,
+      );
+    } catch (error) {
+      // What the intake has holds its share until it is on the disk.
+      if (!(error instanceof GivenUp)) share.giveBack();
+      throw error;
+    }
+  }
+
+  /** Hands its messages to the intake. @throws Refused */
+  async function taken(route: Route, body: Buffer, sender: Sender, share: Share): Promise<Delivery> {
+    refuseIfShut();
+    const bytesMax = payloadBytesMax();
+    const sent: Sent[] = [];
+    await inParts(route.sent(body, bytesMax), (one) => void sent.push(one));
+    const delivery = new Delivery(sent, sender, share, bytesMax);
+    const to = refuseIfShut();
+    await inParts(delivery.messages, (message) => {
+      if (isStopping) throw givenUp(delivery);
+      unacknowledged += 1;
+      to.receive(message);
+    });
+    return delivery;
+  }
+
+  /** @throws GivenUp if that takes too long */
+  async function stored(delivery: Delivery): Promise<void> {
+    waiting.set(delivery, clock.monoMs());
+    const isStored = await delivery.isStored;
+    waiting.delete(delivery);
+    if (!isStored) throw givenUp(delivery);
   }
 
   /** @throws Refused */
   function refuseIfShut(): Intake {
-    if (intake === undefined) throw new Refused(503, "the gateway is stopping", 5);
+    if (intake === undefined || isStopping) throw new Refused(503, "the gateway is stopping", 5);
     if (intake.held !== null)
       throw new Refused(503, "nothing can be stored now; keep the message and try again", 5);
     if (intake.isFull())
@@ -116,28 +150,17 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     return intake;
   }
 
-  /** Resolves once all of them are on the disk. @throws Refused if that takes too long: nobody was told, so they may come again */
-  async function store(messages: readonly HttpMessage[], to: Intake): Promise<void> {
-    unacknowledged += messages.length;
-    const all = Promise.all(messages.map((message) => message.durable));
-    const patience = Promise.withResolvers<never>();
-    const sinceMs = clock.monoMs();
-    const timer = clock.every(lookEveryMs, () => {
-      if (to.held === null && clock.monoMs() - sinceMs < answerMs) return;
-      for (const message of messages) message.giveUp();
-      patience.reject(new Refused(503, "it could not be stored in time; try again", 5));
-    });
-    try {
-      for (const message of messages) to.receive(message);
-      await Promise.race([all, patience.promise]);
-    } finally {
-      timer.cancel();
-    }
+  /** One timer for all, and not one per request. */
+  function look(): void {
+    const isHeld = typeof intake?.held === "string";
+    const beforeMs = clock.monoMs() - answerMs;
+    for (const [delivery, sinceMs] of waiting) if (isHeld || sinceMs <= beforeMs) delivery.giveUp();
   }
 
   return {
     async start(to) {
       intake = to;
+      looking = clock.every(lookEveryMs, look);
       server = await listening(serve, settings, tls());
       server.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
       server.on("clientError", (_error: Error, socket) => socket.destroy());
@@ -150,17 +173,18 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     },
     durable(messages) {
       unacknowledged -= messages.length;
-      for (const message of messages) if (message instanceof HttpMessage) message.noteDurable();
+      for (const message of messages) if (message instanceof HttpMessage) message.delivery.noteDurable();
     },
     reconnect() {
       server?.closeAllConnections();
     },
     stopIntake() {
-      intake = undefined;
+      isStopping = true;
       return Promise.resolve();
     },
     async close() {
-      intake = undefined;
+      isStopping = true;
+      looking?.cancel();
       const closing = server;
       server = undefined;
       if (closing === undefined) return;
@@ -189,8 +213,17 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
   function detail(): string {
     if (server === undefined) return "HTTP ingest is not running";
     const scheme = settings.tlsCert === undefined ? "http" : "https";
-    return `takes messages at ${scheme}://${hostPort(addressOf(server))}/ingest/v1/; ${underWay.size} requests under way`;
+    return `takes messages at ${scheme}://${hostPort(addressOf(server))}/ingest/v1/; ${underWay} requests under way`;
   }
+}
+
+/** The intake has messages of it all the same. */
+class GivenUp extends Refused {}
+
+/** Nobody was told, so they may come again. */
+function givenUp(delivery: Delivery): GivenUp {
+  delivery.giveUp();
+  return new GivenUp(503, "it could not be stored in time; try again", 5);
 }
 
 type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<void>;

@@ -40,6 +40,8 @@ export interface Attack {
   readonly site?: "embedded" | "broker";
   /** The embedded broker requires proof at CONNECT, and listens with TLS as well. */
   readonly auth?: boolean;
+  /** Messages are taken over HTTP, too. */
+  readonly ingest?: boolean;
   /** PostgreSQL is away and the spool is full during the attack, so nobody gets a PUBACK before it is over. */
   readonly held?: boolean;
   /** Descriptors that the gateway may have; absent: as many as this process. */
@@ -62,6 +64,8 @@ export const targetSchema = z.object({
   /** 0: no TLS. */
   tlsPort: z.number(),
   httpPort: z.number(),
+  /** HTTP ingest; 0: there is none. */
+  ingestPort: z.number(),
   pid: z.number(),
   /** One device that the attacker owns. */
   own: z.object({ tenantId: z.string(), deviceId: z.string(), siteId: z.string(), token: z.string() }),
@@ -95,7 +99,8 @@ export function faultOf(attack: Attack): Fault & { noticed(): Noticed | undefine
       BROKER_TLS_CERT: certificates.serverCert,
       BROKER_TLS_KEY: certificates.serverKey,
     };
-    gateway = await startGateway({ ...env, ...tls }, dataDir, {
+    const ingest = attack.ingest && { INGEST_LISTEN: `127.0.0.1:${await freePort()}` };
+    gateway = await startGateway({ ...env, ...tls, ...ingest }, dataDir, {
       within: [...limit.within, ...(attack.files ? ["prlimit", `--nofile=${attack.files}`] : [])],
     });
     limit.watch(gateway.pid);
@@ -182,6 +187,7 @@ const ownDevice: FleetDevice = {
 
 function targetOf(site: Site, gateway: GatewayProcess): Target {
   const tlsPort = /127\.0\.0\.1:(\d+) \(TLS\)/.exec(gateway.log())?.[1];
+  const ingestPort = /takes messages at http:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.log())?.[1];
   const other = site.oracle.fleet.devices[0];
   if (other === undefined) throw new Error("the fleet is too small");
   return {
@@ -190,6 +196,7 @@ function targetOf(site: Site, gateway: GatewayProcess): Target {
     mqttPort: site.options.embedded ? site.embeddedPort : site.broker.port,
     tlsPort: Number(tlsPort ?? 0),
     httpPort: Number(new URL(gateway.url).port),
+    ingestPort: Number(ingestPort ?? 0),
     pid: gateway.pid,
     own: ownDevice,
     other,

@@ -1,7 +1,7 @@
 /** HTTP ingest at a whole gateway: the answers, what is stored once, and what strangers cannot do. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { reasons } from "../../src/judge/reasons.ts";
@@ -181,6 +181,9 @@ describe("a batch", () => {
     ["empty", "[]", 400],
     ["nothing", "", 400],
     ["too many", `[${"{},".repeat(10_000)}{}]`, 413],
+    ["far too many", `[${"{},".repeat(2_500_000)}{}]`, 413],
+    ["far too many blank lines", `{}${"\n".repeat(8_000_000)}`, 413],
+    ["far too many lines", "{}\n".repeat(2_500_000), 413],
   ])("%s: a clear answer, and none of it is taken", async (_, body, status) => {
     await start();
     const answer = await post("/ingest/v1/batch", body);
@@ -188,6 +191,28 @@ describe("a batch", () => {
     expect(answer.body.detail).toMatch(/batch/);
     expect(running.stats().ingest.received).toBe(0);
   });
+});
+
+test("of a batch, a message that is too large is rejected by its size and by its name, without being parsed", async () => {
+  await start();
+  const large = `{"device_id":"d2","tenant_id":"acme","msg_type":"telemetry","metrics":[${"{},".repeat(100_000)}no JSON`;
+  const { body } = await post("/ingest/v1/batch", `${JSON.stringify(envelope())}\n${large}\n`);
+  expect(body.results).toEqual([{ status: "accepted" }, { status: "rejected", reason: "PAYLOAD_TOO_LARGE" }]);
+  const listed = () => running.gateway.view.rejects.list({ limit: 10 });
+  await until(() => listed().length > 0);
+  expect(listed()).toMatchObject([{ reason: "PAYLOAD_TOO_LARGE", tenant_id: "acme", device_id: "d2" }]);
+});
+
+test("while a large batch is taken in, others are heard", async () => {
+  await start();
+  const lines = Array.from({ length: 10_000 }, (_, n) => JSON.stringify(envelope({ device_id: `x${n}` })));
+  const answered: string[] = [];
+  const batch = post("/ingest/v1/batch", lines.join("\n")).then(() => answered.push("batch"));
+  // Once it has been read, and is being judged.
+  await until(() => running.stats().ingest.received > 0);
+  await post(d1, envelope()).then(() => answered.push("single"));
+  await batch;
+  expect(answered).toEqual(["single", "batch"]);
 });
 
 describe("packed bodies", () => {
@@ -207,6 +232,9 @@ describe("packed bodies", () => {
     for (const packing of ["br", "constructor", "toString", "__proto__"])
       expect((await post(d1, "plain", { "content-encoding": packing })).status).toBe(415);
     expect((await post(d1, Buffer.alloc(9 * 1024 * 1024, " "))).status).toBe(413);
+    const wide = zstdCompressSync(Buffer.alloc(50_000_000), { params: { [constants.ZSTD_c_windowLog]: 27 } });
+    const refused = await post(d1, wide, { "content-encoding": "zstd" });
+    expect(refused).toMatchObject({ status: 413, body: { detail: expect.stringContaining("window") } });
     expect(running.stats().ingest.received).toBe(0);
   });
 });

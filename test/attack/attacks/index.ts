@@ -2,6 +2,7 @@
 import type { Attack } from "../attack.ts";
 import { connectionAttacks } from "./connections.ts";
 import { floodAttacks } from "./floods.ts";
+import { ingestAttacks } from "./ingest.ts";
 import { listenerAttacks } from "./listeners.ts";
 import { memoryAttacks } from "./memory.ts";
 
@@ -9,5 +10,6 @@ export const attacks: readonly Attack[] = [
   ...connectionAttacks,
   ...memoryAttacks,
   ...listenerAttacks,
+  ...ingestAttacks,
   ...floodAttacks,
 ];

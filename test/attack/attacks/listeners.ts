@@ -114,7 +114,7 @@ export const listenerAttacks: readonly Attack[] = [
     who: "anybody who reaches the port",
     costs: "a connection each",
     auth: true,
-    few: 200,
+    few: 0,
     many: 2_000,
     async run(target, times) {
       for (let i = 0; i < times; i++) {
