@@ -60,31 +60,56 @@ function layOut(dir: string, program: string, texts: PackageTexts): void {
   put("usr/share/doc/sluice/changelog.gz", gzipSync(texts.changelog, { level: 9 }));
 }
 
-const started = `if [ -d /run/systemd/system ]; then
-  systemctl daemon-reload
-  systemctl enable sluice
-  systemctl restart sluice || echo "sluice did not start: journalctl -u sluice says why" >&2
-fi
-`;
+const unit = "sluice.service";
+const saysWhy = `echo "sluice did not start: journalctl -u sluice says why" >&2`;
 
+/**
+ * As debhelper writes them, so that dpkg's own records say whether an administrator disabled the service: an upgrade
+ * then neither enables nor starts it.
+ */
 const maintainerScripts: Readonly<Record<string, string>> = {
   postinst: `#!/bin/sh
 set -e
 [ "$1" = configure ] || exit 0
-${started}`,
+deb-systemd-helper unmask ${unit} >/dev/null || true
+if deb-systemd-helper --quiet was-enabled ${unit}; then
+  deb-systemd-helper enable ${unit} >/dev/null || true
+else
+  deb-systemd-helper update-state ${unit} >/dev/null || true
+fi
+if [ -d /run/systemd/system ]; then
+  systemctl --system daemon-reload >/dev/null || true
+  deb-systemd-invoke "$([ -n "$2" ] && echo restart || echo start)" ${unit} >/dev/null || ${saysWhy}
+fi
+`,
   prerm: `#!/bin/sh
 set -e
-[ "$1" = remove ] && [ -d /run/systemd/system ] && systemctl disable --now sluice
+[ "$1" = remove ] && [ -d /run/systemd/system ] && deb-systemd-invoke stop ${unit} >/dev/null
 exit 0
 `,
   // What no sink has taken is lost with it, so only a purge does that.
   postrm: `#!/bin/sh
 set -e
-[ "$1" = purge ] && rm -rf /etc/sluice /var/lib/sluice /var/lib/private/sluice
-[ -d /run/systemd/system ] && systemctl daemon-reload
+if [ "$1" = purge ]; then
+  rm -rf /etc/sluice /var/lib/sluice /var/lib/private/sluice
+  [ ! -x /usr/bin/deb-systemd-helper ] || deb-systemd-helper purge ${unit} >/dev/null || true
+fi
+[ -d /run/systemd/system ] && systemctl --system daemon-reload >/dev/null
 exit 0
 `,
 };
+
+/** rpm passes how many of the package there will be: 1 at the first installation. */
+const rpmStarted = `if [ -d /run/systemd/system ]; then
+  systemctl daemon-reload
+  if [ "$1" = 1 ]; then
+    systemctl enable sluice
+    systemctl start sluice || ${saysWhy}
+  else
+    systemctl try-restart sluice || ${saysWhy}
+  fi
+fi
+`;
 
 export interface PackageOrder {
   readonly program: string;
@@ -177,7 +202,7 @@ cp -a ${tree}/. %{buildroot}/
 /usr/share/fish/vendor_completions.d/sluice.fish
 /usr/share/doc/sluice
 %post
-${started}%preun
+${rpmStarted}%preun
 [ "$1" = 0 ] && [ -d /run/systemd/system ] && systemctl disable --now sluice
 exit 0
 `;

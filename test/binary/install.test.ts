@@ -6,7 +6,9 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import postgres from "postgres";
 import { executable } from "../kit/gateway.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 setDefaultTimeout(60_000);
 
@@ -104,11 +106,11 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
   });
 
   /** A program that claims to be Sluice, and then does not start. */
-  function pretender(name: string, answer: object): string {
+  function pretender(name: string, answer: object, run = "true"): string {
     const path = at(name);
     writeFileSync(
       path,
-      `#!/bin/sh\n[ "$1 $2" = "help version" ] && echo '${JSON.stringify(answer)}' && exit 0\nexit 1\n`,
+      `#!/bin/sh\n[ "$1 $2" = "help version" ] && echo '${JSON.stringify(answer)}' && exit 0\n${run}\nexit 1\n`,
     );
     chmodSync(path, 0o755);
     return path;
@@ -121,10 +123,47 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     const { code, err, out } = host(
       `sluice upgrade ${broken}; echo "code $?"; sluice --version; systemctl is-active --quiet sluice && echo active`,
     );
-    expect(err).toContain("was not ready in time, so the old one runs again");
+    expect(err).toContain("was not ready in time (journalctl -u sluice says why), so the old one runs again");
     expect(out).toContain("code 1\nsluice 0.");
     expect(out.trimEnd()).toEndWith("active");
     expect(code).toBe(0);
+  });
+
+  const onceRun =
+    "DATA_DIR=/var/lib/sluice HTTP_LISTEN=127.0.0.1:0 BROKER_LISTEN=127.0.0.1:0 timeout -s TERM 2 sluice run";
+
+  test("an upgrade that has changed the spool's format does not go back, and says before that it cannot", () => {
+    host(`${executable} install && ${onceRun}`);
+    const spoil = "printf '\\000\\000\\000\\143' | dd of=/var/lib/sluice/spool.db bs=1 seek=60 conv=notrunc";
+    const file = pretender("migrating", newer, spoil);
+    const { out, err } = host(
+      `sluice upgrade ${file}; echo "code $?"; cmp ${file} /usr/local/bin/sluice && echo stays`,
+    );
+    expect(out).toContain(
+      "it gives the spool format 99, which the installed version cannot read: no way back",
+    );
+    expect(err).toContain("cannot be taken back: it has given the spool format 99, and 0.");
+    expect(out.trimEnd()).toEndWith("code 1\nstays");
+  });
+
+  test("an upgrade completes the tables in PostgreSQL; a database that is away only causes a warning", async () => {
+    const upgradeWith = (url: string) =>
+      host(
+        `${executable} install && echo DATABASE_URL=${url} >/etc/sluice/sluice.env && cp ${executable} /run/next && printf x >>/run/next && sluice upgrade /run/next && sluice upgrade ${executable}`,
+      );
+    const away = upgradeWith("postgres://u@127.0.0.1:9/d");
+    expect([away.code, away.err]).toEqual([
+      0,
+      expect.stringContaining("warning: the tables were not completed ("),
+    ]);
+    if (postgresAvailable() !== "") return;
+    const url = await (await sharedPostgres()).createDatabase();
+    expect(upgradeWith(url).out).toContain("complete the tables in PostgreSQL (`sluice migrate`)");
+    const sql = postgres(url, { max: 1 });
+    expect(
+      await sql`select tgname from pg_trigger where tgrelid = 'device_registry'::regclass`,
+    ).not.toBeEmpty();
+    await sql.end();
   });
 
   test("an upgrade to the running version changes nothing; one that works replaces it and keeps the old one beside it", () => {
@@ -155,9 +194,7 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
       "the spool has format 1",
     ],
   ])("an upgrade to a file that %s changes nothing, and says why", (_, file, why) => {
-    host(
-      `${executable} install && DATA_DIR=/var/lib/sluice HTTP_LISTEN=127.0.0.1:0 BROKER_LISTEN=127.0.0.1:0 timeout -s TERM 2 sluice run`,
-    );
+    host(`${executable} install && ${onceRun}`);
     const { code, err } = host(`sluice upgrade ${file()}`);
     expect(code).toBe(1);
     expect(err).toContain(why);

@@ -76,21 +76,45 @@ export async function follow(context: Context, steps: readonly Step[], isDry: bo
 export interface Systemctl {
   /** @throws with systemctl's own words */
   run(...words: readonly string[]): Promise<void>;
+  /** Restarts the service and waits until it is ready. @throws with what the service itself said last */
+  restart(): Promise<void>;
   /** True if systemctl answers yes. */
   is(...words: readonly string[]): boolean;
 }
 
 export function systemctlOf({ env }: Context): Systemctl {
-  const found = Bun.which("systemctl", { PATH: env["PATH"] ?? "/usr/bin:/bin" });
+  const PATH = env["PATH"] ?? "/usr/bin:/bin";
+  const found = Bun.which("systemctl", { PATH });
+  async function run(...words: readonly string[]): Promise<void> {
+    if (found === null) throw new Error("systemctl was not found");
+    const child = Bun.spawn([found, ...words], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const said = await new Response(child.stderr).text();
+    if ((await child.exited) !== 0) throw new Error(`systemctl ${words.join(" ")}: ${said.trim()}`);
+  }
   return {
-    async run(...words) {
-      if (found === null) throw new Error("systemctl was not found");
-      const child = Bun.spawn([found, ...words], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-      const said = await new Response(child.stderr).text();
-      if ((await child.exited) !== 0) throw new Error(`systemctl ${words.join(" ")}: ${said.trim()}`);
-    },
+    run,
+    restart: () =>
+      run("restart", "sluice").catch((cause: unknown) => {
+        const said = lastWords(Bun.which("journalctl", { PATH }));
+        throw said === "" ? cause : new Error(`it said: ${said}`);
+      }),
     is: (...words) => found !== null && Bun.spawnSync([found, ...words]).success,
   };
+}
+
+/** How many lines of a journal are read, to find the last that says what is wrong. */
+const journalLinesMax = 20;
+
+/** What the service said was wrong when it ended; "" if the journal does not know. */
+function lastWords(journalctl: string | null): string {
+  if (journalctl === null) return "";
+  const words = ["-u", "sluice", "-t", "sluice", "-o", "cat", "--no-pager", "-S", "-1min"];
+  const { stdout } = Bun.spawnSync([journalctl, ...words, "-n", String(journalLinesMax)]);
+  const lines = stdout.toString().trim().split("\n");
+  const fatal = lines.findLast((line) => line.startsWith('{"level":"fatal"'));
+  if (fatal === undefined) return lines.filter((line) => !line.startsWith("{")).join("\n");
+  const { message, error } = JSON.parse(fatal) as { message: string; error: string };
+  return `${message}: ${error}`;
 }
 
 /** Replaces the program atomically: whoever starts it meanwhile never finds half of one. */

@@ -105,7 +105,7 @@ function serviceOf(context: Context, changed: boolean): readonly Step[] {
     {
       says: "start it and wait until it is ready",
       isDone: () => !changed && isRunning(),
-      run: () => systemctl.run("restart", "sluice"),
+      run: () => systemctl.restart(),
     },
   ];
 }

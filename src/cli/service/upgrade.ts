@@ -3,25 +3,31 @@
  * time.
  *
  * Before anything is changed the file must say what it is: it must run on this host, and know the format of the
- * existing spool. The old executable is kept beside the new one until that is ready. Type=notify makes `systemctl
+ * existing spool. The tables are completed. The old executable is kept beside the new one until that is ready. Type=notify makes `systemctl
  * restart` the proof: it succeeds only after READY=1.
  */
 import { existsSync, renameSync } from "node:fs";
 import { z } from "zod";
+import { loadConfig } from "../../config/index.ts";
 import { command, type Context } from "../command.ts";
+import { withSettings } from "../environment.ts";
 import {
   follow,
   hasSystemd,
+  holds,
   isSameFile,
   paths,
   placeOf,
   putProgram,
   stageProgram,
+  type Step,
   systemctlOf,
   wantsRoot,
 } from "./host.ts";
 import { dryRun } from "./install.ts";
 import { formatInstalled } from "./format.ts";
+
+const migrateMs = 60_000;
 
 export const upgrade = command({
   name: "upgrade",
@@ -34,8 +40,13 @@ export const upgrade = command({
     const previous = placeOf(context, paths.previous);
     if (!existsSync(binary)) throw new Error(`${paths.binary} does not exist: \`sluice install\` creates it`);
     const next = await askedOf(context, args.file);
-    refuseOlderFormat(context, next);
+    const found = formatInstalled(context);
+    refuseOlderFormat(found, next);
     context.stdout(`${args.file} is Sluice ${next.version} (${next.commit})\n`);
+    if (found !== undefined && next.spool_format > found)
+      context.stdout(
+        `it gives the spool format ${next.spool_format}, which the installed version cannot read: no way back\n`,
+      );
     if (isSameFile(args.file, binary)) {
       context.stdout("it is the installed version already\n");
       return 0;
@@ -54,7 +65,7 @@ export const upgrade = command({
         },
       },
     ];
-    await follow(context, swap, options.dryRun);
+    await follow(context, [...swap, ...migrationOf(context, binary)], options.dryRun);
     if (!restarts) {
       context.stderr("this host has no systemd: restart the gateway by hand\n");
       return 0;
@@ -62,24 +73,64 @@ export const upgrade = command({
     const restart = {
       says: "restart, and wait until it is ready",
       isDone: () => false,
-      run: () => systemctl.run("restart", "sluice"),
+      run: () => systemctl.restart(),
     };
     try {
       await follow(context, [restart], options.dryRun);
-      return 0;
     } catch (error) {
-      putProgram(previous, binary);
-      await systemctl.run("reset-failed", "sluice").catch(() => {});
-      await systemctl.run("restart", "sluice");
-      throw new Error(
-        "the new one was not ready in time, so the old one runs again; journalctl -u sluice says why",
-        {
-          cause: error,
-        },
-      );
+      await goBack(context, error);
     }
+    sayOfUnit(context, args.file);
+    return 0;
   },
 });
+
+/** @throws always: either way the new one is not what was hoped for */
+async function goBack(context: Context, cause: unknown): Promise<never> {
+  const systemctl = systemctlOf(context);
+  const previous = placeOf(context, paths.previous);
+  const old = await askedOf(context, previous);
+  const found = formatInstalled(context) ?? 0;
+  const why = "the new one was not ready in time (journalctl -u sluice says why)";
+  if (found > old.spool_format)
+    throw new Error(
+      `${why}, and cannot be taken back: it has given the spool format ${found}, and ${old.version} knows formats up to ${old.spool_format}`,
+      { cause },
+    );
+  putProgram(previous, placeOf(context, paths.binary));
+  await systemctl.run("reset-failed", "sluice").catch(() => {});
+  await systemctl.restart();
+  throw new Error(`${why}, so the old one runs again`, { cause });
+}
+
+/**
+ * Completes the tables in PostgreSQL, by additions that the old executable can live with. A database that is away must
+ * not keep a host from being upgraded, so that only warns.
+ */
+function migrationOf(context: Context, binary: string): readonly Step[] {
+  // As `health` reads them: without a remark on where they come from, which has been made.
+  const loaded = loadConfig(withSettings(context, undefined, "health").env);
+  if (!("config" in loaded) || loaded.config.postgres.url === undefined) return [];
+  return [
+    {
+      says: "complete the tables in PostgreSQL (`sluice migrate`)",
+      isDone: () => false,
+      run() {
+        const env = { PATH: context.env["PATH"] };
+        const ran = Bun.spawnSync([binary, "migrate"], { env, stdin: "ignore", timeout: migrateMs });
+        if (ran.success) return;
+        const why = ran.stderr.toString().trim().split("\n").at(-1) || "no answer";
+        context.stderr(`warning: the tables were not completed (${why}): \`sluice migrate\` does it later\n`);
+      },
+    },
+  ];
+}
+
+function sayOfUnit(context: Context, file: string): void {
+  const unit = Bun.spawnSync([file, "help", "systemd"], { stdin: "ignore" }).stdout.toString();
+  if (!holds(placeOf(context, paths.unit), unit))
+    context.stdout("its unit is not the installed one: `sluice install` puts it in place\n");
+}
 
 const asked = z.object({ version: z.string(), commit: z.string(), spool_format: z.number() });
 type Asked = z.infer<typeof asked>;
@@ -100,8 +151,7 @@ async function askedOf(context: Context, file: string): Promise<Asked> {
 }
 
 /** @throws if the existing spool has a newer format than the new executable knows */
-function refuseOlderFormat(context: Context, next: Asked): void {
-  const found = formatInstalled(context);
+function refuseOlderFormat(found: number | undefined, next: Asked): void {
   if (found !== undefined && found > next.spool_format)
     throw new Error(
       `the spool has format ${found}, and ${next.version} knows formats up to ${next.spool_format}: to go back, let the sinks take everything (\`sluice spool status\`), then begin with a new DATA_DIR`,

@@ -33,6 +33,7 @@ export function manPage(commands: readonly Entry[]): string {
     ".SH FILES",
     ...[
       [paths.settings, "The service's settings."],
+      [paths.credentials, "A file per secret: database-url for DATABASE_URL. Only root can read it."],
       [paths.unit, "Its unit."],
       [paths.state, "Its spool, its local store and its audit log."],
     ].map(([path = "", what = ""]) => [".TP", `.I ${escaped(path)}`, said(what)].join("\n")),
