@@ -52,7 +52,7 @@ export function watchAttention(clock: Clock, ready: () => readonly PartReadiness
     const [worst] = parts.filter(({ ok }) => !ok).toSorted((a, b) => rankOf(a, facts) - rankOf(b, facts));
     if (worst === undefined) return lossOf(facts, clock.wallMs() - lossShownMs) ?? working;
     const sinceMs = since.get(worst.part) ?? clock.wallMs();
-    return { ...told(worst, facts), since: new Date(sinceMs).toISOString(), detail: worst.detail };
+    return { ...sentenceOf(worst, facts), since: new Date(sinceMs).toISOString(), detail: worst.detail };
   }
 
   return { now, stop: () => timer.cancel() };
@@ -74,7 +74,7 @@ function lossOf({ sources }: Facts, afterMs: number): Attention | undefined {
   return undefined;
 }
 
-type Told = Pick<Attention, "level" | "text" | "remedy">;
+type Sentence = Pick<Attention, "level" | "text" | "remedy">;
 
 const unbalanced: Omit<Attention, "since"> = {
   level: "critical",
@@ -84,7 +84,7 @@ const unbalanced: Omit<Attention, "since"> = {
 };
 
 /** The first word of a part's name is its kind. Worst first. */
-const kinds: readonly (readonly [kind: string, told: (name: string, facts: Facts) => Told])[] = [
+const kinds: readonly (readonly [kind: string, sentenceOf: (name: string, facts: Facts) => Sentence])[] = [
   [
     "intake",
     () => ({
@@ -123,7 +123,7 @@ const kinds: readonly (readonly [kind: string, told: (name: string, facts: Facts
   ],
 ];
 
-function sinkTold(name: string, facts: Facts): Told {
+function sinkTold(name: string, facts: Facts): Sentence {
   const { waiting = 0, alarms }: Partial<SinkView> = facts.sinks[name] ?? {};
   const hours = facts.spool["offline_hours_left"];
   const room = typeof hours === "number" ? `; there is room for ${duration(hours * 3600)}` : "";
@@ -131,7 +131,7 @@ function sinkTold(name: string, facts: Facts): Told {
     return {
       level: "critical",
       text: `Sink ${name} stands still until somebody acts`,
-      remedy: `Mend what its words name; delivery goes on by itself. ${waiting} entries wait in the spool${room}.`,
+      remedy: `Fix what its words name; delivery goes on by itself. ${waiting} entries wait in the spool${room}.`,
     };
   return {
     level: "warning",
@@ -143,10 +143,10 @@ function sinkTold(name: string, facts: Facts): Told {
 function rankOf(part: PartReadiness, facts: Facts): number {
   const at = kinds.findIndex(([kind]) => kind === kindOf(part));
   const rank = at === -1 ? kinds.length : at;
-  return told(part, facts).level === "critical" ? rank : rank + kinds.length + 1;
+  return sentenceOf(part, facts).level === "critical" ? rank : rank + kinds.length + 1;
 }
 
-function told({ part }: PartReadiness, facts: Facts): Told {
+function sentenceOf({ part }: PartReadiness, facts: Facts): Sentence {
   const [kind = "", ...name] = part.split(" ");
   const row = kinds.find(([known]) => known === kind);
   return (

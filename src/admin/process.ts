@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { Clock, Timer } from "../core/clock.ts";
 
-/** In the names of `/stats`. Files are null where the system does not tell (not Linux). */
+/** In the names of `/stats`. Files are null if the system does not show them (not Linux). */
 export interface ProcessStats {
   /** User and system time since the start. */
   readonly cpu_seconds: number;

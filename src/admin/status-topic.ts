@@ -74,9 +74,9 @@ export function statusTopicOf(topic: string | undefined, gatewayId: string): Sta
 }
 
 /** `state`: the level of the attention, or that there is no gateway any more. */
-type Told = Omit<Attention, "level"> & { readonly level: string };
+type Sentence = Omit<Attention, "level"> & { readonly level: string };
 
-function statusOf(stats: Stats, attention: Told, at: Date): Record<string, unknown> {
+function statusOf(stats: Stats, attention: Sentence, at: Date): Record<string, unknown> {
   const { gateway_id, uptime_seconds, ingest, spool, sinks } = stats;
   const { level: state, text, since, detail, remedy } = attention;
   const rejected = Object.values(ingest.rejected).reduce((sum, n) => sum + n, 0);

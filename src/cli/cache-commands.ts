@@ -23,7 +23,7 @@ const stats = command({
   summary: "Show how well the cache works",
   options: commonOptions,
   async run(context, { options }) {
-    const answer = shown.parse(await clientOf(context, options).ask("GET", "/admin/cache/stats"));
+    const answer = shown.parse(await clientOf(context, options).request("GET", "/admin/cache/stats"));
     if (options.json) return print(context, answer);
     const { bands, ...counts } = answer;
     const bandOf = (name: string) => (bands[name] === null ? "not known yet" : (bands[name] ?? ""));
@@ -71,7 +71,7 @@ const forgotten = z.object({
 });
 
 async function forget(context: Context, options: Asked, method: string, path: string): Promise<number> {
-  const answer = forgotten.parse(await clientOf(context, options).ask(method, path));
+  const answer = forgotten.parse(await clientOf(context, options).request(method, path));
   if (options.json) return print(context, answer);
   const held = answer.forgotten ?? (answer.cached === undefined ? undefined : Number(answer.cached));
   const told = held === undefined ? "" : `: ${held} ${held === 1 ? "device was" : "devices were"} cached`;

@@ -31,7 +31,7 @@ export interface GatewayClient {
    * Sends a request. @returns the answer's JSON; undefined if the problem's status is `none` (404)
    * @throws with the problem's own words
    */
-  ask(method: string, path: string, body?: unknown, none?: number): Promise<unknown>;
+  request(method: string, path: string, body?: unknown, none?: number): Promise<unknown>;
   /** Server-Sent Events until the context is interrupted. @throws with the problem's own words */
   events(path: string): AsyncGenerator<{ readonly event: string; readonly data: unknown }>;
 }
@@ -46,16 +46,16 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   sayStore(context, `the gateway at ${base.origin}`);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
-  function request(path: string, given: RequestInit): Promise<Response> {
+  function send(path: string, given: RequestInit): Promise<Response> {
     // A token is for this gateway, and not for where it may point to.
     return fetch(new URL(path, base), { ...given, redirect: "error" }).catch((cause: unknown) => {
       throw new Error(`no gateway answers at ${base.origin}`, { cause });
     });
   }
 
-  async function ask(method: string, path: string, body?: unknown, none = 404): Promise<unknown> {
+  async function request(method: string, path: string, body?: unknown, none = 404): Promise<unknown> {
     const isText = typeof body === "string";
-    const response = await request(path, {
+    const response = await send(path, {
       method,
       headers: { ...authorization, "content-type": isText ? "application/x-ndjson" : "application/json" },
       ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
@@ -77,7 +77,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   async function* events(path: string) {
     const { signal } = context;
     try {
-      const response = await request(path, { headers: authorization, signal });
+      const response = await send(path, { headers: authorization, signal });
       if (!response.ok) await refusal(response, 0);
       const decoder = new TextDecoder();
       let text = "";
@@ -94,24 +94,24 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     }
   }
 
-  return { ask, events };
+  return { request, events };
 }
 
 const problem = z.object({ detail: z.string().optional() });
 const page = z.object({ devices: z.array(deviceColumns) });
 
-export function devicesOf({ ask }: GatewayClient): DeviceStore {
+export function devicesOf({ request }: GatewayClient): DeviceStore {
   const one = (answer: unknown) => (answer === undefined ? undefined : deviceOf(deviceColumns.parse(answer)));
   return {
     list: async (filter) =>
-      page.parse(await ask("GET", `/admin/devices?${queryOf(filter)}`)).devices.map(deviceOf),
-    get: async (id) => one(await ask("GET", pathOf(id))),
+      page.parse(await request("GET", `/admin/devices?${queryOf(filter)}`)).devices.map(deviceOf),
+    get: async (id) => one(await request("GET", pathOf(id))),
     async add(devices) {
       const [first, ...others] = devices;
       if (first !== undefined && others.length === 0)
-        return [(await ask("POST", "/admin/devices", lineOf(first), 409)) !== undefined];
+        return [(await request("POST", "/admin/devices", lineOf(first), 409)) !== undefined];
       const text = devices.map((device) => `${JSON.stringify(lineOf(device))}\n`).join("");
-      const result = importResult.parse(await ask("POST", "/admin/devices/import", text));
+      const result = importResult.parse(await request("POST", "/admin/devices/import", text));
       const remarks = new Map(result.remarks.map(({ line, why }) => [line, why]));
       if (result.wrong > 0)
         throw new Error([...remarks].map(([line, why]) => `device ${line}: ${why}`).join("; "));
@@ -119,20 +119,20 @@ export function devicesOf({ ask }: GatewayClient): DeviceStore {
     },
     async update(id, change) {
       const { tokenHash, graceMs = 0, ...described } = change;
-      if (tokenHash === undefined) return one(await ask("PATCH", pathOf(id), toColumns(described)));
+      if (tokenHash === undefined) return one(await request("PATCH", pathOf(id), toColumns(described)));
       const body = { ...toColumns({ tokenHash }), grace_seconds: Math.ceil(graceMs / 1000) };
-      return one(await ask("POST", `${pathOf(id)}/rotate-token`, body));
+      return one(await request("POST", `${pathOf(id)}/rotate-token`, body));
     },
-    remove: async (id) => (await ask("DELETE", pathOf(id))) !== undefined,
+    remove: async (id) => (await request("DELETE", pathOf(id))) !== undefined,
   };
 }
 
-export function settingsOf({ ask }: GatewayClient): SettingStore {
+export function settingsOf({ request }: GatewayClient): SettingStore {
   return {
     list: async () =>
-      z.object({ settings: z.array(settingSchema) }).parse(await ask("GET", "/admin/settings")).settings,
+      z.object({ settings: z.array(settingSchema) }).parse(await request("GET", "/admin/settings")).settings,
     async set(key, value) {
-      const answer = await ask("PUT", `/admin/settings/${encodeURIComponent(key)}`, { value });
+      const answer = await request("PUT", `/admin/settings/${encodeURIComponent(key)}`, { value });
       return answer === undefined ? undefined : settingSchema.parse(answer);
     },
   };

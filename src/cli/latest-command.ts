@@ -31,7 +31,7 @@ export const latest = command({
         ...(tenant !== undefined && { tenant }),
         ...(since !== undefined && { seen_since: since }),
       });
-      const answer = await client.ask("GET", `/devices?${query.toString()}`);
+      const answer = await client.request("GET", `/devices?${query.toString()}`);
       const { devices, cursor } = seenList.parse(answer);
       const rows = devices.map((it) => [it.tenant_id, it.device_id, it.last_seen, seconds(it.age_ms)]);
       if (json) context.stdout(`${JSON.stringify(answer)}\n`);
@@ -41,7 +41,7 @@ export const latest = command({
     }
     if (tenant === undefined) throw new UsageError("--device needs --tenant");
     const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
-    const answer = await client.ask("GET", path);
+    const answer = await client.request("GET", path);
     if (answer === undefined) {
       context.stderr(`nothing is known about ${tenant}/${device}, or it has been silent for long\n`);
       return 1;

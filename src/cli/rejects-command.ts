@@ -24,7 +24,7 @@ export const rejects = command({
       ...(tenant !== undefined && { tenant }),
       ...(device !== undefined && { device }),
     });
-    const answer = await clientOf(context, which).ask("GET", `/admin/rejects?${query.toString()}`);
+    const answer = await clientOf(context, which).request("GET", `/admin/rejects?${query.toString()}`);
     if (json) {
       context.stdout(`${JSON.stringify(answer)}\n`);
       return 0;

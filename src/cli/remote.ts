@@ -28,9 +28,9 @@ export function remoteQueue<Row, Full>(
   const client = clientOf({ ...context, signal: new AbortController().signal }, which);
   const page = z.object({ rows: z.array(row) });
 
-  async function ask(method: string, at: string, body?: unknown): Promise<unknown> {
+  async function request(method: string, at: string, body?: unknown): Promise<unknown> {
     try {
-      return await client.ask(method, `${path}${at}`, body);
+      return await client.request(method, `${path}${at}`, body);
     } catch (error) {
       // An error without a cause is an answer, in the gateway's own words.
       if (!(error instanceof Error) || error.cause === undefined) throw error;
@@ -44,13 +44,13 @@ export function remoteQueue<Row, Full>(
     async list(query) {
       const given = Object.entries(query).filter(([, value]) => value !== undefined);
       const words = new URLSearchParams(given.map(([key, value]): [string, string] => [key, String(value)]));
-      return page.parse(await ask("GET", `?${words.toString()}`)).rows;
+      return page.parse(await request("GET", `?${words.toString()}`)).rows;
     },
     async show(id) {
-      const found = await ask("GET", `/${id}`);
+      const found = await request("GET", `/${id}`);
       return found === undefined ? undefined : full.parse(found);
     },
-    replay: async (selection) => outcomeSchema.parse(await ask("POST", "/replay", selection)),
-    discard: async (selection) => outcomeSchema.parse(await ask("POST", "/discard", selection)),
+    replay: async (selection) => outcomeSchema.parse(await request("POST", "/replay", selection)),
+    discard: async (selection) => outcomeSchema.parse(await request("POST", "/discard", selection)),
   };
 }

@@ -17,7 +17,7 @@ export const readAgainMs = 10_000;
 
 /** @returns a function that reads again, and changes `config` in place */
 export function rotation(config: Config, load: () => Loaded, log: Log): () => void {
-  let told = "";
+  let reported = "";
   return () => {
     const loaded = load();
     if ("config" in loaded) {
@@ -27,17 +27,17 @@ export function rotation(config: Config, load: () => Loaded, log: Log): () => vo
           { settings: changed },
           "secrets were read again, and are in use from the next connection on",
         );
-      else if (told !== "") log.info("the files of the settings are valid again");
-      told = "";
+      else if (reported !== "") log.info("the files of the settings are valid again");
+      reported = "";
       return;
     }
     const now = loaded.mistakes.join("\n");
-    if (now !== told)
+    if (now !== reported)
       log.warn(
         { mistakes: loaded.mistakes },
         "a file of the settings is not valid any more; its earlier value stays in use",
       );
-    told = now;
+    reported = now;
   };
 }
 

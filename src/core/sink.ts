@@ -33,7 +33,7 @@ export interface Refusal {
  */
 export interface Delivery {
   readonly entries: readonly Entry[];
-  /** Entries that an operator puts aside, with why, by seq: to be refused without asking the downstream system. Only for a sink with a position. */
+  /** Entries that an operator sets aside, with why, by seq: to be refused without asking the downstream system. Only for a sink with a position. */
   readonly aside: ReadonlyMap<number, string>;
   /** The spool's entries from a seq on, as many as are at hand; none: it holds no more. For proof by an entry of another batch. */
   later(seq: number): readonly Entry[];

@@ -1,5 +1,5 @@
 /**
- * Entries that an operator puts aside: the head of a lane in trouble, to become dead letters without asking the downstream system.
+ * Entries that an operator sets aside: the head of a lane in trouble, to become dead letters without asking the downstream system.
  *
  * They are named by seq, once, when the operator says so; whatever the drain does meanwhile, no others take their place.
  * Kept in memory: after a restart the operator, who sees the same alarm, says so again.

@@ -14,7 +14,7 @@ export interface Attempt {
   readonly stop: AbortSignal;
 }
 
-/** @throws (an outage) if the sink did, did not answer in time, or told of other entries than it was given */
+/** @throws (an outage) if the sink did, did not answer in time, or counted other entries than it was given */
 export async function deliver(sink: Sink, { batch, refuse, clock, stop }: Attempt): Promise<Outcome> {
   const refused = new Set<number>();
   const patience = new AbortController();
@@ -38,8 +38,9 @@ export async function deliver(sink: Sink, { batch, refuse, clock, stop }: Attemp
 
 /** Entries that an earlier try refused, of which only the answer was lost, are in the account and not refused again. */
 function check(name: string, outcome: Outcome, given: number, refused: number): void {
-  const { delivered, ignored, refused: told } = outcome;
-  if (delivered + ignored + told === given && Math.min(delivered, ignored) >= 0 && told >= refused) return;
+  const { delivered, ignored, refused: counted } = outcome;
+  if (delivered + ignored + counted === given && Math.min(delivered, ignored) >= 0 && counted >= refused)
+    return;
   throw new Error(
     `${name} was given ${given} entries, refused ${refused} and accounts for ${JSON.stringify(outcome)}: a fault in Sluice, please report it`,
   );

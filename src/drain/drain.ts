@@ -98,7 +98,7 @@ export class Drain {
 
   /** Entries of a stuck lane are to be refused, untried. Resolves once they are dead letters. */
   setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
-    const done = this.#aside.put(entries, `put aside by an operator: ${trouble}`);
+    const done = this.#aside.put(entries, `set aside by an operator: ${trouble}`);
     for (const lane of this.#ahead.lanes) if (lane.key === key) lane.retryAtMs = 0;
     this.#wake.now();
     return done;

@@ -167,7 +167,7 @@ export class Books {
   }
 }
 
-/** Where a message was waiting in the spool to be judged, and damage has taken it. */
+/** The place of a message that waited in the spool to be judged, and that damage has taken. */
 const lostReason = "LOST_TO_DAMAGE";
 
 /**
@@ -192,9 +192,9 @@ export function balanceBooks(
     add(rejectedPrefix + lostReason, lost);
     notes.push(`${lost} messages waited to be judged and are lost: counted as rejected (${lostReason})`);
   }
-  const mended = new Books(books);
-  const { accepted, rejected, duplicate } = mended.totals();
+  const corrected = new Books(books);
+  const { accepted, rejected, duplicate } = corrected.totals();
   const rejects = Object.values(rejected).reduce((sum, n) => sum + n, 0);
-  books.set("received", accepted + rejects + duplicate + mended.awaiting);
-  return { books, head: mended.spooled, notes };
+  books.set("received", accepted + rejects + duplicate + corrected.awaiting);
+  return { books, head: corrected.spooled, notes };
 }

@@ -7,8 +7,8 @@
  * somebody sets the clock, or after `doubtMs`; the right clock is never disbelieved for ever. A clock that leaps forth by more than
  * a year while we run is doubted as long.
  *
- * While the host's clock is not believed, `wallMs` is a time of our own that goes on with the monotonic clock. Where the host's was
- * right before in this run, ours is as good. Where it was not, ours begins at the newest time that is known (the spool's or the
+ * While the host's clock is not believed, `wallMs` is a time of our own that goes on with the monotonic clock. If the host's was
+ * right before in this run, ours is as good. If not, ours begins at the newest time that is known (the spool's or the
  * build's): too early, but in order over any number of restarts, so that nothing is old, expired or in 1970 because of it.
  * What has no other time waits on the disk (CLOCK_NOT_SET, judge.ts) and is moved by `correctionMs` once the time is known:
  * within a run to the millisecond. How long the gateway was off in between nobody can say; such a reading gets the latest

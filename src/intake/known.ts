@@ -72,9 +72,9 @@ export class KnownMessages {
       this.#parts.window.add(key, owner);
       this.#packets.push(key, owner);
       if (isToldAgain(message) && entry.kind !== "event") {
-        const told = withOutcome(key, outcomeOf(entry));
-        this.#parts.window.add(told, owner);
-        this.#packets.push(told, owner);
+        const outcome = withOutcome(key, outcomeOf(entry));
+        this.#parts.window.add(outcome, owner);
+        this.#packets.push(outcome, owner);
       }
     }
     this.#retries.note(message);

@@ -1,6 +1,6 @@
 /**
  * What the registry tells of a device concerns the connections that it has, too: a device that is revoked loses them, not only its
- * next message. Where changes are not told, whoever is connected is looked at again every second.
+ * next message. If changes are not notified, whoever is connected is looked at again every second.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { deviceKey } from "../core/device.ts";

@@ -61,7 +61,7 @@ export function startWatchdog({ seconds, lookupMs, clock, log, intake, sources }
   /** Since when a source has had something to acknowledge while the intake held nothing of it. */
   let unsentSinceMs: number | undefined;
   /** What was done gets as long again to help. */
-  let nextMendMs = 0;
+  let nextReconnectMs = 0;
 
   const unacknowledged = () => sources.reduce((sum, source) => sum + source.status().unacknowledged, 0);
 
@@ -72,9 +72,9 @@ export function startWatchdog({ seconds, lookupMs, clock, log, intake, sources }
     const unsentMs = unsentSinceMs === undefined ? 0 : clock.monoMs() - unsentSinceMs;
     const named = oldest?.stage === "look-up" ? lookupMs : 0;
     stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs + named || unsentMs > limitMs);
-    if (!stalled || clock.monoMs() < nextMendMs) return;
+    if (!stalled || clock.monoMs() < nextReconnectMs) return;
     stalls++;
-    nextMendMs = clock.monoMs() + limitMs;
+    nextReconnectMs = clock.monoMs() + limitMs;
     log.error(
       { ...oldest, unacknowledged: unacknowledged() },
       "stalled: freeing what waits, and connecting anew",

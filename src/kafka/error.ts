@@ -76,12 +76,12 @@ export interface Names {
   readonly transactionalId: string;
 }
 
-/** As the drain is to take it: with the mend if it does not mend itself. */
+/** As the drain is to take it: with the remedy if it does not end by itself. */
 export function asOutage(error: unknown, names: Names): unknown {
   if (!(error instanceof KafkaError)) return error;
-  const mend = mendOf(error, names);
-  if (mend === undefined) return new Outage(`Kafka: ${error.message}`, { cause: error });
-  return new Outage(`Kafka: ${error.message}: ${mend}`, { alarm: true, cause: error });
+  const remedy = remedyOf(error, names);
+  if (remedy === undefined) return new Outage(`Kafka: ${error.message}`, { cause: error });
+  return new Outage(`Kafka: ${error.message}: ${remedy}`, { alarm: true, cause: error });
 }
 
 /** As a source tells it. */
@@ -91,12 +91,12 @@ export function whyUnread(error: unknown, topics: readonly string[]): string {
   const named = topics.join(" and ");
   if (error.code === code.unknownTopic) return `${words}: create the topic ${named}`;
   if (error.code === code.topicForbidden) return `${words}: allow the gateway's user READ on ${named}`;
-  return error.code === code.loginFailed ? `${words}: ${loginMend}` : words;
+  return error.code === code.loginFailed ? `${words}: ${loginRemedy}` : words;
 }
 
-const loginMend = "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
+const loginRemedy = "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
 
-function mendOf(error: KafkaError, { topics, group, transactionalId }: Names): string | undefined {
+function remedyOf(error: KafkaError, { topics, group, transactionalId }: Names): string | undefined {
   const named = error.where === undefined ? topics.join(" and ") : error.where.topic;
   switch (error.code) {
     case code.unknownTopic:
@@ -112,7 +112,7 @@ function mendOf(error: KafkaError, { topics, group, transactionalId }: Names): s
     case code.unstableOffset:
       return "a transaction of this gateway hangs in Kafka: kafka-transactions.sh find-hanging shows it, and abort ends it";
     case code.loginFailed:
-      return loginMend;
+      return loginRemedy;
     case code.invalidProducerEpoch:
     case code.producerFenced:
       return `another gateway uses the transactional id ${transactionalId}: give each a GATEWAY_ID of its own`;

@@ -13,13 +13,13 @@ const pauseMs = { first: 5, longest: 50 };
 const notCoordinatorMs = 1_000;
 
 /** Asks again while the answer is of that kind. @throws every other error at once */
-export async function patiently<T>({ clock, timeoutMs }: Patience, ask: () => Promise<T>): Promise<T> {
+export async function patiently<T>({ clock, timeoutMs }: Patience, attempt: () => Promise<T>): Promise<T> {
   const startMs = clock.monoMs();
   const isOver = (error: unknown) =>
     clock.monoMs() - startMs > (isNotCoordinator(error) ? Math.min(notCoordinatorMs, timeoutMs) : timeoutMs);
   for (let waitMs = pauseMs.first; ; waitMs = Math.min(2 * waitMs, pauseMs.longest)) {
     try {
-      return await ask();
+      return await attempt();
     } catch (error) {
       if (!isPassing(error) || isOver(error)) throw error;
     }

@@ -39,7 +39,7 @@ function wireOf(
   const flowOf = (level: number) => (level >= 2 ? "implicit" : "announced");
 
   /** Waits while the cluster is not ready; what the library throws gets the protocol's code. */
-  function ask<T>(request: () => Promise<T>, where?: KafkaError["where"]): Promise<T> {
+  function call<T>(request: () => Promise<T>, where?: KafkaError["where"]): Promise<T> {
     return patiently({ clock, timeoutMs }, async () => {
       try {
         return await request();
@@ -53,12 +53,12 @@ function wireOf(
   return {
     place: servers ?? "",
     async topics(names) {
-      const asked = {
+      const request = {
         topics: names.map((name) => ({ id: null, name })),
         allowTopicAutoCreation: false,
         includeTopicAuthorizedOperations: true,
       };
-      const { clusterId, topics } = await ask(() => cluster.sendRequest(API.METADATA, asked)).catch(
+      const { clusterId, topics } = await call(() => cluster.sendRequest(API.METADATA, request)).catch(
         (error: unknown) => {
           throw named(error, names);
         },
@@ -81,27 +81,27 @@ function wireOf(
       };
     },
     async coordinator(kind, key) {
-      const asked = { keyType: kind === "group" ? 0 : 1, keys: [key] };
-      const { coordinators } = await ask(() => cluster.sendRequest(API.FIND_COORDINATOR, asked));
+      const request = { keyType: kind === "group" ? 0 : 1, keys: [key] };
+      const { coordinators } = await call(() => cluster.sendRequest(API.FIND_COORDINATOR, request));
       return coordinators[0]?.nodeId ?? -1;
     },
     async transactionLevel() {
-      const { tags } = (await ask(() => cluster.sendRequest(API.API_VERSIONS, {}))) as {
+      const { tags } = (await call(() => cluster.sendRequest(API.API_VERSIONS, {}))) as {
         tags: Record<number, Buffer>;
       };
       return levelIn(tags[2], "transaction.version");
     },
     async initProducer(node, transactionalId, transactionTimeoutMs) {
-      const asked = { transactionalId, transactionTimeoutMs, producerId: -1n, producerEpoch: -1 };
-      const { producerId, producerEpoch } = await ask(() =>
-        cluster.sendRequestToNode(node)(API.INIT_PRODUCER_ID, asked),
+      const request = { transactionalId, transactionTimeoutMs, producerId: -1n, producerEpoch: -1 };
+      const { producerId, producerEpoch } = await call(() =>
+        cluster.sendRequestToNode(node)(API.INIT_PRODUCER_ID, request),
       );
       return { id: producerId, epoch: producerEpoch };
     },
     async produce(node, { transactionalId }, level, batches) {
-      const asked = { transactionalId, timeoutMs, batches };
-      const { responses } = await ask(() =>
-        cluster.sendRequestToNode(node)(produces[flowOf(level)], asked as never),
+      const request = { transactionalId, timeoutMs, batches };
+      const { responses } = await call(() =>
+        cluster.sendRequestToNode(node)(produces[flowOf(level)], request as never),
       );
       return responses.flatMap((topic) =>
         topic.partitionResponses.flatMap(({ index, errorCode, errorMessage }) => {
@@ -117,17 +117,17 @@ function wireOf(
         name,
         partitions: of.map(({ partition }) => partition),
       }));
-      const asked = {
+      const request = {
         v3AndBelowTransactionalId: transactionalId,
         v3AndBelowProducerId: producer.id,
         v3AndBelowProducerEpoch: producer.epoch,
         v3AndBelowTopics: topics,
       };
-      await ask(() => cluster.sendRequestToNode(node)(announcing, asked));
+      await call(() => cluster.sendRequestToNode(node)(announcing, request));
     },
     async announceGroup(node, { transactionalId, producer }, groupId) {
-      const asked = { transactionalId, producerId: producer.id, producerEpoch: producer.epoch, groupId };
-      await ask(() => cluster.sendRequestToNode(node)(announcingGroup, asked));
+      const request = { transactionalId, producerId: producer.id, producerEpoch: producer.epoch, groupId };
+      await call(() => cluster.sendRequestToNode(node)(announcingGroup, request));
     },
     async commitOffset(
       node,
@@ -135,7 +135,7 @@ function wireOf(
       level,
       { group, topic, partition, offset, words },
     ) {
-      const asked = {
+      const request = {
         transactionalId,
         groupId: group,
         producerId: producer.id,
@@ -157,27 +157,27 @@ function wireOf(
           },
         ],
       };
-      await ask(() => cluster.sendRequestToNode(node)(committing[flowOf(level)], asked), {
+      await call(() => cluster.sendRequestToNode(node)(committing[flowOf(level)], request), {
         topic: topic.name,
         partition,
       });
     },
     async endTransaction(node, { transactionalId, producer }, level) {
-      const asked = {
+      const request = {
         transactionalId,
         producerId: producer.id,
         producerEpoch: producer.epoch,
         committed: true,
       };
-      const { producerId, producerEpoch } = await ask(() =>
-        cluster.sendRequestToNode(node)(ending[flowOf(level)], asked),
+      const { producerId, producerEpoch } = await call(() =>
+        cluster.sendRequestToNode(node)(ending[flowOf(level)], request),
       );
       return level >= 2 ? { id: producerId, epoch: producerEpoch } : producer;
     },
     async offset(node, { group, topic, partition }) {
       const topics = [{ name: topic.name, topicId: topic.id, partitionIndexes: [partition] }];
-      const asked = { groups: [{ groupId: group, topics }], requireStable: true };
-      const { groups } = await ask(() => cluster.sendRequestToNode(node)(API.OFFSET_FETCH, asked), {
+      const request = { groups: [{ groupId: group, topics }], requireStable: true };
+      const { groups } = await call(() => cluster.sendRequestToNode(node)(API.OFFSET_FETCH, request), {
         topic: topic.name,
         partition,
       });
@@ -185,10 +185,10 @@ function wireOf(
       if (found === undefined || found.committedOffset < 0n) return undefined;
       return { offset: Number(found.committedOffset), words: found.committedMetadata ?? "" };
     },
-    async fetch(node, asked) {
+    async fetch(node, request) {
       const send = () =>
-        cluster.sendRequestToNode(node)(fetching, asked as never) as unknown as Promise<ReadFetch>;
-      const { errorCode, fetched } = await ask(send);
+        cluster.sendRequestToNode(node)(fetching, request as never) as unknown as Promise<ReadFetch>;
+      const { errorCode, fetched } = await call(send);
       if (errorCode !== 0)
         throw new KafkaError(errorCode, new KafkaTSApiError(errorCode, null, null).message);
       return fetched;
@@ -197,8 +197,8 @@ function wireOf(
       const partitions = [
         { partitionIndex, currentLeaderEpoch: -1, timestamp: which === "earliest" ? -2n : -1n },
       ];
-      const asked = { replicaId: -1, isolationLevel: 1, topics: [{ name, partitions }] };
-      const { topics } = await ask(() => cluster.sendRequestToNode(node)(API.LIST_OFFSETS, asked), {
+      const request = { replicaId: -1, isolationLevel: 1, topics: [{ name, partitions }] };
+      const { topics } = await call(() => cluster.sendRequestToNode(node)(API.LIST_OFFSETS, request), {
         topic: name,
         partition: partitionIndex,
       });
@@ -216,8 +216,14 @@ function wireOf(
             committedMetadata: words,
           })),
         }));
-        const asked = { groupId, generationIdOrMemberEpoch: -1, memberId: "", groupInstanceId: null, topics };
-        await ask(() => cluster.sendRequestToNode(node)(API.OFFSET_COMMIT, asked));
+        const request = {
+          groupId,
+          generationIdOrMemberEpoch: -1,
+          memberId: "",
+          groupInstanceId: null,
+          topics,
+        };
+        await call(() => cluster.sendRequestToNode(node)(API.OFFSET_COMMIT, request));
       }
     },
     // Of a connection that is gone already there is nothing to be told, and an error that nobody waits for would end the process.

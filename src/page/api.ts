@@ -5,7 +5,7 @@ import type { Stats } from "./types.ts";
 /** The gateway wants a login. */
 export class LoginNeeded extends Error {}
 
-export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
   const response = await fetch(path, {
     method,
     ...(body !== undefined && {
@@ -90,7 +90,7 @@ export function useAnswer<T>(path: string, again: unknown): Asked<T> {
     let isGone = false;
     const load = async () => {
       try {
-        const answer = await ask<T>("GET", path);
+        const answer = await request<T>("GET", path);
         if (!isGone) setState({ answer, error: undefined });
       } catch (error) {
         if (!isGone) setState((old) => ({ answer: old.answer, error }));

@@ -1,7 +1,7 @@
 /** The devices: found by a part of their id, added with a token that is shown once, given a new one, revoked, let in again, imported. */
 import { useState } from "hono/jsx/dom";
 import { renderSVG } from "uqr";
-import { ask, useAnswer, wordsOf } from "./api.ts";
+import { request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { number, time } from "./words.ts";
 
@@ -56,12 +56,12 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   };
   const change = (device: Device, verb: "revoke" | "activate") =>
     act(async () => {
-      await ask("POST", `${pathOf(device)}/${verb}`);
+      await request("POST", `${pathOf(device)}/${verb}`);
       return `${nameOf(device)} is ${verb === "revoke" ? "revoked" : "active again"}.`;
     });
   const rotate = (device: Device) =>
     act(async () => {
-      setMade(await ask<Made>("POST", `${pathOf(device)}/rotate-token`, { grace_seconds: graceSeconds }));
+      setMade(await request<Made>("POST", `${pathOf(device)}/rotate-token`, { grace_seconds: graceSeconds }));
       return "";
     });
   return (
@@ -84,7 +84,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       <Add
         add={(device) =>
           act(async () => {
-            setMade(await ask<Made>("POST", "/admin/devices", { ...device, make_token: true }));
+            setMade(await request<Made>("POST", "/admin/devices", { ...device, make_token: true }));
             return "";
           })
         }
@@ -228,22 +228,19 @@ interface Imported {
 /** XMLHttpRequest, for fetch does not say how much was sent. */
 function upload(file: File, progress: (share: number) => void): Promise<Imported> {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/admin/devices/import");
-    request.setRequestHeader(
-      "content-type",
-      file.name.endsWith(".csv") ? "text/csv" : "application/x-ndjson",
-    );
-    request.upload.addEventListener("progress", ({ loaded, total }) =>
+    const call = new XMLHttpRequest();
+    call.open("POST", "/admin/devices/import");
+    call.setRequestHeader("content-type", file.name.endsWith(".csv") ? "text/csv" : "application/x-ndjson");
+    call.upload.addEventListener("progress", ({ loaded, total }) =>
       progress(total === 0 ? 1 : loaded / total),
     );
-    request.addEventListener("error", () => reject(new Error("the gateway does not answer")));
-    request.addEventListener("load", () => {
-      const answer = JSON.parse(request.responseText) as Imported;
-      if (request.status < 300) resolve(answer);
-      else reject(new Error(answer.detail ?? `the gateway answers ${request.status}`));
+    call.addEventListener("error", () => reject(new Error("the gateway does not answer")));
+    call.addEventListener("load", () => {
+      const answer = JSON.parse(call.responseText) as Imported;
+      if (call.status < 300) resolve(answer);
+      else reject(new Error(answer.detail ?? `the gateway answers ${call.status}`));
     });
-    request.send(file);
+    call.send(file);
   });
 }
 

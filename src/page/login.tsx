@@ -1,6 +1,6 @@
-/** Where an answer wants ADMIN_TOKEN: a form for it, which becomes a session; else the error in the gateway's words. */
+/** If an answer wants ADMIN_TOKEN: a form for it, which becomes a session; else the error in the gateway's words. */
 import { useState } from "hono/jsx/dom";
-import { announceSession, ask, LoginNeeded, wordsOf } from "./api.ts";
+import { announceSession, request, LoginNeeded, wordsOf } from "./api.ts";
 
 export function Trouble({ error }: { error: unknown }) {
   if (error === undefined) return "";
@@ -14,7 +14,7 @@ function Login() {
     const form = event.target as HTMLFormElement;
     const field = form.elements.namedItem("token") as HTMLInputElement;
     try {
-      await ask("POST", "/login", { token: field.value });
+      await request("POST", "/login", { token: field.value });
       announceSession();
     } catch (error) {
       setSaid(wordsOf(error));

@@ -1,6 +1,6 @@
 /** What is rejected and why, with the cure; what was kept and may be brought back; what sinks refused for good. */
 import { useState } from "hono/jsx/dom";
-import { ask, useAnswer, wordsOf } from "./api.ts";
+import { request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { number, time } from "./words.ts";
 
@@ -182,7 +182,7 @@ async function whole(path: string, selection: object): Promise<ReviewOutcome> {
   let all: ReviewOutcome = { matched: 0, done: 0, kept: [], next: 0, up_to: 0 };
   for (let after: number | null = 0; after !== null; after = all.next) {
     const upTo = all.up_to === 0 ? {} : { up_to: all.up_to };
-    const one: ReviewOutcome = await ask("POST", path, { ...selection, after, ...upTo });
+    const one: ReviewOutcome = await request("POST", path, { ...selection, after, ...upTo });
     all = {
       matched: all.matched + one.matched,
       done: all.done + one.done,

@@ -1,6 +1,6 @@
 /** What may be changed while the gateway runs, the cache, and where to read on. */
 import { useState } from "hono/jsx/dom";
-import { announceSession, ask, useAnswer, wordsOf } from "./api.ts";
+import { announceSession, request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";
@@ -41,12 +41,12 @@ export function Settings({ stats }: { stats: Stats }) {
     const form = event.target as HTMLFormElement;
     const { value } = form.elements.namedItem("value") as HTMLInputElement;
     void act(
-      () => ask("PUT", `/admin/settings/${key}`, { value: value === "" ? null : value }),
+      () => request("PUT", `/admin/settings/${key}`, { value: value === "" ? null : value }),
       `${key} is changed.`,
     );
   };
   const logout = async () => {
-    await ask("POST", "/logout");
+    await request("POST", "/logout");
     announceSession();
   };
   return (
@@ -84,7 +84,7 @@ export function Settings({ stats }: { stats: Stats }) {
             : `${(cache.hit_rate * 100).toFixed(1)} % (${cache.bands["hit_rate"] ?? "not known yet"})`}{" "}
           <button
             type="button"
-            onClick={() => act(() => ask("POST", "/admin/cache/clear"), "The cache is empty.")}
+            onClick={() => act(() => request("POST", "/admin/cache/clear"), "The cache is empty.")}
           >
             Clear
           </button>

@@ -20,10 +20,10 @@ export interface Redis {
   readonly place: string;
   readonly isConnected: boolean;
   /** One round trip for all of them; their answers in order. @throws Outage with the first that failed */
-  ask(commands: readonly Command[], withinMs?: number): Promise<unknown[]>;
+  pipeline(commands: readonly Command[], withinMs?: number): Promise<unknown[]>;
   /** The same for one command; the server's own error comes as it is, so that its first word can be looked at. */
   one(command: Command, withinMs?: number): Promise<unknown>;
-  /** Runs a script by its hash, and loads it where the server does not know it. */
+  /** Runs a script by its hash, and loads it if the server does not know it. */
   script(
     script: Script,
     keys: readonly string[],
@@ -74,7 +74,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
     client?.close();
     client = undefined;
     const isWatched = settings.sentinels !== undefined;
-    const endpoint = endpointAt(isWatched ? await askSentinels(settings, endpointAt, clock) : undefined);
+    const endpoint = endpointAt(isWatched ? await querySentinels(settings, endpointAt, clock) : undefined);
     place = placeOf(endpoint);
     const fresh = await opened(endpoint, clock);
     try {
@@ -115,7 +115,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
     return run((used) => used.send(name, args), withinMs);
   }
 
-  async function ask(commands: readonly Command[], withinMs = timeoutMs): Promise<unknown[]> {
+  async function pipeline(commands: readonly Command[], withinMs = timeoutMs): Promise<unknown[]> {
     try {
       const all = (used: Bun.RedisClient) =>
         Promise.all(commands.map(([name, ...args]) => used.send(name, args)));
@@ -152,7 +152,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
     get isConnected() {
       return client?.connected === true;
     },
-    ask,
+    pipeline,
     one,
     script: runScript,
     async subscribe(channel, heard) {
@@ -199,7 +199,7 @@ function urlOf({ host, port, socket, db, username, password, tls }: Endpoint): s
 }
 
 /** The master's address by the first sentinel that knows it. @throws Outage with what each of them said */
-async function askSentinels(
+async function querySentinels(
   settings: RedisValues,
   endpointAt: ReturnType<typeof endpoints>,
   clock: Clock,

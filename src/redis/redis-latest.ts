@@ -74,7 +74,7 @@ export function redisLatest(settings: RedisValues, clock: Clock): LatestView {
   const client = openRedis({ settings, clock, timeoutMs: settings.timeoutMs });
   const ttlMs = settings.ttlSeconds * 1000;
 
-  async function ask<T>(work: Promise<unknown>): Promise<T> {
+  async function query<T>(work: Promise<unknown>): Promise<T> {
     try {
       return (await work) as T;
     } catch (cause) {
@@ -84,7 +84,7 @@ export function redisLatest(settings: RedisValues, clock: Clock): LatestView {
 
   async function read(ids: readonly DeviceId[]): Promise<(LatestDevice | null)[]> {
     const names = ids.map(({ tenantId, deviceId }) => nameOf(settings, tenantId, deviceId));
-    const answers = await ask<LatestReply[]>(client.script(readScript, [], [settings.prefix, ...names]));
+    const answers = await query<LatestReply[]>(client.script(readScript, [], [settings.prefix, ...names]));
     return ids.map((id, i) => latestOf(id, answers[i], clock.wallMs()));
   }
 
@@ -109,7 +109,7 @@ export function redisLatest(settings: RedisValues, clock: Clock): LatestView {
         String(seenLookedAtMax),
       ];
       const [seenKey] = indexesOf(settings);
-      const [name = "", score = "", ...rest] = await ask<string[]>(
+      const [name = "", score = "", ...rest] = await query<string[]>(
         client.script(seenScript, [seenKey], args),
       );
       const seen = (of: string, at: string): SeenDevice => ({

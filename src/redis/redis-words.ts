@@ -7,7 +7,7 @@ import { explain } from "../core/log.ts";
 import { Outage } from "../core/outage.ts";
 
 /** First word → what an operator has to do. */
-const mends: Readonly<Record<string, string>> = {
+const remedies: Readonly<Record<string, string>> = {
   NOAUTH: "it wants a password: set REDIS_PASSWORD",
   WRONGPASS: "user or password is wrong: correct REDIS_USERNAME and REDIS_PASSWORD",
   NOPERM:
@@ -42,7 +42,7 @@ export function wantsAnotherServer(error: unknown): boolean {
 export function asOutage(place: string, error: unknown): Outage {
   if (error instanceof Outage) return error;
   const word = firstWord(error);
-  const mend = mends[word];
-  const said = `Redis at ${place}: ${explain(error)}${mend === undefined ? "" : `; ${mend}`}`;
-  return new Outage(said, { alarm: mend !== undefined && !passing.has(word), cause: undefined });
+  const remedy = remedies[word];
+  const said = `Redis at ${place}: ${explain(error)}${remedy === undefined ? "" : `; ${remedy}`}`;
+  return new Outage(said, { alarm: remedy !== undefined && !passing.has(word), cause: undefined });
 }

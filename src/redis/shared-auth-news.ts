@@ -9,11 +9,11 @@ import type { SharedNews } from "../core/shared-cache.ts";
 import { type Command, openRedis } from "./redis-client.ts";
 import type { RedisValues } from "./redis-settings.ts";
 
-const tellWithinMs = 2_000;
+const publishWithinMs = 2_000;
 const retryBaseMs = 100;
 const retryMaxMs = 2_000;
 /** Devices in one message; more are told as all. */
-const toldMax = 500;
+const publishedMax = 500;
 
 export interface News {
   forget(ids: readonly DeviceId[]): void;
@@ -36,12 +36,12 @@ export interface NewsOptions {
 }
 
 export function createNews({ settings, clock, base, generationKey, keyOf, signal }: NewsOptions): News {
-  const client = openRedis({ settings, clock, timeoutMs: tellWithinMs });
+  const client = openRedis({ settings, clock, timeoutMs: publishWithinMs });
   const devices = new Map<string, DeviceId>();
   const tenants = new Set<string>();
   let isAll = false;
   let own: SharedNews | undefined;
-  let telling: Promise<void> | undefined;
+  let publishing: Promise<void> | undefined;
 
   const isEmpty = () => devices.size === 0 && tenants.size === 0 && !isAll;
 
@@ -59,18 +59,18 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
       if (tenant === null) isAll = true;
       else tenants.add(tenant);
     }
-    if (devices.size + tenants.size > toldMax) isAll = true;
+    if (devices.size + tenants.size > publishedMax) isAll = true;
     if (isAll) {
       devices.clear();
       tenants.clear();
     }
   }
 
-  async function tell(): Promise<void> {
+  async function publish(): Promise<void> {
     for (let tries = 0; !isEmpty() && !signal.aborted;) {
       const batch = take();
       try {
-        await client.ask(commandsOf(batch));
+        await client.pipeline(commandsOf(batch));
         tries = 0;
         own?.devices(batch.devices);
         for (const tenant of batch.tenants) own?.tenant(tenant);
@@ -82,18 +82,18 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
   }
 
   function commandsOf({ devices: ids, tenants: ofTenants }: ReturnType<typeof take>): Command[] {
-    const told = ids.map(({ tenantId, deviceId }) => [tenantId, deviceId]);
+    const news = ids.map(({ tenantId, deviceId }) => [tenantId, deviceId]);
     return [
       ...(ids.length > 0 ? [["DEL", ...ids.map(keyOf)] as const] : []),
       ...(ofTenants.length > 0 ? [["INCR", generationKey] as const] : []),
-      ...(ids.length > 0 ? [["PUBLISH", base, JSON.stringify({ devices: told })] as const] : []),
+      ...(ids.length > 0 ? [["PUBLISH", base, JSON.stringify({ devices: news })] as const] : []),
       ...ofTenants.map((tenant) => ["PUBLISH", base, JSON.stringify({ tenant })] as const),
     ];
   }
 
   function start(): void {
-    telling ??= tell().finally(() => {
-      telling = undefined;
+    publishing ??= publish().finally(() => {
+      publishing = undefined;
       if (!isEmpty() && !signal.aborted) start();
     });
   }
@@ -108,7 +108,7 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
       start();
     },
     get isPending() {
-      return telling !== undefined;
+      return publishing !== undefined;
     },
     onTold(news) {
       own = news;
@@ -119,19 +119,19 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
 
 /** Whoever can publish can make gateways ask the registry once more, and no more than that. */
 export function hear(message: string, heard: SharedNews): void {
-  let told: { devices?: unknown; tenant?: unknown };
+  let news: { devices?: unknown; tenant?: unknown };
   try {
-    told = Object(JSON.parse(message)) as typeof told;
+    news = Object(JSON.parse(message)) as typeof news;
   } catch {
     return;
   }
-  if (Array.isArray(told.devices))
+  if (Array.isArray(news.devices))
     heard.devices(
-      told.devices
-        .slice(0, toldMax)
+      news.devices
+        .slice(0, publishedMax)
         .flatMap((pair: unknown) =>
           Array.isArray(pair) ? [{ tenantId: String(pair[0]), deviceId: String(pair[1]) }] : [],
         ),
     );
-  else heard.tenant(typeof told.tenant === "string" ? told.tenant : null);
+  else heard.tenant(typeof news.tenant === "string" ? news.tenant : null);
 }

@@ -148,7 +148,7 @@ export function sharedAuth(options: SharedAuthOptions): SharedCache {
     counts.hits += rows.length;
     counts.misses += answers.flat().length - answers.length - rows.length;
     // The next miss finds room for a lease.
-    if (unfit.length > 0) void attempt(() => client.ask([["DEL", ...unfit.map(keyOf)]]));
+    if (unfit.length > 0) void attempt(() => client.pipeline([["DEL", ...unfit.map(keyOf)]]));
     return { rows, learn: (found) => void fill(leased, found, lease, generation) };
   }
 
@@ -224,7 +224,7 @@ export function sharedAuth(options: SharedAuthOptions): SharedCache {
           await sleep(clock, pingEveryMs, closing.signal);
           // A new connection would answer, too, and hear nothing.
           if (!subscriber.isConnected) throw new Error("the subscription ended");
-          await subscriber.ask([["PING"]], pingWithinMs);
+          await subscriber.pipeline([["PING"]], pingWithinMs);
         }
       } catch {
         isListening = false;

@@ -22,7 +22,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
   let sent = 0;
 
   /** Returns undefined if the message's fate is not known yet. */
-  async function ask(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
+  async function post(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
     const place = topic.split("/").map(encodeURIComponent).join("/");
     try {
       const response = await fetch(new URL(`/ingest/v1/topic/${place}`, url), {
@@ -42,13 +42,13 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
 
   async function deliver(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
     for (;;) {
-      const answer = await ask(topic, payload, key);
+      const answer = await post(topic, payload, key);
       if (answer !== undefined || ending.signal.aborted) return answer;
       await new Promise((resolve) => clock.after(againMs, () => resolve(undefined)));
     }
   }
 
-  async function tell(
+  async function report(
     delivery: Promise<SendResult | undefined>,
     answered: (answer: SendResult) => void,
   ): Promise<void> {
@@ -62,7 +62,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
     publish(topic, payload, _qos, answered) {
       inFlight += 1;
       sent += 1;
-      void tell(deliver(topic, payload, `${clientId}-${sent}`), answered);
+      void report(deliver(topic, payload, `${clientId}-${sent}`), answered);
     },
     close() {
       ending.abort();

@@ -81,7 +81,7 @@ export function brokerClients({ stillProves, warn }: { stillProves?: StillProves
   }
 
   async function check(client: Client, proof: Proof): Promise<void> {
-    // Where the registry cannot tell now, what it said last stands, as for messages.
+    // If the registry cannot be asked now, what it said last stands, as for messages.
     const stands = await stillProves?.(proof).catch(() => true);
     if (stands !== false || client.closed || isClosed) return;
     const { tenantId, deviceId } = proof;

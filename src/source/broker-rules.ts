@@ -33,7 +33,7 @@ const subscriberBytesMax = 256 * 1024;
 const subscriptionsPerClientMax = 20;
 /** Messages times subscribers that are passed on in a second; the rest is not. */
 export const passedOnPerSecondMax = 2_000;
-/** Where nobody can subscribe: aedes acknowledges what is published there. */
+/** A topic that nobody can subscribe to: aedes acknowledges what is published there. */
 const nobodysTopic = "$SYS/nobody";
 
 export interface RulesOptions {

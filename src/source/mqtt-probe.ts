@@ -16,7 +16,7 @@ import { Closed, describeFailure, groupNote, refusesVersion, remarksOn, versionN
  */
 export async function probeStatusTopic(settings: MqttSettings, statusTopic: StatusTopic): Promise<string> {
   const place = placeOf(settings.url ?? "");
-  const answer = await askEither(settings, statusTopic);
+  const answer = await connectEither(settings, statusTopic);
   if ("failure" in answer) throw new Error(describeFailure(answer.failure, place));
   if (answer.connack.properties?.retainAvailable === false)
     throw new Error(`${place} keeps no retained messages, which STATUS_TOPIC needs`);
@@ -32,7 +32,7 @@ type ConnectResult = { readonly connack: IConnackPacket } | { readonly failure: 
 export async function probeMqtt(settings: MqttSettings): Promise<string> {
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
-  const answer = await askEither(settings);
+  const answer = await connectEither(settings);
   if ("failure" in answer) throw new Error(describeFailure(answer.failure, place));
   const { version } = answer;
   return [
@@ -48,19 +48,19 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
 }
 
 /** As the source does: MQTT 5, and 3.1.1 if that is refused. */
-async function askEither(
+async function connectEither(
   settings: MqttSettings,
   statusTopic?: StatusTopic,
 ): Promise<ConnectResult & { version: MqttVersion }> {
   const version: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
-  const answer = await ask(settings, version, statusTopic);
+  const answer = await tryConnect(settings, version, statusTopic);
   if ("failure" in answer && settings.version === "auto" && refusesVersion(answer.failure))
-    return { ...(await ask(settings, 4, statusTopic)), version: 4 };
+    return { ...(await tryConnect(settings, 4, statusTopic)), version: 4 };
   return { ...answer, version };
 }
 
 /** Connects and leaves again. */
-function ask(
+function tryConnect(
   settings: MqttSettings,
   version: MqttVersion,
   statusTopic?: StatusTopic,

@@ -67,7 +67,7 @@ const retryBaseMs = 500;
 const retryMaxMs = 30_000;
 /** A connection that lasted this long was a good one: the next wait is short again. */
 const goodConnectionMs = 10_000;
-/** Where nobody says how large a payload may be. */
+/** If nobody says how large a payload may be. */
 const defaultPayloadBytesMax = 256 * 1024;
 const lookAgainMs = 1000;
 /** How often in a row a broker is asked what it drops. One that ends the connection for it would end every one. */
@@ -130,22 +130,22 @@ export function mqttSource(options: MqttOptions): Source {
   /** Why the broker does not have it. */
   let statusRefused: string | undefined;
   /** The Maximum Packet Size that the connection began with. */
-  let toldBytes = 0;
+  let announcedBytes = 0;
   let lossAsks = 0;
   const first = Promise.withResolvers<void>();
 
   function dial(intake: Intake): void {
     dialledMs = clock.monoMs();
     const hadSession = memory.hasSession(clientId, place);
-    const told = packetBytesMax(payloadBytesMax());
-    toldBytes = told;
+    const announced = packetBytesMax(payloadBytesMax());
+    announcedBytes = announced;
     try {
       connection = openConnection({
         options: clientOptions(settings, {
           clientId,
           version,
           clean: false,
-          maximumPacketSize: told,
+          maximumPacketSize: announced,
           tls: tls(),
           statusTopic,
         }),
@@ -212,9 +212,9 @@ export function mqttSource(options: MqttOptions): Source {
     if (statusTopic === undefined || status === undefined || !connected) return;
     const { topic } = statusTopic;
     connection?.publish(topic, status, (why) => {
-      const told = `the broker refuses STATUS_TOPIC ${topic} (${why}): allow this gateway's user to publish there`;
-      if (told !== statusRefused) log.warn({ broker: place, client_id: clientId }, told);
-      statusRefused = told;
+      const refusal = `the broker refuses STATUS_TOPIC ${topic} (${why}): allow this gateway's user to publish there`;
+      if (refusal !== statusRefused) log.warn({ broker: place, client_id: clientId }, refusal);
+      statusRefused = refusal;
     });
   }
 
@@ -253,7 +253,7 @@ export function mqttSource(options: MqttOptions): Source {
       );
       // What the broker thinks too large it discards without a word, so it must know at once when more is allowed.
       looking = clock.every(lookAgainMs, () => {
-        if (packetBytesMax(payloadBytesMax()) > toldBytes)
+        if (packetBytesMax(payloadBytesMax()) > announcedBytes)
           connection?.abandon("MAX_PAYLOAD_BYTES was raised");
       });
       return first.promise;

@@ -8,8 +8,8 @@ import type { Clock } from "../core/clock.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 
 const takenOverCode = 0x8e;
-/** For so long it is told. */
-const toldMs = 600_000;
+/** For so long it is remarked on. */
+const remarkedMs = 600_000;
 /** So many unexplained ends of connections that lasted no longer than this. */
 const shortMs = 60_000;
 const suspiciousCount = 3;
@@ -24,7 +24,7 @@ export interface Takeovers {
 export function takeovers(clock: Clock, clientId: string): Takeovers {
   let certainMs = Number.NEGATIVE_INFINITY;
   let unexplained: number[] = [];
-  const recent = (ms: number) => clock.monoMs() - ms < toldMs;
+  const recent = (ms: number) => clock.monoMs() - ms < remarkedMs;
 
   return {
     ended(cause, lastedMs) {

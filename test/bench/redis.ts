@@ -38,7 +38,7 @@ export async function run([
     "the calls alone (bare client)": (entries: Event[]) => {
       const calls = callsOf(entries);
       return () =>
-        client.ask(
+        client.pipeline(
           calls.map((text) => [
             "EVALSHA",
             mergeScript.sha,
@@ -55,7 +55,7 @@ export async function run([
     },
     "plain commands (the last wins)": (entries: Event[]) => {
       const commands = plainOf(entries);
-      return () => client.ask(commands);
+      return () => client.pipeline(commands);
     },
     "sluice's sink": (entries: Event[]) => {
       const batch = delivery(entries);

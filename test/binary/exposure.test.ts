@@ -140,9 +140,9 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
 
   test("a directory above it that everybody may write to causes a warning", async () => {
     chownSync(data, service, service);
-    const mend = `every user of this host can write ${directory} above it`;
+    const fix = `every user of this host can write ${directory} above it`;
     chmodSync(directory, 0o777);
-    expect((await as(service, {}, "migrate")).err).toContain(mend);
+    expect((await as(service, {}, "migrate")).err).toContain(fix);
     chmodSync(directory, 0o1777);
     expect((await as(service, {}, "migrate")).err).not.toContain("warning");
   });

@@ -108,7 +108,7 @@ describe("mistakes", () => {
         PG_HOST: "db",
       }),
     );
-    for (const [name, value, mend] of [
+    for (const [name, value, fix] of [
       ["LOG_LEVEL", "loud", "debug, info, warn"],
       ["SPOOL_LINGER_MS", "soon", "a whole number from 0 to 10000"],
       ["HTTP_LISTEN", "0.0.0.0:8080", "ADMIN_TOKEN"],
@@ -118,7 +118,7 @@ describe("mistakes", () => {
       const found = mistakes.filter((text) => text.startsWith(name));
       expect(found, name).toHaveLength(1);
       expect(found[0]).toContain(value);
-      expect(found[0]).toContain(mend);
+      expect(found[0]).toContain(fix);
     }
     expect(mistakes).toHaveLength(5);
   });
@@ -135,10 +135,10 @@ describe("mistakes", () => {
     [`${"9".repeat(30)}d`, "at most 106751d"],
     ["0d", "hours, days or weeks"],
     ["30m", "hours, days or weeks"],
-  ])("INFLUX_RETENTION=%s: what InfluxDB 3 would keep as something else is a mistake", (value, mend) => {
+  ])("INFLUX_RETENTION=%s: what InfluxDB 3 would keep as something else is a mistake", (value, fix) => {
     const loaded = load({ INFLUX_RETENTION: value });
-    expect("mistakes" in loaded).toBe(mend !== null);
-    if (mend !== null) expect(mistakesOf(loaded)).toEqual([expect.stringContaining(mend)]);
+    expect("mistakes" in loaded).toBe(fix !== null);
+    if (fix !== null) expect(mistakesOf(loaded)).toEqual([expect.stringContaining(fix)]);
   });
 
   test("no secret is shown, however wrong it is", () => {

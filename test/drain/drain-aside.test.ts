@@ -50,7 +50,7 @@ describe("at a sink without a position", () => {
     expect(letters()).toEqual([]);
     expect(await ask()).toMatchObject({ lane: "", trouble: "column 9 is odd", done: true });
     expect(letters()).toMatchObject([
-      { sink: "memory", why: "put aside by an operator: column 9 is odd", entry: { seq: 1 } },
+      { sink: "memory", why: "set aside by an operator: column 9 is odd", entry: { seq: 1 } },
     ]);
     expect(drain.stats()).toMatchObject({ delivered: 2, refused: 1, waiting: 0, trouble: null });
   });
@@ -118,7 +118,7 @@ test("the local store counts what is set aside as refused, in its position too",
     entries: spool.read(1),
     epoch: "e",
     before: { delivered: 0, ignored: 0, refused: 0, skipped: 0 },
-    aside: new Map([[2, "put aside"]]),
+    aside: new Map([[2, "set aside"]]),
     later: () => [],
     signal: new AbortController().signal,
     refuse: (refusals) => refused.push(...refusals.map(({ entry }) => entry.seq)),

@@ -53,7 +53,7 @@ describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`
   async function survives(
     { running, sql }: Awaited<ReturnType<typeof site>>,
     fault: () => unknown,
-    mend: () => unknown,
+    fix: () => unknown,
   ): Promise<void> {
     await speak(running);
     await fault();
@@ -63,7 +63,7 @@ describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`
       await Bun.sleep(100);
     }
     await speak(running, ["late"]);
-    await mend();
+    await fix();
     await until(() => running.stats().ingest.accepted === ids.length * rounds + 1);
     expect(running.stats().ingest).toMatchObject({ rejected: {}, judging: 0 });
     await until(

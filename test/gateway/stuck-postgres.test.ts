@@ -102,7 +102,7 @@ describe.skipIf(unavailable !== "")(`a gateway at a PostgreSQL that accepts no e
       {
         sink: "postgres",
         device_id: "odd1",
-        why: expect.stringMatching(/^put aside by an operator: .*23514/),
+        why: expect.stringMatching(/^set aside by an operator: .*23514/),
       },
       { sink: "postgres", device_id: "odd2" },
     ]);

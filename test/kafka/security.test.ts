@@ -161,13 +161,13 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       ],
       [/group sluice-least/, () => allow(broker.bootstrap, "mallory", "group", "sluice-least", ["READ"])],
     ];
-    for (const [words, mend] of steps) {
+    for (const [words, fix] of steps) {
       const failed = (await sink.deliver(delivery([event(1)])).catch((error: unknown) => error)) as Outage;
       expect(failed).toBeInstanceOf(Outage);
       expect(failed.alarm).toBe(true);
       expect(failed.message).toMatch(words);
       expect(await sink.probe().catch(explain)).toMatch(words);
-      await mend();
+      await fix();
     }
     expect((await sink.deliver(delivery([event(1)]))).delivered).toBe(1);
     expect(await sink.probe()).toContain("sluice-least");

@@ -252,7 +252,7 @@ export async function startInflux3(initial: Influx3Options = {}): Promise<Influx
   async function serve(request: IncomingMessage, response: ServerResponse) {
     const raw = await readAll(request);
     if (switches.diskFull && /write/.test(request.url ?? ""))
-      await new Promise<void>((mended) => waiting.push(mended));
+      await new Promise<void>((healed) => waiting.push(healed));
     const reply = route(request, raw);
     // What is bad as a whole waits for no flush of the log.
     const waits = typeof reply === "string" || reply.status < 300 || /partial write/.test(reply.text ?? "");
@@ -279,7 +279,7 @@ export async function startInflux3(initial: Influx3Options = {}): Promise<Influx
     set(options) {
       Object.assign(switches, options);
       if (switches.diskFull) return;
-      for (const mended of waiting.splice(0)) mended();
+      for (const healed of waiting.splice(0)) healed();
     },
     async stop() {
       server.closeAllConnections();

@@ -30,7 +30,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     closers.push(() => client.close());
     return client;
   };
-  const ping = (client: Redis) => client.ask([["PING"]]);
+  const ping = (client: Redis) => client.pipeline([["PING"]]);
   const failure = (client: Redis) => ping(client).then(() => "none", explain);
 
   test("what is away, hangs or was killed is an error in time, and the next call after it works", async () => {
@@ -64,7 +64,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     const redis = await server();
     const client = open({ url: redis.url });
     const slow = Promise.allSettled(
-      Array.from({ length: 50 }, () => client.ask([["BLPOP", "nothing", "30"]], 20_000)),
+      Array.from({ length: 50 }, () => client.pipeline([["BLPOP", "nothing", "30"]], 20_000)),
     );
     await until(() => client.isConnected);
     await redis.kill9();
@@ -98,7 +98,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
       const redis = await server(acl.flatMap((word) => (word.startsWith("--") ? [word] : word.split(" "))));
       const client = open({ host: "127.0.0.1", port: redis.port, username: "sl", password: "pw" });
       expect(await ping(client)).toEqual(["PONG"]);
-      expect(await client.ask([["SET", "other", "1"]]).catch(explain)).toMatch(/NOPERM.*lacks a right/);
+      expect(await client.pipeline([["SET", "other", "1"]]).catch(explain)).toMatch(/NOPERM.*lacks a right/);
       expect(await ping(client)).toEqual(["PONG"]);
     });
 
@@ -134,7 +134,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     await nobody.kill9();
     const sentinels = `127.0.0.1:${nobody.port}, 127.0.0.1:${sentinel.port}`;
     const client = open({ sentinels });
-    await until(() => client.ask([["SET", "k", "1"]]));
+    await until(() => client.pipeline([["SET", "k", "1"]]));
     expect(client.place).toBe(`127.0.0.1:${master.port}`);
     expect(await failure(open({ sentinels, sentinelMaster: "another" }))).toMatch(
       /no sentinel names the master: .*connect.*knows no master another: correct REDIS_SENTINEL_MASTER/,
@@ -179,10 +179,10 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
 
   test("a database by its number, in the URL or beside it", async () => {
     const redis = await server();
-    await open({ url: `${redis.url}/3` }).ask([["SET", "in", "three"]]);
-    expect(await open({ host: "127.0.0.1", port: redis.port, db: 3 }).ask([["GET", "in"]])).toEqual([
+    await open({ url: `${redis.url}/3` }).pipeline([["SET", "in", "three"]]);
+    expect(await open({ host: "127.0.0.1", port: redis.port, db: 3 }).pipeline([["GET", "in"]])).toEqual([
       "three",
     ]);
-    expect(await open({ url: redis.url }).ask([["GET", "in"]])).toEqual([null]);
+    expect(await open({ url: redis.url }).pipeline([["GET", "in"]])).toEqual([null]);
   });
 });

@@ -33,13 +33,13 @@ export const check = command({
 async function probeAll(config: Config): Promise<Probed[]> {
   const { probes, close } = createProbes(config);
   try {
-    return await Promise.all(probes.map(ask));
+    return await Promise.all(probes.map(run));
   } finally {
     await close();
   }
 }
 
-async function ask({ part, probe }: Probe): Promise<Probed> {
+async function run({ part, probe }: Probe): Promise<Probed> {
   try {
     return { part, ok: true, detail: await probe() };
   } catch (error) {

@@ -71,7 +71,7 @@ function redisProbes({ redis: settings }: Config): Probe[] {
   if (!isRedisNamed(settings) || settings.writeEnabled) return [];
   const client = openRedis({ settings, clock: systemClock, timeoutMs: settings.timeoutMs });
   const probe = async () => {
-    await client.ask([["PING"]]).finally(() => client.close());
+    await client.pipeline([["PING"]]).finally(() => client.close());
     return `Redis at ${client.place}`;
   };
   return [{ part: "redis", probe }];

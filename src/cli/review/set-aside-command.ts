@@ -21,10 +21,10 @@ export const setAside = command({
   async run(context, { options: { sink, lane, count, dryRun, json, ...which } }) {
     const body = { sink, ...(lane !== undefined && { lane }), count, dry_run: dryRun };
     const client = clientOf(context, which);
-    const answer = asideAnswer.parse(await client.ask("POST", "/admin/dead-letters/set-aside", body));
+    const answer = asideAnswer.parse(await client.request("POST", "/admin/dead-letters/set-aside", body));
     if (json) context.stdout(`${JSON.stringify(answer)}\n`);
     else context.stdout(table([["seq", "tenant", "device", "type"], ...answer.entries.map(cells)]));
-    context.stderr(`${told(answer, dryRun)}\nthe trouble was: ${answer.trouble}\n`);
+    context.stderr(`${summaryOf(answer, dryRun)}\nthe trouble was: ${answer.trouble}\n`);
     return answer.done || dryRun ? 0 : 1;
   },
 });
@@ -36,7 +36,7 @@ const cells = ({ seq, tenant_id, device_id, msg_type }: AsideAnswer["entries"][n
   msg_type ?? "-",
 ];
 
-function told({ entries, done }: AsideAnswer, dryRun: boolean): string {
+function summaryOf({ entries, done }: AsideAnswer, dryRun: boolean): string {
   const these = `${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
   if (dryRun) return `${these} would be set aside`;
   return done

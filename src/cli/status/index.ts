@@ -51,7 +51,7 @@ export const top = command({
 function looker(context: Context, which: WhichGateway): () => Promise<Look> {
   const client = clientOf(context, which);
   return async () => {
-    const stats = shownStats.parse(await client.ask("GET", "/stats"));
+    const stats = shownStats.parse(await client.request("GET", "/stats"));
     return { atMs: performance.now(), stats };
   };
 }

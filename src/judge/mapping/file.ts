@@ -27,56 +27,56 @@ export interface MappingFile {
 }
 
 type Table = Readonly<Record<string, unknown>>;
-type Tell = (at: Place, text: string) => void;
+type Report = (at: Place, text: string) => void;
 
 export function readMappingFile(text: string): MappingFile {
   const found: { at: Place; text: string }[] = [];
-  const tell: Tell = (at, what) => void found.push({ at, text: what });
-  const mappings = readText(text, tell);
+  const report: Report = (at, what) => void found.push({ at, text: what });
+  const mappings = readText(text, report);
   found.sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
   const mistakes = found.map(({ at, text: what }) => `line ${at.line}, column ${at.column}: ${what}`);
   return { mappings, mistakes };
 }
 
-function readText(text: string, tell: Tell): Mapping[] {
+function readText(text: string, report: Report): Mapping[] {
   let file: Table;
   try {
     file = parse(text);
   } catch (error) {
-    tellSyntax(text, error, tell);
+    reportSyntax(text, error, report);
     return [];
   }
   const places = placesIn(text);
-  const defaults = readTop(file, (key, why) => tell(places.top(key), `${key} ${why}`));
+  const defaults = readTop(file, (key, why) => report(places.top(key), `${key} ${why}`));
   const tables = Array.isArray(file["mapping"]) ? (file["mapping"] as Table[]) : [];
-  if (file["mapping"] === undefined) tell(places.top("mapping"), "there is no [[mapping]] in it");
+  if (file["mapping"] === undefined) report(places.top("mapping"), "there is no [[mapping]] in it");
   const mappings = tables.flatMap((table, i) => {
-    const spec = specOf(table, defaults, (key, why) => tell(places.of(i, key), `${key} ${why}`));
+    const spec = specOf(table, defaults, (key, why) => report(places.of(i, key), `${key} ${why}`));
     return spec === undefined ? [] : [compile(spec, places.of(i, "topic"))];
   });
-  tellOverlaps(mappings, tell);
+  tellOverlaps(mappings, report);
   return mappings;
 }
 
-function tellSyntax(text: string, error: unknown, tell: Tell): void {
+function reportSyntax(text: string, error: unknown, report: Report): void {
   const sections = text.split(/^(?=[ \t]*\[\[\s*mapping\s*\]\])/m);
   let line = 0;
-  let told = 0;
+  let reported = 0;
   for (const section of sections) {
     try {
       parse(section);
     } catch (cause) {
-      told += tellError(cause, line, tell);
+      reported += reportError(cause, line, report);
     }
     line += section.split("\n").length - 1;
   }
-  if (told === 0) tellError(error, 0, tell);
+  if (reported === 0) reportError(error, 0, report);
 }
 
-function tellError(error: unknown, linesBefore: number, tell: Tell): number {
+function reportError(error: unknown, linesBefore: number, report: Report): number {
   if (!(error instanceof TomlError)) throw error;
   const [first = ""] = error.message.split("\n");
-  tell(
+  report(
     { line: error.line + linesBefore, column: error.column },
     first.replace("Invalid TOML document", "no TOML"),
   );

@@ -57,22 +57,22 @@ const usualToken = "/provision_token";
 /** undefined if it was wrong; `wrong` was called for every mistake in it. */
 export function specOf(table: Table, defaults: Defaults, wrong: Wrong): Spec | undefined {
   let isRight = true;
-  const tell: Wrong = (key, why) => {
+  const report: Wrong = (key, why) => {
     isRight = false;
     wrong(key, why);
   };
   for (const key of Object.keys(table))
-    if (!keys.includes(key)) tell(key, `is no key of a mapping; they are ${keys.join(", ")}`);
-  const topic = readTopic(table, tell);
-  const each = readEach(table, tell);
+    if (!keys.includes(key)) report(key, `is no key of a mapping; they are ${keys.join(", ")}`);
+  const topic = readTopic(table, report);
+  const each = readEach(table, report);
   const names = [
     ...(topic?.names ?? []),
     ...each.flatMap((step) => (step.kind === "name" ? [step.name] : [])),
   ];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) tell("each", `{${twice}} is a level of the topic too`);
+  if (twice !== undefined) report("each", `{${twice}} is a level of the topic too`);
   const spelled = (key: string, kinds: readonly Spelled["kind"][]) =>
-    topic === undefined ? undefined : readSpelled(table, key, kinds, names, tell);
+    topic === undefined ? undefined : readSpelled(table, key, kinds, names, report);
   const own = (key: Identity) => spelled(key, ["pointer", "levels", "plain"]);
   const identity = identityOf(names, {
     tenant: own("tenant"),
@@ -87,60 +87,60 @@ export function specOf(table: Table, defaults: Defaults, wrong: Wrong): Spec | u
     defaults,
     time: spelled("time", found),
     seq: spelled("seq", found),
-    token: readToken(table, tell),
+    token: readToken(table, report),
     name: spelled("name", ["pointer", "levels", "plain"]) ?? levelNamed("metric", names),
     value: spelled("value", found),
-    metrics: readMetrics(table, tell),
+    metrics: readMetrics(table, report),
     each,
-    drop: readPointers(table, "drop", tell) ?? [],
-    text: readWord(table, "text", ["keep", "number", "drop"], tell),
-    proof: readWord(table, "proof", ["token", "connection", "broker"], tell),
-    raw: readRaw(table, tell),
+    drop: readPointers(table, "drop", report) ?? [],
+    text: readWord(table, "text", ["keep", "number", "drop"], report),
+    proof: readWord(table, "proof", ["token", "connection", "broker"], report),
+    raw: readRaw(table, report),
   };
-  checkTogether(spec, topic !== undefined, tell);
+  checkTogether(spec, topic !== undefined, report);
   return isRight && topic !== undefined ? { topic, ...spec } : undefined;
 }
 
 type Unchecked = Omit<Spec, "topic">;
 
-function checkTogether(spec: Unchecked, hasTopic: boolean, tell: Wrong): void {
+function checkTogether(spec: Unchecked, hasTopic: boolean, report: Wrong): void {
   const { identity, defaults, proof, name, value, metrics, token } = spec;
   if (hasTopic && proof !== "connection") {
     if (identity.device === undefined)
-      tell("topic", "names no device: give a level {device}, or say where it stands: device = …");
+      report("topic", "names no device: give a level {device}, or say where it stands: device = …");
     if (identity.tenant === undefined && defaults.tenant === undefined)
-      tell(
+      report(
         "topic",
         "names no tenant: give a level {tenant}, tenant = … here, or tenant = … at the top of the file",
       );
   }
   if (metrics !== undefined && name !== undefined)
-    tell("metrics", "and a name (name = …, or a level {metric}) say the same in two ways: leave one out");
+    report("metrics", "and a name (name = …, or a level {metric}) say the same in two ways: leave one out");
   if (value !== undefined && name === undefined)
-    tell("value", "needs the metric's name: name = …, or a level {metric}");
+    report("value", "needs the metric's name: name = …, or a level {metric}");
   if (metrics?.some(({ steps }) => pointerOf(steps) === pointerOf(token)))
-    tell("metrics", `${pointerOf(token)} is the token, which is no metric`);
+    report("metrics", `${pointerOf(token)} is the token, which is no metric`);
   if (identity.tenant?.kind === "plain" && identity.tenant.text.includes("/"))
-    tell("tenant", "must not have a /");
+    report("tenant", "must not have a /");
 }
 
-function readTopic(table: Table, tell: Wrong): Pattern | undefined {
+function readTopic(table: Table, report: Wrong): Pattern | undefined {
   const text = table["topic"];
-  if (text === undefined) tell("topic", "is missing: every mapping says which topic it is for");
-  else if (typeof text !== "string") tell("topic", "must be text");
+  if (text === undefined) report("topic", "is missing: every mapping says which topic it is for");
+  else if (typeof text !== "string") report("topic", "must be text");
   if (typeof text !== "string") return undefined;
   const pattern = patternOf(text);
   if (typeof pattern !== "string") return pattern;
-  tell("topic", pattern);
+  report("topic", pattern);
   return undefined;
 }
 
-function readEach(table: Table, tell: Wrong): readonly EachStep[] {
+function readEach(table: Table, report: Wrong): readonly EachStep[] {
   const text = table["each"];
   if (text === undefined) return [];
   const each = typeof text === "string" ? eachOf(text) : "must be text";
   if (typeof each !== "string") return each;
-  tell("each", each);
+  report("each", each);
   return [];
 }
 
@@ -149,7 +149,7 @@ function readSpelled(
   key: string,
   kinds: readonly Spelled["kind"][],
   names: readonly string[],
-  tell: Wrong,
+  report: Wrong,
 ): Spelled | undefined {
   const text = table[key];
   if (text === undefined) return undefined;
@@ -158,7 +158,7 @@ function readSpelled(
       ? spelledOf(text)
       : 'must be text: a pointer such as "/a/b", {level}, or plain text';
   const why = typeof spelled === "string" ? spelled : misspelled(spelled, kinds, names);
-  if (why !== null) tell(key, why);
+  if (why !== null) report(key, why);
   return why === null && typeof spelled !== "string" ? spelled : undefined;
 }
 
@@ -184,56 +184,56 @@ function identityOf(names: readonly string[], said: Record<Identity, Spelled | u
   return Object.fromEntries(entries.filter(([, spelled]) => spelled !== undefined));
 }
 
-function readToken(table: Table, tell: Wrong): Steps {
+function readToken(table: Table, report: Wrong): Steps {
   const text = table["token"] ?? usualToken;
   const steps = typeof text === "string" ? stepsOf(text) : null;
   if (steps !== null && !/^\d*$/.test(steps.at(-1) ?? "")) return steps;
-  tell("token", 'must be a JSON pointer whose last step is a name, such as "/auth/token"');
+  report("token", 'must be a JSON pointer whose last step is a name, such as "/auth/token"');
   return [];
 }
 
-function readMetrics(table: Table, tell: Wrong): readonly MetricPath[] | undefined {
+function readMetrics(table: Table, report: Wrong): readonly MetricPath[] | undefined {
   const said = table["metrics"];
-  if (isObject(said)) return readNamed(said, tell);
-  return readPointers(table, "metrics", tell)?.map((steps) => ({ name: null, steps }));
+  if (isObject(said)) return readNamed(said, report);
+  return readPointers(table, "metrics", report)?.map((steps) => ({ name: null, steps }));
 }
 
-function readNamed(table: Table, tell: Wrong): readonly MetricPath[] {
+function readNamed(table: Table, report: Wrong): readonly MetricPath[] {
   const paths = Object.entries(table).map(([name, text]) => ({
     name,
     steps: typeof text === "string" ? stepsOf(text) : null,
   }));
-  if (paths.length === 0) tell("metrics", "names no metric");
+  if (paths.length === 0) report("metrics", "names no metric");
   return paths.flatMap(({ name, steps }) => {
     if (steps !== null && name !== "") return [{ name, steps }];
-    tell("metrics", `${name} = … must be a JSON pointer such as "/a/b"`);
+    report("metrics", `${name} = … must be a JSON pointer such as "/a/b"`);
     return [];
   });
 }
 
-function readPointers(table: Table, key: string, tell: Wrong): readonly Steps[] | undefined {
+function readPointers(table: Table, key: string, report: Wrong): readonly Steps[] | undefined {
   const said = table[key];
   if (said === undefined) return undefined;
   const list: readonly unknown[] = Array.isArray(said) ? said : [said];
-  if (list.length === 0 && key === "metrics") tell(key, "names no metric");
+  if (list.length === 0 && key === "metrics") report(key, "names no metric");
   return list.flatMap((text) => {
     const steps = typeof text === "string" ? stepsOf(text) : null;
-    if (steps === null) tell(key, `${JSON.stringify(text)} is no JSON pointer such as "/a/b"`);
+    if (steps === null) report(key, `${JSON.stringify(text)} is no JSON pointer such as "/a/b"`);
     return steps === null ? [] : [steps];
   });
 }
 
 /** The first word is the default. */
-function readWord<const W extends string>(table: Table, key: string, words: readonly W[], tell: Wrong): W {
+function readWord<const W extends string>(table: Table, key: string, words: readonly W[], report: Wrong): W {
   const [fallback] = words;
   const said = table[key] ?? fallback;
   const word = words.find((one) => one === said);
-  if (word === undefined) tell(key, `is ${JSON.stringify(said)}: must be one of ${words.join(", ")}`);
+  if (word === undefined) report(key, `is ${JSON.stringify(said)}: must be one of ${words.join(", ")}`);
   return word ?? (fallback as W);
 }
 
-function readRaw(table: Table, tell: Wrong): boolean {
+function readRaw(table: Table, report: Wrong): boolean {
   const said = table["raw"] ?? true;
-  if (typeof said !== "boolean") tell("raw", "must be true or false");
+  if (typeof said !== "boolean") report("raw", "must be true or false");
   return said !== false;
 }

@@ -69,7 +69,7 @@ export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: bo
 }
 
 /** Identifies the server by its answer to `/ping`, which wants a token on 3 alone, so that a 401 means 3. Null if it is unknown. */
-async function ask(http: Http, credentials: Credentials): Promise<{ api: Api | null; status: number }> {
+async function probe(http: Http, credentials: Credentials): Promise<{ api: Api | null; status: number }> {
   const auth = authorization("v3", credentials);
   const headers = auth === null ? {} : { authorization: auth };
   const answer = await http({ method: "GET", path: "/ping", headers });
@@ -117,7 +117,7 @@ async function isPrometheus(http: Http): Promise<boolean> {
  * @throws {Outage} if it is unknown, or has no databases.
  */
 export async function detect(http: Http, credentials: Credentials): Promise<Api> {
-  const { api, status } = await ask(http, credentials);
+  const { api, status } = await probe(http, credentials);
   if (api === null)
     throw new Outage(
       `the server at INFLUXDB_URL does not say which InfluxDB it is (HTTP ${status} to /ping): set INFLUXDB_API`,
@@ -134,7 +134,7 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
 export async function confirm(http: Http, credentials: Credentials, kind: ApiKind): Promise<Api> {
   const label = `InfluxDB (${kind})`;
   if (isWithoutDatabases(kind)) return foreign(kind);
-  const { api } = await ask(http, credentials);
+  const { api } = await probe(http, credentials);
   if (api !== null && isWithoutDatabases(api.kind)) throw mixing(api);
   return api?.kind === kind ? api : { kind, label, proven: api?.proven ?? false };
 }

@@ -10,7 +10,7 @@ import { wordsIn, type InfluxAnswer } from "./answer.ts";
 import type { Request } from "./http.ts";
 
 /** Sends a request with the credentials. */
-export type Ask = (request: Request) => Promise<InfluxAnswer>;
+export type SendRequest = (request: Request) => Promise<InfluxAnswer>;
 
 /** InfluxDB 3 Core holds this many databases. */
 export const coreDatabasesMax = 5;
@@ -45,7 +45,7 @@ export function retentionSeconds(retention: string): number {
  * @throws {Outage} if the server refuses
  */
 export async function createDatabase(
-  ask: Ask,
+  send: SendRequest,
   kind: ApiKind,
   name: string,
   retention: string,
@@ -53,7 +53,7 @@ export async function createDatabase(
 ): Promise<string | null> {
   if (isWithoutDatabases(kind)) return null;
   const create = kind === "v3" ? createV3 : kind === "v2" ? createV2 : createV1;
-  const answer = await create(ask, name, retention, org);
+  const answer = await create(send, name, retention, org);
   const there = answer.status === 409 || /already exists|conflicts with an existing/i.test(answer.text);
   const isRefused = answer.status >= 300 || /"error"/.test(answer.text);
   if (!isRefused || there) return null;
@@ -66,25 +66,30 @@ export async function createDatabase(
 
 const json = { "content-type": "application/json" };
 
-function createV3(ask: Ask, db: string, retention: string): Promise<InfluxAnswer> {
+function createV3(send: SendRequest, db: string, retention: string): Promise<InfluxAnswer> {
   const period = retentionSeconds(retention) === 0 ? {} : { retention_period: retention };
   const body = JSON.stringify({ db, ...period });
-  return ask({ method: "POST", path: "/api/v3/configure/database", headers: json, body });
+  return send({ method: "POST", path: "/api/v3/configure/database", headers: json, body });
 }
 
-async function createV2(ask: Ask, name: string, retention: string, org: string): Promise<InfluxAnswer> {
-  const orgID = await organizationId(ask, org);
+async function createV2(
+  send: SendRequest,
+  name: string,
+  retention: string,
+  org: string,
+): Promise<InfluxAnswer> {
+  const orgID = await organizationId(send, org);
   if (orgID === null) return { status: 403, headers: new Headers(), text: "the token sees no organization" };
   const retentionRules = [{ type: "expire", everySeconds: retentionSeconds(retention) }];
   const body = JSON.stringify({ orgID, name, retentionRules });
-  return ask({ method: "POST", path: "/api/v2/buckets", headers: json, body });
+  return send({ method: "POST", path: "/api/v2/buckets", headers: json, body });
 }
 
 /**
  * The id of the organization in INFLUXDB_ORG, which is a name or an id; null if the token may not read it.
  * @throws {Outage} if it is not set or does not exist
  */
-async function organizationId(ask: Ask, org: string): Promise<string | null> {
+async function organizationId(send: SendRequest, org: string): Promise<string | null> {
   if (org === "")
     throw new Outage(
       "INFLUXDB_ORG is not set, and InfluxDB 2 writes nothing without: set it to the organization's name or id",
@@ -95,7 +100,7 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
     );
   let last: InfluxAnswer | undefined;
   for (const key of idOf2.test(org) ? ["orgID", "org"] : ["org"]) {
-    last = await ask({ method: "GET", path: `/api/v2/orgs?${key}=${encodeURIComponent(org)}` });
+    last = await send({ method: "GET", path: `/api/v2/orgs?${key}=${encodeURIComponent(org)}` });
     const found = last.status === 200 ? orgsOf2.safeParse(parse(last.text)) : undefined;
     if (found?.success) return found.data.orgs[0]?.id ?? null;
     if (found !== undefined) break;
@@ -115,9 +120,9 @@ async function organizationId(ask: Ask, org: string): Promise<string | null> {
   );
 }
 
-function createV1(ask: Ask, name: string, retention: string): Promise<InfluxAnswer> {
+function createV1(send: SendRequest, name: string, retention: string): Promise<InfluxAnswer> {
   const period = retentionSeconds(retention) === 0 ? "INF" : retention;
-  return ask(queryV1(`CREATE DATABASE "${name}" WITH DURATION ${period}`));
+  return send(queryV1(`CREATE DATABASE "${name}" WITH DURATION ${period}`));
 }
 
 function queryV1(query: string): Request {
@@ -130,18 +135,18 @@ function queryV1(query: string): Request {
  * The databases that the token sees, without the server's own. This also proves the credentials.
  * @throws {Outage} if they or the organization are wrong
  */
-export async function listDatabases(ask: Ask, api: Api, org: string): Promise<string[]> {
+export async function listDatabases(send: SendRequest, api: Api, org: string): Promise<string[]> {
   if (isWithoutDatabases(api.kind)) return [];
-  const names = api.kind === "v2" ? await listV2(ask, api.label, org) : await listRows(ask, api);
+  const names = api.kind === "v2" ? await listV2(send, api.label, org) : await listRows(send, api);
   return names.filter((name) => !name.startsWith("_"));
 }
 
-function listRows(ask: Ask, { kind, label }: Api): Promise<string[]> {
+function listRows(send: SendRequest, { kind, label }: Api): Promise<string[]> {
   const request: Request =
     kind === "v3"
       ? { method: "GET", path: "/api/v3/configure/database?format=json" }
       : queryV1("SHOW DATABASES");
-  return listing(ask, label, request, (answer) => {
+  return listing(send, label, request, (answer) => {
     if (kind === "v3" && Array.isArray(answer))
       return rowsOf3.parse(answer).map((row) => row["iox::database"]);
     return rowsOf1.parse(answer).results[0]?.series?.[0]?.values?.map(([name]) => name) ?? [];
@@ -161,14 +166,14 @@ const rowsOf1 = z.object({
 const orgsOf2 = z.object({ orgs: z.array(z.object({ id: z.string() })) });
 const bucketsOf2 = z.object({ buckets: z.array(z.object({ name: z.string() })) });
 
-async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
-  const orgID = await organizationId(ask, org);
+async function listV2(send: SendRequest, label: string, org: string): Promise<string[]> {
+  const orgID = await organizationId(send, org);
   // A token for some buckets sees no organization, and those buckets all the same.
   const owner = orgID === null ? `org=${encodeURIComponent(org)}` : `orgID=${orgID}`;
   const names: string[] = [];
   for (let offset = 0; offset < bucketsMax; offset += pageMax) {
     const path = `/api/v2/buckets?limit=${pageMax}&offset=${offset}&${owner}`;
-    const buckets = await listing(ask, label, { method: "GET", path }, (answer) =>
+    const buckets = await listing(send, label, { method: "GET", path }, (answer) =>
       bucketsOf2.parse(answer).buckets.map(({ name }) => name),
     );
     names.push(...buckets);
@@ -179,12 +184,12 @@ async function listV2(ask: Ask, label: string, org: string): Promise<string[]> {
 
 /** @throws {Outage} also if a 200 brings no list: some other service answered, such as a portal that wants a login */
 async function listing(
-  ask: Ask,
+  send: SendRequest,
   label: string,
   request: Request,
   namesIn: (answer: unknown) => string[],
 ): Promise<string[]> {
-  const { status, text } = await ask(request);
+  const { status, text } = await send(request);
   const said = `${label} answers HTTP ${status}: ${wordsIn(text)}`;
   if (status !== 200) throw new Outage(said, { alarm: true });
   try {

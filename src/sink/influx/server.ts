@@ -15,7 +15,7 @@ import {
   type ApiKind,
   type Credentials,
 } from "./api.ts";
-import { coreDatabasesMax, createDatabase, listDatabases, type Ask } from "./database.ts";
+import { coreDatabasesMax, createDatabase, listDatabases, type SendRequest } from "./database.ts";
 import { createHttp, type Fetch } from "./http.ts";
 import type { Target } from "./target.ts";
 
@@ -53,7 +53,7 @@ export function createServer(options: ServerOptions): Target {
   let api: Api | null = null;
   let bytesSent = 0;
 
-  const asking = (kind: ApiKind, signal?: AbortSignal): Ask => {
+  const asking = (kind: ApiKind, signal?: AbortSignal): SendRequest => {
     const auth = authorization(kind, credentials);
     return (request) =>
       http({
@@ -99,11 +99,11 @@ export function createServer(options: ServerOptions): Target {
   /** Creates the database if necessary. @returns the verdict if the server refuses; undefined if the database exists, or may */
   async function ensure(found: Api, database: string, signal: AbortSignal) {
     if (retention === undefined || isWithoutDatabases(found.kind)) return undefined;
-    const ask = asking(found.kind, signal);
+    const send = asking(found.kind, signal);
     try {
-      if (found.kind === "v3" && created.has(database)) await look(ask, found);
+      if (found.kind === "v3" && created.has(database)) await look(send, found);
       if (created.has(database)) return undefined;
-      const denied = await createDatabase(ask, found.kind, database, retention, org);
+      const denied = await createDatabase(send, found.kind, database, retention, org);
       if (created.size >= createdMax) created.clear();
       created.set(database, denied);
     } catch (error) {
@@ -119,9 +119,9 @@ export function createServer(options: ServerOptions): Target {
    * retention period at creation only. So its list is read before each write, which costs little beside the second that the
    * write waits for the server's log. If the list is refused, the write is tried all the same.
    */
-  async function look(ask: Ask, found: Api) {
+  async function look(send: SendRequest, found: Api) {
     try {
-      const there = new Set(await listDatabases(ask, found, org));
+      const there = new Set(await listDatabases(send, found, org));
       for (const name of created.keys()) if (!there.has(name)) created.delete(name);
     } catch (error) {
       if (!(error instanceof Outage && error.alarm)) throw error;

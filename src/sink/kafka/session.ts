@@ -1,7 +1,7 @@
 /**
  * A session with Kafka: one producer of the gateway's transactional id, from its first request to its first error.
  *
- * Records, position and commit are one transaction, in three requests where the cluster can (Produce, TxnOffsetCommit, EndTxn: KIP-890),
+ * Records, position and commit are one transaction, in three requests if the cluster can (Produce, TxnOffsetCommit, EndTxn: KIP-890),
  * else by the older flow. After any error the session is closed and another opened, which ends what was left open, shuts an older
  * process of this id out and reads the position: no transaction is ever repaired, so there is one way back from every fault.
  */

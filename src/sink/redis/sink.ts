@@ -63,7 +63,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
     log,
     sinceMs: () => clock.wallMs() - ttlMs,
     merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
-    begun: () => client.ask([["DEL", markKey]]),
+    begun: () => client.pipeline([["DEL", markKey]]),
     filled: () => setMark(mark ?? 0),
   });
   const looking = every(clock, lookEveryMs, look);
@@ -101,7 +101,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
   }
 
   async function setMark(value: number): Promise<void> {
-    await client.ask([["SET", markKey, String(value)]]);
+    await client.pipeline([["SET", markKey, String(value)]]);
     mark = value;
   }
 
@@ -140,7 +140,7 @@ export function redisSink(parts: SinkParts<RedisValues>): Sink {
     deliver,
     async probe() {
       await merge([]);
-      await client.ask([["SET", `${markKey}:probe`, "1", "PX", String(probeTtlMs)]]);
+      await client.pipeline([["SET", `${markKey}:probe`, "1", "PX", String(probeTtlMs)]]);
       return `Redis at ${client.place}`;
     },
     counters: ["devices_written", "devices_unchanged", "metrics_left_out", "devices_expired", "refills"],

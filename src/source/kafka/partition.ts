@@ -51,7 +51,7 @@ export class Partition {
       this.#durable = first.offset + 1;
       this.#head++;
     }
-    if (this.#waiting.length > 0) this.#tell();
+    if (this.#waiting.length > 0) this.#notify();
     if (this.#head < compactAt) return;
     this.#queue = this.#queue.slice(this.#head);
     this.#head = 0;
@@ -61,11 +61,11 @@ export class Partition {
   durableTo(offset: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ offset, done: resolve });
-    this.#tell();
+    this.#notify();
     return promise;
   }
 
-  #tell(): void {
+  #notify(): void {
     const due = this.#waiting.filter(({ offset }) => offset <= this.durable);
     this.#waiting = this.#waiting.filter(({ offset }) => offset > this.durable);
     for (const { done } of due) done();

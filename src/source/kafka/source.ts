@@ -1,6 +1,6 @@
 /**
  * The Kafka source: reads topics with its own offsets, which are written in the transaction that makes the messages durable. So nothing
- * is lost or doubled however the gateway ends. Where several gateways share a topic as a group, see group.ts.
+ * is lost or doubled however the gateway ends. If several gateways share a topic as a group, see group.ts.
  *
  * Topics: KAFKA_SOURCE_TOPIC holds what devices send, and is judged. KAFKA_VALIDATED_SOURCE reads what a gateway or an existing pipeline
  * has judged; whoever may write to that topic is trusted with it, and its errors are counted.
@@ -38,7 +38,7 @@ type Options = Pick<SourceParts<KafkaSettings>, "settings" | "gatewayId" | "cloc
 const retry = { baseMs: 250, maxMs: 5_000 };
 /** Leaders and partitions are looked at again this often. */
 const lookAgainMs = 30_000;
-const tellEveryMs = 5_000;
+const commitEveryMs = 5_000;
 
 export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options): Source {
   const name = `sluice-${gatewayId}-source`;
@@ -53,7 +53,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
   const stopping = new AbortController();
   let detail = `${place}: not started`;
   let wire: Wire | undefined;
-  let telling: Timer | undefined;
+  let committing: Timer | undefined;
   let running: Promise<void> = Promise.resolve();
 
   const naming = { tenant: settings.sourceTenant, key: settings.sourceKey };
@@ -233,7 +233,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
   }
 
   /** So that Kafka's own tools show how far behind it is; nothing is read from it. */
-  async function tell(): Promise<void> {
+  async function commitOffsets(): Promise<void> {
     const at = wire;
     if (at === undefined) return;
     try {
@@ -256,7 +256,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
   return {
     async start(intake) {
       running = run(intake);
-      telling = clock.every(tellEveryMs, () => void tell());
+      committing = clock.every(commitEveryMs, () => void commitOffsets());
       await Promise.race([first.promise, sleep(clock, settings.timeoutMs)]);
     },
     durable(messages) {
@@ -269,7 +269,7 @@ export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options)
     },
     async stopIntake() {
       stopping.abort();
-      telling?.cancel();
+      committing?.cancel();
       connection.abort();
       await running;
     },

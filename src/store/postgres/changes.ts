@@ -67,12 +67,12 @@ async function checkTriggers(sql: Sql): Promise<void> {
 
 /** A payload as sluice_registry_changed() writes it; anything else might mean anything. */
 function notifyWatcher(watcher: RegistryWatcher, payload: string): void {
-  const told = parse(payload);
-  if (told.settings === true) watcher.settings();
-  else if (Array.isArray(told.devices)) {
-    const pairs = told.devices as [string, string][];
+  const news = parse(payload);
+  if (news.settings === true) watcher.settings();
+  else if (Array.isArray(news.devices)) {
+    const pairs = news.devices as [string, string][];
     watcher.devices(pairs.map(([tenantId, deviceId]) => ({ tenantId, deviceId })));
-  } else watcher.tenant(typeof told.tenant === "string" ? told.tenant : null);
+  } else watcher.tenant(typeof news.tenant === "string" ? news.tenant : null);
 }
 
 function parse(payload: string): { settings?: unknown; devices?: unknown; tenant?: unknown } {

@@ -165,7 +165,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       });
       if (problems.length > 0)
         throw new Error(
-          `PostgreSQL at ${db.place}: ${problems.join("; ")}: mend the tables, or grant the role of DATABASE_URL its rights (docs/postgresql.md)`,
+          `PostgreSQL at ${db.place}: ${problems.join("; ")}: fix the tables, or grant the role of DATABASE_URL its rights (docs/postgresql.md)`,
         );
       const encoding = server?.encoding ?? "";
       if (encoding !== "UTF8") remarks.push(`its encoding is ${encoding}: what that cannot hold is refused`);

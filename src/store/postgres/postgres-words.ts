@@ -46,7 +46,7 @@ export function unproven(seq: number, { code, message }: Note, tries: number): O
   const words = `${message} (${code})`;
   if (fix !== undefined) return new Outage(`PostgreSQL: ${words}: ${fix}`, { alarm: true });
   return new Outage(
-    `PostgreSQL refuses entry ${seq}, and no entry behind it shows that the table takes any: ${words}. Mend the table, or put the entry aside: \`sluice dead-letters set-aside --sink postgres\``,
+    `PostgreSQL refuses entry ${seq}, and no entry behind it shows that the table takes any: ${words}. Fix the table, or set the entry aside: \`sluice dead-letters set-aside --sink postgres\``,
     { alarm: tries >= triesBeforeAlarm, retryMaxMs: unprovenRetryMaxMs },
   );
 }

@@ -1,6 +1,6 @@
 /**
  * The tables in one SQLite file beside the spool, for a site without a PostgreSQL: rows and position in one transaction. SQLite
- * takes any text, so nothing is refused but what an operator puts aside.
+ * takes any text, so nothing is refused but what an operator sets aside.
  */
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";

@@ -216,7 +216,7 @@ export const diskFaults: readonly Fault[] = [
   },
   {
     name: "flipped-bytes",
-    says: "Flipped bytes in the spool: it does not start, names the mend, and goes on from a sound copy",
+    says: "Flipped bytes in the spool: it does not start, names the remedy, and goes on from a sound copy",
     site: backlogSite,
     few: 1,
     many: 1,
@@ -230,7 +230,7 @@ export const diskFaults: readonly Fault[] = [
   },
   {
     name: "missing-file",
-    says: "The spool's file missing: it does not start, names the mend, and goes on from a sound copy",
+    says: "The spool's file missing: it does not start, names the remedy, and goes on from a sound copy",
     site: backlogSite,
     few: 1,
     many: 1,

@@ -11,7 +11,7 @@ setDefaultTimeout(60_000);
 const unavailable = postgresAvailable();
 const seed = Number(process.env["FUZZ_SEED"] ?? 6);
 
-type Harm = readonly [harm: string, mend: string];
+type Harm = readonly [harm: string, fix: string];
 const harms: readonly [Harm, ...Harm[]] = [
   ["select 1", "select 1"],
   ["alter table raw_events rename to away", "alter table away rename to raw_events"],
@@ -48,10 +48,10 @@ describe.skipIf(unavailable !== "")(`refusals, cut lines and altered tables ${un
       await Bun.sleep(random.whole(0, 60));
       if (random.whole(1, 3) === 1) site.proxy.cut();
       // The table, or the right to it, is missing for a moment: no entry is at fault.
-      const [harm, mend] = random.pick(harms);
+      const [harm, fix] = random.pick(harms);
       await site.run([harm]);
       await Bun.sleep(random.whole(0, 60));
-      await site.run([mend]);
+      await site.run([fix]);
     }
     site.put([anEntry({ payload: `{"n":${++n}}` })]);
     await until(() => site.drain.stats().waiting === 0, 40_000);

@@ -96,7 +96,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
       wanted: 3,
     },
     {
-      of: "an event and one that is put aside, which is on the disk before the commit",
+      of: "an event and one that is set aside, which is on the disk before the commit",
       entries: [event(2), event(3)],
       aside: [3],
       wanted: 3,
@@ -111,7 +111,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
       isAnswered = false;
     });
     const before = { ...noTotals, delivered: 1 };
-    await sink.deliver(delivery(entries, { before, aside: new Map(aside.map((seq) => [seq, "put aside"])) }));
+    await sink.deliver(delivery(entries, { before, aside: new Map(aside.map((seq) => [seq, "set aside"])) }));
     expect(trips).toBe(wanted);
   });
 
@@ -166,14 +166,14 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
   test("what an operator sets aside is refused untried, with his words, and the rest is stored", async () => {
     const given = delivery([event(1, poison), event(2), event(3)], {
       aside: new Map([
-        [1, "put aside"],
-        [3, "put aside"],
+        [1, "set aside"],
+        [3, "set aside"],
       ]),
     });
     expect(await sink.deliver(given)).toEqual({ delivered: 1, ignored: 0, refused: 2 });
     expect([...given.refused]).toEqual([
-      [1, "put aside"],
-      [3, "put aside"],
+      [1, "set aside"],
+      [3, "set aside"],
     ]);
     expect(await storedSeqs()).toEqual([2]);
   });

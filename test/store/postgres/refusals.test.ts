@@ -186,56 +186,56 @@ const ways: readonly Way[] = [
 ];
 
 /** What refuses every row, and how that is fixed. */
-const broken: readonly (Omit<Way, "bad"> & { readonly mend: readonly string[]; readonly cure: string })[] = [
+const broken: readonly (Omit<Way, "bad"> & { readonly fix: readonly string[]; readonly cure: string })[] = [
   {
     name: "a NOT NULL column that nobody fills",
     sql: [
       "alter table raw_events add column extra int not null default 0",
       "alter table raw_events alter column extra drop default",
     ],
-    mend: ["alter table raw_events drop column extra"],
+    fix: ["alter table raw_events drop column extra"],
     code: "23502",
     cure: "set-aside",
   },
   {
     name: "a column is missing",
     sql: ["alter table raw_events rename column site_id to site"],
-    mend: ["alter table raw_events rename column site to site_id"],
+    fix: ["alter table raw_events rename column site to site_id"],
     code: "42703",
     cure: "add the column",
   },
   {
     name: "no right to INSERT",
     sql: ["revoke insert on raw_events from sluice"],
-    mend: ["grant insert on raw_events to sluice"],
+    fix: ["grant insert on raw_events to sluice"],
     code: "42501",
     cure: "grant",
   },
   {
     name: "no right to the sequence",
     sql: ["revoke usage on sequence raw_events_id_seq from sluice"],
-    mend: ["grant usage on sequence raw_events_id_seq to sluice"],
+    fix: ["grant usage on sequence raw_events_id_seq to sluice"],
     code: "42501",
     cure: "grant",
   },
   {
     name: "the table is missing",
     sql: ["alter table raw_events rename to away"],
-    mend: ["alter table away rename to raw_events"],
+    fix: ["alter table away rename to raw_events"],
     code: "42P01",
     cure: "sluice migrate",
   },
   {
     name: "the position cannot be written",
     sql: ["revoke update on sluice_position from sluice"],
-    mend: ["grant update on sluice_position to sluice"],
+    fix: ["grant update on sluice_position to sluice"],
     code: "42501",
     cure: "grant",
   },
   {
     name: "the position cannot be read",
     sql: ["revoke select on sluice_position from sluice"],
-    mend: ["grant select on sluice_position to sluice"],
+    fix: ["grant select on sluice_position to sluice"],
     code: "42501",
     cure: "grant",
   },
@@ -245,7 +245,7 @@ const broken: readonly (Omit<Way, "bad"> & { readonly mend: readonly string[]; r
       raise("never", "true"),
       "create trigger t before insert on raw_events for each statement execute function never()",
     ],
-    mend: ["drop trigger t on raw_events"],
+    fix: ["drop trigger t on raw_events"],
     code: "P0001",
     cure: "set-aside",
   },
@@ -256,7 +256,7 @@ const broken: readonly (Omit<Way, "bad"> & { readonly mend: readonly string[]; r
       "create view raw_events as select distinct * from raw_events_base",
       "grant insert, select on raw_events to sluice",
     ],
-    mend: ["drop view raw_events", "alter table raw_events_base rename to raw_events"],
+    fix: ["drop view raw_events", "alter table raw_events_base rename to raw_events"],
     code: "55000",
     cure: "set-aside",
   },
@@ -270,14 +270,14 @@ const broken: readonly (Omit<Way, "bad"> & { readonly mend: readonly string[]; r
         device_id text, msg_type text, accepted bool, payload jsonb) server files options (filename '/dev/null')`,
       "grant insert, select on raw_events to sluice",
     ],
-    mend: ["drop foreign table raw_events", "alter table raw_events_base rename to raw_events"],
+    fix: ["drop foreign table raw_events", "alter table raw_events_base rename to raw_events"],
     code: "0A000",
     cure: "set-aside",
   },
   {
     name: "a uuid where devices have names",
     sql: ["alter table raw_events alter column device_id type uuid using null"],
-    mend: ["alter table raw_events alter column device_id type text"],
+    fix: ["alter table raw_events alter column device_id type text"],
     code: "22P02",
     cure: "set-aside",
   },
@@ -315,7 +315,7 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
 
   test.each(broken.map((way) => [way.name, way] as const))(
     "all of them: %s",
-    async (_, { sql, mend, code, cure }) => {
+    async (_, { sql, fix, code, cure }) => {
       site.drain.start();
       site.put(good(10));
       await site.settled();
@@ -327,7 +327,7 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
       expect(site.drain.stats().alarms[0]?.why).toContain(cure);
       site.put(good(10));
       expect(site.letters()).toEqual([]);
-      await site.run(mend);
+      await site.run(fix);
       await site.settled();
       expect(site.drain.stats()).toMatchObject({ delivered: 50, refused: 0, trouble: null, alarms: [] });
       expect(await site.stored()).toBe(50);
