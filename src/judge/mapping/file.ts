@@ -8,6 +8,7 @@ import { optionalString } from "../../core/settings.ts";
 import { clashes, covers, levelsOf, subscribed } from "../../core/topic-filter.ts";
 import { parse, TomlError } from "smol-toml";
 import { compile, type Mapping } from "./compile.ts";
+import { isName } from "./identity.ts";
 import { placesIn, type Place } from "./places.ts";
 import { specOf, type Defaults } from "./spec.ts";
 
@@ -89,10 +90,11 @@ function readTop(file: Table, wrong: (key: string, why: string) => void): Defaul
     wrong(key, "is no key at the top of the file; they are tenant, site and [[mapping]]");
   if (mapping !== undefined && !(Array.isArray(mapping) && mapping.every((one) => typeof one === "object")))
     wrong("mapping", "is written [[mapping]], once per mapping");
-  const name = (key: string, value: unknown) => {
+  const name = (key: "tenant" | "site", value: unknown) => {
     if (value === undefined) return undefined;
-    if (typeof value === "string" && value !== "" && !/[/{}]/.test(value)) return value;
-    wrong(key, "must be a name: text without / and braces, for it holds for every message");
+    const isPlain = typeof value === "string" && value !== "" && !/[/{}]/.test(value);
+    if (isPlain && isName(key, value)) return value;
+    wrong(key, "must be a name: text without / + # and braces, for it holds for every message");
     // A placeholder, so that not every mapping is reported as lacking it.
     return key;
   };

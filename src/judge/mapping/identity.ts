@@ -39,10 +39,10 @@ export function identityReader(spec: Spec): (scope: Scope, speaker: DeviceId | u
     let why: string | null = null;
     if (tenantId === "") why = say("tenant");
     else if (deviceId === "") why = say("device");
-    else if (!isLevel(tenantId)) why = "its tenant is no name";
-    else if (!isLevel(deviceId)) why = "its device is no name";
-    else if (!isLevel(msgType)) why = "its type is no name";
-    else if (siteId !== null && !isSound(siteId)) why = "its site is no name";
+    else if (!isName("tenant", tenantId)) why = "its tenant is no name";
+    else if (!isName("device", deviceId)) why = "its device is no name";
+    else if (!isName("type", msgType)) why = "its type is no name";
+    else if (siteId !== null && !isName("site", siteId)) why = "its site is no name";
     return { tenantId, deviceId, msgType, siteId, why };
   };
 }
@@ -62,11 +62,7 @@ function textOf(value: unknown): string | null {
   return typeof value === "number" || typeof value === "bigint" ? String(value) : null;
 }
 
-/** In the order of the levels of our own topic. */
-function isLevel(text: string): boolean {
-  return isSound(text) && !hasSeparator(text);
-}
-
-function isSound(text: string): boolean {
-  return unfit(text) === null;
+/** A site is no level of a topic. */
+export function isName(part: Identity, text: string): boolean {
+  return unfit(text) === null && (part === "site" || !hasSeparator(text));
 }

@@ -4,6 +4,7 @@
  * and what would be right.
  */
 import { isObject } from "../../core/is-object.ts";
+import { isName } from "./identity.ts";
 import { pointerOf, stepsOf, type Steps } from "./pointer.ts";
 import { eachOf, type EachStep } from "./each.ts";
 import { patternOf, type Pattern } from "./topic-pattern.ts";
@@ -120,8 +121,9 @@ function checkTogether(spec: Unchecked, hasTopic: boolean, report: Wrong): void 
     report("value", "needs the metric's name: name = …, or a level {metric}");
   if (metrics?.some(({ steps }) => pointerOf(steps) === pointerOf(token)))
     report("metrics", `${pointerOf(token)} is the token, which is no metric`);
-  if (identity.tenant?.kind === "plain" && identity.tenant.text.includes("/"))
-    report("tenant", "must not have a /");
+  for (const [key, spelled] of Object.entries(identity) as [Identity, Spelled][])
+    if (spelled.kind === "plain" && !isName(key, spelled.text))
+      report(key, `is ${JSON.stringify(spelled.text)}: must be a name, without / + # and control characters`);
 }
 
 function readTopic(table: Table, report: Wrong): Pattern | undefined {

@@ -62,6 +62,16 @@ describe("one mistake", () => {
     ["a token in a list", mapping('token = "/keys/0"'), 4, 1, "whose last step is a name"],
     ["metrics that are no pointer", mapping('metrics = ["/a", "b"]'), 4, 1, '"b" is no JSON pointer'],
     ["a named metric that is none", mapping("metrics = { a = 1 }"), 4, 1, "a = … must be a JSON pointer"],
+    [
+      "a named metric in a table",
+      mapping("[mapping.metrics]", "a = 1"),
+      4,
+      1,
+      "a = … must be a JSON pointer",
+    ],
+    ["a type that is no name", mapping('  type = "a/b"'), 4, 3, 'type is "a/b": must be a name'],
+    ["a device that is no name", mapping('device = "a+b"'), 4, 1, 'device is "a+b": must be a name'],
+    ["a site that is no name", mapping('site = "a\\u0007"'), 4, 1, "must be a name"],
     ["no metrics", mapping("metrics = []"), 4, 1, "metrics names no metric"],
     ["the token as a metric", mapping('metrics = "/provision_token"'), 4, 1, "is the token"],
     ["metrics and a name", mapping('metrics = "/a"', 'name = "/n"'), 4, 1, "in two ways"],
@@ -117,8 +127,10 @@ a = "b"
     "line 1, column 1",
     "line 3, column 1",
     "line 4, column 1",
-    "line 8, column 1",
+    // A type of two lines is no name.
+    "line 5, column 1",
     "line 9, column 1",
+    "line 11, column 1",
   ]);
 });
 
