@@ -1,7 +1,7 @@
 /**
  * A connection to the brokers, by the client library: TLS, SASL, and why it cannot be had.
  *
- * The library is kafka-ts (MIT, no dependencies), of which only the protocol is used: requests, framing, TLS and SASL. Its own
+ * The library is kafka-ts (MIT, no dependencies), of which only the protocol is used: requests, framing, TLS, and SASL but for SCRAM (scram.ts). Its own
  * producer sends some records twice when a leader changes, and costs five times as much as batch.ts. Rejected: @platformatic/kafka,
  * kept by a company, whose requests end at Produce 11 and EndTxn 4: that is the older transaction (five requests and a pause instead of
  * three); in a compiled executable it needs a patch (WebAssembly), and it brings nine packages. kafkajs, which loses records. The
@@ -10,6 +10,7 @@
  */
 import type * as KafkaTs from "kafka-ts";
 import { code, KafkaError } from "./error.ts";
+import { scramLogin } from "./scram.ts";
 import { parseServers } from "./servers.ts";
 import { tlsOf, type KafkaSettings } from "./kafka-settings.ts";
 
@@ -74,15 +75,26 @@ function loginOutage(why: string, words: string): Error {
 }
 
 function loginOf(
-  { saslPlain, saslScramSha256, saslScramSha512, oAuthBearer }: Library,
+  { API, saslPlain, oAuthBearer }: Library,
   settings: KafkaSettings,
 ): KafkaTs.SASLProvider | null {
   const { saslMechanism, saslUsername: username = "", saslPassword: password = "" } = settings;
   if (saslMechanism === "PLAIN") return saslPlain({ username, password });
-  if (saslMechanism === "SCRAM-SHA-256") return saslScramSha256({ username, password });
-  if (saslMechanism === "SCRAM-SHA-512") return saslScramSha512({ username, password });
   if (saslMechanism === "none") return null;
-  return oAuthBearer(() => Promise.resolve({ access_token: settings.saslToken ?? "" }));
+  if (saslMechanism === "OAUTHBEARER")
+    return oAuthBearer(() => Promise.resolve({ access_token: settings.saslToken ?? "" }));
+  return {
+    mechanism: saslMechanism,
+    authenticate: ({ sendRequest }) =>
+      scramLogin(
+        saslMechanism === "SCRAM-SHA-256" ? "sha256" : "sha512",
+        { username, password },
+        async (message) => {
+          const { authBytes } = await sendRequest(API.SASL_AUTHENTICATE, { authBytes: Buffer.from(message) });
+          return authBytes?.toString() ?? "";
+        },
+      ),
+  };
 }
 
 /** Snappy and LZ4. */

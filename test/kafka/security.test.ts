@@ -9,6 +9,7 @@ import { delivery, event } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
 import { allow, kafkaTestable } from "../kit/kafka/client.ts";
 import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
+import { startProxy } from "../kit/proxy.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";
 
 const jaas = "org.apache.kafka.common.security";
@@ -145,6 +146,28 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       expect(failed).not.toContain("secret");
     }
   });
+
+  test.each(["SCRAM-SHA-256", "SCRAM-SHA-512"])(
+    "believes no broker whose %s signature is wrong",
+    async (mechanism) => {
+      const line = await startProxy({ host: "localhost", port: broker.ports["SASL"] ?? 0 });
+      let seen = 0;
+      line.onAnswer((piece) => {
+        const place = piece.toString("latin1").search(/v=[A-Za-z0-9+/]{40,}=/);
+        if (place < 0) return;
+        seen++;
+        piece.write(piece[place + 2] === 65 ? "B" : "A", place + 2);
+      });
+      const sink = kafka.open({
+        env: { ...asUser(mechanism, "bob", "bob-secret"), KAFKA_BOOTSTRAP_SERVERS: `localhost:${line.port}` },
+      });
+      const failed = (await sink.deliver(delivery([event(1)])).catch((error: unknown) => error)) as Outage;
+      expect(failed.message).toContain("the server does not prove that it knows the password");
+      expect(failed.alarm).toBe(true);
+      expect(seen).toBeGreaterThan(0);
+      await line.stop();
+    },
+  );
 
   test("names the right that is missing, one after the other, and needs no more than it says", async () => {
     const env = { ...asUser("PLAIN", "mallory", "mallory-secret"), KAFKA_BOOTSTRAP_SERVERS: at("SASL") };
