@@ -35,6 +35,8 @@ const home = "https://github.com/sluice/sluice";
 /** @returns the tree of files that both packages install, under `dir` */
 function layOut(dir: string, program: string, texts: PackageTexts): void {
   rmSync(dir, { recursive: true, force: true });
+  // What a package installs has the modes of a package, whatever umask its builder has.
+  process.umask(0o022);
   const put = (path: string, text: string | Uint8Array, mode = 0o644) => {
     mkdirSync(dirname(join(dir, path)), { recursive: true });
     writeFileSync(join(dir, path), text);

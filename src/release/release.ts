@@ -79,7 +79,14 @@ function tarball(
   cpSync(program, join(dir, "sluice"));
   for (const name of ["LICENSE", "README.md", "CHANGELOG.md"]) cpSync(join(root, name), join(dir, name));
   const file = join(outDir, `${folder}.tar.gz`);
-  const words = ["--sort=name", `--mtime=@${epochSeconds}`, "--owner=0", "--group=0", "--numeric-owner"];
+  const words = [
+    "--sort=name",
+    `--mtime=@${epochSeconds}`,
+    "--owner=0",
+    "--group=0",
+    "--numeric-owner",
+    "--mode=u=rwX,go=rX",
+  ];
   const tar = Bun.spawnSync([
     "tar",
     ...words,

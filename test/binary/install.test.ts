@@ -62,12 +62,12 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
 
   test("install makes a service that runs; a second install changes nothing and keeps the settings; uninstall keeps data and settings, --purge does not", () => {
     const first = host(
-      `${executable} install && stat -c '%a %n' /usr/local/bin/sluice /etc/sluice /etc/sluice/credentials /etc/sluice/sluice.env && cmp <(sluice help man) /usr/local/share/man/man8/sluice.8 && man -w sluice`,
+      `${executable} install && stat -c '%a %n' /usr/local/bin/sluice /etc/sluice /etc/sluice/credentials /etc/sluice/sluice.env /usr/local/share/man/man8 && cmp <(sluice help man) /usr/local/share/man/man8/sluice.8 && man -w sluice`,
     );
     expect(first.err).not.toContain("cannot");
     expect(first.out).toContain("Its page: http://127.0.0.1:8080/");
     expect(first.out).toContain(
-      "755 /usr/local/bin/sluice\n700 /etc/sluice\n700 /etc/sluice/credentials\n640 /etc/sluice/sluice.env\n/usr/local/",
+      "755 /usr/local/bin/sluice\n700 /etc/sluice\n700 /etc/sluice/credentials\n640 /etc/sluice/sluice.env\n755 /usr/local/share/man/man8\n/usr/local/",
     );
     expect(told()).toContain("restart sluice");
 

@@ -81,6 +81,7 @@ describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
     expect(list).toMatch(/drwx------ root\/root .*etc\/sluice\/\n/);
     expect(output("dpkg-deb", "--info", file)).toContain("Architecture: amd64");
     const first = Bun.hash(readFileSync(file));
+    process.umask(0o077);
     expect(Bun.hash(readFileSync(debPackage(small("deb-two"))))).toBe(first);
   });
 
@@ -109,6 +110,7 @@ describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
 const noRpm = Bun.which("rpmbuild") === null ? "skipped: no rpmbuild (apt-get install rpm)" : "";
 test.skipIf(noRpm !== "")(`the rpm holds the same, and is the same twice ${noRpm}`, () => {
   const file = rpmPackage(small("rpm-one"));
+  process.umask(0o077);
   expect(readFileSync(rpmPackage(small("rpm-two"))).equals(readFileSync(file))).toBe(true);
   const list = output("rpm", "-qpl", file);
   for (const path of installed) expect(list).toContain(`/${path}\n`);

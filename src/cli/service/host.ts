@@ -8,13 +8,14 @@ import {
   copyFileSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Context, UsageError } from "../command.ts";
 
 export interface Step {
@@ -115,6 +116,14 @@ function lastWords(journalctl: string | null): string {
   if (fatal === undefined) return lines.filter((line) => !line.startsWith("{")).join("\n");
   const { message, error } = JSON.parse(fatal) as { message: string; error: string };
   return `${message}: ${error}`;
+}
+
+/** Makes the directories that are missing, for everybody to read: the process's umask is meant for data. */
+export function makePublicDir(path: string): void {
+  if (existsSync(path)) return;
+  makePublicDir(dirname(path));
+  mkdirSync(path);
+  chmodSync(path, 0o755);
 }
 
 /** Replaces the program atomically: whoever starts it meanwhile never finds half of one. */

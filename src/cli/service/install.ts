@@ -17,6 +17,7 @@ import {
   hasSystemd,
   holds,
   isSameFile,
+  makePublicDir,
   paths,
   placeOf,
   putProgram,
@@ -58,7 +59,7 @@ function filesOf(context: Context, man: string): readonly Step[] {
       says: `copy this program to ${paths.binary}`,
       isDone: () => isSameFile(ownProgram(), at(paths.binary)),
       run() {
-        mkdirSync(dirname(at(paths.binary)), { recursive: true });
+        makePublicDir(dirname(at(paths.binary)));
         putProgram(ownProgram(), at(paths.binary));
       },
     },
@@ -84,7 +85,7 @@ function written(context: Context, path: string, text: string, mode: number): St
     says: `write ${path}`,
     isDone: () => holds(place, text),
     run() {
-      mkdirSync(dirname(place), { recursive: true });
+      makePublicDir(dirname(place));
       writeFileSync(place, text);
       chmodSync(place, mode);
     },
