@@ -12,6 +12,10 @@ export interface Figure {
   readonly value: number;
 }
 
+export const figureOf =
+  (bench: string, subject: string) =>
+  (name: string, value: number): Figure => ({ bench, name, subject, value });
+
 export interface Report {
   readonly date: string;
   readonly machine: string;

@@ -6,22 +6,27 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
-import { type Report, reportOf, tableOf } from "./figures.ts";
+import { type Figure, type Report, reportOf, tableOf } from "./figures.ts";
 import * as grow from "./grow.ts";
 import * as http from "./http.ts";
 import * as influx from "./influx.ts";
 import * as kafka from "./kafka.ts";
 import * as redis from "./redis.ts";
-import { ingest } from "./ingest.ts";
+import { ingest, startSite } from "./ingest.ts";
+import { live } from "./live.ts";
 import * as mappings from "./mappings.ts";
 import * as soak from "./soak.ts";
 import { executable } from "../kit/gateway.ts";
-import { sluiceSubject } from "./subject.ts";
+import { peersIn } from "./peers.ts";
+import { type Site, sluiceSubject, type Subject } from "./subject.ts";
 
-const usage = `bun run bench ingest [options]
+const usage = `bun run bench [ingest] [live] [options]: both, if none is named
   --binary FILE     an executable to measure; several alternate in one run    [dist/sluice]
   --messages N      of one backlog                                            [100000]
   --rounds N        each with a fresh process and database per executable     [3]
+  --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
+  --seconds N       at each rate                                              [8]
+  --peers DIR       folder with executables of peers (telegraf, bento)
   --json            the report as JSON, every value of it
   --compare FILE    an earlier report: what is now, of what was then
 bun run bench auth | backlog | grow | http | influx | kafka | mappings | redis | soak [words]`;
@@ -45,14 +50,29 @@ const { values, positionals } = parseArgs({
     binary: { type: "string", multiple: true, default: [executable] },
     messages: { type: "string", default: "100000" },
     rounds: { type: "string", default: "3" },
+    rates: { type: "string", default: "100,1000,10000" },
+    seconds: { type: "string", default: "8" },
+    peers: { type: "string" },
     json: { type: "boolean", default: false },
     compare: { type: "string" },
   },
 });
+const benches: Readonly<Record<string, (site: Site, subjects: readonly Subject[]) => Promise<Figure[]>>> = {
+  ingest: (site, subjects) =>
+    ingest(site, { subjects, messages: Number(values.messages), rounds: Number(values.rounds) }),
+  live: (site, subjects) =>
+    live(site, {
+      subjects,
+      rates: values.rates.split(",").map(Number),
+      seconds: Number(values.seconds),
+      flood: Number(values.messages) / 2,
+    }),
+};
+
 const [name = "", ...words] = positionals;
 const part = parts[name];
 if (part) await part.run(words);
-else if (name === "ingest") await measure();
+else if (positionals.every((which) => which in benches)) await measure();
 else {
   console.error(usage);
   process.exit(2);
@@ -63,16 +83,15 @@ async function measure(): Promise<void> {
   const subjects = values.binary.map((file, i) =>
     sluiceSubject({ file: resolve(file), name: i === 0 ? "sluice" : `sluice ${i + 1}` }),
   );
-  const figures = await ingest({
-    subjects,
-    messages: Number(values.messages),
-    rounds: Number(values.rounds),
-  });
+  if (values.peers !== undefined) subjects.push(...peersIn(resolve(values.peers)));
+  const site = await startSite();
+  const figures: Figure[] = [];
+  for (const bench of positionals.length > 0 ? positionals : Object.keys(benches))
+    figures.push(...((await benches[bench]?.(site, subjects)) ?? []));
+  await site.stop();
   const report = reportOf(figures, process.argv.slice(2));
   const earlier = values.compare && ((await Bun.file(values.compare).json()) as Report);
   console.log(
-    values.json
-      ? JSON.stringify(report, null, 2)
-      : tableOf(report, subjects[0]?.name ?? "", earlier || undefined),
+    values.json ? JSON.stringify(report, null, 2) : tableOf(report, "sluice", earlier || undefined),
   );
 }

@@ -9,7 +9,7 @@
 import postgres from "postgres";
 import { startMosquitto } from "../kit/mosquitto.ts";
 import { startPostgres } from "../kit/postgres.ts";
-import type { Figure } from "./figures.ts";
+import { type Figure, figureOf } from "./figures.ts";
 import { createLoad, type Load, type LoadOptions, usualLoad } from "./load.ts";
 import { cpuMicros, peakBytes, residentBytes } from "./process.ts";
 import { openPublisher } from "./publish.ts";
@@ -37,15 +37,13 @@ export interface IngestOptions {
 }
 
 /** Subjects alternate, and one that had the first turn has the last one in the next round. */
-export async function ingest({ subjects, messages, rounds }: IngestOptions): Promise<Figure[]> {
-  const site = await startSite();
+export async function ingest(site: Site, { subjects, messages, rounds }: IngestOptions): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (let round = 0; round < rounds; round++) {
     figures.push(...(await measure(site, bareReceiver, messages)), ...(await bareCopy(site, messages)));
     for (const subject of round % 2 === 0 ? subjects : subjects.toReversed())
       figures.push(...(await measure(site, subject, messages)));
   }
-  await site.stop();
   return figures;
 }
 
@@ -60,11 +58,17 @@ export async function startSite(options: LoadOptions = usualLoad): Promise<Site 
 }
 
 /** A cold backlog and a warm one. */
-export async function measure(site: Site, subject: Subject, messages: number): Promise<Figure[]> {
+export async function measure(
+  site: Site,
+  subject: Subject,
+  messages: number,
+  bench = "ingest",
+): Promise<Figure[]> {
+  console.error(`${bench}: ${subject.name}`);
   const running = await subject.start(site);
   const readyMs = await whenReady(site, running);
   await Bun.sleep(1_000);
-  const figure = figureOf(subject.name);
+  const figure = figureOf(bench, subject.name);
   const figures = [
     figure("ready after, ms", readyMs),
     figure("idle, MB", residentBytes(running.pid) / 1e6),
@@ -86,39 +90,34 @@ export async function measure(site: Site, subject: Subject, messages: number): P
   return figures;
 }
 
-const figureOf =
-  (subject: string) =>
-  (name: string, value: number): Figure => ({ bench: "ingest", name, subject, value });
-
 /** One backlog, from SIGCONT to its last row. */
-async function drained({ broker, server, load }: Site, running: Running, from: number, count: number) {
-  const used = () => ({
-    gateway: cpuMicros(running.pid),
-    broker: cpuMicros(broker.pid()),
-    postgres: cpuMicros(server.pid()),
-  });
+async function drained(site: Site, running: Running, from: number, count: number) {
   process.kill(running.pid, "SIGSTOP");
-  const publisher = await openPublisher(broker.port);
-  await publisher.send(load, from, count);
+  const publisher = await openPublisher(site.broker.port);
+  await publisher.send(site.load, from, count);
   publisher.close();
-  const before = used();
+  const used = usage(site, running);
   const startMs = Date.now();
   process.kill(running.pid, "SIGCONT");
-  for (;;) {
+  const { arrival, micros } = await whenIdle(running, from, count, used);
+  const times = arrival.timesMs.filter((atMs) => atMs > 0).sort();
+  const [firstMs = Number.NaN, lastMs = Number.NaN] = [times[0], times.at(-1)];
+  return { rows: arrival.rows, firstMs: firstMs - startMs, storedMs: lastMs - startMs, micros };
+}
+
+/**
+ * Waits until all has arrived and nothing is done any more, and then only asks: by what the process uses, for to ask it, or to count
+ * rows meanwhile, would take what is measured.
+ */
+export async function whenIdle(running: Running, from: number, count: number, used: () => Used) {
+  for (const end = Date.now() + patienceMs; ;) {
     await idle(running.pid);
-    const after = used();
-    const { count: rows, firstMs, lastMs } = await running.arrived(from);
-    if (rows < count && Date.now() < startMs + patienceMs) continue;
-    const micros = {
-      gateway: after.gateway - before.gateway,
-      broker: after.broker - before.broker,
-      postgres: after.postgres - before.postgres,
-    };
-    return { rows, firstMs: firstMs - startMs, storedMs: lastMs - startMs, micros };
+    const micros = used();
+    const arrival = await running.arrived(from, count);
+    if (arrival.rows >= count || Date.now() > end) return { arrival, micros };
   }
 }
 
-/** By what it uses, for to ask it, or to count rows meanwhile, would take what is measured. */
 async function idle(pid: number): Promise<void> {
   for (let before = cpuMicros(pid); ;) {
     await Bun.sleep(idleMs);
@@ -126,6 +125,18 @@ async function idle(pid: number): Promise<void> {
     if (now - before < idleShare * idleMs * 1000) return;
     before = now;
   }
+}
+
+type Used = Readonly<Record<"gateway" | "broker" | "postgres", number>>;
+
+/** CPU from now on, in µs. */
+export function usage({ broker, server }: Site, { pid }: Running): () => Used {
+  const now = () => [pid, broker.pid(), server.pid()].map(cpuMicros);
+  const before = now();
+  return () => {
+    const [gateway = 0, fromBroker = 0, postgresql = 0] = now().map((micros, i) => micros - (before[i] ?? 0));
+    return { gateway, broker: fromBroker, postgres: postgresql };
+  };
 }
 
 /** What PostgreSQL takes from a client that has the text ready, as many rows a transaction as ours at most. */
@@ -145,10 +156,10 @@ async function bareCopy({ server, load }: Site, messages: number): Promise<Figur
     await sql.begin((tx) => written(tx.unsafe(`copy raw_events (${columns}) from stdin`).writable(), text));
   const used = cpuMicros(server.pid()) - before;
   const rows = eventsOf(url);
-  const { lastMs } = await rows.arrived(0);
+  const lastMs = Math.max(...(await rows.arrived(0, messages)).timesMs.filter((_, i) => i % batchRows === 0));
   await rows.close();
   await sql.end();
-  const figure = figureOf("bare COPY");
+  const figure = figureOf("ingest", "bare COPY");
   return [
     figure("warm: arrived, msg/s", (messages / (lastMs - startMs)) * 1000),
     figure("warm: postgres CPU, µs/msg", used / messages),

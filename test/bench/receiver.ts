@@ -1,12 +1,12 @@
 /**
  * The floor of the ingest bench: a bare MQTT.js receiver that parses JSON, notes when messages came, and does nothing else. Its own
- * process. A number on standard input asks which messages from that number on have come.
+ * process. A number and a count on standard input ask when those messages came.
  */
 import { connect } from "mqtt";
 
 const [port = "", clientId = ""] = process.argv.slice(2);
-const timesMs: number[] = [];
-let probed = false;
+/** By number; those before the first are probes. */
+const timesMs = new Map<number, number>();
 
 const client = connect({
   host: "127.0.0.1",
@@ -19,16 +19,11 @@ const client = connect({
 client.on("connect", () => client.subscribe("tenant/+/device/+/+", { qos: 1 }));
 client.on("message", (_topic, payload) => {
   const { seq } = JSON.parse(payload.toString()) as { seq: number };
-  if (seq < 0) probed = true;
-  else timesMs[seq] = Date.now();
+  timesMs.set(seq, performance.timeOrigin + performance.now());
 });
 
 for await (const line of console) {
-  const times = timesMs.slice(Math.max(Number(line), 0)).filter((atMs) => atMs > 0);
-  const count = times.length + (Number(line) < 0 && probed ? 1 : 0);
-  const [firstMs, lastMs] = times.reduce(
-    ([low, high], atMs) => [Math.min(low, atMs), Math.max(high, atMs)],
-    [Infinity, 0],
-  );
-  console.log(JSON.stringify({ count, firstMs, lastMs }));
+  const [from = 0, count = 0] = line.split(" ").map(Number);
+  const times = Array.from({ length: count }, (_, i) => timesMs.get(from + i) ?? 0);
+  console.log(JSON.stringify({ rows: times.filter((atMs) => atMs > 0).length, timesMs: times }));
 }

@@ -12,12 +12,14 @@ import { registryCsv } from "../../src/simulator/registration.ts";
 import { executable, startGateway } from "../kit/gateway.ts";
 import type { Mosquitto } from "../kit/mosquitto.ts";
 import type { PostgresServer } from "../kit/postgres.ts";
-import { until } from "../kit/until.ts";
 import type { Load } from "./load.ts";
 import { openPublisher } from "./publish.ts";
 
+const patienceMs = 120_000;
+
 export interface Site {
-  readonly broker: Mosquitto;
+  /** Whoever the messages come from. */
+  readonly broker: Pick<Mosquitto, "port" | "pid">;
   readonly server: PostgresServer;
   readonly load: Load;
 }
@@ -29,18 +31,17 @@ export interface Subject {
   start(site: Site): Promise<Running>;
 }
 
-/** Which messages have arrived, and when the first and the last of them did, in ms since the epoch. */
+/** What has arrived of some messages; more rows than messages are doubles. */
 export interface Arrival {
-  readonly count: number;
-  readonly firstMs: number;
-  readonly lastMs: number;
+  readonly rows: number;
+  /** When each did, in ms since the epoch; 0: not yet. */
+  readonly timesMs: Float64Array;
 }
 
 export interface Running {
   readonly pid: number;
   readonly spawnedMs: number;
-  /** Of the messages from this number on. */
-  arrived(from: number): Promise<Arrival>;
+  arrived(from: number, count: number): Promise<Arrival>;
   stop(): Promise<unknown>;
 }
 
@@ -101,9 +102,10 @@ export const bareReceiver: Subject = {
     return {
       pid: child.pid,
       spawnedMs,
-      async arrived(from) {
-        await child.stdin.write(`${from}\n`);
-        return JSON.parse(await lines()) as Arrival;
+      async arrived(from, count) {
+        await child.stdin.write(`${from} ${count}\n`);
+        const { rows, timesMs } = JSON.parse(await lines()) as { rows: number; timesMs: number[] };
+        return { rows, timesMs: Float64Array.from(timesMs) };
       },
       stop: async () => (child.kill(), child.exited),
     };
@@ -115,26 +117,31 @@ export async function whenReady({ broker, load }: Site, running: Running): Promi
   const publisher = await openPublisher(broker.port);
   while ((await publisher.send(load, -1, 1)).unheard > 0) await Bun.sleep(2);
   const readyMs = Date.now() - running.spawnedMs;
-  await until(async () => (await running.arrived(-1)).count > 0, 30_000);
   publisher.close();
+  await whenArrived(running, -1, 1);
   return readyMs;
 }
 
+/** Asks until all have arrived, or patience ends. */
+async function whenArrived(running: Running, from: number, count: number): Promise<Arrival> {
+  for (const end = Date.now() + patienceMs; ;) {
+    const arrival = await running.arrived(from, count);
+    if (arrival.rows >= count || Date.now() > end) return arrival;
+    await Bun.sleep(100);
+  }
+}
+
 /** What a table holds, by the time of commit as PostgreSQL dates it (track_commit_timestamp). */
-function rowsOf(url: string, table: string, seq: string) {
+export function rowsOf(url: string, table: string, seq: string) {
   const sql = postgres(url, { max: 1, onnotice() {} });
-  const times = `select pg_xact_commit_timestamp(xmin) as at, count(*) as rows from ${table}`;
+  const at = "(extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000)::float8";
   return {
-    async arrived(from: number): Promise<Arrival> {
-      const [row] = await sql.unsafe(
-        `select coalesce(sum(rows), 0)::int as count, 1e3 * extract(epoch from min(at)) as "firstMs", 1e3 * extract(epoch from max(at)) as "lastMs"
-           from (${times} where ${seq} >= ${from} group by xmin) as commits`,
-      );
-      return {
-        count: Number(row?.["count"]),
-        firstMs: Number(row?.["firstMs"]),
-        lastMs: Number(row?.["lastMs"]),
-      };
+    async arrived(from: number, count: number): Promise<Arrival> {
+      const range = `${seq} >= ${from} and ${seq} < ${from + count}`;
+      const rows = await sql.unsafe(`select ${seq}, ${at} from ${table} where ${range}`).values();
+      const timesMs = new Float64Array(count);
+      for (const [which, atMs] of rows) timesMs[Number(which) - from] = Number(atMs);
+      return { rows: rows.length, timesMs };
     },
     close: () => sql.end(),
   };
@@ -170,5 +177,5 @@ function linesOf(stream: ReadableStream<Uint8Array>): () => Promise<string> {
 }
 
 export const bytesOf = ({ file }: Subject): number => (file === undefined ? Number.NaN : statSync(file).size);
-const newDir = (): string => join(mkdtempSync(join(tmpdir(), "sluice-bench-")), "data");
-const uniqueName = (what: string) => `${what}-${process.hrtime.bigint()}`;
+export const newDir = (): string => join(mkdtempSync(join(tmpdir(), "sluice-bench-")), "data");
+export const uniqueName = (what: string) => `${what}-${process.hrtime.bigint()}`;
