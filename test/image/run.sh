@@ -64,10 +64,18 @@ start || { grep -v level=info "$work/dockerd.log" >&2; skip "dockerd does not st
 # Bases -----------------------------------------------------------------------------------------------------------------------------
 runtime=$(sed -n 's/^FROM \([^ ]*\) AS runtime$/\1/p' Dockerfile)
 build=$(sed -n 's/^FROM .* \([^ ]*\) AS build$/\1/p' Dockerfile)
+kept=${SLUICE_TEST_SLIM:-$HOME/.cache/sluice/bookworm-slim}
+if [ ! -e "$kept" ]; then
+  mkdir -p "$(dirname "$kept")"
+  rm -rf "$kept.part"
+  debootstrap --variant=minbase --include=ca-certificates bookworm "$kept.part" http://deb.debian.org/debian >"$work/debootstrap.log" ||
+    skip "debootstrap: $(tail -n 1 "$work/debootstrap.log")"
+  # As Debian's own slim images are.
+  rm -rf "$kept.part"/usr/share/{doc,man,locale,info}/* "$kept.part"/var/cache/apt/archives/*.deb "$kept.part"/var/lib/apt/lists/*
+  mv -T "$kept.part" "$kept"
+fi
 tree=$work/tree
-debootstrap --variant=minbase --include=ca-certificates bookworm "$tree" http://deb.debian.org/debian >"$work/debootstrap.log" ||
-  skip "debootstrap: $(tail -1 "$work/debootstrap.log")"
-rm -rf "$tree"/usr/share/{doc,man,locale,info}/* "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
+cp -a "$kept" "$tree"
 cp -a "$tree" "$work/slim"
 for package in ca-certificates openssl libssl3; do chroot "$work/slim" dpkg --purge $package >"$work/out" 2>&1; done
 tar -C "$work/slim" -c . | docker import - "$runtime" >/dev/null
