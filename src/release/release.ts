@@ -77,7 +77,8 @@ function tarball(
   const dir = join(program, "..", folder);
   mkdirSync(dir);
   cpSync(program, join(dir, "sluice"));
-  for (const name of ["LICENSE", "README.md", "CHANGELOG.md"]) cpSync(join(root, name), join(dir, name));
+  for (const name of ["LICENSE", "README.md", "CHANGELOG.md", "docs"])
+    cpSync(join(root, name), join(dir, name), { recursive: true });
   const file = join(outDir, `${folder}.tar.gz`);
   const words = [
     "--sort=name",
