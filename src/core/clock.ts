@@ -13,6 +13,7 @@ export interface Clock {
   wallMs(): number;
   /** Milliseconds since some fixed moment; never steps back. Fractional. */
   monoMs(): number;
+  /** After 0 ms: once sockets and timers that are due have had their turn. */
   after(ms: number, run: () => void): Timer;
   every(ms: number, run: () => void): Timer;
   /**
@@ -26,6 +27,11 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monoMs: () => performance.now(),
   after(ms, run) {
+    // A timer of 0 ms would wait for one.
+    if (ms === 0) {
+      const soon = setImmediate(run);
+      return { cancel: () => clearImmediate(soon) };
+    }
     const handle = setTimeout(run, ms);
     return { cancel: () => clearTimeout(handle) };
   },

@@ -71,4 +71,6 @@ export interface Intake {
   readonly held: string | null;
   /** Calls `resume` once when there is room again. */
   whenRoom(resume: () => void): void;
+  /** Is the intake's turn over? `goOn` is then called in its next one: a source with more at hand should not read on before. */
+  putsOff(goOn: () => void): boolean;
 }

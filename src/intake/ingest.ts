@@ -19,6 +19,7 @@ import { OpenGroup, type Port } from "./group.ts";
 import { Hold } from "./hold.ts";
 import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Marks } from "./marks.ts";
+import { Turn } from "./turn.ts";
 import { Parking, type Judged, type Verdict } from "./parking.ts";
 import { isPending, isSeveral, type Judge, type Pending } from "../judge/contract.ts";
 import type { Answer } from "../registry/flights.ts";
@@ -66,6 +67,7 @@ export class Ingest {
   #bytes = 0;
   readonly #deferred = new DeferredDevices();
   readonly #marks = new Marks();
+  readonly #turn: Turn;
   readonly #hold: Hold;
   readonly #waitingForRoom: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
@@ -76,8 +78,10 @@ export class Ingest {
     const { clock, judge, resolve } = parts;
     this.#hold = new Hold(parts.log);
     this.#group = new OpenGroup(clock);
+    this.#turn = new Turn(clock);
     this.#parking = new Parking({
       clock,
+      turn: this.#turn,
       resolve,
       devicesOf: (message) => judge.devicesOf(message),
       judge: (message) => this.#judge(message),
@@ -97,6 +101,7 @@ export class Ingest {
         return hold.why;
       },
       whenRoom: (resume) => void this.#waitingForRoom.push(resume),
+      putsOff: (goOn) => this.#turn.putsOff(goOn),
     };
   }
 

@@ -12,6 +12,7 @@ import type { Entry } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import { isPending, isSeveral, type Pending, type Several } from "../judge/contract.ts";
 import type { Answer } from "../registry/flights.ts";
+import type { Turn } from "./turn.ts";
 
 /** undefined: it is known already. */
 export type Verdict = Entry | Pending | Several | undefined;
@@ -20,6 +21,7 @@ export type Judged = Entry | readonly Entry[] | undefined;
 
 export interface ParkingParts<T extends { readonly message: Message }> {
   readonly clock: Clock;
+  readonly turn: Turn;
   judge(message: Message): Verdict;
   /** Who it speaks for, as far as that can be told before it is judged. */
   devicesOf(message: Message): readonly string[];
@@ -120,10 +122,11 @@ export class Parking<T extends { readonly message: Message }> {
     this.#goThrough(line);
   }
 
-  /** As many of a line as can go on, and what only waited behind those elsewhere. */
+  /** As many of a line as can go on, and what only waited behind those elsewhere; as much of that as a turn has room for. */
   #goThrough(line: Line<T>): void {
+    const goOn = () => this.#goThrough(line);
     for (let waiting = line.queue[line.first]; waiting; waiting = line.queue[line.first])
-      if (!this.#advance(waiting)) return;
+      if (this.#parts.turn.putsOff(goOn) || !this.#advance(waiting)) return;
   }
 
   #advance(waiting: Waiting<T>): boolean {

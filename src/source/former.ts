@@ -154,6 +154,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
       return intake.held;
     },
     whenRoom: (resume) => intake.whenRoom(resume),
+    putsOff: (goOn) => intake.putsOff(goOn),
   };
 
   function answer(): void {

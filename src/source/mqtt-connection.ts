@@ -166,7 +166,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     }
     // Whatever its QoS: the window of QoS 1 and 2 bounds messages, not bytes.
     if (intake.isFull()) hold(goOn);
-    else goOn();
+    else if (!intake.putsOff(goOn)) goOn();
   });
 
   function acknowledge(): void {

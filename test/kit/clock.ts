@@ -11,6 +11,8 @@ export interface SimulatedClock extends Clock {
   advance(ms: number): void;
   /** As `advance`, and lets promises settle after each timer, so that asynchronous code runs as it would in real time. */
   pass(ms: number): Promise<void>;
+  /** Time that work takes: it passes, and no timer runs meanwhile. */
+  spend(ms: number): void;
   /** Sets the wall clock forward or (negative) back; the monotonic clock goes on. */
   stepWall(ms: number): void;
   /** Timers that have not run. */
@@ -60,13 +62,16 @@ export function simulatedClock(wallMs = Date.UTC(2026, 10, 21), monoMs = 1_000):
     advance(ms) {
       const untilMs = nowMs + ms;
       while (step(untilMs));
-      nowMs = untilMs;
+      nowMs = Math.max(nowMs, untilMs);
     },
     async pass(ms) {
       const untilMs = nowMs + ms;
       await settled();
       while (step(untilMs)) await settled();
-      nowMs = untilMs;
+      nowMs = Math.max(nowMs, untilMs);
+    },
+    spend(ms) {
+      nowMs += ms;
     },
     stepWall(ms) {
       offsetMs += ms;

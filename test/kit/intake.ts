@@ -46,6 +46,8 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
   const durable: Message[] = [];
   const state = {
     full: false,
+    /** How long it takes to accept a message. */
+    acceptMs: 0,
     onDurable: undefined as ((messages: readonly Message[]) => void) | undefined,
     isTimeKnown: true,
     correctionMs: undefined as number | undefined,
@@ -61,10 +63,14 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
       if (entry.payload.includes('"bad":true')) return { ...entry, kind: "reject", reason: "BAD" };
       if (entry.deviceId === "clockless" && !state.isTimeKnown)
         return { ...entry, kind: "deferred", reason: "CLOCK_NOT_SET", eventMs: null };
-      return cached.has(entry.deviceId) ? entry : pendingOf(entry);
+      if (!cached.has(entry.deviceId)) return pendingOf(entry);
+      clock.spend(state.acceptMs);
+      return entry;
     },
-    resume: (pending: Pending, answer: Answer | "crowded") =>
-      verdictOf(pending.candidate as unknown as Event, answer),
+    resume(pending: Pending, answer: Answer | "crowded") {
+      clock.spend(state.acceptMs);
+      return verdictOf(pending.candidate as unknown as Event, answer);
+    },
     rejudge: (entry: Deferred, answer: DeviceAuth | null) =>
       verdictOf(anEntry({ ...entry, kind: "event", seq: 0 }), answer) as Event | Reject,
     reread: (entry: Reject) => ({ devices: [], parts: () => [entry], judge: () => [entry] }),

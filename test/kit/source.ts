@@ -41,6 +41,7 @@ export function fakeIntake(durable?: () => Source): FakeIntake {
     },
     isFull: () => intake.full,
     whenRoom: (resume) => void resumes.push(resume),
+    putsOff: () => false,
     drain() {
       intake.full = false;
       intake.held = null;

@@ -191,6 +191,24 @@ test.each([
   },
 );
 
+test("a source that is put off reads no further until its turn", async () => {
+  const { broker, intake } = await connected();
+  const putOff: (() => void)[] = [];
+  intake.putsOff = (goOn) => putOff.push(goOn) > 0;
+  const payload = "x".repeat(100_000);
+  let drained = 0;
+  broker.connections[0]?.on("drain", () => (drained += 1));
+  for (let id = 1; id <= 100; id += 1) broker.send(publishPacket(id, payload));
+  await until("the first", () => intake.messages.length === 1);
+  await Bun.sleep(50);
+  expect([intake.messages.length, putOff.length, drained]).toEqual([1, 1, 0]);
+  while (intake.messages.length < 100) {
+    putOff.shift()?.();
+    await until("the next", () => putOff.length > 0);
+  }
+  await until("all was written", () => drained > 0);
+});
+
 test("subscribed is reported after the broker's answer, at every connect, even if the session is still there", async () => {
   const { broker, source } = await connected({ connack: () => ({ sessionPresent: true }) });
   expect(source.status().detail).toContain("subscribed to");

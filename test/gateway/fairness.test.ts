@@ -1,0 +1,54 @@
+/** A backlog in the broker: what comes in goes out while more comes in, not once all is in. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import postgres from "postgres";
+import { createFleet } from "../../src/simulator/fleet.ts";
+import { publishFleet } from "../../src/simulator/publisher.ts";
+import { registrySql } from "../../src/simulator/registration.ts";
+import { sluice, startGateway, statsWhen } from "../kit/gateway.ts";
+import { type Mosquitto, mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+
+setDefaultTimeout(60_000);
+
+const messages = 40_000;
+const unavailable = mosquittoAvailable() ? postgresAvailable() : "no mosquitto";
+
+describe.skipIf(unavailable !== "")(`a gateway that finds a backlog in the broker ${unavailable}`, () => {
+  let mosquitto: Mosquitto;
+  beforeAll(async () => {
+    mosquitto = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
+  });
+  afterAll(() => mosquitto.dispose());
+
+  test("has rows in PostgreSQL before it has received the last message", async () => {
+    const server = await sharedPostgres();
+    const env = {
+      MQTT_URL: `mqtt://127.0.0.1:${mosquitto.port}`,
+      DATABASE_URL: await server.createDatabase(),
+    };
+    expect(await sluice({ DATABASE_URL: env.DATABASE_URL }, "migrate")).toMatchObject({ code: 0 });
+    const before = await startGateway(env);
+    await statsWhen(before, ({ source }) => Object(source)["connected"] === true);
+    await before.stop();
+    const fleet = createFleet({ seed: 7, devices: 1_000, tenants: ["acme"], faults: {} });
+    const sql = postgres(env.DATABASE_URL, { max: 1, onnotice() {} });
+    for (const statement of registrySql(fleet.devices)) await sql.unsafe(statement);
+    await sql.end();
+    await publishFleet({
+      ...{
+        brokerUrl: `mqtt://127.0.0.1:${mosquitto.port}`,
+        clientIdPrefix: "backlog",
+        protocolVersion: 5,
+        qos: 1,
+      },
+      ...{ fleet, count: messages, rate: 0, connections: 4, window: 2_000, drainMs: 60_000 },
+    });
+    const gateway = await startGateway(env, before.dataDir);
+    let stats = await gateway.stats();
+    while ((stats.sinks["postgres"]?.delivered ?? 0) === 0) stats = await gateway.stats();
+    expect(stats.ingest.received).toBeLessThan(messages);
+    const { balanced } = await statsWhen(gateway, (now) => now.sinks["postgres"]?.delivered === messages);
+    expect(balanced).toBe(true);
+    await gateway.stop();
+  });
+});
