@@ -24,10 +24,14 @@ export const run = command({
     const gateway = await started({ config, log, reload: () => loaded(context) });
     if (gateway === undefined) return 1;
     const systemd = systemdOf({ env: context.env, clock: systemClock, log });
+    const reload = () => gateway.reload(loadedAgain(context));
+    hangup = () =>
+      void systemd
+        .whileReloading(reload)
+        .catch((error: unknown) => log.error({ error: explain(error) }, "nothing was reloaded"));
     systemd.notify("READY=1");
     const starve = systemd.feed(gateway.isProgressing);
     const hide = systemd.show(statusText(gateway.view.stats, systemClock));
-    hangup = () => void systemd.whileReloading(() => gateway.reload(loadedAgain(context)));
     const { gatewayId, dataDir } = config.general;
     log.info(
       {

@@ -50,7 +50,7 @@ export function takeAnew(config: Config, loaded: Loaded, log: Log): void {
   }
   const taken = takeSecrets(config, loaded.config);
   const waiting = changedBesides(config, loaded.config);
-  log.info({ taken }, "reloaded: secrets, certificates and app_settings were read again");
+  log.info({ taken }, "reloaded: the files of secrets and certificates were read again");
   if (waiting.length > 0)
     log.warn({ settings: waiting }, "these settings have changed, and are in force only after a restart");
 }

@@ -107,7 +107,7 @@ describe.skipIf(why !== "")(`under a booted systemd ${why}`, () => {
     expect(sh("sluice check --json")).toContain('"ADMIN_TOKEN","value":"***","origin":"file"');
     sh("systemctl reload sluice");
     expect(isActive()).toBe(true);
-    expect(journal()).toContain("reloaded: secrets, certificates and app_settings were read again");
+    expect(journal()).toContain("reloaded: the files of secrets and certificates were read again");
     expect(journal()).not.toContain("sixteen-characters-1");
     rmSync(join(host.root, "etc/sluice/credentials/admin-token"));
   });

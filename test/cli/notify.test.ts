@@ -123,7 +123,7 @@ describe.skipIf(!existsSync(executable))("SIGHUP", () => {
       { command: ["/bin/sh", "-c", `exec ${executable} run --env-file "$SETTINGS_FILE"`] },
     );
     ends.push(() => gateway.stop());
-    await until(() => told.includes("READY=1"));
+    await until(() => told.some((state) => state.startsWith("STATUS=")));
     const hangUp = async () => {
       told.length = 0;
       process.kill(gateway.pid, "SIGHUP");
