@@ -6,11 +6,11 @@ import type { Lookup } from "../registry/contract.ts";
 const count = z.number().int().min(0);
 
 export const cacheStats = z.looseObject({
-  size: count,
-  max_size: count,
-  ttl_seconds: z.number(),
-  hits: count,
-  misses: count,
+  size: count.describe("Devices in it."),
+  max_size: count.describe("AUTH_CACHE_MAX_SIZE."),
+  ttl_seconds: z.number().describe("AUTH_CACHE_TTL_SECONDS."),
+  hits: count.describe("Messages whose device was in it."),
+  misses: count.describe("Messages whose device had to be looked up."),
   hit_rate: z
     .number()
     .min(0)
@@ -19,7 +19,7 @@ export const cacheStats = z.looseObject({
     .describe("hits / (hits + misses); null before the first look-up."),
   errors: count.describe("Look-ups that the registry did not answer."),
   stale_hits: count.describe("Hits on rows past their TTL, while the registry did not answer."),
-  evictions: count,
+  evictions: count.describe("Devices that went to make room."),
   shared: z
     .record(z.string(), z.union([z.number(), z.boolean(), z.string()]).nullable())
     .nullable()

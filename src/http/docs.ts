@@ -44,7 +44,7 @@ export function docEndpoints(others: readonly Endpoint[], version: () => string)
   return endpoints;
 }
 
-function page({ info, paths }: OpenApi): string {
+function page({ info, paths, components }: OpenApi): string {
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   );
@@ -53,10 +53,12 @@ function page({ info, paths }: OpenApi): string {
     const within = operations.filter(({ operation }) => operation.tags[0] === tag);
     return `<h2>${escape(tag)}</h2>${within.map((it) => section(it.method, it.path, it.operation)).join("")}`;
   });
+  const schemas = Object.entries(components["schemas"] as Readonly<Record<string, JsonSchema>>);
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escape(info.title)} API</title><style>${style}</style>
 <h1>${escape(info.title)} ${escape(info.version)}</h1><p>${escape(info.description)}</p>
-<p>For programs: <a href="/openapi.json">/openapi.json</a></p>${sections.join("\n")}</html>\n`;
+<p>For programs: <a href="/openapi.json">/openapi.json</a></p>${sections.join("\n")}
+<h2>Schemas</h2>${schemas.map(([name, schema]) => schemaSection(name, schema)).join("")}</html>\n`;
 }
 
 function section(method: string, path: string, operation: Operation): string {
@@ -72,17 +74,80 @@ function section(method: string, path: string, operation: Operation): string {
     return `<h4>${status} ${escape(description)}</h4>${isProblem ? "" : contents(content)}`;
   });
   return `<details><summary><code><span class="method">${method.toUpperCase()}</span> ${escape(path)}</code> ${escape(operation.summary)}</summary>
-${table}${body}${answers.join("")}</details>`;
+<pre>${escape(operation["x-codeSamples"][0]?.source ?? "")}</pre>${table}${body}${answers.join("")}</details>`;
 }
 
-function contents(content: Readonly<Record<string, { readonly schema: JsonSchema }>>): string {
+function contents(
+  content: Readonly<Record<string, { readonly schema: JsonSchema; readonly example?: unknown }>>,
+): string {
   return Object.entries(content)
-    .map(([media, { schema }]) => {
-      const shape =
-        media === "application/json" ? `<pre>${escape(JSON.stringify(schema, null, 2))}</pre>` : "";
-      return `<p><code>${escape(media)}</code></p>${shape}`;
+    .map(([media, { schema, example }]) => {
+      const name = referred(schema);
+      const link = name === "" ? "" : ` <a href="#${escape(name)}">${escape(name)}</a>`;
+      const shown = example === undefined ? "" : `<pre>${escape(textOf(example))}</pre>`;
+      return `<p><code>${escape(media)}</code>${link}</p>${shown}`;
     })
     .join("");
+}
+
+/** The name of the schema that it refers to; "" if it is one itself. */
+export function referred({ $ref }: JsonSchema): string {
+  return typeof $ref === "string" ? ($ref.split("/").at(-1) ?? "") : "";
+}
+
+function textOf(example: unknown): string {
+  return typeof example === "string" ? example : JSON.stringify(example, null, 2);
+}
+
+function schemaSection(name: string, schema: JsonSchema): string {
+  const rows = fieldsOf(schema).map(
+    ({ path, type, help }) => `<tr><td><code>${escape(path)}</code><td>${escape(type)}<td>${escape(help)}`,
+  );
+  const about = typeof schema["description"] === "string" ? `<p>${escape(schema["description"])}</p>` : "";
+  return `<details id="${escape(name)}"><summary><code>${escape(name)}</code></summary>${about}
+<table><tr><th>Field<th>Type<th>${rows.join("")}</table></details>`;
+}
+
+export interface Field {
+  readonly path: string;
+  readonly type: string;
+  readonly help: string;
+}
+
+/** Every field of a JSON Schema, those within others by their path: sinks.{name}.waiting, rows[].id. */
+export function fieldsOf(schema: JsonSchema, within = ""): readonly Field[] {
+  const { properties = {}, items, additionalProperties: more, anyOf } = schema as Shape;
+  const named = Object.entries(properties).flatMap(([name, each]) => {
+    const path = within === "" ? name : `${within}.${name}`;
+    const help = typeof each["description"] === "string" ? each["description"] : "";
+    return [{ path, type: typeOf(each), help }, ...fieldsOf(each, path)];
+  });
+  const inner = [
+    ...(items === undefined ? [] : fieldsOf(items, `${within}[]`)),
+    ...(isSchema(more) ? fieldsOf(more, `${within}.{name}`) : []),
+    ...(anyOf ?? []).flatMap((each) => fieldsOf(each, within)),
+  ];
+  return [...named, ...inner];
+}
+
+interface Shape {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly additionalProperties?: unknown;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly enum?: readonly unknown[];
+  readonly type?: string;
+}
+
+function isSchema(given: unknown): given is JsonSchema {
+  return typeof given === "object" && given !== null;
+}
+
+function typeOf(schema: JsonSchema): string {
+  const { type, anyOf, enum: values } = schema as Shape;
+  if (values !== undefined) return values.map((value) => JSON.stringify(value)).join(" | ");
+  if (anyOf !== undefined) return [...new Set(anyOf.map(typeOf))].join(" | ");
+  return type ?? "any";
 }
 
 function defaultOf({ default: value }: JsonSchema): string {

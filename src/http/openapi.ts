@@ -5,12 +5,14 @@
 import { STATUS_CODES } from "node:http";
 import { z } from "zod";
 import type { Endpoint } from "./endpoint.ts";
+import answers from "./examples.json" with { type: "json" };
+import { curlLine, exampleRequests } from "./requests.ts";
 import { problemSchema } from "./schemas.ts";
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 interface MediaTypes {
-  readonly [media: string]: { readonly schema: JsonSchema };
+  readonly [media: string]: { readonly schema: JsonSchema; readonly example?: unknown };
 }
 export interface Operation {
   readonly operationId: string;
@@ -24,6 +26,7 @@ export interface Operation {
     readonly schema: JsonSchema;
     readonly description?: string;
   }[];
+  readonly "x-codeSamples": readonly { readonly lang: "Shell"; readonly source: string }[];
   readonly requestBody?: { readonly required: boolean; readonly content: MediaTypes };
   readonly responses: Readonly<
     Record<string, { readonly description: string; readonly content: MediaTypes }>
@@ -42,8 +45,9 @@ const anyProblems = [403, 500];
 
 export function openApi(endpoints: readonly Endpoint[], version: string): OpenApi {
   const paths: Record<string, Record<string, Operation>> = {};
+  const schemas = namedSchemas();
   for (const endpoint of endpoints) {
-    (paths[endpoint.path] ??= {})[endpoint.method.toLowerCase()] = operation(endpoint);
+    (paths[endpoint.path] ??= {})[endpoint.method.toLowerCase()] = operation(endpoint, schemas.refer);
   }
   return {
     openapi: "3.1.0",
@@ -59,26 +63,39 @@ export function openApi(endpoints: readonly Endpoint[], version: string): OpenAp
         adminToken: { type: "http", scheme: "bearer" },
         readToken: { type: "http", scheme: "bearer" },
       },
-      schemas: { Problem: jsonSchema(problemSchema, "output") },
+      schemas: { Problem: jsonSchema(problemSchema, "output"), ...schemas.all },
     },
   };
 }
 
-function operation(endpoint: Endpoint): Operation {
+function operation(endpoint: Endpoint, refer: Refer): Operation {
   const { id, path, summary, body, stream, answer, access } = endpoint;
   const isAdmin = path.startsWith("/admin/");
   const given =
-    body === undefined ? (stream ?? []).map(textOf) : [["application/json", jsonOf(body, "input")] as const];
+    body === undefined
+      ? (stream ?? []).map(textOf)
+      : [
+          [
+            "application/json",
+            { schema: refer(body, "input", `${id}.request`), ...exampleOf(exampleRequests[id]?.body) },
+          ] as const,
+        ];
   const answered =
     answer.schema === undefined
       ? (answer.media ?? []).map(textOf)
-      : [["application/json", jsonOf(answer.schema, "output")] as const];
+      : [
+          [
+            "application/json",
+            { schema: refer(answer.schema, "output", id), ...exampleOf(examples[id]) },
+          ] as const,
+        ];
   const problems = new Set([...(isAdmin ? adminProblems : []), ...anyProblems, ...(endpoint.problems ?? [])]);
   if (given.length > 0) problems.add(413);
   return {
     operationId: id,
     summary,
     tags: [id.split(".")[0] ?? id],
+    "x-codeSamples": [{ lang: "Shell", source: curlLine(endpoint) }],
     ...(isAdmin && { security: [{ adminToken: [] }, {}] }),
     ...(access === "read" && { security: [{ readToken: [] }, { adminToken: [] }, {}] }),
     parameters: [
@@ -133,8 +150,28 @@ function problemOf(status: number): { description: string; content: MediaTypes }
   };
 }
 
-function jsonOf(schema: z.ZodType, io: "input" | "output"): { schema: JsonSchema } {
-  return { schema: jsonSchema(schema, io) };
+type Refer = (schema: z.ZodType, io: "input" | "output", id: string) => JsonSchema;
+
+/** Each schema once, by its title or else by the endpoint that has it first: devices.list → DevicesList. */
+function namedSchemas(): { readonly refer: Refer; readonly all: Readonly<Record<string, JsonSchema>> } {
+  const all: Record<string, JsonSchema> = {};
+  const names = new Map<z.ZodType, string>();
+  const refer: Refer = (schema, io, id) => {
+    const name =
+      names.get(schema) ??
+      schema.meta()?.title ??
+      id.replace(/(?:^|[._])(\w)/g, (_, letter: string) => letter.toUpperCase());
+    names.set(schema, name);
+    all[name] ??= jsonSchema(schema, io);
+    return { $ref: `#/components/schemas/${name}` };
+  };
+  return { refer, all };
+}
+
+const examples: Readonly<Record<string, unknown>> = answers;
+
+function exampleOf(example: unknown): { example?: unknown } {
+  return example === undefined ? {} : { example };
 }
 
 function textOf(media: string): readonly [string, { schema: JsonSchema }] {

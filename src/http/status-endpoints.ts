@@ -7,7 +7,8 @@ import { maskedIn } from "../core/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { metricsText, openMetricsMedia, textMedia } from "./metrics-text.ts";
 import { problem } from "./problem.ts";
-import { readySchema, statsSchema } from "./schemas.ts";
+import { readySchema } from "./schemas.ts";
+import { statsSchema } from "./stats-schema.ts";
 import type { GatewayView } from "../admin/views.ts";
 
 const reasonSchema = z.object({ code: z.string(), stage: z.string(), help: z.string(), remedy: z.string() });

@@ -1,0 +1,79 @@
+/**
+ * Walks the requests of /docs at a real gateway, as somebody would who pastes its curl lines. `bun run test/http-examples.ts` keeps the
+ * answers in src/http/examples.json, which /docs and /openapi.json show.
+ */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { OpenApi } from "../src/http/openapi.ts";
+import { exampleRequests } from "../src/http/requests.ts";
+import { type GatewayProcess, startGateway } from "./kit/gateway.ts";
+
+export interface Walked {
+  readonly id: string;
+  readonly line: string;
+  readonly status: number;
+  readonly text: string;
+}
+
+const ADMIN_TOKEN = "a-token-for-the-examples";
+/** Streams have no end. */
+const patienceSeconds = 2;
+/** Of a list in an example. */
+const itemsMax = 2;
+
+export async function walk(): Promise<{ document: OpenApi; walked: readonly Walked[] }> {
+  const gateway = await startGateway({
+    ADMIN_TOKEN,
+    STORE_REJECTS: "1",
+    BROKER_LISTEN: "127.0.0.1:0",
+    GATEWAY_ID: "hall-7",
+  });
+  try {
+    const document = (await (await fetch(`${gateway.url}/openapi.json`)).json()) as OpenApi;
+    const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+    const walked: Walked[] = [];
+    for (const id of Object.keys(exampleRequests)) {
+      const operation = operations.find(({ operationId }) => operationId === id);
+      const line = operation?.["x-codeSamples"][0]?.source ?? "";
+      walked.push({ id, line, ...(await paste(line, gateway)) });
+    }
+    return { document, walked };
+  } finally {
+    await gateway.stop();
+  }
+}
+
+async function paste(line: string, gateway: GatewayProcess): Promise<{ status: number; text: string }> {
+  const output = join(mkdtempSync(join(tmpdir(), "sluice-curl-")), "answer");
+  const here = line.replace("http://127.0.0.1:8080", gateway.url);
+  const shell = Bun.spawn(
+    ["sh", "-c", `${here} --max-time ${patienceSeconds} -o ${output} -w '%{http_code}'`],
+    {
+      env: { PATH: process.env["PATH"], ADMIN_TOKEN },
+      stdio: ["ignore", "pipe", "ignore"],
+    },
+  );
+  const status = Number(await new Response(shell.stdout).text());
+  const file = Bun.file(output);
+  return { status, text: (await file.exists()) ? await file.text() : "" };
+}
+
+/** Lists are cut, tokens left out, and what is of this machine and moment stays: it is an example. */
+function shortened(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, itemsMax).map(shortened);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [name, name === "token" ? "tok-…" : shortened(each)]),
+  );
+}
+
+if (import.meta.main) {
+  const { walked } = await walk();
+  const json = walked.filter(
+    ({ id, text, status }) => status < 300 && id !== "docs.openapi" && text.startsWith("{"),
+  );
+  const examples = json.map(({ id, text }) => [id, shortened(JSON.parse(text))]);
+  const path = `${import.meta.dir}/../src/http/examples.json`;
+  await Bun.write(path, `${JSON.stringify(Object.fromEntries(examples), null, 2)}\n`);
+}
