@@ -44,8 +44,12 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
   let samples = kept(path);
   let lines = samples.length;
   let writing = Promise.resolve();
-  /** undefined until the first minute is over: what was counted before the start is no rate. */
+  /** What was counted before the start is no rate. */
   let last: Measurements | undefined;
+  // Not at once: the gateway is being built.
+  const begun = clock.after(0, () => {
+    last = read();
+  });
 
   const timer: Timer = clock.every(sampleEveryMs, () => {
     const now = read();
@@ -56,6 +60,11 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
     writing = writing.then(() => write(sample)).catch(() => {});
   });
 
+  function stop(): void {
+    begun.cancel();
+    timer.cancel();
+  }
+
   async function write(sample: Sample): Promise<void> {
     if (++lines <= 2 * samplesMax) return appendFile(path, lineOf(sample));
     lines = samples.length;
@@ -63,7 +72,7 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
     await rename(`${path}.new`, path);
   }
 
-  return { samples: () => samples, stop: () => timer.cancel() };
+  return { samples: () => samples, stop };
 }
 
 const lineOf = (sample: Sample) => `${JSON.stringify(sample)}\n`;

@@ -29,7 +29,11 @@ const linesOnDisk = () => readFileSync(path, "utf8").split("\n").length - 1;
 test("a sample holds only what came in its minute, and a restart continues after what was kept", async () => {
   const clock = simulatedClock();
   const history = keepHistory({ path, clock, read });
+  clock.advance(0);
+  accepted += 3;
   clock.advance(60_000);
+  // The first minute after a start is no hole in the curve.
+  expect(history.samples()).toMatchObject([{ accepted: 3 }]);
   accepted += 5;
   rejected += 2;
   for (let i = 0; i < 7; i++) latency.observeMs(20);

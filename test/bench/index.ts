@@ -15,6 +15,7 @@ import * as redis from "./redis.ts";
 import { ingest, startSite } from "./ingest.ts";
 import { live } from "./live.ts";
 import * as mappings from "./mappings.ts";
+import * as page from "./page.ts";
 import * as soak from "./soak.ts";
 import { executable } from "../kit/gateway.ts";
 import { peersIn } from "./peers.ts";
@@ -34,6 +35,7 @@ bun run bench auth | backlog | grow | http | influx | kafka | mappings | redis |
 /** Benches of one part, which print what they find. */
 const parts: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
   mappings,
+  page,
   auth,
   grow,
   http,
