@@ -169,7 +169,7 @@ ${broker}`,
   ],
   [
     "ThingsBoard device API, readings alone",
-    "For the embedded broker: the device is whom the client proved itself as. On one topic only one of the three forms.",
+    "For the embedded broker: the device is whom the client proved itself as, with its token as user name as at ThingsBoard, or by its name. On one topic only one of the three forms.",
     `[[mapping]]
 topic = "v1/devices/me/telemetry"
 proof = "connection"`,
