@@ -1,6 +1,6 @@
 /**
- * `bun run bench [name] [words]`: the benches, each with its floors measured in the same run. Machines are noisy: read the
- * ratios, and run it twice before you believe a difference.
+ * `bun run bench`: the whole way of a message, each figure beside its floors and peers of the same run, in one table of Markdown; and the
+ * benches of one part. Machines are noisy: read the ratios, and run it twice before you believe a difference. RESULTS.md keeps what is claimed.
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,21 +16,24 @@ import { ingest, startSite } from "./ingest.ts";
 import { live } from "./live.ts";
 import * as mappings from "./mappings.ts";
 import * as page from "./page.ts";
+import { scaling } from "./scaling.ts";
 import * as soak from "./soak.ts";
 import { executable } from "../kit/gateway.ts";
 import { peersIn } from "./peers.ts";
-import { type Site, sluiceSubject, type Subject } from "./subject.ts";
+import { type Base, sluiceSubject, type Subject } from "./subject.ts";
 
-const usage = `bun run bench [ingest] [live] [options]: both, if none is named
+const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if none is named
   --binary FILE     an executable to measure; several alternate in one run    [dist/sluice]
   --messages N      of one backlog                                            [100000]
   --rounds N        each with a fresh process and database per executable     [3]
   --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
   --seconds N       at each rate                                              [8]
+  --size-max N      the largest size of the scaling bench, up to 1000000        [10000]
   --peers DIR       folder with executables of peers (telegraf, bento)
+  --cpu-prof DIR    a profile of each gateway, as Markdown and for a browser's developer tools
   --json            the report as JSON, every value of it
   --compare FILE    an earlier report: what is now, of what was then
-bun run bench auth | backlog | grow | http | influx | kafka | mappings | redis | soak [words]`;
+bun run bench auth | backlog | grow | http | influx | kafka | mappings | page | redis | soak [words]`;
 
 /** Benches of one part, which print what they find. */
 const parts: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
@@ -54,12 +57,19 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "3" },
     rates: { type: "string", default: "100,1000,10000" },
     seconds: { type: "string", default: "8" },
+    "size-max": { type: "string", default: "10000" },
+    "cpu-prof": { type: "string" },
     peers: { type: "string" },
     json: { type: "boolean", default: false },
     compare: { type: "string" },
   },
 });
-const benches: Readonly<Record<string, (site: Site, subjects: readonly Subject[]) => Promise<Figure[]>>> = {
+const env: Readonly<Record<string, string>> =
+  values["cpu-prof"] === undefined
+    ? {}
+    : { BUN_OPTIONS: `--cpu-prof --cpu-prof-md --cpu-prof-dir=${resolve(values["cpu-prof"])}` };
+
+const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]) => Promise<Figure[]>>> = {
   ingest: (site, subjects) =>
     ingest(site, { subjects, messages: Number(values.messages), rounds: Number(values.rounds) }),
   live: (site, subjects) =>
@@ -68,6 +78,13 @@ const benches: Readonly<Record<string, (site: Site, subjects: readonly Subject[]
       rates: values.rates.split(",").map(Number),
       seconds: Number(values.seconds),
       flood: Number(values.messages) / 2,
+    }),
+  scaling: (site) =>
+    scaling(site, {
+      subject: (more) =>
+        sluiceSubject({ file: resolve(values.binary[0] ?? executable), env: { ...env, ...more } }),
+      messages: Number(values.messages) / 4,
+      sizeMax: Number(values["size-max"]),
     }),
 };
 
@@ -83,7 +100,7 @@ process.exit(0);
 
 async function measure(): Promise<void> {
   const subjects = values.binary.map((file, i) =>
-    sluiceSubject({ file: resolve(file), name: i === 0 ? "sluice" : `sluice ${i + 1}` }),
+    sluiceSubject({ file: resolve(file), name: i === 0 ? "sluice" : `sluice ${i + 1}`, env }),
   );
   if (values.peers !== undefined) subjects.push(...peersIn(resolve(values.peers)));
   const site = await startSite();

@@ -14,6 +14,7 @@ import { createLoad, type Load, type LoadOptions, usualLoad } from "./load.ts";
 import { cpuMicros, peakBytes, residentBytes } from "./process.ts";
 import { openPublisher } from "./publish.ts";
 import {
+  type Base,
   bareReceiver,
   bytesOf,
   eventsOf,
@@ -37,7 +38,7 @@ export interface IngestOptions {
 }
 
 /** Subjects alternate, and one that had the first turn has the last one in the next round. */
-export async function ingest(site: Site, { subjects, messages, rounds }: IngestOptions): Promise<Figure[]> {
+export async function ingest(site: Base, { subjects, messages, rounds }: IngestOptions): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (let round = 0; round < rounds; round++) {
     figures.push(...(await measure(site, bareReceiver, messages)), ...(await bareCopy(site, messages)));
@@ -47,24 +48,21 @@ export async function ingest(site: Site, { subjects, messages, rounds }: IngestO
   return figures;
 }
 
-export async function startSite(options: LoadOptions = usualLoad): Promise<Site & { stop(): Promise<void> }> {
+export async function startSite(options: LoadOptions = usualLoad): Promise<Base & { stop(): Promise<void> }> {
   const server = await startPostgres({ fsync: true, settings: ["track_commit_timestamp=on"] });
-  const broker = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
-  const stop = async () => {
-    await broker.dispose();
-    await server.stop();
-  };
-  return { server, broker, load: createLoad(options), stop };
+  return { server, load: createLoad(options), stop: () => server.stop() };
 }
 
-/** A cold backlog and a warm one. */
+/** A cold backlog and a warm one, at a broker that has no session of another to fill as well. */
 export async function measure(
-  site: Site,
+  base: Base,
   subject: Subject,
   messages: number,
   bench = "ingest",
 ): Promise<Figure[]> {
   console.error(`${bench}: ${subject.name}`);
+  const broker = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
+  const site = { ...base, broker };
   const running = await subject.start(site);
   const readyMs = await whenReady(site, running);
   await Bun.sleep(1_000);
@@ -87,6 +85,7 @@ export async function measure(
   }
   figures.push(figure("peak, MB", peakBytes(running.pid) / 1e6));
   await running.stop();
+  await broker.dispose();
   return figures;
 }
 
@@ -140,7 +139,7 @@ export function usage({ broker, server }: Site, { pid }: Running): () => Used {
 }
 
 /** What PostgreSQL takes from a client that has the text ready, as many rows a transaction as ours at most. */
-async function bareCopy({ server, load }: Site, messages: number): Promise<Figure[]> {
+async function bareCopy({ server, load }: Base, messages: number): Promise<Figure[]> {
   const url = await migrated(server);
   const texts: string[] = [];
   for (let from = 0; from < messages; from += batchRows)

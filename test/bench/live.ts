@@ -9,7 +9,7 @@ import { type Figure, figureOf } from "./figures.ts";
 import { usage, whenIdle } from "./ingest.ts";
 import { createLoad, usualLoad } from "./load.ts";
 import { openFeeder, type Sent } from "./publish.ts";
-import { bareReceiver, type Site, type Subject } from "./subject.ts";
+import { type Base, bareReceiver, type Subject } from "./subject.ts";
 
 export interface LiveOptions {
   readonly subjects: readonly Subject[];
@@ -22,7 +22,7 @@ const percentiles = [50, 99, 99.9];
 /** So many that none sends faster than RATE_LIMIT_RPS at the highest rate. */
 const devices = 5_000;
 
-export async function live(site: Site, options: LiveOptions): Promise<Figure[]> {
+export async function live(site: Base, options: LiveOptions): Promise<Figure[]> {
   const load = createLoad({ ...usualLoad, devices });
   const figures: Figure[] = [];
   for (const subject of [bareReceiver, ...options.subjects])
@@ -30,7 +30,7 @@ export async function live(site: Site, options: LiveOptions): Promise<Figure[]> 
   return figures;
 }
 
-async function measure(site: Site, subject: Subject, options: LiveOptions): Promise<Figure[]> {
+async function measure(site: Base, subject: Subject, options: LiveOptions): Promise<Figure[]> {
   console.error(`live: ${subject.name}`);
   const feeder = openFeeder();
   const fed = { ...site, broker: { port: feeder.port, pid: () => process.pid } };

@@ -17,11 +17,14 @@ import { openPublisher } from "./publish.ts";
 
 const patienceMs = 120_000;
 
-export interface Site {
-  /** Whoever the messages come from. */
-  readonly broker: Pick<Mosquitto, "port" | "pid">;
+export interface Base {
   readonly server: PostgresServer;
   readonly load: Load;
+}
+
+export interface Site extends Base {
+  /** Whoever the messages come from. */
+  readonly broker: Pick<Mosquitto, "port" | "pid">;
 }
 
 export interface Subject {
