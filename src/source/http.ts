@@ -163,7 +163,6 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
       looking = clock.every(lookEveryMs, look);
       server = await listening(serve, settings, tls());
       server.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
-      server.on("clientError", (_error: Error, socket) => socket.destroy());
       log.info(detail());
       const { host = "" } = parseListen(settings.listen ?? "") ?? {};
       if (settings.tlsCert === undefined && !isLoopback(host))

@@ -337,6 +337,32 @@ test("connections beyond the bound are closed, and one that sends its head slowl
   expect((await post(d1, envelope())).status).toBe(202);
 });
 
+test.each([
+  ["no HTTP", "\u0016\u0003\u0001hello\r\n\r\n", 400],
+  [
+    "a head that is too long",
+    `POST ${d1} HTTP/1.1\r\nHost: x\r\nX-Long: ${"a".repeat(100_000)}\r\n\r\n`,
+    431,
+  ],
+  [
+    "two lengths",
+    `POST ${d1} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    400,
+  ],
+])("%s: an answer, and the connection is closed", async (_, sent, status) => {
+  await start();
+  let answer = "";
+  let isClosed = false;
+  // Of a sender that never closes on his side.
+  const socket = connect({ port: port(), host: "127.0.0.1", allowHalfOpen: true }, () => socket.write(sent));
+  socket.on("data", (chunk) => (answer += chunk.toString())).on("error", () => (isClosed = true));
+  socket.on("end", () => (isClosed = true));
+  endLater(() => socket.destroy());
+  await until(() => isClosed && answer !== "");
+  expect(answer).toStartWith(`HTTP/1.1 ${status} `);
+  expect((await post(d1, envelope())).status).toBe(202);
+});
+
 describe("TLS", () => {
   test("with a certificate HTTPS is spoken, and the next client sees a renewed one", async () => {
     const [first, second] = [makeCertificates(), makeCertificates()];
