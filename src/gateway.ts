@@ -23,6 +23,7 @@ import { createAttempts } from "./core/attempts.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
 import { createClosers, type Closers } from "./core/closers.ts";
 import { explain, type Log } from "./core/log.ts";
+import { memoryShares } from "./core/memory-budget.ts";
 import type { Source } from "./core/source.ts";
 import type { Store } from "./core/store.ts";
 import { throttledWarn } from "./core/throttled-warn.ts";
@@ -138,6 +139,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     retained: new RetainedTopics(spool.sidecar.retained()),
     hasOwnIdentity: judge.hasOwnIdentity,
   });
+  const memory = memoryShares(config.memory);
   const ingest = new Ingest({
     judge,
     books,
@@ -145,6 +147,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     clock,
     log,
     lingerMs: config.spool.lingerMs,
+    bytesMax: memory.intakeBytes,
     deferredBytesMax: config.spool.bytesMax * spoolShareMax,
     isKnown: ({ tenantId, deviceId }) => cache.has(tenantId, deviceId),
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
@@ -167,7 +170,8 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   const latest = openLatest({ redis: config.redis, events: store.events, held: spool, clock });
   closers.add(() => latest.view.close());
   const sinks = [store.tables, ...openSinks(config, { ...common, held: spool, events: store.events })];
-  const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log }));
+  const bytesMax = memory.readAheadBytes / sinks.length;
+  const drains = sinks.map((sink) => new Drain({ sink, spool, clock, log, bytesMax }));
   const dropsOldest = config.spool.whenFull === "drop_oldest";
   const namesOf = (skips: boolean) =>
     sinks.filter(({ whenFull }) => (whenFull === "skip" || dropsOldest) === skips).map(({ name }) => name);
@@ -295,7 +299,7 @@ function openDisk(options: GatewayOptions, clock: HostClock, closers: Closers) {
   const { general, postgres } = config;
   const { dataDir, gatewayId } = general;
   makeDataDir(dataDir);
-  const spool = new Spool({ dataDir, settings: config.spool, clock });
+  const spool = new Spool({ dataDir, settings: config.spool, clock, memory: memoryShares(config.memory) });
   closers.add(() => spool.close());
   const isMoved = postgres.url === undefined || spool.hasSink("postgres");
   const leftBehind = isMoved ? undefined : whatIsLeftBehind(dataDir);

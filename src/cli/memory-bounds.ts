@@ -10,9 +10,10 @@ import { underWayMax } from "../admin/review/quarantine-queue.ts";
 import { valuesOf } from "../core/kind.ts";
 import { waitingBytesMax as logBytesMax } from "../core/log-output.ts";
 import type { MemoryBound } from "../core/memory-bound.ts";
+import { memoryShares, programBytes } from "../core/memory-budget.ts";
 import { sinkBatchBytesMax } from "../core/sink.ts";
-import { readAheadBytesMax, readAheadEntriesMax } from "../drain/read-ahead.ts";
-import { intakeBytesMax, intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
+import { readAheadEntriesMax } from "../drain/read-ahead.ts";
+import { intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
 import { bucketsMax } from "../judge/limit.ts";
 import { reasons } from "../judge/reasons.ts";
 import { streamsBytesMax } from "../http/streams.ts";
@@ -20,15 +21,11 @@ import { askedSinks } from "../sink/index.ts";
 import { columnsMax } from "../sink/influx/types.ts";
 import { seriesMax } from "../sink/influx/series.ts";
 import { askedSources } from "../source/index.ts";
-import { recentBytesMax } from "../spool/groups.ts";
 import { retainedTopicsMax } from "../spool/retained.ts";
-import { tailBytesMax } from "../spool/tail.ts";
 import type { Config } from "../config/tables.ts";
 
 const MiB = 1024 * 1024;
 
-/** The executable itself, idle: 71 MiB were measured. */
-const programBytes = 96 * MiB;
 /** Pages that SQLite keeps per file (its default), and the part of a write-ahead log that it needs in memory. */
 const sqliteBytes = 8 * MiB;
 
@@ -64,10 +61,11 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
   const batches = 1 + lanes.reduce((sum, concurrency) => sum + concurrency, 0);
   const drains = 1 + sinks.length;
   const hasInflux = sinks.some(({ name }) => name === "influx");
+  const memory = memoryShares(config.memory);
   return [
     { part: "the program, idle", bytes: programBytes },
     ...askedSources(config).flatMap((kind) => kind.memory?.(valuesOf(config, kind)) ?? []),
-    { part: "payloads in the intake", bytes: intakeBytesMax },
+    { part: "payloads in the intake (MEMORY_MAX_BYTES)", bytes: memory.intakeBytes },
     {
       part: "messages in the intake",
       bytes: parkedMax * itemBytes.parkedMessage + (intakeMessagesMax - parkedMax) * itemBytes.message,
@@ -79,11 +77,11 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
       bytes: config.spool.redeliveryWindow * itemBytes.packet,
     },
     { part: "retained topics", bytes: retainedTopicsMax * itemBytes.retainedTopic },
-    { part: "the spool's newest groups", bytes: tailBytesMax },
-    { part: "groups that were read from the disk last", bytes: recentBytesMax },
+    { part: "the spool's newest groups (MEMORY_MAX_BYTES)", bytes: memory.tailBytes },
+    { part: "groups that were read from the disk last (MEMORY_MAX_BYTES)", bytes: memory.recentBytes },
     {
-      part: `read ahead for ${drains === 1 ? "a sink" : `${drains} sinks`}`,
-      bytes: drains * (readAheadBytesMax + readAheadEntriesMax * itemBytes.place),
+      part: `read ahead for ${drains === 1 ? "a sink" : `${drains} sinks`} (MEMORY_MAX_BYTES)`,
+      bytes: memory.readAheadBytes + drains * readAheadEntriesMax * itemBytes.place,
     },
     {
       part: `batches on their way, ${batches} at a time`,

@@ -23,6 +23,7 @@ import { mappingSettings } from "../judge/mapping/file.ts";
 import { cacheSettings } from "../registry/auth-cache.ts";
 import { sharedAuthSettings } from "../redis/shared-auth-settings.ts";
 import { lookupSettings } from "../registry/lookup.ts";
+import { memorySettings } from "../core/memory-budget.ts";
 import { tablesOf, titlesOf } from "../core/kind.ts";
 import { SINKS } from "../sink/index.ts";
 import { localSettings } from "../store/sqlite/retention.ts";
@@ -84,6 +85,7 @@ export const tables = {
   judge: judgeSettings,
   cache: { ...cacheSettings, ...sharedAuthSettings },
   lookup: lookupSettings,
+  memory: memorySettings,
   spool: spoolSettings,
   watchdog: watchdogSettings,
   local: localSettings,
@@ -111,6 +113,7 @@ export const titles: Readonly<Record<keyof typeof tables, string>> = {
   judge: "Judge",
   cache: "Auth cache",
   lookup: "Look-ups in the registry",
+  memory: "Memory",
   spool: "Spool",
   watchdog: "Watchdog",
   local: "Local store",

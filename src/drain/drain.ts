@@ -8,6 +8,7 @@
  * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
  */
 import { unlessStopped, sleep, withDeadline, type Clock } from "../core/clock.ts";
+import { memoryShares } from "../core/memory-budget.ts";
 import { Histogram } from "../core/histogram.ts";
 import type { Log } from "../core/log.ts";
 import { Away } from "./away.ts";
@@ -28,6 +29,8 @@ export interface DrainOptions {
   readonly random?: () => number;
   /** Most entries read and not settled. */
   readonly entriesMax?: number;
+  /** Most bytes of their payloads. */
+  readonly bytesMax?: number;
 }
 
 /** To query a position costs little, and everything waits for it. */
@@ -65,7 +68,8 @@ export class Drain {
     this.#wake = new Wake(clock);
     this.#log = log.child({ sink: sink.name });
     this.#random = options.random ?? Math.random;
-    this.#ahead = new ReadAhead(sink, spool, options.entriesMax ?? readAheadEntriesMax);
+    const { entriesMax = readAheadEntriesMax, bytesMax = memoryShares().readAheadBytes } = options;
+    this.#ahead = new ReadAhead(sink, spool, { entriesMax, bytesMax });
   }
 
   start(): void {

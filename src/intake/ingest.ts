@@ -35,6 +35,8 @@ export interface IngestParts {
   readonly lingerMs: number;
   /** With so many bytes waiting on the disk to be judged, devices never seen before are turned away. */
   readonly deferredBytesMax: number;
+  /** Payloads of the messages that wait in memory. */
+  readonly bytesMax: number;
   /** Was this device ever accepted? */
   isKnown(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
@@ -52,8 +54,6 @@ const groupMessagesMax = 1_000;
 export const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
 export const parkedMax = 20_000;
-/** The same for their payloads. */
-export const intakeBytesMax = 64 * 1024 * 1024;
 const retryHeldMs = 250;
 
 export class Ingest {
@@ -65,6 +65,7 @@ export class Ingest {
   readonly #parking: Parking<Received>;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
+  readonly #bytesMax: number;
   readonly #deferred = new DeferredDevices();
   readonly #marks = new Marks();
   readonly #turn: Turn;
@@ -74,6 +75,7 @@ export class Ingest {
   #onDeferred: (entries: readonly Deferred[]) => void = () => {};
 
   constructor(parts: IngestParts) {
+    this.#bytesMax = parts.bytesMax;
     this.#parts = parts;
     const { clock, judge, resolve } = parts;
     this.#hold = new Hold(parts.log);
@@ -117,7 +119,7 @@ export class Ingest {
 
   isFull(): boolean {
     const waiting = this.#group.size + this.#parking.size;
-    return waiting >= intakeMessagesMax || this.#parking.size >= parkedMax || this.#bytes >= intakeBytesMax;
+    return waiting >= intakeMessagesMax || this.#parking.size >= parkedMax || this.#bytes >= this.#bytesMax;
   }
 
   /** Messages received that are neither counted as something nor on the disk. */

@@ -1,6 +1,7 @@
 /** The groups as rows of SQLite: written, found by a seq in them, trimmed. Every statement is prepared once. */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
+import { memoryShares } from "../core/memory-budget.ts";
 import { explain } from "../core/log.ts";
 import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
 import { memoryBytes } from "./tail.ts";
@@ -18,12 +19,6 @@ export interface Encoded extends Group {
   /** The bytes that it counts for against the spool's bound. */
   readonly bytes: number;
 }
-
-/**
- * Bound of the groups decoded last: several sinks, or lanes of one sink, that catch up side by side decode each group
- * only once.
- */
-export const recentBytesMax = 16 * 1024 * 1024;
 
 interface Held {
   /** The newest seq; 0: none. */
@@ -53,8 +48,10 @@ export class Groups {
   readonly #insert;
   readonly #holding;
   readonly #body;
+  /** The groups decoded last: several sinks, or lanes of one sink, that catch up side by side decode each group only once. */
   readonly #recent = new Map<number, readonly Entry[]>();
   #recentBytes = 0;
+  readonly #recentBytesMax: number;
   readonly #oldest;
   readonly #receivedMs;
   readonly #sizes;
@@ -62,7 +59,8 @@ export class Groups {
   readonly #remove;
   readonly #totals;
 
-  constructor(db: Database) {
+  constructor(db: Database, recentBytesMax = memoryShares().recentBytes) {
+    this.#recentBytesMax = recentBytesMax;
     this.#insert = db.query(
       "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
     );
@@ -134,7 +132,7 @@ export class Groups {
     this.#recent.set(last, entries);
     this.#recentBytes += memoryBytes(entries);
     for (const [oldest, gone] of this.#recent) {
-      if (this.#recentBytes <= recentBytesMax) break;
+      if (this.#recentBytes <= this.#recentBytesMax) break;
       this.#recent.delete(oldest);
       this.#recentBytes -= memoryBytes(gone);
     }

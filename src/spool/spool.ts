@@ -12,6 +12,7 @@
 import type { Database } from "bun:sqlite";
 import { ageClock, type Clock, type Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
+import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
 import type { Values } from "../core/settings.ts";
 import { noDetours, type Cursor } from "../core/sink.ts";
 import { SidecarTables, type CommitRecord } from "./sidecar.ts";
@@ -44,6 +45,7 @@ export interface SpoolOptions {
   readonly dataDir: string;
   readonly settings: Values<typeof spoolSettings>;
   readonly clock: Clock;
+  readonly memory?: Pick<MemoryShares, "tailBytes" | "recentBytes">;
 }
 
 export class Spool {
@@ -56,7 +58,7 @@ export class Spool {
   readonly #db: Database;
   readonly #unlock: () => void;
   readonly #groups: Groups;
-  readonly #tail = new Tail();
+  readonly #tail: Tail;
   readonly #cursors: Cursors;
   readonly #epochs: readonly Epoch[];
   readonly #checkOwnership: () => void;
@@ -72,13 +74,16 @@ export class Spool {
   readonly #ageNowMs: () => number;
 
   /** @throws one clear sentence if the spool is in use, damaged, of a later version, or cannot be written */
-  constructor({ dataDir, settings, clock }: SpoolOptions) {
+  constructor({ dataDir, settings, clock, memory = memoryShares() }: SpoolOptions) {
+    this.#tail = new Tail(memory.tailBytes);
     this.#dataDir = dataDir;
     this.#settings = settings;
     this.#clock = clock;
     this.#unlock = lockSpool(dataDir);
     try {
-      const parts = openSpoolFile(dataDir, (db) => takeOver(db, settings.redeliveryWindow));
+      const parts = openSpoolFile(dataDir, (db) =>
+        takeOver(db, settings.redeliveryWindow, memory.recentBytes),
+      );
       this.#db = parts.db;
       this.#groups = parts.groups;
       this.#cursors = parts.cursors;
@@ -295,9 +300,9 @@ export class Spool {
  * Claims the spool in one transaction: if the lock file was removed, the earlier gateway could otherwise append
  * between the read and the claim.
  */
-function takeOver(db: Database, window: number) {
+function takeOver(db: Database, window: number, recentBytesMax: number) {
   const claim = db.transaction(() => {
-    const groups = new Groups(db);
+    const groups = new Groups(db, recentBytesMax);
     const { last, bytes, newestMs } = groups.totals();
     const head = headOf(db, last);
     const epochs = beginEpoch(db, head + 1, groups.first() ?? head + 1);

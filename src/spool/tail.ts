@@ -4,7 +4,6 @@
  */
 import type { Entry } from "../core/entry.ts";
 
-export const tailBytesMax = 32 * 1024 * 1024;
 /** What an entry costs in memory besides its payload and its topic; a deliberate over-estimate. */
 const entryOverheadBytes = 400;
 
@@ -24,13 +23,18 @@ interface Held {
 export class Tail {
   #groups: Held[] = [];
   #bytes = 0;
+  readonly #bytesMax: number;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
 
   push(entries: readonly Entry[]): void {
     const bytes = memoryBytes(entries);
     this.#groups.push({ first: entries[0]?.seq ?? 0, entries, bytes });
     this.#bytes += bytes;
     let gone = 0;
-    while (this.#bytes > tailBytesMax && gone < this.#groups.length - 1)
+    while (this.#bytes > this.#bytesMax && gone < this.#groups.length - 1)
       this.#bytes -= this.#groups[gone++]?.bytes ?? 0;
     if (gone > 0) this.#groups.splice(0, gone);
   }

@@ -12,6 +12,7 @@ import { underWayMax } from "../../src/admin/review/quarantine-queue.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { itemBytes, memoryBounds, memorySum } from "../../src/cli/memory-bounds.ts";
 import { silentLog } from "../../src/core/log.ts";
+import { memoryShares, programBytes } from "../../src/core/memory-budget.ts";
 import { Window } from "../../src/drain/window.ts";
 import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
 import { createJudge } from "../../src/judge/judge.ts";
@@ -23,7 +24,7 @@ import { createCollisions } from "../../src/sink/influx/collisions.ts";
 import { encodeLine } from "../../src/sink/influx/line.ts";
 import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
 import { columnsMax, createTypeMap } from "../../src/sink/influx/types.ts";
-import { memoryBytes, Tail, tailBytesMax } from "../../src/spool/tail.ts";
+import { memoryBytes, Tail } from "../../src/spool/tail.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
 import { RetainedTopics, retainedTopicsMax } from "../../src/spool/retained.ts";
 import { event } from "../contract/entries.ts";
@@ -57,6 +58,7 @@ function weighed(make: () => unknown): number {
   return bytes;
 }
 
+const tailBytesMax = memoryShares().tailBytes;
 const clock = simulatedClock();
 const key = (i: number) => `acme-industrial-${i % 50}/compressor-hall-7-${i}`;
 
@@ -222,7 +224,7 @@ describe("memory", () => {
   });
 
   test("the spool's newest groups stay within their bound, of three bytes per character too", () => {
-    const tail = new Tail();
+    const tail = new Tail(tailBytesMax);
     let put = 0;
     const bytes = weighed(() => {
       for (let seq = 1; put < 3 * tailBytesMax; seq += 100) {
@@ -245,8 +247,22 @@ describe("memory", () => {
   test("a further sink and more connections are in the sum", () => {
     const sumOf = (env: Record<string, string>) => memorySum(memoryBounds(configOf(env)));
     const plain = sumOf({});
-    expect(sumOf({ REDIS_URL: "redis://127.0.0.1" })).toBeGreaterThan(plain + 32 * 1024 * 1024);
+    // Its batches and places; what is read ahead it shares with the others.
+    expect(sumOf({ REDIS_URL: "redis://127.0.0.1" })).toBeGreaterThan(plain + 16 * 1024 * 1024);
     expect(sumOf({ BROKER_MAX_CONNECTIONS: "100" })).toBeLessThan(plain - 100 * 1024 * 1024);
     expect(sumOf({ AUTH_CACHE_MAX_SIZE: "1000000" })).toBeGreaterThan(plain + 500 * 1024 * 1024);
+  });
+
+  test("MEMORY_MAX_BYTES sizes what grows with the load, and its shares fit into it beside the program", () => {
+    const MiB = 1024 * 1024;
+    const sumOf = (size: string) => memorySum(memoryBounds(configOf({ MEMORY_MAX_BYTES: size })));
+    expect(sumOf("512MiB") - sumOf("256MiB")).toBe((256 * MiB * 11) / 16);
+    for (const bytesMax of [128, 256, 1024].map((size) => size * MiB)) {
+      const shares = Object.values(memoryShares({ bytesMax })).reduce((sum, share) => sum + share);
+      expect(programBytes + shares).toBeLessThan(bytesMax);
+    }
+    expect(memoryShares({}, 8192 * MiB)).toEqual(memoryShares({ bytesMax: 256 * MiB }));
+    expect(memoryShares({}, 160 * MiB)).toEqual(memoryShares({ bytesMax: 160 * MiB }));
+    expect(memoryShares({}, 64 * MiB).tailBytes).toBeGreaterThan(0);
   });
 });

@@ -21,7 +21,8 @@ function setUp(
   const clock = simulatedClock();
   const spool = kit.spool({ clock, dataDir });
   const sink = options.sink ?? memorySink({ lane: byTenant, concurrency: 2, batchMax: 20 });
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1, entriesMax });
+  const bytesMax = 32 * 1024 * 1024;
+  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1, entriesMax, bytesMax });
   spool.keepFor([sink.name]);
   return { clock, spool, sink, drain, dataDir };
 }

@@ -87,6 +87,7 @@ export function openSite(
     clock: { ...clock, isTimeKnown: () => Math.floor(clock.wallMs() / 1000) % 11 > 0 },
   });
   const ingest = new Ingest({
+    bytesMax: 64 * 1024 * 1024,
     judge,
     books,
     known: new KnownMessages({

@@ -78,6 +78,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     devicesOf: (message: Message) => namesIn(message).map((deviceId) => `acme/${deviceId}`),
   };
   const ingest: Ingest = new Ingest({
+    bytesMax: 64 * 1024 * 1024,
     judge,
     books,
     known,

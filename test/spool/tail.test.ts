@@ -5,7 +5,7 @@ import { anEntry } from "../kit/spool.ts";
 
 /** How many of 100 entries of 1 MB each are still there. */
 function heldOf(changes: (text: string) => Parameters<typeof anEntry>[0]): number {
-  const tail = new Tail();
+  const tail = new Tail(32 * 1024 * 1024);
   for (let seq = 1; seq <= 100; seq++) tail.push([anEntry({ seq, ...changes("x".repeat(1_000_000)) })]);
   return Array.from({ length: 100 }, (_, i) => tail.from(i + 1)).filter((found) => found !== undefined)
     .length;

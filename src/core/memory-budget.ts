@@ -1,0 +1,54 @@
+/**
+ * One budget of memory for what grows with the load: the intake, the spool's newest groups, what was read from the disk last and what
+ * is read ahead for the sinks. What grows with the number of devices, tokens or connections has settings and bounds of its own;
+ * cli/memory-bounds.ts adds up both.
+ *
+ * The budget is for the whole process, so the program's own size goes off first. The runtime may hold garbage besides: it collects when
+ * that pays. Rejected alternatives, by the peak of a backlog of 100,000: BUN_JSC_forceRAMSize of 128 MiB, 27 % less memory for 43 % more
+ * CPU; --smol, and to collect by hand beyond a bound, no less memory.
+ */
+import { optionalInteger, type Values } from "./settings.ts";
+
+const MiB = 1024 * 1024;
+
+/** The executable itself, idle: 73 MiB were measured, of which a program with the same parts of Bun and nothing else takes 41. */
+export const programBytes = 96 * MiB;
+
+export const memorySettings = {
+  bytesMax: optionalInteger({
+    name: "MEMORY_MAX_BYTES",
+    unit: "bytes",
+    min: 128 * MiB,
+    help: "What the process should need in service: the intake, the spool's newest groups and what is read ahead for sinks are sized by it (absent: 256 MiB, or the cgroup's limit if that is less).",
+  }),
+};
+
+const defaultBytes = 256 * MiB;
+/** For a cgroup of less than the program: it is too small, and the kernel will say so. */
+const leastBytes = 16 * MiB;
+
+export interface MemoryShares {
+  /** Payloads of the messages in the intake. */
+  readonly intakeBytes: number;
+  /** The spool's newest groups. */
+  readonly tailBytes: number;
+  /** Groups that were read from the disk last. */
+  readonly recentBytes: number;
+  /** Read ahead, for all sinks together. */
+  readonly readAheadBytes: number;
+}
+
+/** @param hostBytes what the host, or the cgroup, has */
+export function memoryShares(
+  { bytesMax }: Partial<Values<typeof memorySettings>> = {},
+  hostBytes = process.constrainedMemory(),
+): MemoryShares {
+  const given = bytesMax ?? Math.min(defaultBytes, hostBytes || defaultBytes);
+  const left = Math.max(given - programBytes, leastBytes);
+  return {
+    intakeBytes: left / 4,
+    tailBytes: left / 8,
+    recentBytes: left / 16,
+    readAheadBytes: left / 4,
+  };
+}
