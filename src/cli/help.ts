@@ -13,7 +13,7 @@ import { systemdUnit } from "./systemd-unit.ts";
 export interface Topic {
   readonly summary: string;
   /** For people. */
-  print(): string;
+  print(width: number): string;
   /** The same for a script, if a script has a use for it. */
   json?(): unknown;
 }
@@ -42,14 +42,20 @@ export const topics: Topics = {
 };
 
 /** Returns undefined if there is no such topic. */
-export function topicHelp(among: Topics, name: string, asJson: boolean): string | undefined {
+export function topicHelp(
+  among: Topics,
+  name: string,
+  { asJson, width }: { asJson: boolean; width: number },
+): string | undefined {
   const topic = Object.hasOwn(among, name) ? among[name] : undefined;
-  if (topic?.json === undefined || !asJson) return topic?.print();
+  if (topic?.json === undefined || !asJson) return topic?.print(width);
   return `${JSON.stringify(topic.json())}\n`;
 }
 
-function helpReasons(): string {
+function helpReasons(width: number): string {
   return reasons
-    .map(({ code, help, remedy }) => `${code}\n${wrapped(help, "    ")}${wrapped(remedy, "    ")}`)
+    .map(
+      ({ code, help, remedy }) => `${code}\n${wrapped(help, "    ", width)}${wrapped(remedy, "    ", width)}`,
+    )
     .join("");
 }

@@ -4,6 +4,7 @@
  * commander splits the arguments and prints the help; it neither ends the process nor writes past the context, so
  * that a test sees everything and src/main.ts stays the only place that exits.
  */
+import { wrapped } from "../config/print-settings.ts";
 import { CommanderError, Command as Words } from "commander";
 import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
@@ -113,6 +114,8 @@ function describe(context: Context, done: (code: number) => void): Words {
     .helpOption("-h, --help", "Print help")
     .helpCommand(false)
     .exitOverride()
+    // Otherwise a column beside long options would not be wrapped at all on a narrow terminal.
+    .configureHelp({ minWidthToWrap: 20 })
     .configureOutput({
       writeOut: context.stdout,
       writeErr: context.stderr,
@@ -173,9 +176,10 @@ function attachHelp(program: Words, context: Context): void {
     .argument("[topic...]", "a command, or one of the topics")
     .option("--json", "print a topic as JSON, if it has that form")
     .addHelpText("after", `\nTopics:\n${list.join("\n")}`);
-  program.addHelpText("after", `\nTopics of \`sluice help\`: ${Object.keys(allTopics).join(", ")}.`);
+  const topicNames = `Topics of \`sluice help\`: ${Object.keys(allTopics).join(", ")}.`;
+  program.addHelpText("after", `\n${wrapped(topicNames, "", helpWidth(context)).trimEnd()}`);
   words.action((asked: readonly string[], { json = false }: { json?: boolean }) => {
-    const topic = topicHelp(allTopics, asked.join(" "), json);
+    const topic = topicHelp(allTopics, asked.join(" "), { asJson: json, width: helpWidth(context) });
     if (topic !== undefined) return context.stdout(topic);
     let found = program;
     for (const word of asked) {

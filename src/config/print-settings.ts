@@ -5,10 +5,10 @@ import type { Setting } from "../core/settings.ts";
 import { tables, titles } from "./tables.ts";
 
 /** The settings for a terminal. */
-export function helpSettings(): string {
+export function helpSettings(width: number): string {
   return sections((title, rows) => {
     const lines = rows.map(
-      (row) => `  ${row.name}  (${defaultOf(row)})${secretNote(row)}\n${wrapped(row.help, "      ")}`,
+      (row) => `  ${row.name}  (${defaultOf(row)})${secretNote(row)}\n${wrapped(row.help, "      ", width)}`,
     );
     return `${title}\n\n${lines.join("")}`;
   });
@@ -74,11 +74,14 @@ function cell(text: string): string {
 }
 
 /** Wraps text into lines of at most 100 characters, each after `margin`. */
-export function wrapped(text: string, margin: string): string {
+const widthMax = 100;
+
+/** @param width of the terminal */
+export function wrapped(text: string, margin: string, width = widthMax): string {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {
-    if (line !== "" && margin.length + line.length + 1 + word.length > 100) {
+    if (line !== "" && margin.length + line.length + 1 + word.length > width) {
       lines.push(line);
       line = word;
     } else line = line === "" ? word : `${line} ${word}`;

@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "../kit/command.ts";
 import { sha256 } from "../kit/builders.ts";
-import { type InProcess, scratch, startInProcess, stopAll } from "../kit/inprocess.ts";
+import { type InProcess, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 
 const ADMIN_TOKEN = "a-token-of-some-length";
 let running: InProcess;
@@ -230,4 +230,23 @@ describe("authentication", () => {
       "in the gateway at http://127.0.0.1:1\nerror: no gateway answers at http://127.0.0.1:1: ",
     );
   });
+});
+
+test("devices list and show tell when a device was last heard and what of it was rejected last; a registry alone does not", async () => {
+  await running.gateway.view.devices.add(registered(["d1", "silent"]));
+  running.source.give(telemetry("d1", 1), telemetry("d1", 2, { provision_token: "wrong" }));
+  await running.acknowledged();
+  const list = async (...where: string[]) =>
+    JSON.parse((await sluice(["devices", "list", "--json", ...where])).out) as Record<string, unknown>[];
+  const [heard, silent] = await list("--gateway", url);
+  expect(heard).toMatchObject({
+    last_seen: expect.stringMatching(/^20/) as string,
+    rejected: 1,
+    last_reject: "TOKEN_INVALID",
+  });
+  expect(silent).toMatchObject({ last_seen: null, rejected: 0, last_reject: null });
+  const shown = await sluice(["devices", "show", "acme", "d1", "--gateway", url]);
+  expect(shown.out).toMatch(/last seen +rejected +last reject\n.* 1 +TOKEN_INVALID/);
+  env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test" };
+  expect((await list())[0]).not.toHaveProperty("last_seen");
 });

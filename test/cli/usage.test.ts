@@ -97,3 +97,13 @@ test.each([
 ])("%j", async (words) => {
   expect(await sluice(words)).toMatchObject({ code: 2, out: "" });
 });
+
+test.each(["--help", "help reasons", "help settings", "devices list --help", "spool export --help"])(
+  "%s fits the width of the terminal",
+  async (words) => {
+    const { out } = await runCommand(words.split(" "), { env: {}, columns: 60 });
+    // What is one word, or stands with its flag, cannot be wrapped.
+    const tooWide = out.split("\n").filter((line) => line.length > 60 && !/^ {2}[A-Z_]+ {2}\(/.test(line));
+    expect(tooWide).toEqual([]);
+  },
+);

@@ -3,7 +3,7 @@ import { isLevel } from "../../core/topic-level.ts";
 import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { type Context, type Option, toggle, UsageError, string } from "../command.ts";
-import { devicesOf, gatewayClient, gatewayOptions } from "../gateway-client.ts";
+import { devicesOf, gatewayClient, type GatewayClient, gatewayOptions } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
 import { openConfiguredStore } from "../configured-store.ts";
 
@@ -23,11 +23,13 @@ export const filterOptions = {
 export async function withDevices(
   context: Context,
   options: { gateway: string | undefined; tokenFile: string | undefined },
-  work: (devices: DeviceStore, find?: Registry["find"]) => Promise<number>,
+  work: (devices: DeviceStore, find?: Registry["find"], client?: GatewayClient) => Promise<number>,
   mayMake = false,
 ): Promise<number> {
-  if (options.gateway !== undefined)
-    return work(devicesOf(gatewayClient(context, options.gateway, options.tokenFile)));
+  if (options.gateway !== undefined) {
+    const client = gatewayClient(context, options.gateway, options.tokenFile);
+    return work(devicesOf(client), undefined, client);
+  }
   const store = openConfiguredStore(context, mayMake);
   try {
     return await work(store.registry, store.registry.find);

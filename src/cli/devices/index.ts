@@ -34,6 +34,8 @@ import {
 } from "./print-devices.ts";
 import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-options.ts";
 import { exportFile, importFile } from "./bulk-commands.ts";
+import { heardOf } from "./heard.ts";
+import type { GatewayClient } from "../gateway-client.ts";
 
 const add = command({
   name: "add",
@@ -73,9 +75,9 @@ const list = command({
     ...common,
   },
   run: (context, { options }) =>
-    withDevices(context, options, async (store) => {
+    withDevices(context, options, async (store, _, client) => {
       const found = await listAll(store, filterOf(options), options.limit);
-      return printDevices(context, found, options.json);
+      return printDevices(context, found, options.json, await heardOf(context, client));
     }),
 });
 
@@ -85,8 +87,8 @@ const show = command({
   arguments: which,
   options: common,
   run: (context, { args, options }) =>
-    withDevice(context, args, options, async (store, id) => {
-      return printDevice(context, id, await store.get(id), options.json);
+    withDevice(context, args, options, async (store, id, client) => {
+      return printDevice(context, id, await store.get(id), options.json, await heardOf(context, client));
     }),
 });
 
@@ -215,8 +217,8 @@ function withDevice(
   context: Context,
   args: { tenant: string; device: string },
   options: Parameters<typeof withDevices>[1],
-  work: (store: DeviceStore, id: DeviceId) => Promise<number>,
+  work: (store: DeviceStore, id: DeviceId, client?: GatewayClient) => Promise<number>,
 ): Promise<number> {
   const id = deviceId(args);
-  return withDevices(context, options, (store) => work(store, id));
+  return withDevices(context, options, (store, _, client) => work(store, id, client));
 }

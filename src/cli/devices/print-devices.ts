@@ -6,6 +6,7 @@ import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceId } from "../../core/device.ts";
 import type { Context } from "../command.ts";
 import { table } from "../report.ts";
+import type { Heard, HeardColumns } from "./heard.ts";
 
 export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): void {
   if (asJson) context.stdout(jsonLine(toColumns({ ...id, token })));
@@ -20,14 +21,22 @@ export function printDevice(
   id: DeviceId,
   found: Device | undefined,
   asJson: boolean,
+  heard?: Heard,
 ): number {
   if (found === undefined) return unknownDevice(context, id);
-  context.stdout(asJson ? jsonLine(columnsOf(found)) : deviceTable([found]));
+  context.stdout(asJson ? jsonLine(columnsWith(found, heard)) : deviceTable([found], heard));
   return 0;
 }
 
-export function printDevices(context: Context, found: readonly Device[], asJson: boolean): number {
-  context.stdout(asJson ? jsonLine(found.map(columnsOf)) : deviceTable(found));
+export function printDevices(
+  context: Context,
+  found: readonly Device[],
+  asJson: boolean,
+  heard?: Heard,
+): number {
+  context.stdout(
+    asJson ? jsonLine(found.map((each) => columnsWith(each, heard))) : deviceTable(found, heard),
+  );
   return 0;
 }
 
@@ -41,7 +50,10 @@ function jsonLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`;
 }
 
-function deviceTable(found: readonly Device[]): string {
+const columnsWith = (device: Device, heard?: Heard) => ({ ...columnsOf(device), ...heard?.(device) });
+
+/** @param heard absent: a registry was asked, which does not know it */
+function deviceTable(found: readonly Device[], heard?: Heard): string {
   const rows = found.map((d) => [
     d.tenantId,
     d.deviceId,
@@ -50,8 +62,18 @@ function deviceTable(found: readonly Device[]): string {
     d.tokenSet ? "yes" : "no",
     d.provisionedAt ?? "-",
     d.fwVersion ?? "-",
+    ...heardCells(heard?.(d)),
   ]);
-  return table([["tenant", "device", "site", "status", "token", "provisioned", "firmware"], ...rows]);
+  const more = heard === undefined ? [] : ["last seen", "rejected", "last reject"];
+  return table([
+    ["tenant", "device", "site", "status", "token", "provisioned", "firmware", ...more],
+    ...rows,
+  ]);
+}
+
+function heardCells(heard: HeardColumns | undefined): string[] {
+  if (heard === undefined) return [];
+  return [heard.last_seen ?? "-", String(heard.rejected), heard.last_reject ?? "-"];
 }
 
 export function unknownDevice(context: Context, id: DeviceId): number {
