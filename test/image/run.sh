@@ -189,6 +189,10 @@ everywhere() { $compose exec -T sluice sh -c 'sluice status --gateway http://127
 holds "its line is in InfluxDB" within 10 everywhere
 holds "every part is ready" within 10 $compose exec -T sluice sluice health --ready
 holds "a second up changes nothing" $compose up --detach
+holds "it stops" $compose stop sluice
+[ "$(docker inspect --format '{{.State.ExitCode}}' "$($compose ps --all --quiet sluice)")" = 143 ] || fail "it does not stop in order"
+say "in order"
+holds "it starts" $compose up --detach
 
 # A reboot in order: the daemon stops, and starts again what ran.
 kill "$(cat "$work/dockerd.pid")"
