@@ -5,18 +5,17 @@
  * bench), a backlog alone, and both at once. The backlog is written by the spool itself in this process, as the gateway would have
  * written it: to let it grow through the intake would take as long as the outage.
  */
-import postgres from "postgres";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import type { Stats } from "../../src/admin/views.ts";
 import { Spool } from "../../src/spool/spool.ts";
-import { createFleet, type Fleet, type FleetMessage } from "../../src/simulator/fleet.ts";
-import { publishFleet } from "../../src/simulator/publisher.ts";
-import { registrySql } from "../../src/simulator/registration.ts";
 import { type GatewayProcess, startGateway, statsWhen } from "../kit/gateway.ts";
 import { type Mosquitto, startMosquitto } from "../kit/mosquitto.ts";
 import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
 import { defaultSpoolSettings } from "../kit/spool.ts";
+import { createLoad, type Load, type LoadMessage, usualLoad } from "./load.ts";
+import { openPublisher } from "./publish.ts";
+import { registered } from "./subject.ts";
 
 /** How much slower a drain may make the intake. */
 const ratioMin = 0.75;
@@ -26,10 +25,10 @@ const patienceMs = 600_000;
 interface Site {
   readonly mosquitto: Mosquitto;
   readonly server: PostgresServer;
-  readonly fleet: Fleet;
+  readonly load: Load;
 }
 
-interface Load {
+interface Work {
   readonly name: string;
   readonly backlog: number;
   readonly messages: number;
@@ -50,7 +49,7 @@ export async function run([entries = "1000000", count = "100000"]: readonly stri
   const site: Site = {
     server: await startPostgres({ fsync: true }),
     mosquitto: await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] }),
-    fleet: createFleet({ seed: 7, devices: 1_000, tenants: ["acme", "globex", "initech"], faults: {} }),
+    load: createLoad(usualLoad),
   };
   console.log(`a backlog of ${backlog} entries, and ${messages} messages waiting in the broker\n`);
   const live = await measure(site, { name: "live", backlog: 0, messages });
@@ -78,11 +77,8 @@ function tail({ cpuMicros, peakBytes, balanced }: Rates): string {
   return `${cpuMicros.toFixed(1)} µs CPU an entry, peak ${Math.round(peakBytes / 1e6)} MB, balanced: ${balanced}`;
 }
 
-async function measure(
-  { mosquitto, server, fleet }: Site,
-  { name, backlog, messages }: Load,
-): Promise<Rates> {
-  const databaseUrl = await server.createDatabase();
+async function measure({ mosquitto, server, load }: Site, { name, backlog, messages }: Work): Promise<Rates> {
+  const databaseUrl = await registered({ server, load });
   const env = {
     MQTT_URL: `mqtt://127.0.0.1:${mosquitto.port}`,
     DATABASE_URL: databaseUrl,
@@ -91,9 +87,8 @@ async function measure(
   const first = await startGateway(env);
   await statsWhen(first, (stats) => (stats["source"] as { connected: boolean }).connected);
   await first.stop();
-  await register(databaseUrl, fleet);
-  fill(first.dataDir, backlog, fleet);
-  if (messages > 0) await load(mosquitto.port, messages, fleet);
+  fill(first.dataDir, backlog, load);
+  if (messages > 0) await publish(mosquitto.port, messages, load);
   const gateway = await startGateway(env, first.dataDir);
   const rates = await watch(gateway, backlog, messages);
   await gateway.stop();
@@ -123,34 +118,19 @@ async function watch(gateway: GatewayProcess, backlog: number, messages: number)
   };
 }
 
-async function register(url: string, { devices }: Fleet): Promise<void> {
-  const sql = postgres(url, { max: 1, onnotice() {} });
-  for (const statement of registrySql(devices)) await sql.unsafe(statement);
-  await sql.end();
-}
-
-function load(port: number, count: number, fleet: Fleet): Promise<unknown> {
-  return publishFleet({
-    brokerUrl: `mqtt://127.0.0.1:${port}`,
-    fleet,
-    rate: 0,
-    qos: 1,
-    protocolVersion: 5,
-    count,
-    connections: 4,
-    window: 2_000,
-    drainMs: 60_000,
-    clientIdPrefix: `bench-${Math.random()}`,
-  });
+async function publish(port: number, count: number, load: Load): Promise<void> {
+  const publisher = await openPublisher(port);
+  await publisher.send(load, 0, count);
+  publisher.close();
 }
 
 /** Books and all, so that they balance afterwards. */
-function fill(dataDir: string, count: number, fleet: Fleet): void {
+function fill(dataDir: string, count: number, load: Load): void {
   const settings = { ...defaultSpoolSettings, bytesMax: 10 ** 12 };
   const spool = new Spool({ dataDir, settings, clock: systemClock });
   for (let done = 0; done < count;) {
     const size = Math.min(groupEntries, count - done);
-    const entries = Array.from({ length: size }, () => entryOf(fleet.next(Date.now())));
+    const entries = Array.from({ length: size }, (_, i) => entryOf(load.message(done + i)));
     done += size;
     const books = new Map([
       ["received", done],
@@ -162,9 +142,8 @@ function fill(dataDir: string, count: number, fleet: Fleet): void {
 }
 
 /** What the judge makes of a good message. */
-function entryOf({ topic, payload }: FleetMessage): Entry {
-  const [, tenantId = "", , deviceId = "", msgType = ""] = topic.split("/");
-  const body = JSON.parse(payload.toString()) as { site_id: string };
+function entryOf({ device, topic, payload }: LoadMessage): Entry {
+  const { tenantId, deviceId, siteId, token } = device;
   const now = Date.now();
   return {
     seq: 0,
@@ -173,13 +152,13 @@ function entryOf({ topic, payload }: FleetMessage): Entry {
     topic,
     tenantId,
     deviceId,
-    msgType,
-    siteId: body.site_id,
+    msgType: "telemetry",
+    siteId,
     eventMs: now,
     eventNs: 0,
     reason: null,
     detail: null,
-    payload: JSON.stringify({ ...body, provision_token: "***" }),
+    payload: payload.replace(token, "***"),
     mirror: false,
     tokenHash: null,
     returned: null,

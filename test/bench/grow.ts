@@ -9,8 +9,6 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
-import { createFleet, type Fleet } from "../../src/simulator/fleet.ts";
-import { publishFleet } from "../../src/simulator/publisher.ts";
 import { registrySql } from "../../src/simulator/registration.ts";
 import { localTables } from "../fault/tables.ts";
 import { sluice, startGateway, statsWhen, type GatewayProcess } from "../kit/gateway.ts";
@@ -19,6 +17,9 @@ import { newTopic } from "../kit/kafka/client.ts";
 import { startMosquitto, type Mosquitto } from "../kit/mosquitto.ts";
 import { startPostgres, type PostgresServer } from "../kit/postgres.ts";
 import { until } from "../kit/until.ts";
+import { createLoad, type Load, usualLoad } from "./load.ts";
+import { openPublisher } from "./publish.ts";
+import { registered } from "./subject.ts";
 
 const patienceMs = 300_000;
 
@@ -27,10 +28,10 @@ export async function run([count = "60000"]: readonly string[]): Promise<void> {
   const messages = Number(count);
   const mosquitto = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
   const server = await startPostgres({ fsync: true });
-  const fleet = createFleet({ seed: 7, devices: 1_000, tenants: ["acme", "globex"], faults: {} });
+  const load = createLoad(usualLoad);
   console.log(`${messages} QoS 1 messages of 1,000 devices\n`);
-  for (const gateways of [1, 2, 3]) await shared({ mosquitto, server, fleet, messages }, gateways);
-  if (kafkaAvailable() === "") await chain({ mosquitto, server, fleet, messages });
+  for (const gateways of [1, 2, 3]) await shared({ mosquitto, server, load, messages }, gateways);
+  if (kafkaAvailable() === "") await chain({ mosquitto, server, load, messages });
   else console.log(kafkaAvailable());
   await mosquitto.dispose();
   await server.stop();
@@ -39,7 +40,7 @@ export async function run([count = "60000"]: readonly string[]): Promise<void> {
 interface Bench {
   readonly mosquitto: Mosquitto;
   readonly server: PostgresServer;
-  readonly fleet: Fleet;
+  readonly load: Load;
   readonly messages: number;
 }
 
@@ -60,7 +61,7 @@ async function shared(bench: Bench, count: number): Promise<void> {
   await Promise.all(before.map((gateway) => statsWhen(gateway, ({ source }) => isConnected(source))));
   // The sessions stay, and the broker keeps what comes for them.
   for (const gateway of before) await gateway.stop();
-  await load(bench);
+  await fill(bench);
   const from = performance.now();
   const gateways = await Promise.all(ids.map((i) => started(env(i), dirs[i])));
   await until(async () => (await stored(gateways, "postgres")) >= messages, patienceMs);
@@ -70,13 +71,13 @@ async function shared(bench: Bench, count: number): Promise<void> {
 }
 
 async function chain(bench: Bench): Promise<void> {
-  const { mosquitto, fleet, messages } = bench;
+  const { mosquitto, load, messages } = bench;
   const url = await registered(bench);
   const kafka = await startKafka({ java: ["-Xmx512m"] });
   for (const topic of ["iot_validated_data", "iot_errors"]) await newTopic(kafka.bootstrap, {}, topic);
   const [siteDir, centralDir] = [newDir(), newDir()];
   await sluice({ DATA_DIR: siteDir }, "migrate");
-  await localTables(() => join(siteDir, "local.db")).run(registrySql(fleet.devices));
+  await localTables(() => join(siteDir, "local.db")).run(registrySql(load.registry));
   const site = {
     MQTT_URL: `mqtt://127.0.0.1:${mosquitto.port}`,
     KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap,
@@ -92,7 +93,7 @@ async function chain(bench: Bench): Promise<void> {
   const early = await startGateway(site, siteDir);
   await statsWhen(early, ({ source }) => isConnected(source));
   await early.stop();
-  await load(bench);
+  await fill(bench);
   const from = performance.now();
   const gateways = [await started(site, siteDir), await started(central, centralDir)];
   await until(async () => (await stored(gateways, "postgres")) >= messages, patienceMs);
@@ -129,28 +130,10 @@ async function complain(url: string, messages: number): Promise<void> {
   if (row?.rows !== messages) console.log(`  but ${row?.rows} rows are stored (${row?.different} different)`);
 }
 
-async function registered({ server, fleet }: Bench): Promise<string> {
-  const url = await server.createDatabase();
-  await sluice({ DATABASE_URL: url }, "migrate");
-  const sql = postgres(url, { max: 1, onnotice() {} });
-  for (const statement of registrySql(fleet.devices)) await sql.unsafe(statement);
-  await sql.end();
-  return url;
-}
-
-function load({ mosquitto, fleet, messages }: Bench): Promise<unknown> {
-  return publishFleet({
-    brokerUrl: `mqtt://127.0.0.1:${mosquitto.port}`,
-    fleet,
-    rate: 0,
-    qos: 1,
-    protocolVersion: 5,
-    count: messages,
-    connections: 4,
-    window: 2000,
-    drainMs: 60_000,
-    clientIdPrefix: `bench-${Math.random()}`,
-  });
+async function fill({ mosquitto, load, messages }: Bench): Promise<void> {
+  const publisher = await openPublisher(mosquitto.port);
+  await publisher.send(load, 0, messages);
+  publisher.close();
 }
 
 async function stored(gateways: readonly GatewayProcess[], sink: string): Promise<number> {

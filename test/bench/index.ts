@@ -20,6 +20,7 @@ import { scaling } from "./scaling.ts";
 import * as soak from "./soak.ts";
 import { executable } from "../kit/gateway.ts";
 import { peersIn } from "./peers.ts";
+import { endsWithUs } from "./process.ts";
 import { type Base, sluiceSubject, type Subject } from "./subject.ts";
 
 const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if none is named
@@ -31,7 +32,9 @@ const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if 
   --size-max N      the largest size of the scaling bench, up to 1000000        [10000]
   --peers DIR       folder with executables of peers (telegraf, bento)
   --cpu-prof DIR    a profile of each gateway, as Markdown and for a browser's developer tools
+  --busy N          endless loops beside it, as on a busy machine              [0]
   --json            the report as JSON, every value of it
+  --from FILE       the table of such a report, without measuring
   --compare FILE    an earlier report: what is now, of what was then
 bun run bench auth | backlog | grow | http | influx | kafka | mappings | page | redis | soak [words]`;
 
@@ -60,6 +63,8 @@ const { values, positionals } = parseArgs({
     "size-max": { type: "string", default: "10000" },
     "cpu-prof": { type: "string" },
     peers: { type: "string" },
+    busy: { type: "string", default: "0" },
+    from: { type: "string" },
     json: { type: "boolean", default: false },
     compare: { type: "string" },
   },
@@ -91,26 +96,32 @@ const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]
 const [name = "", ...words] = positionals;
 const part = parts[name];
 if (part) await part.run(words);
-else if (positionals.every((which) => which in benches)) await measure();
+else if (positionals.every((which) => which in benches)) await print();
 else {
   console.error(usage);
   process.exit(2);
 }
 process.exit(0);
 
-async function measure(): Promise<void> {
+async function measured(): Promise<Report> {
   const subjects = values.binary.map((file, i) =>
     sluiceSubject({ file: resolve(file), name: i === 0 ? "sluice" : `sluice ${i + 1}`, env }),
   );
   if (values.peers !== undefined) subjects.push(...peersIn(resolve(values.peers)));
+  for (let i = 0; i < Number(values.busy); i++)
+    endsWithUs(Bun.spawn([process.execPath, "-e", "for (;;);"]).pid);
   const site = await startSite();
   const figures: Figure[] = [];
   for (const bench of positionals.length > 0 ? positionals : Object.keys(benches))
     figures.push(...((await benches[bench]?.(site, subjects)) ?? []));
   await site.stop();
-  const report = reportOf(figures, process.argv.slice(2));
-  const earlier = values.compare && ((await Bun.file(values.compare).json()) as Report);
-  console.log(
-    values.json ? JSON.stringify(report, null, 2) : tableOf(report, "sluice", earlier || undefined),
-  );
+  return reportOf(figures, process.argv.slice(2));
+}
+
+async function print(): Promise<void> {
+  const saved = async (file: string | undefined) =>
+    file === undefined ? undefined : ((await Bun.file(file).json()) as Report);
+  const report = (await saved(values.from)) ?? (await measured());
+  const table = async () => tableOf(report, "sluice", await saved(values.compare));
+  console.log(values.json ? JSON.stringify(report, null, 2) : await table());
 }

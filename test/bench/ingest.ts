@@ -11,7 +11,7 @@ import { startMosquitto } from "../kit/mosquitto.ts";
 import { startPostgres } from "../kit/postgres.ts";
 import { type Figure, figureOf } from "./figures.ts";
 import { createLoad, type Load, type LoadOptions, usualLoad } from "./load.ts";
-import { cpuMicros, peakBytes, residentBytes } from "./process.ts";
+import { cpuMicros, endsWithUs, peakBytes, residentBytes } from "./process.ts";
 import { openPublisher } from "./publish.ts";
 import {
   type Base,
@@ -62,6 +62,7 @@ export async function measure(
 ): Promise<Figure[]> {
   console.error(`${bench}: ${subject.name}`);
   const broker = await startMosquitto({ lines: ["max_queued_messages 0", "max_inflight_messages 0"] });
+  endsWithUs(broker.pid());
   const site = { ...base, broker };
   const running = await subject.start(site);
   const readyMs = await whenReady(site, running);

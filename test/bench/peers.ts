@@ -1,12 +1,14 @@
 /**
  * Programs of others on the same load, if `--peers DIR` has their executables: from the broker into a table that has the columns and
- * indexes of ours as far as they fill them, with their safest settings (a message is answered once it is in PostgreSQL).
+ * indexes of ours as far as they fill them. Telegraf has its safest settings: a message is answered once it is in PostgreSQL. Bento
+ * answers as it reads.
  *
  * They do less: nobody proves who he is, no token is blanked, nothing is spooled, and a message that comes twice is a row twice.
  */
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import postgres from "postgres";
+import { endsWithUs } from "./process.ts";
 import { newDir, rowsOf, type Subject, uniqueName } from "./subject.ts";
 
 interface Peer {
@@ -111,6 +113,7 @@ function subjectOf(peer: Peer, file: string): Subject {
       const log = `${config}.log`;
       const output = openSync(log, "w");
       const child = Bun.spawn([file, ...peer.words(config)], { stdio: ["ignore", output, output] });
+      endsWithUs(child.pid);
       const rows = rowsOf(url, "events", peer.seq);
       return {
         pid: child.pid,

@@ -23,3 +23,22 @@ function memoryOf(pid: number, name: string): number {
   const line = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   return Number(line?.[1] ?? 0) * 1024;
 }
+
+/** Ends a process that nothing waits for, or that is stopped, when this one ends, however it does: it would disturb the next run. */
+export function endsWithUs(pid: number): void {
+  if (started.length === 0) {
+    process.on("exit", () => started.forEach(end));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+  }
+  started.push(pid);
+}
+
+const started: number[] = [];
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}

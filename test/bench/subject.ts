@@ -13,6 +13,7 @@ import { executable, startGateway } from "../kit/gateway.ts";
 import type { Mosquitto } from "../kit/mosquitto.ts";
 import type { PostgresServer } from "../kit/postgres.ts";
 import type { Load } from "./load.ts";
+import { endsWithUs } from "./process.ts";
 import { openPublisher } from "./publish.ts";
 
 const patienceMs = 120_000;
@@ -60,12 +61,12 @@ export function sluiceSubject({ file = executable, name = "sluice", env = {} }: 
     name,
     file,
     async start({ broker, server, load }) {
-      const url = await migrated(server, file);
+      const url = await registered({ server, load }, file);
       const mqtt = `mqtt://127.0.0.1:${broker.port}`;
       const settings = { DATABASE_URL: url, MQTT_URL: mqtt, GATEWAY_ID: uniqueName("sluice"), ...env };
-      await register(url, load);
       const spawnedMs = Date.now();
       const gateway = await startGateway(settings, newDir(), { command: [file] });
+      endsWithUs(gateway.pid);
       const rows = eventsOf(url);
       return {
         pid: gateway.pid,
@@ -101,6 +102,7 @@ export const bareReceiver: Subject = {
       stdout: "pipe",
       stdin: "pipe",
     });
+    endsWithUs(child.pid);
     const lines = linesOf(child.stdout);
     return {
       pid: child.pid,
@@ -153,7 +155,9 @@ export function rowsOf(url: string, table: string, seq: string) {
 export const eventsOf = (url: string) =>
   rowsOf(url, "raw_events", "coalesce(payload->>'seq', payload->'metrics'->>'seq')::int");
 
-async function register(url: string, { registry }: Load): Promise<void> {
+/** A fresh database that knows the devices; its URL. */
+export async function registered({ server, load: { registry } }: Base, file = executable): Promise<string> {
+  const url = await migrated(server, file);
   const sql = postgres(url, { max: 1, onnotice() {} });
   const [header = "", ...rows] = registryCsv(registry);
   await written(
@@ -161,6 +165,7 @@ async function register(url: string, { registry }: Load): Promise<void> {
     rows.join(""),
   );
   await sql.end();
+  return url;
 }
 
 /** All of `text` into a COPY. */
