@@ -221,6 +221,17 @@ describe("a page that is printed from the code is what it prints", () => {
   });
 });
 
+test("a block of shell is run by test/binary/documents.test.ts, or says behind the three backticks what it wants", () => {
+  const run = ["npx ", "export PATH", "sluice check", "curl "];
+  const wants = new Set(
+    ["check", "systemd", "docker", "docker secrets", "kafka"].map((what) => `sh ${what}`),
+  );
+  for (const { page, info, text } of blocks.filter((block) => block.info.startsWith("sh"))) {
+    const isKnown = info === "sh" ? run.some((begins) => text.startsWith(begins)) : wants.has(info);
+    expect({ page, info, text: isKnown ? "" : text }).toEqual({ page, info, text: "" });
+  }
+});
+
 test("the README stays a front page", () => {
   expect(read("README.md").split("\n").length).toBeLessThan(200);
 });
