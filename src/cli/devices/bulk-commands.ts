@@ -8,6 +8,7 @@ import { importDevices, noResult, type ImportResult } from "../../admin/bulk/imp
 import { filterOf } from "../../admin/device-columns.ts";
 import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
+import { progressOf } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
 import { gatewayOptions } from "../gateway-client.ts";
 
@@ -29,10 +30,11 @@ export const importFile = command({
       const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
       const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
       const result = noResult();
+      const progress = progressOf(context, "lines read");
       const printTokens = tokenPrinter(context, options.json);
       const added = async () => {
         await printedOrRemoved(devices, result, printTokens);
-        progress(context, result);
+        progress.step(result.read);
         if (context.signal.aborted) throw new Error("stopped; import the file again to continue");
       };
       let trouble: unknown;
@@ -45,6 +47,7 @@ export const importFile = command({
       } catch (error) {
         trouble = error;
       }
+      progress.end();
       return conclude(context, file, result, { trouble, asJson: options.json && !options.makeTokens });
     };
     return withDevices(context, options, register, true);
@@ -131,10 +134,6 @@ function tokenlessWarning(count: number): string {
   return `warning: ${who} no token, and while REQUIRE_TOKEN is 1 the messages of such a device are rejected; \`sluice devices rotate-token\` makes one, \`import --make-tokens\` makes them for all\n`;
 }
 
-function progress(context: Context, { read, added }: ImportResult): void {
-  if (context.isTerminal === true) context.stderr(`\r${read} lines read, ${added} devices added`);
-}
-
 function conclude(
   context: Context,
   file: string,
@@ -142,7 +141,6 @@ function conclude(
   { trouble, asJson }: { trouble: unknown; asJson: boolean },
 ): number {
   const { read, added, without_token: tokenless, existing, wrong, remarks } = result;
-  if (context.isTerminal === true) context.stderr("\n");
   if (asJson)
     context.stdout(
       `${JSON.stringify({ read, added, without_token: tokenless, existing, wrong, remarks })}\n`,

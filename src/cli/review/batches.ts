@@ -1,6 +1,7 @@
 /** Runs a replay or discard from its first batch to its last, and reports it. */
 import type { ReviewOutcome } from "../../admin/review/review-queue.ts";
 import type { Context } from "../command.ts";
+import { progressOf } from "../progress.ts";
 import { table } from "../report.ts";
 
 /** How many of those that stay are named; all are counted. */
@@ -20,6 +21,7 @@ export async function runThrough(
   batch: (after: number, upTo: number | undefined) => Promise<ReviewOutcome>,
 ): Promise<Total> {
   const total: Total = { matched: 0, done: 0, keptCount: 0, kept: [], why: new Map(), stopped: false };
+  const progress = progressOf(context, "processed");
   let upTo: number | undefined;
   for (let after: number | null = 0; after !== null;) {
     const outcome: ReviewOutcome = await batch(after, upTo);
@@ -30,11 +32,13 @@ export async function runThrough(
     for (const { why } of outcome.kept) total.why.set(why, (total.why.get(why) ?? 0) + 1);
     upTo = outcome.up_to;
     after = outcome.next;
-    if (after !== null)
+    progress.step(total.matched);
+    if (after !== null && context.isTerminal !== true)
       context.stderr(`${total.matched} processed, ${total.done} done, ${total.keptCount} stay …\n`);
     total.stopped = after !== null && context.signal.aborted;
     if (total.stopped) break;
   }
+  progress.end();
   return total;
 }
 

@@ -15,11 +15,13 @@ import { verifySpool } from "../../spool/tools/verify.ts";
 import { command, type CommandGroup, type Context, toggle, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
+import { progressOf } from "../progress.ts";
 import { sayStore } from "../configured-store.ts";
 import { jsonLine, size } from "../report.ts";
 import { lineProtocol, ndjson } from "./export-formats.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print-spool.ts";
 
+const lastRead = "is the last entry read";
 const json = toggle("--json", "Print the answer as JSON");
 const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 
@@ -47,7 +49,9 @@ const verify = command({
   options: { json },
   run: (context, { options }) =>
     alone(context, (dataDir) => {
-      const found = verifySpool({ dataDir, spooled });
+      const progress = progressOf(context, lastRead);
+      const found = verifySpool({ dataDir, spooled, reading: progress.step });
+      progress.end();
       context.stdout(options.json ? jsonLine(found) : verifiedText(found));
       return found.sound ? 0 : 1;
     }),
@@ -60,7 +64,10 @@ const repair = command({
   options: { json },
   run: (context, { options }) =>
     alone(context, (dataDir) => {
-      const done = repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now() });
+      const progress = progressOf(context, lastRead);
+      const reading = progress.step;
+      const done = repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now(), reading });
+      progress.end();
       context.stdout(options.json ? jsonLine(done) : repairedText(done));
       return 0;
     }),
@@ -87,6 +94,11 @@ const carry = command({
       const { config } = configured(context);
       const format = options.format === "lp" ? lineProtocol(config, options.tenant === undefined) : ndjson;
       const out = openOutput(context, options.output);
+      const isShown = options.output !== undefined || context.isOutputTerminal !== true;
+      const progress = progressOf(
+        { ...context, isTerminal: context.isTerminal === true && isShown },
+        lastRead,
+      );
       let written = 0;
       let missed = 0;
       const take = (entries: readonly Entry[]) => {
@@ -103,11 +115,13 @@ const carry = command({
           dataDir,
           ...(options.sink !== undefined && { sink: options.sink }),
           take,
+          reading: progress.step,
           miss(lost) {
             missed += lost.to - lost.from + 1;
             context.stderr(`not exported: ${lostText(lost)}\n`);
           },
         });
+        progress.end();
         out.close();
       } catch (error) {
         out.abandon();
@@ -126,6 +140,7 @@ const compact = command({
     alone(context, (dataDir) => {
       const measure = () => spoolStatus(dataDir).files.reduce((sum, { bytes }) => sum + bytes, 0);
       const before = measure();
+      if (context.isTerminal === true) context.stderr(`writing ${size(before)} anew …\n`);
       compactSpool(dataDir);
       const after = measure();
       context.stdout(

@@ -4,7 +4,7 @@ import { explain } from "../../core/log.ts";
 import { openSqlite } from "../../core/sqlite.ts";
 import { withFile } from "./spool-file.ts";
 import { lockSpool } from "../lock.ts";
-import { attempt, groupsOf, type Lost } from "./salvage.ts";
+import { attempt, groupsOf, type Lost, type Reading } from "./salvage.ts";
 
 export interface ExportOptions {
   readonly dataDir: string;
@@ -13,15 +13,16 @@ export interface ExportOptions {
   readonly take: (entries: readonly Entry[]) => void;
   /** Called with seqs that cannot be read. */
   readonly miss: (lost: Lost) => void;
+  readonly reading?: Reading;
 }
 
 /** @throws if the spool is in use, does not exist, or knows no such sink */
-export function exportSpool({ dataDir, sink, take, miss }: ExportOptions): void {
+export function exportSpool({ dataDir, sink, take, miss, reading }: ExportOptions): void {
   const unlock = lockSpool(dataDir);
   try {
     withFile(dataDir, (db) => {
       const from = sink === undefined ? 0 : unsettledFrom(db, sink);
-      for (const each of groupsOf(db)) {
+      for (const each of groupsOf(db, reading)) {
         if ("lost" in each) {
           if (each.lost.to >= from) miss(each.lost);
         } else if (each.row.last >= from) take(each.entries.filter(({ seq }) => seq >= from));

@@ -7,7 +7,7 @@ import { rmSync } from "node:fs";
 import { openSqlite } from "../../core/sqlite.ts";
 import type { Group } from "../codec.ts";
 import { pageBytes } from "../open.ts";
-import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey } from "./salvage.ts";
+import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey, type Reading } from "./salvage.ts";
 import { prepareSpool } from "../schema.ts";
 import { balanceCursors } from "./balance-cursors.ts";
 import { letterFault, type Verified } from "./verify.ts";
@@ -39,6 +39,7 @@ export function rebuild(
   path: string,
   before: Verified,
   balanceBooks: BalanceBooks,
+  reading?: Reading,
 ): string[] {
   remove(path);
   const to = openSqlite(path, pageBytes);
@@ -48,7 +49,7 @@ export function rebuild(
     prepareSpool(to, path);
     const notes: string[] = [];
     to.transaction(() => {
-      const { entries, deferred } = copyGroups(from, to);
+      const { entries, deferred } = copyGroups(from, to, reading);
       if (entries !== before.entries) throw new Error(`${before.path} changes while it is read`);
       for (const table of tablesOf(to)) notes.push(...copyTable(from, to, table));
       const held = {
@@ -68,13 +69,17 @@ export function rebuild(
 }
 
 /** @returns how many entries were copied, and the seqs of those that are deferred */
-function copyGroups(from: Database, to: Database): { entries: number; deferred: number[] } {
+function copyGroups(
+  from: Database,
+  to: Database,
+  reading?: Reading,
+): { entries: number; deferred: number[] } {
   const insert = to.query(
     "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
   );
   const deferred: number[] = [];
   let entries = 0;
-  for (const each of asFarAsReadable(groupsOf(from), () => {})) {
+  for (const each of asFarAsReadable(groupsOf(from, reading), () => {})) {
     if ("lost" in each) continue;
     const { last, count, received_ms: receivedMs, codec, crc, body } = each.row;
     insert.run(last, count, receivedMs, codec, crc, body);

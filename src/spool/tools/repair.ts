@@ -35,15 +35,15 @@ export interface Repaired {
  * @throws if the spool is in use, does not exist, or the disk has no room for a second one; nothing is changed then
  */
 export function repairSpool(options: RepairOptions): Repaired {
-  const { dataDir, spooled, nowMs } = options;
+  const { dataDir, spooled, nowMs, reading } = options;
   const unlock = lockSpool(dataDir);
   try {
     mergeLog(join(dataDir, "spool.db"));
     const made = withFile(dataDir, (db, path) => {
-      const before = inspect(db, path, spooled);
+      const before = inspect(db, path, spooled, reading);
       return before.sound
         ? { before, notes: [] }
-        : { before, notes: rebuild(db, `${path}.repairing`, before, options.balanceBooks) };
+        : { before, notes: rebuild(db, `${path}.repairing`, before, options.balanceBooks, reading) };
     });
     const original = made.before.sound ? null : exchange(dataDir, nowMs);
     noteState(dataDir, "closed");

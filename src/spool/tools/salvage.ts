@@ -73,13 +73,21 @@ function probe(from: number, last: number, isReadable: (key: number) => boolean)
 /** Why seqs are missing although nothing is damaged. */
 export const absent = "they are not there";
 
+/** Told of each group: up to which seq was read, and of the last one. */
+export type Reading = (seq: number, last: number) => void;
+
 /** All groups in order, and the seqs between the first and the last of them that are lost. */
-export function* groupsOf(db: Database): Generator<Readable | { readonly lost: Lost }> {
+export function* groupsOf(
+  db: Database,
+  reading: Reading = () => {},
+): Generator<Readable | { readonly lost: Lost }> {
   const get = db.query<GroupRow, [number]>("SELECT * FROM groups WHERE last = ?");
   const counts = db.query<{ count: number }, [number]>("SELECT count FROM groups WHERE last = ?");
   let before: number | undefined;
   let why = absent;
-  for (const key of keysOf(db, "groups", lastKey(db, "groups"))) {
+  const newest = lastKey(db, "groups");
+  for (const key of keysOf(db, "groups", newest)) {
+    if ("key" in key) reading(key.key, newest);
     if ("unreadable" in key) {
       why = "the pages of the file that held them cannot be read";
       continue;

@@ -10,7 +10,17 @@ import { explain } from "../../core/log.ts";
 import { decodeGroup, type Group } from "../codec.ts";
 import { bytesWanted, withFile } from "./spool-file.ts";
 import { lockSpool } from "../lock.ts";
-import { absent, attempt, groupsOf, headNoted, keysOf, lastKey, settledByAll, type Lost } from "./salvage.ts";
+import {
+  absent,
+  attempt,
+  groupsOf,
+  headNoted,
+  keysOf,
+  lastKey,
+  settledByAll,
+  type Lost,
+  type Reading,
+} from "./salvage.ts";
 import { formatVersion } from "../schema.ts";
 
 export interface BadLetter {
@@ -45,21 +55,27 @@ export interface VerifyOptions {
   readonly dataDir: string;
   /** How many entries were ever spooled, by the books. */
   readonly spooled: (books: ReadonlyMap<string, number>) => number;
+  readonly reading?: Reading;
 }
 
 const pageFaultsMax = 100;
 
 /** @throws if the spool is in use, does not exist, or is of a later version */
-export function verifySpool({ dataDir, spooled }: VerifyOptions): Verified {
+export function verifySpool({ dataDir, spooled, reading }: VerifyOptions): Verified {
   const unlock = lockSpool(dataDir);
   try {
-    return withFile(dataDir, (db, path) => inspect(db, path, spooled));
+    return withFile(dataDir, (db, path) => inspect(db, path, spooled, reading));
   } finally {
     unlock();
   }
 }
 
-export function inspect(db: Database, path: string, spooled: VerifyOptions["spooled"]): Verified {
+export function inspect(
+  db: Database,
+  path: string,
+  spooled: VerifyOptions["spooled"],
+  reading?: Reading,
+): Verified {
   const pages = pageFaults(db);
   const wanted = bytesWanted(path);
   if (wanted !== null) pages.unshift(`it was cut: it should have ${wanted} bytes`);
@@ -68,7 +84,7 @@ export function inspect(db: Database, path: string, spooled: VerifyOptions["spoo
   const damaged: Lost[] = [];
   const missing: Lost[] = [];
   const scanned = attempt(() => {
-    for (const each of groupsOf(db)) {
+    for (const each of groupsOf(db, reading)) {
       if ("lost" in each) {
         (each.lost.why === absent ? missing : damaged).push(each.lost);
         continue;

@@ -1,0 +1,61 @@
+/** How far a long command has come: for a person at a terminal, and for nobody else. */
+import { expect, test } from "bun:test";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { progressOf } from "../../src/cli/progress.ts";
+import { runCommand } from "../kit/command.ts";
+import { registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+
+test("one line is written over, a shorter one covers a longer, and the last state stays", () => {
+  let text = "";
+  const progress = progressOf({ isTerminal: true, stderr: (more) => void (text += more) }, "rows moved");
+  progress.step(1_000, 4_000);
+  // Too soon after the first to be written, but it is what stays.
+  progress.step(4_000, 4_000);
+  progress.end();
+  const [first = "", last = ""] = text.split("\r").slice(1);
+  expect(first).toBe(`[${"#".repeat(6)}${"-".repeat(18)}] 25 %  1,000 rows moved`);
+  expect(last).toBe(`[${"#".repeat(24)}] 100 %  4,000 rows moved\n`);
+});
+
+test("without a total there is no bar, and without a step no line", () => {
+  let text = "";
+  const stderr = (more: string) => void (text += more);
+  progressOf({ isTerminal: true, stderr }, "rows moved").end();
+  expect(text).toBe("");
+  const progress = progressOf({ isTerminal: true, stderr }, "rows moved");
+  progress.step(7);
+  expect(text).toBe("\r7 rows moved");
+});
+
+test("verify, repair, export and import show it on a terminal's standard error, and write nothing of it to a pipe", async () => {
+  const directory = scratch();
+  const data = join(directory, "data");
+  mkdirSync(data);
+  const running = await startInProcess({ DATA_DIR: data });
+  await running.gateway.view.devices.add(registered(["d1"]));
+  running.source.give(...Array.from({ length: 20 }, (_, seq) => telemetry("d1", seq)));
+  await running.acknowledged();
+  await running.gateway.stop();
+  const fleet = join(directory, "fleet.csv");
+  await Bun.write(fleet, "tenant_id,device_id,site_id\nacme,d2,hall\n");
+  const env = { DATA_DIR: data, GATEWAY_ID: "test" };
+  const commands: [string[], string][] = [
+    [["spool", "verify"], "is the last entry read"],
+    [["spool", "repair"], "is the last entry read"],
+    [["spool", "export", "--output", join(directory, "out")], "is the last entry read"],
+    [["devices", "import", fleet], "lines read"],
+  ];
+  for (const [words, what] of commands) {
+    const shown = await runCommand(words, { env, isTerminal: true });
+    expect([words, shown.err.includes(what)]).toEqual([words, true]);
+    expect(shown.out).not.toContain(what);
+    const piped = await runCommand(
+      words.map((word) => word.replace(/out$/, "out2")),
+      { env },
+    );
+    expect(piped.err).not.toContain(what);
+  }
+  expect(readdirSync(directory)).toContain("out");
+  await stopAll();
+});
