@@ -167,13 +167,16 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
       primary key (tenant_id, device_id))`;
     await registry.add([{ ...d1, siteId: "s", tokenHash: "ab" }]);
     expect(await registry.find([d1])).toMatchObject([{ tokenHash: "ab", previousTokenHash: null }]);
+    expect(await registry.owners(["ab", "ff"])).toMatchObject([{ ...d1, tokenHash: "ab" }]);
     expect(await registry.update(d1, { tokenHash: "cd" })).toMatchObject({ tokenSet: true });
     const refused = await registry.update(d1, { tokenHash: "ef", graceMs: 1000 }).catch(explain);
     expect(refused).toContain("`sluice migrate`");
     expect(await registry.find([d1])).toMatchObject([{ tokenHash: "cd" }]);
     await migratePostgres(db);
-    await registry.update(d1, { tokenHash: "ef", graceMs: 1000 });
+    await registry.update(d1, { tokenHash: "ef", graceMs: 60_000 });
     expect(await registry.find([d1])).toMatchObject([{ tokenHash: "ef", previousTokenHash: "cd" }]);
+    const owners = await registry.owners(["ab", "cd", "ef"]);
+    expect(owners.map(({ tokenHash }) => tokenHash).sort()).toEqual(["cd", "ef"]);
   });
 
   test("a registry that hangs rejects in time, and is used again when it answers", async () => {
