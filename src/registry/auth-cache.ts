@@ -40,8 +40,11 @@ export const cacheSettings = {
   }),
 };
 
-/** Without a watch the registry does not notify of a revocation; this is how late it may then be seen. */
-export const unwatchedFreshMs = 1000;
+/**
+ * Without a watch the registry does not notify of a revocation; this is how late it may then be seen, by a message. A connection is
+ * looked at as often (intake/recheck.ts), and finds a row of that age: together they stay below a second.
+ */
+export const unwatchedFreshMs = 450;
 /** A row that led to a reject is read again at most this often per device. */
 export const rereadEveryMs = 5000;
 /** The share of the cache that is removed at the bound. */
