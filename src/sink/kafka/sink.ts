@@ -25,6 +25,7 @@ import { keptPosition } from "./kept.ts";
 import { createPacker } from "./pack.ts";
 import { createEncoder } from "./record.ts";
 import { Session } from "./session.ts";
+import { strikesMax, Verdicts } from "./verdicts.ts";
 import { createWitness } from "./witness.ts";
 
 /** A row of the list of sinks. */
@@ -122,8 +123,8 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
 
   /** One transaction, or several tries of it that are aborted, until every entry that stands in the way is found. */
   async function deliver(delivery: Delivery): Promise<Outcome> {
-    const refusals = new Map(delivery.aside);
-    const proven = new Set<string>();
+    const firstSeq = delivery.entries[0]?.seq ?? 0;
+    const verdicts = new Verdicts(delivery.aside, (seq) => delivery.entries[seq - firstSeq]?.kind);
     packer.begin(delivery.epoch);
     for (;;) {
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
@@ -132,23 +133,20 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
       const [first = 0, last = 0] = [entries[0]?.seq, entries.at(-1)?.seq];
       const base = baseOf(at.positions.get(epoch), known.get(epoch), delivery, first);
       const fresh = entries.filter((entry) => entry.seq > base.seq);
-      const refused = refusedOf("kafka", fresh, refusals);
-      const wanted = fresh.filter((entry) => isMeant(entry) && !refusals.has(entry.seq));
+      const refused = refusedOf("kafka", fresh, verdicts.whys);
+      const wanted = fresh.filter((entry) => isMeant(entry) && !verdicts.whys.has(entry.seq));
       const ignored = fresh.length - wanted.length - refused.length;
       const settled = { delivered: wanted.length, ignored, refused: refused.length };
       const after = advanced(base, settled, last, before.skipped);
       const outcome = outcomeOf(before, after.totals, entries.length);
       if (fresh.length === 0) return outcome;
-      const faults = await at.produce(packer.pack(wanted, at), settings.compression);
+      const loads = packer.pack(wanted, at);
+      const faults = await at.produce(loads, settings.compression);
       if (faults.length > 0) {
         counted.split++;
-        for (const [seq, why] of packer.split(faults)) refusals.set(seq, why);
         drop();
-        continue;
-      }
-      const doubtful = witness.lacking(refused, wanted, delivery.aside, proven);
-      if (doubtful !== undefined) {
-        await prove(doubtful.topic, delivery, proven, doubtful.why);
+        const stuck = verdicts.note({ loads, faults, alone: packer.split(faults), validated: at.validated });
+        if (stuck !== undefined) await prove(stuck, wanted, delivery, verdicts);
         continue;
       }
       if (refused.length > 0) delivery.refuse(refused);
@@ -161,25 +159,23 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
     }
   }
 
-  /** All entries of a kind were refused: is one behind them taken? Tried in a transaction that is not committed. */
+  /** All entries of a kind were refused: are some behind them taken, in the same try? It is not committed. */
   async function prove(
-    kind: Entry["kind"],
+    { kind, why }: { readonly kind: Entry["kind"]; readonly why: string },
+    refused: readonly Entry[],
     delivery: Delivery,
-    proven: Set<string>,
-    why: string,
+    verdicts: Verdicts,
   ): Promise<void> {
-    drop();
     const others = witness.behind(kind, delivery);
-    if (others.length > 0) {
+    const all = [...refused.filter((entry) => entry.kind === kind), ...others];
+    for (let strikes = 0; others.length > 0;) {
       const at = await opened();
-      const loads = packer.pack(others, at, true);
+      const loads = packer.pack(all, at, true);
       const faults = await at.produce(loads, settings.compression);
       drop();
-      const sent = loads.reduce((sum, { batches }) => sum + batches.length, 0);
-      if (faults.length < sent) {
-        proven.add(kind);
-        return;
-      }
+      const stuck = verdicts.note({ loads, faults, alone: packer.split(faults), validated: at.validated });
+      if (stuck !== undefined) break;
+      if (++strikes >= strikesMax) return;
     }
     throw new Outage(
       `Kafka takes none of the records at hand: ${why}: see the topic's max.message.bytes and this host's clock`,

@@ -3,21 +3,9 @@
  * behind it are looked at; while there is none, nothing that could be stored waits behind the refused ones.
  */
 import type { Entry } from "../../core/entry.ts";
-import type { Delivery, Refusal } from "../../core/sink.ts";
-
-interface Doubt {
-  readonly topic: Entry["kind"];
-  readonly why: string;
-}
+import type { Delivery } from "../../core/sink.ts";
 
 interface Witness {
-  /** The kind of entries of which some are refused and none is taken; undefined: none is. */
-  lacking(
-    refused: readonly Refusal[],
-    wanted: readonly Entry[],
-    aside: ReadonlyMap<number, string>,
-    proven: ReadonlySet<string>,
-  ): Doubt | undefined;
   /** Some entries of this kind behind the delivery; the next call looks further. */
   behind(kind: Entry["kind"], delivery: Delivery): readonly Entry[];
 }
@@ -29,13 +17,6 @@ const triedMax = 10;
 export function createWitness(isMeant: (entry: Entry) => boolean): Witness {
   let from = 0;
   return {
-    lacking(refused, wanted, aside, proven) {
-      const doubtful = refused.find(
-        ({ entry }) =>
-          !aside.has(entry.seq) && !proven.has(entry.kind) && !wanted.some(({ kind }) => kind === entry.kind),
-      );
-      return doubtful && { topic: doubtful.entry.kind, why: doubtful.why };
-    },
     behind(kind, { entries, later }) {
       const last = entries.at(-1)?.seq ?? 0;
       const found: Entry[] = [];

@@ -8,6 +8,7 @@ import { gatewayFaults } from "./gateway.ts";
 import { hostFaults } from "./host.ts";
 import { influxFaults } from "./influx.ts";
 import { kafkaFaults } from "./kafka.ts";
+import { kafkaRefusals } from "./kafka-refusals.ts";
 import { networkFaults } from "./network.ts";
 import { poolerFaults } from "./pooler.ts";
 import { postgresFaults } from "./postgres.ts";
@@ -22,6 +23,7 @@ export const faults: readonly Fault[] = [
   ...influxFaults,
   ...redisFaults,
   ...kafkaFaults,
+  ...kafkaRefusals,
   ...networkFaults,
   ...diskFaults,
   ...hostFaults,

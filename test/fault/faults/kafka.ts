@@ -7,14 +7,10 @@ import { startGateway, type GatewayProcess } from "../../kit/gateway.ts";
 import { deleteGroup, kafkaTestable } from "../../kit/kafka/client.ts";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
-import { complaintsOfKafka, type KafkaSide } from "../kafka-side.ts";
+import { complaintsOfKafka } from "../kafka-side.ts";
 import type { Site } from "../site.ts";
 import { localTables } from "../tables.ts";
-
-function kafkaOf({ kafka }: Site): KafkaSide {
-  if (kafka === undefined) throw new Error("this site has no Kafka");
-  return kafka;
-}
+import { delivers, kafkaOf, sinks } from "./kafka-sinks.ts";
 
 const also = async (site: Site, stats: readonly Stats[]) =>
   complaintsOfKafka(kafkaOf(site), stats, await site.rows());
@@ -24,15 +20,6 @@ const firstOf = (site: Site) => {
   if (broker === undefined) throw new Error("no broker");
   return broker;
 };
-
-async function sinks(site: Site): Promise<Stats["sinks"]> {
-  return (await site.gateway.stats()).sinks;
-}
-
-async function delivers(site: Site): Promise<void> {
-  const before = (await sinks(site))["kafka"]?.delivered ?? 0;
-  await until(async () => ((await sinks(site))["kafka"]?.delivered ?? 0) > before + 20, 60_000);
-}
 
 /** A fault that begins, takes effect while PostgreSQL goes on, and ends; then Kafka gets more. */
 async function outages(

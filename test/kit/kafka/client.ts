@@ -189,6 +189,17 @@ export function allow(
   });
 }
 
+/** Changes a setting of a topic. */
+export function configure(bootstrap: string, topic: string, name: string, value: string): Promise<void> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    const configs = [{ name, configOperation: 0, value }];
+    await cluster.sendRequest(api.INCREMENTAL_ALTER_CONFIGS, {
+      resources: [{ resourceType: 2, resourceName: topic, configs }],
+      validateOnly: false,
+    });
+  });
+}
+
 /** As if retention had taken all before this offset. */
 export function deleteRecords(
   bootstrap: string,
