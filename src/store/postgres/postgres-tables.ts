@@ -37,6 +37,7 @@ export interface PostgresTablesOptions {
   readonly gatewayId: string;
 }
 
+/** Of a backlog. With 2,000 and 10,000 the gateway's CPU per message differed by less than from run to run. */
 const entriesMax = 5000;
 const batchBytesMax = 8 * 1024 * 1024;
 /** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
