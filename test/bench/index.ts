@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
+import { limited } from "./cores.ts";
 import { type Figure, type Report, reportOf, tableOf } from "./figures.ts";
 import * as grow from "./grow.ts";
 import * as http from "./http.ts";
@@ -32,6 +33,7 @@ const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if 
   --size-max N      the largest size of the scaling bench, up to 1000000        [10000]
   --peers DIR       folder with executables of peers (telegraf, bento)
   --cpu-prof DIR    a profile of each gateway, as Markdown and for a browser's developer tools
+  --cores X         of them for each subject, such as 0.25 (a cgroup, as root)
   --busy N          endless loops beside it, as on a busy machine              [0]
   --json            the report as JSON, every value of it
   --from FILE       the table of such a report, without measuring
@@ -63,6 +65,7 @@ const { values, positionals } = parseArgs({
     "size-max": { type: "string", default: "10000" },
     "cpu-prof": { type: "string" },
     peers: { type: "string" },
+    cores: { type: "string" },
     busy: { type: "string", default: "0" },
     from: { type: "string" },
     json: { type: "boolean", default: false },
@@ -108,12 +111,14 @@ async function measured(): Promise<Report> {
     sluiceSubject({ file: resolve(file), name: i === 0 ? "sluice" : `sluice ${i + 1}`, env }),
   );
   if (values.peers !== undefined) subjects.push(...peersIn(resolve(values.peers)));
+  const cores = Number(values.cores ?? 0);
+  const measurable = cores > 0 ? subjects.map((subject) => limited(subject, cores)) : subjects;
   for (let i = 0; i < Number(values.busy); i++)
     endsWithUs(Bun.spawn([process.execPath, "-e", "for (;;);"]).pid);
   const site = await startSite();
   const figures: Figure[] = [];
   for (const bench of positionals.length > 0 ? positionals : Object.keys(benches))
-    figures.push(...((await benches[bench]?.(site, subjects)) ?? []));
+    figures.push(...((await benches[bench]?.(site, measurable)) ?? []));
   await site.stop();
   return reportOf(figures, process.argv.slice(2));
 }
