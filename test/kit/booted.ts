@@ -46,9 +46,9 @@ export async function boot(): Promise<Booted | string> {
 }
 
 /** Its processes get a control group of their own, if that may be made: another boot would take the same name. */
-const groups = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(
-  (at) => `${at}/sluice-test-${process.pid}`,
-);
+const groups = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+  .filter((at) => existsSync(`${at}/cgroup.procs`))
+  .map((at) => `${at}/sluice-test-${process.pid}`);
 const intoGroups = groups.map((at) => `mkdir ${at} 2>/dev/null && echo $$ >${at}/cgroup.procs`).join("; ");
 const nspawn = "systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe --boot";
 
