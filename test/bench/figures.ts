@@ -30,7 +30,8 @@ export function reportOf(figures: readonly Figure[], words: readonly string[]): 
     date: new Date().toISOString().slice(0, 16).replace("T", " "),
     machine: `${cpus().length} × ${cpu?.model ?? "unknown"}, load ${load.join(" ")} at the end`,
     command: ["bun run bench", ...words].join(" "),
-    figures,
+    // JSON has no other numbers; a cell without one is empty.
+    figures: figures.filter(({ value }) => Number.isFinite(value)),
   };
 }
 
