@@ -1,6 +1,7 @@
 /** The spool's file and the space on its disk: writing if there may be none, leaving some free, giving some back. */
 import { statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
+import type { Clock } from "../core/clock.ts";
 import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
@@ -43,21 +44,49 @@ export function commit(db: Database, write: () => void): void {
   }
 }
 
+export interface Floor {
+  readonly db: Database;
+  readonly dataDir: string;
+  readonly freeBytesMin: number;
+  readonly clock: Clock;
+}
+
+/** Others write to the disk too: what it had free is believed for so long. */
+const believedMs = 1_000;
+/** Of what it had free above the floor, so much may be appended before it is asked again; the write-ahead log takes as much once more. */
+const believedShare = 1 / 8;
+
 /**
  * Keeps some bytes free: a disk that is full to the last byte has no room even for the note that something was
- * trimmed.
- * @throws SpoolFull if `bytes` more would leave less than `freeBytesMin`; free pages of the file count as free
+ * trimmed. The disk is not asked per group while it is far from that.
+ * @returns a check of `bytes` more that throws SpoolFull if they would leave less than `freeBytesMin`; free pages of the file count as free
  */
-export function reserveFreeSpace(db: Database, dataDir: string, freeBytesMin: number, bytes: number): void {
-  if (freeBytesMin === 0) return;
-  const short = () => freeBytesMin + bytes - freeBytes(db, dataDir);
-  if (short() <= 0) return;
-  truncateWal(db);
-  if (short() <= 0) return;
-  throw new SpoolFull(
-    "disk_low",
-    `the disk of ${dataDir} has ${freeBytes(db, dataDir)} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
-  );
+export function keepFree(
+  { db, dataDir, freeBytesMin, clock }: Floor,
+  free = () => freeBytes(db, dataDir),
+): (bytes: number) => void {
+  let believedBytes = 0;
+  let askedMs = Number.NEGATIVE_INFINITY;
+
+  function hasRoom(bytes: number): boolean {
+    const room = free() - freeBytesMin - bytes;
+    believedBytes = room * believedShare;
+    askedMs = clock.monoMs();
+    return room >= 0;
+  }
+
+  return (bytes) => {
+    if (freeBytesMin === 0) return;
+    believedBytes -= bytes;
+    if (believedBytes >= 0 && clock.monoMs() - askedMs < believedMs) return;
+    if (hasRoom(bytes)) return;
+    truncateWal(db);
+    if (hasRoom(bytes)) return;
+    throw new SpoolFull(
+      "disk_low",
+      `the disk of ${dataDir} has ${free()} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
+    );
+  };
 }
 
 /** Bytes that are free on the spool's disk; free pages of its file count as free. */

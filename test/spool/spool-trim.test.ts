@@ -1,8 +1,9 @@
 /** What the spool trims, what it keeps, and when it takes no more. */
+import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { SpoolFull } from "../../src/spool/disk.ts";
+import { keepFree, SpoolFull } from "../../src/spool/disk.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { bulky, emptyRecord, entries, put, seqsIn, settledTo, spoolKit } from "../kit/spool.ts";
 
@@ -214,6 +215,34 @@ test("an append fails if it would leave the disk with less than its floor", () =
     /has \d+ bytes free and must keep 9007199254740991 \(SPOOL_MIN_FREE_BYTES\)/,
   );
   expect(spool.head).toBe(0);
+});
+
+test("a disk that is far from its floor is asked once a second, and one that is near it for every group", () => {
+  const clock = simulatedClock();
+  const { dataDir, db } = { dataDir: kit.dir(), db: new Database(":memory:") };
+  let [free, asked] = [1_000_000, 0];
+  const check = keepFree({ db, dataDir, freeBytesMin: 100_000, clock }, () => {
+    asked++;
+    return free;
+  });
+  const append = (bytes: number) => {
+    check(bytes);
+    free -= bytes;
+  };
+  for (let i = 0; i < 100; i++) append(1_000);
+  expect(asked).toBe(1);
+  clock.advance(1_000);
+  append(1_000);
+  expect(asked).toBe(2);
+  // Others fill the disk: it is noticed within a second.
+  free = 50_000;
+  clock.advance(1_000);
+  expect(() => append(1_000)).toThrow(SpoolFull);
+  free = 1_000_000;
+  expect(() => {
+    for (;;) append(1_000);
+  }).toThrow(SpoolFull);
+  expect(free).toBe(100_000);
 });
 
 describe("the age bound", () => {
