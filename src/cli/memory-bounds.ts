@@ -16,6 +16,7 @@ import { readAheadEntriesMax } from "../drain/read-ahead.ts";
 import { intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
 import { bucketsMax } from "../judge/limit.ts";
 import { reasons } from "../judge/reasons.ts";
+import { topicsMax } from "../judge/topic.ts";
 import { streamsBytesMax } from "../http/streams.ts";
 import { askedSinks } from "../sink/index.ts";
 import { columnsMax } from "../sink/influx/types.ts";
@@ -40,6 +41,8 @@ export const itemBytes = {
   packet: 192,
   retainedTopic: 192,
   bucket: 224,
+  /** Of a topic as fleets have it, with its parts. */
+  topic: 512,
   rejectRow: 1_024,
   requeued: 192,
   column: 512,
@@ -72,6 +75,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
     },
     { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
     { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
+    { part: "addresses of topics", bytes: topicsMax * itemBytes.topic },
     {
       part: "redelivery window (REDELIVERY_WINDOW)",
       bytes: config.spool.redeliveryWindow * itemBytes.packet,

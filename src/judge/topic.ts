@@ -7,7 +7,7 @@
 import { issuedToken } from "../core/token.ts";
 import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
 import type { Message } from "../core/message.ts";
-import { rejection, type Rejection, type Reasons } from "./verdict.ts";
+import { isRejection, rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const topicReasons = {
   BAD_TOPIC_FORMAT: {
@@ -30,12 +30,27 @@ export function addressIn({
   topic,
   address,
 }: Pick<Message, "topic" | "address">): Address | Rejection<keyof typeof topicReasons> {
-  if (address === undefined) return readTopic(topic);
+  if (address === undefined) return known(topic);
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
   if (levels.some(hasSeparator))
     return rejection("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
   return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
+}
+
+/** Topics whose address is kept: a device says the same one for years, and its entries share the strings. */
+export const topicsMax = 8_192;
+
+let addresses = new Map<string, Address>();
+
+function known(topic: string): ReturnType<typeof readTopic> {
+  const kept = addresses.get(topic);
+  if (kept !== undefined) return kept;
+  const read = readTopic(topic);
+  if (isRejection(read)) return read;
+  if (addresses.size >= topicsMax) addresses = new Map();
+  addresses.set(topic, read);
+  return read;
 }
 
 function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons> {

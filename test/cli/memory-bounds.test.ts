@@ -17,6 +17,7 @@ import { Window } from "../../src/drain/window.ts";
 import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
+import { addressIn, topicsMax } from "../../src/judge/topic.ts";
 import { parkedMax } from "../../src/intake/ingest.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
@@ -110,6 +111,15 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
       const rate = { messageMs: 200, messagesMs: 1_000_000, byteMs: 0.01, bytesMs: 1_000_000 };
       for (let i = 0; i < 4 * bucketsMax; i++) limiter.take(key(i), i / 1_000, 100, rate);
       return limiter;
+    },
+  ],
+  [
+    "topic",
+    topicsMax,
+    () => {
+      const topic = (i: number) => `tenant/${key(i).replace("/", "/device/")}/telemetry`;
+      for (let i = 0; i < 2 * topicsMax; i++) addressIn({ topic: Buffer.from(topic(i)).toString() });
+      return addressIn;
     },
   ],
   [
