@@ -18,6 +18,13 @@ interface Heard {
   readonly device_id: string;
   readonly last_seen: string;
 }
+interface Reject {
+  readonly reason: string;
+  readonly accepted: boolean;
+  readonly tenant_id: string | null;
+  readonly device_id: string | null;
+  readonly last_at: string;
+}
 interface Made extends Device {
   readonly token?: string;
 }
@@ -46,6 +53,19 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   const heardAt = new Map(
     (heard?.devices ?? []).map((one) => [`${one.tenant_id}/${one.device_id}`, one.last_seen]),
   );
+  const { answer: rejected } = useAnswer<{ rejects: readonly Reject[] }>(
+    "/admin/rejects?limit=1000",
+    changes,
+  );
+  // The latest stand first, so that of a device's the first is kept.
+  const lastReject = new Map(
+    (rejected?.rejects ?? [])
+      .filter(({ accepted }) => !accepted)
+      .toReversed()
+      .map((one) => [`${one.tenant_id}/${one.device_id}`, one]),
+  );
+  const silence = (device: Device) => heardAt.get(nameOf(device)) ?? "";
+  const shown = (answer?.devices ?? []).toSorted((a, b) => silence(a).localeCompare(silence(b)));
   const act = async (work: () => Promise<string>) => {
     try {
       setSaid(await work());
@@ -98,14 +118,15 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
             <th scope="col">Device</th>
             <th scope="col">Site</th>
             <th scope="col">Status</th>
-            <th scope="col">Last seen</th>
+            <th scope="col">Last seen, the silent first</th>
+            <th scope="col">Last reject</th>
             <th scope="col">
               <span class="hidden">What can be done</span>
             </th>
           </tr>
         </thead>
         <tbody>
-          {(answer?.devices ?? []).map((device) => (
+          {shown.map((device) => (
             <tr key={nameOf(device)}>
               <th scope="row">{nameOf(device)}</th>
               <td>{device.site_id}</td>
@@ -114,6 +135,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
                 {device.token_set ? "" : ", without a token"}
               </td>
               <td>{seenText(heardAt.get(nameOf(device)))}</td>
+              <td>{rejectText(lastReject.get(nameOf(device)))}</td>
               <td>
                 <button type="button" onClick={() => follow(nameOf(device))}>
                   Follow
@@ -149,6 +171,10 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       </p>
     </section>
   );
+}
+
+function rejectText(reject: Reject | undefined): string {
+  return reject === undefined ? "–" : `${reject.reason}, ${time(reject.last_at)}`;
 }
 
 function seenText(at: string | undefined): string {

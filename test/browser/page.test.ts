@@ -77,7 +77,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       const lines = [30, 20, 10, 5].map((minute) => `${JSON.stringify(sample(minute))}\n`);
       writeFileSync(join(dataDir, "history.ndjson"), `${lines.join("")}{"at":"cut o`);
       running = await startInProcess({ DATA_DIR: dataDir });
-      await running.gateway.view.devices.add(registered(["d1"]));
+      await running.gateway.view.devices.add(registered(["d1", "z-silent"]));
       await say(telemetry("d1", 1), telemetry("d1", 2, { provision_token: "tok-wrong" }));
     });
 
@@ -87,6 +87,9 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await shows("#books", "they balance");
       await shows("#books", "2 = 1 + 1 + 0 + 0");
       await shows("#tank", "of 10.0 GiB");
+      await page.locator("#devices tr", { hasText: /acme\/d1.*TOKEN_INVALID/ }).waitFor();
+      // Who is silent stands first.
+      expect(await page.locator("#devices tbody th").allTextContents()).toEqual(["acme/z-silent", "acme/d1"]);
       await page.locator("#place-sink-local").click();
       await shows(".told", "0 refused");
       await page.locator("#curves canvas").nth(2).waitFor();
@@ -98,7 +101,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
 
     test.each([
       ["light, wide", { width: 1200, colorScheme: "light" }],
-      ["dark, as narrow as a phone", { width: 360, colorScheme: "dark" }],
+      ["dark, as narrow as a phone", { width: 320, colorScheme: "dark" }],
     ] as const)("%s: axe finds nothing, and nothing is wider than the screen", async (_, options) => {
       await show(options);
       await page.locator("#curves canvas").first().waitFor();
@@ -108,6 +111,11 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
         "document.documentElement.scrollWidth - document.documentElement.clientWidth",
       );
       expect(overflow).toBeLessThanOrEqual(0);
+      // No column is so narrow that its text stands a letter to a line.
+      const tallestRow = await page.evaluate(
+        "Math.max(...[...document.querySelectorAll('tr')].map((row) => row.offsetHeight))",
+      );
+      expect(tallestRow).toBeLessThan(400);
     });
 
     test("the keyboard alone opens a place and closes it", async () => {
