@@ -10,7 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Timer } from "../core/clock.ts";
-import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
+import { hostPort, isLoopback, parseListen, type ListenAddress } from "../core/listen.ts";
 import { explain } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { lastGood } from "../core/pem.ts";
@@ -69,6 +69,10 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
   let intake: Intake | undefined;
   let isStopping = false;
   let server: Server | TlsServer | undefined;
+  /** With the port that was given if 0 was asked for. */
+  let place: ListenAddress | undefined;
+  /** The certificate that is shown. */
+  let shown: TlsTexts;
   let unacknowledged = 0;
   let refused = 0;
 
@@ -150,6 +154,18 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     return intake;
   }
 
+  /**
+   * Listens, with a certificate if it is one for HTTPS. A renewed one means to listen anew: Bun's server cannot change it. What is under
+   * way on the old connections goes on.
+   */
+  async function listen(at: ListenAddress, texts: TlsTexts): Promise<void> {
+    shown = texts;
+    const opened = await listening(serve, at, settings.maxConnections, texts);
+    opened.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
+    if (isStopping) opened.close();
+    else server = opened;
+  }
+
   /** One timer for all, and not one per request. */
   function look(): void {
     const isHeld = typeof intake?.held === "string";
@@ -161,8 +177,8 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     async start(to) {
       intake = to;
       looking = clock.every(lookEveryMs, look);
-      server = await listening(serve, settings, tls());
-      server.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
+      await listen(placeOf(settings), tls());
+      place = addressOf(server);
       log.info(detail());
       const { host = "" } = parseListen(settings.listen ?? "") ?? {};
       if (settings.tlsCert === undefined && !isLoopback(host))
@@ -203,8 +219,15 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
     counters: ["requests_refused"],
     renewTls() {
       const texts = tls();
-      if (texts !== undefined && server !== undefined && "setSecureContext" in server)
-        server.setSecureContext(texts);
+      if (texts === undefined || server === undefined || place === undefined || isStopping) return;
+      if (texts.cert === shown?.cert && texts.key === shown?.key) return;
+      server.close();
+      server.closeIdleConnections();
+      listen(place, texts).catch((error: unknown) => {
+        // The next look tries again.
+        shown = undefined;
+        warn({}, explain(error));
+      });
     },
     address: () => addressOf(server),
   };
@@ -229,7 +252,12 @@ type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<voi
 type TlsTexts = ReturnType<typeof ingestTls>;
 
 /** @throws if the port cannot be bound; the message names the setting and the cure */
-async function listening(serve: Serve, settings: IngestSettings, tls: TlsTexts): Promise<Server | TlsServer> {
+async function listening(
+  serve: Serve,
+  where: ListenAddress,
+  maxConnections: number,
+  tls: TlsTexts,
+): Promise<Server | TlsServer> {
   const bounds = {
     headersTimeout: headMs,
     requestTimeout: requestMs,
@@ -239,10 +267,9 @@ async function listening(serve: Serve, settings: IngestSettings, tls: TlsTexts):
   const respond = (request: IncomingMessage, response: ServerResponse) => void serve(request, response);
   const server =
     tls === undefined ? createServer(bounds, respond) : createTlsServer({ ...bounds, ...tls }, respond);
-  server.maxConnections = settings.maxConnections;
+  server.maxConnections = maxConnections;
   // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
   server.timeout = requestMs;
-  const where = parseListen(settings.listen ?? "") ?? { host: "127.0.0.1", port: 0 };
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
       const words = `INGEST_LISTEN: cannot listen on ${hostPort(where)} (${explain(cause)}): see that nothing else does`;
@@ -261,6 +288,10 @@ function send(response: ServerResponse, { status, headers, body }: Reply): void 
   response.end(body);
 }
 
+function placeOf({ listen }: IngestSettings): ListenAddress {
+  return parseListen(listen ?? "") ?? { host: "127.0.0.1", port: 0 };
+}
+
 function addressOf(server: Server | TlsServer | undefined): { host: string; port: number } {
   const { address: host, port } = (server?.address() ?? { address: "", port: 0 }) as AddressInfo;
   return { host, port };
@@ -271,7 +302,7 @@ async function probeListen(settings: IngestSettings): Promise<string> {
   ingestTls(settings);
   const where = settings.listen ?? "";
   try {
-    const server = await listening(() => Promise.resolve(), settings, undefined);
+    const server = await listening(() => Promise.resolve(), placeOf(settings), 1, undefined);
     await new Promise<void>((resolve) => void server.close(() => resolve()));
     return `${where} is free`;
   } catch (error) {

@@ -57,6 +57,8 @@ function configOf(env: Record<string, string>) {
   return loaded.config;
 }
 
+const kafkaTls = { KAFKA_BOOTSTRAP_SERVERS: "k:9092", KAFKA_TLS: "1" };
+
 /** Setting → an environment in which it is the only mistake, if the file is one. */
 const tlsFiles: Readonly<Record<string, (path: string) => Record<string, string>>> = {
   MQTT_TLS_CA: (path) => ({ MQTT_URL: "mqtts://b", MQTT_TLS_CA: path }),
@@ -71,6 +73,36 @@ const tlsFiles: Readonly<Record<string, (path: string) => Record<string, string>
     BROKER_TLS_LISTEN: "127.0.0.1:0",
     BROKER_TLS_CERT: made.serverCert,
     BROKER_TLS_KEY: path,
+  }),
+  BROKER_TLS_CA: (path) => ({
+    BROKER_TLS_LISTEN: "127.0.0.1:0",
+    BROKER_TLS_CERT: made.serverCert,
+    BROKER_TLS_KEY: made.serverKey,
+    BROKER_TLS_CA: path,
+  }),
+  INGEST_TLS_CERT: (path) => ({
+    INGEST_LISTEN: "127.0.0.1:0",
+    INGEST_TLS_CERT: path,
+    INGEST_TLS_KEY: made.serverKey,
+  }),
+  INGEST_TLS_KEY: (path) => ({
+    INGEST_LISTEN: "127.0.0.1:0",
+    INGEST_TLS_CERT: made.serverCert,
+    INGEST_TLS_KEY: path,
+  }),
+  KAFKA_TLS_CA: (path) => ({ ...kafkaTls, KAFKA_TLS_CA: path }),
+  KAFKA_TLS_CERT: (path) => ({ ...kafkaTls, KAFKA_TLS_CERT: path, KAFKA_TLS_KEY: made.clientKey }),
+  KAFKA_TLS_KEY: (path) => ({ ...kafkaTls, KAFKA_TLS_CERT: made.clientCert, KAFKA_TLS_KEY: path }),
+  REDIS_TLS_CA: (path) => ({ REDIS_URL: "rediss://r", REDIS_TLS_CA: path }),
+  REDIS_TLS_CERT: (path) => ({
+    REDIS_URL: "rediss://r",
+    REDIS_TLS_CERT: path,
+    REDIS_TLS_KEY: made.clientKey,
+  }),
+  REDIS_TLS_KEY: (path) => ({
+    REDIS_URL: "rediss://r",
+    REDIS_TLS_CERT: made.clientCert,
+    REDIS_TLS_KEY: path,
   }),
   INFLUXDB_TLS_CA: (path) => ({ INFLUXDB_URL: "https://i", INFLUXDB_TLS_CA: path }),
   "DATABASE_URL sslrootcert": (path) => ({ DATABASE_URL: `postgres://h/d?sslrootcert=${path}` }),
@@ -109,13 +141,9 @@ describe.each(Object.keys(tlsFiles))("%s", (setting) => {
   });
 
   test("a good file is no mistake", () => {
-    const good = /KEY|key/.test(setting)
-      ? setting.startsWith("BROKER")
-        ? made.serverKey
-        : made.clientKey
-      : setting.startsWith("BROKER")
-        ? made.serverCert
-        : made.clientCert;
+    const isServer = /^(BROKER|INGEST)/.test(setting);
+    const key = isServer ? made.serverKey : made.clientKey;
+    const good = /KEY|key/.test(setting) ? key : isServer ? made.serverCert : made.clientCert;
     expect(loadConfig({ ...base(), ...tlsFiles[setting]?.(good) })).toHaveProperty("config");
   });
 });

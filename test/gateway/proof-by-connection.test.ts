@@ -1,7 +1,7 @@
 /** A device that proved itself at CONNECT to the embedded broker needs no token in its messages, nor names and site; by password and by certificate. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { type InProcess, registered, scratch, startInProcess, stopAll, tokenFor } from "../kit/inprocess.ts";
@@ -112,6 +112,23 @@ describe("by certificate", () => {
       key: readFileSync(made.clientKey),
       ...more,
     });
+
+  test("a renewed BROKER_TLS_CA decides for those that connect from then on", async () => {
+    const others = makeCertificates("acme/d1");
+    const ca = join(scratch(), "ca.pem");
+    copyFileSync(others.ca, ca);
+    const made = await startTls("acme/d1", { BROKER_TLS_CA: ca });
+    const trusted = (by: Certificates) =>
+      shown(by, { ca: readFileSync(made.ca) }).then(
+        () => true,
+        () => false,
+      );
+    expect([await trusted(made), await trusted(others)]).toEqual([false, true]);
+    copyFileSync(made.ca, ca);
+    await running.gateway.reload({ mistakes: ["of no matter here"], warnings: [] });
+    expect([await trusted(made), await trusted(others)]).toEqual([true, false]);
+    others.remove();
+  });
 
   test("its common name is the device: no password, no token, and its own topic alone", async () => {
     const made = await startTls("acme/d1");

@@ -1,6 +1,6 @@
 /** How the gateway logs in at Kafka, and what it says if it may not: SASL, TLS and access lists of a real broker. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { explain } from "../../src/core/log.ts";
@@ -104,6 +104,34 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
     });
     expect(await sink.probe()).toContain(kafka.validated);
     expect((await sink.deliver(delivery([event(1)]))).delivered).toBe(1);
+  });
+
+  test("takes a renewed CA and client certificate at its next connection", async () => {
+    const others = makeCertificates();
+    const dir = mkdtempSync(join(tmpdir(), "sluice-kafka-renewed-"));
+    const [ca, cert, key] = ["ca", "cert", "key"].map((name) => join(dir, name)) as [string, string, string];
+    const renew = (path: string, from: string) => copyFileSync(from, path);
+    renew(ca, others.ca);
+    renew(cert, others.clientCert);
+    renew(key, others.clientKey);
+    const sink = kafka.open({
+      gatewayId: "renewed",
+      env: {
+        KAFKA_BOOTSTRAP_SERVERS: at("MTLS"),
+        KAFKA_TLS: "1",
+        ...{ KAFKA_TLS_CA: ca, KAFKA_TLS_CERT: cert, KAFKA_TLS_KEY: key },
+      },
+    });
+    const deliver = () => sink.deliver(delivery([event(1)])).then(({ delivered }) => delivered, explain);
+    expect(await deliver()).toContain("cannot connect");
+    renew(ca, certificates.ca);
+    expect(await deliver()).not.toBe(1);
+    renew(cert, certificates.clientCert);
+    expect(await deliver()).not.toBe(1);
+    renew(key, certificates.clientKey);
+    expect(await deliver()).toBe(1);
+    others.remove();
+    rmSync(dir, { recursive: true });
   });
 
   const shut: [string, string, () => Record<string, string>, RegExp][] = [

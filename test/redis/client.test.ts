@@ -1,5 +1,8 @@
 /** The supervisor of Bun's Redis client: that every call ends in time, says why, and that the next one works again. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log.ts";
 import { openRedis, type Redis, script } from "../../src/redis/redis-client.ts";
@@ -109,7 +112,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     });
   });
 
-  test("TLS: by its CA, with a client certificate; without them it says so", async () => {
+  test("TLS: by its CA, with a client certificate, renewed ones too; without them it says so", async () => {
     const { ca, otherCa, serverCert, serverKey, clientCert, clientKey, remove } = makeCertificates();
     closers.push(remove);
     const port = await freePort();
@@ -123,6 +126,25 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     expect(await failure(open({ url, ...mine }))).toMatch(/TLS.*certificate/i);
     expect(await failure(open({ url, tlsCa: otherCa, ...mine }))).toMatch(/TLS.*certificate/i);
     expect(await failure(open({ url, tlsCa: ca }))).toMatch(/TLS|certificate/i);
+    const others = makeCertificates();
+    closers.push(others.remove);
+    const dir = mkdtempSync(join(tmpdir(), "sluice-redis-renewed-"));
+    closers.push(() => rmSync(dir, { recursive: true }));
+    const [tlsCa, tlsCert, tlsKey] = ["ca", "cert", "key"].map((name) => join(dir, name)) as [
+      string,
+      string,
+      string,
+    ];
+    copyFileSync(others.ca, tlsCa);
+    copyFileSync(others.clientCert, tlsCert);
+    copyFileSync(others.clientKey, tlsKey);
+    const renewed = open({ url, tlsCa, tlsCert, tlsKey });
+    expect(await failure(renewed)).toMatch(/certificate/i);
+    copyFileSync(ca, tlsCa);
+    copyFileSync(clientCert, tlsCert);
+    expect(await failure(renewed)).not.toBe("none");
+    copyFileSync(clientKey, tlsKey);
+    expect(await ping(renewed)).toEqual(["PONG"]);
   });
 
   // A failover is a row of the fault table: redis-failover.

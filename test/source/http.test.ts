@@ -1,6 +1,8 @@
 /** HTTP ingest at a whole gateway: the answers, what is stored once, and what strangers cannot do. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
@@ -379,6 +381,20 @@ describe("TLS", () => {
     endLater(() => (scheme = "http"));
     expect((await post(d1, envelope())).status).toBe(202);
     expect(running.stats().sources[1]?.["detail"]).toContain("https://");
+    const trusts = (ca: string) =>
+      new Promise<boolean>((resolve) => {
+        const trusted = { port: port(), host: "localhost", servername: "localhost", ca: readFileSync(ca) };
+        const socket = connectTls(trusted, () => {
+          resolve(true);
+          socket.destroy();
+        });
+        socket.on("error", () => resolve(false));
+      });
+    expect([await trusts(first.ca), await trusts(second.ca)]).toEqual([true, false]);
+    await install(second);
+    await running.gateway.reload({ mistakes: ["of no matter here"], warnings: [] });
+    await until(() => trusts(second.ca));
+    expect(await trusts(first.ca)).toBe(false);
   });
 
   test("a certificate without its key is a mistake of the configuration", async () => {
