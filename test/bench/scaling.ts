@@ -60,7 +60,7 @@ async function startSinks() {
   if (influxdAvailable() === "") {
     const influxd = await startInfluxd();
     servers.push(influxd);
-    settings.push({ INFLUXDB_URL: influxd.url });
+    settings.push({ INFLUXDB_URL: influxd.url, INFLUX_RETENTION: "forever" });
   } else console.error(influxdAvailable());
   if (redisAvailable() === "") {
     const redis = await startRedis();
