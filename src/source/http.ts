@@ -6,9 +6,7 @@
  * requests are turned away before their body is read.
  */
 import { connectionBytes } from "../core/memory-bound.ts";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Timer } from "../core/clock.ts";
 import { hostPort, isLoopback, parseListen, type ListenAddress } from "../core/listen.ts";
 import { explain } from "../core/log.ts";
@@ -21,6 +19,14 @@ import { itemsMax } from "./http-batch.ts";
 import { bodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
 import { Delivery, HttpMessage, type Sender } from "./http-message.ts";
 import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenHashOf } from "./http-requests.ts";
+import {
+  addressOf,
+  type IngestServer,
+  listening,
+  lookEveryMs,
+  placeOf,
+  probeListen,
+} from "./http-listening.ts";
 import { createTurns, inParts } from "./http-turns.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./http-settings.ts";
 
@@ -40,12 +46,6 @@ export const httpIngest = sourceKind({
   ],
 });
 
-/** How long the head of a request may take, and then the whole of it. */
-const headMs = 10_000;
-const requestMs = 60_000;
-/** How long a connection without a request is kept. */
-const keepAliveMs = 15_000;
-const lookEveryMs = 1_000;
 /** How long a sender waits for the disk. */
 const answerMs = 30_000;
 /** Of a message in a batch, with its place in the intake, which looks whether there is room once per batch. */
@@ -68,11 +68,11 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
   let looking: Timer | undefined;
   let intake: Intake | undefined;
   let isStopping = false;
-  let server: Server | TlsServer | undefined;
+  let server: IngestServer | undefined;
   /** With the port that was given if 0 was asked for. */
   let place: ListenAddress | undefined;
   /** The certificate that is shown. */
-  let shown: TlsTexts;
+  let shown: ReturnType<typeof ingestTls>;
   let unacknowledged = 0;
   let refused = 0;
 
@@ -158,7 +158,7 @@ export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): So
    * Listens, with a certificate if it is one for HTTPS. A renewed one means to listen anew: Bun's server cannot change it. What is under
    * way on the old connections goes on.
    */
-  async function listen(at: ListenAddress, texts: TlsTexts): Promise<void> {
+  async function listen(at: ListenAddress, texts: ReturnType<typeof ingestTls>): Promise<void> {
     shown = texts;
     const opened = await listening(serve, at, settings.maxConnections, texts);
     opened.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
@@ -248,66 +248,10 @@ function givenUp(delivery: Delivery): GivenUp {
   return new GivenUp(503, "it could not be stored in time; try again", 5);
 }
 
-type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
-type TlsTexts = ReturnType<typeof ingestTls>;
-
-/** @throws if the port cannot be bound; the message names the setting and the cure */
-async function listening(
-  serve: Serve,
-  where: ListenAddress,
-  maxConnections: number,
-  tls: TlsTexts,
-): Promise<Server | TlsServer> {
-  const bounds = {
-    headersTimeout: headMs,
-    requestTimeout: requestMs,
-    keepAliveTimeout: keepAliveMs,
-    connectionsCheckingInterval: lookEveryMs,
-  };
-  const respond = (request: IncomingMessage, response: ServerResponse) => void serve(request, response);
-  const server =
-    tls === undefined ? createServer(bounds, respond) : createTlsServer({ ...bounds, ...tls }, respond);
-  server.maxConnections = maxConnections;
-  // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
-  server.timeout = requestMs;
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) => {
-      const words = `INGEST_LISTEN: cannot listen on ${hostPort(where)} (${explain(cause)}): see that nothing else does`;
-      reject(new Error(words, { cause }));
-    });
-    server.listen(where.port, where.host, resolve);
-  });
-  return server;
-}
-
 function send(response: ServerResponse, { status, headers, body }: Reply): void {
   if (response.destroyed) return;
   // What was not read is not waited for.
   const isUnread = !response.req.complete;
   response.writeHead(status, { ...headers, ...(isUnread && { connection: "close" }) });
   response.end(body);
-}
-
-function placeOf({ listen }: IngestSettings): ListenAddress {
-  return parseListen(listen ?? "") ?? { host: "127.0.0.1", port: 0 };
-}
-
-function addressOf(server: Server | TlsServer | undefined): { host: string; port: number } {
-  const { address: host, port } = (server?.address() ?? { address: "", port: 0 }) as AddressInfo;
-  return { host, port };
-}
-
-/** A gateway that runs has the port; else it must be free. */
-async function probeListen(settings: IngestSettings): Promise<string> {
-  ingestTls(settings);
-  const where = settings.listen ?? "";
-  try {
-    const server = await listening(() => Promise.resolve(), placeOf(settings), 1, undefined);
-    await new Promise<void>((resolve) => void server.close(() => resolve()));
-    return `${where} is free`;
-  } catch (error) {
-    if (String(Object(Object(error)["cause"])["code"]) === "EADDRINUSE")
-      return `${where} is in use, by a gateway that runs or by another program`;
-    throw error;
-  }
 }

@@ -51,7 +51,7 @@ test("on a new connection and with a new packet identifier each time: nothing is
     await until(() => waiting() === before.waiting);
   }
   // Meanwhile the broker hands nothing over, so the intake has neither a first nor a second copy to recognise
-  // (test/retries.test.ts).
+  // (test/intake/retries.test.ts).
   const { ingest, balanced } = stats();
   expect(balanced).toBe(true);
   expect(ingest.received).toBe(before.received);

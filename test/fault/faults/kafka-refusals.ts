@@ -9,7 +9,7 @@ import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";
 import { complaintsOfKafka } from "../kafka-side.ts";
 import type { Site } from "../site.ts";
-import { delivers, kafkaOf, sinks } from "./kafka-sinks.ts";
+import { delivers, kafkaOf, sinks } from "./looks.ts";
 
 const prepare = kafkaTestable;
 const also = async (site: Site, stats: readonly Stats[]) =>

@@ -10,7 +10,7 @@ import type { Fault } from "../fault.ts";
 import { complaintsOfKafka } from "../kafka-side.ts";
 import type { Site } from "../site.ts";
 import { localTables } from "../tables.ts";
-import { delivers, kafkaOf, sinks } from "./kafka-sinks.ts";
+import { delivers, kafkaOf, sinks } from "./looks.ts";
 
 const also = async (site: Site, stats: readonly Stats[]) =>
   complaintsOfKafka(kafkaOf(site), stats, await site.rows());

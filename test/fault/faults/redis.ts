@@ -4,18 +4,14 @@
  */
 import { until } from "../../kit/until.ts";
 import { redisAvailable } from "../../kit/redis.ts";
-import type { Stats } from "../../../src/admin/views.ts";
 import type { Fault } from "../fault.ts";
 import { type RedisBeside, staleMetrics } from "../redis-beside.ts";
 import type { Site } from "../site.ts";
+import { sinks } from "./looks.ts";
 
 function redisOf(site: Site): RedisBeside {
   if (!site.redis) throw new Error("this site has no Redis");
   return site.redis;
-}
-
-async function sinks(site: Site): Promise<Stats["sinks"]> {
-  return (await site.gateway.stats()).sinks;
 }
 
 /** A fault that begins, takes effect while PostgreSQL goes on, and ends. */

@@ -1,4 +1,4 @@
-/** What the rows with a Kafka look at. */
+/** What the rows look at while a fault is on. */
 import type { Stats } from "../../../src/admin/views.ts";
 import { until } from "../../kit/until.ts";
 import type { KafkaSide } from "../kafka-side.ts";
