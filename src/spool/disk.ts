@@ -61,7 +61,7 @@ const believedShare = 1 / 8;
  * trimmed. The disk is not asked per group while it is far from that.
  * @returns a check of `bytes` more that throws SpoolFull if they would leave less than `freeBytesMin`; free pages of the file count as free
  */
-export function keepFree(
+export function reserveFreeSpace(
   { db, dataDir, freeBytesMin, clock }: Floor,
   free = () => freeBytes(db, dataDir),
 ): (bytes: number) => void {

@@ -18,7 +18,7 @@ import { noDetours, type Cursor } from "../core/sink.ts";
 import { SidecarTables, type CommitRecord } from "./sidecar.ts";
 import { Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { commit, freeBytes, keepFree, vacuum, SpoolFull } from "./disk.ts";
+import { commit, freeBytes, reserveFreeSpace, vacuum, SpoolFull } from "./disk.ts";
 import { encodeAll, Groups } from "./groups.ts";
 import { Keeping } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
@@ -62,7 +62,7 @@ export class Spool {
   readonly #cursors: Cursors;
   readonly #epochs: readonly Epoch[];
   readonly #checkOwnership: () => void;
-  readonly #keepFree: (bytes: number) => void;
+  readonly #reserveFreeSpace: (bytes: number) => void;
   readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
@@ -99,7 +99,12 @@ export class Spool {
       throw error;
     }
     this.#checkOwnership = watchOwnership(this.#db, dataDir, this.#epochs.at(-1)?.epoch ?? "");
-    this.#keepFree = keepFree({ db: this.#db, dataDir, freeBytesMin: settings.freeBytesMin, clock });
+    this.#reserveFreeSpace = reserveFreeSpace({
+      db: this.#db,
+      dataDir,
+      freeBytesMin: settings.freeBytesMin,
+      clock,
+    });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
@@ -160,7 +165,7 @@ export class Spool {
     for (const group of groups) bytes += group.bytes;
     if (entries.length > 0) {
       this.#makeRoom(bytes, record.endsTheHold ?? false);
-      this.#keepFree(bytes);
+      this.#reserveFreeSpace(bytes);
     }
     this.#commit(() => {
       let last = this.#head;

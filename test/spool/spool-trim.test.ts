@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { keepFree, SpoolFull } from "../../src/spool/disk.ts";
+import { reserveFreeSpace, SpoolFull } from "../../src/spool/disk.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { bulky, emptyRecord, entries, put, seqsIn, settledTo, spoolKit } from "../kit/spool.ts";
 
@@ -221,7 +221,7 @@ test("a disk that is far from its floor is asked once a second, and one that is 
   const clock = simulatedClock();
   const { dataDir, db } = { dataDir: kit.dir(), db: new Database(":memory:") };
   let [free, asked] = [1_000_000, 0];
-  const check = keepFree({ db, dataDir, freeBytesMin: 100_000, clock }, () => {
+  const check = reserveFreeSpace({ db, dataDir, freeBytesMin: 100_000, clock }, () => {
     asked++;
     return free;
   });
