@@ -3,10 +3,9 @@
  *
  * Order of a start: what can refuse (the spool's lock and integrity, the listeners' addresses) before what takes messages. Each
  * part's closing is noted when it is opened or started, so that a stop is the start backwards: the intake first, then the open
- * group and its acknowledgements, then the sinks, the disk last.
+ * group and its acknowledgements, then the sinks, the disk last. What can be opened knowing nothing of the rest is in gateway/.
  */
 import { join } from "node:path";
-import { createLivePolicy, pollOf } from "./admin/policy.ts";
 import { RecentRejects } from "./admin/recent-rejects.ts";
 import { createReviewQueues } from "./admin/review/review-queues.ts";
 import { statsLine, viewOf, type ViewedParts, type Watches } from "./admin/view.ts";
@@ -14,8 +13,6 @@ import { statusTopicOf } from "./admin/status-topic.ts";
 import type { GatewayView } from "./admin/views.ts";
 import { startWatches } from "./admin/watches.ts";
 import { watchedCertificates } from "./config/certificates.ts";
-import { keepGatewayId } from "./config/gateway-id.ts";
-import { makeDataDir } from "./config/host.ts";
 import type { Config, Loaded } from "./config/index.ts";
 import { sayMappings } from "./config/mappings.ts";
 import { readAgainMs, rotation, takeAnew } from "./config/rotation.ts";
@@ -28,10 +25,12 @@ import type { Source } from "./core/source.ts";
 import type { Store } from "./core/store.ts";
 import { throttledWarn } from "./core/throttled-warn.ts";
 import { Drain } from "./drain/drain.ts";
+import { openDevices } from "./gateway/devices.ts";
+import { openDisk } from "./gateway/disk.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
 import { authenticator } from "./intake/authenticate.ts";
 import { Books } from "./intake/books.ts";
-import { hostClock, type HostClock } from "./intake/host-clock.ts";
+import { hostClock } from "./intake/host-clock.ts";
 import { Ingest } from "./intake/ingest.ts";
 import { KnownMessages } from "./intake/known.ts";
 import { recheckUnheard, watcherWith } from "./intake/recheck.ts";
@@ -39,19 +38,12 @@ import { Rejudge } from "./intake/rejudge.ts";
 import { router } from "./judge/mapping/routes.ts";
 import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
-import { DeviceAuthCache } from "./registry/auth-cache.ts";
-import { createLookup } from "./registry/lookup.ts";
-import { openSavedCache } from "./registry/saved.ts";
 import { createTokenOwners } from "./registry/token-owners.ts";
 import { openLatest } from "./admin/open-latest.ts";
-import { openSharedAuth } from "./redis/shared-auth.ts";
 import { openSinks } from "./sink/index.ts";
 import { openSources } from "./source/index.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
-import { Spool } from "./spool/spool.ts";
-import { openStore } from "./store/open-store.ts";
-import { whatIsLeftBehind } from "./store/sqlite/local-file.ts";
 import { builtMs } from "./version.ts";
 
 export interface Gateway {
@@ -101,25 +93,11 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   const { config, log } = options;
   const { dataDir, gatewayId } = config.general;
   const clock = hostClock({ host: options.clock ?? systemClock, builtMs, log });
-  const { spool, store } = openDisk(options, clock, closers);
+  const { spool, store } = openDisk({ config, log, clock, closers, store: options.store });
   const { registry } = store;
 
-  const policy = createLivePolicy(config.judge, log);
-  const pollSettings = pollOf(registry, policy, log);
-  const cache = new DeviceAuthCache(config.cache, clock);
-  const saved = openSavedCache(join(dataDir, "auth-cache.db"), cache);
-  closers.add(saved.close);
-  saved.restore();
-  const lookup = createLookup({
-    registry,
-    cache,
-    shared: openSharedAuth(config, clock, log),
-    clock,
-    log,
-    settings: config.lookup,
-    onSettings: () => void pollSettings(),
-  });
-  closers.add(lookup.close);
+  const devices = openDevices({ config, registry, clock, log, closers });
+  const { policy, pollSettings, cache, lookup } = devices;
   const routeOf = config.mappings.length === 0 ? undefined : router(config.mappings);
   const judge = createJudge({
     policy: policy.get,
@@ -231,11 +209,6 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     for (const source of sources) source.renewTls?.();
   };
 
-  const keepCache = async () => {
-    const told = "the auth cache cannot be kept for a restart";
-    await saved.save().catch((error: unknown) => log.warn({ error: explain(error) }, told));
-  };
-
   async function start(): Promise<void> {
     closers.add(() => log.info(statsLine(parts), "stats"));
     const { lookup: lookups, local, watchdog } = config;
@@ -251,13 +224,13 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     http = server;
     closers.add(() => server.stop());
     await pollSettings();
-    closers.add(keepCache);
+    closers.add(devices.keepCache);
     closers.add(registry.watch(watcherWith(lookup, sources)));
     const rechecks = recheckUnheard(lookup, sources, clock);
     closers.add(() => rechecks.cancel());
     const { settingsPollSeconds, logStatsEverySeconds } = config.general;
     every(settingsPollSeconds * 1000, () => void pollSettings());
-    every(saveCacheEveryMs, () => void keepCache());
+    every(saveCacheEveryMs, () => void devices.keepCache());
     const renewal = options.reload && rotation(config, options.reload, log);
     every(readAgainMs, () => {
       renewal?.();
@@ -291,23 +264,4 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     httpAddress: () => http?.address ?? "",
     sourceAddress: (kind) => sources.find((source) => source.status().kind === kind)?.address?.(),
   };
-}
-
-/** Opens the spool and the store, which know no other part. */
-function openDisk(options: GatewayOptions, clock: HostClock, closers: Closers) {
-  const { config, log } = options;
-  const { general, postgres } = config;
-  const { dataDir, gatewayId } = general;
-  makeDataDir(dataDir);
-  const spool = new Spool({ dataDir, settings: config.spool, clock, memory: memoryShares(config.memory) });
-  closers.add(() => spool.close());
-  const isMoved = postgres.url === undefined || spool.hasSink("postgres");
-  const leftBehind = isMoved ? undefined : whatIsLeftBehind(dataDir);
-  if (leftBehind !== undefined) throw new Error(leftBehind);
-  keepGatewayId(dataDir, gatewayId, log);
-  closers.add(clock.stop);
-  clock.begin(spool.newestAtStartMs);
-  const store = options.store ?? openStore({ dataDir, gatewayId, postgres, clock, log });
-  closers.add(() => store.close());
-  return { spool, store };
 }

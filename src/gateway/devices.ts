@@ -1,0 +1,45 @@
+/** Who a device is and what it may do: the policy, the cache as the last run left it, and the look-up behind both. */
+import { join } from "node:path";
+import { createLivePolicy, pollOf } from "../admin/policy.ts";
+import type { Config } from "../config/index.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Closers } from "../core/closers.ts";
+import { explain, type Log } from "../core/log.ts";
+import type { Registry } from "../core/registry.ts";
+import { openSharedAuth } from "../redis/shared-auth.ts";
+import { DeviceAuthCache } from "../registry/auth-cache.ts";
+import { createLookup } from "../registry/lookup.ts";
+import { openSavedCache } from "../registry/saved.ts";
+
+export interface DeviceParts {
+  readonly config: Config;
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly closers: Closers;
+}
+
+/** Connects to nothing yet. */
+export function openDevices({ config, registry, clock, log, closers }: DeviceParts) {
+  const policy = createLivePolicy(config.judge, log);
+  const pollSettings = pollOf(registry, policy, log);
+  const cache = new DeviceAuthCache(config.cache, clock);
+  const saved = openSavedCache(join(config.general.dataDir, "auth-cache.db"), cache);
+  closers.add(saved.close);
+  saved.restore();
+  const lookup = createLookup({
+    registry,
+    cache,
+    shared: openSharedAuth(config, clock, log),
+    clock,
+    log,
+    settings: config.lookup,
+    onSettings: () => void pollSettings(),
+  });
+  closers.add(lookup.close);
+  const keepCache = async () => {
+    const told = "the auth cache cannot be kept for a restart";
+    await saved.save().catch((error: unknown) => log.warn({ error: explain(error) }, told));
+  };
+  return { policy, pollSettings, cache, keepCache, lookup };
+}
