@@ -15,18 +15,19 @@ import type { Entry } from "../core/entry.ts";
 import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
 import type { Values } from "../core/settings.ts";
 import { noDetours, type Cursor } from "../core/sink.ts";
-import { SidecarTables, type CommitRecord } from "./sidecar.ts";
-import { Cursors } from "./cursors.ts";
+import type { SidecarTables, CommitRecord } from "./sidecar.ts";
+import type { Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { commit, freeBytes, reserveFreeSpace, vacuum, SpoolFull } from "./disk.ts";
-import { encodeAll, Groups } from "./groups.ts";
+import { encodeAll, type Groups } from "./groups.ts";
 import { Keeping } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
-import { beginEpoch, headOf, openSpoolFile, type Epoch } from "./open.ts";
+import { openSpoolFile, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./spool-settings.ts";
 import { watchOwnership } from "./ownership.ts";
 import { noteClosed } from "./state.ts";
 import { Tail } from "./tail.ts";
+import { takeOver } from "./take-over.ts";
 
 const trimGroupsMax = 2_000;
 /**
@@ -301,20 +302,4 @@ export class Spool {
   #settled(): number {
     return Math.min(this.#keeping.settled, this.#head - 1);
   }
-}
-
-/**
- * Claims the spool in one transaction: if the lock file was removed, the earlier gateway could otherwise append
- * between the read and the claim.
- */
-function takeOver(db: Database, window: number, recentBytesMax: number) {
-  const claim = db.transaction(() => {
-    const groups = new Groups(db, recentBytesMax);
-    const { last, bytes, newestMs } = groups.totals();
-    const head = headOf(db, last);
-    const epochs = beginEpoch(db, head + 1, groups.first() ?? head + 1);
-    const sidecar = new SidecarTables(db, window);
-    return { db, groups, cursors: new Cursors(db), sidecar, bytes, newestMs, head, epochs };
-  });
-  return claim.immediate();
 }
