@@ -4,6 +4,7 @@
  * They are written with each group in one transaction (spool.ts), so they are true after any crash. What is still
  * being judged is not written: after a crash nobody acknowledged it, and it is received again.
  */
+import type { Entry } from "../core/entry.ts";
 
 export interface BookTotals {
   readonly received: number;
@@ -60,6 +61,13 @@ export class Books {
   /** How much of `received` is further events of one message. */
   get furtherEvents(): number {
     return this.#split;
+  }
+
+  /** What became of a message, or of one event of it, by the entry that stands for it. */
+  count(entry: Entry): void {
+    if (entry.kind === "event") this.accept(entry.detail !== null);
+    else if (entry.kind === "deferred") this.defer();
+    else this.reject(entry.reason);
   }
 
   accept(isEmpty = false): void {

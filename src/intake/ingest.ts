@@ -169,7 +169,7 @@ export class Ingest {
     for (const entry of waited) this.#deferred.remove(entry);
     for (const entry of entries) {
       this.#parts.books.rejudge(seq);
-      this.#count(entry);
+      this.#parts.books.count(entry);
       this.#group.entries.push(entry);
     }
     this.#onCommit.push(committed);
@@ -250,16 +250,9 @@ export class Ingest {
   }
 
   #add(entry: Entry): void {
-    this.#count(entry);
+    this.#parts.books.count(entry);
     this.#group.entries.push(entry);
     if (entry.kind === "deferred") this.defer(entry);
-  }
-
-  #count(entry: Entry): void {
-    const { books } = this.#parts;
-    if (entry.kind === "event") books.accept(entry.detail !== null);
-    else if (entry.kind === "deferred") books.defer();
-    else books.reject(entry.reason);
   }
 
   #commit(): void {
