@@ -26,6 +26,7 @@ import {
 } from "./mqtt-options.ts";
 import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
 import { probeMqtt } from "./mqtt-probe.ts";
+import { statusPublisher } from "./mqtt-status.ts";
 import { MqttMessage } from "./outstanding.ts";
 import { sessionMemory, type SessionMemory } from "./session-memory.ts";
 import { takeovers } from "./takeovers.ts";
@@ -88,6 +89,7 @@ export function mqttSource(options: MqttOptions): Source {
   const rivals = takeovers(clock, clientId);
   const tls = lastGood(() => tlsOf(settings));
   const losses = brokerLosses(options.lossesFile, place, clock, log);
+  const status = statusTopic && statusPublisher(statusTopic, { place, clientId, log });
   const former = formerSessions({
     clientIds: memory.others(clientId),
     place,
@@ -125,10 +127,6 @@ export function mqttSource(options: MqttOptions): Source {
   let attempt = 0;
   let reconnects = 0;
   let dialledMs = 0;
-  /** The last status that was announced. */
-  let status: string | undefined;
-  /** Why the broker does not have it. */
-  let statusRefused: string | undefined;
   /** The Maximum Packet Size that the connection began with. */
   let announcedBytes = 0;
   let lossAsks = 0;
@@ -197,7 +195,7 @@ export function mqttSource(options: MqttOptions): Source {
     if (note !== undefined && note !== group) log.info(facts, note);
     group = note;
     said = detail;
-    publishStatus();
+    status?.publish(connection);
     askLosses();
     first.resolve();
   }
@@ -206,16 +204,6 @@ export function mqttSource(options: MqttOptions): Source {
     if (lossAsks >= lossAsksMax) return;
     lossAsks += 1;
     connection?.askLosses(() => (lossAsks = 0));
-  }
-
-  function publishStatus(): void {
-    if (statusTopic === undefined || status === undefined || !connected) return;
-    const { topic } = statusTopic;
-    connection?.publish(topic, status, (why) => {
-      const refusal = `the broker refuses STATUS_TOPIC ${topic} (${why}): allow this gateway's user to publish there`;
-      if (refusal !== statusRefused) log.warn({ broker: place, client_id: clientId }, refusal);
-      statusRefused = refusal;
-    });
   }
 
   function over(intake: Intake, cause: unknown): void {
@@ -266,8 +254,7 @@ export function mqttSource(options: MqttOptions): Source {
     },
     reconnect: () => connection?.abandon("connecting anew"),
     announce(told) {
-      status = told;
-      publishStatus();
+      status?.announce(told, connected ? connection : undefined);
     },
     stopIntake() {
       stopped = true;
@@ -293,7 +280,7 @@ export function mqttSource(options: MqttOptions): Source {
         connected ? withSuspicion(detail) : detail,
         former.detail(),
         connected ? group : undefined,
-        connected ? statusRefused : undefined,
+        connected ? status?.refusal() : undefined,
       ]
         .filter(Boolean)
         .join("; "),
