@@ -6,6 +6,7 @@
  * one clock, one way, and a new part is covered from its first day.
  */
 import type { Clock, Timer } from "../core/clock.ts";
+import { duration, entriesWait, number } from "../core/readable.ts";
 import type { PartReadiness, SinkView, Stats } from "./views.ts";
 
 export interface Attention {
@@ -66,7 +67,7 @@ function lossOf({ sources }: Facts, afterMs: number): Attention | undefined {
       level: "warning",
       text: `The broker of source ${kind} dropped messages`,
       since: at,
-      detail: `${String(count)} since the start, by its own count, for whichever of its clients`,
+      detail: `${number(Number(count))} since the start, by its own count, for whichever of its clients`,
       remedy:
         "If the gateway was away they may be its own: let the broker keep more for a client that is away (Mosquitto: max_queued_messages 0, persistence true).",
     };
@@ -131,12 +132,12 @@ function sinkTold(name: string, facts: Facts): Sentence {
     return {
       level: "critical",
       text: `Sink ${name} stands still until somebody acts`,
-      remedy: `Fix what its words name; delivery goes on by itself. ${waiting} entries wait in the spool${room}.`,
+      remedy: `Fix what its words name; delivery goes on by itself. ${entriesWait(waiting)} in the spool${room}.`,
     };
   return {
     level: "warning",
     text: `Sink ${name} cannot deliver`,
-    remedy: `Nothing is lost: ${waiting} entries wait in the spool${room}. See that its server runs and can be reached.`,
+    remedy: `Nothing is lost: ${entriesWait(waiting)} in the spool${room}. See that its server runs and can be reached.`,
   };
 }
 
@@ -160,15 +161,4 @@ function sentenceOf({ part }: PartReadiness, facts: Facts): Sentence {
 
 function kindOf({ part }: PartReadiness): string {
   return part.split(" ")[0] ?? "";
-}
-
-/** As people say it: the largest unit of which there are two or more. */
-export function duration(seconds: number): string {
-  const units = [
-    ["days", 86_400],
-    ["hours", 3_600],
-    ["min", 60],
-  ] as const;
-  const [unit, per] = units.find(([, size]) => seconds >= 2 * size) ?? ["s", 1];
-  return `${Math.floor(seconds / per)} ${unit}`;
 }

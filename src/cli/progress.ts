@@ -1,4 +1,5 @@
 /** How far a long command has come, in one line that is written over, for a person at a terminal: nothing is written anywhere else. */
+import { number } from "../core/readable.ts";
 import type { Context } from "./command.ts";
 
 export interface Progress {
@@ -25,7 +26,7 @@ export function progressOf(
   };
   return {
     step(done, total) {
-      last = `${bar(done, total)}${done.toLocaleString("en")} ${what}`;
+      last = `${bar(done, total)}${number(done)} ${what}`;
       if (performance.now() - saidMs < everyMs) return;
       saidMs = performance.now();
       say();

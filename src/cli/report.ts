@@ -14,7 +14,7 @@ export function table(given: readonly (readonly string[])[]): string {
   const columns = (rows[0] ?? []).map((_, at) => {
     const cells = rows.map((row) => row[at] ?? "");
     const values = cells.slice(1).filter((cell) => cell !== "-" && cell !== "");
-    const isNumeric = at > 0 && values.length > 0 && values.every((cell) => /^-?[\d.]+$/.test(cell));
+    const isNumeric = at > 0 && values.length > 0 && values.every((cell) => /^-?[\d.,]+$/.test(cell));
     return { width: Math.max(...cells.map((cell) => cell.length)), isNumeric };
   });
   const line = (row: readonly string[]) =>

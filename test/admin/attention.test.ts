@@ -10,7 +10,7 @@ const sink: SinkView = {
   refused: 0,
   skipped: 0,
   spooled: 7,
-  waiting: 7,
+  waiting: 1_139,
   alarms: [],
 };
 const facts = {
@@ -50,7 +50,7 @@ test("the time is when the trouble began, and disappears with it", () => {
     detail: "connection refused",
     since: begun,
   });
-  expect(now().remedy).toContain("7 entries wait in the spool; there is room for 3 days");
+  expect(now().remedy).toContain("1,139 entries wait in the spool; there is room for 3 days");
   broken.clear();
   clock.advance(1_000);
   broken.set("sink influx", "connection refused");
@@ -65,7 +65,7 @@ test("messages that the broker dropped are told of for an hour, after all that c
     text: "The broker of source mqtt dropped messages",
     since: at,
   });
-  expect(now(lost).detail).toContain("1505");
+  expect(now(lost).detail).toContain("1,505");
   broken.set("sink influx", "connection refused");
   expect(now(lost).text).toBe("Sink influx cannot deliver");
   broken.clear();

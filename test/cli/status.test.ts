@@ -1,6 +1,7 @@
 /** `sluice status` and `sluice top` against a running gateway: one that works, and one whose sink has gone. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { execute } from "../../src/cli/index.ts";
+import { screen, shownStats } from "../../src/cli/status/screen.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
@@ -48,13 +49,32 @@ test("a sink that is away comes first: since when, in whose words, and the remed
   await inTrouble();
   const { out } = await sluice(["status"]);
   expect(out).toMatch(
-    /\nSink influx cannot deliver since \d\d:\d\d\n {2}.*127\.0\.0\.1:9.*\n {2}Nothing is lost: 1 entries wait/,
+    /\nSink influx cannot deliver since \d\d:\d\d\n {2}.*127\.0\.0\.1:9.*\n {2}Nothing is lost: 1 entry waits/,
   );
   expect(out).toContain("Received 2 = accepted 1 + rejected 1 (TOKEN_INVALID 1) + duplicate 0 + judging 0");
   const { out: json } = await sluice(["status", "--json"]);
   expect(JSON.parse(json)).toMatchObject({
     attention: { level: "warning", text: "Sink influx cannot deliver" },
   });
+});
+
+test("what people read has its thousands apart, and columns of such numbers stay to the right", async () => {
+  const stats = shownStats.parse(running.stats());
+  const { influx } = stats.sinks;
+  if (influx === undefined) throw new Error("there is no sink influx");
+  const text = screen({
+    stats: {
+      ...stats,
+      ingest: { ...stats.ingest, received: 1_234_567 },
+      spool: { ...stats.spool, entries: 1_139, dead_letters: 0 },
+      sinks: { influx: { ...influx, delivered: 1_233_428, waiting: 1_139 }, redis: { ...influx } },
+    },
+    inColour: false,
+  });
+  expect(text).toContain("Received 1,234,567 = ");
+  expect(text).toContain("Spool: 1,139 entries wait, ");
+  expect(text).toMatch(/^influx +1,233,428 +- +1,139 /m);
+  expect(text).toMatch(/^redis {11,}0 /m);
 });
 
 test("colours go only to a terminal, and NO_COLOR is obeyed", async () => {

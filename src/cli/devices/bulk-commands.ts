@@ -1,5 +1,6 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
 import { explain } from "../../core/log.ts";
+import { number } from "../../core/readable.ts";
 import { toFields } from "../../core/columns.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
@@ -130,7 +131,8 @@ function tokenPrinter(context: Context, asJson: boolean): (made: MadeTokens) => 
 }
 
 function tokenlessWarning(count: number): string {
-  const who = count === 1 ? "1 device that was added has" : `${count} of the devices that were added have`;
+  const who =
+    count === 1 ? "1 device that was added has" : `${number(count)} of the devices that were added have`;
   return `warning: ${who} no token, and while REQUIRE_TOKEN is 1 the messages of such a device are rejected; \`sluice devices rotate-token\` makes one, \`import --make-tokens\` makes them for all\n`;
 }
 
@@ -147,7 +149,9 @@ function conclude(
     );
   else {
     for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
-    context.stderr(`${read} lines: ${added} added, ${existing} already registered, ${wrong} wrong\n`);
+    context.stderr(
+      `${number(read)} lines: ${number(added)} added, ${number(existing)} already registered, ${number(wrong)} wrong\n`,
+    );
   }
   if (tokenless > 0) context.stderr(tokenlessWarning(tokenless));
   if (trouble !== undefined) context.stderr(`error: ${explain(trouble)}\n`);

@@ -3,6 +3,7 @@
  * of times.
  */
 import { progressOf } from "../progress.ts";
+import { number } from "../../core/readable.ts";
 import type { Config } from "../../config/index.ts";
 import { openPostgres } from "../../store/postgres/postgres-client.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";
@@ -60,7 +61,7 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
     const progress = progressOf(context, "rows moved");
     const { rows, refused, file } = await moveLocal(config, db, (_, n) => progress.step(n));
     progress.end();
-    const counts = Object.entries(rows).map(([table, n]) => `${table}: ${n} moved\n`);
+    const counts = Object.entries(rows).map(([table, n]) => `${table}: ${number(n)} moved\n`);
     context.stdout(asJson ? `${JSON.stringify({ rows, refused, file })}\n` : counts.join(""));
     for (const why of refused) context.stderr(`not moved: ${why}\n`);
     context.stderr(

@@ -1,5 +1,6 @@
 /** Runs a replay or discard from its first batch to its last, and reports it. */
 import type { ReviewOutcome } from "../../admin/review/review-queue.ts";
+import { number } from "../../core/readable.ts";
 import type { Context } from "../command.ts";
 import { progressOf } from "../progress.ts";
 import { table } from "../report.ts";
@@ -34,7 +35,9 @@ export async function runThrough(
     after = outcome.next;
     progress.step(total.matched);
     if (after !== null && context.isTerminal !== true)
-      context.stderr(`${total.matched} processed, ${total.done} done, ${total.keptCount} stay …\n`);
+      context.stderr(
+        `${number(total.matched)} processed, ${number(total.done)} done, ${number(total.keptCount)} stay …\n`,
+      );
     total.stopped = after !== null && context.signal.aborted;
     if (total.stopped) break;
   }
@@ -58,10 +61,10 @@ export function report(
     return context.stdout(`${JSON.stringify(answer)}\n`);
   }
   context.stdout(
-    `${total.done} of ${matched} ${things} ${dryRun ? "would be " : ""}${done}, ${keptCount} stay\n`,
+    `${number(total.done)} of ${number(matched)} ${things} ${dryRun ? "would be " : ""}${done}, ${number(keptCount)} stay\n`,
   );
   const reasons = [...why].sort(([, a], [, b]) => b - a).slice(0, 20);
   if (reasons.length > 0)
-    context.stdout(table([["because", "count"], ...reasons.map(([text, n]) => [text, String(n)])]));
+    context.stdout(table([["because", "count"], ...reasons.map(([text, n]) => [text, number(n)])]));
   if (stopped) context.stderr("interrupted: the rest was not processed\n");
 }

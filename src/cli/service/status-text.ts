@@ -2,6 +2,7 @@
  * The one line that `systemctl status` shows of a running gateway: what needs somebody, else that it works; then the
  * rate and the backlog. Both are rounded, so that a steady gateway has a steady line and systemd is told little.
  */
+import { entriesWait } from "../../core/readable.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Stats } from "../../admin/views.ts";
 
@@ -15,12 +16,17 @@ export function statusText(read: () => Stats, clock: Clock): () => string {
     const perSecond = last === undefined || seconds <= 0 ? 0 : (now.received - last.received) / seconds;
     last = now;
     const since = attention.since === null ? "" : ` since ${attention.since.slice(0, 16)}Z`;
-    const backlog = spool.entries === 0 ? "nothing waits" : `${rounded(spool.entries)} entries wait`;
-    return `${attention.text}${since}; ${rounded(perSecond)} messages/s, ${backlog}`;
+    const backlog = spool.entries === 0 ? "nothing waits" : entriesWait(rounded(spool.entries));
+    return `${attention.text}${since}; ${rate(perSecond)} messages/s, ${backlog}`;
   };
 }
 
-/** To two digits, and whole from 10 on. */
-function rounded(value: number): string {
-  return Number(value.toPrecision(2)).toLocaleString("en-US", { maximumFractionDigits: 1 });
+/** To two digits. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(2));
+}
+
+/** Whole from 10 on. */
+function rate(value: number): string {
+  return rounded(value).toLocaleString("en", { maximumFractionDigits: 1 });
 }

@@ -1,4 +1,5 @@
 /** What `sluice spool` prints for people. */
+import { number } from "../../core/readable.ts";
 import type { Repaired } from "../../spool/tools/repair.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import type { SpoolStatus } from "../../spool/tools/status.ts";
@@ -9,7 +10,10 @@ export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number)
   const { head, first, groups, entries, bytes, oldestReceivedMs, newestReceivedMs, files } = status;
   const facts = [
     ["spool", `${status.path}, ${status.inUse ? "in use by a gateway" : "not in use"}`],
-    ["entries", entries === 0 ? "none held" : `${entries} in ${groups} groups, seq ${first} to ${head}`],
+    [
+      "entries",
+      entries === 0 ? "none held" : `${number(entries)} in ${number(groups)} groups, seq ${first} to ${head}`,
+    ],
     ["bytes", `${size(bytes)} of ${size(bytesMax)} (${((bytes * 100) / bytesMax).toFixed(1)} %)`],
     ["oldest", oldestReceivedMs === null ? "-" : `${age(nowMs - oldestReceivedMs)} old`],
     ["room", roomText(status, bytesMax)],
@@ -62,7 +66,7 @@ export function verifiedText(found: Verified): string {
   const { path, sound, pages, groups, entries, damaged, missing, deadLetters, badLetters, books } = found;
   return [
     `${path}: ${sound ? "sound" : "DAMAGED"}\n`,
-    `${entries} entries in ${groups} groups and ${deadLetters} dead letters can be read\n`,
+    `${number(entries)} entries in ${number(groups)} groups and ${number(deadLetters)} dead letters can be read\n`,
     ...pages.map((fault) => `file: ${fault}\n`),
     ...damaged.map((lost) => `damaged: ${lostText(lost)}\n`),
     ...missing.map((lost) => `missing: ${lostText(lost)}\n`),
@@ -76,7 +80,7 @@ export function repairedText({ before, original, notes }: Repaired): string {
   const lost = before.damaged.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   return [
     `${before.path}: repaired; the damaged file is ${original}\n`,
-    `kept ${before.entries} entries in ${before.groups} groups; could not keep ${lost} entries\n`,
+    `kept ${number(before.entries)} entries in ${number(before.groups)} groups; could not keep ${number(lost)} entries\n`,
     ...before.damaged.map((each) => `lost: ${lostText(each)}\n`),
     ...before.badLetters.map(({ id, why }) => `lost: dead letter ${id}: ${why}\n`),
     ...notes.map((note) => `${note}\n`),
@@ -85,7 +89,7 @@ export function repairedText({ before, original, notes }: Repaired): string {
 
 export function lostText({ from, to, why }: Lost): string {
   const count = to - from + 1;
-  return `seq ${from} to ${to} (${count} ${count === 1 ? "entry" : "entries"}): ${why}`;
+  return `seq ${from} to ${to} (${number(count)} ${count === 1 ? "entry" : "entries"}): ${why}`;
 }
 
 function age(ms: number): string {

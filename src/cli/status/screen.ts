@@ -6,7 +6,7 @@
  */
 import { styleText } from "node:util";
 import { z } from "zod";
-import { duration } from "../../admin/attention.ts";
+import { duration, entriesWait, number } from "../../core/readable.ts";
 import { oneLine } from "../../core/terminal.ts";
 import { size, table } from "../report.ts";
 
@@ -108,33 +108,33 @@ function intakeText({ ingest, auth_cache: cache }: ShownStats, rates: Rates | un
   const { received, accepted, duplicate, judging, rejected, latency_ms: ms } = ingest;
   const rows = Object.entries(rejected).toSorted(([, a], [, b]) => b - a);
   const sum = rows.reduce((total, [, n]) => total + n, 0);
-  const worst = rows.slice(0, 3).map(([reason, n]) => `${reason} ${n}`);
+  const worst = rows.slice(0, 3).map(([reason, n]) => `${reason} ${number(n)}`);
   const why = worst.length === 0 ? "" : ` (${worst.join(", ")}${rows.length > 3 ? ", …" : ""})`;
-  const now = rates === undefined ? "" : `; now ${rates.received.toFixed(0)} per second`;
+  const now = rates === undefined ? "" : `; now ${number(rates.received)} per second`;
   const rate = cache.hit_rate === null ? "" : `, ${(cache.hit_rate * 100).toFixed(1)} % answered from memory`;
   return [
-    `Received ${received} = accepted ${accepted} + rejected ${sum}${why} + duplicate ${duplicate} + judging ${judging}${now}\n`,
-    `To disk in ${millis(ms.p50)} (p50), ${millis(ms.p99)} (p99). Devices cached: ${cache.size} of ${cache.max_size}${rate}.\n`,
+    `Received ${number(received)} = accepted ${number(accepted)} + rejected ${number(sum)}${why} + duplicate ${number(duplicate)} + judging ${number(judging)}${now}\n`,
+    `To disk in ${millis(ms.p50)} (p50), ${millis(ms.p99)} (p99). Devices cached: ${number(cache.size)} of ${number(cache.max_size)}${rate}.\n`,
   ].join("");
 }
 
 function spoolText({ spool }: ShownStats): string {
   const { entries, bytes, bytes_max: bytesMax, offline_hours_left: hours, dead_letters: letters } = spool;
   const room = hours === null ? "" : `; room for ${duration(hours * 3600)} if nothing were delivered`;
-  const dead = letters === 0 ? "" : `; ${letters} dead letters (sluice dead-letters list)`;
-  return `Spool: ${entries} entries wait, ${size(bytes)} of ${size(bytesMax)}${room}${dead}.\n`;
+  const dead = letters === 0 ? "" : `; ${number(letters)} dead letters (sluice dead-letters list)`;
+  return `Spool: ${entriesWait(entries)}, ${size(bytes)} of ${size(bytesMax)}${room}${dead}.\n`;
 }
 
 function sinksText({ sinks }: ShownStats, rates: Rates | undefined): string {
   const rows = Object.entries(sinks).map(([name, sink]) => [
     name,
-    String(sink.delivered),
-    rates === undefined ? "-" : (rates.delivered[name] ?? 0).toFixed(0),
-    String(sink.waiting),
+    number(sink.delivered),
+    rates === undefined ? "-" : number(rates.delivered[name] ?? 0),
+    number(sink.waiting),
     sink.waiting === 0 ? "-" : duration(sink.oldest_age_seconds),
     millis(sink.latency_ms.p99),
-    String(sink.refused),
-    String(sink.skipped),
+    number(sink.refused),
+    number(sink.skipped),
   ]);
   return table([
     ["sink", "delivered", "per second", "waiting", "oldest", "p99", "refused", "skipped"],

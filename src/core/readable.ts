@@ -1,0 +1,24 @@
+/**
+ * Numbers and times as people read them, on the page, in a terminal and in the sentences of the attention. What a script reads
+ * (JSON, metrics, CSV) keeps its digits as they are.
+ */
+
+export function number(n: number): string {
+  return Math.round(n).toLocaleString("en");
+}
+
+/** What waits in the spool, as a clause. */
+export function entriesWait(n: number): string {
+  return n === 1 ? "1 entry waits" : `${number(n)} entries wait`;
+}
+
+/** The largest unit of which there are two or more. */
+export function duration(seconds: number): string {
+  const units = [
+    ["days", 86_400],
+    ["hours", 3_600],
+    ["min", 60],
+  ] as const;
+  const [unit, per] = units.find(([, length]) => seconds >= 2 * length) ?? ["s", 1];
+  return `${number(Math.floor(seconds / per))} ${unit}`;
+}
