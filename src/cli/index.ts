@@ -5,7 +5,7 @@
  * that a test sees everything and src/main.ts stays the only place that exits.
  */
 import { wrapped } from "../config/print-settings.ts";
-import { CommanderError, Command as Words } from "commander";
+import { CommanderError, Command as Words, Help } from "commander";
 import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
 import { commit, version } from "../version.ts";
@@ -114,8 +114,7 @@ function describe(context: Context, done: (code: number) => void): Words {
     .helpOption("-h, --help", "Print help")
     .helpCommand(false)
     .exitOverride()
-    // Otherwise a column beside long options would not be wrapped at all on a narrow terminal.
-    .configureHelp({ minWidthToWrap: 20 })
+    .configureHelp({ formatItem })
     .configureOutput({
       writeOut: context.stdout,
       writeErr: context.stderr,
@@ -133,6 +132,18 @@ function describe(context: Context, done: (code: number) => void): Words {
   }
   attachHelp(program, context);
   return program;
+}
+
+/** Beside flags a text has at least so much, or it stands below them. */
+const besideCharsMin = 40;
+
+/** commander alone neither wraps a column that is too narrow for it, nor puts it anywhere else. */
+function formatItem(term: string, termChars: number, text: string, help: Help): string {
+  const width = help.helpWidth ?? besideCharsMin;
+  const isNarrow = text !== "" && width - termChars - 4 < besideCharsMin;
+  return isNarrow
+    ? `  ${term}\n${wrapped(text, "    ", width).trimEnd()}`
+    : Help.prototype.formatItem.call(help, term, termChars, text, help);
 }
 
 /** After a mistake, points to the help of the command that was used. */

@@ -8,7 +8,9 @@ import { tables, titles } from "./tables.ts";
 export function helpSettings(width: number): string {
   return sections((title, rows) => {
     const lines = rows.map(
-      (row) => `  ${row.name}  (${defaultOf(row)})${secretNote(row)}\n${wrapped(row.help, "      ", width)}`,
+      (row) =>
+        wrapped(`${row.name}  (${defaultOf(row)})${secretNote(row)}`, "  ", width, "        ") +
+        wrapped(row.help, "      ", width),
     );
     return `${title}\n\n${lines.join("")}`;
   });
@@ -73,18 +75,25 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-/** Wraps text into lines of at most 100 characters, each after `margin`. */
+/** Of a line, if nobody says how wide the terminal is. */
 const widthMax = 100;
 
-/** @param width of the terminal */
-export function wrapped(text: string, margin: string, width = widthMax): string {
+/**
+ * Wraps text into lines that begin with `margin`.
+ * @param width of the terminal
+ * @param next the margin of the lines after the first
+ */
+export function wrapped(text: string, margin: string, width = widthMax, next = margin): string {
   const lines: string[] = [];
-  let line = "";
+  let line = margin;
+  let isEmpty = true;
   for (const word of text.split(" ")) {
-    if (line !== "" && margin.length + line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
+    if (!isEmpty && line.length + 1 + word.length > width) {
+      lines.push(line.trimEnd());
+      [line, isEmpty] = [next, true];
+    }
+    line += isEmpty ? word : ` ${word}`;
+    isEmpty &&= word === "";
   }
-  return [...lines, line].map((each) => `${margin}${each}\n`).join("");
+  return [...lines, line].map((each) => `${each}\n`).join("");
 }

@@ -98,12 +98,13 @@ test.each([
   expect(await sluice(words)).toMatchObject({ code: 2, out: "" });
 });
 
-test.each(["--help", "help reasons", "help settings", "devices list --help", "spool export --help"])(
-  "%s fits the width of the terminal",
-  async (words) => {
-    const { out } = await runCommand(words.split(" "), { env: {}, columns: 60 });
-    // What is one word, or stands with its flag, cannot be wrapped.
-    const tooWide = out.split("\n").filter((line) => line.length > 60 && !/^ {2}[A-Z_]+ {2}\(/.test(line));
+const pages = ["--help", "help reasons", "help settings", "simulate --help", "spool export --help"];
+test.each(pages.flatMap((page) => [40, 60, 80, 120].map((columns) => [page, columns] as const)))(
+  "%s fits a terminal of %i columns",
+  async (page, columns) => {
+    const { out } = await runCommand(page.split(" "), { env: {}, columns });
+    // What is one word cannot be wrapped.
+    const tooWide = out.split("\n").filter((line) => line.length > columns && /\S +\S/.test(line));
     expect(tooWide).toEqual([]);
   },
 );
