@@ -10,6 +10,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { progressOf } from "../src/cli/progress.ts";
 import { forbidden } from "./kit/booted.ts";
 
 interface Result {
@@ -27,10 +28,9 @@ const scratch = mkdtempSync(join(tmpdir(), "sluice-test-"));
 const report = join(scratch, "junit.xml");
 
 await bun(["run", "build.ts"]);
-const status = await bun([
+const status = await bunTest([
   "test",
   `--timeout=${testMs}`,
-  "--only-failures",
   "--reporter=junit",
   `--reporter-outfile=${report}`,
   ...patterns,
@@ -52,6 +52,43 @@ async function bun(args: readonly string[]): Promise<number> {
   const code = await child.exited;
   if (code !== 0 && args[0] !== "test") process.exit(code);
   return code;
+}
+
+/** On a terminal, one line that is written over stands for the files in which nothing failed: CI's log shows failures alone. */
+async function bunTest(args: readonly string[]): Promise<number> {
+  if (!process.stderr.isTTY) return bun([...args, "--only-failures"]);
+  const stderr = (text: string) => void process.stderr.write(text);
+  const progress = progressOf({ isTerminal: true, stderr }, "test files begun");
+  const total = testFiles().filter((file) => patterns.length === 0 || patterns.some((p) => file.includes(p)));
+  const child = Bun.spawn([process.execPath, ...args], {
+    cwd: root,
+    stdio: ["ignore", "inherit", "pipe"],
+  });
+  let begun = 0;
+  let header = "";
+  for await (const line of linesOf(child.stderr)) {
+    const plain = Bun.stripANSI(line);
+    if (/^test\/\S+\.test\.ts:$/.test(plain)) {
+      header = `\n${line}\n`;
+      progress.step(++begun, total.length);
+    } else if (plain !== "" && !/^(?:\((?:pass|skip|todo)\)|[✓»✎]) /.test(plain)) {
+      const isOfAll = /^ ?\d+ [a-z]/.test(plain);
+      stderr(`${isOfAll ? "\n" : header}${line}\n`);
+      header = "";
+    }
+  }
+  return child.exited;
+}
+
+async function* linesOf(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const piece of bytes) {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
 }
 
 /** The names of tests and the suites around them say why they are skipped. */

@@ -39,6 +39,20 @@ export function progressOf(
   };
 }
 
+/** Shows how far `work` has come, and ends the line however that ends, so that an error does not stand behind it. */
+export async function withProgress<T>(
+  context: Pick<Context, "isTerminal" | "stderr">,
+  what: string,
+  work: (step: Progress["step"]) => T | Promise<T>,
+): Promise<T> {
+  const progress = progressOf(context, what);
+  try {
+    return await work(progress.step);
+  } finally {
+    progress.end();
+  }
+}
+
 function bar(done: number, total: number | undefined): string {
   if (total === undefined || total <= 0) return "";
   const share = Math.min(1, done / total);

@@ -53,6 +53,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
       env: { DATA_DIR: dataDir, DATABASE_URL: url },
       stdout: (text) => void (out += text),
       stderr: (text) => void (err += text),
+      isTerminal: true,
       signal: new AbortController().signal,
       createLog: () => silentLog,
     });
@@ -65,6 +66,7 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
   test("a name that the encoding cannot hold stays behind alone, in each table, and is named", async () => {
     const { code, err } = await move();
     expect(code).toBe(1);
+    expect(err).toMatch(/\r\d rows moved *\n/);
     for (const row of [
       "device_registry acme/温度計",
       "raw_events 2",
@@ -93,7 +95,9 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
 
   test("once the cause that ended a try is fixed, the next try continues, and says again that a row stayed behind", async () => {
     await sql.unsafe("create table quarantine_counters_minute (none int)");
-    await expect(move().then(({ code, err }) => `${code} ${err}`)).resolves.toMatch(/^1 .*does not exist/s);
+    await expect(move().then(({ code, err }) => `${code} ${err}`)).resolves.toMatch(
+      /^1 .*rows moved *\nerror: .*does not exist/s,
+    );
     await sql.unsafe("drop table quarantine_counters_minute");
     const { code, err } = await move();
     expect(code).toBe(1);

@@ -28,7 +28,7 @@ test("without a total there is no bar, and without a step no line", () => {
   expect(text).toBe("\r7 rows moved");
 });
 
-test("verify, repair, export and import show it on a terminal's standard error, and write nothing of it to a pipe", async () => {
+test("verify, repair, export and import of spool and devices show it on a terminal's standard error, and write nothing of it to a pipe", async () => {
   const directory = scratch();
   const data = join(directory, "data");
   mkdirSync(data);
@@ -45,6 +45,7 @@ test("verify, repair, export and import show it on a terminal's standard error, 
     [["spool", "repair"], "is the last entry read"],
     [["spool", "export", "--output", join(directory, "out")], "is the last entry read"],
     [["devices", "import", fleet], "lines read"],
+    [["devices", "export"], "devices read"],
   ];
   for (const [words, what] of commands) {
     const shown = await runCommand(words, { env, isTerminal: true });
@@ -57,5 +58,20 @@ test("verify, repair, export and import show it on a terminal's standard error, 
     expect(piped.err).not.toContain(what);
   }
   expect(readdirSync(directory)).toContain("out");
+  await stopAll();
+});
+
+test.each(["quarantine", "dead-letters"])("%s replay and discard show it too", async (queue) => {
+  const running = await startInProcess({ DATA_DIR: scratch() });
+  await running.gateway.view.devices.add(registered(["d1"]));
+  running.source.give(telemetry("d1", 1, { provision_token: "tok-wrong" }));
+  await running.acknowledged();
+  for (const verb of ["replay", "discard"]) {
+    const words = [queue, verb, "--all", "--dry-run", "--gateway", `http://${running.gateway.httpAddress()}`];
+    const shown = await runCommand(words, { env: {}, isTerminal: true });
+    expect(shown.err).toMatch(/\r\d processed *\n/);
+    expect(shown.out).not.toContain("processed");
+    expect((await runCommand(words, { env: {} })).err).not.toContain("\r");
+  }
   await stopAll();
 });

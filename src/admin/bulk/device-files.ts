@@ -67,7 +67,7 @@ export async function* readDevices(
  * @param findHashes for a registry that moves; absent: devices are written without what is kept of their tokens
  */
 export async function* writeDevices(
-  devices: DeviceStore,
+  devices: Pick<DeviceStore, "list">,
   filter: Omit<DeviceFilter, "limit" | "after">,
   format: Format,
   findHashes?: FindHashes,

@@ -9,7 +9,7 @@ import { importDevices, noResult, type ImportResult } from "../../admin/bulk/imp
 import { filterOf } from "../../admin/device-columns.ts";
 import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
-import { progressOf } from "../progress.ts";
+import { progressOf, withProgress } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
 import { gatewayOptions } from "../gateway-client.ts";
 
@@ -74,14 +74,33 @@ export const exportFile = command({
       );
     return withDevices(context, options, async (devices, find) => {
       const hashes = options.withHashes ? find : undefined;
-      for await (const text of writeDevices(devices, filterOf(options), options.format ?? "ndjson", hashes)) {
-        if (context.signal.aborted) return 1;
-        context.exact(text);
-      }
-      return 0;
+      // The devices themselves on the screen are progress enough.
+      const isShown = context.isOutputTerminal === true;
+      const where = isShown ? { ...context, isTerminal: false } : context;
+      return withProgress(where, "devices read", async (step) => {
+        const counted = countedList(devices, step);
+        const kind = options.format ?? "ndjson";
+        for await (const text of writeDevices(counted, filterOf(options), kind, hashes)) {
+          if (context.signal.aborted) return 1;
+          context.exact(text);
+        }
+        return 0;
+      });
     });
   },
 });
+
+/** @param step is told how many devices were listed so far */
+function countedList(devices: DeviceStore, step: (count: number) => void): Pick<DeviceStore, "list"> {
+  let count = 0;
+  return {
+    async list(filter) {
+      const page = await devices.list(filter);
+      step((count += page.length));
+      return page;
+    },
+  };
+}
 
 function format(help: string): Option<Format | undefined> {
   return {

@@ -2,7 +2,7 @@
  * `sluice migrate`: brings the tables to the form that this version needs. It may be run at any time, and any number
  * of times.
  */
-import { progressOf } from "../progress.ts";
+import { withProgress } from "../progress.ts";
 import { number } from "../../core/readable.ts";
 import type { Config } from "../../config/index.ts";
 import { openPostgres } from "../../store/postgres/postgres-client.ts";
@@ -58,9 +58,9 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
   const db = openPostgres({ ...config.postgres, url });
   sayStore(context, `PostgreSQL, ${db.place}`);
   try {
-    const progress = progressOf(context, "rows moved");
-    const { rows, refused, file } = await moveLocal(config, db, (_, n) => progress.step(n));
-    progress.end();
+    const { rows, refused, file } = await withProgress(context, "rows moved", (step) =>
+      moveLocal(config, db, (_, n) => step(n)),
+    );
     const counts = Object.entries(rows).map(([table, n]) => `${table}: ${number(n)} moved\n`);
     context.stdout(asJson ? `${JSON.stringify({ rows, refused, file })}\n` : counts.join(""));
     for (const why of refused) context.stderr(`not moved: ${why}\n`);

@@ -2,7 +2,7 @@
 import type { ReviewOutcome } from "../../admin/review/review-queue.ts";
 import { number } from "../../core/readable.ts";
 import type { Context } from "../command.ts";
-import { progressOf } from "../progress.ts";
+import { type Progress, withProgress } from "../progress.ts";
 import { table } from "../report.ts";
 
 /** How many of those that stay are named; all are counted. */
@@ -17,12 +17,14 @@ interface Total {
   stopped: boolean;
 }
 
-export async function runThrough(
-  context: Context,
-  batch: (after: number, upTo: number | undefined) => Promise<ReviewOutcome>,
-): Promise<Total> {
+type Batch = (after: number, upTo: number | undefined) => Promise<ReviewOutcome>;
+
+export function runThrough(context: Context, batch: Batch): Promise<Total> {
+  return withProgress(context, "processed", (step) => batches(context, batch, step));
+}
+
+async function batches(context: Context, batch: Batch, step: Progress["step"]): Promise<Total> {
   const total: Total = { matched: 0, done: 0, keptCount: 0, kept: [], why: new Map(), stopped: false };
-  const progress = progressOf(context, "processed");
   let upTo: number | undefined;
   for (let after: number | null = 0; after !== null;) {
     const outcome: ReviewOutcome = await batch(after, upTo);
@@ -33,7 +35,7 @@ export async function runThrough(
     for (const { why } of outcome.kept) total.why.set(why, (total.why.get(why) ?? 0) + 1);
     upTo = outcome.up_to;
     after = outcome.next;
-    progress.step(total.matched);
+    step(total.matched);
     if (after !== null && context.isTerminal !== true)
       context.stderr(
         `${number(total.matched)} processed, ${number(total.done)} done, ${number(total.keptCount)} stay …\n`,
@@ -41,7 +43,6 @@ export async function runThrough(
     total.stopped = after !== null && context.signal.aborted;
     if (total.stopped) break;
   }
-  progress.end();
   return total;
 }
 

@@ -15,7 +15,8 @@ import { verifySpool } from "../../spool/tools/verify.ts";
 import { command, type CommandGroup, type Context, toggle, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
-import { progressOf } from "../progress.ts";
+import type { Lost } from "../../spool/tools/salvage.ts";
+import { withProgress } from "../progress.ts";
 import { sayStore } from "../configured-store.ts";
 import { jsonLine, size } from "../report.ts";
 import { lineProtocol, ndjson } from "./export-formats.ts";
@@ -48,10 +49,10 @@ const verify = command({
   summary: "Read every group and checksum; exit code 1 if something is damaged",
   options: { json },
   run: (context, { options }) =>
-    alone(context, (dataDir) => {
-      const progress = progressOf(context, lastRead);
-      const found = verifySpool({ dataDir, spooled, reading: progress.step });
-      progress.end();
+    alone(context, async (dataDir) => {
+      const found = await withProgress(context, lastRead, (reading) =>
+        verifySpool({ dataDir, spooled, reading }),
+      );
       context.stdout(options.json ? jsonLine(found) : verifiedText(found));
       return found.sound ? 0 : 1;
     }),
@@ -63,11 +64,10 @@ const repair = command({
     "Copy everything that can be read into a sound file, and say what could not be kept; the damaged file stays",
   options: { json },
   run: (context, { options }) =>
-    alone(context, (dataDir) => {
-      const progress = progressOf(context, lastRead);
-      const reading = progress.step;
-      const done = repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now(), reading });
-      progress.end();
+    alone(context, async (dataDir) => {
+      const done = await withProgress(context, lastRead, (reading) =>
+        repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now(), reading }),
+      );
       context.stdout(options.json ? jsonLine(done) : repairedText(done));
       return 0;
     }),
@@ -90,15 +90,12 @@ const carry = command({
     ),
   },
   run: (context, { options }) =>
-    alone(context, (dataDir) => {
+    alone(context, async (dataDir) => {
       const { config } = configured(context);
       const format = options.format === "lp" ? lineProtocol(config, options.tenant === undefined) : ndjson;
       const out = openOutput(context, options.output);
       const isShown = options.output !== undefined || context.isOutputTerminal !== true;
-      const progress = progressOf(
-        { ...context, isTerminal: context.isTerminal === true && isShown },
-        lastRead,
-      );
+      const where = { ...context, isTerminal: context.isTerminal === true && isShown };
       let written = 0;
       let missed = 0;
       const take = (entries: readonly Entry[]) => {
@@ -111,17 +108,14 @@ const carry = command({
         out.write(lines.map((line) => `${line}\n`).join(""));
       };
       try {
-        exportSpool({
-          dataDir,
-          ...(options.sink !== undefined && { sink: options.sink }),
-          take,
-          reading: progress.step,
-          miss(lost) {
-            missed += lost.to - lost.from + 1;
-            context.stderr(`not exported: ${lostText(lost)}\n`);
-          },
-        });
-        progress.end();
+        const miss = (lost: Lost) => {
+          missed += lost.to - lost.from + 1;
+          context.stderr(`not exported: ${lostText(lost)}\n`);
+        };
+        const { sink } = options;
+        await withProgress(where, lastRead, (reading) =>
+          exportSpool({ dataDir, ...(sink !== undefined && { sink }), take, reading, miss }),
+        );
         out.close();
       } catch (error) {
         out.abandon();
@@ -159,17 +153,17 @@ export const spool: CommandGroup = {
 };
 
 /** Runs `work` with the spool to itself; if a gateway has the spool, says so in the words of this command. */
-function alone(context: Context, work: (dataDir: string) => number): Promise<number> {
+async function alone(context: Context, work: (dataDir: string) => number | Promise<number>): Promise<number> {
   const { config } = configured(context);
   sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
   try {
-    return Promise.resolve(work(config.general.dataDir));
+    return await work(config.general.dataDir);
   } catch (error) {
     if (!(error instanceof SpoolInUse)) throw error;
     context.stderr(
       `a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` works while it runs)\n`,
     );
-    return Promise.resolve(1);
+    return 1;
   }
 }
 
