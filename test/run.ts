@@ -73,7 +73,8 @@ async function bunTest(args: readonly string[]): Promise<number> {
       progress.step(++begun, total.length);
     } else if (plain !== "" && !/^(?:\((?:pass|skip|todo)\)|[✓»✎]) /.test(plain)) {
       const isOfAll = /^ ?\d+ [a-z]/.test(plain);
-      stderr(`${isOfAll ? "\n" : header}${line}\n`);
+      if (isOfAll && header !== "") header = "\n";
+      stderr(`${header}${line}\n`);
       header = "";
     }
   }

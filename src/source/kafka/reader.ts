@@ -32,8 +32,6 @@ export interface ReaderParts {
 
 /** Of one answer, and of one partition in it. */
 const fetchBytesMax = 4 * 1024 * 1024;
-/** Records handed over before others have their turn. */
-const atOnce = 500;
 const troubleMs = 30_000;
 
 /** Until the signal aborts. @throws what ends the connection */
@@ -108,14 +106,16 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
   }
 }
 
-/** @returns whether all were handed over */
+/** In the intake's turns: a batch of Kafka may hold thousands. @returns whether all were handed over */
 export async function hand(
   messages: readonly KafkaMessage[],
   parts: Pick<ReaderParts, "intake" | "signal">,
 ): Promise<boolean> {
   const { intake, signal } = parts;
-  for (const [i, message] of messages.entries()) {
-    if (i % atOnce === atOnce - 1) await new Promise(setImmediate);
+  let resume = () => {};
+  const goOn = () => resume();
+  for (const message of messages) {
+    if (intake.putsOff(goOn)) await new Promise<void>((resolve) => (resume = resolve));
     if (intake.isFull() || intake.held !== null) await room(parts);
     if (signal.aborted) return false;
     message.partition.given(message);
