@@ -6,6 +6,7 @@
  * group and its acknowledgements, then the sinks, the disk last. What can be opened knowing nothing of the rest is in gateway/.
  */
 import { join } from "node:path";
+import { DeviceActivity } from "./admin/device-activity.ts";
 import { RecentRejects } from "./admin/recent-rejects.ts";
 import { createReviewQueues } from "./admin/review/review-queues.ts";
 import { statsLine, viewOf, type ViewedParts, type Watches } from "./admin/view.ts";
@@ -111,6 +112,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   /** Once it runs. */
   let watches: Watches | undefined;
   const rejects = new RecentRejects(throttledWarn(log, clock));
+  const activity = new DeviceActivity();
   const books = new Books(spool.sidecar.books());
   const known = new KnownMessages({
     window: new RedeliveryWindow(config.spool.redeliveryWindow, spool.sidecar.packets()),
@@ -133,6 +135,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
       spool.append(entries, record);
       try {
         rejects.note(entries);
+        activity.note(entries);
         watches?.follow.note(entries);
       } catch (error) {
         // The group is on the disk whatever becomes of this: written again, it would be there twice.
@@ -184,6 +187,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     policy,
     registry,
     rejects,
+    activity,
     cache,
     lookup,
     spool,

@@ -10,7 +10,7 @@
 import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
 import type { RejectRow, RejectsView } from "./views.ts";
-import { deviceKey } from "../core/device.ts";
+import { deviceKey, type DeviceId } from "../core/device.ts";
 import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 
@@ -34,6 +34,12 @@ interface Row {
   count: number;
   topic: string | null;
   detail: string | null;
+}
+
+interface DeviceRejects {
+  readonly rejected: number;
+  readonly lastReject: string | null;
+  readonly lastRejectMs: number | null;
 }
 
 export class RecentRejects implements RejectsView {
@@ -67,6 +73,18 @@ export class RecentRejects implements RejectsView {
       .sort((a, b) => b.lastMs - a.lastMs)
       .slice(0, limit)
       .map(shown);
+  }
+
+  /** How often it was rejected, and for what the last time. */
+  ofDevice({ tenantId, deviceId }: DeviceId): DeviceRejects {
+    const key = deviceKey(tenantId, deviceId);
+    const rows = [...this.#reasons.values()].flatMap((devices) => devices.get(key) ?? []);
+    const rejects = rows.filter(({ accepted }) => !accepted).sort((a, b) => b.lastMs - a.lastMs);
+    return {
+      rejected: rejects.reduce((sum, { count }) => sum + count, 0),
+      lastReject: rejects[0]?.reason ?? null,
+      lastRejectMs: rejects[0]?.lastMs ?? null,
+    };
   }
 
   #noteEmpty(entry: Event): void {

@@ -7,6 +7,8 @@
 import type { Attempts } from "../core/attempts.ts";
 import { readFileSync } from "node:fs";
 import { cacheStatsOf } from "./cache-stats.ts";
+import type { DeviceActivity } from "./device-activity.ts";
+import { createHeardDevices } from "./heard-devices.ts";
 import { createCacheView, createDeviceStore, createSettingStore } from "./live-stores.ts";
 import type { Books } from "../intake/books.ts";
 import { logLinesLost } from "../core/log.ts";
@@ -66,6 +68,7 @@ export interface ViewedParts {
   readonly policy: LivePolicy;
   readonly registry: Registry;
   readonly rejects: RecentRejects;
+  readonly activity: DeviceActivity;
   readonly cache: DeviceAuthCache;
   readonly lookup: Lookup;
   readonly spool: Spool;
@@ -80,7 +83,8 @@ export interface ViewedParts {
 }
 
 export function viewOf(parts: ViewedParts): GatewayView {
-  const { cache, lookup, registry, policy } = parts;
+  const { cache, lookup, registry, policy, activity, rejects, latest } = parts;
+  const devices = createDeviceStore(registry, (ids) => lookup.watcher.devices(ids));
   return {
     stats: () => statsOf(parts),
     ready: () => readinessOf(parts),
@@ -89,10 +93,11 @@ export function viewOf(parts: ViewedParts): GatewayView {
     history: () => parts.watches().history.samples(),
     follow: (device, follower) => parts.watches().follow.follow(device, follower),
     cache: createCacheView(cache, lookup),
-    devices: createDeviceStore(registry, (ids) => lookup.watcher.devices(ids)),
+    devices,
+    heard: createHeardDevices({ devices, activity, rejects, latest }),
     settings: createSettingStore(registry, policy.get, parts.pollSettings),
-    rejects: parts.rejects,
-    latest: parts.latest,
+    rejects,
+    latest,
     deadLetters: parts.queues.deadLetters,
     setAside: setAsideAt(parts.drains, parts.clock),
     quarantine: parts.queues.quarantine,

@@ -6,6 +6,7 @@
 import type { CacheStats } from "./cache-stats.ts";
 import type { SetAside } from "./review/set-aside.ts";
 import type { DeadLetterQueue } from "./review/dead-letter-rows.ts";
+import type { HeardDevices } from "./heard-devices.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
 import type { Follow } from "./follow.ts";
 import type { Sample } from "./history.ts";
@@ -140,6 +141,7 @@ export interface GatewayView {
   follow: Follow["follow"];
   readonly cache: CacheView;
   readonly devices: DeviceStore;
+  readonly heard: HeardDevices;
   readonly settings: SettingStore;
   readonly rejects: RejectsView;
   readonly latest: LatestParts;

@@ -5,6 +5,7 @@
  * A bound is a constant or a setting in the file that enforces it, and is imported from there. A bound counted in
  * items uses the weight per item that test/cli/memory-bounds.test.ts finds on the heap, rounded up.
  */
+import { activeDevicesMax } from "../admin/device-activity.ts";
 import { devicesMax } from "../admin/recent-rejects.ts";
 import { underWayMax } from "../admin/review/quarantine-queue.ts";
 import { valuesOf } from "../core/kind.ts";
@@ -43,6 +44,8 @@ export const itemBytes = {
   bucket: 224,
   /** Of a topic as fleets have it, with its parts. */
   topic: 512,
+  /** When and how often a device was heard, in tenants of some devices each. */
+  heardDevice: 256,
   rejectRow: 1_024,
   requeued: 192,
   column: 512,
@@ -98,6 +101,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
         ]
       : []),
     { part: "live streams of readers that are slow", bytes: streamsBytesMax },
+    { part: "when devices were heard", bytes: 2 * activeDevicesMax * itemBytes.heardDevice },
     { part: "recent rejects", bytes: reasons.length * devicesMax * itemBytes.rejectRow },
     { part: "replays under way", bytes: underWayMax * itemBytes.requeued },
     { part: "lines of the log that nobody took yet", bytes: logBytesMax },

@@ -9,6 +9,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Clock } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
+import { activityEndpoints } from "./activity-endpoints.ts";
 import { asideEndpoint } from "./set-aside-endpoint.ts";
 import { type Attempts, createAttempts } from "../core/attempts.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
@@ -107,6 +108,7 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     ...liveEndpoints(view, clock, createStreams(clock, { isKnown, isInForce })),
     ...cacheEndpoints(view.cache),
     ...bulkEndpoints(view.devices),
+    ...activityEndpoints(view.heard),
     ...deviceEndpoints(view.devices),
     ...latestEndpoints(view.latest),
     ...settingEndpoints(view.settings),

@@ -9,6 +9,7 @@ import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } 
 import type { SeenDevice } from "../core/recent.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
+import { cursorParameter, textOf } from "./seen-cursor.ts";
 
 export const latestPath = "/devices/latest";
 /** Room for `latestIdsMax` ids. */
@@ -101,14 +102,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
           .datetime({ offset: true })
           .optional()
           .describe("Only those heard since then; ISO 8601."),
-        cursor: z
-          .string()
-          .transform(
-            (given, context) =>
-              cursorOf(given) ?? context.addIssue("must be one that was answered") ?? z.NEVER,
-          )
-          .optional()
-          .describe("Of the page before."),
+        cursor: cursorParameter.describe("Of the page before."),
         limit: z.coerce.number().int().min(1).max(1_000).default(100),
       }),
       answer: { help: "A page; a device that speaks meanwhile moves to the front.", schema: seenList },
@@ -164,21 +158,3 @@ function shown(device: LatestDevice, nowMs: number): Latest {
 
 /** In JavaScript, and not in the types yet. */
 const raw = JSON as JSON & { rawJSON(text: string): unknown };
-
-/** A cursor is opaque to its reader, and no secret. */
-function textOf({ tenantId, deviceId, seenMs }: SeenDevice): string {
-  return Buffer.from(JSON.stringify([seenMs, tenantId, deviceId])).toString("base64url");
-}
-
-const cursorSchema = z.tuple([z.number(), z.string(), z.string()]);
-
-function cursorOf(text: string): SeenDevice | undefined {
-  try {
-    const [seenMs, tenantId, deviceId] = cursorSchema.parse(
-      JSON.parse(Buffer.from(text, "base64url").toString("utf8")),
-    );
-    return { seenMs, tenantId, deviceId };
-  } catch {
-    return undefined;
-  }
-}

@@ -33,6 +33,7 @@ export const exampleRequests: Readonly<Record<string, ExampleRequest>> = {
   "page.style": {},
   "devices.create": { body: { ...id, site_id: "hall-7", make_token: true } },
   "devices.list": { query: "tenant=acme&limit=100" },
+  "devices.activity": { query: "limit=100" },
   "devices.read": {},
   "devices.update": { body: { site_id: "hall-8" } },
   "devices.revoke": {},

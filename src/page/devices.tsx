@@ -12,18 +12,18 @@ interface Device {
   readonly status: string;
   readonly token_set: boolean;
 }
-/** Of the thousand that were heard last. */
-interface Heard {
-  readonly tenant_id: string;
-  readonly device_id: string;
-  readonly last_seen: string;
+/** A device with when and how often it was heard. */
+interface Heard extends Device {
+  readonly last_seen: string | null;
+  readonly messages: number;
+  readonly messages_per_minute: number;
+  readonly last_reject: string | null;
+  readonly last_reject_at: string | null;
 }
-interface Reject {
-  readonly reason: string;
-  readonly accepted: boolean;
-  readonly tenant_id: string | null;
-  readonly device_id: string | null;
-  readonly last_at: string;
+interface HeardPage {
+  readonly devices: readonly Heard[];
+  readonly next: string | null;
+  readonly earlier_unknown: string | null;
 }
 interface Made extends Device {
   readonly token?: string;
@@ -45,27 +45,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     ...(match !== "" && { match }),
     ...(after.length > 0 && { after: after.at(-1) ?? "" }),
   });
-  const { answer, error } = useAnswer<{ devices: readonly Device[]; next: string | null }>(
-    `/admin/devices?${query.toString()}`,
-    changes,
-  );
-  const { answer: heard } = useAnswer<{ devices: readonly Heard[] }>("/devices?limit=1000", changes);
-  const heardAt = new Map(
-    (heard?.devices ?? []).map((one) => [`${one.tenant_id}/${one.device_id}`, one.last_seen]),
-  );
-  const { answer: rejected } = useAnswer<{ rejects: readonly Reject[] }>(
-    "/admin/rejects?limit=1000",
-    changes,
-  );
-  // The latest stand first, so that of a device's the first is kept.
-  const lastReject = new Map(
-    (rejected?.rejects ?? [])
-      .filter(({ accepted }) => !accepted)
-      .toReversed()
-      .map((one) => [`${one.tenant_id}/${one.device_id}`, one]),
-  );
-  const silence = (device: Device) => heardAt.get(nameOf(device)) ?? "";
-  const shown = (answer?.devices ?? []).toSorted((a, b) => silence(a).localeCompare(silence(b)));
+  const { answer, error } = useAnswer<HeardPage>(`/admin/devices/activity?${query.toString()}`, changes);
   const act = async (work: () => Promise<string>) => {
     try {
       setSaid(await work());
@@ -112,6 +92,11 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       <Import act={act} />
       {made?.token === undefined ? "" : <Token made={made} done={() => setMade(undefined)} />}
       <p role="status">{said}</p>
+      {answer?.earlier_unknown ? (
+        <p class="note">When devices were heard before the start is not known: {answer.earlier_unknown}</p>
+      ) : (
+        ""
+      )}
       <table tabIndex={0}>
         <thead>
           <tr>
@@ -119,6 +104,8 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
             <th scope="col">Site</th>
             <th scope="col">Status</th>
             <th scope="col">Last seen, the silent first</th>
+            <th scope="col">In the last minute</th>
+            <th scope="col">Since the start</th>
             <th scope="col">Last reject</th>
             <th scope="col">
               <span class="hidden">What can be done</span>
@@ -126,7 +113,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
           </tr>
         </thead>
         <tbody>
-          {shown.map((device) => (
+          {answer?.devices.map((device) => (
             <tr key={nameOf(device)}>
               <th scope="row">{nameOf(device)}</th>
               <td>{device.site_id}</td>
@@ -134,8 +121,10 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
                 {device.status}
                 {device.token_set ? "" : ", without a token"}
               </td>
-              <td>{seenText(heardAt.get(nameOf(device)))}</td>
-              <td>{rejectText(lastReject.get(nameOf(device)))}</td>
+              <td>{device.last_seen === null ? "–" : time(device.last_seen)}</td>
+              <td>{number(device.messages_per_minute)}</td>
+              <td>{number(device.messages)}</td>
+              <td>{rejectText(device)}</td>
               <td>
                 <button type="button" onClick={() => follow(nameOf(device))}>
                   Follow
@@ -173,12 +162,8 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   );
 }
 
-function rejectText(reject: Reject | undefined): string {
-  return reject === undefined ? "–" : `${reject.reason}, ${time(reject.last_at)}`;
-}
-
-function seenText(at: string | undefined): string {
-  return at === undefined ? "–" : time(at);
+function rejectText({ last_reject: reason, last_reject_at: at }: Heard): string {
+  return reason === null || at === null ? "–" : `${reason}, ${time(at)}`;
 }
 
 /** The old token stays good for so long after a new one is made. */

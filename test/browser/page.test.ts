@@ -90,6 +90,9 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.locator("#devices tr", { hasText: /acme\/d1.*TOKEN_INVALID/ }).waitFor();
       // Who is silent stands first.
       expect(await page.locator("#devices tbody th").allTextContents()).toEqual(["acme/z-silent", "acme/d1"]);
+      const cells = await page.locator("#devices tbody tr").last().locator("td").allTextContents();
+      // In the last minute, and since the start.
+      expect(cells.slice(3, 5)).toEqual(["1", "1"]);
       await page.locator("#place-sink-local").click();
       await shows(".told", "0 refused");
       await page.locator("#curves canvas").nth(2).waitFor();
@@ -204,10 +207,13 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     const ids = fleet(10_000);
     for (let at = 0; at < ids.length; at += 2_000)
       await running.gateway.view.devices.add(registered(ids.slice(at, at + 2_000)));
+    // The silent stand first over all pages, not only among the fifty of one.
+    await say(telemetry("dev-0000", 1));
     await page.reload();
-    await shows("#devices th", "acme/dev-0000");
+    await shows("#devices th", "acme/dev-0001");
+    expect(await page.locator("#devices tbody th").first().textContent()).toBe("acme/dev-0001");
     await page.getByRole("button", { name: "Next 50" }).click();
-    await shows("#devices th", "acme/dev-0050");
+    await shows("#devices th", "acme/dev-0051");
     await page.locator("#devices input[type=search]").fill("9999");
     await shows("#devices th", "acme/dev-9999");
     expect(await page.locator("#devices tbody tr").count()).toBe(1);

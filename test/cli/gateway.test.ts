@@ -241,12 +241,13 @@ test("devices list and show tell when a device was last heard and what of it was
   const [heard, silent] = await list("--gateway", url);
   expect(heard).toMatchObject({
     last_seen: expect.stringMatching(/^20/) as string,
+    messages: 1,
     rejected: 1,
     last_reject: "TOKEN_INVALID",
   });
-  expect(silent).toMatchObject({ last_seen: null, rejected: 0, last_reject: null });
+  expect(silent).toMatchObject({ last_seen: null, messages: 0, rejected: 0, last_reject: null });
   const shown = await sluice(["devices", "show", "acme", "d1", "--gateway", url]);
-  expect(shown.out).toMatch(/last seen +rejected +last reject\n.* 1 +TOKEN_INVALID/);
+  expect(shown.out).toMatch(/last seen +messages +rejected +last reject\n.* 1 +1 +TOKEN_INVALID/);
   env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test" };
   expect((await list())[0]).not.toHaveProperty("last_seen");
 });

@@ -7,6 +7,7 @@ import { heapStats } from "bun:jsc";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { activeDevicesMax, DeviceActivity } from "../../src/admin/device-activity.ts";
 import { devicesMax, RecentRejects } from "../../src/admin/recent-rejects.ts";
 import { underWayMax } from "../../src/admin/review/quarantine-queue.ts";
 import { loadConfig } from "../../src/config/index.ts";
@@ -120,6 +121,19 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
       const topic = (i: number) => `tenant/${key(i).replace("/", "/device/")}/telemetry`;
       for (let i = 0; i < 2 * topicsMax; i++) addressIn({ topic: Buffer.from(topic(i)).toString() });
       return addressIn;
+    },
+  ],
+  [
+    "heardDevice",
+    2 * activeDevicesMax,
+    () => {
+      const activity = new DeviceActivity();
+      // Each id is a part of its topic, as those of messages are.
+      for (let i = 0; i < 4 * activeDevicesMax; i++) {
+        const [tenantId = "", deviceId = ""] = `${key(i)}/telemetry`.split("/");
+        activity.note([event(i, { tenantId, deviceId, receivedMs: 1_700_000_000_000 + i })]);
+      }
+      return activity;
     },
   ],
   [

@@ -125,6 +125,8 @@ const asked: Asked[] = [
   ["POST", "/admin/devices", 413, "x".repeat(70_000)],
   ["GET", "/admin/devices?limit=1", 200],
   ["GET", "/admin/devices?limit=none", 400],
+  ["GET", "/admin/devices/activity?limit=1", 200],
+  ["GET", "/admin/devices/activity?after=none", 400],
   ["GET", "/admin/devices/acme/d1", 200],
   ["GET", "/admin/devices/acme/d2", 404],
   ["PATCH", "/admin/devices/acme/d1", 200, { metadata: { a: 1 } }],

@@ -1,5 +1,8 @@
 /** The view of the HTTP surface, for its tests: invented stats, and a real registry and settings in memory. */
 import { createDeviceStore, createSettingStore } from "../../src/admin/live-stores.ts";
+import { DeviceActivity } from "../../src/admin/device-activity.ts";
+import { createHeardDevices } from "../../src/admin/heard-devices.ts";
+import { RecentRejects } from "../../src/admin/recent-rejects.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { ReviewQueue } from "../../src/admin/review/review-queue.ts";
 import { Histogram } from "../../src/core/histogram.ts";
@@ -70,6 +73,9 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
     for (const { tenantId, deviceId } of ids) forgotten.push(`${tenantId}/${deviceId}`);
     return ids.length;
   };
+  const devices = createDeviceStore(registry, forget);
+  const latest = { view: noLatest, ttlMs: 86_400_000, nowMs: () => Date.now() };
+  const rejects = new RecentRejects(() => {});
   const view: GatewayView = {
     stats: () => noStats,
     ready: () => [],
@@ -84,10 +90,11 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
       forget,
       forgetTenant: (tenantId) => forgotten.push(`${tenantId}/*`),
     },
-    devices: createDeviceStore(registry, forget),
+    devices,
+    heard: createHeardDevices({ devices, activity: new DeviceActivity(), rejects, latest }),
     settings: createSettingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
-    latest: { view: noLatest, ttlMs: 86_400_000, nowMs: () => Date.now() },
+    latest,
     deadLetters: emptyQueue(),
     setAside: () => Promise.resolve(undefined),
     quarantine: emptyQueue(),

@@ -1,53 +1,61 @@
 /**
- * When devices were last heard and what of theirs was rejected, for `devices list` and `show` with --gateway: a running gateway knows it,
- * the registry does not.
+ * When and how often devices were heard and what of theirs was rejected, for `devices list` and `show` with --gateway: a running gateway
+ * knows it, the registry does not.
  */
-import { z } from "zod";
+import { pageMax } from "../../admin/device-columns.ts";
 import { deviceKey, type DeviceId } from "../../core/device.ts";
 import { explain } from "../../core/log.ts";
-import { seenList } from "../../http/latest-endpoints.ts";
-import { rejectRows } from "../../http/reject-endpoints.ts";
+import { activityPage } from "../../http/activity-endpoints.ts";
 import type { Context } from "../command.ts";
 import type { GatewayClient } from "../gateway-client.ts";
 
 /** null: not heard, or nothing rejected, since the gateway started or as far back as it looks. */
 export interface HeardColumns {
   readonly last_seen: string | null;
+  readonly messages: number;
   readonly rejected: number;
   readonly last_reject: string | null;
 }
 
 export type Heard = (device: DeviceId) => HeardColumns;
 
-/** In one question each; more devices than this are not shown when they were heard. */
-const rowsMax = 1_000;
+const nothing: HeardColumns = { last_seen: null, messages: 0, rejected: 0, last_reject: null };
 
-/** undefined: without a gateway, or it cannot tell now, which is said. */
+/**
+ * @param query names the devices, as GET /admin/devices takes it
+ * @returns undefined: without a gateway, or it cannot tell now, which is said
+ */
 export async function heardOf(
   context: Context,
   client: GatewayClient | undefined,
+  query: Readonly<Record<string, string | undefined>>,
 ): Promise<Heard | undefined> {
   if (client === undefined) return undefined;
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  const words = new URLSearchParams({ ...Object.fromEntries(given), order: "name", limit: String(pageMax) });
+  const known = new Map<string, HeardColumns>();
   try {
-    const { devices } = seenList.parse(await client.request("GET", `/devices?limit=${rowsMax}`));
-    const answer = await client.request("GET", `/admin/rejects?limit=${rowsMax}`);
-    const rejects = z
-      .object({ rejects: rejectRows })
-      .parse(answer)
-      .rejects.filter(({ accepted }) => !accepted);
-    const seen = new Map(devices.map((row) => [deviceKey(row.tenant_id, row.device_id), row.last_seen]));
-    const rejected = Map.groupBy(rejects, (row) => deviceKey(row.tenant_id ?? "", row.device_id ?? ""));
-    return ({ tenantId, deviceId }) => {
-      const key = deviceKey(tenantId, deviceId);
-      const rows = rejected.get(key) ?? [];
-      return {
-        last_seen: seen.get(key) ?? null,
-        rejected: rows.reduce((sum, { count }) => sum + count, 0),
-        last_reject: rows[0]?.reason ?? null,
-      };
-    };
+    for (let next: string | null = ""; next !== null;) {
+      if (next !== "") words.set("after", next);
+      const page = activityPage.parse(
+        await client.request("GET", `/admin/devices/activity?${words.toString()}`),
+      );
+      for (const {
+        tenant_id: tenant,
+        device_id: device,
+        last_seen,
+        messages,
+        rejected,
+        last_reject,
+      } of page.devices)
+        known.set(deviceKey(tenant, device), { last_seen, messages, rejected, last_reject });
+      if (next === "" && page.earlier_unknown !== null)
+        context.stderr(`when devices were heard before the start is not known: ${page.earlier_unknown}\n`);
+      next = page.next;
+    }
   } catch (error) {
     context.stderr(`when devices were heard is not known: ${explain(error)}\n`);
     return undefined;
   }
+  return ({ tenantId, deviceId }) => known.get(deviceKey(tenantId, deviceId)) ?? nothing;
 }

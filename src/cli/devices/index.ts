@@ -77,7 +77,13 @@ const list = command({
   run: (context, { options }) =>
     withDevices(context, options, async (store, _, client) => {
       const found = await listAll(store, filterOf(options), options.limit);
-      return printDevices(context, found, options.json, await heardOf(context, client));
+      const { tenant, site, status, match } = options;
+      return printDevices(
+        context,
+        found,
+        options.json,
+        await heardOf(context, client, { tenant, site, status, match }),
+      );
     }),
 });
 
@@ -88,7 +94,14 @@ const show = command({
   options: common,
   run: (context, { args, options }) =>
     withDevice(context, args, options, async (store, id, client) => {
-      return printDevice(context, id, await store.get(id), options.json, await heardOf(context, client));
+      const only = { tenant: id.tenantId, match: id.deviceId };
+      return printDevice(
+        context,
+        id,
+        await store.get(id),
+        options.json,
+        await heardOf(context, client, only),
+      );
     }),
 });
 

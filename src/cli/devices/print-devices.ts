@@ -64,7 +64,7 @@ function deviceTable(found: readonly Device[], heard?: Heard): string {
     d.fwVersion ?? "-",
     ...heardCells(heard?.(d)),
   ]);
-  const more = heard === undefined ? [] : ["last seen", "rejected", "last reject"];
+  const more = heard === undefined ? [] : ["last seen", "messages", "rejected", "last reject"];
   return table([
     ["tenant", "device", "site", "status", "token", "provisioned", "firmware", ...more],
     ...rows,
@@ -73,7 +73,7 @@ function deviceTable(found: readonly Device[], heard?: Heard): string {
 
 function heardCells(heard: HeardColumns | undefined): string[] {
   if (heard === undefined) return [];
-  return [heard.last_seen ?? "-", String(heard.rejected), heard.last_reject ?? "-"];
+  return [heard.last_seen ?? "-", String(heard.messages), String(heard.rejected), heard.last_reject ?? "-"];
 }
 
 export function unknownDevice(context: Context, id: DeviceId): number {
