@@ -19,6 +19,7 @@ import { sayMappings } from "./config/mappings.ts";
 import { readAgainMs, rotation, takeAnew } from "./config/rotation.ts";
 import { createAttempts } from "./core/attempts.ts";
 import { systemClock, type Clock } from "./core/clock.ts";
+import { countsOf } from "./core/kind.ts";
 import { createClosers, type Closers } from "./core/closers.ts";
 import { explain, type Log } from "./core/log.ts";
 import { memoryShares } from "./core/memory-budget.ts";
@@ -41,8 +42,8 @@ import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
 import { createTokenOwners } from "./registry/token-owners.ts";
 import { openLatest } from "./admin/open-latest.ts";
-import { openSinks } from "./sink/index.ts";
-import { openSources } from "./source/index.ts";
+import { openSinks, SINKS } from "./sink/index.ts";
+import { openSources, SOURCES } from "./source/index.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";
 import { RetainedTopics } from "./spool/retained.ts";
 import { builtMs } from "./version.ts";
@@ -182,6 +183,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     clock,
     startedMonoMs: clock.monoMs(),
     sources,
+    counted: { sinks: countsOf(SINKS), sources: countsOf(SOURCES) },
     ingest,
     books,
     policy,

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { OpenApi } from "../src/http/openapi.ts";
 import { exampleRequests } from "../src/http/requests.ts";
-import { type GatewayProcess, startGateway } from "./kit/gateway.ts";
+import { type GatewayProcess, startGateway, statsWhen } from "./kit/gateway.ts";
 
 export interface Walked {
   readonly id: string;
@@ -27,7 +27,10 @@ export async function walk(): Promise<{ document: OpenApi; walked: readonly Walk
     ADMIN_TOKEN,
     STORE_REJECTS: "1",
     BROKER_LISTEN: "127.0.0.1:0",
+    INGEST_LISTEN: "127.0.0.1:0",
     GATEWAY_ID: "hall-7",
+    // Nothing listens there, so that this sink is in trouble and has an entry to be set aside.
+    INFLUXDB_URL: "http://127.0.0.1:1",
   });
   try {
     const document = (await (await fetch(`${gateway.url}/openapi.json`)).json()) as OpenApi;
@@ -36,12 +39,37 @@ export async function walk(): Promise<{ document: OpenApi; walked: readonly Walk
     for (const id of Object.keys(exampleRequests)) {
       const operation = operations.find(({ operationId }) => operationId === id);
       const line = operation?.["x-codeSamples"][0]?.source ?? "";
-      walked.push({ id, line, ...(await paste(line, gateway)) });
+      const answer = await paste(line, gateway);
+      walked.push({ id, line, ...answer });
+      if (id === tokenMaker) await speak(gateway, (JSON.parse(answer.text) as { token: string }).token);
     }
     return { document, walked };
   } finally {
     await gateway.stop();
   }
+}
+
+/** The request after whose answer the device is heard. */
+const tokenMaker = "devices.rotate_token";
+
+/** Of the device: a reading and, with another token, one that is rejected. Resolves once both are where the requests look for them. */
+async function speak(gateway: GatewayProcess, token: string): Promise<void> {
+  const { sources } = await gateway.stats();
+  const ingest = sources.find(({ kind }) => kind === "http_ingest");
+  const address = /127\.0\.0\.1:\d+/.exec(String(ingest?.["detail"]))?.[0] ?? "";
+  for (const each of [token, "tok-of-another-device"])
+    await fetch(`http://${address}/ingest/v1/tenant/acme/device/press-3/telemetry`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${each}` },
+      body: JSON.stringify({ site_id: "hall-8", metrics: { temperature: 21.5 } }),
+    });
+  await statsWhen(
+    gateway,
+    ({ sinks }) =>
+      sinks["local"]?.waiting === 0 &&
+      sinks["local"].delivered === 2 &&
+      typeof sinks["influx"]?.["trouble"] === "string",
+  );
 }
 
 async function paste(line: string, gateway: GatewayProcess): Promise<{ status: number; text: string }> {

@@ -15,7 +15,7 @@ import { logLinesLost } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import type { GatewayView, Measurements, SinkView, Stats } from "./views.ts";
+import type { Counted, GatewayView, Measurements, SinkView, Stats } from "./views.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { LivePolicy } from "./policy.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
@@ -62,6 +62,7 @@ export interface ViewedParts {
   readonly clock: HostClock;
   readonly startedMonoMs: number;
   readonly sources: readonly Source[];
+  readonly counted: Counted;
   readonly attempts: Attempts;
   readonly ingest: Ingest;
   readonly books: Books;
@@ -86,6 +87,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
   const { cache, lookup, registry, policy, activity, rejects, latest } = parts;
   const devices = createDeviceStore(registry, (ids) => lookup.watcher.devices(ids));
   return {
+    counted: parts.counted,
     stats: () => statsOf(parts),
     ready: () => readinessOf(parts),
     measurements: () => measurementsOf(parts),

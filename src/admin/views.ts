@@ -15,6 +15,7 @@ import type { Attention } from "./attention.ts";
 import type { CertificateEnd } from "../core/pem.ts";
 import type { SinkStats } from "../core/sink.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
+import type { Counts } from "../core/kind.ts";
 import type { HistogramStats } from "../core/histogram.ts";
 import type { QuarantineQueue } from "./review/quarantine-rows.ts";
 import type { SettingStore } from "./setting-store.ts";
@@ -130,7 +131,14 @@ export interface Measurements {
   readonly certificates: readonly CertificateEnd[];
 }
 
+/** What only some kinds of sinks and sources count in `/stats`. */
+export interface Counted {
+  readonly sinks: Counts;
+  readonly sources: Counts;
+}
+
 export interface GatewayView {
+  readonly counted: Counted;
   stats(): Stats;
   measurements(): Measurements;
   ready(): readonly PartReadiness[];

@@ -5,12 +5,17 @@
  */
 import type { Settings, Values } from "./settings.ts";
 
+/** Name in `/stats` → what it means. */
+export type Counts = Readonly<Record<string, string>>;
+
 export interface Kind<S extends Settings = Settings> {
   /** Names it in the configuration, in `/stats` and in what the spool keeps of it. A sink and a source of one name share one table of settings. */
   readonly name: string;
   /** What its settings are called where people read them. */
   readonly title: string;
   readonly settings: S;
+  /** What only this kind counts in `/stats`, a sentence each, for `/docs`. */
+  readonly counts?: Counts;
   /** What is wrong with its settings taken together, a sentence each. */
   mistakes?(values: Values<S>, isAsked: boolean): string[];
 }
@@ -27,6 +32,15 @@ export function tablesOf<K extends Kind>(kinds: readonly K[]): TablesOf<K> {
 export function titlesOf<K extends Kind>(kinds: readonly K[]): Readonly<Record<K["name"], string>> {
   const titles = kinds.map(({ name, title }) => [name, title] as const);
   return Object.fromEntries(titles) as Readonly<Record<K["name"], string>>;
+}
+
+/** What only some kinds count, each sentence with the kind that it is of. */
+export function countsOf(kinds: readonly Kind[]): Counts {
+  const all: Record<string, string> = {};
+  for (const { name, counts = {} } of kinds)
+    for (const [field, help] of Object.entries(counts))
+      all[field] = [...(all[field] === undefined ? [] : [all[field]]), `${name}: ${help}`].join(" ");
+  return all;
 }
 
 /** The values of one kind in a configuration that was read by `tablesOf`. */

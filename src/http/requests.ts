@@ -10,8 +10,6 @@ export interface ExampleRequest {
   /** JSON, or text of the media type that is given. */
   readonly body?: unknown;
   readonly type?: string;
-  /** Statuses besides that of success which a new gateway may answer: there is no such thing yet. */
-  readonly or?: number;
 }
 
 const exampleDevice = { tenant: "acme", device: "press-3" };
@@ -46,7 +44,7 @@ export const exampleRequests: Readonly<Record<string, ExampleRequest>> = {
   "devices.export": { query: "format=csv" },
   "devices.follow": { query: "tenant=acme&device=press-3" },
   "latest.seen": { query: "limit=100" },
-  "latest.show": { or: 404 },
+  "latest.show": {},
   "latest.list": { body: { devices: [id] } },
   "rejects.list": { query: "tenant=acme" },
   "settings.list": {},
@@ -57,14 +55,14 @@ export const exampleRequests: Readonly<Record<string, ExampleRequest>> = {
   "cache.forget_tenant": {},
   "cache.clear": {},
   "quarantine.list": { query: "limit=10" },
-  "quarantine.show": { or: 404 },
+  "quarantine.show": {},
   "quarantine.replay": { body: { reason: "TOKEN_INVALID" } },
   "quarantine.discard": { body: { ids: [1] } },
+  "dead_letters.set_aside": { body: { sink: "influx", count: 1 } },
   "dead_letters.list": { query: "limit=10" },
-  "dead_letters.show": { or: 404 },
+  "dead_letters.show": {},
   "dead_letters.replay": { body: { sink: "influx" } },
   "dead_letters.discard": { body: { ids: [1] } },
-  "dead_letters.set_aside": { body: { sink: "influx", count: 1 }, or: 409 },
   "session.login": { body: { token: "$ADMIN_TOKEN" } },
   "session.logout": {},
   "devices.remove": {},

@@ -38,6 +38,10 @@ export const broker = sourceKind({
   name: "broker",
   title: "Source: the embedded broker",
   settings: brokerSettings,
+  counts: {
+    refused_connects: "Connections refused at CONNECT.",
+    not_passed_on: "Copies that subscribers were not sent, for there were too many.",
+  },
   mistakes: (values, isAsked) => (isAsked ? brokerMistakes(values) : []),
   isAsked: (_, earlier) => earlier.length === 0,
   probe: ({ listen }) => Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${listen}`),

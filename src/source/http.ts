@@ -34,6 +34,9 @@ export const httpIngest = sourceKind({
   name: "http_ingest",
   title: "Source: HTTP",
   settings: ingestSettings,
+  counts: {
+    requests_refused: "Requests answered with an error before any of their messages was judged.",
+  },
   mistakes: ingestMistakes,
   isAsked: ({ listen }) => listen !== undefined,
   probe: probeListen,

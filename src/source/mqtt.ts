@@ -37,6 +37,10 @@ export const mqtt = sourceKind({
   name: "mqtt",
   title: "Source: a broker",
   settings: mqttSettings,
+  counts: {
+    broker_dropped: "Messages that the broker says it dropped for one of its clients.",
+    broker_dropped_at: "When it said so last; ISO 8601, UTC.",
+  },
   mistakes: mqttMistakes,
   isAsked: ({ url }) => url !== undefined,
   probe: probeMqtt,

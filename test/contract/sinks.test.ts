@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { explain, silentLog } from "../../src/core/log.ts";
-import { sinkBatchBytesMax, type Delivery, type Sink } from "../../src/core/sink.ts";
+import { sinkBatchBytesMax, type Delivery, type Sink, type SinkKind } from "../../src/core/sink.ts";
+import { SINKS } from "../../src/sink/index.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
 import { emptyRecord, spoolKit } from "../kit/spool.ts";
@@ -47,6 +48,13 @@ function suite(fixture: SinkFixture): void {
     expect(outcome.refused).toBe(0);
     expect(refused.size).toBe(0);
     expect(await open.stored()).toEqual(kept([...events(1, 20), event(23)].map((e) => e.seq)));
+  });
+
+  test("describes every field that only it has in /stats, and no other", () => {
+    const kinds: readonly SinkKind[] = SINKS;
+    const { counts = {} } = kinds.find(({ name }) => name === fixture.name) ?? {};
+    expect(Object.keys(open.sink.stats?.() ?? {}).toSorted()).toEqual(Object.keys(counts).toSorted());
+    expect(Object.keys(counts)).toEqual(expect.arrayContaining([...(open.sink.counters ?? [])]) as string[]);
   });
 
   test("requests no larger batches than the bounds of memory assume", () => {

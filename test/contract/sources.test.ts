@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Source } from "../../src/core/source.ts";
+import type { Source, SourceKind } from "../../src/core/source.ts";
 import { SOURCES } from "../../src/source/index.ts";
 import { type FakeIntake, fakeIntake, until } from "../kit/source.ts";
 
@@ -66,6 +66,18 @@ function suite(fixture: SourceFixture): void {
     await received(["a"]);
     expect(open.source.status()).toMatchObject({ kind: fixture.name, connected: true, reconnects: 0 });
     expect(open.source.status().detail).toMatch(/\S/);
+  });
+
+  test("describes every field that only it has in /stats", async () => {
+    await received(["a"]);
+    const kinds: readonly SourceKind[] = SOURCES;
+    const { counts = {} } = kinds.find(({ name }) => name === fixture.name) ?? {};
+    const common = new Set(["kind", "connected", "detail", "reconnects", "unacknowledged"]);
+    const own = Object.keys(open.source.status()).filter((field) => !common.has(field));
+    expect(Object.keys(counts)).toEqual(expect.arrayContaining(own) as string[]);
+    expect(Object.keys(counts)).toEqual(
+      expect.arrayContaining([...(open.source.counters ?? [])]) as string[],
+    );
   });
 
   test("says in one sentence that it can be used", async () => {

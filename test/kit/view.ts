@@ -77,6 +77,7 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
   const latest = { view: noLatest, ttlMs: 86_400_000, nowMs: () => Date.now() };
   const rejects = new RecentRejects(() => {});
   const view: GatewayView = {
+    counted: { sinks: {}, sources: {} },
     stats: () => noStats,
     ready: () => [],
     reasons: [],

@@ -33,6 +33,11 @@ export const kafka = sinkKind({
   name: "kafka",
   title: "Kafka",
   settings: kafkaSettings,
+  counts: {
+    transactions: "Transactions committed.",
+    sessions: "Connections opened as a producer: more than one after an error, or after a quiet time.",
+    split: "Batches sent again without what the broker refused of them.",
+  },
   isAsked: ({ servers, sinkEnabled, validatedSource }) =>
     servers !== undefined && sinkEnabled && !validatedSource,
   mistakes: kafkaMistakes,

@@ -26,6 +26,12 @@ export const kafka = sourceKind({
   name: "kafka",
   title: "Kafka",
   settings: kafkaSettings,
+  counts: {
+    lag: "Records that are in the partitions and not read yet.",
+    tombstones: "Records without a value, which are no messages.",
+    errors_counted: "Records of KAFKA_ERROR_TOPIC, which are counted and not taken.",
+    lost: "Records that Kafka removed before they were read.",
+  },
   isAsked: ({ servers, sourceTopic, validatedSource }) =>
     servers !== undefined && (sourceTopic !== undefined || validatedSource),
   probe,
