@@ -16,6 +16,7 @@ import {
   stopAll,
   telemetry,
 } from "../kit/inprocess.ts";
+import { prometheusAbsent, startPrometheus } from "../kit/prometheus.ts";
 import { checkMetrics, promtoolAbsent } from "../kit/promtool.ts";
 import { makeCertificates } from "../kit/tls.ts";
 import { until } from "../kit/until.ts";
@@ -60,6 +61,25 @@ test.skipIf(promtoolAbsent !== "")(`promtool has nothing to remark ${promtoolAbs
   expect(checkMetrics(await scrape())).toBe("");
   expect(checkMetrics("# TYPE sluice_bad counter\nsluice_bad 1\n")).toContain("_total");
 });
+
+test.skipIf(prometheusAbsent !== "")(
+  `Prometheus reads every sample, as OpenMetrics ${prometheusAbsent}`,
+  async () => {
+    const prometheus = await startPrometheus(running.gateway.httpAddress());
+    endLater(() => prometheus.stop());
+    expect(await prometheus.scraped()).toMatchObject({ health: "up", lastError: "" });
+    const valueOf = async (query: string) => Number((await prometheus.query(query))[0]?.value[1]);
+    expect(await valueOf("scrape_samples_scraped")).toBe((await series()).size);
+    expect(await valueOf("sluice_received_total")).toBe(2);
+    expect(await valueOf('sluice_rejected_total{reason="TOKEN_INVALID"}')).toBe(1);
+    expect(await valueOf("histogram_quantile(0.99, sluice_intake_latency_seconds_bucket)")).toBeGreaterThan(
+      0,
+    );
+    // Only OpenMetrics tells units: so it was that format which was read.
+    expect((await prometheus.units()).get("sluice_spool_bytes")).toBe("bytes");
+  },
+  20_000,
+);
 
 test("the numbers are those of /stats", async () => {
   const found = await series();
