@@ -30,16 +30,10 @@ import { Tail } from "./tail.ts";
 import { takeOver } from "./take-over.ts";
 
 const trimGroupsMax = 2_000;
-/**
- * How often cursors are written and settled groups trimmed: each time is a few pages, which wear flash, and waiting
- * costs nothing.
- */
+/** How often cursors are written and settled groups trimmed: each time is a few pages, which wear flash, and waiting costs nothing. */
 const trimEveryMs = 1_000;
 const flushIdleMs = 1_000;
-/**
- * At the bound, a best-effort sink skips this much more than is needed, so that it need not skip again for each
- * group.
- */
+/** At the bound, a best-effort sink skips this much more than is needed, so that it need not skip again for each group. */
 const giveUpBytes = 65_536;
 
 export interface SpoolOptions {
