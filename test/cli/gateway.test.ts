@@ -88,7 +88,7 @@ describe.each(places)("devices, through %s", (_, where) => {
     const imported = await run("import", file, "--make-tokens");
     expect(imported.code).toBe(1);
     expect(imported.err).toContain(`${file}:1202: device_id: must be one level`);
-    expect(imported.err).toEndWith("1201 lines: 1200 added, 0 already registered, 1 wrong\n");
+    expect(imported.err).toEndWith("1,201 lines: 1,200 added, 0 already registered, 1 wrong\n");
     const tokens = imported.out.trim().split("\r\n");
     expect(tokens[0]).toBe("tenant_id,device_id,token");
     expect(tokens).toHaveLength(1200);
