@@ -5,6 +5,7 @@ import {
   postgresSettings,
   send,
   type Postgres,
+  type Transaction,
 } from "../../../src/store/postgres/postgres-client.ts";
 import { freePort, postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
 import { startProxy, type Proxy } from "../../kit/proxy.ts";
@@ -147,6 +148,28 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     );
     expect(rows.map(({ n }) => n)).toEqual([...stored.flat(), ...stored.flat().map((n) => n + 1000)]);
   });
+
+  const here = "select 'here'";
+  const moments: [string, readonly string[], (tx: Transaction) => Promise<unknown>][] = [
+    ["the opening", [here], () => Promise.resolve()],
+    ["a statement", [], (tx) => tx.unsafe(here)],
+    ["the last request", ["select 1"], (tx) => send(tx, { statements: [here, "commit"], copies: [] })],
+  ];
+  test.each(moments)(
+    "a line that is reset at %s ends the transaction at once",
+    async (_at, opening, work) => {
+      await one();
+      proxy.onSend((piece) => {
+        if (!piece.includes("'here'")) return true;
+        proxy.mode("reset");
+        return false;
+      });
+      const words = await db.transaction("writing", work, opening).catch(explain);
+      expect(words).toMatch(/ECONNRESET|CONNECTION_CLOSED/);
+      proxy.mode("pass");
+      expect((await one())[0]?.one).toBe(1);
+    },
+  );
 
   test("an opening statement that is refused leaves its connection usable", async () => {
     const failed = await Promise.all(
