@@ -3,7 +3,7 @@
  * metrics, endpoints, and every file and heading that a link leads to. The pages that are printed from the code are what it prints.
  */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { commands } from "../src/cli/index.ts";
 import type { Command } from "../src/cli/command.ts";
@@ -234,4 +234,17 @@ test("a block of shell is run by test/binary/documents.test.ts, or says behind t
 
 test("the README stays a front page", () => {
   expect(read("README.md").split("\n").length).toBeLessThan(200);
+});
+
+test("the tree in docs/architecture.md is the tree", () => {
+  const [, tree = ""] = read("docs/architecture.md").split("## The tree");
+  const rooms = [...(tree.split("## ")[0] ?? "").matchAll(/src\/(\w+) /g)].map(([, room]) => room);
+  const files = readdirSync(join(root, "src"), { withFileTypes: true });
+  expect(rooms.toSorted()).toEqual(
+    files
+      .filter((file) => file.isDirectory())
+      .map(({ name }) => name)
+      .toSorted(),
+  );
+  for (const file of files.filter((one) => one.isFile())) expect(tree).toContain(file.name);
 });

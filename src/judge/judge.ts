@@ -89,11 +89,13 @@ export function createJudge(options: JudgeOptions): Judge {
   function decide(candidate: Candidate): Entry | Pending | Several {
     const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
     const isTimeKnown = clock.isTimeKnown?.(candidate.receivedMs) ?? true;
-    if (route === undefined) return settle(candidate, examine(candidate, policy(), isTimeKnown));
+    if (route === undefined) return conclude(candidate, examine(candidate, policy(), isTimeKnown));
     const parts = readMapped(candidate, route, policy(), isTimeKnown);
     const [only] = parts;
-    if (parts.length === 1 && only !== undefined) return settle(only.candidate, only.why);
-    return { several: parts.map((part) => guarded(part.candidate, () => settle(part.candidate, part.why))) };
+    if (parts.length === 1 && only !== undefined) return conclude(only.candidate, only.why);
+    return {
+      several: parts.map((part) => guarded(part.candidate, () => conclude(part.candidate, part.why))),
+    };
   }
 
   /** As `decide` reads it, without its judgement. */
@@ -113,7 +115,7 @@ export function createJudge(options: JudgeOptions): Judge {
     return routeOf === undefined || isOwnTopic(topic) ? undefined : routeOf(topic);
   }
 
-  function settle(candidate: Candidate, why: Rejection | null): Entry | Pending {
+  function conclude(candidate: Candidate, why: Rejection | null): Entry | Pending {
     if (why !== null) return reject(candidate, why);
     if (candidate.isJudged && candidate.eventMs !== null) return toEvent(candidate);
     const { tenantId, deviceId } = addressOf(candidate);

@@ -16,12 +16,12 @@ export function causeOf(endpoint: Endpoint, clock: Clock): Promise<string | unde
     let heard = "";
     let isOpen = tls === undefined;
     let end = () => {};
-    const settle = (cause: string | undefined) => {
+    const report = (cause: string | undefined) => {
       timer.cancel();
       resolve(cause);
       end();
     };
-    const timer = clock.after(answerWithinMs, () => settle(unanswered(tls !== undefined && !isOpen)));
+    const timer = clock.after(answerWithinMs, () => report(unanswered(tls !== undefined && !isOpen)));
     const handlers: Bun.SocketHandler = {
       open(socket) {
         end = () => socket.end();
@@ -29,20 +29,20 @@ export function causeOf(endpoint: Endpoint, clock: Clock): Promise<string | unde
       },
       handshake(socket, isGood, error) {
         if (!isGood || error)
-          return settle(`TLS: ${explain(error ?? new Error("the handshake did not succeed"))}`);
+          return report(`TLS: ${explain(error ?? new Error("the handshake did not succeed"))}`);
         isOpen = true;
         socket.write(greeting(endpoint));
       },
       data(_, piece) {
         heard += piece.toString("latin1").slice(0, answerBytesMax);
         const refusal = /(?:^|\n)-([^\r\n]*)/.exec(heard)?.[1];
-        if (refusal !== undefined) settle(refusal);
-        else if (heard.includes("+PONG")) settle(undefined);
-        else if (heard.length >= answerBytesMax) settle("what answers there is no Redis");
+        if (refusal !== undefined) report(refusal);
+        else if (heard.includes("+PONG")) report(undefined);
+        else if (heard.length >= answerBytesMax) report("what answers there is no Redis");
       },
-      close: () => settle("it closes the connection"),
-      error: (_, error) => settle(explain(error)),
-      connectError: (_, error) => settle(explain(error)),
+      close: () => report("it closes the connection"),
+      error: (_, error) => report(explain(error)),
+      connectError: (_, error) => report(explain(error)),
     };
     const connecting =
       unix === undefined
@@ -53,7 +53,7 @@ export function causeOf(endpoint: Endpoint, clock: Clock): Promise<string | unde
             ...(tls && { tls: { ...tls, rejectUnauthorized: true, serverName: host } }),
           })
         : Bun.connect({ unix, socket: handlers });
-    connecting.then(undefined, (error: unknown) => settle(explain(error)));
+    connecting.then(undefined, (error: unknown) => report(explain(error)));
   });
 }
 

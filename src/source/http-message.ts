@@ -25,7 +25,7 @@ export class Delivery {
   /** Its sender was told to come again. */
   isGivenUp = false;
   readonly #share: Share;
-  readonly #settle: (isStored: boolean) => void;
+  readonly #resolve: (isStored: boolean) => void;
   #left: number;
 
   constructor(sent: readonly Sent[], sender: Sender, share: Share, payloadBytesMax: number) {
@@ -33,18 +33,18 @@ export class Delivery {
     this.#share = share;
     this.messages = sent.map((one, at) => new HttpMessage(one, at, this, payloadBytesMax));
     this.#left = this.messages.length;
-    ({ promise: this.isStored, resolve: this.#settle } = Promise.withResolvers<boolean>());
+    ({ promise: this.isStored, resolve: this.#resolve } = Promise.withResolvers<boolean>());
   }
 
   noteDurable(): void {
     if (--this.#left > 0) return;
     this.#share.giveBack();
-    this.#settle(true);
+    this.#resolve(true);
   }
 
   giveUp(): void {
     this.isGivenUp = true;
-    this.#settle(false);
+    this.#resolve(false);
   }
 }
 

@@ -70,14 +70,14 @@ async function store(tx: Transaction, found: Found, table: string, changes: Part
 
 /** Writes by COPY, else by INSERT, as the sink does. @throws the server's error; COPY's own if it is the same, for it names the column */
 async function written(tx: Transaction, entry: Entry, found: Found, table: string): Promise<void> {
-  const byCopy = await tried(tx, (inner) => settled(inner, writeByCopy([entry])));
+  const byCopy = await tried(tx, (inner) => withConstraints(inner, writeByCopy([entry])));
   if (byCopy === undefined) return;
-  const byInsert = await tried(tx, (inner) => settled(inner, writeByInsert([entry])));
+  const byInsert = await tried(tx, (inner) => withConstraints(inner, writeByInsert([entry])));
   if (byInsert !== undefined) throw byInsert.code === byCopy.code ? byCopy : byInsert;
   found.remarks.push(`${wordsOf(table, byCopy)}: rows are inserted one by one, which is slower`);
 }
 
-const settled = (tx: Transaction, { statements, copies }: Request) =>
+const withConstraints = (tx: Transaction, { statements, copies }: Request) =>
   send(tx, { statements: [...statements, "set constraints all immediate"], copies });
 
 async function attempt(
