@@ -3,7 +3,7 @@
  * its row; then everything that systemd and an operator may do to it. The tests follow one another on one host.
  */
 import { Database } from "bun:sqlite";
-import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -56,6 +56,9 @@ function restartWith(settings: string) {
 }
 
 describe.skipIf(why !== "")(`under a booted systemd ${why}`, () => {
+  // On a quick machine the restarts of several tests fall into the ten seconds in which systemd allows five.
+  beforeEach(() => void host.run("systemctl reset-failed sluice"));
+
   test("one file copied and `install`: it is ready, and the row of a published message is there", async () => {
     cpSync(executable, join(host.root, "root/sluice"));
     expect(sh("/root/sluice install")).toContain("Its page: http://127.0.0.1:8080/");
