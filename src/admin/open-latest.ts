@@ -2,7 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { EventTable, HeldEntries } from "../core/recent.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import { redisLatest } from "../redis/redis-latest.ts";
+import { openRedisLatest } from "../redis/redis-latest.ts";
 import { isRedisNamed, type RedisValues } from "../redis/redis-settings.ts";
 import { latestOfTables } from "./latest-of-tables.ts";
 
@@ -16,6 +16,6 @@ export function openLatest(parts: {
   const { redis, clock } = parts;
   const ttlMs = redis.ttlSeconds * 1000;
   const isKept = isRedisNamed(redis) && redis.writeEnabled;
-  const view = isKept ? redisLatest(redis, clock) : latestOfTables({ ...parts, ttlMs });
+  const view = isKept ? openRedisLatest(redis, clock) : latestOfTables({ ...parts, ttlMs });
   return { view, ttlMs, nowMs: clock.wallMs };
 }

@@ -70,7 +70,7 @@ while true do
 end
 `);
 
-export function redisLatest(settings: RedisValues, clock: Clock): LatestView {
+export function openRedisLatest(settings: RedisValues, clock: Clock): LatestView {
   const client = openRedis({ settings, clock, timeoutMs: settings.timeoutMs });
   const ttlMs = settings.ttlSeconds * 1000;
 

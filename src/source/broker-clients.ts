@@ -17,7 +17,7 @@ interface Connected {
   readonly filters: Set<string>;
 }
 
-export function brokerClients({ stillProves, warn }: { stillProves?: StillProves; warn: Warn }) {
+export function createBrokerClients({ stillProves, warn }: { stillProves?: StillProves; warn: Warn }) {
   const connected = new Map<Client, Connected>();
   /** Outlives the connection: a will is published when that has gone, and is its device's all the same. */
   const proofs = new WeakMap<Client, Proof | null>();

@@ -58,7 +58,7 @@ interface Visitor {
   unfinished: number;
 }
 
-export function brokerDoors({ connectionsMax, packetBytesMax, clock, warn }: DoorsOptions): Doors {
+export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn }: DoorsOptions): Doors {
   const visitors = new Map<Socket, Visitor>();
   const strangers = new Map<string, number>();
   const max = Math.max(1, Math.min(connectionsMax, descriptorsMax() - descriptorsKept));

@@ -94,7 +94,7 @@ export interface Gate {
   unacknowledged(): number;
 }
 
-export function intakeGate(warn: Warn): Gate {
+export function createIntakeGate(warn: Warn): Gate {
   let intake: Intake | undefined;
   let waiting = new Set<BrokerMessage>();
   let waitingBytes = 0;

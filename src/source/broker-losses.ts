@@ -33,7 +33,12 @@ export interface LossStats {
 const shape = z.object({ broker: z.string(), count: z.number() });
 
 /** @param path undefined: for as long as the process lives */
-export function brokerLosses(path: string | undefined, broker: string, clock: Clock, log: Log): BrokerLosses {
+export function createBrokerLosses(
+  path: string | undefined,
+  broker: string,
+  clock: Clock,
+  log: Log,
+): BrokerLosses {
   const warn = throttledWarn(log, clock);
   let last = path === undefined ? undefined : lastCount(path, broker);
   let isTold = false;

@@ -13,10 +13,10 @@ import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../core/source.ts";
 import { admit, isBareToken, mayUse, type Shown } from "./broker-access.ts";
-import { brokerClients } from "./broker-clients.ts";
+import { createBrokerClients } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
-import { brokerStore } from "./broker-store.ts";
+import { createBrokerStore } from "./broker-store.ts";
 
 /** How long a subscriber may take to take what it is sent. */
 export const drainMs = 5000;
@@ -63,10 +63,10 @@ export interface BrokerRules {
   close(): void;
 }
 
-export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
+export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const { settings, clock, authenticate, ownerOf, withoutTokens, warn, welcome, mapped } = options;
   const { payloadBytesMax = () => Number.POSITIVE_INFINITY, statusTopic } = options;
-  const clients = brokerClients(options);
+  const clients = createBrokerClients(options);
   const attempts = createAttempts(clock);
   const passing = perSecond(clock, passedOnPerSecondMax);
   let refused = 0;
@@ -131,7 +131,7 @@ export function brokerRules(options: RulesOptions, gate: Gate): BrokerRules {
     drainTimeout: drainMs,
     // A user name stands in front of a client id here; MQTT 3.1 would bound the two together at 23.
     maxClientsIdLength: clientIdLengthMax,
-    persistence: brokerStore(statusTopic?.topic),
+    persistence: createBrokerStore(statusTopic?.topic),
     preConnect(client, packet, done) {
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
       packet.clean = true;

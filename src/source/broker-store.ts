@@ -10,7 +10,7 @@ const nothing = () => Readable.from([]);
 const kept = <T>(value: T) => Promise.resolve(value);
 
 /** @param statusTopic the one topic whose last message is kept; only the gateway itself publishes there */
-export function brokerStore(statusTopic?: string) {
+export function createBrokerStore(statusTopic?: string) {
   let status: PublishPacket | undefined;
   /** By client, as long as that lives. */
   const identifiers = new WeakMap<object, Set<number | undefined>>();

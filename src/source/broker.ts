@@ -21,10 +21,10 @@ import {
   type StatusTopic,
   type StillProves,
 } from "../core/source.ts";
-import { brokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
-import { intakeGate, waitingBytesMax } from "./broker-intake.ts";
+import { createBrokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
+import { createIntakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
-import { brokerRules, drainMs, passedOnPerSecondMax } from "./broker-rules.ts";
+import { createBrokerRules, drainMs, passedOnPerSecondMax } from "./broker-rules.ts";
 import { connectionBytes } from "../core/memory-bound.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { lastGood } from "../core/pem.ts";
@@ -45,7 +45,7 @@ export const broker = sourceKind({
   mistakes: (values, isAsked) => (isAsked ? brokerMistakes(values) : []),
   isAsked: (_, earlier) => earlier.length === 0,
   probe: ({ listen }) => Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${listen}`),
-  open: brokerSource,
+  open: openBrokerSource,
   memory: ({ maxConnections }) => [
     { part: "packets that wait for the intake", bytes: waitingBytesMax },
     { part: "packets that are not complete", bytes: unfinishedBytesMax },
@@ -91,13 +91,13 @@ const packetBytesAbovePayload = 1024 * 1024;
 /** How long `close` waits for clients to take their last acknowledgements. */
 const goodbyeMs = 1000;
 
-export function brokerSource(options: BrokerOptions): BrokerSource {
+export function openBrokerSource(options: BrokerOptions): BrokerSource {
   const { settings, clock, log, payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
   const warn = throttledWarn(log, clock);
-  const gate = intakeGate(warn);
+  const gate = createIntakeGate(warn);
   const packetBytesMax = () => payloadBytesMax() + packetBytesAbovePayload;
-  const doors = brokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
-  const rules = brokerRules({ ...options, warn, welcome: doors.welcome }, gate);
+  const doors = createBrokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
+  const rules = createBrokerRules({ ...options, warn, welcome: doors.welcome }, gate);
   const aedes = new Aedes(rules.aedes);
   let plain: Listener | undefined;
   let secure: Listener | undefined;

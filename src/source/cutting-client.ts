@@ -1,7 +1,7 @@
 /** MQTT.js, but its parser gets only what the cutter lets pass: the library would hold a packet of any size whole. */
 import type { Duplex, Writable } from "node:stream";
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
-import { type Cutter, packetCutter } from "./large-packets.ts";
+import { type Cutter, createPacketCutter } from "./large-packets.ts";
 
 interface Cut {
   readonly options: IClientOptions;
@@ -11,7 +11,7 @@ interface Cut {
 /** As MQTT.js connects, but that its parser gets what the cutter lets pass. */
 export function connectCutting(spec: Cut, refuse: (error: Error) => void) {
   const client = connect({ ...spec.options, manualConnect: true });
-  const cutter = packetCutter(spec.options.protocolVersion === 5 ? 5 : 4, spec.payloadBytesMax);
+  const cutter = createPacketCutter(spec.options.protocolVersion === 5 ? 5 : 4, spec.payloadBytesMax);
   const build = client["streamBuilder"] as (owner: MqttClient) => Duplex;
   client["streamBuilder"] = (owner: MqttClient) => {
     const stream = build(owner);

@@ -20,7 +20,7 @@ import { describeFailure, isRefusal, refusesVersion } from "./mqtt-words.ts";
 import { endSession } from "./end-session.ts";
 import type { MqttMessage } from "./outstanding.ts";
 import type { SessionMemory } from "./session-memory.ts";
-import { twins } from "./twins.ts";
+import { createTwins } from "./twins.ts";
 
 export interface FormerSpec {
   readonly clientIds: readonly string[];
@@ -67,9 +67,9 @@ const retryBaseMs = 1000;
 const retryMaxMs = 10_000;
 const goodConnectionMs = 10_000;
 
-export function formerSessions(spec: FormerSpec): Former {
+export function createFormerSessions(spec: FormerSpec): Former {
   const { clock } = spec;
-  const pairs = twins();
+  const pairs = createTwins();
   let [isReplaced, isParting, isParted] = [false, false, false];
   let sessions: Session[] = [];
   let parting: Timer | undefined;

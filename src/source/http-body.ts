@@ -63,7 +63,7 @@ const unpackers: Readonly<Record<string, Unpack | "as it is">> = {
 /** @throws Refused: too large, packed in a way we do not know, cut short, no room */
 export type ReadBody = (request: IncomingMessage, share: Share) => Promise<Buffer>;
 
-export function bodyReader(bytesMax: number): ReadBody {
+export function createBodyReader(bytesMax: number): ReadBody {
   const inTurn = createTurns();
   return async (request, share) => {
     const packing = request.headers["content-encoding"] ?? "identity";

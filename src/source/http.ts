@@ -16,7 +16,7 @@ import { sourceKind, type Source, type SourceParts } from "../core/source.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import { Refused, refusalReply, type Reply, replyTo } from "./http-answers.ts";
 import { itemsMax } from "./http-batch.ts";
-import { bodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
+import { createBodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
 import { Delivery, HttpMessage, type Sender } from "./http-message.ts";
 import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenHashOf } from "./http-requests.ts";
 import {
@@ -40,7 +40,7 @@ export const httpIngest = sourceKind({
   mistakes: ingestMistakes,
   isAsked: ({ listen }) => listen !== undefined,
   probe: probeListen,
-  open: httpSource,
+  open: openHttpSource,
   memory: ({ maxConnections, maxBodyBytes }) => [
     { part: "requests under way", bytes: heldBytesMax },
     { part: "a body that is being unpacked", bytes: unpackingBytes(maxBodyBytes) },
@@ -59,12 +59,12 @@ const goodbyeMs = 1_000;
 
 type Parts = Pick<SourceParts<IngestSettings>, "settings" | "clock" | "log" | "payloadBytesMax">;
 
-export function httpSource({ settings, clock, log, payloadBytesMax }: Parts): Source {
+export function openHttpSource({ settings, clock, log, payloadBytesMax }: Parts): Source {
   const warn = throttledWarn(log, clock);
   const room = createRoom(heldBytesMax);
   const tls = lastGood(() => ingestTls(settings));
   const inTurn = createTurns();
-  const readBody = bodyReader(settings.maxBodyBytes);
+  const readBody = createBodyReader(settings.maxBodyBytes);
   /** By when they were handed to the intake, monotonic. */
   const waiting = new Map<Delivery, number>();
   let underWay = 0;

@@ -25,7 +25,7 @@ export interface Cutter {
 }
 
 /** @param payloadBytesMax asked at every packet: it may change at run time */
-export function packetCutter(version: 4 | 5, payloadBytesMax: () => number): Cutter {
+export function createPacketCutter(version: 4 | 5, payloadBytesMax: () => number): Cutter {
   const header = Buffer.alloc(fixedHeaderBytesMax);
   let headerBytes = 0;
   /** Of a packet that passes whole: bytes still to come. */

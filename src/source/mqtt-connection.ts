@@ -18,8 +18,8 @@ import { answerMs } from "./mqtt-options.ts";
 import { lossTopic } from "./broker-losses.ts";
 import { attempt, connectCutting, mute } from "./cutting-client.ts";
 import { type Cutter, headBytes } from "./large-packets.ts";
-import { MqttMessage, outstanding } from "./outstanding.ts";
-import { type Overlap, overlap } from "./overlap.ts";
+import { MqttMessage, createOutstanding } from "./outstanding.ts";
+import { type Overlap, createOverlap } from "./overlap.ts";
 import { subscribe, type Subscribed } from "./subscribe.ts";
 
 export interface Ready {
@@ -86,7 +86,7 @@ const overlapMs = 10_000;
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
   const { client, cutter } = connectCutting(spec, (error) => end(error));
-  const waiting = outstanding();
+  const waiting = createOutstanding();
   let taking = true;
   let answered = false;
   let ended = false;
@@ -133,7 +133,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     const failure = attempt(() => spec.note([...spec.filters, ...obsolete]));
     if (failure) return end(failure);
     expectAnswer();
-    if (obsolete.length > 0) both = overlap();
+    if (obsolete.length > 0) both = createOverlap();
     subscribe(client, spec.filters, obsolete, (error, subscribed) => {
       if (ended) return;
       deadline?.cancel();

@@ -12,7 +12,7 @@ export interface StatusPublisher {
   refusal(): string | undefined;
 }
 
-export function statusPublisher(
+export function createStatusPublisher(
   { topic }: StatusTopic,
   { place, clientId, log }: { place: string; clientId: string; log: Log },
 ): StatusPublisher {

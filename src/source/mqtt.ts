@@ -10,8 +10,8 @@ import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
 import { sourceKind, type Mapped, type Source, type StatusTopic } from "../core/source.ts";
-import { brokerLosses } from "./broker-losses.ts";
-import { formerSessions } from "./former.ts";
+import { createBrokerLosses } from "./broker-losses.ts";
+import { createFormerSessions } from "./former.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
   clientOptions,
@@ -26,10 +26,10 @@ import {
 } from "./mqtt-options.ts";
 import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
 import { probeMqtt } from "./mqtt-probe.ts";
-import { statusPublisher } from "./mqtt-status.ts";
+import { createStatusPublisher } from "./mqtt-status.ts";
 import { MqttMessage } from "./outstanding.ts";
-import { sessionMemory, type SessionMemory } from "./session-memory.ts";
-import { takeovers } from "./takeovers.ts";
+import { createSessionMemory, type SessionMemory } from "./session-memory.ts";
+import { createTakeovers } from "./takeovers.ts";
 
 export { mqttSettings } from "./mqtt-options.ts";
 
@@ -45,9 +45,9 @@ export const mqtt = sourceKind({
   isAsked: ({ url }) => url !== undefined,
   probe: probeMqtt,
   open: (parts) =>
-    mqttSource({
+    openMqttSource({
       ...parts,
-      memory: sessionMemory(join(parts.dataDir, "mqtt-session.json"), parts.log),
+      memory: createSessionMemory(join(parts.dataDir, "mqtt-session.json"), parts.log),
       lossesFile: join(parts.dataDir, "mqtt-losses.json"),
     }),
 });
@@ -82,19 +82,20 @@ const sessionLostText =
 const takenOnceText = "messages came by our old and our new subscription, and were taken once";
 
 /** @throws if MQTT_URL is absent. */
-export function mqttSource(options: MqttOptions): Source {
+export function openMqttSource(options: MqttOptions): Source {
   const { settings, gatewayId, clock, log, statusTopic, random = Math.random } = options;
-  const { memory = sessionMemory(undefined, log), payloadBytesMax = () => defaultPayloadBytesMax } = options;
+  const { memory = createSessionMemory(undefined, log), payloadBytesMax = () => defaultPayloadBytesMax } =
+    options;
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
   const filters = filtersOf(settings, options.mapped?.filters);
   const clientId = settings.clientId ?? `sluice-${gatewayId}`;
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
-  const rivals = takeovers(clock, clientId);
+  const rivals = createTakeovers(clock, clientId);
   const tls = lastGood(() => tlsOf(settings));
-  const losses = brokerLosses(options.lossesFile, place, clock, log);
-  const status = statusTopic && statusPublisher(statusTopic, { place, clientId, log });
-  const former = formerSessions({
+  const losses = createBrokerLosses(options.lossesFile, place, clock, log);
+  const status = statusTopic && createStatusPublisher(statusTopic, { place, clientId, log });
+  const former = createFormerSessions({
     clientIds: memory.others(clientId),
     place,
     version: preferred,

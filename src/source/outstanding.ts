@@ -65,7 +65,7 @@ const ackBytes = 4;
 /** Shift the array only once this many dead slots stand at its head: the cost of a message stays constant. */
 const deadSlotsMax = 4096;
 
-export function outstanding(): Outstanding {
+export function createOutstanding(): Outstanding {
   let queue: MqttMessage[] = [];
   let head = 0;
 

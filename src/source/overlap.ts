@@ -19,7 +19,7 @@ export interface Overlap {
   copies(): number;
 }
 
-export function overlap(): Overlap {
+export function createOverlap(): Overlap {
   let before: MqttMessage | undefined;
   let copies = 0;
   return {

@@ -26,7 +26,7 @@ const shape = z.record(z.string(), z.record(z.string(), z.array(z.string())));
 type Known = z.infer<typeof shape>;
 
 /** `path` undefined: for as long as the process lives. */
-export function sessionMemory(path: string | undefined, log: Log): SessionMemory {
+export function createSessionMemory(path: string | undefined, log: Log): SessionMemory {
   let known = path === undefined ? {} : read(path, log);
 
   function keep(next: Known): void {

@@ -21,7 +21,7 @@ export interface Takeovers {
   suspicion(): string | undefined;
 }
 
-export function takeovers(clock: Clock, clientId: string): Takeovers {
+export function createTakeovers(clock: Clock, clientId: string): Takeovers {
   let certainMs = Number.NEGATIVE_INFINITY;
   let unexplained: number[] = [];
   const recent = (ms: number) => clock.monoMs() - ms < remarkedMs;

@@ -26,7 +26,7 @@ interface Same {
   readonly given: Map<string, number>;
 }
 
-export function twins(): Twins {
+export function createTwins(): Twins {
   const known = new Map<string, Same>();
   let together = true;
   let bytes = 0;

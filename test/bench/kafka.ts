@@ -11,7 +11,7 @@ import { RecordBatch } from "../../src/kafka/batch.ts";
 import { readRecords } from "../../src/kafka/read-batch.ts";
 import type { Topic } from "../../src/kafka/requests.ts";
 import { connectWire } from "../../src/kafka/wire.ts";
-import { keptPosition } from "../../src/sink/kafka/kept.ts";
+import { createKeptPosition } from "../../src/sink/kafka/kept.ts";
 import { createEncoder } from "../../src/sink/kafka/record.ts";
 import { Session, type Load } from "../../src/sink/kafka/session.ts";
 import { createFleet } from "../../src/simulator/fleet.ts";
@@ -127,7 +127,7 @@ async function bareSender(bootstrap: string) {
   const session = await Session.open({
     settings,
     names: { transactionalId: name, group: name },
-    kept: keptPosition(mkdtempSync(join(tmpdir(), "sluice-bench-"))),
+    kept: createKeptPosition(mkdtempSync(join(tmpdir(), "sluice-bench-"))),
     clock: systemClock,
     expired() {},
   });

@@ -12,7 +12,7 @@ import { coalesce } from "../../src/core/latest.ts";
 import { devicesPerCallMax, mergeScript } from "../../src/sink/redis/scripts.ts";
 import { delivery, event } from "../contract/entries.ts";
 import { startRedis } from "../kit/redis.ts";
-import { openRedisSink, redisValues } from "../kit/redissink.ts";
+import { startRedisSink, redisValues } from "../kit/redissink.ts";
 import { readingText } from "./reading.ts";
 
 const metricsPerMessage = 5;
@@ -33,7 +33,7 @@ export async function run([
     clock: systemClock,
     timeoutMs: 30_000,
   });
-  const sink = openRedisSink({ url: server.url });
+  const sink = startRedisSink({ url: server.url });
   const work = {
     "the calls alone (bare client)": (entries: Event[]) => {
       const calls = callsOf(entries);

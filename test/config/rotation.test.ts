@@ -17,8 +17,8 @@ import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { rotation } from "../../src/config/rotation.ts";
 import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";
-import { brokerSettings, brokerSource } from "../../src/source/broker.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
@@ -266,7 +266,7 @@ test("the embedded broker shows a renewed certificate, and goes on with the old 
     BROKER_TLS_CERT: cert,
     BROKER_TLS_KEY: key,
   });
-  const broker = brokerSource({ settings, clock: systemClock, log: silentLog });
+  const broker = openBrokerSource({ settings, clock: systemClock, log: silentLog });
   await broker.start(fakeIntake(() => broker));
   ends.push(() => broker.close());
   const trusts = (ca: string) =>
@@ -307,7 +307,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
       MQTT_TLS_CA: ca,
     };
     const config = configOf(env);
-    const source = mqttSource({
+    const source = openMqttSource({
       settings: config.mqtt,
       gatewayId: "g1",
       clock: systemClock,
@@ -349,7 +349,7 @@ describe.skipIf(!mosquittoAvailable())(
         MQTT_TLS_CERT: cert,
         MQTT_TLS_KEY: key,
       });
-      const source = mqttSource({
+      const source = openMqttSource({
         settings,
         gatewayId: "g1",
         clock: systemClock,

@@ -10,11 +10,11 @@ import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src
 import { silentLog } from "../../src/core/log.ts";
 import type { HeldEntries, SeenDevice } from "../../src/core/recent.ts";
 import type { Store } from "../../src/core/store.ts";
-import { redisLatest } from "../../src/redis/redis-latest.ts";
+import { openRedisLatest } from "../../src/redis/redis-latest.ts";
 import { openPostgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { redisAvailable, startRedis } from "../kit/redis.ts";
-import { openRedisSink, redisValues } from "../kit/redissink.ts";
+import { startRedisSink, redisValues } from "../kit/redissink.ts";
 import { nothingKept } from "../kit/sink.ts";
 import { localStore } from "../kit/stores.ts";
 import { deliverAll, event } from "./entries.ts";
@@ -36,8 +36,8 @@ const ttlMs = ttlSeconds * 1_000;
 async function redis(tenant?: string): Promise<Opened> {
   const server = await startRedis();
   const settings = redisValues({ url: server.url, ttlSeconds, tenant, timeoutMs: 1_000 });
-  const sink = openRedisSink(settings);
-  const view = redisLatest(settings, systemClock);
+  const sink = startRedisSink(settings);
+  const view = openRedisLatest(settings, systemClock);
   return {
     view,
     put: (entries) => deliverAll(sink, entries),

@@ -1,7 +1,7 @@
 /** An embedded broker on a free port, and byte-level devices; `cleanUp` ends what a test has started. */
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { type BrokerOptions, brokerSettings, brokerSource } from "../../src/source/broker.ts";
+import { type BrokerOptions, brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
 import { fakeIntake, settingsOf, until } from "./source.ts";
 import { connectPacket, type WireClient, wireClient } from "./wire.ts";
 
@@ -23,7 +23,7 @@ export async function embeddedBroker(
   settles = false,
 ) {
   const settings = settingsOf(brokerSettings, { ...LOCAL, ...env });
-  const source = brokerSource({ settings, clock: systemClock, log: silentLog, ...more });
+  const source = openBrokerSource({ settings, clock: systemClock, log: silentLog, ...more });
   const intake = fakeIntake(settles ? () => source : undefined);
   endLater(() => source.close());
   await source.start(intake);

@@ -9,7 +9,7 @@ import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
-import { influxSettings, influxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
+import { influxSettings, openInfluxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
 import type { Outcome, Sink } from "../../src/core/sink.ts";
 import { delivery } from "../contract/entries.ts";
 
@@ -46,7 +46,7 @@ export function openInflux(
 ): TestSink {
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-influx-"));
   const settings = influxValues({ timeoutMs: 5_000, ...changed });
-  const make = () => influxSink({ settings, clock, log: silentLog, dataDir, ...(fetch && { fetch }) });
+  const make = () => openInfluxSink({ settings, clock, log: silentLog, dataDir, ...(fetch && { fetch }) });
   const refused = new Map<number, string>();
   let sink = make();
 

@@ -8,7 +8,7 @@ import type { Setting } from "../../src/core/settings.ts";
 import type { Sink, SinkParts } from "../../src/core/sink.ts";
 import { nothingKept } from "./sink.ts";
 import { redisSettings, type RedisValues } from "../../src/redis/redis-settings.ts";
-import { redisSink } from "../../src/sink/redis/sink.ts";
+import { openRedisSink } from "../../src/sink/redis/sink.ts";
 
 export function redisValues(changed: Partial<RedisValues>): RedisValues {
   const rows: [string, Setting<unknown>][] = Object.entries(redisSettings);
@@ -26,7 +26,7 @@ interface Given {
   readonly stored?: () => readonly Entry[];
 }
 
-export function openRedisSink(changed: Partial<RedisValues>, given: Given = {}): Sink {
+export function startRedisSink(changed: Partial<RedisValues>, given: Given = {}): Sink {
   const { held = [], stored = () => [] } = given;
   const parts: SinkParts<RedisValues> = {
     settings: redisValues(changed),
@@ -43,5 +43,5 @@ export function openRedisSink(changed: Partial<RedisValues>, given: Given = {}):
     clock: given.clock ?? systemClock,
     log: given.log ?? silentLog,
   };
-  return redisSink(parts);
+  return openRedisSink(parts);
 }

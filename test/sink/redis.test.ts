@@ -18,7 +18,7 @@ import { metricsPerDeviceMax } from "../../src/sink/redis/scripts.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
 import { deliverAll, event } from "../contract/entries.ts";
 import { redisAvailable, startRedis, type RedisServer } from "../kit/redis.ts";
-import { openRedisSink } from "../kit/redissink.ts";
+import { startRedisSink } from "../kit/redissink.ts";
 import { until } from "../kit/until.ts";
 
 setDefaultTimeout(60_000);
@@ -51,8 +51,8 @@ function reading(seq: number, metrics: Record<string, unknown>, more: Partial<En
 describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why})`}`, () => {
   let server: RedisServer;
   const sinks: Sink[] = [];
-  const open = (...[changed, given]: Partial<Parameters<typeof openRedisSink>>) => {
-    const sink = openRedisSink({ url: server.url, timeoutMs: 2_000, ...changed }, given);
+  const open = (...[changed, given]: Partial<Parameters<typeof startRedisSink>>) => {
+    const sink = startRedisSink({ url: server.url, timeoutMs: 2_000, ...changed }, given);
     sinks.push(sink);
     return sink;
   };

@@ -6,7 +6,7 @@ import { recordingLog, until } from "../kit/source.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { makeCertificates } from "../kit/tls.ts";
 import { watchPackets } from "../../src/source/packet-watch.ts";
-import { brokerDoors } from "../../src/source/broker-doors.ts";
+import { createBrokerDoors } from "../../src/source/broker-doors.ts";
 import mqttPacket from "mqtt-packet";
 import * as fc from "fast-check";
 import { connectPacket, publishPacket } from "../kit/wire.ts";
@@ -56,7 +56,7 @@ function doors(connectionsMax = 40) {
   const clock = simulatedClock();
   const said: string[] = [];
   const warn = (_: unknown, text: string) => void said.push(text);
-  const made = brokerDoors({ connectionsMax, packetBytesMax: () => 2_000_000, clock, warn });
+  const made = createBrokerDoors({ connectionsMax, packetBytesMax: () => 2_000_000, clock, warn });
   const visit = (address: string) => {
     const visitor = aSocket(address);
     const entered = made.enter(visitor.socket);

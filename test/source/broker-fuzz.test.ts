@@ -8,7 +8,7 @@ import * as fc from "fast-check";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { brokerSettings, brokerSource } from "../../src/source/broker.ts";
+import { brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { connectPacket, publishPacket, wireClient } from "../kit/wire.ts";
 
@@ -74,7 +74,7 @@ test("malformed bytes never throw, and an honest device beside them is served", 
   const keep = (error: unknown) => void uncaught.push(error);
   process.on("uncaughtException", keep).on("unhandledRejection", keep);
   const settings = settingsOf(brokerSettings, { BROKER_LISTEN: "127.0.0.1:0" });
-  const broker = brokerSource({ settings, clock: systemClock, log: silentLog });
+  const broker = openBrokerSource({ settings, clock: systemClock, log: silentLog });
   const intake = fakeIntake(() => broker);
   await broker.start(intake);
   const { port } = broker.address();

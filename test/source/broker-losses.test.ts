@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { brokerLosses } from "../../src/source/broker-losses.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
-import { sessionMemory } from "../../src/source/session-memory.ts";
+import { createBrokerLosses } from "../../src/source/broker-losses.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { createSessionMemory } from "../../src/source/session-memory.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
@@ -35,12 +35,12 @@ async function mosquitto(...lines: string[]) {
 /** A gateway as it is after a start with this data directory. */
 async function started(port: number, dir: string, version: string) {
   const recorded = recordingLog();
-  const source = mqttSource({
+  const source = openMqttSource({
     settings: settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version }),
     gatewayId: "g1",
     clock: systemClock,
     log: recorded.log,
-    memory: sessionMemory(join(dir, "mqtt-session.json"), silentLog),
+    memory: createSessionMemory(join(dir, "mqtt-session.json"), silentLog),
     lossesFile: join(dir, "mqtt-losses.json"),
     random: () => 0,
   });
@@ -126,7 +126,7 @@ test.skipIf(!mosquittoAvailable())(
 test("a count that begins anew counts whole; what is no count, and the same count again, do not", () => {
   const path = join(scratch(), "losses.json");
   const heard = (...counts: string[]) => {
-    const losses = brokerLosses(path, "broker:1883", systemClock, silentLog);
+    const losses = createBrokerLosses(path, "broker:1883", systemClock, silentLog);
     for (const count of counts) losses.heard(Buffer.from(count));
     return losses.stats()["broker_dropped"];
   };

@@ -2,7 +2,7 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connectAsync, type IClientOptions } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { brokerMistakes, brokerSettings, brokerSource } from "../../src/source/broker.ts";
+import { brokerMistakes, brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
 import { cleanUp, device, embeddedBroker, endLater, idsOf, ping, returnCodeOf } from "../kit/embedded.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { makeCertificates } from "../kit/tls.ts";
@@ -267,7 +267,7 @@ describe("bounds", () => {
   test("a port in use is one clear sentence", async () => {
     const { port } = await embeddedBroker();
     const settings = settingsOf(brokerSettings, { BROKER_LISTEN: `127.0.0.1:${port}` });
-    const second = brokerSource({ settings, clock: systemClock, log: silentLog });
+    const second = openBrokerSource({ settings, clock: systemClock, log: silentLog });
     await expect(second.start(fakeIntake())).rejects.toThrow(
       `BROKER_LISTEN: cannot listen on 127.0.0.1:${port}`,
     );

@@ -3,8 +3,8 @@ import { afterEach, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
-import { httpSource } from "../../src/source/http.ts";
-import { bodyReader, createRoom } from "../../src/source/http-body.ts";
+import { openHttpSource } from "../../src/source/http.ts";
+import { createBodyReader, createRoom } from "../../src/source/http-body.ts";
 import { ingestSettings } from "../../src/source/http-settings.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
@@ -21,7 +21,7 @@ const MiB = 1024 * 1024;
 async function ingest() {
   const clock = simulatedClock();
   const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0" });
-  const source: Source = httpSource({ settings, clock, log: silentLog, payloadBytesMax: () => 8 * MiB });
+  const source: Source = openHttpSource({ settings, clock, log: silentLog, payloadBytesMax: () => 8 * MiB });
   const intake = fakeIntake();
   await source.start(intake);
   ends.push(async () => {
@@ -70,7 +70,7 @@ test("a refused request gives its share back at once, however it was refused", a
 
 test("packed bodies that come at once get no more room than there is", async () => {
   const room = createRoom(60 * MiB);
-  const read = bodyReader(8 * MiB);
+  const read = createBodyReader(8 * MiB);
   const done: string[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const share = room.share();

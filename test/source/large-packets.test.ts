@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import mqttPacket, { type IPublishPacket, type Packet } from "mqtt-packet";
-import { headBytes, packetCutter } from "../../src/source/large-packets.ts";
+import { headBytes, createPacketCutter } from "../../src/source/large-packets.ts";
 
 const BOUND = 1000;
 const LARGE = 200_000;
@@ -54,7 +54,7 @@ describe.each([4, 5] as const)("level %d", (version) => {
             }),
           ),
         );
-        const cutter = packetCutter(version, () => BOUND);
+        const cutter = createPacketCutter(version, () => BOUND);
         const packets = parsed(
           version,
           split(whole, at).map((chunk) => cutter.cut(chunk)),
@@ -82,17 +82,17 @@ describe.each([4, 5] as const)("level %d", (version) => {
 
   test("what passes whole is not copied", () => {
     const chunk = Buffer.concat([publish(version, 1, 10), publish(version, 2, 20)]);
-    expect(packetCutter(version, () => BOUND).cut(chunk)).toBe(chunk);
+    expect(createPacketCutter(version, () => BOUND).cut(chunk)).toBe(chunk);
   });
 
   test("a large packet that is no PUBLISH is refused", () => {
     const suback = Buffer.from([0x90, 0xff, 0xff, 0xff, 0x7f]);
-    expect(() => packetCutter(version, () => BOUND).cut(suback)).toThrow("268435455 bytes");
+    expect(() => createPacketCutter(version, () => BOUND).cut(suback)).toThrow("268435455 bytes");
   });
 
   test("garbage is refused", () => {
     const garbage = Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]);
-    expect(() => packetCutter(version, () => BOUND).cut(garbage)).toThrow("no MQTT");
+    expect(() => createPacketCutter(version, () => BOUND).cut(garbage)).toThrow("no MQTT");
   });
 });
 
@@ -102,7 +102,7 @@ test("properties are cut off with the rest, even if they alone exceed the bound"
       Array.from({ length: 10 }, (_, i) => [`k${i}`, "x".repeat(size / 10)]),
     );
     const bytes = publish(5, 7, LARGE, { properties: { userProperties } });
-    const cutter = packetCutter(5, () => BOUND);
+    const cutter = createPacketCutter(5, () => BOUND);
     const [packet] = parsed(5, [cutter.cut(bytes)]);
     expect(packet).toMatchObject({ cmd: "publish", topic: "t/7", messageId: 7 });
     expect((packet as IPublishPacket).properties).toBeUndefined();

@@ -5,7 +5,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { lossTopic } from "../../src/source/broker-losses.ts";
-import { type MqttOptions, mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { type MqttOptions, mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
@@ -26,7 +26,7 @@ async function connected(
     MQTT_VERSION: options.version === 4 ? "3.1.1" : "5",
     ...env,
   });
-  const source = mqttSource({
+  const source = openMqttSource({
     settings,
     gatewayId: "g1",
     clock: systemClock,
@@ -268,7 +268,7 @@ test("what the session held is taken, and the start completes, before the broker
     MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
     MQTT_VERSION: "5",
   });
-  const source = mqttSource({ settings, gatewayId: "g1", clock: systemClock, log: silentLog });
+  const source = openMqttSource({ settings, gatewayId: "g1", clock: systemClock, log: silentLog });
   ends.push(
     () => broker.close(),
     () => source.close(),

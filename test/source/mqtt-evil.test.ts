@@ -8,7 +8,7 @@ import { createServer, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket } from "../kit/wire.ts";
@@ -70,7 +70,13 @@ async function listening(server: ReturnType<typeof createServer>): Promise<numbe
 
 async function source(url: string, version: 4 | 5) {
   const settings = settingsOf(mqttSettings, { MQTT_URL: url, MQTT_VERSION: version === 5 ? "5" : "3.1.1" });
-  const made = mqttSource({ settings, gatewayId: "g1", clock: impatient, log: silentLog, random: () => 0 });
+  const made = openMqttSource({
+    settings,
+    gatewayId: "g1",
+    clock: impatient,
+    log: silentLog,
+    random: () => 0,
+  });
   const intake = fakeIntake(() => made);
   ends.push(() => made.close());
   await made.start(intake);

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { answerMs } from "../../src/source/mqtt-options.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
@@ -32,7 +32,7 @@ async function dialling(options: WireBrokerOptions, clock: Clock, log: Log = sil
     MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
     MQTT_VERSION: "5",
   });
-  const source = mqttSource({ settings, gatewayId: "g1", clock, log, random: () => 1 });
+  const source = openMqttSource({ settings, gatewayId: "g1", clock, log, random: () => 1 });
   ends.push(
     () => broker.close(),
     () => source.close(),

@@ -11,8 +11,8 @@ import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
-import { sessionMemory } from "../../src/source/session-memory.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { createSessionMemory } from "../../src/source/session-memory.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 
@@ -54,12 +54,12 @@ async function running(
   settles = true,
   clock: Clock = systemClock,
 ) {
-  const source = mqttSource({
+  const source = openMqttSource({
     settings: settingsOf(mqttSettings, env),
     gatewayId: "g1",
     clock,
     log,
-    memory: sessionMemory(file, log),
+    memory: createSessionMemory(file, log),
     random: () => 0,
   });
   const intake = fakeIntake(settles ? () => source : undefined);
@@ -359,10 +359,10 @@ test("a file that cannot be read is reported, and begun anew", () => {
   const file = scratch();
   writeFileSync(file, "[1, 2");
   const { log, lines } = recordingLog();
-  const memory = sessionMemory(file, log);
+  const memory = createSessionMemory(file, log);
   expect(lines.map(({ msg }) => msg)).toEqual([expect.stringContaining("cannot be read")]);
   memory.note("sluice-g1", "mqtt://a:1883", ["x/#"]);
   expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({ "sluice-g1": { "mqtt://a:1883": ["x/#"] } });
-  expect(sessionMemory(file, log).filtersOf("sluice-g1")).toEqual(["x/#"]);
-  expect(sessionMemory(file, log).filtersOf("sluice-g2")).toEqual([]);
+  expect(createSessionMemory(file, log).filtersOf("sluice-g1")).toEqual(["x/#"]);
+  expect(createSessionMemory(file, log).filtersOf("sluice-g2")).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { connectAsync } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
@@ -17,7 +17,7 @@ afterEach(async () => {
 
 async function running(env: Record<string, string>) {
   const settings = settingsOf(mqttSettings, env);
-  const source = mqttSource({
+  const source = openMqttSource({
     settings,
     gatewayId: "g1",
     clock: systemClock,

@@ -7,7 +7,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings, mqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import {
   type Mosquitto,
   mosquittoAvailable,
@@ -33,7 +33,7 @@ const settingsFor = (port: number, env: Record<string, string> = {}) =>
 
 function sourceAt(port: number, env: Record<string, string> = {}, gatewayId = "g1"): Source {
   const settings = settingsFor(port, env);
-  const source = mqttSource({ settings, gatewayId, clock: systemClock, log: silentLog, random: () => 0 });
+  const source = openMqttSource({ settings, gatewayId, clock: systemClock, log: silentLog, random: () => 0 });
   ends.push(() => source.close());
   return source;
 }

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { MqttMessage, outstanding } from "../../src/source/outstanding.ts";
+import { MqttMessage, createOutstanding } from "../../src/source/outstanding.ts";
 
 const message = (packetId: number, qos: 1 | 2 = 1) =>
   new MqttMessage("tenant/a/device/b/telemetry", new Uint8Array(), qos, false, false, packetId, 0);
 
 describe("outstanding", () => {
   test("acknowledges nothing before the oldest message is durable", () => {
-    const queue = outstanding();
+    const queue = createOutstanding();
     const [first, second] = [message(1), message(2)];
     queue.push(first);
     queue.push(second);
@@ -18,7 +18,7 @@ describe("outstanding", () => {
   });
 
   test("answers QoS 2 with PUBREC, and encodes both bytes of the packet identifier", () => {
-    const queue = outstanding();
+    const queue = createOutstanding();
     const last = message(0xfffe, 2);
     queue.push(last);
     last.isDurable = true;
@@ -26,7 +26,7 @@ describe("outstanding", () => {
   });
 
   test("keeps order and loses none through more messages than it keeps dead slots", () => {
-    const queue = outstanding();
+    const queue = createOutstanding();
     const sent: number[] = [];
     const all: MqttMessage[] = [];
     for (let i = 1; i <= 20_000; i += 1) {

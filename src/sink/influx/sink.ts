@@ -47,7 +47,7 @@ export const influx = sinkKind({
   },
   mistakes: influxMistakes,
   isAsked: ({ url, writeEnabled }) => url !== undefined && writeEnabled,
-  open: influxSink,
+  open: openInfluxSink,
 });
 
 export interface InfluxOptions {
@@ -67,7 +67,7 @@ const requestsPerDelivery = 4;
 const dayMs = 86_400_000;
 
 /** @throws if INFLUXDB_URL and INFLUXDB_API do not fit each other */
-export function influxSink(options: InfluxOptions): Sink {
+export function openInfluxSink(options: InfluxOptions): Sink {
   const { settings, clock } = options;
   const directory = directoryOf(settings);
   const target = directory === null ? server(options) : files(options, directory);

@@ -64,7 +64,7 @@ export interface KeptPosition {
   write(place: Place, words: string): void;
 }
 
-export function keptPosition(dataDir: string): KeptPosition {
+export function createKeptPosition(dataDir: string): KeptPosition {
   const path = join(dataDir, "kafka-position.json");
   return {
     read({ clusterId, topicId }) {

@@ -21,7 +21,7 @@ import {
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { connectWire } from "../../kafka/wire.ts";
-import { keptPosition } from "./kept.ts";
+import { createKeptPosition } from "./kept.ts";
 import { createPacker } from "./pack.ts";
 import { createEncoder } from "./record.ts";
 import { Session } from "./session.ts";
@@ -41,7 +41,7 @@ export const kafka = sinkKind({
   isAsked: ({ servers, sinkEnabled, validatedSource }) =>
     servers !== undefined && sinkEnabled && !validatedSource,
   mistakes: kafkaMistakes,
-  open: kafkaSink,
+  open: openKafkaSink,
 });
 
 const entriesMax = 5_000;
@@ -60,7 +60,7 @@ const requestsPerDelivery = 8;
 
 const isMeant = (entry: Entry) => isFor("kafka", entry);
 
-export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkParts<KafkaSettings>): Sink {
+export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkParts<KafkaSettings>): Sink {
   const name = `sluice-${gatewayId}`;
   const names = {
     transactionalId: name,
@@ -70,7 +70,7 @@ export function kafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkPart
   const options = {
     settings,
     names,
-    kept: keptPosition(dataDir),
+    kept: createKeptPosition(dataDir),
     clock,
     expired: () =>
       log.info(

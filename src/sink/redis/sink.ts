@@ -41,7 +41,7 @@ export const redis = sinkKind({
   },
   mistakes: redisMistakes,
   isAsked: (settings) => isRedisNamed(settings) && settings.writeEnabled,
-  open: redisSink,
+  open: openRedisSink,
 });
 
 const batchMax = 5_000;
@@ -54,7 +54,7 @@ const prunedPerCallMax = 500;
 const charsPerCallMax = 1_000_000;
 const probeTtlMs = 1_000;
 
-export function redisSink(parts: SinkParts<RedisValues>): Sink {
+export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const { settings, gatewayId, clock, log } = parts;
   const { prefix, timeoutMs } = settings;
   const client = openRedis({ settings, clock, timeoutMs });

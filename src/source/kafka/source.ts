@@ -35,7 +35,7 @@ export const kafka = sourceKind({
   isAsked: ({ servers, sourceTopic, validatedSource }) =>
     servers !== undefined && (sourceTopic !== undefined || validatedSource),
   probe,
-  open: kafkaSource,
+  open: openKafkaSource,
   memory: () => [{ part: "a batch of Kafka, unpacked", bytes: unpackedBytesMax }],
 });
 
@@ -46,7 +46,7 @@ const retry = { baseMs: 250, maxMs: 5_000 };
 const lookAgainMs = 30_000;
 const commitEveryMs = 5_000;
 
-export function kafkaSource({ settings, gatewayId, clock, log, marks }: Options): Source {
+export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Options): Source {
   const name = `sluice-${gatewayId}-source`;
   const names = topicNames(settings);
   const place = settings.servers ?? "";

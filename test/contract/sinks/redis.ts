@@ -1,6 +1,6 @@
 /** The Redis sink in the contract suite: a real server behind a proxy that misbehaves on demand. */
 import { redisAvailable, startRedis } from "../../kit/redis.ts";
-import { openRedisSink } from "../../kit/redissink.ts";
+import { startRedisSink } from "../../kit/redissink.ts";
 import { startProxy } from "../../kit/proxy.ts";
 import type { SinkFixture } from "../fixtures.ts";
 
@@ -19,7 +19,7 @@ export const fixture: SinkFixture = {
     // The entries of the suite are of some day in 2026, which must not have expired.
     const ttlSeconds = 31_536_000;
     const open = () =>
-      openRedisSink({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs: 1_000, ttlSeconds });
+      startRedisSink({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs: 1_000, ttlSeconds });
     const sinks = [open()];
     return {
       sink: sinks[0]!,

@@ -1,7 +1,7 @@
 /** The embedded broker with one device, byte by byte, in the contract suite. */
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
-import { broker, brokerSettings, brokerSource } from "../../../src/source/broker.ts";
+import { broker, brokerSettings, openBrokerSource } from "../../../src/source/broker.ts";
 import { cleanUp, device, idsOf } from "../../kit/embedded.ts";
 import { settingsOf } from "../../kit/source.ts";
 import { publishPacket, type WireClient } from "../../kit/wire.ts";
@@ -13,7 +13,7 @@ export const fixture: SourceFixture = {
   // oxlint-disable-next-line typescript/require-await -- the interface is of those that must wait
   async open() {
     const settings = settingsOf(brokerSettings, { BROKER_LISTEN: "127.0.0.1:0" });
-    const source = brokerSource({ settings, clock: systemClock, log: silentLog });
+    const source = openBrokerSource({ settings, clock: systemClock, log: silentLog });
     const sent: string[] = [];
     let client: WireClient | undefined;
     return {

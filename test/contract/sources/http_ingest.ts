@@ -1,7 +1,7 @@
 /** HTTP ingest with one sender, which gives each message an Idempotency-Key, in the contract suite. */
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
-import { httpIngest, httpSource } from "../../../src/source/http.ts";
+import { httpIngest, openHttpSource } from "../../../src/source/http.ts";
 import { ingestSettings } from "../../../src/source/http-settings.ts";
 import { settingsOf } from "../../kit/source.ts";
 import type { SourceFixture } from "../sources.test.ts";
@@ -12,7 +12,7 @@ export const fixture: SourceFixture = {
   // oxlint-disable-next-line typescript/require-await -- the interface is of those that must wait
   async open() {
     const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0" });
-    const source = httpSource({
+    const source = openHttpSource({
       settings,
       clock: systemClock,
       log: silentLog,

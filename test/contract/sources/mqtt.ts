@@ -2,7 +2,7 @@
 import { connectAsync } from "mqtt";
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
-import { mqtt, mqttSettings, mqttSource } from "../../../src/source/mqtt.ts";
+import { mqtt, mqttSettings, openMqttSource } from "../../../src/source/mqtt.ts";
 import { mosquittoAvailable, startMosquitto } from "../../kit/mosquitto.ts";
 import { settingsOf } from "../../kit/source.ts";
 import type { SourceFixture } from "../sources.test.ts";
@@ -13,7 +13,7 @@ export const fixture: SourceFixture = {
   async open() {
     const broker = await startMosquitto();
     const settings = settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` });
-    const source = mqttSource({
+    const source = openMqttSource({
       settings,
       gatewayId: "g",
       clock: systemClock,

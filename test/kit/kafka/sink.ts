@@ -9,7 +9,7 @@ import { silentLog, type Log } from "../../../src/core/log.ts";
 import { nothingKept } from "../sink.ts";
 import type { Sink } from "../../../src/core/sink.ts";
 import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/kafka-settings.ts";
-import { kafkaSink } from "../../../src/sink/kafka/sink.ts";
+import { openKafkaSink } from "../../../src/sink/kafka/sink.ts";
 import { newTopic, readTopic, type Read, type TopicOptions } from "./client.ts";
 
 export interface OpenKafka {
@@ -62,7 +62,7 @@ export async function openKafka(
         KAFKA_VALIDATED_DATA_TOPIC: validated,
         KAFKA_ERROR_TOPIC: rejected,
       };
-      const sink = kafkaSink({
+      const sink = openKafkaSink({
         settings: settingsOf({ ...names, ...env }),
         gatewayId,
         dataDir: dir,

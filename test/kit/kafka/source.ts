@@ -3,7 +3,7 @@ import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import type { Source } from "../../../src/core/source.ts";
 import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/kafka-settings.ts";
-import { kafkaSource } from "../../../src/source/kafka/source.ts";
+import { openKafkaSource } from "../../../src/source/kafka/source.ts";
 import { settingsOf } from "../source.ts";
 
 export function kafkaSettingsOf(env: Readonly<Record<string, string>>): KafkaSettings {
@@ -15,7 +15,7 @@ export function openSource(
   marks: ReadonlyMap<string, string> = new Map(),
   gatewayId = "g",
 ): Source {
-  return kafkaSource({
+  return openKafkaSource({
     settings: kafkaSettingsOf(env),
     gatewayId,
     clock: systemClock,
