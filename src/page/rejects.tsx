@@ -57,7 +57,7 @@ export function Rejects({
             </summary>
             <p>{row?.help}</p>
             <p>{row?.remedy}</p>
-            <Desk
+            <ReviewButtons
               path="/admin/quarantine"
               filter={{ reason: code }}
               things="kept messages with this reason"
@@ -104,7 +104,7 @@ function Letters({ count }: { count: number }) {
   return (
     <>
       <p>{number(count)} entries that a sink will never take as they are.</p>
-      <Desk path="/admin/dead-letters" filter={{ all: true }} things="dead letters" />
+      <ReviewButtons path="/admin/dead-letters" filter={{ all: true }} things="dead letters" />
       <Trouble error={error} />
       <table tabIndex={0}>
         <thead>
@@ -135,7 +135,7 @@ function Letters({ count }: { count: number }) {
 type Verb = "replay" | "discard";
 
 /** Bring back or give up: first it is said how many that would be, then it is done, batch by batch. */
-function Desk({ path, filter, things }: { path: string; filter: object; things: string }) {
+function ReviewButtons({ path, filter, things }: { path: string; filter: object; things: string }) {
   const [asked, setAsked] = useState<{ verb: Verb; matched: number } | undefined>(undefined);
   const [said, setSaid] = useState("");
   const act = async (verb: Verb, isDry: boolean) => {
