@@ -68,7 +68,7 @@ kept=${SLUICE_TEST_SLIM:-$HOME/.cache/sluice/bookworm-slim}
 if [ ! -e "$kept" ]; then
   mkdir -p "$(dirname "$kept")"
   rm -rf "$kept.part"
-  debootstrap --variant=minbase --include=ca-certificates bookworm "$kept.part" http://deb.debian.org/debian >"$work/debootstrap.log" ||
+  debootstrap --variant=minbase --include=ca-certificates bookworm "$kept.part" >"$work/debootstrap.log" ||
     skip "debootstrap: $(tail -n 1 "$work/debootstrap.log")"
   # As Debian's own slim images are.
   rm -rf "$kept.part"/usr/share/{doc,man,locale,info}/* "$kept.part"/var/cache/apt/archives/*.deb "$kept.part"/var/lib/apt/lists/*
@@ -117,7 +117,7 @@ holds "$(docker-compose --version) reads compose.yml, with every profile" docker
 # One image with Debian's servers stands for all; a strict fake of InfluxDB 3 (test/kit) for that.
 servers=$work/servers
 mv "$tree" "$servers"
-cp /etc/apt/sources.list "$servers/etc/apt/" 2>/dev/null || echo "deb http://deb.debian.org/debian bookworm main" >"$servers/etc/apt/sources.list"
+cp "$kept/etc/apt/sources.list" "$servers/etc/apt/"
 printf '#!/bin/sh\nexit 101\n' >"$servers/usr/sbin/policy-rc.d"
 chmod +x "$servers/usr/sbin/policy-rc.d"
 unshare --mount sh -ec 'mount -t proc proc "$0/proc" && exec chroot "$0" sh -ec "$1"' "$servers" 'apt-get update -q

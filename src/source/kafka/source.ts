@@ -10,16 +10,16 @@ import { explain } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
-import { unpackedBytesMax, type ReadRecord } from "../../kafka/read-batch.ts";
+import { unpackedBytesMax } from "../../kafka/read-batch.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
-import { KafkaMessage, topicOf, type Said } from "./kafka-message.ts";
+import { KafkaMessage } from "./kafka-message.ts";
 import { markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
+import { createSay, isCountedOnly } from "./say.ts";
 import { probe, topicNames } from "./topics.ts";
-import { saidByValidated } from "./validated.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -62,29 +62,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   let committing: Timer | undefined;
   let running: Promise<void> = Promise.resolve();
 
-  const naming = { tenant: settings.sourceTenant, key: settings.sourceKey };
-
-  function say(partition: Partition, record: ReadRecord): Said | undefined {
-    if (record.value === null) {
-      counted.tombstones++;
-      return undefined;
-    }
-    const topic = partition.topic.name;
-    if (topic === settings.errorTopic && topic !== settings.sourceTopic) {
-      counted.errors++;
-      return undefined;
-    }
-    const where = `${topic}/${partition.index}/${record.offset}`;
-    if (topic !== settings.sourceTopic)
-      return (
-        saidByValidated(record.value, settings.sourceTenant) ?? {
-          topic: where,
-          payload: record.value,
-          isJudged: false,
-        }
-      );
-    return { topic: topicOf(record, naming, where), payload: record.value, isJudged: false };
-  }
+  const say = createSay(settings, counted);
 
   function lost(partition: Partition, from: number, to: number): void {
     const count = Math.max(0, to - from);
@@ -215,8 +193,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
 
   /** From the beginning; but errors are only counted, and those before this gateway's first start are no news. */
   function startOf(at: Wire, { name: topic }: Topic, index: number, node: number): Promise<number> {
-    const isCounted = topic === settings.errorTopic && topic !== settings.sourceTopic;
-    return at.logEnd(node, topic, index, isCounted ? "latest" : "earliest");
+    return at.logEnd(node, topic, index, isCountedOnly(settings, topic) ? "latest" : "earliest");
   }
 
   function ownPartitions({ leaders }: Topic): number[] {
