@@ -38,18 +38,20 @@ export function addressIn({
   return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
 }
 
-/** Topics whose address is kept: a device says the same one for years, and its entries share the strings. */
+/**
+ * Topics whose address is kept: a device says the same one for years, and its entries share the strings. Those that came first stay: to
+ * begin anew when full would keep nothing of a few more devices that speak in turn, and to find the one to drop costs what is saved.
+ */
 export const topicsMax = 8_192;
 
-let addresses = new Map<string, Address>();
+const addresses = new Map<string, Address>();
 
 function known(topic: string): ReturnType<typeof readTopic> {
   const kept = addresses.get(topic);
   if (kept !== undefined) return kept;
   const read = readTopic(topic);
   if (isRejection(read)) return read;
-  if (addresses.size >= topicsMax) addresses = new Map();
-  addresses.set(topic, read);
+  if (addresses.size < topicsMax) addresses.set(topic, read);
   return read;
 }
 
