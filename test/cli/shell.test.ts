@@ -76,9 +76,8 @@ test("the licences are of every package that is bundled, and of none that only t
   const { out } = await sluice("help", "licenses");
   const { dependencies = {}, devDependencies = {} } = lock.workspaces[""] ?? {};
   for (const [name, version] of Object.entries(dependencies)) expect(out).toContain(`${name} ${version} (`);
-  for (const name of Object.keys(devDependencies))
-    if (name !== "mqtt-packet") expect(out).not.toContain(`\n${name} `);
-  expect(out).toContain("mqtt-packet 9.0.2 (MIT)");
+  for (const name of Object.keys(devDependencies)) expect(out).not.toContain(`\n${name} `);
+  expect(out).toContain("bl 6.");
   expect(out).not.toContain("(unknown)");
   expect(out).toContain("Permission is hereby granted, free of charge");
 });
