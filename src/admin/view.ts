@@ -124,6 +124,7 @@ function measurementsOf(parts: ViewedParts): Measurements {
 function statsOf(parts: ViewedParts): Stats {
   const { gatewayId, clock, books, ingest, policy, cache, lookup, spool } = parts;
   const { outlook, watchdog, processWatch, attention, retention } = parts.watches();
+  const open = ingest.openEntries;
   const sources = parts.sources.map((source) => ({ ...source.status() }));
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
@@ -160,8 +161,8 @@ function statsOf(parts: ViewedParts): Stats {
     parts: ready,
     mode: policy.get().mode,
     ingest: {
-      ...books.totals(),
-      judging: ingest.inMemory + books.awaiting,
+      ...books.onDisk(open),
+      judging: ingest.inMemory + open.filter(({ kind }) => kind !== "deferred").length + books.awaiting,
       deferred: books.awaiting,
       replayed: books.replayed,
       split: books.furtherEvents,
@@ -170,7 +171,7 @@ function statsOf(parts: ViewedParts): Stats {
       held_reason: ingest.heldReason,
       latency_ms: percentiles(ingest.latency),
       settings_mistakes: policy.mistakes(),
-      since_start: books.sinceStart(),
+      since_start: books.sinceStart(open),
     },
     // Until there were several, there was this one: who reads it goes on reading it.
     source: sources[0],
@@ -239,7 +240,7 @@ function oldestAgeSeconds({ spool, clock }: ViewedParts, waiting: number): numbe
 
 function balanced({ books, ingest, spool }: ViewedParts, drains: readonly SinkStats[]): boolean {
   const intake = books.balancedWith(ingest.inMemory);
-  const onDisk = spool.head === books.spooled - ingest.openEntries;
+  const onDisk = spool.head === books.spooled - ingest.openEntries.length;
   const sinks = drains.every(
     (d) =>
       d.spooled <= spool.head && d.spooled === d.delivered + d.ignored + d.refused + d.skipped + d.waiting,

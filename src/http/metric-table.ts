@@ -51,7 +51,7 @@ const single: readonly Row[] = [
   ["counter", "received", "Messages taken in", "ingest.received"],
   ["counter", "accepted", "Messages accepted as events", "ingest.accepted"],
   ["counter", "duplicate", "Redelivered messages that were recognised", "ingest.duplicate"],
-  ["gauge", "judging", "Messages on their way to a verdict", "ingest.judging"],
+  ["gauge", "judging", "Messages in memory, or on disk without a verdict", "ingest.judging"],
   ["gauge", "ingest_deferred", "Messages on disk that wait for the registry", "ingest.deferred"],
   ["counter", "ingest_split", "Of the messages received, further events of one message", "ingest.split"],
   ["counter", "ingest_replayed", "Rejected messages that an operator replayed", "ingest.replayed"],

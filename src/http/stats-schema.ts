@@ -79,7 +79,9 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
       ingest: z
         .looseObject({
           ...totals,
-          judging: count("In memory, or waiting on disk to be judged."),
+          judging: count(
+            "In memory, or waiting on disk to be judged: what the disk does not hold is not accepted yet.",
+          ),
           deferred: whole
             .exactOptional()
             .describe("Of those: on disk, until the registry or the clock is known."),

@@ -130,18 +130,17 @@ export class Books {
     };
   }
 
+  /**
+   * As they are told to others: nobody is told that a message of the open group is accepted or rejected, which only the
+   * disk makes true, so that these counts, the list of rejects and what waits for the sinks are of one moment.
+   */
+  onDisk(open: readonly Entry[]): BookTotals {
+    return less(this.totals(), tally(open));
+  }
+
   /** The same since this start. */
-  sinceStart(): BookTotals {
-    const [now, then] = [this.totals(), this.#atStart];
-    const rejected = Object.entries(now.rejected).map(
-      ([reason, n]) => [reason, n - (then.rejected[reason] ?? 0)] as const,
-    );
-    return {
-      received: now.received - then.received,
-      accepted: now.accepted - then.accepted,
-      rejected: Object.fromEntries(rejected.filter(([, n]) => n > 0)),
-      duplicate: now.duplicate - then.duplicate,
-    };
+  sinceStart(open: readonly Entry[]): BookTotals {
+    return less(this.onDisk(open), this.#atStart);
   }
 
   /** received = accepted + rejected + duplicate + judging, where `inMemory` of those judging have not reached the disk. */
@@ -173,6 +172,24 @@ export class Books {
     for (const n of this.#rejected.values()) sum += n;
     return sum;
   }
+}
+
+function tally(entries: readonly Entry[]): BookTotals {
+  const books = new Books(new Map());
+  for (const entry of entries) books.count(entry);
+  return books.totals();
+}
+
+function less(from: BookTotals, part: BookTotals): BookTotals {
+  const rejected = Object.entries(from.rejected).map(
+    ([reason, n]) => [reason, n - (part.rejected[reason] ?? 0)] as const,
+  );
+  return {
+    received: from.received - part.received,
+    accepted: from.accepted - part.accepted,
+    rejected: Object.fromEntries(rejected.filter(([, n]) => n > 0)),
+    duplicate: from.duplicate - part.duplicate,
+  };
 }
 
 /** The place of a message that waited in the spool to be judged, and that damage has taken. */

@@ -128,8 +128,8 @@ export class Ingest {
   }
 
   /** Entries counted that are not on the disk yet. */
-  get openEntries(): number {
-    return this.#group.entries.length;
+  get openEntries(): readonly Entry[] {
+    return this.#group.entries;
   }
 
   /** Why nothing is taken in; null while it is. */

@@ -32,7 +32,10 @@ describe.skipIf(!mosquittoAvailable() || !existsSync(executable))(
       ends.push(() => client.endAsync(true));
       await client.publishAsync(TOPIC, Buffer.alloc(LARGE_BYTES, 65), { qos: 1 });
       await client.publishAsync(TOPIC, "{}", { qos: 1 });
-      const { ingest } = await statsWhen(gateway, (stats) => stats.ingest.received === 2);
+      const { ingest } = await statsWhen(
+        gateway,
+        (stats) => stats.ingest.received === 2 && stats.ingest.judging === 0,
+      );
       expect(ingest.rejected).toEqual({ PAYLOAD_TOO_LARGE: 1, MISSING_SITE_ID: 1 });
       const found = await fetch(`${gateway.url}/admin/rejects`);
       expect(await found.text()).toContain(`${LARGE_BYTES} bytes, 8192 are allowed`);

@@ -182,7 +182,7 @@ test.skipIf(!existsSync(executable))(
     const client = await connectAsync(`mqtt://127.0.0.1:${brokerPort}`);
     await client.publishAsync(`tenant/acme/device/\u202eback/telemetry`, "{}", { qos: 1 });
     await client.endAsync();
-    await statsWhen(gateway, ({ ingest }) => ingest.received === 1);
+    await statsWhen(gateway, ({ ingest }) => ingest.received === 1 && ingest.judging === 0);
     const headers = { authorization: `Bearer ${adminToken}` };
     const rejects = await (await fetch(`${gateway.url}/admin/rejects`, { headers })).text();
     const unknown = await fetch(`${gateway.url}/admin/devices/acme/${encodeURIComponent(evil)}x`, {

@@ -50,6 +50,26 @@ describe("the books", () => {
     expect(sinks["local"]).toMatchObject({ delivered: 3, ignored: 0, refused: 0, skipped: 0, waiting: 0 });
   });
 
+  test("tell of a message as accepted or rejected in the turn in which it is on the disk, as the list of rejects does", async () => {
+    const { gateway, source, acknowledged, stats } = await startInProcess();
+    await gateway.view.devices.add(registered(["d"]));
+    source.give(telemetry("d", 1));
+    await acknowledged();
+    const told = () => {
+      const { balanced, ingest, spool } = stats();
+      const { received, accepted, rejected, judging } = ingest;
+      const listed = gateway.view.rejects.list({ limit: 10 }).map(({ reason, count }) => [reason, count]);
+      return { balanced, received, accepted, rejected, judging, listed, head: spool["last_seq"] };
+    };
+    source.give(telemetry("d", 2), telemetry("d", 3, { provision_token: "tok-wrong" }));
+    const before = { accepted: 1, rejected: {}, judging: 2, listed: [], head: 1 };
+    expect(told()).toEqual({ balanced: true, received: 3, ...before });
+    expect(stats().ingest["since_start"]).toMatchObject({ received: 3, accepted: 1, rejected: {} });
+    await acknowledged();
+    const after = { accepted: 2, rejected: { TOKEN_INVALID: 1 }, judging: 0, listed: [["TOKEN_INVALID", 1]] };
+    expect(told()).toEqual({ balanced: true, received: 3, ...after, head: 3 });
+  });
+
   test.each(["received", "accepted", "duplicate", "rejected:TOKEN_INVALID"])(
     "do not balance when the counter %s is off by one",
     async (name) => {

@@ -141,7 +141,8 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     state,
     answer: answerLookups,
     /** Whether all counts agree, with one another and with the disk. */
-    balanced: () => books.balancedWith(ingest.inMemory) && spool.head === books.spooled - ingest.openEntries,
+    balanced: () =>
+      books.balancedWith(ingest.inMemory) && spool.head === books.spooled - ingest.openEntries.length,
     /** What was decided, in the order of the disk: the `n` of each event or reject, by device. */
     decided(): Map<string, number[]> {
       const byDevice = new Map<string, number[]>();
