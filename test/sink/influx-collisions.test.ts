@@ -44,9 +44,12 @@ describe("the window of collisions", () => {
 
   test("readings of one time with other fields are one point, and come again as such", () => {
     const collisions = createCollisions("shift");
-    const place = (seq: number, metrics: Record<string, unknown>) => {
+    const place = (seq: number, metrics: Record<string, number | null>, device = "d") => {
       const payload = JSON.stringify({ metrics });
-      const each = line(seq, 10, JSON.stringify(metrics));
+      const fields = Object.entries(metrics).flatMap(([name, value]) =>
+        value === null ? [] : [`${name}=${value}`],
+      );
+      const each = line(seq, 10, fields.join(","), device);
       return ns(collisions.place({ ...each, entry: event(seq, { payload }) }, new Map()));
     };
     const sent = [{ a: 1 }, { b: 2 }, { c: 3, d: null }, { d: 4 }];
@@ -54,6 +57,7 @@ describe("the window of collisions", () => {
     expect(collisions.count).toBe(0);
     // The same again, as after a redelivery or a retry.
     expect(sent.map((metrics, i) => place(i + 7, metrics))).toEqual([10, 10, 10, 10]);
+    expect([place(15, { "x\\=1": 1 }, "e"), place(16, { "x\\=2": 1 }, "e")]).toEqual([10, 10]);
     expect([place(21, { b: 9 }), place(22, { e: 1, a: 2 })]).toEqual([11, 12]);
     expect(collisions.count).toBe(2);
   });

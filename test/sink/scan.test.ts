@@ -24,6 +24,8 @@ const columns: Readonly<Record<string, ColumnType>> = {
   é: "float",
   ok: "boolean",
   text: "string",
+  "2": "float",
+  "9": "float",
 };
 
 function world() {
@@ -35,17 +37,25 @@ function world() {
     log: silentLog,
   });
   types.confirm("d", "telemetry", Object.entries(columns));
-  return { table: types.table("d", "telemetry"), series: createSeries(), body: createBody(16) };
+  return {
+    table: types.table("d", "telemetry"),
+    series: createSeries(),
+    body: createBody(16),
+    /** The fields of the last line, if the scan says that encodeLine writes the same. */
+    plain: null as string | null,
+  };
 }
 
 /** The text that the scan makes of a payload; null if it leaves it to encodeLine. */
-function scan(payload: string, { table, series, body } = world(), more: Partial<Entry> = {}): string | null {
+function scan(payload: string, known = world(), more: Partial<Entry> = {}): string | null {
+  const { table, series, body } = known;
   const entry = event(1, { payload, ...more });
   const before = body.bytes().length;
   if (!body.scan(entry, table, series(entry, table, grammar))) {
     expect(body.bytes().length).toBe(before);
     return null;
   }
+  known.plain = body.plainFields();
   body.end({ ms: entry.eventMs ?? 0, ns: entry.eventNs });
   return new TextDecoder().decode(body.bytes().slice(before)).replace(/^\n/, "");
 }
@@ -111,6 +121,24 @@ describe("leaves to encodeLine", () => {
   });
 });
 
+describe("tells whether encodeLine writes the same", () => {
+  test.each([
+    ['{"seq":7,"metrics":{"a":21.5,"é":-0.000001,"ok":true,"text":"x=y"}}', true],
+    ['{"metrics":{"a":1.50}}', false],
+    ['{"metrics":{"a":2.0}}', false],
+    ['{"metrics":{"a":-0.0000001}}', false],
+    ['{"metrics":{"a":0.30000000000000004}}', false],
+    ['{"metrics":{"a":0.1000000000000000055}}', false],
+    ['{"metrics":{"a":1},"seq":7}', false],
+    ['{"metrics":{"9":1,"2":1}}', false],
+  ])("%s %p", (payload, isPlain) => {
+    const known = world();
+    expect(scan(payload, known)).not.toBeNull();
+    const slow = encodeLine(event(1, { payload }), known.table, grammar);
+    expect(known.plain).toBe(isPlain ? (slow?.fields ?? "") : null);
+  });
+});
+
 test("times before 1970 and near it are as encodeLine writes them", () => {
   for (const eventMs of [-62_000_000_000, -1, 0, 1, 999, 1_000, 1_001, 1_789_000_000_000, 9_223_371_599_999])
     for (const eventNs of [0, 1, 123_456, 999_999]) {
@@ -165,6 +193,7 @@ describe("any payload", () => {
         taken += 1;
         const slow = encodeLine(event(1, { payload: text }), known.table, grammar);
         expect(slow).not.toBeNull();
+        if (known.plain !== null) expect(known.plain).toBe(slow?.fields ?? "");
         expect(read(parseLine(line))).toEqual(read(parseLine(slow === null ? "" : textOf(slow))));
         return true;
       }),

@@ -41,8 +41,8 @@ export interface Slot {
   ms: number;
   ns: number;
   reading: Line;
-  /** Further readings, each a nanosecond later than the one before; null in the usual case. */
-  others: { readonly seq: number; readonly fields: string }[] | null;
+  /** By how many nanoseconds further readings were moved, by their seq and by their fields; null in the usual case. */
+  others: Map<number | string, number> | null;
   /** Readings of other fields at this very time, and all names there are; null in the usual case. */
   joined: {
     readonly names: Set<string>;

@@ -66,9 +66,11 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
     if (making.grammar.caseless || making.typeHints.size > 0) return null;
     const begun = beginning(entry, table, making.grammar);
     if (begun === null || !body.scan(entry, table, begun.series)) return null;
+    begun.body = body;
     try {
       const line = placed(begun, making.shifts);
       body.end(line);
+      begun.body = null;
       return line;
     } catch (error) {
       body.undo();
@@ -145,6 +147,8 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
 
 /** A line whose bytes are in the body; its fields as text are made when they are first needed, which is rare. */
 class ScannedLine implements Line {
+  /** As long as it is the last line of it. */
+  body: Body | null = null;
   readonly entry: Entry;
   readonly table: Table;
   readonly series: KnownSeries;
@@ -165,7 +169,8 @@ class ScannedLine implements Line {
   }
 
   get fields(): string {
-    this.#fields ??= encodeLine(this.entry, this.table, this.grammar)?.fields ?? "";
+    this.#fields ??=
+      this.body?.plainFields() ?? encodeLine(this.entry, this.table, this.grammar)?.fields ?? "";
     return this.#fields;
   }
 }

@@ -12,13 +12,15 @@ import type { Line } from "./line.ts";
 import type { KnownSeries } from "./series.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
 
-export type Memory = Uint8Array<ArrayBuffer>;
+export type Memory = Buffer<ArrayBuffer>;
 
 export interface Body {
   /** Adds the series and fields of an event's line. Adds nothing and returns false if it is not the usual case. */
   scan(entry: Entry, table: KnownTable, series: KnownSeries): boolean;
   /** Ends a line that was scanned. */
   end(line: Pick<Line, "ms" | "ns">): void;
+  /** The fields of the line that was scanned, if encodeLine writes the same; else null. */
+  plainFields(): string | null;
   /** Removes the line that was begun. */
   undo(): void;
   /** Adds a whole line. */
@@ -46,6 +48,8 @@ const close = 125;
 const wholeDigitsMax = 15;
 /** Longer numbers are left to encodeLine. */
 const numberCharsMax = 40;
+/** A fraction of up to this many characters is the shortest text of its number, unless it ends with a zero or is tiny. */
+const plainCharsMax = 16;
 /** Room for what a line has besides its series and its fields; the fields take at most three times the payload. */
 const lineBytesMax = 64;
 
@@ -63,8 +67,10 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     spare !== undefined && spare.length >= bytesExpected ? spare : Buffer.allocUnsafeSlow(bytesExpected);
   let at = 0;
   let start = 0;
+  let fieldsAt = 0;
+  let isPlain = true;
   let second = Number.NaN;
-  let secondBytes = out;
+  let secondBytes: Uint8Array = out;
 
   function reserve(more: number) {
     if (at + more <= out.length) return;
@@ -107,6 +113,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     }
     at = to;
     if (hasDot ? isWhole || i - from > numberCharsMax : i - from > wholeDigitsMax) return -1;
+    if (hasDot && isPlain) isPlain = isPlainFraction(text, from, i);
     return isZero && text.charCodeAt(from) === minus ? -1 : i;
   }
 
@@ -145,6 +152,8 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   function fields(text: string, table: KnownTable, { shape }: KnownSeries): boolean {
     const mark = (scans += 1);
     const first = at;
+    fieldsAt = at;
+    isPlain = true;
     let inMetrics = false;
     let hadMetrics = false;
     let known = 0;
@@ -160,11 +169,14 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
         if (column === null) return false;
         shape[known] = column;
         known += 1;
+        // Names that are numbers change places when they are parsed.
+        if (isDigit(text.charCodeAt(name))) isPlain = false;
         i = name + column.name.length + 1;
       } else {
         i = endOf(text, name) + 1;
         if (i === 0) return false;
         if (isAt(text, name, "seq")) column = table.column("seq");
+        if (column !== null && at > first) isPlain = false;
       }
       i = skip(text, skip(text, i, colon), space);
       if (column !== null) {
@@ -199,6 +211,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
       at = start;
       return false;
     },
+    plainFields: () => (isPlain ? out.toString("utf8", fieldsAt, at) : null),
     end({ ms, ns }) {
       const whole = Math.floor(ms / 1000);
       if (whole <= 0) {
@@ -227,6 +240,15 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     bytes: () => out.subarray(0, at),
     release: () => out,
   };
+}
+
+const isDigit = (char: number): boolean => char >= zero && char <= nine;
+
+/** Is a fraction written as JavaScript writes its number? It may say no although it is. */
+function isPlainFraction(text: string, from: number, end: number): boolean {
+  if (end - from > plainCharsMax || text.charCodeAt(end - 1) === zero) return false;
+  // Below a millionth it has an exponent.
+  return !text.startsWith("0.000000", text.charCodeAt(from) === minus ? from + 1 : from);
 }
 
 function skip(text: string, from: number, char: number): number {
