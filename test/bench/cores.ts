@@ -12,19 +12,19 @@ export function limited(subject: Subject, cores: number): Subject {
     ...subject,
     async start(site) {
       const running = await subject.start(site);
-      const dir = cgroupOf(cores, running.pid);
+      const dir = cgroupOf(cores, running.pids);
       return { ...running, stop: async () => (await running.stop(), rmdirSync(dir)) };
     },
   };
 }
 
-function cgroupOf(cores: number, pid: number): string {
+function cgroupOf(cores: number, pids: readonly number[]): string {
   const isFirst = existsSync(join(root, "cpu"));
-  const dir = join(root, isFirst ? "cpu" : "", `sluice-bench-${pid}`);
+  const dir = join(root, isFirst ? "cpu" : "", `sluice-bench-${pids[0]}`);
   const quota = String(Math.round(cores * periodMicros));
   mkdirSync(dir);
   if (isFirst) writeFileSync(join(dir, "cpu.cfs_quota_us"), quota);
   else writeFileSync(join(dir, "cpu.max"), `${quota} ${periodMicros}`);
-  writeFileSync(join(dir, "cgroup.procs"), String(pid));
+  for (const pid of pids) writeFileSync(join(dir, "cgroup.procs"), String(pid));
   return dir;
 }

@@ -8,7 +8,6 @@ import * as auth from "./auth.ts";
 import * as backlog from "./backlog.ts";
 import { limited } from "./cores.ts";
 import { type Figure, type Report, reportOf, tableOf } from "./figures.ts";
-import * as grow from "./grow.ts";
 import * as http from "./http.ts";
 import * as influx from "./influx.ts";
 import * as kafka from "./kafka.ts";
@@ -38,14 +37,13 @@ const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if 
   --json            the report as JSON, every value of it
   --from FILE       the table of such a report, without measuring
   --compare FILE    an earlier report: what is now, of what was then
-bun run bench auth | backlog | grow | http | influx | kafka | mappings | page | redis | soak [words]`;
+bun run bench auth | backlog | http | influx | kafka | mappings | page | redis | soak [words]`;
 
 /** Benches of one part, which print what they find. */
 const parts: Readonly<Record<string, { run(words: readonly string[]): Promise<void> | void }>> = {
   mappings,
   page,
   auth,
-  grow,
   http,
   influx,
   kafka,
@@ -70,6 +68,7 @@ const { values, positionals } = parseArgs({
     from: { type: "string" },
     json: { type: "boolean", default: false },
     compare: { type: "string" },
+    help: { type: "boolean", short: "h", default: false },
   },
 });
 const env: Readonly<Record<string, string>> =
@@ -89,8 +88,8 @@ const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]
     }),
   scaling: (site) =>
     scaling(site, {
-      subject: (more) =>
-        sluiceSubject({ file: resolve(values.binary[0] ?? executable), env: { ...env, ...more } }),
+      file: resolve(values.binary[0] ?? executable),
+      env,
       messages: Number(values.messages) / 4,
       sizeMax: Number(values["size-max"]),
     }),
@@ -98,7 +97,8 @@ const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]
 
 const [name = "", ...words] = positionals;
 const part = parts[name];
-if (part) await part.run(words);
+if (values.help) console.log(usage);
+else if (part) await part.run(words);
 else if (positionals.every((which) => which in benches)) await print();
 else {
   console.error(usage);

@@ -3,8 +3,9 @@
  *
  * The clock starts before the first byte: the subject is connected and subscribed, and stopped (SIGSTOP) while the broker fills;
  * SIGCONT starts the clock, and the last commit ends it, as PostgreSQL dates it. Its own `/stats` tells nothing of when it began, and
- * would cost it time. The first backlog of a process is cold (the engine has compiled nothing), the others are warm. The floor goes
- * through the same; the bare COPY writes the rows of the last backlog once more, in its batches, from text that is ready.
+ * would cost it time. The first backlog of a process is cold (the engine has compiled nothing), the others are warm. A third one finds
+ * the table locked, so that it shows what a message costs up to its PUBACK. The floor goes through the same; the bare COPY writes the
+ * rows of the last backlog once more, in its batches, from text that is ready.
  */
 import postgres from "postgres";
 import { startMosquitto } from "../kit/mosquitto.ts";
@@ -27,8 +28,9 @@ import {
 } from "./subject.ts";
 
 const patienceMs = 300_000;
-/** A subject that used less of a core than this, for so long, has nothing to do. */
-const idleShare = 0.1;
+/** A subject that used so little for so long has nothing to do: one tick, which is the least that the system counts. */
+const idleMicros = 10_000;
+const sampleMs = 50;
 const idleMs = 200;
 
 export interface IngestOptions {
@@ -70,39 +72,66 @@ export async function measure(
   const figure = figureOf(bench, subject.name);
   const figures = [
     figure("ready after, ms", readyMs),
-    figure("idle, MB", residentBytes(running.pid) / 1e6),
+    figure("idle, MB", sumOf(running.pids, residentBytes) / 1e6),
     figure("executable, MB", bytesOf(subject) / 1e6),
   ];
   for (const [turn, state] of ["cold", "warm"].entries()) {
-    const { rows, firstMs, storedMs, micros } = await drained(site, running, turn * messages, messages);
+    const { rows, firstMs, storedMs, gapMs, doneMs, micros } = await drained(
+      site,
+      running,
+      turn * messages,
+      messages,
+    );
     figures.push(
       figure(`${state}: arrived, msg/s`, (messages / storedMs) * 1000),
+      figure(`${state}: in every sink, msg/s`, (messages / doneMs) * 1000),
       figure(`${state}: first row, ms`, firstMs),
+      figure(`${state}: longest without a row, ms`, gapMs),
       ...Object.entries(micros).map(([process, used]) =>
         figure(`${state}: ${process} CPU, µs/msg`, used / messages),
       ),
       figure(`${state}: lost or doubled`, rows - messages),
     );
   }
-  figures.push(figure("peak, MB", peakBytes(running.pid) / 1e6));
+  figures.push(figure("peak, MB", sumOf(running.pids, peakBytes) / 1e6));
+  if (running.hold) {
+    const release = await running.hold();
+    const { used } = await released(site, running, 2 * messages, messages);
+    await idle(running.pids);
+    figures.push(figure("up to PUBACK: gateway CPU, µs/msg", used().gateway / messages));
+    await release();
+  }
   await running.stop();
   await broker.dispose();
   return figures;
 }
 
-/** One backlog, from SIGCONT to its last row. */
-async function drained(site: Site, running: Running, from: number, count: number) {
-  process.kill(running.pid, "SIGSTOP");
+/** A backlog in the broker, and the subject just set free. */
+async function released(site: Site, running: Running, from: number, count: number) {
+  for (const pid of running.pids) process.kill(pid, "SIGSTOP");
   const publisher = await openPublisher(site.broker.port);
   await publisher.send(site.load, from, count);
   publisher.close();
   const used = usage(site, running);
   const startMs = Date.now();
-  process.kill(running.pid, "SIGCONT");
-  const { arrival, micros } = await whenIdle(running, from, count, used);
+  for (const pid of running.pids) process.kill(pid, "SIGCONT");
+  return { startMs, used };
+}
+
+/** One backlog, from SIGCONT to its last row. */
+async function drained(site: Site, running: Running, from: number, count: number) {
+  const { startMs, used } = await released(site, running, from, count);
+  const { arrival, micros, doneMs } = await whenIdle(running, from, count, used);
   const times = arrival.timesMs.filter((atMs) => atMs > 0).sort();
   const [firstMs = Number.NaN, lastMs = Number.NaN] = [times[0], times.at(-1)];
-  return { rows: arrival.rows, firstMs: firstMs - startMs, storedMs: lastMs - startMs, micros };
+  return {
+    rows: arrival.rows,
+    firstMs: firstMs - startMs,
+    gapMs: times.reduce((gapMs, atMs, i) => Math.max(gapMs, atMs - (times[i - 1] ?? startMs)), 0),
+    storedMs: lastMs - startMs,
+    doneMs: Math.max(doneMs, lastMs) - startMs,
+    micros,
+  };
 }
 
 /**
@@ -111,27 +140,33 @@ async function drained(site: Site, running: Running, from: number, count: number
  */
 export async function whenIdle(running: Running, from: number, count: number, used: () => Used) {
   for (const end = Date.now() + patienceMs; ;) {
-    await idle(running.pid);
+    const doneMs = await idle(running.pids);
     const micros = used();
     const arrival = await running.arrived(from, count);
-    if (arrival.rows >= count || Date.now() > end) return { arrival, micros };
+    if (arrival.rows >= count || Date.now() > end) return { arrival, micros, doneMs };
   }
 }
 
-async function idle(pid: number): Promise<void> {
-  for (let before = cpuMicros(pid); ;) {
-    await Bun.sleep(idleMs);
-    const now = cpuMicros(pid);
-    if (now - before < idleShare * idleMs * 1000) return;
+/** @returns when the last work was seen, in ms since the epoch */
+async function idle(pids: readonly number[]): Promise<number> {
+  let [before, doneMs] = [sumOf(pids, cpuMicros), Date.now()];
+  while (Date.now() - doneMs < idleMs) {
+    await Bun.sleep(sampleMs);
+    const now = sumOf(pids, cpuMicros);
+    if (now - before >= idleMicros) doneMs = Date.now();
     before = now;
   }
+  return doneMs;
 }
+
+const sumOf = (pids: readonly number[], what: (pid: number) => number) =>
+  pids.reduce((sum, pid) => sum + what(pid), 0);
 
 type Used = Readonly<Record<"gateway" | "broker" | "postgres", number>>;
 
 /** CPU from now on, in µs. */
-export function usage({ broker, server }: Site, { pid }: Running): () => Used {
-  const now = () => [pid, broker.pid(), server.pid()].map(cpuMicros);
+export function usage({ broker, server }: Site, { pids }: Running): () => Used {
+  const now = () => [sumOf(pids, cpuMicros), cpuMicros(broker.pid()), cpuMicros(server.pid())];
   const before = now();
   return () => {
     const [gateway = 0, fromBroker = 0, postgresql = 0] = now().map((micros, i) => micros - (before[i] ?? 0));

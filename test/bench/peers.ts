@@ -116,7 +116,7 @@ function subjectOf(peer: Peer, file: string): Subject {
       endsWithUs(child.pid);
       const rows = rowsOf(url, "events", peer.seq);
       return {
-        pid: child.pid,
+        pids: [child.pid],
         spawnedMs,
         arrived(from, count) {
           if (child.exitCode !== null)

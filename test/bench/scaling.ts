@@ -1,15 +1,17 @@
 /**
- * What a message costs as the site grows: devices, tenants, bytes of a payload, messages of a backlog, sinks. One thing grows at a time, all
- * else is as usual; each row is a cold and a warm backlog as in ingest.ts. Gateways in a share group are in grow.ts.
+ * What a message costs as the site grows: devices, tenants, bytes of a payload, messages of a backlog, gateways in a share group (their
+ * CPU and memory in one sum), sinks; and the way over Kafka. One thing grows at a time, all else is as usual; each row is a cold and a
+ * warm backlog as in ingest.ts. All of it runs on this machine: more gateways than cores cannot be faster.
  */
 import { kafkaAvailable, startKafka } from "../kit/kafka/broker.ts";
 import { newTopic } from "../kit/kafka/client.ts";
 import { influxdAvailable, startInfluxd } from "../kit/influxd.ts";
 import { redisAvailable, startRedis } from "../kit/redis.ts";
+import { chainSubject } from "./chain.ts";
 import type { Figure } from "./figures.ts";
 import { measure } from "./ingest.ts";
 import { createLoad, usualLoad } from "./load.ts";
-import type { Base, Subject } from "./subject.ts";
+import { type Base, sluiceSubject } from "./subject.ts";
 
 const axes = {
   devices: [100, 1_000, 10_000, 100_000, 1_000_000],
@@ -18,40 +20,46 @@ const axes = {
   backlog: [10_000, 100_000, 1_000_000],
 } as const;
 
+const gatewaysMax = 3;
+
 export interface ScalingOptions {
-  /** Of ours: the settings are added to its own. */
-  readonly subject: (env: Readonly<Record<string, string>>) => Subject;
+  readonly file: string;
+  readonly env: Readonly<Record<string, string>>;
   readonly messages: number;
   /** The largest size that is tried: a million takes minutes. */
   readonly sizeMax: number;
 }
 
-export async function scaling(site: Base, options: ScalingOptions): Promise<Figure[]> {
+export async function scaling(
+  site: Base,
+  { file, env, messages, sizeMax }: ScalingOptions,
+): Promise<Figure[]> {
   const figures: Figure[] = [];
-  const row = async (bench: string, load = usualLoad, messages = options.messages, env = {}) => {
+  const usual = { subject: sluiceSubject({ file, env }), load: usualLoad, count: messages };
+  const row = async (bench: string, changed: Partial<typeof usual>) => {
+    const { subject, load, count } = { ...usual, ...changed };
     const at = { ...site, load: createLoad(load) };
-    figures.push(...(await measure(at, options.subject(env), messages, bench)).filter(isOfInterest));
+    figures.push(...(await measure(at, subject, count, bench)).filter(isOfInterest));
   };
   for (const [axis, sizes] of Object.entries(axes)) {
-    for (const size of sizes.filter((value) => value <= options.sizeMax)) {
-      const bench = `${size.toLocaleString("en")} ${axis}`;
-      if (axis === "backlog") await row(bench, usualLoad, size);
-      else await row(bench, { ...usualLoad, devices: Math.max(usualLoad.devices, size), [axis]: size });
+    for (const size of sizes.filter((value) => value <= sizeMax)) {
+      const load = { ...usualLoad, devices: Math.max(usualLoad.devices, size), [axis]: size };
+      await row(`${size.toLocaleString("en")} ${axis}`, axis === "backlog" ? { count: size } : { load });
     }
   }
+  for (let gateways = 1; gateways <= gatewaysMax; gateways++)
+    await row(`${gateways} gateways`, { subject: sluiceSubject({ file, env, gateways }) });
   const { settings, stop } = await startSinks();
-  for (let count = 0; count <= settings.length; count++)
-    await row(
-      `${count + 1} sinks`,
-      usualLoad,
-      options.messages,
-      Object.assign({}, ...settings.slice(0, count)),
-    );
+  for (let sinks = 0; sinks <= settings.length; sinks++) {
+    const more = Object.assign({}, ...settings.slice(0, sinks)) as Record<string, string>;
+    await row(`${sinks + 1} sinks`, { subject: sluiceSubject({ file, env: { ...env, ...more } }) });
+  }
   await stop();
+  if (kafkaAvailable() === "") await row("site → Kafka → centre", { subject: chainSubject(file) });
   return figures;
 }
 
-const isOfInterest = ({ name }: Figure) => /^warm: (arrived|gateway|first)|^peak/.test(name);
+const isOfInterest = ({ name }: Figure) => /^warm: (arrived|in every|gateway|first|lost)|^peak/.test(name);
 
 /** Sinks beside PostgreSQL, of whom a server can be started: the settings of each. */
 async function startSinks() {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import postgres from "postgres";
 import type { Stats } from "../../src/admin/views.ts";
 import { registryCsv } from "../../src/simulator/registration.ts";
-import { executable, startGateway, statsWhen } from "../kit/gateway.ts";
+import { executable, type GatewayProcess, startGateway, statsWhen } from "../kit/gateway.ts";
 import type { Mosquitto } from "../kit/mosquitto.ts";
 import type { PostgresServer } from "../kit/postgres.ts";
 import type { Load } from "./load.ts";
@@ -44,9 +44,12 @@ export interface Arrival {
 }
 
 export interface Running {
-  readonly pid: number;
+  /** More than one if several share the work. */
+  readonly pids: readonly number[];
   readonly spawnedMs: number;
   arrived(from: number, count: number): Promise<Arrival>;
+  /** Keeps all rows out until it is released; absent if that would hold the PUBACKs as well. */
+  hold?(): Promise<() => Promise<void>>;
   stop(): Promise<unknown>;
 }
 
@@ -54,34 +57,78 @@ export interface SluiceOptions {
   readonly file?: string;
   readonly name?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** So many of them in a share group; absent: one, without a group. */
+  readonly gateways?: number;
 }
 
 /** A gateway with default settings, and those in `env`. */
-export function sluiceSubject({ file = executable, name = "sluice", env = {} }: SluiceOptions = {}): Subject {
+export function sluiceSubject({
+  file = executable,
+  name = "sluice",
+  env = {},
+  gateways: members,
+}: SluiceOptions = {}): Subject {
   return {
     name,
     file,
     async start({ broker, server, load }) {
       const url = await registered({ server, load }, file);
       const mqtt = `mqtt://127.0.0.1:${broker.port}`;
-      const settings = { DATABASE_URL: url, MQTT_URL: mqtt, GATEWAY_ID: uniqueName("sluice"), ...env };
+      const group = members === undefined ? {} : { MQTT_SHARE_GROUP: uniqueName("group") };
       const spawnedMs = Date.now();
-      const gateway = await startGateway(settings, newDir(), { command: [file] });
-      endsWithUs(gateway.pid);
-      const rows = eventsOf(url);
-      return {
-        pid: gateway.pid,
-        spawnedMs,
-        arrived: rows.arrived,
-        stop: async () => {
-          await statsWhen(gateway, allDelivered);
-          await rows.close();
-          await gateway.stop();
-        },
-      };
+      const gateways = await Promise.all(
+        Array.from({ length: members ?? 1 }, () =>
+          gatewayOf({ DATABASE_URL: url, MQTT_URL: mqtt, ...group, ...env }, file),
+        ),
+      );
+      // Who is not in the group yet gets nothing of a backlog that the others have by then.
+      if (gateways.length > 1) await Promise.all(gateways.map((gateway) => statsWhen(gateway, isConnected)));
+      return runningOf(gateways, url, spawnedMs);
     },
   };
 }
+
+/** Started, and about to subscribe. */
+export async function gatewayOf(
+  env: Readonly<Record<string, string>>,
+  file: string,
+  dataDir = newDir(),
+): Promise<GatewayProcess> {
+  const settings = { GATEWAY_ID: uniqueName("sluice"), ...env };
+  const gateway = await startGateway(settings, dataDir, { command: [file] });
+  endsWithUs(gateway.pid);
+  return gateway;
+}
+
+/** Gateways whose events arrive in the database at `url`. */
+export function runningOf(gateways: readonly GatewayProcess[], url: string, spawnedMs: number): Running {
+  const rows = eventsOf(url);
+  return {
+    pids: gateways.map(({ pid }) => pid),
+    spawnedMs,
+    arrived: rows.arrived,
+    hold: () => locked(url, "raw_events"),
+    stop: async () => {
+      await Promise.all(gateways.map((gateway) => statsWhen(gateway, allDelivered)));
+      await rows.close();
+      await Promise.all(gateways.map((gateway) => gateway.stop()));
+    },
+  };
+}
+
+/** Nobody else can write to the table until the answer is called. */
+async function locked(url: string, table: string): Promise<() => Promise<void>> {
+  const sql = postgres(url, { max: 1, onnotice() {} });
+  const client = await sql.reserve();
+  await client.unsafe(`begin; lock table ${table} in exclusive mode`);
+  return async () => {
+    await client.unsafe("rollback");
+    client.release();
+    await sql.end();
+  };
+}
+
+const isConnected = ({ source }: Stats) => (source as { connected: boolean }).connected;
 
 /** A sink that is stuck costs little, and would look cheap. */
 const allDelivered = ({ balanced, sinks }: Stats) =>
@@ -109,8 +156,10 @@ export const bareReceiver: Subject = {
     endsWithUs(child.pid);
     const lines = linesOf(child.stdout);
     return {
-      pid: child.pid,
+      pids: [child.pid],
       spawnedMs,
+      // It stores nothing.
+      hold: async () => async () => {},
       async arrived(from, count) {
         await child.stdin.write(`${from} ${count}\n`);
         const { rows, timesMs } = JSON.parse(await lines()) as { rows: number; timesMs: number[] };
