@@ -288,6 +288,8 @@ function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Re
     candidate.siteId = siteOf(decoded.body);
     if (candidate.token === undefined && isSpeaker(candidate)) candidate.proof = "connection";
   }
+  // The names of a message in a batch stand in the message itself.
+  if (candidate.given !== undefined && isRejection(decoded)) return decoded;
   // Only now, because the token must be known before the topic is blanked.
   if (isRejection(address)) return address;
   if (isRejection(decoded)) return decoded;

@@ -23,31 +23,40 @@ export const itemsMax = 10_000;
 const parsedBytesMax = 256 * 1024;
 
 /**
+ * An item that is no object, and a line that is not JSON, are messages like any other, and rejected by themselves. A batch of
+ * nothing else is none, and neither is an array that is not JSON, whose items nobody can tell apart for sure.
+ *
  * @param bytesMax what a message may have
- * @throws Refused naming the first item that is no JSON object; nothing of such a batch is to be taken
+ * @throws Refused: nothing of it is to be taken
  */
 export function* itemsOf(body: Buffer, bytesMax: number): Generator<Item> {
   const start = firstByteOf(body);
   const isArray = body[start] === bracketOpen;
-  let count = 0;
+  let [count, objects] = [0, 0];
   for (const bytes of isArray ? elementsOf(body, start + 1) : linesOf(body, start)) {
     if (++count > itemsMax) throw tooMany();
     const isParsed = bytes.length <= Math.max(bytesMax, parsedBytesMax);
-    const name = () => `${isArray ? "item" : "line"} ${count}`;
-    yield { bytes, names: isParsed ? namesIn(bytes, name) : namesInHead(bytes) };
+    const names = isParsed ? namesIn(bytes) : namesInHead(bytes);
+    if (names === "not JSON" && isArray)
+      throw new Refused(400, `item ${count} of the batch is not JSON; none of it was taken`);
+    const hasNames = typeof names !== "string";
+    if (hasNames) objects++;
+    yield { bytes, names: hasNames ? names : namesInHead(bytes) };
   }
   if (count === 0) throw new Refused(400, "the batch is empty");
+  if (objects > 0) return;
+  const what = isArray ? "item" : "line";
+  throw new Refused(400, `no ${what} of the batch is a JSON object; none of it was taken`);
 }
 
-function namesIn(bytes: Buffer, name: () => string): Names {
+function namesIn(bytes: Buffer): Names | "not JSON" | "no object" {
   let body: unknown;
   try {
     body = JSON.parse(bytes.toString());
   } catch {
-    throw new Refused(400, `${name()} of the batch is not JSON; none of it was taken`);
+    return "not JSON";
   }
-  if (!isObject(body))
-    throw new Refused(400, `${name()} of the batch is not a JSON object; none of it was taken`);
+  if (!isObject(body)) return "no object";
   const { tenant_id, device_id, msg_type } = body;
   return { tenant_id, device_id, msg_type };
 }
@@ -55,7 +64,7 @@ function namesIn(bytes: Buffer, name: () => string): Names {
 const headBytes = 1024;
 const pairs = /"(tenant_id|device_id|msg_type)"\s*:\s*"([^"\\]*)"/g;
 
-/** Of a message that is rejected by its size: whose it probably is. */
+/** Of a message that is rejected by its size or its form: whose it probably is. */
 function namesInHead(bytes: Buffer): Names {
   const head = bytes.toString("utf8", 0, headBytes);
   return Object.fromEntries([...head.matchAll(pairs)].map(([, name = "", value]) => [name, value]));
@@ -98,7 +107,8 @@ function* elementsOf(body: Buffer, start: number): Generator<Buffer> {
     else if (depth === 0 && (byte === comma || byte === bracketClose)) {
       const element = trimmed(body.subarray(from, at));
       const isEmptyArray = byte === bracketClose && from === start && element.length === 0;
-      if (!isEmptyArray) yield element;
+      if (element.length > 0) yield element;
+      else if (!isEmptyArray) break;
       from = at + 1;
       if (byte === bracketClose) {
         if (trimmed(body.subarray(from)).length > 0) break;

@@ -54,8 +54,11 @@ export const unpackingBytes = (bytesMax: number): number => 2 ** windowLogMax + 
 
 const unpackGzip = promisify<Buffer, object, Buffer>(gunzip);
 const unpackZstd = promisify<Buffer, object, Buffer>(zstdDecompress);
+const gunzipped: Unpack = (bytes, maxOutputLength) => unpackGzip(bytes, { maxOutputLength });
 const unpackers: Readonly<Record<string, Unpack | "as it is">> = {
-  gzip: (bytes, maxOutputLength) => unpackGzip(bytes, { maxOutputLength }),
+  gzip: gunzipped,
+  // RFC 9110, 8.4.1.3: the same.
+  "x-gzip": gunzipped,
   zstd: (bytes, maxOutputLength) => unpackZstd(bytes, { maxOutputLength, params: zstdParams }),
   identity: "as it is",
 };
@@ -66,7 +69,8 @@ export type ReadBody = (request: IncomingMessage, share: Share) => Promise<Buffe
 export function createBodyReader(bytesMax: number): ReadBody {
   const inTurn = createTurns();
   return async (request, share) => {
-    const packing = request.headers["content-encoding"] ?? "identity";
+    // RFC 9110, 8.4.1: its names are not case-sensitive.
+    const packing = (request.headers["content-encoding"] ?? "identity").toLowerCase();
     const unpack = Object.hasOwn(unpackers, packing) ? unpackers[packing] : undefined;
     if (unpack === undefined) throw new Refused(415, "Content-Encoding must be gzip, zstd or absent");
     const bytes = await received(request, bytesMax, share);

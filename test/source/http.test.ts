@@ -174,11 +174,31 @@ describe("a batch", () => {
     },
   );
 
+  test("a line that is not JSON, and an item that is no object, are rejected by themselves and by the names that they show", async () => {
+    await start();
+    const good = JSON.stringify(envelope());
+    const lines = [good, good.replace(/}$/, ",}"), "17", '{"a":NaN}', good.slice(0, -9), good];
+    const array = `[${good},17,[],${good}]`;
+    const outcomes = async (body: string) =>
+      (await post("/ingest/v1/batch", body)).body.results?.map(({ reason, status }) => reason ?? status);
+    const broken = ["MALFORMED_JSON", "NOT_AN_OBJECT", "MALFORMED_JSON", "MALFORMED_JSON"];
+    expect(await outcomes(lines.join("\n"))).toEqual(["accepted", ...broken, "accepted"]);
+    expect(await outcomes(array)).toEqual(["accepted", "NOT_AN_OBJECT", "NOT_AN_OBJECT", "accepted"]);
+    expect(await rows()).toHaveLength(4);
+    expect(running.stats()).toMatchObject({ balanced: true, ingest: { received: 10 } });
+    const listed = running.gateway.view.rejects.list({ limit: 10 });
+    expect(listed).toContainEqual(
+      expect.objectContaining({ reason: "MALFORMED_JSON", tenant_id: "acme", device_id: "d1", count: 2 }),
+    );
+  });
+
   test.each([
     ["not JSON", "[{}, {]", 400],
-    ["a line that is not JSON", '{"a":1}\n{"b":\n', 400],
+    ["lines of which none is an object", '{\n"device_id": "d1"\n}\n', 400],
     ["no object", "[1]", 400],
+    ["an item that is not JSON", '[{"a":1},{"b":}]', 400],
     ["cut off", '[{"a":1},', 400],
+    ["a comma too many", '[{"a":1},]', 400],
     ["something behind it", '[{"a":1}] x', 400],
     ["empty", "[]", 400],
     ["nothing", "", 400],
@@ -223,7 +243,9 @@ describe("packed bodies", () => {
     const body = Buffer.from(JSON.stringify(envelope()));
     expect((await post(d1, gzipSync(body), { "content-encoding": "gzip" })).status).toBe(202);
     expect((await post(d1, zstdCompressSync(body), { "content-encoding": "zstd" })).status).toBe(202);
-    expect(await rows()).toHaveLength(2);
+    for (const word of ["GZIP", "x-gzip"])
+      expect((await post(d1, gzipSync(body), { "content-encoding": word })).status).toBe(202);
+    expect(await rows()).toHaveLength(4);
   });
 
   test("a body that unpacks to more than is allowed, is not what it claims, or is packed otherwise is an error", async () => {
