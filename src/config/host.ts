@@ -2,6 +2,7 @@
  * What reading a configuration needs from the host. It is a parameter, so that a test has no disk and no host name.
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { type Exposure, exposureOf, exposureOfSecret } from "./exposure.ts";
@@ -10,7 +11,7 @@ export interface Host {
   name(): string;
   /** Whether the directory can be written, or created. Changes nothing. */
   canWrite(directory: string): boolean;
-  /** @throws if it cannot be read */
+  /** @throws if it cannot be read, or is not UTF-8 */
   readText(path: string): string;
   /** What is wrong with the permissions of the data directory. */
   exposureOf(dataDir: string): Exposure;
@@ -28,10 +29,22 @@ export const thisHost: Host = {
       return false;
     }
   },
-  readText: (path) => readFileSync(path, "utf8"),
+  readText(path) {
+    const bytes = readFileSync(path);
+    if (!isUtf8(bytes)) throw new Error(`${placeOfFault(bytes)} is not UTF-8`);
+    return bytes.toString();
+  },
   exposureOf,
   exposureOfSecret,
 };
+
+/** Where the first bytes stand that are no UTF-8, which would be read as something else than was written. */
+function placeOfFault(bytes: Buffer): string {
+  const read = Buffer.from(bytes.toString());
+  const at = bytes.findIndex((byte, i) => read[i] !== byte);
+  const before = bytes.toString("utf8", 0, at);
+  return `line ${before.split("\n").length}, column ${before.length - before.lastIndexOf("\n")}`;
+}
 
 /** Creates the directory if it does not exist yet. @throws an error that names the setting */
 export function makeDataDir(dataDir: string): void {

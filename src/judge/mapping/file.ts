@@ -1,8 +1,8 @@
 /**
  * The file of mappings (MAPPINGS_FILE): read once, with every mistake reported with line and column, and not used at
  * all if there is one. The format is TOML, because it has comments and needs no quotes around keys. Its parser ends
- * at the first syntax mistake, so after one each [[mapping]] is parsed by itself, which reports the others' mistakes
- * too.
+ * at the first syntax mistake, so after one each [[mapping]] is parsed by itself, and those that are TOML are read as
+ * if they were all, which reports their mistakes too.
  */
 import { optionalString } from "../../core/settings.ts";
 import { clashes, covers, levelsOf, subscribed } from "../../core/topic-filter.ts";
@@ -40,13 +40,16 @@ export function readMappingFile(text: string): MappingFile {
 }
 
 function readText(text: string, report: Report): Mapping[] {
-  let file: Table;
   try {
-    file = parse(text);
+    return readTables(text, parse(text), report);
   } catch (error) {
-    reportSyntax(text, error, report);
+    if (!(error instanceof TomlError)) throw error;
+    readRest(text, error, report);
     return [];
   }
+}
+
+function readTables(text: string, file: Table, report: Report): Mapping[] {
   const places = placesIn(text);
   const defaults = readTop(file, (key, why) => report(places.top(key), `${key} ${why}`));
   const tables = Array.isArray(file["mapping"]) ? (file["mapping"] as Table[]) : [];
@@ -59,29 +62,49 @@ function readText(text: string, report: Report): Mapping[] {
   return mappings;
 }
 
-function reportSyntax(text: string, error: unknown, report: Report): void {
-  const sections = text.split(/^(?=[ \t]*\[\[\s*mapping\s*\]\])/m);
+const header = /^[ \t]*\[\[\s*mapping\s*\]\]/m;
+
+/** Reports the mistakes of syntax, and then those of the mappings that have none. */
+function readRest(text: string, whole: TomlError, report: Report): void {
+  const sections = text.split(new RegExp(`(?=${header.source})`, "m"));
   let line = 0;
-  let reported = 0;
-  for (const section of sections) {
-    try {
-      parse(section);
-    } catch (cause) {
-      reported += reportError(cause, line, report);
-    }
+  const errors = sections.map((section) => {
+    const error = syntaxErrorIn(section);
+    if (error !== undefined) report(placeOf(error, line), wordsOf(error));
     line += section.split("\n").length - 1;
-  }
-  if (reported === 0) reportError(error, 0, report);
+    return error;
+  });
+  const rest = sections.map((section, i) =>
+    errors[i] === undefined ? section : section.replace(/[^\n]/g, ""),
+  );
+  const joined = rest.join("");
+  const error = syntaxErrorIn(joined);
+  if (error !== undefined) return report(placeOf(whole, 0), wordsOf(whole));
+  const file: Table = parse(joined);
+  // What a top that is no TOML says is not known.
+  const isTopKnown = errors[0] === undefined || header.test(sections[0] ?? "");
+  if (file["mapping"] !== undefined)
+    readTables(joined, isTopKnown ? file : { ...file, tenant: "unknown" }, report);
 }
 
-function reportError(error: unknown, linesBefore: number, report: Report): number {
-  if (!(error instanceof TomlError)) throw error;
-  const [first = ""] = error.message.split("\n");
-  report(
-    { line: error.line + linesBefore, column: error.column },
-    first.replace("Invalid TOML document", "no TOML"),
-  );
-  return 1;
+function syntaxErrorIn(text: string): TomlError | undefined {
+  try {
+    parse(text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof TomlError) return error;
+    throw error;
+  }
+}
+
+const placeOf = ({ line, column }: TomlError, linesBefore: number): Place => ({
+  line: line + linesBefore,
+  column,
+});
+
+function wordsOf({ message }: TomlError): string {
+  const [first = ""] = message.split("\n");
+  return first.replace("Invalid TOML document", "no TOML");
 }
 
 function readTop(file: Table, wrong: (key: string, why: string) => void): Defaults {

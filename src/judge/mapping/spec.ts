@@ -72,8 +72,9 @@ export function specOf(table: Table, defaults: Defaults, wrong: Wrong): Spec | u
   ];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) report("each", `{${twice}} is a level of the topic too`);
+  const known = topic === undefined ? undefined : names;
   const spelled = (key: string, kinds: readonly Spelled["kind"][]) =>
-    topic === undefined ? undefined : readSpelled(table, key, kinds, names, report);
+    readSpelled(table, key, kinds, known, report);
   const own = (key: Identity) => spelled(key, ["pointer", "levels", "plain"]);
   const identity = identityOf(names, {
     tenant: own("tenant"),
@@ -117,7 +118,7 @@ function checkTogether(spec: Unchecked, hasTopic: boolean, report: Wrong): void 
   }
   if (metrics !== undefined && name !== undefined)
     report("metrics", "and a name (name = …, or a level {metric}) say the same in two ways: leave one out");
-  if (value !== undefined && name === undefined)
+  if (hasTopic && value !== undefined && name === undefined)
     report("value", "needs the metric's name: name = …, or a level {metric}");
   if (metrics?.some(({ steps }) => pointerOf(steps) === pointerOf(token)))
     report("metrics", `${pointerOf(token)} is the token, which is no metric`);
@@ -150,7 +151,7 @@ function readSpelled(
   table: Table,
   key: string,
   kinds: readonly Spelled["kind"][],
-  names: readonly string[],
+  names: readonly string[] | undefined,
   report: Wrong,
 ): Spelled | undefined {
   const text = table[key];
@@ -164,15 +165,17 @@ function readSpelled(
   return why === null && typeof spelled !== "string" ? spelled : undefined;
 }
 
+/** @param names undefined: they are not known, for the topic is wrong */
 function misspelled(
   spelled: Spelled,
   kinds: readonly Spelled["kind"][],
-  names: readonly string[],
+  names: readonly string[] | undefined,
 ): string | null {
   const text = written(spelled);
   if (!kinds.includes(spelled.kind))
     return `is ${JSON.stringify(text)}: must be a JSON pointer such as "/${text}", or a {level}`;
-  const unknown = spelled.kind === "levels" ? spelled.names.find((name) => !names.includes(name)) : undefined;
+  if (spelled.kind !== "levels" || names === undefined) return null;
+  const unknown = spelled.names.find((name) => !names.includes(name));
   return unknown === undefined ? null : `{${unknown}} is neither a level of the topic nor a step of each`;
 }
 

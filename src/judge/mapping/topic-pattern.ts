@@ -35,7 +35,7 @@ export function patternOf(text: string): Pattern | string {
 function wrongAsWhole(text: string, levels: readonly Level[]): string | null {
   const names = levels.flatMap(namesOf);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (text === "") return "a topic is not empty";
+  if (text === "") return "is empty";
   if (text.startsWith("$share/"))
     return "MQTT_SHARE_GROUP makes a shared subscription, of every mapping's topic";
   return twice === undefined ? null : `{${twice}} stands in it twice`;

@@ -20,7 +20,7 @@ describe("one mistake", () => {
     ["an unknown key", mapping("tme = '/t'"), 4, 1, "tme is no key of a mapping"],
     ["no topic", 'tenant = "acme"\n[[mapping]]\ndevice = "d"', 2, 1, "topic is missing"],
     ["a topic of another type", 'tenant = "acme"\n[[mapping]]\n\ntopic = 7', 4, 1, "topic must be text"],
-    ["an empty topic", '[[mapping]]\ntopic = ""', 2, 1, "a topic is not empty"],
+    ["an empty topic", '[[mapping]]\ntopic = ""', 2, 1, "topic is empty"],
     [
       "a rest that is not last",
       '[[mapping]]\n  topic = "a/{device...}/b"',
@@ -137,7 +137,25 @@ a = "b"
 test("a mistake of syntax hides none in the other mappings", () => {
   const text = '[[mapping]]\ntopic = "a\n\n[[mapping]]\ntopic = b\n[[mapping]]\ntopic = "c/{device}"\n';
   const { mistakes } = readMappingFile(text);
-  expect(mistakes.map((mistake) => mistake.slice(0, mistake.indexOf(",")))).toEqual(["line 2", "line 5"]);
+  const places = mistakes.map((mistake) => mistake.slice(0, mistake.indexOf(",")));
+  expect(places).toEqual(["line 2", "line 5", "line 7"]);
+});
+
+test.each([
+  ["in a mapping", 'tenant = "a"\n[[mapping]]\ntopic = "a\n[[mapping]]\ntopic = "b/{device}"\ntime = "t"\n'],
+  ["at the top", 'tenant = \n[[mapping]]\n\n\ntopic = "b/{device}"\ntime = "t"\n'],
+])("a mistake of syntax %s hides none of the other kinds in the others", (_, text) => {
+  const { mistakes } = readMappingFile(text);
+  expect(mistakes).toHaveLength(2);
+  expect(mistakes[0]).toContain("no TOML");
+  expect(mistakes[1]).toStartWith('line 6, column 1: time is "t": must be');
+});
+
+test("a topic that is wrong hides no mistake of its mapping", () => {
+  const text =
+    'tenant = "a"\n[[mapping]]\ntopic = "a/{device}/#"\ndevice = "a/b"\ntime = "t"\nsite = "{where}"\n';
+  const places = readMappingFile(text).mistakes.map((mistake) => mistake.slice(0, mistake.indexOf(",")));
+  expect(places).toEqual(["line 3", "line 4", "line 5"]);
 });
 
 describe("two mappings", () => {
