@@ -39,10 +39,12 @@ export const idOf = (seq: number): number => (seq % 65_535) + 1;
 export function createLoad(options: LoadOptions, shape = (message: LoadMessage) => message): Load {
   const [first = "", ...more] = Array.from({ length: options.tenants }, (_, i) => `tenant-${i + 1}`);
   const registry = makeDevices({ seed: 7, devices: options.devices, tenants: [first, ...more], faults: {} });
-  const ts = new Date().toISOString();
+  const begunMs = Date.now();
   const message = (seq: number): LoadMessage => {
     const device = registry[(Math.max(seq, 0) * stride) % options.devices];
     if (!device) throw new Error("a load without devices");
+    // A clock that stands still would be a case of its own: for InfluxDB all readings of a device would be one.
+    const ts = new Date(begunMs + Math.floor(seq / options.devices)).toISOString();
     const payload = payloadOf(device, seq, ts, options.bytes);
     return shape({ device, topic: `tenant/${device.tenantId}/device/${device.deviceId}/telemetry`, payload });
   };
