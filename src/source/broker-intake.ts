@@ -8,7 +8,7 @@ import type { DeviceId } from "../core/device.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Intake, Message, MessageOutcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
-import { headBytes } from "./large-packets.ts";
+import { headBytes } from "./packet-reader.ts";
 
 export class BrokerMessage implements Message {
   readonly topic: string;

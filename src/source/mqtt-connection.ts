@@ -3,11 +3,9 @@
  * connection (packet identifiers are used again after it), and so everything about them ends with this closure.
  * Rejected alternative: to let MQTT.js reconnect by itself; its interval has no jitter and its state outlives the connection.
  *
- * MQTT.js acknowledges from the callback that lets the next packet through, so an acknowledgement that waits for the
- * disk would allow one message per fsync. Therefore we take it over: `packetreceive` is emitted before a packet is handled,
- * and what leaves there as QoS 0 is passed on at once and not acknowledged by the library. We remember the real QoS and
- * send the answer ourselves: PUBACK, or PUBREC if an old session still sends QoS 2 (the library then answers PUBREL
- * with PUBCOMP). This rests on an order of events inside MQTT.js 5.16.0; test/source/mqtt-ack.test.ts holds it.
+ * Messages are acknowledged by us, in groups and after the disk: PUBACK, or PUBREC if an old session still sends QoS 2 (MQTT.js then
+ * answers PUBREL with PUBCOMP). Two of its own ways were rejected: it acknowledges from the callback that lets the next packet through,
+ * which allows one message per fsync, and to let it read PUBLISH costs more than all that we do with it (reading-client.ts).
  */
 import type { IClientOptions, IConnackPacket, MqttClient } from "mqtt";
 import type { Clock, Timer } from "../core/clock.ts";
@@ -16,10 +14,9 @@ import type { Intake } from "../core/message.ts";
 import { BrokerReason, Closed } from "./mqtt-words.ts";
 import { answerMs } from "./mqtt-options.ts";
 import { lossTopic } from "./broker-losses.ts";
-import { attempt, connectCutting, mute } from "./cutting-client.ts";
-import { type Cutter, headBytes } from "./large-packets.ts";
-import { MqttMessage, createOutstanding } from "./outstanding.ts";
+import { type MqttMessage, createOutstanding } from "./outstanding.ts";
 import { type Overlap, createOverlap } from "./overlap.ts";
+import { attempt, connectReading, mute } from "./reading-client.ts";
 import { subscribe, type Subscribed } from "./subscribe.ts";
 
 export interface Ready {
@@ -82,15 +79,20 @@ export interface Connection {
 const goodbyeMs = 2000;
 /** How long after the answer to UNSUBSCRIBE copies may still be on their way. */
 const overlapMs = 10_000;
+/** After so much the intake is asked whether its turn is over: to look at the clock for every message costs more than to read it. */
+const askBytes = 4096;
+/** What a message counts for besides its payload. */
+const messageBytes = 128;
 
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
-  const { client, cutter } = connectCutting(spec, (error) => end(error));
+  const { client, goOn } = connectReading(spec, { publish: take, refuse: (error) => end(error) });
   const waiting = createOutstanding();
   let taking = true;
   let answered = false;
   let ended = false;
   let taken = 0;
+  let unasked = 0;
   let isAsked = false;
   let deadline: Timer | undefined;
   let held: Timer | undefined;
@@ -144,16 +146,23 @@ export function openConnection(spec: ConnectionSpec): Connection {
     });
   });
 
-  const hold = (goOn: () => void) => {
+  function hold(): void {
     held = keepAwake(client, clock, spec.options.keepalive ?? 0);
     intake.whenRoom(() => {
       held?.cancel();
       held = undefined;
       goOn();
     });
-  };
-  takeOver(client, cutter, spec, (message, goOn) => {
-    if (!taking || ended) return goOn();
+  }
+
+  /** @returns whether more may come at once */
+  function take(message: MqttMessage): boolean {
+    if (!taking || ended) return true;
+    // No device's, also if a session was subscribed to it by an earlier start.
+    if (message.qos === 0 && message.topic === lossTopic) {
+      spec.counted?.(message.payload);
+      return true;
+    }
     if (++taken === 1) spec.flows();
     if (message.qos > 0) waiting.push(message);
     const original = both?.originalOf(message) ?? spec.originalOf?.(message);
@@ -165,9 +174,15 @@ export function openConnection(spec: ConnectionSpec): Connection {
       acknowledge();
     }
     // Whatever its QoS: the window of QoS 1 and 2 bounds messages, not bytes.
-    if (intake.isFull()) hold(goOn);
-    else if (!intake.putsOff(goOn)) goOn();
-  });
+    if (intake.isFull()) {
+      hold();
+      return false;
+    }
+    unasked += messageBytes + message.payload.length;
+    if (unasked < askBytes) return true;
+    unasked = 0;
+    return !intake.putsOff(goOn);
+  }
 
   function acknowledge(): void {
     if (ended) return;
@@ -218,38 +233,6 @@ export class NoSession extends Error {
   constructor() {
     super("the broker has no such session");
   }
-}
-
-/** Routes every PUBLISH to `deliver`, which calls `goOn` for the next one. */
-function takeOver(
-  client: MqttClient,
-  cutter: Cutter,
-  { clock, counted, payloadBytesMax }: ConnectionSpec,
-  deliver: (message: MqttMessage, goOn: () => void) => void,
-): void {
-  let qos: 0 | 1 | 2 = 0;
-  let wholeBytes: number | undefined;
-  client.on("packetreceive", (packet) => {
-    if (packet.cmd !== "publish") return;
-    qos = packet.qos;
-    packet.qos = 0;
-    wholeBytes = cutter.nextWhole();
-  });
-  client.handleMessage = ({ topic, dup, retain, messageId, payload: given }, goOn) => {
-    let payload = typeof given === "string" ? Buffer.from(given) : given;
-    // No device's, also if a session was subscribed to it by an earlier start.
-    if (qos === 0 && topic === lossTopic) {
-      counted?.(payload);
-      return goOn();
-    }
-    if (payload.length > payloadBytesMax()) {
-      wholeBytes ??= payload.length;
-      // A copy, so that the large one goes.
-      payload = Buffer.from(payload.subarray(0, headBytes));
-    }
-    const packetId = qos === 0 ? 0 : (messageId ?? 0);
-    deliver(new MqttMessage(topic, payload, qos, dup, retain, packetId, clock.wallMs(), wholeBytes), goOn);
-  };
 }
 
 /**

@@ -1,12 +1,13 @@
-/** Deferred acknowledgement, byte by byte: it rests on an order of events inside MQTT.js 5.16.0. */
+/** Deferred acknowledgement, byte by byte: it rests on how MQTT.js 5.16.0 reads its stream. */
 import { afterEach, describe, expect, test } from "bun:test";
+import mqttPacket from "mqtt-packet";
 import mqttManifest from "mqtt/package.json" with { type: "json" };
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { lossTopic } from "../../src/source/broker-losses.ts";
 import { type MqttOptions, mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
-import { fakeIntake, settingsOf, until } from "../kit/source.ts";
+import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
 const ends: (() => unknown)[] = [];
@@ -50,7 +51,7 @@ async function received(intake: ReturnType<typeof fakeIntake>, count: number, so
   expect(source.status().unacknowledged).toBeGreaterThan(0);
 }
 
-test("MQTT.js has the version that the deferred acknowledgement was checked against", () => {
+test("MQTT.js has the version whose stream our reader was checked against", () => {
   expect(mqttManifest.version).toBe("5.16.0");
 });
 
@@ -134,6 +135,26 @@ test("after stopIntake messages are neither taken nor acknowledged, while those 
   expect(acksOf(broker)).toEqual([1]);
   expect(intake.texts()).toEqual(["before"]);
 });
+
+test.each([
+  [5, [0x36, 3, 0, 1, 0x74], "a PUBLISH of QoS 3", 0x81],
+  [5, [0x30, 6, 0, 0, 3, 0x23, 0, 1], "a Topic Alias", 0x81],
+  [5, [0x90, 0xff, 0xff, 0xff, 0x7f], "a packet of 268435455 bytes", 0x81],
+  [4, [0x30, 0xff, 0xff, 0xff, 0xff], "a length without an end", undefined],
+] as const)(
+  "level %d: what is no MQTT (%p) ends the connection with a word, behind what came before it",
+  async (version, bytes, why, code) => {
+    const { log, lines } = recordingLog();
+    const { broker, intake, source } = await connected({ version }, {}, { log });
+    const good = mqttPacket.generate(publishPacket(1, "good"), { protocolVersion: version });
+    broker.connections[0]?.write(Buffer.concat([good, Buffer.from(bytes), good]));
+    await until("a second connection", () => broker.connections.length === 2 && source.status().connected);
+    expect(intake.texts()).toEqual(["good"]);
+    expect(lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining(why));
+    const goodbye = broker.packets.find(({ cmd }) => cmd === "disconnect");
+    expect(goodbye).toEqual(code && expect.objectContaining({ reasonCode: code }));
+  },
+);
 
 test("close sends the acknowledgements that are due, and leaves the session alive", async () => {
   const { broker, intake, source } = await connected({}, { MQTT_SESSION_EXPIRY_SECONDS: "3600" });

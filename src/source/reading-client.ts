@@ -1,0 +1,92 @@
+/**
+ * MQTT.js, which gets to see no PUBLISH: those our own reader takes out of the stream (packet-reader.ts). It keeps what is rare, CONNECT,
+ * SUBSCRIBE, pings, goodbyes; it would read a stream by piping it into its parser, so that is where we stand. A packet is written
+ * by one call and as a whole, so ours, written to the same stream, fall between its own.
+ */
+import type { Duplex, Writable } from "node:stream";
+import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import type { Clock } from "../core/clock.ts";
+import type { MqttMessage } from "./outstanding.ts";
+import { createPacketReader } from "./packet-reader.ts";
+
+interface Reading {
+  readonly options: IClientOptions;
+  readonly clock: Clock;
+  payloadBytesMax(): number;
+}
+
+export interface Handlers {
+  /** @returns whether more may come at once; if not, `goOn` is to be called */
+  publish(message: MqttMessage): boolean;
+  /** The stream is no MQTT that we can use. */
+  refuse(error: Error): void;
+}
+
+/** DISCONNECT, Malformed Packet (MQTT 5 §3.14, §4.13). */
+const malformed = Buffer.from([0xe0, 1, 0x81]);
+
+export function connectReading({ options, clock, payloadBytesMax }: Reading, { publish, refuse }: Handlers) {
+  const client = connect({ ...options, manualConnect: true });
+  const version = options.protocolVersion === 5 ? 5 : 4;
+  let rest: Buffer | undefined;
+  let parser: Writable | undefined;
+
+  const reader = createPacketReader({
+    version,
+    payloadBytesMax,
+    wallMs: () => clock.wallMs(),
+    publish,
+    other(packet) {
+      const isTaken = parser?.write(packet) ?? true;
+      if (!isTaken) parser?.once("drain", goOn);
+      return isTaken;
+    },
+  });
+
+  function read(chunk: Buffer): void {
+    const failure = attempt(() => {
+      rest = reader.read(chunk);
+    });
+    if (failure === null) return;
+    if (version === 5 && !client.disconnecting) client.stream.write(malformed);
+    refuse(failure);
+  }
+
+  function goOn(): void {
+    const held = rest;
+    rest = undefined;
+    if (held !== undefined) read(held);
+    if (rest === undefined) client.stream.resume();
+  }
+
+  const build = client["streamBuilder"] as (owner: MqttClient) => Duplex;
+  client["streamBuilder"] = (owner: MqttClient) => {
+    const stream = build(owner);
+    stream.pipe = (to) => {
+      parser = to as unknown as Writable;
+      stream.on("data", (chunk: Buffer) => {
+        read(chunk);
+        if (rest !== undefined) stream.pause();
+      });
+      return to;
+    };
+    return stream;
+  };
+  client.connect();
+  return { client, goOn };
+}
+
+/** What has come and was not handled yet goes: MQTT.js would look for it in stores that it has closed, and throw where nobody catches. */
+export function mute(client: MqttClient): void {
+  client["_currentPump"] = undefined;
+}
+
+/** What went wrong; null: nothing. */
+export function attempt(work: () => void): Error | null {
+  try {
+    work();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
