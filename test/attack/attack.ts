@@ -16,7 +16,7 @@ import { explain } from "../../src/core/log.ts";
 import type { Stats } from "../../src/admin/views.ts";
 import type { FleetDevice } from "../../src/simulator/device.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";
-import { freePort } from "../kit/postgres.ts";
+import { freePort } from "../kit/port.ts";
 import { startGateway, type GatewayProcess } from "../kit/gateway.ts";
 import { until } from "../kit/until.ts";
 import type { Fault } from "../fault/fault.ts";

@@ -8,7 +8,7 @@ import { registryCsv } from "../../src/simulator/registration.ts";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type GatewayProcess, sluice, startGateway, statsWhen } from "../kit/gateway.ts";
-import { freePort } from "../kit/postgres.ts";
+import { freePort } from "../kit/port.ts";
 
 const connections = 16;
 const fleetOf = () => createFleet({ seed: 7, devices: 1_000, tenants: ["acme"], faults: {} });

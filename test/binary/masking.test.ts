@@ -11,7 +11,8 @@ import postgres from "postgres";
 import { localRegistry } from "../kit/stores.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
 import { executable, sluice, startGateway, statsWhen } from "../kit/gateway.ts";
-import { freePort, postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { freePort } from "../kit/port.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sluice-masking-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -7,7 +7,7 @@ import { connectAsync } from "mqtt";
 import { localRegistry } from "../kit/stores.ts";
 import { aDevice, sha256 } from "../kit/builders.ts";
 import { executable, startGateway, statsWhen } from "../kit/gateway.ts";
-import { freePort } from "../kit/postgres.ts";
+import { freePort } from "../kit/port.ts";
 import { formsOf, hidings, secrets } from "../kit/secrets.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "sluice-secrets-"));

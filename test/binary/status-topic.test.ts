@@ -1,12 +1,12 @@
 /** Health over MQTT, as somebody sees it who watches the broker with an ordinary client: the compiled gateway, a real Mosquitto. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { type GatewayProcess, sluice, startGateway } from "../kit/gateway.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { freePort } from "../kit/port.ts";
 import { until } from "../kit/source.ts";
 
 const topic = "site/sluice/status";
@@ -80,7 +80,7 @@ describe.skipIf(!mosquittoAvailable())("at a broker", () => {
   });
 
   test("it shows an outage with its words, and no secret", async () => {
-    const nobody = await closedPort();
+    const nobody = await freePort();
     const { broker, gateway } = await site({
       INFLUXDB_URL: `http://127.0.0.1:${nobody}`,
       INFLUXDB_TOKEN: "very-secret-token-0815",
@@ -125,7 +125,7 @@ describe.skipIf(!mosquittoAvailable())("at a broker", () => {
 });
 
 test("the embedded broker shows it to whoever may connect, and lets nobody else publish it", async () => {
-  const port = await closedPort();
+  const port = await freePort();
   const gateway = await started({ BROKER_LISTEN: `127.0.0.1:${port}` });
   const seen = await watch(port);
   await shows(seen, "working");
@@ -152,12 +152,3 @@ test.each([
   const { code, err } = await sluice({ DATA_DIR: tmpdir(), ...env }, "check");
   expect({ code, err }).toMatchObject({ code: 78, err: expect.stringContaining(why) as string });
 });
-
-async function closedPort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}

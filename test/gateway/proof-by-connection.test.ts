@@ -5,7 +5,7 @@ import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { type InProcess, registered, scratch, startInProcess, stopAll, tokenFor } from "../kit/inprocess.ts";
-import { freePort } from "../kit/postgres.ts";
+import { freePort } from "../kit/port.ts";
 import { type Certificates, makeCertificates } from "../kit/tls.ts";
 import { until } from "../kit/until.ts";
 

@@ -1,8 +1,8 @@
 /** The real InfluxDB 1.x of Debian: free ports, its files in a temporary directory, ended by process id. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./port.ts";
 
 export interface Influxd {
   readonly url: string;
@@ -96,12 +96,4 @@ function exact(_: string, value: unknown, at: { source: string }): unknown {
   return typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(at.source)
     ? at.source
     : value;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
-import { freePort } from "./postgres.ts";
+import { freePort } from "./port.ts";
 
 export interface PgBouncer {
   readonly port: number;

@@ -17,10 +17,10 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import net, { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import postgres from "postgres";
+import { freePort } from "./port.ts";
 
 export interface PostgresServer {
   /** Of the database "postgres". */
@@ -206,14 +206,6 @@ function identity(): Identity | undefined {
     .map((line) => line.split(":"));
   const user = ["postgres", "nobody"].map((name) => users.find(([n]) => n === name)).find(Boolean);
   return user && { uid: Number(user[2]), gid: Number(user[3]) };
-}
-
-export async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function untilReady(url: string): Promise<void> {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "./until.ts";
-import { freePort } from "./postgres.ts";
+import { freePort } from "./port.ts";
 
 export interface RedisServer {
   readonly port: number;

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "./postgres.ts";
+import { freePort } from "./port.ts";
 import type { Sample } from "./victoriametrics.ts";
 
 export interface VictoriaMetricsServer {

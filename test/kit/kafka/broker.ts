@@ -21,7 +21,7 @@ import {
 import net from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "../postgres.ts";
+import { freePort } from "../port.ts";
 import { until } from "../until.ts";
 import { coordinatorsReady } from "./ready.ts";
 

@@ -11,7 +11,8 @@ import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "../../../src/store/postgres/url.ts";
 import { hearsChanges } from "../../../src/store/postgres/changes.ts";
 import { startProxy } from "../../kit/proxy.ts";
-import { freePort, postgresAvailable, sharedPostgres, type PostgresServer } from "../../kit/postgres.ts";
+import { freePort } from "../../kit/port.ts";
+import { postgresAvailable, sharedPostgres, type PostgresServer } from "../../kit/postgres.ts";
 
 const at = (host: string, port = 5432) => ({ host, port });
 
@@ -163,6 +164,6 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
       await db.close();
       for (const proxy of bad) await proxy.stop();
     },
-    30_000,
+    60_000,
   );
 });
