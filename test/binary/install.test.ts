@@ -129,8 +129,8 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(code).toBe(0);
   });
 
-  const onceRun =
-    "DATA_DIR=/var/lib/sluice HTTP_LISTEN=127.0.0.1:0 BROKER_LISTEN=127.0.0.1:0 timeout -s TERM 2 sluice run";
+  const onceRun = `(export DATA_DIR=/var/lib/sluice HTTP_LISTEN=127.0.0.1:0 BROKER_LISTEN=127.0.0.1:0
+    sluice run >/run/log & until grep -q '"started"' /run/log; do sleep 0.05; done; kill $!; wait $!)`;
 
   test("an upgrade that has changed the spool's format does not go back, and says before that it cannot", () => {
     host(`${executable} install && ${onceRun}`);

@@ -68,7 +68,7 @@ describe("sluice demo", () => {
     const address = await until(() => /HTTP on (http:\S+),/.exec(out.join(""))?.[1]);
     expect(await (await fetch(`${address}/stats`)).json()).toMatchObject({ gateway_id: "demo" });
     await until(() =>
-      /1 s: sent \d+ \(\d+ msg\/s\), accepted \d+, rejected \d+, spool \d+\n/.test(out.join("")),
+      /\d s: sent \d+ \(\d+ msg\/s\), accepted \d+, rejected \d+, spool \d+\n/.test(out.join("")),
     );
     interrupt();
     expect(await ended).toBe(0);

@@ -31,6 +31,20 @@ const say = async (...messages: Parameters<InProcess["source"]["give"]>) => {
   await running.acknowledged();
 };
 
+/** Resolves once somebody follows. */
+function followed(): Promise<void> {
+  const { view } = running.gateway;
+  const { follow } = view;
+  return new Promise((resolve) => {
+    Object.assign(view, {
+      follow(...given: Parameters<typeof follow>) {
+        resolve();
+        return follow(...given);
+      },
+    });
+  });
+}
+
 test("rejects: device, reason, count, and the remedy for each reason", async () => {
   const none = sluice("rejects");
   expect([await none.code, none.said.err.includes("nothing was rejected")]).toEqual([0, true]);
@@ -46,8 +60,9 @@ test("rejects: device, reason, count, and the remedy for each reason", async () 
 });
 
 test("events: the next messages of one device, live, until interrupted; no token in them", async () => {
+  const follows = followed();
   const { said, code } = sluice("events", "--follow", "--device", "acme/d1");
-  await Bun.sleep(300);
+  await follows;
   await say(telemetry("d2", 1), telemetry("d1", 1), telemetry("d1", 2, { provision_token: "tok-wrong" }));
   await until(() => said.out.split("\n").length === 3);
   stop.abort();
@@ -59,8 +74,9 @@ test("events: the next messages of one device, live, until interrupted; no token
 });
 
 test("events: as JSON with the sinks, and an end by count", async () => {
+  const follows = followed();
   const { said, code } = sluice("events", "--json", "--count", "2");
-  await Bun.sleep(300);
+  await follows;
   await say(telemetry("d1", 1));
   await until(() => said.out.includes('"event":"passed"'));
   await say(telemetry("d1", 2));

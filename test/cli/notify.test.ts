@@ -151,7 +151,8 @@ describe.skipIf(!existsSync(executable))("SIGHUP", () => {
       true,
     ]);
     await until(() => gateway.log().includes("only after a restart"));
-    expect(gateway.log()).toContain('"taken":["ADMIN_TOKEN"]');
+    // By the signal, or by the reading of every ten seconds if that came just before it.
+    expect(gateway.log()).toMatch(/"(?:taken|settings)":\["ADMIN_TOKEN"\]/);
     expect(gateway.log()).toContain('"settings":["LOG_STATS_EVERY_SECONDS","MAPPINGS_FILE"]');
     expect(await gateway.stop()).toBe(0);
   });
@@ -165,8 +166,12 @@ describe.skipIf(!existsSync(executable))("SIGHUP", () => {
     const { at, settings, gateway, hangUp, allows } = await service();
     spoil(at, settings);
     await hangUp();
-    await until(() => gateway.log().includes("nothing was reloaded"));
-    expect(gateway.log()).toContain(why);
+    await until(() =>
+      gateway
+        .log()
+        .split("\n")
+        .some((line) => line.includes("nothing was reloaded") && line.includes(why)),
+    );
     expect(await allows("the-first-of-sixteen")).toBe(true);
   });
 });

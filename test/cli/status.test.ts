@@ -15,13 +15,19 @@ beforeEach(async () => {
 });
 afterEach(stopAll);
 
-async function sluice(words: string[], terminal: { columns?: number; env?: Record<string, string> } = {}) {
+async function sluice(
+  words: string[],
+  terminal: { columns?: number; env?: Record<string, string>; shows?: (text: string) => void } = {},
+) {
   let out = "";
   let err = "";
   const gateway = words.includes("--help") ? [] : ["--gateway", `http://${running.gateway.httpAddress()}`];
   const code = await execute([...words, ...gateway], {
     env: terminal.env ?? {},
-    stdout: (text) => void (out += text),
+    stdout(text) {
+      out += text;
+      terminal.shows?.(text);
+    },
     stderr: (text) => void (err += text),
     signal: new AbortController().signal,
     isOutputTerminal: terminal.env !== undefined,
@@ -85,8 +91,9 @@ test("colours go only to a terminal, and NO_COLOR is obeyed", async () => {
 });
 
 test("top updates and shows rates: in place on a terminal, line after line elsewhere", async () => {
-  const looks = sluice(["top", "--seconds", "1", "--count", "2"], { env: { TERM: "xterm" } });
-  await Bun.sleep(500);
+  const { promise: firstLook, resolve: shows } = Promise.withResolvers<string>();
+  const looks = sluice(["top", "--seconds", "1", "--count", "2"], { env: { TERM: "xterm" }, shows });
+  await firstLook;
   running.source.give(...Array.from({ length: 40 }, (_, i) => telemetry("d1", i + 1)));
   const { out } = await looks;
   expect(out.split("\u001b[H\u001b[2J")).toHaveLength(3);
