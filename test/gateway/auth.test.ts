@@ -66,17 +66,21 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
     expect(cache.hit_rate).toBeGreaterThanOrEqual(0.99);
   });
 
-  test("a device revoked in SQL is DEVICE_REVOKED a second later on two gateways that share the database", async () => {
+  test("a device revoked in SQL is soon DEVICE_REVOKED on two gateways that share the database", async () => {
     const gateways = [await start({ GATEWAY_ID: "one" }), await start({ GATEWAY_ID: "two" })];
     await gateways[0]?.gateway.view.devices.add(registered(["d1"]));
     for (const running of gateways) await say(running, telemetry("d1", 1));
     expect(gateways.map((running) => running.stats().ingest.accepted)).toEqual([1, 1]);
     await sql`update device_registry set status = 'REVOKED' where device_id = 'd1'`;
-    await Bun.sleep(1_000);
-    for (const running of gateways) await say(running, telemetry("d1", 2));
-    expect(gateways.map((running) => running.rejected())).toEqual([
-      { DEVICE_REVOKED: 1 },
-      { DEVICE_REVOKED: 1 },
+    // At once, but a busy machine takes its time; without a notification it would take a minute.
+    for (const running of gateways)
+      await until(async () => {
+        await say(running, telemetry("d1", 2));
+        return running.rejected()["DEVICE_REVOKED"] === 1;
+      });
+    expect(gateways.map((running) => Object.keys(running.rejected()))).toEqual([
+      ["DEVICE_REVOKED"],
+      ["DEVICE_REVOKED"],
     ]);
   });
 
@@ -125,7 +129,7 @@ describe.skipIf(absent !== "")(`device auth${absent && ` (${absent})`}`, () => {
     await running.gateway.view.devices.add(registered(["d1"]));
     await say(running, telemetry("d1", 1));
     const address = `http://${running.gateway.httpAddress()}/admin/devices/acme/d1/rotate-token`;
-    const response = await fetch(address, { method: "POST", body: '{"grace_seconds":2}' });
+    const response = await fetch(address, { method: "POST", body: '{"grace_seconds":5}' });
     const { token } = (await response.json()) as { token: string };
     await say(running, telemetry("d1", 2), telemetry("d1", 3, { provision_token: token }));
     expect(running.stats().ingest).toMatchObject({ accepted: 3, rejected: {} });

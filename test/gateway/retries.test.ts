@@ -4,7 +4,7 @@ import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localStore, postgresSink } from "../kit/stores.ts";
-import { cleanUp, device } from "../kit/embedded.ts";
+import { cleanUp, device, idsOf } from "../kit/embedded.ts";
 import { endLater, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 import { publishPacket } from "../kit/wire.ts";
@@ -41,7 +41,7 @@ test("on a new connection and with a new packet identifier each time: nothing is
     await Bun.sleep(20);
   }
   const waiting = () => Number(Object(stats()["source"]).unacknowledged);
-  await until(() => waiting() > 0);
+  await until(() => waiting() > 0 && waiting() + idsOf(filler, "puback").length === sent);
   const before = { received: stats().ingest.received, waiting: waiting() };
   for (let tries = 1; tries <= 20; tries++) {
     const client = await device(port, "client-d1");

@@ -78,7 +78,7 @@ test.skipIf(prometheusAbsent !== "")(
     // Only OpenMetrics tells units: so it was that format which was read.
     expect((await prometheus.units()).get("sluice_spool_bytes")).toBe("bytes");
   },
-  20_000,
+  60_000,
 );
 
 test("the numbers are those of /stats", async () => {

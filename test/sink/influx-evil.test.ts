@@ -60,5 +60,5 @@ test.each(["http", "https"])(
       expect(answer, name).toContain(`InfluxDB at ${scheme}://127.0.0.1:${port}`);
     }
   },
-  30_000,
+  60_000,
 );

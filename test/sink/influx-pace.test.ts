@@ -15,10 +15,11 @@ afterEach(async () => {
 
 async function start(
   fake: Parameters<typeof startInflux3>[0] = {},
+  timeoutMs = 10_000,
 ): Promise<{ server: Influx3; influx: TestSink }> {
   const server = await startInflux3(fake);
   opened.push({ dispose: () => server.stop() });
-  const influx = openInflux({ url: server.url, timeoutMs: 300 });
+  const influx = openInflux({ url: server.url, timeoutMs });
   opened.push(influx);
   return { server, influx };
 }
@@ -79,7 +80,7 @@ async function drain(influx: TestSink, last: number): Promise<number> {
 }
 
 test("a body that is too slow for the network is made smaller until it gets through, and grows again", async () => {
-  const { server, influx } = await start();
+  const { server, influx } = await start({}, 600);
   server.set({ fault: ({ body }) => (body.split("\n").length > 300 ? "hang" : null) });
   await drain(influx, 2_000);
   expect(server.stored()).toBe(2_000);
@@ -124,10 +125,10 @@ test("one line that is too large alone makes no batch smaller", async () => {
 });
 
 test("a full disk gives no answer until there is room: nothing is lost, and all is delivered then", async () => {
-  const { server, influx } = await start();
+  const { server, influx } = await start({}, 1_000);
   server.set({ diskFull: true });
   for (let tries = 0; tries < 2; tries += 1)
-    await expect(influx.deliver(events(1, 50))).rejects.toThrow("no answer within 300 ms");
+    await expect(influx.deliver(events(1, 50))).rejects.toThrow("no answer within 1000 ms");
   server.set({ diskFull: false });
   await drain(influx, 50);
   expect(server.stored()).toBe(50);
@@ -139,16 +140,16 @@ describe("the write-ahead log of InfluxDB 3", () => {
 
   test("the fake dies as the real one does: of a point of the last minutes, for good", async () => {
     const { server } = await start({ walFilesMax: 2 });
-    const write = (line: string) =>
+    const write = (line: string, timeoutMs = 10_000) =>
       fetch(`${server.url}/api/v3/write_lp?db=d&precision=nanosecond`, {
         method: "POST",
         body: line,
-        signal: AbortSignal.timeout(100),
+        signal: AbortSignal.timeout(timeoutMs),
       });
     expect((await write(`m,t=a f=1 ${endMs}000000`)).status).toBe(204);
     for (const time of [1, 2]) expect((await write(`m,t=a f=1 ${time}`)).status).toBe(204);
     expect((await write("m,t=a f=1 3")).status).toBe(500);
-    await expect(write("m,t=a f=1 4")).rejects.toThrow();
+    await expect(write("m,t=a f=1 4", 100)).rejects.toThrow();
     expect((await fetch(`${server.url}/ping`)).status).toBe(200);
     server.restart();
     expect((await write("m,t=a f=1 5")).status).toBe(500);

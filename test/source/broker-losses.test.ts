@@ -13,7 +13,7 @@ import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(60_000);
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {

@@ -119,7 +119,7 @@ describe("one message", () => {
   });
 
   test("a revoked device is rejected, one that sends too much learns when to retry", async () => {
-    await start({ RATE_LIMIT_RPS: "1", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
+    await start({ RATE_LIMIT_RPS: "0.01", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
     expect((await post(d1, envelope())).status).toBe(202);
     const limited = await post(d1, envelope());
     expect(limited).toMatchObject({ status: 429, body: { reason: "RATE_LIMITED" } });
@@ -303,7 +303,7 @@ describe("Idempotency-Key", () => {
   });
 
   test("a message that is to be sent again later is judged anew then, under the same key", async () => {
-    await start({ RATE_LIMIT_RPS: "1", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
+    await start({ RATE_LIMIT_RPS: "0.3", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
     expect((await post(d1, envelope())).status).toBe(202);
     const again = () => post(d1, envelope({ seq: 17 }), key);
     expect(await again()).toMatchObject({ status: 429, body: { reason: "RATE_LIMITED" } });

@@ -173,7 +173,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
         const texts = taken([...first.intake.messages, ...second.intake.messages]);
         expect(texts.toSorted()).toEqual([...sent, "fence", "end"].toSorted());
       },
-      30_000,
+      60_000,
     );
 
     test.each([

@@ -3,7 +3,7 @@ import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log.ts";
 import { httpIngest, openHttpSource } from "../../../src/source/http.ts";
 import { ingestSettings } from "../../../src/source/http-settings.ts";
-import { settingsOf } from "../../kit/source.ts";
+import { settingsOf, until } from "../../kit/source.ts";
 import type { SourceFixture } from "../sources.test.ts";
 
 export const fixture: SourceFixture = {
@@ -20,18 +20,21 @@ export const fixture: SourceFixture = {
     });
     const sent: string[] = [];
     const answered = new Set<number>();
-    /** Resolves as soon as the request is under way: the answer comes when the message is settled. */
+    /** Resolves once the message is taken or refused: the answer to one that is taken comes when it is settled. */
     async function post(at: number): Promise<void> {
       const { host, port } = source.address?.() ?? { host: "", port: 0 };
+      const before = source.status().unacknowledged;
+      let isOver = false;
       void fetch(`http://${host}:${port}/ingest/v1/tenant/acme/device/d1/telemetry`, {
         method: "POST",
         headers: { "idempotency-key": `key-${at}` },
         body: sent[at] ?? "",
       })
         .then(({ status }) => status === 202 && answered.add(at))
-        .catch(() => {});
+        .catch(() => {})
+        .finally(() => (isOver = true));
       // One after the other, as the suite wants them.
-      await Bun.sleep(50);
+      await until("it is taken or refused", () => isOver || source.status().unacknowledged > before);
     }
     return {
       source,

@@ -167,7 +167,7 @@ export function deleteGroup(bootstrap: string, group: string): Promise<void> {
 const resources = { topic: 2, group: 3, transactionalId: 5 } as const;
 const rights = { READ: 3, WRITE: 4 } as const;
 
-/** Adds entries to the access list. */
+/** Adds entries to the access list, and waits until the broker goes by them: its controller answers sooner. */
 export function allow(
   bootstrap: string,
   user: string,
@@ -186,6 +186,13 @@ export function allow(
       permissionType: 3,
     }));
     await cluster.sendRequest(api.CREATE_ACLS, { creations });
+    const filter = { resourceTypeFilter: resources[kind], resourceNameFilter: name, patternTypeFilter: 3 };
+    const any = { principalFilter: `User:${user}`, hostFilter: null, operation: 1, permissionType: 1 };
+    await until(async () => {
+      const { resources: found } = await cluster.sendRequest(api.DESCRIBE_ACLS, { ...filter, ...any });
+      const held = new Set(found.flatMap(({ acls }) => acls.map(({ operation }) => operation)));
+      return what.every((right) => held.has(rights[right]));
+    });
   });
 }
 

@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { seededRandom } from "../../../src/simulator/random.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const caller = fileURLToPath(import.meta.resolve("../../kit/postgres-caller.ts"));
 

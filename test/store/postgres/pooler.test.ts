@@ -59,7 +59,7 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     const admin = postgres(url, { max: 1, fetch_types: false });
     const name = new URL(url).pathname.slice(1);
     const [supports] = await admin`select 1 from pg_settings where name = 'idle_session_timeout'`;
-    if (supports) await admin.unsafe(`alter database ${name} set idle_session_timeout = 300`);
+    if (supports) await admin.unsafe(`alter database ${name} set idle_session_timeout = 1000`);
     await admin.end({ timeout: 5 });
     const { calls } = await open(url);
     await until(() => calls.includes("restored"));
