@@ -8,7 +8,7 @@
  * nothing. Bytecode wants ESM here, since the default (CommonJS) has no top-level await; it brings the start from 52 ms to 17 ms.
  */
 import { parseArgs } from "node:util";
-import { release, targets } from "./src/release/release.ts";
+import { release, sized, targets } from "./src/release/release.ts";
 
 /** "" where there is no git, or no commit. */
 function git(...words: string[]): string {
@@ -37,13 +37,22 @@ if (!/^\d{1,11}$/.test(commitSeconds)) {
  */
 const placesInside = { __dirname: '"/$bunfs/root"', __filename: '"/$bunfs/root/sluice"' };
 
-const { values } = parseArgs({
-  options: {
-    target: { type: "string" },
-    outfile: { type: "string", default: "dist/sluice" },
-    all: { type: "boolean", default: false },
-  },
-});
+/** @throws one sentence for a word that is no option */
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      target: { type: "string" },
+      outfile: { type: "string", default: "dist/sluice" },
+      all: { type: "boolean", default: false },
+    },
+  });
+  const target = values.target?.replace(/^bun-/, "");
+  if (target !== undefined && !targets.some((known) => known === target))
+    throw new Error(`--target=${values.target} is none of ${targets.join(", ")}`);
+  if (values.all && target !== undefined)
+    throw new Error("--all builds for every target: leave out --target");
+  return { ...values, target };
+}
 
 /** @throws with the bundler's words, or for a target that Bun does not have */
 async function build(outfile: string, target?: string): Promise<void> {
@@ -70,16 +79,14 @@ async function build(outfile: string, target?: string): Promise<void> {
   if (!built.success) throw new Error(`${outfile} cannot be built`);
 }
 
-const target = values.target?.replace(/^bun-/, "");
 try {
-  if (target !== undefined && !targets.some((known) => known === target))
-    throw new Error(`--target=${values.target} is none of ${targets.join(", ")}`);
-  if (values.all) {
+  const { all, outfile, target } = readOptions();
+  if (all) {
     const order = { outDir: "dist/release", epochSeconds: Number(commitSeconds), say: console.log };
-    await release({ ...order, build: (one, outfile) => build(outfile, one) });
+    await release({ ...order, build: (one, path) => build(path, one) });
   } else {
-    await build(values.outfile, target);
-    console.log(`${values.outfile} (${(Bun.file(values.outfile).size / 1e6).toFixed(1)} MB)`);
+    await build(outfile, target);
+    console.log(sized(outfile));
   }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

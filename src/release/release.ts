@@ -2,7 +2,7 @@
  * All files of a release into one folder: the executable for each target, tar.gz, .deb and .rpm, the bill of materials and SHA256SUMS.
  */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { bundledPackages } from "./bundle.ts";
@@ -41,7 +41,7 @@ export async function release({ outDir, epochSeconds, build, say }: ReleaseOrder
     const files: string[] = [];
     const made = (file: string) => {
       files.push(file);
-      say(`${file} (${(readFileSync(file).length / 1e6).toFixed(1)} MB)`);
+      say(sized(file));
     };
     for (const target of targets) {
       const program = join(workDir, target, "sluice");
@@ -123,6 +123,14 @@ export function textsOf(): PackageTexts {
     copyright: `${readFileSync(join(root, "LICENSE"), "utf8")}\n${says("help", "licenses")}`,
     changelog: readFileSync(join(root, "CHANGELOG.md"), "utf8"),
   };
+}
+
+/** A file and its size, for whoever builds: a bill of materials is no "0.0 MB". */
+export function sized(file: string): string {
+  const bytes = statSync(file).size;
+  return bytes < 1e6
+    ? `${file} (${(bytes / 1e3).toFixed(1)} kB)`
+    : `${file} (${(bytes / 1e6).toFixed(1)} MB)`;
 }
 
 function sha256(file: string): string {

@@ -1,11 +1,11 @@
 /** The packages and the bill of materials of a release, made of the executable that there is; dpkg installs it in a mount namespace of its own. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundledPackages } from "../../src/release/bundle.ts";
 import { debPackage, type PackageOrder, rpmPackage } from "../../src/release/packages.ts";
-import { textsOf } from "../../src/release/release.ts";
+import { sized, textsOf } from "../../src/release/release.ts";
 import { sbom } from "../../src/release/sbom.ts";
 import { executable } from "../kit/gateway.ts";
 import lock from "../../bun.lock";
@@ -148,7 +148,20 @@ test("every package from which the bundler took a file is in the bill of materia
   expect(taken.filter((one) => !listed.has(one))).toEqual([]);
 });
 
-test("a target that there is not is told with those that there are", () => {
-  const said = output(process.execPath, join(import.meta.dir, "../../build.ts"), "--target=plan9-mips");
-  expect(said).toContain("--target=plan9-mips is none of linux-x64, linux-x64-baseline");
+test.each([
+  [["--target=plan9-mips"], "--target=plan9-mips is none of linux-x64, linux-x64-baseline"],
+  [["all"], "Unexpected argument 'all'"],
+  [["--al"], "Unknown option '--al'"],
+  [["--all", "--target=linux-x64"], "leave out --target"],
+])("build.ts %p: one line says what is not understood", (words, says) => {
+  const said = output(process.execPath, join(import.meta.dir, "../../build.ts"), ...words);
+  expect(said).toContain(says);
+  expect(said.trim().split("\n")).toHaveLength(1);
+});
+
+test("the size of a small file of the release is told as well as that of a large one", () => {
+  const file = join(directory, "bill");
+  writeFileSync(file, "x".repeat(37_754));
+  expect(sized(file)).toBe(`${file} (37.8 kB)`);
+  expect(sized(executable)).toMatch(/\(\d{2,3}\.\d MB\)$/);
 });

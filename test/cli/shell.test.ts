@@ -40,8 +40,16 @@ describe("bash", () => {
     expect(await offered("devices", "add", "acme", "d1", "--site", "s", "--js")).toEqual(["--json"]);
     expect(await offered("help", "al")).toEqual(["alerts"]);
     expect(await offered("help", "ma")).toEqual(expect.arrayContaining(["man", "mappings"]));
+    expect(await offered("help", "devi")).toEqual(["devices"]);
+    expect(await offered("--")).toEqual(["--version", "--help"]);
+    expect(await offered("status", "--env")).toEqual(["--env-file"]);
     expect(await offered("completion", "")).toEqual(["bash", "zsh", "fish"]);
     expect(await offered("nothing", "")).toEqual([""]);
+  });
+
+  test("leaves the value of a flag to the names of files", async () => {
+    expect(await offered("spool", "export", "--output", "")).toEqual([""]);
+    expect(await offered("spool", "export", "--output", "x", "--si")).toEqual(["--sink"]);
   });
 });
 
@@ -52,6 +60,27 @@ test.each(["zsh", "fish"])("%s takes its completions", async (shell) => {
   const found = Bun.which(shell);
   if (found !== null)
     inFile(out, (path) => expect(Bun.spawnSync([found, "-n", path]).stderr.toString()).toBe(""));
+});
+
+test("fish offers the flags of this command alone, however other groups call theirs", async () => {
+  const found = Bun.which("fish");
+  if (found === null) return;
+  const { out } = await sluice("completion", "fish");
+  const offered = (line: string) =>
+    inFile(out, (path) => {
+      const script = `source ${path}; complete -C ${JSON.stringify(line)}`;
+      const ran = Bun.spawnSync([found, "--no-config", "-c", script]);
+      return ran.stdout
+        .toString()
+        .trim()
+        .split("\n")
+        .map((offer) => offer.split("\t")[0]);
+    });
+  expect(offered("sluice dead-letters list --s")).toEqual(["--since", "--sink"]);
+  expect(offered("sluice quarantine list --s")).toEqual(["--since"]);
+  expect(offered("sluice devices add acme d1 --site s --js")).toEqual(["--json"]);
+  expect(offered("sluice completion ")).toEqual(["bash", "fish", "zsh"]);
+  expect(offered("sluice spool ")).toEqual(["compact", "export", "repair", "status", "verify"]);
 });
 
 test("another shell is a mistake of the words", async () => {

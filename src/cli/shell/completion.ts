@@ -4,10 +4,17 @@ import type { Topic } from "../help.ts";
 
 type Entry = Command | CommandGroup;
 
-/** What may follow these words, each with its description. */
+interface Word {
+  readonly word: string;
+  readonly says: string;
+  /** A flag whose value comes next: a file's name, as far as a shell knows. */
+  readonly takesValue?: boolean;
+}
+
+/** What may follow these words. */
 interface Offer {
   readonly after: string;
-  readonly words: readonly (readonly [word: string, says: string])[];
+  readonly words: readonly Word[];
 }
 
 const shells: Readonly<Record<string, (offers: readonly Offer[]) => string>> = { bash, zsh, fish };
@@ -30,37 +37,62 @@ export function completionOf(commands: () => readonly Entry[], topics: () => Top
 }
 
 function offersOf(commands: readonly Entry[], topics: Topics): readonly Offer[] {
-  const top = [
-    ...commands.map(({ name, summary }) => [name, summary] as const),
-    ["help", "Print help"] as const,
-  ];
+  const names = commands.map(({ name, summary }) => ({ word: name, says: summary }));
+  const helped = topics.map(([name, { summary }]) => ({ word: name, says: summary }));
+  const isTopic = (name: string) => topics.some(([topic]) => topic === name);
   return [
-    { after: "", words: top },
-    { after: "help", words: topics.map(([name, { summary }]) => [name, summary] as const) },
-    { after: "completion", words: Object.keys(shells).map((shell) => [shell, `For ${shell}`] as const) },
+    {
+      after: "",
+      words: [
+        ...names,
+        { word: "help", says: "Print help" },
+        { word: "--version", says: "Print version and commit" },
+        helpFlag,
+      ],
+    },
+    { after: "help", words: [...helped, ...names.filter(({ word }) => !isTopic(word))] },
+    {
+      after: "completion",
+      words: Object.keys(shells).map((shell) => ({ word: shell, says: `For ${shell}` })),
+    },
     ...commands.flatMap((entry) => ("run" in entry ? [flagsOf(entry.name, entry)] : offersOfGroup(entry))),
-  ].filter(({ words }) => words.length > 0);
+  ];
 }
 
 function offersOfGroup({ name, commands }: CommandGroup): readonly Offer[] {
   return [
-    { after: name, words: commands.map((one) => [one.name, one.summary] as const) },
+    { after: name, words: commands.map((one) => ({ word: one.name, says: one.summary })) },
     ...commands.map((one) => flagsOf(`${name} ${one.name}`, one)),
   ];
 }
 
+const helpFlag: Word = { word: "--help", says: "Print help" };
+
 function flagsOf(after: string, { options }: Command): Offer {
-  const words = Object.values(options).map(({ flags, help }) => [flags.split(" ")[0] ?? "", help] as const);
-  return { after, words };
+  const words = Object.values(options).map(({ flags, help }) => ({
+    word: flags.split(" ")[0] ?? "",
+    says: help,
+    takesValue: flags.includes("<"),
+  }));
+  const envFile = { word: "--env-file", says: "Take settings also from this file", takesValue: true };
+  return { after, words: [...words, envFile, helpFlag] };
+}
+
+/** As a pattern of a shell's `case`. */
+function flagsWithValue(offers: readonly Offer[]): string {
+  const flags = offers.flatMap(({ words }) => words.filter(({ takesValue }) => takesValue));
+  return [...new Set(flags.map(({ word }) => word))].join("|");
 }
 
 function bash(offers: readonly Offer[]): string {
   const cases = offers.map(
-    ({ after, words }) => `    "${after}") words="${words.map(([word]) => word).join(" ")}" ;;`,
+    ({ after, words }) => `    "${after}") words="${words.map(({ word }) => word).join(" ")}" ;;`,
   );
   return `# sluice completion bash > /etc/bash_completion.d/sluice
 _sluice() {
   local word path="" words=""
+  COMPREPLY=()
+  case \${COMP_WORDS[COMP_CWORD-1]} in ${flagsWithValue(offers)}) return ;; esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     [[ $word == -* ]] || path+="\${path:+ }$word"
   done
@@ -79,13 +111,14 @@ complete -o default -F _sluice sluice
 
 function zsh(offers: readonly Offer[]): string {
   const cases = offers.map(({ after, words }) => {
-    const pairs = words.map(([word, says]) => quoted(`${word}:${says}`)).join(" ");
+    const pairs = words.map(({ word, says }) => quoted(`${word}:${says}`)).join(" ");
     return `    "${after}") offered=(${pairs}) ;;`;
   });
   return `#compdef sluice
 # sluice completion zsh > "\${fpath[1]}/_sluice"
 _sluice() {
   local word place="" offered=()
+  case $words[CURRENT-1] in ${flagsWithValue(offers)}) _files; return ;; esac
   for word in "\${(@)words[2,CURRENT-1]}"; do
     [[ $word == -* ]] || place+="\${place:+ }$word"
   done
@@ -103,15 +136,25 @@ compdef _sluice sluice
 }
 
 function fish(offers: readonly Offer[]): string {
-  const lines = offers.flatMap(({ after, words }) =>
-    words.map(([word, says]) => {
-      const when =
-        after === "" ? "__fish_use_subcommand" : `__fish_seen_subcommand_from ${after.split(" ").at(-1)}`;
-      const what = word.startsWith("--") ? `-l ${word.slice(2)}` : `-a ${word}`;
-      return `complete -c sluice -n ${quoted(when)} ${what} -d ${quoted(says)}`;
-    }),
-  );
-  return `# sluice completion fish > ~/.config/fish/completions/sluice.fish\n${lines.join("\n")}\n`;
+  const lines = offers.flatMap(({ after, words }) => {
+    const when = `complete -c sluice -n ${quoted(`__sluice_after ${quoted(after)}`)}`;
+    const each = words.map(({ word, says, takesValue }) => {
+      const what = word.startsWith("--") ? `-l ${word.slice(2)}${takesValue ? " -r" : ""}` : `-a ${word}`;
+      return `${when} ${what} -d ${quoted(says)}\n`;
+    });
+    // Files only where arguments come, not where a word of ours is expected.
+    return words.every(({ word }) => word.startsWith("--")) ? each : [`${when} -f\n`, ...each];
+  });
+  return `# sluice completion fish > ~/.config/fish/completions/sluice.fish
+function __sluice_after
+  set -l path (string join ' ' -- (commandline -opc)[2..-1] | string replace -ra '(^| )-\\S*' '')
+  # What stands behind a command's own words are its arguments and values.
+  while not contains -- "$path" ${offers.map(({ after }) => quoted(after)).join(" ")}; and string match -q '* *' -- "$path"
+    set path (string replace -r ' \\S*$' '' -- "$path")
+  end
+  test "$path" = "$argv[1]"
+end
+${lines.join("")}`;
 }
 
 function indented(lines: readonly string[]): string {
