@@ -47,6 +47,8 @@ const generalSettings = {
     name: "LOG_LEVEL",
     default: "info",
     words: ["debug", "info", "warn", "error", "silent"],
+    // Those of Python, as the services have them that this gateway replaces.
+    others: { notset: "debug", warning: "warn", critical: "error", fatal: "error" },
     help: "The least severe level that is logged.",
   }),
   logStatsEverySeconds: integer({

@@ -107,14 +107,14 @@ export function flag(spec: Row & { default: boolean }): Setting<boolean> {
   return row(spec, spec.default ? "1" : "0", "0 or 1", schema);
 }
 
-/** One of a few words; upper and lower case are the same. */
+/** One of a few words; upper and lower case are the same. `others`: what other programs call them. */
 export function oneOf<const W extends readonly string[]>(
-  spec: Row & { default: W[number]; words: W },
+  spec: Row & { default: W[number]; words: W; others?: Readonly<Record<string, W[number]>> },
 ): Setting<W[number]> {
-  const { words } = spec;
+  const { words, others = {} } = spec;
   const schema = z
     .string()
-    .transform((s) => words.find((w) => w.toLowerCase() === s.toLowerCase()) ?? s)
+    .transform((s) => words.find((w) => w.toLowerCase() === s.toLowerCase()) ?? others[s.toLowerCase()] ?? s)
     .refine((s) => words.includes(s), `one of ${words.join(", ")}`);
   return row(spec, spec.default, words.join(" | "), schema);
 }
@@ -139,5 +139,15 @@ export function urlOf(schemes: readonly string[]): z.ZodType<string> {
     .refine(
       (s) => URL.canParse(s) && schemes.includes(new URL(s).protocol.slice(0, -1)),
       `a URL that begins with ${schemes.map((s) => `${s}://`).join(" or ")}`,
-    );
+    )
+    .refine(inUrl(isDecodable), "a URL in which every % of user and password begins a code such as %2F");
+}
+
+/** A check of what is a URL; for what is none, another is. */
+export function inUrl(check: (url: URL) => boolean): (said: string) => boolean {
+  return (said) => !URL.canParse(said) || check(new URL(said));
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  return !/%(?![0-9a-f]{2})/i.test(`${username}:${password}`);
 }

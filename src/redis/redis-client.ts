@@ -218,7 +218,7 @@ async function querySentinels(
       if (Array.isArray(answer)) return { host: String(answer[0]), port: Number(answer[1]) };
       said.push(`${placeOf(endpoint)} knows no master ${name}: correct REDIS_SENTINEL_MASTER`);
     } catch (error) {
-      said.push(explain(error));
+      said.push(explain(asOutage(placeOf(endpoint), error)));
     }
   }
   throw new Outage(`no sentinel names the master: ${said.join("; ")}`);

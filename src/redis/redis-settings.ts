@@ -2,9 +2,10 @@
  * Where Redis is and how to log in there: one table for the sink, the look-up and the shared auth cache, which share a server.
  * The names without URL are those that existing deployments have; a secret that is renewed is used from the next connection on.
  */
+import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { lastGood, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
-import { integer, flag, optionalString, string, urlOf, type Values } from "../core/settings.ts";
+import { integer, flag, inUrl, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 
 const common = sinkSettings({
@@ -21,6 +22,30 @@ const hostsPattern = z
   .refine(
     (said) => said.split(",").every((each) => hostPort.test(each.trim())),
     "host:port, several separated by commas",
+  );
+
+/** What another client's spelling adds must not be passed over: it would write into another database. */
+const redisUrl = urlOf(["redis", "rediss", "redis+unix"])
+  .refine(
+    inUrl(({ search, hash }) => search === "" && hash === ""),
+    "a URL without ? and #: the database is its path, or REDIS_DB",
+  )
+  .refine(
+    inUrl(({ protocol, pathname }) => protocol === "redis+unix:" || /^(?:\/\d{0,7})?$/.test(pathname)),
+    "a URL whose path is the number of a database, such as /0",
+  )
+  .refine(
+    inUrl(
+      ({ protocol, host, pathname }) => protocol !== "redis+unix:" || (host === "" && pathname.length > 1),
+    ),
+    "a URL with the whole path of the socket, after three slashes: redis+unix:///run/redis.sock",
+  );
+
+const hostName = z
+  .string()
+  .refine(
+    (said) => isIPv6(said.replace(/^\[|\]$/g, "")) || !/[\s:/@]/.test(said),
+    "a name or an address alone: its port is REDIS_PORT, and a URL goes into REDIS_URL",
   );
 
 const portSetting = integer({
@@ -42,10 +67,14 @@ export const redisSettings = {
     name: "REDIS_URL",
     unit: "url",
     secret: true,
-    check: urlOf(["redis", "rediss", "redis+unix"]),
+    check: redisUrl,
     help: "Redis for the latest values of each device, such as redis://user:password@host:6379/0, rediss:// for TLS, redis+unix:///path; without it or REDIS_HOST or REDIS_SENTINELS nothing is written to Redis.",
   }),
-  host: optionalString({ name: "REDIS_HOST", help: "Host of Redis, in place of REDIS_URL." }),
+  host: optionalString({
+    name: "REDIS_HOST",
+    check: hostName,
+    help: "Host of Redis, in place of REDIS_URL.",
+  }),
   port: { ...portSetting, schema: z.preprocess(withoutService, portSetting.schema) },
   db: integer({
     name: "REDIS_DB",

@@ -67,6 +67,16 @@ describe("reading", () => {
     expect(effective).toContainEqual({ name: "ADMIN_TOKEN", value: "***", origin: "file" });
   });
 
+  test.each([
+    ["DEBUG", "debug"],
+    ["Warning", "warn"],
+    ["CRITICAL", "error"],
+    ["FATAL", "error"],
+    ["NOTSET", "debug"],
+  ] as const)("LOG_LEVEL=%s of a service in Python is %s", (said, level) => {
+    expect(configOf(load({ LOG_LEVEL: said })).config.general.logLevel).toBe(level);
+  });
+
   test("what is in force is shown with its origin and without secrets", () => {
     const env = {
       MQTT_URL: "mqtt://me:hunter22@broker:1883",
