@@ -198,6 +198,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     certificates: watchedCertificates(config, clock),
     latest,
     bytesMax: config.spool.bytesMax,
+    freeBytesMin: config.spool.freeBytesMin,
     pollSettings,
     watches() {
       if (watches === undefined) throw new Error("the gateway is not started");

@@ -6,8 +6,9 @@
  * one clock, one way, and a new part is covered from its first day.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { duration, entriesWait, number } from "../core/readable.ts";
-import type { PartReadiness, SinkView, Stats } from "./views.ts";
+import { duration, entriesWait } from "../core/readable.ts";
+import { riskOf, type RiskFacts } from "./risks.ts";
+import type { PartReadiness, PartState, SinkView, Stats } from "./views.ts";
 
 export interface Attention {
   readonly level: "working" | "warning" | "critical";
@@ -22,16 +23,16 @@ export interface Attention {
 }
 
 /** What the sentence is made of besides readiness. */
-type Facts = Pick<Stats, "balanced" | "spool" | "sinks" | "sources">;
+type Facts = RiskFacts & Pick<Stats, "balanced" | "sinks">;
 
 export interface AttentionWatch {
   now(facts: Facts, parts: readonly PartReadiness[]): Attention;
+  /** Each part with since when it cannot do its work and what to do: there may be more in trouble than the worst. */
+  partStates(facts: Facts, parts: readonly PartReadiness[]): PartState[];
   stop(): void;
 }
 
 const lookEveryMs = 1_000;
-/** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */
-const lossShownMs = 3_600_000;
 const working: Attention = { level: "working", text: "Working", since: null, detail: null, remedy: null };
 
 export function watchAttention(clock: Clock, ready: () => readonly PartReadiness[]): AttentionWatch {
@@ -51,28 +52,22 @@ export function watchAttention(clock: Clock, ready: () => readonly PartReadiness
     look(parts);
     if (!facts.balanced) return { ...unbalanced, since: null };
     const [worst] = parts.filter(({ ok }) => !ok).toSorted((a, b) => rankOf(a, facts) - rankOf(b, facts));
-    if (worst === undefined) return lossOf(facts, clock.wallMs() - lossShownMs) ?? working;
-    const sinceMs = since.get(worst.part) ?? clock.wallMs();
-    return { ...sentenceOf(worst, facts), since: new Date(sinceMs).toISOString(), detail: worst.detail };
+    if (worst === undefined) return riskOf(facts, clock.wallMs()) ?? working;
+    return { ...sentenceOf(worst, facts), since: sinceOf(worst), detail: worst.detail };
   }
 
-  return { now, stop: () => timer.cancel() };
-}
-
-/** A broker told after `afterMs` that it dropped messages. */
-function lossOf({ sources }: Facts, afterMs: number): Attention | undefined {
-  for (const { kind, broker_dropped: count, broker_dropped_at: at } of sources) {
-    if (typeof at !== "string" || Date.parse(at) < afterMs) continue;
-    return {
-      level: "warning",
-      text: `The broker of source ${kind} dropped messages`,
-      since: at,
-      detail: `${number(Number(count))} since the start, by its own count, for whichever of its clients`,
-      remedy:
-        "If the gateway was away they may be its own: let the broker keep more for a client that is away (Mosquitto: max_queued_messages 0, persistence true).",
-    };
+  function partStates(facts: Facts, parts: readonly PartReadiness[]): PartState[] {
+    look(parts);
+    return parts.map((part) =>
+      part.ok
+        ? { ...part, since: null, remedy: null }
+        : { ...part, since: sinceOf(part), remedy: sentenceOf(part, facts).remedy },
+    );
   }
-  return undefined;
+
+  const sinceOf = ({ part }: PartReadiness) => new Date(since.get(part) ?? clock.wallMs()).toISOString();
+
+  return { now, partStates, stop: () => timer.cancel() };
 }
 
 type Sentence = Pick<Attention, "level" | "text" | "remedy">;

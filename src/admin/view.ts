@@ -79,6 +79,8 @@ export interface ViewedParts {
   certificates(): readonly CertificateEnd[];
   readonly latest: LatestParts;
   readonly bytesMax: number;
+  /** SPOOL_MIN_FREE_BYTES. */
+  readonly freeBytesMin: number;
   /** Reads app_settings and puts it in force. */
   pollSettings(): Promise<void>;
 }
@@ -143,6 +145,7 @@ function statsOf(parts: ViewedParts): Stats {
       oldest_age_seconds: oldestAgeSeconds(parts, waiting),
       last_seq: spool.head,
       free_disk_bytes: unlessDiskFails(() => spool.freeDiskBytes) ?? null,
+      free_bytes_min: parts.freeBytesMin,
       dead_letters: letters.count,
       dead_letters_bytes: letters.bytes,
       dead_letters_discarded: spool.deadLetters.discarded,
@@ -151,6 +154,11 @@ function statsOf(parts: ViewedParts): Stats {
     sinks: Object.fromEntries(
       drained.map(({ drain, stats }) => [drain.sink.name, sinkStats(parts, stats, drain)]),
     ),
+    certificates: parts.certificates().map(({ setting, endsSeconds }) => ({
+      setting,
+      ends_at: new Date(endsSeconds * 1000).toISOString(),
+    })),
+    watchdog: { progressing: watchdog.isProgressing(), stalls: watchdog.stalls() },
   };
   return {
     version,
@@ -158,7 +166,7 @@ function statsOf(parts: ViewedParts): Stats {
     uptime_seconds: Math.floor((clock.monoMs() - parts.startedMonoMs) / 1000),
     balanced: facts.balanced,
     attention: attention.now(facts, ready),
-    parts: ready,
+    parts: attention.partStates(facts, ready),
     mode: policy.get().mode,
     ingest: {
       ...books.onDisk(open),
@@ -178,13 +186,10 @@ function statsOf(parts: ViewedParts): Stats {
     sources,
     http: { wrong_tokens: parts.attempts.total() },
     clock: { believed: clock.doubt() === null, time_known: clock.isTimeKnown(), detail: clock.doubt() },
-    certificates: parts.certificates().map(({ setting, endsSeconds }) => ({
-      setting,
-      ends_at: new Date(endsSeconds * 1000).toISOString(),
-    })),
+    certificates: facts.certificates,
     log: { lines_lost: logLinesLost() },
     process: processWatch.stats(),
-    watchdog: { progressing: watchdog.isProgressing(), stalls: watchdog.stalls() },
+    watchdog: facts.watchdog,
     auth_cache: cacheStatsOf(cache, lookup),
     registry: lookup.stats(),
     spool: facts.spool,

@@ -39,6 +39,11 @@ export interface IngestStats {
 export interface SpoolStats {
   readonly entries: number;
   readonly bytes: number;
+  readonly bytes_max: number;
+  /** null: it cannot be read. */
+  readonly free_disk_bytes: number | null;
+  /** SPOOL_MIN_FREE_BYTES. */
+  readonly free_bytes_min: number;
   readonly oldest_age_seconds: number;
   readonly [more: string]: unknown;
 }
@@ -58,8 +63,10 @@ export interface Stats {
   readonly uptime_seconds: number;
   readonly balanced: boolean;
   readonly attention: Attention;
-  /** As /readyz says. */
-  readonly parts: readonly PartReadiness[];
+  /** As /readyz says, with what to do about it. */
+  readonly parts: readonly PartState[];
+  readonly certificates: readonly { readonly setting: string; readonly ends_at: string }[];
+  readonly watchdog: { readonly progressing: boolean; readonly stalls: number };
   readonly clock: ClockStats;
   readonly ingest: IngestStats;
   /** Lines of the log that nobody took in time. */
@@ -77,6 +84,13 @@ export interface PartReadiness {
   readonly part: string;
   readonly ok: boolean;
   readonly detail: string;
+}
+
+export interface PartState extends PartReadiness {
+  /** ISO 8601, UTC; null while it can. */
+  readonly since: string | null;
+  /** What is at risk and what to do; null while it can. */
+  readonly remedy: string | null;
 }
 
 export interface CacheView {

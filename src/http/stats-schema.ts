@@ -35,6 +35,14 @@ const part = z.object({
   detail: text("Its words."),
 });
 export const parts = z.array(part).readonly();
+const partStates = z
+  .array(
+    part.extend({
+      since: words("Since when it cannot do its work: ISO 8601, UTC; null while it can."),
+      remedy: words("What is at risk and what to do; null while it can."),
+    }),
+  )
+  .readonly();
 
 const source = {
   kind: text("mqtt, broker, kafka or http_ingest."),
@@ -74,7 +82,7 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
           remedy: words("What is at risk and what to do."),
         })
         .describe("The worst thing that is wrong now."),
-      parts: parts.describe("The same as GET /readyz."),
+      parts: partStates.describe("The same as GET /readyz, with since when and what to do."),
       mode: z.string().exactOptional().describe("MODE."),
       ingest: z
         .looseObject({
@@ -119,7 +127,7 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
         .describe("The host's clock."),
       certificates: z
         .array(z.object({ setting: text("That names it."), ends_at: text("ISO 8601, UTC.") }))
-        .exactOptional()
+        .readonly()
         .describe("Certificates that the settings name, and when each ends."),
       log: z
         .object({ lines_lost: count("Lines lost because nobody read them in time.") })
@@ -139,7 +147,6 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
           progressing: z.boolean().describe("False: something stands still without a name for why."),
           stalls: count("How often that was so since the start."),
         })
-        .exactOptional()
         .describe("What looks whether work goes on."),
       auth_cache: cacheStats.describe("Devices that were looked up."),
       registry: z
@@ -163,10 +170,11 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
         .looseObject({
           entries: count("Waiting for the sink that is furthest behind."),
           bytes: count("On disk, compressed."),
-          bytes_max: whole.exactOptional().describe("SPOOL_MAX_BYTES."),
+          bytes_max: count("SPOOL_MAX_BYTES."),
           oldest_age_seconds: z.number().describe("Age of the oldest entry that waits."),
           last_seq: whole.exactOptional().describe("Number of the newest entry."),
-          free_disk_bytes: z.number().nullable().exactOptional().describe("On the disk of DATA_DIR."),
+          free_disk_bytes: orNull("On the disk of DATA_DIR; null: it cannot be read."),
+          free_bytes_min: count("SPOOL_MIN_FREE_BYTES: what stays free on it."),
           dead_letters: whole.exactOptional().describe("Kept, for somebody to replay or discard."),
           dead_letters_bytes: whole.exactOptional().describe("Their size."),
           dead_letters_discarded: whole

@@ -17,6 +17,8 @@ export interface Part {
   readonly part: string;
   readonly ok: boolean;
   readonly detail: string;
+  readonly since: string | null;
+  readonly remedy: string | null;
 }
 
 export interface SinkStats {

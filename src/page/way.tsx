@@ -2,7 +2,7 @@
 import { useState } from "hono/jsx/dom";
 import type { Live } from "./api.ts";
 import type { Part, Stats } from "./types.ts";
-import { duration, number, rate } from "./words.ts";
+import { duration, number, rate, time } from "./words.ts";
 
 interface Place {
   readonly id: string;
@@ -80,20 +80,19 @@ function Arrow({ label, isBroken }: { label: string; isBroken: boolean }) {
 }
 
 function placesOf({ stats }: Live) {
-  const partOf = (name: string): Part =>
-    stats.parts.find(({ part }) => part === name) ?? { part: name, ok: true, detail: "" };
+  const partOf = (name: string) => partNamed(stats, name);
   const judge = [partOf("registry"), partOf("clock")];
   const broken = judge.find(({ ok }) => !ok);
   const intake = partOf("intake");
   const rejected = Object.values(stats.ingest.rejected).reduce((sum, n) => sum + n, 0);
   return {
-    sources: stats.sources.map(({ kind, connected, detail }): Place => {
+    sources: stats.sources.map(({ kind, connected }): Place => {
       return {
         id: `source ${kind}`,
         title: sourceTitle(kind),
         ok: connected,
         note: "takes messages",
-        lines: [detail],
+        lines: linesOf(partOf(`source ${kind}`)),
       };
     }),
     judge: {
@@ -102,34 +101,44 @@ function placesOf({ stats }: Live) {
       ok: broken === undefined,
       passes: true,
       note: broken === undefined ? `${number(rejected)} rejected` : `${broken.part} in trouble`,
-      lines: judge.map(({ part, detail }) => `${part}: ${detail}`),
+      lines: judge.flatMap((part) => [`${part.part}: ${part.detail}`, ...linesOf(part).slice(1)]),
     },
     spool: {
       id: "spool",
       title: "Spool",
       ok: intake.ok,
       note: `${number(stats.spool.entries)} wait`,
-      lines: [intake.detail, `${number(stats.spool.dead_letters)} dead letters are kept.`],
+      lines: [...linesOf(intake), `${number(stats.spool.dead_letters)} dead letters are kept.`],
     },
     sinks: Object.keys(stats.sinks).map((name) => sinkPlace(stats, name)),
   };
 }
 
-function sinkPlace({ sinks, parts, attention }: Stats, name: string): Place {
-  const sink = sinks[name];
-  const part = parts.find((one) => one.part === `sink ${name}`);
+function partNamed({ parts }: Stats, name: string): Part {
+  return (
+    parts.find(({ part }) => part === name) ?? { part: name, ok: true, detail: "", since: null, remedy: null }
+  );
+}
+
+/** Its words, since when, and what to do. */
+function linesOf({ detail, since, remedy }: Part): string[] {
+  return [detail, since === null ? "" : `Since ${time(since)}.`, remedy ?? ""].filter((line) => line !== "");
+}
+
+function sinkPlace(stats: Stats, name: string): Place {
+  const sink = stats.sinks[name];
+  const part = partNamed(stats, `sink ${name}`);
   const waiting = sink?.waiting ?? 0;
   const ageSeconds = sink?.oldest_age_seconds ?? 0;
   const age = waiting === 0 ? "" : `The oldest entry waits for ${duration(ageSeconds)}. `;
   return {
     id: `sink ${name}`,
     title: name,
-    ok: part?.ok ?? true,
+    ok: part.ok,
     note: `${number(waiting)} wait`,
     lines: [
-      part?.detail ?? "",
+      ...linesOf(part),
       `${age}${number(sink?.delivered ?? 0)} delivered, ${number(sink?.refused ?? 0)} refused, ${number(sink?.skipped ?? 0)} skipped, ${number(sink?.ignored ?? 0)} not meant for it.`,
-      ...(part?.ok === false && attention.text.includes(name) ? [attention.remedy ?? ""] : []),
     ],
   };
 }

@@ -3,6 +3,7 @@ import { beforeEach, expect, test } from "bun:test";
 import { type AttentionWatch, watchAttention } from "../../src/admin/attention.ts";
 import type { PartReadiness, SinkView } from "../../src/admin/views.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
+import { noStats } from "../kit/view.ts";
 
 const sink: SinkView = {
   delivered: 0,
@@ -13,11 +14,13 @@ const sink: SinkView = {
   waiting: 1_139,
   alarms: [],
 };
-const facts = {
+const facts: Parameters<AttentionWatch["now"]>[0] = {
   balanced: true,
-  spool: { entries: 7, bytes: 1, oldest_age_seconds: 0, offline_hours_left: 72 },
+  spool: { ...noStats.spool, entries: 7, bytes: 1, offline_hours_left: 72 },
   sinks: { postgres: sink, influx: sink },
   sources: [{ kind: "mqtt" }],
+  certificates: [],
+  watchdog: noStats.watchdog,
 };
 const names = ["source mqtt", "clock", "intake", "registry", "sink postgres", "sink influx", "dead letters"];
 
@@ -109,3 +112,63 @@ test("books that do not balance come before everything", () => {
     text: "The books do not balance",
   });
 });
+
+test("each part in trouble has its own words, time and remedy, not only the worst", () => {
+  broken.set("sink influx", "connection refused");
+  clock.advance(5_000);
+  const begun = new Date(clock.wallMs()).toISOString();
+  for (const part of names) broken.set(part, `${part} is broken`);
+  const states = watch.partStates(facts, ready());
+  expect(states.map(({ part }) => part)).toEqual(names);
+  for (const { part, ok, detail, since, remedy } of states) {
+    expect([part, ok, detail]).toEqual([part, false, `${part} is broken`]);
+    expect(since === begun).toBe(part !== "sink influx");
+    expect(remedy?.length).toBeGreaterThan(10);
+  }
+  expect(states.find(({ part }) => part === "source mqtt")?.remedy).toContain("sluice check");
+  broken.clear();
+  for (const { since, remedy } of watch.partStates(facts, ready()))
+    expect([since, remedy]).toEqual([null, null]);
+});
+
+const days = (n: number) => new Date(clock.wallMs() + n * 86_400_000).toISOString();
+const { spool } = noStats;
+
+test.each([
+  [
+    () => ({ watchdog: { progressing: false, stalls: 1 } }),
+    "Messages wait without a known reason",
+    "critical",
+  ],
+  [() => ({ spool: { ...spool, bytes: 8_001 } }), "The spool is 80 % full", "warning"],
+  [
+    () => ({ spool: { ...spool, free_disk_bytes: 1_999_999 } }),
+    "The disk of DATA_DIR is nearly full",
+    "warning",
+  ],
+  [
+    () => ({ certificates: [ends("A", 90), ends("MQTT_TLS_CA", 13.9)] }),
+    "The certificate of MQTT_TLS_CA ends in 13 days",
+    "warning",
+  ],
+  [() => ({ certificates: [ends("B", 5), ends("A", -1)] }), "The certificate of A has ended", "critical"],
+] as const)("what is at risk while all parts work is told: %#", (change, text, level) => {
+  const risky = { ...facts, ...change() };
+  expect(now(risky)).toMatchObject({ text, level });
+  expect(now(risky).remedy?.length).toBeGreaterThan(20);
+  broken.set("sink influx", "connection refused");
+  expect(now(risky).text).toBe("Sink influx cannot deliver");
+});
+
+test.each([
+  [() => ({ spool: { ...spool, bytes: 8_000 } })],
+  [() => ({ spool: { ...spool, free_disk_bytes: 2_000_000 } })],
+  [() => ({ spool: { ...spool, free_disk_bytes: null } })],
+  [() => ({ certificates: [ends("A", 14)] })],
+])("what is no risk yet is not told: %#", (change) => {
+  expect(now({ ...facts, ...change() }).text).toBe("Working");
+});
+
+function ends(setting: string, inDays: number) {
+  return { setting, ends_at: days(inDays) };
+}

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createApp } from "../../src/http/app.ts";
-import { fakeView, someCacheStats } from "../kit/view.ts";
+import { fakeView, someCacheStats, noStats } from "../kit/view.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";
 import type { GatewayView, PartReadiness, Stats } from "../../src/admin/views.ts";
 
@@ -20,7 +20,9 @@ const stats: Stats = {
   ingest: { received: 9, accepted: 5, rejected: { TOKEN_INVALID: 3 }, duplicate: 1, judging: 0, held: 4 },
   log: { lines_lost: 0 },
   auth_cache: someCacheStats,
-  spool: { entries: 8, bytes: 4096, oldest_age_seconds: 0.5 },
+  spool: { ...noStats.spool, entries: 8, bytes: 4096, oldest_age_seconds: 0.5 },
+  certificates: [],
+  watchdog: noStats.watchdog,
   sources: [],
   sinks: { postgres: sink, influx: { ...sink, writes_ok: 7, last_error: "words are no metric" } },
 };

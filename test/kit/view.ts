@@ -27,7 +27,7 @@ export const someCacheStats: CacheStats = {
   shared: null,
 };
 
-const noStats: Stats = {
+export const noStats: Stats = {
   version: "0",
   gateway_id: "g",
   uptime_seconds: 0,
@@ -38,7 +38,16 @@ const noStats: Stats = {
   log: { lines_lost: 0 },
   clock: { believed: true, time_known: true, detail: null },
   auth_cache: someCacheStats,
-  spool: { entries: 0, bytes: 0, oldest_age_seconds: 0 },
+  spool: {
+    entries: 0,
+    bytes: 0,
+    bytes_max: 10_000,
+    free_disk_bytes: 5_000_000_000,
+    free_bytes_min: 1_000_000,
+    oldest_age_seconds: 0,
+  },
+  certificates: [],
+  watchdog: { progressing: true, stalls: 0 },
   sources: [],
   sinks: {},
 };

@@ -5,6 +5,8 @@
  * site time to react; an operator changes them in his own copy. No rule compares a value with its value hours ago: a
  * gateway that was installed an hour ago must be watched too.
  */
+import { certificateDaysMin, spoolShareMax } from "../../admin/risks.ts";
+
 export interface Alert {
   readonly name: string;
   readonly expr: string;
@@ -80,7 +82,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceSpoolFilling",
-    expr: "sluice_spool_bytes / sluice_spool_max_bytes > 0.8",
+    expr: `sluice_spool_bytes / sluice_spool_max_bytes > ${spoolShareMax}`,
     lasts: "5m",
     severity: "warning",
     summary: "The spool is {{ $value | humanizePercentage }} full",
@@ -159,7 +161,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceCertificateEnds",
-    expr: "sluice_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
+    expr: `sluice_certificate_expiry_timestamp_seconds - time() < ${certificateDaysMin} * 86400`,
     lasts: "1h",
     severity: "warning",
     summary: "The certificate of {{ $labels.setting }} expires in {{ $value | humanizeDuration }}",

@@ -1,0 +1,101 @@
+/**
+ * What is not in trouble yet, and what is lost and does not come back: the sentence of a gateway of which every part does its work. The
+ * first row that has something to say is said, so the worst stands first.
+ *
+ * Their limits are those of `sluice help alerts`, for a site that has no Prometheus looks at the page alone.
+ */
+import { duration, number } from "../core/readable.ts";
+import type { Attention } from "./attention.ts";
+import type { Stats } from "./views.ts";
+
+export type RiskFacts = Pick<Stats, "spool" | "sources" | "certificates" | "watchdog">;
+
+/** How full the spool may be. */
+export const spoolShareMax = 0.8;
+/** A certificate that ends sooner should be renewed by now. */
+export const certificateDaysMin = 14;
+const dayMs = 86_400_000;
+/** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */
+const lossShownMs = 3_600_000;
+
+const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefined)[] = [
+  stall,
+  fillingSpool,
+  shortDisk,
+  endingCertificate,
+  brokerLoss,
+];
+
+export function riskOf(facts: RiskFacts, nowMs: number): Attention | undefined {
+  for (const risk of risks) {
+    const said = risk(facts, nowMs);
+    if (said !== undefined) return said;
+  }
+  return undefined;
+}
+
+function stall({ watchdog }: RiskFacts): Attention | undefined {
+  if (watchdog.progressing) return undefined;
+  return {
+    level: "critical",
+    text: "Messages wait without a known reason",
+    since: null,
+    detail: "every part says that it works, and nothing goes on",
+    remedy: "The gateway frees itself, or is restarted by systemd. Keep the log and report it.",
+  };
+}
+
+function fillingSpool({ spool }: RiskFacts): Attention | undefined {
+  const share = spool.bytes / spool.bytes_max;
+  if (!(share > spoolShareMax)) return undefined;
+  return {
+    level: "warning",
+    text: `The spool is ${Math.floor(share * 100)} % full`,
+    since: null,
+    detail: `${number(spool.entries)} entries wait for the sink that is furthest behind`,
+    remedy:
+      "At its bound the intake is held. Find out why the sink with the most waiting entries is slow, or raise SPOOL_MAX_BYTES if the disk has room.",
+  };
+}
+
+function shortDisk({ spool }: RiskFacts): Attention | undefined {
+  const { free_disk_bytes: free, free_bytes_min: floor } = spool;
+  if (free === null || free >= 2 * floor) return undefined;
+  return {
+    level: "warning",
+    text: "The disk of DATA_DIR is nearly full",
+    since: null,
+    detail: `${number(free / 1e6)} MB are free`,
+    remedy: `Free disk space: at ${number(floor / 1e6)} MB (SPOOL_MIN_FREE_BYTES) the intake is held.`,
+  };
+}
+
+function endingCertificate({ certificates }: RiskFacts, nowMs: number): Attention | undefined {
+  const [first] = certificates.toSorted((a, b) => Date.parse(a.ends_at) - Date.parse(b.ends_at));
+  if (first === undefined) return undefined;
+  const leftMs = Date.parse(first.ends_at) - nowMs;
+  if (leftMs >= certificateDaysMin * dayMs) return undefined;
+  const when = leftMs <= 0 ? "has ended" : `ends in ${duration(leftMs / 1000)}`;
+  return {
+    level: leftMs <= 0 ? "critical" : "warning",
+    text: `The certificate of ${first.setting} ${when}`,
+    since: null,
+    detail: `it is valid until ${first.ends_at}`,
+    remedy: "Put the new one into the file; the gateway reads it again by itself.",
+  };
+}
+
+function brokerLoss({ sources }: RiskFacts, nowMs: number): Attention | undefined {
+  for (const { kind, broker_dropped: count, broker_dropped_at: at } of sources) {
+    if (typeof at !== "string" || Date.parse(at) < nowMs - lossShownMs) continue;
+    return {
+      level: "warning",
+      text: `The broker of source ${kind} dropped messages`,
+      since: at,
+      detail: `${number(Number(count))} since the start, by its own count, for whichever of its clients`,
+      remedy:
+        "If the gateway was away they may be its own: let the broker keep more for a client that is away (Mosquitto: max_queued_messages 0, persistence true).",
+    };
+  }
+  return undefined;
+}
