@@ -59,13 +59,15 @@ export function readMapped(
 }
 
 /**
- * Rejects what a message may not do without a proof at CONNECT. An external broker vouches for its clients (`speaker`
- * undefined); at the embedded broker (null) a client that did not prove itself must present a token.
+ * Rejects what a message may not do without a proof at CONNECT, or by a token in HTTP's header. An external broker vouches for its
+ * clients (`speaker` undefined); elsewhere a sender that did not prove itself (null) must present a token.
  */
 function speakerRefusal(candidate: Candidate): Rejection | null {
   const { proof, speaker } = candidate;
   if (proof === "broker" && speaker === null) candidate.proof = "token";
   if (proof !== "connection" || speaker) return null;
+  if (candidate.tokenHash !== null)
+    return rejection("TOKEN_INVALID", "the token that was shown beside it is of no device that may speak");
   return rejection(
     "TOKEN_MISSING",
     "the mapping has proof = connection, and nobody proved himself at CONNECT",

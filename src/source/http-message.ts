@@ -1,11 +1,14 @@
 /** The messages of a request, until its sender is answered and all of them are on the disk. */
 import type { ServerResponse } from "node:http";
+import type { DeviceId } from "../core/device.ts";
 import type { Message, MessageAddress, MessageOutcome } from "../core/message.ts";
 import { redeliveryKey } from "../core/redelivery-key.ts";
 import type { Share } from "./http-body.ts";
 import type { Sent } from "./http-requests.ts";
 
 export interface Sender {
+  /** Whose token stands in the header, which is the only proof there is; asked for a mapping's topic alone. */
+  readonly speaker: DeviceId | null;
   readonly response: ServerResponse;
   readonly path: string;
   readonly tokenHash: string | null;
@@ -60,8 +63,7 @@ export class HttpMessage implements Message {
   readonly wholeBytes: number | undefined;
   readonly dup: boolean;
   readonly retained = false;
-  /** There is no CONNECT: what proves the sender is a token. */
-  readonly speaker = null;
+  readonly speaker: DeviceId | null;
   readonly receivedMs: number;
   readonly tokenHash: string | undefined;
   outcome: MessageOutcome | null = null;
@@ -69,12 +71,13 @@ export class HttpMessage implements Message {
   readonly #place: number;
 
   constructor({ topic, address, payload }: Sent, place: number, delivery: Delivery, payloadBytesMax: number) {
-    const { receivedMs, tokenHash, idempotencyKey } = delivery.sender;
+    const { speaker, receivedMs, tokenHash, idempotencyKey } = delivery.sender;
     const isWhole = payload.length <= payloadBytesMax;
     this.topic = topic;
     this.address = address;
     this.payload = isWhole ? payload : Buffer.from(payload.subarray(0, headBytes));
     this.wholeBytes = isWhole ? undefined : payload.length;
+    this.speaker = speaker;
     this.receivedMs = receivedMs;
     this.tokenHash = tokenHash ?? undefined;
     this.dup = idempotencyKey !== null;

@@ -5,7 +5,6 @@
  *   POST /ingest/v1/batch                                     JSON array or NDJSON of {tenant_id, device_id, msg_type, …envelope}
  *   POST /ingest/v1/topic/{topic…}                            one message, as it would be published on that topic
  */
-import { hashOf } from "../core/token.ts";
 import type { IncomingMessage } from "node:http";
 import type { MessageAddress } from "../core/message.ts";
 import { Refused } from "./http-answers.ts";
@@ -19,6 +18,8 @@ export interface Sent {
 
 export interface Route {
   readonly isBatch: boolean;
+  /** The topic, if the request names one. */
+  readonly topic?: string;
   /** @param bytesMax what a message may have */
   sent(body: Buffer, bytesMax: number): Iterable<Sent>;
 }
@@ -33,8 +34,7 @@ export function routeOf({ url = "", method }: Pick<IncomingMessage, "url" | "met
   const levels = path.slice(root.length).split("/");
   if (levels.length === 1 && levels[0] === "batch") return { isBatch: true, sent: batchOf };
   const [place, ...rest] = levels.map(decoded);
-  if (place === "topic" && rest.join("") !== "")
-    return { isBatch: false, sent: (payload) => [{ topic: rest.join("/"), payload }] };
+  if (place === "topic" && rest.join("") !== "") return topicRoute(rest.join("/"));
   const [tenantId = "", device, deviceId = "", msgType = "", ...more] = rest;
   if (place === "tenant" && device === "device" && more.length === 0 && msgType !== "") {
     const address = { tenantId, deviceId, msgType };
@@ -44,6 +44,10 @@ export function routeOf({ url = "", method }: Pick<IncomingMessage, "url" | "met
     404,
     `there are ${root}tenant/{tenant}/device/{device}/{type}, ${root}batch and ${root}topic/{topic}`,
   );
+}
+
+function topicRoute(topic: string): Route {
+  return { isBatch: false, topic, sent: (payload) => [{ topic, payload }] };
 }
 
 function* batchOf(body: Buffer, bytesMax: number): Generator<Sent> {
@@ -73,11 +77,11 @@ function decoded(level: string): string {
   }
 }
 
-/** SHA-256 (lower-case hex) of the token in the header; null: there is none. */
-export function tokenHashOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
+/** The token in the header. */
+export function tokenOf({ headers }: Pick<IncomingMessage, "headers">): string | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
   const token = bearer ?? headers["x-provision-token"];
-  return typeof token === "string" && token !== "" ? hashOf(token) : null;
+  return typeof token === "string" && token !== "" ? token : undefined;
 }
 
 const keyCharsMax = 255;

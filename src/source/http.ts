@@ -7,18 +7,20 @@
  */
 import { connectionBytes } from "../core/memory-bound.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Timer } from "../core/clock.ts";
+import { type Timer, withDeadline } from "../core/clock.ts";
+import type { DeviceId } from "../core/device.ts";
 import { hostPort, isLoopback, parseListen, type ListenAddress } from "../core/listen.ts";
 import { explain } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { lastGood } from "../core/pem.ts";
 import { sourceKind, type Source, type SourceParts } from "../core/source.ts";
+import { hashOf } from "../core/token.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import { Refused, refusalReply, type Reply, replyTo } from "./http-answers.ts";
 import { itemsMax } from "./http-batch.ts";
 import { createBodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
 import { Delivery, HttpMessage, type Sender } from "./http-message.ts";
-import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenHashOf } from "./http-requests.ts";
+import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenOf } from "./http-requests.ts";
 import {
   addressOf,
   type IngestServer,
@@ -57,9 +59,14 @@ const itemBytes = 2_048;
 const heldBytesMax = 64 * 1024 * 1024;
 const goodbyeMs = 1_000;
 
-type Parts = Pick<SourceParts<IngestSettings>, "settings" | "clock" | "log" | "payloadBytesMax">;
+/** How long the registry may take to say whose token it is. */
+const ownerMs = 10_000;
 
-export function openHttpSource({ settings, clock, log, payloadBytesMax }: Parts): Source {
+type Parts = Pick<SourceParts<IngestSettings>, "settings" | "clock" | "log" | "payloadBytesMax"> &
+  Partial<Pick<SourceParts<IngestSettings>, "mapped" | "ownerOf">>;
+
+export function openHttpSource(parts: Parts): Source {
+  const { settings, clock, log, payloadBytesMax, mapped, ownerOf } = parts;
   const warn = throttledWarn(log, clock);
   const room = createRoom(heldBytesMax);
   const tls = lastGood(() => ingestTls(settings));
@@ -102,10 +109,12 @@ export function openHttpSource({ settings, clock, log, payloadBytesMax }: Parts)
     const share = room.share();
     try {
       const body = await readBody(request, share);
+      const token = tokenOf(request);
       const sender = {
+        speaker: await speakerOf(route, token),
         response,
         path: request.url ?? "",
-        tokenHash: tokenHashOf(request),
+        tokenHash: token === undefined ? null : hashOf(token),
         idempotencyKey,
         receivedMs: clock.wallMs(),
       };
@@ -120,6 +129,21 @@ export function openHttpSource({ settings, clock, log, payloadBytesMax }: Parts)
       // What the intake has holds its share until it is on the disk.
       if (!(error instanceof GivenUp)) share.giveBack();
       throw error;
+    }
+  }
+
+  /**
+   * Who sends by a mapping, which may want a proof that neither topic nor payload has: the token in the header is to it what CONNECT is
+   * at the embedded broker. @throws Refused
+   */
+  async function speakerOf({ topic }: Route, token: string | undefined): Promise<DeviceId | null> {
+    if (topic === undefined || token === undefined || ownerOf === undefined || !mapped?.takes(topic))
+      return null;
+    try {
+      const owner = await withDeadline(clock, ownerMs, "the registry", ownerOf(token));
+      return owner === "several" ? null : owner;
+    } catch {
+      throw new Refused(503, "whose token it is cannot be told now; try again", 5);
     }
   }
 

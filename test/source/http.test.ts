@@ -1,6 +1,6 @@
 /** HTTP ingest at a whole gateway: the answers, what is stored once, and what strangers cannot do. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
@@ -136,6 +136,57 @@ describe("one message", () => {
     await start();
     expect((await post("/ingest/v1/topic/tenant/acme/device/d1/telemetry", envelope())).status).toBe(202);
     expect(await rows()).toMatchObject([{ topic: "tenant/acme/device/d1/telemetry" }]);
+  });
+});
+
+describe("a mapping's topic", () => {
+  const file = `tenant = "acme"
+[[mapping]]
+topic = "me/telemetry"
+proof = "connection"
+[[mapping]]
+topic = "gateway/telemetry"
+each = "/{device}/*"
+proof = "broker"
+[[mapping]]
+topic = "own/{device}"
+token = "/key"
+metrics = "/m"
+`;
+  const startMapped = async () => {
+    const path = join(scratch(), "mappings.toml");
+    writeFileSync(path, file);
+    await start({ MAPPINGS_FILE: path });
+  };
+  const bearer = (device: string) => ({ authorization: `Bearer ${tokenFor(device)}` });
+  const me = "/ingest/v1/topic/me/telemetry";
+  const gateway = "/ingest/v1/topic/gateway/telemetry";
+
+  test("the token in the header proves its sender as CONNECT does, whatever the mapping wants for proof", async () => {
+    await startMapped();
+    expect((await post(me, { t: 1 }, bearer("d1"))).body.status).toBe("accepted");
+    expect((await post(me, { t: 2 }, { "x-provision-token": tokenFor("d2") })).body.status).toBe("accepted");
+    const two = { d1: [{ t: 3 }], d2: [{ t: 4 }] };
+    expect((await post(gateway, two, bearer("d1"))).body.status).toBe("accepted");
+    const shown = { key: tokenFor("d2"), m: { t: 5 } };
+    expect((await post("/ingest/v1/topic/own/d2", shown)).body.status).toBe("accepted");
+    expect((await rows()).map(({ device_id }) => device_id)).toEqual(["d1", "d2", "d1", "d2", "d2"]);
+    expect(running.stats().balanced).toBe(true);
+  });
+
+  test("without a token, with a wrong one or a revoked device's it is not taken", async () => {
+    await startMapped();
+    const reasonOf = async (path: string, body: object, headers = {}) =>
+      (await post(path, body, headers)).body.reason;
+    const wrong = { authorization: "Bearer tok-wrong" };
+    expect(await reasonOf(me, { t: 1 })).toBe("TOKEN_MISSING");
+    expect(await reasonOf(me, { t: 1 }, wrong)).toBe("TOKEN_INVALID");
+    expect(await reasonOf(gateway, { d1: [{ t: 1 }] })).toBe("TOKEN_MISSING");
+    expect(await reasonOf(gateway, { d1: [{ t: 1 }] }, wrong)).toBe("TOKEN_INVALID");
+    expect(await reasonOf("/ingest/v1/topic/own/d2", { m: { t: 5 } }, bearer("d1"))).toBe("TOKEN_INVALID");
+    await running.gateway.view.devices.update({ tenantId: "acme", deviceId: "d1" }, { status: "REVOKED" });
+    await until(async () => (await reasonOf(me, { t: 1 }, bearer("d1"))) === "TOKEN_INVALID");
+    expect(await rows()).toHaveLength(0);
   });
 });
 
