@@ -48,13 +48,18 @@ export class SidecarTables {
   constructor(db: Database, windowSize: number) {
     this.#db = db;
     this.#windowSize = windowSize;
-    this.#putBook = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
+    // Neither this nor a mark by REPLACE: it puts a new row in the place of the old one, and so writes a page of the index as well.
+    this.#putBook = db.query(
+      "INSERT INTO books (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
     this.#putPackets = db.query("INSERT INTO packets (count, prints) VALUES (?, ?)");
     this.#removePackets = db.query("DELETE FROM packets");
     this.#putRetained = db.query("INSERT OR REPLACE INTO retained (topic, content, id) VALUES (?, ?, NULL)");
     this.#removeRetained = db.query("DELETE FROM retained WHERE topic = ?");
     this.#removeDeadLetter = db.query("DELETE FROM dead_letters WHERE id = ?");
-    this.#putMark = db.query("INSERT OR REPLACE INTO marks (key, value) VALUES (?, ?)");
+    this.#putMark = db.query(
+      "INSERT INTO marks (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    );
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
     const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();

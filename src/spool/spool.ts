@@ -18,7 +18,7 @@ import { noDetours, type Cursor } from "../core/sink.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";
 import type { Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { commit, freeBytes, reserveFreeSpace, vacuum, SpoolFull } from "./disk.ts";
+import { committer, freeBytes, reserveFreeSpace, vacuum, SpoolFull } from "./disk.ts";
 import { encodeAll, type Groups } from "./groups.ts";
 import { Keeping } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
@@ -56,7 +56,8 @@ export class Spool {
   readonly #tail: Tail;
   readonly #cursors: Cursors;
   readonly #epochs: readonly Epoch[];
-  readonly #checkOwnership: () => void;
+  /** Writes one transaction, if the spool is still ours. */
+  readonly #commit: (write: () => void) => void;
   readonly #reserveFreeSpace: (bytes: number) => void;
   readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
@@ -93,7 +94,8 @@ export class Spool {
       this.#unlock();
       throw error;
     }
-    this.#checkOwnership = watchOwnership(this.#db, dataDir, this.#epochs.at(-1)?.epoch ?? "");
+    const { epoch = "" } = this.#epochs.at(-1) ?? {};
+    this.#commit = committer(this.#db, watchOwnership(this.#db, dataDir, epoch));
     this.#reserveFreeSpace = reserveFreeSpace({
       db: this.#db,
       dataDir,
@@ -227,13 +229,6 @@ export class Spool {
     noteClosed(this.#db, this.#dataDir);
     this.#db.close();
     this.#unlock();
-  }
-
-  #commit(write: () => void): void {
-    commit(this.#db, () => {
-      this.#checkOwnership();
-      write();
-    });
   }
 
   /** @throws SpoolFull if `bytes` more would exceed the bound */

@@ -1,6 +1,7 @@
 /** The spool in one process: what is appended is read again, with what is written beside it. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import { RedeliveryWindow } from "../../src/spool/redelivery.ts";
@@ -42,6 +43,27 @@ describe("appending and reading", () => {
     expect(readAll(spool)).toEqual(before);
     for (const seq of [1, 2, 4, 5, 300, 705, 706]) expect(seqsIn(spool, seq)).toEqual(sequence(seq, 706));
     expect(spool.read(707)).toEqual([]);
+  });
+
+  test("a group writes the page it goes into, its packets' and its counters', and another only now and then", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    const groups = 40;
+    const walBytes = () => statSync(join(dataDir, "spool.db-wal")).size;
+    const append = (n: number) => {
+      const books = new Map([
+        ["received", n],
+        ["accepted", n],
+        ["duplicate", 0],
+      ] as const);
+      spool.append(entries(6), { books, packets: [n, 1], marks: new Map([["log", String(n)]]) });
+    };
+    append(0);
+    const before = walBytes();
+    for (let n = 1; n <= groups; n++) append(n);
+    const pages = (walBytes() - before) / (4096 + 24) / groups;
+    // The fourth is the mark's.
+    expect(pages).toBeLessThan(5);
   });
 
   test("an append of very many entries is read in pieces of a bounded size", () => {
