@@ -50,6 +50,8 @@ interface Received {
 
 /** A group is written at once when it holds this many messages. */
 const groupMessagesMax = 1_000;
+/** While a group holds fewer than this many messages, the next is collected for twice as long: at a low rate a group costs more than its messages. */
+const groupMessagesFew = 16;
 /** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
 export const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
@@ -63,6 +65,7 @@ export class Ingest {
   readonly #group: OpenGroup;
   #timer: Timer | undefined;
   readonly #parking: Parking<Received>;
+  #lingerMs: number;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
   readonly #bytesMax: number;
@@ -76,6 +79,7 @@ export class Ingest {
 
   constructor(parts: IngestParts) {
     this.#bytesMax = parts.bytesMax;
+    this.#lingerMs = parts.lingerMs;
     this.#parts = parts;
     const { clock, judge, resolve } = parts;
     this.#hold = new Hold(parts.log);
@@ -234,7 +238,7 @@ export class Ingest {
     this.#group.add(message, port);
     if (this.#hold.why !== null) return;
     if (this.#group.size >= groupMessagesMax || this.#group.entries.length >= groupMessagesMax) this.flush();
-    else this.#timer ??= this.#parts.clock.after(this.#parts.lingerMs, () => this.flush());
+    else this.#timer ??= this.#parts.clock.after(this.#lingerMs, () => this.flush());
   }
 
   /** @returns what stands for the message: an event, if it has one; undefined: it is known */
@@ -256,7 +260,7 @@ export class Ingest {
   }
 
   #commit(): void {
-    const { append, books, known, clock } = this.#parts;
+    const { append, books, known, clock, lingerMs } = this.#parts;
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
     const endsTheHold = this.#onCommit.length > 0;
     const marks = this.#marks.toWrite();
@@ -276,6 +280,7 @@ export class Ingest {
     known.committed();
     this.#marks.committed();
     const deferred = this.#group.entries.filter((entry) => entry.kind === "deferred");
+    this.#lingerMs = lingerMs * (this.#group.size < groupMessagesFew ? 2 : 1);
     const groups = this.#group.take();
     for (const { messages } of groups) this.#leave(messages);
     if (deferred.length > 0) this.#onDeferred(deferred);

@@ -28,7 +28,7 @@ describe("a message of a known device", () => {
     part.port.receive(aDeviceMessage(1, "a"));
     part.port.receive(aDeviceMessage(2, "a"));
     expect(part.durable).toEqual([]);
-    part.clock.advance(5);
+    part.clock.advance(10);
     expect(numbers(part.durable)).toEqual([1, 2]);
     expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
   });
@@ -42,9 +42,9 @@ describe("a message of a known device", () => {
     other.receive(aDeviceMessage(2, "a", { sender: "other" }));
     other.receive(aDeviceMessage(3, "b", { sender: "other" }));
     part.port.receive(aDeviceMessage(4, "b"));
-    part.clock.advance(5);
+    part.clock.advance(10);
     part.answer();
-    part.clock.advance(5);
+    part.clock.advance(10);
     expect([numbers(part.durable), numbers(durable)]).toEqual([
       [1, 4],
       [2, 3],
@@ -57,6 +57,21 @@ describe("a message of a known device", () => {
     for (let n = 1; n <= 1_001; n++) part.port.receive(aDeviceMessage(n, "a"));
     expect(part.durable).toHaveLength(1_000);
     expect(part.ingest.openEntries).toHaveLength(1);
+  });
+
+  test("waits for twice as long after a group of few, and as long as it is set after one of many", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    const sent = (from: number, to: number) => {
+      for (let n = from; n <= to; n++) part.port.receive(aDeviceMessage(n, "a"));
+      part.clock.advance(5);
+      return part.durable.length;
+    };
+    expect([sent(1, 15), sent(16, 17)]).toEqual([15, 15]);
+    part.clock.advance(5);
+    expect(part.durable).toHaveLength(17);
+    expect([sent(18, 33), sent(34, 34)]).toEqual([17, 34]);
+    expect(sent(35, 50)).toBe(50);
   });
 
   test("flush writes what is open, for an orderly stop", () => {
@@ -130,7 +145,7 @@ test("a message of a device that is not registered is one reject, and not first 
   const part = intake(kit, registry([]));
   part.port.receive(aDeviceMessage(1, "stranger"));
   part.answer();
-  part.clock.advance(5);
+  part.clock.advance(10);
   expect([part.spool.head, part.books.totals().rejected]).toEqual([1, { UNREGISTERED_DEVICE: 1 }]);
 });
 
