@@ -21,8 +21,12 @@ export interface SinkFixture {
   readonly outages: boolean;
   /** Turns an event into one that the downstream system never takes. */
   readonly poison?: Partial<Entry>;
-  open(): Promise<OpenSink>;
+  /** @param timeoutMs when it gives up a downstream system that does not answer; of no use to one on the disk */
+  open(timeoutMs: number): Promise<OpenSink>;
 }
+
+/** Long enough for a busy machine; what is to hang is opened with a shorter one. */
+export const patientMs = 20_000;
 
 export interface OpenSink {
   readonly sink: Sink;

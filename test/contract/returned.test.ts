@@ -1,14 +1,14 @@
 /** Requeued entries at the sinks with tables: for one sink alone, and in place of a quarantined row. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { delivery, event, reject } from "./entries.ts";
-import { fixtures, type OpenSink } from "./fixtures.ts";
+import { fixtures, patientMs, type OpenSink } from "./fixtures.ts";
 
 for (const fixture of fixtures.filter(({ name }) => ["local", "postgres"].includes(name))) {
   const title = fixture.unavailable ? `${fixture.name} (skipped: ${fixture.unavailable})` : fixture.name;
   describe.skipIf(fixture.unavailable !== "")(title, () => {
     let it: OpenSink;
     beforeEach(async () => {
-      it = await fixture.open();
+      it = await fixture.open(patientMs);
     });
     afterEach(() => it.stop());
 

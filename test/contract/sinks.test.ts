@@ -9,7 +9,7 @@ import { Drain } from "../../src/drain/drain.ts";
 import { deferred, delivery, deliverAll, event, events, noTotals, plus, reject } from "./entries.ts";
 import { emptyRecord, spoolKit } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
-import { fixtures, type OpenSink, type SinkFixture } from "./fixtures.ts";
+import { fixtures, patientMs, type OpenSink, type SinkFixture } from "./fixtures.ts";
 
 setDefaultTimeout(60_000);
 
@@ -24,7 +24,7 @@ function suite(fixture: SinkFixture): void {
   /** Of what was stored, what is there in the end: all entries are of one device and metric. */
   const kept = (seqs: readonly number[]) => (fixture.latest ? seqs.slice(-1) : [...seqs]);
   beforeEach(async () => {
-    open = await fixture.open();
+    open = await fixture.open(patientMs);
   });
   afterEach(() => open.stop());
 
@@ -162,7 +162,9 @@ function suite(fixture: SinkFixture): void {
   const withOutages = fixture.outages ? test : () => {};
   for (const mode of ["refuse", "hang"] as const) {
     withOutages(`is out while its downstream system would ${mode}, and continues by itself`, async () => {
-      await deliverAll(open.sink, events(1, 3));
+      await open.stop();
+      open = await fixture.open(2_000);
+      await until(() => deliverAll(open.sink, events(1, 3)));
       open.far?.(mode);
       const before = { ...noTotals, delivered: 3 };
       const failed = await open.sink.deliver(delivery(events(4, 6), { before })).catch(explain);

@@ -1,4 +1,5 @@
 /** The Kafka source against a real broker: what it reads, what it leaves out, and where it continues. */
+import { randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
@@ -325,14 +326,15 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
 
   test("waits for a missing topic, and names it", async () => {
     const { bootstrap, env } = await site();
-    const source = open({ ...env, KAFKA_SOURCE_TOPIC: `late-${process.pid}` });
+    const late = `late-${randomUUID()}`;
+    const source = open({ ...env, KAFKA_SOURCE_TOPIC: late });
     const intake = fakeIntake();
     await source.start(intake);
     expect(source.status()).toMatchObject({ connected: false });
-    expect(source.status().detail).toContain(`create the topic late-${process.pid}`);
-    const asked = kafkaSettingsOf({ ...env, KAFKA_SOURCE_TOPIC: `late-${process.pid}` });
+    expect(source.status().detail).toContain(`create the topic ${late}`);
+    const asked = kafkaSettingsOf({ ...env, KAFKA_SOURCE_TOPIC: late });
     expect(await kafka.probe(asked).catch(explain)).toContain("create the topic");
-    const topic = await newTopic(bootstrap, {}, `late-${process.pid}`);
+    const topic = await newTopic(bootstrap, {}, late);
     await produceByKcat(bootstrap, topic, numbered(1, 3));
     await until("its messages", () => intake.messages.length === 3);
     expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });

@@ -10,10 +10,10 @@ export const fixture: SinkFixture = {
   positions: false,
   outages: true,
   poison: { payload: '{"metrics":{"n":1,"time":2}}' },
-  async open() {
+  async open(timeoutMs) {
     const server = await startInflux3();
     const proxy = await startProxy({ port: Number(new URL(server.url).port) });
-    const influx = openInflux({ url: `http://127.0.0.1:${proxy.port}`, timeoutMs: 1_500 });
+    const influx = openInflux({ url: `http://127.0.0.1:${proxy.port}`, timeoutMs });
     return {
       sink: influx.sink,
       async reopen() {

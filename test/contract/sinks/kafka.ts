@@ -7,15 +7,14 @@ import { kafkaTestable, proxied } from "../../kit/kafka/client.ts";
 import { numbersOf, openKafka } from "../../kit/kafka/sink.ts";
 import type { SinkFixture } from "../fixtures.ts";
 
-const env = { KAFKA_TIMEOUT_MS: "2500" };
-
 export const fixture: SinkFixture = {
   name: "kafka",
   unavailable: kafkaTestable(),
   positions: true,
   outages: true,
   poison: { payload: JSON.stringify({ metrics: { n: 1, text: "x".repeat(30_000) } }) },
-  async open() {
+  async open(timeoutMs) {
+    const env = { KAFKA_TIMEOUT_MS: String(timeoutMs) };
     const { bootstrap } = await sharedKafka();
     const proxy = await proxied(bootstrap);
     const kafka = await openKafka(bootstrap, { configs: { "max.message.bytes": "20000" } }, proxy.bootstrap);

@@ -12,12 +12,12 @@ export const fixture: SinkFixture = {
   positions: true,
   outages: true,
   poison: { payload: '{"metrics":{"n":1,"text":"\\u0000"}}' },
-  async open() {
+  async open(timeoutMs) {
     const server = await sharedPostgres();
     const direct = await server.createDatabase();
     const proxy = await startProxy({ port: server.port });
     const url = direct.replace(`:${server.port}/`, `:${proxy.port}/`);
-    const connect = () => openPostgres({ url, poolMax: 2, timeoutMs: 2000 });
+    const connect = () => openPostgres({ url, poolMax: 2, timeoutMs });
     const clients = [connect()];
     const reader = postgres(direct, { max: 1, fetch_types: false });
     const open = (db = clients[0]) => postgresSink(db ?? connect());

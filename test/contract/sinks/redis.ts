@@ -12,14 +12,13 @@ export const fixture: SinkFixture = {
   outages: true,
   // A key of that device belongs to another program.
   poison: { deviceId: "taken" },
-  async open() {
+  async open(timeoutMs) {
     const server = await startRedis();
     const proxy = await startProxy({ port: server.port });
     await server.send("SET", "device:acme/taken:values", "mine");
     // The entries of the suite are of some day in 2026, which must not have expired.
     const ttlSeconds = 31_536_000;
-    const open = () =>
-      startRedisSink({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs: 1_000, ttlSeconds });
+    const open = () => startRedisSink({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs, ttlSeconds });
     const sinks = [open()];
     return {
       sink: sinks[0]!,
