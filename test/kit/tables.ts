@@ -49,7 +49,7 @@ const grants = [
 ];
 
 export async function openTables(options: TableOptions = {}): Promise<OpenTables> {
-  const { encoding = "UTF8", timeoutMs = 5_000, delayMs = 0, log = silentLog } = options;
+  const { encoding = "UTF8", timeoutMs = 20_000, delayMs = 0, log = silentLog } = options;
   const server = await sharedPostgres();
   const url = await server.createDatabase(encoding);
   const admin = postgres(url, { max: 1, fetch_types: false, onnotice() {} });
@@ -81,7 +81,7 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
       return row?.n ?? 0;
     },
     transactions,
-    settled: async () => void (await until(() => drain.stats().waiting === 0, 30_000)),
+    settled: async () => void (await until(() => drain.stats().waiting === 0, 50_000)),
     async close() {
       await drain.stop(0);
       await db.close();

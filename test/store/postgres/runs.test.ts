@@ -59,17 +59,20 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
   });
 
   test("a line so slow that a whole batch never passes in time gets smaller batches, and whole ones again once it is fast", async () => {
-    await open({ timeoutMs: 500 });
+    await open({ timeoutMs: 1_000 });
     site.proxy.throttle(600_000);
-    const payload = JSON.stringify({ metrics: { text: "x".repeat(200) } });
+    const payload = JSON.stringify({ metrics: { text: "x".repeat(500) } });
     site.put([...Array.from({ length: 2_000 }, () => anEntry({ payload })), ...bad(2), ...good(1)]);
     site.drain.start();
     await site.settled();
     expect(site.drain.stats()).toMatchObject({ delivered: 2_001, refused: 2 });
     site.proxy.throttle(Number.POSITIVE_INFINITY);
-    for (let i = 0; i < 4; i++) site.put(good(5_000));
-    await site.settled();
-    expect(site.drain.sink.batchMax).toBe(5_000);
+    // It grows as long as it is stored in a third of the time, which a busy machine may miss now and then.
+    await until(async () => {
+      site.put(good(5_000));
+      await site.settled();
+      return site.drain.sink.batchMax === 5_000;
+    }, 30_000);
   });
 
   test("a lone reject that is refused holds up no event", async () => {
@@ -102,7 +105,7 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     const reject = anEntry({ kind: "reject", reason: "TOKEN_INVALID" });
     site.put([reject, ...good(3), reject]);
     site.drain.start();
-    await until(() => site.drain.stats().alarms.length > 0);
+    await until(() => site.drain.stats().alarms.length > 0 && site.drain.stats().delivered > 0);
     expect(site.letters()).toEqual([]);
     expect(site.drain.stats()).toMatchObject({ delivered: 1, waiting: 4 });
   });
