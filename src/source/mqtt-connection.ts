@@ -252,7 +252,9 @@ function goodbye(client: MqttClient, clock: Clock): Promise<void> {
       client.stream.destroy();
       resolve();
     });
-    // Before CONNACK a goodbye would wait in the library's queue.
+    // A goodbye would wait for answers, which nobody reads any more and a broker may owe for ever.
+    for (const id of Object.keys(client.outgoing)) client.removeOutgoingMessage(Number(id));
+    // Before CONNACK it would wait in the library's queue.
     client.end(!client.connected, {}, () => {
       timer.cancel();
       resolve();

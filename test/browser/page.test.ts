@@ -266,7 +266,6 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await open(
         {
           DATABASE_URL: database.href,
-          PG_TIMEOUT_MS: "1000",
           INFLUXDB_URL: `http://127.0.0.1:${lines.influx.port}`,
           INFLUX_FLUSH_INTERVAL_MS: "50",
           MQTT_URL: `mqtt://127.0.0.1:${lines.mqtt.port}`,

@@ -22,6 +22,8 @@ export interface WireBrokerOptions {
   readonly answers?: boolean;
   /** false: never answers SUBSCRIBE. */
   readonly subscribes?: boolean;
+  /** Never answers SUBSCRIBE to this topic. */
+  readonly silentOn?: string;
 }
 
 export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireBroker> {
@@ -42,7 +44,7 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
         const ok: IConnackPacket = { cmd: "connack", sessionPresent: false, returnCode: 0, reasonCode: 0 };
         write(socket, { ...ok, ...options.connack?.(number) });
       }
-      if (packet.cmd === "subscribe" && subscribes)
+      if (packet.cmd === "subscribe" && subscribes && packet.subscriptions[0]?.topic !== options.silentOn)
         write(socket, { cmd: "suback", messageId: packet.messageId ?? 1, granted: [granted] });
       if (packet.cmd === "pingreq") write(socket, { cmd: "pingresp" });
     });

@@ -174,6 +174,15 @@ test("close sends the acknowledgements that are due, and leaves the session aliv
   expect(goodbye?.properties?.sessionExpiryInterval).toBeUndefined();
 });
 
+test("close says goodbye at once to a broker that has not answered all that it was asked", async () => {
+  const { broker, source } = await connected({ silentOn: lossTopic });
+  const asked = () =>
+    broker.packets.flatMap((packet) => (packet.cmd === "subscribe" ? packet.subscriptions : []));
+  await until("the question", () => asked().some(({ topic }) => topic === lossTopic));
+  await source.close();
+  await until("goodbye", () => broker.packets.some((packet) => packet.cmd === "disconnect"));
+});
+
 test("a broker that says why it ends the connection, or refuses the subscription, is quoted", async () => {
   const { broker, source } = await connected();
   broker.send({ cmd: "disconnect", reasonCode: 142 });
