@@ -6,7 +6,7 @@
  * all that the spool holds would be delivered again. A compacted topic for the positions was the alternative: one more topic to create,
  * to allow and to read through at each start.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Position } from "../../core/sink.ts";
 
@@ -64,26 +64,46 @@ export interface KeptPosition {
   write(place: Place, words: string): void;
 }
 
+interface Kept extends Place {
+  readonly words: string;
+  /** CRC-32 of the words, for a loss of power may leave parts of two positions. */
+  readonly crc: number;
+}
+
+/** More than there ever is to say. */
+const fileBytes = 8_192;
+
+/**
+ * Written once per transaction, so in place and with spaces up to one length: to write another file and rename it waited for the disk,
+ * which took a tenth of what the sink costs.
+ */
 export function createKeptPosition(dataDir: string): KeptPosition {
   const path = join(dataDir, "kafka-position.json");
   return {
     read({ clusterId, topicId }) {
       try {
-        const kept = JSON.parse(readFileSync(path, "utf8")) as Partial<Place> & { words?: string };
-        return kept.clusterId === clusterId && kept.topicId === topicId
-          ? readWords(kept.words ?? "")
-          : new Map();
+        const kept = JSON.parse(readFileSync(path, "utf8")) as Partial<Kept>;
+        const { words = "", crc = crcOf(words) } = kept;
+        const isOurs = kept.clusterId === clusterId && kept.topicId === topicId && crc === crcOf(words);
+        return isOurs ? readWords(words) : new Map();
       } catch {
         return new Map();
       }
     },
     write(place, words) {
+      const kept: Kept = { ...place, words, crc: crcOf(words) };
       try {
-        writeFileSync(`${path}.tmp`, JSON.stringify({ ...place, words }));
-        renameSync(`${path}.tmp`, path);
+        const file = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o666);
+        try {
+          writeSync(file, JSON.stringify(kept).padEnd(fileBytes), 0);
+        } finally {
+          closeSync(file);
+        }
       } catch {
         // It is committed all the same: a disk that is full must not hold Kafka up.
       }
     },
   };
 }
+
+const crcOf = (words: string): number => Bun.hash.crc32(words);

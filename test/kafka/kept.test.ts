@@ -1,0 +1,49 @@
+/** The position that is kept in DATA_DIR: read back as it was written last, or not at all. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createKeptPosition, wordsOf, type Positions } from "../../src/sink/kafka/kept.ts";
+import { noTotals } from "../contract/entries.ts";
+
+const place = { clusterId: "cluster", topicId: "topic" };
+const positions = (...seqs: readonly number[]): Positions =>
+  new Map(seqs.map((seq, i) => [`epoch-${i}`, { epoch: `epoch-${i}`, seq, totals: noTotals }]));
+
+let dataDir = "";
+let path = "";
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "sluice-kept-"));
+  path = join(dataDir, "kafka-position.json");
+});
+afterEach(() => rmSync(dataDir, { recursive: true }));
+
+test("a shorter one is read back after a longer one", () => {
+  const kept = createKeptPosition(dataDir);
+  const longest = positions(...Array.from({ length: 500 }, (_, i) => 1_000_000 + i));
+  for (const each of [positions(1), longest, positions(2, 3), positions(4)]) {
+    const words = wordsOf(each);
+    kept.write(place, words);
+    expect(wordsOf(kept.read(place))).toBe(words);
+  }
+  expect(statSync(path).size).toBe(8_192);
+});
+
+test("one of another cluster or topic says nothing", () => {
+  const kept = createKeptPosition(dataDir);
+  kept.write(place, wordsOf(positions(7)));
+  expect(kept.read({ ...place, clusterId: "other" }).size).toBe(0);
+  expect(kept.read({ ...place, topicId: "other" }).size).toBe(0);
+});
+
+test("one of which a loss of power left parts says nothing", () => {
+  const kept = createKeptPosition(dataDir);
+  kept.write(place, wordsOf(positions(1_999)));
+  writeFileSync(path, readFileSync(path, "utf8").replace("1999", "2999"));
+  expect(kept.read(place).size).toBe(0);
+});
+
+test("one of an earlier version is believed", () => {
+  writeFileSync(path, JSON.stringify({ ...place, words: wordsOf(positions(7)) }));
+  expect(createKeptPosition(dataDir).read(place).get("epoch-0")?.seq).toBe(7);
+});
