@@ -104,10 +104,10 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
   async function run<T>(work: (used: Bun.RedisClient) => Promise<T>, withinMs: number): Promise<T> {
     const used = await connected();
     try {
-      return await withDeadline(clock, withinMs, `Redis at ${place}`, work(used));
+      return await withDeadline(clock, withinMs, "the call", work(used));
     } catch (error) {
       abandon(used, error);
-      throw error;
+      throw isServerError(error) ? error : asOutage(place, error);
     }
   }
 

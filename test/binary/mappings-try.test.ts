@@ -78,4 +78,15 @@ test("in words for people, and a misfit is named by mapping and pointer", async 
   );
   const none = await tryOne(mappings, "{}", "--topic", "b/pump-7");
   expect(none.out).toContain("mapping  no mapping takes this topic\nreject   BAD_TOPIC_FORMAT");
+  const wide = `tenant = "acme"\n[[mapping]]\ntopic = "{x}/{device}/{rest...}"\nproof = "broker"\n`;
+  const own = await tryOne(wide, "{}", "--topic", "tenant/acme/device/pump-9/telemetry");
+  expect(own.out).toContain("mapping  none, it is Sluice's own topic\nreject   ");
+});
+
+test("of several devices in one message each reject is told by its device", async () => {
+  const mappings = `tenant = "acme"\n[[mapping]]\ntopic = "g"\neach = "/{device}/*"\nproof = "broker"\n`;
+  const { code, out } = await tryOne(mappings, '{"pump-7":[{"t":1}],"x":[{"t":2}],"y":[{}]}', "--topic", "g");
+  expect(code).toBe(1);
+  expect(out).toContain("reject   UNREGISTERED_DEVICE\n         acme / x\n");
+  expect(out).toContain("it yields no metric\n         acme / y\n");
 });

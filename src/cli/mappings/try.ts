@@ -11,6 +11,7 @@ import type { Message } from "../../core/message.ts";
 import { isPending, isSeveral, type Pending } from "../../judge/contract.ts";
 import { createJudge } from "../../judge/judge.ts";
 import { router, type Route } from "../../judge/mapping/routes.ts";
+import { isOwnTopic } from "../../judge/topic.ts";
 import { tablesOf } from "../../sink/influx/settings.ts";
 import { lineProtocol, type Format } from "../spool/export-formats.ts";
 
@@ -70,7 +71,8 @@ export async function tryMessage(
     const known = typeof answers === "string" ? { ...entry, detail: answers } : entry;
     return outcomeOf(known, part.siteId === null, lineOf, types);
   });
-  return { topic: tried.topic, mapping: mappingOf(routeOf(tried.topic)), outcomes };
+  const { topic } = tried;
+  return { topic, mapping: mappingOf(isOwnTopic(topic) ? undefined : routeOf(topic)), outcomes };
 }
 
 /** The registry's rows by `deviceKey`; or why it does not answer. */
@@ -128,16 +130,25 @@ function eventText(entry: Entry, seq: number | undefined, isOfRegistry: boolean)
 const isoOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
 
 export function asText({ topic, mapping, outcomes }: TryResult): string {
-  const taken =
-    mapping === null
-      ? "no mapping takes this topic"
-      : `line ${mapping.line}, ${mapping.topic}, proof = ${mapping.proof}`;
+  const none = isOwnTopic(topic) ? "none, it is Sluice's own topic" : "no mapping takes this topic";
+  const taken = mapping === null ? none : `line ${mapping.line}, ${mapping.topic}, proof = ${mapping.proof}`;
   return [`topic    ${topic}\n`, `mapping  ${taken}\n`, ...outcomes.map(outcomeText)].join("");
 }
 
-function outcomeText({ event, metrics, line, no_line: noLine, reason, detail }: TryOutcome): string {
+function outcomeText(outcome: TryOutcome): string {
+  const {
+    event,
+    tenant_id: tenant,
+    device_id: device,
+    metrics,
+    line,
+    no_line: noLine,
+    reason,
+    detail,
+  } = outcome;
   const why = [reason, detail].filter((said) => said !== null).join(": ");
-  if (event === null) return `reject   ${why}\n`;
+  // In several events of one message the reason alone would not tell which device is meant.
+  if (event === null) return `reject   ${why}\n${device === null ? "" : `         ${tenant} / ${device}\n`}`;
   const said = why === "" ? "" : `         ${why}\n`;
   const none = noLine === null ? "none" : `none (${noLine})`;
   return `event    ${event}\n         ${JSON.stringify(metrics)}\n${said}line     ${line ?? none}\n`;
