@@ -2,8 +2,9 @@
  * A device at the embedded broker's CONNECT: the judge's own rule on the cached row, with one re-read if the row says no.
  * Through the look-ups, so that a flood of connections costs the registry no more than a flood of messages.
  *
- * Of a token alone only its device's name is looked up, in the cache or the registry; that the token is good is then found out as
- * for a device that gave its name. So what is cached of a token need not be true: it is a guess that is tested.
+ * Of a token alone only its device's name is looked up, in the registry, or in the cache as long as the row there is fresh; that the
+ * token is good is then found out as for a device that gave its name. Without the registry what the cache knows is a guess, which is
+ * tested: but that another device has the same token, and it may be that one, nobody can say then.
  */
 import type { Clock } from "../core/clock.ts";
 import type { DeviceAuth, DeviceId } from "../core/device.ts";
@@ -44,11 +45,18 @@ export function authenticator({ cache, lookup, owners, clock }: Parts) {
   async function ownerOf(token: string): Promise<DeviceId | "several" | null> {
     const tokenHash = hashOf(token);
     const guess = cache.ownerOf(tokenHash);
-    if (guess !== undefined && (await check(guess.tenantId, guess.deviceId, { token }))) return guess;
-    const [owner, ...others] = await owners.of(tokenHash);
+    const isGood = ({ tenantId, deviceId }: DeviceId) => check(tenantId, deviceId, { token });
+    if (guess?.isSole && (await isGood(guess))) return guess;
+    const found = await owners.of(tokenHash).catch((error: unknown) => {
+      if (guess === undefined) throw error;
+      return [guess];
+    });
+    const [owner, ...others] = found;
     if (owner === undefined) return null;
     if (others.length > 0) return "several";
-    return (await check(owner.tenantId, owner.deviceId, { token })) ? owner : null;
+    if (!(await isGood(owner))) return null;
+    if (owner !== guess) cache.noteSole(owner);
+    return owner;
   }
 
   return {

@@ -64,6 +64,8 @@ interface Cached extends DeviceAuth {
   readonly generation: number;
   /** Monotonic; when it was last read again because it led to a reject. */
   rereadMs: number;
+  /** The registry said, since it was read, that its token is nobody else's. */
+  isSole: boolean;
 }
 
 const never = Number.NEGATIVE_INFINITY;
@@ -125,12 +127,21 @@ export class DeviceAuthCache {
 
   /**
    * The device whose cached row, fresh or not, has this token; undefined: none or several have. A guess, since rows change: whether
-   * the token is good is to be found out of the device.
+   * the token is good is to be found out of the device, and whether another has it, too, of the registry, unless `isSole`.
    */
-  ownerOf(tokenHash: string): DeviceId | undefined {
+  ownerOf(tokenHash: string): (DeviceId & { readonly isSole: boolean }) | undefined {
     this.#tokens ??= new TokenIndex(this.#rows);
     const key = this.#tokens.ownerOf(tokenHash);
-    return key === undefined ? undefined : this.#rows.get(key);
+    const row = key === undefined ? undefined : this.#rows.get(key);
+    if (row === undefined) return undefined;
+    const { tenantId, deviceId, isSole } = row;
+    return { tenantId, deviceId, isSole: isSole && this.#isFresh(row) };
+  }
+
+  /** The registry says that nobody else has a token of this device. */
+  noteSole({ tenantId, deviceId }: DeviceId): void {
+    const row = this.#rows.get(deviceKey(tenantId, deviceId));
+    if (row !== undefined) row.isSole = true;
   }
 
   /** Would it serve now? Counts nothing. */
@@ -218,7 +229,7 @@ export class DeviceAuthCache {
   /** All rows for the local file, oldest first. May be walked in parts. */
   *snapshot(): Generator<CachedRow> {
     const bootWallMs = this.#clock.wallMs() - this.#clock.monoMs();
-    for (const { cachedMs, generation: _, rereadMs: __, ...row } of this.#rows.values()) {
+    for (const { cachedMs, generation: _, rereadMs: __, isSole: ___, ...row } of this.#rows.values()) {
       yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
     }
   }
@@ -252,6 +263,7 @@ export class DeviceAuthCache {
       cachedMs,
       generation,
       rereadMs,
+      isSole: false,
     });
     this.#tokens?.add(key, row);
   }

@@ -97,6 +97,26 @@ describe.each(stores)("with $name", ({ name, unavailable }) => {
       await until(() => gateway.log().includes("several devices have the token"));
     });
 
+    test("one of two devices is refused also if the first is known, and a third of another token is not", async () => {
+      const [hash, other] = ["ATokenOfTwins", "ATokenOfOne"].map((token) =>
+        new Bun.CryptoHasher("sha256").update(token).digest("hex"),
+      );
+      const file = join(dir, "known.csv");
+      const importAll = async (...lines: string[]) => {
+        writeFileSync(file, `tenant_id,device_id,site_id,provision_token_hash\n${lines.join("\n")}\n`);
+        await run("devices", "import", file);
+      };
+      await importAll(`acme,k1,s,${hash}`, `acme,k3,s,${other}`);
+      // By its name and token, so that it is cached.
+      const at = { host: "127.0.0.1", port, protocolVersion: 4, reconnectPeriod: 0 } as const;
+      const first = await connectAsync({ ...at, username: "acme/k1", password: "ATokenOfTwins" });
+      await importAll(`acme,k2,s,${hash}`);
+      await refused("ATokenOfTwins").toThrow(/bad username or password/i);
+      await connect("ATokenOfOne");
+      expect(first.connected).toBe(true);
+      await first.endAsync(true);
+    });
+
     test("revoked, it is disconnected and refused; activated, it is let in again", async () => {
       const token = await add("d3");
       const client = await connect(token);
