@@ -97,7 +97,8 @@ export function openConnection(spec: ConnectionSpec): Connection {
   let deadline: Timer | undefined;
   let held: Timer | undefined;
 
-  let both: Overlap | undefined;
+  // From the first byte on: what the session held may stand in one chunk with CONNACK, and is taken before MQTT.js tells of that.
+  let both: Overlap | undefined = spec.obsolete.length > 0 ? createOverlap() : undefined;
   let overlapping: Timer | undefined;
 
   const stopTimers = () => {
@@ -135,7 +136,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     const failure = attempt(() => spec.note([...spec.filters, ...obsolete]));
     if (failure) return end(failure);
     expectAnswer();
-    if (obsolete.length > 0) both = createOverlap();
+    if (obsolete.length === 0) both = undefined;
     subscribe(client, spec.filters, obsolete, (error, subscribed) => {
       if (ended) return;
       deadline?.cancel();

@@ -17,6 +17,8 @@ export interface WireBrokerOptions {
   readonly version?: 4 | 5;
   /** The CONNACK for the connection with this number, from 0. */
   connack?(connection: number): Partial<IConnackPacket>;
+  /** Written in one piece with the CONNACK. */
+  readonly behindConnack?: readonly Packet[];
   readonly granted?: number;
   /** false: never answers SUBSCRIBE, nor CONNECT. */
   readonly answers?: boolean;
@@ -31,8 +33,10 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
   const packets: Packet[] = [];
   const chunks: Buffer[] = [];
   const connections: Socket[] = [];
-  const write = (socket: Socket, packet: Packet) =>
-    void socket.write(mqttPacket.generate(packet, { protocolVersion: version }));
+  const write = (socket: Socket, ...all: Packet[]) =>
+    void socket.write(
+      Buffer.concat(all.map((packet) => mqttPacket.generate(packet, { protocolVersion: version }))),
+    );
 
   const server = createServer((socket) => {
     const number = connections.push(socket) - 1;
@@ -42,7 +46,7 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
       if (!answers) return;
       if (packet.cmd === "connect") {
         const ok: IConnackPacket = { cmd: "connack", sessionPresent: false, returnCode: 0, reasonCode: 0 };
-        write(socket, { ...ok, ...options.connack?.(number) });
+        write(socket, { ...ok, ...options.connack?.(number) }, ...(options.behindConnack ?? []));
       }
       if (packet.cmd === "subscribe" && subscribes && packet.subscriptions[0]?.topic !== options.silentOn)
         write(socket, { cmd: "suback", messageId: packet.messageId ?? 1, granted: [granted] });

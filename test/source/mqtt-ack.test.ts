@@ -7,6 +7,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { lossTopic } from "../../src/source/broker-losses.ts";
 import { type MqttOptions, mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { createSessionMemory } from "../../src/source/session-memory.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
@@ -291,6 +292,25 @@ test.each([5, 4] as const)(
     await until("a message of the new connection", () => intake.texts().includes("after"));
   },
 );
+
+test("two copies of a message, by an old and by the new subscription, are one also directly behind CONNACK", async () => {
+  const memory = createSessionMemory(undefined, silentLog);
+  memory.note("sluice-g1", "mqtt://broker", ["tenant/acme/#"]);
+  const { intake } = await connected(
+    {
+      connack: () => ({ sessionPresent: true }),
+      behindConnack: [publishPacket(1, "a"), publishPacket(2, "a"), publishPacket(3, "b")],
+    },
+    {},
+    { memory },
+  );
+  await until("all", () => intake.messages.length === 3);
+  expect(intake.messages.map(({ packetId, dup }) => [packetId, dup])).toEqual([
+    [1, false],
+    [1, true],
+    [3, false],
+  ]);
+});
 
 test("what the session held is taken, and the start completes, before the broker answers SUBSCRIBE", async () => {
   const broker = await wireBroker({ connack: () => ({ sessionPresent: true }), subscribes: false });
