@@ -221,6 +221,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     const { lookup: lookups, local, watchdog } = config;
     watches = startWatches({
       ...{ dataDir, clock, log, spool, store, drains, sources, ingest, view, closers },
+      mappingOf: judge.mappingOf,
       saysStatus: config.general.statusTopic !== undefined,
       watchdogSeconds: watchdog.seconds,
       lookupMs: lookups.registryWaitMs,

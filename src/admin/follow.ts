@@ -7,6 +7,7 @@
 import { toColumns } from "../core/columns.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
+import { reasons } from "../judge/reasons.ts";
 
 /** In the names of `/admin/follow`. */
 export interface Followed {
@@ -16,8 +17,12 @@ export interface Followed {
   readonly tenant_id: string | null;
   readonly device_id: string | null;
   readonly msg_type: string | null;
+  /** The topic pattern of the mapping by which it was read; null: it is of our own form. */
+  readonly mapping: string | null;
   /** "accepted", "deferred", or the reason of its reject. */
   readonly verdict: string;
+  /** The stage of the judge that said so, as GET /reasons names it; null: it passed all. */
+  readonly stage: string | null;
   readonly detail: string | null;
   /** Without the token; its beginning. */
   readonly payload: string;
@@ -79,8 +84,15 @@ interface Following {
   notShown: number;
 }
 
-/** @param reached sink → everything up to this seq is behind it */
-export function createFollow(clock: Clock, reached: () => ReadonlyMap<string, number>): Follow {
+export interface FollowParts {
+  readonly clock: Clock;
+  /** Sink → everything up to this seq is behind it. */
+  reached(): ReadonlyMap<string, number>;
+  /** The topic pattern of the mapping that reads this topic. */
+  mappingOf(topic: string): string | undefined;
+}
+
+export function createFollow({ clock, reached, mappingOf }: FollowParts): Follow {
   const all = new Set<Following>();
   let timer: Timer | undefined;
   let looks = 0;
@@ -122,7 +134,7 @@ export function createFollow(clock: Clock, reached: () => ReadonlyMap<string, nu
       const { open, follower } = following;
       for (const { seq, receivedMs } of told) open.push({ seq, receivedMs, sinks: new Set() });
       open.splice(0, open.length - openMax);
-      follower.entries(told.map((entry) => shown(entry, nowMs)));
+      follower.entries(told.map((entry) => shown(entry, mappingOf(entry.topic) ?? null, nowMs)));
     }
   }
 
@@ -147,6 +159,9 @@ export function createFollow(clock: Clock, reached: () => ReadonlyMap<string, nu
   };
 }
 
+/** Reason → stage. */
+const stages: ReadonlyMap<string, string> = new Map(reasons.map(({ code, stage }) => [code, stage]));
+
 function isMeant({ tenantId, deviceId }: Device, entry: Entry): boolean {
   return (
     (tenantId === undefined || entry.tenantId === tenantId) &&
@@ -154,14 +169,16 @@ function isMeant({ tenantId, deviceId }: Device, entry: Entry): boolean {
   );
 }
 
-function shown(entry: Entry, nowMs: number): Followed {
-  const { seq, receivedMs, topic, tenantId, deviceId, msgType, detail, payload } = entry;
+function shown(entry: Entry, mapping: string | null, nowMs: number): Followed {
+  const { seq, receivedMs, topic, tenantId, deviceId, msgType, reason, detail, payload } = entry;
   return {
     seq,
     received_at: new Date(receivedMs).toISOString(),
     topic: cut(topic),
     ...toColumns({ tenantId: cut(tenantId), deviceId: cut(deviceId), msgType: cut(msgType) }),
+    mapping: cut(mapping),
     verdict: verdictOf(entry),
+    stage: reason === null ? null : (stages.get(reason) ?? null),
     detail: cut(detail),
     payload: payload.slice(0, payloadCharsMax),
     to_disk_ms: Math.max(0, nowMs - receivedMs),

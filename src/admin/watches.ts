@@ -30,6 +30,8 @@ export interface WatchedParts {
   readonly ingest: Ingest;
   readonly view: GatewayView;
   readonly closers: Closers;
+  /** The topic pattern of the mapping that reads this topic. */
+  mappingOf(topic: string): string | undefined;
   /** See intake/watchdog.ts. */
   readonly watchdogSeconds: number;
   readonly lookupMs: number;
@@ -40,7 +42,7 @@ export interface WatchedParts {
 
 export function startWatches(parts: WatchedParts): Watches {
   const { dataDir, clock, log, spool, store, drains, sources, ingest, view, closers } = parts;
-  const passed = () => new Map(drains.map((drain) => [drain.sink.name, spool.head - drain.stats().waiting]));
+  const reached = () => new Map(drains.map((drain) => [drain.sink.name, spool.head - drain.stats().waiting]));
   const watches = {
     outlook: createOutlook({ clock, read: () => readingOf(spool, drains) }),
     watchdog: startWatchdog({
@@ -55,7 +57,7 @@ export function startWatches(parts: WatchedParts): Watches {
     processWatch: watchProcess(clock),
     attention: watchAttention(clock, view.ready),
     history: keepHistory({ path: join(dataDir, "history.ndjson"), clock, read: view.measurements }),
-    follow: createFollow(clock, passed),
+    follow: createFollow({ clock, reached, mappingOf: parts.mappingOf }),
   };
   for (const { stop } of Object.values(watches)) closers.add(stop);
   const retention = store.keepRetention?.(parts.retention);

@@ -9,7 +9,10 @@ const entry = z.looseObject({
   seq: z.number(),
   received_at: z.string(),
   topic: z.string(),
+  // An older gateway says neither stage nor mapping.
+  mapping: z.string().nullish(),
   verdict: z.string(),
+  stage: z.string().nullish(),
   detail: z.string().nullable(),
   payload: z.string(),
   to_disk_ms: z.number(),
@@ -48,11 +51,15 @@ export const events = command({
 function lineOf({
   received_at: at,
   verdict,
+  stage,
+  mapping,
   detail,
   topic,
   payload,
   to_disk_ms: ms,
 }: z.infer<typeof entry>): string {
+  const where = stage ? ` at stage ${stage}` : "";
   const why = detail === null ? "" : ` (${detail})`;
-  return `${oneLine(`${at} ${verdict}${why} ${topic} ${payload} to disk in ${ms} ms`)}\n`;
+  const by = mapping ? ` by mapping ${mapping}` : "";
+  return `${oneLine(`${at} ${verdict}${where}${why} ${topic}${by} ${payload} to disk in ${ms} ms`)}\n`;
 }

@@ -58,6 +58,8 @@ export interface Judge<Found = Entry | Pending | Several> {
    * The keys of the devices that a message claims to be from, the same that `judge` will name; none if it names none.
    */
   devicesOf(message: Message): readonly string[];
+  /** The topic pattern of the mapping that reads this topic; undefined: it is of our own form, or of none. */
+  mappingOf(topic: string): string | undefined;
   /** Does a message say its own time or sequence number (each event of it, if there are several)? */
   hasOwnIdentity(message: Message): boolean;
 }

@@ -235,6 +235,7 @@ export function createJudge(options: JudgeOptions): Judge {
           ),
       };
     },
+    mappingOf: (topic) => mappingFor(topic)?.mapping.topic.text,
     hasOwnIdentity: (message) =>
       partsOf(candidateOf(message)).every(({ candidate }) => saysWhen(candidate.text ?? "")),
     devicesOf(message) {

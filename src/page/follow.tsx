@@ -6,7 +6,9 @@ interface Entry {
   readonly seq: number;
   readonly received_at: string;
   readonly topic: string;
+  readonly mapping: string | null;
   readonly verdict: string;
+  readonly stage: string | null;
   readonly detail: string | null;
   readonly payload: string;
   readonly to_disk_ms: number;
@@ -95,6 +97,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
               <td>{new Date(row.received_at).toTimeString().slice(0, 8)}</td>
               <td class={row.verdict === "accepted" ? "good" : "bad"}>
                 {row.verdict}
+                {row.stage === null ? "" : ` (stage ${row.stage})`}
                 {row.detail === null ? "" : `: ${row.detail}`}
               </td>
               <td>{ms(row.to_disk_ms)}</td>
@@ -105,6 +108,14 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
               </td>
               <td>
                 <code>{row.topic}</code> <code>{row.payload}</code>
+                {row.mapping === null ? (
+                  ""
+                ) : (
+                  <>
+                    {" "}
+                    read by the mapping <code>{row.mapping}</code>
+                  </>
+                )}
               </td>
             </tr>
           ))}

@@ -69,7 +69,7 @@ test("events: the next messages of one device, live, until interrupted; no token
   expect(await code).toBe(0);
   const [first, second] = said.out.split("\n");
   expect(first).toMatch(/ accepted tenant\/acme\/device\/d1\/telemetry .* to disk in \d+ ms$/);
-  expect(second).toContain(" TOKEN_INVALID ");
+  expect(second).toContain(" TOKEN_INVALID at stage registry ");
   expect(said.out).not.toContain("tok-");
 });
 

@@ -1,7 +1,11 @@
 /** Streams: who may have one open, how long, and what a reader is sent who does not keep up. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createApp } from "../../src/http/app.ts";
 import { silentLog } from "../../src/core/log.ts";
+import { aMessage } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
@@ -151,8 +155,13 @@ describe("what is sent", () => {
     await read;
   });
 
-  test("a stream that follows one device shows no other device, and never a token", async () => {
-    running = await startInProcess();
+  test("a stream that follows one device shows no other device, never a token, and which mapping and stage judged", async () => {
+    const file = join(mkdtempSync(join(tmpdir(), "sluice-streams-")), "mappings.toml");
+    writeFileSync(
+      file,
+      '[[mapping]]\ntopic = "{tenant}/{device}/state"\ntype = "telemetry"\nproof = "broker"\n',
+    );
+    running = await startInProcess({ MAPPINGS_FILE: file });
     await running.gateway.view.devices.add(registered(["d1", "d2"]));
     const ending = new AbortController();
     const { body } = await fetch(url("/admin/follow?tenant=acme&device=d1"), { signal: ending.signal });
@@ -164,16 +173,20 @@ describe("what is sent", () => {
       telemetry("d2", 1),
       telemetry("d1", 2),
       telemetry("d1", 3, { provision_token: "tok-wrong" }),
+      aMessage('{"temp_c":4}', { topic: "acme/d1/state" }),
+      aMessage("{", { topic: "acme/d1/state" }),
     );
-    await until(() => text.split("event: passed").length === 3);
+    await until(() => text.split("event: passed").length === 5);
     ending.abort();
     await read;
     const entries = [...text.matchAll(/event: entry\ndata: (.+)\n/g)].map(([, data]) =>
       JSON.parse(data ?? ""),
     );
     expect(entries).toMatchObject([
-      { device_id: "d1", verdict: "accepted" },
-      { device_id: "d1", verdict: "TOKEN_INVALID" },
+      { device_id: "d1", verdict: "accepted", stage: null, mapping: null },
+      { device_id: "d1", verdict: "TOKEN_INVALID", stage: "registry", mapping: null },
+      { device_id: "d1", verdict: "accepted", stage: null, mapping: "{tenant}/{device}/state" },
+      { device_id: "d1", verdict: "MALFORMED_JSON", stage: "json", mapping: "{tenant}/{device}/state" },
     ]);
     expect(text).not.toContain("tok-");
   });

@@ -74,6 +74,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     rejudge: (entry: Deferred, answer: DeviceAuth | null) =>
       verdictOf(anEntry({ ...entry, kind: "event", seq: 0 }), answer) as Event | Reject,
     reread: (entry: Reject) => ({ devices: [], parts: () => [entry], judge: () => [entry] }),
+    mappingOf: () => undefined,
     hasOwnIdentity: saysWhen,
     devicesOf: (message: Message) => namesIn(message).map((deviceId) => `acme/${deviceId}`),
   };
