@@ -71,6 +71,18 @@ export function useLive(): LiveState {
 
 const staleMs = 3_500;
 
+/** A number that grows every so often while the page is seen, and `may` (absent: always) allows it. */
+export function useTick(everyMs: number, may?: () => boolean): number {
+  const [tick, setTick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden && may?.() !== false) setTick((n) => n + 1);
+    }, everyMs);
+    return () => clearInterval(timer);
+  }, []);
+  return tick;
+}
+
 const sessionChanged = "sluice-session";
 
 /** Everybody who was told to log in asks again. */
@@ -78,15 +90,28 @@ export function announceSession(): void {
   window.dispatchEvent(new Event(sessionChanged));
 }
 
+/** A number that grows at each login and logout. */
+export function useSession(): number {
+  const [changes, setChanges] = useState(0);
+  useEffect(() => {
+    const note = () => setChanges((n) => n + 1);
+    window.addEventListener(sessionChanged, note);
+    return () => window.removeEventListener(sessionChanged, note);
+  }, []);
+  return changes;
+}
+
 export interface Asked<T> {
   readonly answer: T | undefined;
   readonly error: unknown;
 }
 
-/** Asked once, and again at each change of `again`. */
-export function useAnswer<T>(path: string, again: unknown): Asked<T> {
+/** Asked once, and again at each change of `again`, at login and logout. @param path undefined: not yet */
+export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
   const [state, setState] = useState<Asked<T>>({ answer: undefined, error: undefined });
+  const session = useSession();
   useEffect(() => {
+    if (path === undefined) return undefined;
     let isGone = false;
     const load = async () => {
       try {
@@ -97,11 +122,9 @@ export function useAnswer<T>(path: string, again: unknown): Asked<T> {
       }
     };
     void load();
-    window.addEventListener(sessionChanged, load);
     return () => {
       isGone = true;
-      window.removeEventListener(sessionChanged, load);
     };
-  }, [path, again]);
+  }, [path, again, session]);
   return state;
 }

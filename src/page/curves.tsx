@@ -1,7 +1,7 @@
 /** The last hour or day, a point per minute, kept by the gateway over restarts. */
 import { useEffect, useRef, useState } from "hono/jsx/dom";
 import uPlot from "uplot";
-import { useAnswer } from "./api.ts";
+import { useAnswer, useTick } from "./api.ts";
 import type { Sample } from "./types.ts";
 
 interface Curve {
@@ -21,15 +21,13 @@ const strokes = [
 
 export function Curves() {
   const [hours, setHours] = useState(1);
-  const [minute, setMinute] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => setMinute((n) => n + 1), 60_000);
-    return () => clearInterval(timer);
-  }, []);
+  const minute = useTick(60_000);
   const { answer } = useAnswer<{ samples: readonly Sample[] }>("/history", minute);
   const from = Date.now() - hours * 3_600_000;
-  const samples = (answer?.samples ?? []).filter(({ at }) => Date.parse(at) >= from);
-  const reasons = [...new Set(samples.flatMap(({ rejected }) => Object.keys(rejected)))].slice(0, 3);
+  // In the order of time, also if the clock was set back in between.
+  const samples = (answer?.samples ?? [])
+    .filter(({ at }) => Date.parse(at) >= from)
+    .toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at));
   const sinks = [...new Set(samples.flatMap(({ waiting }) => Object.keys(waiting)))];
   return (
     <section id="curves">
@@ -51,20 +49,18 @@ export function Curves() {
             curves={[
               { name: "accepted", of: ({ accepted }) => accepted },
               { name: "duplicate", of: ({ duplicate }) => duplicate },
-              ...reasons.map((reason) => ({ name: reason, of: (s: Sample) => s.rejected[reason] ?? 0 })),
+              ...rejectCurves(samples),
             ]}
           />
           <Chart
-            title="From arrival, in ms"
+            title="From arrival, in ms: half took no longer"
             samples={samples}
-            curves={[
-              { name: "disk, half", of: ({ to_disk_ms: to }) => to?.p50 ?? null },
-              { name: "disk, 99 of 100", of: ({ to_disk_ms: to }) => to?.p99 ?? null },
-              ...sinks.map((sink) => ({
-                name: `${sink}, 99 of 100`,
-                of: (s: Sample) => s.to_sink_ms[sink]?.p99 ?? null,
-              })),
-            ]}
+            curves={latencyCurves(sinks, "p50")}
+          />
+          <Chart
+            title="From arrival, in ms: 99 of 100 took no longer"
+            samples={samples}
+            curves={latencyCurves(sinks, "p99")}
           />
           <Chart
             title="Entries that wait"
@@ -75,6 +71,52 @@ export function Curves() {
       )}
     </section>
   );
+}
+
+/** As many as can be told apart beside the others. */
+const reasonsMax = 3;
+
+/** The most frequent reasons, and all others together. */
+function rejectCurves(samples: readonly Sample[]): Curve[] {
+  const totals = new Map<string, number>();
+  for (const { rejected } of samples)
+    for (const [reason, n] of Object.entries(rejected)) totals.set(reason, (totals.get(reason) ?? 0) + n);
+  const reasons = [...totals].toSorted(([, a], [, b]) => b - a).map(([reason]) => reason);
+  const shown = reasons.slice(0, reasonsMax);
+  const others = reasons.slice(reasonsMax);
+  const sum = ({ rejected }: Sample) => others.reduce((all, reason) => all + (rejected[reason] ?? 0), 0);
+  return [
+    ...shown.map((reason) => ({ name: reason, of: (sample: Sample) => sample.rejected[reason] ?? 0 })),
+    ...(others.length === 0 ? [] : [{ name: "other rejects", of: sum }]),
+  ];
+}
+
+function latencyCurves(sinks: readonly string[], of: "p50" | "p99"): Curve[] {
+  return [
+    { name: "disk", of: ({ to_disk_ms: to }) => to?.[of] ?? null },
+    ...sinks.map((sink) => ({ name: sink, of: (sample: Sample) => sample.to_sink_ms[sink]?.[of] ?? null })),
+  ];
+}
+
+/** Two samples that are further apart have a time between them in which no gateway ran: no line is drawn over it. */
+const gapSeconds = 150;
+
+/** The times, and the values of each curve at them; null: nothing is known. */
+function drawn(samples: readonly Sample[], curves: readonly Curve[]): uPlot.AlignedData {
+  const points = samples.flatMap((sample, i): (readonly [number, Sample | undefined])[] => {
+    const at = Date.parse(sample.at) / 1000;
+    const before = samples[i - 1] === undefined ? at : Date.parse(samples[i - 1]?.at ?? "") / 1000;
+    return at - before > gapSeconds
+      ? [
+          [before + 60, undefined],
+          [at, sample],
+        ]
+      : [[at, sample]];
+  });
+  return [
+    points.map(([at]) => at),
+    ...curves.map(({ of }) => points.map(([, sample]) => (sample === undefined ? null : of(sample)))),
+  ];
 }
 
 const height = 180;
@@ -89,7 +131,6 @@ function Chart({
   curves: readonly Curve[];
 }) {
   const place = useRef<HTMLDivElement>(null);
-  const times = samples.map(({ at }) => Date.parse(at) / 1000);
   useEffect(() => {
     const within = place.current;
     if (within === null) return undefined;
@@ -109,7 +150,7 @@ function Chart({
         axes: [axis, { ...axis, size: 60 }],
         cursor: { y: false },
       },
-      [times, ...curves.map(({ of }) => samples.map(of))],
+      drawn(samples, curves),
       within,
     );
     const watch = new ResizeObserver(() => plot.setSize({ width: within.clientWidth, height }));
@@ -118,7 +159,7 @@ function Chart({
       watch.disconnect();
       plot.destroy();
     };
-  }, [times.at(-1), times.length, curves.map(({ name }) => name).join()]);
+  }, [samples.at(-1)?.at, samples.length, curves.map(({ name }) => name).join()]);
   const last = samples.at(-1);
   const said = curves.map(({ name, of }) => `${name} ${(last && of(last)) ?? "–"}`).join(", ");
   return (

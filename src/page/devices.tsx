@@ -1,7 +1,8 @@
 /** The devices: found by a part of their id, added with a token that is shown once, given a new one, revoked, let in again, imported. */
-import { useState } from "hono/jsx/dom";
+import { useEffect, useRef, useState } from "hono/jsx/dom";
 import { renderSVG } from "uqr";
-import { request, useAnswer, wordsOf } from "./api.ts";
+import { request, useAnswer, useTick, wordsOf } from "./api.ts";
+import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { number, time } from "./words.ts";
 
@@ -30,6 +31,7 @@ interface Made extends Device {
 }
 
 const pageSize = 50;
+const askEveryMs = 10_000;
 const nameOf = ({ tenant_id: tenant, device_id: device }: Device) => `${tenant}/${device}`;
 const pathOf = (device: Device) =>
   `/admin/devices/${encodeURIComponent(device.tenant_id)}/${encodeURIComponent(device.device_id)}`;
@@ -45,7 +47,15 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     ...(match !== "" && { match }),
     ...(after.length > 0 && { after: after.at(-1) ?? "" }),
   });
-  const { answer, error } = useAnswer<HeardPage>(`/admin/devices/activity?${query.toString()}`, changes);
+  // Rows change places as devices speak: not under somebody's finger.
+  const ticks = useTick(
+    askEveryMs,
+    () => document.querySelector("#devices table:is(:hover, :focus-within)") === null,
+  );
+  const { answer, error } = useAnswer<HeardPage>(
+    `/admin/devices/activity?${query.toString()}`,
+    `${changes} ${ticks}`,
+  );
   const act = async (work: () => Promise<string>) => {
     try {
       setSaid(await work());
@@ -125,7 +135,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
               <td>{number(device.messages_per_minute)}</td>
               <td>{number(device.messages)}</td>
               <td>{rejectText(device)}</td>
-              <td>
+              <td class="acts">
                 <button type="button" onClick={() => follow(nameOf(device))}>
                   Follow
                 </button>
@@ -202,74 +212,33 @@ function Add({ add }: { add: (device: NewDevice) => Promise<void> }) {
   );
 }
 
-function Import({ act }: { act: (work: () => Promise<string>) => Promise<void> }) {
-  const [share, setShare] = useState<number | undefined>(undefined);
-  const send = (event: Event) =>
-    act(async () => {
-      const input = event.target as HTMLInputElement;
-      const [file] = input.files ?? [];
-      if (file === undefined) return "";
-      try {
-        const { added, existing, wrong } = await upload(file, setShare);
-        return `${number(added)} added, ${number(existing)} were there, ${number(wrong)} lines were wrong.`;
-      } finally {
-        setShare(undefined);
-        input.value = "";
-      }
-    });
-  return (
-    <details>
-      <summary>Import devices</summary>
-      <label>
-        A CSV or NDJSON file, as <code>sluice devices export</code> writes it{" "}
-        <input type="file" accept=".csv,.ndjson" onChange={send} />
-      </label>
-      {share === undefined ? "" : <progress max={1} value={share} aria-label="Sent" />}
-    </details>
-  );
-}
-
-interface Imported {
-  readonly added: number;
-  readonly existing: number;
-  readonly wrong: number;
-  readonly detail?: string;
-}
-
-/** XMLHttpRequest, for fetch does not say how much was sent. */
-function upload(file: File, progress: (share: number) => void): Promise<Imported> {
-  return new Promise((resolve, reject) => {
-    const call = new XMLHttpRequest();
-    call.open("POST", "/admin/devices/import");
-    call.setRequestHeader("content-type", file.name.endsWith(".csv") ? "text/csv" : "application/x-ndjson");
-    call.upload.addEventListener("progress", ({ loaded, total }) =>
-      progress(total === 0 ? 1 : loaded / total),
-    );
-    call.addEventListener("error", () => reject(new Error("the gateway does not answer")));
-    call.addEventListener("load", () => {
-      const answer = JSON.parse(call.responseText) as Imported;
-      if (call.status < 300) resolve(answer);
-      else reject(new Error(answer.detail ?? `the gateway answers ${call.status}`));
-    });
-    call.send(file);
-  });
-}
-
 function Token({ made, done }: { made: Made; done: () => void }) {
-  const [copied, setCopied] = useState(false);
+  const [said, setSaid] = useState("Copy");
+  const region = useRef<HTMLDivElement>(null);
+  const place = useRef<HTMLElement>(null);
   const token = made.token ?? "";
+  // It appears above a table of fifty rows, and is not shown again.
+  useEffect(() => region.current?.focus(), [token]);
   const copy = async () => {
-    await navigator.clipboard.writeText(token);
-    setCopied(true);
+    try {
+      await navigator.clipboard.writeText(token);
+      setSaid("Copied");
+    } catch {
+      // Browsers have a clipboard on HTTPS and on this host alone.
+      if (place.current !== null) window.getSelection()?.selectAllChildren(place.current);
+      setSaid("Selected, to be copied");
+    }
   };
   const code = `data:image/svg+xml;utf8,${encodeURIComponent(renderSVG(token))}`;
   return (
-    <div class="token" role="region" aria-label="The new token">
+    <div class="token" role="region" aria-label="The new token" ref={region} tabIndex={-1}>
       <p>This is the token of {nameOf(made)}. It is not shown again; an old one stays good for an hour.</p>
       <p>
-        <code id="token">{token}</code>
+        <code id="token" ref={place}>
+          {token}
+        </code>
         <button type="button" onClick={copy}>
-          {copied ? "Copied" : "Copy"}
+          {said}
         </button>
         <button type="button" onClick={done}>
           Hide

@@ -1,5 +1,6 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
 import { useEffect, useState } from "hono/jsx/dom";
+import { useSession } from "./api.ts";
 import { ms, number } from "./words.ts";
 
 interface Entry {
@@ -26,6 +27,8 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
   const [rows, setRows] = useState<readonly Row[]>([]);
   const [isOpen, setOpen] = useState(false);
   const [notShown, setNotShown] = useState(0);
+  const [tries, setTries] = useState(0);
+  const session = useSession();
   useEffect(() => {
     setRows([]);
     setOpen(false);
@@ -51,18 +54,20 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
       );
     });
     return () => source.close();
-  }, [device]);
+    // The browser does not ask again by itself if it was refused.
+  }, [device, session, tries]);
   const submit = (event: Event) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
+    setTries((n) => n + 1);
     setDevice((form.elements.namedItem("device") as HTMLInputElement).value.trim());
   };
   return (
-    <section id="follow">
+    <section id="follow" tabIndex={-1}>
       <h2>Follow a device</h2>
       <form onSubmit={submit}>
         <label>
-          Tenant/device <input name="device" value={device} pattern="[^/]+/[^/]+" required />
+          Tenant/device <input name="device" value={device} pattern="[^\/]+\/[^\/]+" required />
         </label>
         <button type="submit">Follow</button>
         {device === "" ? (

@@ -21,7 +21,9 @@ function Page() {
   const { stats } = live;
   const follow = (device: string) => {
     setFollowed(device);
-    document.querySelector("#follow")?.scrollIntoView();
+    const section = document.querySelector<HTMLElement>("#follow");
+    section?.scrollIntoView();
+    section?.focus({ preventScroll: true });
   };
   return (
     <>

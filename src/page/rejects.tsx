@@ -10,6 +10,7 @@ interface RejectRow {
   readonly device_id: string | null;
   readonly count: number;
   readonly last_at: string;
+  readonly topic: string | null;
   readonly detail: string | null;
 }
 interface Reason {
@@ -40,8 +41,6 @@ export function Rejects({
   rejected: Readonly<Record<string, number>>;
   deadLetters: number;
 }) {
-  const total = Object.values(rejected).reduce((sum, n) => sum + n, 0);
-  const { answer, error } = useAnswer<{ rejects: readonly RejectRow[] }>("/admin/rejects?limit=50", total);
   const { answer: known } = useAnswer<{ reasons: readonly Reason[] }>("/reasons", 0);
   const reasons = Object.entries(rejected).toSorted(([, a], [, b]) => b - a);
   return (
@@ -50,52 +49,101 @@ export function Rejects({
       {reasons.length === 0 ? <p>None.</p> : ""}
       {reasons.map(([code, count]) => {
         const row = known?.reasons.find((reason) => reason.code === code);
-        return (
-          <details key={code}>
-            <summary>
-              <strong>{code}</strong> {number(count)}
-            </summary>
-            <p>{row?.help}</p>
-            <p>{row?.remedy}</p>
-            <ReviewButtons
-              path="/admin/quarantine"
-              filter={{ reason: code }}
-              things="kept messages with this reason"
-            />
-            <Devices rows={(answer?.rejects ?? []).filter(({ reason }) => reason === code)} />
-          </details>
-        );
+        return <OneReason key={code} code={code} count={count} help={row?.help} remedy={row?.remedy} />;
       })}
-      <Trouble error={error} />
       <h2>Dead letters</h2>
       {deadLetters === 0 ? <p>None.</p> : <Letters count={deadLetters} />}
     </section>
   );
 }
 
+interface OneReasonProps {
+  readonly code: string;
+  readonly count: number;
+  readonly help: string | undefined;
+  readonly remedy: string | undefined;
+}
+
+/** Nothing is asked of the gateway until somebody opens it. */
+function OneReason({ code, count, help, remedy }: OneReasonProps) {
+  const [isOpen, setOpen] = useState(false);
+  const query = new URLSearchParams({ reason: code, limit: String(devicesMax) });
+  const path = isOpen ? `/admin/rejects?${query.toString()}` : undefined;
+  const { answer, error } = useAnswer<{ rejects: readonly RejectRow[] }>(path, count);
+  return (
+    <details onToggle={({ target }: Event) => setOpen((target as HTMLDetailsElement).open)}>
+      <summary>
+        <strong>{code}</strong> {number(count)}
+      </summary>
+      <p>{help}</p>
+      <p>{remedy}</p>
+      <ReviewButtons
+        path="/admin/quarantine"
+        filter={{ reason: code }}
+        things="kept messages with this reason"
+      />
+      <Trouble error={error} />
+      {isOpen && answer !== undefined ? <Example reason={code} count={count} /> : ""}
+      {answer === undefined ? "" : <Devices rows={answer.rejects} />}
+    </details>
+  );
+}
+
+interface Kept {
+  readonly topic: string;
+  readonly payload: string;
+}
+
+/** A message that was kept, as it came, without its token. */
+function Example({ reason, count }: { reason: string; count: number }) {
+  const query = new URLSearchParams({ reason, limit: "1" });
+  const { answer } = useAnswer<{ rows: readonly { readonly id: number }[] }>(
+    `/admin/quarantine?${query.toString()}`,
+    count,
+  );
+  const id = answer?.rows[0]?.id;
+  const { answer: kept } = useAnswer<Kept>(id === undefined ? undefined : `/admin/quarantine/${id}`, 0);
+  if (answer === undefined) return "";
+  if (id === undefined || kept === undefined) return <p>No message with this reason is kept.</p>;
+  return (
+    <p class="example">
+      An example: <code>{kept.topic}</code> <code>{kept.payload.slice(0, exampleCharsMax)}</code>
+    </p>
+  );
+}
+
+const exampleCharsMax = 1_000;
+/** Per reason; those that were rejected last. */
+const devicesMax = 50;
+
 function Devices({ rows }: { rows: readonly RejectRow[] }) {
   if (rows.length === 0) return <p>No device is remembered since the start.</p>;
   return (
-    <table tabIndex={0}>
-      <thead>
-        <tr>
-          <th scope="col">Device</th>
-          <th scope="col">Count</th>
-          <th scope="col">Last</th>
-          <th scope="col">What was wrong</th>
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map(({ tenant_id: tenant, device_id: device, count, last_at: last, detail }) => (
-          <tr key={`${tenant}/${device}`}>
-            <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
-            <td>{number(count)}</td>
-            <td>{time(last)}</td>
-            <td>{detail}</td>
+    <>
+      {rows.length < devicesMax ? "" : <p>The {number(devicesMax)} devices that were rejected last:</p>}
+      <table tabIndex={0}>
+        <thead>
+          <tr>
+            <th scope="col">Device</th>
+            <th scope="col">Count</th>
+            <th scope="col">Last</th>
+            <th scope="col">What was wrong</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {rows.map(({ tenant_id: tenant, device_id: device, count, last_at: last, topic, detail }) => (
+            <tr key={`${tenant}/${device}`}>
+              <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+              <td>{number(count)}</td>
+              <td>{time(last)}</td>
+              <td>
+                {detail} {topic === null ? "" : <code>{topic}</code>}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
   );
 }
 

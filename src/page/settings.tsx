@@ -1,6 +1,6 @@
 /** What may be changed while the gateway runs, the cache, and where to read on. */
 import { useState } from "hono/jsx/dom";
-import { announceSession, request, useAnswer, wordsOf } from "./api.ts";
+import { announceSession, request, useAnswer, useTick, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";
@@ -17,6 +17,7 @@ interface CacheStats {
   readonly size: number;
   readonly max_size: number;
   readonly hit_rate: number | null;
+  readonly errors: number;
   readonly bands: Readonly<Record<string, string | null>>;
 }
 
@@ -26,7 +27,8 @@ export function Settings({ stats }: { stats: Stats }) {
   const [changes, setChanges] = useState(0);
   const [said, setSaid] = useState("");
   const { answer, error } = useAnswer<{ settings: readonly Setting[] }>("/admin/settings", changes);
-  const { answer: cache } = useAnswer<CacheStats>("/admin/cache/stats", changes);
+  const ticks = useTick(10_000);
+  const { answer: cache } = useAnswer<CacheStats>("/admin/cache/stats", `${changes} ${ticks}`);
   const act = async (work: () => Promise<unknown>, done: string) => {
     try {
       await work();
@@ -45,6 +47,7 @@ export function Settings({ stats }: { stats: Stats }) {
       `${key} is changed.`,
     );
   };
+  const bandOf = (name: string) => cache?.bands[name] ?? "not known yet";
   const logout = async () => {
     await request("POST", "/logout");
     announceSession();
@@ -78,10 +81,9 @@ export function Settings({ stats }: { stats: Stats }) {
         ""
       ) : (
         <p>
-          {number(cache.size)} of {number(cache.max_size)} devices; answered from memory:{" "}
-          {cache.hit_rate === null
-            ? "not known yet"
-            : `${(cache.hit_rate * 100).toFixed(1)} % (${cache.bands["hit_rate"] ?? "not known yet"})`}{" "}
+          {number(cache.size)} of {number(cache.max_size)} devices ({bandOf("size")}); answered from memory:{" "}
+          {cache.hit_rate === null ? "" : `${(cache.hit_rate * 100).toFixed(1)} % `}({bandOf("hit_rate")});
+          look-ups without an answer: {number(cache.errors)} ({bandOf("errors")}){" "}
           <button
             type="button"
             onClick={() => act(() => request("POST", "/admin/cache/clear"), "The cache is empty.")}

@@ -1,0 +1,72 @@
+/** Devices from a file, with how much of it was sent, and what became of its lines. */
+import { useState } from "hono/jsx/dom";
+import { number } from "./words.ts";
+
+export function Import({ act }: { act: (work: () => Promise<string>) => Promise<void> }) {
+  const [share, setShare] = useState<number | undefined>(undefined);
+  const send = (event: Event) =>
+    act(async () => {
+      const input = event.target as HTMLInputElement;
+      const [file] = input.files ?? [];
+      if (file === undefined) return "";
+      try {
+        return importedText(await upload(file, setShare));
+      } finally {
+        setShare(undefined);
+        input.value = "";
+      }
+    });
+  return (
+    <details>
+      <summary>Import devices</summary>
+      <label>
+        A CSV or NDJSON file, as <code>sluice devices export</code> writes it{" "}
+        <input type="file" accept=".csv,.ndjson" onChange={send} />
+      </label>
+      {share === undefined ? "" : <progress max={1} value={share} aria-label="Sent" />}
+    </details>
+  );
+}
+
+interface Imported {
+  readonly added: number;
+  readonly existing: number;
+  readonly wrong: number;
+  readonly without_token: number;
+  readonly remarks: readonly { readonly line: number; readonly why: string }[];
+}
+
+function importedText({ added, without_token: without, existing, wrong, remarks }: Imported): string {
+  const tokens = without === 0 ? "" : ` (${number(without)} of them without a token)`;
+  const [first] = remarks;
+  const why = first === undefined ? "" : ` Line ${number(first.line)}: ${first.why}.`;
+  return `${number(added)} added${tokens}, ${number(existing)} were there, ${number(wrong)} lines were wrong.${why}`;
+}
+
+/** XMLHttpRequest, for fetch does not say how much was sent. */
+function upload(file: File, progress: (share: number) => void): Promise<Imported> {
+  return new Promise((resolve, reject) => {
+    const call = new XMLHttpRequest();
+    call.open("POST", "/admin/devices/import");
+    call.setRequestHeader("content-type", /\.csv$/i.test(file.name) ? "text/csv" : "application/x-ndjson");
+    call.upload.addEventListener("progress", ({ loaded, total }) =>
+      progress(total === 0 ? 1 : loaded / total),
+    );
+    call.addEventListener("error", () => reject(new Error("the gateway does not answer")));
+    call.addEventListener("load", () => {
+      const answer = read(call.responseText);
+      if (call.status < 300 && answer?.added !== undefined) resolve(answer);
+      else reject(new Error(answer?.detail ?? `the gateway answers ${call.status}`));
+    });
+    call.send(file);
+  });
+}
+
+/** undefined: what came is not the gateway's, but of something before it. */
+function read(text: string): (Imported & { readonly detail?: string }) | undefined {
+  try {
+    return JSON.parse(text) as Imported;
+  } catch {
+    return undefined;
+  }
+}
