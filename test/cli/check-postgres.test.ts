@@ -16,7 +16,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
   let db: Postgres;
   beforeEach(async () => {
     url = await (await sharedPostgres()).createDatabase();
-    db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
     return () => db.close();
   });
   const run = (statement: string) => db.transaction("preparing", (tx) => tx.unsafe(statement));
@@ -309,7 +309,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
 
     test("an encoding that cannot hold every character is named", async () => {
       const latin = await (await sharedPostgres()).createDatabase("LATIN1");
-      const other = openPostgres({ url: latin, poolMax: 2, timeoutMs: 5000 });
+      const other = openPostgres({ url: latin, poolMax: 2, timeoutMs: 20_000 });
       await migratePostgres(other);
       await other.close();
       expect((await check(latin)).postgres).toMatchObject({

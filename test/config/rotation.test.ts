@@ -426,7 +426,7 @@ test.skipIf(unavailable !== "")(
   async () => {
     const server = await sharedPostgres();
     const other = await server.createDatabase();
-    const options = { url: server.url, poolMax: 2, timeoutMs: 5000 };
+    const options = { url: server.url, poolMax: 2, timeoutMs: 20_000 };
     const db = openPostgres(options);
     ends.push(() => db.close());
     const name = async () => {

@@ -35,7 +35,7 @@ const ttlMs = ttlSeconds * 1_000;
 
 async function redis(tenant?: string): Promise<Opened> {
   const server = await startRedis();
-  const settings = redisValues({ url: server.url, ttlSeconds, tenant, timeoutMs: 1_000 });
+  const settings = redisValues({ url: server.url, ttlSeconds, tenant, timeoutMs: 10_000 });
   const sink = startRedisSink(settings);
   const view = openRedisLatest(settings, systemClock);
   return {
@@ -101,7 +101,7 @@ async function local(isIndexed: boolean): Promise<Opened> {
 async function postgres(isIndexed: boolean): Promise<Opened> {
   const server = await sharedPostgres();
   const url = await server.createDatabase();
-  const options = { url, poolMax: 2, timeoutMs: 2_000 };
+  const options = { url, poolMax: 2, timeoutMs: 20_000 };
   const store = openPostgresStore({ postgres: options, gatewayId: "gw", log: silentLog });
   return tables(
     store,

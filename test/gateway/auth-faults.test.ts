@@ -30,7 +30,7 @@ describe.skipIf(absent !== "")(`faults of PostgreSQL${absent && ` (${absent})`}`
       DATABASE_URL: url.replace(`:${server.port}/`, `:${proxy.port}/`),
       // So that rows are read again all the time, and a server that hangs soon counts as away.
       AUTH_CACHE_TTL_SECONDS: "1",
-      PG_TIMEOUT_MS: "1000",
+      PG_TIMEOUT_MS: "3000",
     };
     const running = await startInProcess(env);
     await running.gateway.view.devices.add(registered([...ids, "late"]));

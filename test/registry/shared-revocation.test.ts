@@ -33,7 +33,7 @@ test.skipIf(why !== "")(`is in force on all that share the cache${why && ` (skip
 
   async function gateway(url: string, isSharing: boolean) {
     const store = openPostgresStore({
-      postgres: { url, poolMax: 2, timeoutMs: 5_000 },
+      postgres: { url, poolMax: 2, timeoutMs: 20_000 },
       gatewayId: "gw",
       log: silentLog,
     });

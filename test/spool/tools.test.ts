@@ -397,7 +397,7 @@ describe.skipIf(postgresAvailable() !== "")(`PostgreSQL (${postgresAvailable() |
     flipBody(dataDir, 30);
     repair(dataDir);
     const url = await (await sharedPostgres()).createDatabase();
-    const db = openPostgres({ url, poolMax: 2, timeoutMs: 5_000 });
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
     for (let start = 0; start < 2; start++) {
       const spool = kit.spool({ dataDir, clock: systemClock });
       if (start === 1) append(spool, large(61));

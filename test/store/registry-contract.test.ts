@@ -44,7 +44,7 @@ const fixtures: Fixture[] = [
     unavailable: postgresAvailable(),
     async open() {
       const url = await (await sharedPostgres()).createDatabase();
-      const db = openPostgres({ url, poolMax: 4, timeoutMs: 5000 });
+      const db = openPostgres({ url, poolMax: 4, timeoutMs: 20_000 });
       const registry = createPostgresRegistry({ db, log: silentLog });
       const other = createPostgresRegistry({ db, log: silentLog });
       return { registry, other, stop: () => db.close() };

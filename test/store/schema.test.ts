@@ -21,7 +21,7 @@ const existing = [
 const unavailable = postgresAvailable();
 describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, () => {
   let db: Postgres;
-  const connect = async () => openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+  const connect = async () => openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
   let url: string;
   beforeEach(async () => {
     url = await (await sharedPostgres()).createDatabase();

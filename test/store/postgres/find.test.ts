@@ -42,7 +42,7 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     const server = await sharedPostgres();
     const url = await server.createDatabase(encoding);
     sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
-    db = openPostgres({ url, poolMax: 2, timeoutMs: 5_000 });
+    db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
     await migratePostgres(db);
     registry = createPostgresRegistry({ db, log: silentLog });
     await registry.add(plain.map((id) => ({ ...id, siteId: "s" })));

@@ -22,7 +22,7 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
   });
 
   async function open(url: string) {
-    const db = openPostgres({ url, poolMax: 4, timeoutMs: 3_000 });
+    const db = openPostgres({ url, poolMax: 4, timeoutMs: 20_000 });
     closers.push(() => db.close());
     await migratePostgres(db);
     const registry = createPostgresRegistry({ db, log: silentLog });

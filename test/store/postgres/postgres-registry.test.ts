@@ -32,7 +32,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     db = openPostgres({
       url: url.replace(`:${server.port}/`, `:${proxy.port}/`),
       poolMax: 4,
-      timeoutMs: 2000,
+      timeoutMs: 5000,
     });
     registry = createPostgresRegistry({ db, log: silentLog });
     heard = recorder();
@@ -182,7 +182,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
   test("a registry that hangs rejects in time, and is used again when it answers", async () => {
     await registry.find([d1]);
     proxy.mode("blackhole");
-    expect(await registry.find([d1]).catch(explain)).toContain("no answer within 2000 ms");
+    expect(await registry.find([d1]).catch(explain)).toContain("no answer within 5000 ms");
     proxy.mode("pass");
     expect(await until(() => registry.find([d1]))).toEqual([]);
   });
@@ -191,7 +191,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
 describe.skipIf(unavailable !== "")(`the registry and a restart of the server ${unavailable}`, () => {
   test("look-ups and the watch continue without a restart of the gateway", async () => {
     const server = await startPostgres();
-    const db = openPostgres({ url: await server.createDatabase(), poolMax: 2, timeoutMs: 3000 });
+    const db = openPostgres({ url: await server.createDatabase(), poolMax: 2, timeoutMs: 6000 });
     const registry = createPostgresRegistry({ db, log: silentLog });
     const heard = recorder();
     await registry.add([{ ...d1, siteId: "s" }]);

@@ -28,7 +28,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     proxy = await startProxy({ port: server.port });
     admin = postgres(url, { max: 3, fetch_types: false, onnotice: () => {} });
     const through = url.replace(`:${server.port}/`, `:${proxy.port}/`);
-    db = openPostgres({ url: through, poolMax: 2, timeoutMs: 3000 });
+    db = openPostgres({ url: through, poolMax: 2, timeoutMs: 6000 });
     sink = postgresSink(db);
   });
 
@@ -279,7 +279,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
   });
 
   test("two gateways that deliver the same batch at the same time store it once, with the same outcome", async () => {
-    const other = postgresSink(openPostgres({ url, poolMax: 2, timeoutMs: 5000 }), "other");
+    const other = postgresSink(openPostgres({ url, poolMax: 2, timeoutMs: 20_000 }), "other");
     const batch = [...events(1, 200), deferred(201), reject(202)];
     const outcomes = await Promise.all([sink, other].map((s) => s.deliver(delivery(batch))));
     const expected: Outcome = { delivered: 201, ignored: 1, refused: 0 };
@@ -298,7 +298,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
           await admin`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
         ).length > 0,
     );
-    const restarted = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const restarted = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
     const positions = postgresSink(restarted).positions?.(["epoch-1"]);
     await until(
       async () =>
@@ -321,7 +321,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
   test("without the right to create tables, the error says what to do", async () => {
     await admin`create role guest login`.catch(() => {});
     await admin`revoke create on schema public from public`;
-    const guest = openPostgres({ url: url.replace("postgres@", "guest@"), poolMax: 2, timeoutMs: 3000 });
+    const guest = openPostgres({ url: url.replace("postgres@", "guest@"), poolMax: 2, timeoutMs: 6000 });
     const error = await postgresSink(guest)
       .deliver(delivery(events(1, 1)))
       .catch(explain);
@@ -334,7 +334,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink and crashes of the server
   test("every batch is stored once across a backend killed with -9, a restart and a crash of the server", async () => {
     const server = await startPostgres({ fsync: true });
     const url = await server.createDatabase();
-    const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
     const sink = postgresSink(db);
     let seq = 0;
     const one = async () => {

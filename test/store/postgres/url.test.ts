@@ -143,7 +143,7 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
       () => `postgres://postgres@127.0.0.1:${server.port}/postgres?search_path=pg_temp&connect_timeout=3`,
     ],
   ])("%s", async (_, url) => {
-    const db = openPostgres({ url: url(), poolMax: 2, timeoutMs: 5_000 });
+    const db = openPostgres({ url: url(), poolMax: 2, timeoutMs: 20_000 });
     const [row] = await db.query("asking", (sql) => sql<{ n: number }[]>`select 1 as n`);
     expect(row?.n).toBe(1);
     expect(db.place).toBe(placeOf(parsePostgresUrl(url())));
