@@ -1,5 +1,5 @@
 /** The sink against a real VictoriaMetrics: it is found, and tenants stay apart in it. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { event } from "../contract/entries.ts";
 import { openInflux } from "../kit/influxsink.ts";
 import {
@@ -12,10 +12,10 @@ const why = victoriaMetricsAvailable();
 
 describe.skipIf(why !== "")(why === "" ? "VictoriaMetrics" : `VictoriaMetrics (skipped: ${why})`, () => {
   let server: VictoriaMetricsServer;
-  beforeAll(async () => {
+  beforeEach(async () => {
     server = await startVictoriaMetricsServer();
   });
-  afterAll(() => server?.stop());
+  afterEach(() => server?.stop());
 
   const nowMs = Date.now();
   const reading = (seq: number, tenantId: string, metrics: Record<string, unknown>) =>
@@ -67,8 +67,7 @@ describe.skipIf(why !== "")(why === "" ? "VictoriaMetrics" : `VictoriaMetrics (s
     const influx = openInflux({ url: server.url, api: "victoriametrics" });
     const batch = Array.from({ length: 10_000 }, (_, i) => reading(i + 1, "many", { v: i }));
     expect(await influx.deliver(batch)).toEqual({ delivered: 10_000, ignored: 0, refused: 0 });
-    const stored = (await server.samples(10_004)).filter(({ labels }) => labels["tenant_id"] === "many");
-    expect(stored.map(({ value }) => value)).toEqual(batch.map((_, i) => i));
+    expect((await server.samples(10_000)).map(({ value }) => value)).toEqual(batch.map((_, i) => i));
     await influx.dispose();
   });
 });
