@@ -48,6 +48,11 @@ async function endWith(event: string, error: unknown): Promise<void> {
   process.exit(1);
 }
 
+function terminalSize() {
+  const [columns, rows] = process.stdout.getWindowSize();
+  return { columns, rows };
+}
+
 const context: Process = {
   env: process.env,
   uid: process.getuid?.(),
@@ -59,6 +64,7 @@ const context: Process = {
   isTerminal: isatty(2),
   isOutputTerminal: isatty(1),
   columns: isatty(1) ? process.stdout.columns : undefined,
+  ...(isatty(1) && { terminalSize }),
   createLog: logTo,
 };
 

@@ -37,6 +37,8 @@ export interface Process {
   readonly isOutputTerminal?: boolean;
   /** The terminal's width in characters. */
   readonly columns?: number | undefined;
+  /** The size of the terminal now, in characters: it may be changed while a command draws. Absent: unknown. */
+  readonly terminalSize?: () => { readonly columns: number; readonly rows: number };
   /** `fd`: 1 for a service whose log is its output, 2 if standard output holds the result. */
   readonly createLog: (level: LogLevel, fd: 1 | 2) => Log;
 }

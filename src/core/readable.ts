@@ -22,3 +22,12 @@ export function duration(seconds: number): string {
   const [unit, per] = units.find(([, length]) => seconds >= 2 * length) ?? ["s", 1];
   return `${number(Math.floor(seconds / per))} ${unit}`;
 }
+
+/** In the reader's own time; the date too unless it is today. */
+export function localTime(iso: string): string {
+  const at = new Date(iso);
+  const clock = at.toTimeString().slice(0, 5);
+  return at.toDateString() === new Date().toDateString()
+    ? clock
+    : `${at.toLocaleDateString("en", { month: "short", day: "numeric" })} ${clock}`;
+}

@@ -1,7 +1,7 @@
 /** Numbers and times as people read them, as far as the page alone shows them so. */
-import { duration, number } from "../core/readable.ts";
+import { duration, localTime as time, number } from "../core/readable.ts";
 
-export { duration, number };
+export { duration, number, time };
 
 export function rate(n: number): string {
   return `${n >= 10 || n === 0 ? number(n) : n.toFixed(1)}/s`;
@@ -11,15 +11,6 @@ export function size(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
   return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
-}
-
-/** In the reader's own time; today without the date. */
-export function time(iso: string): string {
-  const at = new Date(iso);
-  const clock = at.toTimeString().slice(0, 5);
-  return at.toDateString() === new Date().toDateString()
-    ? clock
-    : `${at.toLocaleDateString("en", { month: "short", day: "numeric" })} ${clock}`;
 }
 
 export function ms(value: number | null | undefined): string {

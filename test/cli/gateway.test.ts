@@ -232,7 +232,7 @@ describe("authentication", () => {
   });
 });
 
-test("devices list and show tell when a device was last heard and what of it was rejected last; a registry alone does not", async () => {
+test("devices list and show tell when a device was last heard and what of it was rejected last; so does the gateway on this host, but no other", async () => {
   await running.gateway.view.devices.add(registered(["d1", "silent"]));
   running.source.give(telemetry("d1", 1), telemetry("d1", 2, { provision_token: "wrong" }));
   await running.acknowledged();
@@ -248,6 +248,14 @@ test("devices list and show tell when a device was last heard and what of it was
   expect(silent).toMatchObject({ last_seen: null, messages: 0, rejected: 0, last_reject: null });
   const shown = await sluice(["devices", "show", "acme", "d1", "--gateway", url]);
   expect(shown.out).toMatch(/last seen +messages +rejected +last reject\n.* 1 +1 +TOKEN_INVALID/);
-  env = { DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "test" };
+  env = { ...env, DATA_DIR: join(directory, "gateway"), GATEWAY_ID: "another", HTTP_LISTEN: "127.0.0.1:1" };
   expect((await list())[0]).not.toHaveProperty("last_seen");
+  const { gateway_id: GATEWAY_ID } = running.stats();
+  env = { ...env, HTTP_LISTEN: new URL(url).host };
+  expect((await list())[0]).not.toHaveProperty("last_seen");
+  env = { ...env, GATEWAY_ID };
+  expect((await list())[0]).toMatchObject({ messages: 1, rejected: 1, last_reject: "TOKEN_INVALID" });
+  const here = await sluice(["devices", "show", "acme", "d1"]);
+  expect(here.out).toMatch(/last seen +messages +rejected +last reject\n.* 1 +1 +TOKEN_INVALID/);
+  expect(here.err).not.toContain("in the gateway");
 });

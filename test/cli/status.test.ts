@@ -1,7 +1,9 @@
 /** `sluice status` and `sluice top` against a running gateway: one that works, and one whose sink has gone. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { execute } from "../../src/cli/index.ts";
-import { screen, shownStats } from "../../src/cli/status/screen.ts";
+import { fitting, screen, shownStats } from "../../src/cli/status/screen.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
@@ -103,6 +105,44 @@ test("top updates and shows rates: in place on a terminal, line after line elsew
   const { out: piped } = await sluice(["top", "--count", "1"]);
   expect(piped).not.toContain("\u001b");
 });
+
+test.each([
+  [24, 80],
+  [12, 40],
+  [50, 200],
+  [2, 80],
+])(
+  "a terminal of %i rows and %i columns shows the beginning of what top draws, for the sentence is there",
+  (rows, columns) => {
+    const stats = shownStats.parse(running.stats());
+    const text = screen({ stats, inColour: true });
+    const heightOf = (drawn: string) =>
+      drawn
+        .split("\n")
+        .reduce(
+          (sum, line) => sum + Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns)),
+          0,
+        );
+    const shown = fitting(text, { rows, columns });
+    // The cursor stands in the last row.
+    expect(heightOf(shown)).toBeLessThanOrEqual(rows);
+    if (heightOf(text) <= rows) expect(shown).toBe(text);
+    else expect(text.startsWith(shown.slice(0, -2))).toBe(true);
+    if (rows > 2) expect(shown).toContain("Working");
+  },
+);
+
+test.each(["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])(
+  "the day of a trouble that began before today is that of the reader's clock, in %s",
+  (zone) => {
+    const program = `
+      import { localTime } from "${join(import.meta.dir, "../../src/core/readable.ts")}";
+      const at = new Date(2026, 10, 20, 0, 30);
+      console.log(localTime(at.toISOString()), "|", localTime(new Date(2026, 10, 20, 23, 30).toISOString()));`;
+    const ran = Bun.spawnSync([process.execPath, "-e", program], { env: { TZ: zone } });
+    expect(ran.stdout.toString().trim()).toBe("Nov 20 00:30 | Nov 20 23:30");
+  },
+);
 
 test("no gateway: one sentence, and exit code 1", async () => {
   const gateway = running.gateway.httpAddress();

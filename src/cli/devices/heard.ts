@@ -1,13 +1,16 @@
 /**
- * When and how often devices were heard and what of theirs was rejected, for `devices list` and `show` with --gateway: a running gateway
- * knows it, the registry does not.
+ * When and how often devices were heard and what of theirs was rejected, for `devices list` and `show`: a running gateway knows it, the
+ * registry does not. Without --gateway the one on this host is asked, if it runs.
  */
+import { z } from "zod";
 import { pageMax } from "../../admin/device-columns.ts";
 import { deviceKey, type DeviceId } from "../../core/device.ts";
 import { explain } from "../../core/log.ts";
 import { activityPage } from "../../http/activity-endpoints.ts";
 import type { Context } from "../command.ts";
+import { configured } from "../configuration.ts";
 import type { GatewayClient } from "../gateway-client.ts";
+import { clientOf } from "../remote.ts";
 
 /** null: not heard, or nothing rejected, since the gateway started or as far back as it looks. */
 export interface HeardColumns {
@@ -23,16 +26,18 @@ const nothing: HeardColumns = { last_seen: null, messages: 0, rejected: 0, last_
 
 /**
  * @param query names the devices, as GET /admin/devices takes it
- * @returns undefined: without a gateway, or it cannot tell now, which is said
+ * @param given the gateway that --gateway names
+ * @returns undefined: no gateway runs here, or it cannot tell now, which is said
  */
 export async function heardOf(
   context: Context,
-  client: GatewayClient | undefined,
+  given: GatewayClient | undefined,
   query: Readonly<Record<string, string | undefined>>,
 ): Promise<Heard | undefined> {
+  const client = given ?? (await gatewayOfThisHost(context));
   if (client === undefined) return undefined;
-  const given = Object.entries(query).filter(([, value]) => value !== undefined);
-  const words = new URLSearchParams({ ...Object.fromEntries(given), order: "name", limit: String(pageMax) });
+  const filter = Object.entries(query).filter(([, value]) => value !== undefined);
+  const words = new URLSearchParams({ ...Object.fromEntries(filter), order: "name", limit: String(pageMax) });
   const known = new Map<string, HeardColumns>();
   try {
     for (let next: string | null = ""; next !== null;) {
@@ -59,3 +64,22 @@ export async function heardOf(
   }
   return ({ tenantId, deviceId }) => known.get(deviceKey(tenantId, deviceId)) ?? nothing;
 }
+
+/** What listens there is asked for its name first: it may be another gateway, or no gateway at all, which may never answer. */
+const probeMs = 2_000;
+
+/** undefined: none answers, or it is not the one of these settings; nothing is said of it, for nobody asked for it. */
+async function gatewayOfThisHost(context: Context): Promise<GatewayClient | undefined> {
+  const quiet = { ...context, stderr() {} };
+  const here = { gateway: undefined, tokenFile: undefined };
+  try {
+    const { gatewayId } = configured(quiet).config.general;
+    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(probeMs)]);
+    const stats = await clientOf({ ...quiet, signal }, here).request("GET", "/stats");
+    return named.parse(stats).gateway_id === gatewayId ? clientOf(quiet, here) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const named = z.object({ gateway_id: z.string() });

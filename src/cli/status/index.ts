@@ -3,7 +3,7 @@ import { sleep, systemClock } from "../../core/clock.ts";
 import { command, type Context, number, toggle } from "../command.ts";
 import { commonOptions } from "../cache-commands.ts";
 import { clientOf, type WhichGateway } from "../remote.ts";
-import { type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
+import { fitting, type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
 
 interface Look {
   readonly atMs: number;
@@ -41,7 +41,9 @@ export const top = command({
       if (context.signal.aborted) break;
       const look = await take();
       const text = screen({ ...look, rates: last && ratesOf(last, look), inColour: inColour(context) });
-      context.drawn(context.isOutputTerminal === true ? `${clearScreen}${text}` : `${text}\n`);
+      const size = context.terminalSize?.();
+      const shown = size === undefined || size.rows < 2 ? text : fitting(text, size);
+      context.drawn(context.isOutputTerminal === true ? `${clearScreen}${shown}` : `${text}\n`);
       last = look;
     }
     return 0;

@@ -4,9 +4,9 @@
  *
  * It is made from the answers of /stats alone, so that it works with any gateway that answers over HTTP.
  */
-import { styleText } from "node:util";
+import { stripVTControlCharacters, styleText } from "node:util";
 import { z } from "zod";
-import { duration, entriesWait, number } from "../../core/readable.ts";
+import { duration, entriesWait, localTime, number } from "../../core/readable.ts";
 import { oneLine } from "../../core/terminal.ts";
 import { size, table } from "../report.ts";
 
@@ -86,6 +86,20 @@ export function screen({ stats, rates, inColour }: Look): string {
   ].join("\n");
 }
 
+/**
+ * As much of a screen as a terminal shows at once, from its top, where the sentence is: a terminal that is written too much shows the end.
+ * Lines that are too wide are wrapped by it, and count as many.
+ */
+export function fitting(text: string, { columns, rows }: { columns: number; rows: number }): string {
+  let left = rows - 1;
+  const lines = text.trimEnd().split("\n");
+  const shown = lines.findIndex((line, at) => {
+    left -= Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns));
+    return left < (at === lines.length - 1 ? 0 : 1);
+  });
+  return shown === -1 ? text : `${[...lines.slice(0, shown), "…"].join("\n")}\n`;
+}
+
 const styles = { working: "green", warning: "yellow", critical: "red" } as const;
 
 function sentence({ attention }: ShownStats, inColour: boolean): string {
@@ -95,13 +109,6 @@ function sentence({ attention }: ShownStats, inColour: boolean): string {
   if (since === null && detail === null) return styled(text);
   const time = since === null ? "" : ` since ${localTime(since)}`;
   return `${styled(oneLine(`${text}${time}`))}\n  ${oneLine(detail ?? "")}\n  ${oneLine(remedy ?? "")}`;
-}
-
-/** The local time, with the date unless it is today. */
-function localTime(iso: string): string {
-  const at = new Date(iso);
-  const time = at.toTimeString().slice(0, 5);
-  return at.toDateString() === new Date().toDateString() ? time : `${at.toISOString().slice(0, 10)} ${time}`;
 }
 
 function intakeText({ ingest, auth_cache: cache }: ShownStats, rates: Rates | undefined): string {
