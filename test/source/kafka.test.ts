@@ -350,6 +350,19 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(inOrder([...a.texts(), ...b.texts()])).toEqual(upTo(200));
   });
 
+  test("says which of its own partitions there are not, when asked before and while it reads the others", async () => {
+    const { env, put } = await site({ partitions: 2 });
+    await put(1, 20);
+    const typo = { ...env, KAFKA_SOURCE_PARTITIONS: "0,1,7" };
+    const words = "(2 partitions); KAFKA_SOURCE_PARTITIONS names 7, and there is none";
+    expect(await kafka.probe(kafkaSettingsOf(typo))).toEndWith(words);
+    const intake = fakeIntake();
+    const source = open(typo);
+    await source.start(intake);
+    expect(source.status()).toMatchObject({ connected: true, detail: expect.stringContaining(words) });
+    await until("the others", () => intake.messages.length === 20);
+  });
+
   test("gives back, as judged events, what a gateway's sink has written, and counts its errors", async () => {
     const { bootstrap } = await sharedKafka();
     const far = await openKafka(bootstrap);

@@ -19,7 +19,7 @@ import { KafkaMessage } from "./kafka-message.ts";
 import { markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
-import { probe, topicNames } from "./topics.ts";
+import { ownPartitions, probe, readWords, topicNames } from "./topics.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -113,12 +113,11 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     try {
       const { topics } = await at.topics(names);
       const read = await Promise.all(
-        topics.flatMap((topic) => ownPartitions(topic).map((index) => partitionOf(at, topic, index))),
+        topics.flatMap((topic) =>
+          ownPartitions(settings, topic).map((index) => partitionOf(at, topic, index)),
+        ),
       );
-      const shown = topics
-        .map((topic) => `${topic.name} (${ownPartitions(topic).length} partitions)`)
-        .join(", ");
-      reads(shown);
+      reads(readWords(settings, topics));
       await readAll({
         wire: at,
         partitions: read,
@@ -194,11 +193,6 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   /** From the beginning; but errors are only counted, and those before this gateway's first start are no news. */
   function startOf(at: Wire, { name: topic }: Topic, index: number, node: number): Promise<number> {
     return at.logEnd(node, topic, index, isCountedOnly(settings, topic) ? "latest" : "earliest");
-  }
-
-  function ownPartitions({ leaders }: Topic): number[] {
-    const own = settings.sourcePartitions?.split(",").map(Number);
-    return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
   }
 
   async function lookAgain(at: Wire, now: AbortController): Promise<void> {

@@ -2,6 +2,7 @@
 import { systemClock } from "../../core/clock.ts";
 import { whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import type { Topic } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 
 /** What these settings want to be read. */
@@ -18,6 +19,22 @@ export function topicNames({
   return [...new Set(names)];
 }
 
+/** The indexes of its partitions that this gateway reads, if no group deals them out. */
+export function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: Topic): number[] {
+  const own = sourcePartitions?.split(",").map(Number);
+  return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
+}
+
+/** What is read, in words; a partition that is asked for and is not there may be made later. */
+export function readWords(settings: KafkaSettings, topics: readonly Topic[]): string {
+  const shown = topics.map((topic) => `${topic.name} (${ownPartitions(settings, topic).length} partitions)`);
+  const asked = settings.sourcePartitions?.split(",").map(Number) ?? [];
+  const absent = asked.filter((index) => topics.every(({ leaders }) => index >= leaders.length));
+  const rest =
+    absent.length === 0 ? "" : `; KAFKA_SOURCE_PARTITIONS names ${absent.join(" and ")}, and there is none`;
+  return `${shown.join(", ")}${rest}`;
+}
+
 /** For `check`. */
 export async function probe(settings: KafkaSettings): Promise<string> {
   const names = topicNames(settings);
@@ -32,7 +49,7 @@ export async function probe(settings: KafkaSettings): Promise<string> {
     for (const { name, may } of topics)
       if (may("read") === false)
         throw new Error(`the gateway's user may not read ${name}: allow it READ on the topic`);
-    return `Kafka at ${wire.place}: ${topics.map(({ name, leaders }) => `${name} (${leaders.length} partitions)`).join(", ")}`;
+    return `Kafka at ${wire.place}: ${readWords(settings, topics)}`;
   } finally {
     void wire.close();
   }
