@@ -71,7 +71,7 @@ export interface Loose {
   readonly value: unknown;
 }
 
-const longNumber = /[[:,\s-]\d{16}/;
+const longNumber = /(?:^|[[:,\s-])\d{16}/;
 
 /** `takesText`: what is no JSON is a value by itself. */
 export function decodeAny(

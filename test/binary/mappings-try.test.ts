@@ -83,6 +83,12 @@ test("in words for people, and a misfit is named by mapping and pointer", async 
   expect(own.out).toContain("mapping  none, it is Sluice's own topic\nreject   ");
 });
 
+test("a long number is shown as it is stored", async () => {
+  const mappings = `tenant = "acme"\n[[mapping]]\ntopic = "v/{device}/{metric}"\nproof = "broker"\n`;
+  const { out } = await tryOne(mappings, "9007199254740993", "--topic", "v/pump-7/n");
+  expect(out).toContain('\n         {"n":9007199254740993}\n');
+});
+
 test("of several devices in one message each reject is told by its device", async () => {
   const mappings = `tenant = "acme"\n[[mapping]]\ntopic = "g"\neach = "/{device}/*"\nproof = "broker"\n`;
   const { code, out } = await tryOne(mappings, '{"pump-7":[{"t":1}],"x":[{"t":2}],"y":[{}]}', "--topic", "g");

@@ -85,6 +85,17 @@ describe("what is stored", () => {
     expect(nanos.payload).toStartWith('{"ts":"2026-11-21T02:07:00.014773143Z",');
   });
 
+  test.each(["9007199254740993", "-9007199254740993", " 9007199254740993 ", "[9007199254740993]"])(
+    "a payload that is nothing but %s keeps its digits",
+    (sent) => {
+      const { payload } = bench('[[mapping]]\ntopic = "v/{device}/{metric}"\nproof = "broker"\n').event(
+        "v/d1/n",
+        sent,
+      );
+      expect(payload).toMatch(/:-?9007199254740993}/);
+    },
+  );
+
   test("raw = false leaves out what the device sent", () => {
     expect(bench(`${z2m}raw = false`).event("z/d1", { x: 1 }).payload).toBe('{"metrics":{"x":1}}');
   });

@@ -102,7 +102,7 @@ function outcomeOf(
   types: readonly string[],
 ): TryOutcome {
   const isReject = entry.kind === "reject";
-  const { seq, metrics } = isReject ? { seq: undefined, metrics: null } : telemetryOf(entry);
+  const seq = isReject ? undefined : telemetryOf(entry).seq;
   const { lines, impossible } = lineOf([entry]);
   return {
     event: isReject ? null : eventText(entry, seq, isOfRegistry),
@@ -112,12 +112,22 @@ function outcomeOf(
     msg_type: entry.msgType,
     event_ts: isoOf(entry.eventMs),
     seq: seq ?? null,
-    metrics,
+    metrics: isReject ? null : storedMetrics(entry.payload),
     line: lines[0] ?? null,
     no_line: isReject || types.includes(entry.msgType) ? null : `type is not ${types.join(" or ")}`,
     reason: entry.reason,
     detail: impossible[0]?.why ?? entry.detail,
   };
+}
+
+const raw = JSON as JSON & { rawJSON(text: string): unknown };
+type Reviver = (this: unknown, key: string, value: unknown) => unknown;
+
+/** Digit by digit. */
+function storedMetrics(payload: string): unknown {
+  const exactly = (_: string, value: unknown, { source }: { source: string }) =>
+    typeof value === "number" ? raw.rawJSON(source) : value;
+  return (JSON.parse(payload, exactly as Reviver) as { metrics?: unknown }).metrics ?? {};
 }
 
 function eventText(entry: Entry, seq: number | undefined, isOfRegistry: boolean): string {

@@ -70,7 +70,7 @@ const numberText = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 function readText(text: string): Scalar {
   if (text === "true" || text === "false") return text === "true";
-  return numberText.test(text) ? readNumber(text) : text;
+  return numberText.test(text) && Number.isFinite(Number(text)) ? readNumber(text) : text;
 }
 
 /** A number as JSON spells it; a whole one beyond 2^53 with all its digits. */

@@ -40,8 +40,8 @@ describe("metrics", () => {
     [
       "text that reads as a number becomes one",
       'text = "number"',
-      { a: "1.50", b: "true", c: "x", d: "01", e: "9007199254740993" },
-      '{"a":1.5,"b":true,"c":"x","d":"01","e":9007199254740993}',
+      { a: "1.50", b: "true", c: "x", d: "01", e: "9007199254740993", f: "1e999" },
+      '{"a":1.5,"b":true,"c":"x","d":"01","e":9007199254740993,"f":"1e999"}',
     ],
     ["text is left out", 'text = "drop"', { a: "1", b: 2, c: true }, '{"b":2,"c":true}'],
     ["long whole numbers keep their digits", "", { a: 9007199254740993n }, '{"a":9007199254740993}'],
