@@ -44,7 +44,19 @@ describe("the metrics of a payload", () => {
     ['{"metrics":null,"seq":2}', "", "", "2"],
     ["{}", "", "", ""],
   ])("of %s", (payload, labels, values, seq) => {
-    expect(metricsOf(payload)).toEqual({ labels, values, seq });
+    const { names, ...others } = metricsOf(payload);
+    expect({ labels: names.join(","), ...others }).toEqual({ labels, values, seq });
+    // Whatever the last payload of the device had.
+    for (const known of [
+      names,
+      names.slice(1),
+      [...names, '"z"'],
+      ['"z"', ...names],
+      ['"a"'],
+      ['"a"', '"t"', '"e"'],
+    ])
+      expect(metricsOf(payload, known)).toEqual({ names, ...others });
+    expect(metricsOf(payload, names).names).toBe(names);
     const parsed = JSON.parse(payload) as { metrics?: Record<string, unknown> | null };
     const plain = Object.entries(parsed.metrics ?? {}).filter(
       ([, value]) => value !== null && typeof value !== "object",

@@ -5,24 +5,30 @@
 import { begin, blanks, endOfText, endOfValue, isNamed, next, sign } from "../../kafka/json-text.ts";
 
 export interface Metrics {
-  /** Names, quoted and separated by commas. */
-  readonly labels: string;
+  /** Names in their quotes. */
+  readonly names: readonly string[];
+  /** Separated by commas. */
   readonly values: string;
   /** "" if it has none. */
   readonly seq: string;
 }
 
-export function metricsOf(payload: string): Metrics {
-  let labels = "";
+/** @param known names of the device's last payload: they are compared first, and returned themselves if these are the same */
+export function metricsOf(payload: string, known: readonly string[] = []): Metrics {
+  let count = 0;
+  /** null: so far they are those that are known. */
+  let others: string[] | null = null;
   let values = "";
   let seq = "";
   let inMetrics = false;
   for (let i = begin(payload, 0); i > 0;) {
-    const nameEnd = endOfText(payload, i);
+    const guess = inMetrics ? known[count] : undefined;
+    const isGuess = guess !== undefined && payload.startsWith(guess, i);
+    const nameEnd = isGuess ? i + guess.length : endOfText(payload, i);
     const from = blanks(payload, payload.indexOf(":", nameEnd) + 1);
     const first = payload.charCodeAt(from);
     if (!inMetrics && first === sign.open && isNamed(payload, i, nameEnd, "metrics")) {
-      labels = values = "";
+      [count, others, values] = [0, null, ""];
       const inner = begin(payload, from);
       inMetrics = inner > 0;
       i = inMetrics ? inner : next(payload, payload.indexOf("}", from) + 1);
@@ -31,7 +37,9 @@ export function metricsOf(payload: string): Metrics {
     const end = endOfValue(payload, from);
     if (inMetrics) {
       if (first !== sign.n && first !== sign.open && first !== sign.openList) {
-        labels += labels === "" ? payload.slice(i, nameEnd) : `,${payload.slice(i, nameEnd)}`;
+        if (!isGuess) others ??= known.slice(0, count);
+        others?.push(payload.slice(i, nameEnd));
+        count += 1;
         values += values === "" ? payload.slice(from, end) : `,${payload.slice(from, end)}`;
       }
     } else if (isNamed(payload, i, nameEnd, "seq")) seq = first === sign.n ? "" : payload.slice(from, end);
@@ -41,5 +49,5 @@ export function metricsOf(payload: string): Metrics {
       i = next(payload, after + 1);
     } else i = next(payload, after);
   }
-  return { labels, values, seq };
+  return { names: others ?? (count === known.length ? known : known.slice(0, count)), values, seq };
 }

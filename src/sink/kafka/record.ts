@@ -28,47 +28,62 @@ export interface Key {
 
 interface Frame extends Key {
   readonly siteId: string | null;
-  /** Between the time and the values, between labels and seq, and the end. */
+  /** Between the time and the values. */
   readonly device: string;
-  readonly rest: string;
+  /** Of its last message: the names of the metrics, and what stands between the values and seq. */
+  names: readonly string[];
+  rest: string;
+  /** What of that follows the names. */
+  readonly metadata: string;
 }
+
+type Frames = Map<string | null, Map<string | null, Map<string | null, Frame>>>;
 
 /** Devices whose frame is kept; beyond, all are forgotten. */
 const framesMax = 10_000;
+/** Longer lists of names are not kept. */
+const labelsCharsMax = 1_000;
 const noKey = { bytes: null } as const;
 
 export function createEncoder(gatewayId: string, named: "device" | "tenant/device"): Encoder {
-  const frames = new Map<string, Frame>();
-  const secondOf = secondsText();
-  let ids = "";
+  /** By message type, tenant and device: to make one key of the three cost more than all the rest. */
+  const frames: Frames = new Map();
+  let size = 0;
+  const secondText = lastOf((second) => new Date(second * 1000).toISOString().slice(0, -4));
+  let idText: (high: number) => string = String;
 
   function frameOf(entry: Entry): Frame {
-    const key = `${entry.tenantId}/${entry.deviceId}/${entry.msgType}`;
-    const found = frames.get(key);
-    if (found !== undefined && found.siteId === entry.siteId) return found;
-    if (frames.size >= framesMax) frames.clear();
+    const { msgType, tenantId, deviceId, siteId } = entry;
+    const found = frames.get(msgType)?.get(tenantId)?.get(deviceId);
+    if (found?.siteId === siteId) return found;
+    if (size >= framesMax) {
+      frames.clear();
+      size = 0;
+    }
     const made = newFrame(entry, named);
-    frames.set(key, made);
+    const devices = within(within(frames, msgType), tenantId);
+    if (!devices.has(deviceId)) size += 1;
+    devices.set(deviceId, made);
     return made;
   }
 
   function timeText(ms: number, ns: number): string {
     const second = Math.floor(ms / 1000);
-    const micros = (ms - second * 1000) * 1000 + Math.floor(ns / 1000);
-    return secondOf(second) + String(micros).padStart(6, "0");
+    return `${secondText(second)}${threeDigits[ms - second * 1000]}${threeDigits[(ns / 1000) | 0]}`;
   }
 
-  function head(entry: Entry, ms: number, ns: number): string {
-    const id = ids + entry.seq.toString(16).padStart(12, "0");
+  function head({ seq }: Entry, ms: number, ns: number): string {
+    const id = idText(Math.floor(seq / idsPerText)) + twoHex[seq % idsPerText];
     return `{"request_id":"${id}","timestamp":"${timeText(ms, ns)}"`;
   }
 
   function validated(entry: Entry): string {
-    const { device, rest } = frameOf(entry);
-    const { labels, values, seq } = metricsOf(entry.payload);
+    const frame = frameOf(entry);
+    const { names, values, seq } = metricsOf(entry.payload, frame.names);
+    const rest = names === frame.names ? frame.rest : restOf(frame, names);
     const begin = head(entry, entry.eventMs ?? entry.receivedMs, entry.eventNs);
     const end = seq === "" ? "}}" : `,"seq":${seq}}}`;
-    return `${begin}${device}${values}],"label":[${labels}],"labels":[${labels}]${rest}${end}`;
+    return `${begin}${frame.device}${values}${rest}${end}`;
   }
 
   function failed(entry: Entry): string {
@@ -86,7 +101,10 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
   }
 
   return {
-    begin: (epoch) => (ids = idPrefix(gatewayId, epoch)),
+    begin(epoch) {
+      const prefix = idPrefix(gatewayId, epoch);
+      idText = lastOf((high) => prefix + high.toString(16).padStart(10, "0"));
+    },
     valueOf: (entry) => (entry.kind === "event" ? validated(entry) : failed(entry)),
     keyOf: (entry) => (entry.deviceId === null ? { ...noKey, hash: entry.seq } : frameOf(entry)),
   };
@@ -107,13 +125,48 @@ function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
     site_id: siteId ?? "",
     msg_type: type,
   };
-  return {
+  const frame: Frame = {
     bytes,
     hash: murmur2(bytes) & 0x7fffffff,
     siteId,
-    device: `,"device_id":${JSON.stringify(name)},"values":[`,
-    rest: `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
+    device: whole(`,"device_id":${JSON.stringify(name)},"values":[`),
+    names: [],
+    rest: "",
+    metadata: `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
   };
+  restOf(frame, []);
+  return frame;
+}
+
+/** What stands between values and seq; it is kept for the device's next message. */
+function restOf(frame: Frame, names: readonly string[]): string {
+  const labels = names.join(",");
+  const rest = `],"label":[${labels}],"labels":[${labels}]${frame.metadata}`;
+  if (labels.length > labelsCharsMax) return rest;
+  frame.names = names.map(wholeName);
+  return (frame.rest = whole(rest));
+}
+
+/** The same few names come again and again. */
+const wholeNames = new Map<string, string>();
+const wholeNamesMax = 1_000;
+
+function wholeName(name: string): string {
+  const known = wholeNames.get(name);
+  if (known !== undefined) return known;
+  if (wholeNames.size >= wholeNamesMax) wholeNames.clear();
+  const made = whole(name);
+  wholeNames.set(made, made);
+  return made;
+}
+
+/** A string of its own, that keeps neither the pieces it was joined from nor the payload it was cut from. */
+const whole = (text: string): string => Buffer.from(text).toString();
+
+function within<V>(maps: Map<string | null, Map<string | null, V>>, key: string | null) {
+  let found = maps.get(key);
+  if (found === undefined) maps.set(key, (found = new Map()));
+  return found;
 }
 
 function nameOf({ tenantId, deviceId }: Entry, named: "device" | "tenant/device"): string | null {
@@ -129,14 +182,18 @@ function idPrefix(gatewayId: string, epoch: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(12, 15)}-a${hex.slice(15, 18)}-`;
 }
 
-/** ISO 8601 up to the fraction; the last second is remembered. */
-function secondsText(): (second: number) => string {
+/** The last text is remembered, for many entries in a row have the same. */
+function lastOf(make: (of: number) => string): (of: number) => string {
   let last = Number.NaN;
   let text = "";
-  return (second) => {
-    if (second === last) return text;
-    last = second;
-    text = new Date(second * 1000).toISOString().slice(0, -4);
+  return (of) => {
+    if (of === last) return text;
+    last = of;
+    text = make(of);
     return text;
   };
 }
+
+const idsPerText = 256;
+const twoHex = Array.from({ length: idsPerText }, (_, i) => i.toString(16).padStart(2, "0"));
+const threeDigits = Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0"));
