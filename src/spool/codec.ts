@@ -56,13 +56,22 @@ const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
 
+/** What nearly every record has between its time and its payload: no reason, detail, flag or hash. */
+const usualMiddle = "\\N\t\\N\t\t\\N";
+
 function lineOf(e: Entry): string {
-  const head = `${letterOf[e.kind]}\t${e.receivedMs}\t${copyText(e.topic)}\t${copyText(e.tenantId)}\t${copyText(e.deviceId)}\t${copyText(e.msgType)}\t${copyText(e.siteId)}\t`;
-  const time = `${e.eventMs ?? "\\N"}\t${e.eventNs}`;
   const escaped = e.payload.includes("\n");
+  const { reason, detail, tokenHash, returned, mirror } = e;
+  const isUsual =
+    reason === null && detail === null && tokenHash === null && returned === null && !mirror && !escaped;
+  const middle = isUsual ? usualMiddle : middleOf(e, escaped);
+  return `${letterOf[e.kind]}\t${e.receivedMs}\t${copyText(e.topic)}\t${copyText(e.tenantId)}\t${copyText(e.deviceId)}\t${copyText(e.msgType)}\t${copyText(e.siteId)}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middle}\t${escaped ? copyText(e.payload) : e.payload}`;
+}
+
+function middleOf(e: Entry, escaped: boolean): string {
   const letters = (e.mirror ? "m" : "") + (escaped ? "e" : "");
   const flags = e.returned === null ? letters : letters + returnedText(e.returned);
-  return `${head}${time}\t${copyText(e.reason)}\t${copyText(e.detail)}\t${flags}\t${copyText(e.tokenHash)}\t${escaped ? copyText(e.payload) : e.payload}`;
+  return `${copyText(e.reason)}\t${copyText(e.detail)}\t${flags}\t${copyText(e.tokenHash)}`;
 }
 
 function entryOf(line: string, seq: number): Entry {
@@ -113,9 +122,7 @@ function returnedOf(text: string): Returned {
 }
 
 export function encodeGroup(entries: readonly Entry[]): Group {
-  let text = "";
-  for (const entry of entries) text += text === "" ? lineOf(entry) : `\n${lineOf(entry)}`;
-  const plain = Buffer.from(text);
+  const plain = Buffer.from(entries.map(lineOf).join("\n"));
   const codec = plain.length >= compressFromBytes ? 1 : 0;
   const body = codec === 1 ? Bun.zstdCompressSync(plain, { level: 1 }) : plain;
   return { body, codec, crc: Bun.hash.crc32(body) };

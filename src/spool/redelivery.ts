@@ -25,8 +25,17 @@ export const unproven = 0;
 const ownersMax = 65_536;
 
 export function ownerOf({ kind, tenantId, deviceId }: Entry): number {
-  return kind === "event" ? 1 + (Bun.hash.crc32(`${tenantId}/${deviceId}`) % (ownersMax - 1)) : unproven;
+  return kind === "event" ? 1 + (hashOf(deviceId, hashOf(tenantId, basis)) % (ownersMax - 1)) : unproven;
 }
+
+/** FNV-1a over UTF-16 units: a native hash would want one string put together for each packet. An earlier version's owners, by CRC-32, age out. */
+function hashOf(text: string, from: number): number {
+  let hash = from;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x0100_0193);
+  return hash >>> 0;
+}
+
+const basis = 0x811c_9dc5;
 
 export class RedeliveryWindow {
   readonly #fingerprints: Float64Array;
