@@ -56,7 +56,7 @@ export interface JudgeOptions {
   /** Called for every message, because app_settings may change the policy. */
   readonly policy: () => Policy;
   readonly auth: {
-    get(tenantId: string, deviceId: string): DeviceAuth | undefined;
+    get(tenantId: string, deviceId: string, key: string): DeviceAuth | undefined;
     /** May a cached row that led to a reject be read again now? Bounded per device and time. */
     mayReread(tenantId: string, deviceId: string): boolean;
   };
@@ -118,8 +118,8 @@ export function createJudge(options: JudgeOptions): Judge {
   function conclude(candidate: Candidate, why: Rejection | null): Entry | Pending {
     if (why !== null) return reject(candidate, why);
     if (candidate.isJudged && candidate.eventMs !== null) return toEvent(candidate);
-    const { tenantId, deviceId } = addressOf(candidate);
-    const device = auth.get(tenantId, deviceId);
+    const { tenantId, deviceId, key } = addressOf(candidate);
+    const device = auth.get(tenantId, deviceId, key);
     if (device === undefined) return pendingOf(candidate);
     const rejected = allow(device, candidate);
     if (rejected === null) return admit(candidate);

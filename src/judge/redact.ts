@@ -24,8 +24,6 @@ const usualStart = '"provision_';
 const usualName = '"provision_token"';
 /** How many strings of a reject's payload that may name a secret are looked at. */
 const looksMax = 32;
-/** What follows the name if it is a key with a plain string as its value. */
-const plainValue = /"[ \t\r\n]*:[ \t\r\n]*"([^"\\]*)"/y;
 const urlSafe = /^[\w.~+=:-]*$/;
 
 /**
@@ -62,7 +60,7 @@ function plainSpelled(text: string, token: string | undefined): string {
 
 function blankElsewhere(text: string, secret: string): string {
   if (secret.length < secretCharsSearched) return text;
-  const written = JSON.stringify(secret).slice(1, -1);
+  const written = urlSafe.test(secret) ? secret : JSON.stringify(secret).slice(1, -1);
   return text.includes(written) ? blankInStrings(text, written) : text;
 }
 
@@ -96,11 +94,11 @@ function usualValue(line: string): { from: number; to: number } | undefined | nu
   if (sign < 0) return undefined;
   const start = sign - usualStart.length;
   if (start < 0 || !line.startsWith(usualName, start)) return null;
-  plainValue.lastIndex = start + usualName.length - 1;
-  const value = plainValue.exec(line);
-  if (value === null) return null;
-  const to = plainValue.lastIndex - 1;
-  return secretSign.test(line.slice(to)) ? null : { from: to - (value[1] ?? "").length, to };
+  const colon = skipBlank(line, start + usualName.length);
+  const open = skipBlank(line, colon + 1);
+  if (line.charAt(colon) !== ":" || line.charAt(open) !== '"') return null;
+  const [from, to] = [open + 1, endOfString(line, open) - 1];
+  return line.slice(from, to).includes("\\") || secretSign.test(line.slice(to)) ? null : { from, to };
 }
 
 /** @param most how many strings that may name a secret are looked at */

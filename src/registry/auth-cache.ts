@@ -100,13 +100,15 @@ export class DeviceAuthCache {
     this.#freshMs = this.#ttlMs;
   }
 
-  /** Returns undefined if the device is not cached and must be looked up. */
-  get(tenantId: string, deviceId: string): DeviceAuth | undefined {
-    const key = deviceKey(tenantId, deviceId);
+  /**
+   * Returns undefined if the device is not cached and must be looked up.
+   * @param key the device's, of who has it at hand
+   */
+  get(tenantId: string, deviceId: string, key = deviceKey(tenantId, deviceId)): DeviceAuth | undefined {
     const row = this.#rows.get(key);
     if (row !== undefined) {
       const ageMs = this.#clock.monoMs() - row.cachedMs;
-      const isFresh = this.#isFresh(row);
+      const isFresh = this.#isFresh(row, ageMs);
       if (isFresh || (!this.#isAvailable && ageMs < this.#keptMs)) {
         this.#hits++;
         if (!isFresh) this.#staleHits++;
@@ -154,8 +156,8 @@ export class DeviceAuthCache {
     this.#insert(row, this.#clock.monoMs(), this.#generation);
   }
 
-  #isFresh(row: Cached): boolean {
-    return this.#clock.monoMs() - row.cachedMs < this.#freshMs && row.generation === this.#generation;
+  #isFresh(row: Cached, ageMs = this.#clock.monoMs() - row.cachedMs): boolean {
+    return ageMs < this.#freshMs && row.generation === this.#generation;
   }
 
   /**
