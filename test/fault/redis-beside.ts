@@ -1,6 +1,6 @@
 /** A Redis beside the tables of a site, behind a proxy of its own, or a master and a replica behind a sentinel. */
 import { startProxy, type Proxy } from "../kit/proxy.ts";
-import { startRedis, startSentinel, type RedisServer } from "../kit/redis.ts";
+import { startRedis, startSentinel, type RedisServer, type Sentinel } from "../kit/redis.ts";
 import type { Site } from "./site.ts";
 
 export interface RedisBeside {
@@ -8,6 +8,7 @@ export interface RedisBeside {
   readonly line: Proxy;
   /** Only behind a sentinel. */
   readonly replica: RedisServer | undefined;
+  readonly sentinel: Sentinel | undefined;
   readonly env: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
@@ -22,6 +23,7 @@ export async function openRedisBeside(kind: "alone" | "sentinel"): Promise<Redis
     server,
     line,
     replica,
+    sentinel,
     env: {
       REDIS_TIMEOUT_MS: "1000",
       ...(sentinel

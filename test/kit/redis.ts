@@ -46,7 +46,7 @@ export async function startRedis(lines: readonly string[] = [], login = ""): Pro
   async function send(command: string, ...args: string[]): Promise<unknown> {
     if (client?.connected !== true) {
       client?.close();
-      client = new Bun.RedisClient(url, { autoReconnect: false, connectionTimeout: 1_000 });
+      client = new Bun.RedisClient(url, { autoReconnect: false, connectionTimeout: 10_000 });
       await client.connect();
     }
     return client.send(command, args);
@@ -75,11 +75,18 @@ export async function startRedis(lines: readonly string[] = [], login = ""): Pro
   };
 }
 
+export interface Sentinel {
+  readonly port: number;
+  /** It knows a replica that it could promote. */
+  canPromote(): Promise<boolean>;
+  stop(): Promise<void>;
+}
+
 /** A sentinel that watches the server at `port` as `mymaster`. `lines`: further ones of its configuration; `tls`: it speaks nothing else. */
 export async function startSentinel(
   master: number,
   { lines = [], tls = false }: { lines?: readonly string[]; tls?: boolean } = {},
-): Promise<{ port: number; stop(): Promise<void> }> {
+): Promise<Sentinel> {
   const dir = mkdtempSync(join(tmpdir(), "sluice-sentinel-"));
   const port = await freePort();
   const file = join(dir, "sentinel.conf");
@@ -99,6 +106,15 @@ export async function startSentinel(
   const running = Bun.spawn([binary ?? "", file, "--sentinel"], { stdout: "ignore", stderr: "ignore" });
   return {
     port,
+    async canPromote() {
+      const client = new Bun.RedisClient(`redis://127.0.0.1:${port}`, { autoReconnect: false });
+      try {
+        const said = JSON.stringify(await client.send("SENTINEL", ["REPLICAS", "mymaster"]));
+        return said.includes(`"master-link-status":"ok"`) || said.includes(`"master-link-status","ok"`);
+      } finally {
+        client.close();
+      }
+    },
     async stop() {
       running.kill("SIGKILL");
       await running.exited;

@@ -69,7 +69,7 @@ export const brokerFaults: readonly Fault[] = [
     async run(site, times) {
       await site.publish({ count: 200 });
       for (let i = 0; i < times; i++) {
-        await until(async () => (await site.rows()).length >= 200 * (i + 1));
+        await until(async () => (await site.rows()).length >= 200 * (i + 1), 60_000);
         await reconnected(site, () => site.broker.restart({ forget: true }));
         await site.publish({ count: 200 });
       }
@@ -101,7 +101,7 @@ export const brokerFaults: readonly Fault[] = [
     async run(site, times) {
       await site.publish({ count: 200 });
       for (let i = 0; i < times; i++) {
-        await until(async () => (await site.rows()).length >= 200 * (i + 1));
+        await until(async () => (await site.rows()).length >= 200 * (i + 1), 60_000);
         await reconnected(site, () => takeSubscription(site.broker.port));
         await site.publish({ count: 200 });
       }

@@ -111,7 +111,7 @@ async function backlog(site: Site, end: "stop" | "kill9"): Promise<void> {
 async function endsWithClearError(site: Site): Promise<string> {
   try {
     const gateway = await site.start();
-    await until(() => gateway.exitCode() !== null);
+    await until(() => gateway.exitCode() !== null, 60_000);
     return `the gateway ended (${gateway.exitCode()}):\n${gateway.log()}`;
   } catch (error) {
     return String(error);

@@ -96,7 +96,7 @@ export const gatewayFaults: readonly Fault[] = [
       for (let i = 0; i < times; i++) {
         const before = swallowed;
         swallowing = true;
-        await until(() => swallowed >= before + 3);
+        await until(() => swallowed >= before + 3, 60_000);
         if (i % 2 === 0) site.brokerLine.cut();
         else await site.killAndStart();
         swallowing = false;
@@ -160,7 +160,7 @@ export const gatewayFaults: readonly Fault[] = [
       site.influx?.line.mode("refuse");
       for (let i = 0; i < times; i++) {
         await site.publish({ count: 1 });
-        await until(async () => (await site.gateway.stats()).sinks["postgres"]?.waiting === 0);
+        await until(async () => (await site.gateway.stats()).sinks["postgres"]?.waiting === 0, 60_000);
         await site.killAndStart();
       }
       site.influx?.line.mode("pass");

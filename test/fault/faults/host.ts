@@ -37,7 +37,7 @@ async function diskErrors(site: Site, times: number, calls: readonly string[]): 
   for (let i = 0; i < times; i++) {
     failing(site, calls, true);
     // A read that fails in the middle of a page's chain may look like damage to SQLite while the errors last.
-    await until(async () => /disk I\/O error|malformed/.test(String(await held())));
+    await until(async () => /disk I\/O error|malformed/.test(String(await held())), 60_000);
     // Longer than the second after which the spool trims what is delivered.
     await Bun.sleep(1_500);
     await held();
@@ -100,7 +100,7 @@ export const hostFaults: readonly Fault[] = [
         fillPipe();
         const { received } = (await site.gateway.stats()).ingest;
         await Bun.sleep(2_500);
-        await until(async () => (await site.gateway.stats()).ingest.received > received + 500);
+        await until(async () => (await site.gateway.stats()).ingest.received > received + 500, 60_000);
         reader?.kill("SIGCONT");
         await Bun.sleep(200);
       }

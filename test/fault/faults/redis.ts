@@ -151,11 +151,10 @@ export const redisFaults: readonly Fault[] = [
     few: 1,
     many: 1,
     async run(site) {
-      const { server, replica } = redisOf(site);
+      const { server, replica, sentinel } = redisOf(site);
       // A replica that the sentinel does not know yet is not promoted.
-      await until(async () => String(await replica?.send("ROLE")).includes("connected"), 30_000);
+      await until(() => sentinel?.canPromote() ?? false, 60_000);
       await until(async () => ((await sinks(site))["redis"]?.delivered ?? 0) > 0, 30_000);
-      await Bun.sleep(2_000);
       await server.kill9();
       await until(async () => String(await replica?.send("ROLE")).startsWith("master"), 60_000);
       const before = (await sinks(site))["redis"]?.delivered ?? 0;
