@@ -17,8 +17,9 @@ export interface Walked {
 }
 
 const ADMIN_TOKEN = "a-token-for-the-examples";
-/** Streams have no end. */
-const patienceSeconds = 2;
+/** Streams have no end; whatever answers on time has one long before. */
+const streamSeconds = 2;
+const patienceSeconds = 50;
 /** Of a list in an example. */
 const itemsMax = 2;
 
@@ -39,7 +40,9 @@ export async function walk(): Promise<{ document: OpenApi; walked: readonly Walk
     for (const id of Object.keys(exampleRequests)) {
       const operation = operations.find(({ operationId }) => operationId === id);
       const line = operation?.["x-codeSamples"][0]?.source ?? "";
-      const answer = await paste(line, gateway);
+      const isStream = JSON.stringify(operation?.responses ?? {}).includes("text/event-stream");
+      let answer = await paste(line, gateway, isStream ? streamSeconds : patienceSeconds);
+      if (isStream && answer.status === 0) answer = await paste(line, gateway, patienceSeconds / 5);
       walked.push({ id, line, ...answer });
       if (id === tokenMaker) await speak(gateway, (JSON.parse(answer.text) as { token: string }).token);
     }
@@ -72,16 +75,13 @@ async function speak(gateway: GatewayProcess, token: string): Promise<void> {
   );
 }
 
-async function paste(line: string, gateway: GatewayProcess): Promise<{ status: number; text: string }> {
+async function paste(line: string, gateway: GatewayProcess, seconds: number) {
   const output = join(mkdtempSync(join(tmpdir(), "sluice-curl-")), "answer");
   const here = line.replace("http://127.0.0.1:8080", gateway.url);
-  const shell = Bun.spawn(
-    ["sh", "-c", `${here} --max-time ${patienceSeconds} -o ${output} -w '%{http_code}'`],
-    {
-      env: { PATH: process.env["PATH"], ADMIN_TOKEN },
-      stdio: ["ignore", "pipe", "ignore"],
-    },
-  );
+  const shell = Bun.spawn(["sh", "-c", `${here} --max-time ${seconds} -o ${output} -w '%{http_code}'`], {
+    env: { PATH: process.env["PATH"], ADMIN_TOKEN },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const status = Number(await new Response(shell.stdout).text());
   const file = Bun.file(output);
   return { status, text: (await file.exists()) ? await file.text() : "" };

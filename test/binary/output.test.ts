@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { simulatedClock } from "../kit/clock.ts";
 import { commands } from "../../src/cli/index.ts";
 import { executable, type GatewayProcess, sluice, startGateway } from "../kit/gateway.ts";
+import { freePort } from "../kit/port.ts";
 import { defaultSpoolSettings, entries, emptyRecord } from "../kit/spool.ts";
 import { Spool } from "../../src/spool/spool.ts";
 
@@ -65,7 +66,7 @@ const long: readonly [string, string[], number][] = [
 
 /** Command → arguments with which it prints something, in this order, because some of them change the state. */
 const printing: Readonly<Record<string, string>> = {
-  demo: "--seconds 1",
+  demo: `--seconds 1 --port ${await freePort()}`,
   simulate: "--print-registry sql",
   check: "",
   health: "",
@@ -150,7 +151,7 @@ describe.skipIf(!existsSync(executable))("output of the executable (skipped with
     const temporary = join(directory, "tmp");
     mkdirSync(temporary);
     const { code, out, err } = await shell(
-      `TMPDIR=${temporary} "$S" demo --seconds 20 | head -1; exit \${PIPESTATUS[0]}`,
+      `TMPDIR=${temporary} "$S" demo --seconds 20 --port ${await freePort()} | head -1; exit \${PIPESTATUS[0]}`,
     );
     expect([code, err]).toEqual([1, ""]);
     expect(out).toStartWith("Sluice demo: ");

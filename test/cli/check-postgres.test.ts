@@ -1,5 +1,5 @@
 /** `sluice check` against a real PostgreSQL: it reports what it finds and leaves no trace. */
-import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -17,8 +17,8 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
   beforeEach(async () => {
     url = await (await sharedPostgres()).createDatabase();
     db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
-    return () => db.close();
   });
+  afterEach(() => db.close());
   const run = (statement: string) => db.transaction("preparing", (tx) => tx.unsafe(statement));
 
   async function check(databaseUrl = url, more: Record<string, string> = {}) {

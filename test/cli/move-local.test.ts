@@ -2,7 +2,7 @@
  * A move from the local store into a database that cannot hold all of it: the rest moves, and each try names what
  * stays.
  */
-import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,8 +44,8 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
         .run(name);
     }
     local.close();
-    return () => sql.end({ timeout: 5 });
   });
+  afterEach(() => sql.end({ timeout: 5 }));
 
   async function move() {
     let [out, err] = ["", ""];

@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { createMissing, migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { migrateSqlite } from "../../src/store/sqlite/local-file.ts";
@@ -26,8 +26,8 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
   beforeEach(async () => {
     url = await (await sharedPostgres()).createDatabase();
     db = await connect();
-    return () => db.close();
   });
+  afterEach(() => db.close());
 
   const names = async () => {
     const rows = await db.query(
