@@ -11,6 +11,7 @@ import { askedSinks, SINKS } from "../sink/index.ts";
 import { httpMistakes } from "../http/server.ts";
 import { sharedAuthMistakes } from "../redis/shared-auth-settings.ts";
 import { askedSources, SOURCES } from "../source/index.ts";
+import { listenMistakes } from "./listeners.ts";
 import { readMappings } from "./mappings.ts";
 import { statusMistakes } from "./status-topic.ts";
 import { keptGatewayId, nameOfHost } from "./gateway-id.ts";
@@ -68,16 +69,16 @@ function allMistakes(reads: readonly TableRead[], config: Config): string[] {
   // required either.
   const isMeant = ({ settings }: Kind) =>
     Object.values(settings).some((row) => row.default === null && isMistaken(row.name));
-  const asked = new Set<Kind>([...askedSources(config, isMeant), ...askedSinks(config)]);
+  const sources = askedSources(config, isMeant);
+  const sourceNames = sources.map(({ name }) => name);
+  const asked = new Set<Kind>([...sources, ...askedSinks(config)]);
   const kinds: readonly Kind[] = [...SOURCES, ...SINKS];
   const crossed = [
     ...kinds.flatMap((kind) => kind.mistakes?.(valuesOf(config, kind), asked.has(kind)) ?? []),
     ...httpMistakes(config.http),
     ...sharedAuthMistakes(config),
-    ...statusMistakes(
-      config,
-      askedSources(config, isMeant).map(({ name }) => name),
-    ),
+    ...statusMistakes(config, sourceNames),
+    ...listenMistakes(config, sourceNames),
   ];
   const fresh = crossed.filter((sentence) => !single.some(({ name }) => sentence.includes(name)));
   return [...single.map(({ text }) => text), ...new Set(fresh)];

@@ -37,7 +37,11 @@ export const httpSettings = {
 };
 
 /** What is wrong with these settings in combination; for config/index.ts. */
-export function httpMistakes({ listen, adminToken }: Values<typeof httpSettings>): string[] {
+export function httpMistakes({ listen, adminToken, readToken }: Values<typeof httpSettings>): string[] {
+  if (adminToken !== undefined && adminToken === readToken)
+    return [
+      "READ_TOKEN is the same as ADMIN_TOKEN, so that who is to read alone may administer: set another",
+    ];
   if (adminToken !== undefined || isLoopback(parseListen(listen)?.host ?? "")) return [];
   return [
     `HTTP_LISTEN=${listen}: this address reaches beyond this host, which requires ADMIN_TOKEN; set one (\`openssl rand -hex 24\` prints one), or listen on 127.0.0.1`,

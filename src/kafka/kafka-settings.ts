@@ -149,7 +149,7 @@ const tlsNames = { ca: "KAFKA_TLS_CA", cert: "KAFKA_TLS_CERT", key: "KAFKA_TLS_K
 /** What is wrong with these settings taken together, a sentence each. */
 export function kafkaMistakes(settings: KafkaSettings): string[] {
   const { servers, validatedTopic, errorTopic, tls, tlsCa, tlsCert, tlsKey } = settings;
-  if (servers === undefined) return [];
+  if (servers === undefined) return withoutServers(settings);
   const mistakes = [
     ...loginMistakes(settings),
     ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey }),
@@ -174,6 +174,13 @@ export function kafkaMistakes(settings: KafkaSettings): string[] {
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     mistakes.push("KAFKA_TLS_CERT and KAFKA_TLS_KEY belong together: set both or neither");
   return mistakes;
+}
+
+/** Else nothing would be read, and nothing said of it. */
+function withoutServers({ sourceTopic, validatedSource }: KafkaSettings): string[] {
+  if (sourceTopic === undefined && !validatedSource) return [];
+  const asked = validatedSource ? "KAFKA_VALIDATED_SOURCE=1" : `KAFKA_SOURCE_TOPIC=${sourceTopic}`;
+  return [`${asked} needs KAFKA_BOOTSTRAP_SERVERS, the brokers to read from`];
 }
 
 function loginMistakes({ saslMechanism, saslUsername, saslPassword, saslToken }: KafkaSettings): string[] {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { lastGood, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
 import { integer, flag, inUrl, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
+import { isLevel } from "../core/topic-level.ts";
 
 const common = sinkSettings({
   prefix: "REDIS",
@@ -140,6 +141,8 @@ export const redisSettings = {
   }),
   tenant: optionalString({
     name: "REDIS_TENANT",
+    unit: "name",
+    check: z.string().refine(isLevel, "one level of a topic: no /, + or #"),
     help: "The tenant whose devices have keys by their id alone, as existing readers want them; all others are tenant/device.",
   }),
   writeEnabled: flag({

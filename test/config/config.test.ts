@@ -185,6 +185,56 @@ describe("mistakes", () => {
   });
 });
 
+describe("settings that only together are wrong", () => {
+  const secret = "sixteen-letters-";
+  test.each<[string, Record<string, string>, string]>([
+    [
+      "ingest where the administration is",
+      { INGEST_LISTEN: "127.0.0.1:8080" },
+      "INGEST_LISTEN=127.0.0.1:8080 is taken",
+    ],
+    ["ingest on all interfaces there", { INGEST_LISTEN: ":8080" }, "is taken by HTTP_LISTEN=127.0.0.1:8080"],
+    ["ingest where the broker is", { INGEST_LISTEN: "127.0.0.1:1883" }, "is taken by BROKER_LISTEN"],
+    [
+      "the broker where the administration is",
+      { BROKER_LISTEN: "127.0.0.1:8080" },
+      "BROKER_LISTEN=127.0.0.1:8080 is taken by HTTP_LISTEN",
+    ],
+    [
+      "ingest for everybody without a token",
+      { INGEST_LISTEN: "0.0.0.0:8081", REQUIRE_TOKEN: "0" },
+      "set REQUIRE_TOKEN=1, or listen on 127.0.0.1",
+    ],
+    [
+      "one token for all",
+      { ADMIN_TOKEN: secret, READ_TOKEN: secret },
+      "READ_TOKEN is the same as ADMIN_TOKEN",
+    ],
+    [
+      "a topic without Kafka",
+      { KAFKA_SOURCE_TOPIC: "raw" },
+      "KAFKA_SOURCE_TOPIC=raw needs KAFKA_BOOTSTRAP_SERVERS",
+    ],
+    ["a pipeline without Kafka", { KAFKA_VALIDATED_SOURCE: "1" }, "needs KAFKA_BOOTSTRAP_SERVERS"],
+    ["a tenant of two levels", { REDIS_TENANT: "a/b" }, "one level of a topic"],
+  ])("%s", (_, env, words) => {
+    expect(mistakesOf(load(env))).toEqual([expect.stringContaining(words)]);
+  });
+
+  test.each<[string, Record<string, string>]>([
+    [
+      "any free ports",
+      { INGEST_LISTEN: "127.0.0.1:0", HTTP_LISTEN: "127.0.0.1:0", BROKER_LISTEN: "127.0.0.1:0" },
+    ],
+    ["one port of two addresses", { INGEST_LISTEN: "[::1]:8080" }],
+    ["where the broker would be, were there none", { INGEST_LISTEN: ":1883", MQTT_URL: "mqtt://b" }],
+    ["ingest for this host without a token", { INGEST_LISTEN: "127.0.0.1:8081", REQUIRE_TOKEN: "0" }],
+    ["two tokens", { ADMIN_TOKEN: secret, READ_TOKEN: `${secret}2` }],
+  ])("not %s", (_, env) => {
+    expect(load(env)).toHaveProperty("config");
+  });
+});
+
 describe("names that are no setting", () => {
   test("those of the replaced services are reported with what to set instead", () => {
     expect(mistakesOf(load({ MQTT_HOST: "iot-mqtt", MQTT_PORT: "1884" }))).toEqual([
