@@ -231,6 +231,7 @@ interface Node {
   readonly ports: Readonly<Record<string, number>>;
 }
 
+/** Nothing expires, for events of tests lie months back and went half a minute after the broker's start. */
 function propertiesOf({ node, port, controller, dir, options, ports }: Node): string {
   const { properties = [], listeners = {}, brokers = 1 } = options;
   const own = Object.entries(ports).map(([name, at]) => `,${name}://127.0.0.1:${at}`);
@@ -257,6 +258,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 auto.create.topics.enable=false
+log.retention.hours=-1
 ${properties.join("\n")}
 `;
 }
