@@ -51,10 +51,6 @@ function offersOf(commands: readonly Entry[], topics: Topics): readonly Offer[] 
       ],
     },
     { after: "help", words: [...helped, ...names.filter(({ word }) => !isTopic(word))] },
-    {
-      after: "completion",
-      words: Object.keys(shells).map((shell) => ({ word: shell, says: `For ${shell}` })),
-    },
     ...commands.flatMap((entry) => ("run" in entry ? [flagsOf(entry.name, entry)] : offersOfGroup(entry))),
   ];
 }
@@ -75,7 +71,9 @@ function flagsOf(after: string, { options }: Command): Offer {
     takesValue: flags.includes("<"),
   }));
   const envFile = { word: "--env-file", says: "Take settings also from this file", takesValue: true };
-  return { after, words: [...words, envFile, helpFlag] };
+  const shellNames =
+    after === "completion" ? Object.keys(shells).map((shell) => ({ word: shell, says: `For ${shell}` })) : [];
+  return { after, words: [...shellNames, ...words, envFile, helpFlag] };
 }
 
 /** As a pattern of a shell's `case`. */
