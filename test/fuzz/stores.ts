@@ -1,7 +1,7 @@
 /** Entries into each store's own format and back, each by a reader that knows nothing about the writer. */
 import { type Entry, nanoseconds, telemetryOf } from "../../src/core/entry.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
-import { quarantineRows, rawRows } from "../../src/store/postgres/copy.ts";
+import { quarantineRow, rawRow } from "../../src/store/postgres/copy.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { encodeLine, textOf, type Grammar, type Table } from "../../src/sink/influx/line.ts";
 import { Unwritable } from "../../src/sink/influx/names.ts";
@@ -24,14 +24,14 @@ export function throughSpool(entries: readonly Entry[]): void {
 /** @throws if a row of COPY is not the entry's */
 export function throughCopy(entries: readonly Entry[]): void {
   const raw = entries.filter(({ kind, mirror }) => kind === "event" || (kind === "reject" && mirror));
-  compare(readCopy(rawRows(entries)), raw, (entry, [accepted, payload]) => {
+  compare(readCopy(entries.map(rawRow).join("")), raw, (entry, [accepted, payload]) => {
     if (entry.kind === "event") return accepted === "t" && payload === entry.payload;
     const said = JSON.parse(payload ?? "") as Record<string, unknown>;
     return accepted === "f" && said["_rejected"] === true && said["_reject_reason"] === entry.reason;
   });
   const kept = entries.filter(({ kind, payload }) => kind === "reject" && payload !== "");
   compare(
-    readCopy(quarantineRows(entries)),
+    readCopy(entries.map(quarantineRow).join("")),
     kept,
     (entry, [reason, payload]) => reason === entry.reason && payload === entry.payload,
   );

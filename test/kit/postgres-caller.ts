@@ -1,4 +1,5 @@
 /** Calls what is named as PostgreSQL in every way that the gateway does, a few times. Exit code 1 if anything was thrown where nobody listens. */
+import { copyMessages } from "../../src/store/postgres/copy.ts";
 import { openClient, openPostgres, send } from "../../src/store/postgres/postgres-client.ts";
 
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
@@ -10,7 +11,7 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
 
 const copyOf = (rows: number) => ({
   statements: ["copy t (x) from stdin", "commit"],
-  copies: ["x\n".repeat(rows)],
+  copies: copyMessages(Array.from({ length: rows }), () => "x\n"),
 });
 
 const options = { url: process.argv[2] ?? "", poolMax: 2, timeoutMs: 150 };

@@ -202,13 +202,13 @@ export async function end(sql: Sql, graceMs: number): Promise<void> {
 /** What goes to the server as one request. */
 export interface Request {
   readonly statements: readonly string[];
-  /** The data of each `COPY … FROM STDIN` among the statements. */
-  readonly copies: readonly string[];
+  /** The messages with the data of each `COPY … FROM STDIN` among the statements (copy.ts). */
+  readonly copies: readonly Uint8Array[];
 }
 
 export async function send(tx: Transaction, { statements, copies }: Request): Promise<void> {
   if (statements.length === 0) return;
-  const options: { copies: readonly string[] } & postgres.UnsafeQueryOptions = { copies };
+  const options: { copies: Request["copies"] } & postgres.UnsafeQueryOptions = { copies };
   await tx.unsafe(statements.join(";\n"), [], options);
 }
 

@@ -6,7 +6,7 @@
  */
 import { arrayText, literal, type Request } from "./postgres-client.ts";
 import type { Entry } from "../../core/entry.ts";
-import { copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
+import { copyMessages, copyQuarantine, copyRaw, quarantineRow, rawRow } from "./copy.ts";
 import {
   countRejects,
   eventTime,
@@ -32,13 +32,13 @@ export function tablesOf(entry: Entry): Table[] {
 
 export const writeByCopy: Write = (entries) => {
   const copied = [
-    { statement: copyRaw, rows: rawRows(entries) },
-    { statement: copyQuarantine, rows: quarantineRows(entries) },
-  ].filter(({ rows }) => rows !== "");
+    { statement: copyRaw, messages: copyMessages(entries, rawRow) },
+    { statement: copyQuarantine, messages: copyMessages(entries, quarantineRow) },
+  ].filter(({ messages }) => messages.length > 0);
   const counts = countRejects(entries);
   const statements = copied.map(({ statement }) => statement);
   if (counts.length > 0) statements.push(countsInsert(counts));
-  return { statements, copies: copied.map(({ rows }) => rows) };
+  return { statements, copies: copied.flatMap(({ messages }) => messages) };
 };
 
 /** Rejects are counted once for all, as by COPY: under which tenant may depend on the entries around. */

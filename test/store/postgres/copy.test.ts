@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import postgres from "postgres";
 import { arrayText, literal, send } from "../../../src/store/postgres/postgres-client.ts";
 import { copyText } from "../../../src/core/copy-text.ts";
-import { quarantineRows, rawRows } from "../../../src/store/postgres/copy.ts";
+import { copyMessages, quarantineRow, rawRow } from "../../../src/store/postgres/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";
 import { deferred, event, reject } from "../../contract/entries.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
@@ -13,7 +13,7 @@ setDefaultTimeout(60_000);
 describe("rows in the text format of COPY", () => {
   test("a row has its columns in order, null as \\N, and ends with a newline", () => {
     const bare = event(1, { tenantId: null, siteId: null, deviceId: null, msgType: null, eventMs: null });
-    expect(rawRows([bare])).toBe(
+    expect(rawRow(bare)).toBe(
       `2026-09-10T00:26:40.001000Z\t\\N\ttenant/acme/device/d1/telemetry\t\\N\t\\N\t\\N\t\\N\tt\t${bare.payload}\n`,
     );
   });
@@ -26,9 +26,30 @@ describe("rows in the text format of COPY", () => {
       reject(4, { payload: "" }),
       deferred(5),
     ];
-    expect(rawRows(entries).trimEnd().split("\n")).toHaveLength(2);
-    expect(quarantineRows(entries).trimEnd().split("\n")).toHaveLength(2);
-    expect(rawRows([deferred(1)])).toBe("");
+    const without = (rowOf: typeof rawRow) => entries.flatMap((e) => (rowOf(e) === "" ? e.seq : []));
+    expect(without(rawRow)).toEqual([2, 4, 5]);
+    expect(without(quarantineRow)).toEqual([1, 4, 5]);
+    expect(copyMessages(entries.slice(3), rawRow)).toEqual([]);
+  });
+
+  test("a batch becomes messages of whole rows, of which the last ends the COPY", () => {
+    const rows = Array.from({ length: 3_000 }, (_, i) => `${"é🌊x".repeat(i % 90)}${i}\n`);
+    const messages = copyMessages(rows, (row) => (row.length % 7 === 0 ? "" : row));
+    const stream = Buffer.concat(messages);
+    let text = "";
+    let at = 0;
+    let parts = 0;
+    for (; stream[at] === "d".charCodeAt(0); parts++) {
+      const end = at + 1 + stream.readInt32BE(at + 1);
+      const part = stream.toString("utf8", at + 5, end);
+      expect(part.endsWith("\n")).toBe(true);
+      text += part;
+      at = end;
+    }
+    expect(text).toBe(rows.filter((row) => row.length % 7 !== 0).join(""));
+    expect(stream.subarray(at)).toEqual(Buffer.from([0x63, 0, 0, 0, 4]));
+    expect(parts).toBe(messages.length);
+    expect(parts).toBeGreaterThan(3);
   });
 
   test("times keep their microseconds over the whole range of nanosecond clocks", () => {
@@ -108,7 +129,9 @@ describe.skipIf(unavailable !== "")(`COPY and arrays in PostgreSQL ${unavailable
       fc.asyncProperty(fc.array(fc.tuple(anyText, anyText), { minLength: 1 }), async (pairs) => {
         const text = pairs.map(([a, b], n) => `${n}\t${copyText(a)}\t${copyText(b)}\n`).join("");
         await sql`truncate t`;
-        await sql.begin((tx) => send(tx, { statements: ["copy t (n, a, b) from stdin"], copies: [text] }));
+        await sql.begin((tx) =>
+          send(tx, { statements: ["copy t (n, a, b) from stdin"], copies: copyMessages([text], String) }),
+        );
         const rows = await sql<{ a: string | null; b: string | null }[]>`select a, b from t order by n`;
         expect(rows.map((row) => [row.a, row.b])).toEqual(pairs);
       }),

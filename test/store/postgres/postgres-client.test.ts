@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { explain } from "../../../src/core/log.ts";
+import { copyMessages } from "../../../src/store/postgres/copy.ts";
 import {
   openPostgres,
   postgresSettings,
@@ -142,7 +143,10 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
       db
         .transaction("inserting", async (tx) => {
           await tx.unsafe(`insert into t values (${n}), (${n % 3 === 0 ? -1 : -n - 2})`);
-          await send(tx, { statements: ["copy t from stdin", "commit"], copies: [`${n + 1000}\n`] });
+          await send(tx, {
+            statements: ["copy t from stdin", "commit"],
+            copies: copyMessages([n + 1000], (row) => `${row}\n`),
+          });
         })
         .then(
           () => [n],
@@ -191,8 +195,8 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
   });
 
   test("data that nobody asked for, since its statement is refused, is passed over", async () => {
-    const text = "x\n".repeat(500_000);
-    const copying = (statement: string) => ({ statements: [statement, "commit"], copies: [text] });
+    const copies = copyMessages(Array.from({ length: 500_000 }), () => "x\n");
+    const copying = (statement: string) => ({ statements: [statement, "commit"], copies });
     const refused = await db
       .transaction("copying", (tx) => send(tx, copying("copy nowhere from stdin")))
       .catch(explain);
