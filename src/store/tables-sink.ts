@@ -38,6 +38,8 @@ export type Commit = (entries: readonly Entry[], refusals: ReadonlyMap<number, s
 /** Entries that are written in one transaction. */
 export interface Part {
   readonly epoch: string;
+  /** The position before these entries, if it is as this process left it; undefined: that is to be asked. */
+  readonly expected: Position | undefined;
   /** @param stored the position, read under the lock that no other writer of the epoch holds */
   plan(stored: Position | undefined): Plan;
 }
@@ -61,18 +63,20 @@ export interface Writes {
 
 export function createTablesSink(store: TablesStore): Sink {
   const { name } = store;
-  /** Epoch → the last seq that is known to be committed. */
-  const known = new Map<string, number>();
+  /** Epoch → the last position that is known to be committed. */
+  const committed = new Map<string, Position>();
 
   const committerOf =
     (delivery: Delivery): Commit =>
     async (entries, refusals) => {
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
       const { epoch } = delivery;
+      const known = committed.get(epoch);
       const plan = (stored: Position | undefined) =>
-        planOf({ name, delivery, entries, refusals, stored, known: known.get(epoch) });
-      const position = await store.transact({ epoch, plan });
-      known.set(epoch, position.seq);
+        planOf({ name, delivery, entries, refusals, stored, known });
+      const expected = known && goesOnFrom(known, delivery) ? known : undefined;
+      const position = await store.transact({ epoch, expected, plan });
+      committed.set(epoch, position);
       return position;
     };
 
@@ -86,10 +90,10 @@ export function createTablesSink(store: TablesStore): Sink {
     deadlineMs: store.deadlineMs,
     whenFull: "hold",
     async positions(epochs) {
-      const rows = await store.positions(epochs);
-      known.clear();
-      for (const row of rows) known.set(row.epoch, Number(row.seq));
-      return rows.map(positionOf);
+      const positions = (await store.positions(epochs)).map(positionOf);
+      committed.clear();
+      for (const position of positions) committed.set(position.epoch, position);
+      return positions;
     },
     async deliver(delivery) {
       const commit = committerOf(delivery);
@@ -101,18 +105,25 @@ export function createTablesSink(store: TablesStore): Sink {
   };
 }
 
+/** Is this delivery the next after that position? */
+function goesOnFrom({ seq, totals }: Position, { before, entries }: Delivery): boolean {
+  const { delivered, ignored, refused } = totals;
+  const isSame = delivered === before.delivered && ignored === before.ignored && refused === before.refused;
+  return isSame && seq < (entries[0]?.seq ?? 0);
+}
+
 interface PlanParts {
   readonly name: string;
   readonly delivery: Delivery;
   readonly entries: readonly Entry[];
   readonly refusals: ReadonlyMap<number, string>;
   readonly stored: Position | undefined;
-  readonly known: number | undefined;
+  readonly known: Position | undefined;
 }
 
 function planOf({ name, delivery, entries, refusals, stored, known }: PlanParts): Plan {
   const { before } = delivery;
-  const base = baseOf(stored, known, delivery, entries[0]?.seq ?? 0);
+  const base = baseOf(stored, known?.seq, delivery, entries[0]?.seq ?? 0);
   const last = entries.at(-1)?.seq ?? base.seq;
   const fresh = entries.filter((entry) => entry.seq > base.seq);
   const refused = refusedOf(name, fresh, refusals);

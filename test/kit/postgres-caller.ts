@@ -22,6 +22,7 @@ for (let i = 0; i < 3; i++) {
   await Promise.allSettled([
     db.query("asking", (sql) => sql`select ${"x"}::text as x`),
     db.transaction("copying", (tx) => send(tx, copyOf(1))),
+    db.request("copying at once", { ...copyOf(500_000), statements: ["copy t (x) from stdin"] }),
     db.transaction("copying much", (tx) => send(tx, copyOf(500_000))),
   ]);
 }

@@ -7,8 +7,8 @@
  * COPY that the server refuses never settled) and every error that was thrown with nobody listening, which ends the process
  * (test/store/postgres/hostile.test.ts). Statements are not prepared: that survives a pooler and a restart.
  *
- * A server may be far away, so what needs no answer in between goes as one request: `opening` along with BEGIN, and by `send` many
- * statements with the data of their COPYs and, if it is the last, the COMMIT (patches/ teaches it to postgres.js). PostgreSQL passes over
+ * A server may be far away, so what needs no answer in between goes as one request: `opening` along with BEGIN, by `send` many
+ * statements with the data of their COPYs and, if it is the last, the COMMIT, and by `request` all of it (patches/ teaches it to postgres.js). PostgreSQL passes over
  * whatever follows a statement that it refuses, data included. Rejected alternatives: Bun.SQL, since one driver for look-ups and COPY
  * is simpler to watch; several requests in flight, since an error in the middle then belongs to whoever reads it first.
  */
@@ -54,6 +54,8 @@ interface Opens {
     work: (tx: Transaction, opened: readonly Rows[]) => Promise<T>,
     opening: readonly string[],
   ): Promise<T>;
+  /** Without `work`: the statements end the transaction. */
+  begin(options: string, work: null, statements: readonly string[], copies: Request["copies"]): Promise<void>;
 }
 
 /** Of one statement, by column. */
@@ -83,6 +85,8 @@ export interface Postgres {
     work: (tx: Transaction, opened: readonly Rows[]) => Promise<T>,
     opening?: readonly string[],
   ): Promise<T>;
+  /** One transaction that is one request: BEGIN and COMMIT go along. */
+  request(what: string, request: Request): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -138,16 +142,18 @@ export function openPostgres(options: PostgresOptions): Postgres {
     transaction(what, work, opening = []) {
       const opened = (tx: Transaction, results: readonly Rows[]) =>
         work(tx, results.slice(results.length - opening.length));
-      return call(what, (sql) =>
-        (sql as unknown as Opens).begin("isolation level read committed read write", opened, [
-          ...boundsOf(timeoutMs),
-          ...opening,
-        ]),
-      );
+      return call(what, (sql) => opens(sql).begin(isolation, opened, [...boundsOf(timeoutMs), ...opening]));
+    },
+    request(what, { statements, copies }) {
+      const all = [...boundsOf(timeoutMs), ...statements, "commit"];
+      return call(what, (sql) => opens(sql).begin(isolation, null, all, copies));
     },
     close: () => end(client, Math.min(timeoutMs, 5000)),
   };
 }
+
+const isolation = "isolation level read committed read write";
+const opens = (sql: Sql) => sql as unknown as Opens;
 
 const connectMaxSeconds = 5;
 /** Shares of the deadline: each of several hosts gets one before the caller gives up, and the last one gets time to answer. */

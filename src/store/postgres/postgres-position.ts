@@ -12,7 +12,7 @@ import type { Position } from "../../core/sink.ts";
  */
 export function openingOf(epoch: string): string[] {
   return [
-    `select pg_try_advisory_xact_lock(hashtextextended('sluice:' || ${literal(epoch)}, 0)) as locked`,
+    `select ${tryLock(epoch)} as locked`,
     `select * from sluice_position where epoch = ${literal(epoch)}`,
   ];
 }
@@ -51,6 +51,28 @@ export async function lock(tx: Transaction, epochs: readonly string[]): Promise<
     where locktype = 'advisory' and granted and pid <> pg_backend_pid()
       and wait_event = 'ClientRead' and state_change < clock_timestamp() - interval '1 second'`;
   await tx`select pg_advisory_xact_lock(key) from (${keys}) as keys`;
+}
+
+/**
+ * The statement that takes the epoch's lock and moves the position on from where it is known to be; it divides by zero, and so ends the
+ * transaction, if somebody has the lock or the position is another. That the lock is taken within the statement is safe: if the position
+ * moved before, PostgreSQL looks at the row as it is now before it writes it (read committed), and finds another.
+ */
+export function positionMove(gatewayId: string, from: Position, to: Position): string {
+  return `with moved as (
+      update sluice_position set gateway_id = ${literal(gatewayId)}, ${numbersOf(to).join(", ")}, updated_at = now()
+      where epoch = ${literal(to.epoch)} and ${numbersOf(from).join(" and ")} and ${tryLock(to.epoch)} returning 1)
+    select 1 / count(*) from moved`;
+}
+
+/** What a server says to a division by zero. */
+export const positionMoved = "22012";
+
+const numbersOf = ({ seq, totals }: Position) =>
+  Object.entries({ seq, ...totals }).map(([column, number]) => `${column} = ${number}`);
+
+function tryLock(epoch: string): string {
+  return `pg_try_advisory_xact_lock(hashtextextended('sluice:' || ${literal(epoch)}, 0))`;
 }
 
 /** The statement that writes it. */

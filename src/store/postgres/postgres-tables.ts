@@ -6,8 +6,8 @@
  * trial finds the entries that it refuses (sieve.ts); what that proves is stored at once, and the rest is an outage.
  * So each transaction has its own deadline, and what is done stays done.
  *
- * A batch is two requests: BEGIN, lock and position; rows, new position and COMMIT. Rejected alternative: one request that guesses the
- * position and divides by zero if it guessed wrong; it saves little beside a batch that grows while the line is slow.
+ * A batch is one request, which goes on from the position that this process left and is refused as a whole if it is another. Then, and
+ * if something is to be known before the rows are, it is two: BEGIN, lock and position; rows, new position and COMMIT.
  */
 import { systemClock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
@@ -28,7 +28,15 @@ import {
 import { whenTablesExist } from "./migrate.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
-import { lock, lockedPosition, openedPosition, openingOf, positionPut } from "./postgres-position.ts";
+import {
+  lock,
+  lockedPosition,
+  openedPosition,
+  openingOf,
+  positionMove,
+  positionMoved,
+  positionPut,
+} from "./postgres-position.ts";
 import { asOutage, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
@@ -125,7 +133,31 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     }
   }
 
-  async function transact({ epoch, plan }: Part): Promise<Position> {
+  async function transact(part: Part): Promise<Position> {
+    const position = (await move(part)) ?? (await lockAndWrite(part));
+    sieve.settled(position.seq);
+    return position;
+  }
+
+  /** In one request. @returns undefined if that cannot be: the position is another, or something is to be done before the rows */
+  async function move({ expected, plan }: Part): Promise<Position | undefined> {
+    if (expected === undefined) return undefined;
+    const { claims, writes } = plan(expected);
+    if (claims.length > 0) return undefined;
+    const { after, isStored, rows, refuse } = writes([]);
+    if (isStored || refuse) return undefined;
+    const { statements, copies } = write(rows);
+    try {
+      const moving = positionMove(gatewayId, expected, after);
+      await db.request("writing a batch", { statements: [moving, ...statements], copies });
+      return after;
+    } catch (error) {
+      if (serverError(error)?.code === positionMoved) return undefined;
+      throw error;
+    }
+  }
+
+  async function lockAndWrite({ epoch, plan }: Part): Promise<Position> {
     const work = async (tx: Transaction, opened: readonly Rows[]) => {
       const { claims, writes } = plan(await openedPosition(tx, epoch, opened));
       const { after, isStored, rows, refuse } = writes(await claim(tx, claims));
@@ -137,9 +169,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       refuse?.();
       return after;
     };
-    const position = await db.transaction("writing a batch", work, openingOf(epoch));
-    sieve.settled(position.seq);
-    return position;
+    return db.transaction("writing a batch", work, openingOf(epoch));
   }
 
   return {

@@ -162,26 +162,29 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
   });
 
   const here = "select 'here'";
-  const moments: [string, readonly string[], (tx: Transaction) => Promise<unknown>][] = [
-    ["the opening", [here], () => Promise.resolve()],
-    ["a statement", [], (tx) => tx.unsafe(here)],
-    ["the last request", ["select 1"], (tx) => send(tx, { statements: [here, "commit"], copies: [] })],
+  const transaction = (opening: string[], work: (tx: Transaction) => Promise<unknown>) =>
+    db.transaction("writing", work, opening);
+  const moments: [string, () => Promise<unknown>][] = [
+    ["the opening", () => transaction([here], () => Promise.resolve())],
+    ["a statement", () => transaction([], (tx) => tx.unsafe(here))],
+    [
+      "the last request",
+      () => transaction(["select 1"], (tx) => send(tx, { statements: [here, "commit"], copies: [] })),
+    ],
+    ["the only request", () => db.request("writing", { statements: [here], copies: [] })],
   ];
-  test.each(moments)(
-    "a line that is reset at %s ends the transaction at once",
-    async (_at, opening, work) => {
-      await one();
-      proxy.onSend((piece) => {
-        if (!piece.includes("'here'")) return true;
-        proxy.mode("reset");
-        return false;
-      });
-      const words = await db.transaction("writing", work, opening).catch(explain);
-      expect(words).toMatch(/ECONNRESET|CONNECTION_CLOSED/);
-      proxy.mode("pass");
-      expect((await one())[0]?.one).toBe(1);
-    },
-  );
+  test.each(moments)("a line that is reset at %s ends the transaction at once", async (_at, work) => {
+    await one();
+    proxy.onSend((piece) => {
+      if (!piece.includes("'here'")) return true;
+      proxy.mode("reset");
+      return false;
+    });
+    const words = await work().catch(explain);
+    expect(words).toMatch(/ECONNRESET|CONNECTION_CLOSED/);
+    proxy.mode("pass");
+    expect((await one())[0]?.one).toBe(1);
+  });
 
   test("an opening statement that is refused leaves its connection usable", async () => {
     const failed = await Promise.all(
@@ -192,6 +195,29 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     for (const words of failed) expect(words).toContain("division by zero");
     const row = await db.transaction("asking", (tx) => tx`select 1 as one`, ["select 2"]);
     expect(row).toHaveLength(1);
+  });
+
+  test("a transaction that is one request is kept as a whole or not at all, also if the line takes it slowly", async () => {
+    await db.query("preparing", (sql) => sql`create table w (n int, filler text)`);
+    const rows = Array.from({ length: 1_000 }, (_, n) => n);
+    const copies = copyMessages(rows, (n) => `${n}\t${"x".repeat(6_000)}\n`);
+    const write = (...after: string[]) =>
+      db.request("writing", { statements: ["copy w from stdin", ...after], copies }).then(() => "", explain);
+    proxy.throttle(30_000_000);
+    const refused = [write("select 1 / 0"), write("copy nowhere from stdin")];
+    const answers = await Promise.all([write(), ...refused, write(), one()]);
+    expect(answers.slice(0, 4)).toEqual([
+      "",
+      expect.stringContaining("division by zero"),
+      expect.stringContaining("nowhere"),
+      "",
+    ]);
+    const [row] = await db.query(
+      "counting",
+      (sql) => sql`select count(*)::int as n, count(distinct n)::int as d from w`,
+    );
+    expect({ ...row }).toEqual({ n: 2_000, d: 1_000 });
+    expect(await Promise.all(Array.from({ length: 8 }, one))).toHaveLength(8);
   });
 
   test("data that nobody asked for, since its statement is refused, is passed over", async () => {
