@@ -85,8 +85,10 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     settings.push(...(options.settings ?? []));
     if (options.tls) settings.push("ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key");
     const args = ["-D", data, ...settings.flatMap((s) => ["-c", s])];
-    server = spawn(join(bin, "postgres"), args, { ...spawning, stdio: "ignore" });
-    await untilReady(url);
+    const begin = () => (server = spawn(join(bin, "postgres"), args, { ...spawning, stdio: "ignore" }));
+    begin();
+    // It refuses to start while a backend of a server that was killed is still in its commit.
+    await untilReady(url, () => server?.exitCode !== null && begin());
   }
 
   async function end(signal: "SIGKILL" | "SIGINT"): Promise<void> {
@@ -208,7 +210,7 @@ function identity(): Identity | undefined {
   return user && { uid: Number(user[2]), gid: Number(user[3]) };
 }
 
-async function untilReady(url: string): Promise<void> {
+async function untilReady(url: string, again: () => unknown): Promise<void> {
   const endMs = performance.now() + 120_000;
   for (;;) {
     const sql = postgres(url, { max: 1, fetch_types: false, connect_timeout: 2 });
@@ -219,6 +221,7 @@ async function untilReady(url: string): Promise<void> {
       // Recovery after a crash makes every file of every database durable: that can take a minute.
       if (performance.now() > endMs) throw error;
       await Bun.sleep(50);
+      again();
     } finally {
       await sql.end({ timeout: 1 });
     }

@@ -26,12 +26,12 @@ export function copyMessages<Item>(items: readonly Item[], rowOf: (item: Item) =
     const row = rowOf(item);
     if (row === "") continue;
     if (rows.length >= messageChars) {
-      messages.push(message(rows, false));
+      messages.push(messageOf(rows, false));
       rows = "";
     }
     rows += row;
   }
-  if (rows !== "") messages.push(message(rows, true));
+  if (rows !== "") messages.push(messageOf(rows, true));
   return messages;
 }
 
@@ -39,7 +39,7 @@ const copyData = "d".charCodeAt(0);
 const headBytes = 5;
 const copyDone = Buffer.from("c\0\0\0\u0004");
 
-function message(rows: string, isLast: boolean): Buffer {
+function messageOf(rows: string, isLast: boolean): Buffer {
   const bytes = Buffer.byteLength(rows);
   const message = Buffer.allocUnsafe(headBytes + bytes + (isLast ? copyDone.length : 0));
   message[0] = copyData;
