@@ -247,8 +247,9 @@ const isDigit = (char: number): boolean => char >= zero && char <= nine;
 /** Is a fraction written as JavaScript writes its number? It may say no although it is. */
 function isPlainFraction(text: string, from: number, end: number): boolean {
   if (end - from > plainCharsMax || text.charCodeAt(end - 1) === zero) return false;
+  const first = text.charCodeAt(from) === minus ? from + 1 : from;
   // Below a millionth it has an exponent.
-  return !text.startsWith("0.000000", text.charCodeAt(from) === minus ? from + 1 : from);
+  return text.charCodeAt(first) !== zero || !text.startsWith("0.000000", first);
 }
 
 function skip(text: string, from: number, char: number): number {
