@@ -96,7 +96,7 @@ function fill(
   const seq = seqOf(outcome.seq);
   if (seq === undefined) return rejection("BAD_SEQ", `seq is ${jsonOf(outcome.seq)}`);
   const time = typeof outcome.time === "bigint" ? String(outcome.time) : outcome.time;
-  const why = checkMetrics(metrics) ?? timeFrom(candidate, time, policy, isTimeKnown);
+  const why = checkMetrics(metrics, outcome.count) ?? timeFrom(candidate, time, policy, isTimeKnown);
   if (why !== null) return why;
   candidate.remark = remarkOn({ metrics }, who.msgType);
   const envelope = envelopeOf({ ts: time, time: readTimestamp(time), seq, metrics });

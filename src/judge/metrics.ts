@@ -7,7 +7,7 @@ import type { Body } from "./decode.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 /** Metrics per message. */
-const metricsMax = 50;
+export const metricsMax = 50;
 /** Length of a metric's name, in Unicode code points. */
 const metricKeyCharsMax = 128;
 /** How many members a remark names. */
@@ -36,12 +36,13 @@ export const metricReasons = {
 // oxlint-disable-next-line no-control-regex
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** Returns null if nothing is wrong. */
-export function checkMetrics(metrics: unknown): Rejection<keyof typeof metricReasons> | null {
+/** Returns null if nothing is wrong. @param count how many there were, if not all of them were kept */
+export function checkMetrics(metrics: unknown, count = 0): Rejection<keyof typeof metricReasons> | null {
   if (metrics === undefined || metrics === null) return null;
   if (!isObject(metrics)) return rejection("METRIC_VALUE_INVALID", "metrics is not an object");
   const keys = Object.keys(metrics);
-  if (keys.length > metricsMax) return rejection("TOO_MANY_METRICS", `${keys.length} metrics`);
+  if (keys.length > metricsMax)
+    return rejection("TOO_MANY_METRICS", `${Math.max(count, keys.length)} metrics`);
   for (const key of keys) {
     if (!isName(key)) return rejection("METRIC_KEY_INVALID", `metric ${JSON.stringify(key)}`);
     if (!isFlat(metrics[key])) return rejection("METRIC_VALUE_INVALID", `metric ${JSON.stringify(key)}`);

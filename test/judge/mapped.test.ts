@@ -96,6 +96,19 @@ describe("what is stored", () => {
     },
   );
 
+  test("names that are put together of long ones take no more memory than the bound on metrics lets them", () => {
+    const long = "x".repeat(200_000);
+    const members = Array.from({ length: 5_000 }, (_, n) => `"${n}":1`).join();
+    const { entry } = bench(z2m, { policy: { payloadBytesMax: 1_000_000 } });
+    const before = process.memoryUsage().rss;
+    // Kept whole, the names alone would take a gigabyte.
+    expect(entry("z/d1", `{"${long}":{${members}}}`)).toMatchObject({
+      reason: "TOO_MANY_METRICS",
+      detail: "5000 metrics",
+    });
+    expect(process.memoryUsage().rss - before).toBeLessThan(200_000_000);
+  });
+
   test("raw = false leaves out what the device sent", () => {
     expect(bench(`${z2m}raw = false`).event("z/d1", { x: 1 }).payload).toBe('{"metrics":{"x":1}}');
   });

@@ -26,7 +26,9 @@ export interface RawEvent {
   readonly time: unknown;
   readonly seq: unknown;
   readonly token: string | undefined;
+  /** As many as may be, and one more; `count` is how many there were. */
   readonly metrics: Gathered["metrics"];
+  readonly count: number;
   /** What does not fit; null if everything fits. */
   readonly why: string | null;
   /** The payload, or the part of it that this is made from. */
@@ -128,18 +130,18 @@ export function compile(spec: Spec, { line, column }: Place): Mapping {
   };
 }
 
-interface Draft extends Omit<RawEvent, "metrics" | "why" | "part"> {
+interface Draft extends Omit<RawEvent, "metrics" | "count" | "why" | "part"> {
   readonly gathered: Gathered;
   readonly paths: Path[];
 }
 
 function finish({ who, time, seq, token, gathered }: Draft, part: unknown): RawEvent {
   const why = who.why ?? gathered.why ?? (gathered.count === 0 ? "it yields no metric" : null);
-  return { who, time, seq, token, metrics: gathered.metrics, why, part };
+  return { who, time, seq, token, metrics: gathered.metrics, count: gathered.count, why, part };
 }
 
 function misfit(who: Who, why: string, part: unknown): RawEvent {
-  return { who, time: null, seq: null, token: undefined, metrics: {}, why, part };
+  return { who, time: null, seq: null, token: undefined, metrics: {}, count: 0, why, part };
 }
 
 /** Records with the same device and time become one event. */

@@ -3,6 +3,7 @@
  * the mapping use is left out. A metric named twice is a misfit, never an overwrite, because nobody can know which of
  * the two values is meant.
  */
+import { metricsMax } from "../metrics.ts";
 import type { Steps } from "./pointer.ts";
 import type { TextRule } from "./spec.ts";
 
@@ -11,17 +12,23 @@ export type Scalar = number | bigint | boolean | string | null;
 /** How deep objects and lists may be nested, below the record. */
 const depthMax = 8;
 
+/** Kept of the metrics of an event: enough to see that they are too many. */
+const keptMax = metricsMax + 1;
+
 export class Gathered {
   /** Without a prototype, so that "constructor" is a name like any other. */
   readonly metrics: Record<string, Scalar> = Object.create(null) as Record<string, Scalar>;
+  /** Of those put, also the ones that are not kept. */
   count = 0;
   /** The first thing that does not fit; null if everything fits. */
   why: string | null = null;
 
   put(name: string, value: Scalar): void {
+    this.count += 1;
+    // So many are a reject, and names that are put together of long ones would take a thousand times the payload's bytes.
+    if (this.count > keptMax) return;
     if (name in this.metrics) this.why ??= `metric ${JSON.stringify(name)} is named twice`;
     this.metrics[name] = value;
-    this.count += 1;
   }
 }
 
