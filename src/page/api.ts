@@ -104,21 +104,26 @@ export function useSession(): number {
 export interface Asked<T> {
   readonly answer: T | undefined;
   readonly error: unknown;
+  /** When the last answer came, and how long it took. */
+  readonly atMs: number;
+  readonly tookMs: number;
 }
 
 /** Asked once, and again at each change of `again`, at login and logout. @param path undefined: not yet */
 export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
-  const [state, setState] = useState<Asked<T>>({ answer: undefined, error: undefined });
+  const [state, setState] = useState<Asked<T>>({ answer: undefined, error: undefined, atMs: 0, tookMs: 0 });
   const session = useSession();
   useEffect(() => {
     if (path === undefined) return undefined;
     let isGone = false;
     const load = async () => {
+      const begunMs = performance.now();
+      const times = () => ({ atMs: performance.now(), tookMs: performance.now() - begunMs });
       try {
         const answer = await request<T>("GET", path);
-        if (!isGone) setState({ answer, error: undefined });
+        if (!isGone) setState({ answer, error: undefined, ...times() });
       } catch (error) {
-        if (!isGone) setState((old) => ({ answer: old.answer, error }));
+        if (!isGone) setState((old) => ({ answer: old.answer, error, ...times() }));
       }
     };
     void load();

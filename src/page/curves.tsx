@@ -34,7 +34,12 @@ export function Curves() {
       <h2>Curves</h2>
       <div role="group" aria-label="How far back">
         {[1, 24].map((choice) => (
-          <button type="button" key={choice} aria-pressed={hours === choice} onClick={() => setHours(choice)}>
+          <button
+            type="button"
+            key={choice}
+            aria-pressed={String(hours === choice)}
+            onClick={() => setHours(choice)}
+          >
             {choice === 1 ? "Last hour" : "Last day"}
           </button>
         ))}

@@ -27,7 +27,7 @@ export function Way({ live }: { live: Live }) {
       key={one.id}
       id={`place-${one.id.replaceAll(" ", "-")}`}
       class={one.ok ? "place" : one.passes === true ? "place doubtful" : "place broken"}
-      aria-expanded={shown === one.id}
+      aria-expanded={String(shown === one.id)}
       onClick={() => setShown(shown === one.id ? "" : one.id)}
     >
       <strong>{one.title}</strong>

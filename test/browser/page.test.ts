@@ -18,6 +18,7 @@ import {
 } from "../kit/inprocess.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { until } from "../kit/until.ts";
 import { startProxy } from "../kit/proxy.ts";
 
 setDefaultTimeout(90_000);
@@ -140,8 +141,19 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     test("the keyboard alone opens a place and closes it", async () => {
       await show();
       await page.locator("#place-spool").focus();
+      await page.locator("#place-spool[aria-expanded=false]").waitFor();
       await page.keyboard.press("Enter");
       await shows(".told", "takes messages");
+      await page.locator("#place-spool[aria-expanded=true]").waitFor();
+      const pressed = () =>
+        page
+          .locator("#curves button")
+          .evaluateAll((all) => all.map((one) => one.getAttribute("aria-pressed")));
+      expect(await pressed()).toEqual(["true", "false"]);
+      await page.getByRole("button", { name: "Last day" }).press("Enter");
+      await page.locator("#curves button[aria-pressed=true]", { hasText: "Last day" }).waitFor();
+      expect(await pressed()).toEqual(["false", "true"]);
+      await page.locator("#place-spool").focus();
       await page.keyboard.press("Enter");
       await page.locator(".told").waitFor({ state: "detached" });
     });
@@ -245,6 +257,25 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.locator("h1").hover();
     await page.clock.runFor(11_000);
     await page.locator("#devices tbody td:nth-of-type(5)", { hasText: "1" }).waitFor();
+  });
+
+  test("devices: a list that takes long to answer is asked for less often", async () => {
+    await open();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    await page.clock.install();
+    let asks = 0;
+    await page.route("**/admin/devices/activity*", async (route) => {
+      asks++;
+      await page.clock.runFor(2_000);
+      await route.continue();
+    });
+    await page.reload();
+    await shows("#devices th", "acme/d1");
+    expect(asks).toBe(1);
+    await page.clock.fastForward(150_000);
+    expect(asks).toBe(1);
+    await page.clock.fastForward(60_000);
+    await until(() => asks === 2);
   });
 
   test("devices: a file is imported, whatever the letters of its name, and the first line that is wrong is named", async () => {
