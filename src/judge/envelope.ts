@@ -37,8 +37,14 @@ type Code = keyof typeof envelopeReasons | keyof typeof metricReasons;
 /**
  * Returns null if nothing is wrong.
  * @param mayLeaveOutSite the device proved itself beside the payload, so its site is the registry's
+ * @param isJudged whoever wrote it took that many metrics; its size bounds them here
  */
-export function checkEnvelope(body: Body, address: Address, mayLeaveOutSite = false): Rejection<Code> | null {
+export function checkEnvelope(
+  body: Body,
+  address: Address,
+  mayLeaveOutSite = false,
+  isJudged = false,
+): Rejection<Code> | null {
   const mismatch = contradiction(body, address);
   if (mismatch !== null) return mismatch;
   const isLeftOut = mayLeaveOutSite && (body["site_id"] ?? null) === null;
@@ -46,7 +52,7 @@ export function checkEnvelope(body: Body, address: Address, mayLeaveOutSite = fa
   const seq = body["seq"] ?? null;
   if (seq !== null && !Number.isSafeInteger(seq))
     return rejection("BAD_SEQ", `seq is ${JSON.stringify(seq)}`);
-  return checkMetrics(body["metrics"]);
+  return checkMetrics(body["metrics"], isJudged ? Number.POSITIVE_INFINITY : undefined);
 }
 
 function contradiction(body: Body, address: Address): Rejection<Code> | null {

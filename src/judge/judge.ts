@@ -296,7 +296,7 @@ function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Re
   if (isRejection(decoded)) return decoded;
   const mayLeaveOutSite = candidate.proof === "connection" || candidate.tokenHash !== null;
   const why =
-    checkEnvelope(decoded.body, address, mayLeaveOutSite) ??
+    checkEnvelope(decoded.body, address, mayLeaveOutSite, candidate.isJudged) ??
     readTime(candidate, decoded.body, policy, isTimeKnown);
   if (why === null) candidate.remark = remarkOn(decoded.body, address.msgType);
   return why;

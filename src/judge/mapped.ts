@@ -13,7 +13,7 @@ import { envelopeOf, jsonOf, withRaw } from "./mapping/envelope.ts";
 import type { Who } from "./mapping/identity.ts";
 import type { Route } from "./mapping/routes.ts";
 import { hideUnder } from "./mapping/token.ts";
-import { checkMetrics, remarkOn } from "./metrics.ts";
+import { checkMetrics, metricsMax, remarkOn } from "./metrics.ts";
 import { readTimestamp } from "./timestamp.ts";
 import type { timeSettings } from "./time.ts";
 import { addressFor } from "./topic.ts";
@@ -96,7 +96,8 @@ function fill(
   const seq = seqOf(outcome.seq);
   if (seq === undefined) return rejection("BAD_SEQ", `seq is ${jsonOf(outcome.seq)}`);
   const time = typeof outcome.time === "bigint" ? String(outcome.time) : outcome.time;
-  const why = checkMetrics(metrics, outcome.count) ?? timeFrom(candidate, time, policy, isTimeKnown);
+  const why =
+    checkMetrics(metrics, metricsMax, outcome.count) ?? timeFrom(candidate, time, policy, isTimeKnown);
   if (why !== null) return why;
   candidate.remark = remarkOn({ metrics }, who.msgType);
   const envelope = envelopeOf({ ts: time, time: readTimestamp(time), seq, metrics });

@@ -36,13 +36,20 @@ export const metricReasons = {
 // oxlint-disable-next-line no-control-regex
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** Returns null if nothing is wrong. @param count how many there were, if not all of them were kept */
-export function checkMetrics(metrics: unknown, count = 0): Rejection<keyof typeof metricReasons> | null {
+/**
+ * Returns null if nothing is wrong.
+ * @param most how many there may be
+ * @param count how many there were, if not all of them were kept
+ */
+export function checkMetrics(
+  metrics: unknown,
+  most = metricsMax,
+  count = 0,
+): Rejection<keyof typeof metricReasons> | null {
   if (metrics === undefined || metrics === null) return null;
   if (!isObject(metrics)) return rejection("METRIC_VALUE_INVALID", "metrics is not an object");
   const keys = Object.keys(metrics);
-  if (keys.length > metricsMax)
-    return rejection("TOO_MANY_METRICS", `${Math.max(count, keys.length)} metrics`);
+  if (keys.length > most) return rejection("TOO_MANY_METRICS", `${Math.max(count, keys.length)} metrics`);
   for (const key of keys) {
     if (!isName(key)) return rejection("METRIC_KEY_INVALID", `metric ${JSON.stringify(key)}`);
     if (!isFlat(metrics[key])) return rejection("METRIC_VALUE_INVALID", `metric ${JSON.stringify(key)}`);

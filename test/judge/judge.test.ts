@@ -50,6 +50,9 @@ describe("events", () => {
         kind: "event",
         siteId: "any",
       });
+    // A reading of an existing pipeline may have more than a device may send.
+    expect(entryOf(it.judge.judge(judged({ metrics: many(60) }))).kind).toBe("event");
+    expect(entryOf(it.judge.judge(judged({ metrics: { a: {} } }))).reason).toBe("METRIC_VALUE_INVALID");
     expect(entryOf(it.judge.judge(judged({ site_id: undefined }))).reason).toBe("MISSING_SITE_ID");
     expect(entryOf(it.judge.judge(judged({ tenant_id: "other" }))).kind).toBe("reject");
     pendingOf(it.judge.judge(body({})));
