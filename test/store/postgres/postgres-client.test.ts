@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { explain } from "../../../src/core/log.ts";
 import { copyMessages } from "../../../src/store/postgres/copy.ts";
 import {
+  openClient,
   openPostgres,
   postgresSettings,
   send,
@@ -184,6 +185,20 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect(words).toMatch(/ECONNRESET|CONNECTION_CLOSED/);
     proxy.mode("pass");
     expect((await one())[0]?.one).toBe(1);
+  });
+
+  test("a client whose line was reset within a transaction can be closed, for no rollback is left over", async () => {
+    const sql = openClient({ url, poolMax: 2, timeoutMs: 10_000 });
+    await sql`select 1`;
+    proxy.onSend((piece) => {
+      if (!piece.includes("'here'")) return true;
+      proxy.mode("reset");
+      return false;
+    });
+    await expect(sql.begin((tx) => tx.unsafe(here))).rejects.toThrow();
+    proxy.mode("pass");
+    // Without a deadline, as `db.close` has one.
+    await sql.end();
   });
 
   test("an opening statement that is refused leaves its connection usable", async () => {
