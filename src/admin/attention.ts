@@ -2,8 +2,8 @@
  * What needs somebody, in one sentence: the worst thing that is wrong now, since when, and the cure. For the page, `sluice status` and
  * whoever watches from outside.
  *
- * Since when is found by looking at the readiness of every part once a second, rather than by each part keeping a time of its own:
- * one clock, one way, and a new part is covered from its first day.
+ * The beginning of a trouble is found by looking at the readiness of every part once a second. Rejected alternative: each part keeps its
+ * own time, which a new part would forget to do.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { duration, entriesWait } from "../core/readable.ts";

@@ -1,11 +1,11 @@
 /**
- * When each device was heard, how often since the start and how often in the last minute: told of every group that reached the disk, so
- * that a message costs two look-ups in a map and no allocation.
+ * When each device was heard, how often since the start and how often in the last minute. It is given every group that reached the disk;
+ * a message costs two look-ups in a map and no allocation.
  *
- * Only events count: who may not speak has no row, so strangers cannot fill the table. It is bounded in two generations: of a fleet of up
- * to `activeDevicesMax` every device is kept for ever, of a greater one those that were silent longest are forgotten, which then stand
- * where the silent stand. Rejected alternatives: one map with the last heard moved to its end, which costs a removal per message; the
- * look-up of latest values, which knows neither counts nor more devices than a page at a time.
+ * Only events count: a device that may not speak has no row, so strangers cannot fill the table. The table is bounded in two generations.
+ * Up to `activeDevicesMax` devices it keeps all; of a larger fleet it forgets those that were silent longest, which then rank among the
+ * silent. Rejected alternatives: one map with the last heard moved to its end, because that costs a removal per message; the look-up of
+ * latest values, because it knows no counts and only a page of devices at a time.
  */
 import type { DeviceId } from "../core/device.ts";
 import type { Entry } from "../core/entry.ts";

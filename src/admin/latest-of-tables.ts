@@ -1,9 +1,9 @@
 /**
  * The look-up of latest values at a gateway without Redis: from what is in raw_events and, not there yet, in the spool.
  *
- * An index on device and arrival makes it quick; `sluice migrate --index-latest` creates it, and not a start of the gateway: it
- * costs each insert in the local store some 8 µs, and is nobody's to force on a database that is used as it is. Without it
- * the newest events are read, a bounded number of them; what that does not reach is not told as unknown but as not to be told.
+ * An index on device and arrival makes it quick. `sluice migrate --index-latest` creates it; a start of the gateway does not, because the
+ * index costs each insert in the local store some 8 µs, and an existing database is used as it is. Without it a bounded number of
+ * the newest events is read; a device that is not among them is not called unknown: the answer is that it cannot be said.
  */
 import { toColumns } from "../core/columns.ts";
 import type { Clock } from "../core/clock.ts";
@@ -40,14 +40,14 @@ export interface TablesParts {
   readonly events: EventTable;
   readonly held: HeldEntries;
   readonly clock: Clock;
-  /** As the metadata in Redis: what has not spoken for so long is not told. */
+  /** A device that was silent for longer is left out, as its metadata in Redis would have expired. */
   readonly ttlMs: number;
 }
 
 export function latestOfTables({ events, held, clock, ttlMs }: TablesParts): LatestView {
   const sinceMs = () => clock.wallMs() - ttlMs;
 
-  /** Newest first is not needed: the times decide. */
+  /** In any order: the times decide. */
   function spooled(): Event[] {
     const found: Event[] = [];
     for (let seq = Math.max(1, held.head - spooledReadMax + 1); seq <= held.head;) {

@@ -2,7 +2,7 @@
  * What is not in trouble yet, and what is lost and does not come back: the sentence of a gateway of which every part does its work. The
  * first row that has something to say is said, so the worst stands first.
  *
- * Their limits are those of `sluice help alerts`, for a site that has no Prometheus looks at the page alone.
+ * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
 import { duration, number } from "../core/readable.ts";
 import type { Attention } from "./attention.ts";

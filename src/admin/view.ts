@@ -181,7 +181,7 @@ function statsOf(parts: ViewedParts): Stats {
       settings_mistakes: policy.mistakes(),
       since_start: books.sinceStart(open),
     },
-    // Until there were several, there was this one: who reads it goes on reading it.
+    // From the time when a gateway had one source: dashboards still read it.
     source: sources[0],
     sources,
     http: { wrong_tokens: parts.attempts.total() },

@@ -69,7 +69,7 @@ export interface Stats {
   readonly watchdog: { readonly progressing: boolean; readonly stalls: number };
   readonly clock: ClockStats;
   readonly ingest: IngestStats;
-  /** Lines of the log that nobody took in time. */
+  /** Lines of the log that were lost because nobody read them in time. */
   readonly log: { readonly lines_lost: number };
   readonly auth_cache: CacheStats;
   readonly spool: SpoolStats;
@@ -99,7 +99,7 @@ export interface CacheView {
   queries(): number;
   /** How many rows went. */
   clear(): number;
-  /** How many of the devices were cached. What is being looked up for them now does not count either. */
+  /** Returns how many of the devices were cached. The answer to a look-up that is under way for one of them is not cached either. */
   forget(devices: readonly DeviceId[]): number;
   forgetTenant(tenantId: string): number;
 }
@@ -107,7 +107,7 @@ export interface CacheView {
 /** Rejects since the start, the latest first, added up by reason and device. */
 export interface RejectRow {
   readonly reason: string;
-  /** No reject: TELEMETRY_WITHOUT_METRICS, of which InfluxDB gets no reading. */
+  /** true: not rejected, but TELEMETRY_WITHOUT_METRICS, from which InfluxDB gets no reading. */
   readonly accepted: boolean;
   /** null if the topic named no device. */
   readonly tenant_id: string | null;
@@ -116,7 +116,7 @@ export interface RejectRow {
   /** ISO 8601, UTC; by arrival. */
   readonly first_at: string;
   readonly last_at: string;
-  /** That of the last one, cut, if the reason is about topics. */
+  /** The topic of the last one, shortened, if the reason is about topics; else null. */
   readonly topic: string | null;
   /** What exactly was wrong with the last one; null if the code says it all. Never holds a token. */
   readonly detail: string | null;
@@ -138,7 +138,7 @@ export interface Measurements {
   readonly commit: string;
   /** Every reason for which the judge may reject. */
   readonly reasons: readonly string[];
-  /** The names in the stats of sources and sinks that only grow. */
+  /** The names of those stats of sources and sinks whose values only grow. */
   readonly counters: ReadonlySet<string>;
   readonly intakeLatency: HistogramStats;
   readonly sinkLatencies: Readonly<Record<string, HistogramStats>>;

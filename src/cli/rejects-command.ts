@@ -31,7 +31,8 @@ export const rejects = command({
     }
     const { rejects: rows } = z.object({ rejects: rejectRows }).parse(answer);
     if (rows.length === 0) {
-      context.stderr("nothing was rejected since the start\n");
+      const isFiltered = [reason, tenant, device].some((given) => given !== undefined);
+      context.stderr(`nothing ${isFiltered ? "that matches " : ""}was rejected since the start\n`);
       return 0;
     }
     const cells = rows.map((row) => [

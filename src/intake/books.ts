@@ -1,5 +1,5 @@
 /**
- * The books of the intake: what became of every message received, since ever.
+ * The books of the intake: what became of every message received since the first start.
  *
  * They are written with each group in one transaction (spool.ts), so they are true after any crash. What is still
  * being judged is not written: after a crash nobody acknowledged it, and it is received again.

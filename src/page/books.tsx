@@ -18,12 +18,12 @@ export function Books({ stats }: { stats: Stats }) {
         <caption>received = accepted + rejected + duplicate + judging</caption>
         <tbody>
           <Row
-            name="since ever"
+            name="since the first start"
             total={ingest.received}
             of={[ingest.accepted, sum(ingest.rejected), ingest.duplicate, ingest.judging]}
           />
           <Row
-            name="since the start"
+            name="since this start"
             total={start.received}
             of={[start.accepted, sum(start.rejected), start.duplicate]}
           />

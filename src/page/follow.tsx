@@ -83,7 +83,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
           ? ""
           : isOpen
             ? `Waiting for what ${device} says.`
-            : "The stream is not open; log in above?"}
+            : "The stream is not open: log in above, or press Follow again."}
       </p>
       {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
       <table tabIndex={0}>

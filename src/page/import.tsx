@@ -40,7 +40,7 @@ function importedText({ added, without_token: without, existing, wrong, remarks 
   const tokens = without === 0 ? "" : ` (${number(without)} of them without a token)`;
   const [first] = remarks;
   const why = first === undefined ? "" : ` Line ${number(first.line)}: ${first.why}.`;
-  return `${number(added)} added${tokens}, ${number(existing)} were there, ${number(wrong)} lines were wrong.${why}`;
+  return `Added: ${number(added)}${tokens}; already registered: ${number(existing)}; wrong lines: ${number(wrong)}.${why}`;
 }
 
 /** XMLHttpRequest, for fetch does not say how much was sent. */

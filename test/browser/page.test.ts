@@ -286,7 +286,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       .setInputFiles({ name: "FLEET.CSV", mimeType: "", buffer });
     await shows(
       "#devices [role=status]",
-      "1 added (1 of them without a token), 0 were there, 1 lines were wrong. Line 3: device_id: is missing.",
+      "Added: 1 (1 of them without a token); already registered: 0; wrong lines: 1. Line 3: device_id: is missing.",
     );
     await shows("#devices th", "acme/c1");
     await page.route("**/admin/devices/import", (route) => route.fulfill({ status: 502, body: "<html>" }));

@@ -54,6 +54,11 @@ test("rejects: device, reason, count, and the remedy for each reason", async () 
   expect(all.said.out).toMatch(/^TOKEN_INVALID +acme\/d1 +1 /m);
   expect(all.said.out).toMatch(/^SITE_MISMATCH_REGISTRY_VS_PAYLOAD +acme\/d2 +1 .*payload says lab-9$/m);
   expect(all.said.out).toMatch(/^TOKEN_INVALID: \S/m);
+  const unknown = sluice("rejects", "--reason", "TOKEN_WRONG");
+  expect([await unknown.code, unknown.said.err]).toEqual([
+    0,
+    expect.stringContaining("nothing that matches was rejected since the start") as string,
+  ]);
   const one = sluice("rejects", "--device", "d2", "--json");
   await one.code;
   expect(JSON.parse(one.said.out)).toMatchObject({ rejects: [{ device_id: "d2" }] });
