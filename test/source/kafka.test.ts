@@ -81,6 +81,16 @@ describe("a message that was judged elsewhere", () => {
     });
   });
 
+  test.each([
+    ["2026-07-01T00:00:00", '"2026-07-01T00:00:00Z"'],
+    ["2026-07-01T00:00:00+02:00", '"2026-07-01T00:00:00+02:00"'],
+    [1795690860.25, "1795690860.25"],
+    [null, undefined],
+  ])("with its time: %p", (timestamp, ts) => {
+    const payload = said({ device_id: "d1", values: [1], timestamp })?.payload ?? "";
+    expect(/"ts":([^,]*),/.exec(payload)?.[1]).toBe(ts);
+  });
+
   test("of a later one, with metadata per value", () => {
     const metadata = {
       datatype_id: ["7", "8"],
@@ -111,6 +121,7 @@ describe("a message that was judged elsewhere", () => {
       { a: 5, value_1: 6 },
     ],
     [{ device_id: "d1", values: [5, 6], labels: ["a", "a"] }, { a: 6 }],
+    [{ device_id: "d1", values: [5], labels: [], label: ["a"] }, { a: 5 }],
     [{ device_id: "d1", values: [] }, {}],
     [{ device_id: "d1", values: [[1], { a: 1 }, true] }, { value_2: true }],
   ])("names what has none: %p", (value, metrics) => {

@@ -34,7 +34,7 @@ export function saidByValidated(value: Buffer, word: string): Said | undefined {
   const type = textOr(metadata["msg_type"], "telemetry");
   const metrics = metricsText(elementsOf(text, from), namesOf(it, metadata));
   const members = [
-    ...(typeof it.timestamp === "string" ? [`"ts":${JSON.stringify(withZone(it.timestamp))}`] : []),
+    ...timeOf(it),
     `"site_id":${JSON.stringify(textOr(metadata["site_id"], word))}`,
     ...(Number.isSafeInteger(metadata["seq"]) ? [`"seq":${String(metadata["seq"])}`] : []),
     `"metrics":{${metrics}}`,
@@ -60,16 +60,19 @@ function textOr(value: unknown, other: string): string {
   return typeof value === "string" && value !== "" ? value : other;
 }
 
-/** Python's isoformat of a time that is UTC has no zone. */
-function withZone(timestamp: string): string {
-  return /(?:Z|[+-]\d\d:?\d\d)$/i.test(timestamp) ? timestamp : `${timestamp}Z`;
+/** Seconds since 1970, or text: Python's isoformat of a time that is UTC has no zone. */
+function timeOf({ timestamp }: Validated): string[] {
+  if (typeof timestamp === "number") return [`"ts":${timestamp}`];
+  if (typeof timestamp !== "string") return [];
+  const hasZone = /(?:Z|[+-]\d\d:?\d\d)$/i.test(timestamp);
+  return [`"ts":${JSON.stringify(hasZone ? timestamp : `${timestamp}Z`)}`];
 }
 
 function namesOf(
   { label, labels }: Validated,
   metadata: Readonly<Record<string, unknown>>,
 ): readonly unknown[] {
-  if (Array.isArray(labels)) return labels;
+  if (Array.isArray(labels) && labels.length > 0) return labels;
   if (Array.isArray(label)) return label;
   return [metadata["datatype_name"]];
 }
