@@ -28,11 +28,11 @@ export const registryReasons = {
     remedy: "Make one: sluice devices rotate-token. If your devices have no tokens: REQUIRE_TOKEN=0.",
   },
   TOKEN_MISSING: {
-    help: "The payload has no provision_token.",
+    help: "No token came with the message: neither in its payload (provision_token) nor at CONNECT or in HTTP's header.",
     remedy: "Configure the device with its token.",
   },
   TOKEN_INVALID: {
-    help: "The payload's provision_token is not the device's.",
+    help: "The token that came with the message is not the device's.",
     remedy: "Configure the device with its current token, or make a new one: sluice devices rotate-token.",
   },
   REGISTRY_UNAVAILABLE: {
