@@ -6,6 +6,8 @@
 import { explain } from "../core/log.ts";
 import { Outage } from "../core/outage.ts";
 
+const noCluster = "it is a Redis Cluster, which Sluice does not support: name a server that is none";
+
 /** First word → what an operator has to do. */
 const remedies: Readonly<Record<string, string>> = {
   NOAUTH: "it wants a password: set REDIS_PASSWORD",
@@ -16,8 +18,9 @@ const remedies: Readonly<Record<string, string>> = {
   OOM: "its memory is full: raise maxmemory, or lower REDIS_METADATA_TTL",
   MISCONF: "it cannot save to its disk and takes no writes: free its disk",
   READONLY: "it is a replica: name the master, or set REDIS_SENTINELS",
-  MOVED: "it is a Redis Cluster, which Sluice does not support: name a server that is none",
-  CROSSSLOT: "it is a Redis Cluster, which Sluice does not support: name a server that is none",
+  MOVED: noCluster,
+  CROSSSLOT: noCluster,
+  CLUSTERDOWN: noCluster,
   NOREPLICAS: "it has too few replicas to take writes: see its min-replicas-to-write",
 };
 /** They end by themselves, as a failover does. */

@@ -9,6 +9,7 @@ import type { LatestView } from "../../src/core/latest-view.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { startHttpServer, type HttpServer } from "../../src/http/server.ts";
 import { redisAvailable, startRedis, type RedisServer } from "../kit/redis.ts";
+import { until } from "../kit/until.ts";
 import { fakeView } from "../kit/view.ts";
 
 setDefaultTimeout(60_000);
@@ -125,6 +126,24 @@ describe.skipIf(why !== "")(`sluice check and Redis ${why}`, () => {
     expect(await redis({ REDIS_PASSWORD: "right-password-1" })).toMatchObject({ ok: true });
     writeFileSync(join(directory, "password"), "right-password-1\n", { mode: 0o600 });
     expect(await redis({ REDIS_PASSWORD_FILE: join(directory, "password") })).toMatchObject({ ok: true });
+  });
+
+  test("a Redis Cluster is refused with a word, whether it serves or not", async () => {
+    const cluster = await startRedis(["--cluster-enabled", "yes"]);
+    try {
+      const at = { REDIS_PORT: String(cluster.port) };
+      const refused = {
+        ok: false,
+        detail: expect.stringContaining("Redis Cluster, which Sluice does not support"),
+      };
+      expect(await redis(at)).toMatchObject(refused);
+      const slots = Array.from({ length: 16_384 }, (_, slot) => String(slot));
+      await cluster.send("CLUSTER", "ADDSLOTS", ...slots);
+      await until(async () => /cluster_state:ok/.test(String(await cluster.send("CLUSTER", "INFO"))));
+      expect(await redis(at)).toMatchObject(refused);
+    } finally {
+      await cluster.stop();
+    }
   });
 
   for (const writes of ["1", "0"])
