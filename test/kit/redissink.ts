@@ -23,7 +23,7 @@ interface Given {
   /** In the spool, in order. */
   readonly held?: readonly Entry[];
   /** In the tables, the newest first. */
-  readonly stored?: () => readonly Entry[];
+  readonly stored?: () => readonly Entry[] | Promise<readonly Entry[]>;
 }
 
 export function startRedisSink(changed: Partial<RedisValues>, given: Given = {}): Sink {
@@ -36,8 +36,7 @@ export function startRedisSink(changed: Partial<RedisValues>, given: Given = {})
     events: {
       ...nothingKept.events,
       async *recent() {
-        await Promise.resolve();
-        yield stored() as Event[];
+        yield (await stored()) as Event[];
       },
     },
     clock: given.clock ?? systemClock,

@@ -18,10 +18,10 @@ export interface RefillParts {
   merge(entries: readonly Entry[]): Promise<number>;
   /** Wall clock before which events have expired. */
   sinceMs(): number;
-  /** Takes the mark away, so that a crash before all is filled begins anew. */
+  /** Replaces the mark, so that a crash before all is filled begins anew. */
   begun(): Promise<unknown>;
-  /** All is filled: the mark may be set. */
-  filled(): Promise<void>;
+  /** All is filled: the mark may be set. @returns false: it was emptied meanwhile */
+  filled(): Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -83,7 +83,7 @@ export function createRefill({
       await begun();
       const [spooled, stored] = [await fromSpool(), await fromTables()];
       if (stopping.signal.aborted) return;
-      await filled();
+      if (!(await filled())) throw new Error("it lost its memory meanwhile");
       count++;
       log.info({ from_spool: spooled, from_tables: stored }, "Redis is filled again");
       reason = null;

@@ -91,3 +91,13 @@ call('ZREM',KEYS[1],unpack(gone))
 call('SREM',KEYS[2],unpack(gone))
 return #gone
 `);
+
+/**
+ * Moves the mark, unless it is no longer what it was: a Redis that was emptied since would look whole with a new one.
+ * KEYS: mark. ARGV: what it was, what it becomes. Answers 1, or 0 if it was not moved.
+ */
+export const markScript = script(`
+if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end
+redis.call('SET',KEYS[1],ARGV[2])
+return 1
+`);

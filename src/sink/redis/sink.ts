@@ -23,7 +23,7 @@ import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "..
 import { coalesce, type Latest } from "../../core/latest.ts";
 import { argumentOf } from "./arguments.ts";
 import { createRefill } from "./refill.ts";
-import { devicesPerCallMax, mergeScript, metricsPerDeviceMax, pruneScript } from "./scripts.ts";
+import { devicesPerCallMax, markScript, mergeScript, metricsPerDeviceMax, pruneScript } from "./scripts.ts";
 
 export const redis = sinkKind({
   name: "redis",
@@ -53,6 +53,8 @@ const lookEveryMs = 10_000;
 const prunedPerCallMax = 500;
 const charsPerCallMax = 1_000_000;
 const probeTtlMs = 1_000;
+/** In place of the mark until all is filled: a mark that is neither was emptied meanwhile. */
+const filling = "filling";
 
 export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const { settings, gatewayId, clock, log } = parts;
@@ -73,8 +75,8 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     log,
     sinceMs: () => clock.wallMs() - ttlMs,
     merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
-    begun: () => client.pipeline([["DEL", markKey]]),
-    filled: () => setMark(mark ?? 0),
+    begun: () => client.pipeline([["SET", markKey, filling]]),
+    filled: () => moveMark(filling, mark ?? 0),
   });
   const looking = every(clock, lookEveryMs, look);
 
@@ -84,7 +86,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     const entries = given.filter(isEvent);
     const { foreign, found } = await merge(coalesce(entries, names));
     // While it is to be filled there is no mark to be moved.
-    if (isWhole(expected, found) && !refill.isRunning) await setMark(entries.at(-1)?.seq ?? 0);
+    if (isWhole(expected, found) && !refill.isRunning) await moveMark(found, entries.at(-1)?.seq ?? 0);
     const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
     if (refusals.length > 0) refuse(refusals);
     return { delivered: entries.length - refusals.length, ignored: 0, refused: refusals.length };
@@ -92,11 +94,12 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
 
   /** Has Redis what we had written when it was asked? If not it is filled. @param expected undefined: nothing in this life */
   function isWhole(expected: number | undefined, found: string): boolean {
-    if (found !== "" && Number(found) >= (expected ?? 0)) return true;
+    const isLost = found === "" || found === filling;
+    if (!isLost && Number(found) >= (expected ?? 0)) return true;
     const what =
       expected === undefined
         ? "holds nothing of this gateway yet"
-        : found === ""
+        : isLost
           ? "lost what it held"
           : "lost the newest of what it held";
     refill.start(`Redis at ${client.place} ${what}`);
@@ -110,9 +113,11 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     });
   }
 
-  async function setMark(value: number): Promise<void> {
-    await client.pipeline([["SET", markKey, String(value)]]);
-    mark = value;
+  /** @returns whether it was still `from` */
+  async function moveMark(from: string, value: number): Promise<boolean> {
+    const isMoved = (await client.script(markScript, [markKey], [from, String(value)])) === 1;
+    if (isMoved) mark = value;
+    return isMoved;
   }
 
   async function merge(devices: readonly Latest[]): Promise<Merged> {
