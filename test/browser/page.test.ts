@@ -276,6 +276,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     // The clock goes on besides, so that the answer took two seconds and however long this machine needed.
     await page.clock.fastForward(360_000_000);
     await until(() => asks === 2);
+    await page.unrouteAll({ behavior: "wait" });
   });
 
   test("devices: a file is imported, whatever the letters of its name, and the first line that is wrong is named", async () => {

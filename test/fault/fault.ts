@@ -7,6 +7,7 @@ import { explain } from "../../src/core/log.ts";
 import { seededRandom, type Random } from "../../src/simulator/random.ts";
 import type { Stats } from "../../src/admin/views.ts";
 import type { Verdict } from "../kit/oracle.ts";
+import { until } from "../kit/until.ts";
 import type { PostgresServer } from "../kit/postgres.ts";
 import { openSite, type Site, type SiteOptions } from "./site.ts";
 
@@ -58,6 +59,9 @@ export async function runFault(
     const load = fault.site?.rate === 0 ? undefined : site.load();
     await Bun.sleep(300);
     const happened = await fault.run(site, times, seededRandom(seed));
+    // A fault may be over before a busy machine has sent enough; if it never does, the row says so.
+    if (load)
+      await until(() => site.oracle.judge([]).acknowledged >= acknowledgedMin, 60_000).catch(() => {});
     await load?.stop();
     return await rowOf(site, fault, happened, times);
   } catch (error) {
