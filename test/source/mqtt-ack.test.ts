@@ -137,6 +137,16 @@ test("after stopIntake messages are neither taken nor acknowledged, while those 
   expect(intake.texts()).toEqual(["before"]);
 });
 
+test("a packet larger than MQTT.js takes at once stops the reading for no longer than it takes", async () => {
+  const { broker, intake } = await connected();
+  const reasonString = "x".repeat(50_000);
+  broker.send({ cmd: "pubrel", messageId: 77, reasonCode: 0, properties: { reasonString } });
+  for (let id = 1; id <= 3; id += 1) broker.send(publishPacket(id, `m${id}`));
+  await until("what is behind it", () => intake.messages.length === 3);
+  expect(intake.texts()).toEqual(["m1", "m2", "m3"]);
+  expect(acksOf(broker, "pubcomp")).toEqual([77]);
+});
+
 test.each([
   [5, [0x36, 3, 0, 1, 0x74], "a PUBLISH of QoS 3", 0x81],
   [5, [0x30, 6, 0, 0, 3, 0x23, 0, 1], "a Topic Alias", 0x81],
