@@ -73,4 +73,9 @@ export interface Intake {
   whenRoom(resume: () => void): void;
   /** Is the intake's turn over? `goOn` is then called in its next one: a source with more at hand should not read on before. */
   putsOff(goOn: () => void): boolean;
+  /**
+   * Is what came being collected for a moment, to go to the disk with what comes meanwhile? `lastCall` is then called when that moment
+   * is over. A source may leave unread until then what comes to it: to be woken for each message costs more than the message.
+   */
+  collects(lastCall: () => void): boolean;
 }

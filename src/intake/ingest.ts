@@ -57,6 +57,8 @@ export const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
 export const parkedMax = 20_000;
 const retryHeldMs = 250;
+/** A group that is collected for longer than this does not keep a source from reading: the source would miss more than messages. */
+const unreadMsMax = 50;
 
 export class Ingest {
   /** From a message's arrival until it may be acknowledged. By the wall clock, which is what a message is dated by. */
@@ -74,6 +76,8 @@ export class Ingest {
   readonly #turn: Turn;
   readonly #hold: Hold;
   readonly #waitingForRoom: (() => void)[] = [];
+  /** Sources that leave unread what comes while a group is collected. */
+  readonly #unread: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
   #onDeferred: (entries: readonly Deferred[]) => void = () => {};
 
@@ -108,6 +112,7 @@ export class Ingest {
       },
       whenRoom: (resume) => void this.#waitingForRoom.push(resume),
       putsOff: (goOn) => this.#turn.putsOff(goOn),
+      collects: (lastCall) => this.#collects(lastCall),
     };
   }
 
@@ -165,6 +170,29 @@ export class Ingest {
     this.#timer?.cancel();
     this.#timer = undefined;
     if (this.#group.size > 0 || this.#onCommit.length > 0) this.#commit();
+    this.#callLast();
+  }
+
+  #collects(lastCall: () => void): boolean {
+    const isOpen = this.#timer !== undefined && this.#hold.why === null;
+    const collects = isOpen && this.#lingerMs <= unreadMsMax;
+    if (collects) this.#unread.push(lastCall);
+    return collects;
+  }
+
+  /** The open group was collected for long enough: what waits unread for it goes with it. */
+  #close(): void {
+    if (this.#unread.length === 0) return this.flush();
+    this.#callLast();
+    const { clock } = this.#parts;
+    // A socket that may be read again is asked behind the first turn of what is put off, and before the second.
+    this.#timer = clock.after(0, () => {
+      this.#timer = clock.after(0, () => this.flush());
+    });
+  }
+
+  #callLast(): void {
+    for (const lastCall of this.#unread.splice(0)) lastCall();
   }
 
   /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
@@ -238,7 +266,7 @@ export class Ingest {
     this.#group.add(message, port);
     if (this.#hold.why !== null) return;
     if (this.#group.size >= groupMessagesMax || this.#group.entries.length >= groupMessagesMax) this.flush();
-    else this.#timer ??= this.#parts.clock.after(this.#lingerMs, () => this.flush());
+    else this.#timer ??= this.#parts.clock.after(this.#lingerMs, () => this.#close());
   }
 
   /** @returns what stands for the message: an event, if it has one; undefined: it is known */

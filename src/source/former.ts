@@ -155,6 +155,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     },
     whenRoom: (resume) => intake.whenRoom(resume),
     putsOff: (goOn) => intake.putsOff(goOn),
+    collects: (lastCall) => intake.collects(lastCall),
   };
 
   function answer(): void {

@@ -86,7 +86,11 @@ const messageBytes = 128;
 
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
-  const { client, goOn } = connectReading(spec, { publish: take, refuse: (error) => end(error) });
+  const { client, goOn } = connectReading(spec, {
+    publish: take,
+    mayWait: (lastCall) => taking && !ended && intake.collects(lastCall),
+    refuse: (error) => end(error),
+  });
   const waiting = createOutstanding();
   let taking = true;
   let answered = false;

@@ -18,18 +18,27 @@ interface Reading {
 export interface Handlers {
   /** @returns whether more may come at once; if not, `goOn` is to be called */
   publish(message: MqttMessage): boolean;
+  /** A chunk was read, and there was little in it. @returns whether what comes may wait for `lastCall`, which is then called */
+  mayWait(lastCall: () => void): boolean;
   /** The stream is no MQTT that we can use. */
   refuse(error: Error): void;
 }
 
+/** What came since the last reading: so little that the rest of a group's time brings less than the system holds for us. */
+const littleBytes = 16_384;
 /** DISCONNECT, Malformed Packet (MQTT 5 §3.14, §4.13). */
 const malformed = Buffer.from([0xe0, 1, 0x81]);
 
-export function connectReading({ options, clock, payloadBytesMax }: Reading, { publish, refuse }: Handlers) {
+export function connectReading(
+  { options, clock, payloadBytesMax }: Reading,
+  { publish, mayWait, refuse }: Handlers,
+) {
   const client = connect({ ...options, manualConnect: true });
   const version = options.protocolVersion === 5 ? 5 : 4;
   let rest: Buffer | undefined;
   let parser: Writable | undefined;
+
+  let isUnread = false;
 
   const reader = createPacketReader({
     version,
@@ -59,6 +68,22 @@ export function connectReading({ options, clock, payloadBytesMax }: Reading, { p
     if (rest === undefined) client.stream.resume();
   }
 
+  /** Reads on after `mayWait`. */
+  function lastCall(): void {
+    isUnread = false;
+    handleOf(client.stream)?.resume();
+  }
+
+  /** The socket itself, for a stream that is paused goes on reading until its buffer is full. It asks to be read behind this turn. */
+  function leaveUnread(): void {
+    const handle = handleOf(client.stream);
+    if (isUnread || handle === undefined || !mayWait(lastCall)) return;
+    isUnread = true;
+    setImmediate(() => {
+      if (isUnread) handle.pause();
+    });
+  }
+
   const build = client["streamBuilder"] as (owner: MqttClient) => Duplex;
   client["streamBuilder"] = (owner: MqttClient) => {
     const stream = build(owner);
@@ -67,6 +92,7 @@ export function connectReading({ options, clock, payloadBytesMax }: Reading, { p
       stream.on("data", (chunk: Buffer) => {
         read(chunk);
         if (rest !== undefined) stream.pause();
+        else if (chunk.length < littleBytes) leaveUnread();
       });
       return to;
     };
@@ -79,6 +105,19 @@ export function connectReading({ options, clock, payloadBytesMax }: Reading, { p
 /** What has come and was not handled yet goes: MQTT.js would look for it in stores that it has closed, and throw where nobody catches. */
 export function mute(client: MqttClient): void {
   client["_currentPump"] = undefined;
+}
+
+interface Handle {
+  pause(): void;
+  resume(): void;
+}
+
+/** Bun's socket under a stream of node:net or node:tls; undefined: it has none, or none that can be paused. */
+function handleOf(stream: Duplex): Handle | undefined {
+  const { _handle: handle } = stream as { _handle?: Partial<Handle> | null };
+  return typeof handle?.pause === "function" && typeof handle.resume === "function"
+    ? (handle as Handle)
+    : undefined;
 }
 
 /** What went wrong; null: nothing. */

@@ -74,6 +74,38 @@ describe("a message of a known device", () => {
     expect(sent(35, 50)).toBe(50);
   });
 
+  test("is read with its group by a source that leaves unread what comes, at the last call", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    const read = (n: number) => part.port.receive(aDeviceMessage(n, "a"));
+    expect(part.port.collects(() => {})).toBe(false);
+    read(1);
+    // A socket says what it has only after the event loop's next turn.
+    const lastCall = () => void part.clock.after(0, () => read(2));
+    expect(part.port.collects(lastCall)).toBe(true);
+    part.clock.advance(4);
+    expect(numbers(part.durable)).toEqual([]);
+    part.clock.advance(1);
+    expect(numbers(part.durable)).toEqual([1, 2]);
+  });
+
+  test("leaves no source waiting if its group is written for another reason", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    let calls = 0;
+    for (let n = 1; n <= 1_000; n++) {
+      part.port.receive(aDeviceMessage(n, "a"));
+      if (n < 3) part.port.collects(() => (calls += 1));
+    }
+    expect(calls).toBe(2);
+    part.port.receive(aDeviceMessage(1_001, "a"));
+    part.port.collects(() => (calls += 1));
+    part.ingest.flush();
+    expect(calls).toBe(3);
+    part.clock.advance(100);
+    expect(calls).toBe(3);
+  });
+
   test("flush writes what is open, for an orderly stop", () => {
     const part = intake(kit, registry());
     part.port.receive(aDeviceMessage(1, "a", {}, true));

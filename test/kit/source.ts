@@ -42,6 +42,10 @@ export function fakeIntake(durable?: () => Source): FakeIntake {
     isFull: () => intake.full,
     whenRoom: (resume) => void resumes.push(resume),
     putsOff: () => false,
+    collects(lastCall) {
+      setTimeout(lastCall, 2);
+      return true;
+    },
     drain() {
       intake.full = false;
       intake.held = null;

@@ -232,6 +232,25 @@ test.each([
   },
 );
 
+test("while a group is collected, what comes is left in the system until the last call", async () => {
+  const { broker, intake } = await connected();
+  const lastCalls: (() => void)[] = [];
+  intake.collects = (lastCall) => intake.messages.length > 0 && lastCalls.push(lastCall) > 0;
+  broker.send(publishPacket(1, "m1"));
+  await until("the first", () => intake.messages.length === 1);
+  for (let id = 2; id <= 10; id += 1) {
+    await Bun.sleep(2);
+    broker.send(publishPacket(id, `m${id}`));
+  }
+  await Bun.sleep(20);
+  expect([intake.messages.length, lastCalls.length]).toEqual([1, 1]);
+  lastCalls.shift()?.();
+  await until("the others", () => intake.messages.length === 10);
+  expect(intake.texts()).toEqual(Array.from({ length: 10 }, (_, i) => `m${i + 1}`));
+  // In one go, and so with one question.
+  expect(lastCalls.length).toBe(1);
+});
+
 test("a source that is put off reads no further until its turn", async () => {
   const { broker, intake } = await connected();
   const putOff: (() => void)[] = [];
