@@ -17,6 +17,8 @@ export const topicReasons = {
   },
 } as const satisfies Reasons;
 
+const withoutSeparators = "tenant, device and type are without / + #";
+
 export interface Address {
   readonly tenantId: string;
   readonly deviceId: string;
@@ -33,8 +35,7 @@ export function addressIn({
   if (address === undefined) return known(topic);
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
-  if (levels.some(hasSeparator))
-    return rejection("BAD_TOPIC_FORMAT", "tenant, device and type are without / + #");
+  if (levels.some(hasSeparator)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
   return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
 }
 
@@ -60,6 +61,8 @@ function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons
   const [root, tenantId, word, deviceId, msgType] = levels;
   if (levels.length !== 5 || root !== "tenant" || word !== "device") return rejection("BAD_TOPIC_FORMAT");
   if (!tenantId || !deviceId || !msgType) return rejection("BAD_TOPIC_FORMAT", "a level is empty");
+  // A broker lets none through, but a key of Kafka may hold them, and no device's name does.
+  if (/[+#]/.test(topic)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
   const why = unfit(topic, Math.max(tenantId.length, deviceId.length, msgType.length));
   if (why !== null) return rejection("BAD_TOPIC_FORMAT", why);
   return addressFor(tenantId, deviceId, msgType);

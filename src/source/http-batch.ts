@@ -72,11 +72,13 @@ function namesInHead(bytes: Buffer): Names {
 
 const [newline, quote, backslash, comma] = [0x0a, 0x22, 0x5c, 0x2c];
 const [bracketOpen, bracketClose, braceOpen, braceClose] = [0x5b, 0x5d, 0x7b, 0x7d];
+const byteOrderMark = [0xef, 0xbb, 0xbf];
 const isBlank = (byte: number | undefined) =>
   byte === 0x20 || byte === 0x09 || byte === newline || byte === 0x0d;
 
+/** Behind a byte order mark, which may be passed over (RFC 8259, 8.1), as the judge does. */
 function firstByteOf(body: Buffer): number {
-  let at = 0;
+  let at = byteOrderMark.every((byte, i) => body[i] === byte) ? byteOrderMark.length : 0;
   while (isBlank(body[at])) at++;
   return at;
 }

@@ -26,6 +26,7 @@ const rejects: [
   ["BAD_TOPIC_FORMAT", "an empty tenant", onTopic("tenant//device/dev-0001/telemetry")],
   ["BAD_TOPIC_FORMAT", "an empty device", onTopic("tenant/acme/device//telemetry")],
   ["BAD_TOPIC_FORMAT", "an empty type", onTopic("tenant/acme/device/dev-0001/")],
+  ["BAD_TOPIC_FORMAT", "a wildcard, as a key of Kafka may hold", onTopic("tenant/acme/device/#/telemetry")],
   ["BAD_TOPIC_FORMAT", "another word", onTopic("tenants/acme/device/dev-0001/telemetry")],
   ["BAD_TOPIC_FORMAT", "a line break", onTopic("tenant/acme/device/dev\n1/telemetry")],
   ["BAD_TOPIC_FORMAT", "a NUL", onTopic("tenant/acme/device/dev\u00001/telemetry")],

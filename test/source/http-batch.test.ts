@@ -15,6 +15,8 @@ test("an array and lines give their messages back, with any blanks around them",
       const texts = items.map((one) => JSON.stringify(one));
       const array = `${before}[${before}${texts.join(`${after},${before}`)}${after}]${after}`;
       expect(textsOf(array)).toEqual(texts);
+      expect(textsOf(`\uFEFF${array}`)).toEqual(texts);
+      expect(textsOf(`\uFEFF${texts.join("\n")}`)).toEqual(texts);
       expect(textsOf(`${before}${texts.join(`${after}\n`)}${after}`)).toEqual(texts);
     }),
   );
