@@ -89,12 +89,7 @@ function OneReason({ code, count, help, remedy }: OneReasonProps) {
   );
 }
 
-interface Kept {
-  readonly topic: string;
-  readonly payload: string;
-}
-
-/** A message that was kept, as it came, without its token. */
+/** A message that was kept for this reason. */
 function Example({ reason, count }: { reason: string; count: number }) {
   const query = new URLSearchParams({ reason, limit: "1" });
   const { answer } = useAnswer<{ rows: readonly { readonly id: number }[] }>(
@@ -102,9 +97,15 @@ function Example({ reason, count }: { reason: string; count: number }) {
     count,
   );
   const id = answer?.rows[0]?.id;
-  const { answer: kept } = useAnswer<Kept>(id === undefined ? undefined : `/admin/quarantine/${id}`, 0);
   if (answer === undefined) return "";
-  if (id === undefined || kept === undefined) return <p>No message with this reason is kept.</p>;
+  if (id === undefined) return <p>No message with this reason is kept.</p>;
+  return <Kept path={`/admin/quarantine/${id}`} />;
+}
+
+/** A message that was kept, as it came, without its token. */
+function Kept({ path }: { path: string }) {
+  const { answer: kept } = useAnswer<{ readonly topic: string; readonly payload: string }>(path, 0);
+  if (kept === undefined) return "";
   return (
     <p class="example">
       An example: <code>{kept.topic}</code> <code>{kept.payload.slice(0, exampleCharsMax)}</code>
@@ -149,11 +150,14 @@ function Devices({ rows }: { rows: readonly RejectRow[] }) {
 
 function Letters({ count }: { count: number }) {
   const { answer, error } = useAnswer<{ rows: readonly Letter[] }>("/admin/dead-letters?limit=50", count);
+  const [first] = answer?.rows ?? [];
   return (
     <>
       <p>{number(count)} entries that a sink will never take as they are.</p>
       <ReviewButtons path="/admin/dead-letters" filter={{ all: true }} things="dead letters" />
+      <p>Replay them once what the sink's words name is put right.</p>
       <Trouble error={error} />
+      {first === undefined ? "" : <Kept path={`/admin/dead-letters/${first.id}`} />}
       <table tabIndex={0}>
         <thead>
           <tr>

@@ -4,6 +4,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
+import { systemClock } from "../../src/core/clock.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { event } from "../contract/entries.ts";
 import { chromiumAbsent, closeBrowser, openPage } from "../kit/chromium.ts";
 import { startInflux3 } from "../kit/influx3.ts";
 import {
@@ -18,6 +21,7 @@ import {
 } from "../kit/inprocess.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { defaultSpoolSettings } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
 import { startProxy } from "../kit/proxy.ts";
 
@@ -239,6 +243,33 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await shows("#rejects details td", "acme/odd");
     await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
     await shows("#rejects details", "The 50 devices that were rejected last");
+  });
+
+  test("dead letters: the sink's words, an example and the cure; replayed or discarded once it is said how many that are", async () => {
+    const dataDir = scratch();
+    mkdirSync(dataDir, { recursive: true });
+    const spool = new Spool({ dataDir, settings: defaultSpoolSettings, clock: systemClock });
+    for (const n of [1, 2, 3])
+      spool.deadLetters.put(n === 3 ? "gone" : "local", "e", event(n, { deviceId: `d${n}` }), `no ${n}`);
+    spool.close();
+    await open({ DATA_DIR: dataDir });
+    await shows("#rejects", "3 entries that a sink will never take as they are.");
+    await shows("#rejects td", "no 2");
+    await shows("#rejects .example", "tenant/acme/device/d1/");
+    const button = (name: string) => page.locator("#rejects").getByRole("button", { name });
+    await button("Replay…").click();
+    await shows("#rejects", "Replay 3 dead letters?");
+    await button("Yes, replay").click();
+    // The third is of a sink that there is no more.
+    await shows("#rejects [role=status]", "2 of 3 replayed. 1 stay: ");
+    await shows("#rejects td", "no 3");
+    await button("Discard…").click();
+    await button("No").click();
+    expect(running.stats().spool["dead_letters"]).toBe(1);
+    await button("Discard…").click();
+    await button("Yes, discard").click();
+    await page.locator("#rejects p", { hasText: "None." }).nth(1).waitFor();
+    expect(running.stats()).toMatchObject({ balanced: true, spool: { dead_letters: 0 } });
   });
 
   test("devices: what the list says becomes new by itself, but not under the pointer", async () => {
