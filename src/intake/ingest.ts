@@ -61,7 +61,7 @@ const retryHeldMs = 250;
 const unreadMsMax = 50;
 
 export class Ingest {
-  /** From a message's arrival until it may be acknowledged. By the wall clock, which is what a message is dated by. */
+  /** From when a message was read until it may be acknowledged. By the wall clock, which is what a message is dated by. */
   readonly latency = new Histogram();
   readonly #parts: IngestParts;
   readonly #group: OpenGroup;
