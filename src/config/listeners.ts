@@ -34,8 +34,11 @@ interface Place {
   readonly port: number;
 }
 
-/** An address of every interface is each of them. */
 function isSame(a: Place, b: Place): boolean {
-  const isEvery = ({ host }: Place) => host === "0.0.0.0" || host === "::";
-  return a.port === b.port && a.port !== 0 && (a.host === b.host || isEvery(a) || isEvery(b));
+  return a.port === b.port && a.port !== 0 && (a.host === b.host || covers(a, b) || covers(b, a));
+}
+
+/** Every interface; 0.0.0.0 is none of IPv6. */
+function covers({ host }: Place, other: Place): boolean {
+  return host === "::" || (host === "0.0.0.0" && !other.host.includes(":"));
 }

@@ -194,6 +194,11 @@ describe("settings that only together are wrong", () => {
       "INGEST_LISTEN=127.0.0.1:8080 is taken",
     ],
     ["ingest on all interfaces there", { INGEST_LISTEN: ":8080" }, "is taken by HTTP_LISTEN=127.0.0.1:8080"],
+    [
+      "ingest on every interface of both",
+      { INGEST_LISTEN: "[::]:8080" },
+      "is taken by HTTP_LISTEN=127.0.0.1:8080",
+    ],
     ["ingest where the broker is", { INGEST_LISTEN: "127.0.0.1:1883" }, "is taken by BROKER_LISTEN"],
     [
       "the broker where the administration is",
@@ -227,6 +232,7 @@ describe("settings that only together are wrong", () => {
       { INGEST_LISTEN: "127.0.0.1:0", HTTP_LISTEN: "127.0.0.1:0", BROKER_LISTEN: "127.0.0.1:0" },
     ],
     ["one port of two addresses", { INGEST_LISTEN: "[::1]:8080" }],
+    ["one port of IPv4 and of IPv6", { INGEST_LISTEN: ":8080", HTTP_LISTEN: "[::1]:8080" }],
     ["where the broker would be, were there none", { INGEST_LISTEN: ":1883", MQTT_URL: "mqtt://b" }],
     ["ingest for this host without a token", { INGEST_LISTEN: "127.0.0.1:8081", REQUIRE_TOKEN: "0" }],
     ["two tokens", { ADMIN_TOKEN: secret, READ_TOKEN: `${secret}2` }],
