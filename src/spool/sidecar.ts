@@ -22,7 +22,7 @@ export interface CommitRecord {
   readonly deadLetterIds?: readonly number[];
   /**
    * True if this append ends what keeps the spool from trimming (see `Spool.holdFrom`): it is then written even
-   * beyond the byte bound.
+   * beyond the byte bound and the disk's floor.
    */
   readonly endsTheHold?: boolean;
 }

@@ -161,8 +161,10 @@ export class Spool {
     let bytes = 0;
     for (const group of groups) bytes += group.bytes;
     if (entries.length > 0) {
-      this.#makeRoom(bytes, record.endsTheHold ?? false);
-      this.#reserveFreeSpace(bytes);
+      const endsTheHold =
+        record.endsTheHold === true && this.#keeping.settledByHolding > this.#keeping.expendable;
+      this.#makeRoom(bytes, endsTheHold);
+      if (!endsTheHold) this.#reserveFreeSpace(bytes);
     }
     this.#commit(() => {
       let last = this.#head;
@@ -231,18 +233,19 @@ export class Spool {
     this.#unlock();
   }
 
-  /** @throws SpoolFull if `bytes` more would exceed the bound */
+  /**
+   * @param endsTheHold what is settled may go only once this is written: neither the bound nor the floor may keep it out, or it would for ever
+   * @throws SpoolFull if `bytes` more would exceed the bound
+   */
   #makeRoom(bytes: number, endsTheHold: boolean): void {
     const { bytesMax } = this.#settings;
     const over = () => this.#bytes + bytes - bytesMax;
     if (over() <= 0) return;
-    const { settledByHolding: settled, expendable: free } = this.#keeping;
+    const { expendable: free } = this.#keeping;
     this.#trim(this.#settled(), -1);
     if (over() > 0) this.#trim(Math.min(free, this.#head - 1), -1, over() + giveUpBytes);
     // The newest group stays even if it is settled: it must not keep the next one out, however small the bound is.
-    if (over() <= 0 || free >= this.#head) return;
-    // The hold ends only with what is written now: without this exception it would last for ever.
-    if (endsTheHold && settled > free) return;
+    if (over() <= 0 || free >= this.#head || endsTheHold) return;
     throw new SpoolFull(
       "spool_full",
       `the spool holds ${this.#bytes} bytes and may hold ${bytesMax} (SPOOL_MAX_BYTES)`,

@@ -217,6 +217,23 @@ test("an append fails if it would leave the disk with less than its floor", () =
   expect(spool.head).toBe(0);
 });
 
+test("what ends a hold is written below the floor too, once only the hold keeps what is settled", () => {
+  const dataDir = kit.dir();
+  const before = kit.spool({ dataDir });
+  put(before, 5);
+  kit.close(before);
+  const spool = kit.spool({ dataDir, freeBytesMin: Number.MAX_SAFE_INTEGER });
+  spool.keepFor(["postgres"]);
+  spool.setCursor("postgres", settledTo(0));
+  spool.holdFrom(1);
+  const ending = () => spool.append(bulky(1, 100), { ...emptyRecord, endsTheHold: true });
+  expect(ending).toThrow(SpoolFull);
+  spool.setCursor("postgres", settledTo(5));
+  expect(() => spool.append(bulky(1, 100), emptyRecord)).toThrow(SpoolFull);
+  ending();
+  expect(spool.head).toBe(6);
+});
+
 test("a disk that is far from its floor is asked once a second, and one that is near it for every group", () => {
   const clock = simulatedClock();
   const { dataDir, db } = { dataDir: kit.dir(), db: new Database(":memory:") };
