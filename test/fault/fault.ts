@@ -58,6 +58,10 @@ export async function runFault(
     await site.start();
     const load = fault.site?.rate === 0 ? undefined : site.load();
     await Bun.sleep(300);
+    // While PostgreSQL is away only devices that the gateway knows are sure to be taken.
+    const knows = 2 * site.oracle.fleet.devices.length;
+    if (load)
+      await until(async () => (await site.gateway.stats()).ingest.accepted >= knows, 20_000).catch(() => {});
     const happened = await fault.run(site, times, seededRandom(seed));
     // A fault may be over before a busy machine has sent enough; if it never does, the row says so.
     if (load)
