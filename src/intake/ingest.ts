@@ -7,7 +7,7 @@
  * When the spool cannot take a group (its bound, a full disk) the intake is held: the group stays, nothing is
  * acknowledged, and it is tried again until there is room. The sources' windows bound what can pile up meanwhile.
  */
-import type { Clock, Timer } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Deferred, Entry } from "../core/entry.ts";
 import type { HeldReason } from "../core/held.ts";
 import { Histogram } from "../core/histogram.ts";
@@ -18,6 +18,7 @@ import { DeferredDevices } from "./deferred.ts";
 import { OpenGroup, type Port } from "./group.ts";
 import { Hold } from "./hold.ts";
 import { type KnownMessages, outcomeOf } from "./known.ts";
+import { Linger } from "./linger.ts";
 import { Marks } from "./marks.ts";
 import { Turn } from "./turn.ts";
 import { Parking, type Judged, type Verdict } from "./parking.ts";
@@ -50,24 +51,19 @@ interface Received {
 
 /** A group is written at once when it holds this many messages. */
 const groupMessagesMax = 1_000;
-/** While a group holds fewer than this many messages, the next is collected for twice as long: at a low rate a group costs more than its messages. */
-const groupMessagesFew = 16;
 /** Messages that may wait in memory; a source that can stops reading above. More than any Receive Maximum. */
 export const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
 export const parkedMax = 20_000;
 const retryHeldMs = 250;
-/** A group that is collected for longer than this does not keep a source from reading: the source would miss more than messages. */
-const unreadMsMax = 50;
 
 export class Ingest {
   /** From when a message was read until it may be acknowledged. By the wall clock, which is what a message is dated by. */
   readonly latency = new Histogram();
   readonly #parts: IngestParts;
   readonly #group: OpenGroup;
-  #timer: Timer | undefined;
+  readonly #linger: Linger;
   readonly #parking: Parking<Received>;
-  #lingerMs: number;
   /** Payloads of the messages in memory, open group and parked. */
   #bytes = 0;
   readonly #bytesMax: number;
@@ -76,19 +72,17 @@ export class Ingest {
   readonly #turn: Turn;
   readonly #hold: Hold;
   readonly #waitingForRoom: (() => void)[] = [];
-  /** Sources that leave unread what comes while a group is collected. */
-  readonly #unread: (() => void)[] = [];
   readonly #onCommit: (() => void)[] = [];
   #onDeferred: (entries: readonly Deferred[]) => void = () => {};
 
   constructor(parts: IngestParts) {
     this.#bytesMax = parts.bytesMax;
-    this.#lingerMs = parts.lingerMs;
     this.#parts = parts;
     const { clock, judge, resolve } = parts;
     this.#hold = new Hold(parts.log);
     this.#group = new OpenGroup(clock);
     this.#turn = new Turn(clock);
+    this.#linger = new Linger(clock, parts.lingerMs, () => this.flush());
     this.#parking = new Parking({
       clock,
       turn: this.#turn,
@@ -112,7 +106,7 @@ export class Ingest {
       },
       whenRoom: (resume) => void this.#waitingForRoom.push(resume),
       putsOff: (goOn) => this.#turn.putsOff(goOn),
-      collects: (lastCall) => this.#collects(lastCall),
+      collects: (lastCall) => hold.why === null && this.#linger.collects(lastCall),
     };
   }
 
@@ -167,32 +161,9 @@ export class Ingest {
 
   /** Writes the open group now. */
   flush(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#linger.stop();
     if (this.#group.size > 0 || this.#onCommit.length > 0) this.#commit();
-    this.#callLast();
-  }
-
-  #collects(lastCall: () => void): boolean {
-    const isOpen = this.#timer !== undefined && this.#hold.why === null;
-    const collects = isOpen && this.#lingerMs <= unreadMsMax;
-    if (collects) this.#unread.push(lastCall);
-    return collects;
-  }
-
-  /** The open group was collected for long enough: what waits unread for it goes with it. */
-  #close(): void {
-    if (this.#unread.length === 0) return this.flush();
-    this.#callLast();
-    const { clock } = this.#parts;
-    // A socket that may be read again is asked behind the first turn of what is put off, and before the second.
-    this.#timer = clock.after(0, () => {
-      this.#timer = clock.after(0, () => this.flush());
-    });
-  }
-
-  #callLast(): void {
-    for (const lastCall of this.#unread.splice(0)) lastCall();
+    this.#linger.callLast();
   }
 
   /** Spools the judgement of all that was deferred up to the last of `waited`; `committed` is called once that is durable. */
@@ -266,7 +237,7 @@ export class Ingest {
     this.#group.add(message, port);
     if (this.#hold.why !== null) return;
     if (this.#group.size >= groupMessagesMax || this.#group.entries.length >= groupMessagesMax) this.flush();
-    else this.#timer ??= this.#parts.clock.after(this.#lingerMs, () => this.#close());
+    else this.#linger.begin();
   }
 
   /** @returns what stands for the message: an event, if it has one; undefined: it is known */
@@ -288,7 +259,7 @@ export class Ingest {
   }
 
   #commit(): void {
-    const { append, books, known, clock, lingerMs } = this.#parts;
+    const { append, books, known } = this.#parts;
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
     const endsTheHold = this.#onCommit.length > 0;
     const marks = this.#marks.toWrite();
@@ -301,14 +272,14 @@ export class Ingest {
       });
     } catch (error) {
       this.#hold.begin(error);
-      this.#timer = clock.after(retryHeldMs, () => this.flush());
+      this.#linger.begin(retryHeldMs);
       return;
     }
     this.#hold.end();
     known.committed();
     this.#marks.committed();
     const deferred = this.#group.entries.filter((entry) => entry.kind === "deferred");
-    this.#lingerMs = lingerMs * (this.#group.size < groupMessagesFew ? 2 : 1);
+    this.#linger.written(this.#group.size);
     const groups = this.#group.take();
     for (const { messages } of groups) this.#leave(messages);
     if (deferred.length > 0) this.#onDeferred(deferred);
