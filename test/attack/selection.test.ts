@@ -14,6 +14,9 @@ const absent = [
   postgresAvailable(),
 ].filter(Boolean);
 
+const triesMax = 3;
+const isLate = (problem: string) => / during the attack \(calm [\d.]+, allowed \d+\)$/.test(problem);
+
 describe.skipIf(absent.length > 0)(
   `no neighbour stops it (skipped where absent: ${absent.join(", ")})`,
   () => {
@@ -24,10 +27,17 @@ describe.skipIf(absent.length > 0)(
       test(
         attack.says,
         async () => {
-          const fault = faultOf(attack);
-          fault.prepare?.();
-          const row = await runner.run(fault, attack.few, 1).finally(() => fault.done?.());
-          expect(row.problems).toEqual([]);
+          const once = async () => {
+            const fault = faultOf(attack);
+            fault.prepare?.();
+            const row = await runner.run(fault, attack.few, 1).finally(() => fault.done?.());
+            return row.problems;
+          };
+          let problems = await once();
+          // A machine that has other work for a while is late once; whoever is stopped by the neighbour is late every time.
+          for (let tries = 1; tries < triesMax && problems.length > 0 && problems.every(isLate); tries++)
+            problems = await once();
+          expect(problems).toEqual([]);
         },
         240_000,
       );
