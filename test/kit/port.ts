@@ -7,7 +7,8 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 
-const [first, last] = [10_100, 65_535];
+// A Redis Cluster takes the port that is 10,000 higher, too.
+const [first, last] = [10_100, 55_535];
 const candidates = outside(ofTheKernel());
 /** Other test processes of this machine begin elsewhere. */
 let at = Math.floor(Math.random() * candidates.length);
