@@ -22,7 +22,8 @@ import { systemClock, type Clock } from "./core/clock.ts";
 import { countsOf } from "./core/kind.ts";
 import { createClosers, type Closers } from "./core/closers.ts";
 import { explain, type Log } from "./core/log.ts";
-import { memoryShares } from "./core/memory-budget.ts";
+import { memoryShares, residentBytesMax } from "./core/memory-budget.ts";
+import { keepWithin } from "./core/memory-keeper.ts";
 import type { Source } from "./core/source.ts";
 import type { Store } from "./core/store.ts";
 import { throttledWarn } from "./core/throttled-warn.ts";
@@ -218,6 +219,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
 
   async function start(): Promise<void> {
     closers.add(() => log.info(statsLine(parts), "stats"));
+    closers.add(keepWithin({ bytesMax: residentBytesMax(config.memory), clock }));
     const { lookup: lookups, local, watchdog } = config;
     watches = startWatches({
       ...{ dataDir, clock, log, spool, store, drains, sources, ingest, view, closers },

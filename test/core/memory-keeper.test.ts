@@ -1,0 +1,107 @@
+import { expect, test } from "bun:test";
+import { residentBytesMax } from "../../src/core/memory-budget.ts";
+import { keepWithin } from "../../src/core/memory-keeper.ts";
+import { simulatedClock } from "../kit/clock.ts";
+
+const MB = 1_000_000;
+const bytesMax = 250 * MB;
+
+/** A process that holds `live`, and besides what it has let go of and nobody collected. */
+function aProcess({ live = 80 * MB, collectMs = 50, bytesMax: most = bytesMax } = {}) {
+  const clock = simulatedClock();
+  const state = { live, garbage: 0, micros: 0, collections: 0, peak: 0 };
+  const stop = keepWithin({
+    bytesMax: most,
+    clock,
+    resident: () => state.live + state.garbage,
+    cpuMicros: () => state.micros,
+    collect() {
+      state.collections++;
+      state.garbage = 0;
+      state.micros += collectMs * 1000;
+    },
+  });
+  /** @param share of a core that it uses */
+  function work(seconds: number, bytesPerSecond: number, share: number): void {
+    for (let i = 0; i < seconds * 10; i++) {
+      state.garbage += bytesPerSecond / 10;
+      state.micros += share * 100_000;
+      state.peak = Math.max(state.peak, state.live + state.garbage);
+      clock.advance(100);
+    }
+  }
+  return { state, work, stop };
+}
+
+test("under a load that lets go of 50 MB a second, it stays near its budget", () => {
+  const { state, work } = aProcess();
+  work(60, 50 * MB, 0.9);
+  expect(state.peak).toBeLessThan(bytesMax * 1.25);
+  expect(state.collections).toBeWithin(10, 25);
+});
+
+test("below its budget, nothing is collected while there is work", () => {
+  const { state, work } = aProcess();
+  work(30, 5 * MB, 0.5);
+  expect(state.collections).toBe(0);
+});
+
+test("once the load is over, what it left is collected, once", () => {
+  const { state, work } = aProcess();
+  work(10, 15 * MB, 0.9);
+  work(60, 0, 0.01);
+  expect(state).toMatchObject({ collections: 1, garbage: 0 });
+});
+
+test("without a bound there are no collections but after a load", () => {
+  const { state, work } = aProcess({ bytesMax: Number.POSITIVE_INFINITY });
+  work(60, 50 * MB, 0.9);
+  expect(state.collections).toBe(0);
+  work(10, 0, 0.01);
+  expect(state.collections).toBe(1);
+});
+
+test("a bound is what an operator sets, or a cgroup that has less than the default", () => {
+  const MiB = 1024 * 1024;
+  expect(residentBytesMax({ bytesMax: 160 * MiB }, 8192 * MiB)).toBe(140 * MiB);
+  expect(residentBytesMax({}, 128 * MiB)).toBe(112 * MiB);
+  expect(residentBytesMax({}, 8192 * MiB)).toBe(Number.POSITIVE_INFINITY);
+  expect(residentBytesMax({}, 0)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("a load that needed collections leaves what it still held at the last: that goes too", () => {
+  const { state, work } = aProcess();
+  state.live = 200 * MB;
+  work(10, 40 * MB, 0.9);
+  const during = state.collections;
+  expect(during).toBeGreaterThan(3);
+  // Its windows are empty now, and the same is garbage.
+  [state.live, state.garbage] = [80 * MB, 120 * MB];
+  work(30, 0, 0.01);
+  expect(state).toMatchObject({ collections: during + 1, garbage: 0 });
+});
+
+test("what lives beyond the budget is not looked through again and again", () => {
+  const { state, work } = aProcess({ live: 300 * MB });
+  work(10, 1 * MB, 0.9);
+  expect(state.collections).toBe(0);
+});
+
+test("collections take a quarter of the part by which the budget is exceeded, and no more of the CPU", () => {
+  for (const share of [0.1, 0.9]) {
+    const { state, work } = aProcess({ live: bytesMax * 1.2, collectMs: 100 });
+    work(100, 30 * MB, share);
+    const part = (state.collections * 100) / (100_000 * share);
+    expect(part).toBeGreaterThan(0.03);
+    expect(part).toBeLessThanOrEqual((state.peak / bytesMax - 1) / 4);
+  }
+});
+
+test("a gateway that does nothing is left alone, and so is one that has stopped", () => {
+  const { state, work, stop } = aProcess();
+  work(600, 0.01 * MB, 0.01);
+  expect(state.collections).toBe(0);
+  stop();
+  work(10, 100 * MB, 0.01);
+  expect(state.collections).toBe(0);
+});
