@@ -33,18 +33,7 @@ import { remarkOn } from "./metrics.ts";
 import { scrub } from "./scrub.ts";
 import { readTime, timeSettings } from "./time.ts";
 import { addressIn, isOwnTopic } from "./topic.ts";
-import { isRejection, rejection, type Rejection, type Reasons } from "./verdict.ts";
-
-export const faultReasons = {
-  LOST_TO_DAMAGE: {
-    help: "The message waited on disk to be judged, and was lost when the spool was damaged.",
-    remedy: "`sluice spool repair` reported how many; the device may still have them.",
-  },
-  JUDGE_FAULT: {
-    help: "A bug in Sluice: judging this message raised an error.",
-    remedy: "Report it with its detail and with the part of the payload that was kept.",
-  },
-} as const satisfies Reasons;
+import { isRejection, rejection, type Rejection } from "./verdict.ts";
 
 /** The settings that app_settings may change while the gateway runs. */
 export const policySettings = { ...keepSettings, ...sizeSettings, ...rateSettings, ...timeSettings };

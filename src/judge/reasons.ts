@@ -5,7 +5,6 @@
 import { registryReasons } from "./authorize.ts";
 import { jsonReasons, sizeReasons } from "./decode.ts";
 import { envelopeReasons } from "./envelope.ts";
-import { faultReasons } from "./judge.ts";
 import { rateReasons } from "./limit.ts";
 import { mappingReasons } from "./mapping/misfit.ts";
 import { metricReasons } from "./metrics.ts";
@@ -17,6 +16,18 @@ export interface ReasonRow extends Reason {
   readonly code: string;
   readonly stage: string;
 }
+
+/** Of no stage: they come of damage and of bugs. */
+const faultReasons = {
+  LOST_TO_DAMAGE: {
+    help: "The message waited on disk to be judged, and was lost when the spool was damaged.",
+    remedy: "`sluice spool repair` reported how many; the device may still have them.",
+  },
+  JUDGE_FAULT: {
+    help: "A bug in Sluice: judging this message raised an error.",
+    remedy: "Report it with its detail and with the part of the payload that was kept.",
+  },
+} as const satisfies Reasons;
 
 const stages: Readonly<Record<string, Reasons>> = {
   size: sizeReasons,
