@@ -90,7 +90,7 @@ const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]
     scaling(site, {
       file: resolve(values.binary[0] ?? executable),
       env,
-      messages: Number(values.messages) / 4,
+      messages: Number(values.messages),
       sizeMax: Number(values["size-max"]),
     }),
 };

@@ -48,7 +48,11 @@ export async function scaling(
     }
   }
   for (let gateways = 1; gateways <= gatewaysMax; gateways++)
-    await row(`${gateways} gateways`, { subject: sluiceSubject({ file, env, gateways }) });
+    await row(`${gateways} gateways`, {
+      subject: sluiceSubject({ file, env, gateways }),
+      // Each has as many as one alone: what it has compiled by then tells more than how many there are.
+      count: gateways * messages,
+    });
   const { settings, stop } = await startSinks();
   for (let sinks = 0; sinks <= settings.length; sinks++) {
     const more = Object.assign({}, ...settings.slice(0, sinks)) as Record<string, string>;
