@@ -4,6 +4,7 @@ import { renderSVG } from "uqr";
 import { request, useAnswer, useTick, wordsOf } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
+import { Table } from "./table.tsx";
 import { number, time } from "./words.ts";
 
 interface Device {
@@ -110,55 +111,50 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       ) : (
         ""
       )}
-      <table tabIndex={0}>
-        <thead>
-          <tr>
-            <th scope="col">Device</th>
-            <th scope="col">Site</th>
-            <th scope="col">Status</th>
-            <th scope="col">Last seen, the silent first</th>
-            <th scope="col">In the last minute</th>
-            <th scope="col">Since the start</th>
-            <th scope="col">Last reject</th>
-            <th scope="col">
-              <span class="hidden">What can be done</span>
-            </th>
+      <Table
+        columns={[
+          "Device",
+          "Site",
+          "Status",
+          "Last seen, the silent first",
+          "In the last minute",
+          "Since the start",
+          "Last reject",
+          <span class="hidden">What can be done</span>,
+        ]}
+      >
+        {answer?.devices.map((device) => (
+          <tr key={nameOf(device)}>
+            <th scope="row">{nameOf(device)}</th>
+            <td>{device.site_id}</td>
+            <td>
+              {device.status}
+              {device.token_set ? "" : ", without a token"}
+            </td>
+            <td>{device.last_seen === null ? "–" : time(device.last_seen)}</td>
+            <td>{number(device.messages_per_minute)}</td>
+            <td>{number(device.messages)}</td>
+            <td>{rejectText(device)}</td>
+            <td class="acts">
+              <button type="button" onClick={() => follow(nameOf(device))}>
+                Follow
+              </button>
+              <button type="button" onClick={() => rotate(device)}>
+                New token
+              </button>
+              {device.status === "ACTIVE" ? (
+                <button type="button" onClick={() => change(device, "revoke")}>
+                  Revoke
+                </button>
+              ) : (
+                <button type="button" onClick={() => change(device, "activate")}>
+                  Activate
+                </button>
+              )}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {answer?.devices.map((device) => (
-            <tr key={nameOf(device)}>
-              <th scope="row">{nameOf(device)}</th>
-              <td>{device.site_id}</td>
-              <td>
-                {device.status}
-                {device.token_set ? "" : ", without a token"}
-              </td>
-              <td>{device.last_seen === null ? "–" : time(device.last_seen)}</td>
-              <td>{number(device.messages_per_minute)}</td>
-              <td>{number(device.messages)}</td>
-              <td>{rejectText(device)}</td>
-              <td class="acts">
-                <button type="button" onClick={() => follow(nameOf(device))}>
-                  Follow
-                </button>
-                <button type="button" onClick={() => rotate(device)}>
-                  New token
-                </button>
-                {device.status === "ACTIVE" ? (
-                  <button type="button" onClick={() => change(device, "revoke")}>
-                    Revoke
-                  </button>
-                ) : (
-                  <button type="button" onClick={() => change(device, "activate")}>
-                    Activate
-                  </button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       <p>
         <button type="button" disabled={after.length === 0} onClick={() => setAfter(after.slice(0, -1))}>
           Back

@@ -1,6 +1,7 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
 import { useEffect, useState } from "hono/jsx/dom";
 import { useSession } from "./api.ts";
+import { Table } from "./table.tsx";
 import { ms, number } from "./words.ts";
 
 interface Entry {
@@ -86,46 +87,35 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
             : "The stream is not open: log in above, or press Follow again."}
       </p>
       {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
-      <table tabIndex={0}>
-        <thead>
-          <tr>
-            <th scope="col">Received</th>
-            <th scope="col">Verdict</th>
-            <th scope="col">On disk</th>
-            <th scope="col">In the sinks</th>
-            <th scope="col">Message</th>
+      <Table columns={["Received", "Verdict", "On disk", "In the sinks", "Message"]}>
+        {rows.map((row) => (
+          <tr key={row.seq}>
+            <td>{new Date(row.received_at).toTimeString().slice(0, 8)}</td>
+            <td class={row.verdict === "accepted" ? "good" : "bad"}>
+              {row.verdict}
+              {row.stage === null ? "" : ` (stage ${row.stage})`}
+              {row.detail === null ? "" : `: ${row.detail}`}
+            </td>
+            <td>{ms(row.to_disk_ms)}</td>
+            <td>
+              {Object.entries(row.sinks)
+                .map(([sink, after]) => `${sink} ${ms(after)}`)
+                .join(", ")}
+            </td>
+            <td>
+              <code>{row.topic}</code> <code>{row.payload}</code>
+              {row.mapping === null ? (
+                ""
+              ) : (
+                <>
+                  {" "}
+                  read by the mapping <code>{row.mapping}</code>
+                </>
+              )}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={row.seq}>
-              <td>{new Date(row.received_at).toTimeString().slice(0, 8)}</td>
-              <td class={row.verdict === "accepted" ? "good" : "bad"}>
-                {row.verdict}
-                {row.stage === null ? "" : ` (stage ${row.stage})`}
-                {row.detail === null ? "" : `: ${row.detail}`}
-              </td>
-              <td>{ms(row.to_disk_ms)}</td>
-              <td>
-                {Object.entries(row.sinks)
-                  .map(([sink, after]) => `${sink} ${ms(after)}`)
-                  .join(", ")}
-              </td>
-              <td>
-                <code>{row.topic}</code> <code>{row.payload}</code>
-                {row.mapping === null ? (
-                  ""
-                ) : (
-                  <>
-                    {" "}
-                    read by the mapping <code>{row.mapping}</code>
-                  </>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </section>
   );
 }

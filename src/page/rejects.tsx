@@ -2,6 +2,7 @@
 import { useState } from "hono/jsx/dom";
 import { request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
+import { Table } from "./table.tsx";
 import { number, time } from "./words.ts";
 
 interface RejectRow {
@@ -122,28 +123,18 @@ function Devices({ rows }: { rows: readonly RejectRow[] }) {
   return (
     <>
       {rows.length < devicesMax ? "" : <p>The {number(devicesMax)} devices that were rejected last:</p>}
-      <table tabIndex={0}>
-        <thead>
-          <tr>
-            <th scope="col">Device</th>
-            <th scope="col">Count</th>
-            <th scope="col">Last</th>
-            <th scope="col">What was wrong</th>
+      <Table columns={["Device", "Count", "Last", "What was wrong"]}>
+        {rows.map(({ tenant_id: tenant, device_id: device, count, last_at: last, topic, detail }) => (
+          <tr key={`${tenant}/${device}`}>
+            <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+            <td>{number(count)}</td>
+            <td>{time(last)}</td>
+            <td>
+              {detail} {topic === null ? "" : <code>{topic}</code>}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {rows.map(({ tenant_id: tenant, device_id: device, count, last_at: last, topic, detail }) => (
-            <tr key={`${tenant}/${device}`}>
-              <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
-              <td>{number(count)}</td>
-              <td>{time(last)}</td>
-              <td>
-                {detail} {topic === null ? "" : <code>{topic}</code>}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </>
   );
 }
@@ -158,28 +149,18 @@ function Letters({ count }: { count: number }) {
       <p>Replay them once what the sink's words name is put right.</p>
       <Trouble error={error} />
       {first === undefined ? "" : <Kept path={`/admin/dead-letters/${first.id}`} />}
-      <table tabIndex={0}>
-        <thead>
-          <tr>
-            <th scope="col">Sink</th>
-            <th scope="col">Device</th>
-            <th scope="col">Since</th>
-            <th scope="col">Its words</th>
-          </tr>
-        </thead>
-        <tbody>
-          {(answer?.rows ?? []).map(
-            ({ id, sink, tenant_id: tenant, device_id: device, refused_at: at, why }) => (
-              <tr key={id}>
-                <td>{sink}</td>
-                <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
-                <td>{time(at)}</td>
-                <td>{why}</td>
-              </tr>
-            ),
-          )}
-        </tbody>
-      </table>
+      <Table columns={["Sink", "Device", "Since", "Its words"]}>
+        {(answer?.rows ?? []).map(
+          ({ id, sink, tenant_id: tenant, device_id: device, refused_at: at, why }) => (
+            <tr key={id}>
+              <td>{sink}</td>
+              <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+              <td>{time(at)}</td>
+              <td>{why}</td>
+            </tr>
+          ),
+        )}
+      </Table>
     </>
   );
 }
