@@ -25,7 +25,7 @@ import { type Base, sluiceSubject, type Subject } from "./subject.ts";
 
 const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if none is named
   --binary FILE     an executable to measure; several alternate in one run    [dist/sluice]
-  --messages N      of one backlog                                            [100000]
+  --messages N      of one backlog                                            [300000]
   --rounds N        each with a fresh process and database per executable     [3]
   --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
   --seconds N       at each rate                                              [8]
@@ -56,7 +56,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     binary: { type: "string", multiple: true, default: [executable] },
-    messages: { type: "string", default: "100000" },
+    messages: { type: "string", default: "300000" },
     rounds: { type: "string", default: "3" },
     rates: { type: "string", default: "100,1000,10000" },
     seconds: { type: "string", default: "8" },
