@@ -133,9 +133,18 @@ export class Groups {
     this.#recentBytes += memoryBytes(entries);
     for (const [oldest, gone] of this.#recent) {
       if (this.#recentBytes <= this.#recentBytesMax) break;
-      this.#recent.delete(oldest);
-      this.#recentBytes -= memoryBytes(gone);
+      this.#forget(oldest, gone);
     }
+  }
+
+  /** Of the decoded ones, nobody needs those up to `seq`. */
+  settledTo(seq: number): void {
+    for (const [last, entries] of this.#recent) if (last <= seq) this.#forget(last, entries);
+  }
+
+  #forget(last: number, entries: readonly Entry[]): void {
+    this.#recent.delete(last);
+    this.#recentBytes -= memoryBytes(entries);
   }
 
   /**

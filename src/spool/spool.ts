@@ -132,10 +132,7 @@ export class Spool {
     return freeBytes(this.#db, this.#dataDir);
   }
 
-  /**
-   * Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer.
-   * @throws if the disk cannot be read
-   */
+  /** Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer. @throws if the disk cannot be read */
   get roomBytes(): number {
     const { bytesMax, freeBytesMin } = this.#settings;
     const free = freeBytes(this.#db, this.#dataDir) - freeBytesMin;
@@ -177,6 +174,7 @@ export class Spool {
     this.#bytes += bytes;
     this.#appendedBytes += bytes;
     for (const group of groups) this.#tail.push(group.entries);
+    this.#forget();
     if (this.#clock.monoMs() - this.#trimmedAtMs > trimEveryMs) this.#trim(this.#settled(), trimGroupsMax);
     for (const listener of this.#listeners) listener();
   }
@@ -194,10 +192,7 @@ export class Spool {
     this.#listeners.push(listener);
   }
 
-  /**
-   * Names the sinks for which the spool keeps its entries; what all of them have settled is trimmed. At the byte
-   * bound, sinks in `untilFull` lose their oldest entries, so that the others need not wait for them.
-   */
+  /** Names the sinks for which the spool keeps its entries. At the byte bound, those in `untilFull` lose their oldest: see keeping.ts. */
   keepFor(sinks: readonly string[], untilFull: readonly string[] = []): void {
     this.#keeping.keepFor(sinks, untilFull);
   }
@@ -270,6 +265,7 @@ export class Spool {
 
   /** Once a second: writes cursors, trims groups that every sink has settled, gives free pages back. */
   #idle(): void {
+    this.#forget();
     try {
       const settled = this.#settled();
       if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);
@@ -288,6 +284,13 @@ export class Spool {
     const old = this.#groups.olderThan(this.#ageNowMs() - ageMaxSeconds * 1000, trimGroupsMax);
     const seq = Math.min(old, this.#keeping.expendable, this.#head - 1);
     if (seq >= this.first) this.#trim(seq, trimGroupsMax);
+  }
+
+  /** Lets go of what is in memory only for sinks that have it by now. */
+  #forget(): void {
+    const settled = this.#settled();
+    this.#tail.settledTo(settled);
+    this.#groups.settledTo(settled);
   }
 
   /** Up to where groups may go as a matter of course. The newest stays: it tells the head after a restart. */

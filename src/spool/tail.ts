@@ -1,6 +1,7 @@
 /**
- * The tail: the newest groups, kept in memory so that sinks that keep up never read the disk. Bounded by bytes; the
- * oldest leave first.
+ * The tail: the newest groups, kept in memory so that sinks that keep up never read the disk. Bounded by bytes; the oldest leave
+ * first, and before that what every sink has settled: held up to the bound, it outlived the engine's young generation under
+ * load, and that was what most of the peak consisted of.
  */
 import type { Entry } from "../core/entry.ts";
 
@@ -33,9 +34,21 @@ export class Tail {
     const bytes = memoryBytes(entries);
     this.#groups.push({ first: entries[0]?.seq ?? 0, entries, bytes });
     this.#bytes += bytes;
+    this.#release((_, i) => this.#bytes > this.#bytesMax && i < this.#groups.length - 1);
+  }
+
+  /** Nobody needs what is up to `seq`. */
+  settledTo(seq: number): void {
+    this.#release(({ first, entries }) => first + entries.length - 1 <= seq);
+  }
+
+  #release(mayGo: (group: Held, i: number) => boolean): void {
     let gone = 0;
-    while (this.#bytes > this.#bytesMax && gone < this.#groups.length - 1)
-      this.#bytes -= this.#groups[gone++]?.bytes ?? 0;
+    for (const group of this.#groups) {
+      if (!mayGo(group, gone)) break;
+      this.#bytes -= group.bytes;
+      gone++;
+    }
     if (gone > 0) this.#groups.splice(0, gone);
   }
 

@@ -93,6 +93,23 @@ describe("appending and reading", () => {
     expect(spool.read(5)).toEqual(spool.read(1).slice(4));
   });
 
+  test("memory keeps what a sink still waits for, and what all have settled is read from the disk", () => {
+    const spool = kit.spool({ clock: simulatedClock() });
+    const group = entries(3);
+    const [first] = group;
+    const isInMemory = () => spool.read(1)[0] === first;
+    spool.keepFor(["waits"], ["skips"]);
+    spool.append(group, emptyRecord);
+    spool.setCursor("waits", settledTo(3));
+    spool.setCursor("skips", settledTo(2));
+    put(spool, 3);
+    expect(isInMemory()).toBe(true);
+    spool.setCursor("skips", settledTo(3));
+    put(spool, 3);
+    expect(isInMemory()).toBe(false);
+    expect(spool.read(1)).toEqual(group);
+  });
+
   test("the oldest entry after a seq says since when a sink waits", () => {
     const spool = kit.spool();
     spool.append([anEntry({ receivedMs: 10 })], emptyRecord);
