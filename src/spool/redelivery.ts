@@ -12,6 +12,9 @@
  * unjudged) belong to one owner, so a flood of them takes room only from itself. Shares are per device. Rejected
  * alternative: per client id, because anybody can make up client ids. The other half of the window goes by age alone,
  * so that it covers what a broker may have under way to us (MQTT_RECEIVE_MAXIMUM), whoever sent it.
+ *
+ * Only what is sent again asks, and most gateways go for days without that. So the ring is all that is kept at all times; what answers is
+ * made from it at the first question, and let go once a whole window has come without one.
  */
 import type { Entry } from "../core/entry.ts";
 import { contentOf } from "../core/redelivery-key.ts";
@@ -40,12 +43,14 @@ const basis = 0x811c_9dc5;
 export class RedeliveryWindow {
   readonly #fingerprints: Float64Array;
   readonly #owners: Uint16Array;
-  readonly #known = new Map<number, number>();
+  /** How often each packet, and each content, is in the window. */
+  #known: Map<number, number> | undefined;
+  #contents: Map<number, number> | undefined;
+  /** So many packets have come since somebody asked. */
+  #unasked = 0;
   /** How many packets of each owner are in the window; `#holders` counts the owners that have some. */
   readonly #held = new Uint32Array(ownersMax);
   #holders = 0;
-  /** How often each content is in the window; built at the first `holdsContent`. */
-  #contents: Map<number, number> | undefined;
   /** The index of the oldest packet, once the ring is full. */
   #next = 0;
   #filled = 0;
@@ -58,18 +63,22 @@ export class RedeliveryWindow {
   }
 
   has(fingerprint: number): boolean {
+    this.#unasked = 0;
+    this.#known ??= countsOf(this.#fingerprints.subarray(0, this.#filled));
     return this.#known.has(fingerprint);
   }
 
   /** Did a packet with the same sender, topic and bytes come, whatever its packet identifier? */
   holdsContent(fingerprint: number): boolean {
-    this.#contents ??= countsOf([...this.#known].map(([known, times]) => [contentOf(known), times]));
+    this.#unasked = 0;
+    this.#contents ??= countsOf(this.#fingerprints.subarray(0, this.#filled).map(contentOf));
     return this.#contents.has(contentOf(fingerprint));
   }
 
   add(fingerprint: number, owner: number): void {
     if (this.#filled === this.#fingerprints.length) this.#makeRoom();
     else this.#filled++;
+    if (++this.#unasked > this.#fingerprints.length) this.#known = this.#contents = undefined;
     this.#fingerprints[this.#next] = fingerprint;
     this.#owners[this.#next] = owner;
     this.#next = (this.#next + 1) % this.#fingerprints.length;
@@ -101,10 +110,10 @@ export class RedeliveryWindow {
   }
 
   #count(fingerprint: number, owner: number, by: 1 | -1): void {
-    change(this.#known, fingerprint, by);
     const held = (this.#held[owner] ?? 0) + by;
     this.#held[owner] = held;
     if (held === (by === 1 ? 1 : 0)) this.#holders += by;
+    if (this.#known) change(this.#known, fingerprint, by);
     if (this.#contents) change(this.#contents, contentOf(fingerprint), by);
   }
 }
@@ -115,8 +124,8 @@ function change(counts: Map<number, number>, key: number, by: number): void {
   else counts.delete(key);
 }
 
-function countsOf(pairs: readonly (readonly [number, number])[]): Map<number, number> {
+function countsOf(keys: Float64Array): Map<number, number> {
   const counts = new Map<number, number>();
-  for (const [key, times] of pairs) change(counts, key, times);
+  for (const key of keys) change(counts, key, 1);
   return counts;
 }

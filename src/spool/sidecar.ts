@@ -120,7 +120,7 @@ export class SidecarTables {
 
   #writePackets(added: readonly number[], window: CommitRecord["window"]): void {
     const isDue = window !== undefined && this.#held + added.length / 2 > 2 * this.#windowSize;
-    const pairs = isDue ? window.pairs() : Float64Array.from(added);
+    const pairs = isDue ? window.pairs() : new Float64Array(added);
     if (isDue) this.#removePackets.run();
     this.#putPackets.run(pairs.length / 2, new Uint8Array(pairs.buffer));
     this.#change = pairs.length / 2 - (isDue ? this.#held : 0);

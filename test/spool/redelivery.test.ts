@@ -50,6 +50,20 @@ describe("the redelivery window", () => {
     expect([899, 900, 999].map((print) => window.has(print))).toEqual([false, true, true]);
   });
 
+  test("answers the same however seldom it is asked", () => {
+    const [asked, forgotten] = [new RedeliveryWindow(50), new RedeliveryWindow(50)];
+    const printOf = (n: number) => ((n * 7_919) % 37) * 65_536 + (n % 3);
+    for (let n = 0; n < 1_000; n++) {
+      for (const window of [asked, forgotten])
+        window.add(printOf(n) + (n % 11 === 0 ? n * 2 ** 30 : 0), n % 7);
+      const known = Array.from({ length: 111 }, (_, print) => asked.has(printOf(print)));
+      const contents = Array.from({ length: 37 }, (_, print) => asked.holdsContent(print * 65_536));
+      if (n % 171 > 2) continue;
+      expect(known.map((_, print) => forgotten.has(printOf(print)))).toEqual(known);
+      expect(contents.map((_, print) => forgotten.holdsContent(print * 65_536))).toEqual(contents);
+    }
+  });
+
   test("is the same after a restart", () => {
     const window = new RedeliveryWindow(100);
     for (let n = 0; n < 1_000; n++) window.add(n, n % 100 === 0 ? 7 : 8);
