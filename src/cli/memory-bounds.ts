@@ -17,7 +17,7 @@ import { readAheadEntriesMax } from "../drain/read-ahead.ts";
 import { intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
 import { bucketsMax } from "../judge/limit.ts";
 import { reasons } from "../judge/reasons.ts";
-import { topicsMax } from "../judge/topic.ts";
+import { topicsMax } from "../core/per-topic.ts";
 import { streamsBytesMax } from "../http/streams.ts";
 import { askedSinks } from "../sink/index.ts";
 import { columnsMax } from "../sink/influx/types.ts";
@@ -42,7 +42,7 @@ export const itemBytes = {
   packet: 192,
   retainedTopic: 192,
   bucket: 224,
-  /** Of a topic as fleets have it, with its parts. */
+  /** Of a topic as fleets have it, with its parts and what redelivery makes of it. */
   topic: 512,
   /** When and how often a device was heard, in tenants of some devices each. */
   heardDevice: 256,
@@ -78,7 +78,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
     },
     { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
     { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
-    { part: "addresses of topics", bytes: topicsMax * itemBytes.topic },
+    { part: "topics: their addresses and keys", bytes: topicsMax * itemBytes.topic },
     {
       part: "redelivery window (REDELIVERY_WINDOW)",
       bytes: config.spool.redeliveryWindow * itemBytes.packet,

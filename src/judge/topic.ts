@@ -4,6 +4,7 @@
  * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are rejected (MQTT 5 §1.5.4
  * advises against them, and a stored line must stay one line), and so is a level too long for an indexed key.
  */
+import { perTopic } from "../core/per-topic.ts";
 import { issuedToken } from "../core/token.ts";
 import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
 import type { Message } from "../core/message.ts";
@@ -39,22 +40,8 @@ export function addressIn({
   return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
 }
 
-/**
- * Topics whose address is kept: a device says the same one for years, and its entries share the strings. Those that came first stay: to
- * begin anew when full would keep nothing of a few more devices that speak in turn, and to find the one to drop costs what is saved.
- */
-export const topicsMax = 8_192;
-
-const addresses = new Map<string, Address>();
-
-function known(topic: string): ReturnType<typeof readTopic> {
-  const kept = addresses.get(topic);
-  if (kept !== undefined) return kept;
-  const read = readTopic(topic);
-  if (isRejection(read)) return read;
-  if (addresses.size < topicsMax) addresses.set(topic, read);
-  return read;
-}
+/** Entries of a device share the strings. */
+const known = perTopic(readTopic, (read) => !isRejection(read));
 
 function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons> {
   const levels = topic.split("/");

@@ -18,7 +18,9 @@ import { Window } from "../../src/drain/window.ts";
 import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
-import { addressIn, topicsMax } from "../../src/judge/topic.ts";
+import { topicsMax } from "../../src/core/per-topic.ts";
+import { redeliveryKey } from "../../src/core/redelivery-key.ts";
+import { addressIn } from "../../src/judge/topic.ts";
 import { parkedMax } from "../../src/intake/ingest.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
@@ -91,6 +93,9 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
     () => {
       const window = new RedeliveryWindow(100_000);
       for (let i = 0; i < 200_000; i++) window.add(i * 7_919 + 2 ** 40, i % 5_000);
+      // From now on it can answer both of its questions.
+      window.has(0);
+      window.holdsContent(0);
       return window;
     },
   ],
@@ -119,7 +124,16 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
     topicsMax,
     () => {
       const topic = (i: number) => `tenant/${key(i).replace("/", "/device/")}/telemetry`;
-      for (let i = 0; i < 2 * topicsMax; i++) addressIn({ topic: Buffer.from(topic(i)).toString() });
+      for (let i = 0; i < 2 * topicsMax; i++) {
+        const message = {
+          topic: Buffer.from(topic(i)).toString(),
+          sender: "",
+          payload: new Uint8Array(1),
+          packetId: 1,
+        };
+        addressIn(message);
+        redeliveryKey(message);
+      }
       return addressIn;
     },
   ],
