@@ -14,6 +14,7 @@ import * as kafka from "./kafka.ts";
 import * as redis from "./redis.ts";
 import { ingest, startSite } from "./ingest.ts";
 import { live } from "./live.ts";
+import { usualLoad } from "./load.ts";
 import * as mappings from "./mappings.ts";
 import * as page from "./page.ts";
 import { scaling } from "./scaling.ts";
@@ -26,6 +27,7 @@ import { type Base, sluiceSubject, type Subject } from "./subject.ts";
 const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if none is named
   --binary FILE     an executable to measure; several alternate in one run    [dist/sluice]
   --messages N      of one backlog                                            [300000]
+  --bytes N         of a payload; the scaling bench has sizes of its own      [300]
   --rounds N        each with a fresh process and database per executable     [3]
   --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
   --seconds N       at each rate                                              [8]
@@ -57,6 +59,7 @@ const { values, positionals } = parseArgs({
   options: {
     binary: { type: "string", multiple: true, default: [executable] },
     messages: { type: "string", default: "300000" },
+    bytes: { type: "string", default: String(usualLoad.bytes) },
     rounds: { type: "string", default: "3" },
     rates: { type: "string", default: "100,1000,10000" },
     seconds: { type: "string", default: "8" },
@@ -115,7 +118,7 @@ async function measured(): Promise<Report> {
   const measurable = cores > 0 ? subjects.map((subject) => limited(subject, cores)) : subjects;
   for (let i = 0; i < Number(values.busy); i++)
     endsWithUs(Bun.spawn([process.execPath, "-e", "for (;;);"]).pid);
-  const site = await startSite();
+  const site = await startSite({ ...usualLoad, bytes: Number(values.bytes) });
   const figures: Figure[] = [];
   for (const bench of positionals.length > 0 ? positionals : Object.keys(benches))
     figures.push(...((await benches[bench]?.(site, measurable)) ?? []));
