@@ -41,7 +41,7 @@ interface Place {
 /** Encodes entries as rows will hold them, in groups of a size that can be read at once. */
 export function encodeAll(entries: readonly Entry[]): Encoded[] {
   const groups: Encoded[] = [];
-  for (let from = 0; from < entries.length; ) {
+  for (let from = 0; from < entries.length;) {
     const to = rowEnd(entries, from);
     const some = to - from === entries.length ? entries : entries.slice(from, to);
     const group = encodeGroup(some);
