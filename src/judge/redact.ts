@@ -18,9 +18,8 @@ import {
   secretsMax,
   spellOut,
 } from "./scrub.ts";
-import { isSecret, secrecyOf, secretSign } from "./secret-names.ts";
+import { isSecret, namesSecret, secrecyOf } from "./secret-names.ts";
 
-const usualStart = '"provision_';
 const usualName = '"provision_token"';
 /** How many strings of a reject's payload that may name a secret are looked at. */
 const looksMax = 32;
@@ -90,15 +89,14 @@ function isUnusual(line: string): boolean {
  * Finds the value of the only provision_token. undefined: the line names no secret. null: a closer look is needed.
  */
 function usualValue(line: string): { from: number; to: number } | undefined | null {
-  const sign = line.search(secretSign);
-  if (sign < 0) return undefined;
-  const start = sign - usualStart.length;
-  if (start < 0 || !line.startsWith(usualName, start)) return null;
+  const start = line.indexOf(usualName);
+  if (start < 0) return namesSecret(line) ? null : undefined;
+  if (namesSecret(line.slice(0, start))) return null;
   const colon = skipBlank(line, start + usualName.length);
   const open = skipBlank(line, colon + 1);
   if (line.charAt(colon) !== ":" || line.charAt(open) !== '"') return null;
   const [from, to] = [open + 1, endOfString(line, open) - 1];
-  return line.slice(from, to).includes("\\") || secretSign.test(line.slice(to)) ? null : { from, to };
+  return line.slice(from, to).includes("\\") || namesSecret(line.slice(to)) ? null : { from, to };
 }
 
 /** @param most how many strings that may name a secret are looked at */
@@ -110,7 +108,7 @@ function blankEveryNamed(text: string, most: number): Blanked {
   for (let open = text.indexOf('"'); open >= 0; open = text.indexOf('"', open)) {
     const end = endOfString(text, open);
     const string = text.slice(open, end);
-    if (!secretSign.test(string)) {
+    if (!namesSecret(string)) {
       out += text.slice(kept, end);
       kept = open = end;
       continue;
@@ -196,7 +194,7 @@ const utf8 = new TextEncoder();
 /** A payload as it may be passed on to others than the judge: the same bytes if nothing in it looks like a secret. */
 export function withoutTokens(payload: Uint8Array): Uint8Array {
   const text = readable(payload);
-  const isSuspect = [secretSign, escapedAscii, /tok-|\0/].some((sign) => sign.test(text));
+  const isSuspect = namesSecret(text) || escapedAscii.test(text) || /tok-|\0/.test(text);
   return isSuspect ? utf8.encode(passedOn(text)) : payload;
 }
 

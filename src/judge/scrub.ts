@@ -3,7 +3,7 @@
  * the same characters wherever else they stand), and whatever begins with "tok-", as the registry's tokens do.
  */
 import { partTokens, wholeTokens } from "../core/token.ts";
-import { secretSign } from "./secret-names.ts";
+import { namesSecret, secretSign } from "./secret-names.ts";
 
 export const blank = "***";
 /** A shorter secret is blanked where it is presented, but not searched for elsewhere: innocent text would match. */
@@ -45,7 +45,7 @@ export function namedIn(text: string): string[] {
 const between = /[:=>]|(?:token|bearer)\s|tok-/i;
 
 function isSuspect(plain: string): boolean {
-  return between.test(plain) && (secretSign.test(plain) || /bearer|tok-/i.test(plain));
+  return between.test(plain) && (namesSecret(plain) || /bearer|tok-/i.test(plain));
 }
 
 function valuesIn(plain: string): string[] {
@@ -104,7 +104,7 @@ export function readable(bytes: Uint8Array): string {
 export function legible(text: string): string {
   if (!text.includes("\0")) return text;
   const spelled = text.replaceAll("\0", "");
-  return secretSign.test(spelled) || spelled.includes("tok-") ? spelled : text;
+  return namesSecret(spelled) || spelled.includes("tok-") ? spelled : text;
 }
 
 /**

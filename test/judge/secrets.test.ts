@@ -3,7 +3,43 @@ import { withoutTokens } from "../../src/judge/redact.ts";
 import { isPending } from "../../src/judge/contract.ts";
 import { aDevice, aMessage, sha256 } from "../kit/builders.ts";
 import { formsOf, hidings, secrets } from "../kit/secrets.ts";
+import { namesSecret, secretSign } from "../../src/judge/secret-names.ts";
 import { court, dev, entryOf } from "./court.ts";
+
+describe("a name of a secret is found in long text as in short", () => {
+  const signs = ["token", "passw", "passphrase", "secret", "authorisation", "authorization", "pwd", "apikey"];
+  const split = [" ", "\t", ".", "_", "-", "\u00a0", "\u2003", "\ufeff"].map((between) => `api${between}key`);
+  const near = [
+    "toke",
+    "pass",
+    "passphras",
+    "secre",
+    "authori_ation",
+    "pw",
+    "api--key",
+    "api\u200bkey",
+    "key",
+    "to ken",
+  ];
+  const fillings = ["p", "temp 21 ", "20 °C ", "温度", "\ud83d\ude00", "Aa0", "key ", "ap"];
+  const cases = (sign: string) => [sign, sign.toUpperCase(), sign.replace(/^./, (c) => c.toUpperCase())];
+
+  test.each(fillings)("among %j", (filling) => {
+    for (const sign of [...signs, ...split, ...near].flatMap(cases)) {
+      for (const [before, after] of [
+        [0, 300],
+        [300, 0],
+        [150, 150],
+        [299, 1],
+      ] as const) {
+        const text = filling.repeat(before) + sign + filling.repeat(after);
+        expect([text, namesSecret(text)]).toEqual([text, secretSign.test(text)]);
+      }
+    }
+    expect([...signs, ...split].every((sign) => namesSecret(filling.repeat(300) + sign))).toBe(true);
+    expect(namesSecret(filling.repeat(300))).toBe(false);
+  });
+});
 
 describe("a secret is nowhere in what is kept, shown or passed on", () => {
   test.each(secrets)("%s", (secret) => {
