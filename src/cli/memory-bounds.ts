@@ -42,8 +42,8 @@ export const itemBytes = {
   packet: 192,
   retainedTopic: 192,
   bucket: 224,
-  /** Of a topic as fleets have it, with its parts and what redelivery makes of it. */
-  topic: 512,
+  /** Of a topic as fleets have it, with its parts, what redelivery makes of it, and who speaks as a row has it. */
+  topic: 1_024,
   /** When and how often a device was heard, in tenants of some devices each. */
   heardDevice: 256,
   rejectRow: 1_024,
@@ -78,7 +78,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
     },
     { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
     { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
-    { part: "topics: their addresses and keys", bytes: topicsMax * itemBytes.topic },
+    { part: "topics: their addresses, keys and columns", bytes: topicsMax * itemBytes.topic },
     {
       part: "redelivery window (REDELIVERY_WINDOW)",
       bytes: config.spool.redeliveryWindow * itemBytes.packet,

@@ -20,6 +20,7 @@
  */
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
+import { speakerText } from "../core/speaker-text.ts";
 
 /**
  * An encoded group. Strings must be well-formed: half a surrogate pair, which UTF-8 cannot hold, comes back as
@@ -66,7 +67,7 @@ function lineOf(e: Entry, receivedMs: string): string {
   const isUsual =
     reason === null && detail === null && tokenHash === null && returned === null && !mirror && !escaped;
   const middle = isUsual ? usualMiddle : middleOf(e, escaped);
-  return `${letterOf[e.kind]}\t${receivedMs}\t${copyText(e.topic)}\t${copyText(e.tenantId)}\t${copyText(e.deviceId)}\t${copyText(e.msgType)}\t${copyText(e.siteId)}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middle}\t${escaped ? copyText(e.payload) : e.payload}`;
+  return `${letterOf[e.kind]}\t${receivedMs}\t${speakerText(e)}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middle}\t${escaped ? copyText(e.payload) : e.payload}`;
 }
 
 function middleOf(e: Entry, escaped: boolean): string {

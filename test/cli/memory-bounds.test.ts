@@ -20,6 +20,7 @@ import { createJudge } from "../../src/judge/judge.ts";
 import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
 import { topicsMax } from "../../src/core/per-topic.ts";
 import { redeliveryKey } from "../../src/core/redelivery-key.ts";
+import { speakerText } from "../../src/core/speaker-text.ts";
 import { addressIn } from "../../src/judge/topic.ts";
 import { parkedMax } from "../../src/intake/ingest.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
@@ -131,8 +132,9 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
           payload: new Uint8Array(1),
           packetId: 1,
         };
-        addressIn(message);
+        const address = addressIn(message);
         redeliveryKey(message);
+        if ("tenantId" in address) speakerText(event(i, { ...address, topic: message.topic }));
       }
       return addressIn;
     },

@@ -48,7 +48,7 @@ function compare(
   if (rows.length !== entries.length)
     throw new Error(`COPY has ${rows.length} rows for ${entries.length} entries`);
   for (const [at, entry] of entries.entries()) {
-    const [received, event, topic, tenant, site, device, type, ...cells] = rows[at] ?? [];
+    const [received, event, topic, tenant, device, type, site, ...cells] = rows[at] ?? [];
     const times = Date.parse(received ?? "") === entry.receivedMs && (event ?? null) === eventText(entry);
     const names =
       topic === entry.topic &&

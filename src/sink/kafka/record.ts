@@ -8,6 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Entry } from "../../core/entry.ts";
+import { ownText } from "../../core/own-text.ts";
 import { murmur2 } from "../../kafka/murmur2.ts";
 import { metricsOf } from "./metrics.ts";
 
@@ -129,7 +130,7 @@ function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
     bytes,
     hash: murmur2(bytes) & 0x7fffffff,
     siteId,
-    device: whole(`,"device_id":${JSON.stringify(name)},"values":[`),
+    device: ownText(`,"device_id":${JSON.stringify(name)},"values":[`),
     names: [],
     rest: "",
     metadata: `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
@@ -144,7 +145,7 @@ function restOf(frame: Frame, names: readonly string[]): string {
   const rest = `],"label":[${labels}],"labels":[${labels}]${frame.metadata}`;
   if (labels.length > labelsCharsMax) return rest;
   frame.names = names.map(wholeName);
-  return (frame.rest = whole(rest));
+  return (frame.rest = ownText(rest));
 }
 
 /** The same few names come again and again. */
@@ -155,13 +156,10 @@ function wholeName(name: string): string {
   const known = wholeNames.get(name);
   if (known !== undefined) return known;
   if (wholeNames.size >= wholeNamesMax) wholeNames.clear();
-  const made = whole(name);
+  const made = ownText(name);
   wholeNames.set(made, made);
   return made;
 }
-
-/** A string of its own, that keeps neither the pieces it was joined from nor the payload it was cut from. */
-const whole = (text: string): string => Buffer.from(text).toString();
 
 function within<V>(maps: Map<string | null, Map<string | null, V>>, key: string | null) {
   let found = maps.get(key);

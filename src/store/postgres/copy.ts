@@ -8,12 +8,13 @@
  */
 import { copyText } from "../../core/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
+import { speakerText } from "../../core/speaker-text.ts";
 import { eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 
 export const copyRaw =
-  "copy raw_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, accepted, payload) from stdin";
+  "copy raw_events (ingested_at, event_ts, topic, tenant_id, device_id, msg_type, site_id, accepted, payload) from stdin";
 export const copyQuarantine =
-  "copy quarantine_events (ingested_at, event_ts, topic, tenant_id, site_id, device_id, msg_type, reason, payload) from stdin";
+  "copy quarantine_events (ingested_at, event_ts, topic, tenant_id, device_id, msg_type, site_id, reason, payload) from stdin";
 
 /** A message is full at so many characters. */
 const messageChars = 64 * 1024;
@@ -52,17 +53,15 @@ function messageOf(rows: string, isLast: boolean): Buffer {
 /** Of raw_events; "" if the entry has none. */
 export function rawRow(entry: Entry): string {
   if (!isRaw(entry)) return "";
-  return `${common(entry)}\t${entry.kind === "event" ? "t" : "f"}\t${copyText(rawPayload(entry))}\n`;
+  return rowWith(entry, entry.kind === "event" ? "t" : "f", rawPayload(entry));
 }
 
 /** Of quarantine_events; "" if the entry has none. */
 export function quarantineRow(entry: Entry): string {
-  if (!isQuarantined(entry)) return "";
-  return `${common(entry)}\t${copyText(entry.reason)}\t${copyText(entry.payload)}\n`;
+  return isQuarantined(entry) ? rowWith(entry, copyText(entry.reason), entry.payload) : "";
 }
 
-function common(entry: Entry): string {
-  const { topic, tenantId, siteId, deviceId, msgType } = entry;
-  const times = `${timeText(entry.receivedMs, 0)}\t${copyText(eventTime(entry))}`;
-  return `${times}\t${copyText(topic)}\t${copyText(tenantId)}\t${copyText(siteId)}\t${copyText(deviceId)}\t${copyText(msgType)}`;
+function rowWith(entry: Entry, word: string, payload: string): string {
+  const received = timeText(entry.receivedMs, 0);
+  return `${received}\t${eventTime(entry) ?? "\\N"}\t${speakerText(entry)}\t${word}\t${copyText(payload)}\n`;
 }

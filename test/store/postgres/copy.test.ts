@@ -3,7 +3,13 @@ import * as fc from "fast-check";
 import postgres from "postgres";
 import { arrayText, literal, send } from "../../../src/store/postgres/postgres-client.ts";
 import { copyText } from "../../../src/core/copy-text.ts";
-import { copyMessages, quarantineRow, rawRow } from "../../../src/store/postgres/copy.ts";
+import {
+  copyMessages,
+  copyQuarantine,
+  copyRaw,
+  quarantineRow,
+  rawRow,
+} from "../../../src/store/postgres/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";
 import { deferred, event, reject } from "../../contract/entries.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
@@ -16,6 +22,25 @@ describe("rows in the text format of COPY", () => {
     expect(rawRow(bare)).toBe(
       `2026-09-10T00:26:40.001000Z\t\\N\ttenant/acme/device/d1/telemetry\t\\N\t\\N\t\\N\t\\N\tt\t${bare.payload}\n`,
     );
+  });
+
+  test("each value stands under the name of its column", () => {
+    const names = { topic: "a/b", tenantId: "t1", deviceId: "d1", msgType: "alarm", siteId: "s1" };
+    const columns = { topic: "a/b", tenant_id: "t1", device_id: "d1", msg_type: "alarm", site_id: "s1" };
+    const read = (statement: string, row: string) => {
+      const cells = row.split("\t");
+      return Object.fromEntries(
+        /\((.+)\)/
+          .exec(statement)?.[1]
+          ?.split(", ")
+          .map((name, i) => [name, cells[i]]) ?? [],
+      );
+    };
+    expect(read(copyRaw, rawRow(event(1, names)))).toMatchObject({ ...columns, accepted: "t" });
+    expect(read(copyQuarantine, quarantineRow(reject(1, names)))).toMatchObject({
+      ...columns,
+      reason: "TOKEN_INVALID",
+    });
   });
 
   test("events and mirrored rejects are raw, kept rejects are quarantined, deferred entries are neither", () => {
