@@ -32,7 +32,7 @@ const urlSafe = /^[\w.~+=:-]*$/;
  * parts, become spaces.
  */
 export function redact(text: string, token: string | undefined): string {
-  const { line, found } = blankNamed(plainSpelled(text, token), token);
+  const { line, found } = blankNamed(text, token);
   let blanked = token === undefined ? line : blankElsewhere(line, token);
   for (const secret of found) blanked = blankElsewhere(blanked, secret);
   // Tokens that the payload holds but did not present: under an innocent name, for example, or another device's.
@@ -45,16 +45,8 @@ export function redact(text: string, token: string | undefined): string {
  * payload.
  */
 export function secretsIn(text: string, token: string | undefined): readonly string[] {
-  const { found } = blankNamed(plainSpelled(text, token), token, looksMax);
+  const { found } = blankNamed(text, token, looksMax);
   return token === undefined ? found : [token, ...found];
-}
-
-/** The text as one line in which no name and no secret hides behind escapes. */
-function plainSpelled(text: string, token: string | undefined): string {
-  const line = text.includes("\n") || text.includes("\r") ? text.replace(/[\r\n]/g, " ") : text;
-  if (!line.includes("\\")) return line;
-  const isOdd = (token !== undefined && !urlSafe.test(token)) || isUnusual(line);
-  return isOdd || escapedAscii.test(line) ? spellOut(line) : line;
 }
 
 function blankElsewhere(text: string, secret: string): string {
@@ -71,24 +63,29 @@ interface Blanked {
 
 const none: readonly string[] = [];
 
-function blankNamed(line: string, token: string | undefined, most = Number.POSITIVE_INFINITY): Blanked {
-  const usual = usualValue(line);
+function blankNamed(text: string, token: string | undefined, most = Number.POSITIVE_INFINITY): Blanked {
+  const written = text.includes("\n") || text.includes("\r") ? text.replace(/[\r\n]/g, " ") : text;
+  const found = usualValue(written);
+  const line = mayHide(written, found, token) ? spellOut(written) : written;
+  const usual = line === written ? found : usualValue(line);
   if (usual === null) return blankEveryNamed(line, most);
   if (usual === undefined) return { line, found: none };
   const value = line.slice(usual.from, usual.to);
   // A token is presented only at the top level; a provision_token further down is a secret all the same.
-  const found = value === token ? none : [value];
-  return { line: `${line.slice(0, usual.from)}${blank}${line.slice(usual.to)}`, found };
+  const secrets = value === token ? none : [value];
+  return { line: `${line.slice(0, usual.from)}${blank}${line.slice(usual.to)}`, found: secrets };
 }
 
-function isUnusual(line: string): boolean {
-  return usualValue(line) === null;
+/** A name or a secret may hide behind escapes. */
+function mayHide(line: string, usual: Usual, token: string | undefined): boolean {
+  if (!line.includes("\\")) return false;
+  return usual === null || (token !== undefined && !urlSafe.test(token)) || escapedAscii.test(line);
 }
 
-/**
- * Finds the value of the only provision_token. undefined: the line names no secret. null: a closer look is needed.
- */
-function usualValue(line: string): { from: number; to: number } | undefined | null {
+/** Where the value of the only provision_token stands. undefined: the line names no secret. null: a closer look is needed. */
+type Usual = { readonly from: number; readonly to: number } | undefined | null;
+
+function usualValue(line: string): Usual {
   const start = line.indexOf(usualName);
   if (start < 0) return namesSecret(line) ? null : undefined;
   if (namesSecret(line.slice(0, start))) return null;

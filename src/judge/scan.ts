@@ -2,7 +2,7 @@
  * Steps through JSON text that is known to be valid, for work on the text itself and not on the parsed value: parsing
  * hides duplicate keys and spells numbers differently.
  */
-const quote = 0x22;
+export const quote = 0x22;
 const backslash = 0x5c;
 
 /** The index after the closing quote of the string that opens at `open`. */

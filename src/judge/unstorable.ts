@@ -3,9 +3,9 @@
  * with every batch it comes back in.
  *
  * The text is searched and not the parsed value, because PostgreSQL parses all of the text, including what a
- * duplicate key hides. Four quick searches clear nearly every message; only a suspect text is walked through.
+ * duplicate key hides. A few quick searches clear nearly every message; only a suspect text is walked through.
  */
-import { endOfString } from "./scan.ts";
+import { endOfString, quote } from "./scan.ts";
 
 /**
  * PostgreSQL recurses once per level, and errors when its stack is exhausted (SQLSTATE 54001); no device needs this
@@ -20,17 +20,27 @@ const integerDigitsMax = 131_072;
 const fractionDigitsMax = 16_383;
 /** Text shorter than this, with exponents under four digits, is within both bounds, whatever it says. */
 const safeTextChars = 15_000;
+/** A shorter number has no exponent of four digits. */
+const shortNumberChars = 6;
 const largeExponent = /\d[eE][+-]?\d{4}/;
-const numberAt = /-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/y;
+const numberParts = /^(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/;
+/** U+0000 or a surrogate, if the backslash is not escaped itself. */
+const suspectEscape = /\\u(?:0000|d[89a-f])/i;
+
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 /** Names what PostgreSQL cannot hold in `text` (valid JSON); null if it can hold all of it. */
 export function unstorable(text: string): string | null {
-  return isSuspect(text) ? walk(text) : null;
+  return (holdsSuspectEscape(text) ? badEscape(text) : null) ?? (isSuspect(text) ? walk(text) : null);
+}
+
+/** The plain search first: it is quick in text that is full of backslashes, too. */
+function holdsSuspectEscape(text: string): boolean {
+  return text.includes("\\u") && suspectEscape.test(text);
 }
 
 function isSuspect(text: string): boolean {
   return (
-    text.includes("\\u") ||
     text.length > safeTextChars ||
     largeExponent.test(text) ||
     occursOften(text, "{") ||
@@ -48,40 +58,55 @@ function occursOften(text: string, bracket: string): boolean {
   return true;
 }
 
+/** By character codes: an array of a hundred small objects comes here, and is no suspect in the end. */
 function walk(text: string): string | null {
   let depth = 0;
-  for (let at = 0; at < text.length;) {
-    const char = text.charAt(at);
-    let why: string | null = null;
-    if (char === '"') {
-      const end = endOfString(text, at);
-      why = badEscape(text, at, end);
-      at = end;
-    } else if (char === "-" || (char >= "0" && char <= "9")) {
-      numberAt.lastIndex = at;
-      const found = numberAt.exec(text);
-      why = badNumber(found?.[1] ?? "", found?.[2] ?? "", Number(found?.[3] ?? 0));
-      at += found?.[0].length ?? 1;
-    } else {
-      if (char === "{" || char === "[") depth++;
-      if (char === "}" || char === "]") depth--;
-      at++;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === quote) at = endOfString(text, at) - 1;
+    else if (unit === openBrace || unit === openBracket) {
+      if (++depth > nestingMax) return `nested deeper than ${nestingMax} levels`;
+    } else if (unit === closeBrace || unit === closeBracket) depth--;
+    else if (isDigit(unit)) {
+      const end = endOfNumber(text, at);
+      const why = end - at < shortNumberChars ? null : badNumber(text.slice(at, end));
+      if (why !== null) return why;
+      at = end - 1;
     }
-    if (depth > nestingMax) return `nested deeper than ${nestingMax} levels`;
-    if (why !== null) return why;
   }
   return null;
 }
 
-function badNumber(integer: string, fraction: string, exponent: number): string | null {
+function isDigit(unit: number): boolean {
+  return unit >= 0x30 && unit <= 0x39;
+}
+
+/** Behind the digits, point, exponent and signs from `start` on. */
+function endOfNumber(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && isOfNumber(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function isOfNumber(unit: number): boolean {
+  return isDigit(unit) || unit === 0x2e || unit === 0x65 || unit === 0x45 || unit === 0x2b || unit === 0x2d;
+}
+
+/** @param number without its sign */
+function badNumber(number: string): string | null {
+  const [, integer = "", fraction = "", power] = numberParts.exec(number) ?? [];
+  const exponent = Number(power ?? 0);
   const fits =
     integer.length + exponent <= integerDigitsMax && fraction.length - exponent <= fractionDigitsMax;
   return fits ? null : "a number beyond what PostgreSQL's numeric holds";
 }
 
-/** Finds \u0000 or half of a surrogate pair. Only escapes can spell a half: the text came as valid UTF-8. */
-function badEscape(text: string, open: number, end: number): string | null {
-  for (let at = text.indexOf("\\", open); at >= 0 && at < end; at = text.indexOf("\\", at)) {
+/**
+ * Finds \u0000 or half of a surrogate pair. Only escapes can spell a half, for the text came as valid UTF-8, and only strings have
+ * escapes, for it is valid JSON.
+ */
+function badEscape(text: string): string | null {
+  for (let at = text.indexOf("\\"); at >= 0; at = text.indexOf("\\", at)) {
     if (text.charAt(at + 1) !== "u") {
       at += 2;
       continue;

@@ -7,7 +7,7 @@ import postgres from "postgres";
 import { decodeText } from "../../src/judge/decode.ts";
 import { redact } from "../../src/judge/redact.ts";
 import { rawPayload } from "../../src/judge/scrub.ts";
-import { unstorable } from "../../src/judge/unstorable.ts";
+import { nestingMax, unstorable } from "../../src/judge/unstorable.ts";
 import { isRejection } from "../../src/judge/verdict.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
@@ -37,8 +37,21 @@ const fragments = [
     "\\u0001",
     "\\uffff",
   ].map((escape) => `"${escape}"`),
+  // Brackets in strings are no levels, an escaped quote ends no string, and behind an end of both comes the next level.
+  ...[
+    `"\\"${"[".repeat(70)}"`,
+    `["\\\\",${"[".repeat(62)}${"]".repeat(62)}]`,
+    `{"]":${"[".repeat(61)}${"]".repeat(61)}}`,
+  ],
   ...['"\u{10ffff}"', '"\u007f"', '"\u2028"', `${"[".repeat(63)}${"]".repeat(63)}`, `{"a":{},"a":"\\u0000"}`],
 ];
+
+const isTooDeep = (text: string) => unstorable(text)?.startsWith("nested") === true;
+
+function depthOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depthOf));
+}
 
 describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
   let sql: postgres.Sql;
@@ -60,8 +73,12 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
     "%s: it takes what the judge accepts, and what is kept of what the judge rejects",
     async (fragment) => {
       const text = `{"a":${fragment}}`;
-      if (unstorable(text) === null) expect(await takes(text)).toBe(true);
-      else expect(await takes(rawPayload(text))).toBe(true);
+      // Alone, and in one of many objects.
+      for (const written of [text, `{"many":[${"{},".repeat(40)}${fragment}]}`]) {
+        if (unstorable(written) === null) expect(await takes(written)).toBe(true);
+        else expect(await takes(rawPayload(written))).toBe(true);
+        expect([written, isTooDeep(written)]).toEqual([written, depthOf(JSON.parse(written)) > nestingMax]);
+      }
     },
   );
 
