@@ -136,19 +136,30 @@ function readOptions(options: Options, raw: Readonly<Record<string, unknown>>): 
   return values;
 }
 
+/** @param make the schema, once it is needed: of all commands one runs */
+function option<T>(flags: string, help: string, make: () => z.ZodType<T>): Option<T> {
+  return {
+    flags,
+    help,
+    get schema() {
+      return make();
+    },
+  };
+}
+
 /** An option without a value: present or not. */
 export function toggle(flags: string, help: string): Option<boolean> {
-  return { flags, help, schema: z.literal(true).optional().transform(Boolean) };
+  return option(flags, help, () => z.literal(true).optional().transform(Boolean));
 }
 
 /** An option whose value is text, and which may be absent. */
 export function string(flags: string, help: string): Option<string | undefined> {
-  return { flags, help, schema: z.string().optional() };
+  return option(flags, help, () => z.string().optional());
 }
 
 /** An option whose value is text, and which is required. */
 export function requiredString(flags: string, help: string): Option<string> {
-  return { flags, help, schema: z.string("is required") };
+  return option(flags, help, () => z.string("is required"));
 }
 
 /** An option whose value is a number, whole unless `fraction`, with a default. */
@@ -161,12 +172,13 @@ export function number(
   const kind = fraction ? "a number" : "a whole number";
   const wanted =
     max === Number.MAX_SAFE_INTEGER ? `${kind}, ${min} or more` : `${kind} from ${min} to ${max}`;
-  const schema = z
-    .string()
-    .regex(fraction ? /^\d{1,12}(\.\d+)?$/ : /^\d{1,16}$/, `must be ${wanted}`)
-    .transform(Number)
-    .refine((n) => n >= min && n <= max, `must be ${wanted}`)
-    .optional()
-    .transform((n) => n ?? spec.default);
-  return { flags, help: `${help} (default ${spec.default})`, schema };
+  return option(flags, `${help} (default ${spec.default})`, () =>
+    z
+      .string()
+      .regex(fraction ? /^\d{1,12}(\.\d+)?$/ : /^\d{1,16}$/, `must be ${wanted}`)
+      .transform(Number)
+      .refine((n) => n >= min && n <= max, `must be ${wanted}`)
+      .optional()
+      .transform((n) => n ?? spec.default),
+  );
 }

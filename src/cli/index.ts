@@ -84,7 +84,8 @@ const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };
 export async function execute(argv: readonly string[], process: Process): Promise<number> {
   const context = contextOf(process);
   let code = exitCode.done;
-  const program = describe(context, (result) => {
+  const asked = commands.filter(({ name }) => name === argv[0]);
+  const program = describe(context, asked.length > 0 ? asked : commands, (result) => {
     code = result;
   });
   try {
@@ -107,7 +108,12 @@ function contextOf(process: Process): Context {
   };
 }
 
-function describe(context: Context, done: (code: number) => void): Words {
+/** @param known the one that is asked for, or all: `run` need not hold the others for as long as it lasts */
+function describe(
+  context: Context,
+  known: readonly (Command | CommandGroup)[],
+  done: (code: number) => void,
+): Words {
   const program = new Words("sluice")
     .description("On-site IoT ingest gateway: MQTT in, durable on local disk, exactly once into PostgreSQL.")
     .version(`sluice ${version} (${commit})`, "--version", "Print version and commit")
@@ -122,7 +128,7 @@ function describe(context: Context, done: (code: number) => void): Words {
       getErrHelpWidth: () => helpWidth(context),
     })
     .showHelpAfterError("Run `sluice help` for a list.");
-  for (const entry of commands) {
+  for (const entry of known) {
     const words = program.command(entry.name).description(entry.summary).helpCommand(false);
     hint(words);
     if ("run" in entry) attach(words, entry, context, done);

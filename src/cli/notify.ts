@@ -7,8 +7,9 @@
  * process at the very moment when a host has none left, and then the watchdog kills a gateway that makes progress.
  * Without NOTIFY_SOCKET nothing is done at all.
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
 import type { Clock } from "../core/clock.ts";
+import { libc } from "../core/libc.ts";
 import { explain, type Log } from "../core/log.ts";
 
 export interface Systemd {
@@ -123,23 +124,4 @@ function openSender(path: string, log: Log): Sender | undefined {
 function addressOf(path: string): Buffer {
   const name = path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`;
   return Buffer.concat([Buffer.from(new Uint16Array([afUnix]).buffer), Buffer.from(name)]);
-}
-
-/** Opens libc by the names of glibc and musl. @throws the last error */
-function libc() {
-  const musl = process.arch === "arm64" ? "aarch64" : "x86_64";
-  let reason: unknown;
-  for (const name of ["libc.so.6", `libc.musl-${musl}.so.1`, `ld-musl-${musl}.so.1`]) {
-    try {
-      const { i32, u32, u64, i64, ptr: pointer } = FFIType;
-      return dlopen(name, {
-        socket: { args: [i32, i32, i32], returns: i32 },
-        clock_gettime: { args: [i32, pointer], returns: i32 },
-        sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
-      }).symbols;
-    } catch (error) {
-      reason = error;
-    }
-  }
-  throw reason;
 }

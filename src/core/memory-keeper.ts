@@ -1,13 +1,14 @@
 /**
  * Keeps the process near its budget. What was let go of stays in memory until it is collected, and the engine lets that grow to three or
  * four times what lives, since it goes by the host's memory. So it is told to collect once more is resident than may be, and when a
- * load is over.
+ * load is over. The program's own pages go now and then whatever the budget, for that costs 2 ms (program-pages.ts).
  *
- * Each collection stops the work and costs some 50 ms of CPU, so there is none that could free but little, and together they take the
+ * Each collection stops the work and costs some 25 ms of CPU, so there is none that could free but little, and together they take the
  * more CPU the further the budget is exceeded. Rejected alternative: a fixed rest between two, which took 40 % on a busy machine.
  */
 import { gcAndSweep } from "bun:jsc";
 import type { Clock } from "./clock.ts";
+import { unmapProgram } from "./program-pages.ts";
 
 const MiB = 1024 * 1024;
 
@@ -16,9 +17,11 @@ const lookEveryMs = 100;
 const grownBytesMin = 24 * MiB;
 /** Of the part by which the budget is exceeded: beyond it by a tenth, collections take 2.5 % of the CPU at most. */
 const cpuShare = 1 / 4;
-/** A load is over if the process used less than this of a core for so many looks: it may have been stopped between two of them. */
+/** Calm is a second in which the process used less than this of a core. */
+const windowLooks = 10;
 const calmShare = 0.05;
-const calmLooks = 50;
+/** A load is over after so many that were calm: it may have been stopped between two of them. */
+const loadWindows = 5;
 
 export interface KeeperOptions {
   /** Beyond it there is a collection; infinite: only after a load. */
@@ -30,23 +33,32 @@ export interface KeeperOptions {
   readonly cpuMicros?: () => number;
   /** `Bun.gc(false)` leaves the peak a third higher; `Bun.gc(true)` lets go of compiled code as well, which is compiled again. */
   readonly collect?: () => void;
+  /** Takes the program's own pages out of the process, if there are many. */
+  readonly unmap?: () => void;
 }
 
 /** @returns what ends it */
 export function keepWithin(options: KeeperOptions): () => void {
   const { bytesMax, clock, resident = residentBytes, cpuMicros = usedMicros, collect = gcAndSweep } = options;
+  const { unmap = unmapProgram } = options;
   /** The least that was seen since the last collection, and since the last after a load. */
   let [least, calmLeast] = [resident(), resident()];
   /** CPU used at the end of the last collection, and what it cost. */
   let collected = { micros: cpuMicros(), cost: 0 };
-  let calmFrom = { micros: collected.micros, looks: 0 };
+  let window = { micros: collected.micros, looks: 0 };
+  /** Windows that were calm since the last that was not; before 0: that were not, since the last that was. */
+  let calmFor = 0;
 
-  function isCalm(): boolean {
-    calmFrom.looks++;
-    if (calmFrom.looks < calmLooks) return false;
-    const used = cpuMicros() - calmFrom.micros;
-    calmFrom = { micros: calmFrom.micros + used, looks: 0 };
-    return used < calmShare * calmLooks * lookEveryMs * 1000;
+  /** @returns whether a load is over */
+  function windowEnds(): boolean {
+    if (++window.looks < windowLooks) return false;
+    const used = cpuMicros() - window.micros;
+    window = { micros: window.micros + used, looks: 0 };
+    const isCalm = used < calmShare * windowLooks * lookEveryMs * 1000;
+    calmFor = isCalm ? Math.max(calmFor, 0) + 1 : Math.min(calmFor, 0) - 1;
+    const isLast = calmFor % loadWindows === 0;
+    if (isCalm || isLast) unmap();
+    return isCalm && isLast;
   }
 
   function collectNow(): void {
@@ -64,12 +76,12 @@ export function keepWithin(options: KeeperOptions): () => void {
   const timer = clock.every(lookEveryMs, () => {
     const bytes = resident();
     [least, calmLeast] = [Math.min(least, bytes), Math.min(calmLeast, bytes)];
-    const calm = isCalm();
-    if (!calm && !isDue(bytes)) return;
-    if (bytes - (calm ? calmLeast : least) < grownBytesMin) return;
+    const isOver = windowEnds();
+    if (!isOver && !isDue(bytes)) return;
+    if (bytes - (isOver ? calmLeast : least) < grownBytesMin) return;
     collectNow();
     least = bytes;
-    if (calm) calmLeast = bytes;
+    if (isOver) calmLeast = bytes;
   });
   return () => timer.cancel();
 }

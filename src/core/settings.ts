@@ -48,14 +48,24 @@ export function fileSettingOf(setting: Setting<unknown>): string {
 
 type Row = { name: string; help: string };
 
+/** @param make the schema, as often as one is needed: kept, those of all settings would be a megabyte that is used once */
 function row<T>(
   { name, help }: Row,
   fallback: string | null,
   unit: string,
-  schema: z.ZodType<T>,
+  make: () => z.ZodType<T>,
   secret = false,
 ): Setting<T> {
-  return { name, schema, default: fallback, unit, help, secret };
+  return {
+    name,
+    get schema() {
+      return make();
+    },
+    default: fallback,
+    unit,
+    help,
+    secret,
+  };
 }
 
 interface Bounds {
@@ -66,12 +76,12 @@ interface Bounds {
 
 /** A whole number within bounds; a size or a duration, by its unit, may have a suffix (10GB, 7d). */
 export function integer(spec: Row & Bounds & { default: number }): Setting<number> {
-  return row(spec, String(spec.default), spec.unit, whole(spec));
+  return row(spec, String(spec.default), spec.unit, () => whole(spec));
 }
 
 /** The same, that may be absent. */
 export function optionalInteger(spec: Row & Bounds): Setting<number | undefined> {
-  return row(spec, null, spec.unit, whole(spec).optional());
+  return row(spec, null, spec.unit, () => whole(spec).optional());
 }
 
 function whole({ unit, min = 0, max = Number.MAX_SAFE_INTEGER }: Bounds): z.ZodType<number> {
@@ -90,21 +100,23 @@ function whole({ unit, min = 0, max = Number.MAX_SAFE_INTEGER }: Bounds): z.ZodT
 /** A number that may have a fraction, 0 or more. */
 export function decimal(spec: Row & { default: number; unit: string }): Setting<number> {
   const wanted = "a number, 0 or more";
-  const schema = z
-    .string()
-    .regex(/^\d+(\.\d+)?$/, wanted)
-    .transform(Number);
-  return row(spec, String(spec.default), spec.unit, schema);
+  return row(spec, String(spec.default), spec.unit, () =>
+    z
+      .string()
+      .regex(/^\d+(\.\d+)?$/, wanted)
+      .transform(Number),
+  );
 }
 
 /** 1 / 0, and what people write for them. */
 export function flag(spec: Row & { default: boolean }): Setting<boolean> {
-  const schema = z
-    .string()
-    .toLowerCase()
-    .refine((s) => ["0", "1", "true", "false", "yes", "no", "on", "off"].includes(s), "0 or 1")
-    .transform((s) => ["1", "true", "yes", "on"].includes(s));
-  return row(spec, spec.default ? "1" : "0", "0 or 1", schema);
+  return row(spec, spec.default ? "1" : "0", "0 or 1", () =>
+    z
+      .string()
+      .toLowerCase()
+      .refine((s) => ["0", "1", "true", "false", "yes", "no", "on", "off"].includes(s), "0 or 1")
+      .transform((s) => ["1", "true", "yes", "on"].includes(s)),
+  );
 }
 
 /** One of a few words; upper and lower case are the same. `others`: what other programs call them. */
@@ -112,24 +124,27 @@ export function oneOf<const W extends readonly string[]>(
   spec: Row & { default: W[number]; words: W; others?: Readonly<Record<string, W[number]>> },
 ): Setting<W[number]> {
   const { words, others = {} } = spec;
-  const schema = z
-    .string()
-    .transform((s) => words.find((w) => w.toLowerCase() === s.toLowerCase()) ?? others[s.toLowerCase()] ?? s)
-    .refine((s) => words.includes(s), `one of ${words.join(", ")}`);
-  return row(spec, spec.default, words.join(" | "), schema);
+  return row(spec, spec.default, words.join(" | "), () =>
+    z
+      .string()
+      .transform(
+        (s) => words.find((w) => w.toLowerCase() === s.toLowerCase()) ?? others[s.toLowerCase()] ?? s,
+      )
+      .refine((s) => words.includes(s), `one of ${words.join(", ")}`),
+  );
 }
 
 export function string(
   spec: Row & { default: string; unit?: string; check?: z.ZodType<string> },
 ): Setting<string> {
-  return row(spec, spec.default, spec.unit ?? "text", spec.check ?? z.string());
+  return row(spec, spec.default, spec.unit ?? "text", () => spec.check ?? z.string());
 }
 
 /** Text that may be absent. */
 export function optionalString(
   spec: Row & { unit?: string; secret?: boolean; check?: z.ZodType<string> },
 ): Setting<string | undefined> {
-  return row(spec, null, spec.unit ?? "text", (spec.check ?? z.string()).optional(), spec.secret);
+  return row(spec, null, spec.unit ?? "text", () => (spec.check ?? z.string()).optional(), spec.secret);
 }
 
 /** A URL with one of the given schemes; a password in it is masked wherever it is printed. */

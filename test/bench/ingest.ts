@@ -31,6 +31,8 @@ const patienceMs = 300_000;
 /** A subject that used so little for so long has nothing to do: one tick, which is the least that the system counts. */
 const idleMicros = 10_000;
 const sampleMs = 50;
+/** From the first message on: what a start touched and used has been given back by then. */
+const settledMs = 3_000;
 const idleMs = 200;
 
 export interface IngestOptions {
@@ -68,7 +70,7 @@ export async function measure(
   const site = { ...base, broker };
   const running = await subject.start(site);
   const readyMs = await whenReady(site, running);
-  await Bun.sleep(1_000);
+  await Bun.sleep(settledMs);
   const figure = figureOf(bench, subject.name);
   const figures = [
     figure("ready after, ms", readyMs),

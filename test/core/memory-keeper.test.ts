@@ -9,7 +9,7 @@ const bytesMax = 250 * MB;
 /** A process that holds `live`, and besides what it has let go of and nobody collected. */
 function aProcess({ live = 80 * MB, collectMs = 50, bytesMax: most = bytesMax } = {}) {
   const clock = simulatedClock();
-  const state = { live, garbage: 0, micros: 0, collections: 0, peak: 0 };
+  const state = { live, garbage: 0, micros: 0, collections: 0, unmappings: 0, peak: 0 };
   const stop = keepWithin({
     bytesMax: most,
     clock,
@@ -19,6 +19,9 @@ function aProcess({ live = 80 * MB, collectMs = 50, bytesMax: most = bytesMax } 
       state.collections++;
       state.garbage = 0;
       state.micros += collectMs * 1000;
+    },
+    unmap() {
+      state.unmappings++;
     },
   });
   /** @param share of a core that it uses */
@@ -79,6 +82,14 @@ test("a load that needed collections leaves what it still held at the last: that
   [state.live, state.garbage] = [80 * MB, 120 * MB];
   work(30, 0, 0.01);
   expect(state).toMatchObject({ collections: during + 1, garbage: 0 });
+});
+
+test("the program's pages may go every second while little is done, and every fifth in a load", () => {
+  const { state, work } = aProcess();
+  work(10, 0, 0.01);
+  expect(state.unmappings).toBe(10);
+  work(60, 1 * MB, 0.9);
+  expect(state.unmappings).toBe(10 + 12);
 });
 
 test("what lives beyond the budget is not looked through again and again", () => {
