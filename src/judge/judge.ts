@@ -74,6 +74,8 @@ export function createJudge(options: JudgeOptions): Judge {
   const keeper = createKeeper();
   let rated: Policy | undefined;
   let rate: Rate | undefined;
+  /** Of the message judged last: a group's come in the same few milliseconds, and two clocks cost as much as the limit itself. */
+  let [lastReceivedMs, lastArrivedMs] = [Number.NaN, 0];
 
   function decide(candidate: Candidate): Entry | Pending | Several {
     const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
@@ -159,9 +161,12 @@ export function createJudge(options: JudgeOptions): Judge {
    * When the message came, on the monotonic clock: messages that waited for the registry are judged all at once, but
    * charged by the time they came.
    */
-  function arrivedMs(candidate: Candidate): number {
-    const parkedMs = Math.min(Math.max(clock.wallMs() - candidate.receivedMs, 0), parkedMaxMs);
-    return clock.monoMs() - parkedMs;
+  function arrivedMs({ receivedMs }: Candidate): number {
+    if (receivedMs === lastReceivedMs) return lastArrivedMs;
+    const parkedMs = Math.min(Math.max(clock.wallMs() - receivedMs, 0), parkedMaxMs);
+    lastReceivedMs = receivedMs;
+    lastArrivedMs = clock.monoMs() - parkedMs;
+    return lastArrivedMs;
   }
 
   function reject(candidate: Candidate, why: Rejection): Reject {
