@@ -32,7 +32,8 @@ const urlSafe = /^[\w.~+=:-]*$/;
  * parts, become spaces.
  */
 export function redact(text: string, token: string | undefined): string {
-  const { line, found } = blankNamed(text, token);
+  const { line, found, isAll } = blankNamed(text, token);
+  if (isAll) return line;
   let blanked = token === undefined ? line : blankElsewhere(line, token);
   for (const secret of found) blanked = blankElsewhere(blanked, secret);
   // Tokens that the payload holds but did not present: under an innocent name, for example, or another device's.
@@ -59,6 +60,8 @@ interface Blanked {
   readonly line: string;
   /** The secrets that were blanked, except the token that the message presented. */
   readonly found: readonly string[];
+  /** No secret stands anywhere else. */
+  readonly isAll: boolean;
 }
 
 const none: readonly string[] = [];
@@ -69,11 +72,18 @@ function blankNamed(text: string, token: string | undefined, most = Number.POSIT
   const line = mayHide(written, found, token) ? spellOut(written) : written;
   const usual = line === written ? found : usualValue(line);
   if (usual === null) return blankEveryNamed(line, most);
-  if (usual === undefined) return { line, found: none };
-  const value = line.slice(usual.from, usual.to);
+  if (usual === undefined) return { line, found: none, isAll: false };
+  const { from, to } = usual;
+  const blanked = `${line.slice(0, from)}${blank}${line.slice(to)}`;
+  if (token !== undefined && isOnly(token, line, usual)) return { line: blanked, found: none, isAll: true };
   // A token is presented only at the top level; a provision_token further down is a secret all the same.
-  const secrets = value === token ? none : [value];
-  return { line: `${line.slice(0, usual.from)}${blank}${line.slice(usual.to)}`, found: secrets };
+  const value = line.slice(from, to);
+  return { line: blanked, found: value === token ? none : [value], isAll: false };
+}
+
+/** Is it the token that stands there, and does no token, so not this one either, begin anywhere else? */
+function isOnly(token: string, line: string, { from, to }: Place): boolean {
+  return line.startsWith(token, from) && line.indexOf("tok-") === from && !line.includes("tok-", to);
 }
 
 /** A name or a secret may hide behind escapes. */
@@ -82,8 +92,13 @@ function mayHide(line: string, usual: Usual, token: string | undefined): boolean
   return usual === null || (token !== undefined && !urlSafe.test(token)) || escapedAscii.test(line);
 }
 
+interface Place {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Where the value of the only provision_token stands. undefined: the line names no secret. null: a closer look is needed. */
-type Usual = { readonly from: number; readonly to: number } | undefined | null;
+type Usual = Place | undefined | null;
 
 function usualValue(line: string): Usual {
   const start = line.indexOf(usualName);
@@ -125,7 +140,7 @@ function blankEveryNamed(text: string, most: number): Blanked {
       kept = open = end;
     }
   }
-  return { line: out + text.slice(kept), found };
+  return { line: out + text.slice(kept), found, isAll: false };
 }
 
 /**

@@ -64,6 +64,32 @@ describe("redact", () => {
     expect(redact(text, aToken)).toBe(wanted);
   });
 
+  test.each([
+    ["alone", `{"a":1,"provision_token":"${aToken}","b":2}`, '{"a":1,"provision_token":"***","b":2}'],
+    [
+      "once more behind it",
+      `{"provision_token":"${aToken}","b":"${aToken}"}`,
+      '{"provision_token":"***","b":"***"}',
+    ],
+    [
+      "once more before it",
+      `{"b":"${aToken}","provision_token":"${aToken}"}`,
+      '{"b":"***","provision_token":"***"}',
+    ],
+    [
+      "with another",
+      `{"provision_token":"${aToken}","b":"tok-${"c".repeat(32)}"}`,
+      '{"provision_token":"***","b":"tok-***"}',
+    ],
+  ])("a token as the registry issues it, %s", (_, text, wanted) => {
+    expect(redact(text, aToken)).toBe(wanted);
+  });
+
+  test("the token that was presented, though another stands under its name", () => {
+    const text = `{"provision_token":"${aToken}","key":"mine-12345"}`;
+    expect(redact(text, "mine-12345")).toBe('{"provision_token":"***","key":"***"}');
+  });
+
   test("JSON within JSON", () => {
     const text = JSON.stringify({ note: JSON.stringify({ provision_token: "s3cret", a: "b" }) });
     const out = redact(text, undefined);
