@@ -1,16 +1,17 @@
 /**
  * Who speaks, as a row of COPY and a record of the spool have it: topic, tenant, device, type and site, each in COPY's text format, a tab
- * between them. Of events it is kept per topic, for a device says the same for years, and to write it was a third of what a row cost.
- * What another says under that topic (a source may name the sender beside it) and what strangers say is written anew.
+ * between them. Of events it is kept per topic, for a device says the same for years: to write it was a third of what a row cost, and its
+ * strings were half of what an entry that is read from the disk took in memory. What another says under that topic (a source may name
+ * the sender beside it) and what strangers say is written anew.
  */
 import { copyText } from "./copy-text.ts";
 import type { Entry } from "./entry.ts";
 import { ownText } from "./own-text.ts";
 import { topicsMax } from "./per-topic.ts";
 
-type Speaker = Pick<Entry, "topic" | "tenantId" | "deviceId" | "msgType" | "siteId">;
+export type Speaker = Pick<Entry, "topic" | "tenantId" | "deviceId" | "msgType" | "siteId">;
 
-interface Kept extends Omit<Speaker, "topic"> {
+interface Kept extends Speaker {
   readonly text: string;
 }
 
@@ -21,6 +22,14 @@ export function speakerText(entry: Entry): string {
   const kept = keptOf.get(entry.topic);
   if (kept !== undefined) return isOf(kept, entry) ? kept.text : textOf(entry);
   return keptOf.size < topicsMax ? keep(entry) : textOf(entry);
+}
+
+/** Who speaks in a record, if the text that begins there is kept. */
+export function speakerAt(record: string, from: number): Kept | undefined {
+  const kept = keptOf.get(record.slice(from, record.indexOf("\t", from)));
+  const isThere =
+    kept !== undefined && record.startsWith(kept.text, from) && record[from + kept.text.length] === "\t";
+  return isThere ? kept : undefined;
 }
 
 function isOf({ tenantId, deviceId, msgType, siteId }: Kept, entry: Speaker): boolean {
@@ -34,9 +43,11 @@ function isOf({ tenantId, deviceId, msgType, siteId }: Kept, entry: Speaker): bo
 
 function keep(entry: Speaker): string {
   const own = (text: string | null) => (text === null ? null : ownText(text));
-  const { topic, tenantId, deviceId, msgType, siteId } = entry;
+  const { tenantId, deviceId, msgType, siteId } = entry;
   const text = ownText(textOf(entry));
-  keptOf.set(ownText(topic), {
+  const topic = ownText(entry.topic);
+  keptOf.set(topic, {
+    topic,
     tenantId: own(tenantId),
     deviceId: own(deviceId),
     msgType: own(msgType),

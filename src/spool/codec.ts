@@ -20,7 +20,7 @@
  */
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
-import { speakerText } from "../core/speaker-text.ts";
+import { speakerAt, speakerText, type Speaker } from "../core/speaker-text.ts";
 
 /**
  * An encoded group. Strings must be well-formed: half a surrogate pair, which UTF-8 cannot hold, comes back as
@@ -51,7 +51,6 @@ const layout = [
   "tokenHash",
   "payload", // verbatim: it is one line of JSON already, so it needs no escape and no parse; one that is not has the flag e
 ] as const;
-const beforePayload = layout.slice(0, -1);
 
 const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
@@ -76,39 +75,78 @@ function middleOf(e: Entry, escaped: boolean): string {
   return `${copyText(e.reason)}\t${copyText(e.detail)}\t${flags}\t${copyText(e.tokenHash)}`;
 }
 
-function entryOf(line: string, seq: number): Entry {
-  const fields: string[] = [];
-  let from = 0;
-  for (const field of beforePayload) {
-    const tab = line.indexOf("\t", from);
-    if (tab < 0) throw new Error(`entry ${seq} ends at its ${field}`);
-    fields.push(line.slice(from, tab));
-    from = tab + 1;
+/** A record, whose fields are taken one after another. */
+class RecordReader {
+  readonly #line: string;
+  readonly #seq: number;
+  #at = 0;
+
+  constructor(line: string, seq: number) {
+    this.#line = line;
+    this.#seq = seq;
   }
-  const [letter = "", received, topic = "", tenant = "", device = "", type = "", site = "", ms = "", ns] =
-    fields;
-  const [reason = "", detail = "", marks = "", token = ""] = fields.slice(9);
-  const colon = marks.indexOf(":");
-  const flags = colon < 0 ? marks : marks.slice(0, colon);
+
+  take(field: (typeof layout)[number]): string {
+    const from = this.#at;
+    const tab = this.#line.indexOf("\t", from);
+    if (tab < 0) throw new Error(`entry ${this.#seq} ends at its ${field}`);
+    this.#at = tab + 1;
+    return this.#line.slice(from, tab);
+  }
+
+  /** The strings of a device that is known are shared. */
+  takeSpeaker(): Speaker {
+    const known = speakerAt(this.#line, this.#at);
+    if (known === undefined)
+      return {
+        topic: fromCopyText(this.take("topic")) ?? "",
+        tenantId: fromCopyText(this.take("tenantId")),
+        deviceId: fromCopyText(this.take("deviceId")),
+        msgType: fromCopyText(this.take("msgType")),
+        siteId: fromCopyText(this.take("siteId")),
+      };
+    this.#at += known.text.length + 1;
+    return known;
+  }
+
+  rest(): string {
+    return this.#line.slice(this.#at);
+  }
+}
+
+function entryOf(line: string, seq: number): Entry {
+  const record = new RecordReader(line, seq);
+  const letter = record.take("kind");
+  const receivedMs = Number(record.take("receivedMs"));
+  const { topic, tenantId, deviceId, msgType, siteId } = record.takeSpeaker();
+  const ms = record.take("eventMs");
+  const eventNs = Number(record.take("eventNs"));
+  const reason = fromCopyText(record.take("reason"));
+  const detail = fromCopyText(record.take("detail"));
+  const marks = record.take("flags");
+  const tokenHash = fromCopyText(record.take("tokenHash"));
+  const payload = record.rest();
   const kind = kindOf[letter];
   if (!kind) throw new Error(`entry ${seq} is of unknown kind "${letter}"`);
+  const colon = marks.indexOf(":");
+  const flags = colon < 0 ? marks : marks.slice(0, colon);
   // What an entry of its kind has, it had when it was encoded: the checksum says that it is that.
   return {
     seq,
     kind,
-    receivedMs: Number(received),
-    topic: fromCopyText(topic) ?? "",
-    tenantId: fromCopyText(tenant),
-    deviceId: fromCopyText(device),
-    msgType: fromCopyText(type),
-    siteId: fromCopyText(site),
+    receivedMs,
+    topic,
+    tenantId,
+    deviceId,
+    msgType,
+    siteId,
     eventMs: ms === "\\N" ? null : Number(ms),
-    eventNs: Number(ns),
-    reason: fromCopyText(reason),
-    detail: fromCopyText(detail),
-    payload: flags.includes("e") ? (fromCopyText(line.slice(from)) ?? "") : line.slice(from),
+    eventNs,
+    reason,
+    detail,
+    payload: flags.includes("e") ? (fromCopyText(payload) ?? "") : payload,
     mirror: flags.includes("m"),
-    tokenHash: fromCopyText(token),
+    tokenHash,
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
   } as Entry;
 }
