@@ -52,7 +52,7 @@ const layout = [
   "payload", // verbatim: it is one line of JSON already, so it needs no escape and no parse; one that is not has the flag e
 ] as const;
 
-const compressFromBytes = 1024;
+const compressFromChars = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
 
@@ -170,10 +170,19 @@ export function encodeGroup(entries: readonly Entry[]): Group {
     const line = lineOf(entry, received.text);
     text += text === "" ? line : `\n${line}`;
   }
-  const plain = Buffer.from(text);
-  const codec = plain.length >= compressFromBytes ? 1 : 0;
-  const body = codec === 1 ? Bun.zstdCompressSync(plain, { level: 1 }) : plain;
+  const codec = text.length >= compressFromChars ? 1 : 0;
+  const body = codec === 1 ? Bun.zstdCompressSync(inScratch(text), { level: 1 }) : Buffer.from(text);
   return { body, codec, crc: Bun.hash.crc32(body) };
+}
+
+/** What is compressed at once needs no memory of its own, which would be fresh each time, and fetched page by page. */
+const scratch = Buffer.allocUnsafeSlow(512 * 1024);
+const bytesPerCharMax = 3;
+
+/** The text in UTF-8, good until the next call. */
+function inScratch(text: string): Buffer {
+  if (text.length * bytesPerCharMax > scratch.length) return Buffer.from(text);
+  return scratch.subarray(0, scratch.write(text));
 }
 
 /**
