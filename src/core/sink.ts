@@ -100,7 +100,7 @@ export interface Sink {
   readonly batchBytesMax: number;
   /** Delivers a lane as soon as it holds this many entries, without waiting for `lingerMs`. Default `batchMax`. */
   readonly batchTrigger?: number;
-  /** Waits this long for a batch to fill before it delivers a part of one; 0: at once. */
+  /** Waits at most this long for a batch to fill, and not if nothing more is expected by then; 0: not at all. */
   readonly lingerMs: number;
   /** Longest that one `deliver` may take before the drain calls it an outage. */
   readonly deadlineMs: number;

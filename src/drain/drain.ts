@@ -57,6 +57,9 @@ export class Drain {
   #finishing = false;
   readonly #aside = new Aside();
   readonly #away = new Away();
+  /** When the spool grew last, and how long before that it had grown (monotonic ms). */
+  #grownAtMs = Number.NEGATIVE_INFINITY;
+  #growsEveryMs = Number.POSITIVE_INFINITY;
   readonly #wake: Wake;
   #running: Promise<void> = Promise.resolve();
 
@@ -73,7 +76,7 @@ export class Drain {
   }
 
   start(): void {
-    this.#spool.onAppend(this.#wake.now);
+    this.#spool.onAppend(() => this.#grown());
     this.#stop.signal.addEventListener("abort", this.#wake.now);
     this.#running = this.#run();
   }
@@ -197,12 +200,22 @@ export class Drain {
     return nextMs;
   }
 
+  #grown(): void {
+    const now = this.#clock.monoMs();
+    this.#growsEveryMs = now - this.#grownAtMs;
+    this.#grownAtMs = now;
+    this.#wake.now();
+  }
+
+  /** Without a wait if what comes next, after as long as the last took, would come too late for this batch. */
   #dueMs(lane: Lane, now: number): number {
     if (lane.isDetoured) return lane.retryAtMs;
     if (lane.length === 0) return Number.POSITIVE_INFINITY;
     const { batchTrigger = this.sink.batchMax, batchBytesMax, lingerMs } = this.sink;
     const full = lane.length >= batchTrigger || lane.bytes >= batchBytesMax || this.#finishing;
-    return Math.max(lane.retryAtMs, full ? now : lane.sinceMs + lingerMs);
+    const lastMs = lane.sinceMs + lingerMs;
+    const isLast = full || this.#grownAtMs + this.#growsEveryMs > lastMs;
+    return Math.max(lane.retryAtMs, isLast ? now : lastMs);
   }
 
   /** One delivery of a lane, or one stretch of a detour's search. Never rejects. */

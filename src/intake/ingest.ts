@@ -82,7 +82,7 @@ export class Ingest {
     this.#hold = new Hold(parts.log);
     this.#group = new OpenGroup(clock);
     this.#turn = new Turn(clock);
-    this.#linger = new Linger(clock, parts.lingerMs, () => this.flush());
+    this.#linger = new Linger(clock, parts.lingerMs, () => this.#commitOpen());
     this.#parking = new Parking({
       clock,
       turn: this.#turn,
@@ -162,7 +162,7 @@ export class Ingest {
   /** Writes the open group now. */
   flush(): void {
     this.#linger.stop();
-    if (this.#group.size > 0 || this.#onCommit.length > 0) this.#commit();
+    this.#commitOpen();
     this.#linger.callLast();
   }
 
@@ -258,6 +258,13 @@ export class Ingest {
     if (entry.kind === "deferred") this.defer(entry);
   }
 
+  /** @returns how many messages were written */
+  #commitOpen(): number {
+    const { size } = this.#group;
+    if (size > 0 || this.#onCommit.length > 0) this.#commit();
+    return this.#hold.why === null ? size : 0;
+  }
+
   #commit(): void {
     const { append, books, known } = this.#parts;
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
@@ -279,7 +286,6 @@ export class Ingest {
     known.committed();
     this.#marks.committed();
     const deferred = this.#group.entries.filter((entry) => entry.kind === "deferred");
-    this.#linger.written(this.#group.size);
     const groups = this.#group.take();
     for (const { messages } of groups) this.#leave(messages);
     if (deferred.length > 0) this.#onDeferred(deferred);

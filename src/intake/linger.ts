@@ -1,42 +1,50 @@
 /**
  * The time for which an open group is collected, and the sources that leave unread what comes meanwhile.
  *
+ * A group costs more than its messages if they are few, so few are collected for longer. How many come is seen in a group of the usual
+ * time, each eighth at least, and not in a longer one: of a broker that sends no more than so many before it is answered, each group
+ * would hold as many however long it took, and the wait would be what slows it down.
+ *
  * To be woken for each message costs a source more than the message, so one that has read what there was may wait for the last call: it is
- * called when the time is over, and what it then reads goes with the group. Rejected alternative: to read every so many milliseconds, which
- * wakes up besides and splits groups.
+ * called when the time is over, and what it then reads goes with the group. If messages come all the time the next group is begun
+ * at once, and what is for it is unread from the start. Rejected alternative: to read every so many milliseconds, which wakes up
+ * besides and splits groups.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 
-/** After a group of fewer messages than this the next is collected for twice as long: at a low rate a group costs more than its messages. */
-const messagesFew = 16;
+/** Fewer in the usual time are collected until they are as many: Mosquitto sends 20 without an answer, and few brokers send less. */
+const messagesEnough = 20;
+/** The usual time, so many times, at most. */
+const longerMax = 4;
+/** Groups that take longer, between two of the usual time. */
+const longerGroups = 7;
+/** After a group of so many the next has something to collect from its beginning. */
+const messagesSteady = 4;
 /** A group that is collected for longer than this keeps no source from reading: the source would miss more than messages. */
 const unreadMsMax = 50;
 
 export class Linger {
   readonly #clock: Clock;
-  readonly #over: () => void;
+  readonly #write: () => number;
   #timer: Timer | undefined;
   readonly #usualMs: number;
   /** For so long the next group is collected. */
   #ms: number;
+  /** So many more groups are collected for as long, if it is longer than usual. */
+  #more = 0;
   readonly #unread: (() => void)[] = [];
 
-  /** @param over the time is over */
-  constructor(clock: Clock, usualMs: number, over: () => void) {
+  /** @param write the time is over; the answer is how many messages were written */
+  constructor(clock: Clock, usualMs: number, write: () => number) {
     this.#clock = clock;
     this.#usualMs = usualMs;
     this.#ms = usualMs;
-    this.#over = over;
+    this.#write = write;
   }
 
   /** Begins, unless it has. */
   begin(ms = this.#ms): void {
     this.#timer ??= this.#clock.after(ms, () => this.#end());
-  }
-
-  /** The group was written, and had so many messages. */
-  written(messages: number): void {
-    this.#ms = this.#usualMs * (messages < messagesFew ? 2 : 1);
   }
 
   /** The group is written before its time. */
@@ -57,11 +65,28 @@ export class Linger {
   }
 
   #end(): void {
-    if (this.#unread.length === 0) return this.#over();
+    if (this.#unread.length === 0) return this.#isOver();
     this.callLast();
     // A socket that may be read again is asked behind the first turn of what is put off, and before the second.
     this.#timer = this.#clock.after(0, () => {
-      this.#timer = this.#clock.after(0, this.#over);
+      this.#timer = this.#clock.after(0, () => this.#isOver());
     });
+  }
+
+  #isOver(): void {
+    this.stop();
+    const messages = this.#write();
+    if (messages > 0) this.#adapt(messages);
+    if (messages >= messagesSteady) this.begin();
+    else this.callLast();
+  }
+
+  #adapt(messages: number): void {
+    if (this.#more > 0) this.#more = messages > 2 * messagesEnough ? 0 : this.#more - 1;
+    else if (messages < messagesEnough) {
+      this.#more = longerGroups;
+      this.#ms = this.#usualMs * Math.min(longerMax, messagesEnough / messages);
+    }
+    if (this.#more === 0) this.#ms = this.#usualMs;
   }
 }

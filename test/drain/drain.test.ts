@@ -83,30 +83,52 @@ describe("delivering", () => {
     },
   );
 
-  test("a batch that does not fill waits for lingerMs, one that does goes at once", async () => {
+  test("a batch waits for what comes within lingerMs, for nothing if that is nothing, and not if it is full", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 50, lingerMs: 1_000 });
+    const sizes = () => sink.calls.map((call) => call.seqs.length);
+    const putEvery = async (ms: number, times: number) => {
+      for (let i = 0; i < times; i++) {
+        await clock.pass(ms);
+        put(spool, 2);
+      }
+      await clock.pass(1);
+    };
     drain.start();
     await clock.pass(0);
     put(spool, 20);
-    await clock.pass(900);
-    expect(sink.calls).toEqual([]);
-    put(spool, 5);
-    await clock.pass(150);
-    expect(sink.calls.map((call) => call.seqs.length)).toEqual([25]);
-    put(spool, 50);
     await clock.pass(1);
-    expect(sink.calls.map((call) => call.seqs.length)).toEqual([25, 50]);
+    expect(sizes()).toEqual([20]);
+    // The fifth comes after 800 ms, and a sixth would after 1,000: it still fits.
+    await putEvery(200, 5);
+    expect(sizes()).toEqual([20]);
+    await putEvery(198, 1);
+    expect(sizes()).toEqual([20, 12]);
+    // Nobody comes any more.
+    await putEvery(200, 2);
+    await clock.pass(796);
+    expect(sizes()).toEqual([20, 12]);
+    await clock.pass(4);
+    expect(sizes()).toEqual([20, 12, 4]);
+    await putEvery(1_001, 3);
+    expect(sizes()).toEqual([20, 12, 4, 2, 2, 2]);
+    await putEvery(10, 1);
+    put(spool, 48);
+    await clock.pass(1);
+    expect(sizes().slice(6)).toEqual([50]);
   });
 
   test("batchTrigger sends a lane before batchMax is full", async () => {
     const { clock, spool, sink, drain } = setUp({ batchTrigger: 10, lingerMs: 60_000 });
     drain.start();
-    put(spool, 9);
-    await clock.pass(1_000);
-    expect(sink.calls).toEqual([]);
-    put(spool, 3);
-    await clock.pass(1);
-    expect(sink.calls.map((call) => call.seqs.length)).toEqual([12]);
+    for (const [n, ms, calls] of [
+      [1, 1, [1]],
+      [9, 1_000, [1]],
+      [3, 1, [1, 12]],
+    ] as const) {
+      put(spool, n);
+      await clock.pass(ms);
+      expect(sink.calls.map((call) => call.seqs.length)).toEqual([...calls]);
+    }
   });
 
   test("lanes are delivered side by side, as many as concurrency says, and each gets its turn", async () => {

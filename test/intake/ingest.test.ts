@@ -28,7 +28,7 @@ describe("a message of a known device", () => {
     part.port.receive(aDeviceMessage(1, "a"));
     part.port.receive(aDeviceMessage(2, "a"));
     expect(part.durable).toEqual([]);
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(numbers(part.durable)).toEqual([1, 2]);
     expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
   });
@@ -42,9 +42,9 @@ describe("a message of a known device", () => {
     other.receive(aDeviceMessage(2, "a", { sender: "other" }));
     other.receive(aDeviceMessage(3, "b", { sender: "other" }));
     part.port.receive(aDeviceMessage(4, "b"));
-    part.clock.advance(10);
+    part.clock.advance(20);
     part.answer();
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect([numbers(part.durable), numbers(durable)]).toEqual([
       [1, 4],
       [2, 3],
@@ -59,19 +59,64 @@ describe("a message of a known device", () => {
     expect(part.ingest.openEntries).toHaveLength(1);
   });
 
-  test("waits for twice as long after a group of few, and as long as it is set after one of many", () => {
-    const part = intake(kit, registry());
-    part.cached.add("a");
-    const sent = (from: number, to: number) => {
-      for (let n = from; n <= to; n++) part.port.receive(aDeviceMessage(n, "a"));
-      part.clock.advance(5);
-      return part.durable.length;
+  describe("is collected", () => {
+    /** Messages come `every` so many ms, for `ms`. @returns how many each group had */
+    function groupsOf(part: ReturnType<typeof intake>, everyMs: number, ms: number): number[] {
+      const groups: number[] = [];
+      part.state.onDurable = (messages) => void groups.push(messages.length);
+      for (let at = 0; at < ms; at += everyMs) {
+        part.port.receive(aDeviceMessage(part.durable.length, "a"));
+        part.clock.advance(everyMs);
+      }
+      return groups;
+    }
+    const known = () => {
+      const part = intake(kit, registry());
+      part.cached.add("a");
+      return part;
     };
-    expect([sent(1, 15), sent(16, 17)]).toEqual([15, 15]);
-    part.clock.advance(5);
-    expect(part.durable).toHaveLength(17);
-    expect([sent(18, 33), sent(34, 34)]).toEqual([17, 34]);
-    expect(sent(35, 50)).toBe(50);
+
+    test.each([
+      [0.1, 5],
+      [0.25, 5],
+      [0.5, 10],
+      [1, 20],
+      [10, 20],
+    ])("with a message each %f ms for %f ms, and each eighth group for the usual 5", (everyMs, longMs) => {
+      const groups = groupsOf(known(), everyMs, 700);
+      const of = (ms: number) => Math.ceil(ms / everyMs);
+      const usual = groups.filter((_, i) => i % 8 === 0);
+      const long = groups.filter((_, i) => i % 8 !== 0);
+      expect(long.length).toBeGreaterThan(20);
+      for (const size of usual) expect(Math.abs(size - of(5))).toBeLessThanOrEqual(1);
+      for (const size of long) expect(Math.abs(size - of(longMs))).toBeLessThanOrEqual(1);
+    });
+
+    test("for the usual time if a sender waits for its answers, however few it sends without", () => {
+      const part = known();
+      const windowOf20 = () => {
+        for (let n = 0; n < 20; n++) part.port.receive(aDeviceMessage(n, "a"));
+      };
+      groupsOf(part, 1, 100);
+      const groups: number[] = [];
+      part.state.onDurable = (messages) => {
+        groups.push(messages.length);
+        part.clock.after(0, windowOf20);
+      };
+      windowOf20();
+      part.clock.advance(1_000);
+      expect(groups.length).toBeGreaterThan(150);
+    });
+
+    test("for the usual time at once when many come after few", () => {
+      const part = known();
+      groupsOf(part, 1, 30);
+      expect(
+        groupsOf(part, 0.05, 60)
+          .slice(1)
+          .every((size) => Math.abs(size - 100) <= 1),
+      ).toBe(true);
+    });
   });
 
   test("is read with its group by a source that leaves unread what comes, at the last call", () => {
@@ -87,6 +132,26 @@ describe("a message of a known device", () => {
     expect(numbers(part.durable)).toEqual([]);
     part.clock.advance(1);
     expect(numbers(part.durable)).toEqual([1, 2]);
+  });
+
+  test("of a group behind one of several is unread from the start, and no longer if nothing comes", () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    let calls = 0;
+    const lastCall = () => {
+      calls += 1;
+      part.port.collects(lastCall);
+    };
+    for (let n = 1; n <= 4; n++) part.port.receive(aDeviceMessage(n, "a"));
+    part.port.collects(lastCall);
+    part.clock.advance(5);
+    expect([part.durable.length, calls]).toEqual([4, 1]);
+    part.clock.advance(19);
+    expect(calls).toBe(1);
+    part.clock.advance(1);
+    expect(calls).toBe(3);
+    expect(part.port.collects(lastCall)).toBe(false);
+    expect(part.clock.pending()).toBe(1);
   });
 
   test("leaves no source waiting if its group is written for another reason", () => {
@@ -127,12 +192,12 @@ describe("a message whose device must be looked up", () => {
       [5, "a"],
     ] as const)
       part.port.receive(aDeviceMessage(n, device, {}, n === 3));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(numbers(part.durable)).toEqual([2, 4]);
     expect(part.ingest.inMemory).toBe(3);
     expect(part.waiting).toHaveLength(1);
     part.answer();
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(numbers(part.durable)).toEqual([2, 4, 1, 3, 5]);
     expect(part.decided().get("a")).toEqual([1, 3, 5]);
     expect(part.balanced()).toBe(true);
@@ -147,7 +212,7 @@ describe("a message whose device must be looked up", () => {
       if (more <= 2_503) part.port.receive(aDeviceMessage(more++, "a"));
     };
     part.answer();
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.decided().get("a")).toEqual(Array.from({ length: 2_503 }, (_, i) => i + 1));
     expect(part.balanced()).toBe(true);
   });
@@ -157,7 +222,7 @@ describe("a message whose device must be looked up", () => {
     part.cached.add("b");
     for (let n = 1; n <= 3; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.port.receive(aDeviceMessage(4, "b"));
-    part.clock.advance(10);
+    part.clock.advance(20);
     const crashed = afterCrash(part);
     expect(crashed.books.totals()).toMatchObject({ received: 1, accepted: 1 });
     expect(crashed.balanced()).toBe(true);
@@ -177,7 +242,7 @@ test("a message of a device that is not registered is one reject, and not first 
   const part = intake(kit, registry([]));
   part.port.receive(aDeviceMessage(1, "stranger"));
   part.answer();
-  part.clock.advance(10);
+  part.clock.advance(20);
   expect([part.spool.head, part.books.totals().rejected]).toEqual([1, { UNREGISTERED_DEVICE: 1 }]);
 });
 
@@ -189,7 +254,7 @@ describe("a packet delivered again", () => {
     part.cached.add("a");
     const message = aDeviceMessage(1, "a");
     for (const each of [message, again(message), message]) part.port.receive(each);
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.durable).toHaveLength(3);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
     expect(part.spool.head).toBe(2);
@@ -200,7 +265,7 @@ describe("a packet delivered again", () => {
     first.cached.add("a");
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
-    first.clock.advance(10);
+    first.clock.advance(20);
     const part = afterCrash(first);
     part.cached.add("a").add("b");
     part.port.receive(again(message));
@@ -208,7 +273,7 @@ describe("a packet delivered again", () => {
     part.port.receive(again(aDeviceMessage(1, "a", { sender: "x" })));
     part.port.receive(again(aDeviceMessage(1, "b", { packetId: 1 })));
     part.port.receive(again(aDeviceMessage(2, "a", { packetId: 1 })));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ received: 6, accepted: 5, duplicate: 1 });
     expect(part.durable).toHaveLength(5);
     expect(part.balanced()).toBe(true);
@@ -219,7 +284,7 @@ describe("a packet delivered again", () => {
     part.cached.add("a");
     const message = aDeviceMessage(1, "a", { qos: 0, packetId: 0 });
     for (const each of [message, again(message)]) part.port.receive(each);
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
   });
 
@@ -230,10 +295,10 @@ describe("a packet delivered again", () => {
     part.port.receive(message);
     part.port.receive(again(message));
     part.port.receive(aDeviceMessage(2, "b"));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(numbers(part.durable)).toEqual([2]);
     part.answer();
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.durable.map((m) => m.dup)).toEqual([false, false, true]);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
   });
@@ -245,7 +310,7 @@ describe("a packet delivered again", () => {
     const message = aDeviceMessage(1, "a");
     part.port.receive(message);
     part.port.receive(again(message));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.durable).toEqual([]);
     part.state.full = false;
     part.clock.advance(1_000);
@@ -258,11 +323,11 @@ describe("a packet delivered again", () => {
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
     first.port.receive(aDeviceMessage(2, "b"));
-    first.clock.advance(10);
+    first.clock.advance(20);
     const part = afterCrash(first);
     part.cached.add("a");
     part.port.receive(again(message));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2, duplicate: 0 });
     expect(part.decided().get("a")).toEqual([1]);
   });
@@ -273,7 +338,7 @@ describe("a flood between a message and its redelivery", () => {
     part.cached.add("a").add("b");
     for (let n = 0; n < 6_000; n++)
       part.port.receive(aDeviceMessage(n, n % 2 === 0 ? "b" : `made-up-${n}`, {}, n % 2 !== 0));
-    part.clock.advance(10);
+    part.clock.advance(20);
   };
 
   test("of rejects and of another device's events does not make it forgotten, nor does a restart", () => {
@@ -283,12 +348,12 @@ describe("a flood between a message and its redelivery", () => {
     first.port.receive(message);
     flooded(first);
     first.port.receive({ ...message, dup: true });
-    first.clock.advance(10);
+    first.clock.advance(20);
     expect(first.books.totals().duplicate).toBe(1);
     const part = afterCrash(first);
     flooded(part);
     part.port.receive({ ...message, dup: true });
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals().duplicate).toBe(2);
     expect(part.balanced()).toBe(true);
   });
@@ -340,7 +405,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
     end();
     part.port.receive(connection().send(1, { seq: 1 }));
     part.answer();
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
   });
 
@@ -349,13 +414,13 @@ describe("a reading sent again on a new connection, without DUP", () => {
     const { send, end } = connection();
     part.port.receive(send(1, { seq: 1 }));
     end();
-    part.clock.advance(10);
+    part.clock.advance(20);
     const second = connection();
     part.port.receive(second.send(1, { seq: 1 }));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
     part.port.receive(second.send(1, { seq: 1 }));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 1 });
   });
 
@@ -369,7 +434,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
     part.port.receive(send(1, earlier));
     end();
     part.port.receive(connection().send(1, later));
-    part.clock.advance(10);
+    part.clock.advance(20);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
   });
 
