@@ -240,7 +240,9 @@ function toEntry(
     kind,
     receivedMs: candidate.receivedMs,
     topic:
-      address === null || candidate.given !== undefined ? storableTopic(candidate.topic) : candidate.topic,
+      address === null || candidate.given !== undefined
+        ? storableTopic(candidate.topic)
+        : (address.topic ?? candidate.topic),
     tenantId: address === null ? null : address.tenantId,
     deviceId: address === null ? null : address.deviceId,
     msgType: address === null ? null : address.msgType,

@@ -118,14 +118,14 @@ export function createJudge(options: JudgeOptions): Judge {
     return mayHeal ? pendingOf(candidate) : reject(candidate, rejected);
   }
 
-  /** Returns null if the device may send; a message that names no site then gets the registered one. */
+  /** Returns null if the device may send; the message's site is then the registered one, a string that all of the device's share. */
   function allow(
     device: DeviceAuth | null,
     candidate: Candidate,
     asksToken = requireToken,
   ): Rejection | null {
     const rejected = authorize(device, candidate, asksToken && candidate.proof === "token");
-    if (rejected === null) candidate.siteId ??= device?.siteId ?? null;
+    if (rejected === null) candidate.siteId = device?.siteId ?? null;
     return rejected;
   }
 

@@ -26,6 +26,8 @@ export interface Address {
   readonly msgType: string;
   /** One string per device; unique because a tenant cannot contain "/". */
   readonly key: string;
+  /** The topic that says so, the same string for all of its messages; absent: something else says so. */
+  readonly topic?: string;
 }
 
 /** The sender: from the address that the source gave, else from the topic. */
@@ -52,7 +54,7 @@ function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons
   if (/[+#]/.test(topic)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
   const why = unfit(topic, Math.max(tenantId.length, deviceId.length, msgType.length));
   if (why !== null) return rejection("BAD_TOPIC_FORMAT", why);
-  return addressFor(tenantId, deviceId, msgType);
+  return { ...addressFor(tenantId, deviceId, msgType), topic };
 }
 
 export function addressFor(tenantId: string, deviceId: string, msgType: string): Address {
