@@ -42,6 +42,19 @@ describe("the window of collisions", () => {
     expect(new Set(times("shift", lines)).size).toBe(1_000);
   });
 
+  test.each([
+    ["tenants that share a database", { tenantId: "t1" }, { tenantId: "t2" }],
+    ["sites", { siteId: "s1" }, { siteId: "s2" }],
+  ])("devices of one name at two %s do not make each other's last times forgotten", (_, one, other) => {
+    const collisions = createCollisions("shift");
+    const place = (seq: number, of: typeof one | typeof other) => {
+      const entry = event(seq, of);
+      const each = { ...line(seq, 10), entry, series: seriesOf(entry, table, grammar) };
+      return ns(collisions.place(each, new Map()));
+    };
+    expect([place(1, one), place(2, other), place(3, one), place(4, other)]).toEqual([10, 10, 11, 11]);
+  });
+
   test("readings of one time with other fields are one point, and come again as such", () => {
     const collisions = createCollisions("shift");
     const place = (seq: number, metrics: Record<string, number | null>, device = "d") => {

@@ -22,7 +22,10 @@ export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSe
 /** At least this many series are cached, at most twice as many. */
 export const seriesMax = 8_192;
 
-type Known = Map<Table, Map<string | null, KnownSeries>>;
+/** By table, tenant, site and device: two of one name never take turns in one place, where each would forget the other's last times. */
+type Known = Map<Table, Places>;
+type Places = Map<string | null, Map<string | null, Devices>>;
+type Devices = Map<string | null, KnownSeries>;
 
 export function createSeries(): SeriesOf {
   let young: Known = new Map();
@@ -31,24 +34,25 @@ export function createSeries(): SeriesOf {
 
   return (entry, table, grammar) => {
     const { deviceId, siteId, tenantId } = entry;
-    let devices = young.get(table);
-    const known = devices?.get(deviceId);
-    // A device that moves to another site is another series.
-    if (known !== undefined && known.siteId === siteId && known.tenantId === tenantId) return known;
-    const before = old.get(table)?.get(deviceId);
-    const series =
-      before !== undefined && before.siteId === siteId && before.tenantId === tenantId
-        ? before
-        : fresh(entry, table, grammar);
-    if (size >= seriesMax) {
-      [old, young, size] = [young, new Map(), 0];
-      devices = undefined;
-    }
-    if (devices === undefined) young.set(table, (devices = new Map()));
-    devices.set(deviceId, series);
+    const known = young.get(table)?.get(tenantId)?.get(siteId)?.get(deviceId);
+    if (known !== undefined) return known;
+    const before = old.get(table)?.get(tenantId)?.get(siteId)?.get(deviceId);
+    const series = before ?? fresh(entry, table, grammar);
+    if (size >= seriesMax) [old, young, size] = [young, new Map(), 0];
+    devicesAt(young, table, tenantId, siteId).set(deviceId, series);
     size += 1;
     return series;
   };
+}
+
+function devicesAt(known: Known, table: Table, tenantId: string | null, siteId: string | null): Devices {
+  let places = known.get(table);
+  if (places === undefined) known.set(table, (places = new Map()));
+  let sites = places.get(tenantId);
+  if (sites === undefined) places.set(tenantId, (sites = new Map()));
+  let devices = sites.get(siteId);
+  if (devices === undefined) sites.set(siteId, (devices = new Map()));
+  return devices;
 }
 
 function fresh(entry: Entry, { name }: Table, grammar: Grammar): KnownSeries {
