@@ -23,10 +23,10 @@ this page, and \`test/cli/memory-bounds.test.ts\` fills each part twice over and
 \`MEMORY_MAX_BYTES\` (256 MiB, or the cgroup's limit if that is less) sizes what grows with the load: of what it leaves beside the program
 the intake and the read-ahead of all sinks have a quarter each, the newest groups an eighth, those read from the disk a sixteenth.
 
-What was let go of lies there until it is collected, which is not in the sum. Garbage is collected when a load is over and, if
-\`MEMORY_MAX_BYTES\` is set or a cgroup has less than 256 MiB, once more than seven eighths of that are resident: a lower value lowers the
-peak and costs CPU ([sizing.md](sizing.md)). A host with less memory than the sum is fine as long as nobody attacks it; to lower the sum,
-lower the settings that are named in it.
+What was let go of lies there until it is collected, which is not in the sum. Garbage is collected when a load is over, and once more than
+seven eighths of \`MEMORY_MAX_BYTES\` are resident, for 5 % of the CPU at most ([sizing.md](sizing.md)). Pages of the executable that are
+not used leave the process: each second while nothing is done, every five seconds otherwise. A host with less memory than the sum is fine
+as long as nobody attacks it; to lower the sum, lower the settings that are named in it.
 
 ## With the default settings: the embedded broker and the local store
 

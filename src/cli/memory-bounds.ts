@@ -69,7 +69,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
   const hasInflux = sinks.some(({ name }) => name === "influx");
   const memory = memoryShares(config.memory);
   return [
-    { part: "the program, idle", bytes: programBytes },
+    { part: "the program, with what it compiles", bytes: programBytes },
     ...askedSources(config).flatMap((kind) => kind.memory?.(valuesOf(config, kind)) ?? []),
     { part: "payloads in the intake (MEMORY_MAX_BYTES)", bytes: memory.intakeBytes },
     {

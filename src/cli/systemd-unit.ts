@@ -32,7 +32,7 @@ WatchdogSec=120
 # No core dump: it would contain tokens, and its stack, which is the runtime's, would mislead.
 WatchdogSignal=SIGKILL
 LimitCORE=0
-# A leak or a flood ends this service and not the host; it needs about 450 MB at 60,000 messages per second.
+# A leak or a flood ends this service and not the host; it needs about 250 MB at 80,000 messages per second.
 MemoryMax=75%
 ExecStart=${paths.binary} run
 # Reads the files of secrets and certificates, and app_settings, again; the log says what is in force.
