@@ -24,7 +24,7 @@ this page, and \`test/cli/memory-bounds.test.ts\` fills each part twice over and
 the intake and the read-ahead of all sinks have a quarter each, the newest groups an eighth, those read from the disk a sixteenth.
 
 What was let go of lies there until it is collected, which is not in the sum. Garbage is collected when a load is over, and once more than
-seven eighths of \`MEMORY_MAX_BYTES\` are resident, for 5 % of the CPU at most ([sizing.md](sizing.md)). Pages of the executable that are
+seven eighths of \`MEMORY_MAX_BYTES\` are resident, for 10 % of the CPU at most ([sizing.md](sizing.md)). Pages of the executable that are
 not used leave the process: each second while nothing is done, every five seconds otherwise. A host with less memory than the sum is fine
 as long as nobody attacks it; to lower the sum, lower the settings that are named in it.
 

@@ -16,9 +16,9 @@ const MiB = 1024 * 1024;
 const lookEveryMs = 100;
 /** Growth over the least that was seen since the last collection: with less, there is little to free. */
 const grownBytesMin = 24 * MiB;
-/** Of the part by which the budget is exceeded: beyond it by a tenth, collections take 2.5 % of the CPU at most, and never more than 5 %. */
+/** Of the part by which the budget is exceeded: beyond it by a tenth, collections take 2.5 % of the CPU at most, and never more than 10 %. */
 const cpuShare = 1 / 4;
-const cpuShareMax = 1 / 20;
+const cpuShareMax = 1 / 10;
 /** Calm is a second in which the process used less than this of a core. */
 const windowLooks = 10;
 const calmShare = 0.05;
