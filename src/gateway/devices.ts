@@ -24,7 +24,7 @@ export function openDevices({ config, registry, clock, log, closers }: DevicePar
   const policy = createLivePolicy(config.judge, log);
   const pollSettings = pollOf(registry, policy, log);
   const cache = new DeviceAuthCache(config.cache, clock);
-  const saved = openSavedCache(join(config.general.dataDir, "auth-cache.db"), cache);
+  const saved = openSavedCache(join(config.general.dataDir, "auth-cache.db"), cache, clock);
   closers.add(saved.close);
   saved.restore();
   const lookup = createLookup({

@@ -228,11 +228,21 @@ export class DeviceAuthCache {
     };
   }
 
-  /** All rows for the local file, oldest first. May be walked in parts. */
-  *snapshot(): Generator<CachedRow> {
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /** All rows for the local file, oldest first; null for each that was cached before `sinceMs` (monotonic). May be walked in parts. */
+  snapshot(): Generator<CachedRow>;
+  snapshot(sinceMs: number): Generator<CachedRow | null>;
+  *snapshot(sinceMs = never): Generator<CachedRow | null> {
     const bootWallMs = this.#clock.wallMs() - this.#clock.monoMs();
-    for (const { cachedMs, generation: _, rereadMs: __, isSole: ___, ...row } of this.#rows.values()) {
-      yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
+    for (const cached of this.#rows.values()) {
+      if (cached.cachedMs < sinceMs) yield null;
+      else {
+        const { cachedMs, generation: _, rereadMs: __, isSole: ___, ...row } = cached;
+        yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
+      }
     }
   }
 

@@ -25,12 +25,12 @@ function setUp(devices: number) {
   /** Ids that the next start would find. */
   const kept = () => {
     const next = make();
-    const saved = openSavedCache(path, next);
+    const saved = openSavedCache(path, next, clock);
     saved.restore();
     saved.close();
     return [...next.snapshot()].map(({ deviceId }) => deviceId);
   };
-  return { cache, saved: openSavedCache(path, cache), kept };
+  return { clock, cache, saved: openSavedCache(path, cache, clock), kept };
 }
 
 test("cached rows are found again, removed ones are not", async () => {
@@ -45,6 +45,33 @@ test("cached rows are found again, removed ones are not", async () => {
   const found = new Set(kept());
   expect(found.size).toBe(11_999);
   expect([found.has("d7"), found.has("d11999"), found.has("new")]).toEqual([false, false, true]);
+});
+
+test("what changes between two times, or while it is written, is on the file after the next", async () => {
+  const { clock, cache, saved, kept } = setUp(7_000);
+  for (let n = 0; n < 4; n++) {
+    const saving = saved.save();
+    cache.put(aDevice({ deviceId: `during ${n}` }));
+    cache.invalidate("acme", `d${n}`);
+    await saving;
+    clock.advance(10_000);
+    cache.put(aDevice({ deviceId: `between ${n}` }));
+    cache.invalidate("acme", `d${n + 100}`);
+  }
+  await saved.save();
+  saved.close();
+  expect(kept().toSorted()).toEqual([...cache.snapshot()].map(({ deviceId }) => deviceId).toSorted());
+});
+
+test("an unchanged cache is not compared again", async () => {
+  const { clock, cache, saved } = setUp(3);
+  await saved.save();
+  clock.advance(10_000);
+  const savedMs = clock.monoMs();
+  await saved.save();
+  cache.put(aDevice({ deviceId: "d1" }));
+  expect([...cache.snapshot(savedMs)].map((row) => row?.deviceId)).toEqual([undefined, undefined, "d1"]);
+  saved.close();
 });
 
 test("a large unchanged cache is checked in parts", async () => {
