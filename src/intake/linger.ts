@@ -2,8 +2,8 @@
  * The time for which an open group is collected, and the sources that leave unread what comes meanwhile.
  *
  * A group costs more than its messages if they are few, so few are collected for longer. How many come is seen in a group of the usual
- * time, each eighth at least, and not in a longer one: of a broker that sends no more than so many before it is answered, each group
- * would hold as many however long it took, and the wait would be what slows it down.
+ * time, each eighth; and if no more come in a longer one, its time was for nothing: a broker that sends no more than so many before
+ * it is answered fills each group with as many, however long it takes.
  *
  * To be woken for each message costs a source more than the message, so one that has read what there was may wait for the last call: it is
  * called when the time is over, and what it then reads goes with the group. If messages come all the time the next group is begun
@@ -12,12 +12,14 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 
-/** Fewer in the usual time are collected until they are as many: Mosquitto sends 20 without an answer, and few brokers send less. */
-const messagesEnough = 20;
+/** Fewer in the usual time are collected until they are about as many. */
+const messagesEnough = 32;
 /** The usual time, so many times, at most. */
-const longerMax = 4;
-/** Groups that take longer, between two of the usual time. */
-const longerGroups = 7;
+const longerMax = 5;
+/** Groups after one of the usual time that tells how many come, until the next that does. */
+const groupsUntilNext = 7;
+/** Of fewer in the usual time the next group does not tell whether more come in a longer one. */
+const messagesTelling = 5;
 /** After a group of so many the next has something to collect from its beginning. */
 const messagesSteady = 4;
 /** A group that is collected for longer than this keeps no source from reading: the source would miss more than messages. */
@@ -30,8 +32,9 @@ export class Linger {
   readonly #usualMs: number;
   /** For so long the next group is collected. */
   #ms: number;
-  /** So many more groups are collected for as long, if it is longer than usual. */
-  #more = 0;
+  #untilNext = 0;
+  /** With fewer in a longer group, its time was for nothing. */
+  #worthwhile = 0;
   readonly #unread: (() => void)[] = [];
 
   /** @param write the time is over; the answer is how many messages were written */
@@ -82,11 +85,16 @@ export class Linger {
   }
 
   #adapt(messages: number): void {
-    if (this.#more > 0) this.#more = messages > 2 * messagesEnough ? 0 : this.#more - 1;
-    else if (messages < messagesEnough) {
-      this.#more = longerGroups;
-      this.#ms = this.#usualMs * Math.min(longerMax, messagesEnough / messages);
+    if (this.#untilNext === 0) {
+      if (messages >= messagesEnough) return;
+      const longer = Math.min(longerMax, messagesEnough / messages);
+      this.#ms = this.#usualMs * longer;
+      this.#worthwhile = messages < messagesTelling ? 0 : (messages * (1 + longer)) / 2;
+      this.#untilNext = groupsUntilNext;
+      return;
     }
-    if (this.#more === 0) this.#ms = this.#usualMs;
+    this.#untilNext--;
+    const isInVain = messages < this.#worthwhile || messages > 2 * messagesEnough;
+    if (isInVain || this.#untilNext === 0) this.#ms = this.#usualMs;
   }
 }

@@ -51,7 +51,7 @@ const batchBytesMax = 8 * 1024 * 1024;
 /** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
 const transactionsMax = trialsMax + 3;
 
-/** As long as the longest group is collected by default: such a group is a transaction, of shorter ones several are. */
+/** Below the longest time of a group by default: such a group is a transaction, of shorter ones several are. */
 const lingerMs = 20;
 
 const name = "postgres";
