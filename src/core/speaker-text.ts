@@ -15,22 +15,32 @@ interface Kept extends Speaker {
   readonly text: string;
 }
 
-const keptOf = new Map<string, Kept>();
+export function createSpeakers() {
+  const keptOf = new Map<string, Kept>();
 
-export function speakerText(entry: Entry): string {
-  if (entry.kind !== "event") return textOf(entry);
-  const kept = keptOf.get(entry.topic);
-  if (kept !== undefined) return isOf(kept, entry) ? kept.text : textOf(entry);
-  return keptOf.size < topicsMax ? keep(entry) : textOf(entry);
+  return {
+    speakerText(entry: Entry): string {
+      if (entry.kind !== "event") return textOf(entry);
+      const kept = keptOf.get(entry.topic);
+      if (kept !== undefined) return isOf(kept, entry) ? kept.text : textOf(entry);
+      if (keptOf.size >= topicsMax) return textOf(entry);
+      const own = ownOf(entry);
+      keptOf.set(own.topic, own);
+      return own.text;
+    },
+
+    /** Who speaks in a record, if the text that begins there is kept. */
+    speakerAt(record: string, from: number): Kept | undefined {
+      const kept = keptOf.get(record.slice(from, record.indexOf("\t", from)));
+      const isThere =
+        kept !== undefined && record.startsWith(kept.text, from) && record[from + kept.text.length] === "\t";
+      return isThere ? kept : undefined;
+    },
+  };
 }
 
-/** Who speaks in a record, if the text that begins there is kept. */
-export function speakerAt(record: string, from: number): Kept | undefined {
-  const kept = keptOf.get(record.slice(from, record.indexOf("\t", from)));
-  const isThere =
-    kept !== undefined && record.startsWith(kept.text, from) && record[from + kept.text.length] === "\t";
-  return isThere ? kept : undefined;
-}
+/** Those of the process: the spool and the store write the same devices. */
+export const { speakerText, speakerAt } = createSpeakers();
 
 function isOf({ tenantId, deviceId, msgType, siteId }: Kept, entry: Speaker): boolean {
   return (
@@ -41,20 +51,17 @@ function isOf({ tenantId, deviceId, msgType, siteId }: Kept, entry: Speaker): bo
   );
 }
 
-function keep(entry: Speaker): string {
+function ownOf(entry: Speaker): Kept {
   const own = (text: string | null) => (text === null ? null : ownText(text));
   const { tenantId, deviceId, msgType, siteId } = entry;
-  const text = ownText(textOf(entry));
-  const topic = ownText(entry.topic);
-  keptOf.set(topic, {
-    topic,
+  return {
+    topic: ownText(entry.topic),
     tenantId: own(tenantId),
     deviceId: own(deviceId),
     msgType: own(msgType),
     siteId: own(siteId),
-    text,
-  });
-  return text;
+    text: ownText(textOf(entry)),
+  };
 }
 
 function textOf({ topic, tenantId, deviceId, msgType, siteId }: Speaker): string {

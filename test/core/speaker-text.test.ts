@@ -3,8 +3,10 @@ import { expect, test } from "bun:test";
 import { copyText } from "../../src/core/copy-text.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { topicsMax } from "../../src/core/per-topic.ts";
-import { speakerAt, speakerText } from "../../src/core/speaker-text.ts";
+import { createSpeakers } from "../../src/core/speaker-text.ts";
 import { event, reject } from "../contract/entries.ts";
+
+const { speakerText, speakerAt } = createSpeakers();
 
 const plainly = ({ topic, tenantId, deviceId, msgType, siteId }: Entry) =>
   [topic, tenantId, deviceId, msgType, siteId].map(copyText).join("\t");
