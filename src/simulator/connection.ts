@@ -71,7 +71,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     await withDeadline(options.clock, connectDeadlineMs, name, connected);
   } catch (cause) {
     client.end(true);
-    throw new Error(name, { cause });
+    throw new Error(isRefusedVersion(cause) ? `${name}, ${versionCure}` : name, { cause });
   }
 
   return {
@@ -88,6 +88,14 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       return client.endAsync(inFlight > 0 || !client.connected);
     },
   };
+}
+
+/** Of a CONNACK (MQTT 5 §3.2.2.2): the embedded broker is one that gives it. */
+const unsupportedVersion = 0x84;
+const versionCure = "which does not speak MQTT 5, so add --mqtt 3.1.1";
+
+function isRefusedVersion(error: unknown): boolean {
+  return error instanceof mqtt.ErrorWithReasonCode && error.code === unsupportedVersion;
 }
 
 /** Sets DUP on a message that was written before under the same packet identifier and has not been answered since. */

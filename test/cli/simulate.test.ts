@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { UsageError } from "../../src/cli/command.ts";
 import { simulate } from "../../src/cli/simulate.ts";
 import { explain } from "../../src/core/log.ts";
+import { startInProcess, stopAll } from "../kit/inprocess.ts";
 import { startAedes, startScripted, type TestBroker } from "../simulator/brokers.ts";
 import { trial } from "./simulate-context.ts";
 
@@ -101,6 +102,18 @@ describe("sluice simulate", () => {
       expect(out.join("")).not.toContain("tok-");
     },
   );
+
+  test("a broker that speaks no MQTT 5, as the embedded one, is named with the option that helps", async () => {
+    const { gateway } = await startInProcess({ BROKER_LISTEN: "127.0.0.1:0" }, { withBroker: true });
+    const embedded = `mqtt://127.0.0.1:${gateway.sourceAddress("broker")?.port}`;
+    const { run } = trial();
+    const failure = await run(simulate, { broker: embedded, count: "1" }).catch(explain);
+    expect(failure).toContain(
+      `cannot connect to ${embedded}, which does not speak MQTT 5, so add --mqtt 3.1.1`,
+    );
+    expect(await run(simulate, { broker: embedded, count: "1", mqtt: "3.1.1" })).toBe(0);
+    await stopAll();
+  });
 
   test("a password in --broker causes a warning that does not repeat it; a file keeps it out of the list of processes", async () => {
     const { run, err } = trial();
