@@ -43,6 +43,12 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   let onFile = new Map<string, number>();
   /** What was cached before is on the file (monotonic). */
   let savedMs = Number.NEGATIVE_INFINITY;
+  /** The wall clock less the monotonic one: if a time server sets it, the file has to date all rows anew. */
+  let savedOffsetMs = offsetMs();
+
+  function offsetMs(): number {
+    return clock.wallMs() - clock.monoMs();
+  }
 
   function restore(): void {
     const rows = db
@@ -54,7 +60,8 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   }
 
   async function save(): Promise<void> {
-    const begunMs = clock.monoMs();
+    const [begunMs, begunOffsetMs] = [clock.monoMs(), offsetMs()];
+    if (Math.abs(begunOffsetMs - savedOffsetMs) >= refreshMs) savedMs = Number.NEGATIVE_INFINITY;
     let part: CachedRow[] = [];
     let looked = 0;
     for (const row of cache.snapshot(savedMs)) {
@@ -66,7 +73,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     }
     if (part.length > 0) write(part, []);
     if (onFile.size > cache.size) write([], [...onFile.keys()].filter(isGone));
-    savedMs = begunMs;
+    [savedMs, savedOffsetMs] = [begunMs, begunOffsetMs];
   }
 
   function isGone(key: string): boolean {

@@ -22,15 +22,16 @@ function setUp(devices: number) {
   const cache = make();
   for (let n = 0; n < devices; n++) cache.put(aDevice({ deviceId: `d${n}` }));
   const path = join(dir, "auth-cache.db");
-  /** Ids that the next start would find. */
-  const kept = () => {
+  /** What the next start would find. */
+  const rows = () => {
     const next = make();
     const saved = openSavedCache(path, next, clock);
     saved.restore();
     saved.close();
-    return [...next.snapshot()].map(({ deviceId }) => deviceId);
+    return [...next.snapshot()];
   };
-  return { clock, cache, saved: openSavedCache(path, cache, clock), kept };
+  const kept = () => rows().map(({ deviceId }) => deviceId);
+  return { rows, clock, cache, saved: openSavedCache(path, cache, clock), kept };
 }
 
 test("cached rows are found again, removed ones are not", async () => {
@@ -61,6 +62,17 @@ test("what changes between two times, or while it is written, is on the file aft
   await saved.save();
   saved.close();
   expect(kept().toSorted()).toEqual([...cache.snapshot()].map(({ deviceId }) => deviceId).toSorted());
+});
+
+test("rows that were written before the host knew the time are dated anew once it does", async () => {
+  const { clock, saved, rows } = setUp(3);
+  await saved.save();
+  clock.advance(10_000);
+  clock.stepWall(365 * 86_400_000);
+  await saved.save();
+  saved.close();
+  // As old as a row without a reading since the start: by the earlier date it would have been a year, too stale to serve.
+  expect(rows().map(({ cachedWallMs }) => clock.wallMs() - cachedWallMs)).toEqual([60_000, 60_000, 60_000]);
 });
 
 test("an unchanged cache is not compared again", async () => {
