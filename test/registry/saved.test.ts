@@ -66,8 +66,8 @@ test("what changes between two times, or while it is written, is on the file aft
 
 test("rows that were written before the host knew the time are dated anew once it does", async () => {
   const { clock, saved, rows } = setUp(3);
-  await saved.save();
   clock.advance(10_000);
+  await saved.save();
   clock.stepWall(365 * 86_400_000);
   await saved.save();
   saved.close();
