@@ -18,7 +18,7 @@ const messagesEnough = 32;
 const longerMax = 5;
 /** Groups after one of the usual time that tells how many come, until the next that does. */
 const groupsUntilNext = 7;
-/** Of fewer in the usual time the next group does not tell whether more come in a longer one. */
+/** Of fewer in the usual time a longer group is worth it with a single one more: chance has too much of a part in them. */
 const messagesTelling = 5;
 /** After a group of so many the next has something to collect from its beginning. */
 const messagesSteady = 4;
@@ -89,7 +89,7 @@ export class Linger {
       if (messages >= messagesEnough) return;
       const longer = Math.min(longerMax, messagesEnough / messages);
       this.#ms = this.#usualMs * longer;
-      this.#worthwhile = messages < messagesTelling ? 0 : (messages * (1 + longer)) / 2;
+      this.#worthwhile = messages < messagesTelling ? messages + 1 : (messages * (1 + longer)) / 2;
       this.#untilNext = groupsUntilNext;
       return;
     }

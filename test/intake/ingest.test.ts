@@ -92,7 +92,7 @@ describe("a message of a known device", () => {
       for (const size of long) expect(Math.abs(size - of(longMs))).toBeLessThanOrEqual(1);
     });
 
-    test.each([5, 10, 20, 31])(
+    test.each([1, 2, 4, 5, 10, 20, 31])(
       "for the usual time if a sender sends no more than %d without an answer",
       (window) => {
         const part = known();
