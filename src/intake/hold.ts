@@ -6,6 +6,10 @@
 import { heldReasons, type HeldReason } from "../core/held.ts";
 import { explain, type Log } from "../core/log.ts";
 
+const retryMs = 250;
+/** So much longer than a try takes: all that waits is encoded for it, which is up to a tenth of a second. */
+const retryTimes = 20;
+
 export class Hold {
   readonly #log: Log;
   #why: string | null = null;
@@ -25,13 +29,14 @@ export class Hold {
     return this.#reason;
   }
 
-  /** The group could not be written. */
-  begin(error: unknown): void {
+  /** The group could not be written in a try that took so long. @returns after how many ms to try again */
+  begin(error: unknown, tookMs: number): number {
     const why = explain(error);
     if (this.#why === null)
       this.#log.error({ error: why }, "intake held: nothing is acknowledged until the spool can be written");
     this.#why = why;
     this.#reason = reasonOf(error);
+    return Math.max(retryMs, retryTimes * tookMs);
   }
 
   /** A group was written. */

@@ -55,7 +55,6 @@ const groupMessagesMax = 1_000;
 export const intakeMessagesMax = 70_000;
 /** Of those, the ones that wait for a look-up: as many as its queries take at a time. Each weighs some KB. */
 export const parkedMax = 20_000;
-const retryHeldMs = 250;
 
 export class Ingest {
   /** From when a message was read until it may be acknowledged. By the wall clock, which is what a message is dated by. */
@@ -180,8 +179,7 @@ export class Ingest {
   }
 
   /**
-   * Spools what an operator brings back, at once or not at all: behind the open group, with what these entries are
-   * to the books in the same transaction.
+   * Spools what an operator brings back, and what it is to the books, in one transaction behind the open group.
    * @throws if the intake is held or the spool has no room; nothing is changed then
    */
   requeue(entries: readonly Entry[], count: (books: Books) => void, letters: readonly number[] = []): void {
@@ -266,21 +264,16 @@ export class Ingest {
   }
 
   #commit(): void {
-    const { append, books, known } = this.#parts;
+    const { append, books, known, clock } = this.#parts;
+    const begunMs = clock.monoMs();
     // What is judged again lets go of the entries that it replaces, which a full spool may be waiting for.
     const endsTheHold = this.#onCommit.length > 0;
     const marks = this.#marks.toWrite();
     try {
-      append(this.#group.entries, {
-        books: books.toKeep(this.#parking.size),
-        ...known.toWrite(),
-        marks,
-        endsTheHold,
-      });
+      const kept = books.toKeep(this.#parking.size);
+      append(this.#group.entries, { books: kept, ...known.toWrite(), marks, endsTheHold });
     } catch (error) {
-      this.#hold.begin(error);
-      this.#linger.begin(retryHeldMs);
-      return;
+      return this.#linger.begin(this.#hold.begin(error, clock.monoMs() - begunMs));
     }
     this.#hold.end();
     known.committed();

@@ -470,6 +470,25 @@ describe("a spool that cannot be written", () => {
     expect(part.balanced()).toBe(true);
   });
 
+  test.each([
+    [0, 41],
+    [50, 10],
+  ])(
+    "is tried again four times a second, and less often if a try takes %d ms: %d times in 10 s",
+    (ms, tries) => {
+      const part = intake(kit, registry());
+      part.cached.add("a");
+      Object.assign(part.state, { full: true, refusalMs: ms });
+      part.port.receive(aDeviceMessage(1, "a"));
+      const endMs = part.clock.monoMs() + 10_005;
+      while (part.clock.monoMs() < endMs) part.clock.advance(5);
+      expect(part.state.refusals).toBe(tries);
+      part.state.full = false;
+      part.clock.advance(1_000);
+      expect(numbers(part.durable)).toEqual([1]);
+    },
+  );
+
   test("makes the intake full at its bounds, of messages or of bytes, and notifies when there is room", () => {
     for (const bytes of [1, 1_000_000]) {
       const part = intake(kit, registry());

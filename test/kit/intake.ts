@@ -48,6 +48,9 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     full: false,
     /** How long it takes to accept a message. */
     acceptMs: 0,
+    /** Groups that a full spool did not take, and how long it took for each. */
+    refusals: 0,
+    refusalMs: 0,
     onDurable: undefined as ((messages: readonly Message[]) => void) | undefined,
     isTimeKnown: true,
     correctionMs: undefined as number | undefined,
@@ -90,7 +93,11 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     isKnown: ({ deviceId }) => !deviceId.startsWith("stranger"),
     resolve: (pending, done) => waiting.push({ pending, done }),
     append(entries, record) {
-      if (state.full) throw new Error("the spool is full");
+      if (state.full) {
+        state.refusals++;
+        clock.spend(state.refusalMs);
+        throw new Error("the spool is full");
+      }
       spool.append(entries, record);
     },
   });
