@@ -14,6 +14,7 @@ import type { Log } from "../core/log.ts";
 import { Away } from "./away.ts";
 import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver } from "./deliver.ts";
+import { Due } from "./due.ts";
 import type { Lane } from "./lane.ts";
 import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./read-ahead.ts";
 import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
@@ -57,9 +58,7 @@ export class Drain {
   #finishing = false;
   readonly #aside = new Aside();
   readonly #away = new Away();
-  /** When the spool grew last, and how long before that it had grown (monotonic ms). */
-  #grownAtMs = Number.NEGATIVE_INFINITY;
-  #growsEveryMs = Number.POSITIVE_INFINITY;
+  readonly #due: Due;
   readonly #wake: Wake;
   #running: Promise<void> = Promise.resolve();
 
@@ -68,6 +67,7 @@ export class Drain {
     this.sink = sink;
     this.#spool = spool;
     this.#clock = clock;
+    this.#due = new Due(sink, clock);
     this.#wake = new Wake(clock);
     this.#log = log.child({ sink: sink.name });
     this.#random = options.random ?? Math.random;
@@ -76,7 +76,10 @@ export class Drain {
   }
 
   start(): void {
-    this.#spool.onAppend(() => this.#grown());
+    this.#spool.onAppend(() => {
+      this.#due.grown();
+      this.#wake.now();
+    });
     this.#stop.signal.addEventListener("abort", this.#wake.now);
     this.#running = this.#run();
   }
@@ -193,29 +196,11 @@ export class Drain {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const lane of this.#away.inTurn([...this.#ahead.lanes])) {
       if (lane.busy) continue;
-      const dueMs = this.#dueMs(lane, now);
+      const dueMs = this.#due.ofLane(lane, now, this.#finishing);
       if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
       else if (this.#inFlight < atOnce) void this.#serve(lane);
     }
     return nextMs;
-  }
-
-  #grown(): void {
-    const now = this.#clock.monoMs();
-    this.#growsEveryMs = now - this.#grownAtMs;
-    this.#grownAtMs = now;
-    this.#wake.now();
-  }
-
-  /** Without a wait if what comes next, after as long as the last took, would come too late for this batch. */
-  #dueMs(lane: Lane, now: number): number {
-    if (lane.isDetoured) return lane.retryAtMs;
-    if (lane.length === 0) return Number.POSITIVE_INFINITY;
-    const { batchTrigger = this.sink.batchMax, batchBytesMax, lingerMs } = this.sink;
-    const full = lane.length >= batchTrigger || lane.bytes >= batchBytesMax || this.#finishing;
-    const lastMs = lane.sinceMs + lingerMs;
-    const isLast = full || this.#grownAtMs + this.#growsEveryMs > lastMs;
-    return Math.max(lane.retryAtMs, isLast ? now : lastMs);
   }
 
   /** One delivery of a lane, or one stretch of a detour's search. Never rejects. */

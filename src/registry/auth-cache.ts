@@ -119,10 +119,7 @@ export class DeviceAuthCache {
     return undefined;
   }
 
-  /**
-   * Was the device found in the registry before, however long ago? Such devices are looked up before those never
-   * heard of.
-   */
+  /** Was the device found in the registry before, however long ago? Such devices are looked up before those never heard of. */
   has(tenantId: string, deviceId: string): boolean {
     return this.#rows.has(deviceKey(tenantId, deviceId));
   }
@@ -160,10 +157,7 @@ export class DeviceAuthCache {
     return ageMs < this.#freshMs && row.generation === this.#generation;
   }
 
-  /**
-   * May the row of a device be read again because it led to a reject? At most once per rereadEveryMs; a call that
-   * returns true counts as reading.
-   */
+  /** May the row of a device be read again because it led to a reject? At most once per rereadEveryMs; "yes" counts as reading. */
   mayReread(tenantId: string, deviceId: string): boolean {
     const row = this.#rows.get(deviceKey(tenantId, deviceId));
     const nowMs = this.#clock.monoMs();
@@ -246,9 +240,7 @@ export class DeviceAuthCache {
     }
   }
 
-  /**
-   * Restores a snapshot, oldest first. The rows count as expired: they serve as stale rows until they are read again.
-   */
+  /** Restores a snapshot, oldest first. The rows count as expired: they serve as stale rows until they are read again. */
   restore(rows: Iterable<CachedRow>): void {
     const [wallMs, monoMs] = [this.#clock.wallMs(), this.#clock.monoMs()];
     for (const { cachedWallMs, ...row } of rows) {
