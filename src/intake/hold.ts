@@ -6,7 +6,9 @@
 import { heldReasons, type HeldReason } from "../core/held.ts";
 import { explain, type Log } from "../core/log.ts";
 
-const retryMs = 250;
+const retryMsMin = 250;
+/** A try that only waited, such as 5 s for another process to let go of the file, puts the next one off no further. */
+const retryMsMax = 2_000;
 /** So much longer than a try takes: all that waits is encoded for it, which is up to a tenth of a second. */
 const retryTimes = 20;
 
@@ -36,7 +38,7 @@ export class Hold {
       this.#log.error({ error: why }, "intake held: nothing is acknowledged until the spool can be written");
     this.#why = why;
     this.#reason = reasonOf(error);
-    return Math.max(retryMs, retryTimes * tookMs);
+    return Math.min(Math.max(retryMsMin, retryTimes * tookMs), retryMsMax);
   }
 
   /** A group was written. */
