@@ -17,7 +17,7 @@ import { live } from "./live.ts";
 import { usualLoad } from "./load.ts";
 import * as mappings from "./mappings.ts";
 import * as page from "./page.ts";
-import { scaling } from "./scaling.ts";
+import { scaling, scalingAxes } from "./scaling.ts";
 import * as soak from "./soak.ts";
 import { executable } from "../kit/gateway.ts";
 import { peersIn } from "./peers.ts";
@@ -32,6 +32,7 @@ const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if 
   --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
   --seconds N       at each rate                                              [8]
   --size-max N      the largest size of the scaling bench, up to 1000000        [10000]
+  --axes A,B,…      what grows in it                                          [${scalingAxes.join(",")}]
   --peers DIR       folder with executables of peers (telegraf, bento)
   --cpu-prof DIR    a profile of each gateway, as Markdown and for a browser's developer tools
   --cores X         of them for each subject, such as 0.25 (a cgroup, as root)
@@ -64,6 +65,7 @@ const { values, positionals } = parseArgs({
     rates: { type: "string", default: "100,1000,10000" },
     seconds: { type: "string", default: "8" },
     "size-max": { type: "string", default: "10000" },
+    axes: { type: "string", default: scalingAxes.join(",") },
     "cpu-prof": { type: "string" },
     peers: { type: "string" },
     cores: { type: "string" },
@@ -95,6 +97,7 @@ const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]
       env,
       messages: Number(values.messages),
       sizeMax: Number(values["size-max"]),
+      axes: values.axes.split(","),
     }),
 };
 

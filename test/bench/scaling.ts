@@ -22,17 +22,21 @@ const axes = {
 
 const gatewaysMax = 3;
 
+export const scalingAxes: readonly string[] = [...Object.keys(axes), "gateways", "sinks", "chain"];
+
 export interface ScalingOptions {
   readonly file: string;
   readonly env: Readonly<Record<string, string>>;
   readonly messages: number;
   /** The largest size that is tried: a million takes minutes. */
   readonly sizeMax: number;
+  /** What grows. */
+  readonly axes: readonly string[];
 }
 
 export async function scaling(
   site: Base,
-  { file, env, messages, sizeMax }: ScalingOptions,
+  { file, env, messages, sizeMax, axes: asked }: ScalingOptions,
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
   const usual = { subject: sluiceSubject({ file, env }), load: usualLoad, count: messages };
@@ -41,25 +45,29 @@ export async function scaling(
     const at = { ...site, load: createLoad(load) };
     figures.push(...(await measure(at, subject, count, bench)).filter(isOfInterest));
   };
-  for (const [axis, sizes] of Object.entries(axes)) {
+  const isAsked = (axis: string) => asked.includes(axis);
+  for (const [axis, sizes] of Object.entries(axes).filter(([name]) => isAsked(name))) {
     for (const size of sizes.filter((value) => value <= sizeMax)) {
       const load = { ...usualLoad, devices: Math.max(usualLoad.devices, size), [axis]: size };
       await row(`${size.toLocaleString("en")} ${axis}`, axis === "backlog" ? { count: size } : { load });
     }
   }
-  for (let gateways = 1; gateways <= gatewaysMax; gateways++)
+  for (let gateways = 1; gateways <= (isAsked("gateways") ? gatewaysMax : 0); gateways++)
     await row(`${gateways} gateways`, {
       subject: sluiceSubject({ file, env, gateways }),
       // Each has as many as one alone: what it has compiled by then tells more than how many there are.
       count: gateways * messages,
     });
-  const { settings, stop } = await startSinks();
-  for (let sinks = 0; sinks <= settings.length; sinks++) {
-    const more = Object.assign({}, ...settings.slice(0, sinks)) as Record<string, string>;
-    await row(`${sinks + 1} sinks`, { subject: sluiceSubject({ file, env: { ...env, ...more } }) });
+  if (isAsked("sinks")) {
+    const { settings, stop } = await startSinks();
+    for (let sinks = 0; sinks <= settings.length; sinks++) {
+      const more = Object.assign({}, ...settings.slice(0, sinks)) as Record<string, string>;
+      await row(`${sinks + 1} sinks`, { subject: sluiceSubject({ file, env: { ...env, ...more } }) });
+    }
+    await stop();
   }
-  await stop();
-  if (kafkaAvailable() === "") await row("site → Kafka → centre", { subject: chainSubject(file) });
+  if (isAsked("chain") && kafkaAvailable() === "")
+    await row("site → Kafka → centre", { subject: chainSubject(file) });
   return figures;
 }
 
