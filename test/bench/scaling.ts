@@ -1,7 +1,8 @@
 /**
  * What a message costs as the site grows: devices, tenants, bytes of a payload, messages of a backlog, gateways in a share group (their
- * CPU and memory in one sum), sinks; and the way over Kafka. One thing grows at a time, all else is as usual; each row is a cold and a
- * warm backlog as in ingest.ts. All of it runs on this machine: more gateways than cores cannot be faster.
+ * CPU and memory in one sum), sinks (PostgreSQL, InfluxDB, Redis, Kafka; beside the bare receiver of ingest.ts); and the way over Kafka.
+ * One thing grows at a time, all else is as usual; each row is a cold and a warm backlog as in ingest.ts. All of it runs on this machine:
+ * more gateways than cores cannot be faster.
  */
 import { kafkaAvailable, startKafka } from "../kit/kafka/broker.ts";
 import { newTopic } from "../kit/kafka/client.ts";
@@ -11,7 +12,7 @@ import { chainSubject } from "./chain.ts";
 import type { Figure } from "./figures.ts";
 import { measure } from "./ingest.ts";
 import { createLoad, usualLoad } from "./load.ts";
-import { type Base, sluiceSubject } from "./subject.ts";
+import { bareReceiver, type Base, sluiceSubject, type Subject } from "./subject.ts";
 
 const axes = {
   devices: [100, 1_000, 10_000, 100_000, 1_000_000],
@@ -39,11 +40,12 @@ export async function scaling(
   { file, env, messages, sizeMax, axes: asked }: ScalingOptions,
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
-  const usual = { subject: sluiceSubject({ file, env }), load: usualLoad, count: messages };
+  const subject: Subject = sluiceSubject({ file, env });
+  const usual = { subject, load: usualLoad, count: messages };
   const row = async (bench: string, changed: Partial<typeof usual>) => {
-    const { subject, load, count } = { ...usual, ...changed };
+    const { subject: measured, load, count } = { ...usual, ...changed };
     const at = { ...site, load: createLoad(load) };
-    figures.push(...(await measure(at, subject, count, bench)).filter(isOfInterest));
+    figures.push(...(await measure(at, measured, count, bench)).filter(isOfInterest));
   };
   const isAsked = (axis: string) => asked.includes(axis);
   for (const [axis, sizes] of Object.entries(axes).filter(([name]) => isAsked(name))) {
@@ -62,7 +64,9 @@ export async function scaling(
     const { settings, stop } = await startSinks();
     for (let sinks = 0; sinks <= settings.length; sinks++) {
       const more = Object.assign({}, ...settings.slice(0, sinks)) as Record<string, string>;
-      await row(`${sinks + 1} sinks`, { subject: sluiceSubject({ file, env: { ...env, ...more } }) });
+      const bench = `${sinks + 1} sinks`;
+      await row(bench, { subject: bareReceiver });
+      await row(bench, { subject: sluiceSubject({ file, env: { ...env, ...more } }) });
     }
     await stop();
   }
