@@ -7,6 +7,8 @@
 
 /** Topics of which a result is kept. */
 export const topicsMax = 8_192;
+/** Of longer ones nothing is kept: a topic may have 65,535 bytes, and a stranger may send any. */
+export const topicCharsMax = 256;
 
 /** @param keeps whether what was made of a topic may be kept */
 export function perTopic<T>(make: (topic: string) => T, keeps: (made: T) => boolean = () => true) {
@@ -15,7 +17,7 @@ export function perTopic<T>(make: (topic: string) => T, keeps: (made: T) => bool
     const known = kept.get(topic);
     if (known !== undefined) return known;
     const made = make(topic);
-    if (kept.size < topicsMax && keeps(made)) kept.set(topic, made);
+    if (kept.size < topicsMax && topic.length <= topicCharsMax && keeps(made)) kept.set(topic, made);
     return made;
   };
 }

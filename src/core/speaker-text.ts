@@ -7,7 +7,7 @@
 import { copyText } from "./copy-text.ts";
 import type { Entry } from "./entry.ts";
 import { ownText } from "./own-text.ts";
-import { topicsMax } from "./per-topic.ts";
+import { topicCharsMax, topicsMax } from "./per-topic.ts";
 
 export type Speaker = Pick<Entry, "topic" | "tenantId" | "deviceId" | "msgType" | "siteId">;
 
@@ -23,7 +23,7 @@ export function createSpeakers() {
       if (entry.kind !== "event") return textOf(entry);
       const kept = keptOf.get(entry.topic);
       if (kept !== undefined) return isOf(kept, entry) ? kept.text : textOf(entry);
-      if (keptOf.size >= topicsMax) return textOf(entry);
+      if (keptOf.size >= topicsMax || entry.topic.length > topicCharsMax) return textOf(entry);
       const own = ownOf(entry);
       keptOf.set(own.topic, own);
       return own.text;

@@ -279,6 +279,17 @@ describe("memory", () => {
     expect(bytes).toBeLessThanOrEqual(tailBytesMax);
   });
 
+  test("of topics as long as a packet allows nothing is kept", () => {
+    const bytes = weighed(() => {
+      for (let i = 0; i < 1_000; i++) {
+        const topic = Buffer.from(`f/${i}/${"long".repeat(16_000)}`).toString();
+        redeliveryKey({ topic, sender: "", payload: new Uint8Array(1), packetId: 1 });
+        speakerText(event(i, { topic }));
+      }
+    });
+    expect(bytes).toBeLessThan(4 * 1024 * 1024);
+  });
+
   test("the page names each bound and their sum, with the default settings and with everything on", async () => {
     const path = join(import.meta.dir, "..", "..", "docs", "memory.md");
     expect(await Bun.file(path).text()).toBe(memoryPage());

@@ -2,6 +2,7 @@
  * Routes: from a topic to its mapping. A topic is matched once; after that it costs one look-up, because a site has
  * as many topics as readings and uses them again and again.
  */
+import { topicCharsMax } from "../../core/per-topic.ts";
 import { unfit } from "../topic.ts";
 import type { Mapping } from "./compile.ts";
 import type { Who } from "./identity.ts";
@@ -18,10 +19,8 @@ export interface Route {
 /** undefined if no mapping takes this topic. */
 export type Router = (topic: string) => Route | undefined;
 
-/** Beyond this many, all are forgotten and matched again: a flood of made-up topics takes no memory. */
+/** Beyond this many, all are forgotten and matched again, and longer ones always: a flood of made-up topics takes no memory. */
 const topicsMax = 16_384;
-/** Longer topics are matched each time. */
-const topicCharsMax = 256;
 
 export function router(mappings: readonly Mapping[]): Router {
   const known = new Map<string, Route | undefined>();
