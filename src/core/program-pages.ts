@@ -3,29 +3,24 @@
  * load, and has it resident from then on: 51 MB of 78, idle. The pages stay in the system's cache, from where one that is needed
  * again is back within a microsecond. Rejected alternative: MADV_PAGEOUT, which empties that cache as well, and flash is slow.
  *
- * A page that was written is ours alone and must stay: only a mapping goes of which /proc/self/smaps says that it has none. The bundle
- * lies in one mapping with the program's variables, so it is given one of its own first. Page by page each time (/proc/self/pagemap) is
- * a loop that the engine compiles, and its compiler takes more memory than it finds. Where something is missing (another system, no
- * /proc, no libc), nothing is done.
+ * A page that was written is ours alone and must stay: only a mapping goes of which /proc/self/smaps says that it has none. Another thread
+ * may write the first one just after that is said, so none goes that holds variables: the bundle, which lies beside them in one mapping,
+ * is given one of its own first. Page by page each time (/proc/self/pagemap) is a loop that the engine compiles, and its compiler takes
+ * more memory than it finds. If something is missing (another system, no /proc, no libc, no section of that name), nothing is done.
  */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { libc } from "./libc.ts";
 
 /** Resident of files: an idle gateway uses 22 MiB of its program, and one under load 36. */
 const mappedBytesMax = 24 * 1024 * 1024;
-/** With nothing written in it, as long a stretch is the bundle: between the variables, which change, none is. */
-const stretchBytesMin = 4 * 1024 * 1024;
+/** The section that `bun build --compile` puts the bundle in. Nobody writes there. */
+const bundleSection = ".bun";
 /** MADV_DONTNEED and MADV_NOHUGEPAGE, of Linux; the latter changes nothing but that its mapping is split off. */
 const [dontNeed, noHugePage] = [4, 15];
-/** Of the upper half of a page's entry in pagemap: in memory, swapped out, of a file. */
-const [inMemory, swapped, ofFile] = [1 << 31, 1 << 30, 1 << 29];
 
-interface Mapping {
+interface Stretch {
   readonly from: number;
   readonly to: number;
-  readonly isWritable: boolean;
-  /** Bytes that were written, in memory or swapped out. */
-  readonly written: number;
 }
 
 let unmapper: (() => void) | undefined;
@@ -40,68 +35,78 @@ function openUnmapper(): () => void {
   try {
     const { madvise, getpagesize: pageSize } = libc();
     const pageBytes = pageSize();
-    for (const [from, to] of writable().flatMap((mapping) => unwritten(mapping, pageBytes)))
-      madvise(from, to - from, noHugePage);
+    const bundle = bundleIn("/proc/self/exe", pageBytes);
+    if (bundle !== undefined) madvise(bundle.from, bundle.to - bundle.from, noHugePage);
     return () => {
-      if (filePages() * pageBytes < mappedBytesMax) return;
-      for (const { from, to, written } of mappings()) if (written === 0) madvise(from, to - from, dontNeed);
+      if (Number(own("statm").split(" ")[2]) * pageBytes < mappedBytesMax) return;
+      for (const { from, to } of unused(own("smaps"), process.execPath, bundle))
+        madvise(from, to - from, dontNeed);
     };
   } catch {
     return () => {};
   }
 }
 
-/** Resident of files; 0 if that cannot be told. */
-function filePages(): number {
+/** What the system says of this process; "" if it does not. */
+function own(name: "statm" | "smaps"): string {
   try {
-    return Number(readFileSync("/proc/self/statm", "utf8").split(" ")[2]);
+    return readFileSync(`/proc/self/${name}`, "utf8");
   } catch {
-    return 0;
+    return "";
   }
 }
 
-const writable = () => mappings().filter(({ isWritable }) => isWritable);
-
-/** Of the executable; none if that cannot be told. */
-function mappings(): readonly Mapping[] {
-  try {
-    return readFileSync("/proc/self/smaps", "utf8")
-      .split(/^(?=[0-9a-f]+-)/m)
-      .filter((text) => text.slice(0, text.indexOf("\n")).endsWith(` ${process.execPath}`))
-      .map((text) => {
-        const [, from = "", to = "", flags = ""] = /^(\w+)-(\w+) (\S+)/.exec(text) ?? [];
-        const kilobytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, "m").exec(text)?.[1]);
-        const written = kilobytes("Anonymous") + kilobytes("Swap");
-        return {
-          from: Number.parseInt(from, 16),
-          to: Number.parseInt(to, 16),
-          isWritable: flags[1] === "w",
-          written,
-        };
-      });
-  } catch {
-    return [];
-  }
+/**
+ * The mappings of an executable in which nothing was written, nor may be, and something is resident: an emulator (qemu-user) says 0 of
+ * all that it does not know.
+ */
+export function unused(smaps: string, path: string, bundle: Stretch | undefined): Stretch[] {
+  return smaps
+    .split(/^(?=[0-9a-f]+-)/m)
+    .filter((text) => text.slice(0, text.indexOf("\n")).endsWith(` ${path}`))
+    .flatMap((text) => {
+      const [, start = "", end = "", flags = ""] = /^(\w+)-(\w+) (\S+)/.exec(text) ?? [];
+      const [from, to] = [Number.parseInt(start, 16), Number.parseInt(end, 16)];
+      const kilobytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, "m").exec(text)?.[1]);
+      const isWritable = flags[1] === "w" && !(bundle && bundle.from <= from && to <= bundle.to);
+      const mayGo = !isWritable && kilobytes("Rss") > 0 && kilobytes("Anonymous") + kilobytes("Swap") === 0;
+      return mayGo ? [{ from, to }] : [];
+    });
 }
 
-/** The long stretches in which no page was written. */
-function unwritten(
-  { from, to }: Mapping,
-  pageBytes: number,
-): readonly (readonly [from: number, to: number])[] {
-  const halves = new Uint32Array(((to - from) / pageBytes) * 2);
-  const pagemap = openSync("/proc/self/pagemap", "r");
+/** ET_EXEC: its addresses are those in memory. */
+const fixedAddresses = 2;
+
+/** Where the bundle of an executable lies in memory, in whole pages, by its ELF header (elf(5)); undefined: nobody can tell. */
+export function bundleIn(path: string, pageBytes: number): Stretch | undefined {
+  const file = openSync(path, "r");
   try {
-    readSync(pagemap, halves, 0, halves.byteLength, (from / pageBytes) * 8);
+    const read = (at: number, bytes: number) => {
+      const part = Buffer.alloc(bytes);
+      readSync(file, part, 0, bytes, at);
+      return part;
+    };
+    const head = read(0, 64);
+    if (head.readUInt16LE(16) !== fixedAddresses) return undefined;
+    const [bytes, count, namesIndex] = [head.readUInt16LE(58), head.readUInt16LE(60), head.readUInt16LE(62)];
+    const table = read(number64(head, 40), bytes * count);
+    const sections = Array.from({ length: count }, (_, i) => {
+      const header = table.subarray(i * bytes, (i + 1) * bytes);
+      const [address, offset, size] = [number64(header, 16), number64(header, 24), number64(header, 32)];
+      return { nameAt: header.readUInt32LE(0), address, offset, size };
+    });
+    const { offset, size } = sections[namesIndex] ?? { offset: 0, size: 0 };
+    const names = read(offset, size).toString("latin1");
+    const found = sections.find(({ nameAt }) => names.startsWith(`${bundleSection}\0`, nameAt));
+    if (found === undefined) return undefined;
+    const whole = (address: number) => address - (address % pageBytes);
+    return {
+      from: whole(found.address + pageBytes - 1),
+      to: whole(found.address + found.size),
+    };
   } finally {
-    closeSync(pagemap);
+    closeSync(file);
   }
-  const isWritten = (page = 0) =>
-    (page & swapped) !== 0 || ((page & inMemory) !== 0 && (page & ofFile) === 0);
-  const ends = [-1, halves.length / 2];
-  for (let i = 1; i < halves.length; i += 2) if (isWritten(halves[i])) ends.push((i - 1) / 2);
-  ends.sort((a, b) => a - b);
-  return ends
-    .map((end, i) => [from + (end + 1) * pageBytes, from + (ends[i + 1] ?? end) * pageBytes] as const)
-    .filter(([start, end]) => end - start >= stretchBytesMin);
 }
+
+const number64 = (bytes: Buffer, at: number) => Number(bytes.readBigUInt64LE(at));
