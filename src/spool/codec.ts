@@ -52,21 +52,20 @@ const layout = [
   "payload", // verbatim: it is one line of JSON already, so it needs no escape and no parse; one that is not has the flag e
 ] as const;
 
-const compressFromChars = 1024;
+const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
 
 /** What nearly every record has between its time and its payload: no reason, detail, flag or hash. */
 const usualMiddle = "\\N\t\\N\t\t\\N";
 
-/** @param receivedMs as text */
-function lineOf(e: Entry, receivedMs: string): string {
-  const escaped = e.payload.includes("\n");
+/** What stands before the payload. @param receivedMs as text */
+function headOf(e: Entry, receivedMs: string, escaped: boolean): string {
   const { reason, detail, tokenHash, returned, mirror } = e;
   const isUsual =
     reason === null && detail === null && tokenHash === null && returned === null && !mirror && !escaped;
   const middle = isUsual ? usualMiddle : middleOf(e, escaped);
-  return `${letterOf[e.kind]}\t${receivedMs}\t${speakerText(e)}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middle}\t${escaped ? copyText(e.payload) : e.payload}`;
+  return `${letterOf[e.kind]}\t${receivedMs}\t${speakerText(e)}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middle}\t`;
 }
 
 function middleOf(e: Entry, escaped: boolean): string {
@@ -161,28 +160,42 @@ function returnedOf(text: string): Returned {
   return { target: target === "" ? null : target, quarantineId: id === "" ? null : Number(id) };
 }
 
+/**
+ * A record is written at once, what stands before its payload and then that, which is a string already: to join the records of a group
+ * first cost a third more, and left their text to be collected.
+ */
 export function encodeGroup(entries: readonly Entry[]): Group {
-  let text = "";
+  let bytes: Buffer = scratch;
+  let at = 0;
   // Most of a group came in the same millisecond, and to write a number of that size costs as much as to write the names.
   let received = { ms: Number.NaN, text: "" };
   for (const entry of entries) {
     if (entry.receivedMs !== received.ms) received = { ms: entry.receivedMs, text: `${entry.receivedMs}` };
-    const line = lineOf(entry, received.text);
-    text += text === "" ? line : `\n${line}`;
+    const escaped = entry.payload.includes("\n");
+    const head = headOf(entry, received.text, escaped);
+    const payload = escaped ? copyText(entry.payload) : entry.payload;
+    bytes = withRoom(bytes, at, (head.length + payload.length) * bytesPerCharMax + 1);
+    if (at > 0) bytes[at++] = newline;
+    at += bytes.write(head, at);
+    at += bytes.write(payload, at);
   }
-  const codec = text.length >= compressFromChars ? 1 : 0;
-  const body = codec === 1 ? Bun.zstdCompressSync(inScratch(text), { level: 1 }) : Buffer.from(text);
+  const text = bytes.subarray(0, at);
+  const codec = at >= compressFromBytes ? 1 : 0;
+  const body = codec === 1 ? Bun.zstdCompressSync(text, { level: 1 }) : Buffer.from(text);
   return { body, codec, crc: Bun.hash.crc32(body) };
 }
 
 /** What is compressed at once needs no memory of its own, which would be fresh each time, and fetched page by page. */
 const scratch = Buffer.allocUnsafeSlow(512 * 1024);
 const bytesPerCharMax = 3;
+const newline = 10;
 
-/** The text in UTF-8, good until the next call. */
-function inScratch(text: string): Buffer {
-  if (text.length * bytesPerCharMax > scratch.length) return Buffer.from(text);
-  return scratch.subarray(0, scratch.write(text));
+/** The same, or a larger one of which no more than the first `used` bytes are the same. */
+function withRoom(bytes: Buffer, used: number, more: number): Buffer {
+  if (used + more <= bytes.length) return bytes;
+  const larger = Buffer.allocUnsafeSlow(2 * (used + more));
+  bytes.copy(larger, 0, 0, used);
+  return larger;
 }
 
 /**

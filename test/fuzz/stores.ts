@@ -1,12 +1,13 @@
 /** Entries into each store's own format and back, each by a reader that knows nothing about the writer. */
 import { type Entry, nanoseconds, telemetryOf } from "../../src/core/entry.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
-import { quarantineRow, rawRow } from "../../src/store/postgres/copy.ts";
+import { quarantineRows, rawRows } from "../../src/store/postgres/copy.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { encodeLine, textOf, type Grammar, type Table } from "../../src/sink/influx/line.ts";
 import { Unwritable } from "../../src/sink/influx/names.ts";
 import { countRejects } from "../../src/store/rows.ts";
 import { type FieldValue, parseLine } from "../kit/lineparser.ts";
+import { rowText } from "../kit/copy.ts";
 import { readCopy, type Row } from "./copyreader.ts";
 
 /** @throws if the spool's codec does not give the entries back as they were */
@@ -24,14 +25,18 @@ export function throughSpool(entries: readonly Entry[]): void {
 /** @throws if a row of COPY is not the entry's */
 export function throughCopy(entries: readonly Entry[]): void {
   const raw = entries.filter(({ kind, mirror }) => kind === "event" || (kind === "reject" && mirror));
-  compare(readCopy(entries.map(rawRow).join("")), raw, (entry, [accepted, payload]) => {
-    if (entry.kind === "event") return accepted === "t" && payload === entry.payload;
-    const said = JSON.parse(payload ?? "") as Record<string, unknown>;
-    return accepted === "f" && said["_rejected"] === true && said["_reject_reason"] === entry.reason;
-  });
+  compare(
+    readCopy(entries.map((entry) => rowText(rawRows, entry)).join("")),
+    raw,
+    (entry, [accepted, payload]) => {
+      if (entry.kind === "event") return accepted === "t" && payload === entry.payload;
+      const said = JSON.parse(payload ?? "") as Record<string, unknown>;
+      return accepted === "f" && said["_rejected"] === true && said["_reject_reason"] === entry.reason;
+    },
+  );
   const kept = entries.filter(({ kind, payload }) => kind === "reject" && payload !== "");
   compare(
-    readCopy(entries.map(quarantineRow).join("")),
+    readCopy(entries.map((entry) => rowText(quarantineRows, entry)).join("")),
     kept,
     (entry, [reason, payload]) => reason === entry.reason && payload === entry.payload,
   );

@@ -51,6 +51,14 @@ describe("a group", () => {
     );
   });
 
+  test("comes back as it was, however large it is", () => {
+    const sizes = [1, 90_000, 3, 600_000, 2, 170_000];
+    const group = sizes.map((chars, i) =>
+      anEntry({ seq: 7 + i, payload: JSON.stringify({ a: "漢".repeat(chars) }) }),
+    );
+    expect(decodeGroup(encodeGroup(group), 7, group.length)).toEqual(group);
+  });
+
   test("is plain if it has few lines, and compressed to a fraction if it has many", () => {
     const few = encodeGroup(entries(2));
     const many = encodeGroup(entries(500));

@@ -6,7 +6,7 @@
  */
 import { arrayText, literal, type Request } from "./postgres-client.ts";
 import type { Entry } from "../../core/entry.ts";
-import { copyMessages, copyQuarantine, copyRaw, quarantineRow, rawRow } from "./copy.ts";
+import { copyMessages, copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
 import {
   countRejects,
   eventTime,
@@ -32,8 +32,8 @@ export function tablesOf(entry: Entry): Table[] {
 
 export const writeByCopy: Write = (entries) => {
   const copied = [
-    { statement: copyRaw, messages: copyMessages(entries, rawRow) },
-    { statement: copyQuarantine, messages: copyMessages(entries, quarantineRow) },
+    { statement: copyRaw, messages: copyMessages(entries, rawRows) },
+    { statement: copyQuarantine, messages: copyMessages(entries, quarantineRows) },
   ].filter(({ messages }) => messages.length > 0);
   const counts = countRejects(entries);
   const statements = copied.map(({ statement }) => statement);

@@ -2,16 +2,20 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import * as fc from "fast-check";
 import postgres from "postgres";
 import { arrayText, literal, send } from "../../../src/store/postgres/postgres-client.ts";
+import type { Entry } from "../../../src/core/entry.ts";
 import { copyText } from "../../../src/core/copy-text.ts";
 import {
   copyMessages,
   copyQuarantine,
   copyRaw,
-  quarantineRow,
-  rawRow,
+  quarantineRows,
+  rawRows,
+  reusePages,
+  type Rows,
 } from "../../../src/store/postgres/copy.ts";
 import { countRejects, rawPayload, timeText } from "../../../src/store/rows.ts";
 import { deferred, event, reject } from "../../contract/entries.ts";
+import { rowsOf, rowText } from "../../kit/copy.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
 
 setDefaultTimeout(60_000);
@@ -19,7 +23,7 @@ setDefaultTimeout(60_000);
 describe("rows in the text format of COPY", () => {
   test("a row has its columns in order, null as \\N, and ends with a newline", () => {
     const bare = event(1, { tenantId: null, siteId: null, deviceId: null, msgType: null, eventMs: null });
-    expect(rawRow(bare)).toBe(
+    expect(rowText(rawRows, bare)).toBe(
       `2026-09-10T00:26:40.001000Z\t\\N\ttenant/acme/device/d1/telemetry\t\\N\t\\N\t\\N\t\\N\tt\t${bare.payload}\n`,
     );
   });
@@ -36,8 +40,8 @@ describe("rows in the text format of COPY", () => {
           .map((name, i) => [name, cells[i]]) ?? [],
       );
     };
-    expect(read(copyRaw, rawRow(event(1, names)))).toMatchObject({ ...columns, accepted: "t" });
-    expect(read(copyQuarantine, quarantineRow(reject(1, names)))).toMatchObject({
+    expect(read(copyRaw, rowText(rawRows, event(1, names)))).toMatchObject({ ...columns, accepted: "t" });
+    expect(read(copyQuarantine, rowText(quarantineRows, reject(1, names)))).toMatchObject({
       ...columns,
       reason: "TOKEN_INVALID",
     });
@@ -51,30 +55,41 @@ describe("rows in the text format of COPY", () => {
       reject(4, { payload: "" }),
       deferred(5),
     ];
-    const without = (rowOf: typeof rawRow) => entries.flatMap((e) => (rowOf(e) === "" ? e.seq : []));
-    expect(without(rawRow)).toEqual([2, 4, 5]);
-    expect(without(quarantineRow)).toEqual([1, 4, 5]);
-    expect(copyMessages(entries.slice(3), rawRow)).toEqual([]);
+    const without = (rows: Rows<Entry>) => entries.flatMap((e) => (rowText(rows, e) === "" ? e.seq : []));
+    expect(without(rawRows)).toEqual([2, 4, 5]);
+    expect(without(quarantineRows)).toEqual([1, 4, 5]);
+    expect(copyMessages(entries.slice(3), rawRows)).toEqual([]);
   });
 
-  test("a batch becomes messages of whole rows, of which the last ends the COPY", () => {
-    const rows = Array.from({ length: 3_000 }, (_, i) => `${"é🌊x".repeat(i % 90)}${i}\n`);
-    const messages = copyMessages(rows, (row) => (row.length % 7 === 0 ? "" : row));
-    const stream = Buffer.concat(messages);
-    let text = "";
-    let at = 0;
-    let parts = 0;
-    for (; stream[at] === "d".charCodeAt(0); parts++) {
-      const end = at + 1 + stream.readInt32BE(at + 1);
-      const part = stream.toString("utf8", at + 5, end);
-      expect(part.endsWith("\n")).toBe(true);
-      text += part;
-      at = end;
+  test("a batch becomes messages of whole rows, of which the last ends the COPY; also on pages that were used before", () => {
+    const texts = Array.from({ length: 3_000 }, (_, i) => `${"é🌊x".repeat(i % 90)}${i}`);
+    // Larger than a page, and of three bytes per character to the end of one.
+    texts.push("x".repeat(300_000), "\n", "é".repeat(100_000), ...Array<string>(30).fill("漢".repeat(9_000)));
+    const isRow = (text: string) => text.length % 7 !== 0;
+    const rows: Rows<string> = {
+      columns: (text) => (isRow(text) ? `${text.slice(0, 40).toWellFormed()}\t` : ""),
+      last: (text) => text,
+    };
+    const expected = texts.filter(isRow).map((text) => rowText(rows, text));
+    for (let round = 0; round < 3; round++) {
+      const messages = copyMessages(texts, rows);
+      const { text, parts, behind } = readMessages(Buffer.concat(messages));
+      expect(text).toBe(expected.join(""));
+      expect(parts).toBe(messages.length);
+      expect(parts).toBeGreaterThan(3);
+      expect(behind).toEqual(Buffer.from([0x63, 0, 0, 0, 4]));
+      reusePages(messages);
     }
-    expect(text).toBe(rows.filter((row) => row.length % 7 !== 0).join(""));
-    expect(stream.subarray(at)).toEqual(Buffer.from([0x63, 0, 0, 0, 4]));
-    expect(parts).toBe(messages.length);
-    expect(parts).toBeGreaterThan(3);
+  });
+
+  test("a page is used again only once its message has arrived", () => {
+    const one = copyMessages(["one"], rowsOf(String));
+    const other = copyMessages(["other"], rowsOf(String));
+    expect(one[0]?.buffer).not.toBe(other[0]?.buffer);
+    reusePages(one);
+    const third = copyMessages(["third"], rowsOf(String));
+    expect(third[0]?.buffer).toBe(one[0]?.buffer);
+    expect([other, third].map(([message]) => message?.toString("utf8", 5, 8))).toEqual(["oth", "thi"]);
   });
 
   test("times keep their microseconds over the whole range of nanosecond clocks", () => {
@@ -115,6 +130,18 @@ describe("rows in the text format of COPY", () => {
   });
 });
 
+function readMessages(stream: Buffer) {
+  let [text, at, parts] = ["", 0, 0];
+  for (; stream[at] === "d".charCodeAt(0); parts++) {
+    const end = at + 1 + stream.readInt32BE(at + 1);
+    const part = stream.toString("utf8", at + 5, end);
+    expect(part.endsWith("\n")).toBe(true);
+    text += part;
+    at = end;
+  }
+  return { text, parts, behind: stream.subarray(at) };
+}
+
 const unavailable = postgresAvailable();
 describe.skipIf(unavailable !== "")(`COPY and arrays in PostgreSQL ${unavailable}`, () => {
   let sql: postgres.Sql;
@@ -152,10 +179,13 @@ describe.skipIf(unavailable !== "")(`COPY and arrays in PostgreSQL ${unavailable
   test("any text comes back from COPY as it went in", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(anyText, anyText), { minLength: 1 }), async (pairs) => {
-        const text = pairs.map(([a, b], n) => `${n}\t${copyText(a)}\t${copyText(b)}\n`).join("");
+        const text = pairs.map(([a, b], n) => `${n}\t${copyText(a)}\t${copyText(b)}`).join("\n");
         await sql`truncate t`;
         await sql.begin((tx) =>
-          send(tx, { statements: ["copy t (n, a, b) from stdin"], copies: copyMessages([text], String) }),
+          send(tx, {
+            statements: ["copy t (n, a, b) from stdin"],
+            copies: copyMessages([text], rowsOf(String)),
+          }),
         );
         const rows = await sql<{ a: string | null; b: string | null }[]>`select a, b from t order by n`;
         expect(rows.map((row) => [row.a, row.b])).toEqual(pairs);

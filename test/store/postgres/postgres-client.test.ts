@@ -9,6 +9,7 @@ import {
   type Postgres,
   type Transaction,
 } from "../../../src/store/postgres/postgres-client.ts";
+import { rowsOf } from "../../kit/copy.ts";
 import { freePort } from "../../kit/port.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
 import { startProxy, type Proxy } from "../../kit/proxy.ts";
@@ -146,7 +147,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
           await tx.unsafe(`insert into t values (${n}), (${n % 3 === 0 ? -1 : -n - 2})`);
           await send(tx, {
             statements: ["copy t from stdin", "commit"],
-            copies: copyMessages([n + 1000], (row) => `${row}\n`),
+            copies: copyMessages([n + 1000], rowsOf(String)),
           });
         })
         .then(
@@ -215,7 +216,10 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
   test("a transaction that is one request is kept as a whole or not at all, also if the line takes it slowly", async () => {
     await db.query("preparing", (sql) => sql`create table w (n int, filler text)`);
     const rows = Array.from({ length: 1_000 }, (_, n) => n);
-    const copies = copyMessages(rows, (n) => `${n}\t${"x".repeat(6_000)}\n`);
+    const copies = copyMessages(
+      rows,
+      rowsOf((n) => `${n}\t${"x".repeat(6_000)}`),
+    );
     const write = (...after: string[]) =>
       db.request("writing", { statements: ["copy w from stdin", ...after], copies }).then(() => "", explain);
     proxy.throttle(30_000_000);
@@ -236,7 +240,10 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
   });
 
   test("data that nobody asked for, since its statement is refused, is passed over", async () => {
-    const copies = copyMessages(Array.from({ length: 500_000 }), () => "x\n");
+    const copies = copyMessages(
+      Array.from({ length: 500_000 }),
+      rowsOf(() => "x"),
+    );
     const copying = (statement: string) => ({ statements: [statement, "commit"], copies });
     const refused = await db
       .transaction("copying", (tx) => send(tx, copying("copy nowhere from stdin")))
