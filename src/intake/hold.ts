@@ -9,7 +9,7 @@ import { explain, type Log } from "../core/log.ts";
 const retryMsMin = 250;
 /** A try that only waited, such as 5 s for another process to let go of the file, puts the next one off no further. */
 const retryMsMax = 2_000;
-/** So much longer than a try takes: all that waits is encoded for it, which is up to a tenth of a second. */
+/** So much longer than a try takes: unless it is known that there is no room, all that waits is encoded for it, up to a tenth of a second. */
 const retryTimes = 20;
 
 export class Hold {

@@ -67,6 +67,8 @@ export class Spool {
   #head: number;
   #bytes: number;
   #appendedBytes = 0;
+  /** What could not be appended, and how many bytes it takes at least: more may have come since. */
+  #waiting: { readonly entries: readonly Entry[]; readonly bytes: number } | undefined;
   #trimmedAtMs = 0;
   readonly #ageNowMs: () => number;
 
@@ -96,12 +98,8 @@ export class Spool {
     }
     const { epoch = "" } = this.#epochs.at(-1) ?? {};
     this.#commit = committer(this.#db, watchOwnership(this.#db, dataDir, epoch));
-    this.#reserveFreeSpace = reserveFreeSpace({
-      db: this.#db,
-      dataDir,
-      freeBytesMin: settings.freeBytesMin,
-      clock,
-    });
+    const { freeBytesMin } = settings;
+    this.#reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, freeBytesMin, clock });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
@@ -135,7 +133,7 @@ export class Spool {
   /** Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer. @throws if the disk cannot be read */
   get roomBytes(): number {
     const { bytesMax, freeBytesMin } = this.#settings;
-    const free = freeBytes(this.#db, this.#dataDir) - freeBytesMin;
+    const free = this.freeDiskBytes - freeBytesMin;
     return Math.max(0, Math.min(bytesMax - this.#bytes, free));
   }
 
@@ -154,20 +152,18 @@ export class Spool {
    * @throws SpoolFull at the byte bound or if the disk is full; nothing of it is kept then
    */
   append(entries: readonly Entry[], record: CommitRecord): void {
+    // What had no room at the last try has none until that is there, and to encode it takes up to a tenth of a second.
+    if (entries === this.#waiting?.entries) this.#claim(this.#waiting.bytes, record);
     const groups = encodeAll(entries);
-    let bytes = 0;
-    for (const group of groups) bytes += group.bytes;
-    if (entries.length > 0) {
-      const endsTheHold =
-        record.endsTheHold === true && this.#keeping.settledByHolding > this.#keeping.expendable;
-      this.#makeRoom(bytes, endsTheHold);
-      if (!endsTheHold) this.#reserveFreeSpace(bytes);
-    }
+    const bytes = groups.reduce((sum, group) => sum + group.bytes, 0);
+    this.#waiting = { entries, bytes };
+    if (entries.length > 0) this.#claim(bytes, record);
     this.#commit(() => {
       let last = this.#head;
       for (const group of groups) this.#groups.insert(group, (last += group.entries.length));
       this.sidecar.write(record);
     });
+    this.#waiting = undefined;
     this.sidecar.written();
     if (entries.length === 0) return;
     for (const entry of entries) entry.seq = ++this.#head;
@@ -228,10 +224,14 @@ export class Spool {
     this.#unlock();
   }
 
-  /**
-   * @param endsTheHold what is settled may go only once this is written: neither the bound nor the floor may keep it out, or it would for ever
-   * @throws SpoolFull if `bytes` more would exceed the bound
-   */
+  /** @throws SpoolFull if there is no room for so many bytes more */
+  #claim(bytes: number, { endsTheHold: ends = false }: CommitRecord): void {
+    const endsTheHold = ends && this.#keeping.settledByHolding > this.#keeping.expendable;
+    this.#makeRoom(bytes, endsTheHold);
+    if (!endsTheHold) this.#reserveFreeSpace(bytes);
+  }
+
+  /** @param endsTheHold what is settled may go only once this is written: neither the bound nor the floor may keep it out, or it would for ever */
   #makeRoom(bytes: number, endsTheHold: boolean): void {
     const { bytesMax } = this.#settings;
     const over = () => this.#bytes + bytes - bytesMax;

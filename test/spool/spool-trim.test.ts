@@ -3,9 +3,10 @@ import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import type { Entry } from "../../src/core/entry.ts";
 import { reserveFreeSpace, SpoolFull } from "../../src/spool/disk.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { bulky, emptyRecord, entries, put, seqsIn, settledTo, spoolKit } from "../kit/spool.ts";
+import { anEntry, bulky, emptyRecord, entries, put, seqsIn, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -155,6 +156,35 @@ describe("at the byte bound", () => {
     spool.setCursor("postgres", settledTo(2));
     append();
     expect([spool.head, spool.first]).toEqual([fits + 1, 3]);
+  });
+
+  test("what has no room is encoded once, however often it is tried, and what came meanwhile goes with it", () => {
+    const spool = kit.spool({ bytesMax });
+    spool.keepFor(["postgres"]);
+    spool.setCursor("postgres", settledTo(0));
+    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
+    let reads = 0;
+    const [{ payload, ...rest } = anEntry()] = bulky(1, 60_000);
+    const waiting = [
+      {
+        ...rest,
+        get payload() {
+          reads++;
+          return payload;
+        },
+      } as Entry,
+    ];
+    expect(() => spool.append(waiting, emptyRecord)).toThrow(SpoolFull);
+    const once = reads;
+    waiting.push(...bulky(1, 60_000));
+    for (let i = 0; i < 5; i++) expect(() => spool.append(waiting, emptyRecord)).toThrow(SpoolFull);
+    expect(reads).toBe(once);
+    spool.setCursor("postgres", settledTo(2));
+    expect(() => spool.append(waiting, emptyRecord)).toThrow(SpoolFull);
+    spool.setCursor("postgres", settledTo(6));
+    spool.append(waiting, emptyRecord);
+    expect(waiting.map(({ seq }) => seq)).toEqual([9, 10]);
+    expect(spool.read(9).map(({ payload: said }) => said.length)).toEqual([payload.length, payload.length]);
   });
 
   test("an append without entries passes: it takes no room", () => {
