@@ -174,7 +174,7 @@ function statsOf(parts: ViewedParts): Stats {
       deferred: books.awaiting,
       replayed: books.replayed,
       split: books.furtherEvents,
-      telemetry_without_metrics: books.withoutMetrics,
+      telemetry_without_metrics: books.withoutMetrics(open),
       held: ingest.held,
       held_reason: ingest.heldReason,
       latency_ms: percentiles(ingest.latency),

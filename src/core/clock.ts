@@ -13,7 +13,7 @@ export interface Clock {
   wallMs(): number;
   /** Milliseconds since some fixed moment; never steps back. Fractional. */
   monoMs(): number;
-  /** After 0 ms: once sockets and timers that are due have had their turn. */
+  /** After 0 ms: behind what is under way. What has come meanwhile, at sockets and of timers, has its turn between two of these. */
   after(ms: number, run: () => void): Timer;
   every(ms: number, run: () => void): Timer;
   /**

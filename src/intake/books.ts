@@ -75,9 +75,9 @@ export class Books {
     if (isEmpty) this.#withoutMetrics++;
   }
 
-  /** Of those accepted: telemetry without metrics, of which InfluxDB gets no reading. */
-  get withoutMetrics(): number {
-    return this.#withoutMetrics;
+  /** Of those accepted on the disk: telemetry without metrics, of which InfluxDB gets no reading. */
+  withoutMetrics(open: readonly Entry[]): number {
+    return this.#withoutMetrics - tally(open).#withoutMetrics;
   }
 
   reject(reason: string): void {
@@ -135,7 +135,7 @@ export class Books {
    * disk makes true, so that these counts, the list of rejects and what waits for the sinks are of one moment.
    */
   onDisk(open: readonly Entry[]): BookTotals {
-    return less(this.totals(), tally(open));
+    return less(this.totals(), tally(open).totals());
   }
 
   /** The same since this start. */
@@ -174,10 +174,10 @@ export class Books {
   }
 }
 
-function tally(entries: readonly Entry[]): BookTotals {
+function tally(entries: readonly Entry[]): Books {
   const books = new Books(new Map());
   for (const entry of entries) books.count(entry);
-  return books.totals();
+  return books;
 }
 
 function less(from: BookTotals, part: BookTotals): BookTotals {

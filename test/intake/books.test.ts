@@ -1,6 +1,7 @@
 /** The books of the intake: what they add up, and what part of it is written to disk. */
 import { describe, expect, test } from "bun:test";
 import { Books } from "../../src/intake/books.ts";
+import { anEntry } from "../kit/spool.ts";
 
 /** One of everything, and two messages in memory. */
 function filled(): Books {
@@ -25,6 +26,21 @@ describe("the books", () => {
     });
     expect([books.awaiting, books.spooled]).toEqual([2, 4]);
     expect(books.balancedWith(2)).toBe(true);
+  });
+
+  test("tell nobody of what is not on the disk yet", () => {
+    const books = new Books(new Map());
+    const [stored, open, refused] = [
+      anEntry({ detail: "no metrics" }),
+      anEntry({ detail: "no metrics" }),
+      anEntry({ kind: "reject", reason: "NEW" }),
+    ];
+    for (const entry of [stored, open, refused]) {
+      books.receive();
+      books.count(entry);
+    }
+    expect(books.onDisk([open, refused])).toEqual({ received: 3, accepted: 1, rejected: {}, duplicate: 0 });
+    expect([books.withoutMetrics([open, refused]), books.withoutMetrics([])]).toEqual([1, 2]);
   });
 
   test.each([
