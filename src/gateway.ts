@@ -34,6 +34,7 @@ import { startHttpServer, type HttpServer } from "./http/server.ts";
 import { authenticator } from "./intake/authenticate.ts";
 import { Books } from "./intake/books.ts";
 import { hostClock } from "./intake/host-clock.ts";
+import { finish } from "./intake/finish.ts";
 import { Ingest } from "./intake/ingest.ts";
 import { KnownMessages } from "./intake/known.ts";
 import { recheckUnheard, watcherWith } from "./intake/recheck.ts";
@@ -255,7 +256,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     for (const drain of drains) drain.start();
     closers.add(() => rejudge.stop());
     rejudge.start();
-    closers.add(() => ingest.flush());
+    closers.add(() => finish(ingest, clock));
     for (const source of sources) closers.add(() => source.stopIntake());
     const takesFrom = (source: Source) => source.start(ingest.port((messages) => source.durable(messages)));
     await Promise.all(sources.map(takesFrom));

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import type { Message } from "../../src/core/message.ts";
+import { finish } from "../../src/intake/finish.ts";
 import { spoolKit } from "../kit/spool.ts";
 import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
 
@@ -20,6 +21,31 @@ function afterCrash(part: ReturnType<typeof intake>) {
   cpSync(part.dataDir, dataDir, { recursive: true });
   return intake(kit, part.registry, dataDir);
 }
+
+describe("a stop", () => {
+  test("waits for look-ups, for what came behind them is acknowledged only after them", async () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    part.port.receive(aDeviceMessage(1, "b"));
+    part.port.receive(aDeviceMessage(2, "a"));
+    part.clock.after(20, () => part.answer());
+    const stopped = finish(part.ingest, part.clock).then(() => numbers(part.durable).sort());
+    await part.clock.pass(100);
+    expect(await stopped).toEqual([1, 2]);
+  });
+
+  test("leaves to the next start what waits for a registry that is away", async () => {
+    const part = intake(kit, registry());
+    part.cached.add("a");
+    part.port.receive(aDeviceMessage(1, "b"));
+    const stopped = finish(part.ingest, part.clock);
+    part.port.receive(aDeviceMessage(2, "a"));
+    await part.clock.pass(1_100);
+    await stopped;
+    expect(numbers(part.durable)).toEqual([2]);
+    expect(part.ingest.inMemory).toBe(1);
+  });
+});
 
 describe("a message of a known device", () => {
   test("is durable once its group is on disk, not before", () => {

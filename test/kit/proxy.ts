@@ -55,20 +55,23 @@ export async function startProxy(target: { host?: string; port: number }): Promi
     });
     from.on("error", () => {});
     // In a black hole not even the end of a connection comes through.
-    from.on("close", () => mode !== "blackhole" && to.destroy());
+    from.on("end", () => mode !== "blackhole" && setTimeout(() => to.end(), delayMs));
+    from.on("close", () => mode !== "blackhole" && !from.readableEnded && to.destroy());
   }
 
-  const server = net.createServer((near) => {
+  // Whoever ends a connection hears of the other end once what he sent has been read there, as without a proxy.
+  const server = net.createServer({ allowHalfOpen: true }, (near) => {
     accepted++;
     if (mode === "refuse" || mode === "reset") {
       close(near);
       return;
     }
-    const far = net.connect(target.port, target.host ?? "127.0.0.1");
+    const far = net.connect({ host: "127.0.0.1", ...target, allowHalfOpen: true });
     const pair = [near, far] as const;
     const connection = { cut: () => pair.forEach(close) };
     pairs.add(pair);
-    near.on("close", () => pairs.delete(pair));
+    for (const socket of pair)
+      socket.on("close", () => pair.every(({ destroyed }) => destroyed) && pairs.delete(pair));
     pipe(near, far, () => lookSend, connection);
     near.on("data", ({ length }: Buffer) => {
       if (bytesPerSecond === Number.POSITIVE_INFINITY) return;
