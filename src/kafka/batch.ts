@@ -5,6 +5,7 @@
  * Records have no header: one of 30 bytes would cost half as much again as all the rest, and the value says who sent it.
  */
 import { crc32c } from "./crc32c.ts";
+import type { Utf8 } from "./utf8.ts";
 
 export type Compression = "none" | "gzip" | "zstd";
 
@@ -13,6 +14,9 @@ export interface Producer {
   readonly id: bigint;
   readonly epoch: number;
 }
+
+/** The bytes of a value; what lies behind `length` is not of it. */
+export type Value = Pick<Utf8, "buffer" | "length">;
 
 /** Where the parts of the header begin. */
 const at = {
@@ -58,9 +62,8 @@ export class RecordBatch {
     this.#count = 0;
   }
 
-  add(timeMs: number, key: Uint8Array | null, value: string): void {
+  add(timeMs: number, key: Uint8Array | null, { buffer: value, length: valueBytes }: Value): void {
     if (this.#count === 0) this.#firstMs = this.#lastMs = timeMs;
-    const valueBytes = Buffer.byteLength(value);
     const keyBytes = key?.length ?? -1;
     const timeDelta = timeMs - this.#firstMs;
     const length =
@@ -82,7 +85,7 @@ export class RecordBatch {
       this.#end += keyBytes;
     }
     this.#varint(valueBytes);
-    this.#end += this.#buffer.write(value, this.#end);
+    this.#end += value.copy(this.#buffer, this.#end, 0, valueBytes);
     this.#buffer[this.#end++] = 0;
     this.#lastMs = Math.max(this.#lastMs, timeMs);
   }

@@ -47,6 +47,13 @@ export function endOfText(text: string, from: number): number {
   return text.length;
 }
 
+/** Does this stand there, letter by letter? For something so short that is faster than the engine's own search. */
+export function standsAt(text: string, from: number, short: string): boolean {
+  for (let i = 0; i < short.length; i += 1)
+    if (text.charCodeAt(from + i) !== short.charCodeAt(i)) return false;
+  return true;
+}
+
 export function endOfValue(text: string, from: number): number {
   const first = text.charCodeAt(from);
   if (first === sign.quote) return endOfText(text, from);
@@ -71,7 +78,7 @@ function endOfNested(text: string, from: number): number {
 
 /** A name that is written with escapes is compared as what it says. */
 export function isNamed(text: string, from: number, end: number, name: string): boolean {
-  if (end - from === name.length + 2) return text.startsWith(name, from + 1);
+  if (end - from === name.length + 2) return standsAt(text, from + 1, name);
   const raw = text.slice(from, end);
   return raw.includes("\\") && JSON.parse(raw) === name;
 }

@@ -21,6 +21,7 @@ import { localTables } from "../fault/tables.ts";
 import { sluice, startGateway, statsWhen } from "../kit/gateway.ts";
 import { kafkaAvailable, startKafka } from "../kit/kafka/broker.ts";
 import { newTopic } from "../kit/kafka/client.ts";
+import { valueFrom } from "../kit/kafka/value.ts";
 import { openKafka } from "../kit/kafka/sink.ts";
 import { kafkaSettingsOf } from "../kit/kafka/source.ts";
 import { mkdtempSync } from "node:fs";
@@ -100,7 +101,12 @@ function ready(entries: readonly Entry[]) {
   encoder.begin("epoch");
   return entries.map((entry) => {
     const { bytes, hash } = encoder.keyOf(entry);
-    return { atMs: entry.receivedMs, key: bytes, partition: hash % 3, value: encoder.valueOf(entry) };
+    return {
+      atMs: entry.receivedMs,
+      key: bytes,
+      partition: hash % 3,
+      value: valueFrom(encoder.valueOf(entry).toString()),
+    };
   });
 }
 
@@ -181,7 +187,7 @@ async function fill(
       for (let i = 0; i < 2_000; i++) {
         const { topic: place, payload } = fleet.next(Date.now());
         sum += payload.length;
-        batch.add(Date.now(), Buffer.from(place), payload.toString());
+        batch.add(Date.now(), Buffer.from(place), valueFrom(payload.toString()));
       }
       const sender = { transactionalId: name, producer };
       await wire.produce(topic.leaders[partition] ?? 0, sender, 2, [

@@ -1,12 +1,21 @@
 /** Record batches as an independent reader takes them, and the partition that Java's client would choose. */
 import { describe, expect, test } from "bun:test";
 import { crc32c } from "../../src/kafka/crc32c.ts";
+import { Utf8 } from "../../src/kafka/utf8.ts";
 import { murmur2, partitionOf } from "../../src/kafka/murmur2.ts";
+import { createEncoder } from "../../src/sink/kafka/record.ts";
 import { metricsOf } from "../../src/sink/kafka/metrics.ts";
 import { sharedKafka } from "../kit/kafka/broker.ts";
 import { kafkaTestable, newTopic, produceByKcat, readTopic } from "../kit/kafka/client.ts";
 import { numbersOf, openKafka } from "../kit/kafka/sink.ts";
 import { delivery, event, noTotals, reject } from "../contract/entries.ts";
+
+function found(payload: string, known: readonly string[] = []) {
+  const values = new Utf8();
+  values.string("before");
+  const metrics = metricsOf(payload, known, values);
+  return { ...metrics, values: values.toString().slice("before".length) };
+}
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -44,7 +53,7 @@ describe("the metrics of a payload", () => {
     ['{"metrics":null,"seq":2}', "", "", "2"],
     ["{}", "", "", ""],
   ])("of %s", (payload, labels, values, seq) => {
-    const { names, ...others } = metricsOf(payload);
+    const { names, ...others } = found(payload);
     expect({ labels: names.join(","), ...others }).toEqual({ labels, values, seq });
     // Whatever the last payload of the device had.
     for (const known of [
@@ -55,14 +64,61 @@ describe("the metrics of a payload", () => {
       ['"a"'],
       ['"a"', '"t"', '"e"'],
     ])
-      expect(metricsOf(payload, known)).toEqual({ names, ...others });
-    expect(metricsOf(payload, names).names).toBe(names);
+      expect(found(payload, known)).toEqual({ names, ...others });
+    expect(found(payload, names).names).toBe(names);
     const parsed = JSON.parse(payload) as { metrics?: Record<string, unknown> | null };
     const plain = Object.entries(parsed.metrics ?? {}).filter(
       ([, value]) => value !== null && typeof value !== "object",
     );
     expect(JSON.parse(`[${labels}]`)).toEqual(plain.map(([name]) => name));
     expect(JSON.parse(`[${values}]`)).toEqual(plain.map(([, value]) => value));
+  });
+});
+
+describe("values of one encoder after another", () => {
+  const times = [1_789_000_000_000, 1_789_000_000_001, 1_789_000_001_000, 253_402_300_800_000, -1, 0];
+  const payloads = [
+    '{"seq":7,"metrics":{"a":1.0,"b":-2.5e3}}',
+    '{"metrics":{"a":2,"b":"ü, 🌊"},"seq":9}',
+    `{"metrics":{"a":"${"x".repeat(100)}","${"long".repeat(300)}":3}}`,
+    `{"metrics":{"a":"${"ü".repeat(9_000)}"},"seq":12}`,
+    "{}",
+  ];
+  const entries = Array.from({ length: 600 }, (_, i) => {
+    const seq = i < 300 ? i + 1 : i * 1_000_003;
+    const deviceId = `d${i % 3}${i % 2 === 0 ? "" : "ü"}`;
+    const payload = payloads[(i * 7) % payloads.length] ?? "";
+    if (i % 11 === 0) return reject(seq, { deviceId, payload });
+    const eventNs = (i * 1_234_567) % 1_000_000;
+    return event(seq, { deviceId, payload, eventMs: times[(i * 5) % times.length] ?? 0, eventNs });
+  });
+  const encoder = () => {
+    const made = createEncoder("gw", "device");
+    made.begin("epoch");
+    return made;
+  };
+
+  test("are what a new one makes, and say when and which", () => {
+    const one = encoder();
+    for (const entry of entries) {
+      const value = one.valueOf(entry).toString();
+      expect(value).toBe(encoder().valueOf(entry).toString());
+      const { request_id: id, timestamp } = JSON.parse(value) as { request_id: string; timestamp: string };
+      expect(Number.parseInt(id.slice(-12), 16)).toBe(entry.seq);
+      const [ms, ns] = entry.kind === "event" ? [entry.eventMs, entry.eventNs] : [entry.receivedMs, 0];
+      const micros = String(Math.floor(ns / 1000)).padStart(3, "0");
+      expect(timestamp).toBe(new Date(ms).toISOString().slice(0, -1) + micros);
+    }
+  });
+
+  test("begin anew with another epoch", () => {
+    const one = encoder();
+    const ids = ["a", "b", "a"].map((epoch) => {
+      one.begin(epoch);
+      return one.valueOf(event(1)).toString().slice(0, 60);
+    });
+    expect(ids[0]).toBe(ids[2] ?? "");
+    expect(ids[0]).not.toBe(ids[1] ?? "");
   });
 });
 

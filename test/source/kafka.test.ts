@@ -6,6 +6,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { RecordBatch } from "../../src/kafka/batch.ts";
+import { valueFrom } from "../kit/kafka/value.ts";
 import { readRecords, type ReadRecord } from "../../src/kafka/read-batch.ts";
 import { connectWire } from "../../src/kafka/wire.ts";
 import { topicOf } from "../../src/source/kafka/kafka-message.ts";
@@ -143,7 +144,11 @@ describe("a batch", () => {
   function made(count: number): Buffer {
     const batch = new RecordBatch();
     for (let i = 0; i < count; i++)
-      batch.add(1_789_000_000_000 - i * 1e9, i % 3 === 0 ? null : Buffer.from(`k${i}`), "x".repeat(i * 37));
+      batch.add(
+        1_789_000_000_000 - i * 1e9,
+        i % 3 === 0 ? null : Buffer.from(`k${i}`),
+        valueFrom("x".repeat(i * 37)),
+      );
     const bytes = Buffer.from(batch.finish({ id: 7n, epoch: 1 }, 0, "none"));
     bytes.writeBigInt64BE(1000n, 0);
     return bytes;
@@ -228,7 +233,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     const node = await wire.coordinator("transaction", `tx-${topic}`);
     const producer = await wire.initProducer(node, `tx-${topic}`, 10_000);
     const batch = new RecordBatch();
-    for (let i = 0; i < 5; i++) batch.add(Date.now(), Buffer.from("acme/d1"), "aborted");
+    for (let i = 0; i < 5; i++) batch.add(Date.now(), Buffer.from("acme/d1"), valueFrom("aborted"));
     const bytes = batch.finish(producer, 0, "none");
     if (to === undefined) throw new Error("no topic");
     const sender = { transactionalId: `tx-${topic}`, producer };

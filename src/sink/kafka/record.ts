@@ -3,20 +3,21 @@
  * ErrorMessage, both with the device as their key.
  *
  * Numbers are passed on digit by digit, for the text of the payload is cut and not parsed (1.0 stays 1.0, 2^60 keeps its digits); what
- * does not change from one message of a device to the next is kept as text. Their metadata takes scalars and no null, and their
+ * does not change from one message of a device to the next is kept as bytes. Their metadata takes scalars and no null, and their
  * timestamps have no zone: they are UTC.
  */
 import { createHash } from "node:crypto";
 import type { Entry } from "../../core/entry.ts";
 import { ownText } from "../../core/own-text.ts";
 import { murmur2 } from "../../kafka/murmur2.ts";
+import { Utf8 } from "../../kafka/utf8.ts";
 import { metricsOf } from "./metrics.ts";
 
 export interface Encoder {
   /** Of the entries that follow: the start of the spool that they belong to. */
   begin(epoch: string): void;
-  /** The value of its record. */
-  valueOf(entry: Entry): string;
+  /** The value of its record, good until the next is asked for. */
+  valueOf(entry: Entry): Utf8;
   keyOf(entry: Entry): Key;
 }
 
@@ -30,10 +31,10 @@ export interface Key {
 interface Frame extends Key {
   readonly siteId: string | null;
   /** Between the time and the values. */
-  readonly device: string;
+  readonly device: Uint8Array;
   /** Of its last message: the names of the metrics, and what stands between the values and seq. */
   names: readonly string[];
-  rest: string;
+  rest: Uint8Array;
   /** What of that follows the names. */
   readonly metadata: string;
 }
@@ -50,10 +51,21 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
   /** By message type, tenant and device: to make one key of the three cost more than all the rest. */
   const frames: Frames = new Map();
   let size = 0;
-  const secondText = lastOf((second) => new Date(second * 1000).toISOString().slice(0, -4));
-  let idText: (high: number) => string = String;
+  let prefix = "";
+  let out = new Utf8();
+  /** What the head in `out` was made of: until one of the two changes only its last digits are written. */
+  let last: { readonly entry: Entry; readonly frame: Frame } | null = null;
+  let begun = { high: Number.NaN, second: Number.NaN, bytes: 0 };
 
+  /** Asked for twice per entry: for its key, and for its value. */
   function frameOf(entry: Entry): Frame {
+    if (entry === last?.entry) return last.frame;
+    const frame = lookUp(entry);
+    last = { entry, frame };
+    return frame;
+  }
+
+  function lookUp(entry: Entry): Frame {
     const { msgType, tenantId, deviceId, siteId } = entry;
     const found = frames.get(msgType)?.get(tenantId)?.get(deviceId);
     if (found?.siteId === siteId) return found;
@@ -68,26 +80,38 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
     return made;
   }
 
-  function timeText(ms: number, ns: number): string {
+  /** Begins a value with what all have. */
+  function head({ seq }: Entry, ms: number, ns: number): void {
+    const high = Math.floor(seq / idsPerHead);
     const second = Math.floor(ms / 1000);
-    return `${secondText(second)}${threeDigits[ms - second * 1000]}${threeDigits[(ns / 1000) | 0]}`;
+    if (high !== begun.high || second !== begun.second) {
+      const time = new Date(second * 1000).toISOString().slice(0, -4);
+      out.length = 0;
+      out.string(`${idHead}${prefix}${high.toString(16).padStart(10, "0")}00","timestamp":"${time}000000"`);
+      begun = { high, second, bytes: out.length };
+    }
+    out.length = begun.bytes;
+    const low = seq % idsPerHead;
+    out.buffer[idEnd - 2] = hexDigits.charCodeAt(low >> 4);
+    out.buffer[idEnd - 1] = hexDigits.charCodeAt(low & 15);
+    out.threeDigits(begun.bytes - 7, ms - second * 1000);
+    out.threeDigits(begun.bytes - 4, (ns / 1000) | 0);
   }
 
-  function head({ seq }: Entry, ms: number, ns: number): string {
-    const id = idText(Math.floor(seq / idsPerText)) + twoHex[seq % idsPerText];
-    return `{"request_id":"${id}","timestamp":"${timeText(ms, ns)}"`;
-  }
-
-  function validated(entry: Entry): string {
+  function validated(entry: Entry): void {
     const frame = frameOf(entry);
-    const { names, values, seq } = metricsOf(entry.payload, frame.names);
-    const rest = names === frame.names ? frame.rest : restOf(frame, names);
-    const begin = head(entry, entry.eventMs ?? entry.receivedMs, entry.eventNs);
-    const end = seq === "" ? "}}" : `,"seq":${seq}}}`;
-    return `${begin}${frame.device}${values}${rest}${end}`;
+    head(entry, entry.eventMs ?? entry.receivedMs, entry.eventNs);
+    out.bytes(frame.device);
+    const { names, seq } = metricsOf(entry.payload, frame.names, out);
+    out.bytes(names === frame.names ? frame.rest : restOf(frame, names));
+    if (seq !== "") {
+      out.slice(',"seq":', 0, 7);
+      out.slice(seq, 0, seq.length);
+    }
+    out.slice("}}", 0, 2);
   }
 
-  function failed(entry: Entry): string {
+  function failed(entry: Entry): void {
     const { reason, detail, topic, tenantId, siteId, msgType, payload } = entry;
     const error = JSON.stringify(detail === null ? `${reason}` : `${reason}: ${detail}`);
     const known = JSON.stringify({
@@ -98,15 +122,21 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
       topic,
     });
     const original = payload === "" ? known : `${known.slice(0, -1)},"payload":${payload}}`;
-    return `${head(entry, entry.receivedMs, 0)},"service":"sluice","error":${error},"original_message":${original}}`;
+    head(entry, entry.receivedMs, 0);
+    out.string(`,"service":"sluice","error":${error},"original_message":${original}}`);
   }
 
   return {
     begin(epoch) {
-      const prefix = idPrefix(gatewayId, epoch);
-      idText = lastOf((high) => prefix + high.toString(16).padStart(10, "0"));
+      prefix = idPrefix(gatewayId, epoch);
+      out = new Utf8();
+      begun = { high: Number.NaN, second: Number.NaN, bytes: 0 };
     },
-    valueOf: (entry) => (entry.kind === "event" ? validated(entry) : failed(entry)),
+    valueOf(entry) {
+      if (entry.kind === "event") validated(entry);
+      else failed(entry);
+      return out;
+    },
     keyOf: (entry) => (entry.deviceId === null ? { ...noKey, hash: entry.seq } : frameOf(entry)),
   };
 }
@@ -114,7 +144,7 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
 function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
   const { siteId, tenantId, msgType } = entry;
   const name = nameOf(entry, named) ?? "";
-  const bytes = new TextEncoder().encode(name);
+  const bytes = encoder.encode(name);
   const type = msgType ?? "";
   const metadata = {
     datatype_id: type,
@@ -130,9 +160,9 @@ function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
     bytes,
     hash: murmur2(bytes) & 0x7fffffff,
     siteId,
-    device: ownText(`,"device_id":${JSON.stringify(name)},"values":[`),
+    device: encoder.encode(`,"device_id":${JSON.stringify(name)},"values":[`),
     names: [],
-    rest: "",
+    rest: new Uint8Array(),
     metadata: `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
   };
   restOf(frame, []);
@@ -140,12 +170,12 @@ function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
 }
 
 /** What stands between values and seq; it is kept for the device's next message. */
-function restOf(frame: Frame, names: readonly string[]): string {
+function restOf(frame: Frame, names: readonly string[]): Uint8Array {
   const labels = names.join(",");
-  const rest = `],"label":[${labels}],"labels":[${labels}]${frame.metadata}`;
+  const rest = encoder.encode(`],"label":[${labels}],"labels":[${labels}]${frame.metadata}`);
   if (labels.length > labelsCharsMax) return rest;
   frame.names = names.map(wholeName);
-  return (frame.rest = ownText(rest));
+  return (frame.rest = rest);
 }
 
 /** The same few names come again and again. */
@@ -180,18 +210,8 @@ function idPrefix(gatewayId: string, epoch: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(12, 15)}-a${hex.slice(15, 18)}-`;
 }
 
-/** The last text is remembered, for many entries in a row have the same. */
-function lastOf(make: (of: number) => string): (of: number) => string {
-  let last = Number.NaN;
-  let text = "";
-  return (of) => {
-    if (of === last) return text;
-    last = of;
-    text = make(of);
-    return text;
-  };
-}
-
-const idsPerText = 256;
-const twoHex = Array.from({ length: idsPerText }, (_, i) => i.toString(16).padStart(2, "0"));
-const threeDigits = Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0"));
+const idsPerHead = 256;
+const hexDigits = "0123456789abcdef";
+const idHead = '{"request_id":"';
+const idEnd = idHead.length + "01234567-0123-8123-a123-0123456789ab".length;
+const encoder = new TextEncoder();
