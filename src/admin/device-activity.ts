@@ -1,20 +1,21 @@
 /**
  * When each device was heard, how often since the start and how often in the last minute. It is given every group that reached the disk;
- * a message costs two look-ups in a map and no allocation.
+ * a message costs no look-up if its device is at hand.
  *
  * Only events count: a device that may not speak has no row, so strangers cannot fill the table. The table is bounded in two generations.
  * Up to `activeDevicesMax` devices it keeps all; of a larger fleet it forgets those that were silent longest, which then rank among the
  * silent. Rejected alternatives: one map with the last heard moved to its end, because that costs a removal per message; the look-up of
  * latest values, because it knows no counts and only a page of devices at a time.
  */
-import type { DeviceId } from "../core/device.ts";
-import type { Entry } from "../core/entry.ts";
+import type { Found } from "../core/address.ts";
+import { deviceKey, type DeviceId } from "../core/device.ts";
+import type { Entry, Event } from "../core/entry.ts";
 
 /** Devices per generation. */
-export const activeDevicesMax = 65_536;
+export const activeDevicesMax = 131_072;
 const minuteMs = 60_000;
 
-interface Row {
+interface Row extends Found {
   lastMs: number;
   count: number;
   /** Number of the minute in which it was heard last, and its messages in that one and in the one before. */
@@ -30,44 +31,47 @@ export interface Activity {
   readonly perMinute: number;
 }
 
-/** Tenant → device → row. */
-type Generation = Map<string, Map<string, Row>>;
-
 export class DeviceActivity {
-  #young: Generation = new Map();
-  #old: Generation = new Map();
-  #youngSize = 0;
+  #young = new Map<string, Row>();
+  #old = new Map<string, Row>();
 
   note(entries: readonly Entry[]): void {
     for (const entry of entries) {
       if (entry.kind !== "event" || entry.returned !== null) continue;
-      const row = this.#young.get(entry.tenantId)?.get(entry.deviceId) ?? this.#enter(entry);
-      count(row, entry.receivedMs);
+      count(this.#rowOf(entry), entry.receivedMs);
     }
+  }
+
+  #rowOf({ address, tenantId, deviceId }: Event): Row {
+    if (address === undefined) return this.#find(deviceKey(tenantId, deviceId));
+    if (address.heard?.home === this.#young) return address.heard as Row;
+    const row = this.#find(address.key);
+    address.heard = row;
+    return row;
+  }
+
+  #find(key: string): Row {
+    return this.#young.get(key) ?? this.#enter(key);
   }
 
   /** undefined: not heard since the start, or forgotten. */
   of({ tenantId, deviceId }: DeviceId, nowMs: number): Activity | undefined {
-    const row = this.#young.get(tenantId)?.get(deviceId) ?? this.#old.get(tenantId)?.get(deviceId);
+    const key = deviceKey(tenantId, deviceId);
+    const row = this.#young.get(key) ?? this.#old.get(key);
     return row && { seenMs: row.lastMs, messages: row.count, perMinute: perMinute(row, nowMs) };
   }
 
-  #enter({ tenantId, deviceId }: DeviceId): Row {
-    if (this.#youngSize >= activeDevicesMax) {
-      [this.#old, this.#young, this.#youngSize] = [this.#young, new Map(), 0];
-    }
-    const row = this.#old.get(tenantId)?.get(deviceId) ?? newRow();
-    const devices = this.#young.get(tenantId) ?? new Map<string, Row>();
-    // Copies, for an id may be a part of a topic or a payload, which it would keep in memory.
-    if (devices.size === 0) this.#young.set(copyOf(tenantId), devices);
-    devices.set(copyOf(deviceId), row);
-    this.#youngSize++;
+  #enter(key: string): Row {
+    if (this.#young.size >= activeDevicesMax) [this.#old, this.#young] = [this.#young, new Map()];
+    const row = this.#old.get(key) ?? newRow();
+    row.home = this.#young;
+    this.#young.set(key, row);
     return row;
   }
 }
 
 function newRow(): Row {
-  return { lastMs: 0, count: 0, minute: 0, inMinute: 0, inMinuteBefore: 0 };
+  return { home: undefined, lastMs: 0, count: 0, minute: 0, inMinute: 0, inMinuteBefore: 0 };
 }
 
 function count(row: Row, receivedMs: number): void {
@@ -91,5 +95,3 @@ function perMinute({ minute, inMinute, inMinuteBefore }: Row, nowMs: number): nu
   if (Math.floor(now) === minute) return Math.round(inMinute + inMinuteBefore * left);
   return Math.floor(now) === minute + 1 ? Math.round(inMinute * left) : 0;
 }
-
-const copyOf = (text: string) => Buffer.from(text).toString();

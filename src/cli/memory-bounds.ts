@@ -17,7 +17,7 @@ import { readAheadEntriesMax } from "../drain/read-ahead.ts";
 import { intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
 import { bucketsMax } from "../judge/limit.ts";
 import { reasons } from "../judge/reasons.ts";
-import { topicsMax } from "../core/per-topic.ts";
+import { topicsMax } from "../core/address.ts";
 import { streamsBytesMax } from "../http/streams.ts";
 import { askedSinks } from "../sink/index.ts";
 import { columnsMax } from "../sink/influx/types.ts";
@@ -43,9 +43,9 @@ export const itemBytes = {
   retainedTopic: 192,
   bucket: 224,
   /** Of a topic as fleets have it, with its parts, what redelivery makes of it, and who speaks as a row has it. */
-  topic: 1_024,
-  /** When and how often a device was heard, in tenants of some devices each. */
-  heardDevice: 256,
+  topic: 640,
+  /** When and how often a device was heard. */
+  heardDevice: 224,
   rejectRow: 1_024,
   requeued: 192,
   column: 512,
@@ -78,7 +78,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
     },
     { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
     { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
-    { part: "topics: their addresses, keys and columns", bytes: topicsMax * itemBytes.topic },
+    { part: "topics of devices: their addresses, keys and columns", bytes: topicsMax * itemBytes.topic },
     {
       part: "redelivery window (REDELIVERY_WINDOW)",
       bytes: config.spool.redeliveryWindow * itemBytes.packet,

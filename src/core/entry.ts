@@ -5,6 +5,8 @@
  * the device's own digits (1.0 stays 1.0, 2^60 keeps its digits) and only a sink that needs the parts parses them.
  */
 
+import type { Address } from "./address.ts";
+
 /** What an operator replays: a dead letter, or a kept reject that the judge lets in now. */
 export interface Returned {
   /** The one sink that it is for; the others ignore it. null: it is for all. */
@@ -84,6 +86,8 @@ interface Common {
   readonly mirror: boolean;
   /** null for what came in by itself. */
   readonly returned: Returned | null;
+  /** Of an event, if it is at hand: who speaks, with what is kept of that. Everything in it stands in the entry, too. */
+  readonly address?: Address | undefined;
 }
 
 /** In UTF-8, as bounds in bytes count it: the length of a string counts a Chinese character, of three bytes, as one. */

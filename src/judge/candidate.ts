@@ -13,7 +13,8 @@ import { redact, secretsIn } from "./redact.ts";
 import { forReplay, keptOf, whileDeferred } from "./mapping/envelope.ts";
 import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import type { Proof } from "./mapping/spec.ts";
-import { addressFor, addressIn, storableTopic, type Address } from "./topic.ts";
+import { Address, addresses } from "../core/address.ts";
+import { addressFor, addressIn, storableTopic } from "./topic.ts";
 import { isRejection, type Rejection } from "./verdict.ts";
 
 type Arrival = Pick<
@@ -82,7 +83,7 @@ const siteCharsMax = 512;
 /** Length of a detail, in UTF-16 units. */
 const detailCharsMax = 200;
 
-const nowhere: Address = { tenantId: "", deviceId: "", msgType: "", key: "" };
+const nowhere = new Address("", "", "", "", false);
 const utf8 = new TextEncoder();
 
 export function candidateOf(message: Arrival): Candidate {
@@ -142,8 +143,10 @@ export function fromReject(entry: Reject): Candidate {
 }
 
 /** True for a topic that is not in our form: the source or a mapping named the device when the message came. */
-function namedBy({ tenantId, deviceId, msgType }: Deferred | Reject): Address | null {
-  return tenantId === null ? null : addressFor(tenantId, deviceId ?? "", msgType ?? "");
+function namedBy({ topic, tenantId, deviceId, msgType }: Deferred | Reject): Address | null {
+  return tenantId === null
+    ? null
+    : addressFor(topic, { tenantId, deviceId: deviceId ?? "", msgType: msgType ?? "" });
 }
 
 /** The candidate's address; its parts are empty strings if the topic names no device. */
@@ -152,6 +155,7 @@ export function addressOf(candidate: Candidate): Address {
 }
 
 export function toEvent(candidate: Candidate): Event {
+  if (candidate.address?.isOfTopic) candidate.address = addresses.keep(candidate.address);
   return remarked(
     candidate,
     toEntry(candidate, "event", null, redact(candidate.text ?? "", candidate.token), false, null) as Event,
@@ -239,10 +243,7 @@ function toEntry(
     seq: 0,
     kind,
     receivedMs: candidate.receivedMs,
-    topic:
-      address === null || candidate.given !== undefined
-        ? storableTopic(candidate.topic)
-        : (address.topic ?? candidate.topic),
+    topic: address?.isOfTopic ? address.topic : storableTopic(candidate.topic),
     tenantId: address === null ? null : address.tenantId,
     deviceId: address === null ? null : address.deviceId,
     msgType: address === null ? null : address.msgType,
@@ -255,6 +256,7 @@ function toEntry(
     mirror,
     tokenHash,
     returned: null,
+    address: kind === "event" && address?.isOfTopic ? address : undefined,
   } as Entry;
 }
 

@@ -6,11 +6,12 @@ import type { DeviceAuth, DeviceId } from "../core/device.ts";
 import type { Deferred, Entry, Event, Reject } from "../core/entry.ts";
 import type { Message } from "../core/message.ts";
 import type { Candidate } from "./candidate.ts";
-import type { Address } from "./topic.ts";
 
 /** A message whose device must be looked up before it can be judged. It holds the token: never write or log it. */
-export interface Pending extends Address {
+export interface Pending extends DeviceId {
   readonly pending: true;
+  /** The device's. */
+  readonly key: string;
   /** null: the message names none. */
   readonly siteId: string | null;
   /** Only `resume` reads this. */

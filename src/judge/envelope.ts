@@ -4,9 +4,9 @@
  * The topic is the identity; a payload need not repeat it but must not contradict it. null counts as absent
  * throughout, because many encoders write null for a field that they do not have.
  */
+import type { Address } from "../core/address.ts";
 import type { Body } from "./decode.ts";
 import { checkMetrics, type metricReasons } from "./metrics.ts";
-import type { Address } from "./topic.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const envelopeReasons = {

@@ -7,6 +7,7 @@
  * Stages return a `Rejection` and do not throw; the one try/catch is for a bug of ours, which must cost one message
  * and not the gateway.
  */
+import type { Address } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth } from "../core/device.ts";
 import type { Entry, Reject } from "../core/entry.ts";
@@ -45,7 +46,7 @@ export interface JudgeOptions {
   /** Called for every message, because app_settings may change the policy. */
   readonly policy: () => Policy;
   readonly auth: {
-    get(tenantId: string, deviceId: string, key: string): DeviceAuth | undefined;
+    get(tenantId: string, deviceId: string, at: Address): DeviceAuth | undefined;
     /** May a cached row that led to a reject be read again now? Bounded per device and time. */
     mayReread(tenantId: string, deviceId: string): boolean;
   };
@@ -109,8 +110,9 @@ export function createJudge(options: JudgeOptions): Judge {
   function conclude(candidate: Candidate, why: Rejection | null): Entry | Pending {
     if (why !== null) return reject(candidate, why);
     if (candidate.isJudged && candidate.eventMs !== null) return toEvent(candidate);
-    const { tenantId, deviceId, key } = addressOf(candidate);
-    const device = auth.get(tenantId, deviceId, key);
+    const address = addressOf(candidate);
+    const { tenantId, deviceId } = address;
+    const device = auth.get(tenantId, deviceId, address);
     if (device === undefined) return pendingOf(candidate);
     const rejected = allow(device, candidate);
     if (rejected === null) return admit(candidate);
@@ -141,7 +143,7 @@ export function createJudge(options: JudgeOptions): Judge {
     const why = rejection("RATE_LIMITED");
     const keeps =
       samples(candidate, why) ||
-      kept.take(addressOf(candidate).key, arrivedMs(candidate), candidate.bytes.length, keptRate);
+      kept.take(addressOf(candidate), arrivedMs(candidate), candidate.bytes.length, keptRate);
     return toReject(candidate, why, keeps, mirrors(policy()));
   }
 
@@ -149,11 +151,11 @@ export function createJudge(options: JudgeOptions): Judge {
     const current = policy();
     if (current !== rated) [rated, rate] = [current, rateOf(current, backlogBytesMax)];
     if (rate === undefined) return true;
-    const { key } = addressOf(candidate);
+    const address = addressOf(candidate);
     const takes =
-      candidate.charged?.has(key) === true ||
-      limiter.take(key, arrivedMs(candidate), candidate.bytes.length, rate);
-    if (takes) candidate.charged?.add(key);
+      candidate.charged?.has(address.key) === true ||
+      limiter.take(address, arrivedMs(candidate), candidate.bytes.length, rate);
+    if (takes) candidate.charged?.add(address.key);
     return takes;
   }
 
@@ -260,7 +262,8 @@ function faultOf(error: unknown): Rejection {
 }
 
 function pendingOf(candidate: Candidate): Pending {
-  return { ...addressOf(candidate), pending: true, siteId: candidate.siteId, candidate: candidate };
+  const { tenantId, deviceId, key } = addressOf(candidate);
+  return { tenantId, deviceId, key, pending: true, siteId: candidate.siteId, candidate };
 }
 
 /** True if the very device of the topic proved itself at CONNECT. */

@@ -24,6 +24,7 @@
  * many messages as were let through. Rejected alternative: a sweep over all buckets, because that is a pause that
  * grows with the fleet. A restart forgets all buckets: every device then has its credit again.
  */
+import type { Address, Found } from "../core/address.ts";
 import { integer, decimal, type Values } from "../core/settings.ts";
 import type { Reasons } from "./verdict.ts";
 
@@ -104,17 +105,20 @@ export const bucketsMax = 131_072;
 const owesMuch = 1 / 64;
 
 /** Monotonic ms at which each bucket is full again. */
-interface Bucket {
+interface Bucket extends Found {
   messagesFullMs: number;
   bytesFullMs: number;
 }
+
+/** Whose bucket it is, and the one last found for it. */
+type Limited = Pick<Address, "key" | "bucket">;
 
 export interface Limiter {
   /**
    * Takes the cost of a message of `bytes` that came at `atMs` (monotonic). Returns false, and takes nothing, if the
    * bucket holds less.
    */
-  take(key: string, atMs: number, bytes: number, rate: Rate): boolean;
+  take(of: Limited, atMs: number, bytes: number, rate: Rate): boolean;
   size(): number;
 }
 
@@ -124,12 +128,19 @@ export function createLimiter(): Limiter {
   let latestMs = Number.NEGATIVE_INFINITY;
   let turnedMs = 0;
 
-  function bucketOf(key: string, atMs: number): Bucket {
+  function bucketOf(of: Limited, atMs: number): Bucket {
+    if (of.bucket?.home === young) return of.bucket as Bucket;
+    const { key } = of;
     const present = young.get(key);
-    if (present !== undefined) return present;
-    const bucket = old.get(key) ?? { messagesFullMs: atMs, bytesFullMs: atMs };
-    young.set(key, bucket);
+    const bucket = present ?? old.get(key) ?? { home: young, messagesFullMs: atMs, bytesFullMs: atMs };
+    if (present === undefined) enter(key, bucket);
+    of.bucket = bucket;
     return bucket;
+  }
+
+  function enter(key: string, bucket: Bucket): void {
+    bucket.home = young;
+    young.set(key, bucket);
   }
 
   function turn(rate: Rate): void {
@@ -140,16 +151,16 @@ export function createLimiter(): Limiter {
       const owes =
         bucket.messagesFullMs - latestMs > rate.messagesMs * owesMuch ||
         bucket.bytesFullMs - latestMs > rate.bytesMs * owesMuch;
-      if (owes && !old.has(key)) young.set(key, bucket);
+      if (owes && !old.has(key)) enter(key, bucket);
     }
   }
 
   return {
-    take(key, atMs, bytes, rate) {
+    take(of, atMs, bytes, rate) {
       latestMs = Math.max(latestMs, atMs);
       const fillMs = Math.max(rate.messagesMs, rate.bytesMs);
       if (latestMs - turnedMs > fillMs || young.size >= bucketsMax) turn(rate);
-      const bucket = bucketOf(key, atMs);
+      const bucket = bucketOf(of, atMs);
       const messagesFullMs = Math.max(bucket.messagesFullMs, atMs) + rate.messageMs;
       const bytesFullMs = Math.max(bucket.bytesFullMs, atMs) + bytes * rate.byteMs;
       if (messagesFullMs - atMs > rate.messagesMs + roundingMs) return false;

@@ -113,9 +113,9 @@ function otherSpeaker({ proof, speaker, address }: Candidate): Rejection | null 
 }
 
 /** An invalid name is left out, because rejects are stored and counted by name. */
-function name(candidate: Candidate, { tenantId, deviceId, msgType, siteId, why }: Who): void {
-  candidate.address = why === null ? addressFor(tenantId, deviceId, msgType) : null;
-  candidate.siteId = why === null ? siteId : null;
+function name(candidate: Candidate, who: Who): void {
+  candidate.address = who.why === null ? addressFor(candidate.topic, who) : null;
+  candidate.siteId = who.why === null ? who.siteId : null;
 }
 
 /** null if there is none; undefined if it is not a whole number. Some gateways quote theirs. */

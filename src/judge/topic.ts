@@ -4,11 +4,11 @@
  * tenant/{tenant}/device/{device}/{msg_type}: five levels, none empty. Control characters are rejected (MQTT 5 §1.5.4
  * advises against them, and a stored line must stay one line), and so is a level too long for an indexed key.
  */
-import { perTopic } from "../core/per-topic.ts";
+import { Address, addresses } from "../core/address.ts";
 import { issuedToken } from "../core/token.ts";
 import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
-import type { Message } from "../core/message.ts";
-import { isRejection, rejection, type Rejection, type Reasons } from "./verdict.ts";
+import type { Message, MessageAddress } from "../core/message.ts";
+import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const topicReasons = {
   BAD_TOPIC_FORMAT: {
@@ -20,30 +20,21 @@ export const topicReasons = {
 
 const withoutSeparators = "tenant, device and type are without / + #";
 
-export interface Address {
-  readonly tenantId: string;
-  readonly deviceId: string;
-  readonly msgType: string;
-  /** One string per device; unique because a tenant cannot contain "/". */
-  readonly key: string;
-  /** The topic that says so, the same string for all of its messages; absent: something else says so. */
-  readonly topic?: string;
-}
-
 /** The sender: from the address that the source gave, else from the topic. */
 export function addressIn({
   topic,
   address,
 }: Pick<Message, "topic" | "address">): Address | Rejection<keyof typeof topicReasons> {
-  if (address === undefined) return known(topic);
+  if (address === undefined) {
+    const known = addresses.find(topic);
+    return known?.isOfTopic ? known : readTopic(topic);
+  }
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
   if (levels.some(hasSeparator)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
-  return readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
+  const read = readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
+  return read instanceof Address ? addressFor(topic, address) : read;
 }
-
-/** Entries of a device share the strings. */
-const known = perTopic(readTopic, (read) => !isRejection(read));
 
 function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons> {
   const levels = topic.split("/");
@@ -54,11 +45,12 @@ function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons
   if (/[+#]/.test(topic)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
   const why = unfit(topic, Math.max(tenantId.length, deviceId.length, msgType.length));
   if (why !== null) return rejection("BAD_TOPIC_FORMAT", why);
-  return { ...addressFor(tenantId, deviceId, msgType), topic };
+  return new Address(topic, tenantId, deviceId, msgType, true);
 }
 
-export function addressFor(tenantId: string, deviceId: string, msgType: string): Address {
-  return { tenantId, deviceId, msgType, key: `${tenantId}/${deviceId}` };
+/** Of a sender that something else than the topic names. */
+export function addressFor(topic: string, { tenantId, deviceId, msgType }: MessageAddress): Address {
+  return new Address(topic, tenantId, deviceId, msgType, false);
 }
 
 const ownTopic = /^tenant\/[^/]*\/device\/[^/]*\/[^/]*$/;

@@ -10,6 +10,8 @@
  * A Map keeps insertion order and a row is inserted again each time it is cached, so the oldest stand first: nothing
  * is ever sorted, and a check costs the same among a hundred devices as among a million.
  */
+import type { Address, Found } from "../core/address.ts";
+import { interned } from "../core/own-text.ts";
 import type { Clock } from "../core/clock.ts";
 import { integer, type Values } from "../core/settings.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
@@ -57,7 +59,7 @@ export interface CachedRow extends DeviceAuth {
   readonly cachedWallMs: number;
 }
 
-interface Cached extends DeviceAuth {
+interface Cached extends DeviceAuth, Found {
   /** Monotonic; when it was read. */
   readonly cachedMs: number;
   /** The generation in which it was read. */
@@ -80,7 +82,7 @@ export class DeviceAuthCache {
    * Tenants, sites and states repeat, so all rows share one string. That saves a quarter of the memory, and as much
    * of the garbage collector's work.
    */
-  readonly #interned = new Map<string, string>();
+  readonly #intern = interned(internedMax);
   readonly #ttlMs: number;
   readonly #keptMs: number;
   #freshMs: number;
@@ -102,10 +104,10 @@ export class DeviceAuthCache {
 
   /**
    * Returns undefined if the device is not cached and must be looked up.
-   * @param key the device's, of who has it at hand
+   * @param at where the device is at hand, with the row that was last found for it
    */
-  get(tenantId: string, deviceId: string, key = deviceKey(tenantId, deviceId)): DeviceAuth | undefined {
-    const row = this.#rows.get(key);
+  get(tenantId: string, deviceId: string, at?: Pick<Address, "key" | "row">): DeviceAuth | undefined {
+    const row = at === undefined ? this.#rows.get(deviceKey(tenantId, deviceId)) : this.#rowAt(at);
     if (row !== undefined) {
       const ageMs = this.#clock.monoMs() - row.cachedMs;
       const isFresh = this.#isFresh(row, ageMs);
@@ -117,6 +119,13 @@ export class DeviceAuthCache {
     }
     this.#misses++;
     return undefined;
+  }
+
+  #rowAt(at: Pick<Address, "key" | "row">): Cached | undefined {
+    if (at.row?.home === this.#rows) return at.row as Cached;
+    const row = this.#rows.get(at.key);
+    at.row = row;
+    return row;
   }
 
   /** Was the device found in the registry before, however long ago? Such devices are looked up before those never heard of. */
@@ -173,9 +182,9 @@ export class DeviceAuthCache {
   /** Removes the rows of a tenant, or of all tenants if null. @returns how many rows were removed */
   invalidateTenant(tenantId: string | null): number {
     const before = this.#rows.size;
-    if (tenantId === null) this.#rows.clear();
-    else for (const [key, row] of this.#rows) if (row.tenantId === tenantId) this.#rows.delete(key);
     this.#tokens = undefined;
+    for (const [key, row] of this.#rows)
+      if (tenantId === null || row.tenantId === tenantId) this.#drop(key, row);
     return before - this.#rows.size;
   }
 
@@ -234,7 +243,7 @@ export class DeviceAuthCache {
     for (const cached of this.#rows.values()) {
       if (cached.cachedMs < sinceMs) yield null;
       else {
-        const { cachedMs, generation: _, rereadMs: __, isSole: ___, ...row } = cached;
+        const { cachedMs, generation: _, rereadMs: __, isSole: ___, home: ____, ...row } = cached;
         yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
       }
     }
@@ -268,31 +277,32 @@ export class DeviceAuthCache {
       generation,
       rereadMs,
       isSole: false,
+      home: this.#rows,
     });
     this.#tokens?.add(key, row);
   }
 
   #remove(key: string): boolean {
     const row = this.#rows.get(key);
-    if (row !== undefined) this.#tokens?.remove(key, row);
-    return this.#rows.delete(key);
+    if (row === undefined) return false;
+    this.#tokens?.remove(key, row);
+    this.#drop(key, row);
+    return true;
   }
 
-  #intern(text: string): string {
-    const known = this.#interned.get(text);
-    if (known !== undefined) return known;
-    if (this.#interned.size >= internedMax) this.#interned.clear();
-    this.#interned.set(text, text);
-    return text;
+  /** Whoever has found it before finds it no more. */
+  #drop(key: string, row: Cached): void {
+    row.home = undefined;
+    this.#rows.delete(key);
   }
 
   #evict(): void {
     let due = Math.max(1, Math.floor(this.#settings.sizeMax * evictedShare));
     this.#evictions += due;
     this.#tokens = undefined;
-    for (const key of this.#rows.keys()) {
+    for (const [key, row] of this.#rows) {
       if (due-- === 0) return;
-      this.#rows.delete(key);
+      this.#drop(key, row);
     }
   }
 }

@@ -16,6 +16,7 @@
  * Only what is sent again asks, and most gateways go for days without that. So the ring is all that is kept at all times; what answers is
  * made from it at the first question, and let go once a whole window has come without one.
  */
+import type { DeviceId } from "../core/device.ts";
 import type { Entry } from "../core/entry.ts";
 import { contentOf } from "../core/redelivery-key.ts";
 
@@ -27,8 +28,16 @@ export const unproven = 0;
  */
 const ownersMax = 65_536;
 
-export function ownerOf({ kind, tenantId, deviceId }: Entry): number {
-  return kind === "event" ? 1 + (hashOf(deviceId, hashOf(tenantId, basis)) % (ownersMax - 1)) : unproven;
+export function ownerOf(entry: Entry): number {
+  if (entry.kind !== "event") return unproven;
+  const { address } = entry;
+  if (address === undefined) return ownerBy(entry);
+  if (address.owner < 0) address.owner = ownerBy(entry);
+  return address.owner;
+}
+
+function ownerBy({ tenantId, deviceId }: DeviceId): number {
+  return 1 + (hashOf(deviceId, hashOf(tenantId, basis)) % (ownersMax - 1));
 }
 
 /** FNV-1a over UTF-16 units: a native hash would want one string put together for each packet. An earlier version's owners, by CRC-32, age out. */

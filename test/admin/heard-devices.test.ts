@@ -6,12 +6,15 @@ import { RecentRejects } from "../../src/admin/recent-rejects.ts";
 import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src/core/latest-view.ts";
 import type { SeenDevice } from "../../src/core/recent.ts";
 import { event } from "../contract/entries.ts";
-import { anEntry } from "../kit/spool.ts";
+import { atHand } from "../kit/at-hand.ts";
+import { anEntry, type EntryChanges } from "../kit/spool.ts";
 import { localRegistry } from "../kit/stores.ts";
 
 const startMs = Date.UTC(2026, 10, 26, 8, 0, 0);
 const d1 = { tenantId: "acme", deviceId: "d1" };
-const heardAt = (receivedMs: number, more = {}) => event(1, { ...d1, receivedMs, ...more });
+const at = atHand();
+const heardAt = (receivedMs: number, more: { deviceId?: string; returned?: object } = {}) =>
+  event(1, { ...d1, receivedMs, address: at(more.deviceId ?? d1.deviceId), ...more } as EntryChanges);
 
 describe("a device's activity", () => {
   let activity: DeviceActivity;

@@ -18,7 +18,7 @@ import { Window } from "../../src/drain/window.ts";
 import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
-import { topicsMax } from "../../src/core/per-topic.ts";
+import { Address, addresses, topicsMax } from "../../src/core/address.ts";
 import { redeliveryKey } from "../../src/core/redelivery-key.ts";
 import { speakerText } from "../../src/core/speaker-text.ts";
 import { addressIn } from "../../src/judge/topic.ts";
@@ -116,7 +116,8 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
     () => {
       const limiter = createLimiter();
       const rate = { messageMs: 200, messagesMs: 1_000_000, byteMs: 0.01, bytesMs: 1_000_000 };
-      for (let i = 0; i < 4 * bucketsMax; i++) limiter.take(key(i), i / 1_000, 100, rate);
+      for (let i = 0; i < 4 * bucketsMax; i++)
+        limiter.take({ key: key(i), bucket: undefined }, i / 1_000, 100, rate);
       return limiter;
     },
   ],
@@ -132,11 +133,14 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
           payload: new Uint8Array(1),
           packetId: 1,
         };
-        const address = addressIn(message);
+        const read = addressIn(message);
+        if (!(read instanceof Address)) throw new Error(message.topic);
+        const address = addresses.keep(read);
         redeliveryKey(message);
-        if ("tenantId" in address) speakerText(event(i, { ...address, topic: message.topic }));
+        const { topic: own, tenantId, deviceId, msgType } = address;
+        speakerText(event(i, { topic: own, tenantId, deviceId, msgType, address }));
       }
-      return addressIn;
+      return addresses;
     },
   ],
   [

@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import { copyText } from "../../src/core/copy-text.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { topicsMax } from "../../src/core/per-topic.ts";
+import { createAddresses, topicsMax } from "../../src/core/address.ts";
 import { createSpeakers } from "../../src/core/speaker-text.ts";
 import { event, reject } from "../contract/entries.ts";
 
-const { speakerText, speakerAt } = createSpeakers();
+const { speakerText, speakerAt } = createSpeakers(createAddresses());
 
 const plainly = ({ topic, tenantId, deviceId, msgType, siteId }: Entry) =>
   [topic, tenantId, deviceId, msgType, siteId].map(copyText).join("\t");

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { bucketsMax, createLimiter, keptRate, rateOf, type Rate } from "../../src/judge/limit.ts";
+import { atHand } from "../kit/at-hand.ts";
 import { aPolicy } from "../kit/builders.ts";
 
 const backlogBytesMax = 1e9;
+
+const of = atHand();
 
 function rate(rps: number, burst = 20, backlogSeconds = 0, bytesMax = backlogBytesMax): Rate {
   const policy = aPolicy({
@@ -39,7 +42,7 @@ test("it lets through exactly what a bucket of tokens would", () => {
           const bucket = buckets.get(key) ?? { tokens: depth, atMs: nowMs };
           const tokens = Math.min(depth, bucket.tokens + ((nowMs - bucket.atMs) * rps) / 1000);
           const isWanted = tokens >= 1 - 1e-9;
-          expect(limiter.take(key, nowMs, 0, rate(rps, burst, backlogSeconds))).toBe(isWanted);
+          expect(limiter.take(of(key), nowMs, 0, rate(rps, burst, backlogSeconds))).toBe(isWanted);
           buckets.set(key, { tokens: isWanted ? tokens - 1 : tokens, atMs: nowMs });
         }
       },
@@ -70,7 +73,7 @@ describe("a device that generates no more than its rate", () => {
           const queued = Math.ceil((generated - taken) / 1000);
           for (let at = 0; at < queued; at++) {
             const atMs = nowMs + (flushMs * at) / queued;
-            expect(limiter.take("d", atMs, 300_000, thousandth)).toBe(true);
+            expect(limiter.take(of("d"), atMs, 300_000, thousandth)).toBe(true);
           }
           nowMs += flushMs;
           taken = generated;
@@ -95,7 +98,7 @@ describe("a device that floods", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 60);
     const letThrough = (atMs: number, many: number) =>
-      Array.from({ length: many }, () => limiter.take("d", atMs, 100, limited)).filter(Boolean).length;
+      Array.from({ length: many }, () => limiter.take(of("d"), atMs, 100, limited)).filter(Boolean).length;
     expect(letThrough(0, 10_000)).toBe(320);
     expect(letThrough(10_000, 10_000)).toBe(50);
     expect(letThrough(11_000, 10_000)).toBe(5);
@@ -106,11 +109,11 @@ describe("a device that floods", () => {
     const limited = rate(5, 20, 604_800, 1_000_000);
     const bytes = 8_192;
     let taken = 0;
-    while (limiter.take("d", 0, bytes, limited)) taken += bytes;
+    while (limiter.take(of("d"), 0, bytes, limited)) taken += bytes;
     expect(taken).toBeGreaterThan(1_000_000 - bytes);
     expect(taken).toBeLessThanOrEqual(1_000_000);
     for (let second = 1; second <= 10; second++) {
-      const passed = Array.from({ length: 50 }, () => limiter.take("d", second * 1000, bytes, limited));
+      const passed = Array.from({ length: 50 }, () => limiter.take(of("d"), second * 1000, bytes, limited));
       expect(passed.filter(Boolean).length).toBeGreaterThanOrEqual(5);
       expect(passed.filter(Boolean).length).toBeLessThanOrEqual(6);
     }
@@ -119,16 +122,16 @@ describe("a device that floods", () => {
   test("with the largest messages at its sustained rate is not limited by bytes, however small the spool", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 604_800, 1);
-    for (let at = 0; at < 1_000; at++) expect(limiter.take("d", at * 200, 8_192, limited)).toBe(true);
+    for (let at = 0; at < 1_000; at++) expect(limiter.take(of("d"), at * 200, 8_192, limited)).toBe(true);
   });
 
   test("does not regain its credit through a crowd of other devices, nor by further tries while it is limited", () => {
     const limiter = createLimiter();
     const limited = rate(1, 20, 1_000);
-    while (limiter.take("flooder", 0, 1, limited));
+    while (limiter.take(of("flooder"), 0, 1, limited));
     for (let round = 0; round < 3; round++) {
-      for (let at = 0; at < bucketsMax; at++) limiter.take(`d${round}-${at}`, 0, 1, limited);
-      expect(limiter.take("flooder", 0, 1, limited)).toBe(false);
+      for (let at = 0; at < bucketsMax; at++) limiter.take(of(`d${round}-${at}`), 0, 1, limited);
+      expect(limiter.take(of("flooder"), 0, 1, limited)).toBe(false);
     }
     expect(limiter.size()).toBeLessThanOrEqual(2 * bucketsMax);
   });
@@ -139,20 +142,20 @@ describe("memory", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20);
     const fillMs = Math.max(limited.messagesMs, limited.bytesMs);
-    for (let at = 0; at < 1000; at++) limiter.take(`d${at}`, 0, 0, limited);
+    for (let at = 0; at < 1000; at++) limiter.take(of(`d${at}`), 0, 0, limited);
     expect(limiter.size()).toBe(1000);
-    limiter.take("x", fillMs + 1, 0, limited);
-    limiter.take("x", 2 * fillMs + 2, 0, limited);
+    limiter.take(of("x"), fillMs + 1, 0, limited);
+    limiter.take(of("x"), 2 * fillMs + 2, 0, limited);
     expect(limiter.size()).toBeLessThanOrEqual(2);
   });
 
   test("a flood of names takes bounded memory, and a device that sent little keeps its credit", () => {
     const limiter = createLimiter();
     const limited = rate(5, 20, 60);
-    limiter.take("honest", 0, 0, limited);
-    for (let at = 0; at < 3 * bucketsMax; at++) limiter.take(`d${at}`, 0, 0, limited);
+    limiter.take(of("honest"), 0, 0, limited);
+    for (let at = 0; at < 3 * bucketsMax; at++) limiter.take(of(`d${at}`), 0, 0, limited);
     expect(limiter.size()).toBeLessThanOrEqual(2 * bucketsMax);
-    const passed = Array.from({ length: 319 }, () => limiter.take("honest", 0, 0, limited));
+    const passed = Array.from({ length: 319 }, () => limiter.take(of("honest"), 0, 0, limited));
     expect(passed.every(Boolean)).toBe(true);
   });
 });
@@ -165,7 +168,7 @@ test("of limited messages 10,000 payloads and 64 MiB are kept per device and day
   const limiter = createLimiter();
   const taken = (bytes: number, atMs: number) => {
     let many = 0;
-    while (limiter.take(`of ${bytes}`, atMs, bytes, keptRate)) many++;
+    while (limiter.take(of(`of ${bytes}`), atMs, bytes, keptRate)) many++;
     return many;
   };
   expect([taken(100, 0), taken(8_192, 0), taken(1_048_576, 0)]).toEqual([10_000, 8_192, 64]);

@@ -205,14 +205,13 @@ function entryOf({ topic, payload, receivedMs }: Message): Event {
 }
 
 function pendingOf(entry: Event): Pending {
-  const { tenantId, deviceId, siteId, msgType } = entry;
+  const { tenantId, deviceId, siteId } = entry;
   return {
     pending: true,
     key: `${tenantId}/${deviceId}`,
     tenantId,
     deviceId,
     siteId,
-    msgType,
     candidate: entry as unknown as Pending["candidate"],
   };
 }

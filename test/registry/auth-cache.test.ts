@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DeviceAuthCache, rereadEveryMs, unwatchedFreshMs } from "../../src/registry/auth-cache.ts";
 import { recheckEveryMs } from "../../src/intake/recheck.ts";
+import { atHand } from "../kit/at-hand.ts";
 import { aDevice } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
@@ -9,7 +10,9 @@ function cached(settings: Partial<{ ttlSeconds: number; sizeMax: number; staleSe
   const clock = simulatedClock();
   const cache = new DeviceAuthCache({ ttlSeconds: 60, sizeMax: 100, staleSeconds: 3600, ...settings }, clock);
   const put = (deviceId: string, tenantId = "acme") => cache.put(aDevice({ tenantId, deviceId }));
-  const has = (deviceId: string, tenantId = "acme") => cache.get(tenantId, deviceId) !== undefined;
+  const at = atHand();
+  const has = (deviceId: string, tenantId = "acme") =>
+    cache.get(tenantId, deviceId, at(deviceId, tenantId)) !== undefined;
   return { clock, cache, put, has };
 }
 

@@ -2,7 +2,7 @@
  * Routes: from a topic to its mapping. A topic is matched once; after that it costs one look-up, because a site has
  * as many topics as readings and uses them again and again.
  */
-import { topicCharsMax } from "../../core/per-topic.ts";
+import { topicCharsMax } from "../../core/address.ts";
 import { unfit } from "../topic.ts";
 import type { Mapping } from "./compile.ts";
 import type { Who } from "./identity.ts";

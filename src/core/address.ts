@@ -1,0 +1,85 @@
+/**
+ * Who speaks, and all that is kept of that, for a device says the same topic for years. It is found by the topic once per message; the
+ * judge and the entry carry it on, and what a room knows of the device hangs off it. Rejected alternative: a map per room. From some
+ * thousand devices on each look-up waits for the host's memory, and ten of them were a fifth of what a message cost.
+ *
+ * Kept is who was accepted, so that strangers take no room from the fleet. Those that came first stay: to begin anew when full would keep
+ * nothing of a few more devices that speak in turn, and to find the one to drop costs what is saved.
+ */
+import { interned, ownText } from "./own-text.ts";
+
+/** Topics of which the speaker is kept. */
+export const topicsMax = 131_072;
+/** Of longer ones nothing is kept: a topic may have 65,535 bytes. */
+export const topicCharsMax = 256;
+/** Tenants and types of message that are kept once, however many devices have them. */
+const wordsMax = 10_000;
+
+/** The object that a room last found for a speaker; whether it still holds, its `home` tells: the map that it is in, or none any more. */
+export interface Found {
+  home: ReadonlyMap<string, Found> | undefined;
+}
+
+export class Address {
+  readonly topic: string;
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly msgType: string;
+  /** One string per device; unique because a tenant cannot contain "/". */
+  readonly key: string;
+  /** The topic itself says so, to anybody; otherwise the source or a mapping does. */
+  readonly isOfTopic: boolean;
+  isKept = false;
+  /** For redelivery-key.ts; -1: not known yet. */
+  seed = -1;
+  /** For speaker-text.ts: the registered site, and what it writes; "": nothing yet. */
+  siteId: string | null = null;
+  text = "";
+  /** For spool/redelivery.ts; -1: not known yet. */
+  owner = -1;
+  /** For registry/auth-cache.ts, judge/limit.ts and admin/device-activity.ts. */
+  row: Found | undefined = undefined;
+  bucket: Found | undefined = undefined;
+  heard: Found | undefined = undefined;
+
+  constructor(topic: string, tenantId: string, deviceId: string, msgType: string, isOfTopic: boolean) {
+    this.topic = topic;
+    this.tenantId = tenantId;
+    this.deviceId = deviceId;
+    this.msgType = msgType;
+    this.key = `${tenantId}/${deviceId}`;
+    this.isOfTopic = isOfTopic;
+  }
+}
+
+export function createAddresses() {
+  const kept = new Map<string, Address>();
+  const word = interned(wordsMax);
+  /** Several ask about the message under way, with the same string. */
+  let lastTopic = "";
+  let last: Address | undefined;
+
+  return {
+    find(topic: string): Address | undefined {
+      if (topic !== lastTopic) [lastTopic, last] = [topic, kept.get(topic)];
+      return last;
+    },
+
+    /** A device was accepted under this address. @returns what is kept of it, if there is room; itself otherwise */
+    keep(address: Address): Address {
+      if (address.isKept) return address;
+      const { topic, tenantId, deviceId, msgType, isOfTopic } = address;
+      const present = kept.get(topic);
+      if (present?.isOfTopic) return present;
+      if (topic.length > topicCharsMax || (present === undefined && kept.size >= topicsMax)) return address;
+      const own = new Address(ownText(topic), word(tenantId), ownText(deviceId), word(msgType), isOfTopic);
+      own.isKept = true;
+      kept.set(own.topic, own);
+      lastTopic = "";
+      return own;
+    },
+  };
+}
+
+/** Those of the process: the judge, the spool and the store see the same devices. */
+export const addresses = createAddresses();

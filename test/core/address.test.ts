@@ -1,0 +1,69 @@
+/** What is kept of who speaks: of whom, for how many, and that no answer depends on it. */
+import { expect, test } from "bun:test";
+import { Address, addresses, createAddresses, topicCharsMax, topicsMax } from "../../src/core/address.ts";
+import { redeliveryKey } from "../../src/core/redelivery-key.ts";
+import { isPending } from "../../src/judge/contract.ts";
+import { aBody, aMessage } from "../kit/builders.ts";
+import { court } from "../judge/court.ts";
+
+const of = (deviceId: string) => new Address(`tenant/acme/device/${deviceId}/t`, "acme", deviceId, "t", true);
+
+test.each([
+  ["whose device is not registered", { isRegistered: false, changes: {} }],
+  ["with another's token", { isRegistered: true, changes: { provision_token: "tok-other" } }],
+  ["without a time that can be read", { isRegistered: true, changes: { ts: "soon" } }],
+])("of a message %s nothing is kept, however often it comes", (what, { isRegistered, changes }) => {
+  const it = court();
+  if (!isRegistered) it.device = undefined;
+  const topic = `tenant/acme/device/${what.replaceAll(" ", "-")}/telemetry`;
+  const { device_id: _, tenant_id: __, ...said } = aBody(changes);
+  for (let i = 0; i < 2; i++) {
+    const outcome = it.judge.judge(aMessage(said, { topic }));
+    expect(isPending(outcome) ? it.judge.resume(outcome, null) : outcome).toMatchObject({ kind: "reject" });
+  }
+  expect(addresses.find(topic)).toBeUndefined();
+});
+
+test("of a message that was accepted its address is kept, its entries share it, and its redeliveries are known by the same key as before", () => {
+  const it = court();
+  const topic = "tenant/acme/device/dev-0001/telemetry";
+  const message = aMessage(aBody(), { topic, packetId: 7 });
+  const before = redeliveryKey(message);
+  const [first, second] = [1, 2].map(() => it.judge.judge(message));
+  expect(first).toMatchObject({ kind: "event", topic });
+  expect(addresses.find(topic)).toBeInstanceOf(Address);
+  expect(second).toHaveProperty("address", addresses.find(topic));
+  expect([redeliveryKey(message), redeliveryKey(message)]).toEqual([before, before]);
+});
+
+// Packets that an earlier version wrote down are known by these.
+test("a redelivery key is what it was in earlier versions", () => {
+  const packet = {
+    topic: "tenant/acme/device/d1/telemetry",
+    payload: new TextEncoder().encode("{}"),
+    packetId: 7,
+  };
+  expect(redeliveryKey({ ...packet, sender: "" })).toBe(58_073_253_937_159);
+  expect(redeliveryKey({ ...packet, sender: "c" })).toBe(1_184_737_682_128_903);
+});
+
+test("those that came first stay, and one that its topic does not name makes room for one that it does", () => {
+  const kept = createAddresses();
+  const named = new Address("tenant/acme/device/d0/t", "other", "by its source", "t", false);
+  expect(kept.find(named.topic)).toBeUndefined();
+  expect(kept.keep(named)).not.toBe(named);
+  for (let i = 0; i < topicsMax + 9; i++) kept.keep(of(`d${i}`));
+  const [first, last, beyond] = [0, topicsMax - 1, topicsMax].map((i) => kept.find(of(`d${i}`).topic));
+  expect(first).toMatchObject({ tenantId: "acme", deviceId: "d0", isOfTopic: true });
+  expect(last).toMatchObject({ deviceId: `d${topicsMax - 1}` });
+  expect(beyond).toBeUndefined();
+  const late = of(`d${topicsMax}`);
+  expect(kept.keep(late)).toBe(late);
+});
+
+test("of a topic that is too long nothing is kept", () => {
+  const kept = createAddresses();
+  const long = of("d".repeat(topicCharsMax));
+  expect(kept.keep(long)).toBe(long);
+  expect(kept.find(long.topic)).toBeUndefined();
+});
