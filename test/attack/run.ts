@@ -27,7 +27,8 @@ if (unknown.length > 0) {
 
 const runner = createRunner();
 const rows: AttackRow[] = [];
-for (const attack of attacks.filter(({ name }) => names.includes(name))) {
+const chosen = attacks.filter(({ name, few }) => names.includes(name) && (few > 0 || !values.few));
+for (const attack of chosen) {
   const fault = faultOf(attack);
   fault.prepare?.();
   const fromMs = performance.now();
