@@ -155,7 +155,9 @@ export function createLookup(options: LookupOptions): Lookup {
     learn?.(rows);
     const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
     const strangers = batch.filter((flight) => !conclude(flight, found.get(flight.key) ?? null));
-    if (settings.autoProvision) await provisioning.register(strangers);
+    if (!settings.autoProvision) return;
+    await provisioning.register(strangers);
+    for (const stranger of strangers) flights.answer(stranger, null);
   }
 
   /**
@@ -187,8 +189,9 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   /**
-   * Ends a flight by its row, or queues it again. Returns false if the device is not registered. A device that
-   * changes all the time is answered at the second try, but not cached.
+   * Ends a flight by its row, or queues it again. Returns false if the device is not registered; if it is to be, its flight stays open
+   * until then: what it sends meanwhile joins it, and spends no further allowance. A device that changes all the time is answered at the
+   * second try, but not cached.
    */
   function conclude(flight: Flight, row: DeviceAuth | null): boolean {
     if (flight.isVoid && !flight.isSecondTry) {
@@ -198,7 +201,7 @@ export function createLookup(options: LookupOptions): Lookup {
     }
     if (row === null) cache.invalidate(flight.tenantId, flight.deviceId);
     else if (!flight.isVoid) cache.put(row);
-    flights.answer(flight, row);
+    if (row !== null || !settings.autoProvision) flights.answer(flight, row);
     return row !== null;
   }
 

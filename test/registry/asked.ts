@@ -39,14 +39,16 @@ export function setting(
     registry: {
       find,
       provision(list) {
-        for (const { tenantId, deviceId, siteId } of list) {
-          provisioned.push(`${deviceId} at ${siteId}`);
-          devices.set(
-            deviceKey(tenantId, deviceId),
-            aDevice({ tenantId, deviceId, siteId, tokenHash: null }),
-          );
-        }
-        return Promise.resolve();
+        for (const { deviceId, siteId } of list) provisioned.push(`${deviceId} at ${siteId}`);
+        return new Promise((resolve) =>
+          clock.after(it.answersAfterMs, () => {
+            for (const { tenantId, deviceId, siteId } of list) {
+              const device = aDevice({ tenantId, deviceId, siteId, tokenHash: null });
+              devices.set(deviceKey(tenantId, deviceId), device);
+            }
+            resolve();
+          }),
+        );
       },
     },
     cache,

@@ -238,6 +238,19 @@ describe("AUTO_PROVISION", () => {
   });
 });
 
+test("a device that speaks again while it is registered is registered once, and spends the allowance once", async () => {
+  const { clock, provisioned, ask, lookup } = setting({ autoProvision: true, answersAfterMs: 100 });
+  const devices = Array.from({ length: provisionedAtOnceMax }, (_, i) => `new-${i}`);
+  const answers = devices.map((device) => ask(device));
+  for (let i = 0; i < 20; i++) {
+    for (const device of devices) ask(device);
+    await clock.pass(20);
+  }
+  expect(provisioned).toHaveLength(devices.length);
+  expect(lookup.stats().not_provisioned).toBe(0);
+  for (const list of answers) expect([list[0], list.at(-1)]).toEqual(["unknown", "ACTIVE"]);
+});
+
 test("close answers all flights with unavailable, leaves no timer, and queries no more", async () => {
   const { clock, queries, ask, fake, lookup } = setting();
   fake.mood = "refuses";
