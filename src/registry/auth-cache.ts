@@ -27,7 +27,7 @@ export const cacheSettings = {
   }),
   sizeMax: integer({
     name: "AUTH_CACHE_MAX_SIZE",
-    default: 10_000,
+    default: 100_000,
     min: 1,
     max: 10_000_000,
     unit: "devices",
