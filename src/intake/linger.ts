@@ -13,11 +13,11 @@
 import type { Clock, Timer } from "../core/clock.ts";
 
 /** Fewer in the usual time are collected until they are about as many. */
-const messagesEnough = 32;
+const messagesEnough = 48;
 /** The usual time, so many times, at most. */
-const longerMax = 5;
+const longerMax = 6;
 /** Groups after one of the usual time that tells how many come, until the next that does. */
-const groupsUntilNext = 7;
+const groupsUntilNext = 10;
 /** Of fewer in the usual time a longer group is worth it with a single one more: chance has too much of a part in them. */
 const messagesTelling = 5;
 /** After a group of so many the next has something to collect from its beginning. */
