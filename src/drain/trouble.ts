@@ -1,10 +1,11 @@
 /**
  * What keeps a lane, or a whole drain, from going on: how often in a row, why, and how long until the next try. The log names it
- * when it begins, when it changes and when it ends, and not in between.
+ * when it begins, when it changes to what was not said yet, and when it ends.
  */
 import { backoffMs } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import { Outage } from "../core/outage.ts";
+import { Said } from "../core/said.ts";
 
 const backoffBaseMs = 250;
 const backoffMaxMs = 30_000;
@@ -18,6 +19,7 @@ export class Trouble {
   isOfSink = false;
   /** Failed tries in a row. */
   #attempt = 0;
+  readonly #said = new Said();
 
   /** One more try failed. @param cannot what, for the log @returns how long to wait */
   begins(
@@ -29,7 +31,7 @@ export class Trouble {
     const lidMs = Math.min(maxMs, outage.retryMaxMs);
     const waitMs = Math.max(outage.retryAfterMs, backoffMs(this.#attempt++, backoffBaseMs, lidMs, random));
     const why = explain(error);
-    if (why !== this.why || outage.alarm !== this.isAlarm) {
+    if (this.#said.isNew(`${outage.alarm} ${why}`)) {
       const said = { error: why, retry_ms: Math.round(waitMs) };
       if (outage.alarm) log?.error(said, `sink cannot ${cannot} until somebody acts; what is for it waits`);
       else log?.warn(said, `sink cannot ${cannot}; waiting`);
@@ -47,6 +49,7 @@ export class Trouble {
     this.isAlarm = false;
     this.isOfSink = false;
     this.#attempt = 0;
+    this.#said.forget();
   }
 }
 

@@ -59,6 +59,23 @@ describe("an alarm", () => {
   });
 });
 
+test("trouble whose words take turns is logged once in each of them, and anew after its end", async () => {
+  const { clock, sink, drain, said } = setUp();
+  let tries = 0;
+  let isOver = false;
+  sink.conduct = () => (isOver ? "take" : new Outage(tries++ % 2 === 0 ? "closed" : "reset"));
+  drain.start();
+  await clock.pass(120_000);
+  expect(tries).toBeGreaterThan(6);
+  isOver = true;
+  await clock.pass(30_000);
+  expect(said()).toEqual([
+    ["warn", "sink cannot deliver; waiting"],
+    ["warn", "sink cannot deliver; waiting"],
+    ["info", "sink delivers again"],
+  ]);
+});
+
 test("trouble at the start that ends by itself is logged at its end too", async () => {
   let isAway = true;
   const positions = () => (isAway ? Promise.reject(new Error("away")) : Promise.resolve([]));

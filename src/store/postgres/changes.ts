@@ -5,6 +5,7 @@
 import { explain, type Log } from "../../core/log.ts";
 import type { Postgres, Sql } from "./postgres-client.ts";
 import { registryChannel, triggersWanted } from "./postgres-schema.ts";
+import { Said } from "../../core/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
 
@@ -17,7 +18,7 @@ export interface Watching {
 
 /** Notifies the watcher until the returned function is called. */
 export function watchChanges({ db, log, tablesExist, watcher }: Watching): () => Promise<void> {
-  let said = "";
+  const said = new Said();
   return listen({
     options: db.options,
     channel: registryChannel,
@@ -28,20 +29,18 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
     notify: notifier(db),
     notified: (payload) => notifyWatcher(watcher, payload),
     restored() {
-      said = "";
+      said.forget();
       log.info("listening for changes of the registry");
       watcher.restored();
     },
     lost(why) {
       const text = explain(why);
-      if (text !== said) {
+      if (said.isNew(text))
         log.warn(
           { reason: text },
           "changes of the registry are not being told: devices are read anew every second",
         );
-        watcher.unheard?.(text);
-      }
-      said = text;
+      watcher.unheard?.(text);
       watcher.lost();
     },
   });
