@@ -98,8 +98,10 @@ export interface Sink {
   /** Most entries and payload bytes in one `deliver`; a sink may change its mind from one to the next. */
   readonly batchMax: number;
   readonly batchBytesMax: number;
-  /** Delivers a lane as soon as it holds this many entries, without waiting for `lingerMs`. Default `batchMax`. */
+  /** Delivers a lane that holds this many entries without waiting for `lingerMs`. Default `batchMax`. */
   readonly batchTrigger?: number;
+  /** So long it does wait then, so that one request takes what a flood brings meanwhile. Default 0. */
+  readonly gatherMs?: number;
   /** Waits at most this long for a batch to fill, and not if nothing more is expected by then; 0: not at all. */
   readonly lingerMs: number;
   /** Longest that one `deliver` may take before the drain calls it an outage. */

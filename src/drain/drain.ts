@@ -193,10 +193,11 @@ export class Drain {
   #launch(now: number): number {
     if (now < this.#away.untilMs) return this.#away.untilMs;
     const atOnce = this.#away.isAway ? 1 : (this.sink.concurrency ?? 1);
+    const isBehind = this.#ahead.next <= this.#spool.head;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const lane of this.#away.inTurn([...this.#ahead.lanes])) {
       if (lane.busy) continue;
-      const dueMs = this.#due.ofLane(lane, now, this.#finishing);
+      const dueMs = this.#due.ofLane(lane, now, this.#finishing, isBehind);
       if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
       else if (this.#inFlight < atOnce) void this.#serve(lane);
     }

@@ -1,6 +1,6 @@
 /**
- * When a lane is due: once its batch is full, once its oldest entry has waited long enough, or as soon as nothing more is expected
- * until then. What comes next is expected after as long as the last took, so that a batch goes with the last group that is in time for it.
+ * When a lane is due: once its batch is full, once its oldest entry has waited long enough (less long if a batch is worth it), or as soon
+ * as nothing more is expected until then. What comes next is expected after as long as the last took, so that a batch goes with the last group that is in time for it.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Sink } from "../core/sink.ts";
@@ -25,13 +25,17 @@ export class Due {
     this.#grownAtMs = now;
   }
 
-  /** Monotonic ms; infinite: not as it is. @param isHurried a part of a batch need not wait either */
-  ofLane(lane: Lane, now: number, isHurried: boolean): number {
+  /**
+   * Monotonic ms; infinite: not as it is. @param isHurried a part of a batch need not wait either
+   * @param isBehind there is more to be read, so that whoever waits keeps it out
+   */
+  ofLane(lane: Lane, now: number, isHurried: boolean, isBehind: boolean): number {
     if (lane.isDetoured) return lane.retryAtMs;
     if (lane.length === 0) return Number.POSITIVE_INFINITY;
-    const { batchMax, batchTrigger = batchMax, batchBytesMax, lingerMs } = this.#sink;
-    const isFull = lane.length >= batchTrigger || lane.bytes >= batchBytesMax;
-    const lastMs = lane.sinceMs + lingerMs;
+    const { batchMax, batchTrigger = batchMax, batchBytesMax, gatherMs = 0, lingerMs } = this.#sink;
+    const isWorthIt = lane.length >= batchTrigger;
+    const isFull = lane.length >= batchMax || lane.bytes >= batchBytesMax || (isWorthIt && isBehind);
+    const lastMs = lane.sinceMs + (isWorthIt ? Math.min(gatherMs, lingerMs) : lingerMs);
     const goesNow = isHurried || isFull || this.#grownAtMs + this.#growsEveryMs > lastMs;
     return Math.max(lane.retryAtMs, goesNow ? now : lastMs);
   }

@@ -72,6 +72,11 @@ export class ReadAhead {
     return this.#window.cursor;
   }
 
+  /** The seq that is read next. */
+  get next(): number {
+    return this.#window.next;
+  }
+
   /** What became of the entries up to the cursor. */
   get totals(): Totals {
     return this.#window.counts;

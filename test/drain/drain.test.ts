@@ -131,6 +131,42 @@ describe("delivering", () => {
     }
   });
 
+  test("gatherMs lets a lane that is worth a request wait for more, but not once it is full", async () => {
+    const { clock, spool, sink, drain } = setUp({
+      batchTrigger: 10,
+      batchMax: 100,
+      gatherMs: 50,
+      lingerMs: 60_000,
+    });
+    drain.start();
+    for (const [n, ms, calls] of [
+      [1, 1, [1]],
+      // Nothing more is expected soon enough: a slow stream waits no longer than before.
+      [9, 1_000, [1]],
+      [3, 1, [1, 12]],
+      [4, 10, [1, 12]],
+      [10, 10, [1, 12]],
+      [10, 10, [1, 12]],
+      [10, 19, [1, 12]],
+      [1, 2, [1, 12, 35]],
+      [60, 1, [1, 12, 35]],
+      [40, 1, [1, 12, 35, 100]],
+    ] as const) {
+      put(spool, n);
+      await clock.pass(ms);
+      expect(sink.calls.map((call) => call.seqs.length)).toEqual([...calls]);
+    }
+  });
+
+  test("gatherMs keeps nobody waiting while more is to be read", async () => {
+    const gathering = { batchTrigger: 10, batchMax: 50_000, gatherMs: 50, lingerMs: 60_000 };
+    const { clock, spool, sink, drain } = setUp(gathering);
+    put(spool, 4_500);
+    drain.start();
+    await clock.pass(0);
+    expect(sink.calls.map((call) => call.seqs.length)).toEqual([4_000]);
+  });
+
   test("lanes are delivered side by side, as many as concurrency says, and each gets its turn", async () => {
     const { clock, spool, sink, drain } = setUp({ lane: byTenant, concurrency: 2 });
     for (const tenant of ["a", "b", "c"]) put(spool, 200, tenant);

@@ -88,7 +88,7 @@ export const influxSettings = {
     unit: "lines",
     min: 1,
     max: 10_000,
-    help: "A database with this many lines waiting is written at once; behind a backlog a batch grows to 10,000.",
+    help: "A database with this many lines waiting is written within 50 ms; behind a backlog a batch grows to 10,000.",
   }),
   flushIntervalMs: integer({
     name: "INFLUX_FLUSH_INTERVAL_MS",
