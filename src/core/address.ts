@@ -56,7 +56,7 @@ export function createAddresses() {
   const kept = new Map<string, Address>();
   const word = interned(wordsMax);
   /** Several ask about the message under way, with the same string. */
-  let lastTopic = "";
+  let lastTopic: string | undefined;
   let last: Address | undefined;
 
   return {
@@ -75,7 +75,7 @@ export function createAddresses() {
       const own = new Address(ownText(topic), word(tenantId), ownText(deviceId), word(msgType), isOfTopic);
       own.isKept = true;
       kept.set(own.topic, own);
-      lastTopic = "";
+      lastTopic = undefined;
       return own;
     },
   };

@@ -61,6 +61,15 @@ test("those that came first stay, and one that its topic does not name makes roo
   expect(kept.keep(late)).toBe(late);
 });
 
+test("what was found last under another topic is not found under none", () => {
+  const kept = createAddresses();
+  const topic = of("d").topic;
+  kept.keep(new Address(topic, "other", "by its source", "t", false));
+  expect(kept.find(topic)).toBeDefined();
+  kept.keep(of("d"));
+  expect(kept.find("")).toBeUndefined();
+});
+
 test("of a topic that is too long nothing is kept", () => {
   const kept = createAddresses();
   const long = of("d".repeat(topicCharsMax));
