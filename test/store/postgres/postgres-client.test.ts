@@ -57,6 +57,20 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
 
   const one = () => db.query("asking", (sql) => sql<{ one: number }[]>`select 1 as one`);
 
+  test("goes on with the connection that was used last, so that those it needs no more end idle", async () => {
+    const pid = (seconds: number) =>
+      db.query(
+        "asking",
+        async (sql) =>
+          (await sql<{ pid: number }[]>`select pg_backend_pid() as pid, pg_sleep(${seconds})`)[0]?.pid,
+      );
+    const atOnce = new Set(await Promise.all([pid(0.1), pid(0.2), pid(0.3)]));
+    expect(atOnce.size).toBe(3);
+    const oneByOne = new Set<number | undefined>();
+    for (let n = 0; n < 6; n++) oneByOne.add(await pid(0));
+    expect(oneByOne.size).toBe(1);
+  });
+
   test("reckons in UTC and says who it is", async () => {
     const [row] = await db.query(
       "asking",
