@@ -155,9 +155,15 @@ export function createLookup(options: LookupOptions): Lookup {
     learn?.(rows);
     const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
     const strangers = batch.filter((flight) => !conclude(flight, found.get(flight.key) ?? null));
-    if (!settings.autoProvision) return;
-    await provisioning.register(strangers);
-    for (const stranger of strangers) flights.answer(stranger, null);
+    if (settings.autoProvision) await registerAndAnswer(strangers);
+  }
+
+  /** Who is registered is answered after that: what it sends meanwhile joins its flight, and spends no further allowance. */
+  async function registerAndAnswer(strangers: readonly Flight[]): Promise<void> {
+    const chosen = new Set(provisioning.choose(strangers));
+    for (const stranger of strangers) if (!chosen.has(stranger)) flights.answer(stranger, null);
+    await provisioning.register([...chosen]);
+    for (const stranger of chosen) flights.answer(stranger, null);
   }
 
   /**
@@ -189,9 +195,8 @@ export function createLookup(options: LookupOptions): Lookup {
   }
 
   /**
-   * Ends a flight by its row, or queues it again. Returns false if the device is not registered; if it is to be, its flight stays open
-   * until then: what it sends meanwhile joins it, and spends no further allowance. A device that changes all the time is answered at the
-   * second try, but not cached.
+   * Ends a flight by its row, or queues it again. Returns false if the device is not registered, and leaves it open if it may be. A device
+   * that changes all the time is answered at the second try, but not cached.
    */
   function conclude(flight: Flight, row: DeviceAuth | null): boolean {
     if (flight.isVoid && !flight.isSecondTry) {

@@ -22,8 +22,10 @@ export interface ProvisioningParts {
 }
 
 export interface Provisioning {
-  /** Registers the strangers whose site is known, as many as the allowance permits. */
-  register(strangers: readonly Flight[]): Promise<void>;
+  /** The strangers whose site is known, as many as the allowance permits: it is spent. */
+  choose(strangers: readonly Flight[]): Flight[];
+  /** Registers those that were chosen. */
+  register(chosen: readonly Flight[]): Promise<void>;
   /** How many were not registered because there were too many. */
   leftOut(): number;
 }
@@ -45,12 +47,18 @@ export function createProvisioning({ registry, clock, log, failed }: Provisionin
   }
 
   return {
-    async register(strangers) {
-      const wanted = strangers.flatMap(({ tenantId, deviceId, siteId }) =>
-        siteId === null ? [] : [{ tenantId, deviceId, siteId }],
-      );
-      const devices = wanted.slice(0, take(wanted.length));
-      leaveOut(wanted.length - devices.length);
+    choose(strangers) {
+      const wanted = strangers.filter(({ siteId }) => siteId !== null);
+      const chosen = wanted.slice(0, take(wanted.length));
+      leaveOut(wanted.length - chosen.length);
+      return chosen;
+    },
+    async register(chosen) {
+      const devices = chosen.map(({ tenantId, deviceId, siteId }) => ({
+        tenantId,
+        deviceId,
+        siteId: siteId ?? "",
+      }));
       if (devices.length === 0) return;
       try {
         await withDeadline(clock, queryDeadlineMs, "AUTO_PROVISION", registry.provision(devices));

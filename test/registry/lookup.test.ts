@@ -251,6 +251,15 @@ test("a device that speaks again while it is registered is registered once, and 
   for (const list of answers) expect([list[0], list.at(-1)]).toEqual(["unknown", "ACTIVE"]);
 });
 
+test("strangers that are not to be registered do not wait for those that are", async () => {
+  const { clock, ask } = setting({ autoProvision: true, answersAfterMs: 100 });
+  const answers = Array.from({ length: provisionedAtOnceMax + 1 }, (_, i) => ask(`new-${i}`));
+  await clock.pass(150);
+  expect([answers[0], answers.at(-1)]).toEqual([[], ["unknown"]]);
+  await clock.pass(100);
+  expect(answers.every(([first]) => first === "unknown")).toBe(true);
+});
+
 test("close answers all flights with unavailable, leaves no timer, and queries no more", async () => {
   const { clock, queries, ask, fake, lookup } = setting();
   fake.mood = "refuses";
