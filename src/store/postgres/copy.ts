@@ -3,9 +3,10 @@
  * are ready to be sent (postgresql.org/docs/current/protocol-message-formats.html, CopyData and CopyDone).
  *
  * A row is written into its message at once, its columns and then its payload, which is most of it and a string already: to join the rows
- * of a message first cost a third more, and left twice their text to be collected. A message lies in a page that the next batch uses again:
- * a batch is on its way for longer than the engine's young generation lasts, and new pages for each were a quarter of what survived
- * that. Rejected alternative: COPY's binary format. It saves PostgreSQL a tenth per row, and takes no column whose type a site has changed.
+ * of a message first cost a third more, and left twice their text to be collected. The messages of a batch are one buffer, for what waits
+ * behind another at a socket is copied together when that has gone; and the next batch uses it again, for a batch is on its way for longer
+ * than the engine's young generation lasts. Rejected alternative: COPY's binary format. It saves PostgreSQL a tenth per row, and takes
+ * no column whose type a site has changed.
  */
 import { copyText } from "../../core/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
@@ -24,69 +25,71 @@ export interface Rows<Item> {
   last(item: Item): string;
 }
 
-/** What a message has room for; a row that needs more has a message of its own. */
-const pageBytes = 128 * 1024;
+/** A message ends with the row that fills it: so the server is at work before the last has come. */
+const messageBytes = 64 * 1024;
+/** To begin with. A buffer that is too small is replaced by one of twice the size. */
+const rowBytesUsual = 600;
 const bytesPerCharMax = 3;
 const copyData = "d".charCodeAt(0);
 const copyDone = Buffer.from("c\0\0\0\u0004");
 const headBytes = 5;
 const newline = 10;
 
-/** Of batches that are in the database. Nothing else keeps them: without a load they are collected. */
-let spare = new WeakRef<ArrayBuffer[]>([]);
+/** A payload of 8 KB takes fifteen times what is usual. */
+const sizesApartMax = 32;
+/** The largest of those that are in the database. Nothing else keeps it: without a load it is collected. */
+let spare: WeakRef<Buffer> | undefined;
 
-/** These messages have arrived, and their pages may be written anew. One that failed may still be on its way: its pages are not used again. */
-export function reusePages(messages: readonly Uint8Array<ArrayBuffer>[]): void {
-  const pages = spare.deref() ?? [];
-  for (const { buffer } of messages) if (buffer.byteLength === pageBytes) pages.push(buffer);
-  spare = new WeakRef(pages);
+/** These have arrived, and their memory may be written anew. Of a request that failed they may still be on their way: they are not used again. */
+export function reuse(copies: readonly Buffer[]): void {
+  for (const { buffer } of copies)
+    if (buffer.byteLength > (spare?.deref()?.length ?? 0)) spare = new WeakRef(Buffer.from(buffer));
 }
 
-function newPage(bytes: number): Buffer<ArrayBuffer> {
-  const used = bytes > pageBytes ? undefined : spare.deref()?.pop();
-  return used === undefined ? Buffer.allocUnsafeSlow(Math.max(bytes, pageBytes)) : Buffer.from(used);
+/** At least so large. One that is much larger is from a load that is over. */
+function takeBuffer(bytes: number): Buffer {
+  const used = spare?.deref();
+  spare = undefined;
+  return used !== undefined && used.length >= bytes && used.length <= bytes * sizesApartMax
+    ? used
+    : Buffer.allocUnsafeSlow(bytes);
 }
 
-/** The messages of one COPY; none if no item has a row. */
-export function copyMessages<Item>(
-  items: readonly Item[],
-  { columns, last }: Rows<Item>,
-): Buffer<ArrayBuffer>[] {
-  const messages: Buffer<ArrayBuffer>[] = [];
-  let page: Buffer<ArrayBuffer> | undefined;
-  let at = 0;
+/** The messages of one COPY, in one buffer; none if no item has a row. */
+export function copyMessages<Item>(items: readonly Item[], { columns, last }: Rows<Item>): Buffer[] {
+  let bytes: Buffer | undefined;
+  let [head, at] = [0, headBytes];
   for (const item of items) {
     const begin = columns(item);
     if (begin === "") continue;
     const end = last(item);
-    if (page === undefined || !hasRoom(page, at, begin, end)) {
-      if (page !== undefined) messages.push(messageOf(page, at));
-      page = newPage(headBytes + rowBytes(begin, end) + copyDone.length);
-      at = headBytes;
+    const more = (begin.length + end.length) * bytesPerCharMax + 1 + headBytes + copyDone.length;
+    bytes ??= takeBuffer(items.length * rowBytesUsual + more);
+    if (at + more > bytes.length) bytes = larger(bytes, at, more);
+    if (at - head >= messageBytes) {
+      endMessage(bytes, head, at);
+      head = at;
+      at += headBytes;
     }
-    at += page.write(begin, at);
-    at += page.write(end, at);
-    page[at++] = newline;
+    at += bytes.write(begin, at);
+    at += bytes.write(end, at);
+    bytes[at++] = newline;
   }
-  if (page === undefined) return [];
-  page.set(copyDone, at);
-  messages.push(messageOf(page, at, copyDone.length));
-  return messages;
+  if (bytes === undefined) return [];
+  endMessage(bytes, head, at);
+  bytes.set(copyDone, at);
+  return [bytes.subarray(0, at + copyDone.length)];
 }
 
-/** Beside what ends the COPY. */
-function hasRoom(page: Buffer, at: number, begin: string, end: string): boolean {
-  const room = page.length - at - copyDone.length;
-  return (begin.length + end.length + 1) * bytesPerCharMax <= room || rowBytes(begin, end) <= room;
+function larger(bytes: Buffer, used: number, more: number): Buffer {
+  const twice = Buffer.allocUnsafeSlow(2 * (used + more));
+  bytes.copy(twice, 0, 0, used);
+  return twice;
 }
 
-const rowBytes = (begin: string, end: string) => Buffer.byteLength(begin) + Buffer.byteLength(end) + 1;
-
-/** @param rowsEnd where its rows end in the page @param behind bytes of what follows it there */
-function messageOf(page: Buffer<ArrayBuffer>, rowsEnd: number, behind = 0): Buffer<ArrayBuffer> {
-  page[0] = copyData;
-  page.writeInt32BE(rowsEnd - 1, 1);
-  return page.subarray(0, rowsEnd + behind);
+function endMessage(bytes: Buffer, head: number, end: number): void {
+  bytes[head] = copyData;
+  bytes.writeInt32BE(end - head - 1, head + 1);
 }
 
 /** Of raw_events. */

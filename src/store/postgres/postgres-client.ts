@@ -210,7 +210,7 @@ export async function end(sql: Sql, graceMs: number): Promise<void> {
 export interface Request {
   readonly statements: readonly string[];
   /** The messages with the data of each `COPY … FROM STDIN` among the statements (copy.ts). */
-  readonly copies: readonly Uint8Array<ArrayBuffer>[];
+  readonly copies: readonly Buffer[];
 }
 
 export async function send(tx: Transaction, { statements, copies }: Request): Promise<void> {

@@ -25,7 +25,7 @@ import {
   type Rows,
   type Transaction,
 } from "./postgres-client.ts";
-import { reusePages } from "./copy.ts";
+import { reuse } from "./copy.ts";
 import { whenTablesExist } from "./migrate.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
@@ -154,7 +154,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     try {
       const moving = positionMove(gatewayId, expected, after);
       await db.request("writing a batch", { statements: [moving, ...statements], copies });
-      reusePages(copies);
+      reuse(copies);
       return after;
     } catch (error) {
       if (serverError(error)?.code === positionMoved) return undefined;
@@ -171,7 +171,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       const stored = [...statements, positionPut(gatewayId, after)];
       // What is refused is on the disk here before the commit; the transaction then commits with a request more.
       await send(tx, { statements: refuse ? stored : [...stored, "commit"], copies });
-      reusePages(copies);
+      reuse(copies);
       refuse?.();
       return after;
     };
