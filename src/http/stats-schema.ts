@@ -157,7 +157,7 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
           errors: count("Queries without an answer."),
           waiting: count("Devices that wait for an answer."),
           not_provisioned: count(
-            "Unknown devices that AUTO_PROVISION did not register: there were too many.",
+            "How often AUTO_PROVISION did not register a device that asked: there were too many.",
           ),
           last_error: words("The last one."),
           changes_unheard: words(

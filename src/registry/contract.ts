@@ -15,7 +15,7 @@ export interface LookupStats {
   readonly errors: number;
   /** Devices that wait for an answer. */
   readonly waiting: number;
-  /** Unknown devices that AUTO_PROVISION did not register because there were too many. */
+  /** How often AUTO_PROVISION did not register a device that asked, because there were too many. */
   readonly not_provisioned: number;
   readonly last_error: string | null;
   /** Why the registry does not notify of changes, so that devices are read again every second; null if it does. */

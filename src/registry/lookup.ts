@@ -40,7 +40,7 @@ export const lookupSettings = {
   autoProvision: flag({
     name: "AUTO_PROVISION",
     default: false,
-    help: "1: an unknown device is registered, without a token, by its first message; that message is still rejected. At most 1,000 at once, then 10 per minute; import a larger fleet with sluice devices import.",
+    help: "1: an unknown device is registered, without a token, by its first message; what it sends until then is still rejected. At most 1,000 at once, then 10 per minute; import a larger fleet with sluice devices import.",
   }),
 };
 

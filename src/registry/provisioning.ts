@@ -26,7 +26,7 @@ export interface Provisioning {
   choose(strangers: readonly Flight[]): Flight[];
   /** Registers those that were chosen. */
   register(chosen: readonly Flight[]): Promise<void>;
-  /** How many were not registered because there were too many. */
+  /** How often one was not registered because there were too many. */
   leftOut(): number;
 }
 
