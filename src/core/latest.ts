@@ -31,16 +31,24 @@ export type Names = (tenantId: string, deviceId: string) => string;
 
 /** From the last entry to the first: what comes later is newer in general, so that most of what is older has nothing to say. */
 export function coalesce(entries: readonly Event[], names: Names): Latest[] {
-  const devices = new Map<string, Latest>();
+  const all: Latest[] = [];
+  /** By tenant, then by id: to make the name of each entry cost more than to find its device. */
+  const tenants = new Map<string, Map<string, Latest>>();
   for (let i = entries.length - 1; i >= 0; i--) {
     const entry = entries[i];
     if (entry === undefined) continue;
-    const name = names(entry.tenantId, entry.deviceId);
-    const device = devices.get(name);
-    if (device === undefined) devices.set(name, begun(name, entry));
-    else add(device, entry);
+    const { tenantId, deviceId } = entry;
+    let devices = tenants.get(tenantId);
+    if (devices === undefined) tenants.set(tenantId, (devices = new Map()));
+    const known = devices.get(deviceId);
+    if (known !== undefined) add(known, entry);
+    else {
+      const device = begun(names(tenantId, deviceId), entry);
+      devices.set(deviceId, device);
+      all.push(device);
+    }
   }
-  return [...devices.values()];
+  return all;
 }
 
 function begun(name: string, entry: Event): Latest {

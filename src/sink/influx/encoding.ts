@@ -31,6 +31,9 @@ export interface EncodingOptions {
   readonly tenantTag?: boolean;
 }
 
+/** Tenants whose database's name is kept. */
+const tenantsMax = 1_000;
+
 export function createEncoding({ settings, dataDir, clock, log, ...given }: EncodingOptions): Encoding {
   const { api, database, tables, integerFields, onCollision } = settings;
   const measurements = new Set<string | null>(tablesOf(tables));
@@ -39,10 +42,21 @@ export function createEncoding({ settings, dataDir, clock, log, ...given }: Enco
   const isShared = suffix === undefined || isOne;
   const { tenantTag = isShared } = given;
   const name = isOne ? api : prefix;
+  /** To join the name for each entry cost more than all else that is decided here. */
+  const ofTenants = new Map<string | null, string>();
+
+  function ofTenant(tenantId: string | null): string {
+    const known = ofTenants.get(tenantId);
+    if (known !== undefined) return known;
+    const joined = prefix + (tenantId ?? "") + suffix;
+    if (ofTenants.size < tenantsMax) ofTenants.set(tenantId, joined);
+    return joined;
+  }
+
   return {
     databaseOf({ kind, msgType, tenantId }) {
       if (kind !== "event" || !measurements.has(msgType)) return null;
-      return isShared ? name : prefix + (tenantId ?? "") + suffix;
+      return isShared ? name : ofTenant(tenantId);
     },
     tenantTag,
     types: createTypeMap({
