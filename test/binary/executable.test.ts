@@ -132,6 +132,22 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(await sluice("health")).toMatchObject({ code: 1 });
   });
 
+  test.each([undefined, "500"])(
+    "runs with its allocator's settings, of which %p was given, as the process that was started",
+    async (given) => {
+      if (given !== undefined) env["MIMALLOC_PURGE_HOLES_MIN_INTERVAL"] = given;
+      env["DATA_DIR"] = join(directory, "däta");
+      const { child } = await started();
+      const variables = readFileSync(`/proc/${child.pid}/environ`, "utf8").split("\0");
+      expect(variables).toContain(`MIMALLOC_PURGE_HOLES_MIN_INTERVAL=${given ?? "2000"}`);
+      for (const [name, value] of Object.entries(env)) expect(variables).toContain(`${name}=${value}`);
+      const said = readFileSync(`/proc/${child.pid}/cmdline`, "utf8").split("\0");
+      expect(said).toEqual([executable, "run", ""]);
+      child.kill("SIGTERM");
+      expect([await child.exited, await new Response(child.stderr).text()]).toEqual([0, ""]);
+    },
+  );
+
   test("a wrong configuration ends with 78, reports every mistake, and does not touch the spool", async () => {
     const { child } = await started();
     child.kill("SIGINT");
