@@ -38,7 +38,7 @@ export const itemBytes = {
   /** A message that waits for a look-up, with its parsed body. */
   parkedMessage: 2_048,
   /** With its places in the index of tokens, which a gateway has that devices ask with a token alone. */
-  cachedDevice: 960,
+  cachedDevice: 1_088,
   packet: 192,
   retainedTopic: 192,
   bucket: 224,

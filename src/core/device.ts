@@ -1,6 +1,7 @@
 /**
  * A device: what the registry knows of it, what the judge needs of that, and what administration may do with it.
  */
+import type { Digest } from "./digest.ts";
 
 export interface DeviceId {
   readonly tenantId: string;
@@ -14,6 +15,8 @@ export interface DeviceAuth extends DeviceId {
   readonly status: string;
   /** Lower-case hex SHA-256 of the token; null: none set. */
   readonly tokenHash: string | null;
+  /** The same, of a row that is kept, if it is 64 hex digits. */
+  readonly digest?: Digest | undefined;
   /** A token that was rotated away stays good until this wall-clock ms; null: none. */
   readonly previousTokenHash: string | null;
   readonly previousTokenUntilMs: number | null;

@@ -4,8 +4,8 @@
  * Tokens are 24 random bytes, so an unsalted SHA-256 is sound, and it is what existing registries hold. Digests are compared in
  * constant time; the token itself goes no further than here.
  */
-import { timingSafeEqual } from "node:crypto";
 import type { DeviceAuth } from "../core/device.ts";
+import { Digest, Presented } from "../core/digest.ts";
 import { flag } from "../core/settings.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
@@ -85,32 +85,25 @@ export function authorize(
 }
 
 function checkToken(device: DeviceAuth, claim: Claim): Rejection<Code> | null {
-  if (!device.tokenHash) return rejection("TOKEN_NOT_SET_IN_REGISTRY");
-  if (claim.token !== undefined) Bun.SHA256.hash(claim.token, presented);
+  const kept = device.digest;
+  if (kept === undefined && !device.tokenHash) return rejection("TOKEN_NOT_SET_IN_REGISTRY");
+  if (claim.token !== undefined) presented.hash(claim.token);
   else if (claim.tokenHash === null) return rejection("TOKEN_MISSING");
-  else if (!readDigest(claim.tokenHash, presented)) return rejection("TOKEN_INVALID");
-  if (!readDigest(device.tokenHash, stored)) {
+  else if (!presented.read(claim.tokenHash)) return rejection("TOKEN_INVALID");
+  const stored = kept ?? Digest.read(device.tokenHash ?? "");
+  if (stored === undefined)
     return rejection("TOKEN_INVALID", "the registry's provision_token_hash is not 64 hex digits");
-  }
-  if (timingSafeEqual(stored, presented) || isPrevious(device, claim.receivedMs)) return null;
-  return rejection("TOKEN_INVALID");
+  return stored.is(presented) || isPrevious(device, claim.receivedMs) ? null : rejection("TOKEN_INVALID");
 }
 
 /** Compares with the digest in `presented`. */
 function isPrevious(device: DeviceAuth, atMs: number): boolean {
   const { previousTokenHash: hash, previousTokenUntilMs: untilMs } = device;
   if (hash === null || untilMs === null || atMs >= untilMs) return false;
-  return readDigest(hash, stored) && timingSafeEqual(stored, presented);
+  return Digest.read(hash)?.is(presented) === true;
 }
 
-// Two buffers serve all calls: the judge is synchronous, and no message should cost an allocation here.
-const presented = Buffer.alloc(32);
-const stored = Buffer.alloc(32);
-
-/** Reads hex in lower or upper case; returns false if it is not 64 hex digits. */
-function readDigest(hex: string, into: Buffer): boolean {
-  return hex.length === 64 && into.write(hex, "hex") === 32;
-}
+const presented = new Presented();
 
 /** The token's hash, in the form that the spool may keep. */
 export function hashOf(token: string): string {

@@ -10,11 +10,12 @@
  * A Map keeps insertion order and a row is inserted again each time it is cached, so the oldest stand first: nothing
  * is ever sorted, and a check costs the same among a hundred devices as among a million.
  */
-import type { Address, Found } from "../core/address.ts";
+import type { Address } from "../core/address.ts";
 import { interned } from "../core/own-text.ts";
 import type { Clock } from "../core/clock.ts";
 import { integer, type Values } from "../core/settings.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
+import { Cached, type CachedRow, never } from "./cached.ts";
 import { TokenIndex } from "./token-index.ts";
 
 export const cacheSettings = {
@@ -53,24 +54,6 @@ export const rereadEveryMs = 5000;
 const evictedShare = 0.1;
 /** How many distinct tenants, sites and states are shared. */
 const internedMax = 10_000;
-
-/** A row as it is kept over a restart. */
-export interface CachedRow extends DeviceAuth {
-  readonly cachedWallMs: number;
-}
-
-interface Cached extends DeviceAuth, Found {
-  /** Monotonic; when it was read. */
-  readonly cachedMs: number;
-  /** The generation in which it was read. */
-  readonly generation: number;
-  /** Monotonic; when it was last read again because it led to a reject. */
-  rereadMs: number;
-  /** The registry said, since it was read, that its token is nobody else's. */
-  isSole: boolean;
-}
-
-const never = Number.NEGATIVE_INFINITY;
 
 export class DeviceAuthCache {
   readonly #settings: Values<typeof cacheSettings>;
@@ -242,10 +225,7 @@ export class DeviceAuthCache {
     const bootWallMs = this.#clock.wallMs() - this.#clock.monoMs();
     for (const cached of this.#rows.values()) {
       if (cached.cachedMs < sinceMs) yield null;
-      else {
-        const { cachedMs, generation: _, rereadMs: __, isSole: ___, home: ____, ...row } = cached;
-        yield { ...row, cachedWallMs: Math.round(bootWallMs + cachedMs) };
-      }
+      else yield cached.toKeep(bootWallMs);
     }
   }
 
@@ -259,26 +239,14 @@ export class DeviceAuthCache {
 
   #insert(row: DeviceAuth, cachedMs: number, generation: number): void {
     if (this.#ttlMs === 0) return;
-    const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = row;
-    const key = deviceKey(tenantId, deviceId);
+    const key = deviceKey(row.tenantId, row.deviceId);
     const present = this.#rows.get(key);
     if (present !== undefined) this.#remove(key);
     else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();
-    const rereadMs = present?.rereadMs ?? never;
-    this.#rows.set(key, {
-      tenantId: this.#intern(tenantId),
-      deviceId,
-      siteId: this.#intern(siteId),
-      status: this.#intern(status),
-      tokenHash,
-      previousTokenHash,
-      previousTokenUntilMs,
-      cachedMs,
-      generation,
-      rereadMs,
-      isSole: false,
-      home: this.#rows,
-    });
+    const cached = new Cached(row, this.#intern, cachedMs, generation);
+    if (present !== undefined) cached.rereadMs = present.rereadMs;
+    cached.home = this.#rows;
+    this.#rows.set(key, cached);
     this.#tokens?.add(key, row);
   }
 

@@ -8,7 +8,8 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { openSqlite } from "../core/sqlite.ts";
-import type { CachedRow, DeviceAuthCache } from "./auth-cache.ts";
+import type { DeviceAuthCache } from "./auth-cache.ts";
+import type { CachedRow } from "./cached.ts";
 import { toFields, type Columns } from "../core/columns.ts";
 import { deviceKey, type DeviceAuth } from "../core/device.ts";
 
