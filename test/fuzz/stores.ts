@@ -10,10 +10,13 @@ import { type FieldValue, parseLine } from "../kit/lineparser.ts";
 import { rowText } from "../kit/copy.ts";
 import { readCopy, type Row } from "./copyreader.ts";
 
-/** @throws if the spool's codec does not give the entries back as they were */
+/** @throws if the spool's codec does not give the entries back as they were, or what is kept of who speaks is not what the entry says */
 export function throughSpool(entries: readonly Entry[]): void {
   const back = decodeGroup(encodeGroup(entries), entries[0]?.seq ?? 0, entries.length);
-  for (const [at, entry] of entries.entries()) {
+  for (const [at, { address, ...entry }] of entries.entries()) {
+    const { topic, tenantId, deviceId } = address ?? entry;
+    if (topic !== entry.topic || tenantId !== entry.tenantId || deviceId !== entry.deviceId)
+      throw new Error(`${JSON.stringify(entry)} is kept as ${JSON.stringify(address)}`);
     for (const [key, value] of Object.entries(entry)) {
       const kept = back[at]?.[key as keyof Entry];
       if (!Object.is(kept, value))
