@@ -6,6 +6,7 @@
  * Kept is who was accepted, so that strangers take no room from the fleet. Those that came first stay: to begin anew when full would keep
  * nothing of a few more devices that speak in turn, and to find the one to drop costs what is saved.
  */
+import type { MessageAddress } from "./message.ts";
 import { interned, ownText } from "./own-text.ts";
 
 /** Topics of which the speaker is kept. */
@@ -50,6 +51,10 @@ export class Address {
     this.key = `${tenantId}/${deviceId}`;
     this.isOfTopic = isOfTopic;
   }
+
+  names({ tenantId, deviceId, msgType }: MessageAddress): boolean {
+    return deviceId === this.deviceId && msgType === this.msgType && tenantId === this.tenantId;
+  }
 }
 
 export function createAddresses() {
@@ -70,7 +75,8 @@ export function createAddresses() {
       if (address.isKept) return address;
       const { topic, tenantId, deviceId, msgType, isOfTopic } = address;
       const present = kept.get(topic);
-      if (present?.isOfTopic) return present;
+      if (present !== undefined && (present.isOfTopic || !isOfTopic))
+        return present.names(address) ? present : address;
       if (topic.length > topicCharsMax || (present === undefined && kept.size >= topicsMax)) return address;
       const own = new Address(ownText(topic), word(tenantId), ownText(deviceId), word(msgType), isOfTopic);
       own.isKept = true;

@@ -17,8 +17,7 @@ export function createSpeakers(addresses: ReturnType<typeof createAddresses>) {
     if (!tenantId || !deviceId || !msgType) return undefined;
     const known =
       addresses.find(topic) ?? addresses.keep(new Address(topic, tenantId, deviceId, msgType, false));
-    const isIts = known.deviceId === deviceId && known.msgType === msgType && known.tenantId === tenantId;
-    return isIts ? known : undefined;
+    return known.names({ tenantId, deviceId, msgType }) ? known : undefined;
   }
 
   return {

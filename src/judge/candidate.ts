@@ -155,7 +155,7 @@ export function addressOf(candidate: Candidate): Address {
 }
 
 export function toEvent(candidate: Candidate): Event {
-  if (candidate.address?.isOfTopic) candidate.address = addresses.keep(candidate.address);
+  if (candidate.address !== null) candidate.address = addresses.keep(candidate.address);
   return remarked(
     candidate,
     toEntry(candidate, "event", null, redact(candidate.text ?? "", candidate.token), false, null) as Event,
@@ -243,7 +243,7 @@ function toEntry(
     seq: 0,
     kind,
     receivedMs: candidate.receivedMs,
-    topic: address?.isOfTopic ? address.topic : storableTopic(candidate.topic),
+    topic: address?.topic ?? storableTopic(candidate.topic),
     tenantId: address === null ? null : address.tenantId,
     deviceId: address === null ? null : address.deviceId,
     msgType: address === null ? null : address.msgType,
@@ -256,7 +256,7 @@ function toEntry(
     mirror,
     tokenHash,
     returned: null,
-    address: kind === "event" && address?.isOfTopic ? address : undefined,
+    address: kind === "event" && address !== null ? address : undefined,
   } as Entry;
 }
 

@@ -25,10 +25,9 @@ export function addressIn({
   topic,
   address,
 }: Pick<Message, "topic" | "address">): Address | Rejection<keyof typeof topicReasons> {
-  if (address === undefined) {
-    const known = addresses.find(topic);
-    return known?.isOfTopic ? known : readTopic(topic);
-  }
+  const known = addresses.find(topic);
+  if (address === undefined) return known?.isOfTopic ? known : readTopic(topic);
+  if (known?.names(address)) return known;
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
   if (levels.some(hasSeparator)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
@@ -48,9 +47,12 @@ function readTopic(topic: string): Address | Rejection<keyof typeof topicReasons
   return new Address(topic, tenantId, deviceId, msgType, true);
 }
 
-/** Of a sender that something else than the topic names. */
-export function addressFor(topic: string, { tenantId, deviceId, msgType }: MessageAddress): Address {
-  return new Address(topic, tenantId, deviceId, msgType, false);
+/** Of a sender that something else than the topic names: what is kept of it, if it was the first to speak under that topic. */
+export function addressFor(topic: string, who: MessageAddress): Address {
+  const { tenantId, deviceId, msgType } = who;
+  const known = addresses.find(topic);
+  if (known?.names(who)) return known;
+  return new Address(storableTopic(topic), tenantId, deviceId, msgType, false);
 }
 
 const ownTopic = /^tenant\/[^/]*\/device\/[^/]*\/[^/]*$/;

@@ -70,6 +70,29 @@ test("what was found last under another topic is not found under none", () => {
   expect(kept.find("")).toBeUndefined();
 });
 
+test("under a topic that does not name them the first device is kept, and the others are still themselves", () => {
+  const it = court();
+  const topic = "readings/of-all";
+  const events = ["dev-0001", "dev-0002", "dev-0001", "dev-0002"].map((deviceId) =>
+    it.judge.judge(
+      aMessage(aBody({ device_id: deviceId }), {
+        topic,
+        address: { tenantId: "acme", deviceId, msgType: "telemetry" },
+      }),
+    ),
+  );
+  expect(addresses.find(topic)).toMatchObject({ deviceId: "dev-0001", isOfTopic: false });
+  expect(events).toMatchObject(
+    [1, 2, 1, 2].map((n) => ({
+      kind: "event",
+      topic,
+      deviceId: `dev-000${n}`,
+      address: { key: `acme/dev-000${n}` },
+    })),
+  );
+  expect(it.judge.judge(aMessage(aBody(), { topic }))).toMatchObject({ reason: "BAD_TOPIC_FORMAT" });
+});
+
 test("of a topic that is too long nothing is kept", () => {
   const kept = createAddresses();
   const long = of("d".repeat(topicCharsMax));
