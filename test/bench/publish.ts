@@ -94,7 +94,7 @@ function createSender(connection: () => Connection | undefined) {
     for (const startMs = nowMs(); ;) {
       if (answers >= count) return { dueMs, answeredMs, unheard };
       const dueAt = (i: number) => (paced ? startMs + (i * 1000) / perSecond : nowMs());
-      const due = paced ? Math.floor(((nowMs() - startMs) * perSecond) / 1000) : sent + chunkMessages;
+      const due = paced ? Math.floor(((nowMs() - startMs) * perSecond) / 1000) + 1 : sent + chunkMessages;
       const until = Math.min(due, count, answers + windowMax);
       const chunk = paced?.slice(sent, until) ?? load.packets(from + sent, until - sent, version);
       for (let i = sent; i < until; i++) dueMs[i] = dueAt(i);
