@@ -133,13 +133,14 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
   });
 
   test.each([undefined, "500"])(
-    "runs with its allocator's settings, of which %p was given, as the process that was started",
+    "runs with the settings of its allocator and engine, of which %p was given, as the process that was started",
     async (given) => {
       if (given !== undefined) env["MIMALLOC_PURGE_HOLES_MIN_INTERVAL"] = given;
       env["DATA_DIR"] = join(directory, "däta");
       const { child } = await started();
       const variables = readFileSync(`/proc/${child.pid}/environ`, "utf8").split("\0");
       expect(variables).toContain(`MIMALLOC_PURGE_HOLES_MIN_INTERVAL=${given ?? "2000"}`);
+      expect(variables).toContain("BUN_JSC_heapGrowthMaxIncrease=0.75");
       for (const [name, value] of Object.entries(env)) expect(variables).toContain(`${name}=${value}`);
       const said = readFileSync(`/proc/${child.pid}/cmdline`, "utf8").split("\0");
       expect(said).toEqual([executable, "run", ""]);
