@@ -12,8 +12,8 @@ const settings = {
    */
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "2000",
   /**
-   * Before it collects, the engine lets the heap grow by so many times what lives. By its own measure, twice, a backlog of 300,000 peaks at
-   * 268 to 291 MB instead of 169, for the same CPU; by half, at 149 MB for a twentieth to an eighth more CPU.
+   * Before it collects, the engine lets the heap grow by about so many times what lives. By its own measure, 2, a backlog of 300,000 peaks
+   * at 260 to 300 MB; by 1 at 180 to 190 for the same CPU; by 0.75 at 155 to 185 for a twentieth more; by 0.5 at 149 for a tenth more.
    */
   BUN_JSC_heapGrowthMaxIncrease: "0.75",
 };

@@ -1,7 +1,6 @@
 /**
- * Keeps the process near its budget. What was let go of stays in memory until it is collected, and the engine lets that grow to three or
- * four times what lives, since it goes by the host's memory. So it is told to collect once more is resident than may be, and when a
- * load is over. The program's own pages go now and then whatever the budget, for that costs 2 ms (program-pages.ts).
+ * Keeps the process near its budget. What was let go of stays in memory until it is collected, and the engine goes by what lives
+ * (cli/engine-settings.ts), whatever room there is. So it is told to collect once more is resident than may be, and when a load is over. The program's own pages go now and then whatever the budget, for that costs 2 ms (program-pages.ts).
  *
  * Each collection stops the work and costs some 25 ms of CPU, so there is none that could free but little, and together they take the
  * more CPU the further the budget is exceeded, within a bound: a gateway of a million devices lives beyond it. Rejected alternative: a
