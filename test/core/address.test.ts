@@ -81,7 +81,13 @@ test("under a topic that does not name them the first device is kept, and the ot
       }),
     ),
   );
-  expect(addresses.find(topic)).toMatchObject({ deviceId: "dev-0001", isOfTopic: false });
+  // Of the process no more may be kept by now, for other tests share it.
+  const kept = createAddresses();
+  const named = (deviceId: string) => new Address(topic, "acme", deviceId, "telemetry", false);
+  const first = kept.keep(named("dev-0001"));
+  const second = named("dev-0002");
+  expect([kept.keep(second), kept.keep(named("dev-0001")), kept.find(topic)]).toEqual([second, first, first]);
+  expect([first.isKept, second.isKept]).toEqual([true, false]);
   expect(events).toMatchObject(
     [1, 2, 1, 2].map((n) => ({
       kind: "event",
