@@ -18,14 +18,18 @@ const settings = {
   BUN_JSC_heapGrowthMaxIncrease: "0.75",
 };
 
+/** The loader of glibc or musl by itself, which is the system's name for a program that it began (gcompat, ld.so by hand): not this one. */
+const loader = /\/ld-[^/]*$/;
+
 /** What the environment says already stays. If the system does not let it begin anew, it goes on as it is. */
 export function beginWithSettings(words: readonly string[], env: Env): void {
-  const isExecutable = import.meta.path.startsWith("/$bunfs/");
+  const isExecutable = import.meta.path.startsWith("/$bunfs/") && !loader.test(process.execPath);
   const areKnown = Object.keys(settings).every((name) => env[name] !== undefined);
   if (!isExecutable || words[0] !== "run" || areKnown) return;
   try {
     process.execve?.(process.execPath, [process.argv0, ...words], { ...settings, ...env });
   } catch {
-    // Emulated, or its file was taken away.
+    // Emulated, not allowed, or its file was taken away. The engine would remark that this call is new, between the lines of the log.
+    process.removeAllListeners("warning");
   }
 }

@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
+  constants,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -148,6 +150,22 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
       expect([await child.exited, await new Response(child.stderr).text()]).toEqual([0, ""]);
     },
   );
+
+  test.each([
+    ["its file was taken away", 'exec 3<"$0"; rm "$0"; exec /proc/self/fd/3 run'],
+    [
+      "a loader began it by name",
+      'exec "$(ls /lib64/ld-linux-x86-64.so.2 /lib/ld-*.so.1 2>/dev/null | head -1)" "$0" run',
+    ],
+  ])("runs as it is if it cannot begin anew: %s", async (_, command) => {
+    const copy = join(directory, "sluice");
+    copyFileSync(executable, copy, constants.COPYFILE_FICLONE);
+    const child = Bun.spawn(["sh", "-c", command, copy], { env, stdout: "pipe", stderr: "pipe" });
+    running.push(child);
+    await logLines(child.stdout).until("started");
+    child.kill("SIGTERM");
+    expect([await child.exited, await new Response(child.stderr).text()]).toEqual([0, ""]);
+  });
 
   test("a wrong configuration ends with 78, reports every mistake, and does not touch the spool", async () => {
     const { child } = await started();
