@@ -10,6 +10,7 @@ import type { Log } from "../core/log.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
 import { sourceKind, type Mapped, type Source, type StatusTopic } from "../core/source.ts";
+import { Said } from "../core/said.ts";
 import { createBrokerLosses } from "./broker-losses.ts";
 import { createFormerSessions } from "./former.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
@@ -123,8 +124,9 @@ export function openMqttSource(options: MqttOptions): Source {
   let retry: Timer | undefined;
   let looking: Timer | undefined;
   let detail = `${place}: not started`;
-  /** The last that was logged of how it stands. */
+  /** The last that was logged of how it stands, and why it did not since. */
   let said = "";
+  const troubles = new Said();
   /** What becomes of the share of a member that is away: no member is told of another, so it is said always. */
   let group: string | undefined;
   let connected = false;
@@ -183,6 +185,7 @@ export function openMqttSource(options: MqttOptions): Source {
     if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
       log.warn({ broker: place, client_id: clientId }, sessionLostText);
     connected = true;
+    troubles.forget();
     former.replaced();
     const remarks = remarksOn(server, settings, version);
     if (subscribed.grantedQos === 0)
@@ -225,7 +228,7 @@ export function openMqttSource(options: MqttOptions): Source {
     const rival = rivals.suspicion();
     const why = withSuspicion(describeFailure(cause, place));
     // Two that take turns would fill the log: the suspicion is told once.
-    if (why !== detail && (rival === undefined || rival !== before))
+    if ((rival === undefined || rival !== before) && troubles.isNew(why))
       log.warn({ broker: place, client_id: clientId }, why);
     detail = why;
     attempt = lastedMs >= goodConnectionMs ? 0 : attempt + 1;

@@ -63,6 +63,15 @@ test("a cause is logged once, not at every retry, and again when it changes", as
   ]);
 });
 
+test("causes that take turns are logged once each", async () => {
+  const { clock } = impatientClock();
+  const { log, lines } = recordingLog();
+  const connack = (connection: number) => ({ reasonCode: connection < 10 ? 133 + (connection % 2) : 0 });
+  const { source } = await dialling({ connack }, clock, log);
+  await until("a connection", () => source.status().connected);
+  expect(lines.filter(({ level }) => level === 40)).toHaveLength(2);
+});
+
 test("after close it does not come back", async () => {
   const { clock } = impatientClock();
   const { broker, source } = await dialling(REFUSED, clock);
