@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Entry } from "../../core/entry.ts";
-import { ownText } from "../../core/own-text.ts";
+import { interned } from "../../core/own-text.ts";
 import { murmur2 } from "../../kafka/murmur2.ts";
 import { Utf8 } from "../../kafka/utf8.ts";
 import { metricsOf } from "./metrics.ts";
@@ -179,17 +179,7 @@ function restOf(frame: Frame, names: readonly string[]): Uint8Array {
 }
 
 /** The same few names come again and again. */
-const wholeNames = new Map<string, string>();
-const wholeNamesMax = 1_000;
-
-function wholeName(name: string): string {
-  const known = wholeNames.get(name);
-  if (known !== undefined) return known;
-  if (wholeNames.size >= wholeNamesMax) wholeNames.clear();
-  const made = ownText(name);
-  wholeNames.set(made, made);
-  return made;
-}
+const wholeName = interned(1_000);
 
 function within<V>(maps: Map<string | null, Map<string | null, V>>, key: string | null) {
   let found = maps.get(key);

@@ -10,25 +10,16 @@ import {
   timeMs,
   timeNs,
 } from "../../core/latest.ts";
+import { kept } from "../../core/own-text.ts";
 import { metricsPerGroupMax } from "./scripts.ts";
-
-/** Names of metrics as JSON: the same few come again and again. */
-const quotedNames = new Map<string, string>();
-const quotedNamesMax = 1_000;
 
 /** A surrogate without its other half is no UTF-8, and Redis' JSON refuses it. */
 function quoted(text: string): string {
   return JSON.stringify(text.toWellFormed());
 }
 
-function quotedName(name: string): string {
-  const known = quotedNames.get(name);
-  if (known !== undefined) return known;
-  if (quotedNames.size >= quotedNamesMax) quotedNames.clear();
-  const fresh = quoted(name);
-  quotedNames.set(name, fresh);
-  return fresh;
-}
+/** Names of metrics as JSON: the same few come again and again. */
+const quotedName = kept(1_000, quoted);
 
 /** Of fixed width: the later one is the greater text. Before 1970 is 1970. */
 function stampOf(entry: Event): string {
