@@ -30,6 +30,7 @@ interface Target {
 const summary = "On-site IoT ingest gateway";
 const description =
   "Takes device messages over MQTT, HTTP or Kafka, makes them durable on local disk before it acknowledges them, and delivers them to PostgreSQL, InfluxDB, Redis and Kafka.";
+const maintainer = "Sluice <maintainers@sluice.invalid>";
 const home = "https://github.com/sluice/sluice";
 
 /** @returns the tree of files that both packages install, under `dir` */
@@ -59,7 +60,7 @@ function layOut(dir: string, program: string, texts: PackageTexts): void {
   put("usr/share/zsh/vendor-completions/_sluice", texts.zsh);
   put("usr/share/fish/vendor_completions.d/sluice.fish", texts.fish);
   put("usr/share/doc/sluice/copyright", texts.copyright);
-  put("usr/share/doc/sluice/changelog.gz", gzipSync(texts.changelog, { level: 9 }));
+  put("usr/share/doc/sluice/CHANGELOG.md.gz", gzipSync(texts.changelog, { level: 9 }));
 }
 
 const unit = "sluice.service";
@@ -133,13 +134,13 @@ export function debPackage({ program, target, texts, outDir, workDir, epochSecon
     "Package: sluice",
     `Version: ${texts.version}`,
     `Architecture: ${target.deb}`,
-    "Maintainer: Sluice <maintainers@sluice.invalid>",
+    `Maintainer: ${maintainer}`,
     "Section: net",
     "Priority: optional",
     "Depends: libc6 (>= 2.31)",
     `Homepage: ${home}`,
     `Description: ${summary}`,
-    ` ${description}`,
+    ...(description.match(/.{1,78}(?= |$)/g)?.map((line) => ` ${line.trim()}`) ?? []),
   ];
   writeFileSync(join(control, "control"), `${lines.join("\n")}\n`);
   writeFileSync(join(control, "conffiles"), "/etc/sluice/sluice.env\n");
@@ -147,10 +148,20 @@ export function debPackage({ program, target, texts, outDir, workDir, epochSecon
     writeFileSync(join(control, name), text);
     chmodSync(join(control, name), 0o755);
   }
+  writeFileSync(
+    join(tree, "usr/share/doc/sluice/changelog.gz"),
+    gzipSync(debianChangelog(texts.version, epochSeconds), { level: 9 }),
+  );
   setTimes(tree, epochSeconds);
   const file = join(outDir, `sluice_${texts.version}_${target.deb}.deb`);
   run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", tree, file], epochSeconds);
   return file;
+}
+
+/** In the form that Debian's tools read; ours is beside it. */
+function debianChangelog(version: string, epochSeconds: number): string {
+  const date = new Date(epochSeconds * 1000).toUTCString().replace("GMT", "+0000");
+  return `sluice (${version}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- ${maintainer}  ${date}\n`;
 }
 
 /** @returns the file's path @throws with rpmbuild's words */

@@ -46,6 +46,7 @@ const installed = [
   "usr/share/zsh/vendor-completions/_sluice",
   "usr/share/fish/vendor_completions.d/sluice.fish",
   "usr/share/doc/sluice/copyright",
+  "usr/share/doc/sluice/CHANGELOG.md.gz",
 ];
 
 const canUnshare = process.getuid?.() === 0 && Bun.spawnSync(["unshare", "--mount", "true"]).success;
@@ -83,6 +84,18 @@ describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
     const first = Bun.hash(readFileSync(file));
     process.umask(0o077);
     expect(Bun.hash(readFileSync(debPackage(small("deb-two"))))).toBe(first);
+  });
+
+  test("its changelog is one that Debian's tools read", () => {
+    const file = debPackage(small("deb-changelog"));
+    const text = output(
+      "sh",
+      "-c",
+      `dpkg-deb --fsys-tarfile ${file} | tar -xO ./usr/share/doc/sluice/changelog.gz | gunzip`,
+    );
+    expect(text).toMatch(
+      /^sluice \(\S+\) stable; urgency=medium\n\n {2}\* .+\n\n -- .+ <.+> {2}\w{3}, \d\d \w{3} \d{4} [\d:]+ \+0000\n$/,
+    );
   });
 
   test.skipIf(!canUnshare)("dpkg installs it and takes it away again; settings stay until a purge", () => {
