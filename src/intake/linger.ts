@@ -14,8 +14,9 @@ import type { Clock, Timer } from "../core/clock.ts";
 
 /** Fewer in the usual time are collected until they are about as many. */
 const messagesEnough = 48;
-/** The usual time, so many times, at most. */
+/** The usual time, so many times, at most; and no longer than this for it: who sets more has said how long a device may wait. */
 const longerMax = 6;
+const longerMsMax = 50;
 /** Groups after one of the usual time that tells how many come, until the next that does. */
 const groupsUntilNext = 10;
 /** Of fewer in the usual time a longer group is worth it with a single one more: chance has too much of a part in them. */
@@ -86,8 +87,8 @@ export class Linger {
 
   #adapt(messages: number): void {
     if (this.#untilNext === 0) {
-      if (messages >= messagesEnough) return;
-      const longer = Math.min(longerMax, messagesEnough / messages);
+      const longer = Math.min(longerMax, messagesEnough / messages, longerMsMax / this.#usualMs);
+      if (longer <= 1) return;
       this.#ms = this.#usualMs * longer;
       this.#worthwhile = messages < messagesTelling ? messages + 1 : (messages * (1 + longer)) / 2;
       this.#untilNext = groupsUntilNext;
