@@ -81,18 +81,21 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     return !cache.has(...idOf(key));
   }
 
-  const write = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {
+  const toFile = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {
     for (const row of rows) {
       const { tenantId, deviceId, siteId, status, tokenHash } = row;
       const previous = [row.previousTokenHash, row.previousTokenUntilMs];
       put.run(tenantId, deviceId, siteId, status, tokenHash, ...previous, row.cachedWallMs);
-      onFile.set(deviceKey(tenantId, deviceId), checksum(row));
     }
-    for (const key of gone) {
-      drop.run(...idOf(key));
-      onFile.delete(key);
-    }
+    for (const key of gone) drop.run(...idOf(key));
   });
+
+  /** @throws if the disk is full or such; what was to be written is still to be, then */
+  function write(rows: readonly CachedRow[], gone: readonly string[]): void {
+    toFile(rows, gone);
+    for (const row of rows) onFile.set(deviceKey(row.tenantId, row.deviceId), checksum(row));
+    for (const key of gone) onFile.delete(key);
+  }
 
   return { restore, save, close: () => db.close() };
 }

@@ -1,4 +1,5 @@
 /** The auth cache on disk: changes are written, removed rows disappear, and nobody waits long for it. */
+import { Database } from "bun:sqlite";
 import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,7 +32,7 @@ function setUp(devices: number) {
     return [...next.snapshot()];
   };
   const kept = () => rows().map(({ deviceId }) => deviceId);
-  return { rows, clock, cache, saved: openSavedCache(path, cache, clock), kept };
+  return { path, rows, clock, cache, saved: openSavedCache(path, cache, clock), kept };
 }
 
 test("cached rows are found again, removed ones are not", async () => {
@@ -62,6 +63,22 @@ test("what changes between two times, or while it is written, is on the file aft
   await saved.save();
   saved.close();
   expect(kept().toSorted()).toEqual([...cache.snapshot()].map(({ deviceId }) => deviceId).toSorted());
+});
+
+test("what was written before the disk was full is written again the next time", async () => {
+  const { path, cache, saved, kept } = setUp(3);
+  await saved.save();
+  const other = new Database(path);
+  other.run(
+    "CREATE TRIGGER full BEFORE INSERT ON auth_cache WHEN NEW.device_id = 'second' BEGIN SELECT RAISE(ABORT, 'full'); END",
+  );
+  cache.put(aDevice({ deviceId: "first" }));
+  cache.put(aDevice({ deviceId: "second" }));
+  expect(await saved.save().catch(String)).toContain("full");
+  other.run("DROP TRIGGER full");
+  other.close();
+  await saved.save();
+  expect(kept().toSorted()).toEqual(["d0", "d1", "d2", "first", "second"]);
 });
 
 test("rows that were written before the host knew the time are dated anew once it does", async () => {
