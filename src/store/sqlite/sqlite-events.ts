@@ -1,23 +1,22 @@
 /** raw_events in the local file as it is read back; each call is short, so that nothing waits for long. */
 import type { Database } from "bun:sqlite";
 import type { Event } from "../../core/entry.ts";
-import { type EventTable, entryOfRow, type IndexedEvents, type SeenDevice } from "../../core/recent.ts";
+import {
+  type EventRow,
+  type EventTable,
+  entryOfRow,
+  type IndexedEvents,
+  type SeenDevice,
+} from "../../core/recent.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 
 const pageRows = 1_000;
 const indexName = "raw_events_device_ingested_idx";
 
-interface Row {
-  readonly id: number;
+interface Row extends Omit<EventRow, "ingestedMicros" | "eventMicros"> {
   /** ISO 8601 in UTC, to the microsecond. */
   readonly ingestedAt: string;
   readonly eventTs: string | null;
-  readonly topic: string;
-  readonly tenantId: string;
-  readonly siteId: string | null;
-  readonly deviceId: string;
-  readonly msgType: string | null;
-  readonly payload: string;
 }
 
 const columns = `id, ingested_at AS ingestedAt, event_ts AS eventTs, topic, tenant_id AS tenantId,
