@@ -227,7 +227,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
       mappingOf: judge.mappingOf,
       saysStatus: config.general.statusTopic !== undefined,
       watchdogSeconds: watchdog.seconds,
-      lookupMs: lookups.registryWaitMs,
+      namedMs: { "look-up": lookups.registryWaitMs, group: config.spool.lingerMs },
       retention: { ...local, freeBytesMin: config.spool.freeBytesMin },
     });
     const auditFile = join(dataDir, "audit.ndjson");

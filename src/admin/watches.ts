@@ -7,7 +7,7 @@ import type { Source } from "../core/source.ts";
 import type { RetentionBounds, Store } from "../core/store.ts";
 import type { Drain } from "../drain/drain.ts";
 import type { Ingest } from "../intake/ingest.ts";
-import { startWatchdog } from "../intake/watchdog.ts";
+import { type Oldest, startWatchdog } from "../intake/watchdog.ts";
 import { watchLetters } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";
 import { watchAttention } from "./attention.ts";
@@ -34,7 +34,7 @@ export interface WatchedParts {
   mappingOf(topic: string): string | undefined;
   /** See intake/watchdog.ts. */
   readonly watchdogSeconds: number;
-  readonly lookupMs: number;
+  readonly namedMs: Readonly<Record<Oldest["stage"], number>>;
   readonly retention: RetentionBounds;
   /** STATUS_TOPIC is set. */
   readonly saysStatus: boolean;
@@ -47,7 +47,7 @@ export function startWatches(parts: WatchedParts): Watches {
     outlook: createOutlook({ clock, read: () => readingOf(spool, drains) }),
     watchdog: startWatchdog({
       seconds: parts.watchdogSeconds,
-      lookupMs: parts.lookupMs,
+      namedMs: parts.namedMs,
       clock,
       log,
       intake: ingest,

@@ -31,8 +31,8 @@ export interface Oldest {
 
 interface Parts {
   readonly seconds: number;
-  /** How long a look-up may take by its own deadline: that wait has a name. */
-  readonly lookupMs: number;
+  /** How long a message may wait there by settings of their own: that wait has a name. */
+  readonly namedMs: Readonly<Record<Oldest["stage"], number>>;
   readonly clock: Clock;
   readonly log: Log;
   readonly intake: {
@@ -54,7 +54,7 @@ export interface Watchdog {
 
 const lookEveryMs = 1_000;
 
-export function startWatchdog({ seconds, lookupMs, clock, log, intake, sources }: Parts): Watchdog {
+export function startWatchdog({ seconds, namedMs, clock, log, intake, sources }: Parts): Watchdog {
   const limitMs = seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
   let stalls = 0;
   let stalled = false;
@@ -70,7 +70,7 @@ export function startWatchdog({ seconds, lookupMs, clock, log, intake, sources }
     const isUnsent = oldest === undefined && unacknowledged() > 0;
     unsentSinceMs = isUnsent ? (unsentSinceMs ?? clock.monoMs()) : undefined;
     const unsentMs = unsentSinceMs === undefined ? 0 : clock.monoMs() - unsentSinceMs;
-    const named = oldest?.stage === "look-up" ? lookupMs : 0;
+    const named = oldest === undefined ? 0 : namedMs[oldest.stage];
     stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs + named || unsentMs > limitMs);
     if (!stalled || clock.monoMs() < nextReconnectMs) return;
     stalls++;
@@ -79,7 +79,7 @@ export function startWatchdog({ seconds, lookupMs, clock, log, intake, sources }
       { ...oldest, unacknowledged: unacknowledged() },
       "stalled: freeing what waits, and connecting anew",
     );
-    intake.giveUpLookups(limitMs + lookupMs);
+    intake.giveUpLookups(limitMs + namedMs["look-up"]);
     intake.flush();
     for (const source of sources) source.reconnect();
   }

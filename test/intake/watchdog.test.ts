@@ -3,17 +3,17 @@ import { silentLog } from "../../src/core/log.ts";
 import { startWatchdog, type Oldest } from "../../src/intake/watchdog.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
-function site(lookupMs = 0) {
+function site(namedMs: Partial<Record<Oldest["stage"], number>> = {}, stage: Oldest["stage"] = "look-up") {
   const clock = simulatedClock();
   const done: string[] = [];
   const state = { held: null as string | null, since: undefined as number | undefined, unacknowledged: 0 };
   const oldest = (): Oldest | undefined =>
     state.since === undefined
       ? undefined
-      : { waitedMs: clock.monoMs() - state.since, topic: "tenant/a/device/b/telemetry", stage: "look-up" };
+      : { waitedMs: clock.monoMs() - state.since, topic: "tenant/a/device/b/telemetry", stage };
   const watchdog = startWatchdog({
     seconds: 60,
-    lookupMs,
+    namedMs: { "look-up": 0, group: 0, ...namedMs },
     clock,
     log: silentLog,
     intake: {
@@ -81,8 +81,11 @@ describe("the stall watchdog", () => {
     expect(done).toContain("reconnect");
   });
 
-  test("a look-up has the time of REGISTRY_WAIT_MS, and no device is disconnected because of it", () => {
-    const { clock, done, state, watchdog } = site(600_000);
+  test.each([
+    ["a look-up has the time of REGISTRY_WAIT_MS", "look-up"],
+    ["a group has the time of SPOOL_LINGER_MS", "group"],
+  ] as const)("%s, and no device is disconnected because of it", (_, stage) => {
+    const { clock, done, state, watchdog } = site({ [stage]: 600_000 }, stage);
     state.since = clock.monoMs();
     clock.advance(650_000);
     expect(done).toEqual([]);
