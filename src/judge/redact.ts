@@ -6,7 +6,7 @@
  * reject's bytes. The usual message, with one "provision_token" and no other secret, costs two slices.
  */
 import { wholeTokens } from "../core/token.ts";
-import { endOfString, endOfValue, skipBlank } from "./scan.ts";
+import { endOfString, endOfValue, skeletonOf, skipBlank } from "./scan.ts";
 import {
   blank,
   escapedAscii,
@@ -15,6 +15,7 @@ import {
   readable,
   scrub,
   secretCharsSearched,
+  holdsNone,
   secretsMax,
   spellOut,
 } from "./scrub.ts";
@@ -102,13 +103,18 @@ type Usual = Place | undefined | null;
 
 function usualValue(line: string): Usual {
   const start = line.indexOf(usualName);
-  if (start < 0) return namesSecret(line) ? null : undefined;
-  if (namesSecret(line.slice(0, start))) return null;
+  if (start < 0) return mayName(line) ? null : undefined;
+  if (mayName(line.slice(0, start))) return null;
   const colon = skipBlank(line, start + usualName.length);
   const open = skipBlank(line, colon + 1);
   if (line.charAt(colon) !== ":" || line.charAt(open) !== '"') return null;
   const [from, to] = [open + 1, endOfString(line, open) - 1];
-  return line.slice(from, to).includes("\\") || namesSecret(line.slice(to)) ? null : { from, to };
+  return line.slice(from, to).includes("\\") || mayName(line.slice(to + 1)) ? null : { from, to };
+}
+
+/** May a part of a line, which begins and ends outside of strings, name a secret? */
+function mayName(part: string): boolean {
+  return namesSecret(part.includes("\\") ? part : skeletonOf(part, holdsNone));
 }
 
 /** @param most how many strings that may name a secret are looked at */

@@ -5,7 +5,7 @@
  * The text is searched and not the parsed value, because PostgreSQL parses all of the text, including what a
  * duplicate key hides. A few quick searches clear nearly every message; only a suspect text is walked through.
  */
-import { endOfString, quote } from "./scan.ts";
+import { endOfString, quote, skeletonOf } from "./scan.ts";
 
 /**
  * PostgreSQL recurses once per level, and errors when its stack is exhausted (SQLSTATE 54001); no device needs this
@@ -42,7 +42,7 @@ function holdsSuspectEscape(text: string): boolean {
 function isSuspect(text: string): boolean {
   return (
     text.length > safeTextChars ||
-    largeExponent.test(text) ||
+    largeExponent.test(skeletonOf(text)) ||
     occursOften(text, "{") ||
     occursOften(text, "[")
   );

@@ -85,6 +85,40 @@ describe("redact", () => {
     expect(redact(text, aToken)).toBe(wanted);
   });
 
+  // A part of a text that has an escape in it is searched whole.
+  test.each(["the pressure rises ", "iVBORw0KGgo/AAA+", "20 °C ", "温度", "key ", "my secret pwd "])(
+    "what stands beside a long string of %j is what a search of the whole text finds",
+    (unit) => {
+      const near = [
+        `{"provision_token":"${aToken}","@":1,"n":"#"}`,
+        `{"n":"#","provision_token":"${aToken}","m":"#"}`,
+        `{"n":"#","password":"s3cretvalue","m":["#","I am s3cretvalue"],"provision_token":"${aToken}"}`,
+        `{"password":"s3cretvalue","n":"#","m":"#","provision_token":"${aToken}"}`,
+        `{"#password":"s3cretvalue","n":"#"}`,
+        `{"secret#":"x","n":"#","apiKey" : "#"}`,
+        `{"n":"#${aToken}#","provision_token":"${aToken}"}`,
+        `{"n":"#tok-abcdefgh#","provision_token":"${aToken}"}`,
+        `{"n":"#TOK-abcdefgh#"}`,
+        ...["password=hunter2x", "token abcdefgh", "Bearer abcdefgh", "pwd: abcdefgh", "secret>abcdefgh"].map(
+          (said) => `{"n":"# ${said} #","provision_token":"${aToken}"}`,
+        ),
+        `{"n":"#\\" ,\\"password\\":\\"abcdefgh\\"#"}`,
+        `{"n":"#","n":"#\\\\","pwd":"abcdefgh","pwd":null}`,
+      ];
+      for (const form of near) {
+        const text = form.replaceAll("#", unit.repeat(800));
+        const whole = redact(`{"":"\\n",${text.slice(1, -1)},"":"\\n"}`, aToken);
+        expect([form, `{"":"\\n",${redact(text, aToken).slice(1, -1)},"":"\\n"}`]).toEqual([form, whole]);
+      }
+    },
+  );
+
+  test("what stands between a name and its secret may be escaped twice", () => {
+    const page = "the pressure rises ".repeat(80);
+    const text = `{"n":"${page}","m":"${page} password\\\\u003aabcdefgh"}`;
+    expect(redact(text, undefined)).not.toContain("abcdefgh");
+  });
+
   test("the token that was presented, though another stands under its name", () => {
     const text = `{"provision_token":"${aToken}","key":"mine-12345"}`;
     expect(redact(text, "mine-12345")).toBe('{"provision_token":"***","key":"***"}');

@@ -73,8 +73,13 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
     "%s: it takes what the judge accepts, and what is kept of what the judge rejects",
     async (fragment) => {
       const text = `{"a":${fragment}}`;
-      // Alone, and in one of many objects.
-      for (const written of [text, `{"many":[${"{},".repeat(40)}${fragment}]}`]) {
+      // Alone, in one of many objects, and between long strings.
+      const long = `"${"AQ1e".repeat(300)}"`;
+      for (const written of [
+        text,
+        `{"many":[${"{},".repeat(40)}${fragment}]}`,
+        `{"a":${long},"b":${fragment},"c":${long}}`,
+      ]) {
         if (unstorable(written) === null) expect(await takes(written)).toBe(true);
         else expect(await takes(rawPayload(written))).toBe(true);
         expect([written, isTooDeep(written)]).toEqual([written, depthOf(JSON.parse(written)) > nestingMax]);

@@ -30,6 +30,10 @@ const spellings = [
   "api_key",
 ];
 
+/** Of a payload that is mostly one long string: an image, and a page of words. */
+const image = "iVBORw0KGgo/AAA+".repeat(90);
+const page = "the pressure rises and falls ".repeat(50);
+
 type Member = readonly [name: string, secret: string];
 type Body = Record<string, unknown>;
 
@@ -48,6 +52,10 @@ const places: Record<string, (member: Member, body: Body) => string> = {
       "@@",
       name.replace(/[a-z]/i, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`),
     ),
+  "behind an image and before another": ([name, secret], body) =>
+    JSON.stringify({ image, ...body, [name]: secret, next: image }),
+  "on a page of words": ([name, secret], body) =>
+    JSON.stringify({ ...body, note: `${page}${JSON.stringify({ [name]: secret })} ${page}` }),
   "hidden by a second member of that name": ([name, secret], body) =>
     JSON.stringify({ ...body, "@@": secret, [name]: null }).replace("@@", name),
   "in JSON that ends too early": ([name, secret], body) =>
