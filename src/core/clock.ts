@@ -88,10 +88,10 @@ export function ageClock(clock: Clock, newestMs: number | undefined): () => numb
   return () => Math.min(clock.wallMs(), fromMs + clock.monoMs() - startedMs);
 }
 
-/** As `work`, but rejects at once when `stop` aborts. */
-export function unlessStopped<T>(stop: AbortSignal, work: Promise<T>): Promise<T> {
+/** As `work`, but rejects at once, and says why, when `stop` aborts. */
+export function unlessStopped<T>(stop: AbortSignal, work: Promise<T>, why = "the gateway stops"): Promise<T> {
   return new Promise((resolve, reject) => {
-    const cut = () => reject(new Error("the gateway stops"));
+    const cut = () => reject(new Error(why));
     if (stop.aborted) cut();
     stop.addEventListener("abort", cut);
     work.then(resolve, reject).finally(() => stop.removeEventListener("abort", cut));

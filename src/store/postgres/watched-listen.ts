@@ -8,7 +8,7 @@
  * heard on this one. It uses a channel of its own, which gateways of other versions do not know.
  */
 import { randomUUID } from "node:crypto";
-import { backoffMs, sleep, systemClock, withDeadline, type Clock } from "../../core/clock.ts";
+import { backoffMs, sleep, systemClock, unlessStopped, withDeadline, type Clock } from "../../core/clock.ts";
 import { end, openClient, type PostgresOptions, type Sql } from "./postgres-client.ts";
 
 const echoChannel = "sluice_echo";
@@ -17,6 +17,7 @@ const checkEveryMs = 1000;
 const answerWithinMs = 2000;
 const retryBaseMs = 250;
 const retryMaxMs = 5000;
+const connectionClosed = "the connection was closed";
 
 export interface Listening {
   readonly options: PostgresOptions;
@@ -68,8 +69,9 @@ export function listen(spec: Listening): () => Promise<void> {
 /** Listens on one connection until it fails or `signal` aborts. @returns whether the watch ever stood */
 async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   const clock = spec.options.clock ?? systemClock;
-  const dropped = Promise.withResolvers<never>();
-  dropped.promise.catch(() => {});
+  // A signal, not a promise: each race with a promise that stays pending leaves something in it, three times a second for months.
+  const closed = new AbortController();
+  const over = AbortSignal.any([signal, closed.signal]);
   const echo = echoes(spec, clock);
   let sql: Sql | undefined;
   const open = () =>
@@ -77,14 +79,15 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
       max: 1,
       max_lifetime: null,
       idle_timeout: 0,
-      onclose: () => dropped.reject(new Error("the connection was closed")),
+      onclose: () => closed.abort(),
       onnotify: (channel, payload) => {
         if (channel === echoChannel) echo.heard(payload);
         else if (!signal.aborted) spec.notified(payload);
       },
     });
+  const unlessClosed = (work: Promise<unknown>) => unlessStopped(closed.signal, work, connectionClosed);
   const answered = (work: Promise<unknown>, withinMs = answerWithinMs) =>
-    withDeadline(clock, withinMs, "the server", Promise.race([work, dropped.promise]));
+    withDeadline(clock, withinMs, "the server", unlessClosed(work));
   let stands = false;
   try {
     sql = open();
@@ -95,10 +98,11 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
     );
     while (!signal.aborted) {
       await answered(spec.check(sql));
-      await Promise.race([echo.due(), dropped.promise]);
+      await unlessClosed(echo.due());
       if (!stands && !signal.aborted) spec.restored();
       stands = true;
-      await Promise.race([sleep(clock, checkEveryMs, signal), dropped.promise]);
+      await sleep(clock, checkEveryMs, over);
+      if (closed.signal.aborted) throw new Error(connectionClosed);
     }
   } catch (error) {
     if (!signal.aborted) spec.lost(error);
