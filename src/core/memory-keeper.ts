@@ -12,14 +12,16 @@ import { unmapProgram } from "./program-pages.ts";
 
 const MiB = 1024 * 1024;
 
+/** While there is work; and while there is none, when nothing grows and each look is a wake. */
 const lookEveryMs = 100;
+const calmLookEveryMs = 500;
 /** Growth over the least that was seen since the last collection: with less, there is little to free. */
 const grownBytesMin = 24 * MiB;
 /** Of the part by which the budget is exceeded: beyond it by a tenth, collections take 2.5 % of the CPU at most, and never more than 10 %. */
 const cpuShare = 1 / 4;
 const cpuShareMax = 1 / 10;
 /** Calm is a second in which the process used less than this of a core. */
-const windowLooks = 10;
+const windowMs = 1_000;
 const calmShare = 0.05;
 /** And idle is one with less than this, in which the program's pages may go each time: 100 messages a second take 4 %. */
 const idleShare = 0.02;
@@ -48,17 +50,19 @@ export function keepWithin(options: KeeperOptions): () => void {
   let [least, calmLeast] = [resident(), resident()];
   /** CPU used at the end of the last collection, and what it cost. */
   let collected = { micros: cpuMicros(), cost: 0 };
-  let window = { micros: collected.micros, looks: 0 };
+  let window = { micros: collected.micros, atMs: clock.monoMs() };
   /** Windows that were calm since the last that was not; before 0: that were not, since the last that was. */
   let calmFor = 0;
 
   /** @returns whether a load is over */
   function windowEnds(): boolean {
-    if (++window.looks < windowLooks) return false;
-    const used = cpuMicros() - window.micros;
-    window = { micros: window.micros + used, looks: 0 };
-    const share = used / (windowLooks * lookEveryMs * 1000);
+    const [micros, atMs] = [cpuMicros(), clock.monoMs()];
+    const share = (micros - window.micros) / ((atMs - window.atMs) * 1000);
     const isCalm = share < calmShare;
+    if (!isCalm) lookEvery(lookEveryMs);
+    if (atMs - window.atMs < windowMs - lookEveryMs / 2) return false;
+    window = { micros, atMs };
+    if (isCalm) lookEvery(calmLookEveryMs);
     calmFor = isCalm ? Math.max(calmFor, 0) + 1 : Math.min(calmFor, 0) - 1;
     const isLast = calmFor % loadWindows === 0;
     if (share < idleShare || isLast) unmap();
@@ -77,7 +81,7 @@ export function keepWithin(options: KeeperOptions): () => void {
     return share > 0 && (cpuMicros() - collected.micros) * share >= collected.cost;
   }
 
-  const timer = clock.every(lookEveryMs, () => {
+  function look(): void {
     const bytes = resident();
     [least, calmLeast] = [Math.min(least, bytes), Math.min(calmLeast, bytes)];
     const isOver = windowEnds();
@@ -86,7 +90,16 @@ export function keepWithin(options: KeeperOptions): () => void {
     collectNow();
     least = bytes;
     if (isOver) calmLeast = bytes;
-  });
+  }
+
+  let everyMs = lookEveryMs;
+  let timer = clock.every(everyMs, look);
+  function lookEvery(ms: number): void {
+    if (ms === everyMs) return;
+    everyMs = ms;
+    timer.cancel();
+    timer = clock.every(ms, look);
+  }
   return () => timer.cancel();
 }
 

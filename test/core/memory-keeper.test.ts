@@ -9,11 +9,14 @@ const bytesMax = 250 * MB;
 /** A process that holds `live`, and besides what it has let go of and nobody collected. */
 function aProcess({ live = 80 * MB, collectMs = 50, bytesMax: most = bytesMax } = {}) {
   const clock = simulatedClock();
-  const state = { live, garbage: 0, micros: 0, collections: 0, unmappings: 0, peak: 0 };
+  const state = { live, garbage: 0, micros: 0, collections: 0, unmappings: 0, looks: 0, peak: 0 };
   const stop = keepWithin({
     bytesMax: most,
     clock,
-    resident: () => state.live + state.garbage,
+    resident() {
+      state.looks++;
+      return state.live + state.garbage;
+    },
     cpuMicros: () => state.micros,
     collect() {
       state.collections++;
@@ -101,6 +104,17 @@ test("collections take a quarter of the part by which the budget is exceeded, a 
       expect(part).toBeGreaterThan(0.02);
       expect(part).toBeLessThanOrEqual(Math.min((state.peak / bytesMax - 1) / 4, 1 / 10));
     }
+});
+
+test("while it is calm it is looked at twice a second, and a flood then finds it awake in time", () => {
+  const { state, work } = aProcess();
+  work(10, 0, 0.01);
+  state.looks = 0;
+  work(60, 0, 0.01);
+  expect(state.looks).toBe(120);
+  work(60, 50 * MB, 0.9);
+  expect(state.peak).toBeLessThan(bytesMax * 1.25);
+  expect(state.looks).toBeGreaterThan(120 + 550);
 });
 
 test("a gateway that does nothing is left alone, and so is one that has stopped", () => {

@@ -1,7 +1,9 @@
 /** Which of the program's pages leave the process: never one that may have been written, whatever the system says of it. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "bun:test";
-import { bundleIn, unused } from "../../src/core/program-pages.ts";
+import { bundleIn, describedUpTo, unused } from "../../src/core/program-pages.ts";
 import { executable } from "../kit/gateway.ts";
 
 const path = "/usr/local/bin/sluice";
@@ -39,6 +41,19 @@ test.each([
 
 test("without a bundle that can be found, what may be written stays", () => {
   expect(unused(mapping("06a22000-076ce000", "rw-p"), path, undefined)).toEqual([]);
+});
+
+test("what comes behind the bundle is not asked for, and without a bundle nothing is left out", () => {
+  const code = mapping("01a40000-0684a000", "r-xp");
+  const heap = mapping("076ce000-7fff0000", "rw-p", {}, "");
+  const all = code + mapping("06a22000-076ce000", "rw-p") + heap;
+  const smaps = join(mkdtempSync(join(tmpdir(), "sluice-smaps-")), "smaps");
+  writeFileSync(smaps, all);
+  expect(unused(describedUpTo(bundle, smaps), path, bundle)).toEqual(unused(all, path, bundle));
+  expect(describedUpTo(bundle, smaps)).not.toContain("076ce000-7fff0000");
+  expect(describedUpTo(undefined, smaps)).toBe(all);
+  expect(describedUpTo({ from: 0, to: 4096 }, smaps)).toBe(all);
+  expect(describedUpTo(bundle, join(smaps, "absent"))).toBe("");
 });
 
 test.skipIf(!existsSync(executable))(
