@@ -10,6 +10,7 @@ import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
 import { isObject } from "../core/is-object.ts";
 import { redact, secretsIn } from "./redact.ts";
+import { mayNameSecret } from "./secret-names.ts";
 import { forReplay, keptOf, whileDeferred } from "./mapping/envelope.ts";
 import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
 import type { Proof } from "./mapping/spec.ts";
@@ -206,8 +207,8 @@ function cut(text: string, charsMax: number): string {
 }
 
 function payloadOf(candidate: Candidate): string {
-  if (candidate.raw !== null) return forReplay(redact(candidate.raw, candidate.token));
-  if (candidate.text !== null) return redact(candidate.text, candidate.token);
+  if (candidate.raw !== null) return forReplay(redact(candidate.raw, candidate.token, mayNameSecret));
+  if (candidate.text !== null) return redact(candidate.text, candidate.token, mayNameSecret);
   if (candidate.isOversize)
     return rawPayload(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
   return rawPayload(withoutTokens(readable(candidate.bytes)));
@@ -217,7 +218,7 @@ function payloadOf(candidate: Candidate): string {
 function withoutTokens(text: string): string {
   try {
     const body: unknown = JSON.parse(text);
-    return redact(text, isObject(body) ? tokenOf(body) : undefined);
+    return redact(text, isObject(body) ? tokenOf(body) : undefined, mayNameSecret);
   } catch {
     return text;
   }

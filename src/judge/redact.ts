@@ -31,9 +31,10 @@ const urlSafe = /^[\w.~+=:-]*$/;
  * depth and however it is written, and every string that holds one of these values, `token`, or a token that the
  * registry issued. All other characters stay as they were; raw line breaks, which valid JSON has only between its
  * parts, become spaces.
+ * @param names whether a text may name a secret; of what is rejected: mayNameSecret
  */
-export function redact(text: string, token: string | undefined): string {
-  const { line, found, isAll } = blankNamed(text, token);
+export function redact(text: string, token: string | undefined, names: Names = namesSecret): string {
+  const { line, found, isAll } = blankNamed(text, token, names);
   if (isAll) return line;
   let blanked = token === undefined ? line : blankElsewhere(line, token);
   for (const secret of found) blanked = blankElsewhere(blanked, secret);
@@ -47,7 +48,7 @@ export function redact(text: string, token: string | undefined): string {
  * payload.
  */
 export function secretsIn(text: string, token: string | undefined): readonly string[] {
-  const { found } = blankNamed(text, token, looksMax);
+  const { found } = blankNamed(text, token, namesSecret, looksMax);
   return token === undefined ? found : [token, ...found];
 }
 
@@ -67,12 +68,19 @@ interface Blanked {
 
 const none: readonly string[] = [];
 
-function blankNamed(text: string, token: string | undefined, most = Number.POSITIVE_INFINITY): Blanked {
+type Names = (text: string) => boolean;
+
+function blankNamed(
+  text: string,
+  token: string | undefined,
+  names: Names,
+  most = Number.POSITIVE_INFINITY,
+): Blanked {
   const written = text.includes("\n") || text.includes("\r") ? text.replace(/[\r\n]/g, " ") : text;
-  const found = usualValue(written);
+  const found = usualValue(written, names);
   const line = mayHide(written, found, token) ? spellOut(written) : written;
-  const usual = line === written ? found : usualValue(line);
-  if (usual === null) return blankEveryNamed(line, most);
+  const usual = line === written ? found : usualValue(line, names);
+  if (usual === null) return blankEveryNamed(line, names, most);
   if (usual === undefined) return { line, found: none, isAll: false };
   const { from, to } = usual;
   const blanked = `${line.slice(0, from)}${blank}${line.slice(to)}`;
@@ -101,7 +109,8 @@ interface Place {
 /** Where the value of the only provision_token stands. undefined: the line names no secret. null: a closer look is needed. */
 type Usual = Place | undefined | null;
 
-function usualValue(line: string): Usual {
+function usualValue(line: string, names: Names): Usual {
+  const mayName = (part: string) => names(withoutLongStrings(part));
   const start = line.indexOf(usualName);
   if (start < 0) return mayName(line) ? null : undefined;
   if (mayName(line.slice(0, start))) return null;
@@ -112,13 +121,13 @@ function usualValue(line: string): Usual {
   return line.slice(from, to).includes("\\") || mayName(line.slice(to + 1)) ? null : { from, to };
 }
 
-/** May a part of a line, which begins and ends outside of strings, name a secret? */
-function mayName(part: string): boolean {
-  return namesSecret(part.includes("\\") ? part : skeletonOf(part, holdsNone));
+/** Of a part of a line, which begins and ends outside of strings: those that cannot hold a secret. */
+function withoutLongStrings(part: string): string {
+  return part.includes("\\") ? part : skeletonOf(part, holdsNone);
 }
 
 /** @param most how many strings that may name a secret are looked at */
-function blankEveryNamed(text: string, most: number): Blanked {
+function blankEveryNamed(text: string, names: Names, most: number): Blanked {
   const found: string[] = [];
   let looked = 0;
   let out = "";
@@ -126,7 +135,7 @@ function blankEveryNamed(text: string, most: number): Blanked {
   for (let open = text.indexOf('"'); open >= 0; open = text.indexOf('"', open)) {
     const end = endOfString(text, open);
     const string = text.slice(open, end);
-    if (!namesSecret(string)) {
+    if (!names(string)) {
       out += text.slice(kept, end);
       kept = open = end;
       continue;

@@ -82,6 +82,45 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
     expect(JSON.stringify(outcome)).not.toContain("with blanks");
   });
 
+  test.each(["provision_token", "provision_tokens", "wifi_password", "secret", "api_key"])(
+    "if the message is rejected, also under a name %p that was damaged anywhere",
+    (name) => {
+      const it = court({ policy: dev });
+      const leaks: string[] = [];
+      for (let at = 1; at < name.length; at++)
+        for (const foreign of [
+          "\x7f",
+          "!",
+          " ",
+          ".",
+          "_",
+          "-",
+          ",",
+          "{",
+          "\u200b",
+          "\u00ad",
+          "°",
+          "温",
+          "  \x7f",
+        ]) {
+          const damaged = name.slice(0, at) + foreign + name.slice(at);
+          const text = JSON.stringify({ site_id: "lab-1", [damaged]: "1234567890", metrics: { a: 1 } });
+          const { kind, payload } = entryOf(it.judge.judge(aMessage(text)));
+          expect(kind).toBe("reject");
+          if (payload.includes("1234567890")) leaks.push(payload);
+        }
+      expect(leaks).toEqual([]);
+    },
+  );
+
+  test("what only looks like such a name without its separators keeps its words", () => {
+    const text = `{"site_id":"lab-1","netto_kennung":"A-12345678","foto_kenwort":"B-12345678","metrics":{"netto_kendo":1234567}}`;
+    expect(entryOf(court({ policy: dev }).judge.judge(aMessage(text)))).toMatchObject({
+      kind: "reject",
+      payload: text,
+    });
+  });
+
   // If it were quadratic, it would take hours.
   test("very long text does not take very long", () => {
     const it = court({ policy: { ...dev, payloadBytesMax: 1_000_000 } });
