@@ -2,9 +2,12 @@
 import { afterEach, expect, test } from "bun:test";
 import { turnMs } from "../../src/intake/turn.ts";
 import { KafkaMessage } from "../../src/source/kafka/kafka-message.ts";
+import { inTime } from "../../src/source/kafka/group.ts";
 import { Partition } from "../../src/source/kafka/partition.ts";
 import { hand } from "../../src/source/kafka/reader.ts";
+import { simulatedClock } from "../kit/clock.ts";
 import { intake, numberOf } from "../kit/intake.ts";
+import { fakeIntake } from "../kit/source.ts";
 import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
@@ -64,4 +67,59 @@ test("if the gateway stops meanwhile, nothing more of it is handed over", async 
   expect(await part.seen()).toEqual([turnMs]);
   expect(await part.done).toBe(false);
   expect(part.partition.next).toBe(turnMs);
+});
+
+function fullIntake() {
+  const full = fakeIntake();
+  full.full = true;
+  const topic = { name: "events", id: "", leaders: [0], may: () => undefined };
+  const said = { topic: "tenant/acme/device/a/telemetry", payload: Buffer.from("{}"), isJudged: false };
+  return { intake: full, messages: [new KafkaMessage(new Partition(topic, 0, 0), 0, said, 0)] };
+}
+
+/** A signal that lives as long as a membership, and who listens to it. */
+function watched() {
+  const stop = new AbortController();
+  const listeners = new Set<unknown>();
+  const { signal } = stop;
+  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
+  signal.addEventListener = (type: string, listener: EventListener) => {
+    listeners.add(listener);
+    add(type, listener);
+  };
+  signal.removeEventListener = (type: string, listener: EventListener) => {
+    listeners.delete(listener);
+    remove(type, listener);
+  };
+  return { stop, signal, listeners };
+}
+
+test("who waited for room or for the disk listens no more to what ends the membership", async () => {
+  const { signal, listeners } = watched();
+  const clock = simulatedClock();
+  const { intake: full, messages } = fullIntake();
+  for (let n = 0; n < 3; n++) {
+    const handing = hand(messages, { intake: full, signal });
+    expect(listeners.size).toBe(1);
+    full.drain();
+    expect(await handing).toBe(true);
+    expect(await inTime(Promise.resolve(n), { signal, clock })).toBe(n);
+    await Bun.sleep(0);
+    expect(listeners.size).toBe(0);
+    full.full = true;
+  }
+});
+
+test("what is not on the disk some time after the end is given up", async () => {
+  const { stop, signal } = watched();
+  const clock = simulatedClock();
+  let why = "";
+  void inTime(new Promise(() => {}), { signal, clock }).catch((error: unknown) => (why = String(error)));
+  stop.abort();
+  clock.advance(1_999);
+  await Bun.sleep(0);
+  expect(why).toBe("");
+  clock.advance(1);
+  await Bun.sleep(0);
+  expect(why).toContain("the gateway stops");
 });

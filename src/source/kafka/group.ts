@@ -82,15 +82,18 @@ async function take(records: readonly GroupRecord[], parts: Parts): Promise<void
   const durable = Promise.all(
     [...ends].map(([partition, end]) => partition.durableTo(Math.min(end, partition.next))),
   );
-  const inTime = await Promise.race([durable.then(() => true), late(parts)]);
-  if (!isHanded || !inTime) throw new Error("the gateway stops");
+  await inTime(durable, parts);
+  if (!isHanded) throw new Error(stopping);
 }
 
-/** Some time after the signal. */
-function late({ signal, clock }: Parts): Promise<boolean> {
-  return new Promise((resolve) => {
-    const begin = () => clock.after(graceMs, () => resolve(false));
+const stopping = "the gateway stops";
+
+/** As `work`, but rejects some time after the signal. Of a batch that is durable nothing listens to it any more: it lasts as long as the membership. */
+export function inTime<T>(work: Promise<T>, { signal, clock }: Pick<Parts, "signal" | "clock">): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const begin = () => clock.after(graceMs, () => reject(new Error(stopping)));
     if (signal.aborted) begin();
-    else signal.addEventListener("abort", begin, { once: true });
+    else signal.addEventListener("abort", begin);
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", begin));
   });
 }

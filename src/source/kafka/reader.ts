@@ -128,8 +128,13 @@ export async function hand(
 async function room({ intake, signal }: Pick<ReaderParts, "intake" | "signal">): Promise<void> {
   while ((intake.isFull() || intake.held !== null) && !signal.aborted)
     await new Promise<void>((resolve) => {
-      intake.whenRoom(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
+      // The signal outlives the wait, and keeps whoever listens to it.
+      const goOn = () => {
+        signal.removeEventListener("abort", goOn);
+        resolve();
+      };
+      intake.whenRoom(goOn);
+      signal.addEventListener("abort", goOn);
     });
 }
 
