@@ -66,14 +66,15 @@ const pieceBytes = 64;
 export function describedUpTo(last: Stretch | undefined, smaps: string): string {
   const head = last && `-${last.to.toString(16).padStart(8, "0")} `;
   const piece = Buffer.alloc(pieceBytes);
-  let text = "";
+  let [text, at] = ["", -1];
   try {
     const file = openSync(smaps, "r");
     try {
       for (let bytes = pieceBytes, isAll = false; bytes > 0 && !isAll;) {
         bytes = readSync(file, piece, 0, pieceBytes, null);
         text += piece.toString("latin1", 0, bytes);
-        const at = head === undefined ? -1 : text.indexOf(head);
+        // Only where it may stand since the last piece: a kernel that splits nothing off has it nowhere.
+        if (head !== undefined && at < 0) at = text.indexOf(head, text.length - bytes - head.length);
         isAll = at >= 0 && /^Swap: .*\n/m.test(text.slice(at));
       }
     } finally {
