@@ -9,7 +9,7 @@
 import type { Database } from "bun:sqlite";
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import { ageClock, type Clock } from "../../core/clock.ts";
+import { ageClock, type Clock, type Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { integer } from "../../core/settings.ts";
 import type { Retention, RetentionBounds } from "../../core/store.ts";
@@ -32,11 +32,15 @@ export interface RetentionOptions {
   readonly log: Log;
 }
 
+/** While there is something to remove, or soon may be; and while neither time nor a second's rows bring that about. */
 const lookEveryMs = 250;
+const calmLookEveryMs = 1_000;
 /** Rows removed per table at a time: it takes some ms, and is more than a site brings in. */
 const rowsMax = 2_000;
 /** Room is made as soon as less than this is free above the spool's floor. */
 const marginBytes = 33_554_432;
+/** More than may come in a second. */
+const amplyFreeBytes = 8 * marginBytes;
 /** These newest rows stay, however full the disk is: then it is not the store that fills it. */
 const rowsKeptMin = 1_000;
 const vacuumPagesMax = 1_000;
@@ -50,24 +54,35 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
   let [expired, removedForRoom] = [0, 0];
   let isShort = false;
 
-  function look(): void {
-    if (retentionDays > 0) expired += expire(db, nowMs() - retentionDays * dayMs);
-    const short = freeBytesMin > 0 && freeBytes(path) < freeBytesMin + marginBytes;
+  /** @returns whether there may soon be more to do */
+  function look(): boolean {
+    const old = retentionDays > 0 ? expire(db, nowMs() - retentionDays * dayMs) : 0;
+    expired += old;
+    const spare = freeBytesMin > 0 ? freeBytes(path) - freeBytesMin : Number.POSITIVE_INFINITY;
+    const short = spare < marginBytes;
     if (short) removedForRoom += makeRoom(db);
     if (short && !isShort)
       log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
     isShort = short;
     vacuum(db, short);
+    return old > 0 || spare < amplyFreeBytes;
   }
 
-  const timer = clock.every(lookEveryMs, () => {
+  function tryLook(): boolean {
     try {
-      look();
+      return look();
     } catch (error) {
       // Another process writes, or the disk fails, which the deliveries report: tried again in a moment.
       log.debug({ error: explain(error) }, "rows of the local store could not be removed");
+      return true;
     }
-  });
+  }
+
+  const next = (ms: number): Timer =>
+    clock.after(ms, () => {
+      timer = next(tryLook() ? lookEveryMs : calmLookEveryMs);
+    });
+  let timer = next(lookEveryMs);
   return {
     stats: () => ({ rows_expired: expired, rows_removed_for_room: removedForRoom }),
     close: () => timer.cancel(),

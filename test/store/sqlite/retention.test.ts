@@ -88,6 +88,26 @@ describe("the local store", () => {
     kept.close();
   });
 
+  test.each([
+    ["nothing is old and there is room", 0, 0, 1_000],
+    ["rows are old", 5_000, 0, 250],
+    ["the disk may soon be full", 0, Number.MAX_SAFE_INTEGER / 2, 250],
+  ])("while %s is looked at again in due time", (_, rows, freeBytesMin, lookAgainMs) => {
+    const clock = simulatedClock();
+    fill("raw_events", rows, clock.wallMs() - 3 * dayMs);
+    fill("raw_events", 1, clock.wallMs());
+    const waits: number[] = [];
+    const heard = {
+      ...clock,
+      after: (ms: number, run: () => void) => (waits.push(ms), clock.after(ms, run)),
+    };
+    const { kept } = retention(1, heard, freeBytesMin);
+    clock.advance(250);
+    expect(waits).toEqual([250, lookAgainMs]);
+    kept.close();
+    expect(clock.pending()).toBe(0);
+  });
+
   test.skipIf(!existsSync(executable))(
     "that another process has locked waits, and neither health nor the spool does",
     async () => {
