@@ -5,6 +5,7 @@ import type { Config } from "../config/index.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
 import { explain, type Log } from "../core/log.ts";
+import { Said } from "../core/said.ts";
 import type { Registry } from "../core/registry.ts";
 import { openSharedAuth } from "../redis/shared-auth.ts";
 import { DeviceAuthCache } from "../registry/auth-cache.ts";
@@ -37,9 +38,15 @@ export function openDevices({ config, registry, clock, log, closers }: DevicePar
     onSettings: () => void pollSettings(),
   });
   closers.add(lookup.close);
+  const unkept = new Said();
   const keepCache = async () => {
-    const told = "the auth cache cannot be kept for a restart";
-    await saved.save().catch((error: unknown) => log.warn({ error: explain(error) }, told));
+    try {
+      await saved.save();
+      unkept.forget();
+    } catch (cause) {
+      const error = explain(cause);
+      if (unkept.isNew(error)) log.warn({ error }, "the auth cache cannot be kept for a restart");
+    }
   };
   return { policy, pollSettings, cache, keepCache, lookup };
 }

@@ -8,6 +8,7 @@
 import { backoffMs, sleep, type Clock, unlessStopped } from "../core/clock.ts";
 import type { Deferred, Entry } from "../core/entry.ts";
 import { explain, type Log } from "../core/log.ts";
+import { Said } from "../core/said.ts";
 import type { Books } from "./books.ts";
 import type { HostClock } from "./host-clock.ts";
 import type { Ingest } from "./ingest.ts";
@@ -45,7 +46,7 @@ export class Rejudge {
   #running: Promise<void> | undefined;
   #nudge = new AbortController();
   readonly #stop = new AbortController();
-  #trouble: string | null = null;
+  readonly #trouble = new Said();
   /** What waits for the clock: some of it is left, and when the latest that an earlier run left came. */
   #awaitsTime = false;
   #latestMs: number | undefined;
@@ -152,7 +153,7 @@ export class Rejudge {
     const found = await unlessStopped(this.#stop.signal, registry.find([...ids.values()]));
     const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
     const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), devices.get(keyOf(entry)) ?? null));
-    this.#trouble = null;
+    this.#trouble.forget();
     const durable = new Promise<void>((resolve) =>
       ingest.rejudged(batch, judged, () => {
         this.#batch = [];
@@ -175,12 +176,11 @@ export class Rejudge {
 
   #note(error: unknown): void {
     const why = explain(error);
-    if (why !== this.#trouble && !this.#stop.signal.aborted)
+    if (!this.#stop.signal.aborted && this.#trouble.isNew(why))
       this.#parts.log.warn(
         { error: why, waiting: this.#left },
         "messages wait on the disk to be judged; trying again",
       );
-    this.#trouble = why;
   }
 }
 

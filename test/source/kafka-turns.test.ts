@@ -1,13 +1,17 @@
 /** A batch of Kafka is handed to the intake in its turns, so that look-ups, drains and HTTP have theirs meanwhile. */
+import { type AddressInfo, createServer } from "node:net";
 import { afterEach, expect, test } from "bun:test";
+import { systemClock } from "../../src/core/clock.ts";
 import { turnMs } from "../../src/intake/turn.ts";
 import { KafkaMessage } from "../../src/source/kafka/kafka-message.ts";
 import { inTime } from "../../src/source/kafka/group.ts";
 import { Partition } from "../../src/source/kafka/partition.ts";
 import { hand } from "../../src/source/kafka/reader.ts";
+import { openKafkaSource } from "../../src/source/kafka/source.ts";
+import { kafkaSettingsOf } from "../kit/kafka/source.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { intake, numberOf } from "../kit/intake.ts";
-import { fakeIntake } from "../kit/source.ts";
+import { fakeIntake, recordingLog, until } from "../kit/source.ts";
 import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
@@ -122,4 +126,29 @@ test("what is not on the disk some time after the end is given up", async () => 
   clock.advance(1);
   await Bun.sleep(0);
   expect(why).toContain("the gateway stops");
+});
+
+test("what keeps a broker away in turns is logged once each", async () => {
+  let connections = 0;
+  const server = createServer((socket) => {
+    if (connections++ % 2 === 0) socket.destroy();
+    else socket.end(Buffer.from([0, 0, 0, 2, 0, 0]));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const { log, lines } = recordingLog();
+  const clock = {
+    ...systemClock,
+    after: (ms: number, run: () => void) => systemClock.after(Math.min(ms, 5), run),
+  };
+  const settings = kafkaSettingsOf({
+    KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${port}`,
+    KAFKA_SOURCE_TOPIC: "events",
+  });
+  const source = openKafkaSource({ settings, gatewayId: "g", clock, log, marks: new Map() });
+  void source.start(fakeIntake());
+  await until("twenty tries", () => connections > 20);
+  await source.close();
+  server.close();
+  expect(lines).toHaveLength(2);
 });

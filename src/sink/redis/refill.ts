@@ -9,6 +9,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import type { Entry } from "../../core/entry.ts";
+import { Said } from "../../core/said.ts";
 import type { EventTable, HeldEntries } from "../../core/recent.ts";
 
 export interface RefillParts {
@@ -52,6 +53,7 @@ export function createRefill({
   let count = 0;
   let notBeforeMs = 0;
   let reason: string | null = null;
+  const failures = new Said();
 
   async function fromSpool(): Promise<number> {
     let read = 0;
@@ -87,10 +89,12 @@ export function createRefill({
       count++;
       log.info({ from_spool: spooled, from_tables: stored }, "Redis is filled again");
       reason = null;
-    } catch (error) {
+      failures.forget();
+    } catch (cause) {
       notBeforeMs = clock.monoMs() + retryAfterMs;
-      if (!stopping.signal.aborted)
-        log.warn({ error: explain(error) }, "Redis is not filled yet; that is tried again");
+      const error = explain(cause);
+      if (!stopping.signal.aborted && failures.isNew(error))
+        log.warn({ error }, "Redis is not filled yet; that is tried again");
     }
   }
 

@@ -8,6 +8,7 @@
 import { backoffMs, sleep, type Timer } from "../../core/clock.ts";
 import { explain } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
+import { Said } from "../../core/said.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
 import { unpackedBytesMax } from "../../kafka/read-batch.ts";
@@ -58,6 +59,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   let connected = false;
   const stopping = new AbortController();
   let detail = `${place}: not started`;
+  const troubles = new Said();
   let wire: Wire | undefined;
   let committing: Timer | undefined;
   let running: Promise<void> = Promise.resolve();
@@ -100,7 +102,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     connected = false;
     if (stopping.signal.aborted) return;
     const said = `${place}: ${why}`;
-    if (said !== detail) log.warn({ kafka: place }, said);
+    if (troubles.isNew(said)) log.warn({ kafka: place }, said);
     detail = said;
   }
 
@@ -174,6 +176,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   function reads(what: string): void {
     if (!connected) log.info({ kafka: place }, `reading ${what}`);
     connected = true;
+    troubles.forget();
     detail = `${place}: reading ${what}`;
     first.resolve();
   }
