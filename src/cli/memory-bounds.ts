@@ -50,7 +50,7 @@ export const itemBytes = {
   requeued: 192,
   column: 512,
   /** A series with the last times of its readings. */
-  series: 4_608,
+  series: 2_304,
   /** A place in the window of a drain. */
   place: 16,
 };

@@ -18,7 +18,7 @@ const wordsMax = 10_000;
 
 /** The object that a room last found for a speaker; whether it still holds, its `home` tells: the map that it is in, or none any more. */
 export interface Found {
-  home: ReadonlyMap<string, Found> | undefined;
+  home: ReadonlyMap<unknown, unknown> | undefined;
 }
 
 export class Address {
@@ -38,10 +38,11 @@ export class Address {
   text = "";
   /** For spool/redelivery.ts; -1: not known yet. */
   owner = -1;
-  /** For registry/auth-cache.ts, judge/limit.ts and admin/device-activity.ts. */
+  /** For registry/auth-cache.ts, judge/limit.ts, admin/device-activity.ts and sink/influx/series.ts. */
   row: Found | undefined = undefined;
   bucket: Found | undefined = undefined;
   heard: Found | undefined = undefined;
+  series: Found | undefined = undefined;
 
   constructor(topic: string, tenantId: string, deviceId: string, msgType: string, isOfTopic: boolean) {
     this.topic = topic;

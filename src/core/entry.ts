@@ -106,8 +106,8 @@ export interface Telemetry {
   readonly metrics: Readonly<Record<string, number | boolean | string | null>>;
 }
 
-export function telemetryOf(entry: Entry): Telemetry {
-  const { seq, metrics } = JSON.parse(entry.payload) as {
+export function telemetryOf({ payload }: Pick<Entry, "payload">): Telemetry {
+  const { seq, metrics } = JSON.parse(payload) as {
     seq?: number | null;
     metrics?: Telemetry["metrics"] | null;
   };

@@ -3,13 +3,14 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { createCollisions, type Shifts } from "../../src/sink/influx/collisions.ts";
-import { createSeries } from "../../src/sink/influx/series.ts";
-import type { Line, Table, Time } from "../../src/sink/influx/line.ts";
+import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
+import { encodeLine, type Line, type Table, type Time } from "../../src/sink/influx/line.ts";
 import { event } from "../contract/entries.ts";
+import type { EntryChanges } from "../kit/spool.ts";
 
 const table: Table = {
   name: "telemetry",
-  column: () => ({ head: ",v=", integer: false, type: "float" }),
+  column: (name) => ({ head: `,${name.replace("=", "\\=")}=`, integer: false, type: "float" }),
 };
 
 const grammar = grammarOf("v3", true, false);
@@ -18,16 +19,19 @@ beforeEach(() => (seriesOf = createSeries()));
 
 const ns = (time: Time): number => time.ms * 1_000_000 + time.ns;
 
-const line = (seq: number, time: number | bigint, fields = `v=${seq}`, device = "d"): Line => ({
-  entry: event(seq),
-  table,
-  series: seriesOf(event(seq, { deviceId: device }), table, grammar),
-  fields,
-  ms: Math.floor(Number(time) / 1_000_000),
-  ns: Number(time) % 1_000_000,
-  news: null,
-  misfit: false,
-});
+type Metrics = Record<string, number | null>;
+
+function line(
+  seq: number,
+  time: number | bigint,
+  metrics: Metrics = { v: seq },
+  device: EntryChanges = {},
+): Line {
+  const entry = event(seq, { payload: JSON.stringify({ metrics }), ...device });
+  const made = encodeLine(entry, table, grammar, seriesOf);
+  if (made === null) throw new Error("a line without fields");
+  return { ...made, ms: Math.floor(Number(time) / 1_000_000), ns: Number(time) % 1_000_000 };
+}
 
 function times(mode: "shift" | "keep", make: () => readonly Line[]): number[] {
   seriesOf = createSeries();
@@ -47,30 +51,21 @@ describe("the window of collisions", () => {
     ["sites", { siteId: "s1" }, { siteId: "s2" }],
   ])("devices of one name at two %s do not make each other's last times forgotten", (_, one, other) => {
     const collisions = createCollisions("shift");
-    const place = (seq: number, of: typeof one | typeof other) => {
-      const entry = event(seq, of);
-      const each = { ...line(seq, 10), entry, series: seriesOf(entry, table, grammar) };
-      return ns(collisions.place(each, new Map()));
-    };
+    const place = (seq: number, of: EntryChanges) =>
+      ns(collisions.place(line(seq, 10, { v: seq }, of), new Map()));
     expect([place(1, one), place(2, other), place(3, one), place(4, other)]).toEqual([10, 10, 11, 11]);
   });
 
   test("readings of one time with other fields are one point, and come again as such", () => {
     const collisions = createCollisions("shift");
-    const place = (seq: number, metrics: Record<string, number | null>, device = "d") => {
-      const payload = JSON.stringify({ metrics });
-      const fields = Object.entries(metrics).flatMap(([name, value]) =>
-        value === null ? [] : [`${name}=${value}`],
-      );
-      const each = line(seq, 10, fields.join(","), device);
-      return ns(collisions.place({ ...each, entry: event(seq, { payload }) }, new Map()));
-    };
+    const place = (seq: number, metrics: Metrics, deviceId = "d") =>
+      ns(collisions.place(line(seq, 10, metrics, { deviceId }), new Map()));
     const sent = [{ a: 1 }, { b: 2 }, { c: 3, d: null }, { d: 4 }];
     expect(sent.map((metrics, i) => place(i + 1, metrics))).toEqual([10, 10, 10, 10]);
     expect(collisions.count).toBe(0);
     // The same again, as after a redelivery or a retry.
     expect(sent.map((metrics, i) => place(i + 7, metrics))).toEqual([10, 10, 10, 10]);
-    expect([place(15, { "x\\=1": 1 }, "e"), place(16, { "x\\=2": 1 }, "e")]).toEqual([10, 10]);
+    expect([place(15, { "x=1": 1 }, "e"), place(16, { "x=2": 1 }, "e")]).toEqual([10, 10]);
     expect([place(21, { b: 9 }), place(22, { e: 1, a: 2 })]).toEqual([11, 12]);
     expect(collisions.count).toBe(2);
   });
@@ -86,7 +81,11 @@ describe("the window of collisions", () => {
     const collisions = createCollisions("shift");
     const place = (each: Line) => String(ns(collisions.place(each, new Map())));
     expect([place(line(1, 10)), place(line(2, 10)), place(line(3, 10))]).toEqual(["10", "11", "12"]);
-    expect([place(line(2, 10)), place(line(1, 10)), place(line(9, 10, "v=3"))]).toEqual(["11", "10", "12"]);
+    expect([place(line(2, 10)), place(line(1, 10)), place(line(9, 10, { v: 3 }))]).toEqual([
+      "11",
+      "10",
+      "12",
+    ]);
     expect(collisions.count).toBe(2);
   });
 
@@ -104,8 +103,8 @@ describe("the window of collisions", () => {
     const place = (each: Line) => String(ns(collisions.place(each, new Map())));
     for (const time of [10, 30, 20]) place(line(time, time));
     expect(place(line(99, 20))).toBe("21");
-    for (let n = 0; n < 20_000; n += 1) place(line(n, 10, "v=0", `d${n}`));
-    expect(place(line(99, 10, "v=1", "d19999"))).toBe("11");
+    for (let n = 0; n < 2.5 * seriesMax; n += 1) place(line(n, 10, { v: 0 }, { deviceId: `d${n}` }));
+    expect(place(line(99, 10, { v: 1 }, { deviceId: `d${2 * seriesMax}` }))).toBe("11");
     expect(place(line(98, 20))).toBe("20");
   });
 
@@ -127,7 +126,7 @@ describe("the window of collisions", () => {
         const collisions = createCollisions("shift");
         const stored = new Map<string, string>();
         for (const [i, { time, value }] of readings.entries()) {
-          const placed = collisions.place(line(i + 1, time, `v=${value}`), new Map());
+          const placed = collisions.place(line(i + 1, time, { v: value }), new Map());
           const there = stored.get(String(ns(placed))) ?? placed.fields;
           if (there !== placed.fields) return false;
           stored.set(String(ns(placed)), placed.fields);

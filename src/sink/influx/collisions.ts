@@ -8,7 +8,8 @@
  * Rejected alternative: a sequence number as a tag, which would make a series of every message.
  */
 import { telemetryOf, type Entry } from "../../core/entry.ts";
-import { later, moved, type Line, type Slot, type Time } from "./line.ts";
+import { encodeLine, later, moved, type Line, type Slot, type Time } from "./line.ts";
+import { Unwritable } from "./names.ts";
 
 /** Entry seq → the time it was given, for entries whose own time was taken. */
 export type Shifts = Map<number, Time>;
@@ -30,9 +31,9 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   /** The time of a line whose own is taken. */
   function timeFor(slot: Slot, slots: readonly Slot[], line: Line): Time {
     const { seq } = line.entry;
-    const { entry, fields } = slot.reading;
     const isThisTime = distance(slot, line) === 0;
-    if (isThisTime && (entry.seq === seq || fields === line.fields || joins(slot, line))) return slot;
+    if (isThisTime && (slot.seq === seq || fieldsOf(slot, line) === line.fields || joins(slot, line)))
+      return slot;
     const others = (slot.others ??= new Map());
     const same = others.get(seq) ?? others.get(line.fields);
     if (same !== undefined) return later(slot, same);
@@ -41,7 +42,9 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
     do slot.shifted += 1;
     while (slots.some((other) => other !== slot && covers(other, later(slot, slot.shifted))));
     if (others.size < othersMax * 2) others.set(seq, slot.shifted).set(line.fields, slot.shifted);
-    return later(slot, slot.shifted);
+    const time = later(slot, slot.shifted);
+    line.series.newestMs = Math.max(line.series.newestMs, time.ms);
+    return time;
   }
 
   return {
@@ -49,8 +52,9 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
       const { seq } = line.entry;
       const given = shifts.size === 0 ? undefined : shifts.get(seq);
       if (given !== undefined) return moved(line, given);
-      const { slots } = line.series;
-      const slot = slotAt(slots, line);
+      const { slots, newestMs } = line.series;
+      // The usual case, in which no slot need be fetched from memory but the one that is overwritten.
+      const slot = line.ms > newestMs ? undefined : slotAt(slots, line);
       if (slot === undefined) {
         remember(line);
         return line;
@@ -66,10 +70,11 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
 }
 
 /** Of other fields than all at that time: InfluxDB makes one point of them, and nothing is replaced. So a source may send a value each. */
-function joins(slot: Slot, { entry, fields }: Line): boolean {
+function joins(slot: Slot, line: Line): boolean {
+  const { entry, fields } = line;
   // Readings of one device begin with the same field in general, and to see that takes no parsing.
-  if (slot.joined === null && beginAlike(fields, slot.reading.fields)) return false;
-  const joined = (slot.joined ??= { names: new Set(namesIn(slot.reading.entry)), readings: [] });
+  if (slot.joined === null && beginAlike(fields, fieldsOf(slot, line))) return false;
+  const joined = (slot.joined ??= { names: new Set(namesIn(slot)), readings: [] });
   const isKnown = joined.readings.some((other) => other.seq === entry.seq || other.fields === fields);
   if (isKnown) return true;
   const names = namesIn(entry);
@@ -86,25 +91,44 @@ function beginAlike(fields: string, others: string): boolean {
   return fields[i] === "=" && others[i] === "=" && fields[i - 1] !== "\\";
 }
 
+/** The fields of a slot's reading as they are written now; `line` is another of its series. */
+function fieldsOf(slot: Slot, { entry, series }: Line): string {
+  slot.fields ??= written({ ...entry, payload: slot.payload }, series);
+  return slot.fields;
+}
+
+function written(entry: Entry, { table, grammar }: Line["series"]): string {
+  try {
+    return encodeLine(entry, table, grammar)?.fields ?? "";
+  } catch (error) {
+    // By the types that are known meanwhile; it is another reading then.
+    if (error instanceof Unwritable) return "";
+    throw error;
+  }
+}
+
 /** Of its fields. */
-function namesIn(entry: Entry): string[] {
-  const { seq, metrics } = telemetryOf(entry);
+function namesIn(reading: Pick<Entry, "payload">): string[] {
+  const { seq, metrics } = telemetryOf(reading);
   const names = Object.keys(metrics).filter((name) => metrics[name] !== null);
   return seq === undefined ? names : ["seq", ...names];
 }
 
-function remember(reading: Line) {
-  const { ms, ns, series } = reading;
+function remember({ ms, ns, series, entry: { seq, payload } }: Line) {
   const slot = series.slots[series.oldest];
-  if (slot === undefined) series.slots.push({ ms, ns, reading, others: null, joined: null, shifted: 0 });
+  if (slot === undefined)
+    series.slots.push({ ms, ns, seq, payload, fields: null, others: null, joined: null, shifted: 0 });
   else {
     slot.ms = ms;
     slot.ns = ns;
-    slot.reading = reading;
+    slot.seq = seq;
+    slot.payload = payload;
+    slot.fields = null;
     slot.others = null;
     slot.joined = null;
     slot.shifted = 0;
   }
+  if (ms > series.newestMs) series.newestMs = ms;
   series.oldest = (series.oldest + 1) % slotsMax;
 }
 

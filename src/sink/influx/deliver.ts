@@ -91,7 +91,10 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
   }
 
   function learn(database: string, lines: readonly Line[]) {
-    for (const { news, table } of lines) if (news !== null) types.confirm(database, table.name, news);
+    for (const { news, table, series } of lines) {
+      series.isStored = true;
+      if (news !== null) types.confirm(database, table.name, news);
+    }
   }
 
   function fatesOf(round: Round, made: Lines): Fates {
@@ -101,7 +104,6 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       stored(lines) {
         if (lines !== made.fits || made.hasNews) learn(round.database, lines);
         if (retentionMs > 0) tally.beyondRetention(lines.filter(isInvisible).length);
-        for (const { series } of lines) series.isStored = true;
         round.outcome.delivered += lines.length;
         round.stored.push(lines);
       },

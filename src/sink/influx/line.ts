@@ -36,11 +36,14 @@ export interface Time {
   readonly ns: number;
 }
 
-/** One time of a series and its first reading, overwritten in place. */
+/** One time of a series and its first reading, overwritten in place. Of a reading only its text is kept: whole entries filled the heap. */
 export interface Slot {
   ms: number;
   ns: number;
-  reading: Line;
+  seq: number;
+  payload: string;
+  /** What `payload` was written as; null until that is asked for. */
+  fields: string | null;
   /** By how many nanoseconds further readings were moved, by their seq and by their fields; null in the usual case. */
   others: Map<number | string, number> | null;
   /** Readings of other fields at this very time, and all names there are; null in the usual case. */
@@ -54,13 +57,16 @@ export interface Slot {
 
 /** One device in one table, and its last times. */
 export interface Series {
-  readonly tenantId: string | null;
+  readonly table: Table;
+  readonly grammar: Grammar;
   readonly siteId: string | null;
   /** Measurement and tags. */
   readonly text: string;
   readonly slots: Slot[];
   /** Which slot is overwritten next. */
   oldest: number;
+  /** No slot is of a later ms. */
+  newestMs: number;
   /** The server has stored a line of it. */
   isStored: boolean;
 }
@@ -188,9 +194,19 @@ export function typeOf(line: Line, name: string): ColumnType | null {
   return digits.endsWith("i") ? "integer" : "float";
 }
 
-function newSeries(entry: Entry, { name }: Table, grammar: Grammar): Series {
-  const { tenantId, siteId } = entry;
-  return { tenantId, siteId, text: seriesText(entry, name, grammar), slots: [], oldest: 0, isStored: false };
+export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {
+  const text = seriesText(entry, table.name, grammar);
+  const { siteId } = entry;
+  return {
+    table,
+    grammar,
+    siteId,
+    text,
+    slots: [],
+    oldest: 0,
+    newestMs: Number.NEGATIVE_INFINITY,
+    isStored: false,
+  };
 }
 
 /** The years that 64-bit nanoseconds can hold begin in 1677. */

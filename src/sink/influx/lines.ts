@@ -27,7 +27,7 @@ export interface Lines {
   readonly misfits: Line[];
   /** The bytes of `fits`. */
   readonly body: Body;
-  /** Some line of `fits` has a column whose type is not known yet. */
+  /** Some line of `fits` has a column whose type is not known yet, or is of a series of which no line is known to be stored. */
   hasNews: boolean;
   /** Entries without a field to write. */
   ignored: number;
@@ -126,7 +126,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
         checkDistance(entry);
         const line = scanned(entry, table, making, body) ?? encoded(entry, table, making, body);
         if (line === null) lines.ignored += 1;
-        else if (line.news !== null) lines.hasNews = true;
+        else if (line.news !== null || !line.series.isStored) lines.hasNews = true;
         if (line !== null) (line.misfit ? lines.misfits : lines.fits).push(line);
       } catch (error) {
         if (!(error instanceof Unwritable)) throw error;

@@ -1,16 +1,18 @@
 /**
  * A cache of series: a device's measurement and tags as line protocol writes them, and the last times of its readings
- * (collisions.ts). To make them per line was most of what a line cost.
+ * (collisions.ts). To make them per line was most of what a line cost. A series hangs off its device's address, for to find it by its
+ * names touched memory in ten more places, which from some thousand devices on are in no cache of the processor.
  *
- * The cache has two generations, so that eviction costs nothing: a series in use moves to the young one, and the old one goes as
- * a whole.
+ * The cache has two generations: a series in use moves to the young one, and the old one goes as a whole.
  */
+import type { Address, Found } from "../../core/address.ts";
 import type { Entry } from "../../core/entry.ts";
-import type { Grammar, Series, Table } from "./line.ts";
-import { seriesText } from "./names.ts";
+import { newSeries, type Grammar, type Series, type Table } from "./line.ts";
 import type { KnownColumn } from "./types.ts";
 
-export interface KnownSeries extends Series {
+export interface KnownSeries extends Series, Found {
+  /** That it hangs off. */
+  address: Address | undefined;
   /** `text` and the space behind it, encoded. */
   readonly bytes: Uint8Array;
   /** The columns of the last message, in its order. */
@@ -20,44 +22,58 @@ export interface KnownSeries extends Series {
 export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
 /** At least this many series are cached, at most twice as many. */
-export const seriesMax = 8_192;
+export const seriesMax = 32_768;
 
-/** By table, tenant, site and device: two of one name never take turns in one place, where each would forget the other's last times. */
-type Known = Map<Table, Places>;
-type Places = Map<string | null, Map<string | null, Devices>>;
-type Devices = Map<string | null, KnownSeries>;
+/** By table, and by device and site: two of one name never take turns in one place, where each would forget the other's last times. */
+type Known = Map<Table, Map<string, KnownSeries>>;
 
 export function createSeries(): SeriesOf {
   let young: Known = new Map();
   let old: Known = new Map();
   let size = 0;
 
-  return (entry, table, grammar) => {
-    const { deviceId, siteId, tenantId } = entry;
-    const known = young.get(table)?.get(tenantId)?.get(siteId)?.get(deviceId);
+  function find(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
+    // Tenants and devices have no "/".
+    const key = `${entry.tenantId}/${entry.deviceId}/${entry.siteId}`;
+    const known = young.get(table)?.get(key);
     if (known !== undefined) return known;
-    const before = old.get(table)?.get(tenantId)?.get(siteId)?.get(deviceId);
-    const series = before ?? fresh(entry, table, grammar);
-    if (size >= seriesMax) [old, young, size] = [young, new Map(), 0];
-    devicesAt(young, table, tenantId, siteId).set(deviceId, series);
+    const series = old.get(table)?.get(key) ?? fresh(entry, table, grammar);
+    if (size >= seriesMax) {
+      forget(old);
+      [old, young, size] = [young, new Map(), 0];
+    }
+    let devices = young.get(table);
+    if (devices === undefined) young.set(table, (devices = new Map()));
+    devices.set(key, series);
+    series.home = young;
     size += 1;
+    return series;
+  }
+
+  return (entry, table, grammar) => {
+    const { address, siteId } = entry;
+    const last = address?.series as KnownSeries | undefined;
+    if (last?.home === young && last.table === table && last.siteId === siteId) return last;
+    const series = find(entry, table, grammar);
+    if (address !== undefined) hang(series, address);
     return series;
   };
 }
 
-function devicesAt(known: Known, table: Table, tenantId: string | null, siteId: string | null): Devices {
-  let places = known.get(table);
-  if (places === undefined) known.set(table, (places = new Map()));
-  let sites = places.get(tenantId);
-  if (sites === undefined) places.set(tenantId, (sites = new Map()));
-  let devices = sites.get(siteId);
-  if (devices === undefined) sites.set(siteId, (devices = new Map()));
-  return devices;
+function hang(series: KnownSeries, address: Address) {
+  series.address = address;
+  address.series = series;
 }
 
-function fresh(entry: Entry, { name }: Table, grammar: Grammar): KnownSeries {
-  const { siteId, tenantId } = entry;
-  const text = seriesText(entry, name, grammar);
-  const bytes = new TextEncoder().encode(`${text} `);
-  return { siteId, tenantId, text, bytes, shape: [], slots: [], oldest: 0, isStored: false };
+/** Else an address would keep its series for as long as there are addresses. What is in use has a younger home. */
+function forget(known: Known) {
+  for (const devices of known.values())
+    for (const { home, address } of devices.values())
+      if (home === known && address !== undefined) address.series = undefined;
+}
+
+function fresh(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
+  const series = newSeries(entry, table, grammar);
+  const bytes = new TextEncoder().encode(`${series.text} `);
+  return { ...series, home: undefined, address: undefined, bytes, shape: [] };
 }

@@ -1,0 +1,61 @@
+/** A series hangs off its device's address: what is found there is that of this cache, table and site, and no longer than the cache has it. */
+import { expect, test } from "bun:test";
+import { Address } from "../../src/core/address.ts";
+import { grammarOf } from "../../src/sink/influx/api.ts";
+import type { Table } from "../../src/sink/influx/line.ts";
+import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
+import { event } from "../contract/entries.ts";
+import type { EntryChanges } from "../kit/spool.ts";
+
+const grammar = grammarOf("v1", true, false);
+const tableOf = (name: string): Table => ({
+  name,
+  column: () => ({ head: null, integer: false, type: null }),
+});
+const [telemetry, status] = [tableOf("telemetry"), tableOf("status")];
+const addressOf = (deviceId: string) =>
+  new Address(`tenant/acme/device/${deviceId}/telemetry`, "acme", deviceId, "telemetry", true);
+
+function cache() {
+  const series = createSeries();
+  return (address: Address | undefined, table = telemetry, more: EntryChanges = {}) => {
+    const { deviceId = "d1" } = address ?? {};
+    return series(event(1, { ...(address && { address }), deviceId, ...more }), table, grammar);
+  };
+}
+
+test("with an address at hand and without one it is the same series", () => {
+  const [of, address] = [cache(), addressOf("d1")];
+  const first = of(address);
+  expect(first.text).toBe("telemetry,device_id=d1,site_id=lab-1");
+  expect([of(address), of(undefined), of(addressOf("d1"))]).toEqual([first, first, first]);
+  expect(of(address)).toBe(first);
+  expect(of(undefined)).toBe(first);
+});
+
+test("a device that moves, and another table of it, have series of their own", () => {
+  const [of, address] = [cache(), addressOf("d1")];
+  const first = of(address);
+  expect(of(address, telemetry, { siteId: "lab-2" }).text).toBe("telemetry,device_id=d1,site_id=lab-2");
+  expect(of(address, status).text).toBe("status,device_id=d1,site_id=lab-1");
+  expect(of(address)).toBe(first);
+});
+
+test("caches side by side, each of a sink or an export, do not share series", () => {
+  const [one, other, address] = [cache(), cache(), addressOf("d1")];
+  const first = one(address);
+  expect(other(address)).not.toBe(first);
+  expect(one(address)).toBe(first);
+});
+
+test("what the cache lets go of hangs off no address, and what is in use stays", () => {
+  const [of, address, busy] = [cache(), addressOf("d1"), addressOf("busy")];
+  of(address);
+  const inUse = of(busy);
+  for (let i = 0; i < 3 * seriesMax; i++) {
+    of(undefined, telemetry, { deviceId: `other-${i}` });
+    if (i % 1_000 === 0) of(busy);
+  }
+  expect(address.series).toBeUndefined();
+  expect(of(busy)).toBe(inUse);
+});
