@@ -6,6 +6,7 @@
  * the order of the sink's script (sink/redis/scripts.ts), too.
  */
 import type { Event } from "./entry.ts";
+import { skeletonOf } from "./json-scan.ts";
 
 /** A metric's value, which the entry brought. */
 interface Value {
@@ -84,7 +85,7 @@ function take(device: Latest, entry: Event): void {
     if (known !== undefined && known.entry !== other)
       [other, isOld] = [known.entry, isOlder(entry, known.entry)];
     if (known !== undefined && isOld) continue;
-    exact ??= manyDigits.test(entry.payload) ? exactly(entry.payload) : metrics;
+    exact ??= mayRound(entry.payload) ? exactly(entry.payload) : metrics;
     values.set(metric, { entry, value: exact[metric] });
   }
 }
@@ -111,8 +112,15 @@ interface Contents {
   readonly metadata?: unknown;
 }
 
-/** A double holds 15 digits of any number. */
-const manyDigits = /\d{16}|[eE][+-]?\d{3}/;
+/** A double holds 15 digits of any number, and exponents up to 300. One search for each takes a third of one for both. */
+const manyDigits = /\d{16}/;
+const longExponent = /[eE][+-]?\d{3}/;
+
+/** May a number of it be another one once it is parsed? */
+function mayRound(payload: string): boolean {
+  const text = skeletonOf(payload);
+  return manyDigits.test(text) || longExponent.test(text);
+}
 
 function contents(payload: string): Contents {
   return Object(JSON.parse(payload)) as Contents;

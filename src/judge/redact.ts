@@ -6,7 +6,7 @@
  * reject's bytes. The usual message, with one "provision_token" and no other secret, costs two slices.
  */
 import { wholeTokens } from "../core/token.ts";
-import { endOfString, endOfValue, skeletonOf, skipBlank } from "./scan.ts";
+import { endOfString, endOfValue, skeletonOf, skipBlank } from "../core/json-scan.ts";
 import {
   blank,
   escapedAscii,

@@ -1,7 +1,7 @@
 /** The latest of each device and metric among some entries. */
 import { expect, test } from "bun:test";
 import type { Event } from "../../src/core/entry.ts";
-import { coalesce } from "../../src/core/latest.ts";
+import { coalesce, textOf } from "../../src/core/latest.ts";
 import { event } from "../contract/entries.ts";
 
 test("of entries in any order the newest value per metric stays, and the datatype that came last", () => {
@@ -19,5 +19,19 @@ test("of entries in any order the newest value per metric stays, and the datatyp
     ]);
     expect(device!.datatype?.fields).toEqual({ datatype_id: "2" });
     expect(device!.newest.seq).toBe(3);
+  }
+});
+
+test("a number that a double would round keeps its digits, wherever it stands beside long strings", () => {
+  const page = JSON.stringify("1e400, 12345678901234567 or so. ".repeat(50));
+  for (const digits of ["12345678901234567", "0.1234567890123456", "1e300", "1E+301", "-12e-310"]) {
+    for (const payload of [
+      `{"metrics":{"a":${digits}}}`,
+      `{"page":${page},"metrics":{"a":${digits}}}`,
+      `{"metrics":{"a":${digits},"b":${page}},"page":${page}}`,
+    ]) {
+      const [device] = coalesce([event(1, { payload }) as Event], (_, id) => id);
+      expect(textOf(device!.values.get("a")?.value)).toBe(digits);
+    }
   }
 });

@@ -5,7 +5,7 @@
  * While an entry waits on disk to be judged, what the device sent is always its last member, because a reject keeps
  * what was sent: `_raw_kept` becomes `raw` in the event, `_raw` is removed (`raw = false`).
  */
-import { endOfString, endOfValue, skipBlank } from "../scan.ts";
+import { endOfString, endOfValue, skipBlank } from "../../core/json-scan.ts";
 import { rawPayload } from "../scrub.ts";
 import { isUsual, type Instant } from "../timestamp.ts";
 import type { Gathered } from "./gather.ts";

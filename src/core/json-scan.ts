@@ -65,7 +65,7 @@ const stringsMax = 32;
 
 /**
  * The text without what stands in its long strings, for a search that does not ask for that: an image in base64 or a page of words is
- * most of its message, and took most of what the judge does. A text of many strings comes back as it is.
+ * most of its message, and was most of what such a search took. A text of many strings comes back as it is.
  * @param mayGo what a long string holds; never asked for a name
  */
 export function skeletonOf(text: string, mayGo: (content: string) => boolean = () => true): string {
