@@ -18,6 +18,7 @@
  * Rejected alternative: a binary layout. Text compresses to a fifth, a group can be read with sqlite3 and zstd alone, and encoding
  * is one concatenation. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the bytes that it saves.
  */
+import type { Address } from "../core/address.ts";
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
 import { speakerAt, speakerText, type Speaker } from "../core/speaker-text.ts";
@@ -93,19 +94,21 @@ class RecordReader {
     return this.#line.slice(from, tab);
   }
 
-  /** The strings of a device that is known are shared. */
-  takeSpeaker(): Speaker {
+  /** Of a device that is known: its entries share the strings of it. */
+  takeAddress(): Address | undefined {
     const known = speakerAt(this.#line, this.#at);
-    if (known === undefined)
-      return {
-        topic: fromCopyText(this.take("topic")) ?? "",
-        tenantId: fromCopyText(this.take("tenantId")),
-        deviceId: fromCopyText(this.take("deviceId")),
-        msgType: fromCopyText(this.take("msgType")),
-        siteId: fromCopyText(this.take("siteId")),
-      };
-    this.#at += known.text.length + 1;
+    if (known !== undefined) this.#at += known.text.length + 1;
     return known;
+  }
+
+  takeSpeaker(): Speaker {
+    return {
+      topic: fromCopyText(this.take("topic")) ?? "",
+      tenantId: fromCopyText(this.take("tenantId")),
+      deviceId: fromCopyText(this.take("deviceId")),
+      msgType: fromCopyText(this.take("msgType")),
+      siteId: fromCopyText(this.take("siteId")),
+    };
   }
 
   rest(): string {
@@ -117,7 +120,8 @@ function entryOf(line: string, seq: number): Entry {
   const record = new RecordReader(line, seq);
   const letter = record.take("kind");
   const receivedMs = Number(record.take("receivedMs"));
-  const { topic, tenantId, deviceId, msgType, siteId } = record.takeSpeaker();
+  const address = record.takeAddress();
+  const { topic, tenantId, deviceId, msgType, siteId } = address ?? record.takeSpeaker();
   const ms = record.take("eventMs");
   const eventNs = Number(record.take("eventNs"));
   const reason = fromCopyText(record.take("reason"));
@@ -147,6 +151,8 @@ function entryOf(line: string, seq: number): Entry {
     mirror: flags.includes("m"),
     tokenHash,
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
+    // Also if there is none: an entry of another shape would have all code that is compiled for the judge's compiled once more.
+    address: kind === "event" ? address : undefined,
   } as Entry;
 }
 

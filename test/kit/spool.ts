@@ -95,13 +95,18 @@ export function incompressible(bytes: number): string {
   return `{"x":"${Buffer.from(random).toString("base64").slice(0, bytes)}"}`;
 }
 
+/** What an entry says: without its address, which comes along if it is at hand. */
+export function plain<E extends Entry>(entry: E): E {
+  return { ...entry, address: undefined };
+}
+
 /** Everything a spool holds from `seq` on. */
 export function readAll(spool: Pick<Spool, "read" | "head">, seq = 1): Entry[] {
   const all: Entry[] = [];
   for (let at = seq; at <= spool.head;) {
     const some = spool.read(at);
     if (some.length === 0) break;
-    all.push(...some);
+    all.push(...some.map(plain));
     at = (some.at(-1)?.seq ?? at) + 1;
   }
   return all;

@@ -1,9 +1,12 @@
 /** Groups as bytes: nothing is lost in them, and no damage passes unseen. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { addresses } from "../../src/core/address.ts";
 import type { Entry } from "../../src/core/entry.ts";
+import { candidateOf, toReject } from "../../src/judge/candidate.ts";
+import { rejection } from "../../src/judge/verdict.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
-import { anEntry, entries } from "../kit/spool.ts";
+import { anEntry, entries, plain } from "../kit/spool.ts";
 
 const text = fc.oneof(
   fc.string({ unit: "binary" }),
@@ -44,7 +47,7 @@ describe("a group", () => {
         fc.integer({ min: 1 }),
         (group, first) => {
           const back = decodeGroup(encodeGroup(group), first, group.length);
-          expect(back).toEqual(group.map((e, i) => ({ ...e, seq: first + i })));
+          expect(back.map(plain)).toEqual(group.map((e, i) => ({ ...e, seq: first + i })));
         },
       ),
       { numRuns: 500 },
@@ -56,7 +59,7 @@ describe("a group", () => {
     const group = sizes.map((chars, i) =>
       anEntry({ seq: 7 + i, payload: JSON.stringify({ a: "漢".repeat(chars) }) }),
     );
-    expect(decodeGroup(encodeGroup(group), 7, group.length)).toEqual(group);
+    expect(decodeGroup(encodeGroup(group), 7, group.length).map(plain)).toEqual(group);
   });
 
   test("is plain if it has few lines, and compressed to a fraction if it has many", () => {
@@ -94,6 +97,17 @@ describe("a group", () => {
     const body = Buffer.from(line);
     const group = { body, codec: 0, crc: Bun.hash.crc32(body) };
     expect(() => decodeGroup(group, 1, 1)).toThrow(why);
+  });
+
+  test("has entries of the judge's shape, with the address of a device that is known", () => {
+    const message = { receivedMs: 1, topic: "x", payload: new Uint8Array(), retained: false };
+    const judged = toReject(candidateOf(message), rejection("MALFORMED_JSON"), false, false);
+    const said = anEntry({ deviceId: "dev-known", topic: "tenant/acme/device/dev-known/telemetry" });
+    const [reject, event] = decodeGroup(encodeGroup([judged, said]), 1, 2);
+    expect(Object.keys(reject ?? {})).toEqual(Object.keys(judged));
+    expect(Object.keys(event ?? {})).toEqual(Object.keys(judged));
+    expect(event?.address).toBe(addresses.find(said.topic));
+    expect(event?.address?.deviceId).toBe("dev-known");
   });
 
   test("keeps the payload byte for byte, so that numbers keep their digits", () => {
