@@ -110,10 +110,13 @@ export function readable(bytes: Uint8Array): string {
   return lenient.decode(bytes);
 }
 
-/** UTF-16 that is read as UTF-8 has U+0000 between its characters; the search for secrets must see what it spells. */
+/**
+ * UTF-16 that is read as UTF-8 has U+0000 between its characters, and U+FFFD for what is no UTF-8 in between; the search for secrets must
+ * see what it spells.
+ */
 export function legible(text: string): string {
   if (!text.includes("\0")) return text;
-  const spelled = text.replaceAll("\0", "");
+  const spelled = text.replaceAll(/[\0\ufffd]/g, "");
   return namesSecret(spelled) || spelled.includes("tok-") ? spelled : text;
 }
 

@@ -113,6 +113,15 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
     },
   );
 
+  test("in UTF-16 that has bytes of something else within it", () => {
+    const token = "tok-QhRzcv3lm8NjBNQ0fnjOEp0BTRBtMPp6";
+    const [before, after] = [`{"site_id":"${token.slice(0, 5)}`, `${token.slice(5)}","metrics":{"a":1}}`];
+    const parts = [Buffer.from(before, "utf16le"), Buffer.from([0xff, 0xfe]), Buffer.from(after, "utf16le")];
+    const { payload } = entryOf(court({ policy: dev }).judge.judge(aMessage(Buffer.concat(parts))));
+    expect(payload).toContain("site_id");
+    expect(payload.replaceAll(/[^\w-]/g, "")).not.toContain(token);
+  });
+
   test("what only looks like such a name without its separators keeps its words", () => {
     const text = `{"site_id":"lab-1","netto_kennung":"A-12345678","foto_kenwort":"B-12345678","metrics":{"netto_kendo":1234567}}`;
     expect(entryOf(court({ policy: dev }).judge.judge(aMessage(text)))).toMatchObject({
