@@ -16,6 +16,11 @@ const settings = {
    * at 260 to 300 MB; by 1 at 180 to 190 for the same CPU; by 0.75 at 155 to 185 for a twentieth more; by 0.5 at 149 for a tenth more.
    */
   BUN_JSC_heapGrowthMaxIncrease: "0.75",
+  /**
+   * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine collects when its heap has
+   * grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
+   */
+  BUN_GC_TIMER_INTERVAL: "10000",
 };
 
 /** The loader of glibc or musl by itself, which is the system's name for a program that it began (gcompat, ld.so by hand): not this one. */
