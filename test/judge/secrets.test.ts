@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { withoutTokens } from "../../src/judge/redact.ts";
 import { isPending } from "../../src/judge/contract.ts";
-import { aDevice, aMessage, sha256 } from "../kit/builders.ts";
+import { aBody, aDevice, aMessage, sha256 } from "../kit/builders.ts";
 import { formsOf, hidings, secrets } from "../kit/secrets.ts";
 import { namesSecret, secretSign } from "../../src/judge/secret-names.ts";
 import { court, dev, entryOf } from "./court.ts";
@@ -146,5 +146,17 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
       const entry = entryOf(it.judge.judge(aMessage(part.repeat(1_000_000 / part.length))));
       expect(entry.reason).toBe("MALFORMED_JSON");
     }
+  }, 60_000);
+
+  test("nor do sixteen secrets that stand among many strings, and once more in some", () => {
+    const it = court({ policy: { ...dev, payloadBytesMax: 1_000_000 } });
+    const secretOf = (i: number) => `value-of-secret-${i}.`;
+    const named = Array.from({ length: 15 }, (_, i) => [`m${i}_secret`, secretOf(i)]);
+    const strings = Array.from({ length: 190_000 }, (_, i) => (i % 9_999 === 0 ? secretOf(i / 9_999) : "a"));
+    const body = { ...aBody(), ...Object.fromEntries(named), strings };
+    const { reason, payload } = entryOf(it.judge.judge(aMessage(body)));
+    expect(reason).toBeNull();
+    // Of the twenty copies five are of no secret that has a name.
+    expect(payload.match(/value-of-secret/g)?.length).toBe(5);
   }, 60_000);
 });
