@@ -63,8 +63,11 @@ export interface Mark {
 }
 
 export interface Intake {
-  /** Takes a message. Never throws, never blocks; the message comes back through `Source.durable`. */
-  receive(message: Message): void;
+  /**
+   * Takes a message. Never throws, never blocks; the message comes back through `Source.durable`.
+   * @returns whether all that is to be known of its payload is known: then its source may write over those bytes
+   */
+  receive(message: Message): boolean;
   /** True while the intake holds as much as it may: a source that can (QoS 0 has no window) should stop reading. */
   isFull(): boolean;
   /** Why nothing that comes can be written now; null while it can. */

@@ -14,11 +14,16 @@ export interface Port {
   readonly durable: (messages: readonly Message[]) => void;
 }
 
+/** What a message counts for against the intake's bound, as long as its payload is there. */
+export const bytesOf = ({ payload, topic }: Message): number => payload.length + topic.length;
+
 export class OpenGroup {
   /** How many messages it holds. */
   size = 0;
   /** The first of them; undefined if it holds none. */
   first: Message | undefined;
+  /** Of its messages; see `bytesOf`. */
+  bytes = 0;
   /** When the first came, monotonic. */
   sinceMs = 0;
   entries: Entry[] = [];
@@ -41,12 +46,14 @@ export class OpenGroup {
       this.first = message;
     }
     this.size++;
+    this.bytes += bytesOf(message);
     port.open.push(message);
   }
 
   /** Empties it. @returns its messages, by source */
   take(): { port: Port; messages: readonly Message[] }[] {
     this.size = 0;
+    this.bytes = 0;
     this.first = undefined;
     this.entries = [];
     const groups = [];

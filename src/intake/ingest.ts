@@ -15,7 +15,7 @@ import type { Log } from "../core/log.ts";
 import type { Intake, Message } from "../core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";
-import { OpenGroup, type Port } from "./group.ts";
+import { bytesOf, OpenGroup, type Port } from "./group.ts";
 import { Hold } from "./hold.ts";
 import { type KnownMessages, outcomeOf } from "./known.ts";
 import { Linger } from "./linger.ts";
@@ -109,14 +109,15 @@ export class Ingest {
     };
   }
 
-  #receive(message: Message, port: Port): void {
+  #receive(message: Message, port: Port): boolean {
     this.#parts.books.receive();
     if (message.mark) this.#marks.receive(message.mark);
-    this.#bytes += message.payload.length + message.topic.length;
-    if (this.#parking.size > 0 && this.#parking.joins({ message, port })) return;
+    this.#bytes += bytesOf(message);
+    if (this.#parking.size > 0 && this.#parking.joins({ message, port })) return false;
     const verdict = this.#judge(message);
-    if (verdict === undefined || "kind" in verdict) this.#intoGroup(message, port, verdict);
-    else this.#parking.park({ message, port }, verdict);
+    if (verdict !== undefined && !("kind" in verdict)) return !this.#parking.park({ message, port }, verdict);
+    this.#intoGroup(message, port, verdict);
+    return true;
   }
 
   isFull(): boolean {
@@ -279,6 +280,7 @@ export class Ingest {
     known.committed();
     this.#marks.committed();
     const deferred = this.#group.entries.filter((entry) => entry.kind === "deferred");
+    this.#bytes -= this.#group.bytes;
     const groups = this.#group.take();
     for (const { messages } of groups) this.#leave(messages);
     if (deferred.length > 0) this.#onDeferred(deferred);
@@ -290,9 +292,6 @@ export class Ingest {
   /** They are on the disk, and in memory no more. */
   #leave(messages: readonly Message[]): void {
     const nowMs = this.#parts.clock.wallMs();
-    for (const { payload, topic, receivedMs } of messages) {
-      this.#bytes -= payload.length + topic.length;
-      this.latency.observeMs(nowMs - receivedMs);
-    }
+    for (const { receivedMs } of messages) this.latency.observeMs(nowMs - receivedMs);
   }
 }

@@ -70,11 +70,11 @@ export class Parking<T extends { readonly message: Message }> {
     return true;
   }
 
-  /** Until the look-ups that its judgement needs have answered. */
-  park(received: T, verdict: Pending | Several): void {
+  /** Until the look-ups that its judgement needs have answered. @returns whether it waits now */
+  park(received: T, verdict: Pending | Several): boolean {
     const waiting = { received, keys: devicesIn(verdict), verdict };
     this.#join(waiting);
-    this.#advance(waiting);
+    return !this.#advance(waiting);
   }
 
   /** The first of the oldest line. */

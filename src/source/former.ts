@@ -147,7 +147,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
   const counting: Intake = {
     receive(message) {
       taken += 1;
-      intake.receive(message);
+      return intake.receive(message);
     },
     isFull: () => intake.isFull(),
     get held() {

@@ -88,6 +88,11 @@ export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
   const { client, goOn } = connectReading(spec, {
     publish: take,
+    isRead() {
+      const isRead = !keepsBytes;
+      keepsBytes = false;
+      return isRead;
+    },
     mayWait: (lastCall) => taking && !ended && intake.collects(lastCall),
     refuse: (error) => end(error),
   });
@@ -96,6 +101,8 @@ export function openConnection(spec: ConnectionSpec): Connection {
   let answered = false;
   let ended = false;
   let taken = 0;
+  /** A message waits, and has its payload still to be read. */
+  let keepsBytes = false;
   let unasked = 0;
   let isAsked = false;
   let deadline: Timer | undefined;
@@ -171,8 +178,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
     if (++taken === 1) spec.flows();
     if (message.qos > 0) waiting.push(message);
     const original = both?.originalOf(message) ?? spec.originalOf?.(message);
-    if (original === undefined) intake.receive(message);
-    else {
+    if (original === undefined) {
+      if (!intake.receive(message)) keepsBytes = true;
+    } else {
       // Acknowledged in its turn, and so not before the original is on the disk; to the intake it is that one once more.
       message.isDurable = true;
       intake.receive(original.again());

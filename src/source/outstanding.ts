@@ -45,6 +45,12 @@ export class MqttMessage implements Message {
     return this.qos === 0 ? undefined : redeliveryKey(this);
   }
 
+  /** The same, with a payload that is its own: for who keeps it longer than its source keeps the bytes (reading-client.ts). */
+  own(): MqttMessage {
+    const { topic, payload, qos, dup, retained, packetId, receivedMs, wholeBytes } = this;
+    return new MqttMessage(topic, Buffer.from(payload), qos, dup, retained, packetId, receivedMs, wholeBytes);
+  }
+
   /** The same as its sender would deliver it again. */
   again(): MqttMessage {
     const { topic, payload, qos, retained, packetId, receivedMs, wholeBytes } = this;
@@ -62,45 +68,31 @@ export interface Outstanding {
 const pubackType = 0x40;
 const pubrecType = 0x50;
 const ackBytes = 4;
-/** Shift the array only once this many dead slots stand at its head: the cost of a message stays constant. */
-const deadSlotsMax = 4096;
 
 export function createOutstanding(): Outstanding {
-  let queue: MqttMessage[] = [];
-  let head = 0;
+  const queue: MqttMessage[] = [];
 
   return {
     push: (message) => void queue.push(message),
-    size: () => queue.length - head,
+    size: () => queue.length,
     takeAcks() {
-      let end = head;
-      while (queue[end]?.isDurable === true) end += 1;
-      if (end === head) return undefined;
-      const acks = encode(queue, head, end);
-      head = end;
-      if (head === queue.length) {
-        queue = [];
-        head = 0;
-      } else if (head > deadSlotsMax) {
-        queue = queue.slice(head);
-        head = 0;
-      }
-      return acks;
+      const end = queue.findIndex(({ isDurable }) => !isDurable);
+      // Once per group, and to move what is behind it costs less than to keep what is in front.
+      const durable = queue.splice(0, end < 0 ? queue.length : end);
+      return durable.length === 0 ? undefined : encode(durable);
     },
   };
 }
 
 /** Without a reason code both mean success, in MQTT 5 (§3.4.2.1, §3.5.2.1) as in 3.1.1. */
-function encode(queue: readonly MqttMessage[], from: number, to: number): Buffer {
-  const bytes = Buffer.allocUnsafe((to - from) * ackBytes);
+function encode(messages: readonly MqttMessage[]): Buffer {
+  const bytes = Buffer.allocUnsafe(messages.length * ackBytes);
   let at = 0;
-  for (let i = from; i < to; i += 1) {
-    const message = queue[i];
-    if (message === undefined) break;
-    bytes[at] = message.qos === 2 ? pubrecType : pubackType;
+  for (const { qos, packetId } of messages) {
+    bytes[at] = qos === 2 ? pubrecType : pubackType;
     bytes[at + 1] = 2;
-    bytes[at + 2] = message.packetId >> 8;
-    bytes[at + 3] = message.packetId & 0xff;
+    bytes[at + 2] = packetId >> 8;
+    bytes[at + 3] = packetId & 0xff;
     at += ackBytes;
   }
   return bytes;

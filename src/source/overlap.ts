@@ -28,7 +28,7 @@ export function createOverlap(): Overlap {
         copies += 1;
         return before;
       }
-      before = message.qos > 0 ? message : undefined;
+      before = message.qos > 0 ? message.own() : undefined;
       return undefined;
     },
     copies: () => copies,

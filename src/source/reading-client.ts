@@ -18,6 +18,8 @@ interface Reading {
 export interface Handlers {
   /** @returns whether more may come at once; if not, `goOn` is to be called */
   publish(message: MqttMessage): boolean;
+  /** A chunk was read. @returns whether nobody needs its bytes any more */
+  isRead(): boolean;
   /** A chunk was read, and there was little in it. @returns whether what comes may wait for `lastCall`, which is then called */
   mayWait(lastCall: () => void): boolean;
   /** The stream is no MQTT that we can use. */
@@ -31,10 +33,12 @@ const malformed = Buffer.from([0xe0, 1, 0x81]);
 
 export function connectReading(
   { options, clock, payloadBytesMax }: Reading,
-  { publish, mayWait, refuse }: Handlers,
+  { publish, isRead, mayWait, refuse }: Handlers,
 ) {
   const client = connect({ ...options, manualConnect: true });
   const version = options.protocolVersion === 5 ? 5 : 4;
+  /** What came last, and what of it is still to be read. */
+  let whole: Buffer | undefined;
   let rest: Buffer | undefined;
   let parser: Writable | undefined;
 
@@ -46,7 +50,7 @@ export function connectReading(
     wallMs: () => clock.wallMs(),
     publish,
     other(packet) {
-      const isTaken = parser?.write(packet) ?? true;
+      const isTaken = parser?.write(Buffer.from(packet)) ?? true;
       if (!isTaken) parser?.once("drain", goOn);
       return isTaken;
     },
@@ -56,9 +60,19 @@ export function connectReading(
     const failure = attempt(() => {
       rest = reader.read(chunk);
     });
-    if (failure === null) return;
+    if (failure === null) return letGo();
     if (version === 5 && !client.disconnecting) client.stream.write(malformed);
     refuse(failure);
+  }
+
+  /** Gives the bytes back at once: until they are collected they would be a tenth of the peak, and the next would come to cold memory. */
+  function letGo(): void {
+    if (rest !== undefined || whole === undefined) return;
+    const { buffer, length } = whole;
+    whole = undefined;
+    // Of a large chunk alone, and only if nothing else can lie beside it.
+    if (isRead() && length >= littleBytes && buffer.byteLength === length)
+      (buffer as ArrayBuffer).transfer(0);
   }
 
   function goOn(): void {
@@ -90,9 +104,11 @@ export function connectReading(
     stream.pipe = (to) => {
       parser = to as unknown as Writable;
       stream.on("data", (chunk: Buffer) => {
+        whole = chunk;
+        const { length } = chunk;
         read(chunk);
         if (rest !== undefined) stream.pause();
-        else if (chunk.length < littleBytes) leaveUnread();
+        else if (length < littleBytes) leaveUnread();
       });
       return to;
     };

@@ -48,7 +48,7 @@ export function createTwins(): Twins {
       bytes += message.topic.length + message.payload.length + messageOverheadBytes;
       if (original === undefined && (!together || bytes > twinBytesMax)) return undefined;
       same.given.set(session, given + 1);
-      if (original === undefined) same.originals.push(message);
+      if (original === undefined) same.originals.push(message.own());
       return original;
     },
     parted() {

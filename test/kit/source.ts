@@ -38,6 +38,8 @@ export function fakeIntake(durable?: () => Source): FakeIntake {
       intake.messages.push(message);
       if (message.outcome === null) message.outcome = intake.accepts ? "accepted" : "TOKEN_INVALID";
       if (durable !== undefined && group.push(message) === 1) setImmediate(flush);
+      Object.assign(message, { payload: Buffer.from(message.payload) });
+      return true;
     },
     isFull: () => intake.full,
     whenRoom: (resume) => void resumes.push(resume),

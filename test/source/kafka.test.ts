@@ -290,8 +290,9 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(intake.messages.length).toBe(0);
     expect(source.status().connected).toBe(true);
     intake.receive = ((receive) => (message) => {
-      receive(message);
+      const isRead = receive(message);
       if (intake.messages.length === 100) intake.full = true;
+      return isRead;
     })(intake.receive);
     intake.drain();
     await until("a hundred", () => intake.messages.length === 100);
