@@ -24,10 +24,11 @@ export interface Found {
 export class Address {
   readonly topic: string;
   readonly tenantId: string;
-  readonly deviceId: string;
+  /** This and the key are the cached row's, once that was found. */
+  deviceId: string;
   readonly msgType: string;
   /** One string per device; unique because a tenant cannot contain "/". */
-  readonly key: string;
+  key: string;
   /** The topic itself says so, to anybody; otherwise the source or a mapping does. */
   readonly isOfTopic: boolean;
   isKept = false;
@@ -79,7 +80,10 @@ export function createAddresses() {
       if (present !== undefined && (present.isOfTopic || !isOfTopic))
         return present.names(address) ? present : address;
       if (topic.length > topicCharsMax || (present === undefined && kept.size >= topicsMax)) return address;
-      const own = new Address(ownText(topic), word(tenantId), ownText(deviceId), word(msgType), isOfTopic);
+      const hasRow = address.row !== undefined;
+      const device = hasRow ? deviceId : ownText(deviceId);
+      const own = new Address(ownText(topic), word(tenantId), device, word(msgType), isOfTopic);
+      if (hasRow) own.key = address.key;
       own.isKept = true;
       kept.set(own.topic, own);
       lastTopic = undefined;

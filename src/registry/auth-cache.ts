@@ -55,6 +55,9 @@ const evictedShare = 0.1;
 /** How many distinct tenants, sites and states are shared. */
 const internedMax = 10_000;
 
+/** Where a device is at hand: with the row that was last found for it, whose strings it shares. */
+type At = Pick<Address, "key" | "deviceId" | "row">;
+
 export class DeviceAuthCache {
   readonly #settings: Values<typeof cacheSettings>;
   readonly #clock: Clock;
@@ -87,9 +90,9 @@ export class DeviceAuthCache {
 
   /**
    * Returns undefined if the device is not cached and must be looked up.
-   * @param at where the device is at hand, with the row that was last found for it
+   * @param at where the device is at hand
    */
-  get(tenantId: string, deviceId: string, at?: Pick<Address, "key" | "row">): DeviceAuth | undefined {
+  get(tenantId: string, deviceId: string, at?: At): DeviceAuth | undefined {
     const row = at === undefined ? this.#rows.get(deviceKey(tenantId, deviceId)) : this.#rowAt(at);
     if (row !== undefined) {
       const ageMs = this.#clock.monoMs() - row.cachedMs;
@@ -104,10 +107,11 @@ export class DeviceAuthCache {
     return undefined;
   }
 
-  #rowAt(at: Pick<Address, "key" | "row">): Cached | undefined {
+  #rowAt(at: At): Cached | undefined {
     if (at.row?.home === this.#rows) return at.row as Cached;
     const row = this.#rows.get(at.key);
     at.row = row;
+    if (row !== undefined) [at.key, at.deviceId] = [row.key, row.deviceId];
     return row;
   }
 
@@ -232,18 +236,22 @@ export class DeviceAuthCache {
   /** Restores a snapshot, oldest first. The rows count as expired: they serve as stale rows until they are read again. */
   restore(rows: Iterable<CachedRow>): void {
     const [wallMs, monoMs] = [this.#clock.wallMs(), this.#clock.monoMs()];
-    for (const { cachedWallMs, ...row } of rows) {
-      this.#insert(row, monoMs - Math.max(wallMs - cachedWallMs, this.#ttlMs), 0);
+    for (const { cachedWallMs, key, ...row } of rows) {
+      this.#insert(row, monoMs - Math.max(wallMs - cachedWallMs, this.#ttlMs), 0, key);
     }
   }
 
-  #insert(row: DeviceAuth, cachedMs: number, generation: number): void {
+  #insert(
+    row: DeviceAuth,
+    cachedMs: number,
+    generation: number,
+    key = deviceKey(row.tenantId, row.deviceId),
+  ): void {
     if (this.#ttlMs === 0) return;
-    const key = deviceKey(row.tenantId, row.deviceId);
     const present = this.#rows.get(key);
     if (present !== undefined) this.#remove(key);
     else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();
-    const cached = new Cached(row, this.#intern, cachedMs, generation);
+    const cached = new Cached(key, row, this.#intern, cachedMs, generation);
     if (present !== undefined) cached.rereadMs = present.rereadMs;
     cached.home = this.#rows;
     this.#rows.set(key, cached);

@@ -11,7 +11,7 @@ import { openSqlite } from "../core/sqlite.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { CachedRow } from "./cached.ts";
 import { toFields, type Columns } from "../core/columns.ts";
-import { deviceKey, type DeviceAuth } from "../core/device.ts";
+import { deviceKey } from "../core/device.ts";
 
 export interface SavedCache {
   /** Fills the cache from the file. */
@@ -25,7 +25,7 @@ const rowsAPart = 5_000;
 const refreshMs = 3_600_000;
 
 /** A row, with the names of the query below. */
-type Row = Columns<DeviceAuth> & { readonly cachedWallMs: number };
+type Row = Columns<Omit<CachedRow, "key" | "cachedWallMs">> & Pick<CachedRow, "cachedWallMs">;
 
 const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, device_id TEXT NOT NULL, site_id TEXT NOT NULL,
   status TEXT NOT NULL, token_hash TEXT, previous_token_hash TEXT, previous_token_until_ms INTEGER, cached_ms INTEGER NOT NULL,
@@ -55,8 +55,9 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     const rows = db
       .query<Row, []>(selectAll)
       .all()
-      .map((row) => toFields(row));
-    onFile = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), checksum(row)]));
+      .map((row) => toFields(row))
+      .map((row) => ({ ...row, key: deviceKey(row.tenantId, row.deviceId) }));
+    onFile = new Map(rows.map((row) => [row.key, checksum(row)]));
     cache.restore(rows);
   }
 
@@ -66,7 +67,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     let part: CachedRow[] = [];
     let looked = 0;
     for (const row of cache.snapshot(savedMs)) {
-      if (row && onFile.get(deviceKey(row.tenantId, row.deviceId)) !== checksum(row)) part.push(row);
+      if (row && onFile.get(row.key) !== checksum(row)) part.push(row);
       if (++looked % rowsAPart > 0) continue;
       if (part.length > 0) write(part, []);
       part = [];
@@ -93,7 +94,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   /** @throws if the disk is full or such; what was to be written is still to be, then */
   function write(rows: readonly CachedRow[], gone: readonly string[]): void {
     toFile(rows, gone);
-    for (const row of rows) onFile.set(deviceKey(row.tenantId, row.deviceId), checksum(row));
+    for (const row of rows) onFile.set(row.key, checksum(row));
     for (const key of gone) onFile.delete(key);
   }
 
@@ -105,6 +106,6 @@ function idOf(key: string): [tenantId: string, deviceId: string] {
   return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
-function checksum({ cachedWallMs, ...row }: CachedRow): number {
+function checksum({ key, cachedWallMs, ...row }: CachedRow): number {
   return Bun.hash.crc32(`${Object.values(row).join("\n")}\n${Math.floor(cachedWallMs / refreshMs)}`);
 }

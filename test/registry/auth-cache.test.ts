@@ -179,7 +179,8 @@ describe("over a restart", () => {
       before.clock.wallMs() - 10_000,
       before.clock.wallMs() - 10_000,
     ]);
-    expect(rows[0]).toEqual({ ...aDevice({ deviceId: "d" }), cachedWallMs: before.clock.wallMs() - 10_000 });
+    const cachedWallMs = before.clock.wallMs() - 10_000;
+    expect(rows[0]).toEqual({ ...aDevice({ deviceId: "d" }), key: "acme/d", cachedWallMs });
     const { cache, clock, put, has } = cached();
     cache.restore(rows);
     expect(has("d")).toBe(false);
@@ -194,7 +195,11 @@ describe("over a restart", () => {
 
   test("rows older than the stale window do not serve, but are known, and the bound holds", () => {
     const { cache, clock } = cached({ sizeMax: 10 });
-    const row = (deviceId: string, cachedWallMs: number) => ({ ...aDevice({ deviceId }), cachedWallMs });
+    const row = (deviceId: string, cachedWallMs: number) => ({
+      ...aDevice({ deviceId }),
+      key: `acme/${deviceId}`,
+      cachedWallMs,
+    });
     cache.restore([row("old", clock.wallMs() - 3_660_000)]);
     cache.setAvailable(false);
     expect(cache.get("acme", "old")).toBeUndefined();
