@@ -24,7 +24,6 @@ export interface Found {
 export class Address {
   readonly topic: string;
   readonly tenantId: string;
-  /** This and the key are the cached row's, once that was found. */
   deviceId: string;
   readonly msgType: string;
   /** One string per device; unique because a tenant cannot contain "/". */
@@ -32,6 +31,7 @@ export class Address {
   /** The topic itself says so, to anybody; otherwise the source or a mapping does. */
   readonly isOfTopic: boolean;
   isKept = false;
+  isShared = false;
   /** For redelivery-key.ts; -1: not known yet. */
   seed = -1;
   /** For speaker-text.ts: the registered site, and what it writes; "": nothing yet. */
@@ -52,6 +52,13 @@ export class Address {
     this.msgType = msgType;
     this.key = `${tenantId}/${deviceId}`;
     this.isOfTopic = isOfTopic;
+  }
+
+  /** Its strings are the kept row's from now on: written anew by each room, they were a sixth of what a device takes. */
+  share(key: string, deviceId: string): void {
+    this.key = key;
+    this.deviceId = deviceId;
+    this.isShared = true;
   }
 
   names({ tenantId, deviceId, msgType }: MessageAddress): boolean {
@@ -80,10 +87,9 @@ export function createAddresses() {
       if (present !== undefined && (present.isOfTopic || !isOfTopic))
         return present.names(address) ? present : address;
       if (topic.length > topicCharsMax || (present === undefined && kept.size >= topicsMax)) return address;
-      const hasRow = address.row !== undefined;
-      const device = hasRow ? deviceId : ownText(deviceId);
+      const device = address.isShared ? deviceId : ownText(deviceId);
       const own = new Address(ownText(topic), word(tenantId), device, word(msgType), isOfTopic);
-      if (hasRow) own.key = address.key;
+      if (address.isShared) own.share(address.key, deviceId);
       own.isKept = true;
       kept.set(own.topic, own);
       lastTopic = undefined;

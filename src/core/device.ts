@@ -17,6 +17,8 @@ export interface DeviceAuth extends DeviceId {
   readonly tokenHash: string | null;
   /** The same, of a row that is kept, if it is 64 hex digits. */
   readonly digest?: Digest | undefined;
+  /** Of a row that is kept: its key, which all share that keep something of the device. */
+  readonly key?: string;
   /** A token that was rotated away stays good until this wall-clock ms; null: none. */
   readonly previousTokenHash: string | null;
   readonly previousTokenUntilMs: number | null;

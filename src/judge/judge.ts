@@ -206,6 +206,7 @@ export function createJudge(options: JudgeOptions): Judge {
       guarded(candidate, () => {
         if (answer === "unavailable") return defer(candidate);
         if (answer === "crowded") return reject(candidate, rejection("TOO_MANY_STRANGERS"));
+        if (answer?.key !== undefined) candidate.address?.share(answer.key, answer.deviceId);
         const rejected = allow(answer, candidate);
         return rejected === null ? admit(candidate) : reject(candidate, rejected);
       }),

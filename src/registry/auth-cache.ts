@@ -56,7 +56,7 @@ const evictedShare = 0.1;
 const internedMax = 10_000;
 
 /** Where a device is at hand: with the row that was last found for it, whose strings it shares. */
-type At = Pick<Address, "key" | "deviceId" | "row">;
+type At = Pick<Address, "key" | "row" | "share">;
 
 export class DeviceAuthCache {
   readonly #settings: Values<typeof cacheSettings>;
@@ -111,7 +111,7 @@ export class DeviceAuthCache {
     if (at.row?.home === this.#rows) return at.row as Cached;
     const row = this.#rows.get(at.key);
     at.row = row;
-    if (row !== undefined) [at.key, at.deviceId] = [row.key, row.deviceId];
+    if (row !== undefined) at.share(row.key, row.deviceId);
     return row;
   }
 
@@ -145,8 +145,9 @@ export class DeviceAuthCache {
     return row !== undefined && this.#isFresh(row);
   }
 
-  put(row: DeviceAuth): void {
-    this.#insert(row, this.#clock.monoMs(), this.#generation);
+  /** @returns the row as it is kept */
+  put(row: DeviceAuth): DeviceAuth {
+    return this.#insert(row, this.#clock.monoMs(), this.#generation);
   }
 
   #isFresh(row: Cached, ageMs = this.#clock.monoMs() - row.cachedMs): boolean {
@@ -246,8 +247,8 @@ export class DeviceAuthCache {
     cachedMs: number,
     generation: number,
     key = deviceKey(row.tenantId, row.deviceId),
-  ): void {
-    if (this.#ttlMs === 0) return;
+  ): DeviceAuth {
+    if (this.#ttlMs === 0) return row;
     const present = this.#rows.get(key);
     if (present !== undefined) this.#remove(key);
     else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();
@@ -256,6 +257,7 @@ export class DeviceAuthCache {
     cached.home = this.#rows;
     this.#rows.set(key, cached);
     this.#tokens?.add(key, row);
+    return cached;
   }
 
   #remove(key: string): boolean {

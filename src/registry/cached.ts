@@ -4,7 +4,7 @@ import type { DeviceAuth } from "../core/device.ts";
 import { Digest } from "../core/digest.ts";
 
 /** A row as it is kept over a restart. */
-export interface CachedRow extends Omit<DeviceAuth, "digest"> {
+export interface CachedRow extends Omit<DeviceAuth, "digest" | "key"> {
   readonly key: string;
   readonly cachedWallMs: number;
 }
@@ -14,7 +14,6 @@ export const never = Number.NEGATIVE_INFINITY;
 
 export class Cached implements DeviceAuth, Found {
   home: Found["home"];
-  /** The string that all who keep something of the device share: written anew by each, it was a tenth of what a device takes. */
   readonly key: string;
   readonly tenantId: string;
   readonly deviceId: string;

@@ -205,8 +205,8 @@ export function createLookup(options: LookupOptions): Lookup {
       return true;
     }
     if (row === null) cache.invalidate(flight.tenantId, flight.deviceId);
-    else if (!flight.isVoid) cache.put(row);
-    if (row !== null || !settings.autoProvision) flights.answer(flight, row);
+    const answer = row === null || flight.isVoid ? row : cache.put(row);
+    if (row !== null || !settings.autoProvision) flights.answer(flight, answer);
     return row !== null;
   }
 
