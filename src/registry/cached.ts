@@ -63,7 +63,6 @@ export class Cached implements DeviceAuth, Found {
     const { key, tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } =
       this;
     return {
-      key,
       tenantId,
       deviceId,
       siteId,
@@ -72,6 +71,7 @@ export class Cached implements DeviceAuth, Found {
       previousTokenHash,
       previousTokenUntilMs,
       cachedWallMs: Math.round(bootWallMs + this.cachedMs),
+      key,
     };
   }
 }

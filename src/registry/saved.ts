@@ -106,6 +106,6 @@ function idOf(key: string): [tenantId: string, deviceId: string] {
   return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
-function checksum({ key, cachedWallMs, ...row }: CachedRow): number {
+function checksum({ cachedWallMs, ...row }: CachedRow): number {
   return Bun.hash.crc32(`${Object.values(row).join("\n")}\n${Math.floor(cachedWallMs / refreshMs)}`);
 }
