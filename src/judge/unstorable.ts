@@ -39,12 +39,13 @@ function holdsSuspectEscape(text: string): boolean {
   return text.includes("\\u") && suspectEscape.test(text);
 }
 
+/** Exponents last: they are looked for one character at a time, and whoever has many brackets is walked through all the same. */
 function isSuspect(text: string): boolean {
   return (
     text.length > safeTextChars ||
-    largeExponent.test(skeletonOf(text)) ||
     occursOften(text, "{") ||
-    occursOften(text, "[")
+    occursOften(text, "[") ||
+    largeExponent.test(skeletonOf(text))
   );
 }
 
