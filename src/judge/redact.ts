@@ -11,9 +11,9 @@ import {
   blank,
   escapedAscii,
   legible,
-  namedIn,
   readable,
   scrub,
+  scrubbed,
   secretCharsSearched,
   holdsNone,
   secretsMax,
@@ -192,11 +192,10 @@ function stringsOf(value: unknown): string[] {
  * stays.
  */
 function scrubString(string: string, found: string[]): string {
-  const text = String(JSON.parse(string));
-  const scrubbed = scrub(text);
-  if (!scrubbed.includes(blank)) return string;
-  found.push(...namedIn(text).slice(0, secretsMax - found.length));
-  return JSON.stringify(scrubbed);
+  const { text, named } = scrubbed(String(JSON.parse(string)));
+  if (!text.includes(blank)) return string;
+  for (const secret of named) if (found.length < secretsMax) found.push(secret);
+  return JSON.stringify(text);
 }
 
 /**

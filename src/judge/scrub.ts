@@ -26,17 +26,23 @@ const namedValue = new RegExp(
 export const escapedAscii = /\\u00[2-7]/i;
 
 export function scrub(text: string): string {
+  return scrubbed(text).text;
+}
+
+/** As `scrub`, with the secrets that the text names: see `namedIn`. */
+export function scrubbed(text: string): { readonly text: string; readonly named: readonly string[] } {
   const plain = escapedAscii.test(text) ? spellOut(text) : text;
-  if (!isSuspect(plain)) return plain;
+  if (!isSuspect(plain)) return { text: plain, named: [] };
   const out = plain
     .replace(quotedValue, `$1${blank}`)
     .replace(namedValue, `$1${blank}`)
     .replace(partTokens, `tok-${blank}`);
-  return hide(out, valuesIn(plain));
+  const named = valuesIn(plain);
+  return { text: hide(out, named), named };
 }
 
 /** The secrets that text which is not JSON names. */
-export function namedIn(text: string): string[] {
+export function namedIn(text: string): readonly string[] {
   const plain = escapedAscii.test(text) ? spellOut(text) : text;
   return isSuspect(plain) ? valuesIn(plain) : [];
 }
