@@ -21,8 +21,8 @@ export interface KnownSeries extends Series, Found {
 
 export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
-/** At least this many series are cached, at most twice as many. */
-export const seriesMax = 32_768;
+/** At least this many series are cached, at most twice as many: each holds the payloads of four readings, which may be of 8 KB. */
+export const seriesMax = 16_384;
 
 /** By table, and by device and site: two of one name never take turns in one place, where each would forget the other's last times. */
 type Known = Map<Table, Map<string, KnownSeries>>;
