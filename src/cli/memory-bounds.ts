@@ -78,7 +78,10 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
     },
     { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
     { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
-    { part: "topics of devices: their addresses, keys and columns", bytes: topicsMax * itemBytes.topic },
+    {
+      part: "topics of devices: their addresses, keys and columns",
+      bytes: Math.max(topicsMax, config.cache.sizeMax) * itemBytes.topic,
+    },
     {
       part: "redelivery window (REDELIVERY_WINDOW)",
       bytes: config.spool.redeliveryWindow * itemBytes.packet,

@@ -9,7 +9,7 @@
 import type { MessageAddress } from "./message.ts";
 import { interned, ownText } from "./own-text.ts";
 
-/** Topics of which the speaker is kept. */
+/** Topics of which the speaker is kept; more, if the auth cache may have more devices. */
 export const topicsMax = 131_072;
 /** Of longer ones nothing is kept: a topic may have 65,535 bytes. */
 export const topicCharsMax = 256;
@@ -68,12 +68,18 @@ export class Address {
 
 export function createAddresses() {
   const kept = new Map<string, Address>();
+  let keptMax = topicsMax;
   const word = interned(wordsMax);
   /** Several ask about the message under way, with the same string. */
   let lastTopic: string | undefined;
   let last: Address | undefined;
 
   return {
+    /** So many devices may be cached. */
+    makeRoomFor(devices: number): void {
+      keptMax = Math.max(keptMax, devices);
+    },
+
     find(topic: string): Address | undefined {
       if (topic !== lastTopic) [lastTopic, last] = [topic, kept.get(topic)];
       return last;
@@ -86,7 +92,7 @@ export function createAddresses() {
       const present = kept.get(topic);
       if (present !== undefined && (present.isOfTopic || !isOfTopic))
         return present.names(address) ? present : address;
-      if (topic.length > topicCharsMax || (present === undefined && kept.size >= topicsMax)) return address;
+      if (topic.length > topicCharsMax || (present === undefined && kept.size >= keptMax)) return address;
       const device = address.isShared ? deviceId : ownText(deviceId);
       const own = new Address(ownText(topic), word(tenantId), device, word(msgType), isOfTopic);
       if (address.isShared) own.share(address.key, deviceId);

@@ -10,6 +10,7 @@ import type { Registry } from "../core/registry.ts";
 import { openSharedAuth } from "../redis/shared-auth.ts";
 import { DeviceAuthCache } from "../registry/auth-cache.ts";
 import { createLookup } from "../registry/lookup.ts";
+import { addresses } from "../core/address.ts";
 import { openSavedCache } from "../registry/saved.ts";
 
 export interface DeviceParts {
@@ -25,6 +26,7 @@ export function openDevices({ config, registry, clock, log, closers }: DevicePar
   const policy = createLivePolicy(config.judge, log);
   const pollSettings = pollOf(registry, policy, log);
   const cache = new DeviceAuthCache(config.cache, clock);
+  addresses.makeRoomFor(config.cache.sizeMax);
   const saved = openSavedCache(join(config.general.dataDir, "auth-cache.db"), cache, clock);
   closers.add(saved.close);
   saved.restore();

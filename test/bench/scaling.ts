@@ -12,7 +12,7 @@ import { chainSubject } from "./chain.ts";
 import type { Figure } from "./figures.ts";
 import { measure } from "./ingest.ts";
 import { createLoad, usualLoad } from "./load.ts";
-import { bareReceiver, type Base, sluiceSubject, type Subject } from "./subject.ts";
+import { bareReceiver, type Base, sluiceSubject } from "./subject.ts";
 
 const axes = {
   devices: [100, 1_000, 10_000, 100_000, 1_000_000],
@@ -22,6 +22,8 @@ const axes = {
 } as const;
 
 const gatewaysMax = 3;
+/** AUTH_CACHE_MAX_SIZE of a gateway that nobody set up. */
+const fleetMax = 100_000;
 
 export const scalingAxes: readonly string[] = [...Object.keys(axes), "gateways", "sinks", "chain"];
 
@@ -40,19 +42,32 @@ export async function scaling(
   { file, env, messages, sizeMax, axes: asked }: ScalingOptions,
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
-  const subject: Subject = sluiceSubject({ file, env });
-  const usual = { subject, load: usualLoad, count: messages };
+  const usual = { subject: sluiceSubject({ file, env }), load: usualLoad, count: messages };
   const row = async (bench: string, changed: Partial<typeof usual>) => {
     const { subject: measured, load, count } = { ...usual, ...changed };
     const at = { ...site, load: createLoad(load) };
     figures.push(...(await measure(at, measured, count, bench)).filter(isOfInterest));
   };
+  const sized = (axis: string, size: number) => {
+    const devices = axis === "tenants" ? Math.max(usualLoad.devices, size) : usualLoad.devices;
+    const load = { ...usualLoad, devices, [axis]: size };
+    if (axis === "backlog") return { count: size };
+    // Every device speaks in every backlog, or those of the warm one would be as new as those of the cold one.
+    return axis === "devices" ? { load, count: Math.max(messages, size), subject: fitFor(size) } : { load };
+  };
+  /** A fleet that the auth cache has no room for, or that takes longer than a row's time to speak, is set up as docs/sizing.md says. */
+  const fitFor = (devices: number) =>
+    devices <= fleetMax
+      ? usual.subject
+      : sluiceSubject({
+          file,
+          env: { ...env, AUTH_CACHE_MAX_SIZE: String(devices), AUTH_CACHE_TTL_SECONDS: "3600" },
+        });
   const isAsked = (axis: string) => asked.includes(axis);
   for (const [axis, sizes] of Object.entries(axes).filter(([name]) => isAsked(name))) {
     for (const size of sizes.filter((value) => value <= sizeMax)) {
-      const load = { ...usualLoad, devices: Math.max(usualLoad.devices, size), [axis]: size };
       const bench = `${size.toLocaleString("en")} ${axis}`;
-      const changed = axis === "backlog" ? { count: size } : { load };
+      const changed = sized(axis, size);
       await row(bench, { ...changed, subject: bareReceiver });
       await row(bench, changed);
     }

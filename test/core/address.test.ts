@@ -59,6 +59,12 @@ test("those that came first stay, and one that its topic does not name makes roo
   expect(beyond).toBeUndefined();
   const late = of(`d${topicsMax}`);
   expect(kept.keep(late)).toBe(late);
+  kept.makeRoomFor(topicsMax + 1);
+  expect(kept.keep(late)).not.toBe(late);
+  const later = of("later");
+  expect(kept.keep(later)).toBe(later);
+  kept.makeRoomFor(1);
+  expect(kept.find(late.topic)).toBeDefined();
 });
 
 test("what was found last under another topic is not found under none", () => {
