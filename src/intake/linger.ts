@@ -2,7 +2,7 @@
  * The time for which an open group is collected, and the sources that leave unread what comes meanwhile.
  *
  * A group costs more than its messages if they are few, so few are collected for longer. How many come is seen in a group of the usual
- * time, each eighth; and if no more come in a longer one, its time was for nothing: a broker that sends no more than so many before
+ * time, each ninth; and if no more come in a longer one, its time was for nothing: a broker that sends no more than so many before
  * it is answered fills each group with as many, however long it takes.
  *
  * To be woken for each message costs a source more than the message, so one that has read what there was may wait for the last call: it is
@@ -15,10 +15,13 @@ import type { Clock, Timer } from "../core/clock.ts";
 /** Fewer in the usual time are collected until they are about as many. */
 const messagesEnough = 48;
 /** The usual time, so many times, at most; and no longer than this for it: who sets more has said how long a device may wait. */
-const longerMax = 6;
+const longerMax = 7;
 const longerMsMax = 50;
-/** Groups after one of the usual time that tells how many come, until the next that does. */
-const groupsUntilNext = 10;
+/** So many long groups, until one of the usual time tells again how many come. */
+const groupsLong = 8;
+/** So many usual ones after a long one in vain, for it made a sender wait that waits for its answer; twice as many after each further one. */
+const groupsUsualMin = 2;
+const groupsUsualMax = 24;
 /** Of fewer in the usual time a longer group is worth it with a single one more: chance has too much of a part in them. */
 const messagesTelling = 5;
 /** After a group of so many the next has something to collect from its beginning. */
@@ -33,7 +36,10 @@ export class Linger {
   readonly #usualMs: number;
   /** For so long the next group is collected. */
   #ms: number;
+  /** Since then this one is (monotonic). */
+  #begunMs = 0;
   #untilNext = 0;
+  #groupsUsual = groupsUsualMin;
   /** With fewer in a longer group, its time was for nothing. */
   #worthwhile = 0;
   readonly #unread: (() => void)[] = [];
@@ -48,7 +54,9 @@ export class Linger {
 
   /** Begins, unless it has. */
   begin(ms = this.#ms): void {
-    this.#timer ??= this.#clock.after(ms, () => this.#end());
+    if (this.#timer !== undefined) return;
+    this.#begunMs = this.#clock.monoMs();
+    this.#timer = this.#clock.after(ms, () => this.#end());
   }
 
   /** The group is written before its time. */
@@ -79,23 +87,31 @@ export class Linger {
 
   #isOver(): void {
     this.stop();
+    const tookMs = this.#clock.monoMs() - this.#begunMs;
     const messages = this.#write();
-    if (messages > 0) this.#adapt(messages);
+    if (messages > 0) this.#adapt(messages, tookMs);
     if (messages >= messagesSteady) this.begin();
     else this.callLast();
   }
 
-  #adapt(messages: number): void {
+  /** @param tookMs more than was meant, if others had their turn before */
+  #adapt(messages: number, tookMs: number): void {
     if (this.#untilNext === 0) {
-      const longer = Math.min(longerMax, messagesEnough / messages, longerMsMax / this.#usualMs);
-      if (longer <= 1) return;
-      this.#ms = this.#usualMs * longer;
-      this.#worthwhile = messages < messagesTelling ? messages + 1 : (messages * (1 + longer)) / 2;
-      this.#untilNext = groupsUntilNext;
+      const perMs = messages / tookMs;
+      const ms = Math.min(longerMax * this.#usualMs, messagesEnough / perMs, longerMsMax);
+      if (ms <= this.#usualMs) return;
+      this.#ms = ms;
+      // With a third of what the longer time should bring: what comes in a short one is left to chance.
+      this.#worthwhile = messages + (messages < messagesTelling ? 1 : (perMs * ms - messages) / 3);
+      this.#untilNext = groupsLong;
       return;
     }
     this.#untilNext--;
     const isInVain = messages < this.#worthwhile || messages > 2 * messagesEnough;
+    const isLong = this.#ms > this.#usualMs;
     if (isInVain || this.#untilNext === 0) this.#ms = this.#usualMs;
+    if (!isLong) return;
+    if (isInVain) this.#untilNext = this.#groupsUsual;
+    this.#groupsUsual = isInVain ? Math.min(2 * this.#groupsUsual, groupsUsualMax) : groupsUsualMin;
   }
 }
