@@ -1,5 +1,6 @@
 /** TLS, web sockets and bad lines: what is reported to an operator, and that the source recovers. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { connectAsync } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
@@ -95,6 +96,22 @@ describe.skipIf(!mosquittoAvailable())("TLS with mosquitto (skipped if it is not
     for (let i = 0; i < 20; i += 1)
       await client.publishAsync("tenant/a/device/b/telemetry", `m${i}`, { qos: 1 });
     await until("20 messages", () => intake.messages.length === 20 && source.status().unacknowledged === 0);
+  });
+
+  // A large chunk is let go of once it is read (reading-client.ts), whatever layer it came through.
+  test.each(["mqtt", "mqtts", "ws", "wss"])("a backlog comes whole by %s", async (scheme) => {
+    const { port } = await mosquitto([
+      ...(scheme === "mqtts" || scheme === "wss" ? tls() : []),
+      ...(scheme === "ws" || scheme === "wss" ? ["protocol websockets"] : []),
+    ]);
+    const url = `${scheme}://localhost:${port}`;
+    const { source, intake } = await running({ MQTT_URL: url, MQTT_TLS_CA: certificates.ca });
+    const client = await connectAsync(url, { ca: readFileSync(certificates.ca) });
+    ends.push(() => client.endAsync(true));
+    const sent = Array.from({ length: 1_000 }, (_, i) => `${i}`.padEnd(1_500, "."));
+    for (const text of sent) client.publish("tenant/a/device/b/telemetry", text, { qos: 1 });
+    await until("all", () => intake.messages.length === 1_000 && source.status().unacknowledged === 0);
+    expect(intake.texts()).toEqual(sent);
   });
 
   test("a black-holed connection is noticed by the keep-alive and replaced", async () => {
