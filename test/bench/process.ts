@@ -1,5 +1,5 @@
 /** What the system says of a process: CPU and memory. PostgreSQL is a tree of them, whose ended members its root has inherited. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 
 const tickMicros = 10_000;
 
@@ -12,8 +12,17 @@ function ownMicros(pid: number): number {
 /** CPU of the process and of all under it, in µs. */
 export function cpuMicros(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
-  const alive = children.map(Number).filter((child) => existsSync(`/proc/${child}`));
-  return ownMicros(pid) + alive.reduce((sum, child) => sum + ownMicros(child), 0);
+  const below = children.map(Number).reduce((sum, child) => sum + microsUnlessEnded(child), 0);
+  return below + ownMicros(pid);
+}
+
+/** Of one that ends meanwhile its parent tells, which is read last. */
+function microsUnlessEnded(pid: number): number {
+  try {
+    return ownMicros(pid);
+  } catch {
+    return 0;
+  }
 }
 
 export const residentBytes = (pid: number): number => memoryOf(pid, "VmRSS");
