@@ -12,10 +12,13 @@ const settings = {
    */
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "2000",
   /**
-   * Before it collects, the engine lets the heap grow by about so many times what lives. By its own measure, 2, a backlog of 300,000 peaks
-   * at 260 to 300 MB; by 1 at 180 to 190 for the same CPU; by 0.75 at 155 to 185 for a twentieth more; by 0.5 at 149 for a tenth more.
+   * Before it collects, the engine lets the heap grow by about so many times what lives, and once the room for the young objects is less than
+   * a part of the heap, by its own measure a third, the next collection goes through all objects. Where the heap may grow by so little that is
+   * nearly every second one, so the two go together. By its own measures, 2 and a third, a backlog of 300,000 peaks at 260 to 300 MB; by
+   * 0.75 and a third at 155 to 185, for a twentieth more CPU; by these as high, for a third to a half less of what the collector's threads use.
    */
-  BUN_JSC_heapGrowthMaxIncrease: "0.75",
+  BUN_JSC_heapGrowthMaxIncrease: "0.5",
+  BUN_JSC_minEdenToOldGenerationRatio: "0.15",
   /**
    * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine collects when its heap has
    * grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
