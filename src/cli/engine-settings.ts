@@ -15,13 +15,13 @@ const settings = {
    * Before it collects, the engine lets the heap grow by about so many times what lives, and once the room for the young objects is less than
    * a part of the heap, by its own measure a third, the next collection goes through all objects. Where the heap may grow by so little that is
    * nearly every second one, so the two go together. By its own measures, 2 and a third, a backlog of 300,000 peaks at 260 to 300 MB; by
-   * 0.75 and a third at 155 to 185, for a twentieth more CPU; by these as high, for a third to a half less of what the collector's threads use.
+   * these at 160 or so, for a twentieth more CPU. docs/sizing.md has what other pairs cost.
    */
-  BUN_JSC_heapGrowthMaxIncrease: "0.5",
-  BUN_JSC_minEdenToOldGenerationRatio: "0.15",
+  BUN_JSC_heapGrowthMaxIncrease: "0.6",
+  BUN_JSC_minEdenToOldGenerationRatio: "0.2",
   /**
-   * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine collects when its heap has
-   * grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
+   * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine
+   * collects when its heap has grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
    */
   BUN_GC_TIMER_INTERVAL: "10000",
 };
