@@ -15,7 +15,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 /** Fewer in the usual time are collected until they are about as many. */
 const messagesEnough = 48;
 /** The usual time, so many times, at most; and no longer than this for it: who sets more has said how long a device may wait. */
-const longerMax = 7;
+const longerMax = 6;
 const longerMsMax = 50;
 /** So many long groups, until one of the usual time tells again how many come. */
 const groupsLong = 8;

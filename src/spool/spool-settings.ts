@@ -7,7 +7,7 @@ export const spoolSettings = {
     default: 5,
     unit: "ms",
     max: 10_000,
-    help: "How long a group of messages is collected before it is written with one fsync and acknowledged; up to seven times as long, but 50 ms, while fewer than 48 come in that time, if more do in a longer one.",
+    help: "How long a group of messages is collected before it is written with one fsync and acknowledged; up to six times as long, but 50 ms, while fewer than 48 come in that time, if more do in a longer one.",
   }),
   bytesMax: integer({
     name: "SPOOL_MAX_BYTES",

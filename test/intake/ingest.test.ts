@@ -54,7 +54,7 @@ describe("a message of a known device", () => {
     part.port.receive(aDeviceMessage(1, "a"));
     part.port.receive(aDeviceMessage(2, "a"));
     expect(part.durable).toEqual([]);
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(numbers(part.durable)).toEqual([1, 2]);
     expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
   });
@@ -68,9 +68,9 @@ describe("a message of a known device", () => {
     other.receive(aDeviceMessage(2, "a", { sender: "other" }));
     other.receive(aDeviceMessage(3, "b", { sender: "other" }));
     part.port.receive(aDeviceMessage(4, "b"));
-    part.clock.advance(35);
+    part.clock.advance(30);
     part.answer();
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect([numbers(part.durable), numbers(durable)]).toEqual([
       [1, 4],
       [2, 3],
@@ -106,8 +106,8 @@ describe("a message of a known device", () => {
       [0.1, 5],
       [0.25, 12],
       [0.5, 24],
-      [1, 35],
-      [10, 35],
+      [1, 30],
+      [10, 30],
     ])("with a message each %f ms for %f ms, and each ninth group for the usual 5", (everyMs, longMs) => {
       const groups = groupsOf(known(), everyMs, 1_000);
       const of = (ms: number) => Math.ceil(ms / everyMs);
@@ -193,7 +193,7 @@ describe("a message of a known device", () => {
     part.port.collects(lastCall);
     part.clock.advance(5);
     expect([part.durable.length, calls]).toEqual([4, 1]);
-    part.clock.advance(34);
+    part.clock.advance(29);
     expect(calls).toBe(1);
     part.clock.advance(1);
     expect(calls).toBe(3);
@@ -239,12 +239,12 @@ describe("a message whose device must be looked up", () => {
       [5, "a"],
     ] as const)
       part.port.receive(aDeviceMessage(n, device, {}, n === 3));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(numbers(part.durable)).toEqual([2, 4]);
     expect(part.ingest.inMemory).toBe(3);
     expect(part.waiting).toHaveLength(1);
     part.answer();
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(numbers(part.durable)).toEqual([2, 4, 1, 3, 5]);
     expect(part.decided().get("a")).toEqual([1, 3, 5]);
     expect(part.balanced()).toBe(true);
@@ -259,7 +259,7 @@ describe("a message whose device must be looked up", () => {
       if (more <= 2_503) part.port.receive(aDeviceMessage(more++, "a"));
     };
     part.answer();
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.decided().get("a")).toEqual(Array.from({ length: 2_503 }, (_, i) => i + 1));
     expect(part.balanced()).toBe(true);
   });
@@ -269,7 +269,7 @@ describe("a message whose device must be looked up", () => {
     part.cached.add("b");
     for (let n = 1; n <= 3; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.port.receive(aDeviceMessage(4, "b"));
-    part.clock.advance(35);
+    part.clock.advance(30);
     const crashed = afterCrash(part);
     expect(crashed.books.totals()).toMatchObject({ received: 1, accepted: 1 });
     expect(crashed.balanced()).toBe(true);
@@ -304,7 +304,7 @@ test("a message of a device that is not registered is one reject, and not first 
   const part = intake(kit, registry([]));
   part.port.receive(aDeviceMessage(1, "stranger"));
   part.answer();
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect([part.spool.head, part.books.totals().rejected]).toEqual([1, { UNREGISTERED_DEVICE: 1 }]);
 });
 
@@ -316,7 +316,7 @@ describe("a packet delivered again", () => {
     part.cached.add("a");
     const message = aDeviceMessage(1, "a");
     for (const each of [message, again(message), message]) part.port.receive(each);
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.durable).toHaveLength(3);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
     expect(part.spool.head).toBe(2);
@@ -327,7 +327,7 @@ describe("a packet delivered again", () => {
     first.cached.add("a");
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
-    first.clock.advance(35);
+    first.clock.advance(30);
     const part = afterCrash(first);
     part.cached.add("a").add("b");
     part.port.receive(again(message));
@@ -335,7 +335,7 @@ describe("a packet delivered again", () => {
     part.port.receive(again(aDeviceMessage(1, "a", { sender: "x" })));
     part.port.receive(again(aDeviceMessage(1, "b", { packetId: 1 })));
     part.port.receive(again(aDeviceMessage(2, "a", { packetId: 1 })));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ received: 6, accepted: 5, duplicate: 1 });
     expect(part.durable).toHaveLength(5);
     expect(part.balanced()).toBe(true);
@@ -346,7 +346,7 @@ describe("a packet delivered again", () => {
     part.cached.add("a");
     const message = aDeviceMessage(1, "a", { qos: 0, packetId: 0 });
     for (const each of [message, again(message)]) part.port.receive(each);
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
   });
 
@@ -357,10 +357,10 @@ describe("a packet delivered again", () => {
     part.port.receive(message);
     part.port.receive(again(message));
     part.port.receive(aDeviceMessage(2, "b"));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(numbers(part.durable)).toEqual([2]);
     part.answer();
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.durable.map((m) => m.dup)).toEqual([false, false, true]);
     expect(part.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
   });
@@ -372,7 +372,7 @@ describe("a packet delivered again", () => {
     const message = aDeviceMessage(1, "a");
     part.port.receive(message);
     part.port.receive(again(message));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.durable).toEqual([]);
     part.state.full = false;
     part.clock.advance(1_000);
@@ -385,11 +385,11 @@ describe("a packet delivered again", () => {
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
     first.port.receive(aDeviceMessage(2, "b"));
-    first.clock.advance(35);
+    first.clock.advance(30);
     const part = afterCrash(first);
     part.cached.add("a");
     part.port.receive(again(message));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2, duplicate: 0 });
     expect(part.decided().get("a")).toEqual([1]);
   });
@@ -400,7 +400,7 @@ describe("a flood between a message and its redelivery", () => {
     part.cached.add("a").add("b");
     for (let n = 0; n < 6_000; n++)
       part.port.receive(aDeviceMessage(n, n % 2 === 0 ? "b" : `made-up-${n}`, {}, n % 2 !== 0));
-    part.clock.advance(35);
+    part.clock.advance(30);
   };
 
   test("of rejects and of another device's events does not make it forgotten, nor does a restart", () => {
@@ -410,12 +410,12 @@ describe("a flood between a message and its redelivery", () => {
     first.port.receive(message);
     flooded(first);
     first.port.receive({ ...message, dup: true });
-    first.clock.advance(35);
+    first.clock.advance(30);
     expect(first.books.totals().duplicate).toBe(1);
     const part = afterCrash(first);
     flooded(part);
     part.port.receive({ ...message, dup: true });
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals().duplicate).toBe(2);
     expect(part.balanced()).toBe(true);
   });
@@ -467,7 +467,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
     end();
     part.port.receive(connection().send(1, { seq: 1 }));
     part.answer();
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
   });
 
@@ -476,13 +476,13 @@ describe("a reading sent again on a new connection, without DUP", () => {
     const { send, end } = connection();
     part.port.receive(send(1, { seq: 1 }));
     end();
-    part.clock.advance(35);
+    part.clock.advance(30);
     const second = connection();
     part.port.receive(second.send(1, { seq: 1 }));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ accepted: 1, duplicate: 1 });
     part.port.receive(second.send(1, { seq: 1 }));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 1 });
   });
 
@@ -496,7 +496,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
     part.port.receive(send(1, earlier));
     end();
     part.port.receive(connection().send(1, later));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 0 });
   });
 

@@ -24,13 +24,13 @@ describe("the mark of a log", () => {
     part.port.receive(marked(2, "slow"));
     part.port.receive(marked(3, "a"));
     part.port.receive(marked(9, "a", "another"));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect([marks(), part.spool.head]).toEqual([{ log: "1", another: "9" }, 3]);
     part.port.receive(marked(4, "a"));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(marks()).toMatchObject({ log: "1" });
     part.answer();
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect([marks(), part.spool.head]).toEqual([{ log: "4", another: "9" }, 5]);
   });
 
@@ -39,12 +39,12 @@ describe("the mark of a log", () => {
     part.cached.add("a");
     part.state.full = true;
     part.port.receive(marked(1, "a"));
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect(part.spool.sidecar.marks().size).toBe(0);
     part.state.full = false;
     part.clock.advance(1_000);
     part.port.receive({ ...marked(1, "a"), dup: true, mark: { key: "log", value: "2" } });
-    part.clock.advance(35);
+    part.clock.advance(30);
     expect([part.spool.sidecar.marks().get("log"), part.books.totals().duplicate]).toEqual(["2", 1]);
   });
 });

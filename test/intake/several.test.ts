@@ -23,7 +23,7 @@ test("goes to the disk as a whole, and is durable once", () => {
   const part = intake(kit, registry());
   for (const device of ["a", "b"]) part.cached.add(device);
   part.port.receive(aDeviceMessage(1, "a+b"));
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect(numbers(part.durable)).toEqual([1]);
   expect(part.spool.head).toBe(2);
   expect(part.books.totals()).toMatchObject({ received: 2, accepted: 2 });
@@ -36,7 +36,7 @@ test("counts each of its events, also those that are rejected or cannot be judge
   part.port.receive(aDeviceMessage(1, "a+b+unknown"));
   expect([part.ingest.inMemory, part.books.totals().received, part.balanced()]).toEqual([1, 1, true]);
   part.answer();
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect(part.books.totals()).toMatchObject({
     received: 3,
     accepted: 2,
@@ -45,7 +45,7 @@ test("counts each of its events, also those that are rejected or cannot be judge
   part.registry.available = false;
   part.port.receive(aDeviceMessage(2, "a+c"));
   part.answer();
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect(part.books.totals()).toMatchObject({ received: 5, accepted: 3 });
   expect([part.books.awaiting, part.balanced(), numbers(part.durable)]).toEqual([1, true, [1, 2]]);
 });
@@ -61,11 +61,11 @@ test("is on the disk with all of its events or none, whenever the gateway dies; 
     const next = intake(kit, part.registry, dataDir);
     for (const device of ["a", "b"]) next.cached.add(device);
     next.port.receive({ ...message, dup: true });
-    next.clock.advance(35);
+    next.clock.advance(30);
     return next;
   };
   expect(crash().books.totals()).toMatchObject({ received: 2, accepted: 2, duplicate: 0 });
-  part.clock.advance(35);
+  part.clock.advance(30);
   const after = crash();
   expect(after.books.totals()).toMatchObject({ received: 3, accepted: 2, duplicate: 1 });
   expect([after.spool.head, after.books.furtherEvents, after.balanced()]).toEqual([2, 1, true]);
@@ -77,10 +77,10 @@ test("waits for every look-up, and holds up the later messages of all its device
   part.port.receive(aDeviceMessage(1, "a+b"));
   part.port.receive(aDeviceMessage(2, "a"));
   part.port.receive(aDeviceMessage(3, "c"));
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect(numbers(part.durable)).toEqual([3]);
   part.answer();
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect(numbers(part.durable)).toEqual([3, 1, 2]);
   expect(part.decided().get("a")).toEqual([1, 2]);
 });
@@ -95,7 +95,7 @@ test("a look-up that never answers is given up for everything that it holds up",
     part.clock.advance(1_000);
     part.ingest.giveUpLookups(500);
   }
-  part.clock.advance(35);
+  part.clock.advance(30);
   expect(numbers(part.durable)).toEqual([1, 2, 3]);
   expect([part.ingest.inMemory, part.books.awaiting, part.balanced()]).toEqual([0, 5, true]);
 });
@@ -126,7 +126,7 @@ test("whatever comes in whatever order, every device keeps its own and nothing w
         expect(part.balanced()).toBe(true);
       }
       while (part.waiting.length > 0) part.answer();
-      part.clock.advance(35);
+      part.clock.advance(30);
       expect([part.ingest.inMemory, numbers(part.durable).toSorted((x, y) => x - y)]).toEqual([
         0,
         Array.from({ length: n }, (_, i) => i + 1),
