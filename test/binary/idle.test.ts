@@ -8,7 +8,7 @@ import { executable, type GatewayProcess, sluice, startGateway, statsWhen } from
 import { until } from "../kit/until.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 
-/** 24 MB were measured; 6 more with the table of numbers that MQTT.js keeps if nobody forbids it. */
+/** 24 MB were measured, and 28 for moments; 6 more with the table of numbers that MQTT.js keeps if nobody forbids it. */
 const ownBytesMax = 27_500_000;
 /** 54 MB without being given back, 19 to 30 with. */
 const programBytesMax = 38_000_000;
@@ -26,7 +26,8 @@ test.skipIf(!mosquittoAvailable() || !existsSync(executable))(
     const gateway = await startGateway({ MQTT_URL: `mqtt://127.0.0.1:${broker.port}` });
     try {
       await statsWhen(gateway, ({ source }) => (source as { connected: boolean }).connected);
-      expect(residentBytes(gateway, "RssAnon")).toBeLessThan(ownBytesMax);
+      // Half a second later the garbage of the start, up to 5 MB, is gone.
+      await until(() => residentBytes(gateway, "RssAnon") < ownBytesMax);
     } finally {
       await gateway.kill9();
       await broker.dispose();
