@@ -15,6 +15,7 @@ import { memoryShares, programBytes } from "../core/memory-budget.ts";
 import { sinkBatchBytesMax } from "../core/sink.ts";
 import { readAheadEntriesMax } from "../drain/read-ahead.ts";
 import { intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
+import { formsMax } from "../judge/form-shelf.ts";
 import { bucketsMax } from "../judge/limit.ts";
 import { reasons } from "../judge/reasons.ts";
 import { topicsMax } from "../core/address.ts";
@@ -44,6 +45,8 @@ export const itemBytes = {
   bucket: 224,
   /** Of a topic as fleets have it, with its parts, what redelivery makes of it, and who speaks as a row has it. */
   topic: 640,
+  /** How a payload is written, of the most characters and values. */
+  form: 12_288,
   /** When and how often a device was heard. */
   heardDevice: 224,
   rejectRow: 1_024,
@@ -82,6 +85,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
       part: "topics of devices: their addresses, keys and columns",
       bytes: Math.max(topicsMax, config.cache.sizeMax) * itemBytes.topic,
     },
+    { part: "forms of payloads", bytes: formsMax * itemBytes.form },
     {
       part: "redelivery window (REDELIVERY_WINDOW)",
       bytes: config.spool.redeliveryWindow * itemBytes.packet,

@@ -39,6 +39,10 @@ export class Address {
   text = "";
   /** For spool/redelivery.ts; -1: not known yet. */
   owner = -1;
+  /** For judge/forms.ts: how its payloads are written (-1: not known yet), the site in them, and how many were written otherwise. */
+  form = -1;
+  formSite = "";
+  formless = 0;
   /** For registry/auth-cache.ts, judge/limit.ts, admin/device-activity.ts and sink/influx/series.ts. */
   row: Found | undefined = undefined;
   bucket: Found | undefined = undefined;

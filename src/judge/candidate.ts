@@ -49,6 +49,8 @@ export interface Candidate {
   address: Address | null;
   /** Set once the payload is known to be a JSON object that can be stored. */
   text: string | null;
+  /** The same as it is kept, its token blanked; null until that is asked for, unless its form told (forms.ts). */
+  line: string | null;
   /** Of a mapped message: what the device sent, as one JSON value, which a reject keeps. null if `text` is that. */
   raw: string | null;
   /** It goes on with the event, within `text`. */
@@ -110,6 +112,7 @@ export function candidateOf(message: Arrival): Candidate {
     isJudged: message.isJudged ?? false,
     address: null,
     text: null,
+    line: null,
     raw: null,
     keepsRaw: false,
     proof: "token",
@@ -155,11 +158,24 @@ export function addressOf(candidate: Candidate): Address {
   return candidate.address ?? nowhere;
 }
 
+/** True if the very device of the topic proved itself at CONNECT. */
+export function isSpeaker({ speaker, address }: Candidate): boolean {
+  if (speaker === null || speaker === undefined) return false;
+  return speaker.tenantId === address?.tenantId && speaker.deviceId === address.deviceId;
+}
+
 export function toEvent(candidate: Candidate): Event {
   if (candidate.address !== null) candidate.address = addresses.keep(candidate.address);
   return remarked(
     candidate,
-    toEntry(candidate, "event", null, redact(candidate.text ?? "", candidate.token), false, null) as Event,
+    toEntry(
+      candidate,
+      "event",
+      null,
+      candidate.line ?? redact(candidate.text ?? "", candidate.token),
+      false,
+      null,
+    ) as Event,
   );
 }
 

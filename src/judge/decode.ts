@@ -98,7 +98,8 @@ function exactly(_key: string, value: unknown, { source }: { source: string }): 
   return isLong ? BigInt(source) : value;
 }
 
-function utf8Of(payload: Uint8Array): string | null {
+/** null: the bytes are no UTF-8. */
+export function utf8Of(payload: Uint8Array): string | null {
   try {
     return strict.decode(payload);
   } catch {

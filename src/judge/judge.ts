@@ -12,7 +12,7 @@ import type { Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth } from "../core/device.ts";
 import type { Entry, Reject } from "../core/entry.ts";
 import type { Values } from "../core/settings.ts";
-import { authorize, authorizeSettings, hashOf, tokenOf } from "./authorize.ts";
+import { authorize, authorizeSettings, hashOf } from "./authorize.ts";
 import {
   addressOf,
   candidateOf,
@@ -24,15 +24,15 @@ import {
   type Candidate,
 } from "./candidate.ts";
 import type { Judge, Pending, Several } from "./contract.ts";
-import { decode, oversize, sizeSettings } from "./decode.ts";
-import { checkEnvelope, siteOf } from "./envelope.ts";
+import { sizeSettings } from "./decode.ts";
+import { examine } from "./examine.ts";
+import { createForms } from "./forms.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
 import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
 import { readMapped, type Part } from "./mapped.ts";
 import type { Route, Router } from "./mapping/routes.ts";
-import { remarkOn } from "./metrics.ts";
 import { scrub } from "./scrub.ts";
-import { readTime, timeSettings } from "./time.ts";
+import { timeSettings } from "./time.ts";
 import { addressIn, isOwnTopic } from "./topic.ts";
 import { isRejection, rejection, type Rejection } from "./verdict.ts";
 
@@ -73,6 +73,7 @@ export function createJudge(options: JudgeOptions): Judge {
   const unproven = createLimiter();
   const kept = createLimiter();
   const keeper = createKeeper();
+  const forms = createForms();
   let rated: Policy | undefined;
   let rate: Rate | undefined;
   /** Of the message judged last: a group's come in the same few milliseconds, and two clocks cost as much as the limit itself. */
@@ -81,7 +82,7 @@ export function createJudge(options: JudgeOptions): Judge {
   function decide(candidate: Candidate): Entry | Pending | Several {
     const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
     const isTimeKnown = clock.isTimeKnown?.(candidate.receivedMs) ?? true;
-    if (route === undefined) return conclude(candidate, examine(candidate, policy(), isTimeKnown));
+    if (route === undefined) return conclude(candidate, examine(candidate, policy(), isTimeKnown, forms));
     const parts = readMapped(candidate, route, policy(), isTimeKnown);
     const [only] = parts;
     if (parts.length === 1 && only !== undefined) return conclude(only.candidate, only.why);
@@ -95,7 +96,7 @@ export function createJudge(options: JudgeOptions): Judge {
     try {
       const route = mappingFor(candidate.topic);
       return route === undefined
-        ? [{ candidate, why: examine(candidate, policy(), true) }]
+        ? [{ candidate, why: examine(candidate, policy(), true, forms) }]
         : readMapped(candidate, route, policy(), true);
     } catch (error) {
       return [{ candidate, why: faultOf(error) }];
@@ -201,7 +202,12 @@ export function createJudge(options: JudgeOptions): Judge {
   }
 
   return {
-    judge: (message) => guarded(candidateOf(message), decide),
+    judge(message) {
+      const candidate = candidateOf(message);
+      const verdict = guarded(candidate, decide);
+      if ("kind" in verdict && verdict.kind === "event") forms.learn(candidate, verdict);
+      return verdict;
+    },
     resume: ({ candidate }, answer) =>
       guarded(candidate, () => {
         if (answer === "unavailable") return defer(candidate);
@@ -265,37 +271,4 @@ function faultOf(error: unknown): Rejection {
 function pendingOf(candidate: Candidate): Pending {
   const { tenantId, deviceId, key } = addressOf(candidate);
   return { tenantId, deviceId, key, pending: true, siteId: candidate.siteId, candidate };
-}
-
-/** True if the very device of the topic proved itself at CONNECT. */
-function isSpeaker({ speaker, address }: Candidate): boolean {
-  if (speaker === null || speaker === undefined) return false;
-  return speaker.tenantId === address?.tenantId && speaker.deviceId === address.deviceId;
-}
-
-/** Checks all that can be checked without knowing the device, and fills in the candidate as far as it gets. */
-function examine(candidate: Candidate, policy: Policy, isTimeKnown: boolean): Rejection | null {
-  const address = addressIn({ topic: candidate.topic, address: candidate.given });
-  if (!isRejection(address)) candidate.address = address;
-  const large = oversize(candidate.bytes, candidate.wholeBytes, policy.payloadBytesMax);
-  candidate.isOversize = large !== null;
-  if (large !== null) return large;
-  const decoded = decode(candidate.bytes);
-  if (!isRejection(decoded)) {
-    candidate.text = decoded.text;
-    candidate.token = tokenOf(decoded.body);
-    candidate.siteId = siteOf(decoded.body);
-    if (candidate.token === undefined && isSpeaker(candidate)) candidate.proof = "connection";
-  }
-  // The names of a message in a batch stand in the message itself.
-  if (candidate.given !== undefined && isRejection(decoded)) return decoded;
-  // Only now, because the token must be known before the topic is blanked.
-  if (isRejection(address)) return address;
-  if (isRejection(decoded)) return decoded;
-  const mayLeaveOutSite = candidate.proof === "connection" || candidate.tokenHash !== null;
-  const why =
-    checkEnvelope(decoded.body, address, mayLeaveOutSite, candidate.isJudged) ??
-    readTime(candidate, decoded.body, policy, isTimeKnown);
-  if (why === null) candidate.remark = remarkOn(decoded.body, address.msgType);
-  return why;
 }

@@ -9,7 +9,7 @@ import { oneOf, integer, type Values } from "../core/settings.ts";
 import type { Candidate } from "./candidate.ts";
 import type { Body } from "./decode.ts";
 import { jsonOf } from "./mapping/envelope.ts";
-import { readTimestamp } from "./timestamp.ts";
+import { readTimestamp, type Instant } from "./timestamp.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
 export const timeReasons = {
@@ -77,9 +77,20 @@ export function timeFrom(
   policy: Policy,
   isTimeKnown: boolean,
 ): Rejection<Code> | null {
-  if (ts === null) return arrivalOf(candidate, null, isTimeKnown);
+  if (ts === null) return timeIs(candidate, null, policy, isTimeKnown);
   const own = readTimestamp(ts);
   if (own === null) return rejection("BAD_TIMESTAMP", `ts is ${jsonOf(ts)}`);
+  return timeIs(candidate, own, policy, isTimeKnown);
+}
+
+/** `own`: what the device said; null if it said nothing. */
+export function timeIs(
+  candidate: Candidate,
+  own: Instant | null,
+  policy: Policy,
+  isTimeKnown: boolean,
+): Rejection<Code> | null {
+  if (own === null) return arrivalOf(candidate, null, isTimeKnown);
   const why = isTimeKnown ? outOfRange(own.ms - candidate.receivedMs, policy) : null;
   if (why === null) {
     candidate.eventMs = own.ms;

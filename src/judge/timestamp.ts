@@ -29,12 +29,49 @@ const dayLengthMs = 86_400_000;
 const iso8601 =
   /^(\d{4})(-?)(\d\d)\2(\d\d)(?:[Tt ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?(Z|z|[+-]\d\d(?::?\d\d)?)?)?$/;
 
-/** What most devices send. On days that every month has, Date.parse reads this form rightly, at a tenth of the cost. */
-const usualForm = /^\d{4}-\d\d-(?:[01]\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3})?Z$/;
-
-/** Is it text in that form? */
+/** Is it text in the form that most devices send? See `usualMs`. */
 export function isUsual(value: unknown): value is string {
-  return typeof value === "string" && usualForm.test(value);
+  return typeof value === "string" && !Number.isNaN(usualMs(value, 0, value.length));
+}
+
+const [minus, point, colon, letterT, letterZ, zero] = [0x2d, 0x2e, 0x3a, 0x54, 0x5a, 0x30];
+/** The day that was read last, as one number, and its first ms: most of what comes is of today. */
+let [lastDay, lastDayMs] = [Number.NaN, Number.NaN];
+
+/** Ms of what stands between these two: YYYY-MM-DDThh:mm:ssZ or YYYY-MM-DDThh:mm:ss.sssZ; NaN: something else, or no such time. */
+export function usualMs(text: string, from: number, to: number): number {
+  const isWhole = to - from === 20;
+  if (!isWhole && (to - from !== 24 || text.charCodeAt(from + 19) !== point)) return Number.NaN;
+  if (text.charCodeAt(from + 4) !== minus || text.charCodeAt(from + 7) !== minus) return Number.NaN;
+  if (text.charCodeAt(from + 10) !== letterT || text.charCodeAt(to - 1) !== letterZ) return Number.NaN;
+  if (text.charCodeAt(from + 13) !== colon || text.charCodeAt(from + 16) !== colon) return Number.NaN;
+  const day =
+    (twoDigits(text, from) * 100 + twoDigits(text, from + 2)) * 10_000 +
+    twoDigits(text, from + 5) * 100 +
+    twoDigits(text, from + 8);
+  const [hour, minute, second] = [
+    twoDigits(text, from + 11),
+    twoDigits(text, from + 14),
+    twoDigits(text, from + 17),
+  ];
+  if (!(hour <= 23 && minute <= 59 && second <= 59)) return Number.NaN;
+  const ms = isWhole ? 0 : twoDigits(text, from + 20) * 10 + digit(text, from + 22);
+  if (day !== lastDay) {
+    lastDayMs = dayMs(Math.floor(day / 10_000), Math.floor(day / 100) % 100, day % 100) ?? Number.NaN;
+    lastDay = day;
+  }
+  const all = lastDayMs + ((hour * 60 + minute) * 60 + second) * 1000 + ms;
+  return all >= minMs && all <= maxMs ? all : Number.NaN;
+}
+
+/** NaN: no digits. */
+function twoDigits(text: string, at: number): number {
+  return digit(text, at) * 10 + digit(text, at + 1);
+}
+
+function digit(text: string, at: number): number {
+  const value = text.charCodeAt(at) - zero;
+  return value >= 0 && value <= 9 ? value : Number.NaN;
 }
 
 /** Returns null if `value` is no time, or lies outside 1677-09-21…2262-04-11. */
@@ -56,7 +93,8 @@ function fromEpoch(value: number): Instant | null {
 }
 
 function fromIso(text: string): Instant | null {
-  if (usualForm.test(text)) return within(Date.parse(text), 0);
+  const ms = usualMs(text, 0, text.length);
+  if (!Number.isNaN(ms)) return within(ms, 0);
   const parts = iso8601.exec(text);
   if (parts === null) return fromDigits(text);
   const [, year, , month, day, hour = "0", minute = "0", second = "0", fraction = "", zone = ""] = parts;

@@ -17,6 +17,7 @@ import { memoryShares, programBytes } from "../../src/core/memory-budget.ts";
 import { Window } from "../../src/drain/window.ts";
 import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
 import { createJudge } from "../../src/judge/judge.ts";
+import { createShelf, formsMax } from "../../src/judge/form-shelf.ts";
 import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
 import { Address, addresses, topicsMax } from "../../src/core/address.ts";
 import { redeliveryKey } from "../../src/core/redelivery-key.ts";
@@ -141,6 +142,16 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
         speakerText(event(i, { topic: own, tenantId, deviceId, msgType, address }));
       }
       return addresses;
+    },
+  ],
+  [
+    "form",
+    formsMax,
+    () => {
+      const shelf = createShelf();
+      const most = Array.from({ length: 126 }, (_, i) => `"k${i}":${i}`).join(",");
+      for (let i = 0; i < 2 * formsMax; i++) shelf.learn(`{"${"x".repeat(600)}${i}":1,${most}}`);
+      return shelf;
     },
   ],
   [

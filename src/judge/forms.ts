@@ -1,0 +1,83 @@
+/**
+ * The forms of the payloads that devices send (form.ts): learned of what was judged stage by stage and accepted, and read from then on.
+ * Which one is a device's hangs off its address.
+ */
+import type { Address } from "../core/address.ts";
+import type { Event } from "../core/entry.ts";
+import type { Values } from "../core/settings.ts";
+import { isSpeaker, type Candidate } from "./candidate.ts";
+import { utf8Of } from "./decode.ts";
+import type { Fit, Form } from "./form.ts";
+import { createShelf } from "./form-shelf.ts";
+import { blank } from "./scrub.ts";
+import { timeIs, type timeSettings } from "./time.ts";
+import type { Rejection } from "./verdict.ts";
+
+/** Of a device whose payloads have no form, or change it, so many are judged before another is learned. */
+const learnEvery = 64;
+
+/** Of the process, as the addresses are which hold its numbers. */
+const shelf = createShelf();
+
+export interface Forms {
+  /**
+   * Fills in a candidate whose text is of the form that its device used before, as `examine` would.
+   * @returns undefined: it is not, and the candidate is as it was
+   */
+  read(
+    candidate: Candidate,
+    policy: Values<typeof timeSettings>,
+    isTimeKnown: boolean,
+  ): Rejection | null | undefined;
+  /** The event that was made of a candidate which `examine` filled in. */
+  learn(candidate: Candidate, event: Event): void;
+}
+
+export function createForms(): Forms {
+  return {
+    read(candidate, policy, isTimeKnown) {
+      const { address, bytes } = candidate;
+      if (address === null || candidate.isJudged) return undefined;
+      const form = shelf.at(address.form);
+      if (form === undefined) return undefined;
+      const text = form.isAscii ? latin1Of(bytes) : utf8Of(bytes);
+      const fit = text === null ? undefined : form.fits(text, address, address.formSite);
+      if (text === null || fit === undefined) return undefined;
+      const isVouched = !form.hasToken && isSpeaker(candidate);
+      if (!form.hasSite && !isVouched && candidate.tokenHash === null) return undefined;
+      candidate.text = text;
+      candidate.line = lineOf(text, form, fit);
+      candidate.token = form.hasToken ? text.slice(fit.tokenFrom, fit.tokenTo) : undefined;
+      candidate.siteId = form.hasSite ? address.formSite : null;
+      if (isVouched) candidate.proof = "connection";
+      return timeIs(candidate, Number.isNaN(fit.ms) ? null : fit, policy, isTimeKnown);
+    },
+    learn(candidate, event) {
+      const { address, text, raw, line } = candidate;
+      if (line !== null || text === null || raw !== null || event.detail !== null) return;
+      if (address?.isKept !== true || !address.isOfTopic || candidate.isJudged) return;
+      if (address.formless++ % learnEvery !== 0) return;
+      const number = shelf.learn(text);
+      const form = number === undefined ? undefined : shelf.at(number);
+      if (number === undefined || form === undefined || !isLike(event, text, form, address)) return;
+      address.form = number;
+      address.formSite = event.siteId;
+    },
+  };
+}
+
+/** Does the form tell of the text what was found out stage by stage? */
+function isLike(event: Event, text: string, form: Form, address: Address): boolean {
+  const fit = form.fits(text, address, event.siteId);
+  if (fit === undefined || lineOf(text, form, fit) !== event.payload) return false;
+  return Number.isNaN(fit.ms) || (fit.ms === event.eventMs && fit.ns === event.eventNs);
+}
+
+function lineOf(text: string, { hasToken }: Form, { tokenFrom, tokenTo }: Fit): string {
+  return hasToken ? `${text.slice(0, tokenFrom)}${blank}${text.slice(tokenTo)}` : text;
+}
+
+function latin1Of(bytes: Uint8Array): string {
+  const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString("latin1");
+}
