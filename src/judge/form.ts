@@ -7,7 +7,7 @@
  * and nothing that looks like a secret. What does not fit is judged stage by stage: nothing is rejected here.
  */
 import type { Address } from "../core/address.ts";
-import { namesSecret } from "./secret-names.ts";
+import { lacksLetters, namesSecret } from "./secret-names.ts";
 import { readTimestamp, usualMs } from "./timestamp.ts";
 
 /** What a value is to the judge; numbers, because to tell words apart takes longer. */
@@ -145,9 +145,9 @@ function endOfFlag(text: string, from: number): number {
 }
 
 function endOfText(text: string, from: number, isAscii: boolean): number {
-  const most = isAscii ? tilde : Number.POSITIVE_INFINITY;
-  const end = endOfPlain(text, from, most);
+  const end = endOfPlain(text, from, isAscii ? tilde : Number.POSITIVE_INFINITY);
   if (end < 0 || end - from > textCharsMax) return -1;
+  if (lacksLetters(text, from, end)) return end;
   const content = text.slice(from, end);
   return content.includes(tokenStart) || namesSecret(content) ? -1 : end;
 }

@@ -46,7 +46,8 @@ export interface JudgeOptions {
   /** Called for every message, because app_settings may change the policy. */
   readonly policy: () => Policy;
   readonly auth: {
-    get(tenantId: string, deviceId: string, at: Address): DeviceAuth | undefined;
+    /** @param nowMs monotonic */
+    get(tenantId: string, deviceId: string, at: Address, nowMs: number): DeviceAuth | undefined;
     /** May a cached row that led to a reject be read again now? Bounded per device and time. */
     mayReread(tenantId: string, deviceId: string): boolean;
   };
@@ -113,7 +114,7 @@ export function createJudge(options: JudgeOptions): Judge {
     if (candidate.isJudged && candidate.eventMs !== null) return toEvent(candidate);
     const address = addressOf(candidate);
     const { tenantId, deviceId } = address;
-    const device = auth.get(tenantId, deviceId, address);
+    const device = auth.get(tenantId, deviceId, address, arrivedMs(candidate));
     if (device === undefined) return pendingOf(candidate);
     const rejected = allow(device, candidate);
     if (rejected === null) return admit(candidate);

@@ -91,11 +91,12 @@ export class DeviceAuthCache {
   /**
    * Returns undefined if the device is not cached and must be looked up.
    * @param at where the device is at hand
+   * @param nowMs monotonic
    */
-  get(tenantId: string, deviceId: string, at?: At): DeviceAuth | undefined {
+  get(tenantId: string, deviceId: string, at?: At, nowMs = this.#clock.monoMs()): DeviceAuth | undefined {
     const row = at === undefined ? this.#rows.get(deviceKey(tenantId, deviceId)) : this.#rowAt(at);
     if (row !== undefined) {
-      const ageMs = this.#clock.monoMs() - row.cachedMs;
+      const ageMs = nowMs - row.cachedMs;
       const isFresh = this.#isFresh(row, ageMs);
       if (isFresh || (!this.#isAvailable && ageMs < this.#keptMs)) {
         this.#hits++;

@@ -3,8 +3,27 @@ import { withoutTokens } from "../../src/judge/redact.ts";
 import { isPending } from "../../src/judge/contract.ts";
 import { aBody, aDevice, aMessage, sha256 } from "../kit/builders.ts";
 import { formsOf, hidings, secrets } from "../kit/secrets.ts";
-import { namesSecret, secretSign } from "../../src/judge/secret-names.ts";
+import { lacksLetters, namesSecret, secretSign } from "../../src/judge/secret-names.ts";
 import { court, dev, entryOf } from "./court.ts";
+
+test("text that lacks the letters names no secret and holds no token, and a few words do lack them", () => {
+  const signs = [
+    "token",
+    "PASSW",
+    "passPhrase",
+    "secret",
+    "authorisation",
+    "Authorization",
+    "pwd",
+    "api key",
+    "apikey",
+    "tok-",
+  ];
+  for (const sign of signs)
+    expect([sign, lacksLetters(`-${sign}-`, 1, sign.length + 1)]).toEqual([sign, false]);
+  for (const words of ["", "eco", "on 21.5", "front door", "away, all is well"])
+    expect([words, lacksLetters(`p${words}w`, 1, words.length + 1)]).toEqual([words, true]);
+});
 
 describe("a name of a secret is found in long text as in short", () => {
   const signs = ["token", "passw", "passphrase", "secret", "authorisation", "authorization", "pwd", "apikey"];
