@@ -19,9 +19,9 @@ import { readAheadEntriesMax } from "../../src/drain/read-ahead.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { createShelf, formsMax } from "../../src/judge/form-shelf.ts";
 import { bucketsMax, createLimiter } from "../../src/judge/limit.ts";
-import { Address, addresses, topicsMax } from "../../src/core/address.ts";
+import { Address, createAddresses, topicsMax } from "../../src/core/address.ts";
 import { redeliveryKey } from "../../src/core/redelivery-key.ts";
-import { speakerText } from "../../src/core/speaker-text.ts";
+import { createSpeakers, speakerText } from "../../src/core/speaker-text.ts";
 import { addressIn } from "../../src/judge/topic.ts";
 import { parkedMax } from "../../src/intake/ingest.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
@@ -127,6 +127,9 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
     topicsMax,
     () => {
       const topic = (i: number) => `tenant/${key(i).replace("/", "/device/")}/telemetry`;
+      // Not the process's, which would be full for every test that comes after.
+      const addresses = createAddresses();
+      const speakers = createSpeakers(addresses);
       for (let i = 0; i < 2 * topicsMax; i++) {
         const message = {
           topic: Buffer.from(topic(i)).toString(),
@@ -139,7 +142,7 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
         const address = addresses.keep(read);
         redeliveryKey(message);
         const { topic: own, tenantId, deviceId, msgType } = address;
-        speakerText(event(i, { topic: own, tenantId, deviceId, msgType, address }));
+        speakers.speakerText(event(i, { topic: own, tenantId, deviceId, msgType, address }));
       }
       return addresses;
     },

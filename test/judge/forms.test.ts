@@ -1,7 +1,7 @@
 /** What a form tells of a payload is what is found out stage by stage: each text is judged both ways, and the verdicts are compared. */
-import { beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { addresses, topicsMax, type Address } from "../../src/core/address.ts";
+import { addresses, type Address } from "../../src/core/address.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import type { Message } from "../../src/core/message.ts";
 import { aDevice, aMessage, aToken, sha256, type TestMessage } from "../kit/builders.ts";
@@ -51,8 +51,6 @@ function taught(text: string, changes: Partial<TestMessage> = {}): Court {
   return it;
 }
 
-// The table is the process's, and a test that weighs it has filled it.
-beforeAll(() => addresses.makeRoomFor(topicsMax + 16));
 beforeEach(() => forget());
 
 describe("a payload of a form that its device used before", () => {
