@@ -1,10 +1,12 @@
 /** `/readyz`: whether each part can do its work now, and what it says. */
+import { explain } from "../core/log.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { Lookup, LookupStats } from "../registry/contract.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";
+import type { Spool } from "../spool/spool.ts";
 import type { PartReadiness } from "./views.ts";
 
 export interface ReadyParts {
@@ -14,6 +16,7 @@ export interface ReadyParts {
   readonly lookup: Lookup;
   readonly drains: readonly Drain[];
   readonly rejects: RecentRejects;
+  readonly spool: Pick<Spool, "reserveFreeSpace">;
   watches(): { readonly letterWatch: { detail(): string } };
 }
 
@@ -24,9 +27,21 @@ function takes({ rejects, clock }: Pick<ReadyParts, "rejects" | "clock">): strin
   return `takes messages; ${limited} device${limited === 1 ? "" : "s"} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
 }
 
+/** Why nothing is taken in; also if nothing has come yet that its disk would not take. null: it is. */
+function whyHeld({ ingest, spool }: Pick<ReadyParts, "ingest" | "spool">): string | null {
+  if (ingest.held !== null) return ingest.held;
+  try {
+    spool.reserveFreeSpace(0);
+    return null;
+  } catch (error) {
+    return explain(error);
+  }
+}
+
 export function readinessOf(parts: ReadyParts): PartReadiness[] {
-  const { sources, clock, ingest, lookup, drains } = parts;
+  const { sources, clock, lookup, drains } = parts;
   const doubt = clock.doubt();
+  const held = whyHeld(parts);
   const registry = lookup.stats();
   return [
     ...sources.map((source) => {
@@ -34,7 +49,7 @@ export function readinessOf(parts: ReadyParts): PartReadiness[] {
       return { part: `source ${kind}`, ok: connected, detail };
     }),
     { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
-    { part: "intake", ok: ingest.held === null, detail: ingest.held ?? takes(parts) },
+    { part: "intake", ok: held === null, detail: held ?? takes(parts) },
     {
       part: "registry",
       ok: registry.available,

@@ -58,7 +58,8 @@ export class Spool {
   readonly #epochs: readonly Epoch[];
   /** Writes one transaction, if the spool is still ours. */
   readonly #commit: (write: () => void) => void;
-  readonly #reserveFreeSpace: (bytes: number) => void;
+  /** @throws SpoolFull if its disk does not take so many bytes more */
+  readonly reserveFreeSpace: (bytes: number) => void;
   readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
@@ -98,8 +99,7 @@ export class Spool {
     }
     const { epoch = "" } = this.#epochs.at(-1) ?? {};
     this.#commit = committer(this.#db, watchOwnership(this.#db, dataDir, epoch));
-    const { freeBytesMin } = settings;
-    this.#reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, freeBytesMin, clock });
+    this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(flushIdleMs, () => this.#idle());
@@ -228,7 +228,7 @@ export class Spool {
   #claim(bytes: number, { endsTheHold: ends = false }: CommitRecord): void {
     const endsTheHold = ends && this.#keeping.settledByHolding > this.#keeping.expendable;
     this.#makeRoom(bytes, endsTheHold);
-    if (!endsTheHold) this.#reserveFreeSpace(bytes);
+    if (!endsTheHold) this.reserveFreeSpace(bytes);
   }
 
   /** @param endsTheHold what is settled may go only once this is written: neither the bound nor the floor may keep it out, or it would for ever */

@@ -1,0 +1,14 @@
+/** What /readyz says before anything was tried. */
+import { afterEach, expect, test } from "bun:test";
+import { startInProcess, stopAll } from "../kit/inprocess.ts";
+
+afterEach(stopAll);
+
+test("a gateway whose disk has no room is not ready, also before the first message comes", async () => {
+  const full = await startInProcess({ SPOOL_MIN_FREE_BYTES: "9007199254740991" });
+  const detail = expect.stringMatching(/bytes free and must keep 9007199254740991 \(SPOOL_MIN_FREE_BYTES\)/);
+  expect(full.gateway.view.ready()).toContainEqual({ part: "intake", ok: false, detail });
+  expect(full.stats().attention).toMatchObject({ level: "critical", detail });
+  const { gateway } = await startInProcess();
+  expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: true, detail: "takes messages" });
+});
