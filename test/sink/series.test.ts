@@ -50,12 +50,25 @@ test("caches side by side, each of a sink or an export, do not share series", ()
 
 test("what the cache lets go of hangs off no address, and what is in use stays", () => {
   const [of, address, busy] = [cache(), addressOf("d1"), addressOf("busy")];
-  of(address);
+  const further = new Address("zigbee2mqtt/d1", "acme", "d1", "telemetry", false);
+  for (const one of [further, address])
+    of(one).slots.push({
+      ms: 0,
+      ns: 0,
+      seq: 1,
+      payload: "{}",
+      fields: null,
+      others: null,
+      joined: null,
+      shifted: 0,
+    });
   const inUse = of(busy);
   for (let i = 0; i < 3 * seriesMax; i++) {
     of(undefined, telemetry, { deviceId: `other-${i}` });
     if (i % 1_000 === 0) of(busy);
   }
   expect(address.series).toBeUndefined();
+  // Of a further topic of the same device it still hangs, without readings.
+  expect(further.series).toHaveProperty("slots", []);
   expect(of(busy)).toBe(inUse);
 });

@@ -65,11 +65,17 @@ function hang(series: KnownSeries, address: Address) {
   address.series = series;
 }
 
-/** Else an address would keep its series for as long as there are addresses. What is in use has a younger home. */
+/**
+ * Else an address would keep its series for as long as there are addresses; a device of several topics has it at each, so that what it has
+ * of readings goes, too. What is in use has a younger home.
+ */
 function forget(known: Known) {
   for (const devices of known.values())
-    for (const { home, address } of devices.values())
-      if (home === known && address !== undefined) address.series = undefined;
+    for (const { home, address, slots } of devices.values()) {
+      if (home !== known) continue;
+      slots.length = 0;
+      if (address !== undefined) address.series = undefined;
+    }
 }
 
 function fresh(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
