@@ -53,15 +53,23 @@ export function countRejects(entries: readonly Entry[], tenants = countedTenants
 /** Texts of whole seconds, cached: the entries of a batch share a few, of arrival and of measurement. */
 const secondTexts = new Map<number, string>();
 const secondTextsMax = 64;
+/** The one that was asked for last. */
+let [lastSecond, lastSecondText] = [Number.NaN, ""];
 
 function secondText(second: number): string {
-  const known = secondTexts.get(second);
-  if (known !== undefined) return known;
-  if (secondTexts.size >= secondTextsMax) secondTexts.clear();
-  const text = new Date(second * 1000).toISOString().slice(0, -4);
-  secondTexts.set(second, text);
+  if (second === lastSecond) return lastSecondText;
+  let text = secondTexts.get(second);
+  if (text === undefined) {
+    if (secondTexts.size >= secondTextsMax) secondTexts.clear();
+    text = new Date(second * 1000).toISOString().slice(0, -4);
+    secondTexts.set(second, text);
+  }
+  [lastSecond, lastSecondText] = [second, text];
   return text;
 }
+
+/** How each ms within a second is written, to the microsecond. */
+const msTexts = Array.from({ length: 1000 }, (_, ms) => `${String(ms).padStart(3, "0")}000Z`);
 
 /**
  * ISO 8601 in UTC, to the microsecond.
@@ -69,6 +77,7 @@ function secondText(second: number): string {
  */
 export function timeText(ms: number, ns: number): string {
   const second = Math.floor(ms / 1000);
+  if (ns < 1000) return `${secondText(second)}${msTexts[ms - second * 1000] ?? ""}`;
   const micros = (ms - second * 1000) * 1000 + Math.floor(ns / 1000);
   return `${secondText(second)}${String(micros).padStart(6, "0")}Z`;
 }

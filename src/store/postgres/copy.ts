@@ -104,7 +104,11 @@ export const quarantineRows: Rows<Entry> = {
   last: (entry) => copyText(entry.payload),
 };
 
+/** When the entry of the last row was received: most of a batch came in the same few ms. */
+let [receivedMs, received] = [Number.NaN, ""];
+
 function columnsWith(entry: Entry, word: string): string {
-  const received = timeText(entry.receivedMs, 0);
+  if (entry.receivedMs !== receivedMs)
+    [receivedMs, received] = [entry.receivedMs, timeText(entry.receivedMs, 0)];
   return `${received}\t${eventTime(entry) ?? "\\N"}\t${speakerText(entry)}\t${word}\t`;
 }
