@@ -67,11 +67,11 @@ export function readinessOf(parts: ReadyParts): PartReadiness[] {
   ];
 }
 
-function registryDetail({ available, changes_unheard: unheard }: LookupStats): string {
+function registryDetail({ available, queries, changes_unheard: unheard }: LookupStats): string {
   if (!available) return "does not answer; known devices go on";
-  return unheard === null
-    ? "answers"
-    : `answers, but changes are not told, so devices are read anew every second: ${unheard}`;
+  if (unheard === null) return "answers";
+  const proved = queries > 0 ? "answers" : "was not asked yet";
+  return `${proved}, but changes are not told, so devices are read anew every second: ${unheard}`;
 }
 
 /** Leaves out the numbers that are read from the disk while it cannot be read: an operator then needs the rest all the more. */

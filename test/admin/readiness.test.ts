@@ -1,6 +1,7 @@
 /** What /readyz says before anything was tried. */
 import { afterEach, expect, test } from "bun:test";
 import { startInProcess, stopAll } from "../kit/inprocess.ts";
+import { until } from "../kit/until.ts";
 
 afterEach(stopAll);
 
@@ -11,4 +12,11 @@ test("a gateway whose disk has no room is not ready, also before the first messa
   expect(full.stats().attention).toMatchObject({ level: "critical", detail });
   const { gateway } = await startInProcess();
   expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: true, detail: "takes messages" });
+});
+
+test("of a database that was away from the start on nobody says that it answers", async () => {
+  const { gateway } = await startInProcess({ DATABASE_URL: "postgres://nobody@127.0.0.1:1/none" });
+  const registry = () => gateway.view.ready().find(({ part }) => part === "registry")?.detail ?? "";
+  await until(() => registry().includes("ECONNREFUSED"));
+  expect(registry()).toStartWith("was not asked yet, but changes are not told");
 });
