@@ -2,9 +2,9 @@
  * The probes of `sluice check`, one per system that the gateway talks to. The sinks follow from their list; they get
  * a scratch directory, so that a check that root runs leaves no file of root's in the gateway's directory.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statfsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { byBroker, byBrokerWarning } from "../../config/mappings.ts";
 import { statusTopicOf } from "../../admin/status-topic.ts";
@@ -36,7 +36,7 @@ export interface Probes {
 }
 
 export function createProbes(config: Config): Probes {
-  const { general, postgres } = config;
+  const { general, postgres, spool } = config;
   const { gatewayId } = general;
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
   const store = openStore({ dataDir, gatewayId, postgres, log: silentLog });
@@ -50,7 +50,7 @@ export function createProbes(config: Config): Probes {
   return {
     probes: [
       { part: "clock", probe: probeClock },
-      { part: "disk", probe: () => probeDisk(general.dataDir) },
+      { part: "disk", probe: () => probeDisk(general.dataDir, spool.freeBytesMin) },
       ...sourceProbes(config),
       ...mappingProbes(config),
       ...statusProbes(config),
@@ -83,9 +83,18 @@ function probeClock(): Promise<string> {
   return Promise.resolve(`the host's clock says ${new Date().toISOString()}`);
 }
 
-function probeDisk(dataDir: string): Promise<string> {
-  if (thisHost.canWrite(dataDir)) return Promise.resolve(`${dataDir} can be written`);
-  const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
+/** As the spool sees it at its first message, but that all of its file counts as free: what of it is, only who opens it can tell. */
+function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
+  if (!thisHost.canWrite(dataDir)) {
+    const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
+    return Promise.reject(new Error(why));
+  }
+  const { bavail, bsize } = statfsSync(existsSync(dataDir) ? dataDir : dirname(dataDir));
+  const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
+  const has = `has ${bavail * bsize} bytes free`;
+  if (bavail * bsize + spoolBytes >= freeBytesMin)
+    return Promise.resolve(`${dataDir} can be written and ${has}`);
+  const why = `${dataDir} ${has} and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
   return Promise.reject(new Error(why));
 }
 

@@ -1,0 +1,33 @@
+/** `sluice check` and the disk of DATA_DIR. */
+import { expect, test } from "bun:test";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execute } from "../../src/cli/index.ts";
+import { silentLog } from "../../src/core/log.ts";
+
+async function disk(env: Record<string, string>) {
+  let out = "";
+  const code = await execute(["check", "--json"], {
+    env,
+    stdout: (text) => void (out += text),
+    stderr: () => {},
+    signal: new AbortController().signal,
+    createLog: () => silentLog,
+  });
+  const { probes } = JSON.parse(out) as { probes: { part: string; ok: boolean; detail: string }[] };
+  return { code, ...probes.find(({ part }) => part === "disk") };
+}
+
+test("a disk without the room that the spool must leave is no good, whether the directory is there yet or not", async () => {
+  for (const DATA_DIR of [tmpdir(), join(tmpdir(), `sluice-not-there-${process.pid}`)]) {
+    expect(await disk({ DATA_DIR })).toMatchObject({
+      ok: true,
+      detail: expect.stringMatching(/ can be written and has \d+ bytes free$/),
+    });
+    expect(await disk({ DATA_DIR, SPOOL_MIN_FREE_BYTES: "9007199254740991" })).toMatchObject({
+      code: 1,
+      ok: false,
+      detail: expect.stringMatching(/ has \d+ bytes free and must keep 9007199254740991 /),
+    });
+  }
+});
