@@ -40,6 +40,8 @@ export class Linger {
   #begunMs = 0;
   #untilNext = 0;
   #groupsUsual = groupsUsualMin;
+  /** Messages per ms of the group before. */
+  #perMsBefore = 0;
   /** With fewer in a longer group, its time was for nothing. */
   #worthwhile = 0;
   readonly #unread: (() => void)[] = [];
@@ -96,8 +98,10 @@ export class Linger {
 
   /** @param tookMs more than was meant, if others had their turn before */
   #adapt(messages: number, tookMs: number): void {
+    // Of two groups the one with more: a sender that stood still for some ms has sent few in one, and makes up for it in the next.
+    const perMs = Math.max(messages / tookMs, this.#perMsBefore);
+    this.#perMsBefore = messages / tookMs;
     if (this.#untilNext === 0) {
-      const perMs = messages / tookMs;
       const ms = Math.min(longerMax * this.#usualMs, messagesEnough / perMs, longerMsMax);
       if (ms <= this.#usualMs) return;
       this.#ms = ms;

@@ -29,3 +29,18 @@ test.each([
     expect(Math.max(...times)).toBe(longestMs);
   },
 );
+
+test("one group that had few in it, for its sender stood still, makes the next no longer", () => {
+  const clock = simulatedClock();
+  const times: number[] = [];
+  const come = [60, 60, 12, 100, 60, 8, 60];
+  let begunMs = clock.monoMs();
+  const linger = new Linger(clock, 5, () => {
+    times.push(clock.monoMs() - begunMs);
+    begunMs = clock.monoMs();
+    return come.shift() ?? 0;
+  });
+  linger.begin();
+  clock.advance(100);
+  expect(times).toEqual([5, 5, 5, 5, 5, 5, 5, 5]);
+});
