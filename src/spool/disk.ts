@@ -1,7 +1,7 @@
 /** The spool's file and the space on its disk: writing if there may be none, leaving some free, giving some back. */
 import { statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
@@ -29,7 +29,8 @@ const freePagesKept = 4_000;
  * four functions per `transaction()`, which at a thousand messages a second cost more than the statements.
  * The result throws SpoolFull if it cannot be written.
  */
-export function committer(db: Database, check: () => void): (write: () => void) => void {
+export function committer(db: Database, clock: Clock, check: () => void): (write: () => void) => void {
+  const bringLog = logBringer(db, clock);
   const transaction = db.transaction((write: () => void) => {
     check();
     write();
@@ -47,7 +48,39 @@ export function committer(db: Database, check: () => void): (write: () => void) 
         throw new SpoolFull("cannot_write", `the spool cannot be written (${explain(cause)})`, { cause });
       }
     }
+    bringLog();
   };
+}
+
+/** Pages of the write-ahead log. A longer one takes more of the disk, and from a shorter one pages that change again soon are written twice. */
+const logPagesMax = 4_000;
+
+/**
+ * Returns what brings the write-ahead log into the file once it is long, behind what is under way; to be called after each commit. SQLite by
+ * itself does so in the commit that makes it long, so that the acknowledgements of that group wait for thousands of pages and an fsync more.
+ */
+function logBringer(db: Database, clock: Clock): () => void {
+  db.run("PRAGMA wal_autocheckpoint = 0");
+  const state = db.query<{ log: number; checkpointed: number }, []>("PRAGMA wal_checkpoint(NOOP)");
+  let timer: Timer | undefined;
+
+  /** If the disk cannot be written now, or the file was closed meanwhile, whoever writes next finds out. */
+  function attemptTo(work: () => void): void {
+    try {
+      work();
+    } catch {}
+  }
+
+  function bring(): void {
+    timer = undefined;
+    attemptTo(() => db.query("PRAGMA wal_checkpoint(PASSIVE)").all());
+  }
+
+  return () =>
+    attemptTo(() => {
+      const { log, checkpointed } = state.get() ?? { log: 0, checkpointed: 0 };
+      if (log - checkpointed >= logPagesMax) timer ??= clock.after(0, bring);
+    });
 }
 
 export interface Floor {

@@ -98,7 +98,7 @@ export class Spool {
       throw error;
     }
     const { epoch = "" } = this.#epochs.at(-1) ?? {};
-    this.#commit = committer(this.#db, watchOwnership(this.#db, dataDir, epoch));
+    this.#commit = committer(this.#db, clock, watchOwnership(this.#db, dataDir, epoch));
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);

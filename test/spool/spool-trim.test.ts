@@ -121,6 +121,7 @@ describe("trimming", () => {
     spool.keepFor(["postgres"]);
     spool.setCursor("postgres", settledTo(0));
     for (let i = 0; i < 120; i++) spool.append(bulky(8, 60_000), emptyRecord);
+    clock.advance(0);
     const path = join(dataDir, "spool.db");
     const full = statSync(path).size;
     expect(full).toBeGreaterThan(30_000_000);

@@ -67,6 +67,16 @@ describe("appending and reading", () => {
     expect(pages).toBeLessThan(5);
   });
 
+  test("the write-ahead log is brought into the file between two appends, and not within one", () => {
+    const [dataDir, clock] = [kit.dir(), simulatedClock()];
+    const spool = kit.spool({ dataDir, clock });
+    const bytes = (name: string) => statSync(join(dataDir, name)).size;
+    while (bytes("spool.db-wal") < 18_000_000) spool.append(bulky(10, 60_000), emptyRecord);
+    expect(bytes("spool.db")).toBeLessThan(100_000);
+    clock.advance(0);
+    expect(bytes("spool.db")).toBeGreaterThan(16_000_000);
+  });
+
   test("an append of very many entries is read in pieces of a bounded size", () => {
     const dataDir = kit.dir();
     const writer = kit.spool({ dataDir });
