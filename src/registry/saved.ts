@@ -21,7 +21,9 @@ export interface SavedCache {
   close(): void;
 }
 
-const rowsAPart = 5_000;
+/** Looked at in a part, and of those written at a time, which takes some milliseconds. */
+const rowsAPart = 2_000;
+const rowsAtATime = 250;
 const refreshMs = 3_600_000;
 
 /** A row, with the names of the query below. */
@@ -37,6 +39,8 @@ const selectAll = `SELECT tenant_id, device_id, site_id, status, token_hash AS p
 /** @throws if the file cannot be opened */
 export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Clock): SavedCache {
   const db = openSqlite(path);
+  // What a power failure takes is looked up again, and an fsync for each part would keep messages waiting.
+  db.run("PRAGMA synchronous = NORMAL");
   db.run(table);
   const put = db.query("INSERT OR REPLACE INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   const drop = db.query("DELETE FROM auth_cache WHERE tenant_id = ? AND device_id = ?");
@@ -46,6 +50,8 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   let savedMs = Number.NEGATIVE_INFINITY;
   /** The wall clock less the monotonic one: if a time server sets it, the file has to date all rows anew. */
   let savedOffsetMs = offsetMs();
+  /** Many rows take longer than until the next time. */
+  let saving: Promise<void> | undefined;
 
   function offsetMs(): number {
     return clock.wallMs() - clock.monoMs();
@@ -61,7 +67,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     cache.restore(rows);
   }
 
-  async function save(): Promise<void> {
+  async function bringUpToDate(): Promise<void> {
     const [begunMs, begunOffsetMs] = [clock.monoMs(), offsetMs()];
     if (Math.abs(begunOffsetMs - savedOffsetMs) >= refreshMs) savedMs = Number.NEGATIVE_INFINITY;
     let part: CachedRow[] = [];
@@ -69,13 +75,22 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     for (const row of cache.snapshot(savedMs)) {
       if (row && onFile.get(row.key) !== checksum(row)) part.push(row);
       if (++looked % rowsAPart > 0) continue;
-      if (part.length > 0) write(part, []);
+      await writeInParts(part);
       part = [];
       await Bun.sleep(0);
     }
-    if (part.length > 0) write(part, []);
+    await writeInParts(part);
     if (onFile.size > cache.size) write([], [...onFile.keys()].filter(isGone));
     [savedMs, savedOffsetMs] = [begunMs, begunOffsetMs];
+  }
+
+  /** In the order of the file: neighbours share a page, which is then written once. */
+  async function writeInParts(rows: CachedRow[]): Promise<void> {
+    rows.sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (let at = 0; at < rows.length; at += rowsAtATime) {
+      write(rows.slice(at, at + rowsAtATime), []);
+      await Bun.sleep(0);
+    }
   }
 
   function isGone(key: string): boolean {
@@ -84,9 +99,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
 
   const toFile = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {
     for (const row of rows) {
-      const { tenantId, deviceId, siteId, status, tokenHash } = row;
-      const previous = [row.previousTokenHash, row.previousTokenUntilMs];
-      put.run(tenantId, deviceId, siteId, status, tokenHash, ...previous, row.cachedWallMs);
+      put.run(...valuesOf(row), row.cachedWallMs);
     }
     for (const key of gone) drop.run(...idOf(key));
   });
@@ -98,7 +111,11 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     for (const key of gone) onFile.delete(key);
   }
 
-  return { restore, save, close: () => db.close() };
+  return {
+    restore,
+    save: () => (saving ??= bringUpToDate().finally(() => (saving = undefined))),
+    close: () => db.close(),
+  };
 }
 
 function idOf(key: string): [tenantId: string, deviceId: string] {
@@ -106,6 +123,12 @@ function idOf(key: string): [tenantId: string, deviceId: string] {
   return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
-function checksum({ cachedWallMs, ...row }: CachedRow): number {
-  return Bun.hash.crc32(`${Object.values(row).join("\n")}\n${Math.floor(cachedWallMs / refreshMs)}`);
+/** In the order of the table; when it was cached comes after them. */
+function valuesOf(row: CachedRow) {
+  const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = row;
+  return [tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs];
+}
+
+function checksum(row: CachedRow): number {
+  return Bun.hash.crc32(`${valuesOf(row).join("\n")}\n${Math.floor(row.cachedWallMs / refreshMs)}`);
 }

@@ -103,10 +103,14 @@ test("an unchanged cache is not compared again", async () => {
   saved.close();
 });
 
-test("a large unchanged cache is checked in parts", async () => {
+test("a large cache is written and checked in parts, and once at a time", async () => {
   const { saved } = setUp(12_000);
-  await saved.save();
   let turns = 0;
+  const turnWhileWritten = setInterval(() => turns++, 0);
+  await Promise.all([saved.save(), saved.save()]);
+  clearInterval(turnWhileWritten);
+  expect(turns).toBeGreaterThan(12_000 / 500);
+  turns = 0;
   const turn = setInterval(() => turns++, 0);
   await saved.save();
   clearInterval(turn);
