@@ -55,16 +55,20 @@ export function readinessOf(parts: ReadyParts): PartReadiness[] {
       ok: registry.available,
       detail: registryDetail(registry),
     },
-    ...drains.map((drain) => {
-      const { trouble } = drain.stats();
-      return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? "delivers" };
-    }),
+    ...drains.map(sinkReadiness),
     {
       part: "dead letters",
       ok: true,
       detail: unlessDiskFails(parts.watches().letterWatch.detail) ?? "the disk cannot be read",
     },
   ];
+}
+
+function sinkReadiness(drain: Drain): PartReadiness {
+  const { trouble, waiting } = drain.stats();
+  const idle = waiting === 0 ? "has had nothing to deliver" : "has delivered nothing";
+  const proved = drain.latency.stats().count > 0 ? "delivers" : `${idle} since the start`;
+  return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? proved };
 }
 
 function registryDetail({ available, queries, changes_unheard: unheard }: LookupStats): string {

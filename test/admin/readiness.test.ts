@@ -1,6 +1,6 @@
 /** What /readyz says before anything was tried. */
 import { afterEach, expect, test } from "bun:test";
-import { startInProcess, stopAll } from "../kit/inprocess.ts";
+import { registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 
 afterEach(stopAll);
@@ -19,4 +19,14 @@ test("of a database that was away from the start on nobody says that it answers"
   const registry = () => gateway.view.ready().find(({ part }) => part === "registry")?.detail ?? "";
   await until(() => registry().includes("ECONNREFUSED"));
   expect(registry()).toStartWith("was not asked yet, but changes are not told");
+});
+
+test("of a sink nobody says that it delivers before it did", async () => {
+  const { gateway, source, acknowledged } = await startInProcess({ INFLUXDB_URL: "http://127.0.0.1:1" });
+  const sink = (name: string) => gateway.view.ready().find(({ part }) => part === `sink ${name}`)?.detail;
+  expect(["local", "influx"].map(sink)).toEqual(Array(2).fill("has had nothing to deliver since the start"));
+  await gateway.view.devices.add(registered(["dev-0001"]));
+  source.give(telemetry("dev-0001", 1));
+  await acknowledged();
+  await until(() => sink("local") === "delivers" && (sink("influx") ?? "").includes("127.0.0.1:1"));
 });
