@@ -7,6 +7,7 @@
 import type { IConnackPacket } from "mqtt";
 import { explain } from "../core/log.ts";
 import { type MqttSettings, type MqttVersion, sessionExpiryOf } from "./mqtt-options.ts";
+import type { Subscribed } from "./subscribe.ts";
 
 /** A connection that ended with a reason code from the broker. */
 export class BrokerReason extends Error {
@@ -127,6 +128,7 @@ export function remarksOn(
   server: IConnackPacket["properties"],
   settings: MqttSettings,
   version: MqttVersion,
+  subscribed?: Subscribed,
 ): string[] {
   const remarks: string[] = [];
   if (version === 4) {
@@ -139,6 +141,10 @@ export function remarksOn(
   const kept = server?.sessionExpiryInterval;
   if (kept !== undefined && kept < sessionExpiryOf(settings))
     remarks.push(`the broker keeps our session for ${kept} s only`);
+  if (subscribed?.grantedQos === 0)
+    remarks.push("it grants QoS 0 only: what comes while we are away is lost");
+  if (subscribed !== undefined && subscribed.kept.length > 0)
+    remarks.push(`it refuses to end our old subscription to ${subscribed.kept.join(", ")}`);
   return remarks;
 }
 

@@ -187,11 +187,7 @@ export function openMqttSource(options: MqttOptions): Source {
     connected = true;
     troubles.forget();
     former.replaced();
-    const remarks = remarksOn(server, settings, version);
-    if (subscribed.grantedQos === 0)
-      remarks.push("it grants QoS 0 only: what comes while we are away is lost");
-    if (subscribed.kept.length > 0)
-      remarks.push(`it refuses to end our old subscription to ${subscribed.kept.join(", ")}`);
+    const remarks = remarksOn(server, settings, version, subscribed);
     detail = [
       `${place}: connected, ${versionName(version)}, subscribed to ${filters.join(", ")}`,
       ...remarks,
