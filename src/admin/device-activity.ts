@@ -62,11 +62,17 @@ export class DeviceActivity {
   }
 
   #enter(key: string): Row {
-    if (this.#young.size >= activeDevicesMax) [this.#old, this.#young] = [this.#young, new Map()];
+    if (this.#young.size >= activeDevicesMax) this.#turn();
     const row = this.#old.get(key) ?? newRow();
     row.home = this.#young;
     this.#young.set(key, row);
     return row;
+  }
+
+  /** What is forgotten is emptied, for the address of a device that is silent from now on keeps it: as its row's home. */
+  #turn(): void {
+    this.#old.clear();
+    [this.#old, this.#young] = [this.#young, new Map()];
   }
 }
 

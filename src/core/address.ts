@@ -16,7 +16,10 @@ export const topicCharsMax = 256;
 /** Tenants and types of message that are kept once, however many devices have them. */
 const wordsMax = 10_000;
 
-/** The object that a room last found for a speaker; whether it still holds, its `home` tells: the map that it is in, or none any more. */
+/**
+ * The object that a room last found for a speaker; whether it still holds, its `home` tells: the map that it is in, or none any more.
+ * Who lets go of such a map empties it, for the address of a speaker that is silent from then on keeps it.
+ */
 export interface Found {
   home: ReadonlyMap<unknown, unknown> | undefined;
 }

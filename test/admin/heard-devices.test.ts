@@ -52,6 +52,14 @@ describe("a device's activity", () => {
     expect(activity.of(d1, startMs)).toBeUndefined();
   });
 
+  test("of those that are forgotten nothing hangs off the address of one of them", () => {
+    const gone = heardAt(startMs, { deviceId: "gone" });
+    activity.note([gone]);
+    for (let i = 0; i < 2 * activeDevicesMax; i++)
+      activity.note([event(1, { tenantId: "acme", deviceId: `other-${i}` })]);
+    expect(gone.address?.heard?.home?.size).toBe(0);
+  });
+
   test("at the bound those are forgotten that were silent longest, and the others keep their count", () => {
     const other = (i: number) => heardAt(startMs, { deviceId: `other-${i}` });
     const others = (n: number) => Array.from({ length: n }, (_, i) => other(i));

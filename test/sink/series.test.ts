@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Address } from "../../src/core/address.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import type { Table } from "../../src/sink/influx/line.ts";
-import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
+import { createSeries, type KnownSeries, seriesMax } from "../../src/sink/influx/series.ts";
 import { event } from "../contract/entries.ts";
 import type { EntryChanges } from "../kit/spool.ts";
 
@@ -48,20 +48,16 @@ test("caches side by side, each of a sink or an export, do not share series", ()
   expect(one(address)).toBe(first);
 });
 
+/** A reading of it comes. */
+function read({ slots }: KnownSeries) {
+  const none = { fields: null, others: null, joined: null };
+  slots.push({ ms: 0, ns: 0, seq: 1, payload: "{}", ...none, shifted: 0 });
+}
+
 test("what the cache lets go of hangs off no address, and what is in use stays", () => {
   const [of, address, busy] = [cache(), addressOf("d1"), addressOf("busy")];
   const further = new Address("zigbee2mqtt/d1", "acme", "d1", "telemetry", false);
-  for (const one of [further, address])
-    of(one).slots.push({
-      ms: 0,
-      ns: 0,
-      seq: 1,
-      payload: "{}",
-      fields: null,
-      others: null,
-      joined: null,
-      shifted: 0,
-    });
+  for (const one of [further, address]) read(of(one));
   const inUse = of(busy);
   for (let i = 0; i < 3 * seriesMax; i++) {
     of(undefined, telemetry, { deviceId: `other-${i}` });
@@ -70,5 +66,14 @@ test("what the cache lets go of hangs off no address, and what is in use stays",
   expect(address.series).toBeUndefined();
   // Of a further topic of the same device it still hangs, without readings.
   expect(further.series).toHaveProperty("slots", []);
+  expect(further.series?.home?.size).toBe(0);
   expect(of(busy)).toBe(inUse);
+});
+
+test("a series that is asked for again in the moment in which the older ones go keeps its readings", () => {
+  const [of, address] = [cache(), addressOf("d1")];
+  read(of(address));
+  // With the first of the last so many the generation ends that has it; with it the next one.
+  for (let i = 1; i < 2 * seriesMax; i++) of(undefined, telemetry, { deviceId: `other-${i}` });
+  expect(of(address).slots).toHaveLength(1);
 });

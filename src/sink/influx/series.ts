@@ -38,6 +38,7 @@ export function createSeries(): SeriesOf {
     const known = young.get(table)?.get(key);
     if (known !== undefined) return known;
     const series = old.get(table)?.get(key) ?? fresh(entry, table, grammar);
+    series.home = undefined;
     if (size >= seriesMax) {
       forget(old);
       [old, young, size] = [young, new Map(), 0];
@@ -67,7 +68,7 @@ function hang(series: KnownSeries, address: Address) {
 
 /**
  * Else an address would keep its series for as long as there are addresses; a device of several topics has it at each, so that what it has
- * of readings goes, too. What is in use has a younger home.
+ * of readings goes, too, and all that its home holds. What is in use has a younger home.
  */
 function forget(known: Known) {
   for (const devices of known.values())
@@ -76,6 +77,7 @@ function forget(known: Known) {
       slots.length = 0;
       if (address !== undefined) address.series = undefined;
     }
+  known.clear();
 }
 
 function fresh(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
