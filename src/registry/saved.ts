@@ -73,7 +73,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     let part: CachedRow[] = [];
     let looked = 0;
     for (const row of cache.snapshot(savedMs)) {
-      if (row && onFile.get(row.key) !== checksum(row)) part.push(row);
+      if (row) part.push(row);
       if (++looked % rowsAPart > 0) continue;
       await writeInParts(part);
       part = [];
@@ -88,9 +88,13 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   async function writeInParts(rows: CachedRow[]): Promise<void> {
     rows.sort((a, b) => (a.key < b.key ? -1 : 1));
     for (let at = 0; at < rows.length; at += rowsAtATime) {
-      write(rows.slice(at, at + rowsAtATime), []);
+      write(rows.slice(at, at + rowsAtATime).filter(isChanged), []);
       await Bun.sleep(0);
     }
+  }
+
+  function isChanged(row: CachedRow): boolean {
+    return onFile.get(row.key) !== checksum(row);
   }
 
   function isGone(key: string): boolean {
@@ -106,7 +110,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
 
   /** @throws if the disk is full or such; what was to be written is still to be, then */
   function write(rows: readonly CachedRow[], gone: readonly string[]): void {
-    toFile(rows, gone);
+    if (rows.length + gone.length > 0) toFile(rows, gone);
     for (const row of rows) onFile.set(row.key, checksum(row));
     for (const key of gone) onFile.delete(key);
   }
