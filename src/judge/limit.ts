@@ -147,12 +147,14 @@ export function createLimiter(): Limiter {
     const forgotten = old;
     [old, young, turnedMs] = [young, new Map(), latestMs];
     for (const [key, bucket] of forgotten) {
-      if (young.size >= bucketsMax / 2) return;
+      if (young.size >= bucketsMax / 2) break;
       const owes =
         bucket.messagesFullMs - latestMs > rate.messagesMs * owesMuch ||
         bucket.bytesFullMs - latestMs > rate.bytesMs * owesMuch;
       if (owes && !old.has(key)) enter(key, bucket);
     }
+    // The address of a device that is silent from now on keeps its bucket, and with it this map.
+    forgotten.clear();
   }
 
   return {

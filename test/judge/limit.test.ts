@@ -1,3 +1,4 @@
+import type { Found } from "../../src/core/address.ts";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { bucketsMax, createLimiter, keptRate, rateOf, type Rate } from "../../src/judge/limit.ts";
@@ -173,4 +174,14 @@ test("of limited messages 10,000 payloads and 64 MiB are kept per device and day
   };
   expect([taken(100, 0), taken(8_192, 0), taken(1_048_576, 0)]).toEqual([10_000, 8_192, 64]);
   expect([taken(100, 3_600_000), taken(1_048_576, 3_600_000)]).toEqual([416, 2]);
+});
+
+test("of a generation that is forgotten nothing hangs off the address of a device that fell silent", () => {
+  const rate = { messageMs: 200, messagesMs: 600_000, byteMs: 0.01, bytesMs: 600_000 };
+  const limiter = createLimiter();
+  const silent = { key: "acme/silent", bucket: undefined as Found | undefined };
+  limiter.take(silent, 0, 100, rate);
+  for (let turn = 1; turn <= 3; turn++)
+    limiter.take({ key: "acme/other", bucket: undefined }, turn * 600_001, 100, rate);
+  expect(silent.bucket?.home?.size).toBe(0);
 });
