@@ -177,11 +177,11 @@ test("of limited messages 10,000 payloads and 64 MiB are kept per device and day
 });
 
 test("of a generation that is forgotten nothing hangs off the address of a device that fell silent", () => {
-  const rate = { messageMs: 200, messagesMs: 600_000, byteMs: 0.01, bytesMs: 600_000 };
+  const slow = { messageMs: 200, messagesMs: 600_000, byteMs: 0.01, bytesMs: 600_000 };
   const limiter = createLimiter();
   const silent = { key: "acme/silent", bucket: undefined as Found | undefined };
-  limiter.take(silent, 0, 100, rate);
+  limiter.take(silent, 0, 100, slow);
   for (let turn = 1; turn <= 3; turn++)
-    limiter.take({ key: "acme/other", bucket: undefined }, turn * 600_001, 100, rate);
+    limiter.take({ key: "acme/other", bucket: undefined }, turn * 600_001, 100, slow);
   expect(silent.bucket?.home?.size).toBe(0);
 });
