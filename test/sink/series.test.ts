@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { Address } from "../../src/core/address.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import type { Table } from "../../src/sink/influx/line.ts";
+import { Unwritable } from "../../src/sink/influx/names.ts";
 import { createSeries, type KnownSeries, seriesMax } from "../../src/sink/influx/series.ts";
 import { event } from "../contract/entries.ts";
 import type { EntryChanges } from "../kit/spool.ts";
@@ -39,6 +40,12 @@ test("a device that moves, and another table of it, have series of their own", (
   expect(of(address, telemetry, { siteId: "lab-2" }).text).toBe("telemetry,device_id=d1,site_id=lab-2");
   expect(of(address, status).text).toBe("status,device_id=d1,site_id=lab-1");
   expect(of(address)).toBe(first);
+});
+
+test("without a site there is no series, also behind one of a site that is called null", () => {
+  const of = cache();
+  expect(of(undefined, telemetry, { siteId: "null" }).text).toBe("telemetry,device_id=d1,site_id=null");
+  expect(() => of(undefined, telemetry, { siteId: null })).toThrow(Unwritable);
 });
 
 test("caches side by side, each of a sink or an export, do not share series", () => {

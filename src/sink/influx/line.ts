@@ -9,7 +9,8 @@
  * (`misfit`): the belief may be old or about another shard, and only the server refuses a value for its type.
  */
 import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
-import { seriesText, Unwritable } from "./names.ts";
+import { Unwritable } from "./names.ts";
+import { newSeries } from "./series.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
 
 export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
@@ -192,21 +193,6 @@ export function typeOf(line: Line, name: string): ColumnType | null {
   const fields = `,${line.fields}`;
   const [digits = ""] = fields.slice(fields.indexOf(head) + head.length).split(",", 1);
   return digits.endsWith("i") ? "integer" : "float";
-}
-
-export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {
-  const text = seriesText(entry, table.name, grammar);
-  const { siteId } = entry;
-  return {
-    table,
-    grammar,
-    siteId,
-    text,
-    slots: [],
-    oldest: 0,
-    newestMs: Number.NEGATIVE_INFINITY,
-    isStored: false,
-  };
 }
 
 /** The years that 64-bit nanoseconds can hold begin in 1677. */

@@ -7,7 +7,8 @@
  */
 import type { Address, Found } from "../../core/address.ts";
 import type { Entry } from "../../core/entry.ts";
-import { newSeries, type Grammar, type Series, type Table } from "./line.ts";
+import type { Grammar, Series, Table } from "./line.ts";
+import { seriesText } from "./names.ts";
 import type { KnownColumn } from "./types.ts";
 
 export interface KnownSeries extends Series, Found {
@@ -33,8 +34,7 @@ export function createSeries(): SeriesOf {
   let size = 0;
 
   function find(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
-    // Tenants and devices have no "/".
-    const key = `${entry.tenantId}/${entry.deviceId}/${entry.siteId}`;
+    const key = keyOf(entry);
     const known = young.get(table)?.get(key);
     if (known !== undefined) return known;
     const series = old.get(table)?.get(key) ?? fresh(entry, table, grammar);
@@ -61,6 +61,12 @@ export function createSeries(): SeriesOf {
   };
 }
 
+/** Tenants and devices have no "/", so that no site is told from each that there is, "null" among them. */
+function keyOf({ tenantId, deviceId, siteId }: Entry): string {
+  const device = `${tenantId}/${deviceId}`;
+  return siteId === null ? device : `${device}/${siteId}`;
+}
+
 function hang(series: KnownSeries, address: Address) {
   series.address = address;
   address.series = series;
@@ -84,4 +90,19 @@ function fresh(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
   const series = newSeries(entry, table, grammar);
   const bytes = new TextEncoder().encode(`${series.text} `);
   return { ...series, home: undefined, address: undefined, bytes, shape: [] };
+}
+
+export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {
+  const text = seriesText(entry, table.name, grammar);
+  const { siteId } = entry;
+  return {
+    table,
+    grammar,
+    siteId,
+    text,
+    slots: [],
+    oldest: 0,
+    newestMs: Number.NEGATIVE_INFINITY,
+    isStored: false,
+  };
 }
