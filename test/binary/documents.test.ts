@@ -18,6 +18,7 @@ const absent = [
   Bun.which("ip") === null ? "no iproute2" : "",
   Bun.which("curl") === null ? "no curl" : "",
   mosquittoAvailable() ? "" : "no mosquitto",
+  Bun.which("mosquitto_pub") === null ? "no mosquitto-clients" : "",
 ].filter(Boolean);
 const kernel =
   absent.length > 0 || Bun.spawnSync([...apart, "ip", "link", "set", "lo", "up"]).success
