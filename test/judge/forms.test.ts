@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { addresses, type Address } from "../../src/core/address.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import type { Message } from "../../src/core/message.ts";
+import { createShelf, formsMax } from "../../src/judge/form-shelf.ts";
 import { aDevice, aMessage, aToken, sha256, type TestMessage } from "../kit/builders.ts";
 import { court, dev, entryOf, type Court } from "./court.ts";
 
@@ -231,6 +232,18 @@ describe("learning", () => {
     entryOf(it.judge.judge(aMessage(textOf({ seq: 1 }), { topic: other })));
     expect(addressOf(other).form).toBe(first);
   });
+});
+
+test("with one form too many all are forgotten, and no number is given twice", () => {
+  const shelf = createShelf();
+  const textAt = (i: number) => `{"m${i}":1}`;
+  const numbers = Array.from({ length: formsMax }, (_, i) => shelf.learn(textAt(i)) ?? -1);
+  expect(shelf.learn(textAt(0))).toBe(numbers[0]);
+  expect(numbers.every((number) => shelf.at(number) !== undefined)).toBe(true);
+  const further = [formsMax, 0].map((i) => shelf.learn(textAt(i)) ?? -1);
+  expect(numbers.some((number) => shelf.at(number) !== undefined)).toBe(false);
+  expect(new Set([...numbers, ...further]).size).toBe(formsMax + 2);
+  expect(shelf.at(-1)).toBeUndefined();
 });
 
 test("whatever is cut, put in or put twice: both ways find the same", () => {
