@@ -81,7 +81,8 @@ for package in ca-certificates openssl libssl3; do chroot "$work/slim" dpkg --pu
 tar -C "$work/slim" -c . | docker import - "$runtime" >/dev/null
 # Bun's has Bun, and what `bun install` and apt would fetch.
 : >"$tree/etc/apt/sources.list"
-install -D "$(readlink -f "$(command -v bun)")" "$tree/usr/local/bin/bun"
+# Only the copy that npx keeps is sure to be there: CI's machine has no `bun` on its path.
+install -D "$(npx -y bun@1.4.5 -p process.execPath)" "$tree/usr/local/bin/bun"
 mkdir -p "$tree/root/.bun/install"
 cp -a "${BUN_INSTALL_CACHE_DIR:-$HOME/.bun/install/cache}" "$tree/root/.bun/install/cache"
 tar -C "$tree" -c . | docker import - "$build" >/dev/null
