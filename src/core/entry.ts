@@ -88,6 +88,11 @@ interface Common {
   readonly returned: Returned | null;
   /** Of an event, if it is at hand: who speaks, with what is kept of that. Everything in it stands in the entry, too. */
   readonly address?: Address | undefined;
+  /**
+   * Of an event, if it is at hand: the payloads of one number have their values in the same places, and all else is alike. A number there
+   * has no exponent, a string no escape and no control character.
+   */
+  readonly form?: number | undefined;
 }
 
 /** In UTF-8, as bounds in bytes count it: the length of a string counts a Chinese character, of three bytes, as one. */

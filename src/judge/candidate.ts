@@ -51,6 +51,8 @@ export interface Candidate {
   text: string | null;
   /** The same as it is kept, its token blanked; null until that is asked for, unless its form told (forms.ts). */
   line: string | null;
+  /** Of what form `line` is; see `Entry.form`. */
+  form: number | undefined;
   /** Of a mapped message: what the device sent, as one JSON value, which a reject keeps. null if `text` is that. */
   raw: string | null;
   /** It goes on with the event, within `text`. */
@@ -113,6 +115,7 @@ export function candidateOf(message: Arrival): Candidate {
     address: null,
     text: null,
     line: null,
+    form: undefined,
     raw: null,
     keepsRaw: false,
     proof: "token",
@@ -274,6 +277,7 @@ function toEntry(
     tokenHash,
     returned: null,
     address: kind === "event" && address !== null ? address : undefined,
+    form: kind === "event" ? candidate.form : undefined,
   } as Entry;
 }
 

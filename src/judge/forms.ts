@@ -47,6 +47,7 @@ export function createForms(): Forms {
       if (!form.hasSite && !isVouched && candidate.tokenHash === null) return undefined;
       candidate.text = text;
       candidate.line = lineOf(text, form, fit);
+      candidate.form = address.form;
       candidate.token = form.hasToken ? text.slice(fit.tokenFrom, fit.tokenTo) : undefined;
       candidate.siteId = form.hasSite ? address.formSite : null;
       if (isVouched) candidate.proof = "connection";

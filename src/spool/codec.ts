@@ -164,6 +164,7 @@ function entryOf(line: string, seq: number): Entry {
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
     // Also if there is none: an entry of another shape would have all code that is compiled for the judge's compiled once more.
     address: kind === "event" ? address : undefined,
+    form: undefined,
   } as Entry;
 }
 

@@ -15,7 +15,8 @@ export function throughSpool(entries: readonly Entry[]): void {
   // The messages of a group may all be known, and then it has no row.
   if (entries.length === 0) return;
   const back = decodeGroup(encodeGroup(entries), entries[0]?.seq ?? 0, entries.length);
-  for (const [at, { address, ...entry }] of entries.entries()) {
+  // What is of this process alone, an entry that was kept does not have.
+  for (const [at, { address, form: _, ...entry }] of entries.entries()) {
     const { topic, tenantId, deviceId } = address ?? entry;
     if (topic !== entry.topic || tenantId !== entry.tenantId || deviceId !== entry.deviceId)
       throw new Error(`${JSON.stringify(entry)} is kept as ${JSON.stringify(address)}`);

@@ -33,7 +33,8 @@ function bothWays({ judge }: Court, message: Message): readonly [Entry, Entry, i
   [address.form, address.formless] = [-1, 1];
   const staged = entryOf(judge.judge(message));
   [address.form, address.formSite] = [form, formSite];
-  return [quick, staged, isFit];
+  // Of what form a payload is, only the quick way tells.
+  return [{ ...quick, form: undefined }, staged, isFit];
 }
 
 const usual = {

@@ -7,9 +7,9 @@
  * bytes. The window is in memory: after a restart it is empty, and a pair with the restart between is not noticed.
  * Rejected alternative: a sequence number as a tag, which would make a series of every message.
  */
-import { telemetryOf, type Entry } from "../../core/entry.ts";
+import type { Entry } from "../../core/entry.ts";
 import { encodeLine, later, moved, type Line, type Slot, type Time } from "./line.ts";
-import { Unwritable } from "./names.ts";
+import { namesIn, Unwritable } from "./names.ts";
 
 /** Entry seq → the time it was given, for entries whose own time was taken. */
 export type Shifts = Map<number, Time>;
@@ -105,13 +105,6 @@ function written(entry: Entry, { table, grammar }: Line["series"]): string {
     if (error instanceof Unwritable) return "";
     throw error;
   }
-}
-
-/** Of its fields. */
-function namesIn(reading: Pick<Entry, "payload">): string[] {
-  const { seq, metrics } = telemetryOf(reading);
-  const names = Object.keys(metrics).filter((name) => metrics[name] !== null);
-  return seq === undefined ? names : ["seq", ...names];
 }
 
 function remember({ ms, ns, series, entry: { seq, payload } }: Line) {

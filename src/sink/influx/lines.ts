@@ -51,8 +51,8 @@ export interface LinesOptions {
   readonly distanceMaxMs: number;
 }
 
-/** What the measurement and tags of a line usually take; a body that needs more grows. */
-const seriesBytes = 64;
+/** What a line usually takes; a body that needs more grows. */
+const lineBytes = 192;
 /** Memory of bodies that is kept for the next ones, for new memory costs a tenth of what a line costs. */
 const sparesMax = 4;
 const spareBytesMax = 4_194_304;
@@ -80,7 +80,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
 
   function beginning(entry: Entry, table: Table, grammar: Grammar): ScannedLine | null {
     try {
-      return new ScannedLine(entry, table, series(entry, table, grammar), msOf(entry, grammar), grammar);
+      return new ScannedLine(entry, series(entry, table, grammar), msOf(entry, grammar), grammar);
     } catch (error) {
       if (error instanceof Unwritable) return null;
       throw error;
@@ -116,8 +116,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
   }
 
   function makeLines(entries: readonly Entry[], making: Making): Lines {
-    const bytesExpected = entries.reduce((sum, { payload }) => sum + payload.length + seriesBytes, 0);
-    const body = createBody(bytesExpected, spares.pop());
+    const body = createBody(entries.length * lineBytes, spares.pop());
     const lines: Lines = { fits: [], misfits: [], body, hasNews: false, ignored: 0, refused: [] };
     let table: KnownTable | null = null;
     for (const entry of entries) {
@@ -150,22 +149,32 @@ class ScannedLine implements Line {
   /** As long as it is the last line of it. */
   body: Body | null = null;
   readonly entry: Entry;
-  readonly table: Table;
   readonly series: KnownSeries;
   readonly ms: number;
-  readonly ns: number;
   readonly grammar: Grammar;
-  readonly news = null;
-  readonly misfit = false;
   #fields: string | null = null;
 
-  constructor(entry: Entry, table: Table, series: KnownSeries, ms: number, grammar: Grammar) {
+  constructor(entry: Entry, series: KnownSeries, ms: number, grammar: Grammar) {
     this.entry = entry;
-    this.table = table;
     this.series = series;
     this.ms = ms;
-    this.ns = entry.eventNs;
     this.grammar = grammar;
+  }
+
+  get table(): Table {
+    return this.series.table;
+  }
+
+  get ns(): number {
+    return this.entry.eventNs;
+  }
+
+  get news(): null {
+    return null;
+  }
+
+  get misfit(): false {
+    return false;
   }
 
   get fields(): string {

@@ -4,7 +4,7 @@
  * Backslashes and control characters are refused because InfluxDB 1, 2 and 3 read them differently, so that no spelling is right on
  * all of them; in string fields (line.ts) they are exact everywhere. Rejected alternative: to replace them, for then two names could become one.
  */
-import type { Entry } from "../../core/entry.ts";
+import { telemetryOf, type Entry } from "../../core/entry.ts";
 
 /** Why an entry can never be written. */
 export class Unwritable extends Error {
@@ -38,4 +38,11 @@ function tag(name: string, value: string | null): string {
   const written = escapeName(value ?? "");
   if (written !== null) return written;
   throw new Unwritable(`tag ${name} cannot be ${JSON.stringify(value ?? "")} in line protocol`);
+}
+
+/** Of its fields, in the order in which they are written. */
+export function namesIn(reading: Pick<Entry, "payload">): string[] {
+  const { seq, metrics } = telemetryOf(reading);
+  const names = Object.keys(metrics).filter((name) => metrics[name] !== null);
+  return seq === undefined ? names : ["seq", ...names];
 }

@@ -5,12 +5,14 @@
  *
  * Parsing the payload, making strings of its numbers, and joining, copying and encoding those took two thirds of what the sink
  * cost. A device's digits are copied as they stand, for both sides read them as the same double. The columns of the device's
- * last message are compared first, so that usually no name is looked up.
+ * last message are compared first, so that usually no name is looked up. Where a payload's form is known, no name is read (plan.ts).
  */
 import { nanoseconds, type Entry } from "../../core/entry.ts";
 import type { Line } from "./line.ts";
+import { planFor, wholeDigitsMax, write } from "./plan.ts";
 import type { KnownSeries } from "./series.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
+import { copyWords, falseWords, trueWords, wordsOf } from "./words.ts";
 
 export type Memory = Buffer<ArrayBuffer>;
 
@@ -44,18 +46,15 @@ const small = { f: 102, i: 105, n: 110, t: 116 };
 const open = 123;
 const close = 125;
 
-/** Whole numbers of up to this many digits are exact in every column. */
-const wholeDigitsMax = 15;
 /** Longer numbers are left to encodeLine. */
 const numberCharsMax = 40;
-/** A fraction of up to this many characters is the shortest text of its number, unless it ends with a zero or is tiny. */
-const plainCharsMax = 16;
+/** JavaScript may write such a fraction in another way: it is of more than 15 digits, ends with a zero, or is below a millionth. */
+const oddFraction = /=-?(?:[\d.]{17}|\d+\.\d*0(?!\d)|0\.000000)/;
 /** Room for what a line has besides its series and its fields; the fields take at most three times the payload. */
 const lineBytesMax = 64;
 
 const encoder = new TextEncoder();
-const trueBytes = encoder.encode("true");
-const falseBytes = encoder.encode("false");
+const noNanoseconds = wordsOf(encoder.encode("000000"));
 /** The digits of all numbers from 000 to 999. */
 const digits = encoder.encode(Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0")).join(""));
 /** The number of the current scan, by which a column that comes twice is noticed. */
@@ -68,15 +67,17 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   let at = 0;
   let start = 0;
   let fieldsAt = 0;
-  let isPlain = true;
+  let into = { bytes: out, view: new DataView(out.buffer) };
+  let isInOrder = true;
   let second = Number.NaN;
-  let secondBytes: Uint8Array = out;
+  let secondWords = noNanoseconds;
 
   function reserve(more: number) {
     if (at + more <= out.length) return;
     const larger = Buffer.allocUnsafeSlow(Math.max(out.length * 2, at + more));
     larger.set(out.subarray(0, at));
     out = larger;
+    into = { bytes: out, view: new DataView(out.buffer) };
   }
 
   function copy(bytes: Uint8Array, from: number) {
@@ -113,7 +114,6 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     }
     at = to;
     if (hasDot ? isWhole || i - from > numberCharsMax : i - from > wholeDigitsMax) return -1;
-    if (hasDot && isPlain) isPlain = isPlainFraction(text, from, i);
     return isZero && text.charCodeAt(from) === minus ? -1 : i;
   }
 
@@ -144,7 +144,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     }
     if (c === quote) return type === "string" ? quoted(text, i) : -1;
     if (type !== "boolean" || (c !== small.t && c !== small.f)) return -1;
-    copy(c === small.t ? trueBytes : falseBytes, 0);
+    at = copyWords(c === small.t ? trueWords : falseWords, into.view, at);
     return i + (c === small.t ? 4 : 5);
   }
 
@@ -152,8 +152,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   function fields(text: string, table: KnownTable, { shape }: KnownSeries): boolean {
     const mark = (scans += 1);
     const first = at;
-    fieldsAt = at;
-    isPlain = true;
+    isInOrder = true;
     let inMetrics = false;
     let hadMetrics = false;
     let known = 0;
@@ -170,13 +169,13 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
         shape[known] = column;
         known += 1;
         // Names that are numbers change places when they are parsed.
-        if (isDigit(text.charCodeAt(name))) isPlain = false;
+        if (isDigit(text.charCodeAt(name))) isInOrder = false;
         i = name + column.name.length + 1;
       } else {
         i = endOf(text, name) + 1;
         if (i === 0) return false;
         if (isAt(text, name, "seq")) column = table.column("seq");
-        if (column !== null && at > first) isPlain = false;
+        if (column !== null && at > first) isInOrder = false;
       }
       i = skip(text, skip(text, i, colon), space);
       if (column !== null) {
@@ -203,15 +202,25 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   return {
     scan(entry, table, series) {
       const { payload } = entry;
-      reserve(series.bytes.length + payload.length * 3 + lineBytesMax);
+      reserve(series.head.length + payload.length * 3 + lineBytesMax);
       start = at;
       if (at > 0) out[at++] = 10;
-      copy(series.bytes, 0);
+      at = fieldsAt = copyWords(series.head, into.view, at);
+      const plan = planFor(entry, table, series);
+      const end = plan === null ? -1 : write(plan, payload, into, at);
+      if (plan !== null && end >= 0) {
+        at = end;
+        ({ isInOrder } = plan);
+        return true;
+      }
       if (payload.charCodeAt(0) === open && fields(payload, table, series)) return true;
       at = start;
       return false;
     },
-    plainFields: () => (isPlain ? out.toString("utf8", fieldsAt, at) : null),
+    plainFields() {
+      const text = out.toString("utf8", fieldsAt, at);
+      return isInOrder && !oddFraction.test(text) ? text : null;
+    },
     end({ ms, ns }) {
       const whole = Math.floor(ms / 1000);
       if (whole <= 0) {
@@ -220,13 +229,15 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
       }
       if (whole !== second) {
         second = whole;
-        secondBytes = encoder.encode(` ${whole}`);
+        secondWords = wordsOf(encoder.encode(` ${whole}`));
       }
-      copy(secondBytes, 0);
-      const thousands = (ns / 1000) | 0;
+      at = copyWords(secondWords, into.view, at);
       threeDigits(ms - whole * 1000);
-      threeDigits(thousands);
-      threeDigits(ns - thousands * 1000);
+      const thousands = (ns / 1000) | 0;
+      if (ns > 0) {
+        threeDigits(thousands);
+        threeDigits(ns - thousands * 1000);
+      } else at = copyWords(noNanoseconds, into.view, at);
     },
     undo() {
       at = start;
@@ -243,14 +254,6 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
 }
 
 const isDigit = (char: number): boolean => char >= zero && char <= nine;
-
-/** Is a fraction written as JavaScript writes its number? It may say no although it is. */
-function isPlainFraction(text: string, from: number, end: number): boolean {
-  if (end - from > plainCharsMax || text.charCodeAt(end - 1) === zero) return false;
-  const first = text.charCodeAt(from) === minus ? from + 1 : from;
-  // Below a millionth it has an exponent.
-  return text.charCodeAt(first) !== zero || !text.startsWith("0.000000", first);
-}
 
 function skip(text: string, from: number, char: number): number {
   let i = from;

@@ -9,13 +9,15 @@ import type { Address, Found } from "../../core/address.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { Grammar, Series, Table } from "./line.ts";
 import { seriesText } from "./names.ts";
+import type { Planned } from "./plan.ts";
 import type { KnownColumn } from "./types.ts";
+import { wordsOf, type Words } from "./words.ts";
 
-export interface KnownSeries extends Series, Found {
+export interface KnownSeries extends Series, Found, Planned {
   /** That it hangs off. */
   address: Address | undefined;
   /** `text` and the space behind it, encoded. */
-  readonly bytes: Uint8Array;
+  readonly head: Words;
   /** The columns of the last message, in its order. */
   readonly shape: KnownColumn[];
 }
@@ -88,8 +90,8 @@ function forget(known: Known) {
 
 function fresh(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
   const series = newSeries(entry, table, grammar);
-  const bytes = new TextEncoder().encode(`${series.text} `);
-  return { ...series, home: undefined, address: undefined, bytes, shape: [] };
+  const head = wordsOf(new TextEncoder().encode(`${series.text} `));
+  return { ...series, home: undefined, address: undefined, head, shape: [], form: undefined, plan: null };
 }
 
 export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {

@@ -1,0 +1,26 @@
+/**
+ * Short bytes that are copied into many lines, eight at a time: to copy them one by one, or by a call of `set`, took a fifth of what a line
+ * cost.
+ */
+
+export interface Words {
+  readonly words: Float64Array;
+  /** Of the bytes; what follows in the last word is of no account. */
+  readonly length: number;
+}
+
+/** No double is made of them that is not a number, which would not be copied as it is: UTF-8 has no byte 255, and a name no 127. */
+export function wordsOf(bytes: Uint8Array): Words {
+  const padded = new Uint8Array(Math.ceil(bytes.length / 8) * 8);
+  padded.set(bytes);
+  return { words: new Float64Array(padded.buffer), length: bytes.length };
+}
+
+/** @returns where they end; up to seven bytes behind that are written over */
+export function copyWords({ words, length }: Words, view: DataView, at: number): number {
+  for (let i = 0; i < words.length; i += 1) view.setFloat64(at + i * 8, words[i] ?? 0, true);
+  return at + length;
+}
+
+export const trueWords = wordsOf(new TextEncoder().encode("true"));
+export const falseWords = wordsOf(new TextEncoder().encode("false"));
