@@ -38,6 +38,7 @@ export interface DrainOptions {
 const queryEveryMaxMs = 5_000;
 /** Between two stretches of reading: the rest of the program has its turn. */
 const breathMs = 1;
+const goesOn = "sink goes on";
 
 export class Drain {
   readonly sink: Sink;
@@ -120,7 +121,7 @@ export class Drain {
       if (this.#isUnsure && this.#inFlight === 0) await this.#resume();
       const woken = this.#wake.next();
       const now = this.#clock.monoMs();
-      const readAtMs = this.#fill(now);
+      const readAtMs = this.#goesOut(now) ? now + breathMs : this.#fill(now);
       const laneAtMs = this.#launch(now);
       // Nothing under way and nothing more to read: whatever is left waits for a downstream system that fails.
       const isAtRest = this.#inFlight === 0 && (this.#trouble.why !== null || readAtMs > now + breathMs);
@@ -138,7 +139,7 @@ export class Drain {
       const now = this.#clock.monoMs();
       try {
         await this.#queryPosition(this.sink.positions.bind(this.sink));
-        return this.#recovered();
+        return this.#trouble.ends(this.#log, goesOn);
       } catch (error) {
         if (this.#finishing) return this.#stop.abort();
         await this.#rest(now + this.#failed(error, queryEveryMaxMs));
@@ -172,6 +173,13 @@ export class Drain {
     takeBackUnsettled(this.sink.name, seq, this.#spool);
   }
 
+  /** A batch that is full goes out before more is read, for the downstream system waits for it. @returns whether one did */
+  #goesOut(now: number): boolean {
+    const before = this.#inFlight;
+    if (this.#ahead.isBehind) this.#launch(now, (lane) => this.#due.isFull(lane));
+    return this.#inFlight > before;
+  }
+
   /** Reads ahead. @returns when to do so again */
   #fill(now: number): number {
     if (now < this.#readAtMs) return this.#readAtMs;
@@ -179,7 +187,7 @@ export class Drain {
     let more = false;
     try {
       more = this.#ahead.fill(now);
-      this.#recovered();
+      this.#trouble.ends(this.#log, goesOn);
     } catch (error) {
       this.#readAtMs = now + this.#failed(error);
       return this.#readAtMs;
@@ -189,15 +197,14 @@ export class Drain {
     return more ? now + breathMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Starts every delivery that is due. @returns when the next will be, if nothing happens before */
-  #launch(now: number): number {
+  /** Starts every delivery that is due and may go. @returns when the next will be, if nothing happens before */
+  #launch(now: number, mayGo: (lane: Lane) => boolean = () => true): number {
     if (now < this.#away.untilMs) return this.#away.untilMs;
     const atOnce = this.#away.isAway ? 1 : (this.sink.concurrency ?? 1);
-    const isBehind = this.#ahead.next <= this.#spool.head;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const lane of this.#away.inTurn([...this.#ahead.lanes])) {
-      if (lane.busy) continue;
-      const dueMs = this.#due.ofLane(lane, now, this.#finishing, isBehind);
+      if (lane.busy || !mayGo(lane)) continue;
+      const dueMs = this.#due.ofLane(lane, now, this.#finishing, this.#ahead.isBehind);
       if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
       else if (this.#inFlight < atOnce) void this.#serve(lane);
     }
@@ -284,10 +291,6 @@ export class Drain {
     const log = this.#stop.signal.aborted ? undefined : this.#log;
     const options = { cannot: "go on", log, random: this.#random };
     return this.#trouble.begins(error, maxMs === undefined ? options : { ...options, maxMs });
-  }
-
-  #recovered(): void {
-    this.#trouble.ends(this.#log, "sink goes on");
   }
 
   #warnOfSkipped(before: number): void {

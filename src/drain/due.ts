@@ -25,6 +25,11 @@ export class Due {
     this.#grownAtMs = now;
   }
 
+  /** There is enough for a batch. */
+  isFull({ length, bytes }: Lane): boolean {
+    return length >= this.#sink.batchMax || bytes >= this.#sink.batchBytesMax;
+  }
+
   /**
    * Monotonic ms; infinite: not as it is. @param isHurried a part of a batch need not wait either
    * @param isBehind there is more to be read, so that whoever waits keeps it out
@@ -32,9 +37,9 @@ export class Due {
   ofLane(lane: Lane, now: number, isHurried: boolean, isBehind: boolean): number {
     if (lane.isDetoured) return lane.retryAtMs;
     if (lane.length === 0) return Number.POSITIVE_INFINITY;
-    const { batchMax, batchTrigger = batchMax, batchBytesMax, gatherMs = 0, lingerMs } = this.#sink;
+    const { batchTrigger = this.#sink.batchMax, gatherMs = 0, lingerMs } = this.#sink;
     const isWorthIt = lane.length >= batchTrigger;
-    const isFull = lane.length >= batchMax || lane.bytes >= batchBytesMax || (isWorthIt && isBehind);
+    const isFull = this.isFull(lane) || (isWorthIt && isBehind);
     const lastMs = lane.sinceMs + (isWorthIt ? Math.min(gatherMs, lingerMs) : lingerMs);
     const goesNow = isHurried || isFull || this.#grownAtMs + this.#growsEveryMs > lastMs;
     return Math.max(lane.retryAtMs, goesNow ? now : lastMs);

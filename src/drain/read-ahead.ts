@@ -72,9 +72,9 @@ export class ReadAhead {
     return this.#window.cursor;
   }
 
-  /** The seq that is read next. */
-  get next(): number {
-    return this.#window.next;
+  /** There is more to be read. */
+  get isBehind(): boolean {
+    return this.#window.next <= this.#spool.head;
   }
 
   /** What became of the entries up to the cursor. */

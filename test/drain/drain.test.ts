@@ -232,6 +232,35 @@ describe("delivering", () => {
   });
 });
 
+describe("a long backlog", () => {
+  test("a full batch that was read goes out before more is read", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchMax: 1_000 });
+    for (let i = 0; i < 12; i++) put(spool, 1_000);
+    const order: string[] = [];
+    const read = spool.read.bind(spool);
+    spool.read = (seq) => {
+      order.push("read");
+      return read(seq);
+    };
+    sink.conduct = () => {
+      order.push("deliver");
+      return "hang";
+    };
+    drain.start();
+    await clock.pass(0);
+    expect(order).toEqual(["read", "read", "read", "read", "deliver"]);
+    sink.release();
+    await clock.pass(0);
+    expect(order.slice(5)).toEqual(["deliver"]);
+    await clock.pass(1);
+    expect(order.slice(6)).toEqual(["read", "read", "read", "read"]);
+    sink.conduct = () => "take";
+    sink.release();
+    await drain.stop(1_000);
+    expect(drain.stats()).toMatchObject({ delivered: 12_000, waiting: 0 });
+  });
+});
+
 describe("stopping", () => {
   test("delivers what the spool holds, lingering or not, then closes the sink", async () => {
     const { clock, spool, sink, drain } = setUp({ lingerMs: 60_000, lane: byTenant });
