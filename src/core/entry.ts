@@ -82,6 +82,8 @@ interface Common {
    * STORE_REJECTS). What was not JSON is kept as {"_raw": "…"}.
    */
   readonly payload: string;
+  /** Of the payload, in UTF-8; 0 or absent until the spool has written it, which counts them on the way. */
+  bytes?: number;
   /** Also write this reject into raw_events with accepted = false (MIRROR_REJECTS_TO_RAW). */
   readonly mirror: boolean;
   /** null for what came in by itself. */
@@ -96,8 +98,8 @@ interface Common {
 }
 
 /** In UTF-8, as bounds in bytes count it: the length of a string counts a Chinese character, of three bytes, as one. */
-export function payloadBytes({ payload }: Entry): number {
-  return Buffer.byteLength(payload);
+export function payloadBytes({ bytes = 0, payload }: Entry): number {
+  return bytes > 0 ? bytes : Buffer.byteLength(payload);
 }
 
 /** What is deferred is for no sink: it comes again as an event or a reject. What is replayed may be for one sink alone. */

@@ -96,10 +96,12 @@ export interface Replaced {
 
 /** The rows that go with these entries. */
 export function replacedBy(entries: readonly Entry[]): Replaced[] {
-  return entries.flatMap(({ returned, receivedMs }) => {
+  const replaced: Replaced[] = [];
+  for (const { returned, receivedMs } of entries) {
     const id = returned?.quarantineId ?? null;
-    return id === null ? [] : { id, receivedMs };
-  });
+    if (id !== null) replaced.push({ id, receivedMs });
+  }
+  return replaced;
 }
 
 /**

@@ -21,9 +21,7 @@ export class Lane {
   scanned: number | undefined = undefined;
   /** On a detour: its unsettled entries at or before the drain's cursor. */
   waiting = 0;
-  #queue: Entry[] = [];
-  /** The bytes of each entry of the queue: counted once, for a string does not know them. */
-  #sizes: number[] = [];
+  readonly #queue: Entry[] = [];
 
   constructor(key: string) {
     this.key = key;
@@ -47,7 +45,6 @@ export class Lane {
     if (this.#queue.length === 0) this.sinceMs = nowMs;
     const bytes = payloadBytes(entry);
     this.#queue.push(entry);
-    this.#sizes.push(bytes);
     this.bytes += bytes;
     return bytes;
   }
@@ -57,7 +54,7 @@ export class Lane {
     let bytes = 0;
     let n = 0;
     for (const entry of this.#queue) {
-      bytes += this.#sizes[n] ?? 0;
+      bytes += payloadBytes(entry);
       if (n > 0 && (n >= countMax || bytes > bytesMax || entry.seq > last)) break;
       n++;
     }
@@ -66,15 +63,13 @@ export class Lane {
 
   /** Forgets the oldest `n`. */
   drop(n: number, nowMs: number): void {
-    this.#queue.splice(0, n);
-    for (const bytes of this.#sizes.splice(0, n)) this.bytes -= bytes;
+    for (const entry of this.#queue.splice(0, n)) this.bytes -= payloadBytes(entry);
     this.sinceMs = nowMs;
   }
 
   /** Takes everything out. */
   empty(): Entry[] {
     this.bytes = 0;
-    this.#sizes = [];
     return this.#queue.splice(0);
   }
 }

@@ -273,6 +273,7 @@ function toEntry(
     reason: why === null ? null : why.code,
     detail: why === null || why.detail === null ? null : detailOf(why.detail, candidate),
     payload,
+    bytes: 0,
     mirror,
     tokenHash,
     returned: null,

@@ -159,6 +159,7 @@ function entryOf(line: string, seq: number): Entry {
     reason,
     detail,
     payload: flags.includes("e") ? (fromCopyText(payload) ?? "") : payload,
+    bytes: 0,
     mirror: flags.includes("m"),
     tokenHash,
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
@@ -195,7 +196,9 @@ export function encodeGroup(entries: readonly Entry[]): Group {
     bytes = withRoom(bytes, at, (head.length + payload.length) * bytesPerCharMax + 1);
     if (at > 0) bytes[at++] = newline;
     at += bytes.write(head, at);
-    at += bytes.write(payload, at);
+    const written = bytes.write(payload, at);
+    entry.bytes = escaped ? Buffer.byteLength(entry.payload) : written;
+    at += written;
   }
   const text = bytes.subarray(0, at);
   const codec = at >= compressFromBytes ? 1 : 0;
@@ -226,7 +229,13 @@ export function decodeGroup(group: Group, first: number, count: number): Entry[]
   if (group.codec !== 0 && group.codec !== 1)
     throw new Error(`its codec ${group.codec} is unknown to this version`);
   const plain = group.codec === 1 ? Bun.zstdDecompressSync(group.body) : group.body;
-  const lines = Buffer.from(plain.buffer, plain.byteOffset, plain.length).toString("utf8").split("\n");
+  const text = Buffer.from(plain.buffer, plain.byteOffset, plain.length).toString("utf8");
+  const isAscii = text.length === plain.length;
+  const lines = text.split("\n");
   if (lines.length !== count) throw new Error(`it holds ${lines.length} entries, not ${count}`);
-  return lines.map((line, i) => entryOf(line, first + i));
+  return lines.map((line, i) => {
+    const entry = entryOf(line, first + i);
+    entry.bytes = isAscii ? entry.payload.length : Buffer.byteLength(entry.payload);
+    return entry;
+  });
 }

@@ -125,13 +125,14 @@ function planOf({ name, delivery, entries, refusals, stored, known }: PlanParts)
   const { before } = delivery;
   const base = baseOf(stored, known?.seq, delivery, entries[0]?.seq ?? 0);
   const last = entries.at(-1)?.seq ?? base.seq;
-  const fresh = entries.filter((entry) => entry.seq > base.seq);
+  const fresh = (entries[0]?.seq ?? 0) > base.seq ? entries : entries.filter(({ seq }) => seq > base.seq);
   const refused = refusedOf(name, fresh, refusals);
   const wanted = fresh.filter((entry) => isFor(name, entry) && !refusals.has(entry.seq));
+  const claims = replacedBy(wanted);
   return {
-    claims: replacedBy(wanted),
+    claims,
     writes(claimed) {
-      const rows = stillWanted(wanted, claimed);
+      const rows = claims.length === 0 ? wanted : stillWanted(wanted, claimed);
       const settled = {
         delivered: rows.length,
         ignored: fresh.length - rows.length - refused.length,

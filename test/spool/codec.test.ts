@@ -48,6 +48,9 @@ describe("a group", () => {
         (group, first) => {
           const back = decodeGroup(encodeGroup(group), first, group.length);
           expect(back.map(plain)).toEqual(group.map((e, i) => ({ ...e, seq: first + i })));
+          const sizes = group.map(({ payload }) => Buffer.byteLength(payload));
+          expect(group.map(({ bytes }) => bytes)).toEqual(sizes);
+          expect(back.map(({ bytes }) => bytes)).toEqual(sizes);
         },
       ),
       { numRuns: 500 },
