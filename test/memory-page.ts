@@ -21,7 +21,7 @@ In service it holds a fraction ([sizing.md](sizing.md)). The numbers are the con
 this page, and \`test/cli/memory-bounds.test.ts\` fills each part twice over and weighs it.
 
 \`MEMORY_MAX_BYTES\` (256 MiB, or the cgroup's limit if that is less) sizes what grows with the load: of what it leaves beside the program
-the intake and the read-ahead of all sinks have a quarter each, the newest groups an eighth, those read from the disk a sixteenth.
+the intake and the read-ahead of all sinks have a quarter each, those read from the disk a sixteenth, the newest groups a 64th.
 
 What was let go of lies there until it is collected, which is not in the sum. Garbage is collected when a load is over, and once more than
 seven eighths of \`MEMORY_MAX_BYTES\` are resident, for 10 % of the CPU at most ([sizing.md](sizing.md)). Pages of the executable that are

@@ -47,7 +47,7 @@ export function memoryShares(given: Given = {}, hostBytes?: number): MemoryShare
   const left = Math.max(budgetBytes(given, hostBytes) - programBytes, leastBytes);
   return {
     intakeBytes: left / 4,
-    tailBytes: left / 8,
+    tailBytes: left / 64,
     recentBytes: left / 16,
     readAheadBytes: left / 4,
   };

@@ -1,7 +1,8 @@
 /**
  * The tail: the newest groups, kept in memory so that sinks that keep up never read the disk. Bounded by bytes; the oldest leave
- * first, and before that what every sink has settled: held up to the bound, it outlived the engine's young generation under
- * load, and that was what most of the peak consisted of.
+ * first, and before that what every sink has settled. A few thousand entries are enough: a sink that keeps up has each group in its
+ * read-ahead within a moment, and one that has no room there reads from the disk whatever lies here, for it takes the oldest first.
+ * Eight times as many lay here for nobody under a flood, and what lives counts three times at the peak (cli/engine-settings.ts).
  */
 import type { Entry } from "../core/entry.ts";
 

@@ -4,7 +4,8 @@
  * The clock starts before the first byte: the subject is connected and subscribed, and stopped (SIGSTOP) while the broker fills;
  * SIGCONT starts the clock, and the last commit ends it, as PostgreSQL dates it. Its own `/stats` tells nothing of when it began, and
  * would cost it time. The first backlog of a process is cold (the engine has compiled nothing), the others are warm. A third one finds
- * the table locked, so that it shows what a message costs up to its PUBACK. The floor goes through the same; the bare COPY writes the
+ * the table locked, so that it shows what a message costs up to its PUBACK; "peak" is that of the first two, which peers go through as
+ * well, and what it is once the third has been stored is told beside it. The floor goes through the same; the bare COPY writes the
  * rows of the last backlog once more, in its batches, from text that is ready.
  */
 import postgres from "postgres";
@@ -102,6 +103,8 @@ export async function measure(
     await idle(running.pids);
     figures.push(figure("up to PUBACK: gateway CPU, µs/msg", used().gateway / messages));
     await release();
+    await idle(running.pids);
+    figures.push(figure("up to PUBACK: peak, MB", sumOf(running.pids, peakBytes) / 1e6));
   }
   await running.stop();
   await broker.dispose();

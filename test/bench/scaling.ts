@@ -93,7 +93,8 @@ export async function scaling(
   return figures;
 }
 
-const isOfInterest = ({ name }: Figure) => /^warm: (arrived|in every|gateway|first|lost)|^peak/.test(name);
+const isOfInterest = ({ name }: Figure) =>
+  /^warm: (arrived|in every|gateway|first|lost)|^(up to PUBACK: )?peak/.test(name);
 
 /** Sinks beside PostgreSQL, of whom a server can be started: the settings of each. */
 async function startSinks() {

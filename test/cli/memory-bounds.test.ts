@@ -325,7 +325,7 @@ describe("memory", () => {
   test("MEMORY_MAX_BYTES sizes what grows with the load, and its shares fit into it beside the program", () => {
     const MiB = 1024 * 1024;
     const sumOf = (size: string) => memorySum(memoryBounds(configOf({ MEMORY_MAX_BYTES: size })));
-    expect(sumOf("512MiB") - sumOf("256MiB")).toBe((256 * MiB * 11) / 16);
+    expect(sumOf("512MiB") - sumOf("256MiB")).toBe((256 * MiB * 37) / 64);
     for (const bytesMax of [128, 256, 1024].map((size) => size * MiB)) {
       const shares = Object.values(memoryShares({ bytesMax })).reduce((sum, share) => sum + share);
       expect(programBytes + shares).toBeLessThan(bytesMax);
