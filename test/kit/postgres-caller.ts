@@ -1,5 +1,5 @@
 /** Calls what is named as PostgreSQL in every way that the gateway does, a few times. Exit code 1 if anything was thrown where nobody listens. */
-import { copyMessages } from "../../src/store/postgres/copy.ts";
+import { copyData } from "../../src/store/postgres/copy.ts";
 import { rowsOf } from "./copy.ts";
 import { openClient, openPostgres, send } from "../../src/store/postgres/postgres-client.ts";
 
@@ -12,10 +12,12 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
 
 const copyOf = (rows: number) => ({
   statements: ["copy t (x) from stdin", "commit"],
-  copies: copyMessages(
-    Array.from({ length: rows }),
-    rowsOf(() => "x"),
-  ),
+  copies: [
+    copyData(
+      Array.from({ length: rows }),
+      rowsOf(() => "x"),
+    ),
+  ],
 });
 
 const options = { url: process.argv[2] ?? "", poolMax: 2, timeoutMs: 150 };

@@ -16,6 +16,7 @@
 import { isAbsolute } from "node:path";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "../../core/clock.ts";
+import type { CopyData } from "./copy.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./url.ts";
 import { integer, optionalString, type Values } from "../../core/settings.ts";
 
@@ -56,7 +57,7 @@ interface Opens {
     opening: readonly string[],
   ): Promise<T>;
   /** Without `work`: the statements end the transaction. */
-  begin(options: string, work: null, statements: readonly string[], copies: Request["copies"]): Promise<void>;
+  begin(options: string, work: null, statements: readonly string[], copies: Iterable<Buffer>): Promise<void>;
 }
 
 /** Of one statement, by column. */
@@ -147,7 +148,7 @@ export function openPostgres(options: PostgresOptions): Postgres {
     },
     request(what, { statements, copies }) {
       const all = [...boundsOf(timeoutMs), ...statements, "commit"];
-      return call(what, (sql) => opens(sql).begin(isolation, null, all, copies));
+      return call(what, (sql) => opens(sql).begin(isolation, null, all, messagesOf(copies)));
     },
     close: () => end(client, Math.min(timeoutMs, 5000)),
   };
@@ -209,14 +210,18 @@ export async function end(sql: Sql, graceMs: number): Promise<void> {
 /** What goes to the server as one request. */
 export interface Request {
   readonly statements: readonly string[];
-  /** The messages with the data of each `COPY … FROM STDIN` among the statements (copy.ts). */
-  readonly copies: readonly Buffer[];
+  /** The data of each `COPY … FROM STDIN` among the statements. */
+  readonly copies: readonly CopyData[];
 }
 
 export async function send(tx: Transaction, { statements, copies }: Request): Promise<void> {
   if (statements.length === 0) return;
-  const options: { copies: Request["copies"] } & postgres.UnsafeQueryOptions = { copies };
+  const options: { copies: Iterable<Buffer> } & postgres.UnsafeQueryOptions = { copies: messagesOf(copies) };
   await tx.unsafe(statements.join(";\n"), [], options);
+}
+
+function* messagesOf(copies: readonly CopyData[]): Generator<Buffer> {
+  for (const copy of copies) yield* copy;
 }
 
 class RolledBack extends Error {}

@@ -6,7 +6,7 @@
  */
 import { arrayText, literal, type Request } from "./postgres-client.ts";
 import type { Entry } from "../../core/entry.ts";
-import { copyMessages, copyQuarantine, copyRaw, quarantineRows, rawRows } from "./copy.ts";
+import { copyData, copyQuarantine, copyRaw, hasRows, quarantineRows, rawRows } from "./copy.ts";
 import {
   countRejects,
   eventTime,
@@ -32,13 +32,13 @@ export function tablesOf(entry: Entry): Table[] {
 
 export const writeByCopy: Write = (entries) => {
   const copied = [
-    { statement: copyRaw, messages: copyMessages(entries, rawRows) },
-    { statement: copyQuarantine, messages: copyMessages(entries, quarantineRows) },
-  ].filter(({ messages }) => messages.length > 0);
+    { statement: copyRaw, rows: rawRows },
+    { statement: copyQuarantine, rows: quarantineRows },
+  ].filter(({ rows }) => hasRows(entries, rows));
   const counts = countRejects(entries);
   const statements = copied.map(({ statement }) => statement);
   if (counts.length > 0) statements.push(countsInsert(counts));
-  return { statements, copies: copied.flatMap(({ messages }) => messages) };
+  return { statements, copies: copied.map(({ rows }) => copyData(entries, rows)) };
 };
 
 /** Rejects are counted once for all, as by COPY: under which tenant may depend on the entries around. */

@@ -5,9 +5,10 @@ import { arrayText, literal, send } from "../../../src/store/postgres/postgres-c
 import type { Entry } from "../../../src/core/entry.ts";
 import { copyText } from "../../../src/core/copy-text.ts";
 import {
-  copyMessages,
+  copyData,
   copyQuarantine,
   copyRaw,
+  hasRows,
   quarantineRows,
   rawRows,
   reuse,
@@ -58,7 +59,8 @@ describe("rows in the text format of COPY", () => {
     const without = (rows: Rows<Entry>) => entries.flatMap((e) => (rowText(rows, e) === "" ? e.seq : []));
     expect(without(rawRows)).toEqual([2, 4, 5]);
     expect(without(quarantineRows)).toEqual([1, 4, 5]);
-    expect(copyMessages(entries.slice(3), rawRows)).toEqual([]);
+    expect(hasRows(entries.slice(3), rawRows)).toBe(false);
+    expect(hasRows(entries.slice(2), rawRows)).toBe(true);
   });
 
   test("a batch becomes messages of whole rows, of which the last ends the COPY; also in memory that was used before", () => {
@@ -72,33 +74,50 @@ describe("rows in the text format of COPY", () => {
     };
     const expected = texts.filter(isRow).map((text) => rowText(rows, text));
     for (let round = 0; round < 3; round++) {
-      const copies = copyMessages(texts, rows);
-      const { text, parts, behind } = readMessages(Buffer.concat(copies));
+      const copy = copyData(texts, rows);
+      const pieces = [...copy];
+      const { text, parts, behind } = readMessages(Buffer.concat(pieces));
+      expect(pieces.length).toBe(2);
       expect(text).toBe(expected.join(""));
       expect(parts).toBeGreaterThan(20);
       expect(behind).toEqual(Buffer.from([0x63, 0, 0, 0, 4]));
-      reuse(copies);
+      reuse([copy]);
     }
   });
 
+  const sentCopy = (items: readonly unknown[]) => {
+    const copy = copyData(items, rowsOf(String));
+    return { copy, bytes: Buffer.concat([...copy]), memory: copy.memory };
+  };
+
   test("a buffer is used again only once what is in it has arrived", () => {
-    const one = copyMessages(["one"], rowsOf(String));
-    const two = copyMessages(["two"], rowsOf(String));
-    expect(two[0]?.buffer === one[0]?.buffer).toBe(false);
-    reuse(one);
-    const six = copyMessages(["six"], rowsOf(String));
-    expect(six[0]?.buffer === one[0]?.buffer).toBe(true);
-    expect([two, six].map(([bytes]) => bytes?.toString("utf8", 5, 8))).toEqual(["two", "six"]);
+    const [one, two] = [sentCopy(["one"]), sentCopy(["two"])];
+    expect(two.memory === one.memory).toBe(false);
+    reuse([one.copy]);
+    const six = sentCopy(["six"]);
+    expect(six.memory === one.memory).toBe(true);
+    expect([two, six].map(({ memory }) => memory?.toString("utf8", 5, 8))).toEqual(["two", "six"]);
   });
 
   test("of two tables the larger buffer is used again, and that of a large batch not for a small one", () => {
     const many = Array.from({ length: 5_000 }, (_, i) => i);
-    const [large, small] = [copyMessages(many, rowsOf(String)), copyMessages([1], rowsOf(String))];
-    reuse([...large, ...small]);
-    const again = copyMessages(many, rowsOf(String));
-    expect(again[0]?.buffer === large[0]?.buffer).toBe(true);
-    reuse(again);
-    expect(copyMessages([1], rowsOf(String))[0]?.buffer.byteLength).toBeLessThan(1_000);
+    const [large, small] = [sentCopy(many), sentCopy([1])];
+    reuse([large.copy, small.copy]);
+    const again = sentCopy(many);
+    expect(again.memory === large.memory).toBe(true);
+    reuse([again.copy]);
+    expect(sentCopy([1]).memory?.length).toBeLessThan(1_000);
+  });
+
+  test("the first of a large batch can leave before the rest is made", () => {
+    let made = 0;
+    const counted: Rows<number> = { columns: () => `${(made += 1)}\t`, last: () => "x".repeat(1_000) };
+    const [first] = copyData(
+      Array.from({ length: 5_000 }, (_, i) => i),
+      counted,
+    );
+    expect(readMessages(first ?? Buffer.of()).text.split("\n").length).toBeGreaterThan(100);
+    expect(made).toBeLessThan(200);
   });
 
   test("times keep their microseconds over the whole range of nanosecond clocks", () => {
@@ -193,7 +212,7 @@ describe.skipIf(unavailable !== "")(`COPY and arrays in PostgreSQL ${unavailable
         await sql.begin((tx) =>
           send(tx, {
             statements: ["copy t (n, a, b) from stdin"],
-            copies: copyMessages([text], rowsOf(String)),
+            copies: [copyData([text], rowsOf(String))],
           }),
         );
         const rows = await sql<{ a: string | null; b: string | null }[]>`select a, b from t order by n`;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { explain } from "../../../src/core/log.ts";
-import { copyMessages } from "../../../src/store/postgres/copy.ts";
+import { copyData } from "../../../src/store/postgres/copy.ts";
 import {
   openClient,
   openPostgres,
@@ -161,7 +161,7 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
           await tx.unsafe(`insert into t values (${n}), (${n % 3 === 0 ? -1 : -n - 2})`);
           await send(tx, {
             statements: ["copy t from stdin", "commit"],
-            copies: copyMessages([n + 1000], rowsOf(String)),
+            copies: [copyData([n + 1000], rowsOf(String))],
           });
         })
         .then(
@@ -230,10 +230,12 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
   test("a transaction that is one request is kept as a whole or not at all, also if the line takes it slowly", async () => {
     await db.query("preparing", (sql) => sql`create table w (n int, filler text)`);
     const rows = Array.from({ length: 1_000 }, (_, n) => n);
-    const copies = copyMessages(
-      rows,
-      rowsOf((n) => `${n}\t${"x".repeat(6_000)}`),
-    );
+    const copies = [
+      copyData(
+        rows,
+        rowsOf((n) => `${n}\t${"x".repeat(6_000)}`),
+      ),
+    ];
     const write = (...after: string[]) =>
       db.request("writing", { statements: ["copy w from stdin", ...after], copies }).then(() => "", explain);
     proxy.throttle(30_000_000);
@@ -254,10 +256,12 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
   });
 
   test("data that nobody asked for, since its statement is refused, is passed over", async () => {
-    const copies = copyMessages(
-      Array.from({ length: 500_000 }),
-      rowsOf(() => "x"),
-    );
+    const copies = [
+      copyData(
+        Array.from({ length: 500_000 }),
+        rowsOf(() => "x"),
+      ),
+    ];
     const copying = (statement: string) => ({ statements: [statement, "commit"], copies });
     const refused = await db
       .transaction("copying", (tx) => send(tx, copying("copy nowhere from stdin")))
