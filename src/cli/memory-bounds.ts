@@ -21,6 +21,7 @@ import { reasons } from "../judge/reasons.ts";
 import { topicsMax } from "../core/address.ts";
 import { streamsBytesMax } from "../http/streams.ts";
 import { askedSinks } from "../sink/index.ts";
+import { plansMax } from "../sink/influx/plan.ts";
 import { columnsMax } from "../sink/influx/types.ts";
 import { seriesMax } from "../sink/influx/series.ts";
 import { askedSources } from "../source/index.ts";
@@ -52,6 +53,8 @@ export const itemBytes = {
   rejectRow: 1_024,
   requeued: 192,
   column: 512,
+  /** How a form becomes fields of a line, of the most values. */
+  plan: 16_384,
   /** A series with the last times of its readings. */
   series: 2_304,
   /** A place in the window of a drain. */
@@ -104,6 +107,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
     ...(hasInflux
       ? [
           { part: "columns of InfluxDB", bytes: columnsMax * itemBytes.column },
+          { part: "forms of payloads as lines of InfluxDB", bytes: plansMax * itemBytes.plan },
           { part: "series of InfluxDB, in two generations", bytes: 2 * seriesMax * itemBytes.series },
         ]
       : []),

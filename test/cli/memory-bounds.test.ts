@@ -28,6 +28,7 @@ import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { createCollisions } from "../../src/sink/influx/collisions.ts";
 import { encodeLine } from "../../src/sink/influx/line.ts";
+import { planFor, plansMax } from "../../src/sink/influx/plan.ts";
 import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
 import { columnsMax, createTypeMap } from "../../src/sink/influx/types.ts";
 import { memoryBytes, Tail } from "../../src/spool/tail.ts";
@@ -207,6 +208,24 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
       });
       for (let i = 0; i < 2 * columnsMax; i++)
         types.table(`d${i % 20}`, "telemetry").column(`metric_number_${i}`);
+      return types;
+    },
+  ],
+  [
+    "plan",
+    plansMax,
+    () => {
+      const types = createTypeMap({
+        path: join(dir, "plans.json"),
+        integerFields: [],
+        reserved: [],
+        clock,
+        log: silentLog,
+      });
+      const most = Array.from({ length: 126 }, (_, i) => `"metric_${i}":${i}`).join(",");
+      const payload = `{"metrics":{${most}}}`;
+      for (let form = 0; form < 2 * plansMax; form++)
+        planFor(event(1, { form, payload }), types.table(`d${form % 20}`, "telemetry"));
       return types;
     },
   ],

@@ -6,7 +6,7 @@
 import { namesIn } from "./names.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
-import { copyWords, falseWords, trueWords, wordsOf, type Words } from "./words.ts";
+import { copyWords, falseWords, trueWords, wordsOf } from "./words.ts";
 
 /** A value that is copied, or passed over. */
 interface Step {
@@ -15,10 +15,15 @@ interface Step {
   readonly kind: (typeof kinds)[keyof typeof kinds];
   /** null: it is no field. */
   readonly column: KnownColumn | null;
-  readonly head: Words;
+  /** The first and behind the last of its head's words, and the bytes of it. */
+  readonly from: number;
+  readonly until: number;
+  readonly length: number;
 }
 
 export interface Plan {
+  /** The heads of all fields; an array of each took three times the memory. */
+  readonly words: Float64Array;
   /** Up to the last field. */
   readonly steps: readonly Step[];
   /** encodeLine writes the fields in the same order. */
@@ -36,8 +41,10 @@ const kinds = { number: 0, flag: 1, text: 2 } as const;
 const [quote, minus, dot, zero, nine, tilde, letterI, letterT] = [34, 45, 46, 48, 57, 126, 105, 116];
 /** Whole numbers of up to this many digits are exact in every column. */
 export const wholeDigitsMax = 15;
-/** Of a table. With one more all are forgotten, and those in use are made anew. */
-const plansMax = 64;
+/** In memory, of all tables. */
+export const plansMax = 512;
+/** Then all are forgotten, and those in use are made anew. */
+const passedOverMax = 100_000;
 /** Strings with what makes one a name, numbers, flags, and what opens or closes a level: all there is in JSON but null, blanks and commas. */
 const parts = /"([^"]*)"(\s*:)?|-?\d[\d.]*|true|false|[[\]{}]/g;
 
@@ -45,51 +52,67 @@ const parts = /"([^"]*)"(\s*:)?|-?\d[\d.]*|true|false|[[\]{}]/g;
 function planOf(text: string, table: KnownTable): Plan | null {
   const steps: Step[] = [];
   const names: string[] = [];
+  const heads: number[] = [];
   let [kept, fieldsEnd] = [0, 0];
   for (const { field, from, to, kind } of valuesIn(text)) {
     const column = field === null ? null : table.column(field);
     const bytes = column?.bytes ?? new Uint8Array();
     if (column !== null && bytes.length === 0) return null;
-    const head = wordsOf(names.length === 0 ? bytes.subarray(1) : bytes);
+    const { words, length } = wordsOf(names.length === 0 ? bytes.subarray(1) : bytes);
+    const until = heads.push(...words);
     if (field !== null) fieldsEnd = names.push(field) && steps.length + 1;
-    steps.push({ gap: from - kept, kind, column, head });
+    steps.push({ gap: from - kept, kind, column, from: until - words.length, until, length });
     kept = to;
   }
   const expected = namesIn({ payload: text });
   const isComplete =
     new Set(names).size === expected.length && expected.every((name) => names.includes(name));
   if (names.length === 0 || names.length !== expected.length || !isComplete) return null;
-  return { steps: steps.slice(0, fieldsEnd), isInOrder: names.every((name, i) => name === expected[i]) };
+  return {
+    words: Float64Array.from(heads),
+    steps: steps.slice(0, fieldsEnd),
+    isInOrder: names.every((name, i) => name === expected[i]),
+  };
 }
 
-/** Of what form a series' last message was that had one, and how such are written; null: never so. */
-export interface Planned {
-  form: number | undefined;
-  plan: Plan | null;
-}
-
-/** Of tables, by the form's number. */
-const plans = new WeakMap<KnownTable, Map<number, Plan | null>>();
+/** By table and by the form's number; null: it is never a usual line. */
+let plans = new WeakMap<KnownTable, Map<number, Plan | null>>();
+let count = 0;
+/** Payloads for whose form there was no room. */
+let passedOver = 0;
+/** Of the last line that had one, for most devices of a table write one form. */
+let lastTable: KnownTable | undefined;
+let lastForm = -1;
+let lastPlan: Plan | null = null;
 
 /** How an entry's payload is written; null: it has no form, or one without a plan. */
-export function planFor({ form, payload }: Entry, table: KnownTable, last: Planned): Plan | null {
+export function planFor({ form, payload }: Entry, table: KnownTable): Plan | null {
   if (form === undefined) return null;
-  if (last.form !== form) {
-    last.plan = known(form, payload, table);
-    last.form = form;
+  if (form === lastForm && table === lastTable) return lastPlan;
+  let plan = plans.get(table)?.get(form);
+  if (plan === undefined) {
+    if (!hasRoom()) return null;
+    plan = planOf(payload, table);
+    keep(plan, form, table);
   }
-  return last.plan;
+  [lastTable, lastForm, lastPlan] = [table, form, plan];
+  return plan;
 }
 
-function known(form: number, payload: string, table: KnownTable): Plan | null {
+/** Those that came first stay, or of more forms in turn than there is room for each would be made anew each time; until too many have none. */
+function hasRoom(): boolean {
+  if (count < plansMax) return true;
+  passedOver += 1;
+  if (passedOver < passedOverMax) return false;
+  [plans, count, passedOver] = [new WeakMap(), 0, 0];
+  return true;
+}
+
+function keep(plan: Plan | null, form: number, table: KnownTable) {
   let ofTable = plans.get(table);
   if (ofTable === undefined) plans.set(table, (ofTable = new Map()));
-  let plan = ofTable.get(form);
-  if (plan === undefined) {
-    if (ofTable.size >= plansMax) ofTable.clear();
-    ofTable.set(form, (plan = planOf(payload, table)));
-  }
-  return plan;
+  ofTable.set(form, plan);
+  count += 1;
 }
 
 /** The values of a payload that has a form; `field`: null if it is none. */
@@ -113,16 +136,17 @@ function* valuesIn(text: string) {
  * Writes the fields of a payload of the plan's form.
  * @param at where, with room for all of them @returns where they end; -1: it is not the usual case
  */
-export function write({ steps }: Plan, text: string, { bytes, view }: Target, at: number): number {
+export function write({ steps, words }: Plan, text: string, { bytes, view }: Target, at: number): number {
   let to = at;
   let i = 0;
-  for (const { gap, kind, column, head } of steps) {
+  for (const { gap, kind, column, from, until, length } of steps) {
     i += gap;
     if (column === null) {
       i = behind(text, i, kind);
       continue;
     }
-    to = copyWords(head, view, to);
+    for (let w = from; w < until; w += 1) view.setFloat64(to + (w - from) * 8, words[w] ?? 0, true);
+    to += length;
     const { type } = column;
     let chars = -1;
     if (kind === kinds.number) {

@@ -206,7 +206,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
       start = at;
       if (at > 0) out[at++] = 10;
       at = fieldsAt = copyWords(series.head, into.view, at);
-      const plan = planFor(entry, table, series);
+      const plan = planFor(entry, table);
       const end = plan === null ? -1 : write(plan, payload, into, at);
       if (plan !== null && end >= 0) {
         at = end;

@@ -9,11 +9,10 @@ import type { Address, Found } from "../../core/address.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { Grammar, Series, Table } from "./line.ts";
 import { seriesText } from "./names.ts";
-import type { Planned } from "./plan.ts";
 import type { KnownColumn } from "./types.ts";
 import { wordsOf, type Words } from "./words.ts";
 
-export interface KnownSeries extends Series, Found, Planned {
+export interface KnownSeries extends Series, Found {
   /** That it hangs off. */
   address: Address | undefined;
   /** `text` and the space behind it, encoded. */
@@ -91,7 +90,7 @@ function forget(known: Known) {
 function fresh(entry: Entry, table: Table, grammar: Grammar): KnownSeries {
   const series = newSeries(entry, table, grammar);
   const head = wordsOf(new TextEncoder().encode(`${series.text} `));
-  return { ...series, home: undefined, address: undefined, head, shape: [], form: undefined, plan: null };
+  return { ...series, home: undefined, address: undefined, head, shape: [] };
 }
 
 export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {
