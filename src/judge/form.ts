@@ -7,7 +7,7 @@
  * and nothing that looks like a secret. What does not fit is judged stage by stage: nothing is rejected here.
  */
 import type { Address } from "../core/address.ts";
-import { lacksLetters, namesSecret } from "./secret-names.ts";
+import { endOfPlainText } from "./plain-text.ts";
 import { readTimestamp, usualMs } from "./timestamp.ts";
 
 /** What a value is to the judge; numbers, because to tell words apart takes longer. */
@@ -88,7 +88,7 @@ export class Form {
       const from = at + literal.length;
       if (kind === kinds.number) at = endOfNumber(text, from);
       else if (kind === kinds.flag) at = endOfFlag(text, from);
-      else if (kind === kinds.text) at = endOfText(text, from, this.isAscii);
+      else if (kind === kinds.text) at = endOfPlainText(text, from, textCharsMax, this.isAscii);
       else if (kind === kinds.seq) at = endOfSeq(text, from);
       else if (kind === kinds.token) at = endOfToken(text, from, fit);
       else if (kind === kinds.time) at = endOfTime(text, from, fit);
@@ -144,28 +144,20 @@ function endOfFlag(text: string, from: number): number {
   return text.startsWith("false", from) ? from + 5 : -1;
 }
 
-function endOfText(text: string, from: number, isAscii: boolean): number {
-  const end = endOfPlain(text, from, isAscii ? tilde : Number.POSITIVE_INFINITY);
-  if (end < 0 || end - from > textCharsMax) return -1;
-  if (lacksLetters(text, from, end)) return end;
-  const content = text.slice(from, end);
-  return content.includes(tokenStart) || namesSecret(content) ? -1 : end;
-}
-
 function endOfToken(text: string, from: number, fit: Fit): number {
   if (!text.startsWith(tokenStart, from)) return -1;
-  const end = endOfPlain(text, from, tilde);
+  const end = endOfAscii(text, from);
   fit.tokenFrom = from;
   fit.tokenTo = end;
   return end;
 }
 
 /** Of a string without escapes. */
-function endOfPlain(text: string, from: number, most: number): number {
+function endOfAscii(text: string, from: number): number {
   for (let at = from; at < text.length; at++) {
     const unit = text.charCodeAt(at);
     if (unit === quote) return at;
-    if (unit < space || unit === backslash || unit > most) return -1;
+    if (unit < space || unit === backslash || unit > tilde) return -1;
   }
   return -1;
 }

@@ -7,27 +7,11 @@
 /** What every such name contains; text without it needs no closer look. */
 export const secretSign = /token|passw|passphrase|secret|authori[sz]ation|api[\s._-]?key|pwd/i;
 
-const letterA = 0x41;
-
-/** Letters without which no text holds `secretSign`, nor the beginning of a token; and what stands for them below. */
-const lettersOfSecrets = ["tok", "pas", "secrt", "authori", "apikey", "pwd"].map((letters) =>
-  bitsOf(letters, 0, letters.length),
-);
-
-/** A bit per letter, whatever its case. Characters behind Z may set further ones. */
-function bitsOf(text: string, from: number, to: number): number {
-  let bits = 0;
-  for (let at = from; at < to; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit >= letterA) bits |= 1 << (unit & 31);
-  }
-  return bits;
-}
-
-/** Can what stands between these neither name a secret nor be a token of ours? Of a few words that takes a tenth of a search. */
-export function lacksLetters(text: string, from: number, to: number): boolean {
-  const bits = bitsOf(text, from, to);
-  return !lettersOfSecrets.some((letters) => (bits & letters) === letters);
+/** The words of `secretSign`, and how a token of ours begins. @param blank stands for white space that is not ASCII */
+export function secretWords(blank: string): readonly string[] {
+  const keys = ["", " ", ".", "_", "-", blank].map((between) => `api${between}key`);
+  const rest = ["token", "passw", "passphrase", "secret", "authorisation", "authorization", "pwd"];
+  return ["tok-", ...rest, ...keys];
 }
 
 /** Shorter text takes one search. */

@@ -2,27 +2,73 @@ import { describe, expect, test } from "bun:test";
 import { withoutTokens } from "../../src/judge/redact.ts";
 import { isPending } from "../../src/judge/contract.ts";
 import { aBody, aDevice, aMessage, sha256 } from "../kit/builders.ts";
+import { seededRandom } from "../../src/simulator/random.ts";
 import { formsOf, hidings, secrets } from "../kit/secrets.ts";
-import { lacksLetters, namesSecret, secretSign } from "../../src/judge/secret-names.ts";
+import { endOfPlainText } from "../../src/judge/plain-text.ts";
+import { namesSecret, secretSign } from "../../src/judge/secret-names.ts";
 import { court, dev, entryOf } from "./court.ts";
 
-test("text that lacks the letters names no secret and holds no token, and a few words do lack them", () => {
-  const signs = [
-    "token",
-    "PASSW",
-    "passPhrase",
-    "secret",
-    "authorisation",
-    "Authorization",
-    "pwd",
-    "api key",
-    "apikey",
-    "tok-",
+test("a plain text ends at its quote, and one that names a secret or holds a token is none", () => {
+  const signs = ["token", "passw", "passphrase", "secret", "authorisation", "authorization", "pwd", "tok-"];
+  const keys = ["", " ", ".", "_", "-"].map((between) => `api${between}key`);
+  const beyond = ["\t", "\u00a0", "\u2003", "\ufeff"].map((between) => `api${between}key`);
+  const plain = [
+    "",
+    "eco",
+    "on 21.5",
+    "tok",
+    "totoke",
+    "pass",
+    "pas\u00a0swd",
+    "passphras",
+    "pw",
+    "api--key",
+    "secre",
+    "a'b",
   ];
-  for (const sign of signs)
-    expect([sign, lacksLetters(`-${sign}-`, 1, sign.length + 1)]).toEqual([sign, false]);
-  for (const words of ["", "eco", "on 21.5", "front door", "away, all is well"])
-    expect([words, lacksLetters(`p${words}w`, 1, words.length + 1)]).toEqual([words, true]);
+  const pieces = [
+    "to",
+    "tok",
+    "ken",
+    "pass",
+    "phrase",
+    "sec",
+    "ret",
+    "api",
+    "key",
+    "pw",
+    "d",
+    "authori",
+    "s",
+    "z",
+    "ation",
+    " ",
+    "-",
+    "°",
+  ] as const;
+  const random = seededRandom(5);
+  const joined = Array.from({ length: 20_000 }, () =>
+    Array.from({ length: random.whole(1, 6) }, () => {
+      const piece = random.pick(pieces);
+      return random.whole(0, 3) === 0 ? piece.toUpperCase() : piece;
+    }).join(""),
+  );
+  for (const text of [...signs, ...keys, ...beyond, ...plain, ...joined]) {
+    // Whatever is no printable ASCII may be white space.
+    const isPlain = !/\t|tok-|api[^ -~]key/i.test(text) && !secretSign.test(text);
+    for (const isAscii of [false, true]) {
+      const isOne = isPlain && !(isAscii && /[^ -~]/.test(text));
+      const end = endOfPlainText(`"${text}","`, 1, 256, isAscii);
+      expect([text, isAscii, end]).toEqual([text, isAscii, isOne ? text.length + 1 : -1]);
+    }
+  }
+});
+
+test("a plain text is as long as allowed, has no escape and no control character, and ends", () => {
+  const end = (text: string, isAscii = false) => endOfPlainText(text, 0, 8, isAscii);
+  expect([end('12345678"'), end('123456789"'), end("1234567"), end("")]).toEqual([8, -1, -1, -1]);
+  expect([end('a\\"b"'), end('a\nb"'), end('a\u0000"'), end('a\u001fb"')]).toEqual([-1, -1, -1, -1]);
+  expect([end('20 °C"'), end('20 °C"', true), end('温度"'), end('温度"', true)]).toEqual([5, -1, 2, -1]);
 });
 
 describe("a name of a secret is found in long text as in short", () => {
