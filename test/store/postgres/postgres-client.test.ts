@@ -255,6 +255,32 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect(await Promise.all(Array.from({ length: 8 }, one))).toHaveLength(8);
   });
 
+  test("rows of which the last cannot be made keep no lock, for the server would wait for them", async () => {
+    await db.query("preparing", (sql) =>
+      sql.unsafe("create table k (x text); create table l (n int); insert into l values (0)"),
+    );
+    const rows = Array.from({ length: 5_000 }, (_, n) => n);
+    const write = (spoilt?: number) => ({
+      statements: ["update l set n = n + 1", "copy k from stdin"],
+      copies: [
+        copyData(
+          rows,
+          rowsOf((n) => {
+            if (n === spoilt) throw new RangeError("no memory for it");
+            return "x".repeat(1_000);
+          }),
+        ),
+      ],
+    });
+    const written = () => db.request("writing", write()).then(() => "", explain);
+    expect(await db.request("writing", write(4_999)).catch(explain)).toContain("no memory for it");
+    expect(await written()).toBe("");
+    await expect(db.transaction("writing", (tx) => send(tx, write(4_999)))).rejects.toThrow();
+    expect(await written()).toBe("");
+    const [row] = await db.query("counting", (sql) => sql`select count(*)::int as k, max(n) as n from k, l`);
+    expect({ ...row }).toEqual({ k: 10_000, n: 2 });
+  });
+
   test("data that nobody asked for, since its statement is refused, is passed over", async () => {
     const copies = [
       copyData(
