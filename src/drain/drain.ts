@@ -173,10 +173,10 @@ export class Drain {
     takeBackUnsettled(this.sink.name, seq, this.#spool);
   }
 
-  /** A batch that is full goes out before more is read, for the downstream system waits for it. @returns whether one did */
+  /** A batch that is full goes out before more is read, for the downstream system waits for it; whoever is due keeps its turn. @returns whether one did */
   #goesOut(now: number): boolean {
     const before = this.#inFlight;
-    if (this.#ahead.isBehind) this.#launch(now, (lane) => this.#due.isFull(lane));
+    if (this.#ahead.isBehind && this.#due.hasFull(this.#ahead.lanes, now)) this.#launch(now);
     return this.#inFlight > before;
   }
 
@@ -197,13 +197,13 @@ export class Drain {
     return more ? now + breathMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Starts every delivery that is due and may go. @returns when the next will be, if nothing happens before */
-  #launch(now: number, mayGo: (lane: Lane) => boolean = () => true): number {
+  /** Starts every delivery that is due. @returns when the next will be, if nothing happens before */
+  #launch(now: number): number {
     if (now < this.#away.untilMs) return this.#away.untilMs;
     const atOnce = this.#away.isAway ? 1 : (this.sink.concurrency ?? 1);
     let nextMs = Number.POSITIVE_INFINITY;
     for (const lane of this.#away.inTurn([...this.#ahead.lanes])) {
-      if (lane.busy || !mayGo(lane)) continue;
+      if (lane.busy) continue;
       const dueMs = this.#due.ofLane(lane, now, this.#finishing, this.#ahead.isBehind);
       if (dueMs > now) nextMs = Math.min(nextMs, dueMs);
       else if (this.#inFlight < atOnce) void this.#serve(lane);

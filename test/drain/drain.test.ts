@@ -259,6 +259,22 @@ describe("a long backlog", () => {
     await drain.stop(1_000);
     expect(drain.stats()).toMatchObject({ delivered: 12_000, waiting: 0 });
   });
+
+  test("a lane with little keeps its turn among those that have a full batch", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchMax: 1_000, lane: byTenant });
+    for (const tenant of ["much", "much", "much", "little", "much", "much", "much", "much"])
+      put(spool, tenant === "little" ? 1 : 1_000, tenant);
+    sink.conduct = () => "hang";
+    drain.start();
+    for (let i = 0; i < 3; i++) {
+      await clock.pass(0);
+      sink.release();
+    }
+    expect(sink.calls.map(({ lane }) => lane)).toEqual(["much", "little", "much"]);
+    sink.conduct = () => "take";
+    await drain.stop(1_000);
+    expect(drain.stats()).toMatchObject({ delivered: 7_001, waiting: 0 });
+  });
 });
 
 describe("stopping", () => {
