@@ -18,6 +18,7 @@
  * Rejected alternative: a binary layout. Text compresses to a fifth, a group can be read with sqlite3 and zstd alone, and encoding
  * is one concatenation. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the bytes that it saves.
  */
+import { isAscii } from "node:buffer";
 import type { Address } from "../core/address.ts";
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
@@ -139,11 +140,12 @@ function entryOf(line: string, seq: number): Entry {
   const detail = isUsual ? null : fromCopyText(record.take("detail"));
   const marks = isUsual ? "" : record.take("flags");
   const tokenHash = isUsual ? null : fromCopyText(record.take("tokenHash"));
-  const payload = record.rest();
+  const written = record.rest();
   const kind = kindOf[letter];
   if (!kind) throw new Error(`entry ${seq} is of unknown kind "${letter}"`);
   const colon = marks.indexOf(":");
   const flags = colon < 0 ? marks : marks.slice(0, colon);
+  const payload = flags.includes("e") ? (fromCopyText(written) ?? "") : written;
   // What an entry of its kind has, it had when it was encoded: the checksum says that it is that.
   return {
     seq,
@@ -158,8 +160,8 @@ function entryOf(line: string, seq: number): Entry {
     eventNs,
     reason,
     detail,
-    payload: flags.includes("e") ? (fromCopyText(payload) ?? "") : payload,
-    bytes: 0,
+    payload,
+    bytes: Buffer.byteLength(payload),
     mirror: flags.includes("m"),
     tokenHash,
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
@@ -229,13 +231,20 @@ export function decodeGroup(group: Group, first: number, count: number): Entry[]
   if (group.codec !== 0 && group.codec !== 1)
     throw new Error(`its codec ${group.codec} is unknown to this version`);
   const plain = group.codec === 1 ? Bun.zstdDecompressSync(group.body) : group.body;
-  const text = Buffer.from(plain.buffer, plain.byteOffset, plain.length).toString("utf8");
-  const isAscii = text.length === plain.length;
-  const lines = text.split("\n");
+  const lines = linesOf(Buffer.from(plain.buffer, plain.byteOffset, plain.length));
   if (lines.length !== count) throw new Error(`it holds ${lines.length} entries, not ${count}`);
-  return lines.map((line, i) => {
-    const entry = entryOf(line, first + i);
-    entry.bytes = isAscii ? entry.payload.length : Buffer.byteLength(entry.payload);
-    return entry;
-  });
+  return lines.map((line, i) => entryOf(line, first + i));
+}
+
+/** Each is a string of its own: cut from one of the whole group, any of an entry that somebody keeps would keep the text of all. */
+function linesOf(plain: Buffer): string[] {
+  const encoding = isAscii(plain) ? "latin1" : "utf8";
+  const lines: string[] = [];
+  let from = 0;
+  for (let to = plain.indexOf(newline); to >= 0; to = plain.indexOf(newline, from)) {
+    lines.push(plain.toString(encoding, from, to));
+    from = to + 1;
+  }
+  lines.push(plain.toString(encoding, from));
+  return lines;
 }

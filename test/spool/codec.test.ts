@@ -1,4 +1,5 @@
 /** Groups as bytes: nothing is lost in them, and no damage passes unseen. */
+import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { addresses } from "../../src/core/address.ts";
@@ -116,5 +117,23 @@ describe("a group", () => {
   test("keeps the payload byte for byte, so that numbers keep their digits", () => {
     const payload = '{"a":1.0,"b":1152921504606846976,"c":"\\u00e9 \\ud83d"}';
     expect(decodeGroup(encodeGroup([anEntry({ payload })]), 1, 1)[0]?.payload).toBe(payload);
+  });
+
+  test.each([
+    ["in ASCII", "x"],
+    ["beyond it", "漢"],
+  ])("%s is let go of by who keeps one of its entries", (_what, char) => {
+    const group = encodeGroup(Array.from({ length: 200 }, () => anEntry({ payload: char.repeat(1_000) })));
+    const heapBytes = () => {
+      // The first may only end one that is under way.
+      Bun.gc(true);
+      Bun.gc(true);
+      return heapStats().heapSize;
+    };
+    const before = heapBytes();
+    const kept = Array.from({ length: 100 }, (_, i) => decodeGroup(group, i * 200 + 1, 200)[7]);
+    // Of all 20,000 entries it is twenty to forty million.
+    expect(heapBytes() - before).toBeLessThan(2_000_000);
+    expect(kept[99]?.seq).toBe(19_808);
   });
 });
