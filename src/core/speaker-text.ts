@@ -44,7 +44,8 @@ export const { speakerText, speakerAt } = createSpeakers(ofProcess);
 
 /** The site is the registered one, so that all messages of a device say the same until it moves. */
 function write(address: Address, entry: Event): void {
-  address.siteId = entry.siteId;
+  // Of one that was read from the disk it is cut from its record; else it is the registry's, which all of a device share.
+  address.siteId = entry.address === undefined && entry.siteId ? ownText(entry.siteId) : entry.siteId;
   address.text = ownText(textOf(entry));
 }
 

@@ -69,6 +69,12 @@ const tailBytesMax = memoryShares().tailBytes;
 const clock = simulatedClock();
 const key = (i: number) => `acme-industrial-${i % 50}/compressor-hall-7-${i}`;
 
+/** As it stands in a longer text. */
+const cut = (name: string, rest: string) =>
+  Buffer.from(name + rest.repeat(200))
+    .toString()
+    .slice(0, name.length);
+
 /** A part: its item, the number of items at the bound; twice as many are put in. */
 const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number, fill: () => unknown])[] = [
   [
@@ -143,7 +149,9 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
         const address = addresses.keep(read);
         redeliveryKey(message);
         const { topic: own, tenantId, deviceId, msgType } = address;
-        speakers.speakerText(event(i, { topic: own, tenantId, deviceId, msgType, address }));
+        // As it is read from the disk: of one that comes in, the registry's row has the site.
+        const siteId = cut("lab-1", "record");
+        speakers.speakerText(event(i, { topic: own, tenantId, deviceId, msgType, siteId }));
       }
       return addresses;
     },
@@ -207,7 +215,7 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
         log: silentLog,
       });
       for (let i = 0; i < 2 * columnsMax; i++)
-        types.table(`d${i % 20}`, "telemetry").column(`metric_number_${i}`);
+        types.table(`d${i % 20}`, "telemetry").column(cut(`metric_number_${i}`, "payload"));
       return types;
     },
   ],

@@ -11,6 +11,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
+import { ownText } from "../../core/own-text.ts";
 import type { Column, ColumnType, Line, Table } from "./line.ts";
 import { escapeName } from "./names.ts";
 
@@ -81,10 +82,11 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
     return { name, columns, column: (field) => columns.get(field) ?? addTo(columns, field) };
   }
 
+  /** @param field it may be cut from a payload, which is not kept for it */
   function addTo(columns: Map<string, KnownColumn>, field: string): KnownColumn {
-    const column = fresh(field);
+    const column = fresh(ownText(field));
     if (size >= columnsMax) return column;
-    columns.set(field, column);
+    columns.set(column.name, column);
     size += 1;
     return column;
   }
