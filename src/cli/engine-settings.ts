@@ -13,12 +13,12 @@ const settings = {
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "2000",
   /**
    * Before it collects, the engine lets the heap grow by about so many times what lives, and once the room for the young objects is less than
-   * a part of the heap, by its own measure a third, the next collection goes through all objects. Where the heap may grow by so little that is
-   * nearly every second one, so the two go together. By its own measures, 2 and a third, a backlog of 300,000 peaks at 260 to 300 MB; by
-   * these at 160 or so, for a twentieth more CPU. docs/sizing.md has what other pairs cost.
+   * a part of the heap, by its own measure a third, the next collection goes through all objects. Where the heap may grow by so little, a part
+   * of 0.3 makes that nearly every second one, and 0.2 few: what lived through one collection was in the way for long. By its own
+   * measures, 2 and a third, the peak is half as high again. docs/sizing.md has what other pairs cost.
    */
-  BUN_JSC_heapGrowthMaxIncrease: "0.6",
-  BUN_JSC_minEdenToOldGenerationRatio: "0.2",
+  BUN_JSC_heapGrowthMaxIncrease: "0.5",
+  BUN_JSC_minEdenToOldGenerationRatio: "0.3",
   /**
    * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine
    * collects when its heap has grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.

@@ -25,6 +25,8 @@ const windowMs = 1_000;
 const calmShare = 0.05;
 /** And idle is one with less than this, in which the program's pages may go each time: 100 messages a second take 4 %. */
 const idleShare = 0.02;
+/** In a load of more than this as well: of what it ran a second ago much is not run again, and they are 10 MB of its peak. */
+const busyShare = 0.5;
 /** A load is over after so many that were calm: it may have been stopped between two of them. */
 const loadWindows = 5;
 
@@ -65,7 +67,7 @@ export function keepWithin(options: KeeperOptions): () => void {
     if (isCalm) lookEvery(calmLookEveryMs);
     calmFor = isCalm ? Math.max(calmFor, 0) + 1 : Math.min(calmFor, 0) - 1;
     const isLast = calmFor % loadWindows === 0;
-    if (share < idleShare || isLast) unmap();
+    if (share < idleShare || share > busyShare || isLast) unmap();
     return isCalm && isLast;
   }
 

@@ -6,6 +6,7 @@
 import type { Duplex, Writable } from "node:stream";
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Clock } from "../core/clock.ts";
+import { letGo } from "../core/let-go.ts";
 import type { MqttMessage } from "./outstanding.ts";
 import { createPacketReader } from "./packet-reader.ts";
 
@@ -60,19 +61,17 @@ export function connectReading(
     const failure = attempt(() => {
       rest = reader.read(chunk);
     });
-    if (failure === null) return letGo();
+    if (failure === null) return letGoOfWhole();
     if (version === 5 && !client.disconnecting) client.stream.write(malformed);
     refuse(failure);
   }
 
-  /** Gives the bytes back at once: until they are collected they would be a tenth of the peak, and the next would come to cold memory. */
-  function letGo(): void {
+  function letGoOfWhole(): void {
     if (rest !== undefined || whole === undefined) return;
-    const { buffer, length } = whole;
+    const bytes = whole;
     whole = undefined;
     // Of a large chunk alone, and only if nothing else can lie beside it.
-    if (isRead() && length >= littleBytes && buffer.byteLength === length)
-      (buffer as ArrayBuffer).transfer(0);
+    if (isRead() && bytes.length >= littleBytes) letGo(bytes);
   }
 
   function goOn(): void {

@@ -22,6 +22,7 @@ import { isAscii } from "node:buffer";
 import type { Address } from "../core/address.ts";
 import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
+import { letGo } from "../core/let-go.ts";
 import { speakerAt, speakerText, type Speaker } from "../core/speaker-text.ts";
 
 /**
@@ -232,6 +233,7 @@ export function decodeGroup(group: Group, first: number, count: number): Entry[]
     throw new Error(`its codec ${group.codec} is unknown to this version`);
   const plain = group.codec === 1 ? Bun.zstdDecompressSync(group.body) : group.body;
   const lines = linesOf(Buffer.from(plain.buffer, plain.byteOffset, plain.length));
+  if (plain !== group.body) letGo(plain);
   if (lines.length !== count) throw new Error(`it holds ${lines.length} entries, not ${count}`);
   return lines.map((line, i) => entryOf(line, first + i));
 }

@@ -1,6 +1,7 @@
 /** The groups as rows of SQLite: written, found by a seq in them, trimmed. Every statement is prepared once. */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
+import { letGo } from "../core/let-go.ts";
 import { memoryShares } from "../core/memory-budget.ts";
 import { explain } from "../core/log.ts";
 import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
@@ -136,6 +137,7 @@ export class Groups {
       const group = this.#body.get(last);
       if (!group) throw new Error("it has no body");
       const entries = decodeGroup(group, first, count);
+      letGo(group.body);
       this.#remember(last, entries);
       return entries;
     } catch (cause) {

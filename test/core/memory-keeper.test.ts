@@ -79,14 +79,16 @@ test("a load that needed collections leaves what it still held at the last: that
   expect(state).toMatchObject({ collections: during + 1, garbage: 0 });
 });
 
-test("the program's pages may go every second while nothing is done, and every fifth otherwise", () => {
+test("the program's pages may go every second while nothing is done or much, and every fifth otherwise", () => {
   const { state, work } = aProcess();
   work(10, 0, 0.01);
   expect(state.unmappings).toBe(10);
   work(60, 0, 0.04);
   expect(state.unmappings).toBe(10 + 12);
-  work(60, 1 * MB, 0.9);
+  work(60, 1 * MB, 0.3);
   expect(state.unmappings).toBe(10 + 12 + 12);
+  work(60, 1 * MB, 0.9);
+  expect(state.unmappings).toBe(10 + 12 + 12 + 60);
 });
 
 test("what lives beyond the budget is not looked through again and again", () => {
