@@ -24,6 +24,7 @@ import { copyText, fromCopyText } from "../core/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
 import { letGo } from "../core/let-go.ts";
 import { speakerAt, speakerText, type Speaker } from "../core/speaker-text.ts";
+import { hasUsualHead, usualHeadBytes, usualRest, writeUsualHead } from "./usual-head.ts";
 
 /**
  * An encoded group. Strings must be well-formed: half a surrogate pair, which UTF-8 cannot hold, comes back as
@@ -59,18 +60,9 @@ const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
 
-/** What nearly every record has between its time and its payload: no reason, detail, flag or hash. */
-const usualMiddle = "\\N\t\\N\t\t\\N";
-/** What nearly every one has between its ms and its payload. */
-const usualRest = `0\t${usualMiddle}\t`;
-
-/** What stands before the payload. @param receivedMs as text */
-function headOf(e: Entry, receivedMs: string, escaped: boolean): string {
-  const { reason, detail, tokenHash, returned, mirror } = e;
-  const isUsual =
-    reason === null && detail === null && tokenHash === null && returned === null && !mirror && !escaped;
-  const middle = isUsual ? usualMiddle : middleOf(e, escaped);
-  return `${letterOf[e.kind]}\t${receivedMs}\t${speakerText(e)}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middle}\t`;
+/** What stands before the payload; what usual-head.ts writes, this would be, too. */
+function headOf(e: Entry, speaker: string, escaped: boolean): string {
+  return `${letterOf[e.kind]}\t${e.receivedMs}\t${speaker}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middleOf(e, escaped)}\t`;
 }
 
 function middleOf(e: Entry, escaped: boolean): string {
@@ -189,16 +181,16 @@ function returnedOf(text: string): Returned {
 export function encodeGroup(entries: readonly Entry[]): Group {
   let bytes: Buffer = scratch;
   let at = 0;
-  // Most of a group came in the same millisecond, and to write a number of that size costs as much as to write the names.
-  let received = { ms: Number.NaN, text: "" };
   for (const entry of entries) {
-    if (entry.receivedMs !== received.ms) received = { ms: entry.receivedMs, text: `${entry.receivedMs}` };
     const escaped = entry.payload.includes("\n");
-    const head = headOf(entry, received.text, escaped);
     const payload = escaped ? copyText(entry.payload) : entry.payload;
-    bytes = withRoom(bytes, at, (head.length + payload.length) * bytesPerCharMax + 1);
+    const speaker = speakerText(entry);
+    const isUsual = !escaped && hasUsualHead(entry);
+    const head = isUsual ? "" : headOf(entry, speaker, escaped);
+    const chars = usualHeadBytes + speaker.length + head.length + payload.length;
+    bytes = withRoom(bytes, at, chars * bytesPerCharMax + 1);
     if (at > 0) bytes[at++] = newline;
-    at += bytes.write(head, at);
+    at = isUsual ? writeUsualHead(bytes, at, entry, speaker) : at + bytes.write(head, at);
     const written = bytes.write(payload, at);
     entry.bytes = escaped ? Buffer.byteLength(entry.payload) : written;
     at += written;
