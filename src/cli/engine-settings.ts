@@ -15,7 +15,7 @@ const settings = {
    * Before it collects, the engine lets the heap grow by about so many times what lives, and once the room for the young objects is less than
    * a part of the heap, by its own measure a third, the next collection goes through all objects. Where the heap may grow by so little, a part
    * of 0.3 makes that nearly every second one, and 0.2 few: what lived through one collection was in the way for long. By its own
-   * measures, 2 and a third, the peak is half as high again. docs/sizing.md has what other pairs cost.
+   * measures, 2 and a third, the peak is nearly twice as high. docs/sizing.md has what other pairs cost.
    */
   BUN_JSC_heapGrowthMaxIncrease: "0.5",
   BUN_JSC_minEdenToOldGenerationRatio: "0.3",
