@@ -4,7 +4,8 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 
-const prefix = "tok-";
+/** How every token of ours begins. */
+export const tokenStart = "tok-";
 /** 192 random bits: too many to guess, so that the plain SHA-256 which the registry has always held is enough. */
 const tokenBytes = 24;
 
@@ -22,7 +23,7 @@ export function newToken(): { token: string; tokenHash: string } {
 
 /** @param bytes 24 of them or more */
 export function tokenFrom(bytes: Uint8Array): string {
-  return `${prefix}${Buffer.from(bytes.subarray(0, tokenBytes)).toString("base64url")}`;
+  return `${tokenStart}${Buffer.from(bytes.subarray(0, tokenBytes)).toString("base64url")}`;
 }
 
 /** Lower-case hex SHA-256, as the registry keeps it. */

@@ -3,7 +3,8 @@
  * of a kind share. A form is known by its number, so that a device keeps none that was forgotten.
  */
 import { ownText } from "../core/own-text.ts";
-import { Form, kinds, tokenStart, type Kind, type Slot } from "./form.ts";
+import { tokenStart } from "../core/token.ts";
+import { Form, kinds, type Kind, type Slot } from "./form.ts";
 import { namesSecret } from "./secret-names.ts";
 
 /** Longer texts, or those of more values, are always judged stage by stage: what takes long there is not what a form saves. */

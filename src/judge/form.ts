@@ -7,6 +7,7 @@
  * and nothing that looks like a secret. What does not fit is judged stage by stage: nothing is rejected here.
  */
 import type { Address } from "../core/address.ts";
+import { tokenStart } from "../core/token.ts";
 import { endOfPlainText } from "./plain-text.ts";
 import { readTimestamp, usualMs } from "./timestamp.ts";
 
@@ -43,8 +44,6 @@ export interface Fit {
   ns: number;
 }
 
-/** How every token of ours begins. */
-export const tokenStart = "tok-";
 const textCharsMax = 256;
 /** Without an exponent any number of so few characters is finite, and within PostgreSQL's numeric. */
 const numberCharsMax = 32;

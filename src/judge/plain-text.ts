@@ -1,8 +1,9 @@
 /**
- * Where a text ends that names no secret, has no escape and no control character: found in one pass over its characters, each of which
- * leads from one state to the next. A state is how much of a word has just been read (Aho and Corasick, 1975). To look for the end, then
- * for letters of the words, and then for the words took four times as long. Pure.
+ * Where a text ends that names no secret, holds no token, and has no escape and no control character: found in one pass over its
+ * characters, each of which leads from one state to the next. A state is how much of a word has just been read (Aho and Corasick, 1975).
+ * To look for the end, then for letters of the words, and then for the words took four times as long. Pure.
  */
+import { tokenStart } from "../core/token.ts";
 import { secretWords } from "./secret-names.ts";
 
 /** From here on a state is an end: of the text, by its quote, or of the search, at what no plain text has. */
@@ -16,7 +17,7 @@ const rowSize = 128;
 
 /** For each state and character the next state. @param isAscii no character beyond is taken */
 function statesOf(isAscii: boolean): Uint16Array {
-  const words = secretWords(String.fromCharCode(beyond));
+  const words = [tokenStart, ...secretWords(String.fromCharCode(beyond))];
   const beginnings = new Set(words.flatMap((word) => Array.from(word, (_, length) => word.slice(0, length))));
   const states = [...beginnings].sort((a, b) => a.length - b.length);
   const next = new Uint16Array(states.length * rowSize);

@@ -7,11 +7,11 @@
 /** What every such name contains; text without it needs no closer look. */
 export const secretSign = /token|passw|passphrase|secret|authori[sz]ation|api[\s._-]?key|pwd/i;
 
-/** The words of `secretSign`, and how a token of ours begins. @param blank stands for white space that is not ASCII */
+/** The words of `secretSign`. @param blank stands for white space that is not ASCII */
 export function secretWords(blank: string): readonly string[] {
   const keys = ["", " ", ".", "_", "-", blank].map((between) => `api${between}key`);
   const rest = ["token", "passw", "passphrase", "secret", "authorisation", "authorization", "pwd"];
-  return ["tok-", ...rest, ...keys];
+  return [...rest, ...keys];
 }
 
 /** Shorter text takes one search. */

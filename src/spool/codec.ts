@@ -15,8 +15,8 @@
  *    tells the head.
  * 7. Whoever writes has begun the newest epoch; an earlier writer is refused.
  *
- * Rejected alternative: a binary layout. Text compresses to a fifth, a group can be read with sqlite3 and zstd alone, and encoding
- * is one concatenation. Groups of more than a few lines are compressed with zstd, which costs less CPU than writing the bytes that it saves.
+ * Rejected alternative: a binary layout. Text compresses to a fifth, and a group can be read with sqlite3 and zstd alone. Groups of more
+ * than a few lines are compressed with zstd, which costs less CPU than writing the bytes that it saves.
  */
 import { isAscii } from "node:buffer";
 import type { Address } from "../core/address.ts";
