@@ -149,7 +149,7 @@ export function fromReject(entry: Reject): Candidate {
   return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(rawText(payload)), retained });
 }
 
-/** True for a topic that is not in our form: the source or a mapping named the device when the message came. */
+/** Who spoke, of a topic that is not in our form: the source or a mapping named the device when the message came. null: nobody did. */
 function namedBy({ topic, tenantId, deviceId, msgType }: Deferred | Reject): Address | null {
   return tenantId === null
     ? null

@@ -2,8 +2,8 @@
  * How a stage of the judge rejects: a code from its own table and, if the code does not say everything, a detail.
  *
  * A rejection is a plain value and not an exception: a flood of bad messages must cost no more than good ones. A
- * detail may quote what the device sent; the judge blanks the token in it and shortens it before it leaves
- * (judge.ts).
+ * detail may quote what the device sent; secrets in it are blanked, and it is cut, when it becomes part of an entry
+ * (candidate.ts).
  */
 
 /** A row of a stage's table: the code's meaning in one sentence, and the remedy. */

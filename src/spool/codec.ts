@@ -60,7 +60,7 @@ const compressFromBytes = 1024;
 const letterOf: Record<Kind, string> = { event: "e", reject: "r", deferred: "d" };
 const kindOf: Record<string, Kind> = { e: "event", r: "reject", d: "deferred" };
 
-/** What stands before the payload; what usual-head.ts writes, this would be, too. */
+/** What stands before the payload. Of a usual record usual-head.ts writes the same, without making this text. */
 function headOf(e: Entry, speaker: string, escaped: boolean): string {
   return `${letterOf[e.kind]}\t${e.receivedMs}\t${speaker}\t${e.eventMs ?? "\\N"}\t${e.eventNs}\t${middleOf(e, escaped)}\t`;
 }
@@ -206,7 +206,7 @@ const scratch = Buffer.allocUnsafeSlow(512 * 1024);
 const bytesPerCharMax = 3;
 const newline = 10;
 
-/** The same, or a larger one of which no more than the first `used` bytes are the same. */
+/** The same buffer if `more` bytes fit behind the first `used`; else a larger one that begins with those. */
 function withRoom(bytes: Buffer, used: number, more: number): Buffer {
   if (used + more <= bytes.length) return bytes;
   const larger = Buffer.allocUnsafeSlow(2 * (used + more));

@@ -3,7 +3,7 @@
  * transactional id; what a lost answer hides is found by reading the position again (session.ts).
  *
  * The position is an offset of a group that nobody joins, with the totals in its metadata. It is committed daily also if nothing comes,
- * for Kafka forgets it after a week. What a broker says of records (too large, a time that is not taken) is looked into by load.ts.
+ * for Kafka forgets it after a week. What a broker says of records (too large, a time that is not taken) is looked into by verdicts.ts.
  */
 import type { Clock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
