@@ -7,7 +7,7 @@
  * status endpoints, problem details, the audit log, a command's standard error). To mask at each caller was the alternative; it
  * leaked at the one that was forgotten. Payloads of devices are another matter (judge/redact.ts): they must stay JSON, digit by digit.
  */
-import { partTokens } from "./token.ts";
+import { partTokens, tokenStart } from "./token.ts";
 
 const blank = "***";
 /** A shorter secret would be found in innocent text, and so would a plain word that is not long. */
@@ -49,7 +49,7 @@ export function masked(text: string): string {
     .replace(inQuery, hidden)
     .replace(named, hidden)
     .replace(authorization, `$1${blank}`)
-    .replace(partTokens, `tok-${blank}`)
+    .replace(partTokens, `${tokenStart}${blank}`)
     .replace(quotedRow, "$1…)");
 }
 

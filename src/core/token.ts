@@ -2,7 +2,7 @@
  * The token of a device: "tok-" and 24 random bytes in base64url. A registry keeps its SHA-256; the token itself is shown once, to
  * whoever asked for it.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 
 /** How every token of ours begins. */
 export const tokenStart = "tok-";
@@ -26,7 +26,7 @@ export function tokenFrom(bytes: Uint8Array): string {
   return `${tokenStart}${Buffer.from(bytes.subarray(0, tokenBytes)).toString("base64url")}`;
 }
 
-/** Lower-case hex SHA-256, as the registry keeps it. */
+/** Lower-case hex SHA-256, as the registry and the spool keep it. */
 export function hashOf(token: string): string {
-  return createHash("sha256").update(token).digest("hex");
+  return Bun.SHA256.hash(token, "hex");
 }

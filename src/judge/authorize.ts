@@ -105,11 +105,6 @@ function isPrevious(device: DeviceAuth, atMs: number): boolean {
 
 const presented = new Presented();
 
-/** The token's hash, in the form that the spool may keep. */
-export function hashOf(token: string): string {
-  return Bun.SHA256.hash(token, "hex");
-}
-
 /**
  * Returns undefined if the payload presents no token. A number or an object is no token: no registry could hold its
  * hash.

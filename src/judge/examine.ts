@@ -7,7 +7,7 @@ import { decode, oversize, type sizeSettings } from "./decode.ts";
 import { checkEnvelope, siteOf } from "./envelope.ts";
 import type { Forms } from "./forms.ts";
 import { remarkOn } from "./metrics.ts";
-import { readTime, type timeSettings } from "./time.ts";
+import { timeFrom, type timeSettings } from "./time.ts";
 import { addressIn } from "./topic.ts";
 import { isRejection, type Rejection } from "./verdict.ts";
 import type { Values } from "../core/settings.ts";
@@ -43,7 +43,7 @@ export function examine(
   const mayLeaveOutSite = candidate.proof === "connection" || candidate.tokenHash !== null;
   const why =
     checkEnvelope(decoded.body, address, mayLeaveOutSite, candidate.isJudged) ??
-    readTime(candidate, decoded.body, policy, isTimeKnown);
+    timeFrom(candidate, decoded.body["ts"] ?? null, policy, isTimeKnown);
   if (why === null) candidate.remark = remarkOn(decoded.body, address.msgType);
   return why;
 }

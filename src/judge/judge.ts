@@ -12,7 +12,8 @@ import type { Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth } from "../core/device.ts";
 import type { Entry, Reject } from "../core/entry.ts";
 import type { Values } from "../core/settings.ts";
-import { authorize, authorizeSettings, hashOf } from "./authorize.ts";
+import { hashOf } from "../core/token.ts";
+import { authorize, authorizeSettings } from "./authorize.ts";
 import {
   addressOf,
   candidateOf,

@@ -7,7 +7,7 @@
  */
 import { timeFrom } from "./time.ts";
 import { decodeAny, oversize, type Loose } from "./decode.ts";
-import type { Candidate } from "./candidate.ts";
+import { isSpeaker, type Candidate } from "./candidate.ts";
 import type { RawEvent } from "./mapping/compile.ts";
 import { envelopeOf, jsonOf, withRaw } from "./mapping/envelope.ts";
 import type { Who } from "./mapping/identity.ts";
@@ -106,9 +106,9 @@ function fill(
 }
 
 /** A device that proved itself at CONNECT speaks only for itself. */
-function otherSpeaker({ proof, speaker, address }: Candidate): Rejection | null {
-  if (proof !== "connection" || !speaker) return null;
-  if (speaker.tenantId === address?.tenantId && speaker.deviceId === address.deviceId) return null;
+function otherSpeaker(candidate: Candidate): Rejection | null {
+  const { proof, speaker } = candidate;
+  if (proof !== "connection" || !speaker || isSpeaker(candidate)) return null;
   return rejection("TOKEN_INVALID", `the client proved itself as ${speaker.tenantId}/${speaker.deviceId}`);
 }
 

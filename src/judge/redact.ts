@@ -5,10 +5,13 @@
  * changes digits (1.0 becomes 1), and a secret behind a duplicate key is not in the parsed value but would stay in a
  * reject's bytes. The usual message, with one "provision_token" and no other secret, costs two slices.
  */
-import { wholeTokens } from "../core/token.ts";
+import { isObject } from "../core/is-object.ts";
+import { tokenStart, wholeTokens } from "../core/token.ts";
 import { endOfString, endOfValue, skeletonOf, skipBlank } from "../core/json-scan.ts";
+import { tokenOf } from "./authorize.ts";
 import {
   blank,
+  blankToken,
   escapedAscii,
   legible,
   readable,
@@ -60,7 +63,7 @@ interface Hidden {
   readonly instead: string;
 }
 
-const issued: Hidden = { sign: "tok-", written: wholeTokens, instead: `tok-${blank}` };
+const issued: Hidden = { sign: tokenStart, written: wholeTokens, instead: blankToken };
 
 /** As it is written in JSON. */
 function hiddenAs(secret: string): Hidden {
@@ -102,7 +105,7 @@ function blankNamed(
 
 /** Is it the token that stands there, and does no token, so not this one either, begin anywhere else? */
 function isOnly(token: string, line: string, { from, to }: Place): boolean {
-  return line.startsWith(token, from) && line.indexOf("tok-") === from && !line.includes("tok-", to);
+  return line.startsWith(token, from) && line.indexOf(tokenStart) === from && !line.includes(tokenStart, to);
 }
 
 /** A name or a secret may hide behind escapes. */
@@ -261,12 +264,11 @@ export function withoutTokens(payload: Uint8Array): Uint8Array {
 }
 
 function passedOn(text: string): string {
-  let body: { readonly provision_token?: unknown } | null;
+  let body: unknown;
   try {
-    body = JSON.parse(text) as typeof body;
+    body = JSON.parse(text);
   } catch {
     return scrub(legible(text));
   }
-  const token = body?.provision_token;
-  return redact(text, typeof token === "string" && token !== "" ? token : undefined);
+  return redact(text, isObject(body) ? tokenOf(body) : undefined);
 }

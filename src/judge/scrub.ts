@@ -2,10 +2,12 @@
  * Scrubbing takes what looks like a secret out of text that is not JSON: what follows a word that names a secret (and
  * the same characters wherever else they stand), and whatever begins with "tok-", as the registry's tokens do.
  */
-import { partTokens, wholeTokens } from "../core/token.ts";
+import { partTokens, tokenStart, wholeTokens } from "../core/token.ts";
 import { namesSecret, secretSign } from "./secret-names.ts";
 
 export const blank = "***";
+/** In place of a token that the registry issued: what it was can be seen. */
+export const blankToken = `${tokenStart}${blank}`;
 /** A shorter secret is blanked where it is presented, but not searched for elsewhere: innocent text would match. */
 export const secretCharsSearched = 8;
 /** How many secrets of one message are searched for elsewhere. */
@@ -36,7 +38,7 @@ export function scrubbed(text: string): { readonly text: string; readonly named:
   const out = plain
     .replace(quotedValue, `$1${blank}`)
     .replace(namedValue, `$1${blank}`)
-    .replace(partTokens, `tok-${blank}`);
+    .replace(partTokens, blankToken);
   const named = valuesIn(plain);
   return { text: hide(out, named), named };
 }
@@ -90,7 +92,7 @@ export function hide(text: string, secrets: readonly string[]): string {
     const written = JSON.stringify(secret).slice(1, -1);
     if (written !== secret) shown = shown.replaceAll(written, blank);
   }
-  return shown.includes("tok-") ? shown.replace(wholeTokens, `tok-${blank}`) : shown;
+  return shown.includes(tokenStart) ? shown.replace(wholeTokens, blankToken) : shown;
 }
 
 /**
@@ -123,7 +125,7 @@ export function readable(bytes: Uint8Array): string {
 export function legible(text: string): string {
   if (!text.includes("\0")) return text;
   const spelled = text.replaceAll(/[\0\ufffd]/g, "");
-  return namesSecret(spelled) || spelled.includes("tok-") ? spelled : text;
+  return namesSecret(spelled) || spelled.includes(tokenStart) ? spelled : text;
 }
 
 /**

@@ -7,7 +7,6 @@
  */
 import { oneOf, integer, type Values } from "../core/settings.ts";
 import type { Candidate } from "./candidate.ts";
-import type { Body } from "./decode.ts";
 import { jsonOf } from "./mapping/envelope.ts";
 import { readTimestamp, type Instant } from "./timestamp.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
@@ -58,19 +57,10 @@ type Code = Exclude<keyof typeof timeReasons, "CLOCK_NOT_SET">;
 const dayMs = 86_400_000;
 
 /**
- * Fills in the event time. It stays null if it is the moment of arrival and the host's clock is not set. If
- * `isTimeKnown`, the moment of arrival is a real time, against which a device's `ts` can be checked.
+ * Fills in the event time. It stays null if it is the moment of arrival and the host's clock is not set.
+ * @param ts as the device sent it; null if it sent none
+ * @param isTimeKnown the moment of arrival is a real time, against which `ts` can be checked
  */
-export function readTime(
-  candidate: Candidate,
-  body: Body,
-  policy: Policy,
-  isTimeKnown: boolean,
-): Rejection<Code> | null {
-  return timeFrom(candidate, body["ts"] ?? null, policy, isTimeKnown);
-}
-
-/** `ts` as the device sent it; null if it sent none. */
 export function timeFrom(
   candidate: Candidate,
   ts: unknown,
@@ -83,7 +73,7 @@ export function timeFrom(
   return timeIs(candidate, own, policy, isTimeKnown);
 }
 
-/** `own`: what the device said; null if it said nothing. */
+/** The same. @param own what the device said; null if it said nothing */
 export function timeIs(
   candidate: Candidate,
   own: Instant | null,

@@ -5,7 +5,7 @@
  * advises against them, and a stored line must stay one line), and so is a level too long for an indexed key.
  */
 import { Address, addresses } from "../core/address.ts";
-import { issuedToken } from "../core/token.ts";
+import { issuedToken, tokenStart } from "../core/token.ts";
 import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
@@ -65,7 +65,7 @@ export function isOwnTopic(topic: string): boolean {
 /** Why this cannot be a topic or a device's name; null if it can. `charsMost`: the length of its longest level. */
 export function unfit(text: string, charsMost = text.length): string | null {
   if (!isStorable(text)) return "it holds characters that cannot be stored";
-  if (text.includes("tok-") && issuedToken.test(text))
+  if (text.includes(tokenStart) && issuedToken.test(text))
     return "a level is a token; a topic is no place for secrets";
   return charsMost > levelCharsMax ? `a level is longer than ${levelCharsMax} characters` : null;
 }

@@ -42,7 +42,7 @@ export function placesIn(text: string): Places {
     else if (char !== " " && char !== "\t" && char !== "\r") begins = false;
     if (char === "[" || char === "{") depth++;
     if (char === "]" || char === "}") depth--;
-    at = (found(opaque, text, at)?.length ?? 0) ? at + (found(opaque, text, at)?.length ?? 1) : at + 1;
+    at += found(opaque, text, at)?.length ?? 1;
   }
   const start = { line: 1, column: 1 };
   const at = (i: number, key: string) => places.get(idOf(i, key));
