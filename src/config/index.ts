@@ -1,6 +1,5 @@
 /**
- * The configuration: every part's settings, read once from the environment, with all mistakes reported at once
- * (DESIGN, promise 6).
+ * The configuration: every part's settings, read once from the environment, with all mistakes reported at once.
  *
  * Nothing here changes anything: a wrong configuration ends with exit code 78 before the spool is touched. There is
  * no configuration file: units, containers and shells all set environment variables well, and secrets come as

@@ -1,6 +1,6 @@
 /**
  * Invariants of every entry that the judge makes, whatever the message was. Each check is written from the promises
- * (DESIGN, core/entry.ts) and independently of the code that keeps them; it returns what is broken, or null.
+ * (README.md, core/entry.ts) and independently of the code that keeps them; it returns what is broken, or null.
  */
 import { type Entry, telemetryOf } from "../../src/core/entry.ts";
 import { reasons } from "../../src/judge/reasons.ts";
