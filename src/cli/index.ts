@@ -127,7 +127,7 @@ function describe(
       getOutHelpWidth: () => helpWidth(context),
       getErrHelpWidth: () => helpWidth(context),
     })
-    .showHelpAfterError("Run `sluice help` for a list.");
+    .showHelpAfterError("See `sluice help`.");
   for (const entry of known) {
     const words = program.command(entry.name).description(entry.summary).helpCommand(false);
     hint(words);
@@ -155,7 +155,7 @@ function formatItem(term: string, termChars: number, text: string, help: Help): 
 /** After a mistake, points to the help of the command that was used. */
 function hint(words: Words): Words {
   const group = words.parent === null || words.parent.parent === null ? "" : `${words.parent.name()} `;
-  return words.showHelpAfterError(`Run \`sluice ${group}${words.name()} --help\` for a list.`);
+  return words.showHelpAfterError(`See \`sluice ${group}${words.name()} --help\`.`);
 }
 
 /** Neither too narrow to read nor so wide that lines are hard to follow. */
@@ -212,7 +212,7 @@ function report(error: unknown, context: Context): number {
   if (error instanceof CommanderError)
     return error.code === "commander.help" || error.exitCode !== 0 ? exitCode.usage : exitCode.done;
   if (error instanceof UsageError) {
-    context.stderr(`error: ${error.message}\nRun \`sluice help\` for a list.\n`);
+    context.stderr(`error: ${error.message}\nSee \`sluice help\`.\n`);
     return exitCode.usage;
   }
   if (error instanceof ConfigurationError) {

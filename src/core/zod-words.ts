@@ -14,6 +14,8 @@ function plain(message: string): string {
   return message
     .replace(/^Invalid input: expected .*, received undefined$/, "is missing")
     .replace(/^Invalid (?:input|option): expected (.*?)(?:, received .*)?$/, "must be $1")
+    .replace(/^must be (?=[aeiou]\w+$)/, "must be an ")
+    .replace(/^must be (?=[^aeiou"]\w+$)/, "must be a ")
     .replace(/^Too (?:big|small): expected \w+ to (?:have|be) /, "must be ")
     .replace(/^Unrecognized key/, "unknown name");
 }

@@ -65,7 +65,7 @@ describe("sluice demo", () => {
   test("prints its HTTP address, a live line and the table", async () => {
     const { run, out, interrupt } = trial();
     const ended = run(demo, { rate: "100" });
-    const address = await until(() => /HTTP on (http:\S+),/.exec(out.join(""))?.[1]);
+    const address = await until(() => /(http:\S+)\/ +the page/.exec(out.join(""))?.[1]);
     expect(await (await fetch(`${address}/stats`)).json()).toMatchObject({ gateway_id: "demo" });
     await until(() =>
       /\d s: sent \d+ \(\d+ msg\/s\), accepted \d+, rejected \d+, spool \d+\n/.test(out.join("")),

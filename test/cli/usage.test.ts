@@ -85,7 +85,7 @@ test.each(all.map((named) => [named.name.join(" "), named] as const))(
   "%s: after a mistake the error points to its own help",
   async (name, named) => {
     const { err } = await sluice([...goodWords(named), "--no-such-option"]);
-    expect(err).toEndWith(`Run \`sluice ${name} --help\` for a list.\n`);
+    expect(err).toEndWith(`See \`sluice ${name} --help\`.\n`);
   },
 );
 

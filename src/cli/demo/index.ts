@@ -154,7 +154,8 @@ function liveLine({ sent, elapsedMs }: PublishCounts, gateway: Gateway): string 
 function welcome(gateway: Gateway, dataDir: string): string {
   const http = `http://${gateway.httpAddress()}`;
   return [
-    `Sluice demo: HTTP on ${http}, data in ${dataDir}`,
+    `Sluice demo: data in ${dataDir}`,
+    `  ${http}/               the page, for a browser`,
     `  curl ${http}/stats     the books`,
     `  curl ${http}/readyz    is every part ready?`,
     "Ctrl-C ends it and reconciles.",

@@ -78,7 +78,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
 
   const show = command({
     name: "show",
-    summary: "Show one of them with its payload",
+    summary: `Show one of the ${things} with its payload`,
     arguments: { id: "The id that `list` shows" },
     options: { json, ...gatewayOptions },
     run(context, { args, options }) {

@@ -26,7 +26,7 @@ const clearScreen = "\u001b[H\u001b[2J";
 
 export const top = command({
   name: "top",
-  summary: "Show the same live, with rates, until interrupted",
+  summary: "Show what `sluice status` shows, live and with rates, until interrupted",
   options: {
     gateway: commonOptions.gateway,
     tokenFile: commonOptions.tokenFile,
