@@ -34,28 +34,43 @@ export function rawProduce({ PRODUCE }: Api, version: number): Api["PRODUCE"] {
   };
 }
 
-interface RawProduce {
+export interface RawProduce {
   readonly transactionalId: string;
   readonly timeoutMs: number;
   readonly batches: readonly Batch[];
+  /** The request as it was sent: nobody needs it once it is answered. */
+  sent?: Buffer;
 }
 
-/** Produce 9 to 12, with acknowledgement by all replicas. */
-function writeProduce(encoder: Encoder, { transactionalId, timeoutMs, batches }: RawProduce): Encoder {
+/**
+ * Produce 9 to 12, with acknowledgement by all replicas. The batches are copied once, where they belong: the library's encoder, which
+ * doubles its memory as it grows, took more than their checksums.
+ */
+function writeProduce(encoder: Encoder, request: RawProduce): Encoder {
+  const { transactionalId, timeoutMs, batches } = request;
   const topics = [...Map.groupBy(batches, ({ topic }) => topic.name)];
-  return encoder
+  const ends: number[] = [];
+  const whole = encoder
     .writeCompactString(transactionalId)
     .writeInt16(-1)
     .writeInt32(timeoutMs)
     .writeCompactArray(topics, (each, [name, of]) =>
       each
         .writeCompactString(name)
-        .writeCompactArray(of, (one, { partition, bytes }) =>
-          one.writeInt32(partition).writeCompactBytes(bytes).writeTagBuffer(),
-        )
+        .writeCompactArray(of, (one, { partition, bytes }) => {
+          one.writeInt32(partition).writeUVarInt(bytes.length + 1);
+          ends.push(one.getBufferLength());
+          one.writeTagBuffer();
+        })
         .writeTagBuffer(),
     )
-    .writeTagBuffer();
+    .writeTagBuffer()
+    .value();
+  const inOrder = topics.flatMap(([, of]) => of);
+  const parts = inOrder.flatMap(({ bytes }, i) => [whole.subarray(ends[i - 1] ?? 0, ends[i]), bytes]);
+  const sent = Buffer.concat([...parts, whole.subarray(ends.at(-1) ?? 0)]);
+  request.sent = sent;
+  return { value: () => sent } as unknown as Encoder;
 }
 
 /** A partition to be read, and from where. */

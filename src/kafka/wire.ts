@@ -1,9 +1,10 @@
 /** The wire to Kafka: the requests that the sink and the source need, each with a deadline, and waiting while the cluster is not ready. */
 import type { Clock } from "../core/clock.ts";
+import { letGo } from "../core/let-go.ts";
 import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
 import { patiently } from "./patience.ts";
-import { older, rawFetch, rawProduce, type Fetched } from "./raw.ts";
+import { older, rawFetch, rawProduce, type Fetched, type RawProduce } from "./raw.ts";
 import type { Topic, Wire } from "./requests.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 
@@ -99,10 +100,11 @@ function wireOf(
       return { id: producerId, epoch: producerEpoch };
     },
     async produce(node, { transactionalId }, level, batches) {
-      const request = { transactionalId, timeoutMs, batches };
+      const request: RawProduce = { transactionalId, timeoutMs, batches };
       const { responses } = await call(() =>
         cluster.sendRequestToNode(node)(produces[flowOf(level)], request as never),
       );
+      if (request.sent) letGo(request.sent);
       return responses.flatMap((topic) =>
         topic.partitionResponses.flatMap(({ index, errorCode, errorMessage }) => {
           if (errorCode === 0) return [];

@@ -19,11 +19,26 @@ function found(payload: string, known: readonly string[] = []) {
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
+function bitByBit(of: Uint8Array): number {
+  let crc = -1;
+  for (const byte of of) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  }
+  return ~crc >>> 0;
+}
+
 describe("what guards and places a record", () => {
   test("the CRC is Castagnoli's (RFC 3720, B.4)", () => {
     expect(crc32c(bytes("123456789"), 0, 9)).toBe(0xe3069283);
     expect(crc32c(new Uint8Array(32), 0, 32)).toBe(0x8a9136aa);
     expect(crc32c(new Uint8Array(32).fill(0xff), 0, 32)).toBe(0x62a8ab43);
+  });
+
+  test("the CRC of many bytes, which is taken at two places at a time, is that of one bit after the other", () => {
+    const many = Uint8Array.from({ length: 20_000 }, (_, i) => (i * i) >> 3);
+    for (const to of [4_095, 4_096, 4_097, 8_191, 12_300, 20_000])
+      for (const from of [0, 1, 21]) expect(crc32c(many, from, to)).toBe(bitByBit(many.subarray(from, to)));
   });
 
   // org.apache.kafka.common.utils.UtilsTest.testMurmur2
