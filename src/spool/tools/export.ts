@@ -1,10 +1,9 @@
-/** Exports a spool's entries, and makes its file as small as possible. */
+/** Exports a spool's entries: all that can be read of them, the others by their seqs. */
+import type { Database } from "bun:sqlite";
 import type { Entry } from "../../core/entry.ts";
-import { explain } from "../../core/log.ts";
-import { openSqlite } from "../../core/sqlite.ts";
-import { withFile } from "./spool-file.ts";
 import { lockSpool } from "../lock.ts";
-import { attempt, groupsOf, type Lost, type Reading } from "./salvage.ts";
+import { groupsOf, type Lost, type Reading } from "./salvage.ts";
+import { withFile } from "./spool-file.ts";
 
 export interface ExportOptions {
   readonly dataDir: string;
@@ -33,9 +32,7 @@ export function exportSpool({ dataDir, sink, take, miss, reading }: ExportOption
   }
 }
 
-type Opened = Parameters<Parameters<typeof withFile>[1]>[0];
-
-function unsettledFrom(db: Opened, sink: string): number {
+function unsettledFrom(db: Database, sink: string): number {
   const row = db
     .query<{ seq: number }, [string, string]>(
       `SELECT min(seq) AS seq FROM (SELECT seq + 1 AS seq FROM cursors WHERE sink = ?
@@ -47,34 +44,4 @@ function unsettledFrom(db: Opened, sink: string): number {
   throw new Error(
     `the spool knows no sink ${sink}, but ${known.map((each) => each.sink).join(", ") || "none at all"}`,
   );
-}
-
-/**
- * Gives every free page back to the file system. @throws if the spool is in use or is damaged; nothing is changed
- * then
- */
-export function compactSpool(dataDir: string): void {
-  const unlock = lockSpool(dataDir);
-  try {
-    const path = withFile(dataDir, sound);
-    const db = openSqlite(path);
-    try {
-      db.run("VACUUM");
-      db.run("PRAGMA wal_checkpoint(TRUNCATE)");
-    } finally {
-      db.close();
-    }
-  } finally {
-    unlock();
-  }
-}
-
-/** The file's path. @throws if its pages are damaged */
-function sound(db: Opened, path: string): string {
-  const check = attempt(
-    () => db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer",
-  );
-  if (check.ok && check.value === "ok") return path;
-  const how = check.ok ? check.value : explain(check.error);
-  throw new Error(`${path} is damaged (${how}): run \`sluice spool repair\` first`);
 }

@@ -1,0 +1,34 @@
+/** Makes a spool's file as small as possible: every free page goes back to the file system. */
+import type { Database } from "bun:sqlite";
+import { explain } from "../../core/log.ts";
+import { openSqlite } from "../../core/sqlite.ts";
+import { lockSpool } from "../lock.ts";
+import { attempt } from "./salvage.ts";
+import { withFile } from "./spool-file.ts";
+
+/** @throws if the spool is in use or is damaged; nothing is changed then */
+export function compactSpool(dataDir: string): void {
+  const unlock = lockSpool(dataDir);
+  try {
+    const path = withFile(dataDir, sound);
+    const db = openSqlite(path);
+    try {
+      db.run("VACUUM");
+      db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    } finally {
+      db.close();
+    }
+  } finally {
+    unlock();
+  }
+}
+
+/** The file's path. @throws if its pages are damaged */
+function sound(db: Database, path: string): string {
+  const check = attempt(
+    () => db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer",
+  );
+  if (check.ok && check.value === "ok") return path;
+  const how = check.ok ? check.value : explain(check.error);
+  throw new Error(`${path} is damaged (${how}): run \`sluice spool repair\` first`);
+}
