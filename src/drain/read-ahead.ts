@@ -7,9 +7,14 @@
  */
 import { isFor, type Entry } from "../core/entry.ts";
 import { Lane } from "./lane.ts";
-import type { EpochRange } from "./resume.ts";
 import { noDetours, type Outcome, type Refusal, type Sink, type Totals, type Cursor } from "../core/sink.ts";
 import { Window } from "./window.ts";
+
+/** A start of the gateway, and the first seq that it wrote. */
+export interface EpochRange {
+  readonly epoch: string;
+  readonly first: number;
+}
 
 /** What a drain needs of the spool. */
 export interface DrainedSpool {

@@ -6,13 +6,8 @@
  * is settled; entries of epochs it never heard of are not, whatever their numbers.
  */
 import type { Log } from "../core/log.ts";
-import type { DrainedSpool } from "./read-ahead.ts";
+import type { DrainedSpool, EpochRange } from "./read-ahead.ts";
 import type { Position, Totals } from "../core/sink.ts";
-
-export interface EpochRange {
-  readonly epoch: string;
-  readonly first: number;
-}
 
 /**
  * @param epochs oldest first
