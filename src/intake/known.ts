@@ -4,6 +4,7 @@
  * one that waited for the same look-up; told when a message goes into a group, and what it learned goes to the disk with it.
  */
 import type { Entry } from "../core/entry.ts";
+import { fingerprint } from "../core/fingerprint.ts";
 import type { Message, MessageOutcome } from "../core/message.ts";
 import { reasons } from "../judge/reasons.ts";
 import { type HasOwnIdentity, Retries } from "./retries.ts";
@@ -25,7 +26,7 @@ export function outcomeOf({ kind, reason }: Entry): MessageOutcome {
 }
 
 function withOutcome(key: number, outcome: MessageOutcome): number {
-  return Number(Bun.hash.wyhash(`${key}\n${outcome}`) & 0x1f_ffff_ffff_ffffn);
+  return fingerprint(`${key}\n${outcome}`);
 }
 
 export interface KnownParts {

@@ -8,6 +8,7 @@
  * MQTT.js and others do not set after a new session, stores each try.)
  */
 import { deviceKey } from "../core/device.ts";
+import { fingerprint } from "../core/fingerprint.ts";
 import type { Message } from "../core/message.ts";
 
 /** Of messages on the disk whose sender does not know. */
@@ -61,5 +62,5 @@ export class Retries {
 /** The topic names the device, or who connected does: many may say the same on one topic (v1/devices/me/telemetry). */
 function readingOf({ topic, payload, speaker }: Message): number {
   const seed = Bun.hash.crc32(speaker ? `${topic}\n${deviceKey(speaker.tenantId, speaker.deviceId)}` : topic);
-  return Number(Bun.hash.wyhash(payload, BigInt(seed)) & 0x1f_ffff_ffff_ffffn);
+  return fingerprint(payload, BigInt(seed));
 }

@@ -8,6 +8,7 @@
  * (`holdsContent`). The fingerprints are kept with the groups, as the window is. Topics without a retained message
  * cost nothing.
  */
+import { fingerprint } from "../core/fingerprint.ts";
 import type { Message } from "../core/message.ts";
 
 /** Topic and content, each as a fingerprint. If content is null, the topic is forgotten. */
@@ -50,8 +51,4 @@ export class RetainedTopics {
       [oldest, null],
     ];
   }
-}
-
-function fingerprint(what: string | Uint8Array): number {
-  return Number(Bun.hash.wyhash(what) & 0x1f_ffff_ffff_ffffn);
 }
