@@ -9,7 +9,8 @@ import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
-import { influxSettings, openInfluxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
+import { influxSettings } from "../../src/sink/influx/settings.ts";
+import { openInfluxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
 import type { Outcome, Sink } from "../../src/core/sink.ts";
 import { delivery } from "../contract/entries.ts";
 

@@ -9,13 +9,8 @@
  */
 import { isObject } from "../../core/is-object.ts";
 import type { ApiKind } from "./api.ts";
+import type { InfluxAnswer } from "./http.ts";
 import { suspicionIn, type Suspicion } from "./suspects.ts";
-
-export interface InfluxAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-}
 
 export type Verdict =
   | { readonly kind: "stored" }
@@ -164,8 +159,8 @@ function retryAfter(header: string | null, nowMs: number): number {
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), retryAfterMaxMs) : 0;
 }
 
-/** Error bodies carry no Content-Type, so JSON is recognised by trying. */
-function parse(text: string): unknown {
+/** Error bodies carry no Content-Type, so JSON is recognised by trying. @returns undefined: it is none */
+export function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

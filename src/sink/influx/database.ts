@@ -6,8 +6,8 @@
 import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
-import { wordsIn, type InfluxAnswer } from "./answer.ts";
-import type { Request } from "./http.ts";
+import { parse, wordsIn } from "./answer.ts";
+import type { InfluxAnswer, Request } from "./http.ts";
 
 /** Sends a request with the credentials. */
 export type SendRequest = (request: Request) => Promise<InfluxAnswer>;
@@ -196,13 +196,5 @@ async function listing(
     return namesIn(parse(text));
   } catch {
     throw new Outage(`${said} (no list of databases: check INFLUXDB_URL)`, { alarm: true });
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

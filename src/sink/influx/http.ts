@@ -4,7 +4,6 @@
 import type { Clock } from "../../core/clock.ts";
 import { explain } from "../../core/log.ts";
 import { Outage } from "../../core/outage.ts";
-import type { InfluxAnswer } from "./answer.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -15,6 +14,12 @@ export interface Request {
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+}
+
+export interface InfluxAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
 }
 
 /**

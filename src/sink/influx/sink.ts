@@ -22,8 +22,6 @@ import { createTally } from "./tally.ts";
 import type { Target } from "./target.ts";
 import { sinkKind, type Sink } from "../../core/sink.ts";
 
-export { influxSettings } from "./settings.ts";
-
 export const influx = sinkKind({
   name: "influx",
   title: "InfluxDB",
