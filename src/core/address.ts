@@ -6,6 +6,7 @@
  * Kept is who was accepted, so that strangers take no room from the fleet. Those that came first stay: to begin anew when full would keep
  * nothing of a few more devices that speak in turn, and to find the one to drop costs what is saved.
  */
+import { deviceKey } from "./device.ts";
 import type { MessageAddress } from "./message.ts";
 import { interned, ownText } from "./own-text.ts";
 
@@ -29,7 +30,7 @@ export class Address {
   readonly tenantId: string;
   deviceId: string;
   readonly msgType: string;
-  /** One string per device; unique because a tenant cannot contain "/". */
+  /** Of the device (`deviceKey`), one string for all that keep something of it. */
   key: string;
   /** The topic itself says so, to anybody; otherwise the source or a mapping does. */
   readonly isOfTopic: boolean;
@@ -57,7 +58,7 @@ export class Address {
     this.tenantId = tenantId;
     this.deviceId = deviceId;
     this.msgType = msgType;
-    this.key = `${tenantId}/${deviceId}`;
+    this.key = deviceKey(tenantId, deviceId);
     this.isOfTopic = isOfTopic;
   }
 

@@ -6,6 +6,7 @@
  * the order of the sink's script (sink/redis/scripts.ts), too.
  */
 import type { Event } from "./entry.ts";
+import { isObject } from "./is-object.ts";
 import { skeletonOf } from "./json-scan.ts";
 
 /** A metric's value, which the entry brought. */
@@ -143,10 +144,6 @@ class Digits {
 
 function kept(_: string, value: unknown, { source }: { source: string }): unknown {
   return typeof value === "number" && String(value) !== source ? new Digits(source) : value;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }
 
 export function textOf(value: unknown): string {
