@@ -4,7 +4,7 @@
  */
 import { explain, type Log } from "../../core/log.ts";
 import type { Postgres, Sql } from "./postgres-client.ts";
-import { registryChannel, triggersWanted } from "./postgres-schema.ts";
+import { countTriggers, registryChannel, triggersWanted } from "./postgres-schema.ts";
 import { Said } from "../../core/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
@@ -55,13 +55,11 @@ export function hearsChanges(db: Postgres): Promise<void> {
 }
 
 async function checkTriggers(sql: Sql): Promise<void> {
-  const rows = await sql`select 1 from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
-    and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))`;
-  if (rows.length < triggersWanted) {
+  const [row] = await sql.unsafe<{ triggers: number }[]>(countTriggers);
+  if ((row?.triggers ?? 0) < triggersWanted)
     throw new Error(
       "device_registry and app_settings have no triggers that tell changes: run `sluice migrate`",
     );
-  }
 }
 
 /** A payload as sluice_registry_changed() writes it; anything else might mean anything. */

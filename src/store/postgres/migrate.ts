@@ -7,6 +7,7 @@
  */
 import { serverError, type Postgres, type Sql, type Transaction } from "./postgres-client.ts";
 import {
+  countTriggers,
   overlapColumns,
   tables,
   tokenIndexes,
@@ -61,8 +62,7 @@ export function inspectPostgres(db: Postgres): Promise<Inspection> {
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
     const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
       select has_schema_privilege(current_schema(), 'create') as may_create,
-        (select count(*)::int from pg_trigger where tgname like 'sluice\\_%' and tgenabled <> 'D'
-          and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))) as triggers`;
+        (${sql.unsafe(countTriggers)}) as triggers`;
     return {
       missingTables: missing.map((each) => each.missing),
       mayCreate: row?.may_create === true,

@@ -131,3 +131,8 @@ export const triggers = [
 
 /** The number of triggers that it takes to notify of every change. */
 export const triggersWanted = triggers.length;
+
+/** Asks how many of them are there and not turned off. */
+export const countTriggers = `select count(*)::int as triggers from pg_trigger
+  where tgname like 'sluice\\_%' and tgenabled <> 'D'
+    and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))`;
