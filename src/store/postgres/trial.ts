@@ -31,9 +31,9 @@ export interface Trial {
 const shareOfDeadline = 0.6;
 
 /**
- * Deferred constraints are checked at once, to blame the entry that breaks them. The refused entries are tried once more after the
- * others: what refused them may have ended in between (a table was created), and once an entry has passed nobody can change the table
- * before the trial ends. A cancel (57014) says nothing about later entries.
+ * Deferred constraints are checked at once, to blame the entry that breaks them. The refused entries are tried again until none of them
+ * passes: what refused them may have ended in between (a table was created, a constraint taken away), and once an entry has passed nobody
+ * can change its table before the trial ends. A cancel (57014) says nothing about later entries.
  */
 const block = `do $block$
 declare
@@ -50,7 +50,7 @@ declare
   note text;
 begin
   set constraints all immediate;
-  for round in 1..2 loop
+  loop
     refused := '{}';
     notes := '{}';
     foreach at in array todo loop
