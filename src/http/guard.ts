@@ -7,13 +7,13 @@
  * - a token: /admin requires it as `Authorization: Bearer` (RFC 6750), compared in constant time, with limited tries;
  *   or a session that was opened with it (sessions.ts). /devices, which only reads, also takes READ_TOKEN.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Attempts } from "../core/attempts.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import { isLoopback } from "../core/listen.ts";
 import { problem } from "./problem.ts";
 import type { Sessions } from "./sessions.ts";
+import { tokenCheck, tooManyWrong } from "./token-check.ts";
 
 export interface HttpEnv {
   Bindings: {
@@ -51,14 +51,14 @@ export interface Guard {
   readonly warn: Warn;
 }
 
-/** Does the request show one of the tokens, as `Authorization: Bearer`? */
+/** Does the request show one of the tokens, as `Authorization: Bearer`? undefined: it shows none. */
 export function tokenBearer(
   tokens: readonly string[],
 ): (authorization: string | null | undefined) => boolean | undefined {
-  const wanted = tokens.map(sha256);
+  const isToken = tokenCheck(tokens);
   return (authorization) => {
     const given = /^bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    return given === undefined ? undefined : isOneOf(wanted, sha256(given));
+    return given === undefined ? undefined : isToken(given);
   };
 }
 
@@ -67,7 +67,6 @@ export function bearer({ tokens, sessions, attempts, warn }: Guard): MiddlewareH
   const names = Object.keys(tokens).join(" or ");
   return async (c, next) => {
     const client = c.env.clientAddress;
-    /** undefined: none was given. */
     const isRight = holds(c.req.header("authorization"));
     // The right token is checked first: wrong tokens from a neighbour behind the same address must not lock its owner
     // out.
@@ -81,12 +80,7 @@ export function bearer({ tokens, sessions, attempts, warn }: Guard): MiddlewareH
       attempts.wrong(client);
       warn({ remote: client }, `wrong ${names}`);
     }
-    if (waitMs > 0) {
-      const seconds = Math.ceil(waitMs / 1000);
-      return problem(429, `Too many wrong tokens from this address: try again in ${seconds} s.`, {
-        headers: { "retry-after": String(seconds) },
-      });
-    }
+    if (waitMs > 0) return tooManyWrong(waitMs);
     return problem(401, `This needs the header \`Authorization: Bearer <${names}>\`.`, {
       headers: { "www-authenticate": 'Bearer realm="sluice"' },
     });
@@ -98,17 +92,4 @@ function isOurPage({ req }: Context<HttpEnv>): boolean {
   const origin = req.header("origin");
   const host = URL.canParse(origin ?? "") ? new URL(origin ?? "").host : undefined;
   return host === req.header("host") && ["same-origin", undefined].includes(req.header("sec-fetch-site"));
-}
-
-/** Compares with all of them, so that the time taken reveals nothing. */
-function isOneOf(wanted: readonly Buffer[], given: Buffer): boolean {
-  return wanted.map((each) => timingSafeEqual(each, given)).includes(true);
-}
-
-/**
- * Hashes before comparing: digests have one length, whatever was sent, so the comparison reveals nothing about the
- * token.
- */
-function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

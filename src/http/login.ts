@@ -5,6 +5,7 @@ import type { Warn } from "../core/throttled-warn.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import type { Sessions } from "./sessions.ts";
+import { tooManyWrong } from "./token-check.ts";
 
 const bodyOf = z.strictObject({ token: z.string().max(4_096).describe("ADMIN_TOKEN.") });
 const done = z.object({ status: z.enum(["logged in", "logged out"]) });
@@ -33,10 +34,7 @@ export function loginEndpoints(
         attempts.wrong(client);
         warn({ remote: client }, "wrong ADMIN_TOKEN");
         if (waitMs === 0) return problem(401, "This is not the ADMIN_TOKEN.");
-        const seconds = Math.ceil(waitMs / 1000);
-        return problem(429, `Too many wrong tokens from this address: try again in ${seconds} s.`, {
-          headers: { "retry-after": String(seconds) },
-        });
+        return tooManyWrong(waitMs);
       },
     }),
     endpoint({

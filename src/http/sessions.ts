@@ -6,8 +6,10 @@
  * a session must come from our own page (Origin, Sec-Fetch-Site), because SameSite does not tell the ports of this
  * host apart.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
+import { hashOf } from "../core/token.ts";
+import { tokenCheck } from "./token-check.ts";
 
 export interface Sessions {
   /** @returns the value for Set-Cookie; undefined if it is not the token */
@@ -24,22 +26,22 @@ const lastsMs = 12 * 3_600_000;
 const sessionsMax = 50;
 
 export function createSessions(adminToken: string, clock: Clock): Sessions {
-  const wanted = sha256(adminToken);
+  const isToken = tokenCheck([adminToken]);
   /** Hash of the cookie → when it ends, oldest first. */
   const sessions = new Map<string, number>();
 
   function idIn(cookies: string | undefined): string | undefined {
     const value = new RegExp(`(?:^|;\\s*)${name}=([\\w-]{1,64})(?:;|$)`).exec(cookies ?? "")?.[1];
-    return value === undefined ? undefined : sha256(value).toString("hex");
+    return value === undefined ? undefined : hashOf(value);
   }
 
   return {
     open(token, isSecure) {
-      if (!timingSafeEqual(sha256(token), wanted)) return undefined;
+      if (!isToken(token)) return undefined;
       const [oldest] = sessions.keys();
       if (sessions.size >= sessionsMax && oldest !== undefined) sessions.delete(oldest);
       const value = randomBytes(32).toString("base64url");
-      sessions.set(sha256(value).toString("hex"), clock.monoMs() + lastsMs);
+      sessions.set(hashOf(value), clock.monoMs() + lastsMs);
       return cookie(value, lastsMs / 1000, isSecure);
     },
     has(cookies) {
@@ -60,12 +62,4 @@ export function createSessions(adminToken: string, clock: Clock): Sessions {
 
 function cookie(value: string, seconds: number, isSecure: boolean): string {
   return `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
-}
-
-/**
- * Hashes before comparing: digests have one length, whatever was given, so the comparison reveals nothing about the
- * token.
- */
-function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }
