@@ -7,7 +7,7 @@
  */
 import { toColumns } from "../core/columns.ts";
 import type { Clock } from "../core/clock.ts";
-import { deviceKey, type DeviceId } from "../core/device.ts";
+import { byDevice, deviceKey, type DeviceId } from "../core/device.ts";
 import type { Event } from "../core/entry.ts";
 import {
   coalesce,
@@ -100,7 +100,7 @@ export function latestOfTables({ events, held, clock, ttlMs }: TablesParts): Lat
     const query = { tenantId, sinceMs: since, after, limit };
     const index = await events.indexed();
     const stored = index ? await index.lastSeen(query) : await seenByReading();
-    const last = new Map(stored.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+    const last = byDevice(stored);
     for (const event of spooled()) note(last, event);
     const devices = [...last.values()]
       .filter((device) => tenantId === undefined || device.tenantId === tenantId)

@@ -86,3 +86,8 @@ export interface DeviceStore {
 export function deviceKey(tenantId: string, deviceId: string): string {
   return `${tenantId}/${deviceId}`;
 }
+
+/** By `deviceKey`; of several with one key the last. */
+export function byDevice<D extends DeviceId>(devices: readonly D[]): Map<string, D> {
+  return new Map(devices.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+}

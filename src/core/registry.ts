@@ -3,7 +3,7 @@
  *
  * Only the cache in front of it (auth-cache.ts, lookup.ts) is on a message's way; everything here may take its time and may fail.
  */
-import type { DeviceAuth, DeviceId, DeviceStore } from "./device.ts";
+import { byDevice, type DeviceAuth, type DeviceId, type DeviceStore } from "./device.ts";
 
 /** The half of a registry that a message's way needs. */
 export interface DeviceLookup {
@@ -11,6 +11,18 @@ export interface DeviceLookup {
   find(ids: readonly DeviceId[]): Promise<DeviceAuth[]>;
   /** AUTO_PROVISION: registers devices without a token; those that exist are left alone. */
   provision(devices: readonly { tenantId: string; deviceId: string; siteId: string }[]): Promise<void>;
+}
+
+/**
+ * Finds each device once, however often it is among `ids`. What these hold besides is not passed on: a registry logs the ids that it cannot
+ * look up, and an entry is one. @returns by `deviceKey`; who is absent is not registered
+ */
+export async function findByDevice(
+  registry: Pick<DeviceLookup, "find">,
+  ids: readonly DeviceId[],
+): Promise<ReadonlyMap<string, DeviceAuth>> {
+  const plain = ids.map(({ tenantId, deviceId }) => ({ tenantId, deviceId }));
+  return byDevice(await registry.find([...byDevice(plain).values()]));
 }
 
 /** What a watched registry tells the cache. */

@@ -3,7 +3,7 @@
  * next message. If changes are not notified, whoever is connected is looked at again twice per second.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { deviceKey } from "../core/device.ts";
+import { byDevice, deviceKey } from "../core/device.ts";
 import type { RegistryWatcher } from "../core/registry.ts";
 import type { Source } from "../core/source.ts";
 import type { Lookup } from "../registry/contract.ts";
@@ -19,7 +19,7 @@ export function watcherWith({ watcher }: Pick<Lookup, "watcher">, doors: Doors):
     ...watcher,
     devices(ids) {
       watcher.devices(ids);
-      const told = new Set(ids.map(({ tenantId, deviceId }) => deviceKey(tenantId, deviceId)));
+      const told = byDevice(ids);
       recheck(doors, (tenantId, deviceId) => told.has(deviceKey(tenantId, deviceId)));
     },
     tenant(told) {

@@ -14,7 +14,7 @@ import type { HostClock } from "./host-clock.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Judge } from "../judge/contract.ts";
 import { deviceKey } from "../core/device.ts";
-import type { DeviceLookup } from "../core/registry.ts";
+import { findByDevice, type DeviceLookup } from "../core/registry.ts";
 import type { Spool } from "../spool/spool.ts";
 
 const batchMax = 5_000;
@@ -149,10 +149,9 @@ export class Rejudge {
   async #judgeBatch(): Promise<void> {
     const { registry, judge, ingest } = this.#parts;
     const batch = this.#batch;
-    const ids = new Map(batch.map((entry) => [keyOf(entry), entry]));
-    const found = await unlessStopped(this.#stop.signal, registry.find([...ids.values()]));
-    const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
-    const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), devices.get(keyOf(entry)) ?? null));
+    const devices = await unlessStopped(this.#stop.signal, findByDevice(registry, batch));
+    const answerTo = ({ tenantId, deviceId }: Deferred) => devices.get(deviceKey(tenantId, deviceId)) ?? null;
+    const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), answerTo(entry)));
     this.#trouble.forget();
     const durable = new Promise<void>((resolve) =>
       ingest.rejudged(batch, judged, () => {
@@ -191,8 +190,4 @@ function awaitsTime({ eventMs }: Deferred): boolean {
 
 function deferredOf(entries: readonly Entry[]): Deferred[] {
   return entries.filter((entry) => entry.kind === "deferred");
-}
-
-function keyOf({ tenantId, deviceId }: Deferred): string {
-  return deviceKey(tenantId, deviceId);
 }

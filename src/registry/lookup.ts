@@ -22,7 +22,7 @@ import { integer, flag, type Values } from "../core/settings.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { Lookup } from "./contract.ts";
 import { createFlights, type Answer, type Flight } from "./flights.ts";
-import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
+import { byDevice, deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { DeviceLookup } from "../core/registry.ts";
 import type { SharedCache, SharedRows } from "../core/shared-cache.ts";
 import { createOutage } from "./outage.ts";
@@ -153,7 +153,7 @@ export function createLookup(options: LookupOptions): Lookup {
     lastAnswerMs = clock.monoMs();
     outage.end();
     learn?.(rows);
-    const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
+    const found = byDevice(rows);
     const strangers = batch.filter((flight) => !conclude(flight, found.get(flight.key) ?? null));
     if (settings.autoProvision) await registerAndAnswer(strangers);
   }
@@ -180,7 +180,7 @@ export function createLookup(options: LookupOptions): Lookup {
     const fit = batch.filter(({ tenantId, deviceId }) => !cache.isFresh(tenantId, deviceId));
     const { rows, learn } = await held.find(fit.map(({ tenantId, deviceId }) => ({ tenantId, deviceId })));
     if (isClosed) return [[], []];
-    const found = new Map(rows.map((row) => [deviceKey(row.tenantId, row.deviceId), row]));
+    const found = byDevice(rows);
     const rest = batch.filter(({ key }) => !found.has(key));
     for (const flight of batch) {
       const row = found.get(flight.key);

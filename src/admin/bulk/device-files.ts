@@ -7,6 +7,7 @@ import {
   type DeviceAuth,
   type DeviceFilter,
   type DeviceId,
+  byDevice,
   deviceKey,
   type DeviceStore,
   type NewDevice,
@@ -89,7 +90,7 @@ type Columns = Readonly<Record<string, string | boolean | null | Readonly<Record
 
 /** A device that was removed between the two queries is left out. */
 async function withHashes(page: readonly Device[], find: FindHashes): Promise<Columns[]> {
-  const found = new Map((await find(page)).map((auth) => [deviceKey(auth.tenantId, auth.deviceId), auth]));
+  const found = byDevice(await find(page));
   return page.flatMap((device) => {
     const auth = found.get(deviceKey(device.tenantId, device.deviceId));
     return auth === undefined ? [] : [{ ...columnsOf(device), ...hashColumns(auth) }];

@@ -17,8 +17,7 @@ import { NotNow, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quarantine-rows.ts";
 import type { Judge } from "../../judge/contract.ts";
 import { toColumns } from "../../core/columns.ts";
-import { deviceKey } from "../../core/device.ts";
-import type { DeviceLookup } from "../../core/registry.ts";
+import { findByDevice, type DeviceLookup } from "../../core/registry.ts";
 import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../core/quarantine-table.ts";
 
 export interface QuarantineParts {
@@ -90,11 +89,7 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
     const single = isDry ? rows : await apart(rows);
     const read = single.map((row) => ({ row, reread: judge.reread(entryOf(row)) }));
     const asked = read.flatMap(({ reread }) => reread.devices);
-    const ids = new Map(
-      asked.map(({ tenantId, deviceId }) => [deviceKey(tenantId, deviceId), { tenantId, deviceId }]),
-    );
-    const found = await orNotNow(registry.find([...ids.values()]));
-    const devices = new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+    const devices = await orNotNow(findByDevice(registry, asked));
     return read.flatMap(({ row, reread }) =>
       reread.judge((key) => devices.get(key) ?? null).map((entry) => ({ id: row.id, entry })),
     );

@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
-import { deviceKey, type DeviceAuth, type DeviceId } from "../../core/device.ts";
+import { byDevice, type DeviceAuth, type DeviceId } from "../../core/device.ts";
 import { telemetryOf, type Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log.ts";
 import type { Message } from "../../core/message.ts";
@@ -83,7 +83,7 @@ async function answersOf(
   if (waiting.length === 0) return new Map();
   try {
     const found = await find(waiting.map(({ tenantId, deviceId }) => ({ tenantId, deviceId })));
-    return new Map(found.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
+    return byDevice(found);
   } catch (error) {
     return explain(error);
   }

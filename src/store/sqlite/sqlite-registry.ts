@@ -13,7 +13,7 @@ import {
   type DeviceFilter,
   type DeviceId,
   type Device,
-  deviceKey,
+  byDevice,
   type NewDevice,
 } from "../../core/device.ts";
 import type { Registry, RegistryWatcher, TokenOwner } from "../../core/registry.ts";
@@ -109,7 +109,7 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
     const spelled = [tokenHash, tokenHash.toUpperCase()] as const;
     const rows = [...byToken.all(...spelled), ...byPreviousToken.all(...spelled, now())];
     const owners = rows.map((row) => toFields({ ...row, provision_token_hash: tokenHash }));
-    return [...new Map(owners.map((owner) => [deviceKey(owner.tenantId, owner.deviceId), owner])).values()];
+    return [...byDevice(owners).values()];
   }
 
   const answered =
