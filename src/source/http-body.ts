@@ -8,8 +8,8 @@
 import type { IncomingMessage } from "node:http";
 import { promisify } from "node:util";
 import { constants, gunzip, zstdDecompress } from "node:zlib";
+import { createTurns } from "../core/turns.ts";
 import { Refused } from "./http-answers.ts";
-import { createTurns } from "./http-turns.ts";
 
 /** Bytes that all requests hold together. */
 export interface Room {

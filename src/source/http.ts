@@ -16,6 +16,7 @@ import { lastGood } from "../core/pem.ts";
 import { sourceKind, type Source, type SourceParts } from "../core/source.ts";
 import { hashOf } from "../core/token.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
+import { createTurns } from "../core/turns.ts";
 import { Refused, refusalReply, type Reply, replyTo } from "./http-answers.ts";
 import { itemsMax } from "./http-batch.ts";
 import { createBodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
@@ -29,7 +30,7 @@ import {
   placeOf,
   probeListen,
 } from "./http-listening.ts";
-import { createTurns, inParts } from "./http-turns.ts";
+import { inParts } from "./http-parts.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./http-settings.ts";
 
 export const httpIngest = sourceKind({

@@ -18,6 +18,7 @@ import {
   type Sink,
   type SinkParts,
 } from "../../core/sink.ts";
+import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { connectWire } from "../../kafka/wire.ts";
@@ -83,7 +84,8 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
   const witness = createWitness(isMeant);
   const counted = { transactions: 0, reopened: 0, split: 0 };
-  const exclusive = oneAtATime();
+  /** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
+  const exclusive = createTurns();
   let session: Session | undefined;
   let committedMs = Number.NEGATIVE_INFINITY;
 
@@ -250,14 +252,4 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
   } catch (error) {
     throw asOutage(error, names);
   }
-}
-
-/** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
-function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const done = last.then(work, work);
-    last = done.catch(() => {});
-    return done;
-  };
 }
