@@ -4,8 +4,9 @@
  * The lag is the longest of the last minute rather than the last measured, since a scrape comes every 15 to 60 s and would miss what
  * happened in between.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import type { Clock, Timer } from "../core/clock.ts";
+import { descriptorsMax } from "../core/descriptors.ts";
 
 /** In the names of `/stats`. Files are null if the system does not show them (not Linux). */
 export interface ProcessStats {
@@ -42,7 +43,7 @@ export function watchProcess(clock: Clock): ProcessWatch {
       cpu_seconds: (user + system) / 1e6,
       resident_bytes: process.memoryUsage.rss(),
       open_files: openFiles(),
-      open_files_max: openFilesMax(),
+      open_files_max: descriptorsMax() ?? null,
       event_loop_lag_seconds: Math.max(0, ...lags) / 1000,
     };
   }
@@ -53,16 +54,6 @@ export function watchProcess(clock: Clock): ProcessWatch {
 function openFiles(): number | null {
   try {
     return readdirSync("/proc/self/fd").length;
-  } catch {
-    return null;
-  }
-}
-
-/** The soft limit, which is what counts. */
-function openFilesMax(): number | null {
-  try {
-    const soft = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return soft === undefined ? null : Number(soft);
   } catch {
     return null;
   }

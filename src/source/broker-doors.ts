@@ -8,9 +8,9 @@
  * whoever holds most of it goes. (Rejected alternative: a bound per connection alone, which times ten thousand is all memory.)
  */
 import type { Socket } from "node:net";
-import { readFileSync } from "node:fs";
 import type { Clock, Timer } from "../core/clock.ts";
 import { networkOf } from "../core/attempts.ts";
+import { descriptorsMax } from "../core/descriptors.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import { watchPackets, type PacketWatch } from "./packet-watch.ts";
 
@@ -61,7 +61,10 @@ interface Visitor {
 export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn }: DoorsOptions): Doors {
   const visitors = new Map<Socket, Visitor>();
   const strangers = new Map<string, number>();
-  const max = Math.max(1, Math.min(connectionsMax, descriptorsMax() - descriptorsKept));
+  const max = Math.max(
+    1,
+    Math.min(connectionsMax, (descriptorsMax() ?? Number.POSITIVE_INFINITY) - descriptorsKept),
+  );
   const strangersMax = Math.max(8, Math.floor(max * strangersShare));
   let unfinished = 0;
   let timer: Timer | undefined;
@@ -168,14 +171,4 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
     sockets: () => visitors.keys(),
     close: () => timer?.cancel(),
   };
-}
-
-/** getrlimit(2), RLIMIT_NOFILE; no bound if the system does not say. */
-function descriptorsMax(): number {
-  try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
 }
