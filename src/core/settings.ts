@@ -5,6 +5,7 @@
  * gathers them, reads the environment once and reports every mistake at once.
  */
 import { z } from "zod";
+import { parseListen } from "./listen.ts";
 import { readMeasure, suchAs } from "./measure.ts";
 
 export interface Setting<T> {
@@ -156,6 +157,11 @@ export function urlOf(schemes: readonly string[]): z.ZodType<string> {
       `a URL that begins with ${schemes.map((s) => `${s}://`).join(" or ")}`,
     )
     .refine(inUrl(isDecodable), "a URL in which every % of user and password begins a code such as %2F");
+}
+
+/** Where to listen. @param such examples, for who wrote something else */
+export function listenAt(such: string): z.ZodType<string> {
+  return z.string().refine((said) => parseListen(said) !== undefined, `host:port, such as ${such}`);
 }
 
 /** A check of what is a URL; for what is none, another is. */

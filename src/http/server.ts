@@ -2,7 +2,7 @@
 import { type Attempts, createAttempts } from "../core/attempts.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import { optionalString, string, type Values } from "../core/settings.ts";
+import { listenAt, optionalString, string, type Values } from "../core/settings.ts";
 import { z } from "zod";
 import { createApp } from "./app.ts";
 import { createAudit, fingerprint } from "./audit.ts";
@@ -18,9 +18,7 @@ export const httpSettings = {
     default: "127.0.0.1:8080",
     unit: "host:port",
     help: "Where health, stats and administration are served; beyond loopback it needs ADMIN_TOKEN.",
-    check: z
-      .string()
-      .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:8080 or [::1]:8080"),
+    check: listenAt("127.0.0.1:8080 or [::1]:8080"),
   }),
   adminToken: optionalString({
     name: "ADMIN_TOKEN",

@@ -116,7 +116,8 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
   };
 }
 
-const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
+/** The address that it comes from, as long as it is there. */
+export const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
 
 function keyOf(proof: Proof | null): string {
   return proof === null ? "" : deviceKey(proof.tenantId, proof.deviceId);

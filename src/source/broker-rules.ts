@@ -13,7 +13,7 @@ import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../core/source.ts";
 import { admit, isBareToken, mayUse, type Shown } from "./broker-access.ts";
-import { createBrokerClients } from "./broker-clients.ts";
+import { createBrokerClients, remoteOf } from "./broker-clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./broker-intake.ts";
 import type { BrokerSettings } from "./broker-settings.ts";
 import { createBrokerStore } from "./broker-store.ts";
@@ -224,8 +224,8 @@ function certificateOf({ conn }: Client): Shown["certificate"] {
   return conn.authorized ? { commonName: String(name) } : "untrusted";
 }
 
-function addressOf({ conn }: Client): string {
-  return (conn instanceof Socket ? conn.remoteAddress : undefined) ?? "unknown";
+function addressOf(client: Client): string {
+  return remoteOf(client) ?? "unknown";
 }
 
 /** So much in each second of the clock. */

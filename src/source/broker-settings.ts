@@ -1,13 +1,11 @@
 /** The settings of the embedded broker. */
 import { z } from "zod";
 import { isLoopback, parseListen } from "../core/listen.ts";
-import { integer, flag, optionalString, string, type Values } from "../core/settings.ts";
+import { integer, flag, listenAt, optionalString, string, type Values } from "../core/settings.ts";
 import { isLevel } from "../core/topic-level.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 
-const listenAddress = z
-  .string()
-  .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:1883 or [::]:1883");
+const listenAddress = listenAt("127.0.0.1:1883 or [::]:1883");
 
 export const brokerSettings = {
   listen: string({

@@ -8,7 +8,7 @@
  * It is an intake and not a general broker: it keeps no sessions and no retained messages, because both are memory that
  * any client can fill. Those connected may subscribe, and get what is published meanwhile.
  */
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
@@ -21,6 +21,7 @@ import {
   type StatusTopic,
   type StillProves,
 } from "../core/source.ts";
+import { remoteOf } from "./broker-clients.ts";
 import { createBrokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
 import { createIntakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
@@ -194,7 +195,6 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
 
 /** A client id may be 64 KiB long, and is null before CONNECT. */
 const shownId = ({ id }: { readonly id: string | null }) => id?.slice(0, 64);
-const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
 
 async function sayGoodbye(sockets: readonly Socket[], clock: Clock): Promise<void> {
   const gone = sockets.map(

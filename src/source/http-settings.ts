@@ -1,16 +1,12 @@
 /** The settings of HTTP ingest. It has a listener of its own, so that devices never reach the administration. */
-import { z } from "zod";
-import { parseListen } from "../core/listen.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
-import { integer, optionalString, type Values } from "../core/settings.ts";
+import { integer, listenAt, optionalString, type Values } from "../core/settings.ts";
 
 export const ingestSettings = {
   listen: optionalString({
     name: "INGEST_LISTEN",
     unit: "host:port",
-    check: z
-      .string()
-      .refine((s) => parseListen(s) !== undefined, "host:port, such as 127.0.0.1:8081 or [::]:8081"),
+    check: listenAt("127.0.0.1:8081 or [::]:8081"),
     help: "Where devices may POST messages (absent: nowhere).",
   }),
   tlsCert: optionalString({
