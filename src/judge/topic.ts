@@ -6,7 +6,7 @@
  */
 import { Address, addresses } from "../core/address.ts";
 import { issuedToken, tokenStart } from "../core/token.ts";
-import { hasSeparator, isStorable, levelCharsMax } from "../core/topic-level.ts";
+import { hasSeparator, isStorable, levelCharsMax, ownTopic } from "../core/topic-level.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
@@ -31,7 +31,7 @@ export function addressIn({
   const { tenantId, deviceId, msgType } = address;
   const levels = [tenantId, deviceId, msgType];
   if (levels.some(hasSeparator)) return rejection("BAD_TOPIC_FORMAT", withoutSeparators);
-  const read = readTopic(`tenant/${tenantId}/device/${deviceId}/${msgType}`);
+  const read = readTopic(ownTopic(tenantId, deviceId, msgType));
   return read instanceof Address ? addressFor(topic, address) : read;
 }
 
@@ -55,11 +55,11 @@ export function addressFor(topic: string, who: MessageAddress): Address {
   return new Address(storableTopic(topic), tenantId, deviceId, msgType, false);
 }
 
-const ownTopic = /^tenant\/[^/]*\/device\/[^/]*\/[^/]*$/;
+const ownForm = /^tenant\/[^/]*\/device\/[^/]*\/[^/]*$/;
 
 /** Is it in our own form, whatever its levels hold? */
 export function isOwnTopic(topic: string): boolean {
-  return ownTopic.test(topic);
+  return ownForm.test(topic);
 }
 
 /** Why this cannot be a topic or a device's name; null if it can. `charsMost`: the length of its longest level. */

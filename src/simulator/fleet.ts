@@ -5,6 +5,7 @@
  * Messages are made one at a time on request, so that a fleet of any size runs for any time in the same memory, and a
  * message carries the time at which it is really sent. Rejected alternative: a list made beforehand.
  */
+import { ownTopic } from "../core/topic-level.ts";
 import { type FleetDevice, type FleetOptions, makeDevices, specialCount } from "./device.ts";
 import { type Draft, type FaultName, type FaultShares, faultOf } from "./fault.ts";
 import { type Random, seededRandom } from "./random.ts";
@@ -53,7 +54,7 @@ export function createFleet(options: FleetOptions): Fleet {
       : heartbeatDraft(device, state, atMs);
     const row = fault === null ? undefined : faultOf(fault);
     row?.spoil?.(draft, random, atMs);
-    const topic = `tenant/${draft.tenantId}/device/${draft.deviceId}/${draft.msgType}`;
+    const topic = ownTopic(draft.tenantId, draft.deviceId, draft.msgType);
     const payload = Buffer.from(draft.text ?? JSON.stringify(draft.body));
     return { topic, payload, device: index, fault, expected: row?.expected ?? "event" };
   };

@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { MessageAddress } from "../core/message.ts";
+import { ownTopic } from "../core/topic-level.ts";
 import { Refused } from "./http-answers.ts";
 import { itemsOf } from "./http-batch.ts";
 
@@ -66,7 +67,7 @@ function nameOf(value: unknown): string {
 /** The topic as the same message would have over MQTT. */
 function placed(address: MessageAddress): { readonly topic: string; readonly address: MessageAddress } {
   const { tenantId, deviceId, msgType } = address;
-  return { topic: `tenant/${tenantId}/device/${deviceId}/${msgType}`, address };
+  return { topic: ownTopic(tenantId, deviceId, msgType), address };
 }
 
 function decoded(level: string): string {

@@ -9,6 +9,7 @@
  * KAFKA_SOURCE_KEY=topic the key is one. The judge says no to what is none of these.
  */
 import type { Mark, Message } from "../../core/message.ts";
+import { ownTopic } from "../../core/topic-level.ts";
 import type { ReadRecord } from "../../kafka/read-batch.ts";
 import type { Partition } from "./partition.ts";
 
@@ -74,7 +75,7 @@ function byHeaders(headers: ReadonlyMap<string, string>, key: string, tenant: st
   const named = headers.get("tenant") ?? headers.get("tenant_id");
   const type = headers.get("type") ?? headers.get("msg_type");
   if (device === undefined && named === undefined && type === undefined) return undefined;
-  return topicFrom(named ?? tenant, device ?? key, type ?? defaultType);
+  return ownTopic(named ?? tenant, device ?? key, type ?? defaultType);
 }
 
 function byKey(key: string, tenant: string): string | undefined {
@@ -83,10 +84,6 @@ function byKey(key: string, tenant: string): string | undefined {
   const [first = "", second, third] = parts;
   if (key === "" || parts.length > 3) return undefined;
   return second === undefined
-    ? topicFrom(tenant, first, defaultType)
-    : topicFrom(first, second, third ?? defaultType);
-}
-
-export function topicFrom(tenant: string, device: string, type: string): string {
-  return `tenant/${tenant}/device/${device}/${type}`;
+    ? ownTopic(tenant, first, defaultType)
+    : ownTopic(first, second, third ?? defaultType);
 }

@@ -4,8 +4,9 @@
  * stays. Its metadata go along, for whoever keeps the latest of each device.
  */
 import { isObject } from "../../core/is-object.ts";
+import { ownTopic } from "../../core/topic-level.ts";
 import { elementsOf, sign, valueAt } from "../../kafka/json-text.ts";
-import { topicFrom, type Said } from "./kafka-message.ts";
+import type { Said } from "./kafka-message.ts";
 
 interface Validated {
   readonly device_id?: unknown;
@@ -41,7 +42,7 @@ export function saidByValidated(value: Buffer, word: string): Said | undefined {
     `"metadata":${JSON.stringify(datatypeOf(metadata))}`,
   ];
   return {
-    topic: topicFrom(tenant, device, type),
+    topic: ownTopic(tenant, device, type),
     payload: encoder.encode(`{${members.join(",")}}`),
     isJudged: true,
   };
