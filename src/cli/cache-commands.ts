@@ -3,25 +3,14 @@
  * it.
  */
 import { z } from "zod";
-import { command, type CommandGroup, type Context, toggle, string } from "./command.ts";
-import { gatewayOptions } from "./gateway-client.ts";
-import { clientOf } from "./remote.ts";
+import { command, type CommandGroup, type Context, string } from "./command.ts";
 import { table } from "./report.ts";
-
-/** Options of commands that work with a running gateway, by default the one on this host. */
-export const commonOptions = {
-  gateway: {
-    ...gatewayOptions.gateway,
-    help: `${gatewayOptions.gateway.help} (default: the one on this host, HTTP_LISTEN)`,
-  },
-  tokenFile: gatewayOptions.tokenFile,
-  json: toggle("--json", "Print the answer as JSON"),
-};
+import { clientOf, runningOptions } from "./which-gateway.ts";
 
 const stats = command({
   name: "stats",
   summary: "Show how well the cache works",
-  options: commonOptions,
+  options: runningOptions,
   async run(context, { options }) {
     const answer = shown.parse(await clientOf(context, options).request("GET", "/admin/cache/stats"));
     if (options.json) return print(context, answer);
@@ -36,7 +25,7 @@ const stats = command({
 const clear = command({
   name: "clear",
   summary: "Forget all devices; each is looked up again with its next message",
-  options: commonOptions,
+  options: runningOptions,
   run: async (context, { options }) => forget(context, options, "POST", "/admin/cache/clear"),
 });
 
@@ -44,7 +33,7 @@ const invalidate = command({
   name: "invalidate",
   summary: "Forget a tenant's devices, or one of them",
   arguments: { tenant: "The tenant's id" },
-  options: { device: string("--device <id>", "Only this device"), ...commonOptions },
+  options: { device: string("--device <id>", "Only this device"), ...runningOptions },
   run: async (context, { args, options }) => {
     const tenant = encodeURIComponent(args.tenant);
     const path =

@@ -1,9 +1,8 @@
 /** `sluice events`: what happens to the next messages, one line each, live until interrupted. */
 import { z } from "zod";
 import { oneLine } from "../core/terminal.ts";
-import { commonOptions } from "./cache-commands.ts";
 import { command, number, toggle, UsageError, string } from "./command.ts";
-import { clientOf } from "./remote.ts";
+import { clientOf, runningOptions } from "./which-gateway.ts";
 
 const entry = z.looseObject({
   seq: z.number(),
@@ -24,7 +23,7 @@ export const events = command({
   name: "events",
   summary: "Show what happens to the next messages, of all devices or one, live",
   options: {
-    ...commonOptions,
+    ...runningOptions,
     json: toggle("--json", "Print each event as a line of JSON, those of the sinks too"),
     follow: toggle("--follow", "Run until interrupted; that is the default"),
     device: string("--device <tenant/device>", "Only of this device"),

@@ -15,16 +15,8 @@ import type { DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/dev
 import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../admin/setting-store.ts";
-import { ConfigurationError, type Context, UsageError, string } from "./command.ts";
+import { ConfigurationError, type Context, UsageError } from "./command.ts";
 import { sayStore } from "./configured-store.ts";
-
-export const gatewayOptions = {
-  gateway: string(
-    "--gateway <url>",
-    "A running gateway (ADMIN_TOKEN holds its token), such as http://127.0.0.1:8080",
-  ),
-  tokenFile: string("--token-file <path>", "A file that holds the gateway's token, instead of ADMIN_TOKEN"),
-};
 
 export interface GatewayClient {
   /**

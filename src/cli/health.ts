@@ -1,7 +1,7 @@
 /** `sluice health`: does the gateway on this host answer? For a container's HEALTHCHECK, whose image has no HTTP client. */
-import { hostPort, parseListen } from "../core/listen.ts";
 import { command, toggle } from "./command.ts";
 import { configured } from "./configuration.ts";
+import { reachable } from "./which-gateway.ts";
 
 const answerMs = 3_000;
 
@@ -19,11 +19,3 @@ export const health = command({
     return response.ok ? 0 : 1;
   },
 });
-
-/** The address to connect to; loopback for a listener on every interface. */
-export function reachable(listen: string): string {
-  const { host, port } = parseListen(listen) ?? { host: "127.0.0.1", port: 8080 };
-  if (host === "0.0.0.0") return `127.0.0.1:${port}`;
-  if (host === "::") return `[::1]:${port}`;
-  return hostPort({ host, port });
-}

@@ -4,9 +4,8 @@
  */
 import { latestDevice, seenList } from "../http/latest-endpoints.ts";
 import { command, number, toggle, string, UsageError } from "./command.ts";
-import { gatewayOptions } from "./gateway-client.ts";
-import { clientOf } from "./remote.ts";
 import { table } from "./report.ts";
+import { clientOf, gatewayOptions } from "./which-gateway.ts";
 
 export const latest = command({
   name: "latest",

@@ -2,16 +2,15 @@
 import { z } from "zod";
 import { reasons } from "../judge/reasons.ts";
 import { rejectRows } from "../http/reject-endpoints.ts";
-import { commonOptions } from "./cache-commands.ts";
 import { command, number, string } from "./command.ts";
-import { clientOf } from "./remote.ts";
 import { table } from "./report.ts";
+import { clientOf, runningOptions } from "./which-gateway.ts";
 
 export const rejects = command({
   name: "rejects",
   summary: "Show what was rejected since the gateway's start: which device, why, how often, and the cure",
   options: {
-    ...commonOptions,
+    ...runningOptions,
     reason: string("--reason <code>", "Only with this reason"),
     tenant: string("--tenant <id>", "Only of this tenant"),
     device: string("--device <id>", "Only of this device"),

@@ -8,9 +8,10 @@ import { silentLog } from "../core/log.ts";
 import { createLivePolicy } from "../admin/policy.ts";
 import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
-import { gatewayClient, gatewayOptions, settingsOf } from "./gateway-client.ts";
+import { gatewayClient, settingsOf } from "./gateway-client.ts";
 import { openConfiguredStore } from "./configured-store.ts";
 import { table } from "./report.ts";
+import { gatewayOptions } from "./which-gateway.ts";
 
 const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
 const which = { name: "The setting, such as RATE_LIMIT_RPS" };

@@ -11,7 +11,7 @@ import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
 import { progressOf, withProgress } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
-import { gatewayOptions } from "../gateway-client.ts";
+import { gatewayOptions } from "../which-gateway.ts";
 
 export const importFile = command({
   name: "import",

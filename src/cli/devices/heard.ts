@@ -10,7 +10,7 @@ import { activityPage } from "../../http/activity-endpoints.ts";
 import type { Context } from "../command.ts";
 import { configured } from "../configuration.ts";
 import type { GatewayClient } from "../gateway-client.ts";
-import { clientOf } from "../remote.ts";
+import { clientOf } from "../which-gateway.ts";
 
 /** null: not heard, or nothing rejected, since the gateway started or as far back as it looks. */
 export interface HeardColumns {

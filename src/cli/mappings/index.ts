@@ -16,9 +16,9 @@ import {
 } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
-import { gatewayOptions } from "../gateway-client.ts";
-import { remoteQueue } from "../remote.ts";
+import { remoteQueue } from "../review/remote-queue.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
+import { gatewayOptions } from "../which-gateway.ts";
 
 const time: Option<number | undefined> = {
   flags: "--at <time>",

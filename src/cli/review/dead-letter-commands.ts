@@ -21,7 +21,7 @@ import { queueCommands, type OpenQueue } from "./queue-commands.ts";
 import { askedSinks } from "../../sink/index.ts";
 import { sayStore } from "../configured-store.ts";
 import { storeNameOf } from "../../store/open-store.ts";
-import { remoteQueue } from "../remote.ts";
+import { remoteQueue } from "./remote-queue.ts";
 import { setAside } from "./set-aside-command.ts";
 
 const queueGroup = queueCommands<DeadLetterRow, DeadLetterFull>({

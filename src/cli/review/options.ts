@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Filter } from "../../admin/review/review-queue.ts";
 import { type Option, toggle, UsageError, string } from "../command.ts";
-import type { WhichGateway } from "../remote.ts";
+import type { WhichGateway } from "../which-gateway.ts";
 
 /** The options as they were read; which ones exist depends on the command. */
 export type Options = Readonly<Record<string, unknown>>;

@@ -9,7 +9,7 @@ import {
 } from "../../admin/review/quarantine-rows.ts";
 import { string } from "../command.ts";
 import { queueCommands } from "./queue-commands.ts";
-import { remoteQueue } from "../remote.ts";
+import { remoteQueue } from "./remote-queue.ts";
 
 export const quarantine = queueCommands<QuarantineLine, QuarantineFull>({
   name: "quarantine",

@@ -15,10 +15,9 @@ import {
 } from "../command.ts";
 import { report, runThrough } from "./batches.ts";
 import { filterOf, filters, selecting, selectionOf, whichOf } from "./options.ts";
-import { gatewayOptions } from "../gateway-client.ts";
-import type { WhichGateway } from "../remote.ts";
 import { table } from "../report.ts";
 import { oneLine } from "../../core/terminal.ts";
+import { type WhichGateway, gatewayOptions } from "../which-gateway.ts";
 
 export interface OpenQueue<Row, Full> {
   readonly queue: ReviewQueue<Row, Full>;

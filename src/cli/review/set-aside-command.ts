@@ -3,9 +3,8 @@
  */
 import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
 import { command, requiredString, number, toggle, string } from "../command.ts";
-import { gatewayOptions } from "../gateway-client.ts";
-import { clientOf } from "../remote.ts";
 import { table } from "../report.ts";
+import { clientOf, gatewayOptions } from "../which-gateway.ts";
 
 export const setAside = command({
   name: "set-aside",

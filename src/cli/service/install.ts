@@ -10,7 +10,7 @@ import { sampleEnv } from "../../config/print-settings.ts";
 import { loadConfig } from "../../config/index.ts";
 import { type Command, command, type Context, toggle } from "../command.ts";
 import { withSettings } from "../environment.ts";
-import { reachable } from "../health.ts";
+import { reachable } from "../which-gateway.ts";
 import { systemdUnit } from "../systemd-unit.ts";
 import {
   follow,

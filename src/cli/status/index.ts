@@ -1,9 +1,8 @@
 /** `sluice status`: one screen about a running gateway. `sluice top`: the same, again every second, with rates. */
 import { sleep, systemClock } from "../../core/clock.ts";
 import { command, type Context, number, toggle } from "../command.ts";
-import { commonOptions } from "../cache-commands.ts";
-import { clientOf, type WhichGateway } from "../remote.ts";
 import { fitting, type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
+import { type WhichGateway, clientOf, runningOptions } from "../which-gateway.ts";
 
 interface Look {
   readonly atMs: number;
@@ -13,7 +12,7 @@ interface Look {
 export const status = command({
   name: "status",
   summary: "Show the gateway's state: what is wrong and since when, what comes in, what waits",
-  options: { ...commonOptions, json: toggle("--json", "Print GET /stats as JSON") },
+  options: { ...runningOptions, json: toggle("--json", "Print GET /stats as JSON") },
   async run(context, { options }) {
     const look = await looker(context, options)();
     if (options.json) context.stdout(`${JSON.stringify(look.stats)}\n`);
@@ -28,8 +27,8 @@ export const top = command({
   name: "top",
   summary: "Show what `sluice status` shows, live and with rates, until interrupted",
   options: {
-    gateway: commonOptions.gateway,
-    tokenFile: commonOptions.tokenFile,
+    gateway: runningOptions.gateway,
+    tokenFile: runningOptions.tokenFile,
     seconds: number("--seconds <n>", "Seconds between two updates", { default: 1, min: 1, max: 3600 }),
     count: number("--count <n>", "Number of updates; 0: until interrupted", { default: 0 }),
   },

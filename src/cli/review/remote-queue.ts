@@ -1,23 +1,8 @@
-/** The review queues of a running gateway, over HTTP. */
+/** A review queue of a running gateway, over HTTP. */
 import { z } from "zod";
-import { type ReviewQueue, type QueueSpec, outcomeSchema } from "../admin/review/review-queue.ts";
-import type { Context } from "./command.ts";
-import { configured } from "./configuration.ts";
-import { type GatewayClient, gatewayClient } from "./gateway-client.ts";
-import { reachable } from "./health.ts";
-
-export interface WhichGateway {
-  /** The gateway's URL; undefined: the gateway on this host, whose address and token the settings give. */
-  readonly gateway: string | undefined;
-  readonly tokenFile: string | undefined;
-}
-
-export function clientOf(context: Context, { gateway, tokenFile }: WhichGateway): GatewayClient {
-  if (gateway !== undefined) return gatewayClient(context, gateway, tokenFile);
-  const { listen, adminToken } = configured(context).config.http;
-  const env = { ...context.env, ADMIN_TOKEN: adminToken };
-  return gatewayClient({ ...context, env }, `http://${reachable(listen)}`, tokenFile);
-}
+import { type ReviewQueue, type QueueSpec, outcomeSchema } from "../../admin/review/review-queue.ts";
+import type { Context } from "../command.ts";
+import { clientOf, type WhichGateway } from "../which-gateway.ts";
 
 export function remoteQueue<Row, Full>(
   context: Context,
