@@ -55,27 +55,7 @@ const parts: Readonly<Record<string, { run(words: readonly string[]): Promise<vo
   soak,
 };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    binary: { type: "string", multiple: true, default: [executable] },
-    messages: { type: "string", default: "300000" },
-    bytes: { type: "string", default: String(usualLoad.bytes) },
-    rounds: { type: "string", default: "3" },
-    rates: { type: "string", default: "100,1000,10000" },
-    seconds: { type: "string", default: "8" },
-    "size-max": { type: "string", default: "10000" },
-    axes: { type: "string", default: scalingAxes.join(",") },
-    "cpu-prof": { type: "string" },
-    peers: { type: "string" },
-    cores: { type: "string" },
-    busy: { type: "string", default: "0" },
-    from: { type: "string" },
-    json: { type: "boolean", default: false },
-    compare: { type: "string" },
-    help: { type: "boolean", short: "h", default: false },
-  },
-});
+const { values, positionals } = given();
 const env: Readonly<Record<string, string>> =
   values["cpu-prof"] === undefined
     ? {}
@@ -105,12 +85,45 @@ const [name = "", ...words] = positionals;
 const part = parts[name];
 if (values.help) console.log(usage);
 else if (part) await part.run(words);
-else if (positionals.every((which) => which in benches)) await print();
 else {
-  console.error(usage);
-  process.exit(2);
+  const unknown = positionals.find((which) => !(which in benches));
+  if (unknown !== undefined) misused(`there is no bench ${unknown}`);
+  await print();
 }
 process.exit(0);
+
+function given() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        binary: { type: "string", multiple: true, default: [executable] },
+        messages: { type: "string", default: "300000" },
+        bytes: { type: "string", default: String(usualLoad.bytes) },
+        rounds: { type: "string", default: "3" },
+        rates: { type: "string", default: "100,1000,10000" },
+        seconds: { type: "string", default: "8" },
+        "size-max": { type: "string", default: "10000" },
+        axes: { type: "string", default: scalingAxes.join(",") },
+        "cpu-prof": { type: "string" },
+        peers: { type: "string" },
+        cores: { type: "string" },
+        busy: { type: "string", default: "0" },
+        from: { type: "string" },
+        json: { type: "boolean", default: false },
+        compare: { type: "string" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+  } catch (error) {
+    return misused(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function misused(why: string): never {
+  console.error(`error: ${why}\n\n${usage}`);
+  process.exit(2);
+}
 
 async function measured(): Promise<Report> {
   const subjects = values.binary.map((file, i) =>
