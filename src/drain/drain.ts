@@ -217,8 +217,8 @@ export class Drain {
     lane.busy = true;
     this.#ahead.toBack(lane);
     try {
-      if (lane.isDetoured && lane.length === 0) this.#scan(lane);
-      if (lane.length > 0) await this.#deliver(lane);
+      if (lane.isDetoured) this.#scan(lane);
+      if (lane.length > 0 && this.#ahead.isGathered(lane, this.#clock.monoMs())) await this.#deliver(lane);
       else await sleep(this.#clock, breathMs, this.#stop.signal);
     } catch (error) {
       this.#laneFailed(lane, error);

@@ -151,7 +151,7 @@ export class ReadAhead {
     const { cursor } = this.#window;
     let at = lane.scanned ?? cursor + 1;
     const until = Math.min(cursor, at + stretchEntries);
-    while (at <= until && lane.length < this.#sink.batchMax && lane.bytes < this.#sink.batchBytesMax) {
+    while (at <= until && !this.#isFull(lane)) {
       const entries = this.#spool.read(at);
       for (const entry of entries) {
         if (entry.seq > cursor) break;
@@ -161,6 +161,17 @@ export class ReadAhead {
       lane.scanned = at;
     }
     if (lane.length === 0 && at > cursor) this.#rejoin(lane, nowMs);
+  }
+
+  /** Whether what a lane holds goes out: on a detour the next stretches may have more for its batch, unless it waits already. */
+  isGathered(lane: Lane, nowMs: number): boolean {
+    const { scanned } = lane;
+    if (scanned === undefined || scanned > this.#window.cursor) return true;
+    return this.#isFull(lane) || lane.sinceMs + this.#sink.lingerMs <= nowMs;
+  }
+
+  #isFull({ length, bytes }: Lane): boolean {
+    return length >= this.#sink.batchMax || bytes >= this.#sink.batchBytesMax;
   }
 
   /** Notes what became of the entries that a lane delivered. */
