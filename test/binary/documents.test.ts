@@ -7,6 +7,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { forbidden } from "../kit/booted.ts";
+import { endOf } from "../kit/gateway.ts";
 import { mosquittoAvailable } from "../kit/mosquitto.ts";
 import { blocks, root } from "../kit/documents.ts";
 
@@ -36,18 +37,14 @@ function block(page: string, begins: string): string {
 }
 
 /** Runs lines in a shell whose folder is the clone. */
-async function shell(script: string, clean = true) {
+function shell(script: string, clean = true) {
   const lines = `ip link set lo up\nset -e\n${script}\n${clean ? "kill $(jobs -p) 2>/dev/null || true; wait" : ""}`;
   const child = Bun.spawn([...apart, "bash", "-c", lines], {
     cwd: at("sluice"),
     env: { PATH: `${at("bin")}:${process.env["PATH"]}`, HOME: process.env["HOME"] },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
+  return endOf(child);
 }
 
 describe.skipIf(absent.length > 0 || kernel !== "")(

@@ -15,8 +15,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { version } from "../../package.json";
+import { endOf, executable } from "../kit/gateway.ts";
 
-const executable = join(import.meta.dir, "../../dist/sluice");
 const missing = !existsSync(executable);
 
 let directory: string;
@@ -59,14 +59,7 @@ function spawn(...words: string[]) {
   return child;
 }
 
-async function sluice(...words: string[]) {
-  const child = spawn(...words);
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
-}
+const sluice = (...words: string[]) => endOf(spawn(...words));
 
 /** Starts `run`; resolves when its log says "started", with the fields of that line. */
 async function started() {

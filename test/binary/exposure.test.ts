@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exposureOf } from "../../src/config/exposure.ts";
-import { executable } from "../kit/gateway.ts";
+import { endOf, executable } from "../kit/gateway.ts";
 
 /** nobody */
 const service = 65_534;
@@ -36,17 +36,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-async function as(user: number, env: Record<string, string>, ...words: string[]) {
+function as(user: number, env: Record<string, string>, ...words: string[]) {
   const child = Bun.spawn(["setpriv", `--reuid=${user}`, "--clear-groups", executable, ...words], {
     env: { PATH: process.env["PATH"], DATA_DIR: data, ...env },
     cwd: "/",
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
+  return endOf(child);
 }
 
 interface Case {

@@ -4,13 +4,13 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TryResult } from "../../src/cli/mappings/try.ts";
-import { executable, sluice } from "../kit/gateway.ts";
+import { endOf, executable, sluice } from "../kit/gateway.ts";
 import { arrival, connected, devicesIn, site, workedExamples } from "../kit/worked-examples.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "sluice-mappings-"));
 const env = { DATA_DIR: join(dir, "data") };
 
-async function tryOne(mappings: string, payload: string, ...words: string[]) {
+function tryOne(mappings: string, payload: string, ...words: string[]) {
   const file = join(dir, `${Bun.hash(mappings)}.toml`);
   writeFileSync(file, mappings);
   const child = Bun.spawn([executable, "mappings", "try", "--at", arrival, ...words], {
@@ -19,11 +19,7 @@ async function tryOne(mappings: string, payload: string, ...words: string[]) {
     stdout: "pipe",
     stderr: "pipe",
   });
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
+  return endOf(child);
 }
 
 beforeAll(async () => {

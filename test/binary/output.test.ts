@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { simulatedClock } from "../kit/clock.ts";
 import { commands } from "../../src/cli/index.ts";
-import { executable, type GatewayProcess, sluice, startGateway } from "../kit/gateway.ts";
+import { endOf, executable, sluice, startGateway, type GatewayProcess } from "../kit/gateway.ts";
 import { freePort } from "../kit/port.ts";
 import { defaultSpoolSettings, entries, emptyRecord } from "../kit/spool.ts";
 import { Spool } from "../../src/spool/spool.ts";
@@ -38,17 +38,13 @@ afterAll(() => {
 });
 
 /** Runs it in a shell, because operators use a shell's redirections. `$S` is the command with its arguments. */
-async function shell(script: string, words: readonly string[] = []) {
+function shell(script: string, words: readonly string[] = []) {
   const child = Bun.spawn(["bash", "-c", script, "bash", ...words], {
     env: { PATH: process.env["PATH"], DATA_DIR: data, S: executable },
     cwd: directory,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
+  return endOf(child);
 }
 
 /** Command → the lines that it prints. */

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { executable, sluice } from "../kit/gateway.ts";
+import { endOf, executable, sluice } from "../kit/gateway.ts";
 import { anEntry, defaultSpoolSettings } from "../kit/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { Spool } from "../../src/spool/spool.ts";
@@ -31,17 +31,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-async function asService(...words: string[]) {
+function asService(...words: string[]) {
   const child = Bun.spawn(["setpriv", `--reuid=${serviceUid}`, "--clear-groups", executable, ...words], {
     env: { PATH: process.env["PATH"], DATA_DIR: data },
     cwd: "/",
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
+  return endOf(child);
 }
 
 const asRoot = (...words: string[]) => sluice({ DATA_DIR: data }, ...words);

@@ -13,10 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { logOutput, waitingBytesMax } from "../../src/core/log-output.ts";
+import { executable } from "../kit/gateway.ts";
 import { freePort } from "../kit/port.ts";
 import { until } from "../kit/until.ts";
-
-const executable = join(import.meta.dir, "../../dist/sluice");
 
 let directory: string;
 /** Both ends, without waiting. */

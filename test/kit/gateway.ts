@@ -25,18 +25,23 @@ export interface GatewayProcess {
 /** The executable; another one than dist/sluice can be named, so that a build does not disturb a long run. */
 export const executable = process.env["SLUICE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/sluice");
 
-/** The result of a command: its exit code and everything it printed. */
-export async function sluice(env: Record<string, string>, ...words: string[]) {
-  const child = Bun.spawn([executable, ...words], {
-    env: { PATH: process.env["PATH"], ...env },
-    cwd: tmpdir(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+/** The end of a process: its exit code and everything it printed. */
+export async function endOf(child: Bun.ReadableSubprocess) {
   const [out, err] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
   return { code: await child.exited, out, err };
+}
+
+/** Runs a command until it ends. */
+export function sluice(env: Record<string, string>, ...words: string[]) {
+  const child = Bun.spawn([executable, ...words], {
+    env: { PATH: process.env["PATH"], ...env },
+    cwd: tmpdir(),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  return endOf(child);
 }
 
 /**
