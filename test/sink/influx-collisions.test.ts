@@ -98,6 +98,15 @@ describe("the window of collisions", () => {
     expect(String(ns(collisions.place(line(2, 10), shifts)))).toBe("11");
   });
 
+  test("readings of the moment in which they came lose none, however many with older times come between", () => {
+    const now = 50_000_000;
+    const old = (seq: number) => line(seq, seq * 1_000_000);
+    const mixed = () =>
+      [1, 2, 3].flatMap((n) => [line(n, now), ...[1, 2, 3, 4, 5, 6].map((i) => old(n * 10 + i))]);
+    const given = times("shift", mixed);
+    expect(new Set(given).size).toBe(given.length);
+  });
+
   test("late readings are compared too, and tens of thousands of devices are bounded", () => {
     const collisions = createCollisions("shift");
     const place = (each: Line) => String(ns(collisions.place(each, new Map())));

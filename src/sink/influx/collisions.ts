@@ -108,6 +108,9 @@ function written(entry: Entry, { table, grammar }: Line["series"]): string {
 }
 
 function remember({ ms, ns, series, entry: { seq, payload } }: Line) {
+  // All that came without a time of its own in one go has the newest there is, however many older readings come between.
+  if (ms < series.newestMs && series.slots[series.oldest]?.ms === series.newestMs)
+    series.oldest = (series.oldest + 1) % slotsMax;
   const slot = series.slots[series.oldest];
   if (slot === undefined)
     series.slots.push({ ms, ns, seq, payload, fields: null, others: null, joined: null, shifted: 0 });
