@@ -148,6 +148,7 @@ export class ReadAhead {
 
   /** Finds the next entries of a lane on a detour, a stretch at a time; at the cursor it rejoins the others. */
   scan(lane: Lane, nowMs: number): void {
+    if (lane.length > 0 && this.isGathered(lane, nowMs)) return;
     const { cursor } = this.#window;
     let at = lane.scanned ?? cursor + 1;
     const until = Math.min(cursor, at + stretchEntries);
@@ -167,7 +168,14 @@ export class ReadAhead {
   isGathered(lane: Lane, nowMs: number): boolean {
     const { scanned } = lane;
     if (scanned === undefined || scanned > this.#window.cursor) return true;
-    return this.#isFull(lane) || lane.sinceMs + this.#sink.lingerMs <= nowMs;
+    return this.#isFull(lane) || lane.sinceMs + this.#sink.lingerMs <= nowMs || this.#isMuch();
+  }
+
+  /** The detours hold as many entries as the read-ahead may: with hundreds of lanes a full batch for each would be a gigabyte. */
+  #isMuch(): boolean {
+    let entries = 0;
+    for (const lane of this.#lanes.values()) if (lane.isDetoured) entries += lane.length;
+    return entries >= this.#entriesMax || this.#bytes() >= this.#bytesMax;
   }
 
   #isFull({ length, bytes }: Lane): boolean {
