@@ -13,12 +13,12 @@ const settings = {
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "2000",
   /**
    * Before it collects, the engine lets the heap grow by about so many times what lives, and once the room for the young objects is less than
-   * a part of the heap, by its own measure a third, the next collection goes through all objects. Where the heap may grow by so little, a part
-   * of 0.3 makes that nearly every second one, and 0.2 few: what lived through one collection was in the way for long. By its own
+   * a part of the heap, by its own measure a third, the next collection goes through all objects. What lived through one collection and is
+   * garbage is in the way until then: in a heap that may grow by 0.45, a part of 0.2 makes that every second one, seldom the third. By its own
    * measures, 2 and a third, the peak is nearly twice as high. docs/sizing.md has what other pairs cost.
    */
-  BUN_JSC_heapGrowthMaxIncrease: "0.5",
-  BUN_JSC_minEdenToOldGenerationRatio: "0.3",
+  BUN_JSC_heapGrowthMaxIncrease: "0.45",
+  BUN_JSC_minEdenToOldGenerationRatio: "0.2",
   /**
    * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine
    * collects when its heap has grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.

@@ -135,8 +135,8 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
       const { child } = await started();
       const variables = readFileSync(`/proc/${child.pid}/environ`, "utf8").split("\0");
       expect(variables).toContain(`MIMALLOC_PURGE_HOLES_MIN_INTERVAL=${given ?? "2000"}`);
-      expect(variables).toContain("BUN_JSC_heapGrowthMaxIncrease=0.5");
-      expect(variables).toContain("BUN_JSC_minEdenToOldGenerationRatio=0.3");
+      expect(variables).toContain("BUN_JSC_heapGrowthMaxIncrease=0.45");
+      expect(variables).toContain("BUN_JSC_minEdenToOldGenerationRatio=0.2");
       expect(variables).toContain("BUN_GC_TIMER_INTERVAL=10000");
       for (const [name, value] of Object.entries(env)) expect(variables).toContain(`${name}=${value}`);
       const said = readFileSync(`/proc/${child.pid}/cmdline`, "utf8").split("\0");
