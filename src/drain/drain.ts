@@ -16,22 +16,19 @@ import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver } from "./deliver.ts";
 import { Due } from "./due.ts";
 import type { Lane } from "./lane.ts";
-import { ReadAhead, readAheadEntriesMax, type DrainedSpool } from "./read-ahead.ts";
+import type { DrainedSpool } from "./drained-spool.ts";
+import { ReadAhead, readAheadEntriesMax, type ReadAheadBounds } from "./read-ahead.ts";
 import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
 import type { Refusal, Sink, SinkStats } from "../core/sink.ts";
 import { reportOf, Trouble, type TroubleReport } from "./trouble.ts";
 import { Wake } from "./wake.ts";
 
-export interface DrainOptions {
+export interface DrainOptions extends Partial<ReadAheadBounds> {
   readonly sink: Sink;
   readonly spool: DrainedSpool;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: () => number;
-  /** Most entries read and not settled. */
-  readonly entriesMax?: number;
-  /** Most bytes of their payloads. */
-  readonly bytesMax?: number;
 }
 
 /** To query a position costs little, and everything waits for it. */

@@ -6,7 +6,7 @@
  * is settled; entries of epochs it never heard of are not, whatever their numbers.
  */
 import type { Log } from "../core/log.ts";
-import type { DrainedSpool, EpochRange } from "./read-ahead.ts";
+import type { DrainedSpool, EpochRange } from "./drained-spool.ts";
 import type { Position, Totals } from "../core/sink.ts";
 
 /**
