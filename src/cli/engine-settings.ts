@@ -14,7 +14,7 @@ const settings = {
   /**
    * Before it collects, the engine lets the heap grow by about so many times what lives, and once the room for the young objects is less than
    * a part of the heap, by its own measure a third, the next collection goes through all objects. What lived through one collection and is
-   * garbage is in the way until then: in a heap that may grow by 0.45, a part of 0.2 makes that every second one, seldom the third. By its own
+   * garbage is in the way until then: in a heap that may grow by 0.45, a part of 0.2 makes that about every third one under a backlog. By its own
    * measures, 2 and a third, the peak is nearly twice as high. docs/sizing.md has what other pairs cost.
    */
   BUN_JSC_heapGrowthMaxIncrease: "0.45",
