@@ -8,6 +8,7 @@ import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { PartReadiness } from "./views.ts";
+import { counted } from "../core/readable.ts";
 
 export interface ReadyParts {
   readonly sources: readonly Source[];
@@ -24,7 +25,7 @@ export interface ReadyParts {
 function takes({ rejects, clock }: Pick<ReadyParts, "rejects" | "clock">): string {
   const limited = rejects.limitedDevices(clock.wallMs());
   if (limited === 0) return "takes messages";
-  return `takes messages; ${limited} device${limited === 1 ? "" : "s"} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
+  return `takes messages; ${counted(limited, "device")} sent more than RATE_LIMIT_RPS and RATE_LIMIT_BACKLOG_SECONDS allow in the last ten minutes (RATE_LIMITED): /admin/rejects says which`;
 }
 
 /** Why nothing is taken in; also if nothing has come yet that its disk would not take. null: it is. */

@@ -4,7 +4,7 @@
  *
  * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
-import { duration, number } from "../core/readable.ts";
+import { duration, entriesWait, number } from "../core/readable.ts";
 import type { Attention } from "./attention.ts";
 import type { Stats } from "./views.ts";
 
@@ -52,7 +52,7 @@ function fillingSpool({ spool }: RiskFacts): Attention | undefined {
     level: "warning",
     text: `The spool is ${Math.floor(share * 100)} % full`,
     since: null,
-    detail: `${number(spool.entries)} entries wait for the sink that is furthest behind`,
+    detail: `${entriesWait(spool.entries)} for the sink that is furthest behind`,
     remedy:
       "At its bound the intake is held. Find out why the sink with the most waiting entries is slow, or raise SPOOL_MAX_BYTES if the disk has room.",
   };

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { command, type CommandGroup, type Context, string } from "./command.ts";
 import { table } from "./report.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
+import { counted } from "../core/readable.ts";
 
 const stats = command({
   name: "stats",
@@ -63,7 +64,7 @@ async function forget(context: Context, options: Asked, method: string, path: st
   const answer = forgotten.parse(await clientOf(context, options).request(method, path));
   if (options.json) return print(context, answer);
   const held = answer.forgotten ?? (answer.cached === undefined ? undefined : Number(answer.cached));
-  const told = held === undefined ? "" : `: ${held} ${held === 1 ? "device was" : "devices were"} cached`;
+  const told = held === undefined ? "" : `: ${counted(held, "device was", "devices were")} cached`;
   context.stdout(`${answer.status}${told}\n`);
   return 0;
 }

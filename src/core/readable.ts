@@ -7,9 +7,16 @@ export function number(n: number): string {
   return Math.round(n).toLocaleString("en");
 }
 
+/** "1 device", "2,000 devices". */
+export function counted(n: number, one: string, many = `${one}s`): string {
+  return `${number(n)} ${n === 1 ? one : many}`;
+}
+
+export const countedEntries = (n: number) => counted(n, "entry", "entries");
+
 /** What waits in the spool, as a clause. */
 export function entriesWait(n: number): string {
-  return n === 1 ? "1 entry waits" : `${number(n)} entries wait`;
+  return `${countedEntries(n)} ${n === 1 ? "waits" : "wait"}`;
 }
 
 /** The largest unit of which there are two or more. */

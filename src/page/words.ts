@@ -1,7 +1,7 @@
 /** Numbers and times as people read them, as far as the page alone shows them so. */
-import { duration, localTime as time, number } from "../core/readable.ts";
+import { counted, countedEntries, duration, localTime as time, number } from "../core/readable.ts";
 
-export { duration, number, time };
+export { counted, countedEntries, duration, number, time };
 
 export function rate(n: number): string {
   return `${n >= 10 || n === 0 ? number(n) : n.toFixed(1)}/s`;

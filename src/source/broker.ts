@@ -31,6 +31,7 @@ import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { lastGood } from "../core/pem.ts";
 import { brokerMistakes, type BrokerSettings, brokerSettings, brokerTls } from "./broker-settings.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
+import { counted } from "../core/readable.ts";
 
 export { brokerMistakes, brokerSettings } from "./broker-settings.ts";
 
@@ -185,7 +186,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     const places = [plain, ...(secure === undefined ? [] : [secure])].map((listener) => {
       return `${hostPort(listener.address())}${listener === secure ? " (TLS)" : ""}`;
     });
-    return `the embedded broker listens on ${places.join(" and ")}; ${doors.count()} connections`;
+    return `the embedded broker listens on ${places.join(" and ")}; ${counted(doors.count(), "connection")}`;
   }
 
   function announce(): void {

@@ -32,6 +32,7 @@ import {
 } from "./http-listening.ts";
 import { inParts } from "./http-parts.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./http-settings.ts";
+import { counted } from "../core/readable.ts";
 
 export const httpIngest = sourceKind({
   name: "http_ingest",
@@ -263,7 +264,7 @@ export function openHttpSource(parts: Parts): Source {
   function detail(): string {
     if (server === undefined) return "HTTP ingest is not running";
     const scheme = settings.tlsCert === undefined ? "http" : "https";
-    return `takes messages at ${scheme}://${hostPort(addressOf(server))}/ingest/v1/; ${underWay} requests under way`;
+    return `takes messages at ${scheme}://${hostPort(addressOf(server))}/ingest/v1/; ${counted(underWay, "request")} under way`;
   }
 }
 

@@ -104,7 +104,7 @@ describe("sluice spool", () => {
     });
     const done = await sluice("repair");
     expect(done.code).toBe(0);
-    expect(done.out).toContain("kept 4 entries in 2 groups; could not keep 1 entries");
+    expect(done.out).toContain("kept 4 entries in 2 groups; could not keep 1 entry");
     expect(done.out).toMatch(/lost: seq 4 to 4/);
     expect(await sluice("verify")).toMatchObject({ code: 0 });
     expect((await sluice("repair")).out).toContain("nothing to repair");

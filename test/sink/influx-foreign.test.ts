@@ -218,7 +218,7 @@ describe("version 2", () => {
     server.set({ readable: ["telemetry_acme"] });
     await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 databases");
     server.set({ writable: ["telemetry_acme"] });
-    expect(await influx.sink.probe()).toContain("1 databases in use; may write to 1 of them");
+    expect(await influx.sink.probe()).toContain("1 database in use; may write to 1 of them");
     expect(server.buckets.get("telemetry_acme")?.size).toBe(0);
   });
 
@@ -250,7 +250,7 @@ describe("version 2", () => {
     const { server, influx } = start({}, { org: orgId, retention: "forever" });
     expect(await influx.deliver([event(1)])).toEqual(all(1));
     expect(server.rules).toEqual([{ name: "telemetry_acme", everySeconds: 0, orgID: orgId }]);
-    expect(await influx.sink.probe()).toContain("1 databases in use; may write to 1");
+    expect(await influx.sink.probe()).toContain("1 database in use; may write to 1");
   });
 
   test("a tenant whose name is another bucket's id writes into no bucket", async () => {

@@ -101,7 +101,7 @@ describe("version 2", () => {
     expect(await influx.deliver(events(3, 4))).toEqual(all(2));
     expect(server.rules).toEqual([{ name: "telemetry_acme", everySeconds: 2_419_200, orgID: orgId }]);
     expect(server.buckets.get("telemetry_acme")?.points("telemetry")).toHaveLength(4);
-    expect(await influx.sink.probe()).toContain("1 databases in use");
+    expect(await influx.sink.probe()).toContain("1 database in use");
   });
 
   test("a bucket that was removed is created again", async () => {

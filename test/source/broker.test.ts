@@ -91,7 +91,7 @@ describe("acknowledgement", () => {
     );
     await until("all wait", () => source.status().unacknowledged === 4);
     leaver.socket.destroy();
-    await until("it left", () => source.status().detail.includes("; 1 connections"));
+    await until("it left", () => source.status().detail.includes("; 1 connection"));
     // It sends again what it had here; nothing is kept for it.
     expect(source.status().unacknowledged).toBe(3);
     expect(intake.messages).toEqual([]);
@@ -260,7 +260,7 @@ describe("bounds", () => {
     await until("closed", () => three.closed());
     expect(three.packets).toEqual([]);
     two.socket.destroy();
-    await until("there is room", () => source.status().detail.includes("; 1 connections"));
+    await until("there is room", () => source.status().detail.includes("; 1 connection"));
     expect(returnCodeOf(await device(port, "four"))).toBe(0);
   });
 

@@ -8,6 +8,7 @@ import type { Config } from "../../config/index.ts";
 import type { Store } from "../../core/store.ts";
 import { isWithoutDatabases } from "../../sink/influx/api.ts";
 import { askedSources } from "../../source/index.ts";
+import { counted } from "../../core/readable.ts";
 
 export async function probeTables(store: Store): Promise<string> {
   const { missingTables, mayCreate } = await store.inspect();
@@ -26,7 +27,7 @@ export async function probeRegistry(store: Store, config: Config): Promise<strin
   const mayProvision = missingTables.length === 0 || mayCreate;
   const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
   if (missingTables.includes("device_registry")) return "no devices: the table does not exist yet";
-  const remarks = [`${devices} devices of ${tenants} tenants`];
+  const remarks = [`${counted(devices, "device")} of ${counted(tenants, "tenant")}`];
   if (!tellsChanges)
     remarks.push(
       "the registry does not notify of changes, so every device is read again each second: run `sluice migrate`, which adds triggers",

@@ -1,6 +1,6 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
 import { explain } from "../../core/log.ts";
-import { number } from "../../core/readable.ts";
+import { counted, number } from "../../core/readable.ts";
 import { toFields } from "../../core/columns.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
@@ -78,9 +78,9 @@ export const exportFile = command({
       const isShown = context.isOutputTerminal === true;
       const where = isShown ? { ...context, isTerminal: false } : context;
       return withProgress(where, "devices read", async (step) => {
-        const counted = countedList(devices, step);
+        const counting = listCounting(devices, step);
         const kind = options.format ?? "ndjson";
-        for await (const text of writeDevices(counted, filterOf(options), kind, hashes)) {
+        for await (const text of writeDevices(counting, filterOf(options), kind, hashes)) {
           if (context.signal.aborted) return 1;
           context.exact(text);
         }
@@ -91,7 +91,7 @@ export const exportFile = command({
 });
 
 /** @param step is told how many devices were listed so far */
-function countedList(devices: DeviceStore, step: (count: number) => void): Pick<DeviceStore, "list"> {
+function listCounting(devices: DeviceStore, step: (count: number) => void): Pick<DeviceStore, "list"> {
   let count = 0;
   return {
     async list(filter) {
@@ -129,7 +129,7 @@ async function printedOrRemoved(
     result.added -= made.length;
     result.read -= made.length;
     throw new Error(
-      `the last ${made.length} devices were removed again, because their tokens could not be printed`,
+      `${counted(made.length, "device was", "devices were")} removed again, because the tokens could not be printed`,
       {
         cause: error,
       },
@@ -169,7 +169,7 @@ function conclude(
   else {
     for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
     context.stderr(
-      `${number(read)} lines: ${number(added)} added, ${number(existing)} already registered, ${number(wrong)} wrong\n`,
+      `${counted(read, "line")}: ${number(added)} added, ${number(existing)} already registered, ${number(wrong)} wrong\n`,
     );
   }
   if (tokenless > 0) context.stderr(tokenlessWarning(tokenless));

@@ -5,6 +5,7 @@ import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
 import { command, requiredString, number, toggle, string } from "../command.ts";
 import { table } from "../report.ts";
 import { clientOf, gatewayOptions } from "../which-gateway.ts";
+import { countedEntries } from "../../core/readable.ts";
 
 export const setAside = command({
   name: "set-aside",
@@ -36,7 +37,7 @@ const cells = ({ seq, tenant_id, device_id, msg_type }: AsideAnswer["entries"][n
 ];
 
 function summaryOf({ entries, done }: AsideAnswer, dryRun: boolean): string {
-  const these = `${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
+  const these = countedEntries(entries.length);
   if (dryRun) return `${these} would be set aside`;
   return done
     ? `${these} set aside: \`sluice dead-letters replay\` delivers them again`

@@ -22,6 +22,7 @@ import { sayStore } from "../configured-store.ts";
 import { jsonLine, size } from "../report.ts";
 import { lineProtocol, ndjson } from "./export-formats.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print-spool.ts";
+import { counted, countedEntries } from "../../core/readable.ts";
 
 const lastRead = "is the last entry read";
 const json = toggle("--json", "Print the answer as JSON");
@@ -122,7 +123,7 @@ const carry = command({
         out.abandon();
         throw error;
       }
-      context.stderr(`${written} lines, ${missed} entries that could not be exported\n`);
+      context.stderr(`${counted(written, "line")}, ${countedEntries(missed)} that could not be exported\n`);
       return missed === 0 ? 0 : 1;
     }),
 });

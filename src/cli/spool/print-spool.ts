@@ -1,5 +1,5 @@
 /** What `sluice spool` prints for people. */
-import { number } from "../../core/readable.ts";
+import { counted, countedEntries, number } from "../../core/readable.ts";
 import type { Repaired } from "../../spool/tools/repair.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import type { SpoolStatus } from "../../spool/tools/status.ts";
@@ -12,7 +12,9 @@ export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number)
     ["spool", `${status.path}, ${status.inUse ? "in use by a gateway" : "not in use"}`],
     [
       "entries",
-      entries === 0 ? "none held" : `${number(entries)} in ${number(groups)} groups, seq ${first} to ${head}`,
+      entries === 0
+        ? "none held"
+        : `${number(entries)} in ${counted(groups, "group")}, seq ${first} to ${head}`,
     ],
     ["bytes", `${size(bytes)} of ${size(bytesMax)} (${((bytes * 100) / bytesMax).toFixed(1)} %)`],
     ["oldest", oldestReceivedMs === null ? "-" : `${age(nowMs - oldestReceivedMs)} old`],
@@ -66,7 +68,7 @@ export function verifiedText(found: Verified): string {
   const { path, sound, pages, groups, entries, damaged, missing, deadLetters, badLetters, books } = found;
   return [
     `${path}: ${sound ? "sound" : "DAMAGED"}\n`,
-    `${number(entries)} entries in ${number(groups)} groups and ${number(deadLetters)} dead letters can be read\n`,
+    `${countedEntries(entries)} in ${counted(groups, "group")} and ${counted(deadLetters, "dead letter")} can be read\n`,
     ...pages.map((fault) => `file: ${fault}\n`),
     ...damaged.map((lost) => `damaged: ${lostText(lost)}\n`),
     ...missing.map((lost) => `missing: ${lostText(lost)}\n`),
@@ -80,7 +82,7 @@ export function repairedText({ before, original, notes }: Repaired): string {
   const lost = before.damaged.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   return [
     `${before.path}: repaired; the damaged file is ${original}\n`,
-    `kept ${number(before.entries)} entries in ${number(before.groups)} groups; could not keep ${number(lost)} entries\n`,
+    `kept ${countedEntries(before.entries)} in ${counted(before.groups, "group")}; could not keep ${countedEntries(lost)}\n`,
     ...before.damaged.map((each) => `lost: ${lostText(each)}\n`),
     ...before.badLetters.map(({ id, why }) => `lost: dead letter ${id}: ${why}\n`),
     ...notes.map((note) => `${note}\n`),
@@ -88,8 +90,7 @@ export function repairedText({ before, original, notes }: Repaired): string {
 }
 
 export function lostText({ from, to, why }: Lost): string {
-  const count = to - from + 1;
-  return `seq ${from} to ${to} (${number(count)} ${count === 1 ? "entry" : "entries"}): ${why}`;
+  return `seq ${from} to ${to} (${countedEntries(to - from + 1)}): ${why}`;
 }
 
 function age(ms: number): string {

@@ -6,7 +6,7 @@
  */
 import { stripVTControlCharacters, styleText } from "node:util";
 import { z } from "zod";
-import { duration, entriesWait, localTime, number } from "../../core/readable.ts";
+import { counted, duration, entriesWait, localTime, number } from "../../core/readable.ts";
 import { oneLine } from "../../core/terminal.ts";
 import { size, table } from "../report.ts";
 
@@ -128,7 +128,7 @@ function intakeText({ ingest, auth_cache: cache }: ShownStats, rates: Rates | un
 function spoolText({ spool }: ShownStats): string {
   const { entries, bytes, bytes_max: bytesMax, offline_hours_left: hours, dead_letters: letters } = spool;
   const room = hours === null ? "" : `; room for ${duration(hours * 3600)} if nothing were delivered`;
-  const dead = letters === 0 ? "" : `; ${number(letters)} dead letters (sluice dead-letters list)`;
+  const dead = letters === 0 ? "" : `; ${counted(letters, "dead letter")} (sluice dead-letters list)`;
   return `Spool: ${entriesWait(entries)}, ${size(bytes)} of ${size(bytesMax)}${room}${dead}.\n`;
 }
 

@@ -18,6 +18,7 @@ import {
 import { coreDatabasesMax, createDatabase, listDatabases, type SendRequest } from "./database.ts";
 import { createHttp, type Fetch } from "./http.ts";
 import type { Target } from "./target.ts";
+import { counted } from "../../core/readable.ts";
 
 export interface ServerOptions {
   readonly url: string;
@@ -213,7 +214,9 @@ export function createServer(options: ServerOptions): Target {
       const server = await known();
       if (isWithoutDatabases(server.kind)) return probeShared(server);
       const names = await listDatabases(asking(server.kind), server, org);
-      const limit = isCore(server) ? ` of ${coreDatabasesMax}` : "";
+      const inUse = isCore(server)
+        ? `${names.length} of ${coreDatabasesMax} databases`
+        : counted(names.length, "database");
       const warning =
         perTenant && isCore(server)
           ? "; INFLUXDB_DATABASE makes one of every tenant, and data of tenants beyond that limit waits"
@@ -222,7 +225,7 @@ export function createServer(options: ServerOptions): Target {
       // A token that may only write sees no buckets.
       if (server.kind === "v2" && suffix === undefined && ours.length === 0) ours.push(prefix);
       const may = await tryWriting(server, ours);
-      return `${server.label} at ${base} (${server.kind}), ${names.length}${limit} databases in use${may}${warning}`;
+      return `${server.label} at ${base} (${server.kind}), ${inUse} in use${may}${warning}`;
     },
     get label() {
       return `${api?.kind ?? options.api} ${base}`;

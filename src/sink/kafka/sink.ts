@@ -28,6 +28,7 @@ import { createEncoder } from "./record.ts";
 import { Session } from "./session.ts";
 import { strikesMax, Verdicts } from "./verdicts.ts";
 import { createWitness } from "./witness.ts";
+import { counted } from "../../core/readable.ts";
 
 /** A row of the list of sinks. */
 export const kafka = sinkKind({
@@ -83,7 +84,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   const known = new Map<string, number>();
   const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
   const witness = createWitness(isMeant);
-  const counted = { transactions: 0, reopened: 0, split: 0 };
+  const counts = { transactions: 0, reopened: 0, split: 0 };
   /** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
   const exclusive = createTurns();
   let session: Session | undefined;
@@ -93,7 +94,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
     if (session !== undefined && clock.monoMs() - session.usedMs > quietMaxMs) drop();
     if (session === undefined) {
       session = await Session.open(options);
-      counted.reopened++;
+      counts.reopened++;
     }
     return session;
   }
@@ -116,7 +117,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   async function commit(at: Session): Promise<void> {
     await at.commit();
     committedMs = clock.monoMs();
-    counted.transactions++;
+    counts.transactions++;
   }
 
   async function positions(epochs: readonly string[]): Promise<Position[]> {
@@ -150,7 +151,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       const loads = packer.pack(wanted, at);
       const faults = await at.produce(loads, settings.compression);
       if (faults.length > 0) {
-        counted.split++;
+        counts.split++;
         drop();
         const stuck = verdicts.note({ loads, faults, alone: packer.split(faults), validated: at.validated });
         if (stuck !== undefined) await prove(stuck, wanted, delivery, verdicts);
@@ -211,7 +212,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
     positions: (epochs) => exclusive(() => safely(() => positions(epochs))),
     deliver: (delivery) => exclusive(() => safely(() => deliver(delivery))),
     probe: () => probe(settings, names, clock),
-    stats: () => ({ transactions: counted.transactions, sessions: counted.reopened, split: counted.split }),
+    stats: () => ({ transactions: counts.transactions, sessions: counts.reopened, split: counts.split }),
     // oxlint-disable-next-line typescript/require-await
     async close() {
       daily.cancel();
@@ -244,7 +245,9 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
         throw new Outage(
           `Kafka: the gateway's user may not read ${validated.name}, which holds its position: allow it READ on the topic`,
         );
-      const said = topics.map(({ name, leaders }) => `${name} (${leaders.length} partitions)`).join(", ");
+      const said = topics
+        .map(({ name, leaders }) => `${name} (${counted(leaders.length, "partition")})`)
+        .join(", ");
       return `Kafka at ${wire.place}: ${said}; transactional id ${names.transactionalId}`;
     } finally {
       void wire.close();

@@ -4,6 +4,7 @@ import { whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { Topic } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
+import { counted } from "../../core/readable.ts";
 
 /** What these settings want to be read. */
 export function topicNames({
@@ -27,7 +28,9 @@ export function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: 
 
 /** What is read, in words; a partition that is asked for and is not there may be made later. */
 export function readWords(settings: KafkaSettings, topics: readonly Topic[]): string {
-  const shown = topics.map((topic) => `${topic.name} (${ownPartitions(settings, topic).length} partitions)`);
+  const shown = topics.map(
+    (topic) => `${topic.name} (${counted(ownPartitions(settings, topic).length, "partition")})`,
+  );
   const asked = settings.sourcePartitions?.split(",").map(Number) ?? [];
   const absent = asked.filter((index) => topics.every(({ leaders }) => index >= leaders.length));
   const rest =

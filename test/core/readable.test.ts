@@ -1,0 +1,11 @@
+/** Numbers as people read them: one of a thing is named as one. */
+import { expect, test } from "bun:test";
+import { counted, countedEntries, entriesWait } from "../../src/core/readable.ts";
+
+test.each([
+  [0, "0 devices", "0 entries", "0 entries wait"],
+  [1, "1 device", "1 entry", "1 entry waits"],
+  [2_000, "2,000 devices", "2,000 entries", "2,000 entries wait"],
+])("%i", (n, devices, entries, wait) => {
+  expect([counted(n, "device"), countedEntries(n), entriesWait(n)]).toEqual([devices, entries, wait]);
+});
