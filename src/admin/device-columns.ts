@@ -54,11 +54,13 @@ export const deviceColumns = z.object({
   metadata: z.record(z.string(), z.unknown()).readonly(),
 });
 
-export function columnsOf(device: Device): z.infer<typeof deviceColumns> {
+export type DeviceColumns = z.infer<typeof deviceColumns>;
+
+export function columnsOf(device: Device): DeviceColumns {
   return toColumns(device);
 }
 
-export function deviceOf(columns: z.infer<typeof deviceColumns>): Device {
+export function deviceOf(columns: DeviceColumns): Device {
   return toFields(columns);
 }
 

@@ -25,7 +25,7 @@ export interface Sample {
   readonly spool_bytes: number;
 }
 
-interface Percentiles {
+export interface Percentiles {
   readonly p50: number | null;
   readonly p99: number | null;
 }

@@ -30,6 +30,8 @@ export const activityPage = z.object({
     .describe("Why it is not known when devices were heard before the start; null: it is known."),
 });
 
+export type ActivityPage = z.infer<typeof activityPage>;
+
 export function activityEndpoints(heard: HeardDevices): readonly Endpoint[] {
   return [
     endpoint({

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "hono/jsx/dom";
 import uPlot from "uplot";
 import { useAnswer, useTick } from "./api.ts";
-import type { Sample } from "./types.ts";
+import type { Sample } from "../admin/history.ts";
 
 interface Curve {
   readonly name: string;

@@ -1,32 +1,15 @@
 /** The devices: found by a part of their id, added with a token that is shown once, given a new one, revoked, let in again, imported. */
 import { useEffect, useRef, useState } from "hono/jsx/dom";
 import { renderSVG } from "uqr";
+import type { DeviceColumns as Device } from "../admin/device-columns.ts";
+import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { request, useAnswer, useTick, wordsOf } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
 import { number, time } from "./words.ts";
 
-interface Device {
-  readonly tenant_id: string;
-  readonly device_id: string;
-  readonly site_id: string;
-  readonly status: string;
-  readonly token_set: boolean;
-}
-/** A device with when and how often it was heard. */
-interface Heard extends Device {
-  readonly last_seen: string | null;
-  readonly messages: number;
-  readonly messages_per_minute: number;
-  readonly last_reject: string | null;
-  readonly last_reject_at: string | null;
-}
-interface HeardPage {
-  readonly devices: readonly Heard[];
-  readonly next: string | null;
-  readonly earlier_unknown: string | null;
-}
+type Heard = ActivityPage["devices"][number];
 interface Made extends Device {
   readonly token?: string;
 }
@@ -57,7 +40,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     const isInUse = document.querySelector("#devices table:is(:hover, :focus-within)") !== null;
     return !isInUse && performance.now() - atMs >= tookMs * restPerAnswer;
   });
-  const asked = useAnswer<HeardPage>(`/admin/devices/activity?${query.toString()}`, `${changes} ${ticks}`);
+  const asked = useAnswer<ActivityPage>(`/admin/devices/activity?${query.toString()}`, `${changes} ${ticks}`);
   last.current = asked;
   const { answer, error } = asked;
   const act = async (work: () => Promise<string>) => {
@@ -178,11 +161,7 @@ function rejectText({ last_reject: reason, last_reject_at: at }: Heard): string 
 /** The old token stays good for so long after a new one is made. */
 const graceSeconds = 3_600;
 
-interface NewDevice {
-  readonly tenant_id: string;
-  readonly device_id: string;
-  readonly site_id: string;
-}
+type NewDevice = Pick<Device, "tenant_id" | "device_id" | "site_id">;
 
 function Add({ add }: { add: (device: NewDevice) => Promise<void> }) {
   const submit = async (event: Event) => {

@@ -1,26 +1,11 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
 import { useEffect, useState } from "hono/jsx/dom";
+import type { Followed, Passed } from "../admin/follow.ts";
 import { useSession } from "./api.ts";
 import { Table } from "./table.tsx";
 import { ms, number } from "./words.ts";
 
-interface Entry {
-  readonly seq: number;
-  readonly received_at: string;
-  readonly topic: string;
-  readonly mapping: string | null;
-  readonly verdict: string;
-  readonly stage: string | null;
-  readonly detail: string | null;
-  readonly payload: string;
-  readonly to_disk_ms: number;
-}
-interface Passed {
-  readonly seq: number;
-  readonly sink: string;
-  readonly after_ms: number;
-}
-type Row = Entry & { readonly sinks: Readonly<Record<string, number>> };
+type Row = Followed & { readonly sinks: Readonly<Record<string, number>> };
 
 const rowsMax = 50;
 
@@ -41,7 +26,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
     source.addEventListener("open", () => setOpen(true));
     source.addEventListener("error", () => setOpen(false));
     source.addEventListener("entry", ({ data }: MessageEvent<string>) => {
-      const entry = JSON.parse(data) as Entry;
+      const entry = JSON.parse(data) as Followed;
       setRows((old) => [{ ...entry, sinks: {} }, ...old].slice(0, rowsMax));
     });
     source.addEventListener("not_shown", ({ data }: MessageEvent<string>) => {

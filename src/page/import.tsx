@@ -1,5 +1,6 @@
 /** Devices from a file, with how much of it was sent, and what became of its lines. */
 import { useState } from "hono/jsx/dom";
+import type { ImportResult } from "../admin/bulk/import.ts";
 import { number } from "./words.ts";
 
 export function Import({ act }: { act: (work: () => Promise<string>) => Promise<void> }) {
@@ -28,15 +29,7 @@ export function Import({ act }: { act: (work: () => Promise<string>) => Promise<
   );
 }
 
-interface Imported {
-  readonly added: number;
-  readonly existing: number;
-  readonly wrong: number;
-  readonly without_token: number;
-  readonly remarks: readonly { readonly line: number; readonly why: string }[];
-}
-
-function importedText({ added, without_token: without, existing, wrong, remarks }: Imported): string {
+function importedText({ added, without_token: without, existing, wrong, remarks }: ImportResult): string {
   const tokens = without === 0 ? "" : ` (${number(without)} of them without a token)`;
   const [first] = remarks;
   const why = first === undefined ? "" : ` Line ${number(first.line)}: ${first.why}.`;
@@ -44,7 +37,7 @@ function importedText({ added, without_token: without, existing, wrong, remarks 
 }
 
 /** XMLHttpRequest, for fetch does not say how much was sent. */
-function upload(file: File, progress: (share: number) => void): Promise<Imported> {
+function upload(file: File, progress: (share: number) => void): Promise<ImportResult> {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     call.open("POST", "/admin/devices/import");
@@ -63,9 +56,9 @@ function upload(file: File, progress: (share: number) => void): Promise<Imported
 }
 
 /** undefined: what came is not the gateway's, but of something before it. */
-function read(text: string): (Imported & { readonly detail?: string }) | undefined {
+function read(text: string): (ImportResult & { readonly detail?: string }) | undefined {
   try {
-    return JSON.parse(text) as Imported;
+    return JSON.parse(text) as ImportResult;
   } catch {
     return undefined;
   }

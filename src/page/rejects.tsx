@@ -1,39 +1,13 @@
 /** What is rejected and why, with the cure; what was kept and may be brought back; what sinks refused for good. */
 import { useState } from "hono/jsx/dom";
+import type { DeadLetterRow } from "../admin/review/dead-letter-rows.ts";
+import type { ReviewOutcome } from "../admin/review/review-queue.ts";
+import type { RejectRow } from "../admin/views.ts";
+import type { ReasonRow } from "../judge/reasons.ts";
 import { request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
-import { number, time } from "./words.ts";
-
-interface RejectRow {
-  readonly reason: string;
-  readonly tenant_id: string | null;
-  readonly device_id: string | null;
-  readonly count: number;
-  readonly last_at: string;
-  readonly topic: string | null;
-  readonly detail: string | null;
-}
-interface Reason {
-  readonly code: string;
-  readonly help: string;
-  readonly remedy: string;
-}
-interface ReviewOutcome {
-  readonly matched: number;
-  readonly done: number;
-  readonly kept: readonly { readonly id: number; readonly why: string }[];
-  readonly next: number | null;
-  readonly up_to: number;
-}
-interface Letter {
-  readonly id: number;
-  readonly sink: string;
-  readonly why: string;
-  readonly tenant_id: string | null;
-  readonly device_id: string | null;
-  readonly refused_at: string;
-}
+import { counted, countedEntries, number, time } from "./words.ts";
 
 export function Rejects({
   rejected,
@@ -42,7 +16,7 @@ export function Rejects({
   rejected: Readonly<Record<string, number>>;
   deadLetters: number;
 }) {
-  const { answer: known } = useAnswer<{ reasons: readonly Reason[] }>("/reasons", 0);
+  const { answer: known } = useAnswer<{ reasons: readonly ReasonRow[] }>("/reasons", 0);
   const reasons = Object.entries(rejected).toSorted(([, a], [, b]) => b - a);
   return (
     <section id="rejects">
@@ -81,7 +55,7 @@ function OneReason({ code, count, help, remedy }: OneReasonProps) {
       <ReviewButtons
         path="/admin/quarantine"
         filter={{ reason: code }}
-        things="kept messages with this reason"
+        named={(n) => `${counted(n, "kept message")} with this reason`}
       />
       <Trouble error={error} />
       {isOpen && answer !== undefined ? <Example reason={code} count={count} /> : ""}
@@ -140,12 +114,19 @@ function Devices({ rows }: { rows: readonly RejectRow[] }) {
 }
 
 function Letters({ count }: { count: number }) {
-  const { answer, error } = useAnswer<{ rows: readonly Letter[] }>("/admin/dead-letters?limit=50", count);
+  const { answer, error } = useAnswer<{ rows: readonly DeadLetterRow[] }>(
+    "/admin/dead-letters?limit=50",
+    count,
+  );
   const [first] = answer?.rows ?? [];
   return (
     <>
-      <p>{number(count)} entries that a sink will never take as they are.</p>
-      <ReviewButtons path="/admin/dead-letters" filter={{ all: true }} things="dead letters" />
+      <p>{countedEntries(count)} that a sink will never take as they are.</p>
+      <ReviewButtons
+        path="/admin/dead-letters"
+        filter={{ all: true }}
+        named={(n) => counted(n, "dead letter")}
+      />
       <p>Replay them once what the sink's words name is put right.</p>
       <Trouble error={error} />
       {first === undefined ? "" : <Kept path={`/admin/dead-letters/${first.id}`} />}
@@ -168,7 +149,15 @@ function Letters({ count }: { count: number }) {
 type Verb = "replay" | "discard";
 
 /** Bring back or give up: first it is said how many that would be, then it is done, batch by batch. */
-function ReviewButtons({ path, filter, things }: { path: string; filter: object; things: string }) {
+function ReviewButtons({
+  path,
+  filter,
+  named,
+}: {
+  path: string;
+  filter: object;
+  named: (n: number) => string;
+}) {
   const [asked, setAsked] = useState<{ verb: Verb; matched: number } | undefined>(undefined);
   const [said, setSaid] = useState("");
   const act = async (verb: Verb, isDry: boolean) => {
@@ -194,7 +183,7 @@ function ReviewButtons({ path, filter, things }: { path: string; filter: object;
         ""
       ) : (
         <span role="group" aria-label="Confirm">
-          {asked.verb === "replay" ? "Replay" : "Discard"} {number(asked.matched)} {things}?{" "}
+          {asked.verb === "replay" ? "Replay" : "Discard"} {named(asked.matched)}?{" "}
           <button type="button" class="act" onClick={() => act(asked.verb, false)}>
             Yes, {asked.verb}
           </button>

@@ -1,34 +1,22 @@
 /** What may be changed while the gateway runs, the cache, and where to read on. */
 import { useState } from "hono/jsx/dom";
+import type { CacheStats } from "../admin/cache-stats.ts";
+import type { SettingRow } from "../admin/setting-store.ts";
 import { announceSession, request, useAnswer, useTick, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";
 
-interface Setting {
-  readonly key: string;
-  readonly value: string;
-  readonly source: string;
-  readonly unit: string;
-  readonly help: string;
-  readonly mistake: string | null;
-}
-interface CacheStats {
-  readonly size: number;
-  readonly max_size: number;
-  readonly hit_rate: number | null;
-  readonly errors: number;
-  readonly bands: Readonly<Record<string, string | null>>;
-}
+type CacheAnswer = CacheStats & { readonly bands: Readonly<Record<string, string | null>> };
 
 const certificateWarnDays = 14;
 
 export function Settings({ stats }: { stats: Stats }) {
   const [changes, setChanges] = useState(0);
   const [said, setSaid] = useState("");
-  const { answer, error } = useAnswer<{ settings: readonly Setting[] }>("/admin/settings", changes);
+  const { answer, error } = useAnswer<{ settings: readonly SettingRow[] }>("/admin/settings", changes);
   const ticks = useTick(10_000);
-  const { answer: cache } = useAnswer<CacheStats>("/admin/cache/stats", `${changes} ${ticks}`);
+  const { answer: cache } = useAnswer<CacheAnswer>("/admin/cache/stats", `${changes} ${ticks}`);
   const act = async (work: () => Promise<unknown>, done: string) => {
     try {
       await work();

@@ -1,52 +1,23 @@
-/** What the page reads of the gateway's answers; /openapi.json describes them whole. */
+/**
+ * What the page reads of the gateway's answers: the types of the parts that make them, and what of /stats these leave open.
+ * /openapi.json describes the answers whole.
+ */
+import type { Percentiles } from "../admin/history.ts";
+import type { IngestStats, SpoolStats, Stats as GatewayStats } from "../admin/views.ts";
+import type { SinkStats } from "../core/sink.ts";
 
-export interface Attention {
-  readonly level: "working" | "warning" | "critical";
-  readonly text: string;
-  readonly since: string | null;
-  readonly detail: string | null;
-  readonly remedy: string | null;
-}
+type IngestCounts = Pick<IngestStats, "received" | "accepted" | "duplicate" | "rejected">;
 
-export interface Percentiles {
-  readonly p50: number | null;
-  readonly p99: number | null;
-}
-
-export interface Part {
-  readonly part: string;
-  readonly ok: boolean;
-  readonly detail: string;
-  readonly since: string | null;
-  readonly remedy: string | null;
-}
-
-export interface SinkStats {
-  readonly delivered: number;
-  readonly ignored: number;
-  readonly refused: number;
-  readonly skipped: number;
-  readonly spooled: number;
-  readonly waiting: number;
+interface ShownSink extends SinkStats {
   readonly oldest_age_seconds: number;
   readonly trouble: string | null;
   readonly latency_ms: Percentiles;
 }
 
-export interface IngestCounts {
-  readonly received: number;
-  readonly accepted: number;
-  readonly duplicate: number;
-  readonly rejected: Readonly<Record<string, number>>;
-}
-
-export interface Stats {
-  readonly version: string;
-  readonly gateway_id: string;
-  readonly uptime_seconds: number;
-  readonly balanced: boolean;
-  readonly attention: Attention;
-  readonly parts: readonly Part[];
+export interface Stats extends Pick<
+  GatewayStats,
+  "version" | "gateway_id" | "uptime_seconds" | "balanced" | "attention" | "parts" | "certificates"
+> {
   readonly ingest: IngestCounts & {
     readonly judging: number;
     readonly latency_ms: Percentiles;
@@ -57,26 +28,10 @@ export interface Stats {
     readonly connected: boolean;
     readonly detail: string;
   }[];
-  readonly spool: {
-    readonly entries: number;
-    readonly bytes: number;
-    readonly bytes_max: number;
-    readonly free_disk_bytes: number | null;
+  readonly spool: Pick<SpoolStats, "entries" | "bytes" | "bytes_max" | "free_disk_bytes"> & {
     readonly offline_hours_left: number | null;
     readonly drain_seconds_left: number | null;
     readonly dead_letters: number;
   };
-  readonly sinks: Readonly<Record<string, SinkStats>>;
-  readonly certificates: readonly { readonly setting: string; readonly ends_at: string }[];
-}
-
-export interface Sample {
-  readonly at: string;
-  readonly accepted: number;
-  readonly duplicate: number;
-  readonly rejected: Readonly<Record<string, number>>;
-  readonly to_disk_ms: Percentiles | null;
-  readonly to_sink_ms: Readonly<Record<string, Percentiles | null>>;
-  readonly waiting: Readonly<Record<string, number>>;
-  readonly spool_bytes: number;
+  readonly sinks: Readonly<Record<string, ShownSink>>;
 }

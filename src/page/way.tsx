@@ -1,8 +1,9 @@
 /** The way of a message as a picture: sources, judge, spool, sinks, with the rate on each arrow. Red where it stands still; a click tells why. */
 import { useState } from "hono/jsx/dom";
 import type { Live } from "./api.ts";
-import type { Part, Stats } from "./types.ts";
-import { duration, number, rate, time } from "./words.ts";
+import type { PartState } from "../admin/views.ts";
+import type { Stats } from "./types.ts";
+import { counted, duration, number, rate, time } from "./words.ts";
 
 interface Place {
   readonly id: string;
@@ -108,20 +109,23 @@ function placesOf({ stats }: Live) {
       title: "Spool",
       ok: intake.ok,
       note: `${number(stats.spool.entries)} wait`,
-      lines: [...linesOf(intake), `${number(stats.spool.dead_letters)} dead letters are kept.`],
+      lines: [
+        ...linesOf(intake),
+        `${counted(stats.spool.dead_letters, "dead letter is", "dead letters are")} kept.`,
+      ],
     },
     sinks: Object.keys(stats.sinks).map((name) => sinkPlace(stats, name)),
   };
 }
 
-function partNamed({ parts }: Stats, name: string): Part {
+function partNamed({ parts }: Stats, name: string): PartState {
   return (
     parts.find(({ part }) => part === name) ?? { part: name, ok: true, detail: "", since: null, remedy: null }
   );
 }
 
 /** Its words, since when, and what to do. */
-function linesOf({ detail, since, remedy }: Part): string[] {
+function linesOf({ detail, since, remedy }: PartState): string[] {
   return [detail, since === null ? "" : `Since ${time(since)}.`, remedy ?? ""].filter((line) => line !== "");
 }
 
