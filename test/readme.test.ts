@@ -98,7 +98,6 @@ function mistakeOf(command: Command, words: readonly string[], full: boolean): s
   for (let i = 0; i < words.length; i++) {
     const [flag = "", inline] = (words[i] ?? "").split("=", 2);
     if (!flag.startsWith("--")) given++;
-    else if (flag === "--env-file") i += inline === undefined ? 1 : 0;
     else {
       const option = Object.values(command.options).find(({ flags }) => flags.split(" ")[0] === flag);
       if (option === undefined) return `no option ${flag}`;

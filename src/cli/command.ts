@@ -76,6 +76,7 @@ export interface Command {
   readonly summary: string;
   readonly arguments: Arguments;
   readonly options: Options;
+  readonly readsSettings: boolean;
   run(
     context: Context,
     args: Readonly<Record<string, string>>,
@@ -96,27 +97,36 @@ export class UsageError extends Error {}
 /** Thrown if the settings are invalid: exit code 78 (EX_CONFIG of sysexits.h). The message lists every mistake. */
 export class ConfigurationError extends Error {}
 
+/** Where settings come from besides the environment. */
+const envFile = string(
+  "--env-file <path>",
+  "Take settings also from this file, read as systemd reads EnvironmentFile=",
+);
+
 /**
  * The key of an option row must be its long flag in camel case (`rotateToken` for --rotate-token), because commander
  * names it so.
+ * @param spec.readsSettings false: no setting matters to it, so none is read and no file of them is asked for
  */
 export function command<A extends Arguments, O extends Options>(spec: {
   name: string;
   summary: string;
   arguments?: A;
   options?: O;
+  readsSettings?: false;
   run(
     context: Context,
     input: { args: { readonly [K in keyof A]: string }; options: OptionValues<O> },
   ): Promise<number>;
 }): Command {
-  const { name, summary } = spec;
-  const options: Options = spec.options ?? {};
+  const { name, summary, readsSettings = true } = spec;
+  const options: Options = { ...spec.options, ...(readsSettings && { envFile }) };
   return {
     name,
     summary,
     arguments: spec.arguments ?? {},
     options,
+    readsSettings,
     run: (context, args, raw) =>
       spec.run(context, {
         args: args as { [K in keyof A]: string },
@@ -180,5 +190,26 @@ export function number(
       .refine((n) => n >= min && n <= max, `must be ${wanted}`)
       .optional()
       .transform((n) => n ?? spec.default),
+  );
+}
+
+const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** An option whose value is a time; it is passed on in ISO 8601. */
+export function moment(flags: string, help: string): Option<string | undefined> {
+  return option(flags, `${help}: ISO 8601, or 90m, 24h, 7d ago`, () =>
+    z
+      .string()
+      .transform((text, context) => {
+        const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+        const ms = count === undefined ? Date.parse(text) : Date.now() - Number(count) * (units[unit] ?? 0);
+        if (!Number.isNaN(ms)) return new Date(ms).toISOString();
+        context.addIssue({
+          code: "custom",
+          message: "must be a time such as 2026-11-21T08:00:00Z, or 90m, 24h, 7d ago",
+        });
+        return z.NEVER;
+      })
+      .optional(),
   );
 }

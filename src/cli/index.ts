@@ -167,15 +167,11 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
   const names = Object.keys(command.arguments);
   for (const [name, help] of Object.entries(command.arguments)) words.argument(`<${name}>`, help);
   for (const { flags, help } of Object.values(command.options)) words.option(flags, help);
-  words.option(
-    "--env-file <path>",
-    "Take settings also from this file, read as systemd reads EnvironmentFile=",
-  );
   words.action(async (...given: unknown[]) => {
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
     try {
       const { envFile, ...options } = words.opts<{ envFile?: string }>();
-      const again = () => withSettings(context, envFile, command.name);
+      const again = () => (command.readsSettings ? withSettings(context, envFile, command.name) : context);
       done(await command.run({ ...again(), again }, args, options));
     } catch (error) {
       if (error instanceof UsageError) words.error(`error: ${error.message}`, { exitCode: exitCode.usage });

@@ -54,6 +54,7 @@ export const simulate = command({
   name: "simulate",
   summary: "Publish the messages of a simulated fleet to a broker, or POST them to HTTP ingest",
   options,
+  readsSettings: false,
   async run(context, { options: given }) {
     const fleet = createFleet(given);
     if (given.printRegistry) return printRegistry(context, fleet, given.printRegistry);

@@ -43,7 +43,7 @@ describe("bash", () => {
     expect(await offered("help", "devi")).toEqual(["devices"]);
     expect(await offered("--")).toEqual(["--version", "--help"]);
     expect(await offered("status", "--env")).toEqual(["--env-file"]);
-    expect(await offered("completion", "")).toEqual(["bash", "zsh", "fish", "--env-file", "--help"]);
+    expect(await offered("completion", "")).toEqual(["bash", "zsh", "fish", "--help"]);
     expect(await offered("nothing", "")).toEqual([""]);
   });
 
@@ -63,8 +63,8 @@ const expected: readonly (readonly [line: string, offers: readonly string[]])[] 
   ["sluice dead-letters list --s", ["--since", "--sink"]],
   ["sluice quarantine list --s", ["--since"]],
   ["sluice devices add acme d1 --site s --js", ["--json"]],
-  ["sluice completion ", ["bash", "fish", "zsh", "--env-file", "--help"]],
-  ["sluice completion --e", ["--env-file"]],
+  ["sluice completion ", ["bash", "fish", "zsh", "--help"]],
+  ["sluice status --e", ["--env-file"]],
   ["sluice spool ", ["compact", "export", "repair", "status", "verify"]],
   ["sluice help gra", ["grafana"]],
 ];

@@ -51,6 +51,7 @@ export const demo = command({
   name: "demo",
   summary: "Run a gateway, its broker and store, and a simulated fleet, and reconcile them at the end",
   options,
+  readsSettings: false,
   async run(context, { options: given }) {
     const fleet = createFleet({ ...given, tenants: ["demo"] });
     const site = await openDemoSite({ ...given, window: defaultWindow });

@@ -35,6 +35,7 @@ export function installOf(man: () => string): Command {
     summary:
       "Make this file a systemd service: copy it, write unit and settings, start it, wait until it is ready",
     options: { dryRun },
+    readsSettings: false,
     async run(context, { options }) {
       if (!options.dryRun) wantsRoot(context, "install");
       const changed = await follow(context, filesOf(context, man()), options.dryRun);

@@ -16,6 +16,7 @@ export const uninstall = command({
       "Remove settings and data too: what no sink has taken is lost, and devices must be registered again",
     ),
   },
+  readsSettings: false,
   async run(context, { options }) {
     if (!options.dryRun) wantsRoot(context, "uninstall");
     const systemctl = systemctlOf(context);

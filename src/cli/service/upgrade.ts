@@ -34,6 +34,7 @@ export const upgrade = command({
   summary: "Put another executable in place and restart; if it is not ready in time, go back to this one",
   arguments: { file: "The new executable" },
   options: { dryRun },
+  readsSettings: false,
   async run(context, { args, options }) {
     if (!options.dryRun) wantsRoot(context, "upgrade");
     const binary = placeOf(context, paths.binary);

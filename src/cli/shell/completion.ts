@@ -27,6 +27,7 @@ export function completionOf(commands: () => readonly Entry[], topics: () => Top
     name: "completion",
     summary: "Print the completions for a shell: bash, zsh or fish",
     arguments: { shell: "bash, zsh or fish" },
+    readsSettings: false,
     run(context, { args }) {
       const print = Object.hasOwn(shells, args.shell) ? shells[args.shell] : undefined;
       if (print === undefined) throw new UsageError("the shell is bash, zsh or fish");
@@ -70,10 +71,9 @@ function flagsOf(after: string, { options }: Command): Offer {
     says: help,
     takesValue: flags.includes("<"),
   }));
-  const envFile = { word: "--env-file", says: "Take settings also from this file", takesValue: true };
   const shellNames =
     after === "completion" ? Object.keys(shells).map((shell) => ({ word: shell, says: `For ${shell}` })) : [];
-  return { after, words: [...shellNames, ...words, envFile, helpFlag] };
+  return { after, words: [...shellNames, ...words, helpFlag] };
 }
 
 /** As a pattern of a shell's `case`. */
