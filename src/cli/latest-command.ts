@@ -3,8 +3,8 @@
  * heard last.
  */
 import { latestDevice, seenList } from "../http/latest-endpoints.ts";
-import { command, number, toggle, string, UsageError } from "./command.ts";
-import { table } from "./report.ts";
+import { command, moment, number, string, toggle, UsageError } from "./command.ts";
+import { printList } from "./report.ts";
 import { clientOf, gatewayOptions } from "./which-gateway.ts";
 
 export const latest = command({
@@ -13,7 +13,7 @@ export const latest = command({
   options: {
     tenant: string("--tenant <id>", "The tenant"),
     device: string("--device <id>", "The device, whose values are shown"),
-    since: string("--since <time>", "Without --device: only devices heard since this time, ISO 8601"),
+    since: moment("--since <time>", "Without --device: only devices heard since this time"),
     limit: number("--limit <n>", "Without --device: at most this many", { default: 100, min: 1, max: 1_000 }),
     ...gatewayOptions,
     tokenFile: {
@@ -34,7 +34,13 @@ export const latest = command({
       const { devices, cursor } = seenList.parse(answer);
       const rows = devices.map((it) => [it.tenant_id, it.device_id, it.last_seen, seconds(it.age_ms)]);
       if (json) context.stdout(`${JSON.stringify(answer)}\n`);
-      else context.stdout(table([["tenant", "device", "last heard", "seconds ago"], ...rows]));
+      else {
+        const none =
+          tenant === undefined && since === undefined
+            ? "no device was heard"
+            : "no device that matches was heard";
+        printList(context, ["tenant", "device", "last heard", "seconds ago"], rows, none);
+      }
       if (cursor !== null && !json) context.stderr("there are more: see --limit, --tenant and --since\n");
       return 0;
     }
@@ -53,7 +59,7 @@ export const latest = command({
       seconds(age_ms),
     ]);
     if (json) context.stdout(`${JSON.stringify(answer)}\n`);
-    else context.stdout(table([["metric", "value", "time", "seconds ago"], ...rows]));
+    else printList(context, ["metric", "value", "time", "seconds ago"], rows, "no value of it is known");
     context.stderr(`last heard ${last_seen}\n`);
     return 0;
   },

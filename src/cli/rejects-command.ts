@@ -5,6 +5,7 @@ import { rejectRows } from "../http/reject-endpoints.ts";
 import { command, number, string } from "./command.ts";
 import { table } from "./report.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
+import { refuseUnknownReason } from "./known-reasons.ts";
 
 export const rejects = command({
   name: "rejects",
@@ -30,6 +31,7 @@ export const rejects = command({
     }
     const { rejects: rows } = z.object({ rejects: rejectRows }).parse(answer);
     if (rows.length === 0) {
+      refuseUnknownReason(reason);
       const isFiltered = [reason, tenant, device].some((given) => given !== undefined);
       context.stderr(`nothing ${isFiltered ? "that matches " : ""}was rejected since the start\n`);
       return 0;

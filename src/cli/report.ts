@@ -1,6 +1,7 @@
 /** What several commands print: a line per second, tables, sizes, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
 import { oneLine } from "../core/terminal.ts";
+import type { Context } from "./command.ts";
 
 export function progressLine({ sent, acknowledged, refused, unanswered, elapsedMs }: PublishCounts): string {
   const rate = elapsedMs > 0 ? Math.round((sent * 1000) / elapsedMs) : 0;
@@ -23,6 +24,17 @@ export function table(given: readonly (readonly string[])[]): string {
       return isNumeric ? cell.padStart(width) : cell.padEnd(width);
     });
   return rows.map((row) => `${line(row).join("  ").trimEnd()}\n`).join("");
+}
+
+/** Prints a list for people. That it is empty is a remark, so that a script finds no line where there is no row. */
+export function printList(
+  { stdout, stderr }: Pick<Context, "stdout" | "stderr">,
+  heading: readonly string[],
+  rows: readonly (readonly string[])[],
+  none: string,
+): void {
+  if (rows.length === 0) stderr(`${none}\n`);
+  else stdout(table([heading, ...rows]));
 }
 
 /** A size for people: "0 bytes", "4.0 KiB", "10.0 GiB". */

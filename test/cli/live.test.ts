@@ -54,8 +54,8 @@ test("rejects: device, reason, count, and the remedy for each reason", async () 
   expect(all.said.out).toMatch(/^TOKEN_INVALID +acme\/d1 +1 /m);
   expect(all.said.out).toMatch(/^SITE_MISMATCH_REGISTRY_VS_PAYLOAD +acme\/d2 +1 .*payload says lab-9$/m);
   expect(all.said.out).toMatch(/^TOKEN_INVALID: \S/m);
-  const unknown = sluice("rejects", "--reason", "TOKEN_WRONG");
-  expect([await unknown.code, unknown.said.err]).toEqual([
+  const other = sluice("rejects", "--reason", "TOKEN_MISSING");
+  expect([await other.code, other.said.err]).toEqual([
     0,
     expect.stringContaining("nothing that matches was rejected since the start") as string,
   ]);
@@ -63,6 +63,32 @@ test("rejects: device, reason, count, and the remedy for each reason", async () 
   await one.code;
   expect(JSON.parse(one.said.out)).toMatchObject({ rejects: [{ device_id: "d2" }] });
 });
+
+test.each([
+  [["devices", "list"], "no device is registered: see `sluice devices add`"],
+  [["devices", "list", "--tenant", "none"], "no device matches"],
+  [["latest"], "no device was heard"],
+  [["latest", "--since", "90m"], "no device that matches was heard"],
+  [["rejects"], "nothing was rejected since the start"],
+  [["dead-letters", "list"], "no dead letters\n"],
+  [["quarantine", "list"], "no quarantined messages\n"],
+  [["quarantine", "list", "--reason", "TOKEN_INVALID"], "no quarantined messages match"],
+])("%p without a row: a remark, and no heading", async (words, remark) => {
+  for (const { tenantId, deviceId } of await running.gateway.view.devices.list({ limit: 10 }))
+    await running.gateway.view.devices.remove({ tenantId, deviceId });
+  const { said, code } = sluice(...words);
+  expect([await code, said.out]).toEqual([0, ""]);
+  expect(said.err).toContain(remark);
+});
+
+test.each(["rejects", "quarantine list", "quarantine replay", "quarantine discard"])(
+  "%s --reason: what is none is refused, with all that are",
+  async (command) => {
+    const { said, code } = sluice(...command.split(" "), "--reason", "TOKEN_WRONG");
+    expect([await code, said.out]).toEqual([2, ""]);
+    expect(said.err).toContain("there is no reason TOKEN_WRONG: it must be one of PAYLOAD_TOO_LARGE, ");
+  },
+);
 
 test("events: the next messages of one device, live, until interrupted; no token in them", async () => {
   const follows = followed();

@@ -78,12 +78,10 @@ const list = command({
     withDevices(context, options, async (store, _, client) => {
       const found = await listAll(store, filterOf(options), options.limit);
       const { tenant, site, status, match } = options;
-      return printDevices(
-        context,
-        found,
-        options.json,
-        await heardOf(context, client, { tenant, site, status, match }),
-      );
+      const isFiltered = [tenant, site, status, match].some((given) => given !== undefined);
+      const none = isFiltered ? "no device matches" : "no device is registered: see `sluice devices add`";
+      const heard = await heardOf(context, client, { tenant, site, status, match });
+      return printDevices(context, found, { none, asJson: options.json, heard });
     }),
 });
 

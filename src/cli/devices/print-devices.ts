@@ -5,7 +5,7 @@ import { columnsOf } from "../../admin/device-columns.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceId } from "../../core/device.ts";
 import type { Context } from "../command.ts";
-import { table } from "../report.ts";
+import { printList, table } from "../report.ts";
 import type { Heard, HeardColumns } from "./heard.ts";
 
 export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): void {
@@ -24,19 +24,22 @@ export function printDevice(
   heard?: Heard,
 ): number {
   if (found === undefined) return unknownDevice(context, id);
-  context.stdout(asJson ? jsonLine(columnsWith(found, heard)) : deviceTable([found], heard));
+  if (asJson) context.stdout(jsonLine(columnsWith(found, heard)));
+  else context.stdout(table(deviceTable([found], heard)));
   return 0;
 }
 
+/** @param none what is said if there are none */
 export function printDevices(
   context: Context,
   found: readonly Device[],
-  asJson: boolean,
-  heard?: Heard,
+  { none, asJson, heard }: { none: string; asJson: boolean; heard: Heard | undefined },
 ): number {
-  context.stdout(
-    asJson ? jsonLine(found.map((each) => columnsWith(each, heard))) : deviceTable(found, heard),
-  );
+  if (asJson) context.stdout(jsonLine(found.map((each) => columnsWith(each, heard))));
+  else {
+    const [heading = [], ...rows] = deviceTable(found, heard);
+    printList(context, heading, rows, none);
+  }
   return 0;
 }
 
@@ -53,7 +56,7 @@ function jsonLine(value: unknown): string {
 const columnsWith = (device: Device, heard?: Heard) => ({ ...columnsOf(device), ...heard?.(device) });
 
 /** @param heard absent: a registry was asked, which does not know it */
-function deviceTable(found: readonly Device[], heard?: Heard): string {
+function deviceTable(found: readonly Device[], heard?: Heard): string[][] {
   const rows = found.map((d) => [
     d.tenantId,
     d.deviceId,
@@ -65,10 +68,7 @@ function deviceTable(found: readonly Device[], heard?: Heard): string {
     ...heardCells(heard?.(d)),
   ]);
   const more = heard === undefined ? [] : ["last seen", "messages", "rejected", "last reject"];
-  return table([
-    ["tenant", "device", "site", "status", "token", "provisioned", "firmware", ...more],
-    ...rows,
-  ]);
+  return [["tenant", "device", "site", "status", "token", "provisioned", "firmware", ...more], ...rows];
 }
 
 function heardCells(heard: HeardColumns | undefined): string[] {

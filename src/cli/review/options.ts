@@ -1,7 +1,7 @@
 /** The options of a review queue's commands, and what they select. */
 import { z } from "zod";
 import type { Filter } from "../../admin/review/review-queue.ts";
-import { type Option, toggle, UsageError, string } from "../command.ts";
+import { moment, type Option, string, toggle, UsageError } from "../command.ts";
 import type { WhichGateway } from "../which-gateway.ts";
 
 /** The options as they were read; which ones exist depends on the command. */
@@ -10,7 +10,7 @@ export type Options = Readonly<Record<string, unknown>>;
 export const filters = {
   tenant: string("--tenant <id>", "Only of this tenant"),
   device: string("--device <id>", "Only of this device"),
-  since: moment("--since <time>", "Only from this time on: ISO 8601, or 90m, 24h, 7d ago"),
+  since: moment("--since <time>", "Only from this time on"),
   until: moment("--until <time>", "Only before this time"),
 };
 export const selecting = {
@@ -51,24 +51,4 @@ function ids(): Option<readonly number[] | undefined> {
     .transform((text) => text.split(",").map(Number))
     .optional();
   return { flags: "--ids <list>", help: "Only these ids, separated by commas", schema };
-}
-
-const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** An option whose value is a time, as ISO 8601. */
-function moment(flags: string, help: string): Option<string | undefined> {
-  const schema = z
-    .string()
-    .transform((text, context) => {
-      const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-      const ms = count === undefined ? Date.parse(text) : Date.now() - Number(count) * (units[unit] ?? 0);
-      if (!Number.isNaN(ms)) return new Date(ms).toISOString();
-      context.addIssue({
-        code: "custom",
-        message: "must be a time such as 2026-11-21T08:00:00Z, or 90m, 24h, 7d ago",
-      });
-      return z.NEVER;
-    })
-    .optional();
-  return { flags, help, schema };
 }

@@ -15,9 +15,10 @@ import {
 } from "../command.ts";
 import { report, runThrough } from "./batches.ts";
 import { filterOf, filters, selecting, selectionOf, whichOf } from "./options.ts";
-import { table } from "../report.ts";
+import { printList } from "../report.ts";
 import { oneLine } from "../../core/terminal.ts";
 import { type WhichGateway, gatewayOptions } from "../which-gateway.ts";
+import { refuseUnknownReason } from "../known-reasons.ts";
 
 export interface OpenQueue<Row, Full> {
   readonly queue: ReviewQueue<Row, Full>;
@@ -68,9 +69,13 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
     },
     run: (context, { options }) =>
       at(context, whichOf(options), async (queue) => {
-        const rows = await listAll(queue, filterOf(options), options.limit);
+        const filter = filterOf(options);
+        const rows = await listAll(queue, filter, options.limit);
+        if (rows.length === 0) refuseUnknownReason(filter.reason);
+        const none = `no ${things}${Object.keys(filter).length === 0 ? "" : " match"}`;
+        const cells = rows.map((row) => spec.cells(row).map(cell));
         if (options.json) context.stdout(`${JSON.stringify(rows)}\n`);
-        else context.stdout(table([spec.heading, ...rows.map((row) => spec.cells(row).map(cell))]));
+        else printList(context, spec.heading, cells, none);
         return 0;
       }),
   });
@@ -106,6 +111,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
           const total = await runThrough(context, (after, upTo) =>
             queue[verb]({ ...selection, after, up_to: upTo }),
           );
+          if (total.matched === 0) refuseUnknownReason(selection.reason);
           report(context, {
             total,
             things,

@@ -148,7 +148,7 @@ for (const { name, absent } of stores) {
 
     test("what is discarded is gone", async () => {
       expect((await cli("discard")).code).toBe(2);
-      expect(await json("discard", "--reason", "NO_SUCH", "--dry-run")).toMatchObject({ matched: 0 });
+      expect(await json("discard", "--reason", "BAD_SEQ", "--dry-run")).toMatchObject({ matched: 0 });
       expect((await cli("discard", "--device", "d3", "--since", "7d")).out).toContain("150 of 150");
       expect((await stored()).left).toBe(0);
     });
