@@ -1,6 +1,6 @@
 /** A database with the tables, a spool and a drain to it, as a role that owns nothing. */
 import postgres from "postgres";
-import { systemClock } from "../../src/core/clock.ts";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog, type Log } from "../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
@@ -21,6 +21,7 @@ export interface OpenTables {
   readonly spool: Spool;
   /** As the superuser. */
   run(statements: readonly string[]): Promise<void>;
+  read(query: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   put(entries: readonly Entry[]): void;
   letters(): DeadLetter[];
   /** How many rows are in raw_events. */
@@ -39,6 +40,8 @@ export interface TableOptions {
   /** Each piece between the sink and the server is delayed by this. */
   readonly delayMs?: number;
   readonly log?: Log;
+  /** How far the sink's clock is ahead. */
+  readonly aheadMs?: () => number;
 }
 
 const grants = [
@@ -49,7 +52,7 @@ const grants = [
 ];
 
 export async function openTables(options: TableOptions = {}): Promise<OpenTables> {
-  const { encoding = "UTF8", timeoutMs = 20_000, delayMs = 0, log = silentLog } = options;
+  const { encoding = "UTF8", timeoutMs = 20_000, delayMs = 0, log = silentLog, aheadMs = () => 0 } = options;
   const server = await sharedPostgres();
   const url = await server.createDatabase(encoding);
   const admin = postgres(url, { max: 1, fetch_types: false, onnotice() {} });
@@ -64,7 +67,8 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
   const proxy = await startProxy({ port: server.port });
   proxy.delay(delayMs);
   const through = url.replace("postgres@", "sluice@").replace(`:${server.port}/`, `:${proxy.port}/`);
-  const { db, transactions } = counted(openPostgres({ url: through, poolMax: 2, timeoutMs }));
+  const clock: Clock = { ...systemClock, monoMs: () => systemClock.monoMs() + aheadMs() };
+  const { db, transactions } = counted(openPostgres({ url: through, poolMax: 2, timeoutMs, clock }));
   const kit = spoolKit();
   const spool = kit.spool({ clock: systemClock });
   const sink = postgresSink(db);
@@ -74,6 +78,7 @@ export async function openTables(options: TableOptions = {}): Promise<OpenTables
     proxy,
     spool,
     run,
+    read: (query) => admin.unsafe(query),
     put: (entries) => spool.append(entries, emptyRecord),
     letters: () => spool.deadLetters.list({ limit: 10_000 }),
     async stored() {

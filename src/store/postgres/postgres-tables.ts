@@ -52,6 +52,9 @@ const batchBytesMax = 8 * 1024 * 1024;
 /** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
 const transactionsMax = trialsMax + 3;
 
+/** For so long rows are inserted if COPY was refused and the trial was not; then COPY is tried again, for somebody may have mended the tables. */
+const insertForMs = 3_600_000;
+
 /** Below the longest time of a group by default: such a group is a transaction, of shorter ones several are. */
 const lingerMs = 20;
 
@@ -62,8 +65,10 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
   const tablesExist = whenTablesExist(db);
   const isMeant = (entry: Entry) => isFor(name, entry);
   const sieve = createSieve({ db, isMeant, batchMax: () => batchMax, batchBytesMax });
-  let write = writeByCopy;
+  let insertUntilMs = Number.NEGATIVE_INFINITY;
   let batchMax = entriesMax;
+
+  const write = () => (clock.monoMs() < insertUntilMs ? writeByInsert : writeByCopy);
 
   async function positions(epochs: readonly string[]): Promise<readonly PositionRow[]> {
     try {
@@ -125,14 +130,14 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     try {
       return await commit();
     } catch (error) {
-      if (write === writeByInsert || !isOfStatement(error) || isPassing(serverError(error)?.code ?? ""))
+      if (write() === writeByInsert || !isOfStatement(error) || isPassing(serverError(error)?.code ?? ""))
         throw error;
     }
-    write = writeByInsert;
+    insertUntilMs = clock.monoMs() + insertForMs;
     try {
       return await commit();
     } catch (error) {
-      write = writeByCopy;
+      insertUntilMs = Number.NEGATIVE_INFINITY;
       throw error;
     }
   }
@@ -150,7 +155,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     if (claims.length > 0) return undefined;
     const { after, isStored, rows, refuse } = writes([]);
     if (isStored || refuse) return undefined;
-    const { statements, copies } = write(rows);
+    const { statements, copies } = write()(rows);
     try {
       const moving = positionMove(gatewayId, expected, after);
       await db.request("writing a batch", { statements: [moving, ...statements], copies });
@@ -167,7 +172,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       const { claims, writes } = plan(await openedPosition(tx, epoch, opened));
       const { after, isStored, rows, refuse } = writes(await claim(tx, claims));
       if (isStored) return after;
-      const { statements, copies } = write(rows);
+      const { statements, copies } = write()(rows);
       const stored = [...statements, positionPut(gatewayId, after)];
       // What is refused is on the disk here before the commit; the transaction then commits with a request more.
       await send(tx, { statements: refuse ? stored : [...stored, "commit"], copies });

@@ -334,6 +334,35 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     },
   );
 
+  test("COPY, which is tried again an hour later: somebody may have mended the tables", async () => {
+    await site.close();
+    let aheadMs = 0;
+    site = await openTables({ aheadMs: () => aheadMs });
+    await site.run([
+      "create sequence statements",
+      "grant usage on sequence statements to sluice",
+      `create function count_statement() returns trigger language plpgsql as
+        $$ begin perform nextval('statements'); return null; end $$`,
+      "create trigger t after insert on raw_events for each statement execute function count_statement()",
+      "create policy writing on raw_events for insert with check (true)",
+      "alter table raw_events enable row level security",
+    ]);
+    site.drain.start();
+    const statementsOf = async (entries: readonly Entry[]) => {
+      await site.run(["select setval('statements', 1)"]);
+      site.put(entries);
+      await site.settled();
+      const [row] = await site.read("select last_value::int - 1 as n from statements");
+      return row?.["n"];
+    };
+    await statementsOf(good(10));
+    await site.run(["alter table raw_events disable row level security"]);
+    expect(await statementsOf(good(10))).toBe(10);
+    aheadMs = 3_600_000;
+    expect(await statementsOf(good(10))).toBe(1);
+    expect(site.drain.stats()).toMatchObject({ delivered: 30, refused: 0, trouble: null });
+  });
+
   test("none of those that were refused until somebody mended the table, while each was tried once more", async () => {
     // A sequence counts on although what asked it is taken back.
     const mended = "nextval('tries') > 45";
