@@ -27,6 +27,26 @@ const withoutNeed: Readonly<Record<string, string>> = {
   DELIVERY_WORKER_COUNT: "every sink has its own pace",
 };
 
+/** What other programs call a setting of ours. */
+const namesElsewhere: Readonly<Record<string, string>> = {
+  POSTGRES_URL: "DATABASE_URL",
+  POSTGRESQL_URL: "DATABASE_URL",
+  PG_URL: "DATABASE_URL",
+  DB_URL: "DATABASE_URL",
+  BROKER_URL: "MQTT_URL",
+  MQTT_BROKER: "MQTT_URL",
+  MQTT_BROKER_URL: "MQTT_URL",
+  MQTT_SERVER: "MQTT_URL",
+  MQTT_USER: "MQTT_USERNAME",
+  MQTT_PASS: "MQTT_PASSWORD",
+  MQTT_TOPICS: "MQTT_TOPIC",
+  INFLUX_HOST: "INFLUXDB_URL",
+  INFLUXDB_HOST: "INFLUXDB_URL",
+  REDIS_HOST: "REDIS_URL",
+  KAFKA_BROKER: "KAFKA_BOOTSTRAP_SERVERS",
+  KAFKA_BROKERS: "KAFKA_BOOTSTRAP_SERVERS",
+};
+
 /** Groups of names that one URL replaces. In what is printed, the password stays a name. */
 const nowUrls = [
   {
@@ -69,7 +89,7 @@ export function unknownNames(
   ]);
   for (const name of Object.keys(env).filter((n) => !handled.has(n) && isSet(n))) {
     const why = withoutNeed[name];
-    const meant = why === undefined ? nearest(name, known) : undefined;
+    const meant = why === undefined ? (namesElsewhere[name] ?? nearest(name, known)) : undefined;
     const place = written.get(name);
     const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
     if (why !== undefined) warnings.push(`${name}: not needed (${why}); unset it`);

@@ -68,14 +68,24 @@ export function explain(error: unknown): string {
   return masked(wordsOf(error));
 }
 
-/** Bun's message if a connection is refused or cannot be tried. */
-const bunAsksBack = /(?:Unable to connect\. Is|Was there a typo in) .*\?$/;
+/** Words of the runtime for who programs with it, and what an operator can act on. */
+const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
+  [/(?:Unable to connect\. Is|Was there a typo in) .*\?$/, "cannot connect"],
+  [/ For more information, pass `verbose: true` .*$/, ""],
+  [
+    /^(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,
+    "$&: no CA that we trust has signed it, so name its CA's file (a setting that ends in _TLS_CA; sslrootcert in DATABASE_URL)",
+  ],
+];
 /** Bun says the same of a connection for which it had no descriptor. */
 const looksRefused = /ECONNREFUSED|cannot connect/;
 
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const text = (error.message || error.name).replace(bunAsksBack, "cannot connect");
+  const text = plainer.reduce(
+    (said, [theirs, ours]) => said.replace(theirs, ours),
+    error.message || error.name,
+  );
   if (error.cause !== undefined) {
     const why = wordsOf(error.cause);
     return text.includes(why) ? text : `${text}: ${why}`;

@@ -7,7 +7,15 @@ import { randomBytes } from "node:crypto";
 import { connect, type IConnackPacket } from "mqtt";
 import type { StatusTopic } from "../core/source.ts";
 import { clientOptions, type MqttSettings, type MqttVersion, placeOf } from "./mqtt-options.ts";
-import { Closed, describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
+import {
+  Closed,
+  describeFailure,
+  groupNote,
+  refusesVersion,
+  remarksOn,
+  resetText,
+  versionName,
+} from "./mqtt-words.ts";
 
 /**
  * Will the broker have our last will? Whether it lets us publish on the topic cannot be asked without publishing, which would be shown to
@@ -17,7 +25,7 @@ import { Closed, describeFailure, groupNote, refusesVersion, remarksOn, versionN
 export async function probeStatusTopic(settings: MqttSettings, statusTopic: StatusTopic): Promise<string> {
   const place = placeOf(settings.url ?? "");
   const answer = await connectEither(settings, statusTopic);
-  if ("failure" in answer) throw new Error(describeFailure(answer.failure, place));
+  if ("failure" in answer) throw new Error(whyNot(answer.failure, place));
   if (answer.connack.properties?.retainAvailable === false)
     throw new Error(`${place} keeps no retained messages, which STATUS_TOPIC needs`);
   return `${place} takes a retained last will for ${statusTopic.topic}`;
@@ -33,7 +41,7 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
   if (settings.url === undefined) throw new Error("MQTT_URL is not set");
   const place = placeOf(settings.url);
   const answer = await connectEither(settings);
-  if ("failure" in answer) throw new Error(describeFailure(answer.failure, place));
+  if ("failure" in answer) throw new Error(whyNot(answer.failure, place));
   const { version } = answer;
   return [
     `${place} speaks ${versionName(version)}`,
@@ -45,6 +53,15 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
   ]
     .filter(Boolean)
     .join("; ");
+}
+
+/** Here nothing was answered before, so that a reset may mean TLS at one end alone. */
+function whyNot(failure: unknown, place: string): string {
+  const said = describeFailure(failure, place);
+  if (!said.endsWith(resetText)) return said;
+  return /^(?:mqtts|wss):/.test(place)
+    ? `${said}: does that port speak TLS?`
+    : `${said}: does that port want TLS (mqtts://)?`;
 }
 
 /** As the source does: MQTT 5, and 3.1.1 if that is refused. */

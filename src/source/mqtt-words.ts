@@ -61,10 +61,11 @@ const reasonTexts: Readonly<Record<number, string>> = {
 };
 
 const untrustedText = "has a certificate that no CA we trust has signed: set MQTT_TLS_CA to its CA";
+export const resetText = "reset the connection";
 const systemErrors: Readonly<Record<string, string>> = {
   ECONNREFUSED: "refuses the connection: nothing listens there",
-  ECONNRESET: "reset the connection",
-  EPIPE: "reset the connection",
+  ECONNRESET: resetText,
+  EPIPE: resetText,
   ETIMEDOUT: "does not answer",
   EHOSTUNREACH: "cannot be reached: no route to the host",
   ENETUNREACH: "cannot be reached: no route to the network",

@@ -267,6 +267,9 @@ describe("names that are no setting", () => {
     ["DATABASE_URI", "DATABASE_URL"],
     ["INFLUX_URL", "INFLUXDB_URL"],
     ["GATEWAY_ID_FILE", "GATEWAY_ID"],
+    ["POSTGRES_URL", "DATABASE_URL"],
+    ["MQTT_BROKER", "MQTT_URL"],
+    ["KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS"],
   ])("%s was meant to be %s", (name, meant) => {
     expect(configOf(load({ [name]: "x" })).warnings).toEqual([
       `${name}: not a setting; did you mean ${meant}?`,

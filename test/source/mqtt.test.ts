@@ -195,6 +195,21 @@ test("probe: a missing broker is one sentence", async () => {
   );
 });
 
+test.each([
+  ["mqtt", "does that port want TLS (mqtts://)?"],
+  ["mqtts", "does that port speak TLS?"],
+])("the probe says what a reset of %s may mean", async (scheme, words) => {
+  const resets = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => socket.terminate() },
+  });
+  const settings = settingsOf(mqttSettings, { MQTT_URL: `${scheme}://127.0.0.1:${resets.port}` });
+  await expect(probeMqtt(settings).finally(() => resets.stop(true))).rejects.toThrow(
+    `reset the connection: ${words}`,
+  );
+});
+
 describe("with a broker that knows only MQTT 3.1.1", () => {
   /** Plain aedes; the embedded broker, which is made from it, lets nobody read what is not his own. */
   async function embedded() {

@@ -1,0 +1,22 @@
+/** Errors in words that an operator can act on, not in those of the runtime for who programs with it. */
+import { expect, test } from "bun:test";
+import { explain } from "../../src/core/log.ts";
+
+const ca =
+  "no CA that we trust has signed it, so name its CA's file (a setting that ends in _TLS_CA; sslrootcert in DATABASE_URL)";
+
+test.each([
+  ["Unable to connect. Is the computer able to access the url?", "cannot connect"],
+  [
+    "The socket connection was closed unexpectedly. For more information, pass `verbose: true` in the second argument to fetch()",
+    "The socket connection was closed unexpectedly.",
+  ],
+  ["self signed certificate", `self signed certificate: ${ca}`],
+  ["self-signed certificate in certificate chain", `self-signed certificate in certificate chain: ${ca}`],
+  ["unable to verify the first certificate", `unable to verify the first certificate: ${ca}`],
+  ["unable to get local issuer certificate", `unable to get local issuer certificate: ${ca}`],
+  ["the certificate has expired", "the certificate has expired"],
+])("%s", (theirs, ours) => {
+  expect(explain(new Error(theirs))).toBe(ours);
+  expect(explain(new Error("looking", { cause: new Error(theirs) }))).toBe(`looking: ${ours}`);
+});
