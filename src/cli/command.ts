@@ -162,6 +162,9 @@ export function toggle(flags: string, help: string): Option<boolean> {
   return option(flags, help, () => z.literal(true).optional().transform(Boolean));
 }
 
+/** Of the commands whose answer has no form of its own for scripts. */
+export const json = toggle("--json", "Print the answer as JSON");
+
 /** An option whose value is text, and which may be absent. */
 export function string(flags: string, help: string): Option<string | undefined> {
   return option(flags, help, () => z.string().optional());

@@ -3,9 +3,9 @@
  * heard last.
  */
 import { latestDevice, seenList } from "../http/latest-endpoints.ts";
-import { command, moment, number, string, toggle, UsageError } from "./command.ts";
+import { command, moment, number, string, UsageError } from "./command.ts";
 import { printList } from "./report.ts";
-import { clientOf, gatewayOptions } from "./which-gateway.ts";
+import { clientOf, runningOptions } from "./which-gateway.ts";
 
 export const latest = command({
   name: "latest",
@@ -15,12 +15,11 @@ export const latest = command({
     device: string("--device <id>", "The device, whose values are shown"),
     since: moment("--since <time>", "Without --device: only devices heard since this time"),
     limit: number("--limit <n>", "Without --device: at most this many", { default: 100, min: 1, max: 1_000 }),
-    ...gatewayOptions,
+    ...runningOptions,
     tokenFile: {
-      ...gatewayOptions.tokenFile,
+      ...runningOptions.tokenFile,
       help: "A file that holds READ_TOKEN or ADMIN_TOKEN, instead of ADMIN_TOKEN in the environment",
     },
-    json: toggle("--json", "Print the answer as JSON"),
   },
   async run(context, { options: { tenant, device, since, limit, json, ...which } }) {
     const client = clientOf(context, which);

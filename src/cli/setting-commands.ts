@@ -6,14 +6,14 @@ import { createSettingStore } from "../admin/live-stores.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "../admin/setting-store.ts";
 import { silentLog } from "../core/log.ts";
 import { createLivePolicy } from "../admin/policy.ts";
-import { command, type CommandGroup, type Context, toggle, UsageError } from "./command.ts";
+import { command, type CommandGroup, type Context, json, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { gatewayClient, settingsOf } from "./gateway-client.ts";
 import { openConfiguredStore } from "./configured-store.ts";
 import { table } from "./report.ts";
-import { gatewayOptions } from "./which-gateway.ts";
+import { registryOptions } from "./which-gateway.ts";
 
-const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
+const common = { ...registryOptions, json };
 const which = { name: "The setting, such as RATE_LIMIT_RPS" };
 
 const list = command({

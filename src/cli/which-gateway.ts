@@ -1,26 +1,25 @@
 /** Which running gateway a command works with: the one that --gateway names, else the one on this host. */
 import { hostPort, parseListen } from "../core/listen.ts";
-import { type Context, string, toggle } from "./command.ts";
+import { type Context, json, string } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { type GatewayClient, gatewayClient } from "./gateway-client.ts";
 
-export const gatewayOptions = {
-  gateway: string(
-    "--gateway <url>",
-    "A running gateway (ADMIN_TOKEN holds its token), such as http://127.0.0.1:8080",
-  ),
-  tokenFile: string("--token-file <path>", "A file that holds the gateway's token, instead of ADMIN_TOKEN"),
-};
+/** @param otherwise what the command works with if none is named */
+export function gatewayOptions(otherwise: string) {
+  return {
+    gateway: string(
+      "--gateway <url>",
+      `A running gateway (ADMIN_TOKEN holds its token), such as http://127.0.0.1:8080 (default: ${otherwise})`,
+    ),
+    tokenFile: string("--token-file <path>", "A file that holds the gateway's token, instead of ADMIN_TOKEN"),
+  };
+}
 
 /** Of commands that can do nothing without a running gateway. */
-export const runningOptions = {
-  gateway: {
-    ...gatewayOptions.gateway,
-    help: `${gatewayOptions.gateway.help} (default: the one on this host, HTTP_LISTEN)`,
-  },
-  tokenFile: gatewayOptions.tokenFile,
-  json: toggle("--json", "Print the answer as JSON"),
-};
+export const runningOptions = { ...gatewayOptions("the one on this host, HTTP_LISTEN"), json };
+
+/** Of commands about what stands in the registry. */
+export const registryOptions = gatewayOptions("none, but the registry that the settings name");
 
 export interface WhichGateway {
   /** The gateway's URL; undefined: the gateway on this host, whose address and token the settings give. */

@@ -108,3 +108,10 @@ test.each(pages.flatMap((page) => [40, 60, 80, 120].map((columns) => [page, colu
     expect(tooWide).toEqual([]);
   },
 );
+
+test("whoever may name a gateway is told what is asked if none is named", () => {
+  const untold = all.filter(
+    ({ command: { options } }) => !(options["gateway"]?.help ?? "default:").includes("default:"),
+  );
+  expect(untold.map(({ name }) => name.join(" "))).toEqual([]);
+});

@@ -6,7 +6,7 @@
 import type { Config, Effective } from "../../config/index.ts";
 import { explain } from "../../core/log.ts";
 import { maskedIn } from "../../core/mask.ts";
-import { command, toggle } from "../command.ts";
+import { command, json } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { createProbes, type Probe } from "./probes.ts";
 
@@ -19,7 +19,7 @@ interface Probed {
 export const check = command({
   name: "check",
   summary: "Print the settings in force and probe every system that they name",
-  options: { json: toggle("--json", "Print the answer as JSON") },
+  options: { json },
   async run(context, { options }) {
     const { config, effective } = configured(context);
     const found = maskedIn(await probeAll(config));

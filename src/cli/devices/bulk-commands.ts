@@ -11,7 +11,7 @@ import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
 import { progressOf, withProgress } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
-import { gatewayOptions } from "../which-gateway.ts";
+import { registryOptions } from "../which-gateway.ts";
 
 export const importFile = command({
   name: "import",
@@ -65,7 +65,7 @@ export const exportFile = command({
       "Include the hashes of their tokens, so that a registry can be moved; not with --gateway",
     ),
     ...filterOptions,
-    ...gatewayOptions,
+    ...registryOptions,
   },
   run(context, { options }) {
     if (options.withHashes && options.gateway !== undefined)

@@ -2,14 +2,14 @@
 import { isLevel } from "../../core/topic-level.ts";
 import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
-import { type Context, type Option, toggle, UsageError, string } from "../command.ts";
+import { type Context, json, type Option, UsageError, string } from "../command.ts";
 import { devicesOf, gatewayClient, type GatewayClient } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
 import { openConfiguredStore } from "../configured-store.ts";
-import { gatewayOptions } from "../which-gateway.ts";
+import { registryOptions } from "../which-gateway.ts";
 
 export const which = { tenant: "The tenant's id", device: "The device's id" };
-export const common = { ...gatewayOptions, json: toggle("--json", "Print the answer as JSON") };
+export const common = { ...registryOptions, json };
 export const filterOptions = {
   tenant: string("--tenant <id>", "Only of this tenant"),
   site: string("--site <id>", "Only of this site"),

@@ -18,7 +18,7 @@ import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
 import { remoteQueue } from "../review/remote-queue.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
-import { gatewayOptions } from "../which-gateway.ts";
+import { runningOptions } from "../which-gateway.ts";
 
 const time: Option<number | undefined> = {
   flags: "--at <time>",
@@ -55,8 +55,7 @@ const tryOne = command({
     at: time,
     as: speaker,
     retained: toggle("--retained", "The broker had retained it"),
-    json: toggle("--json", "Print the answer as JSON"),
-    ...gatewayOptions,
+    ...runningOptions,
   },
   async run(context, { options }) {
     const { config } = configured(context);

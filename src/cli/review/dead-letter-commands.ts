@@ -22,6 +22,7 @@ import { askedSinks } from "../../sink/index.ts";
 import { sayStore } from "../configured-store.ts";
 import { storeNameOf } from "../../store/open-store.ts";
 import { remoteQueue } from "./remote-queue.ts";
+import { gatewayOptions } from "../which-gateway.ts";
 import { setAside } from "./set-aside-command.ts";
 
 const queueGroup = queueCommands<DeadLetterRow, DeadLetterFull>({
@@ -29,6 +30,7 @@ const queueGroup = queueCommands<DeadLetterRow, DeadLetterFull>({
   summary: "Look through what downstream systems refused, replay it or discard it",
   things: deadLetterSpec.things,
   own: { sink: string("--sink <name>", "Only what this sink refused") },
+  where: gatewayOptions("the one on this host; the spool of DATA_DIR itself if none has it open"),
   heading: ["id", "sink", "refused", "kind", "tenant", "device", "why"],
   cells: (row) => [row.id, row.sink, row.refused_at, row.kind, row.tenant_id, row.device_id, row.why],
   async open(context, which) {

@@ -8,16 +8,16 @@ import {
   command,
   type CommandGroup,
   type Context,
+  json,
   number,
   type Option,
-  toggle,
   UsageError,
 } from "../command.ts";
 import { report, runThrough } from "./batches.ts";
 import { filterOf, filters, selecting, selectionOf, whichOf } from "./options.ts";
 import { printList } from "../report.ts";
 import { oneLine } from "../../core/terminal.ts";
-import { type WhichGateway, gatewayOptions } from "../which-gateway.ts";
+import { type gatewayOptions, type WhichGateway } from "../which-gateway.ts";
 import { refuseUnknownReason } from "../known-reasons.ts";
 
 export interface OpenQueue<Row, Full> {
@@ -32,17 +32,19 @@ export interface QueueCommands<Row, Full> {
   readonly things: string;
   /** The filter that only this queue has. */
   readonly own: { readonly [key in "sink" | "reason"]?: Option<string | undefined> };
+  /** Which gateway they work with. */
+  readonly where: ReturnType<typeof gatewayOptions>;
   readonly heading: readonly string[];
   readonly cells: (row: Row) => readonly (string | number | null)[];
   readonly open: (context: Context, which: WhichGateway) => Promise<OpenQueue<Row, Full>>;
 }
 
 const pageMax = 1_000;
-const json = toggle("--json", "Print the answer as JSON");
+
 export function queueCommands<Row extends { id: number }, Full extends object>(
   spec: QueueCommands<Row, Full>,
 ): CommandGroup {
-  const { name, summary, things, own } = spec;
+  const { name, summary, things, own, where } = spec;
   const filtering: Readonly<Record<string, Option<string | undefined>>> = { ...own, ...filters };
 
   async function at<T>(
@@ -65,7 +67,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
       ...filtering,
       limit: number("--limit <n>", "At most this many", { default: 1_000, min: 1 }),
       json,
-      ...gatewayOptions,
+      ...where,
     },
     run: (context, { options }) =>
       at(context, whichOf(options), async (queue) => {
@@ -84,7 +86,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
     name: "show",
     summary: `Show one of the ${things} with its payload`,
     arguments: { id: "The id that `list` shows" },
-    options: { json, ...gatewayOptions },
+    options: { json, ...where },
     run(context, { args, options }) {
       if (!/^\d{1,15}$/.test(args.id))
         throw new UsageError(`"${args.id}" is not an id: an id is a number that \`list\` shows`);
@@ -104,7 +106,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
     command({
       name: verb,
       summary: help,
-      options: { ...filtering, ...selecting, json, ...gatewayOptions },
+      options: { ...filtering, ...selecting, json, ...where },
       run: (context, { options }) =>
         at(context, whichOf(options), async (queue) => {
           const selection = selectionOf(options);

@@ -4,7 +4,7 @@
 import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
 import { command, requiredString, number, toggle, string } from "../command.ts";
 import { table } from "../report.ts";
-import { clientOf, gatewayOptions } from "../which-gateway.ts";
+import { clientOf, runningOptions } from "../which-gateway.ts";
 import { countedEntries } from "../../core/readable.ts";
 
 export const setAside = command({
@@ -15,8 +15,7 @@ export const setAside = command({
     lane: string("--lane <name>", "The lane, as its alarm names it (default: the first in trouble)"),
     count: number("--count <n>", "How many entries, the oldest first", { default: 1, min: 1, max: 5_000 }),
     dryRun: toggle("--dry-run", "Change nothing; only say which entries"),
-    json: toggle("--json", "Print the answer as JSON"),
-    ...gatewayOptions,
+    ...runningOptions,
   },
   async run(context, { options: { sink, lane, count, dryRun, json, ...which } }) {
     const body = { sink, ...(lane !== undefined && { lane }), count, dry_run: dryRun };

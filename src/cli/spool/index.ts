@@ -13,7 +13,7 @@ import { SpoolInUse } from "../../spool/lock.ts";
 import { repairSpool } from "../../spool/tools/repair.ts";
 import { spoolStatus } from "../../spool/tools/status.ts";
 import { verifySpool } from "../../spool/tools/verify.ts";
-import { command, type CommandGroup, type Context, toggle, string } from "../command.ts";
+import { command, type CommandGroup, type Context, json, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
@@ -25,7 +25,6 @@ import { lostText, repairedText, room, statusText, verifiedText } from "./print-
 import { counted, countedEntries } from "../../core/readable.ts";
 
 const lastRead = "is the last entry read";
-const json = toggle("--json", "Print the answer as JSON");
 const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 
 const status = command({
