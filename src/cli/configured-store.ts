@@ -29,7 +29,7 @@ function isMissing(dataDir: string, mayMake: boolean): boolean {
   if (existsSync(path)) return false;
   if (!mayMake)
     throw new Error(
-      `there is no local store at ${path}: see DATA_DIR, or DATABASE_URL if the devices are in PostgreSQL`,
+      `there is no local store at ${path}: \`sluice devices add\` makes one, as does \`sluice run\`; or see DATA_DIR, or DATABASE_URL if the devices are in PostgreSQL`,
     );
   makeDataDir(dataDir);
   return true;

@@ -14,7 +14,7 @@ export const topicReasons = {
   BAD_TOPIC_FORMAT: {
     help: "The topic is not tenant/{tenant}/device/{device}/{type}, and no mapping takes it.",
     remedy:
-      "Publish to exactly these five levels, none empty; or say in MAPPINGS_FILE how that topic is read (sluice help mappings); or narrow MQTT_TOPIC so that it does not match other topics. /admin/rejects shows an example.",
+      "Publish to tenant/{tenant}/device/{device}/{type}, no level empty; or say in MAPPINGS_FILE how that topic is read (sluice help mappings); or narrow MQTT_TOPIC so that it does not match other topics. sluice rejects shows an example.",
   },
 } as const satisfies Reasons;
 

@@ -227,7 +227,7 @@ describe("authentication", () => {
     const { code, out, err } = await sluice(["cache", "stats", "--gateway", "http://127.0.0.1:1"]);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toStartWith(
-      "in the gateway at http://127.0.0.1:1\nerror: no gateway answers at http://127.0.0.1:1: ",
+      "in the gateway at http://127.0.0.1:1\nerror: no gateway answers at http://127.0.0.1:1 (does `sluice run`? HTTP_LISTEN or --gateway name another): ",
     );
   });
 });

@@ -13,17 +13,8 @@ export function remoteQueue<Row, Full>(
   const client = clientOf({ ...context, signal: new AbortController().signal }, which);
   const page = z.object({ rows: z.array(row) });
 
-  async function request(method: string, at: string, body?: unknown): Promise<unknown> {
-    try {
-      return await client.request(method, `${path}${at}`, body);
-    } catch (error) {
-      // An error without a cause is an answer, in the gateway's own words.
-      if (!(error instanceof Error) || error.cause === undefined) throw error;
-      throw new Error("this needs a running gateway (see HTTP_LISTEN, or name one with --gateway)", {
-        cause: error,
-      });
-    }
-  }
+  const request = (method: string, at: string, body?: unknown) =>
+    client.request(method, `${path}${at}`, body);
 
   return {
     async list(query) {
