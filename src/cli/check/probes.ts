@@ -22,6 +22,7 @@ import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
 import { askedSources } from "../../source/index.ts";
 import { builtMs } from "../../version.ts";
+import { size } from "../report.ts";
 
 export interface Probe {
   readonly part: string;
@@ -91,10 +92,10 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
   }
   const { bavail, bsize } = statfsSync(existsSync(dataDir) ? dataDir : dirname(dataDir));
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
-  const has = `has ${bavail * bsize} bytes free`;
+  const has = `has ${size(bavail * bsize)} free`;
   if (bavail * bsize + spoolBytes >= freeBytesMin)
     return Promise.resolve(`${dataDir} can be written and ${has}`);
-  const why = `${dataDir} ${has} and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
+  const why = `${dataDir} ${has} and must keep ${size(freeBytesMin)} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
   return Promise.reject(new Error(why));
 }
 
