@@ -58,6 +58,8 @@ export interface MessageAddress {
 export interface Mark {
   readonly key: string;
   readonly value: string;
+  /** Kept along with it under a key of its own, of which an older version knows nothing. */
+  readonly beside?: { readonly key: string; readonly value: string };
   /** The intake's own: its message goes to the disk with the open group. */
   isGrouped?: boolean;
 }

@@ -25,7 +25,9 @@ export class Marks {
     if (queue[0] !== mark) return;
     const waits = queue.findIndex(({ isGrouped }) => isGrouped !== true);
     const passed = waits < 0 ? queue.splice(0) : queue.splice(0, waits);
-    this.#toWrite.set(mark.key, passed.at(-1)?.value ?? mark.value);
+    const { value, beside } = passed.at(-1) ?? mark;
+    this.#toWrite.set(mark.key, value);
+    if (beside !== undefined) this.#toWrite.set(beside.key, beside.value);
     if (queue.length === 0) this.#open.delete(mark.key);
   }
 

@@ -43,10 +43,12 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
     },
     onBatch: (messages) =>
       take(
-        messages.map(({ topic, partition, offset, key, value, headers }) => ({
+        messages.map(({ topic, partition, offset, timestamp, key, value, headers }) => ({
           topic,
           partition,
           offset: Number(offset),
+          timeMs: Number(timestamp),
+          epoch: -1,
           key: key === null ? null : Buffer.from(key),
           value: value === null ? null : Buffer.from(value),
           headers: Object.keys(headers).length === 0 ? undefined : new Map(Object.entries(headers)),

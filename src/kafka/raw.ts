@@ -73,11 +73,16 @@ function writeProduce(encoder: Encoder, request: RawProduce): Encoder {
   return { value: () => sent } as unknown as Encoder;
 }
 
+export interface Place {
+  readonly offset: number;
+  /** Of the leader that wrote the record before; −1: not known. */
+  readonly epoch: number;
+}
+
 /** A partition to be read, and from where. */
-export interface Wanted {
+export interface Wanted extends Place {
   readonly topic: string;
   readonly partition: number;
-  readonly offset: number;
 }
 
 /** What a broker says of a partition. */
@@ -89,6 +94,8 @@ export interface Fetched {
   /** The end of what is committed, and the beginning of what is kept. */
   readonly stableOffset: number;
   readonly logStart: number;
+  /** The log lost its end, which was read already (a power cut, a leader that was behind): up to here it is still the same. */
+  readonly sameUpTo?: Place | undefined;
   /** Transactions whose records are to be left out: producer, and the first offset. */
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: number }[];
   /** Whole batches, the last of which may be cut off. */
@@ -127,12 +134,12 @@ function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): E
     .writeCompactArray(topics, (each, [name, of]) =>
       each
         .writeCompactString(name)
-        .writeCompactArray(of, (one, { partition, offset }) =>
+        .writeCompactArray(of, (one, { partition, offset, epoch }) =>
           one
             .writeInt32(partition)
             .writeInt32(-1)
             .writeInt64(BigInt(offset))
-            .writeInt32(-1)
+            .writeInt32(epoch)
             .writeInt64(-1n)
             .writeInt32(bytesMax)
             .writeTagBuffer(),
@@ -173,6 +180,12 @@ function readPartition(one: Decoder, topic: string): Fetched {
   one.readInt32();
   const size = one.readUVarInt() - 1;
   const records = size > 0 ? one.read(size) : Buffer.alloc(0);
-  one.readTagBuffer();
-  return { topic, partition, errorCode, stableOffset, logStart, aborted, records };
+  const diverging = one.readTagBuffer()[divergingEpoch];
+  const sameUpTo = diverging && {
+    epoch: diverging.readInt32BE(0),
+    offset: Number(diverging.readBigInt64BE(4)),
+  };
+  return { topic, partition, errorCode, stableOffset, logStart, aborted, records, sameUpTo };
 }
+
+const divergingEpoch = 0;

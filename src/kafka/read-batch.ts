@@ -7,10 +7,14 @@
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { unpackedByClient } from "./kafka-client.ts";
 import { crc32c } from "./crc32c.ts";
-import type { Fetched } from "./raw.ts";
+import type { Fetched, Place } from "./raw.ts";
 
 export interface ReadRecord {
   readonly offset: number;
+  /** As its writer or the broker has it, in ms. */
+  readonly timeMs: number;
+  /** Of the leader that wrote it; −1: not known. */
+  readonly epoch: number;
   readonly key: Buffer | null;
   /** null: a tombstone. */
   readonly value: Buffer | null;
@@ -20,10 +24,12 @@ export interface ReadRecord {
 const at = {
   length: 8,
   start: 12,
+  epoch: 12,
   magic: 16,
   crc: 17,
   attributes: 21,
   lastDelta: 23,
+  time: 27,
   producerId: 43,
   count: 57,
   records: 61,
@@ -36,18 +42,18 @@ const abortMark = 0;
 
 /**
  * Gives the records from `from` on to `take`, in order.
- * @returns the offset to go on from: behind all whole batches
+ * @returns where to go on: behind all whole batches, and the leader of the last of them
  * @throws if a batch is damaged or of a codec that is not known
  */
 export async function readRecords(
   fetched: Fetched,
-  from: number,
+  { offset: from, epoch: before }: Place,
   take: (record: ReadRecord) => void,
-): Promise<number> {
+): Promise<Place> {
   const { records: bytes } = fetched;
   const aborted = [...fetched.aborted].sort((a, b) => a.firstOffset - b.firstOffset);
   const leftOut = new Set<bigint>();
-  let next = from;
+  let [next, epoch] = [from, before];
   for (let begin = 0; begin + at.records <= bytes.length;) {
     const end = begin + at.start + bytes.readInt32BE(begin + at.length);
     // The last may be cut off: it comes whole with the next request.
@@ -59,6 +65,7 @@ export async function readRecords(
     const attributes = batch.readInt16BE(at.attributes);
     const last = base + batch.readInt32BE(at.lastDelta);
     const producerId = batch.readBigInt64BE(at.producerId);
+    epoch = batch.readInt32BE(at.epoch);
     while (aborted[0] !== undefined && aborted[0].firstOffset <= last)
       leftOut.add(aborted.shift()?.producerId ?? -1n);
     const isControl = (attributes & control) !== 0;
@@ -66,11 +73,13 @@ export async function readRecords(
     const isAborted = (attributes & transactional) !== 0 && leftOut.has(producerId);
     if (!isControl && !isAborted) {
       const records = await unpacked(batch.subarray(at.records), attributes & codecMask);
-      readBatch(records, { base, count: batch.readInt32BE(at.count), from }, take);
+      const count = batch.readInt32BE(at.count);
+      const time = Number(batch.readBigInt64BE(at.time));
+      readBatch(records, { base, count, from, time, epoch }, take);
     }
     next = Math.max(next, last + 1);
   }
-  return next;
+  return { offset: next, epoch };
 }
 
 function check(batch: Buffer, { topic, partition }: Fetched, base: number): void {
@@ -83,15 +92,23 @@ function check(batch: Buffer, { topic, partition }: Fetched, base: number): void
 /** A control batch holds one record, whose key is version and type. */
 function isAbort(batch: Buffer): boolean {
   let isIt = false;
-  readBatch(batch.subarray(at.records), { base: 0, count: 1, from: 0 }, ({ key }) => {
+  readBatch(batch.subarray(at.records), { base: 0, count: 1, from: 0, time: 0, epoch: -1 }, ({ key }) => {
     isIt = key !== null && key.length >= 4 && key.readInt16BE(2) === abortMark;
   });
   return isIt;
 }
 
+interface Of {
+  readonly base: number;
+  readonly count: number;
+  readonly from: number;
+  readonly time: number;
+  readonly epoch: number;
+}
+
 function readBatch(
   records: Buffer,
-  { base, count, from }: { readonly base: number; readonly count: number; readonly from: number },
+  { base, count, from, time, epoch }: Of,
   take: (record: ReadRecord) => void,
 ): void {
   const reader = new Reader(records);
@@ -99,10 +116,10 @@ function readBatch(
     const length = reader.varint();
     const end = reader.at + length;
     reader.at += 1;
-    reader.skipVarint();
+    const timeMs = time + reader.varlong();
     const offset = base + reader.varint();
     if (offset >= from)
-      take({ offset, key: reader.bytes(), value: reader.bytes(), headers: reader.headers() });
+      take({ offset, timeMs, epoch, key: reader.bytes(), value: reader.bytes(), headers: reader.headers() });
     reader.at = end;
   }
 }
@@ -141,8 +158,17 @@ class Reader {
     return (value >>> 1) ^ -(value & 1);
   }
 
-  skipVarint(): void {
-    while ((this.#bytes[this.at++] ?? 0) >= 128);
+  /** Zigzag, of 64 bits: exact as far as a number is. */
+  varlong(): number {
+    let value = 0;
+    let place = 1;
+    for (;;) {
+      const byte = this.#bytes[this.at++];
+      if (byte === undefined) throw new Error("a record is cut off");
+      value += (byte & 127) * place;
+      if (byte < 128) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+      place *= 128;
+    }
   }
 
   bytes(): Buffer | null {

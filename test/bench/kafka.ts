@@ -206,15 +206,19 @@ async function read(bootstrap: string, name: string, messages: number): Promise<
     "read",
     systemClock,
   );
-  const next = [0, 0, 0];
+  const next = [0, 0, 0].map((offset) => ({ offset, epoch: -1 }));
   const { topics } = await wire.topics([name]);
   const node = topics[0]?.leaders[0] ?? 0;
   const seen = { count: 0 };
   const [began, cpu] = [performance.now(), process.cpuUsage()];
   while (seen.count < messages) {
-    const wanted = next.map((offset, partition) => ({ topic: name, partition, offset }));
+    const wanted = next.map((place, partition) => ({ topic: name, partition, ...place }));
     for (const fetched of await wire.fetch(node, { wanted, waitMs: 100, bytesMax: 4 << 20 }))
-      next[fetched.partition] = await readRecords(fetched, next[fetched.partition] ?? 0, () => seen.count++);
+      next[fetched.partition] = await readRecords(
+        fetched,
+        next[fetched.partition] ?? { offset: 0, epoch: -1 },
+        () => seen.count++,
+      );
   }
   const used = process.cpuUsage(cpu);
   await wire.close();

@@ -30,7 +30,7 @@ function handed() {
     const payload = Buffer.from(JSON.stringify({ n }));
     return new KafkaMessage(
       partition,
-      n,
+      { offset: n, timeMs: 0, epoch: -1 },
       { topic: "tenant/acme/device/a/telemetry", payload, isJudged: false },
       0,
     );
@@ -78,7 +78,10 @@ function fullIntake() {
   full.full = true;
   const topic = { name: "events", id: "", leaders: [0], may: () => undefined };
   const said = { topic: "tenant/acme/device/a/telemetry", payload: Buffer.from("{}"), isJudged: false };
-  return { intake: full, messages: [new KafkaMessage(new Partition(topic, 0, 0), 0, said, 0)] };
+  return {
+    intake: full,
+    messages: [new KafkaMessage(new Partition(topic, 0, 0), { offset: 0, timeMs: 0, epoch: -1 }, said, 0)],
+  };
 }
 
 /** A signal that lives as long as a membership, and who listens to it. */

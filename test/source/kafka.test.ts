@@ -166,13 +166,15 @@ describe("a batch", () => {
   test("is read as it was written, from the requested offset, and a truncated part is left out", async () => {
     const [whole, half] = [made(50), made(3)];
     const read: ReadRecord[] = [];
-    const next = await readRecords(fetched(Buffer.concat([whole, half.subarray(0, 70)])), 1010, (record) =>
+    const from = { offset: 1010, epoch: -1 };
+    const next = await readRecords(fetched(Buffer.concat([whole, half.subarray(0, 70)])), from, (record) =>
       read.push(record),
     );
-    expect(next).toBe(1050);
+    expect(next).toEqual({ offset: 1050, epoch: whole.readInt32BE(12) });
     expect(read.map(({ offset }) => offset)).toEqual(Array.from({ length: 40 }, (_, i) => 1010 + i));
-    for (const { offset, key, value } of read) {
+    for (const { offset, timeMs, key, value } of read) {
       const i = offset - 1000;
+      expect(timeMs).toBe(1_789_000_000_000 - i * 1e9);
       expect(key?.toString() ?? null).toBe(i % 3 === 0 ? null : `k${i}`);
       expect(value?.length).toBe(i * 37);
     }
@@ -183,8 +185,8 @@ describe("a batch", () => {
     for (let at = 21; at < whole.length; at += 97) {
       const damaged = Buffer.from(whole);
       damaged[at] = (damaged[at] ?? 0) ^ 1;
-      const failed = await readRecords(fetched(damaged), 0, () => {}).catch((error: unknown) =>
-        String(error),
+      const failed = await readRecords(fetched(damaged), { offset: 0, epoch: -1 }, () => {}).catch(
+        (error: unknown) => String(error),
       );
       expect(failed).toContain("damaged");
     }

@@ -5,20 +5,20 @@
 import type { Clock } from "../../core/clock.ts";
 import { joinGroup, type GroupRecord } from "../../kafka/group.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import type { GroupPartitions } from "./group-partitions.ts";
 import { KafkaMessage } from "./kafka-message.ts";
 import type { Partition } from "./partition.ts";
 import { hand, type ReaderParts } from "./reader.ts";
 
-type Parts = Omit<ReaderParts, "wire" | "partitions"> & {
-  readonly settings: KafkaSettings;
-  readonly groupId: string;
-  readonly gatewayId: string;
-  readonly topics: readonly string[];
-  readonly clock: Clock;
-  /** Known from before, or new at this offset. */
-  partitionOf(topic: string, index: number, first: number): Partition;
-  joined(): void;
-};
+type Parts = Omit<ReaderParts, "wire" | "partitions"> &
+  GroupPartitions & {
+    readonly settings: KafkaSettings;
+    readonly groupId: string;
+    readonly gatewayId: string;
+    readonly topics: readonly string[];
+    readonly clock: Clock;
+    joined(): void;
+  };
 
 /** Of the group's own session time-out of 30 s. */
 const silentMaxMs = 60_000;
@@ -70,13 +70,17 @@ async function take(records: readonly GroupRecord[], parts: Parts): Promise<void
   const receivedMs = parts.clock.wallMs();
   const ends = new Map<Partition, number>();
   const messages: KafkaMessage[] = [];
+  for (const { topic, partition: index, offset } of firsts(records)) {
+    const partition = parts.partitionOf(topic, index, offset);
+    if (offset < partition.next) await parts.comesAgain(topic, index, offset);
+  }
   for (const record of records) {
     const partition = parts.partitionOf(record.topic, record.partition, record.offset);
     ends.set(partition, record.offset + 1);
     if (record.offset < partition.next) continue;
     const said = parts.say(partition, record);
     if (said === undefined) continue;
-    messages.push(new KafkaMessage(partition, record.offset, said, receivedMs));
+    messages.push(new KafkaMessage(partition, record, said, receivedMs));
   }
   const isHanded = await hand(messages, parts);
   const durable = Promise.all(
@@ -84,6 +88,16 @@ async function take(records: readonly GroupRecord[], parts: Parts): Promise<void
   );
   await inTime(durable, parts);
   if (!isHanded) throw new Error(stopping);
+}
+
+/** The first of each partition. */
+function firsts(records: readonly GroupRecord[]): Iterable<GroupRecord> {
+  const found = new Map<string, GroupRecord>();
+  for (const record of records) {
+    const key = `${record.topic}/${record.partition}`;
+    if (!found.has(key)) found.set(key, record);
+  }
+  return found.values();
 }
 
 const stopping = "the gateway stops";

@@ -24,23 +24,36 @@ export class KafkaMessage implements Message {
   readonly isJudged: boolean;
   readonly partition: Partition;
   readonly offset: number;
+  readonly epoch: number;
+  readonly #timeMs: number;
   isDurable = false;
 
-  constructor(partition: Partition, offset: number, said: Said, receivedMs: number) {
+  constructor(partition: Partition, record: Placed, said: Said, receivedMs: number) {
+    const { offset, timeMs, epoch } = record;
     this.partition = partition;
     this.offset = offset;
+    this.epoch = epoch;
+    this.#timeMs = timeMs;
     this.topic = said.topic;
     this.payload = said.payload;
     this.isJudged = said.isJudged;
     this.receivedMs = receivedMs;
-    this.mark = { key: partition.markKey, value: String(offset + 1) };
+    this.mark = partition.markAt(offset + 1, epoch);
   }
 
-  /** Topic and partition in the upper bits, the offset in the lower: whoever reads the record has the same. */
+  /**
+   * Topic, partition, time and bytes in the upper bits, the offset in the lower: whoever reads the record has the same. The offset alone
+   * would not do: a log that lost its end, as by a power cut, gives it to another record.
+   */
   redeliveryKey(): number {
-    return this.partition.seed * offsets + (this.offset % offsets);
+    const seed = (this.partition.seed ^ this.#timeMs) >>> 0;
+    return (
+      Number(Bun.hash.wyhash(this.payload, BigInt(seed)) & 0x1f_ffffn) * offsets + (this.offset % offsets)
+    );
   }
 }
+
+type Placed = Pick<ReadRecord, "offset" | "timeMs" | "epoch">;
 
 const offsets = 2 ** 32;
 

@@ -2,6 +2,7 @@
  * A partition that is read: where to go on, and which of its messages are not durable yet. What everything up to is durable may be
  * told to Kafka, and is where a new connection begins if the old one was given up.
  */
+import type { Mark } from "../../core/message.ts";
 import type { Topic } from "../../kafka/requests.ts";
 import type { KafkaMessage } from "./kafka-message.ts";
 
@@ -9,10 +10,11 @@ export class Partition {
   topic: Topic;
   readonly index: number;
   readonly markKey: string;
-  /** Of 21 bits, for redelivery keys. */
+  /** For redelivery keys. */
   readonly seed: number;
-  /** The next offset to be given to the intake. */
+  /** The next offset to be given to the intake, and the leader that wrote the record before. */
   next: number;
+  epoch: number = unknownEpoch;
   /** The end of what is committed, as the broker last said. */
   end = 0;
   /** Why it cannot be read now, and when to try again; null: it can. */
@@ -26,9 +28,24 @@ export class Partition {
     this.topic = topic;
     this.index = index;
     this.markKey = markKeyOf(topic, index);
-    this.seed = Bun.hash.crc32(this.markKey) & 0x1f_ffff;
+    this.seed = Bun.hash.crc32(this.markKey);
     this.next = next;
     this.#durable = next;
+  }
+
+  /** Where the mark is that is given back at a start, and who wrote the record before it. */
+  static from(topic: Topic, index: number, mark: string, beside: string | undefined): Partition {
+    const partition = new Partition(topic, index, Number(mark));
+    // An older version moves the mark alone.
+    const [offset, epoch] = beside?.split(" ") ?? [];
+    if (offset === mark) partition.epoch = Number(epoch);
+    return partition;
+  }
+
+  markAt(offset: number, epoch: number): Mark {
+    const mark = { key: this.markKey, value: String(offset) };
+    if (epoch === unknownEpoch) return mark;
+    return { ...mark, beside: { key: epochKeyOf(this.markKey), value: `${offset} ${epoch}` } };
   }
 
   get unacknowledged(): number {
@@ -43,6 +60,7 @@ export class Partition {
   given(message: KafkaMessage): void {
     this.#queue.push(message);
     this.next = message.offset + 1;
+    this.epoch = message.epoch;
   }
 
   noteDurable(message: KafkaMessage): void {
@@ -80,6 +98,8 @@ export class Partition {
   }
 }
 
+export const unknownEpoch = -1;
+export const epochKeyOf = (markKey: string) => `${markKey}/epoch`;
 const compactAt = 1_000;
 
 /** By the topic's id: one that is made anew under the same name is another log. */

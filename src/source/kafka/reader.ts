@@ -9,11 +9,11 @@ import { sleep, type Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { code, KafkaError } from "../../kafka/error.ts";
-import type { Fetched } from "../../kafka/raw.ts";
+import type { Fetched, Place } from "../../kafka/raw.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
 import type { Wire } from "../../kafka/requests.ts";
 import { KafkaMessage, type Said } from "./kafka-message.ts";
-import type { Partition } from "./partition.ts";
+import { type Partition, unknownEpoch } from "./partition.ts";
 
 export interface ReaderParts {
   readonly wire: Wire;
@@ -62,10 +62,11 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
       await sleep(clock, waitMs, signal);
       continue;
     }
-    const wanted = due.map(({ topic, index, next }) => ({
+    const wanted = due.map(({ topic, index, next, epoch }) => ({
       topic: topic.name,
       partition: index,
       offset: next,
+      epoch,
     }));
     const answers = await wire.fetch(node, { wanted, waitMs, bytesMax: fetchBytesMax });
     for (const fetched of answers) {
@@ -84,16 +85,18 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
       fetched.errorCode,
       `partition ${partition.index} of ${partition.topic.name} cannot be read`,
     );
+  if (fetched.sameUpTo !== undefined) return goBack(partition, fetched.sameUpTo, parts);
   partition.end = fetched.stableOffset;
   const messages: KafkaMessage[] = [];
   const receivedMs = parts.clock.wallMs();
   try {
-    const next = await readRecords(fetched, partition.next, (record) => {
+    const from = { offset: partition.next, epoch: partition.epoch };
+    const { offset: next, epoch } = await readRecords(fetched, from, (record) => {
       const said = parts.say(partition, record);
-      if (said !== undefined) messages.push(new KafkaMessage(partition, record.offset, said, receivedMs));
+      if (said !== undefined) messages.push(new KafkaMessage(partition, record, said, receivedMs));
     });
     partition.trouble = null;
-    if ((await hand(messages, parts)) && next > partition.next) partition.next = next;
+    if ((await hand(messages, parts)) && next > from.offset) Object.assign(partition, { next, epoch });
   } catch (error) {
     const why = explain(error);
     if (partition.trouble?.why !== why)
@@ -138,11 +141,21 @@ async function room({ intake, signal }: Pick<ReaderParts, "intake" | "signal">):
     });
 }
 
-/** Retention was faster than we, or the log is shorter than it was: goes on where there is something, never at the end of a longer one. */
+/**
+ * Retention was faster than we, or the log is shorter than it was and cannot tell what it still has of what was read: goes on where
+ * there is something, never at the end of a longer one.
+ */
 async function reposition(node: number, partition: Partition, { wire, lost }: ReaderParts): Promise<void> {
   const { topic, index, next } = partition;
   const first = await wire.logEnd(node, topic.name, index, "earliest");
   const end = await wire.logEnd(node, topic.name, index, "latest");
-  partition.next = next < first ? first : Math.min(next, end);
+  Object.assign(partition, { next: next < first ? first : Math.min(next, end), epoch: unknownEpoch });
   lost(partition, next, partition.next);
+}
+
+/** What is new in a log that lost its end begins where the old one is no longer the same. */
+function goBack(partition: Partition, { offset, epoch }: Place, { lost }: ReaderParts): void {
+  const { next } = partition;
+  Object.assign(partition, { next: Math.min(next, offset), epoch });
+  if (offset < next) lost(partition, next, offset);
 }

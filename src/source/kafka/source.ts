@@ -16,8 +16,9 @@ import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
+import { groupPartitions } from "./group-partitions.ts";
 import { KafkaMessage } from "./kafka-message.ts";
-import { markKeyOf, Partition } from "./partition.ts";
+import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
 import { ownPartitions, probe, readWords, topicNames } from "./topics.ts";
@@ -73,7 +74,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       { topic: partition.topic.name, partition: partition.index, from, to, lost: count },
       count > 0
         ? "records were removed by Kafka's retention before they were read"
-        : "the partition is shorter than it was: read on at its end",
+        : "the partition lost records that were read already: read on at its end, or where what is new begins",
     );
   }
 
@@ -138,11 +139,17 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     }
   }
 
+  /** By a connection of its own. */
+  async function asked<T>(ask: (at: Wire) => Promise<T>): Promise<T> {
+    const at = await connectWire(settings, name, clock);
+    return ask(at).finally(() => void at.close());
+  }
+
   /** One membership, until it ends. */
   async function membership(intake: Intake, now: AbortController, groupId: string): Promise<void> {
-    const at = await connectWire(settings, name, clock);
-    const { topics } = await at.topics(names).finally(() => void at.close());
+    const dealt = await groupPartitions({ names, partitions, marks, asked, lost });
     await readAsGroup({
+      ...dealt,
       settings,
       groupId,
       gatewayId,
@@ -154,19 +161,6 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       signal: now.signal,
       say,
       lost,
-      partitionOf(topic, index, offset) {
-        const found = topics.find((each) => each.name === topic) ?? {
-          name: topic,
-          id: "",
-          leaders: [],
-          may: () => undefined,
-        };
-        const key = markKeyOf(found, index);
-        const known =
-          partitions.get(key) ?? new Partition(found, index, Math.max(offset, Number(marks.get(key) ?? 0)));
-        partitions.set(key, known);
-        return known;
-      },
       joined() {
         reads(`${names.join(", ")} in the group ${groupId}`);
       },
@@ -186,8 +180,11 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     const known = partitions.get(key);
     const mark = marks.get(key);
     const node = topic.leaders[index] ?? -1;
-    const next = known?.next ?? (mark === undefined ? await startOf(at, topic, index, node) : Number(mark));
-    const partition = known ?? new Partition(topic, index, next);
+    const partition =
+      known ??
+      (mark === undefined
+        ? new Partition(topic, index, await startOf(at, topic, index, node))
+        : Partition.from(topic, index, mark, marks.get(epochKeyOf(key))));
     partitions.set(key, partition);
     partition.topic = topic;
     return partition;

@@ -55,6 +55,12 @@ export function newTopic(
   });
 }
 
+export function deleteTopic(bootstrap: string, name: string): Promise<void> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    await cluster.sendRequest(api.DELETE_TOPICS, { topics: [{ name, topicId: null }], timeoutMs: 10_000 });
+  });
+}
+
 type Cluster = ReturnType<Client["createCluster"]>;
 
 async function withCluster<T>(

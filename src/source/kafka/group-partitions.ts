@@ -1,0 +1,55 @@
+/**
+ * The partitions that a group deals out, under the ids that their topics have now. The group tells names and offsets only: a topic that
+ * was created anew, or a log that lost its end, shows by an offset that was read already.
+ */
+import type { Topic, Wire } from "../../kafka/requests.ts";
+import { markKeyOf, Partition } from "./partition.ts";
+
+interface Parts {
+  readonly names: readonly string[];
+  readonly partitions: Map<string, Partition>;
+  readonly marks: ReadonlyMap<string, string>;
+  /** By a connection of its own. */
+  asked<T>(ask: (at: Wire) => Promise<T>): Promise<T>;
+  lost(partition: Partition, from: number, to: number): void;
+}
+
+export interface GroupPartitions {
+  /** Known from before, or new at this offset. */
+  partitionOf(topic: string, index: number, first: number): Partition;
+  /** The group says to read from here, and more was read: whatever is new since then is not passed over. */
+  comesAgain(topic: string, index: number, offset: number): Promise<void>;
+}
+
+/** @throws if one of the topics is not there or may not be seen */
+export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
+  const { names, partitions, marks, asked, lost } = parts;
+  let { topics } = await asked((at) => at.topics(names));
+
+  const topicOf = (name: string): Topic =>
+    topics.find((each) => each.name === name) ?? { name, id: "", leaders: [], may: () => undefined };
+
+  function partitionOf(name: string, index: number, first: number): Partition {
+    const topic = topicOf(name);
+    const key = markKeyOf(topic, index);
+    const known =
+      partitions.get(key) ?? new Partition(topic, index, Math.max(first, Number(marks.get(key) ?? 0)));
+    partitions.set(key, known);
+    return known;
+  }
+
+  return {
+    partitionOf,
+    comesAgain: (name, index, offset) =>
+      asked(async (at) => {
+        ({ topics } = await at.topics(names));
+        const partition = partitionOf(name, index, offset);
+        const { next } = partition;
+        if (next <= offset) return;
+        const end = await at.logEnd(topicOf(name).leaders[index] ?? -1, name, index, "latest");
+        if (end >= next) return;
+        partition.next = offset;
+        lost(partition, next, offset);
+      }),
+  };
+}
