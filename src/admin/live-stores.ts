@@ -21,14 +21,14 @@ export function createDeviceStore(
 ): DeviceStore {
   const changing = async <T>(ids: readonly DeviceId[], work: Promise<T>) => {
     try {
-      return await named(work);
+      return await named(work, "unsure");
     } finally {
       changed(ids);
     }
   };
   return {
-    list: (filter) => named(registry.list(filter)),
-    get: (id) => named(registry.get(id)),
+    list: (filter) => named(registry.list(filter), "unread"),
+    get: (id) => named(registry.get(id), "unread"),
     add: (devices) => changing(devices, registry.add(devices)),
     update: (id, change) => changing([id], registry.update(id, change)),
     remove: (id) => changing([id], registry.remove(id)),
@@ -61,7 +61,7 @@ export function createSettingStore(
   changed: () => Promise<void>,
 ): SettingStore {
   async function list(): Promise<SettingRow[]> {
-    const rows = await named(registry.settings());
+    const rows = await named(registry.settings(), "unread");
     return Object.entries(policySettings).map(([key, setting]) => {
       const { name, unit, help, schema } = setting;
       const stored = rows[name] ? rows[name] : null;
@@ -88,7 +88,7 @@ export function createSettingStore(
       const read = value === null ? undefined : setting.schema.safeParse(value);
       if (read?.success === false)
         throw new SettingRefused(`${name} must be ${read.error.issues[0]?.message ?? setting.unit}.`);
-      await named(registry.setSetting(name, value ?? ""));
+      await named(registry.setSetting(name, value ?? ""), "unsure");
       await changed();
       return (await list()).find((row) => row.key === name);
     },
@@ -105,10 +105,10 @@ function textOf(value: Policy[keyof Policy]): string {
 }
 
 /** Names an error of the registry: in classes 22 and 23 the value can never be stored, anything else is an outage. */
-async function named<T>(work: Promise<T>): Promise<T> {
+async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    throw new RegistryError(/^2[23]/.test(serverError(cause)?.code ?? ""), cause);
+    throw new RegistryError(/^2[23]/.test(serverError(cause)?.code ?? "") ? "refused" : otherwise, cause);
   }
 }

@@ -1,17 +1,18 @@
 /** What administration over HTTP says if the registry does not do what it was asked. */
 
+const words = {
+  refused: "The registry refuses this; the log says why.",
+  unread: "The registry does not answer. Try again when it is back.",
+  unsure: "The registry does not answer; whether a change was made is unknown. Try again when it is back.",
+};
+
 /** The registry did not do what it was asked; its own words are the cause, for the log. */
 export class RegistryError extends Error {
   /** Status over HTTP. 422: it answered and will never take this. 503: it could not be asked, and a change may or may not have been made. */
   readonly status: 422 | 503;
 
-  constructor(refused: boolean, cause: unknown) {
-    super(
-      refused
-        ? "The registry refuses this; the log says why."
-        : "The registry does not answer; whether a change was made is unknown. Try again when it is back.",
-      { cause },
-    );
-    this.status = refused ? 422 : 503;
+  constructor(what: keyof typeof words, cause: unknown) {
+    super(words[what], { cause });
+    this.status = what === "refused" ? 422 : 503;
   }
 }

@@ -140,7 +140,7 @@ describe("import", () => {
     const devices = {
       ...fake.view.devices,
       add: (it: Parameters<typeof add>[0]) =>
-        ++batches > 1 ? Promise.reject(new RegistryError(false, new Error("gone"))) : add(it),
+        ++batches > 1 ? Promise.reject(new RegistryError("unsure", new Error("gone"))) : add(it),
     };
     const text = Array.from(
       { length: 1500 },

@@ -209,6 +209,8 @@ test("a registry that does not answer: 503, the device is forgotten all the same
     const reply = await ask(method, path, body);
     expect(reply).toMatchObject({ status: 503, type: "application/problem+json" });
     expect(reply.text).not.toContain("closed");
+    // What was only read has not changed.
+    expect([path, reply.text.includes("whether a change was made")]).toEqual([path, method !== "GET"]);
   }
   expect(fake.forgotten).toEqual(["acme/d1"]);
   expect(audited.filter(({ action }) => action === "devices.revoke")).toMatchObject([

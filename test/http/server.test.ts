@@ -92,7 +92,7 @@ test("an export that cannot be finished is cut off, so that it does not look who
   await registry.add(ids);
   let pages = 0;
   const list = (filter: DeviceFilter) =>
-    ++pages > 1 ? Promise.reject(new RegistryError(false, new Error("gone"))) : whole.devices.list(filter);
+    ++pages > 1 ? Promise.reject(new RegistryError("unread", new Error("gone"))) : whole.devices.list(filter);
   const { address } = start("127.0.0.1:0", undefined, { ...whole, devices: { ...whole.devices, list } });
   const response = await fetch(`http://${address}/admin/devices/export`);
   expect(response.status).toBe(200);
