@@ -55,8 +55,8 @@ export const itemBytes = {
   column: 512,
   /** How a form becomes fields of a line, of the most values. */
   plan: 16_384,
-  /** A series with the last times of its readings. */
-  series: 2_304,
+  /** A series with the last times of its readings, however long those are. */
+  series: 1_408,
   /** A place in the window of a drain. */
   place: 16,
 };

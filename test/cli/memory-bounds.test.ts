@@ -252,8 +252,10 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
       });
       const table = types.table("d", "telemetry");
       const grammar = grammarOf("v2", true, true);
+      const pad = "x".repeat(1_000);
       for (let i = 0; i < 4 * 4 * seriesMax; i++) {
-        const entry = event(i + 1, { deviceId: key(i >> 2), eventMs: 1_700_000_000_000 + i });
+        const payload = `{"metrics":{"text":"${pad}${i}"},"note":"${pad}"}`;
+        const entry = event(i + 1, { deviceId: key(i >> 2), eventMs: 1_700_000_000_000 + i, payload });
         const line = encodeLine(entry, table, grammar, series);
         if (line !== null) collisions.place(line, new Map());
       }

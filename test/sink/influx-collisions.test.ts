@@ -3,8 +3,9 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { createCollisions, type Shifts } from "../../src/sink/influx/collisions.ts";
+import { printOfText } from "../../src/sink/influx/print.ts";
 import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";
-import { encodeLine, type Line, type Table, type Time } from "../../src/sink/influx/line.ts";
+import { encodeLine, type Made, type Table, type Time } from "../../src/sink/influx/line.ts";
 import { event } from "../contract/entries.ts";
 import type { EntryChanges } from "../kit/spool.ts";
 
@@ -26,14 +27,14 @@ function line(
   time: number | bigint,
   metrics: Metrics = { v: seq },
   device: EntryChanges = {},
-): Line {
+): Made {
   const entry = event(seq, { payload: JSON.stringify({ metrics }), ...device });
   const made = encodeLine(entry, table, grammar, seriesOf);
   if (made === null) throw new Error("a line without fields");
   return { ...made, ms: Math.floor(Number(time) / 1_000_000), ns: Number(time) % 1_000_000 };
 }
 
-function times(mode: "shift" | "keep", make: () => readonly Line[]): number[] {
+function times(mode: "shift" | "keep", make: () => readonly Made[]): number[] {
   seriesOf = createSeries();
   const collisions = createCollisions(mode);
   const shifts: Shifts = new Map();
@@ -79,7 +80,7 @@ describe("the window of collisions", () => {
 
   test("a reading that comes again keeps its time, whatever came between", () => {
     const collisions = createCollisions("shift");
-    const place = (each: Line) => String(ns(collisions.place(each, new Map())));
+    const place = (each: Made) => String(ns(collisions.place(each, new Map())));
     expect([place(line(1, 10)), place(line(2, 10)), place(line(3, 10))]).toEqual(["10", "11", "12"]);
     expect([place(line(2, 10)), place(line(1, 10)), place(line(9, 10, { v: 3 }))]).toEqual([
       "11",
@@ -109,7 +110,7 @@ describe("the window of collisions", () => {
 
   test("late readings are compared too, and tens of thousands of devices are bounded", () => {
     const collisions = createCollisions("shift");
-    const place = (each: Line) => String(ns(collisions.place(each, new Map())));
+    const place = (each: Made) => String(ns(collisions.place(each, new Map())));
     for (const time of [10, 30, 20]) place(line(time, time));
     expect(place(line(99, 20))).toBe("21");
     for (let n = 0; n < 2.5 * seriesMax; n += 1) place(line(n, 10, { v: 0 }, { deviceId: `d${n}` }));
@@ -120,7 +121,7 @@ describe("the window of collisions", () => {
   test("keep moves nothing and counts each once", () => {
     const collisions = createCollisions("keep");
     const shifts: Shifts = new Map();
-    const place = (each: Line) => String(ns(collisions.place(each, shifts)));
+    const place = (each: Made) => String(ns(collisions.place(each, shifts)));
     expect([place(line(1, 10)), place(line(2, 10)), place(line(2, 10))]).toEqual(["10", "10", "10"]);
     expect(collisions.count).toBe(1);
   });
@@ -144,4 +145,14 @@ describe("the window of collisions", () => {
       }),
     );
   });
+});
+
+test("prints tell apart what differs in length, in one place or in the order", () => {
+  const texts = new Set(["seq=1,t=20.1,on=true", "t=20.1,seq=1,on=true"]);
+  for (let length = 0; length < 40; length += 1) texts.add("\0".repeat(length));
+  for (const text of [...texts])
+    for (let i = 0; i < text.length; i += 1)
+      for (const char of "019.=,\x7f") texts.add(text.slice(0, i) + char + text.slice(i + 1));
+  for (let i = 0; i < 100_000; i += 1) texts.add(`seq=${i},t=${i % 313}.${i % 7}`);
+  expect(new Set([...texts].map(printOfText)).size).toBe(texts.size);
 });

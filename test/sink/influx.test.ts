@@ -627,6 +627,24 @@ describe("two readings of one device at the same time", () => {
     expect(influx.sink.stats?.()).toMatchObject({ collisions: 0 });
   });
 
+  test("a reading comes again as such, however its numbers are spelled, and others join it", async () => {
+    const { server, influx } = await start();
+    const sent = (seq: number, metrics: string) =>
+      event(seq, { payload: `{"metrics":{${metrics}}}`, tenantId: "acme", ...at });
+    // The first of all is encoded, for its columns are new; what is like one before is scanned.
+    for (const first of [1, 11, 21])
+      await influx.deliver([
+        sent(first, '"v":1.50,"w":2'),
+        sent(first + 1, '"x":1'),
+        sent(first + 2, '"x":2'),
+      ]);
+    expect(points(server).map(({ time, fields }) => [time % 10n, [...fields.keys()].toSorted()])).toEqual([
+      [0n, ["v", "w", "x"]],
+      [1n, ["x"]],
+    ]);
+    expect(influx.sink.stats?.()).toMatchObject({ collisions: 1 });
+  });
+
   test("devices, tenants and types of message do not collide with one another", async () => {
     const { influx } = await start();
     await influx.deliver([reading(1, { v: 1 }, at), reading(2, { v: 2 }, { ...at, deviceId: "d2" })]);

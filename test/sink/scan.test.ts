@@ -43,6 +43,8 @@ function world() {
     body: createBody(16),
     /** The fields of the last line, if the scan says that encodeLine writes the same. */
     plain: null as string | null,
+    /** The names of its fields. */
+    names: [] as readonly string[],
   };
 }
 
@@ -51,11 +53,14 @@ function scan(payload: string, known = world(), more: Partial<Entry> = {}): stri
   const { table, series, body } = known;
   const entry = event(1, { payload, ...more });
   const before = body.bytes().length;
-  if (!body.scan(entry, table, series(entry, table, grammar))) {
+  const of = series(entry, table, grammar);
+  if (!body.scan(entry, table, of)) {
     expect(body.bytes().length).toBe(before);
     return null;
   }
   known.plain = body.plainFields();
+  // As the window of collisions does: the names of the line before are taken if they are the same.
+  known.names = of.names = body.names();
   body.end({ ms: entry.eventMs ?? 0, ns: entry.eventNs });
   return new TextDecoder().decode(body.bytes().slice(before)).replace(/^\n/, "");
 }
@@ -139,6 +144,17 @@ describe("tells whether encodeLine writes the same", () => {
   });
 });
 
+test("readings of one shape share the names of their fields, and what is null is none", () => {
+  const known = world();
+  const namesOf = (payload: string) => (scan(payload, known), known.names);
+  const names = namesOf('{"seq":1,"metrics":{"a":1,"text":"x"}}');
+  expect(names).toEqual(["seq", "a", "text"]);
+  expect(namesOf('{"seq":2,"metrics":{"a":2,"ok":null,"text":"y"}}')).toBe(names);
+  expect(namesOf('{"seq":2,"metrics":{"a":null,"text":"y"}}')).toEqual(["seq", "text"]);
+  expect(namesOf('{"seq":2}')).toEqual(["seq"]);
+  expect(namesOf('{"metrics":{"ok":true}}')).toEqual(["ok"]);
+});
+
 test("times before 1970 and near it are as encodeLine writes them", () => {
   for (const eventMs of [-62_000_000_000, -1, 0, 1, 999, 1_000, 1_001, 1_789_000_000_000, 9_223_371_599_999])
     for (const eventNs of [0, 1, 123_456, 999_999]) {
@@ -194,6 +210,7 @@ describe("any payload", () => {
         const slow = encodeLine(event(1, { payload: text }), known.table, grammar);
         expect(slow).not.toBeNull();
         if (known.plain !== null) expect(known.plain).toBe(slow?.fields ?? "");
+        expect(known.names.toSorted()).toEqual(slow?.names.toSorted() ?? []);
         expect(read(parseLine(line))).toEqual(read(parseLine(slow === null ? "" : textOf(slow))));
         return true;
       }),

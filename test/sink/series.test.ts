@@ -57,8 +57,7 @@ test("caches side by side, each of a sink or an export, do not share series", ()
 
 /** A reading of it comes. */
 function read({ slots }: KnownSeries) {
-  const none = { fields: null, others: null, joined: null };
-  slots.push({ ms: 0, ns: 0, seq: 1, payload: "{}", ...none, shifted: 0 });
+  slots.push({ ms: 0, ns: 0, seq: 1, print: 0, names: [], further: null });
 }
 
 test("what the cache lets go of hangs off no address, and what is in use stays", () => {

@@ -7,16 +7,16 @@
  * bytes. The window is in memory: after a restart it is empty, and a pair with the restart between is not noticed.
  * Rejected alternative: a sequence number as a tag, which would make a series of every message.
  */
-import type { Entry } from "../../core/entry.ts";
-import { encodeLine, later, moved, type Line, type Slot, type Time } from "./line.ts";
-import { namesIn, Unwritable } from "./names.ts";
+import { later, moved, type Line, type Made, type Time } from "./line.ts";
+import { printOfText } from "./print.ts";
+import type { Further, Slot } from "./slot.ts";
 
 /** Entry seq → the time it was given, for entries whose own time was taken. */
 export type Shifts = Map<number, Time>;
 
 export interface Collisions {
   /** The line at a time at which it overwrites nothing else. */
-  place(line: Line, shifts: Shifts): Line;
+  place(line: Made, shifts: Shifts): Line;
   readonly count: number;
 }
 
@@ -29,20 +29,20 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   let count = 0;
 
   /** The time of a line whose own is taken. */
-  function timeFor(slot: Slot, slots: readonly Slot[], line: Line): Time {
+  function timeFor(slot: Slot, slots: readonly Slot[], line: Made): Time {
     const { seq } = line.entry;
     const isThisTime = distance(slot, line) === 0;
-    if (isThisTime && (slot.seq === seq || fieldsOf(slot, line) === line.fields || joins(slot, line)))
-      return slot;
-    const others = (slot.others ??= new Map());
+    if (isThisTime && (slot.seq === seq || isLike(slot, line) || joins(slot, line))) return slot;
+    const further = furtherOf(slot);
+    const { others } = further;
     const same = others.get(seq) ?? others.get(line.fields);
     if (same !== undefined) return later(slot, same);
     count += 1;
     if (mode === "keep") return line;
-    do slot.shifted += 1;
-    while (slots.some((other) => other !== slot && covers(other, later(slot, slot.shifted))));
-    if (others.size < othersMax * 2) others.set(seq, slot.shifted).set(line.fields, slot.shifted);
-    const time = later(slot, slot.shifted);
+    do further.shifted += 1;
+    while (slots.some((other) => other !== slot && covers(other, later(slot, further.shifted))));
+    if (others.size < othersMax * 2) others.set(seq, further.shifted).set(line.fields, further.shifted);
+    const time = later(slot, further.shifted);
     line.series.newestMs = Math.max(line.series.newestMs, time.ms);
     return time;
   }
@@ -69,61 +69,46 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   };
 }
 
+const furtherOf = (slot: Slot): Further => (slot.further ??= { others: new Map(), shifted: 0, joined: null });
+
+/** A line that was scanned has the numbers as the device spelled them; its first reading in a new column has them as encodeLine does. */
+const isLike = ({ print }: Slot, line: Made): boolean =>
+  print === printOf(line) || print === printOfText(line.fields);
+
+const printOf = ({ print, fields }: Made): number => print ?? printOfText(fields);
+
 /** Of other fields than all at that time: InfluxDB makes one point of them, and nothing is replaced. So a source may send a value each. */
-function joins(slot: Slot, line: Line): boolean {
-  const { entry, fields } = line;
-  // Readings of one device begin with the same field in general, and to see that takes no parsing.
-  if (slot.joined === null && beginAlike(fields, fieldsOf(slot, line))) return false;
-  const joined = (slot.joined ??= { names: new Set(namesIn(slot)), readings: [] });
-  const isKnown = joined.readings.some((other) => other.seq === entry.seq || other.fields === fields);
+function joins(slot: Slot, { entry: { seq }, names, fields }: Made): boolean {
+  // Readings of one device begin with the same field in general.
+  if (slot.names[0] === names[0] && (slot.further?.joined ?? null) === null) return false;
+  const joined = (furtherOf(slot).joined ??= { names: new Set(slot.names), readings: [] });
+  const isKnown = joined.readings.some((other) => other.seq === seq || other.fields === fields);
   if (isKnown) return true;
-  const names = namesIn(entry);
   if (joined.readings.length >= othersMax || names.some((name) => joined.names.has(name))) return false;
   for (const name of names) joined.names.add(name);
-  joined.readings.push({ seq: entry.seq, fields });
+  joined.readings.push({ seq, fields });
   return true;
 }
 
-/** With the same field. A name with an equals sign of its own is left to a closer look. */
-function beginAlike(fields: string, others: string): boolean {
-  let i = 0;
-  while (i < fields.length && fields[i] !== "=" && fields[i] === others[i]) i += 1;
-  return fields[i] === "=" && others[i] === "=" && fields[i - 1] !== "\\";
-}
-
-/** The fields of a slot's reading as they are written now; `line` is another of its series. */
-function fieldsOf(slot: Slot, { entry, series }: Line): string {
-  slot.fields ??= written({ ...entry, payload: slot.payload }, series);
-  return slot.fields;
-}
-
-function written(entry: Entry, { table, grammar }: Line["series"]): string {
-  try {
-    return encodeLine(entry, table, grammar)?.fields ?? "";
-  } catch (error) {
-    // By the types that are known meanwhile; it is another reading then.
-    if (error instanceof Unwritable) return "";
-    throw error;
-  }
-}
-
-function remember({ ms, ns, series, entry: { seq, payload } }: Line) {
+function remember(line: Made) {
+  const { ms, ns, series, names, entry } = line;
+  const { slots } = series;
   // All that came without a time of its own in one go has the newest there is, however many older readings come between.
-  if (ms < series.newestMs && series.slots[series.oldest]?.ms === series.newestMs)
+  if (ms < series.newestMs && slots[series.oldest]?.ms === series.newestMs)
     series.oldest = (series.oldest + 1) % slotsMax;
-  const slot = series.slots[series.oldest];
-  if (slot === undefined)
-    series.slots.push({ ms, ns, seq, payload, fields: null, others: null, joined: null, shifted: 0 });
+  const slot = slots[series.oldest];
+  const print = printOf(line);
+  if (slot === undefined) slots.push({ ms, ns, seq: entry.seq, print, names, further: null });
   else {
     slot.ms = ms;
     slot.ns = ns;
-    slot.seq = seq;
-    slot.payload = payload;
-    slot.fields = null;
-    slot.others = null;
-    slot.joined = null;
-    slot.shifted = 0;
+    slot.seq = entry.seq;
+    slot.print = print;
+    // What is written to an old object is gone through by each collection.
+    if (slot.names !== names) slot.names = names;
+    if (slot.further !== null) slot.further = null;
   }
+  if (series.names !== names) series.names = names;
   if (ms > series.newestMs) series.newestMs = ms;
   series.oldest = (series.oldest + 1) % slotsMax;
 }
@@ -133,7 +118,7 @@ function slotAt(slots: readonly Slot[], at: Time): Slot | undefined {
   let near: Slot | undefined;
   for (const slot of slots) {
     if (slot.ms === at.ms && slot.ns === at.ns) return slot;
-    if (slot.shifted > 0 && covers(slot, at)) near = slot;
+    if (slot.further !== null && covers(slot, at)) near = slot;
   }
   return near;
 }
@@ -143,5 +128,5 @@ const distance = (from: Time, to: Time): number => (to.ms - from.ms) * 1_000_000
 
 function covers(slot: Slot, asked: Time): boolean {
   const ns = distance(slot, asked);
-  return ns >= 0 && ns <= slot.shifted;
+  return ns >= 0 && ns <= (slot.further?.shifted ?? 0);
 }

@@ -11,6 +11,7 @@
 import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
 import { Unwritable } from "./names.ts";
 import { newSeries } from "./series.ts";
+import type { Slot } from "./slot.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
 
 export type ColumnType = "float" | "integer" | "boolean" | "string" | "tag";
@@ -37,25 +38,6 @@ export interface Time {
   readonly ns: number;
 }
 
-/** One time of a series and its first reading, overwritten in place. Of a reading only its text is kept: whole entries filled the heap. */
-export interface Slot {
-  ms: number;
-  ns: number;
-  seq: number;
-  payload: string;
-  /** What `payload` was written as; null until that is asked for. */
-  fields: string | null;
-  /** By how many nanoseconds further readings were moved, by their seq and by their fields; null in the usual case. */
-  others: Map<number | string, number> | null;
-  /** Readings of other fields at this very time, and all names there are; null in the usual case. */
-  joined: {
-    readonly names: Set<string>;
-    readonly readings: { readonly seq: number; readonly fields: string }[];
-  } | null;
-  /** How many nanoseconds after this time were given to further readings. */
-  shifted: number;
-}
-
 /** One device in one table, and its last times. */
 export interface Series {
   readonly table: Table;
@@ -64,6 +46,8 @@ export interface Series {
   /** Measurement and tags. */
   readonly text: string;
   readonly slots: Slot[];
+  /** Of the fields of its last reading. */
+  names: readonly string[];
   /** Which slot is overwritten next. */
   oldest: number;
   /** No slot is of a later ms. */
@@ -83,6 +67,14 @@ export interface Line extends Time {
   readonly misfit: boolean;
   /** The types that it was written anew for (search.ts). */
   readonly tried?: ReadonlySet<string>;
+}
+
+/** As it was made of its entry. */
+export interface Made extends Line {
+  /** Of its fields; one array for all readings of a series that have the same. */
+  readonly names: readonly string[];
+  /** Of its fields as they are written, if it is at hand (print.ts). */
+  readonly print?: number;
 }
 
 /** What a server can hold of an event. */
@@ -136,9 +128,10 @@ export function encodeLine(
   grammar: Grammar,
   seriesOf: (entry: Entry, table: Table, grammar: Grammar) => Series = newSeries,
   hints: TypeHints | null = null,
-): Line | null {
+): Made | null {
   const { seq, metrics } = telemetryOf(entry);
   const made: Making = { entry, table, grammar, hints, news: null, misfit: false };
+  const names = seq === undefined ? [] : ["seq"];
   let fields = seq === undefined ? "" : added("", made, "seq", seq);
   for (const name in metrics) {
     const value = metrics[name];
@@ -146,13 +139,16 @@ export function encodeLine(
     if (name === "seq" && seq !== undefined)
       throw refusal(entry, name, "stands for the message's own seq too");
     fields = added(fields, made, name, value);
+    names.push(name);
   }
   if (fields === "") return null;
   if (grammar.caseless) refuseTwins(entry, metrics);
+  const series = seriesOf(entry, table, grammar);
   return {
     entry,
     table,
-    series: seriesOf(entry, table, grammar),
+    series,
+    names: areEqual(names, series.names) ? series.names : names,
     fields,
     ms: msOf(entry, grammar),
     ns: entry.eventNs,
@@ -160,6 +156,9 @@ export function encodeLine(
     misfit: made.misfit,
   };
 }
+
+const areEqual = (some: readonly string[], others: readonly string[]): boolean =>
+  some.length === others.length && some.every((name, i) => name === others[i]);
 
 function refuseTwins(entry: Entry, metrics: object) {
   const seen = new Set<string>();

@@ -11,10 +11,12 @@ import {
   textOf,
   type Grammar,
   type Line,
+  type Made,
   type Table,
   type TypeHints,
 } from "./line.ts";
-import { Unwritable } from "./names.ts";
+import { namesIn, Unwritable } from "./names.ts";
+import { printOfText } from "./print.ts";
 import type { Refusal } from "../../core/sink.ts";
 import type { Collisions, Shifts } from "./collisions.ts";
 import { createBody, type Body, type Memory } from "./scan.ts";
@@ -95,7 +97,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
     return line;
   }
 
-  function placed(line: Line, shifts: Shifts): Line {
+  function placed(line: Made, shifts: Shifts): Line {
     const at = collisions.place(line, shifts);
     if (at.ms >= endMs) throw new Unwritable("event time is the last there is, and taken by another reading");
     return at;
@@ -145,7 +147,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
 }
 
 /** A line whose bytes are in the body; its fields as text are made when they are first needed, which is rare. */
-class ScannedLine implements Line {
+class ScannedLine implements Made {
   /** As long as it is the last line of it. */
   body: Body | null = null;
   readonly entry: Entry;
@@ -175,6 +177,14 @@ class ScannedLine implements Line {
 
   get misfit(): false {
     return false;
+  }
+
+  get names(): readonly string[] {
+    return this.body?.names() ?? namesIn(this.entry);
+  }
+
+  get print(): number {
+    return this.body?.print() ?? printOfText(this.fields);
   }
 
   get fields(): string {

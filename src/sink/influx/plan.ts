@@ -22,6 +22,8 @@ interface Step {
 }
 
 export interface Plan {
+  /** Of all fields. */
+  readonly names: readonly string[];
   /** The heads of all fields; an array of each took three times the memory. */
   readonly words: Float64Array;
   /** Up to the last field. */
@@ -69,6 +71,7 @@ function planOf(text: string, table: KnownTable): Plan | null {
     new Set(names).size === expected.length && expected.every((name) => names.includes(name));
   if (names.length === 0 || names.length !== expected.length || !isComplete) return null;
   return {
+    names: expected,
     words: Float64Array.from(heads),
     steps: steps.slice(0, fieldsEnd),
     isInOrder: names.every((name, i) => name === expected[i]),

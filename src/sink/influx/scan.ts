@@ -10,8 +10,28 @@
 import { nanoseconds, type Entry } from "../../core/entry.ts";
 import type { Line } from "./line.ts";
 import { planFor, wholeDigitsMax, write } from "./plan.ts";
+import { printOf } from "./print.ts";
 import type { KnownSeries } from "./series.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
+import {
+  backslash,
+  behind,
+  close,
+  colon,
+  comma,
+  dot,
+  endOf,
+  isAt,
+  isDigit,
+  minus,
+  nine,
+  open,
+  quote,
+  skip,
+  small,
+  space,
+  zero,
+} from "./walk.ts";
 import { copyWords, falseWords, trueWords, wordsOf } from "./words.ts";
 
 export type Memory = Buffer<ArrayBuffer>;
@@ -23,6 +43,10 @@ export interface Body {
   end(line: Pick<Line, "ms" | "ns">): void;
   /** The fields of the line that was scanned, if encodeLine writes the same; else null. */
   plainFields(): string | null;
+  /** Of the fields of the line that was scanned. */
+  names(): readonly string[];
+  /** Of the same, as they are written (print.ts). */
+  print(): number;
   /** Removes the line that was begun. */
   undo(): void;
   /** Adds a whole line. */
@@ -32,19 +56,6 @@ export interface Body {
   /** Its memory, if nobody reads the lines any more. */
   release(): Memory;
 }
-
-const space = 32;
-const quote = 34;
-const comma = 44;
-const minus = 45;
-const dot = 46;
-const zero = 48;
-const nine = 57;
-const colon = 58;
-const backslash = 92;
-const small = { f: 102, i: 105, n: 110, t: 116 };
-const open = 123;
-const close = 125;
 
 /** Longer numbers are left to encodeLine. */
 const numberCharsMax = 40;
@@ -69,6 +80,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   let fieldsAt = 0;
   let into = { bytes: out, view: new DataView(out.buffer) };
   let isInOrder = true;
+  let names: readonly string[] = [];
   let second = Number.NaN;
   let secondWords = noNanoseconds;
 
@@ -149,13 +161,16 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   }
 
   /** Copies all fields of a payload. @returns false if it is not the usual case */
-  function fields(text: string, table: KnownTable, { shape }: KnownSeries): boolean {
+  function fields(text: string, table: KnownTable, { shape, names: before }: KnownSeries): boolean {
     const mark = (scans += 1);
     const first = at;
     isInOrder = true;
     let inMetrics = false;
     let hadMetrics = false;
     let known = 0;
+    /** Of the fields: as many as of the line before, or those that are others. */
+    let same = 0;
+    let others: string[] | null = null;
     let i = 1;
     for (;;) {
       i = skip(text, i, space);
@@ -181,7 +196,10 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
       if (column !== null) {
         if (column.mark === mark) return false;
         column.mark = mark;
+        const fieldAt = at;
         i = field(text, i, column, at === first);
+        if (at > fieldAt && others === null && before[same] === column.name) same += 1;
+        else if (at > fieldAt) (others ??= before.slice(0, same)).push(column.name);
       } else if (isAt(text, name, "metrics")) {
         if (hadMetrics || text.charCodeAt(i) !== open) return false;
         inMetrics = hadMetrics = true;
@@ -194,7 +212,10 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
         inMetrics = false;
         i = skip(text, i + 1, space);
       }
-      if (text.charCodeAt(i) !== comma) return text.charCodeAt(i) === close && !inMetrics && at > first;
+      if (text.charCodeAt(i) !== comma) {
+        names = others ?? (same === before.length ? before : before.slice(0, same));
+        return text.charCodeAt(i) === close && !inMetrics && at > first;
+      }
       i += 1;
     }
   }
@@ -210,7 +231,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
       const end = plan === null ? -1 : write(plan, payload, into, at);
       if (plan !== null && end >= 0) {
         at = end;
-        ({ isInOrder } = plan);
+        ({ isInOrder, names } = plan);
         return true;
       }
       if (payload.charCodeAt(0) === open && fields(payload, table, series)) return true;
@@ -239,6 +260,8 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
         threeDigits(ns - thousands * 1000);
       } else at = copyWords(noNanoseconds, into.view, at);
     },
+    names: () => names,
+    print: () => printOf(into.view, fieldsAt, at),
     undo() {
       at = start;
     },
@@ -253,46 +276,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   };
 }
 
-const isDigit = (char: number): boolean => char >= zero && char <= nine;
-
-function skip(text: string, from: number, char: number): number {
-  let i = from;
-  while (text.charCodeAt(i) === char) i += 1;
-  return i;
-}
-
-/** Does this name stand there? A name with escapes never does: it is left to encodeLine. */
-function isAt(text: string, from: number, name: string): boolean {
-  for (let i = 0; i < name.length; i += 1) if (text.charCodeAt(from + i) !== name.charCodeAt(i)) return false;
-  return text.charCodeAt(from + name.length) === quote;
-}
-
 function lookUp(text: string, from: number, table: KnownTable): KnownColumn | null {
   const end = endOf(text, from);
   return end < 0 ? null : table.column(text.slice(from, end));
-}
-
-/** The index of the quote that ends a text; -1 if it has escapes or does not end. */
-function endOf(text: string, from: number): number {
-  for (let i = from; i < text.length; i += 1) {
-    const c = text.charCodeAt(i);
-    if (c === quote) return i;
-    if (c === backslash) return -1;
-  }
-  return -1;
-}
-
-/** The index behind a value that is no field; -1 if it is an object, an array or odd. */
-function behind(text: string, from: number): number {
-  if (text.charCodeAt(from) === quote) {
-    const end = text.indexOf('"', from + 1);
-    // Other escapes do not matter in a text that is skipped.
-    return end < 0 || text.charCodeAt(end - 1) === backslash ? -1 : end + 1;
-  }
-  for (let i = from; i < text.length; i += 1) {
-    const c = text.charCodeAt(i);
-    if (c === comma || c === close || c === space) return i;
-    if (c === open || c === 91) return -1;
-  }
-  return -1;
 }

@@ -23,7 +23,7 @@ export interface KnownSeries extends Series, Found {
 
 export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
-/** At least this many series are cached, at most twice as many: each holds the payloads of four readings, which may be of 8 KB. */
+/** At least this many series are cached, at most twice as many. */
 export const seriesMax = 16_384;
 
 /** By table, and by device and site: two of one name never take turns in one place, where each would forget the other's last times. */
@@ -102,6 +102,7 @@ export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series 
     siteId,
     text,
     slots: [],
+    names: [],
     oldest: 0,
     newestMs: Number.NEGATIVE_INFINITY,
     isStored: false,
