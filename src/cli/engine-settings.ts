@@ -20,6 +20,11 @@ const settings = {
   BUN_JSC_heapGrowthMaxIncrease: "0.45",
   BUN_JSC_minEdenToOldGenerationRatio: "0.2",
   /**
+   * Compiled code stays for as long as its function. The engine lets go of it by its age, 60 s for what was compiled best, however often it
+   * is run, and compiles it again: a tenth of the CPU at 1,000 messages a second. The program bounds it, and a backlog peaks as high.
+   */
+  BUN_JSC_forceCodeBlockLiveness: "1",
+  /**
    * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine
    * collects when its heap has grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
    */

@@ -137,6 +137,7 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
       expect(variables).toContain(`MIMALLOC_PURGE_HOLES_MIN_INTERVAL=${given ?? "2000"}`);
       expect(variables).toContain("BUN_JSC_heapGrowthMaxIncrease=0.45");
       expect(variables).toContain("BUN_JSC_minEdenToOldGenerationRatio=0.2");
+      expect(variables).toContain("BUN_JSC_forceCodeBlockLiveness=1");
       expect(variables).toContain("BUN_GC_TIMER_INTERVAL=10000");
       for (const [name, value] of Object.entries(env)) expect(variables).toContain(`${name}=${value}`);
       const said = readFileSync(`/proc/${child.pid}/cmdline`, "utf8").split("\0");
