@@ -4,7 +4,7 @@
  *
  * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
-import { duration, entriesWait, number } from "../core/readable.ts";
+import { duration, entriesWait, number, size } from "../core/readable.ts";
 import type { Attention } from "./attention.ts";
 import type { Stats } from "./views.ts";
 
@@ -65,8 +65,8 @@ function shortDisk({ spool }: RiskFacts): Attention | undefined {
     level: "warning",
     text: "The disk of DATA_DIR is nearly full",
     since: null,
-    detail: `${number(free / 1e6)} MB are free`,
-    remedy: `Free disk space: at ${number(floor / 1e6)} MB (SPOOL_MIN_FREE_BYTES) the intake is held.`,
+    detail: `${size(free)} are free`,
+    remedy: `Free disk space: at ${size(floor)} (SPOOL_MIN_FREE_BYTES) the intake is held.`,
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the HTTP surface sees of a gateway. gateway.ts implements it; a test needs ten lines to fake it.
+ * What the HTTP surface sees of a gateway. view.ts implements it; a test needs ten lines to fake it.
  *
  * The shape of `Stats` is the JSON of GET /stats as it stands: dashboards and scripts rely on its names.
  */

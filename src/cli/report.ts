@@ -1,4 +1,4 @@
-/** What several commands print: a line per second, tables, sizes, JSON. */
+/** What several commands print: a line per second, tables, lists, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
 import { oneLine } from "../core/terminal.ts";
 import type { Context } from "./command.ts";
@@ -35,13 +35,6 @@ export function printList(
 ): void {
   if (rows.length === 0) stderr(`${none}\n`);
   else stdout(table([heading, ...rows]));
-}
-
-/** A size for people: "0 bytes", "4.0 KiB", "10.0 GiB". */
-export function size(bytes: number): string {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
 /** A line of JSON with names as in GET /stats: snake_case. */

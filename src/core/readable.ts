@@ -1,5 +1,5 @@
 /**
- * Numbers and times as people read them, on the page, in a terminal and in the sentences of the attention. What a script reads
+ * Numbers, sizes and times as people read them, on the page, in a terminal and in the sentences of the attention. What a script reads
  * (JSON, metrics, CSV) keeps its digits as they are.
  */
 
@@ -28,6 +28,13 @@ export function duration(seconds: number): string {
   ] as const;
   const [unit, per] = units.find(([, length]) => seconds >= 2 * length) ?? ["s", 1];
   return `${number(Math.floor(seconds / per))} ${unit}`;
+}
+
+/** "1 byte", "4.0 KiB", "10.0 GiB". */
+export function size(bytes: number): string {
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  return power === 0 ? counted(bytes, "byte") : `${(bytes / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
 }
 
 /** In the reader's own time; the date too unless it is today. */

@@ -1,5 +1,5 @@
 /**
- * The guard: who has access. One of two ways always applies (config/index.ts makes sure of it):
+ * The guard: who has access. One of two ways always applies (httpMistakes in server.ts makes sure of it):
  *
  * - no token, and a listener on loopback: everybody on this host has access. A browser on this host may act for
  *   others, though: a page from elsewhere can reach 127.0.0.1 by a name that resolves to it (DNS rebinding, seen in

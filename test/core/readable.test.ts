@@ -1,6 +1,6 @@
-/** Numbers as people read them: one of a thing is named as one. */
+/** Numbers and sizes as people read them: one of a thing is named as one. */
 import { expect, test } from "bun:test";
-import { counted, countedEntries, entriesWait } from "../../src/core/readable.ts";
+import { counted, countedEntries, entriesWait, size } from "../../src/core/readable.ts";
 
 test.each([
   [0, "0 devices", "0 entries", "0 entries wait"],
@@ -8,4 +8,15 @@ test.each([
   [2_000, "2,000 devices", "2,000 entries", "2,000 entries wait"],
 ])("%i", (n, devices, entries, wait) => {
   expect([counted(n, "device"), countedEntries(n), entriesWait(n)]).toEqual([devices, entries, wait]);
+});
+
+test.each([
+  [0, "0 bytes"],
+  [1, "1 byte"],
+  [1_023, "1,023 bytes"],
+  [1_024, "1.0 KiB"],
+  [10 * 2 ** 30, "10.0 GiB"],
+  [2 ** 53, "8192.0 TiB"],
+])("%i bytes", (bytes, text) => {
+  expect(size(bytes)).toBe(text);
 });

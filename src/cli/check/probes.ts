@@ -22,7 +22,7 @@ import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
 import { askedSources } from "../../source/index.ts";
 import { builtMs } from "../../version.ts";
-import { size } from "../report.ts";
+import { size } from "../../core/readable.ts";
 
 export interface Probe {
   readonly part: string;

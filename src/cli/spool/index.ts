@@ -19,10 +19,10 @@ import { writeAll } from "../output.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import { withProgress } from "../progress.ts";
 import { sayStore } from "../configured-store.ts";
-import { jsonLine, size } from "../report.ts";
+import { jsonLine } from "../report.ts";
 import { lineProtocol, ndjson } from "./export-formats.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print-spool.ts";
-import { counted, countedEntries } from "../../core/readable.ts";
+import { counted, countedEntries, size } from "../../core/readable.ts";
 
 const lastRead = "is the last entry read";
 const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;

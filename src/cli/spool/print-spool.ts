@@ -1,10 +1,10 @@
 /** What `sluice spool` prints for people. */
-import { counted, countedEntries, number } from "../../core/readable.ts";
+import { counted, countedEntries, duration, number, size } from "../../core/readable.ts";
 import type { Repaired } from "../../spool/tools/repair.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import type { SpoolStatus } from "../../spool/tools/status.ts";
 import type { Verified } from "../../spool/tools/verify.ts";
-import { size, table } from "../report.ts";
+import { table } from "../report.ts";
 
 export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number): string {
   const { head, first, groups, entries, bytes, oldestReceivedMs, newestReceivedMs, files } = status;
@@ -61,7 +61,7 @@ function roomText(status: SpoolStatus, bytesMax: number): string {
   const { roomBytes, roomSeconds } = room(status, bytesMax);
   return roomSeconds === null
     ? `${size(roomBytes)}; how long that lasts is not known yet: less than a minute of messages is held`
-    : `${size(roomBytes)}, ${age(roomSeconds * 1000)} at the rate at which the held entries came in`;
+    : `${size(roomBytes)}, ${duration(roomSeconds)} at the rate at which the held entries came in`;
 }
 
 export function verifiedText(found: Verified): string {
@@ -93,9 +93,4 @@ export function lostText({ from, to, why }: Lost): string {
   return `seq ${from} to ${to} (${countedEntries(to - from + 1)}): ${why}`;
 }
 
-function age(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 172_800 ? `${(seconds / 3_600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} days`;
-}
+const age = (ms: number) => duration(Math.max(0, ms) / 1000);

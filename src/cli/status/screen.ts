@@ -6,9 +6,9 @@
  */
 import { stripVTControlCharacters, styleText } from "node:util";
 import { z } from "zod";
-import { counted, duration, entriesWait, localTime, number } from "../../core/readable.ts";
+import { counted, duration, entriesWait, localTime, number, size } from "../../core/readable.ts";
 import { oneLine } from "../../core/terminal.ts";
-import { size, table } from "../report.ts";
+import { table } from "../report.ts";
 
 const count = z.number();
 const latency = z.object({ p50: z.number().nullable(), p99: z.number().nullable() });
