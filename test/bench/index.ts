@@ -30,7 +30,7 @@ const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if 
   --bytes N         of a payload; the scaling bench has sizes of its own      [300]
   --rounds N        each with a fresh process and database per executable     [3]
   --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
-  --seconds N       at each rate                                              [8]
+  --seconds N       at each rate, twice                                       [8]
   --size-max N      the largest size of the scaling bench, up to 1000000        [10000]
   --axes A,B,…      what grows in it                                          [${scalingAxes.join(",")}]
   --peers DIR       folder with executables of peers (telegraf, bento)
