@@ -7,7 +7,7 @@ export const spoolSettings = {
     default: 5,
     unit: "ms",
     max: 10_000,
-    help: "How long a group of messages is collected before it is written with one fsync and acknowledged; up to six times as long, but 50 ms, while fewer than 48 come in that time, if more do in a longer one.",
+    help: "How long a group of messages is collected before it is written with one fsync and acknowledged. While fewer than 48 come in that time, it is up to six times as long, at most 50 ms, if that brings more.",
   }),
   bytesMax: integer({
     name: "SPOOL_MAX_BYTES",
