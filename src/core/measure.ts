@@ -51,6 +51,13 @@ export function suchAs(unit: string): string | undefined {
   return units[unit]?.such;
 }
 
+/** A number in this unit as a default is shown: nobody counts eleven digits, so a size that is whole in MiB or GiB is written so. */
+export function writtenMeasure(n: number, unit: string): string {
+  const suffix = ["GiB", "MiB"].find((each) => n > 0 && n % (bytes[each.toLowerCase()] ?? 0) === 0);
+  if (unit !== "bytes" || suffix === undefined) return String(n);
+  return `${n / (bytes[suffix.toLowerCase()] ?? 1)}${suffix}`;
+}
+
 /** In the unit; NaN if it is no number with a suffix that this unit has. Need not be whole. */
 export function readMeasure(text: string, unit: string): number {
   const [, digits = "", suffix = ""] = /^(\d{1,16}(?:\.\d{1,6})?) ?([A-Za-z]*)$/.exec(text) ?? [];

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { parseListen } from "./listen.ts";
-import { readMeasure, suchAs } from "./measure.ts";
+import { readMeasure, suchAs, writtenMeasure } from "./measure.ts";
 
 export interface Setting<T> {
   readonly name: string;
@@ -77,7 +77,7 @@ interface Bounds {
 
 /** A whole number within bounds; a size or a duration, by its unit, may have a suffix (10GB, 7d). */
 export function integer(spec: Row & Bounds & { default: number }): Setting<number> {
-  return row(spec, String(spec.default), spec.unit, () => whole(spec));
+  return row(spec, writtenMeasure(spec.default, spec.unit), spec.unit, () => whole(spec));
 }
 
 /** The same, that may be absent. */

@@ -69,7 +69,7 @@ export const mqttSettings = {
   tlsCa: optionalString({
     name: "MQTT_TLS_CA",
     unit: "path",
-    help: "PEM file of the CA that signed the broker's certificate.",
+    help: "PEM file of the CA that signed the broker's certificate (absent: those that this host trusts).",
   }),
   tlsCert: optionalString({
     name: "MQTT_TLS_CERT",

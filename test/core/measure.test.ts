@@ -49,6 +49,17 @@ describe("a setting", () => {
     expect(read.success ? "" : read.error.issues[0]?.message).toContain(wanted);
   });
 
+  test.each([
+    ["bytes", 10 * 2 ** 30, "10GiB"],
+    ["bytes", 64 * 2 ** 20, "64MiB"],
+    ["bytes", 8_192, "8192"],
+    ["bytes", 0, "0"],
+    ["seconds", 2 ** 30, "1073741824"],
+  ])("in %s: the default %i is written %s, which reads as the same", (unit, number, text) => {
+    const setting = integer({ name: "X", help: "", unit, default: number });
+    expect([setting.default, setting.schema.parse(text)]).toEqual([text, number]);
+  });
+
   test("that may be absent, is", () => {
     const { schema } = optionalInteger({ name: "X", help: "", unit: "seconds", min: 1 });
     expect(schema.parse(undefined)).toBeUndefined();
