@@ -21,7 +21,7 @@ import { KafkaMessage } from "./kafka-message.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
-import { ownPartitions, probe, readWords, topicNames } from "./topics.ts";
+import { leaderlessWords, leadersOf, placesOf, probe, readWords, topicNames } from "./topics.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -46,6 +46,7 @@ type Options = Pick<SourceParts<KafkaSettings>, "settings" | "gatewayId" | "cloc
 const retry = { baseMs: 250, maxMs: 5_000 };
 /** Leaders and partitions are looked at again this often. */
 const lookAgainMs = 30_000;
+const leaderlessLookMs = 5_000;
 const commitEveryMs = 5_000;
 
 export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Options): Source {
@@ -112,15 +113,18 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     const at = await connectWire(settings, name, clock);
     wire = at;
     now.signal.addEventListener("abort", () => void at.close());
-    const again = clock.every(lookAgainMs, () => void lookAgain(at, now));
+    let again: Timer | undefined;
     try {
-      const { topics } = await at.topics(names);
-      const read = await Promise.all(
-        topics.flatMap((topic) =>
-          ownPartitions(settings, topic).map((index) => partitionOf(at, topic, index)),
-        ),
-      );
-      reads(readWords(settings, topics));
+      const { topics } = await at.topics(names, "told");
+      const { led, leaderless } = placesOf(settings, topics);
+      const missing = leaderless.length > 0 ? leaderlessWords(leaderless) : "";
+      const words = [readWords(settings, topics), missing].filter((part) => part !== "").join("; ");
+      if (led.length === 0) throw new Error(`there is nothing to read: ${words}`);
+      const lookMs = leaderless.length > 0 ? leaderlessLookMs : lookAgainMs;
+      again = clock.every(lookMs, () => void lookAgain(at, now, leadersOf(settings, topics)));
+      const read = await Promise.all(led.map(({ topic, index }) => partitionOf(at, topic, index)));
+      if (missing !== "") log.warn({ kafka: place }, `${missing}; the others are read`);
+      reads(words);
       await readAll({
         wire: at,
         partitions: read,
@@ -133,7 +137,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
         lost,
       });
     } finally {
-      again.cancel();
+      again?.cancel();
       void at.close();
       wire = undefined;
     }
@@ -195,15 +199,10 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     return at.logEnd(node, topic, index, isCountedOnly(settings, topic) ? "latest" : "earliest");
   }
 
-  async function lookAgain(at: Wire, now: AbortController): Promise<void> {
+  async function lookAgain(at: Wire, now: AbortController, before: string): Promise<void> {
     try {
-      const { topics } = await at.topics(names);
-      const isOther = topics.some((topic) =>
-        topic.leaders.some(
-          (leader, index) => partitions.get(markKeyOf(topic, index))?.topic.leaders[index] !== leader,
-        ),
-      );
-      if (isOther) now.abort();
+      const { topics } = await at.topics(names, "told");
+      if (leadersOf(settings, topics) !== before) now.abort();
     } catch (error) {
       log.debug({ error: explain(error) }, "Kafka's partitions cannot be looked at now");
     }

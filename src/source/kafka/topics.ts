@@ -21,9 +21,34 @@ export function topicNames({
 }
 
 /** The indexes of its partitions that this gateway reads, if no group deals them out. */
-export function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: Topic): number[] {
+function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: Topic): number[] {
   const own = sourcePartitions?.split(",").map(Number);
   return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
+}
+
+/** A partition of a topic. */
+export interface Place {
+  readonly topic: Topic;
+  readonly index: number;
+}
+
+/** What this gateway reads, and what nobody can read now, as while the one broker that has it is away. */
+export function placesOf(settings: KafkaSettings, topics: readonly Topic[]) {
+  const all = topics.flatMap((topic) => ownPartitions(settings, topic).map((index) => ({ topic, index })));
+  const isLed = ({ topic, index }: Place) => (topic.leaders[index] ?? -1) >= 0;
+  return { led: all.filter(isLed), leaderless: all.filter((place) => !isLed(place)) };
+}
+
+export function leaderlessWords(places: readonly Place[]): string {
+  const named = places.slice(0, 10).map(({ topic, index }) => `${index} of ${topic.name}`);
+  const more = places.length > named.length ? " and others" : "";
+  return `no broker leads partition ${named.join(", ")}${more} now`;
+}
+
+/** Another word: the partitions or their leaders are others. */
+export function leadersOf(settings: KafkaSettings, topics: readonly Topic[]): string {
+  const own = (topic: Topic) => ownPartitions(settings, topic).map((index) => topic.leaders[index]);
+  return JSON.stringify(topics.map((topic) => [topic.id, own(topic)]));
 }
 
 /** What is read, in words; a partition that is asked for and is not there may be made later. */
