@@ -22,13 +22,14 @@ export interface HistogramStats {
 export class Histogram {
   readonly #counts = new Float64Array(latencyBounds.length + 1);
   #sumMs = 0;
+  /** Of the time that was observed last: what reaches the disk or a sink together mostly came together, too. */
+  #lastMs = Number.NaN;
+  #lastBucket = 0;
 
   /** A time that lies before its beginning (the host's clock was set back) counts as 0. */
   observeMs(ms: number): void {
-    const seconds = ms / 1000;
-    let bucket = 0;
-    while (bucket < latencyBounds.length && seconds > (latencyBounds[bucket] ?? 0)) bucket++;
-    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    if (ms !== this.#lastMs) [this.#lastMs, this.#lastBucket] = [ms, bucketOf(ms)];
+    this.#counts[this.#lastBucket] = (this.#counts[this.#lastBucket] ?? 0) + 1;
     this.#sumMs += Math.max(0, ms);
   }
 
@@ -36,6 +37,13 @@ export class Histogram {
     const counts = [...this.#counts];
     return { counts, count: counts.reduce((sum, n) => sum + n, 0), sumSeconds: this.#sumMs / 1000 };
   }
+}
+
+function bucketOf(ms: number): number {
+  const seconds = ms / 1000;
+  let bucket = 0;
+  while (bucket < latencyBounds.length && seconds > (latencyBounds[bucket] ?? 0)) bucket++;
+  return bucket;
 }
 
 /** The least bound that at least this share (0 to 1) of the observations lie within, in ms; null: there are none, or they lie beyond all bounds. */

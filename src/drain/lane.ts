@@ -22,6 +22,8 @@ export class Lane {
   /** On a detour: its unsettled entries at or before the drain's cursor. */
   waiting = 0;
   readonly #queue: Entry[] = [];
+  /** The bytes of each: an entry has left the processor's cache long before it is delivered, and to ask it again waits for memory. */
+  readonly #sizes: number[] = [];
 
   constructor(key: string) {
     this.key = key;
@@ -45,6 +47,7 @@ export class Lane {
     if (this.#queue.length === 0) this.sinceMs = nowMs;
     const bytes = payloadBytes(entry);
     this.#queue.push(entry);
+    this.#sizes.push(bytes);
     this.bytes += bytes;
     return bytes;
   }
@@ -53,23 +56,26 @@ export class Lane {
   peek(countMax: number, bytesMax: number, last: number): Entry[] {
     let bytes = 0;
     let n = 0;
-    for (const entry of this.#queue) {
-      bytes += payloadBytes(entry);
-      if (n > 0 && (n >= countMax || bytes > bytesMax || entry.seq > last)) break;
+    for (const size of this.#sizes) {
+      bytes += size;
+      if (n > 0 && (n >= countMax || bytes > bytesMax)) break;
       n++;
     }
+    while (n > 1 && (this.#queue[n - 1]?.seq ?? 0) > last) n--;
     return this.#queue.slice(0, n);
   }
 
   /** Forgets the oldest `n`. */
   drop(n: number, nowMs: number): void {
-    for (const entry of this.#queue.splice(0, n)) this.bytes -= payloadBytes(entry);
+    this.#queue.splice(0, n);
+    for (const size of this.#sizes.splice(0, n)) this.bytes -= size;
     this.sinceMs = nowMs;
   }
 
   /** Takes everything out. */
   empty(): Entry[] {
     this.bytes = 0;
+    this.#sizes.length = 0;
     return this.#queue.splice(0);
   }
 }
