@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { command, type CommandGroup, type Context, string } from "./command.ts";
-import { table } from "./report.ts";
+import { jsonLine, table } from "./report.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
 import { counted } from "../core/readable.ts";
 
@@ -70,7 +70,7 @@ async function forget(context: Context, options: Asked, method: string, path: st
 }
 
 function print(context: Context, answer: unknown): number {
-  context.stdout(`${JSON.stringify(answer)}\n`);
+  context.stdout(jsonLine(answer));
   return 0;
 }
 

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { oneLine } from "../core/terminal.ts";
 import { command, number, toggle, UsageError, string } from "./command.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
+import { jsonLine } from "./report.ts";
 
 const entry = z.looseObject({
   seq: z.number(),
@@ -38,7 +39,7 @@ export const events = command({
     for await (const { event, data } of clientOf(context, which).events(
       `/admin/follow?${query.toString()}`,
     )) {
-      if (json) context.stdout(`${JSON.stringify({ event, ...Object(data) })}\n`);
+      if (json) context.stdout(jsonLine({ event, ...Object(data) }));
       else if (event === "entry") context.stdout(lineOf(entry.parse(data)));
       else if (event === "not_shown") context.stderr(`${notShown.parse(data).entries} more in this second\n`);
       if (event === "entry" && ++seen === count) break;

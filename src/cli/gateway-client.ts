@@ -17,6 +17,7 @@ import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../admin/setting-store.ts";
 import { ConfigurationError, type Context, UsageError } from "./command.ts";
 import { sayStore } from "./configured-store.ts";
+import { jsonLine } from "./report.ts";
 
 export interface GatewayClient {
   /**
@@ -105,7 +106,7 @@ export function devicesOf({ request }: GatewayClient): DeviceStore {
       const [first, ...others] = devices;
       if (first !== undefined && others.length === 0)
         return [(await request("POST", "/admin/devices", lineOf(first), 409)) !== undefined];
-      const text = devices.map((device) => `${JSON.stringify(lineOf(device))}\n`).join("");
+      const text = devices.map((device) => jsonLine(lineOf(device))).join("");
       const result = importResult.parse(await request("POST", "/admin/devices/import", text));
       const remarks = new Map(result.remarks.map(({ line, why }) => [line, why]));
       if (result.wrong > 0)

@@ -9,6 +9,7 @@ import { formatVersion } from "../spool/schema.ts";
 import { commit, version } from "../version.ts";
 import { licensesText } from "./shell/licenses.ts";
 import { systemdUnit } from "./systemd-unit.ts";
+import { jsonLine } from "./report.ts";
 
 export interface Topic {
   readonly summary: string;
@@ -49,7 +50,7 @@ export function topicHelp(
 ): string | undefined {
   const topic = Object.hasOwn(among, name) ? among[name] : undefined;
   if (topic?.json === undefined || !asJson) return topic?.print(width);
-  return `${JSON.stringify(topic.json())}\n`;
+  return jsonLine(topic.json());
 }
 
 function helpReasons(width: number): string {

@@ -3,9 +3,9 @@
  * heard last.
  */
 import { latestDevice, seenList } from "../http/latest-endpoints.ts";
-import { command, moment, number, string, UsageError } from "./command.ts";
-import { printList } from "./report.ts";
-import { clientOf, runningOptions } from "./which-gateway.ts";
+import { command, type Context, moment, number, string, UsageError } from "./command.ts";
+import { jsonLine, printList } from "./report.ts";
+import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
 
 export const latest = command({
   name: "latest",
@@ -21,47 +21,72 @@ export const latest = command({
       help: "A file that holds READ_TOKEN or ADMIN_TOKEN, instead of ADMIN_TOKEN in the environment",
     },
   },
-  async run(context, { options: { tenant, device, since, limit, json, ...which } }) {
-    const client = clientOf(context, which);
-    if (device === undefined) {
-      const query = new URLSearchParams({
-        limit: String(limit),
-        ...(tenant !== undefined && { tenant }),
-        ...(since !== undefined && { seen_since: since }),
-      });
-      const answer = await client.request("GET", `/devices?${query.toString()}`);
-      const { devices, cursor } = seenList.parse(answer);
-      const rows = devices.map((it) => [it.tenant_id, it.device_id, it.last_seen, seconds(it.age_ms)]);
-      if (json) context.stdout(`${JSON.stringify(answer)}\n`);
-      else {
-        const none =
-          tenant === undefined && since === undefined
-            ? "no device was heard"
-            : "no device that matches was heard";
-        printList(context, ["tenant", "device", "last heard", "seconds ago"], rows, none);
-      }
-      if (cursor !== null && !json) context.stderr("there are more: see --limit, --tenant and --since\n");
-      return 0;
-    }
+  run(context, { options: { tenant, device, since, limit, json: asJson, ...which } }) {
+    if (device === undefined) return printHeard(context, which, { tenant, since, limit, asJson });
     if (tenant === undefined) throw new UsageError("--device needs --tenant");
-    const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
-    const answer = await client.request("GET", path);
-    if (answer === undefined) {
-      context.stderr(`nothing is known about ${tenant}/${device}, or it has been silent for long\n`);
-      return 1;
-    }
-    const { last_seen, values } = latestDevice.parse(answer);
-    const rows = Object.entries(values).map(([metric, { value, time, age_ms }]) => [
-      metric,
-      JSON.stringify(value),
-      time,
-      seconds(age_ms),
-    ]);
-    if (json) context.stdout(`${JSON.stringify(answer)}\n`);
-    else printList(context, ["metric", "value", "time", "seconds ago"], rows, "no value of it is known");
-    context.stderr(`last heard ${last_seen}\n`);
-    return 0;
+    return printValues(context, which, { tenant, device, asJson });
   },
 });
+
+interface Heard {
+  readonly tenant: string | undefined;
+  readonly since: string | undefined;
+  readonly limit: number;
+  readonly asJson: boolean;
+}
+
+async function printHeard(
+  context: Context,
+  which: WhichGateway,
+  { tenant, since, limit, asJson }: Heard,
+): Promise<number> {
+  const query = new URLSearchParams({
+    limit: String(limit),
+    ...(tenant !== undefined && { tenant }),
+    ...(since !== undefined && { seen_since: since }),
+  });
+  const answer = await clientOf(context, which).request("GET", `/devices?${query.toString()}`);
+  if (asJson) {
+    context.stdout(jsonLine(answer));
+    return 0;
+  }
+  const { devices, cursor } = seenList.parse(answer);
+  const rows = devices.map((it) => [it.tenant_id, it.device_id, it.last_seen, seconds(it.age_ms)]);
+  const isFiltered = tenant !== undefined || since !== undefined;
+  const none = isFiltered ? "no device that matches was heard" : "no device was heard";
+  printList(context, ["tenant", "device", "last heard", "seconds ago"], rows, none);
+  if (cursor !== null) context.stderr("there are more: see --limit, --tenant and --since\n");
+  return 0;
+}
+
+interface Asked {
+  readonly tenant: string;
+  readonly device: string;
+  readonly asJson: boolean;
+}
+
+async function printValues(
+  context: Context,
+  which: WhichGateway,
+  { tenant, device, asJson }: Asked,
+): Promise<number> {
+  const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
+  const answer = await clientOf(context, which).request("GET", path);
+  if (answer === undefined) {
+    context.stderr(`nothing is known about ${tenant}/${device}, or it has been silent for long\n`);
+    return 1;
+  }
+  const { last_seen, values } = latestDevice.parse(answer);
+  const rows = Object.entries(values).map(([metric, { value, time, age_ms }]) => [
+    metric,
+    JSON.stringify(value),
+    time,
+    seconds(age_ms),
+  ]);
+  if (asJson) context.stdout(jsonLine(answer));
+  else printList(context, ["metric", "value", "time", "seconds ago"], rows, "no value of it is known");
+  context.stderr(`last heard ${last_seen}\n`);
+  return 0;
+}
 
 const seconds = (ms: number) => (ms / 1000).toFixed(1);

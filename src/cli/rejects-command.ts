@@ -3,7 +3,7 @@ import { z } from "zod";
 import { reasons } from "../judge/reasons.ts";
 import { rejectRows } from "../http/reject-endpoints.ts";
 import { command, number, string } from "./command.ts";
-import { table } from "./report.ts";
+import { jsonLine, table } from "./report.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
 import { refuseUnknownReason } from "./known-reasons.ts";
 
@@ -26,7 +26,7 @@ export const rejects = command({
     });
     const answer = await clientOf(context, which).request("GET", `/admin/rejects?${query.toString()}`);
     if (json) {
-      context.stdout(`${JSON.stringify(answer)}\n`);
+      context.stdout(jsonLine(answer));
       return 0;
     }
     const { rejects: rows } = z.object({ rejects: rejectRows }).parse(answer);

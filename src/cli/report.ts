@@ -37,12 +37,12 @@ export function printList(
   else stdout(table([heading, ...rows]));
 }
 
-/** A line of JSON with names as in GET /stats: snake_case. */
 export function jsonLine(value: unknown): string {
-  return `${JSON.stringify(inSnakeCase(value))}\n`;
+  return `${JSON.stringify(value)}\n`;
 }
 
-function inSnakeCase(value: unknown): unknown {
+/** With names as in GET /stats. */
+export function inSnakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(inSnakeCase);
   if (typeof value !== "object" || value === null) return value;
   const members = Object.entries(value).map(([name, member]) => [

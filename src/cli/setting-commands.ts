@@ -10,7 +10,7 @@ import { command, type CommandGroup, type Context, json, UsageError } from "./co
 import { configured } from "./configuration.ts";
 import { gatewayClient, settingsOf } from "./gateway-client.ts";
 import { openConfiguredStore } from "./configured-store.ts";
-import { table } from "./report.ts";
+import { jsonLine, table } from "./report.ts";
 import { registryOptions } from "./which-gateway.ts";
 
 const common = { ...registryOptions, json };
@@ -83,7 +83,7 @@ async function withSettings(
 }
 
 function print(context: Context, rows: readonly SettingRow[], asJson: boolean): number {
-  if (asJson) context.stdout(`${JSON.stringify(rows)}\n`);
+  if (asJson) context.stdout(jsonLine(rows));
   else {
     const cells = rows.map(({ key, value, source, unit }) => [key, value, source, unit]);
     context.stdout(table([["setting", "value", "from", "unit"], ...cells]));

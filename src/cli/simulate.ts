@@ -13,7 +13,7 @@ import { createFleet, type Fleet } from "../simulator/fleet.ts";
 import { publishFleet, type PublishResult } from "../simulator/publisher.ts";
 import { registryCsv, registrySql } from "../simulator/registration.ts";
 import { command, type Context, number, type Option, toggle } from "./command.ts";
-import { progressLine, table } from "./report.ts";
+import { jsonLine, progressLine, table } from "./report.ts";
 import { brokerOptions, whichBroker } from "./simulate-broker.ts";
 
 const drainMs = 10_000;
@@ -74,7 +74,7 @@ export const simulate = command({
       signal: context.signal,
       onProgress: (counts) => context.stderr(`${progressLine(counts)}\n`),
     });
-    context.stdout(given.json ? `${JSON.stringify(summary(result))}\n` : describe(result));
+    context.stdout(given.json ? jsonLine(summary(result)) : describe(result));
     return result.acknowledged === result.sent ? 0 : 1;
   },
 });

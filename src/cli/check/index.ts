@@ -9,6 +9,7 @@ import { maskedIn } from "../../core/mask.ts";
 import { command, json } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { createProbes, type Probe } from "./probes.ts";
+import { jsonLine } from "../report.ts";
 
 interface Probed {
   readonly part: string;
@@ -24,7 +25,7 @@ export const check = command({
     const { config, effective } = configured(context);
     const found = maskedIn(await probeAll(config));
     context.stdout(
-      options.json ? `${JSON.stringify({ settings: effective, probes: found })}\n` : asText(effective, found),
+      options.json ? jsonLine({ settings: effective, probes: found }) : asText(effective, found),
     );
     return found.every(({ ok }) => ok) ? 0 : 1;
   },

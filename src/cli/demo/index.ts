@@ -20,6 +20,7 @@ import {
   verdictsOf,
 } from "./reconcile.ts";
 import { faultShares } from "../simulate.ts";
+import { jsonLine } from "../report.ts";
 
 const defaultWindow = 1000;
 const drainMs = 10_000;
@@ -140,7 +141,7 @@ function report(context: Context, json: boolean, result: DemoResult): number {
   const verdict = result.balanced
     ? "The books balance: everything sent was acknowledged, judged as expected and stored once.\n"
     : `The books do NOT balance (sent ${result.sent}, acknowledged ${result.acknowledged}).\n`;
-  context.stdout(json ? `${JSON.stringify(result)}\n` : `\n${reconciliationTable(result)}\n${verdict}`);
+  context.stdout(json ? jsonLine(result) : `\n${reconciliationTable(result)}\n${verdict}`);
   return result.balanced ? 0 : 1;
 }
 

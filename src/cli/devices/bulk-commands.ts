@@ -12,6 +12,7 @@ import { command, type Context, type Option, toggle, UsageError } from "../comma
 import { progressOf, withProgress } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
 import { registryOptions } from "../which-gateway.ts";
+import { jsonLine } from "../report.ts";
 
 export const importFile = command({
   name: "import",
@@ -144,7 +145,7 @@ function tokenPrinter(context: Context, asJson: boolean): (made: MadeTokens) => 
     const rows = made.map(({ tenant_id, device_id, token }) => ({ tenant_id, device_id, token }));
     const heading = isFirst && !asJson ? csvLine(["tenant_id", "device_id", "token"]) : "";
     isFirst = false;
-    const lines = rows.map((row) => (asJson ? `${JSON.stringify(row)}\n` : csvLine(Object.values(row))));
+    const lines = rows.map((row) => (asJson ? jsonLine(row) : csvLine(Object.values(row))));
     context.exact(heading + lines.join(""));
   };
 }
@@ -162,10 +163,7 @@ function conclude(
   { trouble, asJson }: { trouble: unknown; asJson: boolean },
 ): number {
   const { read, added, without_token: tokenless, existing, wrong, remarks } = result;
-  if (asJson)
-    context.stdout(
-      `${JSON.stringify({ read, added, without_token: tokenless, existing, wrong, remarks })}\n`,
-    );
+  if (asJson) context.stdout(jsonLine({ read, added, without_token: tokenless, existing, wrong, remarks }));
   else {
     for (const { line, why } of remarks) context.stderr(`${file}:${line}: ${why}\n`);
     context.stderr(

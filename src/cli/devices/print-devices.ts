@@ -5,7 +5,7 @@ import { columnsOf } from "../../admin/device-columns.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Device, DeviceId } from "../../core/device.ts";
 import type { Context } from "../command.ts";
-import { printList, table } from "../report.ts";
+import { jsonLine, printList, table } from "../report.ts";
 import type { Heard, HeardColumns } from "./heard.ts";
 
 export function printToken(context: Context, id: DeviceId, token: string, asJson: boolean): void {
@@ -47,10 +47,6 @@ export function printRemoved(context: Context, id: DeviceId, asJson: boolean): n
   const removed = toColumns({ ...id, removed: true });
   context.stdout(asJson ? jsonLine(removed) : `${named(id)} is removed\n`);
   return 0;
-}
-
-function jsonLine(value: unknown): string {
-  return `${JSON.stringify(value)}\n`;
 }
 
 const columnsWith = (device: Device, heard?: Heard) => ({ ...columnsOf(device), ...heard?.(device) });

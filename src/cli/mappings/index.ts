@@ -19,6 +19,7 @@ import { openConfiguredStore } from "../configured-store.ts";
 import { remoteQueue } from "../review/remote-queue.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
 import { runningOptions } from "../which-gateway.ts";
+import { jsonLine } from "../report.ts";
 
 const time: Option<number | undefined> = {
   flags: "--at <time>",
@@ -61,7 +62,7 @@ const tryOne = command({
     const { config } = configured(context);
     const tried = await toTry(context, options);
     const result = await tryMessage(config, tried, (ids) => findIn(context, ids));
-    context.stdout(options.json ? `${JSON.stringify(result)}\n` : asText(result));
+    context.stdout(options.json ? jsonLine(result) : asText(result));
     return result.outcomes.every(({ event, reason }) => event !== null && reason === null) ? 0 : 1;
   },
 });

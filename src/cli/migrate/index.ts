@@ -10,6 +10,7 @@ import { command, type Context, toggle, UsageError } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { moveLocal } from "./from-local.ts";
 import { openConfiguredStore, sayStore } from "../configured-store.ts";
+import { jsonLine } from "../report.ts";
 
 export const migrate = command({
   name: "migrate",
@@ -28,7 +29,7 @@ export const migrate = command({
   async run(context, { options }) {
     if (options.fromLocal) return fromLocal(context, configured(context).config, options.json);
     const { where, done } = await migrateStore(context, options.indexLatest);
-    if (options.json) context.stdout(`${JSON.stringify({ store: where, done })}\n`);
+    if (options.json) context.stdout(jsonLine({ store: where, done }));
     else {
       for (const step of done) context.stdout(`${step}\n`);
       context.stdout(done.length === 0 ? `${where}: everything was there already\n` : `${where}: done\n`);
@@ -62,7 +63,7 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
       moveLocal(config, db, (_, n) => step(n)),
     );
     const counts = Object.entries(rows).map(([table, n]) => `${table}: ${number(n)} moved\n`);
-    context.stdout(asJson ? `${JSON.stringify({ rows, refused, file })}\n` : counts.join(""));
+    context.stdout(asJson ? jsonLine({ rows, refused, file }) : counts.join(""));
     for (const why of refused) context.stderr(`not moved: ${why}\n`);
     context.stderr(
       `the local store is now ${file}; remove it once you have checked that everything was moved\n`,

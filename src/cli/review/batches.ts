@@ -3,7 +3,7 @@ import type { ReviewOutcome } from "../../admin/review/review-queue.ts";
 import { number } from "../../core/readable.ts";
 import type { Context } from "../command.ts";
 import { type Progress, withProgress } from "../progress.ts";
-import { table } from "../report.ts";
+import { jsonLine, table } from "../report.ts";
 
 /** How many of those that stay are named; all are counted. */
 const keptNamedMax = 1_000;
@@ -59,7 +59,7 @@ export function report(
   const { matched, keptCount, kept, why, stopped } = total;
   if (asJson) {
     const answer = { matched, done: total.done, kept_count: keptCount, kept, dry_run: dryRun, stopped };
-    return context.stdout(`${JSON.stringify(answer)}\n`);
+    return context.stdout(jsonLine(answer));
   }
   context.stdout(
     `${number(total.done)} of ${number(matched)} ${things} ${dryRun ? "would be " : ""}${done}, ${number(keptCount)} stay\n`,

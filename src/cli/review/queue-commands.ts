@@ -15,7 +15,7 @@ import {
 } from "../command.ts";
 import { report, runThrough } from "./batches.ts";
 import { filterOf, filters, selecting, selectionOf, whichOf } from "./options.ts";
-import { printList } from "../report.ts";
+import { jsonLine, printList } from "../report.ts";
 import { oneLine } from "../../core/terminal.ts";
 import { type gatewayOptions, type WhichGateway } from "../which-gateway.ts";
 import { refuseUnknownReason } from "../known-reasons.ts";
@@ -76,7 +76,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
         if (rows.length === 0) refuseUnknownReason(filter.reason);
         const none = `no ${things}${Object.keys(filter).length === 0 ? "" : " match"}`;
         const cells = rows.map((row) => spec.cells(row).map(cell));
-        if (options.json) context.stdout(`${JSON.stringify(rows)}\n`);
+        if (options.json) context.stdout(jsonLine(rows));
         else printList(context, spec.heading, cells, none);
         return 0;
       }),
@@ -96,7 +96,7 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
           context.stderr(`none of the ${things} has the id ${args.id}\n`);
           return 1;
         }
-        context.stdout(options.json ? `${JSON.stringify(found)}\n` : lines(found));
+        context.stdout(options.json ? jsonLine(found) : lines(found));
         return 0;
       });
     },

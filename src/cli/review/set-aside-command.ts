@@ -3,7 +3,7 @@
  */
 import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
 import { command, requiredString, number, toggle, string } from "../command.ts";
-import { table } from "../report.ts";
+import { jsonLine, table } from "../report.ts";
 import { clientOf, runningOptions } from "../which-gateway.ts";
 import { countedEntries } from "../../core/readable.ts";
 
@@ -21,7 +21,7 @@ export const setAside = command({
     const body = { sink, ...(lane !== undefined && { lane }), count, dry_run: dryRun };
     const client = clientOf(context, which);
     const answer = asideAnswer.parse(await client.request("POST", "/admin/dead-letters/set-aside", body));
-    if (json) context.stdout(`${JSON.stringify(answer)}\n`);
+    if (json) context.stdout(jsonLine(answer));
     else context.stdout(table([["seq", "tenant", "device", "type"], ...answer.entries.map(cells)]));
     context.stderr(`${summaryOf(answer, dryRun)}\nthe trouble was: ${answer.trouble}\n`);
     return answer.done || dryRun ? 0 : 1;

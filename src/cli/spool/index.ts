@@ -19,7 +19,7 @@ import { writeAll } from "../output.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import { withProgress } from "../progress.ts";
 import { sayStore } from "../configured-store.ts";
-import { jsonLine } from "../report.ts";
+import { inSnakeCase, jsonLine } from "../report.ts";
 import { lineProtocol, ndjson } from "./export-formats.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print-spool.ts";
 import { counted, countedEntries, size } from "../../core/readable.ts";
@@ -38,7 +38,7 @@ const status = command({
     const { bytesMax } = config.spool;
     context.stdout(
       options.json
-        ? jsonLine({ ...found, bytesMax, ...room(found, bytesMax) })
+        ? jsonLine(inSnakeCase({ ...found, bytesMax, ...room(found, bytesMax) }))
         : statusText(found, bytesMax, Date.now()),
     );
     return Promise.resolve(0);
@@ -54,7 +54,7 @@ const verify = command({
       const found = await withProgress(context, lastRead, (reading) =>
         verifySpool({ dataDir, spooled, reading }),
       );
-      context.stdout(options.json ? jsonLine(found) : verifiedText(found));
+      context.stdout(options.json ? jsonLine(inSnakeCase(found)) : verifiedText(found));
       return found.sound ? 0 : 1;
     }),
 });
@@ -69,7 +69,7 @@ const repair = command({
       const done = await withProgress(context, lastRead, (reading) =>
         repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now(), reading }),
       );
-      context.stdout(options.json ? jsonLine(done) : repairedText(done));
+      context.stdout(options.json ? jsonLine(inSnakeCase(done)) : repairedText(done));
       return 0;
     }),
 });
@@ -140,7 +140,7 @@ const compact = command({
       const after = measure();
       context.stdout(
         options.json
-          ? jsonLine({ bytesBefore: before, bytesAfter: after })
+          ? jsonLine({ bytes_before: before, bytes_after: after })
           : `${size(before)} before, ${size(after)} now\n`,
       );
       return 0;

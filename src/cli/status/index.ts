@@ -3,6 +3,7 @@ import { sleep, systemClock } from "../../core/clock.ts";
 import { command, type Context, number, toggle } from "../command.ts";
 import { fitting, type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
 import { type WhichGateway, clientOf, runningOptions } from "../which-gateway.ts";
+import { jsonLine } from "../report.ts";
 
 interface Look {
   readonly atMs: number;
@@ -15,7 +16,7 @@ export const status = command({
   options: { ...runningOptions, json: toggle("--json", "Print GET /stats as JSON") },
   async run(context, { options }) {
     const look = await looker(context, options)();
-    if (options.json) context.stdout(`${JSON.stringify(look.stats)}\n`);
+    if (options.json) context.stdout(jsonLine(look.stats));
     else context.drawn(screen({ ...look, inColour: inColour(context) }));
     return look.stats.attention.level === "critical" ? 1 : 0;
   },
