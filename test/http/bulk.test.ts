@@ -56,6 +56,15 @@ describe("CSV", () => {
     expect(await why(quoted)).toBe("line 2: longer than 100 characters");
     expect(await why(lines(pieces("x".repeat(500), 9), 100))).toBe("line 1: longer than 100 characters");
   });
+
+  test("of a file that was cut off within quotes the last record is not read", async () => {
+    const answer = await load('tenant_id,device_id,site_id\nacme,d1,"hall-1"\nacme,d2,"hall-1', csv);
+    expect(answer.status).toBe(422);
+    expect(answer.json).toMatchObject({
+      added: 1,
+      detail: "The rest of the file cannot be read; line 3: a quote is not closed.",
+    });
+  });
 });
 
 describe("import", () => {

@@ -17,7 +17,7 @@ export interface CsvRecord {
   readonly cells: readonly string[];
 }
 
-/** @throws if a record is longer than `charsMax`; the usual cause is a quote that is not closed */
+/** @throws if a record is longer than `charsMax`, or a quote is not closed */
 export async function* csvRecords(text: AsyncIterable<string>, charsMax: number): AsyncGenerator<CsvRecord> {
   let cells: string[] = [];
   let cell = "";
@@ -56,6 +56,8 @@ export async function* csvRecords(text: AsyncIterable<string>, charsMax: number)
       }
     }
   }
+  // A file that was cut off there would give a name that is cut off, too.
+  if (quoted && !wasQuote) throw new Error(`line ${firstLine}: a quote is not closed`);
   if (chars > 0) yield take();
 }
 
