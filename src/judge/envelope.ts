@@ -56,9 +56,13 @@ export function checkEnvelope(
 }
 
 function contradiction(body: Body, address: Address): Rejection<Code> | null {
-  if (contradicts(body["tenant_id"], address.tenantId)) return rejection("TENANT_MISMATCH_TOPIC_VS_PAYLOAD");
-  if (contradicts(body["device_id"], address.deviceId)) return rejection("DEVICE_MISMATCH_TOPIC_VS_PAYLOAD");
-  if (contradicts(body["msg_type"], address.msgType)) return rejection("MSG_TYPE_MISMATCH_TOPIC_VS_PAYLOAD");
+  const { tenant_id: tenant, device_id: device, msg_type: type } = body;
+  if (contradicts(tenant, address.tenantId))
+    return rejection("TENANT_MISMATCH_TOPIC_VS_PAYLOAD", bothSay(tenant, address.tenantId));
+  if (contradicts(device, address.deviceId))
+    return rejection("DEVICE_MISMATCH_TOPIC_VS_PAYLOAD", bothSay(device, address.deviceId));
+  if (contradicts(type, address.msgType))
+    return rejection("MSG_TYPE_MISMATCH_TOPIC_VS_PAYLOAD", bothSay(type, address.msgType));
   return null;
 }
 
@@ -69,6 +73,11 @@ function contradiction(body: Body, address: Address): Rejection<Code> | null {
 function contradicts(claim: unknown, level: string): boolean {
   if (claim === undefined || claim === null) return false;
   return typeof claim === "number" ? String(claim) !== level : claim !== level;
+}
+
+function bothSay(claim: unknown, level: string): string {
+  const isName = typeof claim === "string" || typeof claim === "number";
+  return `topic says ${level}, payload says ${isName ? claim : "no name"}`;
 }
 
 /** The payload's site; null if it has none that could be stored as one. */

@@ -107,6 +107,15 @@ describe("rejects", () => {
     expect(typeof JSON.parse(entry.payload)).toBe("object");
   });
 
+  test.each([
+    [{ tenant_id: "other" }, "topic says acme, payload says other"],
+    [{ device_id: 1 }, "topic says dev-0001, payload says 1"],
+    [{ device_id: aToken }, "topic says dev-0001, payload says ***"],
+    [{ msg_type: {} }, "topic says telemetry, payload says no name"],
+  ])("%j: the detail says what contradicts what", (claim, detail) => {
+    expect(entryOf(court({ policy: dev }).judge.judge(body(claim))).detail).toBe(detail);
+  });
+
   test("every reason is in this table, except those of an absent registry, the rate and our own faults", () => {
     const elsewhere = new Set([
       "UNREGISTERED_DEVICE",
