@@ -6,29 +6,29 @@
  */
 import { appendFile, rename, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
+import { z } from "zod";
 import type { Clock, Timer } from "../core/clock.ts";
 import { type HistogramStats, percentileMs } from "../core/histogram.ts";
 import type { Measurements } from "./views.ts";
 
-/** One minute, in the names of `/history`. Counts are of that minute alone. */
-export interface Sample {
-  /** Its end; ISO 8601, UTC. */
-  readonly at: string;
-  readonly accepted: number;
-  readonly duplicate: number;
-  readonly rejected: Readonly<Record<string, number>>;
-  /** From arrival to disk and to each sink; null: nothing came. */
-  readonly to_disk_ms: Percentiles | null;
-  readonly to_sink_ms: Readonly<Record<string, Percentiles | null>>;
-  /** At the end of the minute. */
-  readonly waiting: Readonly<Record<string, number>>;
-  readonly spool_bytes: number;
-}
+const percentiles = z.object({ p50: z.number().nullable(), p99: z.number().nullable() }).readonly();
+const byName = z.record(z.string(), z.number()).readonly();
 
-export interface Percentiles {
-  readonly p50: number | null;
-  readonly p99: number | null;
-}
+/** One minute, in the names of `/history`. Counts are of that minute alone. */
+export const sampleSchema = z
+  .object({
+    at: z.string().describe("The end of the minute."),
+    accepted: z.number(),
+    duplicate: z.number(),
+    rejected: byName.describe("By reason."),
+    to_disk_ms: percentiles.nullable().describe("null: no message came."),
+    to_sink_ms: z.record(z.string(), percentiles.nullable()).readonly(),
+    waiting: byName.describe("Entries waiting per sink, at the end of the minute."),
+    spool_bytes: z.number(),
+  })
+  .readonly();
+export type Sample = z.infer<typeof sampleSchema>;
+export type Percentiles = z.infer<typeof percentiles>;
 
 export interface History {
   /** Oldest first, at most a day. */

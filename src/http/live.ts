@@ -1,6 +1,7 @@
 /** What the page shows live: /live is /stats every second, /admin/follow is one device or all; and /history for the curves. */
 import { z } from "zod";
 import type { Clock } from "../core/clock.ts";
+import { sampleSchema } from "../admin/history.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import type { createStreams } from "./streams.ts";
 import type { GatewayView } from "../admin/views.ts";
@@ -32,7 +33,10 @@ export function liveEndpoints(
       path: "/history",
       id: "status.history",
       summary: "The last day, one sample per minute",
-      answer: { help: "Oldest first. Counts are per minute, not cumulative.", schema: z.object({ samples }) },
+      answer: {
+        help: "Oldest first. Counts are per minute, not cumulative.",
+        schema: z.object({ samples: z.array(sampleSchema).readonly() }),
+      },
       handle: () => ({ samples: view.history() }),
     }),
     endpoint({
@@ -63,20 +67,3 @@ export function liveEndpoints(
     }),
   ];
 }
-
-const percentiles = z.object({ p50: z.number().nullable(), p99: z.number().nullable() });
-const counts = z.record(z.string(), z.number());
-const samples = z
-  .array(
-    z.object({
-      at: z.string().describe("The end of the minute."),
-      accepted: z.number(),
-      duplicate: z.number(),
-      rejected: counts.describe("By reason."),
-      to_disk_ms: percentiles.nullable().describe("null: no message came."),
-      to_sink_ms: z.record(z.string(), percentiles.nullable()),
-      waiting: counts.describe("Entries waiting per sink, at the end of the minute."),
-      spool_bytes: z.number(),
-    }),
-  )
-  .readonly();
