@@ -14,10 +14,18 @@ export function giveToOwner(path: string): void {
   if (uid !== 0) lchownSync(path, uid, gid);
 }
 
+/** What to do if a directory is on a disk that takes no writes, whoever asks: Linux mounts one so that has failed. */
+export function whyReadOnly(dir: string): string | undefined {
+  if (accessFault(dir) !== "EROFS") return undefined;
+  return `the file system of ${dir} is mounted read-only, as after a fault of its disk: see dmesg, and mount it to be written`;
+}
+
 /** Why this process cannot open a database file, and the cure; undefined if it may. */
 export function whyNotOurs(path: string): string | undefined {
+  const readOnly = whyReadOnly(dirname(path));
+  if (readOnly !== undefined) return readOnly;
   for (const part of [dirname(path), path, `${path}-wal`, `${path}-shm`]) {
-    if (!existsSync(part) || mayWrite(part)) continue;
+    if (!existsSync(part) || accessFault(part) === undefined) continue;
     const { uid } = statSync(part);
     const owner = statSync(dirname(path)).uid;
     const cure =
@@ -29,11 +37,11 @@ export function whyNotOurs(path: string): string | undefined {
   return undefined;
 }
 
-function mayWrite(path: string): boolean {
+function accessFault(path: string): string | undefined {
   try {
     accessSync(path, constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "unknown";
   }
 }

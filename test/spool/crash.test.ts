@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import type { Spool } from "../../src/spool/spool.ts";
+import { spoolStatus } from "../../src/spool/tools/status.ts";
+import { verifySpool } from "../../src/spool/tools/verify.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { anEntry, incompressible, emptyRecord, readAll, settledTo, spoolKit } from "../kit/spool.ts";
 
@@ -133,6 +135,19 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       expect(again.sidecar.books().get("accepted")).toBe(accepted);
       expect(again.sidecar.packets()).toHaveLength(2 * accepted);
       kit.close(again);
+    });
+  });
+
+  test("that takes no writes, as after a fault, is named as such: the spool on it is not called damaged", () => {
+    onSmallDisk((dataDir) => {
+      const spool = kit.spool({ dataDir });
+      spool.append([anEntry()], emptyRecord);
+      kit.close(spool);
+      expect(Bun.spawnSync(["mount", "-o", "remount,ro", dataDir]).success).toBe(true);
+      const readOnly = `the file system of ${dataDir} is mounted read-only`;
+      expect(() => verifySpool({ dataDir, spooled: () => 1 })).toThrow(readOnly);
+      expect(() => spoolStatus(dataDir)).toThrow(readOnly);
+      expect(() => kit.spool({ dataDir })).toThrow(readOnly);
     });
   });
 

@@ -11,6 +11,7 @@ import { statusTopicOf } from "../../admin/status-topic.ts";
 import { probeStatusTopic } from "../../source/mqtt-probe.ts";
 import { filtersOf } from "../../source/mqtt-options.ts";
 import { thisHost } from "../../config/host.ts";
+import { whyReadOnly } from "../../core/owner.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
 import { silentLog } from "../../core/log.ts";
@@ -88,7 +89,7 @@ function probeClock(): Promise<string> {
 function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
   if (!thisHost.canWrite(dataDir)) {
     const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
-    return Promise.reject(new Error(why));
+    return Promise.reject(new Error(whyReadOnly(dataDir) ?? why));
   }
   const { bavail, bsize } = statfsSync(existsSync(dataDir) ? dataDir : dirname(dataDir));
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;

@@ -4,7 +4,7 @@
  * SQLite does not open a file that is shorter than its header says. Such a file is read through a copy in which the
  * missing pages are zeros, so that the file itself stays the evidence that it is.
  */
-import { Database } from "bun:sqlite";
+import { Database, SQLiteError } from "bun:sqlite";
 import {
   closeSync,
   constants,
@@ -18,6 +18,8 @@ import {
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
+import { explain } from "../../core/log.ts";
+import { whyNotOurs } from "../../core/owner.ts";
 
 /** Called before the lock is taken, which would create its file. @throws if there is no spool */
 export function spoolIn(dataDir: string): string {
@@ -62,10 +64,22 @@ export function logBytes(path: string): number {
   return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
 }
 
+/** SQLite opens the file at the first question. One that nobody may open, as on a disk that is read-only, is not a damaged one. */
+function refuseUnopened(db: Database, path: string): void {
+  try {
+    db.query("PRAGMA schema_version").get();
+  } catch (cause) {
+    if (!(cause instanceof SQLiteError) || cause.code?.startsWith("SQLITE_CANTOPEN") !== true) return;
+    const cure = whyNotOurs(path) ?? "see that its directory can be written and has room";
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
+  }
+}
+
 function withDatabase<T>(path: string, work: (db: Database) => T): T {
   const db = new Database(path, { readonly: true });
   try {
     db.run("PRAGMA busy_timeout = 5000");
+    refuseUnopened(db, path);
     return work(db);
   } finally {
     db.close();
