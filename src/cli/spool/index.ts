@@ -162,7 +162,7 @@ async function alone(context: Context, work: (dataDir: string) => number | Promi
   } catch (error) {
     if (!(error instanceof SpoolInUse)) throw error;
     context.stderr(
-      `a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` works while it runs)\n`,
+      `error: a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` works while it runs)\n`,
     );
     return 1;
   }

@@ -12,7 +12,8 @@ interface Look {
 
 export const status = command({
   name: "status",
-  summary: "Show the gateway's state: what is wrong and since when, what comes in, what waits",
+  summary:
+    "Show the gateway's state: what is wrong and since when, what comes in, what waits; exit code 1 if it is critical",
   options: { ...runningOptions, json: toggle("--json", "Print GET /stats as JSON") },
   async run(context, { options }) {
     const look = await looker(context, options)();
