@@ -130,7 +130,9 @@ describe.skipIf(!existsSync(executable))("a command that only reads creates noth
 
   test("each command says which store it works on", async () => {
     expect((await asRoot("migrate")).out).toContain(join(data, "local.db"));
-    expect((await asRoot("devices", "list")).err).toBe(`in the local store, ${join(data, "local.db")}\n`);
+    expect((await asRoot("devices", "list")).err).toStartWith(
+      `in the local store, ${join(data, "local.db")}\n`,
+    );
     expect((await asRoot("settings", "list")).err).toBe(`in the local store, ${join(data, "local.db")}\n`);
     new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() }).close();
     const ofSpool = [...readers, ["dead-letters", "list"]].filter(
