@@ -1,6 +1,6 @@
 /** The latest of each device and metric among some entries. */
 import { expect, test } from "bun:test";
-import type { Event } from "../../src/core/entry.ts";
+import type { Entry, Event } from "../../src/core/entry.ts";
 import { coalesce, textOf } from "../../src/core/latest.ts";
 import { event } from "../contract/entries.ts";
 
@@ -34,4 +34,25 @@ test("a number that a double would round keeps its digits, wherever it stands be
       expect(textOf(device!.values.get("a")?.value)).toBe(digits);
     }
   }
+});
+
+test("of one form only the newest is read; what has another form, or none, or is newer, is read as ever", () => {
+  const payload = (metrics: object) => JSON.stringify({ metrics });
+  const values = (...entries: Entry[]) => {
+    const [device] = coalesce(entries as Event[], (_, id) => id);
+    return [
+      Object.fromEntries([...device!.values].map(([name, { value }]) => [name, value])),
+      device!.receivedMs,
+    ];
+  };
+  const newest = event(3, { eventMs: 30, receivedMs: 100, form: 1, payload: payload({ a: 3 }) });
+  const late = { eventMs: 20, receivedMs: 200 };
+  expect(values(event(2, { ...late, form: 1, payload: "never read" }), newest)).toEqual([{ a: 3 }, 200]);
+  expect(values(newest, event(4, { eventMs: 40, form: 1, payload: payload({ a: 4 }) }))[0]).toEqual({ a: 4 });
+  for (const form of [2, undefined])
+    expect(values(event(2, { ...late, form, payload: payload({ b: 2 }) }), newest)[0]).toEqual({
+      a: 3,
+      b: 2,
+    });
+  expect(() => values(event(2, { ...late, form: 2, payload: "read" }), newest)).toThrow();
 });
