@@ -92,7 +92,7 @@ interface Common {
   readonly address?: Address | undefined;
   /**
    * Of an event, if it is at hand: the payloads of one number have their values in the same places, and all else is alike. A number there
-   * has no exponent, a string no escape and no control character.
+   * has no exponent, a string no escape and no control character; nor is there a backslash, a tab or an end of a line anywhere else.
    */
   readonly form?: number | undefined;
 }

@@ -43,7 +43,7 @@ export function createShelf(): Shelf {
 
   return {
     learn(text) {
-      if (text.length > formCharsMax || /[\\\r\n]/.test(text)) return undefined;
+      if (text.length > formCharsMax || /[\\\t\r\n]/.test(text)) return undefined;
       const read = slotsOf(text);
       if (read === undefined) return undefined;
       const { slots, end } = read;

@@ -182,7 +182,7 @@ export function encodeGroup(entries: readonly Entry[]): Group {
   let bytes: Buffer = scratch;
   let at = 0;
   for (const entry of entries) {
-    const escaped = entry.payload.includes("\n");
+    const escaped = entry.form === undefined && entry.payload.includes("\n");
     const payload = escaped ? copyText(entry.payload) : entry.payload;
     const speaker = speakerText(entry);
     const isUsual = !escaped && hasUsualHead(entry);

@@ -204,6 +204,10 @@ describe("learning", () => {
     ["a token elsewhere", textOf({ note: aToken })],
     ["an escape", `{"site_id":"lab-1","provision_token":"${aToken}","metrics":{"a\\u00b0":1}}`],
     ["a line break", `{"site_id":"lab-1",\n"provision_token":"${aToken}","metrics":{"a":1}}`],
+    [
+      "a tab, which COPY would escape",
+      `{"site_id":"lab-1",\t"provision_token":"${aToken}","metrics":{"a":1}}`,
+    ],
     ["a member twice", `{"site_id":"lab-1","seq":1,"seq":2,"provision_token":"${aToken}","metrics":{"a":1}}`],
     ["a remark", textOf({ metrics: undefined })],
     ["values without end", textOf({ raw: Array.from({ length: 300 }, (_, i) => i) })],
