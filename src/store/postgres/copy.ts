@@ -112,7 +112,7 @@ function endMessage(bytes: Buffer, head: number, end: number): void {
 /** Of raw_events. */
 export const rawRows: Rows<Entry> = {
   columns: (entry) => (isRaw(entry) ? columnsWith(entry, entry.kind === "event" ? "t" : "f") : ""),
-  // What has a form needs no escape, and to look for what does took a fifth of what a row cost.
+  // What has a form needs no escape, and to look for what does was an eighth of what a row cost.
   last: (entry) =>
     entry.form === undefined ? copyText(isRaw(entry) ? rawPayload(entry) : null) : entry.payload,
 };
