@@ -25,6 +25,7 @@ export interface Found {
   home: ReadonlyMap<unknown, unknown> | undefined;
 }
 
+/** Of eighteen fields: with one more the engine gives it 64 bytes more. */
 export class Address {
   readonly topic: string;
   readonly tenantId: string;
@@ -34,8 +35,8 @@ export class Address {
   key: string;
   /** The topic itself says so, to anybody; otherwise the source or a mapping does. */
   readonly isOfTopic: boolean;
-  isKept = false;
-  isShared = false;
+  /** Its strings are those of a message, or the kept row's; or it is kept itself. One field, for there is no room for two. */
+  state: "read" | "shared" | "kept" = "read";
   /** For redelivery-key.ts; -1: not known yet. */
   seed = -1;
   /** For speaker-text.ts: the registered site, and what it writes; "": nothing yet. */
@@ -66,7 +67,11 @@ export class Address {
   share(key: string, deviceId: string): void {
     this.key = key;
     this.deviceId = deviceId;
-    this.isShared = true;
+    if (this.state === "read") this.state = "shared";
+  }
+
+  get isKept(): boolean {
+    return this.state === "kept";
   }
 
   names({ tenantId, deviceId, msgType }: MessageAddress): boolean {
@@ -101,10 +106,11 @@ export function createAddresses() {
       if (present !== undefined && (present.isOfTopic || !isOfTopic))
         return present.names(address) ? present : address;
       if (topic.length > topicCharsMax || (present === undefined && kept.size >= keptMax)) return address;
-      const device = address.isShared ? deviceId : ownText(deviceId);
+      const isShared = address.state === "shared";
+      const device = isShared ? deviceId : ownText(deviceId);
       const own = new Address(ownText(topic), word(tenantId), device, word(msgType), isOfTopic);
-      if (address.isShared) own.share(address.key, deviceId);
-      own.isKept = true;
+      if (isShared) own.share(address.key, deviceId);
+      own.state = "kept";
       kept.set(own.topic, own);
       lastTopic = undefined;
       return own;
