@@ -56,7 +56,7 @@ export const itemBytes = {
   /** How a form becomes fields of a line, of the most values. */
   plan: 16_384,
   /** A series with the last times of its readings, however long those are. */
-  series: 1_408,
+  series: 1_152,
   /** A place in the window of a drain. */
   place: 16,
 };

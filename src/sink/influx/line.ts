@@ -41,7 +41,6 @@ export interface Time {
 /** One device in one table, and its last times. */
 export interface Series {
   readonly table: Table;
-  readonly grammar: Grammar;
   readonly siteId: string | null;
   /** Measurement and tags. */
   readonly text: string;

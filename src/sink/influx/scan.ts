@@ -223,10 +223,10 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
   return {
     scan(entry, table, series) {
       const { payload } = entry;
-      reserve(series.head.length + payload.length * 3 + lineBytesMax);
+      reserve(series.length + payload.length * 3 + lineBytesMax);
       start = at;
       if (at > 0) out[at++] = 10;
-      at = fieldsAt = copyWords(series.head, into.view, at);
+      at = fieldsAt = copyWords(series, into.view, at);
       const plan = planFor(entry, table);
       const end = plan === null ? -1 : write(plan, payload, into, at);
       if (plan !== null && end >= 0) {

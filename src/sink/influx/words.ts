@@ -17,6 +17,11 @@ export function wordsOf(bytes: Uint8Array): Words {
   return { words: new Float64Array(padded.buffer).slice(), length: bytes.length };
 }
 
+/** Of a copy, for an array whose memory was asked for by itself keeps that. */
+export function textOfWords({ words, length }: Words): string {
+  return Buffer.from(words.slice().buffer, 0, length).toString();
+}
+
 /** @returns where they end; up to seven bytes behind that are written over */
 export function copyWords({ words, length }: Words, view: DataView, at: number): number {
   for (let i = 0; i < words.length; i += 1) view.setFloat64(at + i * 8, words[i] ?? 0, true);
