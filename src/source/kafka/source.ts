@@ -21,7 +21,7 @@ import { KafkaMessage } from "./kafka-message.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
-import { leaderlessWords, leadersOf, placesOf, probe, readWords, topicNames } from "./topics.ts";
+import { byLeader, leaderlessWords, leadersOf, probe, readWords, topicNames } from "./topics.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -116,7 +116,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     let again: Timer | undefined;
     try {
       const { topics } = await at.topics(names, "told");
-      const { led, leaderless } = placesOf(settings, topics);
+      const { led, leaderless } = byLeader(settings, topics);
       const missing = leaderless.length > 0 ? leaderlessWords(leaderless) : "";
       const words = [readWords(settings, topics), missing].filter((part) => part !== "").join("; ");
       if (led.length === 0) throw new Error(`there is nothing to read: ${words}`);

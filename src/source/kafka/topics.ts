@@ -26,22 +26,21 @@ function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: Topic):
   return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
 }
 
-/** A partition of a topic. */
-export interface Place {
+interface TopicPartition {
   readonly topic: Topic;
   readonly index: number;
 }
 
 /** What this gateway reads, and what nobody can read now, as while the one broker that has it is away. */
-export function placesOf(settings: KafkaSettings, topics: readonly Topic[]) {
+export function byLeader(settings: KafkaSettings, topics: readonly Topic[]) {
   const all = topics.flatMap((topic) => ownPartitions(settings, topic).map((index) => ({ topic, index })));
-  const isLed = ({ topic, index }: Place) => (topic.leaders[index] ?? -1) >= 0;
-  return { led: all.filter(isLed), leaderless: all.filter((place) => !isLed(place)) };
+  const isLed = ({ topic, index }: TopicPartition) => (topic.leaders[index] ?? -1) >= 0;
+  return { led: all.filter(isLed), leaderless: all.filter((each) => !isLed(each)) };
 }
 
-export function leaderlessWords(places: readonly Place[]): string {
-  const named = places.slice(0, 10).map(({ topic, index }) => `${index} of ${topic.name}`);
-  const more = places.length > named.length ? " and others" : "";
+export function leaderlessWords(partitions: readonly TopicPartition[]): string {
+  const named = partitions.slice(0, 10).map(({ topic, index }) => `${index} of ${topic.name}`);
+  const more = partitions.length > named.length ? " and others" : "";
   return `no broker leads partition ${named.join(", ")}${more} now`;
 }
 
