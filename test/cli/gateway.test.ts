@@ -89,14 +89,14 @@ describe.each(places)("devices, through %s", (_, where) => {
     expect(imported.code).toBe(1);
     expect(imported.err).toContain(`${file}:1202: device_id: must be one level`);
     expect(imported.err).toEndWith("1,201 lines: 1,200 added, 0 already registered, 1 wrong\n");
-    const tokens = imported.out.trim().split("\r\n");
+    const tokens = imported.out.trim().split("\n");
     expect(tokens[0]).toBe("tenant_id,device_id,token");
     expect(tokens).toHaveLength(1200);
     expect(tokens[1]).toMatch(/^acme,d0001,tok-\S{32}$/);
 
     expect(await json("import", file)).toMatchObject({ read: 1201, added: 0, existing: 1200, wrong: 1 });
     const exported = await run("export", "--format", "csv", "--match", "d00");
-    expect(exported.out.trim().split("\r\n")).toHaveLength(101);
+    expect(exported.out.trim().split("\n")).toHaveLength(101);
     expect(exported.out).not.toContain("tok-");
     expect(exported.out).not.toContain(sha256("tok-some"));
     const listed = JSON.parse((await run("list", "--json")).out) as unknown[];

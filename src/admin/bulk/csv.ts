@@ -1,6 +1,7 @@
 /**
- * Reads and writes CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes; LF alone ends a record too. It is read
- * piece by piece as it comes. Rejected alternative: a library, since those at hand read whole texts or bring streams of their own.
+ * Reads and writes CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes. A record ends with CRLF or LF, and is
+ * written with LF: a shell that cuts the last cell out, which is a token, would keep the CR. It is read piece by piece as it comes.
+ * Rejected alternative: a library, since those at hand read whole texts or bring streams of their own.
  *
  * A spreadsheet runs a cell that begins like a formula, and the names of devices are not ours to choose: such a cell is written with an
  * apostrophe before it, which spreadsheets know, and read without it.
@@ -80,7 +81,7 @@ export async function* lines(
 /** Writes a record, with its line end. */
 export function csvLine(cells: readonly string[]): string {
   const written = cells.map((cell) => csvCell(formula.test(cell) ? `'${cell}` : cell));
-  return `${written.join(",")}\r\n`;
+  return `${written.join(",")}\n`;
 }
 
 function unguarded(cell: string): string {
