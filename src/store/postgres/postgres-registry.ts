@@ -11,13 +11,14 @@ import { createFind } from "./find.ts";
 import { findOwners } from "./find-owners.ts";
 import { inHalves } from "./halves.ts";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
-import type {
-  DeviceAuth,
-  DeviceChange,
-  DeviceFilter,
-  DeviceId,
-  Device,
-  NewDevice,
+import {
+  type DeviceAuth,
+  type DeviceChange,
+  type DeviceFilter,
+  type DeviceId,
+  type Device,
+  deviceKey,
+  type NewDevice,
 } from "../../core/device.ts";
 import type { Registry, TokenOwner } from "../../core/registry.ts";
 
@@ -167,8 +168,8 @@ export async function insertDevices(tx: Transaction, devices: readonly NewDevice
       status text, provision_token_hash text, fw_version text, metadata jsonb)
     order by tenant_id, device_id, n
     on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
-  const left = new Set(rows.map((row) => key(row.tenant_id, row.device_id)));
-  const added = devices.map((d) => left.delete(key(d.tenantId, d.deviceId)));
+  const left = new Set(rows.map((row) => deviceKey(row.tenant_id, row.device_id)));
+  const added = devices.map((d) => left.delete(deviceKey(d.tenantId, d.deviceId)));
   await addPreviousTokens(
     tx,
     devices.filter((_, at) => added[at]).filter((d) => d.previousTokenHash),
@@ -212,8 +213,4 @@ function newRow(device: NewDevice, n: number) {
   const { tenantId, deviceId, siteId, status = "ACTIVE", tokenHash = null, fwVersion = null } = device;
   const { metadata = {} } = device;
   return { n, ...toColumns({ tenantId, deviceId, siteId, status, tokenHash, fwVersion, metadata }) };
-}
-
-function key(tenantId: string, deviceId: string): string {
-  return JSON.stringify([tenantId, deviceId]);
 }

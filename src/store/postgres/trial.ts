@@ -8,7 +8,7 @@
  * the fault of its own entry.
  */
 import type { Entry } from "../../core/entry.ts";
-import type { Postgres } from "./postgres-client.ts";
+import { type Postgres, rehearsal } from "./postgres-client.ts";
 import { insertsOf } from "./write.ts";
 
 /** Why an entry was refused. */
@@ -76,21 +76,15 @@ end $block$`;
 
 export async function tryEach(db: Postgres, entries: readonly Entry[]): Promise<Trial> {
   if (entries.length === 0) return { refused: new Map(), passed: [] };
-  const takenBack = new Error("taken back");
   let answer = "[0,[]]";
-  try {
-    await db.transaction("finding the refused entry by PL/pgSQL", async (tx) => {
-      const statements = entries.map((entry) => Buffer.from(insertsOf(entry)).toString("base64"));
-      await tx.unsafe(`set local statement_timeout = ${Math.ceil(db.options.timeoutMs * shareOfDeadline)}`);
-      await tx.unsafe(`select set_config('sluice.trial', '${statements.join(",")}', true)`);
-      await tx.unsafe(block);
-      const [row] = await tx.unsafe<{ answer: string }[]>("select current_setting('sluice.trial') as answer");
-      answer = row?.answer ?? answer;
-      throw takenBack;
-    });
-  } catch (error) {
-    if (!(error instanceof Error) || error.cause !== takenBack) throw error;
-  }
+  await rehearsal(db, "finding the refused entry by PL/pgSQL", async (tx) => {
+    const statements = entries.map((entry) => Buffer.from(insertsOf(entry)).toString("base64"));
+    await tx.unsafe(`set local statement_timeout = ${Math.ceil(db.options.timeoutMs * shareOfDeadline)}`);
+    await tx.unsafe(`select set_config('sluice.trial', '${statements.join(",")}', true)`);
+    await tx.unsafe(block);
+    const [row] = await tx.unsafe<{ answer: string }[]>("select current_setting('sluice.trial') as answer");
+    answer = row?.answer ?? answer;
+  });
   const [tried, notes] = JSON.parse(answer) as [number, [number, string, string, string][]];
   const refused = new Map<number, Note>();
   for (const [at, code, message, detail] of notes) {
