@@ -75,8 +75,8 @@ export function changeOf(columns: z.infer<typeof changeColumns>): DeviceChange {
   return toFields(columns);
 }
 
-/** Devices in one page of a list. */
-export const pageMax = 1_000;
+/** Of a token that is replaced. Ten years: a longer overlap is a mistake. */
+export const graceSecondsMax = 315_360_000;
 
 export const filterQuery = {
   tenant: z.string().optional().describe("Only of this tenant."),

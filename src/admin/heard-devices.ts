@@ -7,7 +7,7 @@
  * change of a registry that others change too.
  */
 import { type DeviceActivity } from "./device-activity.ts";
-import { pageMax } from "./device-columns.ts";
+import { devicePages } from "./device-pages.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import {
   type Device,
@@ -69,13 +69,10 @@ export function createHeardDevices({ devices, activity, rejects, latest }: Heard
 
   async function silentFirst({ filter, limit, after }: HeardQuery): Promise<Ranked[]> {
     let kept: Ranked[] = [];
-    let last: Device | undefined;
-    do {
-      const page = await devices.list({ ...filter, limit: pageMax, ...(last && { after: last }) });
+    for await (const page of devicePages(devices, filter)) {
       const behind = page.map(ranked).filter((one) => after === undefined || bySilence(after, one) < 0);
       kept = [...kept, ...behind].sort(bySilence).slice(0, limit);
-      last = page.length < pageMax ? undefined : page.at(-1);
-    } while (last !== undefined);
+    }
     return kept;
   }
 

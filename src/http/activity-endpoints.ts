@@ -1,6 +1,7 @@
 /** /admin/devices/activity: when and how often each device was heard, and what of it was rejected; the page's list of devices. */
 import { z } from "zod";
-import { columnsOf, deviceColumns, filterOf, filterQuery, pageMax } from "../admin/device-columns.ts";
+import { columnsOf, deviceColumns, filterOf, filterQuery } from "../admin/device-columns.ts";
+import { pageMax } from "../admin/device-pages.ts";
 import type { HeardDevice, HeardDevices } from "../admin/heard-devices.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { cursorParameter, textOf } from "./seen-cursor.ts";

@@ -10,18 +10,16 @@ import {
   deviceColumns,
   filterOf,
   filterQuery,
+  graceSecondsMax,
   newDeviceColumns,
   newDeviceOf,
-  pageMax,
   tokenHash,
 } from "../admin/device-columns.ts";
+import { pageMax } from "../admin/device-pages.ts";
 import type { Device, DeviceChange, DeviceId, DeviceStore } from "../core/device.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import { newToken } from "../core/token.ts";
-
-/** Ten years: a longer overlap is a mistake. */
-const graceSecondsMax = 315_360_000;
 
 const listQuery = z.strictObject({
   ...filterQuery,

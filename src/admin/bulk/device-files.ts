@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { toColumns } from "../../core/columns.ts";
 import { columnsOf, newDeviceColumns, newDeviceOf } from "../device-columns.ts";
+import { devicePages } from "../device-pages.ts";
 import {
   type Device,
   type DeviceAuth,
@@ -27,7 +28,6 @@ export type ReadLine = { readonly line: number } & (
 );
 
 const recordCharsMax = 65_536;
-const pageSize = 1_000;
 const written = [
   "tenant_id",
   "device_id",
@@ -75,14 +75,10 @@ export async function* writeDevices(
 ): AsyncGenerator<string> {
   const names = findHashes === undefined ? written : [...written, ...hashesWritten];
   if (format === "csv") yield csvLine(names);
-  let after: Device | undefined;
-  for (;;) {
-    const page = await devices.list({ ...filter, limit: pageSize, ...(after && { after }) });
+  for await (const page of devicePages(devices, filter)) {
     const rows: Columns[] =
       findHashes === undefined ? page.map(columnsOf) : await withHashes(page, findHashes);
     if (rows.length > 0) yield rows.map((row) => lineOf(row, names, format)).join("");
-    after = page.at(-1);
-    if (page.length < pageSize) return;
   }
 }
 

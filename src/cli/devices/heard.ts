@@ -3,7 +3,7 @@
  * registry does not. Without --gateway the one on this host is asked, if it runs.
  */
 import { z } from "zod";
-import { pageMax } from "../../admin/device-columns.ts";
+import { pageMax } from "../../admin/device-pages.ts";
 import { deviceKey, type DeviceId } from "../../core/device.ts";
 import { explain } from "../../core/log.ts";
 import { activityPage } from "../../http/activity-endpoints.ts";

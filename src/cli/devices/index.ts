@@ -6,13 +6,14 @@ import {
   changeColumns,
   changeOf,
   filterOf,
+  graceSecondsMax,
   newDeviceColumns,
   newDeviceOf,
-  pageMax,
 } from "../../admin/device-columns.ts";
+import { devicePages } from "../../admin/device-pages.ts";
 import { whyOf } from "../../core/zod-words.ts";
 import { toColumns } from "../../core/columns.ts";
-import type { Device, DeviceFilter, DeviceId, DeviceStore } from "../../core/device.ts";
+import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { newToken } from "../../core/token.ts";
 import type { z } from "zod";
 import {
@@ -76,7 +77,7 @@ const list = command({
   },
   run: (context, { options }) =>
     withDevices(context, options, async (store, _, client) => {
-      const found = await listAll(store, filterOf(options), options.limit);
+      const found = (await Array.fromAsync(devicePages(store, filterOf(options), options.limit))).flat();
       const { tenant, site, status, match } = options;
       const isFiltered = [tenant, site, status, match].some((given) => given !== undefined);
       const none = isFiltered ? "no device matches" : "no device is registered: see `sluice devices add`";
@@ -133,7 +134,7 @@ const rotateToken = command({
   options: {
     grace: number("--grace <seconds>", "How long the old token stays valid", {
       default: 0,
-      max: 315_360_000,
+      max: graceSecondsMax,
     }),
     ...common,
   },
@@ -179,21 +180,6 @@ function setStatus(name: string, status: string, summary: string) {
         return printDevice(context, id, await store.update(id, { status }), options.json);
       }),
   });
-}
-
-async function listAll(
-  store: DeviceStore,
-  filter: Omit<DeviceFilter, "limit" | "after">,
-  limit: number,
-): Promise<Device[]> {
-  const found: Device[] = [];
-  for (;;) {
-    const wanted = Math.min(pageMax, limit - found.length);
-    const after = found.at(-1);
-    const page = await store.list({ ...filter, limit: wanted, ...(after !== undefined && { after }) });
-    found.push(...page);
-    if (page.length < wanted || found.length >= limit) return found;
-  }
 }
 
 function isRegistered(context: Context, id: DeviceId): number {
