@@ -1,7 +1,8 @@
 /** `sluice events`: what happens to the next messages, one line each, live until interrupted. */
 import { z } from "zod";
 import { oneLine } from "../core/terminal.ts";
-import { command, number, toggle, UsageError, string } from "./command.ts";
+import { command, number, toggle } from "./command.ts";
+import { deviceOption } from "./devices/device-options.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
 import { jsonLine } from "./report.ts";
 
@@ -27,14 +28,11 @@ export const events = command({
     ...runningOptions,
     json: toggle("--json", "Print each event as a line of JSON, those of the sinks too"),
     follow: toggle("--follow", "Run until interrupted; that is the default"),
-    device: string("--device <tenant/device>", "Only of this device"),
+    device: deviceOption("--device <tenant/device>", "Only of this device"),
     count: number("--count <n>", "End after this many messages; 0: never", { default: 0 }),
   },
   async run(context, { options: { device, count, json, ...which } }) {
-    const [tenantId, deviceId, ...more] = device?.split("/") ?? [];
-    if (device !== undefined && (!tenantId || !deviceId || more.length > 0))
-      throw new UsageError("--device is <tenant>/<device>");
-    const query = new URLSearchParams(tenantId && deviceId ? { tenant: tenantId, device: deviceId } : {});
+    const query = new URLSearchParams(device && { tenant: device.tenantId, device: device.deviceId });
     let seen = 0;
     for await (const { event, data } of clientOf(context, which).events(
       `/admin/follow?${query.toString()}`,

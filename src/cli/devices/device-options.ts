@@ -51,6 +51,19 @@ export function deviceId({ tenant, device }: { tenant: string; device: string })
   return { tenantId: tenant, deviceId: device };
 }
 
+/** An option that names one device. */
+export function deviceOption(flags: string, help: string): Option<DeviceId | undefined> {
+  const schema = z
+    .string()
+    .regex(/^[^/]+\/[^/]+$/, "must be <tenant>/<device>")
+    .transform((said) => {
+      const [tenantId = "", device = ""] = said.split("/");
+      return { tenantId, deviceId: device };
+    })
+    .optional();
+  return { flags, help, schema };
+}
+
 export function metadataOption(): Option<Readonly<Record<string, unknown>> | undefined> {
   const schema = z
     .string()

@@ -16,6 +16,7 @@ import {
 } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
+import { deviceOption } from "../devices/device-options.ts";
 import { remoteQueue } from "../review/remote-queue.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
 import { runningOptions } from "../which-gateway.ts";
@@ -31,18 +32,10 @@ const time: Option<number | undefined> = {
     .optional(),
 };
 
-const speaker: Option<DeviceId | undefined> = {
-  flags: "--as <tenant/device>",
-  help: "The device that proved itself at CONNECT to the embedded broker",
-  schema: z
-    .string()
-    .regex(/^[^/]+\/.+$/, "must be <tenant>/<device>")
-    .transform((said) => ({
-      tenantId: said.split("/")[0] ?? "",
-      deviceId: said.slice(said.indexOf("/") + 1),
-    }))
-    .optional(),
-};
+const speaker = deviceOption(
+  "--as <tenant/device>",
+  "The device that proved itself at CONNECT to the embedded broker",
+);
 
 const tryOne = command({
   name: "try",
