@@ -21,7 +21,7 @@ const withoutNeed: Readonly<Record<string, string>> = {
   BUCKET_TTL_SECONDS: "rate limits are bounded by themselves",
   BUCKET_CLEANUP_INTERVAL: "rate limits are bounded by themselves",
   COUNTERS_ENABLED: "rejects are always counted",
-  CERT_AUTH_ENABLED: "devices prove themselves by token",
+  CERT_AUTH_ENABLED: "devices prove themselves by token, or by a certificate of BROKER_TLS_CA",
   METRIC_MAP_CACHE_TTL: "metrics are not renamed",
   METRIC_MAP_CACHE_SIZE: "metrics are not renamed",
   DELIVERY_WORKER_COUNT: "every sink has its own pace",

@@ -4,7 +4,8 @@ import { sleep, type Clock } from "../../core/clock.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Drain } from "../../drain/drain.ts";
 
-const countMax = 5_000;
+/** Entries set aside by one request. */
+export const asideMax = 5_000;
 
 export const asideAsked = z.strictObject({
   sink: z.string().min(1),
@@ -12,7 +13,7 @@ export const asideAsked = z.strictObject({
     .string()
     .optional()
     .describe("The lane, as `alarms` in /stats names it; absent: the first lane in trouble."),
-  count: z.number().int().min(1).max(countMax).default(1).describe("How many entries, the oldest first."),
+  count: z.number().int().min(1).max(asideMax).default(1).describe("How many entries, the oldest first."),
   dry_run: z.boolean().default(false).describe("Change nothing; only say which entries."),
 });
 

@@ -3,7 +3,7 @@
  * dead letters and for the quarantine. They work in batches, with progress on standard error, and may be interrupted
  * between two batches.
  */
-import type { ReviewQueue, Filter } from "../../admin/review/review-queue.ts";
+import { type Filter, pageMax, type ReviewQueue } from "../../admin/review/review-queue.ts";
 import {
   command,
   type CommandGroup,
@@ -38,8 +38,6 @@ export interface QueueCommands<Row, Full> {
   readonly cells: (row: Row) => readonly (string | number | null)[];
   readonly open: (context: Context, which: WhichGateway) => Promise<OpenQueue<Row, Full>>;
 }
-
-const pageMax = 1_000;
 
 export function queueCommands<Row extends { id: number }, Full extends object>(
   spec: QueueCommands<Row, Full>,

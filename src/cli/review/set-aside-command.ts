@@ -1,7 +1,7 @@
 /**
  * `sluice dead-letters set-aside`: an operator decides about the entries at which a running gateway's sink is stuck.
  */
-import { asideAnswer, type AsideAnswer } from "../../admin/review/set-aside.ts";
+import { asideAnswer, type AsideAnswer, asideMax } from "../../admin/review/set-aside.ts";
 import { command, requiredString, number, toggle, string } from "../command.ts";
 import { jsonLine, table } from "../report.ts";
 import { clientOf, runningOptions } from "../which-gateway.ts";
@@ -13,7 +13,7 @@ export const setAside = command({
   options: {
     sink: requiredString("--sink <name>", "The sink, as `sinks` in /stats names it"),
     lane: string("--lane <name>", "The lane, as its alarm names it (default: the first in trouble)"),
-    count: number("--count <n>", "How many entries, the oldest first", { default: 1, min: 1, max: 5_000 }),
+    count: number("--count <n>", "How many entries, the oldest first", { default: 1, min: 1, max: asideMax }),
     dryRun: toggle("--dry-run", "Change nothing; only say which entries"),
     ...runningOptions,
   },
