@@ -15,7 +15,7 @@ export async function inHalves<Item, Result>(
     return await work(items);
   } catch (error) {
     const [first] = items;
-    if (serverError(error) === undefined || first === undefined || !(await succeeds(work([])))) throw error;
+    if (!mayBeOfItems(error) || first === undefined || !(await succeeds(work([])))) throw error;
     if (items.length === 1) {
       refused(first, error);
       return [];
@@ -24,6 +24,12 @@ export async function inHalves<Item, Result>(
     const results = await inHalves(items.slice(0, half), work, refused);
     return [...results, ...(await inHalves(items.slice(half), work, refused))];
   }
+}
+
+/** Not so if the server ended the connection or rolled back, was out of something, found a thing locked or was told to cancel. */
+function mayBeOfItems(error: unknown): boolean {
+  const { severity, code } = serverError(error) ?? {};
+  return severity === "ERROR" && code !== undefined && !/^(08|40|53|55|57)/.test(code);
 }
 
 function succeeds(work: Promise<unknown>): Promise<boolean> {

@@ -173,6 +173,26 @@ export const postgresFaults: readonly Fault[] = [
       ),
   },
   {
+    name: "postgres-cancelled",
+    says: "PostgreSQL: whatever the gateway's backends are at is cancelled, or they are terminated, again and again",
+    site: { rate: 1000 },
+    few: 60,
+    many: 400,
+    async run(site, times, random) {
+      await site.sql(async (sql) => {
+        for (let i = 0; i < times; i++) {
+          const ends = i % 2 === 0 ? "pg_cancel_backend" : "pg_terminate_backend";
+          await sql.unsafe(`select ${ends}(pid) from pg_stat_activity
+            where datname = current_database() and application_name = 'sluice' and state <> 'idle'`);
+          await Bun.sleep(random.whole(1, 60));
+        }
+      });
+      await over(site);
+      return times;
+    },
+    also: lettersAre(0),
+  },
+  {
     name: "postgres-commit-answer-lost",
     says: "PostgreSQL: the answer to COMMIT is lost",
     few: 5,

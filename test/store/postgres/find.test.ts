@@ -72,6 +72,15 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     );
   });
 
+  test("a look-up that the server is told to cancel is an outage, and does not make the device unregistered", async () => {
+    await open("UTF8");
+    await sql.unsafe(`alter table device_registry rename to registered;
+      create view device_registry as select *, case when device_id = 'plain-7' and pg_cancel_backend(pg_backend_pid())
+        then pg_sleep(1)::text end as previous_token_until from (select tenant_id, device_id, site_id, status,
+        provision_token_hash, previous_token_hash from registered) as r`);
+    await expect(registry.find(plain)).rejects.toThrow("looking up devices");
+  });
+
   test("AUTO_PROVISION registers all names except those that the database cannot hold", async () => {
     await open("LATIN1");
     const asked = [...Object.keys(names), "new-1", "new-2"].map((name) => ({ ...idOf(name), siteId: "s" }));
