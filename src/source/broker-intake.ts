@@ -59,12 +59,12 @@ export class BrokerMessage implements Message {
 
   /** Its sender left before it was taken: it will send the message again. */
   abandoned(): boolean {
-    return !this.#isWill && this.#client?.closed === true;
+    return this.from?.closed === true;
   }
 
-  /** Calls `gone` if its sender leaves. */
-  onAbandoned(gone: () => void): void {
-    this.#client?.conn.once("close", gone);
+  /** Who sends it again if it is not acknowledged; null: nobody does, as the sender of a will has left already. */
+  get from(): Client | null {
+    return this.#isWill ? null : this.#client;
   }
 
   /** Without an acknowledgement. */
@@ -84,6 +84,53 @@ export function bytesOf({ payload }: PublishPacket): Uint8Array {
 
 /** What all messages that wait for the intake may hold; a sender beyond it is disconnected, and comes back. */
 export const waitingBytesMax = 64 * 1024 * 1024;
+/** Of those, wills, which nobody sends again: as many as devices that go in one power cut. */
+const waitingWillsMax = 10_000;
+/** Beside payload and topic, about what we and aedes keep of a message that waits. */
+const waitingOverheadBytes = 1024;
+
+const weightOf = ({ payload, topic }: BrokerMessage) => payload.length + topic.length + waitingOverheadBytes;
+
+/** Messages that wait for the intake, of each sender in the order in which they came, until it leaves. */
+class Waiting {
+  size = 0;
+  bytes = 0;
+  /** A sender stays until it leaves, so that it has one listener, and not one per message. null: of wills. */
+  readonly #bySender = new Map<Client | null, BrokerMessage[]>();
+
+  hasRoomFor(message: BrokerMessage): boolean {
+    if (message.from === null && this.#of(null).length >= waitingWillsMax) return false;
+    return this.bytes + weightOf(message) <= waitingBytesMax;
+  }
+
+  add(message: BrokerMessage): void {
+    this.size += 1;
+    this.bytes += weightOf(message);
+    this.#of(message.from).push(message);
+  }
+
+  takeAll(): BrokerMessage[] {
+    return [...this.#bySender.values()].flatMap((own) => this.#take(own));
+  }
+
+  #of(sender: Client | null): BrokerMessage[] {
+    const known = this.#bySender.get(sender);
+    if (known !== undefined) return known;
+    const own: BrokerMessage[] = [];
+    this.#bySender.set(sender, own);
+    sender?.conn.once("close", () => {
+      this.#bySender.delete(sender);
+      this.#take(own);
+    });
+    return own;
+  }
+
+  #take(own: BrokerMessage[]): BrokerMessage[] {
+    this.size -= own.length;
+    for (const message of own) this.bytes -= weightOf(message);
+    return own.splice(0);
+  }
+}
 
 export interface Gate {
   open(intake: Intake): void;
@@ -96,8 +143,7 @@ export interface Gate {
 
 export function createIntakeGate(warn: Warn): Gate {
   let intake: Intake | undefined;
-  let waiting = new Set<BrokerMessage>();
-  let waitingBytes = 0;
+  const waiting = new Waiting();
   let unacknowledged = 0;
 
   function hand(to: Intake, message: BrokerMessage): void {
@@ -107,10 +153,7 @@ export function createIntakeGate(warn: Warn): Gate {
   }
 
   function resume(): void {
-    const held = waiting;
-    waiting = new Set();
-    waitingBytes = 0;
-    for (const message of held) take(message);
+    for (const message of waiting.takeAll()) take(message);
   }
 
   function take(message: BrokerMessage): void {
@@ -118,7 +161,7 @@ export function createIntakeGate(warn: Warn): Gate {
     // Held, it would keep what its senders abandon, and they come again with the same.
     const hasRoom = !intake.isFull() && intake.held === null;
     if (waiting.size === 0 && hasRoom) return hand(intake, message);
-    if (waitingBytes + message.payload.length > waitingBytesMax) {
+    if (!waiting.hasRoomFor(message)) {
       warn(
         { max: waitingBytesMax },
         "clients are disconnected: the intake is full, and so is what may wait for it",
@@ -126,10 +169,6 @@ export function createIntakeGate(warn: Warn): Gate {
       return message.sendAway();
     }
     waiting.add(message);
-    waitingBytes += message.payload.length;
-    message.onAbandoned(() => {
-      if (waiting.delete(message)) waitingBytes -= message.payload.length;
-    });
     if (waiting.size === 1) intake.whenRoom(resume);
   }
 
@@ -139,7 +178,7 @@ export function createIntakeGate(warn: Warn): Gate {
     },
     shut() {
       intake = undefined;
-      waiting = new Set();
+      waiting.takeAll();
     },
     take,
     durable(messages) {

@@ -116,6 +116,38 @@ describe("acknowledgement", () => {
     expect(intake.texts()).toEqual(["the same reading"]);
   });
 
+  test("the will of a device that vanishes while the intake is held is a message afterwards", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    intake.held = "the disk is full";
+    const client = await wireClient(port);
+    const will = {
+      topic: "tenant/acme/device/d1/status",
+      payload: Buffer.from("gone"),
+      qos: 1,
+      retain: false,
+    };
+    client.send({ ...connectPacket("w"), cmd: "connect", will } as Parameters<WireClient["send"]>[0]);
+    await until("CONNACK", () => client.packets.length > 0);
+    client.socket.destroy();
+    await until("it left", () => source.status().detail.includes("; 0 connections"));
+    await until("its will waits", () => source.status().unacknowledged === 1);
+    intake.drain();
+    expect(intake.texts()).toEqual(["gone"]);
+  });
+
+  test("what waits while the intake is held is bounded, however small the messages are", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    intake.held = "the disk is full";
+    const burst = Array.from({ length: 1_000 }, (_, i) => publishPacket(i + 1, ""));
+    for (let i = 0; i < 65; i++) {
+      const client = await device(port, `burst-${i}`);
+      const before = source.status().unacknowledged;
+      client.send(...burst);
+      await until("it waits", () => source.status().unacknowledged === before + 1_000 || client.closed());
+    }
+    expect(source.status().unacknowledged).toBeLessThan(65_000);
+  });
+
   test("after stopIntake no client is accepted and nothing is taken; what was taken before is still acknowledged", async () => {
     const { source, intake, port } = await embeddedBroker();
     const client = await device(port);
