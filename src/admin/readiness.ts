@@ -1,4 +1,5 @@
 /** `/readyz`: whether each part can do its work now, and what it says. */
+import { z } from "zod";
 import { explain } from "../core/log.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
@@ -7,8 +8,16 @@ import type { RecentRejects } from "./recent-rejects.ts";
 import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";
 import type { Spool } from "../spool/spool.ts";
-import type { PartReadiness } from "./views.ts";
 import { counted } from "../core/readable.ts";
+
+/** One part: a row of `/readyz`. */
+export const partSchema = z.object({
+  part: z.string().describe("Its kind and name: source, clock, intake, registry, sink, dead letters."),
+  ok: z.boolean().describe("Whether it can do its work now."),
+  // One sentence without secrets.
+  detail: z.string().describe("Its words."),
+});
+export type PartReadiness = Readonly<z.infer<typeof partSchema>>;
 
 export interface ReadyParts {
   readonly sources: readonly Source[];

@@ -7,9 +7,10 @@
  * A limited device is good data turned away, so it is reported without being asked: in the log, and in /readyz. Telemetry without
  * metrics is accepted, but nothing of it arrives where readings are looked for, so it is shown here too, and logged.
  */
+import { z } from "zod";
 import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
-import type { RejectRow, RejectsView } from "./views.ts";
+import type { RejectsView } from "./views.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/throttled-warn.ts";
@@ -23,6 +24,24 @@ const limitedMs = 600_000;
 const detailCharsMax = 256;
 /** An operator asks of these which topic it was: a device may be named wrongly in it, or not at all. */
 const aboutTopics: ReadonlySet<string> = new Set(["BAD_TOPIC_FORMAT", "MAPPING_MISFIT"]);
+
+/** As GET /admin/rejects has it. */
+export const rejectRow = z.object({
+  reason: z.string().describe("See `sluice help reasons`."),
+  accepted: z.boolean().describe("true: stored, but without metrics, so InfluxDB gets no reading from it."),
+  tenant_id: z.string().nullable(),
+  device_id: z.string().nullable().describe("null: the topic named no device."),
+  count: z.number(),
+  first_at: z.string(),
+  last_at: z.string(),
+  topic: z
+    .string()
+    .nullable()
+    .describe("The topic of the last one, shortened, for BAD_TOPIC_FORMAT and MAPPING_MISFIT; else null."),
+  // Never holds a token.
+  detail: z.string().nullable().describe("What exactly was wrong with the last one."),
+});
+export type RejectRow = Readonly<z.infer<typeof rejectRow>>;
 
 interface Row {
   readonly reason: string;

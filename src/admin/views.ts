@@ -11,7 +11,9 @@ import type { ReasonRow } from "../judge/reasons.ts";
 import type { Follow } from "./follow.ts";
 import type { Sample } from "./history.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import type { Attention } from "./attention.ts";
+import type { Attention, PartState } from "./attention.ts";
+import type { PartReadiness } from "./readiness.ts";
+import type { RejectRow } from "./recent-rejects.ts";
 import type { CertificateEnd } from "../core/pem.ts";
 import type { SinkStats } from "../core/sink.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
@@ -79,20 +81,6 @@ export interface Stats {
   readonly [more: string]: unknown;
 }
 
-/** Whether one part can do its work now. `detail`: one sentence without secrets. */
-export interface PartReadiness {
-  readonly part: string;
-  readonly ok: boolean;
-  readonly detail: string;
-}
-
-export interface PartState extends PartReadiness {
-  /** ISO 8601, UTC; null while it can. */
-  readonly since: string | null;
-  /** What is at risk and what to do; null while it can. */
-  readonly remedy: string | null;
-}
-
 export interface CacheView {
   stats(): CacheStats;
   /** Queries asked of the registry since the start: what `errors` is a part of. */
@@ -105,23 +93,6 @@ export interface CacheView {
 }
 
 /** Rejects since the start, the latest first, added up by reason and device. */
-export interface RejectRow {
-  readonly reason: string;
-  /** true: not rejected, but TELEMETRY_WITHOUT_METRICS, from which InfluxDB gets no reading. */
-  readonly accepted: boolean;
-  /** null if the topic named no device. */
-  readonly tenant_id: string | null;
-  readonly device_id: string | null;
-  readonly count: number;
-  /** ISO 8601, UTC; by arrival. */
-  readonly first_at: string;
-  readonly last_at: string;
-  /** The topic of the last one, shortened, if the reason is about topics; else null. */
-  readonly topic: string | null;
-  /** What exactly was wrong with the last one; null if the code says it all. Never holds a token. */
-  readonly detail: string | null;
-}
-
 export interface RejectsView {
   list(filter: {
     reason?: string;

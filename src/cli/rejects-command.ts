@@ -1,7 +1,7 @@
 /** `sluice rejects`: what a running gateway rejected since its start, by reason and device, with the remedy. */
 import { z } from "zod";
 import { reasons } from "../judge/reasons.ts";
-import { rejectRows } from "../http/reject-endpoints.ts";
+import { rejectRow } from "../admin/recent-rejects.ts";
 import { command, number, string } from "./command.ts";
 import { jsonLine, table } from "./report.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
@@ -29,7 +29,7 @@ export const rejects = command({
       context.stdout(jsonLine(answer));
       return 0;
     }
-    const { rejects: rows } = z.object({ rejects: rejectRows }).parse(answer);
+    const { rejects: rows } = z.object({ rejects: z.array(rejectRow) }).parse(answer);
     if (rows.length === 0) {
       refuseUnknownReason(reason);
       const isFiltered = [reason, tenant, device].some((given) => given !== undefined);

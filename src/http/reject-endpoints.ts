@@ -1,25 +1,8 @@
 /** /admin/rejects: which devices are being rejected, and why. */
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { rejectRow } from "../admin/recent-rejects.ts";
 import type { RejectsView } from "../admin/views.ts";
-
-/** As GET /admin/rejects has them. */
-export const rejectRows = z.array(
-  z.object({
-    reason: z.string().describe("See `sluice help reasons`."),
-    accepted: z.boolean().describe("true: stored, but without metrics, so InfluxDB gets no reading from it."),
-    tenant_id: z.string().nullable(),
-    device_id: z.string().nullable().describe("null: the topic named no device."),
-    count: z.number(),
-    first_at: z.string(),
-    last_at: z.string(),
-    topic: z
-      .string()
-      .nullable()
-      .describe("The topic of the last one, shortened, for BAD_TOPIC_FORMAT and MAPPING_MISFIT; else null."),
-    detail: z.string().nullable().describe("What exactly was wrong with the last one."),
-  }),
-);
 
 export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
   return [
@@ -36,7 +19,7 @@ export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
       }),
       answer: {
         help: "Per reason, the devices that were rejected last.",
-        schema: z.object({ rejects: rejectRows.readonly() }),
+        schema: z.object({ rejects: z.array(rejectRow).readonly() }),
       },
       handle: ({ query: { reason, tenant, device, limit } }) => ({
         rejects: rejects.list({

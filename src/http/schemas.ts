@@ -1,8 +1,8 @@
-/** The answer of /readyz and problems as schemas; see also stats-schema.ts. */
+/** The answer of /readyz and problems as schemas. */
 import { z } from "zod";
-import { parts } from "./stats-schema.ts";
+import { partSchema } from "../admin/readiness.ts";
 
-export const readySchema = z.object({ status: z.literal("ready"), parts });
+export const readySchema = z.object({ status: z.literal("ready"), parts: z.array(partSchema).readonly() });
 
 /** RFC 9457. */
 export const problemSchema = z

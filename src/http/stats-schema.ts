@@ -3,6 +3,7 @@
  * against it. What only one kind of source or sink counts stands beside what all of them have, and is described with that kind.
  */
 import { z } from "zod";
+import { attentionSchema, partStateSchema } from "../admin/attention.ts";
 import { cacheStats } from "../admin/cache-stats.ts";
 import type { Counted, Stats } from "../admin/views.ts";
 import type { Counts } from "../core/kind.ts";
@@ -28,21 +29,6 @@ const totals = {
   rejected,
   duplicate: count("Redelivered, and already on disk."),
 };
-
-const part = z.object({
-  part: text("Its kind and name: source, clock, intake, registry, sink, dead letters."),
-  ok: z.boolean().describe("Whether it can do its work now."),
-  detail: text("Its words."),
-});
-export const parts = z.array(part).readonly();
-const partStates = z
-  .array(
-    part.extend({
-      since: words("Since when it cannot do its work: ISO 8601, UTC; null while it can."),
-      remedy: words("What is at risk and what to do; null while it can."),
-    }),
-  )
-  .readonly();
 
 const source = {
   kind: text("mqtt, broker, kafka or http_ingest."),
@@ -73,16 +59,11 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
       gateway_id: text("GATEWAY_ID."),
       uptime_seconds: z.number().describe("Since the start."),
       balanced: z.boolean().describe("Whether the books balance."),
-      attention: z
-        .object({
-          level: z.enum(["working", "warning", "critical"]).describe("How bad it is."),
-          text: text('"Working", or what is wrong.'),
-          since: words("ISO 8601, UTC; null while it works."),
-          detail: words("The words of the part in trouble."),
-          remedy: words("What is at risk and what to do."),
-        })
-        .describe("The worst thing that is wrong now."),
-      parts: partStates.describe("The same as GET /readyz, with since when and what to do."),
+      attention: attentionSchema.describe("The worst thing that is wrong now."),
+      parts: z
+        .array(partStateSchema)
+        .readonly()
+        .describe("The same as GET /readyz, with since when and what to do."),
       mode: z.string().exactOptional().describe("MODE."),
       ingest: z
         .looseObject({

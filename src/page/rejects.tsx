@@ -2,7 +2,7 @@
 import { useState } from "hono/jsx/dom";
 import type { DeadLetterRow } from "../admin/review/dead-letter-rows.ts";
 import type { ReviewOutcome } from "../admin/review/review-queue.ts";
-import type { RejectRow } from "../admin/views.ts";
+import type { RejectRow } from "../admin/recent-rejects.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
 import { request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";

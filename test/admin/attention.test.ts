@@ -1,7 +1,8 @@
 /** The one sentence about a gateway: the worst thing first, since when, and the remedy. */
 import { beforeEach, expect, test } from "bun:test";
 import { type AttentionWatch, watchAttention } from "../../src/admin/attention.ts";
-import type { PartReadiness, SinkView } from "../../src/admin/views.ts";
+import type { PartReadiness } from "../../src/admin/readiness.ts";
+import type { SinkView } from "../../src/admin/views.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
 import { noStats } from "../kit/view.ts";
 

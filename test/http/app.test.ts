@@ -5,7 +5,8 @@ import { silentLog } from "../../src/core/log.ts";
 import { createApp } from "../../src/http/app.ts";
 import { fakeView, someCacheStats, noStats } from "../kit/view.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";
-import type { GatewayView, PartReadiness, Stats } from "../../src/admin/views.ts";
+import type { PartReadiness } from "../../src/admin/readiness.ts";
+import type { GatewayView, Stats } from "../../src/admin/views.ts";
 
 const token = "a-token-of-some-length";
 const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, spooled: 8, waiting: 2 };

@@ -6,6 +6,8 @@
  */
 import { stripVTControlCharacters, styleText } from "node:util";
 import { z } from "zod";
+import { attentionSchema } from "../../admin/attention.ts";
+import { partSchema } from "../../admin/readiness.ts";
 import { counted, duration, entriesWait, localTime, number, size } from "../../core/readable.ts";
 import { oneLine } from "../../core/terminal.ts";
 import { table } from "../report.ts";
@@ -19,14 +21,8 @@ export const shownStats = z.looseObject({
   gateway_id: z.string(),
   uptime_seconds: count,
   balanced: z.boolean(),
-  attention: z.object({
-    level: z.enum(["working", "warning", "critical"]),
-    text: z.string(),
-    since: z.string().nullable(),
-    detail: z.string().nullable(),
-    remedy: z.string().nullable(),
-  }),
-  parts: z.array(z.object({ part: z.string(), ok: z.boolean(), detail: z.string() })),
+  attention: attentionSchema,
+  parts: z.array(partSchema),
   ingest: z.looseObject({
     received: count,
     accepted: count,
