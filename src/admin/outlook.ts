@@ -3,6 +3,10 @@
  * stats line; null, "not known yet", rather than guessed from the first seconds.
  */
 import type { Clock, Timer } from "../core/clock.ts";
+import type { Drain } from "../drain/drain.ts";
+import type { Spool } from "../spool/spool.ts";
+import { writtenBytes } from "./process.ts";
+import { unlessDiskFails } from "./readiness.ts";
 
 /** What is read of the gateway every few seconds. All but the room and the waiting entries are totals that only grow. */
 export interface Reading {
@@ -69,6 +73,19 @@ export function createOutlook(options: { clock: Clock; read: () => Reading }): O
   }
 
   return { stats, stop: () => timer.cancel() };
+}
+
+/** Of a gateway, now. */
+export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
+  const waitingEntries = Math.max(0, ...drains.map((drain) => drain.stats().waiting));
+  return {
+    spooledEntries: spool.head,
+    spooledBytes: spool.appendedBytes,
+    settledEntries: spool.head - waitingEntries,
+    roomBytes: unlessDiskFails(() => spool.roomBytes) ?? 0,
+    waitingEntries,
+    writtenBytes: writtenBytes(),
+  };
 }
 
 const nothingKnown: OutlookStats = {

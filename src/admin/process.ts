@@ -4,7 +4,7 @@
  * The lag is the longest of the last minute rather than the last measured, since a scrape comes every 15 to 60 s and would miss what
  * happened in between.
  */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import type { Clock, Timer } from "../core/clock.ts";
 import { descriptorsMax } from "../core/descriptors.ts";
 
@@ -56,5 +56,15 @@ function openFiles(): number | null {
     return readdirSync("/proc/self/fd").length;
   } catch {
     return null;
+  }
+}
+
+/** proc(5), /proc/pid/io: bytes that this process caused to be sent to the storage layer. Linux alone counts them. */
+export function writtenBytes(): number | undefined {
+  try {
+    const written = /^write_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1];
+    return written === undefined ? undefined : Number(written);
+  } catch {
+    return undefined;
   }
 }

@@ -4,20 +4,32 @@ import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
 import type { Log } from "../core/log.ts";
 import type { Source } from "../core/source.ts";
-import type { RetentionBounds, Store } from "../core/store.ts";
+import type { Retention, RetentionBounds, Store } from "../core/store.ts";
 import type { Drain } from "../drain/drain.ts";
 import type { Ingest } from "../intake/ingest.ts";
-import { type Oldest, startWatchdog } from "../intake/watchdog.ts";
-import { watchLetters } from "../spool/dead-letter-watch.ts";
+import { type Oldest, startWatchdog, type Watchdog } from "../intake/watchdog.ts";
+import { type LetterWatch, watchLetters } from "../spool/dead-letter-watch.ts";
 import type { Spool } from "../spool/spool.ts";
-import { watchAttention } from "./attention.ts";
-import { createFollow } from "./follow.ts";
-import { keepHistory } from "./history.ts";
-import { createOutlook } from "./outlook.ts";
-import { watchProcess } from "./process.ts";
-import { watchStatus } from "./status-topic.ts";
-import { readingOf, type Watches } from "./view.ts";
+import { type AttentionWatch, watchAttention } from "./attention.ts";
+import { createFollow, type Follow } from "./follow.ts";
+import { type History, keepHistory } from "./history.ts";
+import { createOutlook, type Outlook, readingOf } from "./outlook.ts";
+import { type ProcessWatch, watchProcess } from "./process.ts";
+import { type StatusWatch, watchStatus } from "./status-topic.ts";
 import type { GatewayView } from "./views.ts";
+
+/** What looks at a gateway while it runs. */
+export interface Watches {
+  readonly outlook: Outlook;
+  readonly watchdog: Watchdog;
+  readonly processWatch: ProcessWatch;
+  readonly attention: AttentionWatch;
+  readonly history: History;
+  readonly follow: Follow;
+  readonly letterWatch: LetterWatch;
+  readonly retention: Retention | undefined;
+  readonly status: StatusWatch | undefined;
+}
 
 export interface WatchedParts {
   readonly dataDir: string;
