@@ -1,5 +1,5 @@
 /**
- * One device, live: what becomes of its next messages, when each was on the disk and when each sink had it.
+ * The messages of all devices or of one, live: what becomes of the next ones, when each was on the disk and when each sink had it.
  *
  * Costs nothing while nobody follows. How far a sink is is looked at a few times a second rather than told by the drain, which has no
  * need to know of single entries; so the times of sinks are as fine as that.
@@ -43,7 +43,8 @@ export interface Follower {
   notShown(entries: number): void;
 }
 
-export interface Device {
+/** Whose messages are followed. */
+export interface Whom {
   /** undefined: all of them. */
   readonly tenantId: string | undefined;
   readonly deviceId: string | undefined;
@@ -53,7 +54,7 @@ export interface Follow {
   /** Entries that are on the disk now. */
   note(entries: readonly Entry[]): void;
   /** @returns ends it; undefined: too many follow already */
-  follow(device: Device, follower: Follower): (() => void) | undefined;
+  follow(whom: Whom, follower: Follower): (() => void) | undefined;
   stop(): void;
 }
 
@@ -75,7 +76,7 @@ interface Open {
 }
 
 interface Following {
-  readonly device: Device;
+  readonly whom: Whom;
   readonly follower: Follower;
   readonly open: Open[];
   /** How many may still be shown in this second. */
@@ -126,7 +127,7 @@ export function createFollow({ clock, reached, mappingOf }: FollowParts): Follow
     if (all.size === 0) return;
     const nowMs = clock.wallMs();
     for (const following of all) {
-      const meant = entries.filter((entry) => isMeant(following.device, entry));
+      const meant = entries.filter((entry) => isMeant(following.whom, entry));
       const told = meant.slice(0, following.left);
       following.left -= told.length;
       following.notShown += meant.length - told.length;
@@ -140,9 +141,9 @@ export function createFollow({ clock, reached, mappingOf }: FollowParts): Follow
 
   return {
     note,
-    follow(device, follower) {
+    follow(whom, follower) {
       if (all.size >= followersMax) return undefined;
-      const following = { device, follower, open: [], left: shownPerSecondMax, notShown: 0 };
+      const following = { whom, follower, open: [], left: shownPerSecondMax, notShown: 0 };
       all.add(following);
       timer ??= clock.every(lookEveryMs, look);
       return () => {
@@ -162,7 +163,7 @@ export function createFollow({ clock, reached, mappingOf }: FollowParts): Follow
 /** Reason → stage. */
 const stages: ReadonlyMap<string, string> = new Map(reasons.map(({ code, stage }) => [code, stage]));
 
-function isMeant({ tenantId, deviceId }: Device, entry: Entry): boolean {
+function isMeant({ tenantId, deviceId }: Whom, entry: Entry): boolean {
   return (
     (tenantId === undefined || entry.tenantId === tenantId) &&
     (deviceId === undefined || entry.deviceId === deviceId)

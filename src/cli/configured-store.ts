@@ -9,6 +9,7 @@ import { openStore, storeNameOf } from "../store/open-store.ts";
 import { localFile } from "../store/sqlite/local-file.ts";
 import type { Context } from "./command.ts";
 import { configured } from "./configuration.ts";
+import { sayWhere } from "./report.ts";
 
 /**
  * @param mayMake true if the command puts something into the store, so that a missing local store is created
@@ -19,7 +20,7 @@ export function openConfiguredStore(context: Context, mayMake: boolean): Store {
   const isNew = storeNameOf(postgres) === "local" && isMissing(general.dataDir, mayMake);
   const log = context.createLog(general.logLevel, 2);
   const store = openStore({ ...general, postgres, log });
-  sayStore(context, `${store.title}, ${store.place}${isNew ? ", which is new" : ""}`);
+  sayWhere(context, `${store.title}, ${store.place}${isNew ? ", which is new" : ""}`);
   return store;
 }
 
@@ -33,9 +34,4 @@ function isMissing(dataDir: string, mayMake: boolean): boolean {
     );
   makeDataDir(dataDir);
   return true;
-}
-
-/** Prints the store, before the first word of the answer. */
-export function sayStore(context: Context, store: string): void {
-  context.stderr(`in ${store}\n`);
 }

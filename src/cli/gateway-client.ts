@@ -16,8 +16,7 @@ import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../admin/setting-store.ts";
 import { ConfigurationError, type Context, UsageError } from "./command.ts";
-import { sayStore } from "./configured-store.ts";
-import { jsonLine } from "./report.ts";
+import { jsonLine, sayWhere } from "./report.ts";
 
 export interface GatewayClient {
   /**
@@ -36,7 +35,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   const token = tokenFile === undefined ? configuredToken(context) : tokenIn(tokenFile);
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
     context.stderr(`warning: ${base.origin} is not https: others can read the token on its way\n`);
-  sayStore(context, `the gateway at ${base.origin}`);
+  sayWhere(context, `the gateway at ${base.origin}`);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
   function send(path: string, given: RequestInit): Promise<Response> {

@@ -8,7 +8,7 @@ import { ready } from "./mappings/ready.ts";
 import { formatVersion } from "../spool/schema.ts";
 import { commit, version } from "../version.ts";
 import { licensesText } from "./shell/licenses.ts";
-import { systemdUnit } from "./systemd-unit.ts";
+import { systemdUnit } from "./service/systemd-unit.ts";
 import { jsonLine } from "./report.ts";
 
 export interface Topic {

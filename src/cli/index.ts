@@ -9,7 +9,7 @@ import { CommanderError, Command as Words, Help } from "commander";
 import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
 import { commit, version } from "../version.ts";
-import { cache } from "./cache-commands.ts";
+import { cache } from "./cache.ts";
 import { check } from "./check/index.ts";
 import {
   type Command,
@@ -19,7 +19,7 @@ import {
   type Process,
   UsageError,
 } from "./command.ts";
-import { deadLetters } from "./review/dead-letter-commands.ts";
+import { deadLetters } from "./review/dead-letters.ts";
 import { demo } from "./demo/index.ts";
 import { devices } from "./devices/index.ts";
 import { withSettings } from "./environment.ts";
@@ -27,18 +27,18 @@ import { topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { mappings } from "./mappings/index.ts";
 import { events } from "./events.ts";
-import { latest } from "./latest-command.ts";
-import { rejects } from "./rejects-command.ts";
+import { latest } from "./latest.ts";
+import { rejects } from "./rejects.ts";
 import { migrate } from "./migrate/index.ts";
 import { OutputLost } from "./output.ts";
-import { quarantine } from "./review/quarantine-commands.ts";
+import { quarantine } from "./review/quarantine.ts";
 import { run } from "./run.ts";
 import { installOf } from "./service/install.ts";
 import { completionOf } from "./shell/completion.ts";
 import { manPage } from "./shell/man.ts";
 import { uninstall } from "./service/uninstall.ts";
 import { upgrade } from "./service/upgrade.ts";
-import { settings } from "./setting-commands.ts";
+import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
 import { status, top } from "./status/index.ts";
 import { spool } from "./spool/index.ts";

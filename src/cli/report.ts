@@ -1,4 +1,4 @@
-/** What several commands print: a line per second, tables, lists, JSON. */
+/** What several commands print: where they work, a line per second, tables, lists, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
 import { oneLine } from "../core/terminal.ts";
 import type { Context } from "./command.ts";
@@ -35,6 +35,11 @@ export function printList(
 ): void {
   if (rows.length === 0) stderr(`${none}\n`);
   else stdout(table([heading, ...rows]));
+}
+
+/** On what the command works, a store or a gateway: before the first word of the answer. */
+export function sayWhere({ stderr }: Pick<Context, "stderr">, where: string): void {
+  stderr(`in ${where}\n`);
 }
 
 export function jsonLine(value: unknown): string {

@@ -6,7 +6,7 @@
 import { systemClock } from "../core/clock.ts";
 import { explain } from "../core/log.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
-import { systemdOf } from "./notify.ts";
+import { systemdOf } from "./service/notify.ts";
 import { commit, version } from "../version.ts";
 import type { Loaded } from "../config/index.ts";
 import { command, type Context } from "./command.ts";

@@ -4,7 +4,7 @@ import { columnsOf, deviceColumns, filterOf, filterQuery } from "../admin/device
 import { pageMax } from "../admin/device-pages.ts";
 import type { HeardDevice, HeardDevices } from "../admin/heard-devices.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
-import { cursorParameter, textOf } from "./seen-cursor.ts";
+import { cursorParameter, cursorText } from "./seen-cursor.ts";
 
 const row = deviceColumns.extend({
   last_seen: z
@@ -56,7 +56,7 @@ export function activityEndpoints(heard: HeardDevices): readonly Endpoint[] {
         const page = await heard.list({ filter: filterOf(query), order, limit, after });
         return {
           devices: page.devices.map(shown),
-          next: page.next && textOf(page.next),
+          next: page.next && cursorText(page.next),
           earlier_unknown: page.earlierUnknown,
         };
       },

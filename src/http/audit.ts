@@ -39,7 +39,7 @@ export function createAudit(options: { file: string; who: string; clock: Clock; 
   };
 }
 
-export function fingerprint(adminToken: string | undefined): string {
+export function whoHolds(adminToken: string | undefined): string {
   if (adminToken === undefined) return "loopback";
   return `token ${createHash("sha256").update(`sluice audit ${adminToken}`).digest("hex").slice(0, 6)}`;
 }

@@ -9,7 +9,7 @@ import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } 
 import type { SeenDevice } from "../core/recent.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
-import { cursorParameter, textOf } from "./seen-cursor.ts";
+import { cursorParameter, cursorText } from "./seen-cursor.ts";
 
 export const latestPath = "/devices/latest";
 /** Room for `latestIdsMax` ids. */
@@ -114,7 +114,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
           const now = nowMs();
           return {
             devices: page.devices.map((device) => seen(device, device.seenMs + ttlMs, now)),
-            cursor: page.next && textOf(page.next),
+            cursor: page.next && cursorText(page.next),
           };
         }),
     }),

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { SeenDevice } from "../core/recent.ts";
 
-export function textOf({ tenantId, deviceId, seenMs }: SeenDevice): string {
+export function cursorText({ tenantId, deviceId, seenMs }: SeenDevice): string {
   return Buffer.from(JSON.stringify([seenMs, tenantId, deviceId])).toString("base64url");
 }
 

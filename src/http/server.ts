@@ -5,7 +5,7 @@ import type { Log } from "../core/log.ts";
 import { listenAt, optionalString, string, type Values } from "../core/settings.ts";
 import { z } from "zod";
 import { createApp } from "./app.ts";
-import { createAudit, fingerprint } from "./audit.ts";
+import { createAudit, whoHolds } from "./audit.ts";
 import { importBytesMax } from "./bulk-endpoints.ts";
 import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
 import type { GatewayView } from "../admin/views.ts";
@@ -69,7 +69,7 @@ export function startHttpServer(options: {
   const { settings, view, auditFile, clock, log, attempts = createAttempts(clock) } = options;
   const { host, port } = parseListen(settings.listen) ?? { host: "127.0.0.1", port: 8080 };
   const appFor = ({ adminToken, readToken }: Pick<typeof settings, "adminToken" | "readToken">) => {
-    const audit = createAudit({ file: auditFile, who: fingerprint(adminToken), clock, log });
+    const audit = createAudit({ file: auditFile, who: whoHolds(adminToken), clock, log });
     const isInForce = () => adminToken === settings.adminToken && readToken === settings.readToken;
     const app = createApp({ view, adminToken, readToken, attempts, isInForce, audit, clock, log });
     return { adminToken, readToken, app };

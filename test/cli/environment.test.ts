@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { commands } from "../../src/cli/index.ts";
 import type { Process } from "../../src/cli/command.ts";
 import { runCommand } from "../kit/command.ts";
-import { systemdUnit } from "../../src/cli/systemd-unit.ts";
+import { systemdUnit } from "../../src/cli/service/systemd-unit.ts";
 
 let root: string;
 beforeEach(() => {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log.ts";
-import { systemdOf } from "../../src/cli/notify.ts";
+import { systemdOf } from "../../src/cli/service/notify.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { executable, startGateway } from "../kit/gateway.ts";
 import { notifySocket } from "../kit/notify.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemdUnit } from "../../src/cli/systemd-unit.ts";
+import { systemdUnit } from "../../src/cli/service/systemd-unit.ts";
 import { allSettings } from "../../src/config/tables.ts";
 import { credentialOf } from "../../src/core/settings.ts";
 

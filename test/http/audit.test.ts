@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log.ts";
-import { auditBytesMax, createAudit, fingerprint } from "../../src/http/audit.ts";
+import { auditBytesMax, createAudit, whoHolds } from "../../src/http/audit.ts";
 import { recordingLog } from "../kit/source.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
@@ -52,8 +52,8 @@ test("a file that cannot be written is reported, and the change is in the log al
 });
 
 test("a fingerprint tells tokens apart and shows nothing of them", () => {
-  const [one, other] = [fingerprint("a-token-of-some-length"), fingerprint("a-token-of-some-lengthx")];
+  const [one, other] = [whoHolds("a-token-of-some-length"), whoHolds("a-token-of-some-lengthx")];
   expect(one).toMatch(/^token [0-9a-f]{6}$/);
   expect(one).not.toBe(other);
-  expect(fingerprint(undefined)).toBe("loopback");
+  expect(whoHolds(undefined)).toBe("loopback");
 });

@@ -34,7 +34,7 @@ import {
   unknownDevice,
 } from "./print-devices.ts";
 import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-options.ts";
-import { exportFile, importFile } from "./bulk-commands.ts";
+import { exportFile, importFile } from "./bulk.ts";
 import { heardOf } from "./heard.ts";
 import type { GatewayClient } from "../gateway-client.ts";
 

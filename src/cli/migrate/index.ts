@@ -9,8 +9,8 @@ import { openPostgres } from "../../store/postgres/postgres-client.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { moveLocal } from "./from-local.ts";
-import { openConfiguredStore, sayStore } from "../configured-store.ts";
-import { jsonLine } from "../report.ts";
+import { openConfiguredStore } from "../configured-store.ts";
+import { jsonLine, sayWhere } from "../report.ts";
 
 export const migrate = command({
   name: "migrate",
@@ -57,7 +57,7 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
   const { url } = config.postgres;
   if (url === undefined) throw new UsageError("--from-local moves to PostgreSQL: set DATABASE_URL");
   const db = openPostgres({ ...config.postgres, url });
-  sayStore(context, `PostgreSQL, ${db.place}`);
+  sayWhere(context, `PostgreSQL, ${db.place}`);
   try {
     const { rows, refused, file } = await withProgress(context, "rows moved", (step) =>
       moveLocal(config, db, (_, n) => step(n)),

@@ -11,7 +11,7 @@ import { loadConfig } from "../../config/index.ts";
 import { type Command, command, type Context, toggle } from "../command.ts";
 import { withSettings } from "../environment.ts";
 import { reachable } from "../which-gateway.ts";
-import { systemdUnit } from "../systemd-unit.ts";
+import { systemdUnit } from "./systemd-unit.ts";
 import {
   follow,
   hasSystemd,

@@ -25,7 +25,7 @@ import {
   wantsRoot,
 } from "./host.ts";
 import { dryRun } from "./install.ts";
-import { formatInstalled } from "./format.ts";
+import { formatInstalled } from "./spool-format.ts";
 
 const migrateMs = 60_000;
 

@@ -18,8 +18,7 @@ import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import { withProgress } from "../progress.ts";
-import { sayStore } from "../configured-store.ts";
-import { inSnakeCase, jsonLine } from "../report.ts";
+import { inSnakeCase, jsonLine, sayWhere } from "../report.ts";
 import { lineProtocol, ndjson } from "./export-formats.ts";
 import { lostText, repairedText, room, statusText, verifiedText } from "./print-spool.ts";
 import { counted, countedEntries, size } from "../../core/readable.ts";
@@ -33,7 +32,7 @@ const status = command({
   options: { json },
   run(context, { options }) {
     const { config } = configured(context);
-    sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
+    sayWhere(context, `the spool, ${spoolIn(config.general.dataDir)}`);
     const found = spoolStatus(config.general.dataDir);
     const { bytesMax } = config.spool;
     context.stdout(
@@ -156,7 +155,7 @@ export const spool: CommandGroup = {
 /** Runs `work` with the spool to itself; if a gateway has the spool, says so in the words of this command. */
 async function alone(context: Context, work: (dataDir: string) => number | Promise<number>): Promise<number> {
   const { config } = configured(context);
-  sayStore(context, `the spool, ${spoolIn(config.general.dataDir)}`);
+  sayWhere(context, `the spool, ${spoolIn(config.general.dataDir)}`);
   try {
     return await work(config.general.dataDir);
   } catch (error) {

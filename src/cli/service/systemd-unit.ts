@@ -9,9 +9,9 @@
  * Type=notify and not notify-reload, which systemd knows only from 253 on (Debian 12 has 252): a reload is the same
  * SIGHUP, by the shell's own kill, because a small host has no /bin/kill.
  */
-import { credentialNames } from "../config/tables.ts";
-import { noCredential } from "../core/settings.ts";
-import { paths } from "./service/host.ts";
+import { credentialNames } from "../../config/tables.ts";
+import { noCredential } from "../../core/settings.ts";
+import { paths } from "./host.ts";
 
 const credentials = [...credentialNames.keys()]
   .map((id) => `LoadCredential=${id}:${paths.credentials}/${id}\nSetCredential=${id}:${noCredential}\n`)

@@ -17,13 +17,13 @@ import { SpoolInUse } from "../../spool/lock.ts";
 import { Spool } from "../../spool/spool.ts";
 import { type CommandGroup, type Context, string } from "../command.ts";
 import { configured } from "../configuration.ts";
+import { sayWhere } from "../report.ts";
 import { queueCommands, type OpenQueue } from "./queue-commands.ts";
 import { askedSinks } from "../../sink/index.ts";
-import { sayStore } from "../configured-store.ts";
 import { storeNameOf } from "../../store/open-store.ts";
 import { remoteQueue } from "./remote-queue.ts";
 import { gatewayOptions } from "../which-gateway.ts";
-import { setAside } from "./set-aside-command.ts";
+import { setAside } from "./set-aside.ts";
 
 const queueGroup = queueCommands<DeadLetterRow, DeadLetterFull>({
   name: "dead-letters",
@@ -52,7 +52,7 @@ async function openSpool(
   if (!existsSync(path)) return undefined;
   try {
     const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
-    sayStore(context, `the spool, ${path}`);
+    sayWhere(context, `the spool, ${path}`);
     const queue = createDeadLetterQueue({
       deadLetters: spool.deadLetters,
       sinks: sinkNames(config),

@@ -8,9 +8,9 @@
  * Without NOTIFY_SOCKET nothing is done at all.
  */
 import { ptr } from "bun:ffi";
-import type { Clock } from "../core/clock.ts";
-import { libc } from "../core/libc.ts";
-import { explain, type Log } from "../core/log.ts";
+import type { Clock } from "../../core/clock.ts";
+import { libc } from "../../core/libc.ts";
+import { explain, type Log } from "../../core/log.ts";
 
 export interface Systemd {
   /** state: "READY=1", "STOPPING=1", "WATCHDOG=1". */

@@ -21,7 +21,9 @@ const list = command({
   summary: "Show the settings that may be changed while gateways run, and what is in force",
   options: common,
   run: (context, { options }) =>
-    withSettings(context, options, async (settings) => print(context, await settings.list(), options.json)),
+    withSettingStore(context, options, async (settings) =>
+      print(context, await settings.list(), options.json),
+    ),
 });
 
 const set = command({
@@ -59,10 +61,10 @@ function change(context: Context, options: Asked, name: string, value: string | 
       );
     return print(context, [row], options.json);
   };
-  return withSettings(context, options, put, value !== null);
+  return withSettingStore(context, options, put, value !== null);
 }
 
-async function withSettings(
+async function withSettingStore(
   context: Context,
   options: Asked,
   work: (store: SettingStore) => Promise<number>,
