@@ -1,6 +1,6 @@
 /** Writes docs/memory.md from the bounds in the code: `bun run test/memory-page.ts`. */
 import { loadConfig } from "../src/config/index.ts";
-import { memoryBounds, memoryTable } from "../src/cli/memory-bounds.ts";
+import { memoryBounds, memoryTable } from "./memory-bounds.ts";
 
 const everything = {
   MQTT_URL: "mqtt://broker",
@@ -18,7 +18,7 @@ export function memoryPage(): string {
 Everything that grows with what comes in has a bound. This page names the bounds and adds them up: what a gateway holds at most if all of
 them are reached at the same time, which takes every attack of [attacks.md](attacks.md) at once and every downstream system away.
 In service it holds a fraction ([sizing.md](sizing.md)). The numbers are the constants of the code; \`bun run test/memory-page.ts\` prints
-this page, and \`test/cli/memory-bounds.test.ts\` fills each part twice over and weighs it.
+this page, and \`test/memory-bounds.test.ts\` fills each part twice over and weighs it.
 
 \`MEMORY_MAX_BYTES\` (256 MiB, or the cgroup's limit if that is less) sizes what grows with the load: of what it leaves beside the program
 the intake and the read-ahead of all sinks have a quarter each, those read from the disk a sixteenth, the newest groups a 64th.

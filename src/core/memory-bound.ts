@@ -1,7 +1,7 @@
 /**
- * A bound of memory: everything that grows with what comes in has one, and cli/memory-bounds.ts adds them up.
+ * A bound of memory: everything that grows with what comes in has one, and test/memory-bounds.ts adds them up.
  *
- * What is counted in items has a size per item here, which test/cli/memory-bounds.test.ts holds against the heap of the process.
+ * What is counted in items has a size per item here, which test/memory-bounds.test.ts holds against the heap of the process.
  */
 export interface MemoryBound {
   /** What lies there. */

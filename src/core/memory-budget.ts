@@ -1,7 +1,7 @@
 /**
  * One budget of memory for what grows with the load: the intake, the spool's newest groups, what was read from the disk last and what
  * is read ahead for the sinks. What grows with the number of devices, tokens or connections has settings and bounds of its own;
- * cli/memory-bounds.ts adds up both.
+ * test/memory-bounds.ts adds up both.
  *
  * The budget is for the whole process, so the program's own size goes off first. What was let go of is in it too, see memory-keeper.ts.
  * The default is enforced as well, for to collect beyond 256 MiB takes half a per cent of the CPU. Rejected as the default: 192 MiB, 25 MB

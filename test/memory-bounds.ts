@@ -3,30 +3,30 @@
  * its bound at the same time. docs/memory.md is printed from it.
  *
  * A bound is a constant or a setting in the file that enforces it, and is imported from there. A bound counted in
- * items uses the weight per item that test/cli/memory-bounds.test.ts finds on the heap, rounded up.
+ * items uses the weight per item that memory-bounds.test.ts finds on the heap, rounded up.
  */
-import { activeDevicesMax } from "../admin/device-activity.ts";
-import { devicesMax } from "../admin/recent-rejects.ts";
-import { underWayMax } from "../admin/review/quarantine-queue.ts";
-import { valuesOf } from "../core/kind.ts";
-import { waitingBytesMax as logBytesMax } from "../core/log-output.ts";
-import type { MemoryBound } from "../core/memory-bound.ts";
-import { memoryShares, programBytes } from "../core/memory-budget.ts";
-import { sinkBatchBytesMax } from "../core/sink.ts";
-import { readAheadEntriesMax } from "../drain/read-ahead.ts";
-import { intakeMessagesMax, parkedMax } from "../intake/ingest.ts";
-import { formsMax } from "../judge/form-shelf.ts";
-import { bucketsMax } from "../judge/limit.ts";
-import { reasons } from "../judge/reasons.ts";
-import { topicsMax } from "../core/address.ts";
-import { streamsBytesMax } from "../http/streams.ts";
-import { askedSinks } from "../sink/index.ts";
-import { plansMax } from "../sink/influx/plan.ts";
-import { columnsMax } from "../sink/influx/types.ts";
-import { seriesMax } from "../sink/influx/series.ts";
-import { askedSources } from "../source/index.ts";
-import { retainedTopicsMax } from "../spool/retained.ts";
-import type { Config } from "../config/tables.ts";
+import { activeDevicesMax } from "../src/admin/device-activity.ts";
+import { devicesMax } from "../src/admin/recent-rejects.ts";
+import { underWayMax } from "../src/admin/review/quarantine-queue.ts";
+import { valuesOf } from "../src/core/kind.ts";
+import { waitingBytesMax as logBytesMax } from "../src/core/log-output.ts";
+import type { MemoryBound } from "../src/core/memory-bound.ts";
+import { memoryShares, programBytes } from "../src/core/memory-budget.ts";
+import { sinkBatchBytesMax } from "../src/core/sink.ts";
+import { readAheadEntriesMax } from "../src/drain/read-ahead.ts";
+import { intakeMessagesMax, parkedMax } from "../src/intake/ingest.ts";
+import { formsMax } from "../src/judge/form-shelf.ts";
+import { bucketsMax } from "../src/judge/limit.ts";
+import { reasons } from "../src/judge/reasons.ts";
+import { topicsMax } from "../src/core/address.ts";
+import { streamsBytesMax } from "../src/http/streams.ts";
+import { askedSinks } from "../src/sink/index.ts";
+import { plansMax } from "../src/sink/influx/plan.ts";
+import { columnsMax } from "../src/sink/influx/types.ts";
+import { seriesMax } from "../src/sink/influx/series.ts";
+import { askedSources } from "../src/source/index.ts";
+import { retainedTopicsMax } from "../src/spool/retained.ts";
+import type { Config } from "../src/config/tables.ts";
 
 const MiB = 1024 * 1024;
 
