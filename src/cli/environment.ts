@@ -20,13 +20,14 @@ interface Written {
   readonly places: ReadonlyMap<string, Place>;
 }
 
-export function withSettings(context: Context, envFile: string | undefined, command: string): Context {
+/** @param isSaid whether a remark names the unit from which they come */
+export function withSettings(context: Context, envFile: string | undefined, isSaid = false): Context {
   if (envFile !== undefined) return merged(context, read(context, envFile));
   // systemd has already given all of it to the service.
   if (context.uid !== 0 || context.env["INVOCATION_ID"] !== undefined) return context;
   const found = unitSettings(context);
   if (found === undefined) return context;
-  if (command !== "health") context.stderr(`settings: ${found.path}\n`);
+  if (isSaid) context.stderr(`settings: ${found.path}\n`);
   return merged(context, found);
 }
 

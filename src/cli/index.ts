@@ -171,7 +171,9 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
     try {
       const { envFile, ...options } = words.opts<{ envFile?: string }>();
-      const again = () => (command.readsSettings ? withSettings(context, envFile, command.name) : context);
+      // What `health` says is shown of a container every 30 seconds.
+      const isSaid = command.name !== "health";
+      const again = () => (command.readsSettings ? withSettings(context, envFile, isSaid) : context);
       done(await command.run({ ...again(), again }, args, options));
     } catch (error) {
       if (error instanceof UsageError) words.error(`error: ${error.message}`, { exitCode: exitCode.usage });

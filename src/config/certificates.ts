@@ -6,8 +6,7 @@
 import { certificateEnd, type CertificateEnd } from "../core/pem.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Config } from "./index.ts";
-import { tables } from "./tables.ts";
-import type { Settings } from "../core/settings.ts";
+import { placesOf } from "./tables.ts";
 
 const readEveryMs = 60_000;
 const isCertificate = /_TLS_(CA|CERT)$/;
@@ -25,11 +24,8 @@ export function watchedCertificates(config: Config, clock: Clock): () => readonl
 }
 
 function certificateFiles(config: Config): (readonly [setting: string, path: string])[] {
-  return Object.entries<Settings>(tables).flatMap(([part, table]) => {
-    const values = config[part as keyof Config] as Readonly<Record<string, unknown>>;
-    return Object.entries(table).flatMap(([key, { name }]) => {
-      const path = values[key];
-      return isCertificate.test(name) && typeof path === "string" ? [[name, path] as const] : [];
-    });
+  return placesOf(config).flatMap(({ setting: { name }, values, key }) => {
+    const path = values[key];
+    return isCertificate.test(name) && typeof path === "string" ? [[name, path] as const] : [];
   });
 }

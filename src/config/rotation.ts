@@ -9,9 +9,8 @@
  * secret is a symbolic link that moves).
  */
 import type { Config, Loaded } from "./index.ts";
-import { tables } from "./tables.ts";
+import { placesOf } from "./tables.ts";
 import type { Log } from "../core/log.ts";
-import type { Settings } from "../core/settings.ts";
 
 export const readAgainMs = 10_000;
 
@@ -57,23 +56,21 @@ export function takeAnew(config: Config, loaded: Loaded, log: Log): void {
 
 /** The names of settings that differ. */
 function changedBesides(config: Config, fresh: Config): string[] {
-  const ofTables = Object.entries<Settings>(tables).flatMap(([part, table]) => {
-    const now = config[part as keyof Config] as unknown as Readonly<Record<string, unknown>>;
-    const next = fresh[part as keyof Config] as unknown as Readonly<Record<string, unknown>>;
-    return Object.entries(table).flatMap(([key, { name }]) =>
-      Bun.deepEquals(now[key], next[key]) ? [] : [name],
-    );
-  });
+  const ofTables = changes(config, fresh).map(({ setting }) => setting.name);
   const isMapped = config.mappingsText === fresh.mappingsText;
   return isMapped ? ofTables : [...new Set([...ofTables, "MAPPINGS_FILE"])];
 }
 
 function takeSecrets(config: Config, fresh: Config): string[] {
-  return Object.entries<Settings>(tables).flatMap(([part, table]) => {
-    const now = config[part as keyof Config] as unknown as Record<string, unknown>;
-    const next = fresh[part as keyof Config] as unknown as Readonly<Record<string, unknown>>;
-    const changed = Object.entries(table).filter(([key, { secret }]) => secret && now[key] !== next[key]);
-    for (const [key] of changed) now[key] = next[key];
-    return changed.map(([, { name }]) => name);
-  });
+  const changed = changes(config, fresh).filter(({ setting }) => setting.secret);
+  for (const { values, key, next } of changed) values[key] = next;
+  return changed.map(({ setting }) => setting.name);
+}
+
+/** The settings that differ, each with its place in `config` and its value in `fresh`. */
+function changes(config: Config, fresh: Config) {
+  const nexts = placesOf(fresh).map(({ values, key }) => values[key]);
+  return placesOf(config)
+    .map((place, at) => ({ ...place, next: nexts[at] }))
+    .filter(({ values, key, next }) => !Bun.deepEquals(values[key], next));
 }

@@ -134,3 +134,11 @@ export type Config = Omit<Tables, "general"> & {
   readonly mappingsText: string;
   readonly general: Tables["general"] & { readonly dataDir: string; readonly gatewayId: string };
 };
+
+/** Every setting with the table of values that it stands in, and its key there. */
+export function placesOf(config: Config) {
+  return Object.entries<Settings>(tables).flatMap(([part, table]) => {
+    const values = config[part as keyof typeof tables] as Record<string, unknown>;
+    return Object.entries(table).map(([key, setting]) => ({ setting, values, key }));
+  });
+}

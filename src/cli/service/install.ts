@@ -120,7 +120,7 @@ function withoutSystemd(context: Context): number {
 }
 
 function sayNext(context: Context): void {
-  const { env } = withSettings(context, undefined, "install");
+  const { env } = withSettings(context, undefined, true);
   const loaded = loadConfig(env);
   const listen = "config" in loaded ? loaded.config.http.listen : "127.0.0.1:8080";
   context.stdout(`

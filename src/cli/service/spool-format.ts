@@ -14,7 +14,7 @@ const userVersionAt = 60;
 
 /** Returns undefined if there is no spool yet. */
 export function formatInstalled(context: Context): number | undefined {
-  const loaded = loadConfig(withSettings(context, undefined, "upgrade").env);
+  const loaded = loadConfig(withSettings(context, undefined, true).env);
   const configured = "config" in loaded ? [loaded.config.general.dataDir] : [];
   const dirs = [...configured, placeOf(context, paths.state)];
   for (const dir of dirs) {

@@ -38,7 +38,6 @@ export const upgrade = command({
   async run(context, { args, options }) {
     if (!options.dryRun) wantsRoot(context, "upgrade");
     const binary = placeOf(context, paths.binary);
-    const previous = placeOf(context, paths.previous);
     if (!existsSync(binary)) throw new Error(`${paths.binary} does not exist: \`sluice install\` creates it`);
     const next = await askedOf(context, args.file);
     const found = formatInstalled(context);
@@ -52,29 +51,15 @@ export const upgrade = command({
       context.stdout("it is the installed version already\n");
       return 0;
     }
-    const systemctl = systemctlOf(context);
-    const restarts = hasSystemd(context);
-    const swap = [
-      {
-        says: `put ${args.file} in place, and keep the old one as ${paths.previous}`,
-        isDone: () => false,
-        run() {
-          // First of all: FILE may be the previous one, which is written over next.
-          const staged = stageProgram(args.file, binary);
-          putProgram(binary, previous);
-          renameSync(staged, binary);
-        },
-      },
-    ];
-    await follow(context, [...swap, ...migrationOf(context, binary)], options.dryRun);
-    if (!restarts) {
+    await follow(context, [swapOf(context, args.file), ...migrationOf(context, binary)], options.dryRun);
+    if (!hasSystemd(context)) {
       context.stderr("this host has no systemd: restart the gateway by hand\n");
       return 0;
     }
     const restart = {
       says: "restart, and wait until it is ready",
       isDone: () => false,
-      run: () => systemctl.restart(),
+      run: () => systemctlOf(context).restart(),
     };
     try {
       await follow(context, [restart], options.dryRun);
@@ -85,6 +70,20 @@ export const upgrade = command({
     return 0;
   },
 });
+
+function swapOf(context: Context, file: string): Step {
+  const [binary, previous] = [placeOf(context, paths.binary), placeOf(context, paths.previous)];
+  return {
+    says: `put ${file} in place, and keep the old one as ${paths.previous}`,
+    isDone: () => false,
+    run() {
+      // First of all: FILE may be the previous one, which is written over next.
+      const staged = stageProgram(file, binary);
+      putProgram(binary, previous);
+      renameSync(staged, binary);
+    },
+  };
+}
 
 /** @throws always: either way the new one is not what was hoped for */
 async function goBack(context: Context, cause: unknown): Promise<never> {
@@ -109,8 +108,7 @@ async function goBack(context: Context, cause: unknown): Promise<never> {
  * not keep a host from being upgraded, so that only warns.
  */
 function migrationOf(context: Context, binary: string): readonly Step[] {
-  // As `health` reads them: without a remark on where they come from, which has been made.
-  const loaded = loadConfig(withSettings(context, undefined, "health").env);
+  const loaded = loadConfig(withSettings(context, undefined).env);
   if (!("config" in loaded) || loaded.config.postgres.url === undefined) return [];
   return [
     {
