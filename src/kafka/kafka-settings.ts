@@ -6,7 +6,7 @@ import { z } from "zod";
 import { lastGood, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 import { oneOf, integer, decimal, flag, optionalString, string, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
-import { parseServers } from "./servers.ts";
+import { parseServers } from "../core/servers.ts";
 
 const { timeoutMs, whenFull } = sinkSettings({
   prefix: "KAFKA",

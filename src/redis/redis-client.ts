@@ -7,6 +7,7 @@
  * (autoReconnect), so that every failure is an error of a call, which its caller repeats.
  */
 import { withDeadline, type Clock } from "../core/clock.ts";
+import { hostPort } from "../core/listen.ts";
 import { explain } from "../core/log.ts";
 import { Outage } from "../core/outage.ts";
 import { causeOf } from "./cause.ts";
@@ -194,8 +195,7 @@ function urlOf({ host, port, socket, db, username, password, tls }: Endpoint): s
   const login =
     password === undefined ? "" : `${encodeURIComponent(username ?? "")}:${encodeURIComponent(password)}@`;
   if (socket !== undefined) return `redis+unix://${login}${socket}`;
-  const at = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
-  return `${tls === undefined ? "redis" : "rediss"}://${login}${at}:${port}/${db}`;
+  return `${tls === undefined ? "redis" : "rediss"}://${login}${hostPort({ host, port })}/${db}`;
 }
 
 /** The master's address by the first sentinel that knows it. @throws Outage with what each of them said */

@@ -4,6 +4,8 @@
  */
 import { isIPv6 } from "node:net";
 import { z } from "zod";
+import { hostPort } from "../core/listen.ts";
+import { parseServers, type Server } from "../core/servers.ts";
 import { lastGood, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
 import { integer, flag, inUrl, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
@@ -17,13 +19,9 @@ const common = sinkSettings({
   whenFull: "skip",
 });
 
-const hostPort = /^(\[[0-9a-fA-F:]+\]|[^\s:,/@]+):\d{1,5}$/;
 const hostsPattern = z
   .string()
-  .refine(
-    (said) => said.split(",").every((each) => hostPort.test(each.trim())),
-    "host:port, several separated by commas",
-  );
+  .refine((said) => parseServers(said) !== undefined, "host:port, several separated by commas");
 
 /** What another client's spelling adds must not be passed over: it would write into another database. */
 const redisUrl = urlOf(["redis", "rediss", "redis+unix"])
@@ -187,6 +185,7 @@ function isTls({ url, tls }: RedisValues): boolean {
 
 /** A server, and how to log in there. */
 export interface Endpoint {
+  /** An IPv6 address without brackets. */
   readonly host: string;
   readonly port: number;
   /** In place of host and port. */
@@ -198,7 +197,7 @@ export interface Endpoint {
 }
 
 /** Where the settings point now; files and secrets are read anew. `at`: the master that a sentinel named. */
-export function endpoints(settings: RedisValues): (at?: { host: string; port: number }) => Endpoint {
+export function endpoints(settings: RedisValues): (at?: Server) => Endpoint {
   const tls = lastGood(() =>
     readTls(tlsNames, { ca: settings.tlsCa, cert: settings.tlsCert, key: settings.tlsKey }),
   );
@@ -208,7 +207,7 @@ export function endpoints(settings: RedisValues): (at?: { host: string; port: nu
     const isSocket = url?.protocol === "redis+unix:";
     const number = isSocket ? "" : (url?.pathname.slice(1) ?? "");
     return {
-      host: at?.host ?? (url?.hostname || host),
+      host: (at?.host ?? (url?.hostname || host)).replace(/^\[|\]$/g, ""),
       port: at?.port ?? (url === undefined ? port : Number(url.port || 6379)),
       socket: isSocket ? url.pathname : undefined,
       db: number === "" ? db : Number(number),
@@ -223,23 +222,11 @@ function decoded(part: string | undefined): string | undefined {
   return part === undefined || part === "" ? undefined : decodeURIComponent(part);
 }
 
-export function sentinelsOf({ sentinels = "" }: RedisValues): { host: string; port: number }[] {
-  return sentinels
-    .split(",")
-    .filter((each) => each.trim() !== "")
-    .map((each) => {
-      const at = each.trim().lastIndexOf(":");
-      return {
-        host: each
-          .trim()
-          .slice(0, at)
-          .replace(/^\[|\]$/g, ""),
-        port: Number(each.trim().slice(at + 1)),
-      };
-    });
+export function sentinelsOf({ sentinels = "" }: RedisValues): readonly Server[] {
+  return parseServers(sentinels) ?? [];
 }
 
 /** What names the server in a message; without user and password. */
 export function placeOf({ host, port, socket, db }: Endpoint): string {
-  return `${socket ?? `${host}:${port}`}${db === 0 ? "" : `/${db}`}`;
+  return `${socket ?? hostPort({ host, port })}${db === 0 ? "" : `/${db}`}`;
 }

@@ -57,6 +57,7 @@ describe("settings that cannot be meant are told, each with its remedy and no se
       /REDIS_URL and REDIS_SENTINELS are both set/,
     ],
     ["sentinels without a port", { REDIS_SENTINELS: "a:1,b" }, /REDIS_SENTINELS=.*host:port/],
+    ["a port that is none", { REDIS_SENTINELS: "a:1,b:99999" }, /REDIS_SENTINELS=.*host:port/],
     [
       "a CA without TLS",
       { REDIS_HOST: "h", REDIS_TLS_CA: "/none" },

@@ -188,6 +188,15 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     expect(await failure(open(settings))).toMatch(/no sentinel names the master: .*NOAUTH/);
   });
 
+  test("an IPv6 address is named in brackets, however it was given", () => {
+    for (const given of [
+      { url: "redis://[::1]:6379" },
+      { host: "::1", port: 6379 },
+      { host: "[::1]", port: 6379 },
+    ])
+      expect(open(given).place).toBe("[::1]:6379");
+  });
+
   test("a script that the server does not know is brought along", async () => {
     const redis = await server();
     const client = open({ url: redis.url });

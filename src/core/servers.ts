@@ -1,4 +1,4 @@
-/** KAFKA_BOOTSTRAP_SERVERS as every Kafka client reads it: "a:9092,b:9092", an IPv6 address in brackets. */
+/** A list of servers as clients of Kafka and of Redis' sentinels read it: "a:9092,b:9092", an IPv6 address in brackets. */
 
 export interface Server {
   readonly host: string;
