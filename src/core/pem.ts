@@ -42,6 +42,15 @@ export function tlsMistakes(names: Partial<TlsNames>, paths: TlsPaths): string[]
   return each.length > 0 ? each : mistakeOf(() => readTls(names, paths));
 }
 
+/** A certificate without its key, or the reverse. */
+export function pairMistakes(
+  names: Pick<TlsNames, "cert" | "key">,
+  { cert, key }: Pick<TlsPaths, "cert" | "key">,
+): string[] {
+  const isHalf = (cert === undefined) !== (key === undefined);
+  return isHalf ? [`${names.cert} and ${names.key} belong together: set both or neither`] : [];
+}
+
 /** When a file's first certificate to end does so. */
 export interface CertificateEnd {
   /** The setting that names the file. */

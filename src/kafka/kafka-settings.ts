@@ -3,7 +3,7 @@
  * (KAFKA_BOOTSTRAP_SERVERS, KAFKA_VALIDATED_DATA_TOPIC, KAFKA_ERROR_TOPIC) mean what they mean there.
  */
 import { z } from "zod";
-import { lastGood, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import { lastGood, pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 import { oneOf, integer, decimal, flag, optionalString, string, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 import { parseServers } from "../core/servers.ts";
@@ -150,9 +150,11 @@ const tlsNames = { ca: "KAFKA_TLS_CA", cert: "KAFKA_TLS_CERT", key: "KAFKA_TLS_K
 export function kafkaMistakes(settings: KafkaSettings): string[] {
   const { servers, validatedTopic, errorTopic, tls, tlsCa, tlsCert, tlsKey } = settings;
   if (servers === undefined) return withoutServers(settings);
+  const paths = { ca: tlsCa, cert: tlsCert, key: tlsKey };
   const mistakes = [
     ...loginMistakes(settings),
-    ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey }),
+    ...pairMistakes(tlsNames, paths),
+    ...tlsMistakes(tlsNames, paths),
   ];
   if (validatedTopic === errorTopic)
     mistakes.push(
@@ -171,8 +173,6 @@ export function kafkaMistakes(settings: KafkaSettings): string[] {
     );
   if (!tls && (tlsCa ?? tlsCert ?? tlsKey) !== undefined)
     mistakes.push("KAFKA_TLS_CA, KAFKA_TLS_CERT and KAFKA_TLS_KEY need KAFKA_TLS=1");
-  if ((tlsCert === undefined) !== (tlsKey === undefined))
-    mistakes.push("KAFKA_TLS_CERT and KAFKA_TLS_KEY belong together: set both or neither");
   return mistakes;
 }
 

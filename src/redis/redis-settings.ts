@@ -6,7 +6,7 @@ import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { hostPort } from "../core/listen.ts";
 import { parseServers, type Server } from "../core/servers.ts";
-import { lastGood, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
+import { lastGood, pairMistakes, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
 import { integer, flag, inUrl, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 import { isLevel } from "../core/topic-level.ts";
@@ -170,13 +170,13 @@ export function redisMistakes(settings: RedisValues): string[] {
     );
   if (url !== undefined && sentinels !== undefined)
     mistakes.push("REDIS_URL and REDIS_SENTINELS are both set: unset REDIS_URL and give REDIS_PASSWORD");
-  if ((tlsCert === undefined) !== (tlsKey === undefined))
-    mistakes.push("REDIS_TLS_CERT and REDIS_TLS_KEY belong together: set both or neither");
+  const paths = { ca: tlsCa, cert: tlsCert, key: tlsKey };
+  mistakes.push(...pairMistakes(tlsNames, paths));
   if ((tlsCa ?? tlsCert ?? tlsKey) !== undefined && isRedisNamed(settings) && !isTls(settings))
     mistakes.push(
       "REDIS_TLS_CA, REDIS_TLS_CERT and REDIS_TLS_KEY need a REDIS_URL that begins with rediss://, or REDIS_TLS=1",
     );
-  return [...mistakes, ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
+  return [...mistakes, ...tlsMistakes(tlsNames, paths)];
 }
 
 function isTls({ url, tls }: RedisValues): boolean {

@@ -1,5 +1,5 @@
 /** The settings of HTTP ingest. It has a listener of its own, so that devices never reach the administration. */
-import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import { pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 import { integer, listenAt, optionalString, type Values } from "../core/settings.ts";
 
 export const ingestSettings = {
@@ -42,11 +42,7 @@ export type IngestSettings = Values<typeof ingestSettings>;
 const tlsNames = { cert: "INGEST_TLS_CERT", key: "INGEST_TLS_KEY" };
 
 export function ingestMistakes({ tlsCert: cert, tlsKey: key }: IngestSettings): string[] {
-  const isHalf = (cert === undefined) !== (key === undefined);
-  return [
-    ...(isHalf ? ["INGEST_TLS_CERT and INGEST_TLS_KEY belong together: set both, or none"] : []),
-    ...tlsMistakes(tlsNames, { cert, key }),
-  ];
+  return [...pairMistakes(tlsNames, { cert, key }), ...tlsMistakes(tlsNames, { cert, key })];
 }
 
 /** undefined: plain HTTP. @throws a sentence that names setting and file */

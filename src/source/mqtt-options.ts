@@ -13,7 +13,7 @@ import {
   urlOf,
   type Values,
 } from "../core/settings.ts";
-import { readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import { pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
 import type { StatusTopic } from "../core/source.ts";
 import { clashes, levelsOf, widest } from "../core/topic-filter.ts";
 
@@ -127,13 +127,13 @@ export function mqttMistakes(settings: MqttSettings): string[] {
     mistakes.push(
       `MQTT_TOPIC=${topic}: ${clash}, so that a broker may send a message twice; make one narrower`,
     );
-  if ((tlsCert === undefined) !== (tlsKey === undefined))
-    mistakes.push("MQTT_TLS_CERT and MQTT_TLS_KEY belong together: set both or neither");
+  const paths = { ca: tlsCa, cert: tlsCert, key: tlsKey };
+  mistakes.push(...pairMistakes(tlsNames, paths));
   if (url !== undefined && !/^(mqtts|wss):/.test(url) && (tlsCa ?? tlsCert ?? tlsKey) !== undefined)
     mistakes.push(
       "MQTT_TLS_CA, MQTT_TLS_CERT and MQTT_TLS_KEY need an MQTT_URL that begins with mqtts:// or wss://",
     );
-  return [...mistakes, ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
+  return [...mistakes, ...tlsMistakes(tlsNames, paths)];
 }
 
 /** Two that share some topics, neither containing the other; undefined: there are none. */
