@@ -85,6 +85,21 @@ export function useTick(everyMs: number, may?: () => boolean): number {
 
 const sessionChanged = "sluice-session";
 
+/** What somebody does, one thing after the other: what came of the last, and how many there were. */
+export function useActs() {
+  const [said, setSaid] = useState("");
+  const [count, setCount] = useState(0);
+  const act = async (work: () => Promise<string>) => {
+    try {
+      setSaid(await work());
+    } catch (failure) {
+      setSaid(wordsOf(failure));
+    }
+    setCount((n) => n + 1);
+  };
+  return { said, count, act };
+}
+
 /** Everybody who was told to log in asks again. */
 export function announceSession(): void {
   window.dispatchEvent(new Event(sessionChanged));

@@ -1,8 +1,7 @@
 /** What may be changed while the gateway runs, the cache, and where to read on. */
-import { useState } from "hono/jsx/dom";
 import type { CacheStats } from "../admin/cache-stats.ts";
 import type { SettingRow } from "../admin/setting-store.ts";
-import { announceSession, request, useAnswer, useTick, wordsOf } from "./api.ts";
+import { announceSession, request, useActs, useAnswer, useTick } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";
@@ -12,29 +11,24 @@ type CacheAnswer = CacheStats & { readonly bands: Readonly<Record<string, string
 const certificateWarnDays = 14;
 
 export function Settings({ stats }: { stats: Stats }) {
-  const [changes, setChanges] = useState(0);
-  const [said, setSaid] = useState("");
-  const { answer, error } = useAnswer<{ settings: readonly SettingRow[] }>("/admin/settings", changes);
+  const { said, count, act } = useActs();
+  const { answer, error } = useAnswer<{ settings: readonly SettingRow[] }>("/admin/settings", count);
   const ticks = useTick(10_000);
-  const { answer: cache } = useAnswer<CacheAnswer>("/admin/cache/stats", `${changes} ${ticks}`);
-  const act = async (work: () => Promise<unknown>, done: string) => {
-    try {
-      await work();
-      setSaid(done);
-    } catch (failure) {
-      setSaid(wordsOf(failure));
-    }
-    setChanges((n) => n + 1);
-  };
+  const { answer: cache } = useAnswer<CacheAnswer>("/admin/cache/stats", `${count} ${ticks}`);
   const save = (key: string) => (event: Event) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
     const { value } = form.elements.namedItem("value") as HTMLInputElement;
-    void act(
-      () => request("PUT", `/admin/settings/${key}`, { value: value === "" ? null : value }),
-      `${key} is changed.`,
-    );
+    void act(async () => {
+      await request("PUT", `/admin/settings/${key}`, { value: value === "" ? null : value });
+      return `${key} is changed.`;
+    });
   };
+  const clear = () =>
+    act(async () => {
+      await request("POST", "/admin/cache/clear");
+      return "The cache is empty.";
+    });
   const bandOf = (name: string) => cache?.bands[name] ?? "not known yet";
   const logout = async () => {
     await request("POST", "/logout");
@@ -72,10 +66,7 @@ export function Settings({ stats }: { stats: Stats }) {
           {number(cache.size)} of {number(cache.max_size)} devices ({bandOf("size")}); answered from memory:{" "}
           {cache.hit_rate === null ? "" : `${(cache.hit_rate * 100).toFixed(1)} % `}({bandOf("hit_rate")});
           look-ups without an answer: {number(cache.errors)} ({bandOf("errors")}){" "}
-          <button
-            type="button"
-            onClick={() => act(() => request("POST", "/admin/cache/clear"), "The cache is empty.")}
-          >
+          <button type="button" onClick={clear}>
             Clear
           </button>
         </p>

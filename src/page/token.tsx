@@ -1,0 +1,39 @@
+/** A token that was just made: shown once, to be copied or read by a camera. */
+import { useEffect, useRef, useState } from "hono/jsx/dom";
+import { renderSVG } from "uqr";
+
+export function Token({ device, token, done }: { device: string; token: string; done: () => void }) {
+  const [said, setSaid] = useState("Copy");
+  const region = useRef<HTMLDivElement>(null);
+  const place = useRef<HTMLElement>(null);
+  // It appears above a table of fifty rows, and is not shown again.
+  useEffect(() => region.current?.focus(), [token]);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(token);
+      setSaid("Copied");
+    } catch {
+      // Browsers have a clipboard on HTTPS and on this host alone.
+      if (place.current !== null) window.getSelection()?.selectAllChildren(place.current);
+      setSaid("Selected, to be copied");
+    }
+  };
+  const code = `data:image/svg+xml;utf8,${encodeURIComponent(renderSVG(token))}`;
+  return (
+    <div class="token" role="region" aria-label="The new token" ref={region} tabIndex={-1}>
+      <p>This is the token of {device}. It is not shown again; an old one stays good for an hour.</p>
+      <p>
+        <code id="token" ref={place}>
+          {token}
+        </code>
+        <button type="button" onClick={copy}>
+          {said}
+        </button>
+        <button type="button" onClick={done}>
+          Hide
+        </button>
+      </p>
+      <img src={code} alt={`The token of ${device} as a QR code`} width={160} height={160} />
+    </div>
+  );
+}
