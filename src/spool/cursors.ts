@@ -8,6 +8,11 @@ import { type Detour, noDetours, type Cursor } from "../core/sink.ts";
 
 type Row = Omit<Cursor, "detours"> & { sink: string };
 
+/** Of a sink that begins after `seq`. */
+export function beginningAt(seq: number): Cursor {
+  return { start: seq, seq, delivered: 0, ignored: 0, refused: 0, skipped: 0, detours: noDetours };
+}
+
 export class Cursors {
   readonly #states = new Map<string, Cursor>();
   readonly #dirty = new Set<string>();

@@ -1,17 +1,30 @@
 /**
  * Keeping: for which sinks the spool keeps its entries, and up to which seq it may trim them.
  *
- * What every sink has settled is trimmed as a matter of course. At the byte bound the spool does not wait for sinks
- * that may skip, so that the others and the intake go on. Until the sinks are named, everything is kept: a tool, or a
+ * What every sink has settled is trimmed as a matter of course, a minute later: a downstream system may lose what it committed last (a
+ * standby takes over that was behind, a server crashes whose commits are asynchronous), and then gets it again. Rejected alternative: to
+ * insist on `synchronous_commit`, which says nothing of a standby. At the byte bound the spool does not wait for sinks that may skip, so
+ * that the others and the intake go on. Until the sinks are named, everything is kept: a tool, or a
  * start that ends early, must not trim what a sink has still to deliver.
  */
 import type { Cursors } from "./cursors.ts";
+
+export const trimGroupsMax = 2_000;
+/** How often cursors are written and settled groups trimmed: each time is a few pages, which wear flash, and waiting costs nothing. */
+export const trimEveryMs = 1_000;
+const keptForMs = 60_000;
+/** What is settled stays while the spool takes no more than this share of its bound and has so many bytes left. */
+export const settledShareMax = 1 / 8;
+export const settledRoomMin = 256 * 1024 * 1024;
 
 export class Keeping {
   readonly #cursors: Pick<Cursors, "settledBy">;
   #holding: readonly string[] | undefined;
   #skipping: readonly string[] = [];
   #heldFrom = Number.MAX_SAFE_INTEGER;
+  /** Up to where all was settled, at times of the last minute; and a minute ago. */
+  readonly #lately: { readonly atMs: number; readonly seq: number }[] = [];
+  #agoSeq = 0;
 
   constructor(cursors: Pick<Cursors, "settledBy">) {
     this.#cursors = cursors;
@@ -31,6 +44,15 @@ export class Keeping {
   get settled(): number {
     if (this.#holding === undefined) return 0;
     return this.#unheld(this.#cursors.settledBy([...this.#holding, ...this.#skipping]));
+  }
+
+  /** The seq up to which groups go as a matter of course: what all had settled a minute ago, or now if room is not ample. To be asked once a second. */
+  due(nowMs: number, isAmple: boolean): number {
+    const { settled } = this;
+    this.#lately.push({ atMs: nowMs, seq: settled });
+    while ((this.#lately[0]?.atMs ?? nowMs) <= nowMs - keptForMs)
+      this.#agoSeq = this.#lately.shift()?.seq ?? 0;
+    return isAmple ? Math.min(settled, this.#agoSeq) : settled;
   }
 
   /** The seq up to which the sinks that hold the intake have settled, whatever is held by `holdFrom`. */

@@ -14,13 +14,13 @@ import type { Entry } from "../core/entry.ts";
 import { letGo } from "../core/let-go.ts";
 import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
 import type { Values } from "../core/settings.ts";
-import { noDetours, type Cursor } from "../core/sink.ts";
+import type { Cursor } from "../core/sink.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";
-import type { Cursors } from "./cursors.ts";
+import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { committer, freeBytes, reserveFreeSpace, vacuum, SpoolFull } from "./disk.ts";
 import { encodeAll, type Groups } from "./groups.ts";
-import { Keeping } from "./keeping.ts";
+import { Keeping, settledRoomMin, settledShareMax, trimEveryMs, trimGroupsMax } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
 import { openSpoolFile, type Epoch } from "./open.ts";
 import type { spoolSettings } from "./spool-settings.ts";
@@ -29,10 +29,6 @@ import { noteClosed } from "./state.ts";
 import { Tail } from "./tail.ts";
 import { takeOver } from "./take-over.ts";
 
-const trimGroupsMax = 2_000;
-/** How often cursors are written and settled groups trimmed: each time is a few pages, which wear flash, and waiting costs nothing. */
-const trimEveryMs = 1_000;
-const flushIdleMs = 1_000;
 /** At the bound, a best-effort sink skips this much more than is needed, so that it need not skip again for each group. */
 const giveUpBytes = 65_536;
 
@@ -55,7 +51,8 @@ export class Spool {
   readonly #groups: Groups;
   readonly #tail: Tail;
   readonly #cursors: Cursors;
-  readonly #epochs: readonly Epoch[];
+  /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
+  readonly epochs: readonly Epoch[];
   /** Writes one transaction, if the spool is still ours. */
   readonly #commit: (write: () => void) => void;
   /** @throws SpoolFull if its disk does not take so many bytes more */
@@ -71,6 +68,7 @@ export class Spool {
   /** What could not be appended, and how many bytes it takes at least: more may have come since. */
   #waiting: { readonly entries: readonly Entry[]; readonly bytes: number } | undefined;
   #trimmedAtMs = 0;
+  #isAmple = true;
   readonly #ageNowMs: () => number;
 
   /** @throws one clear sentence if the spool is in use, damaged, of a later version, or cannot be written */
@@ -92,17 +90,17 @@ export class Spool {
       this.#head = parts.head;
       this.#bytes = parts.bytes;
       this.newestAtStartMs = parts.newestMs ?? undefined;
-      this.#epochs = parts.epochs;
+      this.epochs = parts.epochs;
     } catch (error) {
       this.#unlock();
       throw error;
     }
-    const { epoch = "" } = this.#epochs.at(-1) ?? {};
+    const { epoch = "" } = this.epochs.at(-1) ?? {};
     this.#commit = committer(this.#db, clock, watchOwnership(this.#db, dataDir, epoch));
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
-    this.#timer = clock.every(flushIdleMs, () => this.#idle());
+    this.#timer = clock.every(trimEveryMs, () => this.#idle());
   }
 
   /** The last seq appended; 0 before the first. */
@@ -137,11 +135,6 @@ export class Spool {
     return Math.max(0, Math.min(bytesMax - this.#bytes, free));
   }
 
-  /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
-  get epochs(): readonly Epoch[] {
-    return this.#epochs;
-  }
-
   /** Wall clock at which the oldest entry after `seq` was received; undefined if there is none. */
   receivedMsAfter(seq: number): number | undefined {
     return this.#groups.receivedMsAfter(seq);
@@ -172,7 +165,7 @@ export class Spool {
     for (const group of groups) this.#tail.push(group.entries);
     for (const { body } of groups) letGo(body);
     this.#forget();
-    if (this.#clock.monoMs() - this.#trimmedAtMs > trimEveryMs) this.#trim(this.#settled(), trimGroupsMax);
+    if (this.#clock.monoMs() - this.#trimmedAtMs > trimEveryMs) this.#trim(this.#due(), trimGroupsMax);
     for (const listener of this.#listeners) listener();
   }
 
@@ -204,10 +197,7 @@ export class Spool {
   }
 
   cursorOf(sink: string): Cursor {
-    const known = this.#cursors.get(sink);
-    if (known) return known;
-    const start = this.first - 1;
-    return { start, seq: start, delivered: 0, ignored: 0, refused: 0, skipped: 0, detours: noDetours };
+    return this.#cursors.get(sink) ?? beginningAt(this.first - 1);
   }
 
   /** Takes effect at once; written to disk within a second. */
@@ -267,8 +257,10 @@ export class Spool {
   #idle(): void {
     this.#forget();
     try {
-      const settled = this.#settled();
-      if (this.#cursors.dirty || this.#groups.anyUpTo(settled)) this.#trim(settled, trimGroupsMax);
+      const { bytesMax } = this.#settings;
+      this.#isAmple = this.#bytes <= bytesMax * settledShareMax && this.roomBytes >= settledRoomMin;
+      const due = this.#due();
+      if (this.#cursors.dirty || this.#groups.anyUpTo(due)) this.#trim(due, trimGroupsMax);
       this.#expire();
       this.deadLetters.expire();
       vacuum(this.#db);
@@ -293,7 +285,12 @@ export class Spool {
     this.#groups.settledTo(settled);
   }
 
-  /** Up to where groups may go as a matter of course. The newest stays: it tells the head after a restart. */
+  /** Up to where groups go as a matter of course. */
+  #due(): number {
+    return Math.min(this.#keeping.due(this.#clock.monoMs(), this.#isAmple), this.#head - 1);
+  }
+
+  /** Up to where groups may go. The newest stays: it tells the head after a restart. */
   #settled(): number {
     return Math.min(this.#keeping.settled, this.#head - 1);
   }

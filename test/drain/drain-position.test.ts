@@ -167,7 +167,7 @@ describe("a downstream system that was restored to an older state", () => {
     first.drain.start();
     for (let i = 0; i < 5; i++) {
       put(first.spool, 10);
-      await first.clock.pass(1_000);
+      await first.clock.pass(25_000);
     }
     await stop(first);
     // The tables are restored to a time when they had 15.

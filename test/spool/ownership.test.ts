@@ -1,4 +1,5 @@
 /** Who owns a spool, and which starts it remembers, so that no entry is lost or delivered twice. */
+import { simulatedClock } from "../kit/clock.ts";
 import { afterEach, expect, test } from "bun:test";
 import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -71,8 +72,9 @@ test("every start is remembered while any entry of it is held, however many ther
 
 test("of starts whose entries are settled the last thousand are remembered", () => {
   const dataDir = kit.dir();
+  const clock = simulatedClock();
   for (let i = 0; i < 1_010; i++) {
-    const spool = kit.spool({ dataDir });
+    const spool = kit.spool({ dataDir, clock });
     spool.keepFor(["postgres"]);
     spool.append([anEntry()], emptyRecord);
     spool.setCursor("postgres", {
@@ -82,6 +84,8 @@ test("of starts whose entries are settled the last thousand are remembered", () 
       delivered: i + 1,
       detours: new Map(),
     });
+    clock.advance(1_000);
+    clock.spend(60_000);
     kit.close(spool);
   }
   expect(kit.spool({ dataDir }).epochs.length).toBe(1_000);

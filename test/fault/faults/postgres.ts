@@ -39,6 +39,13 @@ async function outages(
   return times;
 }
 
+async function configure(site: Site, settings: readonly string[]): Promise<void> {
+  await site.sql(async (sql) => {
+    for (const setting of settings) await sql.unsafe(`alter system set ${setting}`);
+    await sql`select pg_reload_conf()`;
+  });
+}
+
 const noPoison = "alter table raw_events add constraint no_poison check (payload->>'poison' is null)";
 
 function poison(text: string) {
@@ -191,6 +198,24 @@ export const postgresFaults: readonly Fault[] = [
       return times;
     },
     also: lettersAre(0),
+  },
+  {
+    name: "postgres-async-commit",
+    says: "PostgreSQL: `synchronous_commit = off`, and a crash of the server takes its last commits with it",
+    site: { rate: 1000 },
+    few: 2,
+    many: 10,
+    async run(site, times) {
+      await configure(site, ["synchronous_commit = off", "wal_writer_delay = '10s'"]);
+      for (let i = 0; i < times; i++) {
+        await Bun.sleep(1700);
+        await crash(site.server);
+        await site.server.start();
+        await over(site);
+      }
+      await configure(site, ["synchronous_commit = on", "wal_writer_delay = '200ms'"]);
+      return times;
+    },
   },
   {
     name: "postgres-commit-answer-lost",
