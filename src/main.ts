@@ -10,11 +10,13 @@ import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
 import type { Process } from "./cli/command.ts";
 import { beginWithSettings } from "./cli/engine-settings.ts";
+import { goPastProxies } from "./cli/past-proxies.ts";
 import { toStandardError, toStandardOutput } from "./cli/output.ts";
 import { logForm } from "./core/log-form.ts";
 import { createLog, explain, logWritten } from "./core/log.ts";
 
 beginWithSettings(process.argv.slice(2), process.env);
+goPastProxies(process.env);
 
 /** Files that are written hold payloads, so only our own user and group may read them, whoever made the directory. */
 process.umask(process.umask() | 0o027);
