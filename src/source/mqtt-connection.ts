@@ -86,7 +86,7 @@ const messageBytes = 128;
 
 export function openConnection(spec: ConnectionSpec): Connection {
   const { clock, intake } = spec;
-  const { client, goOn } = connectReading(spec, {
+  const { client, goOn, cameBytes } = connectReading(spec, {
     publish: take,
     isRead() {
       const isRead = !keepsBytes;
@@ -100,7 +100,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
   let taking = true;
   let answered = false;
   let ended = false;
-  let taken = 0;
+  let hasTaken = false;
   /** A message waits, and has its payload still to be read. */
   let keepsBytes = false;
   let unasked = 0;
@@ -125,9 +125,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
   };
   /** It may stand behind all that the session held for us; as long as that comes in, the broker is there. */
   const expectAnswer = () => {
-    const before = taken;
+    const before = cameBytes();
     deadline = clock.after(answerMs, () => {
-      if (held !== undefined || taken > before) expectAnswer();
+      if (held !== undefined || cameBytes() > before) expectAnswer();
       else end(new Error(`no answer to SUBSCRIBE within ${answerMs} ms`));
     });
   };
@@ -175,7 +175,8 @@ export function openConnection(spec: ConnectionSpec): Connection {
       spec.counted?.(message.payload);
       return true;
     }
-    if (++taken === 1) spec.flows();
+    if (!hasTaken) spec.flows();
+    hasTaken = true;
     if (message.qos > 0) waiting.push(message);
     const original = both?.originalOf(message) ?? spec.originalOf?.(message);
     if (original === undefined) {

@@ -44,6 +44,10 @@ export function connectReading(
   let parser: Writable | undefined;
 
   let isUnread = false;
+  /** Of messages, also of one that is not complete. */
+  let cameBytes = 0;
+  /** As many as had come when we asked last whether the broker is there. */
+  let cameBeforePing = 0;
 
   const reader = createPacketReader({
     version,
@@ -51,6 +55,7 @@ export function connectReading(
     wallMs: () => clock.wallMs(),
     publish,
     other(packet) {
+      cameBytes -= packet.length;
       const isTaken = parser?.write(Buffer.from(packet)) ?? true;
       if (!isTaken) parser?.once("drain", goOn);
       return isTaken;
@@ -105,6 +110,7 @@ export function connectReading(
       stream.on("data", (chunk: Buffer) => {
         whole = chunk;
         const { length } = chunk;
+        cameBytes += length;
         read(chunk);
         if (rest !== undefined) stream.pause();
         else if (length < littleBytes) leaveUnread();
@@ -113,8 +119,19 @@ export function connectReading(
     };
     return stream;
   };
+  // The answer to a ping stands behind a message that a slow line takes minutes for: as long as that comes in, the broker is there.
+  const [ping, silent] = [client.sendPing.bind(client), client.onKeepaliveTimeout.bind(client)];
+  client.sendPing = () => {
+    cameBeforePing = cameBytes;
+    ping();
+  };
+  client.onKeepaliveTimeout = () => {
+    if (cameBytes === cameBeforePing) return silent();
+    client.sendPing();
+    client.reschedulePing(true);
+  };
   client.connect();
-  return { client, goOn };
+  return { client, goOn, cameBytes: () => cameBytes };
 }
 
 /** What has come and was not handled yet goes: MQTT.js would look for it in stores that it has closed, and throw where nobody catches. */
