@@ -25,8 +25,8 @@ export interface DoorsOptions {
 export interface Doors {
   /** At the TCP accept. False: there is no room, and the connection is destroyed. */
   enter(socket: Socket): boolean;
-  /** The handshake is over, if there is one: from now on its bytes are MQTT. Once per connection. */
-  watch(socket: Socket): void;
+  /** The handshake is over, if there is one: from now on its bytes are MQTT. Once per connection; undefined: it has gone. */
+  watch(socket: Socket): PacketWatch | undefined;
   /** CONNACK was sent. `proved`: to somebody who is who he says. */
   welcome(socket: Socket, proved: boolean): void;
   /** Connections that are there. */
@@ -39,12 +39,15 @@ export interface Doors {
 const descriptorsKept = 128;
 /** Of all connections, those of one address of which none has proved itself. */
 const strangersShare = 0.25;
-/** CONNECT with client id, user name, password and a will of ordinary size. */
-const connectBytesMax = 16_384;
+/** Before CONNACK, and of what is no PUBLISH: CONNECT with client id, user name, password and a will of ordinary size. */
+const smallBytesMax = 16_384;
+/** PINGREQ, SUBSCRIBE and the like of one connection: a device pings once a minute, and may subscribe to few filters. */
+const othersPerSecondMax = 100;
 const connectMs = 10_000;
 const packetMs = 30_000;
 /** Of packets that are not complete, all connections together. */
 export const unfinishedBytesMax = 64 * 1024 * 1024;
+/** What is bounded per second is bounded from one look to the next. */
 const lookEveryMs = 1_000;
 
 interface Visitor {
@@ -112,10 +115,13 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
     else strangers.delete(address);
   }
 
-  function watch(socket: Socket): void {
+  function watch(socket: Socket): PacketWatch | undefined {
     const visitor = visitors.get(socket);
-    if (visitor === undefined) return;
-    const packets = watchPackets(() => (visitor.isIn ? packetBytesMax() : connectBytesMax));
+    if (visitor === undefined) return undefined;
+    const packets = watchPackets({
+      bytesMax: (isPublish) => (visitor.isIn && isPublish ? packetBytesMax() : smallBytesMax),
+      othersMax: othersPerSecondMax,
+    });
     visitor.watch = packets;
     // Beside aedes' own reading: a `data` listener does not change the flow if there is one for `readable`.
     socket.on("data", (chunk: Buffer) => {
@@ -124,6 +130,7 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
       note(visitor, packets.unfinishedBytes());
       if (unfinished > unfinishedBytesMax) endLargest();
     });
+    return packets;
   }
 
   function note(visitor: Visitor, bytes: number): void {
@@ -149,6 +156,7 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
   function look(): void {
     const nowMs = clock.monoMs();
     for (const [socket, visitor] of visitors) {
+      visitor.watch?.startOver();
       const { isIn, sinceMs, unfinishedSinceMs } = visitor;
       if (!isIn && nowMs - sinceMs > connectMs)
         end(socket, visitor, visitor.watch ? "it sent no CONNECT in time" : "no TLS handshake in time");

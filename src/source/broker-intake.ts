@@ -1,6 +1,6 @@
 /**
  * The embedded broker's way into the intake: messages wait here while it is full, and with them their senders, each of
- * which is read one chunk at a time. What waits is bounded in bytes, and a sender that leaves takes along what it had here: it
+ * which is read one piece at a time. What waits is bounded in bytes, and a sender that leaves takes along what it had here: it
  * sends that again.
  */
 import type { Client, PublishPacket } from "aedes";
@@ -137,6 +137,8 @@ export interface Gate {
   /** From now on nothing is taken, and so nothing acknowledged. */
   shut(): void;
   take(message: BrokerMessage): void;
+  /** As the intake's. */
+  putsOff(goOn: () => void): boolean;
   durable(messages: readonly Message[]): void;
   unacknowledged(): number;
 }
@@ -181,6 +183,7 @@ export function createIntakeGate(warn: Warn): Gate {
       waiting.takeAll();
     },
     take,
+    putsOff: (goOn) => intake?.putsOff(goOn) ?? false,
     durable(messages) {
       for (const message of messages) {
         if (!(message instanceof BrokerMessage) || message.qos === 0) continue;

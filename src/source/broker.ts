@@ -3,7 +3,7 @@
  *
  * aedes asks `authorizePublish` before it acknowledges. There a message goes to the intake, and the answer is given when it
  * comes back as durable: so the device's PUBACK (QoS 2: PUBREC) waits for the same fsync as everything else. A
- * client is read one chunk at a time, which bounds what it can have on the way.
+ * client is read one piece at a time, which bounds what it can have on the way.
  *
  * It is an intake and not a general broker: it keeps no sessions and no retained messages, because both are memory that
  * any client can fill. Those connected may subscribe, and get what is published meanwhile.
@@ -25,6 +25,7 @@ import { remoteOf } from "./broker-clients.ts";
 import { createBrokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
 import { createIntakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
+import { readByPieces } from "./broker-pieces.ts";
 import { createBrokerRules, drainMs, passedOnPerSecondMax } from "./broker-rules.ts";
 import { connectionBytes } from "../core/memory-bound.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
@@ -119,7 +120,8 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
 
   function accept(socket: Socket): void {
     aedes.handle(socket);
-    doors.watch(socket);
+    const watch = doors.watch(socket);
+    if (watch !== undefined) readByPieces(socket, watch, gate.putsOff);
   }
   const failed = (error: Error) => warn({}, `TLS handshake failed: ${error.message}`);
   const stopListening = () => {

@@ -177,7 +177,7 @@ describe("the bytes of a connection", () => {
     fc.assert(
       fc.property(sizes, places, (payloads, cuts) => {
         const packets = [mqttPacket.generate(connectPacket("c")), ...published(payloads)];
-        const watch = watchPackets(() => 3100);
+        const watch = watchPackets({ bytesMax: () => 3100, othersMax: 1 });
         for (const chunk of cut(Buffer.concat(packets), cuts)) expect(watch.see(chunk)).toBeUndefined();
         expect(watch.unfinishedBytes()).toBe(0);
       }),
@@ -189,7 +189,7 @@ describe("the bytes of a connection", () => {
       fc.property(sizes, fc.nat(), places, (payloads, end, cuts) => {
         const last = mqttPacket.generate(publishPacket(9, "y".repeat(2500)));
         const part = last.subarray(0, end % last.length);
-        const watch = watchPackets(() => 3100);
+        const watch = watchPackets({ bytesMax: () => 3100, othersMax: 1 });
         for (const chunk of cut(Buffer.concat([...published(payloads), part]), cuts)) watch.see(chunk);
         expect(watch.unfinishedBytes()).toBe(part.length);
       }),
@@ -200,7 +200,7 @@ describe("the bytes of a connection", () => {
     fc.assert(
       fc.property(sizes, places, (payloads, cuts) => {
         const header = mqttPacket.generate(publishPacket(9, "y".repeat(200_000))).subarray(0, 4);
-        const watch = watchPackets(() => 3100);
+        const watch = watchPackets({ bytesMax: () => 3100, othersMax: 1 });
         const found = cut(Buffer.concat([...published(payloads), header]), cuts).map((chunk) =>
           watch.see(chunk),
         );
