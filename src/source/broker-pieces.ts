@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { PacketWatch } from "./packet-watch.ts";
 
 /** Of the smallest packets there is, they are the work of some 50 ms; of messages, as many as a device has at a time. */
-export const pieceBytes = 16_384;
+const pieceBytes = 16_384;
 
 /** @param putsOff whether the turn is over; then it calls `goOn` in the next */
 export function readByPieces(

@@ -31,6 +31,8 @@ const refusedOftenAfterMs = 2_000;
 /** What may wait for a subscriber that reads slowly; what comes beyond it he misses. */
 const subscriberBytesMax = 256 * 1024;
 const subscriptionsPerClientMax = 20;
+/** Messages with QoS 2 of one client between PUBLISH and PUBREL, of which only the numbers are kept. A device with a backlog sends all of it at once. */
+const unreleasedMax = 10_000;
 /** Messages times subscribers that are passed on in a second; the rest is not. */
 export const passedOnPerSecondMax = 2_000;
 /** A topic that nobody can subscribe to: aedes acknowledges what is published there. */
@@ -131,6 +133,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     drainTimeout: drainMs,
     // A user name stands in front of a client id here; MQTT 3.1 would bound the two together at 23.
     maxClientsIdLength: clientIdLengthMax,
+    maxInflightInbound: unreleasedMax,
     persistence: createBrokerStore(statusTopic?.topic),
     preConnect(client, packet, done) {
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);

@@ -181,6 +181,14 @@ describe("what comes at once", () => {
     expect(intake.texts().join()).toBe([...texts, ...texts].join());
   });
 
+  test("may be a backlog with QoS 2, sent before the first PUBREL", async () => {
+    const { port } = await embeddedBroker({}, {}, true);
+    const client = await device(port);
+    client.send(...Array.from({ length: 3_000 }, (_, i) => publishPacket(i + 1, "x", { qos: 2 })));
+    await until("all are received", () => idsOf(client, "pubrec").length === 3_000);
+    expect(client.closed()).toBe(false);
+  });
+
   test("is read when it is the intake's turn", async () => {
     const { intake, port } = await embeddedBroker({}, {}, true);
     const waiting: (() => void)[] = [];
