@@ -3,6 +3,7 @@ import { z } from "zod";
 import { columnsOf, deviceColumns, filterOf, filterQuery } from "../admin/device-columns.ts";
 import { pageMax } from "../admin/device-pages.ts";
 import type { HeardDevice, HeardDevices } from "../admin/heard-devices.ts";
+import { isoOf } from "../core/iso.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { cursorParameter, cursorText } from "./seen-cursor.ts";
 
@@ -75,5 +76,3 @@ function shown({ device, seenMs, messages, perMinute, rejected, lastReject, last
     last_reject_at: isoOf(lastRejectMs),
   };
 }
-
-const isoOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());

@@ -6,6 +6,7 @@
  */
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
+import { isoOf } from "../../core/iso.ts";
 import { explain } from "../../core/log.ts";
 import { NotNow, type Filter, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { DeadLetterQueue, DeadLetterFull, DeadLetterRow } from "./dead-letter-rows.ts";
@@ -116,7 +117,7 @@ function fullOf(letter: DeadLetter): DeadLetterFull {
     ...rowOf(letter),
     seq,
     topic,
-    ...toColumns({ siteId, eventTs: eventMs === null ? null : new Date(eventMs).toISOString() }),
+    ...toColumns({ siteId, eventTs: isoOf(eventMs) }),
     reason,
     detail,
     payload,

@@ -6,6 +6,7 @@ import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { byDevice, type DeviceAuth, type DeviceId } from "../../core/device.ts";
 import { telemetryOf, type Entry } from "../../core/entry.ts";
+import { isoOf } from "../../core/iso.ts";
 import { explain } from "../../core/log.ts";
 import type { Message } from "../../core/message.ts";
 import { isPending, isSeveral, type Pending } from "../../judge/contract.ts";
@@ -136,8 +137,6 @@ function eventText(entry: Entry, seq: number | undefined, isOfRegistry: boolean)
   const parts = [tenantId, deviceId, site, msgType, isoOf(eventMs) ?? "arrival"];
   return [...parts, ...(seq === undefined ? [] : [`seq ${seq}`])].join(" / ");
 }
-
-const isoOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
 
 export function asText({ topic, mapping, outcomes }: TryResult): string {
   const none = isOwnTopic(topic) ? "none, it is Sluice's own topic" : "no mapping takes this topic";

@@ -3,6 +3,7 @@ import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
+import { isoOf } from "../../core/iso.ts";
 import { silentLog } from "../../core/log.ts";
 import { grammarOf } from "../../sink/influx/api.ts";
 import { createEncoding } from "../../sink/influx/encoding.ts";
@@ -28,7 +29,7 @@ function jsonOf(entry: Entry): string {
     seq,
     kind,
     received_at: new Date(entry.receivedMs).toISOString(),
-    event_ts: entry.eventMs === null ? null : new Date(entry.eventMs).toISOString(),
+    event_ts: isoOf(entry.eventMs),
     event_ns: entry.eventNs,
     topic,
     ...toColumns({ tenantId, siteId, deviceId, msgType }),

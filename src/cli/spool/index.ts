@@ -2,28 +2,21 @@
  * `sluice spool …`: inspect the spool's file, verify it, repair it, export what it holds. Only `status` works while a
  * gateway runs; the others refuse to.
  */
-import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
-import { z } from "zod";
 import { Books, balanceBooks } from "../../intake/books.ts";
-import type { Entry } from "../../core/entry.ts";
 import { compactSpool } from "../../spool/tools/compact.ts";
-import { exportSpool } from "../../spool/tools/export.ts";
 import { spoolIn } from "../../spool/tools/spool-file.ts";
-import { SpoolInUse } from "../../spool/lock.ts";
 import { repairSpool } from "../../spool/tools/repair.ts";
 import { spoolStatus } from "../../spool/tools/status.ts";
 import { verifySpool } from "../../spool/tools/verify.ts";
-import { command, type CommandGroup, type Context, json, string } from "../command.ts";
+import { command, type CommandGroup, json } from "../command.ts";
 import { configured } from "../configuration.ts";
-import { writeAll } from "../output.ts";
-import type { Lost } from "../../spool/tools/salvage.ts";
+import { alone, lastRead } from "./alone.ts";
+import { exportEntries } from "./export.ts";
 import { withProgress } from "../progress.ts";
 import { inSnakeCase, jsonLine, sayWhere } from "../report.ts";
-import { lineProtocol, ndjson } from "./export-formats.ts";
-import { lostText, repairedText, room, statusText, verifiedText } from "./print-spool.ts";
-import { counted, countedEntries, size } from "../../core/readable.ts";
+import { repairedText, room, statusText, verifiedText } from "./print-spool.ts";
+import { size } from "../../core/readable.ts";
 
-const lastRead = "is the last entry read";
 const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 
 const status = command({
@@ -73,59 +66,6 @@ const repair = command({
     }),
 });
 
-const carry = command({
-  name: "export",
-  summary: "Print the entries; the spool stays unchanged",
-  options: {
-    sink: string("--sink <name>", "Only what this sink may not have settled"),
-    tenant: string("--tenant <id>", "Only of this tenant; in line protocol, its lines have no tenant tag"),
-    format: {
-      flags: "--format <name>",
-      help: "ndjson (default) or lp, line protocol of the events that InfluxDB would get",
-      schema: z.enum(["ndjson", "lp"], "must be ndjson or lp").default("ndjson"),
-    },
-    output: string(
-      "--output <file>",
-      "Write to this file, not to standard output; an existing file is not overwritten",
-    ),
-  },
-  run: (context, { options }) =>
-    alone(context, async (dataDir) => {
-      const { config } = configured(context);
-      const format = options.format === "lp" ? lineProtocol(config, options.tenant === undefined) : ndjson;
-      const out = openOutput(context, options.output);
-      const isShown = options.output !== undefined || context.isOutputTerminal !== true;
-      const where = { ...context, isTerminal: context.isTerminal === true && isShown };
-      let written = 0;
-      let missed = 0;
-      const take = (entries: readonly Entry[]) => {
-        const { tenant } = options;
-        const wanted = tenant === undefined ? entries : entries.filter(({ tenantId }) => tenantId === tenant);
-        const { lines, impossible } = format(wanted);
-        for (const { seq, why } of impossible) context.stderr(`seq ${seq} has no line: ${why}\n`);
-        written += lines.length;
-        missed += impossible.length;
-        out.write(lines.map((line) => `${line}\n`).join(""));
-      };
-      try {
-        const miss = (lost: Lost) => {
-          missed += lost.to - lost.from + 1;
-          context.stderr(`not exported: ${lostText(lost)}\n`);
-        };
-        const { sink } = options;
-        await withProgress(where, lastRead, (reading) =>
-          exportSpool({ dataDir, ...(sink !== undefined && { sink }), take, reading, miss }),
-        );
-        out.close();
-      } catch (error) {
-        out.abandon();
-        throw error;
-      }
-      context.stderr(`${counted(written, "line")}, ${countedEntries(missed)} that could not be exported\n`);
-      return missed === 0 ? 0 : 1;
-    }),
-});
-
 const compact = command({
   name: "compact",
   summary: "Give the file's free pages back to the disk",
@@ -149,53 +89,5 @@ const compact = command({
 export const spool: CommandGroup = {
   name: "spool",
   summary: "Inspect the spool, verify and repair it, export what it holds",
-  commands: [status, verify, repair, carry, compact],
+  commands: [status, verify, repair, exportEntries, compact],
 };
-
-/** Runs `work` with the spool to itself; if a gateway has the spool, says so in the words of this command. */
-async function alone(context: Context, work: (dataDir: string) => number | Promise<number>): Promise<number> {
-  const { config } = configured(context);
-  sayWhere(context, `the spool, ${spoolIn(config.general.dataDir)}`);
-  try {
-    return await work(config.general.dataDir);
-  } catch (error) {
-    if (!(error instanceof SpoolInUse)) throw error;
-    context.stderr(
-      `error: a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` works while it runs)\n`,
-    );
-    return 1;
-  }
-}
-
-interface Output {
-  write(text: string): void;
-  /** Makes durable what was written. */
-  close(): void;
-  /** Removes a file that is of no use. */
-  abandon(): void;
-}
-
-/** Writes text to standard output, or to a new file, which is created only once the spool could be read. */
-function openOutput(context: Context, path: string | undefined): Output {
-  if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
-  let fd: number | undefined;
-  const file = () => (fd ??= create(path));
-  return {
-    write: (text) => writeAll(file(), text, path),
-    close() {
-      fsyncSync(file());
-      closeSync(file());
-    },
-    abandon() {
-      if (fd !== undefined) rmSync(path, { force: true });
-    },
-  };
-}
-
-function create(path: string): number {
-  try {
-    return openSync(path, "wx", 0o640);
-  } catch (cause) {
-    throw new Error(`--output ${path} cannot be created`, { cause });
-  }
-}
