@@ -15,7 +15,13 @@ import {
   type Format,
   type ReadLine,
 } from "../admin/bulk/device-files.ts";
-import { importDevices, importResult, noResult, type ImportResult } from "../admin/bulk/import.ts";
+import {
+  importDevices,
+  importResult,
+  noResult,
+  removeUntold,
+  type ImportResult,
+} from "../admin/bulk/import.ts";
 
 export const importPath = "/admin/devices/import";
 export const importBytesMax = 67_108_864;
@@ -52,6 +58,7 @@ export function bulkEndpoints(devices: DeviceStore): readonly Endpoint[] {
         const added = (some: readonly NewDevice[]) => {
           const room = some.slice(0, namedInAuditMax - named.length);
           named.push(...room.map(({ tenantId, deviceId }) => `${tenantId}/${deviceId}`));
+          if (request.signal.aborted) throw new Error("the client left");
         };
         const found = atMost(
           readDevices(bounded(request.body ?? new Blob().stream()), format),
@@ -63,6 +70,10 @@ export function bulkEndpoints(devices: DeviceStore): readonly Endpoint[] {
           return endedBy(error, result);
         } finally {
           note({ read: result.read, added: result.added, made_tokens: result.tokens.length, devices: named });
+          if (request.signal.aborted) {
+            await removeUntold(devices, result, result.tokens);
+            note({ removed_again: result.tokens.length });
+          }
         }
         return result;
       },

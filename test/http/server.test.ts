@@ -11,7 +11,7 @@ import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
 import type { DeviceFilter } from "../../src/core/device.ts";
 import { RegistryError } from "../../src/admin/registry-error.ts";
 import type { GatewayView } from "../../src/admin/views.ts";
-import { recordingLog } from "../kit/source.ts";
+import { recordingLog, until } from "../kit/source.ts";
 import { fakeView } from "../kit/view.ts";
 
 const { view } = fakeView();
@@ -102,6 +102,38 @@ test("an export that cannot be finished is cut off, so that it does not look who
       () => "cut off",
     ),
   ).toBe("cut off");
+});
+
+test("devices whose tokens were made for a client that left before the answer are removed again", async () => {
+  const { view: whole, registry } = fakeView();
+  let isReached = () => {};
+  const reached = new Promise<void>((resolve) => (isReached = resolve));
+  let goOn = () => {};
+  const add: typeof whole.devices.add = async (some) => {
+    isReached();
+    await new Promise<void>((resolve) => (goOn = resolve));
+    return whole.devices.add(some);
+  };
+  let removed = 0;
+  const remove: typeof whole.devices.remove = (id) => whole.devices.remove(id).finally(() => (removed += 1));
+  const { address } = start("127.0.0.1:0", undefined, {
+    ...whole,
+    devices: { ...whole.devices, add, remove },
+  });
+  const leaving = new AbortController();
+  const answer = fetch(`http://${address}/admin/devices/import?make_tokens=true`, {
+    method: "POST",
+    headers: { "content-type": "application/x-ndjson" },
+    body: `{"tenant_id":"acme","device_id":"d1","site_id":"s"}`,
+    signal: leaving.signal,
+  }).catch(() => "left");
+  await reached;
+  leaving.abort();
+  expect(await answer).toBe("left");
+  await Bun.sleep(50);
+  goOn();
+  await until("it is removed", () => removed === 1);
+  expect(await registry.list({ limit: 10 })).toEqual([]);
 });
 
 test("a body without a length that is too large is refused", async () => {

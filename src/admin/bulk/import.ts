@@ -3,7 +3,7 @@
  * half way is simply imported again.
  */
 import { z } from "zod";
-import { toColumns } from "../../core/columns.ts";
+import { toColumns, toFields } from "../../core/columns.ts";
 import type { DeviceStore, NewDevice } from "../../core/device.ts";
 import { newToken } from "../../core/token.ts";
 import type { ReadLine } from "./device-files.ts";
@@ -90,6 +90,17 @@ export async function importDevices(
   } finally {
     await flush();
   }
+}
+
+/** Removes the devices whose tokens nobody was told: they are of no use, and would be in the way when the file is imported again. */
+export async function removeUntold(
+  devices: Pick<DeviceStore, "remove">,
+  result: ImportResult,
+  made: ImportResult["tokens"],
+): Promise<void> {
+  for (const one of made) await devices.remove(toFields(one));
+  result.added -= made.length;
+  result.read -= made.length;
 }
 
 function remarkOn(result: ImportResult, line: number, why: string): void {

@@ -1,11 +1,10 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
 import { explain } from "../../core/log.ts";
 import { counted, number } from "../../core/readable.ts";
-import { toFields } from "../../core/columns.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
 import { readDevices, writeDevices, type Format } from "../../admin/bulk/device-files.ts";
-import { importDevices, noResult, type ImportResult } from "../../admin/bulk/import.ts";
+import { importDevices, noResult, removeUntold, type ImportResult } from "../../admin/bulk/import.ts";
 import { filterOf } from "../../admin/device-columns.ts";
 import { z } from "zod";
 import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
@@ -126,9 +125,7 @@ async function printedOrRemoved(
   try {
     print(made);
   } catch (error) {
-    for (const one of made) await devices.remove(toFields(one));
-    result.added -= made.length;
-    result.read -= made.length;
+    await removeUntold(devices, result, made);
     throw new Error(
       `${counted(made.length, "device was", "devices were")} removed again, because the tokens could not be printed`,
       {
