@@ -22,6 +22,7 @@ export function entriesWait(n: number): string {
 /** The largest unit of which there are two or more. */
 export function duration(seconds: number): string {
   const units = [
+    ["years", 365 * 86_400],
     ["days", 86_400],
     ["hours", 3_600],
     ["min", 60],

@@ -1,6 +1,6 @@
 /** Numbers and sizes as people read them: one of a thing is named as one. */
 import { expect, test } from "bun:test";
-import { counted, countedEntries, entriesWait, size } from "../../src/core/readable.ts";
+import { counted, countedEntries, duration, entriesWait, size } from "../../src/core/readable.ts";
 
 test.each([
   [0, "0 devices", "0 entries", "0 entries wait"],
@@ -19,4 +19,15 @@ test.each([
   [2 ** 53, "8192.0 TiB"],
 ])("%i bytes", (bytes, text) => {
   expect(size(bytes)).toBe(text);
+});
+
+test.each([
+  [1, "1 s"],
+  [119, "119 s"],
+  [120, "2 min"],
+  [3 * 86_400, "3 days"],
+  [700 * 86_400, "700 days"],
+  [9_162 * 86_400, "25 years"],
+])("%i seconds", (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
 });
