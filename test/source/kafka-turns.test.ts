@@ -6,7 +6,8 @@ import { turnMs } from "../../src/intake/turn.ts";
 import { KafkaMessage } from "../../src/source/kafka/kafka-message.ts";
 import { inTime } from "../../src/source/kafka/group.ts";
 import { Partition } from "../../src/source/kafka/partition.ts";
-import { hand } from "../../src/source/kafka/reader.ts";
+import { hand, readAll, type ReaderParts } from "../../src/source/kafka/reader.ts";
+import type { Wire } from "../../src/kafka/requests.ts";
 import { openKafkaSource } from "../../src/source/kafka/source.ts";
 import { kafkaSettingsOf } from "../kit/kafka/source.ts";
 import { simulatedClock } from "../kit/clock.ts";
@@ -63,6 +64,31 @@ test("the others have their turn after every so many milliseconds, and the order
   part.clock.advance(1_000);
   expect(part.durable.map(({ payload }) => numberOf(payload))).toEqual([...Array(messagesMax).keys()]);
   expect(part.partition.next).toBe(messagesMax);
+});
+
+test("what a broker answers of the others is taken before the error of one partition ends the connection", async () => {
+  const topic = { name: "events", id: "", leaders: [0, 0], may: () => undefined };
+  const partitions = [new Partition(topic, 0, 0), new Partition(topic, 1, 0)];
+  const storageError = 56;
+  const answer = { topic: "events", logStart: 0, stableOffset: 7, aborted: [], records: Buffer.alloc(0) };
+  const fetch: Wire["fetch"] = () =>
+    Promise.resolve([
+      { ...answer, partition: 0, errorCode: storageError },
+      { ...answer, partition: 1, errorCode: 0 },
+    ]);
+  const reading = readAll({
+    wire: { fetch } as Wire,
+    partitions,
+    intake: fakeIntake(),
+    clock: systemClock,
+    log: recordingLog().log,
+    waitMs: 10,
+    signal: new AbortController().signal,
+    say: () => undefined,
+    lost() {},
+  } satisfies ReaderParts);
+  await expect(reading).rejects.toThrow("partition 0 of events cannot be read");
+  expect(partitions[1]?.end).toBe(7);
 });
 
 test("if the gateway stops meanwhile, nothing more of it is handed over", async () => {

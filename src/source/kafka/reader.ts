@@ -69,13 +69,26 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
       epoch,
     }));
     const answers = await wire.fetch(node, { wanted, waitMs, bytesMax: fetchBytesMax });
-    for (const fetched of answers) {
-      const partition = due.find(
-        ({ topic, index }) => topic.name === fetched.topic && index === fetched.partition,
-      );
-      if (partition !== undefined && !signal.aborted) await take(node, partition, fetched, parts);
-    }
+    await takeEach(node, due, answers, parts);
   }
+}
+
+/** Of all partitions, before what ends the connection does so: or those behind a partition that has an error each time are never read. */
+async function takeEach(
+  node: number,
+  due: readonly Partition[],
+  answers: readonly Fetched[],
+  parts: ReaderParts,
+): Promise<void> {
+  const errors: unknown[] = [];
+  for (const fetched of answers) {
+    const partition = due.find(
+      ({ topic, index }) => topic.name === fetched.topic && index === fetched.partition,
+    );
+    if (partition === undefined || parts.signal.aborted) continue;
+    await take(node, partition, fetched, parts).catch((error: unknown) => errors.push(error));
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 async function take(node: number, partition: Partition, fetched: Fetched, parts: ReaderParts): Promise<void> {
