@@ -89,10 +89,11 @@ function check(batch: Buffer, { topic, partition }: Fetched, base: number): void
     throw new Error(`a batch that is damaged (CRC) at ${where}`);
 }
 
-/** A control batch holds one record, whose key is version and type. */
+/** A control batch holds one record, whose key is version and type; in a topic that was compacted, it may have lost that. */
 function isAbort(batch: Buffer): boolean {
   let isIt = false;
-  readBatch(batch.subarray(at.records), { base: 0, count: 1, from: 0, time: 0, epoch: -1 }, ({ key }) => {
+  const count = batch.readInt32BE(at.count);
+  readBatch(batch.subarray(at.records), { base: 0, count, from: 0, time: 0, epoch: -1 }, ({ key }) => {
     isIt = key !== null && key.length >= 4 && key.readInt16BE(2) === abortMark;
   });
   return isIt;

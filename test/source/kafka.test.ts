@@ -7,6 +7,7 @@ import { explain } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { RecordBatch } from "../../src/kafka/batch.ts";
 import { valueFrom } from "../kit/kafka/value.ts";
+import { crc32c } from "../../src/kafka/crc32c.ts";
 import { readRecords, type ReadRecord } from "../../src/kafka/read-batch.ts";
 import { connectWire } from "../../src/kafka/wire.ts";
 import { topicOf } from "../../src/source/kafka/kafka-message.ts";
@@ -178,6 +179,21 @@ describe("a batch", () => {
       expect(key?.toString() ?? null).toBe(i % 3 === 0 ? null : `k${i}`);
       expect(value?.length).toBe(i * 37);
     }
+  });
+
+  test("whose mark of a transaction compaction took is passed over, as Java's client does", async () => {
+    const emptied = made(1).subarray(0, 61);
+    emptied.writeInt32BE(emptied.length - 12, 8);
+    emptied.writeInt16BE(0x30, 21);
+    emptied.writeInt32BE(0, 57);
+    emptied.writeUInt32BE(crc32c(emptied, 21, emptied.length), 17);
+    const behind = made(2);
+    behind.writeBigInt64BE(1001n, 0);
+    const read: number[] = [];
+    const records = fetched(Buffer.concat([emptied, behind]));
+    const next = await readRecords(records, { offset: 1000, epoch: -1 }, ({ offset }) => read.push(offset));
+    expect(read).toEqual([1001, 1002]);
+    expect(next.offset).toBe(1003);
   });
 
   test("that is damaged anywhere is not believed", async () => {
