@@ -221,7 +221,8 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   };
 
   async function start(): Promise<void> {
-    closers.add(() => log.info(statsLine(parts), "stats"));
+    let hasStarted = false;
+    closers.add(() => hasStarted && log.info(statsLine(parts), "stats"));
     closers.add(keepWithin({ bytesMax: residentBytesMax(config.memory), clock }));
     const { lookup: lookups, local, watchdog } = config;
     watches = startWatches({
@@ -262,6 +263,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     for (const source of sources) closers.add(() => source.stopIntake());
     const takesFrom = (source: Source) => source.start(ingest.port((messages) => source.durable(messages)));
     await Promise.all(sources.map(takesFrom));
+    hasStarted = true;
   }
 
   return {

@@ -7,6 +7,13 @@ export function Trouble({ error }: { error: unknown }) {
   return error instanceof LoginNeeded ? <Login /> : <p class="bad">{wordsOf(error)}</p>;
 }
 
+/** The form goes, and who works by keyboard would begin at the top of the page. */
+function focusOn(section: HTMLElement | null): void {
+  if (section === null) return;
+  section.tabIndex = -1;
+  section.focus();
+}
+
 function Login() {
   const [said, setSaid] = useState("");
   async function login(event: Event): Promise<void> {
@@ -15,6 +22,7 @@ function Login() {
     const field = form.elements.namedItem("token") as HTMLInputElement;
     try {
       await request("POST", "/login", { token: field.value });
+      focusOn(form.closest("section"));
       announceSession();
     } catch (error) {
       setSaid(wordsOf(error));

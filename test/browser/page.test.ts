@@ -387,6 +387,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await shows("#devices", "This is not the ADMIN_TOKEN.");
       await login(ADMIN_TOKEN);
       await shows("#devices th", "acme/d1");
+      expect(await page.evaluate("document.activeElement.id")).toBe("devices");
       await shows("#follow", "Waiting for what acme/d1 says.");
       await page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))').waitFor();
       expect(await page.evaluate("document.cookie")).toBe("");

@@ -6,6 +6,7 @@ import { loadConfig } from "../../src/config/index.ts";
 import { explain, silentLog } from "../../src/core/log.ts";
 import { createGateway } from "../../src/gateway.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { recordingLog } from "../kit/source.ts";
 import { localStore } from "../kit/stores.ts";
 import { endLater, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 
@@ -42,6 +43,15 @@ test("what was opened before a part could not start is closed again, and the nex
   expect(failed).toBe("no such source");
   expect(readFileSync(join(DATA_DIR, "spool.state"), "utf8").trim()).toBe("closed");
   await startInProcess({ DATA_DIR });
+});
+
+test("a start that fails logs no stats", async () => {
+  const other = await startInProcess();
+  const { log, lines } = recordingLog();
+  const HTTP_LISTEN = other.gateway.httpAddress();
+  expect(await startInProcess({ HTTP_LISTEN }, { log }).catch(explain)).toContain("HTTP_LISTEN");
+  await stopAll();
+  expect(lines.filter(({ msg }) => msg === "stats")).toEqual([]);
 });
 
 test("a gateway that is stopped leaves no timer, whether it was started or not", async () => {
