@@ -13,6 +13,8 @@ import { emptyRecord, spoolKit } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
 import { startInflux3, type Influx3, type Influx3Options } from "../kit/influx3.ts";
 import { openInflux, type TestSink } from "../kit/influxsink.ts";
+import { influxMistakes, influxSettings } from "../../src/sink/influx/settings.ts";
+import { settingsOf } from "../kit/source.ts";
 
 const opened: { dispose(): Promise<void> }[] = [];
 
@@ -563,6 +565,17 @@ describe("trouble that needs a person", () => {
     expect(await influx.deliver(entries)).toEqual({ delivered: 0, ignored: 0, refused: 2 });
     expect(influx.refused.get(1)).toContain('"telemetry_a.b" cannot be the name of a database');
     expect(server.writes).toHaveLength(0);
+  });
+
+  test("a name that no tenant's database can have is a mistake of the settings, or found by the probe of a server that wants more", async () => {
+    const mistakes = (INFLUXDB_DATABASE: string) =>
+      influxMistakes(settingsOf(influxSettings, { INFLUXDB_URL: "http://i", INFLUXDB_DATABASE }));
+    expect(mistakes("site/{tenant_id}")).toEqual([
+      expect.stringContaining('"site/tenant" cannot be the name'),
+    ]);
+    expect(mistakes("site.{tenant_id}")).toEqual([]);
+    const { influx } = await start({}, { database: "site.{tenant_id}" });
+    await expect(influx.sink.probe()).rejects.toThrow('"site.tenant" cannot be the name of a database');
   });
 
   test("the probe counts databases, warns of the limit, and fails without a valid token", async () => {

@@ -33,6 +33,9 @@ export function nameFault(kind: ApiKind | "file", name: string): string | null {
   return `${JSON.stringify(name)} cannot be the name of a database: letters, digits, "_" and "-", 64 at most (INFLUXDB_DATABASE can name one that tenants share)`;
 }
 
+/** A database as INFLUXDB_DATABASE names it for a tenant whose own name is none's fault. */
+export const exampleOf = (database: string): string => database.replace("{tenant_id}", "tenant");
+
 /** `30d` and the like in seconds; 0 for `forever`. */
 export function retentionSeconds(retention: string): number {
   const unit = { h: 3600, d: 86_400, w: 604_800 }[retention.slice(-1)];

@@ -15,7 +15,14 @@ import {
   type ApiKind,
   type Credentials,
 } from "./api.ts";
-import { coreDatabasesMax, createDatabase, listDatabases, type SendRequest } from "./database.ts";
+import {
+  coreDatabasesMax,
+  createDatabase,
+  exampleOf,
+  listDatabases,
+  nameFault,
+  type SendRequest,
+} from "./database.ts";
 import { createHttp, type Fetch } from "./http.ts";
 import type { Target } from "./target.ts";
 import { counted } from "../../core/readable.ts";
@@ -213,6 +220,8 @@ export function createServer(options: ServerOptions): Target {
     async probe() {
       const server = await known();
       if (isWithoutDatabases(server.kind)) return probeShared(server);
+      const fault = nameFault(server.kind, exampleOf(options.database));
+      if (fault !== null) throw new Error(fault);
       const names = await listDatabases(asking(server.kind), server, org);
       const inUse = isCore(server)
         ? `${names.length} of ${coreDatabasesMax} databases`

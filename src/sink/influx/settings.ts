@@ -2,7 +2,7 @@
  * The settings of the InfluxDB sink.
  */
 import { z } from "zod";
-import { retentionSeconds } from "./database.ts";
+import { exampleOf, nameFault, retentionSeconds } from "./database.ts";
 import { lastGood, readTls, tlsMistakes } from "../../core/pem.ts";
 import { oneOf, integer, flag, optionalString, string, urlOf, type Values } from "../../core/settings.ts";
 import { sinkSettings } from "../../core/sink.ts";
@@ -163,7 +163,12 @@ export const influxSettings = {
 const tlsNames = { ca: "INFLUXDB_TLS_CA" };
 
 /** What is wrong with these settings taken together, one sentence per mistake. */
-export function influxMistakes({ url: where, tlsCa }: Values<typeof influxSettings>): string[] {
+export function influxMistakes(settings: Values<typeof influxSettings>): string[] {
+  const { url: where, tlsCa, database, api } = settings;
+  // What the server is, which may want more of a name, is known once it is asked.
+  const kind = where?.startsWith("file:") === true ? "file" : api === "auto" ? "v1" : api;
+  const fault = where === undefined ? null : nameFault(kind, exampleOf(database));
+  if (fault !== null) return [`INFLUXDB_DATABASE=${database}: ${fault}`];
   if (tlsCa !== undefined && where !== undefined && !where.startsWith("https:"))
     return ["INFLUXDB_TLS_CA needs an INFLUXDB_URL that begins with https://"];
   return tlsMistakes(tlsNames, { ca: tlsCa });
