@@ -67,6 +67,8 @@ export function createStreams(clock: Clock, rights: StreamRights) {
     { request, client }: Reader,
     begin: (send: Send) => (() => void) | undefined,
   ): Response {
+    // Whose body nobody reads, nor ends.
+    if (request.method === "HEAD") return new Response(null, { headers });
     const isKnown = rights.isKnown(request);
     const full = whyNot(isKnown, client);
     if (full !== undefined) return problem(503, full, retryLater);
@@ -107,10 +109,11 @@ export function createStreams(clock: Clock, rights: StreamRights) {
       end = undefined;
     }
     request.signal.addEventListener("abort", stop);
-    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    return new Response(body, { headers });
   };
 }
 
+const headers = { "content-type": "text/event-stream" };
 const retryLater = { headers: { "retry-after": "10" } };
 
 function eventText(event: string, data: unknown): string {

@@ -23,12 +23,18 @@ function gateway({ adminToken }: { adminToken: string | undefined } = { adminTok
   const isInForce = () => state.isInForce;
   const { view } = fakeView();
   const app = createApp({ view, adminToken, isInForce, audit: () => {}, clock, log: silentLog });
-  const ask = async (path: string, clientAddress: string, headers: Record<string, string> = {}) =>
+  const ask = async (
+    path: string,
+    clientAddress: string,
+    headers: Record<string, string> = {},
+    method = "GET",
+  ) =>
     app.fetch(
-      new Request(`http://127.0.0.1:8080${path}`, { headers: { host: "127.0.0.1:8080", ...headers } }),
-      {
-        clientAddress,
-      },
+      new Request(`http://127.0.0.1:8080${path}`, {
+        method,
+        headers: { host: "127.0.0.1:8080", ...headers },
+      }),
+      { clientAddress },
     );
   const login = async (): Promise<string> => {
     const body = JSON.stringify({ token });
@@ -76,6 +82,12 @@ describe("how many", () => {
     const { ask } = gateway({ adminToken: undefined });
     const all = await statuses(Array.from({ length: 51 }, () => ask("/live", "127.0.0.1")));
     expect(all).toEqual([...Array<number>(50).fill(200), 503]);
+  });
+
+  test("HEAD opens none", async () => {
+    const { ask } = gateway();
+    for (let i = 0; i < 11; i++) expect((await ask("/live", "10.0.0.1", {}, "HEAD")).status).toBe(200);
+    expect((await ask("/live", "10.0.0.1")).status).toBe(200);
   });
 
   test("one that ends makes room", async () => {
