@@ -74,7 +74,6 @@ export function entryOfRow(row: EventRow): Event {
     reason: null,
     detail: null,
     payload,
-    mirror: false,
     tokenHash: null,
     returned: null,
   };

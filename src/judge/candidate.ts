@@ -176,7 +176,6 @@ export function toEvent(candidate: Candidate): Event {
       "event",
       null,
       candidate.line ?? redact(candidate.text ?? "", candidate.token),
-      false,
       null,
     ) as Event,
   );
@@ -190,7 +189,7 @@ export function toDeferred(candidate: Candidate, why: Rejection, tokenHash: stri
       : whileDeferred(candidate.text ?? "{}", candidate.raw, candidate.keepsRaw);
   const hash = candidate.proof === "token" ? tokenHash : provedElsewhere;
   const payload = redact(text, candidate.token);
-  const entry = remarked(candidate, toEntry(candidate, "deferred", why, payload, false, hash) as Deferred);
+  const entry = remarked(candidate, toEntry(candidate, "deferred", why, payload, hash) as Deferred);
   return entry.siteId === null ? entry : { ...entry, siteId: hide(entry.siteId, secretsOf(candidate)) };
 }
 
@@ -201,7 +200,8 @@ function remarked<E extends Entry>(candidate: Candidate, entry: E): E {
 
 /** Makes the reject: with its payload if `keeps`, else with "". */
 export function toReject(candidate: Candidate, why: Rejection, keeps: boolean, mirror: boolean): Reject {
-  const entry = toEntry(candidate, "reject", why, keeps ? payloadOf(candidate) : "", mirror, null) as Reject;
+  const made = toEntry(candidate, "reject", why, keeps ? payloadOf(candidate) : "", null) as Reject;
+  const entry: Reject = mirror ? { ...made, mirror: true } : made;
   const secrets = secretsOf(candidate);
   const shown = cut(hide(entry.topic, secrets), topicCharsMax);
   const siteId = candidate.siteId === null ? null : cut(hide(candidate.siteId, secrets), siteCharsMax);
@@ -255,7 +255,6 @@ function toEntry(
   kind: Kind,
   why: Rejection | null,
   payload: string,
-  mirror: boolean,
   tokenHash: string | null,
 ): Entry {
   const { address } = candidate;
@@ -274,7 +273,6 @@ function toEntry(
     detail: why === null || why.detail === null ? null : detailOf(why.detail, candidate),
     payload,
     bytes: 0,
-    mirror,
     tokenHash,
     returned: null,
     address: kind === "event" && address !== null ? address : undefined,

@@ -140,7 +140,7 @@ function entryOf(line: string, seq: number): Entry {
   const flags = colon < 0 ? marks : marks.slice(0, colon);
   const payload = flags.includes("e") ? (fromCopyText(written) ?? "") : written;
   // What an entry of its kind has, it had when it was encoded: the checksum says that it is that.
-  return {
+  const entry = {
     seq,
     kind,
     receivedMs,
@@ -155,13 +155,13 @@ function entryOf(line: string, seq: number): Entry {
     detail,
     payload,
     bytes: Buffer.byteLength(payload),
-    mirror: flags.includes("m"),
     tokenHash,
     returned: colon < 0 ? null : returnedOf(marks.slice(colon + 1)),
     // Also if there is none: an entry of another shape would have all code that is compiled for the judge's compiled once more.
     address: kind === "event" ? address : undefined,
     form: undefined,
   } as Entry;
+  return flags.includes("m") ? { ...entry, mirror: true } : entry;
 }
 
 /** What follows the flags: `:sink:quarantine id`; either may be empty. */

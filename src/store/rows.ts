@@ -15,7 +15,7 @@ export interface RejectCount {
 
 /** Events, and rejects that are mirrored. */
 export function isRaw(entry: Entry): entry is Event | Reject {
-  return entry.kind === "event" || (entry.kind === "reject" && entry.mirror);
+  return entry.kind === "event" || (entry.kind === "reject" && entry.mirror === true);
 }
 
 /** Rejects whose payload is kept. */

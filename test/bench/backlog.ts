@@ -159,7 +159,6 @@ function entryOf({ device, topic, payload }: LoadMessage): Entry {
     reason: null,
     detail: null,
     payload: payload.replace(token, "***"),
-    mirror: false,
     tokenHash: null,
     returned: null,
   };

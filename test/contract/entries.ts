@@ -21,7 +21,6 @@ export function event(seq: number, more: EntryChanges = {}): Entry {
     reason: null,
     detail: null,
     payload: `{"site_id":"lab-1","seq":${seq},"metrics":{"n":${seq}}}`,
-    mirror: false,
     tokenHash: null,
     returned: null,
     ...more,

@@ -31,7 +31,6 @@ describe("events", () => {
     expect(entry).toMatchObject({
       reason: null,
       detail: "no metrics; beside it: big",
-      mirror: false,
       tokenHash: null,
       siteId: "lab-1",
     });

@@ -77,7 +77,6 @@ export function anEntry<K extends Kind = "event">(
     reason: null,
     detail: null,
     payload: '{"metrics":{"temp_c":24.3}}',
-    mirror: false,
     tokenHash: null,
     returned: null,
     ...changes,

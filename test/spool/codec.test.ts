@@ -31,7 +31,7 @@ const entry: fc.Arbitrary<Entry> = fc.record({
   reason: maybe,
   detail: maybe,
   payload: fc.oneof(text, fc.json()),
-  mirror: fc.boolean(),
+  mirror: fc.constantFrom(undefined, true),
   tokenHash: maybe,
   returned: fc.option(
     fc.record({
@@ -70,7 +70,7 @@ const usual = fc
     topic: fc.constantFrom("tenant/acme/device/a/telemetry", "t/\u00e9/\ud83d\ude00", "t\tb"),
     siteId: fc.constantFrom("lab-1", "lab-2", "l\u00e4b\\"),
     detail: fc.constantFrom(null, null, null, "TELEMETRY_WITHOUT_METRICS"),
-    mirror: fc.constantFrom(false, false, false, true),
+    mirror: fc.constantFrom(undefined, undefined, undefined, true),
     payload: fc.constantFrom("{}", "{}", '{"a":"\u00e9"}', '{"a":"\u6f22"}', "{\n}", ""),
     returned: fc.constantFrom(null, null, null, { target: null, quarantineId: 7 }),
   })

@@ -176,7 +176,6 @@ function entryOf(row: QuarantineRow): Reject {
     reason: row.reason,
     detail: null,
     payload: row.payload,
-    mirror: false,
     tokenHash: null,
     returned: null,
   };

@@ -134,7 +134,6 @@ function sample(changes: Partial<Entry>): Entry {
     eventNs: 0,
     reason: null,
     detail: null,
-    mirror: false,
     tokenHash: null,
     returned: null,
     payload: '{"metrics":{}}',

@@ -28,7 +28,7 @@ const entry = fc
   })
   .map(({ kind, note, ...more }) => {
     const payload = kind === "counted" ? "" : JSON.stringify({ note });
-    const all = { ...more, payload, mirror: kind === "mirrored" };
+    const all = { ...more, payload, ...(kind === "mirrored" && { mirror: true as const }) };
     return kind === "event" ? event(1, all) : reject(1, { ...all, reason: more.topic });
   });
 
