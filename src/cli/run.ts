@@ -45,6 +45,8 @@ export const run = command({
       },
       "started",
     );
+    // Code that only a start runs would stay as well (engine-settings.ts), and be 4 MB of what lives.
+    Bun.shrink();
     await aborted(context.signal);
     log.info({ signal: context.signal.reason }, "stopping; a second signal ends the process at once");
     hangup = () => {};
