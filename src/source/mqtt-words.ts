@@ -92,7 +92,7 @@ export function describeFailure(error: unknown, place: string): string {
   if (known !== undefined) return `${place} ${known}`;
   const said = explain(error);
   if (certificateAlert.test(said)) return `${place} ${unprovedText}`;
-  if (said === "connack timeout") return `${place} accepts connections but does not answer CONNECT`;
+  if (said === "connack timeout") return `${place} ${unheardText}`;
   if (said === "Keepalive timeout") return `${place} fell silent: no answer to a ping`;
   return `${place}: ${said}`;
 }
@@ -103,6 +103,9 @@ const certificateAlert =
 const unprovedText =
   "does not accept our client certificate: check MQTT_TLS_CERT and MQTT_TLS_KEY, and the broker's CA";
 
+/** Nobody tells a connection that is never made from one that is made and says nothing. */
+const unheardText =
+  "does not answer CONNECT: what listens there is no broker, or hangs, or a firewall drops what is sent to it";
 const unansweredText =
   " instead of answering CONNECT (not MQTT, a client certificate wanted, or MQTT 5 unknown: see MQTT_TLS_CERT, MQTT_VERSION)";
 

@@ -25,7 +25,7 @@ describe("describeFailure", () => {
     ["another client with the same id", new BrokerReason(142)],
     ["a quota is exceeded", coded(151)],
     ["ended the connection with reason code 199", coded(199)],
-    ["does not answer CONNECT", new Error("connack timeout")],
+    ["a firewall drops what is sent", new Error("connack timeout")],
     ["fell silent", new Error("Keepalive timeout")],
     ["instead of answering CONNECT", new Closed(false)],
     ["mqtt://b:1883 closed the connection", new Closed(true)],
