@@ -159,7 +159,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
   });
 
   function hold(): void {
-    held = keepAwake(client, clock, spec.options.keepalive ?? 0);
+    held = keepAwake(client, clock);
     intake.whenRoom(() => {
       held?.cancel();
       held = undefined;
@@ -251,10 +251,10 @@ export class NoSession extends Error {
 
 /**
  * While we do not read, we cannot see the answers to our pings either. So that neither side takes that for silence:
- * go on pinging and push our own deadline back.
+ * go on pinging, in the time that the broker may have set instead of ours (MQTT 5 §3.2.2.3.14), and push our own deadline back.
  */
-function keepAwake(client: MqttClient, clock: Clock, keepaliveSeconds: number): Timer {
-  return clock.every((keepaliveSeconds * 1000) / 3, () => {
+function keepAwake(client: MqttClient, clock: Clock): Timer {
+  return clock.every((client.keepalive * 1000) / 3, () => {
     client.sendPing();
     client.reschedulePing(true);
   });

@@ -232,6 +232,14 @@ test.each([
   },
 );
 
+test("while the intake is full, the broker is pinged in the time that it asks for", async () => {
+  const { broker, intake } = await connected({ connack: () => ({ properties: { serverKeepAlive: 1 } }) });
+  intake.full = true;
+  broker.send(publishPacket(1, "m1"));
+  await until("pings", () => broker.packets.filter(({ cmd }) => cmd === "pingreq").length > 2);
+  expect(broker.connections).toHaveLength(1);
+});
+
 test("while a group is collected, what comes is left in the system until the last call", async () => {
   const { broker, intake } = await connected();
   const lastCalls: (() => void)[] = [];
