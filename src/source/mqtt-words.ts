@@ -105,7 +105,7 @@ const unprovedText =
 
 /** Nobody tells a connection that is never made from one that is made and says nothing. */
 const unheardText =
-  "does not answer CONNECT: what listens there is no broker, or hangs, or a firewall drops what is sent to it";
+  "does not answer CONNECT: what listens there is no broker, or hangs, or a firewall drops what is sent to it, or the name server does not answer";
 const unansweredText =
   " instead of answering CONNECT (not MQTT, a client certificate wanted, or MQTT 5 unknown: see MQTT_TLS_CERT, MQTT_VERSION)";
 

@@ -220,13 +220,16 @@ export function openMqttSource(options: MqttOptions): Source {
     }
     const before = rivals.suspicion();
     if (connected) rivals.ended(cause, lastedMs);
-    connected = false;
     const rival = rivals.suspicion();
-    const why = withSuspicion(describeFailure(cause, place));
-    // Two that take turns would fill the log: the suspicion is told once.
-    if ((rival === undefined || rival !== before) && troubles.isNew(why))
-      log.warn({ broker: place, client_id: clientId }, why);
-    detail = why;
+    // Two that take turns would fill the log: the suspicion is told once. No rival keeps us from connecting: then the broker is away.
+    const isTurn = connected && rival !== undefined && rival === before;
+    const failure = describeFailure(cause, place);
+    detail = connected ? withSuspicion(failure) : failure;
+    if (!isTurn && troubles.isNew(detail)) {
+      said = "";
+      log.warn({ broker: place, client_id: clientId }, detail);
+    }
+    connected = false;
     attempt = lastedMs >= goodConnectionMs ? 0 : attempt + 1;
     version = preferred;
     first.resolve();

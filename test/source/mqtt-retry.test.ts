@@ -72,6 +72,25 @@ test("causes that take turns are logged once each", async () => {
   expect(lines.filter(({ level }) => level === 40)).toHaveLength(2);
 });
 
+test("once a rival is suspected, it is still logged that the broker is away, and back", async () => {
+  const { clock } = impatientClock();
+  const { log, lines } = recordingLog();
+  const connack = (connection: number) => ({ reasonCode: connection > 4 && connection < 9 ? 134 : 0 });
+  const { broker, source } = await dialling({ connack }, clock, log);
+  for (let n = 0; n < 5; n += 1) {
+    await until("a connection", () => broker.connections.length > n && source.status().connected);
+    broker.connections[n]?.destroy();
+    await until("its end", () => !source.status().connected || broker.connections.length > n + 1);
+  }
+  await until("a connection again", () => broker.connections.length > 9 && source.status().connected);
+  const told = lines.map(({ msg }) => msg.replace(/^mqtt:\S+ /, ""));
+  expect(told.filter((text) => text.includes("another client with the same id")).length).toBe(1);
+  expect(told.slice(-2)).toEqual([
+    "refuses the user name or password: check MQTT_USERNAME and MQTT_PASSWORD",
+    "connected, MQTT 5, subscribed to tenant/+/device/+/+",
+  ]);
+});
+
 test("after close it does not come back", async () => {
   const { clock } = impatientClock();
   const { broker, source } = await dialling(REFUSED, clock);
