@@ -55,6 +55,8 @@ const reasonTexts: Readonly<Record<number, string>> = {
   147: "says that the Receive Maximum was exceeded",
   149: "says that a packet was too large",
   151: "says that a quota is exceeded",
+  154: "keeps no retained messages, which STATUS_TOPIC needs: unset it",
+  155: "takes no message of QoS 1, of which STATUS_TOPIC's last will is: unset it",
   156: "asks us to use another server",
   157: "asks us to use another server",
   159: "says that we connect too often",

@@ -24,6 +24,8 @@ describe("describeFailure", () => {
     ["check MQTT_CLIENT_ID", coded(133)],
     ["another client with the same id", new BrokerReason(142)],
     ["a quota is exceeded", coded(151)],
+    ["STATUS_TOPIC", coded(154)],
+    ["STATUS_TOPIC", coded(155)],
     ["ended the connection with reason code 199", coded(199)],
     ["a firewall drops what is sent", new Error("connack timeout")],
     ["fell silent", new Error("Keepalive timeout")],
