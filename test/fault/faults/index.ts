@@ -12,6 +12,7 @@ import { kafkaRefusals } from "./kafka-refusals.ts";
 import { networkFaults } from "./network.ts";
 import { poolerFaults } from "./pooler.ts";
 import { postgresFaults } from "./postgres.ts";
+import { readOnlyDiskFaults } from "./read-only-disk.ts";
 import { redisFaults } from "./redis.ts";
 
 export const faults: readonly Fault[] = [
@@ -26,6 +27,7 @@ export const faults: readonly Fault[] = [
   ...kafkaRefusals,
   ...networkFaults,
   ...diskFaults,
+  ...readOnlyDiskFaults,
   ...hostFaults,
   ...clockFaults,
 ];
