@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { Clock, Timer } from "../core/clock.ts";
 import { descriptorsMax } from "../core/descriptors.ts";
+import { residentBytes } from "../core/resident.ts";
 
 /** In the names of `/stats`. Files are null if the system does not show them (not Linux). */
 export interface ProcessStats {
@@ -41,7 +42,7 @@ export function watchProcess(clock: Clock): ProcessWatch {
     const { user, system } = process.cpuUsage();
     return {
       cpu_seconds: (user + system) / 1e6,
-      resident_bytes: process.memoryUsage.rss(),
+      resident_bytes: residentBytes(),
       open_files: openFiles(),
       open_files_max: descriptorsMax() ?? null,
       event_loop_lag_seconds: Math.max(0, ...lags) / 1000,

@@ -10,7 +10,7 @@
  */
 import type { Config, Loaded } from "./index.ts";
 import { placesOf } from "./tables.ts";
-import type { Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log.ts";
 
 export const readAgainMs = 10_000;
 
@@ -18,7 +18,7 @@ export const readAgainMs = 10_000;
 export function rotation(config: Config, load: () => Loaded, log: Log): () => void {
   let reported = "";
   return () => {
-    const loaded = load();
+    const loaded = attempted(load);
     if ("config" in loaded) {
       const changed = takeSecrets(config, loaded.config);
       if (changed.length > 0)
@@ -38,6 +38,15 @@ export function rotation(config: Config, load: () => Loaded, log: Log): () => vo
       );
     reported = now;
   };
+}
+
+/** Without a descriptor, say, nothing can be read again now. */
+function attempted(load: () => Loaded): Loaded {
+  try {
+    return load();
+  } catch (error) {
+    return { mistakes: [explain(error)], warnings: [] };
+  }
 }
 
 /** For SIGHUP: says what was taken and what was not, each time. Changes `config` in place. */

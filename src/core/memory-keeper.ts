@@ -9,6 +9,7 @@
 import { gcAndSweep } from "bun:jsc";
 import type { Clock } from "./clock.ts";
 import { unmapProgram } from "./program-pages.ts";
+import { residentBytes } from "./resident.ts";
 
 const MiB = 1024 * 1024;
 
@@ -104,8 +105,6 @@ export function keepWithin(options: KeeperOptions): () => void {
   }
   return () => timer.cancel();
 }
-
-const residentBytes = () => process.memoryUsage.rss();
 
 function usedMicros(): number {
   const { user, system } = process.cpuUsage();

@@ -218,6 +218,20 @@ test("a changed secret in a file is picked up in place; an invalid one is report
   expect([config.mqtt.password, config.http.adminToken]).toEqual(["newer", "another-token-of-sixteen"]);
 });
 
+test("while nothing can be read, what is in force stays, and that is reported once", () => {
+  const { log, lines } = recordingLog();
+  const readAgain = rotation(
+    configOf({}),
+    () => {
+      throw new Error("EMFILE: too many open files");
+    },
+    log,
+  );
+  readAgain();
+  readAgain();
+  expect(lines).toMatchObject([{ mistakes: ["EMFILE: too many open files"] }]);
+});
+
 test("HTTP takes a renewed ADMIN_TOKEN and refuses the old one", async () => {
   const settings = { listen: "127.0.0.1:0", adminToken: "the-first-token-x", readToken: undefined };
   const server = startHttpServer({
