@@ -32,7 +32,10 @@ export function subscribe(
   // Retain Handling 1 (MQTT 5 §3.8.3.1): retained messages only for a new subscription, not again at every connect.
   client.subscribe([...filters], { qos: 1, rh: 1 }, (cause, granted) => {
     if (cause) {
-      return done(new Error(`the broker refuses to subscribe us to ${filters.join(", ")}`, { cause }));
+      const { packet } = cause as { packet?: unknown };
+      const named = refused(filters, packet);
+      const words = (named.length > 0 ? named : filters).join(", ");
+      return done(new Error(`the broker refuses to subscribe us to ${words}`, { cause }));
     }
     grantedQos = Math.min(2, ...(granted ?? []).map(({ qos }) => qos));
     answer();
@@ -45,7 +48,7 @@ export function subscribe(
   });
 }
 
-/** Reason codes of UNSUBACK (MQTT 5 §3.11.3); 3.1.1 has none. */
+/** Reason codes of SUBACK and UNSUBACK (MQTT 5 §3.9.3, §3.11.3); the UNSUBACK of 3.1.1 has none. */
 function refused(filters: readonly string[], packet: unknown): readonly string[] {
   const { granted = [] } = (packet ?? {}) as { granted?: readonly number[] };
   return filters.filter((_, i) => (granted[i] ?? 0) >= 0x80);

@@ -204,6 +204,11 @@ test("a broker that says why it ends the connection, or refuses the subscription
   expect(refused.source.status().detail).toContain("refuses to subscribe us to tenant/+/device/+/+");
 });
 
+test("of several filters those are named that the broker refuses", async () => {
+  const { source } = await connected({ granted: 135 }, { MQTT_TOPIC: "forbidden/#,tenant/#" });
+  expect(source.status().detail).toContain("refuses to subscribe us to forbidden/#: ");
+});
+
 test("subscribes at QoS 1 and asks for retained messages only when the subscription is new", async () => {
   const { broker } = await connected({}, { MQTT_SHARE_GROUP: "site" });
   const subscribe = broker.packets.find((packet) => packet.cmd === "subscribe");
