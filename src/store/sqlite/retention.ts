@@ -104,7 +104,7 @@ function expire(db: Database, beforeMs: number): number {
     const oldest = db
       .query<{ at: string }, []>(`SELECT ingested_at AS at FROM ${table} ORDER BY id LIMIT 1`)
       .get();
-    if (oldest && oldest.at < before) removed += removeOldest(db, table, before);
+    if (oldest && oldest.at < before) removed += removeOldest(db, table, rowsMax, before);
   }
   db.query(
     `DELETE FROM quarantine_counters_minute WHERE (bucket_minute, tenant_id, reason) IN
@@ -113,7 +113,7 @@ function expire(db: Database, beforeMs: number): number {
   return removed;
 }
 
-/** The oldest rows of the larger table. */
+/** The oldest rows of the larger table, and never the newest thousand. */
 function makeRoom(db: Database): number {
   const sizes = events.map((table) => {
     const row = db.query<{ n: number | null }, []>(`SELECT max(id) - min(id) + 1 AS n FROM ${table}`).get();
@@ -121,16 +121,16 @@ function makeRoom(db: Database): number {
   });
   const [largest] = sizes.sort((a, b) => b.rows - a.rows);
   if (!largest || largest.rows <= rowsKeptMin) return 0;
-  return removeOldest(db, largest.table);
+  return removeOldest(db, largest.table, Math.min(rowsMax, largest.rows - rowsKeptMin));
 }
 
 /** Ids ascend with the time of arrival. @param before ISO 8601; absent: whatever their time */
-function removeOldest(db: Database, table: (typeof events)[number], before = "9999"): number {
+function removeOldest(db: Database, table: (typeof events)[number], count: number, before = "9999"): number {
   return db
     .query(
       `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} ORDER BY id LIMIT ?) AND ingested_at < ?`,
     )
-    .run(rowsMax, before).changes;
+    .run(count, before).changes;
 }
 
 function freeBytes(path: string): number {

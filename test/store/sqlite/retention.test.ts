@@ -79,14 +79,17 @@ describe("the local store", () => {
     kept.close();
   });
 
-  test("removes the oldest rows, and not the newest thousand, if the disk is nearly full", () => {
-    fill("raw_events", 11_000, simulatedClock().wallMs());
-    const { clock, kept } = retention(0, simulatedClock(), Number.MAX_SAFE_INTEGER / 2);
-    clock.advance(10_000);
-    expect(rowsOf("raw_events")).toBe(1_000);
-    expect(db.query<{ id: number }, []>("SELECT min(id) AS id FROM raw_events").get()?.id).toBe(10_001);
-    kept.close();
-  });
+  test.each([1_001, 1_900, 11_000, 11_900])(
+    "of %d rows removes the oldest, and not the newest thousand, if the disk is nearly full",
+    (rows) => {
+      fill("raw_events", rows, simulatedClock().wallMs());
+      const { clock, kept } = retention(0, simulatedClock(), Number.MAX_SAFE_INTEGER / 2);
+      clock.advance(10_000);
+      expect(rowsOf("raw_events")).toBe(1_000);
+      expect(db.query<{ id: number }, []>("SELECT min(id) AS id FROM raw_events").get()?.id).toBe(rows - 999);
+      kept.close();
+    },
+  );
 
   test.each([
     ["nothing is old and there is room", 0, 0, 1_000],
