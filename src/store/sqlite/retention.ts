@@ -60,7 +60,8 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
     expired += old;
     const spare = freeBytesMin > 0 ? freeBytes(path) - freeBytesMin : Number.POSITIVE_INFINITY;
     const short = spare < marginBytes;
-    if (short) removedForRoom += makeRoom(db);
+    // What was removed is room for others only once its pages are given back: rows may be large, and no more go meanwhile.
+    if (short && freePages(db) <= vacuumPagesMax) removedForRoom += makeRoom(db);
     if (short && !isShort)
       log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
     isShort = short;
@@ -140,8 +141,11 @@ function freeBytes(path: string): number {
 
 /** Gives free pages back to the file system; if the disk is short, all of them, and the write-ahead log too. */
 function vacuum(db: Database, short: boolean): void {
-  const free = db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
-  if (free <= (short ? 0 : freePagesKept)) return;
+  if (freePages(db) <= (short ? 0 : freePagesKept)) return;
   db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
   db.query(`PRAGMA wal_checkpoint(${short ? "TRUNCATE" : "PASSIVE"})`).all();
+}
+
+function freePages(db: Database): number {
+  return db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
 }

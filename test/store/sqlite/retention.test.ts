@@ -32,14 +32,14 @@ afterEach(() => {
 
 const dayMs = 86_400_000;
 
-function fill(table: "raw_events" | "quarantine_events", rows: number, atMs: number): void {
+function fill(table: "raw_events" | "quarantine_events", rows: number, atMs: number, payload = "{}"): void {
   const at = new Date(atMs).toISOString().replace("Z", "000Z");
   const reason = table === "raw_events" ? "" : "reason, ";
   const insert = db.query(
-    `INSERT INTO ${table} (ingested_at, topic, ${reason}payload) VALUES (?, 't', ${reason && "'R', "}'{}')`,
+    `INSERT INTO ${table} (ingested_at, topic, ${reason}payload) VALUES (?, 't', ${reason && "'R', "}?)`,
   );
   db.transaction(() => {
-    for (let i = 0; i < rows; i++) insert.run(at);
+    for (let i = 0; i < rows; i++) insert.run(at, payload);
   })();
 }
 
@@ -90,6 +90,22 @@ describe("the local store", () => {
       kept.close();
     },
   );
+
+  test("with large rows removes no more before the room of those that went is given back", () => {
+    fill("raw_events", 7_000, simulatedClock().wallMs(), "x".repeat(8_000));
+    const { clock, kept } = retention(0, simulatedClock(), Number.MAX_SAFE_INTEGER / 2);
+    clock.advance(250);
+    expect(rowsOf("raw_events")).toBe(5_000);
+    const pages = () =>
+      db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
+    while (pages() > 1_000) {
+      clock.advance(250);
+      expect(rowsOf("raw_events")).toBe(5_000);
+    }
+    clock.advance(250);
+    expect(rowsOf("raw_events")).toBe(3_000);
+    kept.close();
+  });
 
   test.each([
     ["nothing is old and there is room", 0, 0, 1_000],
