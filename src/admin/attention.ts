@@ -142,7 +142,7 @@ function sinkTold(name: string, facts: Facts): Sentence {
   return {
     level: "warning",
     text: `Sink ${name} cannot deliver`,
-    remedy: `Nothing is lost: ${entriesWait(waiting)} in the spool${room}. See that its server runs and can be reached.`,
+    remedy: `Nothing is lost: ${entriesWait(waiting)} in the spool${room}. See that ${name === "local" ? "no other program has its file locked, and that the disk works" : "its server runs and can be reached"}.`,
   };
 }
 

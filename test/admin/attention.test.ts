@@ -79,6 +79,12 @@ test("messages that the broker dropped are told of for an hour, after all that c
   expect(now(none).text).toBe("Working");
 });
 
+test("the local store has no server to look for", () => {
+  const parts = [{ part: "sink local", ok: false, detail: "database is locked" }];
+  watch.now(facts, parts);
+  expect(watch.now(facts, parts).remedy).toContain("See that no other program has its file locked");
+});
+
 test("what stops the intake comes before what waits, and an alarm before an outage", () => {
   const order: string[] = [];
   for (const part of names) broken.set(part, "broken");

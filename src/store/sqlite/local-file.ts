@@ -1,7 +1,8 @@
 /** The file of the local store, local.db in the data directory: where it is, how it is opened, and whether a site has run on it. */
-import type { Database } from "bun:sqlite";
+import { type Database, SQLiteError } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { explain } from "../../core/log.ts";
 import { openSqlite } from "../../core/sqlite.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
 
@@ -31,9 +32,21 @@ export function migrateSqlite(db: Database): string[] {
  */
 export function openLocalFile(path: string): { db: Database; created: string[] } {
   const db = openSqlite(path);
-  const created = migrateSqlite(db);
-  db.run("PRAGMA busy_timeout = 0");
-  return { db, created };
+  try {
+    const created = migrateSqlite(db);
+    db.run("PRAGMA busy_timeout = 0");
+    return { db, created };
+  } catch (error) {
+    db.close();
+    throw new Error(whatIsDamaged(path, error) ?? `${path}: ${explain(error)}`, { cause: error });
+  }
+}
+
+/** What an operator is told, and what to do; undefined: the error is another one, which may end by itself. */
+export function whatIsDamaged(path: string, error: unknown): string | undefined {
+  if (!(error instanceof SQLiteError) || !/^SQLITE_(?:CORRUPT|NOTADB)/.test(error.code ?? ""))
+    return undefined;
+  return `${path} is damaged (${error.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} .recover\` can still read`;
 }
 
 /**

@@ -5,11 +5,13 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
+import { Outage } from "../../core/outage.ts";
 import { positionOf, type PositionRow, type Replaced } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
 import { whenNotBusy } from "../../core/sqlite.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
+import { whatIsDamaged } from "./local-file.ts";
 
 export interface SqliteTablesOptions {
   readonly db: Database;
@@ -47,7 +49,11 @@ export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesO
     deadlineMs: 30_000,
     // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
     positions: async (epochs) => epochs.flatMap((epoch) => position.get(epoch) ?? []),
-    transact: (part) => whenNotBusy(() => store.immediate(part)),
+    transact: (part) =>
+      whenNotBusy(() => store.immediate(part)).catch((error: unknown) => {
+        const damage = whatIsDamaged(path, error);
+        throw damage === undefined ? error : new Outage(damage, { alarm: true, cause: error });
+      }),
     // oxlint-disable-next-line typescript/require-await
     async probe() {
       position.get("");

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localSink } from "../../kit/stores.ts";
@@ -81,3 +81,34 @@ test("a file that is no database is named in the error", () => {
   writeFileSync(at.path, "this is not a database, but long enough to have a header of its own".repeat(20));
   expect(() => localSink({ path: at.path })).toThrow(at.path);
 });
+
+test("a damaged file is no outage to wait for: it is named, with what to do", async () => {
+  using at = place();
+  await localSink({ path: at.path }).deliver(delivery(events(1, 10)));
+  const copy = `${at.path}-copy`;
+  const db = new Database(at.path);
+  db.run("VACUUM INTO ?", [copy]);
+  db.close();
+  const bytes = readFileSync(copy);
+  const told = "local.db-copy is damaged (database disk image is malformed): stop the gateway";
+  const from = (rootOf(copy) - 1) * pageBytes;
+  writeFileSync(copy, bytes.fill(0xff, from, from + pageBytes));
+  const next = delivery(events(11, 20), { before: { ...noTotals, delivered: 10 } });
+  const error = await localSink({ path: copy })
+    .deliver(next)
+    .catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ name: "Outage", alarm: true });
+  expect(String(error)).toContain(told);
+  // The first page has the schema, without which it is no database.
+  writeFileSync(`${copy}-2`, bytes.fill(0xff, pageBytes));
+  expect(() => localSink({ path: `${copy}-2` })).toThrow(told.replace("copy", "copy-2"));
+});
+
+const pageBytes = 4096;
+
+/** The page at which raw_events begins. */
+function rootOf(path: string): number {
+  using db = new Database(path);
+  const root = "SELECT rootpage AS page FROM sqlite_schema WHERE name = 'raw_events'";
+  return db.query<{ page: number }, []>(root).get()?.page ?? 0;
+}
