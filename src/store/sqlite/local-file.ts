@@ -46,7 +46,7 @@ export function openLocalFile(path: string): { db: Database; created: string[] }
 export function whatIsDamaged(path: string, error: unknown): string | undefined {
   if (!(error instanceof SQLiteError) || !/^SQLITE_(?:CORRUPT|NOTADB)/.test(error.code ?? ""))
     return undefined;
-  return `${path} is damaged (${error.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} .recover\` can still read`;
+  return `${path} is damaged (${error.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} '.clone FILE'\` can still read`;
 }
 
 /**
