@@ -33,7 +33,11 @@ export const partStateSchema = partSchema.extend({
 export type PartState = Readonly<z.infer<typeof partStateSchema>>;
 
 /** What the sentence is made of besides readiness. */
-type Facts = RiskFacts & Pick<Stats, "balanced" | "sinks">;
+type Facts = RiskFacts &
+  Pick<Stats, "balanced" | "sinks"> & {
+    /** Name → what to see to while it cannot deliver, of sinks that have no server. */
+    readonly sinkRemedies: ReadonlyMap<string, string>;
+  };
 
 export interface AttentionWatch {
   now(facts: Facts, parts: readonly PartReadiness[]): Attention;
@@ -139,10 +143,11 @@ function sinkTold(name: string, facts: Facts): Sentence {
       text: `Sink ${name} stands still until somebody acts`,
       remedy: `Fix what its words name; delivery goes on by itself. ${entriesWait(waiting)} in the spool${room}.`,
     };
+  const remedy = facts.sinkRemedies.get(name) ?? "its server runs and can be reached";
   return {
     level: "warning",
     text: `Sink ${name} cannot deliver`,
-    remedy: `Nothing is lost: ${entriesWait(waiting)} in the spool${room}. See that ${name === "local" ? "no other program has its file locked, and that the disk works" : "its server runs and can be reached"}.`,
+    remedy: `Nothing is lost: ${entriesWait(waiting)} in the spool${room}. See that ${remedy}.`,
   };
 }
 

@@ -36,6 +36,9 @@ export function statsOf(parts: ViewedParts): Stats {
       ends_at: new Date(endsSeconds * 1000).toISOString(),
     })),
     watchdog: { progressing: watchdog.isProgressing(), stalls: watchdog.stalls() },
+    sinkRemedies: new Map(
+      parts.drains.flatMap(({ sink: { name, remedy } }) => (remedy === undefined ? [] : [[name, remedy]])),
+    ),
   };
   return {
     version,

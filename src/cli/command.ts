@@ -9,6 +9,7 @@
 import { z } from "zod";
 import type { Place } from "../config/read.ts";
 import type { Log, LogLevel } from "../core/log.ts";
+import { readTimestamp } from "../judge/timestamp.ts";
 
 /** The process as a command sees it. main.ts passes the real one, a test its own. */
 export interface Process {
@@ -198,15 +199,17 @@ export function number(
 
 const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** An option whose value is a time; it is passed on in ISO 8601. */
+/** An option whose value is a time; it is passed on in ISO 8601. Without a zone it is UTC, as all times that a command prints are. */
 export function moment(flags: string, help: string): Option<string | undefined> {
-  return option(flags, `${help}: ISO 8601, or 90m, 24h, 7d ago`, () =>
+  return option(flags, `${help}: ISO 8601, UTC unless it names a zone; or 90m, 24h, 7d ago`, () =>
     z
       .string()
       .transform((text, context) => {
         const [, count, unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-        const ms = count === undefined ? Date.parse(text) : Date.now() - Number(count) * (units[unit] ?? 0);
-        if (!Number.isNaN(ms)) return new Date(ms).toISOString();
+        // A number alone, such as a year, would be read as seconds since 1970.
+        const said = Number.isNaN(Number(text)) ? readTimestamp(text)?.ms : undefined;
+        const ms = count === undefined ? said : Date.now() - Number(count) * (units[unit] ?? 0);
+        if (ms !== undefined) return new Date(ms).toISOString();
         context.addIssue({
           code: "custom",
           message: "must be a time such as 2026-11-21T08:00:00Z, or 90m, 24h, 7d ago",

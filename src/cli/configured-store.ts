@@ -2,8 +2,8 @@
  * The store that the settings name, for a command: PostgreSQL, else the local file. Every command prints which one it
  * is, because a shell that lost DATABASE_URL on the way would otherwise silently work on another store.
  */
-import { existsSync } from "node:fs";
 import { makeDataDir } from "../config/host.ts";
+import { isThere } from "../core/owner.ts";
 import type { Store } from "../core/store.ts";
 import { openStore, storeNameOf } from "../store/open-store.ts";
 import { localFile } from "../store/sqlite/local-file.ts";
@@ -27,7 +27,7 @@ export function openConfiguredStore(context: Context, mayMake: boolean): Store {
 /** Whether there is no local store yet; its directory is then made ready. @throws if none may be created */
 function isMissing(dataDir: string, mayMake: boolean): boolean {
   const path = localFile(dataDir);
-  if (existsSync(path)) return false;
+  if (isThere(path)) return false;
   if (!mayMake)
     throw new Error(
       `there is no local store at ${path}: \`sluice devices add\` makes one, as does \`sluice run\`; or see DATA_DIR, or DATABASE_URL if the devices are in PostgreSQL`,

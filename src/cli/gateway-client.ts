@@ -20,7 +20,8 @@ import { jsonLine, sayWhere } from "./report.ts";
 
 export interface GatewayClient {
   /**
-   * Sends a request. @returns the answer's JSON; undefined if the problem's status is `none` (404)
+   * Sends a request. @param none the status of a problem that is an answer: there is none of what is asked for, or one already
+   * @returns the answer's JSON; undefined if the problem's status is `none`
    * @throws with the problem's own words
    */
   request(method: string, path: string, body?: unknown, none?: number): Promise<unknown>;
@@ -29,6 +30,7 @@ export interface GatewayClient {
 }
 
 const answerMs = 60_000;
+export const notFound = 404;
 
 export function gatewayClient(context: Context, url: string, tokenFile: string | undefined): GatewayClient {
   const base = baseOf(url);
@@ -48,7 +50,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     });
   }
 
-  async function request(method: string, path: string, body?: unknown, none = 404): Promise<unknown> {
+  async function request(method: string, path: string, body?: unknown, none?: number): Promise<unknown> {
     const isText = typeof body === "string";
     const response = await send(path, {
       method,
@@ -56,11 +58,19 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
       ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(answerMs)]),
     });
-    return response.ok ? response.json() : refusal(response, none);
+    if (!response.ok) return refusal(response, none);
+    return response.json().catch((cause: unknown) => {
+      throw new Error(
+        `what answers at ${base.origin} is no gateway (HTTP_LISTEN or --gateway name another)`,
+        {
+          cause,
+        },
+      );
+    });
   }
 
   /** @returns undefined for a problem of status `none` */
-  async function refusal(response: Response, none: number): Promise<undefined> {
+  async function refusal(response: Response, none?: number): Promise<undefined> {
     const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
     if (response.status === none && detail !== undefined) return undefined;
     // The request was invalid (the answer says which part), so the arguments were wrong.
@@ -73,7 +83,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     const { signal } = context;
     try {
       const response = await send(path, { headers: authorization, signal });
-      if (!response.ok) await refusal(response, 0);
+      if (!response.ok) await refusal(response);
       const decoder = new TextDecoder();
       let text = "";
       for await (const bytes of response.body ?? []) {
@@ -100,7 +110,7 @@ export function devicesOf({ request }: GatewayClient): DeviceStore {
   return {
     list: async (filter) =>
       page.parse(await request("GET", `/admin/devices?${queryOf(filter)}`)).devices.map(deviceOf),
-    get: async (id) => one(await request("GET", pathOf(id))),
+    get: async (id) => one(await request("GET", pathOf(id), undefined, notFound)),
     async add(devices) {
       const [first, ...others] = devices;
       if (first !== undefined && others.length === 0)
@@ -114,11 +124,12 @@ export function devicesOf({ request }: GatewayClient): DeviceStore {
     },
     async update(id, change) {
       const { tokenHash, graceMs = 0, ...described } = change;
-      if (tokenHash === undefined) return one(await request("PATCH", pathOf(id), toColumns(described)));
+      if (tokenHash === undefined)
+        return one(await request("PATCH", pathOf(id), toColumns(described), notFound));
       const body = { ...toColumns({ tokenHash }), grace_seconds: Math.ceil(graceMs / 1000) };
-      return one(await request("POST", `${pathOf(id)}/rotate-token`, body));
+      return one(await request("POST", `${pathOf(id)}/rotate-token`, body, notFound));
     },
-    remove: async (id) => (await request("DELETE", pathOf(id))) !== undefined,
+    remove: async (id) => (await request("DELETE", pathOf(id), undefined, notFound)) !== undefined,
   };
 }
 
@@ -127,7 +138,8 @@ export function settingsOf({ request }: GatewayClient): SettingStore {
     list: async () =>
       z.object({ settings: z.array(settingSchema) }).parse(await request("GET", "/admin/settings")).settings,
     async set(key, value) {
-      const answer = await request("PUT", `/admin/settings/${encodeURIComponent(key)}`, { value });
+      const path = `/admin/settings/${encodeURIComponent(key)}`;
+      const answer = await request("PUT", path, { value }, notFound);
       return answer === undefined ? undefined : settingSchema.parse(answer);
     },
   };

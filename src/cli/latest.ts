@@ -4,6 +4,7 @@
  */
 import { latestDevice, seenList } from "../http/latest-endpoints.ts";
 import { command, type Context, moment, number, string, UsageError } from "./command.ts";
+import { notFound } from "./gateway-client.ts";
 import { jsonLine, printList } from "./report.ts";
 import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
 
@@ -71,7 +72,7 @@ async function printValues(
   { tenant, device, asJson }: Asked,
 ): Promise<number> {
   const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
-  const answer = await clientOf(context, which).request("GET", path);
+  const answer = await clientOf(context, which).request("GET", path, undefined, notFound);
   if (answer === undefined) {
     context.stderr(`nothing is known about ${tenant}/${device}, or it has been silent for long\n`);
     return 1;

@@ -20,6 +20,17 @@ export function whyReadOnly(dir: string): string | undefined {
   return `the file system of ${dir} is mounted read-only, as after a fault of its disk: see dmesg, and mount it to be written`;
 }
 
+/** Is there this file? @throws if this user may not look: it would seem that there is none */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (cause) {
+    throw new Error(`cannot look for ${path}: ${whyNotOurs(path) ?? "run this as its owner, or as root"}`, {
+      cause,
+    });
+  }
+}
+
 /** Why this process cannot open a database file, and the cure; undefined if it may. */
 export function whyNotOurs(path: string): string | undefined {
   const readOnly = whyReadOnly(dirname(path));

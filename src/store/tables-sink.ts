@@ -22,7 +22,7 @@ import type { Delivery, Position, Sink } from "../core/sink.ts";
 /** What a store does for its sink. */
 export interface TablesStore extends Pick<
   Sink,
-  "name" | "batchMax" | "batchBytesMax" | "lingerMs" | "deadlineMs" | "probe"
+  "name" | "batchMax" | "batchBytesMax" | "lingerMs" | "deadlineMs" | "probe" | "remedy"
 > {
   /** The positions of these epochs, once nobody else is writing them. */
   positions(epochs: readonly string[]): Promise<readonly PositionRow[]>;
@@ -101,6 +101,7 @@ export function createTablesSink(store: TablesStore): Sink {
       return outcomeOf(delivery.before, position.totals, delivery.entries.length);
     },
     probe: () => store.probe(),
+    ...(store.remedy !== undefined && { remedy: store.remedy }),
     close: () => Promise.resolve(),
   };
 }

@@ -19,6 +19,7 @@ const facts: Parameters<AttentionWatch["now"]>[0] = {
   balanced: true,
   spool: { ...noStats.spool, entries: 7, bytes: 1, offline_hours_left: 72 },
   sinks: { postgres: sink, influx: sink },
+  sinkRemedies: new Map(),
   sources: [{ kind: "mqtt" }],
   certificates: [],
   watchdog: noStats.watchdog,
@@ -79,10 +80,11 @@ test("messages that the broker dropped are told of for an hour, after all that c
   expect(now(none).text).toBe("Working");
 });
 
-test("the local store has no server to look for", () => {
+test("a sink without a server says itself what to see to, any other has one", () => {
   const parts = [{ part: "sink local", ok: false, detail: "database is locked" }];
-  watch.now(facts, parts);
-  expect(watch.now(facts, parts).remedy).toContain("See that no other program has its file locked");
+  const told = { ...facts, sinkRemedies: new Map([["local", "its file is not locked"]]) };
+  expect(watch.now(told, parts).remedy).toEndWith(" See that its file is not locked.");
+  expect(watch.now(facts, parts).remedy).toEndWith(" See that its server runs and can be reached.");
 });
 
 test("what stops the intake comes before what waits, and an alarm before an outage", () => {

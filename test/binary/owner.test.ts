@@ -100,6 +100,24 @@ describe.skipIf(!canTry)("tools that root runs (skipped without root, setpriv or
   );
 });
 
+test.skipIf(!canTry).each(
+  // Closed to everybody else, and open to the group for reading.
+  ["700", "750"].flatMap((mode) => ["devices list", "spool status", "spool verify"].map((it) => [mode, it])),
+)(
+  "in a directory of mode %s %s says whose it is, and neither that nothing is there nor that it is damaged",
+  async (mode = "", words = "") => {
+    Bun.spawnSync(["chmod", "755", directory]);
+    expect((await asRoot("migrate")).code).toBe(0);
+    new Spool({ dataDir: data, settings: defaultSpoolSettings, clock: simulatedClock() }).close();
+    Bun.spawnSync(["chmod", mode, data]);
+    const { code, out, err } = await asService(...words.split(" "));
+    expect([code, out]).toEqual([1, ""]);
+    const cure = "run this as that user, or as root";
+    expect(err).toContain(`${data} belongs to user 0 and this is user ${serviceUid}: ${cure}`);
+    expect(err).not.toContain("there is no");
+  },
+);
+
 const readers = [
   ["devices", "list"],
   ["devices", "show", "acme", "d"],

@@ -25,6 +25,24 @@ afterEach(stopAll);
 
 const sluice = (words: string[], isTerminal = false) => runCommand(words, { env, isTerminal });
 
+test.each([
+  [
+    "nothing is found on",
+    404,
+    { detail: "messages are taken below /ingest/v1/." },
+    "answers 404: messages are taken below",
+  ],
+  ["another program answers on", 200, "<html>", "is no gateway"],
+])("a port where %s is reported in words", async (_, status, body, words) => {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  using other = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(text, { status }) });
+  for (const command of [["status"], ["rejects"], ["cache", "stats"]]) {
+    const { code, err } = await sluice([...command, "--gateway", `http://127.0.0.1:${other.port}`]);
+    expect([code, err.split("\n").length]).toEqual([1, 3]);
+    expect(err).toContain(words);
+  }
+});
+
 /** Against the gateway and against its own store: what follows must be true for both. */
 const places = [
   ["a running gateway", () => ["--gateway", url]],

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Command } from "../../src/cli/command.ts";
+import { type Command, moment } from "../../src/cli/command.ts";
 import { commands } from "../../src/cli/index.ts";
 import { runCommand } from "../kit/command.ts";
 
@@ -114,4 +114,18 @@ test("whoever may name a gateway is told what is asked if none is named", () => 
     ({ command: { options } }) => !(options["gateway"]?.help ?? "default:").includes("default:"),
   );
   expect(untold.map(({ name }) => name.join(" "))).toEqual([]);
+});
+
+test("a time without a zone is UTC, on whichever clock the shell goes by", () => {
+  const time = moment("--since <time>", "From then on").schema;
+  const { TZ } = process.env;
+  process.env["TZ"] = "Asia/Tokyo";
+  try {
+    for (const said of ["2026-11-21T08:00:00", "2026-11-21T08:00:00Z", "2026-11-21T17:00:00+09:00"])
+      expect(time.parse(said)).toBe("2026-11-21T08:00:00.000Z");
+    expect(time.parse("2026-11-21")).toBe("2026-11-21T00:00:00.000Z");
+    for (const said of ["2026", "1795248000", "noon"]) expect(time.safeParse(said).success).toBe(false);
+  } finally {
+    process.env["TZ"] = TZ ?? "UTC";
+  }
 });

@@ -1,19 +1,9 @@
 /** `sluice mappings …`: what the file of mappings makes of a message. */
-import { z } from "zod";
 import { systemClock } from "../../core/clock.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { quarantineSpec } from "../../admin/review/quarantine-rows.ts";
 import { rawText } from "../../judge/scrub.ts";
-import { readTimestamp } from "../../judge/timestamp.ts";
-import {
-  command,
-  type CommandGroup,
-  type Context,
-  type Option,
-  toggle,
-  UsageError,
-  string,
-} from "../command.ts";
+import { command, type CommandGroup, type Context, moment, toggle, UsageError, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
 import { deviceOption } from "../devices/device-options.ts";
@@ -21,16 +11,6 @@ import { remoteQueue } from "../review/remote-queue.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
 import { runningOptions } from "../which-gateway.ts";
 import { jsonLine } from "../report.ts";
-
-const time: Option<number | undefined> = {
-  flags: "--at <time>",
-  help: "The time at which it came, as ISO 8601; absent: now",
-  schema: z
-    .string()
-    .transform((said) => readTimestamp(said)?.ms)
-    .refine((ms) => ms !== undefined, "must be a time in ISO 8601")
-    .optional(),
-};
 
 const speaker = deviceOption(
   "--as <tenant/device>",
@@ -46,7 +26,7 @@ const tryOne = command({
       "--quarantine <id>",
       "Instead of standard input: this row, read from the running gateway",
     ),
-    at: time,
+    at: moment("--at <time>", "The time at which it came, if not now"),
     as: speaker,
     retained: toggle("--retained", "The broker had retained it"),
     ...runningOptions,
@@ -69,7 +49,8 @@ export const mappings: CommandGroup = {
 interface Asked {
   readonly topic: string | undefined;
   readonly quarantine: string | undefined;
-  readonly at: number | undefined;
+  /** ISO 8601. */
+  readonly at: string | undefined;
   readonly as: DeviceId | undefined;
   readonly retained: boolean;
   readonly gateway: string | undefined;
@@ -77,8 +58,9 @@ interface Asked {
 }
 
 async function toTry(context: Context, asked: Asked): Promise<Tried> {
-  const { topic, at = systemClock.wallMs(), as: speaking, retained } = asked;
-  const base = { receivedMs: at, retained, speaker: speaking };
+  const { topic, at, as: speaking, retained } = asked;
+  const receivedMs = at === undefined ? systemClock.wallMs() : Date.parse(at);
+  const base = { receivedMs, retained, speaker: speaking };
   if (asked.quarantine !== undefined)
     return { ...base, ...(await quarantined(context, asked, asked.quarantine)) };
   if (topic === undefined) throw new UsageError("--topic is required, with the message on standard input");

@@ -7,9 +7,10 @@
  * last row is. The local file stays, under another name.
  */
 import type { Database } from "bun:sqlite";
-import { existsSync, renameSync } from "node:fs";
+import { renameSync } from "node:fs";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
+import { isThere } from "../../core/owner.ts";
 import { serverError, type Postgres, type Transaction } from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
@@ -49,7 +50,7 @@ function columnsWith(more: Readonly<Record<string, string>>): Readonly<Record<st
 export async function moveLocal(config: Config, db: Postgres, progress: Progress): Promise<Moved> {
   const { dataDir } = config.general;
   const path = localFile(dataDir);
-  if (!existsSync(path)) throw new Error(`there is no local store at ${path}: see DATA_DIR`);
+  if (!isThere(path)) throw new Error(`there is no local store at ${path}: see DATA_DIR`);
   const spool = new Spool({ dataDir, settings: config.spool, clock: systemClock });
   const { db: local } = openLocalFile(path);
   try {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type ReviewQueue, type QueueSpec, outcomeSchema } from "../../admin/review/review-queue.ts";
 import type { Context } from "../command.ts";
+import { notFound } from "../gateway-client.ts";
 import { clientOf, type WhichGateway } from "../which-gateway.ts";
 
 export function remoteQueue<Row, Full>(
@@ -13,8 +14,8 @@ export function remoteQueue<Row, Full>(
   const client = clientOf({ ...context, signal: new AbortController().signal }, which);
   const page = z.object({ rows: z.array(row) });
 
-  const request = (method: string, at: string, body?: unknown) =>
-    client.request(method, `${path}${at}`, body);
+  const request = (method: string, at: string, body?: unknown, none?: number) =>
+    client.request(method, `${path}${at}`, body, none);
 
   return {
     async list(query) {
@@ -23,7 +24,7 @@ export function remoteQueue<Row, Full>(
       return page.parse(await request("GET", `?${words.toString()}`)).rows;
     },
     async show(id) {
-      const found = await request("GET", `/${id}`);
+      const found = await request("GET", `/${id}`, undefined, notFound);
       return found === undefined ? undefined : full.parse(found);
     },
     replay: async (selection) => outcomeSchema.parse(await request("POST", "/replay", selection)),

@@ -9,7 +9,6 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  existsSync,
   fstatSync,
   openSync,
   readSync,
@@ -19,12 +18,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log.ts";
-import { whyNotOurs } from "../../core/owner.ts";
+import { isThere, whyNotOurs } from "../../core/owner.ts";
 
 /** Called before the lock is taken, which would create its file. @throws if there is no spool */
 export function spoolIn(dataDir: string): string {
   const path = join(dataDir, "spool.db");
-  if (!existsSync(path)) throw new Error(`there is no spool in ${dataDir}: see DATA_DIR`);
+  if (!isThere(path)) throw new Error(`there is no spool in ${dataDir}: see DATA_DIR`);
   return path;
 }
 
@@ -69,7 +68,7 @@ function refuseUnopened(db: Database, path: string): void {
   try {
     db.query("PRAGMA schema_version").get();
   } catch (cause) {
-    if (!(cause instanceof SQLiteError) || cause.code?.startsWith("SQLITE_CANTOPEN") !== true) return;
+    if (!(cause instanceof SQLiteError && /^SQLITE_(CANTOPEN|READONLY)/.test(cause.code ?? ""))) return;
     const cure = whyNotOurs(path) ?? "see that its directory can be written and has room";
     throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
   }

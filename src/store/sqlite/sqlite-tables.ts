@@ -43,6 +43,7 @@ export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesO
 
   return {
     name: "local",
+    remedy: "no other program has its file locked, and that the disk works",
     batchMax: 5000,
     batchBytesMax: 8 * 1024 * 1024,
     lingerMs: 250,
