@@ -52,6 +52,11 @@ export function goOnFrom(
   const known = ahead.totals;
   const further = seq - ahead.cursor;
   if (totals) {
+    if (further < 0)
+      log.warn(
+        { from: seq + 1, confirmed: ahead.cursor },
+        "the sink lost what it had confirmed (a backup restored? a standby that was behind?): what the spool still holds of it is delivered again",
+      );
     ahead.moveTo(seq, totals);
   } else if (further >= 0) {
     ahead.startAnew(seq, { ...known, delivered: known.delivered + further });

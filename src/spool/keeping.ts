@@ -2,10 +2,10 @@
  * Keeping: for which sinks the spool keeps its entries, and up to which seq it may trim them.
  *
  * What every sink has settled is trimmed as a matter of course, a minute later: a downstream system may lose what it committed last (a
- * standby takes over that was behind, a server crashes whose commits are asynchronous), and then gets it again. Rejected alternative: to
- * insist on `synchronous_commit`, which says nothing of a standby. At the byte bound the spool does not wait for sinks that may skip, so
- * that the others and the intake go on. Until the sinks are named, everything is kept: a tool, or a
- * start that ends early, must not trim what a sink has still to deliver.
+ * standby takes over that was behind, a server crashes whose commits are asynchronous), and then gets it again. Only time in which sinks go
+ * on counts, since what a system lost shows when it is back. Rejected alternative: to insist on `synchronous_commit`, which says nothing of
+ * a standby. At the byte bound the spool does not wait for sinks that may skip, so that the others and the intake go on. Until the sinks
+ * are named, everything is kept: a tool, or a start that ends early, must not trim what a sink has still to deliver.
  */
 import type { Cursors } from "./cursors.ts";
 
@@ -22,9 +22,11 @@ export class Keeping {
   #holding: readonly string[] | undefined;
   #skipping: readonly string[] = [];
   #heldFrom = Number.MAX_SAFE_INTEGER;
-  /** Up to where all was settled, at times of the last minute; and a minute ago. */
+  /** How long sinks went on, or had nothing to do; up to where all was settled at times of the last minute of that, and a minute ago. */
+  #goingMs = 0;
   readonly #lately: { readonly atMs: number; readonly seq: number }[] = [];
   #agoSeq = 0;
+  #asked = { atMs: 0, seq: 0 };
 
   constructor(cursors: Pick<Cursors, "settledBy">) {
     this.#cursors = cursors;
@@ -47,12 +49,18 @@ export class Keeping {
   }
 
   /** The seq up to which groups go as a matter of course: what all had settled a minute ago, or now if room is not ample. To be asked once a second. */
-  due(nowMs: number, isAmple: boolean): number {
+  due(nowMs: number, head: number, isAmple: boolean): number {
     const { settled } = this;
-    this.#lately.push({ atMs: nowMs, seq: settled });
-    while ((this.#lately[0]?.atMs ?? nowMs) <= nowMs - keptForMs)
-      this.#agoSeq = this.#lately.shift()?.seq ?? 0;
+    if (settled > this.#asked.seq || settled >= head) this.#goesOn(nowMs - this.#asked.atMs, settled);
+    this.#asked = { atMs: nowMs, seq: settled };
     return isAmple ? Math.min(settled, this.#agoSeq) : settled;
+  }
+
+  #goesOn(forMs: number, settled: number): void {
+    this.#goingMs += forMs;
+    const agoMs = this.#goingMs - keptForMs;
+    this.#lately.push({ atMs: this.#goingMs, seq: settled });
+    while ((this.#lately[0]?.atMs ?? this.#goingMs) <= agoMs) this.#agoSeq = this.#lately.shift()?.seq ?? 0;
   }
 
   /** The seq up to which the sinks that hold the intake have settled, whatever is held by `holdFrom`. */

@@ -67,6 +67,7 @@ describe("a lane that fails", () => {
     sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
     drain.start();
     put(spool, 5, "good");
+    await clock.pass(62_000);
     put(spool, 5, "bad");
     for (let i = 0; i < 20; i++) {
       put(spool, 5, "good");

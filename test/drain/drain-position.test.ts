@@ -4,12 +4,12 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
-import { silentLog } from "../../src/core/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import type { Position, Sink } from "../../src/core/sink.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { memorySink } from "../kit/sink.ts";
+import { recordingLog } from "../kit/source.ts";
 import { entries, emptyRecord, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
@@ -59,9 +59,10 @@ function setUp(far: ReturnType<typeof farSide>, dataDir = kit.dir(), settings: P
   const clock = simulatedClock();
   const spool = kit.spool({ clock, dataDir });
   const sink = far.sink(settings);
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  const { log, lines } = recordingLog();
+  const drain = new Drain({ sink, spool, clock, log, random: () => 1 });
   spool.keepFor([sink.name]);
-  return { clock, spool, sink, drain, dataDir };
+  return { clock, spool, sink, drain, dataDir, lines };
 }
 type Running = ReturnType<typeof setUp>;
 
@@ -178,7 +179,7 @@ describe("a downstream system that was restored to an older state", () => {
       seq: 15,
       totals: { delivered: 15, ignored: 0, refused: 0, skipped: 0 },
     });
-    const { clock, spool, drain } = setUp(far, first.dataDir);
+    const { clock, spool, drain, lines } = setUp(far, first.dataDir);
     const held = spool.first;
     expect(held).toBeGreaterThan(16);
     drain.start();
@@ -190,6 +191,7 @@ describe("a downstream system that was restored to an older state", () => {
       skipped: held - 16,
       waiting: 0,
     });
+    expect(lines).toContainEqual(expect.objectContaining({ level: 40, from: 16, confirmed: 50 }));
   });
 
   test("that knows none of the spool's starts gets everything the spool has", async () => {

@@ -12,16 +12,19 @@ const kit = spoolKit();
 afterEach(() => kit.clear());
 
 describe("trimming", () => {
+  /** What is settled goes at once. */
+  const littleRoom = 200_000_000;
+
   function drained(sinks: Record<string, ReturnType<typeof settledTo>>, untilFull: string[] = []) {
     const clock = simulatedClock();
-    const spool = kit.spool({ clock });
+    const spool = kit.spool({ clock, bytesMax: littleRoom });
     put(spool, 10, 10, 10, 10);
     for (const [sink, state] of Object.entries(sinks)) spool.setCursor(sink, state);
     spool.keepFor(
       Object.keys(sinks).filter((sink) => !untilFull.includes(sink)),
       untilFull,
     );
-    return { spool, trim: () => clock.advance(61_000) };
+    return { spool, trim: () => clock.advance(1_000) };
   }
 
   test("only what every sink has settled is removed, in whole groups", () => {
@@ -50,9 +53,37 @@ describe("trimming", () => {
     expect(spool.first).toBe(11);
   });
 
+  test("an outage is no part of that minute: what the system lost shows when it is back", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock });
+    spool.keepFor(["postgres"]);
+    put(spool, 10, 10);
+    spool.setCursor("postgres", settledTo(20));
+    clock.advance(1_000);
+    put(spool, 10, 10);
+    clock.advance(600_000);
+    expect(spool.first).toBe(1);
+    spool.setCursor("postgres", settledTo(40));
+    clock.advance(61_000);
+    expect(spool.first).toBe(31);
+  });
+
+  test("the minute passes under load too, in which something always waits", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock });
+    spool.keepFor(["postgres"]);
+    for (let second = 0; second < 120; second++) {
+      put(spool, 10);
+      spool.setCursor("postgres", settledTo(spool.head - 5));
+      clock.advance(1_000);
+    }
+    expect(spool.first).toBeGreaterThan(550);
+    expect(spool.first).toBeLessThan(610);
+  });
+
   test.each([
     ["takes more than an eighth of the bound", 42, { bytesMax: 330_000_000 }],
-    ["has little room below the bound", 0, { bytesMax: 200_000_000 }],
+    ["has little room below the bound", 0, { bytesMax: littleRoom }],
     ["has little room on the disk", 0, { freeBytesMin: Number.MAX_SAFE_INTEGER }],
   ])("what is settled does not stay if the spool %s", (_, groups, settings) => {
     const clock = simulatedClock();
@@ -165,6 +196,7 @@ describe("trimming", () => {
     for (let second = 0; second < 120; second++) {
       clock.advance(1_000);
       put(spool, 1);
+      spool.setCursor("postgres", settledTo(spool.head));
     }
     expect(statSync(path).size).toBeLessThan(full * 0.7);
     kit.close(spool);
