@@ -9,6 +9,8 @@ import type { PacketWatch } from "./packet-watch.ts";
 
 /** Of the smallest packets there is, they are the work of some 50 ms; of messages, as many as a device has at a time. */
 const pieceBytes = 16_384;
+/** Of CONNECT: a device need not wait for CONNACK, but of what stands behind CONNECT in one piece aedes keeps 42 packets until then, and ends the connection at one more. */
+const firstPieceBytes = 64;
 
 /** @param putsOff whether the turn is over; then it calls `goOn` in the next */
 export function readByPieces(
@@ -31,8 +33,9 @@ export function readByPieces(
   function piece(): Buffer | null {
     const before = watch.packets();
     const parts: Buffer[] = [];
+    const bytes = before === 0 ? firstPieceBytes : pieceBytes;
     do {
-      const part = read(Math.min(socket.readableLength, pieceBytes));
+      const part = read(Math.min(socket.readableLength, bytes));
       if (part !== null) parts.push(part);
     } while (watch.packets() === before && socket.readableLength > 0 && !socket.destroyed);
     if (socket.destroyed) return null;

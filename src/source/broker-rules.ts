@@ -3,7 +3,7 @@
  * the intake; aedes goes on (PUBACK, then to subscribers) when its callback is called. A device shows its token to us alone:
  * subscribers get what was accepted, without the token, and no more than the gateway can pass on beside its own work.
  */
-import type { AedesOptions, AuthenticateError, Client, ConnectPacket } from "aedes";
+import type { AedesOptions, AuthenticateError, Client, ConnectPacket, PublishPacket } from "aedes";
 import { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { createAttempts } from "../core/attempts.ts";
@@ -35,6 +35,8 @@ const subscriptionsPerClientMax = 20;
 const unreleasedMax = 10_000;
 /** Messages times subscribers that are passed on in a second; the rest is not. */
 export const passedOnPerSecondMax = 2_000;
+/** Where a bridge of Mosquitto says, if it is not told otherwise, whether it is connected; refused, it would come back without end. */
+const bridgeTopics = "$SYS/broker/connection/";
 /** A topic that nobody can subscribe to: aedes acknowledges what is published there. */
 const nobodysTopic = "$SYS/nobody";
 
@@ -147,6 +149,10 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     },
     authorizePublish(client, packet, done) {
       const { topic } = packet;
+      if (topic.startsWith(bridgeTopics)) {
+        toNobody(packet);
+        return done(null);
+      }
       if (topic.startsWith("$")) return done(new Error("PUBLISH refused: a topic that begins with $"));
       if (!mayUse(clients.ownTopic(client), topic) && mapped?.takes(topic) !== true)
         return done(new Error("PUBLISH refused: not the device's own topic"));
@@ -155,10 +161,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
       const message = new BrokerMessage(client, speaker, packet, clock.wallMs(), payloadBytesMax(), () => {
         if (mayPassOn(message)) {
           if (withoutTokens) packet.payload = Buffer.from(withoutTokens(bytesOf(packet)));
-        } else {
-          packet.topic = nobodysTopic;
-          packet.payload = nothing;
-        }
+        } else toNobody(packet);
         done(null);
       });
       if (message.wholeBytes !== undefined) packet.payload = nothing;
@@ -200,6 +203,13 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
 }
 
 const nothing = Buffer.alloc(0);
+
+function toNobody(packet: PublishPacket): void {
+  packet.topic = nobodysTopic;
+  packet.payload = nothing;
+  packet.retain = false;
+}
+
 /** CONNACK of MQTT 5 with "unsupported protocol version" (§3.2.2.2), at which its clients fall back (§4.13). */
 const unsupportedVersion = Buffer.from([0x20, 0x03, 0x00, 0x84, 0x00]);
 

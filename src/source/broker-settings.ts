@@ -74,8 +74,10 @@ export function brokerMistakes(settings: BrokerSettings): string[] {
     );
   if (tlsListen !== undefined && (tlsCert === undefined || tlsKey === undefined))
     mistakes.push("BROKER_TLS_LISTEN needs BROKER_TLS_CERT and BROKER_TLS_KEY");
-  if (tlsCa !== undefined && tlsListen === undefined)
-    mistakes.push("BROKER_TLS_CA needs BROKER_TLS_LISTEN: certificates are shown with TLS alone");
+  const idle = Object.entries({ [tlsNames.cert]: tlsCert, [tlsNames.key]: tlsKey, [tlsNames.ca]: tlsCa })
+    .filter(([, path]) => path !== undefined && tlsListen === undefined)
+    .map(([name]) => `${name} needs BROKER_TLS_LISTEN: without it nothing is encrypted`);
+  mistakes.push(...idle);
   return [...mistakes, ...tlsMistakes(tlsNames, { ca: tlsCa, cert: tlsCert, key: tlsKey })];
 }
 

@@ -181,6 +181,16 @@ describe("what comes at once", () => {
     expect(intake.texts().join()).toBe([...texts, ...texts].join());
   });
 
+  test("is taken also of a device that does not wait for CONNACK", async () => {
+    const { intake, port } = await embeddedBroker({}, {}, true);
+    const client = await wireClient(port);
+    endLater(() => client.socket.destroy());
+    const texts = Array.from({ length: 3_000 }, (_, i) => String(i));
+    client.send(connectPacket("hasty"), ...texts.map((text, i) => publishPacket(i + 1, text)));
+    await until("all acknowledged", () => client.closed() || idsOf(client, "puback").length === 3_000);
+    expect(intake.texts()).toEqual(texts);
+  });
+
   test("may be a backlog with QoS 2, sent before the first PUBREL", async () => {
     const { port } = await embeddedBroker({}, {}, true);
     const client = await device(port);
@@ -369,6 +379,15 @@ test("nobody publishes under topics that begin with $", async () => {
   expect(intake.messages).toEqual([]);
 });
 
+test("a bridge of Mosquitto says there that it is connected, which is acknowledged and no message", async () => {
+  const { intake, port } = await embeddedBroker({}, {}, true);
+  const bridge = await device(port);
+  const topic = "$SYS/broker/connection/hall.up/state";
+  bridge.send(publishPacket(1, "1", { topic, retain: true }), publishPacket(2, "a reading"));
+  await until("both acknowledged", () => bridge.closed() || idsOf(bridge, "puback").length === 2);
+  expect(intake.texts()).toEqual(["a reading"]);
+});
+
 test("mistakes: reachable from other hosts without proof of identity, TLS without certificate", () => {
   const mistakesOf = (env: Record<string, string>) => brokerMistakes(settingsOf(brokerSettings, env));
   expect(mistakesOf({})).toEqual([]);
@@ -377,5 +396,13 @@ test("mistakes: reachable from other hosts without proof of identity, TLS withou
   expect(mistakesOf({ BROKER_LISTEN: "127.evil.example:1883" })).toHaveLength(1);
   expect(mistakesOf({ BROKER_LISTEN: "0.0.0.0:1883", BROKER_REQUIRE_AUTH: "1" })).toEqual([]);
   expect(mistakesOf({ BROKER_TLS_LISTEN: "127.0.0.1:8883" })[0]).toContain("BROKER_TLS_CERT");
+  for (const [name, path] of Object.entries({
+    BROKER_TLS_CERT: certificates.serverCert,
+    BROKER_TLS_KEY: certificates.serverKey,
+    BROKER_TLS_CA: certificates.ca,
+  }))
+    expect(mistakesOf({ [name]: path })).toEqual([
+      `${name} needs BROKER_TLS_LISTEN: without it nothing is encrypted`,
+    ]);
   expect(brokerSettings.listen.schema.safeParse("1883").success).toBe(false);
 });
