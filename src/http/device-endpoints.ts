@@ -84,13 +84,17 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       body: newDevice,
       answer: { status: 201, help: "Registered.", schema: made },
       problems: [409, 422, 503],
-      async handle({ body: { make_token: makes, ...columns }, note }) {
+      async handle({ body: { make_token: makes, ...columns }, request, note }) {
         note({ tenant: columns.tenant_id, device: columns.device_id, site: columns.site_id });
         const token = makes ? newToken() : undefined;
         const device = { ...newDeviceOf(columns), ...(token && { tokenHash: token.tokenHash }) };
         const [added] = await devices.add([device]);
         if (added !== true) return problem(409, "A device with this id is already registered.");
         const found = await devices.get(device);
+        if (token !== undefined && request.signal.aborted) {
+          note({ removed_again: await devices.remove(device) });
+          return problem(400, "The request ended before its answer: nobody would know the token.");
+        }
         if (found === undefined) return problem(409, "The device was removed again at the same moment.");
         return { ...columnsOf(found), ...(token && { token: token.token }) };
       },

@@ -1,4 +1,4 @@
-/** /login and /logout: exchange ADMIN_TOKEN for a session, and end the session. */
+/** /login and /logout: exchange ADMIN_TOKEN for a session, say whether there is one, and end it. */
 import { z } from "zod";
 import type { Attempts } from "../core/attempts.ts";
 import type { Warn } from "../core/throttled-warn.ts";
@@ -9,6 +9,9 @@ import { tooManyWrong } from "./token-check.ts";
 
 const bodyOf = z.strictObject({ token: z.string().max(4_096).describe("ADMIN_TOKEN.") });
 const done = z.object({ status: z.enum(["logged in", "logged out"]) });
+const state = z.object({
+  logged_in: z.boolean().describe("Whether the request's cookie is that of a session."),
+});
 type Done = z.infer<typeof done>;
 
 /** @param sessions undefined if there is no ADMIN_TOKEN, and so no login */
@@ -36,6 +39,16 @@ export function loginEndpoints(
         if (waitMs === 0) return problem(401, "This is not the ADMIN_TOKEN.");
         return tooManyWrong(waitMs);
       },
+    }),
+    endpoint({
+      method: "GET",
+      path: "/login",
+      id: "session.state",
+      summary: "Whether the page has a session, which its script cannot see",
+      answer: { help: "Without ADMIN_TOKEN there is none.", schema: state },
+      handle: ({ request }) => ({
+        logged_in: sessions?.has(request.headers.get("cookie") ?? undefined) === true,
+      }),
     }),
     endpoint({
       method: "POST",

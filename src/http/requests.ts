@@ -63,6 +63,7 @@ export const exampleRequests: Readonly<Record<string, ExampleRequest>> = {
   "dead_letters.show": {},
   "dead_letters.replay": { body: { sink: "influx" } },
   "dead_letters.discard": { body: { ids: [1] } },
+  "session.state": {},
   "session.login": { body: { token: "$ADMIN_TOKEN" } },
   "session.logout": {},
   "devices.remove": {},

@@ -15,6 +15,7 @@ export function Settings({ stats }: { stats: Stats }) {
   const { answer, error } = useAnswer<{ settings: readonly SettingRow[] }>("/admin/settings", count);
   const ticks = useTick(10_000);
   const { answer: cache } = useAnswer<CacheAnswer>("/admin/cache/stats", `${count} ${ticks}`);
+  const { answer: session } = useAnswer<{ logged_in: boolean }>("/login", ticks);
   const save = (key: string) => (event: Event) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
@@ -75,9 +76,13 @@ export function Settings({ stats }: { stats: Stats }) {
       <p>
         Sluice {stats.version}, up {duration(stats.uptime_seconds)}. <a href="/docs">API</a>{" "}
         <a href="/metrics">Metrics</a> <a href="/stats?pretty">All numbers</a>{" "}
-        <button type="button" onClick={logout}>
-          Log out
-        </button>
+        {session?.logged_in === true ? (
+          <button type="button" onClick={logout}>
+            Log out
+          </button>
+        ) : (
+          ""
+        )}
       </p>
       {stats.certificates.map(({ setting, ends_at: ends }) => {
         const days = (Date.parse(ends) - Date.now()) / 86_400_000;

@@ -383,6 +383,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.locator("#follow input").fill("acme/d1");
       await page.locator("#follow button").first().click();
       await shows("#follow", "The stream is not open");
+      expect(await page.getByRole("button", { name: "Log out" }).count()).toBe(0);
       await login("wrong-token-of-some-length");
       await shows("#devices", "This is not the ADMIN_TOKEN.");
       await login(ADMIN_TOKEN);
@@ -394,6 +395,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       expect(await page.content()).not.toContain(ADMIN_TOKEN);
       await page.getByRole("button", { name: "Log out" }).click();
       await page.locator("#devices form.login").waitFor();
+      await page.getByRole("button", { name: "Log out" }).waitFor({ state: "detached" });
     });
   });
 

@@ -107,6 +107,7 @@ const asked: Asked[] = [
   ["GET", "/page.js", 200],
   ["GET", "/page.css", 200],
   ["POST", "/login", 403, { token: "x" }],
+  ["GET", "/login", 200],
   ["POST", "/logout", 200],
   ["GET", "/reasons", 200],
   ["GET", "/history", 200],

@@ -104,37 +104,44 @@ test("an export that cannot be finished is cut off, so that it does not look who
   ).toBe("cut off");
 });
 
-test("devices whose tokens were made for a client that left before the answer are removed again", async () => {
-  const { view: whole, registry } = fakeView();
-  let isReached = () => {};
-  const reached = new Promise<void>((resolve) => (isReached = resolve));
-  let goOn = () => {};
-  const add: typeof whole.devices.add = async (some) => {
-    isReached();
-    await new Promise<void>((resolve) => (goOn = resolve));
-    return whole.devices.add(some);
-  };
-  let removed = 0;
-  const remove: typeof whole.devices.remove = (id) => whole.devices.remove(id).finally(() => (removed += 1));
-  const { address } = start("127.0.0.1:0", undefined, {
-    ...whole,
-    devices: { ...whole.devices, add, remove },
-  });
-  const leaving = new AbortController();
-  const answer = fetch(`http://${address}/admin/devices/import?make_tokens=true`, {
-    method: "POST",
-    headers: { "content-type": "application/x-ndjson" },
-    body: `{"tenant_id":"acme","device_id":"d1","site_id":"s"}`,
-    signal: leaving.signal,
-  }).catch(() => "left");
-  await reached;
-  leaving.abort();
-  expect(await answer).toBe("left");
-  await Bun.sleep(50);
-  goOn();
-  await until("it is removed", () => removed === 1);
-  expect(await registry.list({ limit: 10 })).toEqual([]);
-});
+test.each([
+  ["import?make_tokens=true", "application/x-ndjson", {}],
+  ["", "application/json", { make_token: true }],
+])(
+  "a device whose token was made for a client that left before the answer is removed again: devices/%s",
+  async (path, media, more) => {
+    const { view: whole, registry } = fakeView();
+    let isReached = () => {};
+    const reached = new Promise<void>((resolve) => (isReached = resolve));
+    let goOn = () => {};
+    const add: typeof whole.devices.add = async (some) => {
+      isReached();
+      await new Promise<void>((resolve) => (goOn = resolve));
+      return whole.devices.add(some);
+    };
+    let removed = 0;
+    const remove: typeof whole.devices.remove = (id) =>
+      whole.devices.remove(id).finally(() => (removed += 1));
+    const { address } = start("127.0.0.1:0", undefined, {
+      ...whole,
+      devices: { ...whole.devices, add, remove },
+    });
+    const leaving = new AbortController();
+    const answer = fetch(`http://${address}/admin/devices${path && `/${path}`}`, {
+      method: "POST",
+      headers: { "content-type": media },
+      body: JSON.stringify({ tenant_id: "acme", device_id: "d1", site_id: "s", ...more }),
+      signal: leaving.signal,
+    }).catch(() => "left");
+    await reached;
+    leaving.abort();
+    expect(await answer).toBe("left");
+    await Bun.sleep(50);
+    goOn();
+    await until("it is removed", () => removed === 1);
+    expect(await registry.list({ limit: 10 })).toEqual([]);
+  },
+);
 
 test("a body without a length that is too large is refused", async () => {
   const { address } = start("127.0.0.1:0");

@@ -59,6 +59,8 @@ describe("sessions", () => {
     const cookie = cookieOf(login.headers.get("set-cookie") ?? "");
     const clear = (to: typeof first, headers: Record<string, string>) =>
       ask(to, "/admin/cache/clear", { cookie, ...headers }, {});
+    const saysOf = async (to: typeof first) => (await ask(to, "/login", { cookie })).json();
+    expect([await saysOf(first), await saysOf(second)]).toEqual([{ logged_in: true }, { logged_in: false }]);
     expect((await ask(first, "/admin/cache/stats", { cookie })).status).toBe(200);
     expect((await ask(second, "/admin/cache/stats", { cookie })).status).toBe(401);
     expect((await clear(first, {})).status).toBe(403);
