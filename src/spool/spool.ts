@@ -53,6 +53,8 @@ export class Spool {
   readonly #cursors: Cursors;
   /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
   readonly epochs: readonly Epoch[];
+  /** Throws if the spool is not ours any more. */
+  readonly #check: () => void;
   /** Writes one transaction, if the spool is still ours. */
   readonly #commit: (write: () => void) => void;
   /** @throws SpoolFull if its disk does not take so many bytes more */
@@ -96,7 +98,8 @@ export class Spool {
       throw error;
     }
     const { epoch = "" } = this.epochs.at(-1) ?? {};
-    this.#commit = committer(this.#db, clock, watchOwnership(this.#db, dataDir, epoch));
+    this.#check = watchOwnership(this.#db, dataDir, epoch);
+    this.#commit = committer(this.#db, clock, this.#check);
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
@@ -209,7 +212,7 @@ export class Spool {
     this.#timer.cancel();
     this.#listeners = [];
     this.#idle();
-    noteClosed(this.#db, this.#dataDir);
+    noteClosed(this.#db, this.#dataDir, this.#check);
     this.#db.close();
     this.#unlock();
   }

@@ -31,13 +31,17 @@ export function persistWal(db: Database, keep: boolean): void {
   db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, keep ? 1 : 0);
 }
 
-/** Call this just before the file is closed in order. */
-export function noteClosed(db: Database, dataDir: string): void {
+/**
+ * Call this just before the file is closed in order.
+ * @param check throws if the spool is another's by now: what is noted in its place is not ours to say
+ */
+export function noteClosed(db: Database, dataDir: string, check: () => void): void {
   try {
+    check();
     noteState(dataDir, "closed");
     persistWal(db, false);
   } catch {
-    // The disk is full: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
+    // Or the disk is full: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
   }
 }
 

@@ -1,13 +1,18 @@
 /** Who owns a spool, and which starts it remembers, so that no entry is lost or delivered twice. */
 import { simulatedClock } from "../kit/clock.ts";
 import { afterEach, expect, test } from "bun:test";
-import { copyFileSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { resumeFrom } from "../../src/drain/resume.ts";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import { anEntry, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
+
+function made(dir: string): string {
+  mkdirSync(dir);
+  return dir;
+}
 afterEach(() => kit.clear());
 
 test("a gateway whose lock was removed acknowledges nothing once another has opened its spool, and loses nothing", () => {
@@ -48,6 +53,20 @@ for (const file of ["spool.db", "spool.db-wal"]) {
     });
   }
 }
+
+test("a spool that was put in the place of one that is open keeps its log and its state when that one is closed", () => {
+  const dataDir = join(kit.dir(), "data");
+  const first = kit.spool({ dataDir: made(dataDir) });
+  first.append([anEntry(), anEntry()], emptyRecord);
+  const snapshot = `${dataDir}-snapshot`;
+  cpSync(dataDir, snapshot, { recursive: true });
+  renameSync(dataDir, `${dataDir}-aside`);
+  renameSync(snapshot, dataDir);
+  kit.close(first);
+  expect(readFileSync(join(dataDir, "spool.state"), "utf8")).toBe("open\n");
+  expect(kit.spool({ dataDir }).head).toBe(2);
+  expect(kit.spool({ dataDir: `${dataDir}-aside` }).head).toBe(2);
+});
 
 const noneHeld = { delivered: 0, ignored: 0, refused: 0, skipped: 0 };
 
