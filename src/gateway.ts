@@ -3,7 +3,7 @@
  *
  * Order of a start: what can refuse (the spool's lock and integrity, the listeners' addresses) before what takes messages. Each
  * part's closing is noted when it is opened or started, so that a stop is the start backwards: the intake first, then the open
- * group and its acknowledgements, then the sinks, the disk last. What can be opened knowing nothing of the rest is in gateway/.
+ * group and its acknowledgements, then the sinks, the disk last. What needs to know nothing of the rest is in gateway/.
  */
 import { join } from "node:path";
 import { DeviceActivity } from "./admin/device-activity.ts";
@@ -25,13 +25,14 @@ import { countsOf } from "./core/kind.ts";
 import { createClosers, type Closers } from "./core/closers.ts";
 import { explain, type Log } from "./core/log.ts";
 import { memoryShares, residentBytesMax } from "./core/memory-budget.ts";
-import { keepWithin } from "./core/memory-keeper.ts";
 import type { Source } from "./core/source.ts";
 import type { Store } from "./core/store.ts";
 import { throttledWarn } from "./core/throttled-warn.ts";
 import { Drain } from "./drain/drain.ts";
 import { openDevices } from "./gateway/devices.ts";
 import { openDisk } from "./gateway/disk.ts";
+import { openLatest } from "./gateway/latest.ts";
+import { keepWithin } from "./gateway/memory-keeper.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
 import { authenticator } from "./intake/authenticate.ts";
 import { Books } from "./intake/books.ts";
@@ -45,7 +46,6 @@ import { router } from "./judge/mapping/routes.ts";
 import { createJudge } from "./judge/judge.ts";
 import { withoutTokens } from "./judge/redact.ts";
 import { createTokenOwners } from "./registry/token-owners.ts";
-import { openLatest } from "./admin/open-latest.ts";
 import { openSinks, SINKS } from "./sink/index.ts";
 import { openSources, SOURCES } from "./source/index.ts";
 import { RedeliveryWindow } from "./spool/redelivery.ts";

@@ -26,7 +26,7 @@ const settings = {
   BUN_JSC_forceCodeBlockLiveness: "1",
   /**
    * ms. The runtime collects once a second if anything was allocated, which is 2 ms, a third of what an idle gateway uses; the engine
-   * collects when its heap has grown, and memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
+   * collects when its heap has grown, and gateway/memory-keeper.ts once a load is over. With 10 s a load peaks as high, for the same CPU.
    */
   BUN_GC_TIMER_INTERVAL: "10000",
 };

@@ -3,7 +3,7 @@
  * is read ahead for the sinks. What grows with the number of devices, tokens or connections has settings and bounds of its own;
  * test/memory-bounds.ts adds up both.
  *
- * The budget is for the whole process, so the program's own size goes off first. What was let go of is in it too, see memory-keeper.ts.
+ * The budget is for the whole process, so the program's own size goes off first. What was let go of is in it too, see gateway/memory-keeper.ts.
  * The default is enforced as well, for to collect beyond 256 MiB takes half a per cent of the CPU. Rejected as the default: 192 MiB, 25 MB
  * less at the peak for 4 % more CPU per message, and 13 % in a process that has just started.
  * Rejected alternatives, by the peak of a backlog of 100,000: BUN_JSC_forceRAMSize of 128 MiB, 27 % less memory for 43 % more CPU; --smol,

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
-import { bundleIn, describedUpTo, unused } from "../../src/core/program-pages.ts";
+import { bundleIn, describedUpTo, unused } from "../../src/gateway/program-pages.ts";
 import { executable } from "../kit/gateway.ts";
 
 const path = "/usr/local/bin/sluice";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { residentBytesMax } from "../../src/core/memory-budget.ts";
-import { keepWithin } from "../../src/core/memory-keeper.ts";
+import { keepWithin } from "../../src/gateway/memory-keeper.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
 const MB = 1_000_000;

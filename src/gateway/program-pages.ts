@@ -9,7 +9,7 @@
  * more memory than it finds. If something is missing (another system, no /proc, no libc, no section of that name), nothing is done.
  */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
-import { libc } from "./libc.ts";
+import { libc } from "../core/libc.ts";
 
 /** Resident of files: an idle gateway uses 22 MiB of its program, and one under load 36. */
 const mappedBytesMax = 24 * 1024 * 1024;

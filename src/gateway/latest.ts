@@ -4,7 +4,7 @@ import type { EventTable, HeldEntries } from "../core/recent.ts";
 import type { LatestParts } from "../core/latest-view.ts";
 import { openRedisLatest } from "../redis/redis-latest.ts";
 import { isRedisNamed, type RedisValues } from "../redis/redis-settings.ts";
-import { latestOfTables } from "./latest-of-tables.ts";
+import { latestOfTables } from "../admin/latest-of-tables.ts";
 
 /** Connects to nothing yet. */
 export function openLatest(parts: {

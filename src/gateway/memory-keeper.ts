@@ -1,15 +1,16 @@
 /**
  * Keeps the process near its budget. What was let go of stays in memory until it is collected, and the engine goes by what lives
- * (cli/engine-settings.ts), whatever room there is. So it is told to collect once more is resident than may be, and when a load is over. The program's own pages go now and then whatever the budget, for that costs 2 ms (program-pages.ts).
+ * (cli/engine-settings.ts), whatever room there is. So it is told to collect once more is resident than may be, and when a load is over.
+ * The program's own pages go now and then whatever the budget, for that costs 2 ms (program-pages.ts).
  *
  * Each collection stops the work and costs some 25 ms of CPU, so there is none that could free but little, and together they take the
  * more CPU the further the budget is exceeded, within a bound: a gateway of a million devices lives beyond it. Rejected alternative: a
  * fixed rest between two, which took 40 % on a busy machine.
  */
 import { gcAndSweep } from "bun:jsc";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../core/clock.ts";
 import { unmapProgram } from "./program-pages.ts";
-import { residentBytes } from "./resident.ts";
+import { residentBytes } from "../core/resident.ts";
 
 const MiB = 1024 * 1024;
 
