@@ -34,6 +34,16 @@ export function lockSpool(dataDir: string): () => void {
   return () => held.close();
 }
 
+/** Does `work` while no gateway has the spool. @throws as `lockSpool` does */
+export function whileLocked<T>(dataDir: string, work: () => T): T {
+  const unlock = lockSpool(dataDir);
+  try {
+    return work();
+  } finally {
+    unlock();
+  }
+}
+
 function failure(cause: unknown, dataDir: string, path: string): Error {
   if (cause instanceof SQLiteError && cause.code?.startsWith("SQLITE_BUSY") === true)
     return new SpoolInUse(

@@ -62,8 +62,7 @@ export class SidecarTables {
     );
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
-    const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
-    this.#books = new Map(rows.map((row) => [row.name, row.value]));
+    this.#books = booksIn(db);
   }
 
   /** The counters as last written. */
@@ -132,6 +131,14 @@ export class SidecarTables {
     this.#books = this.#next ?? this.#books;
     this.#next = undefined;
   }
+}
+
+/** The counters as a spool's file has them, by name. */
+export function booksIn(db: Database): Map<string, number> {
+  const rows = db
+    .query<{ name: string; value: number }, []>("SELECT name, value FROM books ORDER BY name")
+    .all();
+  return new Map(rows.map(({ name, value }) => [name, value]));
 }
 
 /** Reads pairs. The first version wrote fingerprints without owners. */

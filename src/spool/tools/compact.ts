@@ -2,25 +2,21 @@
 import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log.ts";
 import { openSqlite } from "../../core/sqlite.ts";
-import { lockSpool } from "../lock.ts";
+import { whileLocked } from "../lock.ts";
 import { attempt } from "./salvage.ts";
 import { withFile } from "./spool-file.ts";
 
 /** @throws if the spool is in use or is damaged; nothing is changed then */
 export function compactSpool(dataDir: string): void {
-  const unlock = lockSpool(dataDir);
-  try {
-    const path = withFile(dataDir, sound);
-    const db = openSqlite(path);
+  whileLocked(dataDir, () => {
+    const db = openSqlite(withFile(dataDir, sound));
     try {
       db.run("VACUUM");
       db.run("PRAGMA wal_checkpoint(TRUNCATE)");
     } finally {
       db.close();
     }
-  } finally {
-    unlock();
-  }
+  });
 }
 
 /** The file's path. @throws if its pages are damaged */

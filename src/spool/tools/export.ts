@@ -1,7 +1,7 @@
 /** Exports a spool's entries: all that can be read of them, the others by their seqs. */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../../core/entry.ts";
-import { lockSpool } from "../lock.ts";
+import { whileLocked } from "../lock.ts";
 import { groupsOf, type Lost, type Reading } from "./salvage.ts";
 import { withFile } from "./spool-file.ts";
 
@@ -17,19 +17,15 @@ export interface ExportOptions {
 
 /** @throws if the spool is in use, does not exist, or knows no such sink */
 export function exportSpool({ dataDir, sink, take, miss, reading }: ExportOptions): void {
-  const unlock = lockSpool(dataDir);
-  try {
-    withFile(dataDir, (db) => {
-      const from = sink === undefined ? 0 : unsettledFrom(db, sink);
-      for (const each of groupsOf(db, reading)) {
-        if ("lost" in each) {
-          if (each.lost.to >= from) miss(each.lost);
-        } else if (each.row.last >= from) take(each.entries.filter(({ seq }) => seq >= from));
-      }
-    });
-  } finally {
-    unlock();
-  }
+  const work = (db: Database) => {
+    const from = sink === undefined ? 0 : unsettledFrom(db, sink);
+    for (const each of groupsOf(db, reading)) {
+      if ("lost" in each) {
+        if (each.lost.to >= from) miss(each.lost);
+      } else if (each.row.last >= from) take(each.entries.filter(({ seq }) => seq >= from));
+    }
+  };
+  whileLocked(dataDir, () => withFile(dataDir, work));
 }
 
 function unsettledFrom(db: Database, sink: string): number {

@@ -9,6 +9,7 @@ import type { Group } from "../codec.ts";
 import { pageBytes } from "../open.ts";
 import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey, type Reading } from "./salvage.ts";
 import { prepareSpool } from "../schema.ts";
+import { booksIn } from "../sidecar.ts";
 import { balanceCursors } from "./balance-cursors.ts";
 import { letterFault, type Verified } from "./verify.ts";
 
@@ -141,8 +142,7 @@ function asLetter(row: unknown): (Group & { seq: number }) | null {
 
 /** Corrects books and cursors to match what is there, and keeps the head from going back. */
 function balance(db: Database, held: Held, balanceBooks: BalanceBooks): string[] {
-  const rows = db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all();
-  const { books, head, notes } = balanceBooks(new Map(rows.map(({ name, value }) => [name, value])), held);
+  const { books, head, notes } = balanceBooks(booksIn(db), held);
   const put = db.query("INSERT OR REPLACE INTO books (name, value) VALUES (?, ?)");
   for (const [name, value] of books) put.run(name, value);
   const skipped = balanceCursors(db);

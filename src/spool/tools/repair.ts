@@ -10,7 +10,7 @@ import { Database } from "bun:sqlite";
 import { closeSync, copyFileSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { logBytes, withFile } from "./spool-file.ts";
-import { lockSpool } from "../lock.ts";
+import { whileLocked } from "../lock.ts";
 import { rebuild, type BalanceBooks } from "./rebuild.ts";
 import { attempt } from "./salvage.ts";
 import { noteState } from "../state.ts";
@@ -36,8 +36,7 @@ export interface Repaired {
  */
 export function repairSpool(options: RepairOptions): Repaired {
   const { dataDir, spooled, nowMs, reading } = options;
-  const unlock = lockSpool(dataDir);
-  try {
+  return whileLocked(dataDir, () => {
     mergeLog(join(dataDir, "spool.db"));
     const made = withFile(dataDir, (db, path) => {
       const before = inspect(db, path, spooled, reading);
@@ -48,9 +47,7 @@ export function repairSpool(options: RepairOptions): Repaired {
     const original = made.before.sound ? null : exchange(dataDir, nowMs);
     noteState(dataDir, "closed");
     return { ...made, original };
-  } finally {
-    unlock();
-  }
+  });
 }
 
 /** Merges the write-ahead log into the file, so that the file alone is the spool and one rename replaces it. */

@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import type { Totals } from "../../core/sink.ts";
 import { explain } from "../../core/log.ts";
 import { headOf } from "../open.ts";
+import { booksIn } from "../sidecar.ts";
 import { withFile } from "./spool-file.ts";
 import { lockSpool, SpoolInUse } from "../lock.ts";
 
@@ -74,9 +75,6 @@ function contentsOf(db: Database) {
     )
     .get();
   const head = headOf(db, groups?.last ?? 0);
-  const books = db
-    .query<{ name: string; value: number }, []>("SELECT name, value FROM books ORDER BY name")
-    .all();
   const letters = db.query<{ sink: string; n: number }, []>(
     "SELECT sink, count(*) AS n FROM dead_letters GROUP BY sink",
   );
@@ -91,7 +89,7 @@ function contentsOf(db: Database) {
     newestReceivedMs: groups?.newest ?? null,
     sinks: sinksOf(db, head, lettersOf),
     deadLetters: [...lettersOf.values()].reduce((sum, n) => sum + n, 0),
-    books: Object.fromEntries(books.map(({ name, value }) => [name, value])),
+    books: Object.fromEntries(booksIn(db)),
   };
 }
 

@@ -9,7 +9,7 @@ import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log.ts";
 import { decodeGroup, type Group } from "../codec.ts";
 import { bytesWanted, withFile } from "./spool-file.ts";
-import { lockSpool } from "../lock.ts";
+import { whileLocked } from "../lock.ts";
 import {
   absent,
   attempt,
@@ -22,6 +22,7 @@ import {
   type Reading,
 } from "./salvage.ts";
 import { formatVersion } from "../schema.ts";
+import { booksIn } from "../sidecar.ts";
 
 export interface BadLetter {
   readonly id: number;
@@ -62,12 +63,7 @@ const pageFaultsMax = 100;
 
 /** @throws if the spool is in use, does not exist, or is of a later version */
 export function verifySpool({ dataDir, spooled, reading }: VerifyOptions): Verified {
-  const unlock = lockSpool(dataDir);
-  try {
-    return withFile(dataDir, (db, path) => inspect(db, path, spooled, reading));
-  } finally {
-    unlock();
-  }
+  return whileLocked(dataDir, () => withFile(dataDir, (db, path) => inspect(db, path, spooled, reading)));
 }
 
 export function inspect(
@@ -136,10 +132,8 @@ function refuseLater(db: Database, path: string): void {
 }
 
 function noted(db: Database, spooled: VerifyOptions["spooled"]): number | undefined {
-  const rows = attempt(() =>
-    db.query<{ name: string; value: number }, []>("SELECT name, value FROM books").all(),
-  );
-  return rows.ok ? spooled(new Map(rows.value.map(({ name, value }) => [name, value]))) : undefined;
+  const books = attempt(() => booksIn(db));
+  return books.ok ? spooled(books.value) : undefined;
 }
 
 function lettersOf(db: Database): { count: number; bad: BadLetter[] } {
