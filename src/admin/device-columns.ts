@@ -84,16 +84,8 @@ export const filterQuery = {
   status: z.string().optional().describe("Only with this status."),
   match: z.string().optional().describe("Only devices whose id contains this."),
 };
-export function filterOf(query: {
-  tenant?: string | undefined;
-  site?: string | undefined;
-  status?: string | undefined;
-  match?: string | undefined;
-}): Omit<DeviceFilter, "limit" | "after"> {
-  return {
-    ...(query.tenant !== undefined && { tenantId: query.tenant }),
-    ...(query.site !== undefined && { siteId: query.site }),
-    ...(query.status !== undefined && { status: query.status }),
-    ...(query.match !== undefined && { match: query.match }),
-  };
+type FilterQuery = Readonly<Partial<Record<keyof typeof filterQuery, string | undefined>>>;
+
+export function filterOf(query: FilterQuery): Omit<DeviceFilter, "limit" | "after"> {
+  return { tenantId: query.tenant, siteId: query.site, status: query.status, match: query.match };
 }

@@ -13,7 +13,7 @@ export async function* devicePages(
   let after: Device | undefined;
   for (let left = limit; left > 0;) {
     const wanted = Math.min(pageMax, left);
-    const page = await devices.list({ ...filter, limit: wanted, ...(after && { after }) });
+    const page = await devices.list({ ...filter, limit: wanted, after });
     yield page;
     if (page.length < wanted) return;
     left -= page.length;

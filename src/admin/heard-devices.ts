@@ -77,7 +77,7 @@ export function createHeardDevices({ devices, activity, rejects, latest }: Heard
   }
 
   async function byName({ filter, limit, after }: HeardQuery): Promise<Ranked[]> {
-    return (await devices.list({ ...filter, limit, ...(after && { after }) })).map(ranked);
+    return (await devices.list({ ...filter, limit, after })).map(ranked);
   }
 
   /** Before the start. */

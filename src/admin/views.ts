@@ -95,9 +95,9 @@ export interface CacheView {
 /** Rejects since the start, the latest first, added up by reason and device. */
 export interface RejectsView {
   list(filter: {
-    reason?: string;
-    tenantId?: string;
-    deviceId?: string;
+    reason?: string | undefined;
+    tenantId?: string | undefined;
+    deviceId?: string | undefined;
     limit: number;
   }): readonly RejectRow[];
 }

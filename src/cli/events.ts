@@ -3,6 +3,7 @@ import { z } from "zod";
 import { oneLine } from "../core/terminal.ts";
 import { command, number, toggle } from "./command.ts";
 import { deviceOption } from "./devices/device-options.ts";
+import { withQuery } from "./gateway-client.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
 import { jsonLine } from "./report.ts";
 
@@ -32,11 +33,9 @@ export const events = command({
     count: number("--count <n>", "End after this many messages; 0: never", { default: 0 }),
   },
   async run(context, { options: { device, count, json, ...which } }) {
-    const query = new URLSearchParams(device && { tenant: device.tenantId, device: device.deviceId });
+    const path = withQuery("/admin/follow", { tenant: device?.tenantId, device: device?.deviceId });
     let seen = 0;
-    for await (const { event, data } of clientOf(context, which).events(
-      `/admin/follow?${query.toString()}`,
-    )) {
+    for await (const { event, data } of clientOf(context, which).events(path)) {
       if (json) context.stdout(jsonLine({ event, ...Object(data) }));
       else if (event === "entry") context.stdout(lineOf(entry.parse(data)));
       else if (event === "not_shown") context.stderr(`${notShown.parse(data).entries} more in this second\n`);

@@ -11,7 +11,13 @@ import { isLoopback } from "../core/listen.ts";
 import { importResult } from "../admin/bulk/import.ts";
 import { toColumns } from "../core/columns.ts";
 import { deviceColumns, deviceOf } from "../admin/device-columns.ts";
-import type { DeviceFilter, DeviceId, DeviceStore, NewDevice } from "../core/device.ts";
+import {
+  deviceKey,
+  type DeviceFilter,
+  type DeviceId,
+  type DeviceStore,
+  type NewDevice,
+} from "../core/device.ts";
 import { httpSettings } from "../http/server.ts";
 import type { SettingStore } from "../admin/setting-store.ts";
 import { settingSchema } from "../admin/setting-store.ts";
@@ -108,8 +114,7 @@ const page = z.object({ devices: z.array(deviceColumns) });
 export function devicesOf({ request }: GatewayClient): DeviceStore {
   const one = (answer: unknown) => (answer === undefined ? undefined : deviceOf(deviceColumns.parse(answer)));
   return {
-    list: async (filter) =>
-      page.parse(await request("GET", `/admin/devices?${queryOf(filter)}`)).devices.map(deviceOf),
+    list: async (filter) => page.parse(await request("GET", listOf(filter))).devices.map(deviceOf),
     get: async (id) => one(await request("GET", pathOf(id), undefined, notFound)),
     async add(devices) {
       const [first, ...others] = devices;
@@ -178,16 +183,16 @@ function pathOf({ tenantId, deviceId }: DeviceId): string {
   return `/admin/devices/${encodeURIComponent(tenantId)}/${encodeURIComponent(deviceId)}`;
 }
 
-function queryOf({ tenantId, siteId, status, match, limit, after }: DeviceFilter): string {
-  const query = {
-    ...(tenantId !== undefined && { tenant: tenantId }),
-    ...(siteId !== undefined && { site: siteId }),
-    ...(status !== undefined && { status }),
-    ...(match !== undefined && { match }),
-    ...(after !== undefined && { after: `${after.tenantId}/${after.deviceId}` }),
-    limit: String(limit),
-  };
-  return new URLSearchParams(query).toString();
+function listOf({ tenantId, siteId, status, match, limit, after }: DeviceFilter): string {
+  const next = after && deviceKey(after.tenantId, after.deviceId);
+  return withQuery("/admin/devices", { tenant: tenantId, site: siteId, status, match, limit, after: next });
+}
+
+/** @param query name → value; what is undefined is left out */
+export function withQuery(path: string, query: object): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  const words = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]));
+  return `${path}?${words.toString()}`;
 }
 
 /** A device in the form of the import: without hashes that are absent. */

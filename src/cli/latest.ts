@@ -4,7 +4,7 @@
  */
 import { latestDevice, seenList } from "../http/latest-endpoints.ts";
 import { command, type Context, moment, number, string, UsageError } from "./command.ts";
-import { notFound } from "./gateway-client.ts";
+import { notFound, withQuery } from "./gateway-client.ts";
 import { jsonLine, printList } from "./report.ts";
 import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
 
@@ -41,12 +41,8 @@ async function printHeard(
   which: WhichGateway,
   { tenant, since, limit, asJson }: Heard,
 ): Promise<number> {
-  const query = new URLSearchParams({
-    limit: String(limit),
-    ...(tenant !== undefined && { tenant }),
-    ...(since !== undefined && { seen_since: since }),
-  });
-  const answer = await clientOf(context, which).request("GET", `/devices?${query.toString()}`);
+  const path = withQuery("/devices", { tenant, seen_since: since, limit });
+  const answer = await clientOf(context, which).request("GET", path);
   if (asJson) {
     context.stdout(jsonLine(answer));
     return 0;

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { reasons } from "../judge/reasons.ts";
 import { rejectRow } from "../admin/recent-rejects.ts";
 import { command, number, string } from "./command.ts";
+import { withQuery } from "./gateway-client.ts";
 import { jsonLine, table } from "./report.ts";
 import { clientOf, runningOptions } from "./which-gateway.ts";
 import { refuseUnknownReason } from "./known-reasons.ts";
@@ -18,13 +19,8 @@ export const rejects = command({
     limit: number("--limit <n>", "At most so many", { default: 50, min: 1, max: 1_000 }),
   },
   async run(context, { options: { reason, tenant, device, limit, json, ...which } }) {
-    const query = new URLSearchParams({
-      limit: String(limit),
-      ...(reason !== undefined && { reason }),
-      ...(tenant !== undefined && { tenant }),
-      ...(device !== undefined && { device }),
-    });
-    const answer = await clientOf(context, which).request("GET", `/admin/rejects?${query.toString()}`);
+    const path = withQuery("/admin/rejects", { reason, tenant, device, limit });
+    const answer = await clientOf(context, which).request("GET", path);
     if (json) {
       context.stdout(jsonLine(answer));
       return 0;

@@ -47,14 +47,14 @@ export interface NewDevice extends DeviceId {
 }
 
 export interface DeviceFilter {
-  readonly tenantId?: string;
-  readonly siteId?: string;
-  readonly status?: string;
+  readonly tenantId?: string | undefined;
+  readonly siteId?: string | undefined;
+  readonly status?: string | undefined;
   /** Part of a device id. */
-  readonly match?: string;
+  readonly match?: string | undefined;
   readonly limit: number;
   /** Continue after this device, in order of (tenant, device). */
-  readonly after?: DeviceId;
+  readonly after?: DeviceId | undefined;
 }
 
 /** Fields to change; an absent one stays. */

@@ -68,7 +68,11 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       answer: { help: "A page.", schema: page },
       problems: [503],
       async handle({ query }) {
-        const found = await devices.list({ ...filterOf(query), limit: query.limit, ...afterOf(query.after) });
+        const found = await devices.list({
+          ...filterOf(query),
+          limit: query.limit,
+          after: afterOf(query.after),
+        });
         const last = found.length < query.limit ? undefined : found.at(-1);
         return {
           devices: found.map(columnsOf),
@@ -169,9 +173,9 @@ function statusEndpoint(devices: DeviceStore, word: string, change: DeviceChange
   });
 }
 
-function afterOf(after: string | undefined): { after?: DeviceId } {
+function afterOf(after: string | undefined): DeviceId | undefined {
   const [tenantId, deviceId] = after?.split("/") ?? [];
-  return tenantId === undefined || deviceId === undefined ? {} : { after: { tenantId, deviceId } };
+  return tenantId === undefined || deviceId === undefined ? undefined : { tenantId, deviceId };
 }
 
 function idOf({ tenant = "", device = "" }: Readonly<Record<string, string>>): DeviceId {

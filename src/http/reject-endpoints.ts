@@ -22,12 +22,7 @@ export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
         schema: z.object({ rejects: z.array(rejectRow).readonly() }),
       },
       handle: ({ query: { reason, tenant, device, limit } }) => ({
-        rejects: rejects.list({
-          ...(reason !== undefined && { reason }),
-          ...(tenant !== undefined && { tenantId: tenant }),
-          ...(device !== undefined && { deviceId: device }),
-          limit,
-        }),
+        rejects: rejects.list({ reason, tenantId: tenant, deviceId: device, limit }),
       }),
     }),
   ];

@@ -20,13 +20,13 @@ export interface DeadLetter {
 }
 
 export interface DeadLetterFilter {
-  readonly sink?: string;
-  readonly tenantId?: string;
-  readonly deviceId?: string;
-  readonly ids?: readonly number[];
+  readonly sink?: string | undefined;
+  readonly tenantId?: string | undefined;
+  readonly deviceId?: string | undefined;
+  readonly ids?: readonly number[] | undefined;
   /** Refused at `sinceMs` (wall clock) or later, and before `untilMs`. */
-  readonly sinceMs?: number;
-  readonly untilMs?: number;
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
   /** Continue after the id `after`, up to and including the id `upTo`. */
   readonly after?: number;
   readonly upTo?: number;

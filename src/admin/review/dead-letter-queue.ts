@@ -31,13 +31,7 @@ export function createDeadLetterQueue({ deadLetters, sinks, requeue }: DeadLette
   ): ReviewOutcome {
     const upTo = selection.up_to ?? deadLetters.lastId();
     const { ids, after, dry_run: dryRun } = selection;
-    const found = deadLetters.list({
-      ...filterOf(selection),
-      ...(ids && { ids }),
-      after,
-      upTo,
-      limit: batchMax,
-    });
+    const found = deadLetters.list({ ...filterOf(selection), ids, after, upTo, limit: batchMax });
     const going = found.filter((letter) => reasonToStay(letter) === null);
     const kept = found.flatMap((letter) => {
       const why = reasonToStay(letter);
@@ -89,13 +83,8 @@ function appendAnew(going: readonly DeadLetter[], requeue: DeadLetterParts["requ
 }
 
 function filterOf({ sink, tenant, device, since, until }: Filter): Omit<DeadLetterFilter, "limit"> {
-  return {
-    ...(sink !== undefined && { sink }),
-    ...(tenant !== undefined && { tenantId: tenant }),
-    ...(device !== undefined && { deviceId: device }),
-    ...(since !== undefined && { sinceMs: Date.parse(since) }),
-    ...(until !== undefined && { untilMs: Date.parse(until) }),
-  };
+  const msOf = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time));
+  return { sink, tenantId: tenant, deviceId: device, sinceMs: msOf(since), untilMs: msOf(until) };
 }
 
 function rowOf({ id, sink, refusedMs, why, entry }: DeadLetter): DeadLetterRow {

@@ -9,7 +9,7 @@ import { explain } from "../../core/log.ts";
 import { activityPage } from "../../http/activity-endpoints.ts";
 import type { Context } from "../command.ts";
 import { configured } from "../configuration.ts";
-import type { GatewayClient } from "../gateway-client.ts";
+import { type GatewayClient, withQuery } from "../gateway-client.ts";
 import { clientOf } from "../which-gateway.ts";
 
 /** null: not heard, or nothing rejected, since the gateway started or as far back as it looks. */
@@ -36,15 +36,12 @@ export async function heardOf(
 ): Promise<Heard | undefined> {
   const client = given ?? (await gatewayOfThisHost(context));
   if (client === undefined) return undefined;
-  const filter = Object.entries(query).filter(([, value]) => value !== undefined);
-  const words = new URLSearchParams({ ...Object.fromEntries(filter), order: "name", limit: String(pageMax) });
+  const asked = { ...query, order: "name", limit: pageMax };
   const known = new Map<string, HeardColumns>();
   try {
-    for (let next: string | null = ""; next !== null;) {
-      if (next !== "") words.set("after", next);
-      const page = activityPage.parse(
-        await client.request("GET", `/admin/devices/activity?${words.toString()}`),
-      );
+    for (let after: string | null | undefined; after !== null;) {
+      const path = withQuery("/admin/devices/activity", { ...asked, after });
+      const page = activityPage.parse(await client.request("GET", path));
       for (const {
         tenant_id: tenant,
         device_id: device,
@@ -54,9 +51,9 @@ export async function heardOf(
         last_reject,
       } of page.devices)
         known.set(deviceKey(tenant, device), { last_seen, messages, rejected, last_reject });
-      if (next === "" && page.earlier_unknown !== null)
+      if (after === undefined && page.earlier_unknown !== null)
         context.stderr(`when devices were heard before the start is not known: ${page.earlier_unknown}\n`);
-      next = page.next;
+      after = page.next;
     }
   } catch (error) {
     context.stderr(`when devices were heard is not known: ${explain(error)}\n`);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type ReviewQueue, type QueueSpec, outcomeSchema } from "../../admin/review/review-queue.ts";
 import type { Context } from "../command.ts";
-import { notFound } from "../gateway-client.ts";
+import { notFound, withQuery } from "../gateway-client.ts";
 import { clientOf, type WhichGateway } from "../which-gateway.ts";
 
 export function remoteQueue<Row, Full>(
@@ -18,11 +18,7 @@ export function remoteQueue<Row, Full>(
     client.request(method, `${path}${at}`, body, none);
 
   return {
-    async list(query) {
-      const given = Object.entries(query).filter(([, value]) => value !== undefined);
-      const words = new URLSearchParams(given.map(([key, value]): [string, string] => [key, String(value)]));
-      return page.parse(await request("GET", `?${words.toString()}`)).rows;
-    },
+    list: async (query) => page.parse(await request("GET", withQuery("", query))).rows,
     async show(id) {
       const found = await request("GET", `/${id}`, undefined, notFound);
       return found === undefined ? undefined : full.parse(found);
