@@ -7,6 +7,7 @@
  */
 import type { Event } from "./entry.ts";
 import { isObject } from "./is-object.ts";
+import { parseDigits } from "./json-digits.ts";
 import { skeletonOf } from "./json-scan.ts";
 
 /** A metric's value, which the entry brought. */
@@ -131,10 +132,9 @@ function contents(payload: string): Contents {
 
 /** Metrics with the digits that the device sent. To parse so costs many times as much. */
 function exactly(payload: string): Readonly<Record<string, unknown>> {
-  return (JSON.parse(payload, kept as Reviver) as { metrics: Readonly<Record<string, unknown>> }).metrics;
+  const kept = parseDigits(payload, (n, digits) => (String(n) === digits ? n : new Digits(digits)));
+  return (kept as { metrics: Readonly<Record<string, unknown>> }).metrics;
 }
-
-type Reviver = (this: unknown, key: string, value: unknown) => unknown;
 
 /** A number with the digits that the device sent. */
 class Digits {
@@ -142,10 +142,6 @@ class Digits {
   constructor(text: string) {
     this.text = text;
   }
-}
-
-function kept(_: string, value: unknown, { source }: { source: string }): unknown {
-  return typeof value === "number" && String(value) !== source ? new Digits(source) : value;
 }
 
 export function textOf(value: unknown): string {

@@ -5,6 +5,7 @@
 import { toColumns, toFields } from "../core/columns.ts";
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
+import { rawJson } from "../core/json-digits.ts";
 import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
@@ -145,7 +146,7 @@ function seen({ tenantId, deviceId, seenMs }: SeenDevice, expiresMs: number, now
 function shown(device: LatestDevice, nowMs: number): Latest {
   const values = device.values.map(({ metric, json, timeMs }) => {
     // A number with more digits than JavaScript keeps is passed on as it is.
-    const value: unknown = /^-?\d/.test(json) ? raw.rawJSON(json) : JSON.parse(json);
+    const value: unknown = /^-?\d/.test(json) ? rawJson(json) : JSON.parse(json);
     const time = new Date(timeMs).toISOString();
     return [metric, { value, time, age_ms: Math.max(0, nowMs - timeMs) }] as const;
   });
@@ -155,6 +156,3 @@ function shown(device: LatestDevice, nowMs: number): Latest {
     values: Object.fromEntries(values),
   };
 }
-
-/** In JavaScript, and not in the types yet. */
-const raw = JSON as JSON & { rawJSON(text: string): unknown };

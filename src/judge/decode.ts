@@ -5,6 +5,7 @@
  * services measured the payload after parsing it and writing it anew, so a message's fate depended on its spelling.)
  */
 import { isObject } from "../core/is-object.ts";
+import { parseDigits } from "../core/json-digits.ts";
 import { integer } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
@@ -82,7 +83,7 @@ export function decodeAny(
   if (text === null) return rejection("MALFORMED_JSON", "not UTF-8");
   let value: unknown;
   try {
-    value = longNumber.test(text) ? JSON.parse(text, exactly as Reviver) : JSON.parse(text);
+    value = longNumber.test(text) ? parseDigits(text, exactly) : JSON.parse(text);
   } catch {
     if (!takesText) return rejection("MALFORMED_JSON", text === "" ? "empty" : null);
     value = text;
@@ -91,11 +92,8 @@ export function decodeAny(
   return why === null ? { text, value } : rejection("UNSTORABLE_TEXT", why);
 }
 
-type Reviver = (this: unknown, key: string, value: unknown) => unknown;
-
-function exactly(_key: string, value: unknown, { source }: { source: string }): unknown {
-  const isLong = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
-  return isLong ? BigInt(source) : value;
+function exactly(value: number, digits: string): number | bigint {
+  return !Number.isSafeInteger(value) && /^-?\d+$/.test(digits) ? BigInt(digits) : value;
 }
 
 /** null: the bytes are no UTF-8. */

@@ -7,6 +7,7 @@ import { systemClock } from "../../core/clock.ts";
 import { byDevice, type DeviceAuth, type DeviceId } from "../../core/device.ts";
 import { telemetryOf, type Entry } from "../../core/entry.ts";
 import { isoOf } from "../../core/iso.ts";
+import { parseDigits, rawJson } from "../../core/json-digits.ts";
 import { explain } from "../../core/log.ts";
 import type { Message } from "../../core/message.ts";
 import { isPending, isSeveral, type Pending } from "../../judge/contract.ts";
@@ -121,14 +122,10 @@ function outcomeOf(
   };
 }
 
-const raw = JSON as JSON & { rawJSON(text: string): unknown };
-type Reviver = (this: unknown, key: string, value: unknown) => unknown;
-
 /** Digit by digit. */
 function storedMetrics(payload: string): unknown {
-  const exactly = (_: string, value: unknown, { source }: { source: string }) =>
-    typeof value === "number" ? raw.rawJSON(source) : value;
-  return (JSON.parse(payload, exactly as Reviver) as { metrics?: unknown }).metrics ?? {};
+  const exact = parseDigits(payload, (_, digits) => rawJson(digits));
+  return (exact as { metrics?: unknown }).metrics ?? {};
 }
 
 function eventText(entry: Entry, seq: number | undefined, isOfRegistry: boolean): string {

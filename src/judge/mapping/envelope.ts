@@ -5,6 +5,7 @@
  * While an entry waits on disk to be judged, what the device sent is always its last member, because a reject keeps
  * what was sent: `_raw_kept` becomes `raw` in the event, `_raw` is removed (`raw = false`).
  */
+import { rawJson } from "../../core/json-digits.ts";
 import { endOfString, endOfValue, skipBlank } from "../../core/json-scan.ts";
 import { rawPayload } from "../scrub.ts";
 import { isUsual, type Instant } from "../timestamp.ts";
@@ -78,8 +79,6 @@ export function jsonOf(value: unknown): string {
     return JSON.stringify(value, exact);
   }
 }
-
-const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 
 function exact(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? rawJson(String(value)) : value;

@@ -2,6 +2,7 @@
  * Numbers beyond 2^53, of which a parsed payload has lost digits: as the device wrote them.
  */
 import type { Entry } from "../../core/entry.ts";
+import { parseDigits } from "../../core/json-digits.ts";
 
 export const isInt64 = (digits: string) =>
   /^-?\d{1,20}$/.test(digits) && BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);
@@ -29,14 +30,8 @@ function decimal(text: string): string {
   return `${digits.slice(0, end)}e${Number(power) - fraction.length + digits.length - end}`;
 }
 
-type Reviver = (this: unknown, key: string, value: unknown) => unknown;
-
 /** A metric's digits as the device wrote them: a double has lost some beyond 2^53. */
 export function sourceOf(entry: Entry, name: string): string {
-  const { metrics } = JSON.parse(entry.payload, asWritten as Reviver) as { metrics: Record<string, unknown> };
-  return String(metrics[name]);
-}
-
-function asWritten(_: string, value: unknown, at: { source: string }): unknown {
-  return typeof value === "number" ? at.source : value;
+  const asWritten = parseDigits(entry.payload, (_, digits) => digits);
+  return String((asWritten as { metrics: Record<string, unknown> }).metrics[name]);
 }
