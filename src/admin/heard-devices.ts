@@ -10,6 +10,7 @@ import { type DeviceActivity } from "./device-activity.ts";
 import { devicePages } from "./device-pages.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import {
+  byKey,
   type Device,
   deviceKey,
   type DeviceFilter,
@@ -120,8 +121,4 @@ export function createHeardDevices({ devices, activity, rejects, latest }: Heard
 const keyOf = ({ tenantId, deviceId }: DeviceId) => deviceKey(tenantId, deviceId);
 
 /** The silent first, then by name. */
-function bySilence(a: SeenDevice, b: SeenDevice): number {
-  if (a.seenMs !== b.seenMs) return a.seenMs - b.seenMs;
-  const [x, y] = [keyOf(a), keyOf(b)];
-  return x < y ? -1 : x > y ? 1 : 0;
-}
+const bySilence = (a: SeenDevice, b: SeenDevice) => a.seenMs - b.seenMs || byKey(a, b);

@@ -7,7 +7,7 @@
  */
 import { toColumns } from "../core/columns.ts";
 import type { Clock } from "../core/clock.ts";
-import { byDevice, deviceKey, type DeviceId } from "../core/device.ts";
+import { byDevice, byKey, deviceKey, type DeviceId } from "../core/device.ts";
 import type { Event } from "../core/entry.ts";
 import {
   coalesce,
@@ -137,11 +137,7 @@ function note(last: Map<string, SeenDevice>, { tenantId, deviceId, receivedMs }:
 }
 
 /** The last heard first, then by name. */
-function bySeen(a: SeenDevice, b: SeenDevice): number {
-  if (a.seenMs !== b.seenMs) return b.seenMs - a.seenMs;
-  const [x, y] = [deviceKey(a.tenantId, a.deviceId), deviceKey(b.tenantId, b.deviceId)];
-  return x < y ? -1 : x > y ? 1 : 0;
-}
+const bySeen = (a: SeenDevice, b: SeenDevice) => b.seenMs - a.seenMs || byKey(a, b);
 
 async function named<T>(work: Promise<T>): Promise<T> {
   try {

@@ -87,6 +87,12 @@ export function deviceKey(tenantId: string, deviceId: string): string {
   return `${tenantId}/${deviceId}`;
 }
 
+/** For `sort`: in the order of their keys. */
+export function byKey(a: DeviceId, b: DeviceId): number {
+  const [x, y] = [deviceKey(a.tenantId, a.deviceId), deviceKey(b.tenantId, b.deviceId)];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
 /** By `deviceKey`; of several with one key the last. */
 export function byDevice<D extends DeviceId>(devices: readonly D[]): Map<string, D> {
   return new Map(devices.map((device) => [deviceKey(device.tenantId, device.deviceId), device]));
