@@ -27,12 +27,9 @@ export class Due {
 
   /** There is a full batch that may go. */
   hasFull(lanes: Iterable<Lane>, now: number): boolean {
-    for (const lane of lanes) if (!lane.busy && lane.retryAtMs <= now && this.#isFull(lane)) return true;
+    for (const lane of lanes)
+      if (!lane.busy && lane.retryAtMs <= now && lane.isFullFor(this.#sink)) return true;
     return false;
-  }
-
-  #isFull({ length, bytes }: Lane): boolean {
-    return length >= this.#sink.batchMax || bytes >= this.#sink.batchBytesMax;
   }
 
   /**
@@ -44,7 +41,7 @@ export class Due {
     if (lane.length === 0) return Number.POSITIVE_INFINITY;
     const { batchTrigger = this.#sink.batchMax, gatherMs = 0, lingerMs } = this.#sink;
     const isWorthIt = lane.length >= batchTrigger;
-    const isFull = this.#isFull(lane) || (isWorthIt && isBehind);
+    const isFull = lane.isFullFor(this.#sink) || (isWorthIt && isBehind);
     const lastMs = lane.sinceMs + (isWorthIt ? Math.min(gatherMs, lingerMs) : lingerMs);
     const goesNow = isHurried || isFull || this.#grownAtMs + this.#growsEveryMs > lastMs;
     return Math.max(lane.retryAtMs, goesNow ? now : lastMs);

@@ -4,6 +4,7 @@
  * A lane on a detour holds only the batch at hand; the rest of its entries wait in the spool, from `scanned` on.
  */
 import { payloadBytes, type Entry } from "../core/entry.ts";
+import type { Sink } from "../core/sink.ts";
 import { Trouble } from "./trouble.ts";
 
 export class Lane {
@@ -35,6 +36,11 @@ export class Lane {
 
   get isDetoured(): boolean {
     return this.scanned !== undefined;
+  }
+
+  /** A full batch of this sink. */
+  isFullFor({ batchMax, batchBytesMax }: Pick<Sink, "batchMax" | "batchBytesMax">): boolean {
+    return this.#queue.length >= batchMax || this.bytes >= batchBytesMax;
   }
 
   /** The first seq that is not settled; for a lane without entries, the next it will look at. */

@@ -133,7 +133,7 @@ export class ReadAhead {
     const { cursor } = this.#window;
     let at = lane.scanned ?? cursor + 1;
     const until = Math.min(cursor, at + stretchEntries);
-    while (at <= until && !this.#isFull(lane)) {
+    while (at <= until && !lane.isFullFor(this.#sink)) {
       const entries = this.#spool.read(at);
       for (const entry of entries) {
         if (entry.seq > cursor) break;
@@ -149,7 +149,7 @@ export class ReadAhead {
   isGathered(lane: Lane, nowMs: number): boolean {
     const { scanned } = lane;
     if (scanned === undefined || scanned > this.#window.cursor) return true;
-    return this.#isFull(lane) || lane.sinceMs + this.#sink.lingerMs <= nowMs || this.#isMuch();
+    return lane.isFullFor(this.#sink) || lane.sinceMs + this.#sink.lingerMs <= nowMs || this.#isMuch();
   }
 
   /** The detours hold as many entries as the read-ahead may: with hundreds of lanes a full batch for each would be a gigabyte. */
@@ -157,10 +157,6 @@ export class ReadAhead {
     let entries = 0;
     for (const lane of this.#lanes.values()) if (lane.isDetoured) entries += lane.length;
     return entries >= this.#entriesMax || this.#bytes() >= this.#bytesMax;
-  }
-
-  #isFull({ length, bytes }: Lane): boolean {
-    return length >= this.#sink.batchMax || bytes >= this.#sink.batchBytesMax;
   }
 
   /** Notes what became of the entries that a lane delivered. */
