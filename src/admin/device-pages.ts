@@ -1,7 +1,7 @@
 /** The devices of a registry a page at a time, in the order of their names: whoever walks a fleet need not hold it. */
 import type { Device, DeviceFilter, DeviceStore } from "../core/device.ts";
 
-/** Devices in one page of a list. */
+/** Rows in one page of a list, of devices or of anything else. */
 export const pageMax = 1_000;
 
 /** @param limit devices in all */

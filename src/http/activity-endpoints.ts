@@ -1,10 +1,10 @@
 /** /admin/devices/activity: when and how often each device was heard, and what of it was rejected; the page's list of devices. */
 import { z } from "zod";
 import { columnsOf, deviceColumns, filterOf, filterQuery } from "../admin/device-columns.ts";
-import { pageMax } from "../admin/device-pages.ts";
 import type { HeardDevice, HeardDevices } from "../admin/heard-devices.ts";
 import { isoOf } from "../core/iso.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { limitParameter } from "./schemas.ts";
 import { cursorParameter, cursorText } from "./seen-cursor.ts";
 
 const row = deviceColumns.extend({
@@ -47,7 +47,7 @@ export function activityEndpoints(heard: HeardDevices): readonly Endpoint[] {
           .enum(["silent", "name"])
           .default("silent")
           .describe("silent: those first that were not heard since the start, then the longest silent."),
-        limit: z.coerce.number().int().min(1).max(pageMax).default(100),
+        limit: limitParameter,
         after: cursorParameter.describe("Continue after this device: the `next` of the previous answer."),
       }),
       answer: { help: "A page; a device that speaks meanwhile moves to the end.", schema: activityPage },

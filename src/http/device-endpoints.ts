@@ -15,15 +15,15 @@ import {
   newDeviceOf,
   tokenHash,
 } from "../admin/device-columns.ts";
-import { pageMax } from "../admin/device-pages.ts";
 import type { Device, DeviceChange, DeviceId, DeviceStore } from "../core/device.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
+import { limitParameter } from "./schemas.ts";
 import { newToken } from "../core/token.ts";
 
 const listQuery = z.strictObject({
   ...filterQuery,
-  limit: z.coerce.number().int().min(1).max(pageMax).default(100),
+  limit: limitParameter,
   after: z
     .string()
     .regex(/^[^/]+\/[^/]+$/, "must be the `next` of an earlier answer")

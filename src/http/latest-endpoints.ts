@@ -10,6 +10,7 @@ import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } 
 import type { SeenDevice } from "../core/recent.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
+import { limitParameter } from "./schemas.ts";
 import { cursorParameter, cursorText } from "./seen-cursor.ts";
 
 export const latestPath = "/devices/latest";
@@ -104,7 +105,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
           .optional()
           .describe("Only those heard since then; ISO 8601."),
         cursor: cursorParameter.describe("Of the page before."),
-        limit: z.coerce.number().int().min(1).max(1_000).default(100),
+        limit: limitParameter,
       }),
       answer: { help: "A page; a device that speaks meanwhile moves to the front.", schema: seenList },
       problems: [400, 401, 429, 503],

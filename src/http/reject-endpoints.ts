@@ -1,6 +1,7 @@
 /** /admin/rejects: which devices are being rejected, and why. */
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { limitParameter } from "./schemas.ts";
 import { rejectRow } from "../admin/recent-rejects.ts";
 import type { RejectsView } from "../admin/views.ts";
 
@@ -15,7 +16,7 @@ export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
         reason: z.string().optional(),
         tenant: z.string().optional(),
         device: z.string().optional(),
-        limit: z.coerce.number().int().min(1).max(1_000).default(100),
+        limit: limitParameter,
       }),
       answer: {
         help: "Per reason, the devices that were rejected last.",

@@ -3,7 +3,6 @@ import { z } from "zod";
 import {
   NotNow,
   outcomeSchema,
-  pageMax,
   queuedId,
   selectionFields,
   type ListQuery,
@@ -13,6 +12,7 @@ import {
 } from "../admin/review/review-queue.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
+import { limitParameter } from "./schemas.ts";
 
 export function reviewEndpoints<Row extends { id: number }, Full>(
   spec: QueueSpec<Row, Full>,
@@ -22,7 +22,7 @@ export function reviewEndpoints<Row extends { id: number }, Full>(
   const query = z.strictObject({
     ...fields,
     after: z.coerce.number().int().min(0).default(0).describe("Continue after this id."),
-    limit: z.coerce.number().int().min(1).max(pageMax).default(100),
+    limit: limitParameter,
   }) as z.ZodType<ListQuery>;
   const names = [...Object.keys(fields), "ids", "all"];
   const body = z

@@ -1,6 +1,9 @@
-/** The answer of /readyz and problems as schemas. */
+/** The answer of /readyz, problems, and how many rows of a list are asked for, as schemas. */
 import { z } from "zod";
+import { pageMax } from "../admin/device-pages.ts";
 import { partSchema } from "../admin/readiness.ts";
+
+export const limitParameter = z.coerce.number().int().min(1).max(pageMax).default(100);
 
 export const readySchema = z.object({ status: z.literal("ready"), parts: z.array(partSchema).readonly() });
 

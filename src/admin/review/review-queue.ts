@@ -50,7 +50,6 @@ export const queuedId = z.number().int().min(1);
 const time = z.iso.datetime({ offset: true });
 const name = z.string().min(1).max(65_535);
 const idsMax = 1_000;
-export const pageMax = 1_000;
 
 export const filterFields = {
   tenant: name.optional().describe("Only of this tenant."),

@@ -3,7 +3,8 @@
  * dead letters and for the quarantine. They work in batches, with progress on standard error, and may be interrupted
  * between two batches.
  */
-import { type Filter, pageMax, type ReviewQueue } from "../../admin/review/review-queue.ts";
+import { pageMax } from "../../admin/device-pages.ts";
+import type { Filter, ReviewQueue } from "../../admin/review/review-queue.ts";
 import {
   command,
   type CommandGroup,
