@@ -43,12 +43,18 @@ const nobodysTopic = "$SYS/nobody";
 export interface RulesOptions {
   readonly settings: BrokerSettings;
   readonly clock: Clock;
+  /** Absent: credentials cannot be checked, and who gives some is refused. */
   readonly authenticate?: Authenticate;
+  /** The same for who gives a token alone. */
   readonly ownerOf?: OwnerOf;
+  /** For `recheck`; absent: who is in stays in. */
   readonly stillProves?: StillProves;
-  /** A payload as subscribers may see it. */
+  /** A payload as subscribers may see it; absent: as it came. */
   readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
-  /** Of a larger payload only the beginning is kept: it is rejected by its size. Asked at every message. Absent: no bound. */
+  /**
+   * Of a larger payload only the beginning is kept: it is rejected by its size, and who announces a packet far larger is disconnected.
+   * Asked at every packet. Absent: no bound.
+   */
   readonly payloadBytesMax?: () => number;
   /** Topics that are nobody's own; who publishes there must be known, or show a token. Absent: there are none. */
   readonly mapped?: Mapped;

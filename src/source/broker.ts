@@ -12,25 +12,17 @@ import type { Socket } from "node:net";
 import { Aedes, type Client } from "aedes";
 import { type Clock, sleep } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import {
-  sourceKind,
-  type Authenticate,
-  type Mapped,
-  type OwnerOf,
-  type Source,
-  type StatusTopic,
-  type StillProves,
-} from "../core/source.ts";
+import { sourceKind, type Source } from "../core/source.ts";
 import { remoteOf } from "./broker-clients.ts";
 import { createBrokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
 import { createIntakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { readByPieces } from "./broker-pieces.ts";
-import { createBrokerRules, drainMs, passedOnPerSecondMax } from "./broker-rules.ts";
+import { createBrokerRules, drainMs, passedOnPerSecondMax, type RulesOptions } from "./broker-rules.ts";
 import { connectionBytes } from "../core/memory-bound.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { lastGood } from "../core/pem.ts";
-import { brokerMistakes, type BrokerSettings, brokerSettings, brokerTls } from "./broker-settings.ts";
+import { brokerMistakes, brokerSettings, brokerTls } from "./broker-settings.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
 import { counted } from "../core/readable.ts";
 
@@ -60,23 +52,7 @@ export const broker = sourceKind({
 /** A subscriber that takes nothing for `drainMs` is disconnected; a message is rarely of more than 8 KiB (MAX_PAYLOAD_BYTES). */
 const passedOnBytesMax = ((passedOnPerSecondMax * drainMs) / 1000) * 8 * 1024;
 
-export interface BrokerOptions {
-  readonly mapped?: Mapped;
-  readonly statusTopic?: StatusTopic | undefined;
-  readonly settings: BrokerSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Absent: credentials cannot be checked, and who gives some is refused. */
-  readonly authenticate?: Authenticate;
-  /** The same for who gives a token alone. */
-  readonly ownerOf?: OwnerOf;
-  /** For `recheck`; absent: who is in stays in. */
-  readonly stillProves?: StillProves;
-  /** A payload as subscribers may see it; absent: as it came. */
-  readonly withoutTokens?: (payload: Uint8Array) => Uint8Array;
-  /** Of a larger payload only the beginning is kept; who announces a packet far larger is disconnected. Asked at every packet. */
-  readonly payloadBytesMax?: () => number;
-}
+export type BrokerOptions = Omit<RulesOptions, "warn" | "welcome"> & { readonly log: Log };
 
 export interface BrokerSource extends Source {
   /** Where it listens, with the real port if 0 was asked for. */
