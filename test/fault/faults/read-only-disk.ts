@@ -54,8 +54,6 @@ export const readOnlyDiskFaults: readonly Fault[] = [
     site: { dataDir: join(path, "data"), rate: 500, env: { SPOOL_MIN_FREE_BYTES: "0" } },
     few: 0,
     many: 5,
-    // In the moment of the error an fsync of ext4 may succeed whose transaction is then dropped with the journal: PostgreSQL has that group.
-    partialBooks: true,
     prepare,
     done,
     async run(site, times) {
