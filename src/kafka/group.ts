@@ -3,9 +3,11 @@
  * crash has its partitions at once (with the newer protocol it waits for 45 s). It keeps itself alive, and says nothing to anybody if it
  * does not: whoever uses it watches its heartbeats.
  */
+import type { Clock } from "../core/clock.ts";
 import { openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
+import { answerForNobody, tellLeaderless, type NamedPartition } from "./leaderless.ts";
 
 export interface GroupRecord extends ReadRecord {
   readonly topic: string;
@@ -19,8 +21,11 @@ export interface GroupOptions {
   readonly instanceId: string;
   readonly topics: readonly string[];
   readonly waitMs: number;
+  readonly clock: Clock;
   /** Resolves when all of them are durable: only then they are committed. */
   take(records: readonly GroupRecord[]): Promise<void>;
+  /** Of those dealt to us these have no leader now; none: all have one again. */
+  leaderless(partitions: readonly NamedPartition[]): void;
   /** The group knows us. */
   heard(): void;
 }
@@ -28,7 +33,12 @@ export interface GroupOptions {
 /** Resolves when the group has taken us in, which may take as long as the brokers are away. */
 export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
   const { settings, clientId, groupId, instanceId, topics, waitMs, take, heard } = options;
-  const { client } = await openClient(settings, clientId);
+  const { library, client } = await openClient(settings, clientId);
+  const cluster = client.createCluster();
+  tellLeaderless(library, cluster);
+  answerForNobody(library, cluster, options);
+  // The library makes one of its own otherwise.
+  client.createCluster = () => cluster;
   const consumer = await client.startConsumer({
     topics: [...topics],
     groupId,
@@ -57,5 +67,7 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
   });
   heard();
   consumer.on("heartbeat", heard);
+  // Perhaps they are another's now; if not, they are named again.
+  consumer.on("rebalanceInProgress", () => options.leaderless([]));
   return { leave: () => consumer.close() };
 }

@@ -43,11 +43,8 @@ export interface Batch {
 export interface Wire {
   /** Where the first connection stands. */
   readonly place: string;
-  /**
-   * @param leaderless partitions that no broker leads now are told as such
-   * @throws if one of the topics is not there or may not be seen, or a partition has no leader
-   */
-  topics(names: readonly string[], leaderless?: "told"): Promise<Topics>;
+  /** @throws if one of the topics is not there or may not be seen */
+  topics(names: readonly string[]): Promise<Topics>;
   /** The node that keeps the group or the transactions of this name. */
   coordinator(kind: "group" | "transaction", key: string): Promise<number>;
   /** From 2 on a transaction needs three requests only (KIP-890). */

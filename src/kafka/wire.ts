@@ -2,7 +2,8 @@
 import type { Clock } from "../core/clock.ts";
 import { letGo } from "../core/let-go.ts";
 import { connect, type Cluster, type Library } from "./kafka-client.ts";
-import { code, KafkaError } from "./error.ts";
+import { KafkaError } from "./error.ts";
+import { tellLeaderless } from "./leaderless.ts";
 import { patiently } from "./patience.ts";
 import { older, rawFetch, rawProduce, type Fetched, type RawProduce } from "./raw.ts";
 import type { Topic, Wire } from "./requests.ts";
@@ -10,6 +11,7 @@ import type { KafkaSettings } from "./kafka-settings.ts";
 
 export async function connectWire(settings: KafkaSettings, clientId: string, clock: Clock): Promise<Wire> {
   const { library, cluster } = await connect(settings, clientId);
+  tellLeaderless(library, cluster);
   return wireOf(library, cluster, settings, clock);
 }
 
@@ -53,18 +55,13 @@ function wireOf(
 
   return {
     place: servers ?? "",
-    async topics(names, leaderless) {
+    async topics(names) {
       const request = {
         topics: names.map((name) => ({ id: null, name })),
         allowTopicAutoCreation: false,
         includeTopicAuthorizedOperations: true,
       };
-      const ask = () =>
-        cluster.sendRequest(API.METADATA, request).catch((error: unknown) => {
-          if (leaderless === "told" && error instanceof KafkaTSApiError && lacksLeadersOnly(error.response))
-            return error.response;
-          throw error;
-        });
+      const ask = () => cluster.sendRequest(API.METADATA, request);
       const { clusterId, topics } = await call(ask).catch((error: unknown) => {
         throw named(error, names);
       });
@@ -240,17 +237,6 @@ function wireOf(
 interface ReadFetch {
   readonly errorCode: number;
   readonly fetched: readonly Fetched[];
-}
-
-type Metadata = Awaited<ReturnType<Library["API"]["METADATA"]["response"]>>;
-
-/** Nothing is wrong with the topics but that some of their partitions have no leader. */
-function lacksLeadersOnly(answer: unknown): answer is Metadata {
-  const isFine = ({ errorCode }: { errorCode: number }) =>
-    errorCode === 0 || errorCode === code.leaderNotAvailable;
-  return (answer as Metadata).topics.every(
-    ({ errorCode, partitions }) => errorCode === 0 && partitions.every(isFine),
-  );
 }
 
 /** What the broker says of topics it did not ask for by name. */

@@ -175,4 +175,38 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     await topics.close();
     await old.stop();
   });
+
+  test("goes on while no broker leads a partition that it writes nothing to, and names one that it waits for", async () => {
+    const two = await startKafka({ brokers: 2 });
+    const topics = await openKafka(two.bootstrap, { partitions: 2 });
+    const sink = topics.open();
+    const waits = /no broker leads partition [01] of t/;
+    const devices = ["d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8"];
+    await sink.deliver(delivery(devices.map((deviceId, i) => event(i + 1, { deviceId }))));
+    await two.brokers[1]?.end("SIGKILL");
+    await until(async () => expect(await sink.probe().catch(explain)).toMatch(waits), 60_000);
+    let seq = devices.length;
+    const deliver = (deviceId: string) =>
+      sink.deliver(delivery([event(seq + 1, { deviceId })], { before: { ...noTotals, delivered: seq } }));
+    const left: string[] = [];
+    for (const deviceId of devices)
+      await until(async () => {
+        const failed = await deliver(deviceId).then(() => "", explain);
+        if (failed === "") seq++;
+        else {
+          expect(failed).toMatch(waits);
+          left.push(deviceId);
+        }
+      }, 60_000);
+    expect(left.length).toBeGreaterThan(0);
+    expect(left.length).toBeLessThan(devices.length);
+    await two.brokers[1]?.start();
+    for (const deviceId of left) {
+      await until(() => deliver(deviceId), 60_000);
+      seq++;
+    }
+    expect((await topics.events()).length).toBe(2 * devices.length);
+    await topics.close();
+    await two.stop();
+  }, 180_000);
 });

@@ -38,27 +38,43 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(intake.texts().indexOf("the other")).toBeLessThan(backlog.length / 2);
   }, 60_000);
 
-  test("reads the partitions of the brokers that are there, says which it cannot, and those too once they can be", async () => {
-    const kafka = await startKafka({ brokers: 2 });
-    const { bootstrap, brokers } = kafka;
-    const topic = await newTopic(bootstrap, { partitions: 2 });
-    const intake = fakeIntake(() => source);
-    const source = open({ KAFKA_BOOTSTRAP_SERVERS: bootstrap, KAFKA_SOURCE_TOPIC: topic });
-    await source.start(intake);
-    for (const partition of [0, 1]) await put(bootstrap, topic, partition, ["before"]);
-    await until("both", () => intake.messages.length === 2);
-    await brokers[1]?.end("SIGKILL");
-    await until("it is told", () => source.status().detail.includes("no broker leads partition"), 60_000);
-    expect(source.status().connected).toBe(true);
-    const led = source.status().detail.includes("partition 0") ? 1 : 0;
-    await put(bootstrap, topic, led, ["meanwhile"]);
-    await until("that of the other", () => intake.texts().includes("meanwhile"));
-    await brokers[1]?.start();
-    await put(bootstrap, topic, 1 - led, ["after"]);
-    await until("that of the one", () => intake.texts().includes("after"), 60_000);
-    expect(source.status().detail).not.toContain("no broker leads");
-    expect(intake.messages.length).toBe(4);
-    await source.close();
-    await kafka.stop();
-  }, 180_000);
+  test.each(["alone", "in a group"])(
+    "reads the partitions of the brokers that are there, says which it cannot, and those too once they can be: %s",
+    async (how) => {
+      const kafka = await startKafka({ brokers: 2 });
+      const { bootstrap, brokers } = kafka;
+      const topic = await newTopic(bootstrap, { partitions: 2 });
+      const envOf = (name: string) => ({
+        KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+        KAFKA_SOURCE_TOPIC: topic,
+        ...(how === "in a group" && { KAFKA_CONSUMER_GROUP_ID: `${name}-${topic}` }),
+      });
+      const intake = fakeIntake(() => source);
+      const source = open(envOf("old"));
+      await source.start(intake);
+      for (const partition of [0, 1]) await put(bootstrap, topic, partition, ["before"]);
+      await until("both", () => intake.messages.length === 2, 30_000);
+      await brokers[1]?.end("SIGKILL");
+      await until("it is told", () => source.status().detail.includes("no broker leads partition"), 60_000);
+      expect(source.status().connected).toBe(true);
+      const led = source.status().detail.includes("partition 0") ? 1 : 0;
+      // Who begins now knows the beginning of the one partition, and not of the other.
+      const later = fakeIntake(() => newcomer);
+      const newcomer = open(envOf("new"));
+      await newcomer.start(later);
+      await put(bootstrap, topic, led, ["meanwhile"]);
+      await until("that of the other", () => intake.texts().includes("meanwhile"), 60_000);
+      await until("that of the newcomer", () => later.texts().includes("meanwhile"), 60_000);
+      await brokers[1]?.start();
+      await put(bootstrap, topic, 1 - led, ["after"]);
+      for (const { texts } of [intake, later])
+        await until("that of the one", () => texts().includes("after"), 60_000);
+      await until("all is well", () => !source.status().detail.includes("no broker leads"));
+      expect(intake.texts().toSorted()).toEqual(["after", "before", "before", "meanwhile"]);
+      expect(later.texts().toSorted()).toEqual(["after", "before", "before", "meanwhile"]);
+      for (const each of opened.splice(0)) await each.close();
+      await kafka.stop();
+    },
+    180_000,
+  );
 });

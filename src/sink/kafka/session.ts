@@ -10,6 +10,7 @@ import type { Compression, Producer, RecordBatch } from "../../kafka/batch.ts";
 import { isPassing, type KafkaError } from "../../kafka/error.ts";
 import { patiently } from "../../kafka/patience.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import { mustBeLed } from "../../kafka/leaderless.ts";
 import type { Batch, Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readWords, wordsOf, type KeptPosition, type Place, type Positions } from "./kept.ts";
@@ -112,6 +113,7 @@ export class Session {
   /** Sends the records of a transaction. @returns what was refused as the records' own fault: the session is to be closed then. @throws every other error */
   async produce(loads: readonly Load[], compression: Compression): Promise<readonly Fault[]> {
     this.#touch();
+    mustBeLed(loads);
     if (this.#level < 2) await this.#wire.announce(this.#nodes.transactions, this.#sender, loads);
     const faults: Fault[] = [];
     const rounds = Math.max(0, ...loads.map(({ batches }) => batches.length));

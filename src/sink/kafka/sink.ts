@@ -21,6 +21,7 @@ import {
 import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
+import { mustBeLedWhole } from "../../kafka/leaderless.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { createKeptPosition } from "./kept.ts";
 import { createPacker } from "./pack.ts";
@@ -233,6 +234,7 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
     const wire = await connectWire(settings, `${names.group}-check`, clock);
     try {
       const { topics } = await wire.topics(names.topics);
+      mustBeLedWhole(topics);
       await wire.coordinator("transaction", names.transactionalId);
       await wire.coordinator("group", names.group);
       for (const topic of topics)

@@ -24,7 +24,7 @@ export interface GroupPartitions {
 /** @throws if one of the topics is not there or may not be seen */
 export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
   const { names, partitions, marks, asked, lost } = parts;
-  let { topics } = await asked((at) => at.topics(names, "told"));
+  let { topics } = await asked((at) => at.topics(names));
 
   const topicOf = (name: string): Topic =>
     topics.find((each) => each.name === name) ?? { name, id: "", leaders: [], may: () => undefined };
@@ -42,7 +42,7 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
     partitionOf,
     comesAgain: (name, index, offset) =>
       asked(async (at) => {
-        ({ topics } = await at.topics(names, "told"));
+        ({ topics } = await at.topics(names));
         const partition = partitionOf(name, index, offset);
         const { next } = partition;
         if (next <= offset) return;

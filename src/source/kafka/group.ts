@@ -5,6 +5,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { joinGroup, type GroupRecord } from "../../kafka/group.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import type { NamedPartition } from "../../kafka/leaderless.ts";
 import type { GroupPartitions } from "./group-partitions.ts";
 import { KafkaMessage } from "./kafka-message.ts";
 import type { Partition } from "./partition.ts";
@@ -17,7 +18,8 @@ type Parts = Omit<ReaderParts, "wire" | "partitions"> &
     readonly gatewayId: string;
     readonly topics: readonly string[];
     readonly clock: Clock;
-    joined(): void;
+    /** The group has taken us in; of what it dealt to us these cannot be read now. */
+    reads(leaderless: readonly NamedPartition[]): void;
   };
 
 /** Of the group's own session time-out of 30 s. */
@@ -45,12 +47,14 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     instanceId: gatewayId,
     topics,
     waitMs,
+    clock,
+    leaderless: (partitions) => !signal.aborted && parts.reads(partitions),
     take: (records) => take(records, parts),
     heard: () => (heardMs = clock.monoMs()),
   });
   try {
     await Promise.race([joining, silence.promise, aborted]);
-    if (!signal.aborted) parts.joined();
+    if (!signal.aborted) parts.reads([]);
     await Promise.race([silence.promise, aborted]);
   } finally {
     watch.cancel();

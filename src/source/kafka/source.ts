@@ -11,9 +11,10 @@ import type { Intake } from "../../core/message.ts";
 import { Said } from "../../core/said.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
-import { unpackedBytesMax } from "../../kafka/read-batch.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
+import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
+import { unpackedBytesMax } from "../../kafka/read-batch.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
 import { groupPartitions } from "./group-partitions.ts";
@@ -21,7 +22,7 @@ import { KafkaMessage } from "./kafka-message.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
-import { byLeader, leaderlessWords, leadersOf, probe, readWords, topicNames } from "./topics.ts";
+import { byLeader, leadersOf, probe, readWords, topicNames } from "./topics.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -115,16 +116,14 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     now.signal.addEventListener("abort", () => void at.close());
     let again: Timer | undefined;
     try {
-      const { topics } = await at.topics(names, "told");
+      const { topics } = await at.topics(names);
       const { led, leaderless } = byLeader(settings, topics);
-      const missing = leaderless.length > 0 ? leaderlessWords(leaderless) : "";
-      const words = [readWords(settings, topics), missing].filter((part) => part !== "").join("; ");
-      if (led.length === 0) throw new Error(`there is nothing to read: ${words}`);
+      const words = readWords(settings, topics);
+      if (led.length === 0) throw new Error(`there is nothing to read: ${withLeaderless(words, leaderless)}`);
       const lookMs = leaderless.length > 0 ? leaderlessLookMs : lookAgainMs;
       again = clock.every(lookMs, () => void lookAgain(at, now, leadersOf(settings, topics)));
       const read = await Promise.all(led.map(({ topic, index }) => partitionOf(at, topic, index)));
-      if (missing !== "") log.warn({ kafka: place }, `${missing}; the others are read`);
-      reads(words);
+      reads(words, leaderless);
       await readAll({
         wire: at,
         partitions: read,
@@ -165,17 +164,20 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       signal: now.signal,
       say,
       lost,
-      joined() {
-        reads(`${names.join(", ")} in the group ${groupId}`);
+      reads(leaderless) {
+        reads(`${names.join(", ")} in the group ${groupId}`, leaderless);
       },
     });
   }
 
-  function reads(what: string): void {
+  function reads(what: string, leaderless: readonly NamedPartition[]): void {
+    const before = detail;
+    detail = `${place}: reading ${withLeaderless(what, leaderless)}`;
     if (!connected) log.info({ kafka: place }, `reading ${what}`);
+    if (leaderless.length > 0 && detail !== before)
+      log.warn({ kafka: place }, `${leaderlessWords(leaderless)}; the others are read`);
     connected = true;
     troubles.forget();
-    detail = `${place}: reading ${what}`;
     first.resolve();
   }
 
@@ -201,7 +203,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
 
   async function lookAgain(at: Wire, now: AbortController, before: string): Promise<void> {
     try {
-      const { topics } = await at.topics(names, "told");
+      const { topics } = await at.topics(names);
       if (leadersOf(settings, topics) !== before) now.abort();
     } catch (error) {
       log.debug({ error: explain(error) }, "Kafka's partitions cannot be looked at now");

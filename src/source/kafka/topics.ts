@@ -2,6 +2,7 @@
 import { systemClock } from "../../core/clock.ts";
 import { whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import { isLed, mustBeLedWhole, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Topic } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { counted } from "../../core/readable.ts";
@@ -34,15 +35,12 @@ interface TopicPartition {
 /** What this gateway reads, and what nobody can read now, as while the one broker that has it is away. */
 export function byLeader(settings: KafkaSettings, topics: readonly Topic[]) {
   const all = topics.flatMap((topic) => ownPartitions(settings, topic).map((index) => ({ topic, index })));
-  const isLed = ({ topic, index }: TopicPartition) => (topic.leaders[index] ?? -1) >= 0;
-  return { led: all.filter(isLed), leaderless: all.filter((each) => !isLed(each)) };
+  const hasLeader = ({ topic, index }: TopicPartition) => isLed(topic.leaders[index]);
+  const leaderless = all.filter((each) => !hasLeader(each));
+  return { led: all.filter(hasLeader), leaderless: leaderless.map(named) };
 }
 
-export function leaderlessWords(partitions: readonly TopicPartition[]): string {
-  const named = partitions.slice(0, 10).map(({ topic, index }) => `${index} of ${topic.name}`);
-  const more = partitions.length > named.length ? " and others" : "";
-  return `no broker leads partition ${named.join(", ")}${more} now`;
-}
+const named = ({ topic, index }: TopicPartition): NamedPartition => ({ topic: topic.name, index });
 
 /** Another word: the partitions or their leaders are others. */
 export function leadersOf(settings: KafkaSettings, topics: readonly Topic[]): string {
@@ -73,6 +71,7 @@ export async function probe(settings: KafkaSettings): Promise<string> {
     const { topics } = await wire.topics(names).catch((error: unknown) => {
       throw unread(error);
     });
+    mustBeLedWhole(topics);
     for (const { name, may } of topics)
       if (may("read") === false)
         throw new Error(`the gateway's user may not read ${name}: allow it READ on the topic`);
