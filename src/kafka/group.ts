@@ -7,6 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
+import { boundedCodecs } from "./unpack.ts";
 import { answerForNobody, tellLeaderless, type NamedPartition } from "./leaderless.ts";
 
 export interface GroupRecord extends ReadRecord {
@@ -34,6 +35,7 @@ export interface GroupOptions {
 export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
   const { settings, clientId, groupId, instanceId, topics, waitMs, take, heard } = options;
   const { library, client } = await openClient(settings, clientId);
+  await boundedCodecs();
   const cluster = client.createCluster();
   tellLeaderless(library, cluster);
   answerForNobody(library, cluster, options);

@@ -5,8 +5,8 @@
  * producer sends some records twice when a leader changes, and costs five times as much as batch.ts. Rejected: @platformatic/kafka,
  * kept by a company, whose requests end at Produce 11 and EndTxn 4: that is the older transaction (five requests and a pause instead of
  * three); in a compiled executable it needs a patch (WebAssembly), and it brings nine packages. kafkajs, which loses records. The
- * library is loaded at the first connection, so that a gateway without Kafka does not pay for it; kafka-client.ts, raw.ts and wire.ts are all
- * that know it.
+ * library is loaded at the first connection, so that a gateway without Kafka does not pay for it; kafka-client.ts, group.ts, leaderless.ts, raw.ts,
+ * unpack.ts and wire.ts are all that know it.
  */
 import type * as KafkaTs from "kafka-ts";
 import { code, KafkaError } from "./error.ts";
@@ -95,10 +95,4 @@ function loginOf(
         },
       ),
   };
-}
-
-/** Snappy and LZ4. */
-export async function unpackedByClient(records: Buffer, codec: number): Promise<Buffer> {
-  const { findCodec } = await import("kafka-ts/dist/codecs/index.js");
-  return findCodec(codec).decompress(records);
 }

@@ -4,10 +4,9 @@
  * Keys and values are bytes of the answer, not text: a device's payload is judged as it was sent. The client's own reader makes text of
  * them, and an offset a bigint per record.
  */
-import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { unpackedByClient } from "./kafka-client.ts";
 import { crc32c } from "./crc32c.ts";
 import type { Fetched, Place } from "./raw.ts";
+import { unpacked } from "./unpack.ts";
 
 export interface ReadRecord {
   readonly offset: number;
@@ -123,18 +122,6 @@ function readBatch(
       take({ offset, timeMs, epoch, key: reader.bytes(), value: reader.bytes(), headers: reader.headers() });
     reader.at = end;
   }
-}
-
-/** Of one batch: more is no batch of messages. */
-export const unpackedBytesMax = 256 * 1024 * 1024;
-const bounds = { maxOutputLength: unpackedBytesMax };
-
-/** @throws if it is of a codec that is not known, or too much comes out of it */
-function unpacked(records: Buffer, codec: number): Buffer | Promise<Buffer> {
-  if (codec === 0) return records;
-  if (codec === 1) return gunzipSync(records, bounds);
-  if (codec === 4) return zstdDecompressSync(records, bounds);
-  return unpackedByClient(records, codec);
 }
 
 class Reader {

@@ -14,7 +14,7 @@ import { whyUnread } from "../../kafka/error.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
-import { unpackedBytesMax } from "../../kafka/read-batch.ts";
+import { unpackedBytesMax } from "../../kafka/unpack.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
 import { groupPartitions } from "./group-partitions.ts";
