@@ -58,7 +58,7 @@ async function bun(args: readonly string[]): Promise<number> {
 async function bunTest(args: readonly string[]): Promise<number> {
   if (!process.stderr.isTTY) return bun([...args, "--only-failures"]);
   const stderr = (text: string) => void process.stderr.write(text);
-  const progress = progressOf({ isTerminal: true, stderr }, "test files begun");
+  const progress = progressOf({ isTerminal: true, stderr }, (done) => `${done} test files begun`);
   const total = testFiles().filter((file) => patterns.length === 0 || patterns.some((p) => file.includes(p)));
   const child = Bun.spawn([process.execPath, ...args], {
     cwd: root,

@@ -1,5 +1,4 @@
 /** How far a long command has come, in one line that is written over, for a person at a terminal: nothing is written anywhere else. */
-import { number } from "../core/readable.ts";
 import type { Context } from "./command.ts";
 
 export interface Progress {
@@ -12,10 +11,10 @@ export interface Progress {
 const everyMs = 100;
 const barChars = 24;
 
-/** @param what is being done, such as "entries read" */
+/** @param words how far it has come, such as "2 entries read" */
 export function progressOf(
   { isTerminal, stderr }: Pick<Context, "isTerminal" | "stderr">,
-  what: string,
+  words: (done: number) => string,
 ): Progress {
   let [saidMs, last, said] = [Number.NEGATIVE_INFINITY, "", ""];
   if (isTerminal !== true) return { step() {}, end() {} };
@@ -26,7 +25,7 @@ export function progressOf(
   };
   return {
     step(done, total) {
-      last = `${bar(done, total)}${number(done)} ${what}`;
+      last = `${bar(done, total)}${words(done)}`;
       if (performance.now() - saidMs < everyMs) return;
       saidMs = performance.now();
       say();
@@ -42,10 +41,10 @@ export function progressOf(
 /** Shows how far `work` has come, and ends the line however that ends, so that an error does not stand behind it. */
 export async function withProgress<T>(
   context: Pick<Context, "isTerminal" | "stderr">,
-  what: string,
+  words: (done: number) => string,
   work: (step: Progress["step"]) => T | Promise<T>,
 ): Promise<T> {
-  const progress = progressOf(context, what);
+  const progress = progressOf(context, words);
   try {
     return await work(progress.step);
   } finally {

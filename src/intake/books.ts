@@ -5,6 +5,7 @@
  * being judged is not written: after a crash nobody acknowledged it, and it is received again.
  */
 import type { Entry } from "../core/entry.ts";
+import { counted, countedEntries } from "../core/readable.ts";
 
 export interface BookTotals {
   readonly received: number;
@@ -209,13 +210,15 @@ export function balanceBooks(
   const unknown = held.head - new Books(books).spooled;
   if (unknown !== 0) {
     add("accepted", unknown);
-    notes.push(`the books did not tell of ${unknown} entries: counted as accepted`);
+    notes.push(`the books did not tell of ${countedEntries(unknown)}: counted as accepted`);
   }
   const lost = new Books(books).awaiting - held.deferred(books.get("rejudged_to") ?? 0);
   if (lost > 0) {
     add("rejudged", lost);
     add(rejectedPrefix + lostReason, lost);
-    notes.push(`${lost} messages waited to be judged and are lost: counted as rejected (${lostReason})`);
+    notes.push(
+      `${counted(lost, "message")} waited to be judged and got lost: counted as rejected (${lostReason})`,
+    );
   }
   const corrected = new Books(books);
   const { accepted, rejected, duplicate } = corrected.totals();

@@ -21,6 +21,7 @@ import { readByPieces } from "./broker-pieces.ts";
 import { createBrokerRules, drainMs, passedOnPerSecondMax, type RulesOptions } from "./broker-rules.ts";
 import { connectionBytes } from "../core/memory-bound.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
+import { probePort } from "../core/probe-port.ts";
 import { lastGood } from "../core/pem.ts";
 import { brokerMistakes, brokerSettings, brokerTls } from "./broker-settings.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
@@ -39,7 +40,11 @@ export const broker = sourceKind({
   },
   mistakes: (values, isAsked) => (isAsked ? brokerMistakes(values) : []),
   isAsked: (_, earlier) => earlier.length === 0,
-  probe: ({ listen }) => Promise.resolve(`no MQTT_URL: the gateway is itself the broker, on ${listen}`),
+  async probe({ listen, tlsListen }) {
+    const ports = [await probePort("BROKER_LISTEN", listen)];
+    if (tlsListen !== undefined) ports.push(await probePort("BROKER_TLS_LISTEN", tlsListen));
+    return `no MQTT_URL: the gateway is itself the broker; ${ports.join(", ")}`;
+  },
   open: openBrokerSource,
   memory: ({ maxConnections }) => [
     { part: "packets that wait for the intake", bytes: waitingBytesMax },

@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from "node:
 import type { AddressInfo } from "node:net";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { explain } from "../core/log.ts";
-import { type IngestSettings, ingestTls } from "./http-settings.ts";
+import type { IngestSettings, ingestTls } from "./http-settings.ts";
 
 /** How long the head of a request may take, and then the whole of it. */
 const headMs = 10_000;
@@ -53,19 +53,4 @@ export function placeOf({ listen }: IngestSettings): ListenAddress {
 export function addressOf(server: IngestServer | undefined): { host: string; port: number } {
   const { address: host, port } = (server?.address() ?? { address: "", port: 0 }) as AddressInfo;
   return { host, port };
-}
-
-/** A gateway that runs has the port; else it must be free. */
-export async function probeListen(settings: IngestSettings): Promise<string> {
-  ingestTls(settings);
-  const where = settings.listen ?? "";
-  try {
-    const server = await listening(() => Promise.resolve(), placeOf(settings), 1, undefined);
-    await new Promise<void>((resolve) => void server.close(() => resolve()));
-    return `${where} is free`;
-  } catch (error) {
-    if (String(Object(Object(error)["cause"])["code"]) === "EADDRINUSE")
-      return `${where} is in use, by a gateway that runs or by another program`;
-    throw error;
-  }
 }

@@ -13,6 +13,7 @@ import { hostPort, isLoopback, parseListen, type ListenAddress } from "../core/l
 import { explain } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { lastGood } from "../core/pem.ts";
+import { probePort } from "../core/probe-port.ts";
 import { sourceKind, type Source, type SourceParts } from "../core/source.ts";
 import { hashOf } from "../core/token.ts";
 import { throttledWarn } from "../core/throttled-warn.ts";
@@ -22,14 +23,7 @@ import { itemsMax } from "./http-batch.ts";
 import { createBodyReader, createRoom, type Share, unpackingBytes } from "./http-body.ts";
 import { Delivery, HttpMessage, type Sender } from "./http-message.ts";
 import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenOf } from "./http-requests.ts";
-import {
-  addressOf,
-  type IngestServer,
-  listening,
-  lookEveryMs,
-  placeOf,
-  probeListen,
-} from "./http-listening.ts";
+import { addressOf, type IngestServer, listening, lookEveryMs, placeOf } from "./http-listening.ts";
 import { inParts } from "./http-parts.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./http-settings.ts";
 import { counted } from "../core/readable.ts";
@@ -43,7 +37,10 @@ export const httpIngest = sourceKind({
   },
   mistakes: ingestMistakes,
   isAsked: ({ listen }) => listen !== undefined,
-  probe: probeListen,
+  probe(settings) {
+    ingestTls(settings);
+    return probePort("INGEST_LISTEN", settings.listen ?? "");
+  },
   open: openHttpSource,
   memory: ({ maxConnections, maxBodyBytes }) => [
     { part: "requests under way", bytes: heldBytesMax },

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import { size } from "../core/readable.ts";
 import type { DeadLetters, Refused } from "./dead-letters.ts";
 
 const lookEveryMs = 1_000;
@@ -61,7 +62,7 @@ export function watchLetters({ letters, clock, log }: LetterWatchOptions): Lette
       if (count === 0) return "none";
       const gone =
         letters.discarded > 0 ? `; ${letters.discarded} removed at their bound since the start` : "";
-      return `${count} kept (${bytes} bytes), ${refused} refused since the start${gone}: see \`sluice dead-letters list\``;
+      return `${count} kept (${size(bytes)}), ${refused} refused since the start${gone}: see \`sluice dead-letters list\``;
     },
     stop: () => timer.cancel(),
   };

@@ -4,6 +4,7 @@ import type { Database } from "bun:sqlite";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log.ts";
+import { size } from "../core/readable.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
 
 /**
@@ -151,7 +152,7 @@ export function reserveFreeSpace(
     if (hasRoom(bytes)) return;
     throw new SpoolFull(
       "disk_low",
-      `the disk of ${dataDir} has ${free()} bytes free and must keep ${freeBytesMin} (SPOOL_MIN_FREE_BYTES)`,
+      `the disk of ${dataDir} has ${size(free())} free and must keep ${size(freeBytesMin)} (SPOOL_MIN_FREE_BYTES)`,
     );
   };
 }

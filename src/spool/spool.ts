@@ -15,6 +15,7 @@ import { letGo } from "../core/let-go.ts";
 import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
 import type { Values } from "../core/settings.ts";
 import type { Cursor } from "../core/sink.ts";
+import { size } from "../core/readable.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";
 import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
@@ -236,7 +237,7 @@ export class Spool {
     if (over() <= 0 || free >= this.#head || endsTheHold) return;
     throw new SpoolFull(
       "spool_full",
-      `the spool holds ${this.#bytes} bytes and may hold ${bytesMax} (SPOOL_MAX_BYTES)`,
+      `the spool holds ${size(this.#bytes)} and may hold ${size(bytesMax)} (SPOOL_MAX_BYTES)`,
     );
   }
 

@@ -89,7 +89,7 @@ describe.each([
     );
     const { code, out } = await sluice("replay", "--all", ...where);
     expect(code).toBe(1);
-    expect(out).toContain("2 of 3 dead letters replayed, 1 stay");
+    expect(out).toContain("2 of 3 dead letters replayed, 1 stays");
     expect(out).toContain("there is no sink kafka");
     expect(JSON.parse((await sluice("replay", "--all", "--json", ...where)).out)).toMatchObject({
       matched: 1,

@@ -234,10 +234,31 @@ describe("migrate and check, without servers", () => {
     expect(probes.map(({ part, ok }) => [part, ok])).toEqual([
       ["clock", true],
       ["disk", true],
+      ["http", true],
       ["source", false],
       ["registry", false],
       ["postgres", false],
     ]);
+  });
+
+  test("check says where the gateway would listen, and whether that is free", async () => {
+    using other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const taken = `127.0.0.1:${other.port}`;
+    env = {
+      ...env,
+      HTTP_LISTEN: taken,
+      BROKER_LISTEN: taken.replace(".1:", ".2:"),
+      INGEST_LISTEN: "127.0.0.3:0",
+    };
+    const told = async () => (await sluice("check")).out.split("\n\n")[1];
+    const inUse = `${taken} is in use, by a gateway that runs or by another program`;
+    const found = await told();
+    expect(found).toContain(`http                ok      ${inUse}\n`);
+    expect(found).toContain(`the gateway is itself the broker; ${taken.replace(".1:", ".2:")} is free\n`);
+    expect(found).toContain("source http_ingest  ok      127.0.0.3:0 is free\n");
+    expect(found).toContain(`no DATABASE_URL: devices and tables are in a file of SQLite, `);
+    env = { ...env, HTTP_LISTEN: "192.0.2.1:80", ADMIN_TOKEN: "a-token-of-some-length" };
+    expect(await told()).toMatch(/^http +FAILED +HTTP_LISTEN: cannot listen on 192\.0\.2\.1:80/m);
   });
 
   test("run logs why it cannot start", async () => {

@@ -142,7 +142,7 @@ test("progress is drawn over itself on a terminal, and only there", async () => 
   const file = join(directory, "fleet.ndjson");
   writeFileSync(file, '{"tenant_id":"acme","device_id":"d1","site_id":"s"}\n');
   expect((await sluice(["devices", "import", file, "--gateway", url], true)).err).toContain(
-    "\r1 lines read\n",
+    "\r1 line read\n",
   );
   expect((await sluice(["devices", "import", file, "--gateway", url])).err).not.toContain("\r");
 });

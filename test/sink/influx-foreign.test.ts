@@ -213,10 +213,10 @@ describe("version 2", () => {
   test("check finds a token that may only read, and writes nothing", async () => {
     const { server, influx } = start({ writable: [] });
     server.bucket("telemetry_acme");
-    await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 databases");
+    await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 database");
     // A token for that bucket alone sees no organization.
     server.set({ readable: ["telemetry_acme"] });
-    await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 databases");
+    await expect(influx.sink.probe()).rejects.toThrow("INFLUXDB_TOKEN may not write to 1 of 1 database");
     server.set({ writable: ["telemetry_acme"] });
     expect(await influx.sink.probe()).toContain("1 database in use; may write to 1 of them");
     expect(server.buckets.get("telemetry_acme")?.size).toBe(0);
@@ -241,7 +241,7 @@ describe("version 2", () => {
   test("check tries the one bucket that is named, even if the token may see none", async () => {
     const { server, influx } = start({ writable: [], writeOnly: true }, { database: "telemetry" });
     server.bucket("telemetry");
-    await expect(influx.sink.probe()).rejects.toThrow("may not write to 1 of 1 databases tried: telemetry");
+    await expect(influx.sink.probe()).rejects.toThrow("may not write to 1 of 1 database tried: telemetry");
     server.set({ writable: ["telemetry"] });
     expect(await influx.sink.probe()).toContain("may write to 1 of them");
   });

@@ -290,7 +290,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     await ask("GRANT READ ON telemetry TO reader", admin);
     const as = (username: string) =>
       open({ url: guarded.url, database: "telemetry", username, password: "pw" }).sink;
-    await expect(as("reader").probe()).rejects.toThrow("may not write to 1 of 1 databases tried: telemetry");
+    await expect(as("reader").probe()).rejects.toThrow("may not write to 1 of 1 database tried: telemetry");
     expect(await as("root").probe()).toContain("may write to 1 of them");
     expect(await ask("SHOW MEASUREMENTS ON telemetry", admin)).not.toContain("values");
   });

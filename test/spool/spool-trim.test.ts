@@ -218,7 +218,7 @@ describe("at the byte bound", () => {
         append();
         fits++;
       }
-    }).toThrow(/the spool holds \d+ bytes and may hold 200000 \(SPOOL_MAX_BYTES\)/);
+    }).toThrow(/the spool holds \d+\.\d KiB and may hold 195\.3 KiB \(SPOOL_MAX_BYTES\)/);
     expect(spool.head).toBe(fits);
     expect(spool.bytes).toBeLessThanOrEqual(bytesMax);
     expect(append).toThrow(SpoolFull);
@@ -311,7 +311,7 @@ test("an append fails if it would leave the disk with less than its floor", () =
   const spool = kit.spool({ freeBytesMin: Number.MAX_SAFE_INTEGER });
   expect(() => put(spool, 1)).toThrow(SpoolFull);
   expect(() => put(spool, 1)).toThrow(
-    /has \d+ bytes free and must keep 9007199254740991 \(SPOOL_MIN_FREE_BYTES\)/,
+    /has \d+\.\d [GT]iB free and must keep 8192\.0 TiB \(SPOOL_MIN_FREE_BYTES\)/,
   );
   expect(spool.head).toBe(0);
 });

@@ -50,8 +50,7 @@ async function run({ part, probe }: Probe): Promise<Probed> {
 
 function asText(effective: readonly Effective[], found: readonly Probed[]): string {
   const settings = effective.map(
-    ({ name, value, origin }) =>
-      `${name}=${value ?? ""}`.padEnd(48) + `  # ${value === null ? "not set" : origin}\n`,
+    ({ name, value, origin }) => `${name}=${value ?? ""}`.padEnd(48) + `  # ${value ? origin : "not set"}\n`,
   );
   const width = Math.max(10, ...found.map(({ part }) => part.length));
   const rows = found.map(({ part, ok, detail }) =>

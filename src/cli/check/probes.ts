@@ -12,10 +12,12 @@ import { probeStatusTopic } from "../../source/mqtt-probe.ts";
 import { filtersOf } from "../../source/mqtt-options.ts";
 import { thisHost } from "../../config/host.ts";
 import { whyReadOnly } from "../../core/owner.ts";
+import { probePort } from "../../core/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
 import { silentLog } from "../../core/log.ts";
 import { openStore, storeNameOf } from "../../store/open-store.ts";
+import { localFile } from "../../store/sqlite/local-file.ts";
 import { probeRegistry, probeTables } from "./store-probes.ts";
 import { openRedis } from "../../redis/redis-client.ts";
 import { isRedisNamed } from "../../redis/redis-settings.ts";
@@ -45,18 +47,22 @@ export function createProbes(config: Config): Probes {
   const nothing = { head: 0, read: () => [] };
   const parts = { dataDir, gatewayId, held: nothing, events: store.events };
   const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });
-  const ofStore = [
-    { part: "registry", probe: () => probeRegistry(store, config) },
-    { part: store.tables.name, probe: () => probeTables(store) },
-  ];
+  const ofStore =
+    storeNameOf(postgres) === "local"
+      ? [{ part: "local", probe: () => Promise.resolve(localSaid(general.dataDir)) }]
+      : [
+          { part: "registry", probe: () => probeRegistry(store, config) },
+          { part: store.tables.name, probe: () => probeTables(store) },
+        ];
   return {
     probes: [
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir, spool.freeBytesMin) },
+      { part: "http", probe: () => probePort("HTTP_LISTEN", config.http.listen) },
       ...sourceProbes(config),
       ...mappingProbes(config),
       ...statusProbes(config),
-      ...(storeNameOf(postgres) === "local" ? [] : ofStore),
+      ...ofStore,
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
       ...redisProbes(config),
     ],
@@ -66,6 +72,10 @@ export function createProbes(config: Config): Probes {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+function localSaid(dataDir: string): string {
+  return `no DATABASE_URL: devices and tables are in a file of SQLite, ${localFile(dataDir)}`;
 }
 
 /** Of a Redis that no sink writes to, but the shared auth cache needs. */

@@ -31,7 +31,7 @@ export const importFile = command({
       const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
       const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
       const result = noResult();
-      const progress = progressOf(context, "lines read");
+      const progress = progressOf(context, (done) => `${counted(done, "line")} read`);
       const printTokens = tokenPrinter(context, options.json);
       const added = async () => {
         await printedOrRemoved(devices, result, printTokens);
@@ -77,15 +77,19 @@ export const exportFile = command({
       // The devices themselves on the screen are progress enough.
       const isShown = context.isOutputTerminal === true;
       const where = isShown ? { ...context, isTerminal: false } : context;
-      return withProgress(where, "devices read", async (step) => {
-        const counting = listCounting(devices, step);
-        const kind = options.format ?? "ndjson";
-        for await (const text of writeDevices(counting, filterOf(options), kind, hashes)) {
-          if (context.signal.aborted) return 1;
-          context.exact(text);
-        }
-        return 0;
-      });
+      return withProgress(
+        where,
+        (done) => `${counted(done, "device")} read`,
+        async (step) => {
+          const counting = listCounting(devices, step);
+          const kind = options.format ?? "ndjson";
+          for await (const text of writeDevices(counting, filterOf(options), kind, hashes)) {
+            if (context.signal.aborted) return 1;
+            context.exact(text);
+          }
+          return 0;
+        },
+      );
     });
   },
 });

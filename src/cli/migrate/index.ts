@@ -3,7 +3,7 @@
  * of times.
  */
 import { withProgress } from "../progress.ts";
-import { number } from "../../core/readable.ts";
+import { counted, number } from "../../core/readable.ts";
 import type { Config } from "../../config/index.ts";
 import { openPostgres } from "../../store/postgres/postgres-client.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";
@@ -59,8 +59,10 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
   const db = openPostgres({ ...config.postgres, url });
   sayWhere(context, `PostgreSQL, ${db.place}`);
   try {
-    const { rows, refused, file } = await withProgress(context, "rows moved", (step) =>
-      moveLocal(config, db, (_, n) => step(n)),
+    const { rows, refused, file } = await withProgress(
+      context,
+      (done) => `${counted(done, "row")} moved`,
+      (step) => moveLocal(config, db, (_, n) => step(n)),
     );
     const counts = Object.entries(rows).map(([table, n]) => `${table}: ${number(n)} moved\n`);
     context.stdout(asJson ? jsonLine({ rows, refused, file }) : counts.join(""));

@@ -20,7 +20,11 @@ interface Total {
 type Batch = (after: number, upTo: number | undefined) => Promise<ReviewOutcome>;
 
 export function runThrough(context: Context, batch: Batch): Promise<Total> {
-  return withProgress(context, "processed", (step) => batches(context, batch, step));
+  return withProgress(
+    context,
+    (done) => `${number(done)} processed`,
+    (step) => batches(context, batch, step),
+  );
 }
 
 async function batches(context: Context, batch: Batch, step: Progress["step"]): Promise<Total> {
@@ -62,7 +66,7 @@ export function report(
     return context.stdout(jsonLine(answer));
   }
   context.stdout(
-    `${number(total.done)} of ${number(matched)} ${things} ${dryRun ? "would be " : ""}${done}, ${number(keptCount)} stay\n`,
+    `${number(total.done)} of ${number(matched)} ${things} ${dryRun ? "would be " : ""}${done}, ${number(keptCount)} ${keptCount === 1 ? "stays" : "stay"}\n`,
   );
   const reasons = [...why].sort(([, a], [, b]) => b - a).slice(0, 20);
   if (reasons.length > 0)

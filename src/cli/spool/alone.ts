@@ -1,4 +1,5 @@
 /** What the commands share that want a spool for themselves. */
+import { number } from "../../core/readable.ts";
 import { SpoolInUse } from "../../spool/lock.ts";
 import { spoolIn } from "../../spool/tools/spool-file.ts";
 import type { Context } from "../command.ts";
@@ -6,7 +7,7 @@ import { configured } from "../configuration.ts";
 import { sayWhere } from "../report.ts";
 
 /** Of a progress: up to which seq was read. */
-export const lastRead = "is the last entry read";
+export const lastRead = (seq: number) => `${number(seq)} is the last entry read`;
 
 /** Runs `work` with the spool to itself; if a gateway has the spool, says so in the words of this command. */
 export async function alone(

@@ -201,7 +201,7 @@ export function createServer(options: ServerOptions): Target {
     }
     if (denied.length > 0)
       throw new Outage(
-        `INFLUXDB_TOKEN may not write to ${denied.length} of ${tried.length} databases tried: ${denied.slice(0, 5).join(", ")}`,
+        `INFLUXDB_TOKEN may not write to ${denied.length} of ${counted(tried.length, "database")} tried: ${denied.slice(0, 5).join(", ")}`,
         { alarm: true },
       );
     return tried.length === 0

@@ -4,6 +4,7 @@
  * skipped.
  */
 import type { Database } from "bun:sqlite";
+import { countedEntries } from "../../core/readable.ts";
 
 interface Imbalance {
   readonly sink: string;
@@ -24,7 +25,7 @@ export function balanceCursors(db: Database): string[] {
   return off.map(({ sink, missing }) => {
     if (missing > 0) {
       db.query("UPDATE cursors SET skipped = skipped + ? WHERE sink = ?").run(missing, sink);
-      return `${missing} entries waited for a part of sink ${sink} and are not listed any more: counted as skipped`;
+      return `${countedEntries(missing)} that waited for a part of sink ${sink} and that nothing lists any more: counted as skipped`;
     }
     db.query(
       `UPDATE cursors SET delivered = max(0, delivered + $missing), start = start + min(0, delivered + $missing)
