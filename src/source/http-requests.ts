@@ -26,10 +26,12 @@ export interface Route {
 }
 
 const root = "/ingest/v1/";
+/** As a proxy is asked; whoever is asked must take it (RFC 9112, 3.2.2). */
+const absolute = /^https?:\/\/[^/?#]*/i;
 
 /** @throws Refused: no such place, or a name that is percent-encoded wrongly */
 export function routeOf({ url = "", method }: Pick<IncomingMessage, "url" | "method">): Route {
-  const [path = ""] = url.split("?", 1);
+  const [path = ""] = url.replace(absolute, "").split("?", 1);
   if (!path.startsWith(root)) throw new Refused(404, `messages are taken below ${root}`);
   if (method !== "POST") throw new Refused(405, "messages are sent with POST");
   const levels = path.slice(root.length).split("/");

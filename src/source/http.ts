@@ -25,6 +25,7 @@ import { Delivery, HttpMessage, type Sender } from "./http-message.ts";
 import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenOf } from "./http-requests.ts";
 import { addressOf, type IngestServer, listening, lookEveryMs, placeOf } from "./http-listening.ts";
 import { inParts } from "./http-parts.ts";
+import { createPipelines } from "./http-pipelines.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./http-settings.ts";
 import { counted } from "../core/readable.ts";
 
@@ -70,6 +71,7 @@ export function openHttpSource(parts: Parts): Source {
   const room = createRoom(heldBytesMax);
   const tls = lastGood(() => ingestTls(settings));
   const inTurn = createTurns();
+  const pipelines = createPipelines(warn);
   const readBody = createBodyReader(settings.maxBodyBytes);
   /** By when they were handed to the intake, monotonic. */
   const waiting = new Map<Delivery, number>();
@@ -86,6 +88,8 @@ export function openHttpSource(parts: Parts): Source {
   let refused = 0;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    if (!pipelines.enter(socket)) return void (refused += 1);
     underWay += 1;
     try {
       send(response, await answered(request, response));
@@ -98,6 +102,7 @@ export function openHttpSource(parts: Parts): Source {
       response.destroy();
     } finally {
       underWay -= 1;
+      pipelines.leave(socket);
     }
   }
 

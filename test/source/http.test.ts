@@ -412,6 +412,46 @@ test("connections beyond the bound are closed, and one that sends its head slowl
   expect((await post(d1, envelope())).status).toBe(202);
 });
 
+/** All requests at once, and what is answered to them until the last one is or the connection ends. */
+async function atOnce(requests: readonly string[]): Promise<{ answers: number; isClosed: boolean }> {
+  let [text, isClosed] = ["", false];
+  const socket = connect(port(), "127.0.0.1", () => socket.write(requests.join("")));
+  socket.on("data", (chunk) => (text += chunk.toString())).on("error", () => {});
+  socket.on("close", () => (isClosed = true));
+  endLater(() => socket.destroy());
+  const answers = () => text.split("HTTP/1.1 202 ").length - 1;
+  await until(() => isClosed || answers() === requests.length);
+  return { answers: answers(), isClosed };
+}
+
+function whole(target: string, envelopeSent: object): string {
+  const body = JSON.stringify(envelopeSent);
+  return `POST ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+test("a connection may be some requests ahead of its answers, and no more", async () => {
+  await start();
+  expect(await atOnce(Array.from({ length: 16 }, () => whole(d1, envelope())))).toEqual({
+    answers: 16,
+    isClosed: false,
+  });
+  for (const target of [d1, "/nowhere"]) {
+    const many = Array.from({ length: 1_000 }, () => whole(target, envelope()));
+    expect(await atOnce(many)).toMatchObject({ isClosed: true });
+  }
+  await until(() =>
+    running
+      .stats()
+      .sources.some((source) => source.kind === "http_ingest" && source.detail.includes("; 0 requests")),
+  );
+  expect(running.stats().ingest.received).toBe(32);
+});
+
+test("the target may be absolute, as a proxy is asked", async () => {
+  await start();
+  expect((await atOnce([whole(`http://gateway.example:8081${d1}`, envelope())])).answers).toBe(1);
+});
+
 test.each([
   ["no HTTP", "\u0016\u0003\u0001hello\r\n\r\n", 400],
   [
