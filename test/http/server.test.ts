@@ -63,6 +63,17 @@ test.each(["127.0.0.1:0", "[::1]:0"])("%s: the address has the port that was bou
   expect((await fetch(`http://${address}/stats`, { method: "HEAD" })).status).toBe(200);
 });
 
+test("a connection that does not wait for its answers ends, and holds nobody up", async () => {
+  const { port = 0 } = parseListen(start("127.0.0.1:0").address) ?? {};
+  let [answer, isClosed] = ["", false];
+  const request = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+  const socket = connect(port, "127.0.0.1", () => socket.write(request.repeat(1_000)));
+  socket.on("data", (chunk) => (answer += chunk.toString())).on("error", () => {});
+  socket.on("close", () => (isClosed = true));
+  await until("closed", () => isClosed || answer.split("HTTP/1.1 200 ").length > 1_000);
+  expect(isClosed).toBe(true);
+});
+
 test("an address that is taken is reported with its setting and the remedy", () => {
   const { address } = start("127.0.0.1:0");
   expect(() => start(address)).toThrow(
