@@ -3,15 +3,13 @@
  * forgotten.
  */
 import { existsSync } from "node:fs";
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
+import { endsAfterEach } from "../kit/ends.ts";
 import { executable, startGateway, statsWhen } from "../kit/gateway.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 const TOPIC = "tenant/acme/device/d1/telemetry";
 const LARGE_BYTES = 100_000_000;

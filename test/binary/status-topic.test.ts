@@ -1,19 +1,17 @@
 /** Health over MQTT, as somebody sees it who watches the broker with an ordinary client: the compiled gateway, a real Mosquitto. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
+import { endsAfterEach } from "../kit/ends.ts";
 import { type GatewayProcess, sluice, startGateway } from "../kit/gateway.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { freePort } from "../kit/port.ts";
 import { until } from "../kit/source.ts";
 
 const topic = "site/sluice/status";
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 interface Status {
   readonly state: string;

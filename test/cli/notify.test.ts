@@ -1,18 +1,16 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log.ts";
 import { systemdOf } from "../../src/cli/service/notify.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { executable, startGateway } from "../kit/gateway.ts";
 import { notifySocket } from "../kit/notify.ts";
 import { until } from "../kit/until.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 let sockets = 0;
 

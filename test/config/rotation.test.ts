@@ -2,7 +2,7 @@
  * Files that settings name: a file that cannot be used is a mistake that names its setting, and a renewed one is
  * picked up while the gateway runs.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +19,7 @@ import { rotation } from "../../src/config/rotation.ts";
 import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";
 import { brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
@@ -37,10 +38,7 @@ afterAll(() => {
   made.remove();
   others.remove();
 });
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 let files = 0;
 function file(text: string | Buffer): string {

@@ -27,6 +27,15 @@ export function event(seq: number, more: EntryChanges = {}): Entry {
   } as Entry;
 }
 
+/** Telemetry with these metrics. */
+export function reading(
+  seq: number,
+  metrics: Readonly<Record<string, unknown>>,
+  more: EntryChanges = {},
+): Entry {
+  return event(seq, { payload: JSON.stringify({ metrics }), ...more });
+}
+
 export function reject(seq: number, more: EntryChanges = {}): Reject {
   return event(seq, { kind: "reject", reason: "TOKEN_INVALID", ...more }) as Reject;
 }
@@ -38,6 +47,18 @@ export function deferred(seq: number): Entry {
 export function events(first: number, last: number): Entry[] {
   return Array.from({ length: last - first + 1 }, (_, i) => event(first + i));
 }
+
+/** Of now: fakes keep to a retention period as the real servers do. */
+export function eventsOfNow(first: number, last: number): Entry[] {
+  const nowMs = Date.now();
+  return events(first, last).map((entry) => {
+    const atMs = nowMs + entry.seq;
+    return { ...entry, receivedMs: atMs, eventMs: atMs };
+  });
+}
+
+/** What becomes of `n` entries that are taken. */
+export const all = (n: number): Outcome => ({ delivered: n, ignored: 0, refused: 0 });
 
 /** A delivery that remembers what was refused. */
 export function delivery(

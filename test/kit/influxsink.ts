@@ -2,12 +2,14 @@
  * An InfluxDB sink for tests: default settings except what a test changes, its own data directory, simulated time on
  * request.
  */
+import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
+import { Outage } from "../../src/core/outage.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
 import { influxSettings } from "../../src/sink/influx/settings.ts";
 import { openInfluxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
@@ -86,4 +88,14 @@ export function openInflux(
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** The outage in which this ends. */
+export async function outage(work: Promise<unknown>): Promise<Outage> {
+  const error: unknown = await work.then(
+    () => new Error("it did not throw"),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(Outage);
+  return error as Outage;
 }

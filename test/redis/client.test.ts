@@ -1,5 +1,5 @@
 /** The supervisor of Bun's Redis client: that every call ends in time, says why, and that the next one works again. */
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log.ts";
 import { openRedis, type Redis, script } from "../../src/redis/redis-client.ts";
 import type { RedisValues } from "../../src/redis/redis-settings.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { freePort } from "../kit/port.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { redisAvailable, startRedis, startSentinel } from "../kit/redis.ts";
@@ -18,19 +19,16 @@ setDefaultTimeout(60_000);
 const why = redisAvailable();
 
 describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped: ${why})`}`, () => {
-  const closers: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const close of closers.splice(0).reverse()) await close();
-  });
+  const ends = endsAfterEach();
 
   const server = async (...given: Parameters<typeof startRedis>) => {
     const started = await startRedis(...given);
-    closers.push(() => started.stop());
+    ends.push(() => started.stop());
     return started;
   };
   const open = (changed: Partial<RedisValues>, timeoutMs = 10_000): Redis => {
     const client = openRedis({ settings: redisValues(changed), clock: systemClock, timeoutMs });
-    closers.push(() => client.close());
+    ends.push(() => client.close());
     return client;
   };
   const ping = (client: Redis) => client.pipeline([["PING"]]);
@@ -39,7 +37,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
   test("what is away, hangs or was killed is an error in time, and the next call after it works", async () => {
     const redis = await server();
     const proxy = await startProxy({ port: redis.port });
-    closers.push(() => proxy.stop());
+    ends.push(() => proxy.stop());
     const client = open({ host: "127.0.0.1", port: proxy.port }, 1_000);
     await until(() => ping(client));
     for (const mode of ["refuse", "blackhole", "reset"] as const) {
@@ -105,14 +103,14 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
 
     test("what answers is no Redis", async () => {
       const web = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
-      closers.push(() => web.stop(true));
+      ends.push(() => web.stop(true));
       expect(await failure(open({ host: "127.0.0.1", port: web.port ?? 0 }))).toMatch(/Redis at .*: .{5}/);
     });
   });
 
   test("TLS: by its CA, with a client certificate, renewed ones too; without them it says so", async () => {
     const { ca, otherCa, serverCert, serverKey, clientCert, clientKey, remove } = makeCertificates();
-    closers.push(remove);
+    ends.push(remove);
     const port = await freePort();
     const files = ["--tls-cert-file", serverCert, "--tls-key-file", serverKey, "--tls-ca-cert-file", ca];
     await server(["--tls-port", String(port), ...files, "--tls-auth-clients", "yes"]);
@@ -125,9 +123,9 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     expect(await failure(open({ url, tlsCa: otherCa, ...mine }))).toMatch(/TLS.*certificate/i);
     expect(await failure(open({ url, tlsCa: ca }))).toMatch(/TLS|certificate/i);
     const others = makeCertificates();
-    closers.push(others.remove);
+    ends.push(others.remove);
     const dir = mkdtempSync(join(tmpdir(), "sluice-redis-renewed-"));
-    closers.push(() => rmSync(dir, { recursive: true }));
+    ends.push(() => rmSync(dir, { recursive: true }));
     const [tlsCa, tlsCert, tlsKey] = ["ca", "cert", "key"].map((name) => join(dir, name)) as [
       string,
       string,
@@ -149,7 +147,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
   test("the first sentinel that answers names the master", async () => {
     const master = await server();
     const sentinel = await startSentinel(master.port);
-    closers.push(() => sentinel.stop());
+    ends.push(() => sentinel.stop());
     const nobody = await server();
     await nobody.kill9();
     const sentinels = `127.0.0.1:${nobody.port}, 127.0.0.1:${sentinel.port}`;
@@ -163,7 +161,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
 
   test("sentinels with TLS and a password, before a master with TLS and another", async () => {
     const { ca, serverCert, serverKey, remove } = makeCertificates();
-    closers.push(remove);
+    ends.push(remove);
     const port = await freePort();
     const files = { "tls-cert-file": serverCert, "tls-key-file": serverKey, "tls-ca-cert-file": ca };
     const options = [
@@ -175,7 +173,7 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     await server([...argv, "--tls-port", String(port), "--requirepass", "of-the-master"], ":of-the-master@");
     const lines = [...options.map(([name, value]) => `${name} ${value}`), "requirepass of-the-sentinel"];
     const sentinel = await startSentinel(port, { tls: true, lines });
-    closers.push(() => sentinel.stop());
+    ends.push(() => sentinel.stop());
     const settings = {
       sentinels: `127.0.0.1:${sentinel.port}`,
       tls: true,

@@ -2,15 +2,13 @@
  * A server that does not speak HTTP, or breaks off anywhere: each request is an outage with a message, and none ends
  * the process.
  */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { createServer, type Socket } from "node:net";
 import { systemClock } from "../../src/core/clock.ts";
 import { createHttp } from "../../src/sink/influx/http.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 const misdeeds: Readonly<Record<string, (socket: Socket) => void>> = {
   "closes at once": (socket) => void socket.end(),

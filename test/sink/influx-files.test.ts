@@ -1,5 +1,5 @@
 /** Files of line protocol: nothing torn, nothing lost, and what is in them can be loaded. */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import {
   appendFileSync,
   mkdirSync,
@@ -15,20 +15,17 @@ import { pathToFileURL } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { event, events } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { openInflux } from "../kit/influxsink.ts";
 import { parseLines } from "../kit/lineparser.ts";
 
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const ends = endsAfterEach();
 
 function start(settings: Parameters<typeof openInflux>[0] = {}) {
   const directory = join(mkdtempSync(join(tmpdir(), "sluice-lp-")), "lines");
   const clock = simulatedClock();
   const influx = openInflux({ url: pathToFileURL(directory).href, ...settings }, clock);
-  cleanups.push(() => rmSync(directory, { recursive: true, force: true }), influx.dispose);
+  ends.push(() => rmSync(directory, { recursive: true, force: true }), influx.dispose);
   return { directory, clock, influx };
 }
 
@@ -73,7 +70,7 @@ test("a file is closed at its age", async () => {
 
 test("no file overwrites another, even if the clock restarts at each boot", async () => {
   const directory = mkdtempSync(join(tmpdir(), "sluice-lp-"));
-  cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+  ends.push(() => rmSync(directory, { recursive: true, force: true }));
   for (const boot of [0, 1, 2]) {
     const influx = openInflux({ url: pathToFileURL(directory).href }, simulatedClock());
     await influx.deliver(events(boot * 10 + 1, boot * 10 + 10));

@@ -2,46 +2,27 @@
  * Servers that speak line protocol and are not InfluxDB, tokens with few rights, organizations, and names that are
  * ids.
  */
-import { afterEach, describe, expect, test } from "bun:test";
-import { Outage } from "../../src/core/outage.ts";
-import type { Entry } from "../../src/core/entry.ts";
-import { event } from "../contract/entries.ts";
+import { describe, expect, test } from "bun:test";
+import { all, event, reading } from "../contract/entries.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { orgId, startInflux2, type Influx2Options } from "../kit/influx2.ts";
 import { startInflux3 } from "../kit/influx3.ts";
-import { openInflux } from "../kit/influxsink.ts";
+import { openInflux, outage } from "../kit/influxsink.ts";
 import { startQuestDb } from "../kit/questdb.ts";
 import { startVictoriaMetrics } from "../kit/victoriametrics.ts";
 
-const opened: { dispose(): unknown }[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).toReversed()) await thing.dispose();
-});
+const ends = endsAfterEach();
 
 function using<T extends { stop(): unknown }>(server: T): T {
-  opened.push({ dispose: () => server.stop() });
+  ends.push(() => server.stop());
   return server;
 }
 
 function open(settings: Parameters<typeof openInflux>[0]) {
   const influx = openInflux(settings);
-  opened.push(influx);
+  ends.push(() => influx.dispose());
   return influx;
 }
-
-async function outage(work: Promise<unknown>): Promise<Outage> {
-  const error: unknown = await work.then(
-    () => new Error("it did not throw"),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(Outage);
-  return error as Outage;
-}
-
-const reading = (seq: number, metrics: Record<string, unknown>, more: Partial<Entry> = {}) =>
-  event(seq, { payload: JSON.stringify({ metrics }), ...more });
-
-const all = (n: number) => ({ delivered: n, ignored: 0, refused: 0 });
 
 /** A proxy that hides what the server is, and answers 404 to paths other than these. */
 function hiding(url: string, paths?: readonly string[]) {

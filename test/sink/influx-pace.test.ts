@@ -1,26 +1,23 @@
 /** A slow network, a server that never answers, and one whose log is dead: what gets through, and at what size. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Outage } from "../../src/core/outage.ts";
 import { createPace } from "../../src/sink/influx/pace.ts";
 import { event, events } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { startInflux3, type Influx3 } from "../kit/influx3.ts";
 import { openInflux, type TestSink } from "../kit/influxsink.ts";
 
-const opened: { dispose(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).toReversed()) await thing.dispose();
-});
+const ends = endsAfterEach();
 
 async function start(
   fake: Parameters<typeof startInflux3>[0] = {},
   timeoutMs = 10_000,
 ): Promise<{ server: Influx3; influx: TestSink }> {
   const server = await startInflux3(fake);
-  opened.push({ dispose: () => server.stop() });
+  ends.push(() => server.stop());
   const influx = openInflux({ url: server.url, timeoutMs });
-  opened.push(influx);
+  ends.push(() => influx.dispose());
   return { server, influx };
 }
 
@@ -159,7 +156,7 @@ describe("the write-ahead log of InfluxDB 3", () => {
   test("no message of a device kills it, whatever INFLUX_TIME_DISTANCE_MAX_DAYS says", async () => {
     const { server } = await start({ walFilesMax: 0 });
     const influx = openInflux({ url: server.url, timeDistanceMaxDays: 0 });
-    opened.push(influx);
+    ends.push(() => influx.dispose());
     const at = { eventMs: endMs - 1, eventNs: 999_999 };
     const last = [1, 2].map((seq) => event(seq, { ...at, payload: `{"metrics":{"v":${seq}}}` }));
     const beyond = [0, 1, 436_853].map((ms) => event(10 + ms, { eventMs: endMs + ms, eventNs: 0 }));
@@ -211,7 +208,7 @@ describe("how far a time lies from its arrival", () => {
       clock,
       async () => new Response(null, { status: 204, headers: { "x-influxdb-version": "3.10.1" } }),
     );
-    opened.push(influx);
+    ends.push(() => influx.dispose());
     const arrived = ms < 0 ? received : received + dayMs / 2;
     expect(await influx.deliver([event(1, { receivedMs: arrived, eventMs: arrived + ms })])).toMatchObject({
       refused,

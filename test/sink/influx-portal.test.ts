@@ -2,18 +2,16 @@
  * Answers that are not InfluxDB's, and files that are not ours: they are reported as such, stop nothing else and end
  * no process.
  */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Outage } from "../../src/core/outage.ts";
 import { suspicionIn } from "../../src/sink/influx/suspects.ts";
 import { events } from "../contract/entries.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { startInflux3 } from "../kit/influx3.ts";
 import { openInflux } from "../kit/influxsink.ts";
 
-const ends: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).toReversed()) await end();
-});
+const ends = endsAfterEach();
 
 const all = { delivered: 2, ignored: 0, refused: 0 };
 

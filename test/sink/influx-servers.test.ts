@@ -1,43 +1,24 @@
 /** Version 2 (a fake; the real version 1 is in influx1.test.ts), retention on 3, and which one `auto` finds. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Outage } from "../../src/core/outage.ts";
-import type { Entry } from "../../src/core/entry.ts";
-import { event, events as eventsOf } from "../contract/entries.ts";
+import { all, eventsOfNow as events, reading } from "../contract/entries.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { orgId, startInflux2 } from "../kit/influx2.ts";
 import { startInflux3 } from "../kit/influx3.ts";
 import { openInflux } from "../kit/influxsink.ts";
 
-const opened: { dispose(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).toReversed()) await thing.dispose();
-});
+const ends = endsAfterEach();
 
 function open(settings: Parameters<typeof openInflux>[0]) {
   const influx = openInflux(settings);
-  opened.push(influx);
+  ends.push(() => influx.dispose());
   return influx;
 }
-
-/** Of now: the fakes keep to a retention period as the real ones do. */
-const events = (first: number, last: number) => {
-  const now = Date.now();
-  return eventsOf(first, last).map((entry) => ({
-    ...entry,
-    receivedMs: now + entry.seq,
-    eventMs: now + entry.seq,
-  }));
-};
-
-const reading = (seq: number, metrics: Record<string, unknown>, more: Partial<Entry> = {}) =>
-  event(seq, { payload: JSON.stringify({ metrics }), ...more });
-
-const all = (n: number) => ({ delivered: n, ignored: 0, refused: 0 });
 
 describe("auto", () => {
   test("finds version 3, even if ping requires a token and ours is wrong", async () => {
     const server = await startInflux3({ token: "t" });
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const influx = open({ url: server.url, token: "t" });
     await influx.deliver(events(1, 2));
     expect(influx.sink.stats?.()).toMatchObject({ target: `v3 ${server.url}` });
@@ -47,7 +28,7 @@ describe("auto", () => {
 
   test("finds version 2", async () => {
     const server = startInflux2({ org: "o", token: "t" });
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const influx = open({ url: server.url, token: "t", org: "o", retention: "30d" });
     expect(await influx.deliver(events(1, 2))).toEqual(all(2));
     expect(influx.sink.stats?.()).toMatchObject({ target: `v2 ${server.url}` });
@@ -56,7 +37,7 @@ describe("auto", () => {
   test("says so if it is another service, and tries again", async () => {
     let known = false;
     const fake = await startInflux3();
-    opened.push({ dispose: () => fake.stop() });
+    ends.push(() => fake.stop());
     const server = Bun.serve({
       port: 0,
       hostname: "127.0.0.1",
@@ -65,7 +46,7 @@ describe("auto", () => {
           ? fetch(fake.url + new URL(request.url).pathname + new URL(request.url).search, request)
           : new Response("hello"),
     });
-    opened.push({ dispose: () => server.stop(true) });
+    ends.push(() => server.stop(true));
     const influx = open({ url: `http://127.0.0.1:${server.port}` });
     await expect(influx.deliver(events(1, 2))).rejects.toThrow("set INFLUXDB_API");
     known = true;
@@ -81,7 +62,7 @@ describe("auto", () => {
 describe("version 2", () => {
   function start(retention?: string) {
     const server = startInflux2({ org: "site one", token: "t" });
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const settings = { url: server.url, token: "t", org: "site one", api: "v2" as const };
     return { server, influx: open(retention === undefined ? settings : { ...settings, retention }) };
   }
@@ -166,9 +147,9 @@ describe("version 2", () => {
 describe("retention on version 3", () => {
   async function start() {
     const server = await startInflux3({ token: "t" });
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const influx = openInflux({ url: server.url, token: "t", retention: "30d" });
-    opened.push(influx);
+    ends.push(() => influx.dispose());
     return { server, influx };
   }
 

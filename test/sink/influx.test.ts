@@ -1,52 +1,33 @@
 /** The InfluxDB sink against a strict fake of version 3: every answer, and what happens to every line. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Entry } from "../../src/core/entry.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { Outage } from "../../src/core/outage.ts";
 import { Drain } from "../../src/drain/drain.ts";
-import { event, events, reject } from "../contract/entries.ts";
+import { all, event, events, reading, reject } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { emptyRecord, spoolKit } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
 import { startInflux3, type Influx3, type Influx3Options } from "../kit/influx3.ts";
-import { openInflux, type TestSink } from "../kit/influxsink.ts";
+import { openInflux, outage, type TestSink } from "../kit/influxsink.ts";
 import { influxMistakes, influxSettings } from "../../src/sink/influx/settings.ts";
 import { settingsOf } from "../kit/source.ts";
 
-const opened: { dispose(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).toReversed()) await thing.dispose();
-});
+const ends = endsAfterEach();
 
 async function start(
   fake: Influx3Options = {},
   settings: Parameters<typeof openInflux>[0] = {},
 ): Promise<{ server: Influx3; influx: TestSink }> {
   const server = await startInflux3(fake);
-  opened.push({ dispose: () => server.stop() });
+  ends.push(() => server.stop());
   const influx = openInflux({ url: server.url, ...settings });
-  opened.push(influx);
+  ends.push(() => influx.dispose());
   return { server, influx };
 }
 
-async function outage(work: Promise<unknown>): Promise<Outage> {
-  const error: unknown = await work.then(
-    () => new Error("it did not throw"),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(Outage);
-  return error as Outage;
-}
-
-/** Telemetry with these metrics, at a time of its own. */
-const reading = (seq: number, metrics: Record<string, unknown>, more: Partial<Entry> = {}) =>
-  event(seq, { payload: JSON.stringify({ metrics }), ...more });
-
-const all = (n: number) => ({ delivered: n, ignored: 0, refused: 0 });
 const bodies = (server: Influx3) => server.writes.map(({ write }) => write.body.split("\n").length);
 
 describe("the main path", () => {
@@ -268,10 +249,10 @@ describe("column types", () => {
 
   test("the file is written some seconds after a change and not for every batch", async () => {
     const server = await startInflux3();
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const clock = simulatedClock();
     const influx = openInflux({ url: server.url }, clock);
-    opened.push(influx);
+    ends.push(() => influx.dispose());
     const path = join(influx.dataDir, "influx-types.json");
     await influx.deliver(events(1, 2));
     expect(existsSync(path)).toBe(false);
@@ -426,9 +407,9 @@ describe("trouble that passes", () => {
     const clock = simulatedClock(Date.UTC(2026, 0, 1));
     const headers = { "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT" };
     const server = await startInflux3({ fault: () => ({ status: 503, headers }) });
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const influx = openInflux({ url: server.url }, clock);
-    opened.push(influx);
+    ends.push(() => influx.dispose());
     expect((await outage(influx.deliver(events(1, 3)))).retryAfterMs).toBe(30_000);
   });
 
@@ -476,17 +457,15 @@ describe("trouble that passes", () => {
   test("while it is down, one database tries for all, and all go on when it succeeds", async () => {
     const databases = 30;
     const server = await startInflux3({ databasesMax: databases, fault: () => ({ status: 503 }) });
-    opened.push({ dispose: () => server.stop() });
+    ends.push(() => server.stop());
     const influx = openInflux({ url: server.url, flushIntervalMs: 0 });
     const kit = spoolKit();
     const spool = kit.spool({ clock: systemClock });
     const drain = new Drain({ sink: influx.sink, spool, clock: systemClock, log: silentLog });
-    opened.push({
-      async dispose() {
-        await drain.stop(0);
-        await influx.dispose();
-        kit.clear();
-      },
+    ends.push(async () => {
+      await drain.stop(0);
+      await influx.dispose();
+      kit.clear();
     });
     const batch = Array.from({ length: databases }, (_, n) => event(n + 1, { tenantId: `t${n}` }));
     spool.append(batch, emptyRecord);
@@ -538,7 +517,7 @@ describe("trouble that needs a person", () => {
       hostname: "127.0.0.1",
       fetch: () => new Response(String((strangers += 1))),
     });
-    opened.push({ dispose: () => stranger.stop(true) });
+    ends.push(() => stranger.stop(true));
     const headers = { location: `http://127.0.0.1:${stranger.port}/` };
     const { influx } = await start({ token: "t", fault: () => ({ status: 307, headers }) }, { token: "t" });
     expect((await outage(influx.deliver(events(1, 3)))).message).toContain("check INFLUXDB_URL");

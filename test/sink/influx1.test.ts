@@ -1,36 +1,17 @@
 /** The sink against a real InfluxDB 1: what it stores, refuses and says. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import type { Entry } from "../../src/core/entry.ts";
-import { event, events as eventsOf } from "../contract/entries.ts";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { all, event, eventsOfNow as events, reading } from "../contract/entries.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { influxdAvailable, startInfluxd, type Influxd } from "../kit/influxd.ts";
 import { openInflux } from "../kit/influxsink.ts";
 
-const opened: { dispose(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).toReversed()) await thing.dispose();
-});
+const ends = endsAfterEach();
 
 function open(settings: Parameters<typeof openInflux>[0]) {
   const influx = openInflux(settings);
-  opened.push(influx);
+  ends.push(() => influx.dispose());
   return influx;
 }
-
-/** Of now: the fakes keep to a retention period as the real ones do. */
-const events = (first: number, last: number) => {
-  const now = Date.now();
-  return eventsOf(first, last).map((entry) => ({
-    ...entry,
-    receivedMs: now + entry.seq,
-    eventMs: now + entry.seq,
-  }));
-};
-
-const reading = (seq: number, metrics: Record<string, unknown>, more: Partial<Entry> = {}) =>
-  event(seq, { payload: JSON.stringify({ metrics }), ...more });
-
-const all = (n: number) => ({ delivered: n, ignored: 0, refused: 0 });
 
 const why = influxdAvailable();
 
@@ -238,7 +219,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
 
   test("a tag with too many values costs only the lines of the new device, and parks nobody", async () => {
     const small = await startInfluxd({ data: "max-values-per-tag = 3" });
-    opened.push({ dispose: () => small.stop() });
+    ends.push(() => small.stop());
     const influx = open({ url: small.url, database: "d", retention: "forever" });
     const now = Date.now();
     const of3 = ["d1", "d2", "d3"].map((device, i) => of(now, i + 1, { v: 1 }, device));
@@ -254,7 +235,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
 
   test("room for some of the new series: the lines of the others alone are refused, also by a gateway that knows none", async () => {
     const small = await startInfluxd({ data: "max-series-per-database = 25" });
-    opened.push({ dispose: () => small.stop() });
+    ends.push(() => small.stop());
     const now = Date.now();
     const devices = 60;
     for (const round of [1, 2, 3]) {
@@ -278,7 +259,7 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
 
   test("check finds a user that may only read, and stores nothing", async () => {
     const guarded = await startInfluxd({ http: "auth-enabled = true" });
-    opened.push({ dispose: () => guarded.stop() });
+    ends.push(() => guarded.stop());
     const ask = (q: string, user = "") =>
       fetch(`${guarded.url}/query?${user}`, { method: "POST", body: new URLSearchParams({ q }) }).then(
         (answer) => answer.text(),

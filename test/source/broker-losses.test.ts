@@ -1,5 +1,5 @@
 /** What the broker drops before we see it, by its own count: of a real Mosquitto with its default limit, and of brokers that do not tell. */
-import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,16 +9,14 @@ import { silentLog } from "../../src/core/log.ts";
 import { createBrokerLosses } from "../../src/source/broker-losses.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { createSessionMemory } from "../../src/source/session-memory.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 
 setDefaultTimeout(60_000);
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 function scratch(): string {
   const dir = mkdtempSync(join(tmpdir(), "sluice-losses-"));

@@ -1,5 +1,5 @@
 /** What requests may hold together: how long they hold it, and that nobody gets more of it than there is. */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
@@ -7,14 +7,12 @@ import { openHttpSource } from "../../src/source/http.ts";
 import { createBodyReader, createRoom } from "../../src/source/http-body.ts";
 import { ingestSettings } from "../../src/source/http-settings.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 const MiB = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 /** Deferred acknowledgement, byte by byte: it rests on how MQTT.js 5.16.0 reads its stream. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import mqttPacket from "mqtt-packet";
 import mqttManifest from "mqtt/package.json" with { type: "json" };
 import { systemClock } from "../../src/core/clock.ts";
@@ -8,13 +8,11 @@ import type { Source } from "../../src/core/source.ts";
 import { lossTopic } from "../../src/source/broker-losses.ts";
 import { type MqttOptions, mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { createSessionMemory } from "../../src/source/session-memory.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 async function connected(
   options: WireBrokerOptions = {},

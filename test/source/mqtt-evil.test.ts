@@ -2,7 +2,7 @@
  * A broker that misbehaves at every moment: nothing that it sends or does ends the process, and once it behaves the
  * source works again.
  */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
@@ -10,13 +10,11 @@ import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket } from "../kit/wire.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 /** Retries at once; waits 100 ms for an answer. */
 const impatient: Clock = {

@@ -1,16 +1,14 @@
 /** How the source reconnects: when, with which log lines, and until when. */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { answerMs } from "../../src/source/mqtt-options.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 /** Records the wait before each try instead of waiting. The broker keeps its time to answer. */
 function impatientClock() {

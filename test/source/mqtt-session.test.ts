@@ -2,7 +2,7 @@
  * What the broker remembers about us compared with what we intend: every change of a subscription, and a session that
  * lost it.
  */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -13,16 +13,14 @@ import type { Message } from "../../src/core/message.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { createSessionMemory } from "../../src/source/session-memory.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 
 const TOPIC = "tenant/acme/device/d1/telemetry";
 const OTHER = "tenant/globex/device/d1/telemetry";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 function scratch(): string {
   const dir = mkdtempSync(join(tmpdir(), "sluice-session-"));

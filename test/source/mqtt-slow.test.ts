@@ -1,18 +1,16 @@
 /** A line on which one message takes longer than any answer may: what the broker owes us stands behind it, and the connection lasts. */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { createServer, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { answerMs } from "../../src/source/mqtt-options.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket } from "../kit/wire.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 const payload = "x".repeat(8_000);
 const bytesOf = (packet: Packet) => mqttPacket.generate(packet, { protocolVersion: 5 });

@@ -1,20 +1,18 @@
 /** TLS, web sockets and bad lines: what is reported to an operator, and that the source recovers. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connectAsync } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { type Certificates, makeCertificates } from "../kit/tls.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 async function running(env: Record<string, string>) {
   const settings = settingsOf(mqttSettings, env);

@@ -1,5 +1,5 @@
 /** The MQTT client against a real Mosquitto, and against aedes as a broker that knows only MQTT 3.1.1. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
@@ -8,6 +8,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import {
   type Mosquitto,
   mosquittoAvailable,
@@ -17,10 +18,7 @@ import {
 import { type FakeIntake, fakeIntake, settingsOf, until } from "../kit/source.ts";
 
 const TOPIC = "tenant/acme/device/d1/telemetry";
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 async function mosquitto(options?: MosquittoOptions): Promise<Mosquitto> {
   const broker = await startMosquitto(options);

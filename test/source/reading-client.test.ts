@@ -1,16 +1,14 @@
 /** What becomes of the bytes that came from the broker: a chunk goes as soon as its messages are read, and not before. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { endsAfterEach } from "../kit/ends.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { publishPacket, wireBroker } from "../kit/wire.ts";
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsAfterEach();
 
 const count = 1_000;
 const text = (n: number) => `${n}`.padEnd(1_000, ".");

@@ -1,10 +1,11 @@
 /** The watch of the registry behind a real pooler, and on a server that ends idle sessions. */
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { silentLog } from "../../../src/core/log.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
+import { endsAfterEach } from "../../kit/ends.ts";
 import { pgBouncerAvailable, startPgBouncer } from "../../kit/pgbouncer.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
 import { until } from "../../kit/until.ts";
@@ -16,27 +17,24 @@ const unavailable = [postgresAvailable(), pgBouncerAvailable].filter(Boolean).jo
 const d1 = { tenantId: "acme", deviceId: "d1" };
 
 describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: ${unavailable})`, () => {
-  const closers: (() => Promise<unknown>)[] = [];
-  afterEach(async () => {
-    for (const close of closers.splice(0).toReversed()) await close();
-  });
+  const ends = endsAfterEach();
 
   async function open(url: string) {
     const db = openPostgres({ url, poolMax: 4, timeoutMs: 20_000 });
-    closers.push(() => db.close());
+    ends.push(() => db.close());
     await migratePostgres(db);
     const registry = createPostgresRegistry({ db, log: silentLog });
     await registry.add([{ ...d1, siteId: "s" }]);
     const { calls, watcher } = recorder();
     const unheard: string[] = [];
-    closers.push(registry.watch({ ...watcher, unheard: (why) => void unheard.push(why) }));
+    ends.push(registry.watch({ ...watcher, unheard: (why) => void unheard.push(why) }));
     return { registry, calls, unheard };
   }
 
   test("behind a pooler in transaction mode it does not claim to stand, and says why", async () => {
     const server = await sharedPostgres();
     const pooler = await startPgBouncer(server, "transaction");
-    closers.push(() => pooler.stop());
+    ends.push(() => pooler.stop());
     const { calls, unheard } = await open(pooler.url(await server.createDatabase()));
     await until(() => unheard.some((why) => why.includes("pooler in transaction mode")));
     expect(calls).not.toContain("restored");
@@ -45,7 +43,7 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
   test("behind a pooler in session mode it stands, and notifies", async () => {
     const server = await sharedPostgres();
     const pooler = await startPgBouncer(server, "session");
-    closers.push(() => pooler.stop());
+    ends.push(() => pooler.stop());
     const { registry, calls } = await open(pooler.url(await server.createDatabase()));
     await until(() => calls.includes("restored"));
     await registry.update(d1, { status: "REVOKED" });
