@@ -166,6 +166,18 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     await sql.end();
   });
 
+  test.each([200, 300])(
+    "an upgrade that a disk of %d MB has no room for leaves nothing there",
+    (megabytes) => {
+      const small = `mkdir /run/small && mount -t tmpfs -o size=${megabytes}m tmpfs /run/small && cp /usr/local/bin/sluice /run/small && mount --bind /run/small /usr/local/bin`;
+      const { out, err } = host(
+        `${executable} install && ${small} && cp ${executable} /run/next && printf x >> /run/next && ! sluice upgrade /run/next && ls /run/small && cmp ${executable} /run/small/sluice && echo stays`,
+      );
+      expect(err).toContain("no space left on device");
+      expect(out.trimEnd()).toEndWith("\nsluice\nstays");
+    },
+  );
+
   test("an upgrade to the running version changes nothing; one that works replaces it and keeps the old one beside it", () => {
     host(`${executable} install`);
     expect(host(`sluice upgrade ${executable}`).out).toContain("it is the installed version already");

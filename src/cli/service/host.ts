@@ -134,13 +134,25 @@ export function putProgram(from: string, to: string): void {
 /** The service's user must be able to run it, whatever the mode of `from`. @returns the copy beside `to` */
 export function stageProgram(from: string, to: string): string {
   const staged = `${to}.new`;
-  copyFileSync(from, staged);
-  chmodSync(staged, 0o755);
-  // A power cut after the rename must not leave a program cut short.
-  const fd = openSync(staged, "r");
-  fsyncSync(fd);
-  closeSync(fd);
+  orRemove(staged, () => {
+    copyFileSync(from, staged);
+    chmodSync(staged, 0o755);
+    // A power cut after the rename must not leave a program cut short.
+    const fd = openSync(staged, "r");
+    fsyncSync(fd);
+    closeSync(fd);
+  });
   return staged;
+}
+
+/** If `work` fails nothing is left of what it was for: half a program on a full disk would keep the spool from its room. */
+export function orRemove(path: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  }
 }
 
 export function isSameFile(one: string, other: string): boolean {

@@ -16,6 +16,7 @@ import {
   hasSystemd,
   holds,
   isSameFile,
+  orRemove,
   paths,
   placeOf,
   putProgram,
@@ -79,8 +80,10 @@ function swapOf(context: Context, file: string): Step {
     run() {
       // First of all: FILE may be the previous one, which is written over next.
       const staged = stageProgram(file, binary);
-      putProgram(binary, previous);
-      renameSync(staged, binary);
+      orRemove(staged, () => {
+        putProgram(binary, previous);
+        renameSync(staged, binary);
+      });
     },
   };
 }
