@@ -104,15 +104,7 @@ const kinds: readonly (readonly [kind: string, sentenceOf: (name: string, facts:
         "Make room on the disk, or bring back the sink that is behind; what devices send waits with them and at the broker.",
     }),
   ],
-  [
-    "source",
-    (name) => ({
-      level: "critical",
-      text: `Source ${name} away: nothing comes in through it`,
-      remedy:
-        "See that the broker runs and lets this gateway in (`sluice check`); what devices publish waits there, as much as it keeps.",
-    }),
-  ],
+  ["source", sourceTold],
   ["sink", sinkTold],
   [
     "registry",
@@ -132,6 +124,22 @@ const kinds: readonly (readonly [kind: string, sentenceOf: (name: string, facts:
     }),
   ],
 ];
+
+function sourceTold(name: string, { sources }: Facts): Sentence {
+  if (sources.some(({ kind, not_subscribed: refused }) => kind === name && Number(refused) > 0))
+    return {
+      level: "critical",
+      text: `Source ${name}: the broker refuses a part of what it is to bring`,
+      remedy:
+        "Allow this gateway's user to read it at the broker; until then nobody keeps what is published there.",
+    };
+  return {
+    level: "critical",
+    text: `Source ${name} away: nothing comes in through it`,
+    remedy:
+      "See that the broker runs and lets this gateway in (`sluice check`); what devices publish waits there, as much as it keeps.",
+  };
+}
 
 function sinkTold(name: string, facts: Facts): Sentence {
   const { waiting = 0, alarms }: Partial<SinkView> = facts.sinks[name] ?? {};

@@ -79,6 +79,8 @@ export interface Connection {
 const goodbyeMs = 2000;
 /** How long after the answer to UNSUBSCRIBE copies may still be on their way. */
 const overlapMs = 10_000;
+/** How often a broker is asked again for what it refuses: somebody may have changed what this user may read. */
+const askAgainMs = 60_000;
 /** After so much the intake is asked whether its turn is over: to look at the clock for every message costs more than to read it. */
 const askBytes = 4096;
 /** What a message counts for besides its payload. */
@@ -112,8 +114,10 @@ export function openConnection(spec: ConnectionSpec): Connection {
   let both: Overlap | undefined = spec.obsolete.length > 0 ? createOverlap() : undefined;
   let overlapping: Timer | undefined;
 
+  let asking: Timer | undefined;
+
   const stopTimers = () => {
-    for (const timer of [deadline, held, overlapping]) timer?.cancel();
+    for (const timer of [deadline, held, overlapping, asking]) timer?.cancel();
   };
   const end = (cause: unknown) => {
     if (ended) return;
@@ -130,6 +134,13 @@ export function openConnection(spec: ConnectionSpec): Connection {
       if (held !== undefined || cameBytes() > before) expectAnswer();
       else end(new Error(`no answer to SUBSCRIBE within ${answerMs} ms`));
     });
+  };
+  /** What it lets us have now comes with a new connection, at which all is said anew. */
+  const askAgain = (refused: readonly string[]) => {
+    for (const filter of refused)
+      client.subscribe(filter, { qos: 1, rh: 1 }, (error) => {
+        if (!error) end(new Error(`the broker lets us subscribe to ${filter} now: connecting anew`));
+      });
   };
   /** Only now are the old filters forgotten: if we end before, copies may still come at the next connect. */
   const endOverlap = (copies: number, kept: readonly string[]) => {
@@ -152,6 +163,8 @@ export function openConnection(spec: ConnectionSpec): Connection {
       if (ended) return;
       deadline?.cancel();
       if (error !== null || subscribed === undefined) return end(error);
+      const { refused } = subscribed;
+      if (refused.length > 0) asking = clock.every(askAgainMs, () => askAgain(refused));
       const copies = both?.copies;
       if (copies) overlapping = clock.after(overlapMs, () => endOverlap(copies(), subscribed.kept));
       spec.ready({ sessionPresent, server, subscribed });

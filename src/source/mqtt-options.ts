@@ -14,7 +14,10 @@ import {
   type Values,
 } from "../core/settings.ts";
 import { pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
-import type { StatusTopic } from "../core/source.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Mapped, StatusTopic } from "../core/source.ts";
+import type { SessionMemory } from "./session-memory.ts";
 import { clashes, levelsOf, widest } from "../core/topic-filter.ts";
 
 /** MQTT 5 §4.7: + is a whole level, # the whole last one. */
@@ -114,6 +117,22 @@ export const mqttSettings = {
 
 export type MqttSettings = Values<typeof mqttSettings>;
 export type MqttVersion = 5 | 4;
+
+export interface MqttOptions {
+  readonly settings: MqttSettings;
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly mapped?: Mapped;
+  readonly statusTopic?: StatusTopic | undefined;
+  /** What our sessions were given before; absent: nothing is known of it. */
+  readonly memory?: SessionMemory;
+  /** Keeps the broker's last count of what it dropped. */
+  readonly lossesFile?: string;
+  /** MAX_PAYLOAD_BYTES as it is now. */
+  readonly payloadBytesMax?: () => number;
+  readonly random?: () => number;
+}
 
 /** How long a broker may take to answer CONNECT or SUBSCRIBE. */
 export const answerMs = 10_000;

@@ -35,6 +35,8 @@ const notAuthorized =
 const badClientId = "refuses the client id: check MQTT_CLIENT_ID";
 const badVersion = "does not speak this version of MQTT: see MQTT_VERSION";
 
+const [noRetained, noQos1] = [154, 155];
+
 const reasonTexts: Readonly<Record<number, string>> = {
   1: badVersion,
   2: badClientId,
@@ -55,8 +57,8 @@ const reasonTexts: Readonly<Record<number, string>> = {
   147: "says that the Receive Maximum was exceeded",
   149: "says that a packet was too large",
   151: "says that a quota is exceeded",
-  154: "keeps no retained messages, which STATUS_TOPIC needs: unset it",
-  155: "takes no message of QoS 1, of which STATUS_TOPIC's last will is: unset it",
+  [noRetained]: "keeps no retained messages, which STATUS_TOPIC needs: unset it",
+  [noQos1]: "takes no message of QoS 1, of which STATUS_TOPIC's last will is: unset it",
   156: "asks us to use another server",
   157: "asks us to use another server",
   159: "says that we connect too often",
@@ -117,6 +119,12 @@ export function refusesVersion(error: unknown): boolean {
   return code === 1 || code === 132;
 }
 
+/** Is it our last will that the broker refuses? */
+export function refusesWill(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === noRetained || code === noQos1;
+}
+
 /** Did the broker answer, and then not want us, or want another in our place? Else it was away. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Closed ? error.answered : typeof codeOf(error) === "number";
@@ -147,6 +155,10 @@ export function remarksOn(
   const kept = server?.sessionExpiryInterval;
   if (kept !== undefined && kept < sessionExpiryOf(settings))
     remarks.push(`the broker keeps our session for ${kept} s only`);
+  if (subscribed !== undefined && subscribed.refused.length > 0)
+    remarks.push(
+      `the broker refuses to subscribe us to ${subscribed.refused.join(", ")}, and what is published there does not come: allow this gateway's user to read it (asked again every minute)`,
+    );
   if (subscribed?.grantedQos === 0)
     remarks.push("it grants QoS 0 only: what comes while we are away is lost");
   if (subscribed !== undefined && subscribed.kept.length > 0)

@@ -5,11 +5,10 @@
  * connection is in mqtt-connection.ts.
  */
 import { join } from "node:path";
-import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import { backoffMs, type Timer } from "../core/clock.ts";
 import { lastGood } from "../core/pem.ts";
 import type { Intake } from "../core/message.ts";
-import { sourceKind, type Mapped, type Source, type StatusTopic } from "../core/source.ts";
+import { sourceKind, type Source } from "../core/source.ts";
 import { Said } from "../core/said.ts";
 import { createBrokerLosses } from "./broker-losses.ts";
 import { createFormerSessions } from "./former.ts";
@@ -18,7 +17,7 @@ import {
   clientOptions,
   filtersOf,
   mqttMistakes,
-  type MqttSettings,
+  type MqttOptions,
   mqttSettings,
   type MqttVersion,
   packetBytesMax,
@@ -29,7 +28,7 @@ import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } fr
 import { probeMqtt } from "./mqtt-probe.ts";
 import { createStatusPublisher } from "./mqtt-status.ts";
 import { MqttMessage } from "./outstanding.ts";
-import { createSessionMemory, type SessionMemory } from "./session-memory.ts";
+import { createSessionMemory } from "./session-memory.ts";
 import { createTakeovers } from "./takeovers.ts";
 
 export { mqttSettings } from "./mqtt-options.ts";
@@ -41,6 +40,7 @@ export const mqtt = sourceKind({
   counts: {
     broker_dropped: "Messages that the broker says it dropped for one of its clients.",
     broker_dropped_at: "When it said so last; ISO 8601, UTC.",
+    not_subscribed: "Filters that the broker refuses to subscribe us to, while it grants others.",
   },
   mistakes: mqttMistakes,
   isAsked: ({ url }) => url !== undefined,
@@ -52,22 +52,6 @@ export const mqtt = sourceKind({
       lossesFile: join(parts.dataDir, "mqtt-losses.json"),
     }),
 });
-
-export interface MqttOptions {
-  readonly settings: MqttSettings;
-  readonly gatewayId: string;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly mapped?: Mapped;
-  readonly statusTopic?: StatusTopic | undefined;
-  /** What our sessions were given before; absent: nothing is known of it. */
-  readonly memory?: SessionMemory;
-  /** Keeps the broker's last count of what it dropped. */
-  readonly lossesFile?: string;
-  /** MAX_PAYLOAD_BYTES as it is now. */
-  readonly payloadBytesMax?: () => number;
-  readonly random?: () => number;
-}
 
 const retryBaseMs = 500;
 const retryMaxMs = 30_000;
@@ -137,6 +121,7 @@ export function openMqttSource(options: MqttOptions): Source {
   /** The Maximum Packet Size that the connection began with. */
   let announcedBytes = 0;
   let lossAsks = 0;
+  let notSubscribed = 0;
   const first = Promise.withResolvers<void>();
 
   function dial(intake: Intake): void {
@@ -152,7 +137,7 @@ export function openMqttSource(options: MqttOptions): Source {
           clean: false,
           maximumPacketSize: announced,
           tls: tls(),
-          statusTopic,
+          statusTopic: status?.lastWill(),
         }),
         payloadBytesMax,
         filters,
@@ -188,8 +173,10 @@ export function openMqttSource(options: MqttOptions): Source {
     troubles.forget();
     former.replaced();
     const remarks = remarksOn(server, settings, version, subscribed);
+    notSubscribed = subscribed.refused.length;
+    const granted = filters.filter((filter) => !subscribed.refused.includes(filter));
     detail = [
-      `${place}: connected, ${versionName(version)}, subscribed to ${filters.join(", ")}`,
+      `${place}: connected, ${versionName(version)}, subscribed to ${granted.join(", ")}`,
       ...remarks,
     ].join("; ");
     const facts = { broker: place, client_id: clientId, session_present: sessionPresent };
@@ -216,6 +203,10 @@ export function openMqttSource(options: MqttOptions): Source {
     const lastedMs = clock.monoMs() - dialledMs;
     if (settings.version === "auto" && version === 5 && refusesVersion(cause)) {
       version = 4;
+      return dial(intake);
+    }
+    if (status?.isOver(cause)) {
+      connected = false;
       return dial(intake);
     }
     const before = rivals.suspicion();
@@ -282,7 +273,8 @@ export function openMqttSource(options: MqttOptions): Source {
     },
     status: () => ({
       kind: "mqtt",
-      connected: connected || former.isTaking(),
+      // Without a filter a part of the devices is not heard, which is as bad for them.
+      connected: (connected && notSubscribed === 0) || former.isTaking(),
       detail: [
         connected ? withSuspicion(detail) : detail,
         former.detail(),
@@ -294,6 +286,7 @@ export function openMqttSource(options: MqttOptions): Source {
       reconnects,
       unacknowledged: (connection?.unacknowledged() ?? 0) + former.unacknowledged(),
       ...losses.stats(),
+      not_subscribed: connected ? notSubscribed : 0,
     }),
     counters: ["broker_dropped"],
   };

@@ -9,6 +9,8 @@ import type { MqttClient } from "mqtt";
 export interface Subscribed {
   /** The least that was granted for one of them. */
   readonly grantedQos: number;
+  /** Filters that the broker refuses, but not all: the others are worth having. */
+  readonly refused: readonly string[];
   /** Old filters that the broker does not let go. */
   readonly kept: readonly string[];
 }
@@ -23,21 +25,22 @@ export function subscribe(
   obsolete: readonly string[],
   done: (error: Error | null, subscribed?: Subscribed) => void,
 ): void {
-  if (filters.length === 0) return done(null, { grantedQos: 2, kept: [] });
-  let grantedQos: number | undefined;
+  if (filters.length === 0) return done(null, { grantedQos: 2, refused: [], kept: [] });
+  let given: Pick<Subscribed, "grantedQos" | "refused"> | undefined;
   let kept: readonly string[] | undefined = obsolete.length === 0 ? [] : undefined;
   const answer = () => {
-    if (grantedQos !== undefined && kept !== undefined) done(null, { grantedQos, kept });
+    if (given !== undefined && kept !== undefined) done(null, { ...given, kept });
   };
   // Retain Handling 1 (MQTT 5 §3.8.3.1): retained messages only for a new subscription, not again at every connect.
   client.subscribe([...filters], { qos: 1, rh: 1 }, (cause, granted) => {
-    if (cause) {
-      const { packet } = cause as { packet?: unknown };
-      const named = refused(filters, packet);
-      const words = (named.length > 0 ? named : filters).join(", ");
+    const { packet } = Object(cause) as { packet?: unknown };
+    const named = refused(filters, packet);
+    if (cause && (named.length === 0 || named.length === filters.length)) {
+      const words = filters.join(", ");
       return done(new Error(`the broker refuses to subscribe us to ${words}`, { cause }));
     }
-    grantedQos = Math.min(2, ...(granted ?? []).map(({ qos }) => qos));
+    const codes = cause ? codesOf(packet).filter(isGranted) : (granted ?? []).map(({ qos }) => qos);
+    given = { grantedQos: Math.min(2, ...codes), refused: named };
     answer();
   });
   if (obsolete.length === 0) return;
@@ -50,6 +53,12 @@ export function subscribe(
 
 /** Reason codes of SUBACK and UNSUBACK (MQTT 5 §3.9.3, §3.11.3); the UNSUBACK of 3.1.1 has none. */
 function refused(filters: readonly string[], packet: unknown): readonly string[] {
-  const { granted = [] } = (packet ?? {}) as { granted?: readonly number[] };
-  return filters.filter((_, i) => (granted[i] ?? 0) >= 0x80);
+  const codes = codesOf(packet);
+  return filters.filter((_, i) => !isGranted(codes[i] ?? 0));
+}
+
+const isGranted = (code: number) => code < 0x80;
+
+function codesOf(packet: unknown): readonly number[] {
+  return ((packet ?? {}) as { granted?: readonly number[] }).granted ?? [];
 }

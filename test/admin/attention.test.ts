@@ -62,6 +62,16 @@ test("the time is when the trouble began, and disappears with it", () => {
   expect(now().since).toBe(new Date(clock.wallMs()).toISOString());
 });
 
+test("a source that the broker refuses a part of is not said to be away", () => {
+  broken.set("source mqtt", "the broker refuses to subscribe us to a/#");
+  const told = now({ ...facts, sources: [{ kind: "mqtt", not_subscribed: 1 }] });
+  expect(told).toMatchObject({
+    level: "critical",
+    text: "Source mqtt: the broker refuses a part of what it is to bring",
+  });
+  broken.clear();
+});
+
 test("messages that the broker dropped are told of for an hour, after all that can be mended", () => {
   const at = new Date(clock.wallMs()).toISOString();
   const lost = { ...facts, sources: [{ kind: "mqtt", broker_dropped: 1505, broker_dropped_at: at }] };

@@ -20,6 +20,8 @@ export interface WireBrokerOptions {
   /** Written in one piece with the CONNACK. */
   readonly behindConnack?: readonly Packet[];
   readonly granted?: number;
+  /** Filters that it does not grant. */
+  refuses?(filter: string): boolean;
   /** false: never answers SUBSCRIBE, nor CONNECT. */
   readonly answers?: boolean;
   /** false: never answers SUBSCRIBE. */
@@ -30,6 +32,7 @@ export interface WireBrokerOptions {
 
 export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireBroker> {
   const { version = 5, granted = 1, answers = true, subscribes = true } = options;
+  const refusal = version === 5 ? 0x87 : 0x80;
   const packets: Packet[] = [];
   const chunks: Buffer[] = [];
   const connections: Socket[] = [];
@@ -49,7 +52,11 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
         write(socket, { ...ok, ...options.connack?.(number) }, ...(options.behindConnack ?? []));
       }
       if (packet.cmd === "subscribe" && subscribes && packet.subscriptions[0]?.topic !== options.silentOn)
-        write(socket, { cmd: "suback", messageId: packet.messageId ?? 1, granted: [granted] });
+        write(socket, {
+          cmd: "suback",
+          messageId: packet.messageId ?? 1,
+          granted: packet.subscriptions.map(({ topic }) => (options.refuses?.(topic) ? refusal : granted)),
+        });
       if (packet.cmd === "pingreq") write(socket, { cmd: "pingresp" });
     });
     socket.on("data", (chunk: Buffer) => {
