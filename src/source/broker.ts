@@ -27,8 +27,6 @@ import { brokerMistakes, brokerSettings, brokerTls } from "./broker-settings.ts"
 import { throttledWarn } from "../core/throttled-warn.ts";
 import { counted } from "../core/readable.ts";
 
-export { brokerMistakes, brokerSettings } from "./broker-settings.ts";
-
 /** For a gateway that no source before it in the list brings messages to. */
 export const broker = sourceKind({
   name: "broker",

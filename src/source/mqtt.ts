@@ -31,8 +31,6 @@ import { MqttMessage } from "./outstanding.ts";
 import { createSessionMemory } from "./session-memory.ts";
 import { createTakeovers } from "./takeovers.ts";
 
-export { mqttSettings } from "./mqtt-options.ts";
-
 export const mqtt = sourceKind({
   name: "mqtt",
   title: "Source: a broker",

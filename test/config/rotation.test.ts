@@ -17,11 +17,12 @@ import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { rotation } from "../../src/config/rotation.ts";
 import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";
-import { brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { brokerSettings } from "../../src/source/broker-settings.ts";
+import { openBrokerSource } from "../../src/source/broker.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../kit/postgres.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 import { type Certificates, makeCertificates } from "../kit/tls.ts";
 import { fakeView } from "../kit/view.ts";
@@ -319,13 +320,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
       MQTT_TLS_CA: ca,
     };
     const config = configOf(env);
-    const source = openMqttSource({
-      settings: config.mqtt,
-      gatewayId: "g1",
-      clock: systemClock,
-      log: silentLog,
-      random: () => 0,
-    });
+    const source = mqttSource({}, { settings: config.mqtt });
     ends.push(() => source.close());
     await source.start(fakeIntake(() => source));
     expect(source.status().detail).toContain("MQTT_TLS_CA");
@@ -355,18 +350,11 @@ describe.skipIf(!mosquittoAvailable())(
       ends.push(() => broker.dispose());
       const cert = file(readFileSync(others.clientCert));
       const key = file(readFileSync(others.clientKey));
-      const settings = settingsOf(mqttSettings, {
+      const source = mqttSource({
         MQTT_URL: `mqtts://localhost:${broker.port}`,
         MQTT_TLS_CA: made.ca,
         MQTT_TLS_CERT: cert,
         MQTT_TLS_KEY: key,
-      });
-      const source = openMqttSource({
-        settings,
-        gatewayId: "g1",
-        clock: systemClock,
-        log: silentLog,
-        random: () => 0,
       });
       ends.push(() => source.close());
       await source.start(fakeIntake(() => source));

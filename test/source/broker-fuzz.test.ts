@@ -8,7 +8,8 @@ import * as fc from "fast-check";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
-import { brokerSettings, openBrokerSource } from "../../src/source/broker.ts";
+import { brokerSettings } from "../../src/source/broker-settings.ts";
+import { openBrokerSource } from "../../src/source/broker.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { connectPacket, publishPacket, wireClient } from "../kit/wire.ts";
 

@@ -7,12 +7,12 @@ import { connectAsync } from "mqtt";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createBrokerLosses } from "../../src/source/broker-losses.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { createSessionMemory } from "../../src/source/session-memory.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
 import { startProxy } from "../kit/proxy.ts";
-import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
+import { fakeIntake, recordingLog, until } from "../kit/source.ts";
 
 setDefaultTimeout(60_000);
 
@@ -33,14 +33,11 @@ async function mosquitto(...lines: string[]) {
 /** A gateway as it is after a start with this data directory. */
 async function started(port: number, dir: string, version: string) {
   const recorded = recordingLog();
-  const source = openMqttSource({
-    settings: settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version }),
-    gatewayId: "g1",
-    clock: systemClock,
+  const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_VERSION: version };
+  const source = mqttSource(env, {
     log: recorded.log,
     memory: createSessionMemory(join(dir, "mqtt-session.json"), silentLog),
     lossesFile: join(dir, "mqtt-losses.json"),
-    random: () => 0,
   });
   const intake = fakeIntake(() => source);
   ends.push(() => source.close());

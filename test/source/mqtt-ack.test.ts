@@ -2,15 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import mqttPacket from "mqtt-packet";
 import mqttManifest from "mqtt/package.json" with { type: "json" };
-import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import type { Source } from "../../src/core/source.ts";
 import { lossTopic } from "../../src/source/broker-losses.ts";
 import type { MqttOptions } from "../../src/source/mqtt-options.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { createSessionMemory } from "../../src/source/session-memory.ts";
 import { endsAfterEach } from "../kit/ends.ts";
-import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
+import { fakeIntake, recordingLog, until } from "../kit/source.ts";
 import { publishPacket, type WireBroker, type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
 const ends = endsAfterEach();
@@ -22,19 +22,11 @@ async function connected(
 ) {
   const broker = await wireBroker(options);
   const intake = fakeIntake();
-  const settings = settingsOf(mqttSettings, {
-    MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
-    MQTT_VERSION: options.version === 4 ? "3.1.1" : "5",
-    ...env,
-  });
-  const source = openMqttSource({
-    settings,
-    gatewayId: "g1",
-    clock: systemClock,
-    log: silentLog,
-    random: () => 0,
-    ...more,
-  });
+  const version = options.version === 4 ? "3.1.1" : "5";
+  const source = mqttSource(
+    { MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, MQTT_VERSION: version, ...env },
+    more,
+  );
   ends.push(
     () => broker.close(),
     () => source.close(),
@@ -400,11 +392,7 @@ test("two copies of a message, by an old and by the new subscription, are one al
 
 test("what the session held is taken, and the start completes, before the broker answers SUBSCRIBE", async () => {
   const broker = await wireBroker({ connack: () => ({ sessionPresent: true }), subscribes: false });
-  const settings = settingsOf(mqttSettings, {
-    MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
-    MQTT_VERSION: "5",
-  });
-  const source = openMqttSource({ settings, gatewayId: "g1", clock: systemClock, log: silentLog });
+  const source = mqttSource({ MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, MQTT_VERSION: "5" });
   ends.push(
     () => broker.close(),
     () => source.close(),

@@ -7,11 +7,10 @@ import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
 import { endsAfterEach } from "../kit/ends.ts";
-import { fakeIntake, settingsOf, until } from "../kit/source.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
+import { fakeIntake, until } from "../kit/source.ts";
 import { publishPacket } from "../kit/wire.ts";
 
 const ends = endsAfterEach();
@@ -67,14 +66,8 @@ async function listening(server: ReturnType<typeof createServer>): Promise<numbe
 }
 
 async function source(url: string, version: 4 | 5) {
-  const settings = settingsOf(mqttSettings, { MQTT_URL: url, MQTT_VERSION: version === 5 ? "5" : "3.1.1" });
-  const made = openMqttSource({
-    settings,
-    gatewayId: "g1",
-    clock: impatient,
-    log: silentLog,
-    random: () => 0,
-  });
+  const env = { MQTT_URL: url, MQTT_VERSION: version === 5 ? "5" : "3.1.1" };
+  const made = mqttSource(env, { clock: impatient });
   const intake = fakeIntake(() => made);
   ends.push(() => made.close());
   await made.start(intake);

@@ -3,9 +3,9 @@ import { expect, test } from "bun:test";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { answerMs } from "../../src/source/mqtt-options.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { endsAfterEach } from "../kit/ends.ts";
-import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
+import { fakeIntake, recordingLog, until } from "../kit/source.ts";
 import { type WireBrokerOptions, wireBroker } from "../kit/wire.ts";
 
 const ends = endsAfterEach();
@@ -26,11 +26,8 @@ function impatientClock() {
 
 async function dialling(options: WireBrokerOptions, clock: Clock, log: Log = silentLog) {
   const broker = await wireBroker(options);
-  const settings = settingsOf(mqttSettings, {
-    MQTT_URL: `mqtt://127.0.0.1:${broker.port}`,
-    MQTT_VERSION: "5",
-  });
-  const source = openMqttSource({ settings, gatewayId: "g1", clock, log, random: () => 1 });
+  const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, MQTT_VERSION: "5" };
+  const source = mqttSource(env, { clock, log, random: () => 1 });
   ends.push(
     () => broker.close(),
     () => source.close(),

@@ -11,10 +11,11 @@ import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings } from "../../src/source/mqtt-options.ts";
 import { createSessionMemory } from "../../src/source/session-memory.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../kit/source.ts";
 
 const TOPIC = "tenant/acme/device/d1/telemetry";
@@ -52,14 +53,7 @@ async function running(
   settles = true,
   clock: Clock = systemClock,
 ) {
-  const source = openMqttSource({
-    settings: settingsOf(mqttSettings, env),
-    gatewayId: "g1",
-    clock,
-    log,
-    memory: createSessionMemory(file, log),
-    random: () => 0,
-  });
+  const source = mqttSource(env, { clock, log, memory: createSessionMemory(file, log) });
   const intake = fakeIntake(settles ? () => source : undefined);
   ends.push(() => source.close());
   await source.start(intake);

@@ -3,11 +3,10 @@ import { expect, test } from "bun:test";
 import { createServer, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { answerMs } from "../../src/source/mqtt-options.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { endsAfterEach } from "../kit/ends.ts";
-import { fakeIntake, settingsOf, until } from "../kit/source.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
+import { fakeIntake, until } from "../kit/source.ts";
 import { publishPacket } from "../kit/wire.ts";
 
 const ends = endsAfterEach();
@@ -54,12 +53,8 @@ async function slowBroker(behind: "connect" | "subscribe") {
 }
 
 function started(port: number, clock: Clock) {
-  const source = openMqttSource({
-    settings: settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_KEEPALIVE_SECONDS: "1" }),
-    gatewayId: "g1",
-    clock,
-    log: silentLog,
-  });
+  const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_KEEPALIVE_SECONDS: "1" };
+  const source = mqttSource(env, { clock });
   ends.push(() => source.close());
   const intake = fakeIntake(() => source);
   void source.start(intake);

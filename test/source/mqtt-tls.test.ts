@@ -2,12 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connectAsync } from "mqtt";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings } from "../../src/source/mqtt-options.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { mosquittoAvailable, startMosquitto } from "../kit/mosquitto.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
 import { type Certificates, makeCertificates } from "../kit/tls.ts";
@@ -15,14 +14,7 @@ import { type Certificates, makeCertificates } from "../kit/tls.ts";
 const ends = endsAfterEach();
 
 async function running(env: Record<string, string>) {
-  const settings = settingsOf(mqttSettings, env);
-  const source = openMqttSource({
-    settings,
-    gatewayId: "g1",
-    clock: systemClock,
-    log: silentLog,
-    random: () => 0,
-  });
+  const source = mqttSource(env);
   const intake = fakeIntake(() => source);
   ends.push(() => source.close());
   await source.start(intake);

@@ -3,11 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import type { Source } from "../../src/core/source.ts";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
+import { mqttSettings } from "../../src/source/mqtt-options.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import {
   type Mosquitto,
@@ -15,6 +13,7 @@ import {
   type MosquittoOptions,
   startMosquitto,
 } from "../kit/mosquitto.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
 import { type FakeIntake, fakeIntake, settingsOf, until } from "../kit/source.ts";
 
 const TOPIC = "tenant/acme/device/d1/telemetry";
@@ -26,12 +25,10 @@ async function mosquitto(options?: MosquittoOptions): Promise<Mosquitto> {
   return broker;
 }
 
-const settingsFor = (port: number, env: Record<string, string> = {}) =>
-  settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}`, ...env });
+const settingsFor = (port: number) => settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}` });
 
 function sourceAt(port: number, env: Record<string, string> = {}, gatewayId = "g1"): Source {
-  const settings = settingsFor(port, env);
-  const source = openMqttSource({ settings, gatewayId, clock: systemClock, log: silentLog, random: () => 0 });
+  const source = mqttSource({ MQTT_URL: `mqtt://127.0.0.1:${port}`, ...env }, { gatewayId });
   ends.push(() => source.close());
   return source;
 }

@@ -1,11 +1,9 @@
 /** What becomes of the bytes that came from the broker: a chunk goes as soon as its messages are read, and not before. */
 import { describe, expect, test } from "bun:test";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
-import { mqttSettings, openMqttSource } from "../../src/source/mqtt.ts";
 import { endsAfterEach } from "../kit/ends.ts";
-import { fakeIntake, settingsOf, until } from "../kit/source.ts";
+import { mqttSource } from "../kit/mqttsource.ts";
+import { fakeIntake, until } from "../kit/source.ts";
 import { publishPacket, wireBroker } from "../kit/wire.ts";
 
 const ends = endsAfterEach();
@@ -18,12 +16,7 @@ async function bytesLeft(isRead: (n: number) => boolean): Promise<number> {
   const behindConnack = Array.from({ length: count }, (_, i) => publishPacket(i + 1, text(i)));
   const broker = await wireBroker({ behindConnack });
   ends.push(() => broker.close());
-  const source = openMqttSource({
-    settings: settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` }),
-    gatewayId: "g1",
-    clock: systemClock,
-    log: silentLog,
-  });
+  const source = mqttSource({ MQTT_URL: `mqtt://127.0.0.1:${broker.port}` });
   ends.push(() => source.close());
   const messages: Message[] = [];
   const seen: string[] = [];

@@ -1,9 +1,9 @@
 /** The MQTT client at a real Mosquitto, in the contract suite. */
 import { connectAsync } from "mqtt";
-import { systemClock } from "../../../src/core/clock.ts";
-import { silentLog } from "../../../src/core/log.ts";
-import { mqtt, mqttSettings, openMqttSource } from "../../../src/source/mqtt.ts";
+import { mqttSettings } from "../../../src/source/mqtt-options.ts";
+import { mqtt } from "../../../src/source/mqtt.ts";
 import { mosquittoAvailable, startMosquitto } from "../../kit/mosquitto.ts";
+import { mqttSource } from "../../kit/mqttsource.ts";
 import { settingsOf } from "../../kit/source.ts";
 import type { SourceFixture } from "../sources.test.ts";
 
@@ -12,19 +12,13 @@ export const fixture: SourceFixture = {
   unavailable: mosquittoAvailable() ? "" : "mosquitto is not installed",
   async open() {
     const broker = await startMosquitto();
-    const settings = settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` });
-    const source = openMqttSource({
-      settings,
-      gatewayId: "g",
-      clock: systemClock,
-      log: silentLog,
-      random: () => 0,
-    });
+    const env = { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` };
+    const source = mqttSource(env);
     const device = await connectAsync({ host: "127.0.0.1", port: broker.port, protocolVersion: 4 });
     device.on("error", () => {});
     return {
       source,
-      probe: () => mqtt.probe(settings),
+      probe: () => mqtt.probe(settingsOf(mqttSettings, env)),
       async send(texts) {
         for (const text of texts)
           await device.publishAsync("tenant/acme/device/d1/telemetry", text, { qos: 1 });
