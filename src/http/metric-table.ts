@@ -143,7 +143,12 @@ const perSink: readonly Row[] = [
   ["counter", "sink_delivered", "Entries delivered", "delivered"],
   ["counter", "sink_ignored", "Entries not meant for the sink", "ignored"],
   ["counter", "sink_refused", "Entries that the sink will never take", "refused"],
-  ["counter", "sink_skipped", "Entries skipped because the spool was full", "skipped"],
+  [
+    "counter",
+    "sink_skipped",
+    "Entries that left the spool before the sink had them: it was full, or what the sink had was lost",
+    "skipped",
+  ],
   ["counter", "sink_spooled", "Entries ever offered to the sink", "spooled"],
   ["gauge", "sink_waiting", "Entries not yet delivered to the sink", "waiting"],
   [

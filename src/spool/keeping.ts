@@ -2,10 +2,10 @@
  * Keeping: for which sinks the spool keeps its entries, and up to which seq it may trim them.
  *
  * What every sink has settled is trimmed as a matter of course, a minute later: a downstream system may lose what it committed last (a
- * standby takes over that was behind, a server crashes whose commits are asynchronous), and then gets it again. Only time in which sinks go
- * on counts, since what a system lost shows when it is back. Rejected alternative: to insist on `synchronous_commit`, which says nothing of
- * a standby. At the byte bound the spool does not wait for sinks that may skip, so that the others and the intake go on. Until the sinks
- * are named, everything is kept: a tool, or a start that ends early, must not trim what a sink has still to deliver.
+ * standby takes over that was behind, a server crashes whose commits are asynchronous), and then gets it again. Only time in which sinks take
+ * something counts, since what a system lost shows when it is given more. Rejected alternative: to insist on `synchronous_commit`, which
+ * says nothing of a standby. At the byte bound the spool does not wait for sinks that may skip, so that the others and the intake go on.
+ * Until the sinks are named, everything is kept: a tool, or a start that ends early, must not trim what a sink has still to deliver.
  */
 import type { Cursors } from "./cursors.ts";
 
@@ -22,7 +22,7 @@ export class Keeping {
   #holding: readonly string[] | undefined;
   #skipping: readonly string[] = [];
   #heldFrom = Number.MAX_SAFE_INTEGER;
-  /** How long sinks went on, or had nothing to do; up to where all was settled at times of the last minute of that, and a minute ago. */
+  /** How long something more was settled each second; up to where it was at times of the last minute of that, and a minute ago. */
   #goingMs = 0;
   readonly #lately: { readonly atMs: number; readonly seq: number }[] = [];
   #agoSeq = 0;
@@ -49,9 +49,9 @@ export class Keeping {
   }
 
   /** The seq up to which groups go as a matter of course: what all had settled a minute ago, or now if room is not ample. To be asked once a second. */
-  due(nowMs: number, head: number, isAmple: boolean): number {
+  due(nowMs: number, isAmple: boolean): number {
     const { settled } = this;
-    if (settled > this.#asked.seq || settled >= head) this.#goesOn(nowMs - this.#asked.atMs, settled);
+    if (settled > this.#asked.seq) this.#goesOn(nowMs - this.#asked.atMs, settled);
     this.#asked = { atMs: nowMs, seq: settled };
     return isAmple ? Math.min(settled, this.#agoSeq) : settled;
   }

@@ -291,7 +291,7 @@ export class Spool {
 
   /** Up to where groups go as a matter of course. */
   #due(): number {
-    return Math.min(this.#keeping.due(this.#clock.monoMs(), this.#head, this.#isAmple), this.#head - 1);
+    return Math.min(this.#keeping.due(this.#clock.monoMs(), this.#isAmple), this.#head - 1);
   }
 
   /** Up to where groups may go. The newest stays: it tells the head after a restart. */

@@ -6,7 +6,7 @@ import { Drain } from "../../src/drain/drain.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { anEntry, entries, emptyRecord, spoolKit } from "../kit/spool.ts";
+import { anEntry, entries, emptyRecord, littleRoom, type SpoolSettings, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -15,11 +15,16 @@ const put = (spool: Spool, n: number, tenantId: string) =>
   spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
 
 function setUp(
-  options: { dataDir?: string; entriesMax?: number; sink?: ReturnType<typeof memorySink> } = {},
+  options: {
+    dataDir?: string;
+    entriesMax?: number;
+    sink?: ReturnType<typeof memorySink>;
+    settings?: Partial<SpoolSettings>;
+  } = {},
 ) {
-  const { dataDir = kit.dir(), entriesMax = 40_000 } = options;
+  const { dataDir = kit.dir(), entriesMax = 40_000, settings } = options;
   const clock = simulatedClock();
-  const spool = kit.spool({ clock, dataDir });
+  const spool = kit.spool({ clock, dataDir, ...settings });
   const sink = options.sink ?? memorySink({ lane: byTenant, concurrency: 2, batchMax: 20 });
   const bytesMax = 32 * 1024 * 1024;
   const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1, entriesMax, bytesMax });
@@ -63,11 +68,10 @@ describe("a lane that fails", () => {
   });
 
   test("keeps its entries in the spool, which trims none of them", async () => {
-    const { clock, spool, sink, drain } = setUp();
+    const { clock, spool, sink, drain } = setUp({ settings: littleRoom });
     sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
     drain.start();
     put(spool, 5, "good");
-    await clock.pass(62_000);
     put(spool, 5, "bad");
     for (let i = 0; i < 20; i++) {
       put(spool, 5, "good");

@@ -166,9 +166,9 @@ describe("a downstream system that was restored to an older state", () => {
     const far = farSide();
     const first = setUp(far);
     first.drain.start();
-    for (let i = 0; i < 5; i++) {
-      put(first.spool, 10);
-      await first.clock.pass(25_000);
+    for (let i = 0; i < 90; i++) {
+      put(first.spool, 1);
+      await first.clock.pass(1_000);
     }
     await stop(first);
     // The tables are restored to a time when they had 15.
@@ -184,14 +184,14 @@ describe("a downstream system that was restored to an older state", () => {
     expect(held).toBeGreaterThan(16);
     drain.start();
     await clock.pass(10);
-    expect(far.rows).toEqual([...payloads(1, 15), ...payloads(held, 50)]);
+    expect(far.rows).toEqual([...payloads(1, 15), ...payloads(held, 90)]);
     expect(drain.stats()).toMatchObject({
-      spooled: 50,
-      delivered: 15 + 50 - held + 1,
+      spooled: 90,
+      delivered: 15 + 90 - held + 1,
       skipped: held - 16,
       waiting: 0,
     });
-    expect(lines).toContainEqual(expect.objectContaining({ level: 40, from: 16, confirmed: 50 }));
+    expect(lines).toContainEqual(expect.objectContaining({ level: 40, from: 16, confirmed: 90 }));
   });
 
   test("that knows none of the spool's starts gets everything the spool has", async () => {

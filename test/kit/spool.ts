@@ -8,7 +8,7 @@ import type { CommitRecord } from "../../src/spool/sidecar.ts";
 import type { Values } from "../../src/core/settings.ts";
 import type { spoolSettings } from "../../src/spool/spool-settings.ts";
 import { Spool } from "../../src/spool/spool.ts";
-import { simulatedClock } from "./clock.ts";
+import { type SimulatedClock, simulatedClock } from "./clock.ts";
 
 export type SpoolSettings = Values<typeof spoolSettings>;
 
@@ -52,6 +52,18 @@ export function spoolKit() {
       for (const each of dirs.splice(0)) rmSync(each, { recursive: true, force: true });
     },
   };
+}
+
+/** So little room that what is settled goes at once. */
+export const littleRoom = { bytesMax: 200_000_000 };
+
+/** A minute in which the sink takes something each second: what it had before goes. */
+export function aMinuteOn(spool: Spool, clock: SimulatedClock, sink: string): void {
+  for (let second = 0; second < 62; second++) {
+    put(spool, 1);
+    spool.setCursor(sink, settledTo(spool.head));
+    clock.advance(1_000);
+  }
 }
 
 export const emptyRecord: CommitRecord = { books: new Map() };

@@ -28,7 +28,7 @@ import type { Lost } from "../../src/spool/tools/salvage.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { spoolStatus } from "../../src/spool/tools/status.ts";
 import { verifySpool } from "../../src/spool/tools/verify.ts";
-import { anEntry, entries, incompressible, readAll, settledTo, spoolKit } from "../kit/spool.ts";
+import { anEntry, entries, incompressible, readAll, settledTo, spoolKit, littleRoom } from "../kit/spool.ts";
 import { repair as repairNow, spooled } from "../kit/repair-runner.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { until } from "../kit/until.ts";
@@ -459,8 +459,7 @@ describe("compact", () => {
   test("returns free pages and keeps what is held", () => {
     const clock = simulatedClock();
     const dataDir = kit.dir();
-    // So little room that what is settled goes at once.
-    const spool = kit.spool({ dataDir, clock, bytesMax: 200_000_000 });
+    const spool = kit.spool({ dataDir, clock, ...littleRoom });
     for (let n = 0; n < 40; n++) append(spool, large(n * 10 + 1));
     spool.keepFor(["s"]);
     spool.setCursor("s", settledTo(390));
