@@ -10,6 +10,7 @@
  */
 import { copyText } from "../../core/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
+import { letGo } from "../../core/let-go.ts";
 import { speakerText } from "../../core/speaker-text.ts";
 import { eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 
@@ -44,17 +45,23 @@ let spare: WeakRef<Buffer> | undefined;
 
 /** These have arrived, and their memory may be written anew. Of a request that failed they may still be on their way: they are not used again. */
 export function reuse(copies: readonly CopyData[]): void {
-  for (const { memory } of copies)
-    if (memory !== undefined && memory.length > (spare?.deref()?.length ?? 0)) spare = new WeakRef(memory);
+  for (const { memory } of copies) {
+    const other = spare?.deref();
+    if (memory === undefined || memory === other) continue;
+    const isLargest = other === undefined || memory.length > other.length;
+    const gone = isLargest ? other : memory;
+    if (isLargest) spare = new WeakRef(memory);
+    if (gone !== undefined) letGo(gone);
+  }
 }
 
 /** At least so large. One that is much larger is from a load that is over. */
 function takeBuffer(bytes: number): Buffer {
   const used = spare?.deref();
   spare = undefined;
-  return used !== undefined && used.length >= bytes && used.length <= bytes * sizesApartMax
-    ? used
-    : Buffer.allocUnsafeSlow(bytes);
+  if (used !== undefined && used.length >= bytes && used.length <= bytes * sizesApartMax) return used;
+  if (used !== undefined) letGo(used);
+  return Buffer.allocUnsafeSlow(bytes);
 }
 
 /** The messages of one COPY. They are made as they are sent, and anew each time. */

@@ -99,14 +99,16 @@ describe("rows in the text format of COPY", () => {
     expect([two, six].map(({ memory }) => memory?.toString("utf8", 5, 8))).toEqual(["two", "six"]);
   });
 
-  test("of two tables the larger buffer is used again, and that of a large batch not for a small one", () => {
+  test("of two tables the larger buffer is used again, and that of a large batch not for a small one; the others go at once", () => {
     const many = Array.from({ length: 5_000 }, (_, i) => i);
     const [large, small] = [sentCopy(many), sentCopy([1])];
     reuse([large.copy, small.copy]);
     const again = sentCopy(many);
     expect(again.memory === large.memory).toBe(true);
+    expect(small.memory?.length).toBe(0);
     reuse([again.copy]);
     expect(sentCopy([1]).memory?.length).toBeLessThan(1_000);
+    expect(again.memory?.length).toBe(0);
   });
 
   test("the first of a large batch can leave before the rest is made", () => {
