@@ -79,6 +79,7 @@ export class DeviceAuthCache {
   #misses = 0;
   #staleHits = 0;
   #evictions = 0;
+  #invalidated = 0;
 
   constructor(settings: Values<typeof cacheSettings>, clock: Clock) {
     this.#settings = settings;
@@ -165,7 +166,9 @@ export class DeviceAuthCache {
   }
 
   invalidate(tenantId: string, deviceId: string): boolean {
-    return this.#remove(deviceKey(tenantId, deviceId));
+    const isRemoved = this.#remove(deviceKey(tenantId, deviceId));
+    if (isRemoved) this.#invalidated++;
+    return isRemoved;
   }
 
   /** Removes the rows of a tenant, or of all tenants if null. @returns how many rows were removed */
@@ -174,7 +177,9 @@ export class DeviceAuthCache {
     this.#tokens = undefined;
     for (const [key, row] of this.#rows)
       if (tenantId === null || row.tenantId === tenantId) this.#drop(key, row);
-    return before - this.#rows.size;
+    const removed = before - this.#rows.size;
+    this.#invalidated += removed;
+    return removed;
   }
 
   /** @returns how many rows were removed */
@@ -222,6 +227,11 @@ export class DeviceAuthCache {
 
   get size(): number {
     return this.#rows.size;
+  }
+
+  /** Rows that left since the start; one that was read again did not. */
+  get removals(): number {
+    return this.#evictions + this.#invalidated;
   }
 
   /** All rows for the local file, oldest first; null for each that was cached before `sinceMs` (monotonic). May be walked in parts. */

@@ -2,7 +2,7 @@
  * The auth cache across a restart: cached rows in a SQLite file beside the spool, so that a reboot in the middle of a
  * registry outage is no outage. Only what changed is written (a row that was merely read again: once per hour),
  * because flash wears; and only what was cached since the last time is looked at for that, because to compare all took half of what an
- * idle gateway does.
+ * idle gateway does. What is on the file the file alone knows: what stands there of a device, kept beside its row, was a sixth of that.
  *
  * The file holds hashes of tokens, as the registry does, never a token.
  */
@@ -11,7 +11,7 @@ import { openSqlite } from "../core/sqlite.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { CachedRow } from "./cached.ts";
 import { toFields, type Columns } from "../core/columns.ts";
-import { deviceKey } from "../core/device.ts";
+import { deviceKey, type DeviceId } from "../core/device.ts";
 
 export interface SavedCache {
   /** Fills the cache from the file. */
@@ -36,16 +36,31 @@ const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, d
 const selectAll = `SELECT tenant_id, device_id, site_id, status, token_hash AS provision_token_hash, previous_token_hash,
   previous_token_until_ms, cached_ms AS cachedWallMs FROM auth_cache ORDER BY cached_ms`;
 
+const values = (of = "") =>
+  `(${of}site_id, ${of}status, ${of}token_hash, ${of}previous_token_hash, ${of}previous_token_until_ms`;
+const hour = (of = "") => `${of}cached_ms / ${refreshMs}`;
+
+/** Writes nothing for a row that stands there already. */
+const upsert = `INSERT INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+  ${values()}, cached_ms) = ${values("excluded.")}, excluded.cached_ms)
+  WHERE ${values()}, ${hour()}) IS NOT ${values("excluded.")}, ${hour("excluded.")})`;
+
+const selectIdsAfter = `SELECT tenant_id AS tenantId, device_id AS deviceId FROM auth_cache
+  WHERE (tenant_id, device_id) > (?, ?) ORDER BY tenant_id, device_id LIMIT ${rowsAPart}`;
+
 /** @throws if the file cannot be opened */
 export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Clock): SavedCache {
   const db = openSqlite(path);
   // What a power failure takes is looked up again, and an fsync for each part would keep messages waiting.
   db.run("PRAGMA synchronous = NORMAL");
+  // KiB. Rows are written in the order of the file, so that pages are seldom needed twice; SQLite would keep 2,000 of them.
+  db.run("PRAGMA cache_size = -256");
   db.run(table);
-  const put = db.query("INSERT OR REPLACE INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const put = db.query(upsert);
   const drop = db.query("DELETE FROM auth_cache WHERE tenant_id = ? AND device_id = ?");
-  /** Device key → checksum of its row in the file. */
-  let onFile = new Map<string, number>();
+  const idsAfter = db.query<DeviceId, [string, string]>(selectIdsAfter);
+  /** Of the cache's removals, those that the file has followed; -1: nor is what the cache did not take from it looked for yet. */
+  let followed = -1;
   /** What was cached before is on the file (monotonic). */
   let savedMs = Number.NEGATIVE_INFINITY;
   /** The wall clock less the monotonic one: if a time server sets it, the file has to date all rows anew. */
@@ -63,7 +78,6 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
       .all()
       .map((row) => toFields(row))
       .map((row) => ({ ...row, key: deviceKey(row.tenantId, row.deviceId) }));
-    onFile = new Map(rows.map((row) => [row.key, checksum(row)]));
     cache.restore(rows);
   }
 
@@ -80,7 +94,7 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
       await Bun.sleep(0);
     }
     await writeInParts(part);
-    if (onFile.size > cache.size) write([], [...onFile.keys()].filter(isGone));
+    if (cache.removals > followed) await dropGone();
     [savedMs, savedOffsetMs] = [begunMs, begunOffsetMs];
   }
 
@@ -88,32 +102,31 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   async function writeInParts(rows: CachedRow[]): Promise<void> {
     rows.sort((a, b) => (a.key < b.key ? -1 : 1));
     for (let at = 0; at < rows.length; at += rowsAtATime) {
-      write(rows.slice(at, at + rowsAtATime).filter(isChanged), []);
+      write(rows.slice(at, at + rowsAtATime));
       await Bun.sleep(0);
     }
   }
 
-  function isChanged(row: CachedRow): boolean {
-    return onFile.get(row.key) !== checksum(row);
-  }
-
-  function isGone(key: string): boolean {
-    return !cache.has(...idOf(key));
-  }
-
-  const toFile = db.transaction((rows: readonly CachedRow[], gone: readonly string[]) => {
-    for (const row of rows) {
-      put.run(...valuesOf(row), row.cachedWallMs);
+  async function dropGone(): Promise<void> {
+    const { removals } = cache;
+    for (let last: DeviceId | undefined = { tenantId: "", deviceId: "" }; last !== undefined;) {
+      const ids = idsAfter.all(last.tenantId, last.deviceId);
+      forget(ids.filter(({ tenantId, deviceId }) => !cache.has(tenantId, deviceId)));
+      last = ids.at(-1);
+      await Bun.sleep(0);
     }
-    for (const key of gone) drop.run(...idOf(key));
-  });
+    followed = removals;
+  }
 
   /** @throws if the disk is full or such; what was to be written is still to be, then */
-  function write(rows: readonly CachedRow[], gone: readonly string[]): void {
-    if (rows.length + gone.length > 0) toFile(rows, gone);
-    for (const row of rows) onFile.set(row.key, checksum(row));
-    for (const key of gone) onFile.delete(key);
-  }
+  const write = db.transaction((rows: readonly CachedRow[]) => {
+    for (const row of rows) put.run(...valuesOf(row));
+  });
+
+  /** @throws likewise */
+  const forget = db.transaction((gone: readonly DeviceId[]) => {
+    for (const { tenantId, deviceId } of gone) drop.run(tenantId, deviceId);
+  });
 
   return {
     restore,
@@ -122,17 +135,10 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
   };
 }
 
-function idOf(key: string): [tenantId: string, deviceId: string] {
-  const slash = key.indexOf("/");
-  return [key.slice(0, slash), key.slice(slash + 1)];
-}
-
-/** In the order of the table; when it was cached comes after them. */
+/** In the order of the table. */
 function valuesOf(row: CachedRow) {
-  const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = row;
-  return [tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs];
-}
-
-function checksum(row: CachedRow): number {
-  return Bun.hash.crc32(`${valuesOf(row).join("\n")}\n${Math.floor(row.cachedWallMs / refreshMs)}`);
+  const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash } = row;
+  const { previousTokenUntilMs, cachedWallMs } = row;
+  const hashes = [tokenHash, previousTokenHash, previousTokenUntilMs] as const;
+  return [tenantId, deviceId, siteId, status, ...hashes, cachedWallMs] as const;
 }

@@ -49,6 +49,18 @@ test("cached rows are found again, removed ones are not", async () => {
   expect([found.has("d7"), found.has("d11999"), found.has("new")]).toEqual([false, false, true]);
 });
 
+test("rows that the cache did not take from the file leave it", async () => {
+  const { path, clock, saved, kept } = setUp(3);
+  await saved.save();
+  saved.close();
+  const off = new DeviceAuthCache({ ttlSeconds: 0, sizeMax: 10, staleSeconds: 0 }, clock);
+  const next = openSavedCache(path, off, clock);
+  next.restore();
+  await next.save();
+  next.close();
+  expect(kept()).toEqual([]);
+});
+
 test("what changes between two times, or while it is written, is on the file after the next", async () => {
   const { clock, cache, saved, kept } = setUp(7_000);
   for (let n = 0; n < 4; n++) {
@@ -90,6 +102,27 @@ test("rows that were written before the host knew the time are dated anew once i
   saved.close();
   // As old as a row without a reading since the start: by the earlier date it would have been a year, too stale to serve.
   expect(rows().map(({ cachedWallMs }) => clock.wallMs() - cachedWallMs)).toEqual([60_000, 60_000, 60_000]);
+});
+
+test("a row that was read again and says the same is written once an hour", async () => {
+  const { path, clock, cache, saved } = setUp(0);
+  const file = new Database(path);
+  const onFile = () => file.query("SELECT site_id, cached_ms FROM auth_cache").values();
+  const reread = async (afterMs: number, siteId = "plant") => {
+    clock.advance(afterMs);
+    cache.put(aDevice({ siteId, tokenHash: null }));
+    await saved.save();
+  };
+  await reread(3_600_000 - (clock.wallMs() % 3_600_000));
+  const first = clock.wallMs();
+  await reread(3_599_999);
+  expect(onFile()).toEqual([["plant", first]]);
+  await reread(1);
+  expect(onFile()).toEqual([["plant", first + 3_600_000]]);
+  await reread(1, "yard");
+  expect(onFile()).toEqual([["yard", first + 3_600_001]]);
+  file.close();
+  saved.close();
 });
 
 test("an unchanged cache is not compared again", async () => {
