@@ -30,6 +30,25 @@ export function openSqlite(path: string, pageSize = 4096): Database {
   }
 }
 
+/** SQLite's own check of a file's pages. @returns "ok", or the first thing that is wrong */
+export const quickCheck = (db: Database): string =>
+  db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer";
+
+/** Free pages that stay in a file, for what comes next. */
+export const freePagesKept = 4_000;
+/** Pages that are given back at a time. */
+export const vacuumPagesMax = 1_000;
+
+export const freePages = (db: Database): number =>
+  db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
+
+/** Gives some free pages back to the file system. TRUNCATE empties the write-ahead log, too, PASSIVE waits for nobody. */
+export function vacuum(db: Database, checkpoint: "PASSIVE" | "TRUNCATE"): void {
+  // The pragma frees one page per row that is read; the checkpoint shortens the file.
+  db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
+  db.query(`PRAGMA wal_checkpoint(${checkpoint})`).all();
+}
+
 const busyRetryMs = 20;
 const busyPatienceMs = 5_000;
 

@@ -5,6 +5,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log.ts";
 import { size } from "../core/readable.ts";
+import { freePages, freePagesKept, vacuum } from "../core/sqlite.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
 
 /**
@@ -20,10 +21,6 @@ export class SpoolFull extends Error {
     this.reason = reason;
   }
 }
-
-const vacuumPagesMax = 1_000;
-/** Free pages that stay in the file, for what comes next. */
-const freePagesKept = 4_000;
 
 /** What a file system that has failed says to whoever opens a file for writing: it has turned read-only, or was shut down. */
 const failedCodes = new Set<unknown>(["EROFS", "EIO"]);
@@ -171,8 +168,7 @@ export function freeBytes(db: Database, dataDir: string): number {
 function truncateWal(db: Database): void {
   try {
     db.run("PRAGMA busy_timeout = 0");
-    db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
-    db.query("PRAGMA wal_checkpoint(TRUNCATE)").all();
+    vacuum(db, "TRUNCATE");
   } catch {
     // The disk cannot be written at all: the caller finds as little space as before.
   } finally {
@@ -181,17 +177,10 @@ function truncateWal(db: Database): void {
 }
 
 /** Gives free pages back to the file system, some at a time, while there are many. */
-export function vacuum(db: Database): void {
+export function giveBack(db: Database): void {
   try {
-    if (freePages(db) <= freePagesKept) return;
-    // The pragma frees one page per row that is read; the checkpoint shortens the file.
-    db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
-    db.query("PRAGMA wal_checkpoint(PASSIVE)").all();
+    if (freePages(db) > freePagesKept) vacuum(db, "PASSIVE");
   } catch {
     // The disk cannot be written now; this is tried again in a second.
   }
-}
-
-function freePages(db: Database): number {
-  return db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
 }

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { SQLiteError, type Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
-import { openSqlite } from "../core/sqlite.ts";
+import { openSqlite, quickCheck } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
 import { persistWal, noteState, whatIsMissing } from "./state.ts";
 
@@ -37,7 +37,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   let db: Database | undefined;
   try {
     db = openSqlite(path, pageBytes);
-    const verdict = quickCheck(db);
+    const verdict = checkUnlessLarge(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
     const used = use(db);
@@ -81,10 +81,10 @@ export function beginEpoch(db: Database, first: number, oldestHeld: number): Epo
   return db.query<Epoch, []>("SELECT epoch, first FROM epochs ORDER BY first").all();
 }
 
-function quickCheck(db: Database): string {
+function checkUnlessLarge(db: Database): string {
   const pages = db.query<{ page_count: number }, []>("PRAGMA page_count").get()?.page_count ?? 0;
   if (pages * pageBytes > quickCheckBytesMax) return "ok";
-  return db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer";
+  return quickCheck(db);
 }
 
 function damaged(path: string, how: string, cause?: unknown): Error {

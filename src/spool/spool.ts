@@ -19,7 +19,7 @@ import { size } from "../core/readable.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";
 import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { committer, freeBytes, reserveFreeSpace, vacuum, SpoolFull } from "./disk.ts";
+import { committer, freeBytes, giveBack, reserveFreeSpace, SpoolFull } from "./disk.ts";
 import { encodeAll, type Groups } from "./groups.ts";
 import { Keeping, settledRoomMin, settledShareMax, trimEveryMs, trimGroupsMax } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
@@ -267,7 +267,7 @@ export class Spool {
       if (this.#cursors.dirty || this.#groups.anyUpTo(due)) this.#trim(due, trimGroupsMax);
       this.#expire();
       this.deadLetters.expire();
-      vacuum(this.#db);
+      giveBack(this.#db);
     } catch {
       // The disk cannot be read now: the next read or append reports it, and this is tried again in a second.
     }

@@ -1,7 +1,7 @@
 /** Makes a spool's file as small as possible: every free page goes back to the file system. */
 import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log.ts";
-import { openSqlite } from "../../core/sqlite.ts";
+import { openSqlite, quickCheck } from "../../core/sqlite.ts";
 import { whileLocked } from "../lock.ts";
 import { attempt } from "./salvage.ts";
 import { withFile } from "./spool-file.ts";
@@ -21,9 +21,7 @@ export function compactSpool(dataDir: string): void {
 
 /** The file's path. @throws if its pages are damaged */
 function sound(db: Database, path: string): string {
-  const check = attempt(
-    () => db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer",
-  );
+  const check = attempt(() => quickCheck(db));
   if (check.ok && check.value === "ok") return path;
   const how = check.ok ? check.value : explain(check.error);
   throw new Error(`${path} is damaged (${how}): run \`sluice spool repair\` first`);

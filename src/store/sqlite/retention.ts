@@ -12,6 +12,7 @@ import { dirname } from "node:path";
 import { ageClock, type Clock, type Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { integer } from "../../core/settings.ts";
+import { freePages, freePagesKept, vacuum, vacuumPagesMax } from "../../core/sqlite.ts";
 import type { Retention, RetentionBounds } from "../../core/store.ts";
 
 export const localSettings = {
@@ -43,8 +44,6 @@ const marginBytes = 33_554_432;
 const amplyFreeBytes = 8 * marginBytes;
 /** These newest rows stay, however full the disk is: then it is not the store that fills it. */
 const rowsKeptMin = 1_000;
-const vacuumPagesMax = 1_000;
-const freePagesKept = 4_000;
 const dayMs = 86_400_000;
 const events = ["raw_events", "quarantine_events"] as const;
 
@@ -65,7 +64,7 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
     if (short && !isShort)
       log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
     isShort = short;
-    vacuum(db, short);
+    giveBack(db, short);
     return old > 0 || spare < amplyFreeBytes;
   }
 
@@ -140,12 +139,6 @@ function freeBytes(path: string): number {
 }
 
 /** Gives free pages back to the file system; if the disk is short, all of them, and the write-ahead log too. */
-function vacuum(db: Database, short: boolean): void {
-  if (freePages(db) <= (short ? 0 : freePagesKept)) return;
-  db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
-  db.query(`PRAGMA wal_checkpoint(${short ? "TRUNCATE" : "PASSIVE"})`).all();
-}
-
-function freePages(db: Database): number {
-  return db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
+function giveBack(db: Database, short: boolean): void {
+  if (freePages(db) > (short ? 0 : freePagesKept)) vacuum(db, short ? "TRUNCATE" : "PASSIVE");
 }
