@@ -2,7 +2,7 @@
  * A candidate: a message on its way through the judge, and the entry that is made from it.
  *
  * It is one object that the stages fill in, so that a reject carries all that was known by then, and the usual
- * message costs one allocation. It holds the token; `toEntry` is the only way out, and blanks it.
+ * message costs one allocation. It holds the token; `toEvent`, `toDeferred` and `toReject` are the only ways out, and blank it.
  */
 import type { DeviceId } from "../core/device.ts";
 import type { Deferred, Entry, Event, Kind, Reject } from "../core/entry.ts";

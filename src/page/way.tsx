@@ -35,23 +35,25 @@ export function Way({ live }: { live: Live }) {
       <span>{one.ok || one.passes === true ? one.note : `stands still, ${one.note}`}</span>
     </button>
   );
-  const { received, accepted } = ratesOf(live);
   const isHeld = stats.parts.some(({ part, ok }) => part === "intake" && !ok);
   return (
     <section id="way" aria-label="The way of a message">
       <div class="flow">
         <div class="column">{places.sources.map(place)}</div>
         <Arrow
-          label={rate(received)}
+          label={rateOf(live, ({ ingest }) => ingest.received)}
           isBroken={isHeld || stats.sources.every(({ connected }) => !connected)}
         />
         <div class="column">{place(places.judge)}</div>
-        <Arrow label={rate(accepted)} isBroken={isHeld} />
+        <Arrow label={rateOf(live, ({ ingest }) => ingest.accepted)} isBroken={isHeld} />
         <div class="column">{place(places.spool)}</div>
         <div class="column sinks">
           {Object.entries(stats.sinks).map(([name, sink], i) => (
             <div class="branch" key={name}>
-              <Arrow label={rate(deliveredRate(live, name))} isBroken={sink.trouble !== null} />
+              <Arrow
+                label={rateOf(live, ({ sinks }) => sinks[name]?.delivered)}
+                isBroken={sink.trouble !== null}
+              />
               {place(places.sinks[i] ?? places.spool)}
             </div>
           ))}
@@ -158,17 +160,13 @@ function sourceTitle(kind: string): string {
   return titles[kind] ?? kind;
 }
 
-function ratesOf({ stats, before, atMs, beforeMs }: Live): { received: number; accepted: number } {
+/** By how much a count grew since the answer before, per second as people read it. */
+function rateOf(
+  { stats, before, atMs, beforeMs }: Live,
+  count: (stats: Stats) => number | undefined,
+): string {
   const seconds = (atMs - beforeMs) / 1000;
-  if (before === undefined || seconds <= 0) return { received: 0, accepted: 0 };
-  return {
-    received: (stats.ingest.received - before.ingest.received) / seconds,
-    accepted: (stats.ingest.accepted - before.ingest.accepted) / seconds,
-  };
-}
-
-function deliveredRate({ stats, before, atMs, beforeMs }: Live, sink: string): number {
-  const seconds = (atMs - beforeMs) / 1000;
-  const now = stats.sinks[sink]?.delivered ?? 0;
-  return before === undefined || seconds <= 0 ? 0 : (now - (before.sinks[sink]?.delivered ?? now)) / seconds;
+  if (before === undefined || seconds <= 0) return rate(0);
+  const now = count(stats) ?? 0;
+  return rate((now - (count(before) ?? now)) / seconds);
 }
