@@ -2,7 +2,7 @@
  * The simulator's connection to HTTP ingest: each message is one request, repeated with the same Idempotency-Key
  * until the gateway answers what became of it, as MQTT repeats what was not acknowledged.
  */
-import { type Clock, withDeadline } from "../core/clock.ts";
+import { type Clock, sleep, withDeadline } from "../core/clock.ts";
 import type { SendResult, Connection } from "./connection.ts";
 
 const connectDeadlineMs = 10_000;
@@ -44,7 +44,7 @@ export async function openHttpConnection(url: string, clientId: string, clock: C
     for (;;) {
       const answer = await post(topic, payload, key);
       if (answer !== undefined || ending.signal.aborted) return answer;
-      await new Promise((resolve) => clock.after(againMs, () => resolve(undefined)));
+      await sleep(clock, againMs, ending.signal);
     }
   }
 

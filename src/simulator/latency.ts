@@ -1,12 +1,5 @@
-/**
- * The latency of acknowledgements as percentiles, in constant memory.
- *
- * Buckets grow by 5 % from 10 µs, so a percentile is exact to 5 %. Rejected alternative: a list of samples, because
- * it grows with the run.
- */
-const growth = Math.log(1.05);
-const smallestMs = 0.01;
-const bucketCount = 400;
+/** The latency of acknowledgements as percentiles, in constant memory: Node's histogram, of whole µs and exact to 0.1 %. */
+import { createHistogram } from "node:perf_hooks";
 
 /** Milliseconds; null if nothing was acknowledged. */
 export interface Percentiles {
@@ -21,29 +14,15 @@ export interface Latency {
   percentiles(): Percentiles;
 }
 
+/** A day: the histogram leaves out what is longer, so it counts as that. */
+const highest = 86_400_000_000;
+
 export function createLatency(): Latency {
-  const buckets = new Float64Array(bucketCount);
-  let total = 0;
-  let maxMs = 0;
-  const at = (share: number): number | null => {
-    if (total === 0) return null;
-    let seen = 0;
-    const bucket = buckets.findIndex((inBucket) => (seen += inBucket) >= share * total);
-    return Math.min(maxMs, smallestMs * Math.exp(growth * bucket));
-  };
+  const histogram = createHistogram({ lowest: 1, highest, figures: 3 });
+  const at = (percentile: number): number | null =>
+    histogram.count === 0 ? null : Math.min(histogram.percentile(percentile), histogram.max) / 1000;
   return {
-    add(ms) {
-      const bucket = Math.ceil(Math.log(Math.max(ms, smallestMs) / smallestMs) / growth);
-      const index = Math.min(bucketCount - 1, bucket);
-      buckets[index] = (buckets[index] ?? 0) + 1;
-      total += 1;
-      maxMs = Math.max(maxMs, ms);
-    },
-    percentiles: () => ({
-      p50Ms: at(0.5),
-      p95Ms: at(0.95),
-      p99Ms: at(0.99),
-      maxMs: total === 0 ? null : maxMs,
-    }),
+    add: (ms) => histogram.record(Math.min(Math.max(1, Math.round(ms * 1000)), highest)),
+    percentiles: () => ({ p50Ms: at(50), p95Ms: at(95), p99Ms: at(99), maxMs: at(100) }),
   };
 }
