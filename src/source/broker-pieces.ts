@@ -5,6 +5,7 @@
  * Rejected alternative: a stream of our own between socket and aedes, which every byte would pass.
  */
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import type { PacketWatch } from "./packet-watch.ts";
 
 /** Of the smallest packets there is, they are the work of some 50 ms; of messages, as many as a device has at a time. */
@@ -18,7 +19,9 @@ export function readByPieces(
   watch: PacketWatch,
   putsOff: (goOn: () => void) => boolean,
 ): void {
-  const read = socket.read.bind(socket) as (size?: number) => Buffer | null;
+  // The stream's own, which has more come once little is left. Bun's for sockets has more come at every reading, half a megabyte after a
+  // piece of 16 KB: a client that sent faster than it was read was kept in memory without a bound.
+  const read = Readable.prototype.read.bind(socket) as (size?: number) => Buffer | null;
   let isPutOff = false;
   /** aedes asks for more from within the handling of what it has, and its parser cannot be called from within. */
   let isAtWork = false;
