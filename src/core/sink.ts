@@ -152,8 +152,8 @@ export interface SinkParts<V> {
   readonly gatewayId: string;
   /** Where it may keep a file of its own. */
   readonly dataDir: string;
-  /** What this gateway still has, for a downstream system that lost its memory. */
-  readonly held: HeldEntries;
+  /** What this gateway still has, for a downstream system that lost its memory, and how far a sink had taken it. */
+  readonly held: HeldEntries & { cursorOf(sink: string): Pick<Cursor, "seq"> };
   readonly events: EventTable;
   readonly clock: Clock;
   readonly log: Log;

@@ -22,17 +22,23 @@ interface Given {
   readonly log?: Log;
   /** In the spool, in order. */
   readonly held?: readonly Entry[];
+  /** Up to where the spool says that an earlier sink had it. */
+  readonly cursor?: number;
   /** In the tables, the newest first. */
   readonly stored?: () => readonly Entry[] | Promise<readonly Entry[]>;
 }
 
 export function startRedisSink(changed: Partial<RedisValues>, given: Given = {}): Sink {
-  const { held = [], stored = () => [] } = given;
+  const { held = [], cursor = 0, stored = () => [] } = given;
   const parts: SinkParts<RedisValues> = {
     settings: redisValues(changed),
     gatewayId: given.gatewayId ?? "gw",
     dataDir: "",
-    held: { head: held.at(-1)?.seq ?? 0, read: (seq) => held.filter((entry) => entry.seq >= seq) },
+    held: {
+      head: held.at(-1)?.seq ?? 0,
+      read: (seq) => held.filter((entry) => entry.seq >= seq),
+      cursorOf: () => ({ seq: cursor }),
+    },
     events: {
       ...nothingKept.events,
       async *recent() {

@@ -93,7 +93,7 @@ export function byTenant(entry: Entry): string | null {
 
 /** Neither a spool nor tables, for a sink that never has to be filled again. */
 export const nothingKept: Pick<SinkParts<unknown>, "held" | "events"> = {
-  held: { head: 0, read: () => [] },
+  held: { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) },
   events: {
     async *recent() {},
     indexed: () => Promise.resolve(undefined),

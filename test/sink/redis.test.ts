@@ -329,6 +329,24 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       expect(second.stats?.()).toMatchObject({ refills: 0, refill_running: false });
     });
 
+    test("is filled again after a restart of the gateway if it lost what that wrote last, as in a power cut of both", async () => {
+      const written = [
+        reading(6, { a: 6 }),
+        reading(7, { a: 7 }),
+        { ...reading(8, {}), kind: "reject" } as Entry,
+      ];
+      await server.send("SET", "sluice:gw:mark", "7");
+      const first = open({}, { held: written, cursor: 8 });
+      await deliverAll(first, [reading(9, { b: 9 })]);
+      expect(first.stats?.()).toMatchObject({ refills: 0, refill_running: false });
+      await first.close();
+      await server.send("SET", "sluice:gw:mark", "6");
+      const second = open({}, { stored: () => stored, held: written, cursor: 8 });
+      await deliverAll(second, [reading(9, { b: 9 })]);
+      await until(() => second.stats?.()["refills"] === 1);
+      expect(await hash("device:acme/d1:values")).toEqual({ a: "7", b: "9", old: "0" });
+    });
+
     test("has no mark before all is filled, so that the filling begins anew after a crash", async () => {
       let fails = true;
       const given = {

@@ -44,7 +44,7 @@ export function createProbes(config: Config): Probes {
   const { gatewayId } = general;
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
   const store = openStore({ dataDir, gatewayId, postgres, log: silentLog });
-  const nothing = { head: 0, read: () => [] };
+  const nothing = { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) };
   const parts = { dataDir, gatewayId, held: nothing, events: store.events };
   const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });
   const ofStore =

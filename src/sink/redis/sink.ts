@@ -7,7 +7,7 @@
  * alternative to the spool's cursor and the mark (refill.ts): it would be lost with the data, and the spool rarely holds enough to begin anew.
  */
 import type { Clock } from "../../core/clock.ts";
-import type { Entry, Event } from "../../core/entry.ts";
+import { isFor, type Entry, type Event } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import {
   type Delivery,
@@ -55,6 +55,8 @@ const charsPerCallMax = 1_000_000;
 const probeTtlMs = 1_000;
 /** In place of the mark until all is filled: a mark that is neither was emptied meanwhile. */
 const filling = "filling";
+/** From the spool's cursor, for the newest event. */
+const lookBackEntries = 1_000;
 
 export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const { settings, gatewayId, clock, log } = parts;
@@ -65,8 +67,8 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const indexes = indexesOf(settings);
   const names = (tenantId: string, deviceId: string) => nameOf(settings, tenantId, deviceId);
   const counts = { devices_written: 0, devices_unchanged: 0, metrics_left_out: 0, devices_expired: 0 };
-  /** What we wrote there last; undefined: nothing in this life. */
-  let mark: number | undefined;
+  /** What we wrote there last, also in an earlier life; undefined: nothing that is known. */
+  let mark = lastWritten(parts.held);
 
   const refill = createRefill({
     held: parts.held,
@@ -166,6 +168,23 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
       await refill.stop();
     },
   };
+}
+
+/** Of the newest that the spool's cursor has passed: Redis may have lost it in the same power cut. */
+function lastWritten(held: SinkParts<RedisValues>["held"]): number | undefined {
+  const { seq } = held.cursorOf("redis");
+  let last: number | undefined;
+  try {
+    for (let at = Math.max(1, seq - lookBackEntries + 1); at <= seq;) {
+      const entries = held.read(at);
+      for (const entry of entries)
+        if (entry.seq <= seq && isEvent(entry) && isFor("redis", entry)) last = entry.seq;
+      at = (entries.at(-1)?.seq ?? seq) + 1;
+    }
+  } catch {
+    // A spool that cannot be read is for the drain to tell.
+  }
+  return last;
 }
 
 function isEvent(entry: Entry): entry is Event {
