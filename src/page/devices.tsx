@@ -112,6 +112,11 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
           />
         ))}
       </Table>
+      {answer?.devices.length === 0 ? (
+        <p>{match === "" ? "No device is registered." : "No registered device has this in its id."}</p>
+      ) : (
+        ""
+      )}
       <p>
         <button type="button" disabled={after.length === 0} onClick={() => setAfter(after.slice(0, -1))}>
           Back

@@ -165,7 +165,10 @@ function ReviewButtons({
       const { matched, done, kept } = await whole(`${path}/${verb}`, { ...filter, dry_run: isDry });
       if (isDry) setAsked({ verb, matched });
       else setAsked(undefined);
-      const why = kept[0] === undefined ? "" : ` ${number(kept.length)} stay: ${kept[0].why}.`;
+      const why =
+        kept[0] === undefined
+          ? ""
+          : ` ${number(kept.length)} ${kept.length === 1 ? "stays" : "stay"}: ${kept[0].why}.`;
       setSaid(isDry ? "" : `${number(done)} of ${number(matched)} ${past[verb]}.${why}`);
     } catch (error) {
       setSaid(wordsOf(error));

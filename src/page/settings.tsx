@@ -59,7 +59,7 @@ export function Settings({ stats }: { stats: Stats }) {
           ))}
         </tbody>
       </table>
-      <h2>Auth cache</h2>
+      {cache === undefined ? "" : <h2>Auth cache</h2>}
       {cache === undefined ? (
         ""
       ) : (

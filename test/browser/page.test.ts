@@ -175,6 +175,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
 
   test("devices: add one whose token is shown once, give it another, revoke it, let it in, follow it", async () => {
     await open();
+    await shows("#devices p", "No device is registered.");
     await page.getByText("Add a device").click();
     for (const [name, value] of Object.entries({ tenant: "acme", device: "press-3", site: "lab-1" }))
       await page.locator(`#devices input[name=${name}]`).fill(value);
@@ -264,7 +265,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await shows("#rejects", "Replay 3 dead letters?");
     await button("Yes, replay").click();
     // The third is of a sink that there is no more.
-    await shows("#rejects [role=status]", "2 of 3 replayed. 1 stay: ");
+    await shows("#rejects [role=status]", "2 of 3 replayed. 1 stays: ");
     await shows("#rejects td", "no 3");
     await button("Discard…").click();
     await button("No").click();
@@ -384,6 +385,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.locator("#follow button").first().click();
       await shows("#follow", "The stream is not open");
       expect(await page.getByRole("button", { name: "Log out" }).count()).toBe(0);
+      expect(await page.getByRole("heading", { name: "Auth cache" }).count()).toBe(0);
       await login("wrong-token-of-some-length");
       await shows("#devices", "This is not the ADMIN_TOKEN.");
       await login(ADMIN_TOKEN);
