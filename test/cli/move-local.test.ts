@@ -63,6 +63,18 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
   const names = async (query: string) =>
     (await sql.unsafe<{ name: string }[]>(query)).map(({ name }) => name).toSorted();
 
+  test("a device without a time of its registration is registered at the time of the move", async () => {
+    const { db: local } = openLocalFile(join(dataDir, "local.db"));
+    local.run("UPDATE device_registry SET provisioned_at = NULL WHERE device_id = 'd2'");
+    local.close();
+    const beganMs = Date.now() - 1_000;
+    expect((await move()).err).not.toContain("d2");
+    const [row] = await sql`select provisioned_at from device_registry where device_id = 'd2'`;
+    const at = Date.parse(String(row?.["provisioned_at"]));
+    expect(at).toBeGreaterThan(beganMs);
+    expect(at).toBeLessThan(Date.now() + 1_000);
+  });
+
   test("a name that the encoding cannot hold stays behind alone, in each table, and is named", async () => {
     const { code, err } = await move();
     expect(code).toBe(1);

@@ -195,10 +195,14 @@ const deviceColumns = {
   previous_token_until: "timestamptz",
 };
 
-/** A device that PostgreSQL already knows stays as it is there. */
+/**
+ * A device that PostgreSQL already knows stays as it is there. One that somebody put into the local file without a time of its
+ * registration is registered now: PostgreSQL wants one.
+ */
 async function moveDevices(local: Database, db: Postgres, refused: string[]): Promise<number> {
+  const names = Object.keys(deviceColumns).join(", ");
   const select = local.query<Row, [string, string, number]>(
-    `SELECT ${Object.keys(deviceColumns).join(", ")} FROM device_registry
+    `SELECT ${names.replace("provisioned_at", "ifnull(provisioned_at, datetime() || 'Z') AS provisioned_at")} FROM device_registry
      WHERE (tenant_id, device_id) > (?, ?) ORDER BY tenant_id, device_id LIMIT ?`,
   );
   let added = 0;
