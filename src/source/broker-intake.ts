@@ -91,12 +91,17 @@ const waitingOverheadBytes = 1024;
 
 const weightOf = ({ payload, topic }: BrokerMessage) => payload.length + topic.length + waitingOverheadBytes;
 
+/** Handed over at a time: a small part of a turn. */
+const handedMax = 100;
+
 /** Messages that wait for the intake, of each sender in the order in which they came, until it leaves. */
 class Waiting {
   size = 0;
   bytes = 0;
   /** A sender stays until it leaves, so that it has one listener, and not one per message. null: of wills. */
   readonly #bySender = new Map<Client | null, BrokerMessage[]>();
+  /** Those that are not empty, in the order of their first. */
+  readonly #filled = new Set<BrokerMessage[]>();
 
   hasRoomFor(message: BrokerMessage): boolean {
     if (message.from === null && this.#of(null).length >= waitingWillsMax) return false;
@@ -106,11 +111,19 @@ class Waiting {
   add(message: BrokerMessage): void {
     this.size += 1;
     this.bytes += weightOf(message);
-    this.#of(message.from).push(message);
+    const own = this.#of(message.from);
+    own.push(message);
+    this.#filled.add(own);
   }
 
-  takeAll(): BrokerMessage[] {
-    return [...this.#bySender.values()].flatMap((own) => this.#take(own));
+  /** Some of the sender that has waited longest. */
+  take(): BrokerMessage[] {
+    const [own = []] = this.#filled;
+    return this.#take(own, handedMax);
+  }
+
+  clear(): void {
+    for (const own of this.#filled) this.#take(own);
   }
 
   #of(sender: Client | null): BrokerMessage[] {
@@ -125,10 +138,12 @@ class Waiting {
     return own;
   }
 
-  #take(own: BrokerMessage[]): BrokerMessage[] {
-    this.size -= own.length;
-    for (const message of own) this.bytes -= weightOf(message);
-    return own.splice(0);
+  #take(own: BrokerMessage[], countMax = own.length): BrokerMessage[] {
+    const taken = own.splice(0, countMax);
+    if (own.length === 0) this.#filled.delete(own);
+    this.size -= taken.length;
+    for (const message of taken) this.bytes -= weightOf(message);
+    return taken;
   }
 }
 
@@ -147,6 +162,10 @@ export function createIntakeGate(warn: Warn): Gate {
   let intake: Intake | undefined;
   const waiting = new Waiting();
   let unacknowledged = 0;
+  let isResumed = false;
+
+  // Held, it would keep what its senders abandon, and they come again with the same.
+  const hasRoom = (to: Intake) => !to.isFull() && to.held === null;
 
   function hand(to: Intake, message: BrokerMessage): void {
     if (message.qos > 0) unacknowledged += 1;
@@ -154,15 +173,20 @@ export function createIntakeGate(warn: Warn): Gate {
     if (message.qos === 0) message.acknowledge();
   }
 
+  /** In turns: what has waited may be the work of a second. */
   function resume(): void {
-    for (const message of waiting.takeAll()) take(message);
+    while (waiting.size > 0) {
+      if (intake === undefined) return;
+      if (!hasRoom(intake)) return intake.whenRoom(resume);
+      if (intake.putsOff(resume)) return;
+      for (const message of waiting.take()) if (!message.abandoned()) hand(intake, message);
+    }
+    isResumed = false;
   }
 
   function take(message: BrokerMessage): void {
     if (intake === undefined || message.abandoned()) return;
-    // Held, it would keep what its senders abandon, and they come again with the same.
-    const hasRoom = !intake.isFull() && intake.held === null;
-    if (waiting.size === 0 && hasRoom) return hand(intake, message);
+    if (waiting.size === 0 && hasRoom(intake)) return hand(intake, message);
     if (!waiting.hasRoomFor(message)) {
       warn(
         { max: waitingBytesMax },
@@ -171,7 +195,9 @@ export function createIntakeGate(warn: Warn): Gate {
       return message.sendAway();
     }
     waiting.add(message);
-    if (waiting.size === 1) intake.whenRoom(resume);
+    if (isResumed) return;
+    isResumed = true;
+    intake.whenRoom(resume);
   }
 
   return {
@@ -180,7 +206,7 @@ export function createIntakeGate(warn: Warn): Gate {
     },
     shut() {
       intake = undefined;
-      waiting.takeAll();
+      waiting.clear();
     },
     take,
     putsOff: (goOn) => intake?.putsOff(goOn) ?? false,

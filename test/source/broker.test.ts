@@ -136,6 +136,28 @@ describe("acknowledgement", () => {
     expect(intake.texts()).toEqual(["gone"]);
   });
 
+  test("what waited while the intake was held is taken in turns and in its order, and what comes meanwhile stands behind it", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    intake.held = "the disk is full";
+    const [first, second] = [await device(port, "first"), await device(port, "second")];
+    const texts = Array.from({ length: 250 }, (_, i) => String(i));
+    first.send(...texts.map((text, i) => publishPacket(i + 1, text)));
+    await until("they wait", () => source.status().unacknowledged === texts.length);
+    const later: (() => void)[] = [];
+    const turns = [true, false];
+    Object.assign(intake, { putsOff: (goOn: () => void) => turns.shift() !== true && later.push(goOn) > 0 });
+    intake.drain();
+    const taken = intake.messages.length;
+    expect(taken).toBeGreaterThan(0);
+    expect(taken).toBeLessThan(texts.length);
+    Object.assign(intake, { putsOff: () => false });
+    second.send(publishPacket(1, "behind"));
+    await until("it waits", () => source.status().unacknowledged === texts.length + 1);
+    expect(intake.messages.length).toBe(taken);
+    for (const goOn of later) goOn();
+    expect(intake.texts()).toEqual([...texts, "behind"]);
+  });
+
   test("what waits while the intake is held is bounded, however small the messages are", async () => {
     const { source, intake, port } = await embeddedBroker();
     intake.held = "the disk is full";

@@ -9,6 +9,7 @@ import type { Attack, Target } from "../attack.ts";
 import { bytesOf, open, openDevice } from "../wire.ts";
 
 const holdMs = 2000;
+const pingPacket = bytesOf({ cmd: "pingreq" });
 const ownTopic = ({ own }: Target) => `tenant/${own.tenantId}/device/${own.deviceId}/`;
 
 /** What must hold after credentials were guessed. `secret`: a part of each guess. */
@@ -133,6 +134,48 @@ export const listenerAttacks: readonly Attack[] = [
       return times;
     },
     also: (_, gateway, stats) => guessed("tok-guess", gateway, stats),
+  },
+  {
+    name: "packets-behind-a-guess",
+    says: "sends thousands of packets behind a wrong password without waiting for the answer, again and again",
+    who: "anybody who reaches the port",
+    costs: "20 kB each, no credentials",
+    auth: true,
+    few: 100,
+    many: 1_000,
+    async run(target, times) {
+      const pings = Buffer.alloc(20_000, pingPacket);
+      for (let i = 0; i < times; i++) {
+        const connect = connectPacket(`behind-${i}`, { username: "acme/none", password: `tok-${i}` });
+        const socket = await open(target, target.mqttPort);
+        socket.write(Buffer.concat([bytesOf(connect), pings]));
+        socket.resume();
+      }
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+  {
+    name: "pings",
+    says: "sends ten thousand pings at once, again and again from twenty connections",
+    who: "one registered device",
+    costs: "20 kB each",
+    auth: true,
+    few: 100,
+    many: 2_000,
+    async run(target, times) {
+      const pings = Buffer.alloc(20_000, pingPacket);
+      for (let from = 0; from < times; from += 20)
+        await Promise.all(
+          Array.from({ length: 20 }, async (_, i) => {
+            const device = await openDevice(target, `ping-${from + i}`);
+            device.resume();
+            device.write(pings);
+          }),
+        );
+      await Bun.sleep(holdMs);
+      return times;
+    },
   },
   {
     name: "reconnecting",

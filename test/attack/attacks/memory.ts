@@ -67,6 +67,29 @@ export const memoryAttacks: readonly Attack[] = [
     },
   },
   {
+    name: "held-backlogs",
+    says: "connects while the intake is held, each time with a hundred messages of 1 kB at once, and stays",
+    who: "anybody who may publish",
+    costs: "a connection and 100 kB each",
+    held: true,
+    env: { SPOOL_MAX_BYTES: "65536" },
+    few: 200,
+    many: 1_000,
+    async run(target, times) {
+      const backlog = bytesOf(
+        ...Array.from({ length: 100 }, (_, i) =>
+          publishPacket(i + 1, "x".repeat(1_000), { topic: ownTopic(target) }),
+        ),
+      );
+      for (let i = 0; i < times; i++)
+        (await open(target, target.mqttPort)).write(
+          Buffer.concat([bytesOf(connectPacket(`backlog-${i}`)), backlog]),
+        );
+      await Bun.sleep(holdMs);
+      return times;
+    },
+  },
+  {
     name: "held-abandoned",
     says: "connects again and again while the intake is held, each time with a message of 1 MB",
     who: "anybody who may publish",
