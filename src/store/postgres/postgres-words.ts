@@ -12,11 +12,17 @@ export function isPassing(code: string): boolean {
   return /^(08|40|53|55006|55P03|57|58|XX)/.test(code);
 }
 
+const noStandby =
+  "DATABASE_URL must name a server that takes writes, not a standby: of several hosts target_session_attrs=read-write finds it";
+/** So a standby refuses our BEGIN; the code alone has many other causes. */
+const isOfStandby = ({ code, routine }: { readonly code: string; readonly routine?: string }) =>
+  code === "0A000" && routine === "call_bool_check_hook";
+
 const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
   [/^42501/, "grant the role of DATABASE_URL its rights (docs/postgresql.md)"],
   [/^(42P01|3F)/, "`sluice migrate` makes the tables that are missing"],
   [/^42703/, "add the column that is missing"],
-  [/^25006/, "DATABASE_URL must name a server that takes writes, not a standby"],
+  [/^25006/, noStandby],
   [/^28/, "see to the role, its password and pg_hba.conf"],
   [/^3D/, "make the database or correct DATABASE_URL"],
 ];
@@ -36,7 +42,8 @@ export function asOutage(error: unknown): unknown {
   const server = serverError(error);
   if (error instanceof Outage || server === undefined || isPassing(server.code)) return error;
   const words = `${explain(error)} (${server.code})`;
-  const fix = fixOf(server.code) ?? "`sluice check` says what stands in the way";
+  const known = isOfStandby(server) ? noStandby : fixOf(server.code);
+  const fix = known ?? "`sluice check` says what stands in the way";
   return new Outage(words.includes("`sluice") ? words : `${words}: ${fix}`, { alarm: true });
 }
 

@@ -1,0 +1,63 @@
+/** Several hosts in DATABASE_URL, of which one is a hot standby: target_session_attrs names the one that is meant, as libpq does. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { explain } from "../../../src/core/log.ts";
+import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
+import { asOutage } from "../../../src/store/postgres/postgres-words.ts";
+import { postgresAvailable, startPostgres, type PostgresServer } from "../../kit/postgres.ts";
+
+const unavailable = postgresAvailable();
+
+describe.skipIf(unavailable !== "")(`a standby and its primary ${unavailable}`, () => {
+  let standby: PostgresServer;
+  let primary: PostgresServer;
+  beforeAll(async () => {
+    [standby, primary] = await Promise.all([startPostgres(), startPostgres()]);
+    writeFileSync(join(standby.socketDirectory, "data/standby.signal"), "");
+    await standby.restart();
+  });
+  afterAll(async () => {
+    await standby.stop();
+    await primary.stop();
+  });
+
+  async function ask(servers: readonly PostgresServer[], attrs: string): Promise<string> {
+    const hosts = servers.map(({ port }) => `127.0.0.1:${port}`).join(",");
+    const url = `postgres://postgres@${hosts}/postgres?target_session_attrs=${attrs}`;
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const asked = db.query("asking", (sql) => sql`select pg_is_in_recovery() as is`);
+    const answer = await asked.then((rows) => (rows[0]?.["is"] === true ? "standby" : "primary"), explain);
+    await db.close();
+    return answer;
+  }
+
+  test.each([
+    ["any", "standby"],
+    ["read-write", "primary"],
+    ["primary", "primary"],
+    ["read-only", "standby"],
+    ["standby", "standby"],
+    ["prefer-standby", "standby"],
+  ])("%s is the %s, whichever stands first", async (attrs, meant) => {
+    expect(await ask([standby, primary], attrs)).toBe(meant);
+    if (attrs !== "any") expect(await ask([primary, standby], attrs)).toBe(meant);
+  });
+
+  test("where none is the one that is meant, the error says so", async () => {
+    for (const servers of [[standby], [standby, standby]])
+      for (const attrs of ["read-write", "primary"])
+        expect(await ask(servers, attrs)).toContain(`none is ${attrs}`);
+    expect(await ask([primary], "standby")).toContain("none is standby");
+    for (const servers of [[primary], [primary, primary]])
+      expect(await ask(servers, "prefer-standby")).toBe("primary");
+  });
+
+  test("a transaction on a standby is an alarm that says what to name", async () => {
+    const db = openPostgres({ url: standby.url, poolMax: 2, timeoutMs: 5000 });
+    const failed = await db.transaction("writing", async () => {}).catch(asOutage);
+    await db.close();
+    expect(failed).toMatchObject({ alarm: true });
+    expect(explain(failed)).toContain("not a standby");
+  });
+});
