@@ -9,7 +9,7 @@
  */
 import type { Entry } from "../../core/entry.ts";
 import { type Postgres, rehearsal } from "./postgres-client.ts";
-import { insertsOf } from "./write.ts";
+import { insertsOf, tablesOf } from "./write.ts";
 
 /** Why an entry was refused. */
 export interface Note {
@@ -33,13 +33,19 @@ const shareOfDeadline = 0.6;
 /**
  * Deferred constraints are checked at once, to blame the entry that breaks them. The refused entries are tried again until none of them
  * passes: what refused them may have ended in between (a table was created, a constraint taken away), and once an entry has passed nobody
- * can change its table before the trial ends. A cancel (57014) says nothing about later entries.
+ * can change its table before the trial ends. But for the rights to it, which can be taken at any time: so if any are lacking (42501,
+ * which a row's own fault may be called, too) one that has passed of each set of tables must pass again after each round, or
+ * nothing has passed. A cancel (57014) says nothing about later entries.
  */
 const block = `do $block$
 declare
   entries text[] := string_to_array(current_setting('sluice.trial'), ',');
   tried int := cardinality(entries);
+  tables int[] := string_to_array(current_setting('sluice.tables'), ',');
   todo int[] := array(select generate_series(1, tried));
+  witnesses int[];
+  denied boolean := false;
+  revoked text;
   refused int[];
   notes text[];
   cancelled text[] := '{}';
@@ -56,6 +62,7 @@ begin
     foreach at in array todo loop
       begin
         execute convert_from(decode(entries[at], 'base64'), 'UTF8');
+        witnesses[tables[at]] := at;
       exception when others or assert_failure or query_canceled then
         get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail;
         note := json_build_array(at - 1, code, left(message, 300), left(detail, 300))::text;
@@ -64,32 +71,54 @@ begin
           cancelled := array[note];
           exit;
         end if;
+        denied := denied or code = '42501';
         refused := array_append(refused, at);
         notes := array_append(notes, note);
       end;
     end loop;
-    exit when refused = todo;
+    foreach at in array case when denied then coalesce(array_remove(witnesses, null), '{}') else '{}'::int[] end loop
+      begin
+        execute convert_from(decode(entries[at], 'base64'), 'UTF8');
+      exception when insufficient_privilege then revoked := sqlerrm;
+        when others or assert_failure then null;
+      end;
+    end loop;
+    exit when revoked is not null or refused = todo;
     todo := refused;
   end loop;
-  perform set_config('sluice.trial', '[' || tried || ',[' || array_to_string(notes || cancelled, ',') || ']]', true);
+  perform set_config('sluice.trial', '[' || tried || ',[' || array_to_string(notes || cancelled, ',') || '],' ||
+    coalesce(to_json(revoked)::text, 'null') || ']', true);
 end $block$`;
 
 export async function tryEach(db: Postgres, entries: readonly Entry[]): Promise<Trial> {
   if (entries.length === 0) return { refused: new Map(), passed: [] };
-  let answer = "[0,[]]";
+  let answer = "[0,[],null]";
+  const kinds: string[] = [];
+  const kindOf = (kind: string) => kinds.indexOf(kind) + 1 || kinds.push(kind);
   await rehearsal(db, "finding the refused entry by PL/pgSQL", async (tx) => {
     const statements = entries.map((entry) => Buffer.from(insertsOf(entry)).toString("base64"));
     await tx.unsafe(`set local statement_timeout = ${Math.ceil(db.options.timeoutMs * shareOfDeadline)}`);
-    await tx.unsafe(`select set_config('sluice.trial', '${statements.join(",")}', true)`);
+    const tables = entries.map((entry) => kindOf(tablesOf(entry).join()));
+    await tx.unsafe(
+      `select set_config('sluice.trial', '${statements.join(",")}', true), set_config('sluice.tables', '${tables.join(",")}', true)`,
+    );
     await tx.unsafe(block);
     const [row] = await tx.unsafe<{ answer: string }[]>("select current_setting('sluice.trial') as answer");
     answer = row?.answer ?? answer;
   });
-  const [tried, notes] = JSON.parse(answer) as [number, [number, string, string, string][]];
+  const [tried, notes, revoked] = JSON.parse(answer) as Answer;
+  const all = entries.slice(0, tried);
   const refused = new Map<number, Note>();
+  if (revoked !== null)
+    for (const { seq } of all) refused.set(seq, { code: rightLacks, message: revoked, detail: "" });
   for (const [at, code, message, detail] of notes) {
     const entry = entries[at];
     if (entry) refused.set(entry.seq, { code, message, detail });
   }
-  return { refused, passed: entries.slice(0, tried).filter(({ seq }) => !refused.has(seq)) };
+  return { refused, passed: all.filter(({ seq }) => !refused.has(seq)) };
 }
+
+/** How many were tried, who of them was refused and why, and the right that was taken meanwhile. */
+type Answer = [number, [number, string, string, string][], string | null];
+
+const rightLacks = "42501";

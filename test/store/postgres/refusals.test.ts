@@ -379,4 +379,29 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     expect(site.drain.stats()).toMatchObject({ delivered: 31, refused: 0, trouble: null, alarms: [] });
     expect(await site.stored()).toBe(30);
   });
+
+  test("none of those that were tried after the right to the table was taken, although others had passed before", async () => {
+    // Of the trial alone, for COPY ends at the bad one: the tenth waits until the right is taken.
+    await site.run([
+      "alter table raw_events add check (msg_type in ('telemetry', 'heartbeat'))",
+      `create function waiting() returns trigger language plpgsql as $$
+       begin if new.site_id = 'tenth' then perform pg_advisory_xact_lock(7); end if; return new; end $$`,
+      "create trigger t before insert on raw_events for each row execute function waiting()",
+      "select pg_advisory_lock(7)",
+    ]);
+    site.put([anEntry(odd), ...good(9), anEntry({ siteId: "tenth" }), ...good(20)]);
+    site.drain.start();
+    const waits = "select 1 from pg_locks where locktype = 'advisory' and objid = 7 and not granted";
+    await until(async () => expect((await site.read(waits)).length).toBe(1));
+    await site.run(["revoke insert on raw_events from sluice"]);
+    // It is given back right after the trial, so that what that has found can be committed.
+    site.proxy.delay(100);
+    site.proxy.onSend((piece) => {
+      if (piece.includes("rollback")) void site.run(["grant insert on raw_events to sluice"]);
+    });
+    await site.run(["select pg_advisory_unlock(7)"]);
+    await site.settled();
+    expect(site.letters().map(({ why }) => why.slice(0, 5))).toEqual(["23514"]);
+    expect(await site.stored()).toBe(30);
+  });
 });
