@@ -3,7 +3,8 @@
  * hides duplicate keys and spells numbers differently.
  */
 export const quote = 0x22;
-const backslash = 0x5c;
+const [space, comma, backslash] = [0x20, 0x2c, 0x5c];
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 /**
  * The index after the closing quote of the string that opens at `open`. The engine finds a quote many characters at a time; one that is
@@ -21,40 +22,34 @@ export function endOfString(text: string, open: number): number {
   return text.length;
 }
 
-/** The index of the first character at or after `at` that is not JSON white space. */
+/** The index of the first character at or after `at` that is not JSON white space; no other control character stands between values. */
 export function skipBlank(text: string, at: number): number {
   let next = at;
-  while (next < text.length && isBlank(text.charCodeAt(next))) next++;
+  while (text.charCodeAt(next) <= space) next++;
   return next;
-}
-
-function isBlank(unit: number): boolean {
-  return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
 /** The index after the value that begins at `start`. */
 export function endOfValue(text: string, start: number): number {
-  let depth = 0;
-  for (let at = start; at < text.length;) {
-    const char = text.charAt(at);
-    if (char === '"') at = endOfString(text, at);
-    else if (char === "{" || char === "[") [depth, at] = [depth + 1, at + 1];
-    else if (char === "}" || char === "]") [depth, at] = [depth - 1, at + 1];
-    else at = endOfScalar(text, at);
-    if (depth === 0) return at;
-    while (
-      at < text.length &&
-      (text.charAt(at) === "," || text.charAt(at) === ":" || isBlank(text.charCodeAt(at)))
-    )
-      at++;
+  const first = text.charCodeAt(start);
+  if (first === quote) return endOfString(text, start);
+  if (first === openBrace || first === openBracket) return endOfNested(text, start);
+  for (let at = start; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === comma || unit === closeBrace || unit === closeBracket || unit <= space) return at;
   }
   return text.length;
 }
 
-function endOfScalar(text: string, start: number): number {
-  let at = start + 1;
-  while (at < text.length && !',:}]"{['.includes(text.charAt(at)) && !isBlank(text.charCodeAt(at))) at++;
-  return at;
+function endOfNested(text: string, open: number): number {
+  let depth = 0;
+  for (let at = open; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === quote) at = endOfString(text, at) - 1;
+    else if (unit === openBrace || unit === openBracket) depth++;
+    else if ((unit === closeBrace || unit === closeBracket) && --depth === 0) return at + 1;
+  }
+  return text.length;
 }
 
 /** So short a text is searched in less time than its strings are found in. */

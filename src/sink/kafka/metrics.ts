@@ -2,16 +2,8 @@
  * The metrics of a payload as two lists of JSON text of the same length, and its seq. The payload is valid JSON on one line, so that
  * this only has to find where names and values end. A metric that is null has no place in a list of values.
  */
-import {
-  begin,
-  blanks,
-  endOfText,
-  endOfValue,
-  isNamed,
-  next,
-  sign,
-  standsAt,
-} from "../../kafka/json-text.ts";
+import { endOfString, endOfValue, skipBlank } from "../../core/json-scan.ts";
+import { begin, isNamed, next, sign, standsAt } from "../../kafka/json-text.ts";
 import type { Utf8 } from "../../kafka/utf8.ts";
 
 export interface Metrics {
@@ -35,8 +27,8 @@ export function metricsOf(payload: string, known: readonly string[], values: Utf
   for (let i = begin(payload, 0); i > 0;) {
     const guess = inMetrics ? known[count] : undefined;
     const isGuess = guess !== undefined && standsAt(payload, i, guess);
-    const nameEnd = isGuess ? i + guess.length : endOfText(payload, i);
-    const from = blanks(payload, blanks(payload, nameEnd) + 1);
+    const nameEnd = isGuess ? i + guess.length : endOfString(payload, i);
+    const from = skipBlank(payload, skipBlank(payload, nameEnd) + 1);
     const char = payload.charCodeAt(from);
     if (!inMetrics && char === sign.open && isNamed(payload, i, nameEnd, "metrics")) {
       [count, others, values.length] = [0, null, first];
@@ -55,7 +47,7 @@ export function metricsOf(payload: string, known: readonly string[], values: Utf
         values.slice(payload, from, end);
       }
     } else if (isNamed(payload, i, nameEnd, "seq")) seq = char === sign.n ? "" : payload.slice(from, end);
-    const after = blanks(payload, end);
+    const after = skipBlank(payload, end);
     if (inMetrics && payload.charCodeAt(after) === sign.close) {
       inMetrics = false;
       i = next(payload, after + 1);
