@@ -3,7 +3,8 @@ import { serverError } from "./postgres-client.ts";
 
 /**
  * Works on all items. If the server refuses that, and does not refuse the same for no item at all (which would be an outage), works on
- * halves until each refused item stands alone. @returns the results of the others
+ * halves until each refused item stands alone. That is tried once more behind what was not refused: what was wrong, such as a right that
+ * was taken, may have been over before. @returns the results of the others
  * @throws what `work` throws, unless it is the fault of some of the items
  */
 export async function inHalves<Item, Result>(
@@ -16,13 +17,24 @@ export async function inHalves<Item, Result>(
   } catch (error) {
     const [first] = items;
     if (!mayBeOfItems(error) || first === undefined || !(await succeeds(work([])))) throw error;
-    if (items.length === 1) {
-      refused(first, error);
-      return [];
-    }
+    if (items.length === 1) return once(first, work, refused);
     const half = items.length >> 1;
     const results = await inHalves(items.slice(0, half), work, refused);
     return [...results, ...(await inHalves(items.slice(half), work, refused))];
+  }
+}
+
+async function once<Item, Result>(
+  item: Item,
+  work: (items: readonly Item[]) => Promise<Result[]>,
+  refused: (item: Item, error: unknown) => void,
+): Promise<Result[]> {
+  try {
+    return await work([item]);
+  } catch (error) {
+    if (!mayBeOfItems(error)) throw error;
+    refused(item, error);
+    return [];
   }
 }
 
