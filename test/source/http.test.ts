@@ -443,6 +443,15 @@ test("a connection may be some requests ahead of its answers, and no more", asyn
   expect(running.stats().ingest.received).toBe(32);
 });
 
+test("a body in chunks of one byte is taken, and one in a million of them ends its connection", async () => {
+  await start();
+  const body = [...JSON.stringify(envelope())].map((byte) => `1\r\n${byte}\r\n`).join("");
+  const head = `POST ${d1} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`;
+  expect((await atOnce([`${head}${body}0\r\n\r\n`])).answers).toBe(1);
+  const crumbs = "1\r\n \r\n".repeat(1_000_000);
+  expect(await atOnce([`${head}${crumbs}${body}0\r\n\r\n`])).toEqual({ answers: 0, isClosed: true });
+});
+
 test("the target may be absolute, as a proxy is asked", async () => {
   await start();
   expect((await atOnce([whole(`http://gateway.example:8081${d1}`, envelope())])).answers).toBe(1);
