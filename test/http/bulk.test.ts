@@ -121,6 +121,7 @@ describe("import", () => {
     const refused = await load(text, csv);
     expect(refused).toMatchObject({ status: 422, json: { added: 0 } });
     expect(refused.text).toContain("heading");
+    expect(refused.text).toContain("separated by commas");
   });
 
   test("tokens are made only when asked for, and only for devices without a hash", async () => {

@@ -154,8 +154,9 @@ function headingOf(cells: readonly string[]): readonly string[] {
   const wrong = names.filter((name) => !known.includes(name));
   const needed = ["tenant_id", "device_id", "site_id"].filter((name) => !names.includes(name));
   if (needed.length === 0 && wrong.length === 0 && new Set(names).size === names.length) return names;
+  const lacks = needed.length === 0 ? "" : `; this one lacks ${needed.join(", ")}`;
   throw new Error(
-    `line 1: the heading must name tenant_id, device_id and site_id, and besides only ${known.slice(3).join(", ")}`,
+    `line 1: the heading must name tenant_id, device_id and site_id, separated by commas, and besides only ${known.slice(3).join(", ")}, each once${lacks}`,
   );
 }
 
