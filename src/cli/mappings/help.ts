@@ -27,6 +27,8 @@ const language = `# MAPPINGS_FILE names a TOML file that says how messages of ot
 # Of two mappings whose topics can meet, one must contain the other, and the narrower stands first.
 # A reading per topic needs a higher RATE_LIMIT_RPS than one message with all of them. A message counts once, however many
 # events it makes. INFLUX_TABLES says which types go to InfluxDB, too.
+#
+# Below: a ready mapping per source. Copy those that the site has: all of them in one file are refused, since some of their topics meet.
 
 tenant = "acme"
 `;
