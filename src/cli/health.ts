@@ -1,4 +1,5 @@
 /** `sluice health`: does the gateway on this host answer? For a container's HEALTHCHECK, whose image has no HTTP client. */
+import { z } from "zod";
 import { command, toggle } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { reachable } from "./which-gateway.ts";
@@ -15,7 +16,20 @@ export const health = command({
     const response = await fetch(url, { signal: AbortSignal.timeout(answerMs) }).catch((cause: unknown) => {
       throw new Error(`no gateway answers at ${url}`, { cause });
     });
-    context.stdout(`${(await response.text()).trim()}\n`);
+    const text = await response.text();
+    // Another program may have the port, and answer whatever it is asked for with its own page.
+    if (response.ok && !isOurs(text)) throw new Error(`what answers at ${url} is no gateway`);
+    context.stdout(`${text.trim()}\n`);
     return response.ok ? 0 : 1;
   },
 });
+
+function isOurs(text: string): boolean {
+  try {
+    return good.safeParse(JSON.parse(text)).success;
+  } catch {
+    return false;
+  }
+}
+
+const good = z.object({ status: z.enum(["ok", "ready"]) });

@@ -25,6 +25,19 @@ afterEach(stopAll);
 
 const sluice = (words: string[], isTerminal = false) => runCommand(words, { env, isTerminal });
 
+test("health is not that of another program, which answers everything with its page", async () => {
+  using other = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("<html>") });
+  env = { ...env, HTTP_LISTEN: `127.0.0.1:${other.port}` };
+  for (const words of [["health"], ["health", "--ready"]]) {
+    const { code, out, err } = await sluice(words);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toContain("is no gateway");
+  }
+  env = { ...env, HTTP_LISTEN: running.gateway.httpAddress() };
+  expect(await sluice(["health"])).toMatchObject({ code: 0, out: '{"status":"ok"}\n' });
+  expect((await sluice(["health", "--ready"])).code).toBe(0);
+});
+
 test.each([
   [
     "nothing is found on",
