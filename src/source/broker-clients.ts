@@ -106,6 +106,10 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
       own.add(filter);
       return true;
     },
+    unsubscribe(client: Client, given: readonly string[]): void {
+      const own = connected.get(client)?.filters;
+      for (const filter of given) if (own?.delete(filter) === true) filters -= 1;
+    },
     recheck(isMeant: (tenantId: string, deviceId: string) => boolean = () => true): void {
       for (const [client, { proof }] of connected)
         if (proof !== null && isMeant(proof.tenantId, proof.deviceId)) void check(client, proof);

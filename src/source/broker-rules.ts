@@ -69,6 +69,8 @@ export interface BrokerRules {
   readonly aedes: AedesOptions;
   /** For `/stats`. */
   counts(): { readonly refused_connects: number; readonly not_passed_on: number };
+  /** It took these filters back. */
+  unsubscribed(client: Client, filters: readonly string[]): void;
   recheck(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
   close(): void;
 }
@@ -196,6 +198,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
   return {
     aedes,
     counts: () => ({ refused_connects: refused, not_passed_on: notPassedOn }),
+    unsubscribed: clients.unsubscribe,
     recheck: clients.recheck,
     close: clients.close,
   };

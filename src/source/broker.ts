@@ -92,6 +92,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
       `a client was disconnected: ${error.message}`,
     );
   };
+  aedes.on("unsubscribe", (filters, client) => rules.unsubscribed(client, filters));
   aedes.on("clientError", sayWhy);
   aedes.on("connectionError", sayWhy);
   // Without a listener, node:events would end the process.

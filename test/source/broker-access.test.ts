@@ -70,6 +70,28 @@ describe("proof of identity at CONNECT", () => {
     });
   });
 
+  test("a device has few subscriptions at a time, and those that it took back do not count", async () => {
+    const { port } = await embeddedBroker({}, { authenticate });
+    const client = await device(port, "c", login("d1"));
+    const granted = () =>
+      client.packets.flatMap((packet) => (packet.cmd === "suback" ? (packet.granted as number[]) : []));
+    const subscribe = async (n: number) => {
+      const topic = `tenant/acme/device/d1/answers/${n}`;
+      const before = granted().length;
+      client.send({ cmd: "subscribe", messageId: n, subscriptions: [{ topic, qos: 1 }] });
+      await until("SUBACK", () => granted().length > before);
+      return topic;
+    };
+    for (let n = 1; n <= 30; n += 1) {
+      const topic = await subscribe(n);
+      client.send({ cmd: "unsubscribe", messageId: n, unsubscriptions: [topic] });
+    }
+    await until("UNSUBACK", () => idsOf(client, "unsuback").length === 30);
+    for (let n = 31; n <= 52; n += 1) await subscribe(n);
+    expect(granted().filter((code) => code === 1)).toHaveLength(50);
+    expect(granted().slice(50)).toEqual([128, 128]);
+  });
+
   test("a client id belongs to its user: nobody else can use it or take it over", async () => {
     const { log, lines } = recordingLog();
     const { port } = await embeddedBroker({}, { authenticate, log });
