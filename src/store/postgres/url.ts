@@ -137,7 +137,7 @@ export function placeOf({ hosts, database }: PostgresUrl): string {
   return `${hosts.map(hostPort).join(",")}/${database ?? ""}`;
 }
 
-type TlsOption = boolean | "require" | "allow" | "prefer" | "verify-full" | Readonly<Record<string, unknown>>;
+type TlsOption = boolean | "require" | "prefer" | "verify-full" | Readonly<Record<string, unknown>>;
 
 /**
  * postgres.js' `ssl`. With a root certificate the server is always checked against it, and by name unless sslmode says otherwise.
@@ -152,7 +152,9 @@ export function tlsOf(tls: PostgresTls): TlsOption {
   const isVerified = rootCert !== null || mode === "verify-full" || mode === "verify-ca";
   if (Object.keys(files).length === 0 && mode !== "verify-ca") {
     if (isVerified) return "verify-full";
-    return mode === "require" || mode === "allow" || mode === "prefer" ? mode : false;
+    // libpq's allow begins without TLS and comes to it if it must: either will do, as with prefer.
+    if (mode === "allow" || mode === "prefer") return "prefer";
+    return mode === "require" ? mode : false;
   }
   const isByName = mode !== "verify-ca";
   return renewing(files, texts, {

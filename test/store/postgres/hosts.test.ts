@@ -1,4 +1,4 @@
-/** Several hosts in DATABASE_URL, of which one is a hot standby: target_session_attrs names the one that is meant, as libpq does. */
+/** Which servers DATABASE_URL reaches: of several hosts the one that target_session_attrs means, as libpq does, and with TLS or without what sslmode allows. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,10 +22,13 @@ describe.skipIf(unavailable !== "")(`a standby and its primary ${unavailable}`, 
     await primary.stop();
   });
 
-  async function ask(servers: readonly PostgresServer[], attrs: string): Promise<string> {
+  const ask = (servers: readonly PostgresServer[], attrs: string) =>
+    askOf(servers, `target_session_attrs=${attrs}`);
+
+  async function askOf(servers: readonly { readonly port: number }[], query: string): Promise<string> {
     const hosts = servers.map(({ port }) => `127.0.0.1:${port}`).join(",");
-    const url = `postgres://postgres@${hosts}/postgres?target_session_attrs=${attrs}`;
-    const db = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const url = `postgres://postgres@${hosts}/postgres?${query}`;
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 8000 });
     const asked = db.query("asking", (sql) => sql`select pg_is_in_recovery() as is`);
     const answer = await asked.then((rows) => (rows[0]?.["is"] === true ? "standby" : "primary"), explain);
     await db.close();
@@ -59,5 +62,23 @@ describe.skipIf(unavailable !== "")(`a standby and its primary ${unavailable}`, 
     await db.close();
     expect(failed).toMatchObject({ alarm: true });
     expect(explain(failed)).toContain("not a standby");
+  });
+
+  test("a server without TLS is named as such where TLS is asked for, and is enough where it is only preferred", async () => {
+    for (const mode of ["disable", "allow", "prefer"])
+      expect(await askOf([primary], `sslmode=${mode}`)).toBe("primary");
+    for (const servers of [[primary], [primary, standby]])
+      for (const mode of ["require", "verify-ca", "verify-full"])
+        expect(await askOf(servers, `sslmode=${mode}`)).toContain("offers no TLS");
+  });
+
+  test("a server that never ends the handshake is named", async () => {
+    const silent = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket, { length }) => void (length === 8 && socket.write("S")) },
+    });
+    expect(await askOf([silent], "sslmode=require")).toContain(`CONNECT_TIMEOUT 127.0.0.1:${silent.port}`);
+    silent.stop(true);
   });
 });
