@@ -2,7 +2,7 @@
  * Prints the tables of settings for people: `sluice help settings`, a sample environment file, docs/settings.md.
  */
 import type { Setting } from "../core/settings.ts";
-import { tables, titles } from "./tables.ts";
+import { allSettings, tables, titles } from "./tables.ts";
 
 /** The settings for a terminal. */
 export function helpSettings(width: number): string {
@@ -29,15 +29,13 @@ export function sampleEnv(): string {
 
 /** The settings for a script. */
 export function settingsJson(): readonly Readonly<Record<string, unknown>>[] {
-  return Object.values<Readonly<Record<string, Setting<unknown>>>>(tables).flatMap((table) =>
-    Object.values(table).map(({ name, default: fallback, unit, help, secret }) => ({
-      name,
-      default: fallback,
-      unit,
-      help,
-      secret,
-    })),
-  );
+  return allSettings.map(({ name, default: fallback, unit, help, secret }) => ({
+    name,
+    default: fallback,
+    unit,
+    help,
+    secret,
+  }));
 }
 
 /** The settings as Markdown. A test checks that docs/settings.md equals it. */

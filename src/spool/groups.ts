@@ -11,6 +11,9 @@ import { memoryBytes } from "./tail.ts";
 const overheadBytes = 64;
 /** SQL for the bytes that a row of `groups` counts for. */
 export const rowBytes = `length(body) + ${overheadBytes}`;
+/** SQL for a row as it is written. */
+export const insertGroup =
+  "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)";
 /** Entries per row: what a reader in the middle of the backlog decodes at a time. */
 const entriesMax = 1_000;
 /**
@@ -26,7 +29,7 @@ export interface Encoded extends Group {
   readonly bytes: number;
 }
 
-interface Held {
+interface Totals {
   /** The newest seq; 0: none. */
   readonly last: number;
   readonly bytes: number;
@@ -80,9 +83,7 @@ export class Groups {
 
   constructor(db: Database, recentBytesMax = memoryShares().recentBytes) {
     this.#recentBytesMax = recentBytesMax;
-    this.#insert = db.query(
-      "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
-    );
+    this.#insert = db.query(insertGroup);
     this.#holding = db.query<Place, [number]>(
       "SELECT last, count FROM groups WHERE last >= ? ORDER BY last LIMIT 1",
     );
@@ -98,13 +99,13 @@ export class Groups {
       "SELECT last, received_ms FROM groups ORDER BY last LIMIT ?",
     );
     this.#remove = db.query("DELETE FROM groups WHERE last <= ?");
-    this.#totals = db.query<Held, []>(
+    this.#totals = db.query<Totals, []>(
       `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${rowBytes}), 0) AS bytes, max(received_ms) AS newestMs FROM groups`,
     );
   }
 
   /** Looks through all groups. */
-  totals(): Held {
+  totals(): Totals {
     return this.#totals.get() ?? { last: 0, bytes: 0, newestMs: null };
   }
 

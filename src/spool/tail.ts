@@ -16,14 +16,14 @@ export function memoryBytes(entries: readonly Entry[]): number {
   return bytes;
 }
 
-interface Held {
+interface Kept {
   readonly first: number;
   readonly entries: readonly Entry[];
   readonly bytes: number;
 }
 
 export class Tail {
-  #groups: Held[] = [];
+  #groups: Kept[] = [];
   #bytes = 0;
   readonly #bytesMax: number;
 
@@ -43,7 +43,7 @@ export class Tail {
     this.#release(({ first, entries }) => first + entries.length - 1 <= seq);
   }
 
-  #release(mayGo: (group: Held, i: number) => boolean): void {
+  #release(mayGo: (group: Kept, i: number) => boolean): void {
     let gone = 0;
     for (const group of this.#groups) {
       if (!mayGo(group, gone)) break;

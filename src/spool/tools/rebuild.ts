@@ -8,6 +8,7 @@ import { openSqlite } from "../../core/sqlite.ts";
 import type { Group } from "../codec.ts";
 import { pageBytes } from "../open.ts";
 import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey, type Reading } from "./salvage.ts";
+import { insertGroup } from "../groups.ts";
 import { prepareSpool } from "../schema.ts";
 import { booksIn } from "../sidecar.ts";
 import { balanceCursors } from "./balance-cursors.ts";
@@ -75,9 +76,7 @@ function copyGroups(
   to: Database,
   reading?: Reading,
 ): { entries: number; deferred: number[] } {
-  const insert = to.query(
-    "INSERT INTO groups (last, count, received_ms, codec, crc, body) VALUES (?, ?, ?, ?, ?, ?)",
-  );
+  const insert = to.query(insertGroup);
   const deferred: number[] = [];
   let entries = 0;
   for (const each of asFarAsReadable(groupsOf(from, reading), () => {})) {
