@@ -80,6 +80,16 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     );
   }
 
+  const readerParts = (intake: Intake, { signal }: AbortController) => ({
+    intake,
+    clock,
+    log,
+    waitMs,
+    signal,
+    say,
+    lost,
+  });
+
   async function run(intake: Intake): Promise<void> {
     for (let attempt = 0; !stopping.signal.aborted;) {
       const startedMs = clock.monoMs();
@@ -127,13 +137,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       await readAll({
         wire: at,
         partitions: read,
-        intake,
-        clock,
-        log,
-        waitMs,
-        signal: now.signal,
-        say,
-        lost,
+        ...readerParts(intake, now),
       });
     } finally {
       again?.cancel();
@@ -157,13 +161,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       groupId,
       gatewayId,
       topics: names,
-      intake,
-      clock,
-      log,
-      waitMs,
-      signal: now.signal,
-      say,
-      lost,
+      ...readerParts(intake, now),
       reads(leaderless) {
         reads(`${names.join(", ")} in the group ${groupId}`, leaderless);
       },
