@@ -1,26 +1,22 @@
 /** Trouble that a person must end is an alarm, wherever it occurs, and the end of every trouble is logged. */
 import { afterEach, describe, expect, test } from "bun:test";
 import pino from "pino";
-import { Drain } from "../../src/drain/drain.ts";
 import { Outage } from "../../src/core/outage.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import { simulatedClock } from "../kit/clock.ts";
+import { drainTo, putInto } from "../kit/drain.ts";
 import { memorySink } from "../kit/sink.ts";
 import { recordingLog } from "../kit/source.ts";
-import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
+import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 function setUp(settings: Partial<Sink> = {}) {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock });
-  const sink = memorySink(settings);
   const { log, lines } = recordingLog();
-  const drain = new Drain({ sink, spool, clock, log, random: () => 1 });
+  const it = drainTo(kit, { sink: memorySink(settings), log });
   const said = () => lines.map(({ level, msg }) => [pino.levels.labels[Number(level)], msg]);
-  spool.append(entries(5, 1), emptyRecord);
-  return { clock, sink, drain, said };
+  putInto(it.spool, 5);
+  return { ...it, said };
 }
 
 describe("an alarm", () => {

@@ -3,23 +3,19 @@
  * and the trouble.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
 import { setAsideAt } from "../../src/admin/review/set-aside.ts";
-import { Drain } from "../../src/drain/drain.ts";
+import { drainToMemory } from "../kit/drain.ts";
 import { localSink } from "../kit/stores.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { byTenant, memorySink } from "../kit/sink.ts";
+import { byTenant } from "../kit/sink.ts";
 import { anEntry, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 function setUp(settings: Partial<Sink> = {}) {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock });
-  const sink = memorySink(settings);
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
+  const { clock, spool, sink, drain } = drainToMemory(kit, settings);
   const put = (...tenants: string[]) =>
     spool.append(
       tenants.map((tenantId) => anEntry({ tenantId })),

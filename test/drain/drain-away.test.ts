@@ -3,12 +3,10 @@
  * succeeds.
  */
 import { afterEach, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
 import { Outage } from "../../src/core/outage.ts";
-import { Drain } from "../../src/drain/drain.ts";
-import { simulatedClock } from "../kit/clock.ts";
-import { byTenant, memorySink } from "../kit/sink.ts";
-import { emptyRecord, entries, spoolKit } from "../kit/spool.ts";
+import { drainToMemory, putInto } from "../kit/drain.ts";
+import { byTenant } from "../kit/sink.ts";
+import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -17,14 +15,11 @@ const gone = (retryAfterMs = 0) => new Outage("connection refused", { scope: "si
 const tenants = Array.from({ length: 20 }, (_, n) => `t${n}`);
 
 function setUp() {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock });
-  const sink = memorySink({ lane: byTenant, concurrency: 4 });
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
-  const put = (names: readonly string[], n = 5) => {
-    for (const tenantId of names) spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
+  const it = drainToMemory(kit, { lane: byTenant, concurrency: 4 });
+  const putEach = (names: readonly string[], n = 5) => {
+    for (const tenantId of names) putInto(it.spool, n, tenantId);
   };
-  return { clock, spool, sink, drain, put };
+  return { ...it, put: putEach };
 }
 
 test("twenty lanes try no more often than one would, and all go on at once when one succeeds", async () => {

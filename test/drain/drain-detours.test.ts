@@ -1,18 +1,12 @@
 /** Lanes in trouble: they take a detour, lose nothing, and rejoin; across restarts and crashes too. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
-import { silentLog } from "../../src/core/log.ts";
-import { Drain } from "../../src/drain/drain.ts";
-import type { Spool } from "../../src/spool/spool.ts";
-import { simulatedClock } from "../kit/clock.ts";
+import { drainTo, putInto } from "../kit/drain.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { anEntry, entries, emptyRecord, littleRoom, type SpoolSettings, spoolKit } from "../kit/spool.ts";
+import { anEntry, emptyRecord, littleRoom, type SpoolSettings, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
-
-const put = (spool: Spool, n: number, tenantId: string) =>
-  spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
 
 function setUp(
   options: {
@@ -22,14 +16,11 @@ function setUp(
     settings?: Partial<SpoolSettings>;
   } = {},
 ) {
-  const { dataDir = kit.dir(), entriesMax = 40_000, settings } = options;
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock, dataDir, ...settings });
-  const sink = options.sink ?? memorySink({ lane: byTenant, concurrency: 2, batchMax: 20 });
-  const bytesMax = 32 * 1024 * 1024;
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1, entriesMax, bytesMax });
-  spool.keepFor([sink.name]);
-  return { clock, spool, sink, drain, dataDir };
+  const sink = memorySink({ lane: byTenant, concurrency: 2, batchMax: 20 });
+  const bounds = { entriesMax: 40_000, bytesMax: 32 * 1024 * 1024 };
+  const it = drainTo(kit, { sink, ...bounds, ...options });
+  it.spool.keepFor([it.sink.name]);
+  return it;
 }
 
 describe("a lane that fails", () => {
@@ -38,8 +29,8 @@ describe("a lane that fails", () => {
     sink.conduct = (lane) => (lane === "bad" ? new Error("database missing") : "take");
     drain.start();
     for (let i = 0; i < 30; i++) {
-      put(spool, 7, "bad");
-      put(spool, 20, "good");
+      putInto(spool, 7, "bad");
+      putInto(spool, 20, "good");
       await clock.pass(10);
     }
     expect(drain.stats()).toMatchObject({ delivered: 600, waiting: 210, trouble: "database missing" });
@@ -52,13 +43,13 @@ describe("a lane that fails", () => {
     sink.conduct = (lane) => (lane === "bad" && !well ? new Error("away") : "take");
     drain.start();
     for (let i = 0; i < 20; i++) {
-      put(spool, 7, "bad");
-      put(spool, 20, "good");
+      putInto(spool, 7, "bad");
+      putInto(spool, 20, "good");
       await clock.pass(10);
     }
     well = true;
     await clock.pass(40_000);
-    put(spool, 3, "bad");
+    putInto(spool, 3, "bad");
     await clock.pass(100);
     const bad = sink.taken.get("bad") ?? [];
     expect(bad).toHaveLength(143);
@@ -71,10 +62,10 @@ describe("a lane that fails", () => {
     const { clock, spool, sink, drain } = setUp({ settings: littleRoom });
     sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
     drain.start();
-    put(spool, 5, "good");
-    put(spool, 5, "bad");
+    putInto(spool, 5, "good");
+    putInto(spool, 5, "bad");
     for (let i = 0; i < 20; i++) {
-      put(spool, 5, "good");
+      putInto(spool, 5, "good");
       await clock.pass(5_000);
     }
     expect(spool.first).toBe(6);
@@ -85,8 +76,8 @@ describe("a lane that fails", () => {
     before.sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
     before.drain.start();
     for (let i = 0; i < 10; i++) {
-      put(before.spool, 3, "good");
-      put(before.spool, 3, "bad");
+      putInto(before.spool, 3, "good");
+      putInto(before.spool, 3, "bad");
       await before.clock.pass(10);
     }
     const stopped = before.drain.stop(1_000);
@@ -96,7 +87,7 @@ describe("a lane that fails", () => {
     const { clock, spool, sink, drain } = setUp({ dataDir: before.dataDir });
     expect(drain.stats()).toMatchObject({ spooled: 60, delivered: 30, waiting: 30 });
     drain.start();
-    put(spool, 1, "bad");
+    putInto(spool, 1, "bad");
     await clock.pass(1_000);
     expect(sink.taken.get("good")).toBeUndefined();
     expect(sink.taken.get("bad")).toHaveLength(31);
@@ -109,13 +100,13 @@ describe("a lane that fails", () => {
     // "slow" holds the cursor at 0 while "bad" takes two entries and fails from then on.
     sink.conduct = (lane, batch) =>
       lane === "slow" ? "hang for ever" : (batch[0]?.seq ?? 0) > 3 ? new Error("away") : "take";
-    put(before.spool, 1, "slow");
-    put(before.spool, 4, "bad");
+    putInto(before.spool, 1, "slow");
+    putInto(before.spool, 4, "bad");
     before.drain.start();
     await before.clock.pass(50);
     expect(sink.taken.get("bad")).toEqual([2, 3]);
     const crashed = kit.dir();
-    put(before.spool, 100, "slow");
+    putInto(before.spool, 100, "slow");
     cpSync(before.dataDir, crashed, { recursive: true });
     // The read-ahead is so short that "slow" has to take a detour before "bad" had its first turn.
     const { clock, sink: again, drain } = setUp({ dataDir: crashed, entriesMax: 50 });
@@ -131,8 +122,8 @@ describe("a lane that is slow", () => {
     const sink = memorySink({ lane: byTenant, concurrency: 2, batchMax: 20, deadlineMs: 1_000_000 });
     const { clock, spool, drain } = setUp({ entriesMax: 100, sink });
     sink.conduct = (lane) => (lane === "slow" ? "hang" : "take");
-    put(spool, 300, "slow");
-    put(spool, 50, "good");
+    putInto(spool, 300, "slow");
+    putInto(spool, 50, "good");
     drain.start();
     await clock.pass(100);
     expect(sink.taken.get("good")).toHaveLength(50);
@@ -153,7 +144,7 @@ describe("a lane that is slow", () => {
       sink.conduct = (lane) => (lane === "slow" ? "hang for ever" : "take");
       const payload = letter.repeat(200_000 / Buffer.byteLength(letter));
       for (let i = 0; i < 200; i++) spool.append([anEntry({ tenantId: "slow", payload })], emptyRecord);
-      put(spool, 50, "good");
+      putInto(spool, 50, "good");
       drain.start();
       await clock.pass(100);
       expect(sink.taken.get("good")).toHaveLength(50);
@@ -171,8 +162,8 @@ describe("a lane that is slow", () => {
       const sink = memorySink({ lane: byTenant, batchMax: 3_000, lingerMs: 500, deadlineMs: 1_000_000 });
       const { clock, spool, drain } = setUp({ entriesMax, sink });
       for (let i = 0; i < 40; i++) {
-        for (const tenant of ["a", "b", "c"]) put(spool, 300, tenant);
-        put(spool, 10, "rare");
+        for (const tenant of ["a", "b", "c"]) putInto(spool, 300, tenant);
+        putInto(spool, 10, "rare");
       }
       sink.conduct = () => (sink.calls.length > 4 ? "take" : new Error("away"));
       drain.start();
@@ -188,7 +179,7 @@ describe("a lane that is slow", () => {
     const sink = memorySink({ deadlineMs: 1_000_000 });
     const { clock, spool, drain } = setUp({ entriesMax: 100, sink });
     sink.conduct = () => "hang for ever";
-    put(spool, 300, "acme");
+    putInto(spool, 300, "acme");
     drain.start();
     await clock.pass(100);
     expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 300 });
@@ -203,7 +194,7 @@ describe("a lane whose entries the spool trimmed", () => {
     sink.conduct = (lane) => (lane === "bad" && !well ? new Error("away") : "take");
     drain.start();
     for (let i = 0; i < 10; i++) {
-      put(spool, 5, i % 2 === 0 ? "bad" : "good");
+      putInto(spool, 5, i % 2 === 0 ? "bad" : "good");
       await clock.pass(10);
     }
     const read = spool.read.bind(spool);

@@ -1,27 +1,14 @@
 /** The drain over a real spool, on simulated time: outages, refusals, a spool that cannot be read. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
-import { Drain } from "../../src/drain/drain.ts";
 import { Outage } from "../../src/core/outage.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import type { Spool } from "../../src/spool/spool.ts";
-import { simulatedClock } from "../kit/clock.ts";
-import { memorySink } from "../kit/sink.ts";
-import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
+import { drainToMemory, putInto } from "../kit/drain.ts";
+import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const put = (spool: Spool, n: number, tenantId: string | null = "acme") =>
-  spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
-
-function setUp(settings: Partial<Sink> = {}) {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock });
-  const sink = memorySink(settings);
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
-  return { clock, spool, sink, drain };
-}
+const setUp = (settings: Partial<Sink> = {}) => drainToMemory(kit, settings);
 
 describe("an outage", () => {
   test("delivers the same entries again until they are accepted, with growing pauses", async () => {
@@ -31,7 +18,7 @@ describe("an outage", () => {
       atMs.push(clock.monoMs());
       return atMs.length < 6 ? new Error("connection refused") : "take";
     };
-    put(spool, 3);
+    putInto(spool, 3);
     drain.start();
     await clock.pass(1_000);
     expect(drain.stats()).toMatchObject({ delivered: 0, waiting: 3, trouble: "connection refused" });
@@ -44,7 +31,7 @@ describe("an outage", () => {
   test("lasts at least as long as the downstream system requests", async () => {
     const { clock, spool, sink, drain } = setUp();
     sink.conduct = () => (sink.calls.length === 1 ? new Outage("429", { retryAfterMs: 45_000 }) : "take");
-    put(spool, 1);
+    putInto(spool, 1);
     drain.start();
     await clock.pass(44_900);
     expect(sink.calls).toHaveLength(1);
@@ -55,7 +42,7 @@ describe("an outage", () => {
   test("is also a delivery that does not answer by its deadline; it is aborted", async () => {
     const { clock, spool, sink, drain } = setUp({ deadlineMs: 5_000 });
     sink.conduct = () => (sink.calls.length === 1 ? "hang for ever" : "take");
-    put(spool, 2);
+    putInto(spool, 2);
     drain.start();
     await clock.pass(4_900);
     expect(sink.calls[0]?.delivery.signal.aborted).toBe(false);
@@ -77,7 +64,7 @@ describe("an outage", () => {
       if (tries === 2) return Promise.resolve({ delivered: 1, ignored: 0, refused: 0 });
       return deliver(delivery);
     };
-    put(spool, 2);
+    putInto(spool, 2);
     drain.start();
     await clock.pass(100);
     expect(drain.stats().trouble).toBe("not even a promise");
@@ -98,7 +85,7 @@ describe("refusing", () => {
       cursors.push(spool.cursorOf("memory").seq);
       putLetter(...letter);
     };
-    put(spool, 3);
+    putInto(spool, 3);
     drain.start();
     await clock.pass(10);
     expect(cursors).toEqual([0]);
@@ -117,7 +104,7 @@ describe("refusing", () => {
       return outcome;
     };
     sink.refusal = (entry) => (entry.seq === 1 ? "never" : undefined);
-    put(spool, 2);
+    putInto(spool, 2);
     drain.start();
     await clock.pass(1_000);
     expect(spool.deadLetters.totals().count).toBe(1);
@@ -127,7 +114,7 @@ describe("refusing", () => {
   test("counts when an earlier try did it and only the answer was lost", async () => {
     const { clock, spool, sink, drain } = setUp();
     sink.deliver = () => Promise.resolve({ delivered: 1, ignored: 0, refused: 1 });
-    put(spool, 2);
+    putInto(spool, 2);
     drain.start();
     await clock.pass(10);
     expect(drain.stats()).toMatchObject({ delivered: 1, refused: 1, waiting: 0, trouble: null });
@@ -140,7 +127,7 @@ describe("refusing", () => {
     spool.deadLetters.put = () => {
       throw new Error("database or disk is full");
     };
-    put(spool, 1);
+    putInto(spool, 1);
     drain.start();
     await clock.pass(10);
     expect(drain.stats()).toMatchObject({ refused: 0, waiting: 1, trouble: "database or disk is full" });
@@ -153,8 +140,8 @@ describe("refusing", () => {
 describe("a spool that cannot be read", () => {
   test("is shown as trouble, retried with pauses, and nothing is passed over", async () => {
     const { clock, spool, sink, drain } = setUp();
-    put(spool, 2);
-    put(spool, 2);
+    putInto(spool, 2);
+    putInto(spool, 2);
     const read = spool.read.bind(spool);
     let tries = 0;
     spool.read = (seq) => {
@@ -179,11 +166,11 @@ describe("a spool that cannot be read", () => {
 
   test("what the spool trimmed is skipped, and counted so once what was read before is settled", async () => {
     const { clock, spool, sink, drain } = setUp();
-    put(spool, 5);
+    putInto(spool, 5);
     const read = spool.read.bind(spool);
     spool.read = (seq) => read(seq === 1 || seq > 8 ? seq : 9);
-    put(spool, 3);
-    put(spool, 2);
+    putInto(spool, 3);
+    putInto(spool, 2);
     drain.start();
     await clock.pass(50);
     expect(sink.taken.get("")).toEqual([1, 2, 3, 4, 5, 9, 10]);

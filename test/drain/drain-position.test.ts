@@ -4,18 +4,15 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
-import { Drain } from "../../src/drain/drain.ts";
 import type { Position, Sink } from "../../src/core/sink.ts";
 import type { Spool } from "../../src/spool/spool.ts";
-import { simulatedClock } from "../kit/clock.ts";
+import { drainTo, putInto } from "../kit/drain.ts";
 import { memorySink } from "../kit/sink.ts";
 import { recordingLog } from "../kit/source.ts";
 import { entries, emptyRecord, settledTo, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
-
-const put = (spool: Spool, n: number) => spool.append(entries(n, spool.head + 1), emptyRecord);
 
 /** A downstream system that stores rows and position together, and outlives gateways. */
 function farSide() {
@@ -56,13 +53,10 @@ function farSide() {
 }
 
 function setUp(far: ReturnType<typeof farSide>, dataDir = kit.dir(), settings: Partial<Sink> = {}) {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock, dataDir });
-  const sink = far.sink(settings);
   const { log, lines } = recordingLog();
-  const drain = new Drain({ sink, spool, clock, log, random: () => 1 });
-  spool.keepFor([sink.name]);
-  return { clock, spool, sink, drain, dataDir, lines };
+  const it = drainTo(kit, { sink: far.sink(settings), dataDir, log });
+  it.spool.keepFor([it.sink.name]);
+  return { ...it, lines };
 }
 type Running = ReturnType<typeof setUp>;
 
@@ -81,10 +75,10 @@ describe("exactly once", () => {
     const far = farSide();
     const { clock, spool, drain } = setUp(far);
     far.fault = "lost answer";
-    put(spool, 5);
+    putInto(spool, 5);
     drain.start();
     await clock.pass(100);
-    put(spool, 3);
+    putInto(spool, 3);
     far.fault = undefined;
     await clock.pass(2_000);
     expect(far.rows).toEqual(payloads(1, 8));
@@ -94,7 +88,7 @@ describe("exactly once", () => {
   test("when the gateway dies between the downstream commit and its own note of it", async () => {
     const far = farSide();
     const first = setUp(far);
-    put(first.spool, 5);
+    putInto(first.spool, 5);
     const crashed = kit.dir();
     cpSync(first.dataDir, crashed, { recursive: true });
     first.drain.start();
@@ -102,7 +96,7 @@ describe("exactly once", () => {
     expect(far.rows).toHaveLength(5);
     const { clock, spool, drain } = setUp(far, crashed);
     drain.start();
-    put(spool, 2);
+    putInto(spool, 2);
     await clock.pass(10);
     expect(far.rows).toEqual(payloads(1, 7));
     expect(drain.stats()).toMatchObject({ spooled: 7, delivered: 7, waiting: 0 });
@@ -111,13 +105,13 @@ describe("exactly once", () => {
   test("when the spool was restored from a copy and numbers entries anew", async () => {
     const far = farSide();
     const first = setUp(far);
-    put(first.spool, 5);
+    putInto(first.spool, 5);
     first.drain.start();
     await first.clock.pass(10);
     const copy = kit.dir();
-    put(first.spool, 1);
+    putInto(first.spool, 1);
     cpSync(first.dataDir, copy, { recursive: true });
-    put(first.spool, 4);
+    putInto(first.spool, 4);
     await first.clock.pass(10);
     expect(far.rows).toHaveLength(10);
     // The copy has 6 of the 10; what it takes now also gets the numbers 7 and 8, for other messages.
@@ -133,7 +127,7 @@ describe("exactly once", () => {
   test("when a new disk starts a new spool", async () => {
     const far = farSide();
     const first = setUp(far);
-    put(first.spool, 5);
+    putInto(first.spool, 5);
     first.drain.start();
     await first.clock.pass(10);
     const { clock, spool, drain } = setUp(far);
@@ -151,7 +145,7 @@ describe("exactly once", () => {
     for (const size of [3, 0, 0, 4, 1, 0, 2]) {
       const running = setUp(far, dataDir);
       running.drain.start();
-      if (size > 0) put(running.spool, size);
+      if (size > 0) putInto(running.spool, size);
       n += size;
       await running.clock.pass(10);
       await stop(running);
@@ -167,7 +161,7 @@ describe("a downstream system that was restored to an older state", () => {
     const first = setUp(far);
     first.drain.start();
     for (let i = 0; i < 90; i++) {
-      put(first.spool, 1);
+      putInto(first.spool, 1);
       await first.clock.pass(1_000);
     }
     await stop(first);
@@ -197,7 +191,7 @@ describe("a downstream system that was restored to an older state", () => {
   test("that knows none of the spool's starts gets everything the spool has", async () => {
     const far = farSide();
     const first = setUp(far);
-    put(first.spool, 10);
+    putInto(first.spool, 10);
     first.drain.start();
     await first.clock.pass(10);
     await stop(first);
@@ -218,12 +212,12 @@ test("a batch never spans two starts of the spool, and says which one it is of",
   const epochs: string[] = [];
   for (const size of [3, 4]) {
     const { spool } = setUp(far, dataDir);
-    put(spool, size);
+    putInto(spool, size);
     epochs.push(spool.epochs.at(-1)?.epoch ?? "");
     kit.close(spool);
   }
   const { clock, spool, sink, drain } = setUp(far, dataDir);
-  put(spool, 2);
+  putInto(spool, 2);
   epochs.push(spool.epochs.at(-1)?.epoch ?? "");
   drain.start();
   await clock.pass(10);
@@ -240,7 +234,7 @@ describe("the position", () => {
     const far = farSide();
     far.fault = "away";
     const { clock, spool, sink, drain } = setUp(far);
-    put(spool, 2);
+    putInto(spool, 2);
     drain.start();
     await clock.pass(10_000);
     expect(drain.stats()).toMatchObject({ waiting: 2, trouble: "database is away" });
@@ -254,7 +248,7 @@ describe("the position", () => {
     const far = farSide();
     const { clock, spool, sink, drain } = setUp(far, kit.dir(), { deadlineMs: 60_000 });
     sink.positions = () => new Promise(() => {});
-    put(spool, 1);
+    putInto(spool, 1);
     drain.start();
     await clock.pass(61_000);
     expect(drain.stats().trouble).toBe("memory position: no answer within 60000 ms");
@@ -283,7 +277,7 @@ test("a sink whose entries were trimmed while it was away finds the gap at its n
   const first = setUp(far);
   first.spool.keepFor(["other"], ["memory"]);
   first.spool.setCursor("other", settledTo(0));
-  for (let i = 0; i < 5; i++) put(first.spool, 10);
+  for (let i = 0; i < 5; i++) putInto(first.spool, 10);
   kit.close(first.spool);
   const { clock, spool, drain } = setUp(far, first.dataDir);
   const read = spool.read.bind(spool);
@@ -314,7 +308,7 @@ describe("an entry that was refused in a transaction that never ended", () => {
     const far = farSide();
     const it = refusing(far, "lost");
     const takes = far.sink().deliver;
-    put(it.spool, 3);
+    putInto(it.spool, 3);
     it.drain.start();
     await it.clock.pass(100);
     it.sink.deliver = takes;
@@ -326,7 +320,7 @@ describe("an entry that was refused in a transaction that never ended", () => {
   test("nor after a crash; those of another sink stay", async () => {
     const far = farSide();
     const it = refusing(far, "silent");
-    put(it.spool, 3);
+    putInto(it.spool, 3);
     it.drain.start();
     await it.clock.pass(1);
     expect(letters(it.spool)).toEqual([2]);

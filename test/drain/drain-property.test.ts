@@ -2,25 +2,18 @@
 import { afterEach, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import fc from "fast-check";
-import { silentLog } from "../../src/core/log.ts";
-import { Drain } from "../../src/drain/drain.ts";
-import { simulatedClock } from "../kit/clock.ts";
-import { byTenant, memorySink } from "../kit/sink.ts";
-import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
+import type { Drain } from "../../src/drain/drain.ts";
+import { drainTo, putInto } from "../kit/drain.ts";
+import { byTenant, memorySink, type MemorySink } from "../kit/sink.ts";
+import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-function setUp(
-  options: { dataDir?: string; entriesMax?: number; sink?: ReturnType<typeof memorySink> } = {},
-) {
-  const { dataDir = kit.dir(), entriesMax = 40_000 } = options;
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock, dataDir });
-  const sink = options.sink ?? memorySink({ lane: byTenant, concurrency: 2, batchMax: 20 });
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1, entriesMax });
-  spool.keepFor([sink.name]);
-  return { clock, spool, sink, drain, dataDir };
+function setUp(dataDir: string, sink: MemorySink) {
+  const it = drainTo(kit, { dataDir, sink, entriesMax: 50 });
+  it.spool.keepFor([sink.name]);
+  return it;
 }
 
 const imbalance = (drain: Drain) => {
@@ -71,7 +64,7 @@ test("whatever happens to the lanes, every entry has one fate, sums are right, a
         };
         return sink;
       };
-      let now = setUp({ dataDir, entriesMax: 50, sink: newSink() });
+      let now = setUp(dataDir, newSink());
       now.drain.start();
       const meant: string[] = [""];
 
@@ -87,7 +80,7 @@ test("whatever happens to the lanes, every entry has one fate, sums are right, a
         await stopped;
         kit.close(now.spool);
         const exact = how === "stop" ? now.drain.stats() : undefined;
-        now = setUp({ dataDir, entriesMax: 50, sink: newSink() });
+        now = setUp(dataDir, newSink());
         if (exact) {
           const { spooled, waiting } = now.drain.stats();
           expect({ spooled, total: spooled - waiting }).toMatchObject({ spooled: exact.spooled });
@@ -96,9 +89,8 @@ test("whatever happens to the lanes, every entry has one fate, sums are right, a
       };
       const run = async (s: Step) => {
         if ("put" in s) {
-          const tenantId = s.put;
-          now.spool.append(entries(s.n, now.spool.head + 1, { tenantId }), emptyRecord);
-          for (let i = 0; i < s.n; i++) meant.push(tenantId ?? "");
+          putInto(now.spool, s.n, s.put);
+          for (let i = 0; i < s.n; i++) meant.push(s.put ?? "");
         }
         if ("lane" in s) conduct.set(s.lane, s.conduct);
         if ("passMs" in s) await now.clock.pass(s.passMs);

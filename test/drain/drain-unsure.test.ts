@@ -1,22 +1,15 @@
 /** A sink with a position that fails: how often it is queried, and what is shown once all is well again. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
-import { Drain } from "../../src/drain/drain.ts";
 import type { Position } from "../../src/core/sink.ts";
-import { simulatedClock } from "../kit/clock.ts";
-import { memorySink } from "../kit/sink.ts";
-import { entries, emptyRecord, spoolKit } from "../kit/spool.ts";
+import { drainToMemory, putInto } from "../kit/drain.ts";
+import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 function setUp() {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock });
-  const sink = memorySink();
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
-  const put = (n: number) => spool.append(entries(n, spool.head + 1), emptyRecord);
-  return { clock, spool, sink, drain, put };
+  const it = drainToMemory(kit);
+  return { ...it, put: (n: number) => putInto(it.spool, n) };
 }
 
 describe("while the downstream system is away", () => {

@@ -1,27 +1,16 @@
 /** The drain over a real spool, on simulated time: pace, order, stopping. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
-import { Drain } from "../../src/drain/drain.ts";
+import type { Drain } from "../../src/drain/drain.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import type { Spool } from "../../src/spool/spool.ts";
-import { simulatedClock } from "../kit/clock.ts";
+import { drainTo, drainToMemory, putInto } from "../kit/drain.ts";
 import { byTenant, memorySink } from "../kit/sink.ts";
-import { anEntry, entries, emptyRecord, spoolKit } from "../kit/spool.ts";
+import { anEntry, emptyRecord, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const sequence = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-const put = (spool: Spool, n: number, tenantId: string | null = "acme") =>
-  spool.append(entries(n, spool.head + 1, { tenantId }), emptyRecord);
-
-function setUp(settings: Partial<Sink> = {}) {
-  const clock = simulatedClock();
-  const spool = kit.spool({ clock });
-  const sink = memorySink(settings);
-  const drain = new Drain({ sink, spool, clock, log: silentLog, random: () => 1 });
-  return { clock, spool, sink, drain };
-}
+const setUp = (settings: Partial<Sink> = {}) => drainToMemory(kit, settings);
 
 const sum = ({ spooled, ...s }: ReturnType<Drain["stats"]>) =>
   s.delivered + s.ignored + s.refused + s.skipped + s.waiting - spooled;
@@ -29,10 +18,10 @@ const sum = ({ spooled, ...s }: ReturnType<Drain["stats"]>) =>
 describe("delivering", () => {
   test("what was there before and what comes later is delivered in order, and counted", async () => {
     const { clock, spool, sink, drain } = setUp();
-    put(spool, 250);
+    putInto(spool, 250);
     drain.start();
     await clock.pass(10);
-    put(spool, 5);
+    putInto(spool, 5);
     await clock.pass(10);
     expect(sink.taken.get("")).toEqual(sequence(1, 255));
     expect(drain.stats()).toEqual({
@@ -50,9 +39,9 @@ describe("delivering", () => {
   test("what is still to be judged reaches no sink, with or without lanes", async () => {
     for (const lanes of [{}, { lane: byTenant }]) {
       const { clock, spool, sink, drain } = setUp(lanes);
-      put(spool, 2);
+      putInto(spool, 2);
       spool.append([anEntry({ kind: "deferred", reason: "REGISTRY_UNAVAILABLE" })], emptyRecord);
-      put(spool, 1);
+      putInto(spool, 1);
       drain.start();
       await clock.pass(10);
       expect(sink.calls.flatMap(({ seqs }) => seqs)).toEqual([1, 2, 4]);
@@ -62,7 +51,7 @@ describe("delivering", () => {
 
   test("a batch holds at most batchMax entries", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 30 });
-    put(spool, 100);
+    putInto(spool, 100);
     drain.start();
     await clock.pass(10);
     expect(sink.calls.map((call) => call.seqs.length)).toEqual([30, 30, 30, 10]);
@@ -89,13 +78,13 @@ describe("delivering", () => {
     const putEvery = async (ms: number, times: number) => {
       for (let i = 0; i < times; i++) {
         await clock.pass(ms);
-        put(spool, 2);
+        putInto(spool, 2);
       }
       await clock.pass(1);
     };
     drain.start();
     await clock.pass(0);
-    put(spool, 20);
+    putInto(spool, 20);
     await clock.pass(1);
     expect(sizes()).toEqual([20]);
     // The fifth comes after 800 ms, and a sixth would after 1,000: it still fits.
@@ -112,7 +101,7 @@ describe("delivering", () => {
     await putEvery(1_001, 3);
     expect(sizes()).toEqual([20, 12, 4, 2, 2, 2]);
     await putEvery(10, 1);
-    put(spool, 48);
+    putInto(spool, 48);
     await clock.pass(1);
     expect(sizes().slice(6)).toEqual([50]);
   });
@@ -125,7 +114,7 @@ describe("delivering", () => {
       [9, 1_000, [1]],
       [3, 1, [1, 12]],
     ] as const) {
-      put(spool, n);
+      putInto(spool, n);
       await clock.pass(ms);
       expect(sink.calls.map((call) => call.seqs.length)).toEqual([...calls]);
     }
@@ -152,7 +141,7 @@ describe("delivering", () => {
       [60, 1, [1, 12, 35]],
       [40, 1, [1, 12, 35, 100]],
     ] as const) {
-      put(spool, n);
+      putInto(spool, n);
       await clock.pass(ms);
       expect(sink.calls.map((call) => call.seqs.length)).toEqual([...calls]);
     }
@@ -161,7 +150,7 @@ describe("delivering", () => {
   test("gatherMs keeps nobody waiting while more is to be read", async () => {
     const gathering = { batchTrigger: 10, batchMax: 50_000, gatherMs: 50, lingerMs: 60_000 };
     const { clock, spool, sink, drain } = setUp(gathering);
-    put(spool, 4_500);
+    putInto(spool, 4_500);
     drain.start();
     await clock.pass(0);
     expect(sink.calls.map((call) => call.seqs.length)).toEqual([4_000]);
@@ -169,7 +158,7 @@ describe("delivering", () => {
 
   test("lanes are delivered side by side, as many as concurrency says, and each gets its turn", async () => {
     const { clock, spool, sink, drain } = setUp({ lane: byTenant, concurrency: 2 });
-    for (const tenant of ["a", "b", "c"]) put(spool, 200, tenant);
+    for (const tenant of ["a", "b", "c"]) putInto(spool, 200, tenant);
     sink.conduct = () => "hang";
     drain.start();
     for (const expected of [
@@ -188,8 +177,8 @@ describe("delivering", () => {
   test("entries without a lane are ignored, as are those that the sink calls ignored", async () => {
     const { clock, spool, sink, drain } = setUp({ lane: byTenant });
     sink.ignores = (entry) => entry.seq === 2;
-    put(spool, 3);
-    put(spool, 4, null);
+    putInto(spool, 3);
+    putInto(spool, 4, null);
     drain.start();
     await clock.pass(5);
     expect(drain.stats()).toMatchObject({ delivered: 2, ignored: 5, waiting: 0 });
@@ -197,7 +186,7 @@ describe("delivering", () => {
 
   test("an idle drain reads nothing and sets no timer", async () => {
     const { clock, spool, drain } = setUp();
-    put(spool, 10);
+    putInto(spool, 10);
     drain.start();
     await clock.pass(100);
     let reads = 0;
@@ -215,7 +204,7 @@ describe("delivering", () => {
 
   test("a long backlog is read in parts, with pauses in between", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 50_000, lingerMs: 60_000 });
-    for (let i = 0; i < 12; i++) put(spool, 1_000);
+    for (let i = 0; i < 12; i++) putInto(spool, 1_000);
     let reads = 0;
     const read = spool.read.bind(spool);
     spool.read = (seq) => {
@@ -235,7 +224,7 @@ describe("delivering", () => {
 describe("a long backlog", () => {
   test("a full batch that was read goes out before more is read", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 1_000 });
-    for (let i = 0; i < 12; i++) put(spool, 1_000);
+    for (let i = 0; i < 12; i++) putInto(spool, 1_000);
     const order: string[] = [];
     const read = spool.read.bind(spool);
     spool.read = (seq) => {
@@ -263,7 +252,7 @@ describe("a long backlog", () => {
   test("a lane with little keeps its turn among those that have a full batch", async () => {
     const { clock, spool, sink, drain } = setUp({ batchMax: 1_000, lane: byTenant });
     for (const tenant of ["much", "much", "much", "little", "much", "much", "much", "much"])
-      put(spool, tenant === "little" ? 1 : 1_000, tenant);
+      putInto(spool, tenant === "little" ? 1 : 1_000, tenant);
     sink.conduct = () => "hang";
     drain.start();
     for (let i = 0; i < 3; i++) {
@@ -281,8 +270,8 @@ describe("stopping", () => {
   test("delivers what the spool holds, lingering or not, then closes the sink", async () => {
     const { clock, spool, sink, drain } = setUp({ lingerMs: 60_000, lane: byTenant });
     drain.start();
-    put(spool, 30, "a");
-    put(spool, 30, "b");
+    putInto(spool, 30, "a");
+    putInto(spool, 30, "b");
     await clock.pass(10);
     expect(sink.calls).toEqual([]);
     const stopped = drain.stop(5_000);
@@ -295,8 +284,8 @@ describe("stopping", () => {
   test("does not wait for a lane that fails, but lets other lanes finish", async () => {
     const { clock, spool, sink, drain } = setUp({ lingerMs: 60_000, lane: byTenant });
     sink.conduct = (lane) => (lane === "a" ? new Error("away") : "take");
-    put(spool, 10, "a");
-    put(spool, 10, "b");
+    putInto(spool, 10, "a");
+    putInto(spool, 10, "b");
     drain.start();
     await clock.pass(10);
     const stopped = drain.stop(60_000);
@@ -308,7 +297,7 @@ describe("stopping", () => {
   test("ends after the grace period although a delivery hangs, and aborts it", async () => {
     const { clock, spool, sink, drain } = setUp({ deadlineMs: 600_000 });
     sink.conduct = () => "hang for ever";
-    put(spool, 1);
+    putInto(spool, 1);
     drain.start();
     await clock.pass(10);
     const stopped = drain.stop(2_000);
@@ -329,13 +318,10 @@ describe("stopping", () => {
 test("a sink without a position may take entries of two starts in one batch", async () => {
   const dataDir = kit.dir();
   const first = kit.spool({ dataDir });
-  put(first, 3);
+  putInto(first, 3);
   kit.close(first);
-  const clock = simulatedClock();
-  const spool = kit.spool({ dataDir, clock });
-  put(spool, 2);
-  const sink = memorySink();
-  const drain = new Drain({ sink, spool, clock, log: silentLog });
+  const { clock, spool, sink, drain } = drainTo(kit, { sink: memorySink(), dataDir });
+  putInto(spool, 2);
   drain.start();
   await clock.pass(10);
   expect(sink.calls.map((call) => call.seqs)).toEqual([[1, 2, 3, 4, 5]]);
