@@ -27,6 +27,7 @@ import {
 } from "./postgres-client.ts";
 import { reuse } from "./copy.ts";
 import { whenTablesExist } from "./migrate.ts";
+import { isNumberTaken, useUpNumbers } from "./numbering.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
 import {
@@ -49,8 +50,8 @@ export interface PostgresTablesOptions {
 /** Of a backlog. With 2,000 and 10,000 the gateway's CPU per message differed by less than from run to run. */
 const entriesMax = 5000;
 const batchBytesMax = 8 * 1024 * 1024;
-/** Transactions of one delivery at most: the batch, the trials, and what they proved by COPY and by INSERT. */
-const transactionsMax = trialsMax + 3;
+/** Transactions of one delivery at most: the batch, two that use up numbers, the batch again, the trials, and what they proved by COPY and by INSERT. */
+const transactionsMax = trialsMax + 6;
 
 /** For so long rows are inserted if COPY was refused and the trial was not; then COPY is tried again, for somebody may have mended the tables. */
 const insertForMs = 3_600_000;
@@ -104,9 +105,19 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     return tookMs < timeoutMs / 3 ? Math.min(2 * batchMax, entriesMax) : batchMax;
   }
 
+  /** The whole batch; if it met a number of a row that is taken, once more behind those. */
+  async function commitAll({ entries, aside }: Delivery, commit: Commit): Promise<Position> {
+    try {
+      return await commit(entries, aside);
+    } catch (error) {
+      if (!isNumberTaken(error) || !(await useUpNumbers(db))) throw error;
+      return commit(entries, aside);
+    }
+  }
+
   async function settle(delivery: Delivery, commit: Commit): Promise<Position> {
     try {
-      return await commit(delivery.entries, delivery.aside);
+      return await commitAll(delivery, commit);
     } catch (error) {
       if (!isOfStatement(error)) throw error;
       return isolate(delivery, commit, error);
