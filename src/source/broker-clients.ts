@@ -24,7 +24,8 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
   const byId = new Map<string, Client>();
   /** Connections per device. */
   const counts = new Map<string, number>();
-  let filters = 0;
+  /** Own topic → how many filters are subscribed to under it, by all connections of its device. */
+  const filtersUnder = new Map<OwnTopic, number>();
   let isClosed = false;
 
   /** Who proved himself; null: nobody did. */
@@ -68,10 +69,17 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
     client.conn.once("close", () => remove(client));
   }
 
+  function count(client: Client, more: number): void {
+    const own = ownTopic(client);
+    const left = (filtersUnder.get(own) ?? 0) + more;
+    if (left > 0) filtersUnder.set(own, left);
+    else filtersUnder.delete(own);
+  }
+
   function remove(client: Client): void {
     const own = connected.get(client);
     if (own === undefined) return;
-    filters -= own.filters.size;
+    count(client, -own.filters.size);
     connected.delete(client);
     const key = keyOf(own.proof);
     const left = (counts.get(key) ?? 1) - 1;
@@ -96,19 +104,19 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
     add,
     ownTopic,
     speaker,
-    /** How many filters all of them have: as often a message may have to be passed on. */
-    subscribers: () => filters,
+    /** How many filters there are that a message on this topic may have to be passed on by: nobody has others than under his own. */
+    subscribers: (topic: string) => filtersUnder.get(`${topic.split("/", 4).join("/")}/`) ?? 0,
     /** False: it has as many as it may. */
     subscribe(client: Client, filter: string, max: number): boolean {
       const own = connected.get(client)?.filters;
       if (own === undefined || (own.size >= max && !own.has(filter))) return false;
-      filters += own.has(filter) ? 0 : 1;
+      if (!own.has(filter)) count(client, 1);
       own.add(filter);
       return true;
     },
     unsubscribe(client: Client, given: readonly string[]): void {
       const own = connected.get(client)?.filters;
-      for (const filter of given) if (own?.delete(filter) === true) filters -= 1;
+      for (const filter of given) if (own?.delete(filter) === true) count(client, -1);
     },
     recheck(isMeant: (tenantId: string, deviceId: string) => boolean = () => true): void {
       for (const [client, { proof }] of connected)

@@ -127,7 +127,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
 
   /** Whether it is passed on; else it goes where nobody listens, for its acknowledgement alone. */
   function mayPassOn(message: BrokerMessage): boolean {
-    const subscribers = clients.subscribers();
+    const subscribers = clients.subscribers(message.topic);
     if (subscribers === 0 || message.outcome !== "accepted") return false;
     if (passing.take(subscribers)) return true;
     notPassedOn += 1;

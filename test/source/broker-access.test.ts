@@ -92,6 +92,26 @@ describe("proof of identity at CONNECT", () => {
     expect(granted().slice(50)).toEqual([128, 128]);
   });
 
+  test("a message reaches its device's subscriber, however many others subscribe to their own topics", async () => {
+    const { port } = await embeddedBroker({}, { authenticate: () => Promise.resolve(true) }, true);
+    for (let n = 0; n < 104; n += 1) {
+      const name = `other${n % 26}`;
+      const other = await device(port, `c${n}`, { username: `acme/${name}`, password: "any" });
+      const subscriptions = Array.from({ length: 20 }, (_, i) => ({
+        topic: `tenant/acme/device/${name}/${i}`,
+        qos: 0 as const,
+      }));
+      other.send({ cmd: "subscribe", messageId: 1, subscriptions });
+      await until("SUBACK", () => idsOf(other, "suback").length === 1);
+    }
+    const own = await device(port, "own", login("d1"));
+    const topic = "tenant/acme/device/d1/telemetry";
+    own.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic, qos: 0 }] });
+    await until("SUBACK", () => idsOf(own, "suback").length === 1);
+    own.send(publishPacket(1, "a reading", { topic }));
+    await until("its message", () => own.packets.some(({ cmd }) => cmd === "publish"));
+  });
+
   test("a client id belongs to its user: nobody else can use it or take it over", async () => {
     const { log, lines } = recordingLog();
     const { port } = await embeddedBroker({}, { authenticate, log });
