@@ -1,25 +1,12 @@
 /** The intake under random messages, answers, outages and crashes. */
 import { afterEach, expect, test } from "bun:test";
-import { cpSync } from "node:fs";
 import fc from "fast-check";
 import type { Message } from "../../src/core/message.ts";
 import { spoolKit, readAll } from "../kit/spool.ts";
-import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
+import { aDeviceMessage, afterCrash, aRegistry, intake, numberOf } from "../kit/intake.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
-
-const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
-  available: true,
-  devices: new Set(devices),
-  finds: 0,
-});
-/** What a gateway finds that starts after this one has died at this moment. */
-function afterCrash(part: ReturnType<typeof intake>) {
-  const dataDir = kit.dir();
-  cpSync(part.dataDir, dataDir, { recursive: true });
-  return intake(kit, part.registry, dataDir);
-}
 
 const devices = ["a", "b", "stranger"] as const;
 const step = fc.oneof(
@@ -45,7 +32,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
   const seen = { deferred: 0, duplicates: 0, crashes: 0, held: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 80 }), async (steps) => {
-      const known = registry(["a", "b"]);
+      const known = aRegistry(["a", "b"]);
       let part = intake(kit, known);
       let n = 0;
       /** What a broker keeps: messages sent and not acknowledged. */
@@ -85,7 +72,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
         if ("crash" in s) {
           seen.crashes++;
           seen.duplicates += part.books.totals().duplicate;
-          part = afterCrash(part);
+          part = afterCrash(kit, part);
           watch();
           expect(part.balanced()).toBe(true);
           part.rejudge.start();
@@ -113,7 +100,7 @@ test("whatever happens, each message is decided once, in its device's order, ack
         // A message that is bad whoever sent it does not wait behind messages that are on disk to be judged.
         expect(got.filter((each) => !bad.has(each))).toEqual(all.filter((each) => !bad.has(each)));
       }
-      const crashed = afterCrash(part);
+      const crashed = afterCrash(kit, part);
       expect(crashed.balanced()).toBe(true);
       expect(crashed.books.totals()).toEqual(part.books.totals());
       kit.clear();

@@ -1,30 +1,16 @@
 /** A message's way to the disk: order, acknowledgement, redelivery, a full spool, and books that balance throughout. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { cpSync } from "node:fs";
 import type { Message } from "../../src/core/message.ts";
 import { finish } from "../../src/intake/finish.ts";
 import { spoolKit } from "../kit/spool.ts";
-import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
+import { aDeviceMessage, afterCrash, aRegistry, intake, numbers } from "../kit/intake.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
-  available: true,
-  devices: new Set(devices),
-  finds: 0,
-});
-const numbers = (messages: readonly Message[]) => messages.map((m) => numberOf(m.payload));
-/** What a gateway finds that starts after this one has died at this moment. */
-function afterCrash(part: ReturnType<typeof intake>) {
-  const dataDir = kit.dir();
-  cpSync(part.dataDir, dataDir, { recursive: true });
-  return intake(kit, part.registry, dataDir);
-}
-
 describe("a stop", () => {
   test("waits for look-ups, for what came behind them is acknowledged only after them", async () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     part.port.receive(aDeviceMessage(1, "b"));
     part.port.receive(aDeviceMessage(2, "a"));
@@ -35,7 +21,7 @@ describe("a stop", () => {
   });
 
   test("leaves to the next start what waits for a registry that is away", async () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     part.port.receive(aDeviceMessage(1, "b"));
     const stopped = finish(part.ingest, part.clock);
@@ -49,18 +35,18 @@ describe("a stop", () => {
 
 describe("a message of a known device", () => {
   test("is durable once its group is on disk, not before", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     part.port.receive(aDeviceMessage(1, "a"));
     part.port.receive(aDeviceMessage(2, "a"));
     expect(part.durable).toEqual([]);
     part.clock.advance(30);
     expect(numbers(part.durable)).toEqual([1, 2]);
-    expect(afterCrash(part).decided().get("a")).toEqual([1, 2]);
+    expect(afterCrash(kit, part).decided().get("a")).toEqual([1, 2]);
   });
 
   test("is acknowledged at the source that it came from, even if it waited for a look-up", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     const durable: Message[] = [];
     const other = part.ingest.port((messages) => void durable.push(...messages));
@@ -78,7 +64,7 @@ describe("a message of a known device", () => {
   });
 
   test("closes the group at its bound without waiting for the linger", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     for (let n = 1; n <= 1_001; n++) part.port.receive(aDeviceMessage(n, "a"));
     expect(part.durable).toHaveLength(1_000);
@@ -97,7 +83,7 @@ describe("a message of a known device", () => {
       return groups;
     }
     const known = () => {
-      const part = intake(kit, registry());
+      const part = intake(kit, aRegistry());
       part.cached.add("a");
       return part;
     };
@@ -167,7 +153,7 @@ describe("a message of a known device", () => {
   });
 
   test("is read with its group by a source that leaves unread what comes, at the last call", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     const read = (n: number) => part.port.receive(aDeviceMessage(n, "a"));
     expect(part.port.collects(() => {})).toBe(false);
@@ -182,7 +168,7 @@ describe("a message of a known device", () => {
   });
 
   test("of a group behind one of several is unread from the start, and no longer if nothing comes", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     let calls = 0;
     const lastCall = () => {
@@ -202,7 +188,7 @@ describe("a message of a known device", () => {
   });
 
   test("leaves no source waiting if its group is written for another reason", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     let calls = 0;
     for (let n = 1; n <= 1_000; n++) {
@@ -219,7 +205,7 @@ describe("a message of a known device", () => {
   });
 
   test("flush writes what is open, for an orderly stop", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.port.receive(aDeviceMessage(1, "a", {}, true));
     part.ingest.flush();
     expect(numbers(part.durable)).toEqual([1]);
@@ -229,7 +215,7 @@ describe("a message of a known device", () => {
 
 describe("a message whose device must be looked up", () => {
   test("waits with its device's later ones, in order, while others go on", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("b");
     for (const [n, device] of [
       [1, "a"],
@@ -251,7 +237,7 @@ describe("a message whose device must be looked up", () => {
   });
 
   test("keeps its device's order even if a group closes in the middle and the source goes on at once", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     for (let n = 1; n <= 2_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     let more = 2_501;
     part.state.onDurable = () => {
@@ -265,21 +251,21 @@ describe("a message whose device must be looked up", () => {
   });
 
   test("does not count as received in the books on disk, however many groups pass it", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("b");
     for (let n = 1; n <= 3; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.port.receive(aDeviceMessage(4, "b"));
     part.clock.advance(30);
-    const crashed = afterCrash(part);
+    const crashed = afterCrash(kit, part);
     expect(crashed.books.totals()).toMatchObject({ received: 1, accepted: 1 });
     expect(crashed.balanced()).toBe(true);
   });
 
   test("that closes a group half-way through its device's queue leaves true books on disk", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     for (let n = 1; n <= 1_500; n++) part.port.receive(aDeviceMessage(n, "a"));
     part.answer();
-    const crashed = afterCrash(part);
+    const crashed = afterCrash(kit, part);
     expect(crashed.books.totals()).toMatchObject({ received: 1_000, accepted: 1_000 });
     expect(crashed.balanced()).toBe(true);
   });
@@ -287,7 +273,7 @@ describe("a message whose device must be looked up", () => {
 
 describe("the bytes of a payload", () => {
   test("are read unless the message waits for a look-up, also behind another", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a").add("b");
     const receive = (n: number, device: string) => part.port.receive(aDeviceMessage(n, device));
     expect(["a", "c", "c", "a+b", "a+c"].map((device, i) => receive(i, device))).toEqual([
@@ -301,7 +287,7 @@ describe("the bytes of a payload", () => {
 });
 
 test("a message of a device that is not registered is one reject, and not first deferred", () => {
-  const part = intake(kit, registry([]));
+  const part = intake(kit, aRegistry([]));
   part.port.receive(aDeviceMessage(1, "stranger"));
   part.answer();
   part.clock.advance(30);
@@ -312,7 +298,7 @@ describe("a packet delivered again", () => {
   const again = (message: Message): Message => ({ ...message, dup: true });
 
   test("is recognised, counted and acknowledged; without DUP it is another message", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     const message = aDeviceMessage(1, "a");
     for (const each of [message, again(message), message]) part.port.receive(each);
@@ -323,12 +309,12 @@ describe("a packet delivered again", () => {
   });
 
   test("is recognised after a restart too, but only with the same sender, packet, topic and bytes", () => {
-    const first = intake(kit, registry());
+    const first = intake(kit, aRegistry());
     first.cached.add("a");
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
     first.clock.advance(30);
-    const part = afterCrash(first);
+    const part = afterCrash(kit, first);
     part.cached.add("a").add("b");
     part.port.receive(again(message));
     part.port.receive(again(aDeviceMessage(1, "a", { packetId: 2 })));
@@ -342,7 +328,7 @@ describe("a packet delivered again", () => {
   });
 
   test("does not exist for QoS 0: it is always a message of its own", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     const message = aDeviceMessage(1, "a", { qos: 0, packetId: 0 });
     for (const each of [message, again(message)]) part.port.receive(each);
@@ -351,7 +337,7 @@ describe("a packet delivered again", () => {
   });
 
   test("while the first still waits for its look-up is acknowledged after it, not before it is durable", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("b");
     const message = aDeviceMessage(1, "a");
     part.port.receive(message);
@@ -366,7 +352,7 @@ describe("a packet delivered again", () => {
   });
 
   test("while the first is in the open group is acknowledged with it", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     part.state.full = true;
     const message = aDeviceMessage(1, "a");
@@ -380,13 +366,13 @@ describe("a packet delivered again", () => {
   });
 
   test("after a crash that lost the first while it waited for its look-up is no duplicate: nothing of it was on disk", () => {
-    const first = intake(kit, registry());
+    const first = intake(kit, aRegistry());
     first.cached.add("b");
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
     first.port.receive(aDeviceMessage(2, "b"));
     first.clock.advance(30);
-    const part = afterCrash(first);
+    const part = afterCrash(kit, first);
     part.cached.add("a");
     part.port.receive(again(message));
     part.clock.advance(30);
@@ -404,7 +390,7 @@ describe("a flood between a message and its redelivery", () => {
   };
 
   test("of rejects and of another device's events does not make it forgotten, nor does a restart", () => {
-    const first = intake(kit, registry());
+    const first = intake(kit, aRegistry());
     first.cached.add("a");
     const message = aDeviceMessage(1, "a");
     first.port.receive(message);
@@ -412,7 +398,7 @@ describe("a flood between a message and its redelivery", () => {
     first.port.receive({ ...message, dup: true });
     first.clock.advance(30);
     expect(first.books.totals().duplicate).toBe(1);
-    const part = afterCrash(first);
+    const part = afterCrash(kit, first);
     flooded(part);
     part.port.receive({ ...message, dup: true });
     part.clock.advance(30);
@@ -435,7 +421,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
     return { send, end: () => void (it.isGone = true) };
   }
   const withDevice = () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     return part;
   };
@@ -461,7 +447,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
   );
 
   test("is recognised while the first waits for its look-up", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     const { send, end } = connection();
     part.port.receive(send(1, { seq: 1 }));
     end();
@@ -514,7 +500,7 @@ describe("a reading sent again on a new connection, without DUP", () => {
 
 describe("a spool that cannot be written", () => {
   test("holds the intake: nothing is acknowledged, nothing lost, and all goes on when there is room", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.cached.add("a");
     part.state.full = true;
     for (let n = 1; n <= 1_200; n++) part.port.receive(aDeviceMessage(n, "a"));
@@ -536,7 +522,7 @@ describe("a spool that cannot be written", () => {
   ])(
     "is tried again four times a second, and less often if a try takes %d ms: %d times in 10 s",
     (ms, tries) => {
-      const part = intake(kit, registry());
+      const part = intake(kit, aRegistry());
       part.cached.add("a");
       Object.assign(part.state, { full: true, refusalMs: ms });
       part.port.receive(aDeviceMessage(1, "a"));
@@ -551,7 +537,7 @@ describe("a spool that cannot be written", () => {
 
   test("makes the intake full at its bounds, of messages or of bytes, and notifies when there is room", () => {
     for (const bytes of [1, 1_000_000]) {
-      const part = intake(kit, registry());
+      const part = intake(kit, aRegistry());
       part.cached.add("a");
       part.state.full = true;
       const padding = new TextEncoder().encode(JSON.stringify({ n: 1, x: "x".repeat(bytes) }));
@@ -576,7 +562,7 @@ describe("a spool that cannot be written", () => {
 
 describe("the watchdog gives up a look-up", () => {
   test("the message is spooled unjudged and durable; younger ones go on waiting", () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.port.receive(aDeviceMessage(1, "a"));
     part.clock.advance(60_000);
     part.port.receive(aDeviceMessage(2, "b"));
@@ -589,7 +575,7 @@ describe("the watchdog gives up a look-up", () => {
   });
 
   test("an answer that comes too late is not taken for that of the device's next message", async () => {
-    const part = intake(kit, registry());
+    const part = intake(kit, aRegistry());
     part.port.receive(aDeviceMessage(1, "a"));
     part.ingest.giveUpLookups(0);
     part.ingest.flush();

@@ -4,14 +4,14 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { aDeviceMessage, intake } from "../kit/intake.ts";
+import { aDeviceMessage, aRegistry, intake } from "../kit/intake.ts";
 import { messagesMax } from "../kit/log-reader.ts";
 import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const registry = () => ({ available: true, devices: new Set(["slow", "a"]), finds: 0 });
+const registry = () => aRegistry(["slow", "a"]);
 const marked = (n: number, deviceId: string, key = "log") =>
   aDeviceMessage(n, deviceId, { mark: { key, value: String(n) } });
 

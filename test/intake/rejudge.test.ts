@@ -2,12 +2,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { incompressible, littleRoom, readAll, settledTo, spoolKit } from "../kit/spool.ts";
-import { aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
+import { aRegistry, aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const away = (): FakeRegistry => ({ available: false, devices: new Set(["a", "b"]), finds: 0 });
+const away = (): FakeRegistry => ({ ...aRegistry(["a", "b"]), available: false });
 
 /** `count` messages of each device, spooled unjudged. */
 function deferring(part: ReturnType<typeof intake>, count: number, devices = ["a", "b", "stranger"]): void {
@@ -253,7 +253,7 @@ describe("messages without a time of their own, while the host's clock is not se
     );
 
   test("wait on disk, whatever the registry answers, and get their time once it is known", async () => {
-    const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
+    const part = intake(kit, aRegistry(["clockless"]));
     timeless(part, 1, 2, 500);
     await part.clock.pass(3_600_000);
     expect(part.books.awaiting).toBe(3);
@@ -266,7 +266,7 @@ describe("messages without a time of their own, while the host's clock is not se
   });
 
   test("survive a restart before the clock is set, and one after it: they then came no later than the start of this run", async () => {
-    const part = intake(kit, { available: true, devices: new Set(["clockless"]), finds: 0 });
+    const part = intake(kit, aRegistry(["clockless"]));
     timeless(part, 1, 2, 500);
     const second = afterCrash(part);
     second.state.isTimeKnown = false;

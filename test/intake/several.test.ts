@@ -3,24 +3,15 @@
  * it.
  */
 import { afterEach, expect, test } from "bun:test";
-import { cpSync } from "node:fs";
 import fc from "fast-check";
-import type { Message } from "../../src/core/message.ts";
 import { readAll, spoolKit } from "../kit/spool.ts";
-import { aDeviceMessage, intake, numberOf, type FakeRegistry } from "../kit/intake.ts";
+import { aRegistry, afterCrash, numbers, aDeviceMessage, intake, numberOf } from "../kit/intake.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const registry = (devices: string[] = ["a", "b", "c"]): FakeRegistry => ({
-  available: true,
-  devices: new Set(devices),
-  finds: 0,
-});
-const numbers = (messages: readonly Message[]) => messages.map((m) => numberOf(m.payload));
-
 test("goes to the disk as a whole, and is durable once", () => {
-  const part = intake(kit, registry());
+  const part = intake(kit, aRegistry());
   for (const device of ["a", "b"]) part.cached.add(device);
   part.port.receive(aDeviceMessage(1, "a+b"));
   part.clock.advance(30);
@@ -31,7 +22,7 @@ test("goes to the disk as a whole, and is durable once", () => {
 });
 
 test("counts each of its events, also those that are rejected or cannot be judged yet", () => {
-  const part = intake(kit, registry(["a", "b"]));
+  const part = intake(kit, aRegistry(["a", "b"]));
   part.cached.add("a");
   part.port.receive(aDeviceMessage(1, "a+b+unknown"));
   expect([part.ingest.inMemory, part.books.totals().received, part.balanced()]).toEqual([1, 1, true]);
@@ -51,14 +42,12 @@ test("counts each of its events, also those that are rejected or cannot be judge
 });
 
 test("is on the disk with all of its events or none, whenever the gateway dies; then it is one duplicate", () => {
-  const part = intake(kit, registry());
+  const part = intake(kit, aRegistry());
   for (const device of ["a", "b"]) part.cached.add(device);
   const message = aDeviceMessage(1, "a+b");
   part.port.receive(message);
   const crash = () => {
-    const dataDir = kit.dir();
-    cpSync(part.dataDir, dataDir, { recursive: true });
-    const next = intake(kit, part.registry, dataDir);
+    const next = afterCrash(kit, part);
     for (const device of ["a", "b"]) next.cached.add(device);
     next.port.receive({ ...message, dup: true });
     next.clock.advance(30);
@@ -72,7 +61,7 @@ test("is on the disk with all of its events or none, whenever the gateway dies; 
 });
 
 test("waits for every look-up, and holds up the later messages of all its devices and no others", () => {
-  const part = intake(kit, registry());
+  const part = intake(kit, aRegistry());
   for (const device of ["a", "c"]) part.cached.add(device);
   part.port.receive(aDeviceMessage(1, "a+b"));
   part.port.receive(aDeviceMessage(2, "a"));
@@ -86,7 +75,7 @@ test("waits for every look-up, and holds up the later messages of all its device
 });
 
 test("a look-up that never answers is given up for everything that it holds up", () => {
-  const part = intake(kit, registry());
+  const part = intake(kit, aRegistry());
   part.port.receive(aDeviceMessage(1, "a+b"));
   part.port.receive(aDeviceMessage(2, "b+c"));
   part.port.receive(aDeviceMessage(3, "c"));
@@ -101,7 +90,7 @@ test("a look-up that never answers is given up for everything that it holds up",
 });
 
 test("a group closes at its bound of entries, too", () => {
-  const part = intake(kit, registry());
+  const part = intake(kit, aRegistry());
   const many = Array.from({ length: 100 }, (_, i) => `d${i}`);
   for (const device of many) part.cached.add(device);
   for (let n = 1; n <= 10; n++) part.port.receive(aDeviceMessage(n, many.join("+")));
@@ -117,7 +106,7 @@ test("whatever comes in whatever order, every device keeps its own and nothing w
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
-      const part = intake(kit, registry(["a", "b", "c"]));
+      const part = intake(kit, aRegistry(["a", "b", "c"]));
       let n = 0;
       for (const what of steps) {
         if (what === "away") part.registry.available = !part.registry.available;

@@ -1,7 +1,7 @@
 /** The intake's turn: what it takes in at a stretch before the others on its thread have theirs. */
 import { afterEach, expect, test } from "bun:test";
 import { turnMs } from "../../src/intake/turn.ts";
-import { aDeviceMessage, intake, numberOf } from "../kit/intake.ts";
+import { aRegistry, aDeviceMessage, intake, numberOf } from "../kit/intake.ts";
 import { spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
@@ -12,7 +12,7 @@ const devices = ["a", "b", "c"];
 test.each([1, 3])(
   "what the look-ups of %i devices answer goes on in turns, and each device in its order",
   (count) => {
-    const part = intake(kit, { available: true, devices: new Set(devices), finds: 0 });
+    const part = intake(kit, aRegistry(devices));
     part.state.acceptMs = 1;
     for (let n = 0; n < 120; n++) part.port.receive(aDeviceMessage(n, devices[n % count] ?? ""));
     part.answer();
@@ -47,7 +47,7 @@ test.each([1, 3])(
 );
 
 test("nothing is put off before the turn is over, and what is put off goes on once, in its order", () => {
-  const { clock, port } = intake(kit, { available: true, devices: new Set(), finds: 0 });
+  const { clock, port } = intake(kit, aRegistry([]));
   const went: number[] = [];
   const puts = (n: number) => port.putsOff(() => went.push(n));
   expect(puts(1)).toBe(false);

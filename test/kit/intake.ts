@@ -3,6 +3,7 @@
  * `{"n":7}` is accepted if its device may send, `{"n":7,"bad":true}` is rejected. A topic whose device is `a+b` makes
  * one event of each.
  */
+import { cpSync } from "node:fs";
 import type { Deferred, Entry, Event, Reject } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { Message } from "../../src/core/message.ts";
@@ -27,6 +28,13 @@ export interface FakeRegistry {
   /** How often it was queried for deferred messages. */
   finds: number;
 }
+
+/** One that answers. */
+export const aRegistry = (devices: readonly string[] = ["a", "b", "c"]): FakeRegistry => ({
+  available: true,
+  devices: new Set(devices),
+  finds: 0,
+});
 
 type Kit = ReturnType<typeof spoolKit>;
 
@@ -167,6 +175,15 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     },
   };
 }
+
+/** What a gateway finds that starts after this one has died at this moment. */
+export function afterCrash(kit: Kit, part: ReturnType<typeof intake>) {
+  const dataDir = kit.dir();
+  cpSync(part.dataDir, dataDir, { recursive: true });
+  return intake(kit, part.registry, dataDir);
+}
+
+export const numbers = (messages: readonly Message[]) => messages.map(({ payload }) => numberOf(payload));
 
 export function numberOf(payload: string | Uint8Array): number {
   const text = typeof payload === "string" ? payload : new TextDecoder().decode(payload);

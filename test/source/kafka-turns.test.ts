@@ -11,7 +11,7 @@ import type { Wire } from "../../src/kafka/requests.ts";
 import { openKafkaSource } from "../../src/source/kafka/source.ts";
 import { kafkaSettingsOf } from "../kit/kafka/source.ts";
 import { simulatedClock } from "../kit/clock.ts";
-import { intake, numberOf } from "../kit/intake.ts";
+import { aRegistry, intake, numberOf } from "../kit/intake.ts";
 import { fakeIntake, recordingLog, until } from "../kit/source.ts";
 import { spoolKit } from "../kit/spool.ts";
 
@@ -22,7 +22,7 @@ const messagesMax = 120;
 
 /** Hands a batch over to an intake that takes a millisecond per message. */
 function handed() {
-  const part = intake(kit, { available: true, devices: new Set(["a"]), finds: 0 });
+  const part = intake(kit, aRegistry(["a"]));
   part.state.acceptMs = 1;
   part.cached.add("a");
   const topic = { name: "events", id: "", leaders: [0], may: () => undefined };

@@ -1,13 +1,13 @@
 /** Requeued entries at the intake: they follow the open group, at once or not at all, and the books balance. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Books } from "../../../src/intake/books.ts";
-import { aDeviceMessage, intake, numberOf } from "../../kit/intake.ts";
+import { aDeviceMessage, aRegistry, intake, numberOf } from "../../kit/intake.ts";
 import { anEntry, readAll, spoolKit } from "../../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
-const registry = () => ({ available: true, devices: new Set(["d1"]), finds: 0 });
+const registry = () => aRegistry(["d1"]);
 const back = (n: number) => anEntry({ payload: `{"n":${n}}`, returned: { target: null, quarantineId: n } });
 const replayed = (books: Books) => books.replay();
 const acceptedAnew = (books: Books) => {
