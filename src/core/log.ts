@@ -71,6 +71,9 @@ export function explain(error: unknown): string {
 /** Words of the runtime for who programs with it, and what an operator can act on. */
 const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/(?:Unable to connect\. Is|Was there a typo in) .*\?$/, "cannot connect"],
+  [/getaddrinfo ENOTFOUND (\S+)$/, "the host name $1 does not resolve"],
+  [/getaddrinfo EAI_AGAIN (\S+)$/, "the name server does not answer for $1"],
+  [/error:\w+:SSL routines:\w+:WRONG_VERSION_NUMBER$/, "what listens there does not speak TLS"],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [
     /^(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,

@@ -96,6 +96,8 @@ export function describeFailure(error: unknown, place: string): string {
   if (known !== undefined) return `${place} ${known}`;
   const said = explain(error);
   if (certificateAlert.test(said)) return `${place} ${unprovedText}`;
+  if (said.startsWith("Invalid header flag bits"))
+    return `${place} does not speak MQTT: another program listens there`;
   if (said === "connack timeout") return `${place} ${unheardText}`;
   if (said === "Keepalive timeout") return `${place} fell silent: no answer to a ping`;
   return `${place}: ${said}`;

@@ -15,6 +15,12 @@ test.each([
   ["self-signed certificate in certificate chain", `self-signed certificate in certificate chain: ${ca}`],
   ["unable to verify the first certificate", `unable to verify the first certificate: ${ca}`],
   ["unable to get local issuer certificate", `unable to get local issuer certificate: ${ca}`],
+  ["getaddrinfo ENOTFOUND db.example", "the host name db.example does not resolve"],
+  ["getaddrinfo EAI_AGAIN db.example", "the name server does not answer for db.example"],
+  [
+    "error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER",
+    "what listens there does not speak TLS",
+  ],
   ["the certificate has expired", "the certificate has expired"],
 ])("%s", (theirs, ours) => {
   expect(explain(new Error(theirs))).toBe(ours);

@@ -28,6 +28,10 @@ describe("describeFailure", () => {
     ["STATUS_TOPIC", coded(155)],
     ["ended the connection with reason code 199", coded(199)],
     ["a firewall drops what is sent", new Error("connack timeout")],
+    [
+      "does not speak MQTT: another program listens there",
+      new Error("Invalid header flag bits, must be 0x0 for puback packet"),
+    ],
     ["fell silent", new Error("Keepalive timeout")],
     ["instead of answering CONNECT", new Closed(false)],
     ["mqtt://b:1883 closed the connection", new Closed(true)],
