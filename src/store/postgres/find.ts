@@ -11,6 +11,7 @@ import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { arrayText, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
+import { isOfTable } from "./postgres-words.ts";
 
 const columns = `r.tenant_id, r.device_id, r.site_id, r.status, r.provision_token_hash,
   to_jsonb(r) ->> 'previous_token_hash' as previous_token_hash,
@@ -60,8 +61,15 @@ export function createFind({
     );
 
   return (ids) =>
-    inHalves(ids, query, (id, error) =>
-      log.warn({ ...id, error: explain(error) }, "this device cannot be looked up: it is taken for unknown"),
+    inHalves(
+      ids,
+      query,
+      (id, error) =>
+        log.warn(
+          { ...id, error: explain(error) },
+          "this device cannot be looked up: it is taken for unknown",
+        ),
+      isOfTable,
     );
 }
 

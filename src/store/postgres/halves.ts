@@ -11,16 +11,19 @@ export async function inHalves<Item, Result>(
   items: readonly Item[],
   work: (items: readonly Item[]) => Promise<Result[]>,
   refused: (item: Item, error: unknown) => void,
+  /** Codes of errors that concern all, whatever the items. */
+  isOfAll: (code: string) => boolean = () => false,
 ): Promise<Result[]> {
+  const mayBeOfItems = (error: unknown) => isOfItems(error, isOfAll);
   try {
     return await work(items);
   } catch (error) {
     const [first] = items;
     if (!mayBeOfItems(error) || first === undefined || !(await succeeds(work([])))) throw error;
-    if (items.length === 1) return once(first, work, refused);
+    if (items.length === 1) return once(first, work, refused, mayBeOfItems);
     const half = items.length >> 1;
-    const results = await inHalves(items.slice(0, half), work, refused);
-    return [...results, ...(await inHalves(items.slice(half), work, refused))];
+    const results = await inHalves(items.slice(0, half), work, refused, isOfAll);
+    return [...results, ...(await inHalves(items.slice(half), work, refused, isOfAll))];
   }
 }
 
@@ -28,6 +31,7 @@ async function once<Item, Result>(
   item: Item,
   work: (items: readonly Item[]) => Promise<Result[]>,
   refused: (item: Item, error: unknown) => void,
+  mayBeOfItems: (error: unknown) => boolean,
 ): Promise<Result[]> {
   try {
     return await work([item]);
@@ -39,9 +43,9 @@ async function once<Item, Result>(
 }
 
 /** Not so if the server ended the connection or rolled back, was out of something, found a thing locked or was told to cancel. */
-function mayBeOfItems(error: unknown): boolean {
+function isOfItems(error: unknown, isOfAll: (code: string) => boolean): boolean {
   const { severity, code } = serverError(error) ?? {};
-  return severity === "ERROR" && code !== undefined && !/^(08|40|53|55|57)/.test(code);
+  return severity === "ERROR" && code !== undefined && !/^(08|40|53|55|57)/.test(code) && !isOfAll(code);
 }
 
 function succeeds(work: Promise<unknown>): Promise<boolean> {

@@ -38,6 +38,20 @@ test.each([[[1]], [[1, 2, 3]]])(
   },
 );
 
+test("a code that concerns all is no item's, however often it comes and goes", async () => {
+  const refused: number[] = [];
+  const work = (some: readonly number[]) =>
+    some.length === 0 ? Promise.resolve([]) : Promise.reject(errorOf("42P01"));
+  const tries = inHalves(
+    [1],
+    work,
+    (item) => refused.push(item),
+    (code) => code === "42P01",
+  );
+  await expect(tries).rejects.toThrow("42P01");
+  expect(refused).toEqual([]);
+});
+
 test("what concerns all is thrown, also if it begins in between", async () => {
   await expect(tried([1, 2], () => "42501")).rejects.toThrow("42501");
   await expect(tried([1], (some, n) => some.length > 0 && (n === 0 ? "22007" : "57014"))).rejects.toThrow(
