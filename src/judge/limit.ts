@@ -165,8 +165,9 @@ export function createLimiter(): Limiter {
       const bucket = bucketOf(of, atMs);
       const messagesFullMs = Math.max(bucket.messagesFullMs, atMs) + rate.messageMs;
       const bytesFullMs = Math.max(bucket.bytesFullMs, atMs) + bytes * rate.byteMs;
-      if (messagesFullMs - atMs > rate.messagesMs + roundingMs) return false;
-      if (bytesFullMs - atMs > rate.bytesMs + roundingMs) return false;
+      // By the latest and not by its own time, since one that waited may be judged behind a later one of the same device.
+      if (messagesFullMs - latestMs > rate.messagesMs + roundingMs) return false;
+      if (bytesFullMs - latestMs > rate.bytesMs + roundingMs) return false;
       bucket.messagesFullMs = messagesFullMs;
       bucket.bytesFullMs = bytesFullMs;
       return true;

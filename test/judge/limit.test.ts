@@ -161,6 +161,12 @@ describe("memory", () => {
   });
 });
 
+test("one that waited and is judged behind later ones of its device is not limited for that", () => {
+  const limiter = createLimiter();
+  for (const atMs of [60_000, 50_000, 55_000])
+    expect(limiter.take(of("waited"), atMs, 100, rate(5))).toBe(true);
+});
+
 test("0 is no limit", () => {
   expect(rateOf(aPolicy({ rateLimitRps: 0 }), backlogBytesMax)).toBeUndefined();
 });
