@@ -1,4 +1,4 @@
-/** A cell of CSV as RFC 4180 has it: in quotes if it holds a quote, a comma or a line break. */
+/** A cell of CSV as RFC 4180 has it: in quotes if it holds a quote, a separator of some country, a line break, or a space at an end. */
 export function csvCell(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return /[",;\t\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -3,7 +3,7 @@
  * argument.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "../kit/command.ts";
 import { sha256 } from "../kit/builders.ts";
@@ -149,6 +149,38 @@ test("devices without a token cause a warning", async () => {
   const all = ["devices", "import", file, "--make-tokens", "--json", "--gateway", url];
   await sluice(["devices", "remove", "acme", "d1", "--gateway", url]);
   expect((await sluice(all)).err).not.toContain("no token");
+});
+
+test("import takes CSV and NDJSON whatever the file is called", async () => {
+  const texts = {
+    "fleet.txt": "tenant_id,device_id,site_id\nacme,d1,s\n",
+    fleet: ' \n{"tenant_id":"acme","device_id":"d2","site_id":"s"}\n',
+    "lines.csv": '{"tenant_id":"acme","device_id":"d3","site_id":"s"}\n',
+  };
+  for (const [name, text] of Object.entries(texts)) {
+    writeFileSync(join(directory, name), text);
+    const { code, err } = await sluice(["devices", "import", join(directory, name), "--gateway", url]);
+    expect([name, code]).toEqual([name, 0]);
+    expect(err).toContain("1 line: 1 added");
+  }
+});
+
+test("import of a file that is not UTF-8 says so", async () => {
+  const file = join(directory, "fleet.csv");
+  writeFileSync(file, Buffer.from("tenant_id,device_id,site_id\nacme,caf\u00e9,s\n", "latin1"));
+  const { code, err } = await sluice(["devices", "import", file, "--gateway", url]);
+  expect([code, err.includes("it is not UTF-8")]).toEqual([1, true]);
+});
+
+test("import of a file that is not there makes no local store", async () => {
+  const dataDir = join(directory, "none");
+  for (const [file, why] of [
+    [join(directory, "absent.csv"), "there is no file"],
+    [directory, "is a directory"],
+  ] as const) {
+    const { code, err } = await runCommand(["devices", "import", file], { env: { DATA_DIR: dataDir } });
+    expect([code, err.includes(why), existsSync(dataDir)]).toEqual([1, true, false]);
+  }
 });
 
 test("progress is drawn over itself on a terminal, and only there", async () => {

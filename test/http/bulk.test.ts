@@ -50,6 +50,23 @@ describe("CSV", () => {
     expect(read.map(({ cells }) => cells)).toEqual([["a", "b"], ["c", ""], [""], ["d", ""]]);
   });
 
+  test("spaces around a cell are not its own, unless they stand in quotes", async () => {
+    const read = await all(csvRecords(pieces('a , b\t\n "c ""x"" " ,\u00a0d\r\n', 3), 100));
+    expect(read.map(({ cells }) => cells)).toEqual([
+      ["a", "b"],
+      ['c "x" ', "d"],
+    ]);
+    expect(csvLine([" a", "b ", "c d", "e;f"])).toBe('" a","b ",c d,"e;f"\n');
+  });
+
+  test.each([";", "\t"])("cells may be divided by %j, as spreadsheets of some countries do", async (by) => {
+    const read = await all(csvRecords(pieces(`a${by}b\n"1${by}2"${by}3,4\n`, 2), 100));
+    expect(read.map(({ cells }) => cells)).toEqual([
+      ["a", "b"],
+      [`1${by}2`, "3,4"],
+    ]);
+  });
+
   test("an unclosed quote ends at the bound and not with the memory", async () => {
     const why = (found: AsyncIterable<unknown>) => all(found).then(String, (error: Error) => error.message);
     const quoted = csvRecords(pieces(`a\n"${"x".repeat(500)}`, 9), 100);
@@ -111,6 +128,20 @@ describe("import", () => {
       siteId: "s,2",
       fwVersion: "7",
     });
+  });
+
+  test("CSV as people write it: a heading in capitals, spaces, rows without anything", async () => {
+    const text = "Tenant_ID; Device_ID ;SITE_ID\r\nacme; d1 ;hall 7\r\n;;\r\n \r\n";
+    expect((await load(text, csv)).json).toMatchObject({ read: 1, added: 1, wrong: 0 });
+    expect(await fake.registry.get({ tenantId: "acme", deviceId: "d1" })).toMatchObject({ siteId: "hall 7" });
+  });
+
+  test.each([
+    ["tenant_id,device_id", "this one lacks site_id"],
+    ["tenant_id,device_id,site_id,provision_token,Colour", 'this one has "provision_token", "colour"'],
+    ["tenant_id,device_id,site_id,site_id", "this one has twice site_id"],
+  ])("what is wrong with the heading %s is named", async (heading, why) => {
+    expect((await load(`${heading}\na,b,c,d,e`, csv)).text).toContain(JSON.stringify(why).slice(1, -1));
   });
 
   test.each([

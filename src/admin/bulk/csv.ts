@@ -1,6 +1,8 @@
 /**
  * Reads and writes CSV as RFC 4180 has it: quotes, doubled quotes, line breaks within quotes. A record ends with CRLF or LF, and is
  * written with LF: a shell that cuts the last cell out, which is a token, would keep the CR. It is read piece by piece as it comes.
+ * Spreadsheets of many countries divide cells by semicolons or tabs, so the first of these three in a file is its separator. Spaces around
+ * a cell are nobody's name: who types "acme, press-3" means press-3. Those within quotes stay.
  * Rejected alternative: a library, since those at hand read whole texts or bring streams of their own.
  *
  * A spreadsheet runs a cell that begins like a formula, and the names of devices are not ours to choose: such a cell is written with an
@@ -10,6 +12,8 @@ import { csvCell } from "../../core/csv-cell.ts";
 
 /** As OWASP lists them (CSV injection), with their full-width forms. */
 const formula = /^'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;
+
+const separators = ",;\t";
 
 /** A record is one line, unless a quoted cell holds line breaks. */
 export interface CsvRecord {
@@ -22,18 +26,23 @@ export interface CsvRecord {
 export async function* csvRecords(text: AsyncIterable<string>, charsMax: number): AsyncGenerator<CsvRecord> {
   let cells: string[] = [];
   let cell = "";
+  /** So much of the cell stood in quotes, of which no space is taken away. */
+  let kept = 0;
+  let separator = "";
   let quoted = false;
   let wasQuote = false;
   let line = 1;
   let firstLine = 1;
   let chars = 0;
 
+  const takeCell = () => {
+    cells.push(unguarded(kept === 0 ? cell.trim() : cell.slice(0, kept) + cell.slice(kept).trimEnd()));
+    [cell, kept] = ["", 0];
+  };
   const take = (): CsvRecord => {
-    const record = {
-      line: firstLine,
-      cells: [...cells, cell.endsWith("\r") ? cell.slice(0, -1) : cell].map(unguarded),
-    };
-    [cells, cell, chars, firstLine] = [[], "", 0, line];
+    takeCell();
+    const record = { line: firstLine, cells };
+    [cells, chars, firstLine] = [[], 0, line];
     return record;
   };
 
@@ -41,24 +50,24 @@ export async function* csvRecords(text: AsyncIterable<string>, charsMax: number)
     for (const char of piece) {
       if (char === "\n") line++;
       if (++chars > charsMax) throw new Error(tooLong(firstLine, charsMax));
-      if (wasQuote && char !== '"') quoted = false;
+      if (quoted && wasQuote && char !== '"') [quoted, kept] = [false, cell.length];
       if (quoted && wasQuote) [cell, wasQuote] = [`${cell}"`, false];
       else if (quoted) {
         if (char === '"') wasQuote = true;
         else cell += char;
       } else {
         wasQuote = false;
-        if (char === '"' && cell === "") quoted = true;
-        else if (char === ",") {
-          cells.push(cell);
-          cell = "";
-        } else if (char === "\n") yield take();
+        if (separator === "" && separators.includes(char)) separator = char;
+        if (char === '"' && cell.trim() === "") [quoted, cell] = [true, ""];
+        else if (char === separator) takeCell();
+        else if (char === "\n") yield take();
         else cell += char;
       }
     }
   }
   // A file that was cut off there would give a name that is cut off, too.
   if (quoted && !wasQuote) throw new Error(`line ${firstLine}: a quote is not closed`);
+  if (quoted) kept = cell.length;
   if (chars > 0) yield take();
 }
 

@@ -47,12 +47,17 @@ const fileColumns = newDeviceColumns
   .extend({ token_set: z.unknown().optional(), provisioned_at: z.unknown().optional() })
   .transform(newDeviceOf);
 
-/** @throws if the text cannot be divided into records any more; those before were yielded */
+/**
+ * @param asked absent: what the text begins like, for its name may be any
+ * @throws if the text cannot be divided into records any more; those before were yielded
+ */
 export async function* readDevices(
   bytes: AsyncIterable<Uint8Array>,
-  format: Format,
+  asked?: Format,
 ): AsyncGenerator<ReadLine> {
-  const records = format === "csv" ? csvObjects(textOf(bytes)) : jsonObjects(textOf(bytes));
+  const { text, format } =
+    asked === undefined ? await formatOf(textOf(bytes)) : { text: textOf(bytes), format: asked };
+  const records = format === "csv" ? csvObjects(text) : jsonObjects(text);
   for await (const { line, ...record } of records) {
     if ("why" in record) {
       yield { line, why: record.why };
@@ -114,8 +119,32 @@ function lineOf(columns: Columns, names: readonly string[], format: Format): str
 
 async function* textOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
-  for await (const piece of bytes) yield decoder.decode(piece, { stream: true });
-  yield decoder.decode();
+  const decode = (piece?: Uint8Array) => {
+    try {
+      return decoder.decode(piece, { stream: piece !== undefined });
+    } catch (cause) {
+      throw new Error("it is not UTF-8: save it anew in that encoding", { cause });
+    }
+  };
+  for await (const piece of bytes) yield decode(piece);
+  yield decode();
+}
+
+/** No heading of CSV begins like JSON. */
+async function formatOf(
+  text: AsyncGenerator<string>,
+): Promise<{ text: AsyncIterable<string>; format: Format }> {
+  let start = "";
+  while (start.trim() === "" && start.length < recordCharsMax) {
+    const { done, value } = await text.next();
+    if (done === true) break;
+    start += value;
+  }
+  const whole = async function* () {
+    yield start;
+    yield* text;
+  };
+  return { text: whole(), format: /^\s*[{[]/.test(start) ? "ndjson" : "csv" };
 }
 
 type Found = { readonly line: number } & ({ readonly value: unknown } | { readonly why: string });
@@ -126,11 +155,11 @@ async function* jsonObjects(text: AsyncIterable<string>): AsyncGenerator<Found> 
   }
 }
 
-/** An empty cell is an absent value. */
+/** An empty cell is an absent value, and a record of nothing else, as spreadsheets leave below a table, is none. */
 async function* csvObjects(text: AsyncIterable<string>): AsyncGenerator<Found> {
   let heading: readonly string[] | undefined;
   for await (const { line, cells } of csvRecords(text, recordCharsMax)) {
-    if (cells.length === 1 && cells[0] === "") continue;
+    if (cells.every((cell) => cell === "")) continue;
     if (heading === undefined) {
       heading = headingOf(cells);
       continue;
@@ -149,14 +178,18 @@ async function* csvObjects(text: AsyncIterable<string>): AsyncGenerator<Found> {
 
 /** Without this check, a file without its heading would lose its first device, or be wrong line by line. */
 function headingOf(cells: readonly string[]): readonly string[] {
-  const names = cells.map((cell) => cell.trim());
+  const names = cells.map((cell) => cell.toLowerCase());
   const known = Object.keys({ ...newDeviceColumns.shape, token_set: 0, provisioned_at: 0 });
-  const wrong = names.filter((name) => !known.includes(name));
-  const needed = ["tenant_id", "device_id", "site_id"].filter((name) => !names.includes(name));
-  if (needed.length === 0 && wrong.length === 0 && new Set(names).size === names.length) return names;
-  const lacks = needed.length === 0 ? "" : `; this one lacks ${needed.join(", ")}`;
+  const faults = [
+    ["lacks", ["tenant_id", "device_id", "site_id"].filter((name) => !names.includes(name))],
+    ["has", names.filter((name) => !known.includes(name)).map((name) => JSON.stringify(name))],
+    ["has twice", names.filter((name, at) => names.indexOf(name) < at)],
+  ] as const;
+  const wrong = faults.filter(([, which]) => which.length > 0);
+  if (wrong.length === 0) return names;
+  const told = wrong.map(([verb, which]) => `${verb} ${which.slice(0, 5).join(", ")}`).join(" and ");
   throw new Error(
-    `line 1: the heading must name tenant_id, device_id and site_id, separated by commas, and besides only ${known.slice(3).join(", ")}, each once${lacks}`,
+    `line 1: the heading must name tenant_id, device_id and site_id, separated by commas, and besides only ${known.slice(3).join(", ")}, each once; this one ${told}`,
   );
 }
 

@@ -1,4 +1,5 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
+import { statSync } from "node:fs";
 import { explain } from "../../core/log.ts";
 import { counted, number } from "../../core/readable.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
@@ -18,7 +19,7 @@ export const importFile = command({
   summary: "Register the devices of a CSV or NDJSON file; devices that exist stay unchanged",
   arguments: { file: "The file, with the field names of `devices export`; - for standard input" },
   options: {
-    format: format("csv or ndjson (default: by the end of the file's name, else ndjson)"),
+    format: format("csv or ndjson (default: what the file begins like)"),
     makeTokens: toggle(
       "--make-tokens",
       "Make tokens for devices without a provision_token_hash, and print them to standard output",
@@ -26,10 +27,10 @@ export const importFile = command({
     ...common,
   },
   run(context, { args: { file }, options }) {
+    // Before the store is opened, which is made if it is missing.
+    if (file !== "-") refuseIfNoFile(file);
     const register = async (devices: DeviceStore) => {
-      if (file !== "-" && !(await Bun.file(file).exists())) throw new Error(`there is no file ${file}`);
       const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
-      const kind = options.format ?? (file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson");
       const result = noResult();
       const progress = progressOf(context, (done) => `${counted(done, "line")} read`);
       const printTokens = tokenPrinter(context, options.json);
@@ -40,7 +41,7 @@ export const importFile = command({
       };
       let trouble: unknown;
       try {
-        await importDevices(readDevices(bytes, kind), devices, {
+        await importDevices(readDevices(bytes, options.format), devices, {
           result,
           makeTokens: options.makeTokens,
           added,
@@ -93,6 +94,12 @@ export const exportFile = command({
     });
   },
 });
+
+function refuseIfNoFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw new Error(`there is no file ${path}`);
+  if (found.isDirectory()) throw new Error(`${path} is a directory, and no file of devices`);
+}
 
 /** @param step is told how many devices were listed so far */
 function listCounting(devices: DeviceStore, step: (count: number) => void): Pick<DeviceStore, "list"> {
