@@ -5,6 +5,7 @@
 import type { Client } from "aedes";
 import { Socket } from "node:net";
 import { deviceKey } from "../core/device.ts";
+import { ownTopic as topicOf } from "../core/topic-level.ts";
 import type { Warn } from "../core/throttled-warn.ts";
 import type { Proof, StillProves } from "../core/source.ts";
 import type { OwnTopic } from "./broker-access.ts";
@@ -35,7 +36,7 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
 
   function ownTopic(client: Client | null): OwnTopic {
     const proof = speaker(client);
-    return proof === null ? null : `tenant/${proof.tenantId}/device/${proof.deviceId}/`;
+    return proof === null ? null : topicOf(proof.tenantId, proof.deviceId, "");
   }
 
   /** The newest connections of a device are those that it knows of: the oldest gives way. */

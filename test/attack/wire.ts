@@ -1,6 +1,7 @@
 /** What an attacker sends: raw connections from his own address, and MQTT packets as bytes. */
 import { connect as dial, type Socket } from "node:net";
 import mqttPacket, { type Packet } from "mqtt-packet";
+import { ownTopic as topicOf } from "../../src/core/topic-level.ts";
 import { connectPacket } from "../kit/wire.ts";
 import type { Target } from "./attack.ts";
 
@@ -29,6 +30,16 @@ export async function openDevice(target: Target, clientId: string): Promise<Sock
   return socket;
 }
 
-export function ownTopic({ own }: Target): string {
-  return `tenant/${own.tenantId}/device/${own.deviceId}/telemetry`;
+/** Resolves once the socket takes more, or is closed. */
+export async function write(socket: Socket, bytes: Buffer): Promise<void> {
+  if (!socket.write(bytes) && !socket.destroyed)
+    await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
 }
+
+export function ownTopic({ own }: Target, msgType = "telemetry"): string {
+  return topicOf(own.tenantId, own.deviceId, msgType);
+}
+
+/** A message of his own device that is accepted. */
+export const reading = ({ own }: Target): string =>
+  JSON.stringify({ site_id: own.siteId, provision_token: own.token, metrics: { x: 1 } });

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { publishPacket, connectPacket } from "../../kit/wire.ts";
 import type { Attack, Target } from "../attack.ts";
-import { bytesOf, open, openDevice } from "../wire.ts";
+import { bytesOf, open, openDevice, ownTopic, reading, write } from "../wire.ts";
 
 const payload = JSON.stringify({ site_id: "lab-1", metrics: { x: 1 } });
 
@@ -19,7 +19,7 @@ async function flood(
   for (; sent < times && !socket.destroyed; sent++) {
     const { topic, payload: text } = message(sent);
     const packet = bytesOf(publishPacket((sent % 65_535) + 1, text, { topic }));
-    if (!socket.write(packet)) await Promise.race([once(socket, "drain"), once(socket, "close")]);
+    await write(socket, packet);
   }
   // What the kernel holds is not at the broker yet.
   await Bun.sleep(500);
@@ -27,15 +27,12 @@ async function flood(
   return sent;
 }
 
-const withToken = ({ own }: Target) =>
-  JSON.stringify({ site_id: own.siteId, provision_token: own.token, metrics: { x: 1 } });
-
 /** One message of his own device under the same client and packet identifier, acknowledged. */
 async function sayOnce(target: Target, dup: boolean): Promise<void> {
   const device = await openDevice(target, "victim");
-  const topic = `tenant/${target.own.tenantId}/device/${target.own.deviceId}/telemetry`;
+  const topic = ownTopic(target);
   const answered = once(device, "data");
-  device.write(bytesOf(publishPacket(7, withToken(target), { topic, dup })));
+  device.write(bytesOf(publishPacket(7, reading(target), { topic, dup })));
   await answered;
   device.destroy();
 }
@@ -105,7 +102,7 @@ export const floodAttacks: readonly Attack[] = [
     many: 101_000,
     async run(target, times) {
       await sayOnce(target, false);
-      const topic = `tenant/${target.own.tenantId}/device/${target.own.deviceId}/telemetry`;
+      const topic = ownTopic(target);
       const sent = await flood(target, times, () => ({ topic, payload: "{}" }));
       await sayOnce(target, true);
       return sent;
@@ -129,8 +126,8 @@ export const floodAttacks: readonly Attack[] = [
     many: 60_000,
     run: (target, times) =>
       flood(target, times, () => ({
-        topic: `tenant/${target.own.tenantId}/device/${target.own.deviceId}/poison`,
-        payload: withToken(target),
+        topic: ownTopic(target, "poison"),
+        payload: reading(target),
       })),
     async also(_, gateway, stats) {
       const bytes = Number(stats[0]?.spool["dead_letters_bytes"]);

@@ -5,12 +5,11 @@
 import type { Stats } from "../../../src/admin/views.ts";
 import type { GatewayProcess } from "../../kit/gateway.ts";
 import { connectPacket, publishPacket } from "../../kit/wire.ts";
-import type { Attack, Target } from "../attack.ts";
-import { bytesOf, open, openDevice } from "../wire.ts";
+import type { Attack } from "../attack.ts";
+import { bytesOf, open, openDevice, ownTopic, reading, write } from "../wire.ts";
 
 const holdMs = 2000;
 const pingPacket = bytesOf({ cmd: "pingreq" });
-const ownTopic = ({ own }: Target) => `tenant/${own.tenantId}/device/${own.deviceId}/`;
 
 /** What must hold after credentials were guessed. `secret`: a part of each guess. */
 function guessed(secret: string, gateway: GatewayProcess, [first]: readonly Stats[]): string[] {
@@ -34,18 +33,11 @@ export const listenerAttacks: readonly Attack[] = [
       const device = await openDevice(target, "ears");
       device.resume();
       for (let i = 1; i <= times && !device.destroyed; i++) {
-        const subscriptions = [
-          { topic: `${ownTopic(target)}${"+/".repeat(i % 7)}#`.replace(/.$/, `${i}/#`), qos: 0 as const },
-        ];
+        const subscriptions = [{ topic: ownTopic(target, `${"+/".repeat(i % 7)}${i}/#`), qos: 0 as const }];
         device.write(bytesOf({ cmd: "subscribe", messageId: i, subscriptions }));
       }
-      const payload = JSON.stringify({
-        site_id: target.own.siteId,
-        provision_token: target.own.token,
-        metrics: { x: 1 },
-      });
       for (let i = 1; i <= 500 && !device.destroyed; i++)
-        device.write(bytesOf(publishPacket(i, payload, { topic: `${ownTopic(target)}telemetry` })));
+        device.write(bytesOf(publishPacket(i, reading(target), { topic: ownTopic(target) })));
       await Bun.sleep(holdMs);
       return times;
     },
@@ -66,7 +58,7 @@ export const listenerAttacks: readonly Attack[] = [
           bytesOf({
             cmd: "subscribe",
             messageId: 1,
-            subscriptions: [{ topic: `${ownTopic(target)}#`, qos: 0 }],
+            subscriptions: [{ topic: ownTopic(target, "#"), qos: 0 }],
           }),
         );
         ear.resume();
@@ -74,18 +66,12 @@ export const listenerAttacks: readonly Attack[] = [
       }
       const mouth = await openDevice(target, "mouth");
       mouth.resume();
-      const payload = JSON.stringify({
-        site_id: target.own.siteId,
-        provision_token: target.own.token,
-        metrics: { x: 1 },
-      });
       let sent = 0;
       for (; sent < times && !mouth.destroyed; sent++) {
         const packet = bytesOf(
-          publishPacket((sent % 65_535) + 1, payload, { topic: `${ownTopic(target)}telemetry` }),
+          publishPacket((sent % 65_535) + 1, reading(target), { topic: ownTopic(target) }),
         );
-        if (!mouth.write(packet))
-          await new Promise((resolve) => mouth.once("drain", resolve).once("close", resolve));
+        await write(mouth, packet);
       }
       await Bun.sleep(holdMs);
       return sent;
@@ -186,9 +172,7 @@ export const listenerAttacks: readonly Attack[] = [
     few: 100,
     many: 1_500,
     async run(target, times) {
-      const packet = bytesOf(
-        publishPacket(1, "x".repeat(200_000), { topic: `${ownTopic(target)}telemetry` }),
-      );
+      const packet = bytesOf(publishPacket(1, "x".repeat(200_000), { topic: ownTopic(target) }));
       for (let i = 0; i < times; i++) {
         const device = await openDevice(target, `again-${i}`);
         device.write(packet);

@@ -1,7 +1,7 @@
 /** Messages that are begun and never ended, and what a broker keeps for them. */
 import { connectPacket, publishPacket } from "../../kit/wire.ts";
 import type { Attack } from "../attack.ts";
-import { bytesOf, open, openDevice, ownTopic } from "../wire.ts";
+import { bytesOf, open, openDevice, ownTopic, write } from "../wire.ts";
 
 const megabyte = 1024 * 1024;
 const holdMs = 2000;
@@ -59,8 +59,7 @@ export const memoryAttacks: readonly Attack[] = [
       for (let i = 1; i <= times; i++) {
         if (device.destroyed) break;
         const packet = bytesOf(publishPacket(i, "x".repeat(megabyte), { qos: 2, topic: ownTopic(target) }));
-        if (!device.write(packet))
-          await new Promise((done) => device.once("drain", done).once("close", done));
+        await write(device, packet);
       }
       await Bun.sleep(holdMs);
       return times;
@@ -105,9 +104,7 @@ export const memoryAttacks: readonly Attack[] = [
         const device = await open(target, target.mqttPort);
         device.write(bytesOf(connectPacket(`again-${i}`)));
         await new Promise((done) => device.once("data", done).once("close", done));
-        if (!device.write(packet)) {
-          await Promise.race([new Promise((done) => device.once("drain", done)), Bun.sleep(50)]);
-        }
+        await Promise.race([write(device, packet), Bun.sleep(50)]);
         device.destroy();
       }
       await Bun.sleep(holdMs);

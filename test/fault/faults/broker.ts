@@ -66,15 +66,7 @@ export const brokerFaults: readonly Fault[] = [
     site: { rate: 0 },
     few: 2,
     many: 5,
-    async run(site, times) {
-      await site.publish({ count: 200 });
-      for (let i = 0; i < times; i++) {
-        await until(async () => (await site.rows()).length >= 200 * (i + 1), 60_000);
-        await reconnected(site, () => site.broker.restart({ forget: true }));
-        await site.publish({ count: 200 });
-      }
-      return times;
-    },
+    run: (site, times) => sessionLost(site, times, () => site.broker.restart({ forget: true })),
   },
   {
     name: "subscription-changed",
@@ -98,15 +90,7 @@ export const brokerFaults: readonly Fault[] = [
     site: { rate: 0 },
     few: 2,
     many: 5,
-    async run(site, times) {
-      await site.publish({ count: 200 });
-      for (let i = 0; i < times; i++) {
-        await until(async () => (await site.rows()).length >= 200 * (i + 1), 60_000);
-        await reconnected(site, () => takeSubscription(site.broker.port));
-        await site.publish({ count: 200 });
-      }
-      return times;
-    },
+    run: (site, times) => sessionLost(site, times, () => takeSubscription(site.broker.port)),
   },
 ];
 
@@ -140,6 +124,17 @@ async function changed(
       const { detail } = await sourceOf(site);
       return detail.includes(": connected, MQTT") && !detail.includes("changing over");
     }, 60_000);
+  }
+  return times;
+}
+
+/** Messages, and again whenever all that came before the loss are stored. */
+async function sessionLost(site: Site, times: number, lose: () => Promise<void>): Promise<number> {
+  await site.publish({ count: 200 });
+  for (let i = 0; i < times; i++) {
+    await until(async () => (await site.rows()).length >= 200 * (i + 1), 60_000);
+    await reconnected(site, lose);
+    await site.publish({ count: 200 });
   }
   return times;
 }
