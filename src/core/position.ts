@@ -4,7 +4,7 @@
  * the difference of the totals. So the answer to a lost COMMIT is found by just delivering again.
  */
 import { isFor, type Entry } from "./entry.ts";
-import type { Delivery, Outcome, Refusal, Position, Totals } from "./sink.ts";
+import type { Outcome, Refusal, Position, Totals } from "./sink.ts";
 
 /** The columns of sluice_position, as PostgreSQL (int8 as text) and SQLite give them. */
 export interface PositionRow {
@@ -24,25 +24,6 @@ export function positionOf(row: PositionRow): Position {
     skipped: Number(row.skipped),
   };
   return { epoch: row.epoch, seq: Number(row.seq), totals };
-}
-
-/**
- * Where to go on from.
- * @param known seq that this process knows to be stored for the epoch; undefined: none yet
- * @throws if the downstream system has less than it confirmed: it was restored from a copy, and what it lost may still be in the spool
- */
-export function baseOf(
-  stored: Position | undefined,
-  known: number | undefined,
-  delivery: Delivery,
-  first: number,
-): Position {
-  if (known !== undefined && (stored?.seq ?? 0) < known) {
-    throw new Error(
-      `the downstream system holds position ${stored?.seq ?? "none"} of this spool although ${known} was confirmed: was it restored from a backup? What the spool still has is delivered again`,
-    );
-  }
-  return stored ?? { epoch: delivery.epoch, seq: first - 1, totals: delivery.before };
 }
 
 /** The position after `settled` more, which end at `last`. */

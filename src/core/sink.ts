@@ -63,6 +63,8 @@ export interface Position {
   /** Everything up to and including this seq is settled. */
   readonly seq: number;
   readonly totals: Totals;
+  /** Written by another gateway under our epoch, which had the same memory: a machine that was cloned, or put back to a snapshot. */
+  readonly isAnothers?: boolean;
 }
 
 /** How far the spool has been brought to a sink, as the spool keeps it. */

@@ -18,7 +18,7 @@ import { Due } from "./due.ts";
 import type { Lane } from "./lane.ts";
 import type { DrainedSpool } from "./drained-spool.ts";
 import { ReadAhead, readAheadEntriesMax, type ReadAheadBounds } from "./read-ahead.ts";
-import { epochOf, goOnFrom, takeBackUnsettled } from "./resume.ts";
+import { epochOf, goOnFrom, partFromAnother, takeBackUnsettled } from "./resume.ts";
 import type { Refusal, Sink, SinkStats } from "../core/sink.ts";
 import { reportOf, Trouble, type TroubleReport } from "./trouble.ts";
 import { Wake } from "./wake.ts";
@@ -163,6 +163,7 @@ export class Drain {
     );
     this.#isUnsure = false;
     const { cursor } = this.#ahead;
+    partFromAnother(this.sink.name, cursor, held, this.#spool, this.#log);
     const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log);
     // Further than we knew: only the answer was lost.
     if (seq > cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);

@@ -15,10 +15,14 @@ export interface DrainedSpool {
   readonly first: number;
   /** Oldest first. */
   readonly epochs: readonly EpochRange[];
+  /** The first seq of this process. */
+  readonly startedAt: number;
   readonly deadLetters: {
     putAll(sink: string, letters: readonly (Refusal & { epoch: string })[]): void;
     takeBack(sink: string, epochs: readonly string[], seq: number): void;
   };
+  /** What this process wrote from `seq` on, and will write, belongs to a new epoch; durable when it returns. */
+  beginEpoch(seq: number): void;
   read(seq: number): readonly Entry[];
   onAppend(listener: () => void): void;
   cursorOf(sink: string): Cursor;

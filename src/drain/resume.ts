@@ -69,6 +69,30 @@ export function goOnFrom(
 }
 
 /**
+ * If another gateway goes on under our start (`Position.isAnothers`), what the sink has not settled of it gets a start of its own, for the
+ * position counts other messages. What was on its way when the two parted is delivered by both: there is no telling what that was.
+ */
+export function partFromAnother(
+  sink: string,
+  cursor: number,
+  held: readonly Position[],
+  spool: DrainedSpool,
+  log: Log,
+): void {
+  // Entries of earlier starts are the same in both.
+  const first = Math.max(cursor + 1, spool.startedAt);
+  const { epoch } = epochOf(spool, first);
+  const position = held.find((it) => it.epoch === epoch);
+  if (position?.isAnothers !== true) return;
+  log.warn(
+    { from: first, position: position.seq },
+    "another gateway writes as this one, from a copy of its memory (was this machine cloned, or put back to a snapshot?): what is not known to be delivered goes on as of a new start",
+  );
+  takeBackUnsettled(sink, first - 1, spool);
+  spool.beginEpoch(first);
+}
+
+/**
  * Takes back the dead letters of entries that the downstream system has not settled, but was about to: its answer, or we, were lost on the
  * way. It may take them now, and a dead letter that is replayed later would be stored a second time. What the spool
  * has given up does not come again, so its letter stays.

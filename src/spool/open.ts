@@ -1,6 +1,5 @@
 /**
- * Opens a spool's file: checks its integrity and format, and notes that a gateway has started on it. Whatever is
- * wrong comes out as one sentence that names the file and the remedy.
+ * Opens a spool's file: checks its integrity and format. Whatever is wrong comes out as one sentence that names the file and the remedy.
  */
 import { join } from "node:path";
 import { SQLiteError, type Database } from "bun:sqlite";
@@ -8,12 +7,6 @@ import { explain } from "../core/log.ts";
 import { openSqlite, quickCheck } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
 import { persistWal, noteState, whatIsMissing } from "./state.ts";
-
-export interface Epoch {
-  readonly epoch: string;
-  /** The first seq that this start of the gateway wrote, or will write. */
-  readonly first: number;
-}
 
 /** A file larger than this is not read through at a start; each of its groups is checked when it is read. */
 const quickCheckBytesMax = 256 * 1024 * 1024;
@@ -23,11 +16,6 @@ export const pageBytes = 4096;
  * it, and the write is tried again anyway.
  */
 export const busyTimeoutMs = 250;
-/**
- * How many starts are remembered although none of their entries is held any more: a restored database may still name
- * them.
- */
-const pastEpochsMax = 1_000;
 
 /** @param use reads what is needed at once, and throws if the file is damaged; the file is closed again then */
 export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
@@ -61,24 +49,6 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
 export function headOf(db: Database, last: number): number {
   const begun = db.query<{ first: number | null }, []>("SELECT max(first) AS first FROM epochs").get()?.first;
   return Math.max(last, (begun ?? 1) - 1);
-}
-
-/**
- * Records this start. Forgets starts that wrote nothing, and old ones of whose entries nothing is held any more: to
- * forget a start whose entries still wait for a sink would have them delivered twice.
- * @returns all starts that are remembered, oldest first
- */
-export function beginEpoch(db: Database, first: number, oldestHeld: number): Epoch[] {
-  const epoch = Bun.randomUUIDv7();
-  db.transaction(() => {
-    db.query("DELETE FROM epochs WHERE first >= ?").run(first);
-    db.query("INSERT INTO epochs (epoch, first) VALUES (?, ?)").run(epoch, first);
-    db.query(
-      `DELETE FROM epochs WHERE first < (SELECT first FROM epochs ORDER BY first DESC LIMIT 1 OFFSET ?)
-         AND first < (SELECT max(first) FROM epochs WHERE first <= ?)`,
-    ).run(pastEpochsMax - 1, oldestHeld);
-  })();
-  return db.query<Epoch, []>("SELECT epoch, first FROM epochs ORDER BY first").all();
 }
 
 function checkUnlessLarge(db: Database): string {

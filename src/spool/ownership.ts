@@ -13,11 +13,11 @@ import { join } from "node:path";
 const files = ["spool.db", "spool.db-wal"];
 
 /**
- * @param epoch the epoch of this start
+ * @param ours the epochs that this gateway has begun
  * @returns a check that throws if a file is no longer the one that was opened, or if another gateway has begun after
  * this one
  */
-export function watchOwnership(db: Database, dataDir: string, epoch: string): () => void {
+export function watchOwnership(db: Database, dataDir: string, ours: ReadonlySet<string>): () => void {
   const inodeOf = (name: string) => statSync(join(dataDir, name), { throwIfNoEntry: false })?.ino;
   const opened = files.map(inodeOf);
   const newest = db.query<{ epoch: string }, []>("SELECT epoch FROM epochs ORDER BY rowid DESC LIMIT 1");
@@ -27,7 +27,7 @@ export function watchOwnership(db: Database, dataDir: string, epoch: string): ()
       throw new Error(
         `${join(dataDir, gone)} was moved, removed or replaced while this gateway runs: put it back, or stop this gateway`,
       );
-    if (newest.get()?.epoch !== epoch)
+    if (!ours.has(newest.get()?.epoch ?? ""))
       throw new Error(
         `another gateway has opened the spool in ${dataDir} since (was spool.lock removed?): stop this one`,
       );

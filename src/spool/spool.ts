@@ -20,10 +20,11 @@ import type { SidecarTables, CommitRecord } from "./sidecar.ts";
 import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { committer, freeBytes, giveBack, reserveFreeSpace, SpoolFull } from "./disk.ts";
+import type { Epoch, Epochs } from "./epochs.ts";
 import { encodeAll, type Groups } from "./groups.ts";
 import { Keeping, settledRoomMin, settledShareMax, trimEveryMs, trimGroupsMax } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
-import { openSpoolFile, type Epoch } from "./open.ts";
+import { openSpoolFile } from "./open.ts";
 import type { spoolSettings } from "./spool-settings.ts";
 import { watchOwnership } from "./ownership.ts";
 import { noteClosed } from "./state.ts";
@@ -52,8 +53,7 @@ export class Spool {
   readonly #groups: Groups;
   readonly #tail: Tail;
   readonly #cursors: Cursors;
-  /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
-  readonly epochs: readonly Epoch[];
+  readonly #epochs: Epochs;
   /** Throws if the spool is not ours any more. */
   readonly #check: () => void;
   /** Writes one transaction, if the spool is still ours. */
@@ -93,18 +93,30 @@ export class Spool {
       this.#head = parts.head;
       this.#bytes = parts.bytes;
       this.newestAtStartMs = parts.newestMs ?? undefined;
-      this.epochs = parts.epochs;
+      this.#epochs = parts.epochs;
     } catch (error) {
       this.#unlock();
       throw error;
     }
-    const { epoch = "" } = this.epochs.at(-1) ?? {};
-    this.#check = watchOwnership(this.#db, dataDir, epoch);
+    this.#check = watchOwnership(this.#db, dataDir, this.#epochs.ours);
     this.#commit = committer(this.#db, clock, this.#check);
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, clock, settings);
     this.#timer = clock.every(trimEveryMs, () => this.#idle());
+  }
+
+  /** Every start of a gateway whose entries may still be held, oldest first; the last is this one. */
+  get epochs(): readonly Epoch[] {
+    return this.#epochs.all;
+  }
+
+  get startedAt(): number {
+    return this.#epochs.startedAt;
+  }
+
+  beginEpoch(seq: number): void {
+    this.#epochs.begin(seq, this.first, this.#commit);
   }
 
   /** The last seq appended; 0 before the first. */

@@ -4,8 +4,9 @@
  */
 import type { Database } from "bun:sqlite";
 import { Cursors } from "./cursors.ts";
+import { Epochs } from "./epochs.ts";
 import { Groups } from "./groups.ts";
-import { beginEpoch, headOf } from "./open.ts";
+import { headOf } from "./open.ts";
 import { SidecarTables } from "./sidecar.ts";
 
 export function takeOver(db: Database, window: number, recentBytesMax: number) {
@@ -13,7 +14,7 @@ export function takeOver(db: Database, window: number, recentBytesMax: number) {
     const groups = new Groups(db, recentBytesMax);
     const { last, bytes, newestMs } = groups.totals();
     const head = headOf(db, last);
-    const epochs = beginEpoch(db, head + 1, groups.first() ?? head + 1);
+    const epochs = new Epochs(db, head + 1, groups.first() ?? head + 1);
     const sidecar = new SidecarTables(db, window);
     return { db, groups, cursors: new Cursors(db), sidecar, bytes, newestMs, head, epochs };
   });

@@ -6,9 +6,9 @@
  * a sink per store that calls the arithmetic step by step; the order of those six calls is the promise, and it stood in two places.
  */
 import { isFor, type Entry } from "../core/entry.ts";
+import { KnownPositions } from "../core/known-positions.ts";
 import {
   advanced,
-  baseOf,
   outcomeOf,
   refusedOf,
   replacedBy,
@@ -63,20 +63,21 @@ export interface Writes {
 
 export function createTablesSink(store: TablesStore): Sink {
   const { name } = store;
-  /** Epoch → the last position that is known to be committed. */
-  const committed = new Map<string, Position>();
+  const positions = new KnownPositions();
 
   const committerOf =
     (delivery: Delivery): Commit =>
     async (entries, refusals) => {
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
       const { epoch } = delivery;
-      const known = committed.get(epoch);
+      const known = positions.of(epoch);
+      const baseOf = positions.begins(delivery);
+      positions.commits(epoch, entries.at(-1)?.seq ?? 0);
       const plan = (stored: Position | undefined) =>
-        planOf({ name, delivery, entries, refusals, stored, known });
+        planOf({ name, delivery, entries, refusals, base: baseOf(stored) });
       const expected = known && goesOnFrom(known, delivery) ? known : undefined;
       const position = await store.transact({ epoch, expected, plan });
-      committed.set(epoch, position);
+      positions.committed(position);
       return position;
     };
 
@@ -90,10 +91,7 @@ export function createTablesSink(store: TablesStore): Sink {
     deadlineMs: store.deadlineMs,
     whenFull: "hold",
     async positions(epochs) {
-      const positions = (await store.positions(epochs)).map(positionOf);
-      committed.clear();
-      for (const position of positions) committed.set(position.epoch, position);
-      return positions;
+      return positions.read(epochs, (await store.positions(epochs)).map(positionOf));
     },
     async deliver(delivery) {
       const commit = committerOf(delivery);
@@ -118,13 +116,11 @@ interface PlanParts {
   readonly delivery: Delivery;
   readonly entries: readonly Entry[];
   readonly refusals: ReadonlyMap<number, string>;
-  readonly stored: Position | undefined;
-  readonly known: Position | undefined;
+  readonly base: Position;
 }
 
-function planOf({ name, delivery, entries, refusals, stored, known }: PlanParts): Plan {
+function planOf({ name, delivery, entries, refusals, base }: PlanParts): Plan {
   const { before } = delivery;
-  const base = baseOf(stored, known?.seq, delivery, entries[0]?.seq ?? 0);
   const last = entries.at(-1)?.seq ?? base.seq;
   const fresh = (entries[0]?.seq ?? 0) > base.seq ? entries : entries.filter(({ seq }) => seq > base.seq);
   const refused = refusedOf(name, fresh, refusals);

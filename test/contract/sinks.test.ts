@@ -159,6 +159,25 @@ function suite(fixture: SinkFixture): void {
     expect(await open.stored()).toEqual([1, 2, 3, 4, 5]);
   });
 
+  for (const [what, seqs] of Object.entries({ fewer: 2, "as many": 4, more: 6 })) {
+    withPositions(
+      `stores nothing under the start that another gateway with the same memory went on with: ${what} entries than that`,
+      async () => {
+        await open.sink.positions?.(["a"]);
+        const first = await deliverAll(open.sink, events(1, 5), { epoch: "a" });
+        const before = plus(noTotals, first.outcome);
+        await deliverAll(await open.reopen(), events(6, 9), { epoch: "a", before });
+        const ours = events(6, 5 + seqs).map((entry) => ({ ...entry, payload: '{"metrics":{"n":99}}' }));
+        expect(await open.sink.deliver(delivery(ours, { epoch: "a", before })).catch(explain)).toBeString();
+        const [position] = (await open.sink.positions?.(["a"])) ?? [];
+        expect(position).toMatchObject({ epoch: "a", seq: 9, isAnothers: true });
+        const later = await deliverAll(open.sink, ours, { epoch: "b", before });
+        expect(later.outcome.delivered).toBe(seqs);
+        expect(await open.stored()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, ...ours.map(() => 99)]);
+      },
+    );
+  }
+
   const withOutages = fixture.outages ? test : () => {};
   for (const mode of ["refuse", "hang"] as const) {
     withOutages(`is out while its downstream system would ${mode}, and continues by itself`, async () => {

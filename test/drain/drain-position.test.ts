@@ -3,7 +3,8 @@
  * tables.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { cpSync } from "node:fs";
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Position, Sink } from "../../src/core/sink.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { drainTo, putInto } from "../kit/drain.ts";
@@ -30,6 +31,7 @@ function farSide() {
     memory.deliver = async (delivery) => {
       const { epoch, before, entries: batch } = delivery;
       const held = positions.get(epoch);
+      if (held?.isAnothers === true) throw new Error("this position is another's");
       const fresh = batch.filter((e) => e.seq > (held?.seq ?? 0));
       await deliver(delivery);
       rows.push(...fresh.map((e) => e.payload));
@@ -203,6 +205,87 @@ describe("a downstream system that was restored to an older state", () => {
     expect(far.rows).toEqual(payloads(1, 10));
     const { spooled, delivered, waiting } = drain.stats();
     expect([spooled - delivered, waiting]).toEqual([0, 0]);
+  });
+});
+
+describe("another gateway that goes on under our start, from a copy of our memory", () => {
+  /** It has settled entries of its own up to `seq`. */
+  const anotherAt = (far: ReturnType<typeof farSide>, epoch: string, seq: number) => {
+    const totals = { delivered: seq, ignored: 0, refused: 0, skipped: 0 };
+    far.positions.set(epoch, { epoch, seq, totals, isAnothers: true });
+  };
+  const newest = (spool: Spool) => spool.epochs.at(-1)?.epoch ?? "";
+
+  test("leaves what comes from then on to a new start, which counts on, also after a restart", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    putInto(first.spool, 5);
+    first.drain.start();
+    await first.clock.pass(10);
+    const [begun] = first.spool.epochs;
+    anotherAt(far, newest(first.spool), 7);
+    putInto(first.spool, 3);
+    await first.clock.pass(2_000);
+    expect(far.rows).toEqual(payloads(1, 8));
+    expect(first.spool.epochs.map((it) => it.first)).toEqual([1, 6]);
+    expect(far.positions.get(newest(first.spool))).toMatchObject({ seq: 8, totals: { delivered: 8 } });
+    expect(first.drain.stats()).toMatchObject({ spooled: 8, delivered: 8, waiting: 0, trouble: null });
+    anotherAt(far, begun?.epoch ?? "", 900);
+    putInto(first.spool, 1);
+    await stop(first);
+    const { clock, spool, drain } = setUp(far, first.dataDir);
+    putInto(spool, 2);
+    drain.start();
+    await clock.pass(10);
+    expect(far.rows).toEqual(payloads(1, 11));
+    expect(drain.stats()).toMatchObject({ spooled: 11, delivered: 11, waiting: 0 });
+  });
+
+  test("has what an earlier start wrote", async () => {
+    const far = farSide();
+    const first = setUp(far);
+    putInto(first.spool, 3);
+    const [earlier] = first.spool.epochs;
+    kit.close(first.spool);
+    const { clock, spool, drain } = setUp(far, first.dataDir);
+    anotherAt(far, earlier?.epoch ?? "", 3);
+    anotherAt(far, newest(spool), 9);
+    putInto(spool, 2);
+    drain.start();
+    await clock.pass(10);
+    expect(far.rows).toEqual(payloads(4, 5));
+    expect(drain.stats()).toMatchObject({ waiting: 0, trouble: null });
+  });
+
+  test("may have taken what was refused in a transaction that never ended: its dead letter is taken back", async () => {
+    const far = farSide();
+    const it = setUp(far);
+    putInto(it.spool, 5);
+    const { deliver } = it.sink;
+    it.sink.deliver = (delivery) => {
+      const [, second] = delivery.entries;
+      if (second) delivery.refuse([{ entry: second, why: "no" }]);
+      anotherAt(far, delivery.epoch, 9);
+      return Promise.reject(new Error("connection lost before COMMIT"));
+    };
+    it.drain.start();
+    await it.clock.pass(100);
+    it.sink.deliver = deliver;
+    await it.clock.pass(5_000);
+    expect(far.rows).toEqual(payloads(1, 5));
+    expect(it.spool.deadLetters.list({ limit: 9 })).toEqual([]);
+  });
+
+  test("leaves the spool ours: it takes entries, until yet another opens it", () => {
+    const dataDir = kit.dir();
+    const { spool } = setUp(farSide(), dataDir);
+    putInto(spool, 3);
+    spool.beginEpoch(2);
+    putInto(spool, 3);
+    expect(spool.epochs.map((it) => it.first)).toEqual([1, 2]);
+    rmSync(join(dataDir, "spool.lock"));
+    expect(kit.spool({ dataDir }).epochs.map((it) => it.first)).toEqual([1, 2, 7]);
+    expect(() => putInto(spool, 1)).toThrow("another gateway has opened the spool");
   });
 });
 

@@ -112,6 +112,10 @@ function endlessSpool(make: (seq: number) => Entry): DrainedSpool & { append(n: 
     },
     first: 1,
     epochs: [{ epoch: "epoch-1", first: 1 }],
+    startedAt: 1,
+    beginEpoch() {
+      throw new Error("nobody else writes as this gateway");
+    },
     deadLetters: { putAll() {}, takeBack() {} },
     read: (seq) => Array.from({ length: Math.min(1_000, head - seq + 1) }, (_, i) => make(seq + i)),
     onAppend: (listener) => void listeners.push(listener),

@@ -7,9 +7,10 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
+import { KnownPositions } from "../../core/known-positions.ts";
 import { explain } from "../../core/log.ts";
 import { Outage } from "../../core/outage.ts";
-import { advanced, baseOf, outcomeOf, refusedOf } from "../../core/position.ts";
+import { advanced, outcomeOf, refusedOf } from "../../core/position.ts";
 import {
   sinkKind,
   type Delivery,
@@ -81,8 +82,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
         "Kafka has forgotten the position, which it does after a week: that kept in DATA_DIR counts",
       ),
   };
-  /** Epoch → the last seq that we know to be committed. */
-  const known = new Map<string, number>();
+  const known = new KnownPositions();
   const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
   const witness = createWitness(isMeant);
   const counts = { transactions: 0, reopened: 0, split: 0 };
@@ -124,23 +124,23 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   async function positions(epochs: readonly string[]): Promise<Position[]> {
     drop();
     const at = await opened();
-    known.clear();
-    const held = epochs.flatMap((epoch) => at.positions.get(epoch) ?? []);
-    for (const { epoch, seq } of held) known.set(epoch, seq);
-    return held;
+    return known.read(
+      epochs,
+      epochs.flatMap((epoch) => at.positions.get(epoch) ?? []),
+    );
   }
 
   /** One transaction, or several tries of it that are aborted, until every entry that stands in the way is found. */
   async function deliver(delivery: Delivery): Promise<Outcome> {
-    const firstSeq = delivery.entries[0]?.seq ?? 0;
-    const verdicts = new Verdicts(delivery.aside, (seq) => delivery.entries[seq - firstSeq]?.kind);
-    packer.begin(delivery.epoch);
+    const { before, entries, epoch } = delivery;
+    const [firstSeq = 0, last = 0] = [entries[0]?.seq, entries.at(-1)?.seq];
+    const baseOf = known.begins(delivery);
+    const verdicts = new Verdicts(delivery.aside, (seq) => entries[seq - firstSeq]?.kind);
+    packer.begin(epoch);
     for (;;) {
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
       const at = await opened();
-      const { before, entries, epoch } = delivery;
-      const [first = 0, last = 0] = [entries[0]?.seq, entries.at(-1)?.seq];
-      const base = baseOf(at.positions.get(epoch), known.get(epoch), delivery, first);
+      const base = baseOf(at.positions.get(epoch));
       const fresh = entries.filter((entry) => entry.seq > base.seq);
       const refused = refusedOf("kafka", fresh, verdicts.whys);
       const wanted = fresh.filter((entry) => isMeant(entry) && !verdicts.whys.has(entry.seq));
@@ -162,8 +162,9 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       if (delivery.signal.aborted) throw new Error("the delivery was called off");
       at.positions.delete(epoch);
       at.positions.set(epoch, after);
+      known.commits(epoch, after.seq);
       await commit(at);
-      known.set(epoch, after.seq);
+      known.committed(after);
       return outcome;
     }
   }
