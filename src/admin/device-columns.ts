@@ -16,7 +16,8 @@ const firmware = z
   .regex(storablePattern, "must be without control characters")
   .nullable();
 /** Any other word in the registry means "not active" too, but a slip here would silence a device. */
-const status = z.enum(["ACTIVE", "REVOKED", "PENDING"]);
+export const statuses = ["ACTIVE", "REVOKED", "PENDING"] as const;
+const status = z.enum(statuses);
 const metadata = z.record(z.string(), z.unknown());
 export const tokenHash = z
   .string()

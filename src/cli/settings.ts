@@ -31,7 +31,7 @@ const set = command({
   summary: "Change a setting on every gateway that shares this registry",
   arguments: { ...which, value: "The new value" },
   options: common,
-  run: (context, { args, options }) => change(context, options, args.name, args.value),
+  run: (context, { args, options }) => change(context, options, args.name.toUpperCase(), args.value),
 });
 
 const unset = command({
@@ -39,7 +39,7 @@ const unset = command({
   summary: "Use the value from each gateway's environment again, else the default",
   arguments: which,
   options: common,
-  run: (context, { args, options }) => change(context, options, args.name, null),
+  run: (context, { args, options }) => change(context, options, args.name.toUpperCase(), null),
 });
 
 export const settings: CommandGroup = {
@@ -57,7 +57,7 @@ function change(context: Context, options: Asked, name: string, value: string | 
     });
     if (row === undefined)
       throw new UsageError(
-        `${name} cannot be changed while gateways run; \`sluice settings list\` shows what can`,
+        `${name} is no setting that can be changed while gateways run; \`sluice settings list\` shows those`,
       );
     return print(context, [row], options.json);
   };

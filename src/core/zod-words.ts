@@ -17,5 +17,6 @@ function plain(message: string): string {
     .replace(/^must be (?=[aeiou]\w+$)/, "must be an ")
     .replace(/^must be (?=[^aeiou"]\w+$)/, "must be a ")
     .replace(/^Too (?:big|small): expected \w+ to (?:have|be) /, "must be ")
+    .replace("Invalid ISO datetime", "must be a time such as 2026-11-21T08:00:00Z")
     .replace(/^Unrecognized key/, "unknown name");
 }

@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { exampleOrigin } from "./requests.ts";
 import { openApi, type JsonSchema, type OpenApi, type Operation } from "./openapi.ts";
 
 const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -36,7 +37,10 @@ export function docEndpoints(others: readonly Endpoint[], version: () => string)
       id: "docs.page",
       summary: "This description for people",
       answer: { help: "A page that loads nothing from elsewhere.", media: ["text/html"] },
-      handle: () => new Response(page(made()), { headers: { "content-type": "text/html; charset=utf-8" } }),
+      handle({ request }) {
+        const html = page(made()).replaceAll(exampleOrigin, () => escape(new URL(request.url).origin));
+        return new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
+      },
     }),
   ];
   let document: OpenApi | undefined;

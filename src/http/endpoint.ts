@@ -81,6 +81,8 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
       const { pretty, ...asked } = c.req.query();
       const query = read(spec.query, asked);
       if (!query.ok) return problem(400, `Query: ${query.why}.`);
+      if ((spec.body ?? spec.stream) !== undefined && isPacked(c.req.header("content-encoding")))
+        return problem(415, "A body is taken as it is: leave Content-Encoding out.");
       const body = await readBody(spec.body, c.req.raw);
       if (body instanceof Response) return body;
       const given = {
@@ -133,6 +135,10 @@ function read<T>(schema: z.ZodType<T> | undefined, given: unknown): Read<T> {
   if (schema === undefined) return { ok: true, value: undefined as T };
   const parsed = schema.safeParse(given);
   return parsed.success ? { ok: true, value: parsed.data } : { ok: false, why: whyOf(parsed.error) };
+}
+
+function isPacked(encoding: string | undefined): boolean {
+  return !["", "identity"].includes(encoding?.trim().toLowerCase() ?? "");
 }
 
 async function readBody<T>(

@@ -90,7 +90,7 @@ function operation(endpoint: Endpoint, refer: Refer): Operation {
           ] as const,
         ];
   const problems = new Set([...(isAdmin ? adminProblems : []), ...anyProblems, ...(endpoint.problems ?? [])]);
-  if (given.length > 0) problems.add(413);
+  if (given.length > 0) problems.add(413).add(415);
   return {
     operationId: id,
     summary,

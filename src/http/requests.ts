@@ -12,6 +12,8 @@ export interface ExampleRequest {
   readonly type?: string;
 }
 
+/** By default; /docs shows that at which it was asked for. */
+export const exampleOrigin = "http://127.0.0.1:8080";
 const exampleDevice = { tenant: "acme", device: "press-3" };
 
 const id = { tenant_id: "acme", device_id: "press-3" };
@@ -86,7 +88,7 @@ export function curlLine({ method, path, id: name }: Described): string {
     ...(method === "GET" ? [] : [`-X ${method}`]),
     ...(/^\/(admin|devices)\b/.test(path) ? ['-H "authorization: Bearer $ADMIN_TOKEN"'] : []),
     ...(body === undefined ? [] : [`-H "content-type: ${type}"`, `--data-binary ${quoted(text)}`]),
-    `"http://127.0.0.1:8080${where}${query === undefined ? "" : `?${query}`}"`,
+    `"${exampleOrigin}${where}${query === undefined ? "" : `?${query}`}"`,
   ].join(" ");
 }
 

@@ -63,7 +63,9 @@ function batchBody(outcomes: readonly MessageOutcome[]): object {
 }
 
 export function refusalReply({ status, message, retrySeconds }: Refused): Reply {
-  return problemReply(status, `${message}.`, {}, retrySeconds ?? retrySecondsOf[status]);
+  const reply = problemReply(status, `${message}.`, {}, retrySeconds ?? retrySecondsOf[status]);
+  // RFC 9110, 15.5.6.
+  return status === 405 ? { ...reply, headers: { ...reply.headers, allow: "POST" } } : reply;
 }
 
 function problemReply(

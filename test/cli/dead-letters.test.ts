@@ -115,6 +115,14 @@ describe.each([
     expect(JSON.parse((await sluice("list", "--json", ...where)).out)).toMatchObject([{ id: 2 }]);
   });
 
+  test("an id that is not there is told, with exit code 1", async () => {
+    const { code, out, err } = await sluice("replay", "--ids", "1,77,1", ...where);
+    expect([code, out]).toEqual([1, "1 of 1 dead letters replayed, 0 stay\n"]);
+    expect(err).toContain("1 of the ids is not there");
+    expect((await sluice("discard", "--ids", "77,78", ...where)).code).toBe(1);
+    expect((await sluice("discard", "--ids", "2", ...where)).code).toBe(0);
+  });
+
   test("times may be given as ages, and what is no time is a usage error", async () => {
     expect(JSON.parse((await sluice("list", "--since", "5m", "--json", ...where)).out)).toHaveLength(3);
     expect(JSON.parse((await sluice("list", "--until", "5m", "--json", ...where)).out)).toHaveLength(0);

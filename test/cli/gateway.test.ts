@@ -220,7 +220,7 @@ describe("cache and settings", () => {
 
   test("settings: list, set at once on the gateway, refuse, unset", async () => {
     expect((await sluice(["settings", "list", ...where()])).out).toMatch(/^MODE +PROD +default/m);
-    expect(await sluice(["settings", "set", "MODE", "DEV", ...where()])).toMatchObject({ code: 0 });
+    expect(await sluice(["settings", "set", "mode", "DEV", ...where()])).toMatchObject({ code: 0 });
     expect(running.stats()["mode"]).toBe("DEV");
     const refused = await sluice(["settings", "set", "MODE", "TEST", ...where()]);
     expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("MODE must be one of PROD, DEV") });

@@ -67,6 +67,7 @@ test("rejects: device, reason, count, and the remedy for each reason", async () 
 test.each([
   [["devices", "list"], "no device is registered: see `sluice devices add`"],
   [["devices", "list", "--tenant", "none"], "no device matches"],
+  [["devices", "list", "--status", "active"], "no device matches: the words for a status are ACTIVE, "],
   [["latest"], "no device was heard"],
   [["latest", "--since", "90m"], "no device that matches was heard"],
   [["rejects"], "nothing was rejected since the start"],

@@ -192,6 +192,14 @@ describe("errors are problem details", () => {
     await expectProblem(response, 405);
   });
 
+  test("415: a body that was compressed is told so, not called malformed", async () => {
+    const packed = { method: "POST", body: "packed", headers: { "content-encoding": "gzip" } };
+    for (const path of ["/admin/devices", "/admin/devices/import", "/admin/quarantine/replay"])
+      await expectProblem(await client()(path, packed), 415);
+    const plain = { method: "POST", body: "{}", headers: { "content-encoding": "identity" } };
+    await expectProblem(await client()("/admin/devices", plain), 422);
+  });
+
   test("413", async () => {
     const body = "x".repeat(100_000);
     const headers = { "content-length": String(body.length) };

@@ -376,6 +376,7 @@ test("any other request gets an error, and nothing is taken", async () => {
   expect((await post("/ingest/v1/tenant/%ff/device/d/t", "{}")).status).toBe(400);
   const got = await fetch(`http://127.0.0.1:${port()}${d1}`);
   expect([got.status, ((await got.json()) as Answer).detail]).toEqual([405, "messages are sent with POST."]);
+  expect(got.headers.get("allow")).toBe("POST");
   expect((await post("/admin/devices", "{}")).status).toBe(404);
   expect(running.stats().sources).toMatchObject([
     { kind: "broker" },

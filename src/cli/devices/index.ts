@@ -9,6 +9,7 @@ import {
   graceSecondsMax,
   newDeviceColumns,
   newDeviceOf,
+  statuses,
 } from "../../admin/device-columns.ts";
 import { devicePages } from "../../admin/device-pages.ts";
 import { whyOf } from "../../core/zod-words.ts";
@@ -80,7 +81,11 @@ const list = command({
       const found = (await Array.fromAsync(devicePages(store, filterOf(options), options.limit))).flat();
       const { tenant, site, status, match } = options;
       const isFiltered = [tenant, site, status, match].some((given) => given !== undefined);
-      const none = isFiltered ? "no device matches" : "no device is registered: see `sluice devices add`";
+      const isStatus = status === undefined || statuses.some((word) => word === status);
+      const hint = isStatus ? "" : `: the words for a status are ${statuses.join(", ")}`;
+      const none = isFiltered
+        ? `no device matches${hint}`
+        : "no device is registered: see `sluice devices add`";
       const heard = await heardOf(context, client, { tenant, site, status, match });
       return printDevices(context, found, { none, asJson: options.json, heard });
     }),

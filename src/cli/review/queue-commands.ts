@@ -120,7 +120,12 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
             dryRun: selection.dry_run,
             asJson: options.json,
           });
-          return total.keptCount === 0 && !total.stopped ? 0 : 1;
+          const absent = total.stopped ? 0 : new Set(selection.ids).size - total.matched;
+          if (absent > 0)
+            context.stderr(
+              `${absent === 1 ? "1 of the ids is" : `${absent} of the ids are`} not there, or does not match\n`,
+            );
+          return total.keptCount === 0 && !total.stopped && absent <= 0 ? 0 : 1;
         }),
     });
 
