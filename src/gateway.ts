@@ -231,7 +231,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
       saysStatus: config.general.statusTopic !== undefined,
       watchdogSeconds: watchdog.seconds,
       namedMs: { "look-up": lookups.registryWaitMs, group: config.spool.lingerMs },
-      retention: { ...local, freeBytesMin: config.spool.freeBytesMin },
+      retention: { ...local, freeBytesMin: config.spool.freeBytesMin, ageNowMs: spool.age.nowMs },
     });
     const auditFile = join(dataDir, "audit.ndjson");
     const server = startHttpServer({ settings: config.http, view, auditFile, attempts, clock, log });

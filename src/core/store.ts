@@ -48,6 +48,8 @@ export interface RetentionBounds {
   readonly retentionDays: number;
   /** What the spool leaves free on the same disk (SPOOL_MIN_FREE_BYTES): room is made before that is reached. */
   readonly freeBytesMin: number;
+  /** By which time rows are old, at the latest: as the spool has kept it (spool/age.ts). */
+  ageNowMs(): number;
 }
 
 export interface Retention {

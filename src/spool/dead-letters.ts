@@ -4,7 +4,7 @@
  * they exceed their bounds (dead-letter-bounds.ts).
  */
 import type { Database } from "bun:sqlite";
-import { ageClock, type Clock } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
@@ -68,14 +68,12 @@ export class DeadLetters {
   #listeners: ((refused: Refused) => void)[] = [];
   #discarded = 0;
 
-  constructor(db: Database, clock: Clock, bounds: LetterBounds) {
+  /** @param ageNowMs see age.ts */
+  constructor(db: Database, clock: Clock, bounds: LetterBounds, ageNowMs: () => number) {
     this.#db = db;
     this.#clock = clock;
     this.#bounds = bounds;
-    const newest = db.query<{ refused_ms: number }, []>(
-      "SELECT refused_ms FROM dead_letters ORDER BY id DESC LIMIT 1",
-    );
-    this.#ageNowMs = ageClock(clock, newest.get()?.refused_ms);
+    this.#ageNowMs = ageNowMs;
   }
 
   /**

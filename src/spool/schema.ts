@@ -23,6 +23,8 @@ const tables = [
   `CREATE TABLE IF NOT EXISTS retained (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL UNIQUE, content INTEGER NOT NULL)`,
   // How far the logs that sources read are durable here (core/message.ts, Mark).
   `CREATE TABLE IF NOT EXISTS marks (key TEXT PRIMARY KEY, value TEXT NOT NULL)`,
+  // By which time what is kept is old (age.ts).
+  `CREATE TABLE IF NOT EXISTS age (id INTEGER PRIMARY KEY CHECK (id = 1), ms INTEGER NOT NULL)`,
   // What a downstream system will never take: the entry as a group of one, with that system's words.
   `CREATE TABLE IF NOT EXISTS dead_letters (id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
      refused_ms INTEGER NOT NULL, why TEXT NOT NULL, tenant_id TEXT, device_id TEXT, codec INTEGER NOT NULL, crc INTEGER NOT NULL,

@@ -9,7 +9,7 @@
  * pages, reuse of space and a tool to look inside are solved. bun:sqlite is synchronous: the commit before a PUBACK needs no promise.
  */
 import type { Database } from "bun:sqlite";
-import { ageClock, type Clock, type Timer } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
 import { letGo } from "../core/let-go.ts";
 import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
@@ -17,6 +17,7 @@ import type { Values } from "../core/settings.ts";
 import type { Cursor } from "../core/sink.ts";
 import { size } from "../core/readable.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";
+import { type Age, keptAge } from "./age.ts";
 import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { committer, freeBytes, giveBack, reserveFreeSpace, SpoolFull } from "./disk.ts";
@@ -43,6 +44,7 @@ export interface SpoolOptions {
 
 export class Spool {
   readonly deadLetters: DeadLetters;
+  readonly age: Age;
   /** The books, the redelivery window and the marks, as a start finds them. */
   readonly sidecar: SidecarTables;
   /** Wall clock at which the newest entry of an earlier run was received; undefined if there is none. */
@@ -72,7 +74,6 @@ export class Spool {
   #waiting: { readonly entries: readonly Entry[]; readonly bytes: number } | undefined;
   #trimmedAtMs = 0;
   #isAmple = true;
-  readonly #ageNowMs: () => number;
 
   /** @throws one clear sentence if the spool is in use, damaged, of a later version, or cannot be written */
   constructor({ dataDir, settings, clock, memory = memoryShares() }: SpoolOptions) {
@@ -82,9 +83,8 @@ export class Spool {
     this.#clock = clock;
     this.#unlock = lockSpool(dataDir);
     try {
-      const parts = openSpoolFile(dataDir, (db) =>
-        takeOver(db, settings.redeliveryWindow, memory.recentBytes),
-      );
+      const open = (db: Database) => takeOver(db, settings.redeliveryWindow, memory.recentBytes);
+      const parts = openSpoolFile(dataDir, open);
       this.#db = parts.db;
       this.#groups = parts.groups;
       this.#cursors = parts.cursors;
@@ -101,8 +101,8 @@ export class Spool {
     this.#check = watchOwnership(this.#db, dataDir, this.#epochs.ours);
     this.#commit = committer(this.#db, clock, this.#check);
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
-    this.#ageNowMs = ageClock(clock, this.newestAtStartMs);
-    this.deadLetters = new DeadLetters(this.#db, clock, settings);
+    this.age = keptAge(this.#db, clock, this.newestAtStartMs);
+    this.deadLetters = new DeadLetters(this.#db, clock, settings, this.age.nowMs);
     this.#timer = clock.every(trimEveryMs, () => this.#idle());
   }
 
@@ -147,8 +147,7 @@ export class Spool {
   /** Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer. @throws if the disk cannot be read */
   get roomBytes(): number {
     const { bytesMax, freeBytesMin } = this.#settings;
-    const free = this.freeDiskBytes - freeBytesMin;
-    return Math.max(0, Math.min(bytesMax - this.#bytes, free));
+    return Math.max(0, Math.min(bytesMax - this.#bytes, this.freeDiskBytes - freeBytesMin));
   }
 
   /** Wall clock at which the oldest entry after `seq` was received; undefined if there is none. */
@@ -277,6 +276,7 @@ export class Spool {
       this.#isAmple = this.#bytes <= bytesMax * settledShareMax && this.roomBytes >= settledRoomMin;
       const due = this.#due();
       if (this.#cursors.dirty || this.#groups.anyUpTo(due)) this.#trim(due, trimGroupsMax);
+      this.age.keep();
       this.#expire();
       this.deadLetters.expire();
       giveBack(this.#db);
@@ -289,7 +289,7 @@ export class Spool {
   #expire(): void {
     const { ageMaxSeconds } = this.#settings;
     if (ageMaxSeconds === 0) return;
-    const old = this.#groups.olderThan(this.#ageNowMs() - ageMaxSeconds * 1000, trimGroupsMax);
+    const old = this.#groups.olderThan(this.age.nowMs() - ageMaxSeconds * 1000, trimGroupsMax);
     const seq = Math.min(old, this.#keeping.expendable, this.#head - 1);
     if (seq >= this.first) this.#trim(seq, trimGroupsMax);
   }

@@ -5,6 +5,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Entry } from "../../src/core/entry.ts";
 import { reserveFreeSpace, SpoolFull } from "../../src/spool/disk.ts";
+import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import {
   aMinuteOn,
@@ -403,6 +404,30 @@ describe("the age bound", () => {
     spool.append(entries(10, 1, { receivedMs: clock.wallMs() }), emptyRecord);
     clock.advance(2_000);
     expect(spool.first).toBe(11);
+  });
+
+  test("a clock years ahead that is believed at a start makes nothing old at the next one", () => {
+    const clock = simulatedClock();
+    const dataDir = kit.dir();
+    const [first] = entries(1, 1, { receivedMs: clock.wallMs() });
+    if (!first) throw new Error("no entry");
+    const run = (work: (spool: Spool) => void) => {
+      const spool = kit.spool({ clock, ageMaxSeconds: 30 * 86_400, letterAgeMaxDays: 30, dataDir });
+      spool.keepFor([], ["postgres"]);
+      spool.setCursor("postgres", settledTo(0));
+      spool.append(entries(1, 1, { receivedMs: clock.wallMs() }), emptyRecord);
+      spool.append(entries(1, 1, { receivedMs: clock.wallMs() }), emptyRecord);
+      clock.advance(2_000);
+      work(spool);
+      spool.close();
+    };
+    run((spool) => spool.deadLetters.put("postgres", "epoch", first, "refused"));
+    clock.stepWall(800 * 86_400_000);
+    run(() => {});
+    run((spool) => expect([spool.first, spool.deadLetters.totals().count]).toEqual([1, 1]));
+    // A week more with each start that lasts: it is believed in the end.
+    for (let week = 0; week < 6; week++) run(() => clock.advance(3_600_000));
+    run((spool) => expect([spool.first > 1, spool.deadLetters.totals().count]).toEqual([true, 0]));
   });
 
   test("keeps everything for a sink that holds the intake", () => {

@@ -49,7 +49,8 @@ const events = ["raw_events", "quarantine_events"] as const;
 
 export function createRetention({ db, path, bounds, clock, log }: RetentionOptions): Retention {
   const { retentionDays, freeBytesMin } = bounds;
-  const nowMs = ageClock(clock, newestMs(db));
+  const sinceNewest = ageClock(clock, newestMs(db));
+  const nowMs = () => Math.min(sinceNewest(), bounds.ageNowMs());
   let [expired, removedForRoom] = [0, 0];
   let isShort = false;
 

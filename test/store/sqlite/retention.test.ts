@@ -45,8 +45,8 @@ function fill(table: "raw_events" | "quarantine_events", rows: number, atMs: num
 
 const rowsOf = (table: string) => db.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n;
 
-function retention(days: number, clock = simulatedClock(), freeBytesMin = 0) {
-  const bounds = { retentionDays: days, freeBytesMin };
+function retention(days: number, clock = simulatedClock(), freeBytesMin = 0, ageNowMs = clock.wallMs) {
+  const bounds = { retentionDays: days, freeBytesMin, ageNowMs };
   return { clock, kept: createRetention({ db, path, bounds, clock, log: silentLog }) };
 }
 
@@ -66,6 +66,18 @@ describe("the local store", () => {
     expect([raw, quarantined]).toEqual([100, 100]);
     expect(rowsOf("quarantine_counters_minute")).toBe(0);
     expect(kept.stats()).toEqual({ rows_expired: 10_000, rows_removed_for_room: 0 });
+    kept.close();
+  });
+
+  test("keeps its rows although the newest is of a clock years ahead, by the age that the spool has kept", () => {
+    const clock = simulatedClock();
+    const reachedMs = clock.wallMs();
+    fill("raw_events", 100, clock.wallMs());
+    clock.stepWall(800 * dayMs);
+    fill("raw_events", 1, clock.wallMs());
+    const { kept } = retention(365, clock, 0, () => reachedMs);
+    clock.advance(60_000);
+    expect(rowsOf("raw_events")).toBe(101);
     kept.close();
   });
 
