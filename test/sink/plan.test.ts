@@ -92,7 +92,7 @@ function bothWays(payload: string, form: number): boolean {
     expect(read).toBeNull();
     return false;
   }
-  // A string with a brace and the like is told, and not read.
+  // A name with a blank behind it is told, and not read.
   if (read !== null) expect([told.text, told.names]).toEqual([read.text, read.names]);
   expect(slow).not.toBeNull();
   expect(pointOf(told.text)).toEqual(pointOf(slow ?? ""));
@@ -105,7 +105,7 @@ function pointOf(line: string) {
   return [measurement, [...tags], [...fields].toSorted(), time];
 }
 
-/** Who reads a payload leaves one with an object to encodeLine, so that what it takes to be written is a plan. */
+/** Who reads a payload leaves one with a blank before a colon to encodeLine, so that what it takes to be written is a plan. */
 function triesUntilPlanned(payload = "", form = formOf(payload)): number {
   let tries = 0;
   while (tries < 200_000 && written(payload, form) === null) tries += 1;
@@ -113,7 +113,7 @@ function triesUntilPlanned(payload = "", form = formOf(payload)): number {
 }
 
 // All suites share the plans: what others have used up is forgotten.
-beforeAll(() => void triesUntilPlanned('{"x":{},"metrics":{"a":1}}'));
+beforeAll(() => void triesUntilPlanned('{"x":0,"metrics" :{"a":1}}'));
 
 describe("the next payload of a form", () => {
   test.each([
@@ -243,7 +243,7 @@ describe("any payload", () => {
 });
 
 test("of more forms than there is room for, the first are told, the others read, until those are many", () => {
-  const payloads = Array.from({ length: 1_100 }, (_, i) => `{"x${i}":{},"metrics":{"a":${i},"ok":true}}`);
+  const payloads = Array.from({ length: 1_100 }, (_, i) => `{"x${i}":0,"metrics" :{"a":${i},"ok":true}}`);
   const forms = payloads.map((payload) => formOf(payload) ?? -1);
   const isTold = (i: number) => bothWays(payloads[i] ?? "", forms[i] ?? -1);
   // What others here have used up is forgotten.

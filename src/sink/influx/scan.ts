@@ -8,6 +8,7 @@
  * last message are compared first, so that usually no name is looked up. Where a payload's form is known, no name is read (plan.ts).
  */
 import { nanoseconds, type Entry } from "../../core/entry.ts";
+import { endOfValue, quote, skipBlank } from "../../core/json-scan.ts";
 import type { Line } from "./line.ts";
 import { planFor, wholeDigitsMax, write } from "./plan.ts";
 import { printOf } from "./print.ts";
@@ -15,9 +16,7 @@ import type { KnownSeries } from "./series.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
 import {
   backslash,
-  behind,
   close,
-  colon,
   comma,
   dot,
   endOf,
@@ -26,8 +25,6 @@ import {
   minus,
   nine,
   open,
-  quote,
-  skip,
   small,
   space,
   zero,
@@ -173,7 +170,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
     let others: string[] | null = null;
     let i = 1;
     for (;;) {
-      i = skip(text, i, space);
+      i = skipBlank(text, i);
       if (text.charCodeAt(i) !== quote) return false;
       const name = i + 1;
       let column: KnownColumn | null = null;
@@ -192,7 +189,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
         if (isAt(text, name, "seq")) column = table.column("seq");
         if (column !== null && at > first) isInOrder = false;
       }
-      i = skip(text, skip(text, i, colon), space);
+      i = skipBlank(text, i + 1);
       if (column !== null) {
         if (column.mark === mark) return false;
         column.mark = mark;
@@ -205,12 +202,12 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
         inMetrics = hadMetrics = true;
         i += 1;
         continue;
-      } else i = behind(text, i);
+      } else i = endOfValue(text, i);
       if (i < 0) return false;
-      i = skip(text, i, space);
+      i = skipBlank(text, i);
       if (inMetrics && text.charCodeAt(i) === close) {
         inMetrics = false;
-        i = skip(text, i + 1, space);
+        i = skipBlank(text, i + 1);
       }
       if (text.charCodeAt(i) !== comma) {
         names = others ?? (same === before.length ? before : before.slice(0, same));
