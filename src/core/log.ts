@@ -73,6 +73,11 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/(?:Unable to connect\. Is|Was there a typo in) .*\?$/, "cannot connect"],
   [/getaddrinfo ENOTFOUND (\S+)$/, "the host name $1 does not resolve"],
   [/getaddrinfo EAI_AGAIN (\S+)$/, "the name server does not answer for $1"],
+  [/connect (ECONNREFUSED) (\S+)$/, "$2 refuses the connection ($1): nothing listens there"],
+  [/write CONNECTION_CLOSED \S+$/, "the connection was closed from there"],
+  [/write CONNECT_TIMEOUT (\S+)$/, "$1 does not answer"],
+  [/a message of \d+ bytes \(B\) is not supported$/, "what listens there does not speak PostgreSQL"],
+  [/canceling statement due to lock timeout$/, "$&: another session holds a lock (pg_locks shows which)"],
   [/error:\w+:SSL routines:\w+:WRONG_VERSION_NUMBER$/, "what listens there does not speak TLS"],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [

@@ -268,6 +268,8 @@ function isConnectionLost(error: unknown): boolean {
   return cause instanceof Error && "code" in cause && /^(CONNECTION_|ECONN|EPIPE)/.test(String(cause.code));
 }
 
+const lockShare = 0.8;
+
 /**
  * Limits that the server itself keeps, so that an abandoned transaction does not keep its locks: a client that is gone without a
  * word is noticed within half a minute, also during COPY, which statement_timeout does not reach.
@@ -276,6 +278,8 @@ function isConnectionLost(error: unknown): boolean {
 function boundsOf(timeoutMs: number): string[] {
   return [
     `set local statement_timeout = ${timeoutMs}`,
+    // Earlier than our own deadline, so that who waits for a lock learns that, and not that the server is silent.
+    `set local lock_timeout = ${Math.ceil(timeoutMs * lockShare)}`,
     `set local idle_in_transaction_session_timeout = ${timeoutMs}`,
     "set local tcp_keepalives_idle = 10",
     "set local tcp_keepalives_interval = 5",
