@@ -2,7 +2,6 @@
  * What administration may do to a gateway, over HTTP and, as far as that needs no gateway, from the command line: the registry with
  * its failures named, every change taken over by this gateway's cache at once, and app_settings read by the judge's own schemas.
  */
-import { serverError } from "../store/postgres/postgres-client.ts";
 import type { DeviceId, DeviceStore } from "../core/device.ts";
 import { RegistryError } from "./registry-error.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "./setting-store.ts";
@@ -104,11 +103,17 @@ function textOf(value: Policy[keyof Policy]): string {
   return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
 }
 
-/** Names an error of the registry: in classes 22 and 23 the value can never be stored, anything else is an outage. */
+/** Names an error of the registry: what it refuses can never be stored, anything else is an outage. */
 async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    throw new RegistryError(/^2[23]/.test(serverError(cause)?.code ?? "") ? "refused" : otherwise, cause);
+    throw new RegistryError(isRefusal(cause) ? "refused" : otherwise, cause);
   }
+}
+
+/** By the code of SQL (SQLSTATE) among the causes: classes 22 and 23 are about the value. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && /^2[23]/.test(String(error.code))) || isRefusal(error.cause);
 }

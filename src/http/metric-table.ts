@@ -41,10 +41,10 @@ export type Metric = Plain | Distribution;
 
 type Type = "counter" | "gauge";
 type Value = (m: Measurements) => unknown;
-type Row = readonly [type: Type, name: string, help: string, value: string | Value];
+type Row<V = string> = readonly [type: Type, name: string, help: string, value: V];
 
 /** One number per gateway: given by a function, or by its path in /stats. */
-const single: readonly Row[] = [
+const single: readonly Row<string | Value>[] = [
   ["gauge", "uptime_seconds", "Time since the start", "uptime_seconds"],
   ["gauge", "balanced", "1 while the books balance", "balanced"],
   ["gauge", "clock_believed", "1 while the host's clock is believed", "clock.believed"],
@@ -177,18 +177,16 @@ const perSource: readonly Row[] = [
 /** The metrics of this gateway; those that only its sources and sinks have come last, named as in /stats. */
 export function metricsOf({ stats, counters }: Measurements): readonly Metric[] {
   const type = (key: string) => (counters.has(key) ? "counter" : "gauge");
+  const others = (of: string, counted: readonly object[], rows: readonly Row[]) =>
+    ownOf(counted, rows).map((key): Row => [type(key), `${of}_${key}`, "As in /stats", key]);
   return [
     ...metrics,
-    ...ownOf(stats.sources, perSource).map((key) =>
-      ofSources([type(key), `source_${key}`, "As in /stats", key]),
-    ),
-    ...ownOf(Object.values(stats.sinks), perSink).map((key) =>
-      ofSinks([type(key), `sink_${key}`, "As in /stats", key]),
-    ),
+    ...others("source", stats.sources, perSource).map(ofSources),
+    ...others("sink", Object.values(stats.sinks), perSink).map(ofSinks),
   ];
 }
 
-/** The counters that have no row in a table. */
+/** The counts that have no row in a table. */
 function ownOf(counted: readonly object[], rows: readonly Row[]): string[] {
   const promised = new Set(rows.map(([, , , path]) => path));
   return [...new Set(counted.flatMap((counts) => Object.keys(counts)))].filter((key) => !promised.has(key));
@@ -275,11 +273,11 @@ export const metrics: readonly Metric[] = [
 ];
 
 function ofSources([type, name, help, key]: Row): Metric {
-  return { type, name, help, samples: eachSource((source) => source[key as string]) };
+  return { type, name, help, samples: eachSource((source) => source[key]) };
 }
 
 function ofSinks([type, name, help, key]: Row): Metric {
-  return { type, name, help, samples: eachSink((counts) => counts[key as string]) };
+  return { type, name, help, samples: eachSink((counts) => counts[key]) };
 }
 
 function eachSink(value: (counts: SinkView) => unknown): Plain["samples"] {

@@ -11,7 +11,7 @@ import { rawPayload } from "../scrub.ts";
 import { isUsual, type Instant } from "../timestamp.ts";
 import type { Gathered } from "./gather.ts";
 
-export interface Said {
+interface Reading {
   /** The time as the device wrote it. */
   readonly ts: unknown;
   /** The same, parsed; null if the device gave no time. */
@@ -20,7 +20,7 @@ export interface Said {
   readonly metrics: Gathered["metrics"];
 }
 
-export function envelopeOf({ ts: said, time, seq, metrics }: Said): string {
+export function envelopeOf({ ts: said, time, seq, metrics }: Reading): string {
   const ts = time === null ? "" : `"ts":"${isUsual(said) ? said : isoOf(time)}",`;
   return `{${ts}${seq === null ? "" : `"seq":${seq},`}"metrics":${jsonOf(metrics)}}`;
 }

@@ -6,7 +6,7 @@
 import { namesIn } from "./names.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { KnownColumn, KnownTable } from "./types.ts";
-import { copyWords, falseWords, trueWords, wordsOf } from "./words.ts";
+import { copyWords, falseWords, trueWords, inWords } from "./words.ts";
 
 /** A value that is copied, or passed over. */
 interface Step {
@@ -60,7 +60,7 @@ function planOf(text: string, table: KnownTable): Plan | null {
     const column = field === null ? null : table.column(field);
     const bytes = column?.bytes ?? new Uint8Array();
     if (column !== null && bytes.length === 0) return null;
-    const { words, length } = wordsOf(names.length === 0 ? bytes.subarray(1) : bytes);
+    const { words, length } = inWords(names.length === 0 ? bytes.subarray(1) : bytes);
     const until = heads.push(...words);
     if (field !== null) fieldsEnd = names.push(field) && steps.length + 1;
     steps.push({ gap: from - kept, kind, column, from: until - words.length, until, length });

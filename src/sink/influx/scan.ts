@@ -29,7 +29,7 @@ import {
   space,
   zero,
 } from "./walk.ts";
-import { copyWords, falseWords, trueWords, wordsOf } from "./words.ts";
+import { copyWords, falseWords, trueWords, inWords } from "./words.ts";
 
 export type Memory = Buffer<ArrayBuffer>;
 
@@ -62,7 +62,7 @@ const oddFraction = /=-?(?:[\d.]{17}|\d+\.\d*0(?!\d)|0\.000000)/;
 const lineBytesMax = 64;
 
 const encoder = new TextEncoder();
-const noNanoseconds = wordsOf(encoder.encode("000000"));
+const noNanoseconds = inWords(encoder.encode("000000"));
 /** The digits of all numbers from 000 to 999. */
 const digits = encoder.encode(Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0")).join(""));
 /** The number of the current scan, by which a column that comes twice is noticed. */
@@ -247,7 +247,7 @@ export function createBody(bytesExpected: number, spare?: Memory): Body {
       }
       if (whole !== second) {
         second = whole;
-        secondWords = wordsOf(encoder.encode(` ${whole}`));
+        secondWords = inWords(encoder.encode(` ${whole}`));
       }
       at = copyWords(secondWords, into.view, at);
       threeDigits(ms - whole * 1000);

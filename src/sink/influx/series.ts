@@ -11,7 +11,7 @@ import type { Grammar, Series, Table } from "./line.ts";
 import { seriesText } from "./names.ts";
 import type { KnownColumn } from "./types.ts";
 import type { Slot } from "./slot.ts";
-import { textOfWords, wordsOf, type Words } from "./words.ts";
+import { textOfWords, inWords, type Words } from "./words.ts";
 
 /** Its words are `text` and the space behind it. Of twelve fields: with one more the engine gives it 48 bytes more. */
 export class KnownSeries implements Series, Found, Words {
@@ -33,7 +33,7 @@ export class KnownSeries implements Series, Found, Words {
   constructor({ table, siteId, text }: Series) {
     this.table = table;
     this.siteId = siteId;
-    ({ words: this.words, length: this.length } = wordsOf(new TextEncoder().encode(`${text} `)));
+    ({ words: this.words, length: this.length } = inWords(new TextEncoder().encode(`${text} `)));
   }
 
   get text(): string {

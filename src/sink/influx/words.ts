@@ -10,7 +10,7 @@ export interface Words {
 }
 
 /** No double is made of them that is not a number, which would not be copied as it is: UTF-8 has no byte 255, and a name no 127. */
-export function wordsOf(bytes: Uint8Array): Words {
+export function inWords(bytes: Uint8Array): Words {
   const padded = new Uint8Array(Math.ceil(bytes.length / 8) * 8);
   padded.set(bytes);
   // A copy: an array over memory that was asked for by itself takes three times as much.
@@ -28,5 +28,5 @@ export function copyWords({ words, length }: Words, view: DataView, at: number):
   return at + length;
 }
 
-export const trueWords = wordsOf(new TextEncoder().encode("true"));
-export const falseWords = wordsOf(new TextEncoder().encode("false"));
+export const trueWords = inWords(new TextEncoder().encode("true"));
+export const falseWords = inWords(new TextEncoder().encode("false"));

@@ -28,7 +28,7 @@ export class KafkaMessage implements Message {
   readonly #timeMs: number;
   isDurable = false;
 
-  constructor(partition: Partition, record: Placed, said: Said, receivedMs: number) {
+  constructor(partition: Partition, record: Placed, said: Content, receivedMs: number) {
     const { offset, timeMs, epoch } = record;
     this.partition = partition;
     this.offset = offset;
@@ -58,7 +58,7 @@ type Placed = Pick<ReadRecord, "offset" | "timeMs" | "epoch">;
 const offsets = 2 ** 32;
 
 /** What a record says. */
-export interface Said {
+export interface Content {
   readonly topic: string;
   readonly payload: Uint8Array;
   /** By whoever wrote it: neither token nor registry is asked. */

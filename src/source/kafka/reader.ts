@@ -12,7 +12,7 @@ import { code, KafkaError } from "../../kafka/error.ts";
 import type { Fetched, Place } from "../../kafka/raw.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
 import type { Wire } from "../../kafka/requests.ts";
-import { KafkaMessage, type Said } from "./kafka-message.ts";
+import { KafkaMessage, type Content } from "./kafka-message.ts";
 import { type Partition, unknownEpoch } from "./partition.ts";
 
 export interface ReaderParts {
@@ -25,7 +25,7 @@ export interface ReaderParts {
   /** Aborts when the connection is given up or the gateway stops. */
   readonly signal: AbortSignal;
   /** undefined: it is counted and not handed on. */
-  say(partition: Partition, record: ReadRecord): Said | undefined;
+  say(partition: Partition, record: ReadRecord): Content | undefined;
   /** Records that are gone before they were read. */
   lost(partition: Partition, from: number, to: number): void;
 }

@@ -4,7 +4,7 @@
  */
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { ReadRecord } from "../../kafka/read-batch.ts";
-import { topicOf, type Said } from "./kafka-message.ts";
+import { topicOf, type Content } from "./kafka-message.ts";
 import type { Partition } from "./partition.ts";
 import { saidByValidated } from "./validated.ts";
 
@@ -13,7 +13,7 @@ export function createSay(settings: KafkaSettings, counted: { tombstones: number
   const { sourceTopic, sourceTenant, sourceKey } = settings;
   const naming = { tenant: sourceTenant, key: sourceKey };
 
-  return ({ topic, index }: Partition, record: ReadRecord): Said | undefined => {
+  return ({ topic, index }: Partition, record: ReadRecord): Content | undefined => {
     const { value } = record;
     if (value === null) {
       counted.tombstones++;

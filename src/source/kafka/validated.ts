@@ -6,7 +6,7 @@
 import { isObject } from "../../core/is-object.ts";
 import { ownTopic } from "../../core/topic-level.ts";
 import { elementsOf, sign, valueAt } from "../../kafka/json-text.ts";
-import type { Said } from "./kafka-message.ts";
+import type { Content } from "./kafka-message.ts";
 
 interface Validated {
   readonly device_id?: unknown;
@@ -22,7 +22,7 @@ const encoder = new TextEncoder();
 const datatype = ["datatype_id", "datatype_name", "datatype_unit", "datatype_category", "persist"] as const;
 
 /** undefined: it is no such message. @param word tenant, and site, of one that names none */
-export function saidByValidated(value: Buffer, word: string): Said | undefined {
+export function saidByValidated(value: Buffer, word: string): Content | undefined {
   const text = value.toString();
   const it = parsed(text);
   if (it === undefined || typeof it.device_id !== "string") return undefined;
