@@ -12,6 +12,9 @@ export async function request<T>(method: string, path: string, body?: unknown): 
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
     }),
+  }).catch(() => {
+    // Every browser has words of its own for it, and none of them names the gateway.
+    throw new Error("the gateway does not answer");
   });
   const answer = (await response.json().catch(() => ({}))) as { detail?: string };
   if (response.ok) return answer as T;

@@ -170,6 +170,8 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await sentence("Working");
       await running.gateway.stop();
       await shows("#stale", "has not been heard for");
+      await page.locator("#devices input[type=search]").fill("d1");
+      await shows("#devices .bad", "the gateway does not answer");
     });
   });
 
