@@ -84,10 +84,12 @@ const exitCode = { done: 0, failed: 1, usage: 2, configuration: 78 };
 export async function execute(argv: readonly string[], process: Process): Promise<number> {
   const context = contextOf(process);
   let code = exitCode.done;
-  const asked = commands.filter(({ name }) => name === argv[0]);
+  const [first = ""] = argv;
+  const asked = commands.filter(({ name }) => name === first);
   const program = describe(context, asked.length > 0 ? asked : commands, (result) => {
     code = result;
   });
+  if (Object.hasOwn(allTopics, first)) program.showHelpAfterError(`See \`sluice help ${first}\`.`);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return code;

@@ -58,6 +58,13 @@ describe("usage", () => {
     expect(err).not.toBe("");
   });
 
+  test("what is a topic of help, and no command, is told so", async () => {
+    expect(await sluice("version")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("See `sluice help version`."),
+    });
+  });
+
   test("help on a command", async () => {
     const { code, out } = await sluice("help", "devices", "add");
     expect(code).toBe(0);
