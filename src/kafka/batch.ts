@@ -19,7 +19,7 @@ export interface Producer {
 export type Value = Pick<Utf8, "buffer" | "length">;
 
 /** Where the parts of the header begin. */
-const at = {
+export const at = {
   length: 8,
   leaderEpoch: 12,
   magic: 16,
@@ -36,7 +36,8 @@ const at = {
 } as const;
 
 const codecs: Readonly<Record<Compression, number>> = { none: 0, gzip: 1, zstd: 4 };
-const transactional = 0x10;
+/** Among the attributes. */
+export const transactional = 0x10;
 /** The longest varint of a safe integer. */
 const varintBytesMax = 8;
 const firstBytes = 16 * 1024;

@@ -1,6 +1,6 @@
 /** The two requests that carry records, with the records as bytes: batch.ts and read-batch.ts know what is in them. */
 import type { Library } from "./kafka-client.ts";
-import type { Batch } from "./requests.ts";
+import type { Batch, Fetched, RawFetch } from "./requests.ts";
 
 type Api = Library["API"];
 type Encoder = Parameters<Api["PRODUCE"]["request"]>[0];
@@ -71,41 +71,6 @@ function writeProduce(encoder: Encoder, request: RawProduce): Encoder {
   const sent = Buffer.concat([...parts, whole.subarray(ends.at(-1) ?? 0)]);
   request.sent = sent;
   return { value: () => sent } as unknown as Encoder;
-}
-
-export interface Place {
-  readonly offset: number;
-  /** Of the leader that wrote the record before; −1: not known. */
-  readonly epoch: number;
-}
-
-/** A partition to be read, and from where. */
-export interface Wanted extends Place {
-  readonly topic: string;
-  readonly partition: number;
-}
-
-/** What a broker says of a partition. */
-export interface Fetched {
-  readonly topic: string;
-  readonly partition: number;
-  /** 0: none. */
-  readonly errorCode: number;
-  /** The end of what is committed, and the beginning of what is kept. */
-  readonly stableOffset: number;
-  readonly logStart: number;
-  /** The log lost its end, which was read already (a power cut, a leader that was behind): up to here it is still the same. */
-  readonly sameUpTo?: Place | undefined;
-  /** Transactions whose records are to be left out: producer, and the first offset. */
-  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: number }[];
-  /** Whole batches, the last of which may be cut off. */
-  readonly records: Buffer;
-}
-
-export interface RawFetch {
-  readonly wanted: readonly Wanted[];
-  readonly waitMs: number;
-  readonly bytesMax: number;
 }
 
 /** With it names are sent and not ids. */

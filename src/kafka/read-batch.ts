@@ -4,8 +4,9 @@
  * Keys and values are bytes of the answer, not text: a device's payload is judged as it was sent. The client's own reader makes text of
  * them, and an offset a bigint per record.
  */
+import { at, transactional } from "./batch.ts";
 import { crc32c } from "./crc32c.ts";
-import type { Fetched, Place } from "./raw.ts";
+import type { Fetched, Place } from "./requests.ts";
 import { unpacked } from "./unpack.ts";
 
 export interface ReadRecord {
@@ -20,21 +21,7 @@ export interface ReadRecord {
   readonly headers: ReadonlyMap<string, string> | undefined;
 }
 
-const at = {
-  length: 8,
-  start: 12,
-  epoch: 12,
-  magic: 16,
-  crc: 17,
-  attributes: 21,
-  lastDelta: 23,
-  time: 27,
-  producerId: 43,
-  count: 57,
-  records: 61,
-};
 const codecMask = 0x07;
-const transactional = 0x10;
 const control = 0x20;
 /** Type of a control record that says "aborted". */
 const abortMark = 0;
@@ -54,7 +41,7 @@ export async function readRecords(
   const leftOut = new Set<bigint>();
   let [next, epoch] = [from, before];
   for (let begin = 0; begin + at.records <= bytes.length;) {
-    const end = begin + at.start + bytes.readInt32BE(begin + at.length);
+    const end = begin + at.leaderEpoch + bytes.readInt32BE(begin + at.length);
     // The last may be cut off: it comes whole with the next request.
     if (end > bytes.length) break;
     const batch = bytes.subarray(begin, end);
@@ -62,9 +49,9 @@ export async function readRecords(
     const base = Number(batch.readBigInt64BE(0));
     check(batch, fetched, base);
     const attributes = batch.readInt16BE(at.attributes);
-    const last = base + batch.readInt32BE(at.lastDelta);
+    const last = base + batch.readInt32BE(at.lastOffset);
     const producerId = batch.readBigInt64BE(at.producerId);
-    epoch = batch.readInt32BE(at.epoch);
+    epoch = batch.readInt32BE(at.leaderEpoch);
     while (aborted[0] !== undefined && aborted[0].firstOffset <= last)
       leftOut.add(aborted.shift()?.producerId ?? -1n);
     const isControl = (attributes & control) !== 0;
@@ -73,7 +60,7 @@ export async function readRecords(
     if (!isControl && !isAborted) {
       const records = await unpacked(batch.subarray(at.records), attributes & codecMask);
       const count = batch.readInt32BE(at.count);
-      const time = Number(batch.readBigInt64BE(at.time));
+      const time = Number(batch.readBigInt64BE(at.firstTime));
       readBatch(records, { base, count, from, time, epoch }, take);
     }
     next = Math.max(next, last + 1);

@@ -1,7 +1,6 @@
 /** What the sink and the source ask of Kafka; wire.ts asks it by the client library. */
 import type { Producer } from "./batch.ts";
 import type { KafkaError } from "./error.ts";
-import type { Fetched, RawFetch } from "./raw.ts";
 
 export interface Topic {
   readonly name: string;
@@ -38,6 +37,41 @@ export interface Batch {
   readonly topic: Topic;
   readonly partition: number;
   readonly bytes: Buffer;
+}
+
+export interface Place {
+  readonly offset: number;
+  /** Of the leader that wrote the record before; −1: not known. */
+  readonly epoch: number;
+}
+
+/** A partition to be read, and from where. */
+export interface Wanted extends Place {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** What a broker says of a partition. */
+export interface Fetched {
+  readonly topic: string;
+  readonly partition: number;
+  /** 0: none. */
+  readonly errorCode: number;
+  /** The end of what is committed, and the beginning of what is kept. */
+  readonly stableOffset: number;
+  readonly logStart: number;
+  /** The log lost its end, which was read already (a power cut, a leader that was behind): up to here it is still the same. */
+  readonly sameUpTo?: Place | undefined;
+  /** Transactions whose records are to be left out: producer, and the first offset. */
+  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: number }[];
+  /** Whole batches, the last of which may be cut off. */
+  readonly records: Buffer;
+}
+
+export interface RawFetch {
+  readonly wanted: readonly Wanted[];
+  readonly waitMs: number;
+  readonly bytesMax: number;
 }
 
 export interface Wire {

@@ -5,8 +5,8 @@ import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
 import { tellLeaderless } from "./leaderless.ts";
 import { patiently } from "./patience.ts";
-import { older, rawFetch, rawProduce, type Fetched, type RawProduce } from "./raw.ts";
-import type { Topic, Wire } from "./requests.ts";
+import { older, rawFetch, rawProduce, type RawProduce } from "./raw.ts";
+import type { Fetched, Topic, Wire } from "./requests.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 
 export async function connectWire(settings: KafkaSettings, clientId: string, clock: Clock): Promise<Wire> {

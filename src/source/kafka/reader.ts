@@ -9,9 +9,8 @@ import { sleep, type Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { code, KafkaError } from "../../kafka/error.ts";
-import type { Fetched, Place } from "../../kafka/raw.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
-import type { Wire } from "../../kafka/requests.ts";
+import type { Fetched, Place, Wire } from "../../kafka/requests.ts";
 import { KafkaMessage, type Content } from "./kafka-message.ts";
 import { type Partition, unknownEpoch } from "./partition.ts";
 
