@@ -37,6 +37,15 @@ export function isOfTable(code: string): boolean {
   return fixOf(code) !== undefined;
 }
 
+const deviceColumn = /\b(event_ts|topic|tenant_id|site_id|device_id|msg_type|reason|payload)\b/;
+
+/** A table of ours is divided by the time of arrival, and has no partition for the row's. The DETAIL names the key before its value. */
+export function lacksPartition({ code, message, detail }: Note): boolean {
+  if (code !== "23514" || !/^no partition of relation "(raw|quarantine)_events"/.test(message)) return false;
+  const [key = ""] = detail.split(" = (");
+  return /\bingested_at\b/.test(key) && !deviceColumn.test(key);
+}
+
 /** A server's error that does not end by itself becomes an alarm with its fix; everything else stays what it is. */
 export function asOutage(error: unknown): unknown {
   const server = serverError(error);

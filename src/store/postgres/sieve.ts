@@ -11,7 +11,7 @@ import type { Postgres } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Delivery } from "../../core/sink.ts";
 import { tryEach, type Trial } from "./trial.ts";
-import { lackingProof, verdictOf, type Held, type Verdict } from "./trial-verdict.ts";
+import { lackingProof, provenBy, verdictOf, type Held, type Proven, type Verdict } from "./trial-verdict.ts";
 import { isPassing, unproven } from "./postgres-words.ts";
 import { tablesOf, type Table } from "./write.ts";
 
@@ -63,11 +63,11 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
 
   async function tried(entries: readonly Entry[]): Promise<Attempt> {
     const trial = await tryEach(db, entries);
-    return { trial: { ...trial, entries }, proven: new Set(trial.passed.flatMap(tablesOf)) };
+    return { trial: { ...trial, entries }, proven: provenBy(trial.passed) };
   }
 
   /** Tries the entries behind the batch until one passes in a table that is not `proven`. @returns whether one has */
-  async function search({ later }: Delivery, last: number, proven: ReadonlySet<Table>): Promise<boolean> {
+  async function search({ later }: Delivery, last: number, proven: Proven): Promise<boolean> {
     if (pause > 0 && --pause === 0) searchFrom = 0;
     searchFrom = Math.max(searchFrom, last + 1);
     for (let i = 0; i < searchBatchesMax; i++) {
@@ -116,7 +116,7 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
 interface Attempt {
   readonly trial: Trial & { readonly entries: readonly Entry[] };
   /** The tables that took an entry. */
-  readonly proven: ReadonlySet<Table>;
+  readonly proven: Proven;
 }
 
 /** An entry was refused that may be so for good, if only there were a proof. */

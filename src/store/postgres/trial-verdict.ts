@@ -4,10 +4,11 @@
  * An entry that is refused by itself is refused for good if another real entry passes in each of its tables at the same time: a
  * broken table must not eat the backlog, and no artificial row can prove that a table is sound, since any constraint that refuses one
  * can refuse the other. For a reject it is enough that an event passes: events do not wait for what may be the only reject of
- * the day. An error that may be over in a moment (a deadlock) must repeat several times first.
+ * the day. An error that may be over in a moment (a deadlock) must repeat several times first. Where the partition for the time of arrival
+ * is missing, as after midnight, what came before proves nothing: all that comes later lacks it, too.
  */
 import type { Entry } from "../../core/entry.ts";
-import { isOfTable, isPassing, refusalWords } from "./postgres-words.ts";
+import { isOfTable, isPassing, lacksPartition, refusalWords } from "./postgres-words.ts";
 import type { Note, Trial } from "./trial.ts";
 import { tablesOf, type Table } from "./write.ts";
 
@@ -32,9 +33,22 @@ const strikesMax = 5;
 /** By seq: how often an entry met an error that may be over in a moment while others passed. */
 export type Strikes = Map<number, number>;
 
+/** When the newest entry that a table took in a trial had come. */
+export type Proven = ReadonlyMap<Table, number>;
+
+export function provenBy(passed: readonly Entry[]): Proven {
+  const proven = new Map<Table, number>();
+  for (const entry of passed)
+    for (const table of tablesOf(entry))
+      proven.set(table, Math.max(entry.receivedMs, proven.get(table) ?? entry.receivedMs));
+  return proven;
+}
+
 /** The tables that must take another entry before this one is refused for good. */
-export function lackingProof(entry: Entry, { code }: Note, proven: ReadonlySet<Table>): Table[] {
-  if (entry.kind === "reject" && proven.has("raw_events") && !isOfTable(code)) return [];
+export function lackingProof(entry: Entry, note: Note, proven: Proven): Table[] {
+  if (lacksPartition(note))
+    return tablesOf(entry).filter((table) => (proven.get(table) ?? 0) < entry.receivedMs);
+  if (entry.kind === "reject" && proven.has("raw_events") && !isOfTable(note.code)) return [];
   return tablesOf(entry).filter((table) => !proven.has(table));
 }
 
@@ -44,7 +58,7 @@ export interface Evidence {
   readonly isTried: (entry: Entry) => boolean;
   readonly trial: Trial;
   /** The tables that took another entry. */
-  readonly proven: ReadonlySet<Table>;
+  readonly proven: Proven;
   readonly strikes: Strikes;
 }
 

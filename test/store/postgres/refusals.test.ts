@@ -380,6 +380,25 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     expect(await site.stored()).toBe(30);
   });
 
+  test("none for whose time of arrival there is no partition yet, though earlier ones pass beside them", async () => {
+    const midnight = Date.UTC(2026, 10, 28);
+    await site.run([
+      "alter table raw_events rename to raw_events_before",
+      "create table raw_events (like raw_events_before including defaults) partition by range (ingested_at)",
+      "create table raw_1 partition of raw_events for values from (minvalue) to ('2026-11-28 00:00Z')",
+      "grant select, insert on raw_events to sluice",
+    ]);
+    site.put([...good(10), anEntry({ receivedMs: midnight }), anEntry({ receivedMs: midnight + 1 })]);
+    site.drain.start();
+    const isHeld = () => expect(site.drain.stats().alarms[0]?.why).toContain("no partition of relation");
+    await until(() => isHeld());
+    expect(site.drain.stats()).toMatchObject({ delivered: 10, refused: 0 });
+    await site.run(["create table raw_2 partition of raw_events default"]);
+    await site.settled();
+    expect(site.letters()).toEqual([]);
+    expect(await site.stored()).toBe(12);
+  });
+
   test("none of those that were tried after the right to the table was taken, although others had passed before", async () => {
     // Of the trial alone, for COPY ends at the bad one: the tenth waits until the right is taken.
     await site.run([

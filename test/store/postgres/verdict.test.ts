@@ -1,7 +1,7 @@
 /** What follows from a trial, case by case. */
 import { describe, expect, test } from "bun:test";
 import type { Entry } from "../../../src/core/entry.ts";
-import { verdictOf } from "../../../src/store/postgres/trial-verdict.ts";
+import { provenBy, verdictOf } from "../../../src/store/postgres/trial-verdict.ts";
 import type { Table } from "../../../src/store/postgres/write.ts";
 import { deferred, event, reject } from "../../contract/entries.ts";
 
@@ -24,7 +24,7 @@ function judge({ entries, refused, tried, proven = ["raw_events"], strikes = new
     passed: inTrial.filter(({ seq }) => refused[seq] === undefined),
     refused: new Map(Object.entries(refused).map(([seq, code]) => [Number(seq), note(code)])),
   };
-  return verdictOf({ entries, isTried, trial, proven: new Set(proven), strikes });
+  return verdictOf({ entries, isTried, trial, proven: new Map(proven.map((table) => [table, 0])), strikes });
 }
 
 describe("an entry that is refused", () => {
@@ -61,6 +61,37 @@ describe("an entry that is refused", () => {
       count: 0,
       held: { entry: { seq: 1 } },
     });
+  });
+});
+
+describe("an entry for whose time of arrival there is no partition", () => {
+  const noPartition = {
+    code: "23514",
+    message: 'no partition of relation "raw_events" found for row',
+    detail: "Partition key of the failing row contains (ingested_at) = (2026-11-28 00:00:00+00).",
+  };
+  const judgeAt = (passedMs: number, refused: Partial<typeof noPartition> = {}) => {
+    const [bad, good] = [event(1, { receivedMs: 2_000 }), event(2, { receivedMs: passedMs })];
+    const trial = { passed: [good], refused: new Map([[1, { ...noPartition, ...refused }]]) };
+    const proven = provenBy([good]);
+    return verdictOf({ entries: [bad, good], isTried, trial, proven, strikes: new Map() });
+  };
+
+  test("waits while only earlier ones pass: all that comes later would be refused, too", () => {
+    expect(judgeAt(1_000)).toMatchObject({ count: 0, held: { entry: { seq: 1 }, unproven: ["raw_events"] } });
+    const byDay = noPartition.detail.replace("(ingested_at)", "(date_trunc('day'::text, ingested_at))");
+    expect(judgeAt(1_000, { detail: byDay }).count).toBe(0);
+  });
+
+  test("is refused for good if a later one passes", () => {
+    expect([...judgeAt(2_000).refusals.keys()]).toEqual([1]);
+  });
+
+  test("is refused like any other if the key is the device's, or the table not ours", () => {
+    const detail = noPartition.detail.replace("(ingested_at)", "(tenant_id, ingested_at)");
+    const message = noPartition.message.replace("raw_events", "raw_events_acme");
+    for (const other of [{ detail }, { message }])
+      expect([...judgeAt(1_000, other).refusals.keys()]).toEqual([1]);
   });
 });
 
