@@ -184,6 +184,16 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining(named) });
     });
 
+    test("a table that somebody holds locked is no table that refuses COPY", async () => {
+      await granted();
+      await db.transaction("holding", async (tx) => {
+        await tx`lock table raw_events in access exclusive mode`;
+        const { postgres } = await check(as("sluice_app"), { PG_TIMEOUT_MS: "1000" });
+        const detail = expect.stringContaining("another session holds a lock") as string;
+        expect(postgres).toMatchObject({ ok: false, detail });
+      });
+    });
+
     const registryObstacles: readonly [string, string, string][] = [
       [
         "no right to read the devices",

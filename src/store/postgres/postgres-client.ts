@@ -269,6 +269,8 @@ function isConnectionLost(error: unknown): boolean {
 }
 
 const lockShare = 0.8;
+/** What the server calls that: it says nothing of the row, nor of how it is written. */
+export const lockTimeout = "55P03";
 
 /**
  * Limits that the server itself keeps, so that an abandoned transaction does not keep its locks: a client that is gone without a

@@ -19,6 +19,7 @@ import type { Commit, Part, TablesStore } from "../tables-sink.ts";
 import {
   arrayText,
   literal,
+  lockTimeout,
   send,
   serverError,
   type Postgres,
@@ -240,5 +241,6 @@ async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<numb
 
 /** The server refused a statement and goes on. Any other error says nothing about an entry. */
 function isOfStatement(error: unknown): boolean {
-  return serverError(error)?.severity === "ERROR";
+  const server = serverError(error);
+  return server?.severity === "ERROR" && server.code !== lockTimeout;
 }

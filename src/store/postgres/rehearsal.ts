@@ -8,6 +8,7 @@
 import { toFields } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import {
+  lockTimeout,
   rehearsal,
   send,
   serverError,
@@ -90,7 +91,7 @@ async function attempt(
   if (error !== undefined) found.problems.push(wordsOf(table, error));
 }
 
-/** Runs `work` in a savepoint. @returns the server's error; others are thrown */
+/** Runs `work` in a savepoint. @returns the server's error; others are thrown, and that somebody else holds a lock just now */
 async function tried(
   tx: Transaction,
   work: (tx: Transaction) => Promise<unknown>,
@@ -100,7 +101,7 @@ async function tried(
     return undefined;
   } catch (error) {
     const server = serverError(error);
-    if (server === undefined) throw error;
+    if (server === undefined || server.code === lockTimeout) throw error;
     return server;
   }
 }

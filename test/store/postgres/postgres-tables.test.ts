@@ -338,6 +338,17 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await storedSeqs()).toEqual([1, 2, 4]);
   });
 
+  test("a batch that waits for a lock says so, and no refused entry is looked for", async () => {
+    const impatient = openPostgres({ url, poolMax: 2, timeoutMs: 1000 });
+    const waiting = postgresSink(impatient);
+    await waiting.deliver(delivery([event(1)]));
+    const unlock = await lockRawEvents(url);
+    const second = delivery([event(2)], { before: { ...noTotals, delivered: 1 } });
+    expect(await waiting.deliver(second).then(String, explain)).toContain("another session holds a lock");
+    await unlock();
+    await impatient.close();
+  });
+
   test("positions are returned only after a transaction under way has ended", async () => {
     await sink.deliver(delivery([event(1)]));
     const unlock = await lockRawEvents(url);
