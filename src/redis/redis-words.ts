@@ -15,6 +15,8 @@ const remedies: Readonly<Record<string, string>> = {
   NOPERM:
     "the ACL user lacks a right: ACL SETUSER … ~<REDIS_PREFIX>* &sluice:* +@all -@dangerous (and +role with sentinels)",
   DENIED: "it is in protected mode: give it a password, or bind it to loopback",
+  WRONGTYPE:
+    "a key that Sluice needs for itself (<REDIS_PREFIX>devices, devices:seen or sluice:<GATEWAY_ID>:mark) is somebody else's: remove it, or set REDIS_PREFIX",
   OOM: "its memory is full: raise maxmemory, or lower REDIS_METADATA_TTL",
   MISCONF: "it cannot save to its disk and takes no writes: free its disk",
   READONLY: "it is a replica: name the master, or set REDIS_SENTINELS",
@@ -28,7 +30,11 @@ const passing = new Set(["READONLY", "OOM", "NOREPLICAS", "MISCONF"]);
 /** The connection leads to a server that is no use any more. */
 const leaveFor = new Set(["READONLY", "MASTERDOWN", "LOADING", "NOAUTH"]);
 
+/** So Redis 7 says within a script what is NOPERM outside of one. */
+const deniedInScript = /^(ERR )?The user executing the script can't/;
+
 function firstWord(error: unknown): string {
+  if (error instanceof Error && deniedInScript.test(error.message)) return "NOPERM";
   return error instanceof Error ? (/^(?:ERR )?(-?[A-Z]+)\b/.exec(error.message)?.[1] ?? "") : "";
 }
 

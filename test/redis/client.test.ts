@@ -101,6 +101,17 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
       expect(await ping(client)).toEqual(["PONG"]);
     });
 
+    test("the ACL user lacks a command that a script calls, or a key of ours is somebody else's", async () => {
+      const redis = await server();
+      const client = open({ url: redis.url });
+      await redis.send("LPUSH", "devices:seen", "x");
+      const call = script(`return redis.call('ZADD',KEYS[1],1,'a')`);
+      const said = () => client.script(call, ["devices:seen"], []).catch(explain);
+      expect(await said()).toMatch(/WRONGTYPE.*is somebody else's: remove it/);
+      await redis.send("ACL", "SETUSER", "default", "-zadd");
+      expect(await said()).toMatch(/lacks a right/);
+    });
+
     test("what answers is no Redis", async () => {
       const web = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
       ends.push(() => web.stop(true));
