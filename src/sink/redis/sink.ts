@@ -69,6 +69,8 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const counts = { devices_written: 0, devices_unchanged: 0, metrics_left_out: 0, devices_expired: 0 };
   /** What we wrote there last, also in an earlier life; undefined: nothing that is known. */
   let mark = lastWritten(parts.held);
+  /** The same for what was written while there was no mark to be moved: without it a restart after the filling took it for lost. */
+  let unmarked = 0;
 
   const refill = createRefill({
     held: parts.held,
@@ -78,7 +80,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     sinceMs: () => clock.wallMs() - ttlMs,
     merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
     begun: () => client.pipeline([["SET", markKey, filling]]),
-    filled: () => moveMark(filling, mark ?? 0),
+    filled: () => moveMark(filling, Math.max(mark ?? 0, unmarked)),
   });
   const looking = every(clock, lookEveryMs, look);
 
@@ -87,8 +89,10 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     // Of its lane nothing else comes.
     const entries = given.filter(isEvent);
     const { foreign, found } = await merge(coalesce(entries, names));
+    const last = entries.at(-1)?.seq ?? 0;
     // While it is to be filled there is no mark to be moved.
-    if (isWhole(expected, found) && !refill.isRunning) await moveMark(found, entries.at(-1)?.seq ?? 0);
+    if (isWhole(expected, found) && !refill.isRunning) await moveMark(found, last);
+    else unmarked = last;
     const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
     if (refusals.length > 0) refuse(refusals);
     return { delivered: entries.length - refusals.length, ignored: 0, refused: refusals.length };
@@ -101,9 +105,11 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     const what =
       expected === undefined
         ? "holds nothing of this gateway yet"
-        : isLost
-          ? "lost what it held"
-          : "lost the newest of what it held";
+        : found === filling
+          ? "was not filled to its end"
+          : isLost
+            ? "lost what it held"
+            : "lost the newest of what it held";
     refill.start(`Redis at ${client.place} ${what}`);
     return false;
   }
