@@ -16,11 +16,12 @@ import { explain, type Log } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
 import { type Connection, NoSession, openConnection } from "./mqtt-connection.ts";
 import type { MqttVersion } from "./mqtt-options.ts";
-import { describeFailure, isRefusal, refusesVersion } from "./mqtt-words.ts";
+import { describeFailure, isRefusal } from "./mqtt-words.ts";
 import { endSession } from "./end-session.ts";
 import type { MqttMessage } from "./outstanding.ts";
 import type { SessionMemory } from "./session-memory.ts";
 import { createTwins } from "./twins.ts";
+import { createVersionChoice } from "./version-choice.ts";
 
 export interface FormerSpec {
   readonly clientIds: readonly string[];
@@ -141,7 +142,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
   const { intake } = hooks;
   let connection: Connection | undefined;
   let timer: Timer | undefined;
-  let { version } = spec;
+  const choice = createVersionChoice(spec.version, false);
   let [isReady, isReplaced, isParted, isOpen, stopped, wasTried] = [false, false, false, true, false, false];
   let [attempt, refusals, dialledMs, taken, takenBefore] = [0, 0, 0, 0, 0];
   const counting: Intake = {
@@ -172,7 +173,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     dialledMs = clock.monoMs();
     try {
       connection = openConnection({
-        options: spec.optionsFor(clientId, version, false),
+        options: spec.optionsFor(clientId, choice.version, false),
         payloadBytesMax: () => spec.payloadBytesMax(),
         filters: memory.filtersOf(clientId),
         obsolete: [],
@@ -184,6 +185,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
         flows: hooks.flows,
         takenOnce() {},
         ready() {
+          if (!choice.answered()) return connection?.abandon("asking for MQTT 5 once more");
           isReady = true;
           answer();
           unsubscribe();
@@ -213,10 +215,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     isReady = false;
     timer?.cancel();
     if (cause instanceof NoSession) return void end();
-    if (version === 5 && refusesVersion(cause)) {
-      version = 4;
-      return dial();
-    }
+    if (choice.ended(cause)) return stopped ? undefined : dial();
     if (clock.monoMs() - dialledMs >= goodConnectionMs) [attempt, refusals] = [0, 0];
     attempt += 1;
     if (isRefusal(cause)) refusals += 1;
@@ -254,7 +253,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
 
   async function end(): Promise<void> {
     // It may also have begun with our own CONNECT.
-    await endSession(spec.optionsFor(clientId, version, true), clock);
+    await endSession(spec.optionsFor(clientId, choice.version, true), clock);
     noted(() => memory.forget(clientId));
     isOpen = false;
     answer();

@@ -111,7 +111,7 @@ export const mqttSettings = {
     name: "MQTT_VERSION",
     default: "auto",
     words: ["auto", "5", "3.1.1"],
-    help: "auto: MQTT 5, and 3.1.1 if the broker refuses that.",
+    help: "auto: MQTT 5, and 3.1.1 if the broker refuses that or does not answer it.",
   }),
 };
 

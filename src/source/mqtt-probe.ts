@@ -11,6 +11,7 @@ import {
   Closed,
   describeFailure,
   groupNote,
+  isUnanswered,
   refusesVersion,
   remarksOn,
   resetText,
@@ -64,16 +65,18 @@ function whyNot(failure: unknown, place: string): string {
     : `${said}: does that port want TLS (mqtts://)?`;
 }
 
-/** As the source does: MQTT 5, and 3.1.1 if that is refused. */
+/** As the source does: MQTT 5, and 3.1.1 if that is refused, or left without an answer that 3.1.1 gets. */
 async function connectEither(
   settings: MqttSettings,
   statusTopic?: StatusTopic,
 ): Promise<ConnectResult & { version: MqttVersion }> {
   const version: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
   const answer = await tryConnect(settings, version, statusTopic);
-  if ("failure" in answer && settings.version === "auto" && refusesVersion(answer.failure))
-    return { ...(await tryConnect(settings, 4, statusTopic)), version: 4 };
-  return { ...answer, version };
+  if (!("failure" in answer) || settings.version !== "auto") return { ...answer, version };
+  const isRefused = refusesVersion(answer.failure);
+  if (!isRefused && !isUnanswered(answer.failure)) return { ...answer, version };
+  const older = await tryConnect(settings, 4, statusTopic);
+  return isRefused || "connack" in older ? { ...older, version: 4 } : { ...answer, version };
 }
 
 /** Connects and leaves again. */

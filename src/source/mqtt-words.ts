@@ -98,7 +98,7 @@ export function describeFailure(error: unknown, place: string): string {
   if (certificateAlert.test(said)) return `${place} ${unprovedText}`;
   if (said.startsWith("Invalid header flag bits"))
     return `${place} does not speak MQTT: another program listens there`;
-  if (said === "connack timeout") return `${place} ${unheardText}`;
+  if (said === connackTimeout) return `${place} ${unheardText}`;
   if (said === "Keepalive timeout") return `${place} fell silent: no answer to a ping`;
   return `${place}: ${said}`;
 }
@@ -109,6 +109,7 @@ const certificateAlert =
 const unprovedText =
   "does not accept our client certificate: check MQTT_TLS_CERT and MQTT_TLS_KEY, and the broker's CA";
 
+const connackTimeout = "connack timeout";
 /** Nobody tells a connection that is never made from one that is made and says nothing. */
 const unheardText =
   "does not answer CONNECT: what listens there is no broker, or hangs, or a firewall drops what is sent to it, or the name server does not answer";
@@ -119,6 +120,12 @@ const unansweredText =
 export function refusesVersion(error: unknown): boolean {
   const code = codeOf(error);
   return code === 1 || code === 132;
+}
+
+/** Did it say nothing at all to CONNECT? */
+export function isUnanswered(error: unknown): boolean {
+  if (error instanceof Closed) return !error.answered;
+  return systemErrors[codeOf(error) ?? ""] === resetText || explain(error) === connackTimeout;
 }
 
 /** Is it our last will that the broker refuses? */

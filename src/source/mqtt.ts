@@ -24,12 +24,13 @@ import {
   placeOf,
   tlsOf,
 } from "./mqtt-options.ts";
-import { describeFailure, groupNote, refusesVersion, remarksOn, versionName } from "./mqtt-words.ts";
+import { describeFailure, groupNote, remarksOn, versionName } from "./mqtt-words.ts";
 import { probeMqtt } from "./mqtt-probe.ts";
 import { createStatusPublisher } from "./mqtt-status.ts";
 import { MqttMessage } from "./outstanding.ts";
 import { createSessionMemory } from "./session-memory.ts";
 import { createTakeovers } from "./takeovers.ts";
+import { createVersionChoice } from "./version-choice.ts";
 
 export const mqtt = sourceKind({
   name: "mqtt",
@@ -74,6 +75,7 @@ export function openMqttSource(options: MqttOptions): Source {
   const filters = filtersOf(settings, options.mapped?.filters);
   const clientId = settings.clientId ?? `sluice-${gatewayId}`;
   const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
+  const choice = createVersionChoice(preferred, settings.version !== "auto");
   const rivals = createTakeovers(clock, clientId);
   const tls = lastGood(() => tlsOf(settings));
   const losses = createBrokerLosses(options.lossesFile, place, clock, log);
@@ -101,7 +103,6 @@ export function openMqttSource(options: MqttOptions): Source {
       }),
   });
 
-  let version = preferred;
   let connection: Connection | undefined;
   let retry: Timer | undefined;
   let looking: Timer | undefined;
@@ -131,7 +132,7 @@ export function openMqttSource(options: MqttOptions): Source {
       connection = openConnection({
         options: clientOptions(settings, {
           clientId,
-          version,
+          version: choice.version,
           clean: false,
           maximumPacketSize: announced,
           tls: tls(),
@@ -164,6 +165,8 @@ export function openMqttSource(options: MqttOptions): Source {
   const withSuspicion = (text: string) => [text, rivals.suspicion()].filter(Boolean).join("; ");
 
   function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
+    if (!choice.answered()) return connection?.abandon("asking for MQTT 5 once more");
+    const { version } = choice;
     // Of a rival that takes the session away each time it is told once.
     if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
       log.warn({ broker: place, client_id: clientId }, sessionLostText);
@@ -199,13 +202,9 @@ export function openMqttSource(options: MqttOptions): Source {
     connection = undefined;
     if (connected) reconnects += 1;
     const lastedMs = clock.monoMs() - dialledMs;
-    if (settings.version === "auto" && version === 5 && refusesVersion(cause)) {
-      version = 4;
-      return dial(intake);
-    }
-    if (status?.isOver(cause)) {
+    if (choice.ended(cause) || status?.isOver(cause)) {
       connected = false;
-      return dial(intake);
+      return stopped ? undefined : dial(intake);
     }
     const before = rivals.suspicion();
     if (connected) rivals.ended(cause, lastedMs);
@@ -220,7 +219,6 @@ export function openMqttSource(options: MqttOptions): Source {
     }
     connected = false;
     attempt = lastedMs >= goodConnectionMs ? 0 : attempt + 1;
-    version = preferred;
     first.resolve();
     if (stopped) return;
     retry = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, random), () => dial(intake));
