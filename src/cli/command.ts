@@ -148,7 +148,7 @@ function readOptions(options: Options, raw: Readonly<Record<string, unknown>>): 
 }
 
 /** @param make the schema, once it is needed: of all commands one runs */
-function option<T>(flags: string, help: string, make: () => z.ZodType<T>): Option<T> {
+export function option<T>(flags: string, help: string, make: () => z.ZodType<T>): Option<T> {
   return {
     flags,
     help,

@@ -7,36 +7,23 @@ import { z } from "zod";
 import { keepSecret, masked } from "../core/mask.ts";
 import { brokerSchemes } from "../core/mqtt-url.ts";
 import { urlOf } from "../core/settings.ts";
-import { type Context, type Option, UsageError, string } from "./command.ts";
+import { type Context, option, UsageError, string } from "./command.ts";
 
-const brokerUrl = z
-  .string()
-  .refine(
-    (s) => urlOf(brokerSchemes).safeParse(s).success,
-    "must be a URL such as mqtt://127.0.0.1:1883 (or mqtts, ws, wss)",
-  );
-
-const broker: Option<string | undefined> = {
-  flags: "--broker <url>",
-  help: "mqtt://, mqtts://, ws:// or wss://; with a user and password see --broker-file",
-  schema: brokerUrl.optional(),
-};
-
-const http: Option<string | undefined> = {
-  flags: "--http <url>",
-  help: "Instead of a broker: a gateway's HTTP ingest (INGEST_LISTEN), such as http://127.0.0.1:8081",
-  schema: z
-    .string()
-    .refine(
-      (s) => urlOf(["http", "https"]).safeParse(s).success,
-      "must be a URL such as http://127.0.0.1:8081",
-    )
-    .optional(),
-};
+const urlLike = (schemes: readonly string[], example: string) =>
+  z.string().refine((s) => urlOf(schemes).safeParse(s).success, `must be a URL such as ${example}`);
+const brokerUrl = () => urlLike(brokerSchemes, "mqtt://127.0.0.1:1883 (or mqtts, ws, wss)");
 
 export const brokerOptions = {
-  broker,
-  http,
+  broker: option(
+    "--broker <url>",
+    "mqtt://, mqtts://, ws:// or wss://; with a user and password see --broker-file",
+    () => brokerUrl().optional(),
+  ),
+  http: option(
+    "--http <url>",
+    "Instead of a broker: a gateway's HTTP ingest (INGEST_LISTEN), such as http://127.0.0.1:8081",
+    () => urlLike(["http", "https"], "http://127.0.0.1:8081").optional(),
+  ),
   brokerFile: string(
     "--broker-file <path>",
     "A file that holds the broker's URL, so that its password is not in the list of processes",
@@ -73,7 +60,7 @@ export function whichBroker(
 }
 
 function urlIn(file: string): string {
-  const read = brokerUrl.safeParse(readText(file));
+  const read = brokerUrl().safeParse(readText(file));
   if (!read.success)
     throw new UsageError(`--broker-file ${file}: what it holds ${read.error.issues[0]?.message}`);
   keepSecret(read.data);

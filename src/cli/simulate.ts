@@ -12,7 +12,7 @@ import { faultNames, faultOf, parseFaults } from "../simulator/fault.ts";
 import { createFleet, type Fleet } from "../simulator/fleet.ts";
 import { publishFleet, type PublishResult } from "../simulator/publisher.ts";
 import { registryCsv, registrySql } from "../simulator/registration.ts";
-import { command, type Context, number, type Option, toggle } from "./command.ts";
+import { command, type Context, number, option, toggle } from "./command.ts";
 import { jsonLine, progressLine, table } from "./report.ts";
 import { brokerOptions, whichBroker } from "./simulate-broker.ts";
 
@@ -21,7 +21,7 @@ const drainMs = 10_000;
 const options = {
   ...brokerOptions,
   devices: number("--devices <n>", "Devices that may send", { default: 25, min: 1, max: 1_000_000 }),
-  tenants: tenants(),
+  tenants: option("--tenants <names>", "Tenants that the devices belong to, in turn (default demo)", tenants),
   rate: number("--rate <n>", "Messages per second; 0: as fast as the broker acknowledges", {
     default: 50,
     fraction: true,
@@ -34,7 +34,12 @@ const options = {
   qos: number("--qos <n>", "MQTT quality of service", { default: 1, max: 2 }),
   seed: number("--seed <n>", "The same seed gives the same devices, tokens and messages", { default: 1 }),
   faults: faultShares("none"),
-  mqtt: protocol(),
+  mqtt: option("--mqtt <version>", "MQTT version, 5 or 3.1.1 (default 5)", () =>
+    z
+      .enum(["5", "3.1.1"], "must be 5 or 3.1.1")
+      .optional()
+      .transform((version): 4 | 5 => (version === "3.1.1" ? 4 : 5)),
+  ),
   connections: number("--connections <n>", "Connections that the devices share", {
     default: 4,
     min: 1,
@@ -45,8 +50,15 @@ const options = {
     min: 1,
     max: 60_000,
   }),
-  clientId: clientId(),
-  printRegistry: registryForm(),
+  // Two runs at one broker must not share client ids: the broker would disconnect one for the other.
+  clientId: option("--client-id <prefix>", "How client ids begin (default: different in every run)", () =>
+    z.string().default(() => `sluice-sim-${crypto.randomUUID().slice(0, 8)}`),
+  ),
+  printRegistry: option(
+    "--print-registry <form>",
+    "Print the fleet as rows of device_registry, sql or csv, and publish nothing",
+    () => z.enum(["sql", "csv"], "must be sql or csv").optional(),
+  ),
   json: toggle("--json", "Print the summary as JSON"),
 };
 
@@ -119,37 +131,8 @@ function ms(value: number | null): string {
   return value === null ? "-" : value.toFixed(1);
 }
 
-function protocol(): Option<4 | 5> {
-  const schema = z
-    .enum(["5", "3.1.1"], "must be 5 or 3.1.1")
-    .optional()
-    .transform((version) => (version === "3.1.1" ? 4 : 5));
-  return { flags: "--mqtt <version>", help: "MQTT version, 5 or 3.1.1 (default 5)", schema };
-}
-
-function registryForm(): Option<"sql" | "csv" | undefined> {
-  return {
-    flags: "--print-registry <form>",
-    help: "Print the fleet as rows of device_registry, sql or csv, and publish nothing",
-    schema: z.enum(["sql", "csv"], "must be sql or csv").optional(),
-  };
-}
-
-/** Two runs at one broker must not share client ids: the broker would disconnect one for the other. */
-function clientId(): Option<string> {
-  const schema = z
-    .string()
-    .optional()
-    .transform((given) => given ?? `sluice-sim-${crypto.randomUUID().slice(0, 8)}`);
-  return {
-    flags: "--client-id <prefix>",
-    help: "How client ids begin (default: different in every run)",
-    schema,
-  };
-}
-
-function tenants(): Option<[string, ...string[]]> {
-  const schema = z
+function tenants() {
+  return z
     .string()
     .default("demo")
     .transform((text, context): [string, ...string[]] => {
@@ -159,27 +142,23 @@ function tenants(): Option<[string, ...string[]]> {
       context.addIssue("must be names separated by commas, without /, +, # and spaces");
       return z.NEVER;
     });
-  return {
-    flags: "--tenants <names>",
-    help: "Tenants that the devices belong to, in turn (default demo)",
-    schema,
-  };
 }
 
 /** `--faults`, for `demo` too. */
 export function faultShares(fallback: string) {
-  const schema = z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      try {
-        return parseFaults(text);
-      } catch (error) {
-        context.addIssue(explain(error));
-        return z.NEVER;
-      }
-    });
   const list = faultNames.map((name) => `${name} (${faultOf(name).expected})`).join(", ");
   const help = `all, none, or a list such as bad-token=0.02,oversize=0.01 (default ${fallback}): ${list}`;
-  return { flags: "--faults <list>", help, schema };
+  return option("--faults <list>", help, () =>
+    z
+      .string()
+      .default(fallback)
+      .transform((text, context) => {
+        try {
+          return parseFaults(text);
+        } catch (error) {
+          context.addIssue(explain(error));
+          return z.NEVER;
+        }
+      }),
+  );
 }

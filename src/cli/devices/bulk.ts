@@ -8,7 +8,7 @@ import { readDevices, writeDevices, type Format } from "../../admin/bulk/device-
 import { importDevices, noResult, removeUntold, type ImportResult } from "../../admin/bulk/import.ts";
 import { filterOf } from "../../admin/device-columns.ts";
 import { z } from "zod";
-import { command, type Context, type Option, toggle, UsageError } from "../command.ts";
+import { command, type Context, option, type Option, toggle, UsageError } from "../command.ts";
 import { progressOf, withProgress } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
 import { registryOptions } from "../which-gateway.ts";
@@ -114,11 +114,9 @@ function listCounting(devices: DeviceStore, step: (count: number) => void): Pick
 }
 
 function format(help: string): Option<Format | undefined> {
-  return {
-    flags: "--format <format>",
-    help,
-    schema: z.enum(["csv", "ndjson"], "must be csv or ndjson").optional(),
-  };
+  return option("--format <format>", help, () =>
+    z.enum(["csv", "ndjson"], "must be csv or ndjson").optional(),
+  );
 }
 
 type MadeTokens = ImportResult["tokens"];

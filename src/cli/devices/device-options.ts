@@ -2,7 +2,7 @@
 import { isLevel } from "../../core/topic-level.ts";
 import { z } from "zod";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
-import { type Context, json, type Option, UsageError, string } from "../command.ts";
+import { type Context, json, option, type Option, UsageError, string } from "../command.ts";
 import { devicesOf, gatewayClient, type GatewayClient } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
 import { openConfiguredStore } from "../configured-store.ts";
@@ -53,19 +53,20 @@ export function deviceId({ tenant, device }: { tenant: string; device: string })
 
 /** An option that names one device. */
 export function deviceOption(flags: string, help: string): Option<DeviceId | undefined> {
-  const schema = z
-    .string()
-    .regex(/^[^/]+\/[^/]+$/, "must be <tenant>/<device>")
-    .transform((said) => {
-      const [tenantId = "", device = ""] = said.split("/");
-      return { tenantId, deviceId: device };
-    })
-    .optional();
-  return { flags, help, schema };
+  return option(flags, help, () =>
+    z
+      .string()
+      .regex(/^[^/]+\/[^/]+$/, "must be <tenant>/<device>")
+      .transform((said) => {
+        const [tenantId = "", device = ""] = said.split("/");
+        return { tenantId, deviceId: device };
+      })
+      .optional(),
+  );
 }
 
-export function metadataOption(): Option<Readonly<Record<string, unknown>> | undefined> {
-  const schema = z
+export const metadataOption = option("--metadata <json>", "A JSON object that is kept with the device", () =>
+  z
     .string()
     .transform((text, context) => {
       try {
@@ -75,6 +76,5 @@ export function metadataOption(): Option<Readonly<Record<string, unknown>> | und
         return z.NEVER;
       }
     })
-    .optional();
-  return { flags: "--metadata <json>", help: "A JSON object that is kept with the device", schema };
-}
+    .optional(),
+);

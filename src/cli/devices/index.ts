@@ -46,7 +46,7 @@ const add = command({
   options: {
     site: requiredString("--site <id>", "The site that its messages must name"),
     firmware: string("--firmware <version>", "Its firmware version"),
-    metadata: metadataOption(),
+    metadata: metadataOption,
     ...common,
   },
   run(context, { args, options }) {
@@ -116,7 +116,7 @@ const update = command({
   options: {
     site: string("--site <id>", "The site that its messages must name from now on"),
     firmware: string("--firmware <version>", "Its firmware version"),
-    metadata: metadataOption(),
+    metadata: metadataOption,
     ...common,
   },
   run(context, { args, options: { site, firmware, metadata, ...options } }) {

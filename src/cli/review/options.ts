@@ -1,7 +1,7 @@
 /** The options of a review queue's commands, and what they select. */
 import { z } from "zod";
 import type { Filter } from "../../admin/review/review-queue.ts";
-import { moment, type Option, string, toggle, UsageError } from "../command.ts";
+import { moment, option, string, toggle, UsageError } from "../command.ts";
 import type { WhichGateway } from "../which-gateway.ts";
 
 /** The options as they were read; which ones exist depends on the command. */
@@ -14,7 +14,13 @@ export const filters = {
   until: moment("--until <time>", "Only before this time"),
 };
 export const selecting = {
-  ids: ids(),
+  ids: option("--ids <list>", "Only these ids, separated by commas", () =>
+    z
+      .string()
+      .regex(/^\d{1,15}(,\d{1,15}){0,999}$/, "must be ids separated by commas, at most 1000")
+      .transform((text) => text.split(",").map(Number))
+      .optional(),
+  ),
   all: toggle("--all", "All of them"),
   dryRun: toggle("--dry-run", "Change nothing; only say what would be done"),
 };
@@ -42,13 +48,4 @@ export function filterOf(options: Options): Filter {
 export function whichOf(options: Options): WhichGateway {
   const text = (value: unknown) => (typeof value === "string" ? value : undefined);
   return { gateway: text(options["gateway"]), tokenFile: text(options["tokenFile"]) };
-}
-
-function ids(): Option<readonly number[] | undefined> {
-  const schema = z
-    .string()
-    .regex(/^\d{1,15}(,\d{1,15}){0,999}$/, "must be ids separated by commas, at most 1000")
-    .transform((text) => text.split(",").map(Number))
-    .optional();
-  return { flags: "--ids <list>", help: "Only these ids, separated by commas", schema };
 }

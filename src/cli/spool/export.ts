@@ -5,7 +5,7 @@ import type { Entry } from "../../core/entry.ts";
 import { counted, countedEntries } from "../../core/readable.ts";
 import { exportSpool } from "../../spool/tools/export.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
-import { command, type Context, string } from "../command.ts";
+import { command, type Context, option, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { writeAll } from "../output.ts";
 import { withProgress } from "../progress.ts";
@@ -19,11 +19,11 @@ export const exportEntries = command({
   options: {
     sink: string("--sink <name>", "Only what this sink may not have settled"),
     tenant: string("--tenant <id>", "Only of this tenant; in line protocol, its lines have no tenant tag"),
-    format: {
-      flags: "--format <name>",
-      help: "ndjson (default) or lp, line protocol of the events that InfluxDB would get",
-      schema: z.enum(["ndjson", "lp"], "must be ndjson or lp").default("ndjson"),
-    },
+    format: option(
+      "--format <name>",
+      "ndjson (default) or lp, line protocol of the events that InfluxDB would get",
+      () => z.enum(["ndjson", "lp"], "must be ndjson or lp").default("ndjson"),
+    ),
     output: string(
       "--output <file>",
       "Write to this file, not to standard output; an existing file is not overwritten",
