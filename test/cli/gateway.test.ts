@@ -179,7 +179,7 @@ test("import of a file that is not there makes no local store", async () => {
     [directory, "is a directory"],
   ] as const) {
     const { code, err } = await runCommand(["devices", "import", file], { env: { DATA_DIR: dataDir } });
-    expect([code, err.includes(why), existsSync(dataDir)]).toEqual([1, true, false]);
+    expect([code, err.includes(why), existsSync(dataDir)]).toEqual([2, true, false]);
   }
 });
 

@@ -97,8 +97,8 @@ export const exportFile = command({
 
 function refuseIfNoFile(path: string): void {
   const found = statSync(path, { throwIfNoEntry: false });
-  if (found === undefined) throw new Error(`there is no file ${path}`);
-  if (found.isDirectory()) throw new Error(`${path} is a directory, and no file of devices`);
+  if (found === undefined) throw new UsageError(`there is no file ${path}`);
+  if (found.isDirectory()) throw new UsageError(`${path} is a directory, and no file of devices`);
 }
 
 /** @param step is told how many devices were listed so far */
