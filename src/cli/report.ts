@@ -9,6 +9,9 @@ export function progressLine({ sent, acknowledged, refused, unanswered, elapsedM
   return `${seconds} s: sent ${sent} (${rate} msg/s), acknowledged ${acknowledged}, refused ${refused}, unanswered ${unanswered}`;
 }
 
+/** One name of 256 characters must not push the next column of every row off the screen: it stands out of its own row alone. */
+const widthMax = 60;
+
 /** A table: rows under a heading, text left-aligned, columns of numbers right-aligned. Ends with a newline. */
 export function table(given: readonly (readonly string[])[]): string {
   const rows = given.map((row) => row.map(oneLine));
@@ -16,7 +19,7 @@ export function table(given: readonly (readonly string[])[]): string {
     const cells = rows.map((row) => row[at] ?? "");
     const values = cells.slice(1).filter((cell) => cell !== "-" && cell !== "");
     const isNumeric = at > 0 && values.length > 0 && values.every((cell) => /^-?[\d.,]+$/.test(cell));
-    return { width: Math.max(...cells.map((cell) => cell.length)), isNumeric };
+    return { width: Math.min(widthMax, Math.max(...cells.map((cell) => cell.length))), isNumeric };
   });
   const line = (row: readonly string[]) =>
     columns.map(({ width, isNumeric }, at) => {

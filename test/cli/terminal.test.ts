@@ -10,6 +10,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { runCommand } from "../kit/command.ts";
 import { systemClock } from "../../src/core/clock.ts";
+import { table } from "../../src/cli/report.ts";
 import { csvLine, csvRecords } from "../../src/admin/bulk/csv.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { event } from "../contract/entries.ts";
@@ -187,3 +188,12 @@ function rowsIn(store: string): Record<string, unknown>[] {
   db.close();
   return rows;
 }
+
+test("a very long name pushes nothing off the screen but in its own row", () => {
+  const lines = table([
+    ["device", "site"],
+    ["d".repeat(256), "s"],
+    ["d2", "s"],
+  ]).split("\n");
+  expect(lines.map((line) => line.length)).toEqual([66, 259, 63, 0]);
+});
