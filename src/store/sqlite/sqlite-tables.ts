@@ -3,6 +3,7 @@
  * takes any text, so nothing is refused but what an operator sets aside.
  */
 import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
@@ -50,11 +51,14 @@ export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesO
     deadlineMs: 30_000,
     // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
     positions: async (epochs) => epochs.flatMap((epoch) => position.get(epoch) ?? []),
-    transact: (part) =>
-      whenNotBusy(() => store.immediate(part)).catch((error: unknown) => {
+    async transact(part) {
+      // Nothing else in it waits: a backlog would be one turn, in which no timer runs and nobody is answered.
+      await setImmediate();
+      return whenNotBusy(() => store.immediate(part)).catch((error: unknown) => {
         const damage = whatIsDamaged(path, error);
         throw damage === undefined ? error : new Outage(damage, { alarm: true, cause: error });
-      }),
+      });
+    },
     // oxlint-disable-next-line typescript/require-await
     async probe() {
       position.get("");

@@ -45,6 +45,18 @@ test("rows have the columns of the PostgreSQL tables", async () => {
   await sink.close();
 });
 
+test("between two deliveries all else has its turn", async () => {
+  using at = place();
+  const sink = localSink({ path: at.path });
+  let turns = 0;
+  for (let seq = 1; seq <= 3; seq++) {
+    setImmediate(() => turns++);
+    await sink.deliver(delivery([event(seq)], { before: { ...noTotals, delivered: seq - 1 } }));
+  }
+  expect(turns).toBe(3);
+  await sink.close();
+});
+
 test("a failure in the middle of a batch leaves nothing of it, and the retry all of it once", async () => {
   using at = place();
   const sink = localSink({ path: at.path });
