@@ -26,6 +26,7 @@ export class BrokerMessage implements Message {
   readonly #client: Client | null;
   readonly #isWill: boolean;
   readonly #goOn: () => void;
+  #isAcknowledged = false;
 
   /** Of a payload of more than `payloadBytesMax` only the beginning is kept, as a copy, so that the rest goes at once. */
   constructor(
@@ -72,9 +73,10 @@ export class BrokerMessage implements Message {
     this.#client?.conn.destroy();
   }
 
-  /** Lets aedes acknowledge and pass on. For a client that left, that would only leave traces in aedes. */
+  /** Lets aedes acknowledge and pass on, once. For a client that left, that would only leave traces in aedes. */
   acknowledge(): void {
-    if (!this.abandoned()) this.#goOn();
+    if (!this.#isAcknowledged && !this.abandoned()) this.#goOn();
+    this.#isAcknowledged = true;
   }
 }
 
@@ -170,7 +172,8 @@ export function createIntakeGate(warn: Warn): Gate {
   function hand(to: Intake, message: BrokerMessage): void {
     if (message.qos > 0) unacknowledged += 1;
     to.receive(message);
-    if (message.qos === 0) message.acknowledge();
+    // While its device is looked up, nobody knows whether it may be passed on.
+    if (message.qos === 0 && message.outcome !== null) message.acknowledge();
   }
 
   /** In turns: what has waited may be the work of a second. */
@@ -212,8 +215,8 @@ export function createIntakeGate(warn: Warn): Gate {
     putsOff: (goOn) => intake?.putsOff(goOn) ?? false,
     durable(messages) {
       for (const message of messages) {
-        if (!(message instanceof BrokerMessage) || message.qos === 0) continue;
-        unacknowledged -= 1;
+        if (!(message instanceof BrokerMessage)) continue;
+        if (message.qos > 0) unacknowledged -= 1;
         message.acknowledge();
       }
     },

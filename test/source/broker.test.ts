@@ -312,6 +312,39 @@ describe("clients", () => {
     });
   });
 
+  test("what waits for the look-up of its device, without an acknowledgement or as a will, is passed on when that has answered", async () => {
+    const authenticate = () => Promise.resolve(true);
+    const { source, port, intake } = await embeddedBroker({}, { authenticate });
+    intake.receive = (message) => intake.messages.push(message) === 0;
+    const login = { username: "acme/d1", password: "tok" };
+    const topic = "tenant/acme/device/d1/telemetry";
+    const subscriber = await device(port, "s", login);
+    subscriber.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic, qos: 0 }] });
+    await until("SUBACK", () => idsOf(subscriber, "suback").length === 1);
+    const publisher = await wireClient(port);
+    const will = { topic, payload: Buffer.from("gone"), qos: 0, retain: false } as const;
+    publisher.send({ ...connectPacket("w", login), cmd: "connect", will } as Parameters<
+      WireClient["send"]
+    >[0]);
+    await until("CONNACK", () => publisher.packets.length === 1);
+    publisher.send(publishPacket(1, "here", { topic, qos: 0 }));
+    await until("the message", () => intake.messages.length === 1);
+    const answer = () => {
+      for (const message of intake.messages) message.outcome = "accepted";
+      source.durable(intake.messages.slice(-1));
+    };
+    const passedOn = () =>
+      subscriber.packets.flatMap((packet) => (packet.cmd === "publish" ? [String(packet.payload)] : []));
+    answer();
+    await until("it is passed on", () => passedOn().length === 1);
+    publisher.socket.destroy();
+    await until("the will", () => intake.messages.length === 2);
+    answer();
+    await until("it is passed on", () => passedOn().length === 2);
+    expect(passedOn()).toEqual(["here", "gone"]);
+    expect(source.status().unacknowledged).toBe(0);
+  });
+
   test("a device gets what is accepted on its own topic while it is connected, and no retained message or session afterwards", async () => {
     const authenticate = () => Promise.resolve(true);
     const { port, intake } = await embeddedBroker({}, { authenticate }, true);
