@@ -25,7 +25,9 @@ export class KafkaError extends Error {
 }
 
 export const code = {
+  unknown: -1,
   offsetOutOfRange: 1,
+  corruptMessage: 2,
   unknownTopic: 3,
   leaderNotAvailable: 5,
   notLeader: 6,
@@ -42,6 +44,7 @@ export const code = {
   invalidProducerEpoch: 47,
   concurrentTransactions: 51,
   transactionForbidden: 53,
+  storageError: 56,
   loginFailed: 58,
   groupNotFound: 69,
   invalidRecord: 87,
@@ -55,6 +58,10 @@ const ofRecords: ReadonlySet<number> = new Set([
   code.invalidTimestamp,
   code.invalidRecord,
 ]);
+
+/** Something is wrong with the one partition, where it lies: others of the same leader can be read. */
+const ofPartition: ReadonlySet<number> = new Set([code.unknown, code.corruptMessage, code.storageError]);
+export const isOfPartition = (errorCode: number): boolean => ofPartition.has(errorCode);
 
 /** Nothing was done, and the same request is to be repeated in a moment. */
 const passing: ReadonlySet<number> = new Set([

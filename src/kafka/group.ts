@@ -7,7 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
-import { boundedCodecs } from "./unpack.ts";
+import { fetchChecked, type FetchWatch } from "./group-fetch.ts";
 import { answerForNobody, tellLeaderless, type NamedPartition } from "./leaderless.ts";
 
 export interface GroupRecord extends ReadRecord {
@@ -25,8 +25,11 @@ export interface GroupOptions {
   readonly clock: Clock;
   /** Resolves when all of them are durable: only then they are committed. */
   take(records: readonly GroupRecord[]): Promise<void>;
+  readonly watch: FetchWatch;
   /** Of those dealt to us these have no leader now; none: all have one again. */
   leaderless(partitions: readonly NamedPartition[]): void;
+  /** The partitions are about to be dealt out anew. */
+  dealsAnew(): void;
   /** The group knows us. */
   heard(): void;
 }
@@ -35,9 +38,9 @@ export interface GroupOptions {
 export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
   const { settings, clientId, groupId, instanceId, topics, waitMs, take, heard } = options;
   const { library, client } = await openClient(settings, clientId);
-  await boundedCodecs();
   const cluster = client.createCluster();
   tellLeaderless(library, cluster);
+  fetchChecked(library, cluster, options);
   answerForNobody(library, cluster, options);
   // The library makes one of its own otherwise.
   client.createCluster = () => cluster;
@@ -55,21 +58,15 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
     },
     onBatch: (messages) =>
       take(
-        messages.map(({ topic, partition, offset, timestamp, key, value, headers }) => ({
+        messages.map(({ topic, partition, value }) => ({
+          ...(value as unknown as ReadRecord),
           topic,
           partition,
-          offset: Number(offset),
-          timeMs: Number(timestamp),
-          epoch: -1,
-          key: key === null ? null : Buffer.from(key),
-          value: value === null ? null : Buffer.from(value),
-          headers: Object.keys(headers).length === 0 ? undefined : new Map(Object.entries(headers)),
         })),
       ),
   });
   heard();
   consumer.on("heartbeat", heard);
-  // Perhaps they are another's now; if not, they are named again.
-  consumer.on("rebalanceInProgress", () => options.leaderless([]));
+  consumer.on("rebalanceInProgress", options.dealsAnew);
   return { leave: () => consumer.close() };
 }

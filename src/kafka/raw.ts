@@ -75,6 +75,11 @@ function writeProduce(encoder: Encoder, request: RawProduce): Encoder {
 
 /** With it names are sent and not ids. */
 const fetchVersion = 12;
+
+export interface Answer {
+  readonly errorCode: number;
+  readonly fetched: readonly Fetched[];
+}
 const committedOnly = 1;
 
 /** Fetch without a session: each request says all that is wanted. */
@@ -82,8 +87,16 @@ export function rawFetch({ FETCH }: Api): Api["FETCH"] {
   return {
     ...older(FETCH, fetchVersion),
     request: (encoder, data) => writeFetch(encoder, data as unknown as RawFetch),
-    response: (decoder) => readFetch(decoder) as never,
+    response: (decoder) => readFetch(decoder, fetchVersion) as never,
   };
+}
+
+/** The library's request, and its answer as bytes; a cluster that knows no version 12 is too old for `rawFetch` as well. */
+export function bareFetch(api: Api["FETCH"]): Api["FETCH"] {
+  const { fallback, ...own } = api;
+  const response = (decoder: Decoder) => readFetch(decoder, api.apiVersion) as never;
+  if (api.apiVersion === fetchVersion || fallback === undefined) return { ...own, response };
+  return { ...own, response, fallback: bareFetch(fallback) };
 }
 
 function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): Encoder {
@@ -117,12 +130,12 @@ function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): E
 }
 
 /** What stands in front of it concerns the request as a whole: an error there is told of each partition that was asked for. */
-function readFetch(decoder: Decoder): { readonly errorCode: number; readonly fetched: Fetched[] } {
+function readFetch(decoder: Decoder, version: number): Answer {
   decoder.readInt32();
   const errorCode = decoder.readInt16();
   decoder.readInt32();
   const fetched = decoder.readCompactArray((each) => {
-    const topic = each.readCompactString() ?? "";
+    const topic = version > fetchVersion ? each.readUUID() : (each.readCompactString() ?? "");
     const partitions = each.readCompactArray((one) => readPartition(one, topic));
     each.readTagBuffer();
     return partitions;

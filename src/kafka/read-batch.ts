@@ -44,7 +44,7 @@ export async function readRecords(
     const end = begin + at.leaderEpoch + bytes.readInt32BE(begin + at.length);
     // The last may be cut off: it comes whole with the next request.
     if (end > bytes.length) break;
-    const batch = bytes.subarray(begin, end);
+    const batch = bytes.subarray(begin, Math.max(end, begin + at.records));
     begin = end;
     const base = Number(batch.readBigInt64BE(0));
     check(batch, fetched, base);

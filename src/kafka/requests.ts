@@ -53,6 +53,7 @@ export interface Wanted extends Place {
 
 /** What a broker says of a partition. */
 export interface Fetched {
+  /** Its name, or its id if that was asked for. */
   readonly topic: string;
   readonly partition: number;
   /** 0: none. */
@@ -66,6 +67,8 @@ export interface Fetched {
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: number }[];
   /** Whole batches, the last of which may be cut off. */
   readonly records: Buffer;
+  /** It stood first in its request: if there is something, at least one whole batch of it comes. */
+  readonly isFirst?: boolean;
 }
 
 export interface RawFetch {

@@ -1,7 +1,7 @@
 /**
  * What a batch holds once it is unpacked, with a bound: a producer's megabyte may be a hundred times that, or a thousand.
  *
- * The library unpacks without one, also in its consumer, so its codecs are bounded where it keeps them. Snappy says its size; of LZ4 the
+ * The library unpacks without one, so its codecs are bounded where it keeps them. Snappy says its size; of LZ4 the
  * lengths are added up, which costs a fraction of unpacking.
  */
 import { gunzipSync, zstdDecompressSync } from "node:zlib";

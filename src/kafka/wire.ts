@@ -5,8 +5,8 @@ import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
 import { tellLeaderless } from "./leaderless.ts";
 import { patiently } from "./patience.ts";
-import { older, rawFetch, rawProduce, type RawProduce } from "./raw.ts";
-import type { Fetched, Topic, Wire } from "./requests.ts";
+import { older, rawFetch, rawProduce, type Answer, type RawProduce } from "./raw.ts";
+import type { Topic, Wire } from "./requests.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 
 export async function connectWire(settings: KafkaSettings, clientId: string, clock: Clock): Promise<Wire> {
@@ -190,7 +190,7 @@ function wireOf(
     },
     async fetch(node, request) {
       const send = () =>
-        cluster.sendRequestToNode(node)(fetching, request as never) as unknown as Promise<ReadFetch>;
+        cluster.sendRequestToNode(node)(fetching, request as never) as unknown as Promise<Answer>;
       const { errorCode, fetched } = await call(send);
       if (errorCode !== 0)
         throw new KafkaError(errorCode, new KafkaTSApiError(errorCode, null, null).message);
@@ -232,11 +232,6 @@ function wireOf(
     // Of a connection that is gone already there is nothing to be told, and an error that nobody waits for would end the process.
     close: () => cluster.disconnect().catch(() => {}),
   };
-}
-
-interface ReadFetch {
-  readonly errorCode: number;
-  readonly fetched: readonly Fetched[];
 }
 
 /** What the broker says of topics it did not ask for by name. */

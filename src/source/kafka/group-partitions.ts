@@ -2,28 +2,36 @@
  * The partitions that a group deals out, under the ids that their topics have now. The group tells names and offsets only: a topic that
  * was created anew, or a log that lost its end, shows by an offset that was read already.
  */
+import type { Clock } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import type { FetchWatch } from "../../kafka/group-fetch.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { markKeyOf, Partition } from "./partition.ts";
+import { noteTrouble } from "./reader.ts";
 
 interface Parts {
   readonly names: readonly string[];
   readonly partitions: Map<string, Partition>;
   readonly marks: ReadonlyMap<string, string>;
+  readonly clock: Clock;
+  readonly log: Log;
   /** By a connection of its own. */
   asked<T>(ask: (at: Wire) => Promise<T>): Promise<T>;
   lost(partition: Partition, from: number, to: number): void;
 }
 
-export interface GroupPartitions {
+export interface GroupPartitions extends FetchWatch {
   /** Known from before, or new at this offset. */
   partitionOf(topic: string, index: number, first: number): Partition;
   /** The group says to read from here, and more was read: whatever is new since then is not passed over. */
   comesAgain(topic: string, index: number, offset: number): Promise<void>;
+  /** Those that could not be read may be another gateway's now. */
+  forgetTroubles(): void;
 }
 
 /** @throws if one of the topics is not there or may not be seen */
 export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
-  const { names, partitions, marks, asked, lost } = parts;
+  const { names, partitions, marks, clock, asked, lost } = parts;
   let { topics } = await asked((at) => at.topics(names));
 
   const topicOf = (name: string): Topic =>
@@ -38,8 +46,34 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
     return known;
   }
 
+  function forgetTroubles(): void {
+    for (const partition of partitions.values()) partition.trouble = null;
+  }
+  forgetTroubles();
+
   return {
     partitionOf,
+    forgetTroubles,
+    isPutOff(name, index) {
+      const trouble = partitions.get(markKeyOf(topicOf(name), index))?.trouble;
+      return (trouble?.untilMs ?? 0) > clock.monoMs();
+    },
+    read(fetched, from, to, error) {
+      const partition = partitionOf(fetched.topic, fetched.partition, from);
+      if (error !== undefined) return noteTrouble(partition, error, parts);
+      try {
+        partition.mustMove(fetched, from, to);
+        partition.trouble = null;
+      } catch (stuck) {
+        noteTrouble(partition, stuck, parts);
+      }
+    },
+    outOfRange: (name, index, offset) =>
+      asked(async (at) => {
+        const node = topicOf(name).leaders[index] ?? -1;
+        const first = await at.logEnd(node, name, index, "earliest");
+        if (first > offset) lost(partitionOf(name, index, offset), offset, first);
+      }),
     comesAgain: (name, index, offset) =>
       asked(async (at) => {
         ({ topics } = await at.topics(names));

@@ -49,6 +49,12 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     waitMs,
     clock,
     leaderless: (partitions) => !signal.aborted && parts.reads(partitions),
+    dealsAnew() {
+      // Perhaps they are another's now; if not, they are named again.
+      parts.forgetTroubles();
+      if (!signal.aborted) parts.reads([]);
+    },
+    watch: parts,
     take: (records) => take(records, parts),
     heard: () => (heardMs = clock.monoMs()),
   });

@@ -3,7 +3,7 @@
  * told to Kafka, and is where a new connection begins if the old one was given up.
  */
 import type { Mark } from "../../core/message.ts";
-import type { Topic } from "../../kafka/requests.ts";
+import type { Fetched, Topic } from "../../kafka/requests.ts";
 import type { KafkaMessage } from "./kafka-message.ts";
 
 export class Partition {
@@ -19,6 +19,8 @@ export class Partition {
   end = 0;
   /** Why it cannot be read now, and when to try again; null: it can. */
   trouble: { readonly why: string; readonly untilMs: number } | null = null;
+  /** How often in a row nothing came of it, and something should have. */
+  #empty = 0;
   #queue: KafkaMessage[] = [];
   #head = 0;
   #durable: number;
@@ -55,6 +57,20 @@ export class Partition {
   /** All before this offset is durable. */
   get durable(): number {
     return this.#head === this.#queue.length ? this.next : this.#durable;
+  }
+
+  /** @throws if its broker has given nothing for long though more follows: it takes a damaged length for the log's end */
+  mustMove(
+    { isFirst, stableOffset }: Pick<Fetched, "isFirst" | "stableOffset">,
+    from: number,
+    to: number,
+  ): void {
+    if (!isFirst) return;
+    this.#empty = to === from && stableOffset > from ? this.#empty + 1 : 0;
+    if (this.#empty < emptyMax) return;
+    throw new Error(
+      `Kafka gives nothing at ${this.topic.name}, partition ${this.index}, offset ${from}, though its log goes on to ${stableOffset}: it is damaged there`,
+    );
   }
 
   given(message: KafkaMessage): void {
@@ -101,6 +117,7 @@ export class Partition {
 export const unknownEpoch = -1;
 export const epochKeyOf = (markKey: string) => `${markKey}/epoch`;
 const compactAt = 1_000;
+const emptyMax = 10;
 
 /** By the topic's id: one that is made anew under the same name is another log. */
 export function markKeyOf({ id, name }: Topic, index: number): string {

@@ -8,7 +8,7 @@
 import { sleep, type Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import type { Intake } from "../../core/message.ts";
-import { code, KafkaError } from "../../kafka/error.ts";
+import { code, isOfPartition, KafkaError } from "../../kafka/error.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
 import type { Fetched, Place, Wire } from "../../kafka/requests.ts";
 import { KafkaMessage, type Content } from "./kafka-message.ts";
@@ -61,42 +61,45 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
     }
     // A broker fills its answer in this order: whoever comes first by turns leaves nobody waiting behind a backlog.
     const first = turn % due.length;
-    const wanted = [...due.slice(first), ...due.slice(0, first)].map(({ topic, index, next, epoch }) => ({
+    const inTurn = [...due.slice(first), ...due.slice(0, first)];
+    const wanted = inTurn.map(({ topic, index, next, epoch }) => ({
       topic: topic.name,
       partition: index,
       offset: next,
       epoch,
     }));
     const answers = await wire.fetch(node, { wanted, waitMs, bytesMax: fetchBytesMax });
-    await takeEach(node, due, answers, parts);
+    await takeEach(node, inTurn, answers, parts);
   }
 }
 
 /** Of all partitions, before what ends the connection does so: or those behind a partition that has an error each time are never read. */
 async function takeEach(
   node: number,
-  due: readonly Partition[],
+  inTurn: readonly Partition[],
   answers: readonly Fetched[],
   parts: ReaderParts,
 ): Promise<void> {
   const errors: unknown[] = [];
   for (const fetched of answers) {
-    const partition = due.find(
+    const partition = inTurn.find(
       ({ topic, index }) => topic.name === fetched.topic && index === fetched.partition,
     );
     if (partition === undefined || parts.signal.aborted) continue;
-    await take(node, partition, fetched, parts).catch((error: unknown) => errors.push(error));
+    const isFirst = partition === inTurn[0];
+    await take(node, partition, { ...fetched, isFirst }, parts).catch((error: unknown) => errors.push(error));
   }
   if (errors.length > 0) throw errors[0];
 }
 
 async function take(node: number, partition: Partition, fetched: Fetched, parts: ReaderParts): Promise<void> {
   if (fetched.errorCode === code.offsetOutOfRange) return reposition(node, partition, parts);
-  if (fetched.errorCode !== 0)
-    throw new KafkaError(
-      fetched.errorCode,
-      `partition ${partition.index} of ${partition.topic.name} cannot be read`,
-    );
+  if (fetched.errorCode !== 0) {
+    const words = `partition ${partition.index} of ${partition.topic.name} cannot be read`;
+    const error = new KafkaError(fetched.errorCode, words);
+    if (isOfPartition(error.code)) return noteTrouble(partition, error, parts);
+    throw error;
+  }
   if (fetched.sameUpTo !== undefined) return goBack(partition, fetched.sameUpTo, parts);
   partition.end = fetched.stableOffset;
   const messages: KafkaMessage[] = [];
@@ -107,18 +110,28 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
       const said = parts.say(partition, record);
       if (said !== undefined) messages.push(new KafkaMessage(partition, record, said, receivedMs));
     });
+    partition.mustMove(fetched, from.offset, next);
     partition.trouble = null;
     if ((await hand(messages, parts)) && next > from.offset) Object.assign(partition, { next, epoch });
   } catch (error) {
-    const why = explain(error);
-    if (partition.trouble?.why !== why)
-      parts.log.error(
-        { topic: partition.topic.name, partition: partition.index, error: why },
-        "the partition cannot be read on; the others are",
-      );
-    partition.trouble = { why, untilMs: parts.clock.monoMs() + troubleMs };
+    noteTrouble(partition, error, parts);
     await hand(messages, parts);
   }
+}
+
+/** What cannot be read is left out for a while. */
+export function noteTrouble(
+  partition: Partition,
+  error: unknown,
+  { log, clock }: Pick<ReaderParts, "log" | "clock">,
+): void {
+  const why = explain(error);
+  if (partition.trouble?.why !== why)
+    log.error(
+      { topic: partition.topic.name, partition: partition.index, error: why },
+      "the partition cannot be read on; the others are",
+    );
+  partition.trouble = { why, untilMs: clock.monoMs() + troubleMs };
 }
 
 /** In the intake's turns: a batch of Kafka may hold thousands. @returns whether all were handed over */

@@ -154,7 +154,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
 
   /** One membership, until it ends. */
   async function membership(intake: Intake, now: AbortController, groupId: string): Promise<void> {
-    const dealt = await groupPartitions({ names, partitions, marks, asked, lost });
+    const dealt = await groupPartitions({ names, partitions, marks, clock, log, asked, lost });
     await readAsGroup({
       ...dealt,
       settings,
