@@ -150,11 +150,13 @@ export function optionalString(
 
 /** A URL with one of the given schemes; a password in it is masked wherever it is printed. */
 export function urlOf(schemes: readonly string[]): z.ZodType<string> {
+  const begins = new RegExp(`^(?:${schemes.join("|").replaceAll("+", "\\+")}):`, "i");
   return z
     .string()
+    .refine((s) => begins.test(s), `a URL that begins with ${schemes.map((s) => `${s}://`).join(" or ")}`)
     .refine(
-      (s) => URL.canParse(s) && schemes.includes(new URL(s).protocol.slice(0, -1)),
-      `a URL that begins with ${schemes.map((s) => `${s}://`).join(" or ")}`,
+      (s) => !begins.test(s) || (URL.canParse(s) && new URL(s).hash === ""),
+      "a URL with a host, and a port of at most 65535; in user and password / ? # are written as %2F %3F %23",
     )
     .refine(inUrl(isDecodable), "a URL in which every % of user and password begins a code such as %2F");
 }

@@ -27,6 +27,17 @@ function mistakesOf(loaded: Loaded): readonly string[] {
   return loaded.mistakes;
 }
 
+test.each([
+  ["MQTT_URL", "mqtt://h:99999"],
+  ["MQTT_URL", "mqtt://u:hunter/2@h"],
+  ["MQTT_URL", "mqtts://u:12#hunter2@h"],
+  ["INFLUXDB_URL", "http://h:port"],
+])("%s=%s is told what is wrong with it, and shows nothing of a password", (name, value) => {
+  const said = mistakesOf(load({ [name]: value })).join();
+  expect(said).toContain("a port of at most 65535; in user and password / ? # are written");
+  expect(said).not.toContain("hunter");
+});
+
 describe("reading", () => {
   test("an empty environment is a valid configuration", () => {
     const { config, warnings } = configOf(load({}));

@@ -50,6 +50,9 @@ export function parsePostgresUrl(text: string): PostgresUrl {
   const parts = /^postgres(?:ql)?:\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text);
   if (!parts) throw new Error("a URL such as postgres://user:<password>@host:5432/database");
   const [, login = "", hostSpec = "", path = "", query = ""] = parts;
+  // The rest of a password that was not encoded, which would be printed as the name of the server or the database.
+  if (`${hostSpec}${path}`.includes("@"))
+    throw new Error("a URL in which @ / ? of user and password are written as %40 %2F %3F");
   const [user = "", ...password] = login.split(":");
   const given = parametersOf(query);
   const take = (name: string) => {

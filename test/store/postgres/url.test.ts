@@ -56,6 +56,8 @@ test.each([
   ["another scheme", "mysql://u:hunter2@h/d", "a URL such as postgres://"],
   ["a port that is none", "postgres://u:hunter2@h:99999/d", "ports from 1 to 65535"],
   ["an IPv6 address without brackets", "postgres://u:hunter2@::1/d", "[IPv6]:port"],
+  ["a password with @", "postgres://u:x@hunter2@h/d", "written as %40"],
+  ["a password with /", "postgres://u:1/hunter2@h/d", "written as %40 %2F"],
   ["a % alone", "postgres://u:hunter2%@h/d", "every % begins a code"],
   ["a misspelt mode", "postgres://u:hunter2@h/d?sslmode=verify_full", "sslmode is one of"],
   [
