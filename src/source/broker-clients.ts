@@ -54,6 +54,8 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
   }
 
   function add(client: Client, proof: Proof | null): void {
+    // It left while its credentials were looked up: that it goes was told before anybody listened.
+    if (client.conn.destroyed) return;
     const key = keyOf(proof);
     if (proof !== null) makeRoom(key);
     const present = counts.get(key) ?? 0;

@@ -135,6 +135,39 @@ describe("proof of identity at CONNECT", () => {
     expect(returnCodeOf(await device(port, "other", login("d2")))).toBe(0);
   });
 
+  test("connections that end while the registry is asked for their device count no more", async () => {
+    let answers: PromiseWithResolvers<boolean>[] = [];
+    const slow = () => {
+      const answer = Promise.withResolvers<boolean>();
+      answers.push(answer);
+      return answer.promise;
+    };
+    const { source, port } = await embeddedBroker({}, { authenticate: slow });
+    const answerAll = () => {
+      for (const { resolve } of answers) resolve(true);
+      answers = [];
+    };
+    const connecting = async (clientId: string) => {
+      const client = await wireClient(port);
+      client.send(connectPacket(clientId, login("d1")));
+      await until("the question", () => answers.length > 0);
+      return client;
+    };
+    const present = await connecting("present");
+    answerAll();
+    await until("CONNACK", () => returnCodeOf(present) === 0);
+    for (let n = 0; n < 4; n += 1) {
+      const hasty = await connecting(`hasty${n}`);
+      hasty.socket.destroy();
+      await until("it has gone", () => source.status().detail.endsWith("1 connection"));
+      answerAll();
+    }
+    const last = await connecting("last");
+    answerAll();
+    await until("CONNACK", () => returnCodeOf(last) === 0);
+    await ping(present);
+  });
+
   test("a device's will is under its own topic too", async () => {
     const { intake, port } = await embeddedBroker({}, { authenticate }, true);
     for (const id of ["d2", "d1"]) {
