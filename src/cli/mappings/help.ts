@@ -1,6 +1,5 @@
 /** `sluice help mappings`: the language on one page, then ready mappings to copy. */
-import { wrapped } from "../../config/print-settings.ts";
-import { ready } from "./ready.ts";
+import { readyText } from "./ready.ts";
 
 const language = `# MAPPINGS_FILE names a TOML file that says how messages of other topics and forms than our own are read. It is read at the start;
 # every mistake is told with line and column. Try it with a message of yours before:
@@ -33,10 +32,4 @@ const language = `# MAPPINGS_FILE names a TOML file that says how messages of ot
 tenant = "acme"
 `;
 
-export function helpMappings(): string {
-  const examples = ready.map(({ source, note, toml }) => {
-    const says = note === null ? "" : wrapped(note, "# ");
-    return `\n# --- ${source}\n${says}${toml}\n`;
-  });
-  return language + examples.join("");
-}
+export const helpMappings = (): string => `${language}\n${readyText}`;
