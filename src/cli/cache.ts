@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { command, type CommandGroup, type Context, string } from "./command.ts";
 import { jsonLine, table } from "./report.ts";
-import { clientOf, runningOptions } from "./which-gateway.ts";
+import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
 import { counted } from "../core/readable.ts";
 
 const stats = command({
@@ -51,7 +51,7 @@ export const cache: CommandGroup = {
   commands: [stats, clear, invalidate],
 };
 
-type Asked = { gateway: string | undefined; tokenFile: string | undefined; json: boolean };
+type Asked = WhichGateway & { readonly json: boolean };
 
 const shown = z.looseObject({ bands: z.record(z.string(), z.string().nullable()) });
 const forgotten = z.object({

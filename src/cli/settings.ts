@@ -11,7 +11,7 @@ import { configured } from "./configuration.ts";
 import { gatewayClient, settingsOf } from "./gateway-client.ts";
 import { openConfiguredStore } from "./configured-store.ts";
 import { jsonLine, table } from "./report.ts";
-import { registryOptions } from "./which-gateway.ts";
+import { registryOptions, type WhichGateway } from "./which-gateway.ts";
 
 const common = { ...registryOptions, json };
 const which = { name: "The setting, such as RATE_LIMIT_RPS" };
@@ -48,7 +48,7 @@ export const settings: CommandGroup = {
   commands: [list, set, unset],
 };
 
-type Asked = { gateway: string | undefined; tokenFile: string | undefined; json: boolean };
+type Asked = WhichGateway & { readonly json: boolean };
 
 function change(context: Context, options: Asked, name: string, value: string | null): Promise<number> {
   const put = async (store: SettingStore) => {

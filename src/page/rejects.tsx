@@ -59,7 +59,7 @@ function OneReason({ code, count, help, remedy }: OneReasonProps) {
       />
       <Trouble error={error} />
       {isOpen && answer !== undefined ? <Example reason={code} count={count} /> : ""}
-      {answer === undefined ? "" : <Devices rows={answer.rejects} />}
+      {answer === undefined ? "" : <RejectedDevices rows={answer.rejects} />}
     </details>
   );
 }
@@ -92,7 +92,7 @@ const exampleCharsMax = 1_000;
 /** Per reason; those that were rejected last. */
 const devicesMax = 50;
 
-function Devices({ rows }: { rows: readonly RejectRow[] }) {
+function RejectedDevices({ rows }: { rows: readonly RejectRow[] }) {
   if (rows.length === 0) return <p>No device is remembered since the start.</p>;
   return (
     <>

@@ -6,7 +6,7 @@ import { type Context, json, option, type Option, UsageError, string } from "../
 import { devicesOf, gatewayClient, type GatewayClient } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
 import { openConfiguredStore } from "../configured-store.ts";
-import { registryOptions } from "../which-gateway.ts";
+import { registryOptions, type WhichGateway } from "../which-gateway.ts";
 
 export const which = { tenant: "The tenant's id", device: "The device's id" };
 export const common = { ...registryOptions, json };
@@ -23,7 +23,7 @@ export const filterOptions = {
  */
 export async function withDevices(
   context: Context,
-  options: { gateway: string | undefined; tokenFile: string | undefined },
+  options: WhichGateway,
   work: (devices: DeviceStore, find?: Registry["find"], client?: GatewayClient) => Promise<number>,
   mayMake = false,
 ): Promise<number> {

@@ -38,6 +38,7 @@ import { common, deviceId, filterOptions, metadataOption, which, withDevices } f
 import { exportFile, importFile } from "./bulk.ts";
 import { heardOf } from "./heard.ts";
 import type { GatewayClient } from "../gateway-client.ts";
+import type { WhichGateway } from "../which-gateway.ts";
 
 const add = command({
   name: "add",
@@ -218,7 +219,7 @@ function meant<T>(schema: z.ZodType<T>, given: unknown): T {
 function withDevice(
   context: Context,
   args: { tenant: string; device: string },
-  options: Parameters<typeof withDevices>[1],
+  options: WhichGateway,
   work: (store: DeviceStore, id: DeviceId, client?: GatewayClient) => Promise<number>,
 ): Promise<number> {
   const id = deviceId(args);
