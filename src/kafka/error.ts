@@ -92,12 +92,14 @@ export function asOutage(error: unknown, names: Names): unknown {
 }
 
 /** As a source tells it. */
-export function whyUnread(error: unknown, topics: readonly string[]): string {
+export function whyUnread(error: unknown, topics: readonly string[], group?: string): string {
   const words = explain(error);
   if (!(error instanceof KafkaError)) return words;
   const named = topics.join(" and ");
   if (error.code === code.unknownTopic) return `${words}: create the topic ${named}`;
   if (error.code === code.topicForbidden) return `${words}: allow the gateway's user READ on ${named}`;
+  if (error.code === code.groupForbidden)
+    return `${words}: allow the gateway's user READ on the group ${group}`;
   return error.code === code.loginFailed ? `${words}: ${loginRemedy}` : words;
 }
 

@@ -5,11 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { explain } from "../../src/core/log.ts";
 import { Outage } from "../../src/core/outage.ts";
+import { probe } from "../../src/source/kafka/topics.ts";
 import { delivery, event } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
 import { allow, kafkaTestable } from "../kit/kafka/client.ts";
 import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
+import { kafkaSettingsOf, openSource } from "../kit/kafka/source.ts";
 import { startProxy } from "../kit/proxy.ts";
+import { fakeIntake, until } from "../kit/source.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";
 
 const jaas = "org.apache.kafka.common.security";
@@ -232,5 +235,30 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
     const said = await other.open({ gatewayId: "reader", env }).probe().catch(explain);
     expect(said).toContain(`may not write to ${other.validated}`);
     await other.close();
+  });
+
+  test("a group names the rights that are missing, at once and in `check`", async () => {
+    const { validated: topic } = kafka;
+    const group = `group-${topic}`;
+    const env = {
+      ...asUser("PLAIN", "mallory", "mallory-secret"),
+      KAFKA_BOOTSTRAP_SERVERS: at("SASL"),
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_SINK_ENABLED: "0",
+      KAFKA_CONSUMER_GROUP_ID: group,
+    };
+    await allow(broker.bootstrap, "mallory", "topic", topic, ["READ"]);
+    const source = openSource(env, new Map(), "member");
+    const words = `allow the gateway's user READ on the group ${group}`;
+    await source.start(fakeIntake());
+    expect(source.status()).toMatchObject({
+      connected: false,
+      detail: expect.stringContaining(words) as string,
+    });
+    expect(await probe(kafkaSettingsOf(env)).catch(explain)).toContain(words);
+    await allow(broker.bootstrap, "mallory", "group", group, ["READ"]);
+    await until("it reads", () => source.status().connected);
+    expect(await probe(kafkaSettingsOf(env))).toContain(topic);
+    await source.close();
   });
 });

@@ -102,7 +102,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
         attempt = 0;
       } catch (error) {
         // What was given up by ourselves ends with an error as well.
-        if (!now.signal.aborted) over(whyUnread(error, names));
+        if (!now.signal.aborted) over(whyUnread(error, names, settings.groupId));
         if (clock.monoMs() - startedMs > lookAgainMs) attempt = 0;
         first.resolve();
         await sleep(clock, backoffMs(attempt++, retry.baseMs, retry.maxMs), connection.signal);
@@ -155,6 +155,8 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   /** One membership, until it ends. */
   async function membership(intake: Intake, now: AbortController, groupId: string): Promise<void> {
     const dealt = await groupPartitions({ names, partitions, marks, clock, log, asked, lost });
+    // The library asks it without end, and tells nobody that it may not.
+    await asked((at) => at.coordinator("group", groupId));
     await readAsGroup({
       ...dealt,
       settings,

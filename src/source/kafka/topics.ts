@@ -63,12 +63,18 @@ export function readWords(settings: KafkaSettings, topics: readonly Topic[]): st
 /** For `check`. */
 export async function probe(settings: KafkaSettings): Promise<string> {
   const names = topicNames(settings);
-  const unread = (error: unknown) => new Error(`Kafka: ${whyUnread(error, names)}`, { cause: error });
+  const unread = (error: unknown) =>
+    new Error(`Kafka: ${whyUnread(error, names, settings.groupId)}`, { cause: error });
   const wire = await connectWire(settings, "sluice-check", systemClock).catch((error: unknown) => {
     throw unread(error);
   });
   try {
-    const { topics } = await wire.topics(names).catch((error: unknown) => {
+    const ask = async () => {
+      const found = await wire.topics(names);
+      if (settings.groupId !== undefined) await wire.coordinator("group", settings.groupId);
+      return found;
+    };
+    const { topics } = await ask().catch((error: unknown) => {
       throw unread(error);
     });
     mustBeLedWhole(topics);
