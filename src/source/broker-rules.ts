@@ -75,6 +75,17 @@ export interface BrokerRules {
   close(): void;
 }
 
+/** The topic is no part of the message: the same text is logged once in a while, whatever a client sends. */
+export class NotOwnTopic extends Error {
+  readonly topic: string;
+
+  constructor(topic: string) {
+    super("PUBLISH refused: not the device's own topic");
+    this.topic = topic.slice(0, topicCharsShown);
+  }
+}
+const topicCharsShown = 200;
+
 export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const { settings, clock, authenticate, ownerOf, withoutTokens, warn, welcome, mapped } = options;
   const { payloadBytesMax = () => Number.POSITIVE_INFINITY, statusTopic } = options;
@@ -163,7 +174,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
       }
       if (topic.startsWith("$")) return done(new Error("PUBLISH refused: a topic that begins with $"));
       if (!mayUse(clients.ownTopic(client), topic) && mapped?.takes(topic) !== true)
-        return done(new Error("PUBLISH refused: not the device's own topic"));
+        return done(new NotOwnTopic(topic));
       packet.retain = false;
       const speaker = clients.speaker(client);
       const message = new BrokerMessage(client, speaker, packet, clock.wallMs(), payloadBytesMax(), () => {

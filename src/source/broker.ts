@@ -18,7 +18,13 @@ import { createBrokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
 import { createIntakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { readByPieces } from "./broker-pieces.ts";
-import { createBrokerRules, drainMs, passedOnPerSecondMax, type RulesOptions } from "./broker-rules.ts";
+import {
+  createBrokerRules,
+  NotOwnTopic,
+  drainMs,
+  passedOnPerSecondMax,
+  type RulesOptions,
+} from "./broker-rules.ts";
 import { connectionBytes } from "../core/memory-bound.ts";
 import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
 import { probePort } from "../core/probe-port.ts";
@@ -87,8 +93,9 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   const sayWhy = (client: Client, error: Error) => {
     // The rules have said why, and to whom.
     if (error.message.startsWith("CONNECT refused")) return;
+    const which = error instanceof NotOwnTopic ? { topic: error.topic } : {};
     warn(
-      { client_id: shownId(client), remote: remoteOf(client) },
+      { client_id: shownId(client), remote: remoteOf(client), ...which },
       `a client was disconnected: ${error.message}`,
     );
   };

@@ -37,7 +37,8 @@ describe("proof of identity at CONNECT", () => {
   });
 
   test("a device that proved itself publishes under its own topic only", async () => {
-    const { intake, port } = await embeddedBroker({}, { authenticate }, true);
+    const { log, lines } = recordingLog();
+    const { intake, port } = await embeddedBroker({}, { authenticate, log }, true);
     const good = await device(port, "good", login("d1"));
     good.send(publishPacket(1, "own", { topic: "tenant/acme/device/d1/telemetry" }));
     await until("PUBACK", () => idsOf(good, "puback").length === 1);
@@ -48,6 +49,9 @@ describe("proof of identity at CONNECT", () => {
       expect(idsOf(bad, "puback")).toEqual([]);
     }
     expect(intake.texts()).toEqual(["own"]);
+    expect(lines.find(({ msg }) => msg.includes("not the device's own topic"))).toMatchObject({
+      topic: "tenant/acme/device/d2/telemetry",
+    });
   });
 
   test("a device that proved itself subscribes under its own topic only", async () => {
