@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { explain } from "../../../src/core/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { postgresSink } from "../../kit/stores.ts";
-import type { Outcome, Refusal, Sink } from "../../../src/core/sink.ts";
+import type { Delivery, Outcome, Refusal, Sink } from "../../../src/core/sink.ts";
 import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
 import { startProxy, type Proxy } from "../../kit/proxy.ts";
@@ -312,15 +312,24 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
   test("two that go on from the same known position, again and again, store each batch once", async () => {
     const through = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
     const other = postgresSink(through, "other");
+    /** Whose position moved meanwhile asks for it and delivers again, as a drain does. */
+    const delivered = async (by: Sink, given: Delivery) => {
+      try {
+        return await by.deliver(given);
+      } catch {
+        await by.positions?.([given.epoch]);
+        return by.deliver(given);
+      }
+    };
     let seq = 0;
     for (let round = 1; round <= 15; round++) {
       const before = { ...noTotals, delivered: seq };
       const batch = events(seq + 1, (seq += round));
-      const given = [sink, other].map((s) => s.deliver(delivery(batch, { before })));
+      const given = [sink, other].map((by) => delivered(by, delivery(batch, { before })));
       for (const outcome of await Promise.all(given)) expect(outcome.delivered).toBe(round);
       // One of them alone: the other's knowledge is old then.
       const alone = event(++seq);
-      await other.deliver(delivery([alone], { before: { ...noTotals, delivered: seq - 1 } }));
+      await delivered(other, delivery([alone], { before: { ...noTotals, delivered: seq - 1 } }));
     }
     expect(await storedSeqs()).toEqual(events(1, seq).map((e) => e.seq));
     await through.close();
