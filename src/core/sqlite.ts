@@ -2,7 +2,7 @@
  * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
  */
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { explain } from "./log.ts";
 import { giveToOwner, whyNotOurs } from "./owner.ts";
 
@@ -28,6 +28,20 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
     throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
   }
+}
+
+/**
+ * SQLite goes on writing to files that somebody moved, removed or replaced, and what is written there is lost with the process.
+ * @returns a check that throws if the open file, or its write-ahead log, is no longer the one that is there now
+ */
+export function watchFiles(path: string, remedy: string): () => void {
+  const inodeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.ino;
+  const opened = [path, `${path}-wal`].map((file) => [file, inodeOf(file)] as const);
+  return () => {
+    const [gone] = opened.find(([file, inode]) => inodeOf(file) !== inode) ?? [];
+    if (gone !== undefined)
+      throw new Error(`${gone} was moved, removed or replaced while this gateway runs: ${remedy}`);
+  };
 }
 
 /** SQLite's own check of a file's pages. @returns "ok", or the first thing that is wrong */

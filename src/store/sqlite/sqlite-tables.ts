@@ -9,7 +9,7 @@ import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import { positionOf, type PositionRow, type Replaced } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
-import { whenNotBusy } from "../../core/sqlite.ts";
+import { watchFiles, whenNotBusy } from "../../core/sqlite.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
 import { whatIsDamaged } from "./local-file.ts";
@@ -24,6 +24,7 @@ export interface SqliteTablesOptions {
 
 export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesOptions): TablesStore {
   const rows = rowWriter(db);
+  const checkFiles = watchFiles(path, "put it back, or a backup, and restart this gateway");
   const claim = claimer(db);
   const position = db.query<PositionRow, [string]>("SELECT * FROM sluice_position WHERE epoch = ?");
   const putPosition = db.query("INSERT OR REPLACE INTO sluice_position VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
@@ -54,7 +55,11 @@ export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesO
     async transact(part) {
       // Nothing else in it waits: a backlog would be one turn, in which no timer runs and nobody is answered.
       await setImmediate();
-      return whenNotBusy(() => store.immediate(part)).catch((error: unknown) => {
+      const write = () => {
+        checkFiles();
+        return store.immediate(part);
+      };
+      return whenNotBusy(write).catch((error: unknown) => {
         const damage = whatIsDamaged(path, error);
         throw damage === undefined ? error : new Outage(damage, { alarm: true, cause: error });
       });

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { localSink } from "../../kit/stores.ts";
@@ -42,6 +42,18 @@ test("rows have the columns of the PostgreSQL tables", async () => {
     { tenant_id: "acme", reason: "TOKEN_INVALID", cnt: 2 },
   ]);
   db.close();
+  await sink.close();
+});
+
+test("a file that was moved under a running gateway takes nothing until it is back", async () => {
+  using at = place();
+  const sink = localSink({ path: at.path });
+  await sink.deliver(delivery(events(1, 10)));
+  renameSync(at.path, `${at.path}-aside`);
+  const next = delivery(events(11, 12), { before: { ...noTotals, delivered: 10 } });
+  await expect(sink.deliver(next)).rejects.toThrow(`${at.path} was moved, removed or replaced`);
+  renameSync(`${at.path}-aside`, at.path);
+  expect(await sink.deliver(next)).toEqual({ delivered: 2, ignored: 0, refused: 0 });
   await sink.close();
 });
 
