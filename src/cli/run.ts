@@ -3,6 +3,8 @@
  * not start. A wrong configuration is reported in plain text on standard error, because the configuration decides
  * what is logged.
  */
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { systemClock } from "../core/clock.ts";
 import { explain } from "../core/log.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
@@ -21,9 +23,10 @@ export const run = command({
     const log = context.createLog(config.general.logLevel, 1);
     let hangup = () => {};
     context.onHangup?.(() => hangup());
+    const systemd = systemdOf({ env: context.env, clock: systemClock, log });
+    systemd.notify(`EXTEND_TIMEOUT_USEC=${startUsMax(config.general.dataDir)}`);
     const gateway = await started({ config, log, reload: () => loaded(context) });
     if (gateway === undefined) return 1;
-    const systemd = systemdOf({ env: context.env, clock: systemClock, log });
     const reload = () => gateway.reload(loadedAgain(context));
     hangup = () =>
       void systemd
@@ -58,6 +61,11 @@ export const run = command({
     return 0;
   },
 });
+
+/** A start looks through the whole spool: a microsecond per byte, which a slow memory card can do. systemd's own limit counts if it is later. */
+function startUsMax(dataDir: string): number {
+  return statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
+}
 
 /** A file of settings that cannot be read any more is a mistake like those within it. */
 function loadedAgain(context: Context): Loaded {
