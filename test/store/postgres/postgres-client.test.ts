@@ -248,6 +248,22 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     await sql.end();
   });
 
+  test("a server that ends the connection during a query is quoted, and the next call is not answered with that", async () => {
+    const once = openPostgres({ url, poolMax: 1, timeoutMs: 10_000 });
+    const fatal = "select pg_terminate_backend(pg_backend_pid())";
+    for (const ended of [
+      () => once.transaction("asking", (tx) => tx.unsafe(fatal)),
+      () => once.transaction("opening", () => Promise.resolve(), [fatal]),
+      () => once.request("writing", { statements: [fatal], copies: [] }),
+    ]) {
+      expect(await ended().then(String, explain)).toContain(
+        "terminating connection due to administrator command",
+      );
+      expect(await once.transaction("asking", (tx) => tx`select 1 as one`)).toHaveLength(1);
+    }
+    await once.close();
+  });
+
   test("an opening statement that is refused leaves its connection usable", async () => {
     const failed = await Promise.all(
       Array.from({ length: 8 }, () =>
