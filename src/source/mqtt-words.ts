@@ -114,7 +114,7 @@ const connackTimeout = "connack timeout";
 const unheardText =
   "does not answer CONNECT: what listens there is no broker, or hangs, or a firewall drops what is sent to it, or the name server does not answer";
 const unansweredText =
-  " instead of answering CONNECT (not MQTT, a client certificate wanted, or MQTT 5 unknown: see MQTT_TLS_CERT, MQTT_VERSION)";
+  " instead of answering CONNECT (not MQTT, a client certificate wanted, a retained last will unwanted, or MQTT 5 unknown: see MQTT_TLS_CERT, STATUS_TOPIC, MQTT_VERSION)";
 
 /** Did the broker refuse the version, so that 3.1.1 is worth a try? Its answer may come in either version's form. */
 export function refusesVersion(error: unknown): boolean {

@@ -34,6 +34,7 @@ describe("describeFailure", () => {
     ],
     ["fell silent", new Error("Keepalive timeout")],
     ["instead of answering CONNECT", new Closed(false)],
+    ["see MQTT_TLS_CERT, STATUS_TOPIC, MQTT_VERSION", new Closed(false)],
     ["mqtt://b:1883 closed the connection", new Closed(true)],
     [
       "mqtt://b:1883: something new: its cause",
