@@ -8,15 +8,21 @@ import type { SendResult, Connection } from "./connection.ts";
 const connectDeadlineMs = 10_000;
 const requestMs = 60_000;
 const againMs = 250;
+/** What HTTP ingest says to a GET. */
+const methodNotAllowed = 405;
 /** Requests under way at once; a gateway bounds its connections. */
 const inFlightMax = 16;
 
-/** @throws if nothing answers there; a gateway that goes away later is waited for */
+/** @throws if nothing answers there, or what is no HTTP ingest; a gateway that goes away later is waited for */
 export async function openHttpConnection(url: string, clientId: string, clock: Clock): Promise<Connection> {
   const name = `cannot connect to ${url}`;
-  await withDeadline(clock, connectDeadlineMs, name, fetch(url)).catch((cause: unknown) => {
+  const asked = fetch(new URL("/ingest/v1/", url));
+  const { status } = await withDeadline(clock, connectDeadlineMs, name, asked).catch((cause: unknown) => {
     throw new Error(name, { cause });
   });
+  // Without it, each message would be refused, and nothing would say why.
+  if (status !== methodNotAllowed)
+    throw new Error(`${url} is no HTTP ingest (INGEST_LISTEN): it answers ${status} at /ingest/v1/`);
   const ending = new AbortController();
   let inFlight = 0;
   let sent = 0;

@@ -115,6 +115,16 @@ describe("sluice simulate", () => {
     await stopAll();
   });
 
+  test("--http at what is no HTTP ingest, such as the gateway's other listener, is told so", async () => {
+    const { gateway } = await startInProcess({ INGEST_LISTEN: "127.0.0.1:0" }, { withBroker: true });
+    const { run } = trial();
+    const other = `http://${gateway.httpAddress()}`;
+    expect(await run(simulate, { http: other, count: "1" }).catch(explain)).toContain("is no HTTP ingest");
+    const ingest = `http://127.0.0.1:${gateway.sourceAddress("http_ingest")?.port}`;
+    expect(await run(simulate, { http: ingest, count: "1" })).toBe(0);
+    await stopAll();
+  });
+
   test("a password in --broker causes a warning that does not repeat it; a file keeps it out of the list of processes", async () => {
     const { run, err } = trial();
     const url = "mqtt://me:s3cret@127.0.0.1:1";
