@@ -40,7 +40,7 @@ export function parseEnvFile(text: string): EnvFile {
     if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(trimmed)) {
       values.set(trimmed, value.slice(0, kept));
       lines.set(trimmed, began);
-    } else ignored.push(`line ${began}: ${shown(trimmed)} is not a name`);
+    } else ignored.push(`line ${began}: ${whyNoName(trimmed)}`);
     state = "line";
   };
   const step: Readonly<Record<State, (c: string) => void>> = {
@@ -96,7 +96,7 @@ export function parseEnvFile(text: string): EnvFile {
       if (isNewline(c)) state = "line";
     },
   };
-  for (const c of text.replace(/^\uFEFF/, "")) {
+  for (const c of text) {
     step[state](c);
     if (c === "\n") line += 1;
   }
@@ -107,4 +107,8 @@ export function parseEnvFile(text: string): EnvFile {
 }
 
 /** Masks odd names: the line may be a secret that lost its name. */
-const shown = (name: string) => (/^[\w.-]{1,40}$/.test(name) ? name : "what stands before =");
+function whyNoName(name: string): string {
+  if (name.startsWith("\uFEFF"))
+    return "a byte order mark stands before its name: save the file as UTF-8 without one";
+  return `${/^[\w.-]{1,40}$/.test(name) ? name : "what stands before ="} is not a name`;
+}

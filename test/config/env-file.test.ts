@@ -28,7 +28,7 @@ describe("values", () => {
     ["a=\\\\ \\x \\'", { a: "\\ x '" }],
     ['a="  kept  "  ', { a: "  kept  " }],
     ["a=1\na=2", { a: "2" }],
-    ["\uFEFFa=1", { a: "1" }],
+    ["\uFEFFa=1\nb=2", { b: "2" }],
     ["a=x\\", { a: "x" }],
     ["a='open", { a: "open" }],
   ] as const)("%j", (text, wanted) => {
@@ -44,5 +44,11 @@ test("what systemd ignores silently is reported, without the secret that may sta
     "line 2: it has no =",
     "line 5: what stands before = is not a name",
     "line 6: what stands before = is not a name",
+  ]);
+});
+
+test("a byte order mark costs the first name, as systemd reads it, and is named", () => {
+  expect(parseEnvFile("\uFEFFMQTT_URL=mqtt://broker\nB=2").ignored).toEqual([
+    "line 1: a byte order mark stands before its name: save the file as UTF-8 without one",
   ]);
 });
