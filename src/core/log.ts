@@ -79,6 +79,14 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/a message of \d+ bytes \(B\) is not supported$/, "what listens there does not speak PostgreSQL"],
   [/canceling statement due to lock timeout$/, "$&: another session holds a lock (pg_locks shows which)"],
   [/error:\w+:SSL routines:\w+:WRONG_VERSION_NUMBER$/, "what listens there does not speak TLS"],
+  [
+    /error:\w+:SSL routines:\w+:(?:SSLV3|TLSV1)_(?:ALERT_)?(\w*CERTIFICATE\w*|UNKNOWN_CA)$/,
+    "the server refuses our client certificate, or wants one ($1)",
+  ],
+  [
+    /ERR_TLS_CERT_ALTNAME_INVALID fetching "https:\/\/([^"/]+).*$/,
+    "the server's certificate is not for the host $1",
+  ],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [
     /^(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,

@@ -21,6 +21,18 @@ test.each([
     "error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER",
     "what listens there does not speak TLS",
   ],
+  [
+    "error:10000415:SSL routines:OPENSSL_internal:SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    "the server refuses our client certificate, or wants one (CERTIFICATE_EXPIRED)",
+  ],
+  [
+    "error:10000418:SSL routines:OPENSSL_internal:TLSV1_ALERT_UNKNOWN_CA",
+    "the server refuses our client certificate, or wants one (UNKNOWN_CA)",
+  ],
+  [
+    'ERR_TLS_CERT_ALTNAME_INVALID fetching "https://influx.example:8086/api/v3/write_lp?db=a".',
+    "the server's certificate is not for the host influx.example:8086",
+  ],
   ["the certificate has expired", "the certificate has expired"],
 ])("%s", (theirs, ours) => {
   expect(explain(new Error(theirs))).toBe(ours);
