@@ -35,7 +35,7 @@ const notAuthorized =
 const badClientId = "refuses the client id: check MQTT_CLIENT_ID";
 const badVersion = "does not speak this version of MQTT: see MQTT_VERSION";
 
-const [noRetained, noQos1] = [154, 155];
+const [tooLarge, noRetained, noQos1] = [149, 154, 155];
 
 const reasonTexts: Readonly<Record<number, string>> = {
   1: badVersion,
@@ -55,7 +55,7 @@ const reasonTexts: Readonly<Record<number, string>> = {
   141: "gave us up after the keep-alive time",
   142: "gave the session to another client with the same id",
   147: "says that the Receive Maximum was exceeded",
-  149: "says that a packet was too large",
+  [tooLarge]: "says that a packet was too large",
   151: "says that a quota is exceeded",
   [noRetained]: "keeps no retained messages, which STATUS_TOPIC needs: unset it",
   [noQos1]: "takes no message of QoS 1, of which STATUS_TOPIC's last will is: unset it",
@@ -128,10 +128,10 @@ export function isUnanswered(error: unknown): boolean {
   return systemErrors[codeOf(error) ?? ""] === resetText || explain(error) === connackTimeout;
 }
 
-/** Is it our last will that the broker refuses? */
+/** Is it our last will that the broker refuses? Of what we send it is the largest, with the status. */
 export function refusesWill(error: unknown): boolean {
   const code = codeOf(error);
-  return code === noRetained || code === noQos1;
+  return code === tooLarge || code === noRetained || code === noQos1;
 }
 
 /** Did the broker answer, and then not want us, or want another in our place? Else it was away. */

@@ -225,7 +225,7 @@ describe.each([5, 4] as const)("of several filters one is refused, with protocol
   });
 });
 
-test.each([154, 155])(
+test.each([149, 154, 155])(
   "a broker that refuses the last will with %d is connected to without it",
   async (code) => {
     const { log, lines } = recordingLog();
