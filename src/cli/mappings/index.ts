@@ -9,7 +9,7 @@ import { openConfiguredStore } from "../configured-store.ts";
 import { deviceOption } from "../devices/device-options.ts";
 import { remoteQueue } from "../review/remote-queue.ts";
 import { asText, tryMessage, type Tried } from "./try.ts";
-import { runningOptions } from "../which-gateway.ts";
+import { runningOptions, type WhichGateway } from "../which-gateway.ts";
 import { jsonLine } from "../report.ts";
 
 const speaker = deviceOption(
@@ -46,15 +46,13 @@ export const mappings: CommandGroup = {
   commands: [tryOne],
 };
 
-interface Asked {
+interface Asked extends WhichGateway {
   readonly topic: string | undefined;
   readonly quarantine: string | undefined;
   /** ISO 8601. */
   readonly at: string | undefined;
   readonly as: DeviceId | undefined;
   readonly retained: boolean;
-  readonly gateway: string | undefined;
-  readonly tokenFile: string | undefined;
 }
 
 async function toTry(context: Context, asked: Asked): Promise<Tried> {

@@ -8,9 +8,8 @@ import { optionalString } from "../../core/settings.ts";
 import { clashes, covers, levelsOf, subscribed } from "../../core/topic-filter.ts";
 import { parse, TomlError } from "smol-toml";
 import { compile, type Mapping } from "./compile.ts";
-import { isName } from "./identity.ts";
 import { placesIn, type Place } from "./places.ts";
-import { specOf, type Defaults } from "./spec.ts";
+import { isName, specOf, type Defaults } from "./spec.ts";
 
 export const mappingSettings = {
   file: optionalString({

@@ -1,12 +1,9 @@
 /**
  * Identity: who sends, what, and where, as a mapping describes it: a level of the topic, a place in the payload, or
- * plain text. A name is what a level of our own topic may be, as in the registry: without / + #, so that no two
- * devices are spelled alike.
+ * plain text.
  */
 import type { DeviceId } from "../../core/device.ts";
-import { hasSeparator } from "../../core/topic-level.ts";
-import { unfit } from "../topic.ts";
-import type { Identity, Spec } from "./spec.ts";
+import { isName, type Identity, type Spec } from "./spec.ts";
 import { valueOf, written, type Scope } from "./value.ts";
 
 export interface Who {
@@ -60,9 +57,4 @@ function reader({ identity, defaults, names }: Spec, part: Identity): Read | und
 function textOf(value: unknown): string | null {
   if (typeof value === "string") return value === "" ? null : value;
   return typeof value === "number" || typeof value === "bigint" ? String(value) : null;
-}
-
-/** A site is no level of a topic. */
-export function isName(part: Identity, text: string): boolean {
-  return unfit(text) === null && (part === "site" || !hasSeparator(text));
 }

@@ -4,7 +4,8 @@
  * and what would be right.
  */
 import { isObject } from "../../core/is-object.ts";
-import { isName } from "./identity.ts";
+import { hasSeparator } from "../../core/topic-level.ts";
+import { unfit } from "../topic.ts";
 import { pointerOf, stepsOf, type Steps } from "./pointer.ts";
 import { eachOf, type EachStep } from "./each.ts";
 import { patternOf, type Pattern } from "./topic-pattern.ts";
@@ -241,4 +242,9 @@ function readRaw(table: Table, report: Wrong): boolean {
   const said = table["raw"] ?? true;
   if (typeof said !== "boolean") report("raw", "must be true or false");
   return said !== false;
+}
+
+/** As in the registry: what a level of our own topic may be, so that no two devices are spelled alike. A site is no level. */
+export function isName(part: Identity, text: string): boolean {
+  return unfit(text) === null && (part === "site" || !hasSeparator(text));
 }
