@@ -10,7 +10,6 @@ import { readBrokerUrl } from "../core/mqtt-url.ts";
 import mqtt, { type IClientOptions } from "mqtt";
 import { type Clock, withDeadline } from "../core/clock.ts";
 import { masked } from "../core/mask.ts";
-import { openHttpConnection } from "./http-connection.ts";
 
 const connectDeadlineMs = 10_000;
 const reconnectMs = 250;
@@ -50,8 +49,6 @@ export interface Connection {
 
 /** Connects once: a broker that is away is an error, but one that goes away later is waited for. */
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
-  const { brokerUrl, clientId, clock } = options;
-  if (/^https?:/.test(brokerUrl)) return openHttpConnection(brokerUrl, clientId, clock);
   const client = mqtt.connect(clientOptions(options));
   let inFlight = 0;
   let inFlightMax = packetIdsMax;

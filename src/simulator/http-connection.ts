@@ -2,8 +2,8 @@
  * The simulator's connection to HTTP ingest: each message is one request, repeated with the same Idempotency-Key
  * until the gateway answers what became of it, as MQTT repeats what was not acknowledged.
  */
-import { type Clock, sleep, withDeadline } from "../core/clock.ts";
-import type { SendResult, Connection } from "./connection.ts";
+import { sleep, withDeadline } from "../core/clock.ts";
+import type { Connection, ConnectionOptions, SendResult } from "./connection.ts";
 
 const connectDeadlineMs = 10_000;
 const requestMs = 60_000;
@@ -14,7 +14,11 @@ const methodNotAllowed = 405;
 const inFlightMax = 16;
 
 /** @throws if nothing answers there, or what is no HTTP ingest; a gateway that goes away later is waited for */
-export async function openHttpConnection(url: string, clientId: string, clock: Clock): Promise<Connection> {
+export async function openHttpConnection({
+  brokerUrl: url,
+  clientId,
+  clock,
+}: Pick<ConnectionOptions, "brokerUrl" | "clientId" | "clock">): Promise<Connection> {
   const name = `cannot connect to ${url}`;
   const asked = fetch(new URL("/ingest/v1/", url));
   const { status } = await withDeadline(clock, connectDeadlineMs, name, asked).catch((cause: unknown) => {

@@ -9,6 +9,7 @@
 import { type Clock, sleep, systemClock } from "../core/clock.ts";
 import { type SendResult, type Connection, type Login, openConnection } from "./connection.ts";
 import type { Fleet, FleetMessage } from "./fleet.ts";
+import { openHttpConnection } from "./http-connection.ts";
 import { createLatency, type Percentiles } from "./latency.ts";
 import { createPacer } from "./pacer.ts";
 
@@ -88,8 +89,9 @@ async function openAll(
   clock: Clock,
 ): Promise<Connection[]> {
   const open: Connection[] = [];
+  const openOne = /^https?:/.test(brokerUrl) ? openHttpConnection : openConnection;
   const one = (number: number) =>
-    openConnection({
+    openOne({
       brokerUrl,
       protocolVersion,
       clientId: `${clientIdPrefix}-${number}`,
