@@ -5,7 +5,7 @@ import { explain } from "../../src/core/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { delivery, event, events, noTotals, plus } from "../contract/entries.ts";
 import { sharedKafka, startKafka } from "../kit/kafka/broker.ts";
-import { deleteGroup, kafkaTestable } from "../kit/kafka/client.ts";
+import { addPartitions, deleteGroup, kafkaTestable, proxied } from "../kit/kafka/client.ts";
 import { until } from "../kit/until.ts";
 import { numbersOf, openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 
@@ -78,7 +78,9 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     await other.close();
   });
 
-  test("commits the position again each day, so that Kafka does not forget it", async () => {
+  test("commits the position again each day, so that Kafka does not forget it, also if its connection is gone", async () => {
+    const line = await proxied(bootstrap);
+    const far = await openKafka(bootstrap, {}, line.bootstrap);
     let shiftMs = 0;
     let tick = () => {};
     const clock = {
@@ -89,17 +91,41 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
         return { cancel() {} };
       },
     };
-    const sink = kafka.open({ clock });
+    const sink = far.open({ clock });
     await sink.deliver(delivery(events(1, 3)));
     const transactions = () => Number(sink.stats?.()["transactions"]);
     const before = transactions();
     tick();
     await Bun.sleep(200);
     expect(transactions()).toBe(before);
+    line.cut();
     shiftMs = 25 * 3_600_000;
     tick();
     await until(() => transactions() > before);
     expect((await sink.positions?.(["epoch-1"]))?.[0]?.totals.delivered).toBe(3);
+    await far.close();
+    await line.stop();
+  });
+
+  test("sees within five minutes that a topic has more partitions, however much there is to do", async () => {
+    const one = await openKafka(bootstrap, { partitions: 1 });
+    let shiftMs = 0;
+    const sink = one.open({ clock: { ...systemClock, monoMs: () => systemClock.monoMs() + shiftMs } });
+    let before = noTotals;
+    const send = async (seq: number) => {
+      const entries = [event(seq, { deviceId: `d${seq}` })];
+      before = plus(before, await sink.deliver(delivery(entries, { before })));
+    };
+    await send(1);
+    await addPartitions(bootstrap, one.validated, 8);
+    for (let seq = 2; seq <= 40; seq++) {
+      shiftMs += 60_000;
+      await send(seq);
+    }
+    const read = await one.events();
+    expect(read.length).toBe(40);
+    expect(new Set(read.map(({ partition }) => partition)).size).toBeGreaterThan(3);
+    await one.close();
   });
 
   test("keeps the positions of many starts, the newest above all", async () => {

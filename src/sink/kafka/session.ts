@@ -42,6 +42,7 @@ export class Session {
   readonly rejected: Topic;
   /** How far each start of the spool has got. */
   readonly positions: Positions;
+  readonly openedMs: number;
   usedMs: number;
   readonly #options: SessionOptions;
   readonly #wire: Wire;
@@ -107,7 +108,8 @@ export class Session {
     this.#level = found.level;
     this.#nodes = found.nodes;
     this.#producer = found.producer;
-    this.usedMs = options.clock.monoMs();
+    this.openedMs = options.clock.monoMs();
+    this.usedMs = this.openedMs;
   }
 
   /** Sends the records of a transaction. @returns what was refused as the records' own fault: the session is to be closed then. @throws every other error */

@@ -39,7 +39,7 @@ export const kafka = sinkKind({
   settings: kafkaSettings,
   counts: {
     transactions: "Transactions committed.",
-    sessions: "Connections opened as a producer: more than one after an error, or after a quiet time.",
+    sessions: "Connections opened as a producer: one every five minutes at most, and one after an error.",
     split: "Batches sent again without what the broker refused of them.",
   },
   isAsked: ({ servers, sinkEnabled, validatedSource }) =>
@@ -55,6 +55,8 @@ const batchTrigger = 2_000;
 const lingerMs = 50;
 /** Brokers close a connection that is quiet for 10 minutes (`connections.max.idle.ms`). */
 const quietMaxMs = 240_000;
+/** Java's client looks as often whether a topic has more partitions (`metadata.max.age.ms`); a session knows those of its beginning. */
+const sessionMaxMs = 300_000;
 /** Any entry that comes may be the proof that the others are refused for their own sake. */
 const unprovenRetryMs = 5_000;
 const hourMs = 3_600_000;
@@ -92,7 +94,8 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   let committedMs = Number.NEGATIVE_INFINITY;
 
   async function opened(): Promise<Session> {
-    if (session !== undefined && clock.monoMs() - session.usedMs > quietMaxMs) drop();
+    const nowMs = clock.monoMs();
+    if (session && (nowMs - session.usedMs > quietMaxMs || nowMs - session.openedMs > sessionMaxMs)) drop();
     if (session === undefined) {
       session = await Session.open(options);
       counts.reopened++;
@@ -196,7 +199,9 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   const daily = clock.every(hourMs, () => {
     if (clock.monoMs() - committedMs < dayMs) return;
     void exclusive(async () => {
-      if (session !== undefined && session.positions.size > 0) await commit(session);
+      // After a quiet day the old connection is gone.
+      const at = await opened();
+      if (at.positions.size > 0) await commit(at);
     }).catch((error: unknown) => {
       drop();
       log.debug({ error: explain(error) }, "the position was not committed again; the next hour will do");

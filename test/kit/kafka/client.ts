@@ -55,6 +55,16 @@ export function newTopic(
   });
 }
 
+export function addPartitions(bootstrap: string, name: string, count: number): Promise<void> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    await cluster.sendRequest(api.CREATE_PARTITIONS, {
+      topics: [{ name, count, assignments: null }],
+      timeoutMs: 10_000,
+      validateOnly: false,
+    });
+  });
+}
+
 export function deleteTopic(bootstrap: string, name: string): Promise<void> {
   return withCluster(bootstrap, async ({ cluster, api }) => {
     await cluster.sendRequest(api.DELETE_TOPICS, { topics: [{ name, topicId: null }], timeoutMs: 10_000 });
