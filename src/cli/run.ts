@@ -64,7 +64,12 @@ export const run = command({
 
 /** A start looks through the whole spool: a microsecond per byte, which a slow memory card can do. systemd's own limit counts if it is later. */
 function startUsMax(dataDir: string): number {
-  return statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    return statSync(join(dataDir, "spool.db")).size;
+  } catch {
+    // There is none yet, or the start itself says why it cannot be looked at.
+    return 0;
+  }
 }
 
 /** A file of settings that cannot be read any more is a mistake like those within it. */
