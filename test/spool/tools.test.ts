@@ -325,6 +325,15 @@ describe("repair", () => {
     expect(books.spooled).toBe(again.head);
   });
 
+  test("a damaged spool of an earlier version has lost no table that it never had", () => {
+    const dataDir = filled();
+    const db = new Database(join(dataDir, "spool.db"));
+    db.run("DROP TABLE age");
+    db.close();
+    flipBody(dataDir, 20);
+    expect(repair(dataDir).notes).toEqual([]);
+  });
+
   test("books that a flipped bit has changed are made to balance again", () => {
     const dir = filled();
     const db = new Database(join(dir, "spool.db"));

@@ -107,6 +107,9 @@ function copyTable(
   to: Database,
   { name, columns }: { name: string; columns: string[] },
 ): string[] {
+  // A spool of an earlier version lacks what was added since; one whose schema cannot be read may have it.
+  const found = attempt(() => from.query("SELECT 1 FROM sqlite_schema WHERE name = ?").get(name));
+  if (found.ok && found.value === null) return [];
   const names = columns.join(", ");
   const insert = to.query(
     `INSERT OR IGNORE INTO ${name} (${names}) VALUES (${columns.map(() => "?").join(", ")})`,
