@@ -40,7 +40,7 @@ import { hostClock } from "./intake/host-clock.ts";
 import { finish } from "./intake/finish.ts";
 import { Ingest } from "./intake/ingest.ts";
 import { KnownMessages } from "./intake/known.ts";
-import { recheckUnheard, watcherWith } from "./intake/recheck.ts";
+import { recheckDevice, recheckUnheard, watcherWith } from "./intake/recheck.ts";
 import { Rejudge } from "./intake/rejudge.ts";
 import { router } from "./judge/mapping/routes.ts";
 import { createJudge } from "./judge/judge.ts";
@@ -164,11 +164,14 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   spool.keepFor(namesOf(false), namesOf(true));
 
   const marks = spool.sidecar.marks();
-  const sources =
+  const sources: readonly Source[] =
     options.sources?.(marks) ??
     openSources(config, {
       ...common,
-      ...authenticator({ cache, lookup, owners: createTokenOwners({ registry, clock }), clock }),
+      ...authenticator({
+        ...{ cache, lookup, owners: createTokenOwners({ registry, clock }), clock },
+        outdated: (device) => recheckDevice(sources, device),
+      }),
       withoutTokens,
       payloadBytesMax: () => policy.get().payloadBytesMax,
       mapped: {

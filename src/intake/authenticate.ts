@@ -7,7 +7,7 @@
  * tested: but that another device has the same token, and it may be that one, nobody can say then.
  */
 import type { Clock } from "../core/clock.ts";
-import type { DeviceAuth, DeviceId } from "../core/device.ts";
+import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import type { Proof } from "../core/source.ts";
 import { hashOf } from "../core/token.ts";
 import { authorize } from "../judge/authorize.ts";
@@ -18,21 +18,43 @@ import type { TokenOwners } from "../registry/token-owners.ts";
 
 interface Parts {
   readonly cache: DeviceAuthCache;
-  readonly lookup: Lookup;
+  readonly lookup: Pick<Lookup, "resolve">;
   readonly owners: TokenOwners;
   readonly clock: Clock;
+  /** A token of this device that was replaced, and with which it had proved itself, is good no more. */
+  readonly outdated: (device: DeviceId) => void;
 }
+
+/** A longer grace is waited for in parts: a timer has its bound. */
+const waitMsMax = 86_400_000;
 
 /** A token as it was presented, its SHA-256, or nothing: something else proved who it is. */
 type Shown = { readonly token?: string; readonly tokenHash?: string | null };
 
 /** All reject if the registry cannot tell now. */
-export function authenticator({ cache, lookup, owners, clock }: Parts) {
+export function authenticator({ cache, lookup, owners, clock, outdated }: Parts) {
+  /** Devices whose former token is good for a while. */
+  const inGrace = new Set<string>();
+
+  /** Nobody tells when a grace is over: it is no change of the registry. */
+  function lookAgain({ tenantId, deviceId, previousTokenUntilMs: untilMs }: DeviceAuth): void {
+    const leftMs = (untilMs ?? 0) - clock.wallMs();
+    const key = deviceKey(tenantId, deviceId);
+    if (leftMs <= 0 || inGrace.has(key)) return;
+    inGrace.add(key);
+    clock.after(Math.min(leftMs, waitMsMax), () => {
+      inGrace.delete(key);
+      outdated({ tenantId, deviceId });
+    });
+  }
+
   async function check(tenantId: string, deviceId: string, shown: Shown): Promise<boolean> {
     const proves = (device: DeviceAuth | null) => {
       const { token, tokenHash = null } = shown;
       const claim = { siteId: device?.siteId ?? null, token, tokenHash, receivedMs: clock.wallMs() };
-      return authorize(device, claim, token !== undefined || tokenHash !== null) === null;
+      const isGood = authorize(device, claim, token !== undefined || tokenHash !== null) === null;
+      if (isGood && device !== null) lookAgain(device);
+      return isGood;
     };
     const cached = cache.get(tenantId, deviceId);
     if (cached !== undefined && (proves(cached) || !cache.mayReread(tenantId, deviceId)))

@@ -3,7 +3,7 @@
  * next message. If changes are not notified, whoever is connected is looked at again twice per second.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { byDevice, deviceKey } from "../core/device.ts";
+import { byDevice, deviceKey, type DeviceId } from "../core/device.ts";
 import type { RegistryWatcher } from "../core/registry.ts";
 import type { Source } from "../core/source.ts";
 import type { Lookup } from "../registry/contract.ts";
@@ -38,6 +38,10 @@ export function recheckUnheard(lookup: Pick<Lookup, "stats">, doors: Doors, cloc
   return clock.every(recheckEveryMs, () => {
     if (lookup.stats().changes_unheard !== null) recheck(doors);
   });
+}
+
+export function recheckDevice(doors: Doors, { tenantId, deviceId }: DeviceId): void {
+  recheck(doors, (tenant, device) => tenant === tenantId && device === deviceId);
 }
 
 const recheck = (doors: Doors, ...which: Parameters<NonNullable<Source["recheck"]>>) => {
