@@ -69,11 +69,11 @@ test("the others have their turn after every so many milliseconds, and the order
 test("what a broker answers of the others is taken before the error of one partition ends the connection", async () => {
   const topic = { name: "events", id: "", leaders: [0, 0], may: () => undefined };
   const partitions = [new Partition(topic, 0, 0), new Partition(topic, 1, 0)];
-  const storageError = 56;
+  const notLeader = 6;
   const answer = { topic: "events", logStart: 0, stableOffset: 7, aborted: [], records: Buffer.alloc(0) };
   const fetch: Wire["fetch"] = () =>
     Promise.resolve([
-      { ...answer, partition: 0, errorCode: storageError },
+      { ...answer, partition: 0, errorCode: notLeader },
       { ...answer, partition: 1, errorCode: 0 },
     ]);
   const reading = readAll({
