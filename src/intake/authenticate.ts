@@ -33,13 +33,13 @@ type Shown = { readonly token?: string; readonly tokenHash?: string | null };
 
 /** All reject if the registry cannot tell now. */
 export function authenticator({ cache, lookup, owners, clock, outdated }: Parts) {
-  /** Devices whose former token is good for a while. */
+  /** Devices whose former token is good for a while, each with its end: another rotation may have an earlier one. */
   const inGrace = new Set<string>();
 
   /** Nobody tells when a grace is over: it is no change of the registry. */
   function lookAgain({ tenantId, deviceId, previousTokenUntilMs: untilMs }: DeviceAuth): void {
     const leftMs = (untilMs ?? 0) - clock.wallMs();
-    const key = deviceKey(tenantId, deviceId);
+    const key = `${deviceKey(tenantId, deviceId)} ${untilMs}`;
     if (leftMs <= 0 || inGrace.has(key)) return;
     inGrace.add(key);
     clock.after(Math.min(leftMs, waitMsMax), () => {
