@@ -9,6 +9,8 @@ const level = z
   .string()
   .max(idCharsMax)
   .regex(idPattern, "must be one level of an MQTT topic: not empty, without / + # and control characters");
+/** A URL could not name it: whoever asks over HTTP takes `.` and `..` as directions, also percent-encoded. */
+const newId = level.regex(/^(?!\.\.?$)/, "must not be . or .., which no URL can name");
 const site = z.string().min(1).max(idCharsMax).regex(storablePattern, "must be without control characters");
 const firmware = z
   .string()
@@ -28,8 +30,8 @@ export const deviceIdColumns = z.strictObject({ tenant_id: level, device_id: lev
 
 /** A device to register. A token is never taken, only its hash. */
 export const newDeviceColumns = z.strictObject({
-  tenant_id: level,
-  device_id: level,
+  tenant_id: newId,
+  device_id: newId,
   site_id: site,
   status: status.optional(),
   provision_token_hash: tokenHash.optional(),

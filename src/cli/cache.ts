@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { command, type CommandGroup, type Context, string } from "./command.ts";
+import { segment } from "./gateway-client.ts";
 import { jsonLine, table } from "./report.ts";
 import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
 import { counted } from "../core/readable.ts";
@@ -36,11 +37,11 @@ const invalidate = command({
   arguments: { tenant: "The tenant's id" },
   options: { device: string("--device <id>", "Only this device"), ...runningOptions },
   run: async (context, { args, options }) => {
-    const tenant = encodeURIComponent(args.tenant);
+    const tenant = segment(args.tenant);
     const path =
       options.device === undefined
         ? `/admin/cache/tenants/${tenant}`
-        : `/admin/cache/devices/${tenant}/${encodeURIComponent(options.device)}`;
+        : `/admin/cache/devices/${tenant}/${segment(options.device)}`;
     return forget(context, options, "DELETE", path);
   },
 });

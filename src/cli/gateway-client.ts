@@ -143,7 +143,7 @@ export function settingsOf({ request }: GatewayClient): SettingStore {
     list: async () =>
       z.object({ settings: z.array(settingSchema) }).parse(await request("GET", "/admin/settings")).settings,
     async set(key, value) {
-      const path = `/admin/settings/${encodeURIComponent(key)}`;
+      const path = `/admin/settings/${segment(key)}`;
       const answer = await request("PUT", path, { value }, notFound);
       return answer === undefined ? undefined : settingSchema.parse(answer);
     },
@@ -180,7 +180,14 @@ function baseOf(url: string): URL {
 }
 
 function pathOf({ tenantId, deviceId }: DeviceId): string {
-  return `/admin/devices/${encodeURIComponent(tenantId)}/${encodeURIComponent(deviceId)}`;
+  return `/admin/devices/${segment(tenantId)}/${segment(deviceId)}`;
+}
+
+/** A name as a part of a path. @throws for those that no URL can name: they would ask for something else */
+export function segment(name: string): string {
+  if (/^\.\.?$/.test(name))
+    throw new UsageError(`no URL can name "${name}": sluice devices works on it without --gateway`);
+  return encodeURIComponent(name);
 }
 
 function listOf({ tenantId, siteId, status, match, limit, after }: DeviceFilter): string {

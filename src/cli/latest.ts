@@ -2,9 +2,10 @@
  * `sluice latest`: the latest values that a running gateway knows, of one device; or a list of the devices that were
  * heard last.
  */
-import { latestDevice, seenList } from "../http/latest-endpoints.ts";
+import { z } from "zod";
+import { latestDevice, latestValue, seenList } from "../http/latest-endpoints.ts";
 import { command, type Context, moment, number, string, UsageError } from "./command.ts";
-import { notFound, withQuery } from "./gateway-client.ts";
+import { notFound, segment, withQuery } from "./gateway-client.ts";
 import { jsonLine, printList } from "./report.ts";
 import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
 
@@ -62,19 +63,27 @@ interface Asked {
   readonly asJson: boolean;
 }
 
+/** Values as pairs: a record of zod's lacks the metric `__proto__`. */
+const printed = latestDevice.extend({
+  values: z
+    .unknown()
+    .transform((values) => Object.entries(values ?? {}))
+    .pipe(z.array(z.tuple([z.string(), latestValue]))),
+});
+
 async function printValues(
   context: Context,
   which: WhichGateway,
   { tenant, device, asJson }: Asked,
 ): Promise<number> {
-  const path = `/devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}/latest`;
+  const path = `/devices/${segment(tenant)}/${segment(device)}/latest`;
   const answer = await clientOf(context, which).request("GET", path, undefined, notFound);
   if (answer === undefined) {
     context.stderr(`nothing is known about ${tenant}/${device}, or it has been silent for long\n`);
     return 1;
   }
-  const { last_seen, values } = latestDevice.parse(answer);
-  const rows = Object.entries(values).map(([metric, { value, time, age_ms }]) => [
+  const { last_seen, values } = printed.parse(answer);
+  const rows = values.map(([metric, { value, time, age_ms }]) => [
     metric,
     JSON.stringify(value),
     time,

@@ -72,7 +72,6 @@ export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
       summary: `Forget up to ${listMax} devices`,
       body: z.strictObject({ devices: z.array(deviceIdColumns).min(1).max(listMax) }),
       answer: { help: "Done.", schema: forgotten },
-      problems: [422],
       handle({ body: { devices }, note }) {
         note({ devices: devices.length });
         const ids = devices.map((id) => toFields(id));

@@ -87,7 +87,7 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       summary: "Register a device, with a token made here, the hash of one made elsewhere, or none",
       body: newDevice,
       answer: { status: 201, help: "Registered.", schema: made },
-      problems: [409, 422, 503],
+      problems: [409, 503],
       async handle({ body: { make_token: makes, ...columns }, request, note }) {
         note({ tenant: columns.tenant_id, device: columns.device_id, site: columns.site_id });
         const token = makes ? newToken() : undefined;
@@ -119,7 +119,7 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       summary: "Change a device's site, status, firmware version or metadata",
       body: changeColumns,
       answer: { help: "The device as it is now.", schema: deviceColumns },
-      problems: [404, 422, 503],
+      problems: [404, 503],
       async handle({ params, body, note }) {
         note({ change: body });
         return shownOrUnknown(await devices.update(idOf(params), changeOf(body)));
@@ -144,7 +144,7 @@ export function deviceEndpoints(devices: DeviceStore): readonly Endpoint[] {
       summary: "Give a device a new token",
       body: rotation,
       answer: { help: "The device, and its token if it was made here.", schema: made },
-      problems: [404, 422, 503],
+      problems: [404, 503],
       async handle({ params, body, note }) {
         note({ grace_seconds: body.grace_seconds, made_here: body.provision_token_hash === undefined });
         const token = body.provision_token_hash === undefined ? newToken() : undefined;

@@ -26,22 +26,18 @@ const ages = {
   expires_in_ms: z.number().describe("Until it is forgotten, if it stays silent (REDIS_METADATA_TTL)."),
 };
 
+export const latestValue = z.object({
+  value: z.unknown().describe("As the device sent it."),
+  time: z.string().describe("Of the event, not later than its arrival; ISO 8601, UTC."),
+  age_ms: z.number(),
+});
 export const latestDevice = z.object({
   ...ids,
   ...ages,
   metadata: z
     .record(z.string(), z.string())
     .describe("As the keys in Redis have it: last_updated, datatype_id, site_id, msg_type, event_ms …"),
-  values: z
-    .record(
-      z.string(),
-      z.object({
-        value: z.unknown().describe("As the device sent it."),
-        time: z.string().describe("Of the event, not later than its arrival; ISO 8601, UTC."),
-        age_ms: z.number(),
-      }),
-    )
-    .describe("Metric → its newest value."),
+  values: z.record(z.string(), latestValue).describe("Metric → its newest value."),
 });
 const latestList = z.object({
   devices: z.array(latestDevice.nullable()).describe("In the order asked for; null: nothing is known of it."),
@@ -84,7 +80,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
       summary: `The latest values of up to ${latestIdsMax} devices`,
       body: z.strictObject({ devices: z.array(deviceIdColumns).min(1).max(latestIdsMax) }),
       answer: { help: "Of each device what is known of it.", schema: latestList },
-      problems: [400, 401, 422, 429, 503],
+      problems: [401, 429, 503],
       handle: ({ body: { devices } }) =>
         orUnavailable(async () => {
           const wanted = devices.map((id) => toFields(id));

@@ -91,6 +91,7 @@ function operation(endpoint: Endpoint, refer: Refer): Operation {
         ];
   const problems = new Set([...(isAdmin ? adminProblems : []), ...anyProblems, ...(endpoint.problems ?? [])]);
   if (given.length > 0) problems.add(413).add(415);
+  if (body !== undefined) problems.add(400).add(422);
   return {
     operationId: id,
     summary,

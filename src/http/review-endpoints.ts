@@ -38,7 +38,7 @@ export function reviewEndpoints<Row extends { id: number }, Full>(
       summary,
       body,
       answer: { help: "What became of this batch.", schema: outcomeSchema },
-      problems: [422, 503],
+      problems: [503],
       handle: ({ body: selection, note }) =>
         unlessNotNow(async () => {
           const outcome = await queue[verb](selection);

@@ -11,7 +11,7 @@ export function asideEndpoint(setAside: SetAside): Endpoint {
     summary: "Make the oldest entries of a sink in trouble dead letters without trying them",
     body: asideAsked,
     answer: { help: "The entries.", schema: asideAnswer },
-    problems: [409, 422],
+    problems: [409],
     async handle({ body, note }) {
       const answer = await setAside(body);
       if (answer === undefined)

@@ -33,7 +33,7 @@ export function settingEndpoints(settings: SettingStore): readonly Endpoint[] {
       summary: "Change a setting on every gateway that shares this registry; on this one at once",
       body: wanted,
       answer: { help: "The setting as it is now.", schema: settingSchema },
-      problems: [404, 422, 503],
+      problems: [404, 503],
       async handle({ params: { key = "" }, body: { value }, note }) {
         note({ value });
         try {

@@ -56,6 +56,27 @@ test.each([
   }
 });
 
+test.each([
+  "devices show acme ..",
+  "devices remove . d1",
+  "cache invalidate ..",
+  "cache invalidate acme --device .",
+  "latest --tenant acme --device ..",
+])("%s: no URL can name it, so nothing else is asked for", async (words) => {
+  const { code, out, err } = await sluice([...words.split(" "), "--gateway", url]);
+  expect([code, out]).toEqual([2, ""]);
+  expect(err).toContain("no URL can name");
+});
+
+test("latest shows every metric, whatever its name", async () => {
+  await running.gateway.view.devices.add(registered(["d1"]));
+  running.source.give(telemetry("d1", 1, { metrics: JSON.parse('{"__proto__":7,"temp_c":21}') as object }));
+  await running.acknowledged();
+  const { out } = await sluice(["latest", "--tenant", "acme", "--device", "d1", "--gateway", url]);
+  expect(out).toMatch(/^__proto__ +7 /m);
+  expect(out).toMatch(/^temp_c +21 /m);
+});
+
 /** Against the gateway and against its own store: what follows must be true for both. */
 const places = [
   ["a running gateway", () => ["--gateway", url]],

@@ -59,6 +59,7 @@ describe("create", () => {
 
   test.each([
     ["an id that is not one level", { ...d1, device_id: "a/b" }, "device_id"],
+    ["an id that no URL can name", { ...d1, device_id: ".." }, "no URL can name"],
     ["a control character", { ...d1, site_id: "a\u0000" }, "site_id"],
     ["no site", { tenant_id: "acme", device_id: "d1" }, "site_id"],
     ["a token in clear", { ...d1, provision_token: "tok-secret" }, "provision_token"],

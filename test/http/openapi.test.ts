@@ -107,6 +107,8 @@ const asked: Asked[] = [
   ["GET", "/page.js", 200],
   ["GET", "/page.css", 200],
   ["POST", "/login", 403, { token: "x" }],
+  ["POST", "/login", 422],
+  ["POST", "/login", 400, "{"],
   ["GET", "/login", 200],
   ["POST", "/logout", 200],
   ["GET", "/reasons", 200],
