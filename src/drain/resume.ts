@@ -13,6 +13,7 @@ import type { Position, Totals } from "../core/sink.ts";
  * @param epochs oldest first
  * @param head the spool's last seq
  * @param floor the seq before the oldest entry held
+ * @param cursor how far we know it to be ourselves: of a start that was parted for another sink that counts, too
  * @returns the seq up to which all is settled downstream; totals undefined: it has none that fit
  */
 export function resumeFrom(
@@ -20,15 +21,15 @@ export function resumeFrom(
   positions: readonly Position[],
   head: number,
   floor: number,
+  cursor: number,
 ): { seq: number; totals: Totals | undefined } {
   for (let i = epochs.length - 1; i >= 0; i--) {
     const epoch = epochs[i];
     const position = positions.find((p) => p.epoch === epoch?.epoch);
     if (!position) continue;
     const end = (epochs[i + 1]?.first ?? head + 1) - 1;
-    return position.seq <= end
-      ? { seq: position.seq, totals: position.totals }
-      : { seq: end, totals: undefined };
+    if (position.seq <= end) return { seq: position.seq, totals: position.totals };
+    return { seq: position.isAnothers === true ? Math.max(end, cursor) : end, totals: undefined };
   }
   return { seq: floor, totals: undefined };
 }
@@ -48,7 +49,7 @@ export function goOnFrom(
   spool: { readonly epochs: readonly EpochRange[]; readonly head: number; readonly first: number },
   log: Log,
 ): number {
-  const { seq, totals } = resumeFrom(spool.epochs, held, spool.head, spool.first - 1);
+  const { seq, totals } = resumeFrom(spool.epochs, held, spool.head, spool.first - 1, ahead.cursor);
   const known = ahead.totals;
   const further = seq - ahead.cursor;
   if (totals) {

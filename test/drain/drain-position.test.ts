@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Position, Sink } from "../../src/core/sink.ts";
+import { Drain } from "../../src/drain/drain.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { drainTo, putInto } from "../kit/drain.ts";
 import { memorySink } from "../kit/sink.ts";
@@ -255,6 +256,33 @@ describe("another gateway that goes on under our start, from a copy of our memor
     await clock.pass(10);
     expect(far.rows).toEqual(payloads(4, 5));
     expect(drain.stats()).toMatchObject({ waiting: 0, trouble: null });
+  });
+
+  test("parts from each of two sinks where that one is: the one that is further ahead is sent nothing anew", async () => {
+    const [behind, ahead] = [farSide(), farSide()];
+    const slow = setUp(behind);
+    const { spool, clock } = slow;
+    const fast = new Drain({ spool, clock, sink: ahead.sink({ name: "fast" }), log: recordingLog().log });
+    const lostConnection = () => Promise.reject(new Error("connection lost"));
+    putInto(spool, 5);
+    slow.drain.start();
+    await clock.pass(10);
+    slow.sink.deliver = lostConnection;
+    putInto(spool, 3);
+    fast.start();
+    await clock.pass(10);
+    for (const far of [behind, ahead]) anotherAt(far, newest(spool), 20);
+    // The slow one parts first.
+    await clock.pass(5_000);
+    expect(spool.epochs.map((it) => it.first)).toEqual([1, 6]);
+    const { deliver } = fast.sink;
+    fast.sink.deliver = lostConnection;
+    putInto(spool, 1);
+    await clock.pass(10);
+    fast.sink.deliver = deliver;
+    await clock.pass(5_000);
+    expect(ahead.rows).toEqual(payloads(1, 9));
+    expect(fast.stats()).toMatchObject({ delivered: 9, waiting: 0, trouble: null });
   });
 
   test("may have taken what was refused in a transaction that never ended: its dead letter is taken back", async () => {
