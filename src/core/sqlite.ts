@@ -3,6 +3,7 @@
  */
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
+import { makeSharedMemoryInPlace } from "./in-place.ts";
 import { explain } from "./log.ts";
 import { giveToOwner, whyNotOurs } from "./owner.ts";
 
@@ -13,6 +14,7 @@ import { giveToOwner, whyNotOurs } from "./owner.ts";
 export function openSqlite(path: string, pageSize = 4096): Database {
   try {
     const isNew = !existsSync(path);
+    if (path !== ":memory:") makeSharedMemoryInPlace(path);
     const db = new Database(path, { create: true, strict: true });
     if (isNew && path !== ":memory:") giveToOwner(path);
     // First: the next ones, too, may find another process at the file.
