@@ -266,6 +266,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     for (const source of sources) closers.add(() => source.stopIntake());
     const takesFrom = (source: Source) => source.start(ingest.port((messages) => source.durable(messages)));
     await Promise.all(sources.map(takesFrom));
+    closers.add(() => watches?.attention.stopping());
     hasStarted = true;
   }
 

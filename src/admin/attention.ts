@@ -43,6 +43,8 @@ export interface AttentionWatch {
   now(facts: Facts, parts: readonly PartReadiness[]): Attention;
   /** Each part with since when it cannot do its work and what to do: there may be more in trouble than the worst. */
   partStates(facts: Facts, parts: readonly PartReadiness[]): PartState[];
+  /** From now on a part that does no work is no trouble. */
+  stopping(): void;
   stop(): void;
 }
 
@@ -52,6 +54,7 @@ const working: Attention = { level: "working", text: "Working", since: null, det
 export function watchAttention(clock: Clock, ready: () => readonly PartReadiness[]): AttentionWatch {
   /** Part → wall clock at which it was first seen not ready. */
   const since = new Map<string, number>();
+  let stoppingSince: string | null = null;
 
   function look(parts: readonly PartReadiness[]): void {
     for (const { part, ok } of parts) {
@@ -65,6 +68,7 @@ export function watchAttention(clock: Clock, ready: () => readonly PartReadiness
   function now(facts: Facts, parts: readonly PartReadiness[]): Attention {
     look(parts);
     if (!facts.balanced) return { ...unbalanced, since: null };
+    if (stoppingSince !== null) return { ...stopping, since: stoppingSince };
     const [worst] = parts.filter(({ ok }) => !ok).toSorted((a, b) => rankOf(a, facts) - rankOf(b, facts));
     if (worst === undefined) return riskOf(facts, clock.wallMs()) ?? working;
     return { ...sentenceOf(worst, facts), since: sinceOf(worst), detail: worst.detail };
@@ -81,8 +85,21 @@ export function watchAttention(clock: Clock, ready: () => readonly PartReadiness
 
   const sinceOf = ({ part }: PartReadiness) => new Date(since.get(part) ?? clock.wallMs()).toISOString();
 
-  return { now, partStates, stop: () => timer.cancel() };
+  return {
+    now,
+    partStates,
+    stopping: () => void (stoppingSince = new Date(clock.wallMs()).toISOString()),
+    stop: () => timer.cancel(),
+  };
 }
+
+/** The last that the page hears, and then shows for as long as no gateway runs. */
+const stopping: Omit<Attention, "since"> = {
+  level: "warning",
+  text: "The gateway is being stopped",
+  detail: null,
+  remedy: "What was acknowledged is on its disk; the next start goes on with it.",
+};
 
 type Sentence = Pick<Attention, "level" | "text" | "remedy">;
 

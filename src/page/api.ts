@@ -2,6 +2,8 @@
 import { useEffect, useState } from "hono/jsx/dom";
 import type { Stats } from "./types.ts";
 
+export const loginPath = "/login";
+
 /** The gateway wants a login. */
 export class LoginNeeded extends Error {}
 
@@ -18,8 +20,14 @@ export async function request<T>(method: string, path: string, body?: unknown): 
   });
   const answer = (await response.json().catch(() => ({}))) as { detail?: string };
   if (response.ok) return answer as T;
-  if (response.status === 401) throw new LoginNeeded(answer.detail ?? "");
+  if (response.status === 401 && path !== loginPath) throw loginNeeded(method);
   throw new Error(answer.detail ?? `the gateway answers ${response.status}`);
+}
+
+export function loginNeeded(method: string): LoginNeeded {
+  // After a session's end, all that is shown is asked for again, and the form for it appears.
+  if (method !== "GET") announceSession();
+  return new LoginNeeded("Log in first.");
 }
 
 export function wordsOf(error: unknown): string {

@@ -23,10 +23,10 @@ export function Curves() {
   const [hours, setHours] = useState(1);
   const minute = useTick(60_000);
   const { answer } = useAnswer<{ samples: readonly Sample[] }>("/history", minute);
-  const from = Date.now() - hours * 3_600_000;
-  // In the order of time, also if the clock was set back in between.
+  // By the gateway's clock, not by the browser's; in the order of time, also if the clock was set back in between.
+  const now = Date.parse(answer?.samples.at(-1)?.at ?? "");
   const samples = (answer?.samples ?? [])
-    .filter(({ at }) => Date.parse(at) >= from)
+    .filter(({ at }) => Date.parse(at) <= now && Date.parse(at) >= now - hours * 3_600_000)
     .toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at));
   const sinks = [...new Set(samples.flatMap(({ waiting }) => Object.keys(waiting)))];
   return (
@@ -125,6 +125,8 @@ function drawn(samples: readonly Sample[], curves: readonly Curve[]): uPlot.Alig
 }
 
 const height = 180;
+/** As the page shows all times. */
+const hourOf = (seconds: number) => new Date(seconds * 1000).toTimeString().slice(0, 5);
 
 function Chart({
   title,
@@ -152,7 +154,10 @@ function Chart({
             return { label: name, stroke, dash: [...dash], width: 2 };
           }),
         ],
-        axes: [axis, { ...axis, size: 60 }],
+        axes: [
+          { ...axis, values: (_, at) => at.map(hourOf) },
+          { ...axis, size: 60 },
+        ],
         cursor: { y: false },
       },
       drawn(samples, curves),

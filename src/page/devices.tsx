@@ -8,7 +8,7 @@ import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
 import { Token } from "./token.tsx";
-import { number, time } from "./words.ts";
+import { number, shown, time } from "./words.ts";
 
 type Heard = ActivityPage["devices"][number];
 interface Made extends Device {
@@ -46,7 +46,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   const change = (device: Device, verb: Change) =>
     act(async () => {
       await request("POST", `${pathOf(device)}/${verb}`);
-      return `${nameOf(device)} is ${verb === "revoke" ? "revoked" : "active again"}.`;
+      return `${shown(nameOf(device))} is ${verb === "revoke" ? "revoked" : "active again"}.`;
     });
   const rotate = (device: Device) =>
     act(async () => {
@@ -82,7 +82,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       {made?.token === undefined ? (
         ""
       ) : (
-        <Token device={nameOf(made)} token={made.token} done={() => setMade(undefined)} />
+        <Token device={shown(nameOf(made))} token={made.token} done={() => setMade(undefined)} />
       )}
       <p role="status">{said}</p>
       {answer?.earlier_unknown ? (
@@ -146,8 +146,8 @@ function Row({ device, follow, rotate, change }: RowProps) {
   const isActive = device.status === "ACTIVE";
   return (
     <tr>
-      <th scope="row">{nameOf(device)}</th>
-      <td>{device.site_id}</td>
+      <th scope="row">{shown(nameOf(device))}</th>
+      <td>{shown(device.site_id)}</td>
       <td>
         {device.status}
         {device.token_set ? "" : ", without a token"}

@@ -3,7 +3,7 @@ import { useEffect, useState } from "hono/jsx/dom";
 import type { Followed, Passed } from "../admin/follow.ts";
 import { useSession } from "./api.ts";
 import { Table } from "./table.tsx";
-import { ms, number } from "./words.ts";
+import { ms, number, shown } from "./words.ts";
 
 type Row = Followed & { readonly sinks: Readonly<Record<string, number>> };
 
@@ -68,7 +68,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
         {device === ""
           ? ""
           : isOpen
-            ? `Waiting for what ${device} says.`
+            ? `Waiting for what ${shown(device)} says.`
             : "The stream is not open: log in above, or press Follow again."}
       </p>
       {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
@@ -79,7 +79,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
             <td class={row.verdict === "accepted" ? "good" : "bad"}>
               {row.verdict}
               {row.stage === null ? "" : ` (stage ${row.stage})`}
-              {row.detail === null ? "" : `: ${row.detail}`}
+              {row.detail === null ? "" : `: ${shown(row.detail)}`}
             </td>
             <td>{ms(row.to_disk_ms)}</td>
             <td>
@@ -88,7 +88,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
                 .join(", ")}
             </td>
             <td>
-              <code>{row.topic}</code> <code>{row.payload}</code>
+              <code>{shown(row.topic)}</code> <code>{shown(row.payload)}</code>
               {row.mapping === null ? (
                 ""
               ) : (

@@ -1,6 +1,7 @@
 /** Devices from a file, with how much of it was sent, and what became of its lines. */
 import { useState } from "hono/jsx/dom";
 import type { ImportResult } from "../admin/bulk/import.ts";
+import { loginNeeded } from "./api.ts";
 import { number } from "./words.ts";
 
 export function Import({ act }: { act: (work: () => Promise<string>) => Promise<void> }) {
@@ -49,10 +50,17 @@ function upload(file: File, progress: (share: number) => void): Promise<ImportRe
     call.addEventListener("load", () => {
       const answer = read(call.responseText);
       if (call.status < 300 && answer?.added !== undefined) resolve(answer);
-      else reject(new Error(answer?.detail ?? `the gateway answers ${call.status}`));
+      else if (call.status === 401) reject(loginNeeded("POST"));
+      else reject(new Error(whyNot(answer) ?? `the gateway answers ${call.status}`));
     });
     call.send(file);
   });
+}
+
+/** Of an import that ended halfway, what was done by then. */
+function whyNot(answer: ReturnType<typeof read>): string | undefined {
+  const { detail, added } = answer ?? {};
+  return detail === undefined || added === undefined ? detail : `${detail} Added before: ${number(added)}.`;
 }
 
 /** undefined: what came is not the gateway's, but of something before it. */

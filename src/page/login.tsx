@@ -1,6 +1,6 @@
 /** If an answer wants ADMIN_TOKEN: a form for it, which becomes a session; else the error in the gateway's words. */
 import { useState } from "hono/jsx/dom";
-import { announceSession, request, LoginNeeded, wordsOf } from "./api.ts";
+import { announceSession, loginPath, request, LoginNeeded, wordsOf } from "./api.ts";
 
 export function Trouble({ error }: { error: unknown }) {
   if (error === undefined) return "";
@@ -21,7 +21,7 @@ function Login() {
     const form = event.target as HTMLFormElement;
     const field = form.elements.namedItem("token") as HTMLInputElement;
     try {
-      await request("POST", "/login", { token: field.value });
+      await request("POST", loginPath, { token: field.value });
       focusOn(form.closest("section"));
       announceSession();
     } catch (error) {

@@ -7,7 +7,7 @@ import type { ReasonRow } from "../judge/reasons.ts";
 import { request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
-import { counted, countedEntries, number, time } from "./words.ts";
+import { counted, countedEntries, number, shown, time } from "./words.ts";
 
 export function Rejects({
   rejected,
@@ -83,7 +83,8 @@ function Kept({ path }: { path: string }) {
   if (kept === undefined) return "";
   return (
     <p class="example">
-      An example: <code>{kept.topic}</code> <code>{kept.payload.slice(0, exampleCharsMax)}</code>
+      An example: <code>{shown(kept.topic)}</code>{" "}
+      <code>{shown(kept.payload.slice(0, exampleCharsMax))}</code>
     </p>
   );
 }
@@ -100,11 +101,11 @@ function RejectedDevices({ rows }: { rows: readonly RejectRow[] }) {
       <Table columns={["Device", "Count", "Last", "What was wrong"]}>
         {rows.map(({ tenant_id: tenant, device_id: device, count, last_at: last, topic, detail }) => (
           <tr key={`${tenant}/${device}`}>
-            <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+            <td>{device === null ? "not known" : shown(`${tenant}/${device}`)}</td>
             <td>{number(count)}</td>
             <td>{time(last)}</td>
             <td>
-              {detail} {topic === null ? "" : <code>{topic}</code>}
+              {shown(detail ?? "")} {topic === null ? "" : <code>{shown(topic)}</code>}
             </td>
           </tr>
         ))}
@@ -135,9 +136,9 @@ function Letters({ count }: { count: number }) {
           ({ id, sink, tenant_id: tenant, device_id: device, refused_at: at, why }) => (
             <tr key={id}>
               <td>{sink}</td>
-              <td>{device === null ? "not known" : `${tenant}/${device}`}</td>
+              <td>{device === null ? "not known" : shown(`${tenant}/${device}`)}</td>
               <td>{time(at)}</td>
-              <td>{why}</td>
+              <td>{shown(why)}</td>
             </tr>
           ),
         )}

@@ -44,6 +44,15 @@ test("a gateway is working if every part of it works", () => {
   expect(now()).toEqual({ level: "working", text: "Working", since: null, detail: null, remedy: null });
 });
 
+test("a gateway that is being stopped says so: that its parts end is no trouble", () => {
+  clock.advance(10_000);
+  const begun = new Date(clock.wallMs()).toISOString();
+  watch.stopping();
+  broken.set("source mqtt", "closed");
+  clock.advance(5_000);
+  expect(now()).toMatchObject({ level: "warning", text: "The gateway is being stopped", since: begun });
+});
+
 test("the time is when the trouble began, and disappears with it", () => {
   clock.advance(10_000);
   broken.set("sink influx", "connection refused");

@@ -121,6 +121,16 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       expect(errors).toEqual([]);
     });
 
+    test("the last hour is that of the gateway, whatever the browser takes for the time", async () => {
+      await show();
+      await page.locator("#curves canvas").first().waitFor();
+      await page.clock.setFixedTime("2037-01-01T00:00:00Z");
+      await page.getByRole("button", { name: "Last day" }).click();
+      await page.locator("#curves canvas").first().waitFor();
+      await page.getByRole("button", { name: "Last hour" }).click();
+      await page.locator("#curves canvas").first().waitFor();
+    });
+
     test.each([
       ["light, wide", { width: 1200, colorScheme: "light" }],
       ["dark, as narrow as a phone", { width: 320, colorScheme: "dark" }],
@@ -169,6 +179,8 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await show();
       await sentence("Working");
       await running.gateway.stop();
+      // Its sources ended first, which was not their trouble.
+      await sentence("The gateway is being stopped");
       await shows("#stale", "has not been heard for");
       await page.locator("#devices input[type=search]").fill("d1");
       await shows("#devices .bad", "the gateway does not answer");
@@ -336,6 +348,19 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.locator("#devices progress").waitFor({ state: "detached" });
   });
 
+  test("devices: a name that turns the direction of text round is not taken for another one", async () => {
+    await open();
+    await running.gateway.view.devices.add(registered(["\u202egnol"]));
+    await page.reload();
+    await shows("#devices th", String.raw`acme/\u202egnol`);
+    await page.getByRole("button", { name: "Follow" }).first().click();
+    await shows("#follow [role=status]", String.raw`Waiting for what acme/\u202egnol says.`);
+    await say(telemetry("\u202egnol", 1));
+    await shows("#follow tbody", "accepted");
+    await page.getByRole("button", { name: "Revoke" }).click();
+    await shows("#devices [role=status]", String.raw`acme/\u202egnol is revoked.`);
+  });
+
   test("a setting is changed, and a wrong value is refused in the gateway's words", async () => {
     await open();
     const row = page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))');
@@ -397,6 +422,11 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))').waitFor();
       expect(await page.evaluate("document.cookie")).toBe("");
       expect(await page.content()).not.toContain(ADMIN_TOKEN);
+      await page.context().clearCookies();
+      await page.locator("#devices").getByRole("button", { name: "Revoke" }).click();
+      await shows("#devices [role=status]", "Log in first.");
+      await page.locator("#devices form.login").waitFor();
+      await login(ADMIN_TOKEN);
       await page.getByRole("button", { name: "Log out" }).click();
       await page.locator("#devices form.login").waitFor();
       await page.getByRole("button", { name: "Log out" }).waitFor({ state: "detached" });
