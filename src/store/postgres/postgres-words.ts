@@ -39,9 +39,12 @@ export function isOfTable(code: string): boolean {
 
 const deviceColumn = /\b(event_ts|topic|tenant_id|site_id|device_id|msg_type|reason|payload)\b/;
 
-/** A table of ours is divided by the time of arrival, and has no partition for the row's. The DETAIL names the key before its value. */
-export function lacksPartition({ code, message, detail }: Note): boolean {
-  if (code !== "23514" || !/^no partition of relation "(raw|quarantine)_events"/.test(message)) return false;
+/**
+ * A table of ours is divided by the time of arrival, and has no partition for the row's. The DETAIL names the key before its value; its
+ * words, and the message's, may be of any language (lc_messages).
+ */
+export function lacksPartition({ code, table, detail }: Note): boolean {
+  if (code !== "23514" || !/^(raw|quarantine)_events$/.test(table)) return false;
   const [key = ""] = detail.split(" = (");
   return /\bingested_at\b/.test(key) && !deviceColumn.test(key);
 }

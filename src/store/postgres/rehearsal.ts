@@ -109,8 +109,8 @@ async function tried(
 type ServerError = NonNullable<ReturnType<typeof serverError>>;
 
 /** A constraint that refuses this row may take another: foreign key, unique, check, exclusion. A partition for now must be there. */
-function isOfTheRow({ code, message }: ServerError): boolean {
-  return /^23(503|505|514|P01)$/.test(code) && !message.startsWith("no partition");
+function isOfTheRow({ code, constraint_name: constraint, table_name: table }: ServerError): boolean {
+  return /^23(503|505|514|P01)$/.test(code) && (constraint !== undefined || table === undefined);
 }
 
 function wordsOf(table: string, { code, message, where }: ServerError): string {

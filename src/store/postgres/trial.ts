@@ -18,6 +18,8 @@ export interface Note {
   readonly message: string;
   /** May quote the row. */
   readonly detail: string;
+  /** Which table refused it, if none of its constraints did; "": any other error. */
+  readonly table: string;
 }
 
 export interface Trial {
@@ -53,6 +55,8 @@ declare
   code text;
   message text;
   detail text;
+  relation text;
+  rule text;
   note text;
 begin
   set constraints all immediate;
@@ -64,8 +68,9 @@ begin
         execute convert_from(decode(entries[at], 'base64'), 'UTF8');
         witnesses[tables[at]] := at;
       exception when others or assert_failure or query_canceled then
-        get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail;
-        note := json_build_array(at - 1, code, left(message, 300), left(detail, 300))::text;
+        get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail,
+          relation = table_name, rule = constraint_name;
+        note := json_build_array(at - 1, code, left(message, 300), left(detail, 300), case when rule = '' then relation else '' end)::text;
         if code = '57014' then
           tried := at;
           cancelled := array[note];
@@ -110,15 +115,16 @@ export async function tryEach(db: Postgres, entries: readonly Entry[]): Promise<
   const all = entries.slice(0, tried);
   const refused = new Map<number, Note>();
   if (revoked !== null)
-    for (const { seq } of all) refused.set(seq, { code: rightLacks, message: revoked, detail: "" });
-  for (const [at, code, message, detail] of notes) {
+    for (const { seq } of all)
+      refused.set(seq, { code: rightLacks, message: revoked, detail: "", table: "" });
+  for (const [at, code, message, detail, table] of notes) {
     const entry = entries[at];
-    if (entry) refused.set(entry.seq, { code, message, detail });
+    if (entry) refused.set(entry.seq, { code, message, detail, table });
   }
   return { refused, passed: all.filter(({ seq }) => !refused.has(seq)) };
 }
 
 /** How many were tried, who of them was refused and why, and the right that was taken meanwhile. */
-type Answer = [number, [number, string, string, string][], string | null];
+type Answer = [number, [number, string, string, string, string][], string | null];
 
 const rightLacks = "42501";
