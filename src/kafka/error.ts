@@ -36,6 +36,8 @@ export const code = {
   coordinatorNotAvailable: 15,
   notCoordinator: 16,
   recordListTooLarge: 18,
+  otherProtocol: 23,
+  sessionTimeout: 26,
   topicForbidden: 29,
   groupForbidden: 30,
   clusterForbidden: 31,
@@ -100,6 +102,10 @@ export function whyUnread(error: unknown, topics: readonly string[], group?: str
   if (error.code === code.topicForbidden) return `${words}: allow the gateway's user READ on ${named}`;
   if (error.code === code.groupForbidden)
     return `${words}: allow the gateway's user READ on the group ${group}`;
+  if (error.code === code.otherProtocol)
+    return `${words}: other programs read in the group ${group} and deal the partitions out in another way: give the gateways a KAFKA_CONSUMER_GROUP_ID of their own`;
+  if (error.code === code.sessionTimeout)
+    return `${words}: let the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms permit 30 s`;
   return error.code === code.loginFailed ? `${words}: ${loginRemedy}` : words;
 }
 

@@ -9,6 +9,8 @@ import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 import { fetchChecked, type FetchWatch } from "./group-fetch.ts";
 import { answerForNobody, tellLeaderless, type NamedPartition } from "./leaderless.ts";
+import type { KafkaError } from "./error.ts";
+import { tellRefusals } from "./refusals.ts";
 
 export interface GroupRecord extends ReadRecord {
   readonly topic: string;
@@ -32,16 +34,19 @@ export interface GroupOptions {
   dealsAnew(): void;
   /** The group knows us. */
   heard(): void;
+  /** It does not take us in, or gives us nothing to read, and that does not end by itself. */
+  refused(error: KafkaError): void;
 }
 
-/** Resolves when the group has taken us in, which may take as long as the brokers are away. */
+/** Resolves when the group's coordinator is found, which may take as long as the brokers are away. */
 export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
-  const { settings, clientId, groupId, instanceId, topics, waitMs, take, heard } = options;
+  const { settings, clientId, groupId, instanceId, topics, waitMs, take } = options;
   const { library, client } = await openClient(settings, clientId);
   const cluster = client.createCluster();
   tellLeaderless(library, cluster);
   fetchChecked(library, cluster, options);
   answerForNobody(library, cluster, options);
+  tellRefusals(library, cluster, options);
   // The library makes one of its own otherwise.
   client.createCluster = () => cluster;
   const consumer = await client.startConsumer({
@@ -65,8 +70,6 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
         })),
       ),
   });
-  heard();
-  consumer.on("heartbeat", heard);
   consumer.on("rebalanceInProgress", options.dealsAnew);
   return { leave: () => consumer.close() };
 }

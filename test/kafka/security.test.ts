@@ -8,7 +8,7 @@ import { Outage } from "../../src/core/outage.ts";
 import { probe } from "../../src/source/kafka/topics.ts";
 import { delivery, event } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
-import { allow, kafkaTestable } from "../kit/kafka/client.ts";
+import { allow, kafkaTestable, newTopic } from "../kit/kafka/client.ts";
 import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../kit/kafka/source.ts";
 import { startProxy } from "../kit/proxy.ts";
@@ -261,4 +261,44 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
     expect(await probe(kafkaSettingsOf(env))).toContain(topic);
     await source.close();
   });
+
+  test.each([
+    ["the topic", ["DESCRIBE"], ["READ"]],
+    ["the group", ["READ"], ["DESCRIBE"]],
+  ] as const)(
+    "names the right to read %s if it may only be seen, and does not say that it reads",
+    async (what, ofTopic, ofGroup) => {
+      const topic = await newTopic(broker.bootstrap);
+      const group = `group-${topic}`;
+      await allow(broker.bootstrap, "mallory", "topic", topic, ofTopic);
+      await allow(broker.bootstrap, "mallory", "group", group, ofGroup);
+      const env = {
+        ...asUser("PLAIN", "mallory", "mallory-secret"),
+        KAFKA_BOOTSTRAP_SERVERS: at("SASL"),
+        KAFKA_SOURCE_TOPIC: topic,
+        KAFKA_SINK_ENABLED: "0",
+      };
+      const name = what === "the topic" ? topic : `the group ${group}`;
+      const alone = what === "the topic" ? [openSource(env, new Map(), "alone")] : [];
+      const member = openSource({ ...env, KAFKA_CONSUMER_GROUP_ID: group }, new Map(), "member");
+      for (const source of [...alone, member]) {
+        const said = new Set<boolean>();
+        const intake = fakeIntake();
+        const starting = source.start(intake);
+        await until("it says why", () => {
+          const { connected, detail = "" } = source.status();
+          said.add(connected);
+          return detail.includes(`allow the gateway's user READ on ${name}`);
+        });
+        await starting;
+        expect([...said]).toEqual([false]);
+      }
+      await allow(broker.bootstrap, "mallory", "topic", topic, ["READ"]);
+      await allow(broker.bootstrap, "mallory", "group", group, ["READ"]);
+      for (const source of [...alone, member]) {
+        await until("it reads", () => source.status().connected);
+        await source.close();
+      }
+    },
+  );
 });

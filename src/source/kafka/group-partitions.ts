@@ -8,6 +8,7 @@ import type { FetchWatch } from "../../kafka/group-fetch.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { markKeyOf, Partition } from "./partition.ts";
 import { noteTrouble } from "./reader.ts";
+import { readableTopics } from "./topics.ts";
 
 interface Parts {
   readonly names: readonly string[];
@@ -32,7 +33,7 @@ export interface GroupPartitions extends FetchWatch {
 /** @throws if one of the topics is not there or may not be seen */
 export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
   const { names, partitions, marks, clock, asked, lost } = parts;
-  let { topics } = await asked((at) => at.topics(names));
+  let { topics } = await asked((at) => readableTopics(at, names));
 
   const topicOf = (name: string): Topic =>
     topics.find((each) => each.name === name) ?? { name, id: "", leaders: [], may: () => undefined };

@@ -28,14 +28,15 @@ const lookEveryMs = 5_000;
 /** What was given when the gateway stops has so long to become durable. */
 const graceMs = 2_000;
 
-/** Until the signal aborts. @throws if the group does not answer any more, as when another gateway has our GATEWAY_ID */
+/** Until the signal aborts. @throws if the group refuses us, or does not answer any more, as when another gateway has our GATEWAY_ID */
 export async function readAsGroup(parts: Parts): Promise<void> {
   const { settings, groupId, gatewayId, topics, clock, waitMs, signal } = parts;
   let heardMs = clock.monoMs();
-  const silence = Promise.withResolvers<never>();
+  let isIn = false;
+  const over = Promise.withResolvers<never>();
   const watch = clock.every(lookEveryMs, () => {
     if (clock.monoMs() - heardMs > silentMaxMs)
-      silence.reject(
+      over.reject(
         new Error(`the group ${groupId} is silent: does another gateway have the GATEWAY_ID ${gatewayId}?`),
       );
   });
@@ -56,15 +57,19 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     },
     watch: parts,
     take: (records) => take(records, parts),
-    heard: () => (heardMs = clock.monoMs()),
+    heard() {
+      heardMs = clock.monoMs();
+      if (!isIn && !signal.aborted) parts.reads([]);
+      isIn = true;
+    },
+    refused: over.reject,
   });
   try {
-    await Promise.race([joining, silence.promise, aborted]);
-    if (!signal.aborted) parts.reads([]);
-    await Promise.race([silence.promise, aborted]);
+    await Promise.race([joining, over.promise, aborted]);
+    await Promise.race([over.promise, aborted]);
   } finally {
     watch.cancel();
-    silence.promise.catch(() => {});
+    over.promise.catch(() => {});
     // One that has not joined yet leaves when it has.
     const leaving = joining.then((group) => group.leave());
     leaving.catch(() => {});

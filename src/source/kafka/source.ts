@@ -22,7 +22,7 @@ import { KafkaMessage } from "./kafka-message.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
-import { byLeader, leadersOf, probe, readWords, topicNames } from "./topics.ts";
+import { byLeader, leadersOf, probe, readableTopics, readWords, topicNames } from "./topics.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -126,7 +126,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     now.signal.addEventListener("abort", () => void at.close());
     let again: Timer | undefined;
     try {
-      const { topics } = await at.topics(names);
+      const { topics } = await readableTopics(at, names);
       const { led, leaderless } = byLeader(settings, topics);
       const words = readWords(settings, topics);
       if (led.length === 0) throw new Error(`there is nothing to read: ${withLeaderless(words, leaderless)}`);

@@ -1,9 +1,9 @@
 /** Which topics are read, and whether they can be. */
 import { systemClock } from "../../core/clock.ts";
-import { whyUnread } from "../../kafka/error.ts";
+import { code, KafkaError, whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { isLed, mustBeLedWhole, type NamedPartition } from "../../kafka/leaderless.ts";
-import type { Topic } from "../../kafka/requests.ts";
+import type { Topic, Topics, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { counted } from "../../core/readable.ts";
 
@@ -60,6 +60,15 @@ export function readWords(settings: KafkaSettings, topics: readonly Topic[]): st
   return `${shown.join(", ")}${rest}`;
 }
 
+/** @throws if one of them is not there, or may be seen and not read */
+export async function readableTopics(at: Wire, names: readonly string[]): Promise<Topics> {
+  const found = await at.topics(names);
+  for (const { name, may } of found.topics)
+    if (may("read") === false)
+      throw new KafkaError(code.topicForbidden, `the gateway's user may not read ${name}`);
+  return found;
+}
+
 /** For `check`. */
 export async function probe(settings: KafkaSettings): Promise<string> {
   const names = topicNames(settings);
@@ -70,7 +79,7 @@ export async function probe(settings: KafkaSettings): Promise<string> {
   });
   try {
     const ask = async () => {
-      const found = await wire.topics(names);
+      const found = await readableTopics(wire, names);
       if (settings.groupId !== undefined) await wire.coordinator("group", settings.groupId);
       return found;
     };
@@ -78,9 +87,6 @@ export async function probe(settings: KafkaSettings): Promise<string> {
       throw unread(error);
     });
     mustBeLedWhole(topics);
-    for (const { name, may } of topics)
-      if (may("read") === false)
-        throw new Error(`the gateway's user may not read ${name}: allow it READ on the topic`);
     return `Kafka at ${wire.place}: ${readWords(settings, topics)}`;
   } finally {
     void wire.close();

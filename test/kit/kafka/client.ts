@@ -181,7 +181,7 @@ export function deleteGroup(bootstrap: string, group: string): Promise<void> {
 }
 
 const resources = { topic: 2, group: 3, transactionalId: 5 } as const;
-const rights = { READ: 3, WRITE: 4 } as const;
+const rights = { READ: 3, WRITE: 4, DESCRIBE: 8 } as const;
 
 /** Adds entries to the access list, and waits until the broker goes by them: its controller answers sooner. */
 export function allow(
