@@ -14,6 +14,7 @@ export function libc() {
         sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
         getpagesize: { args: [], returns: i32 },
         madvise: { args: [u64, u64, i32], returns: i32 },
+        syscall: { args: [i64, i64], returns: i64 },
         ioctl: { args: [i32, u64, pointer], returns: i32 },
       }).symbols;
     } catch (error) {
