@@ -3,7 +3,7 @@
  * watch does not claim to stand if the triggers are missing. Devices are then read again every second, as whenever it does not stand.
  */
 import { explain, type Log } from "../../core/log.ts";
-import type { Postgres, Sql } from "./postgres-client.ts";
+import { literal, type Postgres, type Sql } from "./postgres-client.ts";
 import { countTriggers, registryChannel, triggersWanted } from "./postgres-schema.ts";
 import { Said } from "../../core/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";
@@ -46,8 +46,8 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
   });
 }
 
-const notifier = (db: Postgres) => (channel: string, payload: string) =>
-  db.query("notifying ourselves", async (sql) => void (await sql`select pg_notify(${channel}, ${payload})`));
+const notifier = (db: Postgres) => async (channel: string, payload: string) =>
+  void (await db.ask("notifying ourselves", `select pg_notify(${literal(channel)}, ${literal(payload)})`));
 
 /** For `sluice check`. @throws why a change of the registry would not be heard */
 export function hearsChanges(db: Postgres): Promise<void> {

@@ -8,8 +8,8 @@
  */
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { TokenOwner } from "../../core/registry.ts";
-import { arrayText, type Postgres, type Sql } from "./postgres-client.ts";
-import { hasOverlapColumns } from "./migrate.ts";
+import { arrayText, literal, type Postgres } from "./postgres-client.ts";
+import { columnsQuery, isOverlapAmong, type ColumnRow } from "./migrate.ts";
 
 const byToken = `select wanted.hash, r.tenant_id, r.device_id
   from wanted join device_registry r on r.provision_token_hash = wanted.spelled`;
@@ -18,14 +18,15 @@ const byPreviousToken = `select wanted.hash, r.tenant_id, r.device_id
   where r.previous_token_until > now()`;
 
 /** As it is asked for and as it may stand in the table: hex is read in both cases. `union` names a device once that has a token twice. */
-export function findOwners(db: Postgres, tokenHashes: readonly string[]): Promise<TokenOwner[]> {
-  return db.query("looking up tokens", async (sql: Sql) => {
-    const branches = [byToken, ...((await hasOverlapColumns(sql)) ? [byPreviousToken] : [])];
-    const rows = await sql<Columns<TokenOwner>[]>`
-      with given as (select unnest(${arrayText(tokenHashes)}::text[]) as hash),
+export async function findOwners(db: Postgres, tokenHashes: readonly string[]): Promise<TokenOwner[]> {
+  const columns = await db.ask<ColumnRow>("looking for columns", columnsQuery);
+  const branches = [byToken, ...(isOverlapAmong(columns) ? [byPreviousToken] : [])];
+  const rows = await db.ask<Columns<TokenOwner>>(
+    "looking up tokens",
+    `with given as (select unnest(${literal(arrayText(tokenHashes))}::text[]) as hash),
         wanted as (select hash, hash as spelled from given union all select hash, upper(hash) from given)
       select hash as provision_token_hash, tenant_id, device_id
-      from (${sql.unsafe(branches.join(" union "))}) as found`;
-    return rows.map((row) => toFields(row));
-  });
+      from (${branches.join(" union ")}) as found`,
+  );
+  return rows.map((row) => toFields(row));
 }

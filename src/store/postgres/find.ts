@@ -9,7 +9,7 @@
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log.ts";
-import { arrayText, type Postgres } from "./postgres-client.ts";
+import { arrayText, literal, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
 import { isOfTable } from "./postgres-words.ts";
 
@@ -44,20 +44,20 @@ export function createFind({
   }
 
   const byName = (ids: readonly DeviceId[]) =>
-    db.query(
+    db.ask<Columns<DeviceAuth>>(
       "looking up devices",
-      (sql) => sql<Columns<DeviceAuth>[]>`select ${sql.unsafe(columns)}
-        from unnest(${arrayText(ids.map((id) => id.tenantId))}::text[], ${arrayText(ids.map((id) => id.deviceId))}::text[])
+      `select ${columns}
+        from unnest(${textArray(ids.map((id) => id.tenantId))}, ${textArray(ids.map((id) => id.deviceId))})
           as wanted (tenant_id, device_id)
         join device_registry r on r.tenant_id = wanted.tenant_id and r.device_id = wanted.device_id`,
     );
 
   const byBytes = (ids: readonly DeviceId[]) =>
-    db.query(
+    db.ask<Columns<DeviceAuth>>(
       "looking up devices by their bytes",
-      (sql) => sql<Columns<DeviceAuth>[]>`select ${sql.unsafe(columns)} from device_registry r
+      `select ${columns} from device_registry r
         where (convert_to(r.tenant_id, 'UTF8'), convert_to(r.device_id, 'UTF8')) in (
-          select * from unnest(${bytesArray(ids.map((id) => id.tenantId))}::bytea[], ${bytesArray(ids.map((id) => id.deviceId))}::bytea[]))`,
+          select * from unnest(${bytesArray(ids.map((id) => id.tenantId))}, ${bytesArray(ids.map((id) => id.deviceId))}))`,
     );
 
   return (ids) =>
@@ -73,7 +73,9 @@ export function createFind({
     );
 }
 
+const textArray = (texts: readonly string[]) => `${literal(arrayText(texts))}::text[]`;
+
 /** A PostgreSQL array of bytea, in hex. */
 function bytesArray(texts: readonly string[]): string {
-  return `{${texts.map((text) => `"\\\\x${Buffer.from(text).toString("hex")}"`).join(",")}}`;
+  return `${literal(`{${texts.map((text) => `"\\\\x${Buffer.from(text).toString("hex")}"`).join(",")}}`)}::bytea[]`;
 }

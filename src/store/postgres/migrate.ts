@@ -5,7 +5,7 @@
  * there; `migratePostgres` (the command) also adds to device_registry and app_settings what instant invalidation and
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
-import { serverError, type Postgres, type Sql, type Transaction } from "./postgres-client.ts";
+import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import {
   countTriggers,
   overlapColumns,
@@ -122,21 +122,23 @@ async function createMissingTables(tx: Transaction): Promise<string[]> {
   return done;
 }
 
-/** Has device_registry room for a token that was rotated away? */
-export async function hasOverlapColumns(sql: Sql | Transaction): Promise<boolean> {
-  const found = await columnsThere(sql);
-  return Object.keys(overlapColumns).every((column) => found.has(column));
+export type ColumnRow = { readonly attname: string };
+/** Of device_registry. */
+export const columnsQuery = `select attname from pg_attribute
+    where attrelid = to_regclass('device_registry') and attnum > 0 and not attisdropped`;
+
+/** Is there room for a token that was rotated away? */
+export function isOverlapAmong(columns: readonly ColumnRow[]): boolean {
+  return Object.keys(overlapColumns).every((column) => columns.some(({ attname }) => attname === column));
 }
 
-async function columnsThere(sql: Sql | Transaction): Promise<ReadonlySet<string>> {
-  const rows = await sql<{ attname: string }[]>`select attname from pg_attribute
-    where attrelid = to_regclass('device_registry') and attnum > 0 and not attisdropped`;
-  return new Set(rows.map(({ attname }) => attname));
+export async function hasOverlapColumns(tx: Transaction): Promise<boolean> {
+  return isOverlapAmong(await tx.unsafe<ColumnRow[]>(columnsQuery));
 }
 
 async function addOverlapColumns(tx: Transaction): Promise<string[]> {
   const done: string[] = [];
-  const found = await columnsThere(tx);
+  const found = new Set((await tx.unsafe<ColumnRow[]>(columnsQuery)).map(({ attname }) => attname));
   for (const [column, type] of Object.entries(overlapColumns)) {
     if (found.has(column)) continue;
     await tx.unsafe(`alter table device_registry add column ${column} ${type}`);

@@ -16,6 +16,7 @@
 import { isAbsolute } from "node:path";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "../../core/clock.ts";
+import { boundsOf, queryBoundsOf } from "./bounds.ts";
 import type { CopyData } from "./copy.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./url.ts";
 import { integer, optionalString, type Values } from "../../core/settings.ts";
@@ -57,7 +58,12 @@ interface Opens {
     opening: readonly string[],
   ): Promise<T>;
   /** Without `work`: the statements end the transaction. */
-  begin(options: string, work: null, statements: readonly string[], copies: Iterable<Buffer>): Promise<void>;
+  begin(
+    options: string,
+    work: null,
+    statements: readonly string[],
+    copies: Iterable<Buffer>,
+  ): Promise<Rows[]>;
 }
 
 /** Of one statement, by column. */
@@ -75,8 +81,10 @@ export interface Postgres {
   /** host:port/database, without user and password. */
   readonly place: string;
   readonly options: PostgresOptions;
-  /** For statements that may run twice: if the connection was lost meanwhile, it is tried once more. */
-  query<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T>;
+  /** For statements that may run twice: if the connection was lost meanwhile, it is tried once more. A standby takes it, too. */
+  query<T>(what: string, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** The same as one request, for one statement that returns rows. */
+  ask<T extends Rows[number]>(what: string, statement: string): Promise<readonly T[]>;
   /**
    * One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown.
    * @param work may end it itself, by a `commit` that goes along with its last request
@@ -128,33 +136,44 @@ export function openPostgres(options: PostgresOptions): Postgres {
     }
   }
 
+  async function twice<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    try {
+      return await call(what, work);
+    } catch (error) {
+      if (!isConnectionLost(error)) throw error;
+      return call(what, work);
+    }
+  }
+
+  const queryBounds = queryBoundsOf(timeoutMs);
+
   return {
     get place() {
       return place;
     },
     options,
-    async query(what, work) {
-      try {
-        return await call(what, work);
-      } catch (error) {
-        if (!isConnectionLost(error)) throw error;
-        return call(what, work);
-      }
+    query: (what, work) => twice(what, (sql) => opens(sql).begin(readCommitted, work, queryBounds)),
+    async ask<T extends Rows[number]>(what: string, statement: string) {
+      const all = [...queryBounds, statement, "commit"];
+      const results = await twice(what, (sql) => opens(sql).begin(readCommitted, null, all, []));
+      // Of what returns no rows there is no result.
+      return (results.at(-1) ?? []) as readonly T[];
     },
     transaction(what, work, opening = []) {
       const opened = (tx: Transaction, results: readonly Rows[]) =>
         work(tx, results.slice(results.length - opening.length));
       return call(what, (sql) => opens(sql).begin(isolation, opened, [...boundsOf(timeoutMs), ...opening]));
     },
-    request(what, { statements, copies }) {
+    async request(what, { statements, copies }) {
       const all = [...boundsOf(timeoutMs), ...statements, "commit"];
-      return call(what, (sql) => opens(sql).begin(isolation, null, all, messagesOf(copies)));
+      await call(what, (sql) => opens(sql).begin(isolation, null, all, messagesOf(copies)));
     },
     close: () => end(client, Math.min(timeoutMs, 5000)),
   };
 }
 
-const isolation = "isolation level read committed read write";
+const readCommitted = "isolation level read committed";
+const isolation = `${readCommitted} read write`;
 const opens = (sql: Sql) => sql as unknown as Opens;
 
 const connectMaxSeconds = 5;
@@ -268,23 +287,5 @@ function isConnectionLost(error: unknown): boolean {
   return cause instanceof Error && "code" in cause && /^(CONNECTION_|ECONN|EPIPE)/.test(String(cause.code));
 }
 
-const lockShare = 0.8;
-/** What the server calls that: it says nothing of the row, nor of how it is written. */
+/** What the server calls it if a lock does not come in time: it says nothing of the row, nor of how it is written. */
 export const lockTimeout = "55P03";
-
-/**
- * Limits that the server itself keeps, so that an abandoned transaction does not keep its locks: a client that is gone without a
- * word is noticed within half a minute, also during COPY, which statement_timeout does not reach.
- * SET LOCAL, because a pooler refuses these as start-up parameters.
- */
-function boundsOf(timeoutMs: number): string[] {
-  return [
-    `set local statement_timeout = ${timeoutMs}`,
-    // Earlier than our own deadline, so that who waits for a lock learns that, and not that the server is silent.
-    `set local lock_timeout = ${Math.ceil(timeoutMs * lockShare)}`,
-    `set local idle_in_transaction_session_timeout = ${timeoutMs}`,
-    "set local tcp_keepalives_idle = 10",
-    "set local tcp_keepalives_interval = 5",
-    "set local tcp_keepalives_count = 3",
-  ];
-}

@@ -9,7 +9,7 @@ import {
   type IndexedEvents,
   type SeenDevice,
 } from "../../core/recent.ts";
-import { arrayText, end, openClient, type Postgres, type Sql } from "./postgres-client.ts";
+import { arrayText, end, openClient, type Postgres, type Transaction } from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 
 const pageRows = 2_000;
@@ -133,7 +133,7 @@ function indexedEvents(db: Postgres): IndexedEvents {
   };
 }
 
-function time(sql: Sql, micros: string) {
+function time(sql: Transaction, micros: string) {
   return sql`(to_timestamp(0) + ${micros}::bigint * interval '1 microsecond')`;
 }
 

@@ -126,10 +126,9 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
 
   async function settings(): Promise<Record<string, string>> {
     await tablesExist();
-    const rows = await db.query(
+    const rows = await db.ask<{ key: string; value: string }>(
       "reading app_settings",
-      (sql) =>
-        sql<{ key: string; value: string }[]>`select key, value from app_settings where value is not null`,
+      "select key, value from app_settings where value is not null",
     );
     return Object.fromEntries(rows.map((row) => [row.key, row.value]));
   }

@@ -109,10 +109,17 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     const impatient = openPostgres({ url, poolMax: 2, timeoutMs: 1000 });
     await db.transaction("holding", async (tx) => {
       await tx`lock table held`;
-      const words = await impatient
-        .transaction("reading", (waiting) => waiting`select from held`)
-        .catch(explain);
-      expect(words).toContain("lock timeout: another session holds a lock");
+      const lock = "lock timeout: another session holds a lock";
+      expect(
+        await impatient.transaction("reading", (waiting) => waiting`select from held`).catch(explain),
+      ).toContain(lock);
+      expect(
+        await impatient.query("reading", (waiting) => waiting`select from held`).catch(explain),
+      ).toContain(lock);
+      expect(await impatient.ask("reading", "select from held").catch(explain)).toContain(lock);
+      // Nothing that was given up waits on: try by try it would take all connections of the server.
+      const [row] = await tx`select count(*)::int as waiting from pg_locks where not granted`;
+      expect(row?.["waiting"]).toBe(0);
     });
     await impatient.close();
   });
