@@ -22,6 +22,8 @@ const pollEveryMs = 250;
 
 export interface SqliteRegistryOptions {
   readonly db: Database;
+  /** Throws if the file is gone, and with it what is written. */
+  readonly checkFiles: () => void;
   readonly clock: Clock;
 }
 
@@ -40,7 +42,7 @@ interface Changes {
   readonly settings: number;
 }
 
-export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Registry {
+export function createSqliteRegistry({ db, checkFiles, clock }: SqliteRegistryOptions): Registry {
   const one = db.query<DeviceRow, [string, string]>(
     "SELECT * FROM device_registry WHERE tenant_id = ? AND device_id = ?",
   );
@@ -91,6 +93,7 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
     watcher.restored();
     const timer = clock.every(pollEveryMs, () => {
       try {
+        checkFiles();
         const found = changes(db);
         if (found.devices !== seen.devices) watcher.tenant(null);
         if (found.settings !== seen.settings) watcher.settings();
@@ -116,6 +119,11 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
     <A extends readonly unknown[], T>(work: (...args: A) => T) =>
     (...args: A) =>
       whenNotBusy(() => work(...args));
+  const written = <A extends readonly unknown[], T>(work: (...args: A) => T) =>
+    answered((...args: A) => {
+      checkFiles();
+      return work(...args);
+    });
 
   return {
     watch,
@@ -123,12 +131,12 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
       ids.flatMap((id) => (read(id) ?? []) as DeviceRow[]).map(authOf),
     ),
     owners: answered((tokenHashes: readonly string[]) => tokenHashes.flatMap(ownersOf)),
-    provision: answered((devices: readonly NewDevice[]) => void add.immediate(devices)),
-    add: answered((devices: readonly NewDevice[]) => add.immediate(devices)),
+    provision: written((devices: readonly NewDevice[]) => void add.immediate(devices)),
+    add: written((devices: readonly NewDevice[]) => add.immediate(devices)),
     list: answered((filter: DeviceFilter) => selected(db, filter).map(deviceOf)),
     get: answered((id: DeviceId) => deviceOrNone(read(id))),
-    update: answered((id: DeviceId, change: DeviceChange) => deviceOrNone(update.immediate(id, change))),
-    remove: answered(
+    update: written((id: DeviceId, change: DeviceChange) => deviceOrNone(update.immediate(id, change))),
+    remove: written(
       ({ tenantId, deviceId }: DeviceId) =>
         db.query("DELETE FROM device_registry WHERE tenant_id = ? AND device_id = ?").run(tenantId, deviceId)
           .changes > 0,
@@ -137,7 +145,7 @@ export function createSqliteRegistry({ db, clock }: SqliteRegistryOptions): Regi
       const rows = db.query<{ key: string; value: string }, []>("SELECT key, value FROM app_settings").all();
       return Object.fromEntries(rows.map((row) => [row.key, row.value]));
     }),
-    setSetting: answered((key: string, value: string) => {
+    setSetting: written((key: string, value: string) => {
       db.query("INSERT OR REPLACE INTO app_settings (key, value, updated_at) VALUES (?, ?, ?)").run(
         key,
         value,

@@ -5,7 +5,7 @@
  */
 import { systemClock, type Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
-import { whenNotBusy } from "../../core/sqlite.ts";
+import { watchFiles, whenNotBusy } from "../../core/sqlite.ts";
 import type { Census, Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
 import { openLocalFile } from "./local-file.ts";
@@ -26,11 +26,12 @@ export interface SqliteStoreOptions {
 /** @throws if the file cannot be opened or is damaged */
 export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: SqliteStoreOptions): Store {
   const { db, created } = openLocalFile(path);
+  const checkFiles = watchFiles(path, "put it back, or a backup, and restart this gateway");
   return {
     title: "the local store",
     place: path,
-    registry: createSqliteRegistry({ db, clock }),
-    tables: createTablesSink(createSqliteTables({ db, path, gatewayId, clock })),
+    registry: createSqliteRegistry({ db, checkFiles, clock }),
+    tables: createTablesSink(createSqliteTables({ db, path, checkFiles, gatewayId, clock })),
     quarantine: createSqliteQuarantine(db),
     events: createSqliteEvents(db),
     migrate: () => Promise.resolve(created),

@@ -9,7 +9,7 @@ import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import { positionOf, type PositionRow, type Replaced } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
-import { watchFiles, whenNotBusy } from "../../core/sqlite.ts";
+import { whenNotBusy } from "../../core/sqlite.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
 import { whatIsDamaged } from "./local-file.ts";
@@ -18,13 +18,20 @@ export interface SqliteTablesOptions {
   readonly db: Database;
   /** Of the file, for people. */
   readonly path: string;
+  /** Throws if the file is gone, and with it what is written. */
+  readonly checkFiles: () => void;
   readonly gatewayId: string;
   readonly clock: Clock;
 }
 
-export function createSqliteTables({ db, path, gatewayId, clock }: SqliteTablesOptions): TablesStore {
+export function createSqliteTables({
+  db,
+  path,
+  checkFiles,
+  gatewayId,
+  clock,
+}: SqliteTablesOptions): TablesStore {
   const rows = rowWriter(db);
-  const checkFiles = watchFiles(path, "put it back, or a backup, and restart this gateway");
   const claim = claimer(db);
   const position = db.query<PositionRow, [string]>("SELECT * FROM sluice_position WHERE epoch = ?");
   const putPosition = db.query("INSERT OR REPLACE INTO sluice_position VALUES (?, ?, ?, ?, ?, ?, ?, ?)");

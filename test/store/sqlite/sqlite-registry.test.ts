@@ -1,6 +1,6 @@
 /** What only the local registry has to survive. The rest is in registry-contract.test.ts. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../../src/core/clock.ts";
@@ -40,6 +40,34 @@ test("what the sink writes into the same file is no change of the registry", asy
   expect(heard.calls).toEqual(["restored", "all"]);
   await registry.close();
   await sink.close();
+  rmSync(dir, { recursive: true });
+});
+
+test("a file that was moved under a running gateway takes no device until it is back: its token would be good for nothing", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-local-"));
+  const path = join(dir, "local.db");
+  const { clock, tick } = manual();
+  const registry = localRegistry({ path, clock });
+  const heard = recorder();
+  const unwatch = registry.watch(heard.watcher);
+  const device = { tenantId: "acme", deviceId: "d1" };
+  renameSync(path, `${path}-aside`);
+  tick();
+  const writes = [
+    () => registry.add([{ ...device, siteId: "s" }]),
+    () => registry.update(device, { status: "REVOKED" }),
+    () => registry.remove(device),
+    () => registry.setSetting("MODE", "DEV"),
+  ];
+  for (const write of writes)
+    expect(String(await write().catch((error: unknown) => error))).toContain(`${path} was moved`);
+  expect(await registry.get(device)).toBeUndefined();
+  renameSync(`${path}-aside`, path);
+  tick();
+  expect(heard.calls).toEqual(["restored", "lost", "restored"]);
+  expect(await registry.add([{ ...device, siteId: "s" }])).toEqual([true]);
+  await unwatch();
+  await registry.close();
   rmSync(dir, { recursive: true });
 });
 
