@@ -7,7 +7,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { commands } from "../src/cli/index.ts";
 import type { Command } from "../src/cli/command.ts";
-import { topics } from "../src/cli/help.ts";
+import { topicHelp, topics } from "../src/cli/help.ts";
 import { allSettings } from "../src/config/tables.ts";
 import { systemClock } from "../src/core/clock.ts";
 import { silentLog } from "../src/core/log.ts";
@@ -82,8 +82,11 @@ const ingestPaths = ["tenant/{tenant}/device/{device}/{type}", "batch", "topic/{
 /** Takes the words as the table of commands does. @param full whether arguments may not be left out */
 function mistakeIn([first = "", ...rest]: readonly string[], full: boolean): string {
   if (first === "help") {
-    const known = new Set([...Object.keys(topics), "man", ...commands.map(({ name }) => name)]);
-    return rest.every((word) => word.startsWith("--") || known.has(word)) ? "" : "no such topic";
+    const known = new Set(["man", ...commands.map(({ name }) => name)]);
+    const isTopic = (word: string) => topicHelp(topics, word, { asJson: false, width: 80 }) !== undefined;
+    return rest.every((word) => word.startsWith("--") || known.has(word) || isTopic(word))
+      ? ""
+      : "no such topic";
   }
   const entry = commands.find(({ name }) => name === first);
   if (entry === undefined) return "no such command";

@@ -171,10 +171,11 @@ function baseOf(url: string): URL {
   if (
     base === undefined ||
     !["http:", "https:"].includes(base.protocol) ||
-    base.username + base.password !== ""
+    base.username + base.password !== "" ||
+    base.pathname + base.search !== "/"
   )
     throw new UsageError(
-      "--gateway <url> must be http://host:port or https://host:port, without user or password",
+      "--gateway <url> must be http://host:port or https://host:port, without user, password and path",
     );
   return base;
 }

@@ -1,5 +1,13 @@
 /** `sluice help <topic>`: printed from the tables in the code, so that it cannot be out of date. */
-import { helpSettings, sampleEnv, settingsJson, settingsTable, wrapped } from "../config/print-settings.ts";
+import {
+  helpSetting,
+  helpSettings,
+  sampleEnv,
+  settingsJson,
+  settingsTable,
+  wrapped,
+} from "../config/print-settings.ts";
+import { allSettings } from "../config/tables.ts";
 import { alertRules } from "./monitoring/alerts.ts";
 import { grafanaDashboard } from "./monitoring/grafana.ts";
 import { reasons } from "../judge/reasons.ts";
@@ -9,6 +17,7 @@ import { formatVersion } from "../spool/schema.ts";
 import { commit, version } from "../version.ts";
 import { licensesText } from "./shell/licenses.ts";
 import { systemdUnit } from "./service/systemd-unit.ts";
+import { UsageError } from "./command.ts";
 import { jsonLine } from "./report.ts";
 
 export interface Topic {
@@ -48,15 +57,26 @@ export function topicHelp(
   name: string,
   { asJson, width }: { asJson: boolean; width: number },
 ): string | undefined {
-  const topic = Object.hasOwn(among, name) ? among[name] : undefined;
-  if (topic?.json === undefined || !asJson) return topic?.print(width);
+  const topic = Object.hasOwn(among, name) ? among[name] : entryNamed(name);
+  if (topic === undefined || !asJson) return topic?.print(width);
+  if (topic.json === undefined) throw new UsageError(`\`help ${name}\` has no form in JSON`);
   return jsonLine(topic.json());
 }
 
+/** One setting or reason, as the log, /stats or a reject names it. */
+function entryNamed(words: string): Omit<Topic, "summary"> | undefined {
+  const name = words.replace(/^(settings|reasons) /, "").toUpperCase();
+  const reason = reasons.find(({ code }) => code === name);
+  if (reason) return { print: (width) => helpReason(reason, width), json: () => reason };
+  const setting = allSettings.find((row) => row.name === name);
+  const json = () => settingsJson().find((row) => row["name"] === name);
+  return setting && { print: (width) => helpSetting(setting, width), json };
+}
+
 function helpReasons(width: number): string {
-  return reasons
-    .map(
-      ({ code, help, remedy }) => `${code}\n${wrapped(help, "    ", width)}${wrapped(remedy, "    ", width)}`,
-    )
-    .join("");
+  return reasons.map((reason) => helpReason(reason, width)).join("");
+}
+
+function helpReason({ code, help, remedy }: (typeof reasons)[number], width: number): string {
+  return `${code}\n${wrapped(help, "    ", width)}${wrapped(remedy, "    ", width)}`;
 }

@@ -190,7 +190,7 @@ function attachHelp(program: Words, context: Context): void {
   const words = program
     .command("help")
     .description("Print help on a command or a topic")
-    .argument("[topic...]", "a command, or one of the topics")
+    .argument("[topic...]", "a command, one of the topics, a setting, or a reason of a reject")
     .option("--json", "print a topic as JSON, if it has that form")
     .addHelpText("after", `\nTopics:\n${list.join("\n")}`);
   const topicNames = `Topics of \`sluice help\`: ${Object.keys(allTopics).join(", ")}.`;

@@ -108,17 +108,23 @@ function summary(result: PublishResult): Record<string, unknown> {
     elapsed_seconds: Math.round(result.elapsedMs) / 1000,
     ack_ms: { p50: micros(p50Ms), p95: micros(p95Ms), p99: micros(p99Ms), max: micros(maxMs) },
     expected: result.expected,
+    ...(Object.keys(result.given).length > 0 && { given: result.given }),
   };
 }
 
 function describe(result: PublishResult): string {
-  const rows = Object.entries(result.expected).map(([outcome, sent]) => [outcome, String(sent)]);
+  const { expected, given } = result;
+  const isTold = Object.keys(given).length > 0;
+  const rows = [...new Set([...Object.keys(expected), ...Object.keys(given)])].map((verdict) => [
+    verdict,
+    ...[expected, ...(isTold ? [given] : [])].map((counts) => String(counts[verdict] ?? 0)),
+  ]);
   const { p50Ms, p99Ms, maxMs } = result.latency;
   return [
     progressLine(result),
     `acknowledged after ${ms(p50Ms)} ms (p50), ${ms(p99Ms)} ms (p99), ${ms(maxMs)} ms (maximum)`,
     "",
-    table([["expected verdict", "acknowledged"], ...rows]),
+    table([["verdict", "expected", ...(isTold ? ["given"] : [])], ...rows]),
   ].join("\n");
 }
 

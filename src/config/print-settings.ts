@@ -7,13 +7,14 @@ import { allSettings, tables, titles } from "./tables.ts";
 /** The settings for a terminal. */
 export function helpSettings(width: number): string {
   return sections((title, rows) => {
-    const lines = rows.map(
-      (row) =>
-        wrapped(`${row.name}  (${defaultOf(row)})${secretNote(row)}`, "  ", width, "        ") +
-        wrapped(row.help, "      ", width),
-    );
+    const lines = rows.map((row) => helpSetting(row, width));
     return `${title}\n\n${lines.join("")}`;
   });
+}
+
+export function helpSetting(row: Setting<unknown>, width: number): string {
+  const heading = `${row.name}  (${defaultOf(row)})${secretNote(row)}`;
+  return wrapped(heading, "  ", width, "        ") + wrapped(row.help, "      ", width);
 }
 
 /**

@@ -36,13 +36,15 @@ export interface Login {
  * acknowledged: the PUBACK came (QoS 1), the PUBCOMP came (QoS 2), or the message was handed to the socket (QoS 0).
  * refused: the broker answered with an error (MQTT 5 §3.4.2.1), or the connection of a QoS 0 message was gone.
  */
-export type SendResult = "acknowledged" | "refused";
+type SendResult = "acknowledged" | "refused";
+/** With the gateway's verdict ("event" or a reason), where it is told: over HTTP. */
+export type Answer = readonly [result: SendResult, verdict?: string];
 
 export interface Connection {
   /** Whether one more message may be sent now: connected, and below the broker's Receive Maximum. */
   hasRoom(): boolean;
   /** `answered` is called at most once, and never if the broker does not answer. */
-  publish(topic: string, payload: Buffer, qos: 0 | 1 | 2, answered: (answer: SendResult) => void): void;
+  publish(topic: string, payload: Buffer, qos: 0 | 1 | 2, answered: (...answer: Answer) => void): void;
   /** Ends in order if nothing is in flight, else at once. */
   close(): Promise<void>;
 }

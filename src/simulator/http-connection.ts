@@ -3,7 +3,7 @@
  * until the gateway answers what became of it, as MQTT repeats what was not acknowledged.
  */
 import { sleep, withDeadline } from "../core/clock.ts";
-import type { Connection, ConnectionOptions, SendResult } from "./connection.ts";
+import type { Answer, Connection, ConnectionOptions } from "./connection.ts";
 
 const connectDeadlineMs = 10_000;
 const requestMs = 60_000;
@@ -32,7 +32,7 @@ export async function openHttpConnection({
   let sent = 0;
 
   /** Returns undefined if the message's fate is not known yet. */
-  async function post(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
+  async function post(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
     const place = topic.split("/").map(encodeURIComponent).join("/");
     try {
       const response = await fetch(new URL(`/ingest/v1/topic/${place}`, url), {
@@ -43,14 +43,14 @@ export async function openHttpConnection({
       });
       const { reason } = (await response.json()) as { readonly reason?: string };
       // A reject is on disk too.
-      if (response.status === 202 || reason !== undefined) return "acknowledged";
-      return response.status === 503 || response.status === 429 ? undefined : "refused";
+      if (response.status === 202 || reason !== undefined) return ["acknowledged", reason ?? "event"];
+      return response.status === 503 || response.status === 429 ? undefined : ["refused"];
     } catch {
       return undefined;
     }
   }
 
-  async function deliver(topic: string, payload: Buffer, key: string): Promise<SendResult | undefined> {
+  async function deliver(topic: string, payload: Buffer, key: string): Promise<Answer | undefined> {
     for (;;) {
       const answer = await post(topic, payload, key);
       if (answer !== undefined || ending.signal.aborted) return answer;
@@ -59,12 +59,12 @@ export async function openHttpConnection({
   }
 
   async function report(
-    delivery: Promise<SendResult | undefined>,
-    answered: (answer: SendResult) => void,
+    delivery: Promise<Answer | undefined>,
+    answered: (...answer: Answer) => void,
   ): Promise<void> {
     const answer = await delivery;
     inFlight -= 1;
-    if (answer !== undefined) answered(answer);
+    if (answer !== undefined) answered(...answer);
   }
 
   return {

@@ -7,7 +7,7 @@
  * a broker that is away stops everything.
  */
 import { type Clock, sleep, systemClock } from "../core/clock.ts";
-import { type SendResult, type Connection, type Login, openConnection } from "./connection.ts";
+import { type Answer, type Connection, type Login, openConnection } from "./connection.ts";
 import type { Fleet, FleetMessage } from "./fleet.ts";
 import { openHttpConnection } from "./http-connection.ts";
 import { createLatency, type Percentiles } from "./latency.ts";
@@ -63,6 +63,8 @@ export interface PublishResult extends PublishCounts {
   readonly latency: Percentiles;
   /** Acknowledged messages per verdict that the gateway must give: "event" or a reason code. */
   readonly expected: Readonly<Record<string, number>>;
+  /** The verdicts themselves, where the answer tells them: over HTTP. */
+  readonly given: Readonly<Record<string, number>>;
 }
 
 /** @throws if the broker cannot be reached at the start */
@@ -128,6 +130,7 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
   const pacer = createPacer(options.rate, startMs);
   const latency = createLatency();
   const expected: Record<string, number> = {};
+  const given: Record<string, number> = {};
   const answers = { acknowledged: 0, refused: 0 };
   const sentAll = Promise.withResolvers<void>();
   const answeredAll = Promise.withResolvers<void>();
@@ -138,12 +141,13 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
 
   const unanswered = () => sent - answers.acknowledged - answers.refused;
 
-  const countAnswer = (message: FleetMessage, answer: SendResult, sentMs: number): void => {
+  const countAnswer = (message: FleetMessage, sentMs: number, [answer, verdict]: Answer): void => {
     if (state === "ended") return;
     answers[answer] += 1;
     if (answer === "acknowledged") {
       latency.add(clock.monoMs() - sentMs);
       expected[message.expected] = (expected[message.expected] ?? 0) + 1;
+      if (verdict !== undefined) given[verdict] = (given[verdict] ?? 0) + 1;
       options.onAcknowledged?.(message);
     }
     pump();
@@ -157,7 +161,8 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
     pacer.take();
     waiting = undefined;
     sent += 1;
-    connection.publish(message.topic, message.payload, qos, (answer) => countAnswer(message, answer, nowMs));
+    const { topic, payload } = message;
+    connection.publish(topic, payload, qos, (...answer) => countAnswer(message, nowMs, answer));
     return true;
   };
 
@@ -188,6 +193,7 @@ function createRun(options: PublishOptions, connections: readonly Connection[], 
       elapsedMs: clock.monoMs() - startMs,
       latency: latency.percentiles(),
       expected: { ...expected },
+      given: { ...given },
     }),
     end: () => void (state = "ended"),
   };

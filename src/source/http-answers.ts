@@ -47,7 +47,7 @@ export function replyTo(outcomes: readonly MessageOutcome[], isBatch: boolean): 
   if (isBatch) return json(202, batchBody(outcomes));
   if (isTaken(only)) return json(202, { status: only });
   const status = statusOfReason[only] ?? 400;
-  const detail = `The message was rejected: ${only}; \`sluice help reasons\` says why and what to do.`;
+  const detail = `The message was rejected: ${only}; \`sluice help ${only}\` says why and what to do.`;
   return problemReply(status, detail, { reason: only }, retrySecondsOf[status]);
 }
 

@@ -79,6 +79,25 @@ describe("help topics", () => {
     expect(rows.map(({ name }) => name)).toContain("HTTP_LISTEN");
   });
 
+  test.each(["MQTT_URL", "settings mqtt_url"])("%s: that setting alone", async (words) => {
+    const { code, out } = await sluice("help", ...words.split(" "));
+    expect([code, out.match(/^ {2}[A-Z]/gm)?.length]).toEqual([0, 1]);
+    expect(out).toStartWith("  MQTT_URL  (url, optional)\n");
+    const one = JSON.parse((await sluice("help", ...words.split(" "), "--json")).out) as { name: string };
+    expect(one.name).toBe("MQTT_URL");
+  });
+
+  test.each(["TOKEN_INVALID", "reasons TOKEN_INVALID"])("%s: that reason alone", async (words) => {
+    const { code, out } = await sluice("help", ...words.split(" "));
+    expect([code, out.match(/^[A-Z_]+$/gm)]).toEqual([0, ["TOKEN_INVALID"]]);
+  });
+
+  test("what has no form in JSON is not printed in another one", async () => {
+    const { code, out, err } = await sluice("help", "alerts", "--json");
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toContain("`help alerts` has no form in JSON");
+  });
+
   test("reasons: every one", async () => {
     const { out } = await sluice("help", "reasons");
     for (const { code, remedy } of reasons) {

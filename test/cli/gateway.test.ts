@@ -68,6 +68,12 @@ test.each([
   expect(err).toContain("no URL can name");
 });
 
+test("a gateway behind a path is not asked at another one, where its token would go", async () => {
+  const { code, err } = await sluice(["status", "--gateway", `${url}/hall-7`]);
+  expect(code).toBe(2);
+  expect(err).toContain("without user, password and path");
+});
+
 test("latest shows every metric, whatever its name", async () => {
   await running.gateway.view.devices.add(registered(["d1"]));
   running.source.give(telemetry("d1", 1, { metrics: JSON.parse('{"__proto__":7,"temp_c":21}') as object }));

@@ -117,11 +117,13 @@ describe("sluice simulate", () => {
 
   test("--http at what is no HTTP ingest, such as the gateway's other listener, is told so", async () => {
     const { gateway } = await startInProcess({ INGEST_LISTEN: "127.0.0.1:0" }, { withBroker: true });
-    const { run } = trial();
+    const { run, out } = trial();
     const other = `http://${gateway.httpAddress()}`;
     expect(await run(simulate, { http: other, count: "1" }).catch(explain)).toContain("is no HTTP ingest");
     const ingest = `http://127.0.0.1:${gateway.sourceAddress("http_ingest")?.port}`;
     expect(await run(simulate, { http: ingest, count: "1" })).toBe(0);
+    // Nobody registered the fleet, which only the answers tell.
+    expect(out.join("")).toMatch(/^event +1 +0\nUNREGISTERED_DEVICE +0 +1$/m);
     await stopAll();
   });
 
