@@ -53,7 +53,7 @@ export function parseEnvFile(text: string): EnvFile {
     },
     name(c) {
       if (isNewline(c)) {
-        ignored.push(`line ${began}: it has no =`);
+        ignored.push(`line ${began}: ${whyNoSetting(name)}`);
         state = "line";
       } else if (c === "=") state = "before";
       else name += c;
@@ -101,14 +101,21 @@ export function parseEnvFile(text: string): EnvFile {
     if (c === "\n") line += 1;
   }
   const last = state as State;
-  if (last === "name") ignored.push(`line ${began}: it has no =`);
+  if (last === "name") ignored.push(`line ${began}: ${whyNoSetting(name)}`);
   else if (last !== "line" && last !== "comment") assign();
   return { values, lines, ignored };
 }
 
+/** Nobody sees it, before a name or before a comment. */
+const byteOrderMark = "\uFEFF";
+const markWords = "a byte order mark stands before it: save the file as UTF-8 without one";
+
+function whyNoSetting(name: string): string {
+  return name.startsWith(byteOrderMark) ? markWords : "it has no =";
+}
+
 /** Masks odd names: the line may be a secret that lost its name. */
 function whyNoName(name: string): string {
-  if (name.startsWith("\uFEFF"))
-    return "a byte order mark stands before its name: save the file as UTF-8 without one";
+  if (name.startsWith(byteOrderMark)) return markWords;
   return `${/^[\w.-]{1,40}$/.test(name) ? name : "what stands before ="} is not a name`;
 }

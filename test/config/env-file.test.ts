@@ -48,7 +48,8 @@ test("what systemd ignores silently is reported, without the secret that may sta
 });
 
 test("a byte order mark costs the first name, as systemd reads it, and is named", () => {
-  expect(parseEnvFile("\uFEFFMQTT_URL=mqtt://broker\nB=2").ignored).toEqual([
-    "line 1: a byte order mark stands before its name: save the file as UTF-8 without one",
-  ]);
+  const named = ["line 1: a byte order mark stands before it: save the file as UTF-8 without one"];
+  expect(parseEnvFile("\uFEFFMQTT_URL=mqtt://broker\nB=2").ignored).toEqual(named);
+  for (const comment of ["# the site", "# A = 1", ""])
+    expect(parseEnvFile(`\uFEFF${comment}\nB=2`).ignored).toEqual(named);
 });
