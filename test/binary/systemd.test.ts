@@ -68,6 +68,21 @@ describe.skipIf(why !== "")(`under a booted systemd ${why}`, () => {
     expect(sh("systemctl status sluice --no-pager -n 0")).toContain('Status: "Working; ');
   });
 
+  test("an install, and an upgrade, that ended before the restart go on there, as one that is done does not", () => {
+    // All that the first start wrote is in the write-ahead log.
+    expect(sh("sluice upgrade --dry-run /root/sluice")).not.toContain("no way back");
+    const restarted = (command: string) => {
+      const before = property("MainPID");
+      const said = sh(command);
+      return [property("MainPID") !== before, said.includes("as it is  ") || said.includes("already")];
+    };
+    for (const command of ["/root/sluice install", "sluice upgrade /root/sluice"]) {
+      sh("cp /root/sluice /usr/local/bin/sluice.new && mv /usr/local/bin/sluice.new /usr/local/bin/sluice");
+      expect(restarted(command)).toEqual([true, true]);
+      expect(restarted(command)).toEqual([false, true]);
+    }
+  });
+
   test("an `install` that cannot start it says why", async () => {
     sh("systemctl stop sluice");
     sh("systemd-run --quiet --unit=other -E DATA_DIR=/root/other -E HTTP_LISTEN=127.0.0.1:0 sluice run");

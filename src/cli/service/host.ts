@@ -81,6 +81,8 @@ export interface Systemctl {
   restart(): Promise<void>;
   /** True if systemctl answers yes. */
   is(...words: readonly string[]): boolean;
+  /** A property of the service, as systemd has it; "" if it does not say. */
+  property(name: string): string;
 }
 
 export function systemctlOf({ env }: Context): Systemctl {
@@ -100,7 +102,28 @@ export function systemctlOf({ env }: Context): Systemctl {
         throw said === "" ? cause : new Error(`it said: ${said}`);
       }),
     is: (...words) => found !== null && Bun.spawnSync([found, ...words]).success,
+    property: (name) =>
+      found === null
+        ? ""
+        : Bun.spawnSync([found, "show", "--value", "-p", name, "sluice"]).stdout.toString().trim(),
   };
+}
+
+/** Is the service active, by the program that is in place? After an interrupted upgrade it is still the one before. */
+export function runsInstalled(context: Context): boolean {
+  const systemctl = systemctlOf(context);
+  if (!systemctl.is("is-active", "--quiet", "sluice")) return false;
+  const running = inodeOf(`/proc/${systemctl.property("MainPID")}/exe`);
+  return running === undefined || running === inodeOf(placeOf(context, paths.binary));
+}
+
+/** undefined if there is none, or only root may look. */
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return undefined;
+  }
 }
 
 /** How many lines of a journal are read, to find the last that says what is wrong. */

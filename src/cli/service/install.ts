@@ -21,6 +21,7 @@ import {
   paths,
   placeOf,
   putProgram,
+  runsInstalled,
   type Step,
   systemctlOf,
   wantsRoot,
@@ -94,9 +95,10 @@ function written(context: Context, path: string, text: string, mode: number): St
 }
 
 /** Type=notify: systemctl returns once the gateway has said that it is ready. */
-function serviceOf(context: Context, changed: boolean): readonly Step[] {
+function serviceOf(context: Context, filesChanged: boolean): readonly Step[] {
   const systemctl = systemctlOf(context);
-  const isRunning = () => systemctl.is("is-active", "--quiet", "sluice");
+  // Files may be those of an install that was interrupted here.
+  const changed = filesChanged || systemctl.property("NeedDaemonReload") === "yes";
   return [
     { says: "make systemd read the unit", isDone: () => !changed, run: () => systemctl.run("daemon-reload") },
     {
@@ -106,7 +108,7 @@ function serviceOf(context: Context, changed: boolean): readonly Step[] {
     },
     {
       says: "start it and wait until it is ready",
-      isDone: () => !changed && isRunning(),
+      isDone: () => !changed && runsInstalled(context),
       run: () => systemctl.restart(),
     },
   ];

@@ -20,6 +20,7 @@ import {
   paths,
   placeOf,
   putProgram,
+  runsInstalled,
   stageProgram,
   type Step,
   systemctlOf,
@@ -48,7 +49,7 @@ export const upgrade = command({
       context.stdout(
         `it gives the spool format ${next.spool_format}, which the installed version cannot read: no way back\n`,
       );
-    if (isSameFile(args.file, binary)) {
+    if (isSameFile(args.file, binary) && (!hasSystemd(context) || runsInstalled(context))) {
       context.stdout("it is the installed version already\n");
       return 0;
     }
@@ -76,7 +77,8 @@ function swapOf(context: Context, file: string): Step {
   const [binary, previous] = [placeOf(context, paths.binary), placeOf(context, paths.previous)];
   return {
     says: `put ${file} in place, and keep the old one as ${paths.previous}`,
-    isDone: () => false,
+    // An upgrade that was interrupted then goes on here.
+    isDone: () => isSameFile(file, binary),
     run() {
       // First of all: FILE may be the previous one, which is written over next.
       const staged = stageProgram(file, binary);
@@ -92,6 +94,7 @@ function swapOf(context: Context, file: string): Step {
 async function goBack(context: Context, cause: unknown): Promise<never> {
   const systemctl = systemctlOf(context);
   const previous = placeOf(context, paths.previous);
+  if (!existsSync(previous)) throw cause;
   const old = await askedOf(context, previous);
   const found = formatInstalled(context) ?? 0;
   const why = "the new one was not ready in time (journalctl -u sluice says why)";
