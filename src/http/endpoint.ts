@@ -148,10 +148,11 @@ async function readBody<T>(
   let given: unknown;
   if (schema !== undefined) {
     try {
-      const text = await request.text();
+      // text() would mend what is not UTF-8, so that a device had a name that nobody gave it.
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(await request.arrayBuffer());
       given = text === "" ? {} : JSON.parse(text);
     } catch {
-      return problem(400, "The body is not JSON.");
+      return problem(400, "The body is not JSON in UTF-8.");
     }
   }
   const body = read(schema, given);

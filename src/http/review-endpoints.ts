@@ -1,6 +1,7 @@
 /** The four endpoints of a review queue: list, show, replay and discard. */
 import { z } from "zod";
 import {
+  isInOrder,
   NotNow,
   outcomeSchema,
   queuedId,
@@ -14,22 +15,27 @@ import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import { limitParameter } from "./schemas.ts";
 
+const notInOrder = "`since` must be before `until`";
+
 export function reviewEndpoints<Row extends { id: number }, Full>(
   spec: QueueSpec<Row, Full>,
   queue: ReviewQueue<Row, Full>,
 ): readonly Endpoint[] {
   const { path, id: prefix, things, fields, row, full } = spec;
-  const query = z.strictObject({
-    ...fields,
-    after: z.coerce.number().int().min(0).default(0).describe("Continue after this id."),
-    limit: limitParameter,
-  }) as z.ZodType<ListQuery>;
+  const query = z
+    .strictObject({
+      ...fields,
+      after: z.coerce.number().int().min(0).default(0).describe("Continue after this id."),
+      limit: limitParameter,
+    })
+    .refine(isInOrder, notInOrder) as unknown as z.ZodType<ListQuery>;
   const names = [...Object.keys(fields), "ids", "all"];
   const body = z
     .strictObject({ ...fields, ...selectionFields })
     .refine((given) => names.some((key) => (given as Record<string, unknown>)[key] !== undefined), {
       error: "say which: `ids`, a filter, or `all: true`",
-    }) as unknown as z.ZodType<Selection>;
+    })
+    .refine(isInOrder, notInOrder) as unknown as z.ZodType<Selection>;
   const act = (verb: "replay" | "discard", summary: string) =>
     endpoint({
       method: "POST",

@@ -91,6 +91,15 @@ test.each(["rejects", "quarantine list", "quarantine replay", "quarantine discar
   },
 );
 
+test.each(["dead-letters list", "quarantine replay"])(
+  "%s: times the wrong way round are a mistake, not none that match",
+  async (command) => {
+    const { said, code } = sluice(...command.split(" "), "--since", "1h", "--until", "2h");
+    expect([await code, said.out]).toEqual([2, ""]);
+    expect(said.err).toContain("`since` must be before `until`");
+  },
+);
+
 test("events: the next messages of one device, live, until interrupted; no token in them", async () => {
   const follows = followed();
   const { said, code } = sluice("events", "--follow", "--device", "acme/d1");

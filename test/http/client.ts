@@ -24,7 +24,9 @@ export function asker(view: GatewayView, audit: AuditLog = () => {}) {
     const request = new Request(`http://localhost:8080${path}`, {
       method,
       headers: { host: "localhost:8080", "content-type": contentType },
-      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      ...(body !== undefined && {
+        body: typeof body === "string" || body instanceof Buffer ? body : JSON.stringify(body),
+      }),
     });
     const response = await app.fetch(request, { clientAddress: "127.0.0.1" });
     const text = await response.text();

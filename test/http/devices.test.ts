@@ -77,6 +77,9 @@ describe("create", () => {
 
   test("what is not JSON: 400", async () => {
     expect(await ask("POST", "/admin/devices", "{")).toMatchObject({ status: 400 });
+    const latin1 = Buffer.from(JSON.stringify({ ...d1, site_id: "Halle Süd" }), "latin1");
+    expect(await ask("POST", "/admin/devices", latin1)).toMatchObject({ status: 400 });
+    expect(idsOf(await ask("GET", "/admin/devices"))).toEqual([]);
   });
 });
 

@@ -58,6 +58,11 @@ export const filterFields = {
   until: time.optional().describe("Only before this time (ISO 8601)."),
 };
 
+/** Times the wrong way round fit nothing, and "nothing is there" would be the answer. */
+export function isInOrder({ since, until }: Filter & Pick<ListQuery, "after">): boolean {
+  return since === undefined || until === undefined || Date.parse(since) < Date.parse(until);
+}
+
 export const selectionFields = {
   ids: z.array(queuedId).min(1).max(idsMax).optional(),
   all: z.literal(true).optional().describe("Required if neither ids nor a filter is given."),
