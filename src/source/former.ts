@@ -14,6 +14,7 @@ import type { IClientOptions } from "mqtt";
 import { backoffMs, type Clock, type Timer } from "../core/clock.ts";
 import { explain, type Log } from "../core/log.ts";
 import type { Intake } from "../core/message.ts";
+import { createConnectChoice } from "./connect-choice.ts";
 import { type Connection, NoSession, openConnection } from "./mqtt-connection.ts";
 import type { MqttVersion } from "./mqtt-options.ts";
 import { describeFailure, isRefusal } from "./mqtt-words.ts";
@@ -21,12 +22,11 @@ import { endSession } from "./end-session.ts";
 import type { MqttMessage } from "./outstanding.ts";
 import type { SessionMemory } from "./session-memory.ts";
 import { createTwins } from "./twins.ts";
-import { createVersionChoice } from "./version-choice.ts";
 
 export interface FormerSpec {
   readonly clientIds: readonly string[];
   readonly place: string;
-  readonly version: MqttVersion;
+  readonly versions: readonly MqttVersion[];
   readonly memory: SessionMemory;
   readonly clock: Clock;
   readonly log: Log;
@@ -142,7 +142,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
   const { intake } = hooks;
   let connection: Connection | undefined;
   let timer: Timer | undefined;
-  const choice = createVersionChoice(spec.version, false);
+  const choice = createConnectChoice(spec.versions, false);
   let [isReady, isReplaced, isParted, isOpen, stopped, wasTried] = [false, false, false, true, false, false];
   let [attempt, refusals, dialledMs, taken, takenBefore] = [0, 0, 0, 0, 0];
   const counting: Intake = {
@@ -173,7 +173,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
     dialledMs = clock.monoMs();
     try {
       connection = openConnection({
-        options: spec.optionsFor(clientId, choice.version, false),
+        options: spec.optionsFor(clientId, choice.asked.version, false),
         payloadBytesMax: () => spec.payloadBytesMax(),
         filters: memory.filtersOf(clientId),
         obsolete: [],
@@ -185,7 +185,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
         flows: hooks.flows,
         takenOnce() {},
         ready() {
-          if (!choice.answered()) return connection?.abandon("asking for MQTT 5 once more");
+          if (!choice.answered()) return connection?.abandon("asking for all once more");
           isReady = true;
           answer();
           unsubscribe();
@@ -253,7 +253,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
 
   async function end(): Promise<void> {
     // It may also have begun with our own CONNECT.
-    await endSession(spec.optionsFor(clientId, choice.version, true), clock);
+    await endSession(spec.optionsFor(clientId, choice.asked.version, true), clock);
     noted(() => memory.forget(clientId));
     isOpen = false;
     answer();

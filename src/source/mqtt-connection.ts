@@ -68,9 +68,10 @@ export interface Connection {
   unsubscribe(done: () => void): void;
   /**
    * Publishes a retained message. The first is to be acknowledged, so that a refusal is heard of; a goodbye would wait for one that is not.
-   * @param refused the broker will not have it
+   * @param told with why the broker will not have it, or with nothing
+   * @returns whether there is to be an answer
    */
-  publish(topic: string, payload: string, refused: (why: string) => void): void;
+  publish(topic: string, payload: string, told: (refusal?: string) => void): boolean;
   /** Breaks the connection off; `over` is called as for any that was lost. */
   abandon(why: string): void;
   unacknowledged(): number;
@@ -242,13 +243,14 @@ export function openConnection(spec: ConnectionSpec): Connection {
         else if (!ended) done();
       });
     },
-    publish(topic, payload, refused) {
-      if (ended) return;
-      const qos = isAsked ? 0 : 1;
+    publish(topic, payload, told) {
+      if (ended) return false;
+      const isFirst = !isAsked;
       isAsked = true;
-      client.publish(topic, payload, { qos, retain: true }, (error) => {
-        if (error && !ended) refused(explain(error));
+      client.publish(topic, payload, { qos: isFirst ? 1 : 0, retain: true }, (error) => {
+        if (isFirst && !ended) told(error ? explain(error) : undefined);
       });
+      return isFirst;
     },
     abandon: (why) => end(new Error(why)),
     unacknowledged: () => waiting.size(),

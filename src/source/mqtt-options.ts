@@ -134,6 +134,12 @@ export interface MqttOptions {
   readonly random?: () => number;
 }
 
+/** Those that may be spoken, the one that is wanted most first. */
+export function versionsOf({ version }: MqttSettings): readonly MqttVersion[] {
+  if (version === "auto") return [5, 4];
+  return [version === "5" ? 5 : 4];
+}
+
 /** How long a broker may take to answer CONNECT or SUBSCRIBE. */
 export const answerMs = 10_000;
 

@@ -2,47 +2,68 @@
 import type { Log } from "../core/log.ts";
 import type { StatusTopic } from "../core/source.ts";
 import type { Connection } from "./mqtt-connection.ts";
-import { describeFailure, refusesWill } from "./mqtt-words.ts";
+import { describeFailure, endedByBroker, refusesWill } from "./mqtt-words.ts";
 
 export interface StatusPublisher {
   /** Keeps it for connections to come. @param connection absent: none is up */
   announce(status: string, connection: Connection | undefined): void;
-  /** The last one announced; nothing if there was none. */
-  publish(connection: Connection | undefined): void;
-  /** For the next connection; undefined: the broker refuses it. */
-  lastWill(): StatusTopic | undefined;
-  /** A connection ended. Because of the last will? Then the next one is to be made at once, and goes without. */
-  isOver(cause: unknown): boolean;
+  /** A connection is up: publishes the last one announced. @param hasWill whether the broker has the last will */
+  connected(connection: Connection | undefined, hasWill: boolean): void;
+  /** A connection ended. @returns whether the broker ended it because of the last will, or the status */
+  isUnwanted(cause: unknown): boolean;
   /** Why the broker does not have it; undefined if it was not refused. */
   refusal(): string | undefined;
 }
 
+/** So many connections in a row that the broker ended when a status was published, and did not acknowledge it (RabbitMQ, if we may not). */
+const suspicious = 2;
+
 export function createStatusPublisher(
-  statusTopic: StatusTopic,
+  { topic }: StatusTopic,
   { place, clientId, log }: { place: string; clientId: string; log: Log },
 ): StatusPublisher {
-  const { topic } = statusTopic;
+  const unheard = `${place} answers a CONNECT without STATUS_TOPIC's last will, and none with it: unset it, or allow the broker larger and retained messages`;
   let status: string | undefined;
   let refused: string | undefined;
+  /** Why the last will is left out, if it is. */
+  let why = unheard;
   /** Of one connection: the broker may be another one at the next. */
-  let goesWithout = false;
+  let hasWill = false;
+  /** A status was published that is not acknowledged. */
+  let isOut = false;
+  let endedWithIt = 0;
 
   function refuse(refusal: string): void {
     if (refusal !== refused) log.warn({ broker: place, client_id: clientId }, refusal);
     refused = refusal;
   }
 
-  function publish(connection: Connection | undefined): void {
-    if (goesWithout || status === undefined) return;
-    connection?.publish(topic, status, (why) =>
-      refuse(`the broker refuses STATUS_TOPIC ${topic} (${why}): allow this gateway's user to publish there`),
-    );
+  function acknowledged(): void {
+    refused = undefined;
+    why = unheard;
+    endedWithIt = 0;
   }
 
-  function isOver(cause: unknown): boolean {
-    goesWithout = !goesWithout && refusesWill(cause);
-    if (goesWithout) refuse(`health is not published: ${describeFailure(cause, place)}`);
-    return goesWithout;
+  function publish(connection: Connection | undefined): void {
+    if (!hasWill || status === undefined || connection === undefined) return;
+    isOut ||= connection.publish(topic, status, (refusal) => {
+      isOut = false;
+      if (refusal === undefined) return acknowledged();
+      refuse(
+        `the broker refuses STATUS_TOPIC ${topic} (${refusal}): allow this gateway's user to publish there`,
+      );
+    });
+  }
+
+  function isUnwanted(cause: unknown): boolean {
+    const wasOut = isOut && endedByBroker(cause);
+    isOut = hasWill = false;
+    if (wasOut) endedWithIt += 1;
+    if (refusesWill(cause)) why = describeFailure(cause, place);
+    else if (wasOut && endedWithIt >= suspicious)
+      why = `${place} ends the connection when STATUS_TOPIC ${topic} is published: allow this gateway's user to publish there, or unset it`;
+    else return false;
+    return true;
   }
 
   return {
@@ -50,9 +71,12 @@ export function createStatusPublisher(
       status = told;
       publish(connection);
     },
-    publish,
-    lastWill: () => (goesWithout ? undefined : statusTopic),
-    isOver,
+    connected(connection, isTaken) {
+      hasWill = isTaken;
+      if (!hasWill) refuse(`health is not published: ${why}`);
+      publish(connection);
+    },
+    isUnwanted,
     refusal: () => refused,
   };
 }

@@ -133,6 +133,11 @@ export function refusesWill(error: unknown): boolean {
   return code === tooLarge || code === noRetained || code === noQos1;
 }
 
+/** Did the broker end the connection, as far as can be told, rather than the network? */
+export function endedByBroker(error: unknown): boolean {
+  return isRefusal(error) || systemErrors[codeOf(error) ?? ""] === resetText;
+}
+
 /** Did the broker answer, and then not want us, or want another in our place? Else it was away. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Closed ? error.answered : typeof codeOf(error) === "number";

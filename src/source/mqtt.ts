@@ -11,6 +11,7 @@ import type { Intake } from "../core/message.ts";
 import { sourceKind, type Source } from "../core/source.ts";
 import { Said } from "../core/said.ts";
 import { createBrokerLosses } from "./broker-losses.ts";
+import { createConnectChoice } from "./connect-choice.ts";
 import { createFormerSessions } from "./former.ts";
 import { type Connection, openConnection, type Ready } from "./mqtt-connection.ts";
 import {
@@ -19,10 +20,10 @@ import {
   mqttMistakes,
   type MqttOptions,
   mqttSettings,
-  type MqttVersion,
   packetBytesMax,
   placeOf,
   tlsOf,
+  versionsOf,
 } from "./mqtt-options.ts";
 import { describeFailure, groupNote, remarksOn, versionName } from "./mqtt-words.ts";
 import { probeMqtt } from "./mqtt-probe.ts";
@@ -30,7 +31,6 @@ import { createStatusPublisher } from "./mqtt-status.ts";
 import { MqttMessage } from "./outstanding.ts";
 import { createSessionMemory } from "./session-memory.ts";
 import { createTakeovers } from "./takeovers.ts";
-import { createVersionChoice } from "./version-choice.ts";
 
 export const mqtt = sourceKind({
   name: "mqtt",
@@ -74,8 +74,8 @@ export function openMqttSource(options: MqttOptions): Source {
   const place = placeOf(settings.url);
   const filters = filtersOf(settings, options.mapped?.filters);
   const clientId = settings.clientId ?? `sluice-${gatewayId}`;
-  const preferred: MqttVersion = settings.version === "3.1.1" ? 4 : 5;
-  const choice = createVersionChoice(preferred, settings.version !== "auto");
+  const versions = versionsOf(settings);
+  const choice = createConnectChoice(versions, statusTopic !== undefined);
   const rivals = createTakeovers(clock, clientId);
   const tls = lastGood(() => tlsOf(settings));
   const losses = createBrokerLosses(options.lossesFile, place, clock, log);
@@ -83,7 +83,7 @@ export function openMqttSource(options: MqttOptions): Source {
   const former = createFormerSessions({
     clientIds: memory.others(clientId),
     place,
-    version: preferred,
+    versions,
     memory,
     clock,
     log,
@@ -128,15 +128,16 @@ export function openMqttSource(options: MqttOptions): Source {
     const hadSession = memory.hasSession(clientId, place);
     const announced = packetBytesMax(payloadBytesMax());
     announcedBytes = announced;
+    const { version, hasWill } = choice.asked;
     try {
       connection = openConnection({
         options: clientOptions(settings, {
           clientId,
-          version: choice.version,
+          version,
           clean: false,
           maximumPacketSize: announced,
           tls: tls(),
-          statusTopic: status?.lastWill(),
+          statusTopic: hasWill ? statusTopic : undefined,
         }),
         payloadBytesMax,
         filters,
@@ -165,8 +166,8 @@ export function openMqttSource(options: MqttOptions): Source {
   const withSuspicion = (text: string) => [text, rivals.suspicion()].filter(Boolean).join("; ");
 
   function ready({ sessionPresent, server, subscribed }: Ready, hadSession: boolean): void {
-    if (!choice.answered()) return connection?.abandon("asking for MQTT 5 once more");
-    const { version } = choice;
+    if (!choice.answered()) return connection?.abandon("asking for all once more");
+    const { version, hasWill } = choice.asked;
     // Of a rival that takes the session away each time it is told once.
     if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
       log.warn({ broker: place, client_id: clientId }, sessionLostText);
@@ -187,7 +188,7 @@ export function openMqttSource(options: MqttOptions): Source {
     if (note !== undefined && note !== group) log.info(facts, note);
     group = note;
     said = detail;
-    status?.publish(connection);
+    status?.connected(connection, hasWill);
     askLosses();
     first.resolve();
   }
@@ -202,7 +203,7 @@ export function openMqttSource(options: MqttOptions): Source {
     connection = undefined;
     if (connected) reconnects += 1;
     const lastedMs = clock.monoMs() - dialledMs;
-    if (choice.ended(cause) || status?.isOver(cause)) {
+    if (choice.ended(cause, status?.isUnwanted(cause))) {
       connected = false;
       return stopped ? undefined : dial(intake);
     }

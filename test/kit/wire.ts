@@ -26,6 +26,8 @@ export interface WireBrokerOptions {
   readonly answers?: boolean;
   /** false: never answers SUBSCRIBE. */
   readonly subscribes?: boolean;
+  /** Ends the connection at such a packet, instead of answering it. */
+  hangsUpAt?(packet: Packet): boolean;
   /** Never answers SUBSCRIBE to this topic. */
   readonly silentOn?: string;
 }
@@ -46,6 +48,7 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
     const parser = mqttPacket.parser({ protocolVersion: version });
     parser.on("packet", (packet) => {
       packets.push(packet);
+      if (options.hangsUpAt?.(packet)) return void socket.destroy();
       if (!answers) return;
       if (packet.cmd === "connect") {
         const ok: IConnackPacket = { cmd: "connack", sessionPresent: false, returnCode: 0, reasonCode: 0 };

@@ -1,11 +1,11 @@
-/** MQTT 5 or 3.1.1, by what a broker makes of CONNECT: one that does not know MQTT 5 need not say so. */
+/** What is asked of a broker, by what it makes of CONNECT: one that does not know MQTT 5, or takes no last will, need not say so. */
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import mqttPacket from "mqtt-packet";
 import { probeMqtt } from "../../src/source/mqtt-probe.ts";
-import { mqttSettings } from "../../src/source/mqtt-options.ts";
+import { type MqttVersion, mqttSettings } from "../../src/source/mqtt-options.ts";
 import { Closed } from "../../src/source/mqtt-words.ts";
-import { createVersionChoice } from "../../src/source/version-choice.ts";
+import { createConnectChoice } from "../../src/source/connect-choice.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { mqttSource } from "../kit/mqttsource.ts";
 import { fakeIntake, settingsOf, until } from "../kit/source.ts";
@@ -19,9 +19,10 @@ const [ignored, lost, refused] = [
 ];
 
 /** The versions of one connection after the other, each of which ended so; "answered" and lost later. */
-function spoken(how: readonly (Error | "answered")[], choice = createVersionChoice(5, false)): number[] {
+function spoken(how: readonly (Error | "answered")[], versions: readonly MqttVersion[] = [5, 4]): number[] {
+  const choice = createConnectChoice(versions, false);
   return how.map((cause) => {
-    const { version } = choice;
+    const { version } = choice.asked;
     if (cause === "answered" && !choice.answered()) choice.ended(new Error("once more"));
     else choice.ended(cause === "answered" ? lost : cause);
     return version;
@@ -47,9 +48,13 @@ describe("the choice", () => {
     expect(spoken([away, away, away, lost, lost, lost])).toEqual([5, 5, 5, 5, 5, 5]);
   });
 
+  test("one that takes long to start is MQTT 5, whatever it answered first", () => {
+    expect(spoken([ignored, ignored, ignored, ignored, "answered", "answered"])).toEqual([5, 5, 4, 5, 4, 5]);
+  });
+
   test("a version that is set stays", () => {
-    expect(spoken([ignored, ignored, refused], createVersionChoice(5, true))).toEqual([5, 5, 5]);
-    expect(spoken([ignored, "answered", ignored], createVersionChoice(4, true))).toEqual([4, 4, 4]);
+    expect(spoken([ignored, ignored, refused], [5])).toEqual([5, 5, 5]);
+    expect(spoken([ignored, "answered", ignored], [4])).toEqual([4, 4, 4]);
   });
 });
 
