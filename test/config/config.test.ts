@@ -276,6 +276,7 @@ describe("names that are no setting", () => {
     ["HTTP_LISTN", "HTTP_LISTEN"],
     ["LOGLEVEL", "LOG_LEVEL"],
     ["DATABASE_URI", "DATABASE_URL"],
+    ["MQTT_ULR", "MQTT_URL"],
     ["INFLUX_URL", "INFLUXDB_URL"],
     ["GATEWAY_ID_FILE", "GATEWAY_ID"],
     ["POSTGRES_URL", "DATABASE_URL"],
