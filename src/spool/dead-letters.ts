@@ -62,15 +62,26 @@ const dayMs = 86_400_000;
 
 export class DeadLetters {
   readonly #db: Database;
+  readonly #commit: (write: () => void) => void;
   readonly #clock: Clock;
   readonly #ageNowMs: () => number;
   readonly #bounds: LetterBounds;
   #listeners: ((refused: Refused) => void)[] = [];
   #discarded = 0;
 
-  /** @param ageNowMs see age.ts */
-  constructor(db: Database, clock: Clock, bounds: LetterBounds, ageNowMs: () => number) {
+  /**
+   * @param commit writes one transaction, if the spool is still ours: a letter that is not there tomorrow must not be passed by its sink
+   * @param ageNowMs see age.ts
+   */
+  constructor(
+    db: Database,
+    commit: (write: () => void) => void,
+    clock: Clock,
+    bounds: LetterBounds,
+    ageNowMs: () => number,
+  ) {
     this.#db = db;
+    this.#commit = commit;
     this.#clock = clock;
     this.#bounds = bounds;
     this.#ageNowMs = ageNowMs;
@@ -79,16 +90,17 @@ export class DeadLetters {
   /**
    * Writes all with one fsync: a downstream system may refuse thousands at once, and everything else waits for the
    * disk meanwhile.
+   * @throws SpoolFull if they cannot be written
    */
   putAll(
     sink: string,
     letters: readonly { readonly epoch: string; readonly entry: Entry; readonly why: string }[],
   ): void {
     let discarded = 0;
-    this.#db.transaction(() => {
+    this.#commit(() => {
       for (const { epoch, entry, why } of letters) this.put(sink, epoch, entry, why);
       discarded = makeRoom(this.#db, this.#bounds.letterBytesMax);
-    })();
+    });
     this.#discarded += discarded;
     const last = letters.at(-1);
     if (last) for (const listener of this.#listeners) listener({ sink, count: letters.length, last });

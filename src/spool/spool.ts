@@ -102,7 +102,7 @@ export class Spool {
     this.#commit = committer(this.#db, clock, this.#check);
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.age = keptAge(this.#db, clock, this.newestAtStartMs);
-    this.deadLetters = new DeadLetters(this.#db, clock, settings, this.age.nowMs);
+    this.deadLetters = new DeadLetters(this.#db, this.#commit, clock, settings, this.age.nowMs);
     this.#timer = clock.every(trimEveryMs, () => this.#idle());
   }
 

@@ -45,6 +45,8 @@ for (const file of ["spool.db", "spool.db-wal"]) {
       lose(path, aside);
       expect(() => spool.append([anEntry()], emptyRecord)).toThrow(SpoolFull);
       expect(() => spool.append([anEntry()], emptyRecord)).toThrow(`${path} was moved, removed or replaced`);
+      const letters = [{ epoch: "e", entry: anEntry({ seq: 1 }), why: "no" }];
+      expect(() => spool.deadLetters.putAll("postgres", letters)).toThrow(`${path} was moved`);
       rmSync(path, { force: true });
       renameSync(aside, path);
       spool.append([anEntry()], emptyRecord);
