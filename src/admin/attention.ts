@@ -168,7 +168,8 @@ function sinkTold(name: string, facts: Facts): Sentence {
       text: `Sink ${name} stands still until somebody acts`,
       remedy: `Fix what its words name; delivery goes on by itself. ${entriesWait(waiting)} in the spool${room}.`,
     };
-  const remedy = facts.sinkRemedies.get(name) ?? "its server runs and can be reached";
+  const remedy =
+    facts.sinkRemedies.get(name) ?? "its server runs and can be reached, and see to what its words name";
   return {
     level: "warning",
     text: `Sink ${name} cannot deliver`,

@@ -103,7 +103,9 @@ test("a sink without a server says itself what to see to, any other has one", ()
   const parts = [{ part: "sink local", ok: false, detail: "database is locked" }];
   const told = { ...facts, sinkRemedies: new Map([["local", "its file is not locked"]]) };
   expect(watch.now(told, parts).remedy).toEndWith(" See that its file is not locked.");
-  expect(watch.now(facts, parts).remedy).toEndWith(" See that its server runs and can be reached.");
+  expect(watch.now(facts, parts).remedy).toEndWith(
+    " See that its server runs and can be reached, and see to what its words name.",
+  );
 });
 
 test("what stops the intake comes before what waits, and an alarm before an outage", () => {

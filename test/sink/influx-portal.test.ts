@@ -57,6 +57,29 @@ describe.each(["v3", "v2", "v1"] as const)("a list of databases that is not one,
   });
 });
 
+test.each([
+  [200, "check INFLUXDB_URL"],
+  [302, "check INFLUXDB_URL"],
+  [503, "HTTP 503: down"],
+])("the check believes no %i that an empty write is answered with", async (status, words) => {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch({ url }) {
+      if (url.includes("write")) return new Response("down", { status });
+      if (url.endsWith("/ping"))
+        return new Response(null, { status: 204, headers: { "x-influxdb-version": "1.8.10" } });
+      return Response.json({ results: [{ series: [{ columns: ["name"], values: [["telemetry_acme"]] }] }] });
+    },
+  });
+  ends.push(() => server.stop(true));
+  const influx = openInflux({ url: server.url.href });
+  ends.push(() => influx.dispose());
+  const error: unknown = await influx.sink.probe?.().catch((reason: unknown) => reason);
+  expect(String(error)).toContain(`takes no write to telemetry_acme: HTTP ${status}`);
+  expect(String(error)).toContain(words);
+});
+
 const damaged = [
   "",
   "{",

@@ -17,7 +17,7 @@ export async function probeTables(store: Store): Promise<string> {
   if (mayCreate)
     return `${await store.tables.probe()}; it has no ${missing}: the gateway creates them when it starts, as does \`sluice migrate\``;
   throw new Error(
-    `${store.title} at ${store.place} has no ${missing}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may`,
+    `${store.title} at ${store.place} has no ${missing}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may, or if they are there let this one see them (USAGE of their schema, search_path)`,
   );
 }
 

@@ -23,7 +23,7 @@ import {
   nameFault,
   type SendRequest,
 } from "./database.ts";
-import { createHttp, type Fetch } from "./http.ts";
+import { createHttp, type Fetch, type InfluxAnswer } from "./http.ts";
 import type { Target } from "./target.ts";
 import { counted } from "../../core/readable.ts";
 
@@ -47,6 +47,8 @@ const gzipBytesMin = 1_024;
 const createdMax = 10_000;
 /** Most databases to which `check` tries an empty write. */
 const triedMax = 20;
+/** What answers an empty write of who may write: it is stored, or has no line. */
+const tookWrite: ReadonlySet<number> = new Set([204, 400, 422]);
 
 export function createServer(options: ServerOptions): Target {
   const { clock, log, credentials, org, retention } = options;
@@ -192,12 +194,16 @@ export function createServer(options: ServerOptions): Target {
     const tried = names.slice(0, triedMax);
     const denied: string[] = [];
     for (const name of tried) {
-      const { status } = await asking(server.kind)({
+      const answer = await asking(server.kind)({
         method: "POST",
         path: writePath(server.kind, name, org),
         body: "",
       });
+      const { status } = answer;
       if (status === 401 || status === 403) denied.push(name);
+      // With INFLUX_RETENTION it is created before its first write.
+      else if (!tookWrite.has(status) && !(status === 404 && retention !== undefined))
+        throw new Outage(triedWords(answer, server, name), { alarm: true });
     }
     if (denied.length > 0)
       throw new Outage(
@@ -207,6 +213,12 @@ export function createServer(options: ServerOptions): Target {
     return tried.length === 0
       ? "; no database to try writing to yet"
       : `; may write to ${tried.length} of them`;
+  }
+
+  function triedWords(answer: InfluxAnswer, { label, kind }: Api, name: string): string {
+    const verdict = judgeAnswer(answer, kind, clock.wallMs());
+    const why = "why" in verdict ? verdict.why : `HTTP ${answer.status}`;
+    return `${label} at ${base} takes no write to ${name}: ${why}`;
   }
 
   const isOurs = (name: string) =>

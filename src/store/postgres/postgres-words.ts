@@ -19,8 +19,15 @@ const isOfStandby = ({ code, routine }: { readonly code: string; readonly routin
   code === "0A000" && routine === "call_bool_check_hook";
 
 const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
-  [/^42501/, "grant the role of DATABASE_URL its rights (docs/postgresql.md)"],
-  [/^(42P01|3F)/, "`sluice migrate` makes the tables that are missing"],
+  [
+    /^42501/,
+    "grant the role of DATABASE_URL its rights (docs/postgresql.md), with row-level security a policy, too",
+  ],
+  [
+    /^(42P01|3F)/,
+    "`sluice migrate` makes tables that are missing; if they are there, the role of DATABASE_URL must see them (USAGE of their schema, search_path)",
+  ],
+  [/^2200H/, "the sequence has no number left: give the column and its sequence the type bigint"],
   [/^42703/, "add the column that is missing"],
   [/^25006/, noStandby],
   [/^28/, "see to the role, its password and pg_hba.conf"],

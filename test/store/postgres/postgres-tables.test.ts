@@ -347,6 +347,18 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await storedSeqs()).toEqual([1, 2, 4]);
   });
 
+  test.each([
+    ["a sequence that is used up", "alter sequence raw_events_id_seq maxvalue 3", "the type bigint"],
+    ["a schema that the role does not see", "alter table raw_events set schema elsewhere", "search_path"],
+  ])("%s is named with its remedy", async (_, obstacle, remedy) => {
+    await sink.deliver(delivery([event(1)]));
+    await admin.unsafe(`create schema if not exists elsewhere; ${obstacle}`);
+    const entries = Array.from({ length: 5 }, (_each, i) => event(i + 2));
+    const given = delivery(entries, { before: { ...noTotals, delivered: 1 } });
+    expect(await sink.deliver(given).then(String, explain)).toContain(remedy);
+    expect(given.refused.size).toBe(0);
+  });
+
   test("a batch that waits for a lock says so, and no refused entry is looked for", async () => {
     const impatient = openPostgres({ url, poolMax: 2, timeoutMs: 1000 });
     const waiting = postgresSink(impatient);
