@@ -111,6 +111,13 @@ export function useActs() {
   return { said, count, act };
 }
 
+/** The second click of a double one would do it again, or undo what the first has done. A key's counts as none. */
+export function once(work: () => void): (event: MouseEvent) => void {
+  return ({ detail: clicks }) => {
+    if (clicks < 2) work();
+  };
+}
+
 /** Everybody who was told to log in asks again. */
 export function announceSession(): void {
   window.dispatchEvent(new Event(sessionChanged));

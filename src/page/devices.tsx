@@ -3,7 +3,7 @@ import { useRef, useState } from "hono/jsx/dom";
 import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
-import { request, useActs, useAnswer, useTick } from "./api.ts";
+import { once, request, useActs, useAnswer, useTick } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
@@ -160,10 +160,10 @@ function Row({ device, follow, rotate, change }: RowProps) {
         <button type="button" onClick={follow}>
           Follow
         </button>
-        <button type="button" onClick={rotate}>
+        <button type="button" onClick={once(rotate)}>
           New token
         </button>
-        <button type="button" onClick={() => change(isActive ? "revoke" : "activate")}>
+        <button type="button" onClick={once(() => change(isActive ? "revoke" : "activate"))}>
           {isActive ? "Revoke" : "Activate"}
         </button>
       </td>

@@ -4,7 +4,7 @@ import type { DeadLetterRow } from "../admin/review/dead-letter-rows.ts";
 import type { ReviewOutcome } from "../admin/review/review-queue.ts";
 import type { RejectRow } from "../admin/recent-rejects.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
-import { request, useAnswer, wordsOf } from "./api.ts";
+import { once, request, useAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
 import { counted, countedEntries, number, shown, time } from "./words.ts";
@@ -188,7 +188,7 @@ function ReviewButtons({
       ) : (
         <span role="group" aria-label="Confirm">
           {asked.verb === "replay" ? "Replay" : "Discard"} {named(asked.matched)}?{" "}
-          <button type="button" class="act" onClick={() => act(asked.verb, false)}>
+          <button type="button" class="act" onClick={once(() => void act(asked.verb, false))}>
             Yes, {asked.verb}
           </button>
           <button type="button" onClick={() => setAsked(undefined)}>

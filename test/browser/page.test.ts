@@ -348,6 +348,21 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.locator("#devices progress").waitFor({ state: "detached" });
   });
 
+  test("devices: a double click makes one token, so that the old one stays good, and revokes for good", async () => {
+    await open();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    await page.reload();
+    const asked: string[] = [];
+    page.on("request", (one) => void (one.method() === "POST" && asked.push(one.url())));
+    await page.getByRole("button", { name: "New token" }).dblclick();
+    await page.locator("#token").waitFor();
+    await say(telemetry("d1", 1));
+    expect(running.gateway.view.stats().ingest.accepted).toBe(1);
+    await page.getByRole("button", { name: "Revoke" }).dblclick({ delay: 100 });
+    await page.getByRole("button", { name: "Activate" }).waitFor();
+    expect(asked.map((url) => url.split("/").at(-1))).toEqual(["rotate-token", "revoke"]);
+  });
+
   test("devices: a name that turns the direction of text round is not taken for another one", async () => {
     await open();
     await running.gateway.view.devices.add(registered(["\u202egnol"]));
