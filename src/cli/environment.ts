@@ -4,6 +4,7 @@
  * command takes precedence over what is written for all.
  */
 import { readFileSync } from "node:fs";
+import { normalize } from "node:path";
 import type { Env, Place } from "../config/read.ts";
 import { parseEnvFile } from "../config/env-file.ts";
 import { exposureOfSecret } from "../config/exposure.ts";
@@ -80,5 +81,17 @@ function unitSettings(context: Context): Written | undefined {
     ...[...values.keys()].map((name) => [name, { path: "unit sluice.service" }] as const),
     ...files.flatMap((file) => [...file.places]),
   ]);
+  const unwritable = whyNotWritable(values.get("DATA_DIR"), unit.writable);
+  if (unwritable !== undefined) context.stderr(`warning: ${unwritable}\n`);
   return { path: ["unit sluice.service", ...files.map(({ path }) => path)].join(", "), values, places };
+}
+
+/** Root, who asks, may write anywhere, so no probe would find that the service cannot start there. */
+function whyNotWritable(
+  dataDir: string | undefined,
+  within: readonly string[] | undefined,
+): string | undefined {
+  if (dataDir === undefined || within === undefined) return undefined;
+  if (within.some((path) => `${normalize(dataDir)}/`.startsWith(`${normalize(path)}/`))) return undefined;
+  return `DATA_DIR=${dataDir}: the unit lets the service write only below ${within.join(", ")}; to keep the data on another disk, unset DATA_DIR and mount that disk at /var/lib/private/sluice`;
 }

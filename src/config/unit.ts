@@ -16,6 +16,8 @@ export interface UnitEnvironment {
   readonly files: readonly string[];
   /** LoadCredential=: id → the file to read, unless it does not exist and SetCredential= has something instead. */
   readonly credentials: ReadonlyMap<string, string>;
+  /** The directories in which the service may write; undefined: wherever its user may. */
+  readonly writable: readonly string[] | undefined;
 }
 
 const unitName = "sluice.service";
@@ -42,7 +44,17 @@ export function unitEnvironment(root = "/"): UnitEnvironment | undefined {
   const files = listOf(lines, "EnvironmentFile")
     .map((path) => join(root, path.replace(/^-/, "")))
     .filter(existsSync);
-  return { values: new Map(values), files, credentials };
+  return { values: new Map(values), files, credentials, writable: writableOf(lines) };
+}
+
+function writableOf(lines: readonly string[]): readonly string[] | undefined {
+  if (listOf(lines, "ProtectSystem").at(-1) !== "strict") return undefined;
+  const words = (name: string) => listOf(lines, name).flatMap((said) => said.split(/\s+/));
+  return [
+    ...words("StateDirectory").flatMap((name) => [`/var/lib/${name}`, `/var/lib/private/${name}`]),
+    ...words("ReadWritePaths").map((path) => path.replace(/^[-+]+/, "")),
+    ...words("BindPaths").map((path) => path.replace(/^-/, "").split(":")[1] ?? path),
+  ];
 }
 
 function dropIns(dir: string): string[] {

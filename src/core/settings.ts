@@ -105,7 +105,8 @@ export function decimal(spec: Row & { default: number; unit: string }): Setting<
     z
       .string()
       .regex(/^\d+(\.\d+)?$/, wanted)
-      .transform(Number),
+      .transform(Number)
+      .refine(Number.isFinite, wanted),
   );
 }
 

@@ -165,6 +165,25 @@ describe("root on a host with the unit", () => {
     });
   });
 
+  test("learns that the unit keeps the service from writing to a DATA_DIR elsewhere", async () => {
+    write("etc/systemd/system/sluice.service", systemdUnit);
+    const warned = async (dataDir: string) => {
+      write("etc/sluice/sluice.env", `DATA_DIR=${dataDir}\n`);
+      return (await sluice(["devices", "list"], asRoot)).err.includes(
+        `DATA_DIR=${dataDir}: the unit lets the service write only below /var/lib/sluice, `,
+      );
+    };
+    const mine = join(root, "data");
+    expect(await warned(mine)).toBe(true);
+    expect(await warned("data")).toBe(true);
+    expect(await warned("/var/lib/sluice2")).toBe(true);
+    expect(await warned("/var/lib/sluice/spool/")).toBe(false);
+    for (const line of [`ReadWritePaths=/srv -${root}`, `BindPaths=/srv:${mine}`, "ProtectSystem=full"]) {
+      write("etc/systemd/system/sluice.service.d/disk.conf", `[Service]\n${line}\n`);
+      expect(await warned(mine)).toBe(false);
+    }
+  });
+
   test("without the unit nothing is searched", async () => {
     write("etc/sluice/sluice.env", "GATEWAY_ID=of-the-unit\n");
     expect(await inForce("GATEWAY_ID", [], asRoot)).not.toMatchObject({ value: "of-the-unit" });

@@ -120,10 +120,12 @@ describe("DATA_DIR", () => {
 
 describe("mistakes", () => {
   test("all of them at once, each with name, value and remedy", () => {
+    const endless = "9".repeat(400);
     const mistakes = mistakesOf(
       load({
         LOG_LEVEL: "loud",
         SPOOL_LINGER_MS: "soon",
+        RATE_LIMIT_RPS: endless,
         HTTP_LISTEN: "0.0.0.0:8080",
         BROKER_TLS_LISTEN: "127.0.0.1:8883",
         PG_HOST: "db",
@@ -132,6 +134,7 @@ describe("mistakes", () => {
     for (const [name, value, fix] of [
       ["LOG_LEVEL", "loud", "debug, info, warn"],
       ["SPOOL_LINGER_MS", "soon", "a whole number from 0 to 10000"],
+      ["RATE_LIMIT_RPS", endless, "a number, 0 or more"],
       ["HTTP_LISTEN", "0.0.0.0:8080", "ADMIN_TOKEN"],
       ["BROKER_TLS_LISTEN", "", "BROKER_TLS_CERT"],
       ["PG_HOST", "db", "DATABASE_URL=postgres://"],
@@ -141,7 +144,7 @@ describe("mistakes", () => {
       expect(found[0]).toContain(value);
       expect(found[0]).toContain(fix);
     }
-    expect(mistakes).toHaveLength(5);
+    expect(mistakes).toHaveLength(6);
   });
 
   test.each([
