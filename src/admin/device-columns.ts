@@ -20,7 +20,13 @@ const firmware = z
 /** Any other word in the registry means "not active" too, but a slip here would silence a device. */
 export const statuses = ["ACTIVE", "REVOKED", "PENDING"] as const;
 const status = z.enum(statuses);
-const metadata = z.record(z.string(), z.unknown());
+/** One that PostgreSQL refuses would be found in the middle of an import, and nobody told which it was. */
+const metadata = z
+  .record(z.string(), z.unknown())
+  .refine(
+    isStorableJson,
+    "must be without U+0000, halves of surrogate pairs and numbers beyond those of a double",
+  );
 export const tokenHash = z
   .string()
   .regex(/^[0-9a-fA-F]{64}$/, "must be the SHA-256 of the token, 64 hex digits")
@@ -81,14 +87,32 @@ export function changeOf(columns: z.infer<typeof changeColumns>): DeviceChange {
 /** Of a token that is replaced. Ten years: a longer overlap is a mistake. */
 export const graceSecondsMax = 315_360_000;
 
+/** PostgreSQL knows no U+0000, not even in a question. */
+export const filterText = z.string().regex(storablePattern, "must be without control characters");
 export const filterQuery = {
-  tenant: z.string().optional().describe("Only of this tenant."),
-  site: z.string().optional().describe("Only of this site."),
-  status: z.string().optional().describe("Only with this status."),
-  match: z.string().optional().describe("Only devices whose id contains this."),
+  tenant: filterText.optional().describe("Only of this tenant."),
+  site: filterText.optional().describe("Only of this site."),
+  status: filterText.optional().describe("Only with this status."),
+  match: filterText.optional().describe("Only devices whose id contains this."),
 };
 type FilterQuery = Readonly<Partial<Record<keyof typeof filterQuery, string | undefined>>>;
 
 export function filterOf(query: FilterQuery): Omit<DeviceFilter, "limit" | "after"> {
   return { tenantId: query.tenant, siteId: query.site, status: query.status, match: query.match };
+}
+
+function isStorableJson(given: object): boolean {
+  let isStorable = true;
+  const look = (of: unknown) => {
+    if (
+      typeof of === "string" ? of.includes("\0") || !of.isWellFormed() : of === Infinity || of === -Infinity
+    )
+      isStorable = false;
+  };
+  JSON.stringify(given, (key, value: unknown) => {
+    look(key);
+    look(value);
+    return value;
+  });
+  return isStorable;
 }

@@ -26,7 +26,7 @@ const listQuery = z.strictObject({
   limit: limitParameter,
   after: z
     .string()
-    .regex(/^[^/]+\/[^/]+$/, "must be the `next` of an earlier answer")
+    .regex(/^[^/\p{Cc}]+\/[^/\p{Cc}]+$/u, "must be the `next` of an earlier answer")
     .optional()
     .describe("Continue after this device: the `next` of the previous answer."),
 });

@@ -197,6 +197,17 @@ describe("import", () => {
     expect((reply.json as { tokens: unknown[] }).tokens).toHaveLength(1000);
   });
 
+  test("metadata that PostgreSQL cannot hold costs its own line, and not the others of its batch", async () => {
+    const line = (device: string, metadata: object) =>
+      `${JSON.stringify({ tenant_id: "acme", device_id: device, site_id: "s", metadata })}\n`;
+    const reply = await load(line("d1", {}) + line("d2", { a: "\0" }) + line("d3", {}));
+    expect(reply.json).toMatchObject({
+      added: 2,
+      wrong: 1,
+      remarks: [{ line: 2, why: expect.stringContaining("metadata: must be without U+0000") as string }],
+    });
+  });
+
   test("neither CSV nor NDJSON: 415; what is not UTF-8: 422", async () => {
     expect(await load("{}", "application/json")).toMatchObject({ status: 415 });
     const bytes = new Request("http://x", { method: "POST", body: new Uint8Array([0xff, 0xfe, 0x0a]) });

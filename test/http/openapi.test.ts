@@ -128,6 +128,9 @@ const asked: Asked[] = [
   ["POST", "/admin/devices", 413, "x".repeat(70_000)],
   ["GET", "/admin/devices?limit=1", 200],
   ["GET", "/admin/devices?limit=none", 400],
+  ...["devices?match=%00", "devices?after=a%00/b", "quarantine?tenant=%00", "quarantine?reason=%00"].map(
+    (asking): Asked => ["GET", `/admin/${asking}`, 400],
+  ),
   ["GET", "/admin/devices/activity?limit=1", 200],
   ["GET", "/admin/devices/activity?after=none", 400],
   ["GET", "/admin/devices/acme/d1", 200],

@@ -1,5 +1,6 @@
 /** A kept reject as it is shown, as the table quarantine_events holds it. */
 import { z } from "zod";
+import { filterText } from "../device-columns.ts";
 import { filterFields, type QueueSpec, type ReviewQueue } from "./review-queue.ts";
 
 const quarantineRow = z.object({
@@ -27,7 +28,7 @@ export const quarantineSpec: QueueSpec<QuarantineLine, QuarantineFull> = {
   things: "quarantined messages",
   replayed:
     "each is judged anew under today's registry (not by its token, which is gone) and keeps its times; what is accepted leaves the quarantine",
-  fields: { reason: z.string().optional().describe("Only with this reason."), ...filterFields },
+  fields: { reason: filterText.optional().describe("Only with this reason."), ...filterFields },
   row: quarantineRow,
   full: quarantineFull,
 };

@@ -6,6 +6,7 @@
  * causes itself (a dead letter that is refused again has a new id).
  */
 import { z } from "zod";
+import { filterText } from "../device-columns.ts";
 
 export interface Filter {
   readonly sink?: string | undefined;
@@ -48,7 +49,7 @@ export class NotNow extends Error {
 
 export const queuedId = z.number().int().min(1);
 const time = z.iso.datetime({ offset: true });
-const name = z.string().min(1).max(65_535);
+const name = filterText.min(1).max(65_535);
 const idsMax = 1_000;
 
 export const filterFields = {
