@@ -169,7 +169,10 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     openSources(config, {
       ...common,
       ...authenticator({
-        ...{ cache, lookup, owners: createTokenOwners({ registry, clock }), clock },
+        cache,
+        lookup,
+        owners: createTokenOwners({ registry, clock }),
+        clock,
         outdated: (device) => recheckDevice(sources, device),
       }),
       withoutTokens,

@@ -9,13 +9,7 @@
  */
 import type { Cursors } from "./cursors.ts";
 
-export const trimGroupsMax = 2_000;
-/** How often cursors are written and settled groups trimmed: each time is a few pages, which wear flash, and waiting costs nothing. */
-export const trimEveryMs = 1_000;
 const keptForMs = 60_000;
-/** What is settled stays while the spool takes no more than this share of its bound and has so many bytes left. */
-export const settledShareMax = 1 / 8;
-export const settledRoomMin = 256 * 1024 * 1024;
 
 export class Keeping {
   readonly #cursors: Pick<Cursors, "settledBy">;

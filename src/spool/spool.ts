@@ -15,15 +15,14 @@ import { letGo } from "../core/let-go.ts";
 import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
 import type { Values } from "../core/settings.ts";
 import type { Cursor } from "../core/sink.ts";
-import { size } from "../core/readable.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";
 import { type Age, keptAge } from "./age.ts";
 import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { committer, freeBytes, giveBack, reserveFreeSpace, SpoolFull } from "./disk.ts";
+import { committer, freeBytes, giveBack, reserveFreeSpace } from "./disk.ts";
 import type { Epoch, Epochs } from "./epochs.ts";
 import { encodeAll, type Groups } from "./groups.ts";
-import { Keeping, settledRoomMin, settledShareMax, trimEveryMs, trimGroupsMax } from "./keeping.ts";
+import { Keeping } from "./keeping.ts";
 import { lockSpool } from "./lock.ts";
 import { openSpoolFile } from "./open.ts";
 import type { spoolSettings } from "./spool-settings.ts";
@@ -31,9 +30,7 @@ import { watchOwnership } from "./ownership.ts";
 import { noteClosed } from "./state.ts";
 import { Tail } from "./tail.ts";
 import { takeOver } from "./take-over.ts";
-
-/** At the bound, a best-effort sink skips this much more than is needed, so that it need not skip again for each group. */
-const giveUpBytes = 65_536;
+import { Trimming, trimEveryMs } from "./trimming.ts";
 
 export interface SpoolOptions {
   readonly dataDir: string;
@@ -62,26 +59,23 @@ export class Spool {
   readonly #commit: (write: () => void) => void;
   /** @throws SpoolFull if its disk does not take so many bytes more */
   readonly reserveFreeSpace: (bytes: number) => void;
-  readonly #clock: Clock;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
   #listeners: (() => void)[] = [];
   readonly #keeping: Keeping;
+  readonly #trimming: Trimming;
   #head: number;
-  #bytes: number;
   #appendedBytes = 0;
   /** What could not be appended, and how many bytes it takes at least: more may have come since. */
   #waiting: { readonly entries: readonly Entry[]; readonly bytes: number } | undefined;
-  #trimmedAtMs = 0;
-  #isAmple = true;
 
   /** @throws one clear sentence if the spool is in use, damaged, of a later version, or cannot be written */
   constructor({ dataDir, settings, clock, memory = memoryShares() }: SpoolOptions) {
     this.#tail = new Tail(memory.tailBytes);
     this.#dataDir = dataDir;
     this.#settings = settings;
-    this.#clock = clock;
     this.#unlock = lockSpool(dataDir);
+    let held: number;
     try {
       const open = (db: Database) => takeOver(db, settings.redeliveryWindow, memory.recentBytes);
       const parts = openSpoolFile(dataDir, open);
@@ -91,7 +85,7 @@ export class Spool {
       this.#keeping = new Keeping(parts.cursors);
       this.sidecar = parts.sidecar;
       this.#head = parts.head;
-      this.#bytes = parts.bytes;
+      held = parts.bytes;
       this.newestAtStartMs = parts.newestMs ?? undefined;
       this.#epochs = parts.epochs;
     } catch (error) {
@@ -103,6 +97,11 @@ export class Spool {
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.age = keptAge(this.#db, clock, this.newestAtStartMs);
     this.deadLetters = new DeadLetters(this.#db, this.#commit, clock, settings, this.age.nowMs);
+    this.#trimming = new Trimming({
+      ...{ groups: this.#groups, cursors: this.#cursors, keeping: this.#keeping, tail: this.#tail },
+      ...{ commit: this.#commit, clock, settings, ageNowMs: this.age.nowMs, head: () => this.#head },
+      ...{ bytes: held, roomBytes: () => this.roomBytes },
+    });
     this.#timer = clock.every(trimEveryMs, () => this.#idle());
   }
 
@@ -136,7 +135,7 @@ export class Spool {
 
   /** Bytes of the groups held. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#trimming.bytes;
   }
 
   /** @throws if the disk cannot be read */
@@ -147,7 +146,7 @@ export class Spool {
   /** Bytes until the intake is held, by the byte bound or by the disk, whichever is nearer. @throws if the disk cannot be read */
   get roomBytes(): number {
     const { bytesMax, freeBytesMin } = this.#settings;
-    return Math.max(0, Math.min(bytesMax - this.#bytes, this.freeDiskBytes - freeBytesMin));
+    return Math.max(0, Math.min(bytesMax - this.bytes, this.freeDiskBytes - freeBytesMin));
   }
 
   /** Wall clock at which the oldest entry after `seq` was received; undefined if there is none. */
@@ -175,12 +174,10 @@ export class Spool {
     this.sidecar.written();
     if (entries.length === 0) return;
     for (const entry of entries) entry.seq = ++this.#head;
-    this.#bytes += bytes;
     this.#appendedBytes += bytes;
     for (const group of groups) this.#tail.push(group.entries);
     for (const { body } of groups) letGo(body);
-    this.#forget();
-    if (this.#clock.monoMs() - this.#trimmedAtMs > trimEveryMs) this.#trim(this.#due(), trimGroupsMax);
+    this.#trimming.appended(bytes);
     for (const listener of this.#listeners) listener();
   }
 
@@ -232,82 +229,19 @@ export class Spool {
   /** @throws SpoolFull if there is no room for so many bytes more */
   #claim(bytes: number, { endsTheHold: ends = false }: CommitRecord): void {
     const endsTheHold = ends && this.#keeping.settledByHolding > this.#keeping.expendable;
-    this.#makeRoom(bytes, endsTheHold);
+    this.#trimming.makeRoom(bytes, endsTheHold);
     if (!endsTheHold) this.reserveFreeSpace(bytes);
   }
 
-  /** @param endsTheHold what is settled may go only once this is written: neither the bound nor the floor may keep it out, or it would for ever */
-  #makeRoom(bytes: number, endsTheHold: boolean): void {
-    const { bytesMax } = this.#settings;
-    const over = () => this.#bytes + bytes - bytesMax;
-    if (over() <= 0) return;
-    const { expendable: free } = this.#keeping;
-    this.#trim(this.#settled(), -1);
-    if (over() > 0) this.#trim(Math.min(free, this.#head - 1), -1, over() + giveUpBytes);
-    // The newest group stays even if it is settled: it must not keep the next one out, however small the bound is.
-    if (over() <= 0 || free >= this.#head || endsTheHold) return;
-    throw new SpoolFull(
-      "spool_full",
-      `the spool holds ${size(this.#bytes)} and may hold ${size(bytesMax)} (SPOOL_MAX_BYTES)`,
-    );
-  }
-
-  /** Trims the oldest groups up to `seq`: at most `groupsMax` (-1: all), or as many as free `bytesWanted`. */
-  #trim(seq: number, groupsMax: number, bytesWanted?: number): void {
-    this.#trimmedAtMs = this.#clock.monoMs();
-    let freed = 0;
-    try {
-      this.#commit(() => {
-        this.#cursors.write();
-        freed = this.#groups.remove(seq, groupsMax, bytesWanted);
-      });
-      this.#cursors.written();
-      this.#bytes -= freed;
-    } catch {
-      // The disk cannot be written now: the next append reports it to its caller, and this is tried again in a second.
-    }
-  }
-
-  /** Once a second: writes cursors, trims groups that every sink has settled, gives free pages back. */
+  /** Once a second. */
   #idle(): void {
-    this.#forget();
     try {
-      const { bytesMax } = this.#settings;
-      this.#isAmple = this.#bytes <= bytesMax * settledShareMax && this.roomBytes >= settledRoomMin;
-      const due = this.#due();
-      if (this.#cursors.dirty || this.#groups.anyUpTo(due)) this.#trim(due, trimGroupsMax);
+      this.#trimming.idle();
       this.age.keep();
-      this.#expire();
       this.deadLetters.expire();
       giveBack(this.#db);
     } catch {
       // The disk cannot be read now: the next read or append reports it, and this is tried again in a second.
     }
-  }
-
-  /** Trims what is too old, except what a sink that holds the intake has still to deliver. */
-  #expire(): void {
-    const { ageMaxSeconds } = this.#settings;
-    if (ageMaxSeconds === 0) return;
-    const old = this.#groups.olderThan(this.age.nowMs() - ageMaxSeconds * 1000, trimGroupsMax);
-    const seq = Math.min(old, this.#keeping.expendable, this.#head - 1);
-    if (seq >= this.first) this.#trim(seq, trimGroupsMax);
-  }
-
-  /** Lets go of what is in memory only for sinks that have it by now. */
-  #forget(): void {
-    const settled = this.#settled();
-    this.#tail.settledTo(settled);
-    this.#groups.settledTo(settled);
-  }
-
-  /** Up to where groups go as a matter of course. */
-  #due(): number {
-    return Math.min(this.#keeping.due(this.#clock.monoMs(), this.#isAmple), this.#head - 1);
-  }
-
-  /** Up to where groups may go. The newest stays: it tells the head after a restart. */
-  #settled(): number {
-    return Math.min(this.#keeping.settled, this.#head - 1);
   }
 }
