@@ -7,9 +7,13 @@ export const loginPath = "/login";
 /** The gateway wants a login. */
 export class LoginNeeded extends Error {}
 
+/** A button that does nothing for longer is taken for broken. */
+const answerMs = 60_000;
+
 export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
   const response = await fetch(path, {
     method,
+    signal: AbortSignal.timeout(answerMs),
     ...(body !== undefined && {
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
@@ -54,7 +58,8 @@ export function useLive(): LiveState {
   const [oldSeconds, setOldSeconds] = useState<number | undefined>(undefined);
   useEffect(() => {
     let last: Live | undefined;
-    let source: EventSource;
+    let source: EventSource | undefined;
+    let shownMs = 0;
     const open = () => {
       source = new EventSource("/live");
       source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
@@ -65,15 +70,26 @@ export function useLive(): LiveState {
         setOldSeconds(undefined);
       });
     };
-    open();
+    // A browser has six connections to the gateway for all its tabs: one that nobody sees leaves them to the others, which would hang.
+    const show = () => {
+      source?.close();
+      if (document.hidden) return;
+      shownMs = performance.now();
+      open();
+    };
+    show();
+    document.addEventListener("visibilitychange", show);
     const timer = setInterval(() => {
+      if (document.hidden) return;
       const ageMs = performance.now() - (last?.atMs ?? 0);
-      setOldSeconds(ageMs > staleMs ? Math.round(ageMs / 1000) : undefined);
+      const isOld = Math.min(ageMs, performance.now() - shownMs) > staleMs;
+      setOldSeconds(isOld ? Math.round(ageMs / 1000) : undefined);
       // The browser does not ask again by itself when it was refused: too many streams were open.
-      if (source.readyState === EventSource.CLOSED) open();
+      if (source?.readyState === EventSource.CLOSED) open();
     }, 1000);
     return () => {
-      source.close();
+      document.removeEventListener("visibilitychange", show);
+      source?.close();
       clearInterval(timer);
     };
   }, []);

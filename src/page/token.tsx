@@ -21,7 +21,7 @@ export function Token({ device, token, done }: { device: string; token: string; 
   const code = `data:image/svg+xml;utf8,${encodeURIComponent(renderSVG(token))}`;
   return (
     <div class="token" role="region" aria-label="The new token" ref={region} tabIndex={-1}>
-      <p>This is the token of {device}. It is not shown again; an old one stays good for an hour.</p>
+      <p>This is the token of {device}. It is not shown again; the one before it stays good for an hour.</p>
       <p>
         <code id="token" ref={place}>
           {token}

@@ -121,6 +121,22 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       expect(errors).toEqual([]);
     });
 
+    test("a tab that nobody sees leaves its connection to the others, and is live again once it is seen", async () => {
+      await show();
+      await sentence("Working");
+      const turn = (hidden: boolean) =>
+        page.evaluate(
+          `Object.defineProperty(document, "hidden", { value: ${hidden}, configurable: true });
+           document.dispatchEvent(new Event("visibilitychange"));`,
+        );
+      const ended = page.waitForEvent("requestfailed", (one) => one.url().endsWith("/live"));
+      await turn(true);
+      await ended;
+      await say(telemetry("d1", 3));
+      await turn(false);
+      await shows("#books", "3 = 2 + 1 + 0 + 0");
+    });
+
     test("the last hour is that of the gateway, whatever the browser takes for the time", async () => {
       await show();
       await page.locator("#curves canvas").first().waitFor();
