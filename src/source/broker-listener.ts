@@ -17,13 +17,17 @@ export interface ListenerSpec {
   /** The setting, for the error message. */
   readonly setting: string;
   readonly where: ListenAddress;
-  /** Asked for at the start and at each `renew`. */
-  readonly tls?: () => TlsTexts;
+  /** Absent: plain TCP. */
+  readonly secured?: {
+    /** Asked for at the start and at each `renew`. */
+    readonly tls: () => TlsTexts;
+    readonly noHandshake: (error: Error, socket: Socket) => void;
+  };
   /** At the TCP accept; false: the connection was refused. */
   readonly enter: (socket: Socket) => boolean;
   /** MQTT may begin: at once, or after the TLS handshake. */
   readonly accept: (socket: Socket) => void;
-  /** A TLS handshake failed. */
+  /** What does not end the listening: no descriptor for a connection, a certificate that is no use. */
   readonly failed: (error: Error) => void;
 }
 
@@ -32,15 +36,15 @@ const tcpKeepaliveMs = 60_000;
 
 /** @throws if the port cannot be bound; the message names the setting and the fix. */
 export async function listenOn(spec: ListenerSpec): Promise<Listener> {
-  const { where, enter, accept } = spec;
+  const { where, enter, accept, secured } = spec;
   const welcome = (socket: Socket) => {
     if (socket.destroyed) return;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, tcpKeepaliveMs);
     accept(socket);
   };
-  const secure = spec.tls && createTlsServer(askingForCertificates(spec.tls()), welcome);
-  secure?.on("tlsClientError", spec.failed);
+  const secure = secured && createTlsServer(askingForCertificates(secured.tls()), welcome);
+  secure?.on("tlsClientError", (error, socket) => secured?.noHandshake(error, socket));
   const server: Server = secure ?? createServer();
   server.on("connection", (socket) => {
     if (enter(socket) && secure === undefined) welcome(socket);
@@ -65,7 +69,7 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     },
     renew() {
       try {
-        secure?.setSecureContext(askingForCertificates(spec.tls?.() ?? {}));
+        secure?.setSecureContext(askingForCertificates(secured?.tls() ?? {}));
       } catch (error) {
         spec.failed(error instanceof Error ? error : new Error(String(error)));
       }

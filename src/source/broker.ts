@@ -15,6 +15,7 @@ import type { Log } from "../core/log.ts";
 import { sourceKind, type Source } from "../core/source.ts";
 import { remoteOf } from "./broker-clients.ts";
 import { createBrokerDoors, unfinishedBytesMax } from "./broker-doors.ts";
+import { whyNoConnect, whyNoHandshake } from "./broker-words.ts";
 import { createIntakeGate, waitingBytesMax } from "./broker-intake.ts";
 import { type Listener, listenOn } from "./broker-listener.ts";
 import { readByPieces } from "./broker-pieces.ts";
@@ -90,18 +91,18 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   let plain: Listener | undefined;
   let secure: Listener | undefined;
 
-  const sayWhy = (client: Client, error: Error) => {
+  const sayWhy = (client: Client, error: Error, why = error.message) => {
     // The rules have said why, and to whom.
     if (error.message.startsWith("CONNECT refused")) return;
     const which = error instanceof NotOwnTopic ? { topic: error.topic } : {};
     warn(
       { client_id: shownId(client), remote: remoteOf(client), ...which },
-      `a client was disconnected: ${error.message}`,
+      `a client was disconnected: ${why}`,
     );
   };
   aedes.on("unsubscribe", (filters, client) => rules.unsubscribed(client, filters));
-  aedes.on("clientError", sayWhy);
-  aedes.on("connectionError", sayWhy);
+  aedes.on("clientError", (client, error) => sayWhy(client, error));
+  aedes.on("connectionError", (client, error) => sayWhy(client, error, whyNoConnect(error)));
   // Without a listener, node:events would end the process.
   aedes.addListener("error", (error: Error) => warn({}, `the embedded broker: ${error.message}`));
 
@@ -110,7 +111,9 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     const watch = doors.watch(socket);
     if (watch !== undefined) readByPieces(socket, watch, gate.putsOff);
   }
-  const failed = (error: Error) => warn({}, `TLS handshake failed: ${error.message}`);
+  const failed = (error: Error) => warn({}, `the embedded broker's port: ${error.message}`);
+  const noHandshake = (error: Error, { remoteAddress: remote }: Socket) =>
+    warn({ remote }, `TLS handshake failed: ${whyNoHandshake(error)}`);
   const stopListening = () => {
     gate.shut();
     plain?.stop();
@@ -125,9 +128,10 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
       const { enter } = doors;
       plain = await listenOn({ setting: "BROKER_LISTEN", where, enter, accept, failed });
       if (settings.tlsListen === undefined) return announce();
-      const tls = lastGood(() => brokerTls(settings));
+      const secured = { tls: lastGood(() => brokerTls(settings)), noHandshake };
       const tlsWhere = addressOf("BROKER_TLS_LISTEN", settings.tlsListen);
-      secure = await listenOn({ setting: "BROKER_TLS_LISTEN", where: tlsWhere, tls, enter, accept, failed });
+      const setting = "BROKER_TLS_LISTEN";
+      secure = await listenOn({ setting, where: tlsWhere, secured, enter, accept, failed });
       announce();
     },
     durable: (messages) => gate.durable(messages),

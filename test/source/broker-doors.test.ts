@@ -147,6 +147,37 @@ describe("the doors", () => {
     expect(source.status().detail).toContain("; 0 connections");
   });
 
+  test("the log says which device got no TLS, or speaks something else, and why", async () => {
+    const { log, lines } = recordingLog();
+    const { source, port } = await embeddedBroker(
+      {
+        BROKER_TLS_LISTEN: "127.0.0.1:0",
+        BROKER_TLS_CERT: certificates.serverCert,
+        BROKER_TLS_KEY: certificates.serverKey,
+      },
+      { log },
+    );
+    const at = `127.0.0.1:${source.tlsAddress()?.port}`;
+    const dialled = async (...args: string[]) => {
+      const how = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
+      await Bun.spawn(["openssl", "s_client", "-connect", at, ...args], how).exited;
+    };
+    const said = async (why: string) => {
+      await until(why, () => lines.some(({ msg }) => msg.includes(why)));
+      expect(lines.find(({ msg }) => msg.includes(why))).toMatchObject({ remote: "127.0.0.1" });
+    };
+    await dialled("-tls1_1", "-cipher", "ALL:@SECLEVEL=0");
+    await said("TLS handshake failed: it speaks TLS 1.1 or older");
+    await dialled("-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256");
+    await said("TLS handshake failed: it offers no cipher");
+    await dialled("-CAfile", certificates.otherCa, "-verify_return_error");
+    await said("TLS handshake failed: it does not accept the certificate of BROKER_TLS_CERT");
+    (await silent(source.tlsAddress()?.port ?? 0)).write("GET / HTTP/1.1\r\n\r\n");
+    await said("TLS handshake failed: what it sends is no TLS");
+    (await silent(port)).write("GET /mqtt HTTP/1.1\r\n\r\n");
+    await said("a client was disconnected: what it sends is no MQTT, but TLS");
+  });
+
   test("a device that was refused for a neighbour's sake gets in when there is room", async () => {
     const { log } = recordingLog();
     const { port } = await embeddedBroker({ BROKER_MAX_CONNECTIONS: "1" }, { log });

@@ -1,0 +1,29 @@
+/**
+ * Why a client of the embedded broker did not get as far as CONNECT, in words for the operator who looks for it: OpenSSL's, and those of a
+ * parser of MQTT, are for who programs with them.
+ */
+
+/** The alert of a client that does not trust us comes, in TLS 1.3, as a packet of a length that is not understood. */
+const untrusting = /UNKNOWN_CA|CERTIFICATE|BAD_PACKET_LENGTH/;
+
+const handshakeWords: readonly (readonly [theirs: RegExp, ours: string])[] = [
+  [/UNSUPPORTED_PROTOCOL/, "it speaks TLS 1.1 or older, and 1.2 is the least here"],
+  [/NO_SHARED|NO_COMMON|WRONG_CURVE/, "it offers no cipher, curve or signature that is known here"],
+  [/HTTP_REQUEST|WRONG_VERSION_NUMBER/, "what it sends is no TLS"],
+  [
+    untrusting,
+    "it does not accept the certificate of BROKER_TLS_CERT: give it that one's CA, and the address to connect to that stands in it",
+  ],
+  [/socket hang up|ECONNRESET/, "it left"],
+];
+
+export function whyNoHandshake({ message }: Error): string {
+  return handshakeWords.find(([theirs]) => theirs.test(message))?.[1] ?? message;
+}
+
+/** Before CONNECT. */
+export function whyNoConnect({ message }: Error): string {
+  return message.startsWith("Invalid header flag bits")
+    ? "what it sends is no MQTT, but TLS (which is for BROKER_TLS_LISTEN) or HTTP (as MQTT over WebSocket, which the embedded broker does not speak)"
+    : message;
+}
