@@ -77,6 +77,10 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/write CONNECTION_CLOSED \S+$/, "the connection was closed from there"],
   [/write CONNECT_TIMEOUT (\S+)$/, "$1 does not answer"],
   [/a message of \d+ bytes \(B\) is not supported$/, "what listens there does not speak PostgreSQL"],
+  [
+    /^authentication \d+ \(B\) is not supported$/,
+    "pg_hba.conf asks for a way to log in that Sluice does not have: use scram-sha-256",
+  ],
   [/canceling statement due to lock timeout$/, "$&: another session holds a lock (pg_locks shows which)"],
   [/error:\w+:SSL routines:\w+:WRONG_VERSION_NUMBER$/, "what listens there does not speak TLS"],
   [

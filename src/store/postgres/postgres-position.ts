@@ -35,6 +35,9 @@ export async function lockedPosition(tx: Transaction, epoch: string): Promise<Po
   return row && positionOf(row);
 }
 
+const awaitsStandby =
+  "a COMMIT waits for its synchronous standby: bring that back, or take it out of synchronous_standby_names";
+
 /**
  * Lets one writer per epoch in, until the end of the transaction. A backend that holds the lock and has long been waiting for its
  * client is our own past (abandoned at a deadline, or a host that lost power): it is ended. One that is at work, as in its COMMIT,
@@ -46,10 +49,13 @@ export async function lock(tx: Transaction, epochs: readonly string[]): Promise<
   const [tried] = await tx<{ locked: boolean | null }[]>`
     select bool_and(pg_try_advisory_xact_lock(key)) as locked from (${keys}) as keys`;
   if (tried?.locked !== false) return;
-  await tx`select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid) join (${keys}) as keys
+  const holders = await tx<{ wait_event: string | null }[]>`
+    select wait_event, case wait_event when 'ClientRead' then pg_terminate_backend(pid) end
+    from pg_locks join pg_stat_activity using (pid) join (${keys}) as keys
       on classid = ((key >> 32) & 4294967295)::oid and objid = (key & 4294967295)::oid
     where locktype = 'advisory' and granted and pid <> pg_backend_pid()
-      and wait_event = 'ClientRead' and state_change < clock_timestamp() - interval '1 second'`;
+      and state_change < clock_timestamp() - interval '1 second'`;
+  if (holders.some((holder) => holder.wait_event === "SyncRep")) throw new Error(awaitsStandby);
   await tx`select pg_advisory_xact_lock(key) from (${keys}) as keys`;
 }
 

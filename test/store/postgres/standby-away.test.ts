@@ -1,0 +1,57 @@
+/** A PostgreSQL whose synchronous standby is away: each COMMIT waits, without an error and without an end. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import postgres from "postgres";
+import { explain } from "../../../src/core/log.ts";
+import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
+import { createTables } from "../../../src/store/postgres/migrate.ts";
+import { lock } from "../../../src/store/postgres/postgres-position.ts";
+import { postgresAvailable, startPostgres, type PostgresServer } from "../../kit/postgres.ts";
+import { until } from "../../kit/until.ts";
+
+setDefaultTimeout(60_000);
+
+const unavailable = postgresAvailable();
+
+describe.skipIf(unavailable !== "")(`a synchronous standby that is away ${unavailable}`, () => {
+  let server: PostgresServer;
+  let db: Postgres;
+  beforeAll(async () => {
+    server = await startPostgres({ settings: ["synchronous_commit=local"] });
+    const local = openPostgres({ url: server.url, poolMax: 2, timeoutMs: 10_000 });
+    await local.transaction("making tables", createTables);
+    await local.close();
+    db = openPostgres({ url: `${server.url}?synchronous_commit=on`, poolMax: 3, timeoutMs: 1000 });
+  });
+  afterAll(async () => {
+    await db.close();
+    await server.stop();
+  });
+
+  const standbys = async (names: string) => {
+    const sql = postgres(server.url, { max: 1, fetch_types: false });
+    await sql.unsafe(`alter system set synchronous_standby_names = '${names}'`);
+    await sql`select pg_reload_conf()`;
+    await until(
+      async () => (await sql`show synchronous_standby_names`)[0]?.["synchronous_standby_names"] === names,
+    );
+    await sql.end({ timeout: 5 });
+  };
+  const write = (key: string) =>
+    db.transaction("writing", async (tx) => {
+      await lock(tx, ["epoch"]);
+      await tx`insert into app_settings (key, value) values (${key}, '')`;
+    });
+
+  test("is what is said of the COMMIT that waits for it, and all goes on once it is back", async () => {
+    await standbys("gone");
+    expect(await write("first").catch(explain)).toContain("no answer within 1000 ms");
+    await until(async () => {
+      const words = await write("second").catch(explain);
+      return String(words).includes("a COMMIT waits for its synchronous standby: bring that back");
+    });
+    await standbys("");
+    await until(() => write("third").then(() => true));
+    const rows = await db.ask<{ key: string }>("reading", "select key from app_settings order by key");
+    expect(rows.map(({ key }) => key)).toEqual(["first", "third"]);
+  });
+});
