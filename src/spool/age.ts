@@ -18,17 +18,24 @@ const offMsMax = 7 * 86_400_000;
 /** Not at the start: a wrong clock would come a week further with each try of a gateway that cannot stay up. */
 const keepEveryMs = 3_600_000;
 
-/** @param newestMs when the newest entry was received; undefined if there is none */
+/**
+ * A first run has nothing of before, and may begin with a clock that is months behind until a time service sets it, so its clock counts as it is
+ * an hour later: rows would stay longer by those months for good.
+ * @param newestMs when the newest entry was received; undefined if there is none
+ */
 export function keptAge(db: Database, clock: Clock, newestMs: number | undefined): Age {
   const kept = db.query<{ ms: number }, []>("SELECT ms FROM age").get()?.ms;
   const put = db.query("INSERT OR REPLACE INTO age (id, ms) VALUES (1, ?)");
   const sinceNewest = ageClock(clock, newestMs);
-  const sinceKept = kept === undefined ? sinceNewest : ageClock(clock, kept + offMsMax);
-  let writtenMs = kept === undefined ? Number.NEGATIVE_INFINITY : clock.monoMs();
+  let sinceKept = kept === undefined ? sinceNewest : ageClock(clock, kept + offMsMax);
+  let isFirst = kept === undefined && newestMs === undefined;
+  let writtenMs = kept === undefined && !isFirst ? Number.NEGATIVE_INFINITY : clock.monoMs();
   return {
     nowMs: () => Math.min(sinceNewest(), sinceKept()),
     keep() {
       if (clock.monoMs() - writtenMs < keepEveryMs) return;
+      if (isFirst) sinceKept = ageClock(clock, undefined);
+      isFirst = false;
       put.run(Math.round(sinceKept()));
       writtenMs = clock.monoMs();
     },

@@ -430,6 +430,18 @@ describe("the age bound", () => {
     run((spool) => expect([spool.first > 1, spool.deadLetters.totals().count]).toEqual([true, 0]));
   });
 
+  test("a clock that was months behind when the first run began keeps nothing longer by those months", () => {
+    const clock = simulatedClock();
+    const dataDir = kit.dir();
+    const first = kit.spool({ clock, dataDir });
+    clock.advance(1_000);
+    clock.stepWall(200 * 86_400_000);
+    first.append(entries(1, 1, { receivedMs: clock.wallMs() }), emptyRecord);
+    clock.advance(3_601_000);
+    first.close();
+    expect(kit.spool({ clock, dataDir }).age.nowMs()).toBeGreaterThan(clock.wallMs() - 2 * 3_600_000);
+  });
+
   test("keeps everything for a sink that holds the intake", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock, ageMaxSeconds: 60 });
