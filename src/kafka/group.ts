@@ -9,7 +9,6 @@ import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 import { fetchChecked, type FetchWatch } from "./group-fetch.ts";
 import { answerForNobody, tellLeaderless, type NamedPartition } from "./leaderless.ts";
-import type { KafkaError } from "./error.ts";
 import { tellRefusals } from "./refusals.ts";
 
 export interface GroupRecord extends ReadRecord {
@@ -35,7 +34,7 @@ export interface GroupOptions {
   /** The group knows us. */
   heard(): void;
   /** It does not take us in, or gives us nothing to read, and that does not end by itself. */
-  refused(error: KafkaError): void;
+  refused(error: unknown): void;
 }
 
 /** Resolves when the group's coordinator is found, which may take as long as the brokers are away. */
@@ -68,7 +67,10 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
           topic,
           partition,
         })),
-      ),
+      ).catch((error: unknown) => {
+        options.refused(error);
+        throw error;
+      }),
   });
   consumer.on("rebalanceInProgress", options.dealsAnew);
   return { leave: () => consumer.close() };

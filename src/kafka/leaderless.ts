@@ -1,11 +1,13 @@
 /**
- * Partitions that no broker leads, as while the only one that has them is away: the others go on.
+ * Partitions that no broker leads, as while the only one that has them is away, or whose leader cannot be reached from here: the others
+ * go on.
  *
  * The library makes an error of the whole answer that names one, so that its consumer would read nothing until all are led. So the answer
  * is taken as it is, and what the consumer then asks of their leader, node −1, is answered here: nothing is new, until one of them has a
- * leader. Rejected alternative: a consumer of our own, which is the protocol of groups.
+ * leader. So is what it asks of a node that it cannot connect to, for which it would stop all others. Rejected alternative: a consumer of our own, which is the protocol of groups.
  */
 import { sleep, type Clock } from "../core/clock.ts";
+import { explain } from "../core/log.ts";
 import { code, KafkaError } from "./error.ts";
 import type { Cluster, Library } from "./kafka-client.ts";
 import type { Topic } from "./requests.ts";
@@ -17,12 +19,23 @@ export const isLed = (node: number | undefined): node is number => node !== unde
 export interface NamedPartition {
   readonly topic: string;
   readonly index: number;
+  /** Its leader cannot be reached; absent: it has none. */
+  readonly why?: string;
 }
 
 export function leaderlessWords(partitions: readonly NamedPartition[]): string {
+  return [...Map.groupBy(partitions, ({ why }) => why)]
+    .map(([why, of]) =>
+      why === undefined
+        ? `no broker leads partition ${listed(of)} now`
+        : `the broker that leads partition ${listed(of)} cannot be reached at the address that it advertises: ${why}`,
+    )
+    .join("; ");
+}
+
+function listed(partitions: readonly NamedPartition[]): string {
   const named = partitions.slice(0, 10).map(({ topic, index }) => `${index} of ${topic}`);
-  const more = partitions.length > named.length ? " and others" : "";
-  return `no broker leads partition ${named.join(", ")}${more} now`;
+  return `${named.join(", ")}${partitions.length > named.length ? " and others" : ""}`;
 }
 
 export const withLeaderless = (words: string, partitions: readonly NamedPartition[]): string =>
@@ -43,20 +56,23 @@ export function mustBeLedWhole(topics: readonly Topic[]): void {
   mustBeLed(topics.flatMap((topic) => topic.leaders.map((_, partition) => ({ topic, partition }))));
 }
 
-/** From here on an answer in which partitions lack a leader is none but that. */
+/** From here on an answer in which partitions lack a leader is none but that, and the brokers' addresses are those of the last answer: the library keeps the first. */
 export function tellLeaderless({ API, KafkaTSApiError }: Library, cluster: Cluster): void {
-  const { sendRequest } = cluster;
-  cluster.sendRequest = async (api, request) => {
-    try {
-      return await sendRequest(api, request);
-    } catch (error) {
-      const isOfTopics = (api as unknown) === API.METADATA && error instanceof KafkaTSApiError;
-      if (isOfTopics && lacksLeadersOnly(error.response)) return error.response as never;
+  const sendRequest = cluster.sendRequest as Send;
+  const send: Send = async (api, request) => {
+    if (api !== API.METADATA) return sendRequest(api, request);
+    const answer = await sendRequest(api, request).catch((error: unknown) => {
+      if (error instanceof KafkaTSApiError && lacksLeadersOnly(error.response)) return error.response;
       throw error;
-    }
+    });
+    const { brokers } = answer as Metadata;
+    cluster["brokerMetadata"] = Object.fromEntries(brokers.map((broker) => [broker.nodeId, broker]));
+    return answer;
   };
+  cluster.sendRequest = send as Cluster["sendRequest"];
 }
 
+type Send = (api: unknown, request: unknown) => Promise<unknown>;
 type Metadata = Awaited<ReturnType<Library["API"]["METADATA"]["response"]>>;
 
 /** Nothing is wrong with the topics but that some of their partitions have no leader. */
@@ -70,23 +86,33 @@ function lacksLeadersOnly(answer: unknown): boolean {
 interface Waiting {
   readonly clock: Clock;
   readonly waitMs: number;
-  /** Of those dealt to us; none: all are led again. */
+  /** Of those dealt to us; none: all can be read again. */
   leaderless(partitions: readonly NamedPartition[]): void;
 }
 
 type Fetching = Parameters<Library["API"]["FETCH"]["request"]>[1];
-
-/** What the library's consumer asks of node −1 is answered here. */
+/** What the library's consumer asks of node −1, or of one that cannot be reached, is answered here. */
 export function answerForNobody(
-  { API, KafkaTSApiError }: Library,
+  { API, KafkaTSApiError, ConnectionError }: Library,
   cluster: Cluster,
   { clock, waitMs, leaderless }: Waiting,
 ): void {
-  async function fetchNothing({ topics: asked }: Fetching) {
+  const unread = new Map<number, readonly NamedPartition[]>();
+  /** A connection that was closed is made again before anything is said of it. */
+  const closed = new Set<number>();
+
+  function tell(node: number, partitions: readonly NamedPartition[]): void {
+    if (partitions.length > 0) unread.set(node, partitions);
+    else if (!unread.delete(node)) return;
+    leaderless([...unread.values()].flat());
+  }
+
+  async function fetchNothing(node: number, { topics: asked }: Fetching, error?: Error) {
+    const why = error === undefined ? {} : { why: explain(error) };
     const partitions = asked.flatMap(({ topicName: topic, partitions: of }) =>
-      of.map(({ partition: index }) => ({ topic, index })),
+      of.map(({ partition: index }) => ({ topic, index, ...why })),
     );
-    leaderless(partitions);
+    tell(node, partitions);
     await sleep(clock, waitMs);
     const names = asked.map(({ topicName }) => ({ id: null, name: topicName }));
     const { topics } = await cluster.sendRequest(API.METADATA, { topics: names });
@@ -94,17 +120,33 @@ export function answerForNobody(
       topics
         .find(({ name }) => name === topic)
         ?.partitions.find(({ partitionIndex }) => partitionIndex === index)?.leaderId;
-    const still = partitions.filter((each) => !isLed(leaderOf(each)));
+    const still = partitions.filter((each) => (leaderOf(each) ?? noNode) === node);
     if (still.length === partitions.length) return { sessionId: 0, responses: [] };
-    leaderless(still);
+    tell(node, still);
     // The consumer looks for the leaders then.
     throw new KafkaTSApiError(code.notLeader, null, null);
   }
 
+  const nobody = async (node: number, api: unknown, request: unknown, error?: Error) =>
+    // Where the log begins is found out once its leader answers: from 0 on, which that corrects.
+    api === API.LIST_OFFSETS ? { topics: [] } : fetchNothing(node, request as Fetching, error);
+
   const { sendRequestToNode } = cluster;
-  const nobody = async (api: unknown, request: unknown) =>
-    // Where the log begins is found out once somebody leads it: from 0 on, which its leader corrects.
-    api === API.LIST_OFFSETS ? { topics: [] } : fetchNothing(request as Fetching);
-  cluster.sendRequestToNode = (node) =>
-    node === noNode ? (nobody as unknown as Cluster["sendRequest"]) : sendRequestToNode(node);
+  cluster.sendRequestToNode = (node) => {
+    const send: Send = async (api, request) => {
+      if (node === noNode) return nobody(node, api, request);
+      try {
+        const answer = await (sendRequestToNode(node) as Send)(api, request);
+        closed.delete(node);
+        if (api === API.FETCH) tell(node, []);
+        return answer;
+      } catch (error) {
+        const isAgain = closed.has(node);
+        if (error instanceof ConnectionError) closed.add(node);
+        if (isAgain && error instanceof ConnectionError) return nobody(node, api, request, error);
+        throw error;
+      }
+    };
+    return send as Cluster["sendRequest"];
+  };
 }

@@ -9,12 +9,12 @@ interface Told {
   /** The group has dealt out: we are one of it. */
   heard(): void;
   /** It does not end by itself. */
-  refused(error: KafkaError): void;
+  refused(error: unknown): void;
 }
 
 /** @param cluster all that the consumer asks goes through it as it is now */
 export function tellRefusals(
-  { API, API_ERROR, KafkaTSApiError }: Library,
+  { API, API_ERROR, ConnectionError, KafkaTSApiError }: Library,
   cluster: Cluster,
   told: Told,
 ): void {
@@ -28,6 +28,16 @@ export function tellRefusals(
     is.FENCED_INSTANCE_ID,
   ]);
 
+  const isSeenTo = (error: unknown) =>
+    error instanceof ConnectionError || (error instanceof KafkaTSApiError && seenTo.has(error.errorCode));
+  const asKafkaError = (error: unknown) =>
+    error instanceof KafkaTSApiError
+      ? new KafkaError(
+          error.errorCode,
+          `${error.message}${error.apiName === undefined ? "" : ` at ${error.apiName}`}`,
+        )
+      : error;
+
   const watched = (send: Cluster["sendRequest"]) =>
     (async (api: unknown, request: unknown) => {
       try {
@@ -36,8 +46,7 @@ export function tellRefusals(
         return answer;
       } catch (error) {
         // A commit that is refused is made again with the next.
-        if (api !== API.OFFSET_COMMIT && error instanceof KafkaTSApiError && !seenTo.has(error.errorCode))
-          told.refused(new KafkaError(error.errorCode, `${error.message}${atOf(error.apiName)}`));
+        if (api !== API.OFFSET_COMMIT && !isSeenTo(error)) told.refused(asKafkaError(error));
         throw error;
       }
     }) as Cluster["sendRequest"];
@@ -46,5 +55,3 @@ export function tellRefusals(
   cluster.sendRequest = watched(sendRequest);
   cluster.sendRequestToNode = (node) => watched(sendRequestToNode(node));
 }
-
-const atOf = (apiName: string | undefined) => (apiName === undefined ? "" : ` at ${apiName}`);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { explain } from "../../src/core/log.ts";
 import { Outage } from "../../src/core/outage.ts";
-import { probe } from "../../src/source/kafka/topics.ts";
+import { probe } from "../../src/source/kafka/look.ts";
 import { delivery, event } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
 import { allow, kafkaTestable, newTopic } from "../kit/kafka/client.ts";

@@ -19,10 +19,11 @@ import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
 import { groupPartitions } from "./group-partitions.ts";
 import { KafkaMessage } from "./kafka-message.ts";
+import { look, probe } from "./look.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
-import { byLeader, leadersOf, probe, readableTopics, readWords, topicNames } from "./topics.ts";
+import { topicNames } from "./topics.ts";
 
 /** A row of the list of sources. What is wrong with its settings the sink of the same name says: they are the same. */
 export const kafka = sourceKind({
@@ -126,14 +127,11 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     now.signal.addEventListener("abort", () => void at.close());
     let again: Timer | undefined;
     try {
-      const { topics } = await readableTopics(at, names);
-      const { led, leaderless } = byLeader(settings, topics);
-      const words = readWords(settings, topics);
-      if (led.length === 0) throw new Error(`there is nothing to read: ${withLeaderless(words, leaderless)}`);
-      const lookMs = leaderless.length > 0 ? leaderlessLookMs : lookAgainMs;
-      again = clock.every(lookMs, () => void lookAgain(at, now, leadersOf(settings, topics)));
+      const { led, unread, words, picture } = await look(at, settings, names);
+      const lookMs = unread.length > 0 ? leaderlessLookMs : lookAgainMs;
+      again = clock.every(lookMs, () => void lookAgain(at, now, picture));
       const read = await Promise.all(led.map(({ topic, index }) => partitionOf(at, topic, index)));
-      reads(words, leaderless);
+      reads(words, unread);
       await readAll({
         wire: at,
         partitions: read,
@@ -203,8 +201,8 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
 
   async function lookAgain(at: Wire, now: AbortController, before: string): Promise<void> {
     try {
-      const { topics } = await at.topics(names);
-      if (leadersOf(settings, topics) !== before) now.abort();
+      const { picture } = await look(at, settings, names);
+      if (picture !== before) now.abort();
     } catch (error) {
       log.debug({ error: explain(error) }, "Kafka's partitions cannot be looked at now");
     }

@@ -1,10 +1,8 @@
 /** Which topics are read, and whether they can be. */
-import { systemClock } from "../../core/clock.ts";
-import { code, KafkaError, whyUnread } from "../../kafka/error.ts";
+import { code, KafkaError } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
-import { isLed, mustBeLedWhole, type NamedPartition } from "../../kafka/leaderless.ts";
+import { isLed, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Topic, Topics, Wire } from "../../kafka/requests.ts";
-import { connectWire } from "../../kafka/wire.ts";
 import { counted } from "../../core/readable.ts";
 
 /** What these settings want to be read. */
@@ -27,7 +25,7 @@ function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: Topic):
   return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
 }
 
-interface TopicPartition {
+export interface TopicPartition {
   readonly topic: Topic;
   readonly index: number;
 }
@@ -40,7 +38,7 @@ export function byLeader(settings: KafkaSettings, topics: readonly Topic[]) {
   return { led: all.filter(hasLeader), leaderless: leaderless.map(named) };
 }
 
-const named = ({ topic, index }: TopicPartition): NamedPartition => ({ topic: topic.name, index });
+export const named = ({ topic, index }: TopicPartition): NamedPartition => ({ topic: topic.name, index });
 
 /** Another word: the partitions or their leaders are others. */
 export function leadersOf(settings: KafkaSettings, topics: readonly Topic[]): string {
@@ -67,28 +65,4 @@ export async function readableTopics(at: Wire, names: readonly string[]): Promis
     if (may("read") === false)
       throw new KafkaError(code.topicForbidden, `the gateway's user may not read ${name}`);
   return found;
-}
-
-/** For `check`. */
-export async function probe(settings: KafkaSettings): Promise<string> {
-  const names = topicNames(settings);
-  const unread = (error: unknown) =>
-    new Error(`Kafka: ${whyUnread(error, names, settings.groupId)}`, { cause: error });
-  const wire = await connectWire(settings, "sluice-check", systemClock).catch((error: unknown) => {
-    throw unread(error);
-  });
-  try {
-    const ask = async () => {
-      const found = await readableTopics(wire, names);
-      if (settings.groupId !== undefined) await wire.coordinator("group", settings.groupId);
-      return found;
-    };
-    const { topics } = await ask().catch((error: unknown) => {
-      throw unread(error);
-    });
-    mustBeLedWhole(topics);
-    return `Kafka at ${wire.place}: ${readWords(settings, topics)}`;
-  } finally {
-    void wire.close();
-  }
 }

@@ -1,0 +1,88 @@
+/** What can be read now: the topics as they are, the partitions whose leader answers, and those that have to wait. */
+import { systemClock } from "../../core/clock.ts";
+import { explain } from "../../core/log.ts";
+import { KafkaError, whyUnread } from "../../kafka/error.ts";
+import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
+import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
+import type { Wire } from "../../kafka/requests.ts";
+import { connectWire } from "../../kafka/wire.ts";
+import {
+  byLeader,
+  leadersOf,
+  named,
+  readableTopics,
+  readWords,
+  topicNames,
+  type TopicPartition,
+} from "./topics.ts";
+
+interface Look {
+  readonly led: readonly TopicPartition[];
+  /** No broker leads them, or the one that does cannot be reached from here. */
+  readonly unread: readonly NamedPartition[];
+  readonly words: string;
+  /** Another one: leaders, partitions or who can be reached are others. */
+  readonly picture: string;
+}
+
+/** @throws if one of the topics is not there or may not be read, or no partition can be read */
+export async function look(at: Wire, settings: KafkaSettings, names: readonly string[]): Promise<Look> {
+  const { topics } = await readableTopics(at, names);
+  const { led: all, leaderless } = byLeader(settings, topics);
+  const { led, unreached, nodes } = await byReach(at, all);
+  const unread = [...leaderless, ...unreached];
+  const words = readWords(settings, topics);
+  if (led.length === 0) throw new Error(`there is nothing to read: ${withLeaderless(words, unread)}`);
+  return { led, unread, words, picture: JSON.stringify([leadersOf(settings, topics), nodes]) };
+}
+
+/** Each leader is asked for something: a connection that cannot be made would end those to the others. */
+async function byReach(at: Wire, all: readonly TopicPartition[]) {
+  const byNode = Map.groupBy(all, ({ topic, index }) => topic.leaders[index] ?? -1);
+  const ask = async ([node, of]: [number, TopicPartition[]]) => {
+    const why = await whyUnreached(at, node, of[0]);
+    return { node, of, why };
+  };
+  const asked = await Promise.all([...byNode].map(ask));
+  return {
+    led: asked.flatMap(({ of, why }) => (why === undefined ? of : [])),
+    unreached: asked.flatMap(({ of, why }) =>
+      why === undefined ? [] : of.map((each) => ({ ...named(each), why })),
+    ),
+    nodes: asked.flatMap(({ node, why }) => (why === undefined ? [] : [node])).sort(),
+  };
+}
+
+async function whyUnreached(at: Wire, node: number, first?: TopicPartition): Promise<string | undefined> {
+  try {
+    if (first) await at.logEnd(node, first.topic.name, first.index, "latest");
+    return undefined;
+  } catch (error) {
+    // What is wrong with the partition the fetch tells.
+    return error instanceof KafkaError ? undefined : explain(error);
+  }
+}
+
+/** For `check`. */
+export async function probe(settings: KafkaSettings): Promise<string> {
+  const names = topicNames(settings);
+  const told = (error: unknown) =>
+    new Error(`Kafka: ${whyUnread(error, names, settings.groupId)}`, { cause: error });
+  const wire = await connectWire(settings, "sluice-check", systemClock).catch((error: unknown) => {
+    throw told(error);
+  });
+  try {
+    const ask = async () => {
+      const found = await look(wire, settings, names);
+      if (settings.groupId !== undefined) await wire.coordinator("group", settings.groupId);
+      return found;
+    };
+    const { words, unread } = await ask().catch((error: unknown) => {
+      throw told(error);
+    });
+    if (unread.length > 0) throw new Error(`Kafka: ${leaderlessWords(unread)}`);
+    return `Kafka at ${wire.place}: ${words}`;
+  } finally {
+    void wire.close();
+  }
+}
