@@ -44,6 +44,7 @@ export const code = {
   invalidTimestamp: 32,
   unsupportedVersion: 35,
   invalidProducerEpoch: 47,
+  transactionTimeout: 50,
   concurrentTransactions: 51,
   transactionForbidden: 53,
   storageError: 56,
@@ -122,6 +123,8 @@ function remedyOf(error: KafkaError, { topics, group, transactionalId }: Names):
       return `allow the gateway's user READ on the group ${group}, which holds its position`;
     case code.transactionForbidden:
       return `allow the gateway's user WRITE on the transactional id ${transactionalId}`;
+    case code.transactionTimeout:
+      return "set KAFKA_TRANSACTION_TIMEOUT_MS to no more than the brokers' transaction.max.timeout.ms";
     case code.clusterForbidden:
       return `allow the gateway's user WRITE on ${topics.join(" and ")}, which lets it send exactly once`;
     case code.unstableOffset:

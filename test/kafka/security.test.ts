@@ -56,6 +56,7 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
         "SCRAM-SHA-512=[name=bob,password=bob-secret]",
       ],
       properties: [
+        "transaction.max.timeout.ms=600000",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users=User:ANONYMOUS;User:alice;User:bob;User:carol;User:CN=client",
         "listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
@@ -301,4 +302,11 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       }
     },
   );
+
+  test("names the setting if the brokers let no transaction last as long", async () => {
+    const sink = kafka.open({ gatewayId: "long", env: { KAFKA_TRANSACTION_TIMEOUT_MS: "900000" } });
+    const said = await sink.deliver(delivery([event(1)])).catch((error: unknown) => error);
+    expect(said).toMatchObject({ alarm: true });
+    expect(explain(said)).toContain("set KAFKA_TRANSACTION_TIMEOUT_MS to no more than");
+  });
 });
