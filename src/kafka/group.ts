@@ -4,7 +4,7 @@
  * does not: whoever uses it watches its heartbeats.
  */
 import type { Clock } from "../core/clock.ts";
-import { openClient } from "./kafka-client.ts";
+import { noConnection, openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 import { fetchChecked, type FetchWatch } from "./group-fetch.ts";
@@ -45,7 +45,10 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
   tellLeaderless(library, cluster);
   fetchChecked(library, cluster, options);
   answerForNobody(library, cluster, options);
-  tellRefusals(library, cluster, options);
+  tellRefusals(library, cluster, {
+    ...options,
+    unconnected: (error) => options.refused(noConnection(settings, error)),
+  });
   // The library makes one of its own otherwise.
   client.createCluster = () => cluster;
   const consumer = await client.startConsumer({

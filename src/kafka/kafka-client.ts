@@ -48,7 +48,7 @@ export async function openClient(settings: KafkaSettings, clientId: string) {
     requestTimeout: settings.timeoutMs,
     connectTimeout: settings.timeoutMs,
   });
-  return { library, client, servers };
+  return { library, client };
 }
 
 /** @throws with the cause, in the words of the first broker that gave one */
@@ -56,17 +56,24 @@ export async function connect(
   settings: KafkaSettings,
   clientId: string,
 ): Promise<{ readonly library: Library; readonly cluster: Cluster }> {
-  const { library, client, servers } = await openClient(settings, clientId);
+  const { library, client } = await openClient(settings, clientId);
   const cluster = client.createCluster();
   try {
     await cluster.connect();
   } catch (error) {
     await cluster.disconnect();
-    const known = servers.flatMap(({ host, port }) => reasons.get(`${host}:${port}`) ?? []);
-    const why = known[0] ?? (error instanceof Error ? error.message : String(error));
-    throw loginOutage(why, `cannot connect to Kafka at ${settings.servers ?? ""}: ${why}`);
+    throw noConnection(settings, error);
   }
   return { library, cluster };
+}
+
+/** Why none of the brokers took the connection. */
+export function noConnection({ servers = "" }: KafkaSettings, error: unknown): Error {
+  const known = (parseServers(servers) ?? []).flatMap(
+    ({ host, port }) => reasons.get(`${host}:${port}`) ?? [],
+  );
+  const why = known[0] ?? (error instanceof Error ? error.message : String(error));
+  return loginOutage(why, `cannot connect to Kafka at ${servers}: ${why}`);
 }
 
 /** A wrong password is no matter of waiting. */

@@ -1,6 +1,6 @@
 /**
- * What the group's consumer would begin anew for each second, without end, and tell only its log: a right that is missing, a group that
- * deals out in another way. Whoever joins is told, and that the group took us in, which the library tells nobody either.
+ * What the group's consumer would begin anew for each second, without end, and tell only its log: brokers that are away, a right that is
+ * missing, a group that deals out in another way. Whoever joins is told, and that the group took us in, which the library tells nobody either.
  */
 import { KafkaError } from "./error.ts";
 import type { Cluster, Library } from "./kafka-client.ts";
@@ -10,6 +10,8 @@ interface Told {
   heard(): void;
   /** It does not end by itself. */
   refused(error: unknown): void;
+  /** None of the brokers takes its connection. */
+  unconnected(error: unknown): void;
 }
 
 /** @param cluster all that the consumer asks goes through it as it is now */
@@ -54,4 +56,16 @@ export function tellRefusals(
   const { sendRequest, sendRequestToNode } = cluster;
   cluster.sendRequest = watched(sendRequest);
   cluster.sendRequestToNode = (node) => watched(sendRequestToNode(node));
+
+  const connect = cluster.connect.bind(cluster);
+  let isOver = false;
+  cluster.connect = async () => {
+    // Or it tried on beside the next membership, and shut that out once it got through.
+    if (isOver) return new Promise<never>(() => {});
+    await connect().catch((error: unknown) => {
+      isOver = true;
+      told.unconnected(error);
+      throw error;
+    });
+  };
 }
