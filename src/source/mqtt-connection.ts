@@ -155,11 +155,11 @@ export function openConnection(spec: ConnectionSpec): Connection {
   client.on("connect", ({ sessionPresent, properties: server }) => {
     answered = true;
     if (spec.mustExist && !sessionPresent) return end(new NoSession());
-    const obsolete = sessionPresent ? spec.obsolete : [];
+    // Whatever is said of the session: ActiveMQ Classic has one and says that it has none.
+    const { obsolete } = spec;
     const failure = attempt(() => spec.note([...spec.filters, ...obsolete]));
     if (failure) return end(failure);
     expectAnswer();
-    if (obsolete.length === 0) both = undefined;
     subscribe(client, spec.filters, obsolete, (error, subscribed) => {
       if (ended) return;
       deadline?.cancel();

@@ -62,7 +62,7 @@ const lookAgainMs = 1000;
 /** How often in a row a broker is asked what it drops. One that ends the connection for it would end every one. */
 const lossAsksMax = 2;
 const sessionLostText =
-  "the broker lost our session and what it had kept for us (it was restarted without its store, or another client used our id); subscribed again";
+  "the broker says that it lost our session, and so what it had kept for us (it was restarted without its store, or another client used our id; ActiveMQ Classic says so always); subscribed again";
 const takenOnceText = "messages came by our old and our new subscription, and were taken once";
 
 /** @throws if MQTT_URL is absent. */

@@ -60,6 +60,8 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
           messageId: packet.messageId ?? 1,
           granted: packet.subscriptions.map(({ topic }) => (options.refuses?.(topic) ? refusal : granted)),
         });
+      if (packet.cmd === "unsubscribe")
+        write(socket, { cmd: "unsuback", messageId: packet.messageId ?? 1, granted: [0] });
       if (packet.cmd === "pingreq") write(socket, { cmd: "pingresp" });
     });
     socket.on("data", (chunk: Buffer) => {

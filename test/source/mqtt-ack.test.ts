@@ -406,3 +406,13 @@ test("what the session held is taken, and the start completes, before the broker
   expect(source.status()).toMatchObject({ connected: false });
   expect(source.status().detail).toContain("the answer to SUBSCRIBE is behind");
 });
+
+test("an old subscription is ended also at a broker that says that it has no session (ActiveMQ Classic)", async () => {
+  const memory = createSessionMemory(undefined, silentLog);
+  memory.note("sluice-g1", "mqtt://broker", ["tenant/acme/#"]);
+  const { broker } = await connected({}, {}, { memory });
+  await until("its end", () => broker.packets.some(({ cmd }) => cmd === "unsubscribe"));
+  expect(broker.packets.find(({ cmd }) => cmd === "unsubscribe")).toMatchObject({
+    unsubscriptions: ["tenant/acme/#"],
+  });
+});

@@ -197,7 +197,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
         expect(source.status()).toMatchObject({ connected: true });
         expect(source.status().detail).toContain("another client with the same id, sluice-g1");
         expect(lines.filter(({ msg }) => msg.includes("another client with the same id")).length).toBe(1);
-        const lost = lines.filter(({ msg }) => msg.includes("the broker lost our session"));
+        const lost = lines.filter(({ msg }) => msg.includes("the broker says that it lost our session"));
         expect(lost.length).toBe(clean ? 2 : 0);
       },
     );
@@ -328,7 +328,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
     const { log, lines } = recordingLog();
     await running(env, file, log);
     expect(lines.map(({ msg }) => msg)).toContainEqual(
-      expect.stringContaining("the broker lost our session"),
+      expect.stringContaining("the broker says that it lost our session"),
     );
   });
 
