@@ -11,6 +11,7 @@ import {
   Closed,
   describeFailure,
   groupNote,
+  isRefusal,
   isUnanswered,
   refusesVersion,
   remarksOn,
@@ -76,7 +77,8 @@ async function connectEither(
   const isRefused = refusesVersion(answer.failure);
   if (!isRefused && !isUnanswered(answer.failure)) return { ...answer, version };
   const older = await tryConnect(settings, 4, statusTopic);
-  return isRefused || "connack" in older ? { ...older, version: 4 } : { ...answer, version };
+  const isAnswered = isRefused || "connack" in older || isRefusal(older.failure);
+  return isAnswered ? { ...older, version: 4 } : { ...answer, version };
 }
 
 /** Connects and leaves again. */

@@ -62,7 +62,7 @@ describe("the choice", () => {
 });
 
 /** As RabbitMQ before 3.13: ends the connection at MQTT 5 without a word. */
-async function oldBroker(): Promise<{ port: number; asked: number[] }> {
+async function oldBroker(returnCode = 0): Promise<{ port: number; asked: number[] }> {
   const asked: number[] = [];
   const serve = (socket: Socket) => {
     const parser = mqttPacket.parser();
@@ -71,7 +71,7 @@ async function oldBroker(): Promise<{ port: number; asked: number[] }> {
         const { protocolVersion = 4 } = packet;
         asked.push(protocolVersion);
         if (protocolVersion === 5) socket.destroy();
-        else socket.write(mqttPacket.generate({ cmd: "connack", sessionPresent: false, returnCode: 0 }));
+        else socket.write(mqttPacket.generate({ cmd: "connack", sessionPresent: false, returnCode }));
       } else if (packet.cmd === "subscribe")
         socket.write(mqttPacket.generate({ cmd: "suback", messageId: packet.messageId ?? 0, granted: [1] }));
     });
@@ -94,4 +94,11 @@ test("with a broker that ends the connection at MQTT 5 the source speaks 3.1.1, 
   expect(asked).toEqual([5, 5, 4, 5, 4]);
   expect(source.status()).toMatchObject({ reconnects: 0 });
   expect(await probeMqtt(settingsOf(mqttSettings, env))).toContain("speaks MQTT 3.1.1");
+});
+
+test("check says why such a broker refuses us, and not that it does not answer", async () => {
+  const { port } = await oldBroker(4);
+  const settings = settingsOf(mqttSettings, { MQTT_URL: `mqtt://127.0.0.1:${port}` });
+  const why = await probeMqtt(settings).catch((error: unknown) => String(error));
+  expect(why).toContain("refuses the user name or password");
 });
