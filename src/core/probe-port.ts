@@ -1,7 +1,7 @@
 /** Whether the gateway can listen where its settings say, for `sluice check`. */
 import { createServer } from "node:net";
+import { cannotListen } from "./cannot-listen.ts";
 import { hostPort, parseListen } from "./listen.ts";
-import { explain } from "./log.ts";
 
 /**
  * A port that is in use is no fault: a gateway that runs has it, and which of the two it is only a start can tell.
@@ -17,5 +17,5 @@ export async function probePort(setting: string, said: string): Promise<string> 
   if (failed === undefined) return `${hostPort(where)} is free`;
   if (failed.code === "EADDRINUSE")
     return `${hostPort(where)} is in use, by a gateway that runs or by another program`;
-  throw new Error(`${setting}: cannot listen on ${hostPort(where)} (${explain(failed)})`);
+  throw cannotListen(setting, where, failed);
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { listenAt, optionalString, string, type Values } from "../core/settings.ts";
 import { z } from "zod";
+import { cannotListen } from "../core/cannot-listen.ts";
 import { createApp } from "./app.ts";
 import { createAudit, whoHolds } from "./audit.ts";
 import { importBytesMax } from "./bulk-endpoints.ts";
@@ -101,10 +102,7 @@ export function startHttpServer(options: {
     });
     return { address: hostPort({ host, port: server.port ?? port }), stop: () => stopServer(server, clock) };
   } catch (cause) {
-    throw new Error(
-      `cannot listen on ${settings.listen}: see that nothing else uses it, or set HTTP_LISTEN to another address`,
-      { cause },
-    );
+    throw cannotListen("HTTP_LISTEN", { host, port }, cause);
   }
 }
 

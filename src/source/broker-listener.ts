@@ -1,8 +1,8 @@
 /** A bound TCP or TLS port that hands over sockets, bounded in number. */
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
-import { explain } from "../core/log.ts";
-import { hostPort, type ListenAddress } from "../core/listen.ts";
+import { cannotListen } from "../core/cannot-listen.ts";
+import type { ListenAddress } from "../core/listen.ts";
 import type { TlsTexts } from "../core/pem.ts";
 
 export interface Listener {
@@ -50,14 +50,7 @@ export async function listenOn(spec: ListenerSpec): Promise<Listener> {
     if (enter(socket) && secure === undefined) welcome(socket);
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) => {
-      const fix = "is another broker running here? Stop it or choose another port";
-      reject(
-        new Error(`${spec.setting}: cannot listen on ${hostPort(where)} (${explain(cause)}): ${fix}`, {
-          cause,
-        }),
-      );
-    });
+    server.once("error", (cause) => reject(cannotListen(spec.setting, where, cause)));
     server.listen(where.port, where.host, resolve);
   });
   // Later ones are of a single connection (no descriptor left for it), and must not end the process.

@@ -2,8 +2,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { hostPort, parseListen, type ListenAddress } from "../core/listen.ts";
-import { explain } from "../core/log.ts";
+import { cannotListen } from "../core/cannot-listen.ts";
+import { parseListen, type ListenAddress } from "../core/listen.ts";
 import type { IngestSettings, ingestTls } from "./http-settings.ts";
 
 /** How long the head of a request may take, and then the whole of it. */
@@ -37,10 +37,7 @@ export async function listening(
   // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
   server.timeout = requestMs;
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) => {
-      const words = `INGEST_LISTEN: cannot listen on ${hostPort(where)} (${explain(cause)}): see that nothing else does`;
-      reject(new Error(words, { cause }));
-    });
+    server.once("error", (cause) => reject(cannotListen("INGEST_LISTEN", where, cause)));
     server.listen(where.port, where.host, resolve);
   });
   return server;

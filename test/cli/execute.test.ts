@@ -284,7 +284,9 @@ describe("migrate and check, without servers", () => {
     expect(found).toContain("source http_ingest  ok      127.0.0.3:0 is free\n");
     expect(found).toContain(`no DATABASE_URL: devices and tables are in a file of SQLite, `);
     env = { ...env, HTTP_LISTEN: "192.0.2.1:80", ADMIN_TOKEN: "a-token-of-some-length" };
-    expect(await told()).toMatch(/^http +FAILED +HTTP_LISTEN: cannot listen on 192\.0\.2\.1:80/m);
+    expect(await told()).toMatch(
+      /^http +FAILED +HTTP_LISTEN: cannot listen on 192\.0\.2\.1:80: no network interface/m,
+    );
   });
 
   test("run logs why it cannot start", async () => {

@@ -74,11 +74,14 @@ test("a connection that does not wait for its answers ends, and holds nobody up"
   expect(isClosed).toBe(true);
 });
 
-test("an address that is taken is reported with its setting and the remedy", () => {
+test("an address that cannot be had is reported with its setting and the remedy", () => {
   const { address } = start("127.0.0.1:0");
-  expect(() => start(address)).toThrow(
-    `cannot listen on ${address}: see that nothing else uses it, or set HTTP_LISTEN`,
-  );
+  const toldOf = (listen: string, remedy: string) =>
+    expect(() => start(listen)).toThrow(`HTTP_LISTEN: cannot listen on ${listen}: ${remedy} (`);
+  toldOf(address, "another program listens there: stop it, or choose another port");
+  // An address of RFC 5737, which no host has, and a name of RFC 6761.
+  toldOf("192.0.2.1:80", "no network interface of this host has that address (yet)");
+  toldOf("none.invalid:80", "the host name does not resolve");
 });
 
 test("over a real connection a foreign Host is refused and wrong tokens are counted by address", async () => {
