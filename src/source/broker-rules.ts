@@ -11,6 +11,7 @@ import { type Clock, sleep, withDeadline } from "../core/clock.ts";
 import { deviceKey } from "../core/device.ts";
 import { maskedOf } from "../core/mask.ts";
 import type { Warn } from "../core/throttled-warn.ts";
+import { hashOf } from "../core/token.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../core/source.ts";
 import { admit, isBareToken, mayUse, type Shown } from "./broker-access.ts";
 import { createBrokerClients, remoteOf } from "./broker-clients.ts";
@@ -79,12 +80,16 @@ export interface BrokerRules {
 export class NotOwnTopic extends Error {
   readonly topic: string;
 
-  constructor(topic: string) {
+  /** @param tokenHash of what the device proved itself with: some name their topics by it */
+  constructor(topic: string, tokenHash: string | null = null) {
     super("PUBLISH refused: not the device's own topic");
-    this.topic = topic.slice(0, topicCharsShown);
+    const levels = topic.split("/", topicLevelsShown);
+    const shown = levels.map((level) => (tokenHash !== null && hashOf(level) === tokenHash ? "***" : level));
+    this.topic = shown.join("/").slice(0, topicCharsShown);
   }
 }
 const topicCharsShown = 200;
+const topicLevelsShown = 20;
 
 export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const { settings, clock, authenticate, ownerOf, withoutTokens, warn, welcome, mapped } = options;
@@ -174,7 +179,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
       }
       if (topic.startsWith("$")) return done(new Error("PUBLISH refused: a topic that begins with $"));
       if (!mayUse(clients.ownTopic(client), topic) && mapped?.takes(topic) !== true)
-        return done(new NotOwnTopic(topic));
+        return done(new NotOwnTopic(topic, clients.speaker(client)?.tokenHash));
       packet.retain = false;
       const speaker = clients.speaker(client);
       const message = new BrokerMessage(client, speaker, packet, clock.wallMs(), payloadBytesMax(), () => {
