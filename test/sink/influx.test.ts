@@ -286,6 +286,19 @@ describe("bodies the server cannot take", () => {
     expect(influx.refused.get(2)).toContain("max request size (1000 bytes) exceeded");
   });
 
+  test("a server that takes no body of whatever size makes no dead letters", async () => {
+    const { server, influx } = await start();
+    await influx.deliver(events(1, 2));
+    server.set({ fault: () => ({ status: 413, text: "too large" }) });
+    for (let tries = 0; tries < 8; tries += 1)
+      expect(await influx.deliver(events(3, 40)).catch(String)).toContain("HTTP 413: too large");
+    expect(influx.refused.size).toBe(0);
+    server.set({ fault: () => null });
+    await influx.persist(events(3, 40));
+    expect(influx.refused.size).toBe(0);
+    expect(server.stored()).toBe(40);
+  });
+
   const poison: NonNullable<Influx3Options["fault"]> = ({ body }) =>
     body.includes(" seq=77i") ? { status: 500, text: "write buffer error" } : null;
 

@@ -8,7 +8,7 @@
  * (suspects.ts), and if they mislead, that costs requests and no line. One case stays open: InfluxDB 1 and 2 keep a line that is
  * a little older than the retention period if a younger one of its shard is in the same request, and refuse it alone.
  *
- * If the words are not about lines at all (a 500, unknown words), halves are sent until the cause stands alone. Even then it is
+ * If the words are not about lines at all (a 413, a 500, unknown words), halves are sent until the cause stands alone. Even then it is
  * refused only if it fails several more times while a line that the server has is taken after each: else an ill server
  * would turn a backlog into dead letters.
  *
@@ -109,7 +109,7 @@ export class Search {
   }
 
   *#settle(lines: readonly Line[], answer: Answered): Asking {
-    if (answer.kind !== "fault") this.#failures = 0;
+    if (answer.kind !== "fault" && answer.kind !== "too-large") this.#failures = 0;
     if (answer.kind === "stored") this.#keep(lines);
     else if (answer.kind === "lines" && hasAll(lines, answer.refused)) yield* this.#listed(lines, answer);
     else if (answer.kind === "lines") yield* this.#searched(lines, misnumbered(answer.refused));
@@ -133,12 +133,8 @@ export class Search {
 
   *#tooLarge(lines: readonly Line[], why: string): Asking {
     const before = this.#tooLargeAlone;
-    const line = alone(lines);
-    if (line === null) yield* this.#halves(lines);
-    else {
-      this.#tooLargeAlone += 1;
-      this.#fates.refused(line, why);
-    }
+    if (lines.length === 1) this.#tooLargeAlone += 1;
+    yield* this.#failed(lines, why);
     if (this.#tooLargeAlone === before) this.#fates.tooLarge(lines.length);
   }
 
@@ -217,8 +213,12 @@ export class Search {
 
   *#faulty(lines: readonly Line[], { why, poison }: Answered & { kind: "fault" }): Asking {
     this.#progress.faults += 1;
-    this.#failures += 1;
     if (!poison && this.#progress.faults <= faultsMax) throw new Outage(`InfluxDB (${why})`);
+    yield* this.#failed(lines, why);
+  }
+
+  *#failed(lines: readonly Line[], why: string): Asking {
+    this.#failures += 1;
     if (this.#failures > failuresMax) yield* this.#checkIsWell(why);
     const line = alone(lines);
     if (line === null) yield* this.#halves(lines);
