@@ -4,7 +4,14 @@
  */
 import type { Mark } from "../../core/message.ts";
 import type { Fetched, Topic } from "../../kafka/requests.ts";
-import type { KafkaMessage } from "./kafka-message.ts";
+
+/** A message of it, as far as it counts here. */
+interface Given {
+  readonly offset: number;
+  /** Of the leader that wrote it. */
+  readonly epoch: number;
+  isDurable: boolean;
+}
 
 export class Partition {
   topic: Topic;
@@ -21,7 +28,7 @@ export class Partition {
   trouble: { readonly why: string; readonly untilMs: number } | null = null;
   /** How often in a row nothing came of it, and something should have. */
   #empty = 0;
-  #queue: KafkaMessage[] = [];
+  #queue: Given[] = [];
   #head = 0;
   #durable: number;
   #waiting: { readonly offset: number; readonly done: () => void }[] = [];
@@ -73,13 +80,13 @@ export class Partition {
     );
   }
 
-  given(message: KafkaMessage): void {
+  given(message: Given): void {
     this.#queue.push(message);
     this.next = message.offset + 1;
     this.epoch = message.epoch;
   }
 
-  noteDurable(message: KafkaMessage): void {
+  noteDurable(message: Given): void {
     message.isDurable = true;
     for (let first = this.#queue[this.#head]; first?.isDurable; first = this.#queue[this.#head]) {
       this.#durable = first.offset + 1;
