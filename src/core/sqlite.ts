@@ -32,6 +32,12 @@ export function openSqlite(path: string, pageSize = 4096): Database {
   }
 }
 
+/** The error by which SQLite says that a file is damaged, or none of its own; undefined if it is another. */
+export function damageIn(error: unknown): SQLiteError | undefined {
+  const said = error instanceof SQLiteError || !(error instanceof Error) ? error : error.cause;
+  return said instanceof SQLiteError && /^SQLITE_(CORRUPT|NOTADB)/.test(said.code ?? "") ? said : undefined;
+}
+
 /**
  * SQLite goes on writing to files that somebody moved, removed or replaced, and what is written there is lost with the process.
  * @returns a check that throws if the open file, or its write-ahead log, is no longer the one that is there now

@@ -1,17 +1,19 @@
 /** Who a device is and what it may do: the policy, the cache as the last run left it, and the look-up behind both. */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createLivePolicy, pollOf } from "../admin/policy.ts";
 import type { Config } from "../config/index.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
 import { explain, type Log } from "../core/log.ts";
+import { damageIn } from "../core/sqlite.ts";
 import { Said } from "../core/said.ts";
 import type { Registry } from "../core/registry.ts";
 import { openSharedAuth } from "../redis/shared-auth.ts";
 import { DeviceAuthCache } from "../registry/auth-cache.ts";
 import { createLookup } from "../registry/lookup.ts";
 import { addresses } from "../core/address.ts";
-import { openSavedCache } from "../registry/saved.ts";
+import { openSavedCache, type SavedCache } from "../registry/saved.ts";
 
 export interface DeviceParts {
   readonly config: Config;
@@ -27,9 +29,8 @@ export function openDevices({ config, registry, clock, log, closers }: DevicePar
   const pollSettings = pollOf(registry, policy, log);
   const cache = new DeviceAuthCache(config.cache, clock);
   addresses.makeRoomFor(config.cache.sizeMax);
-  const saved = openSavedCache(join(config.general.dataDir, "auth-cache.db"), cache, clock);
+  const saved = restoredCache({ path: join(config.general.dataDir, "auth-cache.db"), cache, clock, log });
   closers.add(saved.close);
-  saved.restore();
   const lookup = createLookup({
     registry,
     cache,
@@ -51,4 +52,33 @@ export function openDevices({ config, registry, clock, log, closers }: DevicePar
     }
   };
   return { policy, pollSettings, cache, keepCache, lookup };
+}
+
+interface CacheParts extends Pick<DeviceParts, "clock" | "log"> {
+  readonly path: string;
+  readonly cache: DeviceAuthCache;
+}
+
+/** The file may be lost, since devices are looked up again: one that is damaged, as by a power cut, must not keep the gateway from its start. */
+function restoredCache({ path, cache, clock, log }: CacheParts): SavedCache {
+  try {
+    return restored();
+  } catch (cause) {
+    const damage = damageIn(cause);
+    if (damage === undefined) throw cause;
+    log.warn({ path, error: explain(damage) }, "the auth cache kept on disk is damaged, and begun anew");
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    return restored();
+  }
+
+  function restored(): SavedCache {
+    const saved = openSavedCache(path, cache, clock);
+    try {
+      saved.restore();
+      return saved;
+    } catch (error) {
+      saved.close();
+      throw error;
+    }
+  }
 }

@@ -2,9 +2,9 @@
  * Opens a spool's file: checks its integrity and format. Whatever is wrong comes out as one sentence that names the file and the remedy.
  */
 import { join } from "node:path";
-import { SQLiteError, type Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { explain } from "../core/log.ts";
-import { openSqlite, quickCheck } from "../core/sqlite.ts";
+import { damageIn, openSqlite, quickCheck } from "../core/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
 import { persistWal, noteState, whatIsMissing } from "./state.ts";
 
@@ -35,9 +35,8 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     return used;
   } catch (error) {
     db?.close();
-    const cause = error instanceof SQLiteError ? error : error instanceof Error ? error.cause : undefined;
-    if (cause instanceof SQLiteError && /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code ?? ""))
-      throw damaged(path, explain(cause), error);
+    const damage = damageIn(error);
+    if (damage !== undefined) throw damaged(path, explain(damage), error);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
-/** The auth cache on disk, if the disk does not take it. */
+/** The auth cache on disk, if the disk does not take it, or has damaged it. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
@@ -12,16 +12,31 @@ import { aDevice } from "../kit/builders.ts";
 import { recordingLog } from "../kit/source.ts";
 import { localRegistry } from "../kit/stores.ts";
 
-test("that it cannot be kept is logged once until it can", async () => {
+async function setUp() {
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-kept-"));
   const { log, lines } = recordingLog();
-  const closers = createClosers(log);
   const registry = localRegistry({ path: join(dataDir, "local.db") });
   const loaded = loadConfig({ DATA_DIR: dataDir, GATEWAY_ID: "g" });
   if ("mistakes" in loaded) throw new Error(loaded.mistakes.join("; "));
   const { config } = loaded;
-  const { cache, keepCache } = openDevices({ config, registry, clock: systemClock, log, closers });
-  const disk = new Database(join(dataDir, "auth-cache.db"));
+  const start = () => {
+    const closers = createClosers(log);
+    return {
+      ...openDevices({ config, registry, clock: systemClock, log, closers }),
+      stop: () => closers.run(),
+    };
+  };
+  const end = async () => {
+    await registry.close();
+    rmSync(dataDir, { recursive: true });
+  };
+  return { path: join(dataDir, "auth-cache.db"), lines, start, end };
+}
+
+test("that it cannot be kept is logged once until it can", async () => {
+  const { path, lines, start, end } = await setUp();
+  const { cache, keepCache, stop } = start();
+  const disk = new Database(path);
   const tries = async () => {
     for (let n = 0; n < 5; n++) {
       cache.put(aDevice({ deviceId: `d${n}` }));
@@ -40,7 +55,28 @@ test("that it cannot be kept is logged once until it can", async () => {
     expect(lines).toHaveLength(logged);
   }
   disk.close();
-  await closers.run();
-  await registry.close();
-  rmSync(dataDir, { recursive: true });
+  await stop();
+  await end();
+});
+
+test.each([
+  ["is no database", () => Buffer.alloc(8_192, 7)],
+  ["has lost its pages", (bytes: Buffer) => bytes.fill(7, 4_096)],
+  ["was cut off", (bytes: Buffer) => bytes.subarray(0, 4_096)],
+])("one that %s is begun anew, and the gateway starts", async (_, damaged) => {
+  const { path, lines, start, end } = await setUp();
+  const first = start();
+  for (let n = 0; n < 500; n++) first.cache.put(aDevice({ deviceId: `d${n}` }));
+  await first.keepCache();
+  await first.stop();
+  writeFileSync(path, damaged(readFileSync(path)));
+  const second = start();
+  expect(lines.map(({ msg }) => msg)).toEqual(["the auth cache kept on disk is damaged, and begun anew"]);
+  second.cache.put(aDevice({ deviceId: "later" }));
+  await second.keepCache();
+  await second.stop();
+  const third = start();
+  expect([...third.cache.snapshot()].map((row) => row?.deviceId)).toEqual(["later"]);
+  await third.stop();
+  await end();
 });

@@ -1,9 +1,9 @@
 /** The file of the local store, local.db in the data directory: where it is, how it is opened, and whether a site has run on it. */
-import { type Database, SQLiteError } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log.ts";
-import { openSqlite } from "../../core/sqlite.ts";
+import { damageIn, openSqlite } from "../../core/sqlite.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
 
 export function localFile(dataDir: string): string {
@@ -31,7 +31,7 @@ export function migrateSqlite(db: Database): string[] {
  * @throws if the file cannot be opened or is damaged
  */
 export function openLocalFile(path: string): { db: Database; created: string[] } {
-  const db = openSqlite(path);
+  const db = opened(path);
   try {
     const created = migrateSqlite(db);
     db.run("PRAGMA busy_timeout = 0");
@@ -42,11 +42,20 @@ export function openLocalFile(path: string): { db: Database; created: string[] }
   }
 }
 
+function opened(path: string): Database {
+  try {
+    return openSqlite(path);
+  } catch (error) {
+    const damaged = whatIsDamaged(path, error);
+    throw damaged === undefined ? error : new Error(damaged, { cause: error });
+  }
+}
+
 /** What an operator is told, and what to do; undefined: the error is another one, which may end by itself. */
 export function whatIsDamaged(path: string, error: unknown): string | undefined {
-  if (!(error instanceof SQLiteError) || !/^SQLITE_(?:CORRUPT|NOTADB)/.test(error.code ?? ""))
-    return undefined;
-  return `${path} is damaged (${error.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} '.clone FILE'\` can still read`;
+  const damage = damageIn(error);
+  if (damage === undefined) return undefined;
+  return `${path} is damaged (${damage.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} '.clone FILE'\` can still read`;
 }
 
 /**
