@@ -36,7 +36,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   } catch (error) {
     db?.close();
     const damage = damageIn(error);
-    if (damage !== undefined) throw damaged(path, explain(damage), error);
+    if (damage !== undefined) throw damaged(path, explain(damage), damage);
     throw error;
   }
 }

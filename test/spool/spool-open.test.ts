@@ -12,12 +12,23 @@ import {
 } from "node:fs";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { explain } from "../../src/core/log.ts";
 import { Books, balanceBooks } from "../../src/intake/books.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
 import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
+
+/** What an operator is told of the error that it throws. */
+function wordsOf(work: () => unknown): string {
+  try {
+    work();
+    return "";
+  } catch (error) {
+    return explain(error);
+  }
+}
 
 describe("epochs", () => {
   const epochsOf = (dataDir: string, appended: number) => {
@@ -95,6 +106,7 @@ describe("opening", () => {
     rmSync(`${path}-wal`, { force: true });
     expect(() => kit.spool({ dataDir })).toThrow(/spool\.db is damaged .*sluice spool repair/s);
     expect(() => kit.spool({ dataDir })).not.toThrow("in use");
+    expect(wordsOf(() => kit.spool({ dataDir }))).not.toContain("see that its directory exists");
   });
 
   test("a group damaged inside its page is not found at the start, but named when it is read; others are read", () => {

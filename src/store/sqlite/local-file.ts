@@ -47,7 +47,7 @@ function opened(path: string): Database {
     return openSqlite(path);
   } catch (error) {
     const damaged = whatIsDamaged(path, error);
-    throw damaged === undefined ? error : new Error(damaged, { cause: error });
+    throw damaged === undefined ? error : new Error(damaged, { cause: damageIn(error) });
   }
 }
 

@@ -126,6 +126,10 @@ test("a damaged file is no outage to wait for: it is named, with what to do", as
   // The first page has the schema, without which it is no database.
   writeFileSync(`${copy}-2`, bytes.fill(0xff, pageBytes));
   expect(() => localSink({ path: `${copy}-2` })).toThrow(told.replace("copy", "copy-2"));
+  writeFileSync(`${copy}-3`, bytes.fill(7));
+  expect(() => localSink({ path: `${copy}-3` })).toThrow(
+    "copy-3 is damaged (file is not a database): stop the gateway",
+  );
 });
 
 const pageBytes = 4096;
