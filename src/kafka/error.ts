@@ -129,6 +129,8 @@ function remedyOf(error: KafkaError, { topics, group, transactionalId }: Names):
       return `allow the gateway's user WRITE on ${topics.join(" and ")}, which lets it send exactly once`;
     case code.unstableOffset:
       return "a transaction of this gateway hangs in Kafka: kafka-transactions.sh find-hanging shows it, and abort ends it";
+    case code.concurrentTransactions:
+      return "the brokers do not get this gateway's last transaction ended, and their logs say why: if a topic's max.message.bytes leaves no room for the mark of its end, raise it and then restart the broker that coordinates the transaction";
     case code.loginFailed:
       return loginRemedy;
     case code.invalidProducerEpoch:

@@ -159,6 +159,19 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     await small.close();
   });
 
+  test("says what to do about a transaction that the broker cannot end", async () => {
+    const own = await startKafka();
+    const tiny = await openKafka(own.bootstrap, { configs: { "max.message.bytes": "60" } });
+    const sink = tiny.open({ env: { KAFKA_TIMEOUT_MS: "1000" } });
+    const deliver = () => sink.deliver(delivery([event(1)])).catch((error: unknown) => error);
+    expect(await deliver()).toBeInstanceOf(Outage);
+    const failed = (await deliver()) as Outage;
+    expect(failed.alarm).toBe(true);
+    expect(failed.message).toContain("restart the broker that coordinates the transaction");
+    await tiny.close();
+    await own.stop();
+  });
+
   test("finds the few that are too large among many, in a bounded number of tries", async () => {
     const small = await openKafka(bootstrap, { configs: { "max.message.bytes": "4000" } });
     const entries = events(1, 400).map((entry) => (entry.seq % 97 === 0 ? huge(entry.seq) : entry));

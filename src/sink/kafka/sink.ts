@@ -191,7 +191,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       if (++strikes >= strikesMax) return;
     }
     throw new Outage(
-      `Kafka takes none of the records at hand: ${why}: see the topic's max.message.bytes and this host's clock`,
+      `Kafka takes none of the records at hand: ${why}: see the topic's max.message.bytes, message.timestamp.before.max.ms and cleanup.policy, and this host's clock`,
       { alarm: true, retryMaxMs: unprovenRetryMs },
     );
   }
