@@ -4,7 +4,7 @@
  * that was lost would be begun anew silently, and what it held would be gone with balanced books.
  */
 import { constants, type Database } from "bun:sqlite";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { giveToOwner } from "../core/owner.ts";
 
@@ -49,8 +49,9 @@ export function noteClosed(db: Database, dataDir: string, check: () => void): vo
 export function whatIsMissing(dataDir: string): string | undefined {
   const path = join(dataDir, "spool.db");
   if (!existsSync(stateFile(dataDir))) return undefined;
-  if (!existsSync(path)) {
-    return `${path} is missing although there was a spool here: put it back. \`sluice spool repair\` repairs a damaged file, not a lost one: to begin a new spool, remove ${stateFile(dataDir)} (what the old one held is lost then)`;
+  // SQLite would begin an empty file anew, too, and remove the write-ahead log beside it.
+  if (!statSync(path, { throwIfNoEntry: false })?.size) {
+    return `${path} is missing or empty although there was a spool here: put it back. \`sluice spool repair\` repairs a damaged file, not a lost one: to begin a new spool, remove ${stateFile(dataDir)} (what the old one held is lost then)`;
   }
   const wasOpen = readFileSync(stateFile(dataDir), "utf8").trim() === "open";
   if (!wasOpen || existsSync(`${path}-wal`)) return undefined;

@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -137,14 +138,17 @@ function overwritten(whole: Buffer, at: number): Buffer {
 }
 
 describe("a missing file is not taken for one that never existed", () => {
-  test("a spool whose file is gone does not silently begin anew", () => {
+  test.each([
+    ["is gone", (path: string) => rmSync(path)],
+    ["is empty, as after a power cut,", (path: string) => writeFileSync(path, "")],
+  ])("a spool whose file %s does not silently begin anew", (_, lose) => {
     const dataDir = kit.dir();
     kit.close(kit.spool({ dataDir }));
-    rmSync(join(dataDir, "spool.db"));
+    lose(join(dataDir, "spool.db"));
     expect(() => kit.spool({ dataDir })).toThrow(
-      /spool\.db is missing although there was a spool here: put it back/,
+      /spool\.db is missing or empty although there was a spool here: put it back/,
     );
-    expect(existsSync(join(dataDir, "spool.db"))).toBe(false);
+    expect(statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0).toBe(0);
     rmSync(join(dataDir, "spool.state"));
     expect(kit.spool({ dataDir }).head).toBe(0);
   });
