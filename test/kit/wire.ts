@@ -48,8 +48,8 @@ export async function wireBroker(options: WireBrokerOptions = {}): Promise<WireB
     const parser = mqttPacket.parser({ protocolVersion: version });
     parser.on("packet", (packet) => {
       packets.push(packet);
-      if (options.hangsUpAt?.(packet)) return void socket.destroy();
-      if (!answers) return;
+      if (options.hangsUpAt?.(packet)) socket.destroy();
+      if (!answers || socket.destroyed) return;
       if (packet.cmd === "connect") {
         const ok: IConnackPacket = { cmd: "connack", sessionPresent: false, returnCode: 0, reasonCode: 0 };
         write(socket, { ...ok, ...options.connack?.(number) }, ...(options.behindConnack ?? []));
