@@ -3,7 +3,6 @@ import { afterEach, describe, expect, test } from "bun:test";
 import {
   closeSync,
   cpSync,
-  existsSync,
   openSync,
   readFileSync,
   rmSync,
