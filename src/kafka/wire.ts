@@ -1,5 +1,5 @@
 /** The wire to Kafka: the requests that the sink and the source need, each with a deadline, and waiting while the cluster is not ready. */
-import type { Clock } from "../core/clock.ts";
+import { sleep, type Clock } from "../core/clock.ts";
 import { letGo } from "../core/let-go.ts";
 import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
@@ -102,10 +102,12 @@ function wireOf(
     },
     async produce(node, { transactionalId }, level, batches) {
       const request: RawProduce = { transactionalId, timeoutMs, batches };
-      const { responses } = await call(() =>
+      const { responses, throttleTimeMs } = await call(() =>
         cluster.sendRequestToNode(node)(produces[flowOf(level)], request as never),
       );
       if (request.sent) letGo(request.sent);
+      // Over its quota: the broker reads nothing of us for so long, and what is asked meanwhile would run out of its time.
+      if (throttleTimeMs > 0) await sleep(clock, throttleTimeMs);
       return responses.flatMap((topic) =>
         topic.partitionResponses.flatMap(({ index, errorCode, errorMessage }) => {
           if (errorCode === 0) return [];

@@ -223,6 +223,15 @@ export function configure(bootstrap: string, topic: string, name: string, value:
   });
 }
 
+/** Bounds what this client may send, in bytes per second. */
+export function limitProducer(bootstrap: string, entityName: string, bytes: number): Promise<void> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    const ops = [{ key: "producer_byte_rate", value: bytes, remove: false }];
+    const entries = [{ entity: [{ entityType: "client-id", entityName }], ops }];
+    await cluster.sendRequest(api.ALTER_CLIENT_QUOTAS, { entries, validateOnly: false });
+  });
+}
+
 /** As if retention had taken all before this offset. */
 export function deleteRecords(
   bootstrap: string,
