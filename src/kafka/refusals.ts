@@ -61,7 +61,7 @@ export function tellRefusals(
   let isOver = false;
   cluster.connect = async () => {
     // Or it tried on beside the next membership, and shut that out once it got through.
-    if (isOver) return new Promise<never>(() => {});
+    if (isOver) await new Promise<never>(() => {});
     await connect().catch((error: unknown) => {
       isOver = true;
       told.unconnected(error);

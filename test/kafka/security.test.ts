@@ -287,7 +287,7 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
         const intake = fakeIntake();
         const starting = source.start(intake);
         await until("it says why", () => {
-          const { connected, detail = "" } = source.status();
+          const { connected, detail } = source.status();
           said.add(connected);
           return detail.includes(`allow the gateway's user READ on ${name}`);
         });

@@ -49,7 +49,7 @@ async function byReach(at: Wire, all: readonly TopicPartition[]) {
     unreached: asked.flatMap(({ of, why }) =>
       why === undefined ? [] : of.map((each) => ({ ...named(each), why })),
     ),
-    nodes: asked.flatMap(({ node, why }) => (why === undefined ? [] : [node])).sort(),
+    nodes: asked.flatMap(({ node, why }) => (why === undefined ? [] : [node])).sort((a, b) => a - b),
   };
 }
 
