@@ -9,6 +9,7 @@ import { CommanderError, Command as Words, Help } from "commander";
 import { explain } from "../core/log.ts";
 import { masked } from "../core/mask.ts";
 import { commit, version } from "../version.ts";
+import { backup } from "./backup.ts";
 import { cache } from "./cache.ts";
 import { check } from "./check/index.ts";
 import {
@@ -61,6 +62,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   cache,
   settings,
   mappings,
+  backup,
   spool,
   deadLetters,
   quarantine,

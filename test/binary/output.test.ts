@@ -91,6 +91,7 @@ const printing: Readonly<Record<string, string>> = {
   "settings list": "",
   "settings set": "MODE PROD",
   "settings unset": "MODE",
+  backup: "$(mktemp -d copy.XXXXXX)",
   "spool status": "",
   "spool verify": "",
   "spool repair": "",

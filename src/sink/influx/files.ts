@@ -30,6 +30,7 @@ import { createGzip } from "node:zlib";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log.ts";
 import { Outage } from "../../core/outage.ts";
+import { flush } from "../../core/whole-file.ts";
 import type { Target } from "./target.ts";
 
 export interface FilesOptions {
@@ -120,7 +121,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
         database,
         clock.after(ageSeconds * 1000, () => tryRotate(database)),
       );
-      syncDirectory(directory);
+      flush(directory);
     }
     if (size >= bytesMax) rotate(database);
   }
@@ -156,19 +157,11 @@ function cutTornLine(path: string) {
   truncateSync(path, readFileSync(path).lastIndexOf("\n") + 1);
 }
 
-function syncDirectory(directory: string) {
-  const fd = openSync(directory, "r");
-  fsyncSync(fd);
-  closeSync(fd);
-}
-
 /** Compresses `x.lp` to `x.lp.gz`, which appears whole or not at all. */
 async function pack(path: string) {
   const target = join(path, "..", `${basename(path)}.gz`);
   await pipeline(createReadStream(path), createGzip(), createWriteStream(`${target}.tmp`));
-  const fd = openSync(`${target}.tmp`, "r");
-  fsyncSync(fd);
-  closeSync(fd);
+  flush(`${target}.tmp`);
   renameSync(`${target}.tmp`, target);
   rmSync(path);
 }

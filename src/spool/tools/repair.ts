@@ -7,8 +7,9 @@
  * alternative: to repair pages in place, because that writes into the only copy there is.
  */
 import { Database } from "bun:sqlite";
-import { closeSync, copyFileSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, linkSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { flush } from "../../core/whole-file.ts";
 import { logBytes, withFile } from "./spool-file.ts";
 import { whileLocked } from "../lock.ts";
 import { rebuild, type BalanceBooks } from "./rebuild.ts";
@@ -68,18 +69,12 @@ function exchange(dataDir: string, nowMs: number): string {
   const path = join(dataDir, "spool.db");
   const stamp = new Date(nowMs).toISOString().replace(/[-:.]/g, "");
   const original = `${path}.damaged-${stamp}`;
-  sync(`${path}.repairing`);
+  flush(`${path}.repairing`);
+  // A file system without hard links gets a copy: there is a spool.db at every moment. Its log goes after that, which may take long.
+  if (!attempt(() => linkSync(path, original)).ok) copyFileSync(path, original);
   if (logBytes(path) > 0) renameSync(`${path}-wal`, `${original}-wal`);
   for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
-  // A file system without hard links gets a copy: there is a spool.db at every moment.
-  if (!attempt(() => linkSync(path, original)).ok) copyFileSync(path, original);
   renameSync(`${path}.repairing`, path);
-  sync(dataDir);
+  flush(dataDir);
   return original;
-}
-
-function sync(path: string): void {
-  const fd = openSync(path, "r");
-  fsyncSync(fd);
-  closeSync(fd);
 }

@@ -74,7 +74,7 @@ function refuseUnopened(db: Database, path: string): void {
   }
 }
 
-function withDatabase<T>(path: string, work: (db: Database) => T): T {
+export function withDatabase<T>(path: string, work: (db: Database) => T): T {
   const db = new Database(path, { readonly: true });
   try {
     db.run("PRAGMA busy_timeout = 5000");

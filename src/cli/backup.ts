@@ -1,0 +1,67 @@
+/**
+ * `sluice backup`: what cannot be had again of DATA_DIR, copied into a directory of its own, also while a gateway runs.
+ *
+ * The spool is copied first. A local store that is ahead of its spool is recognised at the next start; one that is behind it would lack
+ * what the spool let go of between the two. VACUUM INTO makes of each file the state of one moment, without its free pages.
+ * Rejected alternative: to copy the files and their write-ahead logs, which a gateway changes meanwhile.
+ */
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { explain } from "../core/log.ts";
+import { isThere } from "../core/owner.ts";
+import { size } from "../core/readable.ts";
+import { flush } from "../core/whole-file.ts";
+import { withDatabase } from "../spool/tools/spool-file.ts";
+import { command, json } from "./command.ts";
+import { configured } from "./configuration.ts";
+import { jsonLine, sayWhere, table } from "./report.ts";
+
+/** In the order in which they are copied. */
+const databases = ["spool.db", "local.db"];
+const names = [...databases, "gateway-id"];
+
+export const backup = command({
+  name: "backup",
+  summary:
+    "Copy the spool, the local store and the gateway's name into a new directory, also while a gateway runs",
+  arguments: { directory: "Where to; it is made, or is empty" },
+  options: { json },
+  run(context, { args, options }) {
+    const { dataDir } = configured(context).config.general;
+    sayWhere(context, dataDir);
+    const there = names.filter((name) => isThere(join(dataDir, name)));
+    if (!there.some((name) => databases.includes(name)))
+      throw new Error(`there is neither a spool nor a local store in ${dataDir}: see DATA_DIR`);
+    const to = resolve(args.directory);
+    makeEmpty(to);
+    const copied = there.map((name) => ({ name, bytes: copyOne(join(dataDir, name), join(to, name)) }));
+    flush(to);
+    const rows = copied.map(({ name, bytes }) => [name, size(bytes)]);
+    context.stdout(
+      options.json ? jsonLine({ directory: to, files: copied }) : table([["file", "size"], ...rows]),
+    );
+    return Promise.resolve(0);
+  },
+});
+
+/** Tokens' hashes and what devices said are for nobody else to read. @throws if something is in it */
+function makeEmpty(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (readdirSync(directory).length > 0)
+    throw new Error(`${directory} is not empty: give a directory for this backup alone`);
+}
+
+/** @returns its bytes. @throws if it cannot be read whole, or there is no room; nothing is left of the copy then */
+function copyOne(from: string, to: string): number {
+  try {
+    if (databases.some((name) => from.endsWith(`/${name}`)))
+      withDatabase(from, (db) => db.run("VACUUM INTO ?", [to]));
+    else copyFileSync(from, to);
+    chmodSync(to, 0o600);
+    flush(to);
+    return statSync(to).size;
+  } catch (cause) {
+    rmSync(to, { force: true });
+    throw new Error(`${from} was not copied (${explain(cause)}): the backup is not whole`, { cause });
+  }
+}

@@ -1,0 +1,89 @@
+/** `sluice backup`: from its copy a gateway goes on as from the directory that was copied. */
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { spoolStatus } from "../../src/spool/tools/status.ts";
+import { Spool } from "../../src/spool/spool.ts";
+import { event } from "../contract/entries.ts";
+import { runCommand } from "../kit/command.ts";
+import { simulatedClock } from "../kit/clock.ts";
+import { defaultSpoolSettings, emptyRecord } from "../kit/spool.ts";
+
+let directory: string;
+let dataDir: string;
+let copy: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-backup-"));
+  [dataDir, copy] = [join(directory, "data"), join(directory, "a", "copy")];
+  mkdirSync(dataDir);
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const sluice = (...words: string[]) => runCommand(words, { env: { DATA_DIR: dataDir, GATEWAY_ID: "test" } });
+const open = () => new Spool({ dataDir, settings: defaultSpoolSettings, clock: simulatedClock() });
+
+describe("sluice backup", () => {
+  test("copies what a gateway that runs has committed, for its owner's eyes alone", async () => {
+    const spool = open();
+    spool.append([event(0), event(1)], emptyRecord);
+    await sluice("devices", "add", "acme", "d1", "--site", "s");
+    writeFileSync(join(dataDir, "gateway-id"), "hall-7\n");
+    const { code, out } = await sluice("backup", copy, "--json");
+    spool.append([event(2)], emptyRecord);
+    spool.close();
+    expect(code).toBe(0);
+    const { files } = JSON.parse(out) as { files: { name: string; bytes: number }[] };
+    expect(files.map(({ name }) => name)).toEqual(["spool.db", "local.db", "gateway-id"]);
+    expect(readdirSync(copy).toSorted()).toEqual(["gateway-id", "local.db", "spool.db"]);
+    for (const { name, bytes } of files) {
+      const { mode, size } = statSync(join(copy, name));
+      expect([mode & 0o777, size]).toEqual([0o600, bytes]);
+    }
+    expect(spoolStatus(copy)).toMatchObject({ head: 2, entries: 2 });
+    const local = new Database(join(copy, "local.db"), { readonly: true });
+    expect(local.query("SELECT device_id FROM device_registry").all()).toEqual([{ device_id: "d1" }]);
+    local.close();
+  });
+
+  test("a directory with something in it stays as it is", async () => {
+    open().close();
+    mkdirSync(copy, { recursive: true });
+    writeFileSync(join(copy, "other"), "");
+    const { code, err } = await sluice("backup", copy);
+    expect(code).toBe(1);
+    expect(err).toContain(`${copy} is not empty: give a directory for this backup alone`);
+    expect(readdirSync(copy)).toEqual(["other"]);
+  });
+
+  test("a file that cannot be read whole is named, and no part of it is called a copy", async () => {
+    const spool = open();
+    for (let i = 0; i < 50; i++)
+      spool.append([event(i, { payload: `{"n":"${"x".repeat(5_000)}"}` })], emptyRecord);
+    spool.close();
+    const path = join(dataDir, "spool.db");
+    truncateSync(path, statSync(path).size - 40_000);
+    const { code, err } = await sluice("backup", copy);
+    expect(code).toBe(1);
+    expect(err).toContain(`${path} was not copied`);
+    expect(existsSync(join(copy, "spool.db"))).toBe(false);
+  });
+
+  test("where there is nothing, nothing is made", async () => {
+    const { code, err } = await sluice("backup", copy);
+    expect(code).toBe(1);
+    expect(err).toContain(`there is neither a spool nor a local store in ${dataDir}: see DATA_DIR`);
+    expect(existsSync(copy)).toBe(false);
+  });
+});
