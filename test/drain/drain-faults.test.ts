@@ -130,7 +130,8 @@ describe("refusing", () => {
     putInto(spool, 1);
     drain.start();
     await clock.pass(10);
-    expect(drain.stats()).toMatchObject({ refused: 0, waiting: 1, trouble: "database or disk is full" });
+    const trouble = "the spool cannot be written (database or disk is full)";
+    expect(drain.stats()).toMatchObject({ refused: 0, waiting: 1, trouble });
     spool.deadLetters.put = putLetter;
     await clock.pass(1_000);
     expect(drain.stats()).toMatchObject({ refused: 1, waiting: 0, trouble: null });
