@@ -61,6 +61,8 @@ const env: Readonly<Record<string, string>> =
     ? {}
     : { BUN_OPTIONS: `--cpu-prof --cpu-prof-md --cpu-prof-dir=${resolve(values["cpu-prof"])}` };
 
+const axes = values.axes.split(",");
+
 const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]) => Promise<Figure[]>>> = {
   ingest: (site, subjects) =>
     ingest(site, { subjects, messages: Number(values.messages), rounds: Number(values.rounds) }),
@@ -77,7 +79,7 @@ const benches: Readonly<Record<string, (site: Base, subjects: readonly Subject[]
       env,
       messages: Number(values.messages),
       sizeMax: Number(values["size-max"]),
-      axes: values.axes.split(","),
+      axes,
     }),
 };
 
@@ -88,6 +90,8 @@ else if (part) await part.run(words);
 else {
   const unknown = positionals.find((which) => !(which in benches));
   if (unknown !== undefined) misused(`there is no bench ${unknown}`);
+  const axis = axes.find((which) => !scalingAxes.includes(which));
+  if (axis !== undefined) misused(`nothing is called ${axis} that grows`);
   await print();
 }
 process.exit(0);
