@@ -31,6 +31,8 @@ export interface ScalingOptions {
   readonly file: string;
   readonly env: Readonly<Record<string, string>>;
   readonly messages: number;
+  /** Of the sizes of an axis, there and back: what the machine does meanwhile is no size's alone. */
+  readonly rounds: number;
   /** The largest size that is tried: a million takes minutes. */
   readonly sizeMax: number;
   /** What grows. */
@@ -39,7 +41,7 @@ export interface ScalingOptions {
 
 export async function scaling(
   site: Base,
-  { file, env, messages, sizeMax, axes: asked }: ScalingOptions,
+  { file, env, messages, rounds, sizeMax, axes: asked }: ScalingOptions,
 ): Promise<Figure[]> {
   const figures: Figure[] = [];
   const usual = { subject: sluiceSubject({ file, env }), load: usualLoad, count: messages };
@@ -65,12 +67,14 @@ export async function scaling(
         });
   const isAsked = (axis: string) => asked.includes(axis);
   for (const [axis, sizes] of Object.entries(axes).filter(([name]) => isAsked(name))) {
-    for (const size of sizes.filter((value) => value <= sizeMax)) {
-      const bench = `${size.toLocaleString("en")} ${axis}`;
-      const changed = sized(axis, size);
-      await row(bench, { ...changed, subject: bareReceiver });
-      await row(bench, changed);
-    }
+    const tried = sizes.filter((value) => value <= sizeMax);
+    for (let round = 0; round < rounds; round++)
+      for (const size of round % 2 === 0 ? tried : tried.toReversed()) {
+        const bench = `${size.toLocaleString("en")} ${axis}`;
+        const changed = sized(axis, size);
+        await row(bench, { ...changed, subject: bareReceiver });
+        await row(bench, changed);
+      }
   }
   for (let gateways = 1; gateways <= (isAsked("gateways") ? gatewaysMax : 0); gateways++)
     await row(`${gateways} gateways`, {
