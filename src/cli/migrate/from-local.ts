@@ -11,7 +11,12 @@ import { renameSync } from "node:fs";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { isThere } from "../../core/owner.ts";
-import { serverError, type Postgres, type Transaction } from "../../store/postgres/postgres-client.ts";
+import {
+  literal,
+  serverError,
+  type Postgres,
+  type Transaction,
+} from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
 import { isOfTable, isPassing } from "../../store/postgres/postgres-words.ts";
@@ -282,12 +287,11 @@ async function movePosition(local: Database, db: Postgres): Promise<void> {
   );
 }
 
-/** How far an earlier try came, and how many rows it left behind. */
+/** How far an earlier try came, and how many rows it left behind. As one request, which Pgpool-II leaves to the primary: a standby may be behind. */
 async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
-  const [row] = await db.query(
+  const [row] = await db.ask<{ seq: string; refused: string }>(
     "asking how far the move is",
-    (sql) => sql<{ seq: string; refused: string }[]>`
-      select seq, refused from sluice_position where epoch = ${epoch}`,
+    `select seq, refused from sluice_position where epoch = ${literal(epoch)}`,
   );
   return { seq: Number(row?.seq ?? 0), refused: Number(row?.refused ?? 0) };
 }

@@ -98,6 +98,19 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
     expect({ ...row }).toEqual({ zone: "UTC", name: "sluice" });
   });
 
+  test("sends no savepoint by itself: Pgpool-II sends such a one to standbys, too, which know of no transaction", async () => {
+    let sent = "";
+    proxy.onSend((piece) => void (sent += piece.toString("latin1")));
+    const rows = await db.transaction("trying", async (tx) => {
+      await tx.savepoint((inner) => inner`select 1 / 0`).catch(() => {});
+      return tx`select 1 as one`;
+    });
+    expect(rows.map((row) => ({ ...row }))).toEqual([{ one: 1 }]);
+    expect(sent).toContain('savepoint "s0"; select');
+    expect(sent).toContain('rollback to "s0"; select');
+    expect(sent).not.toContain('"s0"\0');
+  });
+
   /** For a test of time-outs; nothing else may depend on how fast this machine is. */
   async function hurry(): Promise<void> {
     await db.close();
