@@ -81,14 +81,17 @@ function tryLock(epoch: string): string {
   return `pg_try_advisory_xact_lock(hashtextextended('sluice:' || ${literal(epoch)}, 0))`;
 }
 
-/** The statement that writes it. */
+/** The statement that writes it. A trigger, a rule or a policy that keeps it out refuses the batch by these words: its rows without it would come again. */
 export function positionPut(gatewayId: string, { epoch, seq, totals }: Position): string {
   const { delivered, ignored, refused, skipped } = totals;
   const numbers = [seq, delivered, ignored, refused, skipped].join(", ");
-  return `insert into sluice_position
+  return `with put as (insert into sluice_position
       (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
     values (${literal(epoch)}, ${literal(gatewayId)}, ${numbers}, now())
     on conflict (epoch) do update set gateway_id = excluded.gateway_id, seq = excluded.seq,
       delivered = excluded.delivered, ignored = excluded.ignored, refused = excluded.refused,
-      skipped = excluded.skipped, updated_at = excluded.updated_at`;
+      skipped = excluded.skipped, updated_at = excluded.updated_at returning 1)
+    select case count(*) when 0 then ('${keptOut}' || count(*))::int end from put`;
 }
+
+const keptOut = "a trigger, a rule or a policy of sluice_position keeps the position out; rows written: ";

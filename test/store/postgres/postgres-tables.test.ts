@@ -197,6 +197,18 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await sink.positions?.(["epoch-1"])).toEqual([]);
   });
 
+  test("a position that a trigger keeps out stores no row, which would come again, and the check says so", async () => {
+    await sink.positions?.([]);
+    await admin.unsafe(`create function kept_out() returns trigger language plpgsql as 'begin return null; end';
+      create trigger t before insert or update on sluice_position for each row execute function kept_out()`);
+    const words = "a trigger, a rule or a policy of sluice_position keeps the position out";
+    expect(await tried(delivery(events(1, 3)))).toContain(words);
+    expect(await sink.probe().catch(explain)).toContain(words);
+    expect(await storedSeqs()).toEqual([]);
+    await admin`drop trigger t on sluice_position`;
+    expect(await sink.deliver(delivery(events(1, 3)))).toEqual({ delivered: 3, ignored: 0, refused: 0 });
+  });
+
   test("a missing table is an outage, is not created again, and the outage ends when it is back", async () => {
     await sink.deliver(delivery(events(1, 3)));
     await admin`alter table raw_events rename to raw_events_away`;
