@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./kit/port.ts";
+import { makeCertificates } from "./kit/tls.ts";
 
 let dataDir: string;
 beforeEach(() => {
@@ -94,4 +95,28 @@ test("a proxy of the environment is not asked for the gateway on this host", asy
   expect(await asked({ ...proxies, NO_PROXY: "", no_proxy: "" })).toBe(here);
   expect(await asked({ ...proxies, NO_PROXY: "example.com", no_proxy: "" })).toBe(here);
   expect(await asked({ ...proxies, NO_PROXY: "", no_proxy: "*" })).toBe(here);
+}, 60_000);
+
+test("certificates are checked although the environment tells the runtime not to", async () => {
+  const certificates = makeCertificates();
+  const main = join(import.meta.dir, "..", "src", "main.ts");
+  using server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    tls: { cert: Bun.file(certificates.serverCert), key: Bun.file(certificates.serverKey) },
+    fetch: () => new Response(null, { status: 204, headers: { "x-influxdb-version": "1.8.10" } }),
+  });
+  const child = Bun.spawn([process.execPath, main, "check"], {
+    env: {
+      ...process.env,
+      DATA_DIR: dataDir,
+      INFLUXDB_URL: `https://localhost:${server.port}`,
+      NODE_TLS_REJECT_UNAUTHORIZED: "0",
+    },
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  const said = await child.stdout.text();
+  certificates.remove();
+  expect(said).toContain("no CA that we trust has signed it");
 }, 60_000);
