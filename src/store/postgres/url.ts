@@ -42,6 +42,18 @@ const unsupported = new Set(
    load_balance_hosts requiressl`.split(/\s+/),
 );
 
+/** Values of them that say what is so anyway, as the URLs of hosted servers and of other clients do. What asks for more, such as channel_binding=require, is a mistake. */
+const asItIs: Readonly<Record<string, readonly string[]>> = {
+  channel_binding: ["disable", "prefer"],
+  client_encoding: ["utf8", "utf-8"],
+  gssencmode: ["disable", "prefer"],
+  keepalives: ["1"],
+  load_balance_hosts: ["disable"],
+  sslcompression: ["0"],
+  sslnegotiation: ["postgres"],
+  sslsni: ["1"],
+};
+
 /** A name that begins like a parameter of the connection is none of the server's: a misspelt sslmode must not go unnoticed. */
 const misspelt = /^(?:ssl|gss|krb|target_|connect|host|port|user|pass|db)/i;
 
@@ -61,6 +73,8 @@ export function parsePostgresUrl(text: string): PostgresUrl {
     return value === undefined || value === "" ? null : value;
   };
   take("connect_timeout");
+  for (const [name, values] of Object.entries(asItIs))
+    if (values.includes(given.get(name)?.toLowerCase() ?? "")) given.delete(name);
   const attrs = oneOf("target_session_attrs", take("target_session_attrs"), sessionAttrs);
   const url: PostgresUrl = {
     hosts: hostsOf(hostSpec, take("host"), take("port")),

@@ -47,6 +47,12 @@ test("target_session_attrs=any is what libpq assumes without it", () => {
   expect(parsePostgresUrl("postgres://h/d?target_session_attrs=any").targetSessionAttrs).toBeNull();
 });
 
+test("parameters that say what is so anyway are taken, and not passed on to the server", () => {
+  const anyway =
+    "channel_binding=prefer&client_encoding=UTF8&gssencmode=disable&keepalives=1&sslcompression=0&sslnegotiation=postgres";
+  expect(parsePostgresUrl(`postgres://h/d?sslmode=require&${anyway}`).parameters).toEqual({});
+});
+
 const directory = mkdtempSync(join(tmpdir(), "sluice-pg-url-"));
 writeFileSync(join(directory, "empty.pem"), "");
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -69,6 +75,11 @@ test.each([
     "what libpq knows and we do not",
     "postgres://u:hunter2@h/d?keepalives_idle=5",
     "without the parameters keepalives_idle",
+  ],
+  [
+    "what nothing here does",
+    "postgres://u:hunter2@h/d?sslmode=require&channel_binding=require",
+    "without the parameters channel_binding",
   ],
   ["a misspelt sslmode", "postgres://u:hunter2@h/d?sslmod=require", "without the parameters sslmod"],
   [
