@@ -69,6 +69,21 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
   });
   afterAll(() => server.stop());
 
+  test("the check uses each right that a delivery or an expiry needs, and leaves no device behind", async () => {
+    const acl = (...words: string[]) => server.send("ACL", "SETUSER", "checked", "on", ">pw", "~*", ...words);
+    const probe = () => open({ username: "checked", password: "pw" }).probe().catch(explain);
+    await acl("+@all");
+    expect(await probe()).toStartWith("Redis at ");
+    expect(await server.send("KEYS", "*device*")).toEqual([]);
+    const needed = "get hset hmget hlen pexpireat zadd sadd zrangebyscore unlink zrem srem";
+    for (const command of needed.split(" ")) {
+      await acl("+@all", `-${command}`);
+      expect([command, await probe()].join()).toContain("the ACL user lacks a right");
+    }
+    await acl("resetkeys", "~sluice:*", "~devices*", "+@all");
+    expect(await probe()).toContain("the ACL user lacks a right");
+  });
+
   test("writes the keys and fields that existing readers know", async () => {
     const metadata = { datatype_id: "7", datatype_name: "temperature", datatype_unit: "C", persist: true };
     const payload = JSON.stringify({ site_id: "lab-1", seq: 1, metrics: { temp: 1.5 }, metadata });

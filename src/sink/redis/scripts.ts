@@ -93,6 +93,17 @@ return #gone
 `);
 
 /**
+ * For `check`: both of these with a device that is none's, which nobody sees. Without a device they use few of the rights that they need.
+ * KEYS as for the merge. ARGV: those of the merge, then the ttl_ms with which that device is removed.
+ */
+export const rehearsalScript = script(`
+local merged=(function() ${mergeScript.text} end)()
+if merged.err then return merged end
+local ARGV={ARGV[1],ARGV[5],'100'}
+return (function() ${pruneScript.text} end)()
+`);
+
+/**
  * Moves the mark, unless it is no longer what it was: a Redis that was emptied since would look whole with a new one.
  * KEYS: mark. ARGV: what it was, what it becomes. Answers 1, or 0 if it was not moved.
  */
