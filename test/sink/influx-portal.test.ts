@@ -80,6 +80,26 @@ test.each([
   expect(String(error)).toContain(words);
 });
 
+test("a proxy that takes no gzip is sent lines as they are, and from then on at once", async () => {
+  const encodings: (string | null)[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch({ url, headers }) {
+      if (url.endsWith("/ping"))
+        return new Response(null, { status: 204, headers: { "x-influxdb-version": "1.8.10" } });
+      encodings.push(headers.get("content-encoding"));
+      return new Response(null, { status: headers.has("content-encoding") ? 415 : 204 });
+    },
+  });
+  ends.push(() => server.stop(true));
+  const influx = openInflux({ url: server.url.href });
+  ends.push(() => influx.dispose());
+  expect(await influx.deliver(events(1, 50))).toMatchObject({ delivered: 50 });
+  expect(await influx.deliver(events(51, 100))).toMatchObject({ delivered: 50 });
+  expect(encodings).toEqual(["gzip", null, null]);
+});
+
 const damaged = [
   "",
   "{",

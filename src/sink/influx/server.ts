@@ -44,6 +44,7 @@ export interface ServerOptions {
 
 /** Below this, gzip costs more than it saves. */
 const gzipBytesMin = 1_024;
+const unsupportedMediaType = 415;
 const createdMax = 10_000;
 /** Most databases to which `check` tries an empty write. */
 const triedMax = 20;
@@ -62,6 +63,7 @@ export function createServer(options: ServerOptions): Target {
   let announced = false;
   let api: Api | null = null;
   let bytesSent = 0;
+  let takesGzip = true;
 
   const asking = (kind: ApiKind, signal?: AbortSignal): SendRequest => {
     const auth = authorization(kind, credentials);
@@ -146,9 +148,9 @@ export function createServer(options: ServerOptions): Target {
   ): Promise<Verdict> {
     const parked = await ensure(found, database, signal);
     if (parked !== undefined) return parked;
-    const isLarge = plain.length > gzipBytesMin;
+    const isPacked = takesGzip && plain.length > gzipBytesMin;
     // A copy in both cases, for the memory of the lines may be overwritten once the request is aborted.
-    const packed = isLarge ? Bun.gzipSync(plain, { level: 1 }) : plain.slice();
+    const packed = isPacked ? Bun.gzipSync(plain, { level: 1 }) : plain.slice();
     bytesSent += packed.length;
     const answer = await asking(
       found.kind,
@@ -158,10 +160,15 @@ export function createServer(options: ServerOptions): Target {
       path: writePath(found.kind, database, org),
       headers: {
         "content-type": "text/plain; charset=utf-8",
-        ...(isLarge && { "content-encoding": "gzip" }),
+        ...(isPacked && { "content-encoding": "gzip" }),
       },
       body: packed,
     });
+    if (isPacked && answer.status === unsupportedMediaType) {
+      takesGzip = false;
+      log.warn("a proxy before InfluxDB takes no gzip (HTTP 415): it is sent lines as they are");
+      return write(found, database, plain, signal);
+    }
     const verdict = judgeAnswer(answer, found.kind, clock.wallMs());
     const denied = created.get(database);
     if (answer.status === 404) forget(database);
