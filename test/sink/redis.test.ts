@@ -324,6 +324,24 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       expect(await hash("device:acme/spooled:values")).toEqual({ waiting: "5" });
     });
 
+    test("that loses it again at once, as one that evicts keys, is left alone for some times as long as the filling took", async () => {
+      const clock = handClock();
+      const long = { ...clock, monoMs: () => clock.monoMs() + fills * 60_000 };
+      let fills = 0;
+      const given = { clock: long, held, stored: () => (fills++, stored) };
+      const sink = open({}, given);
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1);
+      await server.send("DEL", "sluice:gw:mark");
+      await deliverAll(sink, [reading(7, { a: 7 })]);
+      expect(sink.stats?.()).toMatchObject({ refill_running: false });
+      expect(sink.stats?.()["refill_reason"]).toContain("maxmemory-policy");
+      for (let minutes = 0; minutes < 4; minutes++) clock.tick();
+      await deliverAll(sink, [reading(8, { a: 8 })]);
+      await until(() => sink.stats?.()["refills"] === 2);
+      expect(fills).toBe(2);
+    });
+
     test("is filled again if it went back to an earlier state", async () => {
       const sink = open({}, { stored: () => stored });
       await deliverAll(sink, [reading(6, { a: 6 })]);

@@ -28,7 +28,7 @@ export interface RefillParts {
 }
 
 export interface Refill {
-  /** Runs beside whatever else; one at a time. A failure is said, and the next call after a while begins anew. */
+  /** Runs beside whatever else; one at a time. A failure is said, and the next call after a rest begins anew. */
   start(why: string): void;
   readonly isRunning: boolean;
   stop(): Promise<void>;
@@ -36,6 +36,8 @@ export interface Refill {
 }
 
 const retryAfterMs = 5_000;
+/** Times that a filling rests as long as it took: one that evicts keys loses them again at once, and the tables would be read without end. */
+const restsPerFilling = 4;
 const eventsWithoutNewsMax = 200_000;
 
 export function createRefill({
@@ -78,9 +80,9 @@ export function createRefill({
     return read;
   }
 
-  async function run(why: string): Promise<void> {
-    if (why !== reason) log.warn(`${why}: filling it from the spool and the tables`);
-    reason = why;
+  async function run(): Promise<void> {
+    const startMs = clock.monoMs();
+    let restMs = 0;
     try {
       await begun();
       const [spooled, stored] = [await fromSpool(), await fromTables()];
@@ -91,17 +93,23 @@ export function createRefill({
       reason = null;
       failures.forget();
     } catch (cause) {
-      notBeforeMs = clock.monoMs() + retryAfterMs;
+      restMs = retryAfterMs;
       const error = explain(cause);
       if (!stopping.signal.aborted && failures.isNew(error))
         log.warn({ error }, "Redis is not filled yet; that is tried again");
+    } finally {
+      const nowMs = clock.monoMs();
+      notBeforeMs = nowMs + Math.max(restMs, restsPerFilling * (nowMs - startMs));
     }
   }
 
   return {
     start(why) {
-      if (stopping.signal.aborted || clock.monoMs() < notBeforeMs) return;
-      running ??= run(why).finally(() => {
+      if (stopping.signal.aborted || running !== undefined) return;
+      if (why !== reason) log.warn(`${why}: filling it from the spool and the tables`);
+      reason = why;
+      if (clock.monoMs() < notBeforeMs) return;
+      running = run().finally(() => {
         running = undefined;
       });
     },

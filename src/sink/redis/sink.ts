@@ -117,7 +117,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
         : found === filling
           ? "was not filled to its end"
           : isLost
-            ? "lost what it held"
+            ? "lost what it held (a restart without a file, FLUSHALL, or a maxmemory-policy that evicts keys)"
             : "lost the newest of what it held";
     refill.start(`Redis at ${client.place} ${what}`);
     return false;
