@@ -3,6 +3,7 @@ import { idCharsMax, idPattern, storablePattern } from "../core/topic-level.ts";
 import { z } from "zod";
 import { toColumns, toFields } from "../core/columns.ts";
 import type { Device, DeviceChange, DeviceFilter, NewDevice } from "../core/device.ts";
+import { filterText } from "./filter-text.ts";
 
 /** One level of a topic name (MQTT 5 §4.7) that tables and files can hold. */
 const level = z
@@ -87,8 +88,6 @@ export function changeOf(columns: z.infer<typeof changeColumns>): DeviceChange {
 /** Of a token that is replaced. Ten years: a longer overlap is a mistake. */
 export const graceSecondsMax = 315_360_000;
 
-/** PostgreSQL knows no U+0000, not even in a question. */
-export const filterText = z.string().regex(storablePattern, "must be without control characters");
 export const filterQuery = {
   tenant: filterText.optional().describe("Only of this tenant."),
   site: filterText.optional().describe("Only of this site."),

@@ -1,6 +1,6 @@
 /** A kept reject as it is shown, as the table quarantine_events holds it. */
 import { z } from "zod";
-import { filterText } from "../device-columns.ts";
+import { filterText } from "../filter-text.ts";
 import { filterFields, type QueueSpec, type ReviewQueue } from "./review-queue.ts";
 
 const quarantineRow = z.object({

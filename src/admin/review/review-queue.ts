@@ -6,7 +6,7 @@
  * causes itself (a dead letter that is refused again has a new id).
  */
 import { z } from "zod";
-import { filterText } from "../device-columns.ts";
+import { filterText } from "../filter-text.ts";
 
 export interface Filter {
   readonly sink?: string | undefined;
