@@ -9,8 +9,7 @@
  * (`misfit`): the belief may be old or about another shard, and only the server refuses a value for its type.
  */
 import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
-import { Unwritable } from "./names.ts";
-import { newSeries } from "./series.ts";
+import { seriesText, Unwritable } from "./names.ts";
 import type { Slot } from "./slot.ts";
 import { nanoseconds, telemetryOf, type Entry } from "../../core/entry.ts";
 
@@ -165,6 +164,13 @@ function refuseTwins(entry: Entry, metrics: object) {
     if (seen.has(name.toLowerCase())) throw refusal(entry, name, "differs from another only in case");
     seen.add(name.toLowerCase());
   }
+}
+
+/** Of which nothing is known yet. */
+export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {
+  const text = seriesText(entry, table.name, grammar);
+  const unused = { slots: [], names: [], oldest: 0, newestMs: Number.NEGATIVE_INFINITY, isStored: false };
+  return { table, siteId: entry.siteId, text, ...unused };
 }
 
 /** The line with its columns of these types; null if that changes nothing or is impossible. */

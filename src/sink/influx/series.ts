@@ -7,8 +7,7 @@
  */
 import type { Address, Found } from "../../core/address.ts";
 import type { Entry } from "../../core/entry.ts";
-import type { Grammar, Series, Table } from "./line.ts";
-import { seriesText } from "./names.ts";
+import { newSeries, type Grammar, type Series, type Table } from "./line.ts";
 import type { KnownColumn } from "./types.ts";
 import type { Slot } from "./slot.ts";
 import { textOfWords, inWords, type Words } from "./words.ts";
@@ -105,19 +104,4 @@ function forget(known: Known) {
       if (address !== undefined) address.series = undefined;
     }
   known.clear();
-}
-
-export function newSeries(entry: Entry, table: Table, grammar: Grammar): Series {
-  const text = seriesText(entry, table.name, grammar);
-  const { siteId } = entry;
-  return {
-    table,
-    siteId,
-    text,
-    slots: [],
-    names: [],
-    oldest: 0,
-    newestMs: Number.NEGATIVE_INFINITY,
-    isStored: false,
-  };
 }
