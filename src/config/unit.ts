@@ -39,7 +39,7 @@ export function unitEnvironment(root = "/"): UnitEnvironment | undefined {
   const named = new Map(listOf(lines, "LoadCredential").map((said) => credentialOf(root, said) ?? ["", ""]));
   const credentials = new Map([...named].filter(([id, path]) => existsSync(path) || !instead.has(id)));
   const values = listOf(lines, "Environment")
-    .flatMap(wordsOf)
+    .flatMap(splitWords)
     .flatMap((word) => assignmentOf(word, credentials));
   const files = listOf(lines, "EnvironmentFile")
     .map((path) => join(root, path.replace(/^-/, "")))
@@ -100,7 +100,7 @@ function credentialOf(root: string, said: string): [id: string, path: string] | 
 }
 
 /** Splits Environment=, which holds several assignments, each of which may be quoted. */
-function wordsOf(said: string): string[] {
+function splitWords(said: string): string[] {
   return [...said.matchAll(/"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S+)/g)].map(
     ([, double, single, bare]) => double?.replaceAll(/\\(.)/g, "$1") ?? single ?? bare ?? "",
   );

@@ -41,8 +41,8 @@ export function causeOf(endpoint: Endpoint, clock: Clock): Promise<string | unde
         else if (heard.length >= answerBytesMax) report("what answers there is no Redis");
       },
       close: () => report("it closes the connection"),
-      error: (_, error) => report(wordsOf(error)),
-      connectError: (_, error) => report(wordsOf(error)),
+      error: (_, error) => report(withCode(error)),
+      connectError: (_, error) => report(withCode(error)),
     };
     const connecting =
       unix === undefined
@@ -53,12 +53,12 @@ export function causeOf(endpoint: Endpoint, clock: Clock): Promise<string | unde
             ...(tls && { tls: { ...tls, rejectUnauthorized: true, serverName: host } }),
           })
         : Bun.connect({ unix, socket: handlers });
-    connecting.then(undefined, (error: unknown) => report(wordsOf(error)));
+    connecting.then(undefined, (error: unknown) => report(withCode(error)));
   });
 }
 
 /** Of a refusal and of a socket that is not there Bun says the same; only the code tells. */
-function wordsOf(error: unknown): string {
+function withCode(error: unknown): string {
   const [text, code] = [explain(error), String(Object(error)["code"] ?? "")];
   return text.includes(code) ? text : `${text} (${code})`;
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createKeptPosition, wordsOf, type Positions } from "../../src/sink/kafka/kept.ts";
+import { createKeptPosition, writePositions, type Positions } from "../../src/sink/kafka/kept.ts";
 import { noTotals } from "../contract/entries.ts";
 
 const place = { clusterId: "cluster", topicId: "topic" };
@@ -22,28 +22,28 @@ test("a shorter one is read back after a longer one", () => {
   const kept = createKeptPosition(dataDir);
   const longest = positions(...Array.from({ length: 500 }, (_, i) => 1_000_000 + i));
   for (const each of [positions(1), longest, positions(2, 3), positions(4)]) {
-    const words = wordsOf(each);
+    const words = writePositions(each);
     kept.write(place, words);
-    expect(wordsOf(kept.read(place))).toBe(words);
+    expect(writePositions(kept.read(place))).toBe(words);
   }
   expect(statSync(path).size).toBe(8_192);
 });
 
 test("one of another cluster or topic says nothing", () => {
   const kept = createKeptPosition(dataDir);
-  kept.write(place, wordsOf(positions(7)));
+  kept.write(place, writePositions(positions(7)));
   expect(kept.read({ ...place, clusterId: "other" }).size).toBe(0);
   expect(kept.read({ ...place, topicId: "other" }).size).toBe(0);
 });
 
 test("one of which a loss of power left parts says nothing", () => {
   const kept = createKeptPosition(dataDir);
-  kept.write(place, wordsOf(positions(1_999)));
+  kept.write(place, writePositions(positions(1_999)));
   writeFileSync(path, readFileSync(path, "utf8").replace("1999", "2999"));
   expect(kept.read(place).size).toBe(0);
 });
 
 test("one of an earlier version is believed", () => {
-  writeFileSync(path, JSON.stringify({ ...place, words: wordsOf(positions(7)) }));
+  writeFileSync(path, JSON.stringify({ ...place, words: writePositions(positions(7)) }));
   expect(createKeptPosition(dataDir).read(place).get("epoch-0")?.seq).toBe(7);
 });

@@ -69,7 +69,7 @@ function readRest(text: string, whole: TomlError, report: Report): void {
   let line = 0;
   const errors = sections.map((section) => {
     const error = syntaxErrorIn(section);
-    if (error !== undefined) report(placeOf(error, line), wordsOf(error));
+    if (error !== undefined) report(placeOf(error, line), tomlWords(error));
     line += section.split("\n").length - 1;
     return error;
   });
@@ -78,7 +78,7 @@ function readRest(text: string, whole: TomlError, report: Report): void {
   );
   const joined = rest.join("");
   const error = syntaxErrorIn(joined);
-  if (error !== undefined) return report(placeOf(whole, 0), wordsOf(whole));
+  if (error !== undefined) return report(placeOf(whole, 0), tomlWords(whole));
   const file: Table = parse(joined);
   // What a top that is no TOML says is not known.
   const isTopKnown = errors[0] === undefined || header.test(sections[0] ?? "");
@@ -101,7 +101,7 @@ const placeOf = ({ line, column }: TomlError, linesBefore: number): Place => ({
   column,
 });
 
-function wordsOf({ message }: TomlError): string {
+function tomlWords({ message }: TomlError): string {
   const [first = ""] = message.split("\n");
   return first.replace("Invalid TOML document", "no TOML");
 }

@@ -65,7 +65,7 @@ export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number):
   // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
   if (status === 204) return { kind: "stored" };
   const body = parse(answer.text);
-  const words = wordsOf(answer.text, body);
+  const words = serverWords(answer.text, body);
   const why = `HTTP ${status}: ${shortened(words)}`;
   if (status === 413 || (status >= 500 && /max request size/i.test(words))) return { kind: "too-large", why };
   if ([408, 425, 429, 502, 503, 504].includes(status)) {
@@ -169,9 +169,9 @@ export function parse(text: string): unknown {
 }
 
 /** The server's words, cut for people; InfluxDB 2 has them in JSON over several lines. */
-export const wordsIn = (text: string): string => shortened(wordsOf(text, parse(text)));
+export const wordsIn = (text: string): string => shortened(serverWords(text, parse(text)));
 
-function wordsOf(text: string, body: unknown): string {
+function serverWords(text: string, body: unknown): string {
   const words = isObject(body) ? (body["error"] ?? body["message"]) : text;
   return (typeof words === "string" ? words : text).trim();
 }

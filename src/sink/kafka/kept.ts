@@ -18,7 +18,7 @@ const wordsBytesMax = 4_000;
 const epochText = /^[A-Za-z0-9-]{1,64}$/;
 
 /** The epochs that were written to last, as many as there is room for. */
-export function wordsOf(positions: Positions): string {
+export function writePositions(positions: Positions): string {
   const rows = [...positions].map(([epoch, { seq, totals }]) => {
     const { delivered, ignored, refused, skipped } = totals;
     return JSON.stringify([epoch, seq, delivered, ignored, refused, skipped]);
@@ -31,7 +31,7 @@ export function wordsOf(positions: Positions): string {
 }
 
 /** What is none of ours (another program's group of the same name) has no positions. */
-export function readWords(words: string): Positions {
+export function readPositions(words: string): Positions {
   const positions: Positions = new Map();
   for (const row of rowsOf(words)) {
     if (!Array.isArray(row)) continue;
@@ -85,7 +85,7 @@ export function createKeptPosition(dataDir: string): KeptPosition {
         const kept = JSON.parse(readFileSync(path, "utf8")) as Partial<Kept>;
         const { words = "", crc = crcOf(words) } = kept;
         const isOurs = kept.clusterId === clusterId && kept.topicId === topicId && crc === crcOf(words);
-        return isOurs ? readWords(words) : new Map();
+        return isOurs ? readPositions(words) : new Map();
       } catch {
         return new Map();
       }

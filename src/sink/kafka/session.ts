@@ -13,7 +13,7 @@ import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { mustBeLed } from "../../kafka/leaderless.ts";
 import type { Batch, Topic, Wire } from "../../kafka/requests.ts";
 import { connectWire } from "../../kafka/wire.ts";
-import { readWords, wordsOf, type KeptPosition, type Place, type Positions } from "./kept.ts";
+import { readPositions, writePositions, type KeptPosition, type Place, type Positions } from "./kept.ts";
 
 /** What goes to one partition, as batches that the broker takes one at a time. */
 export interface Load {
@@ -69,7 +69,7 @@ export class Session {
       );
       const held = await wire.offset(group, { group: names.group, topic: validated, partition: 0 });
       const place = { clusterId, topicId: validated.id };
-      const positions = held === undefined ? kept.read(place) : readWords(held.words);
+      const positions = held === undefined ? kept.read(place) : readPositions(held.words);
       if (held === undefined && positions.size > 0) options.expired();
       return new Session(options, wire, {
         validated,
@@ -133,7 +133,7 @@ export class Session {
     this.#touch();
     const { group } = this.#options.names;
     const sender = this.#sender;
-    const words = wordsOf(this.positions);
+    const words = writePositions(this.positions);
     const offset = [...this.positions.values()].at(-1)?.seq ?? 0;
     if (this.#level < 2) await this.#wire.announceGroup(this.#nodes.transactions, sender, group);
     const at = { group, topic: this.validated, partition: 0, offset, words };

@@ -60,8 +60,8 @@ async function store(tx: Transaction, found: Found, table: string, changes: Part
   });
   const error = await tried(tx, (inner) => written(inner, madeUp, found, table));
   if (error === undefined) return;
-  if (!isOfTheRow(error)) return void found.problems.push(wordsOf(table, error));
-  found.remarks.push(`${wordsOf(table, error)}: entries like it become dead letters`);
+  if (!isOfTheRow(error)) return void found.problems.push(refusalWords(table, error));
+  found.remarks.push(`${refusalWords(table, error)}: entries like it become dead letters`);
   const [device] = await tx<{ tenant_id: string; device_id: string; site_id: string }[]>`
     select tenant_id, device_id, site_id from device_registry order by tenant_id, device_id limit 1`;
   if (device === undefined) return;
@@ -75,7 +75,7 @@ async function written(tx: Transaction, entry: Entry, found: Found, table: strin
   if (byCopy === undefined) return;
   const byInsert = await tried(tx, (inner) => withConstraints(inner, writeByInsert([entry])));
   if (byInsert !== undefined) throw byInsert.code === byCopy.code ? byCopy : byInsert;
-  found.remarks.push(`${wordsOf(table, byCopy)}: rows are inserted one by one, which is slower`);
+  found.remarks.push(`${refusalWords(table, byCopy)}: rows are inserted one by one, which is slower`);
 }
 
 const withConstraints = (tx: Transaction, { statements, copies }: Request) =>
@@ -88,7 +88,7 @@ async function attempt(
   work: (tx: Transaction) => Promise<unknown>,
 ): Promise<void> {
   const error = await tried(tx, work);
-  if (error !== undefined) found.problems.push(wordsOf(table, error));
+  if (error !== undefined) found.problems.push(refusalWords(table, error));
 }
 
 /** Runs `work` in a savepoint. @returns the server's error; others are thrown, and that somebody else holds a lock just now */
@@ -113,7 +113,7 @@ function isOfTheRow({ code, constraint_name: constraint, table_name: table }: Se
   return /^23(503|505|514|P01)$/.test(code) && (constraint !== undefined || table === undefined);
 }
 
-function wordsOf(table: string, { code, message, where }: ServerError): string {
+function refusalWords(table: string, { code, message, where }: ServerError): string {
   // "COPY raw_events, line 1, column device_id: …": which column the words are about.
   const column = /column (\w+)/.exec(where ?? "")?.[1];
   const about = column !== undefined && !message.includes(column) ? `${table}.${column}` : table;
