@@ -412,6 +412,36 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     });
   });
 
+  describe("a batch of a whole fleet, in many calls", () => {
+    const fleet = Array.from({ length: 2_000 }, (_, i) => reading(i + 1, { a: i }, { deviceId: `n${i}` }));
+
+    test("writes each device once, and a dead letter is of the device that it names", async () => {
+      await server.send("SET", "device:acme/n1234:values", "mine");
+      const sink = open();
+      const { outcome, refused } = await deliverAll(sink, fleet);
+      expect(outcome).toEqual({ delivered: 1_999, ignored: 0, refused: 1 });
+      expect([...refused.keys()]).toEqual([1_235]);
+      expect(sink.stats?.()).toMatchObject({ devices_written: 1_999, devices_unchanged: 1 });
+      expect(await server.send("SCARD", "devices")).toBe(1_999);
+    });
+
+    test("once a call fails those behind it are not sent", async () => {
+      const sink = open();
+      await deliverAll(sink, [reading(1, { a: 1 })]);
+      await until(() => sink.stats?.()["refills"] === 1 && sink.stats()["refill_running"] === false);
+      await server.send("CONFIG", "SET", "maxmemory", "1");
+      await server.send("CONFIG", "RESETSTAT");
+      const failed = await deliverAll(sink, fleet).catch((error: unknown) => error);
+      await server.send("CONFIG", "SET", "maxmemory", "0");
+      expect(failed).toBeInstanceOf(Outage);
+      // By the same connection, so that all that was sent before is answered; it is a call as well.
+      await sink.probe();
+      const stats = String(await server.send("INFO", "commandstats"));
+      expect(Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1])).toBeLessThanOrEqual(9);
+      expect((await deliverAll(sink, fleet)).outcome.delivered).toBe(2_000);
+    });
+  });
+
   test("a full memory is an outage that ends by itself", async () => {
     const sink = open();
     await deliverAll(sink, [reading(1, { a: 1 })]);

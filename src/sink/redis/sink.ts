@@ -59,6 +59,8 @@ const lingerMs = 100;
 const lookEveryMs = 10_000;
 const prunedPerCallMax = 500;
 const charsPerCallMax = 1_000_000;
+/** Under way at once: the texts of a whole batch would be in memory until its last is answered. */
+const callsMax = 8;
 const probeTtlMs = 1_000;
 /** How far apart our clock and that of Redis may be for `check`. */
 const rehearsedMs = 3_600_000;
@@ -138,12 +140,15 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   }
 
   async function merge(devices: readonly Latest[]): Promise<Merged> {
-    const calls = callsOf(devices, gatewayId);
     const fixed = [prefix, String(ttlMs), String(metricsPerDeviceMax)];
-    const run = ({ text }: Call) =>
-      client.script(mergeScript, [...indexes, markKey], [...fixed, `[${text}]`]) as Promise<MergeReply>;
-    const answers = await Promise.all(calls.map(run));
-    const merged = gathered(calls, answers);
+    const merged: Merged = { found: "", applied: 0, leftOut: 0, foreign: new Map() };
+    const calls = callsOf(devices, gatewayId);
+    /** Takes the next call once the last is answered; if one fails, the others find no more. */
+    async function send() {
+      for (const { text, devices: called } of calls)
+        gather(merged, called, await client.script(mergeScript, [...indexes, markKey], [...fixed, text]));
+    }
+    await Promise.all(Array.from({ length: callsMax }, send));
     counts.devices_written += merged.applied;
     counts.devices_unchanged += Math.max(0, devices.length - merged.applied);
     counts.metrics_left_out += merged.leftOut;
@@ -233,50 +238,42 @@ function every(clock: Clock, ms: number, work: () => Promise<void>) {
 type MergeReply = readonly [mark: string, applied: number, leftOut: number, ...foreign: (string | number)[]];
 
 interface Call {
-  text: string;
-  readonly devices: Latest[];
+  readonly text: string;
+  readonly devices: readonly Latest[];
 }
 
 interface Merged {
-  readonly found: string;
-  readonly applied: number;
-  readonly leftOut: number;
+  /** The mark as the first call found it. */
+  found: string;
+  applied: number;
+  leftOut: number;
   /** Name of a device whose keys are somebody else's → why. */
-  readonly foreign: ReadonlyMap<string, string>;
+  readonly foreign: Map<string, string>;
 }
 
-/** At least one, which asks for the mark. */
-function callsOf(devices: readonly Latest[], gatewayId: string): Call[] {
-  let call: Call = { text: "", devices: [] };
-  const calls = [call];
-  for (const device of devices) {
-    if (call.devices.length >= devicesPerCallMax || call.text.length > charsPerCallMax)
-      calls.push((call = { text: "", devices: [] }));
-    const text = argumentOf(device, gatewayId);
-    call.text += call.text === "" ? text : `,${text}`;
-    call.devices.push(device);
-  }
-  return calls;
-}
-
-function gathered(calls: readonly Call[], answers: readonly MergeReply[]): Merged {
-  const foreign = new Map<string, string>();
-  let [applied, leftOut] = [0, 0];
-  for (const [i, answer] of answers.entries()) {
-    if (!Array.isArray(answer)) throw new Outage(`Redis answers the merge with ${typeof answer}`);
-    applied += answer[1];
-    leftOut += answer[2];
-    for (let at = 3; at < answer.length; at += 2) {
-      const device = calls[i]?.devices[Number(answer[at]) - 1];
-      if (device) foreign.set(device.name, foreignWords(device, String(answer[at + 1])));
+/** At least one, which asks for the mark. Each is made when it is asked for. */
+function* callsOf(devices: readonly Latest[], gatewayId: string): Generator<Call> {
+  let [from, text] = [0, ""];
+  for (const [at, device] of devices.entries()) {
+    if (at - from >= devicesPerCallMax || text.length > charsPerCallMax) {
+      yield { text: `[${text}]`, devices: devices.slice(from, at) };
+      [from, text] = [at, ""];
     }
+    text += text === "" ? argumentOf(device, gatewayId) : `,${argumentOf(device, gatewayId)}`;
   }
-  return {
-    found: answers[0]?.[0] ?? "",
-    applied,
-    leftOut,
-    foreign,
-  };
+  yield { text: `[${text}]`, devices: devices.slice(from) };
+}
+
+function gather(merged: Merged, called: readonly Latest[], answer: unknown): void {
+  if (!Array.isArray(answer)) throw new Outage(`Redis answers the merge with ${typeof answer}`);
+  const [mark, applied, leftOut, ...foreign] = answer as unknown as MergeReply;
+  merged.found ||= mark;
+  merged.applied += applied;
+  merged.leftOut += leftOut;
+  for (let at = 0; at < foreign.length; at += 2) {
+    const device = called[Number(foreign[at]) - 1];
+    if (device) merged.foreign.set(device.name, foreignWords(device, String(foreign[at + 1])));
+  }
 }
 
 function foreignWords({ name }: Latest, why: string): string {
