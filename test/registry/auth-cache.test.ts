@@ -302,4 +302,18 @@ describe("whose a token is", () => {
       for (let n = 0; n < 10; n++) expect(each.ownerOf(hash(n).replace(/^00/, "ab"))?.deviceId).toBe(`d${n}`);
     expect(cache.ownerOf(hash(77))).toBeUndefined();
   });
+
+  test("is said to be nobody else's once the registry said so, for as long as the row is fresh", () => {
+    const { cache, clock } = cached();
+    const isSole = () => cache.ownerOf(hash(1))?.isSole;
+    cache.put(aDevice({ tokenHash: hash(1) }));
+    expect(isSole()).toBe(false);
+    cache.noteSole(aDevice());
+    cache.noteSole(aDevice({ deviceId: "unknown" }));
+    expect(isSole()).toBe(true);
+    clock.advance(60_000);
+    expect(isSole()).toBe(false);
+    cache.put(aDevice({ tokenHash: hash(1) }));
+    expect(isSole()).toBe(false);
+  });
 });

@@ -49,6 +49,19 @@ test("cached rows are found again, removed ones are not", async () => {
   expect([found.has("d7"), found.has("d11999"), found.has("new")]).toEqual([false, false, true]);
 });
 
+test("the rows of a tenant that was removed, and those for which there was no room, are not found again", async () => {
+  const { cache, saved, kept } = setUp(3);
+  cache.put(aDevice({ tenantId: "zeta" }));
+  await saved.save();
+  cache.invalidateTenant("acme");
+  await saved.save();
+  expect(kept()).toEqual(["dev-0001"]);
+  for (let n = 0; n < 100_000; n++) cache.put(aDevice({ deviceId: `n${n}` }));
+  await saved.save();
+  saved.close();
+  expect(kept()).toHaveLength(cache.size);
+});
+
 test("rows that the cache did not take from the file leave it", async () => {
   const { path, clock, saved, kept } = setUp(3);
   await saved.save();

@@ -158,6 +158,48 @@ describe("answers", () => {
     expect(judge(status, body)).toMatchObject(wanted);
   });
 
+  test.each([
+    ["30", 30_000],
+    ["1.5", 1_500],
+    [new Date(nowMs + 20_000).toUTCString(), 20_000],
+    [new Date(nowMs - 20_000).toUTCString(), 0],
+    ["86400", 600_000],
+    ["soon", 0],
+  ])("busy, with Retry-After: %s", (header, retryAfterMs) => {
+    expect(judge(503, "", { "retry-after": header })).toMatchObject({ kind: "away", retryAfterMs });
+  });
+
+  test("questdb: the line that it names, whatever the status", () => {
+    for (const status of [400, 500])
+      expect(
+        judge(status, { message: "failed to parse line protocol", line: 3 }, {}, "questdb"),
+      ).toMatchObject({
+        kind: "some",
+        suspicion: { kind: "line", index: 2 },
+      });
+    expect(judge(400, { message: "failed to parse line protocol", line: 3 })).toMatchObject({
+      suspicion: null,
+    });
+  });
+
+  test("lines that do not parse are not counted: dropped=0 says nothing", () => {
+    const error = "partial write: unable to parse 'x': missing fields dropped=0";
+    expect(judge(400, { error }, {}, "v1")).toMatchObject({ kind: "some", dropped: null });
+  });
+
+  test.each([
+    [400, "organization not found", "set INFLUXDB_ORG"],
+    [302, "Found", "not InfluxDB's answer: check INFLUXDB_URL"],
+    [403, "no", "INFLUXDB_TOKEN may not write"],
+    [404, "database not found", "create it, or set INFLUX_RETENTION"],
+    [404, "no such page", "check INFLUXDB_URL and INFLUXDB_API"],
+  ])("the remedy for %d %s", (status, error, remedy) => {
+    expect(judge(status, { error })).toMatchObject({
+      slow: false,
+      why: expect.stringContaining(`${error} (${remedy}`),
+    });
+  });
+
   test("v3: lines by number, the others stored", () => {
     const body = {
       error: "partial write of line protocol occurred",
