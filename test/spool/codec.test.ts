@@ -118,6 +118,13 @@ describe("a group", () => {
     expect(decodeGroup(encodeGroup(group), 7, group.length).map(plain)).toEqual(group);
   });
 
+  test("comes back as it was, also if it is large by its names", () => {
+    const group = Array.from({ length: 700 }, (_, i) =>
+      anEntry({ seq: 1 + i, deviceId: "漢".repeat(300), payload: "{}" }),
+    );
+    expect(decodeGroup(encodeGroup(group), 1, group.length).map(plain)).toEqual(group);
+  });
+
   test("is plain if it has few lines, and compressed to a fraction if it has many", () => {
     const few = encodeGroup(entries(2));
     const many = encodeGroup(entries(500));

@@ -118,9 +118,9 @@ describe("trimming", () => {
     expect(spool.first).toBe(11);
   });
 
-  test("nothing is removed from a held seq on", () => {
+  test("nothing is removed from a held seq on, also if it is the last of its group", () => {
     const { spool, trim } = drained({ postgres: settledTo(40) });
-    spool.holdFrom(12);
+    spool.holdFrom(20);
     trim();
     expect(spool.first).toBe(11);
     spool.holdFrom(Number.MAX_SAFE_INTEGER);
