@@ -84,7 +84,6 @@ export class Window {
   /** Takes an entry beyond the cursor back from its detour. */
   reclaim(seq: number): void {
     this.#codes[seq % this.#codes.length] = pending;
-    this.#owners[seq % this.#owners.length] = undefined;
   }
 
   /** On whose detour an entry beyond the cursor is; undefined if on none. */
