@@ -5,32 +5,12 @@
  * The beginning of a trouble is found by looking at the readiness of every part once a second. Rejected alternative: each part keeps its
  * own time, which a new part would forget to do.
  */
-import { z } from "zod";
 import type { Clock, Timer } from "../core/clock.ts";
 import { duration, entriesWait } from "../core/readable.ts";
 import { riskOf, type RiskFacts } from "./risks.ts";
-import { type PartReadiness, partSchema } from "./readiness.ts";
-import type { SinkView, Stats } from "./views.ts";
-
-/** In the names of `/stats`; all but the text null while it works. */
-export const attentionSchema = z.object({
-  level: z.enum(["working", "warning", "critical"]).describe("How bad it is."),
-  // Without the time.
-  text: z.string().describe('"Working", or what is wrong.'),
-  since: z.string().nullable().describe("ISO 8601, UTC; null while it works."),
-  detail: z.string().nullable().describe("The words of the part in trouble."),
-  remedy: z.string().nullable().describe("What is at risk and what to do."),
-});
-export type Attention = Readonly<z.infer<typeof attentionSchema>>;
-
-export const partStateSchema = partSchema.extend({
-  since: z
-    .string()
-    .nullable()
-    .describe("Since when it cannot do its work: ISO 8601, UTC; null while it can."),
-  remedy: z.string().nullable().describe("What is at risk and what to do; null while it can."),
-});
-export type PartState = Readonly<z.infer<typeof partStateSchema>>;
+import type { Attention, PartState } from "./attention-schema.ts";
+import type { SinkView, Stats } from "./measurements.ts";
+import type { PartReadiness } from "./readiness.ts";
 
 /** What the sentence is made of besides readiness. */
 type Facts = RiskFacts &

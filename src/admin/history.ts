@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { Clock, Timer } from "../core/clock.ts";
 import { type HistogramStats, percentileMs } from "../core/histogram.ts";
-import type { Measurements } from "./views.ts";
+import type { Measurements } from "./measurements.ts";
 
 const percentiles = z.object({ p50: z.number().nullable(), p99: z.number().nullable() }).readonly();
 const byName = z.record(z.string(), z.number()).readonly();

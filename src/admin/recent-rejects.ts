@@ -10,7 +10,6 @@
 import { z } from "zod";
 import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
-import type { RejectsView } from "./views.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/throttled-warn.ts";
@@ -59,6 +58,16 @@ interface DeviceRejects {
   readonly rejected: number;
   readonly lastReject: string | null;
   readonly lastRejectMs: number | null;
+}
+
+/** Rejects since the start, the latest first, added up by reason and device. */
+export interface RejectsView {
+  list(filter: {
+    reason?: string | undefined;
+    tenantId?: string | undefined;
+    deviceId?: string | undefined;
+    limit: number;
+  }): readonly RejectRow[];
 }
 
 export class RecentRejects implements RejectsView {

@@ -5,8 +5,8 @@
  * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
 import { duration, entriesWait, number, size } from "../core/readable.ts";
-import type { Attention } from "./attention.ts";
-import type { Stats } from "./views.ts";
+import type { Attention } from "./attention-schema.ts";
+import type { Stats } from "./measurements.ts";
 
 export type RiskFacts = Pick<Stats, "spool" | "sources" | "certificates" | "watchdog">;
 

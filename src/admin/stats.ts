@@ -12,7 +12,7 @@ import { version } from "../version.ts";
 import { cacheStatsOf } from "./cache-stats.ts";
 import { readinessOf, unlessDiskFails } from "./readiness.ts";
 import type { ViewedParts } from "./viewed-parts.ts";
-import type { IngestStats, SinkView, SpoolStats, Stats } from "./views.ts";
+import type { IngestStats, SinkView, SpoolStats, Stats } from "./measurements.ts";
 
 export function statsOf(parts: ViewedParts): Stats {
   const { gatewayId, clock, policy, cache, lookup } = parts;

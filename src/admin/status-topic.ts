@@ -9,8 +9,8 @@ import type { Clock, Timer } from "../core/clock.ts";
 import { maskedIn } from "../core/mask.ts";
 import type { StatusTopic } from "../core/source.ts";
 import { version } from "../version.ts";
-import type { Attention } from "./attention.ts";
-import type { Stats } from "./views.ts";
+import type { Attention } from "./attention-schema.ts";
+import type { Stats } from "./measurements.ts";
 
 const lookEveryMs = 1_000;
 const publishEveryMs = 60_000;

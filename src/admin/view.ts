@@ -7,7 +7,8 @@ import { readinessOf } from "./readiness.ts";
 import { setAsideAt } from "./review/set-aside.ts";
 import { statsOf } from "./stats.ts";
 import type { ViewedParts } from "./viewed-parts.ts";
-import type { GatewayView, Measurements } from "./views.ts";
+import type { GatewayView } from "./views.ts";
+import type { Measurements } from "./measurements.ts";
 
 export function viewOf(parts: ViewedParts): GatewayView {
   const { cache, lookup, registry, policy, activity, rejects, latest } = parts;

@@ -9,7 +9,7 @@
  */
 import { heldReasons } from "../core/held.ts";
 import type { HistogramStats } from "../core/histogram.ts";
-import type { Measurements, SinkView, Stats } from "../admin/views.ts";
+import type { Measurements, SinkView, Stats } from "../admin/measurements.ts";
 
 type Labels = Readonly<Record<string, string>>;
 

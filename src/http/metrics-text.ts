@@ -6,7 +6,7 @@
  * EOF`.
  */
 import { latencyBounds, type HistogramStats } from "../core/histogram.ts";
-import type { Measurements } from "../admin/views.ts";
+import type { Measurements } from "../admin/measurements.ts";
 import { metricsOf, type Metric } from "./metric-table.ts";
 
 export const textMedia = "text/plain; version=0.0.4; charset=utf-8";

@@ -3,9 +3,10 @@
  * against it. What only one kind of source or sink counts stands beside what all of them have, and is described with that kind.
  */
 import { z } from "zod";
-import { attentionSchema, partStateSchema } from "../admin/attention.ts";
+import { attentionSchema, partStateSchema } from "../admin/attention-schema.ts";
 import { cacheStats } from "../admin/cache-stats.ts";
-import type { Counted, Stats } from "../admin/views.ts";
+import type { Counted } from "../admin/views.ts";
+import type { Stats } from "../admin/measurements.ts";
 import type { Counts } from "../core/kind.ts";
 
 const whole = z.number().int().min(0);

@@ -1,5 +1,5 @@
 /** The worst thing that is wrong now, in one sentence with a colour, and whether what the page shows is still true. */
-import type { Attention } from "../admin/attention.ts";
+import type { Attention } from "../admin/attention-schema.ts";
 import { duration, time } from "./words.ts";
 
 export function Sentence({

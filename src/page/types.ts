@@ -3,7 +3,7 @@
  * /openapi.json describes the answers whole.
  */
 import type { Percentiles } from "../admin/history.ts";
-import type { IngestStats, SpoolStats, Stats as GatewayStats } from "../admin/views.ts";
+import type { IngestStats, SpoolStats, Stats as GatewayStats } from "../admin/measurements.ts";
 import type { SinkStats } from "../core/sink.ts";
 
 type IngestCounts = Pick<IngestStats, "received" | "accepted" | "duplicate" | "rejected">;

@@ -1,7 +1,7 @@
 /** The way of a message as a picture: sources, judge, spool, sinks, with the rate on each arrow. Red where it stands still; a click tells why. */
 import { useState } from "hono/jsx/dom";
 import type { Live } from "./api.ts";
-import type { PartState } from "../admin/attention.ts";
+import type { PartState } from "../admin/attention-schema.ts";
 import type { Stats } from "./types.ts";
 import { counted, duration, number, rate, time } from "./words.ts";
 

@@ -2,7 +2,7 @@
 import { beforeEach, expect, test } from "bun:test";
 import { type AttentionWatch, watchAttention } from "../../src/admin/attention.ts";
 import type { PartReadiness } from "../../src/admin/readiness.ts";
-import type { SinkView } from "../../src/admin/views.ts";
+import type { SinkView } from "../../src/admin/measurements.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
 import { noStats } from "../kit/view.ts";
 

@@ -4,7 +4,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { keepHistory } from "../../src/admin/history.ts";
-import type { Measurements } from "../../src/admin/views.ts";
+import type { Measurements } from "../../src/admin/measurements.ts";
 import { Histogram } from "../../src/core/histogram.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { until } from "../kit/until.ts";

@@ -13,7 +13,7 @@
  */
 import { z } from "zod";
 import { explain } from "../../src/core/log.ts";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import type { FleetDevice } from "../../src/simulator/device.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";
 import { freePort } from "../kit/port.ts";

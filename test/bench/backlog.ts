@@ -7,7 +7,7 @@
  */
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { type GatewayProcess, startGateway, statsWhen } from "../kit/gateway.ts";
 import { type Mosquitto, startMosquitto } from "../kit/mosquitto.ts";

@@ -8,7 +8,7 @@ import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { join } from "node:path";
 import postgres from "postgres";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import { registryCsv } from "../../src/simulator/registration.ts";
 import { executable, type GatewayProcess, startGateway, statsWhen } from "../kit/gateway.ts";
 import type { Mosquitto } from "../kit/mosquitto.ts";

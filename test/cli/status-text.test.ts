@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import { statusText } from "../../src/cli/service/status-text.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { fakeView } from "../kit/view.ts";

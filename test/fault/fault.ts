@@ -5,7 +5,7 @@
  */
 import { explain } from "../../src/core/log.ts";
 import { seededRandom, type Random } from "../../src/simulator/random.ts";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import type { Verdict } from "../kit/oracle.ts";
 import { until } from "../kit/until.ts";
 import type { PostgresServer } from "../kit/postgres.ts";

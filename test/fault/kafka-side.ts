@@ -1,5 +1,5 @@
 /** The Kafka of a site: brokers of its own, the two topics, and what an independent reader finds in them at the end. */
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import { startKafka, type Kafka, type KafkaOptions } from "../kit/kafka/broker.ts";
 import { newTopic, proxied, readTopic, type Read } from "../kit/kafka/client.ts";
 import type { Proxy } from "../kit/proxy.ts";

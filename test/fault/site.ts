@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type postgres from "postgres";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import type { Login } from "../../src/simulator/connection.ts";
 import type { FleetDevice } from "../../src/simulator/device.ts";
 import { publishFleet, type PublishResult } from "../../src/simulator/publisher.ts";

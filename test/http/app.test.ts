@@ -6,7 +6,8 @@ import { createApp } from "../../src/http/app.ts";
 import { fakeView, someCacheStats, noStats } from "../kit/view.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";
 import type { PartReadiness } from "../../src/admin/readiness.ts";
-import type { GatewayView, Stats } from "../../src/admin/views.ts";
+import type { GatewayView } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 
 const token = "a-token-of-some-length";
 const sink = { delivered: 5, ignored: 1, refused: 0, skipped: 0, spooled: 8, waiting: 2 };

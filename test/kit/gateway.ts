@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 
 export interface GatewayProcess {
   readonly pid: number;

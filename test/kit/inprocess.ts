@@ -7,7 +7,7 @@ import { silentLog } from "../../src/core/log.ts";
 import type { Intake, Message } from "../../src/core/message.ts";
 import type { Source } from "../../src/core/source.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../src/gateway.ts";
-import type { Stats } from "../../src/admin/views.ts";
+import type { Stats } from "../../src/admin/measurements.ts";
 import type { NewDevice } from "../../src/core/device.ts";
 import { aBody, aMessage, sha256 } from "./builders.ts";
 import { until } from "./until.ts";

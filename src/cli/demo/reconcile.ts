@@ -5,7 +5,7 @@
  * its messages must get, the gateway counts the verdicts that it gave, and the tables hold the rows.
  */
 import type { Database } from "bun:sqlite";
-import type { IngestStats } from "../../admin/views.ts";
+import type { IngestStats } from "../../admin/measurements.ts";
 import { table } from "../report.ts";
 
 export type ByOutcome = Readonly<Record<string, number>>;

@@ -4,7 +4,7 @@
  */
 import { entriesWait } from "../../core/readable.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { Stats } from "../../admin/views.ts";
+import type { Stats } from "../../admin/measurements.ts";
 
 /** Returns a function for calls at intervals: the rate is that since the last call. */
 export function statusText(read: () => Stats, clock: Clock): () => string {

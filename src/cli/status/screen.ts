@@ -6,7 +6,7 @@
  */
 import { stripVTControlCharacters, styleText } from "node:util";
 import { z } from "zod";
-import { attentionSchema } from "../../admin/attention.ts";
+import { attentionSchema } from "../../admin/attention-schema.ts";
 import { partSchema } from "../../admin/readiness.ts";
 import { counted, duration, entriesWait, localTime, number, size } from "../../core/readable.ts";
 import { oneLine } from "../../core/terminal.ts";

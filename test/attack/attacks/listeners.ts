@@ -2,7 +2,7 @@
  * What a device or a stranger can demand from the embedded broker besides messages: subscriptions, identities, and
  * reconnecting again and again.
  */
-import type { Stats } from "../../../src/admin/views.ts";
+import type { Stats } from "../../../src/admin/measurements.ts";
 import type { GatewayProcess } from "../../kit/gateway.ts";
 import { connectPacket, publishPacket } from "../../kit/wire.ts";
 import type { Attack } from "../attack.ts";

@@ -2,7 +2,7 @@
  * InfluxDB answers wrongly, is slow, is gone. PostgreSQL must not notice, and in the end every event is a point. (A
  * fake of InfluxDB 3, because the real one cannot be made to answer so.)
  */
-import type { Stats } from "../../../src/admin/views.ts";
+import type { Stats } from "../../../src/admin/measurements.ts";
 import type { Fault as Answer, Influx3, Write } from "../../kit/influx3.ts";
 import type { Proxy } from "../../kit/proxy.ts";
 import { until } from "../../kit/until.ts";

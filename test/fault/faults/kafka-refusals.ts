@@ -3,7 +3,7 @@
  * nothing at all is no fault of the messages.
  */
 import { createHash } from "node:crypto";
-import type { Stats } from "../../../src/admin/views.ts";
+import type { Stats } from "../../../src/admin/measurements.ts";
 import { allow, configure, kafkaTestable } from "../../kit/kafka/client.ts";
 import { until } from "../../kit/until.ts";
 import type { Fault } from "../fault.ts";

@@ -2,7 +2,7 @@
  * Kafka is killed, hangs, refuses, forgets, moves its leaders; the gateway is killed, or doubled. PostgreSQL must not notice, and in the
  * end an independent reader of committed records finds every event and every reject once, in the order of its device.
  */
-import type { Stats } from "../../../src/admin/views.ts";
+import type { Stats } from "../../../src/admin/measurements.ts";
 import { startGateway, type GatewayProcess } from "../../kit/gateway.ts";
 import { deleteGroup, kafkaTestable } from "../../kit/kafka/client.ts";
 import { until } from "../../kit/until.ts";

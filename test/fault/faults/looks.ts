@@ -1,5 +1,5 @@
 /** What the rows look at while a fault is on. */
-import type { Stats } from "../../../src/admin/views.ts";
+import type { Stats } from "../../../src/admin/measurements.ts";
 import { until } from "../../kit/until.ts";
 import type { KafkaSide } from "../kafka-side.ts";
 import type { Site } from "../site.ts";
