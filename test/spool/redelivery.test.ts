@@ -64,13 +64,19 @@ describe("the redelivery window", () => {
     }
   });
 
-  test("is the same after a restart", () => {
-    const window = new RedeliveryWindow(100);
-    for (let n = 0; n < 1_000; n++) window.add(n, n % 100 === 0 ? 7 : 8);
-    const again = new RedeliveryWindow(100, window.pairs());
-    expect(again.pairs()).toEqual(window.pairs());
-    expect(again.has(0)).toBe(window.has(0));
-  });
+  test.each([37, 1_000, 1_037])(
+    "is the same after a restart, and forgets the same next: %d packets",
+    (count) => {
+      const window = new RedeliveryWindow(100);
+      for (let n = 0; n < count; n++) window.add(n, n % 100 === 0 ? 7 : 8);
+      const again = new RedeliveryWindow(100, window.pairs());
+      for (let n = count; n < count + 80; n++) {
+        expect(again.pairs()).toEqual(window.pairs());
+        expect(window.pairs().at(-2)).toBe(n - 1);
+        for (const each of [window, again]) each.add(n, 8);
+      }
+    },
+  );
 
   test("a fingerprint is a safe integer that changes with sender, packet, topic and every byte", () => {
     const message = aDeviceMessage(1, "a");
