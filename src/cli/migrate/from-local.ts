@@ -172,23 +172,28 @@ function bounded<T extends Row>(rows: readonly T[]): readonly T[] {
   return count <= 0 ? rows.slice(0, count < 0 ? rows.length : 1) : rows.slice(0, count);
 }
 
-function insert(
+/** @returns how many were inserted, or changed by `conflict` */
+async function insert(
   tx: Transaction,
   table: string,
   columns: Readonly<Record<string, string>>,
   rows: readonly Row[],
   conflict = "",
-): Promise<{ count: number }> {
+): Promise<number> {
   const names = Object.keys(columns);
   const texts = rows.map((row, n) => ({ ...row, n }));
   const values = names.map((name) => `${name}::text::${columns[name]}`);
   const record = names.map((name) => `${name} text`).join(", ");
-  return tx.unsafe(
+  const { count } = await tx.unsafe(
     `insert into ${table} (${names.join(", ")}) select ${values.join(", ")}
        from jsonb_to_recordset($1::text::jsonb) as r (n int, ${record}) order by n ${conflict}`,
     [JSON.stringify(texts)],
   );
+  return count;
 }
+
+/** What PostgreSQL has already stays as it is there. */
+const keepTheirs = "on conflict do nothing";
 
 const deviceColumns = {
   ...Object.fromEntries(["tenant_id", "device_id", "site_id", "status"].map((name) => [name, "text"])),
@@ -200,10 +205,7 @@ const deviceColumns = {
   previous_token_until: "timestamptz",
 };
 
-/**
- * A device that PostgreSQL already knows stays as it is there. One that somebody put into the local file without a time of its
- * registration is registered now: PostgreSQL wants one.
- */
+/** One that somebody put into the local file without a time of its registration is registered now: PostgreSQL wants one. */
 async function moveDevices(local: Database, db: Postgres, refused: string[]): Promise<number> {
   const names = Object.keys(deviceColumns).join(", ");
   const select = local.query<Row, [string, string, number]>(
@@ -219,29 +221,19 @@ async function moveDevices(local: Database, db: Postgres, refused: string[]): Pr
     added += await inParts(
       batch,
       (part) =>
-        db.transaction("moving devices", async (tx) => {
-          const { count } = await insert(
-            tx,
-            "device_registry",
-            deviceColumns,
-            part,
-            "on conflict do nothing",
-          );
-          return count;
-        }),
+        db.transaction("moving devices", (tx) =>
+          insert(tx, "device_registry", deviceColumns, part, keepTheirs),
+        ),
       (row, why) => remember(refused, `device_registry ${row["tenant_id"]}/${row["device_id"]}: ${why}`),
     );
     [tenant, device] = [String(last["tenant_id"]), String(last["device_id"])];
   }
 }
 
-async function moveSettings(local: Database, db: Postgres): Promise<number> {
+function moveSettings(local: Database, db: Postgres): Promise<number> {
   const columns = { key: "text", value: "text", updated_at: "timestamptz" };
   const rows = local.query<Row, []>("SELECT key, value, updated_at FROM app_settings").all();
-  const { count } = await db.transaction("moving settings", (tx) =>
-    insert(tx, "app_settings", columns, rows, "on conflict do nothing"),
-  );
-  return count;
+  return db.transaction("moving settings", (tx) => insert(tx, "app_settings", columns, rows, keepTheirs));
 }
 
 /** Adds the counts to those in PostgreSQL: in one transaction, and so once. */
@@ -283,7 +275,7 @@ async function movePosition(local: Database, db: Postgres): Promise<void> {
   };
   const rows = local.query<Row, []>("SELECT * FROM sluice_position").all();
   await db.transaction("moving the position", (tx) =>
-    insert(tx, "sluice_position", columns, rows, "on conflict do nothing"),
+    insert(tx, "sluice_position", columns, rows, keepTheirs),
   );
 }
 
