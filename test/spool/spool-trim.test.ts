@@ -291,6 +291,19 @@ describe("at the byte bound", () => {
     expect(spool.bytes).toBeLessThanOrEqual(bytesMax);
   });
 
+  test("they lose nothing if there is room for what all have settled, and never the newest group", () => {
+    const spool = kit.spool({ bytesMax });
+    spool.keepFor(["postgres"], ["redis"]);
+    for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
+    spool.setCursor("postgres", settledTo(8));
+    spool.setCursor("redis", settledTo(1));
+    spool.append(bulky(1, 30_000), emptyRecord);
+    expect(spool.first).toBe(2);
+    spool.setCursor("postgres", settledTo(9));
+    spool.append(bulky(4, 60_000), emptyRecord);
+    expect(seqsIn(spool, spool.first)).toEqual([9, 10, 11, 12, 13]);
+  });
+
   test("a group larger than the bound is written once everything else is settled", () => {
     const spool = kit.spool({ bytesMax: 65_536 });
     spool.keepFor(["postgres"]);
