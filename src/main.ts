@@ -12,8 +12,8 @@ import type { Process } from "./cli/command.ts";
 import { beginWithSettings } from "./cli/engine-settings.ts";
 import { goPastProxies } from "./cli/past-proxies.ts";
 import { toStandardError, toStandardOutput } from "./cli/output.ts";
-import { logForm } from "./core/log-form.ts";
-import { createLog, explain, logWritten } from "./core/log.ts";
+import { logForm } from "./core/log/form.ts";
+import { createLog, explain, logWritten } from "./core/log/log.ts";
 
 beginWithSettings(process.argv.slice(2), process.env);
 goPastProxies(process.env);

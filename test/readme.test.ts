@@ -10,7 +10,7 @@ import type { Command } from "../src/cli/command.ts";
 import { topicHelp, topics } from "../src/cli/help.ts";
 import { allSettings } from "../src/config/tables.ts";
 import { systemClock } from "../src/core/clock.ts";
-import { silentLog } from "../src/core/log.ts";
+import { silentLog } from "../src/core/log/log.ts";
 import { createApp } from "../src/http/app.ts";
 import { metricsOf } from "../src/http/metric-table.ts";
 import { nameOf } from "../src/http/metrics-text.ts";
@@ -74,7 +74,7 @@ describe("every `sluice …` that people are told to type", () => {
   });
 });
 
-/** Of HTTP ingest, which is a source with a listener of its own (source/http-requests.ts). */
+/** Of HTTP ingest, which is a source with a listener of its own (source/http/requests.ts). */
 const ingestPaths = ["tenant/{tenant}/device/{device}/{type}", "batch", "topic/{topic}"].map(
   (path) => `/ingest/v1/${path}`,
 );

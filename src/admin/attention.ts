@@ -6,7 +6,7 @@
  * own time, which a new part would forget to do.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { duration, entriesWait } from "../core/readable.ts";
+import { duration, entriesWait } from "../core/text/readable.ts";
 import { riskOf, type RiskFacts } from "./risks.ts";
 import type { Attention, PartState } from "./attention-schema.ts";
 import type { SinkView, Stats } from "./measurements.ts";

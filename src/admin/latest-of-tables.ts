@@ -26,7 +26,7 @@ import {
   type SeenPage,
   type SeenQuery,
 } from "../core/latest-view.ts";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import type { EventTable, HeldEntries, SeenDevice } from "../core/recent.ts";
 
 /** Events of a device whose metrics are put together: it may send some in one message and others in the next. */

@@ -7,7 +7,7 @@ import type { Attention, PartState } from "./attention-schema.ts";
 import type { CacheStats } from "./cache-stats.ts";
 import type { PartReadiness } from "./readiness.ts";
 import type { HistogramStats } from "../core/histogram.ts";
-import type { CertificateEnd } from "../core/pem.ts";
+import type { CertificateEnd } from "../core/net/pem.ts";
 import type { SinkStats } from "../core/sink.ts";
 
 /** The stats of a sink, and what only this sink counts. */

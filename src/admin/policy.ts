@@ -4,7 +4,7 @@
  * A row that cannot be read keeps the last good value and is reported, so that a slip in a table never changes what a
  * gateway does to something nobody asked for.
  */
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 import type { Registry } from "../core/registry.ts";
 import { policySettings, type Policy } from "../judge/judge.ts";
 

@@ -6,8 +6,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import type { Clock, Timer } from "../core/clock.ts";
-import { descriptorsMax } from "../core/descriptors.ts";
-import { residentBytes } from "../core/resident.ts";
+import { descriptorsMax } from "../core/memory/descriptors.ts";
+import { residentBytes } from "../core/memory/resident.ts";
 
 /** In the names of `/stats`. Files are null if the system does not show them (not Linux). */
 export interface ProcessStats {

@@ -1,6 +1,6 @@
 /** `/readyz`: whether each part can do its work now, and what it says. */
 import { z } from "zod";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { Lookup, LookupStats } from "../registry/contract.ts";
@@ -8,7 +8,7 @@ import type { RecentRejects } from "./recent-rejects.ts";
 import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";
 import type { Spool } from "../spool/spool.ts";
-import { counted } from "../core/readable.ts";
+import { counted } from "../core/text/readable.ts";
 
 /** One part: a row of `/readyz`. */
 export const partSchema = z.object({

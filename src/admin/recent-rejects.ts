@@ -12,7 +12,7 @@ import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 import { scrub } from "../judge/scrub.ts";
-import type { Warn } from "../core/throttled-warn.ts";
+import type { Warn } from "../core/log/throttled-warn.ts";
 
 /** Devices kept per reason. */
 export const devicesMax = 1_000;

@@ -4,7 +4,7 @@
  *
  * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
-import { duration, entriesWait, number, size } from "../core/readable.ts";
+import { duration, entriesWait, number, size } from "../core/text/readable.ts";
 import type { Attention } from "./attention-schema.ts";
 import type { Stats } from "./measurements.ts";
 

@@ -5,7 +5,7 @@
  * each sink's with what it was offered.
  */
 import { type Histogram, percentileMs } from "../core/histogram.ts";
-import { logLinesLost } from "../core/log.ts";
+import { logLinesLost } from "../core/log/log.ts";
 import type { SinkStats } from "../core/sink.ts";
 import type { Drain } from "../drain/drain.ts";
 import { version } from "../version.ts";

@@ -6,7 +6,7 @@
  * connection was the alternative: it may stand while that one is away, and would need credentials, TLS and patience of its own.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import { maskedIn } from "../core/mask.ts";
+import { maskedIn } from "../core/text/mask.ts";
 import type { StatusTopic } from "../core/source.ts";
 import { version } from "../version.ts";
 import type { Attention } from "./attention-schema.ts";

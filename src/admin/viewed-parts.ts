@@ -1,7 +1,7 @@
 /** The parts of a gateway of which it shows something. */
-import type { Attempts } from "../core/attempts.ts";
+import type { Attempts } from "../core/net/attempts.ts";
 import type { LatestParts } from "../core/latest-view.ts";
-import type { CertificateEnd } from "../core/pem.ts";
+import type { CertificateEnd } from "../core/net/pem.ts";
 import type { Registry } from "../core/registry.ts";
 import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";

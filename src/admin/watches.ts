@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import type { Source } from "../core/source.ts";
 import type { Retention, RetentionBounds, Store } from "../core/store.ts";
 import type { Drain } from "../drain/drain.ts";

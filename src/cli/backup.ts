@@ -7,10 +7,10 @@
  */
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { explain } from "../core/log.ts";
-import { isThere } from "../core/owner.ts";
-import { size } from "../core/readable.ts";
-import { flush } from "../core/whole-file.ts";
+import { explain } from "../core/log/log.ts";
+import { isThere } from "../core/file/owner.ts";
+import { size } from "../core/text/readable.ts";
+import { flush } from "../core/file/whole-file.ts";
 import { withDatabase } from "../spool/tools/spool-file.ts";
 import { command, json } from "./command.ts";
 import { configured } from "./configuration.ts";

@@ -7,7 +7,7 @@ import { command, type CommandGroup, type Context, string } from "./command.ts";
 import { segment } from "./gateway-client.ts";
 import { jsonLine, table } from "./report.ts";
 import { clientOf, runningOptions, type WhichGateway } from "./which-gateway.ts";
-import { counted } from "../core/readable.ts";
+import { counted } from "../core/text/readable.ts";
 
 const stats = command({
   name: "stats",

@@ -8,7 +8,7 @@
  */
 import { z } from "zod";
 import type { Place } from "../config/read.ts";
-import type { Log, LogLevel } from "../core/log.ts";
+import type { Log, LogLevel } from "../core/log/log.ts";
 import { readTimestamp } from "../judge/timestamp.ts";
 
 /** The process as a command sees it. main.ts passes the real one, a test its own. */

@@ -3,7 +3,7 @@
  * is, because a shell that lost DATABASE_URL on the way would otherwise silently work on another store.
  */
 import { makeDataDir } from "../config/host.ts";
-import { isThere } from "../core/owner.ts";
+import { isThere } from "../core/file/owner.ts";
 import type { Store } from "../core/store.ts";
 import { openStore, storeNameOf } from "../store/open-store.ts";
 import { localFile } from "../store/sqlite/local-file.ts";

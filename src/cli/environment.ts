@@ -10,7 +10,7 @@ import { parseEnvFile } from "../config/env-file.ts";
 import { exposureOfSecret } from "../config/exposure.ts";
 import { allSettings, credentialNames } from "../config/tables.ts";
 import { unitEnvironment } from "../config/unit.ts";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import { ConfigurationError, type Context } from "./command.ts";
 
 /** Settings from a file; `path` is for people. */

@@ -1,6 +1,6 @@
 /** `sluice events`: what happens to the next messages, one line each, live until interrupted. */
 import { z } from "zod";
-import { oneLine } from "../core/terminal.ts";
+import { oneLine } from "../core/text/terminal.ts";
 import { command, number, toggle } from "./command.ts";
 import { deviceOption } from "./devices/device-options.ts";
 import { withQuery } from "./gateway-client.ts";

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { thisHost } from "../config/host.ts";
 import { readTable } from "../config/read.ts";
 import { z } from "zod";
-import { isLoopback } from "../core/listen.ts";
+import { isLoopback } from "../core/net/listen.ts";
 import { importResult } from "../admin/bulk/import.ts";
 import { toColumns } from "../core/columns.ts";
 import { deviceColumns, deviceOf } from "../admin/device-columns.ts";

@@ -6,8 +6,8 @@
  */
 import { wrapped } from "../config/print-settings.ts";
 import { CommanderError, Command as Words, Help } from "commander";
-import { explain } from "../core/log.ts";
-import { masked } from "../core/mask.ts";
+import { explain } from "../core/log/log.ts";
+import { masked } from "../core/text/mask.ts";
 import { commit, version } from "../version.ts";
 import { backup } from "./backup.ts";
 import { cache } from "./cache.ts";
@@ -43,7 +43,7 @@ import { settings } from "./settings.ts";
 import { simulate } from "./simulate.ts";
 import { status, top } from "./status/index.ts";
 import { spool } from "./spool/index.ts";
-import { printable } from "../core/terminal.ts";
+import { printable } from "../core/text/terminal.ts";
 
 /** Every command, in the order of the help. */
 export const commands: readonly (Command | CommandGroup)[] = [

@@ -4,7 +4,7 @@
  * It is written synchronously, straight to the descriptor. Rejected alternative: Bun's process.stdout, because it
  * calls back before earlier writes have left the process, so an export into a pipe was cut short with exit code 0,
  * and a full disk went unnoticed. A command has nothing better to do than to wait for its reader; the log of a
- * gateway has, and goes another way (core/log-output.ts).
+ * gateway has, and goes another way (core/log/output.ts).
  */
 import { readFileSync, writeSync } from "node:fs";
 

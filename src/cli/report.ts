@@ -1,6 +1,6 @@
 /** What several commands print: where they work, a line per second, tables, lists, JSON. */
 import type { PublishCounts } from "../simulator/publisher.ts";
-import { oneLine } from "../core/terminal.ts";
+import { oneLine } from "../core/text/terminal.ts";
 import type { Context } from "./command.ts";
 
 export function progressLine({ sent, acknowledged, refused, unanswered, elapsedMs }: PublishCounts): string {

@@ -4,7 +4,7 @@
  */
 import { createSettingStore } from "../admin/live-stores.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "../admin/setting-store.ts";
-import { silentLog } from "../core/log.ts";
+import { silentLog } from "../core/log/log.ts";
 import { createLivePolicy } from "../admin/policy.ts";
 import { command, type CommandGroup, type Context, json, UsageError } from "./command.ts";
 import { configured } from "./configuration.ts";

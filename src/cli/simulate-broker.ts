@@ -4,8 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { keepSecret, masked } from "../core/mask.ts";
-import { brokerSchemes } from "../core/mqtt-url.ts";
+import { keepSecret, masked } from "../core/text/mask.ts";
+import { brokerSchemes } from "../core/net/mqtt-url.ts";
 import { urlOf } from "../core/settings.ts";
 import { type Context, option, UsageError, string } from "./command.ts";
 

@@ -7,7 +7,7 @@
  */
 import { isLevel } from "../core/topic-level.ts";
 import { z } from "zod";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import { faultNames, faultOf, parseFaults } from "../simulator/fault.ts";
 import { createFleet, type Fleet } from "../simulator/fleet.ts";
 import { publishFleet, type PublishResult } from "../simulator/publisher.ts";

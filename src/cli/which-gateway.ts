@@ -1,5 +1,5 @@
 /** Which running gateway a command works with: the one that --gateway names, else the one on this host. */
-import { hostPort, parseListen } from "../core/listen.ts";
+import { hostPort, parseListen } from "../core/net/listen.ts";
 import { type Context, json, string } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { type GatewayClient, gatewayClient } from "./gateway-client.ts";

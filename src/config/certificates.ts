@@ -3,7 +3,7 @@
  * watched from its first day. The files are read at most once a minute, because a bundle of CAs holds a hundred
  * certificates and /metrics may be read often.
  */
-import { certificateEnd, type CertificateEnd } from "../core/pem.ts";
+import { certificateEnd, type CertificateEnd } from "../core/net/pem.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Config } from "./index.ts";
 import { placesOf } from "./tables.ts";

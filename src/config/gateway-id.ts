@@ -5,8 +5,8 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { explain, type Log } from "../core/log.ts";
-import { writeWhole } from "../core/whole-file.ts";
+import { explain, type Log } from "../core/log/log.ts";
+import { writeWhole } from "../core/file/whole-file.ts";
 import type { Host } from "./host.ts";
 
 export const gatewayIdPattern = /^[A-Za-z0-9._-]{1,64}$/;

@@ -1,5 +1,5 @@
 /** What is wrong with the places where the gateway listens, taken together: each part knows its own alone. */
-import { isLoopback, parseListen } from "../core/listen.ts";
+import { isLoopback, parseListen } from "../core/net/listen.ts";
 import type { Config } from "./tables.ts";
 
 /** @param sources names of those that are asked for */

@@ -2,11 +2,11 @@
  * The file of mappings as a part of the configuration: read with it, so that its mistakes are reported with the
  * others, and checked against what the sources need.
  */
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 import { clashes, levelsOf, subscribed } from "../core/topic-filter.ts";
 import type { Mapping } from "../judge/mapping/compile.ts";
 import { readMappingFile } from "../judge/mapping/file.ts";
-import { filtersOf, type MqttSettings } from "../source/mqtt-options.ts";
+import { filtersOf, type MqttSettings } from "../source/mqtt/options.ts";
 import type { Host } from "./host.ts";
 
 export interface MappingsRead {

@@ -4,8 +4,8 @@
  * checks across settings can still run.
  */
 import { join } from "node:path";
-import { explain } from "../core/log.ts";
-import { keepSecret, masked } from "../core/mask.ts";
+import { explain } from "../core/log/log.ts";
+import { keepSecret, masked } from "../core/text/mask.ts";
 import { credentialOf, isKeyFile, noCredential, type Setting, type Settings } from "../core/settings.ts";
 import type { Host } from "./host.ts";
 

@@ -10,7 +10,7 @@
  */
 import type { Config, Loaded } from "./index.ts";
 import { placesOf } from "./tables.ts";
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 
 export const readAgainMs = 10_000;
 

@@ -1,6 +1,6 @@
 /** What is wrong with STATUS_TOPIC beside the other settings: nobody to publish it, or we would take our own status for a message. */
 import { levelsOf, meets } from "../core/topic-filter.ts";
-import { filtersOf } from "../source/mqtt-options.ts";
+import { filtersOf } from "../source/mqtt/options.ts";
 import type { Config } from "./tables.ts";
 
 /** @param sources the kinds that the settings ask for */

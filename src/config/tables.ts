@@ -23,7 +23,7 @@ import { mappingSettings } from "../judge/mapping/file.ts";
 import { cacheSettings } from "../registry/auth-cache.ts";
 import { sharedAuthSettings } from "../redis/shared-auth-settings.ts";
 import { lookupSettings } from "../registry/lookup.ts";
-import { memorySettings } from "../core/memory-budget.ts";
+import { memorySettings } from "../core/memory/budget.ts";
 import { tablesOf, titlesOf } from "../core/kind.ts";
 import { SINKS } from "../sink/index.ts";
 import { localSettings } from "../store/sqlite/retention.ts";

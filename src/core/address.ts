@@ -8,7 +8,7 @@
  */
 import { deviceKey } from "./device.ts";
 import type { MessageAddress } from "./message.ts";
-import { interned, ownText } from "./own-text.ts";
+import { interned, ownText } from "./text/own-text.ts";
 
 /** Topics of which the speaker is kept; more, if the auth cache may have more devices. */
 export const topicsMax = 131_072;

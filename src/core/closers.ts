@@ -3,7 +3,7 @@
  * turn. Rejected alternative: AsyncDisposableStack, which does the same but tells of several failures as one nested error, while an
  * operator wants a line for each.
  */
-import { explain, type Log } from "./log.ts";
+import { explain, type Log } from "./log/log.ts";
 
 export interface Closers {
   /** To be done before everything that was added before. */

@@ -6,9 +6,9 @@
  * the order of the sink's script (sink/redis/scripts.ts), too.
  */
 import type { Event } from "./entry.ts";
-import { isObject } from "./is-object.ts";
-import { parseDigits } from "./json-digits.ts";
-import { skeletonOf } from "./json-scan.ts";
+import { isObject } from "./text/is-object.ts";
+import { parseDigits } from "./text/json-digits.ts";
+import { skeletonOf } from "./text/json-scan.ts";
 
 /** A metric's value, which the entry brought. */
 interface Value {

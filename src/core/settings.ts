@@ -5,7 +5,7 @@
  * gathers them, reads the environment once and reports every mistake at once.
  */
 import { z } from "zod";
-import { parseListen } from "./listen.ts";
+import { parseListen } from "./net/listen.ts";
 import { readMeasure, suchAs, writtenMeasure } from "./measure.ts";
 
 export interface Setting<T> {

@@ -8,7 +8,7 @@
 import type { Clock } from "./clock.ts";
 import type { Entry } from "./entry.ts";
 import type { Kind } from "./kind.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "./log/log.ts";
 import type { EventTable, HeldEntries } from "./recent.ts";
 import { oneOf, integer, type Setting, type Settings, type Values } from "./settings.ts";
 

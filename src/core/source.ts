@@ -1,10 +1,10 @@
 /** The contract between a source of messages and the gateway. */
-import type { MemoryBound } from "./memory-bound.ts";
+import type { MemoryBound } from "./memory/bound.ts";
 import type { Clock } from "./clock.ts";
 import type { DeviceId } from "./device.ts";
 import type { Kind } from "./kind.ts";
-import type { ListenAddress } from "./listen.ts";
-import type { Log } from "./log.ts";
+import type { ListenAddress } from "./net/listen.ts";
+import type { Log } from "./log/log.ts";
 import type { Intake, Message } from "./message.ts";
 import type { Settings, Values } from "./settings.ts";
 

@@ -8,9 +8,9 @@
  * Nothing else retries, waits or counts. Every entry is exactly one of delivered, ignored, refused, skipped and waiting.
  */
 import { unlessStopped, sleep, withDeadline, type Clock } from "../core/clock.ts";
-import { memoryShares } from "../core/memory-budget.ts";
+import { memoryShares } from "../core/memory/budget.ts";
 import { Histogram } from "../core/histogram.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import { Away } from "./away.ts";
 import { Aside, stuckLane, stuckOf, type Stuck } from "./aside.ts";
 import { deliver } from "./deliver.ts";

@@ -5,7 +5,7 @@
  * spool), so that a spool restored from a copy is told from the one that went on: of an epoch both know, what both have
  * is settled; entries of epochs it never heard of are not, whatever their numbers.
  */
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import type { DrainedSpool, EpochRange } from "./drained-spool.ts";
 import type { Position, Totals } from "../core/sink.ts";
 

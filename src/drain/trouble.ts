@@ -3,9 +3,9 @@
  * when it begins, when it changes to what was not said yet, and when it ends.
  */
 import { backoffMs } from "../core/clock.ts";
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 import { Outage } from "../core/outage.ts";
-import { Said } from "../core/said.ts";
+import { Said } from "../core/log/said.ts";
 
 const backoffBaseMs = 250;
 const backoffMaxMs = 30_000;

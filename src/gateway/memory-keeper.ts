@@ -10,7 +10,7 @@
 import { gcAndSweep } from "bun:jsc";
 import type { Clock } from "../core/clock.ts";
 import { unmapProgram } from "./program-pages.ts";
-import { residentBytes } from "../core/resident.ts";
+import { residentBytes } from "../core/memory/resident.ts";
 
 const MiB = 1024 * 1024;
 

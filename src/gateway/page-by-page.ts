@@ -5,7 +5,7 @@
  * is write-protected, it never finds one. If the system has no such thing, or does not allow it (as in Docker), all is as before.
  */
 import { closeSync } from "node:fs";
-import { libc } from "../core/libc.ts";
+import { libc } from "../core/memory/libc.ts";
 
 const callNumber = process.arch === "arm64" ? 282 : 323;
 /** O_CLOEXEC and UFFD_USER_MODE_ONLY, which needs no right. */

@@ -9,7 +9,7 @@
  * more memory than it finds. If something is missing (another system, no /proc, no libc, no section of that name), nothing is done.
  */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
-import { libc } from "../core/libc.ts";
+import { libc } from "../core/memory/libc.ts";
 import { openPageByPage } from "./page-by-page.ts";
 
 /** Resident of files: where pages come one by one an idle gateway has 8 MiB of its program, and one under load 22; 22 and 36 elsewhere. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { columnsOf, deviceColumns, filterOf, filterQuery } from "../admin/device-columns.ts";
 import type { HeardDevice, HeardDevices } from "../admin/heard-devices.ts";
-import { isoOf } from "../core/iso.ts";
+import { isoOf } from "../core/text/iso.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { limitParameter } from "./schemas.ts";
 import { cursorParameter, cursorText } from "./seen-cursor.ts";

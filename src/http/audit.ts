@@ -10,8 +10,8 @@
 import { createHash } from "node:crypto";
 import { appendFileSync, renameSync, statSync } from "node:fs";
 import type { Clock } from "../core/clock.ts";
-import { explain, type Log } from "../core/log.ts";
-import { maskedIn } from "../core/mask.ts";
+import { explain, type Log } from "../core/log/log.ts";
+import { maskedIn } from "../core/text/mask.ts";
 
 export const auditBytesMax = 10_000_000;
 

@@ -6,12 +6,12 @@
  * streams, and words its errors in its own way. Here zod checks and zod writes the JSON Schema, and the rest is this
  * file.
  */
-import { whyOf } from "../core/zod-words.ts";
+import { whyOf } from "../core/text/zod-words.ts";
 import { isLevel } from "../core/topic-level.ts";
 import type { Context, Hono } from "hono";
 import type { z } from "zod";
-import { explain } from "../core/log.ts";
-import { printable } from "../core/terminal.ts";
+import { explain } from "../core/log/log.ts";
+import { printable } from "../core/text/terminal.ts";
 import type { AuditLog } from "./audit.ts";
 import { RegistryError } from "../admin/registry-error.ts";
 import type { HttpEnv } from "./guard.ts";

@@ -8,9 +8,9 @@
  *   or a session that was opened with it (sessions.ts). /devices, which only reads, also takes READ_TOKEN.
  */
 import type { Context, MiddlewareHandler } from "hono";
-import type { Attempts } from "../core/attempts.ts";
-import type { Warn } from "../core/throttled-warn.ts";
-import { isLoopback } from "../core/listen.ts";
+import type { Attempts } from "../core/net/attempts.ts";
+import type { Warn } from "../core/log/throttled-warn.ts";
+import { isLoopback } from "../core/net/listen.ts";
 import { problem } from "./problem.ts";
 import type { Sessions } from "./sessions.ts";
 import { tokenCheck, tooManyWrong } from "./token-check.ts";

@@ -5,7 +5,7 @@
 import { toColumns, toFields } from "../core/columns.ts";
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
-import { rawJson } from "../core/json-digits.ts";
+import { rawJson } from "../core/text/json-digits.ts";
 import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";

@@ -1,7 +1,7 @@
 /** /login and /logout: exchange ADMIN_TOKEN for a session, say whether there is one, and end it. */
 import { z } from "zod";
-import type { Attempts } from "../core/attempts.ts";
-import type { Warn } from "../core/throttled-warn.ts";
+import type { Attempts } from "../core/net/attempts.ts";
+import type { Warn } from "../core/log/throttled-warn.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { problem } from "./problem.ts";
 import type { Sessions } from "./sessions.ts";

@@ -3,8 +3,8 @@
  * wrong.
  */
 import { STATUS_CODES } from "node:http";
-import { masked } from "../core/mask.ts";
-import { printable } from "../core/terminal.ts";
+import { masked } from "../core/text/mask.ts";
+import { printable } from "../core/text/terminal.ts";
 
 /**
  * `detail`: one sentence that says what was wrong and the remedy; never a secret, nor the words of an internal error.

@@ -1,14 +1,14 @@
 /** The listener in front of the app. */
-import { type Attempts, createAttempts } from "../core/attempts.ts";
+import { type Attempts, createAttempts } from "../core/net/attempts.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import { listenAt, optionalString, string, type Values } from "../core/settings.ts";
 import { z } from "zod";
-import { cannotListen } from "../core/cannot-listen.ts";
+import { cannotListen } from "../core/net/cannot-listen.ts";
 import { createApp } from "./app.ts";
 import { createAudit, whoHolds } from "./audit.ts";
 import { importBytesMax } from "./bulk-endpoints.ts";
-import { hostPort, isLoopback, parseListen } from "../core/listen.ts";
+import { hostPort, isLoopback, parseListen } from "../core/net/listen.ts";
 import type { GatewayView } from "../admin/views.ts";
 
 const tokenPattern = z.string().regex(/^\S{16,}$/, "at least 16 characters without spaces");

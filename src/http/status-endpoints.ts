@@ -3,7 +3,7 @@
  * same for Prometheus).
  */
 import { z } from "zod";
-import { maskedIn } from "../core/mask.ts";
+import { maskedIn } from "../core/text/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { metricsText, openMetricsMedia, textMedia } from "./metrics-text.ts";
 import { problem } from "./problem.ts";

@@ -6,7 +6,7 @@
  * expiry and renewal, of which one would be forgotten. A reader that does not keep up is ended, not buffered.
  */
 import type { Clock } from "../core/clock.ts";
-import { maskedIn } from "../core/mask.ts";
+import { maskedIn } from "../core/text/mask.ts";
 import { problem } from "./problem.ts";
 
 const streamsMax = 50;

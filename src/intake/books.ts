@@ -5,7 +5,7 @@
  * being judged is not written: after a crash nobody acknowledged it, and it is received again.
  */
 import type { Entry } from "../core/entry.ts";
-import { counted, countedEntries } from "../core/readable.ts";
+import { counted, countedEntries } from "../core/text/readable.ts";
 
 export interface BookTotals {
   readonly received: number;

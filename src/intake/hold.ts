@@ -4,7 +4,7 @@
  * Its begin and its end are logged once each, however often the group is tried in between; what is shown is the last try's reason.
  */
 import { heldReasons, type HeldReason } from "../core/held.ts";
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 
 const retryMsMin = 250;
 /** A try that only waited, such as 5 s for another process to let go of the file, puts the next one off no further. */

@@ -16,7 +16,7 @@
  * would have to know.)
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 
 export interface HostClock extends Clock {
   /** Tells the newest time in the spool; undefined if it is empty. Once, before anything is received. */

@@ -11,7 +11,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Deferred, Entry } from "../core/entry.ts";
 import type { HeldReason } from "../core/held.ts";
 import { Histogram } from "../core/histogram.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import type { Intake, Message } from "../core/message.ts";
 import { Books } from "./books.ts";
 import { DeferredDevices } from "./deferred.ts";

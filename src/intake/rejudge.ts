@@ -7,8 +7,8 @@
  */
 import { backoffMs, sleep, type Clock, unlessStopped } from "../core/clock.ts";
 import type { Deferred, Entry } from "../core/entry.ts";
-import { explain, type Log } from "../core/log.ts";
-import { Said } from "../core/said.ts";
+import { explain, type Log } from "../core/log/log.ts";
+import { Said } from "../core/log/said.ts";
 import type { Books } from "./books.ts";
 import type { HostClock } from "./host-clock.ts";
 import type { Ingest } from "./ingest.ts";

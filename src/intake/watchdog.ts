@@ -8,7 +8,7 @@
  * watchdog is not fed either.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import { integer } from "../core/settings.ts";
 import type { Source } from "../core/source.ts";
 

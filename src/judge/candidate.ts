@@ -8,7 +8,7 @@ import type { DeviceId } from "../core/device.ts";
 import type { Deferred, Entry, Event, Kind, Reject } from "../core/entry.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
-import { isObject } from "../core/is-object.ts";
+import { isObject } from "../core/text/is-object.ts";
 import { redact, secretsIn } from "./redact.ts";
 import { mayNameSecret } from "./secret-names.ts";
 import { forReplay, keptOf, whileDeferred } from "./mapping/envelope.ts";

@@ -4,8 +4,8 @@
  * The size is checked first, on the bytes as they came: a payload that is too large is never parsed. (The earlier
  * services measured the payload after parsing it and writing it anew, so a message's fate depended on its spelling.)
  */
-import { isObject } from "../core/is-object.ts";
-import { parseDigits } from "../core/json-digits.ts";
+import { isObject } from "../core/text/is-object.ts";
+import { parseDigits } from "../core/text/json-digits.ts";
 import { integer } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";

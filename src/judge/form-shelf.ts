@@ -2,7 +2,7 @@
  * Learns how a payload is written: its form, of text that was judged stage by stage and accepted. Equal forms are one, which all devices
  * of a kind share. A form is known by its number, so that a device keeps none that was forgotten.
  */
-import { ownText } from "../core/own-text.ts";
+import { ownText } from "../core/text/own-text.ts";
 import { tokenStart } from "../core/token.ts";
 import { Form, kinds, type Kind, type Slot } from "./form.ts";
 import { namesSecret } from "./secret-names.ts";

@@ -2,7 +2,7 @@
  * Stage "metrics": metrics are flat, few, and named so that any store can hold them. It checks every message type
  * that carries metrics.
  */
-import { isObject } from "../core/is-object.ts";
+import { isObject } from "../core/text/is-object.ts";
 import type { Body } from "./decode.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 

@@ -5,9 +5,9 @@
  * changes digits (1.0 becomes 1), and a secret behind a duplicate key is not in the parsed value but would stay in a
  * reject's bytes. The usual message, with one "provision_token" and no other secret, costs two slices.
  */
-import { isObject } from "../core/is-object.ts";
+import { isObject } from "../core/text/is-object.ts";
 import { tokenStart, wholeTokens } from "../core/token.ts";
-import { endOfString, endOfValue, skeletonOf, skipBlank } from "../core/json-scan.ts";
+import { endOfString, endOfValue, skeletonOf, skipBlank } from "../core/text/json-scan.ts";
 import { tokenOf } from "./authorize.ts";
 import {
   blank,

@@ -5,7 +5,7 @@
  * The text is searched and not the parsed value, because PostgreSQL parses all of the text, including what a
  * duplicate key hides. A few quick searches clear nearly every message; only a suspect text is walked through.
  */
-import { endOfString, quote, skeletonOf } from "../core/json-scan.ts";
+import { endOfString, quote, skeletonOf } from "../core/text/json-scan.ts";
 
 /**
  * PostgreSQL recurses once per level, and errors when its stack is exhausted (SQLSTATE 54001); no device needs this

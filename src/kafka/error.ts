@@ -2,7 +2,7 @@
  * What Kafka's answers mean to a gateway: wait, look again, act, or it is the record's own fault. The codes are those of the
  * protocol (org.apache.kafka.common.protocol.Errors).
  */
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import { Outage } from "../core/outage.ts";
 
 /** An answer with an error code. */

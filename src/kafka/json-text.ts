@@ -2,7 +2,7 @@
  * Steps from member to member of JSON text that is known to be valid: so numbers are passed on digit by digit (1.0 stays 1.0, 2^60
  * keeps its digits), which a parse would change.
  */
-import { endOfString, endOfValue, quote, skipBlank } from "../core/json-scan.ts";
+import { endOfString, endOfValue, quote, skipBlank } from "../core/text/json-scan.ts";
 
 /** As char codes. */
 export const sign = {

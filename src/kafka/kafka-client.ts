@@ -11,7 +11,7 @@
 import type * as KafkaTs from "kafka-ts";
 import { code, KafkaError } from "./error.ts";
 import { scramLogin } from "./scram.ts";
-import { parseServers } from "../core/servers.ts";
+import { parseServers } from "../core/net/servers.ts";
 import { tlsOf, type KafkaSettings } from "./kafka-settings.ts";
 
 export type Library = typeof KafkaTs;

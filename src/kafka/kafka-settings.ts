@@ -3,10 +3,10 @@
  * (KAFKA_BOOTSTRAP_SERVERS, KAFKA_VALIDATED_DATA_TOPIC, KAFKA_ERROR_TOPIC) mean what they mean there.
  */
 import { z } from "zod";
-import { lastGood, pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/pem.ts";
+import { lastGood, pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/net/pem.ts";
 import { oneOf, integer, decimal, flag, optionalString, string, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
-import { parseServers } from "../core/servers.ts";
+import { parseServers } from "../core/net/servers.ts";
 
 const { timeoutMs, whenFull } = sinkSettings({
   prefix: "KAFKA",

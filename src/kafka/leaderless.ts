@@ -7,7 +7,7 @@
  * leader. So is what it asks of a node that it cannot connect to, for which it would stop all others. Rejected alternative: a consumer of our own, which is the protocol of groups.
  */
 import { sleep, type Clock } from "../core/clock.ts";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import { code, KafkaError } from "./error.ts";
 import type { Cluster, Library } from "./kafka-client.ts";
 import type { Topic } from "./requests.ts";

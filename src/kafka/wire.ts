@@ -1,6 +1,6 @@
 /** The wire to Kafka: the requests that the sink and the source need, each with a deadline, and waiting while the cluster is not ready. */
 import { sleep, type Clock } from "../core/clock.ts";
-import { letGo } from "../core/let-go.ts";
+import { letGo } from "../core/memory/let-go.ts";
 import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
 import { tellLeaderless } from "./leaderless.ts";

@@ -1,8 +1,8 @@
 /** Numbers and times as people read them, as far as the page alone shows them so. */
-import { counted, countedEntries, duration, localTime as time, number, size } from "../core/readable.ts";
+import { counted, countedEntries, duration, localTime as time, number, size } from "../core/text/readable.ts";
 
 /** Names and words from outside: a character that turns the direction of text round would make of one name another. */
-export { printable as shown } from "../core/terminal.ts";
+export { printable as shown } from "../core/text/terminal.ts";
 export { counted, countedEntries, duration, number, size, time };
 
 export function rate(n: number): string {

@@ -3,7 +3,7 @@
  * CA and of TLS to a plain port alike; so after a failure a socket of our own logs in once and quotes what comes back.
  */
 import type { Clock } from "../core/clock.ts";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import type { Endpoint } from "./redis-settings.ts";
 
 const answerWithinMs = 2_000;

@@ -7,8 +7,8 @@
  * (autoReconnect), so that every failure is an error of a call, which its caller repeats.
  */
 import { withDeadline, type Clock } from "../core/clock.ts";
-import { hostPort } from "../core/listen.ts";
-import { explain } from "../core/log.ts";
+import { hostPort } from "../core/net/listen.ts";
+import { explain } from "../core/log/log.ts";
 import { Outage } from "../core/outage.ts";
 import { causeOf } from "./cause.ts";
 import { type Endpoint, endpoints, placeOf, type RedisValues, sentinelsOf } from "./redis-settings.ts";

@@ -12,7 +12,7 @@ import {
   type SeenPage,
   type SeenQuery,
 } from "../core/latest-view.ts";
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import type { SeenDevice } from "../core/recent.ts";
 import { openRedis, script } from "./redis-client.ts";
 import { deviceOf, indexesOf, nameOf } from "./keys.ts";

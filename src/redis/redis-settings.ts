@@ -4,9 +4,9 @@
  */
 import { isIPv6 } from "node:net";
 import { z } from "zod";
-import { hostPort } from "../core/listen.ts";
-import { parseServers, type Server } from "../core/servers.ts";
-import { lastGood, pairMistakes, readTls, type TlsTexts, tlsMistakes } from "../core/pem.ts";
+import { hostPort } from "../core/net/listen.ts";
+import { parseServers, type Server } from "../core/net/servers.ts";
+import { lastGood, pairMistakes, readTls, type TlsTexts, tlsMistakes } from "../core/net/pem.ts";
 import { integer, flag, inUrl, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
 import { isLevel } from "../core/topic-level.ts";

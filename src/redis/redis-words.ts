@@ -3,7 +3,7 @@
  * of the message. None of them is news of an entry (the sink's script tells those apart by itself): all are outages, and some
  * want a person.
  */
-import { explain } from "../core/log.ts";
+import { explain } from "../core/log/log.ts";
 import { Outage } from "../core/outage.ts";
 
 const noCluster = "it is a Redis Cluster, which Sluice does not support: name a server that is none";

@@ -10,7 +10,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { backoffMs, sleep, withDeadline, type Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 import type { SharedCache, SharedNews, SharedRows } from "../core/shared-cache.ts";
 import { openRedis, script } from "./redis-client.ts";
 import { createNews, hear } from "./shared-auth-news.ts";

@@ -11,7 +11,7 @@
  * is ever sorted, and a check costs the same among a hundred devices as among a million.
  */
 import type { Address } from "../core/address.ts";
-import { interned } from "../core/own-text.ts";
+import { interned } from "../core/text/own-text.ts";
 import type { Clock } from "../core/clock.ts";
 import { integer, type Values } from "../core/settings.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";

@@ -17,7 +17,7 @@
  * while a query is under way makes its answer void for that device: it may have been read before the change.
  */
 import { withDeadline, type Clock, type Timer } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import { integer, flag, type Values } from "../core/settings.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { Lookup } from "./contract.ts";

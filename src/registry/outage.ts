@@ -6,7 +6,7 @@
  */
 import { backoffMs, type Clock } from "../core/clock.ts";
 import type { DeviceId } from "../core/device.ts";
-import { explain, type Log } from "../core/log.ts";
+import { explain, type Log } from "../core/log/log.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 
 const retryBaseMs = 250;

@@ -3,7 +3,7 @@
  * can make up a million names. A token bucket that fills by the monotonic clock says how many.
  */
 import { withDeadline, type Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import type { DeviceLookup } from "../core/registry.ts";
 import type { Flight } from "./flights.ts";
 

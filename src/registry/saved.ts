@@ -7,7 +7,7 @@
  * The file holds hashes of tokens, as the registry does, never a token.
  */
 import type { Clock } from "../core/clock.ts";
-import { openSqlite } from "../core/sqlite.ts";
+import { openSqlite } from "../core/file/sqlite.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { CachedRow } from "./cached.ts";
 import { toFields, type Columns } from "../core/columns.ts";

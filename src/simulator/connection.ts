@@ -6,10 +6,10 @@
  * 5 §3.3.4); and what it sends again after a reconnect lacks the DUP flag that MQTT 5 §3.3.1.1 demands, without which
  * no receiver can recognise it.
  */
-import { readBrokerUrl } from "../core/mqtt-url.ts";
+import { readBrokerUrl } from "../core/net/mqtt-url.ts";
 import mqtt, { type IClientOptions } from "mqtt";
 import { type Clock, withDeadline } from "../core/clock.ts";
-import { masked } from "../core/mask.ts";
+import { masked } from "../core/text/mask.ts";
 
 const connectDeadlineMs = 10_000;
 const reconnectMs = 250;

@@ -5,7 +5,7 @@
  * As SQL that PostgreSQL and SQLite both accept, and that may be run again: a device that exists is brought to the
  * fleet's state. Or as CSV, for `COPY device_registry (…) FROM STDIN WITH (FORMAT csv, HEADER)`.
  */
-import { csvCell } from "../core/csv-cell.ts";
+import { csvCell } from "../core/text/csv-cell.ts";
 import type { FleetDevice } from "./device.ts";
 
 const columns = "tenant_id, device_id, site_id, status, provision_token_hash";

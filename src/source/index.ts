@@ -6,10 +6,10 @@
 import mqttPacket from "mqtt-packet";
 import { valuesOf, type ValuesOf } from "../core/kind.ts";
 import type { Source, SourceKind, SourceParts } from "../core/source.ts";
-import { broker } from "./broker.ts";
-import { httpIngest } from "./http.ts";
+import { broker } from "./broker/source.ts";
+import { httpIngest } from "./http/source.ts";
 import { kafka } from "./kafka/source.ts";
-import { mqtt } from "./mqtt.ts";
+import { mqtt } from "./mqtt/source.ts";
 
 /** MQTT.js and aedes would keep the two bytes of each of 65,536 numbers as a Buffer of its own, from their first packet on: 9 MB. */
 mqttPacket.writeToStream.cacheNumbers = false;

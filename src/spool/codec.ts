@@ -20,10 +20,10 @@
  */
 import { isAscii } from "node:buffer";
 import type { Address } from "../core/address.ts";
-import { copyText, fromCopyText } from "../core/copy-text.ts";
+import { copyText, fromCopyText } from "../core/text/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
-import { letGo } from "../core/let-go.ts";
-import { speakerAt, speakerText, type Speaker } from "../core/speaker-text.ts";
+import { letGo } from "../core/memory/let-go.ts";
+import { speakerAt, speakerText, type Speaker } from "../core/text/speaker-text.ts";
 import { hasUsualHead, usualHeadBytes, usualRest, writeUsualHead } from "./usual-head.ts";
 
 /**

@@ -3,8 +3,8 @@
  * removed at the bound. Nobody looks into a queue that fills silently.
  */
 import type { Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
-import { size } from "../core/readable.ts";
+import type { Log } from "../core/log/log.ts";
+import { size } from "../core/text/readable.ts";
 import type { DeadLetters, Refused } from "./dead-letters.ts";
 
 const lookEveryMs = 1_000;

@@ -6,8 +6,8 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
-import { explain } from "../core/log.ts";
-import { masked } from "../core/mask.ts";
+import { explain } from "../core/log/log.ts";
+import { masked } from "../core/text/mask.ts";
 import { decodeGroup, encodeGroup } from "./codec.ts";
 import { makeRoom, removeOlder, totalsOf, type LetterTotals } from "./dead-letter-bounds.ts";
 

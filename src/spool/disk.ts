@@ -3,9 +3,9 @@ import { closeSync, openSync, statfsSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { HeldReason } from "../core/held.ts";
-import { explain } from "../core/log.ts";
-import { size } from "../core/readable.ts";
-import { freePages, freePagesKept, vacuum } from "../core/sqlite.ts";
+import { explain } from "../core/log/log.ts";
+import { size } from "../core/text/readable.ts";
+import { freePages, freePagesKept, vacuum } from "../core/file/sqlite.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
 
 /**

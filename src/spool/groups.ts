@@ -1,9 +1,9 @@
 /** The groups as rows of SQLite: written, found by a seq in them, trimmed. Every statement is prepared once. */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
-import { letGo } from "../core/let-go.ts";
-import { memoryShares } from "../core/memory-budget.ts";
-import { explain } from "../core/log.ts";
+import { letGo } from "../core/memory/let-go.ts";
+import { memoryShares } from "../core/memory/budget.ts";
+import { explain } from "../core/log/log.ts";
 import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
 import { memoryBytes } from "./tail.ts";
 

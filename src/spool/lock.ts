@@ -8,8 +8,8 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { explain } from "../core/log.ts";
-import { giveToOwner, whyNotOurs } from "../core/owner.ts";
+import { explain } from "../core/log/log.ts";
+import { giveToOwner, whyNotOurs } from "../core/file/owner.ts";
 
 /** Another process has the spool open. */
 export class SpoolInUse extends Error {

@@ -3,8 +3,8 @@
  */
 import { join } from "node:path";
 import type { Database } from "bun:sqlite";
-import { explain } from "../core/log.ts";
-import { damageIn, openSqlite, quickCheck } from "../core/sqlite.ts";
+import { explain } from "../core/log/log.ts";
+import { damageIn, openSqlite, quickCheck } from "../core/file/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
 import { persistWal, noteState, whatIsMissing } from "./state.ts";
 

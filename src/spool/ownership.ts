@@ -7,7 +7,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { watchFiles } from "../core/sqlite.ts";
+import { watchFiles } from "../core/file/sqlite.ts";
 
 /**
  * @param ours the epochs that this gateway has begun

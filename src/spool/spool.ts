@@ -11,8 +11,8 @@
 import type { Database } from "bun:sqlite";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entry } from "../core/entry.ts";
-import { letGo } from "../core/let-go.ts";
-import { memoryShares, type MemoryShares } from "../core/memory-budget.ts";
+import { letGo } from "../core/memory/let-go.ts";
+import { memoryShares, type MemoryShares } from "../core/memory/budget.ts";
 import type { Values } from "../core/settings.ts";
 import type { Cursor } from "../core/sink.ts";
 import type { SidecarTables, CommitRecord } from "./sidecar.ts";

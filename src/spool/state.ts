@@ -6,7 +6,7 @@
 import { constants, type Database } from "bun:sqlite";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { giveToOwner } from "../core/owner.ts";
+import { giveToOwner } from "../core/file/owner.ts";
 
 /**
  * open: written once the write-ahead log exists. closed: written just before the spool is closed in order, so that a

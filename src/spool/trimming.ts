@@ -3,7 +3,7 @@
  * the cursors; at the byte bound at once as much as is needed, of which a sink may lose what it has still to deliver.
  */
 import type { Clock } from "../core/clock.ts";
-import { size } from "../core/readable.ts";
+import { size } from "../core/text/readable.ts";
 import type { Values } from "../core/settings.ts";
 import type { Cursors } from "./cursors.ts";
 import { SpoolFull } from "./disk.ts";

@@ -1,6 +1,6 @@
 /** The door to both stores, and the only place that chooses: PostgreSQL if DATABASE_URL is set, else the local file. */
 import { systemClock, type Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/log/log.ts";
 import type { Values } from "../core/settings.ts";
 import type { Store } from "../core/store.ts";
 import type { PostgresOptions, postgresSettings } from "./postgres/postgres-client.ts";

@@ -12,7 +12,7 @@
  * Always asserted: the same process is alive, nothing is lost or doubled, the books balance, and the four times below.
  */
 import { z } from "zod";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import type { Stats } from "../../src/admin/measurements.ts";
 import type { FleetDevice } from "../../src/simulator/device.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";

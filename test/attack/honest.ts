@@ -1,7 +1,7 @@
 /**
  * The neighbours: honest devices that publish, one that reconnects again and again, and a client that reads /healthz.
  */
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { openConnection } from "../../src/simulator/connection.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { GatewayProcess } from "../kit/gateway.ts";

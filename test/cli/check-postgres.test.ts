@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { pgBouncerAvailable, startPgBouncer } from "../kit/pgbouncer.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { runCommand } from "../kit/command.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { createGateway, type Gateway } from "../../src/gateway.ts";
 import { Spool } from "../../src/spool/spool.ts";
 import { event } from "../contract/entries.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
 import { runCommand } from "../kit/command.ts";
-import { type Log, silentLog } from "../../src/core/log.ts";
+import { type Log, silentLog } from "../../src/core/log/log.ts";
 import { reasons } from "../../src/judge/reasons.ts";
 
 let directory: string;

@@ -1,7 +1,7 @@
 /** `sluice rejects` and `sluice events` against a running gateway. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 

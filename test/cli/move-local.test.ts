@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { openLocalFile } from "../../src/store/sqlite/local-file.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 

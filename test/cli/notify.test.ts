@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { systemdOf } from "../../src/cli/service/notify.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { endsAfterEach } from "../kit/ends.ts";

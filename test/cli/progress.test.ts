@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { counted } from "../../src/core/readable.ts";
+import { counted } from "../../src/core/text/readable.ts";
 import { progressOf } from "../../src/cli/progress.ts";
 import { runCommand } from "../kit/command.ts";
 import { registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";

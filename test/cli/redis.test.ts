@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { execute } from "../../src/cli/index.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { LatestView } from "../../src/core/latest-view.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { startHttpServer, type HttpServer } from "../../src/http/server.ts";
 import { redisAvailable, startRedis, type RedisServer } from "../kit/redis.ts";
 import { until } from "../kit/until.ts";

@@ -1,5 +1,5 @@
 /** A context for one command run in the test's own process: what it writes is kept, and it can be interrupted. */
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { Command, Context } from "../../src/cli/command.ts";
 
 export interface Trial {

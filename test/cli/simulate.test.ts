@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../src/cli/command.ts";
 import { simulate } from "../../src/cli/simulate.ts";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { startInProcess, stopAll } from "../kit/inprocess.ts";
 import { startAedes, startScripted, type TestBroker } from "../simulator/brokers.ts";
 import { trial } from "./simulate-context.ts";

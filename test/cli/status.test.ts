@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { execute } from "../../src/cli/index.ts";
 import { fitting, screen, shownStats } from "../../src/cli/status/screen.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 
@@ -136,7 +136,7 @@ test.each(["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])(
   "the day of a trouble that began before today is that of the reader's clock, in %s",
   (zone) => {
     const program = `
-      import { localTime } from "${join(import.meta.dir, "../../src/core/readable.ts")}";
+      import { localTime } from "${join(import.meta.dir, "../../src/core/text/readable.ts")}";
       const at = new Date(2026, 10, 20, 0, 30);
       console.log(localTime(at.toISOString()), "|", localTime(new Date(2026, 10, 20, 23, 30).toISOString()));`;
     const ran = Bun.spawnSync([process.execPath, "-e", program], { env: { TZ: zone } });

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
 import { keepGatewayId } from "../../src/config/gateway-id.ts";
 import { thisHost } from "../../src/config/host.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { recordingLog } from "../kit/source.ts";
 
 let dir: string;

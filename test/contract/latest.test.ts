@@ -7,7 +7,7 @@ import { latestOfTables } from "../../src/admin/latest-of-tables.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src/core/latest-view.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { HeldEntries, SeenDevice } from "../../src/core/recent.ts";
 import type { Store } from "../../src/core/store.ts";
 import { openRedisLatest } from "../../src/redis/redis-latest.ts";

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { explain, silentLog } from "../../src/core/log.ts";
+import { explain, silentLog } from "../../src/core/log/log.ts";
 import { sinkBatchBytesMax, type Delivery, type Sink, type SinkKind } from "../../src/core/sink.ts";
 import { SINKS } from "../../src/sink/index.ts";
 import { Drain } from "../../src/drain/drain.ts";

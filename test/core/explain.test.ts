@@ -1,6 +1,6 @@
 /** Errors in words that an operator can act on, not in those of the runtime for who programs with it. */
 import { expect, test } from "bun:test";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 
 const ca =
   "no CA that we trust has signed it, so name its CA's file (a setting that ends in _TLS_CA; sslrootcert in DATABASE_URL)";

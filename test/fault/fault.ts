@@ -3,7 +3,7 @@
  * fault is over, everything must be stored exactly once without help, and the books must agree with the tables. A row
  * in which too little happened proves nothing and does not hold either.
  */
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { seededRandom, type Random } from "../../src/simulator/random.ts";
 import type { Stats } from "../../src/admin/measurements.ts";
 import type { Verdict } from "../kit/oracle.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { type HttpServer, startHttpServer } from "../../src/http/server.ts";
 import { type Random, seededRandom } from "../../src/simulator/random.ts";
 import { fakeView } from "../kit/view.ts";

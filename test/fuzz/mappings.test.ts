@@ -8,7 +8,7 @@ import { expect, test } from "bun:test";
 import { ready } from "../../src/cli/mappings/ready.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import type { Message } from "../../src/core/message.ts";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { jsonOf } from "../../src/judge/mapping/envelope.ts";
 import { readMappingFile } from "../../src/judge/mapping/file.ts";
 import { router } from "../../src/judge/mapping/routes.ts";

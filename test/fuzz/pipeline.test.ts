@@ -7,7 +7,7 @@
 import { expect, test } from "bun:test";
 import type { Entry } from "../../src/core/entry.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { explain, silentLog } from "../../src/core/log.ts";
+import { explain, silentLog } from "../../src/core/log/log.ts";
 import { reasons } from "../../src/judge/reasons.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
 import { createTypeMap } from "../../src/sink/influx/types.ts";

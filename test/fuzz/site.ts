@@ -5,7 +5,7 @@
  */
 import { Books } from "../../src/intake/books.ts";
 import type { Deferred, Entry } from "../../src/core/entry.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Ingest } from "../../src/intake/ingest.ts";
 import { KnownMessages } from "../../src/intake/known.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { residentBytesMax } from "../../src/core/memory-budget.ts";
+import { residentBytesMax } from "../../src/core/memory/budget.ts";
 import { keepWithin } from "../../src/gateway/memory-keeper.ts";
 import { simulatedClock } from "../kit/clock.ts";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ptr } from "bun:ffi";
 import { expect, test } from "bun:test";
-import { libc } from "../../src/core/libc.ts";
+import { libc } from "../../src/core/memory/libc.ts";
 import { openPageByPage } from "../../src/gateway/page-by-page.ts";
 
 const pageByPage = openPageByPage();

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
-import { explain, silentLog } from "../../src/core/log.ts";
+import { explain, silentLog } from "../../src/core/log/log.ts";
 import { createGateway } from "../../src/gateway.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { recordingLog } from "../kit/source.ts";

@@ -1,7 +1,7 @@
 /** Every route of the HTTP surface, and who has access. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { createApp } from "../../src/http/app.ts";
 import { fakeView, someCacheStats, noStats } from "../kit/view.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";

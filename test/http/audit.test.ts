@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { auditBytesMax, createAudit, whoHolds } from "../../src/http/audit.ts";
 import { recordingLog } from "../kit/source.ts";
 import { simulatedClock } from "../kit/clock.ts";

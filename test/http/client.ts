@@ -1,6 +1,6 @@
 /** Sends requests to an app as a script would, without a listener. */
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { AuditLog } from "../../src/http/audit.ts";
 import type { GatewayView } from "../../src/admin/views.ts";

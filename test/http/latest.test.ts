@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src/core/latest-view.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { SeenDevice } from "../../src/core/recent.ts";
 import { createApp } from "../../src/http/app.ts";
 import { fakeView } from "../kit/view.ts";

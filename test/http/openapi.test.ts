@@ -2,7 +2,7 @@
 import { beforeEach, expect, test } from "bun:test";
 import { z } from "zod";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { createApp } from "../../src/http/app.ts";
 import { referred } from "../../src/http/docs.ts";
 import type { JsonSchema, OpenApi } from "../../src/http/openapi.ts";

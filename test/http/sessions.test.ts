@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
 import { createSessions } from "../../src/http/sessions.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { fakeView } from "../kit/view.ts";
 

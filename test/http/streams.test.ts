@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createApp } from "../../src/http/app.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { aMessage } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";

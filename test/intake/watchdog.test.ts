@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { startWatchdog, type Oldest } from "../../src/intake/watchdog.ts";
 import { simulatedClock } from "../kit/clock.ts";
 

@@ -1,7 +1,7 @@
 /** A command in this process, as people and scripts see it: exit code and what it wrote. */
 import type { Process } from "../../src/cli/command.ts";
 import { execute } from "../../src/cli/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 
 export async function runCommand(
   words: readonly string[],

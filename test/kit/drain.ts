@@ -1,5 +1,5 @@
 /** A drain over a real spool, on simulated time. */
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { Drain, type DrainOptions } from "../../src/drain/drain.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "./clock.ts";

@@ -1,8 +1,8 @@
 /** An embedded broker on a free port, and byte-level devices; `cleanUp` ends what a test has started. */
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
-import { brokerSettings } from "../../src/source/broker-settings.ts";
-import { type BrokerOptions, openBrokerSource } from "../../src/source/broker.ts";
+import { silentLog } from "../../src/core/log/log.ts";
+import { brokerSettings } from "../../src/source/broker/settings.ts";
+import { type BrokerOptions, openBrokerSource } from "../../src/source/broker/source.ts";
 import { fakeIntake, settingsOf, until } from "./source.ts";
 import { connectPacket, type WireClient, wireClient } from "./wire.ts";
 

@@ -5,7 +5,7 @@
  */
 import { gunzipSync } from "node:zlib";
 import type { Entry } from "../../src/core/entry.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import type { DrainedSpool } from "../../src/drain/drained-spool.ts";
 import type { Sink } from "../../src/core/sink.ts";

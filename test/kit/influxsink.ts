@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
 import { influxSettings } from "../../src/sink/influx/settings.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { Intake, Message } from "../../src/core/message.ts";
 import type { Source } from "../../src/core/source.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../src/gateway.ts";

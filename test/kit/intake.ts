@@ -5,7 +5,7 @@
  */
 import { cpSync } from "node:fs";
 import type { Deferred, Entry, Event, Reject } from "../../src/core/entry.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Books } from "../../src/intake/books.ts";
 import { Ingest } from "../../src/intake/ingest.ts";

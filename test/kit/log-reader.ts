@@ -4,7 +4,7 @@
  */
 import { systemClock } from "../../src/core/clock.ts";
 import { loadConfig } from "../../src/config/index.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { Intake } from "../../src/core/message.ts";
 import type { Source } from "../../src/core/source.ts";
 import { createGateway } from "../../src/gateway.ts";

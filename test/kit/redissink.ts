@@ -3,7 +3,7 @@
  */
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry, Event } from "../../src/core/entry.ts";
-import { type Log, silentLog } from "../../src/core/log.ts";
+import { type Log, silentLog } from "../../src/core/log/log.ts";
 import type { Setting } from "../../src/core/settings.ts";
 import type { Sink, SinkParts } from "../../src/core/sink.ts";
 import { nothingKept } from "./sink.ts";

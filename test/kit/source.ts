@@ -3,7 +3,7 @@
  * condition.
  */
 import pino from "pino";
-import type { Log } from "../../src/core/log.ts";
+import type { Log } from "../../src/core/log/log.ts";
 import type { Intake, Message } from "../../src/core/message.ts";
 import type { Setting, Settings, Values } from "../../src/core/settings.ts";
 import type { Source } from "../../src/core/source.ts";

@@ -1,6 +1,6 @@
 /** The parts of a store by themselves, for tests of one part: each closes what it opened. */
 import type { Clock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { Registry } from "../../src/core/registry.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import type { Store } from "../../src/core/store.ts";

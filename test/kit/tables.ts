@@ -2,7 +2,7 @@
 import postgres from "postgres";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { silentLog, type Log } from "../../src/core/log.ts";
+import { silentLog, type Log } from "../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { Drain } from "../../src/drain/drain.ts";

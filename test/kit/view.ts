@@ -3,7 +3,7 @@ import { createDeviceStore, createSettingStore } from "../../src/admin/live-stor
 import { DeviceActivity } from "../../src/admin/device-activity.ts";
 import { createHeardDevices } from "../../src/admin/heard-devices.ts";
 import { RecentRejects } from "../../src/admin/recent-rejects.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { ReviewQueue } from "../../src/admin/review/review-queue.ts";
 import { Histogram } from "../../src/core/histogram.ts";
 import type { CacheStats } from "../../src/admin/cache-stats.ts";

@@ -4,7 +4,7 @@ import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { openRedis, type Redis, script } from "../../src/redis/redis-client.ts";
 import type { RedisValues } from "../../src/redis/redis-settings.ts";
 import { endsAfterEach } from "../kit/ends.ts";

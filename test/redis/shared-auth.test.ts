@@ -11,7 +11,7 @@ import {
 } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import type { SharedCache } from "../../src/core/shared-cache.ts";
 import { sharedAuth } from "../../src/redis/shared-auth.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";

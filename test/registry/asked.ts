@@ -2,7 +2,7 @@
  * A look-up over a fake registry, because timing is tested: when it is queried, for whom, and what happens if it does
  * not answer.
  */
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createLookup } from "../../src/registry/lookup.ts";

@@ -5,7 +5,7 @@
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { sharedAuth } from "../../src/redis/shared-auth.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";

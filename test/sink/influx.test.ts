@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { all, event, events, reading, reject } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";

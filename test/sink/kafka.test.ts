@@ -1,7 +1,7 @@
 /** The Kafka sink against a real broker: what it does when Kafka refuses, forgets, or another gateway takes its name. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { delivery, event, events, noTotals, plus } from "../contract/entries.ts";
 import { sharedKafka, startKafka } from "../kit/kafka/broker.ts";

@@ -2,7 +2,7 @@
 import { beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { Address } from "../../src/core/address.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { createShelf } from "../../src/judge/form-shelf.ts";
 import { grammarOf } from "../../src/sink/influx/api.ts";
 import { encodeLine, textOf } from "../../src/sink/influx/line.ts";

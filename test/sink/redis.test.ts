@@ -11,7 +11,7 @@ import {
 } from "bun:test";
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { metricsPerDeviceMax } from "../../src/sink/redis/scripts.ts";

@@ -3,7 +3,7 @@ import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { addresses } from "../../src/core/address.ts";
-import { copyText } from "../../src/core/copy-text.ts";
+import { copyText } from "../../src/core/text/copy-text.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { candidateOf, toReject } from "../../src/judge/candidate.ts";
 import { rejection } from "../../src/judge/verdict.ts";

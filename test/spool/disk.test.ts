@@ -4,7 +4,7 @@ import { afterEach, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { committer, refuseFailedDisk, SpoolFull } from "../../src/spool/disk.ts";
-import { openSqlite } from "../../src/core/sqlite.ts";
+import { openSqlite } from "../../src/core/file/sqlite.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { spoolKit } from "../kit/spool.ts";
 

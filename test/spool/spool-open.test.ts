@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { explain } from "../../src/core/log.ts";
+import { explain } from "../../src/core/log/log.ts";
 import { Books, balanceBooks } from "../../src/intake/books.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
 import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";

@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { Books } from "../../src/intake/books.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { Drain } from "../../src/drain/drain.ts";
 import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localSink, postgresSink } from "../kit/stores.ts";

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLog } from "../../src/core/log.ts";
+import { silentLog } from "../../src/core/log/log.ts";
 import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localRegistry } from "../kit/stores.ts";
 import { createPostgresRegistry } from "../../src/store/postgres/postgres-registry.ts";

@@ -8,7 +8,7 @@
  * A spreadsheet runs a cell that begins like a formula, and the names of devices are not ours to choose: such a cell is written with an
  * apostrophe before it, which spreadsheets know, and read without it.
  */
-import { csvCell } from "../../core/csv-cell.ts";
+import { csvCell } from "../../core/text/csv-cell.ts";
 
 /** As OWASP lists them (CSV injection), with their full-width forms. */
 const formula = /^'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;

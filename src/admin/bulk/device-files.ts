@@ -13,7 +13,7 @@ import {
   type DeviceStore,
   type NewDevice,
 } from "../../core/device.ts";
-import { whyOf } from "../../core/zod-words.ts";
+import { whyOf } from "../../core/text/zod-words.ts";
 import { csvLine, csvRecords, lines } from "./csv.ts";
 
 export type Format = "csv" | "ndjson";

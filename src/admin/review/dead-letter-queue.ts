@@ -6,8 +6,8 @@
  */
 import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
-import { isoOf } from "../../core/iso.ts";
-import { explain } from "../../core/log.ts";
+import { isoOf } from "../../core/text/iso.ts";
+import { explain } from "../../core/log/log.ts";
 import { NotNow, type Filter, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { DeadLetterQueue, DeadLetterFull, DeadLetterRow } from "./dead-letter-rows.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from "../../spool/dead-letters.ts";

@@ -12,7 +12,7 @@
  */
 import type { Books } from "../../intake/books.ts";
 import type { Entry, Event, Reject } from "../../core/entry.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import { NotNow, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quarantine-rows.ts";
 import type { Judge } from "../../judge/contract.ts";

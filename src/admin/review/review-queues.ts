@@ -1,5 +1,5 @@
 /** The two review queues of a running gateway: dead letters and quarantine. */
-import type { Log } from "../../core/log.ts";
+import type { Log } from "../../core/log/log.ts";
 import type { Store } from "../../core/store.ts";
 import type { DeadLetterQueue } from "./dead-letter-rows.ts";
 import type { QuarantineQueue } from "./quarantine-rows.ts";

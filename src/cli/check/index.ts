@@ -4,8 +4,8 @@
  * session.
  */
 import type { Config, Effective } from "../../config/index.ts";
-import { explain } from "../../core/log.ts";
-import { maskedIn } from "../../core/mask.ts";
+import { explain } from "../../core/log/log.ts";
+import { maskedIn } from "../../core/text/mask.ts";
 import { command, json } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { createProbes, type Probe } from "./probes.ts";

@@ -8,14 +8,14 @@ import { dirname, join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { byBroker, byBrokerWarning } from "../../config/mappings.ts";
 import { statusTopicOf } from "../../admin/status-topic.ts";
-import { probeStatusTopic } from "../../source/mqtt-probe.ts";
-import { filtersOf } from "../../source/mqtt-options.ts";
+import { probeStatusTopic } from "../../source/mqtt/probe.ts";
+import { filtersOf } from "../../source/mqtt/options.ts";
 import { thisHost } from "../../config/host.ts";
-import { whyReadOnly } from "../../core/owner.ts";
-import { probePort } from "../../core/probe-port.ts";
+import { whyReadOnly } from "../../core/file/owner.ts";
+import { probePort } from "../../core/net/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
-import { silentLog } from "../../core/log.ts";
+import { silentLog } from "../../core/log/log.ts";
 import { openStore, storeNameOf } from "../../store/open-store.ts";
 import { localFile } from "../../store/sqlite/local-file.ts";
 import { probeRegistry, probeTables } from "./store-probes.ts";
@@ -25,7 +25,7 @@ import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
 import { askedSources } from "../../source/index.ts";
 import { builtMs } from "../../version.ts";
-import { size } from "../../core/readable.ts";
+import { size } from "../../core/text/readable.ts";
 
 export interface Probe {
   readonly part: string;

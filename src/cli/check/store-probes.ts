@@ -8,7 +8,7 @@ import type { Config } from "../../config/index.ts";
 import type { Store } from "../../core/store.ts";
 import { isWithoutDatabases } from "../../sink/influx/api.ts";
 import { askedSources } from "../../source/index.ts";
-import { counted } from "../../core/readable.ts";
+import { counted } from "../../core/text/readable.ts";
 
 export async function probeTables(store: Store): Promise<string> {
   const { missingTables, mayCreate } = await store.inspect();

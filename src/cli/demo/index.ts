@@ -5,7 +5,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { systemClock, sleep } from "../../core/clock.ts";
-import { hostPort } from "../../core/listen.ts";
+import { hostPort } from "../../core/net/listen.ts";
 import { createGateway, type Gateway } from "../../gateway.ts";
 import { createFleet } from "../../simulator/fleet.ts";
 import { publishFleet, type PublishCounts, type PublishResult } from "../../simulator/publisher.ts";

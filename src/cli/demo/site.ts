@@ -11,7 +11,7 @@ import { join } from "node:path";
 import type { Database } from "bun:sqlite";
 import { type Config, loadConfig } from "../../config/index.ts";
 import { localFile, migrateSqlite } from "../../store/sqlite/local-file.ts";
-import { openSqlite } from "../../core/sqlite.ts";
+import { openSqlite } from "../../core/file/sqlite.ts";
 import type { FleetDevice } from "../../simulator/device.ts";
 import { registrySql } from "../../simulator/registration.ts";
 import { ConfigurationError } from "../command.ts";

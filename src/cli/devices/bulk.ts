@@ -1,7 +1,7 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
 import { statSync } from "node:fs";
-import { explain } from "../../core/log.ts";
-import { counted, number } from "../../core/readable.ts";
+import { explain } from "../../core/log/log.ts";
+import { counted, number } from "../../core/text/readable.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
 import type { DeviceStore } from "../../core/device.ts";
 import { readDevices, writeDevices, type Format } from "../../admin/bulk/device-files.ts";

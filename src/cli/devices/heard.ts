@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { pageMax } from "../../admin/device-pages.ts";
 import { deviceKey, type DeviceId } from "../../core/device.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { activityPage } from "../../http/activity-endpoints.ts";
 import type { Context } from "../command.ts";
 import { configured } from "../configuration.ts";

@@ -12,7 +12,7 @@ import {
   statuses,
 } from "../../admin/device-columns.ts";
 import { devicePages } from "../../admin/device-pages.ts";
-import { whyOf } from "../../core/zod-words.ts";
+import { whyOf } from "../../core/text/zod-words.ts";
 import { toColumns } from "../../core/columns.ts";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { newToken } from "../../core/token.ts";

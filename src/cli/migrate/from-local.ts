@@ -10,7 +10,7 @@ import type { Database } from "bun:sqlite";
 import { renameSync } from "node:fs";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
-import { isThere } from "../../core/owner.ts";
+import { isThere } from "../../core/file/owner.ts";
 import {
   literal,
   serverError,

@@ -3,7 +3,7 @@
  * of times.
  */
 import { withProgress } from "../progress.ts";
-import { counted, number } from "../../core/readable.ts";
+import { counted, number } from "../../core/text/readable.ts";
 import type { Config } from "../../config/index.ts";
 import { openPostgres } from "../../store/postgres/postgres-client.ts";
 import { command, type Context, toggle, UsageError } from "../command.ts";

@@ -1,6 +1,6 @@
 /** Runs a replay or discard from its first batch to its last, and reports it. */
 import type { ReviewOutcome } from "../../admin/review/review-queue.ts";
-import { number } from "../../core/readable.ts";
+import { number } from "../../core/text/readable.ts";
 import type { Context } from "../command.ts";
 import { type Progress, withProgress } from "../progress.ts";
 import { jsonLine, table } from "../report.ts";

@@ -17,7 +17,7 @@ import {
 import { report, runThrough } from "./batches.ts";
 import { filterOf, filters, selecting, selectionOf, whichOf } from "./options.ts";
 import { jsonLine, printList } from "../report.ts";
-import { oneLine } from "../../core/terminal.ts";
+import { oneLine } from "../../core/text/terminal.ts";
 import { type gatewayOptions, type WhichGateway } from "../which-gateway.ts";
 import { refuseUnknownReason } from "../known-reasons.ts";
 

@@ -5,7 +5,7 @@ import { asideAnswer, type AsideAnswer, asideMax } from "../../admin/review/set-
 import { command, requiredString, number, toggle, string } from "../command.ts";
 import { jsonLine, table } from "../report.ts";
 import { clientOf, runningOptions } from "../which-gateway.ts";
-import { countedEntries } from "../../core/readable.ts";
+import { countedEntries } from "../../core/text/readable.ts";
 
 export const setAside = command({
   name: "set-aside",

@@ -9,8 +9,8 @@
  */
 import { ptr } from "bun:ffi";
 import type { Clock } from "../../core/clock.ts";
-import { libc } from "../../core/libc.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { libc } from "../../core/memory/libc.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 
 export interface Systemd {
   /** state: "READY=1", "STOPPING=1", "WATCHDOG=1". */

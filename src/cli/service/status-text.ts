@@ -2,7 +2,7 @@
  * The one line that `systemctl status` shows of a running gateway: what needs somebody, else that it works; then the
  * rate and the backlog. Both are rounded, so that a steady gateway has a steady line and systemd is told little.
  */
-import { entriesWait } from "../../core/readable.ts";
+import { entriesWait } from "../../core/text/readable.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Stats } from "../../admin/measurements.ts";
 

@@ -1,5 +1,5 @@
 /** What the commands share that want a spool for themselves. */
-import { number } from "../../core/readable.ts";
+import { number } from "../../core/text/readable.ts";
 import { SpoolInUse } from "../../spool/lock.ts";
 import { spoolIn } from "../../spool/tools/spool-file.ts";
 import type { Context } from "../command.ts";

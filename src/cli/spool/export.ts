@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { z } from "zod";
 import type { Entry } from "../../core/entry.ts";
-import { counted, countedEntries } from "../../core/readable.ts";
+import { counted, countedEntries } from "../../core/text/readable.ts";
 import { exportSpool } from "../../spool/tools/export.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import { command, type Context, option, string } from "../command.ts";

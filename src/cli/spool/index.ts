@@ -15,7 +15,7 @@ import { exportEntries } from "./export.ts";
 import { withProgress } from "../progress.ts";
 import { inSnakeCase, jsonLine, sayWhere } from "../report.ts";
 import { repairedText, room, statusText, verifiedText } from "./print-spool.ts";
-import { size } from "../../core/readable.ts";
+import { size } from "../../core/text/readable.ts";
 
 const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 

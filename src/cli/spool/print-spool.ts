@@ -1,5 +1,5 @@
 /** What `sluice spool` prints for people. */
-import { counted, countedEntries, duration, number, size } from "../../core/readable.ts";
+import { counted, countedEntries, duration, number, size } from "../../core/text/readable.ts";
 import type { Repaired } from "../../spool/tools/repair.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
 import type { SpoolStatus } from "../../spool/tools/status.ts";

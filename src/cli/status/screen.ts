@@ -8,8 +8,8 @@ import { stripVTControlCharacters, styleText } from "node:util";
 import { z } from "zod";
 import { attentionSchema } from "../../admin/attention-schema.ts";
 import { partSchema } from "../../admin/readiness.ts";
-import { counted, duration, entriesWait, localTime, number, size } from "../../core/readable.ts";
-import { oneLine } from "../../core/terminal.ts";
+import { counted, duration, entriesWait, localTime, number, size } from "../../core/text/readable.ts";
+import { oneLine } from "../../core/text/terminal.ts";
 import { table } from "../report.ts";
 
 const count = z.number();

@@ -4,7 +4,7 @@
  * in the mapping's terms, and the judge checks it like our own envelope.
  */
 import type { DeviceId } from "../../core/device.ts";
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/text/is-object.ts";
 import { eachText, membersOf, partOf, type Path } from "./each.ts";
 import { jsonOf } from "./envelope.ts";
 import { Gathered, putter } from "./gather.ts";

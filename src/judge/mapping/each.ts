@@ -3,7 +3,7 @@
  * holds only some of its records, in the payload's own form, so that one record can be kept, and judged again, by
  * itself.
  */
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/text/is-object.ts";
 
 export type EachStep =
   | { readonly kind: "key"; readonly key: string }

@@ -5,8 +5,8 @@
  * While an entry waits on disk to be judged, what the device sent is always its last member, because a reject keeps
  * what was sent: `_raw_kept` becomes `raw` in the event, `_raw` is removed (`raw = false`).
  */
-import { rawJson } from "../../core/json-digits.ts";
-import { endOfString, endOfValue, skipBlank } from "../../core/json-scan.ts";
+import { rawJson } from "../../core/text/json-digits.ts";
+import { endOfString, endOfValue, skipBlank } from "../../core/text/json-scan.ts";
 import { rawPayload } from "../scrub.ts";
 import { isUsual, type Instant } from "../timestamp.ts";
 import type { Gathered } from "./gather.ts";

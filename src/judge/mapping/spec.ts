@@ -3,7 +3,7 @@
  * keys with a reader each. Rejected alternative: a schema library, because a mistake must name the key, its value,
  * and what would be right.
  */
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/text/is-object.ts";
 import { hasSeparator } from "../../core/topic-level.ts";
 import { unfit } from "../topic.ts";
 import { pointerOf, stepsOf, type Steps } from "./pointer.ts";

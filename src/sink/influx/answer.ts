@@ -7,7 +7,7 @@
  * quote what devices send. So only the words of the interface in use are read, at their beginning and end, which are the
  * server's own; and they only decide which lines are sent again apart (suspects.ts). The answer to those lines counts.
  */
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/text/is-object.ts";
 import type { ApiKind } from "./api.ts";
 import type { InfluxAnswer } from "./http.ts";
 import { suspicionIn, type Suspicion } from "./suspects.ts";

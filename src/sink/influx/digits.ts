@@ -2,7 +2,7 @@
  * Numbers beyond 2^53, of which a parsed payload has lost digits: as the device wrote them.
  */
 import type { Entry } from "../../core/entry.ts";
-import { parseDigits } from "../../core/json-digits.ts";
+import { parseDigits } from "../../core/text/json-digits.ts";
 
 export const isInt64 = (digits: string) =>
   /^-?\d{1,20}$/.test(digits) && BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);

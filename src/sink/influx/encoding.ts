@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import type { Log } from "../../core/log.ts";
+import type { Log } from "../../core/log/log.ts";
 import type { Values } from "../../core/settings.ts";
 import { isWithoutDatabases } from "./api.ts";
 import { createCollisions, type Collisions } from "./collisions.ts";

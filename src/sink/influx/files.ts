@@ -28,9 +28,9 @@ import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { Clock, Timer } from "../../core/clock.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
-import { flush } from "../../core/whole-file.ts";
+import { flush } from "../../core/file/whole-file.ts";
 import type { Target } from "./target.ts";
 
 export interface FilesOptions {

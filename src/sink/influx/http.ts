@@ -2,7 +2,7 @@
  * One request to InfluxDB, with a deadline, a bound on the answer and no redirects (which would carry the token elsewhere).
  */
 import type { Clock } from "../../core/clock.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

@@ -8,7 +8,7 @@
  * last message are compared first, so that usually no name is looked up. Where a payload's form is known, no name is read (plan.ts).
  */
 import { nanoseconds, type Entry } from "../../core/entry.ts";
-import { endOfValue, quote, skipBlank } from "../../core/json-scan.ts";
+import { endOfValue, quote, skipBlank } from "../../core/text/json-scan.ts";
 import type { Line } from "./line.ts";
 import { planFor, wholeDigitsMax, write } from "./plan.ts";
 import { printOf } from "./print.ts";

@@ -2,7 +2,7 @@
  * An InfluxDB server as a target: finds out which interface it has, creates databases if the settings say so, and sends.
  */
 import type { Clock } from "../../core/clock.ts";
-import type { Log } from "../../core/log.ts";
+import type { Log } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
 import { judgeAnswer, wordsIn, type Verdict } from "./answer.ts";
 import {
@@ -25,7 +25,7 @@ import {
 } from "./database.ts";
 import { createHttp, type Fetch, type InfluxAnswer } from "./http.ts";
 import type { Target } from "./target.ts";
-import { counted } from "../../core/readable.ts";
+import { counted } from "../../core/text/readable.ts";
 
 export interface ServerOptions {
   readonly url: string;

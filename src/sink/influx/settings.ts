@@ -3,7 +3,7 @@
  */
 import { z } from "zod";
 import { exampleOf, nameFault, retentionSeconds } from "./database.ts";
-import { lastGood, readTls, tlsMistakes } from "../../core/pem.ts";
+import { lastGood, readTls, tlsMistakes } from "../../core/net/pem.ts";
 import { oneOf, integer, flag, optionalString, string, urlOf, type Values } from "../../core/settings.ts";
 import { sinkSettings } from "../../core/sink.ts";
 

@@ -8,7 +8,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../../core/clock.ts";
-import type { Log } from "../../core/log.ts";
+import type { Log } from "../../core/log/log.ts";
 import type { Values } from "../../core/settings.ts";
 import { retentionSeconds } from "./database.ts";
 import { createDeliver } from "./deliver.ts";

@@ -2,7 +2,7 @@
  * What only this sink counts for /stats: requests, lines under way, databases that wait for an operator.
  */
 import type { Entry } from "../../core/entry.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Verdict } from "./answer.ts";
 

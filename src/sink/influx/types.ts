@@ -10,8 +10,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock, Timer } from "../../core/clock.ts";
-import { explain, type Log } from "../../core/log.ts";
-import { ownText } from "../../core/own-text.ts";
+import { explain, type Log } from "../../core/log/log.ts";
+import { ownText } from "../../core/text/own-text.ts";
 import type { Column, ColumnType, Line, Table } from "./line.ts";
 import { escapeName } from "./names.ts";
 

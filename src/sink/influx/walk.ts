@@ -1,5 +1,5 @@
-/** The characters of a payload, and its names as they stand in it. How to step over its values: core/json-scan.ts. */
-import { quote } from "../../core/json-scan.ts";
+/** The characters of a payload, and its names as they stand in it. How to step over its values: core/text/json-scan.ts. */
+import { quote } from "../../core/text/json-scan.ts";
 
 export const space = 32;
 export const comma = 44;

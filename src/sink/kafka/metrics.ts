@@ -2,7 +2,7 @@
  * The metrics of a payload as two lists of JSON text of the same length, and its seq. The payload is valid JSON on one line, so that
  * this only has to find where names and values end. A metric that is null has no place in a list of values.
  */
-import { endOfString, endOfValue, skipBlank } from "../../core/json-scan.ts";
+import { endOfString, endOfValue, skipBlank } from "../../core/text/json-scan.ts";
 import { begin, isNamed, next, sign, standsAt } from "../../kafka/json-text.ts";
 import type { Utf8 } from "../../kafka/utf8.ts";
 

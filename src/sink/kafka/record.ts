@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Entry } from "../../core/entry.ts";
-import { interned } from "../../core/own-text.ts";
+import { interned } from "../../core/text/own-text.ts";
 import { murmur2 } from "../../kafka/murmur2.ts";
 import { Utf8 } from "../../kafka/utf8.ts";
 import { metricsOf } from "./metrics.ts";

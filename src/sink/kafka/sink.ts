@@ -8,7 +8,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
 import { KnownPositions } from "../../core/known-positions.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
 import { advanced, outcomeOf, refusedOf } from "../../core/position.ts";
 import {
@@ -30,7 +30,7 @@ import { createEncoder } from "./record.ts";
 import { Session } from "./session.ts";
 import { strikesMax, Verdicts } from "./verdicts.ts";
 import { createWitness } from "./witness.ts";
-import { counted } from "../../core/readable.ts";
+import { counted } from "../../core/text/readable.ts";
 
 /** A row of the list of sinks. */
 export const kafka = sinkKind({

@@ -10,7 +10,7 @@ import {
   timeMs,
   timeNs,
 } from "../../core/latest.ts";
-import { kept } from "../../core/own-text.ts";
+import { kept } from "../../core/text/own-text.ts";
 import { metricsPerGroupMax } from "./scripts.ts";
 
 /** A surrogate without its other half is no UTF-8, and Redis' JSON refuses it. */

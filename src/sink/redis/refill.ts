@@ -7,9 +7,9 @@
  * until so many have brought nothing new: devices that speak more seldom come back with their next message.
  */
 import type { Clock } from "../../core/clock.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import type { Entry } from "../../core/entry.ts";
-import { Said } from "../../core/said.ts";
+import { Said } from "../../core/log/said.ts";
 import type { EventTable, HeldEntries } from "../../core/recent.ts";
 
 export interface RefillParts {

@@ -3,7 +3,7 @@
  * was created anew, or a log that lost its end, shows by an offset that was read already.
  */
 import type { Clock } from "../../core/clock.ts";
-import type { Log } from "../../core/log.ts";
+import type { Log } from "../../core/log/log.ts";
 import type { FetchWatch } from "../../kafka/group-fetch.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { markKeyOf, Partition } from "./partition.ts";

@@ -1,6 +1,6 @@
 /** What can be read now: the topics as they are, the partitions whose leader answers, and those that have to wait. */
 import { systemClock } from "../../core/clock.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { KafkaError, whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";

@@ -6,7 +6,7 @@
  * for a while and holds up no other.
  */
 import { sleep, type Clock } from "../../core/clock.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { code, isOfPartition, KafkaError } from "../../kafka/error.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";

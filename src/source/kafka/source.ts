@@ -6,9 +6,9 @@
  * has judged; whoever may write to that topic is trusted with it, and its errors are counted.
  */
 import { backoffMs, sleep, type Timer } from "../../core/clock.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import type { Intake } from "../../core/message.ts";
-import { Said } from "../../core/said.ts";
+import { Said } from "../../core/log/said.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";

@@ -3,7 +3,7 @@ import { code, KafkaError } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { isLed, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Topic, Topics, Wire } from "../../kafka/requests.ts";
-import { counted } from "../../core/readable.ts";
+import { counted } from "../../core/text/readable.ts";
 
 /** What these settings want to be read. */
 export function topicNames({

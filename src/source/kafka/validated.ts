@@ -3,7 +3,7 @@
  * two lists, of which later pipelines call the names `labels` and give metadata as lists as well. What the value says digit by digit
  * stays. Its metadata go along, for whoever keeps the latest of each device.
  */
-import { isObject } from "../../core/is-object.ts";
+import { isObject } from "../../core/text/is-object.ts";
 import { ownTopic } from "../../core/topic-level.ts";
 import { elementsOf, sign, valueAt } from "../../kafka/json-text.ts";
 import type { Content } from "./kafka-message.ts";

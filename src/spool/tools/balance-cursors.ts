@@ -4,7 +4,7 @@
  * skipped.
  */
 import type { Database } from "bun:sqlite";
-import { countedEntries } from "../../core/readable.ts";
+import { countedEntries } from "../../core/text/readable.ts";
 
 interface Imbalance {
   readonly sink: string;

@@ -1,7 +1,7 @@
 /** Makes a spool's file as small as possible: every free page goes back to the file system. */
 import type { Database } from "bun:sqlite";
-import { explain } from "../../core/log.ts";
-import { openSqlite, quickCheck } from "../../core/sqlite.ts";
+import { explain } from "../../core/log/log.ts";
+import { openSqlite, quickCheck } from "../../core/file/sqlite.ts";
 import { whileLocked } from "../lock.ts";
 import { attempt } from "./salvage.ts";
 import { withFile } from "./spool-file.ts";

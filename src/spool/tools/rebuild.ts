@@ -4,7 +4,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
-import { openSqlite } from "../../core/sqlite.ts";
+import { openSqlite } from "../../core/file/sqlite.ts";
 import type { Group } from "../codec.ts";
 import { pageBytes } from "../open.ts";
 import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey, type Reading } from "./salvage.ts";

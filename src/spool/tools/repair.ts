@@ -9,7 +9,7 @@
 import { Database } from "bun:sqlite";
 import { copyFileSync, linkSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { flush } from "../../core/whole-file.ts";
+import { flush } from "../../core/file/whole-file.ts";
 import { logBytes, withFile } from "./spool-file.ts";
 import { whileLocked } from "../lock.ts";
 import { rebuild, type BalanceBooks } from "./rebuild.ts";

@@ -6,7 +6,7 @@
  */
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../../core/entry.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { decodeGroup, type Group } from "../codec.ts";
 
 /** A key of a table, or a range of keys that cannot be read. */

@@ -17,8 +17,8 @@ import {
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
-import { explain } from "../../core/log.ts";
-import { isThere, whyNotOurs } from "../../core/owner.ts";
+import { explain } from "../../core/log/log.ts";
+import { isThere, whyNotOurs } from "../../core/file/owner.ts";
 
 /** Called before the lock is taken, which would create its file. @throws if there is no spool */
 export function spoolIn(dataDir: string): string {

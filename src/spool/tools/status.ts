@@ -4,7 +4,7 @@ import type { Database } from "bun:sqlite";
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Totals } from "../../core/sink.ts";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { headOf } from "../open.ts";
 import { booksIn } from "../sidecar.ts";
 import { withFile } from "./spool-file.ts";

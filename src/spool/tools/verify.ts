@@ -6,7 +6,7 @@
  * deleted rows; there is nothing left to repair.
  */
 import type { Database } from "bun:sqlite";
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { decodeGroup, type Group } from "../codec.ts";
 import { bytesWanted, withFile } from "./spool-file.ts";
 import { whileLocked } from "../lock.ts";

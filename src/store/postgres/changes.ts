@@ -2,10 +2,10 @@
  * Changes of the registry in PostgreSQL, as its triggers (postgres-schema.ts) tell them: one notification per statement. The
  * watch does not claim to stand if the triggers are missing. Devices are then read again every second, as whenever it does not stand.
  */
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import { literal, type Postgres, type Sql } from "./postgres-client.ts";
 import { countTriggers, registryChannel, triggersWanted } from "./postgres-schema.ts";
-import { Said } from "../../core/said.ts";
+import { Said } from "../../core/log/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
 

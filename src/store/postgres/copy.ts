@@ -1,5 +1,5 @@
 /**
- * Rows as COPY takes them: its text format (core/copy-text.ts), a tab between columns and a newline after each row, in messages that
+ * Rows as COPY takes them: its text format (core/text/copy-text.ts), a tab between columns and a newline after each row, in messages that
  * are ready to be sent (postgresql.org/docs/current/protocol-message-formats.html, CopyData and CopyDone).
  *
  * A row is written into its message at once, its columns and then its payload, which is most of it and a string already: to join the rows
@@ -8,10 +8,10 @@
  * than the engine's young generation lasts. Rejected alternative: COPY's binary format. It saves PostgreSQL a tenth per row, and takes
  * no column whose type a site has changed.
  */
-import { copyText } from "../../core/copy-text.ts";
+import { copyText } from "../../core/text/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
-import { letGo } from "../../core/let-go.ts";
-import { speakerText } from "../../core/speaker-text.ts";
+import { letGo } from "../../core/memory/let-go.ts";
+import { speakerText } from "../../core/text/speaker-text.ts";
 import { eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 
 export const copyRaw =

@@ -8,7 +8,7 @@
  */
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import { arrayText, literal, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
 import { isOfTable } from "./postgres-words.ts";

@@ -3,7 +3,7 @@
  * without the overlap columns (an existing deployment, not migrated) is read as it is: the row is taken as JSON, in which a
  * column that does not exist is null.
  */
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import { type Postgres, type Transaction } from "./postgres-client.ts";
 import { hasOverlapColumns, whenTablesExist } from "./migrate.ts";
 import { watchChanges } from "./changes.ts";

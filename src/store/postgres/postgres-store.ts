@@ -1,5 +1,5 @@
 /** PostgreSQL as a store: registry and tables over one pool of connections. What it holds is kept by whoever administers it. */
-import type { Log } from "../../core/log.ts";
+import type { Log } from "../../core/log/log.ts";
 import type { Census, Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
 import { hearsChanges } from "./changes.ts";

@@ -1,5 +1,5 @@
 /** PostgreSQL's errors in words that an operator can act on, and which of them end by themselves. No DETAIL: it quotes rows. */
-import { explain } from "../../core/log.ts";
+import { explain } from "../../core/log/log.ts";
 import { serverError } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Note } from "./trial.ts";

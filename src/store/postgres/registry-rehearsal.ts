@@ -2,7 +2,7 @@
  * Rehearses for `sluice check` what a gateway will ask of the registry: the look-up itself, whose columns and types a count of rows
  * does not need, and what AUTO_PROVISION writes, in a transaction that is rolled back.
  */
-import { silentLog } from "../../core/log.ts";
+import { silentLog } from "../../core/log/log.ts";
 import { rehearsal, type Postgres } from "./postgres-client.ts";
 import { createTables } from "./migrate.ts";
 import { createFind } from "./find.ts";

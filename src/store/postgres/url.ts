@@ -6,8 +6,8 @@
  */
 import { isAbsolute } from "node:path";
 import { z } from "zod";
-import { hostPort } from "../../core/listen.ts";
-import { lastGood, readTls, type TlsPaths, type TlsTexts } from "../../core/pem.ts";
+import { hostPort } from "../../core/net/listen.ts";
+import { lastGood, readTls, type TlsPaths, type TlsTexts } from "../../core/net/pem.ts";
 
 export interface PostgresUrl {
   /** Tried in turn. A host that begins with / is the directory of a socket, and then the only one. */

@@ -2,8 +2,8 @@
 import type { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { explain } from "../../core/log.ts";
-import { damageIn, openSqlite } from "../../core/sqlite.ts";
+import { explain } from "../../core/log/log.ts";
+import { damageIn, openSqlite } from "../../core/file/sqlite.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
 
 export function localFile(dataDir: string): string {

@@ -10,9 +10,9 @@ import type { Database } from "bun:sqlite";
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { ageClock, type Clock, type Timer } from "../../core/clock.ts";
-import { explain, type Log } from "../../core/log.ts";
+import { explain, type Log } from "../../core/log/log.ts";
 import { integer } from "../../core/settings.ts";
-import { freePages, freePagesKept, vacuum, vacuumPagesMax } from "../../core/sqlite.ts";
+import { freePages, freePagesKept, vacuum, vacuumPagesMax } from "../../core/file/sqlite.ts";
 import type { Retention, RetentionBounds } from "../../core/store.ts";
 
 export const localSettings = {

@@ -8,7 +8,7 @@ import {
   type IndexedEvents,
   type SeenDevice,
 } from "../../core/recent.ts";
-import { whenNotBusy } from "../../core/sqlite.ts";
+import { whenNotBusy } from "../../core/file/sqlite.ts";
 
 const pageRows = 1_000;
 const indexName = "raw_events_device_ingested_idx";

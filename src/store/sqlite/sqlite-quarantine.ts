@@ -1,7 +1,7 @@
 /** quarantine_events in the local SQLite file. */
 import type { Database } from "bun:sqlite";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
-import { whenNotBusy } from "../../core/sqlite.ts";
+import { whenNotBusy } from "../../core/file/sqlite.ts";
 import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
 export function createSqliteQuarantine(db: Database): QuarantineTable {

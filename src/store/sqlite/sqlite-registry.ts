@@ -5,7 +5,7 @@
  */
 import type { Database, SQLQueryBindings } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";
-import { whenNotBusy } from "../../core/sqlite.ts";
+import { whenNotBusy } from "../../core/file/sqlite.ts";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import {
   type DeviceAuth,

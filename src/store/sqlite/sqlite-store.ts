@@ -4,8 +4,8 @@
  * part, whose writes then wait for one another as for those of another process.
  */
 import { systemClock, type Clock } from "../../core/clock.ts";
-import type { Log } from "../../core/log.ts";
-import { watchFiles, whenNotBusy } from "../../core/sqlite.ts";
+import type { Log } from "../../core/log/log.ts";
+import { watchFiles, whenNotBusy } from "../../core/file/sqlite.ts";
 import type { Census, Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
 import { openLocalFile } from "./local-file.ts";

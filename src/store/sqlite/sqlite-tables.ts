@@ -9,7 +9,7 @@ import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import { positionOf, type PositionRow, type Replaced } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
-import { whenNotBusy } from "../../core/sqlite.ts";
+import { whenNotBusy } from "../../core/file/sqlite.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
 import { whatIsDamaged } from "./local-file.ts";

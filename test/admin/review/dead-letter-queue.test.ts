@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Books } from "../../../src/intake/books.ts";
 import { systemClock } from "../../../src/core/clock.ts";
-import { silentLog } from "../../../src/core/log.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
 import { NotNow, type Selection } from "../../../src/admin/review/review-queue.ts";
 import { createDeadLetterQueue } from "../../../src/admin/review/dead-letter-queue.ts";
 import { Drain } from "../../../src/drain/drain.ts";

@@ -1,6 +1,6 @@
 /** Quarantined messages whose sender could not prove to be the device: `replay --all` must not accept them. */
 import { expect, test } from "bun:test";
-import { silentLog } from "../../../src/core/log.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
 import { createQuarantineQueue } from "../../../src/admin/review/quarantine-queue.ts";
 import type { QuarantineRow } from "../../../src/core/quarantine-table.ts";
 import { anEntry } from "../../kit/spool.ts";

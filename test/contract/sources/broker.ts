@@ -1,8 +1,8 @@
 /** The embedded broker with one device, byte by byte, in the contract suite. */
 import { systemClock } from "../../../src/core/clock.ts";
-import { silentLog } from "../../../src/core/log.ts";
-import { brokerSettings } from "../../../src/source/broker-settings.ts";
-import { broker, openBrokerSource } from "../../../src/source/broker.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
+import { brokerSettings } from "../../../src/source/broker/settings.ts";
+import { broker, openBrokerSource } from "../../../src/source/broker/source.ts";
 import { cleanUp, device, idsOf } from "../../kit/embedded.ts";
 import { settingsOf } from "../../kit/source.ts";
 import { publishPacket, type WireClient } from "../../kit/wire.ts";

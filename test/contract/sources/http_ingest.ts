@@ -1,8 +1,8 @@
 /** HTTP ingest with one sender, which gives each message an Idempotency-Key, in the contract suite. */
 import { systemClock } from "../../../src/core/clock.ts";
-import { silentLog } from "../../../src/core/log.ts";
-import { httpIngest, openHttpSource } from "../../../src/source/http.ts";
-import { ingestSettings } from "../../../src/source/http-settings.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
+import { httpIngest, openHttpSource } from "../../../src/source/http/source.ts";
+import { ingestSettings } from "../../../src/source/http/settings.ts";
 import { settingsOf, until } from "../../kit/source.ts";
 import type { SourceFixture } from "../sources.test.ts";
 

@@ -1,7 +1,7 @@
 /** The MQTT client at a real Mosquitto, in the contract suite. */
 import { connectAsync } from "mqtt";
-import { mqttSettings } from "../../../src/source/mqtt-options.ts";
-import { mqtt } from "../../../src/source/mqtt.ts";
+import { mqttSettings } from "../../../src/source/mqtt/options.ts";
+import { mqtt } from "../../../src/source/mqtt/source.ts";
 import { mosquittoAvailable, startMosquitto } from "../../kit/mosquitto.ts";
 import { mqttSource } from "../../kit/mqttsource.ts";
 import { settingsOf } from "../../kit/source.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { readTable } from "../../../src/config/read.ts";
 import { thisHost } from "../../../src/config/host.ts";
 import { systemClock, type Clock } from "../../../src/core/clock.ts";
-import { silentLog, type Log } from "../../../src/core/log.ts";
+import { silentLog, type Log } from "../../../src/core/log/log.ts";
 import { nothingKept } from "../sink.ts";
 import type { Sink } from "../../../src/core/sink.ts";
 import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/kafka-settings.ts";

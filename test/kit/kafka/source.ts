@@ -1,6 +1,6 @@
 /** A Kafka source on topics of its own. */
 import { systemClock } from "../../../src/core/clock.ts";
-import { silentLog } from "../../../src/core/log.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
 import type { Source } from "../../../src/core/source.ts";
 import { kafkaSettings, type KafkaSettings } from "../../../src/kafka/kafka-settings.ts";
 import { openKafkaSource } from "../../../src/source/kafka/source.ts";

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import postgres from "postgres";
 import { arrayText, literal, send } from "../../../src/store/postgres/postgres-client.ts";
 import type { Entry } from "../../../src/core/entry.ts";
-import { copyText } from "../../../src/core/copy-text.ts";
+import { copyText } from "../../../src/core/text/copy-text.ts";
 import {
   copyData,
   copyQuarantine,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { explain } from "../../../src/core/log.ts";
+import { explain } from "../../../src/core/log/log.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { asOutage } from "../../../src/store/postgres/postgres-words.ts";
 import { postgresAvailable, startPostgres, type PostgresServer } from "../../kit/postgres.ts";

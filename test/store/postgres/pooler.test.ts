@@ -1,7 +1,7 @@
 /** The watch of the registry behind a real pooler, and on a server that ends idle sessions. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
-import { silentLog } from "../../../src/core/log.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { explain } from "../../../src/core/log.ts";
+import { explain } from "../../../src/core/log/log.ts";
 import { copyData } from "../../../src/store/postgres/copy.ts";
 import {
   openClient,

@@ -1,7 +1,7 @@
 /** What only the registry in PostgreSQL has to survive. The rest is in registry-contract.test.ts. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
-import { explain, silentLog, type Log } from "../../../src/core/log.ts";
+import { explain, silentLog, type Log } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";

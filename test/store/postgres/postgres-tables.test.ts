@@ -1,7 +1,7 @@
 /** What only the postgres sink has to survive. The rest is in test/contract. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
-import { explain } from "../../../src/core/log.ts";
+import { explain } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { postgresSink } from "../../kit/stores.ts";
 import type { Delivery, Outcome, Refusal, Sink } from "../../../src/core/sink.ts";

@@ -1,7 +1,7 @@
 /** A PostgreSQL whose synchronous standby is away: each COMMIT waits, without an error and without an end. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
-import { explain } from "../../../src/core/log.ts";
+import { explain } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { createTables } from "../../../src/store/postgres/migrate.ts";
 import { lock } from "../../../src/store/postgres/postgres-position.ts";

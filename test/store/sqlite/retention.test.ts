@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
-import { silentLog } from "../../../src/core/log.ts";
+import { silentLog } from "../../../src/core/log/log.ts";
 import { openLocalFile } from "../../../src/store/sqlite/local-file.ts";
 import { createRetention } from "../../../src/store/sqlite/retention.ts";
 import { simulatedClock } from "../../kit/clock.ts";

@@ -1,0 +1,95 @@
+/**
+ * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
+ */
+import { Database, SQLiteError } from "bun:sqlite";
+import { existsSync, statSync } from "node:fs";
+import { makeSharedMemoryInPlace } from "./in-place.ts";
+import { explain } from "../log/log.ts";
+import { giveToOwner, whyNotOurs } from "./owner.ts";
+
+/**
+ * Opens (and creates) a database file.
+ * @throws if the file is not a database, is damaged, or the directory cannot be written; the message names the file and the fix.
+ */
+export function openSqlite(path: string, pageSize = 4096): Database {
+  try {
+    const isNew = !existsSync(path);
+    if (path !== ":memory:") makeSharedMemoryInPlace(path);
+    const db = new Database(path, { create: true, strict: true });
+    if (isNew && path !== ":memory:") giveToOwner(path);
+    // First: the next ones, too, may find another process at the file.
+    db.run("PRAGMA busy_timeout = 5000");
+    db.run(`PRAGMA page_size = ${pageSize}`);
+    db.run("PRAGMA auto_vacuum = INCREMENTAL");
+    db.run("PRAGMA journal_mode = WAL");
+    db.run("PRAGMA synchronous = FULL");
+    db.run("PRAGMA wal_autocheckpoint = 4000");
+    db.run("PRAGMA journal_size_limit = 67108864");
+    return db;
+  } catch (cause) {
+    const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
+  }
+}
+
+/** The error by which SQLite says that a file is damaged, or none of its own; undefined if it is another. */
+export function damageIn(error: unknown): SQLiteError | undefined {
+  const said = error instanceof SQLiteError || !(error instanceof Error) ? error : error.cause;
+  return said instanceof SQLiteError && /^SQLITE_(CORRUPT|NOTADB)/.test(said.code ?? "") ? said : undefined;
+}
+
+/**
+ * SQLite goes on writing to files that somebody moved, removed or replaced, and what is written there is lost with the process.
+ * @returns a check that throws if the open file, or its write-ahead log, is no longer the one that is there now
+ */
+export function watchFiles(path: string, remedy: string): () => void {
+  const inodeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.ino;
+  const opened = [path, `${path}-wal`].map((file) => [file, inodeOf(file)] as const);
+  return () => {
+    const [gone] = opened.find(([file, inode]) => inodeOf(file) !== inode) ?? [];
+    if (gone !== undefined)
+      throw new Error(`${gone} was moved, removed or replaced while this gateway runs: ${remedy}`);
+  };
+}
+
+/** SQLite's own check of a file's pages. @returns "ok", or the first thing that is wrong */
+export const quickCheck = (db: Database): string =>
+  db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check ?? "no answer";
+
+/** Free pages that stay in a file, for what comes next. */
+export const freePagesKept = 4_000;
+/** Pages that are given back at a time. */
+export const vacuumPagesMax = 1_000;
+
+export const freePages = (db: Database): number =>
+  db.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
+
+/** Gives some free pages back to the file system. TRUNCATE empties the write-ahead log, too, PASSIVE waits for nobody. */
+export function vacuum(db: Database, checkpoint: "PASSIVE" | "TRUNCATE"): void {
+  // The pragma frees one page per row that is read; the checkpoint shortens the file.
+  db.query(`PRAGMA incremental_vacuum(${vacuumPagesMax})`).all();
+  db.query(`PRAGMA wal_checkpoint(${checkpoint})`).all();
+}
+
+const busyRetryMs = 20;
+const busyPatienceMs = 5_000;
+
+/**
+ * Does `work`, again and again for a while if another process is writing to the file. bun:sqlite's own wait (busy_timeout)
+ * would stop the whole gateway meanwhile, health included.
+ * @throws what `work` throws, at the latest after 5 s
+ */
+export async function whenNotBusy<T>(work: () => T): Promise<T> {
+  for (const end = performance.now() + busyPatienceMs; ;) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > end) throw error;
+    }
+    await Bun.sleep(busyRetryMs);
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof SQLiteError && error.code?.startsWith("SQLITE_BUSY") === true;
+}

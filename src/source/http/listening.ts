@@ -1,0 +1,53 @@
+/** The server of HTTP ingest: where it listens, in plain text or HTTPS, and how long a connection may take for what. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { cannotListen } from "../../core/net/cannot-listen.ts";
+import { parseListen, type ListenAddress } from "../../core/net/listen.ts";
+import type { IngestSettings, ingestTls } from "./settings.ts";
+
+/** How long the head of a request may take, and then the whole of it. */
+const headMs = 10_000;
+const requestMs = 60_000;
+/** How long a connection without a request is kept. */
+const keepAliveMs = 15_000;
+export const lookEveryMs = 1_000;
+
+export type IngestServer = Server | TlsServer;
+type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+type TlsTexts = ReturnType<typeof ingestTls>;
+
+/** @throws if the port cannot be bound; the message names the setting and the cure */
+export async function listening(
+  serve: Serve,
+  where: ListenAddress,
+  maxConnections: number,
+  tls: TlsTexts,
+): Promise<IngestServer> {
+  const bounds = {
+    headersTimeout: headMs,
+    requestTimeout: requestMs,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: lookEveryMs,
+  };
+  const respond = (request: IncomingMessage, response: ServerResponse) => void serve(request, response);
+  const server =
+    tls === undefined ? createServer(bounds, respond) : createTlsServer({ ...bounds, ...tls }, respond);
+  server.maxConnections = maxConnections;
+  // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
+  server.timeout = requestMs;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => reject(cannotListen("INGEST_LISTEN", where, cause)));
+    server.listen(where.port, where.host, resolve);
+  });
+  return server;
+}
+
+export function placeOf({ listen }: IngestSettings): ListenAddress {
+  return parseListen(listen ?? "") ?? { host: "127.0.0.1", port: 0 };
+}
+
+export function addressOf(server: IngestServer | undefined): { host: string; port: number } {
+  const { address: host, port } = (server?.address() ?? { address: "", port: 0 }) as AddressInfo;
+  return { host, port };
+}

@@ -1,0 +1,68 @@
+/** A group in which others read as well. */
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Source } from "../../../src/core/source.ts";
+import { sharedKafka } from "../../kit/kafka/broker.ts";
+import { kafkaTestable, newTopic, produceByKcat, proxied } from "../../kit/kafka/client.ts";
+import { openSource } from "../../kit/kafka/source.ts";
+import { fakeIntake, until } from "../../kit/source.ts";
+
+describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || "real"})`, () => {
+  const opened: Source[] = [];
+  afterEach(async () => {
+    for (const source of opened.splice(0)) await source.close();
+  });
+
+  test("says that other programs deal the group's partitions out in another way, and not that it reads", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap);
+    const group = `group-${topic}`;
+    await produceByKcat(bootstrap, topic, [{ key: "acme/d1", value: "1" }]);
+    const others = Bun.spawn(
+      ["kcat", "-u", "-b", bootstrap, "-X", "auto.offset.reset=earliest", "-G", group, topic],
+      {
+        stdout: "pipe",
+        stderr: "ignore",
+      },
+    );
+    // It has a part of the group once it reads.
+    await others.stdout.getReader().read();
+    const source = openSource({
+      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: group,
+    });
+    opened.push(source);
+    await source.start(fakeIntake());
+    expect(source.status()).toMatchObject({
+      connected: false,
+      detail: expect.stringContaining("a KAFKA_CONSUMER_GROUP_ID of their own") as string,
+    });
+    others.kill();
+    await others.exited;
+    await until("it reads", () => source.status().connected);
+  });
+
+  test("says that the brokers are away, and goes on once they are back", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap);
+    const proxy = await proxied(bootstrap);
+    const source = openSource({
+      KAFKA_BOOTSTRAP_SERVERS: proxy.bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    });
+    opened.push(source);
+    const intake = fakeIntake(() => source);
+    await source.start(intake);
+    await until("it reads", () => source.status().connected);
+    proxy.mode("refuse");
+    await until("it says so", () => !source.status().connected);
+    expect(source.status().detail).toContain(`cannot connect to Kafka at ${proxy.bootstrap}`);
+    proxy.mode("pass");
+    await produceByKcat(bootstrap, topic, [{ key: "acme/d1", value: "1" }]);
+    await until("it goes on", () => intake.messages.length === 1, 40_000);
+    await source.close();
+    await proxy.stop();
+  });
+});

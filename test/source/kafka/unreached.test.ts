@@ -1,0 +1,92 @@
+/** A broker that cannot be reached from here: its address is wrong, or a firewall lets only the others be reached. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { systemClock } from "../../../src/core/clock.ts";
+import type { Source } from "../../../src/core/source.ts";
+import { connectWire } from "../../../src/kafka/wire.ts";
+import { probe } from "../../../src/source/kafka/look.ts";
+import { type Kafka, startKafka } from "../../kit/kafka/broker.ts";
+import { kafkaTestable, newTopic, produceByKcat } from "../../kit/kafka/client.ts";
+import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
+import { freePort } from "../../kit/port.ts";
+import { type Proxy, startProxy } from "../../kit/proxy.ts";
+import { fakeIntake, until } from "../../kit/source.ts";
+
+const host = "127.0.0.1";
+
+/** What a broker says of addresses names this port instead. */
+function renamed(answer: Buffer, from: number, to: number): void {
+  for (let at = answer.indexOf(host); at >= 0; at = answer.indexOf(host, at + 1)) {
+    const port = at + host.length;
+    if (port + 4 <= answer.length && answer.readInt32BE(port) === from) answer.writeInt32BE(to, port);
+  }
+}
+
+/** A group whose coordinator can be reached. */
+async function groupOfFirst(bootstrap: string): Promise<string> {
+  const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: bootstrap });
+  const wire = await connectWire(settings, "test", systemClock);
+  try {
+    for (let i = 0; ; i++) if ((await wire.coordinator("group", `group-${i}`)) === 1) return `group-${i}`;
+  } finally {
+    await wire.close();
+  }
+}
+
+describe.skipIf(kafkaTestable() !== "")(`a broker out of reach (${kafkaTestable() || "real"})`, () => {
+  const opened: Source[] = [];
+  let kafka: Kafka;
+  let proxy: Proxy;
+  let isHidden = true;
+  beforeAll(async () => {
+    kafka = await startKafka({ brokers: 2 });
+    const [first, second] = kafka.brokers.map(({ port }) => port) as [number, number];
+    proxy = await startProxy({ port: first });
+    const closed = await freePort();
+    proxy.onAnswer((piece) => {
+      renamed(piece, first, proxy.port);
+      if (isHidden) renamed(piece, second, closed);
+    });
+  }, 60_000);
+  afterEach(async () => {
+    for (const source of opened.splice(0)) await source.close();
+  });
+  afterAll(async () => {
+    await proxy?.stop();
+    await kafka?.stop();
+  });
+
+  test.each(["alone", "in a group"])(
+    "holds up no partition of another, is named, and is read once it can be reached: %s",
+    async (how) => {
+      isHidden = true;
+      const topic = await newTopic(kafka.bootstrap, { partitions: 2 });
+      for (const partition of [0, 1])
+        await produceByKcat(
+          kafka.bootstrap,
+          topic,
+          [{ key: "acme/d1", value: `${partition}` }],
+          ["-p", `${partition}`],
+        );
+      const env = {
+        KAFKA_BOOTSTRAP_SERVERS: `${host}:${proxy.port}`,
+        KAFKA_SOURCE_TOPIC: topic,
+        KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+        ...(how === "alone" ? {} : { KAFKA_CONSUMER_GROUP_ID: await groupOfFirst(kafka.bootstrap) }),
+      };
+      const source = openSource(env);
+      opened.push(source);
+      const intake = fakeIntake(() => source);
+      await source.start(intake);
+      await until("the other broker's", () => intake.messages.length === 1);
+      await until("it is named", () => source.status().detail.includes("cannot be reached"));
+      expect(source.status().connected).toBe(true);
+      const said = await probe(kafkaSettingsOf(env)).catch(String);
+      expect(said).toContain("cannot be reached at the address that it advertises");
+      isHidden = false;
+      await until("all", () => intake.messages.length === 2, 30_000);
+      await until("nothing is wrong", () => !source.status().detail.includes("cannot"));
+      expect(intake.texts().toSorted()).toEqual(["0", "1"]);
+    },
+    60_000,
+  );
+});
