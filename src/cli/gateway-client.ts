@@ -19,8 +19,7 @@ import {
   type NewDevice,
 } from "../core/device.ts";
 import { httpSettings } from "../http/server.ts";
-import type { SettingStore } from "../admin/setting-store.ts";
-import { settingSchema } from "../admin/setting-store.ts";
+import { settingSchema, type SettingStore } from "../admin/setting-store.ts";
 import { ConfigurationError, type Context, UsageError } from "./command.ts";
 import { jsonLine, sayWhere } from "./report.ts";
 

@@ -2,8 +2,7 @@
 import { z } from "zod";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { limitParameter } from "./schemas.ts";
-import { rejectRow } from "../admin/recent-rejects.ts";
-import type { RejectsView } from "../admin/recent-rejects.ts";
+import { rejectRow, type RejectsView } from "../admin/recent-rejects.ts";
 
 export function rejectEndpoints(rejects: RejectsView): readonly Endpoint[] {
   return [

@@ -5,7 +5,7 @@
  * One message may make several events, each with a candidate of its own; each keeps only its part of the message, in
  * the message's own form, so that a rejected one can be judged again without the others.
  */
-import { timeFrom } from "./time.ts";
+import { timeFrom, type timeSettings } from "./time.ts";
 import { decodeAny, oversize, type Loose } from "./decode.ts";
 import { isSpeaker, type Candidate } from "./candidate.ts";
 import type { RawEvent } from "./mapping/compile.ts";
@@ -15,7 +15,6 @@ import type { Route } from "./mapping/routes.ts";
 import { hideUnder } from "./mapping/token.ts";
 import { checkMetrics, metricsMax, remarkOn } from "./metrics.ts";
 import { readTimestamp } from "./timestamp.ts";
-import type { timeSettings } from "./time.ts";
 import { addressFor } from "./topic.ts";
 import { isRejection, rejection, type Rejection } from "./verdict.ts";
 import type { Values } from "../core/settings.ts";

@@ -165,8 +165,9 @@ export function createServer(options: ServerOptions): Target {
       body: packed,
     });
     if (isPacked && answer.status === unsupportedMediaType) {
+      if (takesGzip)
+        log.warn("a proxy before InfluxDB takes no gzip (HTTP 415): it is sent lines as they are");
       takesGzip = false;
-      log.warn("a proxy before InfluxDB takes no gzip (HTTP 415): it is sent lines as they are");
       return write(found, database, plain, signal);
     }
     const verdict = judgeAnswer(answer, found.kind, clock.wallMs());
