@@ -7,7 +7,7 @@ import { joinGroup, type GroupRecord } from "../../kafka/group.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { NamedPartition } from "../../kafka/leaderless.ts";
 import type { GroupPartitions } from "./group-partitions.ts";
-import { KafkaMessage } from "./kafka-message.ts";
+import { KafkaMessage } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import { hand, type ReaderParts } from "./reader.ts";
 

@@ -11,7 +11,7 @@ import type { Intake } from "../../core/message.ts";
 import { code, isOfPartition, KafkaError } from "../../kafka/error.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
 import type { Fetched, Place, Wire } from "../../kafka/requests.ts";
-import { KafkaMessage, type Content } from "./kafka-message.ts";
+import { KafkaMessage, type Content } from "./message.ts";
 import { type Partition, unknownEpoch } from "./partition.ts";
 
 export interface ReaderParts {

@@ -4,7 +4,7 @@
  */
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import type { ReadRecord } from "../../kafka/read-batch.ts";
-import { topicOf, type Content } from "./kafka-message.ts";
+import { topicOf, type Content } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import { saidByValidated } from "./validated.ts";
 

@@ -18,7 +18,7 @@ import { unpackedBytesMax } from "../../kafka/unpack.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
 import { groupPartitions } from "./group-partitions.ts";
-import { KafkaMessage } from "./kafka-message.ts";
+import { KafkaMessage } from "./message.ts";
 import { look, probe } from "./look.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";

@@ -6,7 +6,7 @@
 import { isObject } from "../../core/text/is-object.ts";
 import { ownTopic } from "../../core/topic-level.ts";
 import { elementsOf, sign, valueAt } from "../../kafka/json-text.ts";
-import type { Content } from "./kafka-message.ts";
+import type { Content } from "./message.ts";
 
 interface Validated {
   readonly device_id?: unknown;

@@ -94,4 +94,5 @@ export function positionPut(gatewayId: string, { epoch, seq, totals }: Position)
     select case count(*) when 0 then ('${keptOut}' || count(*))::int end from put`;
 }
 
+/** No number, so that to make one of it fails and says this; with the count behind it, or PostgreSQL would do so before there is one. */
 const keptOut = "a trigger, a rule or a policy of sluice_position keeps the position out; rows written: ";

@@ -10,7 +10,7 @@ import { valueFrom } from "../../kit/kafka/value.ts";
 import { crc32c } from "../../../src/kafka/crc32c.ts";
 import { readRecords, type ReadRecord } from "../../../src/kafka/read-batch.ts";
 import { connectWire } from "../../../src/kafka/wire.ts";
-import { topicOf } from "../../../src/source/kafka/kafka-message.ts";
+import { topicOf } from "../../../src/source/kafka/message.ts";
 import { kafka } from "../../../src/source/kafka/source.ts";
 import { saidByValidated } from "../../../src/source/kafka/validated.ts";
 import { delivery, event, reject } from "../../contract/entries.ts";

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../../src/core/clock.ts";
 import { turnMs } from "../../../src/intake/turn.ts";
-import { KafkaMessage } from "../../../src/source/kafka/kafka-message.ts";
+import { KafkaMessage } from "../../../src/source/kafka/message.ts";
 import { inTime } from "../../../src/source/kafka/group.ts";
 import { Partition } from "../../../src/source/kafka/partition.ts";
 import { hand, readAll, type ReaderParts } from "../../../src/source/kafka/reader.ts";
