@@ -50,7 +50,7 @@ const rotation = z.strictObject({
     .min(0)
     .max(graceSecondsMax)
     .default(0)
-    .describe("How long the old token stays valid."),
+    .describe("How long the old token stays valid. The one before it ends at once."),
   provision_token_hash: tokenHash
     .optional()
     .describe("The SHA-256 of the new token, if it was made elsewhere; absent: a token is made here."),

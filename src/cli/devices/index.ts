@@ -138,7 +138,7 @@ const rotateToken = command({
   summary: "Give a device a new token and print it, once",
   arguments: which,
   options: {
-    grace: number("--grace <seconds>", "How long the old token stays valid", {
+    grace: number("--grace <seconds>", "How long the old token stays valid; the one before it ends at once", {
       default: 0,
       max: graceSecondsMax,
     }),
