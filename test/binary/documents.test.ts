@@ -103,7 +103,7 @@ describe.skipIf(absent.length > 0 || kernel !== "")(
         await shell(`export PATH="$PWD/dist:$PATH" DATA_DIR=./http-data INGEST_LISTEN=127.0.0.1:8081
       TOKEN=$(sluice devices add acme press-3 --site hall-7)
       sluice run > http.log &
-      until sluice health --ready; do sleep 0.2; done
+      until sluice health --ready || ! kill -0 $!; do sleep 0.2; done
       ${block("docs/devices.md", "curl ")}`);
       expect({ code, err }).toMatchObject({ code: 0 });
       expect(out).toContain('"accepted"');

@@ -2,12 +2,14 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -77,7 +79,36 @@ describe("sluice backup", () => {
     const { code, err } = await sluice("backup", copy);
     expect(code).toBe(1);
     expect(err).toContain(`${path} was not copied`);
-    expect(existsSync(join(copy, "spool.db"))).toBe(false);
+    expect(existsSync(join(directory, "a"))).toBe(false);
+  });
+
+  test("what fails at its second file leaves nothing of the first, so that it can be tried again", async () => {
+    open().close();
+    writeFileSync(join(dataDir, "local.db"), "no database at all".repeat(1_000));
+    mkdirSync(copy, { recursive: true });
+    const { code, err } = await sluice("backup", copy);
+    expect(code).toBe(1);
+    expect(err).toContain(`${join(dataDir, "local.db")} was not copied`);
+    expect(readdirSync(copy)).toEqual([]);
+  });
+
+  test("an empty directory that was there becomes its owner's alone", async () => {
+    open().close();
+    mkdirSync(copy, { recursive: true });
+    chmodSync(copy, 0o777);
+    const { code } = await sluice("backup", copy);
+    expect([code, statSync(copy).mode & 0o777]).toEqual([0, 0o700]);
+  });
+
+  test("a directory within DATA_DIR is refused, also by another name", async () => {
+    open().close();
+    symlinkSync(dataDir, join(directory, "link"));
+    for (const within of [join(dataDir, "copies", "1"), join(directory, "link", "copies")]) {
+      const { code, err } = await sluice("backup", within);
+      expect(code).toBe(1);
+      expect(err).toContain(`${within} is within ${dataDir}, and would be lost with it`);
+      expect(existsSync(join(dataDir, "copies"))).toBe(false);
+    }
   });
 
   test("where there is nothing, nothing is made", async () => {
