@@ -8,6 +8,7 @@ import { dirname, join, relative } from "node:path";
 import { commands } from "../src/cli/index.ts";
 import type { Command } from "../src/cli/command.ts";
 import { topicHelp, topics } from "../src/cli/help.ts";
+import { parseEnvFile } from "../src/config/env-file.ts";
 import { allSettings } from "../src/config/tables.ts";
 import { systemClock } from "../src/core/clock.ts";
 import { silentLog } from "../src/core/log/log.ts";
@@ -233,6 +234,14 @@ test("a block of shell is run by test/binary/documents.test.ts, or says behind t
     expect({ page, info, text: isKnown ? "" : text }).toEqual({ page, info, text: "" });
   }
 });
+
+test.each(blocks.filter(({ info }) => info === "ini"))(
+  "settings of $page are a file of settings",
+  ({ text }) => {
+    const { values, remarks } = parseEnvFile(text);
+    expect({ remarks, isNamed: values.size > 0 }).toEqual({ remarks: [], isNamed: true });
+  },
+);
 
 test("the README stays a front page", () => {
   expect(read("README.md").split("\n").length).toBeLessThan(200);

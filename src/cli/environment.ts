@@ -54,8 +54,8 @@ function read(context: Context, path: string): Written {
   } catch (error) {
     throw new ConfigurationError(`--env-file ${path}: cannot be read (${explain(error)})\n`);
   }
-  const { values, lines, ignored } = parseEnvFile(text);
-  for (const why of ignored) context.stderr(`warning: ${path}, ${why}: ignored, as systemd does\n`);
+  const { values, lines, remarks } = parseEnvFile(text);
+  for (const each of remarks) context.stderr(`warning: ${path}, ${each}\n`);
   const secret = allSettings.find((setting) => setting.secret && values.get(setting.name));
   const exposure = secret && exposureOfSecret(path);
   if (exposure !== undefined) context.stderr(`warning: ${secret?.name}: ${exposure}\n`);

@@ -9,8 +9,8 @@ export interface EnvFile {
   readonly values: ReadonlyMap<string, string>;
   /** Name → the line that it was last given in. */
   readonly lines: ReadonlyMap<string, number>;
-  /** Lines that systemd ignores silently, and what is wrong with them. */
-  readonly ignored: readonly string[];
+  /** What systemd ignores, or takes as a value, silently and hardly as it is meant; the line first, and no value. */
+  readonly remarks: readonly string[];
 }
 
 type State =
@@ -22,14 +22,17 @@ const isNewline = (c: string) => c === "\n" || c === "\r";
 export function parseEnvFile(text: string): EnvFile {
   const values = new Map<string, string>();
   const lines = new Map<string, number>();
-  const ignored: string[] = [];
-  let state: State = "line";
+  const remarks = new Set<string>();
+  let state = "line" as State;
   let name = "";
   let value = "";
   /** Length of the value without trailing blanks, which count only if something follows. */
   let kept = 0;
   let line = 1;
   let began = 1;
+  let previous = "";
+  const remark = (words: string) => remarks.add(`line ${began}: ${words}`);
+  const ignore = (why: string) => remark(`${why}: ignored, as systemd does`);
 
   const add = (c: string) => {
     value += c;
@@ -40,7 +43,7 @@ export function parseEnvFile(text: string): EnvFile {
     if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(trimmed)) {
       values.set(trimmed, value.slice(0, kept));
       lines.set(trimmed, began);
-    } else ignored.push(`line ${began}: ${whyNoName(trimmed)}`);
+    } else ignore(whyNoName(trimmed));
     state = "line";
   };
   const step: Readonly<Record<State, (c: string) => void>> = {
@@ -53,7 +56,7 @@ export function parseEnvFile(text: string): EnvFile {
     },
     name(c) {
       if (isNewline(c)) {
-        ignored.push(`line ${began}: ${whyNoSetting(name)}`);
+        ignore(whyNoSetting(name));
         state = "line";
       } else if (c === "=") state = "before";
       else name += c;
@@ -97,14 +100,21 @@ export function parseEnvFile(text: string): EnvFile {
     },
   };
   for (const c of text) {
+    if (c === "#" && isSpace(previous) && (state === "before" || state === "value")) remark(noComment);
+    if (c === "\n" && (state === "single" || state === "double")) remark(openQuote);
     step[state](c);
     if (c === "\n") line += 1;
+    previous = c;
   }
-  const last = state as State;
-  if (last === "name") ignored.push(`line ${began}: ${whyNoSetting(name)}`);
-  else if (last !== "line" && last !== "comment") assign();
-  return { values, lines, ignored };
+  if (state === "name") ignore(whyNoSetting(name));
+  else if (state !== "line" && state !== "comment") assign();
+  return { values, lines, remarks: [...remarks] };
 }
+
+const noComment =
+  "# behind a value begins no comment but is part of it, as systemd reads it: put the comment on a line of its own";
+const openQuote =
+  "the quote is not closed in its line, so the lines up to the next one are part of the value";
 
 /** Nobody sees it, before a name or before a comment. */
 const byteOrderMark = "\uFEFF";

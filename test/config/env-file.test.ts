@@ -37,19 +37,33 @@ describe("values", () => {
 });
 
 test("what systemd ignores silently is reported, without the secret that may stand there", () => {
-  const { values, ignored } = parseEnvFile("export A=1\nhunter2 hunter2\n\nB=2\n=3\ns3cret/+ =x");
+  const { values, remarks } = parseEnvFile("export A=1\nhunter2 hunter2\n\nB=2\n=3\ns3cret/+ =x");
   expect([...values]).toEqual([["B", "2"]]);
-  expect(ignored).toEqual([
-    "line 1: what stands before = is not a name",
-    "line 2: it has no =",
-    "line 5: what stands before = is not a name",
-    "line 6: what stands before = is not a name",
+  expect(remarks).toEqual([
+    "line 1: what stands before = is not a name: ignored, as systemd does",
+    "line 2: it has no =: ignored, as systemd does",
+    "line 5: what stands before = is not a name: ignored, as systemd does",
+    "line 6: what stands before = is not a name: ignored, as systemd does",
   ]);
 });
 
 test("a byte order mark costs the first name, as systemd reads it, and is named", () => {
-  const named = ["line 1: a byte order mark stands before it: save the file as UTF-8 without one"];
-  expect(parseEnvFile("\uFEFFMQTT_URL=mqtt://broker\nB=2").ignored).toEqual(named);
+  const named = [
+    "line 1: a byte order mark stands before it: save the file as UTF-8 without one: ignored, as systemd does",
+  ];
+  expect(parseEnvFile("\uFEFFMQTT_URL=mqtt://broker\nB=2").remarks).toEqual(named);
   for (const comment of ["# the site", "# A = 1", ""])
-    expect(parseEnvFile(`\uFEFF${comment}\nB=2`).ignored).toEqual(named);
+    expect(parseEnvFile(`\uFEFF${comment}\nB=2`).remarks).toEqual(named);
+});
+
+test.each([
+  ["A=1\nB=x # what it is", ["line 2: # behind a value begins no comment"]],
+  ["A='x'   # what it is # more\nB= # unset", ["line 1: # behind a value", "line 2: # behind a value"]],
+  ["A=1\nB='x\nC=3\nD=4", ["line 2: the quote is not closed in its line"]],
+  ['A="x\nB="y"', ["line 1: the quote is not closed in its line"]],
+  ['# A=1 # B\nA=#1\nB=a#b\nC=\'a # b\'\nD="a # b"\nE="goes \\\non"', []],
+] as const)("what is a value silently and hardly meant as one is told: %j", (text, wanted) => {
+  const { remarks } = parseEnvFile(text);
+  expect(remarks).toHaveLength(wanted.length);
+  for (const [index, words] of wanted.entries()) expect(remarks[index]).toStartWith(words);
 });
