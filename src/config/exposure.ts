@@ -37,7 +37,7 @@ export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root):
     );
   if ((mode & othersWrite) !== 0) {
     const said = `DATA_DIR=${dataDir} can be written by every user of this host`;
-    const remedy = `chmod o-w ${dataDir}`;
+    const remedy = closeToOthers(dataDir);
     const mayBeMeant = (mode & sticky) !== 0 || (uid === root && self !== root);
     if (mayBeMeant) warnings.push(`${said}: ${remedy}`);
     else mistakes.push(`${said}, who could replace what is in it: ${remedy}`);
@@ -47,6 +47,9 @@ export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root):
     warnings: [...warnings, ...faultsAbove(dataDir)],
   };
 }
+
+const closeToOthers = (path: string) =>
+  `chmod o-w ${path} (vfat and exfat keep no permissions: mount those with umask=077)`;
 
 /** undefined if there is none, or if it cannot be examined: that is reported when the directory is used. */
 function directoryAt(path: string): Stats | undefined {
@@ -67,7 +70,7 @@ function faultsWithin(dataDir: string): string[] {
         `DATA_DIR: ${path} is a symbolic link, which is not followed: put the file itself there, or set DATA_DIR to the directory that it is in`,
       ];
     if (found?.isFile() && (found.mode & othersWrite) !== 0)
-      return [`DATA_DIR: ${path} can be written by every user of this host: chmod o-w ${path}`];
+      return [`DATA_DIR: ${path} can be written by every user of this host: ${closeToOthers(path)}`];
     return [];
   });
 }

@@ -51,6 +51,9 @@ type Raw = (
   unread?: string;
 };
 
+/** What stands for such bytes in what the runtime reads of the environment. */
+const unreadable = "\uFFFD";
+
 export function readTable(table: Settings, env: Env, host: Host, written: Written = new Map()): TableRead {
   const values: Record<string, unknown> = {};
   const mistakes: Mistake[] = [];
@@ -88,6 +91,14 @@ function find(setting: Setting<unknown>, env: Env, host: Host, written: Written)
     const [form, text] = given === "" ? [`${name}_FILE`, path] : [name, given];
     return text === "" || text === credential.path ? credential : { ...credential, unread: form };
   }
+  for (const [form, text] of [
+    [name, given],
+    [`${name}_FILE`, path],
+  ] as const)
+    if (text.includes(unreadable))
+      return {
+        mistake: `${form}: holds bytes that are not UTF-8, which would be read as others: write it anew in UTF-8`,
+      };
   if (given !== "" && path !== "") {
     return { mistake: `${name} and ${name}_FILE are both set: unset one of them` };
   }

@@ -62,23 +62,12 @@ interface CacheParts extends Pick<DeviceParts, "clock" | "log"> {
 /** The file may be lost, since devices are looked up again: one that is damaged, as by a power cut, must not keep the gateway from its start. */
 function restoredCache({ path, cache, clock, log }: CacheParts): SavedCache {
   try {
-    return restored();
+    return openSavedCache(path, cache, clock);
   } catch (cause) {
     const damage = damageIn(cause);
     if (damage === undefined) throw cause;
     log.warn({ path, error: explain(damage) }, "the auth cache kept on disk is damaged, and begun anew");
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
-    return restored();
-  }
-
-  function restored(): SavedCache {
-    const saved = openSavedCache(path, cache, clock);
-    try {
-      saved.restore();
-      return saved;
-    } catch (error) {
-      saved.close();
-      throw error;
-    }
+    return openSavedCache(path, cache, clock);
   }
 }

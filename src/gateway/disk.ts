@@ -8,8 +8,8 @@ import { memoryShares } from "../core/memory/budget.ts";
 import type { Store } from "../core/store.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import { Spool } from "../spool/spool.ts";
-import { openStore } from "../store/open-store.ts";
-import { whatIsLeftBehind } from "../store/sqlite/local-file.ts";
+import { openStore, storeNameOf } from "../store/open-store.ts";
+import { whatIsLeftBehind, whatIsLost } from "../store/sqlite/local-file.ts";
 
 export interface DiskParts {
   readonly config: Config;
@@ -20,20 +20,26 @@ export interface DiskParts {
   readonly store?: Store | undefined;
 }
 
-/** @throws if the spool cannot be had, or rows of an earlier site would be left behind */
+/** @throws if the spool cannot be had, or rows of an earlier site would be left behind, or are lost */
 export function openDisk({ config, log, clock, closers, store: given }: DiskParts) {
   const { general, postgres } = config;
   const { dataDir, gatewayId } = general;
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock, memory: memoryShares(config.memory) });
   closers.add(() => spool.close());
-  const isMoved = postgres.url === undefined || spool.hasSink("postgres");
-  const leftBehind = isMoved ? undefined : whatIsLeftBehind(dataDir);
-  if (leftBehind !== undefined) throw new Error(leftBehind);
+  const whyNot = given ? undefined : whyNotHere(storeNameOf(postgres), dataDir, spool);
+  if (whyNot !== undefined) throw new Error(whyNot);
   keepGatewayId(dataDir, gatewayId, log);
   closers.add(clock.stop);
   clock.begin(spool.newestAtStartMs);
   const store = given ?? openStore({ dataDir, gatewayId, postgres, clock, log });
   closers.add(() => store.close());
   return { spool, store };
+}
+
+/** What keeps this site from its store; undefined: nothing. The spool knows where what it held was brought. */
+function whyNotHere(name: "postgres" | "local", dataDir: string, spool: Spool): string | undefined {
+  const isUsed = spool.hasSink(name);
+  if (name === "local") return isUsed ? whatIsLost(dataDir) : undefined;
+  return isUsed ? undefined : whatIsLeftBehind(dataDir);
 }

@@ -6,6 +6,7 @@
  *
  * The file holds hashes of tokens, as the registry does, never a token.
  */
+import type { Database } from "bun:sqlite";
 import type { Clock } from "../core/clock.ts";
 import { openSqlite } from "../core/file/sqlite.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
@@ -14,8 +15,6 @@ import { toFields, type Columns } from "../core/columns.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 
 export interface SavedCache {
-  /** Fills the cache from the file. */
-  restore(): void;
   /** Brings the file up to date, in parts, so that messages are not kept waiting. */
   save(): Promise<void>;
   close(): void;
@@ -48,9 +47,18 @@ const upsert = `INSERT INTO auth_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLI
 const selectIdsAfter = `SELECT tenant_id AS tenantId, device_id AS deviceId FROM auth_cache
   WHERE (tenant_id, device_id) > (?, ?) ORDER BY tenant_id, device_id LIMIT ${rowsAPart}`;
 
-/** @throws if the file cannot be opened */
+/** Fills the cache from the file. @throws if it cannot be opened or read */
 export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Clock): SavedCache {
   const db = openSqlite(path);
+  try {
+    return savedIn(db, cache, clock);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache {
   // What a power failure takes is looked up again, and an fsync for each part would keep messages waiting.
   db.run("PRAGMA synchronous = NORMAL");
   // KiB. Rows are written in the order of the file, so that pages are seldom needed twice; SQLite would keep 2,000 of them.
@@ -128,8 +136,8 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
     for (const { tenantId, deviceId } of gone) drop.run(tenantId, deviceId);
   });
 
+  restore();
   return {
-    restore,
     save: () => (saving ??= bringUpToDate().finally(() => (saving = undefined))),
     close: () => db.close(),
   };

@@ -25,6 +25,17 @@ test.each([
   expect(loaded.mistakes[0]).toContain(`${place} is not UTF-8`);
 });
 
+test.each(["DATA_DIR", "GATEWAY_ID", "ADMIN_TOKEN", "ADMIN_TOKEN_FILE"])(
+  "%s in the environment in Latin-1 is a mistake",
+  (setting) => {
+    // As the runtime reads such bytes.
+    const value = Buffer.from(`${dir}/Wärme-und-Kälte`, "latin1").toString();
+    const loaded = loadConfig({ DATA_DIR: dir, [setting]: value }, thisHost);
+    if ("config" in loaded) throw new Error("no mistake was found");
+    expect(loaded.mistakes).toEqual([expect.stringContaining(`${setting}: holds bytes that are not UTF-8`)]);
+  },
+);
+
 test("UTF-8 is read, with a byte order mark and what stands for a lost character", () => {
   const file = join(dir, "file");
   writeFileSync(file, '\uFEFF# \uFFFD\ntenant = "Müll"\n[[mapping]]\ntopic = "a/{device}"\n');

@@ -1,7 +1,15 @@
 /** The auth cache on disk, if the disk does not take it, or has damaged it. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
@@ -59,6 +67,12 @@ test("that it cannot be kept is logged once until it can", async () => {
   await end();
 });
 
+const openFiles = () =>
+  readdirSync("/proc/self/fd").flatMap((fd) => {
+    const at = `/proc/self/fd/${fd}`;
+    return lstatSync(at, { throwIfNoEntry: false }) ? [readlinkSync(at)] : [];
+  });
+
 test.each([
   ["is no database", () => Buffer.alloc(8_192, 7)],
   ["has lost its pages", (bytes: Buffer) => bytes.fill(7, 4_096)],
@@ -72,6 +86,7 @@ test.each([
   writeFileSync(path, damaged(readFileSync(path)));
   const second = start();
   expect(lines.map(({ msg }) => msg)).toEqual(["the auth cache kept on disk is damaged, and begun anew"]);
+  expect(openFiles().filter((file) => file === `${path} (deleted)`)).toEqual([]);
   second.cache.put(aDevice({ deviceId: "later" }));
   await second.keepCache();
   await second.stop();

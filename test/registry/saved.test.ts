@@ -27,7 +27,6 @@ function setUp(devices: number) {
   const rows = () => {
     const next = make();
     const saved = openSavedCache(path, next, clock);
-    saved.restore();
     saved.close();
     return [...next.snapshot()];
   };
@@ -68,7 +67,6 @@ test("rows that the cache did not take from the file leave it", async () => {
   saved.close();
   const off = new DeviceAuthCache({ ttlSeconds: 0, sizeMax: 10, staleSeconds: 0 }, clock);
   const next = openSavedCache(path, off, clock);
-  next.restore();
   await next.save();
   next.close();
   expect(kept()).toEqual([]);

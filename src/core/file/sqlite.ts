@@ -12,10 +12,11 @@ import { giveToOwner, whyNotOurs } from "./owner.ts";
  * @throws if the file is not a database, is damaged, or the directory cannot be written; the message names the file and the fix.
  */
 export function openSqlite(path: string, pageSize = 4096): Database {
+  let db: Database | undefined;
   try {
     const isNew = !existsSync(path);
     if (path !== ":memory:") makeSharedMemoryInPlace(path);
-    const db = new Database(path, { create: true, strict: true });
+    db = new Database(path, { create: true, strict: true });
     if (isNew && path !== ":memory:") giveToOwner(path);
     // First: the next ones, too, may find another process at the file.
     db.run("PRAGMA busy_timeout = 5000");
@@ -27,6 +28,7 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     db.run("PRAGMA journal_size_limit = 67108864");
     return db;
   } catch (cause) {
+    db?.close();
     const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
     throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
   }

@@ -1,6 +1,6 @@
 /** The file of the local store, local.db in the data directory: where it is, how it is opened, and whether a site has run on it. */
 import type { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log/log.ts";
 import { damageIn, openSqlite } from "../../core/file/sqlite.ts";
@@ -56,6 +56,16 @@ export function whatIsDamaged(path: string, error: unknown): string | undefined 
   const damage = damageIn(error);
   if (damage === undefined) return undefined;
   return `${path} is damaged (${damage.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} '.clone FILE'\` can still read`;
+}
+
+/**
+ * Why a gateway cannot go on with its local store; undefined if it can. SQLite would begin a file that was lost anew, and every
+ * device would be unknown.
+ */
+export function whatIsLost(dataDir: string): string | undefined {
+  const path = localFile(dataDir);
+  if (statSync(path, { throwIfNoEntry: false })?.size) return undefined;
+  return `${path} is missing or empty although this site ran on it: put it, or a backup, in its place. If it went to PostgreSQL, set DATABASE_URL; to begin anew, \`sluice migrate\` makes an empty one (devices and rows are lost then)`;
 }
 
 /**
