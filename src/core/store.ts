@@ -32,8 +32,8 @@ export interface Inspection {
   readonly missingTables: readonly string[];
   /** Whether they may be created by who we are. */
   readonly mayCreate: boolean;
-  /** Every change of the registry is told, by whatever process it was made. */
-  readonly tellsChanges: boolean;
+  /** Why not every change of the registry is told, by whatever process it was made; null: each is. */
+  readonly untold: string | null;
   /** Whose a token is can be found without reading the whole registry. */
   readonly findsTokens: boolean;
 }

@@ -23,14 +23,14 @@ export async function probeTables(store: Store): Promise<string> {
 
 export async function probeRegistry(store: Store, config: Config): Promise<string> {
   const { influx, lookup } = config;
-  const { missingTables, mayCreate, tellsChanges, findsTokens } = await store.inspect();
+  const { missingTables, mayCreate, untold, findsTokens } = await store.inspect();
   const mayProvision = missingTables.length === 0 || mayCreate;
   const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
   if (missingTables.includes("device_registry")) return "no devices: the table does not exist yet";
   const remarks = [`${counted(devices, "device")} of ${counted(tenants, "tenant")}`];
-  if (!tellsChanges)
+  if (untold !== null)
     remarks.push(
-      "the registry does not notify of changes, so every device is read again each second: run `sluice migrate`, which adds triggers",
+      `the registry does not notify of all changes, so every device is read again each second: ${untold}`,
     );
   if (!findsTokens && askedSources(config).some(({ name }) => name === "broker"))
     remarks.push(

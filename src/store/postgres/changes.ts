@@ -1,10 +1,10 @@
 /**
  * Changes of the registry in PostgreSQL, as its triggers (postgres-schema.ts) tell them: one notification per statement. The
- * watch does not claim to stand if the triggers are missing. Devices are then read again every second, as whenever it does not stand.
+ * watch does not claim to stand if the triggers are missing, or see not all. Devices are then read again every second, as whenever it does not stand.
  */
 import { explain, type Log } from "../../core/log/log.ts";
 import { literal, type Postgres, type Sql } from "./postgres-client.ts";
-import { countTriggers, registryChannel, triggersWanted } from "./postgres-schema.ts";
+import { registryChannel, whyUntold } from "./postgres-schema.ts";
 import { Said } from "../../core/log/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
@@ -24,7 +24,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
     channel: registryChannel,
     async check(sql) {
       await tablesExist();
-      await checkTriggers(sql);
+      await checkTold(sql);
     },
     notify: notifier(db),
     notified: (payload) => notifyWatcher(watcher, payload),
@@ -54,12 +54,9 @@ export function hearsChanges(db: Postgres): Promise<void> {
   return hearsItself({ options: db.options, channel: registryChannel, notify: notifier(db) });
 }
 
-async function checkTriggers(sql: Sql): Promise<void> {
-  const [row] = await sql.unsafe<{ triggers: number }[]>(countTriggers);
-  if ((row?.triggers ?? 0) < triggersWanted)
-    throw new Error(
-      "device_registry and app_settings have no triggers that tell changes: run `sluice migrate`",
-    );
+async function checkTold(sql: Sql): Promise<void> {
+  const [row] = await sql.unsafe<{ why: string | null }[]>(`${whyUntold} as why`);
+  if (row?.why) throw new Error(row.why);
 }
 
 /** A payload as sluice_registry_changed() writes it; anything else might mean anything. */

@@ -7,13 +7,12 @@
  */
 import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import {
-  countTriggers,
   overlapColumns,
   tables,
   tokenIndexes,
   triggers,
   triggerFunction,
-  triggersWanted,
+  whyUntold,
 } from "./postgres-schema.ts";
 import type { Inspection } from "../../core/store.ts";
 
@@ -60,13 +59,13 @@ export function inspectPostgres(db: Postgres): Promise<Inspection> {
   return db.query("looking for the tables", async (sql) => {
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
-    const [row] = await sql<{ may_create: boolean | null; triggers: number }[]>`
+    const [row] = await sql<{ may_create: boolean | null; untold: string | null }[]>`
       select has_schema_privilege(current_schema(), 'create') as may_create,
-        (${sql.unsafe(countTriggers)}) as triggers`;
+        (${sql.unsafe(whyUntold)}) as untold`;
     return {
       missingTables: missing.map((each) => each.missing),
       mayCreate: row?.may_create === true,
-      tellsChanges: (row?.triggers ?? 0) >= triggersWanted,
+      untold: row?.untold ?? null,
       findsTokens: indexed.some(({ attname }) => attname === "provision_token_hash"),
     };
   });

@@ -129,10 +129,14 @@ export const triggers = [
   },
 ];
 
-/** The number of triggers that it takes to notify of every change. */
-export const triggersWanted = triggers.length;
+const watched = "(to_regclass('device_registry'), to_regclass('app_settings'))";
 
-/** Asks how many of them are there and not turned off. */
-export const countTriggers = `select count(*)::int as triggers from pg_trigger
-  where tgname like 'sluice\\_%' and tgenabled <> 'D'
-    and tgrelid in (to_regclass('device_registry'), to_regclass('app_settings'))`;
+/** Asks why changes may go untold; null: each is told. What a logical replica is sent fires no trigger of a statement. */
+export const whyUntold = `select case
+    when exists (select from pg_subscription_rel where srrelid in ${watched})
+      then 'a logical subscription fills device_registry or app_settings, which tells no change'
+    when current_setting('session_replication_role') = 'replica'
+      then 'session_replication_role is replica for the role of DATABASE_URL, so what it changes is not told: reset that'
+    when (select count(*) from pg_trigger
+        where tgname like 'sluice\\_%' and tgenabled <> 'D' and tgrelid in ${watched}) < ${triggers.length}
+      then 'device_registry and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;

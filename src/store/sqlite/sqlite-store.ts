@@ -35,8 +35,7 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
     quarantine: createSqliteQuarantine(db),
     events: createSqliteEvents(db),
     migrate: () => Promise.resolve(created),
-    inspect: () =>
-      Promise.resolve({ missingTables: [], mayCreate: true, tellsChanges: true, findsTokens: true }),
+    inspect: () => Promise.resolve({ missingTables: [], mayCreate: true, untold: null, findsTokens: true }),
     probe: () =>
       whenNotBusy(() => {
         const census =

@@ -1,5 +1,5 @@
 /** What only the registry in PostgreSQL has to survive. The rest is in registry-contract.test.ts. */
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, onTestFinished, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain, silentLog, type Log } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
@@ -158,6 +158,42 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     await until(() => heard.calls.at(-1) === "restored");
     await admin`drop trigger sluice_device_update on device_registry`;
     await until(() => heard.calls.at(-1) === "lost");
+  });
+
+  test("where a logical subscription fills the registry, or the role fires no trigger, the watch does not claim to stand", async () => {
+    const server = await startPostgres({ settings: ["wal_level=logical"] });
+    onTestFinished(() => server.stop());
+    const [from, url] = [await server.createDatabase(), await server.createDatabase()];
+    const [publisher, subscriber] = [from, url].map((each) => postgres(each, { max: 1, onnotice: () => {} }));
+    const there = openPostgres({ url, poolMax: 2, timeoutMs: 5000 });
+    const origin = openPostgres({ url: from, poolMax: 2, timeoutMs: 5000 });
+    onTestFinished(async () => {
+      await unwatch();
+      unwatch = async () => {};
+      await Promise.all([there.close(), origin.close(), publisher?.end(), subscriber?.end()]);
+    });
+    await migratePostgres(origin);
+    await migratePostgres(there);
+    await publisher?.unsafe("create publication p for table device_registry");
+    await publisher?.unsafe("select pg_create_logical_replication_slot('s', 'pgoutput')");
+    await subscriber?.unsafe(
+      `create subscription s connection '${from}' publication p with (create_slot = false)`,
+    );
+    const warnings: string[] = [];
+    const warn = ({ reason }: { reason: string }) => warnings.push(reason);
+    const log: Log = Object.assign(Object.create(silentLog), { warn });
+    unwatch = createPostgresRegistry({ db: there, log }).watch(heard.watcher);
+    await until(() => warnings.some((reason) => reason.includes("a logical subscription fills")));
+    expect(heard.calls).not.toContain("restored");
+    await subscriber?.unsafe("drop subscription s");
+    await until(() => heard.calls.includes("restored"));
+    await subscriber?.unsafe("alter role postgres set session_replication_role = replica");
+    await subscriber?.unsafe(
+      "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_subscription_rel%' and pid <> pg_backend_pid()",
+    );
+    await until(() => warnings.some((reason) => reason.includes("session_replication_role is replica")));
+    await subscriber?.unsafe("alter role postgres reset session_replication_role");
+    await until(() => heard.calls.at(-1) === "restored");
   });
 
   test("a table of an existing deployment, not migrated, is read and written as it is", async () => {
