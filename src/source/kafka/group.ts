@@ -31,6 +31,7 @@ const graceMs = 2_000;
 /** Until the signal aborts. @throws if the group refuses us, or does not answer any more, as when another gateway has our GATEWAY_ID */
 export async function readAsGroup(parts: Parts): Promise<void> {
   const { settings, groupId, gatewayId, topics, clock, waitMs, signal } = parts;
+  if (signal.aborted) return;
   let heardMs = clock.monoMs();
   let isIn = false;
   const over = Promise.withResolvers<never>();

@@ -37,15 +37,12 @@ const troubleMs = 30_000;
 export async function readAll(parts: ReaderParts): Promise<void> {
   const byLeader = Map.groupBy(parts.partitions, ({ topic, index }) => topic.leaders[index] ?? -1);
   const over = new AbortController();
-  const stop = () => over.abort();
-  parts.signal.addEventListener("abort", stop);
+  // Also if it was aborted while the connection was made.
+  const signal = AbortSignal.any([parts.signal, over.signal]);
   try {
-    await Promise.all(
-      [...byLeader].map(([node, of]) => readFrom(node, of, { ...parts, signal: over.signal })),
-    );
+    await Promise.all([...byLeader].map(([node, of]) => readFrom(node, of, { ...parts, signal })));
   } finally {
-    stop();
-    parts.signal.removeEventListener("abort", stop);
+    over.abort();
   }
 }
 

@@ -4,7 +4,7 @@ import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../../src/core/clock.ts";
 import { turnMs } from "../../../src/intake/turn.ts";
 import { KafkaMessage } from "../../../src/source/kafka/message.ts";
-import { inTime } from "../../../src/source/kafka/group.ts";
+import { inTime, readAsGroup } from "../../../src/source/kafka/group.ts";
 import { Partition } from "../../../src/source/kafka/partition.ts";
 import { hand, readAll, type ReaderParts } from "../../../src/source/kafka/reader.ts";
 import type { Wire } from "../../../src/kafka/requests.ts";
@@ -12,6 +12,7 @@ import { openKafkaSource } from "../../../src/source/kafka/source.ts";
 import { kafkaSettingsOf } from "../../kit/kafka/source.ts";
 import { simulatedClock } from "../../kit/clock.ts";
 import { aRegistry, intake, numberOf } from "../../kit/intake.ts";
+import { freePort } from "../../kit/port.ts";
 import { fakeIntake, recordingLog, until } from "../../kit/source.ts";
 import { spoolKit } from "../../kit/spool.ts";
 
@@ -90,6 +91,44 @@ test("what a broker answers of the others is taken before the error of one parti
   await expect(reading).rejects.toThrow("partition 0 of events cannot be read");
   expect(partitions[1]?.end).toBe(7);
 });
+
+/** What a loop is given that is to end before it asks for anything. */
+function endedParts(): ReaderParts {
+  const topic = { name: "events", id: "", leaders: [0], may: () => undefined };
+  return {
+    wire: { fetch: () => Promise.reject(new Error("it was asked")) } as unknown as Wire,
+    partitions: [new Partition(topic, 0, 0)],
+    intake: fakeIntake(),
+    clock: systemClock,
+    log: recordingLog().log,
+    waitMs: 10,
+    signal: AbortSignal.abort(),
+    say: () => undefined,
+    lost() {},
+  };
+}
+
+test("if the gateway stops while the connection is made, nothing is read by it, and the stop has an end", async () => {
+  expect(await readAll(endedParts())).toBeUndefined();
+});
+
+test("if it stops before it asks to be taken into the group, it does not ask", async () => {
+  const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${await freePort()}` });
+  const { partitions: _, ...ended } = endedParts();
+  const membership = { ...ended, settings, groupId: "g", gatewayId: "g", topics: ["events"], reads() {} };
+  expect(await readAsGroup({ ...membership, ...nothingDealt })).toBeUndefined();
+});
+
+const nothingDealt = {
+  partitionOf: () => {
+    throw new Error("nothing is dealt");
+  },
+  comesAgain: () => Promise.resolve(),
+  forgetTroubles() {},
+  isPutOff: () => false,
+  read() {},
+  outOfRange: () => Promise.resolve(),
+};
 
 test("if the gateway stops meanwhile, nothing more of it is handed over", async () => {
   const part = handed();
