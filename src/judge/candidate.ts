@@ -65,7 +65,9 @@ export interface Candidate {
   /** The hash of a token of which only the hash is known: shown beside the payload, or kept in the spool. */
   tokenHash: string | null;
   siteId: string | null;
-  /** null after examination: the event time is the moment of arrival, and the host's clock was not set then. */
+  /** False: the moment of arrival is no real time, for the host's clock was not set then. */
+  isTimeKnown: boolean;
+  /** null after examination: the event time is the moment of arrival, and that is not known. */
   eventMs: number | null;
   eventNs: number;
   /** A remark on a message that is accepted all the same; see metrics.ts. */
@@ -123,6 +125,7 @@ export function candidateOf(message: Arrival): Candidate {
     token: undefined,
     tokenHash,
     siteId: null,
+    isTimeKnown: true,
     eventMs: null,
     eventNs: 0,
     remark: null,

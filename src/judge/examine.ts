@@ -15,18 +15,13 @@ import type { Values } from "../core/settings.ts";
 type Policy = Values<typeof sizeSettings & typeof timeSettings>;
 
 /** Checks all that can be checked without knowing the device, and fills in the candidate as far as it gets. */
-export function examine(
-  candidate: Candidate,
-  policy: Policy,
-  isTimeKnown: boolean,
-  forms: Forms,
-): Rejection | null {
+export function examine(candidate: Candidate, policy: Policy, forms: Forms): Rejection | null {
   const address = addressIn({ topic: candidate.topic, address: candidate.given });
   if (!isRejection(address)) candidate.address = address;
   const large = oversize(candidate.bytes, candidate.wholeBytes, policy.payloadBytesMax);
   candidate.isOversize = large !== null;
   if (large !== null) return large;
-  const known = forms.read(candidate, policy, isTimeKnown);
+  const known = forms.read(candidate, policy);
   if (known !== undefined) return known;
   const decoded = decode(candidate.bytes);
   if (!isRejection(decoded)) {
@@ -43,7 +38,7 @@ export function examine(
   const mayLeaveOutSite = candidate.proof === "connection" || candidate.tokenHash !== null;
   const why =
     checkEnvelope(decoded.body, address, mayLeaveOutSite, candidate.isJudged) ??
-    timeFrom(candidate, decoded.body["ts"] ?? null, policy, isTimeKnown);
+    timeFrom(candidate, decoded.body["ts"] ?? null, policy);
   if (why === null) candidate.remark = remarkOn(decoded.body, address.msgType);
   return why;
 }

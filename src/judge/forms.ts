@@ -24,18 +24,14 @@ export interface Forms {
    * Fills in a candidate whose text is of the form that its device used before, as `examine` would.
    * @returns undefined: it is not, and the candidate is as it was
    */
-  read(
-    candidate: Candidate,
-    policy: Values<typeof timeSettings>,
-    isTimeKnown: boolean,
-  ): Rejection | null | undefined;
+  read(candidate: Candidate, policy: Values<typeof timeSettings>): Rejection | null | undefined;
   /** The event that was made of a candidate which `examine` filled in. */
   learn(candidate: Candidate, event: Event): void;
 }
 
 export function createForms(): Forms {
   return {
-    read(candidate, policy, isTimeKnown) {
+    read(candidate, policy) {
       const { address, bytes } = candidate;
       if (address === null || candidate.isJudged) return undefined;
       const form = shelf.at(address.form);
@@ -51,7 +47,7 @@ export function createForms(): Forms {
       candidate.token = form.hasToken ? text.slice(fit.tokenFrom, fit.tokenTo) : undefined;
       candidate.siteId = form.hasSite ? address.formSite : null;
       if (isVouched) candidate.proof = "connection";
-      return timeIs(candidate, Number.isNaN(fit.ms) ? null : fit, policy, isTimeKnown);
+      return timeIs(candidate, Number.isNaN(fit.ms) ? null : fit, policy);
     },
     learn(candidate, event) {
       const { address, text, raw, line } = candidate;

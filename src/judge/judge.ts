@@ -83,9 +83,9 @@ export function createJudge(options: JudgeOptions): Judge {
 
   function decide(candidate: Candidate): Entry | Pending | Several {
     const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
-    const isTimeKnown = clock.isTimeKnown?.(candidate.receivedMs) ?? true;
-    if (route === undefined) return conclude(candidate, examine(candidate, policy(), isTimeKnown, forms));
-    const parts = readMapped(candidate, route, policy(), isTimeKnown);
+    candidate.isTimeKnown = clock.isTimeKnown?.(candidate.receivedMs) ?? true;
+    if (route === undefined) return conclude(candidate, examine(candidate, policy(), forms));
+    const parts = readMapped(candidate, route, policy());
     const [only] = parts;
     if (parts.length === 1 && only !== undefined) return conclude(only.candidate, only.why);
     return {
@@ -98,8 +98,8 @@ export function createJudge(options: JudgeOptions): Judge {
     try {
       const route = mappingFor(candidate.topic);
       return route === undefined
-        ? [{ candidate, why: examine(candidate, policy(), true, forms) }]
-        : readMapped(candidate, route, policy(), true);
+        ? [{ candidate, why: examine(candidate, policy(), forms) }]
+        : readMapped(candidate, route, policy());
     } catch (error) {
       return [{ candidate, why: faultOf(error) }];
     }

@@ -28,12 +28,7 @@ export interface Part {
 type Policy = Values<typeof timeSettings> & { readonly payloadBytesMax: number };
 
 /** @param candidate the candidate of the whole message, and of its event if it makes only one */
-export function readMapped(
-  candidate: Candidate,
-  route: Route,
-  policy: Policy,
-  isTimeKnown: boolean,
-): readonly Part[] {
+export function readMapped(candidate: Candidate, route: Route, policy: Policy): readonly Part[] {
   const { mapping, names } = route;
   name(candidate, route.who);
   candidate.proof = mapping.proof;
@@ -48,12 +43,12 @@ export function readMapped(
   const outcomes = mapping.read(names, decoded.value, candidate.speaker ?? undefined);
   const [only] = outcomes;
   if (outcomes.length === 1 && only !== undefined)
-    return [{ candidate, why: fill(candidate, only, decoded, route, policy, isTimeKnown) }];
+    return [{ candidate, why: fill(candidate, only, decoded, route, policy) }];
   const charged = new Set<string>();
   return outcomes.map((outcome) => {
     const part: Loose = { text: jsonOf(outcome.part), value: outcome.part };
     const own = { ...candidate, charged };
-    return { candidate: own, why: fill(own, outcome, part, route, policy, isTimeKnown) };
+    return { candidate: own, why: fill(own, outcome, part, route, policy) };
   });
 }
 
@@ -79,7 +74,6 @@ function fill(
   { text, value }: Loose,
   { mapping }: Route,
   policy: Policy,
-  isTimeKnown: boolean,
 ): Rejection | null {
   const { who, metrics } = outcome;
   const written = typeof value === "string" ? JSON.stringify(value) : text.trim();
@@ -95,8 +89,7 @@ function fill(
   const seq = seqOf(outcome.seq);
   if (seq === undefined) return rejection("BAD_SEQ", `seq is ${jsonOf(outcome.seq)}`);
   const time = typeof outcome.time === "bigint" ? String(outcome.time) : outcome.time;
-  const why =
-    checkMetrics(metrics, metricsMax, outcome.count) ?? timeFrom(candidate, time, policy, isTimeKnown);
+  const why = checkMetrics(metrics, metricsMax, outcome.count) ?? timeFrom(candidate, time, policy);
   if (why !== null) return why;
   candidate.remark = remarkOn({ metrics }, who.msgType);
   const envelope = envelopeOf({ ts: time, time: readTimestamp(time), seq, metrics });

@@ -57,31 +57,20 @@ type Code = Exclude<keyof typeof timeReasons, "CLOCK_NOT_SET">;
 const dayMs = 86_400_000;
 
 /**
- * Fills in the event time. It stays null if it is the moment of arrival and the host's clock is not set.
+ * Fills in the event time. It stays null if it is the moment of arrival and that is not known; nor is `ts` then checked against it.
  * @param ts as the device sent it; null if it sent none
- * @param isTimeKnown the moment of arrival is a real time, against which `ts` can be checked
  */
-export function timeFrom(
-  candidate: Candidate,
-  ts: unknown,
-  policy: Policy,
-  isTimeKnown: boolean,
-): Rejection<Code> | null {
-  if (ts === null) return timeIs(candidate, null, policy, isTimeKnown);
+export function timeFrom(candidate: Candidate, ts: unknown, policy: Policy): Rejection<Code> | null {
+  if (ts === null) return timeIs(candidate, null, policy);
   const own = readTimestamp(ts);
   if (own === null) return rejection("BAD_TIMESTAMP", `ts is ${jsonOf(ts)}`);
-  return timeIs(candidate, own, policy, isTimeKnown);
+  return timeIs(candidate, own, policy);
 }
 
 /** The same. @param own what the device said; null if it said nothing */
-export function timeIs(
-  candidate: Candidate,
-  own: Instant | null,
-  policy: Policy,
-  isTimeKnown: boolean,
-): Rejection<Code> | null {
-  if (own === null) return arrivalOf(candidate, null, isTimeKnown);
-  const why = isTimeKnown ? outOfRange(own.ms - candidate.receivedMs, policy) : null;
+export function timeIs(candidate: Candidate, own: Instant | null, policy: Policy): Rejection<Code> | null {
+  if (own === null) return arrivalOf(candidate, null);
+  const why = candidate.isTimeKnown ? outOfRange(own.ms - candidate.receivedMs, policy) : null;
   if (why === null) {
     candidate.eventMs = own.ms;
     candidate.eventNs = own.ns;
@@ -89,12 +78,12 @@ export function timeIs(
   }
   return policy.tsOutOfRange === "reject"
     ? rejection("TIMESTAMP_OUT_OF_RANGE", why)
-    : arrivalOf(candidate, why, isTimeKnown);
+    : arrivalOf(candidate, why);
 }
 
-function arrivalOf(candidate: Candidate, why: string | null, isTimeKnown: boolean): Rejection<Code> | null {
+function arrivalOf(candidate: Candidate, why: string | null): Rejection<Code> | null {
   if (candidate.isRetained) return rejection("RETAINED_WITHOUT_TIME", why);
-  if (isTimeKnown) candidate.eventMs = candidate.receivedMs;
+  if (candidate.isTimeKnown) candidate.eventMs = candidate.receivedMs;
   return null;
 }
 
