@@ -92,7 +92,8 @@ export function decodeAny(
   return why === null ? { text, value } : rejection("UNSTORABLE_TEXT", why);
 }
 
-function exactly(value: number, digits: string): number | bigint {
+/** A whole number beyond 2^53 with all its digits. @param digits as JSON spells it */
+export function exactly(value: number, digits: string): number | bigint {
   return !Number.isSafeInteger(value) && /^-?\d+$/.test(digits) ? BigInt(digits) : value;
 }
 

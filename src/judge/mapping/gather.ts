@@ -3,6 +3,7 @@
  * the mapping use is left out. A metric named twice is a misfit, never an overwrite, because nobody can know which of
  * the two values is meant.
  */
+import { exactly } from "../decode.ts";
 import { metricsMax } from "../metrics.ts";
 import type { Steps } from "./pointer.ts";
 import type { TextRule } from "./spec.ts";
@@ -77,13 +78,7 @@ const numberText = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 function readText(text: string): Scalar {
   if (text === "true" || text === "false") return text === "true";
-  return numberText.test(text) && Number.isFinite(Number(text)) ? readNumber(text) : text;
-}
-
-/** A number as JSON spells it; a whole one beyond 2^53 with all its digits. */
-function readNumber(source: string): number | bigint {
-  const value = Number(source);
-  return Number.isSafeInteger(value) || !/^-?\d+$/.test(source) ? value : BigInt(source);
+  return numberText.test(text) && Number.isFinite(Number(text)) ? exactly(Number(text), text) : text;
 }
 
 function treeOf(pointers: readonly Steps[]): Tree {
