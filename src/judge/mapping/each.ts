@@ -4,6 +4,8 @@
  * itself.
  */
 import { isObject } from "../../core/text/is-object.ts";
+import { nameIn } from "./braces.ts";
+import { plainStep } from "./pointer.ts";
 
 export type EachStep =
   | { readonly kind: "key"; readonly key: string }
@@ -33,11 +35,9 @@ export function eachOf(text: string): readonly EachStep[] | string {
 }
 
 function stepOf(step: string): EachStep {
-  const [, name] = /^\{([A-Za-z_][A-Za-z0-9_]*)\}$/.exec(step) ?? [];
+  const name = nameIn(step);
   if (name !== undefined) return { kind: "name", name };
-  return step === "*"
-    ? { kind: "any" }
-    : { kind: "key", key: step.replaceAll("~1", "/").replaceAll("~0", "~") };
+  return step === "*" ? { kind: "any" } : { kind: "key", key: plainStep(step) };
 }
 
 export function eachText(steps: readonly EachStep[]): string {

@@ -12,10 +12,12 @@ export type Find = (value: unknown) => unknown;
 /** null if it is not a pointer. "" is not one here, because it would stand for everything. */
 export function stepsOf(text: string): Steps | null {
   if (!text.startsWith("/") || /~(?![01])/.test(text)) return null;
-  return text
-    .slice(1)
-    .split("/")
-    .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return text.slice(1).split("/").map(plainStep);
+}
+
+/** A step without its escapes (RFC 6901 §4). */
+export function plainStep(step: string): string {
+  return step.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
 export function pointerOf(steps: Steps): string {

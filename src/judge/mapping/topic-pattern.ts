@@ -3,6 +3,7 @@
  * one, `{name...}` for the rest. A topic is matched once and the result kept (routes.ts), so matching may be slow.
  */
 import type { Level } from "../../core/topic-filter.ts";
+import { nameIn, partsOf, restNameIn } from "./braces.ts";
 
 export interface Pattern {
   readonly text: string;
@@ -12,11 +13,6 @@ export interface Pattern {
   /** The filter to subscribe to. */
   readonly filter: string;
 }
-
-const nameWord = "[A-Za-z_][A-Za-z0-9_]*";
-const wholeName = new RegExp(`^\\{(${nameWord})\\}$`);
-const restName = new RegExp(`^\\{(${nameWord})\\.\\.\\.\\}$`);
-const namePart = new RegExp(`\\{(${nameWord})\\}`, "g");
 
 /** Parses a pattern, or says what is wrong with it. */
 export function patternOf(text: string): Pattern | string {
@@ -43,13 +39,12 @@ function wrongAsWhole(text: string, levels: readonly Level[]): string | null {
 
 function levelOf(level: string): Level | string {
   if (level === "+") return { kind: "any", name: null };
-  const [, whole] = wholeName.exec(level) ?? [];
+  const whole = nameIn(level);
   if (whole !== undefined) return { kind: "any", name: whole };
-  const [, rest] = restName.exec(level) ?? [];
+  const rest = restNameIn(level);
   if (rest !== undefined) return { kind: "rest", name: rest };
   if (level === "#") return "for # write {name...}, which names the rest";
-  const pieces = level.split(namePart).filter((_, i) => i % 2 === 0);
-  const names = [...level.matchAll(namePart)].map(([, name = ""]) => name);
+  const { pieces, names } = partsOf(level);
   if (pieces.some((piece) => /[{}+#\0]/.test(piece)))
     return `${JSON.stringify(level)} is no level: text, +, {name}, text with {name}, or {name...}`;
   if (names.length === 0) return { kind: "literal", text: level };

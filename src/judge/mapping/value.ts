@@ -1,6 +1,7 @@
 /**
  * A value of a mapping, spelled in one of three ways: a JSON pointer, text with levels (`{a}-{b}`), or plain text. There is no fourth.
  */
+import { partsOf } from "./braces.ts";
 import { finder, pointerOf, stepsOf, type Steps } from "./pointer.ts";
 
 export type Spelled =
@@ -29,12 +30,9 @@ export function spelledOf(text: string): Spelled | string {
       ? "is no JSON pointer (in a step, ~ is written ~0 and / is written ~1)"
       : { kind: "pointer", steps };
   }
-  const parts = text.split(/\{([A-Za-z_][A-Za-z0-9_]*)\}/);
-  const [pieces, names] = [0, 1].map((odd) => parts.filter((_, i) => i % 2 === odd));
-  if (pieces?.some((piece) => /[{}]/.test(piece))) return "has a brace that belongs to no {name}";
-  return pieces === undefined || names === undefined || names.length === 0
-    ? { kind: "plain", text }
-    : { kind: "levels", pieces, names };
+  const { pieces, names } = partsOf(text);
+  if (pieces.some((piece) => /[{}]/.test(piece))) return "has a brace that belongs to no {name}";
+  return names.length === 0 ? { kind: "plain", text } : { kind: "levels", pieces, names };
 }
 
 /** The value as it is written in the file. */
