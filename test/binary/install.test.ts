@@ -213,6 +213,23 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(host(`cmp ${executable} /usr/local/bin/sluice`).code).toBe(0);
   });
 
+  test("a host with the package is told to use its package manager; what was installed by hand besides can be removed", () => {
+    const packaged =
+      "mount -t overlay overlay -o lowerdir=/usr/lib/systemd,upperdir=$UP,workdir=$WORK /usr/lib/systemd && mkdir -p /usr/lib/systemd/system && touch /usr/lib/systemd/system/sluice.service";
+    for (const name of ["packaged", "packaging"]) mkdirSync(at(name));
+    const tried = (words: string) =>
+      host(
+        `export UP=${at("packaged")} WORK=${at("packaging")} && mkdir -p /usr/lib/systemd && ${packaged} && ${words}`,
+      );
+    for (const words of ["install", "upgrade /bin/true", "uninstall", "install --dry-run"]) {
+      const { code, out, err } = tried(`${executable} ${words}`);
+      expect([code, out, err]).toEqual([2, "", expect.stringContaining("apt install ./FILE.deb")]);
+    }
+    expect(host(`${executable} install`).code).toBe(0);
+    expect(tried("/usr/local/bin/sluice uninstall").code).toBe(0);
+    expect(host("ls /usr/local/bin").out).toBe("");
+  });
+
   test("a user who is not root gets an error before anything is changed", () => {
     const { code, err } = host(`setpriv --reuid=nobody --clear-groups ${executable} install`);
     expect([code, err.includes("run it as root")]).toEqual([2, true]);

@@ -31,6 +31,7 @@ export const paths = {
   binary: "/usr/local/bin/sluice",
   previous: "/usr/local/bin/sluice.previous",
   unit: "/etc/systemd/system/sluice.service",
+  packagedUnit: "/usr/lib/systemd/system/sluice.service",
   settingsDir: "/etc/sluice",
   settings: "/etc/sluice/sluice.env",
   /** A file per secret: database-url for DATABASE_URL. */
@@ -49,6 +50,17 @@ export function placeOf({ root = "/" }: Context, path: string): string {
 export function wantsRoot({ uid, root }: Context, command: string): void {
   if (uid !== 0 && root === undefined)
     throw new UsageError(`\`sluice ${command}\` changes the host: run it as root (sudo), or with --dry-run`);
+}
+
+/**
+ * A program and a unit beside those of a package would go before them: what the package brings later would never run.
+ * @throws UsageError if a package has made the service; one that was installed by hand besides may still be removed
+ */
+export function wantsNoPackage(context: Context, command: string): void {
+  if (!existsSync(placeOf(context, paths.packagedUnit)) || existsSync(placeOf(context, paths.unit))) return;
+  throw new UsageError(
+    `Sluice is a package on this host, so not \`sluice ${command}\` but its package manager changes it: \`apt install ./FILE.deb\` or \`dnf install ./FILE.rpm\`, and \`apt remove sluice\` or \`dnf remove sluice\``,
+  );
 }
 
 /** Whether systemd runs this host (sd_booted(3)). */

@@ -24,6 +24,7 @@ import {
   runsInstalled,
   type Step,
   systemctlOf,
+  wantsNoPackage,
   wantsRoot,
 } from "./host.ts";
 
@@ -39,6 +40,7 @@ export function installOf(man: () => string): Command {
     readsSettings: false,
     async run(context, { options }) {
       if (!options.dryRun) wantsRoot(context, "install");
+      wantsNoPackage(context, "install");
       const changed = await follow(context, filesOf(context, man()), options.dryRun);
       if (!hasSystemd(context)) return withoutSystemd(context);
       await follow(context, serviceOf(context, changed), options.dryRun);

@@ -3,7 +3,16 @@
  * is given.
  */
 import { command, toggle } from "../command.ts";
-import { follow, hasSystemd, paths, removal, type Step, systemctlOf, wantsRoot } from "./host.ts";
+import {
+  follow,
+  hasSystemd,
+  paths,
+  removal,
+  type Step,
+  systemctlOf,
+  wantsNoPackage,
+  wantsRoot,
+} from "./host.ts";
 import { dryRun } from "./install.ts";
 
 export const uninstall = command({
@@ -19,6 +28,7 @@ export const uninstall = command({
   readsSettings: false,
   async run(context, { options }) {
     if (!options.dryRun) wantsRoot(context, "uninstall");
+    wantsNoPackage(context, "uninstall");
     const systemctl = systemctlOf(context);
     const stop: Step = {
       says: "stop it, and disable it at boot",

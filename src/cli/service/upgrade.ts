@@ -24,6 +24,7 @@ import {
   stageProgram,
   type Step,
   systemctlOf,
+  wantsNoPackage,
   wantsRoot,
 } from "./host.ts";
 import { dryRun } from "./install.ts";
@@ -39,6 +40,7 @@ export const upgrade = command({
   readsSettings: false,
   async run(context, { args, options }) {
     if (!options.dryRun) wantsRoot(context, "upgrade");
+    wantsNoPackage(context, "upgrade");
     const binary = placeOf(context, paths.binary);
     if (!existsSync(binary)) throw new Error(`${paths.binary} does not exist: \`sluice install\` creates it`);
     const next = await askedOf(context, args.file);
