@@ -39,16 +39,17 @@ export function loadConfig(env: Env, host: Host = thisHost, written: Written = n
     ([name, table]) => [name, readTable(table, env, host, written)] as const,
   );
   const settings = fillIn(Object.fromEntries(reads.map(([name, read]) => [name, read.values])), env, host);
-  const { mappings, text, mistakes: ofMappings } = readMappings(settings.mapping.file, settings.mqtt, host);
-  const config = { ...settings, mappings, mappingsText: text };
+  const mapped = readMappings(settings.mapping.file, settings.mqtt, host);
+  const config = { ...settings, mappings: mapped.mappings, mappingsText: mapped.text };
   const found = unknownNames(env, namesOf(), written);
   const mistakes = allMistakes(
     reads.map(([, read]) => read),
     config,
   );
   const exposure = host.exposureOf(config.general.dataDir);
-  mistakes.push(...ofMappings, ...found.mistakes, ...exposure.mistakes);
-  const warnings = [...found.warnings, ...reads.flatMap(([, read]) => read.warnings), ...exposure.warnings];
+  mistakes.push(...mapped.mistakes, ...found.mistakes, ...exposure.mistakes);
+  const ofRows = reads.flatMap(([, read]) => read.warnings);
+  const warnings = [...found.warnings, ...ofRows, ...mapped.warnings, ...exposure.warnings];
   if (mistakes.length > 0) return { mistakes, warnings };
   return {
     config,

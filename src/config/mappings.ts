@@ -3,9 +3,9 @@
  * others, and checked against what the sources need.
  */
 import { explain, type Log } from "../core/log/log.ts";
-import { clashes, levelsOf, subscribed } from "../core/topic-filter.ts";
+import { clashes, levelsOf, meets, subscribed } from "../core/topic-filter.ts";
 import type { Mapping } from "../judge/mapping/compile.ts";
-import { readMappingFile } from "../judge/mapping/file.ts";
+import { ownTopics, readMappingFile } from "../judge/mapping/file.ts";
 import { filtersOf, type MqttSettings } from "../source/mqtt/options.ts";
 import type { Host } from "./host.ts";
 
@@ -15,16 +15,17 @@ export interface MappingsRead {
   readonly text: string;
   /** Each mistake names the file, and the place in it. */
   readonly mistakes: readonly string[];
+  readonly warnings: readonly string[];
 }
 
 export function readMappings(file: string | undefined, mqtt: MqttSettings, host: Host): MappingsRead {
-  if (file === undefined) return { mappings: [], text: "", mistakes: [] };
+  if (file === undefined) return { mappings: [], text: "", mistakes: [], warnings: inVain(mqtt, []) };
   let text: string;
   try {
     text = host.readText(file);
   } catch (error) {
     const why = `cannot be read (${explain(error)}); see that it exists and Sluice's user may read it`;
-    return { mappings: [], text: "", mistakes: [`MAPPINGS_FILE=${file}: ${why}`] };
+    return { mappings: [], text: "", mistakes: [`MAPPINGS_FILE=${file}: ${why}`], warnings: [] };
   }
   const { mappings, mistakes } = readMappingFile(text);
   const all = [...mistakes, ...mappings.flatMap((mapping) => besides(mapping, mqtt))];
@@ -32,8 +33,21 @@ export function readMappings(file: string | undefined, mqtt: MqttSettings, host:
     mappings: all.length === 0 ? mappings : [],
     text,
     mistakes: all.map((mistake) => `MAPPINGS_FILE=${file}, ${mistake}`),
+    warnings: all.length === 0 ? inVain(mqtt, mappings) : [],
   };
 }
+
+/** No mistake: who does not know yet what devices publish finds examples in the quarantine. */
+function inVain(mqtt: MqttSettings, mappings: readonly Mapping[]): string[] {
+  if (mqtt.url === undefined) return [];
+  const taken = [ownTopics, ...mappings.map(({ topic }) => topic.levels)];
+  return filtersOf({ ...mqtt, shareGroup: undefined })
+    .filter((filter) => !taken.some((levels) => meets(levelsOf(filter), levels)))
+    .map((filter) => `MQTT_TOPIC=${filter}: ${inVainText}`);
+}
+
+const inVainText =
+  "no topic in it is tenant/{tenant}/device/{device}/{type} or one of MAPPINGS_FILE, so whatever comes is rejected (BAD_TOPIC_FORMAT); correct it, or say in MAPPINGS_FILE how its topics are read (sluice help mappings)";
 
 /** The topics on which it is enough that a device is registered. */
 export function byBroker(mappings: readonly Mapping[]): readonly string[] {

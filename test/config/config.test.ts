@@ -255,6 +255,20 @@ describe("settings that only together are wrong", () => {
   });
 });
 
+test("a filter in which nothing can be taken is warned of", () => {
+  const toml = `[[mapping]]\ntopic = "zigbee2mqtt/{device}"\ntenant = "acme"\nproof = "broker"\n`;
+  const mapping = { readText: (path: string) => (path === "/map.toml" ? toml : host.readText(path)) };
+  const broker = { MQTT_URL: "mqtt://b", MAPPINGS_FILE: "/map.toml" };
+  const warned = (filter: string, env: Record<string, string> = broker) =>
+    configOf(load({ ...env, MQTT_TOPIC: filter }, mapping)).warnings.map((each) => each.split(":")[0]);
+  for (const good of ["#", "tenant/acme/#", "tenant/+/device/+/telemetry", "zigbee2mqtt/#"])
+    expect(warned(good)).toEqual([]);
+  expect(warned("tenant/+/device/+")).toEqual(["MQTT_TOPIC=tenant/+/device/+"]);
+  expect(warned("tenant/+/device/+/+,shelly/#")).toEqual(["MQTT_TOPIC=shelly/#"]);
+  expect(warned("zigbee2mqtt/#", { MQTT_URL: "mqtt://b" })).toEqual(["MQTT_TOPIC=zigbee2mqtt/#"]);
+  expect(warned("zigbee2mqtt/#", {})).toEqual([]);
+});
+
 describe("names that are no setting", () => {
   test("those of the replaced services are reported with what to set instead", () => {
     expect(mistakesOf(load({ MQTT_HOST: "iot-mqtt", MQTT_PORT: "1884" }))).toEqual([

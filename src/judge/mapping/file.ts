@@ -127,15 +127,16 @@ function readTop(file: Table, wrong: (key: string, why: string) => void): Defaul
   };
 }
 
-const own = levelsOf("tenant/+/device/+/+");
+/** Those of Sluice's own form. */
+export const ownTopics = levelsOf("tenant/+/device/+/+");
 
 /** It must be obvious which of two mappings takes a topic; and a broker must not send a message twice. */
 function tellOverlaps(mappings: readonly Mapping[], wrong: (mapping: Mapping, why: string) => void): void {
   for (const [i, later] of mappings.entries()) {
     const { levels } = later.topic;
-    if (covers(own, levels))
+    if (covers(ownTopics, levels))
       wrong(later, `topic "${later.topic.text}" is Sluice's own, which is asked first`);
-    else if (clashes(own, subscribed(levels)))
+    else if (clashes(ownTopics, subscribed(levels)))
       wrong(
         later,
         `topic "${later.topic.text}" and Sluice's own tenant/{tenant}/device/{device}/{type} share some topics, and neither contains the other`,

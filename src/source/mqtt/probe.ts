@@ -61,8 +61,9 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
 function whyNot(failure: unknown, place: string): string {
   const said = describeFailure(failure, place);
   if (!said.endsWith(resetText)) return said;
-  return /^(?:mqtts|wss):/.test(place)
-    ? `${said}: does that port speak TLS?`
+  if (/^(?:mqtts|wss):/.test(place)) return `${said}: does that port speak TLS?`;
+  return place.startsWith("ws:")
+    ? `${said}: does that port speak websockets, or want TLS (wss://)?`
     : `${said}: does that port want TLS (mqtts://)?`;
 }
 
