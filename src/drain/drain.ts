@@ -162,13 +162,14 @@ export class Drain {
       withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
     );
     this.#isUnsure = false;
+    const { name } = this.sink;
     const { cursor } = this.#ahead;
-    partFromAnother(this.sink.name, cursor, held, this.#spool, this.#log);
+    partFromAnother({ name, cursor }, held, this.#spool, this.#log);
     const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log);
     // Further than we knew: only the answer was lost.
     if (seq > cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
     this.#aside.settledTo(seq);
-    takeBackUnsettled(this.sink.name, seq, this.#spool);
+    takeBackUnsettled(name, seq, this.#spool);
   }
 
   /** A batch that is full goes out before more is read, for the downstream system waits for it; whoever is due keeps its turn. @returns whether one did */

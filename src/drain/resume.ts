@@ -6,21 +6,19 @@
  * is settled; entries of epochs it never heard of are not, whatever their numbers.
  */
 import type { Log } from "../core/log/log.ts";
-import type { DrainedSpool, EpochRange } from "./drained-spool.ts";
+import type { DrainedSpool } from "./drained-spool.ts";
 import type { Position, Totals } from "../core/sink.ts";
 
+/** The spool: what it keeps, and of which starts. */
+type Kept = Pick<DrainedSpool, "epochs" | "head" | "first">;
+
 /**
- * @param epochs oldest first
- * @param head the spool's last seq
- * @param floor the seq before the oldest entry held
  * @param cursor how far we know it to be ourselves: of a start that was parted for another sink that counts, too
  * @returns the seq up to which all is settled downstream; totals undefined: it has none that fit
  */
 export function resumeFrom(
-  epochs: readonly EpochRange[],
+  { epochs, head, first }: Kept,
   positions: readonly Position[],
-  head: number,
-  floor: number,
   cursor: number,
 ): { seq: number; totals: Totals | undefined } {
   for (let i = epochs.length - 1; i >= 0; i--) {
@@ -31,7 +29,7 @@ export function resumeFrom(
     if (position.seq <= end) return { seq: position.seq, totals: position.totals };
     return { seq: position.isAnothers === true ? Math.max(end, cursor) : end, totals: undefined };
   }
-  return { seq: floor, totals: undefined };
+  return { seq: first - 1, totals: undefined };
 }
 
 /** What reads ahead, as far as it is moved. */
@@ -43,13 +41,8 @@ export interface Resumable {
 }
 
 /** Moves to where the downstream system says it stands. @returns that seq */
-export function goOnFrom(
-  ahead: Resumable,
-  held: readonly Position[],
-  spool: { readonly epochs: readonly EpochRange[]; readonly head: number; readonly first: number },
-  log: Log,
-): number {
-  const { seq, totals } = resumeFrom(spool.epochs, held, spool.head, spool.first - 1, ahead.cursor);
+export function goOnFrom(ahead: Resumable, held: readonly Position[], spool: Kept, log: Log): number {
+  const { seq, totals } = resumeFrom(spool, held, ahead.cursor);
   const known = ahead.totals;
   const further = seq - ahead.cursor;
   if (totals) {
@@ -74,8 +67,7 @@ export function goOnFrom(
  * position counts other messages. What was on its way when the two parted is delivered by both: there is no telling what that was.
  */
 export function partFromAnother(
-  sink: string,
-  cursor: number,
+  { name, cursor }: { readonly name: string; readonly cursor: number },
   held: readonly Position[],
   spool: DrainedSpool,
   log: Log,
@@ -89,7 +81,7 @@ export function partFromAnother(
     { from: first, position: position.seq },
     "another gateway writes as this one, from a copy of its memory (was this machine cloned, or put back to a snapshot?): what is not known to be delivered goes on as of a new start",
   );
-  takeBackUnsettled(sink, first - 1, spool);
+  takeBackUnsettled(name, first - 1, spool);
   spool.beginEpoch(first);
 }
 
@@ -114,7 +106,7 @@ export function takeBackUnsettled(
 
 /** The start of the gateway that wrote `seq`, and the last seq it wrote. */
 export function epochOf(
-  { epochs, head }: { readonly epochs: readonly EpochRange[]; readonly head: number },
+  { epochs, head }: Pick<Kept, "epochs" | "head">,
   seq: number,
 ): { epoch: string; last: number } {
   let at = epochs.length - 1;

@@ -24,7 +24,7 @@ describe("goes on", () => {
     ["where we know it to be, beside another that goes on", [position("a", 6, true)], 7, undefined],
     ["before all that is held, if it knows nothing", [position("z", 3)], 2, undefined],
   ])("%s", (_, positions, seq, held) => {
-    expect(resumeFrom(epochs, positions, 10, 2, 7)).toEqual({ seq, totals: held });
+    expect(resumeFrom({ epochs, head: 10, first: 3 }, positions, 7)).toEqual({ seq, totals: held });
   });
 
   function moved(held: ReturnType<typeof position>[], cursor = 7) {

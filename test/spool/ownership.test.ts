@@ -88,7 +88,7 @@ test("every start is remembered while any entry of it is held, however many ther
   // PostgreSQL committed up to the tenth entry and has been away since: it continues after that one, not at the oldest
   // held.
   const position = { epoch: epochs[9] ?? "", seq: 10, totals: noneHeld };
-  expect(resumeFrom(spool.epochs, [position], spool.head, spool.first - 1, 0).seq).toBe(10);
+  expect(resumeFrom(spool, [position], 0).seq).toBe(10);
 }, 60_000);
 
 test("of starts whose entries are settled the last thousand are remembered", () => {
