@@ -60,31 +60,25 @@ export interface LetterBounds {
 const whyLengthMax = 2_000;
 const dayMs = 86_400_000;
 
+export interface LetterParts {
+  readonly db: Database;
+  /** Writes one transaction, if the spool is still ours: a letter that is not there tomorrow must not be passed by its sink. */
+  readonly commit: (write: () => void) => void;
+  readonly clock: Clock;
+  readonly bounds: LetterBounds;
+  /** See age.ts. */
+  readonly ageNowMs: () => number;
+}
+
 export class DeadLetters {
+  readonly #parts: LetterParts;
   readonly #db: Database;
-  readonly #commit: (write: () => void) => void;
-  readonly #clock: Clock;
-  readonly #ageNowMs: () => number;
-  readonly #bounds: LetterBounds;
   #listeners: ((refused: Refused) => void)[] = [];
   #discarded = 0;
 
-  /**
-   * @param commit writes one transaction, if the spool is still ours: a letter that is not there tomorrow must not be passed by its sink
-   * @param ageNowMs see age.ts
-   */
-  constructor(
-    db: Database,
-    commit: (write: () => void) => void,
-    clock: Clock,
-    bounds: LetterBounds,
-    ageNowMs: () => number,
-  ) {
-    this.#db = db;
-    this.#commit = commit;
-    this.#clock = clock;
-    this.#bounds = bounds;
-    this.#ageNowMs = ageNowMs;
+  constructor(parts: LetterParts) {
+    this.#parts = parts;
+    this.#db = parts.db;
   }
 
   /**
@@ -96,10 +90,11 @@ export class DeadLetters {
     sink: string,
     letters: readonly { readonly epoch: string; readonly entry: Entry; readonly why: string }[],
   ): void {
+    const { commit, bounds } = this.#parts;
     let discarded = 0;
-    this.#commit(() => {
+    commit(() => {
       for (const { epoch, entry, why } of letters) this.put(sink, epoch, entry, why);
-      discarded = makeRoom(this.#db, this.#bounds.letterBytesMax);
+      discarded = makeRoom(this.#db, bounds.letterBytesMax);
     });
     this.#discarded += discarded;
     const last = letters.at(-1);
@@ -112,12 +107,13 @@ export class DeadLetters {
 
   /** Removes some of the dead letters that are too old; called once a second. */
   expire(): void {
-    const { letterAgeMaxDays } = this.#bounds;
+    const { ageNowMs, bounds } = this.#parts;
+    const { letterAgeMaxDays } = bounds;
     if (letterAgeMaxDays === 0 || this.totals().count === 0) return;
-    this.#discarded += removeOlder(this.#db, this.#ageNowMs() - letterAgeMaxDays * dayMs);
+    this.#discarded += removeOlder(this.#db, ageNowMs() - letterAgeMaxDays * dayMs);
   }
 
-  /** Durable when it returns; the same entry, refused again by the same sink, is one dead letter. */
+  /** Durable with the caller's transaction, if there is one; the same entry, refused again by the same sink, is one dead letter. */
   put(sink: string, epoch: string, entry: Entry, why: string): void {
     const { codec, crc, body } = encodeGroup([entry]);
     this.#db
@@ -129,7 +125,7 @@ export class DeadLetters {
         sink,
         epoch,
         entry.seq,
-        this.#clock.wallMs(),
+        this.#parts.clock.wallMs(),
         masked(why.slice(0, 2 * whyLengthMax)).slice(0, whyLengthMax),
         entry.tenantId,
         entry.deviceId,

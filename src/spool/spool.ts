@@ -96,7 +96,10 @@ export class Spool {
     this.#commit = committer(this.#db, clock, this.#check);
     this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.age = keptAge(this.#db, clock, this.newestAtStartMs);
-    this.deadLetters = new DeadLetters(this.#db, this.#commit, clock, settings, this.age.nowMs);
+    const ageNowMs = this.age.nowMs;
+    this.deadLetters = new DeadLetters({
+      ...{ db: this.#db, commit: this.#commit, clock, bounds: settings, ageNowMs },
+    });
     this.#trimming = new Trimming({
       ...{ groups: this.#groups, cursors: this.#cursors, keeping: this.#keeping, tail: this.#tail },
       ...{ commit: this.#commit, clock, settings, ageNowMs: this.age.nowMs, head: () => this.#head },
