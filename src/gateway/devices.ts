@@ -1,12 +1,11 @@
 /** Who a device is and what it may do: the policy, the cache as the last run left it, and the look-up behind both. */
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createLivePolicy, pollOf } from "../admin/policy.ts";
 import type { Config } from "../config/index.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
 import { explain, type Log } from "../core/log/log.ts";
-import { damageIn } from "../core/file/sqlite.ts";
+import { damageIn, removeSqlite } from "../core/file/sqlite.ts";
 import { Said } from "../core/log/said.ts";
 import type { Registry } from "../core/registry.ts";
 import { openSharedAuth } from "../redis/shared-auth.ts";
@@ -67,7 +66,7 @@ function restoredCache({ path, cache, clock, log }: CacheParts): SavedCache {
     const damage = damageIn(cause);
     if (damage === undefined) throw cause;
     log.warn({ path, error: explain(damage) }, "the auth cache kept on disk is damaged, and begun anew");
-    for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    removeSqlite(path);
     return openSavedCache(path, cache, clock);
   }
 }

@@ -1,10 +1,11 @@
 /** The spool's file and the space on its disk: writing if there may be none, leaving some free, giving some back. */
-import { closeSync, openSync, statfsSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log/log.ts";
 import { size } from "../core/text/readable.ts";
+import { freeBytesOn } from "../core/file/free-bytes.ts";
 import { freePages, freePagesKept, vacuum } from "../core/file/sqlite.ts";
 import { busyTimeoutMs, pageBytes } from "./open.ts";
 
@@ -156,8 +157,7 @@ export function reserveFreeSpace(
 
 /** Bytes that are free on the spool's disk; free pages of its file count as free. */
 export function freeBytes(db: Database, dataDir: string): number {
-  const { bavail, bsize } = statfsSync(dataDir);
-  return bavail * bsize + freePages(db) * pageBytes;
+  return freeBytesOn(dataDir) + freePages(db) * pageBytes;
 }
 
 /**

@@ -5,11 +5,12 @@
  * `sluice spool status`. Rejected alternative: a pid file, because it survives kill -9 and its reader must then
  * guess.
  */
-import { Database, SQLiteError } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../core/log/log.ts";
-import { giveToOwner, whyNotOurs } from "../core/file/owner.ts";
+import { cureOf, giveToOwner } from "../core/file/owner.ts";
+import { isBusy } from "../core/file/sqlite.ts";
 
 /** Another process has the spool open. */
 export class SpoolInUse extends Error {
@@ -45,11 +46,10 @@ export function whileLocked<T>(dataDir: string, work: () => T): T {
 }
 
 function failure(cause: unknown, dataDir: string, path: string): Error {
-  if (cause instanceof SQLiteError && cause.code?.startsWith("SQLITE_BUSY") === true)
+  if (isBusy(cause))
     return new SpoolInUse(
       `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`,
       { cause },
     );
-  const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
-  return new Error(`cannot lock ${path} (${explain(cause)}): ${cure}`, { cause });
+  return new Error(`cannot lock ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
 }

@@ -2,7 +2,7 @@
  * The probes of `sluice check`, one per system that the gateway talks to. The sinks follow from their list; they get
  * a scratch directory, so that a check that root runs leaves no file of root's in the gateway's directory.
  */
-import { existsSync, mkdtempSync, rmSync, statfsSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Config } from "../../config/index.ts";
@@ -11,6 +11,7 @@ import { statusTopicOf } from "../../admin/status-topic.ts";
 import { probeStatusTopic } from "../../source/mqtt/probe.ts";
 import { filtersOf } from "../../source/mqtt/options.ts";
 import { thisHost } from "../../config/host.ts";
+import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import { whyReadOnly } from "../../core/file/owner.ts";
 import { probePort } from "../../core/net/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -101,11 +102,10 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
     const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
     return Promise.reject(new Error(whyReadOnly(dataDir) ?? why));
   }
-  const { bavail, bsize } = statfsSync(existsSync(dataDir) ? dataDir : dirname(dataDir));
+  const freeBytes = freeBytesOn(existsSync(dataDir) ? dataDir : dirname(dataDir));
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
-  const has = `has ${size(bavail * bsize)} free`;
-  if (bavail * bsize + spoolBytes >= freeBytesMin)
-    return Promise.resolve(`${dataDir} can be written and ${has}`);
+  const has = `has ${size(freeBytes)} free`;
+  if (freeBytes + spoolBytes >= freeBytesMin) return Promise.resolve(`${dataDir} can be written and ${has}`);
   const why = `${dataDir} ${has} and must keep ${size(freeBytesMin)} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
   return Promise.reject(new Error(why));
 }

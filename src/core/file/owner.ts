@@ -32,7 +32,7 @@ export function isThere(path: string): boolean {
 }
 
 /** Why this process cannot open a database file, and the cure; undefined if it may. */
-export function whyNotOurs(path: string): string | undefined {
+function whyNotOurs(path: string): string | undefined {
   const readOnly = whyReadOnly(dirname(path));
   if (readOnly !== undefined) return readOnly;
   for (const part of [dirname(path), path, `${path}-wal`, `${path}-shm`]) {
@@ -46,6 +46,11 @@ export function whyNotOurs(path: string): string | undefined {
     return `${part} belongs to user ${uid} and this is user ${process.geteuid?.() ?? "?"}: ${cure}`;
   }
   return undefined;
+}
+
+/** What to do about a database file that cannot be opened, whatever was said of it. */
+export function cureOf(path: string): string {
+  return whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
 }
 
 function accessFault(path: string): string | undefined {

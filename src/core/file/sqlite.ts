@@ -2,10 +2,10 @@
  * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
  */
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { makeSharedMemoryInPlace } from "./in-place.ts";
 import { explain } from "../log/log.ts";
-import { giveToOwner, whyNotOurs } from "./owner.ts";
+import { cureOf, giveToOwner } from "./owner.ts";
 
 /**
  * Opens (and creates) a database file.
@@ -29,9 +29,13 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     return db;
   } catch (cause) {
     db?.close();
-    const cure = whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
-    throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
   }
+}
+
+/** Removes a database file that nobody has open, and what lies beside it. */
+export function removeSqlite(path: string): void {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
 }
 
 /** The error by which SQLite says that a file is damaged, or none of its own; undefined if it is another. */
@@ -92,6 +96,7 @@ export async function whenNotBusy<T>(work: () => T): Promise<T> {
   }
 }
 
-function isBusy(error: unknown): boolean {
+/** Another process has the file, or is writing to it. */
+export function isBusy(error: unknown): boolean {
   return error instanceof SQLiteError && error.code?.startsWith("SQLITE_BUSY") === true;
 }

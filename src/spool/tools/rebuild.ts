@@ -3,8 +3,7 @@
  * whatever other tables there are.
  */
 import type { Database } from "bun:sqlite";
-import { rmSync } from "node:fs";
-import { openSqlite } from "../../core/file/sqlite.ts";
+import { openSqlite, removeSqlite } from "../../core/file/sqlite.ts";
 import type { Group } from "../codec.ts";
 import { pageBytes } from "../open.ts";
 import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey, type Reading } from "./salvage.ts";
@@ -43,7 +42,7 @@ export function rebuild(
   balanceBooks: BalanceBooks,
   reading?: Reading,
 ): string[] {
-  remove(path);
+  removeSqlite(path);
   const to = openSqlite(path, pageBytes);
   try {
     // Nobody uses the file until it replaces the old one, so it needs no journal as large as itself.
@@ -65,7 +64,7 @@ export function rebuild(
     return notes;
   } catch (error) {
     to.close();
-    remove(path);
+    removeSqlite(path);
     throw error;
   }
 }
@@ -151,8 +150,4 @@ function balance(db: Database, held: Held, balanceBooks: BalanceBooks): string[]
   db.query("DELETE FROM epochs WHERE first > ?").run(head);
   db.query("INSERT INTO epochs (epoch, first) VALUES (?, ?)").run(Bun.randomUUIDv7(), head + 1);
   return [...notes, ...skipped];
-}
-
-function remove(path: string): void {
-  for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
 }

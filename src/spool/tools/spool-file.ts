@@ -12,13 +12,13 @@ import {
   fstatSync,
   openSync,
   readSync,
-  rmSync,
   statSync,
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log/log.ts";
-import { isThere, whyNotOurs } from "../../core/file/owner.ts";
+import { cureOf, isThere } from "../../core/file/owner.ts";
+import { removeSqlite } from "../../core/file/sqlite.ts";
 
 /** Called before the lock is taken, which would create its file. @throws if there is no spool */
 export function spoolIn(dataDir: string): string {
@@ -38,7 +38,7 @@ export function withFile<T>(dataDir: string, work: (db: Database, path: string) 
     truncateSync(padded, bytes);
     return withDatabase(padded, (db) => work(db, path));
   } finally {
-    for (const suffix of ["", "-wal", "-shm"]) rmSync(padded + suffix, { force: true });
+    removeSqlite(padded);
   }
 }
 
@@ -69,8 +69,7 @@ function refuseUnopened(db: Database, path: string): void {
     db.query("PRAGMA schema_version").get();
   } catch (cause) {
     if (!(cause instanceof SQLiteError && /^SQLITE_(CANTOPEN|READONLY)/.test(cause.code ?? ""))) return;
-    const cure = whyNotOurs(path) ?? "see that its directory can be written and has room";
-    throw new Error(`cannot open ${path} (${explain(cause)}): ${cure}`, { cause });
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
   }
 }
 

@@ -1,8 +1,9 @@
 /** What a spool's file says about itself, read beside a running gateway: it may lag a second behind the gateway. */
 import { rowBytes } from "../groups.ts";
 import type { Database } from "bun:sqlite";
-import { existsSync, statfsSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import type { Totals } from "../../core/sink.ts";
 import { explain } from "../../core/log/log.ts";
 import { headOf } from "../open.ts";
@@ -111,10 +112,9 @@ function sinksOf(db: Database, head: number, letters: ReadonlyMap<string, number
 
 function spaceOf(path: string) {
   const files = [path, `${path}-wal`].filter((file) => existsSync(file));
-  const { bavail, bsize } = statfsSync(dirname(path));
   return {
     files: files.map((file) => ({ path: file, bytes: statSync(file).size })),
-    diskFreeBytes: bavail * bsize,
+    diskFreeBytes: freeBytesOn(dirname(path)),
   };
 }
 

@@ -7,11 +7,11 @@
  * bytes, one more setting that an operator must get right, although the free room on the disk is known.
  */
 import type { Database } from "bun:sqlite";
-import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { ageClock, type Clock, type Timer } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { integer } from "../../core/settings.ts";
+import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import { freePages, freePagesKept, vacuum, vacuumPagesMax } from "../../core/file/sqlite.ts";
 import type { Retention, RetentionBounds } from "../../core/store.ts";
 
@@ -58,7 +58,7 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
   function look(): boolean {
     const old = retentionDays > 0 ? expire(db, nowMs() - retentionDays * dayMs) : 0;
     expired += old;
-    const spare = freeBytesMin > 0 ? freeBytes(path) - freeBytesMin : Number.POSITIVE_INFINITY;
+    const spare = freeBytesMin > 0 ? freeBytesOn(dirname(path)) - freeBytesMin : Number.POSITIVE_INFINITY;
     const short = spare < marginBytes;
     // What was removed is room for others only once its pages are given back: rows may be large, and no more go meanwhile.
     if (short && freePages(db) <= vacuumPagesMax) removedForRoom += makeRoom(db);
@@ -132,11 +132,6 @@ function removeOldest(db: Database, table: (typeof events)[number], count: numbe
       `DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} ORDER BY id LIMIT ?) AND ingested_at < ?`,
     )
     .run(count, before).changes;
-}
-
-function freeBytes(path: string): number {
-  const { bavail, bsize } = statfsSync(dirname(path));
-  return bavail * bsize;
 }
 
 /** Gives free pages back to the file system; if the disk is short, all of them, and the write-ahead log too. */
