@@ -9,9 +9,7 @@ export const commit: string = typeof SLUICE_COMMIT === "string" ? SLUICE_COMMIT 
 /** A clock that shows an earlier time is wrong: this code was written later. */
 const writtenAfterMs = Date.UTC(2025, 0, 1);
 
-/**
- * When this executable was made, in ms since 1970: the commit's time. A clock that shows an earlier time is wrong.
- */
+/** When this executable was made, in ms since 1970: the commit's time. */
 export const builtMs: number =
   typeof SLUICE_COMMIT_SECONDS === "number"
     ? Math.max(SLUICE_COMMIT_SECONDS * 1000, writtenAfterMs)

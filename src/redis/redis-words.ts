@@ -53,5 +53,5 @@ export function asOutage(place: string, error: unknown): Outage {
   const word = firstWord(error);
   const remedy = remedies[word];
   const said = `Redis at ${place}: ${explain(error)}${remedy === undefined ? "" : `; ${remedy}`}`;
-  return new Outage(said, { alarm: remedy !== undefined && !passing.has(word), cause: undefined });
+  return new Outage(said, { alarm: remedy !== undefined && !passing.has(word) });
 }

@@ -87,7 +87,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   const known = new KnownPositions();
   const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
   const witness = createWitness(isMeant);
-  const counts = { transactions: 0, reopened: 0, split: 0 };
+  const counts = { transactions: 0, sessions: 0, split: 0 };
   /** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
   const exclusive = createTurns();
   let session: Session | undefined;
@@ -98,7 +98,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
     if (session && (nowMs - session.usedMs > quietMaxMs || nowMs - session.openedMs > sessionMaxMs)) drop();
     if (session === undefined) {
       session = await Session.open(options);
-      counts.reopened++;
+      counts.sessions++;
     }
     return session;
   }
@@ -219,7 +219,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
     positions: (epochs) => exclusive(() => safely(() => positions(epochs))),
     deliver: (delivery) => exclusive(() => safely(() => deliver(delivery))),
     probe: () => probe(settings, names, clock),
-    stats: () => ({ transactions: counts.transactions, sessions: counts.reopened, split: counts.split }),
+    stats: () => ({ ...counts }),
     // oxlint-disable-next-line typescript/require-await
     async close() {
       daily.cancel();
