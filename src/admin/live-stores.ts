@@ -63,7 +63,7 @@ export function createSettingStore(
     const rows = await named(registry.settings(), "unread");
     return Object.entries(policySettings).map(([key, setting]) => {
       const { name, unit, help, schema } = setting;
-      const stored = rows[name] ? rows[name] : null;
+      const stored = rows[name] || null;
       const read = stored === null ? undefined : schema.safeParse(stored);
       const mistake = read?.success === false ? `must be ${read.error.issues[0]?.message ?? unit}` : null;
       const value = textOf(policy()[key as keyof Policy]);

@@ -55,9 +55,7 @@ export type Authenticate = (tenantId: string, deviceId: string, token: string) =
 export type OwnerOf = (token: string) => Promise<DeviceId | "several" | null>;
 
 /** Who proved himself at CONNECT, and the SHA-256 (lower-case hex) of the token that he proved it with; null: with a certificate. */
-export interface Proof {
-  readonly tenantId: string;
-  readonly deviceId: string;
+export interface Proof extends DeviceId {
   readonly tokenHash: string | null;
 }
 

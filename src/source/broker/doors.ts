@@ -75,13 +75,10 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
   function enter(socket: Socket): boolean {
     const address = networkOf(socket.remoteAddress ?? "");
     const ofAddress = strangers.get(address) ?? 0;
-    const why =
-      visitors.size >= max
-        ? `${max} are there already (BROKER_MAX_CONNECTIONS, or the descriptors that the process may have)`
-        : `${strangersMax} of its address are there that have not proved themselves`;
+    const why = whyFull(ofAddress);
     // An error of a connection that nobody listens to would end the process.
     socket.on("error", () => {});
-    if (visitors.size >= max || ofAddress >= strangersMax) {
+    if (why !== undefined) {
       warn({ remote: address }, `connection refused: ${why}`);
       socket.destroy();
       return false;
@@ -99,6 +96,13 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
     });
     socket.once("close", () => leave(socket));
     return true;
+  }
+
+  function whyFull(ofAddress: number): string | undefined {
+    if (visitors.size >= max)
+      return `${max} are there already (BROKER_MAX_CONNECTIONS, or the descriptors that the process may have)`;
+    if (ofAddress < strangersMax) return undefined;
+    return `${strangersMax} of its address are there that have not proved themselves`;
   }
 
   function leave(socket: Socket): void {

@@ -47,7 +47,7 @@ export function placeOf({ listen }: IngestSettings): ListenAddress {
   return parseListen(listen ?? "") ?? { host: "127.0.0.1", port: 0 };
 }
 
-export function addressOf(server: IngestServer | undefined): { host: string; port: number } {
+export function addressOf(server: IngestServer | undefined): ListenAddress {
   const { address: host, port } = (server?.address() ?? { address: "", port: 0 }) as AddressInfo;
   return { host, port };
 }

@@ -98,7 +98,7 @@ export function openHttpSource(parts: Parts): Source {
       if (error instanceof Refused) return send(response, refusalReply(error));
       // A sender that left, or sent too slowly, is answered nothing.
       if (!request.aborted && !response.destroyed)
-        warn({ remote: request.socket.remoteAddress }, `a request could not be answered: ${explain(error)}`);
+        warn({ remote: socket.remoteAddress }, `a request could not be answered: ${explain(error)}`);
       response.destroy();
     } finally {
       underWay -= 1;
@@ -199,7 +199,7 @@ export function openHttpSource(parts: Parts): Source {
 
   /** One timer for all, and not one per request. */
   function look(): void {
-    const isHeld = typeof intake?.held === "string";
+    const isHeld = intake !== undefined && intake.held !== null;
     const beforeMs = clock.monoMs() - answerMs;
     for (const [delivery, sinceMs] of waiting) if (isHeld || sinceMs <= beforeMs) delivery.giveUp();
   }
@@ -244,7 +244,7 @@ export function openHttpSource(parts: Parts): Source {
       connected: server !== undefined,
       detail: detail(),
       reconnects: 0,
-      unacknowledged: unacknowledged,
+      unacknowledged,
       requests_refused: refused,
     }),
     counters: ["requests_refused"],

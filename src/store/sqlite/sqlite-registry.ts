@@ -192,9 +192,9 @@ function changedColumns(row: DeviceRow, change: DeviceChange, nowMs: number): Re
 }
 
 function authOf(row: DeviceRow): DeviceAuth {
-  const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, ...rest } = toFields(row);
-  const until = rest.previousTokenUntil;
-  const previousTokenUntilMs = until === null ? null : Date.parse(until);
+  const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntil } =
+    toFields(row);
+  const previousTokenUntilMs = previousTokenUntil === null ? null : Date.parse(previousTokenUntil);
   return { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs };
 }
 
