@@ -35,9 +35,8 @@ export interface Refill {
   stats(): { refills: number; refill_running: boolean; refill_reason: string | null };
 }
 
-/** After a filling, whatever became of it. */
-const restMsMin = 5_000;
-/** So many times longer than it took, if that is more: one that evicts keys loses them again at once, and the tables would be read without end. */
+const retryAfterMs = 5_000;
+/** Times that a filling rests as long as it took: one that evicts keys loses them again at once, and the tables would be read without end. */
 const restsPerFilling = 4;
 const eventsWithoutNewsMax = 200_000;
 
@@ -83,6 +82,7 @@ export function createRefill({
 
   async function run(): Promise<void> {
     const startMs = clock.monoMs();
+    let restMs = 0;
     try {
       await begun();
       const [spooled, stored] = [await fromSpool(), await fromTables()];
@@ -93,12 +93,13 @@ export function createRefill({
       reason = null;
       failures.forget();
     } catch (cause) {
+      restMs = retryAfterMs;
       const error = explain(cause);
       if (!stopping.signal.aborted && failures.isNew(error))
         log.warn({ error }, "Redis is not filled yet; that is tried again");
     } finally {
       const nowMs = clock.monoMs();
-      notBeforeMs = nowMs + Math.max(restMsMin, restsPerFilling * (nowMs - startMs));
+      notBeforeMs = nowMs + Math.max(restMs, restsPerFilling * (nowMs - startMs));
     }
   }
 
