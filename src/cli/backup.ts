@@ -28,7 +28,8 @@ import { jsonLine, sayWhere, table } from "./report.ts";
 
 /** In the order in which they are copied. */
 const databases = ["spool.db", "local.db"];
-const names = [...databases, "gateway-id"];
+/** Who it is, and what only it knows of what Kafka and a broker have of it. */
+const names = [...databases, "gateway-id", "kafka-position.json", "mqtt-session.json"];
 
 export const backup = command({
   name: "backup",

@@ -41,14 +41,15 @@ describe("sluice backup", () => {
     const spool = open();
     spool.append([event(0), event(1)], emptyRecord);
     await sluice("devices", "add", "acme", "d1", "--site", "s");
-    writeFileSync(join(dataDir, "gateway-id"), "hall-7\n");
+    const notes = ["gateway-id", "kafka-position.json", "mqtt-session.json"];
+    for (const name of [...notes, "history.ndjson"]) writeFileSync(join(dataDir, name), "hall-7\n");
     const { code, out } = await sluice("backup", copy, "--json");
     spool.append([event(2)], emptyRecord);
     spool.close();
     expect(code).toBe(0);
     const { files } = JSON.parse(out) as { files: { name: string; bytes: number }[] };
-    expect(files.map(({ name }) => name)).toEqual(["spool.db", "local.db", "gateway-id"]);
-    expect(readdirSync(copy).toSorted()).toEqual(["gateway-id", "local.db", "spool.db"]);
+    expect(files.map(({ name }) => name)).toEqual(["spool.db", "local.db", ...notes]);
+    expect(readdirSync(copy).toSorted()).toEqual(["spool.db", "local.db", ...notes].toSorted());
     for (const { name, bytes } of files) {
       const { mode, size } = statSync(join(copy, name));
       expect([mode & 0o777, size]).toEqual([0o600, bytes]);
