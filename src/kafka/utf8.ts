@@ -3,6 +3,7 @@
  *
  * Rejected alternative: strings. To join a value of twenty pieces, and to count and write its bytes, took half of what a record cost.
  */
+import { withRoom } from "../core/memory/with-room.ts";
 
 const firstBytes = 4 * 1024;
 const bytesPerCharMax = 3;
@@ -54,9 +55,6 @@ export class Utf8 {
   }
 
   #reserve(more: number): void {
-    if (this.length + more <= this.buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.length + more));
-    this.buffer.copy(larger, 0, 0, this.length);
-    this.buffer = larger;
+    if (this.length + more > this.buffer.length) this.buffer = withRoom(this.buffer, this.length, more);
   }
 }

@@ -23,6 +23,7 @@ import type { Address } from "../core/address.ts";
 import { copyText, fromCopyText } from "../core/text/copy-text.ts";
 import type { Entry, Kind, Returned } from "../core/entry.ts";
 import { letGo } from "../core/memory/let-go.ts";
+import { withRoom } from "../core/memory/with-room.ts";
 import { speakerAt, speakerText, type Speaker } from "../core/text/speaker-text.ts";
 import { hasUsualHead, usualHeadBytes, usualRest, writeUsualHead } from "./usual-head.ts";
 
@@ -205,14 +206,6 @@ export function encodeGroup(entries: readonly Entry[]): Group {
 const scratch = Buffer.allocUnsafeSlow(512 * 1024);
 const bytesPerCharMax = 3;
 const newline = 10;
-
-/** The same buffer if `more` bytes fit behind the first `used`; else a larger one that begins with those. */
-function withRoom(bytes: Buffer, used: number, more: number): Buffer {
-  if (used + more <= bytes.length) return bytes;
-  const larger = Buffer.allocUnsafeSlow(2 * (used + more));
-  bytes.copy(larger, 0, 0, used);
-  return larger;
-}
 
 /**
  * @param first seq of the group's first entry

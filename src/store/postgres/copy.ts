@@ -11,6 +11,7 @@
 import { copyText } from "../../core/text/copy-text.ts";
 import type { Entry } from "../../core/entry.ts";
 import { letGo } from "../../core/memory/let-go.ts";
+import { withRoom } from "../../core/memory/with-room.ts";
 import { speakerText } from "../../core/text/speaker-text.ts";
 import { eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 
@@ -85,7 +86,7 @@ export function copyData<Item>(items: readonly Item[], { columns, last }: Rows<I
         if (begin === "") continue;
         const end = last(item);
         const more = (begin.length + end.length) * bytesPerCharMax + 1 + headBytes + copyDone.length;
-        if (at + more > bytes.length) bytes = larger(bytes, at, more);
+        bytes = withRoom(bytes, at, more);
         if (at - head >= messageBytes) {
           endMessage(bytes, head, at);
           // The rest is one piece, for what waits at a socket behind another is copied.
@@ -103,12 +104,6 @@ export function copyData<Item>(items: readonly Item[], { columns, last }: Rows<I
       yield bytes.subarray(sent, at + copyDone.length);
     },
   };
-}
-
-function larger(bytes: Buffer, used: number, more: number): Buffer {
-  const twice = Buffer.allocUnsafeSlow(2 * (used + more));
-  bytes.copy(twice, 0, 0, used);
-  return twice;
 }
 
 function endMessage(bytes: Buffer, head: number, end: number): void {
