@@ -7,8 +7,8 @@ import type { Client, PublishPacket } from "aedes";
 import type { DeviceId } from "../../core/device.ts";
 import type { Warn } from "../../core/log/throttled-warn.ts";
 import type { Intake, Message, MessageOutcome } from "../../core/message.ts";
+import { boundedPayload } from "../../core/payload-head.ts";
 import { redeliveryKey } from "../../core/redelivery-key.ts";
-import { headBytes } from "../mqtt/packet-reader.ts";
 
 export class BrokerMessage implements Message {
   readonly topic: string;
@@ -28,7 +28,6 @@ export class BrokerMessage implements Message {
   readonly #goOn: () => void;
   #isAcknowledged = false;
 
-  /** Of a payload of more than `payloadBytesMax` only the beginning is kept, as a copy, so that the rest goes at once. */
   constructor(
     client: Client | null,
     speaker: DeviceId | null,
@@ -40,10 +39,10 @@ export class BrokerMessage implements Message {
     // aedes publishes the will of a client when its connection has gone; it has no packet identifier and nobody to answer.
     this.#isWill = client === null || client.closed;
     this.topic = packet.topic;
-    const payload = bytesOf(packet);
-    const isWhole = payload.length <= payloadBytesMax;
-    this.payload = isWhole ? payload : Buffer.from(payload.subarray(0, headBytes));
-    this.wholeBytes = isWhole ? undefined : payload.length;
+    ({ payload: this.payload, wholeBytes: this.wholeBytes } = boundedPayload(
+      bytesOf(packet),
+      payloadBytesMax,
+    ));
     this.qos = this.#isWill ? 0 : packet.qos;
     this.dup = !this.#isWill && packet.dup;
     this.sender = client?.id ?? "";

@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { DeviceId } from "../../core/device.ts";
 import type { Message, MessageAddress, MessageOutcome } from "../../core/message.ts";
+import { boundedPayload } from "../../core/payload-head.ts";
 import { redeliveryKey } from "../../core/redelivery-key.ts";
 import type { Share } from "./body.ts";
 import type { Sent } from "./requests.ts";
@@ -51,8 +52,6 @@ export class Delivery {
   }
 }
 
-/** Of a payload that is larger than is allowed, so much is kept. */
-const headBytes = 1024;
 /** Places in a batch are told apart by a packet identifier, as in MQTT; it has 16 bits, and a batch fewer messages. */
 const placesMax = 65_536;
 
@@ -72,11 +71,9 @@ export class HttpMessage implements Message {
 
   constructor({ topic, address, payload }: Sent, place: number, delivery: Delivery, payloadBytesMax: number) {
     const { speaker, receivedMs, tokenHash, idempotencyKey } = delivery.sender;
-    const isWhole = payload.length <= payloadBytesMax;
     this.topic = topic;
     this.address = address;
-    this.payload = isWhole ? payload : Buffer.from(payload.subarray(0, headBytes));
-    this.wholeBytes = isWhole ? undefined : payload.length;
+    ({ payload: this.payload, wholeBytes: this.wholeBytes } = boundedPayload(payload, payloadBytesMax));
     this.speaker = speaker;
     this.receivedMs = receivedMs;
     this.tokenHash = tokenHash ?? undefined;

@@ -47,15 +47,18 @@ export class MqttMessage implements Message {
 
   /** The same, with a payload that is its own: for who keeps it longer than its source keeps the bytes (reading-client.ts). */
   own(): MqttMessage {
-    const { topic, payload, qos, dup, retained, packetId, receivedMs, wholeBytes } = this;
-    return new MqttMessage(topic, Buffer.from(payload), qos, dup, retained, packetId, receivedMs, wholeBytes);
+    return copyOf(this, Buffer.from(this.payload), this.dup);
   }
 
   /** The same as its sender would deliver it again. */
   again(): MqttMessage {
-    const { topic, payload, qos, retained, packetId, receivedMs, wholeBytes } = this;
-    return new MqttMessage(topic, payload, qos, true, retained, packetId, receivedMs, wholeBytes);
+    return copyOf(this, this.payload, true);
   }
+}
+
+function copyOf(message: MqttMessage, payload: Uint8Array, dup: boolean): MqttMessage {
+  const { topic, qos, retained, packetId, receivedMs, wholeBytes } = message;
+  return new MqttMessage(topic, payload, qos, dup, retained, packetId, receivedMs, wholeBytes);
 }
 
 export interface Outstanding {

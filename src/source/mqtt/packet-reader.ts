@@ -10,6 +10,7 @@
  *
  * Payloads are views of their chunk, and hold all of it; but all of its messages come and go together. Rejected alternative: copies.
  */
+import { headBytes } from "../../core/payload-head.ts";
 import { MqttMessage } from "./outstanding.ts";
 
 export interface ReaderSpec {
@@ -32,8 +33,6 @@ export interface PacketReader {
   read(chunk: Buffer): Buffer | undefined;
 }
 
-/** Kept of a payload that is too large. */
-export const headBytes = 4096;
 /** Topic (two bytes and 64 KiB), packet identifier, properties of MQTT 5, if they are not absurd. */
 const variableHeaderBytesMax = 128 * 1024;
 /** Of packets that are no PUBLISH: CONNACK and DISCONNECT may have words for people in them. */
