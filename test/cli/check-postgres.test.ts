@@ -66,7 +66,7 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     await devices(6);
     expect((await check()).registry?.detail).toMatch(/6 tenants; INFLUXDB_DATABASE .* holds 5$/);
     await run("drop trigger sluice_settings on app_settings");
-    expect((await check()).registry?.detail).toContain("`sluice migrate`, which adds triggers");
+    expect((await check()).registry?.detail).toContain("no triggers that tell changes: run `sluice migrate`");
     await run("drop index device_registry_token_idx");
     expect((await check()).registry?.detail).toContain("has no index on provision_token_hash");
     expect((await check(url, { MQTT_URL: "mqtt://127.0.0.1:1" })).registry?.detail).not.toContain("no index");
@@ -315,6 +315,22 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         create policy all_of_it on raw_events using (true) with check (true)`);
       const { postgres } = await check(as("sluice_app"));
       expect(postgres).toMatchObject({ ok: true, detail: expect.stringContaining("one by one") });
+    });
+
+    test("a partition at another server, which commits by itself, is a remark", async () => {
+      await migratePostgres(db);
+      const columns = `ingested_at timestamptz not null, event_ts timestamptz, topic text not null, tenant_id text,
+        site_id text, device_id text, msg_type text, payload jsonb not null, accepted boolean not null`;
+      await run(`drop table raw_events;
+        create table raw_events (${columns}) partition by range (ingested_at);
+        create table now_here partition of raw_events default;
+        create foreign data wrapper elsewhere;
+        create server elsewhere foreign data wrapper elsewhere;
+        create foreign table once partition of raw_events for values from ('2001-01-01') to ('2002-01-01') server elsewhere`);
+      const { postgres } = await check();
+      expect(postgres?.ok).toBe(true);
+      expect(postgres?.detail).toContain("raw_events lies at another server in whole or in part");
+      expect(postgres?.detail).not.toContain("quarantine_events lies");
     });
 
     test("an encoding that cannot hold every character is named", async () => {

@@ -36,6 +36,7 @@ export async function rehearse(
   const found: Found = { problems: [], remarks: [] };
   await rehearsal(db, "rehearsing a batch", async (tx) => {
     await createTables(tx);
+    found.remarks.push(...(await elsewhere(tx)));
     await store(tx, found, "raw_events", { kind: "event" });
     await store(tx, found, "quarantine_events", { kind: "reject", reason: "TOKEN_INVALID" });
     await attempt(
@@ -48,6 +49,18 @@ export async function rehearse(
     await attempt(tx, found, "sluice_position", (inner) => position(inner, "sluice-check"));
   });
   return found;
+}
+
+/** A foreign table commits at its own server, and before the position does. */
+async function elsewhere(tx: Transaction): Promise<string[]> {
+  const rows = await tx<{ name: string }[]>`
+    select distinct t.oid::regclass::text as name from pg_class c left join pg_inherits on inhrelid = c.oid
+      join pg_class t on t.oid in (c.oid, inhparent)
+    where c.relkind = 'f' and t.oid in (to_regclass('raw_events'), to_regclass('quarantine_events')) order by 1`;
+  return rows.map(
+    ({ name }) =>
+      `${name} lies at another server in whole or in part: if this one ends in a COMMIT, its rows may be there twice`,
+  );
 }
 
 /** Stores an entry of a made-up device or, if a constraint wants a registered one, of a registered device. */
