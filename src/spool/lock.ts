@@ -48,7 +48,7 @@ export function whileLocked<T>(dataDir: string, work: () => T): T {
 function failure(cause: unknown, dataDir: string, path: string): Error {
   if (isBusy(cause))
     return new SpoolInUse(
-      `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`,
+      `the spool in ${dataDir} is in use by another gateway, or by a command such as \`sluice spool repair\`: stop that one, or give this one its own DATA_DIR`,
       { cause },
     );
   return new Error(`cannot lock ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });

@@ -63,7 +63,7 @@ describe("opening", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir });
     expect(() => kit.spool({ dataDir })).toThrow(
-      `the spool in ${dataDir} is in use by another gateway: stop that one, or give this one its own DATA_DIR`,
+      `the spool in ${dataDir} is in use by another gateway, or by a command such as \`sluice spool repair\`: stop that one, or give this one its own DATA_DIR`,
     );
     put(first, 1);
     kit.close(first);

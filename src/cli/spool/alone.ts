@@ -21,7 +21,7 @@ export async function alone(
   } catch (error) {
     if (!(error instanceof SpoolInUse)) throw error;
     context.stderr(
-      `error: a gateway has the spool in ${config.general.dataDir} open: stop it first (only \`sluice spool status\` works while it runs)\n`,
+      `error: a gateway, or another such command, has the spool in ${config.general.dataDir} open: stop it first, or wait (\`sluice spool status\` and \`sluice backup\` work while it runs)\n`,
     );
     return 1;
   }
