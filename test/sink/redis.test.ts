@@ -75,7 +75,7 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     await acl("+@all");
     expect(await probe()).toStartWith("Redis at ");
     expect(await server.send("KEYS", "*device*")).toEqual([]);
-    const needed = "get hset hmget hlen pexpireat zadd sadd zrangebyscore unlink zrem srem";
+    const needed = "eval evalsha get hset hmget hlen pexpireat zadd sadd zrangebyscore unlink zrem srem";
     for (const command of needed.split(" ")) {
       await acl("+@all", `-${command}`);
       expect([command, await probe()].join()).toContain("the ACL user lacks a right");

@@ -186,7 +186,11 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     deliver,
     async probe() {
       await rehearse();
-      await client.pipeline([["SET", `${markKey}:probe`, "1", "PX", String(probeTtlMs)]]);
+      await client.pipeline([
+        ["SET", `${markKey}:probe`, "1", "PX", String(probeTtlMs)],
+        // The rehearsal needs it only until the server knows that script.
+        ["EVAL", "return 1", "0"],
+      ]);
       return `Redis at ${client.place}`;
     },
     counters: ["devices_written", "devices_unchanged", "metrics_left_out", "devices_expired", "refills"],

@@ -30,6 +30,10 @@ const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
   [/^2200H/, "the sequence has no number left: give the column and its sequence the type bigint"],
   [/^42703/, "add the column that is missing"],
   [/^25006/, noStandby],
+  [
+    /^25P04/,
+    "give the role of DATABASE_URL a longer transaction_timeout: PG_TIMEOUT_MS ends what takes too long",
+  ],
   [/^28/, "see to the role, its password and pg_hba.conf"],
   [/^3D/, "make the database or correct DATABASE_URL"],
 ];
