@@ -243,6 +243,13 @@ test.each(blocks.filter(({ info }) => info === "ini"))(
   },
 );
 
+test("the table of commands in docs/operating.md has every command", () => {
+  const [, table = ""] = read("docs/operating.md").split("## Commands");
+  const words = (table.split("## ")[0] ?? "").matchAll(/`(?:sluice )?([a-z-]+)/g);
+  const spoken = new Set(words.map(([, word]) => word));
+  expect(commands.map(({ name }) => name).filter((name) => !spoken.has(name))).toEqual([]);
+});
+
 test("the README stays a front page", () => {
   expect(read("README.md").split("\n").length).toBeLessThan(200);
 });
