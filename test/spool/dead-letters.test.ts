@@ -50,6 +50,30 @@ describe("dead letters", () => {
     expect(kit.spool({ dataDir }).deadLetters.totals()).toEqual(totals);
   });
 
+  test("are one and the same letter if an entry is refused again, and are listed up to an id and with it", () => {
+    const { deadLetters } = kit.spool();
+    const refuseSeq = (seq: number, why: string) =>
+      deadLetters.putAll("a", [{ epoch: "e", entry: anEntry({ seq }), why }]);
+    refuseSeq(1, "first");
+    refuseSeq(2, "no");
+    refuseSeq(1, "again");
+    const kept = deadLetters.list({ limit: 10 });
+    expect(kept.map(({ id, why }) => [id, why])).toEqual([
+      [1, "first"],
+      [2, "no"],
+    ]);
+    expect(deadLetters.list({ limit: 10, after: 1, upTo: 2 }).map(({ id }) => id)).toEqual([2]);
+  });
+
+  test("quote the downstream system without its secrets, and not at any length", () => {
+    const { deadLetters } = kit.spool();
+    const why = `postgres://u:hidden1234@db refuses ${"x".repeat(10_000)}`;
+    deadLetters.putAll("a", [{ epoch: "e", entry: anEntry({ seq: 1 }), why }]);
+    const kept = deadLetters.get(1)?.why ?? "";
+    expect(kept).toStartWith("postgres://u:***@db refuses x");
+    expect(kept.length).toBe(2_000);
+  });
+
   test("at their bound in bytes lose the oldest of the device that has most of them, and none of other devices", () => {
     const spool = kit.spool({ letterBytesMax: 1_048_576 });
     refuse(spool, "honest", 100);
