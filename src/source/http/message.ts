@@ -11,6 +11,7 @@ export interface Sender {
   /** Whose token stands in the header, which is the only proof there is; asked for a mapping's topic alone. */
   readonly speaker: DeviceId | null;
   readonly response: ServerResponse;
+  /** Of its route. */
   readonly path: string;
   readonly tokenHash: string | null;
   readonly idempotencyKey: string | null;

@@ -19,6 +19,8 @@ export interface Sent {
 
 export interface Route {
   readonly isBatch: boolean;
+  /** The same for every spelling of its URL: a sender that comes again may come by another proxy. */
+  readonly path: string;
   /** The topic, if the request names one. */
   readonly topic?: string;
   /** @param bytesMax what a message may have */
@@ -34,14 +36,15 @@ export function routeOf({ url = "", method }: Pick<IncomingMessage, "url" | "met
   const [path = ""] = url.replace(absolute, "").split("?", 1);
   if (!path.startsWith(root)) throw new Refused(404, `messages are taken below ${root}`);
   if (method !== "POST") throw new Refused(405, "messages are sent with POST");
-  const levels = path.slice(root.length).split("/");
-  if (levels.length === 1 && levels[0] === "batch") return { isBatch: true, sent: batchOf };
-  const [place, ...rest] = levels.map(decoded);
-  if (place === "topic" && rest.join("") !== "") return topicRoute(rest.join("/"));
+  const levels = path.slice(root.length).split("/").map(decoded);
+  const spelled = root + levels.join("/");
+  const [place, ...rest] = levels;
+  if (place === "batch" && rest.length === 0) return { isBatch: true, path: spelled, sent: batchOf };
+  if (place === "topic" && rest.join("") !== "") return topicRoute(spelled, rest.join("/"));
   const [tenantId = "", device, deviceId = "", msgType = "", ...more] = rest;
   if (place === "tenant" && device === "device" && more.length === 0 && msgType !== "") {
     const address = { tenantId, deviceId, msgType };
-    return { isBatch: false, sent: (payload) => [{ ...placed(address), payload }] };
+    return { isBatch: false, path: spelled, sent: (payload) => [{ ...placed(address), payload }] };
   }
   throw new Refused(
     404,
@@ -49,8 +52,8 @@ export function routeOf({ url = "", method }: Pick<IncomingMessage, "url" | "met
   );
 }
 
-function topicRoute(topic: string): Route {
-  return { isBatch: false, topic, sent: (payload) => [{ topic, payload }] };
+function topicRoute(path: string, topic: string): Route {
+  return { isBatch: false, path, topic, sent: (payload) => [{ topic, payload }] };
 }
 
 function* batchOf(body: Buffer, bytesMax: number): Generator<Sent> {

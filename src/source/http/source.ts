@@ -117,7 +117,7 @@ export function openHttpSource(parts: Parts): Source {
       const sender = {
         speaker: await speakerOf(route, token),
         response,
-        path: request.url ?? "",
+        path: route.path,
         tokenHash: token === undefined ? null : hashOf(token),
         idempotencyKey,
         receivedMs: clock.wallMs(),

@@ -353,6 +353,18 @@ describe("Idempotency-Key", () => {
     expect(await rows()).toHaveLength(3);
   });
 
+  test("the same key is the same message however the URL is spelled", async () => {
+    await start();
+    const spellings = [d1, `http://gateway.example${d1}`, `${d1}?via=proxy`, d1.replace("d1", "%641")];
+    for (const target of spellings)
+      expect((await atOnce([whole(target, envelope(), "Idempotency-Key: reading-17\r\n")])).answers).toBe(1);
+    expect(running.stats().ingest).toMatchObject({ accepted: 1, duplicate: 3 });
+
+    const batches = ["/ingest/v1/batch", "/ingest/v1/%62atch"];
+    for (const path of batches) expect((await post(path, [envelope()], key)).status).toBe(202);
+    expect(await rows()).toHaveLength(2);
+  });
+
   test("a message that is to be sent again later is judged anew then, under the same key", async () => {
     await start({ RATE_LIMIT_RPS: "0.3", RATE_LIMIT_BURST: "1", RATE_LIMIT_BACKLOG_SECONDS: "0" });
     expect((await post(d1, envelope())).status).toBe(202);
@@ -425,9 +437,10 @@ async function atOnce(requests: readonly string[]): Promise<{ answers: number; i
   return { answers: answers(), isClosed };
 }
 
-function whole(target: string, envelopeSent: object): string {
+function whole(target: string, envelopeSent: object, headers = ""): string {
   const body = JSON.stringify(envelopeSent);
-  return `POST ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  const length = `Content-Length: ${Buffer.byteLength(body)}`;
+  return `POST ${target} HTTP/1.1\r\nHost: x\r\n${headers}${length}\r\n\r\n${body}`;
 }
 
 test("a connection may be some requests ahead of its answers, and no more", async () => {
