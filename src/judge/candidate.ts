@@ -233,11 +233,11 @@ function payloadOf(candidate: Candidate): string {
   if (candidate.text !== null) return redact(candidate.text, candidate.token, mayNameSecret);
   if (candidate.isOversize)
     return rawPayload(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
-  return rawPayload(withoutTokens(readable(candidate.bytes)));
+  return rawPayload(blankedIfJson(readable(candidate.bytes)));
 }
 
 /** Blanks secrets in a payload that is JSON but cannot be stored as JSON (U+0000, no object). */
-function withoutTokens(text: string): string {
+function blankedIfJson(text: string): string {
   try {
     const body: unknown = JSON.parse(text);
     return redact(text, isObject(body) ? tokenOf(body) : undefined, mayNameSecret);

@@ -5,7 +5,7 @@
  */
 import { isObject } from "../../core/text/is-object.ts";
 import { nameIn } from "./braces.ts";
-import { plainStep } from "./pointer.ts";
+import { plainStep, pointerOf } from "./pointer.ts";
 
 export type EachStep =
   | { readonly kind: "key"; readonly key: string }
@@ -40,10 +40,14 @@ function stepOf(step: string): EachStep {
   return step === "*" ? { kind: "any" } : { kind: "key", key: plainStep(step) };
 }
 
+/** As it is written in the mapping. */
 export function eachText(steps: readonly EachStep[]): string {
-  return steps
-    .map((step) => `/${step.kind === "key" ? step.key : step.kind === "any" ? "*" : `{${step.name}}`}`)
-    .join("");
+  return steps.map(stepText).join("");
+}
+
+function stepText(step: EachStep): string {
+  if (step.kind === "key") return pointerOf([step.key]);
+  return step.kind === "any" ? "/*" : `/{${step.name}}`;
 }
 
 /** Every member, in order; if there are more than `membersMax`, one more as a sign of that. */

@@ -94,6 +94,7 @@ describe("a misfit names what does not fit", () => {
     ["a tenant that is no name", 'tenant = "/t"', { t: "a/b", x: 1 }, "its tenant is no name"],
     ["each without members", 'each = "/l/*"', { l: [] }, "/l/* finds nothing"],
     ["each without a list", 'each = "/l/*"', { l: 5 }, "/l/* finds no member at /l"],
+    ["each with an escaped step", 'each = "/a~1b/*"', { "a/b": [] }, "/a~1b/* finds nothing"],
     ["each that lacks a step", 'each = "/l/*"', {}, "/l/* finds no member at /"],
     [
       "a list of names without any value",
