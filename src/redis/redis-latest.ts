@@ -14,6 +14,7 @@ import {
 } from "../core/latest-view.ts";
 import { explain } from "../core/log/log.ts";
 import type { SeenDevice } from "../core/recent.ts";
+import { chunks } from "./chunks.ts";
 import { openRedis, script } from "./redis-client.ts";
 import { deviceOf, indexesOf, nameOf } from "./keys.ts";
 import type { RedisValues } from "./redis-settings.ts";
@@ -90,10 +91,7 @@ export function openRedisLatest(settings: RedisValues, clock: Clock): LatestView
 
   return {
     async get(ids) {
-      const calls = Array.from({ length: Math.ceil(ids.length / devicesPerCallMax) }, (_, i) =>
-        read(ids.slice(i * devicesPerCallMax, (i + 1) * devicesPerCallMax)),
-      );
-      return (await Promise.all(calls)).flat();
+      return (await Promise.all(chunks(ids, devicesPerCallMax).map(read))).flat();
     },
     async seen({ tenantId, sinceMs, after, limit }: SeenQuery): Promise<SeenPage> {
       // What has expired may still be in the index.

@@ -12,6 +12,7 @@ import { backoffMs, sleep, withDeadline, type Clock } from "../core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../core/device.ts";
 import { explain, type Log } from "../core/log/log.ts";
 import type { SharedCache, SharedNews, SharedRows } from "../core/shared-cache.ts";
+import { chunks } from "./chunks.ts";
 import { openRedis, script } from "./redis-client.ts";
 import { createNews, hear } from "./shared-auth-news.ts";
 import type { SharedAuthConfig } from "./shared-auth-settings.ts";
@@ -261,7 +262,3 @@ type Sealed = [
   previousTokenHash: string | null,
   previousTokenUntilMs: number | null,
 ];
-
-function chunks<T>(all: readonly T[], size: number): (readonly T[])[] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));
-}
