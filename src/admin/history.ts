@@ -2,7 +2,7 @@
  * The last day of this gateway in one sample per minute, for the curves of the page. Kept in a file of DATA_DIR, so that a restart does
  * not empty them; lines of JSON, appended, and written anew when there are twice as many as are shown.
  *
- * It may be lost: nothing is decided by it. So it is written without fsync, and what cannot be read or written is left out.
+ * It may be lost: nothing hangs on it but a warning (risks.ts). So it is written without fsync, and what cannot be read or written is left out.
  */
 import { appendFile, rename, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
@@ -91,8 +91,7 @@ function kept(path: string): readonly Sample[] {
 
 function readLine(line: string): Sample | undefined {
   try {
-    const sample = JSON.parse(line) as Sample;
-    return typeof sample.at === "string" ? sample : undefined;
+    return sampleSchema.safeParse(JSON.parse(line)).data;
   } catch {
     return undefined;
   }

@@ -6,17 +6,25 @@
  */
 import { duration, entriesWait, number, size } from "../core/text/readable.ts";
 import type { Attention } from "./attention-schema.ts";
+import type { Sample } from "./history.ts";
 import type { Stats } from "./measurements.ts";
 
-export type RiskFacts = Pick<Stats, "spool" | "sources" | "certificates" | "watchdog">;
+export type RiskFacts = Pick<Stats, "spool" | "sources" | "certificates" | "watchdog"> & {
+  /** A sample per minute, oldest first; those of a start before this one too. */
+  readonly samples: readonly Sample[];
+};
 
 /** How full the spool may be. */
 export const spoolShareMax = 0.8;
 /** A certificate that ends sooner should be renewed by now. */
 export const certificateDaysMin = 14;
 const dayMs = 86_400_000;
+const minuteMs = 60_000;
 /** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */
 const lossShownMs = 3_600_000;
+/** Of what came in the last ten minutes. */
+const rejectedShareMax = 0.05;
+const rejectedMinutes = 10;
 
 const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefined)[] = [
   stall,
@@ -24,6 +32,7 @@ const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefine
   shortDisk,
   endingCertificate,
   brokerLoss,
+  manyRejects,
 ];
 
 export function riskOf(facts: RiskFacts, nowMs: number): Attention | undefined {
@@ -98,4 +107,31 @@ function brokerLoss({ sources }: RiskFacts, nowMs: number): Attention | undefine
     };
   }
   return undefined;
+}
+
+/** Of devices that are set up wrongly a site without Prometheus hears in no other way: every part does its work. */
+function manyRejects({ samples }: RiskFacts, nowMs: number): Attention | undefined {
+  const beganMs = nowMs - (rejectedMinutes + 1) * minuteMs;
+  const last = samples.slice(-rejectedMinutes).filter(({ at }) => Date.parse(at) > beganMs);
+  // The first minutes after a start are no measure: all devices connect anew.
+  if (last.length < rejectedMinutes) return undefined;
+  const byReason: Record<string, number> = {};
+  let received = 0;
+  for (const { accepted, duplicate, rejected } of last) {
+    received += accepted + duplicate;
+    for (const [reason, n] of Object.entries(rejected)) {
+      received += n;
+      byReason[reason] = (byReason[reason] ?? 0) + n;
+    }
+  }
+  const [[most, ofMost] = ["", 0], ...others] = Object.entries(byReason).toSorted(([, a], [, b]) => b - a);
+  const count = others.reduce((sum, [, n]) => sum + n, ofMost);
+  if (!(count / received > rejectedShareMax)) return undefined;
+  return {
+    level: "warning",
+    text: `${Math.floor((count / received) * 100)} % of the messages are rejected`,
+    since: null,
+    detail: `${number(count)} in the last ten minutes, most often ${most}`,
+    remedy: `\`sluice help ${most}\` says why and what to do; the page and \`GET /admin/rejects\` say which devices.`,
+  };
 }

@@ -16,7 +16,7 @@ import type { IngestStats, SinkView, SpoolStats, Stats } from "./measurements.ts
 
 export function statsOf(parts: ViewedParts): Stats {
   const { gatewayId, clock, policy, cache, lookup } = parts;
-  const { watchdog, processWatch, attention, retention } = parts.watches();
+  const { watchdog, processWatch, attention, history, retention } = parts.watches();
   const sources = parts.sources.map((source) => ({ ...source.status() }));
   const drained = parts.drains.map((drain) => ({ drain, stats: drain.stats() }));
   const waiting = Math.max(0, ...drained.map(({ stats }) => stats.waiting));
@@ -36,6 +36,7 @@ export function statsOf(parts: ViewedParts): Stats {
       ends_at: new Date(endsSeconds * 1000).toISOString(),
     })),
     watchdog: { progressing: watchdog.isProgressing(), stalls: watchdog.stalls() },
+    samples: history.samples(),
     sinkRemedies: new Map(
       parts.drains.flatMap(({ sink: { name, remedy } }) => (remedy === undefined ? [] : [[name, remedy]])),
     ),

@@ -1,6 +1,7 @@
 /** The one sentence about a gateway: the worst thing first, since when, and the remedy. */
 import { beforeEach, expect, test } from "bun:test";
 import { type AttentionWatch, watchAttention } from "../../src/admin/attention.ts";
+import type { Sample } from "../../src/admin/history.ts";
 import type { PartReadiness } from "../../src/admin/readiness.ts";
 import type { SinkView } from "../../src/admin/measurements.ts";
 import { type SimulatedClock, simulatedClock } from "../kit/clock.ts";
@@ -23,6 +24,7 @@ const facts: Parameters<AttentionWatch["now"]>[0] = {
   sources: [{ kind: "mqtt" }],
   certificates: [],
   watchdog: noStats.watchdog,
+  samples: [],
 };
 const names = ["source mqtt", "clock", "intake", "registry", "sink postgres", "sink influx", "dead letters"];
 
@@ -164,6 +166,19 @@ test("each part in trouble has its own words, time and remedy, not only the wors
 const days = (n: number) => new Date(clock.wallMs() + n * 86_400_000).toISOString();
 const { spool } = noStats;
 
+/** A sample per minute, the last of them `endedMinutes` ago. */
+const minutes = (count: number, rejected: Record<string, number>, endedMinutes = 0): Sample[] =>
+  Array.from({ length: count }, (_, i) => ({
+    at: days((i + 1 - count - endedMinutes) / 1_440),
+    accepted: 90,
+    duplicate: 4,
+    rejected,
+    to_disk_ms: null,
+    to_sink_ms: {},
+    waiting: {},
+    spool_bytes: 0,
+  }));
+
 test.each([
   [
     () => ({ watchdog: { progressing: false, stalls: 1 } }),
@@ -182,6 +197,11 @@ test.each([
     "warning",
   ],
   [() => ({ certificates: [ends("B", 5), ends("A", -1)] }), "The certificate of A has ended", "critical"],
+  [
+    () => ({ samples: [...minutes(3, {}, 10), ...minutes(10, { BAD_SEQ: 2, TOKEN_INVALID: 4 })] }),
+    "6 % of the messages are rejected",
+    "warning",
+  ],
 ] as const)("what is at risk while all parts work is told: %#", (change, text, level) => {
   const risky = { ...facts, ...change() };
   expect(now(risky)).toMatchObject({ text, level });
@@ -195,6 +215,9 @@ test.each([
   [() => ({ spool: { ...spool, free_disk_bytes: 2_000_000 } })],
   [() => ({ spool: { ...spool, free_disk_bytes: null } })],
   [() => ({ certificates: [ends("A", 14)] })],
+  [() => ({ samples: minutes(10, { BAD_SEQ: 4 }) })],
+  [() => ({ samples: [...minutes(5, {}, 12), ...minutes(9, { TOKEN_INVALID: 900 })] })],
+  [() => ({ samples: minutes(10, { TOKEN_INVALID: 900 }, 2) })],
 ])("what is no risk yet is not told: %#", (change) => {
   expect(now({ ...facts, ...change() }).text).toBe("Working");
 });
@@ -202,3 +225,9 @@ test.each([
 function ends(setting: string, inDays: number) {
   return { setting, ends_at: days(inDays) };
 }
+
+test("who reads that many are rejected is told the reason that is most frequent", () => {
+  const told = now({ ...facts, samples: minutes(10, { BAD_SEQ: 2, TOKEN_INVALID: 4 }) });
+  expect(told.detail).toBe("60 in the last ten minutes, most often TOKEN_INVALID");
+  expect(told.remedy).toStartWith("`sluice help TOKEN_INVALID` says");
+});
