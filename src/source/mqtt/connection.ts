@@ -17,7 +17,7 @@ import { lossTopic } from "./broker-losses.ts";
 import { type MqttMessage, createOutstanding } from "./outstanding.ts";
 import { type Overlap, createOverlap } from "./overlap.ts";
 import { attempt, connectReading, mute } from "./reading-client.ts";
-import { subscribe, type Subscribed } from "./subscribe.ts";
+import { optionsFor, subscribe, type Subscribed } from "./subscribe.ts";
 
 export interface Ready {
   readonly sessionPresent: boolean;
@@ -139,7 +139,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
   /** What it lets us have now comes with a new connection, at which all is said anew. */
   const askAgain = (refused: readonly string[]) => {
     for (const filter of refused)
-      client.subscribe(filter, { qos: 1, rh: 1 }, (error) => {
+      client.subscribe(filter, optionsFor([filter]), (error) => {
         if (!error) end(new Error(`the broker lets us subscribe to ${filter} now: connecting anew`));
       });
   };
@@ -231,7 +231,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
       return goodbye(client, clock);
     },
     roundTrip(done) {
-      client.subscribe([...spec.filters], { qos: 1, rh: 1 }, () => done());
+      client.subscribe([...spec.filters], optionsFor(spec.filters), () => done());
     },
     askLosses(told) {
       if (!ended) client.subscribe(lossTopic, { qos: 0 }, (error) => error ?? told());

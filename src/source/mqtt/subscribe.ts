@@ -16,6 +16,16 @@ export interface Subscribed {
 }
 
 /**
+ * How we ask for filters, all of them shared or none. Retained messages are wanted only with a new subscription, not at every connect
+ * (Retain Handling 1, MQTT 5 §3.8.3.1), and with a shared one never: no broker may send them (§4.8.2), but Mosquitto does, to each
+ * member of the group, and again after its restart.
+ */
+export const optionsFor = ([first = ""]: readonly string[]): { qos: 1; rh: 1 | 2 } => ({
+  qos: 1,
+  rh: first.startsWith("$share/") ? 2 : 1,
+});
+
+/**
  * Without filters there is nothing to be asked: a session that is to give only what it has.
  * @param done called once with both answers, or with why not
  */
@@ -31,8 +41,7 @@ export function subscribe(
   const answer = () => {
     if (given !== undefined && kept !== undefined) done(null, { ...given, kept });
   };
-  // Retain Handling 1 (MQTT 5 §3.8.3.1): retained messages only for a new subscription, not again at every connect.
-  client.subscribe([...filters], { qos: 1, rh: 1 }, (cause, granted) => {
+  client.subscribe([...filters], optionsFor(filters), (cause, granted) => {
     const { packet } = Object(cause) as { packet?: unknown };
     const named = refused(filters, packet);
     if (cause && (named.length === 0 || named.length === filters.length)) {

@@ -4,8 +4,9 @@
  * An entry that is refused by itself is refused for good if another real entry passes in each of its tables at the same time: a
  * broken table must not eat the backlog, and no artificial row can prove that a table is sound, since any constraint that refuses one
  * can refuse the other. For a reject it is enough that an event passes: events do not wait for what may be the only reject of
- * the day. An error that may be over in a moment (a deadlock) must repeat several times first. Where the partition for the time of arrival
- * is missing, as after midnight, what came before proves nothing: all that comes later lacks it, too.
+ * the day. An error that may be over in a moment (a deadlock) must repeat several times first, and a full disk is never the entry's
+ * fault. Where the partition for the time of arrival is missing, as after midnight, what came before proves nothing: all that comes
+ * later lacks it, too.
  */
 import type { Entry } from "../../core/entry.ts";
 import { isOfTable, isPassing, lacksPartition, refusalWords } from "./postgres-words.ts";
@@ -72,7 +73,7 @@ export function verdictOf({ entries, isTried, trial, proven, strikes }: Evidence
     const note = trial.refused.get(entry.seq);
     if (note) {
       const unproven = lackingProof(entry, note, proven);
-      const stays = unproven.length > 0 || (isPassing(note.code) && strike(strikes, entry.seq) < strikesMax);
+      const stays = unproven.length > 0 || mayPass(note, () => strike(strikes, entry.seq));
       if (stays) held ??= { entry, note, unproven };
       else if (!held) refusals.set(entry.seq, refusalWords(note));
     }
@@ -80,6 +81,10 @@ export function verdictOf({ entries, isTried, trial, proven, strikes }: Evidence
   }
   return { count, refusals, held };
 }
+
+/** On a full disk (53100) rows that find room in a page that is there still pass: that proves nothing of one that needs a new page. */
+const mayPass = ({ code }: Note, struck: () => number) =>
+  code === "53100" || (isPassing(code) && struck() < strikesMax);
 
 function strike(strikes: Strikes, seq: number): number {
   const count = (strikes.get(seq) ?? 0) + 1;

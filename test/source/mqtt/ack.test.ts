@@ -245,12 +245,22 @@ test.each([149, 154, 155])(
   },
 );
 
-test("subscribes at QoS 1 and asks for retained messages only when the subscription is new", async () => {
+test.each([
+  [{}, "", 1],
+  [{ MQTT_SHARE_GROUP: "site" }, "$share/site/", 2],
+] as const)(
+  "subscribes at QoS 1 and asks for retained messages with a new subscription, never in a share group: %#",
+  async (env, prefix, rh) => {
+    const { broker } = await connected({}, env);
+    const subscribe = broker.packets.find((packet) => packet.cmd === "subscribe");
+    expect(subscribe).toMatchObject({
+      subscriptions: [{ topic: `${prefix}tenant/+/device/+/+`, qos: 1, rh }],
+    });
+  },
+);
+
+test("in a share group the session outlives a restart by ten minutes", async () => {
   const { broker } = await connected({}, { MQTT_SHARE_GROUP: "site" });
-  const subscribe = broker.packets.find((packet) => packet.cmd === "subscribe");
-  expect(subscribe).toMatchObject({
-    subscriptions: [{ topic: "$share/site/tenant/+/device/+/+", qos: 1, rh: 1 }],
-  });
   const hello = broker.packets.find((packet) => packet.cmd === "connect");
   expect(hello).toMatchObject({ properties: { sessionExpiryInterval: 600 } });
 });

@@ -147,6 +147,23 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
     expect(two.intake.messages.length).toBeGreaterThan(0);
   });
 
+  test("what a broker retains comes to no member of a share group, also after the broker's restart", async () => {
+    const broker = await mosquitto({ lines: ["persistence true"] });
+    const devices = await publisher(broker.port);
+    await devices.publishAsync("tenant/acme/device/d1/telemetry", "retained", { qos: 1, retain: true });
+    const members = [
+      await running(broker.port, { MQTT_SHARE_GROUP: "site" }, "g1"),
+      await running(broker.port, { MQTT_SHARE_GROUP: "site" }, "g2"),
+    ];
+    await broker.stop();
+    await broker.restart();
+    const texts = () => members.flatMap(({ intake }) => intake.texts());
+    await until("both", () => members.every(({ source }) => source.status().connected));
+    await publishAll(await publisher(broker.port), numbered(20));
+    await until("what comes live", () => texts().length >= 20);
+    expect(texts().toSorted()).toEqual(numbered(20).toSorted());
+  });
+
   test("a wrong password is named, without the password; the right one works from the URL too", async () => {
     const { port } = await mosquitto({ users: { gate: "s3cret/@" } });
     const wrong = await running(port, { MQTT_USERNAME: "gate", MQTT_PASSWORD: "hunter2" });

@@ -50,10 +50,12 @@ describe.skipIf(unavailable !== "")(`every class of SQLSTATE ${unavailable}`, ()
 
   test("one row of each: each stands alone, and the others are stored", async () => {
     const before = await site.stored();
-    site.put([...good(20), ...classes.flatMap((code) => [raise(code), anEntry()]), ...good(20)]);
+    // A full disk is no row's fault: it would be waited for.
+    const ofRows = classes.filter((code) => code !== "53100");
+    site.put([...good(20), ...ofRows.flatMap((code) => [raise(code), anEntry()]), ...good(20)]);
     await site.settled();
-    expect(site.letters().map(({ why }) => why.slice(0, 5))).toEqual(classes);
-    expect((await site.stored()) - before).toBe(40 + classes.length);
+    expect(site.letters().map(({ why }) => why.slice(0, 5))).toEqual(ofRows);
+    expect((await site.stored()) - before).toBe(40 + ofRows.length);
   });
 
   test.each(passing)("%s once makes no dead letter", async (code) => {

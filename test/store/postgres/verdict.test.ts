@@ -109,6 +109,15 @@ test("an error that may be over in a moment is believed the fifth time, and all 
   expect([...once().refusals.keys()]).toEqual([1, 3]);
 });
 
+test("a full disk is no entry's fault, however often smaller ones find room", () => {
+  const strikes = new Map<number, number>();
+  for (let i = 0; i < 20; i++)
+    expect(judge({ entries: [event(1), event(2)], refused: { 1: "53100" }, strikes })).toMatchObject({
+      count: 0,
+      held: { entry: { seq: 1 }, unproven: [] },
+    });
+});
+
 test("what a cancelled trial did not come to stays, and what passed before is settled", () => {
   const entries = [event(1), deferred(2), event(3), event(4), event(5)];
   const { count, held } = judge({ entries, refused: { 3: "57014" }, tried: 2 });
