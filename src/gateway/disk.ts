@@ -9,7 +9,7 @@ import type { Store } from "../core/store.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import { Spool } from "../spool/spool.ts";
 import { openStore, storeNameOf } from "../store/open-store.ts";
-import { whatIsLeftBehind, whatIsLost } from "../store/sqlite/local-file.ts";
+import { whatIsElsewhere, whatIsLeftBehind, whatIsLost } from "../store/sqlite/local-file.ts";
 
 export interface DiskParts {
   readonly config: Config;
@@ -39,7 +39,8 @@ export function openDisk({ config, log, clock, closers, store: given }: DiskPart
 
 /** What keeps this site from its store; undefined: nothing. The spool knows where what it held was brought. */
 function whyNotHere(name: "postgres" | "local", dataDir: string, spool: Spool): string | undefined {
-  const isUsed = spool.hasSink(name);
-  if (name === "local") return isUsed ? whatIsLost(dataDir) : undefined;
-  return isUsed ? undefined : whatIsLeftBehind(dataDir);
+  if (name === "postgres") return spool.hasSink(name) ? undefined : whatIsLeftBehind(dataDir);
+  if (spool.hasSink(name)) return whatIsLost(dataDir);
+  const wasElsewhere = spool.hasSink("postgres") && spool.head > 0;
+  return wasElsewhere ? whatIsElsewhere(dataDir) : undefined;
 }

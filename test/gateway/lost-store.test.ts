@@ -1,9 +1,9 @@
-/** The local store of a site that ran on it, if its file is gone or empty: it is not begun anew in silence. */
+/** The store that a site ran on, if its file is gone or empty, or DATABASE_URL is: no other one is begun in silence. */
 import { afterEach, expect, test } from "bun:test";
 import { existsSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "../kit/command.ts";
-import { scratch, startInProcess, stopAll } from "../kit/inprocess.ts";
+import { scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 
 afterEach(stopAll);
 
@@ -17,6 +17,13 @@ async function used(): Promise<string> {
   return dataDir;
 }
 
+/** What a start with these settings says. */
+const startOf = (dataDir: string) =>
+  startInProcess(env(dataDir)).then(
+    () => "it started",
+    (error: Error) => error.message,
+  );
+
 test.each([
   ["missing", (file: string) => rmSync(file)],
   ["empty", (file: string) => truncateSync(file)],
@@ -26,12 +33,9 @@ test.each([
     const dataDir = await used();
     const file = join(dataDir, "local.db");
     lose(file);
-    const start = startInProcess(env(dataDir));
-    const said = await start.then(
-      () => "it started",
-      (error: Error) => error.message,
+    expect(await startOf(dataDir)).toContain(
+      `${file} is missing or empty although this site ran on it: put it, or a backup`,
     );
-    expect(said).toContain(`${file} is missing or empty although this site ran on it: put it, or a backup`);
     const { code } = await runCommand(["migrate"], { env: env(dataDir) });
     expect([code, existsSync(file)]).toEqual([0, true]);
     await (await startInProcess(env(dataDir))).gateway.stop();
@@ -42,4 +46,27 @@ test("a first start that was killed before it took anything leaves what the next
   const dataDir = scratch();
   await Bun.write(join(dataDir, "local.db"), "");
   await (await startInProcess(env(dataDir))).gateway.stop();
+});
+
+test("without the DATABASE_URL that it ran on it does not start, until migrate has made a local store", async () => {
+  const dataDir = scratch();
+  const { gateway, source, acknowledged } = await startInProcess({
+    ...env(dataDir),
+    DATABASE_URL: "postgres://sluice@127.0.0.1:1/site",
+  });
+  source.give(telemetry("d1", 1));
+  await acknowledged();
+  await gateway.stop();
+  expect(await startOf(dataDir)).toStartWith(
+    "this site ran on PostgreSQL, and DATABASE_URL is not set: set it",
+  );
+  expect((await runCommand(["migrate"], { env: env(dataDir) })).code).toBe(0);
+  expect(await startOf(dataDir)).toBe("it started");
+});
+
+test("a DATABASE_URL under which nothing was taken may be taken back", async () => {
+  const dataDir = scratch();
+  const tried = { ...env(dataDir), DATABASE_URL: "postgres://sluice@127.0.0.1:1/site" };
+  await (await startInProcess(tried)).gateway.stop();
+  expect(await startOf(dataDir)).toBe("it started");
 });

@@ -64,9 +64,21 @@ export function whatIsDamaged(path: string, error: unknown): string | undefined 
  */
 export function whatIsLost(dataDir: string): string | undefined {
   const path = localFile(dataDir);
-  if (statSync(path, { throwIfNoEntry: false })?.size) return undefined;
+  if (isThere(path)) return undefined;
   return `${path} is missing or empty although this site ran on it: put it, or a backup, in its place. If it went to PostgreSQL, set DATABASE_URL; to begin anew, \`sluice migrate\` makes an empty one (devices and rows are lost then)`;
 }
+
+/**
+ * Why a gateway that brought its rows to PostgreSQL cannot go on without it; undefined if it can. A DATABASE_URL that was lost, as with
+ * a new `sluice.env`, would else leave its devices behind, and what waits for PostgreSQL.
+ */
+export function whatIsElsewhere(dataDir: string): string | undefined {
+  const path = localFile(dataDir);
+  if (isThere(path)) return undefined;
+  return `this site ran on PostgreSQL, and DATABASE_URL is not set: set it; to begin anew with a local store, \`sluice migrate\` makes an empty one, ${path} (the devices stay in PostgreSQL; what the spool still holds goes to the new one)`;
+}
+
+const isThere = (path: string) => Boolean(statSync(path, { throwIfNoEntry: false })?.size);
 
 /**
  * Why a gateway cannot begin with PostgreSQL here; undefined if it can. A site that ran on its local store and is given a
