@@ -62,7 +62,7 @@ const dayMs = 86_400_000;
 
 export interface LetterParts {
   readonly db: Database;
-  /** Writes one transaction, if the spool is still ours: a letter that is not there tomorrow must not be passed by its sink. */
+  /** Writes one transaction, if the spool is still ours: one that another gateway has begun is its own, with every letter. @throws SpoolFull */
   readonly commit: (write: () => void) => void;
   readonly clock: Clock;
   readonly bounds: LetterBounds;
@@ -107,10 +107,12 @@ export class DeadLetters {
 
   /** Removes some of the dead letters that are too old; called once a second. */
   expire(): void {
-    const { ageNowMs, bounds } = this.#parts;
+    const { commit, ageNowMs, bounds } = this.#parts;
     const { letterAgeMaxDays } = bounds;
     if (letterAgeMaxDays === 0 || this.totals().count === 0) return;
-    this.#discarded += removeOlder(this.#db, ageNowMs() - letterAgeMaxDays * dayMs);
+    let discarded = 0;
+    commit(() => (discarded = removeOlder(this.#db, ageNowMs() - letterAgeMaxDays * dayMs)));
+    this.#discarded += discarded;
   }
 
   /** Durable with the caller's transaction, if there is one; the same entry, refused again by the same sink, is one dead letter. */
@@ -187,14 +189,17 @@ export class DeadLetters {
     const which = "FROM dead_letters WHERE sink = ? AND epoch = ? AND seq >= ?";
     const found = this.#db.query(`SELECT 1 ${which} LIMIT 1`);
     for (const epoch of epochs)
-      if (found.get(sink, epoch, seq)) this.#db.query(`DELETE ${which}`).run(sink, epoch, seq);
+      if (found.get(sink, epoch, seq))
+        this.#parts.commit(() => this.#db.query(`DELETE ${which}`).run(sink, epoch, seq));
   }
 
   /** Durable when it returns. */
   remove(ids: readonly number[]): void {
-    this.#db
-      .query("DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))")
-      .run(JSON.stringify(ids));
+    this.#parts.commit(() =>
+      this.#db
+        .query("DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))")
+        .run(JSON.stringify(ids)),
+    );
   }
 }
 

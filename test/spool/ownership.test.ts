@@ -30,6 +30,22 @@ test("a gateway whose lock was removed acknowledges nothing once another has ope
   expect(kit.spool({ dataDir }).head).toBe(4);
 });
 
+test("a gateway whose lock was removed takes no dead letter from another that has opened its spool", () => {
+  const dataDir = kit.dir();
+  const first = kit.spool({ dataDir, letterAgeMaxDays: 1 });
+  rmSync(join(dataDir, "spool.lock"));
+  // Its letter is too old by the first one's clock.
+  const second = kit.spool({ dataDir, clock: simulatedClock(Date.UTC(2026, 10, 18)) });
+  second.deadLetters.putAll("postgres", [{ epoch: "e", entry: anEntry({ seq: 1 }), why: "no" }]);
+  for (const take of [
+    () => first.deadLetters.expire(),
+    () => first.deadLetters.remove([second.deadLetters.lastId()]),
+    () => first.deadLetters.takeBack("postgres", ["e"], 1),
+  ])
+    expect(take).toThrow("another gateway has opened the spool");
+  expect(second.deadLetters.totals().count).toBe(1);
+});
+
 for (const file of ["spool.db", "spool.db-wal"]) {
   for (const [how, lose] of Object.entries({
     moved: () => {},
