@@ -138,15 +138,15 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     });
   });
 
-  test("that takes no writes, as after a fault, is named as such: the spool on it is not called damaged", () => {
+  test("that takes no writes, as after a fault, is named as such, and the spool on it can be read: it may be all that is left", () => {
     onSmallDisk((dataDir) => {
       const spool = kit.spool({ dataDir });
       spool.append([anEntry()], emptyRecord);
       kit.close(spool);
       expect(Bun.spawnSync(["mount", "-o", "remount,ro", dataDir]).success).toBe(true);
       const readOnly = `the file system of ${dataDir} is mounted read-only`;
-      expect(() => verifySpool({ dataDir, spooled: () => 1 })).toThrow(readOnly);
-      expect(() => spoolStatus(dataDir)).toThrow(readOnly);
+      expect(spoolStatus(dataDir)).toMatchObject({ head: 1, entries: 1 });
+      expect(verifySpool({ dataDir, spooled: () => 1 })).toMatchObject({ entries: 1, sound: true });
       expect(() => kit.spool({ dataDir })).toThrow(readOnly);
     });
   });

@@ -17,7 +17,7 @@ export function giveToOwner(path: string): void {
 /** What to do if a directory is on a disk that takes no writes, whoever asks: Linux mounts one so that has failed. */
 export function whyReadOnly(dir: string): string | undefined {
   if (accessFault(dir) !== "EROFS") return undefined;
-  return `the file system of ${dir} is mounted read-only, as after a fault of its disk: see dmesg, and mount it to be written`;
+  return `the file system of ${dir} is mounted read-only, as after a fault of its disk: see dmesg, copy what is there with \`sluice backup\`, and mount it to be written`;
 }
 
 /** Is there this file? @throws if this user may not look: it would seem that there is none */

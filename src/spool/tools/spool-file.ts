@@ -4,7 +4,7 @@
  * SQLite does not open a file that is shorter than its header says. Such a file is read through a copy in which the
  * missing pages are zeros, so that the file itself stays the evidence that it is.
  */
-import { Database, SQLiteError } from "bun:sqlite";
+import { constants as sqlite, Database, SQLiteError } from "bun:sqlite";
 import {
   closeSync,
   constants,
@@ -15,9 +15,10 @@ import {
   statSync,
   truncateSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { explain } from "../../core/log/log.ts";
-import { cureOf, isThere } from "../../core/file/owner.ts";
+import { cureOf, isThere, whyReadOnly } from "../../core/file/owner.ts";
 import { removeSqlite } from "../../core/file/sqlite.ts";
 
 /** Called before the lock is taken, which would create its file. @throws if there is no spool */
@@ -74,7 +75,7 @@ function refuseUnopened(db: Database, path: string): void {
 }
 
 export function withDatabase<T>(path: string, work: (db: Database) => T): T {
-  const db = new Database(path, { readonly: true });
+  const db = opened(path);
   try {
     db.run("PRAGMA busy_timeout = 5000");
     refuseUnopened(db, path);
@@ -82,4 +83,17 @@ export function withDatabase<T>(path: string, work: (db: Database) => T): T {
   } finally {
     db.close();
   }
+}
+
+/**
+ * A file without a log on a disk that takes no writes, as after an orderly stop: SQLite would make the log even to read, unless it is
+ * told that nobody can write (sqlite.org/uri.html#uriimmutable).
+ */
+function opened(path: string): Database {
+  if (logBytes(path) > 0 || whyReadOnly(dirname(path)) === undefined)
+    return new Database(path, { readonly: true });
+  return new Database(
+    `${pathToFileURL(path).href}?immutable=1`,
+    sqlite.SQLITE_OPEN_READONLY | sqlite.SQLITE_OPEN_URI,
+  );
 }
