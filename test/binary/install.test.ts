@@ -213,6 +213,13 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
     expect(host(`cmp ${executable} /usr/local/bin/sluice`).code).toBe(0);
   });
 
+  test("an upgrade to a file that is given by its bare name asks that file, and not the installed program of this name", () => {
+    host(`${executable} install`);
+    const { code, err } = host("cp /bin/true /run/sluice && cd /run && sluice upgrade sluice");
+    expect([code, err]).toEqual([1, expect.stringContaining("/run/sluice is not a Sluice that runs")]);
+    expect(host(`cmp ${executable} /usr/local/bin/sluice`).code).toBe(0);
+  });
+
   test("a host with the package is told to use its package manager; what was installed by hand besides can be removed", () => {
     const packaged =
       "mount -t overlay overlay -o lowerdir=/usr/lib/systemd,upperdir=$UP,workdir=$WORK /usr/lib/systemd && mkdir -p /usr/lib/systemd/system && touch /usr/lib/systemd/system/sluice.service";

@@ -7,6 +7,7 @@
  * restart` the proof: it succeeds only after READY=1.
  */
 import { existsSync, renameSync } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { loadConfig } from "../../config/index.ts";
 import { command, type Context } from "../command.ts";
@@ -30,7 +31,8 @@ import {
 import { dryRun } from "./install.ts";
 import { formatInstalled } from "./spool-format.ts";
 
-const migrateMs = 60_000;
+/** The longest that another program is waited for. */
+const programMs = 60_000;
 
 export const upgrade = command({
   name: "upgrade",
@@ -43,19 +45,21 @@ export const upgrade = command({
     wantsNoPackage(context, "upgrade");
     const binary = placeOf(context, paths.binary);
     if (!existsSync(binary)) throw new Error(`${paths.binary} does not exist: \`sluice install\` creates it`);
-    const next = await askedOf(context, args.file);
+    // A bare name would be looked for in PATH, where the installed one is: that would be asked, and this one put in place.
+    const file = resolve(args.file);
+    const next = askedOf(context, file);
     const found = formatInstalled(context);
     refuseOlderFormat(found, next);
-    context.stdout(`${args.file} is Sluice ${next.version} (${next.commit})\n`);
+    context.stdout(`${file} is Sluice ${next.version} (${next.commit})\n`);
     if (found !== undefined && next.spool_format > found)
       context.stdout(
         `it gives the spool format ${next.spool_format}, which the installed version cannot read: no way back\n`,
       );
-    if (isSameFile(args.file, binary) && (!hasSystemd(context) || runsInstalled(context))) {
+    if (isSameFile(file, binary) && (!hasSystemd(context) || runsInstalled(context))) {
       context.stdout("it is the installed version already\n");
       return 0;
     }
-    await follow(context, [swapOf(context, args.file), ...migrationOf(context, binary)], options.dryRun);
+    await follow(context, [swapOf(context, file), ...migrationOf(context, binary)], options.dryRun);
     if (!hasSystemd(context)) {
       context.stderr("this host has no systemd: restart the gateway by hand\n");
       return 0;
@@ -70,7 +74,7 @@ export const upgrade = command({
     } catch (error) {
       await goBack(context, error);
     }
-    sayOfUnit(context, args.file);
+    sayOfUnit(context, file);
     return 0;
   },
 });
@@ -97,7 +101,7 @@ async function goBack(context: Context, cause: unknown): Promise<never> {
   const systemctl = systemctlOf(context);
   const previous = placeOf(context, paths.previous);
   if (!existsSync(previous)) throw cause;
-  const old = await askedOf(context, previous);
+  const old = askedOf(context, previous);
   const found = formatInstalled(context) ?? 0;
   const why = "the new one was not ready in time (journalctl -u sluice says why)";
   if (found > old.spool_format)
@@ -124,7 +128,7 @@ function migrationOf(context: Context, binary: string): readonly Step[] {
       isDone: () => false,
       run() {
         const env = { PATH: context.env["PATH"] };
-        const ran = Bun.spawnSync([binary, "migrate"], { env, stdin: "ignore", timeout: migrateMs });
+        const ran = Bun.spawnSync([binary, "migrate"], { env, stdin: "ignore", timeout: programMs });
         if (ran.success) return;
         const why = ran.stderr.toString().trim().split("\n").at(-1) || "no answer";
         context.stderr(`warning: the tables were not completed (${why}): \`sluice migrate\` does it later\n`);
@@ -143,15 +147,12 @@ const asked = z.object({ version: z.string(), commit: z.string(), spool_format: 
 type Asked = z.infer<typeof asked>;
 
 /** @throws if it does not run here, or is not a Sluice that says what it is */
-async function askedOf(context: Context, file: string): Promise<Asked> {
+function askedOf(context: Context, file: string): Asked {
   try {
-    const child = Bun.spawn([file, "help", "version", "--json"], {
-      env: { PATH: context.env["PATH"] },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    return asked.parse(JSON.parse(await new Response(child.stdout).text()));
+    const env = { PATH: context.env["PATH"] };
+    const words = [file, "help", "version", "--json"];
+    const { stdout } = Bun.spawnSync(words, { env, stdin: "ignore", timeout: programMs });
+    return asked.parse(JSON.parse(stdout.toString()));
   } catch (cause) {
     throw new Error(`${file} is not a Sluice that runs on this host`, { cause });
   }
