@@ -28,8 +28,7 @@ const usage = `bun run bench [ingest] [live] [scaling] [options]: all three, if 
   --binary FILE     an executable to measure; several alternate in one run    [dist/sluice]
   --messages N      of one backlog                                            [300000]
   --bytes N         of a payload; the scaling bench has sizes of its own      [300]
-  --rounds N        each with a fresh process and database per executable; in
-                    the scaling bench of devices, tenants, bytes and backlog  [3]
+  --rounds N        each with a fresh process and database per executable     [3]
   --rates A,B,…     messages per second of the live bench                     [100,1000,10000]
   --seconds N       at each rate, twice                                       [8]
   --size-max N      the largest size of the scaling bench, up to 1000000        [10000]

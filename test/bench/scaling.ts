@@ -12,7 +12,7 @@ import { chainSubject } from "./chain.ts";
 import type { Figure } from "./figures.ts";
 import { measure } from "./ingest.ts";
 import { createLoad, usualLoad } from "./load.ts";
-import { bareReceiver, type Base, sluiceSubject } from "./subject.ts";
+import { bareReceiver, type Base, sluiceSubject, type Subject } from "./subject.ts";
 
 const axes = {
   devices: [100, 1_000, 10_000, 100_000, 1_000_000],
@@ -39,63 +39,73 @@ export interface ScalingOptions {
   readonly axes: readonly string[];
 }
 
-export async function scaling(
-  site: Base,
-  { file, env, messages, rounds, sizeMax, axes: asked }: ScalingOptions,
-): Promise<Figure[]> {
+export async function scaling(site: Base, options: ScalingOptions): Promise<Figure[]> {
+  const { file, env, messages, rounds, axes: asked } = options;
   const figures: Figure[] = [];
   const usual = { subject: sluiceSubject({ file, env }), load: usualLoad, count: messages };
   const row = async (bench: string, changed: Partial<typeof usual>) => {
-    const { subject: measured, load, count } = { ...usual, ...changed };
-    const at = { ...site, load: createLoad(load) };
-    figures.push(...(await measure(at, measured, count, bench)).filter(isOfInterest));
+    const { subject, load, count } = { ...usual, ...changed };
+    figures.push(
+      ...(await measure({ ...site, load: createLoad(load) }, subject, count, bench)).filter(isOfInterest),
+    );
   };
-  const sized = (axis: string, size: number) => {
-    const devices = axis === "tenants" ? Math.max(usualLoad.devices, size) : usualLoad.devices;
-    const load = { ...usualLoad, devices, [axis]: size };
-    if (axis === "backlog") return { count: size };
-    // Every device speaks in every backlog, or those of the warm one would be as new as those of the cold one.
-    return axis === "devices" ? { load, count: Math.max(messages, size), subject: fitFor(size) } : { load };
-  };
-  /** A fleet that the auth cache has no room for, or that takes longer than a row's time to speak, is set up as docs/sizing.md says. */
-  const fitFor = (devices: number) =>
-    devices <= fleetMax
-      ? usual.subject
-      : sluiceSubject({
-          file,
-          env: { ...env, AUTH_CACHE_MAX_SIZE: String(devices), AUTH_CACHE_TTL_SECONDS: "3600" },
-        });
-  const isAsked = (axis: string) => asked.includes(axis);
-  for (const [axis, sizes] of Object.entries(axes).filter(([name]) => isAsked(name))) {
-    const tried = sizes.filter((value) => value <= sizeMax);
+  const thereAndBack = async (sizes: readonly Size[]) => {
     for (let round = 0; round < rounds; round++)
-      for (const size of round % 2 === 0 ? tried : tried.toReversed()) {
-        const bench = `${size.toLocaleString("en")} ${axis}`;
-        const changed = sized(axis, size);
+      for (const { bench, ...changed } of round % 2 === 0 ? sizes : sizes.toReversed()) {
         await row(bench, { ...changed, subject: bareReceiver });
         await row(bench, changed);
       }
-  }
-  for (let gateways = 1; gateways <= (isAsked("gateways") ? gatewaysMax : 0); gateways++)
-    await row(`${gateways} gateways`, {
-      subject: sluiceSubject({ file, env, gateways }),
-      // Each has as many as one alone: what it has compiled by then tells more than how many there are.
-      count: gateways * messages,
-    });
-  if (isAsked("sinks")) {
+  };
+  for (const axis of asked.filter((name) => name !== "sinks" && name !== "chain"))
+    await thereAndBack(axis === "gateways" ? gatewaySizes(options) : sizesOf(axis, options));
+  if (asked.includes("sinks")) {
     const { settings, stop } = await startSinks();
-    for (let sinks = 0; sinks <= settings.length; sinks++) {
-      const more = Object.assign({}, ...settings.slice(0, sinks)) as Record<string, string>;
-      const bench = `${sinks + 1} sinks`;
-      await row(bench, { subject: bareReceiver });
-      await row(bench, { subject: sluiceSubject({ file, env: { ...env, ...more } }) });
-    }
-    await stop();
+    await thereAndBack(sinkSizes(options, settings)).finally(stop);
   }
-  if (isAsked("chain") && kafkaAvailable() === "")
+  if (asked.includes("chain") && kafkaAvailable() === "")
     await row("site → Kafka → centre", { subject: chainSubject(file) });
   return figures;
 }
+
+/** What is not as usual at this size of an axis. */
+interface Size {
+  readonly bench: string;
+  readonly subject?: Subject;
+  readonly load?: typeof usualLoad;
+  readonly count?: number;
+}
+
+function sizesOf(axis: string, { file, env, messages, sizeMax }: ScalingOptions): Size[] {
+  const sizes = axes[axis as keyof typeof axes].filter((size) => size <= sizeMax);
+  return sizes.map((size) => {
+    const bench = `${size.toLocaleString("en")} ${axis}`;
+    if (axis === "backlog") return { bench, count: size };
+    const devices = axis === "tenants" ? Math.max(usualLoad.devices, size) : usualLoad.devices;
+    const load = { ...usualLoad, devices, [axis]: size };
+    if (axis !== "devices") return { bench, load };
+    const subject = sluiceSubject({ file, env: { ...env, ...fitFor(size) } });
+    // Every device speaks in every backlog, or those of the warm one would be as new as those of the cold one.
+    return { bench, load, count: Math.max(messages, size), subject };
+  });
+}
+
+/** A fleet that the auth cache has no room for, or that takes longer than a row's time to speak, is set up as docs/sizing.md says. */
+const fitFor = (devices: number): Record<string, string> =>
+  devices <= fleetMax ? {} : { AUTH_CACHE_MAX_SIZE: String(devices), AUTH_CACHE_TTL_SECONDS: "3600" };
+
+/** Each gateway has as many messages as one alone: what it has compiled by then tells more than how many there are. */
+const gatewaySizes = ({ file, env, messages }: ScalingOptions): Size[] =>
+  Array.from({ length: gatewaysMax }, (_, i) => ({
+    bench: `${i + 1} gateways`,
+    subject: sluiceSubject({ file, env, gateways: i + 1 }),
+    count: (i + 1) * messages,
+  }));
+
+const sinkSizes = ({ file, env }: ScalingOptions, settings: readonly Record<string, string>[]): Size[] =>
+  Array.from({ length: settings.length + 1 }, (_, i) => ({
+    bench: `${i + 1} sinks`,
+    subject: sluiceSubject({ file, env: Object.assign({}, env, ...settings.slice(0, i)) as typeof env }),
+  }));
 
 const isOfInterest = ({ name }: Figure) =>
   /^warm: (arrived|in every|gateway|first|lost)|^(up to PUBACK: )?peak/.test(name);
