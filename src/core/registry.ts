@@ -3,14 +3,14 @@
  *
  * Only the cache in front of it (auth-cache.ts, lookup.ts) is on a message's way; everything here may take its time and may fail.
  */
-import { byDevice, type DeviceAuth, type DeviceId, type DeviceStore } from "./device.ts";
+import { byDevice, type DeviceAuth, type DeviceId, type DeviceStore, type NewDevice } from "./device.ts";
 
 /** The half of a registry that a message's way needs. */
 export interface DeviceLookup {
   /** One query for all of `ids`; devices that are not registered are absent from the answer. Rejects when it cannot be asked. */
   find(ids: readonly DeviceId[]): Promise<DeviceAuth[]>;
   /** AUTO_PROVISION: registers devices without a token; those that exist are left alone. */
-  provision(devices: readonly { tenantId: string; deviceId: string; siteId: string }[]): Promise<void>;
+  provision(devices: readonly NewDevice[]): Promise<void>;
 }
 
 /**

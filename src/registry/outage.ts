@@ -12,7 +12,7 @@ import type { DeviceAuthCache } from "./auth-cache.ts";
 const retryBaseMs = 250;
 const retryMaxMs = 5000;
 
-export interface Outage {
+interface RegistryOutage {
   isOn(): boolean;
   /** True if it has lasted for as long as a message may wait: to wait for its end would only fill the intake. */
   isLong(): boolean;
@@ -39,7 +39,7 @@ interface Parts {
   readonly waitMs: number;
 }
 
-export function createOutage({ cache, clock, log, random, waitMs }: Parts): Outage {
+export function createOutage({ cache, clock, log, random, waitMs }: Parts): RegistryOutage {
   /** Monotonic; null while the registry answers. */
   let sinceMs: number | null = null;
   let attempt = 0;

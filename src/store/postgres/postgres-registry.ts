@@ -51,9 +51,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
     return findOwners(db, tokenHashes);
   }
 
-  async function provision(
-    devices: readonly { tenantId: string; deviceId: string; siteId: string }[],
-  ): Promise<void> {
+  async function provision(devices: readonly NewDevice[]): Promise<void> {
     const refused: { device: DeviceId; error: string }[] = [];
     await inHalves(devices, add, (device, error) => refused.push({ device, error: explain(error) }));
     if (refused.length === 0) return;
