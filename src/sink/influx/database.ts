@@ -7,10 +7,10 @@ import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
 import { parse, wordsIn } from "./answer.ts";
-import type { InfluxAnswer, Request } from "./http.ts";
+import type { InfluxAnswer, InfluxRequest } from "./http.ts";
 
 /** Sends a request with the credentials. */
-export type SendRequest = (request: Request) => Promise<InfluxAnswer>;
+export type SendRequest = (request: InfluxRequest) => Promise<InfluxAnswer>;
 
 /** InfluxDB 3 Core holds this many databases. */
 export const coreDatabasesMax = 5;
@@ -128,7 +128,7 @@ function createV1(send: SendRequest, name: string, retention: string): Promise<I
   return send(queryV1(`CREATE DATABASE "${name}" WITH DURATION ${period}`));
 }
 
-function queryV1(query: string): Request {
+function queryV1(query: string): InfluxRequest {
   const body = new URLSearchParams({ q: query }).toString();
   const headers = { "content-type": "application/x-www-form-urlencoded" };
   return { method: "POST", path: "/query", headers, body };
@@ -145,7 +145,7 @@ export async function listDatabases(send: SendRequest, api: Api, org: string): P
 }
 
 function listRows(send: SendRequest, { kind, label }: Api): Promise<string[]> {
-  const request: Request =
+  const request: InfluxRequest =
     kind === "v3"
       ? { method: "GET", path: "/api/v3/configure/database?format=json" }
       : queryV1("SHOW DATABASES");
@@ -189,7 +189,7 @@ async function listV2(send: SendRequest, label: string, org: string): Promise<st
 async function listing(
   send: SendRequest,
   label: string,
-  request: Request,
+  request: InfluxRequest,
   namesIn: (answer: unknown) => string[],
 ): Promise<string[]> {
   const { status, text } = await send(request);

@@ -7,7 +7,7 @@ import { Outage } from "../../core/outage.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-export interface Request {
+export interface InfluxRequest {
   readonly method: "GET" | "POST";
   /** Path and query, below the base URL. */
   readonly path: string;
@@ -29,7 +29,7 @@ export interface InfluxAnswer {
 export class NoAnswer extends Outage {}
 
 /** @throws {Outage} if there is no answer; a `NoAnswer` if a smaller body may get one. */
-export type Http = (request: Request) => Promise<InfluxAnswer>;
+export type Http = (request: InfluxRequest) => Promise<InfluxAnswer>;
 
 interface Options {
   /** Without a trailing slash. */

@@ -128,7 +128,7 @@ export function encodeLine(
   hints: TypeHints | null = null,
 ): Made | null {
   const { seq, metrics } = telemetryOf(entry);
-  const made: Making = { entry, table, grammar, hints, news: null, misfit: false };
+  const made: Draft = { entry, table, grammar, hints, news: null, misfit: false };
   const names = seq === undefined ? [] : ["seq"];
   let fields = seq === undefined ? "" : added("", made, "seq", seq);
   for (const name in metrics) {
@@ -218,7 +218,7 @@ export function msOf(entry: Entry, { fromMs }: Grammar): number {
 export type TypeHints = ReadonlyMap<string, ColumnType>;
 
 /** A line being made. */
-interface Making {
+interface Draft {
   readonly entry: Entry;
   readonly table: Table;
   readonly grammar: Grammar;
@@ -228,7 +228,7 @@ interface Making {
 }
 
 /** Adds a field. The usual case comes first: a value of its column's known type, with no digits to lose. */
-function added(fields: string, made: Making, name: string, value: number | boolean | string): string {
+function added(fields: string, made: Draft, name: string, value: number | boolean | string): string {
   const column = made.table.column(name);
   if (column.head === null) throw refusal(made.entry, name, "cannot be the name of a field there");
   const type = made.hints === null ? column.type : null;
@@ -242,7 +242,7 @@ function added(fields: string, made: Making, name: string, value: number | boole
 }
 
 /** A value as line protocol writes it, compared with what its column is believed to be. */
-function valueOf(made: Making, name: string, column: Column, value: number | boolean | string): string {
+function valueOf(made: Draft, name: string, column: Column, value: number | boolean | string): string {
   const { entry, grammar } = made;
   if (grammar.badName?.test(name)) throw refusal(entry, name, "cannot be the name of a field there");
   const type = typeFor(made, name, column, value);
@@ -260,7 +260,7 @@ function valueOf(made: Making, name: string, column: Column, value: number | boo
 }
 
 function typeFor(
-  { entry, grammar, hints }: Making,
+  { entry, grammar, hints }: Draft,
   name: string,
   column: Column,
   value: number | boolean | string,

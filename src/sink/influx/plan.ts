@@ -33,7 +33,7 @@ export interface Plan {
 }
 
 /** Where the bytes go. */
-export interface Target {
+interface Output {
   readonly bytes: Uint8Array;
   /** Of the same memory. */
   readonly view: DataView;
@@ -62,8 +62,11 @@ function planOf(text: string, table: KnownTable): Plan | null {
     if (column !== null && bytes.length === 0) return null;
     const { words, length } = inWords(names.length === 0 ? bytes.subarray(1) : bytes);
     const until = heads.push(...words);
-    if (field !== null) fieldsEnd = names.push(field) && steps.length + 1;
     steps.push({ gap: from - kept, kind, column, from: until - words.length, until, length });
+    if (field !== null) {
+      names.push(field);
+      fieldsEnd = steps.length;
+    }
     kept = to;
   }
   const expected = namesIn({ payload: text });
@@ -139,7 +142,7 @@ function* valuesIn(text: string) {
  * Writes the fields of a payload of the plan's form.
  * @param at where, with room for all of them @returns where they end; -1: it is not the usual case
  */
-export function write({ steps, words }: Plan, text: string, { bytes, view }: Target, at: number): number {
+export function write({ steps, words }: Plan, text: string, { bytes, view }: Output, at: number): number {
   let to = at;
   let i = 0;
   for (const { gap, kind, column, from, until, length } of steps) {
