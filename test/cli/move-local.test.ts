@@ -39,6 +39,11 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
         .run(name);
       local
         .query(
+          "INSERT INTO quarantine_events (ingested_at, topic, device_id, reason, payload) VALUES ('2026-01-01T00:00:00Z', 't', ?, 'TOKEN_INVALID', '{}')",
+        )
+        .run(name);
+      local
+        .query(
           "INSERT INTO quarantine_counters_minute VALUES ('2026-01-01T00:00:00Z', ?, 'TOKEN_INVALID', 7)",
         )
         .run(name);
@@ -78,15 +83,18 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
   test("a name that the encoding cannot hold stays behind alone, in each table, and is named", async () => {
     const { code, err } = await move();
     expect(code).toBe(1);
-    expect(err).toMatch(/\r\d rows? moved *\n/);
+    // Of both tables of events together.
+    expect(err).toMatch(/\r4 rows moved *\n/);
     for (const row of [
       "device_registry acme/温度計",
       "raw_events 2",
+      "quarantine_events 2",
       "quarantine_counters_minute 2026-01-01T00:00:00Z 温度計",
     ])
       expect(err).toContain(`not moved: ${row}`);
     expect(await names("select device_id as name from device_registry")).toEqual(["d1", "d2"]);
     expect(await names("select device_id as name from raw_events")).toEqual(["d1", "d2"]);
+    expect(await names("select device_id as name from quarantine_events")).toEqual(["d1", "d2"]);
     expect(await names("select tenant_id as name from quarantine_counters_minute")).toEqual(["d1", "d2"]);
     expect(readdirSync(dataDir).some((name) => name.startsWith("local.db.moved-"))).toBe(true);
   });

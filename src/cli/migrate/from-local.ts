@@ -32,7 +32,6 @@ export interface Moved {
 }
 
 type Row = Readonly<Record<string, string | number | null>>;
-type Progress = (table: string, rows: number) => void;
 
 const batchRows = 2_000;
 const batchChars = 4_000_000;
@@ -50,9 +49,14 @@ function columnsWith(more: Readonly<Record<string, string>>): Readonly<Record<st
 }
 
 /**
+ * @param progress called with how many rows of events have moved
  * @throws if a gateway has the spool, there is no local store, or PostgreSQL is away; the next run continues the move
  */
-export async function moveLocal(config: Config, db: Postgres, progress: Progress): Promise<Moved> {
+export async function moveLocal(
+  config: Config,
+  db: Postgres,
+  progress: (rows: number) => void,
+): Promise<Moved> {
   const { dataDir } = config.general;
   const path = localFile(dataDir);
   if (!isThere(path)) throw new Error(`there is no local store at ${path}: see DATA_DIR`);
@@ -65,8 +69,10 @@ export async function moveLocal(config: Config, db: Postgres, progress: Progress
     const move = moveId(local);
     rows["device_registry"] = await moveDevices(local, db, refused);
     rows["app_settings"] = await moveSettings(local, db);
-    for (const table of Object.keys(eventTables))
-      rows[table] = await moveEvents({ local, db, move, table, refused, progress });
+    let events = 0;
+    const step = (more: number) => progress((events += more));
+    for (const [table, columns] of Object.entries(eventTables))
+      rows[table] = await moveEvents({ local, db, move, table, columns, refused, step });
     rows["quarantine_counters_minute"] = await moveCounts(local, db, move, refused);
     await movePosition(local, db);
     spool.setCursor("postgres", spool.cursorOf("local"));
@@ -95,12 +101,13 @@ interface EventsMove {
   readonly db: Postgres;
   readonly move: string;
   readonly table: string;
+  readonly columns: Readonly<Record<string, string>>;
   readonly refused: string[];
-  readonly progress: Progress;
+  /** Called per batch with how many rows of it have moved. */
+  readonly step: (more: number) => void;
 }
 
-async function moveEvents({ local, db, move, table, refused, progress }: EventsMove): Promise<number> {
-  const columns = eventTables[table] ?? {};
+async function moveEvents({ local, db, move, table, columns, refused, step }: EventsMove): Promise<number> {
   const select = local.query<Row & { id: number }, [number, number]>(
     `SELECT id, ${Object.keys(columns).join(", ")} FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`,
   );
@@ -113,9 +120,10 @@ async function moveEvents({ local, db, move, table, refused, progress }: EventsM
     const batch = bounded(select.all(after, batchRows));
     const last = batch.at(-1);
     if (last === undefined) return moved;
-    moved += await put(batch);
+    const more = await put(batch);
+    moved += more;
     after = last.id;
-    progress(table, moved);
+    step(more);
   }
 
   function put(batch: readonly (Row & { id: number })[]): Promise<number> {

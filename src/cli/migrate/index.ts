@@ -62,7 +62,7 @@ async function fromLocal(context: Context, config: Config, asJson: boolean): Pro
     const { rows, refused, file } = await withProgress(
       context,
       (done) => `${counted(done, "row")} moved`,
-      (step) => moveLocal(config, db, (_, n) => step(n)),
+      (step) => moveLocal(config, db, step),
     );
     const counts = Object.entries(rows).map(([table, n]) => `${table}: ${number(n)} moved\n`);
     context.stdout(asJson ? jsonLine({ rows, refused, file }) : counts.join(""));
