@@ -57,7 +57,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   client.on("connect", (connack) => {
     inFlightMax = Math.min(packetIdsMax, connack.properties?.receiveMaximum ?? packetIdsMax);
   });
-  const written = markRedelivery(client);
+  markRedelivery(client);
 
   const connected = new Promise<void>((resolve, reject) => {
     client.once("connect", () => resolve());
@@ -82,10 +82,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
         answered(error ? "refused" : "acknowledged");
       });
     },
-    close: () => {
-      written.clear();
-      return client.endAsync(inFlight > 0 || !client.connected);
-    },
+    close: () => client.endAsync(inFlight > 0 || !client.connected),
   };
 }
 
@@ -98,7 +95,7 @@ function isRefusedVersion(error: unknown): boolean {
 }
 
 /** Sets DUP on a message that was written before under the same packet identifier and has not been answered since. */
-function markRedelivery(client: mqtt.MqttClient): Set<number> {
+function markRedelivery(client: mqtt.MqttClient): void {
   const written = new Set<number>();
   client.on("packetsend", (packet) => {
     if (packet.cmd !== "publish" || packet.qos === 0 || packet.messageId === undefined) return;
@@ -110,7 +107,6 @@ function markRedelivery(client: mqtt.MqttClient): Set<number> {
       if (packet.messageId !== undefined) written.delete(packet.messageId);
     }
   });
-  return written;
 }
 
 function clientOptions(options: ConnectionOptions): IClientOptions {
