@@ -4,6 +4,7 @@
  * Every panel is a row of the table below; all queries go to one data source, which Grafana requests at the import.
  * From top to bottom in the order of interest: does it work, what comes in, what goes out, what waits, what it costs.
  */
+import { spoolShareMax } from "../../admin/risks.ts";
 
 interface Panel {
   readonly title: string;
@@ -33,7 +34,7 @@ const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
       stat(
         "Spool used",
         `max(sluice_spool_bytes${of} / sluice_spool_max_bytes${of})`,
-        { above: 0.8 },
+        { above: spoolShareMax },
         "percentunit",
       ),
     ],

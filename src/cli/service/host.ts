@@ -102,7 +102,7 @@ export function systemctlOf({ env }: Context): Systemctl {
   const found = Bun.which("systemctl", { PATH });
   async function run(...words: readonly string[]): Promise<void> {
     if (found === null) throw new Error("systemctl was not found");
-    const child = Bun.spawn([found, ...words], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const child = Bun.spawn([found, ...words], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
     const said = await new Response(child.stderr).text();
     if ((await child.exited) !== 0) throw new Error(`systemctl ${words.join(" ")}: ${said.trim()}`);
   }
