@@ -79,6 +79,15 @@ export const isNotCoordinator = (error: unknown): boolean =>
   error instanceof KafkaError && error.code === code.notCoordinator;
 export const isPassing = (error: unknown): boolean => error instanceof KafkaError && passing.has(error.code);
 
+/** A right is missing. */
+const forbidden: ReadonlySet<number> = new Set([
+  code.topicForbidden,
+  code.groupForbidden,
+  code.clusterForbidden,
+  code.transactionForbidden,
+]);
+export const isForbidden = (error: KafkaError): boolean => forbidden.has(error.code);
+
 /** What an operator has to do, by code; the names are filled in. */
 export interface Names {
   readonly topics: readonly string[];

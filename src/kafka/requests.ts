@@ -117,5 +117,7 @@ export interface Wire {
   logEnd(node: number, topic: string, partition: number, which: "earliest" | "latest"): Promise<number>;
   /** Outside of a transaction, so that others see how far the group is. */
   tellOffsets(node: number, offsets: readonly GroupOffset[]): Promise<void>;
+  /** As this member of the group. */
+  heartbeat(node: number, group: string, member: string): Promise<void>;
   close(): Promise<void>;
 }

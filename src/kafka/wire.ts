@@ -231,6 +231,10 @@ function wireOf(
         await call(() => cluster.sendRequestToNode(node)(API.OFFSET_COMMIT, request));
       }
     },
+    async heartbeat(node, groupId, memberId) {
+      const request = { groupId, generationId: -1, memberId, groupInstanceId: null };
+      await call(() => cluster.sendRequestToNode(node)(API.HEARTBEAT, request));
+    },
     // Of a connection that is gone already there is nothing to be told, and an error that nobody waits for would end the process.
     close: () => cluster.disconnect().catch(() => {}),
   };

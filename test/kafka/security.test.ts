@@ -238,6 +238,31 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
     await other.close();
   });
 
+  test.each([
+    ["WRITE on the transactional id sluice-seen-id", "seen-id", ["DESCRIBE"], ["READ"]],
+    ["READ on the group sluice-seen-group", "seen-group", ["WRITE"], ["DESCRIBE"]],
+  ] as const)(
+    "check names the right of %s if it may only be seen",
+    async (words, gatewayId, ofId, ofGroup) => {
+      const env = { ...asUser("PLAIN", "mallory", "mallory-secret"), KAFKA_BOOTSTRAP_SERVERS: at("SASL") };
+      const other = await openKafka(broker.bootstrap);
+      const name = `sluice-${gatewayId}`;
+      const grant = (
+        ...right: [kind: Parameters<typeof allow>[2], name: string, what: Parameters<typeof allow>[4]]
+      ) => allow(broker.bootstrap, "mallory", ...right);
+      await grant("topic", other.validated, ["READ", "WRITE"]);
+      await grant("topic", other.rejected, ["WRITE"]);
+      await grant("transactionalId", name, ofId);
+      await grant("group", name, ofGroup);
+      const sink = other.open({ gatewayId, env });
+      expect(await sink.probe().catch(explain)).toContain(`allow the gateway's user ${words}`);
+      await grant("transactionalId", name, ["WRITE"]);
+      await grant("group", name, ["READ"]);
+      expect(await sink.probe()).toContain(name);
+      await other.close();
+    },
+  );
+
   test("a group names the rights that are missing, at once and in `check`", async () => {
     const { validated: topic } = kafka;
     const group = `group-${topic}`;
@@ -294,6 +319,8 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
         await starting;
         expect([...said]).toEqual([false]);
       }
+      const inGroup = kafkaSettingsOf({ ...env, KAFKA_CONSUMER_GROUP_ID: group });
+      expect(await probe(inGroup).catch(explain)).toContain(`allow the gateway's user READ on ${name}`);
       await allow(broker.bootstrap, "mallory", "topic", topic, ["READ"]);
       await allow(broker.bootstrap, "mallory", "group", group, ["READ"]);
       for (const source of [...alone, member]) {

@@ -23,6 +23,7 @@ import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { mustBeLedWhole } from "../../kafka/leaderless.ts";
+import { provedTransaction } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { createKeptPosition } from "./kept.ts";
 import { createPacker } from "./pack.ts";
@@ -241,8 +242,7 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
     try {
       const { topics } = await wire.topics(names.topics);
       mustBeLedWhole(topics);
-      await wire.coordinator("transaction", names.transactionalId);
-      await wire.coordinator("group", names.group);
+      await provedTransaction(wire, names.transactionalId, names.group);
       for (const topic of topics)
         if (topic.may("write") === false)
           throw new Outage(

@@ -5,6 +5,7 @@ import { KafkaError, whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Wire } from "../../kafka/requests.ts";
+import { provedGroup } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import {
   byLeader,
@@ -74,7 +75,7 @@ export async function probe(settings: KafkaSettings): Promise<string> {
   try {
     const ask = async () => {
       const found = await look(wire, settings, names);
-      if (settings.groupId !== undefined) await wire.coordinator("group", settings.groupId);
+      if (settings.groupId !== undefined) await provedGroup(wire, settings.groupId);
       return found;
     };
     const { words, unread } = await ask().catch((error: unknown) => {

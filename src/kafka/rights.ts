@@ -1,0 +1,28 @@
+/**
+ * Rights that `check` proves without harm: it asks as somebody whom the brokers do not know, beside a gateway that runs. They answer that
+ * a right is missing before they answer that, and change nothing either way. To see a group or a transactional id is not to use it.
+ */
+import { isForbidden, KafkaError } from "./error.ts";
+import type { Wire } from "./requests.ts";
+
+/** READ on the group. @throws if it is missing */
+export async function provedGroup(wire: Wire, group: string): Promise<void> {
+  const node = await wire.coordinator("group", group);
+  await asNobody(wire.heartbeat(node, group, ""));
+}
+
+/** WRITE on the transactional id, and READ on the group whose offset is put into its transactions. @throws if one is missing */
+export async function provedTransaction(wire: Wire, transactionalId: string, group: string): Promise<void> {
+  const node = await wire.coordinator("transaction", transactionalId);
+  await wire.coordinator("group", group);
+  await asNobody(wire.announceGroup(node, { transactionalId, producer: { id: -1n, epoch: -1 } }, group));
+}
+
+/** Whatever else a cluster says to nobody. */
+async function asNobody(asked: Promise<void>): Promise<void> {
+  try {
+    await asked;
+  } catch (error) {
+    if (!(error instanceof KafkaError) || isForbidden(error)) throw error;
+  }
+}
