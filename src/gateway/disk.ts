@@ -8,8 +8,7 @@ import { memoryShares } from "../core/memory/budget.ts";
 import type { Store } from "../core/store.ts";
 import type { HostClock } from "../intake/host-clock.ts";
 import { Spool } from "../spool/spool.ts";
-import { openStore, storeNameOf } from "../store/open-store.ts";
-import { whatIsElsewhere, whatIsLeftBehind, whatIsLost } from "../store/sqlite/local-file.ts";
+import { openStore, whyNotHere } from "../store/open-store.ts";
 
 export interface DiskParts {
   readonly config: Config;
@@ -27,7 +26,7 @@ export function openDisk({ config, log, clock, closers, store: given }: DiskPart
   makeDataDir(dataDir);
   const spool = new Spool({ dataDir, settings: config.spool, clock, memory: memoryShares(config.memory) });
   closers.add(() => spool.close());
-  const whyNot = given ? undefined : whyNotHere(storeNameOf(postgres), dataDir, spool);
+  const whyNot = given ? undefined : whyNotHere({ postgres, dataDir, spool });
   if (whyNot !== undefined) throw new Error(whyNot);
   keepGatewayId(dataDir, gatewayId, log);
   closers.add(clock.stop);
@@ -35,12 +34,4 @@ export function openDisk({ config, log, clock, closers, store: given }: DiskPart
   const store = given ?? openStore({ dataDir, gatewayId, postgres, clock, log });
   closers.add(() => store.close());
   return { spool, store };
-}
-
-/** What keeps this site from its store; undefined: nothing. The spool knows where what it held was brought. */
-function whyNotHere(name: "postgres" | "local", dataDir: string, spool: Spool): string | undefined {
-  if (name === "postgres") return spool.hasSink(name) ? undefined : whatIsLeftBehind(dataDir);
-  if (spool.hasSink(name)) return whatIsLost(dataDir);
-  const wasElsewhere = spool.hasSink("postgres") && spool.head > 0;
-  return wasElsewhere ? whatIsElsewhere(dataDir) : undefined;
 }

@@ -5,7 +5,7 @@ import type { Values } from "../core/settings.ts";
 import type { Store } from "../core/store.ts";
 import type { PostgresOptions, postgresSettings } from "./postgres/postgres-client.ts";
 import { openPostgresStore } from "./postgres/postgres-store.ts";
-import { localFile } from "./sqlite/local-file.ts";
+import { localFile, whatIsElsewhere, whatIsLeftBehind, whatIsLost } from "./sqlite/local-file.ts";
 import { openSqliteStore } from "./sqlite/sqlite-store.ts";
 
 export interface StoreOptions {
@@ -20,6 +20,25 @@ export interface StoreOptions {
 /** The name of the store that the settings ask for; the sink that writes its tables has the same name. */
 export function storeNameOf({ url }: { readonly url: string | undefined }): "postgres" | "local" {
   return url === undefined ? "local" : "postgres";
+}
+
+/** Of a spool: where what it held was brought, and the last seq that it gave. */
+export interface SpoolHistory {
+  hasSink(name: string): boolean;
+  readonly head: number;
+}
+
+/** What keeps this site from the store that its settings ask for, such as that it ran on the other one; undefined: nothing. */
+export function whyNotHere({
+  postgres,
+  dataDir,
+  spool,
+}: Pick<StoreOptions, "postgres" | "dataDir"> & { readonly spool: SpoolHistory }): string | undefined {
+  const name = storeNameOf(postgres);
+  if (name === "postgres") return spool.hasSink(name) ? undefined : whatIsLeftBehind(dataDir);
+  if (spool.hasSink(name)) return whatIsLost(dataDir);
+  const wasElsewhere = spool.hasSink("postgres") && spool.head > 0;
+  return wasElsewhere ? whatIsElsewhere(dataDir) : undefined;
 }
 
 /** @throws if the local file cannot be opened or is damaged; PostgreSQL is not asked for anything yet */

@@ -24,6 +24,12 @@ const startOf = (dataDir: string) =>
     (error: Error) => error.message,
   );
 
+/** Its row of `sluice check`, which says the same before the start. */
+const checked = async (dataDir: string) =>
+  (await runCommand(["check"], { env: env(dataDir) })).out
+    .split("\n")
+    .find((row) => row.startsWith("local "));
+
 test.each([
   ["missing", (file: string) => rmSync(file)],
   ["empty", (file: string) => truncateSync(file)],
@@ -33,6 +39,7 @@ test.each([
     const dataDir = await used();
     const file = join(dataDir, "local.db");
     lose(file);
+    expect(await checked(dataDir)).toContain(`FAILED  ${file} is missing or empty`);
     expect(await startOf(dataDir)).toContain(
       `${file} is missing or empty although this site ran on it: put it, or a backup`,
     );
@@ -57,10 +64,12 @@ test("without the DATABASE_URL that it ran on it does not start, until migrate h
   source.give(telemetry("d1", 1));
   await acknowledged();
   await gateway.stop();
+  expect(await checked(dataDir)).toContain("FAILED  this site ran on PostgreSQL");
   expect(await startOf(dataDir)).toStartWith(
     "this site ran on PostgreSQL, and DATABASE_URL is not set: set it",
   );
   expect((await runCommand(["migrate"], { env: env(dataDir) })).code).toBe(0);
+  expect(await checked(dataDir)).toContain("ok");
   expect(await startOf(dataDir)).toBe("it started");
 });
 

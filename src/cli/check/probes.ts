@@ -17,13 +17,15 @@ import { probePort } from "../../core/net/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
 import { silentLog } from "../../core/log/log.ts";
-import { openStore, storeNameOf } from "../../store/open-store.ts";
+import { openStore, storeNameOf, whyNotHere } from "../../store/open-store.ts";
 import { localFile } from "../../store/sqlite/local-file.ts";
 import { probeRegistry, probeTables } from "./store-probes.ts";
 import { openRedis } from "../../redis/redis-client.ts";
 import { isRedisNamed } from "../../redis/redis-settings.ts";
 import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
+import type { Store } from "../../core/store.ts";
+import { historyIn } from "../../spool/tools/status.ts";
 import { askedSources } from "../../source/index.ts";
 import { builtMs } from "../../version.ts";
 import { size } from "../../core/text/readable.ts";
@@ -48,13 +50,6 @@ export function createProbes(config: Config): Probes {
   const nothing = { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) };
   const parts = { dataDir, gatewayId, held: nothing, events: store.events };
   const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });
-  const ofStore =
-    storeNameOf(postgres) === "local"
-      ? [{ part: "local", probe: () => Promise.resolve(localSaid(general.dataDir)) }]
-      : [
-          { part: "registry", probe: () => probeRegistry(store, config) },
-          { part: store.tables.name, probe: () => probeTables(store) },
-        ];
   return {
     probes: [
       { part: "clock", probe: probeClock },
@@ -63,7 +58,7 @@ export function createProbes(config: Config): Probes {
       ...sourceProbes(config),
       ...mappingProbes(config),
       ...statusProbes(config),
-      ...ofStore,
+      ...storeProbes(config, store),
       ...sinks.map((sink) => ({ part: sink.name, probe: () => sink.probe() })),
       ...redisProbes(config),
     ],
@@ -75,8 +70,21 @@ export function createProbes(config: Config): Probes {
   };
 }
 
-function localSaid(dataDir: string): string {
-  return `no DATABASE_URL: devices and tables are in a file of SQLite, ${localFile(dataDir)}`;
+function storeProbes(config: Config, store: Store): Probe[] {
+  const { general, postgres } = config;
+  const { dataDir } = general;
+  const begin = async () => {
+    const whyNot = whyNotHere({ postgres, dataDir, spool: historyIn(dataDir) });
+    if (whyNot !== undefined) throw new Error(whyNot);
+  };
+  if (storeNameOf(postgres) === "local") {
+    const said = `no DATABASE_URL: devices and tables are in a file of SQLite, ${localFile(dataDir)}`;
+    return [{ part: "local", probe: () => begin().then(() => said) }];
+  }
+  return [
+    { part: "registry", probe: () => begin().then(() => probeRegistry(store, config)) },
+    { part: store.tables.name, probe: () => probeTables(store) },
+  ];
 }
 
 /** Of a Redis that no sink writes to, but the shared auth cache needs. */

@@ -94,6 +94,21 @@ function contentsOf(db: Database) {
   };
 }
 
+/** Which sinks a spool knows and its last seq, without a look whether it is in use. No spool, or one that cannot be read: none. */
+export function historyIn(dataDir: string): { hasSink(name: string): boolean; readonly head: number } {
+  try {
+    return withFile(dataDir, (db) => {
+      const { last } = db
+        .query<{ last: number }, []>("SELECT coalesce(max(last), 0) AS last FROM groups")
+        .get() ?? { last: 0 };
+      const sinks = new Set(sinksOf(db, last, new Map()).map(({ sink }) => sink));
+      return { hasSink: (name) => sinks.has(name), head: headOf(db, last) };
+    });
+  } catch {
+    return { hasSink: () => false, head: 0 };
+  }
+}
+
 type CursorRow = Omit<SinkStatus, "waiting" | "detours" | "deadLetters">;
 
 function sinksOf(db: Database, head: number, letters: ReadonlyMap<string, number>): SinkStatus[] {
