@@ -25,3 +25,7 @@ export function boundsOf(timeoutMs: number, lockMs = timeoutMs * lockShare): str
 
 export const queryBoundsOf = (timeoutMs: number): string[] =>
   boundsOf(timeoutMs, Math.min(queryLockMaxMs, timeoutMs * lockShare));
+
+/** A query within these limits as one request without BEGIN, which is one transaction too; its rows are the last result. */
+export const boundedQuery = (timeoutMs: number, query: string): string =>
+  [...queryBoundsOf(timeoutMs), query].join("; ");

@@ -2,6 +2,7 @@
  * Changes of the registry in PostgreSQL, as its triggers (postgres-schema.ts) tell them: one notification per statement. The
  * watch does not claim to stand if the triggers are missing, or see not all. Devices are then read again every second, as whenever it does not stand.
  */
+import { boundedQuery } from "./bounds.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { literal, type Postgres, type Sql } from "./postgres-client.ts";
 import { registryChannel, whyUntold } from "./postgres-schema.ts";
@@ -24,7 +25,7 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
     channel: registryChannel,
     async check(sql) {
       await tablesExist();
-      await checkTold(sql);
+      await checkTold(sql, db.options.timeoutMs);
     },
     notify: notifier(db),
     notified: (payload) => notifyWatcher(watcher, payload),
@@ -54,9 +55,12 @@ export function hearsChanges(db: Postgres): Promise<void> {
   return hearsItself({ options: db.options, channel: registryChannel, notify: notifier(db) });
 }
 
-async function checkTold(sql: Sql): Promise<void> {
-  const [row] = await sql.unsafe<{ why: string | null }[]>(`${whyUntold} as why`);
-  if (row?.why) throw new Error(row.why);
+async function checkTold(sql: Sql, timeoutMs: number): Promise<void> {
+  const results = await sql.unsafe<{ why: string | null }[][]>(
+    boundedQuery(timeoutMs, `${whyUntold} as why`),
+  );
+  const why = results.at(-1)?.[0]?.why;
+  if (why) throw new Error(why);
 }
 
 /** A payload as sluice_registry_changed() writes it; anything else might mean anything. */

@@ -8,6 +8,14 @@ import { type Postgres, serverError } from "./postgres-client.ts";
 
 const numbered = ["raw_events", "quarantine_events"];
 
+/** Also one that the column does not own: `create table raw_events (like other including all)` goes on with the sequence of the other. */
+const sequenceOf = (table: string) => `coalesce(pg_get_serial_sequence('${table}', 'id')::regclass, (
+  select d.refobjid::regclass from pg_attribute a
+  join pg_attrdef v on v.adrelid = a.attrelid and v.adnum = a.attnum
+  join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = v.oid
+  join pg_class s on d.refclassid = 'pg_class'::regclass and s.oid = d.refobjid and s.relkind = 'S'
+  where a.attrelid = '${table}'::regclass and a.attname = 'id'))`;
+
 /** The first parenthesis names the column of the key; what follows may be a device's words. */
 const keyIsId = /^[^(]*\(id\)=\(\d+\)/;
 
@@ -24,7 +32,7 @@ export async function useUpNumbers(db: Postgres): Promise<boolean> {
       await db.query("using up the numbers of rows", (sql) =>
         sql.unsafe(`select count(nextval(sequence)) from (
           select sequence, generate_series(nextval(sequence), newest) from (
-            select pg_get_serial_sequence('${table}', 'id')::regclass as sequence, max(id) as newest from ${table}) as t) as taken`),
+            select ${sequenceOf(table)} as sequence, max(id) as newest from ${table}) as t) as taken`),
       );
     return true;
   } catch {

@@ -9,6 +9,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { backoffMs, sleep, systemClock, unlessStopped, withDeadline, type Clock } from "../../core/clock.ts";
+import { boundedQuery } from "./bounds.ts";
 import { end, openClient, type PostgresOptions, type Sql } from "./postgres-client.ts";
 
 const echoChannel = "sluice_echo";
@@ -92,10 +93,9 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   try {
     sql = open();
     // The first query connects, perhaps to the last of several hosts.
-    await answered(
-      sql.unsafe(`${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`),
-      spec.options.timeoutMs,
-    );
+    const { timeoutMs } = spec.options;
+    const opening = boundedQuery(timeoutMs, `${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`);
+    await answered(sql.unsafe(opening), timeoutMs);
     while (!signal.aborted) {
       await answered(spec.check(sql));
       await unlessClosed(echo.due());

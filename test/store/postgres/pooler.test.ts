@@ -51,6 +51,19 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     expect(calls).not.toContain("lost");
   });
 
+  test("a statement_timeout of the role does not end its look at the triggers", async () => {
+    const url = await (await sharedPostgres()).createDatabase();
+    const admin = postgres(url, { max: 1, fetch_types: false });
+    const name = new URL(url).pathname.slice(1);
+    await admin.unsafe(`create schema slow; create function slow.current_setting(text) returns text language sql
+        as 'select pg_catalog.current_setting($1) from pg_sleep(0.5)';
+      alter database ${name} set search_path = slow, public, pg_catalog;
+      alter database ${name} set statement_timeout = 200`);
+    await admin.end({ timeout: 5 });
+    const { calls } = await open(url);
+    await until(() => calls.includes("restored"));
+  });
+
   test("a server that ends idle sessions does not end it again and again", async () => {
     const server = await sharedPostgres();
     const url = await server.createDatabase();

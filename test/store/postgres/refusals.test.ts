@@ -26,6 +26,7 @@ interface Way {
 const raise = (name: string, condition: string, code = "P0001") => `
   create function ${name}() returns trigger language plpgsql as $$
   begin if ${condition} then raise exception 'not this one' using errcode = '${code}'; end if; return new; end $$`;
+const numberedTables = ["raw_events", "quarantine_events"];
 const odd = { msgType: "odd" };
 /** What PostgreSQL cannot compress. */
 const long = Buffer.from(crypto.getRandomValues(new Uint8Array(9_000))).toString("hex");
@@ -424,26 +425,37 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     expect(await site.stored()).toBe(30);
   });
 
-  test("none whose number is that of another row, as after a restore or at a logical replica", async () => {
-    const reject = () => anEntry({ kind: "reject", reason: "TOKEN_INVALID", payload: "" });
-    const rows = "generate_series(1, 50000) as id";
-    await site.run([
-      `insert into raw_events (id, topic, payload) select id, '', '{}' from ${rows}`,
-      `insert into quarantine_events (id, topic, payload, reason) select id, '', '{}', '' from ${rows}`,
-    ]);
-    site.drain.start();
-    site.put([reject(), ...good(20), reject(), ...good(20), reject()]);
-    await site.settled();
-    expect(site.letters()).toEqual([]);
-    expect(site.drain.stats()).toMatchObject({ delivered: 43, refused: 0, trouble: null, alarms: [] });
-    expect(await site.stored()).toBe(50_040);
-    expect(site.transactions()).toBeLessThan(10);
-    // The other table alone: that events pass is no proof against a reject.
-    await site.run(["select setval('quarantine_events_id_seq', 1, false)"]);
-    site.put([reject(), ...good(20), reject(), ...good(20), reject()]);
-    await site.settled();
-    expect(site.letters()).toEqual([]);
-  });
+  test.each([
+    ["", []],
+    // So has a table that is made `like other including all`.
+    [
+      ", and the sequence is not the table's",
+      numberedTables.map((table) => `alter sequence ${table}_id_seq owned by none`),
+    ],
+  ])(
+    "none whose number is that of another row, as after a restore or at a logical replica%s",
+    async (_, sequences) => {
+      const reject = () => anEntry({ kind: "reject", reason: "TOKEN_INVALID", payload: "" });
+      const rows = "generate_series(1, 50000) as id";
+      await site.run([
+        ...sequences,
+        `insert into raw_events (id, topic, payload) select id, '', '{}' from ${rows}`,
+        `insert into quarantine_events (id, topic, payload, reason) select id, '', '{}', '' from ${rows}`,
+      ]);
+      site.drain.start();
+      site.put([reject(), ...good(20), reject(), ...good(20), reject()]);
+      await site.settled();
+      expect(site.letters()).toEqual([]);
+      expect(site.drain.stats()).toMatchObject({ delivered: 43, refused: 0, trouble: null, alarms: [] });
+      expect(await site.stored()).toBe(50_040);
+      expect(site.transactions()).toBeLessThan(10);
+      // The other table alone: that events pass is no proof against a reject.
+      await site.run(["select setval('quarantine_events_id_seq', 1, false)"]);
+      site.put([reject(), ...good(20), reject(), ...good(20), reject()]);
+      await site.settled();
+      expect(site.letters()).toEqual([]);
+    },
+  );
 
   test("one whose words look like a number that is taken", async () => {
     await site.run(["create unique index on raw_events ((payload->>'words')) where payload ? 'words'"]);
