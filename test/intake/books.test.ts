@@ -78,4 +78,16 @@ describe("the books", () => {
     expect([again.awaiting, again.spooled, again.rejudgedTo]).toEqual([1, 5, 3]);
     expect(again.balancedWith(0)).toBe(true);
   });
+
+  test("go on from those of an earlier run, and tell apart what came since this start", () => {
+    const before = filled();
+    before.receive();
+    before.accept(true);
+    before.replay();
+    const books = new Books(before.toKeep(2));
+    books.receive();
+    books.accept();
+    expect(books.sinceStart([])).toEqual({ received: 1, accepted: 1, rejected: {}, duplicate: 0 });
+    expect([books.withoutMetrics([]), books.replayed]).toEqual([1, 1]);
+  });
 });
