@@ -116,13 +116,17 @@ const sessionChanged = "sluice-session";
 export function useActs() {
   const [said, setSaid] = useState("");
   const [count, setCount] = useState(0);
-  const act = async (work: () => Promise<string>) => {
+  /** @returns whether it is done */
+  const act = async (work: () => Promise<string>): Promise<boolean> => {
+    let isDone = false;
     try {
       setSaid(await work());
+      isDone = true;
     } catch (failure) {
       setSaid(wordsOf(failure));
     }
     setCount((n) => n + 1);
+    return isDone;
   };
   return { said, count, act };
 }

@@ -4,7 +4,7 @@ import type { ImportResult } from "../admin/bulk/import.ts";
 import { loginNeeded } from "./api.ts";
 import { number } from "./words.ts";
 
-export function Import({ act }: { act: (work: () => Promise<string>) => Promise<void> }) {
+export function Import({ act }: { act: (work: () => Promise<string>) => Promise<boolean> }) {
   const [share, setShare] = useState<number | undefined>(undefined);
   const send = (event: Event) =>
     act(async () => {

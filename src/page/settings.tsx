@@ -31,10 +31,12 @@ export function Settings({ stats }: { stats: Stats }) {
       return "The cache is empty.";
     });
   const bandOf = (name: string) => cache?.bands[name] ?? "not known yet";
-  const logout = async () => {
-    await request("POST", "/logout");
-    announceSession();
-  };
+  const logout = () =>
+    act(async () => {
+      await request("POST", "/logout");
+      announceSession();
+      return "";
+    });
   return (
     <section id="settings">
       <h2>Settings</h2>

@@ -207,9 +207,17 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await open();
     await shows("#devices p", "No device is registered.");
     await page.getByText("Add a device").click();
-    for (const [name, value] of Object.entries({ tenant: "acme", device: "press-3", site: "lab-1" }))
-      await page.locator(`#devices input[name=${name}]`).fill(value);
-    await page.locator("#devices details button[type=submit]").click();
+    const field = (name: string) => page.locator(`#devices input[name=${name}]`);
+    const submit = () => page.locator("#devices details button[type=submit]").click();
+    for (const [name, value] of Object.entries({ tenant: "acme", device: "press/3", site: "lab-1" }))
+      await field(name).fill(value);
+    await submit();
+    await shows("#devices [role=status]", "device_id");
+    // Nobody types anew what was right.
+    expect(await field("tenant").inputValue()).toBe("acme");
+    expect(errors.splice(0)).toEqual([expect.stringContaining("422")]);
+    await field("device").fill("press-3");
+    await submit();
     const token = (await page.locator("#token").textContent()) ?? "";
     expect(token).toMatch(/^tok-/);
     await page.getByRole("button", { name: "Copy" }).click();
