@@ -5,7 +5,7 @@
  * Both hold the same tree: program, unit, a sample of settings, manual page, completions and notices. Times are the commit's, so that one
  * commit gives one package.
  */
-import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 
@@ -21,7 +21,7 @@ export interface PackageTexts {
   readonly changelog: string;
 }
 
-interface Target {
+export interface Target {
   /** As Debian and rpm call the architecture. */
   readonly deb: "amd64" | "arm64";
   readonly rpm: "x86_64" | "aarch64";
@@ -43,9 +43,7 @@ function layOut(dir: string, program: string, texts: PackageTexts): void {
     writeFileSync(join(dir, path), text);
     chmodSync(join(dir, path), mode);
   };
-  put("usr/bin/sluice", "");
-  cpSync(program, join(dir, "usr/bin/sluice"));
-  chmodSync(join(dir, "usr/bin/sluice"), 0o755);
+  put("usr/bin/sluice", readFileSync(program), 0o755);
   put(
     "usr/lib/systemd/system/sluice.service",
     texts.unit.replace("/usr/local/bin/sluice", "/usr/bin/sluice"),
@@ -227,10 +225,11 @@ function setTimes(path: string, seconds: number): void {
   utimesSync(path, seconds, seconds);
 }
 
-function run(words: readonly string[], epochSeconds: number): void {
+/** Runs a program that builds something. @throws with its words, or the package that brings it */
+export function run(words: readonly string[], epochSeconds: number): void {
   const [program = ""] = words;
   if (Bun.which(program) === null)
-    throw new Error(`${program} is not installed (Debian: apt-get install ${packageOf[program]})`);
+    throw new Error(`${program} is not installed (Debian: apt-get install ${packageOf[program] ?? program})`);
   const env = {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],

@@ -4,9 +4,9 @@
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { bundledPackages } from "./bundle.ts";
-import { debPackage, type PackageTexts, rpmPackage } from "./packages.ts";
+import { debPackage, type PackageTexts, rpmPackage, run, type Target } from "./packages.ts";
 import { sbom } from "./sbom.ts";
 
 /** As Bun calls them, without its "bun-". Packages are made of the two that are for any processor of theirs and glibc. */
@@ -18,10 +18,10 @@ export const targets = [
   "linux-arm64-musl",
 ] as const;
 
-const packaged = {
+const packaged: { readonly [K in (typeof targets)[number]]?: Target } = {
   "linux-x64-baseline": { deb: "amd64", rpm: "x86_64" },
   "linux-arm64": { deb: "arm64", rpm: "aarch64" },
-} as const;
+};
 
 const root = join(import.meta.dir, "../..");
 
@@ -46,8 +46,8 @@ export async function release({ outDir, epochSeconds, build, say }: ReleaseOrder
     for (const target of targets) {
       const program = join(workDir, target, "sluice");
       await build(target, program);
-      made(tarball({ target, program, outDir, epochSeconds }, texts.version));
-      const architecture = Object.entries(packaged).find(([name]) => name === target)?.[1];
+      made(tarball({ target, program, outDir, epochSeconds, version: texts.version }));
+      const architecture = packaged[target];
       if (architecture === undefined) continue;
       const order = { program, target: architecture, texts, outDir, workDir, epochSeconds };
       made(debPackage(order));
@@ -63,18 +63,18 @@ export async function release({ outDir, epochSeconds, build, say }: ReleaseOrder
   }
 }
 
+interface TarballOrder {
+  readonly target: string;
+  readonly program: string;
+  readonly outDir: string;
+  readonly epochSeconds: number;
+  readonly version: string;
+}
+
 /** The executable, its licence and what to read first; times and owners are always the same. */
-function tarball(
-  {
-    target,
-    program,
-    outDir,
-    epochSeconds,
-  }: { target: string; program: string; outDir: string; epochSeconds: number },
-  version: string,
-): string {
+function tarball({ target, program, outDir, epochSeconds, version }: TarballOrder): string {
   const folder = `sluice-${version}-${target}`;
-  const dir = join(program, "..", folder);
+  const dir = join(dirname(program), folder);
   mkdirSync(dir);
   cpSync(program, join(dir, "sluice"));
   for (const name of ["LICENSE", "README.md", "CHANGELOG.md", "docs"])
@@ -88,17 +88,8 @@ function tarball(
     "--numeric-owner",
     "--mode=u=rwX,go=rX",
   ];
-  const tar = Bun.spawnSync([
-    "tar",
-    ...words,
-    "--use-compress-program=gzip -n -6",
-    "-cf",
-    file,
-    "-C",
-    join(dir, ".."),
-    folder,
-  ]);
-  if (!tar.success) throw new Error(`tar: ${tar.stderr.toString().trim()}`);
+  const packed = ["--use-compress-program=gzip -n -6", "-cf", file, "-C", dirname(dir), folder];
+  run(["tar", ...words, ...packed], epochSeconds);
   rmSync(dir, { recursive: true });
   return file;
 }
