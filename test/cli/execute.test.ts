@@ -65,7 +65,7 @@ describe("usage", () => {
     });
   });
 
-  test("help on a command", async () => {
+  test("help on a command within a group names its options", async () => {
     const { code, out } = await sluice("help", "devices", "add");
     expect(code).toBe(0);
     expect(out).toContain("--site <id>");
@@ -73,7 +73,7 @@ describe("usage", () => {
 });
 
 describe("help topics", () => {
-  test("settings", async () => {
+  test("settings: every one with its unit and default, and as JSON", async () => {
     expect((await sluice("help", "settings")).out).toContain("SPOOL_LINGER_MS  (ms, default 5)");
     const rows = JSON.parse((await sluice("help", "settings", "--json")).out) as { name: string }[];
     expect(rows.map(({ name }) => name)).toContain("HTTP_LISTEN");
@@ -192,7 +192,7 @@ describe("devices, in the local store", () => {
     expect(await json("devices", "show", "acme", "d1")).toMatchObject({ site_id: "hall-7" });
   });
 
-  test("revoke, activate, rotate-token, remove", async () => {
+  test("a device is revoked, let in again, given another token and removed", async () => {
     const { out: first } = await sluice("devices", "add", "acme", "d1", "--site", "hall-7");
     expect(await json("devices", "revoke", "acme", "d1")).toMatchObject({ status: "REVOKED" });
     expect(await json("devices", "activate", "acme", "d1")).toMatchObject({ status: "ACTIVE" });

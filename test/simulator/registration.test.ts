@@ -44,7 +44,7 @@ describe("a fleet as rows of the registry", () => {
     expect(lines.at(-1)).toEndWith(",ACTIVE,\n");
   });
 
-  test("holds no token", () => {
+  test("neither SQL nor CSV holds a token", () => {
     const text = [...registrySql(devices), ...registryCsv(devices)].join("");
     expect(text).not.toContain("tok-");
   });

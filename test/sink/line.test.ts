@@ -61,7 +61,7 @@ function refusal(payload: unknown, more: Partial<Entry> = {}, types?: Record<str
 describe("the lines of the specification", () => {
   const device = { deviceId: "d1", siteId: "s1" };
 
-  test("a heartbeat", () => {
+  test("a heartbeat has its seq as an integer, and no other field", () => {
     expect(encode({ seq: 120 }, { ...device, msgType: "heartbeat" })).toBe(
       "heartbeat,device_id=d1,site_id=s1 seq=120i 1700000000123456789",
     );

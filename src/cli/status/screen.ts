@@ -60,13 +60,13 @@ export interface Rates {
   readonly delivered: Readonly<Record<string, number>>;
 }
 
-interface Look {
+interface Shown {
   readonly stats: ShownStats;
   readonly rates?: Rates | undefined;
   readonly inColour: boolean;
 }
 
-export function screen({ stats, rates, inColour }: Look): string {
+export function screen({ stats, rates, inColour }: Shown): string {
   const { gateway_id: id, parts, version, uptime_seconds: uptime } = stats;
   return [
     oneLine(`Sluice ${version} at ${id}, up ${duration(uptime)}`),
