@@ -8,6 +8,7 @@
 import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import {
   overlapColumns,
+  partitions,
   tables,
   tokenIndexes,
   triggers,
@@ -167,14 +168,26 @@ async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise
   const done: string[] = [];
   const wanted = triggers.filter((trigger) => only?.has(trigger.table) ?? true);
   if (wanted.length > 0) await tx.unsafe(triggerFunction);
-  for (const { name, table, when } of wanted) {
-    const found = await tx`select 1 from pg_trigger
-      where tgrelid = to_regclass(${table}) and tgname = ${name}`;
-    if (found.length > 0) continue;
-    await tx.unsafe(
-      `create trigger ${name} after ${when} for each statement execute function sluice_registry_changed()`,
-    );
-    done.push(`added trigger ${name}`);
+  const parts = await tx.unsafe<{ name: string }[]>(`select oid::text as name from ${partitions} as p`);
+  for (const { table, ...trigger } of wanted) {
+    if (await addTrigger(tx, table, trigger)) done.push(`added trigger ${trigger.name}`);
+    for (const { name } of table === "device_registry" ? parts : [])
+      if (await addTrigger(tx, name, trigger)) done.push(`added trigger ${trigger.name} to ${name}`);
   }
   return done;
+}
+
+/** @returns whether it was missing */
+async function addTrigger(
+  tx: Transaction,
+  table: string,
+  { name, event, rows }: Omit<(typeof triggers)[number], "table">,
+): Promise<boolean> {
+  const found = await tx`select 1 from pg_trigger
+    where tgrelid = to_regclass(${table}) and tgname = ${name}`;
+  if (found.length > 0) return false;
+  await tx.unsafe(
+    `create trigger ${name} after ${event} on ${table} ${rows} for each statement execute function sluice_registry_changed()`,
+  );
+  return true;
 }

@@ -111,13 +111,14 @@ begin
 end $body$`;
 
 const onDevices = [
-  { name: "sluice_device_insert", when: "insert on device_registry referencing new table as new_rows" },
+  { name: "sluice_device_insert", event: "insert", rows: "referencing new table as new_rows" },
   {
     name: "sluice_device_update",
-    when: "update on device_registry referencing old table as old_rows new table as new_rows",
+    event: "update",
+    rows: "referencing old table as old_rows new table as new_rows",
   },
-  { name: "sluice_device_delete", when: "delete on device_registry referencing old table as old_rows" },
-  { name: "sluice_device_truncate", when: "truncate on device_registry" },
+  { name: "sluice_device_delete", event: "delete", rows: "referencing old table as old_rows" },
+  { name: "sluice_device_truncate", event: "truncate", rows: "" },
 ].map((trigger) => ({ ...trigger, table: "device_registry" }));
 
 export const triggers = [
@@ -125,11 +126,18 @@ export const triggers = [
   {
     name: "sluice_settings",
     table: "app_settings",
-    when: "insert or update or delete or truncate on app_settings",
+    event: "insert or update or delete or truncate",
+    rows: "",
   },
 ];
 
-const watched = "(to_regclass('device_registry'), to_regclass('app_settings'))";
+/** The partitions of device_registry, at any depth: what a statement changes there by name fires no trigger of their parent. */
+export const partitions = `(with recursive part as (
+    select inhrelid as oid from pg_inherits where inhparent = to_regclass('device_registry')
+    union select i.inhrelid from pg_inherits i join part on i.inhparent = part.oid)
+  select c.oid::regclass from part join pg_class c using (oid) where c.relkind in ('r', 'p'))`;
+
+const watched = `(select to_regclass('device_registry') union all select to_regclass('app_settings') union all ${partitions})`;
 
 /** Asks why changes may go untold; null: each is told. What a logical replica is sent fires no trigger of a statement. */
 export const whyUntold = `select case
@@ -138,5 +146,6 @@ export const whyUntold = `select case
     when current_setting('session_replication_role') = 'replica'
       then 'session_replication_role is replica for the role of DATABASE_URL, so what it changes is not told: reset that'
     when (select count(*) from pg_trigger
-        where tgname like 'sluice\\_%' and tgenabled <> 'D' and tgrelid in ${watched}) < ${triggers.length}
-      then 'device_registry and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;
+        where tgname like 'sluice\\_%' and tgenabled <> 'D' and tgrelid in ${watched})
+        < ${triggers.length} + ${onDevices.length} * (select count(*) from ${partitions} as p)
+      then 'device_registry (or a partition of it) and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;

@@ -73,7 +73,10 @@ export function asOutage(error: unknown): unknown {
 /** An entry stays where it is, because nothing proves that its table would take any other. */
 export function unproven(seq: number, { code, message }: Note, tries: number): Outage {
   const fix = fixOf(code);
-  const words = `${message} (${code})`;
+  // Also any other number's, so it says nothing about the table where other entries pass.
+  const perhaps =
+    code === "22003" ? " (if it is the number of the row: give the column id the type bigint)" : "";
+  const words = `${message} (${code})${perhaps}`;
   if (fix !== undefined) return new Outage(`PostgreSQL: ${words}: ${fix}`, { alarm: true });
   return new Outage(
     `PostgreSQL refuses entry ${seq}, and no entry behind it shows that the table takes any: ${words}. Fix the table, or set the entry aside: \`sluice dead-letters set-aside --sink postgres\``,

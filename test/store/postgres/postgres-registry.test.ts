@@ -160,6 +160,22 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     await until(() => heard.calls.at(-1) === "lost");
   });
 
+  test("a change made in a partition of the registry is told, once `sluice migrate` knows the partition", async () => {
+    await migratePostgres(db);
+    await admin.unsafe(`alter table device_registry rename to before;
+      create table device_registry (like before including all) partition by list (tenant_id);
+      create table "Of acme" partition of device_registry for values in ('acme') partition by list (device_id);
+      create table rest partition of "Of acme" default`);
+    unwatch = registry.watch(heard.watcher);
+    await until(() => heard.calls.includes("lost"));
+    expect(heard.calls).not.toContain("restored");
+    expect(await migratePostgres(db)).toContain("added trigger sluice_device_insert to rest");
+    expect(await migratePostgres(db)).toEqual([]);
+    await until(() => heard.calls.at(-1) === "restored");
+    await admin`insert into rest (tenant_id, device_id, site_id) values ('acme', 'd1', 's')`;
+    await until(() => heard.calls.some((call) => call.includes("acme/d1")));
+  });
+
   test("where a logical subscription fills the registry, or the role fires no trigger, the watch does not claim to stand", async () => {
     const server = await startPostgres({ settings: ["wal_level=logical"] });
     onTestFinished(() => server.stop());

@@ -361,6 +361,11 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
 
   test.each([
     ["a sequence that is used up", "alter sequence raw_events_id_seq maxvalue 3", "the type bigint"],
+    [
+      "an integer whose sequence has gone past it",
+      "alter table raw_events alter column id type integer; select setval('raw_events_id_seq', 2147483647)",
+      "the type bigint",
+    ],
     ["a schema that the role does not see", "alter table raw_events set schema elsewhere", "search_path"],
   ])("%s is named with its remedy", async (_, obstacle, remedy) => {
     await sink.deliver(delivery([event(1)]));
