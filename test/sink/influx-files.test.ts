@@ -110,3 +110,22 @@ test("a directory that cannot be written is an outage that alarms", async () => 
   expect(await influx.deliver(events(1, 2))).toEqual({ delivered: 2, ignored: 0, refused: 0 });
   expect(await influx.sink.probe()).toContain(directory);
 });
+
+const mountable = Bun.spawnSync(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).success;
+
+test.skipIf(!mountable)(
+  "a file that a full disk has no room to compress stays as it is, and nothing beside it (needs the right to mount a tmpfs)",
+  async () => {
+    const { directory, influx } = start();
+    mkdirSync(directory);
+    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", directory]).success).toBe(true);
+    try {
+      await influx.deliver(events(1, 100));
+      expect(() => writeFileSync(join(directory, "others"), new Uint8Array(2_000_000))).toThrow("ENOSPC");
+      await influx.sink.close();
+      expect(names(directory)).toEqual(["others", expect.stringMatching(/^telemetry_acme-.*\.lp$/)]);
+    } finally {
+      Bun.spawnSync(["umount", "-l", directory]);
+    }
+  },
+);

@@ -24,7 +24,7 @@ import {
   truncateSync,
   writeSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { Clock, Timer } from "../../core/clock.ts";
@@ -157,11 +157,16 @@ function cutTornLine(path: string) {
   truncateSync(path, readFileSync(path).lastIndexOf("\n") + 1);
 }
 
-/** Compresses `x.lp` to `x.lp.gz`, which appears whole or not at all. */
+/** Compresses `x.lp` to `x.lp.gz`, which appears whole or not at all: half of one would keep a full disk full. */
 async function pack(path: string) {
-  const target = join(path, "..", `${basename(path)}.gz`);
-  await pipeline(createReadStream(path), createGzip(), createWriteStream(`${target}.tmp`));
-  flush(`${target}.tmp`);
-  renameSync(`${target}.tmp`, target);
+  const packed = `${path}.gz.tmp`;
+  try {
+    await pipeline(createReadStream(path), createGzip(), createWriteStream(packed));
+    flush(packed);
+    renameSync(packed, `${path}.gz`);
+  } catch (error) {
+    rmSync(packed, { force: true });
+    throw error;
+  }
   rmSync(path);
 }
