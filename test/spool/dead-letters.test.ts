@@ -65,6 +65,28 @@ describe("dead letters", () => {
     expect(deadLetters.list({ limit: 10, after: 1, upTo: 2 }).map(({ id }) => id)).toEqual([2]);
   });
 
+  test("are listed from the moment of the one on, and not up to that of the other", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock });
+    const [, sinceMs, untilMs] = [1, 2, 3].map((seq) => {
+      clock.advance(1_000);
+      refuse(spool, "a", 1, seq);
+      return clock.wallMs();
+    });
+    expect(spool.deadLetters.list({ sinceMs, untilMs, limit: 10 }).map(({ id }) => id)).toEqual([2]);
+  });
+
+  test("are taken back from a seq on, of that sink and these epochs alone", () => {
+    const { deadLetters } = kit.spool();
+    const refusals = ["a e 1", "a e 2", "a e 3", "a f 2", "a g 2", "b e 2"];
+    for (const why of refusals) {
+      const [sink = "", epoch = "", seq] = why.split(" ");
+      deadLetters.putAll(sink, [{ epoch, entry: anEntry({ seq: Number(seq) }), why }]);
+    }
+    deadLetters.takeBack("a", ["e", "f"], 2);
+    expect(deadLetters.list({ limit: 10 }).map(({ why }) => why)).toEqual(["a e 1", "a g 2", "b e 2"]);
+  });
+
   test("quote the downstream system without its secrets, and not at any length", () => {
     const { deadLetters } = kit.spool();
     const why = `postgres://u:hidden1234@db refuses ${"x".repeat(10_000)}`;
