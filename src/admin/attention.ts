@@ -146,10 +146,10 @@ function sinkTold(name: string, facts: Facts): Sentence {
     return {
       level: "critical",
       text: `Sink ${name} stands still until somebody acts`,
-      remedy: `Fix what its words name; delivery goes on by itself. ${entriesWait(waiting)} in the spool${room}.`,
+      remedy: `Fix what is said above; delivery goes on by itself. ${entriesWait(waiting)} in the spool${room}.`,
     };
   const remedy =
-    facts.sinkRemedies.get(name) ?? "its server runs and can be reached, and see to what its words name";
+    facts.sinkRemedies.get(name) ?? "its server runs and can be reached, and see to what is said above";
   return {
     level: "warning",
     text: `Sink ${name} cannot deliver`,

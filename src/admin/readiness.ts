@@ -85,7 +85,7 @@ function registryDetail({ available, queries, changes_unheard: unheard }: Lookup
   if (!available) return "does not answer; known devices go on";
   if (unheard === null) return "answers";
   const proved = queries > 0 ? "answers" : "was not asked yet";
-  return `${proved}, but changes are not told, so devices are read anew every second: ${unheard}`;
+  return `${proved}, but notifies of no change, so devices that send are read again each second: ${unheard}`;
 }
 
 /** Leaves out the numbers that are read from the disk while it cannot be read: an operator then needs the rest all the more. */

@@ -132,6 +132,6 @@ function manyRejects({ samples }: RiskFacts, nowMs: number): Attention | undefin
     text: `${Math.floor((count / received) * 100)} % of the messages are rejected`,
     since: null,
     detail: `${number(count)} in the last ten minutes, most often ${most}`,
-    remedy: `\`sluice help ${most}\` says why and what to do; the page and \`GET /admin/rejects\` say which devices.`,
+    remedy: `\`sluice help ${most}\` says why and what to do. Rejects on the page, or \`GET /admin/rejects\`, names the devices.`,
   };
 }

@@ -130,7 +130,7 @@ export interface Sink {
 
   /** Can the downstream system be reached and used? One sentence; throws if not. For `check` and `/readyz`. */
   probe(): Promise<string>;
-  /** What an operator sees to while it cannot deliver, after "See that". Absent: its server runs and can be reached, and what its words name. */
+  /** What an operator sees to while it cannot deliver, after "See that". Absent: its server runs and can be reached, and what is said above. */
   readonly remedy?: string;
   /** What only this sink counts, for `/stats` (snake_case), such as writes_ok. */
   stats?(): Readonly<Record<string, unknown>>;

@@ -13,19 +13,19 @@ export function Sentence({
   const isOld = oldSeconds !== undefined;
   return (
     <section id="sentence" class={isOld ? "old" : level} role="status" aria-live="polite">
+      {isOld ? (
+        <h2 id="stale">
+          The gateway has not answered for {duration(oldSeconds)}. All that is shown is that old; it said:
+        </h2>
+      ) : (
+        ""
+      )}
       <h2>
         {text}
         {since === null ? "" : ` since ${time(since)}`}
       </h2>
       {detail === null ? "" : <p>{detail}</p>}
       {remedy === null ? "" : <p>{remedy}</p>}
-      {isOld ? (
-        <p id="stale">
-          The gateway has not been heard for {duration(oldSeconds)}: what stands here is that old.
-        </p>
-      ) : (
-        ""
-      )}
     </section>
   );
 }

@@ -94,7 +94,7 @@ function placesOf({ stats }: Live) {
         id: `source ${kind}`,
         title: sourceTitle(kind),
         ok: connected,
-        note: "takes messages",
+        note: connected ? "takes messages" : "takes none",
         lines: linesOf(partOf(`source ${kind}`)),
       };
     }),

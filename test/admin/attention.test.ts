@@ -106,7 +106,7 @@ test("a sink without a server says itself what to see to, any other has one", ()
   const told = { ...facts, sinkRemedies: new Map([["local", "its file is not locked"]]) };
   expect(watch.now(told, parts).remedy).toEndWith(" See that its file is not locked.");
   expect(watch.now(facts, parts).remedy).toEndWith(
-    " See that its server runs and can be reached, and see to what its words name.",
+    " See that its server runs and can be reached, and see to what is said above.",
   );
 });
 

@@ -18,7 +18,7 @@ test("of a database that was away from the start on nobody says that it answers"
   const { gateway } = await startInProcess({ DATABASE_URL: "postgres://nobody@127.0.0.1:1/none" });
   const registry = () => gateway.view.ready().find(({ part }) => part === "registry")?.detail ?? "";
   await until(() => registry().includes("ECONNREFUSED"));
-  expect(registry()).toStartWith("was not asked yet, but changes are not told");
+  expect(registry()).toStartWith("was not asked yet, but notifies of no change");
 });
 
 test("of a sink nobody says that it delivers before it did", async () => {

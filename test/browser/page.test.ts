@@ -197,7 +197,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await running.gateway.stop();
       // Its sources ended first, which was not their trouble.
       await sentence("The gateway is being stopped");
-      await shows("#stale", "has not been heard for");
+      await shows("h2#stale", "has not answered for");
       await page.locator("#devices input[type=search]").fill("d1");
       await shows("#devices .bad", "the gateway does not answer");
     });

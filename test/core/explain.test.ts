@@ -17,6 +17,10 @@ test.each([
   ["unable to get local issuer certificate", `unable to get local issuer certificate: ${ca}`],
   ["getaddrinfo ENOTFOUND db.example", "the host name db.example does not resolve"],
   ["getaddrinfo EAI_AGAIN db.example", "the name server does not answer for db.example"],
+  ["read ECONNRESET", "the connection was closed from there (ECONNRESET)"],
+  ["write EPIPE", "the connection was closed from there (EPIPE)"],
+  ["write CONNECT_TIMEOUT db:8080", "db:8080 does not answer as PostgreSQL does"],
+  ['Malformed_HTTP_Response fetching "http://db:22/ping".', "what listens there does not speak HTTP"],
   [
     "error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER",
     "what listens there does not speak TLS",

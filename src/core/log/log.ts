@@ -74,8 +74,10 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/getaddrinfo ENOTFOUND (\S+)$/, "the host name $1 does not resolve"],
   [/getaddrinfo EAI_AGAIN (\S+)$/, "the name server does not answer for $1"],
   [/connect (ECONNREFUSED) (\S+)$/, "$2 refuses the connection ($1): nothing listens there"],
+  [/(?:read|write) (ECONNRESET|EPIPE)$/, "the connection was closed from there ($1)"],
+  [/Malformed_HTTP_Response fetching .*$/, "what listens there does not speak HTTP"],
   [/write CONNECTION_CLOSED \S+$/, "the connection was closed from there"],
-  [/write CONNECT_TIMEOUT (\S+)$/, "$1 does not answer"],
+  [/write CONNECT_TIMEOUT (\S+)$/, "$1 does not answer as PostgreSQL does"],
   [/a message of \d+ bytes \(B\) is not supported$/, "what listens there does not speak PostgreSQL"],
   [
     /^authentication \d+ \(B\) is not supported$/,

@@ -120,7 +120,7 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
   const { api, status } = await probe(http, credentials);
   if (api === null)
     throw new Outage(
-      `the server at INFLUXDB_URL does not say which InfluxDB it is (HTTP ${status} to /ping): set INFLUXDB_API`,
+      `what answers at INFLUXDB_URL (HTTP ${status} to /ping) does not say that it is InfluxDB: correct the host and port, or if a proxy keeps InfluxDB from saying it, set INFLUXDB_API`,
       { retryAfterMs: 5_000, alarm: status < 500 },
     );
   if (isWithoutDatabases(api.kind)) throw mixing(api);
