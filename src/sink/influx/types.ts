@@ -6,10 +6,11 @@
  * table is dropped. It is learned from stored lines alone, for devices can influence the words of errors. It is bounded and kept
  * as one JSON file, written some seconds after a change; a damaged or lost file costs a few requests.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock, Timer } from "../../core/clock.ts";
+import { writeWhole } from "../../core/file/whole-file.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { ownText } from "../../core/text/own-text.ts";
 import type { Column, ColumnType, Line, Table } from "./line.ts";
@@ -102,8 +103,7 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
     saving = null;
     try {
       mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(`${path}.tmp`, JSON.stringify(toStored(databases)));
-      renameSync(`${path}.tmp`, path);
+      writeWhole(path, JSON.stringify(toStored(databases)));
     } catch (error) {
       log.warn(
         { path, error: explain(error) },
