@@ -2,6 +2,7 @@
  * GET /healthz (does the process answer?), /readyz (can every part do its work?), /stats (the books), /metrics (the
  * same for Prometheus).
  */
+import { parseAccept } from "hono/utils/accept";
 import { z } from "zod";
 import { maskedIn } from "../core/text/mask.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
@@ -70,7 +71,8 @@ export function statusEndpoints(view: GatewayView): readonly Endpoint[] {
         media: ["text/plain", "application/openmetrics-text"],
       },
       handle({ request }) {
-        const isOpen = (request.headers.get("accept") ?? "").includes("application/openmetrics-text");
+        const accepted = parseAccept(request.headers.get("accept") ?? "");
+        const isOpen = accepted.some(({ type, q }) => type === "application/openmetrics-text" && q > 0);
         return new Response(metricsText(maskedIn(view.measurements()), isOpen), {
           headers: { "content-type": isOpen ? openMetricsMedia : textMedia },
         });

@@ -134,4 +134,5 @@ test("a client that requests OpenMetrics gets it: families without _total, units
   expect(text).toContain("# UNIT sluice_spool_bytes bytes\n");
   const families = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name);
   expect(new Set(families).size).toBe(families.length);
+  expect(await scrape("application/openmetrics-text;q=0, text/plain")).not.toContain("# EOF");
 });

@@ -63,16 +63,22 @@ const unpackers: Readonly<Record<string, Unpack | "as it is">> = {
   identity: "as it is",
 };
 
-/** @throws Refused: too large, packed in a way we do not know, cut short, no room */
-export type ReadBody = (request: IncomingMessage, share: Share) => Promise<Buffer>;
+/**
+ * `ask`: says to a sender that waits for it that its body is wanted.
+ *
+ * @throws Refused: too large, packed in a way we do not know, cut short, no room
+ */
+export type ReadBody = (request: IncomingMessage, share: Share, ask?: () => void) => Promise<Buffer>;
 
 export function createBodyReader(bytesMax: number): ReadBody {
   const inTurn = createTurns();
-  return async (request, share) => {
+  return async (request, share, ask) => {
     // RFC 9110, 8.4.1: its names are not case-sensitive.
     const packing = (request.headers["content-encoding"] ?? "identity").toLowerCase();
     const unpack = Object.hasOwn(unpackers, packing) ? unpackers[packing] : undefined;
     if (unpack === undefined) throw new Refused(415, "Content-Encoding must be gzip, zstd or absent");
+    if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge(bytesMax);
+    ask?.();
     const bytes = await received(request, bytesMax, share);
     if (unpack === "as it is") return bytes;
     return inTurn(async () => {
@@ -96,7 +102,6 @@ const pieceBytes = 128;
 
 /** As it was sent. By events, since the request's iterator costs a third of what node:http does for a request. */
 function received(request: IncomingMessage, bytesMax: number, share: Share): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge(bytesMax);
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
     let length = 0;

@@ -14,7 +14,8 @@ const keepAliveMs = 15_000;
 export const lookEveryMs = 1_000;
 
 export type IngestServer = Server | TlsServer;
-type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+/** `ask`: the sender waits to be told that its body is wanted (Expect: 100-continue). */
+type Serve = (request: IncomingMessage, response: ServerResponse, ask?: () => void) => Promise<void>;
 type TlsTexts = ReturnType<typeof ingestTls>;
 
 /** @throws if the port cannot be bound; the message names the setting and the cure */
@@ -33,6 +34,9 @@ export async function listening(
   const respond = (request: IncomingMessage, response: ServerResponse) => void serve(request, response);
   const server =
     tls === undefined ? createServer(bounds, respond) : createTlsServer({ ...bounds, ...tls }, respond);
+  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    void serve(request, response, () => response.writeContinue());
+  });
   server.maxConnections = maxConnections;
   // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
   server.timeout = requestMs;

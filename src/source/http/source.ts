@@ -26,6 +26,7 @@ import { idempotencyKeyOf, type Route, routeOf, type Sent, tokenOf } from "./req
 import { addressOf, type IngestServer, listening, lookEveryMs, placeOf } from "./listening.ts";
 import { inParts } from "./parts.ts";
 import { createPipelines } from "./pipelines.ts";
+import { createSend } from "./send.ts";
 import { ingestMistakes, type IngestSettings, ingestSettings, ingestTls } from "./settings.ts";
 import { counted } from "../../core/text/readable.ts";
 
@@ -73,6 +74,7 @@ export function openHttpSource(parts: Parts): Source {
   const inTurn = createTurns();
   const pipelines = createPipelines(warn);
   const readBody = createBodyReader(settings.maxBodyBytes);
+  const send = createSend(clock, 2 * settings.maxBodyBytes);
   /** By when they were handed to the intake, monotonic. */
   const waiting = new Map<Delivery, number>();
   let underWay = 0;
@@ -87,12 +89,12 @@ export function openHttpSource(parts: Parts): Source {
   let unacknowledged = 0;
   let refused = 0;
 
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function serve(request: IncomingMessage, response: ServerResponse, ask?: () => void): Promise<void> {
     const { socket } = request;
     if (!pipelines.enter(socket)) return void (refused += 1);
     underWay += 1;
     try {
-      send(response, await answered(request, response));
+      send(response, await answered(request, response, ask));
     } catch (error) {
       refused += 1;
       if (error instanceof Refused) return send(response, refusalReply(error));
@@ -106,13 +108,17 @@ export function openHttpSource(parts: Parts): Source {
     }
   }
 
-  async function answered(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
+  async function answered(
+    request: IncomingMessage,
+    response: ServerResponse,
+    ask?: () => void,
+  ): Promise<Reply> {
     const route = routeOf(request);
     const idempotencyKey = idempotencyKeyOf(request);
     refuseIfShut();
     const share = room.share();
     try {
-      const body = await readBody(request, share);
+      const body = await readBody(request, share, ask);
       const token = tokenOf(request);
       const sender = {
         speaker: await speakerOf(route, token),
@@ -277,12 +283,4 @@ class GivenUp extends Refused {}
 function givenUp(delivery: Delivery): GivenUp {
   delivery.giveUp();
   return new GivenUp(503, "it could not be stored in time; try again", 5);
-}
-
-function send(response: ServerResponse, { status, headers, body }: Reply): void {
-  if (response.destroyed) return;
-  // What was not read is not waited for.
-  const isUnread = !response.req.complete;
-  response.writeHead(status, { ...headers, ...(isUnread && { connection: "close" }) });
-  response.end(body);
 }
