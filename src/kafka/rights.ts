@@ -1,14 +1,15 @@
 /**
- * Rights that `check` proves without harm: it asks as somebody whom the brokers do not know, beside a gateway that runs. They answer that
+ * Rights that are proved without harm, also beside a gateway that runs: by asking as somebody whom the brokers do not know. They answer that
  * a right is missing before they answer that, and change nothing either way. To see a group or a transactional id is not to use it.
  */
 import { isForbidden, KafkaError } from "./error.ts";
 import type { Wire } from "./requests.ts";
 
-/** READ on the group. @throws if it is missing */
-export async function provedGroup(wire: Wire, group: string): Promise<void> {
+/** READ on the group. @returns the node that keeps it @throws if the right is missing */
+export async function provedGroup(wire: Wire, group: string): Promise<number> {
   const node = await wire.coordinator("group", group);
   await asNobody(wire.heartbeat(node, group, ""));
+  return node;
 }
 
 /** WRITE on the transactional id, and READ on the group whose offset is put into its transactions. @throws if one is missing */

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../src/core/clock.ts";
+import { connectWire } from "../../src/kafka/wire.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { probe } from "../../src/source/kafka/look.ts";
@@ -25,6 +27,17 @@ function jwt(subject: string): string {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const now = Math.floor(Date.now() / 1000);
   return `${part({ alg: "none" })}.${part({ sub: subject, iat: now, exp: now + 600 })}.`;
+}
+
+/** With those that were aborted. */
+async function recordsIn(bootstrap: string, name: string): Promise<number> {
+  const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: bootstrap });
+  const wire = await connectWire(settings, "test", systemClock);
+  const [topic] = (await wire.topics([name])).topics;
+  const ends = (topic?.leaders ?? []).map((node, partition) => wire.logEnd(node, name, partition, "latest"));
+  const sum = (await Promise.all(ends)).reduce((total, end) => total + end, 0);
+  await wire.close();
+  return sum;
 }
 
 describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "real"})`, () => {
@@ -256,6 +269,9 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       await grant("group", name, ofGroup);
       const sink = other.open({ gatewayId, env });
       expect(await sink.probe().catch(explain)).toContain(`allow the gateway's user ${words}`);
+      for (const seq of [1, 1])
+        expect(await sink.deliver(delivery([event(seq)])).catch(explain)).toContain(words);
+      expect(await recordsIn(broker.bootstrap, other.validated)).toBe(0);
       await grant("transactionalId", name, ["WRITE"]);
       await grant("group", name, ["READ"]);
       expect(await sink.probe()).toContain(name);
