@@ -41,16 +41,7 @@ export function newTopic(
       timeoutMs: 10_000,
       validateOnly: false,
     });
-    // Named as leader, and leading: a broker may take a moment from one to the other.
-    await until(async () => {
-      const { topics: found } = await cluster.sendRequest(api.METADATA, { topics: [{ id: null, name }] });
-      for (const { leaderId, partitionIndex } of found[0]?.partitions ?? []) {
-        const partitions = [{ partitionIndex, currentLeaderEpoch: -1, timestamp: -1n }];
-        const asked = { replicaId: -1, isolationLevel: 0, topics: [{ name, partitions }] };
-        await cluster.sendRequestToNode(leaderId)(api.LIST_OFFSETS, asked);
-      }
-      return (found[0]?.partitions.length ?? 0) > 0;
-    });
+    await leading(cluster, api, name, 1);
     return name;
   });
 }
@@ -62,6 +53,20 @@ export function addPartitions(bootstrap: string, name: string, count: number): P
       timeoutMs: 10_000,
       validateOnly: false,
     });
+    await leading(cluster, api, name, count);
+  });
+}
+
+/** Named as leader, and leading: a broker may take a moment from one to the other. */
+async function leading(cluster: Cluster, api: typeof API, name: string, count: number): Promise<void> {
+  await until(async () => {
+    const { topics: found } = await cluster.sendRequest(api.METADATA, { topics: [{ id: null, name }] });
+    for (const { leaderId, partitionIndex } of found[0]?.partitions ?? []) {
+      const partitions = [{ partitionIndex, currentLeaderEpoch: -1, timestamp: -1n }];
+      const asked = { replicaId: -1, isolationLevel: 0, topics: [{ name, partitions }] };
+      await cluster.sendRequestToNode(leaderId)(api.LIST_OFFSETS, asked);
+    }
+    return (found[0]?.partitions.length ?? 0) >= count;
   });
 }
 
