@@ -18,6 +18,10 @@ const standing = (seq: number, waiting: readonly number[]): Cursor => ({
 function setUp() {
   const db = new Database(":memory:");
   prepareSpool(db, ":memory:");
+  return startOn(db);
+}
+
+function startOn(db: Database) {
   const cursors = new Cursors(db);
   const total = () => db.query<{ n: number }, []>("SELECT total_changes() AS n").get()?.n ?? 0;
   /** Rows written for a state. */
@@ -33,7 +37,7 @@ function setUp() {
   }
   const found = () =>
     [...(new Cursors(db).get("influx")?.detours.values() ?? [])].map((d) => d.waiting).toSorted();
-  return { keep, found };
+  return { cursors, keep, found, restart: () => startOn(db) };
 }
 
 test("of many lanes on detours, only those that moved are written", () => {
@@ -55,11 +59,27 @@ test("lanes that rejoined are gone", () => {
   expect(found()).toEqual([]);
 });
 
+test("lanes that rejoin after a restart are gone at the next one too, and those that stay are not written again", () => {
+  const { keep, restart } = setUp();
+  keep(standing(10, [7, 8, 9]));
+  const again = restart();
+  expect(again.keep(standing(11, [7, 8]))).toBe(2);
+  expect(again.found()).toEqual([7, 8]);
+});
+
+test("the entry at which a lane left is not settled", () => {
+  const { cursors, keep } = setUp();
+  keep(standing(10, []));
+  expect(cursors.settledBy(["influx"])).toBe(10);
+  keep(standing(10, [3]));
+  expect(cursors.settledBy(["influx"])).toBe(0);
+});
+
 test("what a transaction that failed had written is written again", () => {
-  const { keep, found } = setUp();
+  const { cursors, keep, found } = setUp();
   keep(standing(10, [1, 2]));
   keep(standing(11, [9]), false);
-  expect(found()).toEqual([1, 2]);
+  expect([found(), cursors.dirty]).toEqual([[1, 2], true]);
   keep(standing(11, [9]));
-  expect(found()).toEqual([9]);
+  expect([found(), cursors.dirty]).toEqual([[9], false]);
 });
